@@ -1,0 +1,57 @@
+# `make read` reads a PDF; `make test` proves the whole. Both make .venv themselves and can be run again at any time.
+PYTHON ?= python3
+PDF ?=
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: help read test check fmt bench accuracy lock clean
+.DEFAULT_GOAL := help
+
+help: ## List the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v < (3, 14) or sys.exit(f"Hearth needs Python 3.11, 3.12 or 3.13; {sys.executable} is {v[0]}.{v[1]}. Name another: make PYTHON=python3.12 ...")'
+	@echo "Making .venv with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv .venv
+
+.venv/.installed: requirements.lock pyproject.toml | $(BIN)/python
+	@echo "Installing Hearth and its locked dependencies into .venv (about a minute, once)"
+	@$(PIP) install --no-deps --require-hashes --requirement requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/.installed-dev: requirements-dev.lock .venv/.installed
+	@echo "Installing the locked test dependencies into .venv"
+	@$(PIP) install --no-deps --require-hashes --requirement requirements-dev.lock
+	@touch $@
+
+read: .venv/.installed ## Read a PDF:  make read PDF=paper.pdf  (without PDF, a sample that Hearth makes)
+	@$(if $(PDF),,$(BIN)/hearth sample build/sample.pdf)
+	@$(BIN)/hearth read "$(if $(PDF),$(PDF),build/sample.pdf)"
+
+test: .venv/.installed-dev ## Run every test
+	@$(BIN)/python -m pytest
+
+check: .venv/.installed-dev ## Lint, formatting, types and the direction of imports
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+fmt: .venv/.installed-dev ## Format and mend what ruff can mend
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+bench: .venv/.installed-dev ## Measure the flow against a bare asyncio + httpx loop
+	@$(BIN)/python -m tests.benchmarks.makespan
+
+accuracy: .venv/.installed-dev ## Measure the character error rate:  make accuracy PDF="a.pdf b.pdf"
+	@$(BIN)/python -m tests.benchmarks.accuracy $(PDF)
+
+LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --quiet --custom-compile-command "make lock"
+lock: ## Resolve the dependencies anew (needs uv)
+	$(LOCK) --group build --output-file requirements.lock
+	$(LOCK) --group dev --all-extras --constraint requirements.lock --output-file requirements-dev.lock
+
+clean: ## Remove .venv and what was built
+	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis

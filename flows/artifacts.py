@@ -1,0 +1,127 @@
+"""What a run shows in Prefect's UI: a progress bar that moves, a summary, and a link to the result."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from types import TracebackType
+from typing import Any, Self
+from uuid import UUID
+
+import httpx
+from prefect.artifacts import (
+    acreate_link_artifact,
+    acreate_progress_artifact,
+    acreate_table_artifact,
+    aupdate_progress_artifact,
+)
+from prefect.exceptions import PrefectHTTPStatusError
+from prefect.logging import get_run_logger
+
+from tasks.jobs import Manifest
+from tasks.progress import Caution, Event, PageDone, PagesStart, Pulling, Stage
+from tasks.results import ResultStore
+
+_UPDATE_SECONDS = 2.0
+
+
+def artifact_key(document: str, what: str) -> str:
+    """A key as Prefect wants it: lower case, digits and dashes."""
+    slug = re.sub(r"[^a-z0-9]+", "-", document.lower()).strip("-")[:60] or "document"
+    return f"hearth-{slug}-{what}"
+
+
+class ProgressArtifact:
+    """A progress artifact of one document; a listener, updated every 2 s at the most, and never in a page's way."""
+
+    def __init__(self, document: str) -> None:
+        self._document = document
+        self._total = 0
+        self._done = 0
+        self._changed = asyncio.Event()
+        self._updates: asyncio.Task[None] | None = None
+
+    def __call__(self, event: Event) -> None:
+        """Count."""
+        match event:
+            case PagesStart(total=total, standing=standing):
+                self._total, self._done = total, standing
+                self._changed.set()
+            case PageDone():
+                self._done += 1
+                self._changed.set()
+            case _:
+                pass
+
+    async def __aenter__(self) -> Self:
+        """Start to update."""
+        self._updates = asyncio.create_task(self._keep_updated())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Show the last state."""
+        if self._updates is not None:
+            self._updates.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._updates
+
+    async def _keep_updated(self) -> None:
+        artifact: UUID | None = None
+        try:
+            while True:
+                await self._changed.wait()
+                self._changed.clear()
+                artifact = await self._shown(artifact)
+                await asyncio.sleep(_UPDATE_SECONDS)
+        finally:
+            if artifact is not None:
+                await self._shown(artifact)
+
+    async def _shown(self, artifact: UUID | None) -> UUID | None:
+        percent = 100.0 * self._done / self._total if self._total else 0.0
+        with shown_if_possible():
+            if artifact is None:
+                key = artifact_key(self._document, "progress")
+                return await acreate_progress_artifact(percent, key=key, description=f"Pages of {self._document} read")
+            await aupdate_progress_artifact(artifact, progress=percent)
+        return artifact
+
+
+class shown_if_possible(contextlib.suppress):  # noqa: N801 - used as a function
+    """A picture that Prefect's server does not take is no reason to stop reading."""
+
+    def __init__(self) -> None:
+        super().__init__(httpx.HTTPError, PrefectHTTPStatusError)
+
+
+def log_to_run(event: Event) -> None:
+    """A listener: stages and cautions go into the run's log. Page text never does."""
+    match event:
+        case Stage(what=what):
+            get_run_logger().info(what)
+        case Caution(what=what):
+            get_run_logger().warning(what)
+        case Pulling(step=step, completed=completed, total=total) if completed == total:
+            get_run_logger().info("pull: %s", step)
+        case _:
+            pass
+
+
+async def show_summary(manifest: Manifest, store: ResultStore) -> None:
+    """A table of the run's figures, one of the pages that failed, and a link to the text."""
+    name = manifest.document.name
+    figures: list[dict[str, Any]] = [{"what": what, "figure": figure} for what, figure in manifest.totals().items()]
+    figures += [{"what": "model", "figure": manifest.model}, {"what": "output", "figure": str(store.directory)}]
+    with shown_if_possible():
+        await acreate_table_artifact(figures, artifact_key(name, "summary"), f"Reading {name}")
+        if manifest.failed:
+            rows = [
+                {"page": entry.page, "reason": entry.reason, "why": entry.detail, "attempts": len(entry.attempts)}
+                for entry in manifest.failed
+            ]
+            await acreate_table_artifact(rows, artifact_key(name, "failures"), f"Failed pages of {name}")
+        link = store.document_path.as_uri()
+        await acreate_link_artifact(link, "document.md", artifact_key(name, "result"), f"The text of {name}")

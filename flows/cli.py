@@ -1,0 +1,193 @@
+"""The `hearth` command: thin over the flows."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from flows.terminal import TerminalProgress, print_summary
+from tasks.account import Account
+from tasks.errors import HearthError
+from tasks.jobs import BackendName, Job, Manifest
+from tasks.local_server import local_servers, stop_server
+from tasks.plan import prepare
+from tasks.progress import Stage, heard_by, tell
+from tasks.results import ResultStore
+from tasks.settings import load_settings
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import State
+
+EXIT_PAGES_FAILED = 3
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, rich_markup_mode="rich")
+_out = Console()
+_err = Console(stderr=True)
+
+
+@app.callback()
+def hearth() -> None:
+    """Read PDFs with a vision model, and keep exactly as much machine warm as the work needs."""
+
+
+@app.command()
+def read(
+    document: Annotated[str, typer.Argument(metavar="FILE.pdf", help="The PDF to read.")],
+    pages: Annotated[str | None, typer.Option(help="Which pages, such as 3,7-9 or 10-.")] = None,
+    backend: Annotated[BackendName | None, typer.Option(help="Where the model runs.")] = None,
+    model: Annotated[str | None, typer.Option(help="Ollama's name of the model.")] = None,
+    prompt: Annotated[str | None, typer.Option(help="What the model is told about each page image.")] = None,
+    output: Annotated[str | None, typer.Option("--output", "-o", help="Directory of the results.")] = None,
+    slots: Annotated[int | None, typer.Option(min=1, max=256, help="Pages in flight at once, at the most.")] = None,
+    longest_side: Annotated[int | None, typer.Option(min=64, max=8192, help="Of the page images, pixels.")] = None,
+    num_ctx: Annotated[int | None, typer.Option(min=256, help="Context of the model, tokens.")] = None,
+    num_predict: Annotated[int | None, typer.Option(min=1, help="Most tokens that a page may take.")] = None,
+    attempts: Annotated[int | None, typer.Option(min=1, max=20, help="At each page, at the most.")] = None,
+    password_env: Annotated[str | None, typer.Option(help="Variable that holds the PDF's password.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Read again what has been read before.")] = False,
+    require_gpu: Annotated[bool, typer.Option("--require-gpu", help="Fail unless the model fits on the GPU.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
+    text: Annotated[bool, typer.Option("--text", help="Print the text of the pages at the end.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show Prefect's log.")] = False,
+) -> None:
+    """Read a PDF.
+
+    Exit codes: 0 every page was read; 1 no machine or model was to be had, or the results could not be stored;
+    2 the request is wrong; 3 finished, but some pages failed.
+    """
+    job = Job(
+        document=document,
+        pages=pages,
+        backend=backend,
+        model=model,
+        prompt=prompt,
+        output=output,
+        slots=slots,
+        longest_side=longest_side,
+        num_ctx=num_ctx,
+        num_predict=num_predict,
+        attempts=attempts,
+        password_env=password_env,
+        force=force,
+        require_gpu=require_gpu,
+    )
+    if not verbose:
+        # The flow's log goes to Prefect's server; a person gets the progress bar and one line an error.
+        os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    try:
+        manifest = asyncio.run(_read(job, quiet=as_json))
+    except HearthError as error:
+        _fail(error, as_json=as_json)
+    except KeyboardInterrupt:
+        _err.print("Interrupted. The pages stored so far stand; run again to go on.")
+        raise typer.Exit(130) from None
+    store = ResultStore(manifest.output)
+    if as_json:
+        failed = [{"page": e.page, "reason": e.reason, "detail": e.detail} for e in manifest.failed]
+        _print_json({**manifest.totals(), "model": manifest.model, "output": str(manifest.output), "failures": failed})
+    else:
+        print_summary(_err, manifest, store)
+    if text:
+        for section in store.sections(entry.page for entry in manifest.pages):
+            sys.stdout.write(section)
+    if manifest.failed:
+        raise typer.Exit(EXIT_PAGES_FAILED)
+
+
+async def _read(job: Job, *, quiet: bool) -> Manifest:
+    settings = load_settings()
+    prepared = prepare(job, settings)
+    with TerminalProgress(_err, quiet=quiet) as terminal, heard_by(terminal):
+        if prepared.nothing_left:
+            # No server is needed for this, not even Prefect's.
+            prepared.store.prepare()
+            async with prepared.store.turn():
+                manifest = Account(prepared).close()
+                assert manifest is not None  # noqa: S101 - pages can only stand under a known model
+                return manifest
+        tell(Stage("starting Prefect"))
+        from flows.prefect_server import prefect_api
+        from flows.process_document import process_document
+
+        async with prefect_api(settings) as address:
+            tell(Stage(f"starting the run; watch it at {address}/runs"))
+            # Prefect's types do not know that an async flow's state is awaited, too.
+            state: State[Manifest] = await cast("Any", process_document)(job, return_state=True)
+            outcome = await state.aresult(raise_on_failure=False)
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return outcome
+
+
+def _fail(error: HearthError, *, as_json: bool) -> NoReturn:
+    _err.print(f"[red]Error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
+    if as_json:
+        _print_json({"status": "error", "error": str(error), "exit_code": error.exit_code})
+    raise typer.Exit(error.exit_code)
+
+
+def _print_json(outcome: dict[str, object]) -> None:
+    sys.stdout.write(json.dumps(outcome) + "\n")
+
+
+@app.command()
+def sample(path: Annotated[Path, typer.Argument(help="Where to write it.")]) -> None:
+    """Write a small scanned PDF to try things on."""
+    from tasks.sample import write_sample
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_sample(path)
+
+
+@app.command()
+def status() -> None:
+    """Show the servers that Hearth keeps warm on this machine, and when each will stop."""
+    servers = list(local_servers(load_settings().home))
+    for server in servers:
+        minutes = None if server.stops_at is None else max(0.0, server.stops_at - time.time()) / 60
+        told = "in use" if minutes is None else f"idle, stops in {minutes:.1f} min"
+        _out.print(f"{server.name}  {server.url}  {told}", highlight=False)
+    if not servers:
+        _out.print("No server is warm.")
+
+
+@app.command()
+def stop(
+    force: Annotated[bool, typer.Option("--force", help="Stop those, too, that a run is using.")] = False,
+) -> None:
+    """Stop the servers that Hearth keeps warm on this machine."""
+    for server in local_servers(load_settings().home):
+        if server.stops_at is None and not force:
+            _out.print(f"{server.name} is in use; --force stops it all the same.", highlight=False)
+        else:
+            stop_server(server)
+            _out.print(f"{server.name} stops.", highlight=False)
+
+
+@app.command(
+    "serve-embedded",
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    add_help_option=False,
+)
+def serve_embedded(context: typer.Context) -> None:
+    """Serve Ollama's API over a real OCR engine on this machine; see `hearth serve-embedded --help`."""
+    # A process of its own from the start: the engine wants its environment set before anything is imported.
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "tasks.embedded", *context.args])  # noqa: S606 - no shell
+
+
+def main() -> None:
+    """The entry point."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""A Prefect server for those who have none: started on this machine when needed, shared, stopped when idle.
+
+Prefect's own temporary server starts anew for each process (9 s here) and shows nothing in a browser. This one is
+kept warm like the servers that read pages, so that the next run starts at once and its runs can be looked at.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME, get_current_settings, temporary_settings
+
+from tasks.local_server import ServerSpec, lease_server
+from tasks.progress import Stage, tell
+from tasks.settings import Settings
+
+_DEADLINE_SECONDS = 120.0
+
+
+@asynccontextmanager
+async def prefect_api(settings: Settings) -> AsyncIterator[str]:
+    """Have Prefect's API at hand: the one that PREFECT_API_URL or the profile names, else a local server's.
+
+    Yields:
+        The address of its user interface.
+
+    Raises:
+        ServerError: the local server does not start.
+    """
+    configured = get_current_settings().api.url
+    if configured:
+        yield configured.removesuffix("/api")
+        return
+    tell(Stage("starting a local Prefect server (the next run finds it warm)"))
+    server = await lease_server(
+        _spec(),
+        settings.home,
+        idle_seconds=settings.idle_minutes * 60,
+        deadline_seconds=_DEADLINE_SECONDS,
+    )
+    try:
+        with temporary_settings({PREFECT_API_URL: f"{server.url}/api"}):
+            yield server.url
+    finally:
+        server.lease.release()
+
+
+def _spec() -> ServerSpec:
+    def command(port: int) -> list[str]:
+        # Its bookkeeping may wait; the pages that share the processor with it should not.
+        return [
+            "nice",
+            "-n",
+            "10",
+            sys.executable,
+            "-P",
+            "-m",
+            "prefect",
+            "server",
+            "start",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+        ]
+
+    variant = f"{sys.executable} {PREFECT_HOME.value()}"
+    quiet = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
+    return ServerSpec("prefect", command, "/api/health", variant, lambda _port: quiet)

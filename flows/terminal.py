@@ -1,0 +1,118 @@
+"""A run as a person in a terminal sees it: what happens now, a bar that moves, and a summary at the end."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from tasks.jobs import Manifest, PageStatus
+from tasks.progress import Caution, Event, PageDone, PageRetried, PagesStart, PageStarted, Pulling, Stage
+from tasks.results import ResultStore
+
+_MEGABYTE = 1_000_000
+
+
+class TerminalProgress:
+    """A listener that draws on stderr; silent, but for cautions, where that is no terminal."""
+
+    def __init__(self, console: Console, *, quiet: bool = False) -> None:
+        self._console = console
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[told]}"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=quiet or not console.is_terminal,
+        )
+        self._stage: TaskID = self._progress.add_task("starting", total=None, told="")
+        self._pages: TaskID | None = None
+        self._in_flight: set[int] = set()
+        self._failed = 0
+        self._first = 0
+
+    def __enter__(self) -> Self:
+        """Start to draw."""
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Take the bar away; what it said is in the summary."""
+        self._progress.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Show an event."""
+        match event:
+            case Stage(what=what):
+                self._progress.update(self._stage, description=what, completed=0, total=None, told="")
+            case Caution(what=what):
+                self._console.print(f"[yellow]Note:[/yellow] {escape(what)}", highlight=False)
+            case Pulling(step=step, completed=completed, total=total):
+                megabytes = f"{completed / _MEGABYTE:.0f} of {total / _MEGABYTE:.0f} MB" if total else ""
+                self._progress.update(
+                    self._stage, description=step, completed=completed, total=total or None, told=megabytes
+                )
+            case PagesStart(total=total, standing=standing):
+                self._progress.update(self._stage, visible=False)
+                self._pages = self._progress.add_task("pages", total=total, completed=standing, told="")
+                self._first = standing
+            case PageStarted(number=number):
+                self._in_flight.add(number)
+                self._draw(0)
+            case PageRetried(number=number):
+                self._in_flight.discard(number)
+                self._draw(0)
+            case PageDone(result=result):
+                self._in_flight.discard(result.page)
+                self._failed += result.status is PageStatus.FAILED
+                self._draw(1)
+
+    def _draw(self, advance: int) -> None:
+        if self._pages is None:
+            return
+        task = self._progress.tasks[-1]
+        read = task.completed + advance - self._first
+        rate = f", {read / task.elapsed * 60:.0f} pages/min" if task.elapsed and read else ""
+        failed = f", {self._failed} failed" if self._failed else ""
+        told = f"{len(self._in_flight)} in flight{failed}{rate}"
+        self._progress.update(self._pages, advance=advance, told=told)
+
+
+def print_summary(console: Console, manifest: Manifest, store: ResultStore) -> None:
+    """Tell how a run ended: figures, failed pages with their reasons, and where the text is."""
+    figures = manifest.totals()
+    table = Table.grid(padding=(0, 2))
+    pages = f"{figures['pages']}: {figures['read']} read, {figures['blank']} blank, {figures['failed']} failed"
+    table.add_row("pages", pages)
+    if manifest.endpoint and manifest.read_now:
+        slots = f"{figures['slots']} slot{'s' if figures['slots'] != 1 else ''}"
+        table.add_row(
+            "read now",
+            f"{manifest.read_now} in {manifest.read_seconds:.1f} s over {slots}"
+            f" ({figures['pages_per_minute']:.0f} pages/min), after {manifest.warm_seconds:.1f} s to get warm",
+        )
+        table.add_row("read by", f"{manifest.endpoint.backend} at {manifest.endpoint.url}: {manifest.endpoint.why}")
+    table.add_row("tokens", f"{figures['tokens_in']} in, {figures['tokens_out']} out")
+    table.add_row("model", manifest.model)
+    table.add_row("text", str(store.document_path))
+    console.print(table, highlight=False, soft_wrap=True)
+    for entry in manifest.failed:
+        console.print(f"page {entry.page} failed: {entry.detail}", style="red", highlight=False, soft_wrap=True)

@@ -1,0 +1,1 @@
+"""Descriptions of machines. Nothing here imports the flows or the tasks."""

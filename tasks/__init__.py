@@ -1,0 +1,1 @@
+"""One step each: the mechanics that the flows put in order. Nothing here knows of a flow."""

@@ -1,0 +1,97 @@
+"""What a run tells afterwards: its clock, and from the stored pages its manifest and the document's text."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from tasks.backends import Endpoint
+from tasks.jobs import EndpointRecord, Manifest, PageEntry, PageStatus, RunStatus
+from tasks.plan import Prepared
+from tasks.warm import Warmth
+
+
+@dataclass
+class Account:
+    """Kept during one run. Seconds are counted on the monotonic clock."""
+
+    prepared: Prepared
+    flow_run_id: str | None = None
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    _started: float = field(default_factory=time.monotonic)
+    _pages_from: float | None = None
+    _pages_to: float | None = None
+    _read_now: int = 0
+    _endpoint: EndpointRecord | None = None
+    _digest: str | None = None
+
+    def warmed(self, endpoint: Endpoint, warmth: Warmth) -> None:
+        """The server is warm."""
+        self._digest = warmth.digest
+        self._endpoint = EndpointRecord(
+            backend=endpoint.backend,
+            why=self.prepared.choice.why,
+            url=endpoint.url,
+            slots_asked=self.prepared.plan.slots,
+            slots=warmth.slots,
+            note=warmth.note,
+        )
+
+    def pages_start(self, count: int) -> None:
+        """This many pages are now read."""
+        self._read_now = count
+        self._pages_from = self._pages_to = time.monotonic()
+
+    def pages_end(self) -> None:
+        """No more pages are read, whether all were or not."""
+        self._pages_to = time.monotonic()
+
+    def close(self) -> Manifest | None:
+        """Write document.md and manifest.json from the pages that stand.
+
+        A run that read nothing, because all stood, leaves the account of the run that did in place.
+
+        Returns:
+            The manifest; None if the run ended before it was known which model it reads with.
+
+        Raises:
+            StorageError: they cannot be written.
+        """
+        plan, store = self.prepared.plan, self.prepared.store
+        digest = self._digest or self.prepared.digest
+        if digest is None:
+            return None
+        identities = {number: plan.identity(number, digest) for number in plan.numbers}
+        entries = tuple(
+            PageEntry.of(result) for result in store.results(plan.numbers) if result.identity == identities[result.page]
+        )
+        last = store.manifest()
+        if last is not None and self._endpoint is None and last.pages == entries and store.document_path.exists():
+            return last
+        manifest = Manifest(
+            status=_status(entries, len(plan.numbers)),
+            document=plan.document,
+            model=plan.model,
+            digest=digest,
+            options=plan.options,
+            endpoint=self._endpoint,
+            pages=entries,
+            read_now=self._read_now,
+            started_at=self.started_at,
+            finished_at=datetime.now(UTC),
+            warm_seconds=round((self._pages_from or time.monotonic()) - self._started, 3),
+            read_seconds=round((self._pages_to or 0.0) - (self._pages_from or 0.0), 3),
+            flow_run_id=self.flow_run_id,
+            output=store.directory,
+        )
+        store.write_document(entry.page for entry in entries)
+        store.write_manifest(manifest)
+        return manifest
+
+
+def _status(entries: tuple[PageEntry, ...], asked: int) -> RunStatus:
+    if len(entries) < asked:
+        return RunStatus.STOPPED
+    failed = any(entry.status is PageStatus.FAILED for entry in entries)
+    return RunStatus.PARTIAL if failed else RunStatus.COMPLETE

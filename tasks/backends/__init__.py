@@ -1,0 +1,43 @@
+"""Where Ollama runs: one module each, found by name. A new one is a module and a line in `_BACKENDS`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tasks.backends import embedded, ollama, url
+from tasks.backends.base import Backend, Endpoint
+from tasks.jobs import BackendName
+from tasks.settings import Settings
+
+__all__ = ["Backend", "Choice", "Endpoint", "choose_backend"]
+
+_BACKENDS: dict[BackendName, tuple[Callable[[Settings], Backend], Callable[[Settings], str | None]]] = {
+    # In the order in which `auto` asks them whether they fit.
+    BackendName.URL: (url.UrlBackend, url.offer),
+    BackendName.OLLAMA: (ollama.OllamaBackend, ollama.offer),
+    BackendName.EMBEDDED: (embedded.EmbeddedBackend, embedded.offer),
+}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A backend, and why it was taken."""
+
+    backend: Backend
+    why: str
+
+
+def choose_backend(name: BackendName, settings: Settings) -> Choice:
+    """The backend of that name; for `auto`, the first that fits.
+
+    Raises:
+        InputError: it lacks a setting.
+    """
+    if name is not BackendName.AUTO:
+        return Choice(_BACKENDS[name][0](settings), "it was asked for")
+    for make, offer in _BACKENDS.values():
+        why = offer(settings)
+        if why is not None:
+            return Choice(make(settings), why)
+    raise AssertionError("the last backend always fits")

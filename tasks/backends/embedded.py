@@ -1,0 +1,67 @@
+"""The embedded server: Ollama's API over a real OCR engine, on this machine's CPU."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from tasks.backends.base import Endpoint
+from tasks.jobs import BackendName
+from tasks.local_server import ServerSpec, lease_server
+from tasks.settings import Settings
+
+
+def offer(settings: Settings) -> str | None:
+    """Why `auto` takes this backend: it always can."""
+    del settings
+    return "no server's address is set and no ollama is on PATH"
+
+
+class EmbeddedBackend:
+    """See the module."""
+
+    name = BackendName.EMBEDDED
+    default_model = "tesseract:eng"
+    default_slots = os.cpu_count() or 1
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._models = settings.home / "embedded" / "models"
+
+    def describe(self) -> str:
+        """See `Backend`."""
+        return "the embedded server (Tesseract on this machine's CPU)"
+
+    def digest(self, model: str) -> str | None:
+        """See `Backend`."""
+        from tasks.embedded.models import installed_digest
+
+        return installed_digest(model, self._models)
+
+    async def acquire(self, slots: int) -> Endpoint:
+        """See `Backend`."""
+        idle_seconds = self._settings.idle_minutes * 60
+        server = await lease_server(
+            self._spec(slots),
+            self._settings.home,
+            idle_seconds=idle_seconds,
+            deadline_seconds=self._settings.warm.deadline_seconds,
+        )
+        return Endpoint(self.name, server.url, slots, server.started, owned=True, lease=server.lease)
+
+    async def release(self, endpoint: Endpoint) -> str:
+        """See `Backend`."""
+        if endpoint.lease is not None:
+            endpoint.lease.release()
+        return f"stays warm for {self._settings.idle_minutes:g} min, then stops"
+
+    def _spec(self, slots: int) -> ServerSpec:
+        def command(port: int) -> list[str]:
+            return [
+                *(sys.executable, "-P", "-m", "tasks.embedded", "--host", "127.0.0.1", "--port", str(port)),
+                *("--num-parallel", str(slots), "--models", str(self._models)),
+            ]
+
+        # The interpreter tells installations apart, so that none reuses a server of another version.
+        variant = f"{sys.executable} {slots} {self._models}"
+        return ServerSpec("embedded", command, "/api/version", variant)

@@ -1,0 +1,103 @@
+"""An Ollama on this machine: used if it answers, else started, and then stopped when idle."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+from tasks.backends.base import Endpoint
+from tasks.backends.url import normalise
+from tasks.errors import PassingError, ServerError
+from tasks.jobs import BackendName
+from tasks.local_server import ServerSpec, lease_server, local_servers
+from tasks.ollama_api import OllamaClient
+from tasks.settings import Settings
+
+_PROBE_SECONDS = 2.0
+
+
+def offer(settings: Settings) -> str | None:
+    """Why `auto` takes this backend; None if it does not."""
+    del settings
+    binary = shutil.which("ollama")
+    return f"ollama is on PATH ({binary})" if binary else None
+
+
+class OllamaBackend:
+    """See the module."""
+
+    name = BackendName.OLLAMA
+    default_model = "qwen2.5vl:7b"
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._url = normalise(os.environ.get("OLLAMA_HOST") or "127.0.0.1")
+        self.default_slots = int(os.environ.get("OLLAMA_NUM_PARALLEL") or 4)
+
+    def describe(self) -> str:
+        """See `Backend`."""
+        return f"Ollama on this machine, at {self._url}"
+
+    def digest(self, model: str) -> str | None:
+        """See `Backend`. Ollama's digest of a model is the sha256 of its manifest file (manifest/manifest.go)."""
+        root = Path(os.environ.get("OLLAMA_MODELS") or Path.home() / ".ollama" / "models") / "manifests"
+        name, _, tag = model.partition(":")
+        path = root / "registry.ollama.ai" / ("library" if "/" not in name else "") / name / (tag or "latest")
+        try:
+            return hashlib.sha256(path.read_bytes()).hexdigest()
+        except OSError:
+            return None
+
+    async def acquire(self, slots: int) -> Endpoint:
+        """See `Backend`."""
+        if await self._answers() and not self._is_ours():
+            return Endpoint(self.name, self._url, slots)
+        binary = shutil.which("ollama")
+        if binary is None:
+            raise ServerError(
+                f"No Ollama answers at {self._url} and none is on PATH. "
+                "Install it (https://ollama.com/download), or use --backend embedded."
+            )
+        server = await lease_server(
+            self._spec(binary, slots),
+            self._settings.home,
+            idle_seconds=self._settings.idle_minutes * 60,
+            deadline_seconds=self._settings.warm.deadline_seconds,
+        )
+        return Endpoint(self.name, server.url, slots, server.started, owned=True, lease=server.lease)
+
+    async def release(self, endpoint: Endpoint) -> str:
+        """See `Backend`."""
+        if endpoint.lease is None:
+            return "left as it was: Hearth did not start it"
+        endpoint.lease.release()
+        return f"stays warm for {self._settings.idle_minutes:g} min, then stops"
+
+    async def _answers(self) -> bool:
+        async with OllamaClient(self._url, timeout=_PROBE_SECONDS) as client:
+            try:
+                await client.version()
+            except PassingError:
+                return False
+        return True
+
+    def _is_ours(self) -> bool:
+        return any(
+            server.name.startswith("ollama-") and server.url == self._url
+            for server in local_servers(self._settings.home)
+        )
+
+    def _spec(self, binary: str, slots: int) -> ServerSpec:
+        port = int(self._url.rsplit(":", 1)[1])
+
+        def environment(port: int) -> dict[str, str]:
+            # `ollama serve` takes no --host; both are read from the environment (envconfig/config.go).
+            return {
+                "OLLAMA_HOST": f"127.0.0.1:{port}",
+                "OLLAMA_NUM_PARALLEL": str(slots),
+                "OLLAMA_MAX_LOADED_MODELS": "1",
+            }
+
+        return ServerSpec("ollama", lambda _port: [binary, "serve"], "/api/version", self._url, environment, port)

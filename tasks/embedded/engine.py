@@ -1,0 +1,38 @@
+"""What an engine is: one function from model weights to a reader of page images."""
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias, cast
+
+from tasks.embedded.errors import EngineNotFoundError
+
+Reader: TypeAlias = Callable[[bytes], str]
+"""Image bytes to text. One reader serves one call at a time; several readers run side by side.
+
+Raises ImageError for bytes that are no readable image.
+"""
+
+Engine: TypeAlias = Callable[[Path], Reader]
+"""Model weights to a reader. Called once per slot when the model loads, in a worker thread.
+
+The default engine is given a file of the model store, any other one the store's directory.
+"""
+
+DEFAULT_ENGINE = "tasks.embedded.tesseract:engine"
+
+
+def find_engine(spec: str = DEFAULT_ENGINE) -> Engine:
+    """Import the engine that `package.module:function` names.
+
+    Raises:
+        EngineNotFoundError: If the module cannot be imported or holds no such function.
+    """
+    module_name, _, function = spec.partition(":")
+    try:
+        engine = getattr(importlib.import_module(module_name), function)
+    except (ImportError, ValueError, AttributeError) as error:
+        raise EngineNotFoundError(f"no engine {spec!r}: expected package.module:function ({error})") from error
+    if not callable(engine):
+        raise EngineNotFoundError(f"no engine {spec!r}: {function} is not a function")
+    return cast("Engine", engine)

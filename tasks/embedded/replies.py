@@ -1,0 +1,31 @@
+"""Responses in the form that Ollama gives them."""
+
+import json
+from datetime import UTC, datetime
+
+from starlette.responses import Response
+
+
+def to_json(value: object) -> bytes:
+    """Encode as Go does; half a surrogate pair, which no encoding has, becomes a question mark."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+
+
+def reply(value: object, status: int = 200) -> Response:
+    """A JSON response."""
+    return Response(to_json(value), status, media_type="application/json; charset=utf-8")
+
+
+def failure(status: int, error: str) -> Response:
+    """An error with its text."""
+    return reply({"error": error}, status)
+
+
+def timestamp(moment: datetime) -> str:
+    """RFC 3339 in UTC."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def now() -> str:
+    """The present time as RFC 3339."""
+    return timestamp(datetime.now(UTC))

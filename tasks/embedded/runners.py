@@ -1,0 +1,171 @@
+"""Warmth: a model loads at its first use, stays for a while after its last, and reloads for new options."""
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeAlias
+
+from tasks.embedded.engine import Engine, Reader
+from tasks.embedded.errors import QueueFullError
+from tasks.embedded.models import Model
+from tasks.embedded.slots import Slots
+
+Readers: TypeAlias = list[Reader]
+
+FOREVER_S = 2**63 / 1e9
+"""The longest Go duration, 292 years: what Ollama shows for a model that never expires."""
+
+
+class Runner:
+    """A model that is loading or loaded, and how long it stays."""
+
+    def __init__(self, model: Model, load: Mapping[str, object], keep_alive: float) -> None:
+        self.model = model
+        self.load = load
+        self.keep_alive = keep_alive
+        self.unloaded = asyncio.Event()
+        self.readers: Readers = []
+        self._users = 1
+        self._timer: asyncio.TimerHandle | None = None
+        self._used_at = time.time()
+
+    @property
+    def expires_at(self) -> float:
+        """Unix time of the unloading, if nobody uses the model until then."""
+        return (time.time() if self._users else self._used_at) + min(self.keep_alive, FOREVER_S)
+
+    def fits(self, load: Mapping[str, object]) -> bool:
+        """Whether a request with these load options can use it as it is."""
+        # A negative num_gpu leaves the number of layers to Ollama: what is loaded is then right.
+        return self.load == ({**load, "num_gpu": self.load["num_gpu"]} if load["num_gpu"] == -1 else load)
+
+    def retain(self, keep_alive: float | None) -> None:
+        """Begin a use; a keep-alive given with it holds from now on."""
+        self._users += 1
+        self._stop_timer()
+        if keep_alive is not None:
+            self.keep_alive = keep_alive
+
+    def release(self) -> None:
+        """End a use. The last one starts the clock."""
+        self._users -= 1
+        self._used_at = time.time()
+        if self._users == 0:
+            self._start_timer()
+
+    def expire(self) -> None:
+        """Unload now, or as soon as nobody uses it."""
+        self.keep_alive = 0
+        if self._users == 0:
+            self._start_timer()
+
+    def unload(self) -> None:
+        """Let go of the weights."""
+        self._stop_timer()
+        self.readers.clear()
+        self.unloaded.set()
+
+    def read(self, image: bytes) -> str:
+        """Read an image with a reader that is free; there is one for each slot."""
+        reader = self.readers.pop()
+        try:
+            return reader(image)
+        finally:
+            self.readers.append(reader)
+
+    def _start_timer(self) -> None:
+        self._stop_timer()
+        if self.keep_alive <= 0:
+            self.unload()
+        elif self.keep_alive < math.inf:
+            self._timer = asyncio.get_running_loop().call_later(self.keep_alive, self.unload)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+class Runners:
+    """The models that are loaded, and the one queue of requests that wait for one to be."""
+
+    def __init__(self, engine: Engine, slots: Slots, *, keep_alive: float, max_queue: int) -> None:
+        """Load with `engine`, one reader a slot.
+
+        Args:
+            engine: Makes readers.
+            slots: Their number.
+            keep_alive: Seconds, for requests that do not say.
+            max_queue: Most requests that may wait while a model loads.
+        """
+        self._engine = engine
+        self._slots = slots
+        self._keep_alive = keep_alive
+        self._max_queue = max_queue
+        self._waiting = 0
+        self._turn = asyncio.Lock()
+        self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
+        self._runners: dict[str, Runner] = {}
+
+    def running(self) -> list[Runner]:
+        """Models loading or loaded, the one that stays longest first."""
+        live = [runner for runner in self._runners.values() if not runner.unloaded.is_set()]
+        return sorted(live, key=lambda runner: runner.expires_at, reverse=True)
+
+    async def acquire(self, model: Model, load: Mapping[str, object], keep_alive: float | None) -> Runner:
+        """Give a model loaded with these options, to be released after use.
+
+        Requests get their turn in order of arrival. The one in front loads the model for all behind
+        it; when its client goes away, its load is given up and the next one starts over, as in Ollama.
+
+        Raises:
+            QueueFullError: If too many wait already.
+        """
+        if self._turn.locked() and self._waiting >= self._max_queue:
+            raise QueueFullError("server busy, please try again.  maximum pending requests exceeded")
+        self._waiting += 1
+        try:
+            await self._turn.acquire()
+        finally:
+            self._waiting -= 1
+        try:
+            runner = self._runners.get(model.name)
+            if runner is not None and not runner.unloaded.is_set():
+                if runner.fits(load) and runner.model.digest == model.digest:
+                    runner.retain(keep_alive)
+                    return runner
+                runner.expire()
+                await runner.unloaded.wait()
+            return await self._load(model, load, self._keep_alive if keep_alive is None else keep_alive)
+        finally:
+            self._turn.release()
+
+    async def _load(self, model: Model, load: Mapping[str, object], keep_alive: float) -> Runner:
+        runner = self._runners[model.name] = Runner(model, load, keep_alive)
+        try:
+            runner.readers = await asyncio.get_running_loop().run_in_executor(
+                self._loader, make_readers, self._engine, model.weights, self._slots.count
+            )
+        except BaseException:
+            runner.unload()
+            raise
+        return runner
+
+    def expire(self, model: Model) -> None:
+        """Unload a model now, or as soon as nobody uses it."""
+        if runner := self._runners.get(model.name):
+            runner.expire()
+
+    def close(self) -> None:
+        """Unload everything, and do not wait for a load that is under way."""
+        self._loader.shutdown(wait=False, cancel_futures=True)
+        for runner in self._runners.values():
+            runner.unload()
+
+
+def make_readers(engine: Callable[[Path], Reader], weights: Path, count: int) -> Readers:
+    """Construct one reader a slot."""
+    return [engine(weights) for _ in range(count)]

@@ -1,0 +1,161 @@
+"""The application and `serve`."""
+
+import asyncio
+import logging
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from tasks.embedded.catalog import Catalog
+from tasks.embedded.engine import Engine
+from tasks.embedded.inference import Inference
+from tasks.embedded.models import Store
+from tasks.embedded.replies import failure, reply
+from tasks.embedded.runners import Runners
+from tasks.embedded.slots import Slots
+
+VERSION = "0.33.0+embedded"
+"""The version of Ollama whose API this is, marked as not being it."""
+
+MAX_BODY_BYTES = 100_000_000
+"""Ollama has no limit. Decoding a body of this size holds the server up for about half a second."""
+
+GRACE_S = 3
+"""How long a stopping server waits for the pages it is reading."""
+
+DEFAULT_KEEP_ALIVE_S = 300.0
+DEFAULT_MAX_QUEUE = 512
+
+log = logging.getLogger(__name__)
+Respond = Callable[[bytes], Awaitable[Response]]
+
+
+def build_app(
+    store: Store,
+    engine: Engine,
+    *,
+    num_parallel: int,
+    keep_alive: float = DEFAULT_KEEP_ALIVE_S,
+    max_queue: int = DEFAULT_MAX_QUEUE,
+) -> Starlette:
+    """Make the ASGI application.
+
+    Args:
+        store: The models.
+        engine: What reads pages.
+        num_parallel: Most inferences at once, as OLLAMA_NUM_PARALLEL.
+        keep_alive: Seconds that a model stays loaded after its last use, unless a request says otherwise.
+        max_queue: Most requests that wait while a model loads, as OLLAMA_MAX_QUEUE.
+    """
+    slots = Slots(num_parallel)
+    runners = Runners(engine, slots, keep_alive=keep_alive, max_queue=max_queue)
+    catalog, inference = Catalog(store, runners), Inference(store, runners, slots)
+
+    async def root(_: Request) -> Response:
+        return PlainTextResponse("Ollama is running")
+
+    async def version(_: Request) -> Response:
+        return reply({"version": VERSION})
+
+    async def tags(_: Request) -> Response:
+        return await catalog.tags()
+
+    async def ps(_: Request) -> Response:
+        return await catalog.ps()
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        runners.close()
+        slots.close()
+
+    app = Starlette(
+        routes=[
+            Route("/", root),
+            Route("/api/version", version),
+            Route("/api/tags", tags),
+            Route("/api/ps", ps),
+            Route("/api/show", _with_body(catalog.show), methods=["POST"]),
+            Route("/api/pull", _with_body(catalog.pull), methods=["POST"]),
+            Route("/api/delete", _with_body(catalog.delete), methods=["DELETE"]),
+            Route("/api/generate", _logged(inference.generate), methods=["POST"]),
+            Route("/api/chat", _logged(inference.chat), methods=["POST"]),
+        ],
+        exception_handlers={HTTPException: _plain_error},
+        lifespan=lifespan,
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+def serve(listener: socket.socket, app: Starlette) -> None:
+    """Serve on a listening socket until SIGTERM or SIGINT, and a little longer for pages in work."""
+    config = uvicorn.Config(app, access_log=False, log_config=None, timeout_graceful_shutdown=GRACE_S)
+    with suppress(KeyboardInterrupt):  # uvicorn sends itself the signal again once it has stopped
+        uvicorn.Server(config).run([listener])
+
+
+def _with_body(respond: Respond) -> Callable[[Request], Awaitable[Response]]:
+    """Read the body, answer, and give the answer up when the client goes away or the server stops."""
+
+    async def endpoint(request: Request) -> Response:
+        try:
+            body = await _read_body(request)
+        except ClientDisconnect:
+            return _gone()
+        if len(body) > MAX_BODY_BYTES:
+            return failure(413, f"request body larger than {MAX_BODY_BYTES} bytes")
+        work = asyncio.ensure_future(respond(body))
+        gone = asyncio.ensure_future(request.receive())  # the next message is the disconnection
+        try:
+            await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+            return work.result() if work.done() else _gone()
+        except asyncio.CancelledError:
+            return failure(503, "server is shutting down")
+        finally:
+            work.cancel()
+            gone.cancel()
+
+    return endpoint
+
+
+async def _read_body(request: Request) -> bytes:
+    """The body, or as much as is needed to see that it is too large."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            break
+    return bytes(body)
+
+
+def _gone() -> Response:
+    """What the log shows of a client that did not wait."""
+    return failure(499, "request canceled")
+
+
+def _logged(respond: Respond) -> Callable[[Request], Awaitable[Response]]:
+    answer = _with_body(respond)
+
+    async def endpoint(request: Request) -> Response:
+        started = time.monotonic()
+        response = await answer(request)
+        seconds = time.monotonic() - started
+        log.info("%s %s %d %.3fs", request.method, request.url.path, response.status_code, seconds)
+        return response
+
+    return endpoint
+
+
+async def _plain_error(_: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    texts = {404: "404 page not found", 405: "405 method not allowed"}
+    return PlainTextResponse(texts.get(status, "internal error"), status)

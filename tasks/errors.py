@@ -1,0 +1,102 @@
+"""Every error of Hearth's, named for what the caller does next.
+
+    HearthError
+    ├── InputError            mend the request                      exit code 2
+    │   ├── DocumentError       the PDF cannot be used
+    │   ├── PasswordError       it is encrypted, and the password is missing or wrong
+    │   ├── LimitError          it is larger than the limits allow
+    │   └── OutputError         the results cannot be written where they should go
+    ├── UnavailableError      no machine or no model: give up       exit code 1
+    │   ├── ServerError         the server does not start or answer
+    │   └── ModelError          the model cannot be had or cannot be loaded
+    ├── StorageError          a result cannot be stored: stop       exit code 1
+    ├── PassingError          the server could not just now: send the request again
+    └── PageError             this answer is no good: read the page again, hotter
+
+`PassingError` and `PageError` end inside the run, as retries and as reasons in the
+manifest. The others reach the person, as one line: what happened, to which thing, what to do.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import ClassVar
+
+
+class FailureReason(StrEnum):
+    """Why an attempt at a page failed."""
+
+    TRUNCATED = "truncated"
+    """The model was still writing when it reached num_predict or num_ctx."""
+    EMPTY = "empty"
+    """The model answered nothing although the page has ink."""
+    REPETITION = "repetition"
+    """The answer ends in a loop of the same words."""
+    RENDER = "render"
+    """The page could not be turned into an image."""
+    REFUSED = "refused"
+    """The server refused this page's request, or answered what is not an answer."""
+    UNREACHABLE = "unreachable"
+    """The server did not answer, or only with passing errors, until the deadline."""
+
+
+class HearthError(Exception):
+    """The base of all: a message fit for a person, and the exit code of the command line."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class InputError(HearthError):
+    """The request is wrong; nothing was started."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class DocumentError(InputError):
+    """The file is missing, not a PDF, empty, damaged, or has no pages."""
+
+
+class PasswordError(InputError):
+    """The PDF is encrypted and no password, or a wrong one, was given."""
+
+
+class LimitError(InputError):
+    """The PDF is over a limit on size or pages."""
+
+
+class OutputError(InputError):
+    """The output directory cannot be created, read or written."""
+
+
+class UnavailableError(HearthError):
+    """No machine or no model is to be had; trying again at once will not help."""
+
+
+class ServerError(UnavailableError):
+    """The server cannot be started, or did not answer before its deadline."""
+
+
+class ModelError(UnavailableError):
+    """The model does not exist, cannot be loaded by this server, or does not fit."""
+
+
+class StorageError(HearthError):
+    """A result could not be stored (no room, or the directory went away): pages must stop being read."""
+
+
+class PassingError(HearthError):
+    """The server could not answer just now: unreachable, busy, out of memory, or a broken answer."""
+
+
+class PageError(HearthError):
+    """An attempt at a page gave no good answer.
+
+    Attributes:
+        reason: which kind of failure it was.
+        final: reading the page again cannot help.
+    """
+
+    def __init__(self, reason: FailureReason, message: str, *, final: bool = False) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.final = final

@@ -1,0 +1,65 @@
+"""Who is using a server on this machine. A lease is a lock that the system itself takes back.
+
+Each run holds a shared lock on the server's lease file; the watchdog stops the server only while it holds the
+same file exclusively. Nothing expires and nothing is renewed: a run that ends in whatever way, `kill -9`
+included, has let go, and a lease taken at the last moment either comes first, so that the server stays,
+or waits until it is gone, and then starts another.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+
+class FileLease:
+    """A held lock on a file; `release` or the end of the process lets go."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor: int | None = descriptor
+
+    def release(self) -> None:
+        """Let go. Doing it twice is harmless."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def take_shared(path: Path) -> FileLease:
+    """Take a lease beside others; wait while somebody holds the file exclusively."""
+    return FileLease(_locked(path, fcntl.LOCK_SH))
+
+
+def take_exclusive(path: Path) -> FileLease:
+    """Take the file for oneself; wait until nobody else holds it."""
+    return FileLease(_locked(path, fcntl.LOCK_EX))
+
+
+def try_exclusive(path: Path) -> FileLease | None:
+    """Take the file for oneself if nobody holds it, otherwise return None at once."""
+    try:
+        return FileLease(_locked(path, fcntl.LOCK_EX | fcntl.LOCK_NB))
+    except BlockingIOError:
+        return None
+
+
+def is_held(path: Path) -> bool:
+    """Whether anybody holds the file, shared or exclusively."""
+    if not path.exists():
+        return False
+    lease = try_exclusive(path)
+    if lease is None:
+        return True
+    lease.release()
+    return False
+
+
+def _locked(path: Path, operation: int) -> int:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, operation)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor

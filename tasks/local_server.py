@@ -1,0 +1,185 @@
+"""A server on this machine that is started once, shared by every run, and stops by itself when idle."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from tasks.errors import ServerError
+from tasks.leases import FileLease, is_held, take_exclusive, take_shared
+from tasks.watchdog import ServerDirectory
+
+_HEALTH_POLL_SECONDS = 0.05
+_PUBLISH_SECONDS = 20.0
+_START_TRIES = 3
+
+
+@dataclass(frozen=True)
+class ServerSpec:
+    """How to start a server.
+
+    Attributes:
+        name: what it is called; runs that name the same spec share the server.
+        command: the argument vector, given the port on 127.0.0.1.
+        health: the path that answers 200 when the server is up.
+        variant: tells apart servers of one name that are started differently.
+        environment: variables set for it, given the port.
+        port: a fixed one; None takes any that is free.
+    """
+
+    name: str
+    command: Callable[[int], list[str]]
+    health: str
+    variant: str = ""
+    environment: Callable[[int], Mapping[str, str]] = field(default=lambda _port: {})
+    port: int | None = None
+
+    def directory(self, home: Path) -> ServerDirectory:
+        """Where runs and watchdog meet."""
+        variant = hashlib.sha256(self.variant.encode()).hexdigest()[:8]
+        return ServerDirectory(home / "servers" / f"{self.name}-{variant}")
+
+
+@dataclass(frozen=True)
+class LeasedServer:
+    """A server that will not stop before `lease` is released. `started`: by this call."""
+
+    url: str
+    lease: FileLease
+    started: bool
+    directory: ServerDirectory
+
+
+async def lease_server(spec: ServerSpec, home: Path, *, idle_seconds: float, deadline_seconds: float) -> LeasedServer:
+    """Reuse the server, or start it, and hold on to it.
+
+    Args:
+        spec: which.
+        home: where Hearth keeps track of its servers.
+        idle_seconds: how long it stays after its last lease, if this call starts it.
+        deadline_seconds: how long it may take to answer.
+
+    Raises:
+        ServerError: it does not start, or does not answer in time; with the end of its log.
+    """
+    directory = spec.directory(home)
+    try:
+        directory.path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ServerError(
+            f"{directory.path} cannot be made: {error.strerror}. Set HEARTH_HOME to another place."
+        ) from None
+    lease = await asyncio.to_thread(take_shared, directory.lease)
+    try:
+        for last in (False,) * (_START_TRIES - 1) + (True,):
+            url, started = await asyncio.to_thread(_ensure_started, spec, directory, idle_seconds)
+            # A fixed port may be taken in the moment between choosing and binding it.
+            if await _answers(url + spec.health, directory, deadline_seconds):
+                return LeasedServer(url, lease, started, directory)
+            if last or not started:
+                break
+        raise ServerError(
+            f"The {spec.name} server did not start. Its log, {directory.log}, ends: {_tail(directory.log)}"
+        )
+    except BaseException:
+        lease.release()
+        raise
+
+
+def _ensure_started(spec: ServerSpec, directory: ServerDirectory, idle_seconds: float) -> tuple[str, bool]:
+    start = take_exclusive(directory.start)
+    try:
+        # While we hold a lease no watchdog stops its server; one that is withdrawing has let nobody in.
+        record = directory.read()
+        if record is not None and is_held(directory.alive):
+            return str(record["url"]), False
+        port = spec.port or _free_port()
+        url = f"http://127.0.0.1:{port}"
+        subprocess.run(  # noqa: S603 - the command is a backend's own
+            [
+                *(sys.executable, "-P", "-m", "tasks.watchdog", "--url", url, "--idle", str(idle_seconds)),
+                *(str(directory.path), *spec.command(port)),
+            ],
+            check=True,
+            stdin=subprocess.DEVNULL,
+            cwd="/",
+            env={**os.environ, **spec.environment(port)},
+        )
+        deadline = time.monotonic() + _PUBLISH_SECONDS
+        while time.monotonic() < deadline:
+            record = directory.read()
+            if record is not None and record["url"] == url:
+                break
+            time.sleep(0.02)
+        return url, True
+    finally:
+        start.release()
+
+
+async def _answers(url: str, directory: ServerDirectory, deadline_seconds: float) -> bool:
+    async with httpx.AsyncClient(timeout=5.0, verify=False) as client:  # noqa: S501 - plain HTTP on loopback
+        deadline = time.monotonic() + deadline_seconds
+        while time.monotonic() < deadline:
+            try:
+                if (await client.get(url)).is_success:
+                    return True
+            except httpx.TransportError:
+                if directory.read() is None:
+                    return False
+            await asyncio.sleep(_HEALTH_POLL_SECONDS)
+    return False
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _tail(log: Path, lines: int = 3) -> str:
+    try:
+        text = log.read_text(errors="replace").strip()
+    except OSError:
+        return "(no log)"
+    return " | ".join(text.splitlines()[-lines:]) or "(empty)"
+
+
+@dataclass(frozen=True)
+class ServerState:
+    """What `hearth status` tells of a server.
+
+    Attributes:
+        stops_at: seconds since the epoch; None while it is leased.
+    """
+
+    name: str
+    url: str
+    stops_at: float | None
+    watchdog_pid: int
+
+
+def local_servers(home: Path) -> Iterator[ServerState]:
+    """The servers that Hearth keeps on this machine."""
+    for path in sorted((home / "servers").glob("*")):
+        directory = ServerDirectory(path)
+        record = directory.read()
+        if record is not None and is_held(directory.alive):
+            idle = record["idle_since"]
+            stops_at = None if idle is None else float(idle) + float(record["idle_seconds"])
+            yield ServerState(path.name, str(record["url"]), stops_at, int(record["watchdog_pid"]))
+
+
+def stop_server(state: ServerState) -> None:
+    """Have a server's watchdog stop it."""
+    os.kill(state.watchdog_pid, signal.SIGTERM)

@@ -1,0 +1,296 @@
+"""A typed client of Ollama's HTTP API: the only module that knows its wire.
+
+Written against Ollama v0.33 (server/routes.go, api/types.go). Ollama answers 500 for nearly everything that
+goes wrong, so that an error is judged by its text: what cannot pass is a ModelError, the rest a PassingError.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from tasks.errors import FailureReason, HearthError, ModelError, PageError, PassingError, ServerError
+from tasks.jobs import Timing
+
+_PASSING_STATUS = {408, 425, 429, 499, 502, 503, 504}
+
+# Texts of errors that stay what they are however often one asks (ollama#16490, #16547; server/images.go).
+_PERMANENT = (
+    "unknown model architecture",
+    "file does not exist",
+    "not found",
+    "invalid model name",
+    "requires a newer version",
+    "no longer compatible",
+    "requires more system memory",
+    "unauthorized",
+    "authentication",
+    "access denied",
+    "does not support",
+    "unsupported model",
+    "no space left on device",
+)
+
+
+class _Wire(BaseModel):
+    """What Ollama sends: more fields than we read, some of them absent."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, protected_namespaces=())
+
+
+class ModelDetails(_Wire):
+    """What kind of model it is; `family` decides whether Ollama runs its requests in parallel."""
+
+    family: str = ""
+    parameter_size: str = ""
+    quantization_level: str = ""
+
+
+class Model(_Wire):
+    """A model on the server's disk (/api/tags)."""
+
+    name: str
+    digest: str
+    size: int = 0
+    details: ModelDetails = ModelDetails()
+
+
+class LoadedModel(_Wire):
+    """A model in memory (/api/ps). `size_vram` under `size` (both bytes): a part of it runs on the CPU."""
+
+    name: str
+    digest: str = ""
+    size: int = 0
+    size_vram: int = 0
+    context_length: int | None = None
+
+
+class PullProgress(_Wire):
+    """A step of a download; `total` and `completed` in bytes, 0 where the step has no size."""
+
+    status: str = ""
+    digest: str = ""
+    total: int = 0
+    completed: int = 0
+
+
+class Answer(_Wire):
+    """What the model wrote, and what it took."""
+
+    response: str
+    done: bool
+    done_reason: str = ""
+    prompt_eval_count: int = 0
+    eval_count: int = 0
+    total_duration: int = 0
+    load_duration: int = 0
+    prompt_eval_duration: int = 0
+    eval_duration: int = 0
+
+    @property
+    def timing(self) -> Timing:
+        """Ollama's durations, in seconds (they are sent in nanoseconds)."""
+        return Timing(
+            total=self.total_duration / 1e9,
+            load=self.load_duration / 1e9,
+            prompt_eval=self.prompt_eval_duration / 1e9,
+            eval=self.eval_duration / 1e9,
+        )
+
+
+W = TypeVar("W", bound=_Wire)
+
+
+class _Tags(_Wire):
+    models: tuple[Model, ...] = ()
+
+
+class _Loaded(_Wire):
+    models: tuple[LoadedModel, ...] = ()
+
+
+class _Shown(_Wire):
+    details: ModelDetails = ModelDetails()
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateRequest:
+    """A page's request, and the warm-up's: alike in all that would make Ollama load the model again.
+
+    Attributes:
+        model: Ollama's name for it.
+        num_ctx: tokens; a change of it reloads the model.
+        num_predict: most tokens of the answer.
+        keep_alive: seconds that the model stays loaded afterwards.
+    """
+
+    model: str
+    num_ctx: int
+    num_predict: int
+    keep_alive: float
+
+    def body(self, prompt: str, images: tuple[bytes, ...] = (), temperature: float = 0.0) -> dict[str, Any]:
+        """The JSON of a call. Without a prompt it only loads the model."""
+        return {
+            "model": self.model,
+            "prompt": prompt,
+            "images": [base64.b64encode(image).decode() for image in images],
+            "stream": False,
+            # Without this an answer may run on over a shifting context, to ten times num_ctx.
+            "shift": False,
+            "keep_alive": f"{self.keep_alive:.0f}s",
+            "options": {"num_ctx": self.num_ctx, "num_predict": self.num_predict, "temperature": temperature},
+        }
+
+
+class OllamaClient:
+    """The calls that Hearth makes. Use as an async context manager.
+
+    Args:
+        url: of the server, such as http://127.0.0.1:11434.
+        timeout: longest wait for an answer, in seconds. Ollama sends nothing at all while it works.
+        headers: sent with each request, such as Authorization.
+
+    Every method raises PassingError when the server is out of reach, busy or answers what is no JSON of
+    Ollama's, and ModelError when the model is missing or cannot be loaded.
+    """
+
+    def __init__(self, url: str, *, timeout: float = 30.0, headers: Mapping[str, str] | None = None) -> None:
+        self.url = url
+        self._http = httpx.AsyncClient(
+            base_url=url,
+            timeout=httpx.Timeout(timeout, connect=min(timeout, 5.0), pool=None),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
+            headers=dict(headers or {}),
+            # Reading the system's certificates takes a tenth of a second; plain HTTP has no use for them.
+            verify=url.startswith("https:"),
+        )
+
+    async def __aenter__(self) -> Self:
+        """Nothing is opened before the first call."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def version(self) -> str:
+        """The server's version; the cheapest sign of life."""
+        return str((await self._json("GET", "/api/version")).get("version", ""))
+
+    async def models(self) -> tuple[Model, ...]:
+        """What is on the server's disk."""
+        return self._parsed(_Tags, await self._json("GET", "/api/tags")).models
+
+    async def loaded(self) -> tuple[LoadedModel, ...]:
+        """What is in the server's memory."""
+        return self._parsed(_Loaded, await self._json("GET", "/api/ps")).models
+
+    async def details(self, model: str) -> ModelDetails:
+        """What kind of model it is."""
+        return self._parsed(_Shown, await self._json("POST", "/api/show", {"model": model})).details
+
+    async def pull(self, model: str) -> AsyncIterator[PullProgress]:
+        """Have the server download a model, and follow it.
+
+        Raises:
+            ModelError: there is no such model, or no room for it. Ollama says so under HTTP 200.
+        """
+        body = {"model": model, "stream": True}
+        with self._transport_errors():
+            async with self._http.stream("POST", "/api/pull", json=body) as response:
+                if response.is_error:
+                    await response.aread()
+                    raise self._error(response.status_code, response.text)
+                async for line in response.aiter_lines():
+                    if not line.strip():
+                        continue
+                    step = self._decoded(line)
+                    if "error" in step:
+                        raise self._error(500, line)
+                    yield self._parsed(PullProgress, step)
+
+    async def load(self, request: GenerateRequest) -> None:
+        """Load the model with the options of the requests to come. Returns when it is in memory."""
+        await self._json("POST", "/api/generate", request.body(""))
+
+    async def generate(
+        self, request: GenerateRequest, prompt: str, images: tuple[bytes, ...] = (), temperature: float = 0.0
+    ) -> Answer:
+        """Ask the model.
+
+        Raises:
+            PageError: the server refuses this very request (HTTP 400 or 413); another may pass.
+        """
+        content = json.dumps(request.body(prompt, images, temperature)).encode()
+        answer = self._parsed(Answer, await self._json("POST", "/api/generate", content))
+        if not answer.done:
+            raise PassingError(f"{self.url} broke its answer off.")
+        return answer
+
+    async def _json(self, method: str, path: str, body: dict[str, Any] | bytes | None = None) -> dict[str, Any]:
+        content = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        with self._transport_errors():
+            response = await self._http.request(
+                method, path, content=content, headers={"Content-Type": "application/json"}
+            )
+        if response.is_error:
+            raise self._error(response.status_code, response.text)
+        decoded = self._decoded(response.text)
+        if "error" in decoded:
+            raise self._error(500, response.text)
+        return decoded
+
+    @contextmanager
+    def _transport_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx.TimeoutException:
+            raise PassingError(f"{self.url} did not answer in time.") from None
+        except httpx.InvalidURL as error:
+            raise ServerError(f"{self.url} is not an address: {error}. Correct HEARTH_URL.") from None
+        except httpx.TransportError as error:
+            raise PassingError(f"{self.url} is out of reach ({type(error).__name__}).") from None
+
+    def _decoded(self, text: str) -> dict[str, Any]:
+        try:
+            decoded = json.loads(text)
+        except json.JSONDecodeError:
+            decoded = None
+        if not isinstance(decoded, dict):
+            raise PassingError(f"{self.url} answered something that is not Ollama's JSON.")
+        return decoded
+
+    def _parsed(self, model: type[W], decoded: dict[str, Any]) -> W:
+        try:
+            return model.model_validate(decoded)
+        except ValidationError as error:
+            fields = ", ".join(".".join(map(str, entry["loc"])) for entry in error.errors())
+            raise PassingError(f"{self.url} answered without what Ollama always sends: {fields}.") from None
+
+    def _error(self, status: int, body: str) -> HearthError:
+        try:
+            told = str(json.loads(body)["error"])
+        except (json.JSONDecodeError, KeyError, TypeError):
+            told = f"HTTP {status}"
+        told = told.strip()[:300]
+        lower = told.lower()
+        if status in _PASSING_STATUS:
+            return PassingError(f"{self.url} cannot answer just now: {told}.")
+        if status in {401, 403}:
+            return ServerError(f"{self.url} refuses access ({told}). Check the token or the address.")
+        if status == 404 or any(text in lower for text in _PERMANENT):
+            return ModelError(told)
+        if status in {400, 413}:
+            return PageError(FailureReason.REFUSED, f"The server refuses the request: {told}.")
+        return PassingError(f"{self.url} failed: {told}.")

@@ -1,0 +1,88 @@
+"""Job + settings -> Plan: every blank filled in, everything checked, nothing started."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks.backends import Choice, choose_backend
+from tasks.document import open_document, password_from, select_pages
+from tasks.errors import InputError
+from tasks.jobs import Job, Plan, ReadOptions
+from tasks.ollama_api import GenerateRequest
+from tasks.results import ResultStore, results_directory
+from tasks.settings import Settings
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run that may start.
+
+    Attributes:
+        choice: the backend, and why.
+        store: where the results go; not yet made.
+        left: the pages to be read, as far as can be known before the server is asked; None if it cannot be.
+        digest: the model's, where it is known before the server is asked.
+    """
+
+    plan: Plan
+    choice: Choice
+    store: ResultStore
+    digest: str | None
+    left: tuple[int, ...] | None
+
+    @property
+    def nothing_left(self) -> bool:
+        """Every page stands already, so that no server is needed."""
+        return self.left == ()
+
+    def request(self, idle_seconds: float) -> GenerateRequest:
+        """The options of every request of the run, the warm-up's included."""
+        options = self.plan.options
+        return GenerateRequest(self.plan.model, options.num_ctx, options.num_predict, idle_seconds)
+
+
+def prepare(job: Job, settings: Settings) -> Prepared:
+    """Decide what a run will do.
+
+    Raises:
+        InputError: the request is wrong; nothing was started or written.
+    """
+    document = open_document(Path(job.document).expanduser(), settings.limits, password_from(job.password_env))
+    numbers = select_pages(job.pages, document.pages)
+    choice = choose_backend(job.backend or settings.backend, settings)
+    read = settings.read
+    options = ReadOptions(
+        prompt=job.prompt or read.prompt,
+        longest_side=job.longest_side or read.longest_side,
+        num_ctx=job.num_ctx or read.num_ctx,
+        num_predict=job.num_predict or read.num_predict,
+    )
+    if options.num_predict >= options.num_ctx:
+        raise InputError(
+            f"num_predict ({options.num_predict}) leaves no room for the page in num_ctx ({options.num_ctx}). "
+            "Lower the one or raise the other."
+        )
+    plan = Plan(
+        document=document,
+        numbers=numbers,
+        backend=choice.backend.name,
+        model=job.model or settings.model or choice.backend.default_model,
+        options=options,
+        output=results_directory(Path(job.output).expanduser() if job.output else settings.output, document),
+        slots=job.slots or settings.slots or choice.backend.default_slots,
+        attempts=job.attempts or read.attempts,
+        force=job.force,
+        require_gpu=job.require_gpu,
+        password_env=job.password_env,
+    )
+    store = ResultStore(plan.output)
+    digest = choice.backend.digest(plan.model) or _digest_of_last_run(store, plan)
+    left = None if digest is None else numbers if plan.force else store.missing(plan, digest)
+    return Prepared(plan, choice, store, digest, left)
+
+
+def _digest_of_last_run(store: ResultStore, plan: Plan) -> str | None:
+    """What the model's digest was when this document was read last: good enough to find that nothing is left."""
+    last = store.manifest()
+    return last.digest if last is not None and last.model == plan.model else None

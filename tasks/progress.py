@@ -1,0 +1,87 @@
+"""What a run tells of itself while it goes: events, told by the steps, heard by a terminal, a log or an artifact."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from tasks.errors import FailureReason
+from tasks.jobs import PageResult
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The run does something else now."""
+
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Caution:
+    """Something the person should know, though the run goes on."""
+
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pulling:
+    """The server downloads the model; both in bytes, `total` 0 where it is not known."""
+
+    step: str
+    completed: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class PagesStart:
+    """How many pages there are, how many stood already, and how many may be in flight at once."""
+
+    total: int
+    standing: int
+    slots: int
+
+
+@dataclass(frozen=True, slots=True)
+class PageStarted:
+    """A page took a slot. Told on the slots' thread."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class PageRetried:
+    """An attempt at a page failed; another follows."""
+
+    number: int
+    reason: FailureReason
+
+
+@dataclass(frozen=True, slots=True)
+class PageDone:
+    """A page was stored."""
+
+    result: PageResult
+
+
+Event = Stage | Caution | Pulling | PagesStart | PageStarted | PageRetried | PageDone
+Listener = Callable[[Event], None]
+
+_listeners: ContextVar[tuple[Listener, ...]] = ContextVar("hearth_listeners", default=())
+
+
+@contextmanager
+def heard_by(listener: Listener) -> Iterator[None]:
+    """Have a listener hear what is told in this context."""
+    token = _listeners.set((*_listeners.get(), listener))
+    try:
+        yield
+    finally:
+        _listeners.reset(token)
+
+
+def tell(event: Event) -> None:
+    """Tell whoever listens."""
+    for listener in _listeners.get():
+        listener(event)

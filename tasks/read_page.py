@@ -1,0 +1,204 @@
+"""Page image -> PageResult: one attempt at a time, each judged, the last one recorded whatever it is."""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import UTC, datetime
+
+import stamina
+
+from tasks.errors import FailureReason, ModelError, PageError, PassingError, ServerError
+from tasks.jobs import Attempt, PageResult, PageStatus, Plan
+from tasks.ollama_api import Answer, GenerateRequest, OllamaClient
+from tasks.progress import PageDone, PageRetried, PageStarted, tell
+from tasks.render import PageImage, Renderer
+from tasks.results import ResultStore
+from tasks.settings import ReadSettings
+from tasks.slots import Slots
+
+# A loop is told by its length and its turns: real pages repeat themselves, too, in tables and rules.
+_LOOP_TURNS = 8
+_LOOP_CHARACTERS = 240
+_LOOP_UNIT = 200
+
+
+class PageReader:
+    """Reads the pages of one plan from one server.
+
+    Args:
+        plan: what is read.
+        digest: the model's.
+        request: the options of each request.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        digest: str,
+        request: GenerateRequest,
+        *,
+        client: OllamaClient,
+        slots: Slots,
+        renderer: Renderer,
+        store: ResultStore,
+        settings: ReadSettings,
+    ) -> None:
+        self._plan = plan
+        self._digest = digest
+        self._request = request
+        self._client = client
+        self._slots = slots
+        self._renderer = renderer
+        self._store = store
+        self._settings = settings
+        self._attempts: dict[int, tuple[Attempt, ...]] = {}
+
+    @property
+    def attempts(self) -> int:
+        """At each page, at the most."""
+        return self._plan.attempts
+
+    @property
+    def document(self) -> str:
+        """The document's name."""
+        return self._plan.document.name
+
+    async def read(self, number: int, attempt: int) -> None:
+        """Make one attempt at a page and store what is final: a good answer, or the last failure.
+
+        Args:
+            number: the page, counted from 1.
+            attempt: which one this is, counted from 1; the temperature rises with it.
+
+        Raises:
+            PageError: the answer is no good. If it is `final`, or the last attempt, it has been stored.
+            UnavailableError: the server or the model is gone; nothing was stored, and no page can be read.
+            StorageError: the result cannot be stored.
+        """
+        temperature = temperature_of(attempt)
+        started = time.perf_counter()
+        image: PageImage | None = None
+        try:
+            image = await self._renderer.page(number)
+            if image.blank:
+                self._finish(number, PageStatus.BLANK, image)
+                return
+            answer, started = await self._ask(number, image, temperature)
+            judge(answer, image)
+        except PageError as error:
+            self._note(
+                number,
+                Attempt(temperature=temperature, seconds=_since(started), reason=error.reason, detail=str(error)),
+            )
+            if error.final or attempt >= self._plan.attempts:
+                self._finish(number, PageStatus.FAILED, image, error=error)
+                error.final = True
+            else:
+                tell(PageRetried(number, error.reason))
+            raise
+        self._note(number, Attempt(temperature=temperature, seconds=_since(started)))
+        self._finish(number, PageStatus.READ, image, answer)
+
+    async def _ask(self, number: int, image: PageImage, temperature: float) -> tuple[Answer, float]:
+        async def call() -> tuple[Answer, float]:
+            started = time.perf_counter()
+            tell(PageStarted(number))
+            async for attempt in stamina.retry_context(
+                on=PassingError, attempts=None, timeout=self._settings.retry_seconds, wait_initial=0.2, wait_max=5.0
+            ):
+                with attempt:
+                    prompt = self._plan.options.prompt
+                    return await self._client.generate(self._request, prompt, (image.png,), temperature), started
+            raise AssertionError("the loop returns or raises")
+
+        try:
+            return await self._slots.run(call)
+        except PassingError as error:
+            raise ServerError(
+                f"{error} It went on for {self._settings.retry_seconds:g} s while page {number} was read. "
+                "The pages stored so far stand: run again when the server is well."
+            ) from None
+        except ModelError as error:
+            raise ModelError(
+                f"The server stopped reading at page {number}: {error}. The pages stored so far stand."
+            ) from None
+
+    def _note(self, number: int, attempt: Attempt) -> None:
+        self._attempts[number] = (*self._attempts.get(number, ()), attempt)
+
+    def _finish(
+        self,
+        number: int,
+        status: PageStatus,
+        image: PageImage | None,
+        answer: Answer | None = None,
+        *,
+        error: PageError | None = None,
+    ) -> None:
+        attempts = self._attempts.pop(number, ())
+        result = PageResult(
+            page=number,
+            identity=self._plan.identity(number, self._digest),
+            status=status,
+            text=answer.response.strip() if answer else "",
+            reason=error.reason if error else None,
+            detail=str(error) if error else None,
+            model=self._plan.model,
+            digest=self._digest,
+            width=image.width if image else 0,
+            height=image.height if image else 0,
+            dpi=round(image.dpi, 2) if image else 0.0,
+            seconds=round(sum(attempt.seconds for attempt in attempts), 6),
+            tokens_in=answer.prompt_eval_count if answer else 0,
+            tokens_out=answer.eval_count if answer else 0,
+            **({"timing": answer.timing} if answer else {}),
+            attempts=attempts,
+            finished_at=datetime.now(UTC),
+        )
+        self._store.write_page(result)
+        tell(PageDone(result))
+
+
+def _since(started: float) -> float:
+    return round(time.perf_counter() - started, 6)
+
+
+def temperature_of(attempt: int) -> float:
+    """0 at first, then 0.2 more at each attempt up to 1, so that a model leaves the rut it was in."""
+    return round(min(1.0, 0.2 * (attempt - 1)), 1)
+
+
+def judge(answer: Answer, image: PageImage) -> None:
+    """Accept an answer, or say why it is no good.
+
+    Raises:
+        PageError: it was cut off, is empty although the page has ink, or ends in a loop.
+    """
+    if answer.done_reason == "length":
+        raise PageError(
+            FailureReason.TRUNCATED, f"The answer was cut off after {answer.eval_count} tokens; raise --num-predict."
+        )
+    text = answer.response.strip()
+    if not text and image.has_ink:
+        raise PageError(FailureReason.EMPTY, f"The answer is empty, but {image.ink:.2%} of the page is ink.")
+    turns = loop_turns(text)
+    if turns:
+        raise PageError(FailureReason.REPETITION, f"The answer ends in {turns} turns of the same words.")
+
+
+def loop_turns(text: str) -> int:
+    """How many times over a text repeats its end, if that makes a loop; 0 otherwise.
+
+    A loop is the same unit of at most 200 characters, 8 times and 240 characters long at least. Units without a
+    letter are left alone: dot leaders, rules, empty table cells and columns of figures are no loops.
+    """
+    tail = text[-_LOOP_UNIT * _LOOP_TURNS * 2 :]
+    for size in range(1, min(_LOOP_UNIT, len(tail) // _LOOP_TURNS) + 1):
+        unit = tail[-size:]
+        turns = 1
+        while tail[-size * (turns + 1) : -size * turns] == unit:
+            turns += 1
+        if turns >= _LOOP_TURNS and turns * size >= _LOOP_CHARACTERS and re.search(r"[^\W\d_]", unit):
+            return turns
+    return 0

@@ -1,0 +1,144 @@
+"""PDF pages as images, rendered one at a time in a process of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tasks.errors import FailureReason, PageError
+from tasks.settings import LimitSettings
+
+# Less ink than this is dust: a page number of one digit at 1288 px is about 0.00004 of its page.
+_DUST = 0.00002
+
+
+@dataclass(frozen=True, slots=True)
+class PageImage:
+    """A page as the model gets it.
+
+    Attributes:
+        png: the image, RGB, or grey where the page has no colour.
+        width, height: in pixels.
+        dpi: dots an inch.
+        ink: the part of the pixels, 0 to 1, that stand out from the background.
+    """
+
+    png: bytes
+    width: int
+    height: int
+    dpi: float
+    ink: float
+
+    @property
+    def blank(self) -> bool:
+        """Every pixel is alike: there is nothing to ask a model about."""
+        return self.ink == 0.0
+
+    @property
+    def has_ink(self) -> bool:
+        """There is enough on the page that an empty answer cannot be right."""
+        return self.ink > _DUST
+
+
+class Renderer:
+    """Renders pages of one PDF on demand; holds none.
+
+    Use as an async context manager: the process starts at once, while the machine may still be
+    getting warm, and ends with the context. A page that crashes or hangs it fails alone: the process
+    is started anew for the next.
+    """
+
+    def __init__(self, path: Path, longest_side: int, limits: LimitSettings, password: str | None = None) -> None:
+        self._opening = {
+            "path": str(path),
+            "password": password,
+            "image_megapixels": limits.image_megapixels,
+            "memory_mb": limits.render_memory_mb,
+        }
+        self._longest_side = longest_side
+        self._limits = limits
+        self._turn = asyncio.Lock()
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def __aenter__(self) -> Self:
+        """Start the process."""
+        async with self._turn:
+            await self._started()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the process."""
+        await self._end()
+
+    async def page(self, number: int) -> PageImage:
+        """Render a page.
+
+        Args:
+            number: counted from 1.
+
+        Raises:
+            PageError: it cannot be rendered; reading it again cannot help.
+        """
+        async with self._turn:
+            try:
+                async with asyncio.timeout(self._limits.render_seconds):
+                    header, png = await self._ask(number)
+            except TimeoutError:
+                await self._end()
+                raise self._failed(f"it took more than {self._limits.render_seconds:g} s to render") from None
+            except (asyncio.IncompleteReadError, json.JSONDecodeError, BrokenPipeError, ConnectionResetError):
+                await self._end()
+                raise self._failed("rendering it crashed the renderer") from None
+            except asyncio.CancelledError:
+                # The answer would be taken for the next page's.
+                await self._end()
+                raise
+        if "error" in header:
+            raise self._failed(header["error"])
+        return PageImage(png, header["width"], header["height"], header["dpi"], header["ink"])
+
+    async def _ask(self, number: int) -> tuple[dict[str, Any], bytes]:
+        process = await self._started()
+        assert process.stdin is not None  # noqa: S101 - narrows the type: it was opened with a pipe
+        assert process.stdout is not None  # noqa: S101 - likewise
+        process.stdin.write(json.dumps({"page": number, "longest_side": self._longest_side}).encode() + b"\n")
+        await process.stdin.drain()
+        header: dict[str, Any] = json.loads(await process.stdout.readuntil())
+        return header, await process.stdout.readexactly(header.get("size", 0))
+
+    async def _started(self) -> asyncio.subprocess.Process:
+        if self._process is not None and self._process.returncode is not None:
+            await self._end()  # it died between two pages, which is no fault of the next
+        if self._process is None:
+            pipe = asyncio.subprocess.PIPE
+            self._process = await asyncio.create_subprocess_exec(
+                # -P: the working directory may hold files named like modules.
+                *(sys.executable, "-P", "-m", "tasks.render_worker"),
+                stdin=pipe,
+                stdout=pipe,
+                stderr=asyncio.subprocess.DEVNULL,
+                limit=2**20,
+                env={**os.environ, "PYTHONWARNINGS": "ignore"},
+            )
+            assert self._process.stdin is not None  # noqa: S101 - narrows the type: it was opened with a pipe
+            self._process.stdin.write(json.dumps(self._opening).encode() + b"\n")
+        return self._process
+
+    async def _end(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            if process.returncode is None:
+                process.kill()
+            await process.communicate()
+
+    @staticmethod
+    def _failed(why: str) -> PageError:
+        return PageError(FailureReason.RENDER, f"The page cannot be rendered: {why}.", final=True)

@@ -1,0 +1,108 @@
+"""Every setting, from HEARTH_* variables and .env: description, unit, bounds. The table in docs/ is made from these."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import AliasChoices, BaseModel, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from tasks.errors import InputError
+from tasks.jobs import BackendName
+
+DEFAULT_PROMPT = (
+    "Transcribe all text of this page image in natural reading order, as Markdown. "
+    "Write tables as Markdown tables and formulas as LaTeX. "
+    "Write nothing that is not on the page: no remarks, no description of pictures."
+)
+
+
+def _cache_directory() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hearth"
+
+
+class ReadSettings(BaseModel):
+    """How a page is read."""
+
+    prompt: str = Field(DEFAULT_PROMPT, min_length=1, description="What the model is told about each page image.")
+    longest_side: int = Field(
+        1288,
+        ge=64,
+        le=8192,
+        description="Longest side of the page images, pixels. 1288 is what olmOCR uses (arXiv:2502.18443).",
+    )
+    num_ctx: int = Field(8192, ge=256, description="Context of the model, tokens; its memory is this times the slots.")
+    num_predict: int = Field(4096, ge=1, description="Most tokens that one page may take.")
+    attempts: int = Field(4, ge=1, le=20, description="Attempts at a page, the first at temperature 0.")
+    timeout_seconds: float = Field(300, gt=0, description="Longest wait for one answer, seconds.")
+    retry_seconds: float = Field(
+        60, ge=0, description="How long a request meets passing errors before the run stops, seconds."
+    )
+
+
+class LimitSettings(BaseModel):
+    """What is refused before it hurts."""
+
+    file_mb: int = Field(1024, ge=1, description="Largest PDF, megabytes.")
+    pages: int = Field(20_000, ge=1, description="Most pages of a PDF.")
+    image_megapixels: int = Field(
+        250, ge=1, description="Largest single picture on a page, megapixels; a page over it fails, the others go on."
+    )
+    render_seconds: float = Field(60, gt=0, description="Longest time to render one page, seconds.")
+    render_memory_mb: int = Field(4096, ge=256, description="Memory of the rendering process, megabytes (Linux).")
+
+
+class WarmSettings(BaseModel):
+    """How long to wait for a server and its model."""
+
+    deadline_seconds: float = Field(900, gt=0, description="From asking for the server to its first page, seconds.")
+    load_seconds: float = Field(600, gt=0, description="Longest load of the model, seconds.")
+
+
+class Settings(BaseSettings):
+    """All of Hearth's settings. A nested one is written HEARTH_READ__NUM_CTX."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="HEARTH_",
+        env_nested_delimiter="__",
+        env_file=".env",
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
+    )
+
+    backend: BackendName = Field(BackendName.AUTO, description="Where the model runs.")
+    url: str | None = Field(
+        None,
+        validation_alias=AliasChoices("HEARTH_URL", "LLAMA_API_URL", "OLLAMA_HOST"),
+        description="An Ollama server that someone else runs. LLAMA_API_URL and OLLAMA_HOST are read as well.",
+    )
+    model: str | None = Field(None, description="Ollama's name of the model; the backend's default if unset.")
+    slots: int | None = Field(
+        None, ge=1, le=256, description="Pages in flight at once; the backend's default if unset."
+    )
+    idle_minutes: float = Field(
+        10, gt=0, description="How long a server that Hearth started stays warm after its last use, minutes."
+    )
+    output: Path = Field(Path("results"), description="Directory of the results.")
+    home: Path = Field(default_factory=_cache_directory, description="Where Hearth keeps track of its servers.")
+    read: ReadSettings = ReadSettings()
+    limits: LimitSettings = LimitSettings()
+    warm: WarmSettings = WarmSettings()
+
+
+def load_settings() -> Settings:
+    """Read the settings from the environment and .env.
+
+    Raises:
+        InputError: one is not what it should be; the message names it.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "HEARTH_" + "__".join(str(part) for part in first["loc"]).upper()
+        raise InputError(
+            f"The setting {name} is wrong: {first['msg']}. Correct it in the environment or in .env."
+        ) from None

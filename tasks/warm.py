@@ -1,0 +1,232 @@
+"""Get a model warm: reachable, present, loaded with the options of the pages, and measured."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import pymupdf
+import stamina
+
+from tasks.errors import ModelError, PageError, PassingError, ServerError
+from tasks.ollama_api import Answer, GenerateRequest, LoadedModel, Model, OllamaClient
+from tasks.progress import Caution, Pulling, Stage, tell
+from tasks.settings import WarmSettings
+
+T = TypeVar("T")
+
+# Ollama runs one request at a time for these, whatever OLLAMA_NUM_PARALLEL says (server/sched.go, v0.33).
+SERIAL_FAMILIES = frozenset(
+    {
+        *("mllama", "qwen3vl", "qwen3vlmoe", "qwen35", "qwen35moe", "qwen3next"),
+        *("lfm2", "lfm2moe", "nemotron_h", "nemotron_h_moe", "nemotron_h_omni"),
+    }
+)
+
+# Requests served one right after the other touch at their ends by a clock's error; this part of each is left out.
+_EDGE = 0.15
+_PROBE_TOKENS = 16
+# A round tells too little when the machine is busy with other things just then; the best of these counts.
+_ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class Warmth:
+    """A model that is loaded and was measured.
+
+    Attributes:
+        digest: the model's, 64 hex digits.
+        family: the model's, such as qwen25vl.
+        slots: requests that the server really serves at once, at most as many as were asked for.
+        note: why it is fewer than was asked for, or where the model runs; None if there is nothing to tell.
+    """
+
+    digest: str
+    family: str
+    slots: int
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Served:
+    """When a request was being worked on inside the server, without its wait there; seconds on one clock."""
+
+    start: float
+    end: float
+
+
+async def warm(
+    client: OllamaClient, request: GenerateRequest, slots: int, limits: WarmSettings, *, require_gpu: bool
+) -> Warmth:
+    """Wait until the pages can start.
+
+    Args:
+        client: of the server; its timeout must exceed the load of the model.
+        request: the options of the pages to come; the model is loaded with exactly these.
+        slots: requests at once that are asked for.
+        limits: the deadlines.
+        require_gpu: a model that is not wholly in GPU memory is an error.
+
+    Raises:
+        ServerError: the server does not answer, or goes on failing, until the deadline.
+        ModelError: the model cannot be had, cannot be loaded, or does not fit.
+    """
+    deadline = time.monotonic() + limits.deadline_seconds
+    tell(Stage("waiting for the server"))
+    await _until(deadline, client.version)
+    model = await _until(deadline, lambda: _present(client, request.model))
+    details = await _until(deadline, lambda: client.details(request.model))
+    tell(Stage(f"loading {request.model}"))
+    try:
+        await _until(deadline, lambda: client.load(request))
+        placed = _placement(request.model, await _until(deadline, client.loaded), require_gpu=require_gpu)
+        if placed:
+            tell(Caution(placed))
+        tell(Stage(f"measuring how many requests {request.model} serves at once"))
+        measured = await _until(deadline, lambda: measure_parallelism(client, request, slots))
+    except ModelError as error:
+        raise ModelError(_load_failure(request.model, details.family, str(error))) from None
+    note = _shortfall(slots, measured, details.family)
+    if note:
+        tell(Caution(note))
+    return Warmth(model.digest, details.family, measured, note or placed)
+
+
+async def _until(deadline: float, call: Callable[[], Awaitable[T]]) -> T:
+    """Repeat a call while it meets passing errors, to the deadline."""
+    try:
+        async for attempt in stamina.retry_context(
+            on=PassingError,
+            attempts=None,
+            timeout=max(0.0, deadline - time.monotonic()),
+            wait_initial=0.1,
+            wait_max=5.0,
+        ):
+            with attempt:
+                return await call()
+    except PassingError as error:
+        raise ServerError(f"The server did not get warm before the deadline. The last that it said: {error}") from None
+    except PageError as error:
+        raise ServerError(f"The server does not take Hearth's requests. {error}") from None
+    raise AssertionError("the loop returns or raises")
+
+
+async def _present(client: OllamaClient, name: str) -> Model:
+    """The model on the server's disk, pulled if it is missing."""
+    model = find_model(name, await client.models())
+    if model is None:
+        tell(Stage(f"pulling {name}"))
+        try:
+            async for step in client.pull(name):
+                tell(Pulling(step.status, step.completed, step.total))
+        except ModelError as error:
+            raise ModelError(
+                f"The model {name!r} cannot be pulled by {client.url}: {error}. "
+                "Check its name (https://ollama.com/library), or choose another with --model."
+            ) from None
+        model = find_model(name, await client.models())
+    if model is None:
+        raise ModelError(f"{client.url} says that it pulled {name!r}, but does not list it. Pull it there by hand.")
+    return model
+
+
+def find_model(name: str, models: tuple[Model, ...]) -> Model | None:
+    """The model of that name; a name without a tag means :latest, as for Ollama."""
+    return next((model for model in models if _tagged(model.name) == _tagged(name)), None)
+
+
+def _tagged(name: str) -> str:
+    return name if ":" in name.rsplit("/", 1)[-1] else f"{name}:latest"
+
+
+def _placement(name: str, loaded: tuple[LoadedModel, ...], *, require_gpu: bool) -> str | None:
+    """What is to be told of where the model runs. Ollama itself spills to the CPU silently (ollama#14258)."""
+    model = next(
+        (model for model in loaded if model.name.removesuffix(":latest") == name.removesuffix(":latest")), None
+    )
+    if model is None or model.size_vram >= model.size:
+        return None
+    where = f"{model.size_vram / 1e9:.1f} of its {model.size / 1e9:.1f} GB are in GPU memory, the rest runs on the CPU"
+    if require_gpu:
+        raise ModelError(f"{where}. Use a machine with more GPU memory, a smaller --num-ctx, or fewer --slots")
+    return None if model.size_vram == 0 else f"{name}: {where}. Pages will be slow."
+
+
+async def measure_parallelism(client: OllamaClient, request: GenerateRequest, slots: int) -> int:
+    """How many requests the server works on at once: small real ones are sent, one alone and then `slots` together.
+
+    No field of Ollama's API tells it. Counted is how many were being worked on at one moment, by Ollama's own
+    durations; where a server sends none, how much sooner all were done than one after another.
+    """
+    if slots == 1:
+        return 1
+    request = GenerateRequest(request.model, request.num_ctx, _PROBE_TOKENS, request.keep_alive)
+    image = _probe_image()
+
+    async def probe() -> tuple[float, Served | None]:
+        started = time.perf_counter()
+        answer = await client.generate(request, "Transcribe the text.", (image,))
+        ended = time.perf_counter()
+        return ended - started, _served(answer, ended)
+
+    alone, _ = await probe()
+    best = 1
+    for _ in range(_ROUNDS):
+        started = time.perf_counter()
+        probes = await asyncio.gather(*(probe() for _ in range(slots)))
+        together = time.perf_counter() - started
+        served = [span for _, span in probes if span is not None]
+        counted = most_at_once(served) if len(served) == slots else round(slots * alone / together)
+        best = max(best, min(slots, counted))
+        if best == slots:
+            break
+    return best
+
+
+def most_at_once(spans: list[Served]) -> int:
+    """The largest number of spans that overlap at one moment, their edges left out."""
+    events = sorted(
+        event
+        for span in spans
+        for edge in ((span.end - span.start) * _EDGE,)
+        for event in ((span.start + edge, 1), (span.end - edge, -1))
+    )
+    most = now = 0
+    for _, step in events:
+        now += step
+        most = max(most, now)
+    return most
+
+
+def _served(answer: Answer, ended: float) -> Served | None:
+    worked = answer.timing.prompt_eval + answer.timing.eval
+    return Served(ended - worked, ended) if worked > 0 else None
+
+
+def _probe_image() -> bytes:
+    with pymupdf.open() as pdf:
+        page = pdf.new_page(width=224, height=56)
+        page.insert_text((12, 36), "Hearth is getting warm.", fontsize=18)
+        return bytes(page.get_pixmap().tobytes("png"))
+
+
+def _shortfall(asked: int, measured: int, family: str) -> str | None:
+    if measured >= asked:
+        return None
+    told_of = f"{measured} of the {asked} slots asked for: "
+    if family in SERIAL_FAMILIES:
+        return told_of + f"Ollama serves models of the family {family} one request at a time."
+    return told_of + "the server was started with a smaller OLLAMA_NUM_PARALLEL, or is busy with other work."
+
+
+def _load_failure(name: str, family: str, why: str) -> str:
+    if family == "mllama" or "mllama" in why:
+        remedy = "Ollama since 0.30 cannot load this family: use OLLAMA_VERSION=0.24.0, or --model qwen2.5vl:7b"
+    elif "memory" in why:
+        remedy = "Use a smaller model, --num-ctx or --slots, or a machine with more memory"
+    else:
+        remedy = "Choose another with --model, or mend the server"
+    return f"The model {name!r} cannot be used: {why.rstrip('.')}. {remedy}."

@@ -1,0 +1,175 @@
+"""Runs a server on this machine and stops it when nobody has leased it for the idle time.
+
+`python -m tasks.watchdog --url URL --idle SECONDS DIRECTORY COMMAND ...` puts itself into the background
+and returns. It belongs to no run, so that it outlives, and cleans up after, the one that started it.
+
+In DIRECTORY: `lease.lock` (held shared by each run that uses the server), `alive.lock` (held by the watchdog as
+long as it lives), `server.json` (where the server is; there is one while runs may use it) and `server.log`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+from tasks.leases import FileLease, take_exclusive, try_exclusive
+
+_POLL_SECONDS = 0.5
+_GRACE_SECONDS = 10.0
+
+
+class ServerDirectory:
+    """The files by which runs and the watchdog of one server meet."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.lease = path / "lease.lock"
+        self.start = path / "start.lock"
+        self.alive = path / "alive.lock"
+        self.log = path / "server.log"
+        self._record = path / "server.json"
+
+    def read(self) -> dict[str, Any] | None:
+        """What the watchdog published, or None if no server may be used."""
+        try:
+            record: dict[str, Any] = json.loads(self._record.read_bytes())
+        except (FileNotFoundError, json.JSONDecodeError):
+            return None
+        return record
+
+    def publish(self, record: dict[str, Any]) -> None:
+        """Tell the runs, whole or not at all."""
+        temporary = self.path / ".server.json.tmp"
+        temporary.write_text(json.dumps(record))
+        temporary.replace(self._record)
+
+    def withdraw(self) -> None:
+        """From here on, no run may use the server."""
+        self._record.unlink(missing_ok=True)
+
+
+class Watchdog:
+    """One server and its idle clock."""
+
+    def __init__(self, directory: ServerDirectory, url: str, idle_seconds: float, command: list[str]) -> None:
+        self._directory = directory
+        self._url = url
+        self._idle_seconds = idle_seconds
+        self._command = command
+        self._told_to_stop = False
+
+    def run(self) -> None:
+        """Start the server, and return when it has ended."""
+        signal.signal(signal.SIGTERM, self._stop)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        with self._directory.log.open("wb") as log:
+            server = subprocess.Popen(  # noqa: S603 - the command is a backend's own
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 - this process has one thread
+            )
+        self._publish(server, idle_since=None)
+        lease = self._watch(server)
+        self._directory.withdraw()
+        _end(server)
+        if lease is not None:
+            lease.release()
+
+    def _watch(self, server: subprocess.Popen[bytes]) -> FileLease | None:
+        """Return when the server has ended by itself, or may be ended: then with everybody else locked out."""
+        idle_since: float | None = None
+        while server.poll() is None:
+            lease = try_exclusive(self._directory.lease)
+            if self._told_to_stop:
+                return lease
+            if lease is None:
+                if idle_since is not None:
+                    idle_since = None
+                    self._publish(server, idle_since)
+            elif idle_since is None:
+                idle_since = time.time()
+                self._publish(server, idle_since)
+            elif time.time() - idle_since >= self._idle_seconds:
+                return lease
+            if lease is not None:
+                lease.release()
+            time.sleep(_POLL_SECONDS)
+        return None
+
+    def _publish(self, server: subprocess.Popen[bytes], idle_since: float | None) -> None:
+        self._directory.publish(
+            {
+                "url": self._url,
+                "watchdog_pid": os.getpid(),
+                "server_pid": server.pid,
+                "idle_seconds": self._idle_seconds,
+                "idle_since": idle_since,
+            }
+        )
+
+    def _stop(self, _signal: int, _frame: FrameType | None) -> None:
+        self._told_to_stop = True
+
+
+def _die_with_parent() -> None:
+    """Have the server ended, too, if the watchdog is killed. Linux only; elsewhere it would live on."""
+    if sys.platform == "linux":
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
+
+
+def _end(server: subprocess.Popen[bytes]) -> None:
+    if server.poll() is None:
+        server.terminate()
+    try:
+        server.wait(_GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
+
+
+def _into_background() -> None:
+    """Leave the caller's session and process tree."""
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(null, descriptor)
+    os.close(null)
+
+
+def main() -> NoReturn:
+    """The command line; see the module."""
+    parser = argparse.ArgumentParser(prog="python -m tasks.watchdog")
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--url", required=True)
+    parser.add_argument("--idle", type=float, required=True)
+    parser.add_argument("command", nargs=argparse.REMAINDER)
+    arguments = parser.parse_args()
+    directory = ServerDirectory(arguments.directory)
+    _into_background()
+    alive = take_exclusive(directory.alive)
+    try:
+        Watchdog(directory, arguments.url, arguments.idle, arguments.command).run()
+    finally:
+        directory.withdraw()
+        alive.release()
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,21 @@
+"""A clean environment for each test, and the real servers that several of them share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+_PREFIXES = ("HEARTH_", "OLLAMA_", "PREFECT_", "LLAMA_API_URL")
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """No setting of the machine reaches a test, and none of its files is touched."""
+    for name in list(os.environ):
+        if name.startswith(_PREFIXES):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HEARTH_HOME", str(tmp_path / "hearth-home"))
+    monkeypatch.chdir(tmp_path)

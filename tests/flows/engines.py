@@ -1,0 +1,56 @@
+"""Drop-in engines that note which image they read: one digest a line in ENGINE_LOG."""
+
+import hashlib
+import os
+import threading
+import time
+from pathlib import Path
+
+from tasks.embedded.engine import Reader
+
+SECONDS = float(os.environ.get("ENGINE_SECONDS", "0"))
+LOG = Path(os.environ.get("ENGINE_LOG", os.devnull))
+
+_lock = threading.Lock()
+
+
+def _note(image: bytes) -> str:
+    digest = hashlib.sha256(image).hexdigest()
+    with _lock, LOG.open("a") as log:
+        log.write(digest + "\n")
+    time.sleep(SECONDS)
+    return digest
+
+
+def echo(_: Path) -> Reader:
+    """The text of a page is the digest of its image."""
+    return _note
+
+
+def silent(_: Path) -> Reader:
+    """Never a word."""
+    return lambda image: _note(image)[:0]
+
+
+def looping(_: Path) -> Reader:
+    """The same words over and over."""
+    return lambda image: f"Once {_note(image)}. " + "and over again " * 100
+
+
+def wordy(_: Path) -> Reader:
+    """A thousand different words."""
+    return lambda image: _note(image) + "".join(f" word{number}" for number in range(1000))
+
+
+def fickle(_: Path) -> Reader:
+    """Nothing at first, the digest at the second reading of an image."""
+    seen: set[str] = set()
+
+    def read(image: bytes) -> str:
+        digest = _note(image)
+        with _lock:
+            known = digest in seen
+            seen.add(digest)
+        return digest if known else ""
+
+    return read
