@@ -4,7 +4,7 @@ PDF ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help read test check fmt bench accuracy lock clean
+.PHONY: help read test check fmt bench accuracy docs lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -28,7 +28,7 @@ $(BIN)/python:
 
 read: .venv/.installed ## Read a PDF:  make read PDF=paper.pdf  (without PDF, a sample that Hearth makes)
 	@$(if $(PDF),,$(BIN)/hearth sample build/sample.pdf)
-	@$(BIN)/hearth read "$(if $(PDF),$(PDF),build/sample.pdf)"
+	@$(BIN)/hearth read --text "$(if $(PDF),$(PDF),build/sample.pdf)"
 
 test: .venv/.installed-dev ## Run every test
 	@$(BIN)/python -m pytest
@@ -47,6 +47,9 @@ bench: .venv/.installed-dev ## Measure the flow against a bare asyncio + httpx l
 
 accuracy: .venv/.installed-dev ## Measure the character error rate:  make accuracy PDF="a.pdf b.pdf"
 	@$(BIN)/python -m tests.benchmarks.accuracy $(PDF)
+
+docs: .venv/.installed-dev ## Write the generated parts of docs/reference.md
+	@$(BIN)/python -m tests.generated_docs
 
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --quiet --custom-compile-command "make lock"
 lock: ## Resolve the dependencies anew (needs uv)

@@ -106,10 +106,10 @@ def read(
 async def _read(job: Job, *, quiet: bool) -> Manifest:
     settings = load_settings()
     prepared = prepare(job, settings)
+    prepared.store.prepare()
     with TerminalProgress(_err, quiet=quiet) as terminal, heard_by(terminal):
         if prepared.nothing_left:
             # No server is needed for this, not even Prefect's.
-            prepared.store.prepare()
             async with prepared.store.turn():
                 manifest = Account(prepared).close()
                 assert manifest is not None  # noqa: S101 - pages can only stand under a known model
@@ -118,8 +118,8 @@ async def _read(job: Job, *, quiet: bool) -> Manifest:
         from flows.prefect_server import prefect_api
         from flows.process_document import process_document
 
-        async with prefect_api(settings) as address:
-            tell(Stage(f"starting the run; watch it at {address}/runs"))
+        async with prefect_api(settings):
+            tell(Stage("starting the run"))
             # Prefect's types do not know that an async flow's state is awaited, too.
             state: State[Manifest] = await cast("Any", process_document)(job, return_state=True)
             outcome = await state.aresult(raise_on_failure=False)

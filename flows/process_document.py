@@ -26,7 +26,7 @@ from tasks.errors import HearthError, PageError
 from tasks.jobs import Job, Manifest, PageStatus, RunStatus
 from tasks.ollama_api import OllamaClient
 from tasks.plan import Prepared, prepare
-from tasks.progress import PagesStart, Stage, heard_by, tell
+from tasks.progress import PagesStart, RunStarted, Stage, heard_by, tell
 from tasks.read_page import PageReader
 from tasks.render import Renderer
 from tasks.settings import Settings, load_settings
@@ -87,6 +87,8 @@ async def process_document(job: Job) -> State[Manifest]:
         HearthError: the request is wrong, or the run could not go on; see `tasks.errors`.
     """
     with heard_by(log_to_run):
+        if flow_run.ui_url:
+            tell(RunStarted(flow_run.ui_url))
         settings = load_settings()
         prepared = prepare(job, settings)
         prepared.store.prepare()

@@ -16,10 +16,9 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
 
 from tasks.jobs import Manifest, PageStatus
-from tasks.progress import Caution, Event, PageDone, PageRetried, PagesStart, PageStarted, Pulling, Stage
+from tasks.progress import Caution, Event, PageDone, PageRetried, PagesStart, PageStarted, Pulling, RunStarted, Stage
 from tasks.results import ResultStore
 
 _MEGABYTE = 1_000_000
@@ -61,6 +60,9 @@ class TerminalProgress:
     def __call__(self, event: Event) -> None:
         """Show an event."""
         match event:
+            case RunStarted(url=url):
+                if self._console.is_terminal:
+                    self._progress.console.print(f"Watch it at {escape(url)}", highlight=False, soft_wrap=True)
             case Stage(what=what):
                 self._progress.update(self._stage, description=what, completed=0, total=None, told="")
             case Caution(what=what):
@@ -99,20 +101,21 @@ class TerminalProgress:
 def print_summary(console: Console, manifest: Manifest, store: ResultStore) -> None:
     """Tell how a run ended: figures, failed pages with their reasons, and where the text is."""
     figures = manifest.totals()
-    table = Table.grid(padding=(0, 2))
-    pages = f"{figures['pages']}: {figures['read']} read, {figures['blank']} blank, {figures['failed']} failed"
-    table.add_row("pages", pages)
-    if manifest.endpoint and manifest.read_now:
+    lines = {
+        "pages": f"{figures['pages']}: {figures['read']} read, {figures['blank']} blank, {figures['failed']} failed",
+        "tokens": f"{figures['tokens_in']} in, {figures['tokens_out']} out",
+        "model": manifest.model,
+    }
+    if manifest.endpoint:
         slots = f"{figures['slots']} slot{'s' if figures['slots'] != 1 else ''}"
-        table.add_row(
-            "read now",
-            f"{manifest.read_now} in {manifest.read_seconds:.1f} s over {slots}"
-            f" ({figures['pages_per_minute']:.0f} pages/min), after {manifest.warm_seconds:.1f} s to get warm",
+        rate = f"{figures['pages_per_minute']:.0f} pages/min"
+        lines["read by"] = f"{manifest.endpoint.backend} at {manifest.endpoint.url}: {manifest.endpoint.why}"
+        lines["time"] = (
+            f"{manifest.read_seconds:.1f} s for {manifest.read_now} pages over {slots} ({rate}), "
+            f"after {manifest.warm_seconds:.1f} s to get warm"
         )
-        table.add_row("read by", f"{manifest.endpoint.backend} at {manifest.endpoint.url}: {manifest.endpoint.why}")
-    table.add_row("tokens", f"{figures['tokens_in']} in, {figures['tokens_out']} out")
-    table.add_row("model", manifest.model)
-    table.add_row("text", str(store.document_path))
-    console.print(table, highlight=False, soft_wrap=True)
+    lines["text"] = str(store.document_path)
+    for name, told in lines.items():
+        console.print(f"{name:<8}{escape(told)}", highlight=False, soft_wrap=True)
     for entry in manifest.failed:
-        console.print(f"page {entry.page} failed: {entry.detail}", style="red", highlight=False, soft_wrap=True)
+        console.print(escape(f"page {entry.page} failed: {entry.detail}"), style="red", highlight=False, soft_wrap=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 class FileLease:
-    """A held lock on a file; `release` or the end of the process lets go."""
+    """A held lock on a file; `release`, losing it or the end of the process lets go."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor: int | None = descriptor
@@ -24,6 +24,10 @@ class FileLease:
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
+
+    def __del__(self) -> None:
+        # A thread that was waiting for it when its caller was cancelled takes it for nobody.
+        self.release()
 
 
 def take_shared(path: Path) -> FileLease:
@@ -45,13 +49,13 @@ def try_exclusive(path: Path) -> FileLease | None:
 
 
 def is_held(path: Path) -> bool:
-    """Whether anybody holds the file, shared or exclusively."""
+    """Whether anybody holds the file exclusively. Two that ask at once do not take each other for a holder."""
     if not path.exists():
         return False
-    lease = try_exclusive(path)
-    if lease is None:
+    try:
+        FileLease(_locked(path, fcntl.LOCK_SH | fcntl.LOCK_NB)).release()
+    except BlockingIOError:
         return True
-    lease.release()
     return False
 
 

@@ -11,8 +11,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -82,12 +84,13 @@ async def lease_server(spec: ServerSpec, home: Path, *, idle_seconds: float, dea
         ) from None
     lease = await asyncio.to_thread(take_shared, directory.lease)
     try:
-        for last in (False,) * (_START_TRIES - 1) + (True,):
+        deadline = time.monotonic() + deadline_seconds
+        for _ in range(_START_TRIES):
             url, started = await asyncio.to_thread(_ensure_started, spec, directory, idle_seconds)
-            # A fixed port may be taken in the moment between choosing and binding it.
-            if await _answers(url + spec.health, directory, deadline_seconds):
+            # It may have died just now, or lost its port in the moment between choosing and binding it.
+            if await _answers(url + spec.health, directory, deadline):
                 return LeasedServer(url, lease, started, directory)
-            if last or not started:
+            if time.monotonic() >= deadline:
                 break
         raise ServerError(
             f"The {spec.name} server did not start. Its log, {directory.log}, ends: {_tail(directory.log)}"
@@ -101,8 +104,8 @@ def _ensure_started(spec: ServerSpec, directory: ServerDirectory, idle_seconds: 
     start = take_exclusive(directory.start)
     try:
         # While we hold a lease no watchdog stops its server; one that is withdrawing has let nobody in.
-        record = directory.read()
-        if record is not None and is_held(directory.alive):
+        record = _published(directory)
+        if record is not None:
             return str(record["url"]), False
         port = spec.port or _free_port()
         url = f"http://127.0.0.1:{port}"
@@ -117,25 +120,27 @@ def _ensure_started(spec: ServerSpec, directory: ServerDirectory, idle_seconds: 
             env={**os.environ, **spec.environment(port)},
         )
         deadline = time.monotonic() + _PUBLISH_SECONDS
-        while time.monotonic() < deadline:
-            record = directory.read()
-            if record is not None and record["url"] == url:
-                break
+        while is_held(directory.alive) and directory.read() is None and time.monotonic() < deadline:
             time.sleep(0.02)
         return url, True
     finally:
         start.release()
 
 
-async def _answers(url: str, directory: ServerDirectory, deadline_seconds: float) -> bool:
+def _published(directory: ServerDirectory) -> dict[str, Any] | None:
+    """Where the server is, if its watchdog lives; one that was killed leaves its record behind."""
+    record = directory.read()
+    return record if record is not None and is_held(directory.alive) else None
+
+
+async def _answers(url: str, directory: ServerDirectory, deadline: float) -> bool:
     async with httpx.AsyncClient(timeout=5.0, verify=False) as client:  # noqa: S501 - plain HTTP on loopback
-        deadline = time.monotonic() + deadline_seconds
         while time.monotonic() < deadline:
             try:
                 if (await client.get(url)).is_success:
                     return True
             except httpx.TransportError:
-                if directory.read() is None:
+                if _published(directory) is None:
                     return False
             await asyncio.sleep(_HEALTH_POLL_SECONDS)
     return False
@@ -173,8 +178,8 @@ def local_servers(home: Path) -> Iterator[ServerState]:
     """The servers that Hearth keeps on this machine."""
     for path in sorted((home / "servers").glob("*")):
         directory = ServerDirectory(path)
-        record = directory.read()
-        if record is not None and is_held(directory.alive):
+        record = _published(directory)
+        if record is not None:
             idle = record["idle_since"]
             stops_at = None if idle is None else float(idle) + float(record["idle_seconds"])
             yield ServerState(path.name, str(record["url"]), stops_at, int(record["watchdog_pid"]))
@@ -182,4 +187,5 @@ def local_servers(home: Path) -> Iterator[ServerState]:
 
 def stop_server(state: ServerState) -> None:
     """Have a server's watchdog stop it."""
-    os.kill(state.watchdog_pid, signal.SIGTERM)
+    with suppress(ProcessLookupError):  # it has stopped by itself meanwhile
+        os.kill(state.watchdog_pid, signal.SIGTERM)

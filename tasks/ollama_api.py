@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -146,7 +147,7 @@ class GenerateRequest:
             "stream": False,
             # Without this an answer may run on over a shifting context, to ten times num_ctx.
             "shift": False,
-            "keep_alive": f"{self.keep_alive:.0f}s",
+            "keep_alive": f"{math.ceil(self.keep_alive)}s",
             "options": {"num_ctx": self.num_ctx, "num_predict": self.num_predict, "temperature": temperature},
         }
 
@@ -259,13 +260,13 @@ class OllamaClient:
             raise PassingError(f"{self.url} did not answer in time.") from None
         except httpx.InvalidURL as error:
             raise ServerError(f"{self.url} is not an address: {error}. Correct HEARTH_URL.") from None
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise PassingError(f"{self.url} is out of reach ({type(error).__name__}).") from None
 
     def _decoded(self, text: str) -> dict[str, Any]:
         try:
             decoded = json.loads(text)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):  # no JSON, or a number or a nesting beyond Python's limits
             decoded = None
         if not isinstance(decoded, dict):
             raise PassingError(f"{self.url} answered something that is not Ollama's JSON.")
@@ -281,7 +282,9 @@ class OllamaClient:
     def _error(self, status: int, body: str) -> HearthError:
         try:
             told = str(json.loads(body)["error"])
-        except (json.JSONDecodeError, KeyError, TypeError):
+        except (ValueError, RecursionError, KeyError, TypeError):
+            if status == 404:
+                return ServerError(f"There is no Ollama at {self.url} (HTTP 404). Correct HEARTH_URL.")
             told = f"HTTP {status}"
         told = told.strip()[:300]
         lower = told.lower()

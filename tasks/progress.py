@@ -12,6 +12,13 @@ from tasks.jobs import PageResult
 
 
 @dataclass(frozen=True, slots=True)
+class RunStarted:
+    """Prefect took the run on; `url` shows it."""
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
 class Stage:
     """The run does something else now."""
 
@@ -65,7 +72,7 @@ class PageDone:
     result: PageResult
 
 
-Event = Stage | Caution | Pulling | PagesStart | PageStarted | PageRetried | PageDone
+Event = RunStarted | Stage | Caution | Pulling | PagesStart | PageStarted | PageRetried | PageDone
 Listener = Callable[[Event], None]
 
 _listeners: ContextVar[tuple[Listener, ...]] = ContextVar("hearth_listeners", default=())

@@ -104,8 +104,13 @@ class PageReader:
         async def call() -> tuple[Answer, float]:
             started = time.perf_counter()
             tell(PageStarted(number))
+            seconds = self._settings.retry_seconds
             async for attempt in stamina.retry_context(
-                on=PassingError, attempts=None, timeout=self._settings.retry_seconds, wait_initial=0.2, wait_max=5.0
+                on=PassingError,
+                attempts=None if seconds else 1,
+                timeout=seconds or None,
+                wait_initial=0.2,
+                wait_max=5.0,
             ):
                 with attempt:
                     prompt = self._plan.options.prompt

@@ -8,6 +8,7 @@ import errno
 import os
 import re
 import tempfile
+import uuid
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -48,14 +49,13 @@ class ResultStore:
         return self.directory / "document.md"
 
     def prepare(self) -> None:
-        """Make the directory, prove that it can be written to, and clear what a killed run left half-written.
+        """Make the directory and prove that it can be written to.
 
         Raises:
             OutputError: it cannot be made, read or written.
         """
         try:
             self._pages.mkdir(parents=True, exist_ok=True)
-            self._clear()
             with tempfile.TemporaryFile(dir=self._pages) as probe:
                 probe.write(b"\0")
         except OSError as error:
@@ -66,11 +66,17 @@ class ResultStore:
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Have the document for oneself, so that no page is paid for twice; wait while another run reads it."""
+        """Have the document for oneself, so that no page is paid for twice; wait while another run reads it.
+
+        What a killed run left half-written is cleared.
+        """
         while (lease := try_exclusive(self._lock)) is None:
             tell(Stage("waiting for another run that reads this document"))
             await asyncio.sleep(_TURN_POLL_SECONDS)
         try:
+            for directory in (self.directory, self._pages):
+                for leftover in directory.glob(".*.tmp"):
+                    leftover.unlink(missing_ok=True)
             yield
         finally:
             lease.release()
@@ -124,18 +130,6 @@ class ResultStore:
             if result is not None:
                 yield result
 
-    def _clear(self) -> None:
-        # Another run may be reading this document now: what is half-written is then its own, and not left over.
-        lease = try_exclusive(self._lock)
-        if lease is None:
-            return
-        try:
-            for directory in (self.directory, self._pages):
-                for leftover in directory.glob(".*.tmp"):
-                    leftover.unlink(missing_ok=True)
-        finally:
-            lease.release()
-
     def _stands(self, plan: Plan, number: int, digest: str) -> bool:
         result = self.page(number)
         return result is not None and result.settled and result.identity == plan.identity(number, digest)
@@ -156,14 +150,12 @@ class ResultStore:
     def _write(self, path: Path, write: Callable[[IO[str]], object]) -> None:
         temporary: Path | None = None
         try:
-            with tempfile.NamedTemporaryFile(
-                "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", suffix=".tmp", delete=False
-            ) as file:
-                temporary = Path(file.name)
+            # Not by tempfile, whose files only their owner may read.
+            temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
+            with temporary.open("x", encoding="utf-8") as file:
                 write(file)
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.chmod(0o644 & ~_umask())
             temporary.replace(path)
         except BaseException as error:
             if temporary is not None:
@@ -176,12 +168,6 @@ class ResultStore:
             raise StorageError(
                 f"{path} cannot be written: {error.strerror}. {remedy} and run again; the pages stored so far stand."
             ) from None
-
-
-def _umask() -> int:
-    current = os.umask(0o077)
-    os.umask(current)
-    return current
 
 
 def _section(result: PageResult) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pymupdf
@@ -51,43 +51,49 @@ through the feeder a little askew. It says only that the last loaf was sold at a
 baker went home content.</p>"""
 
 
+_Wear = Callable[[Image.Image], Image.Image]
+
+
 def write_sample(path: Path) -> None:
-    """Write six scanned A4 pages: prose, two columns, a table, one sideways, a blank one, a bad copy.
+    """Write the scans of `sample_pages` as a PDF.
 
     Args:
         path: of the PDF; replaced if it exists.
     """
-    with pymupdf.open() as scans:
-        _add_scan(scans, _typeset((_BODY, _LETTER)))
-        _add_scan(scans, _typeset((_LEFT, _COLUMN_ONE), (_RIGHT, _COLUMN_TWO)))
-        _add_scan(scans, _typeset((_BODY, _TABLE)))
-        _add_scan(scans, _typeset((_BODY, _SIDEWAYS)), lambda scan: scan.transpose(Image.Transpose.ROTATE_90))
-        _add_scan(scans, _typeset())
-        _add_scan(scans, _typeset((_BODY, _FAINT)), _worn)
-        scans.save(path, deflate=True)
+    with pymupdf.open() as pdf:
+        for scan, _ in sample_pages():
+            page = pdf.new_page(width=scan.width * 72 / _SCAN_DPI, height=scan.height * 72 / _SCAN_DPI)
+            pixels = pymupdf.Pixmap(pymupdf.csGRAY, scan.width, scan.height, scan.tobytes(), 0)
+            page.insert_image(page.rect, pixmap=pixels)
+        pdf.save(path, deflate=True)
 
 
-def _typeset(*boxes: tuple[pymupdf.Rect, str]) -> Image.Image:
-    """An A4 page with HTML in boxes, as a grey picture."""
+def sample_pages() -> Iterator[tuple[Image.Image, str]]:
+    """Six A4 pages as grey scans, each with the text that is on it, in reading order.
+
+    Prose, two columns, a table, one that was put in sideways, a blank one, and a bad copy.
+    """
+    yield _scanned((_BODY, _LETTER))
+    yield _scanned((_LEFT, _COLUMN_ONE), (_RIGHT, _COLUMN_TWO))
+    yield _scanned((_BODY, _TABLE))
+    yield _scanned((_BODY, _SIDEWAYS), wear=lambda scan: scan.transpose(Image.Transpose.ROTATE_90))
+    yield _scanned()
+    yield _scanned((_BODY, _FAINT), wear=_worn)
+
+
+def _scanned(*boxes: tuple[pymupdf.Rect, str], wear: _Wear = lambda scan: scan) -> tuple[Image.Image, str]:
+    """A page with HTML in boxes: its scan, and its text, box after box."""
     with pymupdf.open() as pdf:
         page = pdf.new_page(width=_A4.width, height=_A4.height)
         for box, html in boxes:
             page.insert_htmlbox(box, html, css=_STYLE)
+        text = "\n\n".join(page.get_text(clip=box) for box, _ in boxes)
         pixmap = page.get_pixmap(dpi=_SCAN_DPI, colorspace=pymupdf.csGRAY)
-        return Image.frombytes("L", (pixmap.width, pixmap.height), pixmap.samples)
+        return wear(Image.frombytes("L", (pixmap.width, pixmap.height), pixmap.samples)), text
 
 
 def _worn(scan: Image.Image) -> Image.Image:
     """The page askew, under a veil and dust."""
     askew = scan.rotate(1.2, resample=Image.Resampling.BICUBIC, fillcolor=255)
-    dust = Image.effect_noise(scan.size, 60).point(lambda shade: 255 if shade < 250 else 120)
+    dust = Image.effect_noise(scan.size, 50).point(lambda shade: 255 if shade < 250 else 120)
     return ImageChops.darker(askew, dust).point(lambda shade: 40 + shade * 190 // 255)
-
-
-def _add_scan(
-    pdf: pymupdf.Document, scan: Image.Image, wear: Callable[[Image.Image], Image.Image] | None = None
-) -> None:
-    picture = wear(scan) if wear else scan
-    page = pdf.new_page(width=picture.width * 72 / _SCAN_DPI, height=picture.height * 72 / _SCAN_DPI)
-    pixels = pymupdf.Pixmap(pymupdf.csGRAY, picture.width, picture.height, picture.tobytes(), 0)
-    page.insert_image(page.rect, pixmap=pixels)

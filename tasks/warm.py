@@ -77,7 +77,9 @@ async def warm(
     deadline = time.monotonic() + limits.deadline_seconds
     tell(Stage("waiting for the server"))
     await _until(deadline, client.version)
-    model = await _until(deadline, lambda: _present(client, request.model))
+    asked = time.monotonic()
+    model = await _until(deadline, lambda: _present(client, request.model), patient=True)
+    deadline += time.monotonic() - asked
     details = await _until(deadline, lambda: client.details(request.model))
     tell(Stage(f"loading {request.model}"))
     try:
@@ -95,20 +97,30 @@ async def warm(
     return Warmth(model.digest, details.family, measured, note or placed)
 
 
-async def _until(deadline: float, call: Callable[[], Awaitable[T]]) -> T:
-    """Repeat a call while it meets passing errors, to the deadline."""
+async def _until(deadline: float, call: Callable[[], Awaitable[T]], *, patient: bool = False) -> T:
+    """Repeat a call while it meets passing errors, to the deadline; a patient one, a download, may end after it."""
+    left = max(0.01, deadline - time.monotonic())
+    said = "it has not answered"
+
+    async def heard() -> T:
+        nonlocal said
+        try:
+            return await call()
+        except PassingError as error:
+            said = str(error).rstrip(".")
+            raise
+
     try:
-        async for attempt in stamina.retry_context(
-            on=PassingError,
-            attempts=None,
-            timeout=max(0.0, deadline - time.monotonic()),
-            wait_initial=0.1,
-            wait_max=5.0,
-        ):
-            with attempt:
-                return await call()
-    except PassingError as error:
-        raise ServerError(f"The server did not get warm before the deadline. The last that it said: {error}") from None
+        async with asyncio.timeout(None if patient else left):
+            async for attempt in stamina.retry_context(
+                on=PassingError, attempts=None, timeout=left, wait_initial=0.1, wait_max=5.0, wait_jitter=0.1
+            ):
+                with attempt:
+                    return await heard()
+    except (TimeoutError, PassingError):
+        raise ServerError(
+            f"The server did not get warm before the deadline: {said}. Mend it, or raise HEARTH_WARM__DEADLINE_SECONDS."
+        ) from None
     except PageError as error:
         raise ServerError(f"The server does not take Hearth's requests. {error}") from None
     raise AssertionError("the loop returns or raises")
@@ -172,7 +184,8 @@ async def measure_parallelism(client: OllamaClient, request: GenerateRequest, sl
         ended = time.perf_counter()
         return ended - started, _served(answer, ended)
 
-    alone, _ = await probe()
+    # The quicker of two: a first request may pay for what later ones find ready.
+    alone = min([(await probe())[0] for _ in range(2)])
     best = 1
     for _ in range(_ROUNDS):
         started = time.perf_counter()

@@ -72,13 +72,17 @@ class Watchdog:
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         with self._directory.log.open("wb") as log:
-            server = subprocess.Popen(  # noqa: S603 - the command is a backend's own
-                self._command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 - this process has one thread
-            )
+            try:
+                server = subprocess.Popen(  # noqa: S603 - the command is a backend's own
+                    self._command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    preexec_fn=_die_with_parent,  # noqa: PLW1509 - this process has one thread
+                )
+            except OSError as error:
+                log.write(f"{error}\n".encode())
+                return
         self._publish(server, idle_since=None)
         lease = self._watch(server)
         self._directory.withdraw()
@@ -161,8 +165,10 @@ def main() -> NoReturn:
     parser.add_argument("command", nargs=argparse.REMAINDER)
     arguments = parser.parse_args()
     directory = ServerDirectory(arguments.directory)
-    _into_background()
+    # Before the caller goes on: it takes a watchdog that is not alive for one that has ended.
     alive = take_exclusive(directory.alive)
+    directory.withdraw()  # what a killed one left
+    _into_background()
     try:
         Watchdog(directory, arguments.url, arguments.idle, arguments.command).run()
     finally:

@@ -32,8 +32,8 @@ class WorkLoop:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End it; every call must have ended."""
-        await self.run(self._loop.shutdown_default_executor)
+        """End it, when every call has ended; those that were cancelled are given the time that they need for it."""
+        await self.run(self._wound_up)
         self._loop.call_soon_threadsafe(self._loop.stop)
         await asyncio.to_thread(self._thread.join)
         self._loop.close()
@@ -41,6 +41,11 @@ class WorkLoop:
     async def run(self, call: Callable[[], Awaitable[T]]) -> T:
         """Make a call there and wait for it here; cancelling the wait cancels the call."""
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_made(call), self._loop))
+
+    async def _wound_up(self) -> None:
+        await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()}, return_exceptions=True)
+        await self._loop.shutdown_asyncgens()
+        await self._loop.shutdown_default_executor()
 
     @asynccontextmanager
     async def opened(self, manager: AbstractAsyncContextManager[T]) -> AsyncIterator[T]:

@@ -63,11 +63,11 @@ def pictured(path: Path, picture: Image.Image, kind: str) -> Path:
 
 
 def illustrated(path: Path, pages: int) -> Path:
-    """Pages of 100 x 100 points, each with a picture of its own: a megapixel, in few bytes."""
+    """Pages of 100 x 100 points, each with a picture of its own, small until it is unpacked."""
     with pymupdf.open() as pdf:
         for number in range(pages):
             stored = io.BytesIO()
-            Image.new("L", (1000, 1000), number % 256).save(stored, "PNG")
+            Image.new("L", (600, 600), number % 256).save(stored, "PNG")
             page = pdf.new_page(width=100, height=100)
             page.insert_image(page.rect, stream=stored.getvalue())
         pdf.save(path)

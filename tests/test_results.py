@@ -325,11 +325,12 @@ def test_a_disk_that_is_really_full_keeps_the_old_page_and_no_temporary(tmp_path
 
 
 @pytest.mark.parametrize("leftover", [".manifest.json.k1ll3d.tmp", "pages/.0001.json.k1ll3d.tmp"])
-def test_what_a_killed_run_left_half_written_is_cleared(store, leftover):
+async def test_what_a_killed_run_left_half_written_is_cleared_by_the_next(store, leftover):
     store.write_page(page(1))
     (store.directory / leftover).write_text('{"schema_ver')
     store.prepare()
-    assert files(store) == {"pages/0001.json"}
+    async with store.turn():
+        assert files(store) == {"pages/0001.json"}
 
 
 async def test_what_another_run_is_writing_just_now_is_left_alone(store):

@@ -62,16 +62,14 @@ def write_pdf(path: Path, pages: int) -> None:
     with pymupdf.open() as pdf:
         for number in range(1, pages + 1):
             page = pdf.new_page()
-            page.insert_textbox(page.rect + (50, 50, -50, -50), f"Page {number}. " + line * 30, fontsize=11)
+            page.insert_textbox(pymupdf.Rect(50, 50, 545, 792), f"Page {number}. " + line * 30, fontsize=11)
         pdf.save(path)
 
 
 def request() -> GenerateRequest:
     """The flow's own, by its defaults."""
     settings = Settings()
-    return GenerateRequest(
-        DEFAULT_MODEL, settings.read.num_ctx, settings.read.num_predict, settings.idle_minutes * 60
-    )
+    return GenerateRequest(DEFAULT_MODEL, settings.read.num_ctx, settings.read.num_predict, settings.idle_minutes * 60)
 
 
 async def bare(url: str, images: list[bytes], slots: int) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections import Counter
@@ -124,6 +125,15 @@ class Engine:
 
     url: str
     log: Path
+    process: subprocess.Popen[str]
+
+    def kill(self) -> None:
+        self.process.kill()
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What has the command use it."""
+        return {"HEARTH_URL": self.url, "HEARTH_MODEL": "tesseract:eng"}
 
     @property
     def read(self) -> Counter[str]:
@@ -143,7 +153,13 @@ def _served(directory: Path, name: str, slots: int, settings: dict[str, object])
     with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as server:
         found = re.search(r"http://\S+?:\d+", server.stderr.readline())
         try:
-            yield Engine(found[0], log)
+            yield Engine(found[0], log, server)
         finally:
             server.kill()
             server.stderr.read()
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]

@@ -1,0 +1,77 @@
+"""A run that is killed has lost nothing that it had recorded, and the next one finishes the document."""
+
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests import pdfs
+from tests.flows.conftest import Engine, Hearth
+
+PAGES = 12
+
+
+@pytest.fixture
+def novel(tmp_path: Path) -> Path:
+    return pdfs.written(tmp_path / "novel.pdf", *(f"Chapter {number}." for number in range(1, PAGES + 1)))
+
+
+def _stored(directory: Path) -> list[Path]:
+    return sorted(directory.glob("results/novel-*/pages/????.json"))
+
+
+def _kill_when(hearth: Hearth, novel: Path, engine: Engine, stored: int, number: signal.Signals, delay: float = 0.0):
+    process = hearth.start("read", novel, **engine.settings)
+    deadline = time.monotonic() + 60
+    while len(_stored(hearth.directory)) < stored:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    time.sleep(delay)
+    process.send_signal(number)
+    process.communicate(timeout=30)
+    return process.returncode
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_after_kill_9_no_recorded_page_is_read_twice(hearth: Hearth, serving, novel: Path, seed: int):
+    engine = serving("echo", seconds=0.15)
+    chance = random.Random(seed)
+    code = _kill_when(hearth, novel, engine, chance.randint(1, PAGES - 4), signal.SIGKILL, chance.random() * 0.2)
+    assert code == -signal.SIGKILL
+    recorded = {path.name: path.read_bytes() for path in _stored(hearth.directory)}
+
+    outcome = hearth.read(novel, **engine.settings)
+
+    assert outcome.code == 0, outcome.err
+    assert outcome.json["read"] == PAGES
+    assert outcome.json["read_now"] == PAGES - len(recorded)
+    for name, content in recorded.items():
+        assert (outcome.directory / "pages" / name).read_bytes() == content
+        assert engine.read[outcome.page(int(name[:4]))["text"]] == 1
+    assert len(set(outcome.document.split("\n")) & set(engine.read)) == PAGES
+    assert not list(outcome.directory.rglob("*.tmp"))
+
+
+def test_an_interrupted_run_says_so_and_keeps_its_pages(hearth: Hearth, serving, novel: Path):
+    engine = serving("echo", seconds=0.2)
+    assert _kill_when(hearth, novel, engine, 2, signal.SIGINT) == 130
+    stored = len(_stored(hearth.directory))
+    assert stored >= 2
+    assert hearth.read(novel, **engine.settings).json["read_now"] == PAGES - stored
+
+
+def test_a_server_that_dies_ends_the_run_with_its_pages_kept(hearth: Hearth, serving, novel: Path):
+    engine = serving("echo", seconds=0.2)
+    process = hearth.start("read", novel, **engine.settings, HEARTH_READ__RETRY_SECONDS="1")
+    while len(_stored(hearth.directory)) < 2:
+        time.sleep(0.01)
+    engine.kill()
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "stand" in err
+    assert "Traceback" not in err
+    stored = len(_stored(hearth.directory))
+    assert hearth.read(novel, **serving("echo").settings).json["read_now"] == PAGES - stored
