@@ -10,8 +10,10 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, get_current_settings, temporary_settings
 
+from tasks.errors import ServerError
 from tasks.local_server import ServerSpec, lease_server
 from tasks.progress import Stage, tell
 from tasks.settings import Settings
@@ -24,9 +26,17 @@ async def prefect_api(settings: Settings) -> AsyncIterator[None]:
     """Have Prefect's API at hand: the one that PREFECT_API_URL or the profile names, else a local server's.
 
     Raises:
-        ServerError: the local server does not start.
+        ServerError: it does not answer, or the local server does not start.
     """
-    if get_current_settings().api.url:
+    configured = get_current_settings().api.url
+    if configured:
+        async with get_client() as client:
+            trouble = await client.api_healthcheck()
+        if trouble is not None:
+            raise ServerError(
+                f"Prefect does not answer at {configured}. "
+                "Start it, correct PREFECT_API_URL, or unset it to have Hearth start a local one."
+            )
         yield
         return
     tell(Stage("starting a local Prefect server (the next run finds it warm)"))

@@ -25,8 +25,9 @@ from tasks.leases import is_held, take_exclusive, take_shared, try_exclusive
 from tasks.local_server import LeasedServer, ServerSpec, lease_server, local_servers, stop_server
 
 # Answers every request with its process id and $GREETING; each start is a line in the file that it is given.
+# Told to stop, it goes on for $LINGER seconds, as a server does that is still busy.
 SERVER = """
-import os, sys
+import os, signal, sys, threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
@@ -37,6 +38,9 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(text)
     def log_message(self, *_):
         pass
+def linger(*_):
+    threading.Timer(float(os.environ.get("LINGER", "0")), os._exit, (0,)).start()
+signal.signal(signal.SIGTERM, linger)
 with open(sys.argv[2], "a") as starts:
     print(os.getpid(), file=starts)
 HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
@@ -341,20 +345,21 @@ async def test_stopping_what_has_stopped_is_no_error(machine):
 
 
 async def test_a_lease_taken_at_the_last_moment_keeps_the_server_or_gets_another(machine):
-    """Each lease comes at another moment around the watchdog's look, which comes every half second."""
-    order = random.Random(1)
+    """Each lease comes at another moment around the watchdog's look, and the stop that follows."""
+    moments = random.Random(1)
 
     async def customer(variant: str) -> None:
-        for _ in range(8):
-            server = await machine.lease(machine.spec(variant), idle=0.001)
+        spec = replace(machine.spec(variant), environment=lambda _port: {"LINGER": "0.2"})
+        for _ in range(5):
+            server = await machine.lease(spec, idle=0.001)
             for _ in range(3):
-                await asyncio.sleep(0.01)
                 assert await asyncio.to_thread(ask, server) in machine.starts
+                await asyncio.sleep(0.08)
             server.lease.release()
-            await asyncio.sleep(order.uniform(0.3, 0.7))
+            await asyncio.sleep(moments.uniform(0.5, 1.2))
 
-    await asyncio.gather(*(customer(variant) for variant in ("a", "b", "a")))
-    assert len(machine.starts) > 2
+    await asyncio.gather(*(customer(variant) for variant in ("a", "b", "c")))
+    assert len(machine.starts) > 3
 
 
 # What dies

@@ -14,17 +14,18 @@ import json
 import math
 import os
 import re
-import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pymupdf
 from rich.console import Console
 from rich.table import Table
@@ -128,18 +129,42 @@ async def run_flow(path: Path, pages: int, slots: int, output: Path) -> dict[str
         slots=slots,
         output=str(output),
     )
-    async with prefect_api(load_settings()):
-        with heard_by(listen):
-            state: Any = await process_document(job, return_state=True)  # type: ignore[misc]
-    manifest = await state.aresult()
+    with peak_memory() as peak:
+        async with prefect_api(load_settings()):
+            with heard_by(listen):
+                state: Any = await process_document(job, return_state=True)  # type: ignore[misc]
+        manifest = await state.aresult()
     assert manifest.count("read") == pages, manifest.totals()
     return {
         "seconds": manifest.read_seconds,
         "slots": manifest.endpoint.slots,
         "cpu": time.process_time() - cpu,
-        "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        "renderer": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024,
+        **peak,
     }
+
+
+@contextmanager
+def peak_memory() -> Iterator[dict[str, float]]:
+    """The largest resident memory of this process and of its renderer, in MB, looked at ten times a second."""
+    peak = {"memory": 0.0, "renderer": 0.0}
+    ended = threading.Event()
+
+    def look() -> None:
+        me = psutil.Process()
+        while not ended.wait(0.1):
+            peak["memory"] = max(peak["memory"], me.memory_info().rss / 1e6)
+            for child in me.children():
+                with suppress(psutil.NoSuchProcess):
+                    if "tasks.render_worker" in child.cmdline():
+                        peak["renderer"] = max(peak["renderer"], child.memory_info().rss / 1e6)
+
+    looker = threading.Thread(target=look)
+    looker.start()
+    try:
+        yield peak
+    finally:
+        ended.set()
+        looker.join()
 
 
 def compare(pages: list[int], seconds: list[float], slots: int, repeats: int) -> list[dict[str, float]]:

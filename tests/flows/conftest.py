@@ -98,18 +98,26 @@ def hearth(session_home: Path, clean_environment: None, tmp_path: Path) -> Heart
     return Hearth(tmp_path, environment)
 
 
-@pytest.fixture
-def prefect(hearth: Hearth) -> Callable[[str], list[dict[str, Any]]]:
-    """What the session's Prefect server holds of a kind, such as flow_runs, newest first."""
+@dataclass
+class PrefectServer:
+    """The session's Prefect server, as an observer outside the command asks it."""
 
-    def held(kind: str, **filters: Any) -> list[dict[str, Any]]:
-        (record,) = Path(hearth.environment["HEARTH_HOME"]).glob("servers/prefect-*/server.json")
-        url = json.loads(record.read_text())["url"]
-        response = httpx.post(f"{url}/api/{kind}/filter", json=filters)
+    home: Path
+
+    def url(self) -> str:
+        (record,) = self.home.glob("servers/prefect-*/server.json")
+        return json.loads(record.read_text())["url"]
+
+    def __call__(self, kind: str, **filters: Any) -> list[dict[str, Any]]:
+        """What it holds of a kind, such as flow_runs."""
+        response = httpx.post(f"{self.url()}/api/{kind}/filter", json=filters)
         assert response.is_success, response.text
         return response.json()
 
-    return held
+
+@pytest.fixture
+def prefect(hearth: Hearth) -> PrefectServer:
+    return PrefectServer(Path(hearth.environment["HEARTH_HOME"]))
 
 
 @pytest.fixture

@@ -40,6 +40,22 @@ def test_failed_pages_make_a_partial_run_with_a_table_of_why(hearth: Hearth, pre
     assert "The answer is empty" in artifacts["hearth-report-7-failures"]["data"]
 
 
+def test_runs_go_to_the_server_that_prefect_api_url_names(hearth: Hearth, prefect, report: Path, tmp_path: Path):
+    hearth.read(report)
+    url = prefect.url()
+    outcome = hearth.read(report, "--force", HEARTH_HOME=str(tmp_path / "home"), PREFECT_API_URL=f"{url}/api")
+    assert prefect("flow_runs", flow_runs={"id": {"any_": [outcome.manifest["flow_run_id"]]}})
+    assert not list((tmp_path / "home").glob("servers/prefect-*"))
+    hearth("stop", "--force", HEARTH_HOME=str(tmp_path / "home"))
+
+
+def test_a_prefect_api_that_does_not_answer_is_told_in_one_line(hearth: Hearth, report: Path):
+    outcome = hearth("read", report, PREFECT_API_URL="http://127.0.0.1:9/api")
+    assert outcome.code == 1
+    assert outcome.err.count("\n") == 1
+    assert "PREFECT_API_URL" in outcome.err
+
+
 def test_no_page_text_reaches_prefect(hearth: Hearth, prefect, tmp_path: Path):
     secret = pdfs.written(tmp_path / "secret.pdf", "Xylophone")
     run = hearth.read(secret).manifest["flow_run_id"]
