@@ -191,8 +191,6 @@ async def measure_parallelism(client: OllamaClient, request: GenerateRequest, sl
         started = time.perf_counter()
         probes = await asyncio.gather(*(probe() for _ in range(slots)))
         together = time.perf_counter() - started
-        # Whoever was served first in a round was served as if alone; the first probe of all was slowed by connecting.
-        alone = min(alone, *(seconds for seconds, _ in probes))
         served = [span for _, span in probes if span is not None]
         counted = most_at_once(served) if len(served) == slots else round(slots * alone / together)
         best = max(best, min(slots, counted))

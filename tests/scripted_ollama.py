@@ -159,7 +159,9 @@ def scripted_ollama() -> Iterator[ScriptedOllama]:
     # A test that ends early must not wait for answers that nobody reads any more.
     config = uvicorn.Config(app, log_level=100, lifespan="off", ws="none", timeout_graceful_shutdown=0)
     server = uvicorn.Server(config)
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+    # asyncio sends small answers without delay (40 ms) only on sockets that name their protocol.
+    with socket.socket(proto=socket.IPPROTO_TCP) as listening:
+        listening.bind(("127.0.0.1", 0))
         app.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         thread = threading.Thread(target=server.run, args=([listening],))
         thread.start()

@@ -29,7 +29,9 @@ from tests.scripted_ollama import (
 )
 
 REQUEST = GenerateRequest(MODEL, num_ctx=8192, num_predict=4096, keep_alive=600)
-SECONDS = 0.15
+SECONDS = 0.3
+# By its own durations it works on nothing for long enough to work on two things at once.
+ONE_BY_ONE = reads(prompt_eval_duration=1, eval_duration=1)
 LISTED = says(models=[{"name": MODEL, "digest": DIGEST}])
 
 
@@ -257,7 +259,7 @@ async def test_a_model_wholly_in_gpu_memory_is_what_a_gpu_is_required_for(client
 
 
 @pytest.mark.parametrize("durations", [True, False], ids=["by durations", "by the clock"])
-@pytest.mark.parametrize(("asked", "serves"), [(2, 2), (4, 2), (3, 1), (2, 3)])
+@pytest.mark.parametrize(("asked", "serves"), [(2, 2), (4, 2), (2, 1), (2, 3)])
 async def test_the_requests_that_a_server_really_serves_at_once_are_counted(server, client, asked, serves, durations):
     server.answers("/api/generate", serving(serves, SECONDS, durations=durations))
     assert (await warmed(client, asked)).slots == min(asked, serves)
@@ -275,7 +277,7 @@ async def test_a_measurement_that_is_interrupted_is_made_again(server, client):
 
 async def test_a_family_that_ollama_serves_one_by_one_is_named(server, client, told):
     server.answers("/api/show", family("qwen3vl"))
-    server.answers("/api/generate", serving(1, SECONDS))
+    server.answers("/api/generate", ONE_BY_ONE)
     warmth = await warmed(client, 2)
     assert warmth.slots == 1
     assert "1 of the 2 slots" in warmth.note
@@ -284,7 +286,7 @@ async def test_a_family_that_ollama_serves_one_by_one_is_named(server, client, t
 
 
 async def test_a_server_with_fewer_slots_than_asked_for_is_told(server, client):
-    server.answers("/api/generate", serving(1, SECONDS))
+    server.answers("/api/generate", ONE_BY_ONE)
     assert "OLLAMA_NUM_PARALLEL" in (await warmed(client, 2)).note
 
 

@@ -22,7 +22,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import httpx
 import psutil
@@ -46,15 +46,23 @@ def serving(page_seconds: float, slots: int) -> Iterator[str]:
         *("--engine", "tests.benchmarks.engines:sleeping"),
     ]
     environment = {**os.environ, "BENCH_PAGE_SECONDS": str(page_seconds)}
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as server:
-        assert server.stderr is not None
-        match = re.search(r"http://\S+?:\d+", server.stderr.readline())
-        assert match is not None
+    # Its log goes to a file: a pipe that nobody empties would hold the server up after 2,000 pages.
+    with (
+        tempfile.TemporaryFile("w+") as log,
+        subprocess.Popen(command, cwd=ROOT, env=environment, stderr=log) as server,
+    ):
         try:
-            yield match[0]
+            yield _address(log)
         finally:
             server.terminate()
-            server.stderr.read()
+
+
+def _address(log: IO[str]) -> str:
+    while True:
+        log.seek(0)
+        if match := re.search(r"http://\S+?:\d+", log.read()):
+            return match[0]
+        time.sleep(0.05)
 
 
 def write_pdf(path: Path, pages: int) -> None:
