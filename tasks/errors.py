@@ -36,8 +36,6 @@ class FailureReason(StrEnum):
     """The page could not be turned into an image."""
     REFUSED = "refused"
     """The server refused this page's request, or answered what is not an answer."""
-    UNREACHABLE = "unreachable"
-    """The server did not answer, or only with passing errors, until the deadline."""
 
 
 class HearthError(Exception):

@@ -295,5 +295,5 @@ class OllamaClient:
         if status == 404 or any(text in lower for text in _PERMANENT):
             return ModelError(told)
         if status in {400, 413}:
-            return PageError(FailureReason.REFUSED, f"The server refuses the request: {told}.")
+            return PageError(FailureReason.REFUSED, f"The server refuses the request: {told}.", final=True)
         return PassingError(f"{self.url} failed: {told}.")

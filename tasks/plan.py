@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def prepare(job: Job, settings: Settings) -> Prepared:
     Raises:
         InputError: the request is wrong; nothing was started or written.
     """
-    document = open_document(Path(job.document).expanduser(), settings.limits, password_from(job.password_env))
+    document = open_document(_path(job.document), settings.limits, password_from(job.password_env))
     numbers = select_pages(job.pages, document.pages)
     choice = choose_backend(job.backend or settings.backend, settings)
     read = settings.read
@@ -69,7 +70,7 @@ def prepare(job: Job, settings: Settings) -> Prepared:
         backend=choice.backend.name,
         model=job.model or settings.model or choice.backend.default_model,
         options=options,
-        output=results_directory(Path(job.output).expanduser() if job.output else settings.output, document),
+        output=results_directory(_path(job.output) if job.output else settings.output, document),
         slots=job.slots or settings.slots or choice.backend.default_slots,
         attempts=job.attempts or read.attempts,
         force=job.force,
@@ -80,6 +81,11 @@ def prepare(job: Job, settings: Settings) -> Prepared:
     digest = choice.backend.digest(plan.model) or _digest_of_last_run(store, plan)
     left = None if digest is None else numbers if plan.force else store.missing(plan, digest)
     return Prepared(plan, choice, store, digest, left)
+
+
+def _path(written: str) -> Path:
+    # Path.expanduser raises where there is no such user; a file may really be called so.
+    return Path(os.path.expanduser(written))  # noqa: PTH111 - see above
 
 
 def _digest_of_last_run(store: ResultStore, plan: Plan) -> str | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import stamina
@@ -82,9 +84,14 @@ class PageReader:
         try:
             image = await self._renderer.page(number)
             if image.blank:
-                self._finish(number, PageStatus.BLANK, image)
+                await self._finish(number, PageStatus.BLANK, image)
                 return
-            answer, started = await self._ask(number, image, temperature)
+
+            def in_slot() -> None:
+                nonlocal started
+                started = time.perf_counter()
+
+            answer = await self._ask(number, image, temperature, in_slot)
             judge(answer, image)
         except PageError as error:
             self._note(
@@ -92,17 +99,17 @@ class PageReader:
                 Attempt(temperature=temperature, seconds=_since(started), reason=error.reason, detail=str(error)),
             )
             if error.final or attempt >= self._plan.attempts:
-                self._finish(number, PageStatus.FAILED, image, error=error)
+                await self._finish(number, PageStatus.FAILED, image, error=error)
                 error.final = True
             else:
                 tell(PageRetried(number, error.reason))
             raise
         self._note(number, Attempt(temperature=temperature, seconds=_since(started)))
-        self._finish(number, PageStatus.READ, image, answer)
+        await self._finish(number, PageStatus.READ, image, answer)
 
-    async def _ask(self, number: int, image: PageImage, temperature: float) -> tuple[Answer, float]:
-        async def call() -> tuple[Answer, float]:
-            started = time.perf_counter()
+    async def _ask(self, number: int, image: PageImage, temperature: float, in_slot: Callable[[], None]) -> Answer:
+        async def call() -> Answer:
+            in_slot()
             tell(PageStarted(number))
             seconds = self._settings.retry_seconds
             async for attempt in stamina.retry_context(
@@ -114,7 +121,7 @@ class PageReader:
             ):
                 with attempt:
                     prompt = self._plan.options.prompt
-                    return await self._client.generate(self._request, prompt, (image.png,), temperature), started
+                    return await self._client.generate(self._request, prompt, (image.png,), temperature)
             raise AssertionError("the loop returns or raises")
 
         try:
@@ -132,7 +139,7 @@ class PageReader:
     def _note(self, number: int, attempt: Attempt) -> None:
         self._attempts[number] = (*self._attempts.get(number, ()), attempt)
 
-    def _finish(
+    async def _finish(
         self,
         number: int,
         status: PageStatus,
@@ -161,7 +168,7 @@ class PageReader:
             attempts=attempts,
             finished_at=datetime.now(UTC),
         )
-        self._store.write_page(result)
+        await asyncio.to_thread(self._store.write_page, result)
         tell(PageDone(result))
 
 

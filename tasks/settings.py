@@ -56,7 +56,9 @@ class LimitSettings(BaseModel):
 class WarmSettings(BaseModel):
     """How long to wait for a server and its model."""
 
-    deadline_seconds: float = Field(900, gt=0, description="From asking for the server to its first page, seconds.")
+    deadline_seconds: float = Field(
+        900, gt=0, description="From asking for the server to its first page, a download not counted, seconds."
+    )
     load_seconds: float = Field(600, gt=0, description="Longest load of the model, seconds.")
 
 

@@ -94,7 +94,7 @@ async def warm(
     note = _shortfall(slots, measured, details.family)
     if note:
         tell(Caution(note))
-    return Warmth(model.digest, details.family, measured, note or placed)
+    return Warmth(model.digest, details.family, measured, " ".join(filter(None, (note, placed))) or None)
 
 
 async def _until(deadline: float, call: Callable[[], Awaitable[T]], *, patient: bool = False) -> T:
