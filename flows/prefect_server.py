@@ -72,13 +72,16 @@ def _spec() -> ServerSpec:
             str(port),
         ]
 
-    environment = {
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "DO_NOT_TRACK": "1",
-        # One by one, as is the default, each task run costs the server 38 ms of processor time; in batches 15.
-        "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "50",
-        "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "50",
-        "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
-    }
-    variant = f"{sys.executable} {PREFECT_HOME.value()}"
-    return ServerSpec("prefect", command, "/api/health", variant, lambda _port: environment)
+    def environment(port: int) -> dict[str, str]:
+        return {
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "DO_NOT_TRACK": "1",
+            # Where its pages look for it; unset, at port 4200.
+            "PREFECT_UI_API_URL": f"http://127.0.0.1:{port}/api",
+            # One by one, as is the default, each task run costs the server 38 ms of processor time; in batches 15.
+            "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "50",
+            "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "50",
+            "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+        }
+
+    return ServerSpec("prefect", command, "/api/health", f"{sys.executable} {PREFECT_HOME.value()}", environment)

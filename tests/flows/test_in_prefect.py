@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests import pdfs
@@ -54,6 +55,11 @@ def test_a_prefect_api_that_does_not_answer_is_told_in_one_line(hearth: Hearth, 
     assert outcome.code == 1
     assert outcome.err.count("\n") == 1
     assert "PREFECT_API_URL" in outcome.err
+
+
+def test_the_pages_of_the_local_server_find_its_api(hearth: Hearth, prefect, report: Path):
+    hearth.read(report)
+    assert httpx.get(f"{prefect.url()}/ui-settings").json()["api_url"] == f"{prefect.url()}/api"
 
 
 def test_no_page_text_reaches_prefect(hearth: Hearth, prefect, tmp_path: Path):
