@@ -26,8 +26,10 @@ $(BIN)/python:
 	@$(PIP) install --no-deps --require-hashes --requirement requirements-dev.lock
 	@touch $@
 
-read: .venv/.installed ## Read a PDF:  make read PDF=paper.pdf  (without PDF, a sample that Hearth makes)
-	@$(if $(PDF),,$(BIN)/hearth sample build/sample.pdf)
+build/sample.pdf: | .venv/.installed
+	@$(BIN)/hearth sample $@
+
+read: .venv/.installed $(if $(PDF),,build/sample.pdf) ## Read a PDF:  make read PDF=paper.pdf  (without PDF, a sample that Hearth makes)
 	@$(BIN)/hearth read --text "$(if $(PDF),$(PDF),build/sample.pdf)"
 
 test: .venv/.installed-dev ## Run every test

@@ -40,6 +40,7 @@ class ProgressArtifact:
         self._total = 0
         self._done = 0
         self._changed = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._updates: asyncio.Task[None] | None = None
 
     def __call__(self, event: Event) -> None:
@@ -47,15 +48,17 @@ class ProgressArtifact:
         match event:
             case PagesStart(total=total, standing=standing):
                 self._total, self._done = total, standing
-                self._changed.set()
             case PageDone():
                 self._done += 1
-                self._changed.set()
             case _:
-                pass
+                return
+        # Pages are told of on the thread of the work.
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._changed.set)
 
     async def __aenter__(self) -> Self:
         """Start to update."""
+        self._loop = asyncio.get_running_loop()
         self._updates = asyncio.create_task(self._keep_updated())
         return self
 

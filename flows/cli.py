@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
@@ -16,7 +18,7 @@ from rich.markup import escape
 
 from flows.terminal import TerminalProgress, print_summary
 from tasks.account import Account
-from tasks.errors import HearthError
+from tasks.errors import HearthError, ServerError
 from tasks.jobs import BackendName, Job, Manifest
 from tasks.local_server import local_servers, stop_server
 from tasks.plan import prepare
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
 
 EXIT_PAGES_FAILED = 3
+_EXIT_SECONDS = 20.0
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, rich_markup_mode="rich")
 _out = Console()
@@ -80,6 +83,7 @@ def read(
         force=force,
         require_gpu=require_gpu,
     )
+    os.environ.setdefault("DO_NOT_TRACK", "1")
     if not verbose:
         # The flow's log goes to Prefect's server; a person gets the progress bar and one line an error.
         os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
@@ -87,9 +91,16 @@ def read(
         manifest = asyncio.run(_read(job, quiet=as_json))
     except HearthError as error:
         _fail(error, as_json=as_json)
-    except KeyboardInterrupt:
-        _err.print("Interrupted. The pages stored so far stand; run again to go on.")
-        raise typer.Exit(130) from None
+    except BaseException as error:
+        # Prefect turns SIGTERM into an exception of its own, which is not worth its import here.
+        code = {"KeyboardInterrupt": 130, "TerminationSignal": 143}.get(type(error).__name__)
+        if code is None:
+            raise
+        told = "Interrupted. The pages stored so far stand; run again to go on."
+        _err.print(told)
+        if as_json:
+            _print_json({"status": "interrupted", "error": told, "exit_code": code})
+        raise typer.Exit(code) from None
     store = ResultStore(manifest.output)
     if as_json:
         failed = [{"page": e.page, "reason": e.reason, "detail": e.detail} for e in manifest.failed]
@@ -105,24 +116,32 @@ def read(
 
 async def _read(job: Job, *, quiet: bool) -> Manifest:
     settings = load_settings()
-    prepared = prepare(job, settings)
+    prepared = await prepare(job, settings)
     prepared.store.prepare()
     with TerminalProgress(_err, quiet=quiet) as terminal, heard_by(terminal):
-        if prepared.nothing_left:
-            # No server is needed for this, not even Prefect's.
-            async with prepared.store.turn():
-                manifest = Account(prepared).close()
-                assert manifest is not None  # noqa: S101 - pages can only stand under a known model
-                return manifest
+        # Where every page stands no server is needed, not even Prefect's.
+        async with prepared.store.turn():
+            manifest = Account(prepared).close() if prepared.nothing_left() else None
+        if manifest is not None:
+            return manifest
         tell(Stage("starting Prefect"))
+        import httpx
+        from prefect.exceptions import PrefectHTTPStatusError
+
         from flows.prefect_server import prefect_api
         from flows.process_document import process_document
 
-        async with prefect_api(settings):
-            tell(Stage("starting the run"))
-            # Prefect's types do not know that an async flow's state is awaited, too.
-            state: State[Manifest] = await cast("Any", process_document)(job, return_state=True)
-            outcome = await state.aresult(raise_on_failure=False)
+        try:
+            async with prefect_api(settings):
+                tell(Stage("starting the run"))
+                # Prefect's types do not know that an async flow's state is awaited, too.
+                state: State[Manifest] = await cast("Any", process_document)(job, return_state=True)
+                outcome = await state.aresult(raise_on_failure=False)
+        except (httpx.HTTPError, PrefectHTTPStatusError) as error:
+            raise ServerError(
+                f"Prefect's server went away during the run ({type(error).__name__}). "
+                "The pages stored so far stand: run again when it is back."
+            ) from None
     if isinstance(outcome, BaseException):
         raise outcome
     return outcome
@@ -186,7 +205,20 @@ def serve_embedded(context: typer.Context) -> None:
 
 def main() -> None:
     """The entry point."""
-    app()
+    code: int | str | None = 0
+    try:
+        app()
+    except HearthError as error:
+        _err.print(f"[red]Error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
+        code = error.exit_code
+    except SystemExit as ended:
+        code = ended.code
+    logging.disable()
+    # What Prefect has still to send it sends at exit; a server that is gone would hold the exit up for hours.
+    leave = threading.Timer(_EXIT_SECONDS, os._exit, [code if isinstance(code, int) else 1])
+    leave.daemon = True
+    leave.start()
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 Job -> Backend.acquire -> Endpoint -> warm -> Slots -> pages -> PageResult -> store -> release -> idle shutdown.
 """
 
-from __future__ import annotations
+# No postponed annotations here: a served flow is pickled, and would lose sight of `Job`.
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
@@ -90,12 +90,12 @@ async def process_document(job: Job) -> State[Manifest]:
         if flow_run.ui_url:
             tell(RunStarted(flow_run.ui_url))
         settings = load_settings()
-        prepared = prepare(job, settings)
+        prepared = await prepare(job, settings)
         prepared.store.prepare()
         async with prepared.store.turn():
             account = Account(prepared, flow_run_id=flow_run.id)
             try:
-                if not prepared.nothing_left:
+                if not prepared.nothing_left():
                     await _read(prepared, settings, account)
             finally:
                 manifest = account.close()
@@ -134,9 +134,9 @@ async def _read(prepared: Prepared, settings: Settings, account: Account) -> Non
             store=store,
             settings=settings.read,
         )
-        with heard_by(artifact):
+        with heard_by(artifact), heard_by(account.hear):
             tell(PagesStart(len(plan.numbers), len(plan.numbers) - len(left), warmth.slots))
-            account.pages_start(len(left))
+            account.pages_start()
             try:
                 await _read_pages(work, reader, left, warmth.slots + _AHEAD)
             finally:
@@ -163,13 +163,16 @@ async def _read_pages(work: WorkLoop, reader: PageReader, numbers: Iterable[int]
             with suppress(PageError):
                 await read(work, reader, number)
 
+    trouble: Exception | None = None
     try:
         async with asyncio.TaskGroup() as group:
             for _ in range(workers):
                 group.create_task(worker())
-    except* HearthError as errors:
+    except ExceptionGroup as met:
         # All workers met the same trouble; it is told once.
-        raise errors.exceptions[0] from None
+        trouble = next((error for error in met.exceptions if isinstance(error, HearthError)), met)
+    if trouble is not None:
+        raise trouble
 
 
 def _final_state(manifest: Manifest | None) -> State[Manifest]:

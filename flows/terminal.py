@@ -106,7 +106,7 @@ def print_summary(console: Console, manifest: Manifest, store: ResultStore) -> N
         "tokens": f"{figures['tokens_in']} in, {figures['tokens_out']} out",
         "model": manifest.model,
     }
-    if manifest.endpoint:
+    if manifest.endpoint and manifest.read_now:
         slots = f"{figures['slots']} slot{'s' if figures['slots'] != 1 else ''}"
         rate = f"{figures['pages_per_minute']:.0f} pages/min"
         lines["read by"] = f"{manifest.endpoint.backend} at {manifest.endpoint.url}: {manifest.endpoint.why}"

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from tasks.backends import Endpoint
 from tasks.jobs import EndpointRecord, Manifest, PageEntry, PageStatus, RunStatus
 from tasks.plan import Prepared
+from tasks.progress import Event, PageDone
 from tasks.warm import Warmth
 
 
@@ -38,22 +39,27 @@ class Account:
             note=warmth.note,
         )
 
-    def pages_start(self, count: int) -> None:
-        """This many pages are now read."""
-        self._read_now = count
+    def pages_start(self) -> None:
+        """From here on pages are read."""
         self._pages_from = self._pages_to = time.monotonic()
+
+    def hear(self, event: Event) -> None:
+        """A listener: counts the pages that are stored."""
+        if isinstance(event, PageDone):
+            self._read_now += 1
 
     def pages_end(self) -> None:
         """No more pages are read, whether all were or not."""
         self._pages_to = time.monotonic()
 
     def close(self) -> Manifest | None:
-        """Write document.md and manifest.json from the pages that stand.
+        """Write manifest.json from the pages that stand and, if all stand that were asked for, document.md.
 
-        A run that read nothing, because all stood, leaves the account of the run that did in place.
+        A run that stored nothing leaves in place what earlier ones wrote: the account of the run that read the
+        pages, or the text of an earlier request.
 
         Returns:
-            The manifest; None if the run ended before it was known which model it reads with.
+            The manifest; None if nothing was stored and pages are missing.
 
         Raises:
             StorageError: they cannot be written.
@@ -62,15 +68,23 @@ class Account:
         digest = self._digest or self.prepared.digest
         if digest is None:
             return None
-        identities = {number: plan.identity(number, digest) for number in plan.numbers}
         entries = tuple(
-            PageEntry.of(result) for result in store.results(plan.numbers) if result.identity == identities[result.page]
+            PageEntry.of(result)
+            for result in store.results(plan.numbers)
+            if result.identity == plan.identity(result.page, digest)
         )
+        status = _status(entries, len(plan.numbers))
+        if plan.force and self._read_now < len(plan.numbers):
+            status = RunStatus.STOPPED
         last = store.manifest()
-        if last is not None and self._endpoint is None and last.pages == entries and store.document_path.exists():
-            return last
+        if self._read_now == 0:
+            if status is RunStatus.STOPPED:
+                return None
+            if last is not None and last.pages == entries and store.document_path.exists():
+                now = {"read_now": 0, "read_seconds": 0.0, "warm_seconds": 0.0, "output": store.directory}
+                return last.model_copy(update=now)
         manifest = Manifest(
-            status=_status(entries, len(plan.numbers)),
+            status=status,
             document=plan.document,
             model=plan.model,
             digest=digest,
@@ -85,7 +99,8 @@ class Account:
             flow_run_id=self.flow_run_id,
             output=store.directory,
         )
-        store.write_document(entry.page for entry in entries)
+        if status is not RunStatus.STOPPED:
+            store.write_document(plan.numbers)
         store.write_manifest(manifest)
         return manifest
 

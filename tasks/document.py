@@ -28,7 +28,7 @@ def password_from(variable: str | None) -> str | None:
     Raises:
         PasswordError: the variable is not set.
     """
-    if variable is None:
+    if not variable:
         return None
     try:
         return os.environ[variable]
@@ -134,7 +134,7 @@ def select_pages(selection: str | None, pages: int) -> tuple[int, ...]:
     Raises:
         InputError: it cannot be understood, or names a page that is not there.
     """
-    if selection is None:
+    if not selection:
         return tuple(range(1, pages + 1))
     return tuple(sorted(set(_numbers(selection, pages))))
 

@@ -34,6 +34,8 @@ class FailureReason(StrEnum):
     """The answer ends in a loop of the same words."""
     RENDER = "render"
     """The page could not be turned into an image."""
+    UNANSWERED = "unanswered"
+    """The server failed at this page until the deadline, though it is otherwise well."""
     REFUSED = "refused"
     """The server refused this page's request, or answered what is not an answer."""
 

@@ -75,6 +75,7 @@ async def lease_server(spec: ServerSpec, home: Path, *, idle_seconds: float, dea
     Raises:
         ServerError: it does not start, or does not answer in time; with the end of its log.
     """
+    _bypass_proxy()
     directory = spec.directory(home)
     try:
         directory.path.mkdir(parents=True, exist_ok=True)
@@ -144,6 +145,13 @@ async def _answers(url: str, directory: ServerDirectory, deadline: float) -> boo
                     return False
             await asyncio.sleep(_HEALTH_POLL_SECONDS)
     return False
+
+
+def _bypass_proxy() -> None:
+    """Have no proxy asked for what is on this machine, by this process and those that it starts."""
+    for name in ("no_proxy", "NO_PROXY"):
+        known = [host for host in os.environ.get(name, "").split(",") if host]
+        os.environ[name] = ",".join(dict.fromkeys([*known, "127.0.0.1", "localhost"]))
 
 
 def _free_port() -> int:

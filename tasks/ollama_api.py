@@ -6,21 +6,44 @@ goes wrong, so that an error is judged by its text: what cannot pass is a ModelE
 
 from __future__ import annotations
 
-import base64
 import json
-import math
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import httpx
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from tasks.errors import FailureReason, HearthError, ModelError, PageError, PassingError, ServerError
-from tasks.jobs import Timing
+from tasks.ollama_wire import (
+    Answer,
+    GenerateRequest,
+    Loaded,
+    LoadedModel,
+    Model,
+    ModelDetails,
+    PullProgress,
+    Shown,
+    Tags,
+    Wire,
+    find_model,
+)
 
+__all__ = [
+    "Answer",
+    "GenerateRequest",
+    "LoadedModel",
+    "Model",
+    "ModelDetails",
+    "OllamaClient",
+    "PullProgress",
+    "digest_at",
+]
+
+W = TypeVar("W", bound=Wire)
+
+_GLANCE_SECONDS = 3.0
 _PASSING_STATUS = {408, 425, 429, 499, 502, 503, 504}
 
 # Texts of errors that stay what they are however often one asks (ollama#16490, #16547; server/images.go).
@@ -41,115 +64,14 @@ _PERMANENT = (
 )
 
 
-class _Wire(BaseModel):
-    """What Ollama sends: more fields than we read, some of them absent."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True, protected_namespaces=())
-
-
-class ModelDetails(_Wire):
-    """What kind of model it is; `family` decides whether Ollama runs its requests in parallel."""
-
-    family: str = ""
-    parameter_size: str = ""
-    quantization_level: str = ""
-
-
-class Model(_Wire):
-    """A model on the server's disk (/api/tags)."""
-
-    name: str
-    digest: str
-    size: int = 0
-    details: ModelDetails = ModelDetails()
-
-
-class LoadedModel(_Wire):
-    """A model in memory (/api/ps). `size_vram` under `size` (both bytes): a part of it runs on the CPU."""
-
-    name: str
-    digest: str = ""
-    size: int = 0
-    size_vram: int = 0
-    context_length: int | None = None
-
-
-class PullProgress(_Wire):
-    """A step of a download; `total` and `completed` in bytes, 0 where the step has no size."""
-
-    status: str = ""
-    digest: str = ""
-    total: int = 0
-    completed: int = 0
-
-
-class Answer(_Wire):
-    """What the model wrote, and what it took."""
-
-    response: str
-    done: bool
-    done_reason: str = ""
-    prompt_eval_count: int = 0
-    eval_count: int = 0
-    total_duration: int = 0
-    load_duration: int = 0
-    prompt_eval_duration: int = 0
-    eval_duration: int = 0
-
-    @property
-    def timing(self) -> Timing:
-        """Ollama's durations, in seconds (they are sent in nanoseconds)."""
-        return Timing(
-            total=self.total_duration / 1e9,
-            load=self.load_duration / 1e9,
-            prompt_eval=self.prompt_eval_duration / 1e9,
-            eval=self.eval_duration / 1e9,
-        )
-
-
-W = TypeVar("W", bound=_Wire)
-
-
-class _Tags(_Wire):
-    models: tuple[Model, ...] = ()
-
-
-class _Loaded(_Wire):
-    models: tuple[LoadedModel, ...] = ()
-
-
-class _Shown(_Wire):
-    details: ModelDetails = ModelDetails()
-
-
-@dataclass(frozen=True, slots=True)
-class GenerateRequest:
-    """A page's request, and the warm-up's: alike in all that would make Ollama load the model again.
-
-    Attributes:
-        model: Ollama's name for it.
-        num_ctx: tokens; a change of it reloads the model.
-        num_predict: most tokens of the answer.
-        keep_alive: seconds that the model stays loaded afterwards.
-    """
-
-    model: str
-    num_ctx: int
-    num_predict: int
-    keep_alive: float
-
-    def body(self, prompt: str, images: tuple[bytes, ...] = (), temperature: float = 0.0) -> dict[str, Any]:
-        """The JSON of a call. Without a prompt it only loads the model."""
-        return {
-            "model": self.model,
-            "prompt": prompt,
-            "images": [base64.b64encode(image).decode() for image in images],
-            "stream": False,
-            # Without this an answer may run on over a shifting context, to ten times num_ctx.
-            "shift": False,
-            "keep_alive": f"{math.ceil(self.keep_alive)}s",
-            "options": {"num_ctx": self.num_ctx, "num_predict": self.num_predict, "temperature": temperature},
-        }
+async def digest_at(url: str, model: str) -> str | None:
+    """The digest of a model on a server; None if the server does not answer or does not have it."""
+    async with OllamaClient(url, timeout=_GLANCE_SECONDS) as client:
+        try:
+            found = find_model(model, await client.models())
+        except HearthError:
+            return None
+    return found.digest if found else None
 
 
 class OllamaClient:
@@ -191,15 +113,15 @@ class OllamaClient:
 
     async def models(self) -> tuple[Model, ...]:
         """What is on the server's disk."""
-        return self._parsed(_Tags, await self._json("GET", "/api/tags")).models
+        return self._parsed(Tags, await self._json("GET", "/api/tags")).models
 
     async def loaded(self) -> tuple[LoadedModel, ...]:
         """What is in the server's memory."""
-        return self._parsed(_Loaded, await self._json("GET", "/api/ps")).models
+        return self._parsed(Loaded, await self._json("GET", "/api/ps")).models
 
     async def details(self, model: str) -> ModelDetails:
         """What kind of model it is."""
-        return self._parsed(_Shown, await self._json("POST", "/api/show", {"model": model})).details
+        return self._parsed(Shown, await self._json("POST", "/api/show", {"model": model})).details
 
     async def pull(self, model: str) -> AsyncIterator[PullProgress]:
         """Have the server download a model, and follow it.
@@ -291,7 +213,7 @@ class OllamaClient:
         if status in _PASSING_STATUS:
             return PassingError(f"{self.url} cannot answer just now: {told}.")
         if status in {401, 403}:
-            return ServerError(f"{self.url} refuses access ({told}). Check the token or the address.")
+            return ServerError(f"{self.url} refuses access ({told}). Hearth sends no credentials: check the address.")
         if status == 404 or any(text in lower for text in _PERMANENT):
             return ModelError(told)
         if status in {400, 413}:

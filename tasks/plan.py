@@ -22,20 +22,17 @@ class Prepared:
     Attributes:
         choice: the backend, and why.
         store: where the results go; not yet made.
-        left: the pages to be read, as far as can be known before the server is asked; None if it cannot be.
-        digest: the model's, where it is known before the server is asked.
+        digest: the model's, where it is known before a server is acquired.
     """
 
     plan: Plan
     choice: Choice
     store: ResultStore
     digest: str | None
-    left: tuple[int, ...] | None
 
-    @property
     def nothing_left(self) -> bool:
-        """Every page stands already, so that no server is needed."""
-        return self.left == ()
+        """Whether every page stands now, so that no server is needed. True only for good in the document's `turn`."""
+        return self.digest is not None and not self.plan.force and not self.store.missing(self.plan, self.digest)
 
     def request(self, idle_seconds: float) -> GenerateRequest:
         """The options of every request of the run, the warm-up's included."""
@@ -43,7 +40,7 @@ class Prepared:
         return GenerateRequest(self.plan.model, options.num_ctx, options.num_predict, idle_seconds)
 
 
-def prepare(job: Job, settings: Settings) -> Prepared:
+async def prepare(job: Job, settings: Settings) -> Prepared:
     """Decide what a run will do.
 
     Raises:
@@ -78,9 +75,8 @@ def prepare(job: Job, settings: Settings) -> Prepared:
         password_env=job.password_env,
     )
     store = ResultStore(plan.output)
-    digest = choice.backend.digest(plan.model) or _digest_of_last_run(store, plan)
-    left = None if digest is None else numbers if plan.force else store.missing(plan, digest)
-    return Prepared(plan, choice, store, digest, left)
+    digest = await choice.backend.digest(plan.model) or _digest_of_last_run(store, plan)
+    return Prepared(plan, choice, store, digest)
 
 
 def _path(written: str) -> Path:

@@ -55,6 +55,7 @@ class PageReader:
         self._store = store
         self._settings = settings
         self._attempts: dict[int, tuple[Attempt, ...]] = {}
+        self._unanswered = 0
 
     @property
     def attempts(self) -> int:
@@ -125,8 +126,12 @@ class PageReader:
             raise AssertionError("the loop returns or raises")
 
         try:
-            return await self._slots.run(call)
+            answer = await self._slots.run(call)
         except PassingError as error:
+            if await self._server_is_well():
+                raise PageError(
+                    FailureReason.UNANSWERED, f"{error} It failed at this page alone.", final=True
+                ) from None
             raise ServerError(
                 f"{error} It went on for {self._settings.retry_seconds:g} s while page {number} was read. "
                 "The pages stored so far stand: run again when the server is well."
@@ -135,6 +140,20 @@ class PageReader:
             raise ModelError(
                 f"The server stopped reading at page {number}: {error}. The pages stored so far stand."
             ) from None
+
+        self._unanswered = 0
+        return answer
+
+    async def _server_is_well(self) -> bool:
+        """Whether a page that was not answered may be to blame itself: the server answers, and others were read."""
+        self._unanswered += 1
+        if self._unanswered > self._slots.count:
+            return False
+        try:
+            await self._client.version()
+        except PassingError:
+            return False
+        return True
 
     def _note(self, number: int, attempt: Attempt) -> None:
         self._attempts[number] = (*self._attempts.get(number, ()), attempt)

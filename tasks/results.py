@@ -28,7 +28,9 @@ _TURN_POLL_SECONDS = 1.0
 
 def results_directory(output: Path, document: Document) -> Path:
     """Where a document's results live: <output>/<document name>-<first 12 of its sha256>."""
-    name = re.sub(r"[^\w.-]+", "_", document.name).strip("._")[:100] or "document"
+    name = re.sub(r"[^\w.-]+", "_", document.name).strip("._") or "document"
+    # File systems allow 255 bytes a name.
+    name = name.encode()[:180].decode(errors="ignore")
     return output.absolute() / f"{name}-{document.sha256[:12]}"
 
 

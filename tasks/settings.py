@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pydantic import AliasChoices, BaseModel, Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AliasChoices, BaseModel, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from tasks.errors import InputError
 from tasks.jobs import BackendName
@@ -59,6 +59,11 @@ class WarmSettings(BaseModel):
     deadline_seconds: float = Field(
         900, gt=0, description="From asking for the server to its first page, a download not counted, seconds."
     )
+    answer_seconds: float = Field(
+        30,
+        gt=0,
+        description="How long a server that was started or found may take to answer, seconds.",
+    )
     load_seconds: float = Field(600, gt=0, description="Longest load of the model, seconds.")
 
 
@@ -89,6 +94,12 @@ class Settings(BaseSettings):
     )
     output: Path = Field(Path("results"), description="Directory of the results.")
     home: Path = Field(default_factory=_cache_directory, description="Where Hearth keeps track of its servers.")
+
+    @field_validator("output", "home")
+    @classmethod
+    def _absolute(cls, path: Path) -> Path:
+        return path.expanduser().absolute()
+
     read: ReadSettings = ReadSettings()
     limits: LimitSettings = LimitSettings()
     warm: WarmSettings = WarmSettings()
@@ -102,6 +113,8 @@ def load_settings() -> Settings:
     """
     try:
         return Settings()
+    except (SettingsError, RuntimeError) as error:
+        raise InputError(f"A setting is wrong: {error}. Correct it in the environment or in .env.") from None
     except ValidationError as error:
         first = error.errors()[0]
         name = "HEARTH_" + "__".join(str(part) for part in first["loc"]).upper()

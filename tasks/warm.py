@@ -13,6 +13,7 @@ import stamina
 
 from tasks.errors import ModelError, PageError, PassingError, ServerError
 from tasks.ollama_api import Answer, GenerateRequest, LoadedModel, Model, OllamaClient
+from tasks.ollama_wire import find_model
 from tasks.progress import Caution, Pulling, Stage, tell
 from tasks.settings import WarmSettings
 
@@ -75,8 +76,8 @@ async def warm(
         ModelError: the model cannot be had, cannot be loaded, or does not fit.
     """
     deadline = time.monotonic() + limits.deadline_seconds
-    tell(Stage("waiting for the server"))
-    await _until(deadline, client.version)
+    tell(Stage(f"waiting for {client.url}"))
+    await _until(min(deadline, time.monotonic() + limits.answer_seconds), client.version)
     asked = time.monotonic()
     model = await _until(deadline, lambda: _present(client, request.model), patient=True)
     deadline += time.monotonic() - asked
@@ -145,20 +146,13 @@ async def _present(client: OllamaClient, name: str) -> Model:
     return model
 
 
-def find_model(name: str, models: tuple[Model, ...]) -> Model | None:
-    """The model of that name; a name without a tag means :latest, as for Ollama."""
-    return next((model for model in models if _tagged(model.name) == _tagged(name)), None)
-
-
-def _tagged(name: str) -> str:
-    return name if ":" in name.rsplit("/", 1)[-1] else f"{name}:latest"
-
-
 def _placement(name: str, loaded: tuple[LoadedModel, ...], *, require_gpu: bool) -> str | None:
     """What is to be told of where the model runs. Ollama itself spills to the CPU silently (ollama#14258)."""
     model = next(
         (model for model in loaded if model.name.removesuffix(":latest") == name.removesuffix(":latest")), None
     )
+    if model is None and require_gpu:
+        raise ModelError("the server does not tell where it runs it, so that --require-gpu cannot be met")
     if model is None or model.size_vram >= model.size:
         return None
     where = f"{model.size_vram / 1e9:.1f} of its {model.size / 1e9:.1f} GB are in GPU memory, the rest runs on the CPU"

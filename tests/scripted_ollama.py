@@ -162,6 +162,7 @@ def scripted_ollama() -> Iterator[ScriptedOllama]:
     # asyncio sends small answers without delay (40 ms) only on sockets that name their protocol.
     with socket.socket(proto=socket.IPPROTO_TCP) as listening:
         listening.bind(("127.0.0.1", 0))
+        listening.listen()
         app.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         thread = threading.Thread(target=server.run, args=([listening],))
         thread.start()

@@ -210,7 +210,11 @@ def test_a_selection_is_numbers_and_ranges(selection, meant):
     assert select_pages(selection, 10) == meant
 
 
-@pytest.mark.parametrize("selection", ["", ",", "3,", "-3", "a", "1..3", "1-2-3", "1.5", "٣", "all", "1_0"])
+def test_no_selection_is_every_page():
+    assert select_pages(None, 3) == select_pages("", 3) == (1, 2, 3)
+
+
+@pytest.mark.parametrize("selection", [" ", ",", "3,", "-3", "a", "1..3", "1-2-3", "1.5", "٣", "all", "1_0"])
 def test_a_selection_that_is_not_understood_shows_how_to_write_it(selection):
     with pytest.raises(InputError, match=re.escape(repr(selection)) + ".*Write it like 3,7-9"):
         select_pages(selection, 10)

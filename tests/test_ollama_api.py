@@ -228,7 +228,7 @@ async def test_what_the_request_itself_brings_about_is_the_pages_error(server, c
 @pytest.mark.parametrize("status", [401, 403])
 async def test_a_server_that_refuses_access_says_what_to_check(server, client, status):
     server.answers("/api/version", fails(status, "missing token"))
-    with pytest.raises(ServerError, match=r"refuses access \(missing token\).*Check the token"):
+    with pytest.raises(ServerError, match=r"refuses access \(missing token\).*check the address"):
         await client.version()
 
 

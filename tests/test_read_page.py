@@ -317,17 +317,42 @@ async def test_a_passing_error_is_no_attempt(server, reading, passing):
 
 async def test_a_server_that_goes_on_failing_ends_the_run_and_stores_nothing(server, reading):
     server.answers("/api/generate", fails(503, "busy"))
+    server.answers("/api/version", fails(503, "busy"))
     with pytest.raises(ServerError, match=r"busy.* while page 2 was read.*stand: run again"):
         await reading.reader.read(2, 1)
     assert len(server.asked("/api/generate")) == 3
     assert reading.store.page(2) is None
 
 
+async def test_a_page_at_which_a_server_fails_that_is_well_otherwise_fails_alone(server, reading):
+    server.answers("/api/generate", fails(500, "model runner has unexpectedly stopped"))
+    with pytest.raises(PageError) as caught:
+        await reading.reader.read(1, 1)
+    assert caught.value.final
+    assert reading.store.page(1).reason is FailureReason.UNANSWERED
+
+
+async def test_a_server_that_fails_at_page_after_page_ends_the_run(server, tmp_path):
+    server.answers("/api/generate", fails(500, "model runner has unexpectedly stopped"))
+    path = pdfs.written(tmp_path / "paper.pdf", *"abcdefghijkl")
+    async with opened(server, path) as reading:
+        met = []
+        for number in range(1, 13):
+            try:
+                await reading.reader.read(number, 1)
+            except PageError:
+                met.append(number)
+            except ServerError:
+                break
+    assert len(met) < 12
+    assert reading.store.page(len(met) + 1) is None
+
+
 async def test_without_time_for_it_a_passing_error_is_not_retried(server, tmp_path):
     server.answers("/api/generate", fails(503, "busy"))
     with stamina.set_testing(False):
         async with opened(server, pdfs.written(tmp_path / "paper.pdf", "one"), retry_seconds=0) as reading:
-            with pytest.raises(ServerError):
+            with pytest.raises(PageError):
                 await reading.reader.read(1, 1)
     assert len(server.asked("/api/generate")) == 1
 

@@ -107,7 +107,7 @@ async def test_a_server_that_says_nothing_is_given_up_at_the_deadline(server, cl
 
 async def test_a_server_that_refuses_access_is_not_asked_again(server, client):
     server.answers("/api/version", fails(401, "unauthorized"))
-    with pytest.raises(ServerError, match="Check the token"):
+    with pytest.raises(ServerError, match="check the address"):
         await warmed(client)
     assert len(server.calls) == 1
 

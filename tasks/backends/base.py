@@ -49,8 +49,8 @@ class Backend(Protocol):
         """Where and what it is, in a few words. Starts nothing and asks nobody."""
         ...
 
-    def digest(self, model: str) -> str | None:
-        """The model's digest if it can be known without a server, else None."""
+    async def digest(self, model: str) -> str | None:
+        """The model's digest if it can be known without starting a server, else None."""
         ...
 
     async def acquire(self, slots: int) -> Endpoint:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib.metadata import version
 
 from tasks.backends.base import Endpoint
 from tasks.jobs import BackendName
@@ -32,11 +33,15 @@ class EmbeddedBackend:
         """See `Backend`."""
         return "the embedded server (Tesseract on this machine's CPU)"
 
-    def digest(self, model: str) -> str | None:
+    async def digest(self, model: str) -> str | None:
         """See `Backend`."""
+        from tasks.embedded.errors import InvalidNameError
         from tasks.embedded.models import installed_digest
 
-        return installed_digest(model, self._models)
+        try:
+            return installed_digest(model, self._models)
+        except InvalidNameError:
+            return None  # the server says so when it is asked to pull it
 
     async def acquire(self, slots: int) -> Endpoint:
         """See `Backend`."""
@@ -63,5 +68,5 @@ class EmbeddedBackend:
             ]
 
         # The interpreter tells installations apart, so that none reuses a server of another version.
-        variant = f"{sys.executable} {slots} {self._models}"
+        variant = f"{sys.executable} {version('hearth-pages')} {slots} {self._models}"
         return ServerSpec("embedded", command, "/api/version", variant)

@@ -6,13 +6,14 @@ import hashlib
 import os
 import shutil
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from tasks.backends.base import Endpoint
-from tasks.backends.url import normalise
-from tasks.errors import PassingError, ServerError
+from tasks.backends.url import DEFAULT_PORT, normalise
+from tasks.errors import InputError, PassingError, ServerError
 from tasks.jobs import BackendName
 from tasks.local_server import ServerSpec, lease_server, local_servers
-from tasks.ollama_api import OllamaClient
+from tasks.ollama_api import OllamaClient, digest_at
 from tasks.settings import Settings
 
 _PROBE_SECONDS = 2.0
@@ -34,14 +35,20 @@ class OllamaBackend:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._url = normalise(os.environ.get("OLLAMA_HOST") or "127.0.0.1")
-        self.default_slots = int(os.environ.get("OLLAMA_NUM_PARALLEL") or 4)
+        parallel = os.environ.get("OLLAMA_NUM_PARALLEL") or "4"
+        if not parallel.isdecimal() or parallel == "0":
+            raise InputError(f"OLLAMA_NUM_PARALLEL is {parallel!r}. Set it to a number from 1 up, or unset it.")
+        self.default_slots = int(parallel)
 
     def describe(self) -> str:
         """See `Backend`."""
         return f"Ollama on this machine, at {self._url}"
 
-    def digest(self, model: str) -> str | None:
-        """See `Backend`. Ollama's digest of a model is the sha256 of its manifest file (manifest/manifest.go)."""
+    async def digest(self, model: str) -> str | None:
+        """See `Backend`. Asked of a server that is up, else computed as Ollama does: the manifest file's sha256."""
+        answered = await digest_at(self._url, model)
+        if answered is not None:
+            return answered
         root = Path(os.environ.get("OLLAMA_MODELS") or Path.home() / ".ollama" / "models") / "manifests"
         name, _, tag = model.partition(":")
         path = root / "registry.ollama.ai" / ("library" if "/" not in name else "") / name / (tag or "latest")
@@ -90,7 +97,7 @@ class OllamaBackend:
         )
 
     def _spec(self, binary: str, slots: int) -> ServerSpec:
-        port = int(self._url.rsplit(":", 1)[1])
+        port = urlsplit(self._url).port or DEFAULT_PORT
 
         def environment(port: int) -> dict[str, str]:
             # `ollama serve` takes no --host; both are read from the environment (envconfig/config.go).

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from tasks.backends.base import Endpoint
 from tasks.errors import InputError
 from tasks.jobs import BackendName
+from tasks.ollama_api import digest_at
 from tasks.settings import Settings
 
 DEFAULT_PORT = 11434
@@ -59,9 +60,9 @@ class UrlBackend:
         """See `Backend`."""
         return f"the server at {self._url}"
 
-    def digest(self, model: str) -> str | None:
+    async def digest(self, model: str) -> str | None:
         """See `Backend`: only the server knows."""
-        return None
+        return await digest_at(self._url, model)
 
     async def acquire(self, slots: int) -> Endpoint:
         """See `Backend`. Nothing is asked yet: the warm-up waits for an answer."""

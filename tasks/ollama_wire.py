@@ -1,0 +1,136 @@
+"""What goes over Ollama's wire: its answers as models, and the request of a page."""
+
+from __future__ import annotations
+
+import base64
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from tasks.jobs import Timing
+
+
+class Wire(BaseModel):
+    """What Ollama sends: more fields than we read, some of them absent."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, protected_namespaces=())
+
+
+class ModelDetails(Wire):
+    """What kind of model it is; `family` decides whether Ollama runs its requests in parallel."""
+
+    family: str = ""
+    parameter_size: str = ""
+    quantization_level: str = ""
+
+
+class Model(Wire):
+    """A model on the server's disk (/api/tags)."""
+
+    name: str
+    digest: str
+    size: int = 0
+    details: ModelDetails = ModelDetails()
+
+
+class LoadedModel(Wire):
+    """A model in memory (/api/ps). `size_vram` under `size` (both bytes): a part of it runs on the CPU."""
+
+    name: str
+    digest: str = ""
+    size: int = 0
+    size_vram: int = 0
+    context_length: int | None = None
+
+
+class PullProgress(Wire):
+    """A step of a download; `total` and `completed` in bytes, 0 where the step has no size."""
+
+    status: str = ""
+    digest: str = ""
+    total: int = 0
+    completed: int = 0
+
+
+class Answer(Wire):
+    """What the model wrote, and what it took."""
+
+    response: str
+    done: bool
+    done_reason: str = ""
+    prompt_eval_count: int = 0
+    eval_count: int = 0
+    total_duration: int = 0
+    load_duration: int = 0
+    prompt_eval_duration: int = 0
+    eval_duration: int = 0
+
+    @property
+    def timing(self) -> Timing:
+        """Ollama's durations, in seconds (they are sent in nanoseconds)."""
+        return Timing(
+            total=self.total_duration / 1e9,
+            load=self.load_duration / 1e9,
+            prompt_eval=self.prompt_eval_duration / 1e9,
+            eval=self.eval_duration / 1e9,
+        )
+
+
+class Tags(Wire):
+    """What is on the server's disk."""
+
+    models: tuple[Model, ...] = ()
+
+
+class Loaded(Wire):
+    """What is in the server's memory."""
+
+    models: tuple[LoadedModel, ...] = ()
+
+
+class Shown(Wire):
+    """What /api/show tells of a model."""
+
+    details: ModelDetails = ModelDetails()
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateRequest:
+    """A page's request, and the warm-up's: alike in all that would make Ollama load the model again.
+
+    Attributes:
+        model: Ollama's name for it.
+        num_ctx: tokens; a change of it reloads the model.
+        num_predict: most tokens of the answer.
+        keep_alive: seconds that the model stays loaded afterwards.
+    """
+
+    model: str
+    num_ctx: int
+    num_predict: int
+    keep_alive: float
+
+    def body(self, prompt: str, images: tuple[bytes, ...] = (), temperature: float = 0.0) -> dict[str, Any]:
+        """The JSON of a call. Without a prompt it only loads the model."""
+        return {
+            "model": self.model,
+            "prompt": prompt,
+            "images": [base64.b64encode(image).decode() for image in images],
+            "stream": False,
+            # Without this an answer may run on over a shifting context, to ten times num_ctx.
+            "shift": False,
+            "keep_alive": f"{math.ceil(self.keep_alive)}s",
+            "options": {"num_ctx": self.num_ctx, "num_predict": self.num_predict, "temperature": temperature},
+        }
+
+
+def find_model(name: str, models: tuple[Model, ...]) -> Model | None:
+    """The model of that name; a name without a tag means :latest, as for Ollama."""
+    return next((model for model in models if tagged(model.name) == tagged(name)), None)
+
+
+def tagged(name: str) -> str:
+    """The name with its tag, which is :latest if none is written."""
+    return name if ":" in name.rsplit("/", 1)[-1] else f"{name}:latest"
