@@ -12,6 +12,7 @@ SECONDS = float(os.environ.get("ENGINE_SECONDS", "0"))
 LOG = Path(os.environ.get("ENGINE_LOG", os.devnull))
 
 _lock = threading.Lock()
+_seen: set[str] = set()  # by all slots together
 
 
 def _note(image: bytes) -> str:
@@ -44,13 +45,12 @@ def wordy(_: Path) -> Reader:
 
 def fickle(_: Path) -> Reader:
     """Nothing at first, the digest at the second reading of an image."""
-    seen: set[str] = set()
 
     def read(image: bytes) -> str:
         digest = _note(image)
         with _lock:
-            known = digest in seen
-            seen.add(digest)
+            known = digest in _seen
+            _seen.add(digest)
         return digest if known else ""
 
     return read

@@ -92,7 +92,7 @@ class TestReadingAgain:
         second = hearth.read(letter, HEARTH_HOME=str(tmp_path / "cold"), PREFECT_API_URL="http://127.0.0.1:9/api")
         assert second.code == 0, second.err
         # The model's digest is known from the last manifest.
-        assert second.json["read"] == 3
+        assert (second.json["read"], second.json["read_now"]) == (3, 0)
         assert {path: path.stat().st_mtime_ns for path in first.directory.rglob("*.*")} == times
         assert not (tmp_path / "cold" / "servers").exists()
 
@@ -111,6 +111,19 @@ class TestReadingAgain:
         hearth.read(letter, **engine.settings)
         again = hearth.read(letter, *change, **engine.settings)
         assert again.json["read_now"] == 3
+
+    def test_another_model_under_the_same_name_reads_anew(self, hearth: Hearth, serving, letter: Path):
+        hearth.read(letter, **serving("echo").settings)
+        assert hearth.read(letter, **serving("wordy").settings).json["read_now"] == 3
+
+    def test_a_run_that_stores_nothing_leaves_the_earlier_text(self, hearth: Hearth, letter: Path):
+        first = hearth.read(letter)
+        text = first.document
+        nobody = {"HEARTH_URL": "http://127.0.0.1:9", "HEARTH_WARM__ANSWER_SECONDS": "1"}
+        failed = hearth.read(letter, "--prompt", "Other.", "--model", "tesseract:eng", **nobody)
+        assert failed.code == 1
+        assert first.document == text
+        assert first.manifest["status"] == "complete"
 
     def test_failed_pages_are_tried_again(self, hearth: Hearth, serving, letter: Path):
         engine = serving("fickle")
