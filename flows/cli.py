@@ -89,12 +89,11 @@ def read(
         os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     try:
         manifest = asyncio.run(_read(job, quiet=as_json))
-    except HearthError as error:
-        _fail(error, as_json=as_json)
     except BaseException as error:
-        # Prefect turns SIGTERM into an exception of its own, which is not worth its import here.
-        code = {"KeyboardInterrupt": 130, "TerminationSignal": 143}.get(type(error).__name__)
+        code = _signalled(error)
         if code is None:
+            if isinstance(error, HearthError):
+                _fail(error, as_json=as_json)
             raise
         told = "Interrupted. The pages stored so far stand; run again to go on."
         _err.print(told)
@@ -145,6 +144,16 @@ async def _read(job: Job, *, quiet: bool) -> Manifest:
     if isinstance(outcome, BaseException):
         raise outcome
     return outcome
+
+
+def _signalled(error: BaseException | None) -> int | None:
+    """The exit code if a signal is behind an error: Ctrl-C, or SIGTERM, of which Prefect makes an exception."""
+    while error is not None:
+        code = {"KeyboardInterrupt": 130, "TerminationSignal": 143}.get(type(error).__name__)
+        if code is not None:
+            return code
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _fail(error: HearthError, *, as_json: bool) -> NoReturn:

@@ -31,7 +31,8 @@ def _kill_when(hearth: Hearth, novel: Path, engine: Engine, stored: int, number:
         time.sleep(0.01)
     time.sleep(delay)
     process.send_signal(number)
-    process.communicate(timeout=30)
+    _, err = process.communicate(timeout=60)
+    assert "Traceback" not in err, err
     return process.returncode
 
 
@@ -61,6 +62,12 @@ def test_an_interrupted_run_says_so_and_keeps_its_pages(hearth: Hearth, serving,
     stored = len(_stored(hearth.directory))
     assert stored >= 2
     assert hearth.read(novel, **engine.settings).json["read_now"] == PAGES - stored
+
+
+def test_a_terminated_run_says_so_and_keeps_its_pages(hearth: Hearth, serving, novel: Path):
+    engine = serving("echo", seconds=0.2)
+    assert _kill_when(hearth, novel, engine, 2, signal.SIGTERM) == 143
+    assert len(_stored(hearth.directory)) >= 2
 
 
 def test_a_server_that_dies_ends_the_run_with_its_pages_kept(hearth: Hearth, serving, novel: Path):
