@@ -185,7 +185,7 @@ PERMANENT = [
     (500, "this model is no longer compatible with this version of Ollama"),
     (412, "pull model manifest: 412: this model requires a newer version of Ollama"),
     (400, '"llama3.2" does not support generate'),
-    (500, "write /root/.ollama/models/blobs/sha256-a1-partial: no space left on device"),
+    (500, "write /usr/share/ollama/.ollama/models/blobs/sha256-a1-partial: no space left on device"),
 ]
 PASSING = [
     (503, "server busy, please try again.  maximum pending requests exceeded"),
