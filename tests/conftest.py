@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.scripted_ollama import ScriptedOllama, scripted_ollama
 
 _PREFIXES = ("HEARTH_", "OLLAMA_", "PREFECT_", "LLAMA_API_URL")
 
@@ -18,3 +21,17 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, request: 
             monkeypatch.delenv(name)
     monkeypatch.setenv("HEARTH_HOME", str(tmp_path / "hearth-home"))
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[ScriptedOllama]:
+    """One scripted Ollama for a file's tests."""
+    with scripted_ollama() as server:
+        yield server
+
+
+@pytest.fixture
+def server(running: ScriptedOllama) -> ScriptedOllama:
+    """It, with nothing scripted yet."""
+    running.reset()
+    return running

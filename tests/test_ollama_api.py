@@ -8,7 +8,7 @@ import gzip
 import json
 import socket
 import traceback
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 from hypothesis import given
@@ -17,23 +17,11 @@ from hypothesis import strategies as st
 from tasks.errors import FailureReason, HearthError, ModelError, PageError, PassingError, ServerError
 from tasks.jobs import Timing
 from tasks.ollama_api import GenerateRequest, LoadedModel, Model, ModelDetails, OllamaClient, PullProgress
-from tests.scripted_ollama import DIGEST, MODEL, Say, ScriptedOllama, cut, fails, lines, reads, says, scripted_ollama
+from tests.scripted_ollama import DIGEST, MODEL, Say, ScriptedOllama, cut, fails, lines, reads, says
 
 REQUEST = GenerateRequest(MODEL, num_ctx=8192, num_predict=4096, keep_alive=600)
 PROMPT = "Transcribe the secret page."
 IMAGE = b"\x89PNG the bytes of a secret page"
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[ScriptedOllama]:
-    with scripted_ollama() as server:
-        yield server
-
-
-@pytest.fixture
-def server(running: ScriptedOllama) -> ScriptedOllama:
-    running.reset()
-    return running
 
 
 @pytest.fixture

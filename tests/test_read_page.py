@@ -27,7 +27,7 @@ from tasks.results import ResultStore
 from tasks.settings import LimitSettings, ReadSettings
 from tasks.slots import Slots
 from tests import pdfs
-from tests.scripted_ollama import DIGEST, MODEL, ScriptedOllama, cut, fails, reads, scripted_ollama, serving
+from tests.scripted_ollama import DIGEST, MODEL, ScriptedOllama, cut, fails, reads, serving
 
 OPTIONS = ReadOptions(prompt="Transcribe.", longest_side=200, num_ctx=8192, num_predict=4096)
 TRUNCATED = reads("And so", done_reason="length", eval_count=4096)
@@ -151,17 +151,10 @@ def test_what_pages_really_repeat_is_no_loop(text):
 # Reading
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[ScriptedOllama]:
-    with scripted_ollama() as server:
-        yield server
-
-
 @pytest.fixture
-def server(running: ScriptedOllama) -> Iterator[ScriptedOllama]:
-    running.reset()
+def server(server: ScriptedOllama) -> Iterator[ScriptedOllama]:
     with stamina.set_testing(True, attempts=3):
-        yield running
+        yield server
 
 
 @dataclass

@@ -24,7 +24,6 @@ from tests.scripted_ollama import (
     lines,
     reads,
     says,
-    scripted_ollama,
     serving,
 )
 
@@ -33,18 +32,6 @@ SECONDS = 0.3
 # By its own durations it works on nothing for long enough to work on two things at once.
 ONE_BY_ONE = reads(prompt_eval_duration=1, eval_duration=1)
 LISTED = says(models=[{"name": MODEL, "digest": DIGEST}])
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[ScriptedOllama]:
-    with scripted_ollama() as server:
-        yield server
-
-
-@pytest.fixture
-def server(running: ScriptedOllama) -> ScriptedOllama:
-    running.reset()
-    return running
 
 
 @pytest.fixture
