@@ -19,7 +19,7 @@ from prefect.artifacts import (
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.logging import get_run_logger
 
-from tasks.jobs import Manifest
+from tasks.manifest import Manifest
 from tasks.progress import Caution, Event, PageDone, PagesStart, Pulling, Stage
 from tasks.results import ResultStore
 

@@ -19,8 +19,9 @@ from rich.markup import escape
 from flows.terminal import TerminalProgress, print_summary
 from tasks.account import Account
 from tasks.errors import HearthError, ServerError
-from tasks.jobs import BackendName, Job, Manifest
+from tasks.jobs import BackendName, Job
 from tasks.local_server import local_servers, stop_server
+from tasks.manifest import Manifest
 from tasks.plan import prepare
 from tasks.progress import Stage, heard_by, tell
 from tasks.results import ResultStore

@@ -17,7 +17,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from tasks.jobs import Manifest, PageStatus
+from tasks.manifest import Manifest, PageStatus
 from tasks.progress import Caution, Event, PageDone, PageRetried, PagesStart, PageStarted, Pulling, RunStarted, Stage
 from tasks.results import ResultStore
 

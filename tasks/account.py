@@ -6,8 +6,8 @@ import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from tasks.backends import Endpoint
-from tasks.jobs import EndpointRecord, Manifest, PageEntry, PageStatus, RunStatus
+from tasks.backends import Endpoint, MachineFacts
+from tasks.manifest import EndpointRecord, MachineRecord, Manifest, PageEntry, PageStatus, RunStatus
 from tasks.plan import Prepared
 from tasks.progress import Event, PageDone
 from tasks.warm import Warmth
@@ -26,6 +26,7 @@ class Account:
     _read_now: int = 0
     _endpoint: EndpointRecord | None = None
     _digest: str | None = None
+    _machines: list[MachineRecord] = field(default_factory=list)
 
     def warmed(self, endpoint: Endpoint, warmth: Warmth) -> None:
         """The server is warm."""
@@ -41,7 +42,16 @@ class Account:
 
     def pages_start(self) -> None:
         """From here on pages are read."""
-        self._pages_from = self._pages_to = time.monotonic()
+        self._pages_to = time.monotonic()
+        if self._pages_from is None:
+            self._pages_from = self._pages_to
+
+    def released(self, machine: MachineFacts, ended: str) -> None:
+        """A machine was given back; `ended` says why before all was read, or is empty."""
+        seconds = round(time.time() - machine.since, 3)
+        usd = None if machine.usd_per_hour is None else round(machine.usd_per_hour * seconds / 3600, 6)
+        record = MachineRecord(id=machine.id, kind=machine.kind, seconds=seconds, usd=usd, ended=ended or None)
+        self._machines.append(record)
 
     def hear(self, event: Event) -> None:
         """A listener: counts the pages that are stored."""
@@ -81,7 +91,14 @@ class Account:
             if status is RunStatus.STOPPED:
                 return None
             if last is not None and last.pages == entries and store.document_path.exists():
-                now = {"read_now": 0, "read_seconds": 0.0, "warm_seconds": 0.0, "output": store.directory}
+                now = {
+                    "read_now": 0,
+                    "read_seconds": 0.0,
+                    "warm_seconds": 0.0,
+                    "machines": (),
+                    "cost_usd": 0.0,
+                    "output": store.directory,
+                }
                 return last.model_copy(update=now)
         manifest = Manifest(
             status=status,
@@ -96,6 +113,8 @@ class Account:
             finished_at=datetime.now(UTC),
             warm_seconds=round((self._pages_from or time.monotonic()) - self._started, 3),
             read_seconds=round((self._pages_to or 0.0) - (self._pages_from or 0.0), 3),
+            machines=tuple(self._machines),
+            cost_usd=round(sum(machine.usd or 0.0 for machine in self._machines), 6),
             flow_run_id=self.flow_run_id,
             output=store.directory,
         )

@@ -8,7 +8,10 @@
     │   └── OutputError         the results cannot be written where they should go
     ├── UnavailableError      no machine or no model: give up       exit code 1
     │   ├── ServerError         the server does not start or answer
-    │   └── ModelError          the model cannot be had or cannot be loaded
+    │   │   └── MachineLostError  its machine went away: go on with another
+    │   ├── ModelError          the model cannot be had or cannot be loaded
+    │   ├── CapacityError       the cloud has no such machine just now
+    │   └── CloudError          the cloud refuses, or cannot be reached
     ├── StorageError          a result cannot be stored: stop       exit code 1
     ├── PassingError          the server could not just now: send the request again
     └── PageError             this answer is no good: read the page again, hotter
@@ -38,6 +41,8 @@ class FailureReason(StrEnum):
     """The server failed at this page until the deadline, though it is otherwise well."""
     REFUSED = "refused"
     """The server refused this page's request, or answered what is not an answer."""
+    INTERRUPTED = "interrupted"
+    """The machine went away, or the run was stopped, while the page was read."""
 
 
 class HearthError(Exception):
@@ -76,8 +81,28 @@ class ServerError(UnavailableError):
     """The server cannot be started, or did not answer before its deadline."""
 
 
+class MachineLostError(ServerError):
+    """The machine under the server is going or has gone; the pages that are left can be read on another."""
+
+
 class ModelError(UnavailableError):
     """The model does not exist, cannot be loaded by this server, or does not fit."""
+
+
+class CapacityError(UnavailableError):
+    """The cloud has no machine of the kinds that may be used, or only dearer ones, just now."""
+
+
+class CloudError(UnavailableError):
+    """The cloud refuses (a permission, a quota, a missing stack), or cannot be reached.
+
+    Attributes:
+        code: the cloud's own word for it, such as UnauthorizedOperation; empty if it did not answer.
+    """
+
+    def __init__(self, message: str, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class StorageError(HearthError):

@@ -108,7 +108,7 @@ def _ensure_started(spec: ServerSpec, directory: ServerDirectory, idle_seconds: 
         record = _published(directory)
         if record is not None:
             return str(record["url"]), False
-        port = spec.port or _free_port()
+        port = spec.port or free_port()
         url = f"http://127.0.0.1:{port}"
         subprocess.run(  # noqa: S603 - the command is a backend's own
             [
@@ -154,7 +154,8 @@ def _bypass_proxy() -> None:
         os.environ[name] = ",".join(dict.fromkeys([*known, "127.0.0.1", "localhost"]))
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on just now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -7,6 +7,7 @@ goes wrong, so that an error is judged by its text: what cannot pass is a ModelE
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
@@ -44,6 +45,7 @@ __all__ = [
 W = TypeVar("W", bound=Wire)
 
 _GLANCE_SECONDS = 3.0
+_TLS_NAME = "hearth"
 _PASSING_STATUS = {408, 425, 429, 499, 502, 503, 504}
 
 # Texts of errors that stay what they are however often one asks (ollama#16490, #16547; server/images.go).
@@ -74,6 +76,13 @@ async def digest_at(url: str, model: str) -> str | None:
     return found.digest if found else None
 
 
+def _trusting(certificate: str) -> ssl.SSLContext:
+    context = ssl.create_default_context(cadata=certificate)
+    # It is no authority's: it vouches for itself.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return context
+
+
 class OllamaClient:
     """The calls that Hearth makes. Use as an async context manager.
 
@@ -81,20 +90,30 @@ class OllamaClient:
         url: of the server, such as http://127.0.0.1:11434.
         timeout: longest wait for an answer, in seconds. Ollama sends nothing at all while it works.
         headers: sent with each request, such as Authorization.
+        certificate: the one that the server must show, in PEM, made out to `hearth`; None trusts what the system does.
 
     Every method raises PassingError when the server is out of reach, busy or answers what is no JSON of
     Ollama's, and ModelError when the model is missing or cannot be loaded.
     """
 
-    def __init__(self, url: str, *, timeout: float = 30.0, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout: float = 30.0,
+        headers: Mapping[str, str] | None = None,
+        certificate: str | None = None,
+    ) -> None:
         self.url = url
+        # The server's address changes with each start; its name does not.
+        self._extensions = {"sni_hostname": _TLS_NAME} if certificate else {}
         self._http = httpx.AsyncClient(
             base_url=url,
             timeout=httpx.Timeout(timeout, connect=min(timeout, 5.0), pool=None),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
             headers=dict(headers or {}),
             # Reading the system's certificates takes a tenth of a second; plain HTTP has no use for them.
-            verify=url.startswith("https:"),
+            verify=_trusting(certificate) if certificate else url.startswith("https:"),
         )
 
     async def __aenter__(self) -> Self:
@@ -131,7 +150,7 @@ class OllamaClient:
         """
         body = {"model": model, "stream": True}
         with self._transport_errors():
-            async with self._http.stream("POST", "/api/pull", json=body) as response:
+            async with self._http.stream("POST", "/api/pull", json=body, extensions=self._extensions) as response:
                 if response.is_error:
                     await response.aread()
                     raise self._error(response.status_code, response.text)
@@ -165,7 +184,11 @@ class OllamaClient:
         content = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         with self._transport_errors():
             response = await self._http.request(
-                method, path, content=content, headers={"Content-Type": "application/json"}
+                method,
+                path,
+                content=content,
+                headers={"Content-Type": "application/json"},
+                extensions=self._extensions,
             )
         if response.is_error:
             raise self._error(response.status_code, response.text)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import math
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks.jobs import Timing
+from tasks.manifest import Timing
 
 
 class Wire(BaseModel):
@@ -36,13 +37,17 @@ class Model(Wire):
 
 
 class LoadedModel(Wire):
-    """A model in memory (/api/ps). `size_vram` under `size` (both bytes): a part of it runs on the CPU."""
+    """A model in memory (/api/ps).
+
+    `size_vram` under `size` (both bytes): a part of it runs on the CPU. `expires_at` moves on with every request.
+    """
 
     name: str
     digest: str = ""
     size: int = 0
     size_vram: int = 0
     context_length: int | None = None
+    expires_at: datetime | None = None
 
 
 class PullProgress(Wire):

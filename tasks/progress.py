@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 from tasks.errors import FailureReason
-from tasks.jobs import PageResult
+from tasks.manifest import PageResult
 
 
 @dataclass(frozen=True, slots=True)

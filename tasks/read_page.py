@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 import stamina
 
 from tasks.errors import FailureReason, ModelError, PageError, PassingError, ServerError
-from tasks.jobs import Attempt, PageResult, PageStatus, Plan
+from tasks.jobs import Plan
+from tasks.manifest import Attempt, PageResult, PageStatus
 from tasks.ollama_api import Answer, GenerateRequest, OllamaClient
 from tasks.progress import PageDone, PageRetried, PageStarted, tell
 from tasks.render import PageImage, Renderer
@@ -57,6 +58,11 @@ class PageReader:
         self._attempts: dict[int, tuple[Attempt, ...]] = {}
         self._unanswered = 0
 
+    def move(self, digest: str, client: OllamaClient, slots: Slots) -> None:
+        """Go on with another server. Call it only while no page is being read."""
+        self._digest, self._client, self._slots = digest, client, slots
+        self._unanswered = 0
+
     @property
     def attempts(self) -> int:
         """At each page, at the most."""
@@ -94,6 +100,10 @@ class PageReader:
 
             answer = await self._ask(number, image, temperature, in_slot)
             judge(answer, image)
+        except asyncio.CancelledError:
+            reason = FailureReason.INTERRUPTED
+            self._note(number, Attempt(temperature=temperature, seconds=_since(started), reason=reason))
+            raise
         except PageError as error:
             self._note(
                 number,

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -47,7 +48,7 @@ class PageImage:
 
 
 class Renderer:
-    """Renders pages of one PDF on demand; holds none.
+    """Renders pages of one PDF on demand; holds none but those that were asked for `ahead`.
 
     Use as an async context manager: the process starts at once, while the machine may still be
     getting warm, and ends with the context. A page that crashes or hangs it fails alone: the process
@@ -65,6 +66,7 @@ class Renderer:
         self._limits = limits
         self._turn = asyncio.Lock()
         self._process: asyncio.subprocess.Process | None = None
+        self._ahead: dict[int, asyncio.Task[PageImage]] = {}
 
     async def __aenter__(self) -> Self:
         """Start the process."""
@@ -76,10 +78,18 @@ class Renderer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End the process."""
+        for task in self._ahead.values():
+            task.cancel()
+        await asyncio.gather(*self._ahead.values(), return_exceptions=True)
         await self._end()
 
+    async def ahead(self, numbers: Iterable[int]) -> None:
+        """Begin to render pages that will be asked for; these few are held until then. Returns at once."""
+        for number in numbers:
+            self._ahead[number] = asyncio.create_task(self._page(number))
+
     async def page(self, number: int) -> PageImage:
-        """Render a page.
+        """Render a page, or take what was rendered ahead.
 
         Args:
             number: counted from 1.
@@ -87,6 +97,10 @@ class Renderer:
         Raises:
             PageError: it cannot be rendered; reading it again cannot help.
         """
+        begun = self._ahead.pop(number, None)
+        return await (begun if begun is not None else self._page(number))
+
+    async def _page(self, number: int) -> PageImage:
         async with self._turn:
             try:
                 async with asyncio.timeout(self._limits.render_seconds):

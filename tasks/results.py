@@ -17,8 +17,9 @@ from typing import IO, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from tasks.errors import OutputError, StorageError
-from tasks.jobs import Document, Manifest, PageResult, PageStatus, Plan
+from tasks.jobs import Document, Plan
 from tasks.leases import try_exclusive
+from tasks.manifest import Manifest, PageResult, PageStatus
 from tasks.progress import Stage, tell
 
 M = TypeVar("M", bound=BaseModel)

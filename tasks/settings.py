@@ -112,6 +112,7 @@ class Ec2Settings(BaseModel):
     lease_seconds: float = Field(
         180, gt=0, description="How long a machine stays leased to a run that died or lost AWS, seconds."
     )
+    poll_seconds: float = Field(3, gt=0, description="How often EC2 is asked about a machine, seconds.")
     terminate_hours: float = Field(24, ge=0, description="How long a stopped machine is kept before it goes, hours.")
 
 

@@ -18,7 +18,8 @@ from PIL import Image
 
 from tasks.document import open_document
 from tasks.errors import FailureReason, ModelError, PageError, ServerError, StorageError
-from tasks.jobs import BackendName, PageStatus, Plan, ReadOptions
+from tasks.jobs import BackendName, Plan, ReadOptions
+from tasks.manifest import PageStatus
 from tasks.ollama_api import Answer, GenerateRequest, OllamaClient
 from tasks.progress import Event, PageDone, PageRetried, PageStarted, heard_by
 from tasks.read_page import PageReader, judge, loop_turns, temperature_of

@@ -19,7 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.errors import FailureReason, OutputError, StorageError
-from tasks.jobs import BackendName, Document, Manifest, PageEntry, PageResult, PageStatus, Plan, ReadOptions, RunStatus
+from tasks.jobs import BackendName, Document, Plan, ReadOptions
+from tasks.manifest import Manifest, PageEntry, PageResult, PageStatus, RunStatus
 from tasks.progress import Stage, heard_by
 from tasks.results import ResultStore, results_directory
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tasks.backends import embedded, ollama, url
-from tasks.backends.base import Backend, Endpoint
+from tasks.backends import ec2, embedded, ollama, url
+from tasks.backends.base import Backend, Endpoint, MachineFacts, Release
 from tasks.jobs import BackendName
 from tasks.settings import Settings
 
-__all__ = ["Backend", "Choice", "Endpoint", "choose_backend"]
+__all__ = ["Backend", "Choice", "Endpoint", "MachineFacts", "Release", "choose_backend"]
 
 _BACKENDS: dict[BackendName, tuple[Callable[[Settings], Backend], Callable[[Settings], str | None]]] = {
     # In the order in which `auto` asks them whether they fit.
     BackendName.URL: (url.UrlBackend, url.offer),
     BackendName.OLLAMA: (ollama.OllamaBackend, ollama.offer),
     BackendName.EMBEDDED: (embedded.EmbeddedBackend, embedded.offer),
+    # What costs money is taken only by name.
+    BackendName.EC2: (ec2.Ec2Backend, ec2.offer),
 }
 
 
@@ -40,4 +42,4 @@ def choose_backend(name: BackendName, settings: Settings) -> Choice:
         why = offer(settings)
         if why is not None:
             return Choice(make(settings), why)
-    raise AssertionError("the last backend always fits")
+    raise AssertionError("the embedded backend always fits")

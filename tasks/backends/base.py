@@ -2,12 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from tasks.departure import Departure
 from tasks.jobs import BackendName
-from tasks.leases import FileLease
+from tasks.ollama_api import OllamaClient
+
+
+class Held(Protocol):
+    """What is held while an endpoint is in use."""
+
+    def release(self) -> None:
+        """Let go. Doing it twice is harmless."""
+        ...
+
+
+@dataclass(frozen=True)
+class MachineFacts:
+    """The machine under a server, where it is one that is paid for.
+
+    Attributes:
+        id: its name in the cloud.
+        kind: such as `g4dn.xlarge spot in us-east-1a`.
+        usd_per_hour: what it costs while it runs; None if the price is not known.
+        since: when the run took it, seconds since the epoch.
+    """
+
+    id: str
+    kind: str
+    usd_per_hour: float | None
+    since: float
 
 
 @dataclass(frozen=True)
@@ -20,7 +46,11 @@ class Endpoint:
         started: it was started for this run.
         owned: Hearth started it, now or earlier, and will stop it.
         headers: to be sent with each request.
+        certificate: what it shows over TLS, in PEM; None for what the system trusts.
         lease: held until release, where there is something to hold.
+        machine: the one under it, where one is paid for; it can be replaced by another.
+        departure: whether that will go.
+        log_tail: asks for the end of what the machine logged, in one line; None where there is nothing to ask.
     """
 
     backend: BackendName
@@ -28,8 +58,33 @@ class Endpoint:
     slots: int
     started: bool = False
     owned: bool = False
-    headers: Mapping[str, str] = field(default_factory=dict)
-    lease: FileLease | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    certificate: str | None = field(default=None, repr=False)
+    lease: Held | None = field(default=None, repr=False)
+    machine: MachineFacts | None = None
+    departure: Departure = field(default_factory=Departure, repr=False)
+    log_tail: Callable[[], Awaitable[str | None]] | None = field(default=None, repr=False)
+
+    def client(self, timeout: float) -> OllamaClient:
+        """Its API. Use as an async context manager.
+
+        Args:
+            timeout: longest wait for an answer, seconds.
+        """
+        return OllamaClient(self.url, timeout=timeout, headers=self.headers, certificate=self.certificate)
+
+
+@dataclass(frozen=True)
+class Release:
+    """What becomes of a server that was given back.
+
+    Attributes:
+        told: in a few words.
+        look_at: when somebody should see whether its machine can be stopped, seconds since the epoch; None: never.
+    """
+
+    told: str
+    look_at: float | None = None
 
 
 class Backend(Protocol):
@@ -53,21 +108,23 @@ class Backend(Protocol):
         """The model's digest if it can be known without starting a server, else None."""
         ...
 
-    async def acquire(self, slots: int) -> Endpoint:
+    async def acquire(self, slots: int, holder: str) -> Endpoint:
         """Find or start the server. Whatever this starts, stops by itself when it is idle.
 
         Args:
             slots: requests at once that are asked for.
+            holder: who asks, for people who wonder why it runs.
 
         Raises:
             ServerError: it is not to be had; the message says what to do.
         """
         ...
 
-    async def release(self, endpoint: Endpoint) -> str:
-        """Give the server back.
+    async def release(self, endpoint: Endpoint, *, broken: bool = False) -> Release:
+        """Give the server back. Never raises for a server, or a cloud, that is out of reach.
 
-        Returns:
-            What becomes of it, in a few words.
+        Args:
+            endpoint: what `acquire` returned.
+            broken: it did not work: whatever is paid for is stopped now, unless others use it.
         """
         ...

@@ -6,7 +6,7 @@ import os
 import sys
 from importlib.metadata import version
 
-from tasks.backends.base import Endpoint
+from tasks.backends.base import Endpoint, Release
 from tasks.jobs import BackendName
 from tasks.local_server import ServerSpec, lease_server
 from tasks.settings import Settings
@@ -43,7 +43,7 @@ class EmbeddedBackend:
         except InvalidNameError:
             return None  # the server says so when it is asked to pull it
 
-    async def acquire(self, slots: int) -> Endpoint:
+    async def acquire(self, slots: int, holder: str) -> Endpoint:
         """See `Backend`."""
         idle_seconds = self._settings.idle_minutes * 60
         server = await lease_server(
@@ -54,11 +54,11 @@ class EmbeddedBackend:
         )
         return Endpoint(self.name, server.url, slots, server.started, owned=True, lease=server.lease)
 
-    async def release(self, endpoint: Endpoint) -> str:
+    async def release(self, endpoint: Endpoint, *, broken: bool = False) -> Release:
         """See `Backend`."""
         if endpoint.lease is not None:
             endpoint.lease.release()
-        return f"stays warm for {self._settings.idle_minutes:g} min, then stops"
+        return Release(f"stays warm for {self._settings.idle_minutes:g} min, then stops")
 
     def _spec(self, slots: int) -> ServerSpec:
         def command(port: int) -> list[str]:

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tasks.backends.base import Endpoint
+from tasks.backends.base import Endpoint, Release
 from tasks.backends.url import DEFAULT_PORT, normalise
 from tasks.errors import InputError, PassingError, ServerError
 from tasks.jobs import BackendName
@@ -57,7 +57,7 @@ class OllamaBackend:
         except OSError:
             return None
 
-    async def acquire(self, slots: int) -> Endpoint:
+    async def acquire(self, slots: int, holder: str) -> Endpoint:
         """See `Backend`."""
         if await self._answers() and not self._is_ours():
             return Endpoint(self.name, self._url, slots)
@@ -75,12 +75,12 @@ class OllamaBackend:
         )
         return Endpoint(self.name, server.url, slots, server.started, owned=True, lease=server.lease)
 
-    async def release(self, endpoint: Endpoint) -> str:
+    async def release(self, endpoint: Endpoint, *, broken: bool = False) -> Release:
         """See `Backend`."""
         if endpoint.lease is None:
-            return "left as it was: Hearth did not start it"
+            return Release("left as it was: Hearth did not start it")
         endpoint.lease.release()
-        return f"stays warm for {self._settings.idle_minutes:g} min, then stops"
+        return Release(f"stays warm for {self._settings.idle_minutes:g} min, then stops")
 
     async def _answers(self) -> bool:
         async with OllamaClient(self._url, timeout=_PROBE_SECONDS) as client:

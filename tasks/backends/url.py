@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from tasks.backends.base import Endpoint
+from tasks.backends.base import Endpoint, Release
 from tasks.errors import InputError
 from tasks.jobs import BackendName
 from tasks.ollama_api import digest_at
@@ -64,10 +64,11 @@ class UrlBackend:
         """See `Backend`: only the server knows."""
         return await digest_at(self._url, model)
 
-    async def acquire(self, slots: int) -> Endpoint:
+    async def acquire(self, slots: int, holder: str) -> Endpoint:
         """See `Backend`. Nothing is asked yet: the warm-up waits for an answer."""
         return Endpoint(self.name, self._url, slots)
 
-    async def release(self, endpoint: Endpoint) -> str:
+    async def release(self, endpoint: Endpoint, *, broken: bool = False) -> Release:
         """See `Backend`."""
-        return "left as it was: someone else runs it"
+        del endpoint, broken
+        return Release("left as it was: someone else runs it")

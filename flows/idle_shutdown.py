@@ -1,0 +1,91 @@
+"""Stop machines that nobody uses: one when its idle time is over, and all of a pool at a sweep."""
+
+# No postponed annotations here: a served flow is pickled, and would lose sight of its parameters' types.
+
+import asyncio
+
+from prefect import flow
+from prefect.logging import get_run_logger
+
+from flows.shutdown_schedule import schedule_idle_shutdown
+from tasks.ec2.decide import Decision
+from tasks.ec2.machines import Machine
+from tasks.ec2.machines import machine as described
+from tasks.ec2.pool import Pool, open_pool
+from tasks.ec2.stoppers import sweep_disks, tend
+from tasks.errors import CloudError
+from tasks.settings import Settings, load_settings
+
+
+@flow(name="idle-shutdown", flow_run_name="look at {machine}", persist_result=False, retries=3, retry_delay_seconds=30)
+async def idle_shutdown(machine: str, pool: str = "default", region: str | None = None) -> str:
+    """Stop one machine if nobody leases it and its idle time is over; otherwise look again later.
+
+    Args:
+        machine: the EC2 instance's id.
+        pool: its pool.
+        region: of the pool; AWS's own configuration if None.
+
+    Returns:
+        What was done, and why.
+
+    Raises:
+        CloudError: AWS refuses, or is out of reach; it is tried again.
+    """
+    opened = await open_pool(_settings(pool, region))
+    seen = await described(opened.aws, machine)
+    if seen is None or seen.pool != pool:
+        return _told(machine, "no machine of this pool")
+    decision = await tend(opened, seen)
+    if decision.look_again_at is not None:
+        await schedule_idle_shutdown(opened.settings, machine, decision.look_again_at)
+    return _told(machine, f"{decision.action}: {decision.why}")
+
+
+@flow(name="sweep-machines", flow_run_name="sweep {pool}", persist_result=False)
+async def sweep_machines(pool: str = "default", region: str | None = None) -> list[str]:
+    """Stop every machine of a pool that nobody leases and whose time is over, and delete disks that were left.
+
+    One machine that cannot be stopped does not keep the others running.
+
+    Args:
+        pool: which.
+        region: of the pool; AWS's own configuration if None.
+
+    Returns:
+        What was done with each, and why.
+
+    Raises:
+        CloudError: AWS could not be asked, or at least one machine could not be stopped.
+    """
+    opened = await open_pool(_settings(pool, region))
+    machines = await opened.machines()
+    outcomes = await asyncio.gather(*(_tended(opened, machine) for machine in machines))
+    told = [
+        _told(machine.id, str(outcome) if isinstance(outcome, CloudError) else f"{outcome.action}: {outcome.why}")
+        for machine, outcome in zip(machines, outcomes, strict=True)
+    ]
+    told += [_told(disk, "deleted: no machine has it") for disk in await sweep_disks(opened)]
+    failed = [outcome for outcome in outcomes if isinstance(outcome, CloudError)]
+    if failed:
+        raise failed[0]
+    return told
+
+
+async def _tended(pool: Pool, machine: Machine) -> Decision | CloudError:
+    try:
+        return await tend(pool, machine)
+    except CloudError as error:
+        return error
+
+
+def _settings(pool: str, region: str | None) -> Settings:
+    settings = load_settings()
+    ec2 = settings.ec2.model_copy(update={"pool": pool, "region": region or settings.ec2.region})
+    return settings.model_copy(update={"ec2": ec2})
+
+
+def _told(what: str, done: str) -> str:
+    told = f"{what}: {done}"
+    get_run_logger().info(told)
+    return told

@@ -1,0 +1,149 @@
+"""AWS's clients, made once, and its errors in Hearth's words."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from tasks.errors import CloudError
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_logs import CloudWatchLogsClient
+    from mypy_boto3_ssm import SSMClient
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_DENIED = {"UnauthorizedOperation", "AccessDenied", "AccessDeniedException", "AuthFailure"}
+_EXPIRED = {
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "RequestExpired",
+    "InvalidClientTokenId",
+    "UnrecognizedClientException",
+}
+_THROTTLED = {"RequestLimitExceeded", "Throttling", "ThrottlingException", "ProvisionedThroughputExceededException"}
+
+
+class Aws:
+    """The clients of one region. Importing boto3 and loading its models takes half a second: only when one is used.
+
+    Args:
+        region: AWS's own configuration decides if None.
+    """
+
+    def __init__(self, region: str | None = None) -> None:
+        self._region = region
+        self._clients: dict[str, Any] = {}
+        self._making = threading.Lock()
+
+    @property
+    def region(self) -> str:
+        """The region in use."""
+        return str(self.ec2.meta.region_name)
+
+    @property
+    def ec2(self) -> EC2Client:
+        """Machines."""
+        client: EC2Client = self._client("ec2")
+        return client
+
+    @property
+    def ec2_at_once(self) -> EC2Client:
+        """Machines, for calls that must not take effect late: they succeed or fail within 35 seconds."""
+        client: EC2Client = self._client("ec2", attempts=2, read_timeout=10)
+        return client
+
+    @property
+    def dynamodb(self) -> DynamoDBClient:
+        """Leases."""
+        client: DynamoDBClient = self._client("dynamodb")
+        return client
+
+    @property
+    def ssm(self) -> SSMClient:
+        """Parameters and tunnels."""
+        client: SSMClient = self._client("ssm")
+        return client
+
+    @property
+    def cloudformation(self) -> CloudFormationClient:
+        """The pool's stack."""
+        client: CloudFormationClient = self._client("cloudformation")
+        return client
+
+    @property
+    def logs(self) -> CloudWatchLogsClient:
+        """What machines logged."""
+        client: CloudWatchLogsClient = self._client("logs")
+        return client
+
+    def _client(self, service: str, attempts: int = 6, read_timeout: float = 30) -> Any:  # noqa: ANN401 - each property names its own
+        key = f"{service} {attempts}"
+        with self._making:
+            if key not in self._clients:
+                import boto3
+                from botocore.config import Config
+
+                # botocore's own retries back off, throttling included; nothing else retries a call to AWS.
+                config = Config(
+                    connect_timeout=5,
+                    read_timeout=read_timeout,
+                    retries={"mode": "standard", "total_max_attempts": attempts},
+                    user_agent_extra="hearth",
+                )
+                with told_of(service):
+                    session = boto3.Session(region_name=self._region)
+                    self._clients[key] = session.client(service, config=config)  # type: ignore[call-overload]
+            return self._clients[key]
+
+
+async def ask(call: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+    """Make a call to AWS beside the event loop.
+
+    Raises:
+        CloudError: AWS refuses it, or cannot be reached.
+    """
+    with told_of(getattr(call, "__name__", "call")):
+        return await asyncio.to_thread(call, *arguments, **named)
+
+
+@contextmanager
+def told_of(operation: str) -> Iterator[None]:
+    """Turn botocore's errors into a CloudError that says what to do."""
+    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
+
+    try:
+        yield
+    except ClientError as error:
+        raise _refusal(error) from None
+    except NoCredentialsError:
+        raise CloudError(
+            "AWS credentials are missing. Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+            "or run where a role gives them."
+        ) from None
+    except NoRegionError:
+        raise CloudError("No AWS region is set. Set HEARTH_EC2__REGION or AWS_REGION.") from None
+    except BotoCoreError as error:
+        raise CloudError(f"AWS could not be asked ({operation}): {str(error).rstrip('.')}. Try again.") from None
+
+
+def _refusal(error: Any) -> CloudError:  # noqa: ANN401 - botocore ships no types of its own
+    code = str(error.response.get("Error", {}).get("Code", ""))
+    # AWS's message may hold an encoded policy of several kilobytes.
+    message = str(error.response.get("Error", {}).get("Message", ""))[:300].rstrip(". ")
+    operation = error.operation_name
+    if code in _DENIED:
+        remedy = f"Allow {operation}: `hearth infra policy caller` prints the policy that suffices"
+        return CloudError(f"AWS does not permit {operation}: {message}. {remedy}.", code)
+    if code in _EXPIRED:
+        return CloudError(f"AWS does not accept the credentials: {message}. Renew them.", code)
+    if code in _THROTTLED:
+        return CloudError(f"AWS still throttles {operation} after several tries. Try again in a minute.", code)
+    return CloudError(f"AWS refused {operation}: {message} ({code}).", code)

@@ -1,0 +1,98 @@
+"""A machine on EC2: reused, started or launched, leased while it is used, and stopped when idle."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+
+from tasks.backends.base import Endpoint, MachineFacts, Release
+from tasks.ec2.acquire import Acquisition, Tenancy
+from tasks.ec2.machines import Machine, Market
+from tasks.ec2.pool import Pool, log_tail, open_pool
+from tasks.ec2.spending import usd_per_hour
+from tasks.errors import CloudError
+from tasks.jobs import BackendName
+from tasks.progress import Stage, tell
+from tasks.settings import Settings
+
+
+def offer(settings: Settings) -> str | None:
+    """Why `auto` takes this backend: it never does, since it costs money."""
+    del settings
+    return None
+
+
+class Ec2Backend:
+    """See the module. One pool is opened at the first use and kept."""
+
+    name = BackendName.EC2
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._pool: Pool | None = None
+        self.default_model = settings.ec2_stack.model
+        self.default_slots = settings.ec2_stack.slots
+
+    def describe(self) -> str:
+        """See `Backend`."""
+        return f"a machine of the EC2 pool {self._settings.ec2.pool!r}"
+
+    async def digest(self, model: str) -> str | None:
+        """See `Backend`: only a machine knows, and none is started for it."""
+        del model
+        return None
+
+    async def acquire(self, slots: int, holder: str) -> Endpoint:
+        """See `Backend`.
+
+        Raises:
+            CapacityError: EC2 has no machine.
+            CloudError: AWS refuses, or the pool is not deployed.
+        """
+        tell(Stage("asking AWS for the pool"))
+        if self._pool is None:
+            self._pool = await open_pool(self._settings)
+        pool = self._pool
+        slots = min(slots, pool.stack.slots)
+        tenancy = await Acquisition(pool, holder, slots).run()
+        machine = tenancy.machine
+        assert tenancy.door is not None  # noqa: S101 - the acquisition has asked Ollama through it
+        return Endpoint(
+            backend=self.name,
+            url=tenancy.door.url,
+            slots=slots,
+            started=tenancy.started,
+            owned=True,
+            headers=tenancy.door.headers,
+            certificate=tenancy.door.certificate,
+            lease=tenancy,
+            machine=MachineFacts(machine.id, machine.kind, await usd_per_hour(pool.aws, machine), tenancy.since),
+            departure=tenancy.departure,
+            log_tail=partial(log_tail, pool, machine.id),
+        )
+
+    async def release(self, endpoint: Endpoint, *, broken: bool = False) -> Release:
+        """See `Backend`."""
+        tenancy = endpoint.lease
+        if not isinstance(tenancy, Tenancy):
+            return Release("was not leased")
+        try:
+            await tenancy.hand_back(broken=broken)
+        except CloudError as error:
+            wait = self._settings.ec2.lease_seconds
+            return Release(
+                f"could not be given back ({error}): its lease ends by itself in {wait:g} s", self._look_at(wait)
+            )
+        if endpoint.departure.gone:
+            return Release(f"is gone: {endpoint.departure.why}")
+        if broken:
+            return Release("did not work: it is ended, unless others use it", self._look_at())
+        return Release(_told(tenancy.machine, self._settings.idle_minutes), self._look_at())
+
+    def _look_at(self, later: float = 0.0) -> float:
+        return time.time() + self._settings.idle_minutes * 60 + later
+
+
+def _told(machine: Machine, idle_minutes: float) -> str:
+    ends = "is terminated" if machine.market is Market.SPOT else "is stopped"
+    return f"{machine.id} stays warm for {idle_minutes:g} min, then {ends}"

@@ -1,0 +1,49 @@
+"""What becomes of the machine under a server: told by who watches it, heard by who uses it."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+
+
+class Departure:
+    """Whether the machine under a server will go, or has gone. Told from any thread, awaited on any loop."""
+
+    def __init__(self) -> None:
+        self._announced: Future[str] = Future()
+        self._gone: Future[str] = Future()
+
+    @property
+    def announced(self) -> bool:
+        """No new work should be sent there."""
+        return self._announced.done()
+
+    @property
+    def gone(self) -> bool:
+        """What was sent there will not be answered."""
+        return self._gone.done()
+
+    @property
+    def why(self) -> str:
+        """The reason, for people; empty while nothing was told."""
+        return self._announced.result() if self.announced else ""
+
+    def announce(self, why: str) -> None:
+        """Tell that it will go. Only the first reason counts."""
+        with suppress(InvalidStateError):
+            self._announced.set_result(why)
+
+    def leave(self, why: str) -> None:
+        """Tell that it has gone."""
+        self.announce(why)
+        with suppress(InvalidStateError):
+            self._gone.set_result(why)
+
+    async def wait_announced(self) -> str:
+        """Return the reason when it is told."""
+        return await asyncio.shield(asyncio.wrap_future(self._announced))
+
+    async def wait_gone(self) -> str:
+        """Return the reason when it has gone."""
+        return await asyncio.shield(asyncio.wrap_future(self._gone))

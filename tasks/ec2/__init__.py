@@ -1,0 +1,1 @@
+"""Machines of Hearth's on EC2: found, started, leased, watched and stopped."""

@@ -1,0 +1,155 @@
+"""How a run reaches the Ollama of a machine: its private address, TLS and a token, or an SSM tunnel."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from tasks.aws import ask
+from tasks.ec2.machines import Machine
+from tasks.ec2.pool import Pool, parameter
+from tasks.errors import HearthError, ServerError
+from tasks.local_server import free_port
+from tasks.ollama_api import OllamaClient
+from tasks.settings import Access
+
+_OLLAMA_PORT = 11434
+_GLANCE_SECONDS = 3.0
+_TUNNEL_SECONDS = 20.0
+# A model that stays loaded for longer is pinned (keep_alive -1), which tells nothing of its use.
+_PINNED = timedelta(hours=24)
+
+
+@dataclass
+class Door:
+    """A way to a machine's Ollama, open until it is closed.
+
+    Attributes:
+        url: of its API.
+        headers, certificate: see `tasks.backends.Endpoint`.
+    """
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    certificate: str | None = field(default=None, repr=False)
+    tunnel: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    def client(self, timeout: float = _GLANCE_SECONDS) -> OllamaClient:
+        """The API behind it. Use as an async context manager."""
+        return OllamaClient(self.url, timeout=timeout, headers=self.headers, certificate=self.certificate)
+
+    @property
+    def shut(self) -> bool:
+        """Whether the tunnel has ended by itself."""
+        return self.tunnel is not None and self.tunnel.poll() is not None
+
+    def close(self) -> None:
+        """End the tunnel, if there is one. Doing it twice is harmless."""
+        tunnel, self.tunnel = self.tunnel, None
+        if tunnel is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(tunnel.pid, signal.SIGTERM)
+            tunnel.wait()
+
+
+async def open_door(pool: Pool, machine: Machine) -> Door:
+    """Open the way to a machine that EC2 says is running; whether Ollama answers is for the caller to see.
+
+    Raises:
+        ServerError: there is none.
+        CloudError: AWS refuses.
+    """
+    port = pool.stack.port
+    match pool.stack.access:
+        case Access.PRIVATE:
+            if machine.private_ip is None:
+                raise ServerError(f"{machine.id} has no private address. Check the pool's subnets.")
+            return Door(f"http://{machine.private_ip}:{port}")
+        case Access.TOKEN:
+            address = machine.public_ip or machine.private_ip
+            token = await parameter(pool, f"/hearth/{pool.stack.pool}/token")
+            certificate = await parameter(pool, f"/hearth/{pool.stack.pool}/tls-certificate")
+            return Door(f"https://{address}:{port}", {"Authorization": f"Bearer {token}"}, certificate)
+        case Access.TUNNEL:
+            return await _tunnel(pool, machine)
+
+
+async def active_until(pool: Pool, machine: Machine) -> float:
+    """Until when the model stays loaded for whoever asked last, seconds since the epoch; 0 if it cannot be known.
+
+    Ollama moves a model's `expires_at` on with every request that it serves, so that it tells of use without a lease.
+    """
+    if pool.stack.access is Access.TUNNEL:
+        return 0.0  # a tunnel would look like use to the machine's own watchdog
+    try:
+        door = await open_door(pool, machine)
+        async with door.client() as client:
+            loaded = await client.loaded()
+    except HearthError:
+        return 0.0
+    now = time.time()
+    ends = [model.expires_at.timestamp() for model in loaded if model.expires_at is not None]
+    return max((end for end in ends if end < now + _PINNED.total_seconds()), default=0.0)
+
+
+async def _tunnel(pool: Pool, machine: Machine) -> Door:
+    """Forward a free port of this machine by the AWS Session Manager plugin."""
+    plugin = shutil.which("session-manager-plugin")
+    if plugin is None:
+        raise ServerError(
+            "The pool is reached through SSM, which needs the Session Manager plugin on PATH: see "
+            "https://docs.aws.amazon.com/systems-manager/latest/userguide/session-manager-working-with-install-plugin.html"
+        )
+    port = free_port()
+    parameters = {"portNumber": [str(_OLLAMA_PORT)], "localPortNumber": [str(port)]}
+    target = {"Target": machine.id, "DocumentName": "AWS-StartPortForwardingSession", "Parameters": parameters}
+    session = await ask(
+        pool.aws.ssm.start_session,
+        Target=machine.id,
+        DocumentName="AWS-StartPortForwardingSession",
+        Parameters=parameters,
+    )
+    session_facts = json.dumps({name: session.get(name) for name in ("SessionId", "TokenValue", "StreamUrl")})
+    # The arguments are those with which the AWS CLI starts it; the token goes by the environment, out of `ps`.
+    ssm = pool.aws.ssm.meta
+    process = await asyncio.to_thread(
+        subprocess.Popen,
+        [
+            *(plugin, "AWS_SSM_START_SESSION_RESPONSE", ssm.region_name, "StartSession", ""),
+            *(json.dumps(target), ssm.endpoint_url),
+        ],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "AWS_SSM_START_SESSION_RESPONSE": session_facts},
+        start_new_session=True,
+    )
+    door = Door(f"http://127.0.0.1:{port}", tunnel=process)
+    try:
+        async with asyncio.timeout(_TUNNEL_SECONDS):
+            while not _listens(port):
+                if process.poll() is not None:
+                    raise ServerError(f"The SSM tunnel to {machine.id} ended at once (exit code {process.returncode}).")
+                await asyncio.sleep(0.1)
+    except TimeoutError:
+        door.close()
+        raise ServerError(f"The SSM tunnel to {machine.id} did not open in {_TUNNEL_SECONDS:g} s.") from None
+    except BaseException:
+        door.close()
+        raise
+    return door
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -1,0 +1,132 @@
+"""What is to be done with a machine: decided from facts alone, so that every stopper decides alike."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from tasks.ec2.machines import Machine, MachineState, Market
+from tasks.ec2.records import Record
+
+
+class Action(StrEnum):
+    """What a stopper does."""
+
+    KEEP = "keep"
+    STOP = "stop"
+    TERMINATE = "terminate"
+    FORGET = "forget"
+    """It is gone: only its record is left."""
+
+
+class Why(StrEnum):
+    """The reason for it."""
+
+    LEASED = "leased"
+    ACTIVE = "answering requests that no lease tells of"
+    WARM = "warm for the next run"
+    IDLE = "idle"
+    STOPPED_LONG = "stopped for long"
+    STOPPED = "stopped"
+    CHANGING = "changing its state"
+    GONE = "gone"
+    ASKED = "asked for"
+    NEVER_WARM = "it did not get warm"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long machines are kept: running without a lease, and stopped, in seconds."""
+
+    idle: float
+    terminate: float
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What to do, why, and when to look again (seconds since the epoch; None: never)."""
+
+    action: Action
+    why: Why
+    look_again_at: float | None = None
+
+
+def decide(machine: Machine, record: Record, active_until: float, now: float, limits: Limits) -> Decision:
+    """Decide about one machine.
+
+    Args:
+        machine: as EC2 describes it.
+        record: who uses it.
+        active_until: until when its model stays loaded for whoever asked last, seconds since the epoch; 0 if unknown.
+        now: seconds since the epoch.
+        limits: how long machines are kept.
+    """
+    if not machine.there:
+        return Decision(Action.FORGET, Why.GONE)
+    if machine.state is MachineState.STOPPING:
+        return Decision(Action.KEEP, Why.CHANGING, now + limits.idle)
+    leases = record.live(now)
+    if leases:
+        return Decision(Action.KEEP, Why.LEASED, max(lease.until for lease in leases) + limits.idle)
+    if machine.state is MachineState.STOPPED:
+        # Stopped by itself, or by hand: the clock starts when it is first seen so.
+        due, ending, staying = (record.stopped_at or now) + limits.terminate, Why.STOPPED_LONG, Why.STOPPED
+        action = Action.TERMINATE
+    else:
+        due, ending, staying = max(machine.launched_at, record.last_used_at) + limits.idle, Why.IDLE, Why.WARM
+        action = put_away(machine)
+        if active_until > max(now, due):
+            due, staying = active_until, Why.ACTIVE
+    return Decision(action, ending) if due <= now else Decision(Action.KEEP, staying, due)
+
+
+def put_away(machine: Machine) -> Action:
+    """How a machine ends its work: on demand keeps its disk and starts quickly again; EC2 refuses to stop spot."""
+    return Action.TERMINATE if machine.market is Market.SPOT else Action.STOP
+
+
+class Step(StrEnum):
+    """What a run that needs a machine does next."""
+
+    USE = "use"
+    """It runs, or is about to."""
+    START = "start"
+    WAIT = "wait"
+    """Somebody stops it; see what comes of it."""
+    LAUNCH = "launch"
+
+
+def choose(
+    machines: Iterable[Machine], records: Iterable[Record], config: str, avoid: Collection[str], now: float
+) -> tuple[Step, Machine | None]:
+    """What a run does to get a machine: reuse before starting, starting before launching.
+
+    Args:
+        machines: of the pool.
+        records: of these machines.
+        config: of the stack as it is now; machines that were set up otherwise are left to the stoppers.
+        avoid: ids of machines that did not work.
+        now: seconds since the epoch.
+    """
+    known = {record.machine: record for record in records}
+    fit = [m for m in machines if m.there and m.config == config and m.id not in avoid and m.notice is None]
+
+    def leases(machine: Machine) -> int:
+        return len(known.get(machine.id, Record(machine.id)).live(now))
+
+    closed = {m.id for m in fit if known.get(m.id, Record(m.id)).closed_until > now}
+    by_state = {
+        state: sorted((m for m in fit if m.state is state), key=lambda m: (leases(m), m.launched_at, m.id))
+        for state in MachineState
+    }
+    for state, step in (
+        (MachineState.RUNNING, Step.USE),
+        (MachineState.PENDING, Step.USE),
+        (MachineState.STOPPED, Step.START),
+    ):
+        for machine in by_state[state]:
+            if machine.id not in closed:
+                return step, machine
+    changing = [m for m in fit if m.id in closed or m.state is MachineState.STOPPING]
+    return (Step.WAIT, changing[0]) if changing else (Step.LAUNCH, None)

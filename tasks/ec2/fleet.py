@@ -1,0 +1,203 @@
+"""Launch one machine: an EC2 Fleet of type instant over all types and zones, spot first where it may be spot."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tasks.aws import Aws, ask
+from tasks.ec2.machines import Market
+from tasks.ec2.stack import Stack
+from tasks.errors import CapacityError, CloudError, InputError
+from tasks.prices import on_demand_usd_per_hour
+from tasks.progress import Caution, Stage, tell
+from tasks.settings import Ec2Settings, SpotPolicy
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2.type_defs import CreateFleetResultTypeDef
+
+# Words of a fleet's Errors[].ErrorCode (https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html).
+_NO_CAPACITY = {
+    "InsufficientInstanceCapacity",
+    "InsufficientHostCapacity",
+    "InsufficientReservedInstanceCapacity",
+    "UnfulfillableCapacity",
+    "SpotMaxPriceTooLow",
+    "MaxPriceTooLow",
+    "Unsupported",  # this type in that zone
+    "InsufficientFreeAddressesInSubnet",
+    "InternalError",
+    "ServerInternal",
+    "Unavailable",
+    "RequestLimitExceeded",
+}
+_QUOTA = {"VcpuLimitExceeded", "MaxSpotInstanceCountExceeded", "InstanceLimitExceeded"}
+_DENIED = {"UnauthorizedOperation", "AccessDenied", "AuthFailure.ServiceLinkedRoleCreationNotPermitted"}
+
+# Names as Service Quotas shows them (https://docs.aws.amazon.com/ec2/latest/instancetypes/ec2-instance-quotas.html).
+_QUOTA_NAMES = {
+    (Market.ON_DEMAND, True): "Running On-Demand G and VT instances (L-DB2E81BA)",
+    (Market.SPOT, True): "All G and VT Spot Instance Requests (L-3819A6DF)",
+    (Market.ON_DEMAND, False): "Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances (L-1216C47A)",
+    (Market.SPOT, False): "All Standard (A, C, D, H, I, M, R, T, Z) Spot Instance Requests (L-34B43A08)",
+}
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A fleet's request: one market, all the places where a machine may be."""
+
+    market: Market
+    request: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why one place of a fleet brought nothing."""
+
+    code: str
+    message: str
+    type: str
+
+
+def offers(settings: Ec2Settings, stack: Stack, subnets: Sequence[str], image: str, nonce: str) -> Iterator[Offer]:
+    """The requests to be tried, in this order.
+
+    Args:
+        settings: types, market and price.
+        stack: what the machine is made from.
+        subnets: where the machine may be.
+        image: id of the AMI.
+        nonce: the same for tries of the same launch, so that AWS makes one machine of two alike requests.
+
+    Raises:
+        InputError: no type may be used at this price.
+    """
+    policy = settings.spot_policy
+    if policy is not SpotPolicy.ON_DEMAND:
+        yield _offer(Market.SPOT, settings, stack, settings.types, subnets, image, nonce)
+    if policy is not SpotPolicy.SPOT:
+        types = _affordable(settings)
+        if types:
+            yield _offer(Market.ON_DEMAND, settings, stack, types, subnets, image, nonce)
+        elif policy is SpotPolicy.ON_DEMAND:
+            raise InputError(
+                f"No type of {', '.join(settings.types)} is known to cost at most {settings.max_price} USD an hour on "
+                "demand. Raise HEARTH_EC2__MAX_PRICE, or change HEARTH_EC2__TYPES."
+            )
+
+
+async def launch(aws: Aws, offered: Iterable[Offer]) -> str:
+    """Try the offers until one brings a machine.
+
+    Returns:
+        The machine's id.
+
+    Raises:
+        CapacityError: there is no machine just now; trying again later may help.
+        CloudError: a quota, a permission, or the image forbid it for good.
+    """
+    failures: list[tuple[Market, Failure]] = []
+    for offer in offered:
+        tell(Stage(f"asking EC2 for a machine, {offer.market}"))
+        answer = await ask(aws.ec2.create_fleet, **offer.request)
+        launched = [instance for brought in answer.get("Instances", ()) for instance in brought.get("InstanceIds", ())]
+        if launched:
+            return launched[0]
+        met = list(_failures(answer)) or [Failure("UnfulfillableCapacity", "the fleet brought nothing", "")]
+        failures += [(offer.market, failure) for failure in met]
+        tell(Caution(f"No {offer.market} machine: {_summary(met)}."))
+    raise _judged(failures)
+
+
+def _affordable(settings: Ec2Settings) -> tuple[str, ...]:
+    if settings.max_price is None:
+        return settings.types
+    prices = {each: on_demand_usd_per_hour(each) for each in settings.types}
+    return tuple(each for each, price in prices.items() if price is not None and price <= settings.max_price)
+
+
+def _offer(
+    market: Market,
+    settings: Ec2Settings,
+    stack: Stack,
+    types: Sequence[str],
+    subnets: Sequence[str],
+    image: str,
+    nonce: str,
+) -> Offer:
+    spot = market is Market.SPOT
+    places: list[dict[str, Any]] = [
+        {"ImageId": image, "InstanceType": each, "SubnetId": subnet, "Priority": float(rank)}
+        for rank, each in enumerate(types)
+        for subnet in subnets
+    ]
+    if spot and settings.max_price is not None:
+        for place in places:
+            place["MaxPrice"] = str(settings.max_price)
+    request: dict[str, Any] = {
+        "Type": "instant",
+        "LaunchTemplateConfigs": [
+            {
+                "LaunchTemplateSpecification": {
+                    "LaunchTemplateId": stack.launch_template,
+                    "Version": stack.launch_template_version,
+                },
+                "Overrides": places,
+            }
+        ],
+        "TargetCapacitySpecification": {"TotalTargetCapacity": 1, "DefaultTargetCapacityType": market.value},
+    }
+    if spot:
+        request["SpotOptions"] = {"AllocationStrategy": "price-capacity-optimized"}
+    else:
+        request["OnDemandOptions"] = {"AllocationStrategy": "prioritized"}
+    told = json.dumps([nonce, request], sort_keys=True).encode()
+    return Offer(market, {**request, "ClientToken": hashlib.sha256(told).hexdigest()[:40]})
+
+
+def _failures(answer: CreateFleetResultTypeDef) -> Iterator[Failure]:
+    for error in answer.get("Errors", ()):
+        place = error.get("LaunchTemplateAndOverrides", {}).get("Overrides", {})
+        # AWS's message may hold an encoded policy of several kilobytes.
+        message = error.get("ErrorMessage", "")[:300].rstrip(". ")
+        yield Failure(error.get("ErrorCode", ""), message, place.get("InstanceType", ""))
+
+
+def _summary(failures: Sequence[Failure]) -> str:
+    codes = dict.fromkeys(failure.code for failure in failures)
+    return ", ".join(f"{code} for {_types(failures, code)}" for code in codes)
+
+
+def _types(failures: Sequence[Failure], code: str) -> str:
+    return ", ".join(dict.fromkeys(f.type or "all types" for f in failures if f.code == code))
+
+
+def _judged(failures: Sequence[tuple[Market, Failure]]) -> CapacityError | CloudError:
+    """Passing if any place may have a machine later; otherwise the first reason that forbids it."""
+    if not failures or any(failure.code in _NO_CAPACITY for _, failure in failures):
+        told = _summary([failure for _, failure in failures])
+        return CapacityError(f"EC2 has no machine for the pool just now: {told}.")
+    failure = failures[0][1]
+    if failure.code in _QUOTA:
+        quotas = dict.fromkeys(_quota(market, failure) for market, failure in failures if failure.code in _QUOTA)
+        return CloudError(
+            f"The account's quota allows no such machine: {failure.message}. "
+            f"Ask for more of {' or '.join(quotas)} in Service Quotas.",
+            failure.code,
+        )
+    if failure.code in _DENIED:
+        remedy = "`hearth infra policy caller` prints the policy that suffices"
+        return CloudError(f"AWS does not permit the launch: {failure.message}. {remedy}.", failure.code)
+    if failure.code.startswith("InvalidAMI"):
+        return CloudError(
+            f"The pool's image cannot be used: {failure.message}. Make another: hearth infra bake.", failure.code
+        )
+    return CloudError(f"EC2 refused the launch: {failure.message} ({failure.code}).", failure.code)
+
+
+def _quota(market: Market, failure: Failure) -> str:
+    return _QUOTA_NAMES[market, failure.type.startswith(("g", "vt")) or not failure.type]

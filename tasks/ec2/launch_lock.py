@@ -1,0 +1,81 @@
+"""The right to launch a machine, of one run at a time, and what the last launch brought."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from tasks.ec2.table import Table, float_of, number, string
+
+_LOCK_SECONDS = 90.0
+
+
+@dataclass(frozen=True)
+class LaunchLock:
+    """The right to launch, held.
+
+    Attributes:
+        generation: how many launches have ended before. All who launch in one generation ask AWS with the same
+            client token, so that a holder who was held up and one who came after it still get one machine.
+        last_machine: what the last launch brought.
+        last_at: when, in seconds since the epoch.
+    """
+
+    token: str
+    generation: int
+    last_machine: str
+    last_at: float
+
+
+class LaunchLocks:
+    """The lock of each pool that keeps its records in a table."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    @asynccontextmanager
+    async def held(self, pool: str) -> AsyncIterator[LaunchLock | None]:
+        """The right to launch, or None if another run has it. It ends by itself if its holder dies."""
+        key, token, now = _key(pool), uuid.uuid4().hex[:16], time.time()
+        taken = await self._table.update(
+            key,
+            "SET holder = :token, held_until = :until",
+            # A call that is sent again because its answer was lost must not take itself for somebody else.
+            "attribute_not_exists(held_until) OR held_until < :now OR holder = :token",
+            {":token": string(token), ":until": number(now + _LOCK_SECONDS), ":now": number(now)},
+        )
+        if not taken:
+            yield None
+            return
+        try:
+            item = await self._table.get(key)
+            last = item.get("last_machine", {}).get("S", "")
+            yield LaunchLock(token, int(float_of(item, "generation")), last, float_of(item, "last_at"))
+        finally:
+            values = {":zero": number(0), ":token": string(token)}
+            await self._table.update(key, "SET held_until = :zero", "holder = :token", values)
+
+    async def hold_on(self, pool: str, lock: LaunchLock) -> bool:
+        """Prolong the right to launch. False if it was lost, because this run was held up for too long."""
+        now = time.time()
+        return await self._table.update(
+            _key(pool),
+            "SET held_until = :until",
+            "holder = :token AND held_until > :now",
+            {":until": number(now + _LOCK_SECONDS), ":token": string(lock.token), ":now": number(now)},
+        )
+
+    async def ended(self, pool: str, lock: LaunchLock, machine: str | None) -> None:
+        """Note that a launch has brought a machine, or nothing: the next one is another."""
+        change, values = "SET generation = :next", {":token": string(lock.token), ":next": number(lock.generation + 1)}
+        if machine is not None:
+            change += ", last_machine = :machine, last_at = :now"
+            values |= {":machine": string(machine), ":now": number(time.time())}
+        await self._table.update(_key(pool), change, "holder = :token", values)
+
+
+def _key(pool: str) -> str:
+    return f"launch#{pool}"

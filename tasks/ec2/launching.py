@@ -1,0 +1,102 @@
+"""Launch one machine for a pool, under its lock, and lease it before anybody may think it idle."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Collection, Sequence
+
+from tasks.aws import ask
+from tasks.ec2.decide import Step, choose
+from tasks.ec2.fleet import launch, offers
+from tasks.ec2.launch_lock import LaunchLock
+from tasks.ec2.machines import Machine, Market, keep_disk_on_power_off, machine
+from tasks.ec2.pool import Pool, parameter
+from tasks.ec2.records import Lease
+from tasks.errors import CloudError, HearthError, MachineLostError
+from tasks.progress import Caution, Stage, tell
+
+# EC2 may not list, or know, a machine for some seconds after its launch.
+_UNLISTED_SECONDS = 120.0
+
+
+async def launch_one(pool: Pool, lease: Lease, avoid: Collection[str]) -> Machine | None:
+    """Launch a machine and lease it.
+
+    Args:
+        pool: whose it will be.
+        lease: to be taken on it.
+        avoid: ids of machines that did not work.
+
+    Returns:
+        The machine; None if another run is launching one, or has just done so.
+
+    Raises:
+        CapacityError: EC2 has none just now.
+        CloudError: AWS refuses.
+    """
+    name = pool.stack.pool
+    async with pool.launches.held(name) as lock:
+        if lock is None:
+            tell(Stage("waiting for another run that launches a machine"))
+            return None
+        if await _one_came_meanwhile(pool, lock, avoid):
+            return None
+        nonce = f"{name} {lock.generation}"
+        wanted = offers(
+            pool.settings.ec2, pool.stack, await _subnets(pool), await parameter(pool, pool.stack.ami_parameter), nonce
+        )
+        if not await pool.launches.hold_on(name, lock):
+            return None
+        try:
+            machine_id = await launch(pool.aws, wanted)
+        except HearthError:
+            await pool.launches.ended(name, lock, None)
+            raise
+        await pool.records.take(machine_id, lease)
+        await pool.launches.ended(name, lock, machine_id)
+    launched = await seen_machine(pool, machine_id)
+    tell(Stage(f"launched {launched.id} ({launched.kind})"))
+    if launched.market is Market.ON_DEMAND:
+        try:
+            await keep_disk_on_power_off(pool.aws, machine_id)
+        except CloudError as error:
+            tell(Caution(f"{machine_id} will be terminated, not stopped, if it powers itself off: {error}"))
+    return launched
+
+
+async def seen_machine(pool: Pool, machine_id: str) -> Machine:
+    """A machine that exists; one that was launched a moment ago may not be known at once.
+
+    Raises:
+        MachineLostError: EC2 does not know it for two minutes.
+    """
+    deadline = time.monotonic() + _UNLISTED_SECONDS
+    while (seen := await machine(pool.aws, machine_id)) is None:
+        if time.monotonic() > deadline:
+            raise MachineLostError(f"EC2 does not know {machine_id}.")
+        await asyncio.sleep(min(1.0, pool.settings.ec2.poll_seconds))
+    return seen
+
+
+async def _one_came_meanwhile(pool: Pool, lock: LaunchLock, avoid: Collection[str]) -> bool:
+    machines = await pool.machines()
+    records = await pool.records_of(tuple(m for m in machines if m.there))
+    step, _ = choose(machines, records, pool.stack.config, avoid, time.time())
+    if step is not Step.LAUNCH:
+        return True
+    young = time.time() - lock.last_at < _UNLISTED_SECONDS
+    return young and lock.last_machine not in {*(m.id for m in machines), *avoid}
+
+
+async def _subnets(pool: Pool) -> Sequence[str]:
+    """The pool's subnets, in the zones that are wanted."""
+    subnets, zones = pool.stack.subnets, set(pool.settings.ec2.zones)
+    if not zones:
+        return subnets
+    answer = await ask(pool.aws.ec2.describe_subnets, SubnetIds=list(subnets))
+    kept = [s["SubnetId"] for s in answer["Subnets"] if s["AvailabilityZone"] in zones]
+    if not kept:
+        has = ", ".join(sorted(s["AvailabilityZone"] for s in answer["Subnets"]))
+        raise CloudError(f"The pool has no subnet in {', '.join(sorted(zones))}; it has {has}. Set HEARTH_EC2__ZONES.")
+    return kept

@@ -1,0 +1,167 @@
+"""A machine as EC2 describes it, and the calls that change its state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from tasks.aws import Aws, ask
+from tasks.errors import CloudError
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2.type_defs import DescribeInstancesResultTypeDef, FilterTypeDef, InstanceTypeDef
+
+POOL_TAG = "hearth:pool"
+_GONE = {"InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed"}
+
+
+class MachineState(StrEnum):
+    """EC2's states of an instance."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    SHUTTING_DOWN = "shutting-down"
+    TERMINATED = "terminated"
+
+
+class Market(StrEnum):
+    """How a machine is paid for."""
+
+    SPOT = "spot"
+    ON_DEMAND = "on-demand"
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What a machine tells of its own end: when, in seconds since the epoch, and why, such as spot-interruption."""
+
+    at: float
+    why: str
+
+
+@dataclass(frozen=True)
+class Machine:
+    """An instance of a pool.
+
+    Attributes:
+        launched_at: when it was last started, seconds since the epoch.
+        config: of the stack that it was made from.
+        stage: what it says of itself while it boots; empty at first.
+        notice: when and why it will go, if it knows.
+    """
+
+    id: str
+    pool: str
+    state: MachineState
+    type: str
+    market: Market
+    zone: str
+    launched_at: float
+    private_ip: str | None
+    public_ip: str | None
+    config: str
+    stage: str
+    notice: Notice | None
+    spot_request: str | None
+
+    @property
+    def there(self) -> bool:
+        """Whether it exists and can serve, now or after a start."""
+        return self.state not in {MachineState.SHUTTING_DOWN, MachineState.TERMINATED}
+
+    @property
+    def kind(self) -> str:
+        """Such as `g4dn.xlarge spot in us-east-1a`."""
+        return f"{self.type} {self.market} in {self.zone}"
+
+
+async def list_machines(aws: Aws, pool: str) -> tuple[Machine, ...]:
+    """All machines of a pool that EC2 still tells of, those that have gone lately included.
+
+    EC2 may not list what was launched a moment ago.
+    """
+    filters: list[FilterTypeDef] = [{"Name": f"tag:{POOL_TAG}", "Values": [pool]}]
+    pages = aws.ec2.get_paginator("describe_instances")
+    listed = await ask(lambda: list(pages.paginate(Filters=filters)))
+    return tuple(machine for page in listed for machine in _machines(page))
+
+
+async def machine(aws: Aws, machine_id: str) -> Machine | None:
+    """One machine; None if EC2 does not know it (any more, or yet)."""
+    try:
+        page = await ask(aws.ec2.describe_instances, InstanceIds=[machine_id])
+    except CloudError as error:
+        if error.code in _GONE:
+            return None
+        raise
+    return next(_machines(page), None)
+
+
+async def start(aws: Aws, machine_id: str) -> None:
+    """Start a stopped machine; one that runs already is left as it is."""
+    await ask(aws.ec2.start_instances, InstanceIds=[machine_id])
+
+
+async def stop(aws: Aws, machine_id: str) -> None:
+    """Stop a machine, keeping its disk; at once or not at all."""
+    await ask(aws.ec2_at_once.stop_instances, InstanceIds=[machine_id])
+
+
+async def terminate(aws: Aws, machine_id: str) -> None:
+    """End a machine, its disk included; at once or not at all. One that is gone already is no error."""
+    try:
+        await ask(aws.ec2_at_once.terminate_instances, InstanceIds=[machine_id])
+    except CloudError as error:
+        if error.code not in _GONE:
+            raise
+
+
+async def keep_disk_on_power_off(aws: Aws, machine_id: str) -> None:
+    """Have a machine stopped, not terminated, when it powers itself off. EC2 allows it for on demand only."""
+    await ask(
+        aws.ec2.modify_instance_attribute,
+        InstanceId=machine_id,
+        InstanceInitiatedShutdownBehavior={"Value": "stop"},
+    )
+
+
+def _machines(page: DescribeInstancesResultTypeDef) -> Iterator[Machine]:
+    for reservation in page["Reservations"]:
+        for instance in reservation.get("Instances", ()):
+            yield _machine(instance)
+
+
+def _machine(instance: InstanceTypeDef) -> Machine:
+    tags = {tag["Key"]: tag["Value"] for tag in instance.get("Tags", ())}
+    launched = instance.get("LaunchTime")
+    launched_at = launched.timestamp() if isinstance(launched, datetime) else 0.0
+    return Machine(
+        id=instance["InstanceId"],
+        pool=tags.get(POOL_TAG, ""),
+        state=MachineState(instance["State"]["Name"]),
+        type=instance["InstanceType"],
+        market=Market.SPOT if instance.get("InstanceLifecycle") == "spot" else Market.ON_DEMAND,
+        zone=instance.get("Placement", {}).get("AvailabilityZone", ""),
+        launched_at=launched_at,
+        private_ip=instance.get("PrivateIpAddress"),
+        public_ip=instance.get("PublicIpAddress"),
+        config=tags.get("hearth:config", ""),
+        stage=tags.get("hearth:stage", ""),
+        notice=_notice(tags.get("hearth:notice", ""), launched_at),
+        spot_request=instance.get("SpotInstanceRequestId"),
+    )
+
+
+def _notice(tag: str, launched_at: float) -> Notice | None:
+    when, _, why = tag.partition(" ")
+    try:
+        at = datetime.fromisoformat(when).timestamp()
+    except ValueError:
+        return None
+    # A tag outlives a stop and a start.
+    return Notice(at, why or "its end was announced") if at >= launched_at else None

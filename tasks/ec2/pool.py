@@ -1,0 +1,92 @@
+"""A pool as its callers hold it: the means of its stack, its records, and how long machines are kept."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from tasks.aws import Aws, ask
+from tasks.ec2.decide import Limits
+from tasks.ec2.launch_lock import LaunchLocks
+from tasks.ec2.machines import Machine, list_machines
+from tasks.ec2.records import Record, Records
+from tasks.ec2.stack import Stack, find_stack
+from tasks.ec2.table import Table
+from tasks.errors import CloudError
+from tasks.settings import Settings
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Everything about a pool that an acquisition or a stopper needs."""
+
+    aws: Aws
+    stack: Stack
+    records: Records
+    launches: LaunchLocks
+    settings: Settings
+
+    @property
+    def limits(self) -> Limits:
+        """How long machines are kept."""
+        return Limits(self.settings.idle_minutes * 60, self.settings.ec2.terminate_hours * 3600)
+
+    async def machines(self) -> tuple[Machine, ...]:
+        """The pool's machines, those that have gone lately included."""
+        return await list_machines(self.aws, self.stack.pool)
+
+    async def records_of(self, machines: tuple[Machine, ...]) -> tuple[Record, ...]:
+        """The records of machines, in their order."""
+        return tuple(await asyncio.gather(*(self.records.get(machine.id) for machine in machines)))
+
+
+async def open_pool(settings: Settings, aws: Aws | None = None) -> Pool:
+    """Find the pool that the settings name.
+
+    Raises:
+        CloudError: it is not deployed, or AWS refuses.
+    """
+    aws = aws or Aws(settings.ec2.region)
+    stack = await find_stack(aws, settings.ec2.pool)
+    table = Table(aws, stack.table)
+    return Pool(aws, stack, Records(table), LaunchLocks(table), settings)
+
+
+async def parameter(pool: Pool, name: str) -> str:
+    """An SSM parameter of the pool, decrypted.
+
+    Raises:
+        CloudError: it is missing, or AWS refuses.
+    """
+    try:
+        answer = await ask(pool.aws.ssm.get_parameter, Name=name, WithDecryption=True)
+    except CloudError as error:
+        if error.code == "ParameterNotFound":
+            told = f"The SSM parameter {name} is missing. Deploy the pool again: hearth infra up ec2."
+            raise CloudError(told, error.code) from None
+        raise
+    return str(answer["Parameter"]["Value"])
+
+
+async def log_tail(pool: Pool, machine_id: str, lines: int = 5) -> str | None:
+    """The end of a machine's boot log, in one line: from the log group, otherwise from its console. None if neither."""
+    try:
+        events = await ask(
+            pool.aws.logs.get_log_events,
+            logGroupName=pool.stack.log_group,
+            logStreamName=machine_id,
+            limit=lines,
+            startFromHead=False,
+        )
+        told = [event.get("message", "") for event in events["events"]]
+    except CloudError:
+        told = []
+    if not told:
+        try:
+            # EC2 keeps up to 64 kB of it; `Latest` is for machines of the Nitro kind, which all of g4dn and later are.
+            console = await ask(pool.aws.ec2.get_console_output, InstanceId=machine_id, Latest=True)
+        except CloudError:
+            return None
+        told = console.get("Output", "").splitlines()
+    kept = [line.strip() for line in told if line.strip()][-lines:]
+    return " | ".join(kept) or None

@@ -1,0 +1,184 @@
+"""Who uses a machine, and until when: records that are changed only on condition.
+
+A machine's record holds its leases. A lease is a token with an end; whoever holds it renews it, and a run that died
+stops renewing. Whoever wants to stop a machine closes its record first, which works only if nothing has changed since
+it was seen without leases; and no lease can be taken while it is closed. So of a lease and a stop that come at the same
+moment exactly one succeeds, and the other knows. Closing ends by itself, so that a stopper that dies blocks nobody.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from tasks.ec2.table import Item, Table, float_of, number, string
+
+CLOSED_SECONDS = 90.0
+"""How long a stopper has for its stop. Clocks of callers may differ by less than a third of it."""
+_FORGET_SECONDS = 90 * 86_400
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A run's hold on a machine.
+
+    Attributes:
+        token: tells leases apart.
+        holder: whose it is, for people.
+        slots: requests at once that the run may send.
+        until: seconds since the epoch.
+    """
+
+    holder: str
+    slots: int
+    until: float
+    token: str = field(default_factory=lambda: uuid.uuid4().hex[:16])
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is known of a machine's use.
+
+    Attributes:
+        leases: all that were not given back, those of dead runs included.
+        closed_until: nobody may take a lease before that time, because somebody stops the machine.
+        released_at: when the last lease was given back; 0 if none was.
+        closed_by: tells stoppers apart.
+        stopped_at: when it was first seen stopped; 0 if it was not.
+        version: changes with every change.
+    """
+
+    machine: str
+    leases: tuple[Lease, ...] = ()
+    closed_until: float = 0.0
+    closed_by: str = ""
+    released_at: float = 0.0
+    stopped_at: float = 0.0
+    version: int = 0
+
+    def live(self, now: float) -> tuple[Lease, ...]:
+        """The leases that have not ended."""
+        return tuple(lease for lease in self.leases if lease.until > now)
+
+    @property
+    def last_used_at(self) -> float:
+        """When the last lease was given back or will have ended, seconds since the epoch; 0 if there was none."""
+        return max((self.released_at, *(lease.until for lease in self.leases)))
+
+
+class Records:
+    """The records of machines, in a table."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    async def get(self, machine: str) -> Record:
+        """A machine's record; an empty one if there is none."""
+        return _record(machine, await self._table.get(machine))
+
+    async def take(self, machine: str, lease: Lease) -> bool:
+        """Lease a machine. False if somebody is stopping it."""
+        now = time.time()
+        await self._ensure(machine)
+        return await self._table.update(
+            machine,
+            "SET leases.#token = :lease, stopped_at = :zero, forget_at = :forget ADD version :one",
+            "closed_until <= :now",
+            {
+                **{":lease": _lease_value(lease), ":now": number(now), ":one": number(1), ":zero": number(0)},
+                ":forget": number(int(now) + _FORGET_SECONDS),
+            },
+            {"#token": lease.token},
+        )
+
+    async def renew(self, machine: str, lease: Lease, until: float) -> bool:
+        """Move a lease's end. False if it was lost: it had ended, and somebody has stopped the machine."""
+        return await self._table.update(
+            machine,
+            "SET leases.#token.ends_at = :until ADD version :one",
+            "attribute_exists(leases.#token) AND closed_until <= :now",
+            {":until": number(until), ":now": number(time.time()), ":one": number(1)},
+            {"#token": lease.token},
+        )
+
+    async def release(self, machine: str, lease: Lease) -> None:
+        """Give a lease back. One that is lost already is no error."""
+        await self._table.update(
+            machine,
+            "REMOVE leases.#token SET released_at = :now ADD version :one",
+            "attribute_exists(leases.#token)",
+            {":now": number(time.time()), ":one": number(1)},
+            {"#token": lease.token},
+        )
+
+    async def close(self, seen: Record) -> Record | None:
+        """Close a machine's record, as it was seen, to leases, and drop those that have ended.
+
+        Returns:
+            The record as it is then; None if it has changed since it was seen.
+        """
+        await self._ensure(seen.machine)
+        until, token = time.time() + CLOSED_SECONDS, uuid.uuid4().hex[:16]
+        ended = {f"#lease{n}": lease.token for n, lease in enumerate(seen.leases)}
+        dropped = f" REMOVE {', '.join(f'leases.{name}' for name in ended)}" if ended else ""
+        closed = await self._table.update(
+            seen.machine,
+            f"SET closed_until = :until, closed_by = :token{dropped} ADD version :one",
+            # A call that is sent again because its answer was lost must not take itself for somebody else.
+            "version = :seen OR closed_by = :token",
+            {":until": number(until), ":seen": number(seen.version), ":one": number(1), ":token": string(token)},
+            ended,
+        )
+        return replace(seen, leases=(), closed_until=until, closed_by=token) if closed else None
+
+    async def reopen(self, closed: Record) -> None:
+        """Let leases in again, unless another stopper has closed the record since."""
+        await self._table.update(
+            closed.machine,
+            "SET closed_until = :zero ADD version :one",
+            "closed_by = :token",
+            {":zero": number(0), ":token": string(closed.closed_by), ":one": number(1)},
+        )
+
+    async def note_stopped(self, machine: str, at: float) -> None:
+        """Remember when a machine was first seen stopped."""
+        await self._ensure(machine)
+        await self._table.update(
+            machine,
+            "SET stopped_at = :at ADD version :one",
+            "stopped_at = :zero",
+            {":at": number(at), ":zero": number(0), ":one": number(1)},
+        )
+
+    async def forget(self, machine: str) -> None:
+        """Delete the record of a machine that is gone."""
+        await self._table.delete(machine)
+
+    async def _ensure(self, machine: str) -> None:
+        """Make the record if there is none."""
+        names = ("closed_until", "released_at", "stopped_at", "version")
+        counters: dict[str, Any] = {name: number(0) for name in names}
+        forget_at = number(int(time.time()) + _FORGET_SECONDS)
+        await self._table.put_new(machine, {**counters, "leases": {"M": {}}, "forget_at": forget_at})
+
+
+def _lease_value(lease: Lease) -> dict[str, Any]:
+    return {"M": {"holder": string(lease.holder), "slots": number(lease.slots), "ends_at": number(lease.until)}}
+
+
+def _record(machine: str, item: Item) -> Record:
+    leases = item.get("leases", {}).get("M", {})
+    return Record(
+        machine=machine,
+        leases=tuple(
+            Lease(value["M"]["holder"]["S"], int(float_of(value["M"], "slots")), float_of(value["M"], "ends_at"), token)
+            for token, value in leases.items()
+        ),
+        closed_until=float_of(item, "closed_until"),
+        closed_by=item.get("closed_by", {}).get("S", ""),
+        released_at=float_of(item, "released_at"),
+        stopped_at=float_of(item, "stopped_at"),
+        version=int(float_of(item, "version")),
+    )

@@ -1,0 +1,76 @@
+"""What `hearth infra up ec2` deployed, as a run finds it: the outputs of the pool's CloudFormation stack."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tasks.aws import Aws, ask
+from tasks.errors import CloudError
+from tasks.settings import Access
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A pool's means.
+
+    Attributes:
+        pool: its name.
+        launch_template, launch_template_version: what its machines are made from.
+        table: of the leases.
+        log_group: where its machines log.
+        ami_parameter: SSM parameter that holds the image's id.
+        subnets: where machines may be, one a zone at the most.
+        access: how Ollama is reached.
+        port: of Ollama, or of the proxy before it.
+        slots: OLLAMA_NUM_PARALLEL of the machines.
+        config: tells machines apart that were set up otherwise.
+    """
+
+    pool: str
+    launch_template: str
+    launch_template_version: str
+    table: str
+    log_group: str
+    ami_parameter: str
+    subnets: tuple[str, ...]
+    access: Access
+    port: int
+    slots: int
+    config: str
+
+
+async def find_stack(aws: Aws, pool: str) -> Stack:
+    """Ask CloudFormation.
+
+    Raises:
+        CloudError: the pool is not deployed, or not by this version.
+    """
+    name = f"hearth-{pool}"
+    remedy = "Deploy it: hearth infra up ec2 --allow-from <your network, such as 10.0.0.0/16>."
+    try:
+        stacks = await ask(aws.cloudformation.describe_stacks, StackName=name)
+    except CloudError as error:
+        if error.code == "ValidationError":
+            where = f"in {aws.region}"
+            raise CloudError(
+                f"The pool {pool!r} is not deployed {where}: no stack {name}. {remedy}", error.code
+            ) from None
+        raise
+    outputs = {one["OutputKey"]: one["OutputValue"] for one in stacks["Stacks"][0].get("Outputs", ())}
+    try:
+        return Stack(
+            pool=pool,
+            launch_template=outputs["LaunchTemplateId"],
+            launch_template_version=outputs["LaunchTemplateVersion"],
+            table=outputs["TableName"],
+            log_group=outputs["LogGroupName"],
+            ami_parameter=outputs["AmiParameter"],
+            subnets=tuple(outputs["Subnets"].split(",")),
+            access=Access(outputs["Access"]),
+            port=int(outputs["Port"]),
+            slots=int(outputs["Slots"]),
+            config=outputs["Config"],
+        )
+    except (KeyError, ValueError) as error:
+        status = stacks["Stacks"][0]["StackStatus"]
+        raise CloudError(f"The stack {name} is incomplete ({status}; {error}). {remedy}") from None

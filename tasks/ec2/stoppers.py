@@ -1,0 +1,116 @@
+"""Stop what nobody uses. Every stopper goes this way, so that none cuts off a run."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tasks.aws import ask
+from tasks.ec2.access import active_until
+from tasks.ec2.decide import Action, Decision, Why, decide, put_away
+from tasks.ec2.machines import POOL_TAG, Machine, MachineState, stop, terminate
+from tasks.ec2.pool import Pool
+from tasks.ec2.records import CLOSED_SECONDS, Lease, Record
+from tasks.errors import CloudError
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2.type_defs import FilterTypeDef
+
+# A stop that was held up for longer than this after closing might meet a lease of somebody who waited.
+_MARGIN_SECONDS = CLOSED_SECONDS / 2
+# A disk that is neither attached nor young belongs to no launch under way.
+_DISK_SECONDS = 3600.0
+
+
+async def tend(pool: Pool, machine: Machine) -> Decision:
+    """Stop or terminate a machine if it is time, and say what was decided.
+
+    Raises:
+        CloudError: AWS refuses, or is out of reach; nothing, or all of it, has been done.
+    """
+    record = await pool.records.get(machine.id)
+    now = time.time()
+    if machine.state is MachineState.STOPPED and not record.stopped_at:
+        await pool.records.note_stopped(machine.id, now)
+        record = await pool.records.get(machine.id)
+    decision = decide(machine, record, 0.0, now, pool.limits)
+    if decision.action in {Action.STOP, Action.TERMINATE}:
+        active = await active_until(pool, machine) if machine.state is MachineState.RUNNING else 0.0
+        decision = decide(machine, record, active, now, pool.limits)
+    return await _act(pool, machine, record, decision)
+
+
+async def end(pool: Pool, machine: Machine, why: Why, *, mine: Lease | None = None, force: bool = False) -> Decision:
+    """Stop a machine now, unless others lease it.
+
+    Args:
+        pool: whose it is.
+        machine: which.
+        why: for the record.
+        mine: a lease that does not count.
+        force: leases of others do not count either.
+    """
+    if mine is not None:
+        await pool.records.release(machine.id, mine)
+    record = await pool.records.get(machine.id)
+    others = record.live(time.time())
+    if others and not force:
+        return Decision(Action.KEEP, Why.LEASED, max(lease.until for lease in others))
+    action = put_away(machine)
+    if machine.state is MachineState.STOPPED or why is Why.NEVER_WARM:
+        # What did not work once is not kept for another try.
+        action = Action.TERMINATE
+    return await _act(pool, machine, record, Decision(action, why))
+
+
+async def sweep_disks(pool: Pool) -> tuple[str, ...]:
+    """Delete disks of the pool that no machine has had for an hour; their ids."""
+    pages = pool.aws.ec2.get_paginator("describe_volumes")
+    ours: list[FilterTypeDef] = [
+        {"Name": f"tag:{POOL_TAG}", "Values": [pool.stack.pool]},
+        {"Name": "status", "Values": ["available"]},
+    ]
+    listed = await ask(lambda: list(pages.paginate(Filters=ours)))
+    old = [
+        volume["VolumeId"]
+        for page in listed
+        for volume in page["Volumes"]
+        if time.time() - volume["CreateTime"].timestamp() > _DISK_SECONDS
+    ]
+    for volume in old:
+        await ask(pool.aws.ec2.delete_volume, VolumeId=volume)
+    return tuple(old)
+
+
+async def _act(pool: Pool, machine: Machine, record: Record, decision: Decision) -> Decision:
+    match decision.action:
+        case Action.FORGET:
+            await pool.records.forget(machine.id)
+        case Action.STOP | Action.TERMINATE:
+            return await _put_away(pool, machine, record, decision)
+        case Action.KEEP:
+            pass
+    return decision
+
+
+async def _put_away(pool: Pool, machine: Machine, record: Record, decision: Decision) -> Decision:
+    closed = await pool.records.close(record)
+    if closed is None:
+        # Somebody came at the last moment, and comes first.
+        return Decision(Action.KEEP, Why.LEASED, time.time() + pool.limits.idle)
+    try:
+        if decision.why is Why.IDLE and (active := await active_until(pool, machine)) > time.time():
+            return Decision(Action.KEEP, Why.ACTIVE, active)
+        if time.time() > closed.closed_until - _MARGIN_SECONDS:
+            return Decision(Action.KEEP, Why.CHANGING, time.time() + pool.limits.idle)
+        if decision.action is Action.TERMINATE:
+            await terminate(pool.aws, machine.id)
+            return decision
+        await stop(pool.aws, machine.id)
+        await pool.records.note_stopped(machine.id, time.time())
+        return replace(decision, look_again_at=time.time() + pool.limits.terminate)
+    finally:
+        with suppress(CloudError):  # it opens by itself, a little later
+            await pool.records.reopen(closed)

@@ -1,0 +1,97 @@
+"""The pool's DynamoDB table: items that are changed only on condition."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from tasks.aws import Aws, ask
+from tasks.errors import CloudError
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.type_defs import UniversalAttributeValueTypeDef
+
+_REFUSED = "ConditionalCheckFailedException"
+
+Item = Mapping[str, Any]
+
+
+class Table:
+    """Items by their `id`.
+
+    Args:
+        name: of the table.
+    """
+
+    def __init__(self, aws: Aws, name: str) -> None:
+        self._aws = aws
+        self._name = name
+
+    async def get(self, key: str) -> Item:
+        """An item as it is now: no earlier write is missed. Empty if there is none."""
+        answer = await ask(self._aws.dynamodb.get_item, TableName=self._name, Key=_key(key), ConsistentRead=True)
+        return answer.get("Item", {})
+
+    async def put_new(self, key: str, item: Item) -> None:
+        """Make an item, unless there is one."""
+        try:
+            await ask(
+                self._aws.dynamodb.put_item,
+                TableName=self._name,
+                Item={**_key(key), **item},
+                ConditionExpression="attribute_not_exists(id)",
+            )
+        except CloudError as error:
+            if error.code != _REFUSED:
+                raise
+
+    async def update(
+        self, key: str, change: str, condition: str, values: Item, names: Mapping[str, str] | None = None
+    ) -> bool:
+        """Change an item if the condition holds; say whether it did.
+
+        Args:
+            key: its id.
+            change: DynamoDB's update expression.
+            condition: and its condition expression.
+            values: for the placeholders `:name` in both.
+            names: for the placeholders `#name`.
+        """
+        try:
+            await ask(
+                self._aws.dynamodb.update_item,
+                TableName=self._name,
+                Key=_key(key),
+                UpdateExpression=change,
+                ConditionExpression=condition,
+                ExpressionAttributeValues=values,
+                **({"ExpressionAttributeNames": names} if names else {}),  # type: ignore[arg-type] # none is no empty one
+            )
+        except CloudError as error:
+            if error.code == _REFUSED:
+                return False
+            raise
+        return True
+
+    async def delete(self, key: str) -> None:
+        """Delete an item, if there is one."""
+        await ask(self._aws.dynamodb.delete_item, TableName=self._name, Key=_key(key))
+
+
+def number(value: float) -> dict[str, str]:
+    """A number as DynamoDB writes it."""
+    return {"N": f"{value:.3f}" if isinstance(value, float) else str(value)}
+
+
+def string(value: str) -> dict[str, str]:
+    """A text as DynamoDB writes it."""
+    return {"S": value}
+
+
+def float_of(item: Item, name: str) -> float:
+    """A number of an item; 0 if it has none."""
+    return float(item.get(name, {}).get("N", 0))
+
+
+def _key(name: str) -> dict[str, UniversalAttributeValueTypeDef]:
+    return {"id": {"S": name}}
