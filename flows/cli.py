@@ -8,7 +8,6 @@ import logging
 import os
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
 
@@ -16,11 +15,12 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from flows.cli_infra import infra
+from flows.cli_machines import start, status, stop
 from flows.terminal import TerminalProgress, print_summary
 from tasks.account import Account
 from tasks.errors import HearthError, ServerError
 from tasks.jobs import BackendName, Job
-from tasks.local_server import local_servers, stop_server
 from tasks.manifest import Manifest
 from tasks.plan import prepare
 from tasks.progress import Stage, heard_by, tell
@@ -34,7 +34,10 @@ EXIT_PAGES_FAILED = 3
 _EXIT_SECONDS = 20.0
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, rich_markup_mode="rich")
-_out = Console()
+app.command()(status)
+app.command()(stop)
+app.command()(start)
+app.add_typer(infra, name="infra")
 _err = Console(stderr=True)
 
 
@@ -175,31 +178,6 @@ def sample(path: Annotated[Path, typer.Argument(help="Where to write it.")]) -> 
 
     path.parent.mkdir(parents=True, exist_ok=True)
     write_sample(path)
-
-
-@app.command()
-def status() -> None:
-    """Show the servers that Hearth keeps warm on this machine, and when each will stop."""
-    servers = list(local_servers(load_settings().home))
-    for server in servers:
-        minutes = None if server.stops_at is None else max(0.0, server.stops_at - time.time()) / 60
-        told = "in use" if minutes is None else f"idle, stops in {minutes:.1f} min"
-        _out.print(f"{server.name}  {server.url}  {told}", highlight=False)
-    if not servers:
-        _out.print("No server is warm.")
-
-
-@app.command()
-def stop(
-    force: Annotated[bool, typer.Option("--force", help="Stop those, too, that a run is using.")] = False,
-) -> None:
-    """Stop the servers that Hearth keeps warm on this machine."""
-    for server in local_servers(load_settings().home):
-        if server.stops_at is None and not force:
-            _out.print(f"{server.name} is in use; --force stops it all the same.", highlight=False)
-        else:
-            stop_server(server)
-            _out.print(f"{server.name} stops.", highlight=False)
 
 
 @app.command(

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from tasks.errors import CloudError
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_ssm import SSMClient
+
+# Sessions must not make two clients at once.
+_making = threading.Lock()
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -41,7 +45,6 @@ class Aws:
     def __init__(self, region: str | None = None) -> None:
         self._region = region
         self._clients: dict[str, Any] = {}
-        self._making = threading.Lock()
 
     @property
     def region(self) -> str:
@@ -86,9 +89,8 @@ class Aws:
 
     def _client(self, service: str, attempts: int = 6, read_timeout: float = 30) -> Any:  # noqa: ANN401 - each property names its own
         key = f"{service} {attempts}"
-        with self._making:
+        with _making:
             if key not in self._clients:
-                import boto3
                 from botocore.config import Config
 
                 # botocore's own retries back off, throttling included; nothing else retries a call to AWS.
@@ -99,9 +101,16 @@ class Aws:
                     user_agent_extra="hearth",
                 )
                 with told_of(service):
-                    session = boto3.Session(region_name=self._region)
-                    self._clients[key] = session.client(service, config=config)  # type: ignore[call-overload]
+                    self._clients[key] = _session(self._region).client(service, config=config)
             return self._clients[key]
+
+
+@cache
+def _session(region: str | None) -> Any:  # noqa: ANN401 - importing boto3's types would import boto3
+    """One session a region: it keeps the services' models, each of which takes a tenth of a second to read."""
+    import boto3
+
+    return boto3.Session(region_name=region)
 
 
 async def ask(call: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:

@@ -10,6 +10,8 @@ import pytest
 
 from tests.scripted_ollama import ScriptedOllama, scripted_ollama
 
+pytest_plugins = ["tests.commands"]
+
 _PREFIXES = ("HEARTH_", "OLLAMA_", "PREFECT_", "LLAMA_API_URL")
 
 

@@ -46,7 +46,8 @@ class Keeper:
         self._done.set()
 
     def _run(self) -> None:
-        asyncio.run(self._keep())
+        with suppress(RuntimeError):  # the interpreter ends, and takes no more calls
+            asyncio.run(self._keep())
 
     async def _keep(self) -> None:
         settings = self._pool.settings.ec2

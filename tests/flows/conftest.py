@@ -1,8 +1,7 @@
-"""The `hearth` command as people run it: a process of its own, over one Prefect server that all these tests share."""
+"""Embedded servers with engines of the tests' own."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import socket
@@ -13,111 +12,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
 
-ROOT = Path(__file__).parents[2]
-
-
-@dataclass
-class Outcome:
-    """What a command did."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> dict[str, Any]:
-        return json.loads(self.out)
-
-    @property
-    def directory(self) -> Path:
-        return Path(self.json["output"])
-
-    @property
-    def document(self) -> str:
-        return (self.directory / "document.md").read_text()
-
-    def page(self, number: int) -> dict[str, Any]:
-        return json.loads((self.directory / "pages" / f"{number:04d}.json").read_text())
-
-    @property
-    def manifest(self) -> dict[str, Any]:
-        return json.loads((self.directory / "manifest.json").read_text())
-
-
-@dataclass
-class Hearth:
-    """Runs the command in a directory, with an environment."""
-
-    directory: Path
-    environment: dict[str, str]
-
-    def start(self, *arguments: str | Path, stderr: int = subprocess.PIPE, **environment: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-P", "-m", "flows.cli", *map(str, arguments)],
-            cwd=self.directory,
-            env={**self.environment, **environment},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            text=True,
-        )
-
-    def __call__(self, *arguments: str | Path, **environment: str) -> Outcome:
-        with self.start(*arguments, **environment) as process:
-            out, err = process.communicate(timeout=100)
-        return Outcome(process.returncode, out, err)
-
-    def read(self, *arguments: str | Path, **environment: str) -> Outcome:
-        """`hearth read ... --json`."""
-        return self("read", *arguments, "--json", **environment)
-
-
-@pytest.fixture(scope="session")
-def session_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where the session's servers are kept; they are stopped at its end."""
-    home = tmp_path_factory.mktemp("hearth-home")
-    yield home
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("HEARTH_", "PREFECT_"))}
-    command = [sys.executable, "-P", "-m", "flows.cli", "stop", "--force"]
-    subprocess.run(command, env={**clean, "HEARTH_HOME": str(home)}, check=True, capture_output=True)
-
-
-@pytest.fixture
-def hearth(session_home: Path, clean_environment: None, tmp_path: Path) -> Hearth:
-    """The command, over servers that the session's tests share."""
-    environment = {
-        **os.environ,
-        "HEARTH_HOME": str(session_home),
-        "PREFECT_HOME": str(session_home / "prefect"),
-    }
-    return Hearth(tmp_path, environment)
-
-
-@dataclass
-class PrefectServer:
-    """The session's Prefect server, as an observer outside the command asks it."""
-
-    home: Path
-
-    def url(self) -> str:
-        (record,) = self.home.glob("servers/prefect-*/server.json")
-        return json.loads(record.read_text())["url"]
-
-    def __call__(self, kind: str, **filters: Any) -> list[dict[str, Any]]:
-        """What it holds of a kind, such as flow_runs."""
-        response = httpx.post(f"{self.url()}/api/{kind}/filter", json=filters)
-        assert response.is_success, response.text
-        return response.json()
-
-
-@pytest.fixture
-def prefect(hearth: Hearth) -> PrefectServer:
-    return PrefectServer(Path(hearth.environment["HEARTH_HOME"]))
+from tests.commands import ROOT
 
 
 @pytest.fixture

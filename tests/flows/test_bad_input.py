@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests import pdfs
-from tests.flows.conftest import Hearth
+from tests.commands import Hearth
 
 
 def _directory(path: Path) -> Path:

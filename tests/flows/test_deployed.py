@@ -9,7 +9,7 @@ from prefect.flows import load_flow_from_entrypoint
 from prefect.utilities.callables import parameter_schema
 
 from flows.process_document import process_document
-from tests.flows.conftest import ROOT
+from tests.commands import ROOT
 
 
 def test_the_dotted_entrypoint_loads():

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from tests import pdfs
-from tests.flows.conftest import Hearth
+from tests.commands import Hearth
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests import pdfs
-from tests.flows.conftest import Engine, Hearth
+from tests.commands import Hearth
+from tests.flows.conftest import Engine
 
 PAGES = 12
 

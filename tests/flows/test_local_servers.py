@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from tests import pdfs
-from tests.flows.conftest import Hearth
+from tests.commands import Hearth
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests import pdfs
-from tests.flows.conftest import Hearth
+from tests.commands import Hearth
 
 WORDS = ("The harbour is quiet in the morning.", "Winter brings fewer ships.", "The lamps are lit at five.")
 

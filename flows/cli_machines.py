@@ -1,0 +1,207 @@
+"""`hearth status`, `hearth stop` and `hearth start`: what is kept warm, here and on EC2."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from flows.terminal import TerminalProgress
+from tasks.backends import choose_backend
+from tasks.errors import InputError
+from tasks.jobs import BackendName
+from tasks.local_server import ServerState, local_servers, stop_server
+from tasks.ollama_api import GenerateRequest
+from tasks.progress import heard_by
+from tasks.settings import Settings, load_settings
+from tasks.warm import warm
+
+if TYPE_CHECKING:
+    from tasks.ec2.decide import Decision
+    from tasks.ec2.pool import Pool
+    from tasks.ec2.status import MachineStatus
+
+_out = Console()
+_err = Console(stderr=True)
+
+_POOL_HELP = "A pool of EC2 machines; that of the settings is shown if they name one."
+
+
+def status(
+    pool: Annotated[str | None, typer.Option(help=_POOL_HELP)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+) -> None:
+    """Show what Hearth keeps warm, here and on EC2: who uses it, when it stops, what it has cost so far."""
+    settings = _with_pool(load_settings(), pool)
+    servers = list(local_servers(settings.home))
+    machines = asyncio.run(_machines(settings)) if _has_pool(settings) else []
+    if as_json:
+        told = {"servers": [_server_facts(s) for s in servers], "machines": [_machine_facts(m) for m in machines]}
+        sys.stdout.write(json.dumps(told) + "\n")
+        return
+    for server in servers:
+        minutes = None if server.stops_at is None else max(0.0, server.stops_at - time.time()) / 60
+        told_of = "in use" if minutes is None else f"idle, stops in {minutes:.1f} min"
+        _out.print(f"{server.name}  {server.url}  {told_of}", highlight=False)
+    if machines:
+        _out.print(_table(settings.ec2.pool, machines))
+    if not servers and not machines:
+        _out.print("No server is warm.")
+
+
+def stop(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="As status shows them.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All of them, EC2 machines included.")] = False,
+    pool: Annotated[str | None, typer.Option(help=_POOL_HELP)] = None,
+    force: Annotated[bool, typer.Option("--force", help="Stop those, too, that a run is using.")] = False,
+) -> None:
+    """Stop what is kept warm: by name, all, or else the servers on this machine."""
+    settings = _with_pool(load_settings(), pool)
+    wanted = set(names or ())
+    servers = [s for s in local_servers(settings.home) if not wanted or s.name in wanted]
+    for server in servers:
+        if server.stops_at is None and not force:
+            _out.print(f"{server.name} is in use; --force stops it all the same.", highlight=False)
+        else:
+            stop_server(server)
+            _out.print(f"{server.name} stops.", highlight=False)
+    missing = wanted - {server.name for server in servers}
+    if (everything or missing) and (_has_pool(settings) or pool is not None):
+        missing -= asyncio.run(_stop_machines(settings, missing, force=force))
+    if missing:
+        raise InputError(f"Nothing is called {', '.join(sorted(missing))}. `hearth status` shows what there is.")
+
+
+def start(
+    backend: Annotated[BackendName | None, typer.Option(help="Where the model runs.")] = None,
+    model: Annotated[str | None, typer.Option(help="Ollama's name of the model.")] = None,
+    slots: Annotated[int | None, typer.Option(min=1, max=256, help="Pages in flight at once, at the most.")] = None,
+    pool: Annotated[str | None, typer.Option(help=_POOL_HELP)] = None,
+) -> None:
+    """Get a server warm ahead of time. It stays so for its idle time."""
+    settings = _with_pool(load_settings(), pool)
+    with TerminalProgress(_err) as terminal, heard_by(terminal):
+        told = asyncio.run(_start(settings, backend or settings.backend, model, slots))
+    _out.print(told, highlight=False, soft_wrap=True)
+
+
+async def _start(settings: Settings, name: BackendName, model: str | None, slots: int | None) -> str:
+    backend = choose_backend(name, settings).backend
+    read = settings.read
+    request = GenerateRequest(
+        model or settings.model or backend.default_model, read.num_ctx, read.num_predict, settings.idle_minutes * 60
+    )
+    endpoint = await backend.acquire(slots or settings.slots or backend.default_slots, f"hearth start, {os.getpid()}")
+    broken = True
+    try:
+        async with endpoint.client(settings.warm.load_seconds) as client:
+            warmth = await warm(client, request, endpoint.slots, settings.warm, require_gpu=False)
+        broken = False
+    finally:
+        release = await backend.release(endpoint, broken=broken and endpoint.started)
+        if endpoint.machine is not None and release.look_at is not None and os.environ.get("PREFECT_API_URL"):
+            from flows.shutdown_schedule import schedule_idle_shutdown
+
+            await schedule_idle_shutdown(settings, endpoint.machine.id, release.look_at)
+    return f"{request.model} is warm at {endpoint.url} with {warmth.slots} slots. The server {release.told}."
+
+
+async def _machines(settings: Settings) -> list[MachineStatus]:
+    from tasks.ec2.pool import open_pool
+    from tasks.ec2.status import status_of
+
+    return await status_of(await open_pool(settings))
+
+
+async def _stop_machines(settings: Settings, wanted: set[str], *, force: bool) -> set[str]:
+    """Stop machines of the pool, all of them if none is named; the names that were found."""
+    from tasks.ec2.pool import open_pool
+    from tasks.ec2.status import status_of
+
+    pool = await open_pool(settings)
+    found = [status for status in await status_of(pool) if not wanted or status.machine.id in wanted]
+    for machine in found:
+        if machine.leases and not force and not _confirmed(machine):
+            _out.print(f"{machine.machine.id} is left running.", highlight=False)
+            continue
+        decision = await _ended(pool, machine)
+        _out.print(f"{machine.machine.id}: {decision.action} ({decision.why})", highlight=False)
+    return {machine.machine.id for machine in found}
+
+
+async def _ended(pool: Pool, status: MachineStatus) -> Decision:
+    from tasks.ec2.decide import Why
+    from tasks.ec2.stoppers import end
+
+    return await end(pool, status.machine, Why.ASKED, force=bool(status.leases))
+
+
+def _confirmed(status: MachineStatus) -> bool:
+    """Ask; where nobody can be asked, the answer is no."""
+    whose = ", ".join(lease.holder for lease in status.leases)
+    question = f"{status.machine.id} is in use by {whose}; its pages would be read elsewhere. Stop it?"
+    if not sys.stdin.isatty():
+        _out.print(f"{status.machine.id} is in use by {whose}; --force stops it all the same.", highlight=False)
+        return False
+    return typer.confirm(question)
+
+
+def _with_pool(settings: Settings, pool: str | None) -> Settings:
+    if pool is None:
+        return settings
+    named = settings.ec2.model_copy(update={"pool": pool})
+    return settings.model_copy(update={"ec2": named, "backend": BackendName.EC2})
+
+
+def _has_pool(settings: Settings) -> bool:
+    """Whether the settings speak of EC2; nobody else should be asked for credentials."""
+    return settings.backend is BackendName.EC2 or "ec2" in settings.model_fields_set
+
+
+def _table(pool: str, machines: list[MachineStatus]) -> Table:
+    table = Table(title=f"Machines of the pool {pool}", title_justify="left")
+    for column in ("machine", "state", "kind", "up", "model", "slots", "leases", "what becomes of it", "USD"):
+        table.add_column(column, overflow="fold")
+    for status in machines:
+        facts = _machine_facts(status)
+        leases = [f"{each['holder']} ({each['slots']} slots)" for each in facts["leases"]]
+        table.add_row(
+            facts["id"],
+            f"{facts['state']}{': ' + facts['notice'] if facts['notice'] else ''}",
+            f"{facts['type']} {facts['market']}\n{facts['zone']}",
+            f"{facts['up_seconds'] / 60:.0f} min" if facts["up_seconds"] is not None else "",
+            "?" if facts["models"] is None else ", ".join(facts["models"]) or "none",
+            f"{facts['slots_leased']} of {facts['slots']}",
+            "\n".join(leases) or "none",
+            facts["ends"],
+            "" if facts["usd"] is None else f"{facts['usd']:.3f}",
+        )
+    return table
+
+
+def _server_facts(server: ServerState) -> dict[str, Any]:
+    return {"name": server.name, "url": server.url, "stops_at": server.stops_at}
+
+
+def _machine_facts(status: MachineStatus) -> dict[str, Any]:
+    machine = status.machine
+    runs = machine.state in {"pending", "running"}
+    return {
+        **{"id": machine.id, "state": machine.state.value, "type": machine.type, "market": machine.market.value},
+        **{"zone": machine.zone, "stage": machine.stage, "models": status.models},
+        "up_seconds": round(status.at - machine.launched_at, 1) if runs else None,
+        "notice": machine.notice.why if machine.notice else None,
+        "slots": status.slots,
+        "slots_leased": status.slots_leased,
+        "leases": [{"holder": each.holder, "slots": each.slots, "until": each.until} for each in status.leases],
+        "ends": status.ends,
+        "look_again_at": status.decision.look_again_at,
+        "usd": status.usd,
+    }

@@ -1,0 +1,89 @@
+"""What `hearth status` tells of a pool's machines."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+from tasks.ec2.access import open_door
+from tasks.ec2.decide import Action, Decision, decide
+from tasks.ec2.machines import Machine, MachineState
+from tasks.ec2.pool import Pool
+from tasks.ec2.records import Lease, Record
+from tasks.ec2.spending import usd_per_hour, usd_so_far
+from tasks.errors import HearthError
+from tasks.settings import Access
+
+
+@dataclass(frozen=True)
+class MachineStatus:
+    """One machine, now.
+
+    Attributes:
+        models: what it has in memory; None if that could not be asked.
+        leases: those that have not ended.
+        slots: requests at once that it was set up for.
+        decision: what a stopper would do, and when it looks again.
+        usd: since it was last started, its disk not counted; None if it does not run or its price is not known.
+        at: when it was asked, seconds since the epoch.
+    """
+
+    machine: Machine
+    models: tuple[str, ...] | None
+    leases: tuple[Lease, ...]
+    slots: int
+    decision: Decision
+    usd: float | None
+    at: float
+
+    @property
+    def slots_leased(self) -> int:
+        """Slots that runs may be using."""
+        return min(self.slots, sum(lease.slots for lease in self.leases))
+
+    @property
+    def ends(self) -> str:
+        """What becomes of it when nobody comes."""
+        match self.decision:
+            case Decision(action=Action.KEEP, look_again_at=at) if at is not None:
+                return f"{self.decision.why}, to be looked at in {max(0.0, at - self.at) / 60:.0f} min"
+            case _:
+                return f"{self.decision.action} ({self.decision.why})"
+
+
+async def status_of(pool: Pool) -> list[MachineStatus]:
+    """Every machine of a pool that is there.
+
+    Raises:
+        CloudError: AWS refuses, or is out of reach.
+    """
+    machines = tuple(machine for machine in await pool.machines() if machine.there)
+    records = await pool.records_of(machines)
+    return list(await asyncio.gather(*map(_status, [pool] * len(machines), machines, records)))
+
+
+async def _status(pool: Pool, machine: Machine, record: Record) -> MachineStatus:
+    now = time.time()
+    runs = machine.state is MachineState.RUNNING
+    price = await usd_per_hour(pool.aws, machine) if runs else None
+    return MachineStatus(
+        machine=machine,
+        models=await _models(pool, machine) if runs else None,
+        leases=record.live(now),
+        slots=pool.stack.slots,
+        decision=decide(machine, record, 0.0, now, pool.limits),
+        usd=usd_so_far(machine, price, now),
+        at=now,
+    )
+
+
+async def _models(pool: Pool, machine: Machine) -> tuple[str, ...] | None:
+    if pool.stack.access is Access.TUNNEL:
+        return None  # a tunnel would look like use to the machine's own watchdog
+    try:
+        door = await open_door(pool, machine)
+        async with door.client() as client:
+            return tuple(model.name for model in await client.loaded())
+    except HearthError:
+        return None
