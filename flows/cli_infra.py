@@ -1,7 +1,5 @@
 """`hearth infra`: the pool's stack on AWS, brought up, baked and taken down. Thin over infra_scripts."""
 
-
-
 from __future__ import annotations
 
 import json

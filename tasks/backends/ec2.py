@@ -12,7 +12,7 @@ from tasks.ec2.pool import Pool, log_tail, open_pool
 from tasks.ec2.spending import usd_per_hour
 from tasks.errors import CloudError
 from tasks.jobs import BackendName
-from tasks.progress import Stage, tell
+from tasks.progress import Caution, Stage, tell
 from tasks.settings import Settings
 
 
@@ -80,9 +80,12 @@ class Ec2Backend:
             await tenancy.hand_back(broken=broken)
         except CloudError as error:
             wait = self._settings.ec2.lease_seconds
-            return Release(
-                f"could not be given back ({error}): its lease ends by itself in {wait:g} s", self._look_at(wait)
+            tell(
+                Caution(
+                    f"{tenancy.machine.id} could not be given back: {error} Its lease ends in {wait:g} s by itself."
+                )
             )
+            return Release(f"{tenancy.machine.id} is left to its lease's end", self._look_at(wait))
         if endpoint.departure.gone:
             return Release(f"is gone: {endpoint.departure.why}")
         if broken:

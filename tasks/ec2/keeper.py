@@ -8,7 +8,6 @@ import time
 from contextlib import suppress
 from datetime import UTC, datetime
 
-from tasks.aws import ask
 from tasks.departure import Departure
 from tasks.ec2.access import Door
 from tasks.ec2.machines import MachineState, machine
@@ -72,8 +71,6 @@ class Keeper:
         elif seen.notice is not None:
             at = datetime.fromtimestamp(seen.notice.at, UTC)
             self._departure.announce(f"{self._machine} goes at {at:%H:%M:%S} UTC ({seen.notice.why})")
-        elif seen.spot_request and await _marked(self._pool, seen.spot_request):
-            self._departure.announce(f"{self._machine} is being taken back by EC2 (spot)")
 
     async def _renew(self) -> None:
         until = time.time() + self._pool.settings.ec2.lease_seconds
@@ -82,10 +79,3 @@ class Keeper:
         # It had ended while AWS was out of reach; nobody may have minded.
         if not self._done.is_set() and not await self._pool.records.take(self._machine, self._lease):
             self._departure.announce(f"{self._machine} is being stopped by somebody else")
-
-
-async def _marked(pool: Pool, spot_request: str) -> bool:
-    """Whether EC2 has marked a spot machine for its end; seen so from outside, also if the machine says nothing."""
-    answer = await ask(pool.aws.ec2.describe_spot_instance_requests, SpotInstanceRequestIds=[spot_request])
-    codes = {request.get("Status", {}).get("Code", "") for request in answer["SpotInstanceRequests"]}
-    return any(code.startswith("marked-for-") for code in codes)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import DescribeInstancesResultTypeDef, FilterTypeDef, InstanceTypeDef
 
 POOL_TAG = "hearth:pool"
+# https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html
+_NOTICE_SECONDS = 120
 _GONE = {"InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed"}
 
 
@@ -88,7 +91,7 @@ async def list_machines(aws: Aws, pool: str) -> tuple[Machine, ...]:
     filters: list[FilterTypeDef] = [{"Name": f"tag:{POOL_TAG}", "Values": [pool]}]
     pages = aws.ec2.get_paginator("describe_instances")
     listed = await ask(lambda: list(pages.paginate(Filters=filters)))
-    return tuple(machine for page in listed for machine in _machines(page))
+    return await _with_marks(aws, [machine for page in listed for machine in _machines(page)])
 
 
 async def machine(aws: Aws, machine_id: str) -> Machine | None:
@@ -99,7 +102,7 @@ async def machine(aws: Aws, machine_id: str) -> Machine | None:
         if error.code in _GONE:
             return None
         raise
-    return next(_machines(page), None)
+    return next(iter(await _with_marks(aws, list(_machines(page)))), None)
 
 
 async def start(aws: Aws, machine_id: str) -> None:
@@ -128,6 +131,27 @@ async def keep_disk_on_power_off(aws: Aws, machine_id: str) -> None:
         InstanceId=machine_id,
         InstanceInitiatedShutdownBehavior={"Value": "stop"},
     )
+
+
+async def _with_marks(aws: Aws, machines: Sequence[Machine]) -> tuple[Machine, ...]:
+    """Note which spot machines EC2 takes back, as it tells from outside, also if the machine itself says nothing."""
+    requests = [m.spot_request for m in machines if m.spot_request and m.state is MachineState.RUNNING and not m.notice]
+    if not requests:
+        return tuple(machines)
+    # By a filter: an id that EC2 has forgotten would make the whole call fail.
+    wanted: list[FilterTypeDef] = [{"Name": "spot-instance-request-id", "Values": requests}]
+    answer = await ask(aws.ec2.describe_spot_instance_requests, Filters=wanted)
+    marks = {one.get("SpotInstanceRequestId"): one.get("Status", {}) for one in answer["SpotInstanceRequests"]}
+
+    def marked(machine: Machine) -> Machine:
+        mark = marks.get(machine.spot_request)
+        if mark is None or not mark.get("Code", "").startswith("marked-for-"):
+            return machine
+        since = mark.get("UpdateTime")
+        at = since.timestamp() if isinstance(since, datetime) else time.time()
+        return replace(machine, notice=Notice(at + _NOTICE_SECONDS, f"spot: {mark.get('Code')}"))
+
+    return tuple(map(marked, machines))
 
 
 def _machines(page: DescribeInstancesResultTypeDef) -> Iterator[Machine]:

@@ -1,0 +1,115 @@
+"""What `hearth infra up` would have made of a pool, without its code."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from tests.aws.certificates import make_secrets
+from tests.aws.front import AwsFront
+from tests.aws.machine import TOKEN_PORT
+from tests.aws.wire import REGION
+
+ZONES = ("a", "b", "c")
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A pool that stands in moto.
+
+    Attributes:
+        outputs: of its stack.
+        subnets: by the zone's letter.
+    """
+
+    name: str
+    outputs: dict[str, str]
+    subnets: dict[str, str]
+    ami: str
+
+    @property
+    def stack(self) -> str:
+        return f"hearth-{self.name}"
+
+
+@dataclass(frozen=True)
+class Network:
+    """A VPC whose addresses are this machine's own: 127.<second>.0.0/16."""
+
+    vpc: str
+    subnets: dict[str, str]
+
+
+def make_network(aws: AwsFront, second: int) -> Network:
+    """One subnet a zone."""
+    ec2 = aws.behind("ec2")
+    vpc = ec2.create_vpc(CidrBlock=f"127.{second}.0.0/16")["Vpc"]["VpcId"]
+
+    def subnet(number: int, zone: str) -> str:
+        place = {"CidrBlock": f"127.{second}.{16 * number}.0/20", "AvailabilityZone": REGION + zone}
+        return ec2.create_subnet(VpcId=vpc, **place)["Subnet"]["SubnetId"]
+
+    return Network(vpc, {zone: subnet(number, zone) for number, zone in enumerate(ZONES)})
+
+
+def make_pool(
+    aws: AwsFront,
+    network: Network,
+    name: str = "default",
+    *,
+    access: str = "private",
+    slots: int = 2,
+    port: int | None = None,
+    config: str = "0123456789ab",
+) -> Pool:
+    """The stack, its parameters, template, table and log group."""
+    ec2 = aws.behind("ec2")
+    image = ec2.register_image(
+        Name=f"hearth-{name}", Architecture="x86_64", RootDeviceName="/dev/sda1", VirtualizationType="hvm"
+    )["ImageId"]
+    parameter = f"/hearth/{name}/ami"
+    secrets = make_secrets(name) if access == "token" else {}
+    for key, value in {parameter: image, **secrets}.items():
+        secret = key in secrets and not key.endswith("certificate")
+        aws.behind("ssm").put_parameter(Name=key, Value=value, Type="SecureString" if secret else "String")
+    template = ec2.create_launch_template(LaunchTemplateName=f"hearth-{name}", LaunchTemplateData=_data(name, config))
+    table = f"hearth-{name}"
+    aws.behind("dynamodb").create_table(
+        TableName=table,
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+    )
+    outputs = {
+        "LaunchTemplateId": template["LaunchTemplate"]["LaunchTemplateId"],
+        "LaunchTemplateVersion": "1",
+        "TableName": table,
+        "LogGroupName": f"hearth-{name}",
+        "AmiParameter": parameter,
+        "Subnets": ",".join(network.subnets.values()),
+        "Access": access,
+        "Port": str(port or (TOKEN_PORT if access == "token" else 11434)),
+        "Slots": str(slots),
+        "Config": config,
+    }
+    body = {
+        "Resources": {"Logs": {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": f"hearth-{name}"}}},
+        "Outputs": {key: {"Value": value} for key, value in outputs.items()},
+    }
+    aws.behind("cloudformation").create_stack(StackName=f"hearth-{name}", TemplateBody=json.dumps(body))
+    return Pool(name, outputs, network.subnets, image)
+
+
+def _data(pool: str, config: str) -> dict[str, Any]:
+    tags = [{"Key": "hearth:pool", "Value": pool}, {"Key": "Name", "Value": f"hearth-{pool}"}]
+    return {
+        "UserData": base64.b64encode(b"#!/bin/sh\n").decode(),
+        "InstanceInitiatedShutdownBehavior": "terminate",
+        "MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": 1},
+        "TagSpecifications": [
+            {"ResourceType": "instance", "Tags": [*tags, {"Key": "hearth:config", "Value": config}]},
+            {"ResourceType": "volume", "Tags": tags},
+        ],
+    }

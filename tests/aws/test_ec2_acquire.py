@@ -1,0 +1,198 @@
+"""A run gets one machine: reused before started, started before launched, and never two where one is enough."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+
+from tasks.backends import Endpoint
+from tasks.backends.ec2 import Ec2Backend
+from tasks.errors import CapacityError, CloudError, ServerError
+from tasks.settings import Settings
+from tests.aws.faults import denied, throttled
+from tests.aws.front import AwsFront
+from tests.aws.machines import Machines
+from tests.aws.plan import Plan
+from tests.aws.pool import Pool
+
+
+def backend(**changed: Any) -> Ec2Backend:
+    """The backend with quick polls."""
+    ec2 = {"poll_seconds": 0.1, "lease_seconds": 30} | changed
+    idle = ec2.pop("idle_minutes", 10)
+    warm = {"answer_seconds": ec2.pop("answer_seconds", 5)}
+    return Ec2Backend(Settings(ec2=ec2, idle_minutes=idle, warm=warm))
+
+
+async def acquired(**changed: Any) -> tuple[Ec2Backend, Endpoint]:
+    used = backend(**changed)
+    return used, await used.acquire(2, "paper on desk")
+
+
+def leases(aws: AwsFront, machine: str) -> dict[str, Any]:
+    item = aws.behind("dynamodb").get_item(TableName="hearth-default", Key={"id": {"S": machine}})["Item"]
+    return item["leases"]["M"]
+
+
+async def test_with_no_machine_one_is_launched_and_answers(aws: AwsFront, pool: Pool, machines: Machines):
+    used, endpoint = await acquired()
+    assert endpoint.started
+    assert endpoint.machine.kind == "g4dn.xlarge spot in us-east-1a"
+    async with endpoint.client(5) as client:
+        assert await client.version()
+    assert machines.running() == [endpoint.machine.id]
+    (lease,) = leases(aws, endpoint.machine.id).values()
+    assert lease["M"]["holder"]["S"] == "paper on desk"
+    await used.release(endpoint)
+    assert leases(aws, endpoint.machine.id) == {}
+
+
+async def test_a_running_machine_is_reused(aws: AwsFront, pool: Pool, machines: Machines):
+    used, first = await acquired()
+    await used.release(first)
+    used, second = await acquired()
+    assert (second.machine.id, second.started) == (first.machine.id, False)
+    await used.release(second)
+    assert len(machines.instances()) == 1
+
+
+async def test_a_pending_machine_is_waited_for(aws: AwsFront, pool: Pool, machines: Machines):
+    aws.takes(pending=1.0)
+    one, other = await asyncio.gather(acquired(), acquired())
+    assert one[1].machine.id == other[1].machine.id
+    assert len(machines.instances()) == 1
+    for used, endpoint in (one, other):
+        await used.release(endpoint)
+
+
+async def test_a_stopped_machine_is_started(aws: AwsFront, pool: Pool, machines: Machines):
+    used, first = await acquired(spot_policy="on_demand")
+    await used.release(first)
+    aws.client("ec2").stop_instances(InstanceIds=[first.machine.id])
+    machines.wait(lambda: machines.running() == [])
+    used, second = await acquired(spot_policy="on_demand")
+    assert (second.machine.id, second.started) == (first.machine.id, True)
+    await used.release(second)
+
+
+async def test_a_stopping_machine_is_waited_for_and_started(aws: AwsFront, pool: Pool, machines: Machines):
+    used, first = await acquired(spot_policy="on_demand")
+    await used.release(first)
+    aws.takes(stopping=1.0)
+    aws.client("ec2").stop_instances(InstanceIds=[first.machine.id])
+    used, second = await acquired(spot_policy="on_demand")
+    assert second.machine.id == first.machine.id
+    assert len(machines.instances()) == 1
+    await used.release(second)
+
+
+async def test_a_machine_of_an_older_set_up_is_not_reused(aws: AwsFront, pool: Pool, machines: Machines):
+    used, first = await acquired()
+    await used.release(first)
+    tag = [{"Key": "hearth:config", "Value": "older"}]
+    aws.client("ec2").create_tags(Resources=[first.machine.id], Tags=tag)
+    used, second = await acquired()
+    assert second.machine.id != first.machine.id
+    await used.release(second)
+
+
+@pytest.mark.parametrize("invisible", [0.0, 2.0], ids=["seen at once", "not listed for two seconds"])
+async def test_five_runs_at_the_same_moment_launch_one_machine(
+    aws: AwsFront, pool: Pool, machines: Machines, invisible: float
+):
+    aws.invisible_for(invisible)
+    got = await asyncio.gather(*(acquired() for _ in range(5)))
+    assert len({endpoint.machine.id for _, endpoint in got}) == 1
+    assert len(machines.instances()) == 1
+    assert len(leases(aws, got[0][1].machine.id)) == 5
+    for used, endpoint in got:
+        await used.release(endpoint)
+
+
+async def test_where_spot_is_out_in_one_zone_another_is_taken(aws: AwsFront, pool: Pool, machines: Machines):
+    aws.capacity.none(market="spot", zone="a")
+    used, endpoint = await acquired()
+    assert endpoint.machine.kind == "g4dn.xlarge spot in us-east-1b"
+    await used.release(endpoint)
+
+
+async def test_where_spot_is_out_of_a_type_the_next_is_taken(aws: AwsFront, pool: Pool, machines: Machines):
+    aws.capacity.none(market="spot", type="g4dn.xlarge")
+    used, endpoint = await acquired()
+    assert endpoint.machine.kind.startswith("g4dn.2xlarge spot")
+    await used.release(endpoint)
+
+
+async def test_where_spot_is_out_altogether_it_is_on_demand(aws: AwsFront, pool: Pool, machines: Machines):
+    aws.capacity.none(market="spot")
+    used, endpoint = await acquired()
+    assert endpoint.machine.kind.startswith("g4dn.xlarge on-demand")
+    await used.release(endpoint)
+
+
+async def test_asked_for_spot_alone_it_waits_for_capacity_and_then_says_so(
+    aws: AwsFront, pool: Pool, machines: Machines
+):
+    aws.capacity.none(market="spot")
+    with pytest.raises(CapacityError, match="InsufficientInstanceCapacity for g4dn.xlarge"):
+        await acquired(spot_policy="spot", capacity_seconds=0.5)
+    assert machines.instances() == {}
+
+
+async def test_a_quota_of_zero_is_named_at_once(aws: AwsFront, pool: Pool, machines: Machines):
+    aws.capacity.quota(market="spot")
+    aws.capacity.quota(market="on-demand")
+    began = time.monotonic()
+    with pytest.raises(CloudError, match="All G and VT Spot Instance Requests.*Running On-Demand G and VT instances"):
+        await acquired(capacity_seconds=60)
+    assert time.monotonic() - began < 10
+
+
+async def test_a_missing_permission_names_the_action(aws: AwsFront, pool: Pool, machines: Machines):
+    aws.inject(denied(), "CreateFleet", times=None)
+    with pytest.raises(CloudError, match="does not permit CreateFleet"):
+        await acquired()
+
+
+async def test_throttling_backs_off(aws: AwsFront, pool: Pool, machines: Machines):
+    injection = aws.inject(throttled(), "DescribeInstances", "CreateFleet", times=2)
+    used, endpoint = await acquired()
+    assert len(injection.hits) == 2
+    await used.release(endpoint)
+
+
+async def test_a_machine_that_does_not_boot_is_ended_and_its_log_is_told(aws: AwsFront, pool: Pool, machines: Machines):
+    machines.plan = Plan(boot_s=1, fails="failed: pulling qwen2.5vl:7b")
+    acquiring = asyncio.create_task(acquired())
+    name = (await asyncio.to_thread(machines.one)).id
+    logs, stream = aws.behind("logs"), {"logGroupName": "hearth-default", "logStreamName": name}
+    logs.create_log_stream(**stream)
+    logs.put_log_events(**stream, logEvents=[{"timestamp": int(time.time() * 1000), "message": "no space left"}])
+    with pytest.raises(ServerError, match=r"failed: pulling qwen2.5vl:7b.*boot log ends: no space left"):
+        await acquiring
+    machines.wait(lambda: machines.running() == [])
+
+
+async def test_a_machine_that_never_answers_is_ended_at_the_deadline(aws: AwsFront, pool: Pool, machines: Machines):
+    machines.plan = Plan(serves=False)
+    with pytest.raises(ServerError, match="did not come up"):
+        await acquired(boot_seconds=1, answer_seconds=0.5)
+    machines.wait(lambda: machines.running() == [])
+
+
+async def test_a_machine_that_hangs_is_replaced(aws: AwsFront, pool: Pool, machines: Machines):
+    used, first = await acquired()
+    await used.release(first)
+    machines[first.machine.id].crash()
+    used, second = await acquired(boot_seconds=0.5, answer_seconds=0.5)
+    assert second.machine.id != first.machine.id
+    machines.wait(lambda: machines.running() == [second.machine.id])
+    await used.release(second)
+
+
+async def test_a_pool_that_is_not_deployed_says_how_to_deploy_it(aws: AwsFront):
+    with pytest.raises(CloudError, match="hearth infra up ec2"):
+        await acquired()
