@@ -4,7 +4,7 @@ PDF ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help read test check fmt bench accuracy docs lock clean
+.PHONY: help read test test-long check fmt bench accuracy docs lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -34,6 +34,9 @@ read: .venv/.installed $(if $(PDF),,build/sample.pdf) ## Read a PDF:  make read 
 
 test: .venv/.installed-dev ## Run every test
 	@$(BIN)/python -m pytest
+
+test-long: .venv/.installed-dev ## Run the tests that take minutes, too
+	@$(BIN)/python -m pytest -m "long or not long"
 
 check: .venv/.installed-dev ## Lint, formatting, types and the direction of imports
 	@$(BIN)/ruff check .

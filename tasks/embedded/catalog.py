@@ -1,6 +1,5 @@
 """The endpoints about models: /api/tags, /api/ps, /api/show, /api/pull and /api/delete."""
 
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -101,7 +100,8 @@ def _listed(model: Model) -> dict[str, object]:
 
 def _running(runner: Runner) -> dict[str, object]:
     # A time of day 292 years ahead is beyond what some platforms' clocks convert: add, do not convert.
-    expires = datetime.now(UTC) + timedelta(seconds=runner.expires_at - time.time())
+    # From a fixed day on, so that it is the same until the runner is used again.
+    expires = datetime.fromtimestamp(0, UTC) + timedelta(seconds=runner.expires_at)
     return {
         "name": runner.model.name,
         "model": runner.model.name,

@@ -11,15 +11,12 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import tasks.embedded.__main__ as command
-from tasks.embedded import catalog, custom
-from tasks.embedded.catalog import _running, timestamp
+from tasks.embedded import custom
 from tasks.embedded.models import Model, Progress
-from tasks.embedded.runners import Runner
 from tests.aws.plan import Plan
 
 
@@ -65,12 +62,6 @@ class PulledStore(custom.CustomStore):
         yield from super().pull(name)
 
 
-def steady(runner: Runner) -> dict[str, object]:
-    """As Ollama, whose expires_at stays the same to the nanosecond while nobody uses a model."""
-    at = datetime.fromtimestamp(0, UTC) + timedelta(seconds=runner.expires_at)
-    return {**_running(runner), "expires_at": timestamp(at)}
-
-
 def main(host: str, port: str, text: str) -> int:
     """Serve until killed."""
     plan = Plan(**json.loads(text))
@@ -82,7 +73,6 @@ def main(host: str, port: str, text: str) -> int:
         return app
 
     command.build_app = build_app
-    catalog._running = steady
     custom.DEFAULT_MODEL = plan.model
     if not plan.pulled:
         PulledStore.plan = plan

@@ -110,24 +110,24 @@ def test_unknown_images_and_types_are_refused(aws: AwsFront, pool: Pool):
 
 def test_states_take_time(aws: AwsFront, pool: Pool):
     ec2 = aws.client("ec2", config=ONCE)
-    aws.takes(pending=0.6, stopping=0.6, shutting_down=0.6)
+    aws.takes(pending=0.8, stopping=0.8, shutting_down=0.8)
     name = launch(aws, pool)
     assert state(aws, name) == "pending"
     assert refused(ec2.stop_instances, InstanceIds=[name]) == "IncorrectInstanceState"
     assert described(aws, instance_state_name=["running"]) == []
-    time.sleep(0.6)
+    time.sleep(0.8)
     assert state(aws, name) == "running"
 
     changed = ec2.stop_instances(InstanceIds=[name])["StoppingInstances"][0]
     assert (changed["PreviousState"]["Name"], changed["CurrentState"]["Name"]) == ("running", "stopping")
     assert described(aws, instance_state_name=["stopping"])
     assert refused(ec2.start_instances, InstanceIds=[name]) == "IncorrectInstanceState"
-    time.sleep(0.6)
+    time.sleep(0.8)
     assert state(aws, name) == "stopped"
 
     ec2.terminate_instances(InstanceIds=[name])
     assert state(aws, name) == "shutting-down"
-    time.sleep(0.6)
+    time.sleep(0.8)
     assert state(aws, name) == "terminated"
     again = ec2.terminate_instances(InstanceIds=[name])["TerminatingInstances"][0]
     assert again["CurrentState"]["Name"] == "terminated"
@@ -179,14 +179,14 @@ def test_a_one_time_spot_machine_cannot_be_stopped(aws: AwsFront, pool: Pool):
 
 def test_new_machines_come_into_sight_late(aws: AwsFront, pool: Pool):
     old = launch(aws, pool)
-    aws.invisible_for(0.8)
+    aws.invisible_for(1.0)
     new = launch(aws, pool)
     ec2 = aws.client("ec2", config=ONCE)
     assert [one["InstanceId"] for one in described(aws)] == [old]
     assert refused(ec2.describe_instances, InstanceIds=[new]) == "InvalidInstanceID.NotFound"
     tag = {"Tags": [{"Key": "a", "Value": "b"}]}
     assert refused(ec2.create_tags, Resources=[new], **tag) == "InvalidInstanceID.NotFound"
-    time.sleep(0.8)
+    time.sleep(1.0)
     assert state(aws, new) == "running"
     ec2.create_tags(Resources=[new], **tag)
 

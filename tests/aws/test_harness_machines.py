@@ -48,14 +48,13 @@ def test_stopped_it_is_gone_and_started_it_is_there_again(aws: AwsFront, pool: P
 
 def test_a_machine_boots_as_slowly_as_it_is_told(aws: AwsFront, pool: Pool, machines: Machines):
     aws.takes(pending=0.5)
-    machines.plan = Plan(boot_s=0.6, stages=("installing", "pulling"))
-    launch(aws, pool)
+    machines.plan = Plan(boot_s=1, stages=("installing", "pulling"))
     began = time.monotonic()
+    launch(aws, pool)
     machine = machines.one()
     machines.wait(lambda: tags(aws, machine).get("hearth:stage") == "pulling")
-    assert not machine.serving
     serving(machines)
-    assert time.monotonic() - began >= 1.0
+    assert time.monotonic() - began >= 1.5
 
 
 def test_machines_can_be_planned_one_by_one(aws: AwsFront, pool: Pool, machines: Machines):
