@@ -1,0 +1,119 @@
+"""The deployments of prefect.yaml, on a real server, run by a real worker."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.aws.front import AwsFront
+from tests.aws.machines import Machines
+from tests.aws.plan import Plan
+from tests.aws.pool import Pool
+from tests.commands import ROOT, Hearth, PrefectServer
+from tests.pdfs import written
+
+DEPLOYED = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
+
+
+@pytest.mark.parametrize("entrypoint", [each["entrypoint"] for each in DEPLOYED])
+def test_every_entrypoint_is_a_flow(entrypoint: str):
+    """`prefect deploy` hides an import that fails behind a placeholder."""
+    from prefect import Flow
+
+    module, _, name = entrypoint.rpartition(".")
+    assert isinstance(getattr(importlib.import_module(module), name), Flow)
+
+
+@pytest.fixture
+def deployed(hearth: Hearth, prefect: PrefectServer, aws: AwsFront, tmp_path: Path) -> Iterator[Hearth]:
+    """The command, over a Prefect server with the deployments and a worker."""
+    assert hearth.read(written(tmp_path / "first.pdf", "First.")).code == 0  # starts the server
+    settings = {
+        "HEARTH_BACKEND": "ec2",
+        "HEARTH_MODEL": "tesseract:eng",
+        "HEARTH_IDLE_MINUTES": "0.1",
+        "HEARTH_EC2__POLL_SECONDS": "0.2",
+        "PREFECT_API_URL": f"{prefect.url()}/api",
+        "PREFECT_WORKER_QUERY_SECONDS": "1",
+    }
+    command = Hearth(hearth.directory, {**hearth.environment, **aws.environment, **settings})
+    _prefect(command, "work-pool", "create", "hearth", "--type", "process", "--overwrite")
+    _prefect(command, "--no-prompt", "deploy", "--all", directory=ROOT)
+    log = tmp_path / "worker.log"
+    with log.open("wb") as out:
+        arguments = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "hearth"]
+        worker = subprocess.Popen(
+            arguments, cwd=tmp_path, env=command.environment, stdout=out, stderr=out, start_new_session=True
+        )
+    try:
+        yield command
+    finally:
+        os.killpg(worker.pid, signal.SIGTERM)
+        worker.wait(30)
+
+
+def _prefect(hearth: Hearth, *arguments: str, directory: Path | None = None) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "prefect", *arguments],
+        cwd=directory or hearth.directory,
+        env=hearth.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def runs(prefect: PrefectServer, name: str) -> list[dict[str, Any]]:
+    return prefect("flow_runs", flows={"name": {"any_": [name]}})
+
+
+@pytest.mark.timeout(240)
+def test_a_run_has_its_machine_stopped_when_the_idle_time_is_over(
+    deployed: Hearth, prefect: PrefectServer, pool: Pool, machines: Machines, tmp_path: Path
+):
+    first = deployed.read(written(tmp_path / "a.pdf", "One."))
+    second = deployed.read(written(tmp_path / "b.pdf", "Two."), HEARTH_IDLE_MINUTES="0.3")
+    assert (first.code, second.code) == (0, 0), first.err + second.err
+    (machine,) = machines.running()
+    looks = runs(prefect, "idle-shutdown")
+    assert {run["state_type"] for run in looks} <= {"SCHEDULED", "CANCELLED", "PENDING", "RUNNING", "COMPLETED"}
+    assert sum(run["state_type"] == "SCHEDULED" for run in looks) <= 1
+    machines.wait(lambda: machines.running() == [], 90)
+    assert machines.instances()[machine].state in {"shutting-down", "terminated"}
+
+
+@pytest.mark.timeout(240)
+def test_the_sweep_ends_the_machine_of_a_run_that_was_killed(
+    deployed: Hearth, prefect: PrefectServer, pool: Pool, machines: Machines, tmp_path: Path
+):
+    machines.plan = Plan(engine_s=1)
+    run = deployed.start(
+        "read", written(tmp_path / "a.pdf", *map(str, range(50))), HEARTH_EC2__LEASE_SECONDS="5"
+    )
+    machine = machines.one(60)
+    machines.wait(lambda: machine.read, 60)
+    run.kill()
+    run.communicate()
+    deadline = time.monotonic() + 120
+    while machines.running() and time.monotonic() < deadline:
+        _prefect(deployed, "deployment", "run", "sweep-machines/sweep-machines")
+        time.sleep(4)
+    assert machines.running() == []
+
+
+def test_the_sweep_is_scheduled_again_and_again(deployed: Hearth, prefect: PrefectServer):
+    deadline = time.monotonic() + 60
+    while len(runs(prefect, "sweep-machines")) < 2 and time.monotonic() < deadline:
+        time.sleep(1)
+    assert len(runs(prefect, "sweep-machines")) >= 2
