@@ -207,7 +207,8 @@ def _show(stack: Ec2Stack, planned: Plan, region: str) -> None:
         costs.add_row(name, "not known" if usd is None else f"USD {usd:.3f} an hour", stopped)
     _out.print()
     _out.print(costs)
-    _out.print("Prices of us-east-1; disks included. Spot machines cost less, and are never stopped but ended.")
+    _out.print("Prices of us-east-1; disks included, a public IPv4 address (USD 0.005 an hour) not.", highlight=False)
+    _out.print("Spot machines cost less, and are never stopped but ended.")
 
 
 def _tell(text: str) -> None:

@@ -236,7 +236,8 @@ class OllamaClient:
         if status in _PASSING_STATUS:
             return PassingError(f"{self.url} cannot answer just now: {told}.")
         if status in {401, 403}:
-            return ServerError(f"{self.url} refuses access ({told}). Hearth sends no credentials: check the address.")
+            sent = "the token is not the server's" if "authorization" in self._http.headers else "Hearth sent no token"
+            return ServerError(f"{self.url} refuses access ({told}): {sent}. Check the address.")
         if status == 404 or any(text in lower for text in _PERMANENT):
             return ModelError(told)
         if status in {400, 413}:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,7 +42,9 @@ def _settings(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, s
             yield from _settings(inner, f"{prefix}{name.upper()}__")
         else:
             default: Any = field.get_default()
-            shown = "" if default is None else f"`{default}`"
+            # A list is written as JSON in the environment, too.
+            shown = json.dumps(default) if isinstance(default, tuple) else default
+            shown = "" if default is None else f"`{shown}`"
             shown = {"home": "`~/.cache/hearth`", "prompt": "see `tasks/settings.py`"}.get(name, shown)
             yield f"{prefix}{name.upper()}", shown, field.description or ""
 
@@ -49,7 +52,7 @@ def _settings(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, s
 def command_tables() -> str:
     """A section for each subcommand."""
     sections = []
-    for name, command in sorted(get_command(app).commands.items()):  # type: ignore[attr-defined]
+    for name, command in _commands(get_command(app)):
         about = " ".join(command.help.split("\n\n")[0].split())
         lines = [f"### `hearth {name}`", "", about]
         options = [parameter for parameter in command.params if parameter.param_type_name == "option"]
@@ -59,6 +62,14 @@ def command_tables() -> str:
             lines += [f"| `{' '.join(option.opts)}` | {option.help} |" for option in options]
         sections.append("\n".join(lines))
     return "\n\n".join(sections)
+
+
+def _commands(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, command in sorted(group.commands.items()):
+        if hasattr(command, "commands"):
+            yield from _commands(command, f"{prefix}{name} ")
+        else:
+            yield f"{prefix}{name}", command
 
 
 def reasons() -> str:
