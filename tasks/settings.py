@@ -65,6 +65,7 @@ class WarmSettings(BaseModel):
         gt=0,
         description="How long a server that was started or found may take to answer, seconds.",
     )
+    pull_seconds: float = Field(3600, gt=0, description="Longest download of the model, seconds.")
     load_seconds: float = Field(600, gt=0, description="Longest load of the model, seconds.")
 
 

@@ -79,7 +79,7 @@ async def warm(
     tell(Stage(f"waiting for {client.url}"))
     await _until(min(deadline, time.monotonic() + limits.answer_seconds), client.version)
     asked = time.monotonic()
-    model = await _until(deadline, lambda: _present(client, request.model), patient=True)
+    model = await _until(deadline, lambda: _present(client, request.model), patience=limits.pull_seconds)
     deadline += time.monotonic() - asked
     details = await _until(deadline, lambda: client.details(request.model))
     tell(Stage(f"loading {request.model}"))
@@ -98,8 +98,8 @@ async def warm(
     return Warmth(model.digest, details.family, measured, " ".join(filter(None, (note, placed))) or None)
 
 
-async def _until(deadline: float, call: Callable[[], Awaitable[T]], *, patient: bool = False) -> T:
-    """Repeat a call while it meets passing errors, to the deadline; a patient one, a download, may end after it."""
+async def _until(deadline: float, call: Callable[[], Awaitable[T]], *, patience: float | None = None) -> T:
+    """Repeat a call while it meets passing errors, to the deadline; a download may go on for `patience` seconds."""
     left = max(0.01, deadline - time.monotonic())
     said = "it has not answered"
 
@@ -112,7 +112,7 @@ async def _until(deadline: float, call: Callable[[], Awaitable[T]], *, patient: 
             raise
 
     try:
-        async with asyncio.timeout(None if patient else left):
+        async with asyncio.timeout(left if patience is None else patience):
             async for attempt in stamina.retry_context(
                 on=PassingError, attempts=None, timeout=left, wait_initial=0.1, wait_max=5.0, wait_jitter=0.1
             ):

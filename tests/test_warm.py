@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -147,6 +148,14 @@ async def test_a_download_may_take_longer_than_the_deadline(server, client):
 
     server.answers("/api/pull", slow)
     assert (await warmed(client, deadline=1)).digest == DIGEST
+
+
+async def test_a_download_that_never_ends_does(server, client):
+    server.answers("/api/tags", says(models=[]))
+    server.answers("/api/pull", replace(lines({"status": "success"}), after=5))
+    limits = WarmSettings(deadline_seconds=20, pull_seconds=0.5)
+    with pytest.raises(ServerError, match="before the deadline"):
+        await warm(client, REQUEST, 1, limits, require_gpu=False)
 
 
 async def test_a_pull_that_brings_nothing_says_to_pull_by_hand(server, client):
