@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -110,7 +111,8 @@ def _session(region: str | None) -> Any:  # noqa: ANN401 - importing boto3's typ
     """One session a region: it keeps the services' models, each of which takes a tenth of a second to read."""
     import boto3
 
-    return boto3.Session(region_name=region)
+    # boto3 itself reads AWS_DEFAULT_REGION alone.
+    return boto3.Session(region_name=region or os.environ.get("AWS_REGION"))
 
 
 async def ask(call: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:

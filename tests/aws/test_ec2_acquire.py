@@ -146,7 +146,7 @@ async def test_a_quota_of_zero_is_named_at_once(aws: AwsFront, pool: Pool, machi
     aws.capacity.quota(market="spot")
     aws.capacity.quota(market="on-demand")
     began = time.monotonic()
-    with pytest.raises(CloudError, match="All G and VT Spot Instance Requests.*Running On-Demand G and VT instances"):
+    with pytest.raises(CloudError, match=r"All G and VT Spot Instance Requests.*Running On-Demand G and VT instances"):
         await acquired(capacity_seconds=60)
     assert time.monotonic() - began < 10
 

@@ -98,9 +98,7 @@ def test_the_sweep_ends_the_machine_of_a_run_that_was_killed(
     deployed: Hearth, prefect: PrefectServer, pool: Pool, machines: Machines, tmp_path: Path
 ):
     machines.plan = Plan(engine_s=1)
-    run = deployed.start(
-        "read", written(tmp_path / "a.pdf", *map(str, range(50))), HEARTH_EC2__LEASE_SECONDS="5"
-    )
+    run = deployed.start("read", written(tmp_path / "a.pdf", *map(str, range(50))), HEARTH_EC2__LEASE_SECONDS="5")
     machine = machines.one(60)
     machines.wait(lambda: machine.read, 60)
     run.kill()

@@ -1,0 +1,100 @@
+"""What token mode needs: a bearer token, and a key and certificate that only this pool's callers trust."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from botocore.exceptions import ClientError
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from infra_scripts.clients import Aws, Listener, code
+
+HOST = "hearth"
+"""What the certificate is for; callers check it against this name, whatever the machine's address."""
+_YEARS = 10
+_UNUSED = ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "crl_sign", "encipher_only")
+_USAGE = {"digital_signature": True, "key_cert_sign": True, "decipher_only": False, **dict.fromkeys(_UNUSED, False)}
+
+
+def parameter_names(pool: str) -> tuple[str, ...]:
+    """The parameters that are no part of the stack, as CloudFormation cannot make secrets."""
+    return tuple(f"/hearth/{pool}/{name}" for name in ("token", "tls-key", "tls-certificate"))
+
+
+def certificate() -> tuple[str, str]:
+    """A new key and a certificate signed with it, as PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, HOST)])
+    now = datetime.now(UTC)
+    signed = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=365 * _YEARS))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(HOST)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        # Python 3.13 and later refuse an authority's certificate without these.
+        .add_extension(x509.KeyUsage(**_USAGE), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    unlocked = serialization.NoEncryption()
+    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, unlocked)
+    return private.decode(), signed.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def ensure_secrets(aws: Aws, pool: str, listener: Listener) -> None:
+    """Make the token, key and certificate if they are missing; those that exist are kept."""
+    token, key, public = parameter_names(pool)
+    if not _exists(aws, token):
+        _put(aws, pool, token, secrets.token_hex(32), secret=True)
+        listener(f"A bearer token was made: {token}.")
+    # One is of no use without the other.
+    if not (_exists(aws, key) and _exists(aws, public)):
+        private, signed = certificate()
+        _put(aws, pool, key, private, secret=True)
+        _put(aws, pool, public, signed, secret=False)
+        listener(f"A certificate was made: {public}.")
+
+
+def delete_parameters(aws: Aws, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Delete parameters; which of them there were."""
+    return tuple(aws.ssm.delete_parameters(Names=list(names)).get("DeletedParameters", []))
+
+
+def existing_parameters(aws: Aws, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Which of these parameters exist; no secret is decrypted for it."""
+    found = aws.ssm.get_parameters(Names=list(names), WithDecryption=False)["Parameters"]
+    return tuple(parameter["Name"] for parameter in found)
+
+
+def read_parameter(aws: Aws, name: str) -> str | None:
+    """A plain parameter's value; None if there is none."""
+    try:
+        return aws.ssm.get_parameter(Name=name)["Parameter"]["Value"]
+    except ClientError as error:
+        if code(error) == "ParameterNotFound":
+            return None
+        raise
+
+
+def _exists(aws: Aws, name: str) -> bool:
+    return bool(existing_parameters(aws, (name,)))
+
+
+def _put(aws: Aws, pool: str, name: str, value: str, *, secret: bool) -> None:
+    kind: Literal["SecureString", "String"] = "SecureString" if secret else "String"
+    if _exists(aws, name):
+        aws.ssm.put_parameter(Name=name, Value=value, Type=kind, Overwrite=True)
+    else:
+        aws.ssm.put_parameter(Name=name, Value=value, Type=kind, Tags=[{"Key": "hearth:pool", "Value": pool}])

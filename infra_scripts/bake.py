@@ -1,0 +1,141 @@
+"""Bake an image with Ollama and the model on it, so that machines boot in a minute instead of ten.
+
+One machine is launched from the pool's launch template, but not as one of the pool: no run uses it. Whatever goes
+wrong, it is terminated; and if even that fails, its own watchdog and hard limit end it.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NoReturn
+
+from infra_scripts.access import read_parameter
+from infra_scripts.baker import Bake, end, launch, refuse_second, wait_until_serving
+from infra_scripts.clients import Aws, Listener, told
+from infra_scripts.deploy import BASE_TAG
+from infra_scripts.errors import BakeError, RequestError
+from infra_scripts.machines import POOL_TAG, delete_image, images
+from infra_scripts.stack import Stack
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2.type_defs import TagTypeDef
+
+_IMAGE_SECONDS = 3600.0
+
+
+def bake(aws: Aws, how: Bake, listener: Listener) -> str:
+    """Bake an image for a pool and have its machines launched from it from now on.
+
+    Returns:
+        The image's id.
+
+    Raises:
+        RequestError: the pool has no stack, or no base image.
+        BakeError: the machine did not get to serving, or no image came of it; the old image stands.
+        AccessError: AWS refuses.
+    """
+    with told(), _terminated_is_interrupted():
+        outputs = Stack(aws, f"hearth-{how.pool}", listener).outputs()
+        if not outputs:
+            raise RequestError(f"The pool {how.pool} has no stack in {aws.region}. Run `hearth infra up ec2` first.")
+        refuse_second(aws, how.pool)
+        earlier = images(aws, how.pool)
+        machine = image = None
+        try:
+            machine = launch(aws, how, outputs, listener)
+            wait_until_serving(aws, how, machine, outputs["LogGroupName"], listener)
+            image = _image(aws, how, machine, outputs, listener)
+            aws.ssm.put_parameter(Name=outputs["AmiParameter"], Value=image, Type="String", Overwrite=True)
+            listener(f"The pool {how.pool} launches its machines from {image} from now on.")
+        except BaseException:
+            if image is not None:
+                _give_up(aws, how, image, listener)
+            raise
+        finally:
+            end(aws, how, machine, listener)
+        for old in earlier:
+            delete_image(aws, old, listener)
+        return image
+
+
+def _image(aws: Aws, how: Bake, machine: str, outputs: dict[str, str], listener: Listener) -> str:
+    listener(f"Stopping {machine}, so that its disk is at rest.")
+    aws.ec2.stop_instances(InstanceIds=[machine])
+    delay = max(1, round(how.poll_seconds))
+    aws.ec2.get_waiter("instance_stopped").wait(
+        InstanceIds=[machine], WaiterConfig={"Delay": delay, "MaxAttempts": 1 + round(600 / delay)}
+    )
+    now = datetime.now(UTC)
+    tags = {
+        POOL_TAG: how.pool,
+        "hearth:config": outputs["Config"],
+        BASE_TAG: how.base_ami_parameter,
+        "Name": f"hearth-{how.pool}",
+    }
+    listed: list[TagTypeDef] = [{"Key": key, "Value": value} for key, value in tags.items()]
+    image = aws.ec2.create_image(
+        InstanceId=machine,
+        Name=f"hearth-{how.pool}-{now:%Y%m%d-%H%M%S}-{outputs['Config']}",
+        Description=f"Hearth's pool {how.pool}: Ollama and its model",
+        TagSpecifications=[
+            {"ResourceType": "image", "Tags": listed},
+            {"ResourceType": "snapshot", "Tags": listed},
+        ],
+    )["ImageId"]
+    listener(f"Image {image} is being made; that takes some minutes.")
+    try:
+        _wait_until_available(aws, how, image)
+    except BaseException:
+        _give_up(aws, how, image, listener)
+        raise
+    return image
+
+
+def _wait_until_available(aws: Aws, how: Bake, image: str) -> None:
+    deadline = time.monotonic() + _IMAGE_SECONDS
+    while True:
+        found = aws.ec2.describe_images(ImageIds=[image])["Images"]
+        state = found[0]["State"] if found else "pending"
+        if state == "available":
+            return
+        if state not in {"pending", "transient"}:
+            reason = found[0].get("StateReason", {}).get("Message", "")
+            raise BakeError(f"The image {image} is {state}: {reason} The old one stands.")
+        if time.monotonic() > deadline:
+            raise BakeError(
+                f"The image {image} was not there after {_IMAGE_SECONDS / 60:g} minutes. The old one stands."
+            )
+        time.sleep(how.poll_seconds)
+
+
+def _give_up(aws: Aws, how: Bake, image: str, listener: Listener) -> None:
+    """Delete an image that nobody will use, as far as that is possible."""
+    try:
+        used = read_parameter(aws, f"/hearth/{how.pool}/ami")
+        for one in images(aws, how.pool):
+            if one["ImageId"] == image != used:
+                delete_image(aws, one, listener)
+    except Exception as error:  # noqa: BLE001 - what went wrong first matters more
+        listener(f"The image {image} may be left ({error}); `hearth infra down ec2 --images` deletes it.")
+
+
+@contextmanager
+def _terminated_is_interrupted() -> Iterator[None]:
+    """Let a SIGTERM end the machine as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(_signal: int, _frame: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

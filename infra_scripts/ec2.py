@@ -1,0 +1,184 @@
+"""The pool's CloudFormation stack: its values, its template, its digest, and what it makes and costs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from infra_scripts.allow import ingress
+from infra_scripts.errors import RequestError
+from infra_scripts.user_data import cloud_config, user_data
+
+_TEMPLATE = Path(__file__).with_name("ec2.yaml")
+_PORTS = {"private": 11434, "token": 11435, "tunnel": 11434}
+_GP3_IOPS = 3000
+_GP3_IOPS_PER_MB_S = 4
+HOURS_A_MONTH = 730
+POOL = re.compile(r"[a-z][a-z0-9-]{0,19}")
+_SHAPES = {
+    "pool": POOL,
+    "region": re.compile(r"[a-z]{2}(-[a-z]+)+-\d"),
+    "access": re.compile("|".join(_PORTS)),
+    # It becomes a line of a file that root's shell reads.
+    "model": re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}"),
+    "ollama_version": re.compile(r"\d+\.\d+\.\d+"),
+    "base_ami_parameter": re.compile(r"/[A-Za-z0-9_./-]{1,1000}"),
+}
+
+
+@dataclass(frozen=True)
+class Ec2Stack:
+    """What varies from pool to pool."""
+
+    pool: str
+    region: str
+    access: str
+    """private, token or tunnel."""
+    allow_from: tuple[str, ...]
+    """Networks and security groups that may reach the machines; none in tunnel mode."""
+    model: str
+    ollama_version: str
+    slots: int
+    num_ctx: int
+    disk_gb: int
+    disk_throughput: int
+    idle_seconds: float
+    boot_seconds: float
+    lifetime_seconds: float
+    base_ami_parameter: str
+    subnets: tuple[str, ...] = ()
+    """Those of the default VPC if empty."""
+    ingress: list[dict[str, object]] = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Refuse what would not work, or not be safe, before anything is made.
+
+        Raises:
+            RequestError: a value is not what it should be.
+        """
+        for name, shape in _SHAPES.items():
+            value = getattr(self, name)
+            if not shape.fullmatch(value):
+                raise RequestError(
+                    f"The pool's {name.replace('_', ' ')} cannot be {value!r}; it must match {shape.pattern}."
+                )
+        if min(self.idle_seconds, self.boot_seconds, self.lifetime_seconds) < 60:
+            raise RequestError(
+                "A machine cannot be told to go in less than a minute: idle, boot and lifetime limits are longer."
+            )
+        if self.access == "tunnel" and self.allow_from:
+            raise RequestError(
+                "Access by tunnel has no inbound port: --allow-from has nothing to allow. Leave it away."
+            )
+        if self.access != "tunnel" and not self.allow_from:
+            raise RequestError(
+                f"Access is {self.access}, and nobody was allowed to reach the machines. "
+                "Name who may: --allow-from with a network (10.0.0.0/16) or a security group (sg-...)."
+            )
+        object.__setattr__(self, "ingress", ingress(self.allow_from, self.port))
+
+    @property
+    def name(self) -> str:
+        """Of the stack."""
+        return f"hearth-{self.pool}"
+
+    @property
+    def port(self) -> int:
+        """Where runs talk to a machine."""
+        return _PORTS[self.access]
+
+    @property
+    def log_group(self) -> str:
+        """Where machines send their boot log."""
+        return f"/hearth/{self.pool}"
+
+    @property
+    def disk_iops(self) -> int:
+        """As many as the throughput needs, and no fewer than are free."""
+        return max(_GP3_IOPS, self.disk_throughput * _GP3_IOPS_PER_MB_S)
+
+    @property
+    def config(self) -> str:
+        """The digest of all that makes machines differ."""
+        disk = [self.disk_gb, self.disk_iops, self.disk_throughput]
+        told = json.dumps([cloud_config(self), disk, self.base_ami_parameter])
+        return hashlib.sha256(told.encode()).hexdigest()[:12]
+
+
+def template(stack: Ec2Stack) -> str:
+    """The CloudFormation template with the pool's user data and ingress rules."""
+    text = _TEMPLATE.read_text()
+    for placeholder, filled in (
+        ("SecurityGroupIngress: []", f"SecurityGroupIngress: {json.dumps(stack.ingress)}"),
+        ("UserData: USER-DATA", f"UserData: {user_data(stack)}"),
+    ):
+        before, found, after = text.partition(placeholder)
+        if not found:
+            raise AssertionError(f"ec2.yaml has no {placeholder}")
+        text = before + filled + after
+    return text
+
+
+def parameters(stack: Ec2Stack, *, vpc: str, subnets: tuple[str, ...], ami: str) -> dict[str, str]:
+    """The values of the template's parameters."""
+    return {
+        "Pool": stack.pool,
+        "Config": stack.config,
+        "Access": stack.access,
+        "Port": str(stack.port),
+        "Slots": str(stack.slots),
+        "VpcId": vpc,
+        "Subnets": ",".join(subnets),
+        "AmiId": ami,
+        "DiskGb": str(stack.disk_gb),
+        "DiskIops": str(stack.disk_iops),
+        "DiskThroughput": str(stack.disk_throughput),
+    }
+
+
+@dataclass(frozen=True)
+class PlanRow:
+    """One thing that is made."""
+
+    what: str
+    name: str
+    cost: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What `up` makes, and what it costs."""
+
+    rows: tuple[PlanRow, ...]
+    machine_usd_per_hour: Mapping[str, float | None]
+    """Of a running machine on demand, its disk included, by type; None where no price is known."""
+    stopped_usd_per_month: float
+    """Of a stopped machine: its disk."""
+
+
+def plan(stack: Ec2Stack, usd_per_hour: Mapping[str, float | None], disk_usd_per_hour: float) -> Plan:
+    """What `up` makes and what it costs, at the prices given.
+
+    Args:
+        stack: the pool.
+        usd_per_hour: of each instance type that runs may launch, on demand; None where it is not known.
+        disk_usd_per_hour: of one machine's disk.
+    """
+    sources = ", ".join(stack.allow_from) or "nobody; through SSM alone"
+    rows = [
+        PlanRow("security group", f"port {stack.port} from {sources}", "nothing"),
+        PlanRow("launch template", stack.name, "nothing, until a run launches a machine"),
+        PlanRow("role, instance profile", f"hearth-{stack.pool}-{stack.region}", "nothing"),
+        PlanRow("DynamoDB table", stack.name, "cents a month, by request"),
+        PlanRow("log group", f"{stack.log_group}, 14 days", "cents a month"),
+        PlanRow("parameter", f"/hearth/{stack.pool}/ami", "nothing"),
+    ]
+    if stack.access == "token":
+        names = ", ".join(f"/hearth/{stack.pool}/{name}" for name in ("token", "tls-key", "tls-certificate"))
+        rows.append(PlanRow("secrets", names, "nothing"))
+    running = {name: None if usd is None else usd + disk_usd_per_hour for name, usd in usd_per_hour.items()}
+    return Plan(tuple(rows), running, disk_usd_per_hour * HOURS_A_MONTH)

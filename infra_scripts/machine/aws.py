@@ -1,0 +1,158 @@
+"""The few AWS requests that a machine makes itself: SigV4, IMDSv2, tags, logs, parameters. Standard library only."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import re
+import time
+import urllib.error
+import urllib.request
+from datetime import datetime, timezone
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+_MOST_BYTES = 1 << 20
+# Not the proxy of the environment: every address asked here is the machine's own or AWS's.
+_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def utc_now() -> datetime:
+    """The time of day, for texts and signatures; never for a limit."""
+    return datetime.now(timezone.utc)  # noqa: UP017 - machines may run Python 3.10
+
+
+def environment(name: str, default: str | None = None) -> str:
+    """A HEARTH_* value of the environment."""
+    value = os.environ.get(f"HEARTH_{name}") or default
+    if value is None:
+        raise RuntimeError(f"HEARTH_{name} is not set; it belongs in /etc/hearth/machine.env.")
+    return value
+
+
+def http(
+    url: str, *, method: str = "GET", headers: dict[str, str] | None = None, body: bytes | None = None, wait: float = 3
+) -> bytes:
+    """The body of an answer; an OSError (HTTPError among them) if there is none."""
+    request = urllib.request.Request(url, data=body, headers=headers or {}, method=method)  # noqa: S310 - of ours
+    with _opener.open(request, timeout=wait) as answer:
+        read: bytes = answer.read(_MOST_BYTES)
+        return read
+
+
+def imds(path: str) -> str | None:
+    """What the instance metadata service says; None if it has no such thing."""
+    base = environment("IMDS_URL", "http://169.254.169.254").rstrip("/")
+    lifetime = {"X-aws-ec2-metadata-token-ttl-seconds": "300"}
+    token = http(f"{base}/latest/api/token", method="PUT", headers=lifetime).decode()
+    try:
+        return http(f"{base}/latest/{path}", headers={"X-aws-ec2-metadata-token": token}).decode()
+    except urllib.error.HTTPError as error:
+        if error.code == 404:
+            return None
+        raise
+
+
+def instance_id() -> str:
+    """This machine's id."""
+    return _required("meta-data/instance-id").strip()
+
+
+def _required(path: str) -> str:
+    text = imds(path)
+    if not text:
+        raise RuntimeError(f"The instance metadata service has no {path}.")
+    return text
+
+
+def _credentials() -> dict[str, str]:
+    roles = "meta-data/iam/security-credentials/"
+    role = _required(roles).split()[0]
+    credentials: dict[str, str] = json.loads(_required(roles + role))
+    return credentials
+
+
+def _hmac(key: bytes, text: str) -> bytes:
+    return hmac.new(key, text.encode(), hashlib.sha256).digest()
+
+
+def signed_headers(
+    service: str,
+    region: str,
+    url: str,
+    headers: dict[str, str],
+    body: bytes,
+    credentials: dict[str, str],
+    now: datetime,
+) -> dict[str, str]:
+    """The headers of a POST with AWS's Signature Version 4 (no query string, as none of ours has one)."""
+    parts = urlsplit(url)
+    stamp = now.strftime("%Y%m%dT%H%M%SZ")
+    scope = f"{stamp[:8]}/{region}/{service}/aws4_request"
+    wanted = {**headers, "Host": parts.netloc, "X-Amz-Date": stamp}
+    if credentials.get("Token"):
+        wanted["X-Amz-Security-Token"] = credentials["Token"]
+    canonical = {name.lower(): " ".join(value.split()) for name, value in wanted.items()}
+    names = ";".join(sorted(canonical))
+    lines = "".join(f"{name}:{canonical[name]}\n" for name in sorted(canonical))
+    request = f"POST\n{parts.path or '/'}\n\n{lines}\n{names}\n{hashlib.sha256(body).hexdigest()}"
+    text = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
+    key = ("AWS4" + credentials["SecretAccessKey"]).encode()
+    for part in scope.split("/"):
+        key = _hmac(key, part)
+    signature = hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+    wanted["Authorization"] = (
+        f"AWS4-HMAC-SHA256 Credential={credentials['AccessKeyId']}/{scope}, "
+        f"SignedHeaders={names}, Signature={signature}"
+    )
+    return wanted
+
+
+def _post(service: str, body: bytes, headers: dict[str, str]) -> bytes:
+    region = environment("REGION")
+    suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+    url = environment(f"{service.upper()}_URL", f"https://{service}.{region}.{suffix}").rstrip("/") + "/"
+    signed = signed_headers(service, region, url, headers, body, _credentials(), utc_now())
+    return http(url, method="POST", headers=signed, body=body, wait=10)
+
+
+def _json(service: str, target: str, payload: dict[str, Any]) -> dict[str, Any]:
+    headers = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": target}
+    answer: dict[str, Any] = json.loads(_post(service, json.dumps(payload).encode(), headers) or b"{}")
+    return answer
+
+
+def tag(key: str, value: str) -> None:
+    """Set a tag on this machine."""
+    form = {
+        "Action": "CreateTags",
+        "Version": "2016-11-15",
+        "ResourceId.1": instance_id(),
+        "Tag.1.Key": key,
+        "Tag.1.Value": re.sub(r"[^\w .:/=+\-@]", "-", value)[:256],
+    }
+    headers = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
+    _post("ec2", urlencode(form).encode(), headers)
+
+
+def parameter(name: str) -> str:
+    """The value of an SSM parameter, decrypted."""
+    answer = _json("ssm", "AmazonSSM.GetParameter", {"Name": name, "WithDecryption": True})
+    value: str = answer["Parameter"]["Value"]
+    return value
+
+
+def send_log(lines: list[str]) -> None:
+    """Append lines to this machine's stream of the log group."""
+    place = {"logGroupName": environment("LOG_GROUP"), "logStreamName": instance_id()}
+    try:
+        _json("logs", "Logs_20140328.CreateLogStream", place)
+    except urllib.error.HTTPError as error:
+        if b"ResourceAlreadyExists" not in error.read():
+            raise
+    now = int(time.time() * 1000)
+    events = [{"timestamp": now, "message": line[:4000]} for line in lines if line.strip()]
+    if events:
+        _json("logs", "Logs_20140328.PutLogEvents", {**place, "logEvents": events})

@@ -1,0 +1,122 @@
+#!/bin/bash
+# Brings the machine to serving, at each boot. What is already there is left alone, so that a machine that was stopped
+# and one that was made from a baked image are quick. The watchdog and the hard limit run before this does.
+set -Eeuo pipefail
+exec > >(tee -a /var/log/hearth-boot.log /dev/console) 2>&1
+
+set -a
+# shellcheck source=/dev/null
+. /etc/hearth/machine.env
+set +a
+export HOME=/root DEBIAN_FRONTEND=noninteractive
+version=$HEARTH_OLLAMA_VERSION
+model=$HEARTH_MODEL
+ollama=/usr/local/bin/ollama
+step=starting
+
+machine() { python3 /opt/hearth/machine.py "$@"; }
+
+begin() {
+  step=$1
+  echo "$(date -u +%FT%TZ) $step"
+  machine tell "$step"
+}
+
+failed() {
+  echo "$(date -u +%FT%TZ) failed: $step"
+  machine tell "failed: $step"
+  machine log /var/log/hearth-boot.log
+  exit 1
+}
+trap failed ERR
+
+# As `ollama` runs a server on every address, the client has to be told one of them.
+client() { OLLAMA_HOST=127.0.0.1:11434 "$ollama" "$@"; }
+
+fetch() { curl --fail --location --silent --show-error --retry 5 --retry-delay 3 --retry-connrefused --max-time 900 "$@"; }
+
+packages() {
+  apt-get -o DPkg::Lock::Timeout=300 -q update
+  apt-get -o DPkg::Lock::Timeout=300 -q install -y --no-install-recommends "$@"
+}
+
+answers() {
+  for _ in $(seq 120); do
+    if curl --fail --silent --output /dev/null --max-time 5 http://127.0.0.1:11434/api/version; then
+      return 0
+    fi
+    sleep 1
+  done
+  return 1
+}
+
+if grep -qsi 0x10de /sys/bus/pci/devices/*/vendor; then
+  # Ollama started before its driver would read on the CPU and not say so.
+  begin "waiting for the GPU"
+  timeout 180 bash -c 'until nvidia-smi; do sleep 3; done'
+fi
+
+if [ ! -x "$ollama" ] || [ "$(cat /opt/hearth/ollama.version 2>/dev/null)" != "$version" ]; then
+  begin "installing Ollama $version"
+  id ollama >/dev/null 2>&1 || useradd --system --shell /bin/false --user-group --create-home --home-dir /usr/share/ollama ollama
+  for group in render video; do
+    if getent group "$group" >/dev/null; then usermod --append --groups "$group" ollama; fi
+  done
+  release=https://github.com/ollama/ollama/releases/download/v$version/ollama-linux-amd64
+  rm -rf /usr/local/lib/ollama /opt/hearth/ollama.version
+  # Later versions come as .tar.zst, earlier ones as .tgz.
+  if fetch --head --output /dev/null "$release.tar.zst"; then
+    command -v zstd >/dev/null || packages zstd
+    fetch --output /opt/hearth/ollama.tar "$release.tar.zst"
+    zstd --decompress --stdout /opt/hearth/ollama.tar | tar --extract --directory /usr/local
+  else
+    fetch --output /opt/hearth/ollama.tar "$release.tgz"
+    tar --extract --gzip --file /opt/hearth/ollama.tar --directory /usr/local
+  fi
+  rm -f /opt/hearth/ollama.tar
+  echo "$version" >/opt/hearth/ollama.version
+fi
+
+if [ "$HEARTH_ACCESS" = token ] && ! command -v nginx >/dev/null; then
+  begin "installing nginx"
+  # Hearth's own unit runs it, with its own configuration.
+  systemctl mask nginx.service
+  packages nginx
+fi
+
+begin "starting Ollama"
+systemctl daemon-reload
+systemctl start ollama.service
+answers
+
+if ! client show "$model" >/dev/null 2>&1; then
+  begin "pulling $model"
+  for try in 1 2 3; do
+    if timeout 1800 "$BASH" -c "OLLAMA_HOST=127.0.0.1:11434 $ollama pull \"\$1\" 2>&1 | tail -n 5" pull "$model" &&
+      client show "$model" >/dev/null 2>&1; then
+      break
+    fi
+    [ "$try" != 3 ]
+    sleep 10
+  done
+fi
+
+if [ "$HEARTH_ACCESS" = token ]; then
+  begin "starting the proxy"
+  # In memory only: a baked image and a stopped machine's disk hold no secret.
+  secrets=/run/hearth-proxy
+  (
+    trap - ERR
+    umask 077
+    mkdir -p "$secrets"
+    machine parameter "/hearth/$HEARTH_POOL/tls-certificate" >"$secrets/certificate.pem"
+    machine parameter "/hearth/$HEARTH_POOL/tls-key" >"$secrets/key.pem"
+    token=$(machine parameter "/hearth/$HEARTH_POOL/token")
+    [[ $token =~ ^[A-Za-z0-9_-]{32,}$ ]]
+    printf '"~^Bearer %s$" 1;\n' "$token" >"$secrets/token.map"
+  )
+  systemctl restart hearth-proxy.service
+fi
+
+begin serving
+machine log /var/log/hearth-boot.log

@@ -1,0 +1,43 @@
+"""The IAM policies of those who run Hearth: `caller` reads on machines, `deployer` runs `hearth infra`."""
+
+from __future__ import annotations
+
+import json
+import re
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from infra_scripts.ec2 import POOL
+from infra_scripts.errors import RequestError
+
+_FILES = Path(__file__).with_name("policies")
+
+
+class Who(StrEnum):
+    """Whose policy it is."""
+
+    CALLER = "caller"
+    DEPLOYER = "deployer"
+
+
+def policy(who: Who, *, pool: str, account: str, region: str) -> dict[str, Any]:
+    """The policy for a pool, in its account and region.
+
+    Raises:
+        RequestError: the pool, account or region is not one.
+    """
+    if (
+        not POOL.fullmatch(pool)
+        or not re.fullmatch(r"\d{12}", account)
+        or not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d", region)
+    ):
+        raise RequestError(
+            f"There is no policy for pool {pool!r}, account {account!r}, region {region!r}: one of them is not one."
+        )
+    partition = {"cn": "aws-cn", "us-gov": "aws-us-gov"}.get(region[: region.rindex("-", 0, region.rindex("-"))], "aws")
+    text = (_FILES / f"{who}.json").read_text()
+    for name, value in {"pool": pool, "account": account, "region": region, "partition": partition}.items():
+        text = text.replace("{{" + name + "}}", value)
+    filled: dict[str, Any] = json.loads(text)
+    return filled
