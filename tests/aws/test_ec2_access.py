@@ -53,7 +53,7 @@ async def test_the_token_is_in_no_representation(aws: AwsFront, pools: Callable[
 async def test_a_missing_token_says_what_to_do(aws: AwsFront, pools: Callable[..., Pool], machines: Machines):
     pools(access="token", port=11435)
     aws.behind("ssm").delete_parameter(Name="/hearth/default/token")
-    with pytest.raises(CloudError, match="/hearth/default/token is missing.*infra up"):
+    with pytest.raises(CloudError, match=r"/hearth/default/token is missing.*infra up"):
         await acquired()
     machines.wait(lambda: machines.running() == [])
 

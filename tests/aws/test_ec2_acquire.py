@@ -137,7 +137,7 @@ async def test_asked_for_spot_alone_it_waits_for_capacity_and_then_says_so(
     aws: AwsFront, pool: Pool, machines: Machines
 ):
     aws.capacity.none(market="spot")
-    with pytest.raises(CapacityError, match="InsufficientInstanceCapacity for g4dn.xlarge"):
+    with pytest.raises(CapacityError, match=r"InsufficientInstanceCapacity for g4dn.xlarge"):
         await acquired(spot_policy="spot", capacity_seconds=0.5)
     assert machines.instances() == {}
 
