@@ -32,11 +32,14 @@ build/sample.pdf: | .venv/.installed
 read: .venv/.installed $(if $(PDF),,build/sample.pdf) ## Read a PDF:  make read PDF=paper.pdf  (without PDF, a sample that Hearth makes)
 	@$(BIN)/hearth read --text "$(if $(PDF),$(PDF),build/sample.pdf)"
 
+# Most tests wait for processes to start: three at once suit two cores.
+PARALLEL := -n 3 --dist loadfile
+
 test: .venv/.installed-dev ## Run every test
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(PARALLEL)
 
 test-long: .venv/.installed-dev ## Run the tests that take minutes, too
-	@$(BIN)/python -m pytest -m "long or not long"
+	@$(BIN)/python -m pytest $(PARALLEL) -m "long or not long"
 
 check: .venv/.installed-dev ## Lint, formatting, types and the direction of imports
 	@$(BIN)/ruff check .
