@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
@@ -24,6 +26,7 @@ from tasks.progress import Caution, Event, PageDone, PagesStart, Pulling, Stage
 from tasks.results import ResultStore
 
 _UPDATE_SECONDS = 2.0
+_SHOWN_SECONDS = 5.0
 
 
 def artifact_key(document: str, what: str) -> str:
@@ -85,7 +88,7 @@ class ProgressArtifact:
 
     async def _shown(self, artifact: UUID | None) -> UUID | None:
         percent = 100.0 * self._done / self._total if self._total else 0.0
-        with shown_if_possible():
+        async with shown_if_possible():
             if artifact is None:
                 key = artifact_key(self._document, "progress")
                 return await acreate_progress_artifact(percent, key=key, description=f"Pages of {self._document} read")
@@ -93,11 +96,12 @@ class ProgressArtifact:
         return artifact
 
 
-class shown_if_possible(contextlib.suppress):  # noqa: N801 - used as a function
-    """A picture that Prefect's server does not take is no reason to stop reading."""
-
-    def __init__(self) -> None:
-        super().__init__(httpx.HTTPError, PrefectHTTPStatusError)
+@asynccontextmanager
+async def shown_if_possible() -> AsyncIterator[None]:
+    """A picture that Prefect's server does not take, or not soon, is no reason to stop reading, or to wait."""
+    with contextlib.suppress(httpx.HTTPError, PrefectHTTPStatusError, TimeoutError):
+        async with asyncio.timeout(_SHOWN_SECONDS):
+            yield
 
 
 def log_to_run(event: Event) -> None:
@@ -118,7 +122,7 @@ async def show_summary(manifest: Manifest, store: ResultStore) -> None:
     name = manifest.document.name
     figures: list[dict[str, Any]] = [{"what": what, "figure": figure} for what, figure in manifest.totals().items()]
     figures += [{"what": "model", "figure": manifest.model}, {"what": "output", "figure": str(store.directory)}]
-    with shown_if_possible():
+    async with shown_if_possible():
         await acreate_table_artifact(figures, artifact_key(name, "summary"), f"Reading {name}")
         if manifest.failed:
             rows = [

@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -19,16 +19,13 @@ from flows.cli_infra import infra
 from flows.cli_machines import start, status, stop
 from flows.terminal import TerminalProgress, print_summary
 from tasks.account import Account
-from tasks.errors import HearthError, ServerError
+from tasks.errors import HearthError
 from tasks.jobs import BackendName, Job
 from tasks.manifest import Manifest
 from tasks.plan import prepare
 from tasks.progress import Stage, heard_by, tell
 from tasks.results import ResultStore
 from tasks.settings import load_settings
-
-if TYPE_CHECKING:
-    from prefect.client.schemas.objects import State
 
 EXIT_PAGES_FAILED = 3
 _EXIT_SECONDS = 20.0
@@ -92,7 +89,10 @@ def read(
         # The flow's log goes to Prefect's server; a person gets the progress bar and one line an error.
         os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     try:
-        manifest = asyncio.run(_read(job, quiet=as_json))
+        runner = asyncio.Runner()
+        manifest = runner.run(_read(job, quiet=as_json))
+        if not asyncio.all_tasks(runner.get_loop()):  # otherwise it waits for what was given up
+            runner.close()
     except BaseException as error:
         code = _signalled(error)
         if code is None:
@@ -128,26 +128,9 @@ async def _read(job: Job, *, quiet: bool) -> Manifest:
         if manifest is not None:
             return manifest
         tell(Stage("starting Prefect"))
-        import httpx
-        from prefect.exceptions import PrefectHTTPStatusError
+        from flows.running import run_flow
 
-        from flows.prefect_server import prefect_api
-        from flows.process_document import process_document
-
-        try:
-            async with prefect_api(settings):
-                tell(Stage("starting the run"))
-                # Prefect's types do not know that an async flow's state is awaited, too.
-                state: State[Manifest] = await cast("Any", process_document)(job, return_state=True)
-                outcome = await state.aresult(raise_on_failure=False)
-        except (httpx.HTTPError, PrefectHTTPStatusError) as error:
-            raise ServerError(
-                f"Prefect's server went away during the run ({type(error).__name__}). "
-                "The pages stored so far stand: run again when it is back."
-            ) from None
-    if isinstance(outcome, BaseException):
-        raise outcome
-    return outcome
+        return await run_flow(job, settings)
 
 
 def _signalled(error: BaseException | None) -> int | None:

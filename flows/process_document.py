@@ -15,10 +15,11 @@ from prefect.states import Completed, Failed
 from flows.artifacts import log_to_run, show_summary
 from flows.reading import read_document
 from tasks.account import Account
+from tasks.errors import HearthError
 from tasks.jobs import Job
 from tasks.manifest import Manifest, PageStatus, RunStatus
 from tasks.plan import prepare
-from tasks.progress import RunStarted, heard_by, tell
+from tasks.progress import RunEnded, RunStarted, heard_by, tell
 from tasks.settings import load_settings
 
 
@@ -43,19 +44,29 @@ async def process_document(job: Job) -> State[Manifest]:
     with heard_by(log_to_run):
         if flow_run.ui_url:
             tell(RunStarted(flow_run.ui_url))
-        settings = load_settings()
-        prepared = await prepare(job, settings)
-        prepared.store.prepare()
-        async with prepared.store.turn():
-            account = Account(prepared, flow_run_id=flow_run.id)
-            try:
-                if not prepared.nothing_left():
-                    await read_document(prepared, settings, account)
-            finally:
-                manifest = account.close()
-            if manifest is not None:
-                await show_summary(manifest, prepared.store)
+        try:
+            manifest = await _process(job)
+        except HearthError as error:
+            tell(RunEnded(error))
+            raise
     return _final_state(manifest)
+
+
+async def _process(job: Job) -> Manifest | None:
+    settings = load_settings()
+    prepared = await prepare(job, settings)
+    prepared.store.prepare()
+    async with prepared.store.turn():
+        account = Account(prepared, flow_run_id=flow_run.id)
+        try:
+            if not prepared.nothing_left():
+                await read_document(prepared, settings, account)
+        finally:
+            manifest = account.close()
+        if manifest is not None:
+            tell(RunEnded(manifest))
+            await show_summary(manifest, prepared.store)
+    return manifest
 
 
 def _final_state(manifest: Manifest | None) -> State[Manifest]:

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from tasks.errors import FailureReason
-from tasks.manifest import PageResult
+from tasks.errors import FailureReason, HearthError
+from tasks.manifest import Manifest, PageResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,14 @@ class PageDone:
     result: PageResult
 
 
-Event = RunStarted | Stage | Caution | Pulling | PagesStart | PageStarted | PageRetried | PageDone
+@dataclass(frozen=True, slots=True)
+class RunEnded:
+    """Nothing more will be read, and the server was given back; Prefect may not know yet."""
+
+    outcome: Manifest | HearthError
+
+
+Event = RunStarted | Stage | Caution | Pulling | PagesStart | PageStarted | PageRetried | PageDone | RunEnded
 Listener = Callable[[Event], None]
 
 _listeners: ContextVar[tuple[Listener, ...]] = ContextVar("hearth_listeners", default=())

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 import threading
 from collections import Counter
 from pathlib import Path
@@ -167,3 +170,21 @@ def test_two_commands_at_once_share_one_machine(ec2: Hearth, machines: Machines,
     complete(one.ended(), 6)
     complete(other.ended(), 6)
     assert len(machines.instances()) == 1
+
+
+def test_with_prefect_s_server_gone_the_document_is_finished_and_the_machine_given_back(
+    ec2: Hearth, aws: AwsFront, machines: Machines, tmp_path: Path
+):
+    home = tmp_path / "home"
+    own = Hearth(ec2.directory, {**ec2.environment, "HEARTH_HOME": str(home), "PREFECT_HOME": str(home / "prefect")})
+    machines.plan = Plan(engine_s=0.3)
+    reading = Reading(own, paper(tmp_path, 12))
+    first = machines.one(60)
+    machines.wait(lambda: len(first.read) > 4, 60)
+    (record,) = home.glob("servers/prefect-*/server.json")
+    os.kill(json.loads(record.read_text())["server_pid"], signal.SIGKILL)
+    outcome = reading.ended()
+    complete(outcome, 12)
+    assert "Prefect's server does not answer" in outcome.err
+    item = aws.behind("dynamodb").get_item(TableName="hearth-default", Key={"id": {"S": first.id}})["Item"]
+    assert item["leases"]["M"] == {}

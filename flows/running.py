@@ -1,0 +1,75 @@
+"""Run the flow in this process, and do not wait for ever for a Prefect server that has gone."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, cast
+
+import httpx
+from prefect.exceptions import PrefectHTTPStatusError
+
+from flows.prefect_server import prefect_api
+from flows.process_document import process_document
+from tasks.errors import HearthError, ServerError
+from tasks.jobs import Job
+from tasks.manifest import Manifest
+from tasks.progress import Caution, Event, RunEnded, Stage, heard_by, tell
+from tasks.settings import Settings
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import State
+
+# How long Prefect may take to note how a run ended. Its client goes on trying for minutes.
+_NOTED_SECONDS = 15.0
+
+
+async def run_flow(job: Job, settings: Settings) -> Manifest:
+    """Run `process_document` over the Prefect server that is configured, or a local one.
+
+    Raises:
+        HearthError: what the run raised, or that Prefect's server went away before the document was done.
+    """
+    ended: asyncio.Future[Manifest | HearthError] = asyncio.get_running_loop().create_future()
+
+    def hear(event: Event) -> None:
+        if isinstance(event, RunEnded) and not ended.done():
+            ended.set_result(event.outcome)
+
+    try:
+        with heard_by(hear):
+            async with prefect_api(settings):
+                tell(Stage("starting the run"))
+                outcome = await _outcome(asyncio.ensure_future(_run(job)), ended)
+    except (httpx.HTTPError, PrefectHTTPStatusError) as error:
+        raise ServerError(
+            f"Prefect's server went away during the run ({type(error).__name__}). "
+            "The pages stored so far stand: run again when it is back."
+        ) from None
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return outcome
+
+
+async def _run(job: Job) -> Manifest | BaseException:
+    # Prefect's types do not know that an async flow's state is awaited, too.
+    state: State[Manifest] = await cast("Any", process_document)(job, return_state=True)
+    outcome: Manifest | BaseException = await state.aresult(raise_on_failure=False)
+    return outcome
+
+
+async def _outcome(
+    run: asyncio.Future[Manifest | BaseException], ended: asyncio.Future[Manifest | HearthError]
+) -> Manifest | BaseException:
+    try:
+        both: set[asyncio.Future[Any]] = {run, ended}
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        if not run.done():
+            await asyncio.wait({run}, timeout=_NOTED_SECONDS)
+    except asyncio.CancelledError:
+        run.cancel()
+        await asyncio.wait({run})
+        raise
+    if run.done():
+        return run.result()
+    tell(Caution("Prefect's server does not answer: there, this run may be shown as still running."))
+    return ended.result()
