@@ -15,7 +15,7 @@ from rich.table import Table
 
 from flows.terminal import TerminalProgress
 from tasks.backends import choose_backend
-from tasks.errors import InputError
+from tasks.errors import CloudError, InputError
 from tasks.jobs import BackendName
 from tasks.local_server import ServerState, local_servers, stop_server
 from tasks.ollama_api import GenerateRequest
@@ -41,19 +41,24 @@ def status(
     """Show what Hearth keeps warm, here and on EC2: who uses it, when it stops, what it has cost so far."""
     settings = _with_pool(load_settings(), pool)
     servers = list(local_servers(settings.home))
+    if not as_json:
+        for server in servers:  # whatever AWS may say
+            _out.print(_told(server), highlight=False)
     machines = asyncio.run(_machines(settings)) if _has_pool(settings) else []
     if as_json:
         told = {"servers": [_server_facts(s) for s in servers], "machines": [_machine_facts(m) for m in machines]}
         sys.stdout.write(json.dumps(told) + "\n")
         return
-    for server in servers:
-        minutes = None if server.stops_at is None else max(0.0, server.stops_at - time.time()) / 60
-        told_of = "in use" if minutes is None else f"idle, stops in {minutes:.1f} min"
-        _out.print(f"{server.name}  {server.url}  {told_of}", highlight=False)
     if machines:
         _out.print(_table(settings.ec2.pool, machines))
     if not servers and not machines:
         _out.print("No server is warm.")
+
+
+def _told(server: ServerState) -> str:
+    minutes = None if server.stops_at is None else max(0.0, server.stops_at - time.time()) / 60
+    told = "in use" if minutes is None else f"idle, stops in {minutes:.1f} min"
+    return f"{server.name}  {server.url}  {told}"
 
 
 def stop(
@@ -106,10 +111,13 @@ async def _start(settings: Settings, name: BackendName, model: str | None, slots
         broken = False
     finally:
         release = await backend.release(endpoint, broken=broken and endpoint.started)
-        if endpoint.machine is not None and release.look_at is not None and os.environ.get("PREFECT_API_URL"):
+        if endpoint.machine is not None and release.look_at is not None:
+            from prefect.settings import get_current_settings
+
             from flows.shutdown_schedule import schedule_idle_shutdown
 
-            await schedule_idle_shutdown(settings, endpoint.machine.id, release.look_at)
+            if get_current_settings().api.url:  # else there is no server, and no worker
+                await schedule_idle_shutdown(settings, endpoint.machine.id, release.look_at)
     return f"{request.model} is warm at {endpoint.url} with {warmth.slots} slots. The server {release.told}."
 
 
@@ -127,12 +135,20 @@ async def _stop_machines(settings: Settings, wanted: set[str], *, force: bool) -
 
     pool = await open_pool(settings)
     found = [status for status in await status_of(pool) if not wanted or status.machine.id in wanted]
+    refused: CloudError | None = None
     for machine in found:
         if machine.leases and not force and not _confirmed(machine):
             _out.print(f"{machine.machine.id} is left running.", highlight=False)
             continue
-        decision = await _ended(pool, machine)
-        _out.print(f"{machine.machine.id}: {decision.action} ({decision.why})", highlight=False)
+        try:
+            decision = await _ended(pool, machine)
+        except CloudError as error:  # the others are stopped all the same
+            _err.print(f"{machine.machine.id} is not stopped: {error}", highlight=False, soft_wrap=True)
+            refused = refused or error
+        else:
+            _out.print(f"{machine.machine.id}: {decision.action} ({decision.why})", highlight=False)
+    if refused is not None:
+        raise refused
     return {machine.machine.id for machine in found}
 
 

@@ -118,14 +118,19 @@ class _Reading:
                 endpoint = await seeking
                 seeking = asyncio.ensure_future(self._after(endpoint.departure))
                 done_before = len(self._done)
+                trouble: ServerError | None = None
                 try:
                     if await self._on(endpoint):
                         return
                 except ServerError as error:
-                    losses = losses + 1 if len(self._done) == done_before else 1
-                    if endpoint.machine is None or losses >= _MOST_LOSSES:
+                    if endpoint.machine is None:
                         raise
-                    tell(Caution(f"{error} Going on with another machine."))
+                    trouble = error
+                losses = losses + 1 if len(self._done) == done_before else 0
+                if losses >= _MOST_LOSSES:
+                    raise trouble or MachineLostError(f"No machine stays for long enough: {endpoint.departure.why}.")
+                if trouble is not None:
+                    tell(Caution(f"{trouble} Going on with another machine."))
                 # Only now that it was given back, so that it is not taken again.
                 endpoint.departure.announce(_LEFT)
         finally:
@@ -232,8 +237,9 @@ class _Reading:
     async def _left(self, seeking: asyncio.Future[Endpoint]) -> None:
         """Give back what was sought and is not needed any more."""
         seeking.cancel()
-        with suppress(asyncio.CancelledError, HearthError):
-            await self._release(await seeking, broken=False)
+        await asyncio.wait({seeking})
+        if not seeking.cancelled() and seeking.exception() is None:
+            await self._release(seeking.result(), broken=False)
 
 
 async def _read_pages(

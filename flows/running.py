@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
 
 # How long Prefect may take to note how a run ended. Its client goes on trying for minutes.
-_NOTED_SECONDS = 15.0
+_NOTED_SECONDS = 10.0
 
 
 async def run_flow(job: Job, settings: Settings) -> Manifest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import httpx
@@ -21,7 +22,11 @@ from tasks.progress import Caution, tell
 from tasks.settings import Settings
 
 DEPLOYMENT = "idle-shutdown/idle-shutdown"
-_SECONDS = 20.0
+_SECONDS = 10.0
+
+
+class _NotDeployedError(Exception):
+    """There is no such deployment."""
 
 
 async def schedule_idle_shutdown(settings: Settings, machine: str, at: float) -> bool:
@@ -40,9 +45,9 @@ async def schedule_idle_shutdown(settings: Settings, machine: str, at: float) ->
     try:
         async with asyncio.timeout(_SECONDS):
             await _schedule(settings, machine, at)
-    except ObjectNotFound:
+    except _NotDeployedError:
         tell(Caution(f"{DEPLOYMENT} is not deployed here: {machine} is left to its own watchdog and to the sweep."))
-    except (httpx.HTTPError, PrefectHTTPStatusError, TimeoutError) as error:
+    except (httpx.HTTPError, PrefectHTTPStatusError, ObjectNotFound, TimeoutError) as error:
         why = type(error).__name__
         tell(Caution(f"Prefect took no idle shutdown ({why}): {machine} is left to its own watchdog and to the sweep."))
     else:
@@ -57,7 +62,10 @@ async def _schedule(settings: Settings, machine: str, at: float) -> None:
         state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])),
     )
     async with get_client() as client:
-        deployment = await client.read_deployment_by_name(DEPLOYMENT)
+        try:
+            deployment = await client.read_deployment_by_name(DEPLOYMENT)
+        except ObjectNotFound:
+            raise _NotDeployedError from None
         earlier = await client.read_flow_runs(flow_run_filter=waiting)
         # The new one first: there is no moment at which none is scheduled.
         new = await client.create_flow_run_from_deployment(
@@ -70,4 +78,5 @@ async def _schedule(settings: Settings, machine: str, at: float) -> None:
         )
         for run in earlier:
             if run.id != new.id:
-                await client.set_flow_run_state(run.id, Cancelled(message="a later one was scheduled"))
+                with suppress(ObjectNotFound):
+                    await client.set_flow_run_state(run.id, Cancelled(message="a later one was scheduled"))

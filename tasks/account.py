@@ -23,13 +23,15 @@ class Account:
     _started: float = field(default_factory=time.monotonic)
     _pages_from: float | None = None
     _pages_to: float | None = None
-    _read_now: int = 0
+    _read: set[int] = field(default_factory=set)
     _endpoint: EndpointRecord | None = None
     _digest: str | None = None
     _machines: list[MachineRecord] = field(default_factory=list)
 
     def warmed(self, endpoint: Endpoint, warmth: Warmth) -> None:
         """The server is warm."""
+        if self._digest not in {None, warmth.digest}:
+            self._read.clear()  # another version of the model reads them all again
         self._digest = warmth.digest
         self._endpoint = EndpointRecord(
             backend=endpoint.backend,
@@ -56,7 +58,7 @@ class Account:
     def hear(self, event: Event) -> None:
         """A listener: counts the pages that are stored."""
         if isinstance(event, PageDone):
-            self._read_now += 1
+            self._read.add(event.result.page)
 
     def pages_end(self) -> None:
         """No more pages are read, whether all were or not."""
@@ -84,10 +86,10 @@ class Account:
             if result.identity == plan.identity(result.page, digest)
         )
         status = _status(entries, len(plan.numbers))
-        if plan.force and self._read_now < len(plan.numbers):
+        if plan.force and len(self._read) < len(plan.numbers):
             status = RunStatus.STOPPED
         last = store.manifest()
-        if self._read_now == 0:
+        if len(self._read) == 0:
             if status is RunStatus.STOPPED:
                 return None
             if last is not None and last.pages == entries and store.document_path.exists():
@@ -108,7 +110,7 @@ class Account:
             options=plan.options,
             endpoint=self._endpoint,
             pages=entries,
-            read_now=self._read_now,
+            read_now=len(self._read),
             started_at=self.started_at,
             finished_at=datetime.now(UTC),
             warm_seconds=round((self._pages_from or time.monotonic()) - self._started, 3),

@@ -116,7 +116,7 @@ def _session(region: str | None) -> Any:  # noqa: ANN401 - importing boto3's typ
 
 
 async def ask(call: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
-    """Make a call to AWS beside the event loop.
+    """Make a call to AWS beside the event loop. The call's name is told if it fails.
 
     Raises:
         CloudError: AWS refuses it, or cannot be reached.
@@ -129,6 +129,7 @@ async def ask(call: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
 def told_of(operation: str) -> Iterator[None]:
     """Turn botocore's errors into a CloudError that says what to do."""
     from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
+    from botocore.parsers import ResponseParserError
 
     try:
         yield
@@ -141,7 +142,12 @@ def told_of(operation: str) -> Iterator[None]:
         ) from None
     except NoRegionError:
         raise CloudError("No AWS region is set. Set HEARTH_EC2__REGION or AWS_REGION.") from None
-    except BotoCoreError as error:
+    except RuntimeError as error:
+        # botocore says so of credentials that are still expired after it has refreshed them.
+        if "credentials" not in str(error):
+            raise
+        raise CloudError(f"AWS does not accept the credentials: {error}. Renew them.", "ExpiredToken") from None
+    except (BotoCoreError, ResponseParserError) as error:
         raise CloudError(f"AWS could not be asked ({operation}): {str(error).rstrip('.')}. Try again.") from None
 
 

@@ -14,6 +14,7 @@
     │   └── CloudError          the cloud refuses, or cannot be reached
     ├── StorageError          a result cannot be stored: stop       exit code 1
     ├── PassingError          the server could not just now: send the request again
+    │   └── SilentError         not a word came back in time
     └── PageError             this answer is no good: read the page again, hotter
 
 `PassingError` and `PageError` end inside the run, as retries and as reasons in the
@@ -111,6 +112,10 @@ class StorageError(HearthError):
 
 class PassingError(HearthError):
     """The server could not answer just now: unreachable, busy, out of memory, or a broken answer."""
+
+
+class SilentError(PassingError):
+    """Nothing came back in time: no answer, and no refusal either."""
 
 
 class PageError(HearthError):

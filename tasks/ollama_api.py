@@ -16,7 +16,7 @@ from typing import Any, Self, TypeVar
 import httpx
 from pydantic import ValidationError
 
-from tasks.errors import FailureReason, HearthError, ModelError, PageError, PassingError, ServerError
+from tasks.errors import FailureReason, HearthError, ModelError, PageError, PassingError, ServerError, SilentError
 from tasks.ollama_wire import (
     Answer,
     GenerateRequest,
@@ -202,7 +202,7 @@ class OllamaClient:
         try:
             yield
         except httpx.TimeoutException:
-            raise PassingError(f"{self.url} did not answer in time.") from None
+            raise SilentError(f"{self.url} did not answer in time.") from None
         except httpx.InvalidURL as error:
             raise ServerError(f"{self.url} is not an address: {error}. Correct HEARTH_URL.") from None
         except httpx.RequestError as error:

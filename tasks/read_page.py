@@ -88,6 +88,7 @@ class PageReader:
         temperature = temperature_of(attempt)
         started = time.perf_counter()
         image: PageImage | None = None
+        asked = False
         try:
             image = await self._renderer.page(number)
             if image.blank:
@@ -95,14 +96,15 @@ class PageReader:
                 return
 
             def in_slot() -> None:
-                nonlocal started
-                started = time.perf_counter()
+                nonlocal started, asked
+                started, asked = time.perf_counter(), True
 
             answer = await self._ask(number, image, temperature, in_slot)
             judge(answer, image)
         except asyncio.CancelledError:
-            reason = FailureReason.INTERRUPTED
-            self._note(number, Attempt(temperature=temperature, seconds=_since(started), reason=reason))
+            if asked:
+                reason = FailureReason.INTERRUPTED
+                self._note(number, Attempt(temperature=temperature, seconds=_since(started), reason=reason))
             raise
         except PageError as error:
             self._note(
@@ -197,6 +199,10 @@ class PageReader:
             attempts=attempts,
             finished_at=datetime.now(UTC),
         )
+        # What is stored is also told of, though the run be interrupted just then.
+        await asyncio.shield(self._stored(result))
+
+    async def _stored(self, result: PageResult) -> None:
         await asyncio.to_thread(self._store.write_page, result)
         tell(PageDone(result))
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from functools import partial
 
 from tasks.backends.base import Endpoint, MachineFacts, Release
-from tasks.ec2.acquire import Acquisition, Tenancy
-from tasks.ec2.machines import Machine, Market
+from tasks.ec2.acquire import Acquisition
+from tasks.ec2.machines import Market
 from tasks.ec2.pool import Pool, log_tail, open_pool
 from tasks.ec2.spending import usd_per_hour
+from tasks.ec2.tenancy import Tenancy
 from tasks.errors import CloudError
 from tasks.jobs import BackendName
 from tasks.progress import Caution, Stage, tell
@@ -55,18 +57,28 @@ class Ec2Backend:
         pool = self._pool
         slots = min(slots, pool.stack.slots)
         tenancy = await Acquisition(pool, holder, slots).run()
-        machine = tenancy.machine
-        assert tenancy.door is not None  # noqa: S101 - the acquisition has asked Ollama through it
+        try:
+            return await self._endpoint(pool, tenancy, slots)
+        except BaseException:
+            with suppress(CloudError):
+                await tenancy.hand_back(broken=False)
+            raise
+
+    async def _endpoint(self, pool: Pool, tenancy: Tenancy, slots: int) -> Endpoint:
+        machine, door = tenancy.machine, tenancy.door
+        assert machine is not None  # noqa: S101 - the acquisition has seen it run
+        assert door is not None  # noqa: S101 - and asked Ollama through this
+        price = await usd_per_hour(pool.aws, machine)
         return Endpoint(
             backend=self.name,
-            url=tenancy.door.url,
+            url=door.url,
             slots=slots,
             started=tenancy.started,
             owned=True,
-            headers=tenancy.door.headers,
-            certificate=tenancy.door.certificate,
+            headers=door.headers,
+            certificate=door.certificate,
             lease=tenancy,
-            machine=MachineFacts(machine.id, machine.kind, await usd_per_hour(pool.aws, machine), tenancy.since),
+            machine=MachineFacts(machine.id, machine.kind, price, tenancy.since),
             departure=tenancy.departure,
             log_tail=partial(log_tail, pool, machine.id),
         )
@@ -80,22 +92,19 @@ class Ec2Backend:
             await tenancy.hand_back(broken=broken)
         except CloudError as error:
             wait = self._settings.ec2.lease_seconds
-            tell(
-                Caution(
-                    f"{tenancy.machine.id} could not be given back: {error} Its lease ends in {wait:g} s by itself."
-                )
-            )
-            return Release(f"{tenancy.machine.id} is left to its lease's end", self._look_at(wait))
+            left = f"Its lease ends by itself in {wait:g} s."
+            tell(Caution(f"{tenancy.id} could not be given back: {error} {left}"))
+            return Release(f"{tenancy.id} is left to its lease's end", self._look_at(wait))
         if endpoint.departure.gone:
-            return Release(f"is gone: {endpoint.departure.why}")
+            return Release(f"is gone: {endpoint.departure.why}", self._look_at())
         if broken:
             return Release("did not work: it is ended, unless others use it", self._look_at())
-        return Release(_told(tenancy.machine, self._settings.idle_minutes), self._look_at())
+        return Release(_told(tenancy, self._settings.idle_minutes), self._look_at())
 
     def _look_at(self, later: float = 0.0) -> float:
         return time.time() + self._settings.idle_minutes * 60 + later
 
 
-def _told(machine: Machine, idle_minutes: float) -> str:
-    ends = "is terminated" if machine.market is Market.SPOT else "is stopped"
-    return f"{machine.id} stays warm for {idle_minutes:g} min, then {ends}"
+def _told(tenancy: Tenancy, idle_minutes: float) -> str:
+    spot = tenancy.machine is not None and tenancy.machine.market is Market.SPOT
+    return f"{tenancy.id} stays warm for {idle_minutes:g} min, then is {'terminated' if spot else 'stopped'}"

@@ -26,6 +26,7 @@ from tasks.settings import Access
 _OLLAMA_PORT = 11434
 _GLANCE_SECONDS = 3.0
 _TUNNEL_SECONDS = 20.0
+_CLOSE_SECONDS = 2.0
 # A model that stays loaded for longer is pinned (keep_alive -1), which tells nothing of its use.
 _PINNED = timedelta(hours=24)
 
@@ -57,9 +58,22 @@ class Door:
         """End the tunnel, if there is one. Doing it twice is harmless."""
         tunnel, self.tunnel = self.tunnel, None
         if tunnel is not None:
-            with suppress(ProcessLookupError):
-                os.killpg(tunnel.pid, signal.SIGTERM)
-            tunnel.wait()
+            for how in (signal.SIGTERM, signal.SIGKILL):
+                with suppress(ProcessLookupError):
+                    os.killpg(tunnel.pid, how)
+                with suppress(subprocess.TimeoutExpired):
+                    tunnel.wait(_CLOSE_SECONDS)
+                    return
+
+
+def check_access(pool: Pool) -> None:
+    """See that this machine has what it takes to reach the pool's, before any is taken.
+
+    Raises:
+        ServerError: the Session Manager plugin is missing.
+    """
+    if pool.stack.access is Access.TUNNEL:
+        _plugin()
 
 
 async def open_door(pool: Pool, machine: Machine) -> Door:
@@ -104,12 +118,7 @@ async def active_until(pool: Pool, machine: Machine) -> float:
 
 async def _tunnel(pool: Pool, machine: Machine) -> Door:
     """Forward a free port of this machine by the AWS Session Manager plugin."""
-    plugin = shutil.which("session-manager-plugin")
-    if plugin is None:
-        raise ServerError(
-            "The pool is reached through SSM, which needs the Session Manager plugin on PATH: see "
-            "https://docs.aws.amazon.com/systems-manager/latest/userguide/session-manager-working-with-install-plugin.html"
-        )
+    plugin = _plugin()
     port = free_port()
     parameters = {"portNumber": [str(_OLLAMA_PORT)], "localPortNumber": [str(port)]}
     target = {"Target": machine.id, "DocumentName": "AWS-StartPortForwardingSession", "Parameters": parameters}
@@ -148,6 +157,16 @@ async def _tunnel(pool: Pool, machine: Machine) -> Door:
         door.close()
         raise
     return door
+
+
+def _plugin() -> str:
+    plugin = shutil.which("session-manager-plugin")
+    if plugin is None:
+        raise ServerError(
+            "The pool is reached through SSM, which needs the Session Manager plugin on PATH: see "
+            "https://docs.aws.amazon.com/systems-manager/latest/userguide/session-manager-working-with-install-plugin.html"
+        )
+    return plugin
 
 
 def _listens(port: int) -> bool:

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass, field
 
-from tasks.departure import Departure
-from tasks.ec2.access import Door, open_door
-from tasks.ec2.decide import Step, Why, choose
-from tasks.ec2.keeper import Keeper
-from tasks.ec2.launching import launch_one, seen_machine
+from tasks.ec2.access import Door, check_access, open_door
+from tasks.ec2.decide import Step, choose
+from tasks.ec2.launching import launch_one, seen_machine, set_up
 from tasks.ec2.machines import Machine, MachineState, start
 from tasks.ec2.pool import Pool, log_tail
 from tasks.ec2.records import Lease
-from tasks.ec2.stoppers import end
-from tasks.errors import CapacityError, CloudError, HearthError, MachineLostError, PassingError, ServerError
+from tasks.ec2.tenancy import Tenancy
+from tasks.errors import (
+    CapacityError,
+    CloudError,
+    HearthError,
+    MachineLostError,
+    PassingError,
+    ServerError,
+    SilentError,
+)
 from tasks.progress import Caution, Stage, tell
 
 _MOST_LOSSES = 5
 _CAPACITY_PAUSE_SECONDS = 15.0
+_GIVE_UP_SECONDS = 60.0
 _START_REFUSED = {
     "InsufficientInstanceCapacity",
     "InsufficientHostCapacity",
@@ -30,42 +36,8 @@ _START_REFUSED = {
 _CHANGED = {"IncorrectInstanceState", "InvalidInstanceID.NotFound"}
 
 
-@dataclass
-class Tenancy:
-    """A machine in a run's hands, until `hand_back`.
-
-    Attributes:
-        machine: as it was when Ollama answered.
-        started: it was launched or started for this run.
-        since: when it was taken, seconds since the epoch.
-    """
-
-    pool: Pool
-    machine: Machine
-    lease: Lease
-    started: bool
-    departure: Departure
-    keeper: Keeper
-    door: Door | None = None
-    since: float = field(default_factory=time.time)
-
-    def release(self) -> None:
-        """Let go of what is held here; the lease itself ends by `hand_back`, or by itself."""
-        self.keeper.stop()
-        if self.door is not None:
-            self.door.close()
-
-    async def hand_back(self, *, broken: bool) -> None:
-        """Give the lease back; a machine that did not work is ended, unless others use it.
-
-        Raises:
-            CloudError: AWS refuses or is out of reach; then the lease ends by itself.
-        """
-        self.release()
-        if broken and not self.departure.gone:
-            await end(self.pool, self.machine, Why.NEVER_WARM, mine=self.lease)
-        else:
-            await self.pool.records.release(self.machine.id, self.lease)
+class _NotUpError(ServerError):
+    """The machine itself is to blame."""
 
 
 class Acquisition:
@@ -82,6 +54,7 @@ class Acquisition:
         self._holder = holder
         self._slots = slots
         self._avoid: set[str] = set()
+        self._waiting_for: dict[str, float] = {}
 
     async def run(self) -> Tenancy:
         """Return when Ollama answers.
@@ -89,22 +62,24 @@ class Acquisition:
         Raises:
             CapacityError: EC2 had no machine until the deadline.
             CloudError: AWS refuses.
-            ServerError: the machine did not come up; it has been stopped.
+            ServerError: the machine did not come up, and has been ended; or it cannot be reached from here.
         """
+        check_access(self._pool)
         while True:
             tenancy = await self._taken()
             try:
                 return await self._up(tenancy)
             except BaseException as error:
-                lost = isinstance(error, MachineLostError)
-                # A person who interrupts may well try again: the machine stays for its idle time.
-                await self._given_up(tenancy, broken=isinstance(error, HearthError) and not lost)
-                # One that was made for this run and fails would fail again, at the same price.
-                others_may_do = lost or (isinstance(error, ServerError) and not tenancy.started)
-                if not others_may_do or len(self._avoid) >= _MOST_LOSSES:
+                not_up, lost = isinstance(error, _NotUpError), isinstance(error, MachineLostError)
+                # What fails on this side is no fault of a machine that others have got warm. And a person who
+                # interrupts may well try again: the machine stays for its idle time.
+                fails_us = isinstance(error, HearthError) and tenancy.started
+                await self._given_up(tenancy, broken=(not_up or fails_us) and not lost)
+                # One that was made for this run and does not come up would fail again, at the same price.
+                if not (lost or (not_up and not tenancy.started)) or len(self._avoid) >= _MOST_LOSSES:
                     raise
                 tell(Caution(f"{error} Going on with another machine."))
-                self._avoid.add(tenancy.machine.id)
+                self._avoid.add(tenancy.id)
 
     async def _taken(self) -> Tenancy:
         """Lease a machine that runs or is being started."""
@@ -128,119 +103,135 @@ class Acquisition:
                     await asyncio.sleep(min(_CAPACITY_PAUSE_SECONDS, max(left, 0.1)))
                     continue
             elif step is Step.WAIT:
-                tell(Stage(f"waiting for {chosen.id}, which is being stopped"))
+                self._wait_for(chosen)
             else:
                 tenancy = await self._leased(chosen, start_it=step is Step.START)
             if tenancy is not None:
                 return tenancy
             await asyncio.sleep(self._settings.poll_seconds)
 
+    def _wait_for(self, stopping: Machine) -> None:
+        """Wait for what is being stopped, but not for ever."""
+        since = self._waiting_for.setdefault(stopping.id, time.monotonic())
+        tell(Stage(f"waiting for {stopping.id}, which is being stopped"))
+        if time.monotonic() - since > self._settings.start_seconds:
+            self._avoid.add(stopping.id)
+
     async def _leased(self, chosen: Machine, *, start_it: bool) -> Tenancy | None:
         """Lease a machine, and start it if it is stopped; None if it is not to be had after all."""
         lease = self._new_lease()
         if not await self._pool.records.take(chosen.id, lease):
             return None
-        tenancy = self._tenancy(chosen, lease, started=start_it)
+        stale = chosen.stage if start_it else ""
+        tenancy = Tenancy(self._pool, chosen.id, lease, started=start_it, machine=chosen, stale_stage=stale)
         if start_it:
             tell(Stage(f"starting {chosen.id} ({chosen.kind})"))
             try:
                 await start(self._pool.aws, chosen.id)
-            except CloudError as error:
+            except BaseException as error:
                 await self._given_up(tenancy, broken=False)
-                if error.code in _START_REFUSED:
-                    tell(Caution(f"{chosen.id} cannot be started in {chosen.zone} just now ({error.code})."))
+                code = error.code if isinstance(error, CloudError) else ""
+                if code in _START_REFUSED:
+                    tell(Caution(f"{chosen.id} cannot be started in {chosen.zone} just now ({code})."))
                     self._avoid.add(chosen.id)
-                elif error.code not in _CHANGED:
+                elif code not in _CHANGED:
                     raise
                 return None
         return tenancy
 
     async def _launched(self) -> Tenancy | None:
         """Launch a machine and lease it; None if another run is launching one."""
-        launching = asyncio.ensure_future(self._launch_and_lease())
+        launching = asyncio.ensure_future(self._launch())
         try:
             # Interrupted halfway, a machine would be launched and nobody would know.
             return await asyncio.shield(launching)
         except asyncio.CancelledError:
-            await asyncio.wait({launching})
-            if not launching.exception() and (tenancy := launching.result()) is not None:
+            await asyncio.wait({launching}, timeout=_GIVE_UP_SECONDS)
+            if launching.done() and not launching.exception() and (tenancy := launching.result()) is not None:
                 await self._given_up(tenancy, broken=False)
             raise
 
-    async def _launch_and_lease(self) -> Tenancy | None:
-        lease = self._new_lease()
-        launched = await launch_one(self._pool, lease, self._avoid)
-        return None if launched is None else self._tenancy(launched, lease, started=True)
+    async def _launch(self) -> Tenancy | None:
+        launched = await launch_one(self._pool, self._new_lease, self._avoid)
+        return None if launched is None else Tenancy(self._pool, *launched, started=True)
 
     async def _up(self, tenancy: Tenancy) -> Tenancy:
         """Wait until EC2 says that it runs and Ollama answers."""
+        if tenancy.machine is None:
+            tenancy.machine = await set_up(self._pool, tenancy.id)
         tenancy.machine = await self._running(tenancy)
         tenancy.door = await open_door(self._pool, tenancy.machine)
+        await self._answering(tenancy, tenancy.machine, tenancy.door)
         tenancy.keeper.watch(tenancy.door)
-        await self._answering(tenancy, tenancy.door)
         return tenancy
 
     async def _running(self, tenancy: Tenancy) -> Machine:
-        machine_id = tenancy.machine.id
         deadline = time.monotonic() + self._settings.start_seconds
+        # Right after a start, EC2 may still tell the state before it.
+        before_start = {MachineState.STOPPED, MachineState.STOPPING} if tenancy.started else set()
         while time.monotonic() < deadline:
-            seen = await seen_machine(self._pool, machine_id)
+            seen = await seen_machine(self._pool, tenancy.id)
             if seen.state is MachineState.RUNNING:
                 return seen
-            # Right after a start, EC2 may still tell the state before it.
-            starting = tenancy.started and seen.state in {MachineState.STOPPED, MachineState.STOPPING}
-            if seen.state is not MachineState.PENDING and not starting:
-                raise MachineLostError(f"{machine_id} is {seen.state}.")
-            tell(Stage(f"{machine_id} ({seen.kind}) is {seen.state}"))
+            if seen.state is MachineState.PENDING:
+                before_start = set()
+            elif seen.state not in before_start:
+                raise MachineLostError(f"{tenancy.id} is {seen.state}.")
+            tell(Stage(f"{tenancy.id} ({seen.kind}) is {seen.state}"))
             await asyncio.sleep(self._settings.poll_seconds)
-        raise ServerError(
-            f"{machine_id} was not running after {self._settings.start_seconds:g} s. It is stopped; run again, "
-            "or raise HEARTH_EC2__START_SECONDS."
+        raise _NotUpError(
+            f"{tenancy.id} was not running after {self._settings.start_seconds:g} s. It is terminated, unless others "
+            "use it; run again, or raise HEARTH_EC2__START_SECONDS."
         )
 
-    async def _answering(self, tenancy: Tenancy, door: Door) -> None:
+    async def _answering(self, tenancy: Tenancy, booting: Machine, door: Door) -> None:
         """Wait until Ollama answers, for as long as a boot may take, or a glance for one that has long been up."""
-        machine_id, said = tenancy.machine.id, ""
-        boot_ends = tenancy.machine.launched_at + self._settings.boot_seconds
-        patience = max(boot_ends - time.time(), self._pool.settings.warm.answer_seconds)
-        deadline = time.monotonic() + patience
+        boot_ends = booting.launched_at + self._settings.boot_seconds
+        glance = self._pool.settings.warm.answer_seconds
+        deadline = time.monotonic() + max(boot_ends - time.time(), glance)
+        unheard = 0.0  # seconds for which it said that it serves, and not a word came
         async with door.client() as client:
             while True:
+                asked = time.monotonic()
                 try:
                     await client.version()
                 except PassingError as error:
-                    said = str(error)
+                    said, silent = str(error), isinstance(error, SilentError)
                 else:
                     return
                 if door.shut:
-                    raise MachineLostError(f"The tunnel to {machine_id} ended.")
-                seen = await seen_machine(self._pool, machine_id)
+                    raise MachineLostError(f"The tunnel to {tenancy.id} ended.")
+                seen = await seen_machine(self._pool, tenancy.id)
                 if seen.state is not MachineState.RUNNING:
-                    raise MachineLostError(f"{machine_id} is {seen.state}.")
-                failed = seen.stage.startswith("failed")
-                if failed or time.monotonic() > deadline:
-                    raise ServerError(await self._not_up(tenancy, seen.stage if failed else said))
-                tell(Stage(f"{machine_id} ({seen.kind}) boots{': ' + seen.stage if seen.stage else ''}"))
+                    raise MachineLostError(f"{tenancy.id} is {seen.state}.")
+                failed = seen.stage.startswith("failed") and seen.stage != tenancy.stale_stage
+                if failed:
+                    raise _NotUpError(await self._not_up(tenancy.id, seen.stage))
+                tell(Stage(f"{tenancy.id} ({seen.kind}) boots{': ' + seen.stage if seen.stage else ''}"))
                 await asyncio.sleep(self._settings.poll_seconds)
+                serves = seen.stage == "serving" and seen.stage != tenancy.stale_stage
+                unheard = unheard + time.monotonic() - asked if serves and silent else 0.0
+                if unheard > glance:
+                    raise ServerError(
+                        f"{tenancy.id} says that it serves, but cannot be reached from here at {door.url}. Check the "
+                        "network, the VPN, and the source that was allowed by `hearth infra up ec2 --allow-from`."
+                    )
+                if time.monotonic() > deadline:
+                    raise _NotUpError(await self._not_up(tenancy.id, said))
 
-    async def _not_up(self, tenancy: Tenancy, said: str) -> str:
-        tail = await log_tail(self._pool, tenancy.machine.id)
+    async def _not_up(self, machine_id: str, said: str) -> str:
+        tail = await log_tail(self._pool, machine_id)
         logged = f" Its boot log ends: {tail}" if tail else ""
         return (
-            f"Ollama on {tenancy.machine.id} did not come up: {said.rstrip('.')}. The machine is ended, unless others "
+            f"Ollama on {machine_id} did not come up: {said.rstrip('.')}. The machine is terminated, unless others "
             f"use it.{logged}"
         )
 
     def _new_lease(self) -> Lease:
         return Lease(self._holder, self._slots, time.time() + self._settings.lease_seconds)
 
-    def _tenancy(self, taken: Machine, lease: Lease, *, started: bool) -> Tenancy:
-        departure = Departure()
-        keeper = Keeper(self._pool, taken.id, lease, departure)
-        return Tenancy(self._pool, taken, lease, started, departure, keeper)
-
     async def _given_up(self, tenancy: Tenancy, *, broken: bool) -> None:
         try:
             await tenancy.hand_back(broken=broken)
         except CloudError as error:
-            tell(Caution(f"{tenancy.machine.id} could not be given back: {error} Its lease ends by itself."))
+            tell(Caution(f"{tenancy.id} could not be given back: {error} Its lease ends by itself."))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tasks.aws import Aws, ask
@@ -24,16 +24,17 @@ _NO_CAPACITY = {
     "InsufficientInstanceCapacity",
     "InsufficientHostCapacity",
     "InsufficientReservedInstanceCapacity",
-    "UnfulfillableCapacity",
     "SpotMaxPriceTooLow",
     "MaxPriceTooLow",
-    "Unsupported",  # this type in that zone
     "InsufficientFreeAddressesInSubnet",
     "InternalError",
     "ServerInternal",
     "Unavailable",
     "RequestLimitExceeded",
 }
+# These say nothing of the other places: one that was not tried, and types that a zone does not offer.
+_NOT_TRIED = "UnfulfillableCapacity"
+_SILENT = {_NOT_TRIED, "Unsupported", "InvalidFleetConfiguration"}
 _QUOTA = {"VcpuLimitExceeded", "MaxSpotInstanceCountExceeded", "InstanceLimitExceeded"}
 _DENIED = {"UnauthorizedOperation", "AccessDenied", "AuthFailure.ServiceLinkedRoleCreationNotPermitted"}
 
@@ -48,10 +49,31 @@ _QUOTA_NAMES = {
 
 @dataclass(frozen=True)
 class Offer:
-    """A fleet's request: one market, all the places where a machine may be."""
+    """A fleet's request: one market, all the places where a machine may be.
+
+    Attributes:
+        base: the request without its places and its client token.
+        places: the overrides, in order of preference.
+        nonce: see `offers`.
+    """
 
     market: Market
-    request: dict[str, Any]
+    base: dict[str, Any]
+    places: tuple[dict[str, Any], ...]
+    nonce: str
+
+    @property
+    def request(self) -> dict[str, Any]:
+        """As CreateFleet wants it. Alike requests have the same client token, so that AWS answers them alike."""
+        template = {"LaunchTemplateSpecification": self.base["template"], "Overrides": list(self.places)}
+        request = {**self.base["request"], "LaunchTemplateConfigs": [template]}
+        told = json.dumps([self.nonce, request], sort_keys=True).encode()
+        return {**request, "ClientToken": hashlib.sha256(told).hexdigest()[:40]}
+
+    def without(self, tried: Collection[tuple[str, str]]) -> Offer | None:
+        """The places that were not tried; None if that is none, or all."""
+        left = tuple(place for place in self.places if (place["InstanceType"], place["SubnetId"]) not in tried)
+        return replace(self, places=left) if 0 < len(left) < len(self.places) else None
 
 
 @dataclass(frozen=True)
@@ -61,6 +83,7 @@ class Failure:
     code: str
     message: str
     type: str
+    subnet: str = ""
 
 
 def offers(settings: Ec2Settings, stack: Stack, subnets: Sequence[str], image: str, nonce: str) -> Iterator[Offer]:
@@ -101,15 +124,21 @@ async def launch(aws: Aws, offered: Iterable[Offer]) -> str:
         CloudError: a quota, a permission, or the image forbid it for good.
     """
     failures: list[tuple[Market, Failure]] = []
-    for offer in offered:
-        tell(Stage(f"asking EC2 for a machine, {offer.market}"))
-        answer = await ask(aws.ec2.create_fleet, **offer.request)
-        launched = [instance for brought in answer.get("Instances", ()) for instance in brought.get("InstanceIds", ())]
-        if launched:
-            return launched[0]
-        met = list(_failures(answer)) or [Failure("UnfulfillableCapacity", "the fleet brought nothing", "")]
-        failures += [(offer.market, failure) for failure in met]
-        tell(Caution(f"No {offer.market} machine: {_summary(met)}."))
+    for offered_one in offered:
+        offer: Offer | None = offered_one
+        while offer is not None:
+            tell(Stage(f"asking EC2 for a machine, {offer.market}"))
+            answer = await ask(aws.ec2.create_fleet, **offer.request)
+            launched = [each for brought in answer.get("Instances", ()) for each in brought.get("InstanceIds", ())]
+            if launched:
+                return launched[0]
+            met = list(_failures(answer)) or [Failure(_NOT_TRIED, "the fleet brought nothing", "")]
+            failures += [(offer.market, failure) for failure in met]
+            tell(Caution(f"No {offer.market} machine: {_summary(met)}."))
+            tried = [failure for failure in met if failure.code != _NOT_TRIED]
+            passing = all(failure.code in _NO_CAPACITY | _SILENT for failure in tried)
+            # A fleet need not have tried every place that it was given.
+            offer = offer.without([(failure.type, failure.subnet) for failure in tried]) if passing else None
     raise _judged(failures)
 
 
@@ -138,25 +167,16 @@ def _offer(
     if spot and settings.max_price is not None:
         for place in places:
             place["MaxPrice"] = str(settings.max_price)
+    template = {"LaunchTemplateId": stack.launch_template, "Version": stack.launch_template_version}
     request: dict[str, Any] = {
         "Type": "instant",
-        "LaunchTemplateConfigs": [
-            {
-                "LaunchTemplateSpecification": {
-                    "LaunchTemplateId": stack.launch_template,
-                    "Version": stack.launch_template_version,
-                },
-                "Overrides": places,
-            }
-        ],
         "TargetCapacitySpecification": {"TotalTargetCapacity": 1, "DefaultTargetCapacityType": market.value},
     }
     if spot:
         request["SpotOptions"] = {"AllocationStrategy": "price-capacity-optimized"}
     else:
         request["OnDemandOptions"] = {"AllocationStrategy": "prioritized"}
-    told = json.dumps([nonce, request], sort_keys=True).encode()
-    return Offer(market, {**request, "ClientToken": hashlib.sha256(told).hexdigest()[:40]})
+    return Offer(market, {"request": request, "template": template}, tuple(places), nonce)
 
 
 def _failures(answer: CreateFleetResultTypeDef) -> Iterator[Failure]:
@@ -164,7 +184,7 @@ def _failures(answer: CreateFleetResultTypeDef) -> Iterator[Failure]:
         place = error.get("LaunchTemplateAndOverrides", {}).get("Overrides", {})
         # AWS's message may hold an encoded policy of several kilobytes.
         message = error.get("ErrorMessage", "")[:300].rstrip(". ")
-        yield Failure(error.get("ErrorCode", ""), message, place.get("InstanceType", ""))
+        yield Failure(error.get("ErrorCode", ""), message, place.get("InstanceType", ""), place.get("SubnetId", ""))
 
 
 def _summary(failures: Sequence[Failure]) -> str:
@@ -177,10 +197,22 @@ def _types(failures: Sequence[Failure], code: str) -> str:
 
 
 def _judged(failures: Sequence[tuple[Market, Failure]]) -> CapacityError | CloudError:
-    """Passing if any place may have a machine later; otherwise the first reason that forbids it."""
-    if not failures or any(failure.code in _NO_CAPACITY for _, failure in failures):
-        told = _summary([failure for _, failure in failures])
+    """Passing if any place that was tried may have a machine later; otherwise the first reason that forbids it."""
+    telling = [(market, failure) for market, failure in failures if failure.code not in _SILENT]
+    codes = {failure.code for _, failure in failures}
+    if any(failure.code in _NO_CAPACITY for _, failure in telling) or not (telling or codes - {_NOT_TRIED}):
+        told = _summary([failure for _, failure in failures]) or "it did not say why"
         return CapacityError(f"EC2 has no machine for the pool just now: {told}.")
+    if telling:
+        return _forbidden(telling)
+    return CloudError(
+        f"EC2 offers none of the wanted types in the pool's zones: {_summary([f for _, f in failures])}. "
+        "Change HEARTH_EC2__TYPES, or deploy the pool in other subnets.",
+        failures[0][1].code,
+    )
+
+
+def _forbidden(failures: Sequence[tuple[Market, Failure]]) -> CloudError:
     failure = failures[0][1]
     if failure.code in _QUOTA:
         quotas = dict.fromkeys(_quota(market, failure) for market, failure in failures if failure.code in _QUOTA)

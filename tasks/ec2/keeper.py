@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -13,10 +14,11 @@ from tasks.ec2.access import Door
 from tasks.ec2.machines import MachineState, machine
 from tasks.ec2.pool import Pool
 from tasks.ec2.records import Lease
-from tasks.errors import CloudError
 
 _RENEWALS = 4
 """Renewals in a lease's length: it takes three that fail to lose it."""
+_AGAIN_SECONDS = 5.0
+_UNKNOWN_LOOKS = 3
 
 
 class Keeper:
@@ -33,11 +35,12 @@ class Keeper:
         self._departure = departure
         self._done = threading.Event()
         self._door: Door | None = None
+        self._unknown = 0
         self._thread = threading.Thread(target=self._run, name="hearth-lease", daemon=True)
         self._thread.start()
 
     def watch(self, door: Door) -> None:
-        """Tell, too, when the way to the machine is shut."""
+        """The machine is up, and this is the way to it: from now on tell what becomes of either."""
         self._door = door
 
     def stop(self) -> None:
@@ -49,25 +52,40 @@ class Keeper:
             asyncio.run(self._keep())
 
     async def _keep(self) -> None:
+        """Both at once: a look that hangs must not keep the lease from being renewed."""
         settings = self._pool.settings.ec2
-        renew_at = time.monotonic() + settings.lease_seconds / _RENEWALS
-        while not await asyncio.to_thread(self._done.wait, settings.poll_seconds):
-            # AWS out of reach is no reason to stop reading: the machine may well go on.
-            with suppress(CloudError):
-                await self._look()
-            if time.monotonic() >= renew_at:
-                with suppress(CloudError):
-                    await self._renew()
-                    renew_at = time.monotonic() + settings.lease_seconds / _RENEWALS
+        await asyncio.gather(
+            self._every(settings.poll_seconds, self._look),
+            self._every(settings.lease_seconds / _RENEWALS, self._renew),
+        )
+
+    async def _every(self, seconds: float, act: Callable[[], Awaitable[None]]) -> None:
+        pause = seconds
+        while not await asyncio.to_thread(self._done.wait, pause):
+            pause = seconds
+            try:
+                await act()
+            except Exception:  # noqa: BLE001 - whatever it is: the run goes on, and so must its lease
+                # AWS out of reach is no reason to stop reading: the machine may well go on.
+                pause = min(seconds, _AGAIN_SECONDS)
 
     async def _look(self) -> None:
-        if self._door is not None and self._door.shut:
+        if self._door is None:
+            return  # whoever starts the machine still looks after it
+        if self._door.shut:
             self._departure.leave(f"the tunnel to {self._machine} ended")
-        seen = await machine(self._pool.aws, self._machine)
+        seen = await machine(self._pool.aws, self._machine, at_once=True)
         if self._done.is_set():
             return
-        if seen is None or seen.state not in {MachineState.PENDING, MachineState.RUNNING}:
-            self._departure.leave(f"{self._machine} is {seen.state if seen else 'gone'}")
+        if seen is None:
+            # EC2 may for a moment not know what it told of before.
+            self._unknown += 1
+            if self._unknown >= _UNKNOWN_LOOKS:
+                self._departure.leave(f"{self._machine} is gone")
+            return
+        self._unknown = 0
+        if seen.state not in {MachineState.PENDING, MachineState.RUNNING}:
+            self._departure.leave(f"{self._machine} is {seen.state}")
         elif seen.notice is not None:
             at = datetime.fromtimestamp(seen.notice.at, UTC)
             self._departure.announce(f"{self._machine} goes at {at:%H:%M:%S} UTC ({seen.notice.why})")

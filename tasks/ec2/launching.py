@@ -4,32 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from tasks.aws import ask
 from tasks.ec2.decide import Step, choose
 from tasks.ec2.fleet import launch, offers
 from tasks.ec2.launch_lock import LaunchLock
-from tasks.ec2.machines import Machine, Market, keep_disk_on_power_off, machine
+from tasks.ec2.machines import Machine, Market, keep_disk_on_power_off, machine, terminate
 from tasks.ec2.pool import Pool, parameter
 from tasks.ec2.records import Lease
-from tasks.errors import CloudError, HearthError, MachineLostError
+from tasks.errors import CapacityError, CloudError, MachineLostError
 from tasks.progress import Caution, Stage, tell
 
 # EC2 may not list, or know, a machine for some seconds after its launch.
 _UNLISTED_SECONDS = 120.0
+_END_SECONDS = 60.0
 
 
-async def launch_one(pool: Pool, lease: Lease, avoid: Collection[str]) -> Machine | None:
+async def launch_one(pool: Pool, new_lease: Callable[[], Lease], avoid: Collection[str]) -> tuple[str, Lease] | None:
     """Launch a machine and lease it.
 
     Args:
         pool: whose it will be.
-        lease: to be taken on it.
+        new_lease: makes the lease, whose time starts when there is a machine.
         avoid: ids of machines that did not work.
 
     Returns:
-        The machine; None if another run is launching one, or has just done so.
+        The machine's id and the lease on it; None if another run is launching one, or has just done so.
 
     Raises:
         CapacityError: EC2 has none just now.
@@ -43,18 +44,34 @@ async def launch_one(pool: Pool, lease: Lease, avoid: Collection[str]) -> Machin
         if await _one_came_meanwhile(pool, lock, avoid):
             return None
         nonce = f"{name} {lock.generation}"
-        wanted = offers(
-            pool.settings.ec2, pool.stack, await _subnets(pool), await parameter(pool, pool.stack.ami_parameter), nonce
-        )
+        image = await parameter(pool, pool.stack.ami_parameter)
+        wanted = offers(pool.settings.ec2, pool.stack, await _subnets(pool), image, nonce)
         if not await pool.launches.hold_on(name, lock):
             return None
         try:
             machine_id = await launch(pool.aws, wanted)
-        except HearthError:
-            await pool.launches.ended(name, lock, None)
+        except (CapacityError, CloudError) as error:
+            # Without an answer it may have taken effect: whoever asks next asks the same, and gets that machine.
+            if isinstance(error, CapacityError) or error.code:
+                await pool.launches.ended(name, lock, None)
             raise
-        await pool.records.take(machine_id, lease)
-        await pool.launches.ended(name, lock, machine_id)
+        lease = new_lease()
+        try:
+            await pool.records.take(machine_id, lease)
+            await pool.launches.ended(name, lock, machine_id)
+        except BaseException:
+            # Nobody would know whose it is.
+            await terminate(pool.aws, machine_id, time.time() + _END_SECONDS)
+            raise
+    return machine_id, lease
+
+
+async def set_up(pool: Pool, machine_id: str) -> Machine:
+    """See a machine that was just launched, and have its disk kept if it is on demand.
+
+    Raises:
+        MachineLostError: EC2 does not know it for two minutes.
+    """
     launched = await seen_machine(pool, machine_id)
     tell(Stage(f"launched {launched.id} ({launched.kind})"))
     if launched.market is Market.ON_DEMAND:

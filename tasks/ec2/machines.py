@@ -90,14 +90,19 @@ async def list_machines(aws: Aws, pool: str) -> tuple[Machine, ...]:
     """
     filters: list[FilterTypeDef] = [{"Name": f"tag:{POOL_TAG}", "Values": [pool]}]
     pages = aws.ec2.get_paginator("describe_instances")
-    listed = await ask(lambda: list(pages.paginate(Filters=filters)))
+
+    def describe_instances() -> list[DescribeInstancesResultTypeDef]:
+        return list(pages.paginate(Filters=filters))
+
+    listed = await ask(describe_instances)
     return await _with_marks(aws, [machine for page in listed for machine in _machines(page)])
 
 
-async def machine(aws: Aws, machine_id: str) -> Machine | None:
-    """One machine; None if EC2 does not know it (any more, or yet)."""
+async def machine(aws: Aws, machine_id: str, *, at_once: bool = False) -> Machine | None:
+    """One machine; None if EC2 does not know it (any more, or yet). `at_once`: an answer, or an error, in 35 s."""
+    client = aws.ec2_at_once if at_once else aws.ec2
     try:
-        page = await ask(aws.ec2.describe_instances, InstanceIds=[machine_id])
+        page = await ask(client.describe_instances, InstanceIds=[machine_id])
     except CloudError as error:
         if error.code in _GONE:
             return None
@@ -110,18 +115,43 @@ async def start(aws: Aws, machine_id: str) -> None:
     await ask(aws.ec2.start_instances, InstanceIds=[machine_id])
 
 
-async def stop(aws: Aws, machine_id: str) -> None:
-    """Stop a machine, keeping its disk; at once or not at all."""
-    await ask(aws.ec2_at_once.stop_instances, InstanceIds=[machine_id])
+async def stop(aws: Aws, machine_id: str, before: float) -> None:
+    """Stop a machine, keeping its disk; at once or not at all.
+
+    Args:
+        aws: where.
+        machine_id: which.
+        before: seconds since the epoch; later it is not done any more.
+
+    Raises:
+        CloudError: AWS refuses, or it got too late.
+    """
+
+    def stop_instances() -> None:
+        _in_time(machine_id, before)
+        aws.ec2_at_once.stop_instances(InstanceIds=[machine_id])
+
+    await ask(stop_instances)
 
 
-async def terminate(aws: Aws, machine_id: str) -> None:
-    """End a machine, its disk included; at once or not at all. One that is gone already is no error."""
+async def terminate(aws: Aws, machine_id: str, before: float) -> None:
+    """End a machine, its disk included; as `stop`. One that is gone already is no error."""
+
+    def terminate_instances() -> None:
+        _in_time(machine_id, before)
+        aws.ec2_at_once.terminate_instances(InstanceIds=[machine_id])
+
     try:
-        await ask(aws.ec2_at_once.terminate_instances, InstanceIds=[machine_id])
+        await ask(terminate_instances)
     except CloudError as error:
         if error.code not in _GONE:
             raise
+
+
+def _in_time(machine_id: str, before: float) -> None:
+    """Asked right before the call, in its thread: it may have waited for one."""
+    if time.time() > before:
+        raise CloudError(f"{machine_id} was not stopped: it took too long to get there. The next look will.")
 
 
 async def keep_disk_on_power_off(aws: Aws, machine_id: str) -> None:

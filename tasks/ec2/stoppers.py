@@ -16,7 +16,7 @@ from tasks.ec2.records import CLOSED_SECONDS, Lease, Record
 from tasks.errors import CloudError
 
 if TYPE_CHECKING:
-    from mypy_boto3_ec2.type_defs import FilterTypeDef
+    from mypy_boto3_ec2.type_defs import DescribeVolumesResultTypeDef, FilterTypeDef
 
 # A stop that was held up for longer than this after closing might meet a lease of somebody who waited.
 _MARGIN_SECONDS = CLOSED_SECONDS / 2
@@ -66,22 +66,38 @@ async def end(pool: Pool, machine: Machine, why: Why, *, mine: Lease | None = No
 
 
 async def sweep_disks(pool: Pool) -> tuple[str, ...]:
-    """Delete disks of the pool that no machine has had for an hour; their ids."""
+    """Delete disks of the pool that no machine has had for an hour; their ids.
+
+    Raises:
+        CloudError: AWS refuses. A disk that is gone, or in use again, is no error.
+    """
     pages = pool.aws.ec2.get_paginator("describe_volumes")
     ours: list[FilterTypeDef] = [
         {"Name": f"tag:{POOL_TAG}", "Values": [pool.stack.pool]},
         {"Name": "status", "Values": ["available"]},
     ]
-    listed = await ask(lambda: list(pages.paginate(Filters=ours)))
+
+    def describe_volumes() -> list[DescribeVolumesResultTypeDef]:
+        return list(pages.paginate(Filters=ours))
+
+    listed = await ask(describe_volumes)
     old = [
         volume["VolumeId"]
         for page in listed
         for volume in page["Volumes"]
         if time.time() - volume["CreateTime"].timestamp() > _DISK_SECONDS
     ]
-    for volume in old:
+    return tuple([volume for volume in old if await _deleted(pool, volume)])
+
+
+async def _deleted(pool: Pool, volume: str) -> bool:
+    try:
         await ask(pool.aws.ec2.delete_volume, VolumeId=volume)
-    return tuple(old)
+    except CloudError as error:
+        if error.code not in {"InvalidVolume.NotFound", "VolumeInUse", "IncorrectState"}:
+            raise
+        return False
+    return True
 
 
 async def _act(pool: Pool, machine: Machine, record: Record, decision: Decision) -> Decision:
@@ -100,17 +116,21 @@ async def _put_away(pool: Pool, machine: Machine, record: Record, decision: Deci
     if closed is None:
         # Somebody came at the last moment, and comes first.
         return Decision(Action.KEEP, Why.LEASED, time.time() + pool.limits.idle)
+    before = closed.closed_until - _MARGIN_SECONDS
     try:
         if decision.why is Why.IDLE and (active := await active_until(pool, machine)) > time.time():
+            await pool.records.reopen(closed)
             return Decision(Action.KEEP, Why.ACTIVE, active)
-        if time.time() > closed.closed_until - _MARGIN_SECONDS:
-            return Decision(Action.KEEP, Why.CHANGING, time.time() + pool.limits.idle)
         if decision.action is Action.TERMINATE:
-            await terminate(pool.aws, machine.id)
+            # It stays closed: EC2 may for a moment still tell of it as running.
+            await terminate(pool.aws, machine.id, before)
             return decision
-        await stop(pool.aws, machine.id)
-        await pool.records.note_stopped(machine.id, time.time())
-        return replace(decision, look_again_at=time.time() + pool.limits.terminate)
-    finally:
+        await stop(pool.aws, machine.id, before)
+    except BaseException:
         with suppress(CloudError):  # it opens by itself, a little later
             await pool.records.reopen(closed)
+        raise
+    with suppress(CloudError):
+        await pool.records.note_stopped(machine.id, time.time())
+        await pool.records.reopen(closed)
+    return replace(decision, look_again_at=time.time() + pool.limits.terminate)

@@ -14,6 +14,9 @@ from tests.aws.capacity import MESSAGES, NO_CAPACITY, Capacity
 from tests.aws.direct import AsyncDirect
 from tests.aws.wire import Answer, Call, Proceed, Tree, element, error_answer, tree, xml_answer
 
+POOLS_TRIED = 3
+"""Reported of instant fleets by their users, and not documented: the harsher rule for a client."""
+NOT_TRIED = "UnfulfillableCapacity"
 PRIORITIES = {"prioritized", "capacity-optimized-prioritized"}
 SERVER_ERRORS = {NO_CAPACITY}
 
@@ -46,10 +49,12 @@ class Fleets:
         market = _market(request)
         errors: list[Tree] = []
         chosen = None
-        for config, override in _in_order(request, market):
+        for number, (config, override) in enumerate(_in_order(request, market)):
             zone = override.get("AvailabilityZone") or await self._moto.zone(override["SubnetId"])
             code = self._capacity.refusal(market, zone, override["InstanceType"])
-            if code:
+            if chosen is None and number >= POOLS_TRIED:
+                errors.append(_error(NOT_TRIED, market, config, override))
+            elif code:
                 errors.append(_error(code, market, config, override))
             elif chosen is None:
                 chosen = (config, override, zone)

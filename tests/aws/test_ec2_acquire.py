@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,11 +13,12 @@ from tasks.backends import Endpoint
 from tasks.backends.ec2 import Ec2Backend
 from tasks.errors import CapacityError, CloudError, ServerError
 from tasks.settings import Settings
-from tests.aws.faults import denied, throttled
+from tests.aws.faults import denied, late_answer, lost_answer, throttled
 from tests.aws.front import AwsFront
 from tests.aws.machines import Machines
 from tests.aws.plan import Plan
 from tests.aws.pool import Pool
+from tests.aws.visits import tags
 
 
 def backend(**changed: Any) -> Ec2Backend:
@@ -133,6 +135,14 @@ async def test_where_spot_is_out_altogether_it_is_on_demand(aws: AwsFront, pool:
     await used.release(endpoint)
 
 
+async def test_places_that_a_fleet_did_not_try_are_asked_for_again(aws: AwsFront, pool: Pool, machines: Machines):
+    for kind in ("g4dn.xlarge", "g4dn.2xlarge", "g5.xlarge"):
+        aws.capacity.none(type=kind)
+    used, endpoint = await acquired(spot_policy="on_demand")
+    assert endpoint.machine.kind.startswith("g6.xlarge")
+    await used.release(endpoint)
+
+
 async def test_asked_for_spot_alone_it_waits_for_capacity_and_then_says_so(
     aws: AwsFront, pool: Pool, machines: Machines
 ):
@@ -191,6 +201,56 @@ async def test_a_machine_that_hangs_is_replaced(aws: AwsFront, pool: Pool, machi
     assert second.machine.id != first.machine.id
     machines.wait(lambda: machines.running() == [second.machine.id])
     await used.release(second)
+
+
+async def test_a_warm_machine_is_not_ended_for_what_this_caller_lacks(
+    aws: AwsFront, pools: Callable[..., Pool], machines: Machines
+):
+    pools(access="token", port=11435)
+    used, first = await acquired()
+    await used.release(first)
+    aws.inject(denied(), "GetParameter", times=None)
+    with pytest.raises(CloudError, match="does not permit GetParameter"):
+        await acquired()
+    assert machines.running() == [first.machine.id]
+
+
+async def test_a_warm_machine_that_cannot_be_reached_from_here_is_left_to_others(
+    aws: AwsFront, pool: Pool, machines: Machines
+):
+    used, first = await acquired()
+    await used.release(first)
+    machines.wait(lambda: tags(aws, machines[first.machine.id]).get("hearth:stage") == "serving")
+    machines[first.machine.id].freeze()
+    with pytest.raises(ServerError, match="cannot be reached from here"):
+        await acquired(boot_seconds=0.5, answer_seconds=0.5)
+    assert machines.running() == [first.machine.id]
+    machines[first.machine.id].thaw()
+
+
+async def test_after_lost_answers_to_a_launch_the_next_run_gets_that_machine(
+    aws: AwsFront, pool: Pool, machines: Machines
+):
+    aws.invisible_for(30)
+    lost = aws.inject(lost_answer(), "CreateFleet", times=None)
+    with pytest.raises(CloudError, match="could not be asked"):
+        await acquired(spot_policy="spot")
+    lost.end()
+    aws.invisible_for(0)
+    used, endpoint = await acquired(spot_policy="spot")
+    assert len(machines.instances()) == 1
+    await used.release(endpoint)
+
+
+async def test_interrupted_while_it_launches_the_machine_is_given_back(aws: AwsFront, pool: Pool, machines: Machines):
+    aws.inject(late_answer(1.0), "CreateFleet")
+    acquiring = asyncio.create_task(acquired())
+    await asyncio.to_thread(machines.wait, lambda: aws.called("CreateFleet"))
+    acquiring.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await acquiring
+    (name,) = machines.running()
+    assert leases(aws, name) == {}
 
 
 async def test_a_pool_that_is_not_deployed_says_how_to_deploy_it(aws: AwsFront):

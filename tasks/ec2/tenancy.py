@@ -1,0 +1,71 @@
+"""A machine in a run's hands."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+
+from tasks.departure import Departure
+from tasks.ec2.access import Door
+from tasks.ec2.decide import Why
+from tasks.ec2.keeper import Keeper
+from tasks.ec2.machines import Machine
+from tasks.ec2.pool import Pool
+from tasks.ec2.records import Lease
+from tasks.ec2.stoppers import end
+from tasks.errors import CloudError
+
+_HAND_BACK_SECONDS = 30.0
+
+
+@dataclass
+class Tenancy:
+    """A leased machine, until `hand_back`.
+
+    Attributes:
+        id: the machine's.
+        lease: on it, kept by `keeper`.
+        started: it was launched or started for this run.
+        machine: as EC2 described it last; None right after its launch.
+        stale_stage: what it said of itself before it was started: its tags outlive a stop.
+        door: the way to its Ollama, when that is known.
+        since: when it was taken, seconds since the epoch.
+    """
+
+    pool: Pool
+    id: str
+    lease: Lease
+    started: bool
+    machine: Machine | None = None
+    stale_stage: str = ""
+    door: Door | None = None
+    departure: Departure = field(default_factory=Departure)
+    since: float = field(default_factory=time.time)
+    keeper: Keeper = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin to keep the lease."""
+        self.keeper = Keeper(self.pool, self.id, self.lease, self.departure)
+
+    def release(self) -> None:
+        """Let go of what is held here; the lease itself ends by `hand_back`, or by itself."""
+        self.keeper.stop()
+        if self.door is not None:
+            self.door.close()
+
+    async def hand_back(self, *, broken: bool) -> None:
+        """Give the lease back; a machine that did not work is ended, unless others use it.
+
+        Raises:
+            CloudError: AWS refuses or does not answer in half a minute; then the lease ends by itself.
+        """
+        self.release()
+        try:
+            async with asyncio.timeout(_HAND_BACK_SECONDS):
+                if broken and self.machine is not None and not self.departure.gone:
+                    await end(self.pool, self.machine, Why.NEVER_WARM, mine=self.lease)
+                else:
+                    await self.pool.records.release(self.id, self.lease)
+        except TimeoutError:
+            raise CloudError(f"AWS did not answer in {_HAND_BACK_SECONDS:g} s.") from None
