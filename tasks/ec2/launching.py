@@ -44,8 +44,9 @@ async def launch_one(pool: Pool, new_lease: Callable[[], Lease], avoid: Collecti
         if await _one_came_meanwhile(pool, lock, avoid):
             return None
         nonce = f"{name} {lock.generation}"
+        subnets = await _subnets(pool)
         image = await parameter(pool, pool.stack.ami_parameter)
-        wanted = offers(pool.settings.ec2, pool.stack, await _subnets(pool), image, nonce)
+        wanted = offers(pool.settings.ec2, pool.stack, subnets, image, nonce)
         if not await pool.launches.hold_on(name, lock):
             return None
         try:

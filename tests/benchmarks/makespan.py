@@ -1,9 +1,10 @@
-"""How long the flow takes, against a bare asyncio + httpx loop of the same requests on the same server, in one run.
+"""How long the flow takes, against other ways of driving the same page server, in one run.
 
-`python -m tests.benchmarks.makespan` starts one embedded server whose engine sleeps a set time a page, has the flow
-and the bare loop read the same pages from it in turns, and prints the ratio of their makespans: from the first page's
-start, when the model is warm, to the last page's end. The flow renders and stores the pages and reports them to a
-Prefect server; the bare loop sends images that were rendered before, and drops the answers.
+`python -m tests.benchmarks.makespan` starts one page server for each setting of slots and page times, has every rival
+read the same pages from it in turns, and prints each one's makespan over the ideal: from the moment when the rival is
+set up and begins with its pages to the last page's end. The ideal is list scheduling of the same page times: each page,
+in order, goes to the slot that is free first, and nothing else takes time. Raw figures go to build/bench/results.json,
+pictures to build/bench/*.svg.
 """
 
 from __future__ import annotations
@@ -11,241 +12,308 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import math
 import os
-import re
+import platform
+import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-import httpx
 import psutil
-import pymupdf
 from rich.console import Console
 from rich.table import Table
 
 from tasks.embedded import DEFAULT_MODEL
-from tasks.ollama_api import GenerateRequest
 from tasks.render import Renderer
-from tasks.settings import DEFAULT_PROMPT, LimitSettings, Settings
+from tasks.settings import LimitSettings, Settings
+from tests.benchmarks.drawing import draw
+from tests.benchmarks.page_times import PageTimes, write_pdf
+from tests.benchmarks.servers import ROOT, Machine, PageServer, PrefectServer, page_server, prefect_server
 
-ROOT = Path(__file__).parents[2]
+BUILD = ROOT / "build" / "bench"
+OTHERS = ROOT / "build" / "rivals"
+RIVALS = {
+    "flow": "Hearth's flow",
+    "bare": "bare asyncio + httpx loop",
+    "map": "Prefect, ThreadPoolTaskRunner.map",
+    "zerox": "py-zerox 0.0.7",
+    "olmocr": "olmOCR 0.4.27",
+    "limit": "Prefect, global limit a page",
+}
+_ON_PREFECT = {"flow", "map", "limit"}
+Row = dict[str, Any]
 
 
-@contextmanager
-def serving(page_seconds: float, slots: int) -> Iterator[str]:
-    """An embedded server whose engine sleeps; yields its address."""
-    command = [
-        *(sys.executable, "-m", "tasks.embedded", "--port", "0", "--num-parallel", str(slots)),
-        *("--engine", "tests.benchmarks.engines:sleeping"),
-    ]
-    environment = {**os.environ, "BENCH_PAGE_SECONDS": str(page_seconds)}
-    # Its log goes to a file: a pipe that nobody empties would hold the server up after 2,000 pages.
-    with (
-        tempfile.TemporaryFile("w+") as log,
-        subprocess.Popen(command, cwd=ROOT, env=environment, stderr=log) as server,
-    ):
+@dataclass(frozen=True)
+class Setting:
+    """What is measured together, on one page server."""
+
+    times: PageTimes
+    slots: int
+    sizes: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"{self.slots} slots, {self.times.name}"
+
+
+@dataclass
+class Bench:
+    """One run of the whole."""
+
+    directory: Path
+    prefect: PrefectServer
+    most_seconds: float
+    rows: list[Row]
+
+    def compare(self, setting: Setting, rivals: list[str], repeats: int) -> None:
+        """Every rival at every size, in turns."""
+        with page_server(setting.times, setting.slots, self.directory) as server:
+            self._run(server, "flow", setting.slots, setting.slots)  # what servers do but once
+            self.prefect.settle()
+            for size in setting.sizes:
+                for turn in range(repeats):
+                    for rival in rivals:
+                        self._keep(self._measured(server, setting, rival, size), turn)
+
+    def memory(self, sizes: list[int], slots: int) -> None:
+        """The flow's peak memory by size, with pages as quick as the machine can take them."""
+        times = PageTimes(0.02)
+        with page_server(times, slots, self.directory) as server:
+            for size in sizes:
+                self._keep(self._measured(server, Setting(times, slots, ()), "flow", size) | {"what": "memory"}, 0)
+
+    def _keep(self, row: Row, turn: int) -> None:
+        row["turn"] = turn
+        self.rows.append(row)
+        shown = {name: value for name, value in row.items() if name != "busy"}
+        print(json.dumps(shown), file=sys.stderr)  # noqa: T201
+        write(self.rows)
+
+    def _measured(self, server: PageServer, setting: Setting, rival: str, size: int) -> Row:
+        ideal = setting.times.ideal(size, setting.slots)
+        row = {
+            "what": "makespan",
+            "rival": rival,
+            "pages": size,
+            "slots": setting.slots,
+            **asdict(setting.times),
+            "setting": setting.name,
+            "ideal": ideal,
+            "ratio": None,
+        }
+        if trouble := self._too_long(rival, setting, size, ideal):
+            return row | {"not_run": trouble}
+        machine, mark = Machine(server.process, self.prefect.process), server.marks()
+        events, requests, cpu = self.prefect.events(), self.prefect.requests(), self.prefect.cpu()
+        began = time.monotonic()
         try:
-            yield _address(log)
-        finally:
-            server.terminate()
+            measured = self._run(server, rival, setting.slots, size)
+        except subprocess.TimeoutExpired:
+            return row | {"not_run": f"not done after {self.most_seconds:.0f} s", "at_least": self.most_seconds / ideal}
+        others = machine.others()
+        if rival in _ON_PREFECT:
+            self.prefect.settle()
+        # What the server uses when nobody asks it for anything is not the pages'.
+        cpu = self.prefect.cpu() - cpu - self.prefect.idle_share * (time.monotonic() - began)
+        seconds = measured["ended"] - measured["started"]
+        busy = [each for each in server.busy(mark) if each[0] and each[2] >= measured["started"]]
+        if sorted({page for page, _, _ in busy}) != list(range(1, size + 1)):
+            raise SystemExit(f"{rival} did not read the pages: {len(busy)} of {size}")
+        return row | {
+            "seconds": seconds,
+            "ratio": seconds / ideal,
+            "asked": len(busy),
+            "client_cpu_ms": measured["cpu"] / size * 1000,
+            "renderer_cpu_ms": measured.get("renderer_cpu", 0.0) / size * 1000,
+            "prefect_cpu_ms": max(0.0, cpu) / size * 1000,
+            "prefect_requests": (self.prefect.requests() - requests) / size,
+            "prefect_events": (self.prefect.events() - events) / size,
+            "memory_mb": measured.get("memory", 0.0),
+            "renderer_mb": measured.get("renderer", 0.0),
+            "others_cpu": others,
+            "busy": [
+                [round(start - measured["started"], 3), round(end - measured["started"], 3)] for _, start, end in busy
+            ],
+        }
+
+    def _too_long(self, rival: str, setting: Setting, size: int, ideal: float) -> str | None:
+        earlier = [
+            row["ratio"] or row.get("at_least", 0.0)
+            for row in self.rows
+            if (row["rival"], row["setting"]) == (rival, setting.name) and row["pages"] < size
+        ]
+        # Ours and the bare loop are what everything is about.
+        if earlier and rival not in {"flow", "bare"} and earlier[-1] * ideal > self.most_seconds:
+            return f"would take over {self.most_seconds:.0f} s"
+        return None
+
+    def _run(self, server: PageServer, rival: str, slots: int, size: int) -> dict[str, float]:
+        output = self.directory / "output"
+        given = {
+            "url": server.url,
+            "images": str(self.directory / "images"),
+            "pdf": str(self.directory / "pages.pdf"),
+            "pages": size,
+            "slots": slots,
+        }
+        if rival in {"zerox", "olmocr"}:
+            # Theirs take a whole document.
+            given["pdf"] = str(self.directory / f"pages-{size}.pdf")
+            given |= {"model": DEFAULT_MODEL, "num_ctx": Settings().read.num_ctx}
+            program = Path(__file__).parent / "others" / f"{rival}.py"
+            command = [str(OTHERS / "bin" / "python"), str(program), json.dumps(given)]
+        else:
+            given["output"] = str(output)
+            command = [sys.executable, "-m", "tests.benchmarks.rivals", rival, json.dumps(given)]
+        limit = None if rival in {"flow", "bare"} else self.most_seconds + 60
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=limit, check=False)
+        shutil.rmtree(output, ignore_errors=True)
+        if done.returncode:
+            raise SystemExit(f"{rival} failed: {done.stderr.decode()[-3000:]}")
+        measured: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+        return measured
 
 
-def _address(log: IO[str]) -> str:
-    while True:
-        log.seek(0)
-        if match := re.search(r"http://\S+?:\d+", log.read()):
-            return match[0]
-        time.sleep(0.05)
-
-
-def write_pdf(path: Path, pages: int) -> None:
-    """A PDF of so many pages of text, each its own."""
-    line = "The oven is lit once, every shelf is filled, and the fire goes out when the last order is done. "
-    with pymupdf.open() as pdf:
-        for number in range(1, pages + 1):
-            page = pdf.new_page()
-            page.insert_textbox(pymupdf.Rect(50, 50, 545, 792), f"Page {number}. " + line * 30, fontsize=11)
-        pdf.save(path)
-
-
-def request() -> GenerateRequest:
-    """The flow's own, by its defaults."""
-    settings = Settings()
-    return GenerateRequest(DEFAULT_MODEL, settings.read.num_ctx, settings.read.num_predict, settings.idle_minutes * 60)
-
-
-async def bare(url: str, images: list[bytes], slots: int) -> float:
-    """The makespan of the bare loop, in seconds."""
-    free = asyncio.Semaphore(slots)
-    async with httpx.AsyncClient(base_url=url, timeout=300, verify=False, limits=httpx.Limits()) as client:
-
-        async def one(image: bytes) -> None:
-            async with free:
-                response = await client.post("/api/generate", json=request().body(DEFAULT_PROMPT, (image,)))
-                response.raise_for_status()
-
-        started = time.perf_counter()
-        await asyncio.gather(*(one(image) for image in images))
-        return time.perf_counter() - started
-
-
-async def rendered(path: Path, pages: int) -> list[bytes]:
-    """The images of the first pages."""
+async def render(path: Path, pages: int, images: Path) -> None:
+    """The images of the pages, as the flow renders them."""
     async with Renderer(path, Settings().read.longest_side, LimitSettings()) as renderer:
-        return [(await renderer.page(number)).png for number in range(1, pages + 1)]
+        for number in range(1, pages + 1):
+            (images / f"{number:05}.png").write_bytes((await renderer.page(number)).png)
 
 
-def flow(url: str, path: Path, pages: int, slots: int, output: Path) -> dict[str, float]:
-    """One run of the flow in a process of its own: makespan and CPU in seconds, peak memory in MB."""
-    command = [
-        *(sys.executable, "-m", "tests.benchmarks.makespan", "--flow", str(path), "--pages", str(pages)),
-        *("--slots", str(slots), "--output", str(output)),
-    ]
-    done = subprocess.run(command, cwd=ROOT, env={**os.environ, "HEARTH_URL": url}, capture_output=True, check=True)
-    measured: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return measured
-
-
-async def run_flow(path: Path, pages: int, slots: int, output: Path) -> dict[str, float]:
-    """What `flow` has done in its process."""
-    os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
-    from flows.prefect_server import prefect_api
-    from flows.process_document import process_document
-    from tasks.jobs import BackendName, Job
-    from tasks.progress import Event, PagesStart, heard_by
-    from tasks.settings import load_settings
-
-    cpu = 0.0
-
-    def listen(event: Event) -> None:
-        nonlocal cpu
-        if isinstance(event, PagesStart):
-            cpu = time.process_time()
-
-    job = Job(
-        document=str(path),
-        pages=f"1-{pages}",
-        backend=BackendName.URL,
-        model=DEFAULT_MODEL,
-        slots=slots,
-        output=str(output),
-    )
-    with peak_memory() as peak:
-        async with prefect_api(load_settings()):
-            with heard_by(listen):
-                state: Any = await process_document(job, return_state=True)  # type: ignore[misc]
-        manifest = await state.aresult()
-    assert manifest.count("read") == pages, manifest.totals()
+def machine() -> Row:
+    """What it was measured on."""
     return {
-        "seconds": manifest.read_seconds,
-        "slots": manifest.endpoint.slots,
-        "cpu": time.process_time() - cpu,
-        **peak,
+        "cpus": psutil.cpu_count(),
+        "machine": platform.machine(),
+        "memory_gb": round(psutil.virtual_memory().total / 1e9),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "load": os.getloadavg()[0],
     }
 
 
-@contextmanager
-def peak_memory() -> Iterator[dict[str, float]]:
-    """The largest resident memory of this process and of its renderer, in MB, looked at ten times a second."""
-    peak = {"memory": 0.0, "renderer": 0.0}
-    ended = threading.Event()
-
-    def look() -> None:
-        me = psutil.Process()
-        while not ended.wait(0.1):
-            peak["memory"] = max(peak["memory"], me.memory_info().rss / 1e6)
-            for child in me.children():
-                with suppress(psutil.NoSuchProcess):
-                    if "tasks.render_worker" in child.cmdline():
-                        peak["renderer"] = max(peak["renderer"], child.memory_info().rss / 1e6)
-
-    looker = threading.Thread(target=look)
-    looker.start()
-    try:
-        yield peak
-    finally:
-        ended.set()
-        looker.join()
+def write(rows: list[Row]) -> None:
+    """Keep the raw figures."""
+    BUILD.mkdir(parents=True, exist_ok=True)
+    (BUILD / "results.json").write_text(json.dumps({"machine": machine(), "rows": rows}))
 
 
-def compare(pages: list[int], seconds: list[float], slots: int, repeats: int) -> list[dict[str, float]]:
-    """Flow and bare loop in turns for each size and page time; the median of each."""
-    rows = []
-    with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory) / "pages.pdf"
-        write_pdf(path, max(pages))
-        images = asyncio.run(rendered(path, max(pages)))
-        for page_seconds in seconds:
-            with serving(page_seconds, slots) as url:
-                for count in pages:
-                    bares, flows = [], []
-                    for turn in range(repeats):
-                        output = Path(directory) / f"out-{page_seconds}-{count}-{turn}"
-                        flows.append(flow(url, path, count, slots, output))
-                        bares.append(asyncio.run(bare(url, images[:count], slots)))
-                    flows.sort(key=lambda measured: measured["seconds"])
-                    bares.sort()
-                    middle, bare_middle = flows[repeats // 2], bares[repeats // 2]
-                    rows.append(
-                        {
-                            "page_seconds": page_seconds,
-                            "pages": count,
-                            "ideal": math.ceil(count / slots) * page_seconds,
-                            "bare": bare_middle,
-                            "flow": middle["seconds"],
-                            "ratio": middle["seconds"] / bare_middle,
-                            "cpu_ms": middle["cpu"] / count * 1000,
-                            "memory": middle["memory"],
-                            "renderer": middle["renderer"],
-                        }
-                    )
-                    print(json.dumps(rows[-1]), file=sys.stderr)  # noqa: T201
-    return rows
+def show(rows: list[Row]) -> None:
+    """Print them."""
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    for name in dict.fromkeys(row["setting"] for row in rows if row["what"] == "makespan"):
+        of = [row for row in rows if row["setting"] == name and row["what"] == "makespan"]
+        sizes = list(dict.fromkeys(row["pages"] for row in of))
+        ideals = ", ".join(f"{next(r['ideal'] for r in of if r['pages'] == size):.1f} s for {size}" for size in sizes)
+        table = Table("", *(f"{size} pages" for size in sizes), title=f"{name}: makespan / ideal ({ideals})")
+        for rival in dict.fromkeys(row["rival"] for row in of):
+            table.add_row(RIVALS[rival], *(_cell(of, rival, size) for size in sizes))
+        console.print(table)
+    columns = ["pages", "client CPU", "of it rendering", "Prefect CPU", "requests", "events", "peak MB", "other work"]
+    for name in dict.fromkeys(row["setting"] for row in rows):
+        table = Table("", *columns, title=f"{name}: ms, requests and events a page; processors that others used")
+        for row in [row for row in rows if row["setting"] == name and row["ratio"]]:
+            rendering, renderer = row["renderer_cpu_ms"], row["renderer_mb"]
+            table.add_row(
+                RIVALS[row["rival"]],
+                str(row["pages"]),
+                f"{row['client_cpu_ms'] + rendering:.1f}",
+                f"{rendering:.1f}" if rendering else "",
+                f"{row['prefect_cpu_ms']:.1f}" if row["rival"] in _ON_PREFECT else "",
+                f"{row['prefect_requests']:.2f}" if row["rival"] in _ON_PREFECT else "",
+                f"{row['prefect_events']:.2f}" if row["rival"] in _ON_PREFECT else "",
+                f"{row['memory_mb']:.0f}" + (f" + {renderer:.0f}" if renderer else ""),
+                f"{row['others_cpu']:.2f}",
+            )
+        console.print(table)
 
 
-def show(rows: list[dict[str, float]], slots: int) -> None:
-    """Print the rows, and keep them in build/bench.json."""
-    columns = ["s/page", "pages", "ideal, s", "bare loop, s", "flow, s", "flow / bare", "CPU a page, ms", "peak, MB"]
-    table = Table(*columns, title=f"{slots} slots")
-    for row in rows:
-        table.add_row(
-            f"{row['page_seconds']:g}",
-            f"{row['pages']:.0f}",
-            f"{row['ideal']:.1f}",
-            f"{row['bare']:.2f}",
-            f"{row['flow']:.2f}",
-            f"{row['ratio']:.3f}",
-            f"{row['cpu_ms']:.1f}",
-            f"{row['memory']:.0f} + {row['renderer']:.0f}",
-        )
-    Console().print(table)
-    path = ROOT / "build" / "bench.json"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(rows, indent=1))
+def _cell(rows: list[Row], rival: str, size: int) -> str:
+    of = [row for row in rows if (row["rival"], row["pages"]) == (rival, size)]
+    ratios = sorted(row["ratio"] for row in of if row["ratio"])
+    if ratios:
+        spread = f" ({ratios[0]:.3f}-{ratios[-1]:.3f})" if len(ratios) > 1 else ""
+        return f"{ratios[len(ratios) // 2]:.3f}{spread}"
+    return f"not run: {of[0]['not_run']}" if of else ""
+
+
+def install_others() -> None:
+    """Other projects' code, from PyPI, into an environment of its own."""
+    subprocess.run([sys.executable, "-m", "venv", str(OTHERS)], check=True)
+    requirements = Path(__file__).parent / "others" / "requirements.txt"
+    pip = [str(OTHERS / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+    subprocess.run([*pip, "--requirement", str(requirements)], check=True)
+
+
+def settings(options: argparse.Namespace) -> list[Setting]:
+    """Those asked for, or the usual ones."""
+    if options.seconds:
+        times = [PageTimes(seconds, sigma, options.seed) for seconds in options.seconds for sigma in options.sigma]
+        sizes = tuple(options.pages or (50, 500))
+        return [Setting(each, slots, sizes) for each in times for slots in options.slots]
+    sizes = (50, 500, 5000) if options.full else (50, 500)
+    usual = [
+        Setting(PageTimes(0.2), 8, sizes),
+        Setting(PageTimes(0.2, 0.5, options.seed), 8, sizes),
+    ]
+    if options.full:
+        usual += [
+            Setting(PageTimes(0.2), 4, (50, 500)),
+            Setting(PageTimes(2.0), 8, (50, 500)),
+            Setting(PageTimes(2.0, 0.5, options.seed), 16, (50, 500)),
+        ]
+    return usual
 
 
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.makespan")
-    parser.add_argument("--pages", type=int, nargs="+", default=[50, 500])
-    parser.add_argument("--seconds", type=float, nargs="+", default=[0.2, 2.0])
-    parser.add_argument("--slots", type=int, default=8)
-    parser.add_argument("--repeats", type=int, default=1)
-    parser.add_argument("--flow", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--output", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--full", action="store_true", help="5,000 pages, more settings, and memory: over an hour")
+    parser.add_argument("--seconds", type=float, nargs="+", help="page times instead of the usual settings (median)")
+    parser.add_argument("--sigma", type=float, nargs="+", default=[0.0], help="of the lognormal; 0: all pages alike")
+    parser.add_argument("--slots", type=int, nargs="+", default=[8])
+    parser.add_argument("--pages", type=int, nargs="+", help="sizes, with --seconds (default: 50 500)")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--repeats", type=int, default=1, help="turns; the table shows the median and the range")
+    parser.add_argument("--rivals", nargs="+", choices=RIVALS, default=list(RIVALS))
+    parser.add_argument("--most-seconds", type=float, help="no rival of ours takes longer (default: 60; --full: 900)")
+    parser.add_argument("--memory", type=int, nargs="*", help="sizes at which to measure the flow's memory")
+    parser.add_argument("--install-rivals", action="store_true", help="install py-zerox and olmOCR under build/ first")
     options = parser.parse_args()
-    if options.flow:
-        measured = asyncio.run(run_flow(options.flow, options.pages[0], options.slots, options.output))
-        print(json.dumps(measured))  # noqa: T201
-    else:
-        show(compare(options.pages, options.seconds, options.slots, options.repeats), options.slots)
+    if options.install_rivals:
+        install_others()
+    rivals = list(options.rivals)
+    if not (OTHERS / "bin" / "python").exists():
+        rivals = [rival for rival in rivals if rival not in {"zerox", "olmocr"}]
+        print("py-zerox and olmOCR are left out: --install-rivals installs them under build/", file=sys.stderr)  # noqa: T201
+    wanted = [] if options.memory and not options.seconds and not options.full else settings(options)
+    memory = options.memory or ([100, 1000, 10_000] if options.full else [])
+    sizes = {size for setting in wanted for size in setting.sizes}
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(prefix="hearth-bench-") as name:
+        directory = Path(name)
+        write_pdf(directory / "pages.pdf", max(sizes | set(memory)))
+        for size in sizes:
+            write_pdf(directory / f"pages-{size}.pdf", size)
+        (directory / "images").mkdir()
+        asyncio.run(render(directory / "pages.pdf", max(sizes, default=0), directory / "images"))
+        with prefect_server(directory) as prefect:
+            most = options.most_seconds or (900 if options.full else 60)
+            bench = Bench(directory, prefect, most, rows)
+            for setting in wanted:
+                bench.compare(setting, rivals, options.repeats)
+            if memory:
+                bench.memory(memory, options.slots[0])
+    show(rows)
+    for picture in draw(rows, RIVALS, BUILD):
+        print(picture.relative_to(ROOT))  # noqa: T201
 
 
 if __name__ == "__main__":
