@@ -29,6 +29,8 @@ from tasks.settings import load_settings
 
 EXIT_PAGES_FAILED = 3
 _EXIT_SECONDS = 20.0
+_INTERRUPTED_EXIT_SECONDS = 3.0
+_SIGNALS = {"KeyboardInterrupt": 130, "TerminationSignal": 143}
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, rich_markup_mode="rich")
 app.command()(status)
@@ -134,9 +136,14 @@ async def _read(job: Job, *, quiet: bool) -> Manifest:
 
 
 def _signalled(error: BaseException | None) -> int | None:
-    """The exit code if a signal is behind an error: Ctrl-C, or SIGTERM, of which Prefect makes an exception."""
+    """The exit code if a signal is behind an error: Ctrl-C, or SIGTERM, of which Prefect makes an exception.
+
+    It is raised wherever the program happens to be, in a group of tasks, too.
+    """
     while error is not None:
-        code = {"KeyboardInterrupt": 130, "TerminationSignal": 143}.get(type(error).__name__)
+        code = _SIGNALS.get(type(error).__name__)
+        if code is None and isinstance(error, BaseExceptionGroup):
+            code = next(filter(None, map(_signalled, error.exceptions)), None)
         if code is not None:
             return code
         error = error.__cause__ or error.__context__
@@ -186,7 +193,8 @@ def main() -> None:
         code = ended.code
     logging.disable()
     # What Prefect has still to send it sends at exit; a server that is gone would hold the exit up for hours.
-    leave = threading.Timer(_EXIT_SECONDS, os._exit, [code if isinstance(code, int) else 1])
+    patience = _INTERRUPTED_EXIT_SECONDS if code in _SIGNALS.values() else _EXIT_SECONDS
+    leave = threading.Timer(patience, os._exit, [code if isinstance(code, int) else 1])
     leave.daemon = True
     leave.start()
     sys.exit(code)

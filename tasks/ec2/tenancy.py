@@ -16,7 +16,7 @@ from tasks.ec2.records import Lease
 from tasks.ec2.stoppers import end
 from tasks.errors import CloudError
 
-_HAND_BACK_SECONDS = 30.0
+_HAND_BACK_SECONDS = 15.0
 
 
 @dataclass
@@ -58,7 +58,7 @@ class Tenancy:
         """Give the lease back; a machine that did not work is ended, unless others use it.
 
         Raises:
-            CloudError: AWS refuses or does not answer in half a minute; then the lease ends by itself.
+            CloudError: AWS refuses or does not answer in 15 s; then the lease ends by itself.
         """
         self.release()
         try:

@@ -6,12 +6,13 @@ import json
 import os
 import signal
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from tests.aws.faults import denied
+from tests.aws.faults import denied, hang
 from tests.aws.front import AwsFront
 from tests.aws.machines import Machines
 from tests.aws.plan import Plan
@@ -188,3 +189,33 @@ def test_with_prefect_s_server_gone_the_document_is_finished_and_the_machine_giv
     assert "Prefect's server does not answer" in outcome.err
     item = aws.behind("dynamodb").get_item(TableName="hearth-default", Key={"id": {"S": first.id}})["Item"]
     assert item["leases"]["M"] == {}
+
+
+def test_machines_that_go_before_a_page_is_read_are_not_launched_for_ever(
+    ec2: Hearth, machines: Machines, tmp_path: Path
+):
+    machines.plan = Plan(boot_s=1, engine_s=0.3)
+    reading = Reading(ec2, paper(tmp_path, 30))
+    told: set[str] = set()
+    while reading.outcome is None:
+        for machine in [each for each in machines if each.id not in told]:
+            machines.tag(machine, "hearth:notice", "2099-01-01T00:00:00Z lifetime")
+            told.add(machine.id)
+        time.sleep(0.05)
+    outcome = reading.ended()
+    assert outcome.code == 1
+    assert "No machine stays for long enough" in outcome.json["error"]
+    assert len(machines.instances()) <= 4
+
+
+def test_interrupted_while_aws_hangs_the_command_ends_soon(
+    ec2: Hearth, aws: AwsFront, machines: Machines, tmp_path: Path
+):
+    machines.plan = Plan(engine_s=0.5)
+    process = ec2.start("read", paper(tmp_path, 40), "--json")
+    first = machines.one(60)
+    machines.wait(lambda: len(first.read) > 4, 60)
+    aws.down(hang())
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=80)
+    assert process.returncode == 130, out + err
