@@ -6,7 +6,7 @@ import os
 from enum import StrEnum
 from pathlib import Path
 
-from pydantic import AliasChoices, BaseModel, Field, ValidationError, field_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from tasks.errors import InputError
@@ -23,7 +23,13 @@ def _cache_directory() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hearth"
 
 
-class ReadSettings(BaseModel):
+class Section(BaseModel):
+    """A group of settings: strict about names, so that a misspelt one is an error and not a default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ReadSettings(Section):
     """How a page is read."""
 
     prompt: str = Field(DEFAULT_PROMPT, min_length=1, description="What the model is told about each page image.")
@@ -42,7 +48,7 @@ class ReadSettings(BaseModel):
     )
 
 
-class LimitSettings(BaseModel):
+class LimitSettings(Section):
     """What is refused before it hurts."""
 
     file_mb: int = Field(1024, ge=1, description="Largest PDF, megabytes.")
@@ -54,7 +60,7 @@ class LimitSettings(BaseModel):
     render_memory_mb: int = Field(4096, ge=256, description="Memory of the rendering process, megabytes (Linux).")
 
 
-class WarmSettings(BaseModel):
+class WarmSettings(Section):
     """How long to wait for a server and its model."""
 
     deadline_seconds: float = Field(
@@ -86,7 +92,7 @@ class SpotPolicy(StrEnum):
     ON_DEMAND = "on_demand"
 
 
-class Ec2Settings(BaseModel):
+class Ec2Settings(Section):
     """The pool of EC2 machines."""
 
     pool: str = Field(
@@ -117,7 +123,7 @@ class Ec2Settings(BaseModel):
     terminate_hours: float = Field(24, ge=0, description="How long a stopped machine is kept before it goes, hours.")
 
 
-class Ec2StackSettings(BaseModel):
+class Ec2StackSettings(Section):
     """What `hearth infra up ec2` deploys."""
 
     access: Access = Field(
@@ -142,11 +148,15 @@ class Ec2StackSettings(BaseModel):
     )
 
 
+_PREFIX = "HEARTH_"
+_OF_THE_EMBEDDED_SERVER = {"HEARTH_EMBEDDED_MODELS", "HEARTH_TESSDATA"}
+
+
 class Settings(BaseSettings):
     """All of Hearth's settings. A nested one is written HEARTH_READ__NUM_CTX."""
 
     model_config = SettingsConfigDict(
-        env_prefix="HEARTH_",
+        env_prefix=_PREFIX,
         env_nested_delimiter="__",
         env_file=".env",
         extra="ignore",
@@ -186,15 +196,25 @@ def load_settings() -> Settings:
     """Read the settings from the environment and .env.
 
     Raises:
-        InputError: one is not what it should be; the message names it.
+        InputError: one is not what it should be, or there is no such setting; the message names it.
     """
+    known = {f"{_PREFIX}{name}".upper() for name in Settings.model_fields} | _OF_THE_EMBEDDED_SERVER
+    for variable in os.environ:
+        if variable.startswith(_PREFIX) and variable.upper().partition("__")[0] not in known:
+            raise _unknown(variable)
     try:
         return Settings()
     except (SettingsError, RuntimeError) as error:
         raise InputError(f"A setting is wrong: {error}. Correct it in the environment or in .env.") from None
     except ValidationError as error:
         first = error.errors()[0]
-        name = "HEARTH_" + "__".join(str(part) for part in first["loc"]).upper()
+        name = _PREFIX + "__".join(str(part) for part in first["loc"]).upper()
+        if first["type"] == "extra_forbidden":
+            raise _unknown(name) from None
         raise InputError(
             f"The setting {name} is wrong: {first['msg']}. Correct it in the environment or in .env."
         ) from None
+
+
+def _unknown(variable: str) -> InputError:
+    return InputError(f"There is no setting {variable}. docs/reference.md lists those that there are.")

@@ -14,6 +14,7 @@ import pytest
 
 from tests.aws.faults import denied, hang
 from tests.aws.front import AwsFront
+from tests.aws.machine import Machine
 from tests.aws.machines import Machines
 from tests.aws.plan import Plan
 from tests.aws.pool import Pool
@@ -59,6 +60,14 @@ class Reading:
         return self.outcome
 
 
+def halfway(ec2: Hearth, machines: Machines, document: Path) -> tuple[Reading, Machine]:
+    """A run whose first machine has read a page."""
+    reading = Reading(ec2, document)
+    first = machines.one(60)
+    machines.wait(lambda: len(first.read) > 4, 60)
+    return reading, first
+
+
 def pages_read(machines: Machines) -> Counter[str]:
     """How often each image was read, on all machines together; the probe of the measuring is left out."""
     read: Counter[str] = Counter()
@@ -93,9 +102,7 @@ def test_after_an_interruption_notice_the_run_goes_on_with_another_machine_and_r
     ec2: Hearth, machines: Machines, tmp_path: Path
 ):
     machines.plan = Plan(engine_s=0.3)
-    reading = Reading(ec2, paper(tmp_path, 30))
-    first = machines.one(30)
-    machines.wait(lambda: len(first.read) > 4, 30)
+    reading, first = halfway(ec2, machines, paper(tmp_path, 30))
     machines.interrupt(first, after=60)
     outcome = reading.ended()
     complete(outcome, 30)
@@ -110,9 +117,7 @@ def test_when_its_machine_vanishes_the_pages_in_flight_are_read_again_elsewhere(
     ec2: Hearth, machines: Machines, tmp_path: Path
 ):
     machines.plan = Plan(engine_s=0.3)
-    reading = Reading(ec2, paper(tmp_path, 20))
-    first = machines.one(30)
-    machines.wait(lambda: len(first.read) > 4, 30)
+    reading, first = halfway(ec2, machines, paper(tmp_path, 20))
     machines.vanish(first)
     outcome = reading.ended()
     complete(outcome, 20)
@@ -126,9 +131,7 @@ def test_when_ollama_dies_on_a_running_machine_another_is_taken_and_the_broken_o
     ec2: Hearth, machines: Machines, tmp_path: Path
 ):
     machines.plan = Plan(engine_s=0.3)
-    reading = Reading(ec2, paper(tmp_path, 12))
-    first = machines.one(30)
-    machines.wait(lambda: len(first.read) > 4, 30)
+    reading, first = halfway(ec2, machines, paper(tmp_path, 12))
     first.crash()
     outcome = reading.ended()
     complete(outcome, 12)
@@ -146,9 +149,7 @@ def test_with_aws_out_of_reach_at_release_the_pages_stand_and_the_lease_ends_by_
     ec2: Hearth, aws: AwsFront, machines: Machines, tmp_path: Path
 ):
     machines.plan = Plan(engine_s=0.2)
-    reading = Reading(ec2, paper(tmp_path, 12))
-    first = machines.one(30)
-    machines.wait(lambda: len(first.read) > 4, 30)
+    reading, _ = halfway(ec2, machines, paper(tmp_path, 12))
     aws.down()
     outcome = reading.ended()
     complete(outcome, 12)
@@ -179,9 +180,7 @@ def test_with_prefect_s_server_gone_the_document_is_finished_and_the_machine_giv
     home = tmp_path / "home"
     own = Hearth(ec2.directory, {**ec2.environment, "HEARTH_HOME": str(home), "PREFECT_HOME": str(home / "prefect")})
     machines.plan = Plan(engine_s=0.3)
-    reading = Reading(own, paper(tmp_path, 12))
-    first = machines.one(60)
-    machines.wait(lambda: len(first.read) > 4, 60)
+    reading, first = halfway(own, machines, paper(tmp_path, 12))
     (record,) = home.glob("servers/prefect-*/server.json")
     os.kill(json.loads(record.read_text())["server_pid"], signal.SIGKILL)
     outcome = reading.ended()

@@ -1,0 +1,45 @@
+"""What the environment may say, and what it is told when it says something else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tasks.errors import InputError
+from tasks.settings import SpotPolicy, load_settings
+
+
+def test_a_nested_setting_is_written_with_two_underscores(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HEARTH_EC2__SPOT_POLICY", "on_demand")
+    assert load_settings().ec2.spot_policy is SpotPolicy.ON_DEMAND
+
+
+def test_a_list_is_written_as_json(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HEARTH_EC2__TYPES", '["g5.xlarge", "c5.2xlarge"]')
+    assert load_settings().ec2.types == ("g5.xlarge", "c5.2xlarge")
+
+
+@pytest.mark.parametrize("name", ["HEARTH_EC2__SPOTPOLICY", "HEARTH_IDLE", "HEARTH_EC3__POOL"])
+def test_a_misspelt_setting_is_an_error_and_not_a_default(monkeypatch: pytest.MonkeyPatch, name: str):
+    monkeypatch.setenv(name, "1")
+    with pytest.raises(InputError, match=f"There is no setting {name}"):
+        load_settings()
+
+
+@pytest.mark.parametrize("name", ["HEARTH_TESSDATA", "HEARTH_EMBEDDED_MODELS"])
+def test_what_the_embedded_server_reads_is_left_alone(monkeypatch: pytest.MonkeyPatch, name: str):
+    monkeypatch.setenv(name, "/somewhere")
+    load_settings()
+
+
+def test_a_value_out_of_bounds_is_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HEARTH_EC2__MAX_PRICE", "-1")
+    with pytest.raises(InputError, match="HEARTH_EC2__MAX_PRICE is wrong"):
+        load_settings()
+
+
+def test_a_file_env_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text("HEARTH_IDLE_MINUTES=3\nOTHER=1\n")
+    assert load_settings().idle_minutes == 3
