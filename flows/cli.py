@@ -28,7 +28,7 @@ from tasks.results import ResultStore
 from tasks.settings import load_settings
 
 EXIT_PAGES_FAILED = 3
-_EXIT_SECONDS = 20.0
+_EXIT_SECONDS = 10.0
 _INTERRUPTED_EXIT_SECONDS = 3.0
 _SIGNALS = {"KeyboardInterrupt": 130, "TerminationSignal": 143}
 

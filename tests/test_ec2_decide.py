@@ -117,7 +117,7 @@ class TestNotRunning:
         stopping = replace(MACHINE, state=MachineState.STOPPING)
         assert decided(stopping) == Decision(Action.KEEP, Why.CHANGING, NOW + 600)
 
-    @pytest.mark.parametrize("state", GOING)
+    @pytest.mark.parametrize("state", sorted(GOING))
     def test_one_that_is_gone_is_forgotten(self, state: MachineState):
         assert decided(replace(MACHINE, state=state), used(NOW + 60)) == Decision(Action.FORGET, Why.GONE)
 

@@ -472,8 +472,7 @@ class TestCalls:
             aws.answers("logs", "get_log_events", {"events": []})
         output = base64.b64encode(b"".join(b"line %d\r\n" % n for n in range(9))).decode()
         aws.answers("ec2", "get_console_output", {"Output": output}, {"InstanceId": ID, "Latest": True})
-        tail = await log_tail(pool_of(aws), ID)
-        assert tail is not None
+        assert await log_tail(pool_of(aws), ID) == "line 4 | line 5 | line 6 | line 7 | line 8"
 
     async def test_no_log_at_all_is_none(self, aws: Stubbed):
         aws.refuses("logs", "get_log_events", "ResourceNotFoundException")
@@ -546,14 +545,6 @@ def subnets(*zones: str) -> dict[str, Any]:
     return {"Subnets": [{"SubnetId": f"subnet-{zone[-1]}", "AvailabilityZone": zone} for zone in zones]}
 
 
-def free_lock(aws: Stubbed) -> None:
-    """Nobody launches, and nobody ever did."""
-    aws.answers("dynamodb", "update_item", {})
-    aws.answers("dynamodb", "get_item", {"Item": {"generation": {"N": "4"}}})
-    aws.answers("ec2", "describe_instances", page())
-    aws.answers("dynamodb", "update_item", {})
-
-
 class TestZones:
     """HEARTH_EC2__ZONES narrows the pool's subnets down."""
 
@@ -598,7 +589,7 @@ LEASE = Lease("paper on desk", 2, 2e9, "abc")
 LOCK = LaunchLock("abc", 4, ID, 1e9)
 
 
-def _closable(*leases: Lease) -> Record:
+def seen_with(*leases: Lease) -> Record:
     return Record(ID, leases, version=7, closed_by="abc")
 
 
@@ -617,15 +608,15 @@ class TestRecordsCalls:
             (lambda r, _: r.take(ID, LEASE), ["put_item", "update_item"]),
             (lambda r, _: r.renew(ID, LEASE, 3e9), ["update_item"]),
             (lambda r, _: r.release(ID, LEASE), ["update_item"]),
-            (lambda r, _: r.close(_closable()), ["put_item", "update_item"]),
-            (lambda r, _: r.close(_closable(LEASE, Lease("dead", 1, 1.0))), ["put_item", "update_item"]),
-            (lambda r, _: r.reopen(_closable()), ["update_item"]),
+            (lambda r, _: r.close(seen_with()), ["put_item", "update_item"]),
+            (lambda r, _: r.close(seen_with(LEASE, Lease("dead", 1, 1.0))), ["put_item", "update_item"]),
+            (lambda r, _: r.reopen(seen_with()), ["update_item"]),
             (lambda r, _: r.note_stopped(ID, 1e9), ["put_item", "update_item"]),
             (lambda r, _: r.forget(ID), ["delete_item"]),
             (lambda _, locks: locks.hold_on("default", LOCK), ["update_item"]),
             (lambda _, locks: locks.ended("default", LOCK, ID), ["update_item"]),
             (lambda _, locks: locks.ended("default", LOCK, None), ["update_item"]),
-            (lambda _, locks: _held(locks), ["update_item", "get_item", "update_item"]),
+            (lambda _, locks: locked(locks), ["update_item", "get_item", "update_item"]),
         ],
         ids=[
             *("get", "take", "renew", "release", "close", "close over leases", "reopen", "note stopped", "forget"),

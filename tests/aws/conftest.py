@@ -14,6 +14,7 @@ from tests.aws.front import AwsFront, aws_front
 from tests.aws.machines import Machines, machines
 from tests.aws.moto_server import Moto, moto_server
 from tests.aws.pool import Network, Pool, make_network, make_pool
+from tests.commands import Hearth
 
 HERE = Path(__file__).parent
 LOOPBACK = ["127.0.0.0/8", "::1", "localhost"]  # machines have loopback addresses of their own
@@ -89,3 +90,16 @@ def pool(pools: Callable[..., Pool]) -> Pool:
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return probe.getsockname()[1]
+
+
+@pytest.fixture
+def ec2(hearth: Hearth, aws: AwsFront, pool: Pool) -> Hearth:
+    """The command, on EC2, with quick polls."""
+    settings = {
+        "HEARTH_BACKEND": "ec2",
+        "HEARTH_MODEL": "tesseract:eng",
+        "HEARTH_EC2__POLL_SECONDS": "0.2",
+        "HEARTH_EC2__LEASE_SECONDS": "20",
+        "HEARTH_READ__RETRY_SECONDS": "3",
+    }
+    return Hearth(hearth.directory, {**hearth.environment, **aws.environment, **settings})
