@@ -593,7 +593,7 @@ def seen_with(*leases: Lease) -> Record:
     return Record(ID, leases, version=7, closed_by="abc")
 
 
-async def _held(locks: LaunchLocks) -> None:
+async def locked(locks: LaunchLocks) -> None:
     async with locks.held("default") as lock:
         assert lock is not None
 

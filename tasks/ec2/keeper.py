@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from tasks.departure import Departure
@@ -95,5 +96,7 @@ class Keeper:
         if await self._pool.records.renew(self._machine, self._lease, until):
             return
         # It had ended while AWS was out of reach; nobody may have minded.
-        if not self._done.is_set() and not await self._pool.records.take(self._machine, self._lease):
+        if not self._done.is_set() and not await self._pool.records.take(
+            self._machine, replace(self._lease, until=until)
+        ):
             self._departure.announce(f"{self._machine} is being stopped by somebody else")

@@ -1,0 +1,495 @@
+"""Who may use a machine, and who may launch one: records that change on condition, and the thread that renews."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+import tasks.ec2.launch_lock
+import tasks.ec2.records
+from tasks.departure import Departure
+from tasks.ec2.access import Door
+from tasks.ec2.keeper import Keeper
+from tasks.ec2.pool import Pool as OpenPool
+from tasks.ec2.pool import open_pool
+from tasks.ec2.records import Lease, Record
+from tasks.settings import Settings
+from tests.aws.faults import error, hang, lost_answer, slow
+from tests.aws.front import AwsFront
+from tests.aws.launches import launch
+from tests.aws.machines import Machines
+from tests.aws.pool import Pool
+from tests.aws.test_ec2_acquire import acquired
+
+MACHINE = "i-0123456789abcdef0"
+UPDATE = "UpdateItem"
+NO_DOOR = Door("http://127.0.0.1:9")
+
+Keep = Callable[[OpenPool, str, Lease], Departure]
+
+
+async def opened(lease_s: float = 1.0) -> OpenPool:
+    """The pool, whose leases are renewed four times in so many seconds."""
+    return await open_pool(Settings(ec2={"poll_seconds": 0.1, "lease_seconds": lease_s}))
+
+
+def lease(seconds: float = 30, holder: str = "paper on desk") -> Lease:
+    return Lease(holder, 2, time.time() + seconds)
+
+
+@pytest.fixture
+def keep(aws: AwsFront) -> Iterator[Keep]:
+    """Starts keepers that end with the test."""
+    keepers: list[Keeper] = []
+
+    def start(pool: OpenPool, machine: str, kept: Lease) -> Departure:
+        departure = Departure()
+        keepers.append(Keeper(pool, machine, kept, departure))
+        if machine != MACHINE:  # which EC2 does not know
+            keepers[-1].watch(NO_DOOR)
+        return departure
+
+    yield start
+    aws.heal()
+    for keeper in keepers:
+        keeper.stop()
+    for keeper in keepers:
+        keeper._thread.join(10)
+        assert not keeper._thread.is_alive()
+
+
+async def leased(pool: OpenPool, machine: str = MACHINE, seconds: float = 1.0) -> Lease:
+    taken = lease(seconds)
+    assert await pool.records.take(machine, taken)
+    return taken
+
+
+async def closed_over(pool: OpenPool) -> tuple[Lease, Record]:
+    """A lease that ended, on a record that somebody has closed since."""
+    ended = await leased(pool, seconds=-1)
+    closed = await pool.records.close(await pool.records.get(MACHINE))
+    assert closed is not None
+    return ended, closed
+
+
+async def live(pool: OpenPool, machine: str = MACHINE) -> list[str]:
+    """The tokens of the leases that have not ended."""
+    return [one.token for one in (await pool.records.get(machine)).live(time.time())]
+
+
+async def announced(departure: Departure, seconds: float = 5) -> str:
+    async with asyncio.timeout(seconds):
+        return await departure.wait_announced()
+
+
+async def gone(departure: Departure) -> str:
+    async with asyncio.timeout(5):
+        await departure.wait_gone()
+    return departure.why
+
+
+async def until(reached: Callable[[], object]) -> None:
+    async with asyncio.timeout(8):
+        while not reached():
+            await asyncio.sleep(0.02)
+
+
+# Records
+
+
+async def test_a_machine_without_a_record_is_nobodys(aws: AwsFront, pool: Pool):
+    assert await (await opened()).records.get(MACHINE) == Record(MACHINE)
+
+
+async def test_a_lease_stands_in_the_record_until_it_is_given_back(aws: AwsFront, pool: Pool):
+    records = (await opened()).records
+    one, other = lease(), lease(holder="other on desk")
+    assert await records.take(MACHINE, one)
+    assert await records.take(MACHINE, other)
+    found = (await records.get(MACHINE)).leases
+    assert {(each.token, each.holder, each.slots) for each in found} == {
+        (one.token, "paper on desk", 2),
+        (other.token, "other on desk", 2),
+    }
+    await records.release(MACHINE, one)
+    record = await records.get(MACHINE)
+    assert [each.token for each in record.leases] == [other.token]
+    assert abs(record.released_at - time.time()) < 2
+
+
+async def test_a_renewal_moves_the_end_of_its_own_lease_alone(aws: AwsFront, pool: Pool):
+    records = (await opened()).records
+    one, other = lease(10), lease(20)
+    await records.take(MACHINE, one)
+    await records.take(MACHINE, other)
+    until = time.time() + 100
+    assert await records.renew(MACHINE, one, until)
+    ends = {each.token: each.until for each in (await records.get(MACHINE)).leases}
+    assert ends == pytest.approx({one.token: until, other.token: other.until}, abs=0.01)
+
+
+async def test_a_lease_that_was_given_back_twice_changes_nothing(aws: AwsFront, pool: Pool):
+    records = (await opened()).records
+    taken = lease()
+    await records.take(MACHINE, taken)
+    await records.release(MACHINE, taken)
+    before = await records.get(MACHINE)
+    await records.release(MACHINE, taken)
+    assert await records.get(MACHINE) == before
+    assert not await records.renew(MACHINE, taken, time.time() + 30)
+
+
+async def test_a_closed_record_lets_no_lease_in_until_it_is_reopened(aws: AwsFront, pool: Pool):
+    records = (await opened()).records
+    closed = await records.close(await records.get(MACHINE))
+    assert closed is not None
+    assert not await records.take(MACHINE, lease())
+    await records.reopen(closed)
+    assert await records.take(MACHINE, lease())
+
+
+async def test_a_stopper_does_not_reopen_what_another_has_closed_since(aws: AwsFront, pool: Pool):
+    records = (await opened()).records
+    first = await records.close(await records.get(MACHINE))
+    second = await records.close(await records.get(MACHINE))
+    assert first is not None
+    assert second is not None
+    await records.reopen(first)
+    assert not await records.take(MACHINE, lease())
+
+
+async def test_a_record_that_has_changed_since_it_was_seen_is_not_closed(aws: AwsFront, pool: Pool):
+    records = (await opened()).records
+    seen = await records.get(MACHINE)
+    taken = lease()
+    await records.take(MACHINE, taken)
+    await records.release(MACHINE, taken)
+    assert await records.close(seen) is None
+
+
+async def test_of_a_lease_and_a_close_at_the_same_moment_exactly_one_wins(aws: AwsFront, pool: Pool):
+    records = (await opened()).records
+    for number in range(20):
+        machine = f"i-{number:017x}"
+        seen, taken = await records.get(machine), lease()
+        took, closed = await asyncio.gather(records.take(machine, taken), records.close(seen))
+        assert took is (closed is None)
+        assert len((await records.get(machine)).leases) == took
+
+
+async def test_of_stoppers_that_have_seen_the_same_one_closes(aws: AwsFront, pool: Pool):
+    records = (await opened()).records
+    seen = await records.get(MACHINE)
+    closed = await asyncio.gather(*(records.close(seen) for _ in range(5)))
+    assert sum(each is not None for each in closed) == 1
+
+
+async def test_a_lease_that_ended_can_be_closed_over_and_its_holder_learns_of_it_at_renewal(aws: AwsFront, pool: Pool):
+    pool_ = await opened()
+    ended, closed = await closed_over(pool_)
+    assert closed.leases == (await pool_.records.get(MACHINE)).leases == ()
+    assert not await pool_.records.renew(MACHINE, ended, time.time() + 30)
+    assert not await pool_.records.take(MACHINE, ended)
+
+
+async def test_a_lease_that_ended_and_that_nobody_minded_is_renewed(aws: AwsFront, pool: Pool):
+    pool_ = await opened()
+    ended = await leased(pool_, seconds=-1)
+    assert await pool_.records.renew(MACHINE, ended, time.time() + 30)
+    assert await live(pool_) == [ended.token]
+
+
+async def test_closing_ends_by_itself(aws: AwsFront, pool: Pool, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tasks.ec2.records, "CLOSED_SECONDS", 0.5)
+    records = (await opened()).records
+    assert await records.close(await records.get(MACHINE))
+    assert not await records.take(MACHINE, lease())
+    await asyncio.sleep(0.5)
+    assert await records.take(MACHINE, lease())
+
+
+async def test_when_it_was_first_seen_stopped_stays_until_a_lease_comes(aws: AwsFront, pool: Pool):
+    records = (await opened()).records
+    await records.note_stopped(MACHINE, 100.0)
+    await records.note_stopped(MACHINE, 200.0)
+    assert (await records.get(MACHINE)).stopped_at == 100.0
+    await records.take(MACHINE, lease())
+    assert (await records.get(MACHINE)).stopped_at == 0.0
+
+
+# Lost answers
+
+
+async def test_a_lease_whose_answer_was_lost_is_taken_once(aws: AwsFront, pool: Pool):
+    pool_ = await opened()
+    lost = aws.inject(lost_answer(), UPDATE)
+    taken = await leased(pool_)
+    assert len(lost.hits) == 1
+    assert [each.token for each in (await pool_.records.get(MACHINE)).leases] == [taken.token]
+
+
+async def test_a_close_whose_answer_was_lost_knows_that_it_is_its_own(aws: AwsFront, pool: Pool):
+    records = (await opened()).records
+    seen = await records.get(MACHINE)
+    aws.inject(lost_answer(), UPDATE)
+    closed = await records.close(seen)
+    assert closed is not None
+    assert (await records.get(MACHINE)).closed_by == closed.closed_by
+
+
+async def test_a_return_whose_answer_was_lost_is_no_error(aws: AwsFront, pool: Pool):
+    pool_ = await opened()
+    taken = await leased(pool_)
+    aws.inject(lost_answer(), UPDATE)
+    await pool_.records.release(MACHINE, taken)
+    assert (await pool_.records.get(MACHINE)).leases == ()
+
+
+async def test_a_launch_lock_whose_answer_was_lost_is_held(aws: AwsFront, pool: Pool):
+    locks = (await opened()).launches
+    aws.inject(lost_answer(), UPDATE)
+    async with locks.held("default") as lock:
+        assert lock is not None
+
+
+# The launch lock
+
+
+async def test_of_ten_that_want_to_launch_one_may(aws: AwsFront, pool: Pool):
+    locks = (await opened()).launches
+    everybody = asyncio.Barrier(10)
+
+    async def want() -> bool:
+        async with locks.held("default") as lock:
+            await everybody.wait()
+            return lock is not None
+
+    assert sum(await asyncio.gather(*(want() for _ in range(10)))) == 1
+
+
+async def test_the_lock_is_free_after_its_holder_and_the_lock_of_another_pool_at_any_time(aws: AwsFront, pool: Pool):
+    locks = (await opened()).launches
+    async with locks.held("default") as first, locks.held("gpu") as other:
+        assert first is not None
+        assert other is not None
+    async with locks.held("default") as second:
+        assert second is not None
+
+
+async def test_each_launch_that_ended_makes_a_new_generation(aws: AwsFront, pool: Pool):
+    locks = (await opened()).launches
+    for brought, last in ((None, ""), ("i-1", ""), (None, "i-1")):
+        async with locks.held("default") as lock:
+            assert lock is not None
+            assert lock.last_machine == last
+            await locks.ended("default", lock, brought)
+    async with locks.held("default") as lock:
+        assert lock is not None
+        assert (lock.generation, lock.last_machine) == (3, "i-1")
+
+
+async def test_a_dead_holder_s_lock_ends_and_the_next_one_launches_in_the_same_generation(
+    aws: AwsFront, pool: Pool, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(tasks.ec2.launch_lock, "_LOCK_SECONDS", 0.5)
+    locks = (await opened()).launches
+    async with locks.held("default") as dead:
+        assert dead is not None
+        await asyncio.sleep(0.55)
+        async with locks.held("default") as lock:
+            assert lock is not None
+            assert lock.generation == dead.generation
+            assert not await locks.hold_on("default", dead)
+
+
+async def test_a_holder_that_was_held_up_takes_nothing_from_the_one_that_came_after_it(
+    aws: AwsFront, pool: Pool, monkeypatch: pytest.MonkeyPatch
+):
+    locks = (await opened()).launches
+    async with AsyncExitStack() as late_block, AsyncExitStack() as block:
+        monkeypatch.setattr(tasks.ec2.launch_lock, "_LOCK_SECONDS", -1.0)  # ends as it begins
+        late = await late_block.enter_async_context(locks.held("default"))
+        monkeypatch.setattr(tasks.ec2.launch_lock, "_LOCK_SECONDS", 30.0)
+        lock = await block.enter_async_context(locks.held("default"))
+        assert late is not None
+        assert lock is not None
+        await locks.ended("default", late, "i-late")
+        await late_block.aclose()
+        assert await locks.hold_on("default", lock)
+    async with locks.held("default") as third:
+        assert third is not None
+        assert (third.generation, third.last_machine) == (lock.generation, "")
+
+
+async def test_a_holder_may_hold_on(aws: AwsFront, pool: Pool, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tasks.ec2.launch_lock, "_LOCK_SECONDS", 0.8)
+    locks = (await opened()).launches
+    async with locks.held("default") as lock:
+        assert lock is not None
+        await asyncio.sleep(0.5)
+        assert await locks.hold_on("default", lock)
+        await asyncio.sleep(0.5)
+        async with locks.held("default") as other:
+            assert other is None
+
+
+# The keeper
+
+
+async def test_the_keeper_renews(aws: AwsFront, pool: Pool, keep: Keep):
+    pool_ = await opened()
+    taken = await leased(pool_)
+    keep(pool_, MACHINE, taken)
+    await asyncio.sleep(1.3)
+    assert await live(pool_) == [taken.token]
+
+
+async def test_a_busy_event_loop_loses_no_lease(aws: AwsFront, pool: Pool, keep: Keep):
+    pool_ = await opened()
+    taken = await leased(pool_)
+    keep(pool_, MACHINE, taken)
+    time.sleep(1.3)  # noqa: ASYNC251 - that is the test
+    assert await live(pool_) == [taken.token]
+
+
+async def test_a_look_at_the_machine_that_hangs_does_not_keep_the_lease_from_being_renewed(
+    aws: AwsFront, pool: Pool, keep: Keep
+):
+    pool_ = await opened()
+    name = launch(aws, pool)
+    taken = await leased(pool_, name)
+    hung = aws.inject(hang(1.5), "DescribeInstances", times=None)
+    departure = keep(pool_, name, taken)
+    await asyncio.sleep(1.4)
+    assert hung.hits
+    assert await live(pool_, name) == [taken.token]
+    assert not departure.announced
+
+
+async def test_with_aws_down_for_less_than_the_lease_it_is_kept(aws: AwsFront, pool: Pool, keep: Keep):
+    pool_ = await opened(lease_s=8)
+    name = launch(aws, pool)
+    taken = await leased(pool_, name, 8)
+    before = len(aws.called(UPDATE))
+    departure = keep(pool_, name, taken)
+    aws.down()
+    await until(lambda: len(aws.called(UPDATE)) > before)
+    aws.up()
+    async with asyncio.timeout(8):
+        while (await pool_.records.get(name)).leases[0].until <= taken.until + 0.1:
+            assert await live(pool_, name) == [taken.token]
+            await asyncio.sleep(0.05)
+    assert not departure.announced
+
+
+async def test_a_lease_that_was_lost_is_taken_back_where_nobody_minds(aws: AwsFront, pool: Pool, keep: Keep):
+    pool_ = await opened()
+    ended, closed = await closed_over(pool_)
+    await pool_.records.reopen(closed)
+    departure = keep(pool_, MACHINE, ended)
+    async with asyncio.timeout(5):
+        while await live(pool_) != [ended.token]:
+            await asyncio.sleep(0.02)
+    assert not departure.announced
+
+
+async def test_a_lease_that_is_taken_back_protects_from_the_first_moment(aws: AwsFront, pool: Pool, keep: Keep):
+    pool_ = await opened(lease_s=4)
+    ended, closed = await closed_over(pool_)
+    await pool_.records.reopen(closed)
+    keep(pool_, MACHINE, ended)
+    async with asyncio.timeout(5):
+        while not (record := await pool_.records.get(MACHINE)).leases:
+            await asyncio.sleep(0.02)
+    assert record.live(time.time())
+
+
+async def test_the_keeper_tells_that_somebody_else_stops_the_machine(aws: AwsFront, pool: Pool, keep: Keep):
+    pool_ = await opened()
+    ended, _ = await closed_over(pool_)
+    departure = keep(pool_, MACHINE, ended)
+    assert await announced(departure) == f"{MACHINE} is being stopped by somebody else"
+    assert not departure.gone
+
+
+async def test_the_keeper_tells_what_the_machine_says_of_its_end(aws: AwsFront, pool: Pool, keep: Keep):
+    pool_ = await opened(30)
+    name = launch(aws, pool)
+    departure = keep(pool_, name, await leased(pool_, name))
+    at = datetime.now(UTC) + timedelta(seconds=90)
+    tag = {"Key": "hearth:notice", "Value": f"{at:%Y-%m-%dT%H:%M:%SZ} spot-interruption"}
+    aws.client("ec2").create_tags(Resources=[name], Tags=[tag])
+    assert await announced(departure) == f"{name} goes at {at:%H:%M:%S} UTC (spot-interruption)"
+    assert not departure.gone
+
+
+async def test_the_keeper_tells_what_ec2_says_of_a_spot_request(
+    aws: AwsFront, pool: Pool, machines: Machines, keep: Keep
+):
+    pool_ = await opened(30)
+    name = launch(aws, pool, "spot")
+    departure = keep(pool_, name, await leased(pool_, name))
+    machines.interrupt(machines.one(), after=60)
+    assert (await announced(departure)).endswith("(spot: marked-for-termination)")
+    assert not departure.gone
+
+
+async def test_the_keeper_tells_that_the_machine_was_stopped(aws: AwsFront, pool: Pool, keep: Keep):
+    pool_ = await opened(30)
+    name = launch(aws, pool)
+    departure = keep(pool_, name, await leased(pool_, name))
+    aws.client("ec2").stop_instances(InstanceIds=[name])
+    assert await gone(departure) == f"{name} is stopped"
+
+
+async def test_the_keeper_tells_that_the_machine_has_vanished(
+    aws: AwsFront, pool: Pool, machines: Machines, keep: Keep
+):
+    pool_ = await opened(30)
+    name = launch(aws, pool, "spot")
+    departure = keep(pool_, name, await leased(pool_, name))
+    machines.vanish(machines.one())
+    assert await gone(departure) == f"{name} is terminated"
+
+
+async def test_a_machine_that_ec2_does_not_know_for_two_looks_has_not_gone(aws: AwsFront, pool: Pool, keep: Keep):
+    pool_ = await opened(30)
+    name = launch(aws, pool)
+    unknown = aws.inject(error("InvalidInstanceID.NotFound"), "DescribeInstances", times=2)
+    departure = keep(pool_, name, await leased(pool_, name))
+    await until(lambda: len(aws.called("DescribeInstances")) >= 5)
+    assert len(unknown.hits) == 2
+    assert not departure.announced
+
+
+async def test_a_machine_that_ec2_knows_no_more_has_gone(aws: AwsFront, pool: Pool, keep: Keep):
+    pool_ = await opened(30)
+    name = launch(aws, pool)
+    departure = keep(pool_, name, await leased(pool_, name))
+    aws.inject(error("InvalidInstanceID.NotFound"), "DescribeInstances", times=None)
+    assert await gone(departure) == f"{name} is gone"
+
+
+async def test_the_keeper_ends_with_the_release(aws: AwsFront, pool: Pool, machines: Machines):
+    used, endpoint = await acquired(lease_seconds=0.8)
+    keeper = endpoint.lease.keeper
+    await used.release(endpoint)
+    await asyncio.to_thread(keeper._thread.join, 2)
+    assert not keeper._thread.is_alive()
+    assert not endpoint.departure.announced
+
+
+async def test_a_renewal_under_way_does_not_bring_a_lease_back_that_is_given_back(
+    aws: AwsFront, pool: Pool, machines: Machines
+):
+    used, endpoint = await acquired(lease_seconds=4)
+    renewal = aws.inject(slow(0.5), UPDATE)
+    machines.wait(lambda: renewal.hits)
+    await used.release(endpoint)
+    await asyncio.to_thread(endpoint.lease.keeper._thread.join, 3)
+    assert (await (await opened()).records.get(endpoint.machine.id)).leases == ()
