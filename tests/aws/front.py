@@ -27,6 +27,7 @@ from tests.aws.faults import Fault, Faults, Injection, dropped
 from tests.aws.fleets import Fleets
 from tests.aws.lifecycle import Lifecycle
 from tests.aws.moto_server import Moto
+from tests.aws.serial import Serial
 from tests.aws.sessions import Sessions
 from tests.aws.spot import Spot
 from tests.aws.tokens import Tokens
@@ -62,7 +63,7 @@ class AwsFront:
         self._faults = Faults()
         self._crashes = Crashes()
         fleets = Fleets(self.capacity, direct)
-        corrections = [Tokens(), self.lifecycle, fleets, self.descriptions, Sessions(direct)]
+        corrections = [Tokens(), self.lifecycle, fleets, self.descriptions, Sessions(direct), Serial()]
         self._answer = _chain([self._crashes, self._faults, *corrections], self._forward)
         self._path = os.environ["PATH"]
         self._clients: dict[str, Any] = {}
