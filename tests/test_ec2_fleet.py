@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -132,6 +133,9 @@ class TestPriceCap:
         assert types(on_demand) == ["g4dn.xlarge"]
         assert not any("MaxPrice" in place for place in places(on_demand))
 
+    def test_a_type_that_costs_just_the_cap_is_within_it(self):
+        assert types(offered(spot_policy="on_demand", max_price=0.526)[0]) == ["g4dn.xlarge"]
+
     def test_a_type_whose_price_is_unknown_is_not_bought_under_a_cap(self):
         kinds = ("p4d.24xlarge", "g4dn.xlarge")
         assert types(offered(spot_policy="on_demand", max_price=100, types=kinds)[0]) == ["g4dn.xlarge"]
@@ -173,18 +177,18 @@ class Stubbed(Aws):
 
     def answers(self, service: str, call: str, answer: dict[str, Any], asked: dict[str, Any] | None = None) -> None:
         """The next call of a client, such as `ec2_at_once`; with what parameters, if that is given."""
+        self._stub(service).add_response(call, answer, asked)
+
+    def refuses(self, service: str, call: str, code: str, message: str = "No.") -> None:
+        """The next call of a client fails."""
+        self._stub(service).add_client_error(call, code, message)
+
+    def _stub(self, service: str) -> Stubber:
         client = getattr(self, service)
         if id(client) not in self.stubs:
             self.stubs[id(client)] = Stubber(client)
             self.stubs[id(client)].activate()
-        self.stubs[id(client)].add_response(call, answer, asked)
-
-    def refuses(self, service: str, call: str, code: str, message: str = "No.") -> None:
-        """The next call of a client fails."""
-        self.answers(service, call, {})
-        stub = self.stubs[id(getattr(self, service))]
-        stub._queue.pop()
-        stub.add_client_error(call, code, message)
+        return self.stubs[id(client)]
 
 
 @pytest.fixture
@@ -210,6 +214,13 @@ def brought(*instances: str, errors: tuple[tuple[str, str], ...] = ()) -> dict[s
         for code, kind in errors
     ]
     return {"Instances": [{"InstanceIds": list(instances)}] if instances else [], "Errors": told}
+
+
+def untried(code: str, place: dict[str, Any]) -> dict[str, Any]:
+    """A fleet's answer that tells of one place and says nothing of the others."""
+    overrides = {name: place[name] for name in ("InstanceType", "SubnetId")}
+    error = {"ErrorCode": code, "ErrorMessage": "No.", "LaunchTemplateAndOverrides": {"Overrides": overrides}}
+    return {"Instances": [], "Errors": [error]}
 
 
 async def refused(aws: Stubbed, *fleets: tuple[tuple[str, str], ...], **settings: Any) -> Exception:
@@ -295,6 +306,22 @@ class TestLaunch:
     async def test_a_quota_in_one_place_and_want_of_capacity_in_another_pass(self, aws: Stubbed):
         spot, on_demand = ("MaxSpotInstanceCountExceeded", "g4dn.xlarge"), ("InsufficientInstanceCapacity", "g5.xlarge")
         assert isinstance(await refused(aws, (spot,), (on_demand,)), CapacityError)
+
+    @pytest.mark.parametrize("code", ["InsufficientInstanceCapacity", "Unsupported"])
+    async def test_places_that_a_fleet_did_not_try_are_asked_for_by_themselves(self, aws: Stubbed, code: str):
+        first, *others = places(offered(spot_policy="spot")[0])
+        (offer,) = offered(spot_policy="spot")
+        aws.answers("ec2", "create_fleet", untried(code, first), offer.request)
+        (template,) = offer.request["LaunchTemplateConfigs"]
+        asked = {"LaunchTemplateConfigs": [{**template, "Overrides": others}], "ClientToken": ANY}
+        aws.answers("ec2", "create_fleet", brought(ID), {**offer.request, **asked})
+        assert await launch(aws, [offer]) == ID
+
+    async def test_places_that_were_not_tried_are_not_asked_for_once_a_quota_has_told(self, aws: Stubbed):
+        (offer,) = offered(spot_policy="spot")
+        aws.answers("ec2", "create_fleet", untried("MaxSpotInstanceCountExceeded", places(offer)[0]))
+        with pytest.raises(CloudError, match="quota"):
+            await launch(aws, [offer])
 
     async def test_a_missing_permission_says_how_to_get_it(self, aws: Stubbed):
         error = await refused(aws, (("UnauthorizedOperation", "g4dn.xlarge"),), spot_policy="spot")
@@ -434,6 +461,11 @@ class TestCalls:
         await stop(aws, ID, 9e9)
         config = aws.ec2_at_once.meta.config
         assert (config.connect_timeout + config.read_timeout) * config.retries["total_max_attempts"] < 35
+
+    @pytest.mark.parametrize("act", [stop, terminate])
+    async def test_what_got_too_late_is_not_asked_any_more(self, aws: Stubbed, act: Callable[..., Any]):
+        with pytest.raises(CloudError, match=f"{ID} was not stopped: it took too long"):
+            await act(aws, ID, time.time() - 1)
 
     async def test_terminate(self, aws: Stubbed):
         aws.answers("ec2_at_once", "terminate_instances", {}, {"InstanceIds": [ID]})
