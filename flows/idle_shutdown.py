@@ -7,6 +7,7 @@ import asyncio
 from prefect import flow
 from prefect.logging import get_run_logger
 
+from flows.artifacts import log_to_run
 from flows.shutdown_schedule import schedule_idle_shutdown
 from tasks.ec2.decide import Decision
 from tasks.ec2.machines import Machine
@@ -14,6 +15,7 @@ from tasks.ec2.machines import machine as described
 from tasks.ec2.pool import Pool, open_pool
 from tasks.ec2.stoppers import sweep_disks, tend
 from tasks.errors import CloudError
+from tasks.progress import heard_by
 from tasks.settings import Settings, load_settings
 
 
@@ -65,8 +67,12 @@ async def sweep_machines(pool: str = "default", region: str | None = None) -> li
         _told(machine.id, str(outcome) if isinstance(outcome, CloudError) else f"{outcome.action}: {outcome.why}")
         for machine, outcome in zip(machines, outcomes, strict=True)
     ]
-    told += [_told(disk, "deleted: no machine has it") for disk in await sweep_disks(opened)]
     failed = [outcome for outcome in outcomes if isinstance(outcome, CloudError)]
+    try:
+        with heard_by(log_to_run):
+            told += [_told(disk, "deleted: no machine has it") for disk in await sweep_disks(opened)]
+    except CloudError as error:
+        failed.append(error)
     if failed:
         raise failed[0]
     return told

@@ -40,6 +40,10 @@ class _NotUpError(ServerError):
     """The machine itself is to blame."""
 
 
+class _ChangedError(MachineLostError):
+    """It was not any more what it was when it was chosen."""
+
+
 class Acquisition:
     """One run's way to a machine.
 
@@ -78,6 +82,8 @@ class Acquisition:
                 # One that was made for this run and does not come up would fail again, at the same price.
                 if not (lost or (not_up and not tenancy.started)) or len(self._avoid) >= _MOST_LOSSES:
                     raise
+                if isinstance(error, _ChangedError):
+                    continue  # to be chosen again: stopped, it can be started
                 tell(Caution(f"{error} Going on with another machine."))
                 self._avoid.add(tenancy.id)
 
@@ -175,6 +181,8 @@ class Acquisition:
                 return seen
             if seen.state is MachineState.PENDING:
                 before_start = set()
+            elif not tenancy.started and seen.state in {MachineState.STOPPING, MachineState.STOPPED}:
+                raise _ChangedError(f"{tenancy.id} is {seen.state}.")
             elif seen.state not in before_start:
                 raise MachineLostError(f"{tenancy.id} is {seen.state}.")
             tell(Stage(f"{tenancy.id} ({seen.kind}) is {seen.state}"))

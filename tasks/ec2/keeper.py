@@ -95,8 +95,11 @@ class Keeper:
         until = time.time() + self._pool.settings.ec2.lease_seconds
         if await self._pool.records.renew(self._machine, self._lease, until):
             return
+        if self._done.is_set():
+            return
         # It had ended while AWS was out of reach; nobody may have minded.
-        if not self._done.is_set() and not await self._pool.records.take(
-            self._machine, replace(self._lease, until=until)
-        ):
+        taken = await self._pool.records.take(self._machine, replace(self._lease, until=until))
+        if not taken:
             self._departure.announce(f"{self._machine} is being stopped by somebody else")
+        elif self._done.is_set():  # given back meanwhile
+            await self._pool.records.release(self._machine, self._lease)

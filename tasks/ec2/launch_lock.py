@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from tasks.ec2.table import Table, float_of, number, string
+from tasks.errors import CloudError
 
 # Short, because a dead holder keeps the others waiting; the shared client token covers a holder that was held up.
 _LOCK_SECONDS = 30.0
@@ -57,7 +58,8 @@ class LaunchLocks:
             yield LaunchLock(token, int(float_of(item, "generation")), last, float_of(item, "last_at"))
         finally:
             values = {":zero": number(0), ":token": string(token)}
-            await self._table.update(key, "SET held_until = :zero", "holder = :token", values)
+            with suppress(CloudError):  # it ends by itself
+                await self._table.update(key, "SET held_until = :zero", "holder = :token", values)
 
     async def hold_on(self, pool: str, lock: LaunchLock) -> bool:
         """Prolong the right to launch. False if it was lost, because this run was held up for too long."""

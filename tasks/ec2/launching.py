@@ -58,13 +58,13 @@ async def launch_one(pool: Pool, new_lease: Callable[[], Lease], avoid: Collecti
             raise
         lease = new_lease()
         try:
-            await pool.records.take(machine_id, lease)
+            taken = await pool.records.take(machine_id, lease)
             await pool.launches.ended(name, lock, machine_id)
         except BaseException:
             # Nobody would know whose it is.
             await terminate(pool.aws, machine_id, time.time() + _END_SECONDS)
             raise
-    return machine_id, lease
+    return (machine_id, lease) if taken else None
 
 
 async def set_up(pool: Pool, machine_id: str) -> Machine:

@@ -131,7 +131,13 @@ async def stop(aws: Aws, machine_id: str, before: float) -> None:
         _in_time(machine_id, before)
         aws.ec2_at_once.stop_instances(InstanceIds=[machine_id])
 
-    await ask(stop_instances)
+    try:
+        await ask(stop_instances)
+    except CloudError as error:
+        # Somebody may have been quicker.
+        seen = await machine(aws, machine_id) if error.code in {*_GONE, "IncorrectInstanceState"} else None
+        if error.code not in _GONE and (seen is None or seen.state in {MachineState.PENDING, MachineState.RUNNING}):
+            raise
 
 
 async def terminate(aws: Aws, machine_id: str, before: float) -> None:

@@ -142,14 +142,14 @@ class Records:
             {":zero": number(0), ":token": string(closed.closed_by), ":one": number(1)},
         )
 
-    async def note_stopped(self, machine: str, at: float) -> None:
-        """Remember when a machine was first seen stopped."""
+    async def note_stopped(self, machine: str, at: float, *, anew: bool = False) -> None:
+        """Remember when a machine was first seen stopped; `anew`: whatever was known. 0 says that it runs."""
         await self._ensure(machine)
         await self._table.update(
             machine,
             "SET stopped_at = :at ADD version :one",
-            "stopped_at = :zero",
-            {":at": number(at), ":zero": number(0), ":one": number(1)},
+            "attribute_exists(id)" if anew else "stopped_at = :zero",
+            {":at": number(at), ":one": number(1), **({} if anew else {":zero": number(0)})},
         )
 
     async def forget(self, machine: str) -> None:

@@ -14,6 +14,7 @@ from tasks.ec2.machines import POOL_TAG, Machine, MachineState, stop, terminate
 from tasks.ec2.pool import Pool
 from tasks.ec2.records import CLOSED_SECONDS, Lease, Record
 from tasks.errors import CloudError
+from tasks.progress import Caution, tell
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import DescribeVolumesResultTypeDef, FilterTypeDef
@@ -34,6 +35,9 @@ async def tend(pool: Pool, machine: Machine) -> Decision:
     now = time.time()
     if machine.state is MachineState.STOPPED and not record.stopped_at:
         await pool.records.note_stopped(machine.id, now)
+        record = await pool.records.get(machine.id)
+    elif machine.state is MachineState.RUNNING and record.stopped_at:
+        await pool.records.note_stopped(machine.id, 0, anew=True)  # somebody started it by hand
         record = await pool.records.get(machine.id)
     decision = decide(machine, record, 0.0, now, pool.limits)
     if decision.action in {Action.STOP, Action.TERMINATE}:
@@ -69,7 +73,7 @@ async def sweep_disks(pool: Pool) -> tuple[str, ...]:
     """Delete disks of the pool that no machine has had for an hour; their ids.
 
     Raises:
-        CloudError: AWS refuses. A disk that is gone, or in use again, is no error.
+        CloudError: AWS does not list them. One that cannot be deleted is told of, and left.
     """
     pages = pool.aws.ec2.get_paginator("describe_volumes")
     ours: list[FilterTypeDef] = [
@@ -95,7 +99,7 @@ async def _deleted(pool: Pool, volume: str) -> bool:
         await ask(pool.aws.ec2.delete_volume, VolumeId=volume)
     except CloudError as error:
         if error.code not in {"InvalidVolume.NotFound", "VolumeInUse", "IncorrectState"}:
-            raise
+            tell(Caution(f"The disk {volume} is left: {error}"))
         return False
     return True
 
@@ -131,6 +135,6 @@ async def _put_away(pool: Pool, machine: Machine, record: Record, decision: Deci
             await pool.records.reopen(closed)
         raise
     with suppress(CloudError):
-        await pool.records.note_stopped(machine.id, time.time())
+        await pool.records.note_stopped(machine.id, time.time(), anew=True)
         await pool.records.reopen(closed)
     return replace(decision, look_again_at=time.time() + pool.limits.terminate)
