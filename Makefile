@@ -50,7 +50,7 @@ check: .venv/.installed-dev ## Lint, formatting, types and the direction of impo
 fmt: .venv/.installed-dev ## Format and mend what ruff can mend
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
-bench: .venv/.installed-dev ## Measure the flow against a bare asyncio + httpx loop
+bench: .venv/.installed-dev ## Measure the flow against other ways of driving a server
 	@$(BIN)/python -m tests.benchmarks.makespan
 
 accuracy: .venv/.installed-dev ## Measure the character error rate:  make accuracy PDF="a.pdf b.pdf"

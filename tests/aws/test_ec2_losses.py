@@ -58,6 +58,7 @@ def test_when_ollama_dies_on_a_running_machine_another_is_taken_and_the_broken_o
     assert machines.running() == [outcome.manifest["machines"][-1]["id"]] != [first.id]
 
 
+@pytest.mark.long
 def test_with_prefect_s_server_gone_the_document_is_finished_and_the_machine_given_back(
     ec2: Hearth, aws: AwsFront, machines: Machines, tmp_path: Path
 ):

@@ -216,14 +216,16 @@ def show(rows: list[Row]) -> None:
         for rival in dict.fromkeys(row["rival"] for row in of):
             table.add_row(RIVALS[rival], *(_cell(of, rival, size) for size in sizes))
         console.print(table)
-    columns = ["pages", "client CPU", "of it rendering", "Prefect CPU", "requests", "events", "peak MB", "other work"]
+    columns = ["pages", "idle slot", "client CPU", "rendering", "Prefect CPU", "requests", "events", "MB", "other work"]
+    title = "ms a page (idle slot: median and 95th percentile); requests and events a page; processors that others used"
     for name in dict.fromkeys(row["setting"] for row in rows):
-        table = Table("", *columns, title=f"{name}: ms, requests and events a page; processors that others used")
+        table = Table("", *columns, title=f"{name}: {title}")
         for row in [row for row in rows if row["setting"] == name and row["ratio"]]:
             rendering, renderer = row["renderer_cpu_ms"], row["renderer_mb"]
             table.add_row(
                 RIVALS[row["rival"]],
                 str(row["pages"]),
+                idle_slots(row),
                 f"{row['client_cpu_ms'] + rendering:.1f}",
                 f"{rendering:.1f}" if rendering else "",
                 f"{row['prefect_cpu_ms']:.1f}" if row["rival"] in _ON_PREFECT else "",
@@ -235,6 +237,14 @@ def show(rows: list[Row]) -> None:
         console.print(table)
 
 
+def report(rows: list[Row]) -> None:
+    """Tables and pictures."""
+    show(rows)
+    BUILD.mkdir(parents=True, exist_ok=True)
+    for picture in draw(rows, RIVALS, BUILD):
+        print(picture.relative_to(ROOT))  # noqa: T201
+
+
 def _cell(rows: list[Row], rival: str, size: int) -> str:
     of = [row for row in rows if (row["rival"], row["pages"]) == (rival, size)]
     ratios = sorted(row["ratio"] for row in of if row["ratio"])
@@ -242,6 +252,14 @@ def _cell(rows: list[Row], rival: str, size: int) -> str:
         spread = f" ({ratios[0]:.3f}-{ratios[-1]:.3f})" if len(ratios) > 1 else ""
         return f"{ratios[len(ratios) // 2]:.3f}{spread}"
     return f"not run: {of[0]['not_run']}" if of else ""
+
+
+def idle_slots(row: Row) -> str:
+    """How long a slot that came free stayed so: the median and the 95th percentile, in ms."""
+    starts = sorted(start for start, _ in row["busy"])
+    ends = sorted(end for _, end in row["busy"])
+    gaps = sorted((start - end) * 1000 for start, end in zip(starts[row["slots"] :], ends, strict=False))
+    return f"{gaps[len(gaps) // 2]:.0f}, {gaps[len(gaps) * 95 // 100]:.0f}" if gaps else ""
 
 
 def install_others() -> None:
@@ -286,7 +304,11 @@ def main() -> None:
     parser.add_argument("--most-seconds", type=float, help="no rival of ours takes longer (default: 60; --full: 900)")
     parser.add_argument("--memory", type=int, nargs="*", help="sizes at which to measure the flow's memory")
     parser.add_argument("--install-rivals", action="store_true", help="install py-zerox and olmOCR under build/ first")
+    parser.add_argument("--draw", type=Path, nargs="+", help="show and draw results.json files, and measure nothing")
     options = parser.parse_args()
+    if options.draw:
+        report([row for path in options.draw for row in json.loads(path.read_text())["rows"]])
+        return
     if options.install_rivals:
         install_others()
     rivals = list(options.rivals)
@@ -311,9 +333,7 @@ def main() -> None:
                 bench.compare(setting, rivals, options.repeats)
             if memory:
                 bench.memory(memory, options.slots[0])
-    show(rows)
-    for picture in draw(rows, RIVALS, BUILD):
-        print(picture.relative_to(ROOT))  # noqa: T201
+    report(rows)
 
 
 if __name__ == "__main__":

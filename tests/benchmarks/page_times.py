@@ -19,6 +19,8 @@ from pathlib import Path
 
 import pymupdf
 
+# Quicker than this, on a machine with other work, the flow would count fewer slots than there are.
+_WARM_UP_SECONDS = 0.2
 _NUMBER_BITS = 16
 _CHECK_BITS = 4
 _HEAD, _TAIL = (1, 0, 1), (0, 1)
@@ -36,7 +38,9 @@ class PageTimes:
 
     def of(self, number: int) -> float:
         """The time of one page, whatever the others are; 0 stands for what is no page, such as a warm-up."""
-        if not self.sigma or not number:
+        if not number:
+            return max(self.median, _WARM_UP_SECONDS)
+        if not self.sigma:
             return self.median
         return random.Random(f"{self.seed}:{number}").lognormvariate(math.log(self.median), self.sigma)
 

@@ -19,6 +19,7 @@ import httpx
 import psutil
 
 from tasks.embedded import DEFAULT_MODEL
+from tasks.leases import take_shared
 from tests.benchmarks.page_times import PageTimes
 
 ROOT = Path(__file__).parents[2]
@@ -125,6 +126,7 @@ def prefect_server(directory: Path) -> Iterator[PrefectServer]:
     home = next((directory / "hearth" / "servers").glob("prefect-*"))
     record = json.loads((home / "server.json").read_bytes())
     server = psutil.Process(record["server_pid"])
+    lease = take_shared(home / "lease.lock")  # or its watchdog stops it when ten minutes are over
     os.environ["PREFECT_API_URL"] = started["url"]
     os.environ["PREFECT_LOGGING_LEVEL"] = "CRITICAL"
     try:
@@ -134,6 +136,7 @@ def prefect_server(directory: Path) -> Iterator[PrefectServer]:
         idle_share = (sum(server.cpu_times()[:2]) - before) / _IDLE_SECONDS
         yield PrefectServer(started["url"], server, home / "server.log", idle_share)
     finally:
+        lease.release()
         with suppress(psutil.NoSuchProcess):
             watchdog = psutil.Process(record["watchdog_pid"])
             watchdog.terminate()
