@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -15,6 +15,10 @@ from rich.table import Table
 
 from flows.terminal import TerminalProgress
 from tasks.backends import choose_backend
+from tasks.ec2.decide import Why
+from tasks.ec2.pool import open_pool
+from tasks.ec2.status import MachineStatus, status_of
+from tasks.ec2.stoppers import end
 from tasks.errors import CloudError, InputError
 from tasks.jobs import BackendName
 from tasks.local_server import ServerState, local_servers, stop_server
@@ -22,11 +26,6 @@ from tasks.ollama_api import GenerateRequest
 from tasks.progress import heard_by
 from tasks.settings import Settings, load_settings
 from tasks.warm import warm
-
-if TYPE_CHECKING:
-    from tasks.ec2.decide import Decision
-    from tasks.ec2.pool import Pool
-    from tasks.ec2.status import MachineStatus
 
 _out = Console()
 _err = Console(stderr=True)
@@ -122,17 +121,11 @@ async def _start(settings: Settings, name: BackendName, model: str | None, slots
 
 
 async def _machines(settings: Settings) -> list[MachineStatus]:
-    from tasks.ec2.pool import open_pool
-    from tasks.ec2.status import status_of
-
     return await status_of(await open_pool(settings))
 
 
 async def _stop_machines(settings: Settings, wanted: set[str], *, force: bool) -> set[str]:
     """Stop machines of the pool, all of them if none is named; the names that were found."""
-    from tasks.ec2.pool import open_pool
-    from tasks.ec2.status import status_of
-
     pool = await open_pool(settings)
     found = [status for status in await status_of(pool) if not wanted or status.machine.id in wanted]
     refused: CloudError | None = None
@@ -141,7 +134,7 @@ async def _stop_machines(settings: Settings, wanted: set[str], *, force: bool) -
             _out.print(f"{machine.machine.id} is left running.", highlight=False)
             continue
         try:
-            decision = await _ended(pool, machine)
+            decision = await end(pool, machine.machine, Why.ASKED, force=bool(machine.leases))
         except CloudError as error:  # the others are stopped all the same
             _err.print(f"{machine.machine.id} is not stopped: {error}", highlight=False, soft_wrap=True)
             refused = refused or error
@@ -150,13 +143,6 @@ async def _stop_machines(settings: Settings, wanted: set[str], *, force: bool) -
     if refused is not None:
         raise refused
     return {machine.machine.id for machine in found}
-
-
-async def _ended(pool: Pool, status: MachineStatus) -> Decision:
-    from tasks.ec2.decide import Why
-    from tasks.ec2.stoppers import end
-
-    return await end(pool, status.machine, Why.ASKED, force=bool(status.leases))
 
 
 def _confirmed(status: MachineStatus) -> bool:

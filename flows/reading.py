@@ -4,70 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import platform
-from collections.abc import Coroutine, Iterable, Sequence
-from contextlib import suppress
-from typing import Any, TypeVar
-
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import State, TaskRun
-from prefect.runtime import task_run
-from prefect.tasks import Task
+from collections.abc import Sequence
 
 from flows.artifacts import ProgressArtifact
+from flows.pages import read_pages, warm_up
 from flows.shutdown_schedule import schedule_idle_shutdown
 from tasks.account import Account
 from tasks.backends import Endpoint
 from tasks.departure import Departure
 from tasks.document import password_from
-from tasks.errors import HearthError, MachineLostError, ModelError, PageError, ServerError, UnavailableError
+from tasks.errors import MachineLostError, ModelError, ServerError, UnavailableError
 from tasks.ollama_api import OllamaClient
 from tasks.plan import Prepared
-from tasks.progress import Caution, Event, PageDone, PagesStart, Stage, heard_by, tell
+from tasks.progress import Caution, PagesStart, Stage, heard_by, tell
 from tasks.read_page import PageReader
 from tasks.render import Renderer
 from tasks.settings import Settings
 from tasks.slots import Slots
-from tasks.warm import Warmth, warm
+from tasks.warm import Warmth
 from tasks.work_loop import WorkLoop
-
-T = TypeVar("T")
 
 # Page tasks under way beside those in a slot: rendered and waiting, or being recorded.
 _AHEAD = 4
-_RETRY_SECONDS = 0.5
 # Machines in a row that go without having read a page: something is wrong that another will not mend.
 _MOST_LOSSES = 3
 _LEFT = "the run left it"
-
-
-@task(name="warm-up", task_run_name="warm up {prepared.plan.model}", cache_policy=NO_CACHE, persist_result=False)
-async def warm_up(prepared: Prepared, endpoint: Endpoint, settings: Settings) -> Warmth:
-    """Get the plan's model warm on a server; see `tasks.warm`."""
-    async with endpoint.client(settings.warm.load_seconds) as client:
-        request = prepared.request(settings.idle_minutes * 60)
-        require_gpu = prepared.plan.require_gpu
-        return await warm(client, request, endpoint.slots, settings.warm, require_gpu=require_gpu)
-
-
-async def _may_help(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
-    """Whether reading the page again may help; what else goes wrong ends the run."""
-    error = await state.aresult(raise_on_failure=False)
-    return isinstance(error, PageError) and not error.final
-
-
-@task(
-    name="read-page",
-    task_run_name="{reader.document} page {number}",
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    retry_delay_seconds=_RETRY_SECONDS,
-    retry_condition_fn=_may_help,
-)
-async def read_page(work: WorkLoop, reader: PageReader, number: int) -> None:
-    """Read one page and store its result; see `PageReader.read`. Prefect's retries are the page's attempts."""
-    attempt = task_run.run_count
-    await work.run(lambda: reader.read(number, attempt))
 
 
 async def read_document(prepared: Prepared, settings: Settings, account: Account) -> None:
@@ -84,7 +45,7 @@ async def read_document(prepared: Prepared, settings: Settings, account: Account
     )
     async with WorkLoop() as work, work.opened(renderer), ProgressArtifact(plan.document.name) as artifact:
         reading = _Reading(prepared, settings, account, work, renderer)
-        with heard_by(artifact), heard_by(account.hear), heard_by(reading.hear):
+        with heard_by(artifact), heard_by(account.hear):
             await reading.run()
 
 
@@ -100,13 +61,6 @@ class _Reading:
         self._work = work
         self._renderer = renderer
         self._reader: PageReader | None = None
-        self._digest: str | None = None
-        self._done: set[int] = set()
-
-    def hear(self, event: Event) -> None:
-        """A listener: notes the pages that are done, whether they were read or failed."""
-        if isinstance(event, PageDone):
-            self._done.add(event.result.page)
 
     async def run(self) -> None:
         """Read until every page is done."""
@@ -117,7 +71,7 @@ class _Reading:
             while True:
                 endpoint = await seeking
                 seeking = asyncio.ensure_future(self._after(endpoint.departure))
-                done_before = len(self._done)
+                done_before = len(self._account.done)
                 trouble: ServerError | None = None
                 try:
                     if await self._on(endpoint):
@@ -126,7 +80,7 @@ class _Reading:
                     if endpoint.machine is None:
                         raise
                     trouble = error
-                losses = losses + 1 if len(self._done) == done_before else 0
+                losses = losses + 1 if len(self._account.done) == done_before else 0
                 if losses >= _MOST_LOSSES:
                     raise trouble or MachineLostError(f"No machine stays for long enough: {endpoint.departure.why}.")
                 if trouble is not None:
@@ -154,7 +108,7 @@ class _Reading:
     async def _warmed(self, endpoint: Endpoint) -> Warmth:
         """Warm the model up, and say what the machine logged if that fails."""
         try:
-            return await _while_there(endpoint.departure, warm_up(self._prepared, endpoint, self._settings))
+            return await endpoint.departure.unless_gone(warm_up(self._prepared, endpoint, self._settings))
         except (ServerError, ModelError) as error:
             if endpoint.log_tail is None or isinstance(error, MachineLostError):
                 raise
@@ -174,9 +128,8 @@ class _Reading:
             tell(PagesStart(len(plan.numbers), len(plan.numbers) - len(left), warmth.slots))
             self._account.pages_start()
             try:
-                await _while_there(
-                    endpoint.departure, _read_pages(self._work, reader, left, warmth.slots + _AHEAD, endpoint.departure)
-                )
+                workers = warmth.slots + _AHEAD
+                await endpoint.departure.unless_gone(read_pages(self._work, reader, left, workers, endpoint.departure))
             finally:
                 self._account.pages_end()
 
@@ -195,22 +148,18 @@ class _Reading:
             )
         else:
             self._reader.move(warmth.digest, client, slots)
-        self._digest = warmth.digest
         return self._reader
 
     def _left_with(self, digest: str) -> Sequence[int]:
-        """The pages that are still to be read with a model."""
+        """The pages that are still to be read with a model, neither standing nor done in this run."""
         plan, store = self._prepared.plan, self._prepared.store
-        if self._digest not in {None, digest}:
-            self._done.clear()  # another version of the model has another answer
-        standing = plan.numbers if plan.force else store.missing(plan, digest)
-        return [number for number in standing if number not in self._done]
+        numbers = plan.numbers if plan.force else store.missing(plan, digest)
+        return [number for number in numbers if number not in self._account.done]
 
     def _first_pages(self) -> Sequence[int]:
         """What will be read first, as far as it is known before the model is."""
-        digest = self._prepared.digest
-        left = self._left_with(digest) if digest else self._prepared.plan.numbers
-        return left[: self._prepared.plan.slots]
+        plan, digest = self._prepared.plan, self._prepared.digest
+        return (self._left_with(digest) if digest else plan.numbers)[: plan.slots]
 
     async def _acquired(self) -> Endpoint:
         plan = self._prepared.plan
@@ -240,49 +189,3 @@ class _Reading:
         await asyncio.wait({seeking})
         if not seeking.cancelled() and seeking.exception() is None:
             await self._release(seeking.result(), broken=False)
-
-
-async def _read_pages(
-    work: WorkLoop, reader: PageReader, numbers: Iterable[int], workers: int, departure: Departure
-) -> None:
-    """Map the page task over the numbers, `workers` of them under way at once. A failed page leaves the others be.
-
-    When the machine's departure is announced no more pages are begun; those under way end.
-    """
-    todo = iter(numbers)
-    read = read_page.with_options(retries=reader.attempts - 1)
-
-    async def worker() -> None:
-        while not departure.announced and (number := next(todo, None)) is not None:
-            with suppress(PageError):
-                await read(work, reader, number)
-
-    trouble: Exception | None = None
-    try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(workers):
-                group.create_task(worker())
-    except ExceptionGroup as met:
-        # All workers met the same trouble; it is told once.
-        trouble = next((error for error in met.exceptions if isinstance(error, HearthError)), met)
-    if trouble is not None:
-        raise trouble
-
-
-async def _while_there(departure: Departure, work: Coroutine[Any, Any, T]) -> T:
-    """Do something for as long as the machine is there.
-
-    Raises:
-        MachineLostError: it has gone.
-    """
-    working, gone = asyncio.ensure_future(work), asyncio.ensure_future(departure.wait_gone())
-    try:
-        await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            return working.result()
-        raise MachineLostError(f"The machine went away: {gone.result()}.")
-    finally:
-        gone.cancel()
-        if not working.done():
-            working.cancel()
-            await asyncio.wait({working})

@@ -29,7 +29,7 @@ class _NotDeployedError(Exception):
     """There is no such deployment."""
 
 
-async def schedule_idle_shutdown(settings: Settings, machine: str, at: float) -> bool:
+async def schedule_idle_shutdown(settings: Settings, machine: str, at: float) -> None:
     """Schedule a look at a machine, in the place of those that were scheduled before.
 
     It is one of three that stop machines; where it cannot be scheduled the others do, and the run goes on.
@@ -38,9 +38,6 @@ async def schedule_idle_shutdown(settings: Settings, machine: str, at: float) ->
         settings: whose pool it is.
         machine: the EC2 instance's id.
         at: seconds since the epoch.
-
-    Returns:
-        Whether it was scheduled.
     """
     try:
         async with asyncio.timeout(_SECONDS):
@@ -50,9 +47,6 @@ async def schedule_idle_shutdown(settings: Settings, machine: str, at: float) ->
     except (httpx.HTTPError, PrefectHTTPStatusError, ObjectNotFound, TimeoutError) as error:
         why = type(error).__name__
         tell(Caution(f"Prefect took no idle shutdown ({why}): {machine} is left to its own watchdog and to the sweep."))
-    else:
-        return True
-    return False
 
 
 async def _schedule(settings: Settings, machine: str, at: float) -> None:

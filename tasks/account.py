@@ -15,15 +15,19 @@ from tasks.warm import Warmth
 
 @dataclass
 class Account:
-    """Kept during one run. Seconds are counted on the monotonic clock."""
+    """Kept during one run. Seconds are counted on the monotonic clock.
+
+    Attributes:
+        done: the pages that this run has stored, read or failed.
+    """
 
     prepared: Prepared
     flow_run_id: str | None = None
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    done: set[int] = field(default_factory=set)
     _started: float = field(default_factory=time.monotonic)
     _pages_from: float | None = None
     _pages_to: float | None = None
-    _read: set[int] = field(default_factory=set)
     _endpoint: EndpointRecord | None = None
     _digest: str | None = None
     _machines: list[MachineRecord] = field(default_factory=list)
@@ -31,7 +35,7 @@ class Account:
     def warmed(self, endpoint: Endpoint, warmth: Warmth) -> None:
         """The server is warm."""
         if self._digest not in {None, warmth.digest}:
-            self._read.clear()  # another version of the model reads them all again
+            self.done.clear()  # another version of the model reads them all again
         self._digest = warmth.digest
         self._endpoint = EndpointRecord(
             backend=endpoint.backend,
@@ -56,9 +60,9 @@ class Account:
         self._machines.append(record)
 
     def hear(self, event: Event) -> None:
-        """A listener: counts the pages that are stored."""
+        """A listener: notes the pages that are stored."""
         if isinstance(event, PageDone):
-            self._read.add(event.result.page)
+            self.done.add(event.result.page)
 
     def pages_end(self) -> None:
         """No more pages are read, whether all were or not."""
@@ -86,10 +90,10 @@ class Account:
             if result.identity == plan.identity(result.page, digest)
         )
         status = _status(entries, len(plan.numbers))
-        if plan.force and len(self._read) < len(plan.numbers):
+        if plan.force and len(self.done) < len(plan.numbers):
             status = RunStatus.STOPPED
         last = store.manifest()
-        if len(self._read) == 0:
+        if not self.done:
             if status is RunStatus.STOPPED:
                 return None
             if last is not None and last.pages == entries and store.document_path.exists():
@@ -110,7 +114,7 @@ class Account:
             options=plan.options,
             endpoint=self._endpoint,
             pages=entries,
-            read_now=len(self._read),
+            read_now=len(self.done),
             started_at=self.started_at,
             finished_at=datetime.now(UTC),
             warm_seconds=round((self._pages_from or time.monotonic()) - self._started, 3),

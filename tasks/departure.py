@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
+from typing import Any, TypeVar
+
+from tasks.errors import MachineLostError
+
+T = TypeVar("T")
 
 
 class Departure:
@@ -47,3 +53,21 @@ class Departure:
     async def wait_gone(self) -> str:
         """Return the reason when it has gone."""
         return await asyncio.shield(asyncio.wrap_future(self._gone))
+
+    async def unless_gone(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do something for as long as the machine is there.
+
+        Raises:
+            MachineLostError: it has gone; what was under way was cancelled.
+        """
+        working, gone = asyncio.ensure_future(work), asyncio.ensure_future(self.wait_gone())
+        try:
+            await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                return working.result()
+            raise MachineLostError(f"The machine went away: {gone.result()}.")
+        finally:
+            gone.cancel()
+            if not working.done():
+                working.cancel()
+                await asyncio.wait({working})

@@ -20,7 +20,7 @@ from tasks.ec2.machines import Machine
 from tasks.ec2.pool import Pool, parameter
 from tasks.errors import HearthError, ServerError
 from tasks.local_server import free_port
-from tasks.ollama_api import OllamaClient
+from tasks.ollama_api import LoadedModel, OllamaClient
 from tasks.settings import Access
 
 _OLLAMA_PORT = 11434
@@ -98,19 +98,24 @@ async def open_door(pool: Pool, machine: Machine) -> Door:
             return await _tunnel(pool, machine)
 
 
+async def loaded_models(pool: Pool, machine: Machine) -> tuple[LoadedModel, ...] | None:
+    """What a machine has in memory; None if it cannot be asked without using it."""
+    if pool.stack.access is Access.TUNNEL:
+        return None  # a tunnel would look like use to the machine's own watchdog
+    try:
+        door = await open_door(pool, machine)
+        async with door.client() as client:
+            return await client.loaded()
+    except HearthError:
+        return None
+
+
 async def active_until(pool: Pool, machine: Machine) -> float:
     """Until when the model stays loaded for whoever asked last, seconds since the epoch; 0 if it cannot be known.
 
     Ollama moves a model's `expires_at` on with every request that it serves, so that it tells of use without a lease.
     """
-    if pool.stack.access is Access.TUNNEL:
-        return 0.0  # a tunnel would look like use to the machine's own watchdog
-    try:
-        door = await open_door(pool, machine)
-        async with door.client() as client:
-            loaded = await client.loaded()
-    except HearthError:
-        return 0.0
+    loaded = await loaded_models(pool, machine) or ()
     now = time.time()
     ends = [model.expires_at.timestamp() for model in loaded if model.expires_at is not None]
     return max((end for end in ends if end < now + _PINNED.total_seconds()), default=0.0)

@@ -6,7 +6,7 @@ import asyncio
 import time
 
 from tasks.ec2.access import Door, check_access, open_door
-from tasks.ec2.decide import Step, choose
+from tasks.ec2.decide import Step
 from tasks.ec2.launching import launch_one, seen_machine, set_up
 from tasks.ec2.machines import Machine, MachineState, start
 from tasks.ec2.pool import Pool, log_tail
@@ -91,9 +91,7 @@ class Acquisition:
         """Lease a machine that runs or is being started."""
         give_up_at = time.monotonic() + self._settings.capacity_seconds
         while True:
-            machines = await self._pool.machines()
-            records = await self._pool.records_of(tuple(m for m in machines if m.there))
-            step, chosen = choose(machines, records, self._pool.stack.config, self._avoid, time.time())
+            _, step, chosen = await self._pool.survey(self._avoid)
             tenancy: Tenancy | None = None
             if chosen is None:
                 try:

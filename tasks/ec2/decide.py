@@ -97,6 +97,10 @@ class Step(StrEnum):
     LAUNCH = "launch"
 
 
+# What is done with a machine that can be leased, the best state first.
+_STEPS = {MachineState.RUNNING: Step.USE, MachineState.PENDING: Step.USE, MachineState.STOPPED: Step.START}
+
+
 def choose(
     machines: Iterable[Machine], records: Iterable[Record], config: str, avoid: Collection[str], now: float
 ) -> tuple[Step, Machine | None]:
@@ -112,21 +116,13 @@ def choose(
     known = {record.machine: record for record in records}
     fit = [m for m in machines if m.there and m.config == config and m.id not in avoid and m.notice is None]
 
-    def leases(machine: Machine) -> int:
-        return len(known.get(machine.id, Record(machine.id)).live(now))
+    def record(machine: Machine) -> Record:
+        return known.get(machine.id, Record(machine.id))
 
-    closed = {m.id for m in fit if known.get(m.id, Record(m.id)).closed_until > now}
-    by_state = {
-        state: sorted((m for m in fit if m.state is state), key=lambda m: (leases(m), m.launched_at, m.id))
-        for state in MachineState
-    }
-    for state, step in (
-        (MachineState.RUNNING, Step.USE),
-        (MachineState.PENDING, Step.USE),
-        (MachineState.STOPPED, Step.START),
-    ):
-        for machine in by_state[state]:
-            if machine.id not in closed:
-                return step, machine
-    changing = [m for m in fit if m.id in closed or m.state is MachineState.STOPPING]
-    return (Step.WAIT, changing[0]) if changing else (Step.LAUNCH, None)
+    open_to_leases = [m for m in fit if m.state in _STEPS and record(m).closed_until <= now]
+    if open_to_leases:
+        ranks = list(_STEPS)
+        best = min(open_to_leases, key=lambda m: (ranks.index(m.state), len(record(m).live(now)), m.launched_at, m.id))
+        return _STEPS[best.state], best
+    # The others are being stopped.
+    return (Step.WAIT, fit[0]) if fit else (Step.LAUNCH, None)

@@ -52,21 +52,23 @@ class Offer:
     """A fleet's request: one market, all the places where a machine may be.
 
     Attributes:
-        base: the request without its places and its client token.
+        base: the request without its launch template and its client token.
+        template: the launch template.
         places: the overrides, in order of preference.
         nonce: see `offers`.
     """
 
     market: Market
     base: dict[str, Any]
+    template: dict[str, str]
     places: tuple[dict[str, Any], ...]
     nonce: str
 
     @property
     def request(self) -> dict[str, Any]:
         """As CreateFleet wants it. Alike requests have the same client token, so that AWS answers them alike."""
-        template = {"LaunchTemplateSpecification": self.base["template"], "Overrides": list(self.places)}
-        request = {**self.base["request"], "LaunchTemplateConfigs": [template]}
+        template = {"LaunchTemplateSpecification": self.template, "Overrides": list(self.places)}
+        request = {**self.base, "LaunchTemplateConfigs": [template]}
         told = json.dumps([self.nonce, request], sort_keys=True).encode()
         return {**request, "ClientToken": hashlib.sha256(told).hexdigest()[:40]}
 
@@ -176,7 +178,7 @@ def _offer(
         request["SpotOptions"] = {"AllocationStrategy": "price-capacity-optimized"}
     else:
         request["OnDemandOptions"] = {"AllocationStrategy": "prioritized"}
-    return Offer(market, {"request": request, "template": template}, tuple(places), nonce)
+    return Offer(market, request, template, tuple(places), nonce)
 
 
 def _failures(answer: CreateFleetResultTypeDef) -> Iterator[Failure]:

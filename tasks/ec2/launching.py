@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 
 from tasks.aws import ask
-from tasks.ec2.decide import Step, choose
+from tasks.ec2.decide import Step
 from tasks.ec2.fleet import launch, offers
 from tasks.ec2.launch_lock import LaunchLock
 from tasks.ec2.machines import Machine, Market, keep_disk_on_power_off, machine, terminate
@@ -98,9 +98,7 @@ async def seen_machine(pool: Pool, machine_id: str) -> Machine:
 
 
 async def _one_came_meanwhile(pool: Pool, lock: LaunchLock, avoid: Collection[str]) -> bool:
-    machines = await pool.machines()
-    records = await pool.records_of(tuple(m for m in machines if m.there))
-    step, _ = choose(machines, records, pool.stack.config, avoid, time.time())
+    machines, step, _ = await pool.survey(avoid)
     if step is not Step.LAUNCH:
         return True
     young = time.time() - lock.last_at < _UNLISTED_SECONDS

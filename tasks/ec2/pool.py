@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from tasks.aws import Aws, ask
-from tasks.ec2.decide import Limits
+from tasks.ec2.decide import Limits, Step, choose
 from tasks.ec2.launch_lock import LaunchLocks
 from tasks.ec2.machines import Machine, list_machines
 from tasks.ec2.records import Record, Records
@@ -14,6 +17,14 @@ from tasks.ec2.stack import Stack, find_stack
 from tasks.ec2.table import Table
 from tasks.errors import CloudError
 from tasks.settings import Settings
+
+
+class Survey(NamedTuple):
+    """A pool's machines, and what a run that needs one does: see `tasks.ec2.decide.choose`."""
+
+    machines: tuple[Machine, ...]
+    step: Step
+    chosen: Machine | None
 
 
 @dataclass(frozen=True)
@@ -34,6 +45,17 @@ class Pool:
     async def machines(self) -> tuple[Machine, ...]:
         """The pool's machines, those that have gone lately included."""
         return await list_machines(self.aws, self.stack.pool)
+
+    async def survey(self, avoid: Collection[str]) -> Survey:
+        """Look at all of it, and choose what a run that needs a machine does.
+
+        Args:
+            avoid: ids of machines that did not work.
+        """
+        machines = await self.machines()
+        records = await self.records_of(tuple(machine for machine in machines if machine.there))
+        step, chosen = choose(machines, records, self.stack.config, avoid, time.time())
+        return Survey(machines, step, chosen)
 
     async def records_of(self, machines: tuple[Machine, ...]) -> tuple[Record, ...]:
         """The records of machines, in their order."""

@@ -6,14 +6,12 @@ import asyncio
 import time
 from dataclasses import dataclass
 
-from tasks.ec2.access import open_door
+from tasks.ec2.access import loaded_models
 from tasks.ec2.decide import Action, Decision, decide
 from tasks.ec2.machines import Machine, MachineState
 from tasks.ec2.pool import Pool
 from tasks.ec2.records import Lease, Record
 from tasks.ec2.spending import usd_per_hour, usd_so_far
-from tasks.errors import HearthError
-from tasks.settings import Access
 
 
 @dataclass(frozen=True)
@@ -67,23 +65,13 @@ async def _status(pool: Pool, machine: Machine, record: Record) -> MachineStatus
     now = time.time()
     runs = machine.state is MachineState.RUNNING
     price = await usd_per_hour(pool.aws, machine) if runs else None
+    loaded = await loaded_models(pool, machine) if runs else None
     return MachineStatus(
         machine=machine,
-        models=await _models(pool, machine) if runs else None,
+        models=None if loaded is None else tuple(model.name for model in loaded),
         leases=record.live(now),
         slots=pool.stack.slots,
         decision=decide(machine, record, 0.0, now, pool.limits),
         usd=usd_so_far(machine, price, now),
         at=now,
     )
-
-
-async def _models(pool: Pool, machine: Machine) -> tuple[str, ...] | None:
-    if pool.stack.access is Access.TUNNEL:
-        return None  # a tunnel would look like use to the machine's own watchdog
-    try:
-        door = await open_door(pool, machine)
-        async with door.client() as client:
-            return tuple(model.name for model in await client.loaded())
-    except HearthError:
-        return None
