@@ -1,4 +1,4 @@
-"""What a run shows in Prefect's UI: a progress bar that moves, a summary, and a link to the result."""
+"""What a run shows in Prefect's UI: a progress bar that moves, tables of pages, a summary, a link to the result."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ from prefect.artifacts import (
     acreate_table_artifact,
     aupdate_progress_artifact,
 )
+from prefect.client.schemas.objects import State
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.logging import get_run_logger
+from prefect.states import Completed, Failed
 
-from tasks.manifest import Manifest
+from tasks.manifest import Manifest, PageStatus
 from tasks.progress import Caution, Event, PageDone, PagesStart, Pulling, Stage
 from tasks.results import ResultStore
 
@@ -94,6 +96,43 @@ class ProgressArtifact:
                 return await acreate_progress_artifact(percent, key=key, description=f"Pages of {self._document} read")
             await aupdate_progress_artifact(artifact, progress=percent)
         return artifact
+
+
+class PageTable:
+    """A table of the pages that one task run carries; a listener. Page text never gets into it."""
+
+    def __init__(self, told: str) -> None:
+        self._told = told
+        self._rows: list[dict[str, Any]] = []
+
+    def __call__(self, event: Event) -> None:
+        """Note a page that was stored."""
+        if isinstance(event, PageDone):
+            result = event.result
+            row = {
+                "page": result.page,
+                "status": result.status.value,
+                "seconds": result.seconds,
+                "tokens in": result.tokens_in,
+                "tokens out": result.tokens_out,
+                "attempts": len(result.attempts),
+                "reason": result.reason or "",
+            }
+            self._rows.append(row)
+
+    async def show(self) -> None:
+        """Attach it to the task run. Without a key: the list of all artifacts is no place for each block of pages."""
+        if self._rows:
+            async with shown_if_possible():
+                await acreate_table_artifact(sorted(self._rows, key=lambda row: int(row["page"])), None, self._told)
+
+    def state(self) -> State[None]:
+        """How the task run ended, by its pages."""
+        pages, failed = len(self._rows), sum(row["status"] == PageStatus.FAILED for row in self._rows)
+        told = f"{pages} pages, {failed} failed"
+        if failed and failed == pages:
+            return Failed(message=told)
+        return Completed(name="Partial" if failed else None, message=told)
 
 
 @asynccontextmanager

@@ -106,7 +106,9 @@ async def _start(settings: Settings, name: BackendName, model: str | None, slots
     broken = True
     try:
         async with endpoint.client(settings.warm.load_seconds) as client:
-            warmth = await warm(client, request, endpoint.slots, settings.warm, require_gpu=False)
+            warmth = await warm(
+                client, request, endpoint.slots, settings.warm, ledger=endpoint.ledger, require_gpu=False
+            )
         broken = False
     finally:
         release = await backend.release(endpoint, broken=broken and endpoint.started)
@@ -117,7 +119,7 @@ async def _start(settings: Settings, name: BackendName, model: str | None, slots
 
             if get_current_settings().api.url:  # else there is no server, and no worker
                 await schedule_idle_shutdown(settings, endpoint.machine.id, release.look_at)
-    return f"{request.model} is warm at {endpoint.url} with {warmth.slots} slots. The server {release.told}."
+    return f"{request.model} is warm at {endpoint.url} with {warmth.measured.slots} slots. The server {release.told}."
 
 
 async def _machines(settings: Settings) -> list[MachineStatus]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import zip_longest
 
 from tasks.backends import Endpoint, MachineFacts
-from tasks.manifest import EndpointRecord, MachineRecord, Manifest, PageEntry, PageStatus, RunStatus
+from tasks.manifest import EndpointRecord, Listing, MachineRecord, Manifest, PageEntry, RunStatus
 from tasks.plan import Prepared
 from tasks.progress import Event, PageDone
 from tasks.warm import Warmth
@@ -42,7 +44,7 @@ class Account:
             why=self.prepared.choice.why,
             url=endpoint.url,
             slots_asked=self.prepared.plan.slots,
-            slots=warmth.slots,
+            slots=warmth.measured.slots,
             note=warmth.note,
         )
 
@@ -84,19 +86,15 @@ class Account:
         digest = self._digest or self.prepared.digest
         if digest is None:
             return None
-        entries = tuple(
-            PageEntry.of(result)
-            for result in store.results(plan.numbers)
-            if result.identity == plan.identity(result.page, digest)
-        )
-        status = _status(entries, len(plan.numbers))
+        pages = Listing.of(self._entries(digest), store.manifest_path)
+        status = _status(pages, len(plan.numbers))
         if plan.force and len(self.done) < len(plan.numbers):
             status = RunStatus.STOPPED
-        last = store.manifest()
         if not self.done:
             if status is RunStatus.STOPPED:
                 return None
-            if last is not None and last.pages == entries and store.document_path.exists():
+            last = store.manifest()
+            if last is not None and store.document_path.exists() and self._listed(last.pages, digest):
                 now = {
                     "read_now": 0,
                     "read_seconds": 0.0,
@@ -113,7 +111,7 @@ class Account:
             digest=digest,
             options=plan.options,
             endpoint=self._endpoint,
-            pages=entries,
+            pages=pages,
             read_now=len(self.done),
             started_at=self.started_at,
             finished_at=datetime.now(UTC),
@@ -126,12 +124,22 @@ class Account:
         )
         if status is not RunStatus.STOPPED:
             store.write_document(plan.numbers)
-        store.write_manifest(manifest)
+        store.write_manifest(manifest, self._entries(digest))
         return manifest
 
+    def _entries(self, digest: str) -> Iterator[PageEntry]:
+        """The pages that stand, from their files, one in memory at a time."""
+        plan = self.prepared.plan
+        for result in self.prepared.store.results(plan.numbers):
+            if result.identity == plan.identity(result.page, digest):
+                yield PageEntry.of(result)
 
-def _status(entries: tuple[PageEntry, ...], asked: int) -> RunStatus:
-    if len(entries) < asked:
+    def _listed(self, pages: Listing, digest: str) -> bool:
+        """Whether a manifest lists what stands now."""
+        return all(one == other for one, other in zip_longest(pages, self._entries(digest)))
+
+
+def _status(pages: Listing, asked: int) -> RunStatus:
+    if len(pages) < asked:
         return RunStatus.STOPPED
-    failed = any(entry.status is PageStatus.FAILED for entry in entries)
-    return RunStatus.PARTIAL if failed else RunStatus.COMPLETE
+    return RunStatus.PARTIAL if pages.failed else RunStatus.COMPLETE

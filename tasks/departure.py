@@ -19,6 +19,7 @@ class Departure:
     def __init__(self) -> None:
         self._announced: Future[str] = Future()
         self._gone: Future[str] = Future()
+        self._gone_here: dict[asyncio.AbstractEventLoop, asyncio.Future[str]] = {}
 
     @property
     def announced(self) -> bool:
@@ -52,7 +53,11 @@ class Departure:
 
     async def wait_gone(self) -> str:
         """Return the reason when it has gone."""
-        return await asyncio.shield(asyncio.wrap_future(self._gone))
+        loop = asyncio.get_running_loop()
+        # One for all that wait: a wrapped future stays on the list of the one that it wraps.
+        if loop not in self._gone_here:
+            self._gone_here[loop] = asyncio.wrap_future(self._gone)
+        return await asyncio.shield(self._gone_here[loop])
 
     async def unless_gone(self, work: Coroutine[Any, Any, T]) -> T:
         """Do something for as long as the machine is there.

@@ -42,6 +42,10 @@ class FailureReason(StrEnum):
     """The server failed at this page until the deadline, though it is otherwise well."""
     REFUSED = "refused"
     """The server refused this page's request, or answered what is not an answer."""
+    UNAVAILABLE = "unavailable"
+    """The server could not answer just then: busy, out of memory, out of reach, or a broken answer; asked again."""
+    SLOW = "slow"
+    """It took far longer than other pages, and another server answered first."""
     INTERRUPTED = "interrupted"
     """The machine went away, or the run was stopped, while the page was read."""
 

@@ -1,11 +1,19 @@
-"""What is stored: PageResult, one a page, and Manifest, a run's account; frozen, their schema versioned."""
+"""What is stored: PageResult, one a page, and Manifest, a run's account; frozen, their schema versioned.
+
+A manifest lists every page in its file and holds none of them in memory but those that failed: see `Listing`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import Any, Literal
+
+from pydantic import Field
 
 from tasks.errors import FailureReason
 from tasks.jobs import BackendName, Document, Frozen, ReadOptions
@@ -100,6 +108,53 @@ class PageEntry(Frozen):
         return cls(**{name: getattr(result, name) for name in cls.model_fields})
 
 
+# Between these lines of manifest.json, its last ones, each line is a page's.
+PAGES_BEGIN, PAGES_END = ' "pages": [\n', " ]\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A manifest's pages: counted here, listed in its file, from which iteration reads them one at a time.
+
+    Attributes:
+        file: the manifest.json.
+        read, blank: how many pages ended so.
+        failed: those that failed.
+        tokens_in, tokens_out: of all pages.
+    """
+
+    file: Path
+    read: int = 0
+    blank: int = 0
+    failed: tuple[PageEntry, ...] = ()
+    tokens_in: int = 0
+    tokens_out: int = 0
+
+    @classmethod
+    def of(cls, entries: Iterable[PageEntry], file: Path) -> Listing:
+        """What there is to count."""
+        read = blank = tokens_in = tokens_out = 0
+        failed = []
+        for entry in entries:
+            read += entry.status is PageStatus.READ
+            blank += entry.status is PageStatus.BLANK
+            tokens_in += entry.tokens_in
+            tokens_out += entry.tokens_out
+            if entry.status is PageStatus.FAILED:
+                failed.append(entry)
+        return cls(file, read, blank, tuple(failed), tokens_in, tokens_out)
+
+    def __len__(self) -> int:
+        return self.read + self.blank + len(self.failed)
+
+    def __iter__(self) -> Iterator[PageEntry]:
+        with self.file.open(encoding="utf-8") as lines:
+            listed = dropwhile(PAGES_BEGIN.__ne__, lines)
+            next(listed, None)
+            for line in takewhile(PAGES_END.__ne__, listed):
+                yield PageEntry.model_validate_json(line.rstrip(",\n"))
+
+
 class RunStatus(StrEnum):
     """How a run ended."""
 
@@ -141,6 +196,7 @@ class Manifest(Frozen):
     """A run's account, as manifest.json holds it.
 
     Attributes:
+        pages: those that stand; the file lists them as entries, in order.
         read_now: how many of the pages this run read; the others stood already.
         endpoint: None when nothing was left to read, so that no server was needed.
         warm_seconds: from asking for a server to the first page's start.
@@ -157,7 +213,7 @@ class Manifest(Frozen):
     digest: str
     options: ReadOptions
     endpoint: EndpointRecord | None
-    pages: tuple[PageEntry, ...]
+    pages: Listing = Field(exclude=True)
     read_now: int
     started_at: datetime
     finished_at: datetime
@@ -170,12 +226,13 @@ class Manifest(Frozen):
 
     def count(self, *statuses: PageStatus) -> int:
         """How many pages ended so."""
-        return sum(entry.status in statuses for entry in self.pages)
+        counts = {PageStatus.READ: self.pages.read, PageStatus.BLANK: self.pages.blank}
+        return sum(counts.get(status, len(self.failed)) for status in statuses)
 
     @property
     def failed(self) -> tuple[PageEntry, ...]:
         """The pages that failed."""
-        return tuple(entry for entry in self.pages if entry.status is PageStatus.FAILED)
+        return self.pages.failed
 
     def totals(self) -> dict[str, Any]:
         """The run in figures, for a summary or a program."""
@@ -183,15 +240,15 @@ class Manifest(Frozen):
         return {
             "status": self.status.value,
             "pages": len(self.pages),
-            "read": self.count(PageStatus.READ),
-            "blank": self.count(PageStatus.BLANK),
+            "read": self.pages.read,
+            "blank": self.pages.blank,
             "failed": len(self.failed),
             "read_now": self.read_now,
             "slots": self.endpoint.slots if self.endpoint else 0,
             "warm_seconds": round(self.warm_seconds, 3),
             "read_seconds": round(self.read_seconds, 3),
             "pages_per_minute": round(self.read_now / minutes, 1) if minutes else 0.0,
-            "tokens_in": sum(entry.tokens_in for entry in self.pages),
-            "tokens_out": sum(entry.tokens_out for entry in self.pages),
+            "tokens_in": self.pages.tokens_in,
+            "tokens_out": self.pages.tokens_out,
             "cost_usd": self.cost_usd,
         }

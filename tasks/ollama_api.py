@@ -6,6 +6,7 @@ goes wrong, so that an error is judged by its text: what cannot pass is a ModelE
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -76,6 +77,10 @@ async def digest_at(url: str, model: str) -> str | None:
     return found.digest if found else None
 
 
+def _timeout(seconds: float) -> httpx.Timeout:
+    return httpx.Timeout(seconds, connect=min(seconds, 5.0), pool=None)
+
+
 def _trusting(certificate: str) -> ssl.SSLContext:
     context = ssl.create_default_context(cadata=certificate)
     # It is no authority's: it vouches for itself.
@@ -109,7 +114,7 @@ class OllamaClient:
         self._extensions = {"sni_hostname": _TLS_NAME} if certificate else {}
         self._http = httpx.AsyncClient(
             base_url=url,
-            timeout=httpx.Timeout(timeout, connect=min(timeout, 5.0), pool=None),
+            timeout=_timeout(timeout),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
             headers=dict(headers or {}),
             # Reading the system's certificates takes a tenth of a second; plain HTTP has no use for them.
@@ -167,27 +172,50 @@ class OllamaClient:
         await self._json("POST", "/api/generate", request.body(""))
 
     async def generate(
-        self, request: GenerateRequest, prompt: str, images: tuple[bytes, ...] = (), temperature: float = 0.0
+        self,
+        request: GenerateRequest,
+        prompt: str,
+        images: tuple[bytes, ...] = (),
+        temperature: float = 0.0,
+        *,
+        seconds: float | None = None,
     ) -> Answer:
         """Ask the model.
+
+        Args:
+            request: the options.
+            prompt: what it is told.
+            images: PNG files.
+            temperature: 0 for the likeliest answer.
+            seconds: longest wait for the whole answer; the client's timeout if None.
 
         Raises:
             PageError: the server refuses this very request (HTTP 400 or 413); another may pass.
         """
         content = json.dumps(request.body(prompt, images, temperature)).encode()
-        answer = self._parsed(Answer, await self._json("POST", "/api/generate", content))
+        try:
+            # Of the whole answer: one that comes drop by drop is never silent for long.
+            async with asyncio.timeout(seconds):
+                decoded = await self._json("POST", "/api/generate", content, seconds)
+        except TimeoutError:
+            raise SilentError(f"{self.url} did not answer in time.") from None
+        answer = self._parsed(Answer, decoded)
         if not answer.done:
             raise PassingError(f"{self.url} broke its answer off.")
         return answer
 
-    async def _json(self, method: str, path: str, body: dict[str, Any] | bytes | None = None) -> dict[str, Any]:
+    async def _json(
+        self, method: str, path: str, body: dict[str, Any] | bytes | None = None, seconds: float | None = None
+    ) -> dict[str, Any]:
         content = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        wait = httpx.USE_CLIENT_DEFAULT if seconds is None else _timeout(seconds)
         with self._transport_errors():
             response = await self._http.request(
                 method,
                 path,
                 content=content,
                 headers={"Content-Type": "application/json"},
+                timeout=wait,
                 extensions=self._extensions,
             )
         if response.is_error:

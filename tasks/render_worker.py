@@ -10,10 +10,11 @@ PNG, or by a line {"error"}.
 
 from __future__ import annotations
 
-import io
 import json
 import math
+import struct
 import sys
+import zlib
 from typing import Any
 
 import pymupdf
@@ -23,6 +24,8 @@ from PIL import Image, ImageChops
 # receipt stays legible.
 _LONGEST_RATIO = 4.0
 _STORE_PAGES = 16
+_PNG_START = b"\x89PNG\r\n\x1a\n"
+_PNG_COLOURS = {"L": 0, "RGB": 2}
 
 _GLANCE = 1 / 8
 # Channels that differ by less, of 255, are grey that was converted.
@@ -65,6 +68,25 @@ def has_colour(image: Image.Image) -> bool:
     return any(any(histogram[_GREY:]) for histogram in apart)
 
 
+def png_of(image: Image.Image) -> bytes:
+    """The PNG of a grey or RGB image: rows as they are, compressed lightly.
+
+    18 pages of 14 papers took 194 ms so and 371 ms with Pillow's encoder, which tries five filters on every row; the
+    files are 2 % larger.
+    """
+    rows = image.tobytes()
+    stride = image.width * len(image.getbands())
+    # Each row begins with its filter: none.
+    packed = zlib.compress(b"".join([b"\0" + rows[at : at + stride] for at in range(0, len(rows), stride)]), 1)
+    colours = _PNG_COLOURS[image.mode]
+    header = struct.pack(">IIBBBBB", image.width, image.height, 8, colours, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", packed), (b"IEND", b""))
+    return _PNG_START + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))
+        for kind, data in chunks
+    )
+
+
 def _image(drawn: pymupdf.DisplayList, scale: float, mode: str) -> Image.Image:
     colours = pymupdf.csRGB if mode == "RGB" else pymupdf.csGRAY
     pixmap = drawn.get_pixmap(matrix=pymupdf.Matrix(scale, scale), colorspace=colours, alpha=False)
@@ -103,10 +125,7 @@ def render(
     # A small drawing tells whether the page has colour; a grey image takes half the time of one in RGB throughout.
     mode = "RGB" if has_colour(_image(drawn, scale * _GLANCE, "RGB")) else "L"
     image = _image(drawn, scale, mode)
-    with io.BytesIO() as buffer:
-        # Compressed lightly: a page of text takes 8 ms and 85 kB so, 35 ms and 165 kB as MuPDF's own PNG.
-        image.save(buffer, "PNG", compress_level=1)
-        png = buffer.getvalue()
+    png = png_of(image)
     header = {"size": len(png), "width": image.width, "height": image.height, "dpi": scale * 72}
     header["ink"] = ink_fraction(image)
     return header, png

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import json
 import os
 import re
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
+from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import IO, TypeVar
 
@@ -19,7 +21,7 @@ from pydantic import BaseModel, ValidationError
 from tasks.errors import OutputError, StorageError
 from tasks.jobs import Document, Plan
 from tasks.leases import try_exclusive
-from tasks.manifest import Manifest, PageResult, PageStatus
+from tasks.manifest import PAGES_BEGIN, PAGES_END, Listing, Manifest, PageEntry, PageResult, PageStatus
 from tasks.progress import Stage, tell
 
 M = TypeVar("M", bound=BaseModel)
@@ -50,6 +52,11 @@ class ResultStore:
     def document_path(self) -> Path:
         """The pages in order, as Markdown."""
         return self.directory / "document.md"
+
+    @property
+    def manifest_path(self) -> Path:
+        """The account of the last run."""
+        return self.directory / "manifest.json"
 
     def prepare(self) -> None:
         """Make the directory and prove that it can be written to.
@@ -89,8 +96,19 @@ class ResultStore:
         return self._read(self._page_path(number), PageResult)
 
     def manifest(self) -> Manifest | None:
-        """The account of the last run, or None."""
-        return self._read(self.directory / "manifest.json", Manifest)
+        """The account of the last run, or None if there is none that can be understood."""
+        path = self.manifest_path
+        try:
+            with path.open(encoding="utf-8") as lines:
+                # Its pages are read one by one, that not all of them are in memory.
+                head = "".join(takewhile(PAGES_BEGIN.__ne__, lines))
+                tail = "".join(dropwhile(PAGES_END.__ne__, lines))
+            facts = json.loads(head + PAGES_BEGIN + tail)
+            return Manifest.model_validate(facts | {"pages": Listing.of(Listing(path), path)})
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            return None
+        except OSError as error:
+            raise _unreadable(path, error) from None
 
     def missing(self, plan: Plan, digest: str) -> tuple[int, ...]:
         """Which of the plan's pages are still to be read with this model: no result, a failed one, or another's."""
@@ -105,14 +123,22 @@ class ResultStore:
         text = result.model_dump_json(indent=1)
         self._write(self._page_path(result.page), lambda file: file.write(text))
 
-    def write_manifest(self, manifest: Manifest) -> None:
-        """Store the account of the run, whole or not at all.
+    def write_manifest(self, manifest: Manifest, entries: Iterable[PageEntry]) -> None:
+        """Store the account of the run, whole or not at all, with an entry for each page, a line each.
 
         Raises:
             StorageError: as `write_page`.
         """
-        text = manifest.model_dump_json(indent=1)
-        self._write(self.directory / "manifest.json", lambda file: file.write(text))
+
+        def lines() -> Iterator[str]:
+            yield manifest.model_dump_json(indent=1).removesuffix("\n}") + ",\n" + PAGES_BEGIN
+            comma = ""
+            for entry in entries:
+                yield f"{comma}  {entry.model_dump_json()}"
+                comma = ",\n"
+            yield f"{comma.removeprefix(',')}{PAGES_END}}}\n"
+
+        self._write(self.manifest_path, lambda file: file.writelines(lines()))
 
     def write_document(self, numbers: Iterable[int]) -> None:
         """Store document.md: these pages in order, each behind its marker, one in memory at a time.
@@ -146,9 +172,7 @@ class ResultStore:
         except (FileNotFoundError, NotADirectoryError, ValidationError):
             return None
         except OSError as error:
-            raise OutputError(
-                f"{path} cannot be read: {error.strerror}. Choose another directory with --output, or mend this one."
-            ) from None
+            raise _unreadable(path, error) from None
 
     def _write(self, path: Path, write: Callable[[IO[str]], object]) -> None:
         temporary: Path | None = None
@@ -171,6 +195,12 @@ class ResultStore:
             raise StorageError(
                 f"{path} cannot be written: {error.strerror}. {remedy} and run again; the pages stored so far stand."
             ) from None
+
+
+def _unreadable(path: Path, error: OSError) -> OutputError:
+    return OutputError(
+        f"{path} cannot be read: {error.strerror}. Choose another directory with --output, or mend this one."
+    )
 
 
 def _section(result: PageResult) -> str:

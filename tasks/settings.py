@@ -43,6 +43,12 @@ class ReadSettings(Section):
     num_predict: int = Field(4096, ge=1, description="Most tokens that one page may take.")
     attempts: int = Field(4, ge=1, le=20, description="Attempts at a page, the first at temperature 0.")
     timeout_seconds: float = Field(300, gt=0, description="Longest wait for one answer, seconds.")
+    timeout_least_seconds: float = Field(
+        30,
+        gt=0,
+        description="Shortest such wait, seconds. Between the two it is twice what the longest answer "
+        "(`num_predict` tokens) would take, as measured on the pages before.",
+    )
     retry_seconds: float = Field(
         60, ge=0, description="How long a request meets passing errors before the run stops, seconds."
     )
@@ -119,6 +125,7 @@ class Ec2Settings(Section):
     lease_seconds: float = Field(
         180, gt=0, description="How long a machine stays leased to a run that died or lost AWS, seconds."
     )
+    machines: int = Field(1, ge=1, le=64, description="Machines that one run reads on at once, at the most.")
     poll_seconds: float = Field(3, gt=0, description="How often EC2 is asked about a machine, seconds.")
     terminate_hours: float = Field(24, ge=0, description="How long a stopped machine is kept before it goes, hours.")
 

@@ -16,6 +16,7 @@ from tasks.ollama_api import Answer, GenerateRequest, LoadedModel, Model, Ollama
 from tasks.ollama_wire import find_model
 from tasks.progress import Caution, Pulling, Stage, tell
 from tasks.settings import WarmSettings
+from tasks.slots import LedgerStore, Measured, agreed_capacity
 
 T = TypeVar("T")
 
@@ -41,13 +42,13 @@ class Warmth:
     Attributes:
         digest: the model's, 64 hex digits.
         family: the model's, such as qwen25vl.
-        slots: requests that the server really serves at once, at most as many as were asked for.
+        measured: how many requests the server really serves at once.
         note: why it is fewer than was asked for, or where the model runs; None if there is nothing to tell.
     """
 
     digest: str
     family: str
-    slots: int
+    measured: Measured
     note: str | None = None
 
 
@@ -60,7 +61,13 @@ class Served:
 
 
 async def warm(
-    client: OllamaClient, request: GenerateRequest, slots: int, limits: WarmSettings, *, require_gpu: bool
+    client: OllamaClient,
+    request: GenerateRequest,
+    slots: int,
+    limits: WarmSettings,
+    *,
+    ledger: LedgerStore,
+    require_gpu: bool,
 ) -> Warmth:
     """Wait until the pages can start.
 
@@ -69,6 +76,7 @@ async def warm(
         request: the options of the pages to come; the model is loaded with exactly these.
         slots: requests at once that are asked for.
         limits: the deadlines.
+        ledger: of the server's slots: what other runs have measured is not measured again.
         require_gpu: a model that is not wholly in GPU memory is an error.
 
     Raises:
@@ -89,10 +97,14 @@ async def warm(
         if placed:
             tell(Caution(placed))
         tell(Stage(f"measuring how many requests {request.model} serves at once"))
-        measured = await _until(deadline, lambda: measure_parallelism(client, request, slots))
+        what = f"{model.digest[:12]}, num_ctx {request.num_ctx}"
+        measured = await _until(
+            deadline,
+            lambda: agreed_capacity(ledger, what, slots, lambda: measure_parallelism(client, request, slots)),
+        )
     except ModelError as error:
         raise ModelError(_load_failure(request.model, details.family, str(error))) from None
-    note = _shortfall(slots, measured, details.family)
+    note = _shortfall(slots, measured.slots, details.family)
     if note:
         tell(Caution(note))
     return Warmth(model.digest, details.family, measured, " ".join(filter(None, (note, placed))) or None)

@@ -594,7 +594,7 @@ class TestZones:
         for call in ("put_item", "update_item", "update_item", "update_item"):
             aws.answers("dynamodb", call, {})  # the lease; the launch has ended; the lock is let go
         lease = Lease("paper", 1, 2e9)
-        assert await launch_one(pool, lambda: lease, ()) == (ID, lease)
+        assert await launch_one(pool, lambda _: lease, ()) == (ID, lease)
 
     async def test_zones_that_the_pool_does_not_have_are_told_with_those_it_has(self, aws: Stubbed):
         aws.answers("dynamodb", "update_item", {})
@@ -603,7 +603,7 @@ class TestZones:
         aws.answers("ec2", "describe_subnets", subnets("us-east-1a", "us-east-1b"))
         aws.answers("dynamodb", "update_item", {})
         with pytest.raises(CloudError, match="no subnet in us-east-1f; it has us-east-1a, us-east-1b"):
-            await launch_one(pool_of(aws, zones=("us-east-1f",)), lambda: LEASE, ())
+            await launch_one(pool_of(aws, zones=("us-east-1f",)), lambda _: LEASE, ())
 
 
 class Expressions:

@@ -19,15 +19,17 @@ from PIL import Image
 from tasks.document import open_document
 from tasks.errors import FailureReason, ModelError, PageError, ServerError, StorageError
 from tasks.jobs import BackendName, Plan, ReadOptions
+from tasks.judge import judge, loop_turns
 from tasks.manifest import PageStatus
-from tasks.ollama_api import Answer, GenerateRequest, OllamaClient
+from tasks.ollama_api import Answer, GenerateRequest
 from tasks.progress import Event, PageDone, PageRetried, PageStarted, heard_by
-from tasks.read_page import PageReader, judge, loop_turns, temperature_of
+from tasks.read_page import PageReader, temperature_of
 from tasks.render import PageImage, Renderer
 from tasks.results import ResultStore
+from tasks.servers import Server
 from tasks.settings import LimitSettings, ReadSettings
-from tasks.slots import Slots
 from tests import pdfs
+from tests.pooled import pooled
 from tests.scripted_ollama import DIGEST, MODEL, ScriptedOllama, cut, fails, reads, serving
 
 OPTIONS = ReadOptions(prompt="Transcribe.", longest_side=200, num_ctx=8192, num_predict=4096)
@@ -166,6 +168,7 @@ class Reading:
     plan: Plan
     store: ResultStore
     events: list[Event]
+    servers: list[Server]
 
     async def fails(self, number: int, attempt: int) -> PageError:
         with pytest.raises(PageError) as caught:
@@ -175,7 +178,7 @@ class Reading:
 
 @asynccontextmanager
 async def opened(
-    server: ScriptedOllama, path: Path, *, attempts: int = 3, slots: int = 2, retry_seconds: float = 60
+    server: ScriptedOllama, path: Path, *others: str, attempts: int = 3, slots: int = 2, retry_seconds: float = 60
 ) -> AsyncIterator[Reading]:
     plan = Plan(
         document=open_document(path, LimitSettings()),
@@ -193,23 +196,15 @@ async def opened(
     store = ResultStore(plan.output)
     store.prepare()
     request = GenerateRequest(MODEL, OPTIONS.num_ctx, OPTIONS.num_predict, 600)
+    settings = ReadSettings(retry_seconds=retry_seconds)
     async with (
         Renderer(path, OPTIONS.longest_side, LimitSettings()) as renderer,
-        OllamaClient(server.url, timeout=5) as client,
+        pooled(server.url, *others, home=path.parent, slots=slots, settings=settings) as (servers, joined),
     ):
-        reader = PageReader(
-            plan,
-            DIGEST,
-            request,
-            client=client,
-            slots=Slots(slots),
-            renderer=renderer,
-            store=store,
-            settings=ReadSettings(retry_seconds=retry_seconds),
-        )
+        reader = PageReader(plan, request, servers=servers, renderer=renderer, store=store, settings=settings)
         events: list[Event] = []
         with heard_by(events.append):
-            yield Reading(reader, plan, store, events)
+            yield Reading(reader, plan, store, events, joined)
 
 
 @pytest.fixture
@@ -301,12 +296,13 @@ async def test_a_page_that_cannot_be_rendered_fails_at_once(server, tmp_path):
 
 
 @pytest.mark.parametrize("passing", [fails(503, "busy"), fails(500, "cudaMalloc failed: out of memory"), cut()])
-async def test_a_passing_error_is_no_attempt(server, reading, passing):
-    """The page is asked for again just as before."""
+async def test_a_passing_error_makes_no_attempt_hotter(server, reading, passing):
+    """The page is asked for again just as before, and the record tells of it."""
     server.answers("/api/generate", passing, passing, reads("one"))
     await reading.reader.read(1, 1)
     assert [body["options"]["temperature"] for body in server.asked("/api/generate")] == [0.0] * 3
-    assert len(reading.store.page(1).attempts) == 1
+    attempts = reading.store.page(1).attempts
+    assert [attempt.reason for attempt in attempts] == [FailureReason.UNAVAILABLE, FailureReason.UNAVAILABLE, None]
 
 
 async def test_a_server_that_goes_on_failing_ends_the_run_and_stores_nothing(server, reading):

@@ -19,7 +19,7 @@ from PIL import Image
 
 from tasks.errors import FailureReason, PageError
 from tasks.render import PageImage, Renderer
-from tasks.render_worker import ink_fraction, scale_for
+from tasks.render_worker import ink_fraction, png_of, scale_for
 from tasks.settings import LimitSettings
 from tests import pdfs
 
@@ -54,6 +54,12 @@ async def renders(path: Path, **limits: Any) -> AsyncIterator[Renderer]:
     async with Renderer(path, 200, LimitSettings(**limits)) as renderer:
         await renderer.page(2)
         yield renderer
+
+
+async def given_up(*pages: asyncio.Task[PageImage]) -> None:
+    for page in pages:
+        page.cancel()
+    await asyncio.wait(pages)
 
 
 async def fails(renderer: Renderer, number: int) -> PageError:
@@ -263,6 +269,63 @@ async def test_pages_asked_for_at_once_each_get_their_own_image(tmp_path):
         images = await asyncio.gather(*(renderer.page(number) for number in range(12, 0, -1)))
     ratios = [image.height / image.width for image in reversed(images)]
     assert ratios == [pytest.approx(height / width, abs=0.03) for width, height in sizes]
+
+
+# Beside a slow page
+
+
+@pytest.fixture
+def soon_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.render._SLOW_SECONDS", 0.1)
+
+
+@pytest.mark.usefixtures("soon_slow")
+async def test_a_slow_page_does_not_keep_others_from_being_rendered(tmp_path):
+    async with renders(pdfs.with_endless_page(tmp_path / "endless.pdf"), render_seconds=100) as renderer:
+        endless = asyncio.create_task(renderer.page(1))
+        async with asyncio.timeout(50):
+            images = await asyncio.gather(*(renderer.page(2) for _ in range(3)))
+        assert all(image.has_ink for image in images)
+        assert not endless.done()
+        await given_up(endless)
+
+
+@pytest.mark.usefixtures("soon_slow")
+async def test_slow_pages_have_two_processes_and_the_others_one(tmp_path):
+    async with renders(pdfs.with_endless_page(tmp_path / "endless.pdf"), render_seconds=100) as renderer:
+        endless = [asyncio.create_task(renderer.page(1)) for _ in range(5)]
+        async with asyncio.timeout(50):
+            while len(workers()) < 3:
+                await asyncio.sleep(0.05)
+        await asyncio.sleep(1)
+        assert len(workers()) == 3
+        await given_up(*endless)
+
+
+@pytest.mark.usefixtures("soon_slow")
+async def test_when_the_slow_pages_are_done_no_more_than_one_process_is_left(tmp_path):
+    async with renders(pdfs.with_endless_page(tmp_path / "endless.pdf"), render_seconds=5) as renderer:
+        await asyncio.gather(fails(renderer, 1), fails(renderer, 1))
+        assert (await renderer.page(2)).has_ink
+        assert len(workers()) <= 1
+
+
+async def test_a_quick_page_starts_no_other_process(tmp_path):
+    async with renders(pdfs.written(tmp_path / "paper.pdf", *"abcdefgh")) as renderer:
+        await asyncio.gather(*(renderer.page(number) for number in range(1, 9)))
+        assert len(workers()) == 1
+
+
+# The image file
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.sampled_from(["L", "RGB"]), st.data())
+def test_a_png_holds_every_pixel_as_it_is(width, height, mode, data):
+    size = width * height * len(mode)
+    pixels = data.draw(st.binary(min_size=size, max_size=size))
+    image = Image.frombytes(mode, (width, height), pixels)
+    with Image.open(io.BytesIO(png_of(image))) as read:
+        assert (read.format, read.mode, read.size, read.tobytes()) == ("PNG", mode, (width, height), pixels)
 
 
 async def test_the_process_ends_with_its_context(tmp_path):

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -15,6 +16,7 @@ from tasks.errors import ModelError, ServerError
 from tasks.ollama_api import GenerateRequest, Model, OllamaClient
 from tasks.progress import Caution, Event, Pulling, Stage, heard_by
 from tasks.settings import WarmSettings
+from tasks.slots import FileStore
 from tasks.warm import SERIAL_FAMILIES, Served, Warmth, find_model, most_at_once, warm
 from tests.scripted_ollama import (
     DIGEST,
@@ -49,7 +51,9 @@ def told() -> Iterator[list[Event]]:
 
 
 async def warmed(client: OllamaClient, slots: int = 1, deadline: float = 20, *, require_gpu: bool = False) -> Warmth:
-    return await warm(client, REQUEST, slots, WarmSettings(deadline_seconds=deadline), require_gpu=require_gpu)
+    limits = WarmSettings(deadline_seconds=deadline)
+    ledger = FileStore.of(Path(), client.url)  # the test's own directory
+    return await warm(client, REQUEST, slots, limits, ledger=ledger, require_gpu=require_gpu)
 
 
 def placed(size: int, in_vram: int) -> Say:
@@ -64,7 +68,8 @@ def family(name: str) -> Say:
 
 
 async def test_a_warm_model_is_told_with_its_digest_and_family(client):
-    assert await warmed(client) == Warmth(DIGEST, "qwen25vl", slots=1)
+    warmth = await warmed(client)
+    assert (warmth.digest, warmth.family, warmth.measured.slots) == (DIGEST, "qwen25vl", 1)
 
 
 async def test_a_server_is_waited_for_until_it_answers(server, client):
@@ -155,7 +160,7 @@ async def test_a_download_that_never_ends_does(server, client):
     server.answers("/api/pull", replace(lines({"status": "success"}), after=5))
     limits = WarmSettings(deadline_seconds=20, pull_seconds=0.5)
     with pytest.raises(ServerError, match="before the deadline"):
-        await warm(client, REQUEST, 1, limits, require_gpu=False)
+        await warm(client, REQUEST, 1, limits, ledger=FileStore.of(Path(), client.url), require_gpu=False)
 
 
 async def test_a_pull_that_brings_nothing_says_to_pull_by_hand(server, client):
@@ -207,7 +212,7 @@ async def test_a_model_that_cannot_be_loaded_stops_at_once_with_a_remedy(server,
 
 async def test_a_load_that_fails_in_passing_is_tried_again(server, client):
     server.answers("/api/generate", fails(500, "cudaMalloc failed: out of memory"), reads("", done_reason="load"))
-    assert (await warmed(client)).slots == 1
+    assert (await warmed(client)).measured.slots == 1
     assert len(server.asked("/api/generate")) == 2
 
 
@@ -258,7 +263,7 @@ async def test_a_model_wholly_in_gpu_memory_is_what_a_gpu_is_required_for(client
 @pytest.mark.parametrize(("asked", "serves"), [(2, 2), (4, 2), (2, 1), (2, 3)])
 async def test_the_requests_that_a_server_really_serves_at_once_are_counted(server, client, asked, serves, durations):
     server.answers("/api/generate", serving(serves, SECONDS, durations=durations))
-    assert (await warmed(client, asked)).slots == min(asked, serves)
+    assert (await warmed(client, asked)).measured.slots == min(asked, serves)
 
 
 async def test_one_slot_needs_no_measuring(server, client):
@@ -268,14 +273,14 @@ async def test_one_slot_needs_no_measuring(server, client):
 
 async def test_a_measurement_that_is_interrupted_is_made_again(server, client):
     server.answers("/api/generate", reads(""), reads(), fails(503, "busy"), reads())
-    assert (await warmed(client, 2)).slots == 2
+    assert (await warmed(client, 2)).measured.slots == 2
 
 
 async def test_a_family_that_ollama_serves_one_by_one_is_named(server, client, told):
     server.answers("/api/show", family("qwen3vl"))
     server.answers("/api/generate", ONE_BY_ONE)
     warmth = await warmed(client, 2)
-    assert warmth.slots == 1
+    assert warmth.measured.slots == 1
     assert "1 of the 2 slots" in warmth.note
     assert "family qwen3vl one request at a time" in warmth.note
     assert Caution(warmth.note) in told

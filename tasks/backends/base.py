@@ -9,6 +9,7 @@ from typing import Protocol
 from tasks.departure import Departure
 from tasks.jobs import BackendName
 from tasks.ollama_api import OllamaClient
+from tasks.slots import LedgerStore
 
 
 class Held(Protocol):
@@ -43,6 +44,7 @@ class Endpoint:
     Attributes:
         url: of Ollama's API.
         slots: requests at once that it was started for; what it really does is measured when warm.
+        ledger: which runs use how many of them.
         started: it was started for this run.
         owned: Hearth started it, now or earlier, and will stop it.
         headers: to be sent with each request.
@@ -56,6 +58,7 @@ class Endpoint:
     backend: BackendName
     url: str
     slots: int
+    ledger: LedgerStore = field(repr=False)
     started: bool = False
     owned: bool = False
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -64,6 +67,11 @@ class Endpoint:
     machine: MachineFacts | None = None
     departure: Departure = field(default_factory=Departure, repr=False)
     log_tail: Callable[[], Awaitable[str | None]] | None = field(default=None, repr=False)
+
+    @property
+    def replaceable(self) -> bool:
+        """Whether another can be had in its place when it fails: Hearth starts such servers."""
+        return self.owned or self.machine is not None
 
     def client(self, timeout: float) -> OllamaClient:
         """Its API. Use as an async context manager.
@@ -94,11 +102,13 @@ class Backend(Protocol):
         name: its name in jobs and settings.
         default_model: read with if the job names none.
         default_slots: asked for if the job names none.
+        servers: how many it has for one run at once, at the most.
     """
 
     name: BackendName
     default_model: str
     default_slots: int
+    servers: int
 
     def describe(self) -> str:
         """Where and what it is, in a few words. Starts nothing and asks nobody."""
@@ -109,7 +119,9 @@ class Backend(Protocol):
         ...
 
     async def acquire(self, slots: int, holder: str) -> Endpoint:
-        """Find or start the server. Whatever this starts, stops by itself when it is idle.
+        """Find or start a server, another than those that were acquired here and not released.
+
+        Whatever this starts, stops by itself when it is idle.
 
         Args:
             slots: requests at once that are asked for.

@@ -10,7 +10,9 @@ from tasks.backends.base import Endpoint, MachineFacts, Release
 from tasks.ec2.acquire import Acquisition
 from tasks.ec2.machines import Market
 from tasks.ec2.pool import Pool, log_tail, open_pool
+from tasks.ec2.slot_store import TableStore
 from tasks.ec2.spending import usd_per_hour
+from tasks.ec2.table import Table
 from tasks.ec2.tenancy import Tenancy
 from tasks.errors import CloudError
 from tasks.jobs import BackendName
@@ -32,8 +34,10 @@ class Ec2Backend:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._pool: Pool | None = None
+        self._held: set[str] = set()
         self.default_model = settings.ec2_stack.model
         self.default_slots = settings.ec2_stack.slots
+        self.servers = settings.ec2.machines
 
     def describe(self) -> str:
         """See `Backend`."""
@@ -56,15 +60,16 @@ class Ec2Backend:
             self._pool = await open_pool(self._settings)
         pool = self._pool
         slots = min(slots, pool.stack.slots)
-        tenancy = await Acquisition(pool, holder, slots).run()
+        tenancy = await Acquisition(pool, holder, slots, self._held).run()
         try:
-            return await self._endpoint(pool, tenancy, slots)
+            return await self._endpoint(pool, tenancy)
         except BaseException:
+            self._held.discard(tenancy.id)
             with suppress(CloudError):
                 await tenancy.hand_back(broken=False)
             raise
 
-    async def _endpoint(self, pool: Pool, tenancy: Tenancy, slots: int) -> Endpoint:
+    async def _endpoint(self, pool: Pool, tenancy: Tenancy) -> Endpoint:
         machine, door = tenancy.machine, tenancy.door
         assert machine is not None  # noqa: S101 - the acquisition has seen it run
         assert door is not None  # noqa: S101 - and asked Ollama through this
@@ -72,7 +77,8 @@ class Ec2Backend:
         return Endpoint(
             backend=self.name,
             url=door.url,
-            slots=slots,
+            slots=pool.stack.slots,
+            ledger=TableStore(Table(pool.aws, pool.stack.table), machine.id),
             started=tenancy.started,
             owned=True,
             headers=door.headers,
@@ -88,6 +94,7 @@ class Ec2Backend:
         tenancy = endpoint.lease
         if not isinstance(tenancy, Tenancy):
             return Release("was not leased")
+        self._held.discard(tenancy.id)
         try:
             await tenancy.hand_back(broken=broken)
         except CloudError as error:

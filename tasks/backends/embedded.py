@@ -10,6 +10,7 @@ from tasks.backends.base import Endpoint, Release
 from tasks.jobs import BackendName
 from tasks.local_server import ServerSpec, lease_server
 from tasks.settings import Settings
+from tasks.slots import FileStore
 
 
 def offer(settings: Settings) -> str | None:
@@ -22,6 +23,7 @@ class EmbeddedBackend:
     """See the module."""
 
     name = BackendName.EMBEDDED
+    servers = 1
     default_model = "tesseract:eng"
     default_slots = os.cpu_count() or 1
 
@@ -52,7 +54,8 @@ class EmbeddedBackend:
             idle_seconds=idle_seconds,
             deadline_seconds=self._settings.warm.deadline_seconds,
         )
-        return Endpoint(self.name, server.url, slots, server.started, owned=True, lease=server.lease)
+        ledger = FileStore.of(self._settings.home, server.url)
+        return Endpoint(self.name, server.url, slots, ledger, server.started, owned=True, lease=server.lease)
 
     async def release(self, endpoint: Endpoint, *, broken: bool = False) -> Release:
         """See `Backend`."""

@@ -15,6 +15,7 @@ from tasks.jobs import BackendName
 from tasks.local_server import ServerSpec, lease_server, local_servers
 from tasks.ollama_api import OllamaClient, digest_at
 from tasks.settings import Settings
+from tasks.slots import FileStore
 
 _PROBE_SECONDS = 2.0
 
@@ -30,6 +31,7 @@ class OllamaBackend:
     """See the module."""
 
     name = BackendName.OLLAMA
+    servers = 1
     default_model = "qwen2.5vl:7b"
 
     def __init__(self, settings: Settings) -> None:
@@ -59,8 +61,9 @@ class OllamaBackend:
 
     async def acquire(self, slots: int, holder: str) -> Endpoint:
         """See `Backend`."""
+        ledger = FileStore.of(self._settings.home, self._url)
         if await self._answers() and not self._is_ours():
-            return Endpoint(self.name, self._url, slots)
+            return Endpoint(self.name, self._url, slots, ledger)
         binary = shutil.which("ollama")
         if binary is None:
             raise ServerError(
@@ -73,7 +76,7 @@ class OllamaBackend:
             idle_seconds=self._settings.idle_minutes * 60,
             deadline_seconds=self._settings.warm.deadline_seconds,
         )
-        return Endpoint(self.name, server.url, slots, server.started, owned=True, lease=server.lease)
+        return Endpoint(self.name, server.url, slots, ledger, server.started, owned=True, lease=server.lease)
 
     async def release(self, endpoint: Endpoint, *, broken: bool = False) -> Release:
         """See `Backend`."""

@@ -1,16 +1,18 @@
-"""A server that someone else runs: asked, never started nor stopped."""
+"""Servers that someone else runs: asked, never started nor stopped."""
 
 from __future__ import annotations
 
 from urllib.parse import urlsplit
 
 from tasks.backends.base import Endpoint, Release
-from tasks.errors import InputError
+from tasks.errors import InputError, ServerError
 from tasks.jobs import BackendName
 from tasks.ollama_api import digest_at
 from tasks.settings import Settings
+from tasks.slots import FileStore
 
 DEFAULT_PORT = 11434
+_NO_ADDRESS = "The backend url needs an address. Set HEARTH_URL, for instance http://10.0.0.5:11434."
 
 
 def offer(settings: Settings) -> str | None:
@@ -53,22 +55,33 @@ class UrlBackend:
 
     def __init__(self, settings: Settings) -> None:
         if not settings.url:
-            raise InputError("The backend url needs an address. Set HEARTH_URL, for instance http://10.0.0.5:11434.")
-        self._url = normalise(settings.url)
+            raise InputError(_NO_ADDRESS)
+        self._home = settings.home
+        self._urls = tuple(dict.fromkeys(normalise(address) for address in settings.url.split(",") if address.strip()))
+        if not self._urls:
+            raise InputError(_NO_ADDRESS)
+        self.servers = len(self._urls)
+        self._in_use: set[str] = set()
 
     def describe(self) -> str:
         """See `Backend`."""
-        return f"the server at {self._url}"
+        return f"the server{'s' if self.servers > 1 else ''} at {', '.join(self._urls)}"
 
     async def digest(self, model: str) -> str | None:
         """See `Backend`: only the server knows."""
-        return await digest_at(self._url, model)
+        return await digest_at(self._urls[0], model)
 
     async def acquire(self, slots: int, holder: str) -> Endpoint:
         """See `Backend`. Nothing is asked yet: the warm-up waits for an answer."""
-        return Endpoint(self.name, self._url, slots)
+        del holder
+        url = next((url for url in self._urls if url not in self._in_use), None)
+        if url is None:
+            raise ServerError(f"HEARTH_URL names no more than {self.servers} servers, and all are in use.")
+        self._in_use.add(url)
+        return Endpoint(self.name, url, slots, FileStore.of(self._home, url))
 
     async def release(self, endpoint: Endpoint, *, broken: bool = False) -> Release:
         """See `Backend`."""
-        del endpoint, broken
+        del broken
+        self._in_use.discard(endpoint.url)
         return Release("left as it was: someone else runs it")

@@ -50,14 +50,17 @@ class Acquisition:
     Args:
         holder: whose lease it will be.
         slots: requests at once that the run may send.
+        held: ids of the machines that the run has, kept up to date by this and by all who acquire for it.
     """
 
-    def __init__(self, pool: Pool, holder: str, slots: int) -> None:
+    def __init__(self, pool: Pool, holder: str, slots: int, held: set[str]) -> None:
         self._pool = pool
         self._settings = pool.settings.ec2
         self._holder = holder
         self._slots = slots
+        self._held = held
         self._avoid: set[str] = set()
+        self._losses = 0
         self._waiting_for: dict[str, float] = {}
 
     async def run(self) -> Tenancy:
@@ -80,19 +83,22 @@ class Acquisition:
                 fails_us = isinstance(error, HearthError) and tenancy.started
                 await self._given_up(tenancy, broken=(not_up or fails_us) and not lost)
                 # One that was made for this run and does not come up would fail again, at the same price.
-                if not (lost or (not_up and not tenancy.started)) or len(self._avoid) >= _MOST_LOSSES:
+                if not (lost or (not_up and not tenancy.started)) or self._losses >= _MOST_LOSSES:
                     raise
                 if isinstance(error, _ChangedError):
                     continue  # to be chosen again: stopped, it can be started
                 tell(Caution(f"{error} Going on with another machine."))
+                self._losses += 1
                 self._avoid.add(tenancy.id)
 
     async def _taken(self) -> Tenancy:
         """Lease a machine that runs or is being started."""
         give_up_at = time.monotonic() + self._settings.capacity_seconds
         while True:
-            _, step, chosen = await self._pool.survey(self._avoid)
+            _, step, chosen = await self._pool.survey(self._avoid | self._held)
             tenancy: Tenancy | None = None
+            if chosen is not None and chosen.id in self._held:
+                continue  # taken meanwhile, for another berth of the run
             if chosen is None:
                 try:
                     tenancy = await self._launched()
@@ -123,8 +129,9 @@ class Acquisition:
 
     async def _leased(self, chosen: Machine, *, start_it: bool) -> Tenancy | None:
         """Lease a machine, and start it if it is stopped; None if it is not to be had after all."""
-        lease = self._new_lease()
+        lease = self._new_lease(chosen.id)
         if not await self._pool.records.take(chosen.id, lease):
+            self._held.discard(chosen.id)
             return None
         stale = chosen.stage if start_it else ""
         tenancy = Tenancy(self._pool, chosen.id, lease, started=start_it, machine=chosen, stale_stage=stale)
@@ -156,7 +163,7 @@ class Acquisition:
             raise
 
     async def _launch(self) -> Tenancy | None:
-        launched = await launch_one(self._pool, self._new_lease, self._avoid)
+        launched = await launch_one(self._pool, self._new_lease, self._avoid | self._held)
         return None if launched is None else Tenancy(self._pool, *launched, started=True)
 
     async def _up(self, tenancy: Tenancy) -> Tenancy:
@@ -233,10 +240,12 @@ class Acquisition:
             f"use it.{logged}"
         )
 
-    def _new_lease(self) -> Lease:
+    def _new_lease(self, machine_id: str) -> Lease:
+        self._held.add(machine_id)
         return Lease(self._holder, self._slots, time.time() + self._settings.lease_seconds)
 
     async def _given_up(self, tenancy: Tenancy, *, broken: bool) -> None:
+        self._held.discard(tenancy.id)
         try:
             await tenancy.hand_back(broken=broken)
         except CloudError as error:

@@ -21,12 +21,12 @@ _UNLISTED_SECONDS = 120.0
 _END_SECONDS = 60.0
 
 
-async def launch_one(pool: Pool, new_lease: Callable[[], Lease], avoid: Collection[str]) -> tuple[str, Lease] | None:
+async def launch_one(pool: Pool, new_lease: Callable[[str], Lease], avoid: Collection[str]) -> tuple[str, Lease] | None:
     """Launch a machine and lease it.
 
     Args:
         pool: whose it will be.
-        new_lease: makes the lease, whose time starts when there is a machine.
+        new_lease: makes the lease on a machine, whose time starts when there is one.
         avoid: ids of machines that did not work.
 
     Returns:
@@ -56,7 +56,7 @@ async def launch_one(pool: Pool, new_lease: Callable[[], Lease], avoid: Collecti
             if isinstance(error, CapacityError) or error.code:
                 await pool.launches.ended(name, lock, None)
             raise
-        lease = new_lease()
+        lease = new_lease(machine_id)
         try:
             taken = await pool.records.take(machine_id, lease)
             await pool.launches.ended(name, lock, machine_id)

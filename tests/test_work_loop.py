@@ -1,4 +1,4 @@
-"""The cap on pages in flight, and the loop of their own on which they run."""
+"""The loop of its own on which pages are read."""
 
 from __future__ import annotations
 
@@ -7,11 +7,8 @@ import threading
 from contextlib import asynccontextmanager
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tasks.progress import Stage, heard_by, tell
-from tasks.slots import Slots
 from tasks.work_loop import WorkLoop
 
 
@@ -19,86 +16,6 @@ async def settle() -> None:
     """Let every task go as far as it can."""
     for _ in range(10):
         await asyncio.sleep(0)
-
-
-# Slots
-
-
-@given(st.integers(1, 6), st.lists(st.integers(0, 5), min_size=1, max_size=30))
-def test_the_slots_are_as_full_as_they_can_be_and_never_fuller(count, lengths):
-    """Calls of any lengths: at each moment `count` of them, or all that are left."""
-    seen: list[tuple[int, int]] = []
-    left = len(lengths)
-
-    async def main() -> None:
-        slots = Slots(count)
-
-        async def call(length: int) -> None:
-            nonlocal left
-            for _ in range(length + 1):
-                await settle()
-                seen.append((slots.in_flight, left))
-            left -= 1
-
-        await asyncio.gather(*(slots.run(lambda length=length: call(length)) for length in lengths))
-        assert slots.in_flight == 0
-
-    asyncio.run(main())
-    assert all(busy <= count for busy, _ in seen)
-    assert seen[0][0] == min(count, len(lengths))
-
-
-async def test_a_call_gives_its_result():
-    assert await Slots(1).run(lambda: asyncio.sleep(0, "text")) == "text"
-
-
-async def test_first_come_first_served():
-    slots, order = Slots(1), []
-
-    async def call(number: int) -> None:
-        order.append(number)
-        await settle()
-
-    await asyncio.gather(*(slots.run(lambda number=number: call(number)) for number in range(20)))
-    assert order == list(range(20))
-
-
-async def test_a_call_that_fails_frees_its_slot():
-    slots = Slots(1)
-
-    async def failing() -> None:
-        raise ValueError("of the call's own")
-
-    with pytest.raises(ValueError, match="of the call's own"):
-        await slots.run(failing)
-    assert await slots.run(lambda: asyncio.sleep(0, "next")) == "next"
-
-
-async def test_a_call_that_is_cancelled_frees_its_slot():
-    slots = Slots(1)
-    task = asyncio.create_task(slots.run(asyncio.Event().wait))
-    await settle()
-    assert slots.in_flight == 1
-    task.cancel()
-    assert await slots.run(lambda: asyncio.sleep(0, "next")) == "next"
-
-
-async def test_who_leaves_the_line_is_never_served():
-    slots, served, go_on = Slots(1), [], asyncio.Event()
-
-    async def call(number: int) -> None:
-        served.append(number)
-        await go_on.wait()
-
-    tasks = [asyncio.create_task(slots.run(lambda number=number: call(number))) for number in range(4)]
-    await settle()
-    tasks[1].cancel()
-    go_on.set()
-    await asyncio.wait(tasks)
-    assert served == [0, 2, 3]
-
-
-# The loop
 
 
 async def test_calls_run_in_another_thread():

@@ -1,0 +1,59 @@
+"""The ledger of a machine's slots, an item of the pool's table."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+
+from tasks.ec2.table import Table, float_of, number, string
+from tasks.errors import CloudError
+from tasks.slots import Ledger
+
+_TRIES = 50
+_FORGET_SECONDS = 86_400
+
+
+class TableStore:
+    """See `LedgerStore`. The clocks of the runs may differ by some seconds: a third of a lease.
+
+    Args:
+        table: the pool's.
+        machine: the EC2 instance's id.
+    """
+
+    poll_seconds = 0.5
+    watch_seconds = 1.5
+    lease_seconds = 30.0
+
+    def __init__(self, table: Table, machine: str) -> None:
+        self._table = table
+        self._key = f"slots#{machine}"
+
+    async def change(self, change: Callable[[Ledger], Ledger]) -> Ledger:
+        """See `LedgerStore`.
+
+        Raises:
+            CloudError: AWS refuses or cannot be reached.
+        """
+        for _ in range(_TRIES):
+            item = await self._table.get(self._key)
+            before = Ledger.model_validate_json(item["ledger"]["S"]) if item else Ledger()
+            after = change(before)
+            if after == before or await self._put(after, int(float_of(item, "version"))):
+                return after
+            await asyncio.sleep(random.uniform(0, 0.1))  # noqa: S311 - so that those who collided do not again
+        raise CloudError(f"{self._key} is changed by others all the time. Run again.")
+
+    async def _put(self, ledger: Ledger, seen: int) -> bool:
+        return await self._table.update(
+            self._key,
+            "SET ledger = :ledger, version = :next, forget_at = :forget",
+            "version = :seen" if seen else "attribute_not_exists(id)",
+            {
+                **{":ledger": string(ledger.model_dump_json()), ":next": number(seen + 1)},
+                **{":forget": number(int(time.time()) + _FORGET_SECONDS)},
+                **({":seen": number(seen)} if seen else {}),
+            },
+        )

@@ -1,0 +1,110 @@
+"""How a server answers: what its page times say of the next one's limit, of stragglers, and of how many to send."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from statistics import median
+
+from tasks.ollama_wire import Answer
+from tasks.settings import ReadSettings
+
+_REMEMBERED = 64
+_ENOUGH = 4
+"""Answers from which something follows."""
+_MARGIN = 2.0
+"""Of a timeout, over the longest time that an answer could take."""
+_STRAGGLER = 4.0
+"""Times the median after which a page is a straggler: of lognormal page times with a sigma of 0.5, 3 in 1,000 are."""
+_STRAGGLER_LEAST_SECONDS = 2.0
+_SLOW = 2.5
+"""Times the usual cost at which a server is slow. An answer's length alone moves the cost by less than 2."""
+_USUAL_MOVES = 0.2
+"""So much of the difference the usual cost follows each time: what stays slow is the usual by and by."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """A page that was answered: its seconds as the run saw them, Ollama's own, and its tokens."""
+
+    seconds: float
+    queued: float
+    worked: float
+    writing: float
+    tokens: int
+
+    @classmethod
+    def of(cls, answer: Answer, seconds: float) -> Served:
+        """From an answer, and the seconds from sending to having it."""
+        timing = answer.timing
+        worked = timing.prompt_eval + timing.eval
+        return cls(seconds, timing.queue if worked else 0.0, worked or seconds, timing.eval, answer.eval_count)
+
+
+class Pace:
+    """One server's page times, as one run sees them.
+
+    Args:
+        settings: the bounds of timeouts.
+        num_predict: most tokens of an answer.
+
+    Attributes:
+        most_seconds: longest timeout.
+    """
+
+    def __init__(self, settings: ReadSettings, num_predict: int) -> None:
+        self.most_seconds = settings.timeout_seconds
+        self._least_seconds = min(settings.timeout_least_seconds, settings.timeout_seconds)
+        self._num_predict = num_predict
+        self._served: deque[Served] = deque(maxlen=_REMEMBERED)
+        self._window: list[Served] = []
+        self._usual: float | None = None
+        self._usual_tokens = 1.0
+
+    def note(self, served: Served, window: int) -> bool:
+        """Take a page into account.
+
+        Args:
+            served: the page.
+            window: pages that are judged together.
+
+        Returns:
+            Whether the server has become slow: it takes a lot longer than usual for alike pages, or they wait in it
+            for longer than it works on them.
+        """
+        self._served.append(served)
+        self._window.append(served)
+        if len(self._window) < max(_ENOUGH, window):
+            return False
+        judged, self._window = self._window, []
+        queued = median(page.queued for page in judged) > median(page.worked for page in judged)
+        if self._usual is None:
+            self._usual_tokens = max(1.0, median(page.tokens for page in judged))
+            self._usual = self._cost(judged)
+            return queued
+        cost = self._cost(judged)
+        slow = cost > _SLOW * self._usual
+        self._usual += _USUAL_MOVES * (cost - self._usual)
+        return slow or queued
+
+    def _cost(self, pages: list[Served]) -> float:
+        # The usual tokens beside the page's own: neither an empty page nor one of five times the text looks slow.
+        return median(page.seconds / (page.tokens + self._usual_tokens) for page in pages)
+
+    @property
+    def timeout(self) -> float:
+        """Longest wait for an answer, seconds: twice what the longest could take, within the settings' bounds."""
+        if len(self._served) < _ENOUGH:
+            return self.most_seconds
+        token_seconds = median(page.writing / page.tokens if page.tokens else 0.0 for page in self._served)
+        beside = max(page.seconds - page.writing for page in self._served)
+        slowest = max(page.seconds for page in self._served)
+        longest = max(slowest, beside + self._num_predict * token_seconds)
+        return min(self.most_seconds, max(self._least_seconds, _MARGIN * longest))
+
+    @property
+    def straggler_seconds(self) -> float | None:
+        """After how long a page takes far longer than its peers; None while there are too few to tell."""
+        if len(self._served) < _ENOUGH:
+            return None
+        return max(_STRAGGLER_LEAST_SECONDS, _STRAGGLER * median(page.seconds for page in self._served))

@@ -1,0 +1,77 @@
+"""How many requests a server serves at once: measured by one run while nobody else reads, told to all."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+
+from tasks.errors import HearthError
+from tasks.slots.ledger import Ledger, Measured, knowing, measuring, not_measuring
+from tasks.slots.store import LedgerStore
+
+
+async def agreed_capacity(store: LedgerStore, what: str, asked: int, measure: Callable[[], Awaitable[int]]) -> Measured:
+    """What the runs that use a server know of it; measured first if they know too little.
+
+    The others begin no page meanwhile, and those under way are waited for: a busy server looks like a small one.
+
+    Args:
+        store: the server's ledger.
+        what: is measured, such as the model: another's number may be another.
+        asked: requests at once that the run would like to send.
+        measure: measures it, and returns the number.
+
+    Raises:
+        HearthError: the ledger cannot be used; or what `measure` raised.
+    """
+    run = uuid.uuid4().hex[:12]
+
+    def turn(ledger: Ledger) -> Ledger:
+        ledger = ledger.live(time.time())
+        return ledger if _told(ledger, what, asked) else measuring(ledger, run, time.time() + store.lease_seconds)
+
+    while True:
+        ledger = await store.change(turn)
+        told = _told(ledger, what, asked)
+        if told is not None:
+            await store.change(lambda ledger: not_measuring(ledger, run))
+            return told
+        if ledger.measured_by == run and ledger.held == 0:
+            break
+        await asyncio.sleep(store.poll_seconds)
+    try:
+        async with _alone(store, run):
+            slots = await measure()
+    except BaseException:
+        with suppress(HearthError):
+            await store.change(lambda ledger: not_measuring(ledger, run))
+        raise
+    found = Measured(what=what, slots=slots, asked=asked, at=time.time())
+    await store.change(lambda ledger: knowing(not_measuring(ledger, run), found))
+    return found
+
+
+def _told(ledger: Ledger, what: str, asked: int) -> Measured | None:
+    """What is known, if it is enough: more may be had only if the one who measured asked for less, and got it all."""
+    known = ledger.measured.get(what)
+    return known if known is not None and (known.slots < known.asked or asked <= known.asked) else None
+
+
+@asynccontextmanager
+async def _alone(store: LedgerStore, run: str) -> AsyncIterator[None]:
+    """Keep the others away for as long as it takes."""
+
+    async def renew() -> None:
+        while True:
+            await asyncio.sleep(store.lease_seconds / 4)
+            with suppress(HearthError):
+                await store.change(lambda ledger: measuring(ledger, run, time.time() + store.lease_seconds))
+
+    renewing = asyncio.create_task(renew())
+    try:
+        yield
+    finally:
+        renewing.cancel()

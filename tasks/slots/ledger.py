@@ -1,0 +1,205 @@
+"""Who may use how many of a server's slots: the ledger, and what a run may do with it. Pure; nothing is read or sent.
+
+Fair is max-min: the slots are dealt out one at a time to those who have the fewest and want more. Where a last round
+does not go round, those come first that have never read a page, then those whose turn is not over, then those that have
+waited longest. So a newcomer gets the next slot that comes free, and twenty runs take turns on eight slots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict
+
+TURN_SECONDS = 10.0
+"""How long a run keeps a slot for which others wait: some pages, so that little is lost as slots change hands."""
+_FRESH_SECONDS = 30.0
+_RENEWED_PART = 0.75
+"""A claim is renewed when it has less than this part of its length left, not at every look."""
+
+
+class Claim(BaseModel):
+    """A run's part in a ledger.
+
+    Attributes:
+        wants: slots that it could use now.
+        holds: slots that it may use.
+        ends_at: when others may take what it holds, seconds since the epoch; it moves on while the run lives.
+        came_at: when it came, seconds since the epoch.
+        fed: it has held a slot.
+        turned_at: when `holds` changed last, seconds since the epoch.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    wants: int
+    holds: int = 0
+    ends_at: float
+    came_at: float
+    fed: bool = False
+    turned_at: float = 0.0
+
+
+class Measured(BaseModel):
+    """What was found of a server with one model: it serves `slots` of the `asked` requests at once.
+
+    Attributes:
+        what: the model, and what else may change the number.
+        at: when, seconds since the epoch.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    what: str
+    slots: int
+    asked: int
+    at: float
+
+
+class Ledger(BaseModel):
+    """The use of one server.
+
+    Attributes:
+        claims: by the run's token.
+        measured: what was found of the server, by `what`.
+        limit: requests that are sent at once just now; fewer than it serves while the server is in trouble.
+        limited_at: when the limit changed last, seconds since the epoch.
+        measured_by: who measures the server, and must be alone for it; empty if nobody does.
+        measured_until: when others may, seconds since the epoch.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    claims: Mapping[str, Claim] = {}
+    measured: Mapping[str, Measured] = {}
+    limit: int = 0
+    limited_at: float = 0.0
+    measured_by: str = ""
+    measured_until: float = 0.0
+
+    def live(self, now: float) -> Ledger:
+        """Without what has ended; a server that nobody has used for a while may be another by now."""
+        claims = {run: claim for run, claim in self.claims.items() if claim.ends_at > now}
+        measured = {what: m for what, m in self.measured.items() if claims or m.at > now - _FRESH_SECONDS}
+        update: dict[str, object] = {"claims": claims, "measured": measured}
+        if self.measured_until <= now:
+            update |= {"measured_by": "", "measured_until": 0.0}
+        return self.model_copy(update=update)
+
+    @property
+    def capacity(self) -> int:
+        """Requests that the server serves at once; 0 while nobody knows."""
+        return max((measured.slots for measured in self.measured.values()), default=0)
+
+    @property
+    def held(self) -> int:
+        """Slots that somebody holds."""
+        return sum(claim.holds for claim in self.claims.values())
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a run tells the ledger of itself.
+
+    Attributes:
+        wants: slots that it could use now.
+        in_flight: slots that it uses now.
+        lease_seconds: how long its claim is to last.
+        trouble_at: when it began the last request that found the server in trouble, seconds since the epoch; 0: none
+            did. What began before the limit was changed says nothing of the new one.
+        relief_at: when it began the first of some requests in a row that were served well; 0: there are not enough.
+    """
+
+    wants: int
+    in_flight: int
+    lease_seconds: float
+    trouble_at: float = 0.0
+    relief_at: float = 0.0
+
+
+def settled(ledger: Ledger, run: str, need: Need, now: float) -> tuple[Ledger, int]:
+    """The ledger after a run has told what it needs, given back what is over its share and taken what is free of it.
+
+    A slot in flight is given back when its page has ended, by a later call. A run whose claim had ended comes back
+    with what it has in flight, though that may be more than is free: so many requests are on the server.
+
+    Args:
+        ledger: as it was read.
+        run: the run's token.
+        need: what it needs.
+        now: seconds since the epoch.
+
+    Returns:
+        The ledger, and the run's share: it begins no page beyond it, though it may hold more for now.
+    """
+    ledger = _limited(ledger.live(now), need, now)
+    mine = ledger.claims.get(run) or Claim(wants=0, holds=need.in_flight, ends_at=now, came_at=now)
+    renewed = mine.ends_at < now + need.lease_seconds * _RENEWED_PART
+    ends_at = now + need.lease_seconds if renewed else mine.ends_at
+    mine = mine.model_copy(update={"wants": need.wants, "ends_at": ends_at})
+    ledger = ledger.model_copy(update={"claims": {**ledger.claims, run: mine}})
+    target = shares(ledger, now)[run]
+    free = ledger.limit - ledger.held
+    holds = max(target, need.in_flight) if target < mine.holds else mine.holds + max(0, min(target - mine.holds, free))
+    if holds != mine.holds:
+        mine = mine.model_copy(update={"holds": holds, "turned_at": now, "fed": mine.fed or holds > 0})
+    return ledger.model_copy(update={"claims": {**ledger.claims, run: mine}}), target
+
+
+def left(ledger: Ledger, run: str) -> Ledger:
+    """The ledger without a run."""
+    return ledger.model_copy(update={"claims": {other: c for other, c in ledger.claims.items() if other != run}})
+
+
+def shares(ledger: Ledger, now: float) -> dict[str, int]:
+    """How many slots each run should hold: see the module. None while somebody measures the server."""
+    dealt = dict.fromkeys(ledger.claims, 0)
+    slots = 0 if ledger.measured_by else ledger.limit
+    while slots > 0:
+        asking = [run for run, claim in ledger.claims.items() if claim.wants > dealt[run]]
+        if not asking:
+            break
+        if len(asking) > slots:
+            asking = sorted(asking, key=lambda run: _rank(ledger.claims[run], dealt[run], run, now))[:slots]
+        for run in asking:
+            dealt[run] += 1
+        slots -= len(asking)
+    return dealt
+
+
+def _rank(claim: Claim, dealt: int, run: str, now: float) -> tuple[int, float, str]:
+    """Who comes first where a round does not go round."""
+    if dealt == 0 and not claim.fed:
+        return 0, claim.came_at, run
+    if claim.holds > dealt:
+        turn_is_over = now - claim.turned_at >= TURN_SECONDS
+        return (3, -claim.turned_at, run) if turn_is_over else (1, claim.turned_at, run)
+    return 2, claim.turned_at, run
+
+
+def _limited(ledger: Ledger, need: Need, now: float) -> Ledger:
+    limit = ledger.limit
+    if need.trouble_at > ledger.limited_at:
+        limit = max(1, limit // 2)
+    elif need.relief_at > ledger.limited_at:
+        limit = min(ledger.capacity, limit + 1)
+    return ledger if limit == ledger.limit else ledger.model_copy(update={"limit": limit, "limited_at": now})
+
+
+def measuring(ledger: Ledger, run: str, until: float) -> Ledger:
+    """The ledger with the server to be measured by a run, unless another does already."""
+    if ledger.measured_by not in {"", run}:
+        return ledger
+    return ledger.model_copy(update={"measured_by": run, "measured_until": until})
+
+
+def not_measuring(ledger: Ledger, run: str) -> Ledger:
+    """The ledger after a run has ended to measure."""
+    return ledger.model_copy(update={"measured_by": ""}) if ledger.measured_by == run else ledger
+
+
+def knowing(ledger: Ledger, measured: Measured) -> Ledger:
+    """The ledger with what was found of the server."""
+    ledger = ledger.model_copy(update={"measured": {**ledger.measured, measured.what: measured}})
+    return ledger.model_copy(update={"limit": ledger.capacity, "limited_at": measured.at})

@@ -1,0 +1,160 @@
+"""A run's share of a server's slots: asked for, kept and given back while the run reads."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+
+from tasks.errors import HearthError
+from tasks.slots.ledger import Ledger, Measured, Need, knowing, left, settled
+from tasks.slots.store import LedgerStore
+
+_AGAIN_SECONDS = 1.0
+
+
+class Share:
+    """The slots of one server that this run may use. Everything happens on one event loop.
+
+    Args:
+        store: the server's ledger.
+        most: slots that this run will use at the most.
+        measured: what was found of the server.
+        changed: is called when more slots may have come free.
+
+    Attributes:
+        in_flight: slots in use.
+        limit: requests that all runs together send at once just now.
+        limited_at: when that changed last, seconds since the epoch.
+    """
+
+    def __init__(self, store: LedgerStore, most: int, measured: Measured, changed: Callable[[], None]) -> None:
+        self._store = store
+        self._most = most
+        self._measured = measured
+        self._changed = changed
+        self._run = uuid.uuid4().hex[:12]
+        self._waiting = most
+        self._told_wants = most
+        self._holds = 0
+        self._share = 0
+        self._contended = False
+        self._trouble_at = 0.0
+        self._relief_at = 0.0
+        self._valid_until = 0.0
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._keeping: asyncio.Task[None] | None = None
+        self.in_flight = 0
+        self.limit = measured.slots
+        self.limited_at = 0.0
+
+    async def open(self) -> None:
+        """Claim a first share.
+
+        Raises:
+            HearthError: the ledger cannot be used.
+        """
+        await self._settle()
+        self._keeping = asyncio.create_task(self._keep())
+
+    async def close(self) -> None:
+        """Give everything back. Never raises: what cannot be given back comes back when the claim ends."""
+        if self._keeping is not None:
+            self._keeping.cancel()
+            await asyncio.wait({self._keeping})
+        self._share = self._holds = 0
+        with suppress(HearthError):
+            await self._store.change(lambda ledger: left(ledger, self._run))
+
+    @property
+    def free(self) -> int:
+        """Slots that may be taken now; none after the process stood still for so long that others may have them."""
+        if time.monotonic() >= self._valid_until:
+            self._wake.set()
+            return 0
+        return min(self._holds, self._share) - self.in_flight
+
+    @property
+    def capacity(self) -> int:
+        """Slots that this run will use at the most."""
+        return min(self._most, self._measured.slots)
+
+    def take(self) -> None:
+        """Use a slot; one must be free."""
+        self.in_flight += 1
+        self._idle.clear()
+
+    def give(self) -> None:
+        """A slot is not used any more."""
+        self.in_flight -= 1
+        if not self.in_flight:
+            self._idle.set()
+        if self._holds > max(self._share, self.in_flight):
+            self._wake.set()
+
+    async def idle(self) -> None:
+        """Wait until no slot is in use."""
+        await self._idle.wait()
+
+    def expect(self, waiting: int) -> None:
+        """Tell how many pages wait for a slot."""
+        self._waiting = waiting
+        wants = self._wants
+        # That fewer are wanted matters to others only.
+        if wants > self._told_wants or (wants < self._told_wants and self._contended):
+            self._wake.set()
+
+    def trouble(self, began: float) -> None:
+        """A request that began then, seconds since the epoch, found the server in trouble: fewer are sent at once."""
+        self._trouble_at = max(self._trouble_at, began)
+        self._wake.set()
+
+    def relief(self, began: float) -> None:
+        """All requests from the one that began then were served well: one more may be sent at once."""
+        if self.limit < self._measured.slots:
+            self._relief_at = began
+            self._wake.set()
+
+    @property
+    def _wants(self) -> int:
+        return min(self.capacity, self.in_flight + self._waiting)
+
+    async def _keep(self) -> None:
+        while True:
+            hungry = self._holds < self._wants
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._store.poll_seconds if hungry else self._store.watch_seconds):
+                    await self._wake.wait()
+            self._wake.clear()
+            try:
+                await self._settle()
+            except HearthError:
+                # What cannot be reached from here may well be out of others' reach, too: pages go on as they did.
+                self._valid_until = time.monotonic() + self._store.lease_seconds
+                self._changed()
+                await asyncio.sleep(_AGAIN_SECONDS)
+
+    async def _settle(self) -> None:
+        self._told_wants = self._wants
+        ledger = await self._store.change(self._next)
+        claim = ledger.claims[self._run]
+        self._holds = claim.holds
+        self._valid_until = time.monotonic() + claim.ends_at - time.time()
+        self._contended = len(ledger.claims) > 1
+        self.limit, self.limited_at = ledger.limit, ledger.limited_at
+        self._changed()
+
+    def _next(self, ledger: Ledger) -> Ledger:
+        now = time.time()
+        ledger = ledger.live(now)
+        if self._measured.what not in ledger.measured:  # the ledger was lost
+            ledger = knowing(ledger, self._measured.model_copy(update={"at": now}))
+        need = Need(self._wants, self.in_flight, self._store.lease_seconds, self._trouble_at, self._relief_at)
+        ledger, self._share = settled(ledger, self._run, need, now)
+        # What is about to be given back is not used from here on, whenever the ledger hears of it.
+        self._holds = min(self._holds, ledger.claims[self._run].holds)
+        return ledger

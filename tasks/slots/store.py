@@ -1,0 +1,123 @@
+"""Where ledgers are kept: a protocol of two verbs, and the files of this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import hashlib
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Protocol
+
+from pydantic import ValidationError
+
+from tasks.errors import StorageError
+from tasks.slots.ledger import Ledger
+
+_TURN_SECONDS = 0.002
+_PATIENCE_SECONDS = 10.0
+
+
+class LedgerStore(Protocol):
+    """The ledger of one server.
+
+    Attributes:
+        poll_seconds: how often one who waits for a slot looks whether one came free.
+        watch_seconds: how often one who has what it wants looks whether others came.
+        lease_seconds: how long a claim lasts that is not renewed.
+    """
+
+    poll_seconds: float
+    watch_seconds: float
+    lease_seconds: float
+
+    async def change(self, change: Callable[[Ledger], Ledger]) -> Ledger:
+        """Read the ledger, and write what becomes of it unless that is the same; nobody else writes in between.
+
+        Args:
+            change: is called again with what others wrote if they came first.
+
+        Returns:
+            The ledger as it is then.
+
+        Raises:
+            HearthError: it cannot be reached, or not be written.
+        """
+        ...
+
+
+class FileStore:
+    """A ledger in a file, for the runs of this machine. A run that dies in the middle leaves it as it was.
+
+    Args:
+        path: the file's; its directory is made.
+    """
+
+    poll_seconds = 0.05
+    watch_seconds = 0.25
+    lease_seconds = 10.0
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = path.with_suffix(".lock")
+
+    @classmethod
+    def of(cls, home: Path, url: str) -> FileStore:
+        """The ledger of a server.
+
+        Args:
+            home: where Hearth keeps track of servers.
+            url: the server's.
+        """
+        return cls(home / "slots" / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}.json")
+
+    async def change(self, change: Callable[[Ledger], Ledger]) -> Ledger:
+        """See `LedgerStore`."""
+        try:
+            async with self._locked():
+                # Nothing is awaited from here on: it takes some hundred microseconds, and nobody is kept waiting.
+                before = self._read()
+                after = change(before)
+                if after != before:
+                    self._write(after)
+                return after
+        except OSError as error:
+            raise StorageError(
+                f"{self._path.parent} cannot be used ({error.strerror}), where runs agree on slots. "
+                "Make room, or set HEARTH_HOME to another place."
+            ) from None
+
+    @asynccontextmanager
+    async def _locked(self) -> AsyncIterator[None]:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                while not _try_lock(descriptor):  # noqa: ASYNC110 - no event tells when another process lets go
+                    await asyncio.sleep(_TURN_SECONDS)
+            yield
+        except TimeoutError:
+            raise StorageError(f"{self._lock} is held by a process that stands still. End it, and run again.") from None
+        finally:
+            os.close(descriptor)
+
+    def _read(self) -> Ledger:
+        try:
+            return Ledger.model_validate_json(self._path.read_bytes())
+        except (FileNotFoundError, ValidationError):  # new, or of another version of Hearth
+            return Ledger()
+
+    def _write(self, ledger: Ledger) -> None:
+        temporary = self._path.with_suffix(".tmp")
+        temporary.write_text(ledger.model_dump_json())
+        temporary.replace(self._path)
+
+
+def _try_lock(descriptor: int) -> bool:
+    with contextlib.suppress(BlockingIOError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    return False

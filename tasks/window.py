@@ -1,0 +1,64 @@
+"""How many pages are open at once: rendered and waiting, in a slot, or being recorded."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from concurrent.futures import Future
+from types import TracebackType
+
+
+class Window:
+    """At most `size` places, given in the order in which they were asked for; the size may change at any time.
+
+    Growing admits those who wait; shrinking takes nobody's place, and admits nobody until enough were given back.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._taken = 0
+        self._waiting: deque[Future[None]] = deque()
+        self._lock = threading.Lock()
+
+    def resize(self, size: int) -> None:
+        """Change how many places there are; from any thread."""
+        with self._lock:
+            self._size = size
+            self._admit()
+
+    async def acquire(self) -> None:
+        """Wait for a place and take it."""
+        place: Future[None] = Future()
+        with self._lock:
+            self._waiting.append(place)
+            self._admit()
+        try:
+            await asyncio.wrap_future(place)
+        except asyncio.CancelledError:
+            if not place.cancel():  # it was given just then
+                self.release()
+            raise
+
+    def release(self) -> None:
+        """Give a place back."""
+        with self._lock:
+            self._taken -= 1
+            self._admit()
+
+    async def __aenter__(self) -> None:
+        """Wait for a place and take it."""
+        await self.acquire()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give it back."""
+        self.release()
+
+    def _admit(self) -> None:
+        while self._waiting and self._taken < self._size:
+            place = self._waiting.popleft()
+            if place.set_running_or_notify_cancel():
+                self._taken += 1
+                place.set_result(None)

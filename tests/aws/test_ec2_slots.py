@@ -1,0 +1,122 @@
+"""Runs anywhere share a machine's slots by an item of the pool's table, and a run may use several machines."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from tasks.aws import Aws
+from tasks.ec2.slot_store import TableStore
+from tasks.ec2.table import Table
+from tasks.errors import CloudError
+from tasks.slots import Measured, Share
+from tests.aws.faults import denied, lost_answer
+from tests.aws.front import AwsFront
+from tests.aws.machines import Machines
+from tests.aws.plan import Plan
+from tests.aws.pool import Pool
+from tests.aws.reading import Reading, complete, pages_read, paper
+from tests.aws.test_ec2_acquire import backend, leases
+from tests.aws.wire import REGION
+from tests.commands import Hearth
+
+
+@pytest.fixture
+def store(aws: AwsFront, pool: Pool, monkeypatch: pytest.MonkeyPatch) -> TableStore:
+    for name, value in (("poll_seconds", 0.1), ("watch_seconds", 0.2), ("lease_seconds", 4.0)):
+        monkeypatch.setattr(TableStore, name, value)
+    return TableStore(Table(Aws(REGION), pool.outputs["TableName"]), "i-1")
+
+
+@asynccontextmanager
+async def sharing(store: TableStore, slots: int = 4) -> AsyncIterator[Share]:
+    share = Share(store, slots, Measured(what="m", slots=slots, asked=slots, at=time.time()), lambda: None)
+    await share.open()
+    try:
+        yield share
+    finally:
+        await share.close()
+
+
+async def until_free(share: Share, slots: int) -> None:
+    async with asyncio.timeout(20):
+        while share.free != slots:
+            await asyncio.sleep(0.02)
+
+
+async def test_changes_at_once_are_all_made(store: TableStore):
+    async def more() -> None:
+        for _ in range(10):
+            await store.change(lambda ledger: ledger.model_copy(update={"limit": ledger.limit + 1}))
+
+    await asyncio.gather(*(more() for _ in range(5)))
+    assert (await store.change(lambda ledger: ledger)).limit == 50
+
+
+async def test_a_change_whose_answer_was_lost_is_made_once(aws: AwsFront, store: TableStore):
+    await store.change(lambda ledger: ledger.model_copy(update={"limit": 1}))
+    aws.inject(lost_answer(), "UpdateItem")
+    async with sharing(store) as share:
+        assert share.free == 4
+        assert (await store.change(lambda ledger: ledger)).held == 4
+
+
+async def test_a_newcomer_gets_its_part_and_a_leaver_leaves_it(store: TableStore):
+    async with sharing(store) as first:
+        async with sharing(store) as second:
+            await until_free(second, 2)
+            await until_free(first, 2)
+        await until_free(first, 4)
+
+
+async def test_a_dead_runs_slots_come_back_when_its_claim_ends(store: TableStore):
+    dead = Share(store, 4, Measured(what="m", slots=4, asked=4, at=time.time()), lambda: None)
+    await dead.open()
+    for _ in range(4):
+        dead.take()
+    dead._keeping.cancel()
+    async with sharing(store) as other:
+        assert other.free == 0
+        await until_free(other, 4)
+
+
+async def test_a_table_that_is_refused_is_told(aws: AwsFront, store: TableStore):
+    aws.inject(denied(), "GetItem", times=None)
+    with pytest.raises(CloudError, match="GetItem"):
+        await store.change(lambda ledger: ledger)
+
+
+async def test_a_second_machine_is_another_than_the_first(aws: AwsFront, pool: Pool, machines: Machines):
+    used = backend(machines=2)
+    first = await used.acquire(2, "paper on desk")
+    second = await used.acquire(2, "paper on desk")
+    assert first.machine.id != second.machine.id
+    assert sorted(machines.running()) == sorted([first.machine.id, second.machine.id])
+    for endpoint in (first, second):
+        await used.release(endpoint)
+        assert leases(aws, endpoint.machine.id) == {}
+
+
+def test_one_run_reads_on_two_machines(ec2: Hearth, machines: Machines, tmp_path: Path):
+    machines.plan = Plan(boot_s=1, engine_s=0.5)
+    ec2.environment["HEARTH_EC2__MACHINES"] = "2"
+    outcome = ec2.read(paper(tmp_path, 40), "--slots", "2")
+    complete(outcome, 40)
+    assert all(count == 1 for count in pages_read(machines).values())
+    assert sorted(len(machine.read) > 10 for machine in machines) == [True, True]
+    assert len(outcome.manifest["machines"]) == 2
+
+
+def test_a_run_on_two_machines_goes_on_with_the_one_that_stays(ec2: Hearth, machines: Machines, tmp_path: Path):
+    machines.plan = Plan(boot_s=1, engine_s=0.5)
+    ec2.environment["HEARTH_EC2__MACHINES"] = "2"
+    reading = Reading(ec2, paper(tmp_path, 40), "--slots", "2")
+    machines.wait(lambda: len(machines.running()) == 2 and all(len(machine.read) > 12 for machine in machines), 60)
+    first = next(iter(machines))
+    machines.vanish(first)
+    complete(reading.ended(), 40)
