@@ -18,10 +18,10 @@ from prefect.tasks import Task
 from flows.artifacts import PageTable
 from tasks.backends import Endpoint
 from tasks.errors import HearthError, PageError
-from tasks.plan import Prepared
+from tasks.ollama_api import GenerateRequest
 from tasks.progress import heard_by
 from tasks.read_page import PageReader
-from tasks.settings import Settings
+from tasks.settings import WarmSettings
 from tasks.warm import Warmth, warm
 from tasks.window import Window
 from tasks.work_loop import WorkLoop
@@ -35,15 +35,11 @@ BLOCK = 25
 _RETRY_SECONDS = 0.5
 
 
-@task(name="warm-up", task_run_name="warm up {prepared.plan.model}", cache_policy=NO_CACHE, persist_result=False)
-async def warm_up(prepared: Prepared, endpoint: Endpoint, settings: Settings) -> Warmth:
-    """Get the plan's model warm on a server; see `tasks.warm`."""
-    async with endpoint.client(settings.warm.load_seconds) as client:
-        request = prepared.request(settings.idle_minutes * 60)
-        require_gpu = prepared.plan.require_gpu
-        return await warm(
-            client, request, endpoint.slots, settings.warm, ledger=endpoint.ledger, require_gpu=require_gpu
-        )
+@task(name="warm-up", task_run_name="warm up {request.model}", cache_policy=NO_CACHE, persist_result=False)
+async def warm_up(request: GenerateRequest, endpoint: Endpoint, limits: WarmSettings, *, require_gpu: bool) -> Warmth:
+    """Get a model warm on a server; see `tasks.warm`."""
+    async with endpoint.client(limits.load_seconds) as client:
+        return await warm(client, request, endpoint.slots, limits, ledger=endpoint.ledger, require_gpu=require_gpu)
 
 
 class Block:

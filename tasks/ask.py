@@ -160,6 +160,7 @@ class Asker:
             note(error.reason, str(error))
             raise
         note()
+        self._servers.answered += 1
         return Reading(answer, server.digest)
 
 

@@ -15,6 +15,7 @@ import math
 import struct
 import sys
 import zlib
+from pathlib import Path
 from typing import Any
 
 import pymupdf
@@ -24,6 +25,7 @@ from PIL import Image, ImageChops
 # receipt stays legible.
 _LONGEST_RATIO = 4.0
 _STORE_PAGES = 16
+_REOPEN_PAGES = 500
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _PNG_COLOURS = {"L": 0, "RGB": 2}
 
@@ -131,6 +133,23 @@ def render(
     return header, png
 
 
+def opened(opening: dict[str, Any]) -> pymupdf.Document:
+    """The PDF that the first line names."""
+    pdf = pymupdf.open(opening["path"], filetype="pdf")
+    if pdf.needs_pass:
+        pdf.authenticate(opening["password"])
+    return pdf
+
+
+def version_of(path: str) -> tuple[int, int, int] | None:
+    """What changes when a file is replaced or written to; None if it is gone."""
+    try:
+        facts = Path(path).stat()
+    except OSError:
+        return None
+    return facts.st_ino, facts.st_size, facts.st_mtime_ns
+
+
 def limit_memory(megabytes: int) -> None:
     """Cap this process's address space, where the system can."""
     if sys.platform == "linux":
@@ -148,9 +167,7 @@ def main() -> None:
     pymupdf.TOOLS.mupdf_display_warnings(False)  # noqa: FBT003 - the library's signature
     opening = json.loads(requests.readline())
     limit_memory(opening["memory_mb"])
-    pdf = pymupdf.open(opening["path"], filetype="pdf")
-    if pdf.needs_pass:
-        pdf.authenticate(opening["password"])
+    pdf, version = opened(opening), version_of(opening["path"])
     for served, line in enumerate(iter(requests.readline, b""), 1):
         request = json.loads(line)
         try:
@@ -164,6 +181,10 @@ def main() -> None:
         # MuPDF keeps what it decoded, up to 256 MB: fonts serve the next pages as well, scans do not.
         if served % _STORE_PAGES == 0:
             pymupdf.TOOLS.store_shrink(100)
+        # And every object of the file that it has seen, 1 kB a page or more. A file that was replaced is read on.
+        if served % _REOPEN_PAGES == 0 and version_of(opening["path"]) == version:
+            pdf.close()
+            pdf = opened(opening)
 
 
 if __name__ == "__main__":

@@ -93,6 +93,7 @@ class Servers:
 
     Attributes:
         digest: the model's, that pages are read with now; empty before the first server.
+        answered: pages that were answered.
     """
 
     def __init__(self) -> None:
@@ -100,6 +101,7 @@ class Servers:
         self._waiters: list[_Waiter] = []
         self._end: BaseException | None = None
         self.digest = ""
+        self.answered = 0
 
     @property
     def capacity(self) -> int:
