@@ -14,6 +14,7 @@ from uuid import UUID
 import httpx
 from prefect.artifacts import (
     acreate_link_artifact,
+    acreate_markdown_artifact,
     acreate_progress_artifact,
     acreate_table_artifact,
     aupdate_progress_artifact,
@@ -25,6 +26,7 @@ from prefect.states import Completed, Failed
 
 from tasks.manifest import Manifest, PageStatus
 from tasks.progress import Caution, Event, PageDone, PagesStart, Pulling, Stage
+from tasks.report import Report
 from tasks.results import ResultStore
 
 _UPDATE_SECONDS = 2.0
@@ -171,3 +173,10 @@ async def show_summary(manifest: Manifest, store: ResultStore) -> None:
             await acreate_table_artifact(rows, artifact_key(name, "failures"), f"Failed pages of {name}")
         link = store.document_path.as_uri()
         await acreate_link_artifact(link, "document.md", artifact_key(name, "result"), f"The text of {name}")
+
+
+async def show_report(report: Report) -> None:
+    """A batch's report."""
+    async with shown_if_possible():
+        told = f"Batch of {report.started_at:%Y-%m-%d %H:%M} UTC"
+        await acreate_markdown_artifact(report.markdown(), "hearth-batch-report", told)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any
@@ -23,7 +23,7 @@ from tasks.progress import heard_by
 from tasks.read_page import PageReader
 from tasks.settings import WarmSettings
 from tasks.warm import Warmth, warm
-from tasks.window import Window
+from tasks.window import Window, WindowClosedError
 from tasks.work_loop import WorkLoop
 
 # A page as a task run costs Prefect's server 14 ms, 3 events and 19 kB, and this process 13 ms; in blocks of 25 it
@@ -43,11 +43,23 @@ async def warm_up(request: GenerateRequest, endpoint: Endpoint, limits: WarmSett
 
 
 class Block:
-    """Pages in a row that one task run carries, and how many of them may have begun."""
+    """Pages in a row that one task run carries; they are begun one by one, and it ends when none is left to begin."""
 
     def __init__(self, numbers: Sequence[int]) -> None:
         self.numbers = numbers
-        self.begun = asyncio.Semaphore(0)
+        self._begun: asyncio.Queue[int | None] = asyncio.Queue()
+
+    def begin(self, number: int | None) -> None:
+        """Have a page read; None: no more will come."""
+        self._begun.put_nowait(number)
+
+    async def begun(self) -> AsyncIterator[int]:
+        """The pages, as they begin."""
+        for _ in self.numbers:
+            number = await self._begun.get()
+            if number is None:
+                return
+            yield number
 
     def __str__(self) -> str:
         first, last, count = self.numbers[0], self.numbers[-1], len(self.numbers)
@@ -55,8 +67,16 @@ class Block:
         return told if last - first < count else f"{told}, {count} of them"
 
 
-async def read_pages(work: WorkLoop, reader: PageReader, numbers: Sequence[int], window: Window) -> None:
+async def read_pages(
+    work: WorkLoop,
+    reader: PageReader,
+    numbers: Sequence[int],
+    window: Window,
+    all_begun: Callable[[], None] = lambda: None,
+) -> None:
     """Map page tasks over the numbers, in order, as the window lets them begin. A failed page leaves the others be.
+
+    When the window is closed no more are begun. `all_begun` is called when nothing is left to begin.
 
     Raises:
         HearthError: what ends the run; pages under way were cancelled.
@@ -74,11 +94,16 @@ async def read_pages(work: WorkLoop, reader: PageReader, numbers: Sequence[int],
     async with _together() as group:
         for at in range(0, len(numbers), size):
             block = Block(numbers[at : at + size])
-            for number in block.numbers:
-                await window.acquire()
-                block.begun.release()
-                if number == block.numbers[0]:
-                    group.create_task(single(block) if size == 1 else read_block(work, reader, block, window))
+            try:
+                for number in block.numbers:
+                    await window.acquire()
+                    block.begin(number)
+                    if number == block.numbers[0]:
+                        group.create_task(single(block) if size == 1 else read_block(work, reader, block, window))
+            except WindowClosedError:
+                block.begin(None)
+                break
+        all_begun()
 
 
 async def _may_help(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
@@ -108,8 +133,7 @@ async def read_block(work: WorkLoop, reader: PageReader, block: Block, window: W
     try:
         with heard_by(table):
             async with _together() as group:
-                for number in block.numbers:
-                    await block.begun.acquire()
+                async for number in block.begun():
                     group.create_task(_read_in_block(work, reader, number, window))
     finally:
         await table.show()

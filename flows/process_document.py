@@ -70,11 +70,14 @@ async def _process(job: Job) -> Manifest | None:
 
 
 def _final_state(manifest: Manifest | None) -> State[Manifest]:
-    assert manifest is not None  # noqa: S101 - the digest is known once pages were read, or none was left
+    if manifest is None:
+        return Completed(name="Stopped", message="no page was begun: they are left for the next run")
     failed = len(manifest.failed)
     told = f"{manifest.count(PageStatus.READ)} pages read, {manifest.count(PageStatus.BLANK)} blank, {failed} failed"
     if failed and failed == len(manifest.pages):
         return Failed(message=told, data=manifest)
+    if manifest.status is RunStatus.STOPPED:
+        return Completed(name="Stopped", message=f"{told}; the others are left for the next run", data=manifest)
     if manifest.status is RunStatus.PARTIAL:
         return Completed(name="Partial", message=told, data=manifest)
     return Completed(message=told, data=manifest)

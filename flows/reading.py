@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from flows.artifacts import ProgressArtifact
+from flows.berth import Wanted
 from flows.pages import read_pages
-from flows.serving import Serving, Wanted
+from flows.serving import Serving
+from flows.shared_serving import servers_for
 from tasks.account import Account
+from tasks.budget import Budget
 from tasks.document import password_from
 from tasks.plan import Prepared
 from tasks.progress import PagesStart, Stage, heard_by, tell
 from tasks.read_page import PageReader
 from tasks.render import Renderer
 from tasks.settings import Settings
-from tasks.work_loop import WorkLoop
 
 
 async def read_document(prepared: Prepared, settings: Settings, account: Account) -> None:
@@ -26,31 +28,41 @@ async def read_document(prepared: Prepared, settings: Settings, account: Account
         StorageError: results cannot be stored.
     """
     plan = prepared.plan
-    tell(Stage(f"reading with {prepared.choice.backend.describe()}: {prepared.choice.why}"))
+    request = prepared.request(settings.idle_minutes * 60)
     renderer = Renderer(
         plan.document.path, plan.options.longest_side, settings.limits, password_from(plan.password_env)
     )
-    request = prepared.request(settings.idle_minutes * 60)
-    wanted = Wanted(request, plan.slots, plan.require_gpu, f"{plan.document.name} on {platform.node()}")
-    async with WorkLoop() as work, work.opened(renderer), ProgressArtifact(plan.document.name) as artifact:
+
+    def new_serving(budget: Budget) -> Serving:
+        tell(Stage(f"reading with {prepared.choice.backend.describe()}: {prepared.choice.why}"))
+        holder = f"{plan.document.name} on {platform.node()}"
+        wanted = Wanted(request, plan.slots, plan.require_gpu, holder, budget)
+        return Serving(prepared.choice.backend, wanted, settings)
+
+    async with (
+        servers_for(account, new_serving) as (serving, all_begun),
+        serving.work.opened(renderer),
+        ProgressArtifact(plan.document.name) as artifact,
+    ):
         with heard_by(artifact), heard_by(account.hear):
-            await work.run(lambda: renderer.ahead(_first_pages(prepared, account)))
-            async with Serving(prepared.choice.backend, wanted, settings, work, account) as serving:
-                await serving.ready()
-                reader = PageReader(
-                    plan,
-                    request,
-                    servers=serving.servers,
-                    renderer=renderer,
-                    store=prepared.store,
-                    settings=settings.read,
-                )
-                # Again if another server's version of the model is another: its pages are others.
-                while left := _left_with(prepared, account, serving.servers.digest):
-                    tell(PagesStart(len(plan.numbers), len(plan.numbers) - len(left), serving.servers.capacity))
+            await serving.work.run(lambda: renderer.ahead(_first_pages(prepared, account)))
+            await serving.ready()
+            servers = serving.servers
+            reader = PageReader(
+                plan, request, servers=servers, renderer=renderer, store=prepared.store, settings=settings.read
+            )
+            # Again if another server's version of the model is another: its pages are others.
+            while not serving.stopped and (left := _left_with(prepared, account, servers.digest)):
+                async with serving.line() as leave:
+
+                    def begun(leave: Callable[[], None] = leave) -> None:
+                        leave()
+                        all_begun()
+
+                    tell(PagesStart(len(plan.numbers), len(plan.numbers) - len(left), servers.capacity))
                     account.pages_start()
                     try:
-                        await read_pages(work, reader, left, serving.window)
+                        await read_pages(serving.work, reader, left, serving.window, begun)
                     finally:
                         account.pages_end()
 

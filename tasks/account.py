@@ -28,6 +28,7 @@ class Account:
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     done: set[int] = field(default_factory=set)
     _started: float = field(default_factory=time.monotonic)
+    _page_seconds: float = 0.0
     _pages_from: float | None = None
     _pages_to: float | None = None
     _endpoint: EndpointRecord | None = None
@@ -65,6 +66,7 @@ class Account:
         """A listener: notes the pages that are stored."""
         if isinstance(event, PageDone):
             self.done.add(event.result.page)
+            self._page_seconds += event.result.seconds
 
     def pages_end(self) -> None:
         """No more pages are read, whether all were or not."""
@@ -98,6 +100,7 @@ class Account:
                 now = {
                     "read_now": 0,
                     "read_seconds": 0.0,
+                    "page_seconds": 0.0,
                     "warm_seconds": 0.0,
                     "machines": (),
                     "cost_usd": 0.0,
@@ -117,6 +120,7 @@ class Account:
             finished_at=datetime.now(UTC),
             warm_seconds=round((self._pages_from or time.monotonic()) - self._started, 3),
             read_seconds=round((self._pages_to or 0.0) - (self._pages_from or 0.0), 3),
+            page_seconds=round(self._page_seconds, 3),
             machines=tuple(self._machines),
             cost_usd=round(sum(machine.usd or 0.0 for machine in self._machines), 6),
             flow_run_id=self.flow_run_id,

@@ -201,6 +201,7 @@ class Manifest(Frozen):
         endpoint: None when nothing was left to read, so that no server was needed.
         warm_seconds: from asking for a server to the first page's start.
         read_seconds: from the first page's start to the last page's end.
+        page_seconds: of the pages that this run read, each one's seconds in its slot.
         machines: what was paid for, in the order in which it was taken.
         cost_usd: of these machines, as far as their prices are known; 0 for the backends of this machine and for
             servers that others pay for.
@@ -219,6 +220,7 @@ class Manifest(Frozen):
     finished_at: datetime
     warm_seconds: float = 0.0
     read_seconds: float = 0.0
+    page_seconds: float = 0.0
     machines: tuple[MachineRecord, ...] = ()
     cost_usd: float = 0.0
     flow_run_id: str | None = None

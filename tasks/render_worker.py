@@ -73,7 +73,7 @@ def has_colour(image: Image.Image) -> bool:
 def png_of(image: Image.Image) -> bytes:
     """The PNG of a grey or RGB image: rows as they are, compressed lightly.
 
-    18 pages of 14 papers took 194 ms so and 371 ms with Pillow's encoder, which tries five filters on every row; the
+    18 pages of 14 PDFs took 194 ms so and 371 ms with Pillow's encoder, which tries five filters on every row; the
     files are 2 % larger.
     """
     rows = image.tobytes()

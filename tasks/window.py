@@ -9,6 +9,10 @@ from concurrent.futures import Future
 from types import TracebackType
 
 
+class WindowClosedError(Exception):
+    """No place is given any more."""
+
+
 class Window:
     """At most `size` places, given in the order in which they were asked for; the size may change at any time.
 
@@ -18,6 +22,7 @@ class Window:
     def __init__(self, size: int) -> None:
         self._size = size
         self._taken = 0
+        self._closed = False
         self._waiting: deque[Future[None]] = deque()
         self._lock = threading.Lock()
 
@@ -27,8 +32,18 @@ class Window:
             self._size = size
             self._admit()
 
+    def close(self) -> None:
+        """Give no more places; those that are taken stay so. From any thread."""
+        with self._lock:
+            self._closed = True
+            self._admit()
+
     async def acquire(self) -> None:
-        """Wait for a place and take it."""
+        """Wait for a place and take it.
+
+        Raises:
+            WindowClosedError: none is given any more.
+        """
         place: Future[None] = Future()
         with self._lock:
             self._waiting.append(place)
@@ -57,6 +72,10 @@ class Window:
         self.release()
 
     def _admit(self) -> None:
+        while self._waiting and self._closed:
+            place = self._waiting.popleft()
+            if place.set_running_or_notify_cancel():
+                place.set_exception(WindowClosedError())
         while self._waiting and self._taken < self._size:
             place = self._waiting.popleft()
             if place.set_running_or_notify_cancel():

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pymupdf
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -351,3 +352,38 @@ async def test_memory_does_not_grow_with_the_pages(tmp_path):
             await renderer.page(number)
         grown = [process.memory_info().rss - first for process, first in zip(measured, before, strict=True)]
     assert max(grown) < 40_000_000
+
+
+def with_many_objects(path: Path, pages: int) -> Path:
+    """Small pages, each with a long dictionary of its own that MuPDF keeps once it has seen it."""
+    names = " ".join(f"/Colours{number} /DeviceGray" for number in range(400))
+    with pymupdf.open() as pdf:
+        for _ in range(pages):
+            page = pdf.new_page(width=20, height=20)
+            resources = pdf.get_new_xref()
+            pdf.update_object(resources, f"<</ColorSpace<<{names}>>>>")
+            pdf.xref_set_key(page.xref, "Resources", f"{resources} 0 R")
+        pdf.save(path, garbage=0)
+    return path
+
+
+async def test_memory_does_not_grow_with_the_objects_of_the_file(tmp_path):
+    """1,500 of these dictionaries take 30 MB."""
+    async with Renderer(with_many_objects(tmp_path / "book.pdf", 2000), 20, LimitSettings()) as renderer:
+        measured = []
+        for number in range(1, 2001):
+            await renderer.page(number)
+            if number in {499, 1999}:
+                measured.append(workers()[0].memory_info().rss)
+    early, late = measured
+    assert late - early < 15_000_000
+
+
+async def test_a_file_that_is_replaced_is_read_on_as_it_was(tmp_path):
+    path = pdfs.framed(tmp_path / "book.pdf", *[(100, 100)] * 3)
+    async with Renderer(path, 20, LimitSettings()) as renderer:
+        await renderer.page(1)
+        pdfs.framed(tmp_path / "other.pdf", *[(100, 200)] * 3).replace(path)
+        for number in range(1100):
+            image = await renderer.page(number % 3 + 1)
+            assert image.width == image.height

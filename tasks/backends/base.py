@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -35,6 +36,10 @@ class MachineFacts:
     kind: str
     usd_per_hour: float | None
     since: float
+
+    def usd_so_far(self) -> float:
+        """What it has cost since it was taken, USD; 0 if its price is not known."""
+        return (self.usd_per_hour or 0.0) * (time.time() - self.since) / 3600
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,194 @@
+"""One server of a run at a time: acquired, warmed, used and released, and another in its place when it goes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from flows.pages import warm_up
+from flows.shutdown_schedule import schedule_idle_shutdown
+from tasks.backends import Backend, Endpoint
+from tasks.books import AllBooks
+from tasks.budget import Budget
+from tasks.errors import MachineLostError, ModelError, ServerError, UnavailableError
+from tasks.ollama_api import GenerateRequest, OllamaClient
+from tasks.pace import Pace
+from tasks.progress import Caution, Stage, tell
+from tasks.servers import Server, Servers
+from tasks.settings import Settings
+from tasks.slots import Share
+from tasks.warm import Warmth
+from tasks.window import Window
+from tasks.work_loop import WorkLoop
+
+AHEAD = 4
+"""Pages open beside those in a slot: rendered and waiting, or being recorded."""
+# Servers in a row that go without a page having been answered: something is wrong that another will not mend.
+_MOST_LOSSES = 3
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is wanted of servers.
+
+    Attributes:
+        request: the options of all requests.
+        slots: pages in flight on each, at the most.
+        require_gpu: a model that is not wholly in GPU memory is an error.
+        holder: who uses them, for people who wonder why they run.
+        budget: what they may cost.
+    """
+
+    request: GenerateRequest
+    slots: int
+    require_gpu: bool
+    holder: str
+    budget: Budget = field(default_factory=Budget)
+
+
+@dataclass
+class Common:
+    """What the berths of a run have in common.
+
+    Attributes:
+        servers: those that are warm.
+        window: how many pages may be open at once; it follows the servers' slots.
+        work: the loop on which pages are read.
+        books: keep account of the servers.
+        ready: done when the first server is warm, or none will be.
+    """
+
+    servers: Servers = field(default_factory=Servers)
+    window: Window = field(default_factory=lambda: Window(AHEAD))
+    work: WorkLoop = field(default_factory=WorkLoop)
+    books: AllBooks = field(default_factory=AllBooks)
+    ready: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+class Berth:
+    """Room for one server."""
+
+    def __init__(self, backend: Backend, wanted: Wanted, settings: Settings, common: Common) -> None:
+        self._backend = backend
+        self._wanted = wanted
+        self._settings = settings
+        self._common = common
+
+    async def keep(self) -> None:
+        """Keep one server at work, and another in its place as soon as it is about to go.
+
+        Raises:
+            UnavailableError: no other is to be had, or there is no use in it.
+        """
+        visits: set[asyncio.Task[None]] = set()
+        losses = 0
+        try:
+            while True:
+                endpoint = await self._backend.acquire(self._wanted.slots, self._wanted.holder)
+                self._common.books.taken(endpoint)
+                tell(Stage(f"{'started' if endpoint.started else 'reusing'} the server at {endpoint.url}"))
+                answered_before = self._common.servers.answered
+                visit = asyncio.create_task(self._visit(endpoint))
+                visits.add(visit)
+                going = asyncio.create_task(endpoint.departure.wait_announced())
+                await asyncio.wait({visit, going}, return_when=asyncio.FIRST_COMPLETED)
+                going.cancel()
+                trouble = visit.exception() if visit.done() else None
+                if trouble is not None and not (isinstance(trouble, ServerError) and endpoint.replaceable):
+                    raise trouble
+                losses = losses + 1 if self._common.servers.answered == answered_before else 0
+                if losses >= _MOST_LOSSES:
+                    raise trouble or MachineLostError(f"No machine stays for long enough: {endpoint.departure.why}.")
+                why = f"{trouble}" if trouble else f"No more pages go to this machine: {endpoint.departure.why}."
+                tell(Caution(f"{why} Going on with another."))
+        finally:
+            for visit in visits:
+                visit.cancel()
+            if visits:
+                await asyncio.wait(visits)
+
+    async def _visit(self, endpoint: Endpoint) -> None:
+        """Use one server, from its warm-up until its machine is about to go or nobody needs it, and release it."""
+        broken = False
+        try:
+            warmth = await self._warmed(endpoint)
+            await self._used(endpoint, warmth)
+        except UnavailableError as error:
+            lost = isinstance(error, MachineLostError) or endpoint.departure.announced
+            # Somebody else's model, or page, is no fault of a machine that served before.
+            broken = not lost and (isinstance(error, ServerError) or endpoint.started)
+            raise
+        finally:
+            await self._release(endpoint, broken=broken)
+
+    async def _warmed(self, endpoint: Endpoint) -> Warmth:
+        """Warm the model up, and say what the machine logged if that fails."""
+        wanted = self._wanted
+        try:
+            return await endpoint.departure.unless_gone(
+                warm_up(wanted.request, endpoint, self._settings.warm, require_gpu=wanted.require_gpu)
+            )
+        except (ServerError, ModelError) as error:
+            if endpoint.log_tail is None or isinstance(error, MachineLostError):
+                raise
+            tail = await endpoint.log_tail()
+            told = f"{error} The machine's log ends: {tail}" if tail else str(error)
+            if endpoint.started:
+                # Another would be set up alike, fail alike, and cost the same.
+                raise UnavailableError(told) from None
+            raise type(error)(told) from None
+
+    async def _used(self, endpoint: Endpoint, warmth: Warmth) -> None:
+        """Have pages read on a warm server until it goes; those on it then may end.
+
+        Raises:
+            UnavailableError: it failed.
+        """
+        common = self._common
+        if common.servers.any_left and common.servers.digest != warmth.digest:
+            model = self._wanted.request.model
+            raise ModelError(f"{endpoint.url} has another version of {model} than the other servers.")
+        common.books.warmed(endpoint, warmth)
+        async with (
+            common.work.opened(endpoint.client(self._settings.read.timeout_seconds)) as client,
+            common.work.opened(self._joined(endpoint, warmth, client)) as server,
+        ):
+            if not common.ready.done():
+                common.ready.set_result(None)
+            failed = asyncio.wrap_future(server.failure)
+            going = asyncio.create_task(endpoint.departure.wait_announced())
+            either: set[asyncio.Future[Any]] = {failed, going}
+            try:
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                going.cancel()
+            if failed.done():
+                raise failed.result()
+            await common.work.run(lambda: common.servers.drained(server))
+
+    @asynccontextmanager
+    async def _joined(self, endpoint: Endpoint, warmth: Warmth, client: OllamaClient) -> AsyncIterator[Server]:
+        """A server among the others, with a share of its slots."""
+        servers = self._common.servers
+        share = Share(endpoint.ledger, self._wanted.slots, warmth.measured, servers.deal)
+        await share.open()
+        pace = Pace(self._settings.read, self._wanted.request.num_predict)
+        server = Server(client, warmth.digest, share, pace, endpoint.departure)
+        try:
+            servers.join(server)
+            self._common.window.resize(servers.capacity + AHEAD)
+            yield server
+        finally:
+            servers.leave(server)
+            self._common.window.resize(servers.capacity + AHEAD)
+            await share.close()
+
+    async def _release(self, endpoint: Endpoint, *, broken: bool) -> None:
+        release = await self._backend.release(endpoint, broken=broken)
+        self._common.books.released(endpoint, "it did not work" if broken else endpoint.departure.why)
+        if endpoint.machine is not None and release.look_at is not None:
+            await schedule_idle_shutdown(self._settings, endpoint.machine.id, release.look_at)
+        tell(Stage(f"the server {release.told}"))

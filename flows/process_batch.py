@@ -1,0 +1,191 @@
+"""Many documents on the same servers: a nightly batch."""
+
+# No postponed annotations here: a served flow is pickled, and would lose sight of `Batch`.
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.runtime import flow_run
+from prefect.states import Completed, Failed
+
+from flows.artifacts import log_to_run, show_report
+from flows.process_document import process_document
+from flows.shared_serving import SharedServing
+from tasks.backends import Endpoint, MachineFacts
+from tasks.batch import Batch, Source, find_documents
+from tasks.budget import Budget
+from tasks.errors import HearthError, InputError
+from tasks.manifest import Manifest, RunStatus
+from tasks.progress import Stage, heard_by, tell
+from tasks.report import DocumentStatus, Report, Row, shared_out
+from tasks.settings import Settings, load_settings
+from tasks.shelf import Shelf
+from tasks.warm import Warmth
+
+# Documents whose pages have not all begun: one begins its pages, the others are being opened meanwhile.
+_OPENING = 3
+
+
+def _run_name() -> str:
+    batch = Batch.model_validate(flow_run.parameters["batch"])
+    more = f" and {len(batch.sources) - 1} more" if len(batch.sources) > 1 else ""
+    return f"batch of {Path(batch.sources[0]).name}{more}"
+
+
+@flow(name="process-batch", flow_run_name=_run_name, persist_result=False)
+async def process_batch(batch: Batch) -> State[Report]:
+    """Read all documents of a batch that are new or have changed, on the same servers.
+
+    Each document is a run of `process_document` of its own. One that cannot be read does not keep the others from it.
+
+    Args:
+        batch: what to read, and what it may cost.
+
+    Returns:
+        Completed, named Partial if documents or pages failed, Stopped if the budget left some, or Failed if none could
+        be read; with the report.
+
+    Raises:
+        HearthError: the request is wrong, or no server is to be had.
+    """
+    with heard_by(log_to_run):
+        settings = load_settings()
+        output = batch.directory(settings)
+        report = await _Batch(batch, settings, output).run()
+        tell(Stage(f"the report is {report.write(output)}"))
+        await show_report(report)
+    return _final_state(report)
+
+
+@dataclass
+class _Books:
+    """The batch's own account of servers: what the documents share is told once."""
+
+    def warmed(self, endpoint: Endpoint, warmth: Warmth) -> None:
+        """See `Books`."""
+        tell(Stage(f"{endpoint.url} is warm with {warmth.measured.slots} slots"))
+
+    def released(self, machine: MachineFacts, ended: str) -> None:
+        """See `Books`."""
+        tell(Stage(f"{machine.id} was given back after {(time.time() - machine.since) / 60:.1f} min"))
+
+
+@dataclass
+class _Batch:
+    """One run of a batch."""
+
+    batch: Batch
+    settings: Settings
+    output: Path
+    rows: list[Row] = field(default_factory=list)
+    trouble: HearthError | None = None
+
+    async def run(self) -> Report:
+        """Read what is to be read."""
+        batch, began, started = self.batch, datetime.now(UTC), time.monotonic()
+        shelf = Shelf(self.output, batch, self.settings)
+        budget = Budget(batch.max_usd, batch.max_minutes, batch.finish_by, started)
+        opening = asyncio.Semaphore(_OPENING)
+        stopped = ""
+        async with SharedServing(_Books(), budget) as shared:
+            async with asyncio.TaskGroup() as documents:
+                for source in find_documents(batch.sources):
+                    known = shelf.unchanged(source)
+                    if known is not None:
+                        self.rows.append(known)
+                        continue
+                    await opening.acquire()
+                    stopped = shared.stopped or budget.spent(shared.usd) or ""
+                    if stopped or self.trouble is not None:
+                        self.rows.append(Row(document=str(source.path), status=DocumentStatus.LEFT))
+                        opening.release()
+                        continue
+                    documents.create_task(self._document(source, shared, shelf, _once(opening.release)))
+            stopped = stopped or shared.stopped
+            usd = shared.usd
+        if self.trouble is not None:
+            raise self.trouble
+        minutes = round((time.monotonic() - started) / 60, 2)
+        rows = shared_out(sorted(self.rows, key=lambda row: row.document), usd)
+        return Report(started_at=began, minutes=minutes, usd=round(usd, 6), rows=rows, stopped=stopped)
+
+    async def _document(
+        self, source: Source, shared: SharedServing, shelf: Shelf, all_begun: Callable[[], None]
+    ) -> None:
+        """Read one document, as a run of its own."""
+        try:
+            with shared.used_here(all_begun):
+                run: State[Manifest] = await cast("Any", process_document)(
+                    self.batch.job(source.path), return_state=True
+                )
+            outcome: Manifest | BaseException | None = await run.aresult(raise_on_failure=False)
+        finally:
+            all_begun()
+        if isinstance(outcome, Manifest):
+            row = _row(source, outcome)
+            shelf.note(source, row)
+        elif isinstance(outcome, InputError):
+            row = Row(document=str(source.path), status=DocumentStatus.FAILED, why=str(outcome))
+        elif isinstance(outcome, HearthError):
+            # No server, or no room for results: it would be so for every other document, too.
+            self.trouble = self.trouble or outcome
+            row = Row(document=str(source.path), status=DocumentStatus.LEFT, why=str(outcome))
+        elif outcome is None:  # the budget was spent before its first page
+            row = Row(document=str(source.path), status=DocumentStatus.LEFT)
+        else:
+            raise outcome
+        self.rows.append(row)
+
+
+def _row(source: Source, manifest: Manifest) -> Row:
+    pages, failed = len(manifest.pages), len(manifest.failed)
+    status = {RunStatus.STOPPED: DocumentStatus.LEFT, RunStatus.PARTIAL: DocumentStatus.PARTIAL}.get(
+        manifest.status, DocumentStatus.READ
+    )
+    if status is DocumentStatus.READ and not manifest.read_now:
+        status = DocumentStatus.UNCHANGED
+    if failed and failed == pages:
+        status = DocumentStatus.FAILED
+    return Row(
+        document=str(source.path),
+        status=status,
+        pages=manifest.document.pages,
+        read_now=manifest.read_now,
+        failed=failed,
+        page_seconds=manifest.page_seconds,
+        tokens=manifest.pages.tokens_in + manifest.pages.tokens_out,
+        why=manifest.failed[0].detail or "" if failed else "",
+        output=str(manifest.output),
+    )
+
+
+def _once(call: Callable[[], None]) -> Callable[[], None]:
+    """Whoever calls it first makes the call."""
+    called = False
+
+    def first() -> None:
+        nonlocal called
+        if not called:
+            called = True
+            call()
+
+    return first
+
+
+def _final_state(report: Report) -> State[Report]:
+    told = "; ".join(f"{name} {value}" for name, value in report.totals().items())
+    failed = report.count(DocumentStatus.FAILED)
+    if failed and failed == len(report.rows):
+        return Failed(message=told, data=report)
+    if report.count(DocumentStatus.LEFT):
+        return Completed(name="Stopped", message=told, data=report)
+    if failed or report.count(DocumentStatus.PARTIAL):
+        return Completed(name="Partial", message=told, data=report)
+    return Completed(message=told, data=report)

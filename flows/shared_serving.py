@@ -1,0 +1,110 @@
+"""Servers that outlive a document: those of a batch are read on the same ones, and no slot idles between them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextvars import ContextVar, copy_context
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from flows.serving import Serving
+from tasks.books import Books
+from tasks.budget import Budget
+
+Make = Callable[[Budget], Serving]
+
+
+class SharedServing:
+    """The servers of several documents, acquired when the first of them needs one. Use as an async context manager.
+
+    Args:
+        books: keep account of them.
+        budget: what they may cost.
+    """
+
+    def __init__(self, books: Books, budget: Budget) -> None:
+        self._books = books
+        self._budget = budget
+        self._making = asyncio.Lock()
+        self._leaving = AsyncExitStack()
+        self._serving: Serving | None = None
+        self._context = copy_context()
+
+    async def __aenter__(self) -> Self:
+        """Nothing is acquired yet."""
+        self._context = copy_context()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Release the servers."""
+        await self._leaving.aclose()
+
+    @property
+    def stopped(self) -> str:
+        """Why no page is begun any more; empty while they are."""
+        return self._serving.stopped if self._serving is not None else ""
+
+    @property
+    def usd(self) -> float:
+        """What the machines have cost so far."""
+        return self._serving.books.usd if self._serving is not None else 0.0
+
+    @contextmanager
+    def used_here(self, all_begun: Callable[[], None]) -> Iterator[None]:
+        """Have the document that is read in this context use these servers.
+
+        Args:
+            all_begun: is called when all its pages have begun, or will not begin.
+        """
+        token = _here.set(_Guest(self, all_begun))
+        try:
+            yield
+        finally:
+            _here.reset(token)
+
+    async def serving(self, make: Make) -> Serving:
+        """The servers, made by whoever needs them first."""
+        async with self._making:
+            if self._serving is None:
+                # In the batch's own context: what servers do is told there, and not of the document that came first.
+                self._serving = await asyncio.create_task(self._made(make), context=self._context)
+            return self._serving
+
+    async def _made(self, make: Make) -> Serving:
+        serving = make(self._budget)
+        self._leaving.enter_context(serving.books.kept_by(self._books))
+        return await self._leaving.enter_async_context(serving)
+
+
+@dataclass(frozen=True)
+class _Guest:
+    host: SharedServing
+    all_begun: Callable[[], None]
+
+
+_here: ContextVar[_Guest | None] = ContextVar("hearth_shared_serving", default=None)
+
+
+@asynccontextmanager
+async def servers_for(books: Books, make: Make) -> AsyncIterator[tuple[Serving, Callable[[], None]]]:
+    """The servers for a document, shared or its own, and whom to tell that all its pages have begun.
+
+    Args:
+        books: the document's own account.
+        make: makes servers within a budget.
+    """
+    guest = _here.get()
+    if guest is not None:
+        serving = await guest.host.serving(make)
+        with serving.books.kept_by(books):
+            yield serving, guest.all_begun
+        return
+    serving = make(Budget())
+    with serving.books.kept_by(books):
+        async with serving:
+            yield serving, lambda: None

@@ -1,0 +1,69 @@
+"""Who keeps account of the servers of a run: each document of its own, and all together what the machines cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from tasks.backends import Endpoint, MachineFacts
+from tasks.warm import Warmth
+
+
+class Books(Protocol):
+    """Whoever keeps account of servers."""
+
+    def warmed(self, endpoint: Endpoint, warmth: Warmth) -> None:
+        """A server is warm."""
+        ...
+
+    def released(self, machine: MachineFacts, ended: str) -> None:
+        """A machine was given back; `ended` says why before all was read, or is empty."""
+        ...
+
+
+class AllBooks:
+    """Tells all who keep account, and knows what the machines have cost."""
+
+    def __init__(self) -> None:
+        self._books: list[Books] = []
+        self._warm: list[tuple[Endpoint, Warmth]] = []
+        self._machines: list[MachineFacts] = []
+        self._spent = 0.0
+
+    @contextmanager
+    def kept_by(self, books: Books) -> Iterator[None]:
+        """Have an account kept of what is and what will be warm, and of the machines that are given back meanwhile."""
+        for endpoint, warmth in self._warm:
+            books.warmed(endpoint, warmth)
+        self._books.append(books)
+        try:
+            yield
+        finally:
+            self._books.remove(books)
+
+    @property
+    def usd(self) -> float:
+        """What the machines have cost so far, as far as their prices are known."""
+        return self._spent + sum(machine.usd_so_far() for machine in self._machines)
+
+    def taken(self, endpoint: Endpoint) -> None:
+        """A server was acquired."""
+        if endpoint.machine is not None:
+            self._machines.append(endpoint.machine)
+
+    def warmed(self, endpoint: Endpoint, warmth: Warmth) -> None:
+        """It is warm."""
+        self._warm.append((endpoint, warmth))
+        for books in self._books:
+            books.warmed(endpoint, warmth)
+
+    def released(self, endpoint: Endpoint, ended: str) -> None:
+        """It was given back."""
+        self._warm = [(other, warmth) for other, warmth in self._warm if other is not endpoint]
+        if endpoint.machine is None:
+            return
+        self._machines.remove(endpoint.machine)
+        self._spent += endpoint.machine.usd_so_far()
+        for books in self._books:
+            books.released(endpoint.machine, ended)

@@ -1,0 +1,150 @@
+"""A batch's report: a row a document, and the sums, as Markdown and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+
+from tasks.errors import StorageError
+from tasks.jobs import Frozen
+
+
+class DocumentStatus(StrEnum):
+    """What became of a document in a batch."""
+
+    READ = "read"
+    PARTIAL = "partial"
+    """Some of its pages failed."""
+    UNCHANGED = "unchanged"
+    """It had been read before; nothing was done."""
+    LEFT = "left"
+    """The budget was used up before all its pages were begun; the next run goes on with it."""
+    FAILED = "failed"
+    """It cannot be read at all."""
+
+
+class Row(Frozen):
+    """A document in a batch.
+
+    Attributes:
+        pages: that it has, or that were asked for; 0 if it cannot be opened.
+        read_now: pages that this batch read.
+        failed: pages that failed.
+        page_seconds: of all pages read now, each one's seconds in its slot.
+        usd: its part of what the machines cost, by its page seconds.
+        why: what went wrong, if anything did.
+        output: where its results are.
+    """
+
+    document: str
+    status: DocumentStatus
+    pages: int = 0
+    read_now: int = 0
+    failed: int = 0
+    page_seconds: float = 0.0
+    tokens: int = 0
+    usd: float = 0.0
+    why: str = ""
+    output: str = ""
+
+
+class Report(Frozen):
+    """What a batch did.
+
+    Attributes:
+        minutes: from its start to its end.
+        usd: what the machines cost while it held them.
+        stopped: why pages are left; empty if none are.
+    """
+
+    started_at: datetime
+    minutes: float
+    usd: float
+    rows: tuple[Row, ...]
+    stopped: str = ""
+
+    @property
+    def pages(self) -> int:
+        """Pages that were read."""
+        return sum(row.read_now for row in self.rows)
+
+    @property
+    def failed(self) -> int:
+        """Pages that failed."""
+        return sum(row.failed for row in self.rows)
+
+    def count(self, status: DocumentStatus) -> int:
+        """How many documents ended so."""
+        return sum(row.status is status for row in self.rows)
+
+    @property
+    def usd_per_thousand(self) -> float | None:
+        """USD for a thousand pages; None if none was read."""
+        return self.usd / self.pages * 1000 if self.pages else None
+
+    def totals(self) -> dict[str, str]:
+        """The sums, for people."""
+        documents = ", ".join(f"{count} {status}" for status in DocumentStatus if (count := self.count(status)))
+        rate = self.usd_per_thousand
+        return {
+            "documents": f"{len(self.rows)}: {documents}" if self.rows else "0",
+            "pages read": f"{self.pages}, {self.failed} failed",
+            "minutes": f"{self.minutes:.1f}",
+            "USD": f"{self.usd:.4f}",
+            "USD a thousand pages": "-" if rate is None else f"{rate:.2f}",
+            **({"left for the next run": self.stopped} if self.stopped else {}),
+        }
+
+    def markdown(self) -> str:
+        """As a page; documents of which nothing is to be told are counted only."""
+        told = [row for row in self.rows if row.status is not DocumentStatus.UNCHANGED]
+        lines = [f"# Batch of {self.started_at:%Y-%m-%d %H:%M} UTC", ""]
+        lines += _table(("", ""), [(name, value) for name, value in self.totals().items()])
+        head = ("document", "status", "pages", "read now", "failed", "page seconds", "USD", "why")
+        lines += ["", *_table(head, [_cells(row) for row in told])] if told else []
+        return "\n".join(lines) + "\n"
+
+    def write(self, output: Path) -> Path:
+        """Write it as Markdown and CSV into `batches` below the results, and return the Markdown's path.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        path = output / "batches" / f"{self.started_at:%Y%m%dT%H%M%S}.md"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(self.markdown())
+            path.with_suffix(".csv").write_text(self.csv())
+        except OSError as error:
+            raise StorageError(f"The report {path} cannot be written: {error.strerror}.") from None
+        return path
+
+    def csv(self) -> str:
+        """As a table with a head, one row a document."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, Row.model_fields, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(row.model_dump(mode="json") for row in self.rows)
+        return text.getvalue()
+
+
+def shared_out(rows: Sequence[Row], usd: float) -> tuple[Row, ...]:
+    """The rows with each document's part of the dollars, by its page seconds."""
+    seconds = sum(row.page_seconds for row in rows)
+    return tuple(row.model_copy(update={"usd": round(usd * row.page_seconds / (seconds or 1), 6)}) for row in rows)
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    figures = (row.pages, row.read_now, row.failed)
+    return (row.document, row.status, *map(str, figures), f"{row.page_seconds:.1f}", f"{row.usd:.4f}", row.why)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    def line(cells: Sequence[str]) -> str:
+        return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+
+    return [line(head), line(["---"] * len(head)), *map(line, rows)]
