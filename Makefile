@@ -4,7 +4,7 @@ PDF ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help read test test-long check fmt bench accuracy docs lock clean
+.PHONY: help read up down test test-long check fmt bench accuracy docs lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -31,6 +31,12 @@ build/sample.pdf: | .venv/.installed
 
 read: .venv/.installed $(if $(PDF),,build/sample.pdf) ## Read a PDF:  make read PDF=paper.pdf  (without PDF, a sample that Hearth makes)
 	@$(BIN)/hearth read --text "$(if $(PDF),$(PDF),build/sample.pdf)"
+
+up: .venv/.installed ## Bring up Prefect here: server, deployments, worker
+	@$(BIN)/hearth up
+
+down: .venv/.installed ## End them
+	@$(BIN)/hearth down
 
 # Most tests wait for processes to start: three at once suit two cores.
 PARALLEL := -n 3 --dist loadfile

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import logging
 import os
 import sys
-import threading
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
+from flows.cli_batch import batch
 from flows.cli_infra import infra
 from flows.cli_machines import start, status, stop
+from flows.cli_run import SIGNALS, leave_within, print_json, run_command
+from flows.cli_up import down, serve_api, up
 from flows.terminal import TerminalProgress, print_summary
 from tasks.account import Account
 from tasks.errors import HearthError
@@ -30,12 +30,15 @@ from tasks.settings import load_settings
 EXIT_PAGES_FAILED = 3
 _EXIT_SECONDS = 10.0
 _INTERRUPTED_EXIT_SECONDS = 3.0
-_SIGNALS = {"KeyboardInterrupt": 130, "TerminationSignal": 143}
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, rich_markup_mode="rich")
+app.command()(batch)
 app.command()(status)
 app.command()(stop)
 app.command()(start)
+app.command()(up)
+app.command()(down)
+app.command("serve-api")(serve_api)
 app.add_typer(infra, name="infra")
 _err = Console(stderr=True)
 
@@ -86,30 +89,11 @@ def read(
         force=force,
         require_gpu=require_gpu,
     )
-    os.environ.setdefault("DO_NOT_TRACK", "1")
-    if not verbose:
-        # The flow's log goes to Prefect's server; a person gets the progress bar and one line an error.
-        os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
-    try:
-        runner = asyncio.Runner()
-        manifest = runner.run(_read(job, quiet=as_json))
-        if not asyncio.all_tasks(runner.get_loop()):  # otherwise it waits for what was given up
-            runner.close()
-    except BaseException as error:
-        code = _signalled(error)
-        if code is None:
-            if isinstance(error, HearthError):
-                _fail(error, as_json=as_json)
-            raise
-        told = "Interrupted. The pages stored so far stand; run again to go on."
-        _err.print(told)
-        if as_json:
-            _print_json({"status": "interrupted", "error": told, "exit_code": code})
-        raise typer.Exit(code) from None
+    manifest = run_command(_read(job, quiet=as_json), as_json=as_json, verbose=verbose)
     store = ResultStore(manifest.output)
     if as_json:
         failed = [{"page": e.page, "reason": e.reason, "detail": e.detail} for e in manifest.failed]
-        _print_json({**manifest.totals(), "model": manifest.model, "output": str(manifest.output), "failures": failed})
+        print_json({**manifest.totals(), "model": manifest.model, "output": str(manifest.output), "failures": failed})
     else:
         print_summary(_err, manifest, store)
     if text:
@@ -130,35 +114,9 @@ async def _read(job: Job, *, quiet: bool) -> Manifest:
         if manifest is not None:
             return manifest
         tell(Stage("starting Prefect"))
-        from flows.running import run_flow
+        from flows.running import run_document
 
-        return await run_flow(job, settings)
-
-
-def _signalled(error: BaseException | None) -> int | None:
-    """The exit code if a signal is behind an error: Ctrl-C, or SIGTERM, of which Prefect makes an exception.
-
-    It is raised wherever the program happens to be, in a group of tasks, too.
-    """
-    while error is not None:
-        code = _SIGNALS.get(type(error).__name__)
-        if code is None and isinstance(error, BaseExceptionGroup):
-            code = next(filter(None, map(_signalled, error.exceptions)), None)
-        if code is not None:
-            return code
-        error = error.__cause__ or error.__context__
-    return None
-
-
-def _fail(error: HearthError, *, as_json: bool) -> NoReturn:
-    _err.print(f"[red]Error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
-    if as_json:
-        _print_json({"status": "error", "error": str(error), "exit_code": error.exit_code})
-    raise typer.Exit(error.exit_code)
-
-
-def _print_json(outcome: dict[str, object]) -> None:
-    sys.stdout.write(json.dumps(outcome) + "\n")
+        return await run_document(job, settings)
 
 
 @app.command()
@@ -193,10 +151,8 @@ def main() -> None:
         code = ended.code
     logging.disable()
     # What Prefect has still to send it sends at exit; a server that is gone would hold the exit up for hours.
-    patience = _INTERRUPTED_EXIT_SECONDS if code in _SIGNALS.values() else _EXIT_SECONDS
-    leave = threading.Timer(patience, os._exit, [code if isinstance(code, int) else 1])
-    leave.daemon = True
-    leave.start()
+    patience = _INTERRUPTED_EXIT_SECONDS if code in SIGNALS.values() else _EXIT_SECONDS
+    leave_within(patience, code if isinstance(code, int) else 1)
     sys.exit(code)
 
 

@@ -30,6 +30,7 @@ from tasks.warm import warm
 _out = Console()
 _err = Console(stderr=True)
 
+_A_YEAR_MINUTES = 365 * 24 * 60
 _POOL_HELP = "A pool of EC2 machines; that of the settings is shown if they name one."
 
 
@@ -56,7 +57,10 @@ def status(
 
 def _told(server: ServerState) -> str:
     minutes = None if server.stops_at is None else max(0.0, server.stops_at - time.time()) / 60
-    told = "in use" if minutes is None else f"idle, stops in {minutes:.1f} min"
+    if minutes is None:
+        told = "in use"
+    else:
+        told = "up until `hearth down`" if minutes > _A_YEAR_MINUTES else f"idle, stops in {minutes:.1f} min"
     return f"{server.name}  {server.url}  {told}"
 
 

@@ -91,7 +91,7 @@ async def read_pages(
             window.release()
 
     size = 1 if len(numbers) <= MOST_SINGLE else BLOCK
-    async with _together() as group:
+    async with together() as group:
         for at in range(0, len(numbers), size):
             block = Block(numbers[at : at + size])
             try:
@@ -132,7 +132,7 @@ async def read_block(work: WorkLoop, reader: PageReader, block: Block, window: W
     table = PageTable(f"{reader.document} {block}")
     try:
         with heard_by(table):
-            async with _together() as group:
+            async with together() as group:
                 async for number in block.begun():
                     group.create_task(_read_in_block(work, reader, number, window))
     finally:
@@ -156,7 +156,7 @@ async def _read_in_block(work: WorkLoop, reader: PageReader, number: int, window
 
 
 @asynccontextmanager
-async def _together() -> AsyncIterator[asyncio.TaskGroup]:
+async def together() -> AsyncIterator[asyncio.TaskGroup]:
     """A group of tasks; the trouble that all of them meet is told once."""
     trouble: Exception | None = None
     try:

@@ -5,6 +5,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,14 +17,28 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from flows.artifacts import log_to_run, show_report
+from flows.pages import together
 from flows.process_document import process_document
 from flows.shared_serving import SharedServing
 from tasks.backends import Endpoint, MachineFacts
 from tasks.batch import Batch, Source, find_documents
 from tasks.budget import Budget
 from tasks.errors import HearthError, InputError
+from tasks.files import Place
 from tasks.manifest import Manifest, RunStatus
-from tasks.progress import Stage, heard_by, tell
+from tasks.progress import (
+    Caution,
+    Event,
+    Listener,
+    PageDone,
+    PagesStart,
+    RunEnded,
+    RunStarted,
+    Stage,
+    heard_by,
+    heard_only_by,
+    tell,
+)
 from tasks.report import DocumentStatus, Report, Row, shared_out
 from tasks.settings import Settings, load_settings
 from tasks.shelf import Shelf
@@ -36,7 +51,7 @@ _OPENING = 3
 def _run_name() -> str:
     batch = Batch.model_validate(flow_run.parameters["batch"])
     more = f" and {len(batch.sources) - 1} more" if len(batch.sources) > 1 else ""
-    return f"batch of {Path(batch.sources[0]).name}{more}"
+    return f"batch of {Path(batch.sources[0]).name if batch.sources else 'the inbox'}{more}"
 
 
 @flow(name="process-batch", flow_run_name=_run_name, persist_result=False)
@@ -56,10 +71,17 @@ async def process_batch(batch: Batch) -> State[Report]:
         HearthError: the request is wrong, or no server is to be had.
     """
     with heard_by(log_to_run):
+        if flow_run.ui_url:
+            tell(RunStarted(flow_run.ui_url))
         settings = load_settings()
         output = batch.directory(settings)
-        report = await _Batch(batch, settings, output).run()
-        tell(Stage(f"the report is {report.write(output)}"))
+        try:
+            report = await _Batch(batch, settings, output).run()
+            tell(Stage(f"the report is {report.write(output)}"))
+        except HearthError as error:
+            tell(RunEnded(error))
+            raise
+        tell(RunEnded(report))
         await show_report(report)
     return _final_state(report)
 
@@ -78,12 +100,34 @@ class _Books:
 
 
 @dataclass
+class _Relay:
+    """Passes on to the batch's listeners what matters of its documents, their pages added up."""
+
+    batch: Context
+    total: int = 0
+    standing: int = 0
+
+    def __call__(self, event: Event) -> None:
+        """See `Listener`."""
+        match event:
+            case PagesStart(total=total, standing=standing, slots=slots):
+                self.total, self.standing = self.total + total, self.standing + standing
+                event = PagesStart(self.total, self.standing, slots)
+            case PageDone() | Caution():
+                pass
+            case _:
+                return
+        # Told of from several documents and two threads at once; a context is entered by one at a time.
+        self.batch.copy().run(tell, event)
+
+
+@dataclass
 class _Batch:
     """One run of a batch."""
 
     batch: Batch
     settings: Settings
-    output: Path
+    output: Place
     rows: list[Row] = field(default_factory=list)
     trouble: HearthError | None = None
 
@@ -91,12 +135,13 @@ class _Batch:
         """Read what is to be read."""
         batch, began, started = self.batch, datetime.now(UTC), time.monotonic()
         shelf = Shelf(self.output, batch, self.settings)
-        budget = Budget(batch.max_usd, batch.max_minutes, batch.finish_by, started)
+        relay = _Relay(copy_context())
+        budget = Budget(batch.max_usd, batch.max_minutes, batch.ends_at(began), started)
         opening = asyncio.Semaphore(_OPENING)
         stopped = ""
-        async with SharedServing(_Books(), budget) as shared:
-            async with asyncio.TaskGroup() as documents:
-                for source in find_documents(batch.sources):
+        async with shelf, SharedServing(_Books(), budget) as shared:
+            async with together() as documents:
+                for source in find_documents(batch.sources or (str(self.settings.inbox),)):
                     known = shelf.unchanged(source)
                     if known is not None:
                         self.rows.append(known)
@@ -107,7 +152,7 @@ class _Batch:
                         self.rows.append(Row(document=str(source.path), status=DocumentStatus.LEFT))
                         opening.release()
                         continue
-                    documents.create_task(self._document(source, shared, shelf, _once(opening.release)))
+                    documents.create_task(self._document(source, shared, shelf, relay, _once(opening.release)))
             stopped = stopped or shared.stopped
             usd = shared.usd
         if self.trouble is not None:
@@ -117,11 +162,11 @@ class _Batch:
         return Report(started_at=began, minutes=minutes, usd=round(usd, 6), rows=rows, stopped=stopped)
 
     async def _document(
-        self, source: Source, shared: SharedServing, shelf: Shelf, all_begun: Callable[[], None]
+        self, source: Source, shared: SharedServing, shelf: Shelf, relay: Listener, all_begun: Callable[[], None]
     ) -> None:
         """Read one document, as a run of its own."""
         try:
-            with shared.used_here(all_begun):
+            with heard_only_by(relay), shared.used_here(all_begun):
                 run: State[Manifest] = await cast("Any", process_document)(
                     self.batch.job(source.path), return_state=True
                 )

@@ -5,6 +5,7 @@ Job -> Backend.acquire -> Endpoint -> warm -> Slots -> pages -> PageResult -> st
 
 # No postponed annotations here: a served flow is pickled, and would lose sight of `Job`.
 
+from contextlib import closing
 from pathlib import Path
 
 from prefect import flow
@@ -18,9 +19,9 @@ from tasks.account import Account
 from tasks.errors import HearthError
 from tasks.jobs import Job
 from tasks.manifest import Manifest, PageStatus, RunStatus
-from tasks.plan import prepare
+from tasks.plan import Prepared, prepare
 from tasks.progress import RunEnded, RunStarted, heard_by, tell
-from tasks.settings import load_settings
+from tasks.settings import Settings, load_settings
 
 
 def _run_name() -> str:
@@ -55,6 +56,11 @@ async def process_document(job: Job) -> State[Manifest]:
 async def _process(job: Job) -> Manifest | None:
     settings = load_settings()
     prepared = await prepare(job, settings)
+    with closing(prepared.file):
+        return await _read(prepared, settings)
+
+
+async def _read(prepared: Prepared, settings: Settings) -> Manifest | None:
     prepared.store.prepare()
     async with prepared.store.turn():
         account = Account(prepared, flow_run_id=flow_run.id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import platform
 from collections.abc import Callable, Sequence
 
@@ -30,7 +31,7 @@ async def read_document(prepared: Prepared, settings: Settings, account: Account
     plan = prepared.plan
     request = prepared.request(settings.idle_minutes * 60)
     renderer = Renderer(
-        plan.document.path, plan.options.longest_side, settings.limits, password_from(plan.password_env)
+        prepared.file.path, plan.options.longest_side, settings.limits, password_from(plan.password_env)
     )
 
     def new_serving(budget: Budget) -> Serving:
@@ -45,7 +46,8 @@ async def read_document(prepared: Prepared, settings: Settings, account: Account
         ProgressArtifact(plan.document.name) as artifact,
     ):
         with heard_by(artifact), heard_by(account.hear):
-            await serving.work.run(lambda: renderer.ahead(_first_pages(prepared, account)))
+            first = await asyncio.to_thread(_first_pages, prepared, account)
+            await serving.work.run(lambda: renderer.ahead(first))
             await serving.ready()
             servers = serving.servers
             reader = PageReader(

@@ -1,4 +1,4 @@
-"""Run the flow in this process, and do not wait for ever for a Prefect server that has gone."""
+"""Run a flow in this process, and do not wait for ever for a Prefect server that has gone."""
 
 from __future__ import annotations
 
@@ -9,27 +9,46 @@ import httpx
 from prefect.exceptions import PrefectHTTPStatusError
 
 from flows.prefect_server import prefect_api
+from flows.process_batch import process_batch
 from flows.process_document import process_document
-from tasks.errors import HearthError, ServerError
+from tasks.batch import Batch
+from tasks.errors import ServerError
 from tasks.jobs import Job
 from tasks.manifest import Manifest
-from tasks.progress import Caution, Event, RunEnded, Stage, heard_by, tell
+from tasks.progress import Caution, Event, Outcome, RunEnded, Stage, heard_by, tell
+from tasks.report import Report
 from tasks.settings import Settings
 
 if TYPE_CHECKING:
+    from prefect import Flow
     from prefect.client.schemas.objects import State
+
+    AnyFlow = Flow[..., Any]
 
 # How long Prefect may take to note how a run ended. Its client goes on trying for minutes.
 _NOTED_SECONDS = 10.0
 
 
-async def run_flow(job: Job, settings: Settings) -> Manifest:
-    """Run `process_document` over the Prefect server that is configured, or a local one.
+async def run_document(job: Job, settings: Settings) -> Manifest:
+    """Run `process_document`; see `_run_flow`."""
+    return cast("Manifest", await _run_flow(cast("AnyFlow", process_document), job, settings))
+
+
+async def run_batch(batch: Batch, settings: Settings) -> Report:
+    """Run `process_batch`; see `_run_flow`."""
+    return cast("Report", await _run_flow(cast("AnyFlow", process_batch), batch, settings))
+
+
+async def _run_flow(flow: AnyFlow, request: Job | Batch, settings: Settings) -> Manifest | Report:
+    """Run a flow over the Prefect server that is configured, or a local one.
+
+    Returns:
+        The run's account.
 
     Raises:
         HearthError: what the run raised, or that Prefect's server went away before the document was done.
     """
-    ended: asyncio.Future[Manifest | HearthError] = asyncio.get_running_loop().create_future()
+    ended: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
 
     def hear(event: Event) -> None:
         if isinstance(event, RunEnded) and not ended.done():
@@ -39,7 +58,7 @@ async def run_flow(job: Job, settings: Settings) -> Manifest:
         with heard_by(hear):
             async with prefect_api(settings):
                 tell(Stage("starting the run"))
-                outcome = await _outcome(asyncio.ensure_future(_run(job)), ended)
+                outcome = await _outcome(asyncio.ensure_future(_run(flow, request)), ended)
     except (httpx.HTTPError, PrefectHTTPStatusError) as error:
         raise ServerError(
             f"Prefect's server went away during the run ({type(error).__name__}). "
@@ -50,16 +69,16 @@ async def run_flow(job: Job, settings: Settings) -> Manifest:
     return outcome
 
 
-async def _run(job: Job) -> Manifest | BaseException:
+async def _run(flow: AnyFlow, request: Job | Batch) -> Manifest | Report | BaseException:
     # Prefect's types do not know that an async flow's state is awaited, too.
-    state: State[Manifest] = await cast("Any", process_document)(job, return_state=True)
-    outcome: Manifest | BaseException = await state.aresult(raise_on_failure=False)
+    state: State[Manifest | Report] = await cast("Any", flow)(request, return_state=True)
+    outcome: Manifest | Report | BaseException = await state.aresult(raise_on_failure=False)
     return outcome
 
 
 async def _outcome(
-    run: asyncio.Future[Manifest | BaseException], ended: asyncio.Future[Manifest | HearthError]
-) -> Manifest | BaseException:
+    run: asyncio.Future[Manifest | Report | BaseException], ended: asyncio.Future[Outcome]
+) -> Manifest | Report | BaseException:
     try:
         both: set[asyncio.Future[Any]] = {run, ended}
         await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)

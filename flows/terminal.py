@@ -17,8 +17,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from tasks.files import Place
 from tasks.manifest import Manifest, PageStatus
 from tasks.progress import Caution, Event, PageDone, PageRetried, PagesStart, PageStarted, Pulling, RunStarted, Stage
+from tasks.report import Report
 from tasks.results import ResultStore
 
 _MEGABYTE = 1_000_000
@@ -74,7 +76,10 @@ class TerminalProgress:
                 )
             case PagesStart(total=total, standing=standing):
                 self._progress.update(self._stage, visible=False)
-                self._pages = self._progress.add_task("pages", total=total, completed=standing, told="")
+                if self._pages is None:
+                    self._pages = self._progress.add_task("pages", total=total, completed=standing, told="")
+                else:  # another document of a batch
+                    self._progress.update(self._pages, total=total, advance=standing - self._first)
                 self._first = standing
             case PageStarted(number=number):
                 self._in_flight.add(number)
@@ -96,6 +101,17 @@ class TerminalProgress:
         failed = f", {self._failed} failed" if self._failed else ""
         told = f"{len(self._in_flight)} in flight{failed}{rate}"
         self._progress.update(self._pages, advance=advance, told=told)
+
+
+def print_report(console: Console, report: Report, path: Place) -> None:
+    """Tell how a batch ended: sums, the documents with which something went wrong, and where the report is."""
+    for name, told in report.totals().items():
+        console.print(f"{name:<22}{escape(told)}", highlight=False, soft_wrap=True)
+    console.print(f"{'report':<22}{escape(str(path))}", highlight=False, soft_wrap=True)
+    for row in report.rows:
+        if row.why:
+            line = f"{row.document}: {row.status}: {row.why}"
+            console.print(escape(line), style="red", highlight=False, soft_wrap=True)
 
 
 def print_summary(console: Console, manifest: Manifest, store: ResultStore) -> None:

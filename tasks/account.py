@@ -96,7 +96,7 @@ class Account:
             if status is RunStatus.STOPPED:
                 return None
             last = store.manifest()
-            if last is not None and store.document_path.exists() and self._listed(last.pages, digest):
+            if last is not None and store.has_document() and self._listed(last.pages, digest):
                 now = {
                     "read_now": 0,
                     "read_seconds": 0.0,

@@ -61,7 +61,7 @@ class Asker:
         """
         while True:
             patience = _Patience(self._settings.retry_seconds)
-            last: list[Server] = []
+            tried: list[Server] = []
             reading: Reading | None = None
             try:
                 async for trial in stamina.retry_context(
@@ -69,12 +69,12 @@ class Asker:
                 ):
                     with trial:
                         waiting = time.monotonic()
-                        async with self._servers.slot() as server:
+                        async with self._servers.slot(other_than=tuple(tried), at_all=False) as server:
                             patience.waited(time.monotonic() - waiting)
-                            last[:] = [server]
+                            tried.append(server)
                             reading = await self._answered(server, number, image, temperature, trial.num)
             except PassingError as error:
-                await self._blame(last[0], number, error)
+                await self._blame(tried[-1], number, error)
             if reading is not None:
                 return reading
 
@@ -117,7 +117,7 @@ class Asker:
         calls = {asked}
         try:
             await asyncio.wait(calls, timeout=server.pace.straggler_seconds)
-            if not asked.done() and self._servers.others(server):
+            if not asked.done() and self._servers.others((server,)):
                 calls.add(asyncio.create_task(self._elsewhere(server, number, image, temperature)))
             while True:
                 done, calls = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_logs import CloudWatchLogsClient
+    from mypy_boto3_s3 import S3Client
     from mypy_boto3_ssm import SSMClient
 
 # Sessions must not make two clients at once.
@@ -88,7 +89,13 @@ class Aws:
         client: CloudWatchLogsClient = self._client("logs")
         return client
 
-    def _client(self, service: str, attempts: int = 6, read_timeout: float = 30) -> Any:  # noqa: ANN401 - each property names its own
+    @property
+    def s3(self) -> S3Client:
+        """Results and documents; many small objects are asked for at once."""
+        client: S3Client = self._client("s3", connections=32)
+        return client
+
+    def _client(self, service: str, attempts: int = 6, read_timeout: float = 30, connections: int = 10) -> Any:  # noqa: ANN401 - each property names its own
         key = f"{service} {attempts}"
         with _making:
             if key not in self._clients:
@@ -99,6 +106,7 @@ class Aws:
                     connect_timeout=5,
                     read_timeout=read_timeout,
                     retries={"mode": "standard", "total_max_attempts": attempts},
+                    max_pool_connections=connections,
                     user_agent_extra="hearth",
                 )
                 with told_of(service):

@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from datetime import time as clock
 from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator
 
-from tasks.errors import InputError
+from tasks.errors import CloudError, InputError
+from tasks.files import Place, S3Path, is_s3, place_of
 from tasks.jobs import BackendName, Frozen, Job
 from tasks.settings import Settings
 
@@ -25,13 +28,13 @@ class Batch(Frozen):
     """
 
     sources: tuple[str, ...] = Field(
-        min_length=1,
+        (),
         title="Sources",
         description="Folders (all PDFs below them), PDFs, and lists (.txt, a path a line), on the machine that runs "
-        "the flow.",
-        examples=[["/data/inbox"]],
+        "the flow or under s3://; the worker's inbox (HEARTH_INBOX) if empty.",
+        examples=[["/data/inbox", "s3://bucket/inbox"]],
     )
-    output: str | None = Field(None, title="Output", description="Directory of the results.")
+    output: str | None = Field(None, title="Output", description="Directory of the results, or s3://bucket/prefix.")
     backend: BackendName | None = Field(None, title="Backend", description="Where the model runs.")
     model: str | None = Field(None, title="Model", description="Ollama's name for it; the backend's default if empty.")
     prompt: str | None = Field(None, title="Prompt", description="What the model is told about each page image.")
@@ -44,21 +47,33 @@ class Batch(Frozen):
     max_minutes: float | None = Field(
         None, gt=0, title="Budget, minutes", description="No page is begun so long after the start."
     )
-    finish_by: datetime | None = Field(
-        None, title="Finish by", description="No page is begun after this time; with its time zone."
+    finish_by: clock | None = Field(
+        None, title="Finish by", description="No page is begun after this time of day.", examples=["06:00"]
     )
+    time_zone: str = Field("UTC", title="Time zone", description="Of that time.", examples=["Europe/Berlin"])
 
-    @model_validator(mode="after")
-    def _zoned(self) -> Batch:
-        if self.finish_by is not None and self.finish_by.tzinfo is None:
-            raise ValueError("finish_by needs a time zone, as in 2026-12-01T06:00:00+01:00")
-        return self
+    @field_validator("time_zone")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError):
+            raise ValueError(f"there is no time zone {name!r}; write it like Europe/Berlin") from None
+        return name
 
-    def directory(self, settings: Settings) -> Path:
+    def ends_at(self, start: datetime) -> datetime | None:
+        """The first `finish_by` after a start; None if there is none."""
+        if self.finish_by is None:
+            return None
+        local = start.astimezone(ZoneInfo(self.time_zone))
+        end = local.replace(hour=self.finish_by.hour, minute=self.finish_by.minute, second=0, microsecond=0)
+        return end if end > local else end + timedelta(days=1)
+
+    def directory(self, settings: Settings) -> Place:
         """Where the results go."""
-        return Path(self.output).expanduser().absolute() if self.output else settings.output
+        return place_of(self.output).absolute() if self.output else settings.output
 
-    def job(self, document: Path) -> Job:
+    def job(self, document: Place) -> Job:
         """What is asked of one document."""
         shared = {"output", "backend", "model", "prompt", "slots", "attempts", "force"}
         return Job(document=str(document), **self.model_dump(include=shared))
@@ -66,14 +81,20 @@ class Batch(Frozen):
 
 @dataclass(frozen=True)
 class Source:
-    """A document of a batch, and what tells whether it has changed: its size and the time of its last change."""
+    """A document of a batch.
 
-    path: Path
+    Attributes:
+        path: where it is.
+        version: tells whether it has changed: made of its size and the time of its last change, or S3's ETag; empty if
+            it is missing, which is found out when it is read.
+    """
+
+    path: Place
     version: str
 
     @classmethod
     def of(cls, path: Path) -> Source:
-        """The document at a path; one that is missing is found out when it is read."""
+        """The document at a path of this machine."""
         try:
             stat = path.stat()
         except OSError:
@@ -87,23 +108,51 @@ def find_documents(sources: Sequence[str]) -> Iterator[Source]:
     Raises:
         InputError: a source is missing, or is nothing that can be searched for PDFs.
     """
-    seen: set[Path] = set()
+    seen: set[Place] = set()
     for source in sources:
-        for path in _paths(Path(source).expanduser()):
-            found = path.absolute()
-            if found not in seen:
-                seen.add(found)
-                yield Source.of(found)
+        for found in _documents(place_of(source).absolute()):
+            if found.path not in seen:
+                seen.add(found.path)
+                yield found
 
 
-def _paths(source: Path) -> Iterator[Path]:
-    if source.is_dir():
-        yield from sorted(path for path in source.rglob("*") if path.suffix.lower() == _PDF and path.is_file())
+def _documents(source: Place) -> Iterator[Source]:
+    if isinstance(source, S3Path):
+        yield from _in_s3(source)
+    elif source.is_dir():
+        found = sorted(path for path in source.rglob("*") if path.suffix.lower() == _PDF and path.is_file())
+        yield from map(Source.of, found)
     elif source.suffix.lower() == _PDF:
-        yield source
+        yield Source.of(source)
     elif source.suffix.lower() == _LIST and source.is_file():
-        for line in source.read_text().splitlines():
-            if line.strip() and not line.startswith("#"):
-                yield from _paths(source.parent / Path(line.strip()).expanduser())
+        yield from _listed(source.read_text(), source)
     else:
         raise InputError(f"{source} is no folder, no PDF and no list (.txt) of them. Correct the batch's sources.")
+
+
+def _listed(text: str, source: Place) -> Iterator[Source]:
+    """The documents that a list names, one a line, relative ones beside it."""
+    for line in map(str.strip, text.splitlines()):
+        if line and not line.startswith("#"):
+            alone = is_s3(line) or line.startswith(("/", "~"))
+            yield from _documents(place_of(line) if alone else source.parent / line)
+
+
+def _in_s3(source: S3Path) -> Iterator[Source]:
+    from tasks.files import objects
+
+    try:
+        if source.suffix.lower() == _PDF:
+            found = objects.head(source)
+            yield Source(source, found.etag if found else "")
+        elif source.suffix.lower() == _LIST:
+            listed = objects.get(source)
+            if listed is None:
+                raise InputError(f"{source} does not exist. Correct the batch's sources.")
+            yield from _listed(listed.body.decode(), source)
+        else:
+            for each in objects.below(source):
+                if each.place.suffix.lower() == _PDF:
+                    yield Source(each.place, each.etag)
+    except CloudError as error:
+        raise InputError(f"{source} cannot be read: {objects.why(error)}, or correct the batch's sources.") from None

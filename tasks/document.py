@@ -11,6 +11,7 @@ from pathlib import Path
 import pymupdf
 
 from tasks.errors import DocumentError, InputError, LimitError, PasswordError
+from tasks.files import Place
 from tasks.jobs import Document
 from tasks.settings import LimitSettings
 
@@ -38,86 +39,90 @@ def password_from(variable: str | None) -> str | None:
         ) from None
 
 
-def open_document(path: Path, limits: LimitSettings, password: str | None = None) -> Document:
+def open_document(
+    path: Path, limits: LimitSettings, password: str | None = None, *, place: Place | None = None
+) -> Document:
     """Check that a PDF can be read, and count its pages.
 
     Args:
         path: the PDF.
         limits: what is refused.
         password: of an encrypted PDF; the user's or the owner's.
+        place: where it comes from, if the path is a copy's.
 
     Raises:
         DocumentError: missing, unreadable, a directory, empty, not a PDF, truncated, damaged, or without pages.
         PasswordError: encrypted, and the password is missing or wrong.
         LimitError: too large, or too many pages.
     """
-    size = _size_of(path, limits)
+    told = place or path
+    size = _size_of(path, told, limits)
     try:
         with path.open("rb") as file:
             head = file.read(_MARK_WINDOW)
             file.seek(max(0, size - _MARK_WINDOW))
             tail = file.read()
             if b"%PDF-" not in head:
-                raise DocumentError(f"{path} is not a PDF. Name a PDF file.")
+                raise DocumentError(f"{told} is not a PDF. Name a PDF file.")
             file.seek(0)
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise DocumentError(f"{path} cannot be read: {error.strerror}. Check its permissions.") from None
-    pages = _count_pages(path, password, truncated=b"%%EOF" not in tail)
+        raise DocumentError(f"{told} cannot be read: {error.strerror}. Check its permissions.") from None
+    pages = _count_pages(path, told, password, truncated=b"%%EOF" not in tail)
     if pages > limits.pages:
         raise LimitError(
-            f"{path} has {pages} pages; the limit is {limits.pages}. Split it, or raise HEARTH_LIMITS__PAGES."
+            f"{told} has {pages} pages; the limit is {limits.pages}. Split it, or raise HEARTH_LIMITS__PAGES."
         )
-    return Document(path=path.absolute(), sha256=digest, pages=pages, size=size)
+    return Document(path=told.absolute(), sha256=digest, pages=pages, size=size)
 
 
-def _size_of(path: Path, limits: LimitSettings) -> int:
+def _size_of(path: Path, told: Place, limits: LimitSettings) -> int:
     try:
         if path.is_dir():
-            raise DocumentError(f"{path} is a directory. Name one PDF file.")
+            raise DocumentError(f"{told} is a directory. Name one PDF file.")
         size = path.stat().st_size
     except FileNotFoundError:
-        raise DocumentError(f"{path} does not exist. Check the path.") from None
+        raise DocumentError(f"{told} does not exist. Check the path.") from None
     except ValueError as error:  # a NUL in it, which JSON can carry and no file system
-        raise DocumentError(f"{path} cannot be read: {error}. Check the path.") from None
+        raise DocumentError(f"{told} cannot be read: {error}. Check the path.") from None
     except OSError as error:
-        raise DocumentError(f"{path} cannot be read: {error.strerror}. Check the path and its permissions.") from None
+        raise DocumentError(f"{told} cannot be read: {error.strerror}. Check the path and its permissions.") from None
     if not path.is_file():
-        raise DocumentError(f"{path} is not a regular file. Name one PDF file.")
+        raise DocumentError(f"{told} is not a regular file. Name one PDF file.")
     if size == 0:
-        raise DocumentError(f"{path} is empty (0 bytes). Fetch or export the PDF again.")
+        raise DocumentError(f"{told} is empty (0 bytes). Fetch or export the PDF again.")
     if size > limits.file_mb * 1_000_000:
         raise LimitError(
-            f"{path} has {size / 1e6:.0f} MB; the limit is {limits.file_mb} MB. "
+            f"{told} has {size / 1e6:.0f} MB; the limit is {limits.file_mb} MB. "
             "Split it, or raise HEARTH_LIMITS__FILE_MB."
         )
     return size
 
 
-def _count_pages(path: Path, password: str | None, *, truncated: bool) -> int:
-    damaged = f"{path} is damaged and cannot be opened as a PDF. Fetch or export it again."
+def _count_pages(path: Path, told: Place, password: str | None, *, truncated: bool) -> int:
+    damaged = f"{told} is damaged and cannot be opened as a PDF. Fetch or export it again."
     try:
         # MuPDF raises many kinds (RuntimeError, ValueError and its own) on a broken file.
         with pymupdf.open(path, filetype="pdf") as pdf:
             if pdf.needs_pass:
                 if password is None:
                     raise PasswordError(
-                        f"{path} is encrypted. Put its password in an environment variable "
+                        f"{told} is encrypted. Put its password in an environment variable "
                         "and name that with --password-env."
                     )
                 if not pdf.authenticate(password):
-                    raise PasswordError(f"The password given for {path} is wrong. Correct it and run again.")
+                    raise PasswordError(f"The password given for {told} is wrong. Correct it and run again.")
             # A broken file that still ends as it should is mended silently, as every viewer does;
             # one that is cut off would silently lose pages.
             if truncated and pdf.is_repaired:
-                raise DocumentError(f"{path} is truncated: its end is missing. Fetch or export it again.")
+                raise DocumentError(f"{told} is truncated: its end is missing. Fetch or export it again.")
             pages = int(pdf.page_count)
     except InputError:
         raise
     except Exception:  # noqa: BLE001 - see above
         raise DocumentError(damaged) from None
     if pages == 0:
-        raise DocumentError(f"{path} has no pages. Fetch or export it again.")
+        raise DocumentError(f"{told} has no pages. Fetch or export it again.")
     return pages
 
 

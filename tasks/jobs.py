@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from enum import StrEnum
-from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from tasks.files.place import Place
 
 
 class Frozen(BaseModel):
@@ -32,12 +33,14 @@ class Job(Frozen):
     A field left empty takes the worker's setting (HEARTH_*).
     """
 
-    document: str = Field(title="PDF", description="Path of the PDF, on the machine that runs the flow.")
+    document: str = Field(
+        title="PDF", description="Path of the PDF on the machine that runs the flow, or s3://bucket/key."
+    )
     pages: str | None = Field(None, title="Pages", description="Which pages; all if empty.", examples=["3,7-9"])
     backend: BackendName | None = Field(None, title="Backend", description="Where the model runs.")
     model: str | None = Field(None, title="Model", description="Ollama's name for it; the backend's default if empty.")
     prompt: str | None = Field(None, title="Prompt", description="What the model is told about each page image.")
-    output: str | None = Field(None, title="Output", description="Directory of the results.")
+    output: str | None = Field(None, title="Output", description="Directory of the results, or s3://bucket/prefix.")
     slots: int | None = Field(None, ge=1, le=256, title="Slots", description="Pages in flight at once, at the most.")
     longest_side: int | None = Field(
         None, ge=64, le=8192, title="Longest side", description="Of the page images, in pixels."
@@ -71,7 +74,7 @@ class Document(Frozen):
         size: in bytes.
     """
 
-    path: Path
+    path: Place
     sha256: str
     pages: int
     size: int
@@ -96,7 +99,7 @@ class Plan(Frozen):
     backend: BackendName
     model: str
     options: ReadOptions
-    output: Path
+    output: Place
     slots: int
     attempts: int
     force: bool

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from itertools import dropwhile, takewhile
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
 from tasks.errors import FailureReason
+from tasks.files import Place, files_at
 from tasks.jobs import BackendName, Document, Frozen, ReadOptions
 
 SCHEMA_VERSION: Literal[1] = 1
@@ -123,7 +123,7 @@ class Listing:
         tokens_in, tokens_out: of all pages.
     """
 
-    file: Path
+    file: Place
     read: int = 0
     blank: int = 0
     failed: tuple[PageEntry, ...] = ()
@@ -131,7 +131,7 @@ class Listing:
     tokens_out: int = 0
 
     @classmethod
-    def of(cls, entries: Iterable[PageEntry], file: Path) -> Listing:
+    def of(cls, entries: Iterable[PageEntry], file: Place) -> Listing:
         """What there is to count."""
         read = blank = tokens_in = tokens_out = 0
         failed = []
@@ -148,7 +148,7 @@ class Listing:
         return self.read + self.blank + len(self.failed)
 
     def __iter__(self) -> Iterator[PageEntry]:
-        with self.file.open(encoding="utf-8") as lines:
+        with files_at(self.file.parent).lines(self.file.name) as lines:
             listed = dropwhile(PAGES_BEGIN.__ne__, lines)
             next(listed, None)
             for line in takewhile(PAGES_END.__ne__, listed):
@@ -224,7 +224,7 @@ class Manifest(Frozen):
     machines: tuple[MachineRecord, ...] = ()
     cost_usd: float = 0.0
     flow_run_id: str | None = None
-    output: Path
+    output: Place
 
     def count(self, *statuses: PageStatus) -> int:
         """How many pages ended so."""

@@ -115,7 +115,8 @@ class OllamaClient:
         self._http = httpx.AsyncClient(
             base_url=url,
             timeout=_timeout(timeout),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
+            # Each request has a connection of its own: what a proxy sends twice would be the next page's answer.
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
             headers=dict(headers or {}),
             # Reading the system's certificates takes a tenth of a second; plain HTTP has no use for them.
             verify=_trusting(certificate) if certificate else url.startswith("https:"),

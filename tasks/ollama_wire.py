@@ -64,6 +64,7 @@ class Answer(Wire):
 
     response: str
     done: bool
+    created_at: datetime | None = None
     done_reason: str = ""
     prompt_eval_count: int = 0
     eval_count: int = 0

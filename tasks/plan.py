@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
+import asyncio
 from dataclasses import dataclass
-from pathlib import Path
 
 from tasks.backends import Choice, choose_backend
 from tasks.document import open_document, password_from, select_pages
 from tasks.errors import InputError
-from tasks.jobs import Job, Plan, ReadOptions
+from tasks.files import LocalFile, local_file, place_of
+from tasks.jobs import Document, Job, Plan, ReadOptions
 from tasks.ollama_api import GenerateRequest
 from tasks.results import ResultStore, results_directory
 from tasks.settings import Settings
@@ -23,12 +23,14 @@ class Prepared:
         choice: the backend, and why.
         store: where the results go; not yet made.
         digest: the model's, where it is known before a server is acquired.
+        file: the document on this machine; to be closed when it has been read.
     """
 
     plan: Plan
     choice: Choice
     store: ResultStore
     digest: str | None
+    file: LocalFile
 
     def nothing_left(self) -> bool:
         """Whether every page stands now, so that no server is needed. True only for good in the document's `turn`."""
@@ -46,7 +48,17 @@ async def prepare(job: Job, settings: Settings) -> Prepared:
     Raises:
         InputError: the request is wrong; nothing was started or written.
     """
-    document = open_document(_path(job.document), settings.limits, password_from(job.password_env))
+    place = place_of(job.document)
+    file = await asyncio.to_thread(local_file, place, settings.home / "copies", settings.limits.file_mb)
+    try:
+        document = open_document(file.path, settings.limits, password_from(job.password_env), place=place)
+        return await _prepared(job, settings, document, file)
+    except BaseException:
+        file.close()  # an error's traceback would keep it
+        raise
+
+
+async def _prepared(job: Job, settings: Settings, document: Document, file: LocalFile) -> Prepared:
     numbers = select_pages(job.pages, document.pages)
     choice = choose_backend(job.backend or settings.backend, settings)
     read = settings.read
@@ -67,7 +79,7 @@ async def prepare(job: Job, settings: Settings) -> Prepared:
         backend=choice.backend.name,
         model=job.model or settings.model or choice.backend.default_model,
         options=options,
-        output=results_directory(_path(job.output) if job.output else settings.output, document),
+        output=results_directory(place_of(job.output) if job.output else settings.output, document),
         slots=job.slots or settings.slots or choice.backend.default_slots,
         attempts=job.attempts or read.attempts,
         force=job.force,
@@ -75,13 +87,8 @@ async def prepare(job: Job, settings: Settings) -> Prepared:
         password_env=job.password_env,
     )
     store = ResultStore(plan.output)
-    digest = await choice.backend.digest(plan.model) or _digest_of_last_run(store, plan)
-    return Prepared(plan, choice, store, digest)
-
-
-def _path(written: str) -> Path:
-    # Path.expanduser raises where there is no such user; a file may really be called so.
-    return Path(os.path.expanduser(written))  # noqa: PTH111 - see above
+    digest = await choice.backend.digest(plan.model) or await asyncio.to_thread(_digest_of_last_run, store, plan)
+    return Prepared(plan, choice, store, digest, file)
 
 
 def _digest_of_last_run(store: ResultStore, plan: Plan) -> str | None:

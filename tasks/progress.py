@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from tasks.errors import FailureReason, HearthError
 from tasks.manifest import Manifest, PageResult
+from tasks.report import Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +73,15 @@ class PageDone:
     result: PageResult
 
 
+Outcome = Manifest | Report | HearthError
+"""What a run ends with: its account, or why it could not go on."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunEnded:
     """Nothing more will be read, and the server was given back; Prefect may not know yet."""
 
-    outcome: Manifest | HearthError
+    outcome: Outcome
 
 
 Event = RunStarted | Stage | Caution | Pulling | PagesStart | PageStarted | PageRetried | PageDone | RunEnded
@@ -89,6 +94,16 @@ _listeners: ContextVar[tuple[Listener, ...]] = ContextVar("hearth_listeners", de
 def heard_by(listener: Listener) -> Iterator[None]:
     """Have a listener hear what is told in this context."""
     token = _listeners.set((*_listeners.get(), listener))
+    try:
+        yield
+    finally:
+        _listeners.reset(token)
+
+
+@contextmanager
+def heard_only_by(listener: Listener) -> Iterator[None]:
+    """Have nobody but a listener hear what is told in this context; it may pass on what others should hear."""
+    token = _listeners.set((listener,))
     try:
         yield
     finally:

@@ -7,9 +7,8 @@ import io
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
-from pathlib import Path
 
-from tasks.errors import StorageError
+from tasks.files import Place, files_at
 from tasks.jobs import Frozen
 
 
@@ -108,19 +107,21 @@ class Report(Frozen):
         lines += ["", *_table(head, [_cells(row) for row in told])] if told else []
         return "\n".join(lines) + "\n"
 
-    def write(self, output: Path) -> Path:
+    def path(self, output: Place) -> Place:
+        """Of the report as Markdown; beside it is the same as CSV."""
+        return output / "batches" / f"{self.started_at:%Y%m%dT%H%M%S}.md"
+
+    def write(self, output: Place) -> Place:
         """Write it as Markdown and CSV into `batches` below the results, and return the Markdown's path.
 
         Raises:
             StorageError: it cannot be written.
         """
-        path = output / "batches" / f"{self.started_at:%Y%m%dT%H%M%S}.md"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(self.markdown())
-            path.with_suffix(".csv").write_text(self.csv())
-        except OSError as error:
-            raise StorageError(f"The report {path} cannot be written: {error.strerror}.") from None
+        path = self.path(output)
+        files = files_at(path.parent)
+        files.make()
+        files.write(path.name, [self.markdown()])
+        files.write(f"{path.stem}.csv", [self.csv()])
         return path
 
     def csv(self) -> str:

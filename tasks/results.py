@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import errno
 import json
-import os
 import re
-import tempfile
-import uuid
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from itertools import dropwhile, takewhile
-from pathlib import Path
-from typing import IO, TypeVar
+from typing import Final
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from tasks.errors import OutputError, StorageError
+from tasks.files import Place, files_at
 from tasks.jobs import Document, Plan
-from tasks.leases import try_exclusive
 from tasks.manifest import PAGES_BEGIN, PAGES_END, Listing, Manifest, PageEntry, PageResult, PageStatus
 from tasks.progress import Stage, tell
 
-M = TypeVar("M", bound=BaseModel)
+_PAGES: Final = "pages"
+_MANIFEST: Final = "manifest.json"
+_DOCUMENT: Final = "document.md"
 
-_TURN_POLL_SECONDS = 1.0
 
-
-def results_directory(output: Path, document: Document) -> Path:
+def results_directory(output: Place, document: Document) -> Place:
     """Where a document's results live: <output>/<document name>-<first 12 of its sha256>."""
     name = re.sub(r"[^\w.-]+", "_", document.name).strip("._") or "document"
     # File systems allow 255 bytes a name.
@@ -38,25 +30,28 @@ def results_directory(output: Path, document: Document) -> Path:
 
 
 class ResultStore:
-    """Pages, manifest and text of one document, in a directory.
+    """Pages, manifest and text of one document, in a directory, wherever it is.
 
     Reading needs no preparation; `prepare` must come before writing.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Place) -> None:
         self.directory = directory
-        self._pages = directory / "pages"
-        self._lock = directory / ".lock"
+        self._files = files_at(directory)
 
     @property
-    def document_path(self) -> Path:
+    def document_path(self) -> Place:
         """The pages in order, as Markdown."""
-        return self.directory / "document.md"
+        return self.directory / _DOCUMENT
 
     @property
-    def manifest_path(self) -> Path:
+    def manifest_path(self) -> Place:
         """The account of the last run."""
-        return self.directory / "manifest.json"
+        return self.directory / _MANIFEST
+
+    def has_document(self) -> bool:
+        """Whether there is a text, of whichever request."""
+        return self._files.has(_DOCUMENT)
 
     def prepare(self) -> None:
         """Make the directory and prove that it can be written to.
@@ -64,64 +59,44 @@ class ResultStore:
         Raises:
             OutputError: it cannot be made, read or written.
         """
-        try:
-            self._pages.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self._pages) as probe:
-                probe.write(b"\0")
-        except OSError as error:
-            raise OutputError(
-                f"The results cannot be written to {self.directory}: {error.strerror}. "
-                "Choose another directory with --output, or mend this one."
-            ) from None
+        self._files.prepare(_PAGES)
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Have the document for oneself, so that no page is paid for twice; wait while another run reads it.
-
-        What a killed run left half-written is cleared.
-        """
-        while (lease := try_exclusive(self._lock)) is None:
-            tell(Stage("waiting for another run that reads this document"))
-            await asyncio.sleep(_TURN_POLL_SECONDS)
-        try:
-            for directory in (self.directory, self._pages):
-                for leftover in directory.glob(".*.tmp"):
-                    leftover.unlink(missing_ok=True)
+        """Have the document for oneself, so that no page is paid for twice; wait while another run reads it."""
+        async with self._files.turn(lambda: tell(Stage("waiting for another run that reads this document"))):
             yield
-        finally:
-            lease.release()
 
     def page(self, number: int) -> PageResult | None:
         """The result of a page, or None if there is none that can be understood."""
-        return self._read(self._page_path(number), PageResult)
+        return _understood(self._files.read(_name(number)))
 
     def manifest(self) -> Manifest | None:
         """The account of the last run, or None if there is none that can be understood."""
-        path = self.manifest_path
         try:
-            with path.open(encoding="utf-8") as lines:
+            with self._files.lines(_MANIFEST) as lines:
                 # Its pages are read one by one, that not all of them are in memory.
                 head = "".join(takewhile(PAGES_BEGIN.__ne__, lines))
                 tail = "".join(dropwhile(PAGES_END.__ne__, lines))
             facts = json.loads(head + PAGES_BEGIN + tail)
-            return Manifest.model_validate(facts | {"pages": Listing.of(Listing(path), path)})
-        except (FileNotFoundError, NotADirectoryError, ValueError):
+            pages = Listing.of(Listing(self.manifest_path), self.manifest_path)
+            return Manifest.model_validate(facts | {"pages": pages})
+        except (FileNotFoundError, ValueError):
             return None
-        except OSError as error:
-            raise _unreadable(path, error) from None
 
     def missing(self, plan: Plan, digest: str) -> tuple[int, ...]:
         """Which of the plan's pages are still to be read with this model: no result, a failed one, or another's."""
-        return tuple(number for number in plan.numbers if not self._stands(plan, number, digest))
+        pages = zip(plan.numbers, self._pages(plan.numbers), strict=True)
+        return tuple(number for number, page in pages if not _stands(page, plan.identity(number, digest)))
 
     def write_page(self, result: PageResult) -> None:
-        """Store a page's result, whole or not at all.
+        """Store a page's result, whole or not at all. What another run has stored of the same identity stays.
 
         Raises:
             StorageError: there is no room, or the directory cannot be written to any more.
         """
         text = result.model_dump_json(indent=1)
-        self._write(self._page_path(result.page), lambda file: file.write(text))
+        self._files.replace(_name(result.page), text, lambda other: _stands(_understood(other), result.identity))
 
     def write_manifest(self, manifest: Manifest, entries: Iterable[PageEntry]) -> None:
         """Store the account of the run, whole or not at all, with an entry for each page, a line each.
@@ -138,7 +113,7 @@ class ResultStore:
                 comma = ",\n"
             yield f"{comma.removeprefix(',')}{PAGES_END}}}\n"
 
-        self._write(self.manifest_path, lambda file: file.writelines(lines()))
+        self._files.write(_MANIFEST, lines())
 
     def write_document(self, numbers: Iterable[int]) -> None:
         """Store document.md: these pages in order, each behind its marker, one in memory at a time.
@@ -146,7 +121,7 @@ class ResultStore:
         Raises:
             StorageError: as `write_page`.
         """
-        self._write(self.document_path, lambda file: file.writelines(self.sections(numbers)))
+        self._files.write(_DOCUMENT, self.sections(numbers))
 
     def sections(self, numbers: Iterable[int]) -> Iterator[str]:
         """The text of these pages in the order given, each behind its marker."""
@@ -154,53 +129,25 @@ class ResultStore:
 
     def results(self, numbers: Iterable[int]) -> Iterator[PageResult]:
         """The results there are of these pages, in the order given."""
-        for number in numbers:
-            result = self.page(number)
-            if result is not None:
-                yield result
+        return (result for result in self._pages(numbers) if result is not None)
 
-    def _stands(self, plan: Plan, number: int, digest: str) -> bool:
-        result = self.page(number)
-        return result is not None and result.settled and result.identity == plan.identity(number, digest)
-
-    def _page_path(self, number: int) -> Path:
-        return self._pages / f"{number:04d}.json"
-
-    def _read(self, path: Path, model: type[M]) -> M | None:
-        try:
-            return model.model_validate_json(path.read_bytes())
-        except (FileNotFoundError, NotADirectoryError, ValidationError):
-            return None
-        except OSError as error:
-            raise _unreadable(path, error) from None
-
-    def _write(self, path: Path, write: Callable[[IO[str]], object]) -> None:
-        temporary: Path | None = None
-        try:
-            # Not by tempfile, whose files only their owner may read.
-            temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
-            with temporary.open("x", encoding="utf-8") as file:
-                write(file)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except BaseException as error:
-            if temporary is not None:
-                with contextlib.suppress(OSError):
-                    temporary.unlink(missing_ok=True)
-            if not isinstance(error, OSError):
-                raise
-            full = error.errno in {errno.ENOSPC, errno.EDQUOT}
-            remedy = "Make room" if full else "Mend the directory"
-            raise StorageError(
-                f"{path} cannot be written: {error.strerror}. {remedy} and run again; the pages stored so far stand."
-            ) from None
+    def _pages(self, numbers: Iterable[int]) -> Iterator[PageResult | None]:
+        return map(_understood, self._files.read_each(map(_name, numbers)))
 
 
-def _unreadable(path: Path, error: OSError) -> OutputError:
-    return OutputError(
-        f"{path} cannot be read: {error.strerror}. Choose another directory with --output, or mend this one."
-    )
+def _name(number: int) -> str:
+    return f"{_PAGES}/{number:04d}.json"
+
+
+def _understood(stored: bytes | None) -> PageResult | None:
+    try:
+        return None if stored is None else PageResult.model_validate_json(stored)
+    except ValidationError:
+        return None
+
+
+def _stands(page: PageResult | None, identity: str) -> bool:
+    return page is not None and page.settled and page.identity == identity
 
 
 def _section(result: PageResult) -> str:

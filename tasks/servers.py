@@ -41,8 +41,8 @@ class Server:
 
     @property
     def load(self) -> float:
-        """The part of its slots that is in use."""
-        return self.share.in_flight / self.share.capacity
+        """The part of its slots that would be in use with one page more; a server in trouble has fewer."""
+        return (self.share.in_flight + 1) / max(1, min(self.share.capacity, self.share.limit))
 
     async def generate(
         self, request: GenerateRequest, prompt: str, image: bytes, temperature: float, stretch: float
@@ -85,6 +85,7 @@ class Server:
 @dataclass(eq=False)
 class _Waiter:
     other_than: Collection[Server]
+    at_all: bool
     taken: asyncio.Future[Server]
 
 
@@ -123,6 +124,7 @@ class Servers:
         """Send no more pages to a server; those on it go on."""
         if server in self._servers:
             self._servers.remove(server)
+            self.deal()
 
     async def drained(self, server: Server) -> None:
         """Send no more pages to a server, and wait until those on it have ended."""
@@ -142,22 +144,26 @@ class Servers:
             if not waiter.taken.done():
                 waiter.taken.set_exception(error)
 
-    def others(self, server: Server) -> bool:
-        """Whether there is a server beside one."""
-        return any(other is not server for other in self._servers)
+    def others(self, servers: Collection[Server]) -> bool:
+        """Whether there is a server beside these."""
+        return any(other not in servers for other in self._servers)
 
     @asynccontextmanager
-    async def slot(self, *, other_than: Collection[Server] = (), first: bool = False) -> AsyncIterator[Server]:
+    async def slot(
+        self, *, other_than: Collection[Server] = (), at_all: bool = True, first: bool = False
+    ) -> AsyncIterator[Server]:
         """Wait for a slot and hold it.
 
         Args:
             other_than: servers that will not do.
+            at_all: they will not do even if there are no others.
             first: before those who wait already.
 
         Raises:
             UnavailableError: no server is left.
         """
-        server = await self._taken(_Waiter(other_than, asyncio.get_running_loop().create_future()), first=first)
+        taken: asyncio.Future[Server] = asyncio.get_running_loop().create_future()
+        server = await self._taken(_Waiter(other_than, at_all, taken), first=first)
         try:
             yield server
         finally:
@@ -184,7 +190,8 @@ class Servers:
         for waiter in self._waiters:
             if waiter.taken.done():
                 continue
-            fit = [server for server in self._servers if server.share.free > 0 and server not in waiter.other_than]
+            not_these = waiter.other_than if waiter.at_all or self.others(waiter.other_than) else ()
+            fit = [server for server in self._servers if server.share.free > 0 and server not in not_these]
             if fit:
                 server = min(fit, key=lambda server: server.load)
                 server.share.take()

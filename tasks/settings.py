@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from enum import StrEnum
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from tasks.errors import InputError
+from tasks.files.place import Place
 from tasks.jobs import BackendName
 
 DEFAULT_PROMPT = (
@@ -184,13 +186,18 @@ class Settings(BaseSettings):
     idle_minutes: float = Field(
         10, gt=0, description="How long a server that Hearth started stays warm after its last use, minutes."
     )
-    output: Path = Field(Path("results"), description="Directory of the results.")
+    output: Annotated[Place, NoDecode] = Field(
+        Path("results"), description="Directory of the results, or s3://bucket/prefix."
+    )
+    inbox: Annotated[Place, NoDecode] = Field(
+        Path("inbox"), description="Folder, or s3://bucket/prefix, that a batch reads which names no sources."
+    )
     home: Path = Field(default_factory=_cache_directory, description="Where Hearth keeps track of its servers.")
 
-    @field_validator("output", "home")
+    @field_validator("output", "inbox", "home")
     @classmethod
-    def _absolute(cls, path: Path) -> Path:
-        return path.expanduser().absolute()
+    def _absolute(cls, place: Place) -> Place:
+        return place.expanduser().absolute() if isinstance(place, Path) else place
 
     read: ReadSettings = ReadSettings()
     limits: LimitSettings = LimitSettings()

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
+import time
+from functools import cached_property
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from pydantic import ValidationError
 
 from tasks.batch import Batch, Source
-from tasks.errors import StorageError
+from tasks.files import Place, S3Path, files_at, place_of
 from tasks.jobs import Frozen
 from tasks.report import DocumentStatus, Row
 from tasks.settings import Settings
 
 _NAME = "documents.jsonl"
+# S3 adds nothing to a file: it is written anew. A document that was not noted is opened again, and not read again.
+_S3_SECONDS = 10.0
 
 
 class Known(Frozen):
@@ -38,14 +45,19 @@ class Known(Frozen):
 class Shelf:
     """The documents that were read whole into one results directory: documents.jsonl, a line each, the last one counts.
 
+    Use as an async context manager, that nothing is left unsaved.
+
     Args:
         output: the directory.
         batch: what is asked of its documents.
         settings: what is asked where the batch leaves it open.
     """
 
-    def __init__(self, output: Path, batch: Batch, settings: Settings) -> None:
-        self._path = output / _NAME
+    def __init__(self, output: Place, batch: Batch, settings: Settings) -> None:
+        self._output = output
+        self._files = files_at(output)
+        self._unsaved: list[str] = []
+        self._next_save = 0.0
         self._force = batch.force
         asked = [batch.model, settings.model, batch.backend, settings.backend, batch.prompt, settings.read.model_dump()]
         self._request = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
@@ -56,7 +68,7 @@ class Shelf:
         known = self._known.get(str(source.path))
         if self._force or known is None or known.version != source.version or known.request != self._request:
             return None
-        if not (Path(known.output) / "document.md").exists():
+        if not self._stand(place_of(known.output)):
             return None
         return Row(document=known.path, status=DocumentStatus.UNCHANGED, pages=known.pages, output=known.output)
 
@@ -71,19 +83,46 @@ class Shelf:
         known = Known(
             path=str(source.path), version=source.version, request=self._request, output=row.output, pages=row.pages
         )
-        try:
-            with self._path.open("a") as file:
-                file.write(known.model_dump_json() + "\n")
-        except OSError as error:
-            raise StorageError(f"{self._path} cannot be written: {error.strerror}.") from None
+        self._unsaved.append(known.model_dump_json() + "\n")
+        if time.monotonic() >= self._next_save:
+            self.save()
+
+    def save(self) -> None:
+        """Write what is not written yet.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        if self._unsaved:
+            self._files.append(_NAME, "".join(self._unsaved))
+            self._unsaved.clear()
+        self._next_save = time.monotonic() + (_S3_SECONDS if isinstance(self._output, S3Path) else 0.0)
+
+    async def __aenter__(self) -> Self:
+        """Nothing is to be done."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Write what is left."""
+        await asyncio.to_thread(self.save)
+
+    def _stand(self, results: Place) -> bool:
+        if isinstance(results, Path):
+            return (results / "document.md").exists()
+        # Some of them are there: to look at every one would be a request a document.
+        return results in self._folders
+
+    @cached_property
+    def _folders(self) -> set[S3Path]:
+        from tasks.files import objects
+
+        return set(objects.folders(self._output)) if isinstance(self._output, S3Path) else set()
 
     def _read(self) -> list[Known]:
-        try:
-            lines = self._path.read_text().splitlines()
-        except FileNotFoundError:
-            return []
         known = []
-        for line in lines:
+        for line in (self._files.read(_NAME) or b"").decode(errors="replace").splitlines():
             try:
                 known.append(Known.model_validate_json(line))
             except ValidationError:  # cut off when a run was killed

@@ -192,7 +192,7 @@ async def measure_parallelism(client: OllamaClient, request: GenerateRequest, sl
 
     # The quicker of two: a first request may pay for what later ones find ready.
     alone = min([(await probe())[0] for _ in range(2)])
-    best = 1
+    best, last = 1, 0
     for _ in range(_ROUNDS):
         started = time.perf_counter()
         probes = await asyncio.gather(*(probe() for _ in range(slots)))
@@ -200,8 +200,9 @@ async def measure_parallelism(client: OllamaClient, request: GenerateRequest, sl
         served = [span for _, span in probes if span is not None]
         counted = most_at_once(served) if len(served) == slots else round(slots * alone / together)
         best = max(best, min(slots, counted))
-        if best == slots:
+        if best == slots or counted == last:
             break
+        last = counted
     return best
 
 
@@ -221,7 +222,10 @@ def most_at_once(spans: list[Served]) -> int:
 
 
 def _served(answer: Answer, ended: float) -> Served | None:
+    """By the server's clock, where it tells when it was done: an answer may wait for a busy client to read it."""
     worked = answer.timing.prompt_eval + answer.timing.eval
+    if answer.created_at is not None:
+        ended = answer.created_at.timestamp()
     return Served(ended - worked, ended) if worked > 0 else None
 
 

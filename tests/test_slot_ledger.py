@@ -74,8 +74,11 @@ def test_a_run_that_stood_still_comes_back_with_what_it_has_in_flight_and_no_mor
     ledger = after(ledger, ("b", need(8)), now=30)
     ledger, share = settled(ledger, "a", need(8, in_flight=8), 31)
     assert holds(ledger) == {"a": 8, "b": 8}
-    assert share == 4
-    assert holds(after(ledger, ("b", need(8, in_flight=8)), ("a", need(8, in_flight=2)), now=31)) == {"a": 4, "b": 8}
+    assert share == 0
+    ledger, share = settled(ledger, "a", need(8), 32)
+    assert (holds(ledger), share) == ({"a": 4, "b": 8}, 0)
+    ledger, share = settled(after(ledger, ("b", need(8, in_flight=3)), now=33), "a", need(8), 34)
+    assert (holds(ledger), share) == ({"a": 4, "b": 4}, 4)
 
 
 def test_nothing_is_written_while_nothing_changes():
@@ -110,6 +113,11 @@ def test_among_newcomers_the_first_comes_first():
 
 def test_a_turn_is_not_broken_off():
     assert dealt(1, TURN_SECONDS, a=claim(held=1, turned=1), b=claim(turned=0)) == {"a": 1, "b": 0}
+
+
+def test_while_a_newcomer_waits_the_slot_that_was_held_longest_is_passed_on():
+    held = {"a": claim(held=1, turned=1), "b": claim(held=1, turned=2)}
+    assert dealt(2, 3, **held, new=claim(fed=False, came=3)) == {"a": 0, "b": 1, "new": 1}
 
 
 def test_after_its_turn_a_run_passes_its_slot_to_the_one_that_waited_longest():

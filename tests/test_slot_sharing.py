@@ -63,6 +63,12 @@ async def test_each_server_has_its_own(store, tmp_path):
     assert (await FileStore.of(tmp_path, "http://127.0.0.1:11435").change(lambda ledger: ledger)).capacity == 0
 
 
+async def test_a_server_has_one_whatever_it_is_called(tmp_path):
+    await FileStore.of(tmp_path, "http://localhost:11434").change(lambda ledger: knowing(ledger, measured(3)))
+    other = FileStore.of(tmp_path, "http://127.0.0.1:11434")
+    assert (await other.change(lambda ledger: ledger)).capacity == 3
+
+
 async def test_a_ledger_that_makes_no_sense_is_begun_anew(store, tmp_path):
     await store.change(lambda ledger: knowing(ledger, measured(3)))
     (file,) = tmp_path.glob("slots/*.json")

@@ -223,7 +223,9 @@ class Acquisition:
                 tell(Stage(f"{tenancy.id} ({seen.kind}) boots{': ' + seen.stage if seen.stage else ''}"))
                 await asyncio.sleep(self._settings.poll_seconds)
                 serves = seen.stage == "serving" and seen.stage != tenancy.stale_stage
-                unheard = unheard + time.monotonic() - asked if serves and silent else 0.0
+                unheard = unheard + time.monotonic() - asked if serves else 0.0
+                if unheard > glance and not silent:
+                    raise _NotUpError(await self._not_up(tenancy.id, f"it says that it serves, but {said}"))
                 if unheard > glance:
                     raise ServerError(
                         f"{tenancy.id} says that it serves, but cannot be reached from here at {door.url}. Check the "

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 TURN_SECONDS = 10.0
 """How long a run keeps a slot for which others wait: some pages, so that little is lost as slots change hands."""
@@ -78,6 +78,14 @@ class Ledger(BaseModel):
     measured_by: str = ""
     measured_until: float = 0.0
 
+    @classmethod
+    def read(cls, text: str | bytes) -> Ledger:
+        """A ledger as it was written; an empty one if it makes no sense, for another version of Hearth wrote it."""
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError:
+            return cls()
+
     def live(self, now: float) -> Ledger:
         """Without what has ended; a server that nobody has used for a while may be another by now."""
         claims = {run: claim for run, claim in self.claims.items() if claim.ends_at > now}
@@ -144,7 +152,9 @@ def settled(ledger: Ledger, run: str, need: Need, now: float) -> tuple[Ledger, i
     holds = max(target, need.in_flight) if target < mine.holds else mine.holds + max(0, min(target - mine.holds, free))
     if holds != mine.holds:
         mine = mine.model_copy(update={"holds": holds, "turned_at": now, "fed": mine.fed or holds > 0})
-    return ledger.model_copy(update={"claims": {**ledger.claims, run: mine}}), target
+    # While more is held than there is, after a cut or by one who came back, what comes free is not used again.
+    share = min(target, max(0, ledger.limit - (ledger.held - ledger.claims[run].holds)))
+    return ledger.model_copy(update={"claims": {**ledger.claims, run: mine}}), share
 
 
 def left(ledger: Ledger, run: str) -> Ledger:
@@ -161,20 +171,22 @@ def shares(ledger: Ledger, now: float) -> dict[str, int]:
         if not asking:
             break
         if len(asking) > slots:
-            asking = sorted(asking, key=lambda run: _rank(ledger.claims[run], dealt[run], run, now))[:slots]
+            # While somebody has never read a page, turns are over: the slots held longest come free soonest.
+            newcomers = any(not claim.fed and claim.wants for claim in ledger.claims.values())
+            turn = 0.0 if newcomers else TURN_SECONDS
+            asking = sorted(asking, key=lambda run: _rank(ledger.claims[run], dealt[run], run, now - turn))[:slots]
         for run in asking:
             dealt[run] += 1
         slots -= len(asking)
     return dealt
 
 
-def _rank(claim: Claim, dealt: int, run: str, now: float) -> tuple[int, float, str]:
-    """Who comes first where a round does not go round."""
+def _rank(claim: Claim, dealt: int, run: str, before: float) -> tuple[int, float, str]:
+    """Who comes first where a round does not go round; turns that began `before` are over."""
     if dealt == 0 and not claim.fed:
         return 0, claim.came_at, run
     if claim.holds > dealt:
-        turn_is_over = now - claim.turned_at >= TURN_SECONDS
-        return (3, -claim.turned_at, run) if turn_is_over else (1, claim.turned_at, run)
+        return (3, -claim.turned_at, run) if claim.turned_at <= before else (1, claim.turned_at, run)
     return 2, claim.turned_at, run
 
 

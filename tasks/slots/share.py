@@ -44,6 +44,7 @@ class Share:
         self._trouble_at = 0.0
         self._relief_at = 0.0
         self._valid_until = 0.0
+        self._stamp: object = None
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -125,10 +126,7 @@ class Share:
 
     async def _keep(self) -> None:
         while True:
-            hungry = self._holds < self._wants
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._store.poll_seconds if hungry else self._store.watch_seconds):
-                    await self._wake.wait()
+            await self._until_changed()
             self._wake.clear()
             try:
                 await self._settle()
@@ -138,8 +136,22 @@ class Share:
                 self._changed()
                 await asyncio.sleep(_AGAIN_SECONDS)
 
+    async def _until_changed(self) -> None:
+        """Wait until this run, or the ledger, may have changed; turns and claims end without either."""
+        latest = time.monotonic() + 4 * self._store.watch_seconds
+        while True:
+            hungry = self._holds < self._wants
+            pause = self._store.poll_seconds if hungry else self._store.watch_seconds
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._wake.wait()
+            stamp = self._store.stamp()
+            if self._wake.is_set() or stamp is None or stamp != self._stamp or time.monotonic() >= latest:
+                return
+
     async def _settle(self) -> None:
         self._told_wants = self._wants
+        self._stamp = self._store.stamp()  # before: what others write from here on is seen
         ledger = await self._store.change(self._next)
         claim = ledger.claims[self._run]
         self._holds = claim.holds

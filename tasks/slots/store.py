@@ -7,12 +7,12 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Protocol
-
-from pydantic import ValidationError
+from urllib.parse import urlsplit
 
 from tasks.errors import StorageError
 from tasks.slots.ledger import Ledger
@@ -33,6 +33,10 @@ class LedgerStore(Protocol):
     poll_seconds: float
     watch_seconds: float
     lease_seconds: float
+
+    def stamp(self) -> object:
+        """What changes whenever the ledger does, if that can be told at next to no cost; None if it cannot."""
+        ...
 
     async def change(self, change: Callable[[Ledger], Ledger]) -> Ledger:
         """Read the ledger, and write what becomes of it unless that is the same; nobody else writes in between.
@@ -66,13 +70,23 @@ class FileStore:
 
     @classmethod
     def of(cls, home: Path, url: str) -> FileStore:
-        """The ledger of a server.
+        """The ledger of a server, by whatever name its host is called.
 
         Args:
             home: where Hearth keeps track of servers.
             url: the server's.
         """
-        return cls(home / "slots" / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}.json")
+        parts = urlsplit(url)
+        place = f"{_address(parts.hostname or '')} {parts.port} {parts.path}"
+        return cls(home / "slots" / f"{hashlib.sha256(place.encode()).hexdigest()[:16]}.json")
+
+    def stamp(self) -> object:
+        """See `LedgerStore`."""
+        try:
+            stat = self._path.stat()
+        except OSError:
+            return None
+        return stat.st_ino, stat.st_mtime_ns
 
     async def change(self, change: Callable[[Ledger], Ledger]) -> Ledger:
         """See `LedgerStore`."""
@@ -106,14 +120,23 @@ class FileStore:
 
     def _read(self) -> Ledger:
         try:
-            return Ledger.model_validate_json(self._path.read_bytes())
-        except (FileNotFoundError, ValidationError):  # new, or of another version of Hearth
+            return Ledger.read(self._path.read_bytes())
+        except FileNotFoundError:
             return Ledger()
 
     def _write(self, ledger: Ledger) -> None:
         temporary = self._path.with_suffix(".tmp")
         temporary.write_text(ledger.model_dump_json())
         temporary.replace(self._path)
+
+
+def _address(host: str) -> str:
+    """The first of a host's addresses, IPv4 first; its name if it has none just now."""
+    try:
+        found = socket.getaddrinfo(host, None, proto=socket.IPPROTO_TCP)
+    except OSError:
+        return host
+    return min((family, str(address[0])) for family, _, _, _, address in found)[1]
 
 
 def _try_lock(descriptor: int) -> bool:

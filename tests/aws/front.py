@@ -217,7 +217,15 @@ def aws_front(moto: Moto) -> Iterator[AwsFront]:
     front = AwsFront(moto)
     # A test that ends early must not wait for answers that nobody reads any more.
     config = uvicorn.Config(
-        front, log_level=100, lifespan="off", ws="none", loop="asyncio", interface="asgi3", timeout_graceful_shutdown=0
+        front,
+        log_level=100,
+        lifespan="off",
+        ws="none",
+        loop="asyncio",
+        interface="asgi3",
+        timeout_graceful_shutdown=0,
+        date_header=False,  # moto's are passed on
+        server_header=False,
     )
     server = _Server(config)
     # asyncio sends small answers without delay (40 ms) only on sockets that name their protocol.

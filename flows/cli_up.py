@@ -1,0 +1,57 @@
+"""`hearth up`, `hearth down` and `hearth serve-api`: Prefect on this machine, and the HTTP API before it."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from flows.terminal import TerminalProgress
+from tasks.errors import InputError
+from tasks.local_server import local_servers, stop_server
+from tasks.progress import heard_by
+from tasks.settings import load_settings
+
+_out = Console()
+_err = Console(stderr=True)
+
+
+def up() -> None:
+    """Bring up Prefect on this machine: a server, unless PREFECT_API_URL names one, the deployments, and a worker.
+
+    Run it where prefect.yaml is. It can be run again at any time; what has changed is deployed anew.
+    """
+    if not Path("prefect.yaml").is_file():
+        raise InputError(f"There is no prefect.yaml in {Path.cwd()}. Run hearth up in Hearth's directory.")
+    with TerminalProgress(_err) as terminal, heard_by(terminal):
+        from flows.up import bring_up
+
+        url = asyncio.run(bring_up(load_settings()))
+    _out.print(f"Prefect is up at {url}", highlight=False, soft_wrap=True)
+    _out.print("Run a deployment there, or so:", highlight=False)
+    run = """prefect deployment run process-document/on-demand --param 'job={"document": "/path/to/paper.pdf"}'"""
+    _out.print(f"  PREFECT_API_URL={url}/api {run}", highlight=False, soft_wrap=True, markup=False)
+
+
+def down() -> None:
+    """End the worker and the Prefect server that `hearth up` started."""
+    servers = local_servers(load_settings().home)
+    ours = [server for server in servers if server.name.startswith(("worker-", "prefect-"))]
+    for server in reversed(ours):  # the worker first
+        stop_server(server)
+        _out.print(f"{server.name} stops.", highlight=False)
+    if not ours:
+        _out.print("Nothing was up.", highlight=False)
+
+
+def serve_api(
+    host: Annotated[str, typer.Option(help="Address to listen on; beyond loopback a token must be set.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8080,
+) -> None:
+    """Serve the HTTP API: post a PDF, watch its pages, fetch its text (docs/api.md)."""
+    from flows.web import serve
+
+    serve(host, port)

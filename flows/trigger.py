@@ -1,0 +1,84 @@
+"""Have the deployment `process-document/on-demand` read a document, once however often it is asked to.
+
+The key of a run is made of the document's bytes, the options as they were given, and a generation: 0, and one more
+for each run before it that did not read everything. The same request so finds the run that there is, and a run
+that failed or was cancelled is followed by another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from typing import Any
+
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.exceptions import ObjectNotFound
+
+from tasks.errors import UnavailableError
+from tasks.jobs import Job
+
+DEPLOYMENT = "process-document/on-demand"
+
+
+def request_key(job: Job, content: str) -> str:
+    """What requests that ask for the same have in common.
+
+    Args:
+        job: its `document` and `output` are left out: where things are is not what is asked for.
+        content: tells the document's bytes from any others, such as their sha256.
+
+    Returns:
+        64 hex digits.
+    """
+    facts = [content, job.model_dump(mode="json", exclude={"document", "output"})]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+async def trigger(client: PrefectClient, job: Job, content: str, deployment: str = DEPLOYMENT) -> FlowRun:
+    """Have a document read.
+
+    It may be called again after any failure: what was created is found by its key.
+
+    Args:
+        client: of Prefect's API.
+        job: what to read; a forced one reads into a directory of its own within `output`, so that what was read
+            before is not taken for its pages.
+        content: see `request_key`.
+        deployment: the one to run.
+
+    Returns:
+        The run: a new one, or the one that the same request made before.
+
+    Raises:
+        UnavailableError: the deployment does not exist.
+    """
+    try:
+        found = await client.read_deployment_by_name(deployment)
+    except ObjectNotFound:
+        raise UnavailableError(
+            f"Prefect has no deployment {deployment}. Make it: prefect --no-prompt deploy --all."
+        ) from None
+    key = request_key(job, content)
+    for generation in itertools.count():
+        asked = job
+        if job.force and job.output:
+            asked = job.model_copy(update={"output": f"{job.output}/{generation}"})
+        # With a name and without a key, Prefect 3.8 may answer 503 for a run that it created.
+        run = await client.create_flow_run_from_deployment(
+            found.id,
+            parameters={"job": asked.model_dump(mode="json")},
+            idempotency_key=f"{key}-{generation}",
+        )
+        if not _begins_anew(run.state, forced=job.force):
+            return run
+    raise AssertionError("there is always another generation")
+
+
+def _begins_anew(state: State[Any] | None, *, forced: bool) -> bool:
+    """Whether the same request makes another run, because this one is over and there is more to do."""
+    if state is None or not state.is_final():
+        return False
+    # Those that left pages, or could not read some, are completed under other names.
+    return forced or state.type is not StateType.COMPLETED or state.name != "Completed"

@@ -1,0 +1,64 @@
+"""Prefect on this machine: a server, Hearth's deployments, and a worker that runs them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+
+from prefect.settings import get_current_settings
+
+from flows.prefect_server import prefect_api
+from flows.worker import POOL
+from tasks.errors import ServerError
+from tasks.local_server import ServerSpec, lease_server
+from tasks.progress import Stage, tell
+from tasks.settings import Settings
+
+_FOR_EVER = 10 * 365 * 86_400.0
+_DEADLINE_SECONDS = 120.0
+
+
+async def bring_up(settings: Settings) -> str:
+    """Have a server, the deployments of ./prefect.yaml and a worker up, and return the address of Prefect's UI.
+
+    Raises:
+        ServerError: one of them does not come up.
+    """
+    async with prefect_api(settings):
+        api = str(get_current_settings().api.url)
+        environment = {**os.environ, "PREFECT_API_URL": api}
+        tell(Stage("making the work pool and the deployments"))
+        for arguments in (
+            ("work-pool", "create", POOL, "--type", "process", "--overwrite"),
+            ("--no-prompt", "deploy", "--all"),
+        ):
+            await asyncio.to_thread(_prefect, arguments, environment)
+        tell(Stage("starting the worker"))
+        worker = await lease_server(
+            _worker(api), settings.home, idle_seconds=_FOR_EVER, deadline_seconds=_DEADLINE_SECONDS
+        )
+        worker.lease.release()
+        return str(get_current_settings().ui_url or api.removesuffix("/api"))
+
+
+def _worker(api: str) -> ServerSpec:
+    def environment(port: int) -> dict[str, str]:
+        return {"PREFECT_WORKER_WEBSERVER_HOST": "127.0.0.1", "PREFECT_WORKER_WEBSERVER_PORT": str(port)}
+
+    command = [sys.executable, "-P", "-m", "flows.worker"]
+    return ServerSpec("worker", lambda _port: command, "/health", f"{sys.executable} {api}", environment)
+
+
+def _prefect(arguments: tuple[str, ...], environment: dict[str, str]) -> None:
+    done = subprocess.run(  # noqa: S603 - Prefect's own command
+        [sys.executable, "-P", "-m", "prefect", *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        lines = (done.stdout + done.stderr).strip().splitlines()
+        raise ServerError(f"`prefect {' '.join(arguments)}` failed: {lines[-1] if lines else 'it said nothing'}")

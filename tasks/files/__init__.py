@@ -1,0 +1,52 @@
+"""Files of results and documents: in a directory of this machine, or under s3://."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tasks.files.base import Files
+from tasks.files.local import Directory
+from tasks.files.place import Place, S3Path, is_s3, place_of
+
+__all__ = ["Files", "LocalFile", "Place", "S3Path", "files_at", "is_s3", "local_file", "place_of"]
+
+
+def files_at(place: Place) -> Files:
+    """The files of a directory."""
+    if isinstance(place, Path):
+        return Directory(place)
+    from tasks.files.s3 import s3_files  # who keeps nothing in S3 does not wait for boto3
+
+    return s3_files(place)
+
+
+class LocalFile:
+    """A document as a file of this machine: itself, or a copy of S3's that goes when nobody has it open any more."""
+
+    def __init__(self, path: Path, copy: object = None) -> None:
+        self.path = path
+        self._copy = copy
+
+    def close(self) -> None:
+        """Let go of it."""
+        self._copy = None
+
+
+def local_file(place: Place, copies: Path, most_mb: int) -> LocalFile:
+    """A document as a file of this machine.
+
+    Args:
+        place: the document's.
+        copies: where copies of S3's documents are.
+        most_mb: of S3 nothing larger is copied, megabytes.
+
+    Raises:
+        InputError: it is in S3 and cannot be read, or is too large.
+        StorageError: there is no room for its copy.
+    """
+    if isinstance(place, Path):
+        return LocalFile(place)
+    from tasks.files.copies import copy_of
+
+    copy = copy_of(place, copies, most_mb)
+    return LocalFile(copy.path, copy)

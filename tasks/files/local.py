@@ -1,0 +1,136 @@
+"""A directory of this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import tempfile
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+from tasks.errors import OutputError, StorageError
+from tasks.leases import try_exclusive
+
+_TURN_POLL_SECONDS = 1.0
+
+
+class Directory:
+    """See `Files`. A turn is a lock that the system takes back when its run ends, in whatever way."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+
+    def make(self) -> None:
+        """See `Files`.
+
+        Raises:
+            StorageError: it cannot be made.
+        """
+        with _told(self.place):
+            self.place.mkdir(parents=True, exist_ok=True)
+
+    def prepare(self, folder: str) -> None:
+        """See `Files`."""
+        try:
+            (self.place / folder).mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.place / folder) as probe:
+                probe.write(b"\0")
+        except OSError as error:
+            raise OutputError(
+                f"The results cannot be written to {self.place}: {error.strerror}. "
+                "Choose another directory with --output, or mend this one."
+            ) from None
+
+    @asynccontextmanager
+    async def turn(self, waiting: Callable[[], None]) -> AsyncIterator[None]:
+        """See `Files`. What a killed run left half-written is cleared."""
+        while (lease := try_exclusive(self.place / ".lock")) is None:
+            waiting()
+            await asyncio.sleep(_TURN_POLL_SECONDS)
+        try:
+            for pattern in (".*.tmp", "*/.*.tmp"):
+                for leftover in self.place.glob(pattern):
+                    leftover.unlink(missing_ok=True)
+            yield
+        finally:
+            lease.release()
+
+    def has(self, name: str) -> bool:
+        """See `Files`."""
+        return (self.place / name).exists()
+
+    def read(self, name: str) -> bytes | None:
+        """See `Files`."""
+        path = self.place / name
+        try:
+            return path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise _unreadable(path, error) from None
+
+    def read_each(self, names: Iterable[str]) -> Iterator[bytes | None]:
+        """See `Files`."""
+        return map(self.read, names)
+
+    @contextmanager
+    def lines(self, name: str) -> Iterator[Iterator[str]]:
+        """See `Files`."""
+        path = self.place / name
+        try:
+            with path.open(encoding="utf-8") as lines:
+                yield lines
+        except NotADirectoryError as error:
+            raise FileNotFoundError(*error.args) from None
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise _unreadable(path, error) from None
+
+    def write(self, name: str, parts: Iterable[str]) -> None:
+        """See `Files`."""
+        path = self.place / name
+        # Not by tempfile, whose files only their owner may read.
+        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
+        try:
+            with _told(path):
+                with temporary.open("x", encoding="utf-8") as file:
+                    file.writelines(parts)
+                    file.flush()
+                    os.fsync(file.fileno())
+                temporary.replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+
+    def replace(self, name: str, text: str, stays: Callable[[bytes], bool]) -> None:
+        """See `Files`. Nobody else writes during a turn: the system keeps its lock."""
+        self.write(name, [text])
+
+    def append(self, name: str, text: str) -> None:
+        """See `Files`."""
+        path = self.place / name
+        with _told(path), path.open("a", encoding="utf-8") as file:
+            file.write(text)
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        remedy = "Make room" if error.errno in {errno.ENOSPC, errno.EDQUOT} else "Mend the directory"
+        raise StorageError(
+            f"{path} cannot be written: {error.strerror}. {remedy} and run again; the pages stored so far stand."
+        ) from None
+
+
+def _unreadable(path: Path, error: OSError) -> OutputError:
+    return OutputError(
+        f"{path} cannot be read: {error.strerror}. Choose another directory with --output, or mend this one."
+    )

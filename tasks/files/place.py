@@ -1,0 +1,104 @@
+"""Where files are: a path of this machine, or the same under s3://."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Self
+
+from pydantic import PlainSerializer, PlainValidator
+
+from tasks.errors import InputError
+
+_SCHEME = "s3://"
+_BUCKET = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(.*))?", re.DOTALL)
+
+
+@dataclass(frozen=True, order=True)
+class S3Path:
+    """A place in S3. Its names work as those of a `Path`; nothing is asked of AWS."""
+
+    bucket: str
+    key: str = ""
+
+    @classmethod
+    def parse(cls, uri: str) -> Self:
+        """The place that s3://bucket/key means.
+
+        Raises:
+            InputError: it names no bucket.
+        """
+        found = _BUCKET.fullmatch(uri)
+        if found is None:
+            raise InputError(f"{uri} names no S3 bucket. Write it like s3://bucket/prefix.")
+        return cls(found[1], found[2] or "")
+
+    @property
+    def name(self) -> str:
+        """Its last part."""
+        return self.key.rstrip("/").rpartition("/")[2] or self.bucket
+
+    @property
+    def stem(self) -> str:
+        """Its last part without the ending."""
+        return PurePosixPath(self.name).stem
+
+    @property
+    def suffix(self) -> str:
+        """The ending of its last part, such as .pdf."""
+        return PurePosixPath(self.name).suffix
+
+    @property
+    def parent(self) -> S3Path:
+        """What it is in."""
+        return S3Path(self.bucket, self.key.rstrip("/").rpartition("/")[0])
+
+    @property
+    def folder(self) -> str:
+        """The beginning of all keys below it."""
+        return f"{self.key.rstrip('/')}/" if self.key.strip("/") else ""
+
+    def __truediv__(self, name: str) -> S3Path:
+        return S3Path(self.bucket, self.folder + name)
+
+    def __str__(self) -> str:
+        return f"{_SCHEME}{self.bucket}/{self.key}"
+
+    def absolute(self) -> S3Path:
+        """Itself."""
+        return self
+
+    def as_uri(self) -> str:
+        """Itself, written."""
+        return str(self)
+
+
+def is_s3(written: str) -> bool:
+    """Whether this is meant to be in S3."""
+    return written.startswith(_SCHEME)
+
+
+def place_of(written: str) -> Path | S3Path:
+    """The place that a person's words mean; ~ is the home directory.
+
+    Raises:
+        InputError: it is under s3:// and names no bucket.
+    """
+    if is_s3(written):
+        return S3Path.parse(written)
+    # Path.expanduser raises where there is no such user; a file may really be called so.
+    return Path(os.path.expanduser(written))  # noqa: PTH111 - see above
+
+
+def _validated(value: object) -> Path | S3Path:
+    if isinstance(value, str):
+        return S3Path.parse(value) if is_s3(value) else Path(value)
+    if not isinstance(value, Path | S3Path):
+        raise ValueError("a path or s3://bucket/prefix is wanted")  # noqa: TRY004 - pydantic wants it so
+    return value
+
+
+Place = Annotated[Path | S3Path, PlainValidator(_validated), PlainSerializer(str, return_type=str, when_used="json")]
+"""Either of the two, in a model, too."""

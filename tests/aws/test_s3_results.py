@@ -1,0 +1,311 @@
+"""Results under s3://: the layout of a directory, written on condition, in turns that expire."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import tracemalloc
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.aws import Aws
+from tasks.errors import InputError, OutputError, StorageError
+from tasks.files import S3Path, objects, place_of
+from tasks.files import s3 as s3_module
+from tasks.files.s3_turn import S3Turn
+from tasks.manifest import Attempt, PageEntry, PageResult
+from tasks.progress import Stage, heard_by
+from tasks.results import ResultStore, results_directory
+from tests.aws.buckets import BUCKET, body, keys, make_bucket
+from tests.aws.faults import Fault, denied, dropped, lost_answer
+from tests.aws.front import AwsFront
+from tests.aws.moto_server import Moto
+from tests.aws.wire import Call
+from tests.test_results import DIGEST, DOCUMENT, blank, breaking, failed, manifest, page, planned
+
+PLACE = S3Path(BUCKET, "results")
+FOLDER = "results/paper-aaaaaaaaaaaa"
+
+
+@pytest.fixture
+def s3(aws: AwsFront, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The bucket's owner, who asks moto itself."""
+    monkeypatch.setattr(objects, "_aws", Aws())
+    return make_bucket(aws)
+
+
+@pytest.fixture
+def store(s3: Any) -> ResultStore:
+    """The results of a document."""
+    return new_store()
+
+
+def new_store() -> ResultStore:
+    """Another run's view of them."""
+    s3_module._known.clear()
+    store = ResultStore(results_directory(PLACE, DOCUMENT))
+    store.prepare()
+    return store
+
+
+def gets(aws: AwsFront) -> int:
+    """How often a page was asked for."""
+    return sum(call.path.endswith("json") and "/pages/" in call.path for call in aws.called("GET"))
+
+
+def to(ending: str) -> Callable[[Call], bool]:
+    """Which calls are about an object."""
+    return lambda call: call.path.endswith(ending)
+
+
+# The layout
+
+
+def test_the_layout_is_that_of_a_directory(store: ResultStore, s3: Any, tmp_path: Path):
+    local = ResultStore(results_directory(tmp_path, DOCUMENT))
+    local.prepare()
+    results = (page(1), failed(2), blank(3))
+    for each in (store, local):
+        for result in results:
+            each.write_page(result)
+        each.write_document((1, 2, 3))
+        each.write_manifest(manifest(store), map(PageEntry.of, results))
+    files = {f"results/{path.relative_to(tmp_path)}": path for path in tmp_path.rglob("*.*") if path.is_file()}
+    assert len(files) == 5
+    assert keys(s3) == set(files)
+    for key, path in files.items():
+        assert body(s3, key) == path.read_bytes()
+
+
+def test_a_page_reads_back_as_it_was_written(store: ResultStore):
+    store.write_page(page(2, "Grüße ∑ 漢字"))
+    assert store.page(2) == page(2, "Grüße ∑ 漢字")
+
+
+def test_a_later_result_replaces_an_earlier_one(store: ResultStore):
+    store.write_page(page(1, "once"))
+    store.write_page(page(1, "twice"))
+    assert store.page(1).text == "twice"
+
+
+def test_a_manifest_reads_back_as_it_was_written_and_lists_its_pages(store: ResultStore):
+    results = (page(1), failed(2), blank(4))
+    written = manifest(store, *results).model_copy(update={"output": store.directory})
+    store.write_manifest(written, map(PageEntry.of, results))
+    assert store.manifest() == written
+    assert list(store.manifest().pages) == list(map(PageEntry.of, results))
+
+
+def test_before_the_first_run_there_is_nothing(store: ResultStore):
+    assert store.manifest() is None
+    assert store.page(1) is None
+    assert not store.has_document()
+
+
+def test_a_large_text_is_sent_in_parts(store: ResultStore, s3: Any):
+    for number in range(1, 4):
+        store.write_page(page(number, f"{number}" * 3_000_000))
+    store.write_document((1, 2, 3))
+    assert len(body(s3, f"{FOLDER}/document.md")) > 9_000_000
+    assert s3.head_object(Bucket=BUCKET, Key=f"{FOLDER}/document.md")["ETag"].endswith('-2"')
+
+
+def test_a_text_that_breaks_off_in_the_middle_leaves_the_old_one(store: ResultStore, s3: Any):
+    store.write_page(page(1, "whole"))
+    store.write_document((1,))
+    before = body(s3, f"{FOLDER}/document.md")
+    with pytest.raises(StorageError, match=r"document\.md cannot be written"):
+        store.write_document(breaking(OSError(errno.ENOSPC, "No space left on device"), 1))
+    assert body(s3, f"{FOLDER}/document.md") == before
+
+
+# What stands
+
+
+def test_what_stands_is_listed_and_only_that_is_asked_for(store: ResultStore, aws: AwsFront):
+    for number in (2, 7):
+        store.write_page(page(number))
+    plan = planned(numbers=tuple(range(1, 10)))
+    assert new_store().missing(plan, DIGEST) == (1, 3, 4, 5, 6, 8, 9)
+    assert gets(aws) == 2
+
+
+def test_what_did_not_change_is_asked_for_once(store: ResultStore, aws: AwsFront):
+    for number in (1, 2, 3):
+        store.write_page(page(number))
+    other = new_store()
+    assert other.missing(planned(), DIGEST) == ()
+    store.write_page(page(2, "anew"))
+    assert [result.text for result in other.results((1, 2, 3))] == ["Hello.", "anew", "Hello."]
+    assert gets(aws) == 5  # 3, one to write on condition, and the changed one
+
+
+def test_many_pages_are_asked_for_at_once_but_never_more_than_16(store: ResultStore, aws: AwsFront):
+    numbers = tuple(range(1, 41))
+    for number in numbers:
+        store.write_page(page(number))
+    now = most = 0
+
+    async def counted(call: Call, proceed: Any) -> Any:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        await asyncio.sleep(0.1)
+        now -= 1
+        return await proceed(call)
+
+    aws.inject(Fault("counted", counted), "GET", times=None, where=lambda call: "/pages/" in call.path)
+    assert new_store().missing(planned(numbers=numbers), DIGEST) == ()
+    assert 4 < most <= 16
+
+
+def test_pages_beyond_9999_are_found(store: ResultStore):
+    numbers = (1, 1000, 9999, 10_000, 10_001, 19_999)
+    for number in numbers[1:]:
+        store.write_page(page(number))
+    assert store.missing(planned(numbers=numbers), DIGEST) == (1,)
+
+
+def test_neither_writing_nor_reading_a_manifest_holds_its_pages(moto: Moto, s3: Any, monkeypatch: pytest.MonkeyPatch):
+    """3,000 entries of 8 kB, held at once, would be 24 MB; a part that is sent or fetched has 8."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", moto.url)  # the front holds what passes through it
+    store = new_store()
+    attempts = tuple(Attempt(temperature=0.0, seconds=1.0, detail=f"{number}" * 100) for number in range(50))
+    tracemalloc.start()
+    try:
+        entries = (PageEntry.of(page(number, attempts=attempts)) for number in range(3000))
+        store.write_manifest(manifest(store), entries)
+        assert store.manifest().pages.read == 3000
+        assert tracemalloc.get_traced_memory()[1] < 18_000_000
+    finally:
+        tracemalloc.stop()
+
+
+# Refusals
+
+
+def test_a_bucket_that_is_not_there_is_named_before_the_start(s3: Any):
+    store = ResultStore(S3Path("no-such-bucket", "results"))
+    with pytest.raises(OutputError, match=r"written to s3://no-such-bucket/results: there is no such bucket.*--output"):
+        store.prepare()
+
+
+@pytest.mark.parametrize("action", ["PUT", "GET"])
+def test_a_bucket_that_may_not_be_used_is_named_before_the_start(store: ResultStore, aws: AwsFront, action: str):
+    aws.inject(denied(), action, times=None)
+    with pytest.raises(OutputError, match=r"AWS does not permit it\. Allow s3:ListBucket.*--output"):
+        store.prepare()
+
+
+def test_a_page_that_may_not_be_written_ends_the_run(store: ResultStore, aws: AwsFront):
+    aws.inject(denied(), "PUT", times=None)
+    with pytest.raises(StorageError, match=r"0001\.json cannot be written: AWS does not permit it.*pages .* stand"):
+        store.write_page(page(1))
+
+
+@pytest.mark.parametrize("fault", [dropped(), lost_answer()], ids=str)
+def test_a_write_that_was_not_answered_is_made_again(store: ResultStore, aws: AwsFront, fault: Fault):
+    aws.inject(fault, "PUT")
+    store.write_page(page(1))
+    assert store.page(1) == page(1)
+
+
+@pytest.mark.parametrize("uri", ["s3://", "s3://B/x", "s3:///x", "s3://a_b/x"])
+def test_a_place_without_a_bucket_shows_how_to_write_it(uri: str):
+    with pytest.raises(InputError, match=r"names no S3 bucket\. Write it like s3://bucket/prefix"):
+        place_of(uri)
+
+
+# Turns
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Turns that expire soon."""
+    monkeypatch.setattr("tasks.files.s3._TURN_POLL_SECONDS", 0.05)
+    monkeypatch.setattr("tasks.files.s3_turn.SECONDS", 2.0)
+
+
+async def has_it(store: ResultStore, told: list[Any]) -> None:
+    """Wait for a turn, and end it."""
+    with heard_by(told.append):
+        async with store.turn():
+            told.append("has it")
+
+
+async def test_two_runs_of_one_document_take_turns(store: ResultStore, quick: None):
+    told: list[Any] = []
+    async with store.turn():
+        other = asyncio.create_task(has_it(new_store(), told))
+        await asyncio.sleep(5)  # it is renewed
+        assert set(told) == {Stage("waiting for another run that reads this document")}
+    await other
+    assert told[-1] == "has it"
+
+
+async def test_the_turn_of_a_run_that_died_ends_by_itself(store: ResultStore, quick: None):
+    died = S3Turn(store.directory / ".lock")
+    assert died.take()
+    died._over.set()  # nobody renews it any more
+    told: list[Any] = []
+    async with asyncio.timeout(30):
+        await has_it(new_store(), told)
+    assert told[0] == Stage("waiting for another run that reads this document")
+
+
+async def test_a_turn_whose_answer_is_lost_is_had(store: ResultStore, aws: AwsFront, quick: None):
+    aws.inject(lost_answer(), "PUT", where=to(".lock"))
+    async with asyncio.timeout(1.5), store.turn():
+        pass
+
+
+def test_who_saw_an_older_turn_does_not_get_it(store: ResultStore):
+    lock = store.directory / ".lock"
+    holder = S3Turn(lock)
+    assert holder.take()
+    seen = objects.get(lock)
+    assert holder._write(seen.etag)
+    assert not S3Turn(lock)._write(seen.etag)
+    holder.release()
+
+
+# Pages that another run stored meanwhile
+
+
+@pytest.fixture
+async def usurped(store: ResultStore, quick: None) -> AsyncIterator[tuple[ResultStore, ResultStore]]:
+    """A run that lost its turn without knowing, and the one that has it now."""
+    async with store.turn():
+        store._files._turn._over.set()
+        other = new_store()
+        async with asyncio.timeout(30), other.turn():
+            yield store, other
+
+
+async def test_a_page_that_another_run_read_meanwhile_stays(usurped: tuple[ResultStore, ResultStore]):
+    late, other = usurped
+    other.write_page(page(1, "the other's"))
+    late.write_page(page(1, "the late one's"))
+    assert late.page(1).text == "the other's"
+
+
+@pytest.mark.parametrize("theirs", [failed(1), page(1, "theirs", digest="e" * 64)], ids=["failed", "another model"])
+async def test_a_page_that_another_run_read_otherwise_is_replaced(
+    usurped: tuple[ResultStore, ResultStore], theirs: PageResult
+):
+    late, other = usurped
+    other.write_page(theirs)
+    late.write_page(page(1, "ours"))
+    assert late.page(1).text == "ours"
+
+
+async def test_a_page_that_is_read_by_force_replaces_an_earlier_runs(store: ResultStore):
+    async with new_store().turn():
+        store.write_page(page(1, "earlier"))
+    later = new_store()
+    async with later.turn():
+        later.write_page(page(1, "by force"))
+    assert later.page(1).text == "by force"

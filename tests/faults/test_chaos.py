@@ -1,0 +1,80 @@
+"""A dozen documents through faults of all kinds; hundreds: `python -m tests.benchmarks.chaos`."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.benchmarks import chaos_judge
+from tests.benchmarks.chaos import Chaos, run
+from tests.benchmarks.chaos_plan import BlowKind, schedule
+from tests.benchmarks.chaos_prefect import Prefect
+from tests.commands import Hearth, PrefectServer
+from tests.faults.wire_faults import Kind
+from tests.pdfs import written
+
+ONCE_FAILED = [(2, 10)]
+"""Seed and document."""
+
+
+@pytest.fixture
+def prefect_process(hearth: Hearth, prefect: PrefectServer, tmp_path: Path) -> Prefect:
+    """The session's server."""
+    if not list(prefect.home.glob("servers/prefect-*/server.json")):
+        hearth.read(written(tmp_path / "first.pdf", "Only to start it."))
+    (record,) = prefect.home.glob("servers/prefect-*/server.json")
+    return Prefect(prefect.url(), json.loads(record.read_text())["server_pid"])
+
+
+@pytest.mark.timeout(400)
+def test_twelve_documents_come_through_chaos(prefect_process: Prefect, tmp_path: Path):
+    outcome = run(Chaos(seed=2, numbers=tuple(range(1, 13))), tmp_path, prefect_process)
+    assert outcome.wrong == {}
+    assert outcome.faults.total() > 20
+    assert outcome.blows.total() > 1
+    assert outcome.pages_at_once > 1
+
+
+@pytest.mark.long
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize(("seed", "document"), ONCE_FAILED)
+def test_what_once_failed_is_right(prefect_process: Prefect, tmp_path: Path, seed: int, document: int):
+    assert run(Chaos(seed, (document,)), tmp_path, prefect_process).wrong == {}
+
+
+def test_a_schedule_is_the_same_each_time_and_has_no_other_documents_in_it():
+    assert schedule(1, 7) == schedule(1, 7) != schedule(2, 7)
+    assert {page.document for page in schedule(1, 7).faults} == {7}
+
+
+def test_five_hundred_documents_meet_every_kind_of_fault_and_blow():
+    schedules = [schedule(1, number) for number in range(1, 501)]
+    faults = [fault.kind for each in schedules for of in each.faults.values() for fault in of]
+    blows = [blow.kind for each in schedules for blow in each.blows]
+    assert min(faults.count(kind) for kind in Kind) > 50
+    assert min(blows.count(kind) for kind in BlowKind) > 10
+    assert len(faults) / len(schedules) > 3
+
+
+def test_kinds_that_are_left_out_are_not_in_the_schedule():
+    all_but_one = [kind for kind in Kind if kind is not Kind.BUSY]
+    kept = {
+        fault.kind for number in range(9) for of in schedule(1, number, all_but_one).faults.values() for fault in of
+    }
+    assert kept == {Kind.BUSY}
+
+
+def test_a_process_that_is_left_over_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(chaos_judge, "_GOING_S", 0.3)
+    assert list(chaos_judge.left_over(tmp_path)) == []
+    environment = {**os.environ, "HEARTH_HOME": str(tmp_path)}
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], env=environment) as process:
+        try:
+            assert list(chaos_judge.left_over(tmp_path))
+        finally:
+            process.kill()

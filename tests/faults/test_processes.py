@@ -1,0 +1,170 @@
+"""Processes that are killed, stopped and started again in the middle of a reading cost no page and no time for ever."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.commands import Hearth, PrefectServer
+from tests.faults.conftest import Stage, Staged
+from tests.faults.marks import Page
+from tests.pdfs import written
+
+PAGES = 8
+
+
+@pytest.fixture(scope="module")
+def stage(staged: Staged) -> Stage:
+    """A server of two slots; each test has documents of its own."""
+    return staged(slots=2, seconds=0.25)
+
+
+def wait(reached: Callable[[], object], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@contextmanager
+def running(stage: Stage, document: int, pages: int = PAGES, stored: int = 2, **settings: str) -> Iterator:
+    """A command that has stored some pages; it does not outlive the test."""
+    with stage.start(document, pages, **settings) as process:
+        try:
+            wait(lambda: len(stage.stored(document)) >= stored or process.poll() is not None)
+            assert process.poll() is None, process.communicate()
+            yield process
+        finally:
+            process.kill()
+
+
+def ended(process: subprocess.Popen[str]) -> None:
+    out, err = process.communicate(timeout=90)
+    assert process.returncode == 0, out + err
+
+
+def test_with_the_page_server_killed_and_started_again_the_run_goes_on(stage: Stage):
+    with running(stage, 1) as process:
+        stage.server.kill()
+        time.sleep(0.5)
+        stage.server.start()
+        ended(process)
+    assert stage.troubles(1, PAGES) == []
+    again = stage.read_more_than_once(1)
+    assert len(again) <= 2
+    for page, count in again.items():
+        assert len(stage.attempts(1, page.number)) >= count
+
+
+@pytest.mark.long
+def test_with_the_page_server_silent_for_longer_than_the_timeout_the_run_goes_on(stage: Stage):
+    with running(stage, 2, HEARTH_READ__TIMEOUT_SECONDS="1") as process:
+        stage.server.freeze()
+        time.sleep(2.5)
+        stage.server.thaw()
+        ended(process)
+    assert stage.troubles(2, PAGES) == []
+
+
+@pytest.mark.long
+def test_a_run_that_stood_still_for_longer_than_its_leases_goes_on_and_held_nobody_up(staged: Staged):
+    """Its slots go to others meanwhile; when it goes on it does not use them as if they were still its own."""
+    stage = staged(slots=2, seconds=0.25)
+    with running(stage, 3, 12) as first, running(stage, 4, 200, stored=0) as second:
+        first.send_signal(signal.SIGSTOP)
+        wait(lambda: len(stage.stored(4)) > 8)
+        time.sleep(12)
+        assert second.poll() is None
+        first.send_signal(signal.SIGCONT)
+        ended(first)
+        ended(second)
+    assert stage.troubles(3, 12) == []
+    assert stage.troubles(4, 200) == []
+    assert stage.proxy.pages_at_once == 2
+
+
+def test_who_waits_for_a_document_goes_on_when_its_run_is_killed(stage: Stage):
+    with running(stage, 5) as first, stage.start(5, PAGES) as second:
+        time.sleep(1)
+        first.send_signal(signal.SIGKILL)
+        first.wait()
+        stored = {path.name: path.read_bytes() for path in stage.stored(5)}
+        ended(second)
+    assert stage.troubles(5, PAGES) == []
+    read = stage.server.read
+    for path in stage.stored(5):
+        if path.name in stored:
+            assert path.read_bytes() == stored[path.name]
+            assert read[Page(5, int(path.stem))] == 1
+
+
+def test_with_prefect_s_server_stopped_for_a_while_the_pages_go_on(stage: Stage, prefect: PrefectServer):
+    """Pages that are read while it stands still are no fewer for it."""
+    pid = _prefect(prefect.home)
+    with running(stage, 6) as process:
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            wait(lambda: len(stage.stored(6)) == PAGES)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        ended(process)
+    assert stage.troubles(6, PAGES) == []
+
+
+@pytest.mark.long
+def test_with_prefect_s_server_killed_the_document_is_finished_and_the_next_run_starts_another(
+    stage: Stage, tmp_path: Path
+):
+    home = {"HEARTH_HOME": str(tmp_path / "home"), "PREFECT_HOME": str(tmp_path / "home" / "prefect")}
+    try:
+        with running(stage, 7, **home) as process:
+            os.kill(_prefect(tmp_path / "home"), signal.SIGKILL)
+            _, err = process.communicate(timeout=100)
+            assert process.returncode == 0, err
+        assert "Prefect's server does not answer" in err
+        assert stage.troubles(7, PAGES) == []
+        assert stage.read(8, 2, **home).code == 0
+        assert stage.troubles(8, 2) == []
+    finally:
+        Hearth(tmp_path, {**stage.hearth.environment, **home})("stop", "--force")
+
+
+@pytest.mark.long
+def test_a_server_of_hearth_s_own_is_not_stopped_while_its_run_stands_still(
+    hearth: Hearth, tmp_path: Path, prefect: PrefectServer
+):
+    """Its idle time goes by while the run is stopped; when it goes on the server is there and no page is lost."""
+    servers = tmp_path / "home" / "servers"
+    servers.mkdir(parents=True)
+    prefect.url()
+    (shared,) = prefect.home.glob("servers/prefect-*")
+    (servers / shared.name).symlink_to(shared)
+    novel = written(tmp_path / "novel.pdf", *(f"Chapter {number} of the novel." for number in range(1, 9)))
+    own = {"HEARTH_HOME": str(tmp_path / "home"), "HEARTH_IDLE_MINUTES": "0.02", "HEARTH_SLOTS": "1"}
+    with hearth.start("read", novel, "--json", "--backend", "embedded", **own) as process:
+        try:
+            wait(lambda: len(list(tmp_path.glob("results/novel-*/pages/????.json"))) > 1 or process.poll() is not None)
+            (record,) = servers.glob("embedded-*/server.json")
+            server = json.loads(record.read_text())["server_pid"]
+            process.send_signal(signal.SIGSTOP)
+            time.sleep(3)
+            os.kill(server, 0)
+            process.send_signal(signal.SIGCONT)
+            out, err = process.communicate(timeout=90)
+        finally:
+            process.kill()
+    assert process.returncode == 0, err
+    assert json.loads(out)["read"] == 8
+
+
+def _prefect(home: Path) -> int:
+    (record,) = home.glob("servers/prefect-*/server.json")
+    return json.loads(record.read_text())["server_pid"]

@@ -1,0 +1,137 @@
+"""`hearth batch`: documents over the same slots, new and changed ones only, within a budget."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.commands import Hearth, Outcome
+from tests.pdfs import written
+
+
+@pytest.fixture
+def inbox(tmp_path: Path) -> Path:
+    folder = tmp_path / "inbox"
+    (folder / "deep").mkdir(parents=True)
+    written(folder / "a.pdf", "One of a.", "Two of a.")
+    written(folder / "b.PDF", "One of b.")
+    written(folder / "deep" / "c.pdf", "One of c.", "Two of c.", "Three of c.")
+    return folder
+
+
+def rows(outcome: Outcome) -> dict[str, dict]:
+    return {Path(row["document"]).name: row for row in json.loads(outcome.out)["rows"]}
+
+
+def batch(hearth: Hearth, *arguments: str | Path, **environment: str) -> Outcome:
+    return hearth("batch", *arguments, "--json", **environment)
+
+
+def texts(row: dict) -> list[str]:
+    pages = sorted(Path(row["output"]).glob("pages/*.json"))
+    return [json.loads(page.read_text())["text"] for page in pages]
+
+
+def test_every_pdf_of_a_folder_is_read_and_a_second_time_nothing(hearth: Hearth, serving, inbox: Path):
+    engine = serving("echo", slots=4)
+    first = batch(hearth, inbox, **engine.settings)
+    assert first.code == 0, first.err
+    assert {name: (row["status"], row["read_now"]) for name, row in rows(first).items()} == {
+        "a.pdf": ("read", 2),
+        "b.PDF": ("read", 1),
+        "c.pdf": ("read", 3),
+    }
+    assert all(text in engine.read for row in rows(first).values() for text in texts(row))
+    again = batch(hearth, inbox, **engine.settings)
+    assert {row["status"] for row in rows(again).values()} == {"unchanged"}
+    written(inbox / "b.PDF", "Another b.")
+    third = rows(batch(hearth, inbox, **engine.settings))
+    assert {name: row["status"] for name, row in third.items()} == {
+        "a.pdf": "unchanged",
+        "b.PDF": "read",
+        "c.pdf": "unchanged",
+    }
+
+
+def test_a_document_that_cannot_be_read_is_told_and_leaves_the_others_be(hearth: Hearth, serving, inbox: Path):
+    (inbox / "a.pdf").write_text("no PDF")
+    outcome = batch(hearth, inbox, **serving("echo").settings)
+    assert outcome.code == 3
+    found = rows(outcome)
+    assert (found["a.pdf"]["status"], found["b.PDF"]["status"]) == ("failed", "read")
+    assert "is not a PDF" in found["a.pdf"]["why"]
+
+
+def test_short_documents_leave_no_slot_idle(hearth: Hearth, serving, tmp_path: Path):
+    """Twelve documents of one page over four slots take three turns, not twelve."""
+    folder = tmp_path / "short"
+    folder.mkdir()
+    for number in range(12):
+        written(folder / f"{number}.pdf", f"Page of {number}.")
+    outcome = batch(hearth, folder, "--slots", "4", **serving("echo", slots=4, seconds=2).settings)
+    assert outcome.code == 0, outcome.err
+    assert json.loads(outcome.out)["minutes"] * 60 < 12 * 2 * 0.9
+
+
+def test_a_list_names_documents_line_by_line(hearth: Hearth, serving, inbox: Path, tmp_path: Path):
+    (tmp_path / "list.txt").write_text("# tonight\ninbox/a.pdf\n\ninbox/deep\n")
+    outcome = batch(hearth, tmp_path / "list.txt", **serving("echo").settings)
+    assert set(rows(outcome)) == {"a.pdf", "c.pdf"}
+
+
+def test_a_source_that_is_not_there_is_refused(hearth: Hearth, tmp_path: Path):
+    outcome = hearth("batch", tmp_path / "nowhere")
+    assert outcome.code == 2
+    assert "nowhere" in outcome.err
+
+
+def test_when_the_budget_is_spent_no_page_is_begun_and_the_next_run_goes_on(hearth: Hearth, serving, tmp_path: Path):
+    folder = tmp_path / "long"
+    folder.mkdir()
+    for name in ("a", "b"):
+        written(folder / f"{name}.pdf", *(f"Page {number} of {name}." for number in range(30)))
+    engine = serving("echo", slots=1, seconds=0.5)
+    first = batch(hearth, folder, "--max-minutes", "0.2", "--slots", "1", **engine.settings)
+    assert first.code == 0, first.err
+    assert "left" in {row["status"] for row in rows(first).values()}
+    assert 0 < sum(row["read_now"] for row in rows(first).values()) < 60
+    engine.kill()
+    quick = serving("echo", slots=4)
+    second = batch(hearth, folder, **quick.settings)
+    assert second.code == 0, second.err
+    assert sum(row["read_now"] for each in (first, second) for row in rows(each).values()) == 60
+
+
+def test_a_batch_without_a_server_ends_with_one_line(hearth: Hearth, inbox: Path, free_port: int):
+    outcome = hearth("batch", inbox, HEARTH_URL=f"http://127.0.0.1:{free_port}", HEARTH_WARM__ANSWER_SECONDS="1")
+    assert outcome.code == 1
+    assert "did not get warm" in outcome.err
+
+
+def test_ctrl_c_keeps_what_was_read(hearth: Hearth, serving, inbox: Path):
+    engine = serving("echo", slots=1, seconds=1)
+    running = hearth.start("batch", inbox, "--json", "--slots", "1", **engine.settings)
+    deadline = time.monotonic() + 60
+    while sum(engine.read.values()) < 4 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    running.send_signal(signal.SIGINT)
+    _, err = running.communicate(timeout=60)
+    assert running.returncode == 130, err
+    assert list((hearth.directory / "results").glob("*/pages/*.json"))
+
+
+def test_a_runs_documents_are_runs_of_their_own_and_its_report_an_artifact(
+    hearth: Hearth, prefect, serving, inbox: Path
+):
+    assert batch(hearth, inbox, "--output", hearth.directory / "own", **serving("echo").settings).code == 0
+    (run,) = prefect("flow_runs", flows={"name": {"any_": ["process-batch"]}}, sort="START_TIME_DESC", limit=1)
+    assert run["name"] == "batch of inbox"
+    tasks = prefect("task_runs", task_runs={"flow_run_id": {"any_": [run["id"]]}})
+    children = prefect("flow_runs", flow_runs={"parent_task_run_id": {"any_": [task["id"] for task in tasks]}})
+    assert {child["name"] for child in children} == {"a, all pages", "b, all pages", "c, all pages"}
+    artifacts = prefect("artifacts", flow_runs={"id": {"any_": [run["id"]]}})
+    assert "hearth-batch-report" in {artifact["key"] for artifact in artifacts}

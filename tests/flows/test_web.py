@@ -1,0 +1,298 @@
+"""The HTTP API, its deployment and its webhooks: real processes from the request to the page."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pymupdf
+import pytest
+from prefect.client.orchestration import PrefectClient
+from prefect.states import Cancelled, Completed, Failed
+
+from flows.process_document import process_document
+from flows.trigger import trigger
+from flows.web import main
+from flows.web_signature import verify
+from tasks.errors import UnavailableError
+from tasks.jobs import Job
+from tests import pdfs
+from tests.commands import PrefectServer
+from tests.flows.web_backend import SECRET, Backend, Event, Gate, Receiver, receiver, serving_api, wait
+
+pytestmark = pytest.mark.timeout(240)
+
+
+@pytest.fixture(scope="module")
+def surroundings(session_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Backend, Gate]]:
+    with serving_api(tmp_path_factory.mktemp("web"), session_home) as served:
+        yield served
+
+
+@pytest.fixture
+def backend(surroundings: tuple[Backend, Gate]) -> Backend:
+    return surroundings[0]
+
+
+@dataclass
+class Journey:
+    """One document's way through the API, as its poster saw it."""
+
+    pdf: bytes
+    posts: list[httpx.Response]
+    hooks: Receiver
+    early: dict[str, httpx.Response] = field(default_factory=dict)
+    before: list[Event] = field(default_factory=list)
+    after: list[Event] = field(default_factory=list)
+
+    @property
+    def run(self) -> str:
+        return self.posts[0].json()["id"]
+
+
+@pytest.fixture(scope="module")
+def journey(surroundings: tuple[Backend, Gate], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journey]:
+    """Six pages, posted twice at once; the backend is killed before the last of them is read."""
+    backend, gate = surroundings
+    pdf = _document(tmp_path_factory.mktemp("journey") / "a.pdf")
+    with receiver() as hooks:
+        with ThreadPoolExecutor(2) as pool:
+            posts = list(pool.map(lambda _: backend.post(pdf, webhook=hooks.url), range(2)))
+        assert [post.status_code for post in posts] == [202, 202], [post.text for post in posts]
+        journey = Journey(pdf, posts, hooks)
+        events = backend.events(journey.run, text=True)
+        while len(journey.before) < 5:
+            journey.before.append(next(events))
+        journey.early = {what: backend.get(f"/documents/{journey.run}{what}") for what in ("", "/text", "/pages/6")}
+        backend.kill()
+        gate.open()
+        backend.start()
+        journey.after = list(backend.events(journey.run, last=_last_id(journey.before)))
+        wait(lambda: len(hooks.received) > 1)
+        yield journey
+
+
+def _document(path: Path) -> bytes:
+    """Five pages upright and one in landscape, which the engine holds back."""
+    with pymupdf.open() as pdf:
+        for number in range(5):
+            pdf.new_page().insert_text((40, 60), f"Page {number}", fontsize=18)
+        pdf.new_page(width=842, height=595).insert_text((40, 60), "The last page", fontsize=18)
+        pdf.save(path)
+    return path.read_bytes()
+
+
+def _last_id(events: list[Event]) -> str:
+    return [event.id for event in events if event.id is not None][-1]
+
+
+def test_two_posts_at_once_make_one_run(journey: Journey):
+    assert len({post.json()["id"] for post in journey.posts}) == 1
+
+
+def test_pages_stream_with_their_text_while_the_run_goes_on(journey: Journey):
+    assert {event.data["page"] for event in journey.before} == {1, 2, 3, 4, 5}
+    assert {(event.name, event.data["status"], len(event.data["text"])) for event in journey.before} == {
+        ("page", "read", 64)
+    }
+
+
+def test_a_stream_goes_on_where_it_was_when_the_backend_was_killed(journey: Journey):
+    (page, end) = journey.after
+    assert (page.name, page.data["page"]) == ("page", 6)
+    assert "text" not in page.data
+    assert (end.name, end.data["status"], end.id) == ("end", "complete", "end")
+
+
+def test_who_comes_back_after_the_end_is_told_to_stay_away(journey: Journey, backend: Backend):
+    with backend.client() as client:
+        response = client.get(f"/documents/{journey.run}/events", headers={"Last-Event-ID": "end"})
+    assert response.status_code == 204
+
+
+def test_the_status_counts_pages_and_tells_prefects_state(journey: Journey, backend: Backend):
+    early, now = journey.early[""].json(), backend.get(f"/documents/{journey.run}").json()
+    assert (early["status"], early["prefect"]["type"], early["cost_usd"]) == ("reading", "RUNNING", None)
+    assert early["pages"] == {"asked": 6, "done": 5, "read": 5, "blank": 0, "failed": []}
+    assert (now["status"], now["prefect"]["name"], now["cost_usd"]) == ("complete", "Completed", 0.0)
+    assert now["pages"]["done"] == 6
+    assert (now["machine"]["backend"], now["machine"]["slots"]) == ("url", 2)
+
+
+def test_what_is_not_there_yet_is_a_conflict_with_the_reason(journey: Journey):
+    text, page = journey.early["/text"], journey.early["/pages/6"]
+    assert (text.status_code, page.status_code) == (409, 409)
+    assert text.json()["detail"] == "The run is reading: 5 of 6 pages are stored. Ask again when it has ended."
+    assert page.json()["detail"] == "Page 6 is not read yet."
+
+
+def test_the_results_are_those_that_the_links_lead_to(journey: Journey, backend: Backend):
+    links = backend.get(f"/documents/{journey.run}").json()["links"]
+    text, manifest = backend.get(links["text"]), backend.get(links["manifest"])
+    page = backend.get(links["page"].format(number=6))
+    assert text.headers["content-type"] == "text/markdown; charset=utf-8"
+    assert page.json()["text"] in text.text
+    assert [f"<!-- page {number} -->" in text.text for number in range(1, 7)] == [True] * 6
+    assert manifest.json()["flow_run_id"] == journey.run
+    assert backend.get(links["page"].format(number=7)).status_code == 404
+
+
+def test_the_same_post_after_the_end_finds_the_same_run(journey: Journey, backend: Backend):
+    again = backend.post(journey.pdf)
+    assert (again.status_code, again.json()["id"]) == (200, journey.run)
+
+
+def test_a_webhook_that_was_refused_comes_again_signed_and_with_the_same_id(journey: Journey):
+    (first, _), (headers, body) = journey.hooks.received[:2]
+    assert first["Hearth-Webhook-Id"] == headers["Hearth-Webhook-Id"] == json.loads(body)["webhook"]
+    assert verify(SECRET, headers, body)
+    assert not verify(SECRET, headers, body.replace(b"complete", b"failed"))
+    told = json.loads(body)
+    assert (told["id"], told["status"], told["pages"]["read"]) == (journey.run, "complete", 6)
+
+
+def test_a_webhook_outlives_the_backend_that_was_asked_for_it(journey: Journey, backend: Backend):
+    """The first was killed before the run ended; what was delivered is no longer pending."""
+    pending = backend.directory / "api" / "webhooks"
+    wait(lambda: not list(pending.glob("*.json")))
+    assert journey.hooks.received
+
+
+def test_the_log_tells_no_secret_and_no_address_of_a_webhook(journey: Journey, backend: Backend):
+    for secret in (SECRET, "the token of these tests", "of-the-receiver"):
+        assert secret not in backend.log
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"slots": "0"}, "The parameter slots is wrong: Input should be greater than or equal to 1."),
+        ({"slots": "many"}, "The parameter slots is wrong"),
+        ({"force": "perhaps"}, "The parameter force is wrong"),
+        ({"pages": "9"}, "The page selection '9' is out of the document's range: it has 1 page."),
+        ({"pages": "x"}, "The page selection 'x' is not understood."),
+        ({"num_ctx": "4096", "num_predict": "4096"}, "num_predict (4096) leaves no room"),
+        ({"backend": "moon"}, "The parameter backend is wrong"),
+        ({"paegs": "1"}, "There is no parameter 'paegs'."),
+        ({"output": "/etc"}, "There is no parameter 'output'."),
+        ({"document": "/etc/passwd"}, "There is no parameter 'document'."),
+        ({"pages": ["1", "1"]}, "The parameter pages is given twice."),
+        ({"password_env": "API_TOKEN"}, "password_env may not name 'API_TOKEN'."),
+        ({"webhook": "ftp://example.com"}, "The webhook's address is not one of https."),
+        ({"webhook": "http://10.0.0.1/"}, "The webhook's address must begin with https."),
+        ({"webhook": "https://169.254.169.254/"}, "is in a network to which none are sent."),
+    ],
+)
+def test_a_bad_parameter_is_refused_with_the_reason(backend: Backend, tmp_path: Path, options, told: str):
+    response = backend.post(pdfs.written(tmp_path / "a.pdf", "One.").read_bytes(), **options)
+    assert (response.status_code, told in response.json()["detail"]) == (422, True), response.text
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda path: b"Not a PDF.", "The document is not a PDF."),
+        (lambda path: b"", "The document is empty (0 bytes)."),
+        (lambda path: pdfs.cut_off(path).read_bytes(), "The document is truncated: its end is missing."),
+        (lambda path: pdfs.encrypted(path, "One.", "secret").read_bytes(), "The document is encrypted."),
+    ],
+    ids=["text", "empty", "cut off", "encrypted"],
+)
+def test_a_document_that_cannot_be_read_is_refused_and_not_kept(backend: Backend, tmp_path: Path, make, told: str):
+    kept = sorted((backend.directory / "api" / "documents").iterdir())
+    response = backend.post(make(tmp_path / "a.pdf"))
+    assert (response.status_code, told in response.json()["detail"]) == (422, True), response.text
+    assert sorted((backend.directory / "api" / "documents").iterdir()) == kept
+
+
+def test_a_document_over_the_limit_is_refused_while_it_comes(backend: Backend):
+    def endless() -> Iterator[bytes]:
+        for _ in range(40):
+            yield b"%PDF-" * 10_000
+
+    with backend.client() as client:
+        headers = {"Content-Type": "application/pdf"}
+        response = client.post("/documents", content=endless(), headers=headers)
+    assert (response.status_code, response.json()["detail"]) == (
+        413,
+        "The document is larger than 1 MB, the limit. Split it.",
+    )
+
+
+def test_what_is_not_sent_as_a_pdf_is_refused(backend: Backend):
+    with backend.client() as client:
+        assert client.post("/documents", content=b"%PDF-").status_code == 415
+
+
+def test_a_wrong_token_is_refused(backend: Backend):
+    with backend.client("another token") as client:
+        assert client.get(f"/documents/{uuid4()}").status_code == 401
+
+
+def test_a_run_that_was_not_made_here_is_not_found(backend: Backend):
+    assert backend.get(f"/documents/{uuid4()}").status_code == 404
+
+
+def test_a_foreign_last_event_id_is_refused(journey: Journey, backend: Backend):
+    with backend.client() as client:
+        response = client.get(f"/documents/{journey.run}/events", headers={"Last-Event-ID": "no; pages"})
+    assert response.status_code == 400
+
+
+def test_without_a_token_it_is_not_served_to_others(capsys: pytest.CaptureFixture[str]):
+    assert main(["--host", "0.0.0.0"]) == 2
+    assert "Without API_TOKEN" in capsys.readouterr().err
+
+
+@pytest.fixture
+async def deployment(surroundings: object, session_home: Path) -> AsyncIterator[tuple[PrefectClient, str]]:
+    """A deployment of its own that no worker looks at."""
+    async with PrefectClient(f"{PrefectServer(session_home).url()}/api") as client:
+        flow = await client.create_flow(process_document)
+        name = f"idle-{uuid4()}"
+        await client.create_deployment(flow, name)
+        yield client, f"{process_document.name}/{name}"
+
+
+async def _run(deployment: tuple[PrefectClient, str], **options: Any) -> tuple[UUID, str]:
+    client, name = deployment
+    run = await trigger(client, Job(document="/a.pdf", output="/results", **options), "its sha256", name)
+    return run.id, run.parameters["job"]["output"]
+
+
+async def test_a_request_is_one_run_while_it_goes_on_and_when_it_is_complete(deployment: tuple[PrefectClient, str]):
+    first, second = await asyncio.gather(_run(deployment), _run(deployment))
+    await deployment[0].set_flow_run_state(first[0], Completed(), force=True)
+    assert first == second == await _run(deployment)
+    assert await _run(deployment, pages="1") != first
+
+
+@pytest.mark.parametrize("state", [Failed(), Cancelled(), Completed(name="Partial")], ids=lambda state: state.name)
+async def test_a_run_that_did_not_read_everything_is_followed_by_one_other(
+    deployment: tuple[PrefectClient, str], state
+):
+    first = await _run(deployment)
+    await deployment[0].set_flow_run_state(first[0], state, force=True)
+    second, third = await asyncio.gather(_run(deployment), _run(deployment))
+    assert second == third
+    assert second[0] != first[0]
+    assert second[1] == first[1]  # and goes on from what stands
+
+
+async def test_a_forced_request_reads_anew_into_a_directory_of_its_own(deployment: tuple[PrefectClient, str]):
+    first = await _run(deployment, force=True)
+    assert await _run(deployment, force=True) == first
+    await deployment[0].set_flow_run_state(first[0], Completed(), force=True)
+    assert (await _run(deployment, force=True))[1] == "/results/1"
+
+
+async def test_a_deployment_that_is_missing_is_told_with_what_to_do(deployment: tuple[PrefectClient, str]):
+    with pytest.raises(UnavailableError, match="prefect --no-prompt deploy"):
+        await _run((deployment[0], "process-document/none"))

@@ -1,0 +1,205 @@
+"""The parts of the HTTP API that need no server: signatures, addresses, what it remembers and what it shows."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from uuid import uuid4
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prefect.states import Completed, Running, State
+
+from flows.web import create_app
+from flows.web_addresses import resolved
+from flows.web_events import events
+from flows.web_records import Record, numbers_in, ranges
+from flows.web_runs import Followed, Runs, Status
+from flows.web_settings import ApiSettings, load_api_settings
+from flows.web_signature import SIGNATURE_HEADER, sign, verify
+from flows.web_uploads import parameters
+from tasks.errors import FailureReason, InputError
+from tasks.manifest import PageResult, PageStatus
+from tasks.results import ResultStore
+from tasks.settings import Settings
+from tests.commands import ROOT
+
+NOW = 1_800_000_000.0
+
+
+def test_a_signature_holds_for_this_body_this_secret_and_this_time():
+    headers = sign("secret", b"{}", NOW)
+    assert verify("secret", headers, b"{}", now=NOW + 60)
+    assert verify("secret", {name.lower(): value for name, value in headers.items()}, b"{}", now=NOW)
+    assert not verify("secret", headers, b"{ }", now=NOW)
+    assert not verify("another", headers, b"{}", now=NOW)
+    assert not verify("secret", {**headers, "Hearth-Webhook-Timestamp": str(int(NOW) + 1)}, b"{}", now=NOW)
+
+
+def test_an_old_webhook_that_is_sent_again_is_refused():
+    headers = sign("secret", b"{}", NOW)
+    assert not verify("secret", headers, b"{}", now=NOW + 301)
+    assert verify("secret", headers, b"{}", now=NOW + 301, tolerance=600)
+
+
+@pytest.mark.parametrize("headers", [{}, {"Hearth-Webhook-Timestamp": "soon"}, {SIGNATURE_HEADER: "v1="}])
+def test_a_webhook_without_a_signature_is_refused(headers: dict[str, str]):
+    assert not verify("secret", headers, b"{}", now=NOW)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("http://8.8.8.8/", "https://127.0.0.1/", "https://10.1.2.3/", "https://192.168.0.1/", "https://0.0.0.0/"),
+        *("https://169.254.169.254/", "https://[::1]/", "https://[::ffff:10.0.0.1]/", "https://[fd00::1]/"),
+        *("https://[64:ff9b::a00:1]/", "https://[2002:a00:1::]/", "https://224.0.0.1/", "https://100.64.0.1/"),
+        *("https://user:password@8.8.8.8/", "ftp://8.8.8.8/", "file:///etc/passwd", "8.8.8.8", "https://", "https://["),
+    ],
+)
+async def test_webhooks_go_to_public_addresses_over_https_alone(url: str):
+    with pytest.raises(InputError):
+        await resolved(url, private=False)
+
+
+async def test_a_public_address_is_taken_as_it_is():
+    assert await resolved("https://8.8.8.8/hook?a=b", private=False) == "8.8.8.8"
+
+
+@pytest.mark.parametrize(
+    ("url", "allowed"),
+    [
+        ("http://127.0.0.1:9/", True),
+        ("https://10.1.2.3/", True),
+        ("http://10.1.2.3/", False),
+        ("https://169.254.169.254/", False),
+    ],
+)
+async def test_private_networks_can_be_allowed_but_not_where_clouds_tell_credentials(url: str, allowed: bool):
+    if allowed:
+        await resolved(url, private=True)
+    else:
+        with pytest.raises(InputError):
+            await resolved(url, private=True)
+
+
+@given(st.sets(st.integers(1, 30)))
+def test_page_numbers_are_written_and_read_again(numbers: set[int]):
+    assert set(numbers_in(ranges(numbers))) == numbers
+
+
+def test_page_numbers_are_written_short():
+    assert ranges([1, 2, 3, 7]) == "1-3,7"
+
+
+@pytest.mark.parametrize(
+    ("address", "host", "code"),
+    [("127.0.0.1", "localhost", 404), ("10.0.0.5", "10.0.0.5", 403), ("127.0.0.1", "evil", 403)],
+)
+async def test_without_a_token_only_this_machine_is_served(tmp_path: Path, address: str, host: str, code: int):
+    app = create_app(Settings(), ApiSettings(directory=tmp_path))
+    app.state.service = SimpleNamespace(api=ApiSettings(directory=tmp_path), runs=Runs(tmp_path, SimpleNamespace()))
+
+    async def at_address(scope, receive, send) -> None:
+        await app({**scope, "server": (address, 8000)}, receive, send)
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(at_address), base_url=f"http://{host}") as client:
+        assert (await client.get(f"/documents/{uuid4()}")).status_code == code
+
+
+def test_a_short_token_is_told_without_it(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("API_TOKEN", "qwertz")
+    with pytest.raises(InputError, match="API_TOKEN") as raised:
+        load_api_settings()
+    assert "qwertz" not in str(raised.value)
+
+
+DOCUMENTATION = (ROOT / "docs" / "api.md").read_text()
+
+
+def test_the_documentation_lists_every_option_setting_and_route():
+    paths = create_app(Settings(), ApiSettings()).openapi()["paths"]
+    told = [f"API_{name.upper()}" for name in ApiSettings.model_fields]
+    told += [parameter["name"] for parameter in parameters()] + [status.value for status in Status]
+    told += [path.replace("{document}", "{id}").replace("{number}", "{n}") for path in paths]
+    assert [each for each in told if f"`{each}`" not in DOCUMENTATION] == []
+
+
+def test_the_curl_lines_of_the_documentation_lead_to_routes():
+    lines = re.findall(r"^curl .*", DOCUMENTATION, flags=re.MULTILINE)
+    paths = [re.search(r"\$API(/[\w/$]*)", line)[1].replace("$ID", "{document}") for line in lines]
+    known = create_app(Settings(), ApiSettings()).openapi()["paths"]
+    assert paths
+    assert {re.sub(r"pages/\d+", "pages/{number}", path) for path in paths} <= set(known)
+
+
+class Worker:
+    """Stores pages as a run does, and stands for Prefect."""
+
+    def __init__(self, directory: Path) -> None:
+        self.began = datetime.now(UTC)
+        self.state: State = Running()
+        self.store = ResultStore(directory)
+        self.store.prepare()
+        record = Record(id=uuid4(), sha256="", pages="1-3", output=directory, created=self.began)
+        self.run = Followed(record, self)
+
+    def page(self, number: int, status: PageStatus = PageStatus.READ, seconds: float = 1.0) -> None:
+        self.store.write_page(
+            PageResult(
+                page=number,
+                identity=f"{number} {status}",
+                status=status,
+                text="text",
+                reason=FailureReason.EMPTY if status is PageStatus.FAILED else None,
+                model="m",
+                digest="d",
+                finished_at=self.began + timedelta(seconds=seconds),
+            )
+        )
+
+    async def read_flow_run(self, _):
+        return SimpleNamespace(state=self.state)
+
+    async def told(self, *sent: int) -> list[str]:
+        """What a stream tells until the run ends, which it does now."""
+        self.state = Completed()
+        return [line async for line in events(self.run, sent, text=False)]
+
+
+async def test_a_page_that_failed_in_an_earlier_run_is_not_told_while_it_is_read_again(tmp_path: Path):
+    worker = Worker(tmp_path)
+    worker.page(1, PageStatus.FAILED, seconds=-60)
+    worker.page(2, PageStatus.FAILED)
+    early = (await worker.run.view(Running()))["pages"]
+    assert (early["done"], early["failed"]) == (1, [2])
+    worker.page(1)
+    assert (await worker.run.view(Completed()))["pages"]["failed"] == [2]
+
+
+async def test_the_last_of_the_events_lists_all_pages_that_were_sent(tmp_path: Path):
+    worker = Worker(tmp_path)
+    for number in (1, 3):
+        worker.page(number)
+    retry, first, second, end = await worker.told()
+    assert (retry, first.splitlines()[0]) == ("retry: 1000\n\n", "event: page")
+    assert second.startswith('id: 1,3\nevent: page\ndata: {"page": 3, "status": "read"')
+    assert end.startswith("id: end\nevent: end\n")
+
+
+async def test_what_the_client_has_is_not_sent_again(tmp_path: Path):
+    worker = Worker(tmp_path)
+    for number in (1, 2, 3):
+        worker.page(number)
+    (page, _) = (await worker.told(1, 3))[1:]
+    assert page.startswith('id: 1-3\nevent: page\ndata: {"page": 2')
+
+
+def test_a_run_is_known_after_a_restart(tmp_path: Path):
+    record = Record(id=uuid4(), sha256="", pages="1", output=tmp_path, created=datetime.now(UTC))
+    Runs(tmp_path, SimpleNamespace()).remember(record)
+    assert Runs(tmp_path, SimpleNamespace()).follow(record.id).record == record
+    assert Runs(tmp_path, SimpleNamespace()).follow(uuid4()) is None

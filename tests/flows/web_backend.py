@@ -1,0 +1,224 @@
+"""The HTTP API as its users have it: a process of its own, over a real Prefect server, with a real worker."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.commands import ROOT, PrefectServer
+
+PATIENCE = 90.0
+TOKEN = "the token of these tests"
+SECRET = "the webhook secret of these tests"
+
+
+@dataclass
+class Backend:
+    """It, which can be killed and started again at the same address."""
+
+    directory: Path
+    environment: dict[str, str]
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def log(self) -> str:
+        return (self.directory / "backend.log").read_text()
+
+    def start(self) -> None:
+        with (self.directory / "backend.log").open("ab") as log:
+            command = [sys.executable, "-m", "flows.web", "--port", str(self.port)]
+            self.process = subprocess.Popen(
+                command, cwd=self.directory, env=self.environment, stdout=log, stderr=subprocess.STDOUT
+            )
+        wait(self._answers)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def client(self, token: str = TOKEN) -> httpx.Client:
+        return httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {token}"}, timeout=PATIENCE)
+
+    def post(self, pdf: bytes, **options: Any) -> httpx.Response:
+        with self.client() as client:
+            headers = {"Content-Type": "application/pdf"}
+            return client.post("/documents", params=options, content=pdf, headers=headers)
+
+    def get(self, path: str) -> httpx.Response:
+        with self.client() as client:
+            return client.get(path)
+
+    def events(self, run: str, last: str | None = None, *, text: bool = False) -> Iterator[Event]:
+        headers = {} if last is None else {"Last-Event-ID": last}
+        with (
+            self.client() as client,
+            client.stream("GET", f"/documents/{run}/events", params={"text": text}, headers=headers) as response,
+        ):
+            assert response.headers["content-type"].startswith("text/event-stream"), response.read()
+            block: dict[str, str] = {}
+            deadline = time.monotonic() + PATIENCE
+            for line in response.iter_lines():
+                assert time.monotonic() < deadline, "it did not come"
+                name, _, value = line.partition(": ")
+                if name:
+                    block[name] = value
+                    continue
+                if "event" in block:
+                    yield Event(block["event"], json.loads(block["data"]), block.get("id"))
+                block = {}
+
+    def _answers(self) -> bool:
+        assert self.process.poll() is None, self.log
+        try:
+            return httpx.get(f"{self.url}/openapi.json").is_success
+        except httpx.TransportError:
+            return False
+
+
+@dataclass
+class Event:
+    """One server-sent event."""
+
+    name: str
+    data: dict[str, Any]
+    id: str | None
+
+
+@dataclass
+class Receiver:
+    """Takes webhooks; the first is refused, as by a receiver that is just being deployed."""
+
+    url: str
+    received: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+
+
+@contextmanager
+def receiver() -> Iterator[Receiver]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            taken.received.append((dict(self.headers), body))
+            self.send_response(204 if len(taken.received) > 1 else 500)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        taken = Receiver(f"http://127.0.0.1:{server.server_port}/hook?key=of-the-receiver")
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield taken
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@dataclass
+class Gate:
+    """Holds back the pages in landscape."""
+
+    path: Path
+
+    def open(self) -> None:
+        self.path.touch()
+
+
+@contextmanager
+def serving_api(directory: Path, home: Path) -> Iterator[tuple[Backend, Gate]]:
+    """A backend over a Prefect server, with the deployment, a worker, and a gated engine to read with."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("HEARTH_", "PREFECT_", "API_"))}
+    gate = Gate(directory / "gate")
+    with ExitStack() as stack:
+        engine = stack.enter_context(_engine(clean, gate.path))
+        environment = {
+            **clean,
+            "HEARTH_HOME": str(home),
+            "PREFECT_HOME": str(home / "prefect"),
+            "HEARTH_URL": engine,
+            "HEARTH_MODEL": "tesseract:eng",
+            "HEARTH_LIMITS__FILE_MB": "1",
+        }
+        secrets = {"API_TOKEN": TOKEN, "API_WEBHOOK_SECRET": SECRET, "API_WEBHOOK_PRIVATE": "true"}
+        results = {"API_DIRECTORY": str(directory / "api")}
+        backend = Backend(directory, {**environment, **secrets, **results}, _free_port())
+        backend.start()  # and it the Prefect server
+        stack.callback(backend.kill)
+        environment["PREFECT_API_URL"] = f"{PrefectServer(home).url()}/api"
+        stack.enter_context(_worker(directory, environment))
+        yield backend, gate
+
+
+@contextmanager
+def _engine(environment: dict[str, str], gate: Path) -> Iterator[str]:
+    command = [sys.executable, "-m", "tasks.embedded", "--port", "0", "--num-parallel", "2"]
+    command += ["--engine", "tests.flows.web_engines:gated"]
+    with subprocess.Popen(
+        command, cwd=ROOT, env={**environment, "ENGINE_GATE": str(gate)}, stderr=subprocess.PIPE, text=True
+    ) as server:
+        try:
+            yield re.search(r"http://\S+?:\d+", server.stderr.readline())[0]
+        finally:
+            gate.touch()
+            server.kill()
+            server.stderr.read()
+
+
+@contextmanager
+def _worker(directory: Path, environment: dict[str, str]) -> Iterator[None]:
+    """A worker of the pool, which it makes, and the deployment of prefect.yaml."""
+    environment = {**environment, "PREFECT_WORKER_QUERY_SECONDS": "1"}
+    prefect = [sys.executable, "-m", "prefect"]
+    with (directory / "worker.log").open("wb") as log:
+        worker = subprocess.Popen(
+            [*prefect, "worker", "start", "--pool", "hearth", "--type", "process"],
+            cwd=directory,
+            env=environment,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        pool = f"{environment['PREFECT_API_URL']}/work_pools/hearth"
+        wait(lambda: httpx.get(pool, timeout=PATIENCE).is_success)
+        deploy = [*prefect, "--no-prompt", "deploy", "--name", "on-demand"]
+        done = subprocess.run(deploy, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        yield
+    finally:
+        os.killpg(worker.pid, signal.SIGTERM)
+        worker.wait(30)
+
+
+def wait(done: Any) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + PATIENCE
+    while not done():
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(0.1)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
