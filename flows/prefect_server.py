@@ -82,8 +82,6 @@ def _spec() -> ServerSpec:
             "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "50",
             "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "50",
             "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
-            # With the default, six runs at once met ten standstills of a minute in half an hour; with this, none.
-            "PREFECT_SERVER_DATABASE_SQLALCHEMY_POOL_SIZE": "60",
         }
 
     return ServerSpec("prefect", command, "/api/health", f"{sys.executable} {PREFECT_HOME.value()}", environment)

@@ -44,8 +44,9 @@ from tasks.settings import Settings, load_settings
 from tasks.shelf import Shelf
 from tasks.warm import Warmth
 
-# Documents whose pages have not all begun: one begins its pages, the others are being opened meanwhile.
-_OPENING = 3
+# Documents whose pages have not all begun: one begins its pages, the others are being opened meanwhile. Prefect takes
+# one to two seconds to begin a run within a run, on SQLite up to eight, and short documents are soon begun.
+_OPENING = 8
 
 
 def _run_name() -> str:

@@ -112,6 +112,7 @@ def test_one_run_reads_on_two_machines(ec2: Hearth, machines: Machines, tmp_path
     assert len(outcome.manifest["machines"]) == 2
 
 
+@pytest.mark.long
 def test_a_run_on_two_machines_goes_on_with_the_one_that_stays(ec2: Hearth, machines: Machines, tmp_path: Path):
     machines.plan = Plan(boot_s=1, engine_s=0.5)
     ec2.environment["HEARTH_EC2__MACHINES"] = "2"

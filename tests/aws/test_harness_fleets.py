@@ -13,6 +13,8 @@ from tests.aws.front import AwsFront
 from tests.aws.launches import described, fleet, launch, state
 from tests.aws.pool import Pool
 
+pytestmark = pytest.mark.long
+
 ONCE = Config(retries={"total_max_attempts": 1})
 
 

@@ -16,6 +16,8 @@ from tests.aws.plan import Plan
 from tests.aws.pool import Pool
 from tests.aws.visits import ask, of_instance, serving, tags
 
+pytestmark = pytest.mark.long
+
 WATCHDOG = {"HEARTH_IDLE_SECONDS": "1.5", "HEARTH_POLL_SECONDS": "0.1", "HEARTH_NOTICE_SECONDS": "1"}
 
 

@@ -92,6 +92,7 @@ def start(hearth: Hearth, engine: Engine, document: str) -> subprocess.Popen[str
     )
 
 
+@pytest.mark.long
 def test_after_kill_9_no_stored_page_is_read_twice(hearth: Hearth, engine: Engine, s3: Any, tmp_path: Path):
     novel = put(s3, pdfs.written(tmp_path / "novel.pdf", *(f"Chapter {number}." for number in range(PAGES))))
     killed = start(hearth, engine, novel)

@@ -37,7 +37,7 @@ def _kill_when(hearth: Hearth, novel: Path, engine: Engine, stored: int, number:
     return process.returncode
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in (1, 2))])
 def test_after_kill_9_no_recorded_page_is_read_twice(hearth: Hearth, serving, novel: Path, seed: int):
     engine = serving("echo", seconds=0.15)
     chance = random.Random(seed)

@@ -44,7 +44,8 @@ class TestTwoServers:
 
 
 class TestAServerInTrouble:
-    @pytest.mark.parametrize("status", [503, pytest.param(500, marks=pytest.mark.long)])
+    @pytest.mark.long
+    @pytest.mark.parametrize("status", [503, 500])
     def test_one_that_refuses_gets_fewer_requests_at_once_and_all_again_later(
         self, readers: Readers, counting, status: int
     ):

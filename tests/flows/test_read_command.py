@@ -104,7 +104,15 @@ class TestReadingAgain:
         assert WORDS[0] not in outcome.document
 
     @pytest.mark.parametrize(
-        "change", [("--prompt", "Read."), ("--longest-side", "1100"), ("--num-ctx", "9000"), ("--force",)]
+        "change",
+        [
+            ("--prompt", "Read."),
+            ("--force",),
+            *(
+                pytest.param(more, marks=pytest.mark.long)
+                for more in [("--longest-side", "1100"), ("--num-ctx", "9000")]
+            ),
+        ],
     )
     def test_a_change_of_what_decides_the_answer_reads_anew(self, hearth: Hearth, serving, letter: Path, change):
         engine = serving("echo")
