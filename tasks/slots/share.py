@@ -13,6 +13,7 @@ from tasks.slots.ledger import Ledger, Measured, Need, knowing, left, settled
 from tasks.slots.store import LedgerStore
 
 _AGAIN_SECONDS = 1.0
+_CLOSE_SECONDS = 10.0
 
 
 class Share:
@@ -68,8 +69,9 @@ class Share:
             self._keeping.cancel()
             await asyncio.wait({self._keeping})
         self._share = self._holds = 0
-        with suppress(HearthError):
-            await self._store.change(lambda ledger: left(ledger, self._run))
+        with suppress(HearthError, TimeoutError):
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await self._store.change(lambda ledger: left(ledger, self._run))
 
     @property
     def free(self) -> int:

@@ -75,6 +75,27 @@ def test_with_prefect_s_server_gone_the_document_is_finished_and_the_machine_giv
     assert item["leases"]["M"] == {}
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("count", ["1", "2"])
+def test_with_machines_aws_and_prefect_gone_at_once_the_command_ends(
+    ec2: Hearth, aws: AwsFront, machines: Machines, tmp_path: Path, count: str
+):
+    home = tmp_path / "home"
+    settings = {"HEARTH_HOME": str(home), "PREFECT_HOME": str(home / "prefect"), "HEARTH_EC2__MACHINES": count}
+    own = Hearth(ec2.directory, {**ec2.environment, **settings})
+    machines.plan = Plan(engine_s=0.5)
+    process = own.start("read", paper(tmp_path, 60), "--json")
+    first = machines.one(60)
+    machines.wait(lambda: len(first.read) > 4, 60)
+    (record,) = home.glob("servers/prefect-*/server.json")
+    os.kill(json.loads(record.read_text())["server_pid"], signal.SIGKILL)
+    for machine in machines:
+        machine.crash()
+    aws.down()
+    out, err = process.communicate(timeout=150)
+    assert process.returncode == 1, out + err
+
+
 def test_machines_that_go_before_a_page_is_read_are_not_launched_for_ever(
     ec2: Hearth, machines: Machines, tmp_path: Path
 ):

@@ -206,7 +206,7 @@ def test_a_page_that_may_not_be_written_ends_the_run(store: ResultStore, aws: Aw
         store.write_page(page(1))
 
 
-@pytest.mark.parametrize("fault", [dropped(), lost_answer()], ids=str)
+@pytest.mark.parametrize("fault", [dropped(), lost_answer()], ids=lambda fault: fault.name)
 def test_a_write_that_was_not_answered_is_made_again(store: ResultStore, aws: AwsFront, fault: Fault):
     aws.inject(fault, "PUT")
     store.write_page(page(1))
