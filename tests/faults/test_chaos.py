@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,22 +13,18 @@ import pytest
 from tests.benchmarks import chaos_judge
 from tests.benchmarks.chaos import Chaos, run
 from tests.benchmarks.chaos_plan import BlowKind, schedule
-from tests.benchmarks.chaos_prefect import Prefect
-from tests.commands import Hearth, PrefectServer
+from tests.benchmarks.chaos_prefect import Prefect, prefect_server
 from tests.faults.wire_faults import Kind
-from tests.pdfs import written
 
 ONCE_FAILED = [(2, 10)]
 """Seed and document."""
 
 
-@pytest.fixture
-def prefect_process(hearth: Hearth, prefect: PrefectServer, tmp_path: Path) -> Prefect:
-    """The session's server."""
-    if not list(prefect.home.glob("servers/prefect-*/server.json")):
-        hearth.read(written(tmp_path / "first.pdf", "Only to start it."))
-    (record,) = prefect.home.glob("servers/prefect-*/server.json")
-    return Prefect(prefect.url(), json.loads(record.read_text())["server_pid"])
+@pytest.fixture(scope="module")
+def prefect_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect]:
+    """A server of its own: it is stopped for seconds, and no idle clock of another test ends it."""
+    with prefect_server(tmp_path_factory.mktemp("prefect")) as server:
+        yield server
 
 
 @pytest.mark.timeout(400)
