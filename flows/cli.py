@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -15,11 +16,12 @@ from rich.markup import escape
 from flows.cli_batch import batch
 from flows.cli_infra import infra
 from flows.cli_machines import start, status, stop
+from flows.cli_plan import plan, prices
 from flows.cli_run import SIGNALS, leave_within, print_json, run_command
 from flows.cli_up import down, serve_api, up
 from flows.terminal import TerminalProgress, print_summary
 from tasks.account import Account
-from tasks.errors import HearthError
+from tasks.errors import HearthError, InputError
 from tasks.jobs import BackendName, Job
 from tasks.manifest import Manifest
 from tasks.plan import prepare
@@ -39,12 +41,24 @@ app.command()(start)
 app.command()(up)
 app.command()(down)
 app.command("serve-api")(serve_api)
+app.command()(plan)
 app.add_typer(infra, name="infra")
+app.add_typer(prices, name="prices")
 _err = Console(stderr=True)
 
 
+def _version(asked: bool) -> None:  # noqa: FBT001 - as typer calls it
+    if asked:
+        sys.stdout.write(f"hearth {version('hearth-pages')}\n")
+        raise typer.Exit
+
+
 @app.callback()
-def hearth() -> None:
+def hearth(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
     """Read PDFs with a vision model, and keep exactly as much machine warm as the work needs."""
 
 
@@ -73,6 +87,8 @@ def read(
     Exit codes: 0 every page was read; 1 no machine or model was to be had, or the results could not be stored;
     2 the request is wrong; 3 finished, but some pages failed.
     """
+    if as_json and text:
+        raise InputError("--json and --text both write to standard output. Choose one.")
     job = Job(
         document=document,
         pages=pages,

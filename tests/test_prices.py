@@ -1,8 +1,12 @@
 """What the price book says."""
 
+from datetime import date, timedelta
+from pathlib import Path
+
 import pytest
 
 from tasks.prices import HOURS_A_MONTH, gp3_usd_per_hour, on_demand_usd_per_hour
+from tasks.prices.book import REGIONS, Book, Price, Source, Term, current, keep, shipped
 from tasks.settings import Settings
 
 
@@ -21,3 +25,41 @@ def test_a_type_that_is_not_in_the_book_has_none():
 )
 def test_a_disk_costs_its_size_and_what_is_beyond_the_included(size: int, throughput: int, usd_per_month: float):
     assert gp3_usd_per_hour(size, throughput) * HOURS_A_MONTH == pytest.approx(usd_per_month)
+
+
+def test_every_price_names_a_dated_source_and_why_it_was_not_verified():
+    book = shipped()
+    assert {price.source for price in book.prices} <= set(book.sources)
+    assert all(source.url.startswith("https://") for source in book.sources.values())
+    assert all(price.why for price in book.prices if not price.checked)
+    assert len({price.key for price in book.prices}) == len(book.prices)
+
+
+@pytest.mark.parametrize("region", REGIONS)
+@pytest.mark.parametrize("term", [Term.ON_DEMAND, Term.SPOT])
+def test_t4_and_a10_have_a_price_in_each_region(region: str, term: Term):
+    assert all(shipped().find(each, region, term) for each in ("g4dn.xlarge", "g5.xlarge"))
+
+
+def test_the_users_own_prices_go_before_those_of_the_book(tmp_path: Path):
+    price = Price(item="g4dn.xlarge", region="us-east-1", usd=0.6, source="mine")
+    source = Source(url="https://example.com", date=date(2027, 1, 1))
+    keep(Book(sources={"mine": source}, prices=(price,)), tmp_path / "home")
+    book = current(tmp_path / "home")
+    assert book.find("g4dn.xlarge", "us-east-1") == price
+    assert book.find("g5.xlarge", "us-east-1") == shipped().find("g5.xlarge", "us-east-1")
+
+
+def test_only_what_is_new_or_differs_is_a_change():
+    old = shipped()
+    kept, dearer = old.prices[0], old.prices[1].model_copy(update={"usd": 9.0})
+    new = Price(item="g9.xlarge", region="us-east-1", usd=1.0, source=kept.source)
+    assert old.changes(Book(sources=old.sources, prices=(kept, dearer, new))) == ((old.prices[1], dearer), (None, new))
+
+
+def test_a_price_is_old_after_90_days_and_not_before():
+    book = shipped()
+    (price,) = [each for each in book.prices if each.item == "c5.2xlarge"]
+    read = book.sources[price.source].date
+    assert book.stale([price], read + timedelta(days=90)) is None
+    assert book.stale([price], read + timedelta(days=91)) == read

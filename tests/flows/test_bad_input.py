@@ -38,6 +38,7 @@ BAD = {
     "pages-not-understood": (lambda path: pdfs.written(path, "one"), ("--pages", "one"), "is not understood"),
     "no-room-for-the-page": (lambda path: pdfs.written(path, "one"), ("--num-ctx", "4096"), "num_ctx"),
     "output-is-a-file": (lambda path: pdfs.written(path, "one"), ("--output", "/etc/hostname"), "--output"),
+    "json-and-text": (lambda path: pdfs.written(path, "one"), ("--json", "--text"), "Choose one"),
     "url-unset": (lambda path: pdfs.written(path, "one"), ("--backend", "url"), "HEARTH_URL"),
 }
 

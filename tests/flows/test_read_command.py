@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -178,3 +179,7 @@ class TestFailingPages:
         outcome = hearth("read", letter, "--pages", "2", "--attempts", "1", **serving("silent").settings)
         assert outcome.code == 3
         assert "page 2 failed: The answer is empty" in outcome.err
+
+
+def test_the_version_is_told(hearth: Hearth):
+    assert hearth("--version").out == f"hearth {version('hearth-pages')}\n"

@@ -1,0 +1,163 @@
+"""`hearth plan` and `hearth prices`: time and money before a run. Thin over tasks/costs and tasks/prices."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from tasks.costs.assumptions import Range
+from tasks.costs.picture import picture
+from tasks.costs.request import PlanRequest, planned
+from tasks.costs.verdict import CostPlan, duration
+from tasks.errors import InputError
+from tasks.prices.book import REGIONS, current, keep, own, shipped
+from tasks.settings import load_settings
+
+prices = typer.Typer(no_args_is_help=True, help="The price book: show it, or ask AWS for today's prices.")
+_UNITS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86_400, "": 1}
+_WIDTH = 100
+
+
+def plan(
+    sources: Annotated[
+        list[str] | None, typer.Argument(metavar="[FILE.pdf|DIR]...", help="Whose pages are counted.")
+    ] = None,
+    pages: Annotated[int | None, typer.Option(min=1, help="How many pages, instead of documents.")] = None,
+    deadline: Annotated[str | None, typer.Option(help="The pages are wanted within 90s, 10min, 2h or 1d.")] = None,
+    budget: Annotated[float | None, typer.Option(help="They may cost so much, USD.")] = None,
+    model: Annotated[str | None, typer.Option(help="Whose measured page times are used.")] = None,
+    assume: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="An assumption, as page_seconds=5-10; repeatable.")
+    ] = None,
+    classic: Annotated[bool, typer.Option("--classic", help="Leave out boot, minimum billing and idling.")] = False,
+    stale_days: Annotated[int, typer.Option(min=0, help="Say so if prices are older.")] = 90,
+    svg: Annotated[Path | None, typer.Option(help="Write a picture there.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the plan, its assumptions included, as JSON.")] = False,
+) -> None:
+    """Compare what reading takes, in time and money, on every architecture; nothing is started."""
+    made = planned(
+        PlanRequest(
+            pages=pages,
+            sources=tuple(sources or ()),
+            model=model,
+            deadline_seconds=_seconds(deadline),
+            budget_usd=budget,
+            classic=classic,
+            assume=_pairs(assume or []),
+            stale_days=stale_days,
+        ),
+        load_settings(),
+    )
+    if svg is not None:
+        svg.write_text(picture(made), encoding="utf-8")
+    if as_json:
+        sys.stdout.write(made.model_dump_json() + "\n")
+    else:
+        _show(made)
+
+
+@prices.command("show")
+def show(
+    region: Annotated[str | None, typer.Option(help="Of one region alone.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the book as JSON.")] = False,
+) -> None:
+    """Show every price with its source and the day on which it was read."""
+    book = current(load_settings().home)
+    if as_json:
+        sys.stdout.write(book.model_dump_json() + "\n")
+        return
+    table = Table("what", "region", "term", "USD", "unit", "read", "source", box=None, pad_edge=False)
+    for price in book.prices:
+        if region in {None, price.region}:
+            mark = "" if price.checked else " (not verified)"
+            read = f"{book.sources[price.source].date}"
+            table.add_row(price.item, price.region, price.term, f"{price.usd:g}", price.unit, read, price.source + mark)
+    out = _console()
+    out.print(table)
+    for name, source in book.sources.items():
+        out.print(f"{name}: {source.url} {source.note}", highlight=False, soft_wrap=True)
+
+
+@prices.command("refresh")
+def refresh(
+    region: Annotated[list[str] | None, typer.Option(help="Which; the book's four if unset; repeatable.")] = None,
+    instance_type: Annotated[list[str] | None, typer.Option("--type", help="Which machines; repeatable.")] = None,
+) -> None:
+    """Ask AWS for the prices of machines (on demand, spot, reserved), keep them, and show what changed."""
+    from tasks.prices.refresh import TYPES, asked
+
+    home = load_settings().home
+    before = current(home)
+    newer = asyncio.run(asked(tuple(instance_type or TYPES), tuple(region or REGIONS)))
+    keep((own(home) or shipped()).merged(newer), home)
+    changes = before.changes(newer)
+    table = Table("what", "region", "term", "was", "is", box=None, pad_edge=False)
+    for old, new in changes:
+        table.add_row(new.item, new.region, new.term, f"{old.usd:.4f}" if old else "", f"{new.usd:.4f}")
+    out = _console()
+    if changes:
+        out.print(table)
+    out.print(f"{len(newer.prices)} prices read, {len(changes)} of them new or changed.", highlight=False)
+
+
+def _show(made: CostPlan) -> None:
+    heads = ("boot+load", "read", "total", "paid", "USD", "per 1,000")
+    table = Table("pages on", "runs, terms", *heads, box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for row in made.rows:
+        many = f" x{row.machines}" if row.machines > 1 else ""
+        terms = row.term.replace("reserved ", "res. ").replace(", ", " ").replace(" upfront", "")
+        cells = (
+            *(row.shape + many, f"{row.running}, {terms}"),
+            *(f"{_short(row.boot.typical)}+{_short(row.load.typical)}", _short(row.reading.typical)),
+            *(f"{_short(row.total.low)}-{_short(row.total.high)}", _short(row.billed.typical)),
+            *(_dollars(row.usd), f"{row.usd_per_1000.typical:.2f}"),
+        )
+        table.add_row(*cells, style="bold" if row == made.best else "")
+    out = _console()
+    out.print(table)
+    out.print()
+    out.print(escape(made.verdict), highlight=False)
+    for note in made.notes:
+        out.print(escape(note), highlight=False, style="dim")
+
+
+def _console() -> Console:
+    seen = Console()
+    return Console(width=min(seen.width, _WIDTH)) if seen.is_terminal else Console(width=_WIDTH)
+
+
+def _short(seconds: float) -> str:
+    """As `duration` has it, without spaces."""
+    return duration(seconds).replace(" min", "m").replace(" ", "")
+
+
+def _dollars(usd: Range) -> str:
+    digits = 3 if usd.high < 1 else 2
+    return f"{usd.low:.{digits}f}-{usd.high:.{digits}f}"
+
+
+def _seconds(written: str | None) -> float | None:
+    if written is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", written.strip())
+    if found is None or found[2] not in _UNITS or float(found[1]) <= 0:
+        raise InputError(f"The deadline is {written!r}. Write it like 90s, 10min, 2h or 1d.")
+    return float(found[1]) * _UNITS[found[2]]
+
+
+def _pairs(written: list[str]) -> dict[str, str]:
+    pairs = {}
+    for each in written:
+        name, equals, value = each.partition("=")
+        if not equals:
+            raise InputError(f"--assume {each!r} lacks its value. Write it like page_seconds=5-10.")
+        pairs[name.strip()] = value.strip()
+    return pairs

@@ -1,0 +1,199 @@
+"""Every architecture: its time and its dollars."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
+
+from tasks.costs.assumptions import Assumptions, Range
+from tasks.costs.pages import PageTimes
+from tasks.jobs import Frozen
+from tasks.prices import HOURS_A_MONTH
+from tasks.prices.book import Book, Price, Term
+
+DAY_SECONDS = 86_400.0
+
+
+class Shape(StrEnum):
+    """How pages meet machines."""
+
+    PER_PAGE_SERIAL = "per page, in turn"
+    PER_PAGE_AT_ONCE = "per page, at once"
+    SINGLE = "one machine"
+    SEVERAL = "several machines"
+    ECS = "ECS tasks"
+    SAGEMAKER = "SageMaker real time"
+    SAGEMAKER_ASYNC = "SageMaker async"
+    LAMBDA_ECS = "Lambda + ECS task"
+
+
+class Running(StrEnum):
+    """How long machines run."""
+
+    WARM = "warm already"
+    """Someone else pays for boot, load and idling: what the classic table says. It never wins."""
+    AUTO_STOP = "auto-stop"
+    ALWAYS_ON = "always on"
+
+
+class Estimate(Frozen):
+    """One way of reading the pages. Times are seconds, `usd` is of the whole run.
+
+    Attributes:
+        billed: seconds that each machine is paid for, its minimum included.
+        usd_per_1000: of pages.
+    """
+
+    shape: Shape
+    running: Running
+    term: Term
+    machines: int
+    boot: Range
+    load: Range
+    reading: Range
+    total: Range
+    billed: Range
+    usd: Range
+    usd_per_1000: Range
+
+    @property
+    def name(self) -> str:
+        """For a person."""
+        many = f" x{self.machines}" if self.machines > 1 else ""
+        return f"{self.shape}{many}, {self.running}, {self.term}"
+
+
+class Estimates(Frozen):
+    """What could be estimated, the prices that it rests on, and what has no price."""
+
+    rows: tuple[Estimate, ...]
+    prices: tuple[Price, ...]
+    unpriced: tuple[str, ...]
+
+
+Way = tuple[Shape, Running, Term]
+
+
+def estimates(
+    pages: int, given: Assumptions, times: PageTimes, book: Book, ways: Iterable[Way] | None = None
+) -> Estimates:
+    """Every architecture for so many pages, or those of the ways that are named."""
+    rows, prices, unpriced = [], [], []
+    for shape, running, term in _combinations() if ways is None else ways:
+        item = f"ml.{given.instance_type}" if "SageMaker" in shape else given.instance_type
+        price = book.find(item, given.region, term)
+        own = given.usd_per_hour if term is Term.ON_DEMAND and not item.startswith("ml.") else None
+        usd = own if own is not None or price is None else price.usd
+        if usd is None:
+            unpriced.append(f"{item}, {term}")
+            continue
+        if own is None and price is not None:
+            prices.append(price)
+        rows.append(_estimate(shape, running, term, pages, given, times, book, usd))
+    return Estimates(rows=tuple(rows), prices=tuple(dict.fromkeys(prices)), unpriced=tuple(sorted(set(unpriced))))
+
+
+def _combinations() -> Iterator[Way]:
+    market = (Term.ON_DEMAND, Term.SPOT)
+    for shape in (Shape.PER_PAGE_SERIAL, Shape.PER_PAGE_AT_ONCE):
+        yield from ((shape, Running.AUTO_STOP, term) for term in market)
+    for shape in (Shape.SINGLE, Shape.SEVERAL, Shape.ECS):
+        yield shape, Running.WARM, Term.ON_DEMAND
+        yield from ((shape, Running.AUTO_STOP, term) for term in market)
+        yield from ((shape, Running.ALWAYS_ON, term) for term in Term)
+    yield Shape.SAGEMAKER, Running.ALWAYS_ON, Term.ON_DEMAND
+    yield Shape.SAGEMAKER_ASYNC, Running.AUTO_STOP, Term.ON_DEMAND
+    yield from ((Shape.LAMBDA_ECS, Running.AUTO_STOP, term) for term in market)
+
+
+def _estimate(
+    shape: Shape,
+    running: Running,
+    term: Term,
+    pages: int,
+    given: Assumptions,
+    times: PageTimes,
+    book: Book,
+    usd_per_hour: float,
+) -> Estimate:
+    nothing = Range.exactly(0)
+    boot, load = (_boot(shape, given), given.load_seconds) if running is Running.AUTO_STOP else (nothing, nothing)
+    machines = {Shape.SEVERAL: given.machines, Shape.ECS: given.machines}.get(shape, 1)
+    if shape is Shape.PER_PAGE_SERIAL:
+        reading = times.reading(pages, 1)
+        boot, load = boot.times(pages), load.times(pages)
+    elif shape is Shape.PER_PAGE_AT_ONCE:
+        reading, machines = times.longest(pages), pages
+    else:
+        reading = times.reading(pages, given.slots, machines)
+    if term is Term.SPOT:
+        again = given.spot_rework
+        reading = Range(
+            low=reading.low * (1 + again.low),
+            typical=reading.typical * (1 + again.typical),
+            high=reading.high * (1 + again.high),
+        )
+    total = boot + load + reading
+    billed = _billed(shape, running, pages, given, times, total)
+    hours = billed.times(machines / 3600)
+    usd = hours.times(usd_per_hour) + _beside(shape, running, term, machines, hours, given, book)
+    return Estimate(
+        shape=shape,
+        running=running,
+        term=term,
+        machines=machines,
+        boot=boot,
+        load=load,
+        reading=reading,
+        total=total,
+        billed=billed,
+        usd=usd,
+        usd_per_1000=usd.times(1000 / pages),
+    )
+
+
+def _boot(shape: Shape, given: Assumptions) -> Range:
+    if shape is Shape.SAGEMAKER_ASYNC:
+        return given.sagemaker_seconds
+    if shape in {Shape.ECS, Shape.LAMBDA_ECS}:
+        return given.boot_seconds + given.task_seconds
+    return given.boot_seconds
+
+
+def _billed(shape: Shape, running: Running, pages: int, given: Assumptions, times: PageTimes, total: Range) -> Range:
+    """Seconds that each machine is paid for."""
+    if running is Running.WARM:
+        return total
+    if running is Running.ALWAYS_ON:
+        return total.at_least(DAY_SECONDS / given.runs_a_day)
+    if shape is Shape.PER_PAGE_SERIAL:  # a machine after another, each with its minimum
+        return total.times(1 / pages).at_least(given.ec2_minimum_seconds).times(pages)
+    if shape is Shape.PER_PAGE_AT_ONCE:  # each ends with its own page, not with the slowest
+        page = times.reading(pages, 1).times(1 / pages)
+        return (given.boot_seconds + given.load_seconds + page).at_least(given.ec2_minimum_seconds)
+    if shape is Shape.LAMBDA_ECS:  # the task ends with its last page
+        return total.at_least(given.ec2_minimum_seconds)
+    sagemaker = shape is Shape.SAGEMAKER_ASYNC
+    minimum = given.sagemaker_minimum_seconds if sagemaker else given.ec2_minimum_seconds
+    return (total + Range.exactly(given.idle_seconds)).at_least(minimum)
+
+
+def _beside(
+    shape: Shape, running: Running, term: Term, machines: int, hours: Range, given: Assumptions, book: Book
+) -> Range:
+    """USD of disks, addresses, the load balancer and the function; SageMaker's are part of its price."""
+    if running is Running.WARM or shape in {Shape.SAGEMAKER, Shape.SAGEMAKER_ASYNC}:
+        return Range.exactly(0)
+    disk = given.disk_gb * book.usd("gp3:gb", given.region) / HOURS_A_MONTH
+    address = book.usd("ipv4", given.region) if given.ipv4 else 0.0
+    usd = hours.times(address)
+    # A stopped machine's disk is paid for until the next run; spot and ended machines have none.
+    stops = shape in {Shape.SINGLE, Shape.SEVERAL} and running is Running.AUTO_STOP and term is not Term.SPOT
+    usd += Range.exactly(disk * machines * 24 / given.runs_a_day) if stops else hours.times(disk)
+    if shape is Shape.ECS:
+        balancer = book.usd("alb:hour", given.region) + given.alb_lcu * book.usd("alb:lcu", given.region)
+        usd += Range.exactly(balancer * 24 / given.runs_a_day)
+    if shape is Shape.LAMBDA_ECS:
+        memory = given.lambda_seconds * given.lambda_gb * book.usd("lambda:gb_s", given.region)
+        usd += Range.exactly(memory + book.usd("lambda:request", given.region))
+    return usd

@@ -1,0 +1,87 @@
+"""A plan as a picture: time against dollars, both logarithmic, as SVG; the same plan gives the same bytes."""
+
+from __future__ import annotations
+
+from html import escape
+from math import floor, log10
+
+from tasks.costs.architectures import Estimate, Running
+from tasks.costs.verdict import CostPlan, duration
+
+_WIDTH, _HEIGHT = 760.0, 460.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 70.0, 730.0, 76.0, 410.0
+_STYLE = """
+  .card { fill: #ffffff; stroke: #d9d9d6 } text { font: 12px system-ui, sans-serif; fill: #222 }
+  .faint { fill: #6b6b68 } .title { font-weight: 600; font-size: 15px } .grid { stroke: #e4e4e0 }
+  .point { fill: #7c8794 } .best { fill: #c2410c } .span { stroke: #7c8794; stroke-opacity: .5 }
+  @media (prefers-color-scheme: dark) {
+    .card { fill: #161719; stroke: #34363a } text { fill: #e8e8e6 } .faint { fill: #a0a3a8 }
+    .grid { stroke: #303236 } .point { fill: #8b95a3 } .best { fill: #fb923c }
+  }
+"""
+
+
+def picture(plan: CostPlan) -> str:
+    """The plan as SVG. Those that are neither quicker nor cheaper than another have no label."""
+    rows = [row for row in plan.rows if row.running is not Running.WARM]
+    across = _Axis([(row.total.low, row.total.high) for row in rows], _LEFT, _RIGHT)
+    up = _Axis([(row.usd.low, row.usd.high) for row in rows], _BOTTOM, _TOP)
+    title = f"{plan.pages:,} pages: time and dollars"
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH:.0f} {_HEIGHT:.0f}" role="img" '
+        f'aria-label="{escape(title)}">',
+        f"<style>{_STYLE}</style>",
+        f'<rect x=".5" y=".5" width="{_WIDTH - 1:.0f}" height="{_HEIGHT - 1:.0f}" rx="8" class="card"/>',
+        _text(20, 30, title, "title"),
+        _text(20, 50, f"Dots are typical, lines the range. Page times: {plan.notes[0][12:]}", "faint"),
+    ]
+    for value in across.ticks:
+        x = across.at(value)
+        parts.append(_line(x, _TOP, x, _BOTTOM, "grid"))
+        parts.append(_text(x - 14, _BOTTOM + 18, duration(value), "faint"))
+    for value in up.ticks:
+        y = up.at(value)
+        parts.append(_line(_LEFT, y, _RIGHT, y, "grid"))
+        parts.append(_text(14, y + 4, f"${value:g}", "faint"))
+    for row in rows:
+        x, y = across.at(row.total.typical), up.at(row.usd.typical)
+        kind = "best" if row == plan.best else "point"
+        parts.append(_line(across.at(row.total.low), y, across.at(row.total.high), y, "span"))
+        parts.append(_line(x, up.at(row.usd.low), x, up.at(row.usd.high), "span"))
+        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" class="{kind}"/>')
+        if row == plan.best or _unbeaten(row, rows):
+            parts.append(_text(min(x + 7, _RIGHT - 250), y - 6, row.name))
+    return "\n".join([*parts, "</svg>", ""])
+
+
+class _Axis:
+    """From values to places, by powers of ten."""
+
+    def __init__(self, spans: list[tuple[float, float]], start: float, end: float) -> None:
+        tiny = 1e-6  # a logarithm has no nought
+        self._low = floor(log10(max(tiny, min((low for low, _ in spans), default=1.0))))
+        highest = max((high for _, high in spans), default=1.0)
+        self._high = max(self._low + 1, floor(log10(max(tiny, highest))) + 1)
+        self._start, self._end = start, end
+        self.ticks = [10.0**power for power in range(self._low, self._high + 1)]
+
+    def at(self, value: float) -> float:
+        """Where it is."""
+        share = (log10(max(10.0**self._low, value)) - self._low) / (self._high - self._low)
+        return self._start + share * (self._end - self._start)
+
+
+def _unbeaten(row: Estimate, rows: list[Estimate]) -> bool:
+    time, usd = row.total.typical, row.usd.typical
+    return not any(
+        other.total.typical <= time and other.usd.typical <= usd and other is not row and other.usd.typical < usd
+        for other in rows
+    )
+
+
+def _text(x: float, y: float, what: str, kind: str = "") -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" class="{kind}">{escape(what)}</text>'
+
+
+def _line(x: float, y: float, to_x: float, to_y: float, kind: str) -> str:
+    return f'<line x1="{x:.1f}" y1="{y:.1f}" x2="{to_x:.1f}" y2="{to_y:.1f}" class="{kind}"/>'

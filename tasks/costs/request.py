@@ -1,0 +1,61 @@
+"""What is asked of a plan, and the plan made: documents are opened, history and the price book are read."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import Field
+
+from tasks.costs.assumptions import CLASSIC, Assumptions
+from tasks.costs.history import page_times
+from tasks.costs.verdict import CostPlan, cost_plan
+from tasks.document import open_document
+from tasks.errors import InputError
+from tasks.jobs import Frozen
+from tasks.prices.book import STALE_DAYS, current
+from tasks.settings import LimitSettings, Settings
+
+DEFAULT_MODEL = "qwen2.5vl:7b"
+
+
+class PlanRequest(Frozen):
+    """What to plan."""
+
+    pages: int | None = Field(None, ge=1, title="Pages", description="How many, instead of documents.")
+    sources: tuple[str, ...] = Field((), title="Documents", description="PDFs and folders whose pages are counted.")
+    model: str | None = Field(None, title="Model", description="Whose measured page times are used.")
+    deadline_seconds: float | None = Field(None, gt=0, title="Deadline", description="Seconds.")
+    budget_usd: float | None = Field(None, gt=0, title="Budget", description="USD.")
+    classic: bool = Field(default=False, title="Classic", description="Leave out boot, minimum billing and idling.")
+    assume: dict[str, str] = Field({}, title="Assumptions", description="By name, such as page_seconds: 5-10.")
+    stale_days: int = Field(STALE_DAYS, ge=0, title="Stale days", description="Prices older than this are said to be.")
+
+
+def planned(asked: PlanRequest, settings: Settings) -> CostPlan:
+    """Make a plan. Nothing is started, and AWS is not asked.
+
+    Raises:
+        InputError: neither pages nor documents are named, or both, or a document cannot be used.
+    """
+    if (asked.pages is None) == (not asked.sources):
+        raise InputError("Name either documents or --pages, such as --pages 50.")
+    pages = asked.pages or sum(_pages(Path(each), settings.limits) for each in asked.sources)
+    given = Assumptions().changed({**(CLASSIC if asked.classic else {}), **asked.assume})
+    times = page_times(settings.output, asked.model or settings.model or DEFAULT_MODEL, given)
+    if "page_seconds" in asked.assume or asked.classic:
+        times = type(times)(given, source="assumed, as asked")
+    today = datetime.now(UTC).date()
+    book = current(settings.home)
+    return cost_plan(
+        pages, given, times, book, today, asked.deadline_seconds, asked.budget_usd, stale_days=asked.stale_days
+    )
+
+
+def _pages(path: Path, limits: LimitSettings) -> int:
+    if not path.is_dir():
+        return open_document(path, limits).pages
+    found = sorted(each for each in path.rglob("*") if each.suffix.lower() == ".pdf" and each.is_file())
+    if not found:
+        raise InputError(f"{path} holds no PDF. Name another folder, or --pages.")
+    return sum(open_document(each, limits).pages for each in found)

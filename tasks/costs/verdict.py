@@ -1,0 +1,140 @@
+"""A whole plan: every architecture, which one wins, and why."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from tasks.costs.architectures import DAY_SECONDS, Estimate, Running, estimates
+from tasks.costs.assumptions import Assumptions
+from tasks.costs.pages import PageTimes
+from tasks.costs.sizing import Size, sizes
+from tasks.jobs import Frozen
+from tasks.prices.book import HOME_REGION, STALE_DAYS, Book
+
+
+class CostPlan(Frozen):
+    """What `hearth plan` says.
+
+    Attributes:
+        best: None if nothing meets the deadline and the budget.
+        size: the cheapest machine and slots that are in time; None if none is.
+        notes: what to know of the prices and page times.
+    """
+
+    pages: int
+    deadline_seconds: float | None
+    budget_usd: float | None
+    given: Assumptions
+    rows: tuple[Estimate, ...]
+    best: Estimate | None
+    size: Size | None
+    verdict: str
+    notes: tuple[str, ...]
+
+
+def cost_plan(
+    pages: int,
+    given: Assumptions,
+    times: PageTimes,
+    book: Book,
+    today: date,
+    deadline: float | None = None,
+    budget: float | None = None,
+    stale_days: int = STALE_DAYS,
+) -> CostPlan:
+    """Compare every architecture.
+
+    Args:
+        pages: how many.
+        given: what is taken for granted.
+        times: of pages.
+        book: of prices.
+        today: what prices are old against.
+        deadline: seconds; kept only where even the high end of the range keeps it.
+        budget: USD; likewise.
+        stale_days: prices older than so many days are said to be.
+    """
+    found = estimates(pages, given, times, book)
+    fits = [row for row in found.rows if _meets(row.total.high, deadline) and _meets(row.usd.high, budget)]
+    candidates = [row for row in fits if _may_win(row, given)]
+    by_time = budget is not None and deadline is None
+    best = min(candidates, key=lambda row: _rank(row, by_time=by_time), default=None)
+    size = next((size for size in sizes(pages, given, times, book) if _meets(size.total.high, deadline)), None)
+    notes = [f"Page times: {times.source}."]
+    oldest = book.stale(found.prices, today, stale_days)
+    if oldest is not None:
+        notes.append(f"Prices are as old as {oldest}: `hearth prices refresh` asks AWS for today's.")
+    unsure = sorted({price.item for price in found.prices if not price.checked})
+    if unsure:
+        notes.append(f"Prices not verified, or spot's of one moment: {', '.join(unsure)}.")
+    if found.unpriced:
+        notes.append(f"No price in the book, so left out: {'; '.join(found.unpriced)}.")
+    if given.region != HOME_REGION:
+        notes.append(f"Disks, addresses, load balancer and function at {HOME_REGION}'s prices where the book has none.")
+    return CostPlan(
+        pages=pages,
+        deadline_seconds=deadline,
+        budget_usd=budget,
+        given=given,
+        rows=tuple(sorted(found.rows, key=lambda row: (row.usd.typical, row.total.typical))),
+        best=best,
+        size=size,
+        verdict=_verdict(best, candidates, size, deadline, budget),
+        notes=tuple(notes),
+    )
+
+
+def _meets(value: float, limit: float | None) -> bool:
+    return limit is None or value <= limit
+
+
+def _may_win(row: Estimate, given: Assumptions) -> bool:
+    """Not a machine that someone else pays for, nor one always on that is still busy with the run before."""
+    if row.running is Running.ALWAYS_ON:
+        return row.total.high <= DAY_SECONDS / given.runs_a_day
+    return row.running is not Running.WARM
+
+
+def _rank(row: Estimate, *, by_time: bool) -> tuple[float, float]:
+    pair = row.usd.typical, row.total.typical
+    return (pair[1], pair[0]) if by_time else pair
+
+
+def _verdict(
+    best: Estimate | None,
+    candidates: list[Estimate],
+    size: Size | None,
+    deadline: float | None,
+    budget: float | None,
+) -> str:
+    limits = [
+        *([f"{duration(deadline)}"] if deadline is not None else []),
+        *([f"USD {budget:.2f}"] if budget is not None else []),
+    ]
+    if best is None:
+        return f"Nothing keeps within {' and '.join(limits)}, were it slow. Allow more, or read fewer pages at a time."
+    aim = "Fastest" if budget is not None and deadline is None else "Cheapest"
+    within = f" within {' and '.join(limits)}" if limits else ""
+    parts = [f"{aim}{within}: {best.name}: {duration(best.total.typical)}, USD {best.usd.typical:.3f}"]
+    others = sorted((row for row in candidates if row.shape is not best.shape), key=lambda row: row.usd.typical)
+    start = best.boot.typical + best.load.typical
+    share = best.reading.typical / best.billed.typical if best.billed.typical else 1.0
+    reason = f"because it is paid for {duration(best.billed.typical)} a machine, {share:.0%} of it reading"
+    parts.append(f", {reason}" + (f", and starts in {duration(start)}" if start else ""))
+    if others:
+        parts.append(f"; next comes {others[0].name}, USD {others[0].usd.typical:.3f}")
+    text = "".join(parts) + "."
+    if size is not None:
+        text += (
+            f" Of single machines on demand, {size.instance_type} with {size.slots} slots is the cheapest that fits "
+            f"({size.needs_gib:.1f} of {size.vram_gib:.1f} GiB GPU memory)."
+        )
+    return text
+
+
+def duration(seconds: float) -> str:
+    """For a person: 35 s, 12 min, 3.5 h, 2.1 d."""
+    for size, unit in ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"

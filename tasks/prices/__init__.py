@@ -1,0 +1,28 @@
+"""What machines cost: a dated price book, and where its figures are from."""
+
+from __future__ import annotations
+
+from tasks.prices.book import HOME_REGION, Term, shipped
+
+# The first 125 MB/s and 3,000 IOPS are part of a gp3's size, and each MB/s needs four IOPS
+# (https://docs.aws.amazon.com/ebs/latest/userguide/general-purpose.html).
+_GP3_FREE_MB_S = 125
+_GP3_FREE_IOPS = 3_000
+_GP3_IOPS_PER_MB_S = 4
+HOURS_A_MONTH = 730
+
+
+def on_demand_usd_per_hour(instance_type: str) -> float | None:
+    """USD per hour on demand in us-east-1; other regions differ. None if the price book lacks the type."""
+    price = shipped().find(instance_type, HOME_REGION, Term.ON_DEMAND)
+    return price.usd if price else None
+
+
+def gp3_usd_per_hour(size_gb: int, throughput_mb_s: int) -> float:
+    """USD per hour of a gp3 disk in us-east-1. It is paid for while its machine is stopped, too."""
+    amounts = {
+        "gp3:gb": size_gb,
+        "gp3:mb_s": max(0, throughput_mb_s - _GP3_FREE_MB_S),
+        "gp3:iops": max(0, throughput_mb_s * _GP3_IOPS_PER_MB_S - _GP3_FREE_IOPS),
+    }
+    return sum(shipped().usd(item) * amount for item, amount in amounts.items()) / HOURS_A_MONTH

@@ -1,0 +1,223 @@
+"""What a plan says, and that the classic table comes out of its own assumptions."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import date
+
+import pytest
+from hypothesis import given as drawn
+from hypothesis import strategies
+
+from tasks.costs.architectures import Estimate, Running, Shape, estimates
+from tasks.costs.assumptions import CLASSIC, Assumptions, Range
+from tasks.costs.pages import PageTimes
+from tasks.costs.picture import picture
+from tasks.costs.schedule import makespan
+from tasks.costs.sizing import needs_gib, sizes
+from tasks.costs.verdict import CostPlan, cost_plan
+from tasks.errors import InputError
+from tasks.prices.book import Book, Price, Source, Term, shipped
+
+TODAY = date(2026, 11, 24)
+
+
+def _rows(assumptions: Assumptions, pages: int = 50) -> dict[tuple[Shape, Running, Term], Estimate]:
+    found = estimates(pages, assumptions, PageTimes(assumptions), shipped()).rows
+    return {(row.shape, row.running, row.term): row for row in found}
+
+
+def _plan(pages: int = 50, *, book: Book | None = None, today: date = TODAY, **limits: float) -> CostPlan:
+    assumptions = Assumptions()
+    return cost_plan(pages, assumptions, PageTimes(assumptions), book or shipped(), today, **limits)
+
+
+def _ends(of: Range) -> tuple[float, float]:
+    return of.low, of.high
+
+
+class TestClassic:
+    """50 pages, 5-10 s a page, load 10-30 s, 8 slots, USD 0.75 an hour."""
+
+    rows = _rows(Assumptions().changed(CLASSIC))
+
+    def test_one_machine_per_page_takes_12_to_33_minutes_in_turn(self):
+        row = self.rows[Shape.PER_PAGE_SERIAL, Running.AUTO_STOP, Term.ON_DEMAND]
+        assert _ends(row.total) == pytest.approx((12.5 * 60, 33.3 * 60), rel=0.01)
+        assert _ends(row.load) == (500, 1500)
+        assert _ends(row.reading) == pytest.approx((250, 500))
+
+    def test_all_at_once_they_take_as_long_as_one_and_cost_the_same(self):
+        row = self.rows[Shape.PER_PAGE_AT_ONCE, Running.AUTO_STOP, Term.ON_DEMAND]
+        serial = self.rows[Shape.PER_PAGE_SERIAL, Running.AUTO_STOP, Term.ON_DEMAND]
+        assert _ends(row.total) == pytest.approx((15, 40))
+        assert _ends(row.usd) == pytest.approx(_ends(serial.usd))
+
+    def test_one_warm_machine_takes_35_to_70_seconds_and_a_cent(self):
+        row = self.rows[Shape.SINGLE, Running.WARM, Term.ON_DEMAND]
+        assert _ends(row.total) == pytest.approx((35, 70))
+        assert round(row.usd.typical, 2) == 0.01
+
+    def test_four_containers_take_10_to_20_seconds_and_two_cents_at_most(self):
+        row = self.rows[Shape.ECS, Running.WARM, Term.ON_DEMAND]
+        assert _ends(row.total) == pytest.approx((10, 20))
+        assert round(row.usd.high, 2) == 0.02
+
+
+class TestWithWhatTheClassicTableLeavesOut:
+    """The same, with boot, minimum billing and idling, all else as in the table."""
+
+    rows = _rows(Assumptions().changed({"usd_per_hour": "0.75", "page_sigma": "0", "slowdown_per_slot": "0"}))
+
+    def test_a_machine_per_page_pays_50_boots_and_loads(self):
+        row = self.rows[Shape.PER_PAGE_AT_ONCE, Running.AUTO_STOP, Term.ON_DEMAND]
+        assert _ends(row.billed) == pytest.approx((60, 160))  # the minimum; boot, load and page
+        assert row.usd.low > 50 * 60 / 3600 * 0.75
+
+    def test_one_machine_costs_ten_times_as_much_when_its_idling_is_paid_for(self):
+        warm = self.rows[Shape.SINGLE, Running.WARM, Term.ON_DEMAND]
+        row = self.rows[Shape.SINGLE, Running.AUTO_STOP, Term.ON_DEMAND]
+        assert _ends(row.total) == pytest.approx((40 + 10 + 35, 120 + 30 + 70))
+        assert _ends(row.billed) == pytest.approx((85 + 600, 220 + 600))
+        assert row.usd.typical > 10 * warm.usd.typical
+
+
+def test_always_on_is_paid_for_all_day_and_shared_by_the_runs_of_the_day():
+    one = _rows(Assumptions())[Shape.SINGLE, Running.ALWAYS_ON, Term.ON_DEMAND]
+    ten = _rows(Assumptions().changed({"runs_a_day": "10"}))[Shape.SINGLE, Running.ALWAYS_ON, Term.ON_DEMAND]
+    assert one.usd.typical > 24 * 0.526
+    assert ten.usd.typical == pytest.approx(one.usd.typical / 10)
+
+
+def test_a_reserved_machine_is_offered_when_the_book_has_its_price():
+    source = {"api": Source(url="https://example.com", date=TODAY)}
+    price = Price(item="g4dn.xlarge", region="us-east-1", term=Term.RESERVED_3Y_FULL, usd=0.2, source="api")
+    plan = _plan(book=shipped().merged(Book(sources=source, prices=(price,))))
+    row = next(row for row in plan.rows if row.term is Term.RESERVED_3Y_FULL and row.shape is Shape.SINGLE)
+    assert row.running is Running.ALWAYS_ON
+    assert 24 * 0.2 < row.usd.typical < 24 * 0.526
+
+
+def test_what_has_no_price_is_left_out_and_said():
+    assert not any(row.term.reserved for row in _plan().rows)
+    assert any("reserved 3 y, full upfront" in note for note in _plan().notes)
+
+
+@drawn(strategies.lists(strategies.floats(0.01, 100), min_size=1, max_size=40), strategies.integers(1, 12))
+def test_a_schedule_is_no_shorter_than_its_bounds_and_less_than_one_page_longer(seconds: list[float], slots: int):
+    even = sum(seconds) / slots
+    assert max(*seconds, even) - 1e-6 <= makespan(seconds, slots) <= even + max(seconds) + 1e-6
+
+
+def test_pages_go_to_the_slot_that_is_free_first():
+    assert makespan([4, 1, 1, 1, 1], 2) == 4
+
+
+def test_the_same_seed_gives_the_same_plan_and_another_another():
+    other = Assumptions().changed({"seed": "2"})
+    assert _plan() == _plan()
+    assert PageTimes(Assumptions()).reading(50, 8) != PageTimes(other).reading(50, 8)
+
+
+def test_a_million_pages_are_read_at_the_rate_of_the_slots():
+    times = PageTimes(Assumptions().changed({"page_sigma": "0"}))
+    assert times.reading(1_000_000, 8, 4).typical == pytest.approx(1_000_000 * 7.5 / 32, rel=0.001)
+
+
+def test_measured_pages_are_drawn_from_when_there_are_any():
+    times = PageTimes(Assumptions(), (2.0, 2.0))
+    assert times.reading(16, 8) == Range.exactly(4.0)
+
+
+def test_fewer_pages_in_flight_take_less_time_each():
+    times = PageTimes(Assumptions().changed({"page_sigma": "0"}))
+    assert times.reading(1, 1).typical == pytest.approx(7.5 / 1.7)
+
+
+def test_a_budget_alone_asks_for_the_fastest_and_a_deadline_for_the_cheapest():
+    fastest, cheapest = _plan(budget=2.0).best, _plan(deadline=3600).best
+    assert fastest is not None
+    assert cheapest is not None
+    assert fastest.usd.high <= 2.0
+    assert fastest.total.typical < cheapest.total.typical
+    assert cheapest.usd.typical < fastest.usd.typical
+
+
+def test_a_deadline_is_kept_only_if_the_slow_end_keeps_it():
+    for deadline in (100, 200, 300):
+        best = _plan(deadline=deadline).best
+        assert best is None or best.total.high <= deadline
+
+
+def test_a_machine_that_someone_else_keeps_warm_never_wins():
+    assert _plan().rows[0].running is Running.WARM
+    assert _plan().best != _plan().rows[0]
+
+
+def test_where_nothing_is_in_time_it_is_said():
+    plan = _plan(deadline=1)
+    assert plan.best is None
+    assert plan.verdict.startswith("Nothing")
+
+
+def test_prices_of_over_90_days_ago_are_said_to_be_old():
+    assert not any("as old as" in note for note in _plan().notes)
+    assert any("2026-11-24" in note for note in _plan(today=date(2027, 3, 1)).notes)
+
+
+def test_no_size_holds_more_than_its_gpu():
+    found = sizes(50, Assumptions(), PageTimes(Assumptions()), shipped())
+    assert found
+    assert all(size.needs_gib <= size.vram_gib for size in found)
+
+
+def test_a_larger_context_needs_a_larger_gpu():
+    wide = Assumptions().changed({"num_ctx": "32768"})
+    assert needs_gib(wide, 8) == pytest.approx(6 + 1 + 14)  # 56 KiB x 32,768 x 8
+    found = sizes(50, wide, PageTimes(wide), shipped())
+    assert {size.instance_type for size in found if size.slots == 8} == {
+        "g5.xlarge",
+        "g5.2xlarge",
+        "g6.xlarge",
+        "g6.2xlarge",
+    }
+
+
+@pytest.mark.parametrize(("name", "value"), [("pages", "5"), ("page_seconds", "10-5"), ("slots", "0"), ("slots", "x")])
+def test_a_wrong_assumption_is_refused_by_its_name(name: str, value: str):
+    with pytest.raises(InputError, match=name):
+        Assumptions().changed({name: value})
+
+
+def test_ranges_are_read_as_people_write_them():
+    assert list(map(Range.parse, ("5", "5-10", "5-6-10"))) == [
+        Range.exactly(5),
+        Range(low=5, typical=7.5, high=10),
+        Range(low=5, typical=6, high=10),
+    ]
+
+
+def test_every_estimate_ascends_and_adds_up():
+    for row, (low, high) in itertools.product(_plan().rows, [("low", "typical"), ("typical", "high")]):
+        for part in (row.total, row.usd, row.billed):
+            assert getattr(part, low) <= getattr(part, high)
+        parts = (row.boot, row.load, row.reading)
+        assert getattr(row.total, low) == pytest.approx(sum(getattr(part, low) for part in parts))
+
+
+def test_the_same_plan_gives_the_same_picture():
+    assert picture(_plan()) == picture(_plan())
+    assert picture(_plan()).count("<circle") == sum(row.running is not Running.WARM for row in _plan().rows)
+
+
+def test_small_things_that_another_region_has_no_price_for_are_said_to_be_of_us_east_1():
+    abroad = Assumptions().changed({"region": "eu-west-1"})
+    plan = cost_plan(50, abroad, PageTimes(abroad), shipped(), TODAY)
+    assert any("us-east-1's prices" in note for note in plan.notes)
+    assert not any("us-east-1's prices" in note for note in _plan().notes)
+
+
+def test_a_machine_that_is_always_on_does_not_win_if_a_day_is_too_short_for_the_days_runs():
+    best = _plan(pages=100_000, deadline=3 * 86_400).best
+    assert best is not None
+    assert best.running is Running.AUTO_STOP

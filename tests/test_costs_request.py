@@ -1,0 +1,99 @@
+"""What is asked of a plan: pages counted, and the page times of runs that were made."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from flows.cli import app
+from tasks.costs.request import PlanRequest, planned
+from tasks.errors import InputError
+from tasks.sample import write_sample
+from tasks.settings import Settings
+
+HEAD = {
+    "schema_version": 1,
+    "status": "complete",
+    "document": {"path": "/a.pdf", "sha256": "0" * 64, "pages": 30, "size": 1},
+    "model": "qwen2.5vl:7b",
+    "digest": "d",
+    "options": {"prompt": "p", "longest_side": 1000, "num_ctx": 4096, "num_predict": 1000},
+    "endpoint": None,
+    "read_now": 30,
+    "started_at": "2026-11-24T00:00:00Z",
+    "finished_at": "2026-11-24T00:00:00Z",
+    "output": "/out",
+}
+
+
+def _run(directory: Path, seconds: float, model: str) -> None:
+    directory.mkdir(parents=True)
+    entry = {"status": "read", "identity": "i", "reason": None, "detail": None, "attempts": []}
+    entry |= {"seconds": seconds, "tokens_in": 1, "tokens_out": 1}
+    pages = ",\n".join(json.dumps(entry | {"page": number}) for number in range(1, 31))
+    head = json.dumps(HEAD | {"model": model})[1:-1]
+    (directory / "manifest.json").write_text(f'{{{head},\n "pages": [\n{pages}\n ]\n}}\n')
+
+
+def test_pages_of_documents_and_folders_are_counted(tmp_path: Path):
+    write_sample(tmp_path / "a.pdf")
+    (tmp_path / "more").mkdir()
+    write_sample(tmp_path / "more" / "B.PDF")
+    one = planned(PlanRequest(sources=(str(tmp_path / "a.pdf"),)), Settings()).pages
+    assert one > 0
+    assert planned(PlanRequest(sources=(str(tmp_path),)), Settings()).pages == 2 * one
+
+
+@pytest.mark.parametrize("asked", [PlanRequest(), PlanRequest(pages=1, sources=("a.pdf",))])
+def test_neither_pages_nor_documents_or_both_are_refused(asked: PlanRequest):
+    with pytest.raises(InputError, match="--pages"):
+        planned(asked, Settings())
+
+
+def test_a_folder_without_a_pdf_is_refused(tmp_path: Path):
+    with pytest.raises(InputError, match="holds no PDF"):
+        planned(PlanRequest(sources=(str(tmp_path),)), Settings())
+
+
+def test_page_times_are_those_that_the_model_took(tmp_path: Path):
+    _run(tmp_path / "out" / "a", 2.0, "qwen2.5vl:7b")
+    _run(tmp_path / "out" / "b", 90.0, "another")
+    plan = planned(PlanRequest(pages=8), Settings(output=tmp_path / "out"))
+    assert plan.notes[0] == "Page times: measured, of 30 pages that qwen2.5vl:7b has read."
+    warm = next(row for row in plan.rows if row.running == "warm already" and row.machines == 1)
+    assert warm.reading.typical == pytest.approx(2.0)
+
+
+def test_without_runs_page_times_are_assumed_and_it_is_said(tmp_path: Path):
+    (tmp_path / "out" / "a").mkdir(parents=True)
+    (tmp_path / "out" / "a" / "manifest.json").write_text("{ damaged")
+    plan = planned(PlanRequest(pages=8), Settings(output=tmp_path / "out"))
+    assert plan.notes[0].startswith("Page times: assumed")
+
+
+def test_page_times_that_are_asked_for_go_before_measured_ones(tmp_path: Path):
+    _run(tmp_path / "out" / "a", 2.0, "qwen2.5vl:7b")
+    asked = PlanRequest(pages=8, assume={"page_seconds": "4", "page_sigma": "0"})
+    plan = planned(asked, Settings(output=tmp_path / "out"))
+    assert next(row for row in plan.rows if row.running == "warm already").reading.typical == pytest.approx(4.0)
+
+
+def test_the_table_fits_in_100_columns_and_ends_with_a_verdict():
+    done = CliRunner().invoke(app, ["plan", "--pages", "50", "--deadline", "10min"])
+    assert done.exit_code == 0
+    assert max(map(len, done.output.splitlines())) <= 100
+    assert "Cheapest within 10.0 min:" in done.output
+
+
+def test_the_plan_as_json_names_its_assumptions(tmp_path: Path):
+    arguments = ["plan", "--pages", "50", "--classic", "--json", "--svg", str(tmp_path / "a.svg")]
+    plan = json.loads(CliRunner().invoke(app, arguments).output)
+    assert plan["given"]["usd_per_hour"] == 0.75
+    assert (tmp_path / "a.svg").read_text().startswith("<svg")
+
+
+def test_a_deadline_that_is_none_is_refused():
+    assert isinstance(CliRunner().invoke(app, ["plan", "--pages", "5", "--deadline", "soon"]).exception, InputError)
