@@ -16,6 +16,7 @@ from prefect.runtime import task_run
 from prefect.tasks import Task
 
 from flows.artifacts import PageTable
+from flows.pausing import raise_if_paused
 from tasks.backends import Endpoint
 from tasks.errors import HearthError, PageError
 from tasks.ollama_api import GenerateRequest
@@ -157,12 +158,13 @@ async def _read_in_block(work: WorkLoop, reader: PageReader, number: int, window
 
 @asynccontextmanager
 async def together() -> AsyncIterator[asyncio.TaskGroup]:
-    """A group of tasks; the trouble that all of them meet is told once."""
-    trouble: Exception | None = None
+    """A group of tasks; the trouble that all of them meet is told once, and a pause is one of the run."""
+    trouble: BaseException | None = None
     try:
         async with asyncio.TaskGroup() as group:
             yield group
-    except ExceptionGroup as met:
+    except BaseExceptionGroup as met:
+        raise_if_paused()
         trouble = next((error for error in met.exceptions if isinstance(error, HearthError)), met)
     if trouble is not None:
         raise trouble

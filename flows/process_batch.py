@@ -11,10 +11,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
-from prefect import flow
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
+from prefect.exceptions import Pause
 from prefect.runtime import flow_run
-from prefect.states import Completed, Failed
+from prefect.states import Cancelled, Completed, Failed
 
 from flows.artifacts import log_to_run, show_report
 from flows.pages import together
@@ -25,6 +27,7 @@ from tasks.batch import Batch, Source, find_documents
 from tasks.budget import Budget
 from tasks.errors import HearthError, InputError
 from tasks.files import Place
+from tasks.jobs import Job
 from tasks.manifest import Manifest, RunStatus
 from tasks.progress import (
     Caution,
@@ -44,8 +47,7 @@ from tasks.settings import Settings, load_settings
 from tasks.shelf import Shelf
 from tasks.warm import Warmth
 
-# Documents whose pages have not all begun: one begins its pages, the others are being opened meanwhile. Prefect takes
-# one to two seconds to begin a run within a run, on SQLite up to eight, and short documents are soon begun.
+# Documents whose pages have not all begun: one begins its pages, the others are being opened meanwhile.
 _OPENING = 8
 
 
@@ -59,7 +61,8 @@ def _run_name() -> str:
 async def process_batch(batch: Batch) -> State[Report]:
     """Read all documents of a batch that are new or have changed, on the same servers.
 
-    Each document is a run of `process_document` of its own. One that cannot be read does not keep the others from it.
+    Each document is a task run that does what `process_document` does. One that cannot be read does not keep the others
+    from it.
 
     Args:
         batch: what to read, and what it may cost.
@@ -85,6 +88,16 @@ async def process_batch(batch: Batch) -> State[Report]:
         tell(RunEnded(report))
         await show_report(report)
     return _final_state(report)
+
+
+# Not a run within the run: Prefect takes seconds to begin one, and short documents would leave slots idle meanwhile.
+@task(name="read-document", task_run_name="{name}", cache_policy=NO_CACHE, persist_result=False)
+async def read_document(name: str, job: Job) -> State[Manifest]:
+    """Read one document of a batch; `name` is what it is called in the UI. See `process_document`."""
+    try:
+        return await process_document.fn(job)
+    except Pause:
+        return Cancelled(message="its batch was paused, and reads what is left when it is resumed")
 
 
 @dataclass
@@ -165,11 +178,12 @@ class _Batch:
     async def _document(
         self, source: Source, shared: SharedServing, shelf: Shelf, relay: Listener, all_begun: Callable[[], None]
     ) -> None:
-        """Read one document, as a run of its own."""
+        """Read one document, as a task run of its own."""
         try:
             with heard_only_by(relay), shared.used_here(all_begun):
-                run: State[Manifest] = await cast("Any", process_document)(
-                    self.batch.job(source.path), return_state=True
+                # Prefect's types do not know that an async task's state is awaited, too.
+                run: State[Manifest] = await cast("Any", read_document)(
+                    source.path.name, self.batch.job(source.path), return_state=True
                 )
             outcome: Manifest | BaseException | None = await run.aresult(raise_on_failure=False)
         finally:

@@ -10,11 +10,14 @@ from pathlib import Path
 
 from prefect import flow
 from prefect.client.schemas.objects import State
+from prefect.exceptions import Pause
 from prefect.runtime import flow_run
-from prefect.states import Completed, Failed
+from prefect.states import Cancelled, Completed, Failed
 
 from flows.artifacts import log_to_run, show_summary
+from flows.pausing import until_paused
 from flows.reading import read_document
+from flows.run_events import ProgressEvents
 from tasks.account import Account
 from tasks.errors import HearthError
 from tasks.jobs import Job
@@ -42,14 +45,18 @@ async def process_document(job: Job) -> State[Manifest]:
     Raises:
         HearthError: the request is wrong, or the run could not go on; see `tasks.errors`.
     """
-    with heard_by(log_to_run):
+    with heard_by(log_to_run), heard_by(ProgressEvents()):
         if flow_run.ui_url:
             tell(RunStarted(flow_run.ui_url))
         try:
-            manifest = await _process(job)
+            manifest = await until_paused(_process(job))
         except HearthError as error:
             tell(RunEnded(error))
             raise
+        except Pause:
+            if flow_run.parent_flow_run_id is None:
+                raise
+            return Cancelled(message="its batch was paused, and reads what is left when it is resumed")
     return _final_state(manifest)
 
 

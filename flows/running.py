@@ -6,13 +6,13 @@ import asyncio
 from typing import TYPE_CHECKING, Any, cast
 
 import httpx
-from prefect.exceptions import PrefectHTTPStatusError
+from prefect.exceptions import Pause, PrefectHTTPStatusError
 
 from flows.prefect_server import prefect_api
 from flows.process_batch import process_batch
 from flows.process_document import process_document
 from tasks.batch import Batch
-from tasks.errors import ServerError
+from tasks.errors import ServerError, UnavailableError
 from tasks.jobs import Job
 from tasks.manifest import Manifest
 from tasks.progress import Caution, Event, Outcome, RunEnded, Stage, heard_by, tell
@@ -63,6 +63,11 @@ async def _run_flow(flow: AnyFlow, request: Job | Batch, settings: Settings) -> 
         raise ServerError(
             f"Prefect's server went away during the run ({type(error).__name__}). "
             "The pages stored so far stand: run again when it is back."
+        ) from None
+    except Pause:
+        raise UnavailableError(
+            "The run was paused in Prefect, which can resume only what a worker runs. "
+            "The pages stored so far stand: run again to go on."
         ) from None
     if isinstance(outcome, BaseException):
         raise outcome

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from flows.berth import Berth, Common, Wanted
+from flows.run_events import tell_over_budget
 from tasks.backends import Backend
 from tasks.progress import Caution, tell
 from tasks.settings import Settings
@@ -90,6 +91,7 @@ class Serving:
             if why is not None:
                 self.stopped = why
                 self.window.close()
+                tell_over_budget(self._budget, self.books.usd)
                 tell(Caution(f"No more pages are begun: {why}. The next run goes on with those that are left."))
             await asyncio.sleep(_BUDGET_SECONDS)
 

@@ -1,0 +1,43 @@
+"""Events that runs send to Prefect, for automations to act on: it goes on; its budget is spent."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from prefect.events import emit_event
+from prefect.runtime import flow_run
+
+from tasks.budget import Budget
+from tasks.progress import Event, PageDone, PagesStart, Pulling, Stage
+
+PROGRESS = "hearth.run.progress"
+OVER_BUDGET = "hearth.cost.over-budget"
+PROGRESS_SECONDS = 60.0
+"""A run tells that it goes on no more often than this: its pages cost nothing by it."""
+
+
+class ProgressEvents:
+    """A listener: tells Prefect that the run goes on, when it does. Heard on any thread."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def __call__(self, event: Event) -> None:
+        """Tell, if the last time is long enough ago."""
+        if isinstance(event, (Stage, Pulling, PagesStart, PageDone)) and time.monotonic() >= self._next:
+            self._next = time.monotonic() + PROGRESS_SECONDS
+            _emit(PROGRESS, {})
+
+
+def tell_over_budget(budget: Budget, usd: float) -> None:
+    """Tell Prefect that a run's machines have cost what it may cost, if they have."""
+    if budget.usd is not None and usd >= budget.usd:
+        _emit(OVER_BUDGET, {"usd": round(usd, 4), "max_usd": budget.usd})
+
+
+def _emit(event: str, payload: dict[str, Any]) -> None:
+    """Hand an event to Prefect's own thread, which sends it when it can; nothing here waits for it."""
+    if run := flow_run.id:
+        resource = {"prefect.resource.id": f"prefect.flow-run.{run}", "prefect.resource.name": flow_run.name or run}
+        emit_event(event, resource, payload=payload)
