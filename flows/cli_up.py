@@ -17,6 +17,7 @@ from tasks.settings import load_settings
 
 _out = Console()
 _err = Console(stderr=True)
+_ENDED_SECONDS = 30.0
 
 
 def up() -> None:
@@ -40,9 +41,9 @@ def down() -> None:
     """End the worker and the Prefect server that `hearth up` started."""
     servers = local_servers(load_settings().home)
     ours = [server for server in servers if server.name.startswith(("worker-", "prefect-"))]
-    for server in reversed(ours):  # the worker first
-        stop_server(server)
-        _out.print(f"{server.name} stops.", highlight=False)
+    for server in reversed(ours):  # the worker first: it tells the server that it goes, and of the runs that it ends
+        stop_server(server, wait_seconds=_ENDED_SECONDS)
+        _out.print(f"{server.name} has stopped.", highlight=False)
     if not ours:
         _out.print("Nothing was up.", highlight=False)
 

@@ -14,6 +14,7 @@ from prefect.settings import get_current_settings
 
 from flows.prefect_server import prefect_api
 from tasks.settings import load_settings
+from tasks.watchdog import die_with_parent
 
 POOL = "hearth"
 
@@ -24,11 +25,21 @@ async def main() -> int:
         worker = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", "prefect", "worker", "start", "--pool", POOL, "--with-healthcheck"),
             env={**os.environ, "PREFECT_API_URL": str(get_current_settings().api.url)},
+            preexec_fn=_as_child,
         )
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, worker.terminate)
         return await worker.wait()
+
+
+def _as_child() -> None:
+    """Let Prefect's worker hear the SIGINT by which it ends itself, though the watchdog's servers ignore it.
+
+    And have it end if this process is killed: a worker that nobody knows of would go on taking runs.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    die_with_parent()
 
 
 if __name__ == "__main__":

@@ -194,7 +194,11 @@ def local_servers(home: Path) -> Iterator[ServerState]:
             yield ServerState(path.name, str(record["url"]), stops_at, int(record["watchdog_pid"]))
 
 
-def stop_server(state: ServerState) -> None:
-    """Have a server's watchdog stop it."""
+def stop_server(state: ServerState, *, wait_seconds: float = 0.0) -> None:
+    """Have a server's watchdog stop it, and wait for so long for its end."""
     with suppress(ProcessLookupError):  # it has stopped by itself meanwhile
         os.kill(state.watchdog_pid, signal.SIGTERM)
+        deadline = time.monotonic() + wait_seconds
+        while time.monotonic() < deadline:
+            time.sleep(_HEALTH_POLL_SECONDS)
+            os.kill(state.watchdog_pid, 0)

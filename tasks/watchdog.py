@@ -78,7 +78,8 @@ class Watchdog:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    preexec_fn=_die_with_parent,  # noqa: PLW1509 - this process has one thread
+                    preexec_fn=die_with_parent,  # noqa: PLW1509 - this process has one thread
+                    process_group=0,
                 )
             except OSError as error:
                 log.write(f"{error}\n".encode())
@@ -126,7 +127,7 @@ class Watchdog:
         self._told_to_stop = True
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Have the server ended, too, if the watchdog is killed. Linux only; elsewhere it would live on."""
     if sys.platform == "linux":
         pr_set_pdeathsig = 1
@@ -139,7 +140,7 @@ def _end(server: subprocess.Popen[bytes]) -> None:
     try:
         server.wait(_GRACE_SECONDS)
     except subprocess.TimeoutExpired:
-        server.kill()
+        os.killpg(server.pid, signal.SIGKILL)  # with what it has started itself
         server.wait()
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import httpx
+import psutil
 import pytest
 
 from tests.commands import ROOT, Hearth
@@ -68,8 +70,22 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     assert again.out == done.out, again.err
     (record,) = home.glob("servers/prefect-*/server.json")
     yield Up(home, json.loads(record.read_text())["url"] + "/api")
-    assert hearth("down").out.count(" stops.") == 2
+    assert hearth("down").out.count(" has stopped.") == 2
     hearth("stop", "--force")
+    deadline = time.monotonic() + 30
+    while (found := left(home)) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert found == []
+
+
+def left(home: Path) -> list[str]:
+    """Command lines of processes that have this HEARTH_HOME."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get("HEARTH_HOME") == str(home):
+                found.append(" ".join(process.cmdline()))
+    return found
 
 
 @pytest.fixture
