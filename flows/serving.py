@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
@@ -11,10 +12,13 @@ from typing import Self
 from flows.berth import Berth, Common, Wanted
 from flows.run_events import tell_over_budget
 from tasks.backends import Backend
+from tasks.errors import CloudError
 from tasks.progress import Caution, tell
 from tasks.settings import Settings
 
 _BUDGET_SECONDS = 1.0
+_ALL_SECONDS = 15.0
+"""How often what all runs have spent is asked for: it takes calls to the cloud."""
 
 
 class Serving:
@@ -86,14 +90,24 @@ class Serving:
 
     async def _watch_budget(self) -> None:
         """Close the window when the budget is spent."""
+        ask_at = 0.0
         while not self.stopped:
             why = self._budget.spent(self.books.usd)
+            if why is None and time.monotonic() >= ask_at:
+                why, ask_at = await self._all_spent(), time.monotonic() + _ALL_SECONDS
             if why is not None:
                 self.stopped = why
                 self.window.close()
                 tell_over_budget(self._budget, self.books.usd)
                 tell(Caution(f"No more pages are begun: {why}. The next run goes on with those that are left."))
             await asyncio.sleep(_BUDGET_SECONDS)
+
+    async def _all_spent(self) -> str | None:
+        try:
+            return await self.books.over_budget()
+        except CloudError as error:  # it is asked again; a cloud out of reach is no reason to stop reading
+            tell(Caution(f"What was spent today is not known: {error}"))
+            return None
 
     async def _while_any(self, berths: Sequence[asyncio.Task[None]]) -> None:
         """Wait until no berth has a server any more, and have the pages end for the reason."""

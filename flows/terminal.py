@@ -18,7 +18,7 @@ from rich.progress import (
 )
 
 from tasks.files import Place
-from tasks.manifest import Manifest, PageStatus
+from tasks.manifest import Manifest, PageStatus, RunStatus
 from tasks.progress import Caution, Event, PageDone, PageRetried, PagesStart, PageStarted, Pulling, RunStarted, Stage
 from tasks.report import Report
 from tasks.results import ResultStore
@@ -130,7 +130,8 @@ def print_summary(console: Console, manifest: Manifest, store: ResultStore) -> N
             f"{manifest.read_seconds:.1f} s for {manifest.read_now} pages over {slots} ({rate}), "
             f"after {manifest.warm_seconds:.1f} s to get warm"
         )
-    lines["text"] = str(store.document_path)
+    stopped = manifest.status is RunStatus.STOPPED
+    lines["text"] = "not written yet: pages are left for the next run" if stopped else str(store.document_path)
     for name, told in lines.items():
         console.print(f"{name:<8}{escape(told)}", highlight=False, soft_wrap=True)
     for entry in manifest.failed:

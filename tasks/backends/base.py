@@ -30,12 +30,16 @@ class MachineFacts:
         kind: such as `g4dn.xlarge spot in us-east-1a`.
         usd_per_hour: what it costs while it runs; None if the price is not known.
         since: when the run took it, seconds since the epoch.
+        boot_seconds: from then until it answered, if it was started for the run.
+        spot_usd_per_hour: what it would cost on spot; None if it is, or that is not known.
     """
 
     id: str
     kind: str
     usd_per_hour: float | None
     since: float
+    boot_seconds: float = 0.0
+    spot_usd_per_hour: float | None = None
 
     def usd_so_far(self) -> float:
         """What it has cost since it was taken, USD; 0 if its price is not known."""
@@ -58,6 +62,8 @@ class Endpoint:
         machine: the one under it, where one is paid for; it can be replaced by another.
         departure: whether that will go.
         log_tail: asks for the end of what the machine logged, in one line; None where there is nothing to ask.
+        over_budget: asks why nobody may begin a page on it any more, for what all have spent; None: nothing limits it.
+        work: page seconds of each document that was read while it was held.
     """
 
     backend: BackendName
@@ -72,6 +78,8 @@ class Endpoint:
     machine: MachineFacts | None = None
     departure: Departure = field(default_factory=Departure, repr=False)
     log_tail: Callable[[], Awaitable[str | None]] | None = field(default=None, repr=False)
+    over_budget: Callable[[], Awaitable[str | None]] | None = field(default=None, repr=False)
+    work: dict[str, float] = field(default_factory=dict, repr=False)
 
     @property
     def replaceable(self) -> bool:
