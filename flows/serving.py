@@ -70,6 +70,7 @@ class Serving:
             UnavailableError: none will be.
         """
         await asyncio.shield(self._ready)
+        await self._check_budget()  # its start may have cost all of it
 
     @asynccontextmanager
     async def line(self) -> AsyncIterator[Callable[[], None]]:
@@ -89,18 +90,24 @@ class Serving:
             leave()
 
     async def _watch_budget(self) -> None:
-        """Close the window when the budget is spent."""
-        ask_at = 0.0
         while not self.stopped:
-            why = self._budget.spent(self.books.usd)
-            if why is None and time.monotonic() >= ask_at:
-                why, ask_at = await self._all_spent(), time.monotonic() + _ALL_SECONDS
-            if why is not None:
-                self.stopped = why
-                self.window.close()
-                tell_over_budget(self._budget, self.books.usd)
-                tell(Caution(f"No more pages are begun: {why}. The next run goes on with those that are left."))
-            await asyncio.sleep(_BUDGET_SECONDS)
+            asked_at = time.monotonic()
+            await self._check_budget()
+            while not self.stopped and time.monotonic() - asked_at < _ALL_SECONDS:
+                await asyncio.sleep(_BUDGET_SECONDS)
+                self._end_if(self._budget.spent(self.books.usd))
+
+    async def _check_budget(self) -> None:
+        self._end_if(self._budget.spent(self.books.usd) or await self._all_spent())
+
+    def _end_if(self, spent: str | None) -> None:
+        """Close the window if a budget is spent; why is told once."""
+        if spent is None or self.stopped:
+            return
+        self.stopped = spent
+        self.window.close()
+        tell_over_budget(self._budget, self.books.usd)
+        tell(Caution(f"No more pages are begun: {spent}. The next run goes on with those that are left."))
 
     async def _all_spent(self) -> str | None:
         try:

@@ -39,6 +39,12 @@ def test_a_run_pays_for_the_boot_that_it_waits_for_and_for_the_idling_after_it()
     assert split(use("a", 0, 400)) == {(Kind.BOOT, "a"): 100, (Kind.LEASED, "a"): 300, (Kind.IDLE, "a"): 600}
 
 
+def test_a_boot_s_seconds_before_the_first_lease_are_its_own():
+    earlier = replace(SPAN, started=NOON - 500_000, up=NOON - 500_000, ended=NOON - 200_000)
+    found = pieces([earlier, SPAN], [use("a", -500, -200), use("b", 2, 1000)], NOON + 2_000_000)
+    assert {piece.use and piece.use.token for piece in found if piece.kind is Kind.BOOT} == {"b"}
+
+
 def test_runs_at_once_share_each_second_in_equal_parts():
     assert split(use("a", 0, 400), use("b", 200, 400)) == {
         (Kind.BOOT, "a"): 100,
@@ -132,7 +138,7 @@ def test_what_a_second_was_for_does_not_change_as_time_goes_on(
     def before(found: list[Piece]) -> dict[tuple[str, str, str], Fraction]:
         sums: dict[tuple[str, str, str], Fraction] = {}
         for piece in found:
-            if piece.kind is Kind.MINIMUM:
+            if piece.kind in {Kind.BOOT, Kind.MINIMUM}:
                 continue
             length = max(0, min(piece.end, now) - piece.start)
             key = piece.kind, piece.use.token if piece.use else "", str(piece.start // DAY_MS)

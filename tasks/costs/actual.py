@@ -3,10 +3,11 @@
 Times are whole milliseconds since the epoch, and parts of them fractions, so that nothing is lost by rounding.
 
 - A second in which leases hold the machine is shared by them in equal parts, its boot included: who waits for it pays.
+- Seconds of a boot in which nobody holds it yet belong to whoever comes first: it was started for them.
 - A second in which nobody does belongs to whoever held the machine last: it waits, or keeps its disk, on their account.
-- Seconds before the first lease, and of machines that nobody ever leased, belong to nobody.
+- Other seconds, and those of machines that nobody ever leased, belong to nobody.
 
-What a second was for never changes afterwards, whoever comes later.
+What a second was for never changes once the machine is up, whoever comes later.
 """
 
 from __future__ import annotations
@@ -180,7 +181,8 @@ def _running(span: Span, uses: Sequence[Use], ended: int, now: int) -> Iterator[
     for start, end in pairwise(_cuts(span.started, ended, [*edges, up])):
         holders = [use for use in uses if use.started <= start and _end(use, now) >= end]
         kind = Kind.BOOT if end <= up else Kind.LEASED if holders else Kind.IDLE
-        yield from _shared(span, kind, start, end, holders or _last(uses, start, now))
+        others = _first(uses, span.started, ended, now) if kind is Kind.BOOT else _last(uses, start, now)
+        yield from _shared(span, kind, start, end, holders or others)
 
 
 def _up(span: Span, uses: Sequence[Use], ended: int, now: int) -> int:
@@ -188,6 +190,13 @@ def _up(span: Span, uses: Sequence[Use], ended: int, now: int) -> int:
     if span.up is not None:
         return span.up
     return max((_end(use, now) for use in uses if use.started < ended and _end(use, now) > span.started), default=0)
+
+
+def _first(uses: Sequence[Use], started: int, ended: int, now: int) -> list[Use]:
+    """Whoever held the machine first after a start."""
+    came = [use for use in uses if use.started < ended and _end(use, now) > started]
+    first = min((use.started for use in came), default=0)
+    return [use for use in came if use.started == first]
 
 
 def _last(uses: Sequence[Use], at: int, now: int) -> list[Use]:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _KEPT_SECONDS = 400 * 86_400
 """More than a year, so that the same month of two years can be compared."""
 _SPAN, _LEASE = "span ", "lease "
+# What DynamoDB says of an index that a table has not; the second is moto's word.
+_NO_INDEX = {"ValidationException", "ResourceNotFoundException"}
 _MOST_DOCUMENTS = 2_000
 """Named in one lease: DynamoDB takes 400 kB an item."""
 
@@ -167,7 +169,7 @@ class Ledger:
         try:
             found = await asyncio.gather(*(self._table.query(day.isoformat(), kind) for day in days))
         except CloudError as error:
-            if error.code != "ValidationException":
+            if error.code not in _NO_INDEX:
                 raise
             told = "The pool's table has no ledger: it was deployed by an earlier version. Run: hearth infra up ec2."
             raise CloudError(told, error.code) from None
