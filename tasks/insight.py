@@ -14,7 +14,7 @@ _SHORT_IDLE = 120.0
 """An idle time in seconds that still lets the next run of a few at a time find the machine warm."""
 _BUSY = 0.8
 _NOTICED = 0.01
-"""A saving under this part of the run is none."""
+"""A saving under this part of the run is none; nor is a second."""
 
 
 class Figures(Frozen):
@@ -93,7 +93,7 @@ def insight(figures: Figures) -> Insight:
     worth = [
         saving
         for saving in savings(figures)
-        if (saving.usd > _NOTICED * paid if paid else saving.seconds > _NOTICED * figures.seconds)
+        if (saving.usd > _NOTICED * paid if paid else saving.seconds > max(1.0, _NOTICED * figures.seconds))
     ]
     best = max(worth, key=lambda saving: (saving.usd, saving.seconds), default=None)
     return Insight(figures=figures, saving=best, told=" ".join(_told(figures, best)))
