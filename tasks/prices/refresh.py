@@ -27,7 +27,7 @@ _OFFERS, _SPOT = "aws-pricing-api", "aws-spot-history"
 
 
 async def asked(types: Iterable[str] = TYPES, regions: Iterable[str] = REGIONS) -> Book:
-    """The prices of machines now: on demand, spot (the cheapest zone's), reserved and SageMaker's; and of what is beside.
+    """The prices of machines now (on demand, spot in the cheapest zone, reserved, SageMaker's), and of what is beside.
 
     Raises:
         CloudError: AWS refuses, or cannot be reached.
