@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from flows.cli_machines import POOL_HELP, has_pool, with_pool
@@ -62,12 +63,12 @@ def _show(found: Bill) -> None:
     out = Console(width=None if sys.stdout.isatty() else 120)
     table = Table(found.by.value, *_HEADS, box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for line in found.lines:
-        table.add_row(line.name, *_cells(line))
+        table.add_row(escape(line.name), *_cells(line))
     table.add_row(found.total.name, *_cells(found.total), style="bold")
     out.print(table)
     out.print()
     for told in (*_told(found.total), *found.notes):
-        out.print(told, highlight=False, soft_wrap=True)
+        out.print(escape(told), highlight=False, soft_wrap=True)
 
 
 _HEADS = ("leased", "boot", "idle", "stopped", "machine USD", "disk USD", "total USD", "spot saved")
@@ -82,10 +83,12 @@ def _cells(line: Line) -> tuple[str, ...]:
 
 
 def _told(total: Line) -> list[str]:
-    if not total.total_usd:
-        return []
-    idle = total.idle_usd + total.stopped_usd
-    told = [f"Waiting for work cost USD {idle:.4f} ({idle / total.total_usd:.0%}): machines that idled, stopped disks."]
+    told = []
+    if idle := total.idle_usd + total.stopped_usd:
+        share = f"{idle / total.total_usd:.0%}"
+        told.append(
+            f"Waiting for work cost USD {idle:.4f} ({share}): machines that idled, disks of those that stopped."
+        )
     if total.saved_usd > 0:
         told.append(f"Spot saved USD {total.saved_usd:.4f} against the same machines on demand.")
     return told

@@ -44,6 +44,7 @@ class Serving:
         self._watching: asyncio.Task[None] | None = None
         self.servers, self.window, self.work, self.books = common.servers, common.window, common.work, common.books
         self.stopped = ""
+        self._ask_at = 0.0
 
     async def __aenter__(self) -> Self:
         """Begin to acquire servers."""
@@ -91,17 +92,12 @@ class Serving:
 
     async def _watch_budget(self) -> None:
         while not self.stopped:
-            asked_at = time.monotonic()
             await self._check_budget()
-            while not self.stopped and time.monotonic() - asked_at < _ALL_SECONDS:
-                await asyncio.sleep(_BUDGET_SECONDS)
-                self._end_if(self._budget.spent(self.books.usd))
+            await asyncio.sleep(_BUDGET_SECONDS)
 
     async def _check_budget(self) -> None:
-        self._end_if(self._budget.spent(self.books.usd) or await self._all_spent())
-
-    def _end_if(self, spent: str | None) -> None:
         """Close the window if a budget is spent; why is told once."""
+        spent = self._budget.spent(self.books.usd) or await self._all_spent()
         if spent is None or self.stopped:
             return
         self.stopped = spent
@@ -110,6 +106,9 @@ class Serving:
         tell(Caution(f"No more pages are begun: {spent}. The next run goes on with those that are left."))
 
     async def _all_spent(self) -> str | None:
+        if not self.books.limited or time.monotonic() < self._ask_at:
+            return None
+        self._ask_at = time.monotonic() + _ALL_SECONDS
         try:
             return await self.books.over_budget()
         except CloudError as error:  # it is asked again; a cloud out of reach is no reason to stop reading

@@ -48,6 +48,11 @@ class AllBooks:
         """What the machines have cost so far, as far as their prices are known."""
         return self._spent + sum(one.machine.usd_so_far() for one in self._taken if one.machine is not None)
 
+    @property
+    def limited(self) -> bool:
+        """Whether what all have spent limits any of the servers that are held."""
+        return any(endpoint.over_budget is not None for endpoint in self._taken)
+
     async def over_budget(self) -> str | None:
         """Why no page may be begun any more on the servers that are held, for what all have spent on them."""
         for endpoint in tuple(self._taken):

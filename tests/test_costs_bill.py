@@ -6,7 +6,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from typer.testing import CliRunner
 
+from flows.cli import app
 from tasks.costs.actual import DAY_MS, Rates, Span, Use, pieces
 from tasks.costs.bill import NOBODY, Bill, By, bill
 
@@ -68,3 +70,11 @@ def test_what_nobody_leased_is_nobody_s():
 def test_what_is_not_known_or_not_over_is_said(span: Span, told: str):
     assert told in " ".join(billed(span=span).notes)
     assert billed().notes == ()
+
+
+def test_the_command_tells_what_waiting_cost_and_spot_saved(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("flows.cli_cost.local_bill", lambda _output, by, _since: billed(by))
+    done = CliRunner().invoke(app, ["cost", "--by", "machine"])
+    assert "i-1 (g4dn.xlarge spot in us-east-1a) 13.3 min      3.3 min" in done.output
+    assert "Waiting for work cost USD 0.0220 (20%)" in done.output
+    assert "Spot saved USD 0.1000" in done.output

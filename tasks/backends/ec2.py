@@ -83,6 +83,8 @@ class Ec2Backend:
         assert door is not None  # noqa: S101 - and asked Ollama through this
         book = current(self._settings.home)
         price = await usd_per_hour(pool.aws, machine, book)
+        if price is None:
+            tell(Caution(f"What a {machine.kind} costs is not known: no budget in dollars holds for it."))
         return Endpoint(
             backend=self.name,
             url=door.url,

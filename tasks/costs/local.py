@@ -27,7 +27,7 @@ def local_bill(output: Place, by: By, since: datetime) -> Bill:
             sums[name] = before[0] + seconds, before[1] + usd
     lines = tuple(Line(name=name, leased=seconds, usd=usd) for name, (seconds, usd) in sorted(sums.items()))
     total = Line(name="total", leased=sum(line.leased for line in lines), usd=sum(line.usd for line in lines))
-    notes = [f"From the manifests below {output}, which tell of each document's last run alone."]
+    notes = [f"From the manifests below {output}, which tell of each document's last run, and not of idling."]
     if not paid:
         notes.append("No machine was paid for: servers of this computer, and those that others run, cost nothing here.")
     return Bill(by=by, since=since, until=until, lines=lines, total=total, notes=tuple(notes))

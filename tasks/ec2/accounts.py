@@ -62,14 +62,14 @@ def over_today(max_usd: float, usd: float) -> str | None:
 
 
 def _closed(spans: Sequence[Span], machines: Sequence[Machine]) -> Iterator[Span]:
-    """The spans; those of machines that EC2 has forgotten ended when they were last seen, whoever ended them."""
+    """The spans. One whose end nobody saw, and of which EC2 tells no more, ended when it was last seen."""
     told_of = {machine.id for machine in machines}
+    last = {span.machine: span.started for span in sorted(spans, key=lambda span: span.started)}
     for span in spans:
-        if span.machine in told_of:
-            yield span
-        elif span.ended is None:
-            yield replace(span, ended=max(span.seen, span.up or 0), exact=False, why="EC2 does not know it any more")
-        elif span.keeps_disk and span.kept_until is None:
+        again, known = span.started < last[span.machine], span.machine in told_of
+        if span.ended is None and (again or not known):
+            yield replace(span, ended=max(span.seen, span.up or 0), exact=False, keeps_disk=again)
+        elif not known and not again and span.keeps_disk and span.kept_until is None:
             yield replace(span, kept_until=span.ended, exact=False)
         else:
             yield span

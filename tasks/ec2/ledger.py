@@ -67,7 +67,7 @@ async def if_possible(entry: Awaitable[None]) -> None:
     """Make an entry, or tell that it is missing."""
     try:
         await entry
-    except CloudError as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is: it must not keep a machine from being stopped
         tell(Caution(f"The costs will lack something: {error}"))
 
 

@@ -70,6 +70,7 @@ async def end(
     """
     if mine is not None:
         await pool.records.release(machine.id, mine, work)
+    await noticed(pool, machine)
     record = await pool.records.get(machine.id)
     others = record.live(time.time())
     if others and not force:
