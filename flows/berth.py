@@ -16,7 +16,7 @@ from tasks.budget import Budget
 from tasks.errors import MachineLostError, ModelError, ServerError, UnavailableError
 from tasks.ollama_api import GenerateRequest, OllamaClient
 from tasks.pace import Pace
-from tasks.progress import Caution, Stage, tell
+from tasks.progress import Caution, Stage, WarmStep, tell, timed
 from tasks.servers import Server, Servers
 from tasks.settings import Settings
 from tasks.slots import Share
@@ -87,7 +87,8 @@ class Berth:
         losses = 0
         try:
             while True:
-                endpoint = await self._backend.acquire(self._wanted.slots, self._wanted.holder)
+                with timed(WarmStep.ACQUIRE):
+                    endpoint = await self._backend.acquire(self._wanted.slots, self._wanted.holder)
                 self._common.books.taken(endpoint)
                 tell(Stage(f"{'started' if endpoint.started else 'reusing'} the server at {endpoint.url}"))
                 answered_before = self._common.servers.answered

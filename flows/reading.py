@@ -45,7 +45,7 @@ async def read_document(prepared: Prepared, settings: Settings, account: Account
         serving.work.opened(renderer),
         ProgressArtifact(plan.document.name) as artifact,
     ):
-        with heard_by(artifact), heard_by(account.hear):
+        with heard_by(artifact), heard_by(account.hear), heard_by(serving.metrics.hear):
             first = await asyncio.to_thread(_first_pages, prepared, account)
             await serving.work.run(lambda: renderer.ahead(first))
             await serving.ready()

@@ -14,6 +14,7 @@ from tasks.errors import CloudError
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_logs import CloudWatchLogsClient
@@ -87,6 +88,12 @@ class Aws:
     def logs(self) -> CloudWatchLogsClient:
         """What machines logged."""
         client: CloudWatchLogsClient = self._client("logs")
+        return client
+
+    @property
+    def cloudwatch(self) -> CloudWatchClient:
+        """Metrics, which are not worth a long wait."""
+        client: CloudWatchClient = self._client("cloudwatch", attempts=2, read_timeout=5)
         return client
 
     @property

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from enum import StrEnum
 
 from tasks.errors import FailureReason, HearthError
 from tasks.manifest import Manifest, PageResult
@@ -40,6 +42,27 @@ class Pulling:
     step: str
     completed: int
     total: int
+
+
+class WarmStep(StrEnum):
+    """What a server goes through before its first page."""
+
+    ACQUIRE = "acquire"
+    """Found, started or launched."""
+    ANSWER = "answer"
+    PULL = "pull"
+    """The model's download."""
+    LOAD = "load"
+    MEASURE = "measure"
+    """Of how many requests it serves at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepDone:
+    """A server is one step nearer to its first page, after so many seconds in it."""
+
+    step: WarmStep
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +107,7 @@ class RunEnded:
     outcome: Outcome
 
 
-Event = RunStarted | Stage | Caution | Pulling | PagesStart | PageStarted | PageRetried | PageDone | RunEnded
+Event = RunStarted | Stage | Caution | Pulling | StepDone | PagesStart | PageStarted | PageRetried | PageDone | RunEnded
 Listener = Callable[[Event], None]
 
 _listeners: ContextVar[tuple[Listener, ...]] = ContextVar("hearth_listeners", default=())
@@ -114,3 +137,11 @@ def tell(event: Event) -> None:
     """Tell whoever listens."""
     for listener in _listeners.get():
         listener(event)
+
+
+@contextmanager
+def timed(step: WarmStep) -> Iterator[None]:
+    """Tell how long a step took, when it has succeeded."""
+    started = time.monotonic()
+    yield
+    tell(StepDone(step, time.monotonic() - started))

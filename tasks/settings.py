@@ -157,6 +157,27 @@ class Ec2StackSettings(Section):
     )
 
 
+class MetricsSettings(Section):
+    """Where runs tell their numbers."""
+
+    cloudwatch: bool = Field(
+        False,
+        description="Send metrics to CloudWatch, in the namespace Hearth. USD 0.30 a month for each of about 25, "
+        "for the hours in which they are sent, and USD 0.01 for 1,000 requests, one a minute and run.",
+    )
+    textfile: Path | None = Field(
+        None,
+        description="File, ending in .prom, for node_exporter's textfile collector; nothing is written if unset.",
+    )
+    otlp: str | None = Field(
+        None,
+        pattern=r"^https?://",
+        description="OTLP receiver over HTTP, such as http://collector:4318; nothing is sent if unset. "
+        "Wants `hearth-pages[otel]`.",
+    )
+    flush_seconds: float = Field(60, ge=1, le=3600, description="How often metrics are sent, seconds; and at the end.")
+
+
 _PREFIX = "HEARTH_"
 _OF_THE_EMBEDDED_SERVER = {"HEARTH_EMBEDDED_MODELS", "HEARTH_TESSDATA"}
 
@@ -204,6 +225,7 @@ class Settings(BaseSettings):
     warm: WarmSettings = WarmSettings()
     ec2: Ec2Settings = Ec2Settings()
     ec2_stack: Ec2StackSettings = Ec2StackSettings()
+    metrics: MetricsSettings = MetricsSettings()
 
 
 def load_settings() -> Settings:

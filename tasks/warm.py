@@ -14,7 +14,7 @@ import stamina
 from tasks.errors import ModelError, PageError, PassingError, ServerError
 from tasks.ollama_api import Answer, GenerateRequest, LoadedModel, Model, OllamaClient
 from tasks.ollama_wire import find_model
-from tasks.progress import Caution, Pulling, Stage, tell
+from tasks.progress import Caution, Pulling, Stage, WarmStep, tell, timed
 from tasks.settings import WarmSettings
 from tasks.slots import LedgerStore, Measured, agreed_capacity
 
@@ -85,23 +85,26 @@ async def warm(
     """
     deadline = time.monotonic() + limits.deadline_seconds
     tell(Stage(f"waiting for {client.url}"))
-    await _until(min(deadline, time.monotonic() + limits.answer_seconds), client.version)
+    with timed(WarmStep.ANSWER):
+        await _until(min(deadline, time.monotonic() + limits.answer_seconds), client.version)
     asked = time.monotonic()
     model = await _until(deadline, lambda: _present(client, request.model), patience=limits.pull_seconds)
     deadline += time.monotonic() - asked
     details = await _until(deadline, lambda: client.details(request.model))
     tell(Stage(f"loading {request.model}"))
     try:
-        await _until(deadline, lambda: client.load(request))
+        with timed(WarmStep.LOAD):
+            await _until(deadline, lambda: client.load(request))
         placed = _placement(request.model, await _until(deadline, client.loaded), require_gpu=require_gpu)
         if placed:
             tell(Caution(placed))
         tell(Stage(f"measuring how many requests {request.model} serves at once"))
         what = f"{model.digest[:12]}, num_ctx {request.num_ctx}"
-        measured = await _until(
-            deadline,
-            lambda: agreed_capacity(ledger, what, slots, lambda: measure_parallelism(client, request, slots)),
-        )
+        with timed(WarmStep.MEASURE):
+            measured = await _until(
+                deadline,
+                lambda: agreed_capacity(ledger, what, slots, lambda: measure_parallelism(client, request, slots)),
+            )
     except ModelError as error:
         raise ModelError(_load_failure(request.model, details.family, str(error))) from None
     note = _shortfall(slots, measured.slots, details.family)
@@ -145,8 +148,9 @@ async def _present(client: OllamaClient, name: str) -> Model:
     if model is None:
         tell(Stage(f"pulling {name}"))
         try:
-            async for step in client.pull(name):
-                tell(Pulling(step.status, step.completed, step.total))
+            with timed(WarmStep.PULL):
+                async for step in client.pull(name):
+                    tell(Pulling(step.status, step.completed, step.total))
         except ModelError as error:
             raise ModelError(
                 f"The model {name!r} cannot be pulled by {client.url}: {error}. "

@@ -79,7 +79,12 @@ class Share:
         if time.monotonic() >= self._valid_until:
             self._wake.set()
             return 0
-        return min(self._holds, self._share) - self.in_flight
+        return self.granted - self.in_flight
+
+    @property
+    def granted(self) -> int:
+        """Slots that this run may use now, those in use included."""
+        return min(self._holds, self._share)
 
     @property
     def capacity(self) -> int:
