@@ -20,7 +20,7 @@ MOST_METRICS = 1000
 MOST_BYTES = 900_000
 MOST_VALUES = 150
 _BYTES_A_METRIC = 600
-_BYTES_A_VALUE = 110
+_BYTES_A_VALUE = 130
 """The most that a value and its count take, whatever form botocore writes them in."""
 
 
