@@ -63,7 +63,7 @@ def test_a_runs_numbers_reach_cloudwatch(hearth: Hearth, aws: AwsFront, server: 
     listed = boto3.client("cloudwatch", endpoint_url=aws.url).list_metrics()["Metrics"]
     assert {metric["Namespace"] for metric in listed} == {"Hearth"}
     different = {str(sorted([each["MetricName"], *map(str, each["Dimensions"])])) for each in listed}
-    assert 12 < len(different) <= 25  # each costs
+    assert len(different) <= 25  # each costs
 
 
 def test_a_run_that_cannot_reach_cloudwatch_reads_on_and_says_so_once(
