@@ -53,6 +53,8 @@ class Ec2Stack:
     base_ami_parameter: str
     subnets: tuple[str, ...] = ()
     """Those of the default VPC if empty."""
+    metrics: bool = False
+    """Machines tell CloudWatch their numbers, which costs."""
     ingress: list[dict[str, object]] = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -138,6 +140,7 @@ def parameters(stack: Ec2Stack, *, vpc: str, subnets: tuple[str, ...], ami: str)
         "DiskGb": str(stack.disk_gb),
         "DiskIops": str(stack.disk_iops),
         "DiskThroughput": str(stack.disk_throughput),
+        "Metrics": str(stack.metrics).lower(),
     }
 
 
@@ -169,6 +172,8 @@ def plan(stack: Ec2Stack, usd_per_hour: Mapping[str, float | None], disk_usd_per
         PlanRow("log group", f"{stack.log_group}, 14 days", "cents a month"),
         PlanRow("parameter", f"/hearth/{stack.pool}/ami", "nothing"),
     ]
+    if stack.metrics:
+        rows.append(PlanRow("metrics", "8 of the machines, while they run", "USD 0.30 a month each, by the hour"))
     if stack.access == "token":
         names = ", ".join(f"/hearth/{stack.pool}/{name}" for name in ("token", "tls-key", "tls-certificate"))
         rows.append(PlanRow("secrets", names, "nothing"))

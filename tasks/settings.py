@@ -150,6 +150,11 @@ class Ec2StackSettings(Section):
         15, gt=0, description="Without a request for so long, a machine shuts itself down, minutes."
     )
     lifetime_hours: float = Field(12, gt=0, description="No machine runs longer than this, hours.")
+    metrics: bool = Field(
+        False,
+        description="Machines tell CloudWatch their GPUs' use, requests in flight and leases: 8 metrics a pool, "
+        "USD 0.30 a month each, for the hours in which a machine runs.",
+    )
     subnets: tuple[str, ...] = Field((), description="Subnet ids (JSON list); the default VPC's if empty.")
     base_ami_parameter: str = Field(
         "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id",
