@@ -183,6 +183,23 @@ class MetricsSettings(Section):
     flush_seconds: float = Field(60, ge=1, le=3600, description="How often metrics are sent, seconds; and at the end.")
 
 
+class MonitoringSettings(Section):
+    """What `hearth infra up monitoring` deploys."""
+
+    email: str = Field("", description="Who is written to when an alarm goes off; AWS asks for a confirmation.")
+    page_seconds: float = Field(10, ge=1, description="95 in 100 pages should take no longer, seconds.")
+    usd_per_hour: float | None = Field(
+        None, gt=0, description="What a machine costs, USD per hour; that of the first instance type if unset."
+    )
+    daily_usd: float = Field(25, ge=1, description="Machines should cost no more a day, USD.")
+    monthly_usd: float | None = Field(
+        None,
+        gt=0,
+        description="The account should be charged no more a month, USD, all services; needs the region us-east-1 and "
+        "AWS's billing alerts. Not watched if unset.",
+    )
+
+
 _PREFIX = "HEARTH_"
 _OF_THE_EMBEDDED_SERVER = {"HEARTH_EMBEDDED_MODELS", "HEARTH_TESSDATA"}
 
@@ -231,6 +248,7 @@ class Settings(BaseSettings):
     ec2: Ec2Settings = Ec2Settings()
     ec2_stack: Ec2StackSettings = Ec2StackSettings()
     metrics: MetricsSettings = MetricsSettings()
+    monitoring: MonitoringSettings = MonitoringSettings()
 
 
 def load_settings() -> Settings:
