@@ -18,6 +18,7 @@ from flows.cli_infra import infra
 from flows.cli_machines import start, status, stop
 from flows.cli_plan import plan, prices
 from flows.cli_run import SIGNALS, leave_within, print_json, run_command
+from flows.cli_top import metrics, top
 from flows.cli_up import down, serve_api, up
 from flows.terminal import TerminalProgress, print_summary
 from tasks.account import Account
@@ -38,6 +39,8 @@ app.command()(batch)
 app.command()(status)
 app.command()(stop)
 app.command()(start)
+app.command()(top)
+app.command()(metrics)
 app.command()(up)
 app.command()(down)
 app.command("serve-api")(serve_api)

@@ -31,20 +31,20 @@ _out = Console()
 _err = Console(stderr=True)
 
 _A_YEAR_MINUTES = 365 * 24 * 60
-_POOL_HELP = "A pool of EC2 machines; that of the settings is shown if they name one."
+POOL_HELP = "A pool of EC2 machines; that of the settings is shown if they name one."
 
 
 def status(
-    pool: Annotated[str | None, typer.Option(help=_POOL_HELP)] = None,
+    pool: Annotated[str | None, typer.Option(help=POOL_HELP)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
     """Show what Hearth keeps warm, here and on EC2: who uses it, when it stops, what it has cost so far."""
-    settings = _with_pool(load_settings(), pool)
+    settings = with_pool(load_settings(), pool)
     servers = list(local_servers(settings.home))
     if not as_json:
         for server in servers:  # whatever AWS may say
             _out.print(_told(server), highlight=False)
-    machines = asyncio.run(_machines(settings)) if _has_pool(settings) else []
+    machines = asyncio.run(_machines(settings)) if has_pool(settings) else []
     if as_json:
         told = {"servers": [_server_facts(s) for s in servers], "machines": [_machine_facts(m) for m in machines]}
         sys.stdout.write(json.dumps(told) + "\n")
@@ -67,11 +67,11 @@ def _told(server: ServerState) -> str:
 def stop(
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="As status shows them.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="All of them, EC2 machines included.")] = False,
-    pool: Annotated[str | None, typer.Option(help=_POOL_HELP)] = None,
+    pool: Annotated[str | None, typer.Option(help=POOL_HELP)] = None,
     force: Annotated[bool, typer.Option("--force", help="Stop those, too, that a run is using.")] = False,
 ) -> None:
     """Stop what is kept warm: by name, all, or else the servers on this machine."""
-    settings = _with_pool(load_settings(), pool)
+    settings = with_pool(load_settings(), pool)
     wanted = set(names or ())
     servers = [s for s in local_servers(settings.home) if not wanted or s.name in wanted]
     for server in servers:
@@ -81,7 +81,7 @@ def stop(
             stop_server(server)
             _out.print(f"{server.name} stops.", highlight=False)
     missing = wanted - {server.name for server in servers}
-    if (everything or missing) and (_has_pool(settings) or pool is not None):
+    if (everything or missing) and (has_pool(settings) or pool is not None):
         missing -= asyncio.run(_stop_machines(settings, missing, force=force))
     if missing:
         raise InputError(f"Nothing is called {', '.join(sorted(missing))}. `hearth status` shows what there is.")
@@ -91,10 +91,10 @@ def start(
     backend: Annotated[BackendName | None, typer.Option(help="Where the model runs.")] = None,
     model: Annotated[str | None, typer.Option(help="Ollama's name of the model.")] = None,
     slots: Annotated[int | None, typer.Option(min=1, max=256, help="Pages in flight at once, at the most.")] = None,
-    pool: Annotated[str | None, typer.Option(help=_POOL_HELP)] = None,
+    pool: Annotated[str | None, typer.Option(help=POOL_HELP)] = None,
 ) -> None:
     """Get a server warm ahead of time. It stays so for its idle time."""
-    settings = _with_pool(load_settings(), pool)
+    settings = with_pool(load_settings(), pool)
     with TerminalProgress(_err) as terminal, heard_by(terminal):
         told = asyncio.run(_start(settings, backend or settings.backend, model, slots))
     _out.print(told, highlight=False, soft_wrap=True)
@@ -161,14 +161,15 @@ def _confirmed(status: MachineStatus) -> bool:
     return typer.confirm(question)
 
 
-def _with_pool(settings: Settings, pool: str | None) -> Settings:
+def with_pool(settings: Settings, pool: str | None) -> Settings:
+    """The settings with the pool that the command names."""
     if pool is None:
         return settings
     named = settings.ec2.model_copy(update={"pool": pool})
     return settings.model_copy(update={"ec2": named, "backend": BackendName.EC2})
 
 
-def _has_pool(settings: Settings) -> bool:
+def has_pool(settings: Settings) -> bool:
     """Whether the settings speak of EC2; nobody else should be asked for credentials."""
     return settings.backend is BackendName.EC2 or "ec2" in settings.model_fields_set
 
