@@ -9,6 +9,10 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+from tasks.errors import FailureReason
+from tasks.manifest import PageStatus
+from tasks.progress import WarmStep
+
 NAMESPACE = "Hearth"
 """Of all of them in CloudWatch; the policies allow no other."""
 
@@ -34,6 +38,7 @@ class Metric:
         about: what it is, for people.
         label: what tells its values apart beside pool and model; empty if nothing does.
         buckets: upper bounds for Prometheus, where it is a histogram.
+        words: that the label may be.
     """
 
     name: str
@@ -42,6 +47,7 @@ class Metric:
     about: str
     label: str = ""
     buckets: tuple[float, ...] = ()
+    words: tuple[str, ...] = ()
 
     @property
     def prometheus(self) -> str:
@@ -51,9 +57,12 @@ class Metric:
 
 
 _PAGE = (0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0, 60.0, 120.0, 300.0)
+_REASONS = tuple(FailureReason)
 _WARM = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0)
 
-PAGES = Metric("Pages", Kind.COUNTER, "Count", "Pages that were stored: read, blank or failed.", "status")
+PAGES = Metric(
+    "Pages", Kind.COUNTER, "Count", "Pages that were stored: read, blank or failed.", "status", words=tuple(PageStatus)
+)
 PAGE_SECONDS = Metric(
     "PageSeconds",
     Kind.HISTOGRAM,
@@ -70,8 +79,10 @@ QUEUE_SECONDS = Metric(
     "",
     _PAGE,
 )
-RETRIES = Metric("Retries", Kind.COUNTER, "Count", "Requests about a page that another one had to follow.", "reason")
-FAILURES = Metric("Failures", Kind.COUNTER, "Count", "Pages that failed for good.", "reason")
+RETRIES = Metric(
+    "Retries", Kind.COUNTER, "Count", "Requests about a page that another one had to follow.", "reason", words=_REASONS
+)
+FAILURES = Metric("Failures", Kind.COUNTER, "Count", "Pages that failed for good.", "reason", words=_REASONS)
 TOKENS_IN = Metric("TokensIn", Kind.COUNTER, "Count", "Tokens of images and prompts.")
 TOKENS_OUT = Metric("TokensOut", Kind.COUNTER, "Count", "Tokens that were written.")
 IN_FLIGHT = Metric("PagesInFlight", Kind.GAUGE, "Count", "Pages in a slot, of one run.")
@@ -89,6 +100,7 @@ WARM_SECONDS = Metric(
     "Until a server was warm, by step: acquire, answer, pull, load, measure.",
     "step",
     _WARM,
+    tuple(WarmStep),
 )
 DOLLARS = Metric(
     "Dollars", Kind.COUNTER, "None", "USD for machines while runs held them; two runs on one machine count it twice."

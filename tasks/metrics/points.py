@@ -49,9 +49,10 @@ def points(totals: Totals, runs: Iterable[LiveRun]) -> Iterator[tuple[Metric, li
 
 def _counted(metric: Metric, totals: Totals) -> Iterator[Point]:
     for whose, total in totals.items():
-        for (name, label), count in total.counts.items():
-            if name == metric.name:
-                yield Point(_labels(whose, metric, label), count)
+        if metric.kind is Kind.COUNTER:
+            # From 0 on: what Prometheus sees for the first time it takes for no increase, such as a first failure.
+            for label in metric.words or ("",):
+                yield Point(_labels(whose, metric, label), total.counts.get((metric.name, label), 0.0))
         for (name, label), seen in total.values.items():
             if name == metric.name:
                 yield Point(_labels(whose, metric, label), _spread(metric, seen))

@@ -1,0 +1,87 @@
+"""What metrics cost: the same pages with them and without, in turns. `python -m tests.benchmarks.metrics_cost`
+
+Processor time of the reading process a page, and pages a second, each as a ratio to the runs without. The pages take
+0.02 s each, so that the process that reads them is what limits the pace.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from tests.benchmarks.page_times import PageTimes, write_pdf
+from tests.benchmarks.rivals import Work, flow
+from tests.benchmarks.servers import ROOT, page_server, prefect_server
+
+_SECONDS, _SLOTS, _PAGES, _TURNS = 0.02, 8, 1000, 5
+_OFF = "without"
+WAYS: dict[str, dict[str, str]] = {
+    _OFF: {},
+    "as by default": {},
+    "textfile, sent each second": {
+        "HEARTH_METRICS__TEXTFILE": str(Path(tempfile.gettempdir()) / "hearth.prom"),
+        "HEARTH_METRICS__FLUSH_SECONDS": "1",
+    },
+}
+
+
+class _Nothing:
+    """In place of the recorder."""
+
+    def __init__(self, *_: object) -> None:
+        return
+
+    def hear(self, _: object) -> None:
+        return
+
+    def open(self) -> None:
+        return
+
+    async def close(self) -> None:
+        return
+
+
+def main() -> None:
+    """Measure and print."""
+    found: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
+    with tempfile.TemporaryDirectory(prefix="hearth-metrics-") as name:
+        directory = Path(name)
+        pdf = directory / "pages.pdf"
+        write_pdf(pdf, _PAGES)
+        with prefect_server(directory), page_server(PageTimes(_SECONDS), _SLOTS, directory) as server:
+            for turn in range(_TURNS):
+                for way, settings in WAYS.items():
+                    work = {"url": server.url, "images": "", "pdf": str(pdf), "pages": _PAGES, "slots": _SLOTS}
+                    work["output"] = str(directory / f"{way} {turn}")
+                    command = [sys.executable, "-m", "tests.benchmarks.metrics_cost", way, json.dumps(work)]
+                    environment = {**os.environ, **settings}
+                    done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, check=True)
+                    found[way].append(json.loads(done.stdout.splitlines()[-1]))
+    base = {key: median(run[key] for run in found[_OFF]) for key in ("cpu", "seconds")}
+    for way, runs in found.items():
+        cpu, seconds = (median(run[key] for run in runs) for key in ("cpu", "seconds"))
+        sys.stdout.write(
+            f"{way:<28} {cpu / _PAGES * 1000:6.2f} ms of processor a page ({cpu / base['cpu']:.3f}), "
+            f"{_PAGES / seconds:6.1f} pages a second ({base['seconds'] / seconds:.3f})\n"
+        )
+
+
+def run(way: str, work: dict[str, Any]) -> None:
+    """One run, in a process of its own."""
+    if way == _OFF:
+        import flows.serving
+
+        flows.serving.Recorder = _Nothing  # type: ignore[assignment,misc]
+    paths = {key: Path(work[key]) for key in ("images", "pdf", "output")}
+    measured = flow(Work(**{**work, **paths}))
+    sys.stdout.write(json.dumps({"cpu": measured["cpu"], "seconds": measured["ended"] - measured["started"]}) + "\n")
+
+
+if __name__ == "__main__":
+    run(sys.argv[1], json.loads(sys.argv[2])) if len(sys.argv) > 2 else main()
