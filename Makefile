@@ -62,7 +62,7 @@ bench: .venv/.installed-dev ## Measure the flow against other ways of driving a 
 accuracy: .venv/.installed-dev ## Measure the character error rate:  make accuracy PDF="a.pdf b.pdf"
 	@$(BIN)/python -m tests.benchmarks.accuracy $(PDF)
 
-docs: .venv/.installed-dev ## Write the generated parts of docs/reference.md
+docs: .venv/.installed-dev ## Write the generated parts of docs/
 	@$(BIN)/python -m tests.generated_docs
 
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --quiet --custom-compile-command "make lock"
