@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -168,7 +168,11 @@ async def _machines(pool: Pool) -> tuple[MachineNow, ...]:
     table = Table(pool.aws, pool.stack.table)
     found = await status_of(pool)
     slots = await asyncio.gather(*(_slots(TableStore(table, each.machine.id)) for each in found))
-    return tuple(MachineNow(*each) for each in zip(found, slots, strict=True))
+    return tuple(
+        # What nobody has measured for a while is what it was set up for.
+        MachineNow(each, slot if slot.served else replace(slot, served=each.slots, limit=each.slots))
+        for each, slot in zip(found, slots, strict=True)
+    )
 
 
 async def _slots(store: LedgerStore) -> Slots:
