@@ -38,7 +38,7 @@ def top(
     settings = with_pool(load_settings(), pool)
 
     async def watched() -> None:
-        watch = Watch(settings.home, await open_pool(settings) if has_pool(settings) else None)
+        watch = Watch(settings.home, (lambda: open_pool(settings)) if has_pool(settings) else None)
         if as_json:
             sys.stdout.write(json.dumps({**(await watch.look()).facts(), "gpus": gpus()}) + "\n")
         elif once or not _out.is_terminal:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -120,8 +120,9 @@ class Watch:
     """Looks again and again; a pool's machines more seldom, for AWS is asked about them."""
 
     home: Path
-    pool: Pool | None = None
+    find_pool: Callable[[], Awaitable[Pool]] | None = None
     pool_seconds: float = 10.0
+    _pool: Pool | None = None
     _machines: tuple[MachineNow, ...] = ()
     _trouble: str = ""
     _next: float = field(default=0.0)
@@ -129,10 +130,11 @@ class Watch:
     async def look(self) -> View:
         """How things are now. What cannot be seen is left out."""
         runs = tuple(live_runs(self.home))
-        if self.pool is not None and time.monotonic() >= self._next:
+        if self.find_pool is not None and time.monotonic() >= self._next:
             self._next = time.monotonic() + self.pool_seconds
             try:
-                self._machines, self._trouble = await _machines(self.pool), ""
+                self._pool = self._pool or await self.find_pool()
+                self._machines, self._trouble = await _machines(self._pool), ""
             except HearthError as error:
                 self._trouble = str(error)
         servers = await asyncio.to_thread(lambda: list(local_servers(self.home)))

@@ -6,16 +6,27 @@ import subprocess
 
 _ASKED = {"use": "utilization.gpu", "used": "memory.used", "total": "memory.total", "celsius": "temperature.gpu"}
 _SECONDS = 5.0
+_hung: list[subprocess.Popen[bytes]] = []
 
 
 def gpus() -> list[dict[str, float]]:
     """Each GPU's `use` and `memory`, per cent, and `celsius`, as far as it tells; none where there is no nvidia-smi."""
+    if any(process.poll() is None for process in _hung):
+        return []
+    _hung.clear()
     command = ["nvidia-smi", f"--query-gpu={','.join(_ASKED.values())}", "--format=csv,noheader,nounits"]
     try:
-        done = subprocess.run(command, capture_output=True, timeout=_SECONDS, check=False)  # noqa: S603 - fixed words
-    except (OSError, subprocess.TimeoutExpired):
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)  # noqa: S603 - fixed words
+    except OSError:
         return []
-    return parsed(done.stdout.decode(errors="replace")) if done.returncode == 0 else []
+    try:
+        told, _ = process.communicate(timeout=_SECONDS)
+    except subprocess.TimeoutExpired:
+        # Not waited for: one that hangs in the driver cannot even be killed. No other is started beside it.
+        process.kill()
+        _hung.append(process)
+        return []
+    return parsed(told.decode(errors="replace")) if process.returncode == 0 else []
 
 
 def parsed(text: str) -> list[dict[str, float]]:

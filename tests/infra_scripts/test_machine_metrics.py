@@ -114,10 +114,23 @@ class TestNvidiaSmi:
         monkeypatch.setenv("PATH", str(tmp_path))
         assert gpu.gpus() == []
 
-    def test_one_that_hangs_is_given_up(self, around: Surroundings, monkeypatch: pytest.MonkeyPatch):
-        monkeypatch.setattr(gpu, "_SECONDS", 0.2)
-        nvidia_smi(around, "exec sleep 30")
-        assert gpu.gpus() == []
+    def test_one_that_hangs_is_given_up_and_no_other_is_started_beside_it(
+        self, around: Surroundings, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr(gpu, "_SECONDS", 0.5)
+        monkeypatch.setattr(gpu, "_hung", [])
+        starts = around.directory / "starts"
+        nvidia_smi(around, f"echo start >> {starts}; exec sleep 60")
+        with monkeypatch.context() as stuck:
+            stuck.setattr(gpu.subprocess.Popen, "kill", lambda _: None)  # as one that hangs in the driver
+            assert gpu.gpus() == []
+            assert gpu.gpus() == []
+        (hung,) = gpu._hung
+        assert starts.read_text().count("start") <= 1
+        hung.kill()
+        hung.communicate()
+        nvidia_smi(around, "echo 75, 9216, 15360, 61")
+        assert gpu.gpus() == [seen(75, 60, 61)]
 
     def test_one_that_fails_has_no_gpus(self, around: Surroundings):
         nvidia_smi(around, "echo NVIDIA-SMI has failed; exit 9")

@@ -19,6 +19,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 
 from flows.cli_top import drawn
+from tasks.ec2.pool import Pool
+from tasks.errors import CloudError
 from tasks.metrics.live import LiveFile, live_runs
 from tasks.metrics.totals import TotalsSink
 from tasks.slots import FileStore, Ledger
@@ -79,6 +81,15 @@ async def test_nothing_runs_and_nothing_breaks(tmp_path: Path):
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "1-x.json").write_text("rubbish")
     assert "0 runs" in await told(tmp_path)
+
+
+async def test_a_cloud_out_of_reach_hides_no_run(tmp_path: Path):
+    async def find_pool() -> Pool:
+        raise CloudError("AWS could not be asked.")
+
+    LiveFile(tmp_path).write(live_run())
+    view = await Watch(tmp_path, find_pool).look()
+    assert (len(view.runs), view.trouble) == (1, "AWS could not be asked.")
 
 
 @pytest.fixture
