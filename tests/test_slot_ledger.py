@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ def known(slots: int, at: float = 0.0) -> Ledger:
     return knowing(Ledger(), Measured(what="model", slots=slots, asked=slots, at=at))
 
 
-def need(wants: int, in_flight: int = 0, **more: float) -> Need:
+def need(wants: int, in_flight: int = 0, **more: Any) -> Need:
     return Need(wants, in_flight, LEASE, **more)
 
 
@@ -120,6 +121,12 @@ def test_while_a_newcomer_waits_the_slot_that_was_held_longest_is_passed_on():
     assert dealt(2, 3, **held, new=claim(fed=False, came=3)) == {"a": 0, "b": 1, "new": 1}
 
 
+def test_a_newcomer_whose_slot_was_not_used_yet_is_still_a_newcomer():
+    ledger = after(known(1), ("a", need(1)))
+    assert not ledger.claims["a"].fed
+    assert after(ledger, ("a", need(1, in_flight=1, begun=True))).claims["a"].fed
+
+
 def test_after_its_turn_a_run_passes_its_slot_to_the_one_that_waited_longest():
     waiting = {"b": claim(turned=5), "c": claim(turned=3)}
     assert dealt(1, 1 + TURN_SECONDS, a=claim(held=1, turned=1), **waiting) == {"a": 0, "b": 0, "c": 1}
@@ -138,6 +145,13 @@ def test_twenty_runs_take_turns_on_eight_slots():
     assert max(run.first_at for run in runs) <= 7
 
 
+def test_a_run_that_is_slow_to_use_its_slot_waits_for_no_turn_of_the_others():
+    """Twenty come within a second, and one has its first page at hand only three seconds later."""
+    runs = [Simulated(f"run{n:02}", comes_at=n / 20, idle_until=3 if n == 0 else 0) for n in range(20)]
+    run_all(runs, 8, seconds=20, step=0.25, page_seconds=2)
+    assert max(run.first_at - run.comes_at for run in runs) <= 7
+
+
 # Whatever happens
 
 
@@ -154,14 +168,16 @@ class Simulated:
     pages: list[float] = field(default_factory=list)
     started: int = 0
     first_at: float = 1e9
+    idle_until: float = 0.0
 
     def settle(self, ledger: Ledger, now: float) -> Ledger:
-        ledger, self.share = settled(ledger, self.name, need(self.wants, len(self.pages)), now)
+        needed = need(self.wants, len(self.pages), begun=self.started > 0)
+        ledger, self.share = settled(ledger, self.name, needed, now)
         self.holds = ledger.claims[self.name].holds
         return ledger
 
     def begin(self, now: float, seconds: float) -> None:
-        while len(self.pages) < min(self.holds, self.share):
+        while now >= self.idle_until and len(self.pages) < min(self.holds, self.share):
             self.pages.append(now + seconds)
             self.started += 1
             self.first_at = min(self.first_at, now)
