@@ -145,13 +145,6 @@ def test_twenty_runs_take_turns_on_eight_slots():
     assert max(run.first_at for run in runs) <= 7
 
 
-def test_a_run_that_is_slow_to_use_its_slot_waits_for_no_turn_of_the_others():
-    """Twenty come within a second, and one has its first page at hand only three seconds later."""
-    runs = [Simulated(f"run{n:02}", comes_at=n / 20, idle_until=3 if n == 0 else 0) for n in range(20)]
-    run_all(runs, 8, seconds=20, step=0.25, page_seconds=2)
-    assert max(run.first_at - run.comes_at for run in runs) <= 7
-
-
 # Whatever happens
 
 
@@ -168,7 +161,6 @@ class Simulated:
     pages: list[float] = field(default_factory=list)
     started: int = 0
     first_at: float = 1e9
-    idle_until: float = 0.0
 
     def settle(self, ledger: Ledger, now: float) -> Ledger:
         needed = need(self.wants, len(self.pages), begun=self.started > 0)
@@ -177,7 +169,7 @@ class Simulated:
         return ledger
 
     def begin(self, now: float, seconds: float) -> None:
-        while now >= self.idle_until and len(self.pages) < min(self.holds, self.share):
+        while len(self.pages) < min(self.holds, self.share):
             self.pages.append(now + seconds)
             self.started += 1
             self.first_at = min(self.first_at, now)
