@@ -1,7 +1,8 @@
 """What metrics cost: the same pages with them and without, in turns. `python -m tests.benchmarks.metrics_cost`
 
 Processor time of the reading process a page, and pages a second, each as a ratio to the runs without. The pages take
-0.02 s each, so that the process that reads them is what limits the pace.
+0.02 s each, so that the process that reads them is what limits the pace. `parts` as argument times each part alone,
+which says more: the whole is lost in the noise.
 """
 
 from __future__ import annotations
@@ -11,13 +12,21 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from tasks.books import AllBooks
+from tasks.manifest import PageStatus
+from tasks.metrics import Identity, Recorder, sinks_for
+from tasks.progress import PageDone
+from tasks.servers import Servers
+from tasks.settings import Settings
 from tests.benchmarks.page_times import PageTimes, write_pdf
 from tests.benchmarks.rivals import Work, flow
 from tests.benchmarks.servers import ROOT, page_server, prefect_server
+from tests.metrics.results import result
 
 _SECONDS, _SLOTS, _PAGES, _TURNS = 0.02, 8, 1000, 5
 _OFF = "without"
@@ -73,6 +82,24 @@ def main() -> None:
         )
 
 
+def parts() -> None:
+    """Time the parts of it alone."""
+    with tempfile.TemporaryDirectory(prefix="hearth-metrics-") as name:
+        settings, whose = Settings(home=Path(name)), Identity("paper", "url", "url", "m")
+        recorder = Recorder(whose, Servers(), AllBooks(), settings, lambda: sinks_for(settings, whose))
+        recorder._sinks = list(sinks_for(settings, whose))
+        events = [PageDone(result(PageStatus.READ, None, seconds=1 + number / 100)) for number in range(500)]
+        for what, times, call in (
+            ("a page", len(events) * 20, lambda: [recorder.hear(event) for event in events]),
+            ("a look, one a second", 200, recorder._look),
+            ("a flush, one a minute", 200, recorder._flush),
+        ):
+            began = time.process_time()
+            for _ in range(20 if what == "a page" else times):
+                call()
+            sys.stdout.write(f"{what:<28} {(time.process_time() - began) / times * 1e6:7.1f} us of processor\n")
+
+
 def run(way: str, work: dict[str, Any]) -> None:
     """One run, in a process of its own."""
     if way == _OFF:
@@ -85,4 +112,10 @@ def run(way: str, work: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    run(sys.argv[1], json.loads(sys.argv[2])) if len(sys.argv) > 2 else main()
+    match sys.argv[1:]:
+        case ["parts"]:
+            parts()
+        case [chosen, given]:
+            run(chosen, json.loads(given))
+        case _:
+            main()
