@@ -28,7 +28,7 @@ class LiveServer(_Told):
 
     Attributes:
         in_flight: pages of this run in its slots.
-        slots: that this run may use now.
+        slots: that this run has or could have now: those that no other run holds.
         most: that this run will use at the most.
         limit: requests that all runs together send at once just now.
     """
@@ -79,7 +79,7 @@ class LiveRun(_Told):
 
     @property
     def slots(self) -> int:
-        """Slots that it may use now."""
+        """Slots that it has or could have now."""
         return sum(server.slots for server in self.servers)
 
     def lives(self, now: float) -> bool:

@@ -86,7 +86,7 @@ FAILURES = Metric("Failures", Kind.COUNTER, "Count", "Pages that failed for good
 TOKENS_IN = Metric("TokensIn", Kind.COUNTER, "Count", "Tokens of images and prompts.")
 TOKENS_OUT = Metric("TokensOut", Kind.COUNTER, "Count", "Tokens that were written.")
 IN_FLIGHT = Metric("PagesInFlight", Kind.GAUGE, "Count", "Pages in a slot, of one run.")
-SLOTS = Metric("Slots", Kind.GAUGE, "Count", "Slots that one run may use.")
+SLOTS = Metric("Slots", Kind.GAUGE, "Count", "Slots that one run has or could have: those that no other holds.")
 SLOT_USE = Metric(
     "SlotUsePercent",
     Kind.GAUGE,

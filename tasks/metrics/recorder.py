@@ -184,5 +184,9 @@ class Recorder:
 def _live(server: Server) -> LiveServer:
     share = server.share
     return LiveServer(
-        url=server.client.url, in_flight=share.in_flight, slots=share.granted, most=share.capacity, limit=share.limit
+        url=server.client.url,
+        in_flight=share.in_flight,
+        slots=share.within_reach,
+        most=share.capacity,
+        limit=share.limit,
     )

@@ -40,6 +40,7 @@ class Share:
         self._waiting = most
         self._told_wants = most
         self._holds = 0
+        self._others = 0
         self._share = 0
         self._contended = False
         self._begun = False
@@ -80,12 +81,12 @@ class Share:
         if time.monotonic() >= self._valid_until:
             self._wake.set()
             return 0
-        return self.granted - self.in_flight
+        return min(self._holds, self._share) - self.in_flight
 
     @property
-    def granted(self) -> int:
-        """Slots that this run may use now, those in use included."""
-        return min(self._holds, self._share)
+    def within_reach(self) -> int:
+        """Slots that this run has or would get at once if it wanted them: those that no other run holds."""
+        return max(self.in_flight, min(self.capacity, self.limit - self._others))
 
     @property
     def capacity(self) -> int:
@@ -166,6 +167,7 @@ class Share:
         ledger = await self._store.change(self._next)
         claim = ledger.claims[self._run]
         self._holds = claim.holds
+        self._others = ledger.held - claim.holds
         self._valid_until = time.monotonic() + claim.ends_at - time.time()
         self._contended = len(ledger.claims) > 1
         self.limit, self.limited_at = ledger.limit, ledger.limited_at

@@ -22,6 +22,8 @@ from tasks.metrics.recorder import Sink
 from tasks.progress import Caution, Event, PageDone, PagesStart, heard_by
 from tasks.servers import Servers
 from tasks.settings import MetricsSettings, Settings
+from tasks.slots import FileStore, Ledger
+from tasks.slots.ledger import Claim
 from tests.metrics.results import result
 from tests.pooled import pooled
 from tests.scripted_ollama import ScriptedOllama
@@ -89,6 +91,19 @@ async def test_pages_in_flight_are_looked_at_and_shown_while_the_run_goes_on(ser
     assert not list(live_runs(tmp_path))
     assert sink.told[-1].values["PagesInFlight", ""][1.0] >= 1
     assert sink.told[-1].values["SlotUsePercent", ""][50.0] >= 1
+
+
+async def test_slots_that_others_hold_are_not_the_runs(server: ScriptedOllama, tmp_path: Path):
+    def held(ledger: Ledger) -> Ledger:
+        claim = Claim(wants=1, holds=1, ends_at=time.time() + 60, came_at=time.time(), fed=True)
+        return ledger.model_copy(update={"claims": {**ledger.claims, "another": claim}})
+
+    await FileStore.of(tmp_path, server.url).change(held)
+    async with (
+        pooled(server.url, home=tmp_path, slots=2) as (servers, _),
+        recorded(tmp_path, lambda: [Kept()], servers),
+    ):
+        await until(lambda: [run.slots for run in live_runs(tmp_path)] == [1])
 
 
 async def test_idle_slots_are_no_waste_when_no_page_is_left_to_begin(server: ScriptedOllama, tmp_path: Path):
