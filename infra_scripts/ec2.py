@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from infra_scripts.allow import ingress
+from infra_scripts.deployment import PlanRow
 from infra_scripts.errors import RequestError
 from infra_scripts.user_data import cloud_config, user_data
 
@@ -138,15 +139,6 @@ def parameters(stack: Ec2Stack, *, vpc: str, subnets: tuple[str, ...], ami: str)
         "DiskIops": str(stack.disk_iops),
         "DiskThroughput": str(stack.disk_throughput),
     }
-
-
-@dataclass(frozen=True)
-class PlanRow:
-    """One thing that is made."""
-
-    what: str
-    name: str
-    cost: str
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any
 import boto3
 import pytest
 
+from flows.stacks import StackName
 from infra_scripts.deploy import down, up
 from infra_scripts.errors import RequestError
 from infra_scripts.policy import Who, policy
@@ -47,9 +48,10 @@ ACTIONS_ALONE = {"iam:PassRole", "cloudformation:TagResource"}
 UNCHECKED = {"GetCallerIdentity"}  # anybody may
 
 
-@pytest.fixture(params=list(Who))
+@pytest.fixture(params=[(stack, who) for stack in StackName for who in Who], ids="-".join)
 def filled(request: pytest.FixtureRequest) -> dict[str, Any]:
-    return policy(request.param, pool="default", account="123456789012", region="eu-central-1")
+    stack, who = request.param
+    return policy(who, pool="default", account="123456789012", region="eu-central-1", stack=stack)
 
 
 def actions(document: dict[str, Any]) -> list[str]:
