@@ -57,7 +57,12 @@ class TestServing:
         assert answer.json()["response"] == hashlib.sha256(picture(0)).hexdigest()
 
     def test_other_calls_travel_in_an_envelope_and_so_do_their_answers(self, warm: Container):
-        for path, body in (("/api/version", None), ("/api/tags", None), ("/api/ps", None), ("/api/show", {"model": MODEL})):
+        for path, body in (
+            ("/api/version", None),
+            ("/api/tags", None),
+            ("/api/ps", None),
+            ("/api/show", {"model": MODEL}),
+        ):
             answer = warm.invoke({"path": path, "body": body}).json()
             behind = httpx.get if body is None else httpx.post
             asked = {} if body is None else {"json": body}
@@ -86,7 +91,9 @@ class TestServing:
     def test_an_answer_that_takes_too_long_is_given_up_and_its_slot_is_free(self, warm: Container):
         read: list[int] = []
         images = [page(100 + number) for number in range(14)]  # 2.1 s of work for two slots
-        threads = [threading.Thread(target=lambda body=body: read.append(warm.invoke(body).status_code)) for body in images]
+        threads = [
+            threading.Thread(target=lambda body=body: read.append(warm.invoke(body).status_code)) for body in images
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
