@@ -37,6 +37,7 @@ class Endpoint:
         component: the inference component's name, if it has one.
         seconds: longest wait for the container.
         most_bytes: of a request.
+        status: SageMaker's word for the endpoint.
         refused: calls that found no copy.
         queued: asynchronous requests that were taken.
     """
@@ -46,6 +47,7 @@ class Endpoint:
     component: str | None = None
     seconds: float = 60
     most_bytes: int = MOST_BYTES
+    status: str = "InService"
     refused: int = 0
     queued: list[dict[str, str]] = field(default_factory=list)
 
@@ -65,8 +67,9 @@ class SageMaker:
             return self._counted(call, await proceed(call))
         if call.action == "DescribeInferenceComponent":
             return self._component(call)
-        if not call.action.startswith("InvokeEndpoint"):
-            return await proceed(call)
+        return await (self._invoked(call) if call.action.startswith("InvokeEndpoint") else proceed(call))
+
+    async def _invoked(self, call: Call) -> Answer:
         if not signed(call):
             told = "The request signature we calculated does not match the signature you provided."
             return error_answer(call, "InvalidSignatureException", told, 403)
@@ -87,8 +90,9 @@ class SageMaker:
         if not endpoint.copies:
             endpoint.refused += 1
             told = (
-                "Inference Component has no capacity to process this request. ApplicationAutoScaling may be in-progress "
-                "(if configured) or try to increase the capacity by invoking UpdateInferenceComponentRuntimeConfig API."
+                "Inference Component has no capacity to process this request. ApplicationAutoScaling may be "
+                "in-progress (if configured) or try to increase the capacity by invoking "
+                "UpdateInferenceComponentRuntimeConfig API."
             )
             return error_answer(call, "ValidationError", told)
         return await self._contained(endpoint, call.body)
@@ -101,14 +105,14 @@ class SageMaker:
                 f"{endpoint.container}/invocations", content=body, headers=json_type, timeout=endpoint.seconds
             )
         except httpx.TimeoutException:
-            return _model_error(
+            return model_error(
                 0, "Your invocation timed out while waiting for a response from container primary. Review the latency "
                 "metrics for each container in Amazon CloudWatch, resolve the issue, and try again."
             )  # fmt: skip
         except httpx.TransportError:
             return Answer(503, {**json_type, "x-amzn-errortype": "ServiceUnavailable"}, b'{"Message": "Unavailable."}')
         if said.is_error:
-            return _model_error(said.status_code, said.text)
+            return model_error(said.status_code, said.text)
         return Answer(200, json_type, said.content)
 
     def _queue(self, call: Call, endpoint: Endpoint) -> Answer:
@@ -146,6 +150,7 @@ class SageMaker:
             return answer
         told = json.loads(answer.body)
         told["ProductionVariants"][0]["CurrentInstanceCount"] = endpoint.copies
+        told |= {"EndpointStatus": endpoint.status, "FailureReason": "Simulated."}
         answer.headers.pop("content-length", None)
         return Answer(answer.status, answer.headers, json.dumps(told).encode())
 
@@ -183,7 +188,7 @@ def signed(call: Call) -> bool:
     return given.endswith("Signature=" + signer.signature(text, request))
 
 
-def _model_error(status: int, message: str) -> Answer:
+def model_error(status: int, message: str) -> Answer:
     kind = "client" if 400 <= status < 500 else "server"
     told = {
         "ErrorCode": f"{kind.upper()}_ERROR_FROM_MODEL",

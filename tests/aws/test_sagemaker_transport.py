@@ -128,7 +128,7 @@ class TestEither:
     async def test_a_missing_permission_is_told_as_what_it_is(self, client: Callable[..., OllamaClient], aws: AwsFront):
         aws.inject(denied(), "InvokeEndpoint*", times=None)
         async with client() as carried:
-            with pytest.raises(CloudError, match="AWS does not permit InvokeEndpoint|invoke_endpoint"):
+            with pytest.raises(CloudError, match="AWS does not permit InvokeEndpoint"):
                 await carried.version()
 
 
@@ -260,9 +260,7 @@ class TestQueued:
                 await carried.version()
 
 
-WORDS = st.sampled_from(
-    ["", "ValidationError", "Endpoint x not found.", "a#Throttling:b", "no capacity", "\u00e9", "0"]
-)
+WORDS = st.sampled_from(["", "ValidationError", "X not found.", "a#Throttling:b", "no capacity", "\u00e9", "0"])
 
 
 @given(
