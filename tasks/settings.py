@@ -197,7 +197,7 @@ class SagemakerStackSettings(Section):
     inference_ami: str = Field(
         "al2-ami-sagemaker-inference-gpu-3-1",
         pattern=r"^[a-z0-9-]+$",
-        description="SageMaker's AMI: this one has NVIDIA's driver 550; Ollama needs 531 or newer.",
+        description="SageMaker's AMI: this one has NVIDIA's driver 550, the oldest that Ollama supports.",
     )
     slots: int = Field(8, ge=1, le=256, description="OLLAMA_NUM_PARALLEL of each copy.")
     num_ctx: int = Field(8192, ge=256, description="Context that the model is loaded with, tokens.")

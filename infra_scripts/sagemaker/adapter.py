@@ -14,6 +14,7 @@ sends SIGTERM 30 seconds before it kills.
 It needs starlette, uvicorn and httpx, and nothing of Hearth. The environment:
     HEARTH_MODEL             Ollama's name of the model; it is pulled if it is not there
     HEARTH_NUM_CTX           context that it is loaded with, tokens: another one in a request loads it again
+    HEARTH_REQUIRE_GPU       true: a model that runs on the CPU alone ends the container. Ollama falls back to it silently
     HEARTH_ANSWER_SECONDS    longest time for an answer; then its slot is free again
     HEARTH_BIND              address to listen on, 0.0.0.0 if unset
     OLLAMA_HOST              where Ollama listens
@@ -71,6 +72,7 @@ class Adapter:
         self._command = command
         self._model = environment["HEARTH_MODEL"]
         self._num_ctx = int(environment.get("HEARTH_NUM_CTX", "8192"))
+        self._require_gpu = environment.get("HEARTH_REQUIRE_GPU") == "true"
         self._seconds = float(environment.get("HEARTH_ANSWER_SECONDS", "3600"))
         host = environment.setdefault("OLLAMA_HOST", "127.0.0.1:11434")
         if (_STORE / "manifests").is_dir():
@@ -179,7 +181,10 @@ class Adapter:
         log(f"loading {self._model}")
         load = {"model": self._model, "prompt": "", "stream": False, "keep_alive": -1}
         await self._told("/api/generate", {**load, "options": {"num_ctx": self._num_ctx}})
-        log(f"{self._model} is warm")
+        in_gpu = [each.get("size_vram", 0) for each in (await self._ollama.get("/api/ps")).json()["models"]]
+        if self._require_gpu and not any(in_gpu):
+            raise RuntimeError("it runs on the CPU: the instance has no GPU, or a driver that is too old for Ollama")
+        log(f"{self._model} is warm, {sum(in_gpu) / 1e9:.1f} GB of it in GPU memory")
         self._warm = True
 
     async def _told(self, path: str, body: dict[str, Any]) -> None:

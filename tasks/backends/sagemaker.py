@@ -74,7 +74,7 @@ class SagemakerBackend:
         return Endpoint(
             backend=self.name,
             url=url,
-            slots=min(slots, max(1, size.copies) * stack.slots),
+            slots=min(slots, size.copies * stack.slots),
             # With another number of copies it is another server, whose slots are measured anew.
             ledger=TableStore(Table(aws, stack.table), f"{component or stack.endpoint}x{size.copies}"),
             transport=transport,
@@ -105,7 +105,6 @@ class SagemakerBackend:
 
 def _facts(stack: Stack, size: Size) -> MachineFacts:
     """Its cost is that of all its instances, whoever else uses them."""
-    instances = max(1, size.instances)
     usd = on_demand_usd_per_hour(stack.instance_type)
-    kind = f"{instances} x {stack.instance_type}, SageMaker {'async' if stack.bucket else 'real time'}"
-    return MachineFacts(stack.endpoint, kind, None if usd is None else usd * instances, time.time())
+    kind = f"{size.instances} x {stack.instance_type}, SageMaker {'async' if stack.bucket else 'real time'}"
+    return MachineFacts(stack.endpoint, kind, None if usd is None else usd * size.instances, time.time())

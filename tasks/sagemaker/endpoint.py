@@ -93,7 +93,9 @@ async def wake(
             except PassingError as error:
                 said = str(error).rstrip(".")
             else:
-                return await look(aws, stack, component)
+                size = await look(aws, stack, component)
+                # SageMaker tells of what it started a little later than that answers.
+                return Size(max(1, size.copies), max(1, size.instances))
         if time.monotonic() >= deadline:
             raise CapacityError(
                 f"{client.url} got no instance within {settings.start_seconds:g} s: {said}. Look at its state and "

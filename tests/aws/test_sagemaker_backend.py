@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from infra_scripts.policy import Who, policy
 from tasks.backends.sagemaker import SagemakerBackend
 from tasks.errors import CapacityError, CloudError, ModelError, ServerError
 from tasks.settings import SagemakerSettings, SagemakerStackSettings, Settings
@@ -143,3 +144,22 @@ async def test_an_endpoint_is_waited_for_while_it_is_being_created(
     endpoint = await acquiring
     assert endpoint.lease is not None
     endpoint.lease.release()
+
+
+@pytest.mark.parametrize("queued", [False, True], ids=["real time", "queued"])
+async def test_the_caller_s_policy_allows_every_call_of_a_run(
+    aws: AwsFront, served: Container, backend: Callable[..., SagemakerBackend], queued: bool
+):
+    make_endpoint(aws, served, queued=queued)
+    made = backend()
+    endpoint = await made.acquire(2, "a test")
+    await endpoint.ledger.change(lambda ledger: ledger.model_copy(update={"limit": 2}))
+    async with endpoint.client(20) as client:
+        assert await client.version()
+    await made.release(endpoint)
+    named = {"s3:GET": "s3:GetObject", "s3:PUT": "s3:PutObject", "s3:POST": "s3:DeleteObject"}
+    asked = {f"{call.service}:{call.action}" for call in aws.calls}
+    document = policy(Who.CALLER, pool="default", account="123456789012", region=REGION, stack="sagemaker")
+    allowed = {action for statement in document["Statement"] for action in statement["Action"]}
+    assert {named.get(call, call) for call in asked} <= allowed
+    assert "sagemaker:InvokeEndpointAsync" in asked if queued else "sagemaker:InvokeEndpoint" in asked

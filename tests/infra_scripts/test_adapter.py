@@ -142,3 +142,8 @@ class TestLife:
         with container(tmp_path, hearth_model="no-such-model", warm=False) as started:
             assert started.process.wait(60) == 1
             assert "no-such-model cannot be served" in started.log.read_text()
+
+    def test_a_model_that_fell_back_to_the_cpu_does_not_hold_a_gpus_instance(self, tmp_path: Path):
+        with container(tmp_path, engine="echo", hearth_require_gpu="true", warm=False) as started:
+            assert started.process.wait(60) == 1
+            assert "it runs on the CPU" in started.log.read_text()
