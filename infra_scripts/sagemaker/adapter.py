@@ -14,7 +14,7 @@ sends SIGTERM 30 seconds before it kills.
 It needs starlette, uvicorn and httpx, and nothing of Hearth. The environment:
     HEARTH_MODEL             Ollama's name of the model; it is pulled if it is not there
     HEARTH_NUM_CTX           context that it is loaded with, tokens: another one in a request loads it again
-    HEARTH_REQUIRE_GPU       true: a model that runs on the CPU alone ends the container. Ollama falls back to it silently
+    HEARTH_REQUIRE_GPU       true: a model that runs on the CPU alone ends the container; Ollama falls back silently
     HEARTH_ANSWER_SECONDS    longest time for an answer; then its slot is free again
     HEARTH_BIND              address to listen on, 0.0.0.0 if unset
     OLLAMA_HOST              where Ollama listens
