@@ -36,43 +36,22 @@ def backend(aws: AwsFront) -> Callable[..., SagemakerBackend]:
     return make
 
 
-async def test_its_slots_are_those_of_all_copies_and_its_cost_that_of_all_instances(
+async def test_runs_share_the_slots_of_all_copies_and_are_told_the_cost_of_all_instances(
     aws: AwsFront, served: Container, backend: Callable[..., SagemakerBackend]
 ):
     make_endpoint(aws, served, copies=2)
     made = backend()
     endpoint = await made.acquire(made.default_slots, "a test")
+    other = await made.acquire(made.default_slots, "another")
+    await endpoint.ledger.change(lambda ledger: ledger.model_copy(update={"limit": 7}))
+    assert (await other.ledger.change(lambda ledger: ledger)).limit == 7
     await made.release(endpoint)
+    await made.release(other)
     assert made.default_slots == 6
     assert (endpoint.url, endpoint.slots) == (f"sagemaker://{COMPONENT}", 4)
     assert endpoint.machine is not None
     assert endpoint.machine.kind == "2 x ml.g4dn.xlarge, SageMaker real time"
     assert endpoint.machine.usd_per_hour == pytest.approx(2 * 0.7364)
-
-
-async def test_runs_on_the_same_copies_share_one_ledger(
-    aws: AwsFront, served: Container, backend: Callable[..., SagemakerBackend]
-):
-    make_endpoint(aws, served)
-    mine, other = backend(), backend()
-    one, two = await mine.acquire(2, "a test"), await other.acquire(2, "another")
-    await one.ledger.change(lambda ledger: ledger.model_copy(update={"limit": 7}))
-    assert (await two.ledger.change(lambda ledger: ledger)).limit == 7
-    await mine.release(one)
-    await other.release(two)
-
-
-async def test_a_sleeping_queue_is_asked_once_and_waited_for(
-    aws: AwsFront, served: Container, backend: Callable[..., SagemakerBackend]
-):
-    asleep = make_endpoint(aws, served, queued=True, copies=0)
-    made = backend()
-    acquiring = asyncio.create_task(made.acquire(2, "a test"))
-    while not asleep.queued:
-        await asyncio.sleep(0.01)
-    asleep.copies = 1
-    await made.release(await acquiring)
-    assert len(asleep.queued) == 1
 
 
 async def test_no_instance_in_time_is_told_with_what_sagemaker_said(

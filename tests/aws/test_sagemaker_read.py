@@ -111,6 +111,7 @@ def test_passing_refusals_in_the_middle_cost_no_page(
     assert reasons == ["unavailable"] * 4
 
 
+@pytest.mark.long
 def test_an_endpoint_deleted_in_the_middle_ends_the_run_and_the_pages_stand(
     hearth_there: Hearth, aws: AwsFront, echo: Container, tmp_path: Path
 ):
