@@ -53,4 +53,12 @@ def for_moto(stack: SagemakerStack) -> str:
     # FILLED: moto knows no variant without a model, as those are that hold inference components.
     (variant,) = body["Resources"]["EndpointConfig"]["Properties"]["ProductionVariants"]
     variant["ModelName"] = {"Fn::GetAtt": ["Model0", "ModelName"]}
+    # FILLED: moto keeps an AWS::NoValue in a list, where CloudFormation drops it.
+    holds = {"Async": stack.serving == "async", "ModelData": bool(stack.model_data)}
+    role = body["Resources"]["Role"]["Properties"]
+    role["Policies"] = [
+        one["Fn::If"][1] if "Fn::If" in one else one
+        for one in role["Policies"]
+        if "Fn::If" not in one or holds[one["Fn::If"][0]]
+    ]
     return json.dumps(body)
