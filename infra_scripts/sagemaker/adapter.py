@@ -18,7 +18,8 @@ It needs starlette, uvicorn and httpx, and nothing of Hearth. The environment:
     HEARTH_ANSWER_SECONDS    longest time for an answer; then its slot is free again
     HEARTH_BIND              address to listen on, 0.0.0.0 if unset
     OLLAMA_HOST              where Ollama listens
-    OLLAMA_MODELS            where its models are; /opt/ml/model instead if SageMaker has put a store there
+    OLLAMA_MODELS            where its models are, unless there is a store in HEARTH_STORE
+    HEARTH_STORE             where SageMaker puts model data, /opt/ml/model if unset
     SAGEMAKER_BIND_TO_PORT   where the adapter listens, 8080 if unset
 """
 
@@ -52,7 +53,6 @@ METHODS = {
 _PING_SECONDS = 1.5
 _STOP_SECONDS = 25
 _POLL_SECONDS = 0.1
-_STORE = Path("/opt/ml/model")
 
 
 def log(text: str) -> None:
@@ -75,9 +75,10 @@ class Adapter:
         self._require_gpu = environment.get("HEARTH_REQUIRE_GPU") == "true"
         self._seconds = float(environment.get("HEARTH_ANSWER_SECONDS", "3600"))
         host = environment.setdefault("OLLAMA_HOST", "127.0.0.1:11434")
-        if (_STORE / "manifests").is_dir():
+        store = Path(environment.get("HEARTH_STORE", "/opt/ml/model"))
+        if (store / "manifests").is_dir():
             # SageMaker mounts it read-only, and Ollama would tidy it up.
-            environment |= {"OLLAMA_MODELS": str(_STORE), "OLLAMA_NOPRUNE": "1"}
+            environment |= {"OLLAMA_MODELS": str(store), "OLLAMA_NOPRUNE": "1"}
         self._environment = environment
         self._ollama = httpx.AsyncClient(base_url=f"http://{host}", timeout=None, trust_env=False)  # noqa: S113
         self._warm = False

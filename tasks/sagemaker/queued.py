@@ -20,6 +20,7 @@ PREFIX = "requests/"
 _FIRST_POLL_SECONDS = 0.25
 _LAST_POLL_SECONDS = 1.0
 _SLOWER = 1.5
+_FORGET_SECONDS = 5.0
 # Bounds of RequestTTLSeconds and InvocationTimeoutSeconds (API_runtime_InvokeEndpointAsync).
 _LEAST_TTL, _MOST_TTL, _MOST_INVOCATION = 60, 21_600, 3600
 _ABSENT = {"NoSuchKey", "404"}
@@ -100,12 +101,14 @@ class QueuedTransport(httpx.AsyncBaseTransport):
             raise
 
     async def _forget(self, keys: list[str]) -> None:
-        with suppress(CloudError):
-            await ask(
-                self._aws.s3.delete_objects,
-                Bucket=self._bucket,
-                Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True},
-            )
+        # What cannot be deleted now is left to the lifecycle rule: nobody waits for S3 to come back.
+        with suppress(CloudError, TimeoutError):
+            async with asyncio.timeout(_FORGET_SECONDS):
+                await ask(
+                    self._aws.s3.delete_objects,
+                    Bucket=self._bucket,
+                    Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True},
+                )
 
 
 def _key(location: str) -> str:

@@ -92,9 +92,11 @@ def container(directory: Path, *, slots: int = 2, engine: str | None = None, **s
         **{name.upper(): str(value) for name, value in settings.items()},
     }
     behind_it = [sys.executable, "-P", "-m", "tasks.embedded", "--host", "127.0.0.1", "--port", str(behind), "--quiet"]
-    behind_it += ["--num-parallel", str(slots), "--models", str(directory / "models")]
+    behind_it += ["--num-parallel", str(slots)]
     if engine:
         behind_it += ["--engine", engine if ":" in engine else f"tests.flows.engines:{engine}"]
+    # The embedded server is told by an option what Ollama reads in its environment.
+    behind_it = ["sh", "-c", 'exec "$@" --models "$OLLAMA_MODELS"', "sh", *behind_it]
     adapter = [sys.executable, "-P", str(ROOT / "infra_scripts" / "sagemaker" / "adapter.py"), "serve"]
     with log.open("wb") as output:
         process = subprocess.Popen(

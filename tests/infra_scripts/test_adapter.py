@@ -19,6 +19,7 @@ import psutil
 import pytest
 from PIL import Image
 
+from tasks.embedded.models import Store
 from tests.aws.container import MODEL, Container, container
 
 
@@ -137,6 +138,12 @@ class TestLife:
             os.kill(behind.pid, signal.SIGKILL)
             assert started.process.wait(30) == 1
             assert "Ollama ended with exit code -9" in started.log.read_text()
+
+    def test_a_model_in_the_data_that_sagemaker_brings_is_not_pulled(self, tmp_path: Path):
+        for _ in Store(tmp_path / "data").pull(MODEL):
+            pass
+        with container(tmp_path, hearth_store=tmp_path / "data") as started:
+            assert "pulling" not in started.log.read_text()
 
     def test_a_model_that_cannot_be_had_ends_the_container_and_the_log_says_why(self, tmp_path: Path):
         with container(tmp_path, hearth_model="no-such-model", warm=False) as started:
