@@ -62,6 +62,7 @@ class SagemakerBackend:
             CloudError: AWS refuses, or nothing is deployed.
         """
         del holder
+        began = time.time()
         tell(Stage("asking AWS for the endpoint"))
         settings, aws = self._settings.sagemaker, self._aws
         self._stack = stack = await find_stack(aws, self._settings.ec2.pool)
@@ -79,7 +80,7 @@ class SagemakerBackend:
             ledger=TableStore(Table(aws, stack.table), f"{component or stack.endpoint}x{size.copies}"),
             transport=transport,
             lease=Follower(aws, stack, component, size, departure, settings.follow_seconds),
-            machine=_facts(stack, size),
+            machine=_facts(stack, size, began),
             departure=departure,
         )
 
@@ -103,8 +104,8 @@ class SagemakerBackend:
         return partial(RealTimeTransport, self._aws, stack.endpoint, component, most_bytes=most, departure=departure)
 
 
-def _facts(stack: Stack, size: Size) -> MachineFacts:
-    """Its cost is that of all its instances, whoever else uses them."""
+def _facts(stack: Stack, size: Size, since: float) -> MachineFacts:
+    """Its cost is that of all its instances, whoever else uses them, from when they were asked for."""
     usd = on_demand_usd_per_hour(stack.instance_type)
     kind = f"{size.instances} x {stack.instance_type}, SageMaker {'async' if stack.bucket else 'real time'}"
-    return MachineFacts(stack.endpoint, kind, None if usd is None else usd * size.instances, time.time())
+    return MachineFacts(stack.endpoint, kind, None if usd is None else usd * size.instances, since)

@@ -9,13 +9,14 @@ from tests.aws.container import MODEL, Container
 from tests.aws.front import AwsFront
 from tests.aws.sagemaker import Endpoint
 
-COMPONENT = "hearth-default-0"
+COMPONENT = "hearth-default-1"
+ANOTHER = "gemma3:12b"
 
 
 def make_endpoint(
     aws: AwsFront, container: Container, *, slots: int = 2, queued: bool = False, **settings: object
 ) -> Endpoint:
-    """The stack, its table and endpoint, and its bucket if it is asynchronous."""
+    """The stack, its table and endpoint; the bucket of an asynchronous one, and a real-time one's components."""
     name = "hearth-default"
     control = aws.behind("sagemaker")
     role = "arn:aws:iam::123456789012:role/simulated"
@@ -31,7 +32,7 @@ def make_endpoint(
     )
     outputs = {
         "EndpointName": name,
-        "Models": json.dumps({MODEL: "" if queued else COMPONENT}),
+        "Models": json.dumps({MODEL: ""} if queued else {ANOTHER: "hearth-default-0", MODEL: COMPONENT}),
         "TableName": "hearth-sagemaker-default",
         "InstanceType": "ml.g4dn.xlarge",
         "Slots": str(slots),

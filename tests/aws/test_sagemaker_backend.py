@@ -12,7 +12,7 @@ from tasks.backends.sagemaker import SagemakerBackend
 from tasks.errors import CapacityError, CloudError, ModelError, ServerError
 from tasks.settings import SagemakerSettings, SagemakerStackSettings, Settings
 from tests.aws.container import MODEL, Container, container
-from tests.aws.endpoints import COMPONENT, make_endpoint
+from tests.aws.endpoints import ANOTHER, COMPONENT, make_endpoint
 from tests.aws.front import AwsFront
 from tests.aws.wire import REGION
 
@@ -92,12 +92,25 @@ async def test_without_a_stack_it_is_told_how_to_make_one(backend: Callable[...,
         await backend().acquire(2, "a test")
 
 
+async def test_a_run_asks_the_component_of_its_own_model(
+    aws: AwsFront, served: Container, backend: Callable[..., SagemakerBackend]
+):
+    make_endpoint(aws, served)
+    made = backend()
+    endpoint = await made.acquire(2, "a test")
+    await made.release(endpoint)
+    asked = {call.headers["x-amzn-sagemaker-inference-component"] for call in aws.called("InvokeEndpoint")}
+    assert asked == {COMPONENT}
+    with pytest.raises(CloudError, match=r"no SageMaker endpoint hearth-default-0"):
+        await backend(model=ANOTHER).acquire(2, "a test")  # whose component is not simulated
+
+
 async def test_a_model_that_it_does_not_serve_is_refused_with_those_that_it_does(
     aws: AwsFront, served: Container, backend: Callable[..., SagemakerBackend]
 ):
     make_endpoint(aws, served)
-    with pytest.raises(ModelError, match="does not serve 'gemma3:12b', but tesseract:eng"):
-        await backend(model="gemma3:12b").acquire(2, "a test")
+    with pytest.raises(ModelError, match="does not serve 'llava:7b', but gemma3:12b, tesseract:eng"):
+        await backend(model="llava:7b").acquire(2, "a test")
     assert aws.called("InvokeEndpoint") == []
 
 
