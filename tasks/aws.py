@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sagemaker import SageMakerClient
+    from mypy_boto3_sagemaker_runtime import SageMakerRuntimeClient
     from mypy_boto3_ssm import SSMClient
 
 # Sessions must not make two clients at once.
@@ -101,6 +103,31 @@ class Aws:
         """Results and documents; many small objects are asked for at once."""
         client: S3Client = self._client("s3", connections=32)
         return client
+
+    @property
+    def sagemaker(self) -> SageMakerClient:
+        """Endpoints."""
+        client: SageMakerClient = self._client("sagemaker")
+        return client
+
+    @property
+    def sagemaker_runtime(self) -> SageMakerRuntimeClient:
+        """Their queues."""
+        client: SageMakerRuntimeClient = self._client("sagemaker-runtime")
+        return client
+
+    def credentials(self) -> Any:  # noqa: ANN401 - botocore ships no types of its own
+        """What requests are signed with now: refreshed if need be, which may take a call to AWS.
+
+        Raises:
+            NoCredentialsError: there are none; see `told_of`.
+        """
+        from botocore.exceptions import NoCredentialsError
+
+        found = _session(self._region).get_credentials()
+        if found is None:
+            raise NoCredentialsError
+        return found.get_frozen_credentials()
 
     def _client(self, service: str, attempts: int = 6, read_timeout: float = 30, connections: int = 10) -> Any:  # noqa: ANN401 - each property names its own
         key = f"{service} {attempts}"

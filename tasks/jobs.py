@@ -24,6 +24,7 @@ class BackendName(StrEnum):
     EC2 = "ec2"
     EMBEDDED = "embedded"
     OLLAMA = "ollama"
+    SAGEMAKER = "sagemaker"
     URL = "url"
 
 

@@ -31,6 +31,7 @@ class StackName(StrEnum):
 
     EC2 = "ec2"
     MONITORING = "monitoring"
+    SAGEMAKER = "sagemaker"
 
 
 def open_deployment(name: StackName, settings: Settings, options: Options, region: str) -> Deployment:

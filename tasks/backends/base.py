@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import httpx
+
 from tasks.departure import Departure
 from tasks.jobs import BackendName
 from tasks.ollama_api import OllamaClient
@@ -57,6 +59,7 @@ class Endpoint:
         lease: held until release, where there is something to hold.
         machine: the one under it, where one is paid for; it can be replaced by another.
         departure: whether that will go.
+        transport: makes what carries requests there, where that is not plain HTTP.
         log_tail: asks for the end of what the machine logged, in one line; None where there is nothing to ask.
     """
 
@@ -71,6 +74,7 @@ class Endpoint:
     lease: Held | None = field(default=None, repr=False)
     machine: MachineFacts | None = None
     departure: Departure = field(default_factory=Departure, repr=False)
+    transport: Callable[[], httpx.AsyncBaseTransport] | None = field(default=None, repr=False)
     log_tail: Callable[[], Awaitable[str | None]] | None = field(default=None, repr=False)
 
     @property
@@ -84,7 +88,10 @@ class Endpoint:
         Args:
             timeout: longest wait for an answer, seconds.
         """
-        return OllamaClient(self.url, timeout=timeout, headers=self.headers, certificate=self.certificate)
+        transport = self.transport() if self.transport else None
+        return OllamaClient(
+            self.url, timeout=timeout, headers=self.headers, certificate=self.certificate, transport=transport
+        )
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,18 @@ RUNS = [
     "ssm:TerminateSession",
 ]
 # Actions that no API has an operation for.
-ACTIONS_ALONE = {"iam:PassRole", "cloudformation:TagResource"}
+ACTIONS_ALONE = {
+    *("iam:PassRole", "cloudformation:TagResource"),
+    # Operations of sagemaker-runtime, whose actions are SageMaker's.
+    *("sagemaker:InvokeEndpoint", "sagemaker:InvokeEndpointAsync"),
+    # S3's operations are called otherwise.
+    *(
+        "s3:ListBucket",
+        "s3:PutBucketPublicAccessBlock",
+        "s3:PutEncryptionConfiguration",
+        "s3:PutLifecycleConfiguration",
+    ),
+}
 UNCHECKED = {"GetCallerIdentity"}  # anybody may
 
 
