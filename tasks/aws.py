@@ -14,8 +14,11 @@ from tasks.errors import CloudError
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_ecs import ECSClient
+    from mypy_boto3_elbv2 import ElasticLoadBalancingv2Client
     from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_ssm import SSMClient
@@ -81,6 +84,24 @@ class Aws:
     def cloudformation(self) -> CloudFormationClient:
         """The pool's stack."""
         client: CloudFormationClient = self._client("cloudformation")
+        return client
+
+    @property
+    def ecs(self) -> ECSClient:
+        """Tasks."""
+        client: ECSClient = self._client("ecs")
+        return client
+
+    @property
+    def elbv2(self) -> ElasticLoadBalancingv2Client:
+        """Which tasks serve."""
+        client: ElasticLoadBalancingv2Client = self._client("elbv2")
+        return client
+
+    @property
+    def cloudwatch(self) -> CloudWatchClient:
+        """What the service is scaled by."""
+        client: CloudWatchClient = self._client("cloudwatch")
         return client
 
     @property
