@@ -18,7 +18,7 @@ from tasks.settings import EcsSettings
 
 SERVICE = "service"
 """The name of the service's record in its table."""
-_PUBLISH_SECONDS = 20.0
+_POLLS_A_PUBLICATION = 4
 _RENEWALS = 4
 _AGAIN_SECONDS = 5.0
 _HAND_BACK_SECONDS = 15.0
@@ -106,7 +106,7 @@ class Visit:
         await asyncio.gather(
             self._every(self.settings.poll_seconds, self.look),
             self._every(self.settings.lease_seconds / _RENEWALS, self._renew),
-            self._every(_PUBLISH_SECONDS, self._publish),
+            self._every(self.settings.poll_seconds * _POLLS_A_PUBLICATION, self._publish),
         )
 
     async def _every(self, seconds: float, act: Callable[[], Awaitable[object]]) -> None:
