@@ -27,7 +27,7 @@ try:
 except ImportError:  # in the image, where both files lie side by side
     import aws  # type: ignore[import-not-found,no-redef]  # the same module under its other name
 
-_PIN_SECONDS = 600
+_PIN_SECONDS = 120
 """A model that would be unloaded sooner than this is pinned again: pages come with a shorter time of their own."""
 _LOAD_SECONDS = 600
 _PUBLISH_SECONDS = 60
@@ -52,6 +52,9 @@ class Agent:
         self.why = "Ollama has not answered"
         """Why it is not warm; empty while it is."""
         self.draining = threading.Event()
+        self.used = True
+        """Since that was published last. A task that has just come is there because somebody wants it."""
+        self._expires = ""
 
     def state(self) -> tuple[int, str]:
         """What the load balancer is told."""
@@ -62,9 +65,12 @@ class Agent:
     def look(self) -> None:
         """Have the model loaded, and pinned; and see whether it is."""
         loaded = self._loaded()
+        # Ollama moves this with every request; a request that another of its kind follows at once is seen all the same.
+        self.used = self.used or (loaded is not None and str(loaded["expires_at"]) != self._expires)
         if loaded is None or self._ends_within(loaded) < _PIN_SECONDS:
             self._pin()
             loaded = self._loaded()
+        self._expires = "" if loaded is None else str(loaded["expires_at"])
         why = self._amiss(loaded)
         if why != self.why:
             _log(f"Not warm: {why}." if why else f"{self.model} is warm.")
@@ -114,8 +120,22 @@ class Agent:
                 self.why = f"{type(error).__name__}: {error}"
             if time.monotonic() - published > _PUBLISH_SECONDS:
                 published = time.monotonic()
-                publish()
+                self._publish()
         return self._drained(child)
+
+    def _publish(self) -> None:
+        """Tell CloudWatch whether the task was used, and how busy its GPU is; what gets lost is told next time.
+
+        Where nothing gets there for the idle time, tasks count as unused: better sent away than forgotten.
+        """
+        if "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI" not in os.environ:
+            return
+        use = gpu_use()
+        try:
+            put_metrics({"InUse": float(self.used), **({} if use is None else {"GpuUse": use})})
+            self.used = False
+        except Exception as error:  # noqa: BLE001 - whatever it is, the task serves on
+            _log(f"The metrics did not reach CloudWatch ({type(error).__name__}: {error}).")
 
     def _drained(self, child: subprocess.Popen[bytes]) -> int:
         """Let the pages in flight end, then Ollama."""
@@ -166,31 +186,21 @@ def gpu_use() -> float | None:
     return sum(found) / len(found) if found else None
 
 
-def publish() -> None:
-    """Send the GPU's use to CloudWatch, best effort."""
-    use = gpu_use()
-    if use is None or not os.environ.get("HEARTH_REGION"):
-        return
-    try:
-        put_metric("GpuUse", use)
-    except Exception as error:  # noqa: BLE001 - best effort
-        _log(f"The GPU's use did not reach CloudWatch ({type(error).__name__}: {error}).")
-
-
-def put_metric(name: str, percent: float) -> None:
-    """Put one value into CloudWatch, with the credentials of the task's role."""
+def put_metrics(values: dict[str, float]) -> None:
+    """Put values into CloudWatch, with the credentials of the task's role."""
     place = os.environ["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"]
     credentials: Any = json.loads(aws.http(aws.environment("CREDENTIALS_URL", _CREDENTIALS) + place))
     region = aws.environment("REGION")
     suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
     url = aws.environment("MONITORING_URL", f"https://monitoring.{region}.{suffix}").rstrip("/") + "/"
-    member = "MetricData.member.1"
-    form = {
-        **{"Action": "PutMetricData", "Version": "2010-08-01", "Namespace": "Hearth/ECS"},
-        **{f"{member}.MetricName": name, f"{member}.Value": f"{percent:.1f}", f"{member}.Unit": "Percent"},
-        f"{member}.Dimensions.member.1.Name": "Pool",
-        f"{member}.Dimensions.member.1.Value": aws.environment("POOL"),
-    }
+    form = {"Action": "PutMetricData", "Version": "2010-08-01", "Namespace": "Hearth/ECS"}
+    for number, (name, value) in enumerate(values.items(), 1):
+        member = f"MetricData.member.{number}"
+        form |= {
+            **{f"{member}.MetricName": name, f"{member}.Value": f"{value:g}"},
+            f"{member}.Dimensions.member.1.Name": "Pool",
+            f"{member}.Dimensions.member.1.Value": aws.environment("POOL"),
+        }
     body = urlencode(form).encode()
     headers = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
     signed = aws.signed_headers("monitoring", region, url, headers, body, credentials, aws.utc_now())

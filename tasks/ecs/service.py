@@ -94,12 +94,12 @@ class Service:
     async def publish(self, waiting_per_slot: float) -> None:
         """Tell CloudWatch that a run uses the service, and how many of its pages wait for each slot.
 
-        The service is scaled by these two: out by the second, in to none where the first is not heard of any more.
+        The service is scaled by these two: out by the second, in to none where nobody has told the first for long.
 
         Raises:
             CloudError: AWS refuses or cannot be reached.
         """
-        values = {"Runs": 1.0, "PagesWaitingPerSlot": waiting_per_slot}
+        values = {"InUse": 1.0, "PagesWaitingPerSlot": waiting_per_slot}
         data: list[MetricDatumTypeDef] = [
             {"MetricName": name, "Dimensions": [{"Name": "Pool", "Value": self.stack.pool}], "Value": value}
             for name, value in values.items()

@@ -152,7 +152,7 @@ async def test_what_the_alarms_watch_is_published_from_the_start(service: World)
     backend = EcsBackend(SETTINGS)
     endpoint = await backend.acquire(16, "a test")
     endpoint.parts.waiting = lambda: 24
-    await until(lambda: service.metric("Runs") == [1.0] and max(service.metric("PagesWaitingPerSlot")) == 24 / 4)
+    await until(lambda: service.metric("InUse") == [1.0] and max(service.metric("PagesWaitingPerSlot")) == 24 / 4)
     await backend.release(endpoint)
 
 
