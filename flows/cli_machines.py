@@ -109,9 +109,16 @@ async def _start(settings: Settings, name: BackendName, model: str | None, slots
     endpoint = await backend.acquire(slots or settings.slots or backend.default_slots, f"hearth start, {os.getpid()}")
     broken = True
     try:
+        endpoint.suits(request)
         async with endpoint.client(settings.warm.load_seconds) as client:
             warmth = await warm(
-                client, request, endpoint.slots, settings.warm, ledger=endpoint.ledger, require_gpu=False
+                client,
+                request,
+                endpoint.slots,
+                settings.warm,
+                ledger=endpoint.ledger,
+                require_gpu=False,
+                parts=endpoint.parts,
             )
         broken = False
     finally:
@@ -123,7 +130,8 @@ async def _start(settings: Settings, name: BackendName, model: str | None, slots
 
             if get_current_settings().api.url:  # else there is no server, and no worker
                 await schedule_idle_shutdown(settings, endpoint.machine.id, release.look_at)
-    return f"{request.model} is warm at {endpoint.url} with {warmth.measured.slots} slots. The server {release.told}."
+    slots_now = warmth.measured.slots * endpoint.parts.count
+    return f"{request.model} is warm at {endpoint.url} with {slots_now} slots. The server {release.told}."
 
 
 async def _machines(settings: Settings) -> list[MachineStatus]:

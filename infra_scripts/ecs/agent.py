@@ -30,7 +30,6 @@ except ImportError:  # in the image, where both files lie side by side
 _PIN_SECONDS = 120
 """A model that would be unloaded sooner than this is pinned again: pages come with a shorter time of their own."""
 _LOAD_SECONDS = 600
-_PUBLISH_SECONDS = 60
 _ESTABLISHED = "01"
 _CREDENTIALS = "http://169.254.170.2"
 
@@ -48,6 +47,7 @@ class Agent:
         self.num_ctx = int(aws.environment("NUM_CTX"))
         self.gpu = aws.environment("REQUIRE_GPU", "0") == "1"
         self.poll = float(aws.environment("POLL_SECONDS", "5"))
+        self.publish = float(aws.environment("PUBLISH_SECONDS", "60"))
         self.drain = float(aws.environment("DRAIN_SECONDS", "110"))
         self.why = "Ollama has not answered"
         """Why it is not warm; empty while it is."""
@@ -118,7 +118,7 @@ class Agent:
                 self.look()
             except Exception as error:  # noqa: BLE001 - whatever it is, it is not warm
                 self.why = f"{type(error).__name__}: {error}"
-            if time.monotonic() - published > _PUBLISH_SECONDS:
+            if time.monotonic() - published > self.publish:
                 published = time.monotonic()
                 self._publish()
         return self._drained(child)

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -181,5 +182,6 @@ class TestImage:
         assert 'ENTRYPOINT ["python3", "/opt/hearth/agent.py", "ollama", "serve"]' in lines
 
     def test_shellcheck_finds_nothing_wrong_with_the_script_that_builds_it(self):
-        done = subprocess.run(["shellcheck", ECS / "build.sh"], capture_output=True, text=True, check=False)
+        shellcheck = Path(sys.executable).with_name("shellcheck")
+        done = subprocess.run([shellcheck, ECS / "build.sh"], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout
