@@ -45,7 +45,7 @@ class Account:
             why=self.prepared.choice.why,
             url=endpoint.url,
             slots_asked=self.prepared.plan.slots,
-            slots=warmth.measured.slots,
+            slots=warmth.measured.slots * endpoint.parts.count,
             note=warmth.note,
         )
 

@@ -184,7 +184,7 @@ async def _measure_each(client: OllamaClient, request: GenerateRequest, slots: i
         count = max(1, parts.count)
         found = await measure_parallelism(client, request, slots * count)
         if count == max(1, parts.count):
-            return max(1, found // count)
+            return max(1, round(found / count))
 
 
 async def measure_parallelism(client: OllamaClient, request: GenerateRequest, slots: int) -> int:

@@ -1,4 +1,4 @@
-"""The ECS service's stack, brought up and taken down on moto's server, which makes all but tasks and capacity providers."""
+"""The ECS service's stack, brought up and taken down on moto's server, which starts no task."""
 
 from typing import Any
 
