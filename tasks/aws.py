@@ -144,6 +144,29 @@ def _session(region: str | None) -> Any:  # noqa: ANN401 - importing boto3's typ
     return boto3.Session(region_name=region or os.environ.get("AWS_REGION"))
 
 
+async def stack_outputs(aws: Aws, name: str, what: str, remedy: str) -> tuple[dict[str, str], str]:
+    """The outputs of a CloudFormation stack, and its status.
+
+    Args:
+        aws: asks.
+        name: of the stack.
+        what: it is, for whoever has not deployed it.
+        remedy: how that is done.
+
+    Raises:
+        CloudError: it is not deployed, or AWS refuses.
+    """
+    try:
+        stacks = await ask(aws.cloudformation.describe_stacks, StackName=name)
+    except CloudError as error:
+        if error.code == "ValidationError":
+            told = f"{what} is not deployed in {aws.region}: no stack {name}. {remedy}"
+            raise CloudError(told, error.code) from None
+        raise
+    stack = stacks["Stacks"][0]
+    return {one["OutputKey"]: one["OutputValue"] for one in stack.get("Outputs", ())}, stack["StackStatus"]
+
+
 async def ask(call: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
     """Make a call to AWS beside the event loop. The call's name is told if it fails.
 

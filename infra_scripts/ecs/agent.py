@@ -43,7 +43,7 @@ class Agent:
 
     def __init__(self) -> None:
         self.url = aws.environment("OLLAMA_URL", "http://127.0.0.1:11434").rstrip("/")
-        self.model = aws.environment("MODEL")
+        self.model = aws.environment("MODEL").removesuffix(":latest")
         self.num_ctx = int(aws.environment("NUM_CTX"))
         self.gpu = aws.environment("REQUIRE_GPU", "0") == "1"
         self.poll = float(aws.environment("POLL_SECONDS", "5"))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from infra_scripts.allow import ingress
 from infra_scripts.deployment import PlanRow
-from infra_scripts.ec2 import POOL
+from infra_scripts.ec2 import SHAPES, check_shapes
 from infra_scripts.errors import RequestError
 
 _FILES = Path(__file__).parent
@@ -18,11 +18,8 @@ IMAGE_FILES = (_FILES / "Dockerfile", _FILES / "agent.py", _FILES.parent / "mach
 """What the image is made of, beside Ollama and the model."""
 PORT = 11434
 _SHAPES = {
-    "pool": POOL,
-    "region": re.compile(r"[a-z]{2}(-[a-z]+)+-\d"),
+    **SHAPES,
     "capacity": re.compile(r"gpu|fargate"),
-    "model": re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}"),
-    "ollama_version": re.compile(r"\d+\.\d+\.\d+"),
     "ami_parameter": re.compile(r"/[A-Za-z0-9_./-]{1,1000}"),
 }
 # vCPUs, and GB of memory from, to and in steps of
@@ -64,12 +61,7 @@ class EcsStack:
         Raises:
             RequestError: a value is not what it should be.
         """
-        for name, shape in _SHAPES.items():
-            value = getattr(self, name)
-            if not shape.fullmatch(value):
-                raise RequestError(
-                    f"The service's {name.replace('_', ' ')} cannot be {value!r}; it must match {shape.pattern}."
-                )
+        check_shapes(self, _SHAPES)
         least, most, step = _FARGATE.get(self.fargate_vcpu, (0, -1, 1))
         if self.capacity == "fargate" and self.fargate_gb not in range(least, most + 1, step):
             raise RequestError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tasks.aws import Aws, ask
+from tasks.aws import Aws, stack_outputs
 from tasks.errors import CloudError
 from tasks.prices import fargate_usd_per_hour, on_demand_usd_per_hour
 
@@ -62,14 +62,7 @@ async def find_stack(aws: Aws, pool: str) -> EcsStack:
     """
     name = f"hearth-ecs-{pool}"
     remedy = "Deploy it: hearth infra up ecs --allow-from <your network, such as 10.0.0.0/16>."
-    try:
-        stacks = await ask(aws.cloudformation.describe_stacks, StackName=name)
-    except CloudError as error:
-        if error.code == "ValidationError":
-            told = f"The ECS service of the pool {pool!r} is not deployed in {aws.region}: no stack {name}. {remedy}"
-            raise CloudError(told, error.code) from None
-        raise
-    outputs = {one["OutputKey"]: one["OutputValue"] for one in stacks["Stacks"][0].get("Outputs", ())}
+    outputs, status = await stack_outputs(aws, name, f"The ECS service of the pool {pool!r}", remedy)
     try:
         return EcsStack(
             pool=pool,
@@ -85,5 +78,4 @@ async def find_stack(aws: Aws, pool: str) -> EcsStack:
             kind=outputs["Kind"],
         )
     except (KeyError, ValueError) as error:
-        status = stacks["Stacks"][0]["StackStatus"]
         raise CloudError(f"The stack {name} is incomplete ({status}; {error}). {remedy}") from None

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from tasks.departure import Departure
+from tasks.ec2.keeper import every
 from tasks.ec2.records import Lease, Records
 from tasks.ecs.service import Service
 from tasks.ecs.settings import EcsSettings
@@ -20,7 +20,6 @@ SERVICE = "service"
 """The name of the service's record in its table."""
 _POLLS_A_PUBLICATION = 4
 _RENEWALS = 4
-_AGAIN_SECONDS = 5.0
 _HAND_BACK_SECONDS = 15.0
 
 
@@ -49,7 +48,8 @@ class Visit:
         """Begin to keep it."""
         self._done = threading.Event()
         self._served_at: float | None = None
-        threading.Thread(target=self._run, name="hearth-ecs", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, name="hearth-ecs", daemon=True)
+        self._thread.start()
 
     def release(self) -> None:
         """Let go of what is held here; the lease itself ends by `hand_back`, or by itself."""
@@ -70,6 +70,7 @@ class Visit:
                 await self.records.release(SERVICE, self.lease)
                 others = (await self.records.get(SERVICE)).live(time.time())
                 if broken and not others:
+                    await asyncio.to_thread(self._thread.join)  # else a look under way might ask for them again
                     await self.service.want(0)
                     return True
         except TimeoutError:
@@ -103,20 +104,13 @@ class Visit:
 
     async def _keep(self) -> None:
         """All at once: a look that hangs must not keep the lease from being renewed."""
+        with suppress(CloudError):
+            await self._publish()  # before the alarm that takes silence for disuse strikes once more
         await asyncio.gather(
-            self._every(self.settings.poll_seconds, self.look),
-            self._every(self.settings.lease_seconds / _RENEWALS, self._renew),
-            self._every(self.settings.poll_seconds * _POLLS_A_PUBLICATION, self._publish),
+            every(self.settings.poll_seconds, self.look, self._done),
+            every(self.settings.lease_seconds / _RENEWALS, self._renew, self._done),
+            every(self.settings.poll_seconds * _POLLS_A_PUBLICATION, self._publish, self._done),
         )
-
-    async def _every(self, seconds: float, act: Callable[[], Awaitable[object]]) -> None:
-        pause = 0.0
-        while not await asyncio.to_thread(self._done.wait, pause):
-            pause = seconds
-            try:
-                await act()
-            except Exception:  # noqa: BLE001 - whatever it is: the run goes on, and so must its lease
-                pause = min(seconds, _AGAIN_SECONDS)
 
     async def _renew(self) -> None:
         until = time.time() + self.settings.lease_seconds

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from flows.cli import app
 from tasks.aws import Aws
 from tasks.backends.ecs import EcsBackend
 from tasks.ec2.records import Records
 from tasks.ec2.table import Table
 from tasks.ecs.settings import EcsSettings
+from tasks.ecs.status import send_away, service_status
 from tasks.ecs.visit import SERVICE
 from tasks.errors import CapacityError, CloudError, ModelError
 from tasks.ollama_api import GenerateRequest
@@ -172,3 +176,32 @@ async def test_another_model_or_context_than_the_tasks_keep_warm_is_refused(serv
 async def test_a_service_that_is_not_deployed_says_how_to(aws: AwsFront):
     with pytest.raises(CloudError, match="hearth infra up ecs"):
         await EcsBackend(SETTINGS).acquire(16, "a test")
+
+
+async def test_status_tells_who_uses_the_service_and_stop_sends_the_tasks_away_unless_somebody_does(service: World):
+    warm(service, "10.0.0.1")
+    backend = EcsBackend(SETTINGS)
+    endpoint = await backend.acquire(16, "a test")
+    status = await service_status(SETTINGS)
+    assert (status.facts["desired"], status.facts["warm"]) == (2, 1)
+    assert [lease["holder"] for lease in status.facts["leases"]] == ["a test"]
+    assert "1 of 2 tasks warm" in status.told
+    assert "used by a test" in status.told
+    assert "in use by a test" in await send_away(SETTINGS, force=False)
+    assert service.desired == 2
+    await backend.release(endpoint)
+    await send_away(SETTINGS, force=False)
+    assert service.desired == 0
+
+
+def test_the_command_shows_the_service_and_stops_it(service: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("HEARTH_BACKEND", "ecs")
+    monkeypatch.setenv("HEARTH_HOME", str(tmp_path / "home"))
+    service.scale(3)
+    warm(service, "10.0.0.1")
+    done = CliRunner().invoke(app, ["status"])
+    assert done.exit_code == 0, done.output
+    assert "hearth-ecs-default: 1 of 3 tasks warm" in done.output
+    assert json.loads(CliRunner().invoke(app, ["status", "--json"]).output)["service"]["desired"] == 3
+    assert "its tasks go" in CliRunner().invoke(app, ["stop", "--all"]).output
+    assert service.desired == 0
