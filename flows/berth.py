@@ -173,18 +173,24 @@ class Berth:
     @asynccontextmanager
     async def _joined(self, endpoint: Endpoint, warmth: Warmth, client: OllamaClient) -> AsyncIterator[Server]:
         """A server among the others, with a share of its slots."""
-        servers = self._common.servers
-        share = Share(endpoint.ledger, self._wanted.slots, warmth.measured, servers.deal)
+        servers, window = self._common.servers, self._common.window
+
+        def changed() -> None:
+            window.resize(servers.capacity + AHEAD)
+            servers.deal()
+
+        share = Share(endpoint.ledger, self._wanted.slots, warmth.measured, changed, endpoint.parts)
         await share.open()
+        endpoint.parts.waiting = lambda: window.left
         pace = Pace(self._settings.read, self._wanted.request.num_predict)
         server = Server(client, warmth.digest, share, pace, endpoint.departure)
         try:
             servers.join(server)
-            self._common.window.resize(servers.capacity + AHEAD)
+            changed()
             yield server
         finally:
             servers.leave(server)
-            self._common.window.resize(servers.capacity + AHEAD)
+            changed()
             await share.close()
 
     async def _release(self, endpoint: Endpoint, *, broken: bool) -> None:

@@ -39,8 +39,17 @@ _RETRY_SECONDS = 0.5
 @task(name="warm-up", task_run_name="warm up {request.model}", cache_policy=NO_CACHE, persist_result=False)
 async def warm_up(request: GenerateRequest, endpoint: Endpoint, limits: WarmSettings, *, require_gpu: bool) -> Warmth:
     """Get a model warm on a server; see `tasks.warm`."""
+    endpoint.suits(request)
     async with endpoint.client(limits.load_seconds) as client:
-        return await warm(client, request, endpoint.slots, limits, ledger=endpoint.ledger, require_gpu=require_gpu)
+        return await warm(
+            client,
+            request,
+            endpoint.slots,
+            limits,
+            ledger=endpoint.ledger,
+            require_gpu=require_gpu,
+            parts=endpoint.parts,
+        )
 
 
 class Block:
@@ -93,18 +102,20 @@ async def read_pages(
 
     size = 1 if len(numbers) <= MOST_SINGLE else BLOCK
     async with together() as group:
-        for at in range(0, len(numbers), size):
-            block = Block(numbers[at : at + size])
-            try:
-                for number in block.numbers:
-                    await window.acquire()
-                    block.begin(number)
-                    if number == block.numbers[0]:
-                        group.create_task(single(block) if size == 1 else read_block(work, reader, block, window))
-            except WindowClosedError:
-                block.begin(None)
-                break
-        all_begun()
+        with window.expecting(len(numbers)) as begun:
+            for at in range(0, len(numbers), size):
+                block = Block(numbers[at : at + size])
+                try:
+                    for number in block.numbers:
+                        await window.acquire()
+                        begun()
+                        block.begin(number)
+                        if number == block.numbers[0]:
+                            group.create_task(single(block) if size == 1 else read_block(work, reader, block, window))
+                except WindowClosedError:
+                    block.begin(None)
+                    break
+            all_begun()
 
 
 async def _may_help(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:

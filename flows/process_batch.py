@@ -106,7 +106,7 @@ class _Books:
 
     def warmed(self, endpoint: Endpoint, warmth: Warmth) -> None:
         """See `Books`."""
-        tell(Stage(f"{endpoint.url} is warm with {warmth.measured.slots} slots"))
+        tell(Stage(f"{endpoint.url} is warm with {warmth.measured.slots * endpoint.parts.count} slots"))
 
     def released(self, machine: MachineFacts, ended: str) -> None:
         """See `Books`."""

@@ -20,13 +20,15 @@ _GP3_IOPS = 3000
 _GP3_IOPS_PER_MB_S = 4
 HOURS_A_MONTH = 730
 POOL = re.compile(r"[a-z][a-z0-9-]{0,19}")
-_SHAPES = {
+SHAPES = {
     "pool": POOL,
     "region": re.compile(r"[a-z]{2}(-[a-z]+)+-\d"),
-    "access": re.compile("|".join(_PORTS)),
-    # It becomes a line of a file that root's shell reads.
     "model": re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}"),
     "ollama_version": re.compile(r"\d+\.\d+\.\d+"),
+}
+_SHAPES = {
+    **SHAPES,
+    "access": re.compile("|".join(_PORTS)),
     "base_ami_parameter": re.compile(r"/[A-Za-z0-9_./-]{1,1000}"),
 }
 
@@ -63,12 +65,7 @@ class Ec2Stack:
         Raises:
             RequestError: a value is not what it should be.
         """
-        for name, shape in _SHAPES.items():
-            value = getattr(self, name)
-            if not shape.fullmatch(value):
-                raise RequestError(
-                    f"The pool's {name.replace('_', ' ')} cannot be {value!r}; it must match {shape.pattern}."
-                )
+        check_shapes(self, _SHAPES)
         if min(self.idle_seconds, self.boot_seconds, self.lifetime_seconds) < 60:
             raise RequestError(
                 "A machine cannot be told to go in less than a minute: idle, boot and lifetime limits are longer."
@@ -110,6 +107,20 @@ class Ec2Stack:
         disk = [self.disk_gb, self.disk_iops, self.disk_throughput]
         told = json.dumps([cloud_config(self), disk, self.base_ami_parameter])
         return hashlib.sha256(told.encode()).hexdigest()[:12]
+
+
+def check_shapes(stack: object, shapes: Mapping[str, re.Pattern[str]]) -> None:
+    """See that the fields of a stack are such as they may be; some become lines of files that root's shell reads.
+
+    Raises:
+        RequestError: one is not.
+    """
+    for name, shape in shapes.items():
+        value = getattr(stack, name)
+        if not shape.fullmatch(value):
+            raise RequestError(
+                f"The pool's {name.replace('_', ' ')} cannot be {value!r}; it must match {shape.pattern}."
+            )
 
 
 def template(stack: Ec2Stack) -> str:

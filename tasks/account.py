@@ -45,7 +45,7 @@ class Account:
             why=self.prepared.choice.why,
             url=endpoint.url,
             slots_asked=self.prepared.plan.slots,
-            slots=warmth.measured.slots,
+            slots=warmth.measured.slots * endpoint.parts.count,
             note=warmth.note,
         )
 
@@ -58,7 +58,7 @@ class Account:
     def released(self, machine: MachineFacts, ended: str) -> None:
         """A machine was given back; `ended` says why before all was read, or is empty."""
         seconds = round(time.time() - machine.since, 3)
-        usd = None if machine.usd_per_hour is None else round(machine.usd_per_hour * seconds / 3600, 6)
+        usd = None if machine.usd_per_hour is None else round(machine.usd_so_far(), 6)
         record = MachineRecord(id=machine.id, kind=machine.kind, seconds=seconds, usd=usd, ended=ended or None)
         self._machines.append(record)
 

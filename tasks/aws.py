@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_ecs import ECSClient
+    from mypy_boto3_elbv2 import ElasticLoadBalancingv2Client
     from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sagemaker import SageMakerClient
@@ -84,6 +86,18 @@ class Aws:
     def cloudformation(self) -> CloudFormationClient:
         """The pool's stack."""
         client: CloudFormationClient = self._client("cloudformation")
+        return client
+
+    @property
+    def ecs(self) -> ECSClient:
+        """Tasks."""
+        client: ECSClient = self._client("ecs")
+        return client
+
+    @property
+    def elbv2(self) -> ElasticLoadBalancingv2Client:
+        """Which tasks serve."""
+        client: ElasticLoadBalancingv2Client = self._client("elbv2")
         return client
 
     @property
@@ -155,6 +169,29 @@ def _session(region: str | None) -> Any:  # noqa: ANN401 - importing boto3's typ
 
     # boto3 itself reads AWS_DEFAULT_REGION alone.
     return boto3.Session(region_name=region or os.environ.get("AWS_REGION"))
+
+
+async def stack_outputs(aws: Aws, name: str, what: str, remedy: str) -> tuple[dict[str, str], str]:
+    """The outputs of a CloudFormation stack, and its status.
+
+    Args:
+        aws: asks.
+        name: of the stack.
+        what: it is, for whoever has not deployed it.
+        remedy: how that is done.
+
+    Raises:
+        CloudError: it is not deployed, or AWS refuses.
+    """
+    try:
+        stacks = await ask(aws.cloudformation.describe_stacks, StackName=name)
+    except CloudError as error:
+        if error.code == "ValidationError":
+            told = f"{what} is not deployed in {aws.region}: no stack {name}. {remedy}"
+            raise CloudError(told, error.code) from None
+        raise
+    stack = stacks["Stacks"][0]
+    return {one["OutputKey"]: one["OutputValue"] for one in stack.get("Outputs", ())}, stack["StackStatus"]
 
 
 async def ask(call: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:

@@ -22,6 +22,7 @@ class BackendName(StrEnum):
 
     AUTO = "auto"
     EC2 = "ec2"
+    ECS = "ecs"
     EMBEDDED = "embedded"
     OLLAMA = "ollama"
     SAGEMAKER = "sagemaker"

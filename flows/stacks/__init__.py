@@ -32,6 +32,7 @@ class StackName(StrEnum):
     EC2 = "ec2"
     MONITORING = "monitoring"
     SAGEMAKER = "sagemaker"
+    ECS = "ecs"
 
 
 def open_deployment(name: StackName, settings: Settings, options: Options, region: str) -> Deployment:

@@ -18,6 +18,16 @@ def on_demand_usd_per_hour(instance_type: str) -> float | None:
     return price.usd if price else None
 
 
+def fargate_usd_per_hour(vcpu: int, gigabytes: int) -> float:
+    """USD per hour of a Fargate task on demand in us-east-1, Linux on x86."""
+    return shipped().usd("fargate:vcpu") * vcpu + shipped().usd("fargate:gb") * gigabytes
+
+
+def balancer_usd_per_hour() -> float:
+    """USD per hour of an Application Load Balancer in us-east-1, with one capacity unit in use."""
+    return shipped().usd("alb:hour") + shipped().usd("alb:lcu")
+
+
 def gp3_usd_per_hour(size_gb: int, throughput_mb_s: int) -> float:
     """USD per hour of a gp3 disk in us-east-1. It is paid for while its machine is stopped, too."""
     amounts = {
