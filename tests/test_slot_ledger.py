@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ def known(slots: int, at: float = 0.0) -> Ledger:
     return knowing(Ledger(), Measured(what="model", slots=slots, asked=slots, at=at))
 
 
-def need(wants: int, in_flight: int = 0, **more: float) -> Need:
+def need(wants: int, in_flight: int = 0, **more: Any) -> Need:
     return Need(wants, in_flight, LEASE, **more)
 
 
@@ -120,6 +121,12 @@ def test_while_a_newcomer_waits_the_slot_that_was_held_longest_is_passed_on():
     assert dealt(2, 3, **held, new=claim(fed=False, came=3)) == {"a": 0, "b": 1, "new": 1}
 
 
+def test_a_newcomer_whose_slot_was_not_used_yet_is_still_a_newcomer():
+    ledger = after(known(1), ("a", need(1)))
+    assert not ledger.claims["a"].fed
+    assert after(ledger, ("a", need(1, in_flight=1, begun=True))).claims["a"].fed
+
+
 def test_after_its_turn_a_run_passes_its_slot_to_the_one_that_waited_longest():
     waiting = {"b": claim(turned=5), "c": claim(turned=3)}
     assert dealt(1, 1 + TURN_SECONDS, a=claim(held=1, turned=1), **waiting) == {"a": 0, "b": 0, "c": 1}
@@ -156,7 +163,8 @@ class Simulated:
     first_at: float = 1e9
 
     def settle(self, ledger: Ledger, now: float) -> Ledger:
-        ledger, self.share = settled(ledger, self.name, need(self.wants, len(self.pages)), now)
+        needed = need(self.wants, len(self.pages), begun=self.started > 0)
+        ledger, self.share = settled(ledger, self.name, needed, now)
         self.holds = ledger.claims[self.name].holds
         return ledger
 

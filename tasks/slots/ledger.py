@@ -27,7 +27,7 @@ class Claim(BaseModel):
         holds: slots that it may use.
         ends_at: when others may take what it holds, seconds since the epoch; it moves on while the run lives.
         came_at: when it came, seconds since the epoch.
-        fed: it has held a slot.
+        fed: it has begun a page.
         turned_at: when `holds` changed last, seconds since the epoch.
     """
 
@@ -117,6 +117,7 @@ class Need:
         trouble_at: when it began the last request that found the server in trouble, seconds since the epoch; 0: none
             did. What began before the limit was changed says nothing of the new one.
         relief_at: when it began the first of some requests in a row that were served well; 0: there are not enough.
+        begun: it has begun a page. One that lost its slot before it could use it is still a newcomer.
     """
 
     wants: int
@@ -124,6 +125,7 @@ class Need:
     lease_seconds: float
     trouble_at: float = 0.0
     relief_at: float = 0.0
+    begun: bool = False
 
 
 def settled(ledger: Ledger, run: str, need: Need, now: float) -> tuple[Ledger, int]:
@@ -145,13 +147,13 @@ def settled(ledger: Ledger, run: str, need: Need, now: float) -> tuple[Ledger, i
     mine = ledger.claims.get(run) or Claim(wants=0, holds=need.in_flight, ends_at=now, came_at=now)
     renewed = mine.ends_at < now + need.lease_seconds * _RENEWED_PART
     ends_at = now + need.lease_seconds if renewed else mine.ends_at
-    mine = mine.model_copy(update={"wants": need.wants, "ends_at": ends_at})
+    mine = mine.model_copy(update={"wants": need.wants, "ends_at": ends_at, "fed": mine.fed or need.begun})
     ledger = ledger.model_copy(update={"claims": {**ledger.claims, run: mine}})
     target = shares(ledger, now)[run]
     free = ledger.limit - ledger.held
     holds = max(target, need.in_flight) if target < mine.holds else mine.holds + max(0, min(target - mine.holds, free))
     if holds != mine.holds:
-        mine = mine.model_copy(update={"holds": holds, "turned_at": now, "fed": mine.fed or holds > 0})
+        mine = mine.model_copy(update={"holds": holds, "turned_at": now})
     # While more is held than there is, after a cut or by one who came back, what comes free is not used again.
     share = min(target, max(0, ledger.limit - (ledger.held - ledger.claims[run].holds)))
     return ledger.model_copy(update={"claims": {**ledger.claims, run: mine}}), share

@@ -42,6 +42,7 @@ class Share:
         self._holds = 0
         self._share = 0
         self._contended = False
+        self._begun = False
         self._trouble_at = 0.0
         self._relief_at = 0.0
         self._valid_until = 0.0
@@ -90,6 +91,9 @@ class Share:
         """Use a slot; one must be free."""
         self.in_flight += 1
         self._idle.clear()
+        if not self._begun:
+            self._begun = True
+            self._wake.set()  # while others take this run for a newcomer, their turns are short
 
     def give(self) -> None:
         """A slot is not used any more."""
@@ -167,7 +171,8 @@ class Share:
         ledger = ledger.live(now)
         if self._measured.what not in ledger.measured:  # the ledger was lost
             ledger = knowing(ledger, self._measured.model_copy(update={"at": now}))
-        need = Need(self._wants, self.in_flight, self._store.lease_seconds, self._trouble_at, self._relief_at)
+        lease = self._store.lease_seconds
+        need = Need(self._wants, self.in_flight, lease, self._trouble_at, self._relief_at, self._begun)
         ledger, self._share = settled(ledger, self._run, need, now)
         # What is about to be given back is not used from here on, whenever the ledger hears of it.
         self._holds = min(self._holds, ledger.claims[self._run].holds)

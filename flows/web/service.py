@@ -9,11 +9,11 @@ from pathlib import Path
 from prefect.client.orchestration import PrefectClient
 
 from flows.trigger import request_key, trigger
-from flows.web_records import Record, ranges
-from flows.web_runs import Followed, Runs, asking_prefect
-from flows.web_settings import ApiSettings
-from flows.web_uploads import Upload
-from flows.web_webhooks import Webhooks
+from flows.web.records import Record, ranges
+from flows.web.runs import Followed, Runs, asking_prefect
+from flows.web.settings import ApiSettings
+from flows.web.uploads import Upload
+from flows.web.webhooks import Webhooks
 from tasks.jobs import Job
 from tasks.results import results_directory
 from tasks.settings import Settings

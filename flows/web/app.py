@@ -23,13 +23,13 @@ from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from prefect.client.orchestration import get_client
 
 from flows.prefect_server import prefect_api
-from flows.web_events import END_ID, events
-from flows.web_records import numbers_in
-from flows.web_runs import Followed, Runs, is_over, status_of
-from flows.web_service import Service
-from flows.web_settings import ApiSettings, load_api_settings
-from flows.web_uploads import Upload, clear_leftovers, job_from, parameters
-from flows.web_webhooks import Webhooks
+from flows.web.events import END_ID, events
+from flows.web.records import numbers_in
+from flows.web.runs import Followed, Runs, is_over, status_of
+from flows.web.service import Service
+from flows.web.settings import ApiSettings, load_api_settings
+from flows.web.uploads import Upload, clear_leftovers, job_from, parameters
+from flows.web.webhooks import Webhooks
 from tasks.errors import HearthError, InputError, LimitError
 from tasks.settings import Settings, load_settings
 
@@ -219,7 +219,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"Error: {error}\n")
         return error.exit_code
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -24,11 +24,11 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import State
 from pydantic import ValidationError
 
-from flows.web_addresses import resolved
-from flows.web_records import write_whole
-from flows.web_runs import Runs, asking_prefect, is_over
-from flows.web_settings import ApiSettings
-from flows.web_signature import ID_HEADER, sign
+from flows.web.addresses import resolved
+from flows.web.records import write_whole
+from flows.web.runs import Runs, asking_prefect, is_over
+from flows.web.settings import ApiSettings
+from flows.web.signature import ID_HEADER, sign
 from tasks.errors import HearthError, InputError
 from tasks.jobs import Frozen
 from tasks.leases import FileLease, try_exclusive
