@@ -38,7 +38,7 @@ def simulate_command(
     machines: Annotated[int, typer.Option(min=1, help="Of a run, or of a service, at the most.")] = 4,
     pages_per_slot: Annotated[
         float, typer.Option(min=0, help="A further machine comes for so many pages for each of its slots.")
-    ] = 4.0,
+    ] = 32.0,
     spot: Annotated[bool, typer.Option("--spot", help="Buy machines on the spot market.")] = False,
     interruptions: Annotated[float, typer.Option(min=0, help="Of a spot machine, an hour.")] = 0.02,
     assume: Annotated[

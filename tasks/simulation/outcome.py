@@ -18,7 +18,7 @@ class Outcome(Frozen):
 
     Attributes:
         span: seconds from the start until the last page was read.
-        started: seconds from a run's arrival to its first page: half of the runs, 95 of 100.
+        started: seconds from a run's arrival to its first page: on average, of half of the runs, of 95 of 100.
         finished: seconds from a run's arrival to its last page, likewise, and the longest.
         machine_hours: that were paid for.
         occupancy: share of the paid slot-seconds in which a page was read.
@@ -34,6 +34,7 @@ class Outcome(Frozen):
     rules: Rules
     runs: int
     span: float
+    started_mean: float
     started_p50: float
     started_p95: float
     finished_p50: float
@@ -131,6 +132,7 @@ def outcome(work: Work, rules: Rules, given: Assumptions, book: Book, meter: Met
         rules=rules,
         runs=len(finished),
         span=span,
+        started_mean=sum(started) / len(started),
         started_p50=_at(started, 0.5),
         started_p95=_at(started, 0.95),
         finished_p50=_at(finished, 0.5),

@@ -96,7 +96,7 @@ class Rules(Frozen):
     idle_seconds: float = Field(600.0, ge=0)
     terminate_seconds: float = Field(86_400.0, ge=0)
     machines: int = Field(1, ge=1, le=1000)
-    pages_a_slot: float = Field(4.0, ge=0)
+    pages_a_slot: float = Field(32.0, ge=0)
     spot: bool = False
 
 
