@@ -7,12 +7,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AliasChoices, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from tasks.errors import InputError
 from tasks.files.place import Place
 from tasks.jobs import BackendName
+from tasks.section import Section
+from tasks.trigger_settings import TriggerSettings
 
 DEFAULT_PROMPT = (
     "Transcribe all text of this page image in natural reading order, as Markdown. "
@@ -23,12 +25,6 @@ DEFAULT_PROMPT = (
 
 def _cache_directory() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hearth"
-
-
-class Section(BaseModel):
-    """A group of settings: strict about names, so that a misspelt one is an error and not a default."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class ReadSettings(Section):
@@ -204,6 +200,7 @@ class Settings(BaseSettings):
     warm: WarmSettings = WarmSettings()
     ec2: Ec2Settings = Ec2Settings()
     ec2_stack: Ec2StackSettings = Ec2StackSettings()
+    trigger: TriggerSettings = TriggerSettings()
 
 
 def load_settings() -> Settings:

@@ -30,6 +30,7 @@ class StackName(StrEnum):
     """What can be deployed, as it is called on the command line."""
 
     EC2 = "ec2"
+    LAMBDA = "lambda"
 
 
 def open_deployment(name: StackName, settings: Settings, options: Options, region: str) -> Deployment:
