@@ -18,6 +18,7 @@ from flows.cli_infra import infra
 from flows.cli_machines import start, status, stop
 from flows.cli_plan import plan, prices
 from flows.cli_run import SIGNALS, leave_within, print_json, run_command
+from flows.cli_simulate import simulate_command
 from flows.cli_top import metrics, top
 from flows.cli_up import down, serve_api, up
 from flows.terminal import TerminalProgress, print_summary
@@ -45,6 +46,7 @@ app.command()(up)
 app.command()(down)
 app.command("serve-api")(serve_api)
 app.command()(plan)
+app.command("simulate")(simulate_command)
 app.add_typer(infra, name="infra")
 app.add_typer(prices, name="prices")
 _err = Console(stderr=True)

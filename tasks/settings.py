@@ -15,6 +15,7 @@ from tasks.errors import InputError
 from tasks.files.place import Place
 from tasks.jobs import BackendName
 from tasks.section import Section
+from tasks.trigger_settings import TriggerSettings
 
 DEFAULT_PROMPT = (
     "Transcribe all text of this page image in natural reading order, as Markdown. "
@@ -297,6 +298,7 @@ class Settings(BaseSettings):
     sagemaker_stack: SagemakerStackSettings = SagemakerStackSettings()
     ecs: EcsSettings = EcsSettings()
     ecs_stack: EcsStackSettings = EcsStackSettings()
+    trigger: TriggerSettings = TriggerSettings()
 
 
 def load_settings() -> Settings:

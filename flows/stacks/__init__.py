@@ -33,6 +33,7 @@ class StackName(StrEnum):
     MONITORING = "monitoring"
     SAGEMAKER = "sagemaker"
     ECS = "ecs"
+    LAMBDA = "lambda"
 
 
 def open_deployment(name: StackName, settings: Settings, options: Options, region: str) -> Deployment:

@@ -160,12 +160,17 @@ def settled(ledger: Ledger, run: str, need: Need, now: float) -> tuple[Ledger, i
     ledger = ledger.model_copy(update={"claims": {**ledger.claims, run: mine}})
     target = shares(ledger, now)[run]
     free = ledger.limit - ledger.held
-    holds = max(target, need.in_flight) if target < mine.holds else mine.holds + max(0, min(target - mine.holds, free))
+    holds = holding(target, mine.holds, need.in_flight, free)
     if holds != mine.holds:
         mine = mine.model_copy(update={"holds": holds, "turned_at": now})
     # While more is held than there is, after a cut or by one who came back, what comes free is not used again.
     share = min(target, max(0, ledger.limit - (ledger.held - ledger.claims[run].holds)))
     return ledger.model_copy(update={"claims": {**ledger.claims, run: mine}}), share
+
+
+def holding(target: int, holds: int, in_flight: int, free: int) -> int:
+    """How many slots a run holds from now on: what is over its target and not in use goes, what is free of it comes."""
+    return max(target, in_flight) if target < holds else holds + max(0, min(target - holds, free))
 
 
 def left(ledger: Ledger, run: str) -> Ledger:
