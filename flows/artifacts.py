@@ -164,7 +164,8 @@ async def show_summary(manifest: Manifest, store: ResultStore) -> None:
     figures: list[dict[str, Any]] = [{"what": what, "figure": figure} for what, figure in manifest.totals().items()]
     figures += [{"what": "model", "figure": manifest.model}, {"what": "output", "figure": str(store.directory)}]
     async with shown_if_possible():
-        await acreate_table_artifact(figures, artifact_key(name, "summary"), f"Reading {name}")
+        told = f"Reading {name}" + (f". {manifest.insight.told}" if manifest.insight else "")
+        await acreate_table_artifact(figures, artifact_key(name, "summary"), told)
         if manifest.failed:
             rows = [
                 {"page": entry.page, "reason": entry.reason, "why": entry.detail, "attempts": len(entry.attempts)}

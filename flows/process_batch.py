@@ -27,8 +27,10 @@ from tasks.batch import Batch, Source, find_documents
 from tasks.budget import Budget
 from tasks.errors import HearthError, InputError
 from tasks.files import Place
+from tasks.insight import insight
 from tasks.jobs import Job
 from tasks.manifest import Manifest, RunStatus
+from tasks.meter import Meter
 from tasks.progress import (
     Caution,
     Event,
@@ -102,14 +104,18 @@ async def read_document(name: str, job: Job) -> State[Manifest]:
 
 @dataclass
 class _Books:
-    """The batch's own account of servers: what the documents share is told once."""
+    """The batch's own account of servers: what the documents share is told, and measured, once."""
+
+    meter: Meter
 
     def warmed(self, endpoint: Endpoint, warmth: Warmth) -> None:
         """See `Books`."""
+        self.meter.warmed(endpoint, warmth)
         tell(Stage(f"{endpoint.url} is warm with {warmth.measured.slots * endpoint.parts.count} slots"))
 
     def released(self, machine: MachineFacts, ended: str) -> None:
         """See `Books`."""
+        self.meter.released(machine, ended)
         tell(Stage(f"{machine.id} was given back after {(time.time() - machine.since) / 60:.1f} min"))
 
 
@@ -118,11 +124,13 @@ class _Relay:
     """Passes on to the batch's listeners what matters of its documents, their pages added up."""
 
     batch: Context
+    meter: Meter
     total: int = 0
     standing: int = 0
 
     def __call__(self, event: Event) -> None:
         """See `Listener`."""
+        self.meter(event)
         match event:
             case PagesStart(total=total, standing=standing, slots=slots):
                 self.total, self.standing = self.total + total, self.standing + standing
@@ -149,11 +157,12 @@ class _Batch:
         """Read what is to be read."""
         batch, began, started = self.batch, datetime.now(UTC), time.monotonic()
         shelf = Shelf(self.output, batch, self.settings)
-        relay = _Relay(copy_context())
+        meter = Meter(self.settings.idle_minutes * 60, self.settings.read.longest_side)
+        relay = _Relay(copy_context(), meter)
         budget = Budget(batch.max_usd, batch.max_minutes, batch.ends_at(began), started)
         opening = asyncio.Semaphore(_OPENING)
         stopped = ""
-        async with shelf, SharedServing(_Books(), budget) as shared:
+        async with shelf, SharedServing(_Books(meter), budget) as shared:
             async with together() as documents:
                 for source in find_documents(batch.sources or (str(self.settings.inbox),)):
                     known = shelf.unchanged(source)
@@ -173,7 +182,9 @@ class _Batch:
             raise self.trouble
         minutes = round((time.monotonic() - started) / 60, 2)
         rows = shared_out(sorted(self.rows, key=lambda row: row.document), usd)
-        return Report(started_at=began, minutes=minutes, usd=round(usd, 6), rows=rows, stopped=stopped)
+        figures = meter.figures()
+        told = insight(figures).told if figures.read else ""
+        return Report(started_at=began, minutes=minutes, usd=round(usd, 6), rows=rows, stopped=stopped, insight=told)
 
     async def _document(
         self, source: Source, shared: SharedServing, shelf: Shelf, relay: Listener, all_begun: Callable[[], None]

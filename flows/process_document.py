@@ -70,7 +70,7 @@ async def _process(job: Job) -> Manifest | None:
 async def _read(prepared: Prepared, settings: Settings) -> Manifest | None:
     prepared.store.prepare()
     async with prepared.store.turn():
-        account = Account(prepared, flow_run_id=flow_run.id)
+        account = Account(prepared, flow_run_id=flow_run.id, idle_seconds=settings.idle_minutes * 60)
         try:
             if not prepared.nothing_left():
                 await read_document(prepared, settings, account)

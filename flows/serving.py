@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
@@ -11,12 +12,15 @@ from typing import Self
 from flows.berth import Berth, Common, Wanted
 from flows.run_events import tell_over_budget
 from tasks.backends import Backend
+from tasks.errors import CloudError
 from tasks.jobs import BackendName
 from tasks.metrics import Identity, Recorder, sinks_for
 from tasks.progress import Caution, heard_by, tell
 from tasks.settings import Settings
 
 _BUDGET_SECONDS = 1.0
+_ALL_SECONDS = 15.0
+"""How often what all runs have spent is asked for: it takes calls to the cloud."""
 
 
 class Serving:
@@ -46,6 +50,7 @@ class Serving:
         whose = Identity(wanted.holder, backend.name, pool, wanted.request.model)
         self.metrics = Recorder(whose, self.servers, self.books, settings, lambda: sinks_for(settings, whose))
         self.stopped = ""
+        self._ask_at = 0.0
 
     async def __aenter__(self) -> Self:
         """Begin to acquire servers."""
@@ -75,6 +80,7 @@ class Serving:
             UnavailableError: none will be.
         """
         await asyncio.shield(self._ready)
+        await self._check_budget()  # its start may have cost all of it
 
     @asynccontextmanager
     async def line(self) -> AsyncIterator[Callable[[], None]]:
@@ -94,15 +100,29 @@ class Serving:
             leave()
 
     async def _watch_budget(self) -> None:
-        """Close the window when the budget is spent."""
         while not self.stopped:
-            why = self._budget.spent(self.books.usd)
-            if why is not None:
-                self.stopped = why
-                self.window.close()
-                tell_over_budget(self._budget, self.books.usd)
-                tell(Caution(f"No more pages are begun: {why}. The next run goes on with those that are left."))
+            await self._check_budget()
             await asyncio.sleep(_BUDGET_SECONDS)
+
+    async def _check_budget(self) -> None:
+        """Close the window if a budget is spent; why is told once."""
+        spent = self._budget.spent(self.books.usd) or await self._all_spent()
+        if spent is None or self.stopped:
+            return
+        self.stopped = spent
+        self.window.close()
+        tell_over_budget(self._budget, self.books.usd)
+        tell(Caution(f"No more pages are begun: {spent}. The next run goes on with those that are left."))
+
+    async def _all_spent(self) -> str | None:
+        if not self.books.limited or time.monotonic() < self._ask_at:
+            return None
+        self._ask_at = time.monotonic() + _ALL_SECONDS
+        try:
+            return await self.books.over_budget()
+        except CloudError as error:  # it is asked again; a cloud out of reach is no reason to stop reading
+            tell(Caution(f"What was spent today is not known: {error}"))
+            return None
 
     async def _while_any(self, berths: Sequence[asyncio.Task[None]]) -> None:
         """Wait until no berth has a server any more, and have the pages end for the reason."""

@@ -55,6 +55,9 @@ class Job(Frozen):
     password_env: str | None = Field(
         None, title="Password variable", description="Environment variable that holds the PDF's password."
     )
+    max_usd: float | None = Field(
+        None, gt=0, title="Budget, USD", description="No page is begun when the machines have cost so much."
+    )
 
 
 class ReadOptions(Frozen):
@@ -94,6 +97,7 @@ class Plan(Frozen):
         numbers: the pages to be read, counted from 1, ascending.
         slots: how many pages in flight are asked for; what is measured may be fewer.
         attempts: at each page, at the most.
+        max_usd: no page is begun when the run's machines have cost so much.
     """
 
     document: Document
@@ -107,6 +111,7 @@ class Plan(Frozen):
     force: bool
     require_gpu: bool
     password_env: str | None
+    max_usd: float | None = None
 
     def identity(self, number: int, digest: str) -> str:
         """The page's identity: what has the same one is never read twice.

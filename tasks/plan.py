@@ -87,6 +87,7 @@ async def _prepared(job: Job, settings: Settings, document: Document, file: Loca
         force=job.force,
         require_gpu=job.require_gpu,
         password_env=job.password_env,
+        max_usd=job.max_usd,
     )
     store = ResultStore(plan.output)
     digest = await choice.backend.digest(plan.model) or await asyncio.to_thread(_digest_of_last_run, store, plan)

@@ -116,6 +116,12 @@ class Ec2Settings(Section):
     )
     zones: tuple[str, ...] = Field((), description="Availability zones (JSON list); all of the pool's if empty.")
     max_price: float | None = Field(None, gt=0, description="Most that a machine may cost, USD per hour.")
+    max_usd_a_day: float | None = Field(
+        None,
+        gt=0,
+        description="When the pool has cost so much since midnight UTC, whoever used it, no page is begun and no "
+        "machine is started, USD.",
+    )
     capacity_seconds: float = Field(600, gt=0, description="How long to go on asking for a machine, seconds.")
     start_seconds: float = Field(300, gt=0, description="From launch or start until EC2 says running, seconds.")
     boot_seconds: float = Field(

@@ -36,6 +36,8 @@ class MachineFacts:
         usd_per_hour: what it costs while it runs; None if the price is not known.
         since: when the run took it, seconds since the epoch.
         parts: of which there are several at that price, and not always as many; None for one machine.
+        boot_seconds: from then until it answered, if it was started for the run.
+        spot_usd_per_hour: what it would cost on spot; None if it is, or that is not known.
     """
 
     id: str
@@ -43,6 +45,8 @@ class MachineFacts:
     usd_per_hour: float | None
     since: float
     parts: Parts | None = None
+    boot_seconds: float = 0.0
+    spot_usd_per_hour: float | None = None
 
     def usd_so_far(self) -> float:
         """What it has cost since it was taken, USD; 0 if its price is not known."""
@@ -70,6 +74,8 @@ class Endpoint:
         kept: the model that others keep warm on it, and its context length in tokens; None if runs may load what they
             like.
         log_tail: asks for the end of what the machine logged, in one line; None where there is nothing to ask.
+        over_budget: asks why nobody may begin a page on it any more, for what all have spent; None: nothing limits it.
+        work: page seconds of each document that was read while it was held.
     """
 
     backend: BackendName
@@ -87,6 +93,8 @@ class Endpoint:
     parts: Parts = field(default_factory=Parts, repr=False)
     kept: tuple[str, int] | None = None
     log_tail: Callable[[], Awaitable[str | None]] | None = field(default=None, repr=False)
+    over_budget: Callable[[], Awaitable[str | None]] | None = field(default=None, repr=False)
+    work: dict[str, float] = field(default_factory=dict, repr=False)
 
     @property
     def replaceable(self) -> bool:
