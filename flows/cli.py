@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from flows.cli_automations import automations
 from flows.cli_batch import batch
 from flows.cli_infra import infra
 from flows.cli_machines import start, status, stop
@@ -42,6 +43,7 @@ app.command()(up)
 app.command()(down)
 app.command("serve-api")(serve_api)
 app.command()(plan)
+infra.command()(automations)
 app.add_typer(infra, name="infra")
 app.add_typer(prices, name="prices")
 _err = Console(stderr=True)

@@ -20,7 +20,8 @@ from prefect.states import Cancelled, Completed, Failed
 
 from flows.artifacts import log_to_run, show_report
 from flows.pages import together
-from flows.process_document import process_document
+from flows.process_document import process
+from flows.run_events import ProgressEvents, tell_left
 from flows.shared_serving import SharedServing
 from tasks.backends import Endpoint, MachineFacts
 from tasks.batch import Batch, Source, find_documents
@@ -74,7 +75,7 @@ async def process_batch(batch: Batch) -> State[Report]:
     Raises:
         HearthError: the request is wrong, or no server is to be had.
     """
-    with heard_by(log_to_run):
+    with heard_by(log_to_run), heard_by(ProgressEvents()):
         if flow_run.ui_url:
             tell(RunStarted(flow_run.ui_url))
         settings = load_settings()
@@ -84,6 +85,9 @@ async def process_batch(batch: Batch) -> State[Report]:
             tell(Stage(f"the report is {report.write(output)}"))
         except HearthError as error:
             tell(RunEnded(error))
+            raise
+        except Pause:
+            tell_left()
             raise
         tell(RunEnded(report))
         await show_report(report)
@@ -95,7 +99,7 @@ async def process_batch(batch: Batch) -> State[Report]:
 async def read_document(name: str, job: Job) -> State[Manifest]:
     """Read one document of a batch; `name` is what it is called in the UI. See `process_document`."""
     try:
-        return await process_document.fn(job)
+        return await process(job)
     except Pause:
         return Cancelled(message="its batch was paused, and reads what is left when it is resumed")
 

@@ -12,12 +12,12 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.exceptions import Pause
 from prefect.runtime import flow_run
-from prefect.states import Cancelled, Completed, Failed
+from prefect.states import Completed, Failed
 
 from flows.artifacts import log_to_run, show_summary
 from flows.pausing import until_paused
 from flows.reading import read_document
-from flows.run_events import ProgressEvents
+from flows.run_events import ProgressEvents, tell_left
 from tasks.account import Account
 from tasks.errors import HearthError
 from tasks.jobs import Job
@@ -45,7 +45,22 @@ async def process_document(job: Job) -> State[Manifest]:
     Raises:
         HearthError: the request is wrong, or the run could not go on; see `tasks.errors`.
     """
-    with heard_by(log_to_run), heard_by(ProgressEvents()):
+    with heard_by(ProgressEvents()):
+        try:
+            return await process(job)
+        except Pause:
+            tell_left()
+            raise
+
+
+async def process(job: Job) -> State[Manifest]:
+    """What `process_document` does, within whatever run there is.
+
+    Raises:
+        HearthError: see there.
+        Pause: the run was paused.
+    """
+    with heard_by(log_to_run):
         if flow_run.ui_url:
             tell(RunStarted(flow_run.ui_url))
         try:
@@ -53,10 +68,6 @@ async def process_document(job: Job) -> State[Manifest]:
         except HearthError as error:
             tell(RunEnded(error))
             raise
-        except Pause:
-            if flow_run.parent_flow_run_id is None:
-                raise
-            return Cancelled(message="its batch was paused, and reads what is left when it is resumed")
     return _final_state(manifest)
 
 
