@@ -13,10 +13,11 @@ from flows.shutdown_schedule import schedule_idle_shutdown
 from tasks.backends import Backend, Endpoint
 from tasks.books import AllBooks
 from tasks.budget import Budget
+from tasks.endings import ended
 from tasks.errors import MachineLostError, ModelError, ServerError, UnavailableError
 from tasks.ollama_api import GenerateRequest, OllamaClient
 from tasks.pace import Pace
-from tasks.progress import Caution, Stage, tell
+from tasks.progress import Caution, ServerReleased, ServerTaken, SlotsChanged, Stage, tell
 from tasks.servers import Server, Servers
 from tasks.settings import Settings
 from tasks.slots import Share
@@ -89,6 +90,7 @@ class Berth:
             while True:
                 endpoint = await self._backend.acquire(self._wanted.slots, self._wanted.holder)
                 self._common.books.taken(endpoint)
+                tell(ServerTaken(endpoint))
                 tell(Stage(f"{'started' if endpoint.started else 'reusing'} the server at {endpoint.url}"))
                 answered_before = self._common.servers.answered
                 visit = asyncio.create_task(self._visit(endpoint))
@@ -105,10 +107,7 @@ class Berth:
                 why = f"{trouble}" if trouble else f"No more pages go to this machine: {endpoint.departure.why}."
                 tell(Caution(f"{why} Going on with another."))
         finally:
-            for visit in visits:
-                visit.cancel()
-            if visits:
-                await asyncio.wait(visits)
+            await ended(*visits)
 
     async def _visit(self, endpoint: Endpoint) -> None:
         """Use one server, from its warm-up until its machine is about to go or nobody needs it, and release it."""
@@ -179,16 +178,22 @@ class Berth:
         server = Server(client, warmth.digest, share, pace, endpoint.departure)
         try:
             servers.join(server)
-            self._common.window.resize(servers.capacity + AHEAD)
+            self._resize()
             yield server
         finally:
             servers.leave(server)
-            self._common.window.resize(servers.capacity + AHEAD)
+            self._resize()
             await share.close()
+
+    def _resize(self) -> None:
+        slots = self._common.servers.capacity
+        self._common.window.resize(slots + AHEAD)
+        tell(SlotsChanged(slots))
 
     async def _release(self, endpoint: Endpoint, *, broken: bool) -> None:
         release = await self._backend.release(endpoint, broken=broken)
         self._common.books.released(endpoint, "it did not work" if broken else endpoint.departure.why)
         if endpoint.machine is not None and release.look_at is not None:
             await schedule_idle_shutdown(self._settings, endpoint.machine.id, release.look_at)
+        tell(ServerReleased(endpoint, release.told))
         tell(Stage(f"the server {release.told}"))

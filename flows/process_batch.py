@@ -14,12 +14,14 @@ from typing import Any, cast
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
-from prefect.exceptions import Pause
+from prefect.exceptions import CancelledRun, Pause
 from prefect.runtime import flow_run
-from prefect.states import Cancelled, Completed, Failed
+from prefect.states import Completed, Failed
 
 from flows.artifacts import log_to_run, show_report
-from flows.pages import together
+from flows.live import Live
+from flows.pages import cut_off, together
+from flows.pausing import raise_if_paused
 from flows.process_document import process
 from flows.run_events import ProgressEvents, tell_left
 from flows.shared_serving import SharedServing
@@ -81,7 +83,9 @@ async def process_batch(batch: Batch) -> State[Report]:
         settings = load_settings()
         output = batch.directory(settings)
         try:
-            report = await _Batch(batch, settings, output).run()
+            async with Live("batch", settings, has_pages=False) as live:
+                with heard_by(live):
+                    report = await _Batch(batch, settings, output).run()
             tell(Stage(f"the report is {report.write(output)}"))
         except HearthError as error:
             tell(RunEnded(error))
@@ -99,9 +103,9 @@ async def process_batch(batch: Batch) -> State[Report]:
 async def read_document(name: str, job: Job) -> State[Manifest]:
     """Read one document of a batch; `name` is what it is called in the UI. See `process_document`."""
     try:
-        return await process(job)
-    except Pause:
-        return Cancelled(message="its batch was paused, and reads what is left when it is resumed")
+        return await process(job, in_batch=True)
+    except (Pause, asyncio.CancelledError):
+        return cut_off()
 
 
 @dataclass
@@ -203,6 +207,9 @@ class _Batch:
             row = Row(document=str(source.path), status=DocumentStatus.LEFT, why=str(outcome))
         elif outcome is None:  # the budget was spent before its first page
             row = Row(document=str(source.path), status=DocumentStatus.LEFT)
+        elif isinstance(outcome, CancelledRun):
+            raise_if_paused()
+            raise asyncio.CancelledError
         else:
             raise outcome
         self.rows.append(row)

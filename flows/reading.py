@@ -6,7 +6,6 @@ import asyncio
 import platform
 from collections.abc import Callable, Sequence
 
-from flows.artifacts import ProgressArtifact
 from flows.berth import Wanted
 from flows.pages import read_pages
 from flows.serving import Serving
@@ -43,9 +42,8 @@ async def read_document(prepared: Prepared, settings: Settings, account: Account
     async with (
         servers_for(account, new_serving) as (serving, all_begun),
         serving.work.opened(renderer),
-        ProgressArtifact(plan.document.name) as artifact,
     ):
-        with heard_by(artifact), heard_by(account.hear):
+        with heard_by(account.hear):
             first = await asyncio.to_thread(_first_pages, prepared, account)
             await serving.work.run(lambda: renderer.ahead(first))
             await serving.ready()
