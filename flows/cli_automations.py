@@ -25,7 +25,7 @@ def automations(
         str | None,
         typer.Option(metavar="TYPE/NAME", help="Prefect block that tells somebody, such as slack-webhook/on-call."),
     ] = None,
-    stalled_minutes: Annotated[float, typer.Option(min=1, help="A run without progress for so long is told of.")] = 20,
+    stalled_minutes: Annotated[float, typer.Option(min=3, help="A run without progress for so long is told of.")] = 20,
     vanished_minutes: Annotated[
         float, typer.Option(min=4, help="A run that has not told for so long that it lives is crashed.")
     ] = 10,

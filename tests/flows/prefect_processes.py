@@ -1,24 +1,27 @@
-"""A Prefect server and a worker as processes that a test may kill and start again, with the deployment `on-demand`."""
+"""A Prefect server, a worker and a page server as processes that a test may kill and start again."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import httpx
 
 from tasks.local_server import free_port
-from tests.commands import ROOT, Hearth
+from tests.commands import ROOT
 from tests.flows.test_up import Up
 from tests.flows.web_backend import wait
 
@@ -35,21 +38,26 @@ class Processes(Up):
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def start(self, name: str) -> None:
-        """Start the `server` or the `worker`, and wait until it is there."""
+        """Start the Prefect `server`, the `worker` or the `engine`, and wait until it is there."""
+        engine = ("--num-parallel", "2", "--engine", "tests.flows.engines:echo")
         command = {
-            "server": ("server", "start", "--host", "127.0.0.1", "--port", self.api.rpartition(":")[2].split("/")[0]),
-            "worker": ("worker", "start", "--pool", "hearth", "--type", "process"),
+            "server": (*PREFECT, "server", "start", "--host", "127.0.0.1", "--port", _port(self.api)),
+            "worker": (*PREFECT, "worker", "start", "--pool", "hearth", "--type", "process"),
+            "engine": (
+                sys.executable,
+                "-m",
+                "tasks.embedded",
+                "--port",
+                _port(self.environment["HEARTH_URL"]),
+                *engine,
+            ),
         }[name]
         with (self.home / f"{name}.log").open("ab") as log:
             self.running[name] = subprocess.Popen(
-                [*PREFECT, *command],
-                cwd=self.home,
-                env=self.environment,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
+                command, cwd=ROOT, env=self.environment, stdout=log, stderr=log, start_new_session=True
             )
-        wait({"server": self._serves, "worker": self._works}[name])
+        health = {"server": f"{self.api}/health", "engine": f"{self.environment['HEARTH_URL']}/api/version"}
+        wait(self._works if name == "worker" else lambda: self._answers(name, health[name]))
 
     def kill(self, name: str, *, group: bool = True) -> None:
         """`kill -9` it, and what it started if `group`."""
@@ -105,10 +113,20 @@ class Processes(Up):
         found = self.post("/task_runs/filter", flow_runs={"id": {"any_": [run]}}, sort="EXPECTED_START_TIME_ASC")
         return {task["name"]: task["state_name"] for task in found}
 
-    def _serves(self) -> bool:
-        assert self.running["server"].poll() is None, (self.home / "server.log").read_text()
+    @property
+    def read(self) -> Counter[str]:
+        """How often the engine read each image, by its digest, which is what it answers."""
+        return Counter((self.home / "images.log").read_text().split())
+
+    @property
+    def claims(self) -> list[dict[str, Any]]:
+        """Who claims slots of the engine."""
+        return [claim for path in self.home.glob("slots/*.json") for claim in json.loads(path.read_text())["claims"]]
+
+    def _answers(self, name: str, url: str) -> bool:
+        assert self.running[name].poll() is None, (self.home / f"{name}.log").read_text()
         try:
-            return httpx.get(f"{self.api}/health").is_success
+            return httpx.get(url).is_success
         except httpx.TransportError:
             return False
 
@@ -121,27 +139,33 @@ class Processes(Up):
 
 
 @contextmanager
-def prefect_processes(home: Path, **settings: str) -> Iterator[Processes]:
-    """A server and a worker with these settings of Hearth's."""
+def prefect_processes(home: Path) -> Iterator[Processes]:
+    """All three, the deployments that tests use; a page takes 0.3 s."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("HEARTH_", "PREFECT_"))}
     api = f"http://127.0.0.1:{free_port()}/api"
-    environment = {
-        **{**clean, **SERVER, **WORKER, **settings, "PREFECT_API_URL": api},
-        **{"PREFECT_HOME": str(home / "prefect"), "HEARTH_HOME": str(home)},
+    engine = {"ENGINE_SECONDS": "0.3", "ENGINE_LOG": str(home / "images.log")}
+    reading = {
+        **{"HEARTH_HOME": str(home), "HEARTH_MODEL": "tesseract:eng", "HEARTH_READ__RETRY_SECONDS": "2"},
+        "HEARTH_URL": f"http://127.0.0.1:{free_port()}",
     }
-    processes = Processes(home, api, environment)
+    prefect = {"PREFECT_API_URL": api, "PREFECT_HOME": str(home / "prefect")}
+    processes = Processes(home, api, {**clean, **SERVER, **WORKER, **engine, **reading, **prefect})
     try:
-        processes.start("server")
-        processes.start("worker")
-        for name in ("on-demand", "sweep-machines"):
+        for name in ("server", "engine", "worker"):
+            processes.start(name)
+        for name in ("on-demand", "nightly", "sweep-machines"):
             deploy = [*PREFECT, "--no-prompt", "deploy", "--name", name]
+            environment = processes.environment
             done = subprocess.run(deploy, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stdout + done.stderr
         yield processes
     finally:
         for name in list(processes.running):
             processes.kill(name)
-        Hearth(ROOT, environment)("stop", "--force")
+
+
+def _port(url: str) -> str:
+    return str(urlsplit(url).port)
 
 
 def pages(output: Path) -> list[Path]:

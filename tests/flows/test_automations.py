@@ -40,6 +40,27 @@ def spends():
 spends()
 """
 
+GOES = """
+import sys
+import time
+from prefect import flow
+from flows import run_events
+from tasks.progress import Stage
+
+run_events.PROGRESS_SECONDS = 2.0
+name = sys.argv[1]
+
+@flow(name="process-document", flow_run_name=name)
+def goes():
+    listener = run_events.ProgressEvents()
+    for second in range(35):
+        if second == 0 or name == "goes on":
+            listener(Stage("reading"))
+        time.sleep(1)
+
+goes()
+"""
+
 
 @pytest.fixture
 def on_call(hearth: Hearth, prefect: PrefectServer) -> Iterator[Receiver]:
@@ -125,3 +146,26 @@ def test_a_failed_run_is_told_of_and_the_sweep_runs_and_so_is_a_spent_budget(
     assert told(on_call, "has spent its budget") == [
         "process-batch batch of tonight has cost USD 2.01 of 2.0 and begins no more pages."
     ]
+
+
+@pytest.mark.long
+def test_a_run_that_stands_still_is_told_of_and_cancelled_but_not_one_that_goes_on_or_is_paused(
+    hearth: Hearth, prefect: PrefectServer, on_call: Receiver
+):
+    changed(Wanted(notify="webhook/on-call", stalled_minutes=0.2, cancel_stalled=True))
+    time.sleep(1)  # until the server's triggers have heard of it
+    api = f"{prefect.url()}/api"
+    environment = {**hearth.environment, "PREFECT_API_URL": api}
+    command = [sys.executable, "-c", GOES]
+    going = [subprocess.Popen([*command, name], cwd=ROOT, env=environment) for name in ("stuck", "goes on")]
+    document = httpx.post(f"{api}/flows/", json={"name": "process-document"}).raise_for_status().json()["id"]
+    paused = {"flow_id": document, "name": "paused", "state": {"type": "RUNNING", "name": "Running"}}
+    run = httpx.post(f"{api}/flow_runs/", json=paused).raise_for_status().json()["id"]
+    state = {"type": "PAUSED", "name": "Suspended"}
+    httpx.post(f"{api}/flow_runs/{run}/set_state", json={"state": state, "force": True}).raise_for_status()
+    assert [process.wait(90) for process in going] == [0, 0]
+    assert told(on_call, "stands still") == ["process-document stuck has shown no progress for 0.2 minutes."]
+    cancelled = {"flow_runs": {"name": {"any_": ["stuck", "goes on", "paused"]}}}
+    states = {each["name"]: each["state_name"] for each in prefect("flow_runs", **cancelled)}
+    assert states["paused"] == "Suspended"
+    assert states["goes on"] == "Completed"
