@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
+import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-import httpx
 from prefect.artifacts import acreate_markdown_artifact, acreate_progress_artifact, acreate_table_artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactUpdate
 from prefect.client.schemas.objects import State
-from prefect.exceptions import PrefectHTTPStatusError
+from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 
@@ -27,6 +26,7 @@ from tasks.report import Report
 from tasks.summary import page_row
 
 _SHOWN_SECONDS = 5.0
+_log = logging.getLogger(__name__)
 
 Data = float | str | list[dict[str, Any]]
 """A percentage, Markdown, or rows."""
@@ -73,8 +73,12 @@ class Artifact:
     async def _shown(self, data: Data) -> None:
         if self._made is not None:
             update = ArtifactUpdate(data=json.dumps(data) if isinstance(data, list) else data)
-            async with get_client() as client:
-                await client.update_artifact(self._made, update)
+            try:
+                async with get_client() as client:
+                    await client.update_artifact(self._made, update)
+            except ObjectNotFound:  # somebody has deleted it: the next time it is made anew
+                self._made = None
+                raise
         elif isinstance(data, list):
             self._made = await acreate_table_artifact(data, self.key, self.description)
         elif isinstance(data, str):
@@ -114,9 +118,11 @@ class PageTable:
 @asynccontextmanager
 async def shown_if_possible() -> AsyncIterator[None]:
     """A picture that Prefect's server does not take, or not soon, is no reason to stop reading, or to wait."""
-    with contextlib.suppress(httpx.HTTPError, PrefectHTTPStatusError, TimeoutError):
+    try:
         async with asyncio.timeout(_SHOWN_SECONDS):
             yield
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with a picture, the pages are not
+        _log.debug("An artifact was not shown: %r", error)
 
 
 def log_to_run(event: Event) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Self
 from flows.artifacts import Artifact, Data, artifact_key
 from flows.pages import MOST_SINGLE
 from flows.standing import Standing
+from tasks.errors import StorageError
 from tasks.manifest import Manifest, PageResult, PageStatus
 from tasks.progress import Event, PageDone, PagesStart, ServerReleased, ServerTaken, SlotsChanged
 from tasks.results import ResultStore
@@ -83,8 +84,9 @@ class Live:
         self._end.changed = True
         if self._has_pages and len(manifest.pages) <= MOST_SINGLE:
             missing = [entry.page for entry in manifest.pages if entry.page not in self._rows]
-            for result in await asyncio.to_thread(lambda: list(store.results(missing))):
-                self._rows[result.page] = page_row(result, excerpts=self._excerpts)
+            with suppress(StorageError):
+                for result in await asyncio.to_thread(lambda: list(store.results(missing))):
+                    self._rows[result.page] = page_row(result, excerpts=self._excerpts)
             self._pages.changed = True
 
     async def __aenter__(self) -> Self:

@@ -21,8 +21,8 @@ class Standing:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._pool: Pool | None = None
-        self._held: dict[int, Endpoint] = {}
-        self._told: dict[int, Held] = {}
+        self._held: dict[int, Endpoint] = {}  # by their rows in what is told
+        self._told: list[Held] = []
 
     @property
     def any_held(self) -> bool:
@@ -31,26 +31,27 @@ class Standing:
 
     def taken(self, endpoint: Endpoint) -> None:
         """The run uses it from now on."""
-        self._held[id(endpoint)] = endpoint
-        self._told[id(endpoint)] = _held(endpoint, "", "not asked yet")
+        self._held[len(self._told)] = endpoint
+        self._told.append(_held(endpoint, "", "not asked yet"))
 
     def released(self, endpoint: Endpoint, told: str) -> None:
         """It was given back."""
-        self._held.pop(id(endpoint), None)
-        self._told[id(endpoint)] = _held(endpoint, "given back", told)
+        for row in [row for row, held in self._held.items() if held is endpoint]:
+            del self._held[row]
+            self._told[row] = _held(endpoint, "given back", told)
 
     async def ask(self) -> list[Held]:
         """All of them, in the order in which they were taken; those in use are asked after now."""
-        for key, endpoint in list(self._held.items()):
+        for row, endpoint in list(self._held.items()):
             leases, ends = await self._asked(endpoint)
-            if key in self._held:  # and was not given back meanwhile
-                self._told[key] = _held(endpoint, leases, ends)
+            if row in self._held:  # and was not given back meanwhile
+                self._told[row] = _held(endpoint, leases, ends)
         return self.known
 
     @property
     def known(self) -> list[Held]:
         """What was known of them last."""
-        return list(self._told.values())
+        return list(self._told)
 
     async def _asked(self, endpoint: Endpoint) -> tuple[str, str]:
         if endpoint.backend is BackendName.EC2 and endpoint.machine is not None:

@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
+from prefect.exceptions import ObjectNotFound
 
 import flows.artifacts
 import flows.live
@@ -106,12 +107,15 @@ async def test_progress_moves_while_pages_are_read(prefect: Prefect, monkeypatch
     assert prefect.calls["pages"] == prefect.calls["slots"] == 1
 
 
-@pytest.mark.parametrize("trouble", ["refused", "hangs"])
+@pytest.mark.parametrize("trouble", ["refused", "hangs", "deleted"])
 async def test_a_server_that_takes_nothing_holds_nothing_up(prefect: Prefect, trouble: str):
     async def refused() -> None:
         raise httpx.ConnectError("refused")
 
-    prefect.trouble = {"refused": refused, "hangs": lambda: asyncio.sleep(60)}[trouble]
+    async def deleted() -> None:
+        raise ObjectNotFound(ValueError("404"))
+
+    prefect.trouble = {"refused": refused, "hangs": lambda: asyncio.sleep(60), "deleted": deleted}[trouble]
     began = time.monotonic()
     await read(Live("Report 7", Settings()), MOST_SINGLE)
     assert time.monotonic() - began < 10
@@ -126,6 +130,22 @@ async def test_what_was_not_taken_is_shown_when_the_server_is_back(prefect: Pref
 
     prefect.trouble = refused_once
     await read(Live("Report 7", Settings()), 5, pause=0.02)
+    assert prefect.data["progress"] == 100.0
+
+
+async def test_an_artifact_that_somebody_deletes_is_made_anew(prefect: Prefect, monkeypatch: pytest.MonkeyPatch):
+    live = Live("Report 7", Settings())
+    monkeypatch.setattr(live._progress, "seconds", 0.01)
+    updated = prefect.update_artifact
+
+    async def deleted_once(artifact: UUID, update: Any) -> None:
+        monkeypatch.setattr(prefect, "update_artifact", updated)
+        prefect.data.clear()
+        raise ObjectNotFound(ValueError("404"))
+
+    monkeypatch.setattr(prefect, "update_artifact", deleted_once)
+    await read(live, 20, pause=0.02)
+    assert prefect.update_artifact == updated
     assert prefect.data["progress"] == 100.0
 
 
