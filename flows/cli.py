@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from flows.cli_automations import automations
 from flows.cli_batch import batch
 from flows.cli_cost import cost
 from flows.cli_infra import infra
@@ -49,6 +50,7 @@ app.command("serve-api")(serve_api)
 app.command()(plan)
 app.command("simulate")(simulate_command)
 app.command()(cost)
+infra.command()(automations)
 app.add_typer(infra, name="infra")
 app.add_typer(prices, name="prices")
 _err = Console(stderr=True)

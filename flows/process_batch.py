@@ -14,13 +14,16 @@ from typing import Any, cast
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
-from prefect.exceptions import Pause
+from prefect.exceptions import CancelledRun, Pause
 from prefect.runtime import flow_run
-from prefect.states import Cancelled, Completed, Failed
+from prefect.states import Completed, Failed
 
 from flows.artifacts import log_to_run, show_report
-from flows.pages import together
-from flows.process_document import process_document
+from flows.live import Live
+from flows.pages import cut_off, together
+from flows.pausing import raise_if_paused
+from flows.process_document import process
+from flows.run_events import ProgressEvents, tell_left
 from flows.shared_serving import SharedServing
 from tasks.backends import Endpoint, MachineFacts
 from tasks.batch import Batch, Source, find_documents
@@ -76,16 +79,21 @@ async def process_batch(batch: Batch) -> State[Report]:
     Raises:
         HearthError: the request is wrong, or no server is to be had.
     """
-    with heard_by(log_to_run):
+    with heard_by(log_to_run), heard_by(ProgressEvents()):
         if flow_run.ui_url:
             tell(RunStarted(flow_run.ui_url))
         settings = load_settings()
         output = batch.directory(settings)
         try:
-            report = await _Batch(batch, settings, output).run()
+            async with Live("batch", settings, has_pages=False) as live:
+                with heard_by(live):
+                    report = await _Batch(batch, settings, output).run()
             tell(Stage(f"the report is {report.write(output)}"))
         except HearthError as error:
             tell(RunEnded(error))
+            raise
+        except Pause:
+            tell_left()
             raise
         tell(RunEnded(report))
         await show_report(report)
@@ -97,9 +105,9 @@ async def process_batch(batch: Batch) -> State[Report]:
 async def read_document(name: str, job: Job) -> State[Manifest]:
     """Read one document of a batch; `name` is what it is called in the UI. See `process_document`."""
     try:
-        return await process_document.fn(job)
-    except Pause:
-        return Cancelled(message="its batch was paused, and reads what is left when it is resumed")
+        return await process(job, in_batch=True)
+    except (Pause, asyncio.CancelledError):
+        return cut_off()
 
 
 @dataclass
@@ -210,6 +218,9 @@ class _Batch:
             row = Row(document=str(source.path), status=DocumentStatus.LEFT, why=str(outcome))
         elif outcome is None:  # the budget was spent before its first page
             row = Row(document=str(source.path), status=DocumentStatus.LEFT)
+        elif isinstance(outcome, CancelledRun):
+            raise_if_paused()
+            raise asyncio.CancelledError
         else:
             raise outcome
         self.rows.append(row)

@@ -12,6 +12,7 @@ from typing import Self
 from flows.berth import Berth, Common, Wanted
 from flows.run_events import tell_over_budget
 from tasks.backends import Backend
+from tasks.endings import ended
 from tasks.errors import CloudError
 from tasks.jobs import BackendName
 from tasks.metrics import Identity, Recorder, sinks_for
@@ -66,12 +67,13 @@ class Serving:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Release all servers."""
-        for task in self._keeping:
-            task.cancel()
-        if self._watching is not None:
-            await asyncio.wait({self._watching})
-        await self.metrics.close()
-        await self.work.__aexit__(kind, error, trace)
+        try:
+            await ended(*self._keeping)
+        finally:
+            if self._watching is not None:
+                await asyncio.wait({self._watching})
+            await self.metrics.close()
+            await self.work.__aexit__(kind, error, trace)
 
     async def ready(self) -> None:
         """Wait until a server is warm.

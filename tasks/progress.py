@@ -8,10 +8,14 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from tasks.errors import FailureReason, HearthError
 from tasks.manifest import Manifest, PageResult
 from tasks.report import Report
+
+if TYPE_CHECKING:
+    from tasks.backends import Endpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,28 @@ class PageDone:
     result: PageResult
 
 
+@dataclass(frozen=True, slots=True)
+class ServerTaken:
+    """A server was acquired; it may not be warm yet."""
+
+    endpoint: Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class SlotsChanged:
+    """How many slots of warm servers the run may use now."""
+
+    slots: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServerReleased:
+    """A server was given back; `told` says what becomes of it."""
+
+    endpoint: Endpoint
+    told: str
+
+
 Outcome = Manifest | Report | HearthError
 """What a run ends with: its account, or why it could not go on."""
 
@@ -107,7 +133,21 @@ class RunEnded:
     outcome: Outcome
 
 
-Event = RunStarted | Stage | Caution | Pulling | StepDone | PagesStart | PageStarted | PageRetried | PageDone | RunEnded
+Event = (
+    RunStarted
+    | Stage
+    | Caution
+    | Pulling
+    | StepDone
+    | PagesStart
+    | PageStarted
+    | PageRetried
+    | PageDone
+    | ServerTaken
+    | SlotsChanged
+    | ServerReleased
+    | RunEnded
+)
 Listener = Callable[[Event], None]
 
 _listeners: ContextVar[tuple[Listener, ...]] = ContextVar("hearth_listeners", default=())

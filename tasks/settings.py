@@ -293,6 +293,10 @@ class Settings(BaseSettings):
     def _absolute(cls, place: Place) -> Place:
         return place.expanduser().absolute() if isinstance(place, Path) else place
 
+    excerpts: bool = Field(
+        True,
+        description="Whether Prefect is shown the first 80 characters of each page; no for confidential documents.",
+    )
     read: ReadSettings = ReadSettings()
     limits: LimitSettings = LimitSettings()
     warm: WarmSettings = WarmSettings()
