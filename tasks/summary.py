@@ -97,6 +97,8 @@ def summary(manifest: Manifest, held: Sequence[Held], text: Place) -> str:
     told["text"] = str(text)
     lines = [f"# {escaped(manifest.document.name)}", "", f"**{manifest.status}** {_ENDED[manifest.status]}", ""]
     lines += table(("", ""), [(name, escaped(value)) for name, value in told.items()])
+    if manifest.insight:
+        lines += ["", escaped(manifest.insight.told)]
     if held:
         lines += ["", "## Servers", "", servers(held)]
     if manifest.failed:
