@@ -19,6 +19,7 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed
 
 from flows.artifacts import log_to_run, show_report
+from flows.blocks import resolved
 from flows.pages import together
 from flows.process_document import process_document
 from flows.shared_serving import SharedServing
@@ -78,8 +79,9 @@ async def process_batch(batch: Batch) -> State[Report]:
         if flow_run.ui_url:
             tell(RunStarted(flow_run.ui_url))
         settings = load_settings()
-        output = batch.directory(settings)
         try:
+            batch = await resolved(batch)
+            output = batch.directory(settings)
             report = await _Batch(batch, settings, output).run()
             tell(Stage(f"the report is {report.write(output)}"))
         except HearthError as error:

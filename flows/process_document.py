@@ -15,6 +15,7 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed
 
 from flows.artifacts import log_to_run, show_summary
+from flows.blocks import password_of, resolved
 from flows.pausing import until_paused
 from flows.reading import read_document
 from flows.run_events import ProgressEvents
@@ -62,7 +63,8 @@ async def process_document(job: Job) -> State[Manifest]:
 
 async def _process(job: Job) -> Manifest | None:
     settings = load_settings()
-    prepared = await prepare(job, settings)
+    job = await resolved(job)
+    prepared = await prepare(job, settings, await password_of(job))
     with closing(prepared.file):
         return await _read(prepared, settings)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from tasks.errors import CloudError
 
 if TYPE_CHECKING:
+    from boto3 import Session
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_ec2 import EC2Client
@@ -42,10 +43,16 @@ class Aws:
 
     Args:
         region: AWS's own configuration decides if None.
+        session: whose credentials are used; AWS's own configuration decides if None.
+        options: of all clients, such as endpoint_url.
     """
 
-    def __init__(self, region: str | None = None) -> None:
+    def __init__(
+        self, region: str | None = None, *, session: Session | None = None, options: Mapping[str, Any] | None = None
+    ) -> None:
         self._region = region
+        self._made_with = session
+        self._options = dict(options or {})
         self._clients: dict[str, Any] = {}
 
     @property
@@ -109,8 +116,10 @@ class Aws:
                     max_pool_connections=connections,
                     user_agent_extra="hearth",
                 )
+                config = config.merge(self._options.get("config", Config()))
+                session: Any = self._made_with or _session(self._region)
                 with told_of(service):
-                    self._clients[key] = _session(self._region).client(service, config=config)
+                    self._clients[key] = session.client(service, **{**self._options, "config": config})
             return self._clients[key]
 
 

@@ -14,18 +14,26 @@ from pydantic import Field, field_validator
 
 from tasks.errors import CloudError, InputError
 from tasks.files import Place, S3Path, is_s3, place_of
-from tasks.jobs import BackendName, Frozen, Job
+from tasks.jobs import (
+    FORM_ATTEMPTS,
+    FORM_BACKEND,
+    FORM_MODEL,
+    FORM_OUTPUT,
+    FORM_OUTPUT_BLOCK,
+    FORM_PROMPT,
+    FORM_SLOTS,
+    BackendName,
+    Form,
+    Job,
+)
 from tasks.settings import Settings
 
 _PDF = ".pdf"
 _LIST = ".txt"
 
 
-class Batch(Frozen):
-    """What is asked for: the parameters of the flow `process_batch`, and its form in the UI.
-
-    A field left empty takes the worker's setting (HEARTH_*).
-    """
+class Batch(Form):
+    """What to read, how, and what it may cost. What is left empty takes the worker's setting (HEARTH_*)."""
 
     sources: tuple[str, ...] = Field(
         (),
@@ -34,23 +42,38 @@ class Batch(Frozen):
         "the flow or under s3://; the worker's inbox (HEARTH_INBOX) if empty.",
         examples=[["/data/inbox", "s3://bucket/inbox"]],
     )
-    output: str | None = Field(None, title="Output", description="Directory of the results, or s3://bucket/prefix.")
-    backend: BackendName | None = Field(None, title="Backend", description="Where the model runs.")
-    model: str | None = Field(None, title="Model", description="Ollama's name for it; the backend's default if empty.")
-    prompt: str | None = Field(None, title="Prompt", description="What the model is told about each page image.")
-    slots: int | None = Field(None, ge=1, le=256, title="Slots", description="Pages in flight at once, at the most.")
-    attempts: int | None = Field(None, ge=1, le=20, title="Attempts", description="At each page, at the most.")
-    force: bool = Field(False, title="Force", description="Read again what has been read before.")
+    output: str | None = Field(
+        None, title="Output", description=FORM_OUTPUT, examples=["/data/results", "s3://papers/results"]
+    )
+    output_block: str | None = Field(
+        None, title="Output block", description=FORM_OUTPUT_BLOCK, examples=["s3-bucket/my-results"]
+    )
     max_usd: float | None = Field(
-        None, gt=0, title="Budget, USD", description="No page is begun when the machines have cost so much."
+        None,
+        gt=0,
+        title="Budget, USD",
+        description="No page is begun when the machines have cost so much.",
+        examples=[2],
     )
     max_minutes: float | None = Field(
-        None, gt=0, title="Budget, minutes", description="No page is begun so long after the start."
+        None,
+        gt=0,
+        title="Budget, minutes",
+        description="No page is begun so long after the start.",
+        examples=[240],
     )
     finish_by: clock | None = Field(
-        None, title="Finish by", description="No page is begun after this time of day.", examples=["06:00"]
+        None, title="Finish by", description="No page is begun after this time of day, as 06:00.", examples=["06:00"]
     )
-    time_zone: str = Field("UTC", title="Time zone", description="Of that time.", examples=["Europe/Berlin"])
+    time_zone: str = Field(
+        "UTC", title="Time zone", description="Of that time, as Europe/Berlin.", examples=["Europe/Berlin"]
+    )
+    backend: BackendName | None = Field(None, title="Backend", description=FORM_BACKEND)
+    model: str | None = Field(None, title="Model", description=FORM_MODEL, examples=["qwen2.5vl:7b"])
+    prompt: str | None = Field(None, title="Prompt", description=FORM_PROMPT)
+    force: bool = Field(False, title="Read anew", description="Also what has been read before.")
+    slots: int | None = Field(None, ge=1, le=256, title="Slots", description=FORM_SLOTS, examples=[8])
+    attempts: int | None = Field(None, ge=1, le=20, title="Attempts", description=FORM_ATTEMPTS, examples=[4])
 
     @field_validator("time_zone")
     @classmethod
