@@ -27,6 +27,9 @@ _making = threading.Lock()
 P = ParamSpec("P")
 T = TypeVar("T")
 
+NO_REGION = "NoRegion"
+"""The code of a CloudError: AWS is not configured here at all."""
+
 _DENIED = {"UnauthorizedOperation", "AccessDenied", "AccessDeniedException", "AuthFailure"}
 _EXPIRED = {
     "ExpiredToken",
@@ -158,7 +161,7 @@ def told_of(operation: str) -> Iterator[None]:
             "or run where a role gives them."
         ) from None
     except NoRegionError:
-        raise CloudError("No AWS region is set. Set HEARTH_EC2__REGION or AWS_REGION.") from None
+        raise CloudError("No AWS region is set. Set HEARTH_EC2__REGION or AWS_REGION.", NO_REGION) from None
     except RuntimeError as error:
         # botocore says so of credentials that are still expired after it has refreshed them.
         if "credentials" not in str(error):

@@ -68,12 +68,31 @@ class Batch(Form):
     time_zone: str = Field(
         "UTC", title="Time zone", description="Of that time, as Europe/Berlin.", examples=["Europe/Berlin"]
     )
+    workers: int = Field(
+        1,
+        ge=1,
+        le=64,
+        title="Workers",
+        description="Runs that share the documents, at the most, on as many workers of the work pool as are free. They "
+        "must see the same sources and output. One reads all of a night that one machine manages.",
+        examples=[4],
+    )
+    worker_pages: int = Field(
+        200,
+        ge=1,
+        title="Pages a worker",
+        description="Fewer runs share the documents if each would not have so many pages.",
+        examples=[200],
+    )
     backend: BackendName | None = Field(None, title="Backend", description=FORM_BACKEND)
     model: str | None = Field(None, title="Model", description=FORM_MODEL, examples=["qwen2.5vl:7b"])
     prompt: str | None = Field(None, title="Prompt", description=FORM_PROMPT)
     force: bool = Field(False, title="Read anew", description="Also what has been read before.")
     slots: int | None = Field(None, ge=1, le=256, title="Slots", description=FORM_SLOTS, examples=[8])
     attempts: int | None = Field(None, ge=1, le=20, title="Attempts", description=FORM_ATTEMPTS, examples=[4])
+    part: str | None = Field(
+        None, title="Part", description="Leave it empty: a batch sets it for the runs that share its documents."
+    )
 
     @field_validator("time_zone")
     @classmethod
@@ -91,6 +110,11 @@ class Batch(Form):
         local = start.astimezone(ZoneInfo(self.time_zone))
         end = local.replace(hour=self.finish_by.hour, minute=self.finish_by.minute, second=0, microsecond=0)
         return end if end > local else end + timedelta(days=1)
+
+    def deadline(self, start: datetime) -> datetime | None:
+        """The first moment, after a start, at which no page is begun any more; None if there is none."""
+        used_up = None if self.max_minutes is None else start + timedelta(minutes=self.max_minutes)
+        return min((end for end in (used_up, self.ends_at(start)) if end is not None), default=None)
 
     def directory(self, settings: Settings) -> Place:
         """Where the results go."""
@@ -110,10 +134,12 @@ class Source:
         path: where it is.
         version: tells whether it has changed: made of its size and the time of its last change, or S3's ETag; empty if
             it is missing, which is found out when it is read.
+        size: in bytes; 0 if it is missing.
     """
 
     path: Place
     version: str
+    size: int = 0
 
     @classmethod
     def of(cls, path: Path) -> Source:
@@ -122,7 +148,7 @@ class Source:
             stat = path.stat()
         except OSError:
             return cls(path, "")
-        return cls(path, hashlib.sha256(f"{stat.st_size} {stat.st_mtime_ns}".encode()).hexdigest()[:16])
+        return cls(path, hashlib.sha256(f"{stat.st_size} {stat.st_mtime_ns}".encode()).hexdigest()[:16], stat.st_size)
 
 
 def find_documents(sources: Sequence[str]) -> Iterator[Source]:
@@ -167,7 +193,7 @@ def _in_s3(source: S3Path) -> Iterator[Source]:
     try:
         if source.suffix.lower() == _PDF:
             found = objects.head(source)
-            yield Source(source, found.etag if found else "")
+            yield Source(source, found.etag, found.size) if found else Source(source, "")
         elif source.suffix.lower() == _LIST:
             listed = objects.get(source)
             if listed is None:
@@ -176,6 +202,6 @@ def _in_s3(source: S3Path) -> Iterator[Source]:
         else:
             for each in objects.below(source):
                 if each.place.suffix.lower() == _PDF:
-                    yield Source(each.place, each.etag)
+                    yield Source(each.place, each.etag, each.size)
     except CloudError as error:
         raise InputError(f"{source} cannot be read: {objects.why(error)}, or correct the batch's sources.") from None
