@@ -16,6 +16,8 @@ import psutil
 
 from tests.commands import ROOT, Hearth
 
+# Not how long anything takes, but when a test gives up on a busy machine.
+PATIENCE = 300.0
 FINAL = {"COMPLETED", "FAILED", "CANCELLED", "CRASHED"}
 
 
@@ -28,10 +30,10 @@ class Up:
     hearth: Hearth
 
     def get(self, path: str) -> Any:
-        return httpx.get(self.api + path, timeout=30).raise_for_status().json()
+        return httpx.get(self.api + path, timeout=PATIENCE).raise_for_status().json()
 
     def post(self, path: str, **body: Any) -> Any:
-        return httpx.post(self.api + path, json=body, timeout=30).raise_for_status().json()
+        return httpx.post(self.api + path, json=body, timeout=PATIENCE).raise_for_status().json()
 
     def deployment(self, name: str) -> dict[str, Any]:
         return self.get(f"/deployments/name/{name}")
@@ -46,7 +48,7 @@ class Up:
     def cancel(self, run: str) -> None:
         self.post(f"/flow_runs/{run}/set_state", state={"type": "CANCELLING"})
 
-    def ended(self, run: str, seconds: float = 90) -> dict[str, Any]:
+    def ended(self, run: str, seconds: float = PATIENCE) -> dict[str, Any]:
         deadline = time.monotonic() + seconds
         while (found := self.get(f"/flow_runs/{run}"))["state_type"] not in FINAL:
             assert time.monotonic() < deadline, found["state"]
@@ -68,14 +70,17 @@ def brought_up(home: Path, **settings: str) -> Iterator[Up]:
         "HEARTH_BACKEND": "embedded",
     }
     hearth = Hearth(ROOT, {**clean, **ours, **settings})
-    done = hearth("up")
-    assert done.code == 0, done.err
-    again = hearth("up")
-    assert again.out == done.out, again.err
-    (record,) = home.glob("servers/prefect-*/server.json")
-    yield Up(home, json.loads(record.read_text())["url"] + "/api", hearth)
-    assert hearth("down").out.count(" has stopped.") == 2
-    hearth("stop", "--force")
+    try:
+        done = hearth("up")
+        assert done.code == 0, done.err
+        again = hearth("up")
+        assert again.out == done.out, again.err
+        (record,) = home.glob("servers/prefect-*/server.json")
+        yield Up(home, json.loads(record.read_text())["url"] + "/api", hearth)
+    finally:
+        down = hearth("down")
+        hearth("stop", "--force")
+    assert down.out.count(" has stopped.") == 2
     deadline = time.monotonic() + 30
     while (found := left(home)) and time.monotonic() < deadline:
         time.sleep(0.5)
@@ -97,7 +102,7 @@ def processes(variable: str, value: str) -> list[psutil.Process]:
     return found
 
 
-def until(done: Callable[[], Any], seconds: float = 90) -> Any:
+def until(done: Callable[[], Any], seconds: float = PATIENCE) -> Any:
     """Wait for something that is true."""
     deadline = time.monotonic() + seconds
     while not (found := done()):

@@ -18,12 +18,12 @@ from tests.flows.bringing_up import Up, brought_up, processes, until
 from tests.flows.conftest import Engine, _served
 from tests.pdfs import written
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    with _served(tmp_path_factory.mktemp("engine"), "echo", 4, {"seconds": 0.4}) as engine:
+    with _served(tmp_path_factory.mktemp("engine"), "echo", 4, {"seconds": 1.5}) as engine:
         yield engine
 
 
@@ -86,7 +86,7 @@ def test_three_runs_read_each_document_once_and_there_is_one_report(
     up: Up, engine: Engine, inbox: Path, tmp_path: Path
 ):
     run = started(up, inbox, output := tmp_path / "out")
-    assert up.ended(run, 200)["state_name"] == "Completed"
+    assert up.ended(run)["state_name"] == "Completed"
     children = parts(up, run)
     assert [child["state_name"] for child in children] == ["Completed"] * 2
     rows = report(output)
@@ -102,7 +102,7 @@ def test_what_no_worker_has_begun_is_read_by_the_batchs_own_run(up: Up, inbox: P
     httpx.patch(f"{up.api}/work_pools/hearth", json={"concurrency_limit": 1}).raise_for_status()
     try:
         run = started(up, inbox, output := tmp_path / "out")
-        assert up.ended(run, 200)["state_name"] == "Completed"
+        assert up.ended(run)["state_name"] == "Completed"
     finally:
         httpx.patch(f"{up.api}/work_pools/hearth", json={"concurrency_limit": None}).raise_for_status()
     assert [child["state_type"] for child in parts(up, run)] == ["CANCELLED"] * 2
@@ -117,12 +117,12 @@ def test_a_part_whose_process_is_killed_is_told_and_left_for_the_next_batch(
     killed, other = running(up, run, output)
     for process in processes("PREFECT__FLOW_RUN_ID", killed):
         process.kill()
-    assert up.ended(run, 200)["state_name"] == "Stopped"
+    assert up.ended(run)["state_name"] == "Stopped"
     assert (up.ended(killed)["state_type"], up.ended(other)["state_name"]) == ("CRASHED", "Completed")
     left = [row for row in report(output) if row["status"] == "left"]
     assert left
     assert all("The next batch goes on with it" in row["why"] for row in left)
-    assert up.ended(started(up, inbox, output), 200)["state_name"] == "Completed"
+    assert up.ended(started(up, inbox, output))["state_name"] == "Completed"
     assert pages(output) == 88
 
 
@@ -131,16 +131,17 @@ def test_a_batch_that_is_cancelled_cancels_its_parts(up: Up, inbox: Path, tmp_pa
     children = running(up, run, output)
     up.cancel(run)
     assert up.ended(run)["state_type"] == "CANCELLED"
-    assert [up.ended(child)["state_type"] for child in children] == ["CANCELLED"] * 2
+    # Its process may say that it crashed, before the worker says why.
+    until(lambda: [up.state(child) for child in children] == ["Cancelled"] * 2)
     until(lambda: not any(processes("PREFECT__FLOW_RUN_ID", child) for child in children))
     stored = pages(output)
-    time.sleep(2)
+    time.sleep(3)
     assert pages(output) == stored < 88
 
 
 def test_the_dollars_and_the_time_are_shared_out(up: Up, inbox: Path, tmp_path: Path):
-    run = started(up, inbox, output := tmp_path / "out", max_minutes=0.12)
-    assert up.ended(run, 200)["state_name"] == "Stopped"
+    run = started(up, inbox, output := tmp_path / "out", max_minutes=0.3)
+    assert up.ended(run)["state_name"] == "Stopped"
     rows = report(output)
     assert len(rows) == 8
     assert "left" in {row["status"] for row in rows}

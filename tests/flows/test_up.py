@@ -95,6 +95,12 @@ def test_a_run_that_is_cancelled_keeps_its_pages_and_gives_its_slots_back(up: Up
     assert len(list(output.glob("long-*/pages/*.json"))) == pages
 
 
+def test_a_relative_path_is_relative_to_the_workers_directory(up: Up):
+    assert up.deployment("process-document/on-demand")["pull_steps"] == []
+    run = up.ended(up.run("process-document/on-demand", job={"document": "README.md"}))
+    assert "README.md is not a PDF" in run["state"]["message"]
+
+
 def test_where_aws_is_not_configured_the_sweep_has_nothing_to_do(up: Up):
     run = up.ended(up.run("sweep-machines/sweep-machines"))
     assert (run["state_type"], run["state_name"]) == ("COMPLETED", "Skipped")
