@@ -8,8 +8,8 @@ of them see, or s3://. Where a run vanishes, its documents are left for the next
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -17,6 +17,7 @@ from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import FlowRun
 from prefect.deployments.flow_runs import arun_deployment
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
@@ -64,18 +65,19 @@ class Parts:
 
         Raises:
             UnavailableError: the deployment that reads parts is missing.
-            HearthError: what the part that is read here met; the other parts are cancelled.
+            HearthError: what a part that is read here met; the other parts are cancelled.
         """
         own, *others = self._parts(shards)
         async with get_client() as client:
             try:
-                for part in others:
-                    await self._begin(client, part)
-                if others:
-                    tell(Stage(f"{len(others)} more runs are asked to read parts of the batch"))
-                reports = [await self.read_here(own)]
+                here = [own, *[part for part in others if not await self._begun(client, part)]]
+                if self._waiting:
+                    tell(Stage(f"{len(self._waiting)} more runs are asked to read parts of the batch"))
+                reports = [await self.read_here(part) for part in here]
                 while self._waiting:
-                    reports += await self._looked(client)
+                    with _again_later():
+                        reports += await self._looked(client)
+                    await asyncio.sleep(_LOOK_SECONDS)
             except BaseException:
                 await self._cancel_all(client)
                 raise
@@ -94,51 +96,58 @@ class Parts:
             for number, shard in enumerate(shards, 1)
         ]
 
-    async def _begin(self, client: PrefectClient, part: Part) -> None:
+    async def _begun(self, client: PrefectClient, part: Part) -> bool:
+        """Ask for a run of a part; False if Prefect did not take it, so that it is to be read here."""
         await asyncio.to_thread(part.write, self.output)
         asked = part.asked_for(self.asked, self.output)
         try:
-            run = await arun_deployment(
-                DEPLOYMENT,
-                client,
-                {"batch": asked.model_dump(mode="json", exclude_none=True)},
-                timeout=0,
-                # A run that is resumed or retried begins its parts anew, a request that is sent twice does not.
-                idempotency_key=f"{flow_run.id}-{flow_run.run_count}-{part.name}",
-            )
+            with _again_later():
+                run = await arun_deployment(
+                    DEPLOYMENT,
+                    client,
+                    {"batch": asked.model_dump(mode="json", exclude_none=True)},
+                    timeout=0,
+                    # A run that is resumed or retried begins its parts anew, a request that is sent twice does not.
+                    idempotency_key=f"{flow_run.id}-{flow_run.run_count}-{part.name}",
+                )
+                self._waiting[run.id] = part
+                return True
         except ObjectNotFound:
             raise UnavailableError(
                 f"Prefect has no deployment {DEPLOYMENT}, which reads the parts of a batch. Make it: hearth up, or "
                 "prefect --no-prompt deploy --all; or ask for one worker."
             ) from None
-        self._waiting[run.id] = part
+        return False
 
     async def _looked(self, client: PrefectClient) -> list[Report]:
         """The reports of the parts that have ended meanwhile; or that of one that nobody had begun."""
-        runs = [await client.read_flow_run(run) for run in self._waiting]
-        for run in runs:
+        wanted = FlowRunFilter(id=FlowRunFilterId(any_=list(self._waiting)))
+        runs = {run.id: run for run in await client.read_flow_runs(flow_run_filter=wanted)}
+        for run in runs.values():
             if run.state is not None and run.state.is_scheduled():
                 return await self._taken_over(client, run)
-        ended = [run for run in runs if run.state is not None and run.state.is_final()]
-        if not ended:
-            await asyncio.sleep(_LOOK_SECONDS)
-        return [await asyncio.to_thread(self._report, run, self._waiting.pop(run.id)) for run in ended]
+        # One that was deleted has ended, too.
+        ended = [asked for asked in self._waiting if asked not in runs or _is_final(runs[asked])]
+        return [await asyncio.to_thread(self._report, runs.get(run), self._waiting.pop(run)) for run in ended]
 
     async def _taken_over(self, client: PrefectClient, run: FlowRun) -> list[Report]:
         """Read here what no worker has begun."""
         await client.set_flow_run_state(run.id, Cancelling(message="the batch's own run reads this part"))
         seen = await client.read_flow_run(run.id)
-        if seen.state is None or not seen.state.is_cancelled() or seen.start_time is not None:
+        if not _is_final(seen) or seen.start_time is not None:
             return []  # a worker was quicker; it ends, and its documents are looked at then
-        return [await self.read_here(self._waiting.pop(run.id))]
+        report = await self.read_here(self._waiting[run.id])
+        del self._waiting[run.id]
+        return [report]
 
-    def _report(self, run: FlowRun, part: Part) -> Report:
+    def _report(self, run: FlowRun | None, part: Part) -> Report:
         """What a part's run wrote; of one that wrote nothing, what stands and what is left."""
         report = part.report(self.output)
         if report is not None:
             return report
-        told = f"The run {run.name}, which was to read it, is {run.state_name}. The next batch goes on with it."
-        tell(Caution(f"The run {run.name} of {len(part.documents)} documents is {run.state_name}."))
+        became = f"The run of part {part.name} is {run.state_name if run else 'deleted'}"
+        tell(Caution(f"{became}: what is left of its {len(part.documents)} documents is for the next batch."))
+        told = f"{became}. The next batch goes on with it."
         shelf = self.shelf()
         rows = [
             shelf.unchanged(source) or Row(document=str(source.path), status=DocumentStatus.LEFT, why=told)
@@ -148,8 +157,21 @@ class Parts:
 
     async def _cancel_all(self, client: PrefectClient) -> None:
         for run in self._waiting:
-            with suppress(httpx.HTTPError, PrefectHTTPStatusError, ObjectNotFound):
+            with _again_later(), suppress(ObjectNotFound):
                 await client.set_flow_run_state(run, Cancelling(message="its batch has ended"))
+
+
+def _is_final(run: FlowRun) -> bool:
+    return run.state is not None and run.state.is_final()
+
+
+@contextmanager
+def _again_later() -> Iterator[None]:
+    """Prefect's client has tried again and again; what else there is to do need not wait for the server."""
+    try:
+        yield
+    except (httpx.HTTPError, PrefectHTTPStatusError) as error:
+        tell(Caution(f"Prefect's server does not answer ({type(error).__name__})."))
 
 
 def merged(reports: Sequence[Report], known: Sequence[Row], began: datetime) -> Report:

@@ -23,6 +23,7 @@ def job_template(
     cluster: str,
     task_role: str,
     execution_role: str,
+    vpc: str,
     subnets: list[str],
     security_groups: list[str],
     environment: dict[str, str],
@@ -34,6 +35,7 @@ def job_template(
         cluster: ARN or name.
         task_role: ARN of the role of the runs themselves: what `hearth infra policy caller` prints, and S3.
         execution_role: ARN of the role that fetches the image and writes logs.
+        vpc: of the subnets.
         subnets: from which Prefect's API, ECR and the machines are reached.
         security_groups: of the runs, which the machines' one must admit.
         environment: of the runs, such as HEARTH_OUTPUT; no secrets, for Prefect shows it.
@@ -54,6 +56,7 @@ def job_template(
         "memory": _MEMORY_MB,
         "task_role_arn": task_role,
         "execution_role_arn": execution_role,
+        "vpc_id": vpc,
         "network_configuration": {"awsvpcConfiguration": network},
         "configure_cloudwatch_logs": True,
         "env": environment,
@@ -73,13 +76,14 @@ def main(
     cluster: Annotated[str, typer.Option(help="ARN or name.")],
     task_role: Annotated[str, typer.Option(help="ARN of the role of the runs.")],
     execution_role: Annotated[str, typer.Option(help="ARN of the role that fetches the image.")],
+    vpc: Annotated[str, typer.Option(help="Of the subnets.")],
     subnet: Annotated[list[str], typer.Option(help="Of the runs; repeatable.")],
     security_group: Annotated[list[str], typer.Option(help="Of the runs; repeatable.")],
     env: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Of the runs; repeatable.")] = None,
 ) -> None:
     """Print the template."""
     environment = dict(each.split("=", 1) for each in env or ())
-    template = job_template(image, cluster, task_role, execution_role, subnet, security_group, environment)
+    template = job_template(image, cluster, task_role, execution_role, vpc, subnet, security_group, environment)
     sys.stdout.write(json.dumps(template, indent=2) + "\n")
 
 

@@ -139,7 +139,7 @@ def test_what_is_asked_for_on_demand_waits_for_its_turn(up: Up, name: str, tmp_p
 
     def limited(most: int) -> None:
         change = {"concurrency_limit": most, "concurrency_options": {"collision_strategy": "ENQUEUE"}}
-        httpx.patch(f"{up.api}/deployments/{deployment}", json=change).raise_for_status()
+        up.ask("PATCH", f"/deployments/{deployment}", change)
 
     runs = []
     limited(1)
@@ -164,7 +164,7 @@ def test_what_is_asked_for_on_demand_waits_for_its_turn(up: Up, name: str, tmp_p
 def test_a_cron_schedule_really_runs(up: Up):
     deployment = up.deployment("process-batch/nightly")["id"]
     schedule = {"schedule": {"cron": "* * * * *", "timezone": "Europe/Berlin"}, "active": True}
-    made = httpx.post(f"{up.api}/deployments/{deployment}/schedules", json=[schedule]).raise_for_status().json()
+    made = up.ask("POST", f"/deployments/{deployment}/schedules", [schedule])
     try:
         deadline = time.monotonic() + 240
         done: list[dict[str, Any]] = []
@@ -177,4 +177,4 @@ def test_a_cron_schedule_really_runs(up: Up):
             time.sleep(1)
         assert done
     finally:
-        httpx.delete(f"{up.api}/deployments/{deployment}/schedules/{made[0]['id']}").raise_for_status()
+        up.ask("DELETE", f"/deployments/{deployment}/schedules/{made[0]['id']}")

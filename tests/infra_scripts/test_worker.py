@@ -23,6 +23,7 @@ OPTIONS = {
     "--cluster": "flows",
     "--task-role": f"{ROLE}/hearth-run",
     "--execution-role": f"{ROLE}/hearth-execution",
+    "--vpc": "vpc-1",
     "--subnet": "subnet-1",
     "--security-group": "sg-1",
     "--env": "HEARTH_OUTPUT=s3://papers/results",
@@ -67,13 +68,13 @@ async def test_the_ecs_worker_makes_a_task_of_it_that_runs_the_flow(api: str, te
     configuration.prepare_for_flow_run(FlowRun.model_construct(name="paper", id=None, flow_id=None, labels={}))
     (container,) = configuration.task_definition["containerDefinitions"]
     request = configuration.task_run_request
-    (override,) = request["overrides"]["containerOverrides"]
     assert container["image"] == OPTIONS["--image"]
     assert (configuration.task_definition["cpu"], configuration.task_definition["memory"]) == (2048, 4096)
     assert configuration.task_definition["executionRoleArn"] == f"{ROLE}/hearth-execution"
     assert request["overrides"]["taskRoleArn"] == f"{ROLE}/hearth-run"
     assert (request["launchType"], request["cluster"]) == ("FARGATE", "flows")
-    assert "prefect" in str(override["command"])
+    assert configuration.command is not None
+    assert "prefect" in configuration.command
     assert configuration.env["HEARTH_OUTPUT"] == "s3://papers/results"
 
 
@@ -103,4 +104,4 @@ def test_another_version_without_a_variable_is_told(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(ECSWorker, "get_default_base_job_template", without_roles)
     with pytest.raises(RequestError, match="has no cluster, configure_cloudwatch_logs, cpu"):
-        job_template("i", "c", "t", "e", [], [], {})
+        job_template("i", "c", "t", "e", "v", [], [], {})
