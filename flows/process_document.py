@@ -15,6 +15,7 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from flows.artifacts import log_to_run
+from flows.blocks import password_of, resolved
 from flows.live import Live
 from flows.pausing import until_paused
 from flows.reading import read_document
@@ -74,7 +75,8 @@ async def process(job: Job, *, in_batch: bool = False) -> State[Manifest]:
 
 async def _process(job: Job, *, in_batch: bool) -> Manifest | None:
     settings = load_settings()
-    prepared = await prepare(job, settings)
+    job = await resolved(job)
+    prepared = await prepare(job, settings, await password_of(job))
     with closing(prepared.file):
         prepared.store.prepare()
         live = Live(prepared.plan.document.name, settings, has_servers=not in_batch)

@@ -12,7 +12,6 @@ from flows.serving import Serving
 from flows.shared_serving import servers_for
 from tasks.account import Account
 from tasks.budget import Budget
-from tasks.document import password_from
 from tasks.plan import Prepared
 from tasks.progress import PagesStart, Stage, heard_by, tell
 from tasks.read_page import PageReader
@@ -29,9 +28,7 @@ async def read_document(prepared: Prepared, settings: Settings, account: Account
     """
     plan = prepared.plan
     request = prepared.request(settings.idle_minutes * 60)
-    renderer = Renderer(
-        prepared.file.path, plan.options.longest_side, settings.limits, password_from(plan.password_env)
-    )
+    renderer = Renderer(prepared.file.path, plan.options.longest_side, settings.limits, prepared.password)
 
     def new_serving(budget: Budget) -> Serving:
         tell(Stage(f"reading with {prepared.choice.backend.describe()}: {prepared.choice.why}"))

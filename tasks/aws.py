@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from tasks.errors import CloudError
 
 if TYPE_CHECKING:
+    from boto3 import Session
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -31,6 +32,9 @@ _making = threading.Lock()
 P = ParamSpec("P")
 T = TypeVar("T")
 
+NO_REGION = "NoRegion"
+"""The code of a CloudError: AWS is not configured here at all."""
+
 _DENIED = {"UnauthorizedOperation", "AccessDenied", "AccessDeniedException", "AuthFailure"}
 _EXPIRED = {
     "ExpiredToken",
@@ -47,10 +51,16 @@ class Aws:
 
     Args:
         region: AWS's own configuration decides if None.
+        session: whose credentials are used; AWS's own configuration decides if None.
+        options: of all clients, such as endpoint_url.
     """
 
-    def __init__(self, region: str | None = None) -> None:
+    def __init__(
+        self, region: str | None = None, *, session: Session | None = None, options: Mapping[str, Any] | None = None
+    ) -> None:
         self._region = region
+        self._made_with = session
+        self._options = dict(options or {})
         self._clients: dict[str, Any] = {}
 
     @property
@@ -157,8 +167,10 @@ class Aws:
                     max_pool_connections=connections,
                     user_agent_extra="hearth",
                 )
+                config = config.merge(self._options.get("config", Config()))
+                session: Any = self._made_with or _session(self._region)
                 with told_of(service):
-                    self._clients[key] = _session(self._region).client(service, config=config)
+                    self._clients[key] = session.client(service, **{**self._options, "config": config})
             return self._clients[key]
 
 
@@ -220,7 +232,7 @@ def told_of(operation: str) -> Iterator[None]:
             "or run where a role gives them."
         ) from None
     except NoRegionError:
-        raise CloudError("No AWS region is set. Set HEARTH_EC2__REGION or AWS_REGION.") from None
+        raise CloudError("No AWS region is set. Set HEARTH_EC2__REGION or AWS_REGION.", NO_REGION) from None
     except RuntimeError as error:
         # botocore says so of credentials that are still expired after it has refreshed them.
         if "credentials" not in str(error):
