@@ -14,7 +14,7 @@ from tasks.warm import Warmth
 
 @dataclass
 class Meter:
-    """Keeps a run's times and sums; a listener. Seconds are counted on the clock of the day, as machines' are.
+    """Keeps a run's times and sums; a listener. Seconds are counted on the monotonic clock, but for machines'.
 
     Attributes:
         idle_seconds: how long a machine waits after its last use.
@@ -23,7 +23,8 @@ class Meter:
 
     idle_seconds: float
     longest_side: int
-    _started: float = field(default_factory=time.time)
+    _started: float = 0.0
+    _started_at: float = 0.0
     _waiting: float = 0.0
     _boot: float = 0.0
     _load: float = 0.0
@@ -38,22 +39,26 @@ class Meter:
     _image_seconds: float = 0.0
     _machines: list[tuple[MachineFacts, float, bool]] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        """Begin to measure."""
+        self._started, self._started_at = time.monotonic(), time.time()
+
     def warmed(self, endpoint: Endpoint, warmth: Warmth) -> None:
         """The server is warm. The first one's start is what the run waited for."""
         # The embedded server has a slot for each core, and a model that serves one at a time is not helped.
         self._more_slots = endpoint.backend is not BackendName.EMBEDDED and warmth.measured.slots >= endpoint.slots
         if self._warm_at is not None:
             return
-        self._warm_at = time.time()
+        self._warm_at = time.monotonic()
         whole = self._warm_at - self._started
-        if endpoint.machine is not None:
-            self._waiting = min(whole, max(0.0, endpoint.machine.since - self._started))
-            self._boot = min(whole - self._waiting, endpoint.machine.boot_seconds)
+        if endpoint.machine is not None:  # the clock of the day may have been set meanwhile
+            self._waiting = min(whole, max(0.0, endpoint.machine.since - self._started_at))
+            self._boot = min(whole - self._waiting, max(0.0, endpoint.machine.boot_seconds))
         self._load = whole - self._waiting - self._boot
 
     def released(self, machine: MachineFacts, ended: str) -> None:
         """A machine was given back; `ended` says why before all was read, or is empty."""
-        self._machines.append((machine, time.time() - machine.since, not ended))
+        self._machines.append((machine, max(0.0, time.time() - machine.since), not ended))
 
     def __call__(self, event: Event) -> None:
         """Count."""
@@ -61,9 +66,9 @@ class Meter:
             case PagesStart(slots=slots):
                 self._slots = max(self._slots, slots)
                 if self._from is None:
-                    self._from = time.time()
+                    self._from = time.monotonic()
             case PageDone(result=result):
-                self._to = time.time()
+                self._to = time.monotonic()
                 self._read += 1
                 self._page_seconds += result.seconds
                 self._again_seconds += sum(each.seconds for each in result.attempts if each.reason is not None)

@@ -74,9 +74,10 @@ def test_page_seconds_are_noted_with_the_servers_that_are_held_then(tmp_path: An
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The time of day, to be set."""
+    """Of the day, and the monotonic one with it."""
     now = [START]
     monkeypatch.setattr(tasks.meter.time, "time", lambda: now[0])
+    monkeypatch.setattr(tasks.meter.time, "monotonic", lambda: now[0] - START)
     return now
 
 
@@ -98,6 +99,16 @@ def test_a_run_s_time_is_split_into_waiting_boot_load_and_reading(tmp_path: Any,
     assert (figures.slots, figures.read, figures.page_seconds, figures.again_seconds) == (8, 2, 18.0, 4.0)
     assert (figures.image_seconds, figures.held, figures.usd_per_hour) == (3.0, 115, 0.6)
     assert (figures.idle, figures.spot_usd_per_hour, figures.more_slots) == (600, 0.2, True)
+
+
+def test_a_clock_that_is_set_back_makes_no_time_negative(tmp_path: Any, monkeypatch: pytest.MonkeyPatch):
+    meter = Meter(idle_seconds=600, longest_side=1288)
+    monkeypatch.setattr(tasks.meter.time, "time", lambda: START)
+    machine = MachineFacts("i-1", "kind", 0.6, since=START + 100, boot_seconds=-5)
+    meter.warmed(endpoint(tmp_path, machine=machine), WARM)
+    meter.released(machine, "")
+    figures = meter.figures()
+    assert min(figures.waiting, figures.boot, figures.load, figures.held) == 0
 
 
 def test_a_machine_that_went_does_not_idle(tmp_path: Any, clock: list[float]):
