@@ -85,9 +85,10 @@ def handler(event: Mapping[str, Any], context: Context) -> dict[str, Any]:
     Raises:
         TriggerError: the event itself is to come again: it makes no sense, or nothing could be started.
     """
+    start = _in_prefect if os.environ.get("PREFECT_API_URL") else _in_tasks
     from_queue = [record for record in event.get("Records", ()) if record.get("eventSource") == "aws:sqs"]
     if not from_queue:
-        failed = _started({"event": list(arrivals(event))}, context)
+        failed = start({"event": list(arrivals(event))}, context)
         if failed:
             raise TriggerError(failed["event"])
         return {}
@@ -98,7 +99,7 @@ def handler(event: Mapping[str, Any], context: Context) -> dict[str, Any]:
             found[record["messageId"]] = list(arrivals(json.loads(record["body"])))
         except (ValueError, TriggerError) as error:
             failures[record["messageId"]] = f"it makes no sense: {error}"
-    failures |= _started(found, context)
+    failures |= start(found, context)
     for message, why in failures.items():
         _log.error("message %s is to come again: %s", message, why)
     return {"batchItemFailures": [{"itemIdentifier": message} for message in failures]}
@@ -124,17 +125,15 @@ def arrivals(event: Mapping[str, Any]) -> Iterator[Arrived]:
 
 def _objects(event: Mapping[str, Any]) -> Iterator[Arrived]:
     if "detail" in event:
-        if event["detail-type"] != "Object Created":
-            return
-        told = event["detail"]
-        # EventBridge tells keys as they are; S3's own notifications encode them.
-        yield Arrived(told["bucket"]["name"], told["object"]["key"], _version(told["object"], "version-id", "etag"))
+        if event["detail-type"] == "Object Created":
+            told = event["detail"]
+            # EventBridge tells keys as they are; S3's own notifications encode them.
+            yield Arrived(told["bucket"]["name"], told["object"]["key"], _version(told["object"], "version-id", "etag"))
         return
     for record in event["Records"]:
         if record["eventName"].startswith(("ObjectCreated:", "s3:ObjectCreated:")):
-            told = record["s3"]
-            key = unquote_plus(told["object"]["key"])
-            yield Arrived(told["bucket"]["name"], key, _version(told["object"], "versionId", "eTag"))
+            bucket, told = record["s3"]["bucket"]["name"], record["s3"]["object"]
+            yield Arrived(bucket, unquote_plus(told["key"]), _version(told, "versionId", "eTag"))
 
 
 def _version(told: Mapping[str, Any], version: str, etag: str) -> str:
@@ -149,25 +148,16 @@ def _wanted(found: Arrived) -> bool:
         found.key.lower().endswith(".pdf")
         and bucket in {None, found.bucket}
         and found.key.startswith(prefix)
-        and not f"{found.document}".startswith(own)
+        and not found.document.startswith(own)
     )
-
-
-def _started(found: Mapping[str, list[Arrived]], context: Context) -> dict[str, str]:
-    """Have documents read; why which messages are to come again."""
-    if os.environ.get("PREFECT_API_URL"):
-        return _in_prefect(found, context)
-    return _in_tasks(found, context)
 
 
 def _short_of_time(context: Context) -> bool:
     return bool(context.get_remaining_time_in_millis() < _LEFT_SECONDS * 1000)
 
 
-# Prefect
-
-
 def _in_prefect(found: Mapping[str, list[Arrived]], context: Context) -> dict[str, str]:
+    """A run for each document; why which messages are to come again."""
     failures: dict[str, str] = {}
     deployment = ""
     for message, documents in found.items():
@@ -176,17 +166,14 @@ def _in_prefect(found: Mapping[str, list[Arrived]], context: Context) -> dict[st
                 failures[message] = "no time is left"
                 break
             try:
-                deployment = deployment or _deployment()
+                deployment = (
+                    deployment or _prefect("GET", f"/deployments/name/{quote(os.environ['HEARTH_DEPLOYMENT'])}")["id"]
+                )
                 _create_run(deployment, each)
             except TriggerError as error:
                 failures[message] = str(error)
                 break
     return failures
-
-
-def _deployment() -> str:
-    name = os.environ["HEARTH_DEPLOYMENT"]
-    return str(_prefect("GET", f"/deployments/name/{quote(name)}")["id"])
 
 
 def _create_run(deployment: str, each: Arrived) -> None:
@@ -233,9 +220,6 @@ def _secret(name: str) -> str:
     return _secrets[name]
 
 
-# ECS
-
-
 def _in_tasks(found: Mapping[str, list[Arrived]], context: Context) -> dict[str, str]:
     """One task for as many documents as fit into its command: a machine is started once for all of them."""
     failures: dict[str, str] = {}
@@ -269,7 +253,6 @@ def _overrides(documents: list[Arrived]) -> dict[str, Any]:
 
 
 def _run_task(documents: list[Arrived]) -> None:
-    overrides = _overrides(documents)
     token = run_key(" ".join(sorted(each.content for each in documents)), {})
     asked = {
         "cluster": os.environ["HEARTH_CLUSTER"],
@@ -282,7 +265,7 @@ def _run_task(documents: list[Arrived]) -> None:
                 "assignPublicIp": os.environ.get("HEARTH_PUBLIC_IP", "DISABLED"),
             }
         },
-        "overrides": overrides,
+        "overrides": _overrides(documents),
         "count": 1,
         "clientToken": token,
         "startedBy": "hearth-lambda",

@@ -10,19 +10,18 @@ product runs.
 from __future__ import annotations
 
 import itertools
-import random
-from collections.abc import Callable
-from heapq import heappop, heappush
-from math import ceil, inf
+from heapq import heappop
+from math import ceil
 
 from tasks.costs.architectures import DAY_SECONDS
 from tasks.costs.assumptions import Assumptions
-from tasks.ec2.decide import Action, Limits, Step, choose, decide
+from tasks.ec2.decide import Step, choose
 from tasks.ec2.machines import MachineState
 from tasks.prices.book import Book
 from tasks.scaling import machines_for
 from tasks.simulation.hosts import CONFIG, Block, Host, Run
-from tasks.simulation.outcome import Meter, Outcome, outcome
+from tasks.simulation.machines import Machines
+from tasks.simulation.outcome import Outcome, outcome
 from tasks.simulation.scenario import Clock, Physics, Policy, Rules, Work
 
 _EVENTS = 200_000
@@ -52,22 +51,16 @@ def simulate(
     return Fleet(work, rules, given, physics or Physics(), clock or Clock(given)).played(book)
 
 
-class Fleet:
+class Fleet(Machines):
     """One simulation under way."""
 
     def __init__(self, work: Work, rules: Rules, given: Assumptions, physics: Physics, clock: Clock) -> None:
-        self._work, self._rules, self._given, self._physics, self._clock = work, rules, given, physics, clock
-        self._slots = given.slots
-        self._limits = Limits(rules.idle_seconds, rules.terminate_seconds)
+        super().__init__(rules, given, physics, work.seed)
+        self._work, self._clock = work, clock
         self._most_in_block = ceil(work.pages / _EVENTS)
-        self._events: list[tuple[float, int, Callable[..., None], tuple[object, ...]]] = []
-        self._sequence = itertools.count()
-        self._hosts: dict[str, Host] = {}
         self._reading: dict[int, Run] = {}
         self._waiting = 0
         self._ended_at = 0.0
-        self._meter = Meter()
-        self._chance = random.Random(f"spot {work.seed}")  # noqa: S311 - not for secrets
 
     def played(self, book: Book) -> Outcome:
         """Play it to its end: every page read, and every machine gone."""
@@ -95,9 +88,6 @@ class Fleet:
         if self._rules.policy is not Policy.ALWAYS_ON or self._reading:
             return bool(self._events)
         return bool(self._events) and self._events[0][0] < self._work.days * DAY_SECONDS
-
-    def _at(self, time: float, happens: Callable[..., None], *what: object) -> None:
-        heappush(self._events, (time, next(self._sequence), happens, what))
 
     # Runs
 
@@ -159,72 +149,8 @@ class Fleet:
             else:
                 self._at(now + self._limits.idle, self._look, host, host.turn)
 
-    # Machines
-
-    def _launched(self, now: float) -> Host:
-        self._meter.launches += 1
-        host = Host.launched(self._meter.launches, now, self._slots, spot=self._rules.spot)
-        self._hosts[host.machine.id] = host
-        in_task = self._rules.policy in {Policy.TASK, Policy.SERVICE}
-        self._on(now, host, self._given.boot_seconds.typical + in_task * self._given.task_seconds.typical)
-        return host
-
-    def _on(self, now: float, host: Host, seconds: float) -> None:
-        self._meter.switched(now, 1)
-        self._at(now + seconds + self._given.load_seconds.typical, self._ready, host, host.turn)
-        if self._rules.spot and self._physics.interruptions_an_hour:
-            lives = self._chance.expovariate(self._physics.interruptions_an_hour / 3600)
-            self._at(now + lives, self._interrupted, host, host.turn)
-
-    def _ready(self, now: float, host: Host, turn: int) -> None:
-        if host.turn == turn:
-            host.warm = True
-            host.become(MachineState.RUNNING)
-            if host.reading:
-                self._deal(now, host)
-            if not host.seats:
-                self._at(now + self._limits.idle, self._look, host, turn)
-
-    def _look(self, now: float, host: Host, turn: int) -> None:
-        """Stop a machine that nobody uses, as every stopper of the product does."""
-        if host.turn != turn or host.machine.id not in self._hosts or self._rules.policy is Policy.ALWAYS_ON:
-            return
-        decision = decide(host.machine, host.record, 0.0, now, self._limits)
-        match decision.action:
-            case Action.STOP:
-                self._off(now, host, MachineState.STOPPING)
-                self._at(now + self._physics.stop_seconds, self._stopped, host, host.turn)
-            case Action.TERMINATE:
-                self._terminate(now, host)
-            case Action.KEEP | Action.FORGET:
-                if decision.look_again_at is not None and decision.look_again_at < inf:
-                    self._at(decision.look_again_at, self._look, host, turn)
-
-    def _stopped(self, now: float, host: Host, turn: int) -> None:
-        host.become(MachineState.STOPPED)
-        host.stopped_at = now
-        self._at(now + self._limits.terminate, self._look, host, turn)
-
-    def _off(self, now: float, host: Host, state: MachineState) -> None:
-        self._meter.running += host.switch_off(now, state)
-        self._meter.switched(now, -1)
-
-    def _terminate(self, now: float, host: Host) -> None:
-        if host.on:
-            self._off(now, host, MachineState.TERMINATED)
-        self._meter.disks += now - host.made_at
-        del self._hosts[host.machine.id]
-
-    def _interrupted(self, now: float, host: Host, turn: int) -> None:
-        """A spot machine is told of its end: its runs go elsewhere, and what is in flight may end."""
-        if host.turn != turn or host.machine.id not in self._hosts:
-            return
-        self._meter.interruptions += 1
-        host.take_notice(now + self._physics.notice_seconds)
-        self._at(now + self._physics.notice_seconds, self._gone, host, turn)
-        runs = [seat.run for seat in host.seats.values()]
-        for run in runs:
-            host.leave(run, now)
+    def _sent_away(self, now: float, runs: list[Run]) -> None:
+        """Runs have lost a machine: they look for another."""
         if self._rules.policy is Policy.ALWAYS_ON:
             self._launched(now)
         self._rescale(now)
@@ -234,21 +160,15 @@ class Fleet:
             elif self._rules.policy is Policy.TASK:
                 self._join(now, run, self._launched(now))
 
-    def _gone(self, now: float, host: Host, turn: int) -> None:
-        if host.turn != turn or host.machine.id not in self._hosts:
-            return
-        for block in host.blocks.values():  # what was read of them stands; a page under way is read again
+    def _cut(self, now: float, blocks: list[Block]) -> None:
+        """Blocks were cut off: what was read of them stands, and a page that was under way is read again."""
+        for block in blocks:
             read = min(block.pages - 1, int(block.pages * (now - block.began) / block.seconds))
             self._meter.again += 1
             self._read(now, block.seat.run, read)
             block.seat.run.waiting += block.pages - read
             self._waiting += block.pages - read
-        cut = [block.seat.run for block in host.blocks.values()]
-        self._meter.slots.change(now, -host.busy)
-        host.blocks.clear()
-        host.busy = 0
-        self._terminate(now, host)
-        for run in dict.fromkeys(cut):
+        for run in dict.fromkeys(block.seat.run for block in blocks):
             self._feed(now, run)
 
     def _rescale(self, now: float) -> None:

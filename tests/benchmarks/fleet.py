@@ -122,11 +122,14 @@ def _draw(name: str, title: str, note: str, lines: Mapping[str, Line], unit: str
         if 75 <= (y := up(10.0**power)) <= 380.5:
             picture.line(70, y, 590, y)
             picture.text(62, y + 4, f"${10.0**power:g}", "faint end")
-    for number, (label, line) in enumerate(lines.items()):
+    for number, line in enumerate(lines.values()):
         kind = "trend best" if not number else "trend"
         for (x, y), (to_x, to_y) in pairwise(line):
             picture.line(across(x), up(y), across(to_x), up(to_y), kind)
-        picture.text(across(line[-1][0]) + 8, up(line[-1][1]) + 4, label)
+    below = 0.0
+    for label, line in sorted(lines.items(), key=lambda each: up(each[1][-1][1])):
+        below = max(below + 16, up(line[-1][1]) + 4)  # labels do not cover each other
+        picture.text(across(line[-1][0]) + 8, below, label)
     picture.save(PICTURES / f"{name}.svg")
 
 

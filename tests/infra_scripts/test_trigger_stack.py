@@ -89,14 +89,28 @@ class TestTemplate:
         wide = [each["Action"] for each in statements(parsed) if each["Resource"] == "*"]
         assert wide == ["ecr:GetAuthorizationToken"]  # it takes no resource
 
-    def test_a_task_ends_whatever_it_does(self, parsed):
+    @pytest.mark.parametrize(("seconds", "code"), [("60", 3), ("1", 124)], ids=["by itself", "out of time"])
+    def test_a_task_ends_whatever_it_does_and_stops_its_machines_first(self, parsed, tmp_path, seconds, code):
+        """STAND-IN: a `hearth` that notes what it is asked, and reads for ever if it has more than a minute less."""
         (container,) = parsed["Resources"]["Task"]["Properties"]["ContainerDefinitions"]
-        assert container["EntryPoint"] == [
-            *("timeout", "--signal=INT", "--kill-after=110"),
-            {"Ref": "MaxSeconds"},
-            "hearth",
-        ]
+        entry = [seconds if each == {"Ref": "MaxSeconds"} else each for each in container["EntryPoint"]]
+        stub = tmp_path / "hearth"
+        stub.write_text(
+            f'#!/bin/sh\necho "$@" >> asked\n[ "$1" = stop ] && exit 0\n[ {seconds} = 60 ] && exit 3\nexec sleep 100\n'
+        )
+        stub.chmod(0o755)
+        done = subprocess.run(
+            [*entry, "batch", "s3://inbox/a b.pdf"],
+            cwd=tmp_path,
+            env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+            start_new_session=True,
+            check=False,
+        )
+        assert done.returncode == code
+        assert (tmp_path / "asked").read_text().splitlines() == ["batch s3://inbox/a b.pdf", "stop --all"]
         assert container["StopTimeout"] == 120
+
+    def test_its_limits_are_those_of_the_settings(self):
         given = values(max_minutes=60, max_usd=2)
         assert given["MaxSeconds"] == "5400"
         assert "--max-usd 2 --max-minutes 60" in given["Options"]
