@@ -13,12 +13,15 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from flows.cli_automations import automations
 from flows.cli_batch import batch
 from flows.cli_cost import cost
 from flows.cli_infra import infra
 from flows.cli_machines import start, status, stop
 from flows.cli_plan import plan, prices
 from flows.cli_run import SIGNALS, leave_within, print_json, run_command
+from flows.cli_simulate import simulate_command
+from flows.cli_top import metrics, top
 from flows.cli_up import down, serve_api, up
 from flows.terminal import TerminalProgress, print_summary
 from tasks.account import Account
@@ -39,11 +42,15 @@ app.command()(batch)
 app.command()(status)
 app.command()(stop)
 app.command()(start)
+app.command()(top)
+app.command()(metrics)
 app.command()(up)
 app.command()(down)
 app.command("serve-api")(serve_api)
 app.command()(plan)
+app.command("simulate")(simulate_command)
 app.command()(cost)
+infra.command()(automations)
 app.add_typer(infra, name="infra")
 app.add_typer(prices, name="prices")
 _err = Console(stderr=True)

@@ -19,6 +19,7 @@ from tasks.ec2.decide import Why
 from tasks.ec2.pool import open_pool
 from tasks.ec2.status import MachineStatus, status_of
 from tasks.ec2.stoppers import end
+from tasks.ecs.status import send_away, service_status
 from tasks.errors import CloudError, InputError
 from tasks.jobs import BackendName
 from tasks.local_server import ServerState, local_servers, stop_server
@@ -45,13 +46,17 @@ def status(
         for server in servers:  # whatever AWS may say
             _out.print(_told(server), highlight=False)
     machines = asyncio.run(_machines(settings)) if has_pool(settings) else []
+    service = asyncio.run(service_status(settings)) if settings.backend is BackendName.ECS else None
+    if service is not None and not as_json:
+        _out.print(service.told, highlight=False, soft_wrap=True)
     if as_json:
-        told = {"servers": [_server_facts(s) for s in servers], "machines": [_machine_facts(m) for m in machines]}
+        told: dict[str, Any] = {} if service is None else {"service": service.facts}
+        told |= {"servers": [_server_facts(s) for s in servers], "machines": [_machine_facts(m) for m in machines]}
         sys.stdout.write(json.dumps(told) + "\n")
         return
     if machines:
         _out.print(_table(settings.ec2.pool, machines))
-    if not servers and not machines:
+    if not servers and not machines and service is None:
         _out.print("No server is warm.")
 
 
@@ -81,6 +86,8 @@ def stop(
             stop_server(server)
             _out.print(f"{server.name} stops.", highlight=False)
     missing = wanted - {server.name for server in servers}
+    if everything and settings.backend is BackendName.ECS:
+        _out.print(asyncio.run(send_away(settings, force=force)), highlight=False, soft_wrap=True)
     if (everything or missing) and (has_pool(settings) or pool is not None):
         missing -= asyncio.run(_stop_machines(settings, missing, force=force))
     if missing:
@@ -109,9 +116,16 @@ async def _start(settings: Settings, name: BackendName, model: str | None, slots
     endpoint = await backend.acquire(slots or settings.slots or backend.default_slots, f"hearth start, {os.getpid()}")
     broken = True
     try:
+        endpoint.suits(request)
         async with endpoint.client(settings.warm.load_seconds) as client:
             warmth = await warm(
-                client, request, endpoint.slots, settings.warm, ledger=endpoint.ledger, require_gpu=False
+                client,
+                request,
+                endpoint.slots,
+                settings.warm,
+                ledger=endpoint.ledger,
+                require_gpu=False,
+                parts=endpoint.parts,
             )
         broken = False
     finally:
@@ -123,7 +137,8 @@ async def _start(settings: Settings, name: BackendName, model: str | None, slots
 
             if get_current_settings().api.url:  # else there is no server, and no worker
                 await schedule_idle_shutdown(settings, endpoint.machine.id, release.look_at)
-    return f"{request.model} is warm at {endpoint.url} with {warmth.measured.slots} slots. The server {release.told}."
+    slots_now = warmth.measured.slots * endpoint.parts.count
+    return f"{request.model} is warm at {endpoint.url} with {slots_now} slots. The server {release.told}."
 
 
 async def _machines(settings: Settings) -> list[MachineStatus]:
@@ -162,7 +177,7 @@ def _confirmed(status: MachineStatus) -> bool:
 
 
 def with_pool(settings: Settings, pool: str | None) -> Settings:
-    """The settings, with a pool that was named in place of theirs."""
+    """The settings with the pool that the command names."""
     if pool is None:
         return settings
     named = settings.ec2.model_copy(update={"pool": pool})
@@ -170,8 +185,9 @@ def with_pool(settings: Settings, pool: str | None) -> Settings:
 
 
 def has_pool(settings: Settings) -> bool:
-    """Whether the settings speak of EC2; nobody else should be asked for credentials."""
-    return settings.backend is BackendName.EC2 or "ec2" in settings.model_fields_set
+    """Whether the settings speak of EC2; nobody else should be asked for credentials. ECS takes its pool from it."""
+    named = "ec2" in settings.model_fields_set and settings.backend is not BackendName.ECS
+    return settings.backend is BackendName.EC2 or named
 
 
 def _table(pool: str, machines: list[MachineStatus]) -> Table:

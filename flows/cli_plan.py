@@ -51,7 +51,7 @@ def plan(
             deadline_seconds=_seconds(deadline),
             budget_usd=budget,
             classic=classic,
-            assume=_pairs(assume or []),
+            assume=assumed(assume or []),
             stale_days=stale_days,
         ),
         load_settings(),
@@ -157,7 +157,12 @@ def _seconds(written: str | None) -> float | None:
     return float(found[1]) * _UNITS[found[2]]
 
 
-def _pairs(written: list[str]) -> dict[str, str]:
+def assumed(written: list[str]) -> dict[str, str]:
+    """Assumptions as they were written, NAME=VALUE each.
+
+    Raises:
+        InputError: one is not written so.
+    """
     pairs = {}
     for each in written:
         name, equals, value = each.partition("=")

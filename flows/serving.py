@@ -12,8 +12,11 @@ from typing import Self
 from flows.berth import Berth, Common, Wanted
 from flows.run_events import tell_over_budget
 from tasks.backends import Backend
+from tasks.endings import ended
 from tasks.errors import CloudError
-from tasks.progress import Caution, tell
+from tasks.jobs import BackendName
+from tasks.metrics import Identity, Recorder, sinks_for
+from tasks.progress import Caution, heard_by, tell
 from tasks.settings import Settings
 
 _BUDGET_SECONDS = 1.0
@@ -31,6 +34,7 @@ class Serving:
         window: how many pages may be open at once; it follows the servers' slots. Closed when the budget is spent.
         work: the loop on which pages are read.
         books: keep account of the servers.
+        metrics: listens to what is read on them.
         stopped: why no page is begun any more; empty while they are.
     """
 
@@ -43,13 +47,18 @@ class Serving:
         self._keeping: list[asyncio.Task[None]] = []
         self._watching: asyncio.Task[None] | None = None
         self.servers, self.window, self.work, self.books = common.servers, common.window, common.work, common.books
+        pool = settings.ec2.pool if backend.name is BackendName.EC2 else backend.name.value
+        whose = Identity(wanted.holder, backend.name, pool, wanted.request.model)
+        self.metrics = Recorder(whose, self.servers, self.books, settings, lambda: sinks_for(settings, whose))
         self.stopped = ""
         self._ask_at = 0.0
 
     async def __aenter__(self) -> Self:
         """Begin to acquire servers."""
         await self.work.__aenter__()
-        keeping = [asyncio.create_task(berth.keep()) for berth in self._berths]
+        self.metrics.open()
+        with heard_by(self.metrics.hear):
+            keeping = [asyncio.create_task(berth.keep()) for berth in self._berths]
         self._watching = asyncio.create_task(self._while_any(keeping))
         self._keeping = [*keeping, asyncio.create_task(self._watch_budget())]
         return self
@@ -58,11 +67,13 @@ class Serving:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Release all servers."""
-        for task in self._keeping:
-            task.cancel()
-        if self._watching is not None:
-            await asyncio.wait({self._watching})
-        await self.work.__aexit__(kind, error, trace)
+        try:
+            await ended(*self._keeping)
+        finally:
+            if self._watching is not None:
+                await asyncio.wait({self._watching})
+            await self.metrics.close()
+            await self.work.__aexit__(kind, error, trace)
 
     async def ready(self) -> None:
         """Wait until a server is warm.

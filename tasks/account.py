@@ -55,7 +55,7 @@ class Account:
             why=self.prepared.choice.why,
             url=endpoint.url,
             slots_asked=self.prepared.plan.slots,
-            slots=warmth.measured.slots,
+            slots=warmth.measured.slots * endpoint.parts.count,
             note=warmth.note,
         )
 
@@ -73,7 +73,7 @@ class Account:
             id=machine.id,
             kind=machine.kind,
             seconds=seconds,
-            usd=None if machine.usd_per_hour is None else round(machine.usd_per_hour * seconds / 3600, 6),
+            usd=None if machine.usd_per_hour is None else round(machine.usd_so_far(), 6),
             ended=ended or None,
             boot_seconds=round(min(machine.boot_seconds, seconds), 3),
         )

@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from tasks.files import Place, files_at
 from tasks.jobs import Frozen
+from tasks.manifest import Manifest, RunStatus
 
 
 class DocumentStatus(StrEnum):
@@ -49,6 +50,29 @@ class Row(Frozen):
     usd: float = 0.0
     why: str = ""
     output: str = ""
+
+    @classmethod
+    def of(cls, document: str, manifest: Manifest) -> Row:
+        """The row of a document that was read, by its run's account."""
+        pages, failed = len(manifest.pages), len(manifest.failed)
+        status = {RunStatus.STOPPED: DocumentStatus.LEFT, RunStatus.PARTIAL: DocumentStatus.PARTIAL}.get(
+            manifest.status, DocumentStatus.READ
+        )
+        if status is DocumentStatus.READ and not manifest.read_now:
+            status = DocumentStatus.UNCHANGED
+        if failed and failed == pages:
+            status = DocumentStatus.FAILED
+        return cls(
+            document=document,
+            status=status,
+            pages=manifest.document.pages,
+            read_now=manifest.read_now,
+            failed=failed,
+            page_seconds=manifest.page_seconds,
+            tokens=manifest.pages.tokens_in + manifest.pages.tokens_out,
+            why=manifest.failed[0].detail or "" if failed else "",
+            output=str(manifest.output),
+        )
 
 
 class Report(Frozen):

@@ -17,6 +17,16 @@ def on_demand_usd_per_hour(instance_type: str, region: str = HOME_REGION, book: 
     return _per_hour(instance_type, region, Term.ON_DEMAND, book)
 
 
+def fargate_usd_per_hour(vcpu: int, gigabytes: int) -> float:
+    """USD per hour of a Fargate task on demand in us-east-1, Linux on x86."""
+    return shipped().usd("fargate:vcpu") * vcpu + shipped().usd("fargate:gb") * gigabytes
+
+
+def balancer_usd_per_hour() -> float:
+    """USD per hour of an Application Load Balancer in us-east-1, with one capacity unit in use."""
+    return shipped().usd("alb:hour") + shipped().usd("alb:lcu")
+
+
 def spot_usd_per_hour(instance_type: str, region: str = HOME_REGION, book: Book | None = None) -> float | None:
     """USD per hour on spot when the price was read, which moves by the hour; see `_per_hour`."""
     return _per_hour(instance_type, region, Term.SPOT, book)
