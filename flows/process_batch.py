@@ -5,7 +5,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextvars import Context, copy_context
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from flows.artifacts import log_to_run, show_report
+from flows.batch_books import BatchBooks, Relay
 from flows.blocks import resolved
 from flows.live import Live
 from flows.pages import cut_off, together
@@ -27,7 +28,6 @@ from flows.pausing import raise_if_paused
 from flows.process_document import process
 from flows.run_events import ProgressEvents, tell_left
 from flows.shared_serving import SharedServing
-from tasks.backends import Endpoint, MachineFacts
 from tasks.batch import Batch, Source, find_documents
 from tasks.budget import Budget
 from tasks.errors import HearthError, InputError
@@ -37,11 +37,7 @@ from tasks.jobs import Job
 from tasks.manifest import Manifest
 from tasks.meter import Meter
 from tasks.progress import (
-    Caution,
-    Event,
     Listener,
-    PageDone,
-    PagesStart,
     RunEnded,
     RunStarted,
     Stage,
@@ -53,7 +49,6 @@ from tasks.report import DocumentStatus, Report, Row, shared_out
 from tasks.settings import Settings, load_settings
 from tasks.shards import Part, balanced, weighed
 from tasks.shelf import Shelf
-from tasks.warm import Warmth
 
 # Documents whose pages have not all begun: one begins its pages, the others are being opened meanwhile.
 _OPENING = 8
@@ -169,47 +164,6 @@ async def read_document(name: str, job: Job) -> State[Manifest]:
 
 
 @dataclass
-class _Books:
-    """The batch's own account of servers: what the documents share is told, and measured, once."""
-
-    meter: Meter
-
-    def warmed(self, endpoint: Endpoint, warmth: Warmth) -> None:
-        """See `Books`."""
-        self.meter.warmed(endpoint, warmth)
-        tell(Stage(f"{endpoint.url} is warm with {warmth.measured.slots * endpoint.parts.count} slots"))
-
-    def released(self, machine: MachineFacts, ended: str) -> None:
-        """See `Books`."""
-        self.meter.released(machine, ended)
-        tell(Stage(f"{machine.id} was given back after {(time.time() - machine.since) / 60:.1f} min"))
-
-
-@dataclass
-class _Relay:
-    """Passes on to the batch's listeners what matters of its documents, their pages added up."""
-
-    batch: Context
-    meter: Meter
-    total: int = 0
-    standing: int = 0
-
-    def __call__(self, event: Event) -> None:
-        """See `Listener`."""
-        self.meter(event)
-        match event:
-            case PagesStart(total=total, standing=standing, slots=slots):
-                self.total, self.standing = self.total + total, self.standing + standing
-                event = PagesStart(self.total, self.standing, slots)
-            case PageDone() | Caution():
-                pass
-            case _:
-                return
-        # Told of from several documents and two threads at once; a context is entered by one at a time.
-        self.batch.copy().run(tell, event)
-
-
-@dataclass
 class _Batch:
     """Documents that this run reads over the same slots."""
 
@@ -225,10 +179,10 @@ class _Batch:
         batch, budget, began, started = self.batch, self.budget, datetime.now(UTC), time.monotonic()
         shelf = Shelf(self.output, batch, self.settings)
         meter = Meter(self.settings.idle_minutes * 60, self.settings.read.longest_side)
-        relay = _Relay(copy_context(), meter)
+        relay = Relay(copy_context(), meter)
         opening = asyncio.Semaphore(_OPENING)
         stopped = ""
-        async with shelf, SharedServing(_Books(meter), budget) as shared:
+        async with shelf, SharedServing(BatchBooks(meter), budget) as shared:
             async with together() as documents:
                 for source in sources:
                     known = shelf.unchanged(source)
