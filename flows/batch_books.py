@@ -1,4 +1,4 @@
-"""What a batch knows of all its documents together: its servers, their pages, and where the time went."""
+"""What a batch hears of its documents and their servers: told, and measured, once."""
 
 from __future__ import annotations
 
