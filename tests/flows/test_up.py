@@ -85,7 +85,8 @@ def test_a_run_that_is_cancelled_keeps_its_pages_and_gives_its_slots_back(up: Up
         assert time.monotonic() < deadline
         time.sleep(0.2)
     up.cancel(run)
-    assert up.ended(run, 60)["state_type"] == "CANCELLED"
+    # Its process may say that it crashed, before the worker says why.
+    until(lambda: up.state(run) == "Cancelled")
     pages = len(list(output.glob("long-*/pages/*.json")))
     assert 3 <= pages < 150
     claims = [json.loads(ledger.read_text())["claims"] for ledger in up.home.glob("slots/*.json")]
