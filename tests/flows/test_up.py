@@ -163,6 +163,8 @@ def test_what_is_asked_for_on_demand_waits_for_its_turn(up: Up, name: str, tmp_p
 @pytest.mark.long
 @pytest.mark.timeout(300)
 def test_a_cron_schedule_really_runs(up: Up):
+    (up.home / "inbox").mkdir(exist_ok=True)
+    written(up.home / "inbox" / "every-minute.pdf", "Every minute.")
     deployment = up.deployment("process-batch/nightly")["id"]
     schedule = {"schedule": {"cron": "* * * * *", "timezone": "Europe/Berlin"}, "active": True}
     made = up.ask("POST", f"/deployments/{deployment}/schedules", [schedule])
