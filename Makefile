@@ -65,7 +65,7 @@ accuracy: .venv/.installed-dev ## Measure the character error rate:  make accura
 screenshots: .venv/.installed-dev ## Use Prefect's UI in Chromium, and write docs/pictures/ui-*.png
 	@$(BIN)/python -m tests.pictures
 
-docs: .venv/.installed-dev ## Write the generated parts of docs/reference.md
+docs: .venv/.installed-dev ## Write the generated parts of docs/
 	@$(BIN)/python -m tests.generated_docs
 
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --quiet --custom-compile-command "make lock"

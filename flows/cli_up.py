@@ -53,6 +53,6 @@ def serve_api(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8080,
 ) -> None:
     """Serve the HTTP API: post a PDF, watch its pages, fetch its text (docs/api.md)."""
-    from flows.web import serve
+    from flows.web.app import serve
 
     serve(host, port)

@@ -5,7 +5,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextvars import Context, copy_context
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,29 +14,30 @@ from typing import Any, cast
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
-from prefect.exceptions import Pause
+from prefect.exceptions import CancelledRun, Pause
 from prefect.runtime import flow_run
-from prefect.states import Cancelled, Completed, Failed
+from prefect.states import Completed, Failed
 
 from flows.artifacts import log_to_run, show_report
+from flows.batch_books import BatchBooks, Relay
 from flows.blocks import resolved
-from flows.pages import together
+from flows.live import Live
+from flows.pages import cut_off, together
 from flows.parts import Parts, merged
-from flows.process_document import process_document
+from flows.pausing import raise_if_paused
+from flows.process_document import process
+from flows.run_events import ProgressEvents, tell_left
 from flows.shared_serving import SharedServing
-from tasks.backends import Endpoint, MachineFacts
 from tasks.batch import Batch, Source, find_documents
 from tasks.budget import Budget
 from tasks.errors import HearthError, InputError
 from tasks.files import Place
+from tasks.insight import insight
 from tasks.jobs import Job
 from tasks.manifest import Manifest
+from tasks.meter import Meter
 from tasks.progress import (
-    Caution,
-    Event,
     Listener,
-    PageDone,
-    PagesStart,
     RunEnded,
     RunStarted,
     Stage,
@@ -48,7 +49,6 @@ from tasks.report import DocumentStatus, Report, Row, shared_out
 from tasks.settings import Settings, load_settings
 from tasks.shards import Part, balanced, weighed
 from tasks.shelf import Shelf
-from tasks.warm import Warmth
 
 # Documents whose pages have not all begun: one begins its pages, the others are being opened meanwhile.
 _OPENING = 8
@@ -79,15 +79,20 @@ async def process_batch(batch: Batch) -> State[Report]:
     Raises:
         HearthError: the request is wrong, or no server is to be had.
     """
-    with heard_by(log_to_run):
+    with heard_by(log_to_run), heard_by(ProgressEvents()):
         if flow_run.ui_url:
             tell(RunStarted(flow_run.ui_url))
         settings = load_settings()
         try:
             run = _Run(batch, await resolved(batch), settings)
-            report = await run.read()
+            async with Live("batch", settings, has_pages=False) as live:
+                with heard_by(live):
+                    report = await run.read()
         except HearthError as error:
             tell(RunEnded(error))
+            raise
+        except Pause:
+            tell_left()
             raise
         tell(RunEnded(report))
         await show_report(report)
@@ -153,44 +158,9 @@ class _Run:
 async def read_document(name: str, job: Job) -> State[Manifest]:
     """Read one document of a batch; `name` is what it is called in the UI. See `process_document`."""
     try:
-        return await process_document.fn(job)
-    except Pause:
-        return Cancelled(message="its batch was paused, and reads what is left when it is resumed")
-
-
-@dataclass
-class _Books:
-    """The batch's own account of servers: what the documents share is told once."""
-
-    def warmed(self, endpoint: Endpoint, warmth: Warmth) -> None:
-        """See `Books`."""
-        tell(Stage(f"{endpoint.url} is warm with {warmth.measured.slots} slots"))
-
-    def released(self, machine: MachineFacts, ended: str) -> None:
-        """See `Books`."""
-        tell(Stage(f"{machine.id} was given back after {(time.time() - machine.since) / 60:.1f} min"))
-
-
-@dataclass
-class _Relay:
-    """Passes on to the batch's listeners what matters of its documents, their pages added up."""
-
-    batch: Context
-    total: int = 0
-    standing: int = 0
-
-    def __call__(self, event: Event) -> None:
-        """See `Listener`."""
-        match event:
-            case PagesStart(total=total, standing=standing, slots=slots):
-                self.total, self.standing = self.total + total, self.standing + standing
-                event = PagesStart(self.total, self.standing, slots)
-            case PageDone() | Caution():
-                pass
-            case _:
-                return
-        # Told of from several documents and two threads at once; a context is entered by one at a time.
-        self.batch.copy().run(tell, event)
+        return await process(job, in_batch=True)
+    except (Pause, asyncio.CancelledError):
+        return cut_off()
 
 
 @dataclass
@@ -208,10 +178,11 @@ class _Batch:
         """Read what is to be read of them."""
         batch, budget, began, started = self.batch, self.budget, datetime.now(UTC), time.monotonic()
         shelf = Shelf(self.output, batch, self.settings)
-        relay = _Relay(copy_context())
+        meter = Meter(self.settings.idle_minutes * 60, self.settings.read.longest_side)
+        relay = Relay(copy_context(), meter)
         opening = asyncio.Semaphore(_OPENING)
         stopped = ""
-        async with shelf, SharedServing(_Books(), budget) as shared:
+        async with shelf, SharedServing(BatchBooks(meter), budget) as shared:
             async with together() as documents:
                 for source in sources:
                     known = shelf.unchanged(source)
@@ -231,7 +202,9 @@ class _Batch:
             raise self.trouble
         minutes = round((time.monotonic() - started) / 60, 2)
         rows = shared_out(sorted(self.rows, key=lambda row: row.document), usd)
-        return Report(started_at=began, minutes=minutes, usd=round(usd, 6), rows=rows, stopped=stopped)
+        figures = meter.figures()
+        told = insight(figures).told if figures.read else ""
+        return Report(started_at=began, minutes=minutes, usd=round(usd, 6), rows=rows, stopped=stopped, insight=told)
 
     async def _document(
         self, source: Source, shared: SharedServing, shelf: Shelf, relay: Listener, all_begun: Callable[[], None]
@@ -257,6 +230,9 @@ class _Batch:
             row = Row(document=str(source.path), status=DocumentStatus.LEFT, why=str(outcome))
         elif outcome is None:  # the budget was spent before its first page
             row = Row(document=str(source.path), status=DocumentStatus.LEFT)
+        elif isinstance(outcome, CancelledRun):
+            raise_if_paused()
+            raise asyncio.CancelledError
         else:
             raise outcome
         self.rows.append(row)

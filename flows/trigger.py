@@ -7,15 +7,14 @@ that failed or was cancelled is followed by another.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import json
 from typing import Any
 
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.exceptions import ObjectNotFound
 
+from infra_scripts.trigger.handler import generation_key, run_key
 from tasks.errors import UnavailableError
 from tasks.jobs import Job
 
@@ -32,8 +31,7 @@ def request_key(job: Job, content: str) -> str:
     Returns:
         64 hex digits.
     """
-    facts = [content, job.model_dump(mode="json", exclude={"document", "output"})]
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    return run_key(content, job.model_dump(mode="json", exclude={"document", "output"}))
 
 
 async def trigger(client: PrefectClient, job: Job, content: str, deployment: str = DEPLOYMENT) -> FlowRun:
@@ -69,7 +67,7 @@ async def trigger(client: PrefectClient, job: Job, content: str, deployment: str
         run = await client.create_flow_run_from_deployment(
             found.id,
             parameters={"job": asked.model_dump(mode="json", exclude_none=True)},
-            idempotency_key=f"{key}-{generation}",
+            idempotency_key=generation_key(key, generation),
         )
         if not _begins_anew(run.state, forced=job.force):
             return run

@@ -50,9 +50,11 @@ _UNKNOWN = {
 
 @dataclass(frozen=True)
 class Aws:
-    """The clients of one region."""
+    """The clients of one region; those that one stack alone needs it makes itself, of `session` and `config`."""
 
     region: str
+    session: boto3.Session
+    config: Config
     ec2: EC2Client
     ssm: SSMClient
     cloudformation: CloudFormationClient
@@ -78,6 +80,8 @@ def connect(region: str | None = None) -> Aws:
         config = Config(retries={"mode": "standard", "total_max_attempts": 6}, connect_timeout=10, read_timeout=60)
         return Aws(
             region=session.region_name,
+            session=session,
+            config=config,
             ec2=session.client("ec2", config=config),
             ssm=session.client("ssm", config=config),
             cloudformation=session.client("cloudformation", config=config),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from botocore.exceptions import ClientError
 
@@ -80,7 +80,21 @@ def up(aws: Aws, stack: Ec2Stack, listener: Listener, *, poll_seconds: float = _
         return Up(change, outputs)
 
 
-def network(aws: Aws, stack: Ec2Stack) -> tuple[str, tuple[str, ...]]:
+class Placed(Protocol):
+    """What has a place: a region, and perhaps subnets."""
+
+    @property
+    def region(self) -> str:
+        """Where."""
+        ...
+
+    @property
+    def subnets(self) -> tuple[str, ...]:
+        """Those of the default VPC if empty."""
+        ...
+
+
+def network(aws: Aws, stack: Placed) -> tuple[str, tuple[str, ...]]:
     """The network to launch in, and its subnets: those given, or the default network's.
 
     Raises:

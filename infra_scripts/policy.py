@@ -1,4 +1,4 @@
-"""The IAM policies of those who run Hearth: `caller` reads on machines, `deployer` runs `hearth infra`."""
+"""The IAM policies of those who run Hearth: `caller` reads on a stack, `deployer` runs `hearth infra` for it."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Who(StrEnum):
     DEPLOYER = "deployer"
 
 
-def policy(who: Who, *, pool: str, account: str, region: str) -> dict[str, Any]:
-    """The policy for a pool, in its account and region.
+def policy(who: Who, *, pool: str, account: str, region: str, stack: str = "ec2") -> dict[str, Any]:
+    """The policy for a stack of a pool, in its account and region: `policies/<stack>/<who>.json`, filled.
 
     Raises:
         RequestError: the pool, account or region is not one.
@@ -36,7 +36,7 @@ def policy(who: Who, *, pool: str, account: str, region: str) -> dict[str, Any]:
             f"There is no policy for pool {pool!r}, account {account!r}, region {region!r}: one of them is not one."
         )
     partition = {"cn": "aws-cn", "us-gov": "aws-us-gov"}.get(region[: region.rindex("-", 0, region.rindex("-"))], "aws")
-    text = (_FILES / f"{who}.json").read_text()
+    text = (_FILES / stack / f"{who}.json").read_text()
     for name, value in {"pool": pool, "account": account, "region": region, "partition": partition}.items():
         text = text.replace("{{" + name + "}}", value)
     filled: dict[str, Any] = json.loads(text)

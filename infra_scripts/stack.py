@@ -69,7 +69,7 @@ class Stack:
         if status in {"UPDATE_ROLLBACK_FAILED", "UPDATE_FAILED"}:
             raise StackError(
                 f"The stack {self.name} is in {status}{self._why()}. Mend that, continue the rollback in "
-                "CloudFormation's console, and run again; or `hearth infra down ec2` and up again."
+                "CloudFormation's console, and run again; or take it down and up again."
             )
         self._note_events()
         asked = {

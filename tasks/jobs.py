@@ -24,8 +24,10 @@ class BackendName(StrEnum):
 
     AUTO = "auto"
     EC2 = "ec2"
+    ECS = "ecs"
     EMBEDDED = "embedded"
     OLLAMA = "ollama"
+    SAGEMAKER = "sagemaker"
     URL = "url"
 
 
@@ -122,6 +124,9 @@ class Job(Form):
         description="A page that takes more is read again; less than the context.",
         examples=[4096],
     )
+    max_usd: float | None = Field(
+        None, gt=0, title="Budget, USD", description="No page is begun when the machines have cost so much."
+    )
 
 
 class ReadOptions(Frozen):
@@ -161,6 +166,7 @@ class Plan(Frozen):
         numbers: the pages to be read, counted from 1, ascending.
         slots: how many pages in flight are asked for; what is measured may be fewer.
         attempts: at each page, at the most.
+        max_usd: no page is begun when the run's machines have cost so much.
     """
 
     document: Document
@@ -173,6 +179,7 @@ class Plan(Frozen):
     attempts: int
     force: bool
     require_gpu: bool
+    max_usd: float | None = None
 
     def identity(self, number: int, digest: str) -> str:
         """The page's identity: what has the same one is never read twice.

@@ -68,7 +68,9 @@ async def prepare(job: Job, settings: Settings, password: str | None = None) -> 
 
 async def _prepared(job: Job, settings: Settings, document: Document, file: LocalFile) -> Prepared:
     numbers = select_pages(job.pages, document.pages)
-    choice = choose_backend(job.backend or settings.backend, settings)
+    # A backend that serves several models has to know which one is meant.
+    named = settings.model_copy(update={"model": job.model or settings.model})
+    choice = choose_backend(job.backend or settings.backend, named)
     read = settings.read
     options = ReadOptions(
         prompt=job.prompt or read.prompt,
@@ -85,13 +87,14 @@ async def _prepared(job: Job, settings: Settings, document: Document, file: Loca
         document=document,
         numbers=numbers,
         backend=choice.backend.name,
-        model=job.model or settings.model or choice.backend.default_model,
+        model=named.model or choice.backend.default_model,
         options=options,
         output=results_directory(place_of(job.output) if job.output else settings.output, document),
         slots=job.slots or settings.slots or choice.backend.default_slots,
         attempts=job.attempts or read.attempts,
         force=job.force,
         require_gpu=job.require_gpu,
+        max_usd=job.max_usd,
     )
     store = ResultStore(plan.output)
     digest = await choice.backend.digest(plan.model) or await asyncio.to_thread(_digest_of_last_run, store, plan)

@@ -82,6 +82,7 @@ class Report(Frozen):
         minutes: from its start to its end.
         usd: what the machines cost while it held them.
         stopped: why pages are left; empty if none are.
+        insight: where time and money went; empty if nothing was read.
     """
 
     started_at: datetime
@@ -89,6 +90,7 @@ class Report(Frozen):
     usd: float
     rows: tuple[Row, ...]
     stopped: str = ""
+    insight: str = ""
 
     @property
     def pages(self) -> int:
@@ -127,6 +129,7 @@ class Report(Frozen):
         told = [row for row in self.rows if row.status is not DocumentStatus.UNCHANGED]
         lines = [f"# Batch of {self.started_at:%Y-%m-%d %H:%M} UTC", ""]
         lines += _table(("", ""), [(name, value) for name, value in self.totals().items()])
+        lines += ["", self.insight] if self.insight else []
         head = ("document", "status", "pages", "read now", "failed", "page seconds", "USD", "why")
         lines += ["", *_table(head, [_cells(row) for row in told])] if told else []
         return "\n".join(lines) + "\n"

@@ -7,12 +7,17 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AliasChoices, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
+from tasks.ecs.settings import EcsSettings, EcsStackSettings
 from tasks.errors import InputError
 from tasks.files.place import Place
 from tasks.jobs import BackendName
+from tasks.metrics_settings import MetricsSettings, MonitoringSettings
+from tasks.sagemaker_settings import SagemakerSettings, SagemakerStackSettings
+from tasks.section import Section
+from tasks.trigger_settings import TriggerSettings
 
 DEFAULT_PROMPT = (
     "Transcribe all text of this page image in natural reading order, as Markdown. "
@@ -23,12 +28,6 @@ DEFAULT_PROMPT = (
 
 def _cache_directory() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hearth"
-
-
-class Section(BaseModel):
-    """A group of settings: strict about names, so that a misspelt one is an error and not a default."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class ReadSettings(Section):
@@ -119,6 +118,12 @@ class Ec2Settings(Section):
     )
     zones: tuple[str, ...] = Field((), description="Availability zones (JSON list); all of the pool's if empty.")
     max_price: float | None = Field(None, gt=0, description="Most that a machine may cost, USD per hour.")
+    max_usd_a_day: float | None = Field(
+        None,
+        gt=0,
+        description="When the pool has cost so much since midnight UTC, whoever used it, no page is begun and no "
+        "machine is started, USD.",
+    )
     capacity_seconds: float = Field(600, gt=0, description="How long to go on asking for a machine, seconds.")
     start_seconds: float = Field(300, gt=0, description="From launch or start until EC2 says running, seconds.")
     boot_seconds: float = Field(
@@ -150,6 +155,11 @@ class Ec2StackSettings(Section):
         15, gt=0, description="Without a request for so long, a machine shuts itself down, minutes."
     )
     lifetime_hours: float = Field(12, gt=0, description="No machine runs longer than this, hours.")
+    metrics: bool = Field(
+        False,
+        description="Machines tell CloudWatch their GPUs' use, requests in flight and leases: 8 metrics a pool, "
+        "USD 0.30 a month each, for the hours in which a machine runs.",
+    )
     subnets: tuple[str, ...] = Field((), description="Subnet ids (JSON list); the default VPC's if empty.")
     base_ami_parameter: str = Field(
         "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id",
@@ -199,11 +209,22 @@ class Settings(BaseSettings):
     def _absolute(cls, place: Place) -> Place:
         return place.expanduser().absolute() if isinstance(place, Path) else place
 
+    excerpts: bool = Field(
+        True,
+        description="Whether Prefect is shown the first 80 characters of each page; no for confidential documents.",
+    )
     read: ReadSettings = ReadSettings()
     limits: LimitSettings = LimitSettings()
     warm: WarmSettings = WarmSettings()
     ec2: Ec2Settings = Ec2Settings()
     ec2_stack: Ec2StackSettings = Ec2StackSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    monitoring: MonitoringSettings = MonitoringSettings()
+    sagemaker: SagemakerSettings = SagemakerSettings()
+    sagemaker_stack: SagemakerStackSettings = SagemakerStackSettings()
+    ecs: EcsSettings = EcsSettings()
+    ecs_stack: EcsStackSettings = EcsStackSettings()
+    trigger: TriggerSettings = TriggerSettings()
 
 
 def load_settings() -> Settings:

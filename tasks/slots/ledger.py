@@ -27,7 +27,7 @@ class Claim(BaseModel):
         holds: slots that it may use.
         ends_at: when others may take what it holds, seconds since the epoch; it moves on while the run lives.
         came_at: when it came, seconds since the epoch.
-        fed: it has held a slot.
+        fed: it has begun a page.
         turned_at: when `holds` changed last, seconds since the epoch.
     """
 
@@ -42,7 +42,7 @@ class Claim(BaseModel):
 
 
 class Measured(BaseModel):
-    """What was found of a server with one model: it serves `slots` of the `asked` requests at once.
+    """What was found of a server, or each of its parts, with one model: `slots` of the `asked` requests at once.
 
     Attributes:
         what: the model, and what else may change the number.
@@ -62,7 +62,9 @@ class Ledger(BaseModel):
 
     Attributes:
         claims: by the run's token.
-        measured: what was found of the server, by `what`.
+        measured: what was found of the server, or of each of its parts, by `what`.
+        parts: equal parts of the server that serve now, such as tasks behind a load balancer.
+        parts_at: when that was seen to be so, seconds since the epoch; of two runs, who has seen it later is right.
         limit: requests that are sent at once just now; fewer than it serves while the server is in trouble.
         limited_at: when the limit changed last, seconds since the epoch.
         measured_by: who measures the server, and must be alone for it; empty if nobody does.
@@ -73,6 +75,8 @@ class Ledger(BaseModel):
 
     claims: Mapping[str, Claim] = {}
     measured: Mapping[str, Measured] = {}
+    parts: int = 1
+    parts_at: float = 0.0
     limit: int = 0
     limited_at: float = 0.0
     measured_by: str = ""
@@ -98,6 +102,11 @@ class Ledger(BaseModel):
     @property
     def capacity(self) -> int:
         """Requests that the server serves at once; 0 while nobody knows."""
+        return self.each * self.parts
+
+    @property
+    def each(self) -> int:
+        """Requests that each of its parts serves at once; 0 while nobody knows."""
         return max((measured.slots for measured in self.measured.values()), default=0)
 
     @property
@@ -117,6 +126,7 @@ class Need:
         trouble_at: when it began the last request that found the server in trouble, seconds since the epoch; 0: none
             did. What began before the limit was changed says nothing of the new one.
         relief_at: when it began the first of some requests in a row that were served well; 0: there are not enough.
+        begun: it has begun a page. One that lost its slot before it could use it is still a newcomer.
     """
 
     wants: int
@@ -124,6 +134,7 @@ class Need:
     lease_seconds: float
     trouble_at: float = 0.0
     relief_at: float = 0.0
+    begun: bool = False
 
 
 def settled(ledger: Ledger, run: str, need: Need, now: float) -> tuple[Ledger, int]:
@@ -145,16 +156,21 @@ def settled(ledger: Ledger, run: str, need: Need, now: float) -> tuple[Ledger, i
     mine = ledger.claims.get(run) or Claim(wants=0, holds=need.in_flight, ends_at=now, came_at=now)
     renewed = mine.ends_at < now + need.lease_seconds * _RENEWED_PART
     ends_at = now + need.lease_seconds if renewed else mine.ends_at
-    mine = mine.model_copy(update={"wants": need.wants, "ends_at": ends_at})
+    mine = mine.model_copy(update={"wants": need.wants, "ends_at": ends_at, "fed": mine.fed or need.begun})
     ledger = ledger.model_copy(update={"claims": {**ledger.claims, run: mine}})
     target = shares(ledger, now)[run]
     free = ledger.limit - ledger.held
-    holds = max(target, need.in_flight) if target < mine.holds else mine.holds + max(0, min(target - mine.holds, free))
+    holds = holding(target, mine.holds, need.in_flight, free)
     if holds != mine.holds:
-        mine = mine.model_copy(update={"holds": holds, "turned_at": now, "fed": mine.fed or holds > 0})
+        mine = mine.model_copy(update={"holds": holds, "turned_at": now})
     # While more is held than there is, after a cut or by one who came back, what comes free is not used again.
     share = min(target, max(0, ledger.limit - (ledger.held - ledger.claims[run].holds)))
     return ledger.model_copy(update={"claims": {**ledger.claims, run: mine}}), share
+
+
+def holding(target: int, holds: int, in_flight: int, free: int) -> int:
+    """How many slots a run holds from now on: what is over its target and not in use goes, what is free of it comes."""
+    return max(target, in_flight) if target < holds else holds + max(0, min(target - holds, free))
 
 
 def left(ledger: Ledger, run: str) -> Ledger:
@@ -193,10 +209,22 @@ def _rank(claim: Claim, dealt: int, run: str, before: float) -> tuple[int, float
 def _limited(ledger: Ledger, need: Need, now: float) -> Ledger:
     limit = ledger.limit
     if need.trouble_at > ledger.limited_at:
-        limit = max(1, limit // 2)
+        limit = min(limit, max(1, limit // 2))
     elif need.relief_at > ledger.limited_at:
         limit = min(ledger.capacity, limit + 1)
     return ledger if limit == ledger.limit else ledger.model_copy(update={"limit": limit, "limited_at": now})
+
+
+def resized(ledger: Ledger, parts: int, seen_at: float) -> Ledger:
+    """The ledger after a run has seen, at that time, how many parts the server has; what was seen later stands.
+
+    A part that comes adds its slots at once, so that it has pages from the start; one that goes takes its own away, and
+    pages in flight on it may end.
+    """
+    if parts == ledger.parts or seen_at <= ledger.parts_at:
+        return ledger
+    limit = min(ledger.limit + max(0, parts - ledger.parts) * ledger.each, ledger.each * parts)
+    return ledger.model_copy(update={"parts": parts, "parts_at": seen_at, "limit": limit})
 
 
 def measuring(ledger: Ledger, run: str, until: float) -> Ledger:

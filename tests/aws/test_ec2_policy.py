@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 import infra_scripts
+from tasks.costs.bill import By
+from tasks.ec2.accounts import pool_bill
 from tasks.ec2.decide import Why
 from tasks.ec2.pool import log_tail
 from tasks.ec2.status import status_of
@@ -18,7 +21,7 @@ from tests.aws.machines import Machines
 from tests.aws.pool import Pool
 from tests.aws.test_ec2_acquire import acquired
 
-POLICY = json.loads((Path(infra_scripts.__file__).parent / "policies" / "caller.json").read_text())
+POLICY = json.loads((Path(infra_scripts.__file__).parent / "policies" / "ec2" / "caller.json").read_text())
 ALLOWED = {
     action
     for statement in POLICY["Statement"]
@@ -50,7 +53,7 @@ async def test_nothing_is_allowed_that_is_never_called(aws: AwsFront, pools: Cal
 
 
 async def _life(market: str) -> None:
-    """Acquired, used, released, told of, stopped, started, ended, swept."""
+    """Acquired, used, released, told of, stopped, started, ended, swept, reckoned up."""
     used, endpoint = await acquired(spot_policy=market, zones=("us-east-1a",))
     pool = endpoint.lease.pool
     await log_tail(pool, endpoint.machine.id)
@@ -65,3 +68,4 @@ async def _life(market: str) -> None:
     for gone in await pool.machines():
         await tend(pool, gone)
     await sweep_disks(pool)
+    await pool_bill(pool, By.DAY, datetime.now(UTC))

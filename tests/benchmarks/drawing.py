@@ -13,6 +13,7 @@ _STYLE = """
   .faint { fill: #6b6b68; font-size: 12px } .title { font-weight: 600; font-size: 15px }
   .grid { stroke: #e4e4e0; fill: none } .ideal { stroke: #111; fill: none; stroke-dasharray: 3 2 }
   .ours { fill: #c2410c } .theirs { fill: #7c8794 }
+  .trend { stroke: #7c8794; stroke-width: 2 } .trend.best { stroke: #c2410c }
   .track { fill: #f1f1ee } .end { text-anchor: end } .middle { text-anchor: middle }
   @media (prefers-color-scheme: dark) {
     .card { fill: #161719; stroke: #34363a } text { fill: #e8e8e6 } .faint { fill: #a0a3a8 }

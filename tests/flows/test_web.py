@@ -19,8 +19,8 @@ from prefect.states import Cancelled, Completed, Failed
 
 from flows.process_document import process_document
 from flows.trigger import trigger
-from flows.web import main
-from flows.web_signature import verify
+from flows.web.app import main
+from flows.web.signature import verify
 from tasks.errors import UnavailableError
 from tasks.jobs import Job
 from tests import pdfs

@@ -14,14 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prefect.states import Completed, Running, State
 
-from flows.web import create_app
-from flows.web_addresses import resolved
-from flows.web_events import events
-from flows.web_records import Record, numbers_in, ranges
-from flows.web_runs import Followed, Runs, Status
-from flows.web_settings import ApiSettings, load_api_settings
-from flows.web_signature import SIGNATURE_HEADER, sign, verify
-from flows.web_uploads import parameters
+from flows.web.addresses import resolved
+from flows.web.app import create_app
+from flows.web.events import events
+from flows.web.records import Record, numbers_in, ranges
+from flows.web.runs import Followed, Runs, Status
+from flows.web.settings import ApiSettings, load_api_settings
+from flows.web.signature import SIGNATURE_HEADER, sign, verify
+from flows.web.uploads import parameters
 from tasks.errors import FailureReason, InputError
 from tasks.manifest import PageResult, PageStatus
 from tasks.results import ResultStore

@@ -1,11 +1,17 @@
 """`hearth infra`, as a person runs it, on moto's server."""
 
 import json
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from flows.cli_infra import infra
+from flows.stacks import StackName, open_deployment
+from flows.stacks.ec2 import Ec2Deployment
+from infra_scripts.deployment import Options
+from infra_scripts.policy import Who, policy
+from tasks.settings import load_settings
 from tests.infra_scripts.conftest import BASE_PARAMETER, Cloud
 from tests.infra_scripts.machine_stubs import free_port
 from tests.infra_scripts.test_bake import machine_says
@@ -21,6 +27,10 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> None:
 def no_aws(aws_environment: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """AWS is where nothing listens."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+
+
+def _stack(cloud: Cloud) -> Any:
+    return cloud.aws.cloudformation.describe_stacks(StackName="hearth-default")["Stacks"][0]
 
 
 def run(*arguments: str, answer: str = "") -> Result:
@@ -62,6 +72,25 @@ class TestInfra:
         assert "is gone" in done.output
         assert cloud.parameter("/hearth/default/ami") is None
 
+    def test_status_tells_a_stack_that_is_there_from_one_that_is_not(self, cloud: Cloud):
+        assert "hearth-default in us-east-1: not deployed. machines: none" in run("status", "ec2").output
+        run("up", "ec2", "--allow-from", "10.0.0.0/16", "--yes")
+        cloud.launch({output["OutputKey"]: output["OutputValue"] for output in _stack(cloud)["Outputs"]})
+        done = run("status", "--json")
+        assert done.exit_code == 0, done.output
+        found = json.loads(done.output)["ec2"]
+        assert (found["state"], found["access"], found["machines"]) == (
+            "CREATE_COMPLETE",
+            "private, port 11434",
+            "1 running",
+        )
+
+    def test_an_option_that_a_stack_does_not_take_is_refused(self, cloud: Cloud, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr(Ec2Deployment, "takes", frozenset({"allow_from"}))
+        done = run("down", "ec2", "--images", "--yes")
+        assert done.exit_code == 2
+        assert "--images means nothing to the stack ec2" in done.output
+
     def test_bake_makes_an_image(self, cloud: Cloud, monkeypatch: pytest.MonkeyPatch):
         # The test's own clients, as moto's CreateImage has to be helped.
         monkeypatch.setattr("infra_scripts.clients.connect", lambda _: cloud.aws)
@@ -94,3 +123,11 @@ class TestInfra:
         done = run("down", "ec2", "--yes")
         assert done.exit_code == 1
         assert "HEARTH_EC2__REGION" in done.output
+
+
+@pytest.mark.parametrize("name", list(StackName))
+def test_every_stack_of_the_registry_opens_and_has_a_policy_for_each(name: StackName):
+    deployment = open_deployment(name, load_settings(), Options(), "us-east-1")
+    assert deployment.name.startswith("hearth-")
+    for who in Who:
+        assert policy(who, pool="default", account="123456789012", region="us-east-1", stack=name.value)["Statement"]

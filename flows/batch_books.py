@@ -1,0 +1,53 @@
+"""What a batch hears of its documents and their servers: told, and measured, once."""
+
+from __future__ import annotations
+
+import time
+from contextvars import Context
+from dataclasses import dataclass
+
+from tasks.backends import Endpoint, MachineFacts
+from tasks.meter import Meter
+from tasks.progress import Caution, Event, PageDone, PagesStart, Stage, tell
+from tasks.warm import Warmth
+
+
+@dataclass
+class BatchBooks:
+    """The batch's own account of servers: what the documents share is told, and measured, once."""
+
+    meter: Meter
+
+    def warmed(self, endpoint: Endpoint, warmth: Warmth) -> None:
+        """See `Books`."""
+        self.meter.warmed(endpoint, warmth)
+        tell(Stage(f"{endpoint.url} is warm with {warmth.measured.slots * endpoint.parts.count} slots"))
+
+    def released(self, machine: MachineFacts, ended: str) -> None:
+        """See `Books`."""
+        self.meter.released(machine, ended)
+        tell(Stage(f"{machine.id} was given back after {(time.time() - machine.since) / 60:.1f} min"))
+
+
+@dataclass
+class Relay:
+    """Passes on to the batch's listeners what matters of its documents, their pages added up."""
+
+    batch: Context
+    meter: Meter
+    total: int = 0
+    standing: int = 0
+
+    def __call__(self, event: Event) -> None:
+        """See `Listener`."""
+        self.meter(event)
+        match event:
+            case PagesStart(total=total, standing=standing, slots=slots):
+                self.total, self.standing = self.total + total, self.standing + standing
+                event = PagesStart(self.total, self.standing, slots)
+            case PageDone() | Caution():
+                pass
+            case _:
+                return
+        # Told of from several documents and two threads at once; a context is entered by one at a time.
+        self.batch.copy().run(tell, event)

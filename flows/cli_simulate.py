@@ -1,0 +1,107 @@
+"""`hearth simulate`: days of a fleet in seconds. Thin over tasks/simulation."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from flows.cli_plan import assumed
+from tasks.costs.assumptions import Assumptions
+from tasks.costs.verdict import duration
+from tasks.errors import InputError
+from tasks.prices.book import current
+from tasks.settings import load_settings
+from tasks.simulation.fleet import simulate
+from tasks.simulation.outcome import Outcome
+from tasks.simulation.picture import picture
+from tasks.simulation.scenario import Arrivals, Physics, Policy, Rules, Work
+
+_WIDTH = 110
+
+
+def simulate_command(
+    pages: Annotated[int, typer.Option(min=1, help="How many, of all runs.")],
+    run_pages: Annotated[int, typer.Option(min=1, help="Pages of a run.")] = 50,
+    arrivals: Annotated[Arrivals, typer.Option(help="When runs come.")] = Arrivals.POISSON,
+    days: Annotated[float, typer.Option(min=0, help="Over which they come.")] = 1.0,
+    policy: Annotated[list[Policy] | None, typer.Option(help="How runs get machines; repeatable; all.")] = None,
+    idle_minutes: Annotated[
+        float | None, typer.Option(min=0, help="How long a machine without a run stays; HEARTH_IDLE_MINUTES if unset.")
+    ] = None,
+    machines: Annotated[int, typer.Option(min=1, help="Of a run, or of a service, at the most.")] = 4,
+    pages_per_slot: Annotated[
+        float, typer.Option(min=0, help="A further machine comes for so many pages for each of its slots.")
+    ] = 32.0,
+    spot: Annotated[bool, typer.Option("--spot", help="Buy machines on the spot market.")] = False,
+    interruptions: Annotated[float, typer.Option(min=0, help="Of a spot machine, an hour.")] = 0.02,
+    assume: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="As for `hearth plan`; repeatable.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of all that is drawn.")] = 1,
+    svg: Annotated[Path | None, typer.Option(help="Write a picture there.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what came of it as JSON.")] = False,
+) -> None:
+    """Simulate days of runs on every kind of fleet, with the decisions that Hearth makes; nothing is started."""
+    settings = load_settings()
+    given = Assumptions().changed({**assumed(assume or []), "seed": str(seed)})
+    idle = settings.idle_minutes if idle_minutes is None else idle_minutes
+    try:
+        work = Work(pages=pages, run_pages=run_pages, arrivals=arrivals, days=days, seed=seed)
+        kept = [
+            Rules(
+                policy=each,
+                idle_seconds=idle * 60,
+                terminate_seconds=settings.ec2.terminate_hours * 3600,
+                machines=machines,
+                pages_a_slot=pages_per_slot,
+                spot=spot,
+            )
+            for each in policy or Policy
+        ]
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(f"{first['loc'][0]} is wrong: {first['msg']}.") from None
+    physics, book = Physics(interruptions_an_hour=interruptions), current(settings.home)
+    try:
+        outcomes = [simulate(work, rules, given, book, physics) for rules in kept]
+    except KeyError:
+        raise InputError(
+            f"The price book has no price of {given.instance_type} in {given.region}. Assume usd_per_hour, or ask AWS: "
+            "hearth prices refresh."
+        ) from None
+    if svg is not None:
+        svg.write_text(picture(outcomes, given.slots), encoding="utf-8")
+    if as_json:
+        told = {"given": given.model_dump(), "outcomes": [each.model_dump(mode="json") for each in outcomes]}
+        sys.stdout.write(json.dumps(told) + "\n")
+    else:
+        _show(outcomes)
+
+
+def _show(outcomes: list[Outcome]) -> None:
+    table = Table(
+        "policy", *("first page", "done", "machine h", "busy", "made", "at once"), "USD", "per 1,000", box=None
+    )
+    for each in outcomes:
+        table.add_row(
+            each.rules.policy,
+            f"{duration(each.started_p50)}, {duration(each.started_p95)}",
+            f"{duration(each.finished_p50)}, {duration(each.finished_p95)}",
+            f"{each.machine_hours:.1f}",
+            f"{each.occupancy:.0%}",
+            str(each.launches),
+            str(each.peak),
+            f"{each.usd:.2f}",
+            f"{each.usd_per_1000:.3f}",
+        )
+    seen = Console()
+    out = seen if seen.is_terminal else Console(width=_WIDTH)
+    out.print(table)
+    out.print("Waits of half of the runs, and of 95 in 100. Simulated; docs/simulation.md says with what.", style="dim")

@@ -1,0 +1,123 @@
+"""The pool of EC2 machines, as `hearth infra` deploys it: the settings, handed to infra_scripts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from infra_scripts.clients import told
+from infra_scripts.deploy import down, up
+from infra_scripts.deployment import CostTable, Options, StackPlan, StackStatus
+from infra_scripts.ec2 import Ec2Stack, plan, template
+from infra_scripts.machines import images, machines
+from infra_scripts.stack import Stack
+from tasks.prices import gp3_usd_per_hour, on_demand_usd_per_hour
+
+if TYPE_CHECKING:
+    from infra_scripts.clients import Aws, Listener
+    from tasks.settings import Settings
+
+_NOTES = (
+    "Prices of us-east-1; disks included, a public IPv4 address (USD 0.005 an hour) not.",
+    "Spot machines cost less, and are never stopped but ended.",
+)
+
+
+@dataclass(frozen=True)
+class Ec2Deployment:
+    """A pool of machines that runs launch when they need them."""
+
+    settings: Settings
+    options: Options
+    region: str
+    takes: ClassVar[frozenset[str]] = frozenset({"allow_from", "images"})
+
+    @property
+    def pool(self) -> str:
+        """Its name."""
+        return self.settings.ec2.pool
+
+    @property
+    def name(self) -> str:
+        """Of the stack."""
+        return f"hearth-{self.pool}"
+
+    @property
+    def whole(self) -> str:
+        """All that `down` deletes."""
+        and_images = " and images" if self.options.images else ""
+        return f"the pool {self.pool} in {self.region}: its machines, stack, parameters{and_images}"
+
+    def plan(self) -> StackPlan:
+        """What `up` makes and what it costs."""
+        stack = self._stack()
+        prices = {name: on_demand_usd_per_hour(name) for name in self.settings.ec2.types}
+        planned = plan(stack, prices, gp3_usd_per_hour(stack.disk_gb, stack.disk_throughput))
+        stopped = f"USD {planned.stopped_usd_per_month:.2f} a month"
+        machine_rows = tuple(
+            (name, "not known" if usd is None else f"USD {usd:.3f} an hour", stopped)
+            for name, usd in planned.machine_usd_per_hour.items()
+        )
+        return StackPlan(planned.rows, CostTable(("machine", "running, on demand", "stopped"), machine_rows), _NOTES)
+
+    def template(self) -> str:
+        """The CloudFormation template."""
+        return template(self._stack())
+
+    def up(self, aws: Aws, listener: Listener) -> tuple[str, ...]:
+        """Create or update the pool's stack."""
+        done = up(aws, self._stack(), listener)
+        return (
+            f"The stack {self.name} in {self.region} is {done.change}.",
+            f"Read with it:  HEARTH_EC2__POOL={self.pool} hearth read paper.pdf --backend ec2",
+        )
+
+    def down(self, aws: Aws, listener: Listener, *, force: bool) -> tuple[str, ...]:
+        """Terminate the pool's machines and delete its stack, parameters and, if asked, images."""
+        done = down(aws, self.pool, listener, force=force, with_images=self.options.images)
+        kept = (f"Kept, and paid for: {', '.join(done.kept)}. --images deletes them.",) if done.kept else ()
+        return (f"The pool {self.pool} in {self.region} is gone.", *kept)
+
+    def status(self, aws: Aws) -> StackStatus:
+        """The stack, and what of the pool is paid for."""
+        with told():
+            stack = Stack(aws, self.name, lambda _: None)
+            found, outputs = stack.describe(), stack.outputs()
+            states = Counter(machine.state for machine in machines(aws, self.pool))
+            baked = [image["ImageId"] for image in images(aws, self.pool)]
+        access = (("access", f"{outputs['Access']}, port {outputs['Port']}"),) if "Access" in outputs else ()
+        return StackStatus(
+            found["StackStatus"] if found else None,
+            (
+                *access,
+                ("machines", ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "none"),
+                ("images", ", ".join(baked) or "none baked"),
+            ),
+        )
+
+    def _stack(self) -> Ec2Stack:
+        pool, machine = self.settings.ec2, self.settings.ec2_stack
+        return Ec2Stack(
+            pool=pool.pool,
+            region=self.region,
+            access=machine.access.value,
+            allow_from=self.options.allow_from,
+            model=machine.model,
+            ollama_version=machine.ollama_version,
+            slots=machine.slots,
+            num_ctx=machine.num_ctx,
+            disk_gb=machine.disk_gb,
+            disk_throughput=machine.disk_throughput,
+            idle_seconds=machine.watchdog_minutes * 60,
+            boot_seconds=pool.boot_seconds,
+            lifetime_seconds=machine.lifetime_hours * 3600,
+            base_ami_parameter=machine.base_ami_parameter,
+            subnets=machine.subnets,
+            metrics=machine.metrics,
+        )
+
+
+def deployment(settings: Settings, options: Options, region: str) -> Ec2Deployment:
+    """The pool that the settings name."""
+    return Ec2Deployment(settings, options, region)

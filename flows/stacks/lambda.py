@@ -1,0 +1,95 @@
+# ruff: noqa: N999 - the registry finds a module by the name of its stack
+"""The trigger for uploads, as `hearth infra` deploys it: the settings, handed to infra_scripts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from infra_scripts.deployment import CostTable, Options, StackPlan, StackStatus
+from infra_scripts.trigger.deploy import down, sends_events, status, up
+from infra_scripts.trigger.stack import TriggerStack, rows, template
+
+if TYPE_CHECKING:
+    from infra_scripts.clients import Aws, Listener
+    from tasks.settings import Settings
+
+# us-east-1, https://aws.amazon.com/fargate/pricing/, as remembered in November 2026 and not verified.
+_VCPU_USD, _GB_USD = 0.04048, 0.004445
+_NOTES = (
+    "A task's prices are of us-east-1 and not verified; the machines that it reads on come beside it.",
+    "docs/lambda.md has an example of what a month costs.",
+)
+
+
+@dataclass(frozen=True)
+class LambdaDeployment:
+    """A function that has PDFs read that land in a bucket."""
+
+    settings: Settings
+    options: Options
+    region: str
+    takes: ClassVar[frozenset[str]] = frozenset()
+
+    @property
+    def name(self) -> str:
+        """Of the stack."""
+        return self._stack().name
+
+    @property
+    def whole(self) -> str:
+        """All that `down` deletes."""
+        return f"{self.name} in {self.region}: its function, queues with what waits in them, tasks and roles"
+
+    def plan(self) -> StackPlan:
+        """What `up` makes and what it costs."""
+        stack, given = self._stack(), self.settings.trigger
+        stack.checked()
+        hourly = given.cpu / 1024 * _VCPU_USD + given.memory_mb / 1024 * _GB_USD
+        longest = given.max_minutes / 60 * 1.5
+        row = (f"{given.cpu / 1024:g} vCPU, {given.memory_mb / 1024:g} GB", f"USD {hourly:.3f} an hour")
+        costs = CostTable(
+            ("a task", "while it reads", "at the most, machines included"),
+            ((*row, f"USD {hourly * longest + given.max_usd:.2f}"),),
+        )
+        return StackPlan(rows(stack), costs, _NOTES)
+
+    def template(self) -> str:
+        """The CloudFormation template."""
+        return template()
+
+    def up(self, aws: Aws, listener: Listener) -> tuple[str, ...]:
+        """Create or update it."""
+        stack = self._stack()
+        change = up(aws, stack, listener)
+        told = f"The stack {self.name} in {self.region} is {change}."
+        if stack.bucket and sends_events(aws, stack.bucket) is not True:
+            return (
+                told,
+                f"The bucket {stack.bucket} sends no events to EventBridge, as far as can be seen. Turn that on in its "
+                "properties, or nothing is read. (put-bucket-notification-configuration would replace its others.)",
+            )
+        return (told, f"PDFs that land in s3://{stack.bucket}/{stack.prefix} are read from now on.")
+
+    def down(self, aws: Aws, listener: Listener, *, force: bool) -> tuple[str, ...]:
+        """End its tasks and delete it; the bucket and the results stay."""
+        waiting = down(aws, self._stack(), listener, force=force)
+        lost = (f"{waiting} uploads were waiting: `hearth batch` reads them.",) if waiting else ()
+        return (f"{self.name} in {self.region} is gone; the bucket and the results are as they were.", *lost)
+
+    def status(self, aws: Aws) -> StackStatus:
+        """The stack, what waits, and its tasks."""
+        return status(aws, self._stack())
+
+    def _stack(self) -> TriggerStack:
+        given = self.settings.trigger.model_dump() | {
+            "capacity": self.settings.trigger.capacity.value,
+            "backend": self.settings.trigger.backend.value,
+        }
+        output = str(self.settings.output)
+        return TriggerStack(pool=self.settings.ec2.pool, region=self.region, output=output, **given)
+
+
+def deployment(settings: Settings, options: Options, region: str) -> LambdaDeployment:
+    """The trigger that the settings describe."""
+    return LambdaDeployment(settings, options, region)

@@ -1,0 +1,221 @@
+"""An HTTP API over the deployment that reads one PDF: post it, follow its pages, fetch its text.
+
+`python -m flows.web` serves it; docs/api.md tells how it is used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import hmac
+import ipaddress
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any
+from uuid import UUID
+
+import uvicorn
+from fastapi import APIRouter, Depends, FastAPI, Header, HTTPException, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
+from prefect.client.orchestration import get_client
+
+from flows.prefect_server import prefect_api
+from flows.web.events import END_ID, events
+from flows.web.records import numbers_in
+from flows.web.runs import Followed, Runs, is_over, status_of
+from flows.web.service import Service
+from flows.web.settings import ApiSettings, load_api_settings
+from flows.web.uploads import Upload, clear_leftovers, job_from, parameters
+from flows.web.webhooks import Webhooks
+from tasks.errors import HearthError, InputError, LimitError
+from tasks.settings import Settings, load_settings
+
+_PDF_BODY = {"required": True, "content": {"application/pdf": {"schema": {"type": "string", "format": "binary"}}}}
+_GRACE_SECONDS = 5
+
+
+async def _service(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+async def _permit(request: Request, authorization: Annotated[str | None, Header()] = None) -> None:
+    token = (await _service(request)).api.token
+    if token is None:
+        # Nobody else can connect to loopback; and a page in a browser here cannot under another name.
+        local = request.scope.get("server") or ("", None)
+        if not (_is_loopback(local[0]) and _is_loopback(request.url.hostname or "")):
+            raise HTTPException(403, "Without API_TOKEN the API serves http://127.0.0.1 alone. Set a token.")
+    elif not hmac.compare_digest((authorization or "").encode(), f"Bearer {token.get_secret_value()}".encode()):
+        raise HTTPException(401, "The bearer token is missing or wrong.", {"WWW-Authenticate": "Bearer"})
+
+
+async def _run(document: UUID, request: Request) -> Followed:
+    followed = (await _service(request)).runs.follow(document)
+    if followed is None:
+        raise HTTPException(404, f"There is no run {document}.")
+    return followed
+
+
+TheService = Annotated[Service, Depends(_service)]
+TheRun = Annotated[Followed, Depends(_run)]
+
+router = APIRouter(prefix="/documents", dependencies=[Depends(_permit)])
+
+
+@router.post("", status_code=202, openapi_extra={"requestBody": _PDF_BODY, "parameters": parameters()})
+async def post_document(request: Request, service: TheService, webhook: str | None = None) -> Response:
+    """Have a PDF read. The same PDF with the same options is the same run."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/pdf":
+        raise HTTPException(415, "The document is sent as the body, with Content-Type: application/pdf.")
+    query = request.query_params.multi_items()
+    if sum(name == "webhook" for name, _ in query) > 1:
+        raise InputError("The parameter webhook is given twice. Give it once.")
+    job = job_from((each for each in query if each[0] != "webhook"), service.api.password_variables)
+    if webhook is not None:
+        await service.webhooks.check(webhook)
+    with Upload(service.api.directory / "documents", service.settings) as upload:
+        await upload.receive(request.stream(), request.headers.get("content-length"))
+        run = await service.run(job, upload, webhook)
+    view = await run.view(state := await run.state())
+    return JSONResponse(view, 200 if is_over(state) else 202, {"Location": view["links"]["self"]})
+
+
+@router.get("/{document}")
+async def get_document(run: TheRun) -> dict[str, Any]:
+    """How far a run is."""
+    return await run.view(await run.state())
+
+
+@router.get("/{document}/events")
+async def get_events(
+    run: TheRun, last_event_id: Annotated[str | None, Header()] = None, *, text: bool = False
+) -> Response:
+    """The pages as they are stored, and the end, as server-sent events; resumable with Last-Event-ID."""
+    if last_event_id == END_ID:
+        return Response(status_code=204)  # tells an EventSource not to come back
+    try:
+        sent = numbers_in(last_event_id or "")
+    except InputError:
+        raise HTTPException(400, "Last-Event-ID is not one of this stream's. Leave it out.") from None
+    return StreamingResponse(
+        events(run, sent, text=text),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+@router.get("/{document}/text")
+async def get_text(run: TheRun) -> FileResponse:
+    """The pages in order, as Markdown."""
+    return FileResponse(await _ready(run, "document.md"), media_type="text/markdown; charset=utf-8")
+
+
+@router.get("/{document}/manifest")
+async def get_manifest(run: TheRun) -> FileResponse:
+    """The account of the run."""
+    return FileResponse(await _ready(run, "manifest.json"), media_type="application/json")
+
+
+@router.get("/{document}/pages/{number}")
+async def get_page(run: TheRun, number: int) -> Response:
+    """One page, as soon as it is stored."""
+    if number not in run.numbers:
+        raise HTTPException(404, f"Page {number} was not asked for: the run reads {run.record.pages}.")
+    await run.look()
+    result = run.store.page(number) if number in run.pages else None
+    if result is None:
+        raise HTTPException(409, f"Page {number} is not read yet.")
+    return Response(result.model_dump_json(), media_type="application/json")
+
+
+async def _ready(run: Followed, name: str) -> Path:
+    """A file of the results, once the run has ended."""
+    path = run.record.output / name
+    state = await run.state()
+    if is_over(state) and await asyncio.to_thread(path.exists):
+        return path
+    await run.look()
+    told = f"{len(run.pages)} of {len(run.numbers)} pages are stored"
+    if not is_over(state):
+        raise HTTPException(409, f"The run is {status_of(state)}: {told}. Ask again when it has ended.")
+    raise HTTPException(409, f"The run has ended ({status_of(state)}): {told}. Post the document again to go on.")
+
+
+def create_app(settings: Settings | None = None, api: ApiSettings | None = None) -> FastAPI:
+    """The application.
+
+    Args:
+        settings: Hearth's; read from the environment if None.
+        api: its own; read from the environment if None.
+
+    Raises:
+        InputError: a setting is wrong.
+    """
+    hearth, own = settings or load_settings(), api or load_api_settings()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        for name in ("documents", "results", "runs", "webhooks"):
+            (own.directory / name).mkdir(parents=True, exist_ok=True)
+        clear_leftovers(own.directory / "documents")
+        async with prefect_api(hearth), get_client() as client:
+            runs = Runs(own.directory / "runs", client)
+            async with Webhooks(own.directory / "webhooks", runs, client, own) as webhooks:
+                app.state.service = Service(hearth, own, client, runs, webhooks)
+                yield
+
+    app = FastAPI(title="Hearth", lifespan=lifespan)
+    app.include_router(router)
+
+    @app.exception_handler(HearthError)
+    async def _(_: Request, error: HearthError) -> JSONResponse:
+        code = 413 if isinstance(error, LimitError) else 422 if isinstance(error, InputError) else 503
+        return JSONResponse({"detail": str(error)}, code)
+
+    @app.exception_handler(RequestValidationError)
+    async def _(_: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        return JSONResponse({"detail": f"The parameter {first['loc'][-1]} is wrong: {first['msg']}."}, 422)
+
+    return app
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def serve(host: str, port: int) -> None:
+    """Serve until a signal comes.
+
+    Raises:
+        InputError: a setting is wrong, or the address is open to others and no token is set.
+    """
+    api = load_api_settings()
+    if api.token is None and not _is_loopback(host):
+        raise InputError(f"Without API_TOKEN the API cannot be served at {host}: whoever reaches it could use it.")
+    # No log of requests: their parameters hold prompts and the addresses of webhooks.
+    app = create_app(api=api)
+    uvicorn.run(
+        app, host=host, port=port, log_level="warning", access_log=False, timeout_graceful_shutdown=_GRACE_SECONDS
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command `python -m flows.web`; its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m flows.web", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8000)
+    chosen = parser.parse_args(arguments)
+    try:
+        serve(chosen.host, chosen.port)
+    except HearthError as error:
+        sys.stderr.write(f"Error: {error}\n")
+        return error.exit_code
+    return 0

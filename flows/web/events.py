@@ -1,0 +1,70 @@
+"""A run as a stream of server-sent events: each page when it is stored, and the end.
+
+The worker that reads is another process, perhaps on another machine: what it stores is what is seen. An event's id
+lists the pages that were sent so far, so that a client that comes back with it misses none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Iterable
+from typing import Any
+
+from flows.web.records import ranges
+from flows.web.runs import Followed, is_over
+from tasks.errors import ServerError
+
+END_ID = "end"
+
+_LOOK_SECONDS = 0.2
+_STILL_HERE_SECONDS = 15.0
+
+
+async def events(run: Followed, sent: Iterable[int], *, text: bool) -> AsyncIterator[str]:
+    """The events of a run, from now on.
+
+    Args:
+        run: the run.
+        sent: the pages that the client has.
+        text: each page's event brings its text.
+    """
+    known = set(sent)
+    told = time.monotonic()
+    yield "retry: 1000\n\n"
+    while True:
+        # Asked before the directory is looked at: whatever is stored when the run has ended is then seen.
+        ended, state = False, None
+        try:
+            state = await run.state()
+            ended = is_over(state)
+        except ServerError:
+            pass  # the pages go on without Prefect
+        await run.look(anew=ended)
+        new = sorted(n for n in run.pages if n not in known and run.stands(n, ended))
+        known.update(new)
+        for number in new:
+            # Only the last of several lists them: who leaves in between gets these again, and misses none.
+            yield _event("page", await _page(run, number, text=text), ranges(known) if number == new[-1] else None)
+            told = time.monotonic()
+        if ended:
+            yield _event("end", await run.view(state), END_ID)
+            return
+        if time.monotonic() - told > _STILL_HERE_SECONDS:
+            yield ": still here\n\n"
+            told = time.monotonic()
+        await asyncio.sleep(_LOOK_SECONDS)
+
+
+async def _page(run: Followed, number: int, *, text: bool) -> dict[str, Any]:
+    facts = run.pages[number].facts
+    if not text:
+        return facts
+    result = await asyncio.to_thread(run.store.page, number)
+    return facts if result is None else {**facts, "text": result.text}
+
+
+def _event(name: str, data: dict[str, Any], identity: str | None) -> str:
+    told = "" if identity is None else f"id: {identity}\n"
+    return f"{told}event: {name}\ndata: {json.dumps(data)}\n\n"

@@ -1,0 +1,247 @@
+"""What the HTTP API knows of a run: its record, the pages as the worker stores them, and its state in Prefect."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import State, StateType
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from pydantic import ValidationError
+
+from flows.web.records import Record, write_whole
+from tasks.errors import ServerError
+from tasks.manifest import Manifest, PageResult, PageStatus
+from tasks.results import ResultStore
+
+_STATE_SECONDS = 1.0
+_PREFECT_SECONDS = 30.0
+# A directory that changed within its clock's resolution looks unchanged: look into it that often all the same.
+_RESCAN_SECONDS = 2.0
+_FOLLOWED = 256
+
+
+class Status(StrEnum):
+    """How far a run is, in Hearth's words."""
+
+    WAITING = "waiting"
+    """For a worker."""
+    READING = "reading"
+    COMPLETE = "complete"
+    PARTIAL = "partial"
+    """Finished, but some pages failed."""
+    STOPPED = "stopped"
+    """It ended before all pages were begun."""
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    UNKNOWN = "unknown"
+    """Prefect has forgotten the run."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A page that is stored; its file is known by its inode, since each writing makes another file."""
+
+    inode: int
+    status: PageStatus
+    facts: dict[str, Any]
+    finished_at: datetime
+
+
+class Followed:
+    """A run that somebody looks at. All who do share it, so that its directory is scanned once for all of them."""
+
+    def __init__(self, record: Record, client: PrefectClient) -> None:
+        self.record = record
+        self.store = ResultStore(record.output)
+        self.numbers = frozenset(record.numbers)
+        self.pages: dict[int, Seen] = {}
+        self._client = client
+        self._directory = record.output / "pages"
+        self._scanned: tuple[int, float] = (0, 0.0)
+        self._scanning = asyncio.Lock()
+        self._state: State[Any] | None = None
+        self._asked = float("-inf")
+        self._asking = asyncio.Lock()
+
+    async def look(self, *, anew: bool = False) -> None:
+        """Bring `pages` up to date; `anew`, even if nothing seems to have changed."""
+        async with self._scanning:
+            await asyncio.to_thread(self._scan, anew=anew)
+
+    async def state(self) -> State[Any] | None:
+        """In Prefect, a second old at the most; None if it has forgotten the run.
+
+        Raises:
+            ServerError: Prefect does not answer.
+        """
+        async with self._asking:
+            if time.monotonic() - self._asked > _STATE_SECONDS:
+                async with asking_prefect():
+                    try:
+                        self._state = (await self._client.read_flow_run(self.record.id)).state
+                    except ObjectNotFound:
+                        self._state = None
+                self._asked = time.monotonic()
+            return self._state
+
+    def failed(self, *, ended: bool) -> list[int]:
+        """The pages that failed, but while the run goes on not those of a run before it: they are read again."""
+        return sorted(n for n, seen in self.pages.items() if seen.status is PageStatus.FAILED and self.stands(n, ended))
+
+    def stands(self, number: int, ended: bool) -> bool:  # noqa: FBT001 - as in `failed`
+        """Whether a stored page will not be read again by this run."""
+        seen = self.pages[number]
+        return ended or seen.status is not PageStatus.FAILED or seen.finished_at >= self.record.created
+
+    async def view(self, state: State[Any] | None) -> dict[str, Any]:
+        """The run as the API tells it."""
+        ended = is_over(state)
+        await self.look(anew=ended)
+        manifest = await asyncio.to_thread(self.store.manifest) if ended else None
+        standing = [number for number in self.pages if self.stands(number, ended)]
+        shown = [self.pages[number].status for number in standing]
+        here = f"/documents/{self.record.id}"
+        return {
+            "id": str(self.record.id),
+            "sha256": self.record.sha256,
+            "status": status_of(state),
+            "prefect": None if state is None else {"type": state.type, "name": state.name, "message": state.message},
+            "pages": {
+                "asked": len(self.numbers),
+                "done": len(standing),
+                "read": shown.count(PageStatus.READ),
+                "blank": shown.count(PageStatus.BLANK),
+                "failed": self.failed(ended=ended),
+            },
+            **_paid(manifest, self.record.id),
+            "links": {
+                "self": here,
+                **{what: f"{here}/{what}" for what in ("events", "text", "manifest")},
+                "page": f"{here}/pages/{{number}}",
+            },
+        }
+
+    def _scan(self, *, anew: bool) -> None:
+        try:
+            changed = self._directory.stat().st_mtime_ns
+        except OSError:
+            return  # the worker has not begun
+        stamp, at = self._scanned
+        if not anew and changed == stamp and time.monotonic() - at < _RESCAN_SECONDS:
+            return
+        self._scanned = (changed, time.monotonic())
+        with os.scandir(self._directory) as entries:
+            for entry in entries:
+                name = entry.name.removesuffix(".json")
+                if not name.isdecimal() or (number := int(name)) not in self.numbers:
+                    continue
+                known = self.pages.get(number)
+                if known is None or known.inode != entry.inode():
+                    result = self.store.page(number)
+                    if result is not None:
+                        self.pages[number] = _seen(entry.inode(), result)
+
+
+class Runs:
+    """The runs that were made here: a small file each, so that a backend that starts again knows them all.
+
+    Args:
+        directory: of these files; it exists.
+        client: of Prefect's API.
+    """
+
+    def __init__(self, directory: Path, client: PrefectClient) -> None:
+        self._directory = directory
+        self._client = client
+        self._followed: OrderedDict[UUID, Followed] = OrderedDict()
+
+    def remember(self, record: Record) -> Followed:
+        """Keep a record; the same run has the same one."""
+        write_whole(self._directory / f"{record.id}.json", record.model_dump_json())
+        return self._followed.get(record.id) or self._follow(record)
+
+    def follow(self, run: UUID) -> Followed | None:
+        """The run, or None if it was not made here."""
+        followed = self._followed.pop(run, None)
+        if followed is None:
+            try:
+                record = Record.model_validate_json((self._directory / f"{run}.json").read_bytes())
+            except (FileNotFoundError, ValidationError):
+                return None
+            return self._follow(record)
+        self._followed[run] = followed
+        return followed
+
+    def _follow(self, record: Record) -> Followed:
+        followed = self._followed[record.id] = Followed(record, self._client)
+        if len(self._followed) > _FOLLOWED:
+            self._followed.popitem(last=False)
+        return followed
+
+
+@asynccontextmanager
+async def asking_prefect() -> AsyncIterator[None]:
+    """Make one error of what goes wrong when Prefect is asked.
+
+    Raises:
+        ServerError: Prefect does not answer, or not in time.
+    """
+    try:
+        async with asyncio.timeout(_PREFECT_SECONDS):
+            yield
+    except (TimeoutError, httpx.HTTPError, PrefectHTTPStatusError):
+        raise ServerError("Prefect does not answer just now. Ask again later.") from None
+
+
+def is_over(state: State[Any] | None) -> bool:
+    """Whether a run has ended; one that Prefect has forgotten has."""
+    return state is None or state.is_final()
+
+
+def status_of(state: State[Any] | None) -> Status:
+    """Prefect's state in Hearth's words."""
+    if state is None:
+        return Status.UNKNOWN
+    if state.type is StateType.COMPLETED:
+        return {"Partial": Status.PARTIAL, "Stopped": Status.STOPPED}.get(state.name or "", Status.COMPLETE)
+    words = {
+        StateType.RUNNING: Status.READING,
+        StateType.CANCELLING: Status.READING,
+        StateType.CANCELLED: Status.CANCELLED,
+        StateType.FAILED: Status.FAILED,
+        StateType.CRASHED: Status.FAILED,
+    }
+    return words.get(state.type, Status.WAITING)
+
+
+def _seen(inode: int, result: PageResult) -> Seen:
+    facts = {"page": result.page, "status": result.status.value, "seconds": result.seconds}
+    if result.reason is not None:
+        facts["reason"] = result.reason.value
+    return Seen(inode, result.status, facts, result.finished_at)
+
+
+def _paid(manifest: Manifest | None, run: UUID) -> dict[str, Any]:
+    """The machine and what it cost; both null until the run has ended."""
+    if manifest is None or manifest.flow_run_id != str(run):
+        return {"machine": None, "cost_usd": None}
+    endpoint = manifest.endpoint
+    machine = endpoint and {
+        "backend": endpoint.backend.value,
+        "slots": endpoint.slots,
+        "machines": [record.model_dump(mode="json") for record in manifest.machines],
+    }
+    return {"machine": machine, "cost_usd": manifest.cost_usd}

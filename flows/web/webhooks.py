@@ -1,0 +1,212 @@
+"""Webhooks: a signed message when a run has ended, at least once.
+
+What is still to be sent is a file each, so that a backend that was stopped or killed goes on with it. Of several
+processes over one directory, one sends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from uuid import UUID
+
+import httpx
+import stamina
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.objects import State
+from pydantic import ValidationError
+
+from flows.web.addresses import resolved
+from flows.web.records import write_whole
+from flows.web.runs import Runs, asking_prefect, is_over
+from flows.web.settings import ApiSettings
+from flows.web.signature import ID_HEADER, sign
+from tasks.errors import HearthError, InputError
+from tasks.jobs import Frozen
+from tasks.leases import FileLease, try_exclusive
+
+_LOOK_SECONDS = 1.0
+_ASKED_AT_ONCE = 200
+_SENT_AT_ONCE = 8
+_ANSWER_SECONDS = 10.0
+_ATTEMPTS = 5
+_AGAIN_SECONDS = 300.0
+_GIVE_UP_SECONDS = 24 * 3600.0
+
+_log = logging.getLogger("hearth.webhooks")
+
+
+class _NotTakenError(Exception):
+    """The receiver answered, but not that it took the webhook."""
+
+
+class Pending(Frozen):
+    """A webhook that is still to be sent.
+
+    Attributes:
+        failing_since: when it could not be delivered first, seconds since the epoch.
+    """
+
+    run: UUID
+    url: str
+    failing_since: float | None = None
+
+    @property
+    def id(self) -> str:
+        """The same for the same run and address: by it a receiver knows one that comes twice."""
+        return hashlib.sha256(f"{self.run} {self.url}".encode()).hexdigest()[:32]
+
+
+class Webhooks:
+    """Sends them. Use as an async context manager.
+
+    Args:
+        directory: of what is pending; it exists.
+        runs: what they tell of.
+        client: of Prefect's API.
+        settings: the secret, and where they may go.
+    """
+
+    def __init__(self, directory: Path, runs: Runs, client: PrefectClient, settings: ApiSettings) -> None:
+        self._directory = directory
+        self._runs = runs
+        self._prefect = client
+        self._private = settings.webhook_private
+        self._secret = settings.webhook_secret.get_secret_value() if settings.webhook_secret is not None else ""
+        self._sending: dict[str, asyncio.Task[None]] = {}
+        self._not_before: dict[str, float] = {}
+        self._lanes = asyncio.Semaphore(_SENT_AT_ONCE)
+
+    async def check(self, url: str) -> None:
+        """Find out whether a webhook may be sent there.
+
+        Raises:
+            InputError: it may not.
+        """
+        if not self._secret:
+            raise InputError("No webhooks are sent: this backend has no API_WEBHOOK_SECRET to sign them with.")
+        await resolved(url, private=self._private)
+
+    def add(self, run: UUID, url: str) -> None:
+        """Send one when the run has ended."""
+        self._keep(Pending(run=run, url=url))
+
+    async def __aenter__(self) -> Self:
+        """Begin to send."""
+        # Not by way of a proxy: it would look the host's name up again.
+        self._http = httpx.AsyncClient(timeout=_ANSWER_SECONDS, trust_env=False)
+        self._loop = asyncio.create_task(self._deliver())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop; what was not sent stays pending."""
+        tasks = [self._loop, *self._sending.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        await self._http.aclose()
+
+    async def _deliver(self) -> None:
+        turn: FileLease | None = None
+        try:
+            while True:
+                turn = turn or try_exclusive(self._directory / ".lock")
+                if turn is not None and self._secret:
+                    try:
+                        await self._look()
+                    except Exception as error:  # noqa: BLE001 - if this loop ended, none would be sent any more
+                        told = str(error) if isinstance(error, HearthError) else type(error).__name__
+                        _log.warning("Webhooks wait: %s", told)
+                await asyncio.sleep(_LOOK_SECONDS)
+        finally:
+            if turn is not None:
+                turn.release()
+
+    async def _look(self) -> None:
+        """Begin to send what is due."""
+        for sent in [name for name, task in self._sending.items() if task.done()]:
+            if (error := self._sending.pop(sent).exception()) is not None:
+                _log.error("A webhook was not sent: %s", type(error).__name__)
+                self._not_before[sent] = time.monotonic() + _AGAIN_SECONDS
+        due = [
+            pending
+            for path in self._directory.glob("*.json")
+            if path.stem not in self._sending
+            and self._not_before.get(path.stem, 0.0) <= time.monotonic()
+            and (pending := _read(path)) is not None
+        ]
+        for at in range(0, len(due), _ASKED_AT_ONCE):
+            some = due[at : at + _ASKED_AT_ONCE]
+            states = await self._states([pending.run for pending in some])
+            for pending in some:
+                state = states.get(pending.run)
+                if is_over(state):
+                    self._sending[pending.id] = asyncio.create_task(self._send(pending, state))
+
+    async def _states(self, runs: Sequence[UUID]) -> dict[UUID, State[Any] | None]:
+        chosen = FlowRunFilter(id=FlowRunFilterId(any_=list(runs)))
+        async with asking_prefect():
+            found = await self._prefect.read_flow_runs(flow_run_filter=chosen, limit=_ASKED_AT_ONCE)
+        return {run.id: run.state for run in found}
+
+    async def _send(self, pending: Pending, state: State[Any] | None) -> None:
+        run = self._runs.follow(pending.run)
+        view = {"id": str(pending.run)} if run is None else await run.view(state)
+        body = json.dumps({"webhook": pending.id, **view}).encode()
+        try:
+            async with self._lanes:
+                trouble = (httpx.HTTPError, _NotTakenError)
+                async for attempt in stamina.retry_context(on=trouble, attempts=_ATTEMPTS, timeout=None):
+                    with attempt:
+                        await self._post(pending, body)
+        except (httpx.HTTPError, _NotTakenError, InputError) as error:
+            self._postpone(pending, error)
+        else:
+            (self._directory / f"{pending.id}.json").unlink(missing_ok=True)
+
+    async def _post(self, pending: Pending, body: bytes) -> None:
+        url = httpx.URL(pending.url)
+        address = await resolved(pending.url, private=self._private)
+        headers = {
+            "Host": url.netloc.decode(),
+            "Content-Type": "application/json",
+            ID_HEADER: pending.id,
+            **sign(self._secret, body, time.time()),
+        }
+        async with self._http.stream(
+            "POST", url.copy_with(host=address), headers=headers, content=body, extensions={"sni_hostname": url.host}
+        ) as response:
+            # A redirect is not followed: it could lead anywhere. The error holds no address, which may hold a secret.
+            if not response.is_success:
+                raise _NotTakenError(f"HTTP {response.status_code}")
+
+    def _postpone(self, pending: Pending, error: Exception) -> None:
+        since = pending.failing_since or time.time()
+        code = str(error) if isinstance(error, _NotTakenError) else type(error).__name__
+        if time.time() - since > _GIVE_UP_SECONDS:
+            _log.error("The webhook of run %s was not delivered for a day (%s): it is given up.", pending.run, code)
+            (self._directory / f"{pending.id}.json").unlink(missing_ok=True)
+            return
+        _log.warning("The webhook of run %s was not delivered (%s): it is sent again later.", pending.run, code)
+        self._not_before[pending.id] = time.monotonic() + _AGAIN_SECONDS
+        self._keep(pending.model_copy(update={"failing_since": since}))
+
+    def _keep(self, pending: Pending) -> None:
+        write_whole(self._directory / f"{pending.id}.json", pending.model_dump_json())
+
+
+def _read(path: Path) -> Pending | None:
+    try:
+        return Pending.model_validate_json(path.read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None

@@ -1,0 +1,103 @@
+"""What `hearth infra` asks of a stack, whichever it is, and what it is answered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+if TYPE_CHECKING:
+    from infra_scripts.clients import Aws, Listener
+
+
+@dataclass(frozen=True)
+class PlanRow:
+    """One thing that is made."""
+
+    what: str
+    name: str
+    cost: str
+
+
+@dataclass(frozen=True)
+class CostTable:
+    """What is paid for once the stack is used."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class StackPlan:
+    """What `up` makes, and what it costs; found without asking AWS."""
+
+    rows: tuple[PlanRow, ...]
+    costs: CostTable
+    notes: tuple[str, ...] = ()
+    """Sentences below the tables: what the prices are of, and what they leave out."""
+
+
+@dataclass(frozen=True)
+class StackStatus:
+    """What there is of a stack."""
+
+    state: str | None
+    """CloudFormation's word for it, such as UPDATE_COMPLETE; None if it is not deployed."""
+    facts: tuple[tuple[str, str], ...] = ()
+    """What is worth knowing, by name: what runs, what is paid for."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says beyond the settings. A stack names those that it takes."""
+
+    allow_from: tuple[str, ...] = ()
+    images: bool = False
+
+    def given(self) -> frozenset[str]:
+        """The options that were given."""
+        return frozenset(name for name, value in vars(self).items() if value)
+
+
+class Deployment(Protocol):
+    """A stack with its settings. All of it can be run again at any time.
+
+    Every method may raise InfraError: the request is wrong, AWS refuses, or it did not get there.
+    """
+
+    takes: ClassVar[frozenset[str]]
+    """The fields of Options that mean something to it; others are refused before it is asked anything."""
+
+    @property
+    def name(self) -> str:
+        """Of the CloudFormation stack."""
+        ...
+
+    @property
+    def whole(self) -> str:
+        """All that `down` deletes, as a person is asked about it."""
+        ...
+
+    def plan(self) -> StackPlan:
+        """What `up` makes and what it costs; AWS is not asked."""
+        ...
+
+    def template(self) -> str:
+        """The CloudFormation template; AWS is not asked."""
+        ...
+
+    def up(self, aws: Aws, listener: Listener) -> tuple[str, ...]:
+        """Create or update it; sentences that say what was done and how it is used."""
+        ...
+
+    def down(self, aws: Aws, listener: Listener, *, force: bool) -> tuple[str, ...]:
+        """Delete it and all that it was paid for; sentences that say what was done, and what is kept and why.
+
+        Raises:
+            InUseError: it is in use, and `force` was not given.
+            LeftoverError: something is left that costs money.
+        """
+        ...
+
+    def status(self, aws: Aws) -> StackStatus:
+        """What there is of it now."""
+        ...

@@ -1,0 +1,99 @@
+"""The trigger on AWS: brought up, looked at and taken down."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from infra_scripts.clients import told
+from infra_scripts.deploy import network
+from infra_scripts.deployment import StackStatus
+from infra_scripts.errors import InUseError
+from infra_scripts.machines import POOL_TAG
+from infra_scripts.stack import Change, Stack
+from infra_scripts.trigger.stack import TriggerStack, template
+
+if TYPE_CHECKING:
+    from infra_scripts.clients import Aws, Listener
+
+_POLL_SECONDS = 3.0
+
+
+def up(aws: Aws, stack: TriggerStack, listener: Listener, *, poll_seconds: float = _POLL_SECONDS) -> Change:
+    """Create or update the stack.
+
+    Raises:
+        RequestError: a value is missing, or there is no network.
+        StackError: the stack could not be brought there.
+    """
+    stack.checked()
+    with told():
+        vpc, subnets = network(aws, stack)
+        made = Stack(aws, stack.name, listener, poll_seconds=poll_seconds)
+        return made.bring_to(template(), stack.parameters(vpc=vpc, subnets=subnets), {POOL_TAG: stack.pool})
+
+
+def sends_events(aws: Aws, bucket: str) -> bool | None:
+    """Whether a bucket sends its events to EventBridge; None if that cannot be seen from here."""
+    s3 = aws.session.client("s3", config=aws.config)
+    with told():
+        try:
+            return "EventBridgeConfiguration" in s3.get_bucket_notification_configuration(Bucket=bucket)
+        except ClientError:
+            return None
+
+
+def down(aws: Aws, stack: TriggerStack, listener: Listener, *, force: bool, poll_seconds: float = _POLL_SECONDS) -> int:
+    """End its tasks and delete it; how many uploads were still waiting, and are not read.
+
+    Raises:
+        InUseError: tasks run, and `force` was not given.
+        StackError: something in it cannot be deleted.
+    """
+    with told():
+        made = Stack(aws, stack.name, listener, poll_seconds=poll_seconds)
+        outputs = made.outputs()
+        running = _tasks(aws, outputs) if outputs else []
+        if running and not force:
+            raise InUseError(f"{len(running)} tasks of {stack.name} run. Wait for them, or end them with --force.")
+        waiting = _waiting(aws, outputs.get("Queue"))
+        ecs: Any = aws.session.client("ecs", config=aws.config)
+        for task in running:
+            ecs.stop_task(cluster=outputs["Cluster"], task=task, reason="hearth infra down lambda")
+            listener(f"{task.rpartition('/')[2]} is told to stop")
+        if running:
+            ecs.get_waiter("tasks_stopped").wait(cluster=outputs["Cluster"], tasks=running)
+        made.delete()
+        return waiting
+
+
+def status(aws: Aws, stack: TriggerStack) -> StackStatus:
+    """What there is of it, what waits, and what of it is paid for."""
+    with told():
+        made = Stack(aws, stack.name, lambda _: None)
+        found, outputs = made.describe(), made.outputs()
+        if not outputs:
+            return StackStatus(found["StackStatus"] if found else None)
+        facts = (
+            ("bucket", outputs["Bucket"]),
+            ("uploads waiting", str(_waiting(aws, outputs["Queue"]))),
+            ("dead letters", str(_waiting(aws, outputs["DeadLetters"]))),
+            ("tasks", str(len(_tasks(aws, outputs)))),
+        )
+        return StackStatus(found["StackStatus"] if found else None, facts)
+
+
+def _tasks(aws: Aws, outputs: dict[str, str]) -> list[str]:
+    ecs: Any = aws.session.client("ecs", config=aws.config)
+    pages = ecs.get_paginator("list_tasks").paginate(cluster=outputs["Cluster"])
+    return [task for page in pages for task in page["taskArns"]]
+
+
+def _waiting(aws: Aws, queue: str | None) -> int:
+    if queue is None:
+        return 0
+    sqs: Any = aws.session.client("sqs", config=aws.config)
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    told_of = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=names)["Attributes"]
+    return sum(int(told_of[name]) for name in names)

@@ -1,0 +1,131 @@
+"""The trigger's CloudFormation stack: its values, its template, and what it makes and costs."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra_scripts.deployment import PlanRow
+from infra_scripts.ec2 import POOL
+from infra_scripts.errors import RequestError
+
+_TEMPLATE = Path(__file__).parents[1] / "lambda.yaml"
+_HANDLER = Path(__file__).with_name("handler.py")
+_BUCKET = r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
+_OUTPUT = re.compile(rf"s3://({_BUCKET})/([^*?]*[^/*?])/?")
+# A task has half as long again as its pages, so that it can end what it began; then it is killed.
+_GRACE = 1.5
+
+
+@dataclass(frozen=True)
+class TriggerStack:
+    """What varies from trigger to trigger; the fields of `TriggerSettings` say what they are."""
+
+    pool: str
+    region: str
+    bucket: str | None
+    output: str | None
+    prefix: str
+    image: str | None
+    backend: str
+    max_usd: float
+    max_minutes: float
+    batch_seconds: int
+    prefect_url: str
+    prefect_secret: str
+    deployment: str
+    capacity: str
+    cpu: int
+    memory_mb: int
+    reserved_concurrency: int
+    alarm_topic: str
+    caller_policy: str
+    public_ip: bool
+    subnets: tuple[str, ...] = ()
+    """Those of the default VPC if empty."""
+
+    @property
+    def name(self) -> str:
+        """Of the stack."""
+        return f"hearth-{self.pool}-lambda"
+
+    def parameters(self, *, vpc: str, subnets: tuple[str, ...]) -> dict[str, str]:
+        """The values of the template's parameters.
+
+        Raises:
+            RequestError: a value is missing, or would not work.
+        """
+        bucket, output = self.checked()
+        options = (
+            *("--output", f"s3://{output[0]}/{output[1]}", "--backend", self.backend, "--max-usd", f"{self.max_usd:g}"),
+            *("--max-minutes", f"{self.max_minutes:g}"),
+        )
+        return {
+            "Pool": self.pool,
+            "Bucket": bucket,
+            "Prefix": self.prefix,
+            "OutputBucket": output[0],
+            "OutputPrefix": output[1],
+            "BatchSeconds": str(self.batch_seconds),
+            "ReservedConcurrency": str(self.reserved_concurrency),
+            "AlarmTopic": self.alarm_topic,
+            "PrefectApiUrl": self.prefect_url,
+            "PrefectSecret": self.prefect_secret,
+            "Deployment": self.deployment,
+            "Image": self.image or "unused",
+            "Options": " ".join(options),
+            "MaxSeconds": str(round(self.max_minutes * 60 * _GRACE)),
+            "Cpu": str(self.cpu),
+            "MemoryMb": str(self.memory_mb),
+            "Capacity": self.capacity,
+            "CallerPolicy": self.caller_policy,
+            "VpcId": vpc,
+            "Subnets": ",".join(subnets),
+            "PublicIp": "ENABLED" if self.public_ip else "DISABLED",
+        }
+
+    def checked(self) -> tuple[str, tuple[str, str]]:
+        """The bucket, and bucket and prefix of the results.
+
+        Raises:
+            RequestError: a value is missing, or would not work.
+        """
+        if not POOL.fullmatch(self.pool):
+            raise RequestError(f"The pool cannot be {self.pool!r}; it must match {POOL.pattern}.")
+        if not self.bucket or not re.fullmatch(_BUCKET, self.bucket):
+            raise RequestError("No bucket is watched. Set HEARTH_TRIGGER__BUCKET to the one where PDFs land.")
+        output = _OUTPUT.fullmatch(self.output or "")
+        if output is None or re.search(r"\s", self.output or ""):
+            raise RequestError("Results have no place. Set HEARTH_OUTPUT, such as s3://bucket/results.")
+        if output[1] == self.bucket and f"{self.prefix}".startswith(output[2] + "/"):
+            raise RequestError("PDFs would land among the results, and be left alone. Choose another HEARTH_OUTPUT.")
+        if not self.prefect_url and not self.image:
+            raise RequestError(
+                "Neither Prefect nor an image of a task is known. Set HEARTH_TRIGGER__PREFECT_URL, or "
+                "HEARTH_TRIGGER__IMAGE to an image that has Hearth installed."
+            )
+        return self.bucket, (output[1], output[2])
+
+
+def template() -> str:
+    """The CloudFormation template with the function's code."""
+    before, found, after = _TEMPLATE.read_text().partition("ZipFile: HANDLER")
+    if not found:
+        raise AssertionError("lambda.yaml has no ZipFile: HANDLER")
+    return f"{before}ZipFile: {json.dumps(_HANDLER.read_text())}{after}"
+
+
+def rows(stack: TriggerStack) -> tuple[PlanRow, ...]:
+    """What `up` makes, and what each costs."""
+    starts = f"runs of {stack.deployment} in Prefect" if stack.prefect_url else f"tasks on {stack.capacity}"
+    return (
+        PlanRow("rule", f"PDFs in s3://{stack.bucket}/{stack.prefix}", "USD 1 a million uploads"),
+        PlanRow("queue, dead letters", f"{stack.name}, {stack.name}-dead", "USD 0.40 a million messages"),
+        PlanRow("function", f"{stack.name}, starts {starts}", "USD 0.20 a million calls, and its seconds"),
+        PlanRow("alarm", f"{stack.name}-dead", "USD 0.10 a month"),
+        PlanRow("cluster, task definition", stack.name, "nothing, until a task runs"),
+        PlanRow("roles, security group", stack.name, "nothing"),
+        PlanRow("log groups", f"/hearth/{stack.pool}/lambda, -task, 14 days", "cents a month"),
+    )

@@ -1,0 +1,259 @@
+"""The simulation: events on a heap, each the next thing that happens to a run or a machine.
+
+A run's pages go to free slots in order. As long as there are no more than 200,000 of them, each is an event of its own;
+of more, neighbours are read as one block, smaller ones towards a run's end, so that its last page ends as it would.
+What a run does for a machine is `tasks.ec2.decide.choose`, when a machine goes is `decide`, who reads in which slot is
+`tasks.slots.ledger.shares`, and how many machines pages are worth is `tasks.scaling.machines_for`: the code that the
+product runs.
+"""
+
+from __future__ import annotations
+
+import itertools
+from heapq import heappop
+from math import ceil
+
+from tasks.costs.architectures import DAY_SECONDS
+from tasks.costs.assumptions import Assumptions
+from tasks.ec2.decide import Step, choose
+from tasks.ec2.machines import MachineState
+from tasks.prices.book import Book
+from tasks.scaling import machines_for
+from tasks.simulation.hosts import CONFIG, Block, Host, Run
+from tasks.simulation.machines import Machines
+from tasks.simulation.outcome import Outcome, outcome
+from tasks.simulation.scenario import Clock, Physics, Policy, Rules, Work
+
+_EVENTS = 200_000
+
+
+def simulate(
+    work: Work,
+    rules: Rules,
+    given: Assumptions,
+    book: Book,
+    physics: Physics | None = None,
+    clock: Clock | None = None,
+) -> Outcome:
+    """Let the runs come, and see.
+
+    Args:
+        work: what is to be read.
+        rules: how machines are kept.
+        given: what is taken for granted; the typical end of its ranges.
+        book: of prices.
+        physics: of machines.
+        clock: of pages.
+
+    Raises:
+        KeyError: the book lacks the machine's price.
+    """
+    return Fleet(work, rules, given, physics or Physics(), clock or Clock(given)).played(book)
+
+
+class Fleet(Machines):
+    """One simulation under way."""
+
+    def __init__(self, work: Work, rules: Rules, given: Assumptions, physics: Physics, clock: Clock) -> None:
+        super().__init__(rules, given, physics, work.seed)
+        self._work, self._clock = work, clock
+        self._most_in_block = ceil(work.pages / _EVENTS)
+        self._reading: dict[int, Run] = {}
+        self._waiting = 0
+        self._ended_at = 0.0
+
+    def played(self, book: Book) -> Outcome:
+        """Play it to its end: every page read, and every machine gone."""
+        coming = self._work.coming()
+        if self._rules.policy is Policy.ALWAYS_ON:
+            for _ in range(self._rules.machines):
+                self._ready(0.0, self._launched(0.0), 0)
+        numbers = itertools.count()
+        following = next(coming, None)
+        while following is not None or self._goes_on():
+            if following is not None and (not self._events or following[0] <= self._events[0][0]):
+                now, pages = following
+                following = next(coming, None)
+                self._arrive(now, Run(next(numbers), pages, now, pages, pages))
+                continue
+            now, _, happens, what = heappop(self._events)
+            happens(now, *what)
+        end = max(self._ended_at, self._work.days * DAY_SECONDS if self._rules.policy is Policy.ALWAYS_ON else 0.0)
+        for host in list(self._hosts.values()):  # those that are always on
+            self._terminate(end, host)
+        return outcome(self._work, self._rules, self._given, book, self._meter, self._ended_at)
+
+    def _goes_on(self) -> bool:
+        """Whether anything is still to happen; what is always on would be interrupted for ever."""
+        if self._rules.policy is not Policy.ALWAYS_ON or self._reading:
+            return bool(self._events)
+        return bool(self._events) and self._events[0][0] < self._work.days * DAY_SECONDS
+
+    # Runs
+
+    def _arrive(self, now: float, run: Run) -> None:
+        self._reading[run.number] = run
+        self._waiting += run.pages
+        wanted = machines_for(run.pages, self._slots, self._rules.machines, self._rules.pages_a_slot)
+        match self._rules.policy:
+            case Policy.POOL:
+                for _ in range(wanted):
+                    self._seek(now, run)
+            case Policy.TASK:
+                for _ in range(wanted):
+                    self._join(now, run, self._launched(now))
+            case Policy.SERVICE | Policy.ALWAYS_ON:
+                self._rescale(now)
+                here = [host for host in self._hosts.values() if host.on and host.machine.notice is None]
+                for host in sorted(here, key=lambda host: len(host.seats))[:wanted]:
+                    self._join(now, run, host)
+
+    def _seek(self, now: float, run: Run) -> None:
+        """A run of the pool gets a machine, as `tasks.ec2.acquire` does."""
+        if not run.left:
+            return
+        hosts = list(self._hosts.values())
+        step, machine = choose(
+            [host.machine for host in hosts], [host.record for host in hosts], CONFIG, run.seats.keys(), now
+        )
+        if machine is None:
+            self._join(now, run, self._launched(now))
+            return
+        host = self._hosts[machine.id]
+        if step is Step.WAIT:
+            self._at(now + self._physics.poll_seconds, self._seek, run)
+            return
+        if step is Step.START:
+            host.start(now)
+            self._meter.starts += 1
+            self._on(now, host, self._physics.start_seconds)
+        self._join(now, run, host)
+
+    def _join(self, now: float, run: Run, host: Host) -> None:
+        host.seat(run, now)
+        if host.reading:
+            self._deal(now, host)
+
+    def _end(self, now: float, run: Run) -> None:
+        del self._reading[run.number]
+        self._ended_at = now
+        self._meter.started.append(run.first_at - run.came_at)
+        self._meter.finished.append(now - run.came_at)
+        for seat in list(run.seats.values()):
+            host = seat.host
+            host.leave(run, now)
+            if self._rules.policy is Policy.TASK:
+                self._terminate(now, host)
+            elif host.seats:
+                self._deal(now, host)
+            else:
+                self._at(now + self._limits.idle, self._look, host, host.turn)
+
+    def _sent_away(self, now: float, runs: list[Run]) -> None:
+        """Runs have lost a machine: they look for another."""
+        if self._rules.policy is Policy.ALWAYS_ON:
+            self._launched(now)
+        self._rescale(now)
+        for run in runs:
+            if self._rules.policy is Policy.POOL:
+                self._seek(now, run)
+            elif self._rules.policy is Policy.TASK:
+                self._join(now, run, self._launched(now))
+
+    def _cut(self, now: float, blocks: list[Block]) -> None:
+        """Blocks were cut off: what was read of them stands, and a page that was under way is read again."""
+        for block in blocks:
+            read = min(block.pages - 1, int(block.pages * (now - block.began) / block.seconds))
+            self._meter.again += 1
+            self._read(now, block.seat.run, read)
+            block.seat.run.waiting += block.pages - read
+            self._waiting += block.pages - read
+        for run in dict.fromkeys(block.seat.run for block in blocks):
+            self._feed(now, run)
+
+    def _rescale(self, now: float) -> None:
+        """A service has as many machines as its pages are worth; those too many go when they are idle."""
+        if self._rules.policy is not Policy.SERVICE:
+            return
+        wanted = machines_for(self._waiting, self._slots, self._rules.machines, self._rules.pages_a_slot)
+        there = sum(host.machine.notice is None for host in self._hosts.values() if host.on)
+        if not there and self._reading:
+            wanted = max(1, wanted)
+        stopped = [host for host in self._hosts.values() if host.machine.state is MachineState.STOPPED]
+        for _ in range(wanted - there):
+            if stopped:
+                host = stopped.pop()
+                host.start(now)
+                self._meter.starts += 1
+                self._on(now, host, self._physics.start_seconds)
+            else:
+                self._launched(now)
+
+    # Pages
+
+    def _deal(self, now: float, host: Host) -> None:
+        if self._rules.policy in {Policy.SERVICE, Policy.ALWAYS_ON}:
+            self._take_over(now, host)
+        if host.seats and host.reading:
+            for seat in host.deal(now):
+                self._feed(now, seat.run)
+
+    def _take_over(self, now: float, host: Host) -> None:
+        """A machine with free slots takes pages of runs that are read elsewhere."""
+        spare = self._slots - host.busy - sum(seat.run.waiting for seat in host.seats.values())
+        if spare <= 0:
+            return
+        for run in self._reading.values():
+            if run.waiting and host.machine.id not in run.seats:
+                host.seat(run, now)
+                spare -= run.waiting
+                if spare <= 0:
+                    return
+
+    def _feed(self, now: float, run: Run) -> None:
+        """Begin pages of a run wherever it has slots, on the least loaded machine first."""
+        open_seats = [seat for seat in run.seats.values() if seat.in_flight < seat.holds and seat.host.reading]
+        while run.waiting and open_seats:
+            seat = min(open_seats, key=lambda seat: seat.in_flight) if len(open_seats) > 1 else open_seats[0]
+            self._begin(now, seat.host, str(run.number))
+            if seat.in_flight >= seat.holds:
+                open_seats.remove(seat)
+
+    def _begin(self, now: float, host: Host, key: str) -> None:
+        seat = host.seats[key]
+        run = seat.run
+        pages = max(1, min(self._most_in_block, run.waiting // (2 * self._slots * len(run.seats))))
+        run.waiting -= pages
+        self._waiting -= pages
+        run.first_at = min(run.first_at, now)
+        seat.in_flight += 1
+        seat.fed = True
+        host.busy += 1
+        self._meter.slots.change(now, 1)
+        seconds = self._clock.seconds(pages, host.busy)
+        number = next(self._sequence)
+        host.blocks[number] = Block(seat, pages, now, seconds)
+        self._at(now + seconds, self._done, host, number)
+
+    def _done(self, now: float, host: Host, number: int) -> None:
+        block = host.blocks.pop(number, None)
+        if block is None:  # its machine had gone
+            return
+        seat = block.seat
+        seat.in_flight -= 1
+        host.busy -= 1
+        self._meter.slots.change(now, -1)
+        if not self._read(now, seat.run, block.pages):
+            return
+        if seat.run.waiting and host.even and host.seats.get(str(seat.run.number)) is seat:
+            self._begin(now, host, str(seat.run.number))
+        elif host.reading:
+            self._deal(now, host)
+
+    def _read(self, now: float, run: Run, pages: int) -> bool:
+        """Note that pages were read; whether the run goes on."""
+        run.left -= pages
+        if run.left or run.number not in self._reading:
+            return run.left > 0
+        self._end(now, run)
+        return False

@@ -1,0 +1,176 @@
+"""What came of a simulation: times of runs, hours of machines, dollars."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tasks.costs.assumptions import Assumptions
+from tasks.jobs import Frozen
+from tasks.prices import HOURS_A_MONTH
+from tasks.prices.book import Book, Term
+from tasks.simulation.scenario import Policy, Rules, Work
+
+_BINS = 256
+
+
+class Outcome(Frozen):
+    """What came of it.
+
+    Attributes:
+        span: seconds from the start until the last page was read.
+        started: seconds from a run's arrival to its first page: on average, of half of the runs, of 95 of 100.
+        finished: seconds from a run's arrival to its last page, likewise, and the longest.
+        machine_hours: that were paid for.
+        occupancy: share of the paid slot-seconds in which a page was read.
+        launches: machines that were made; `starts` of stopped ones; `interruptions` by the spot market.
+        again: pages that were read twice.
+        peak: machines at once.
+        usd: of machines, disks, addresses, and what stands beside them.
+        machines, slots: on average, over equal parts of the time until the last machine has gone.
+        seconds: of one such part.
+    """
+
+    work: Work
+    rules: Rules
+    runs: int
+    span: float
+    started_mean: float
+    started_p50: float
+    started_p95: float
+    finished_p50: float
+    finished_p95: float
+    finished_max: float
+    machine_hours: float
+    occupancy: float
+    launches: int
+    starts: int
+    interruptions: int
+    again: int
+    peak: int
+    usd: float
+    usd_per_1000: float
+    machines: tuple[float, ...]
+    slots: tuple[float, ...]
+    seconds: float
+
+
+@dataclass
+class Trace:
+    """How much there was of something over time, in bins that grow with the time."""
+
+    width: float = 1.0
+    bins: list[float] = field(default_factory=lambda: [0.0] * _BINS)
+    _value: float = 0.0
+    _since: float = 0.0
+
+    def change(self, now: float, by: float) -> None:
+        """More or less of it from now on."""
+        self.until(now)
+        self._value += by
+
+    def until(self, now: float) -> None:
+        """Note what there was until now."""
+        while now > self.width * _BINS:
+            pairs = [self.bins[place] + self.bins[place + 1] for place in range(0, _BINS, 2)]
+            self.bins = pairs + [0.0] * (_BINS // 2)
+            self.width *= 2
+        at = self._since
+        while at < now:
+            place = min(_BINS - 1, int(at / self.width))
+            end = min(now, (place + 1) * self.width)
+            if end <= at:  # rounding
+                end = now
+            self.bins[place] += (end - at) * self._value
+            at = end
+        self._since = now
+
+    @property
+    def area(self) -> float:
+        """Over all of the time."""
+        return sum(self.bins)
+
+    def means(self) -> tuple[float, ...]:
+        """Of each bin, as far as the time went."""
+        used = min(_BINS, int(self._since / self.width) + 1)
+        return tuple(amount / self.width for amount in self.bins[:used])
+
+
+@dataclass
+class Meter:
+    """What is counted while a simulation goes on. Seconds are summed over machines."""
+
+    running: float = 0.0
+    disks: float = 0.0
+    launches: int = 0
+    starts: int = 0
+    interruptions: int = 0
+    again: int = 0
+    on: int = 0
+    peak: int = 0
+    machines: Trace = field(default_factory=Trace)
+    slots: Trace = field(default_factory=Trace)
+    started: list[float] = field(default_factory=list)
+    finished: list[float] = field(default_factory=list)
+
+    def switched(self, now: float, by: int) -> None:
+        """So many machines more, or fewer, are on."""
+        self.on += by
+        self.peak = max(self.peak, self.on)
+        self.machines.change(now, by)
+
+
+def outcome(work: Work, rules: Rules, given: Assumptions, book: Book, meter: Meter, span: float) -> Outcome:
+    """The sum of it.
+
+    Raises:
+        KeyError: the price book lacks the machine.
+    """
+    usd = _usd(work, rules, given, book, meter, span)
+    started, finished = sorted(meter.started), sorted(meter.finished)
+    return Outcome(
+        work=work,
+        rules=rules,
+        runs=len(finished),
+        span=span,
+        started_mean=sum(started) / len(started),
+        started_p50=_at(started, 0.5),
+        started_p95=_at(started, 0.95),
+        finished_p50=_at(finished, 0.5),
+        finished_p95=_at(finished, 0.95),
+        finished_max=finished[-1],
+        machine_hours=meter.running / 3600,
+        occupancy=meter.slots.area / (meter.running * given.slots),
+        launches=meter.launches,
+        starts=meter.starts,
+        interruptions=meter.interruptions,
+        again=meter.again,
+        peak=meter.peak,
+        usd=usd,
+        usd_per_1000=usd * 1000 / work.pages,
+        machines=meter.machines.means(),
+        slots=meter.slots.means(),
+        seconds=meter.machines.width,
+    )
+
+
+def _usd(work: Work, rules: Rules, given: Assumptions, book: Book, meter: Meter, span: float) -> float:
+    price = book.find(given.instance_type, given.region, Term.SPOT if rules.spot else Term.ON_DEMAND)
+    own = None if rules.spot else given.usd_per_hour
+    if own is None and price is None:
+        raise KeyError(given.instance_type)
+    an_hour = own if own is not None or price is None else price.usd
+    assert an_hour is not None  # noqa: S101 - one of them is there
+    an_hour += book.usd("ipv4", given.region) if given.ipv4 else 0.0
+    usd = meter.running / 3600 * an_hour
+    usd += meter.disks / 3600 * given.disk_gb * book.usd("gp3:gb", given.region) / HOURS_A_MONTH
+    if rules.policy is Policy.SERVICE:
+        balancer = book.usd("alb:hour", given.region) + given.alb_lcu * book.usd("alb:lcu", given.region)
+        usd += balancer * max(span / 3600, work.days * 24)
+    if rules.policy is Policy.TASK:
+        memory = given.lambda_seconds * given.lambda_gb * book.usd("lambda:gb_s", given.region)
+        usd += work.runs * (memory + book.usd("lambda:request", given.region))
+    return usd
+
+
+def _at(ordered: list[float], share: float) -> float:
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]

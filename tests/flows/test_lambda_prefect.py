@@ -1,0 +1,51 @@
+"""The Lambda function beside a real Prefect server: its runs are those that `flows.trigger` would find."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL
+from prefect.testing.utilities import prefect_test_harness
+
+from flows.process_document import process_document
+from infra_scripts.trigger.handler import arrivals, generation_key, handler, run_key
+from tests.infra_scripts.trigger_events import Call, bridged, queued
+
+OUTPUT = "s3://inbox/results"
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[str]:
+    with prefect_test_harness(server_startup_timeout=90):
+        with get_client(sync_client=True) as client:
+            flow = client.create_flow_from_name("process-document")
+            client.create_deployment(
+                flow_id=flow, name="on-demand", entrypoint="flows.process_document.process_document"
+            )
+        yield PREFECT_API_URL.value()
+
+
+@pytest.fixture
+def variables(api: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", api)
+    monkeypatch.setenv("HEARTH_BUCKET", "inbox")
+    monkeypatch.setenv("HEARTH_OUTPUT", OUTPUT)
+    monkeypatch.setenv("HEARTH_DEPLOYMENT", "process-document/on-demand")
+
+
+def test_an_upload_becomes_one_run_however_often_it_is_told_of(variables: None):
+    event = queued(bridged("a b.pdf"), bridged("a b.pdf"))
+    for _ in range(2):
+        assert handler(event, Call()) == {"batchItemFailures": []}
+    handler(queued(bridged("a b.pdf", "v2")), Call())
+    with get_client(sync_client=True) as client:
+        runs = client.read_flow_runs()
+    (found,) = arrivals(bridged("a b.pdf"))
+    first = generation_key(run_key(found.content, {"output": OUTPUT}), 0)
+    assert len(runs) == 2
+    assert first in {run.idempotency_key for run in runs}
+    assert {run.state.name for run in runs if run.state} == {"Scheduled"}
+    for run in runs:
+        assert process_document.validate_parameters(run.parameters)["job"].document == "s3://inbox/a b.pdf"
