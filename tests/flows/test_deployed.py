@@ -14,6 +14,7 @@ from prefect.utilities.callables import parameter_schema
 from flows.plan_costs import plan_costs
 from flows.process_batch import process_batch
 from flows.process_document import process_document
+from tasks.jobs import BackendName
 from tests.commands import ROOT
 
 DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
@@ -45,7 +46,7 @@ def test_every_field_of_a_form_is_one_plain_input_with_a_title_and_a_description
 
 def test_a_backend_is_chosen_from_a_list():
     backend = parameter_schema(process_document).definitions["Job"]["properties"]["backend"]
-    assert backend["enum"] == ["auto", "ec2", "embedded", "ollama", "url"]
+    assert backend["enum"] == list(BackendName)
 
 
 def test_a_pickled_flow_knows_its_parameters(tmp_path: Path):
