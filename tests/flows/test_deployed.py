@@ -46,7 +46,7 @@ def test_every_field_of_a_form_is_one_plain_input_with_a_title_and_a_description
 
 def test_a_backend_is_chosen_from_a_list():
     backend = parameter_schema(process_document).definitions["Job"]["properties"]["backend"]
-    assert backend["enum"] == list(BackendName)
+    assert backend["enum"] == [name.value for name in BackendName]
 
 
 def test_a_pickled_flow_knows_its_parameters(tmp_path: Path):

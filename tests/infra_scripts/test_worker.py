@@ -81,6 +81,7 @@ async def test_the_ecs_worker_makes_a_task_of_it_that_runs_the_flow(api: str, te
 def test_a_server_takes_the_template_and_every_deployment_fits_it(hearth: Hearth, api: str, template: dict[str, Any]):
     pool = {"name": "hearth", "type": "ecs", "base_job_template": template}
     with httpx.Client(base_url=api, timeout=60) as client:
+        client.delete("/work_pools/hearth")  # another test's, of another type
         client.post("/work_pools/", json=pool).raise_for_status()
         try:
             command = [sys.executable, "-P", "-m", "prefect", "--no-prompt", "deploy", "--all"]
