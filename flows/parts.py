@@ -132,7 +132,7 @@ class Parts:
             await asyncio.sleep(_LOOK_SECONDS)
             return []
         part, run = self._waiting[ended[0]], runs.get(ended[0])
-        if run is not None and run.start_time is None:
+        if run is not None and run.run_count == 0:  # one that is cancelled has a start time all the same
             report = await self.read_here(part)
         else:
             report = await asyncio.to_thread(self._report, run, part)

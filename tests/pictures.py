@@ -58,7 +58,7 @@ class Tour:
         """What a run has left to look at."""
         self.browser.open(f"/runs/flow-run/{run['id']}?tab=Artifacts", run["name"])
         self.browser.click("Artifacts")
-        self.browser.wait_for(self._artifact(run, "-result")["key"])
+        self.browser.wait_for(self._artifact(run, "-summary")["key"])
         self._picture("artifacts", 1200)
 
     def artifact(self, run: dict[str, Any], ending: str, name: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from typing import Any
 import httpx
 import psutil
 
-from tests.commands import ROOT, Hearth
+from tests.commands import ROOT, Hearth, Outcome
 
 # Not how long anything takes, but when a test gives up on a busy machine.
 PATIENCE = 300.0
@@ -83,9 +84,9 @@ def brought_up(home: Path, **settings: str) -> Iterator[Up]:
     }
     hearth = Hearth(ROOT, {**clean, **ours, **settings})
     try:
-        done, again = (hearth.start("up").communicate(timeout=PATIENCE) for _ in range(2))
-        assert done[0].startswith("Prefect is up at "), done[1]
-        assert again[0] == done[0], again[1]
+        done, again = (_outcome(hearth.start("up")) for _ in range(2))
+        assert done.code == 0, done.err
+        assert again.out == done.out, again
         (record,) = home.glob("servers/prefect-*/server.json")
         yield Up(home, json.loads(record.read_text())["url"] + "/api", hearth)
     finally:
@@ -96,6 +97,11 @@ def brought_up(home: Path, **settings: str) -> Iterator[Up]:
     while (found := left(home)) and time.monotonic() < deadline:
         time.sleep(0.5)
     assert found == []
+
+
+def _outcome(process: subprocess.Popen[str]) -> Outcome:
+    out, err = process.communicate(timeout=PATIENCE)
+    return Outcome(process.returncode, out, err)
 
 
 def left(home: Path) -> list[str]:

@@ -71,7 +71,7 @@ async def test_documents_at_once_are_read_and_prefects_records_are_in_postgresql
     connection = await asyncpg.connect(host="127.0.0.1", port=database, user="prefect", database="postgres")
     try:
         rows = await connection.fetch(
-            "SELECT id::text, name, state_name FROM flow_run WHERE id = ANY($1::uuid[])", asked
+            "SELECT id::text, name, state_name FROM flow_run WHERE id = ANY($1::uuid[])", list(asked)
         )
     finally:
         await connection.close()
