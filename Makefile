@@ -4,7 +4,7 @@ PDF ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help read up down test test-long check fmt bench accuracy docs lock clean
+.PHONY: help read up down test test-long check fmt bench accuracy screenshots docs lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -62,7 +62,10 @@ bench: .venv/.installed-dev ## Measure the flow against other ways of driving a 
 accuracy: .venv/.installed-dev ## Measure the character error rate:  make accuracy PDF="a.pdf b.pdf"
 	@$(BIN)/python -m tests.benchmarks.accuracy $(PDF)
 
-docs: .venv/.installed-dev ## Write the generated parts of docs/reference.md
+screenshots: .venv/.installed-dev ## Use Prefect's UI in Chromium, and write docs/pictures/ui-*.png
+	@$(BIN)/python -m tests.pictures
+
+docs: .venv/.installed-dev ## Write the generated parts of docs/
 	@$(BIN)/python -m tests.generated_docs
 
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --quiet --custom-compile-command "make lock"

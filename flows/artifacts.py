@@ -1,36 +1,35 @@
-"""What a run shows in Prefect's UI: a progress bar that moves, tables of pages, a summary, a link to the result."""
+"""What Prefect's UI is given to show: artifacts that are made once and then updated, and never in a page's way."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import json
+import logging
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from types import TracebackType
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
-import httpx
-from prefect.artifacts import (
-    acreate_link_artifact,
-    acreate_markdown_artifact,
-    acreate_progress_artifact,
-    acreate_table_artifact,
-    aupdate_progress_artifact,
-)
+from prefect.artifacts import acreate_markdown_artifact, acreate_progress_artifact, acreate_table_artifact
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import ArtifactUpdate
 from prefect.client.schemas.objects import State
-from prefect.exceptions import PrefectHTTPStatusError
+from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 
-from tasks.manifest import Manifest, PageStatus
-from tasks.progress import Caution, Event, PageDone, PagesStart, Pulling, Stage
+from tasks.manifest import PageStatus
+from tasks.progress import Caution, Event, PageDone, Pulling, Stage
 from tasks.report import Report
-from tasks.results import ResultStore
+from tasks.summary import page_row
 
-_UPDATE_SECONDS = 2.0
 _SHOWN_SECONDS = 5.0
+_log = logging.getLogger(__name__)
+
+Data = float | str | list[dict[str, Any]]
+"""A percentage, Markdown, or rows."""
 
 
 def artifact_key(document: str, what: str) -> str:
@@ -39,88 +38,67 @@ def artifact_key(document: str, what: str) -> str:
     return f"hearth-{slug}-{what}"
 
 
-class ProgressArtifact:
-    """A progress artifact of one document; a listener, updated every 2 s at the most, and never in a page's way."""
+@dataclass
+class Artifact:
+    """One artifact of a run, made when there is something to show and then updated.
 
-    def __init__(self, document: str) -> None:
-        self._document = document
-        self._total = 0
-        self._done = 0
-        self._changed = asyncio.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._updates: asyncio.Task[None] | None = None
+    Attributes:
+        key: what it is called; its versions are those of earlier runs.
+        description: shown above it.
+        seconds: it is not updated more often.
+        data: asked for what is to be shown now; None: nothing yet.
+        changed: there is something new to show.
+        due: on the monotonic clock, seconds; it is not shown before.
+    """
 
-    def __call__(self, event: Event) -> None:
-        """Count."""
-        match event:
-            case PagesStart(total=total, standing=standing):
-                self._total, self._done = total, standing
-            case PageDone():
-                self._done += 1
-            case _:
-                return
-        # Pages are told of on the thread of the work.
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._changed.set)
+    key: str
+    description: str
+    seconds: float
+    data: Callable[[], Awaitable[Data | None]]
+    changed: bool = False
+    due: float = 0.0
+    _made: UUID | None = None
 
-    async def __aenter__(self) -> Self:
-        """Start to update."""
-        self._loop = asyncio.get_running_loop()
-        self._updates = asyncio.create_task(self._keep_updated())
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Show the last state."""
-        if self._updates is not None:
-            self._updates.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._updates
-
-    async def _keep_updated(self) -> None:
-        artifact: UUID | None = None
-        try:
-            while True:
-                await self._changed.wait()
-                self._changed.clear()
-                artifact = await self._shown(artifact)
-                await asyncio.sleep(_UPDATE_SECONDS)
-        finally:
-            if artifact is not None:
-                await self._shown(artifact)
-
-    async def _shown(self, artifact: UUID | None) -> UUID | None:
-        percent = 100.0 * self._done / self._total if self._total else 0.0
+    async def show(self) -> None:
+        """Show what there is now; what Prefect does not take is shown the next time."""
+        self.changed = False
+        shown = False
         async with shown_if_possible():
-            if artifact is None:
-                key = artifact_key(self._document, "progress")
-                return await acreate_progress_artifact(percent, key=key, description=f"Pages of {self._document} read")
-            await aupdate_progress_artifact(artifact, progress=percent)
-        return artifact
+            data = await self.data()
+            if data is not None:
+                await self._shown(data)
+            shown = True
+        self.changed |= not shown
+
+    async def _shown(self, data: Data) -> None:
+        if self._made is not None:
+            update = ArtifactUpdate(data=json.dumps(data) if isinstance(data, list) else data)
+            try:
+                async with get_client() as client:
+                    await client.update_artifact(self._made, update)
+            except ObjectNotFound:  # somebody has deleted it: the next time it is made anew
+                self._made = None
+                raise
+        elif isinstance(data, list):
+            self._made = await acreate_table_artifact(data, self.key, self.description)
+        elif isinstance(data, str):
+            self._made = await acreate_markdown_artifact(data, self.key, self.description)
+        else:
+            self._made = await acreate_progress_artifact(data, key=self.key, description=self.description)
 
 
 class PageTable:
-    """A table of the pages that one task run carries; a listener. Page text never gets into it."""
+    """A table of the pages that one task run carries; a listener."""
 
-    def __init__(self, told: str) -> None:
+    def __init__(self, told: str, *, excerpts: bool) -> None:
         self._told = told
+        self._excerpts = excerpts
         self._rows: list[dict[str, Any]] = []
 
     def __call__(self, event: Event) -> None:
         """Note a page that was stored."""
         if isinstance(event, PageDone):
-            result = event.result
-            row = {
-                "page": result.page,
-                "status": result.status.value,
-                "seconds": result.seconds,
-                "tokens in": result.tokens_in,
-                "tokens out": result.tokens_out,
-                "attempts": len(result.attempts),
-                "reason": result.reason or "",
-            }
-            self._rows.append(row)
+            self._rows.append(page_row(event.result, excerpts=self._excerpts))
 
     async def show(self) -> None:
         """Attach it to the task run. Without a key: the list of all artifacts is no place for each block of pages."""
@@ -140,9 +118,11 @@ class PageTable:
 @asynccontextmanager
 async def shown_if_possible() -> AsyncIterator[None]:
     """A picture that Prefect's server does not take, or not soon, is no reason to stop reading, or to wait."""
-    with contextlib.suppress(httpx.HTTPError, PrefectHTTPStatusError, TimeoutError):
+    try:
         async with asyncio.timeout(_SHOWN_SECONDS):
             yield
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with a picture, the pages are not
+        _log.debug("An artifact was not shown: %r", error)
 
 
 def log_to_run(event: Event) -> None:
@@ -156,23 +136,6 @@ def log_to_run(event: Event) -> None:
             get_run_logger().info("pull: %s", step)
         case _:
             pass
-
-
-async def show_summary(manifest: Manifest, store: ResultStore) -> None:
-    """A table of the run's figures, one of the pages that failed, and a link to the text."""
-    name = manifest.document.name
-    figures: list[dict[str, Any]] = [{"what": what, "figure": figure} for what, figure in manifest.totals().items()]
-    figures += [{"what": "model", "figure": manifest.model}, {"what": "output", "figure": str(store.directory)}]
-    async with shown_if_possible():
-        await acreate_table_artifact(figures, artifact_key(name, "summary"), f"Reading {name}")
-        if manifest.failed:
-            rows = [
-                {"page": entry.page, "reason": entry.reason, "why": entry.detail, "attempts": len(entry.attempts)}
-                for entry in manifest.failed
-            ]
-            await acreate_table_artifact(rows, artifact_key(name, "failures"), f"Failed pages of {name}")
-        link = store.document_path.as_uri()
-        await acreate_link_artifact(link, "document.md", artifact_key(name, "result"), f"The text of {name}")
 
 
 async def show_report(report: Report) -> None:

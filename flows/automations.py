@@ -26,17 +26,16 @@ from prefect.events.schemas.automations import Automation, AutomationCore, Event
 from prefect.events.schemas.events import ResourceSpecification
 from prefect.exceptions import ObjectNotFound
 
-from flows.run_events import OVER_BUDGET, PROGRESS
+from flows.run_events import LEFT, OVER_BUDGET, PROGRESS
 from tasks.errors import InputError, UnavailableError
 
 SWEEP = "sweep-machines/sweep-machines"
 FLOWS = ["process-document", "process-batch"]
 _PREFIX = "Hearth: "
 _BEGINS = ("Running", "Retrying")
-_ENDS = ("Completed", "Partial", "Stopped", "Failed", "Crashed", "TimedOut", "Cancelled", "Cancelling")
+_ENDS = ("Completed", "Partial", "Stopped", "Failed", "Crashed", "TimedOut", "Cancelled")
 _RESTS = ("Paused", "Suspended", "Resuming", "AwaitingRetry")
-# A run of a worker tells that it lives every 30 s. A server that was away for a minute or two has missed some of that.
-_LOST = timedelta(minutes=5)
+_ALIVE = "prefect.flow-run.heartbeat"
 _ONCE = timedelta(minutes=1)
 
 
@@ -47,11 +46,14 @@ class Wanted:
     Attributes:
         notify: the notification block to use, as type/name, such as slack-webhook/on-call; None: nobody is told.
         stalled_minutes: how long a run may go on without a page, a stage or a download.
+        vanished_minutes: how long a run may be silent before it is taken for dead. A run tells every 3 minutes that it
+            lives (Prefect 3.8, PREFECT_FLOWS_HEARTBEAT_FREQUENCY); two of these may be lost by the default.
         cancel_stalled: a run that stands still is cancelled, too.
     """
 
     notify: str | None = None
     stalled_minutes: float = 20.0
+    vanished_minutes: float = 10.0
     cancel_stalled: bool = False
 
 
@@ -79,7 +81,8 @@ async def defined(client: PrefectClient, wanted: Wanted) -> list[AutomationCore]
             f"Prefect has no deployment {SWEEP}. Make it: hearth up, or prefect --no-prompt deploy --all."
         ) from None
     cancel: list[ActionTypes] = [CancelFlowRun()] if wanted.cancel_stalled else []
-    crashed = "Its process is gone: it has not told for five minutes that it lives."
+    silent = f"{wanted.vanished_minutes:g} minutes"
+    crashed = f"Its process is gone: it has not told for {silent} that it lives."
     automations = [
         AutomationCore(
             name=f"{_PREFIX}a run failed",
@@ -92,11 +95,11 @@ async def defined(client: PrefectClient, wanted: Wanted) -> list[AutomationCore]
         ),
         AutomationCore(
             name=f"{_PREFIX}a run vanished",
-            description="A worker's run that no longer tells that it lives is crashed, whatever became of its worker.",
+            description=f"A run that has not told for {silent} that it lives has crashed.",
             trigger=_missing(
-                after={"prefect.flow-run.heartbeat"},
-                expect={"prefect.flow-run.heartbeat", *_named(*_ENDS, *_RESTS)},
-                within=_LOST,
+                after={_ALIVE},
+                expect={_ALIVE, LEFT, *_named(*_ENDS, *_RESTS)},
+                within=timedelta(minutes=wanted.vanished_minutes),
             ),
             actions=[ChangeFlowRunState(state=StateType.CRASHED, name="Crashed", message=crashed)],
         ),
@@ -105,7 +108,7 @@ async def defined(client: PrefectClient, wanted: Wanted) -> list[AutomationCore]
             description=f"A run without a page, stage or download for {wanted.stalled_minutes:g} minutes is told of.",
             trigger=_missing(
                 after={PROGRESS, *_named(*_BEGINS)},
-                expect={PROGRESS, *_named(*_ENDS, *_RESTS)},
+                expect={PROGRESS, LEFT, *_named("Cancelling", *_ENDS, *_RESTS)},
                 within=timedelta(minutes=wanted.stalled_minutes),
             ),
             actions=[
@@ -123,8 +126,7 @@ async def defined(client: PrefectClient, wanted: Wanted) -> list[AutomationCore]
             ),
         ),
     ]
-    # Whole, as the server will tell them: what is left unset is not sent when an automation is updated.
-    return [AutomationCore.model_validate(each.model_dump()) for each in automations if each.actions]
+    return [_whole(each) for each in automations if each.actions]
 
 
 async def apply(client: PrefectClient, automations: Sequence[AutomationCore]) -> list[tuple[str, Change]]:
@@ -155,9 +157,14 @@ async def apply(client: PrefectClient, automations: Sequence[AutomationCore]) ->
     return changes
 
 
+def _whole(automation: AutomationCore) -> AutomationCore:
+    """With every field set but the owner: at an update what is unset is not sent, and an owner is refused."""
+    return AutomationCore.model_validate(automation.model_dump(exclude={"id", "owner_resource"}))
+
+
 def _definition(found: Automation) -> AutomationCore:
     """What was asked for when it was made."""
-    return AutomationCore.model_validate(found.model_dump(exclude={"id"}) | {"enabled": True})
+    return _whole(found.model_copy(update={"enabled": True}))
 
 
 class _Notify:
@@ -168,13 +175,14 @@ class _Notify:
         self._webhook = webhook
 
     def __call__(self, subject: str, what: str) -> list[ActionTypes]:
+        subject = f"{_PREFIX}a run {subject}"
         told = f"{{{{ flow.name }}}} {{{{ flow_run.name }}}} {what}"
         if self._webhook:
-            body = f'{{"subject": "Hearth: a run {subject}", "body": {{{{ ("{told}") }}}}}}'
-            return [CallWebhook(block_document_id=self._block, payload=body)]
-        link = "{{ flow_run|ui_url }}"
-        subject = f"Hearth: a run {subject}"
-        return [SendNotification(block_document_id=self._block, subject=subject, body=f"{told}\n{link}")]
+            body = f'{{"subject": "{subject}", "body": {{{{ told|tojson }}}}, "url": {{{{ flow_run|ui_url|tojson }}}}}}'
+            return [CallWebhook(block_document_id=self._block, payload=f"{{% set told %}}{told}{{% endset %}}{body}")]
+        return [
+            SendNotification(block_document_id=self._block, subject=subject, body=f"{told}\n{{{{ flow_run|ui_url }}}}")
+        ]
 
 
 def _silent(_subject: str, _what: str) -> list[ActionTypes]:

@@ -13,10 +13,11 @@ from flows.shutdown_schedule import schedule_idle_shutdown
 from tasks.backends import Backend, Endpoint
 from tasks.books import AllBooks
 from tasks.budget import Budget
+from tasks.endings import ended
 from tasks.errors import MachineLostError, ModelError, ServerError, UnavailableError
 from tasks.ollama_api import GenerateRequest, OllamaClient
 from tasks.pace import Pace
-from tasks.progress import Caution, Stage, tell
+from tasks.progress import Caution, ServerReleased, ServerTaken, SlotsChanged, Stage, WarmStep, tell, timed
 from tasks.servers import Server, Servers
 from tasks.settings import Settings
 from tasks.slots import Share
@@ -87,8 +88,10 @@ class Berth:
         losses = 0
         try:
             while True:
-                endpoint = await self._backend.acquire(self._wanted.slots, self._wanted.holder)
+                with timed(WarmStep.ACQUIRE):
+                    endpoint = await self._backend.acquire(self._wanted.slots, self._wanted.holder)
                 self._common.books.taken(endpoint)
+                tell(ServerTaken(endpoint))
                 tell(Stage(f"{'started' if endpoint.started else 'reusing'} the server at {endpoint.url}"))
                 answered_before = self._common.servers.answered
                 visit = asyncio.create_task(self._visit(endpoint))
@@ -105,10 +108,7 @@ class Berth:
                 why = f"{trouble}" if trouble else f"No more pages go to this machine: {endpoint.departure.why}."
                 tell(Caution(f"{why} Going on with another."))
         finally:
-            for visit in visits:
-                visit.cancel()
-            if visits:
-                await asyncio.wait(visits)
+            await ended(*visits)
 
     async def _visit(self, endpoint: Endpoint) -> None:
         """Use one server, from its warm-up until its machine is about to go or nobody needs it, and release it."""
@@ -172,18 +172,31 @@ class Berth:
     @asynccontextmanager
     async def _joined(self, endpoint: Endpoint, warmth: Warmth, client: OllamaClient) -> AsyncIterator[Server]:
         """A server among the others, with a share of its slots."""
-        servers = self._common.servers
-        share = Share(endpoint.ledger, self._wanted.slots, warmth.measured, servers.deal)
+        servers, window = self._common.servers, self._common.window
+
+        told = -1
+
+        def changed() -> None:
+            nonlocal told
+            slots = servers.capacity
+            window.resize(slots + AHEAD)
+            servers.deal()
+            if slots != told:
+                told = slots
+                tell(SlotsChanged(slots))
+
+        share = Share(endpoint.ledger, self._wanted.slots, warmth.measured, changed, endpoint.parts)
         await share.open()
+        endpoint.parts.waiting = lambda: window.left
         pace = Pace(self._settings.read, self._wanted.request.num_predict)
         server = Server(client, warmth.digest, share, pace, endpoint.departure)
         try:
             servers.join(server)
-            self._common.window.resize(servers.capacity + AHEAD)
+            changed()
             yield server
         finally:
             servers.leave(server)
-            self._common.window.resize(servers.capacity + AHEAD)
+            changed()
             await share.close()
 
     async def _release(self, endpoint: Endpoint, *, broken: bool) -> None:
@@ -191,4 +204,5 @@ class Berth:
         self._common.books.released(endpoint, "it did not work" if broken else endpoint.departure.why)
         if endpoint.machine is not None and release.look_at is not None:
             await schedule_idle_shutdown(self._settings, endpoint.machine.id, release.look_at)
+        tell(ServerReleased(endpoint, release.told))
         tell(Stage(f"the server {release.told}"))

@@ -13,18 +13,21 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from flows.cli_automations import automations
 from flows.cli_batch import batch
+from flows.cli_cost import cost
 from flows.cli_infra import infra
 from flows.cli_machines import start, status, stop
 from flows.cli_plan import plan, prices
 from flows.cli_run import SIGNALS, leave_within, print_json, run_command
 from flows.cli_simulate import simulate_command
+from flows.cli_top import metrics, top
 from flows.cli_up import down, serve_api, up
 from flows.terminal import TerminalProgress, print_summary
 from tasks.account import Account
 from tasks.errors import HearthError, InputError
 from tasks.jobs import BackendName, Job
-from tasks.manifest import Manifest
+from tasks.manifest import Manifest, RunStatus
 from tasks.plan import prepare
 from tasks.progress import Stage, heard_by, tell
 from tasks.results import ResultStore
@@ -39,11 +42,15 @@ app.command()(batch)
 app.command()(status)
 app.command()(stop)
 app.command()(start)
+app.command()(top)
+app.command()(metrics)
 app.command()(up)
 app.command()(down)
 app.command("serve-api")(serve_api)
 app.command()(plan)
 app.command("simulate")(simulate_command)
+app.command()(cost)
+infra.command()(automations)
 app.add_typer(infra, name="infra")
 app.add_typer(prices, name="prices")
 _err = Console(stderr=True)
@@ -80,6 +87,7 @@ def read(
     password_env: Annotated[str | None, typer.Option(help="Variable that holds the PDF's password.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Read again what has been read before.")] = False,
     require_gpu: Annotated[bool, typer.Option("--require-gpu", help="Fail unless the model fits on the GPU.")] = False,
+    max_usd: Annotated[float | None, typer.Option(help="Begin no page when the machines have cost so much.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
     text: Annotated[bool, typer.Option("--text", help="Print the text of the pages at the end.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show Prefect's log.")] = False,
@@ -87,7 +95,7 @@ def read(
     """Read a PDF.
 
     Exit codes: 0 every page was read; 1 no machine or model was to be had, or the results could not be stored;
-    2 the request is wrong; 3 finished, but some pages failed.
+    2 the request is wrong; 3 finished, but some pages failed, or are left because the budget is spent.
     """
     if as_json and text:
         raise InputError("--json and --text both write to standard output. Choose one.")
@@ -106,8 +114,15 @@ def read(
         password_env=password_env,
         force=force,
         require_gpu=require_gpu,
+        max_usd=_positive(max_usd),
     )
     manifest = run_command(_read(job, quiet=as_json), as_json=as_json, verbose=verbose)
+    if manifest is None:
+        told = "No page was begun: the budget is spent. They are left for the next run."
+        _err.print(told)
+        if as_json:
+            print_json({"status": RunStatus.STOPPED.value, "error": told, "exit_code": EXIT_PAGES_FAILED})
+        raise typer.Exit(EXIT_PAGES_FAILED)
     store = ResultStore(manifest.output)
     if as_json:
         failed = [{"page": e.page, "reason": e.reason, "detail": e.detail} for e in manifest.failed]
@@ -117,11 +132,17 @@ def read(
     if text:
         for section in store.sections(entry.page for entry in manifest.pages):
             sys.stdout.write(section)
-    if manifest.failed:
+    if manifest.failed or manifest.status is RunStatus.STOPPED:
         raise typer.Exit(EXIT_PAGES_FAILED)
 
 
-async def _read(job: Job, *, quiet: bool) -> Manifest:
+def _positive(usd: float | None) -> float | None:
+    if usd is not None and usd <= 0:
+        raise InputError(f"--max-usd is {usd:g}. Name a budget above 0.")
+    return usd
+
+
+async def _read(job: Job, *, quiet: bool) -> Manifest | None:
     settings = load_settings()
     prepared = await prepare(job, settings)
     prepared.store.prepare()

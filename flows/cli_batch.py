@@ -37,6 +37,7 @@ def batch(
     max_usd: Annotated[float | None, typer.Option(help="Begin no page when the machines have cost so much.")] = None,
     max_minutes: Annotated[float | None, typer.Option(help="Begin no page so long after the start.")] = None,
     finish_by: Annotated[str | None, typer.Option(help="Begin no page after this time of day, as 06:00.")] = None,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Runs of Prefect that share the documents.")] = 1,
     time_zone: Annotated[str, typer.Option(help="Of that time, as Europe/Berlin.")] = "UTC",
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show Prefect's log.")] = False,
@@ -60,6 +61,7 @@ def batch(
             max_minutes=max_minutes,
             finish_by=time.fromisoformat(finish_by) if finish_by else None,
             time_zone=time_zone,
+            workers=workers,
         )
     except ValidationError as error:
         first = error.errors()[0]

@@ -19,6 +19,7 @@ from tasks.ec2.decide import Why
 from tasks.ec2.pool import open_pool
 from tasks.ec2.status import MachineStatus, status_of
 from tasks.ec2.stoppers import end
+from tasks.ecs.status import send_away, service_status
 from tasks.errors import CloudError, InputError
 from tasks.jobs import BackendName
 from tasks.local_server import ServerState, local_servers, stop_server
@@ -31,27 +32,31 @@ _out = Console()
 _err = Console(stderr=True)
 
 _A_YEAR_MINUTES = 365 * 24 * 60
-_POOL_HELP = "A pool of EC2 machines; that of the settings is shown if they name one."
+POOL_HELP = "A pool of EC2 machines; that of the settings is shown if they name one."
 
 
 def status(
-    pool: Annotated[str | None, typer.Option(help=_POOL_HELP)] = None,
+    pool: Annotated[str | None, typer.Option(help=POOL_HELP)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
     """Show what Hearth keeps warm, here and on EC2: who uses it, when it stops, what it has cost so far."""
-    settings = _with_pool(load_settings(), pool)
+    settings = with_pool(load_settings(), pool)
     servers = list(local_servers(settings.home))
     if not as_json:
         for server in servers:  # whatever AWS may say
             _out.print(_told(server), highlight=False)
-    machines = asyncio.run(_machines(settings)) if _has_pool(settings) else []
+    machines = asyncio.run(_machines(settings)) if has_pool(settings) else []
+    service = asyncio.run(service_status(settings)) if settings.backend is BackendName.ECS else None
+    if service is not None and not as_json:
+        _out.print(service.told, highlight=False, soft_wrap=True)
     if as_json:
-        told = {"servers": [_server_facts(s) for s in servers], "machines": [_machine_facts(m) for m in machines]}
+        told: dict[str, Any] = {} if service is None else {"service": service.facts}
+        told |= {"servers": [_server_facts(s) for s in servers], "machines": [_machine_facts(m) for m in machines]}
         sys.stdout.write(json.dumps(told) + "\n")
         return
     if machines:
         _out.print(_table(settings.ec2.pool, machines))
-    if not servers and not machines:
+    if not servers and not machines and service is None:
         _out.print("No server is warm.")
 
 
@@ -67,11 +72,11 @@ def _told(server: ServerState) -> str:
 def stop(
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="As status shows them.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="All of them, EC2 machines included.")] = False,
-    pool: Annotated[str | None, typer.Option(help=_POOL_HELP)] = None,
+    pool: Annotated[str | None, typer.Option(help=POOL_HELP)] = None,
     force: Annotated[bool, typer.Option("--force", help="Stop those, too, that a run is using.")] = False,
 ) -> None:
     """Stop what is kept warm: by name, all, or else the servers on this machine."""
-    settings = _with_pool(load_settings(), pool)
+    settings = with_pool(load_settings(), pool)
     wanted = set(names or ())
     servers = [s for s in local_servers(settings.home) if not wanted or s.name in wanted]
     for server in servers:
@@ -81,7 +86,9 @@ def stop(
             stop_server(server)
             _out.print(f"{server.name} stops.", highlight=False)
     missing = wanted - {server.name for server in servers}
-    if (everything or missing) and (_has_pool(settings) or pool is not None):
+    if everything and settings.backend is BackendName.ECS:
+        _out.print(asyncio.run(send_away(settings, force=force)), highlight=False, soft_wrap=True)
+    if (everything or missing) and (has_pool(settings) or pool is not None):
         missing -= asyncio.run(_stop_machines(settings, missing, force=force))
     if missing:
         raise InputError(f"Nothing is called {', '.join(sorted(missing))}. `hearth status` shows what there is.")
@@ -91,10 +98,10 @@ def start(
     backend: Annotated[BackendName | None, typer.Option(help="Where the model runs.")] = None,
     model: Annotated[str | None, typer.Option(help="Ollama's name of the model.")] = None,
     slots: Annotated[int | None, typer.Option(min=1, max=256, help="Pages in flight at once, at the most.")] = None,
-    pool: Annotated[str | None, typer.Option(help=_POOL_HELP)] = None,
+    pool: Annotated[str | None, typer.Option(help=POOL_HELP)] = None,
 ) -> None:
     """Get a server warm ahead of time. It stays so for its idle time."""
-    settings = _with_pool(load_settings(), pool)
+    settings = with_pool(load_settings(), pool)
     with TerminalProgress(_err) as terminal, heard_by(terminal):
         told = asyncio.run(_start(settings, backend or settings.backend, model, slots))
     _out.print(told, highlight=False, soft_wrap=True)
@@ -109,9 +116,16 @@ async def _start(settings: Settings, name: BackendName, model: str | None, slots
     endpoint = await backend.acquire(slots or settings.slots or backend.default_slots, f"hearth start, {os.getpid()}")
     broken = True
     try:
+        endpoint.suits(request)
         async with endpoint.client(settings.warm.load_seconds) as client:
             warmth = await warm(
-                client, request, endpoint.slots, settings.warm, ledger=endpoint.ledger, require_gpu=False
+                client,
+                request,
+                endpoint.slots,
+                settings.warm,
+                ledger=endpoint.ledger,
+                require_gpu=False,
+                parts=endpoint.parts,
             )
         broken = False
     finally:
@@ -123,7 +137,8 @@ async def _start(settings: Settings, name: BackendName, model: str | None, slots
 
             if get_current_settings().api.url:  # else there is no server, and no worker
                 await schedule_idle_shutdown(settings, endpoint.machine.id, release.look_at)
-    return f"{request.model} is warm at {endpoint.url} with {warmth.measured.slots} slots. The server {release.told}."
+    slots_now = warmth.measured.slots * endpoint.parts.count
+    return f"{request.model} is warm at {endpoint.url} with {slots_now} slots. The server {release.told}."
 
 
 async def _machines(settings: Settings) -> list[MachineStatus]:
@@ -161,16 +176,18 @@ def _confirmed(status: MachineStatus) -> bool:
     return typer.confirm(question)
 
 
-def _with_pool(settings: Settings, pool: str | None) -> Settings:
+def with_pool(settings: Settings, pool: str | None) -> Settings:
+    """The settings with the pool that the command names."""
     if pool is None:
         return settings
     named = settings.ec2.model_copy(update={"pool": pool})
     return settings.model_copy(update={"ec2": named, "backend": BackendName.EC2})
 
 
-def _has_pool(settings: Settings) -> bool:
-    """Whether the settings speak of EC2; nobody else should be asked for credentials."""
-    return settings.backend is BackendName.EC2 or "ec2" in settings.model_fields_set
+def has_pool(settings: Settings) -> bool:
+    """Whether the settings speak of EC2; nobody else should be asked for credentials. ECS takes its pool from it."""
+    named = "ec2" in settings.model_fields_set and settings.backend is not BackendName.ECS
+    return settings.backend is BackendName.EC2 or named
 
 
 def _table(pool: str, machines: list[MachineStatus]) -> Table:

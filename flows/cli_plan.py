@@ -91,8 +91,9 @@ def refresh(
     region: Annotated[list[str] | None, typer.Option(help="Which; the book's four if unset; repeatable.")] = None,
     instance_type: Annotated[list[str] | None, typer.Option("--type", help="Which machines; repeatable.")] = None,
 ) -> None:
-    """Ask AWS for the prices of machines (on demand, spot, reserved), keep them, and show what changed."""
+    """Ask AWS for prices of machines and of what is used beside them, keep them, and show what changed."""
     from tasks.prices.refresh import TYPES, asked
+    from tasks.prices.services import SERVICES
 
     home = load_settings().home
     before = current(home)
@@ -106,6 +107,9 @@ def refresh(
     if changes:
         out.print(table)
     out.print(f"{len(newer.prices)} prices read, {len(changes)} of them new or changed.", highlight=False)
+    lacking = sorted({service.item for service in SERVICES} - {price.item for price in newer.prices})
+    if lacking:
+        out.print(f"AWS gave none for: {', '.join(lacking)}. Those of before stand.", highlight=False)
 
 
 def _show(made: CostPlan) -> None:

@@ -5,10 +5,13 @@
 import asyncio
 
 from prefect import flow
+from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
+from prefect.states import Completed
 
 from flows.artifacts import log_to_run
 from flows.shutdown_schedule import schedule_idle_shutdown
+from tasks.aws import NO_REGION
 from tasks.ec2.decide import Decision
 from tasks.ec2.machines import Machine
 from tasks.ec2.machines import machine as described
@@ -45,7 +48,7 @@ async def idle_shutdown(machine: str, pool: str = "default", region: str | None 
 
 
 @flow(name="sweep-machines", flow_run_name="sweep {pool}", persist_result=False)
-async def sweep_machines(pool: str = "default", region: str | None = None) -> list[str]:
+async def sweep_machines(pool: str = "default", region: str | None = None) -> list[str] | State[list[str]]:
     """Stop every machine of a pool that nobody leases and whose time is over, and delete disks that were left.
 
     One machine that cannot be stopped does not keep the others running.
@@ -55,12 +58,18 @@ async def sweep_machines(pool: str = "default", region: str | None = None) -> li
         region: of the pool; AWS's own configuration if None.
 
     Returns:
-        What was done with each, and why.
+        What was done with each, and why; Completed, named Skipped, where no AWS region is set: without one no run of
+        this worker has started a machine.
 
     Raises:
         CloudError: AWS could not be asked, or at least one machine could not be stopped.
     """
-    opened = await open_pool(_settings(pool, region))
+    try:
+        opened = await open_pool(_settings(pool, region))
+    except CloudError as error:
+        if error.code != NO_REGION:
+            raise
+        return Completed(name="Skipped", message=f"{error} Without one there are no machines.", data=[])
     machines = await opened.machines()
     outcomes = await asyncio.gather(*(_tended(opened, machine) for machine in machines))
     told = [

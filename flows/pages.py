@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.exceptions import CancelledRun
 from prefect.logging import get_run_logger
 from prefect.runtime import task_run
+from prefect.states import Cancelled
 from prefect.tasks import Task
 
 from flows.artifacts import PageTable
@@ -22,7 +24,7 @@ from tasks.errors import HearthError, PageError
 from tasks.ollama_api import GenerateRequest
 from tasks.progress import heard_by
 from tasks.read_page import PageReader
-from tasks.settings import WarmSettings
+from tasks.settings import WarmSettings, load_settings
 from tasks.warm import Warmth, warm
 from tasks.window import Window, WindowClosedError
 from tasks.work_loop import WorkLoop
@@ -35,12 +37,23 @@ BLOCK = 25
 
 _RETRY_SECONDS = 0.5
 
+T = TypeVar("T")
+
 
 @task(name="warm-up", task_run_name="warm up {request.model}", cache_policy=NO_CACHE, persist_result=False)
 async def warm_up(request: GenerateRequest, endpoint: Endpoint, limits: WarmSettings, *, require_gpu: bool) -> Warmth:
     """Get a model warm on a server; see `tasks.warm`."""
+    endpoint.suits(request)
     async with endpoint.client(limits.load_seconds) as client:
-        return await warm(client, request, endpoint.slots, limits, ledger=endpoint.ledger, require_gpu=require_gpu)
+        return await warm(
+            client,
+            request,
+            endpoint.slots,
+            limits,
+            ledger=endpoint.ledger,
+            require_gpu=require_gpu,
+            parts=endpoint.parts,
+        )
 
 
 class Block:
@@ -87,24 +100,27 @@ async def read_pages(
     async def single(block: Block) -> None:
         try:
             with suppress(PageError):
-                await read_single(work, reader, block.numbers[0])
+                await as_part(read_single(work, reader, block.numbers[0]))
         finally:
             window.release()
 
     size = 1 if len(numbers) <= MOST_SINGLE else BLOCK
     async with together() as group:
-        for at in range(0, len(numbers), size):
-            block = Block(numbers[at : at + size])
-            try:
-                for number in block.numbers:
-                    await window.acquire()
-                    block.begin(number)
-                    if number == block.numbers[0]:
-                        group.create_task(single(block) if size == 1 else read_block(work, reader, block, window))
-            except WindowClosedError:
-                block.begin(None)
-                break
-        all_begun()
+        with window.expecting(len(numbers)) as begun:
+            for at in range(0, len(numbers), size):
+                block = Block(numbers[at : at + size])
+                try:
+                    for number in block.numbers:
+                        await window.acquire()
+                        begun()
+                        block.begin(number)
+                        if number == block.numbers[0]:
+                            many = read_block(work, reader, block, window) if size > 1 else None
+                            group.create_task(single(block) if many is None else as_part(many))
+                except WindowClosedError:
+                    block.begin(None)
+                    break
+            all_begun()
 
 
 async def _may_help(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
@@ -121,21 +137,27 @@ async def _may_help(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> 
     retry_delay_seconds=_RETRY_SECONDS,
     retry_condition_fn=_may_help,
 )
-async def read_page(work: WorkLoop, reader: PageReader, number: int) -> None:
+async def read_page(work: WorkLoop, reader: PageReader, number: int) -> State[None] | None:
     """Read one page and store its result; see `PageReader.read`. Prefect's retries are the page's attempts."""
     attempt = task_run.run_count
-    await work.run(lambda: reader.read(number, attempt))
+    try:
+        await work.run(lambda: reader.read(number, attempt))
+    except asyncio.CancelledError:
+        return cut_off()
+    return None
 
 
 @task(name="read-pages", task_run_name="{reader.document} {block}", cache_policy=NO_CACHE, persist_result=False)
 async def read_block(work: WorkLoop, reader: PageReader, block: Block, window: Window) -> State[None]:
     """Read a block's pages, each as soon as it may begin, and store each result at once; show them as a table."""
-    table = PageTable(f"{reader.document} {block}")
+    table = PageTable(f"{reader.document} {block}", excerpts=load_settings().excerpts)
     try:
         with heard_by(table):
             async with together() as group:
                 async for number in block.begun():
                     group.create_task(_read_in_block(work, reader, number, window))
+    except asyncio.CancelledError:
+        return cut_off()
     finally:
         await table.show()
     return table.state()
@@ -154,6 +176,20 @@ async def _read_in_block(work: WorkLoop, reader: PageReader, number: int, window
                 await asyncio.sleep(_RETRY_SECONDS)
     finally:
         window.release()
+
+
+def cut_off() -> State[Any]:
+    """How a task run ends whose run was cancelled or paused; Prefect itself would take it for crashed."""
+    return Cancelled(message="the run was ended or paused meanwhile; what is left is read when it goes on")
+
+
+async def as_part(run: Coroutine[Any, Any, T]) -> T:
+    """Await a task run; one that was cut off is a cancelled task to the group that it is in."""
+    try:
+        return await run
+    except CancelledRun:
+        raise_if_paused()
+        raise asyncio.CancelledError from None
 
 
 @asynccontextmanager

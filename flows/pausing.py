@@ -14,6 +14,8 @@ from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 from prefect.exceptions import Pause
 
+from tasks.endings import ended
+
 _LOOK_SECONDS = 0.5
 
 T = TypeVar("T")
@@ -36,7 +38,7 @@ async def until_paused(work: Coroutine[Any, Any, T]) -> T:
     Raises:
         Pause: the run was paused before the work was done.
     """
-    working = asyncio.ensure_future(work)
+    working = asyncio.create_task(work)
     try:
         while not working.done() and _paused() is None:
             await asyncio.wait({working}, timeout=_LOOK_SECONDS)
@@ -46,9 +48,7 @@ async def until_paused(work: Coroutine[Any, Any, T]) -> T:
         # The group that this run is in ends for the same reason: it is told as such, and not as a crash.
         cast("asyncio.Task[Any]", asyncio.current_task()).uncancel()
     finally:
-        if not working.done():
-            working.cancel()
-            await asyncio.wait({working})
+        await ended(working)
     if working.cancelled() or working.exception() is not None:
         raise_if_paused()
     return working.result()

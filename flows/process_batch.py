@@ -4,7 +4,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,21 +14,28 @@ from typing import Any, cast
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
-from prefect.exceptions import Pause
+from prefect.exceptions import CancelledRun, Pause
 from prefect.runtime import flow_run
-from prefect.states import Cancelled, Completed, Failed
+from prefect.states import Completed, Failed
 
 from flows.artifacts import log_to_run, show_report
-from flows.pages import together
-from flows.process_document import process_document
+from flows.blocks import resolved
+from flows.live import Live
+from flows.pages import cut_off, together
+from flows.parts import Parts, merged
+from flows.pausing import raise_if_paused
+from flows.process_document import process
+from flows.run_events import ProgressEvents, tell_left
 from flows.shared_serving import SharedServing
 from tasks.backends import Endpoint, MachineFacts
 from tasks.batch import Batch, Source, find_documents
 from tasks.budget import Budget
 from tasks.errors import HearthError, InputError
 from tasks.files import Place
+from tasks.insight import insight
 from tasks.jobs import Job
-from tasks.manifest import Manifest, RunStatus
+from tasks.manifest import Manifest
+from tasks.meter import Meter
 from tasks.progress import (
     Caution,
     Event,
@@ -44,6 +51,7 @@ from tasks.progress import (
 )
 from tasks.report import DocumentStatus, Report, Row, shared_out
 from tasks.settings import Settings, load_settings
+from tasks.shards import Part, balanced, weighed
 from tasks.shelf import Shelf
 from tasks.warm import Warmth
 
@@ -53,6 +61,8 @@ _OPENING = 8
 
 def _run_name() -> str:
     batch = Batch.model_validate(flow_run.parameters["batch"])
+    if batch.part:
+        return f"part {batch.part}"
     more = f" and {len(batch.sources) - 1} more" if len(batch.sources) > 1 else ""
     return f"batch of {Path(batch.sources[0]).name if batch.sources else 'the inbox'}{more}"
 
@@ -74,20 +84,78 @@ async def process_batch(batch: Batch) -> State[Report]:
     Raises:
         HearthError: the request is wrong, or no server is to be had.
     """
-    with heard_by(log_to_run):
+    with heard_by(log_to_run), heard_by(ProgressEvents()):
         if flow_run.ui_url:
             tell(RunStarted(flow_run.ui_url))
         settings = load_settings()
-        output = batch.directory(settings)
         try:
-            report = await _Batch(batch, settings, output).run()
-            tell(Stage(f"the report is {report.write(output)}"))
+            run = _Run(batch, await resolved(batch), settings)
+            async with Live("batch", settings, has_pages=False) as live:
+                with heard_by(live):
+                    report = await run.read()
         except HearthError as error:
             tell(RunEnded(error))
+            raise
+        except Pause:
+            tell_left()
             raise
         tell(RunEnded(report))
         await show_report(report)
     return _final_state(report)
+
+
+class _Run:
+    """One run: of a whole batch, shared with other runs or not, or of a part.
+
+    Args:
+        asked: as it was asked for.
+        batch: its output block resolved.
+    """
+
+    def __init__(self, asked: Batch, batch: Batch, settings: Settings) -> None:
+        self._asked, self._batch, self._settings = asked, batch, settings
+        self._output = batch.directory(settings)
+        self._began, self._started = datetime.now(UTC), time.monotonic()
+
+    async def read(self) -> Report:
+        """Read what is asked for, and write the report."""
+        batch, output = self._batch, self._output
+        if batch.part:
+            part = await asyncio.to_thread(Part.named, batch.part, output)
+            report = await self._read_part(part)
+            await asyncio.to_thread(part.write_report, report, output)
+            return report
+        sources = find_documents(batch.sources or (str(self._settings.inbox),))
+        if batch.workers > 1:
+            report = await self._shared(sources)
+        else:
+            budget = Budget(batch.max_usd, batch.max_minutes, batch.ends_at(self._began), self._started)
+            report = await _Batch(batch, self._settings, output, budget).run(sources)
+        tell(Stage(f"the report is {report.write(output)}"))
+        return report
+
+    async def _shared(self, sources: Iterator[Source]) -> Report:
+        """Read with other runs what is new or has changed."""
+        shelf = self._shelf()
+        known: list[Row] = []
+        documents = []
+        for source in await asyncio.to_thread(list, sources):
+            row = shelf.unchanged(source)
+            if row is not None:
+                known.append(row)
+            else:
+                documents.append(await asyncio.to_thread(weighed, source))
+        shards = balanced(documents, self._batch.workers, self._batch.worker_pages)
+        parts = Parts(self._asked, self._output, self._began, self._read_part, self._shelf)
+        return merged(await parts.read(shards) if shards else [], known, self._began)
+
+    async def _read_part(self, part: Part) -> Report:
+        budget = Budget(part.max_usd, finish_by=part.ends_at)
+        batch = _Batch(self._batch, self._settings, self._output, budget)
+        return await batch.run(find_documents(part.documents))
+
+    def _shelf(self) -> Shelf:
+        return Shelf(self._output, self._batch, self._settings)
 
 
 # Not a run within the run: Prefect takes seconds to begin one, and short documents would leave slots idle meanwhile.
@@ -95,21 +163,25 @@ async def process_batch(batch: Batch) -> State[Report]:
 async def read_document(name: str, job: Job) -> State[Manifest]:
     """Read one document of a batch; `name` is what it is called in the UI. See `process_document`."""
     try:
-        return await process_document.fn(job)
-    except Pause:
-        return Cancelled(message="its batch was paused, and reads what is left when it is resumed")
+        return await process(job, in_batch=True)
+    except (Pause, asyncio.CancelledError):
+        return cut_off()
 
 
 @dataclass
 class _Books:
-    """The batch's own account of servers: what the documents share is told once."""
+    """The batch's own account of servers: what the documents share is told, and measured, once."""
+
+    meter: Meter
 
     def warmed(self, endpoint: Endpoint, warmth: Warmth) -> None:
         """See `Books`."""
-        tell(Stage(f"{endpoint.url} is warm with {warmth.measured.slots} slots"))
+        self.meter.warmed(endpoint, warmth)
+        tell(Stage(f"{endpoint.url} is warm with {warmth.measured.slots * endpoint.parts.count} slots"))
 
     def released(self, machine: MachineFacts, ended: str) -> None:
         """See `Books`."""
+        self.meter.released(machine, ended)
         tell(Stage(f"{machine.id} was given back after {(time.time() - machine.since) / 60:.1f} min"))
 
 
@@ -118,11 +190,13 @@ class _Relay:
     """Passes on to the batch's listeners what matters of its documents, their pages added up."""
 
     batch: Context
+    meter: Meter
     total: int = 0
     standing: int = 0
 
     def __call__(self, event: Event) -> None:
         """See `Listener`."""
+        self.meter(event)
         match event:
             case PagesStart(total=total, standing=standing, slots=slots):
                 self.total, self.standing = self.total + total, self.standing + standing
@@ -137,25 +211,26 @@ class _Relay:
 
 @dataclass
 class _Batch:
-    """One run of a batch."""
+    """Documents that this run reads over the same slots."""
 
     batch: Batch
     settings: Settings
     output: Place
+    budget: Budget
     rows: list[Row] = field(default_factory=list)
     trouble: HearthError | None = None
 
-    async def run(self) -> Report:
-        """Read what is to be read."""
-        batch, began, started = self.batch, datetime.now(UTC), time.monotonic()
+    async def run(self, sources: Iterable[Source]) -> Report:
+        """Read what is to be read of them."""
+        batch, budget, began, started = self.batch, self.budget, datetime.now(UTC), time.monotonic()
         shelf = Shelf(self.output, batch, self.settings)
-        relay = _Relay(copy_context())
-        budget = Budget(batch.max_usd, batch.max_minutes, batch.ends_at(began), started)
+        meter = Meter(self.settings.idle_minutes * 60, self.settings.read.longest_side)
+        relay = _Relay(copy_context(), meter)
         opening = asyncio.Semaphore(_OPENING)
         stopped = ""
-        async with shelf, SharedServing(_Books(), budget) as shared:
+        async with shelf, SharedServing(_Books(meter), budget) as shared:
             async with together() as documents:
-                for source in find_documents(batch.sources or (str(self.settings.inbox),)):
+                for source in sources:
                     known = shelf.unchanged(source)
                     if known is not None:
                         self.rows.append(known)
@@ -173,7 +248,9 @@ class _Batch:
             raise self.trouble
         minutes = round((time.monotonic() - started) / 60, 2)
         rows = shared_out(sorted(self.rows, key=lambda row: row.document), usd)
-        return Report(started_at=began, minutes=minutes, usd=round(usd, 6), rows=rows, stopped=stopped)
+        figures = meter.figures()
+        told = insight(figures).told if figures.read else ""
+        return Report(started_at=began, minutes=minutes, usd=round(usd, 6), rows=rows, stopped=stopped, insight=told)
 
     async def _document(
         self, source: Source, shared: SharedServing, shelf: Shelf, relay: Listener, all_begun: Callable[[], None]
@@ -189,7 +266,7 @@ class _Batch:
         finally:
             all_begun()
         if isinstance(outcome, Manifest):
-            row = _row(source, outcome)
+            row = Row.of(str(source.path), outcome)
             shelf.note(source, row)
         elif isinstance(outcome, InputError):
             row = Row(document=str(source.path), status=DocumentStatus.FAILED, why=str(outcome))
@@ -199,31 +276,12 @@ class _Batch:
             row = Row(document=str(source.path), status=DocumentStatus.LEFT, why=str(outcome))
         elif outcome is None:  # the budget was spent before its first page
             row = Row(document=str(source.path), status=DocumentStatus.LEFT)
+        elif isinstance(outcome, CancelledRun):
+            raise_if_paused()
+            raise asyncio.CancelledError
         else:
             raise outcome
         self.rows.append(row)
-
-
-def _row(source: Source, manifest: Manifest) -> Row:
-    pages, failed = len(manifest.pages), len(manifest.failed)
-    status = {RunStatus.STOPPED: DocumentStatus.LEFT, RunStatus.PARTIAL: DocumentStatus.PARTIAL}.get(
-        manifest.status, DocumentStatus.READ
-    )
-    if status is DocumentStatus.READ and not manifest.read_now:
-        status = DocumentStatus.UNCHANGED
-    if failed and failed == pages:
-        status = DocumentStatus.FAILED
-    return Row(
-        document=str(source.path),
-        status=status,
-        pages=manifest.document.pages,
-        read_now=manifest.read_now,
-        failed=failed,
-        page_seconds=manifest.page_seconds,
-        tokens=manifest.pages.tokens_in + manifest.pages.tokens_out,
-        why=manifest.failed[0].detail or "" if failed else "",
-        output=str(manifest.output),
-    )
 
 
 def _once(call: Callable[[], None]) -> Callable[[], None]:

@@ -12,12 +12,14 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.exceptions import Pause
 from prefect.runtime import flow_run
-from prefect.states import Cancelled, Completed, Failed
+from prefect.states import Completed, Failed
 
-from flows.artifacts import log_to_run, show_summary
+from flows.artifacts import log_to_run
+from flows.blocks import password_of, resolved
+from flows.live import Live
 from flows.pausing import until_paused
 from flows.reading import read_document
-from flows.run_events import ProgressEvents
+from flows.run_events import ProgressEvents, tell_left
 from tasks.account import Account
 from tasks.errors import HearthError
 from tasks.jobs import Job
@@ -45,40 +47,56 @@ async def process_document(job: Job) -> State[Manifest]:
     Raises:
         HearthError: the request is wrong, or the run could not go on; see `tasks.errors`.
     """
-    with heard_by(log_to_run), heard_by(ProgressEvents()):
+    with heard_by(ProgressEvents()):
+        try:
+            return await process(job)
+        except Pause:
+            tell_left()
+            raise
+
+
+async def process(job: Job, *, in_batch: bool = False) -> State[Manifest]:
+    """What `process_document` does, within whatever run there is; in a batch's, servers are not the document's own.
+
+    Raises:
+        HearthError: see there.
+        Pause: the run was paused.
+    """
+    with heard_by(log_to_run):
         if flow_run.ui_url:
             tell(RunStarted(flow_run.ui_url))
         try:
-            manifest = await until_paused(_process(job))
+            manifest = await until_paused(_process(job, in_batch=in_batch))
         except HearthError as error:
             tell(RunEnded(error))
             raise
-        except Pause:
-            if flow_run.parent_flow_run_id is None:
-                raise
-            return Cancelled(message="its batch was paused, and reads what is left when it is resumed")
     return _final_state(manifest)
 
 
-async def _process(job: Job) -> Manifest | None:
+async def _process(job: Job, *, in_batch: bool) -> Manifest | None:
     settings = load_settings()
-    prepared = await prepare(job, settings)
+    job = await resolved(job)
+    prepared = await prepare(job, settings, await password_of(job))
     with closing(prepared.file):
-        return await _read(prepared, settings)
+        prepared.store.prepare()
+        live = Live(prepared.plan.document.name, settings, has_servers=not in_batch)
+        async with prepared.store.turn(), live:
+            manifest = await _read(prepared, settings, live)
+            if manifest is not None:
+                tell(RunEnded(manifest))
+    return manifest
 
 
-async def _read(prepared: Prepared, settings: Settings) -> Manifest | None:
-    prepared.store.prepare()
-    async with prepared.store.turn():
-        account = Account(prepared, flow_run_id=flow_run.id)
-        try:
-            if not prepared.nothing_left():
+async def _read(prepared: Prepared, settings: Settings, live: Live) -> Manifest | None:
+    account = Account(prepared, flow_run_id=flow_run.id, idle_seconds=settings.idle_minutes * 60)
+    try:
+        if not prepared.nothing_left():
+            with heard_by(live):
                 await read_document(prepared, settings, account)
-        finally:
-            manifest = account.close()
+    finally:
+        manifest = account.close()
         if manifest is not None:
-            tell(RunEnded(manifest))
-            await show_summary(manifest, prepared.store)
+            await live.ended(manifest, prepared.store)
     return manifest
 
 

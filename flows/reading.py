@@ -6,14 +6,12 @@ import asyncio
 import platform
 from collections.abc import Callable, Sequence
 
-from flows.artifacts import ProgressArtifact
 from flows.berth import Wanted
 from flows.pages import read_pages
 from flows.serving import Serving
 from flows.shared_serving import servers_for
 from tasks.account import Account
 from tasks.budget import Budget
-from tasks.document import password_from
 from tasks.plan import Prepared
 from tasks.progress import PagesStart, Stage, heard_by, tell
 from tasks.read_page import PageReader
@@ -30,9 +28,7 @@ async def read_document(prepared: Prepared, settings: Settings, account: Account
     """
     plan = prepared.plan
     request = prepared.request(settings.idle_minutes * 60)
-    renderer = Renderer(
-        prepared.file.path, plan.options.longest_side, settings.limits, password_from(plan.password_env)
-    )
+    renderer = Renderer(prepared.file.path, plan.options.longest_side, settings.limits, prepared.password)
 
     def new_serving(budget: Budget) -> Serving:
         tell(Stage(f"reading with {prepared.choice.backend.describe()}: {prepared.choice.why}"))
@@ -41,11 +37,11 @@ async def read_document(prepared: Prepared, settings: Settings, account: Account
         return Serving(prepared.choice.backend, wanted, settings)
 
     async with (
-        servers_for(account, new_serving) as (serving, all_begun),
+        servers_for(account, new_serving, Budget(usd=plan.max_usd)) as (serving, all_begun),
         serving.work.opened(renderer),
-        ProgressArtifact(plan.document.name) as artifact,
     ):
-        with heard_by(artifact), heard_by(account.hear):
+        work = serving.books.work_of(plan.document.name)
+        with heard_by(account.hear), heard_by(work), heard_by(serving.metrics.hear):
             first = await asyncio.to_thread(_first_pages, prepared, account)
             await serving.work.run(lambda: renderer.ahead(first))
             await serving.ready()

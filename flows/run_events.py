@@ -13,6 +13,7 @@ from tasks.progress import Event, PageDone, PagesStart, Pulling, Stage
 
 PROGRESS = "hearth.run.progress"
 OVER_BUDGET = "hearth.cost.over-budget"
+LEFT = "hearth.run.left"
 PROGRESS_SECONDS = 60.0
 """A run tells that it goes on no more often than this: its pages cost nothing by it."""
 
@@ -34,6 +35,11 @@ def tell_over_budget(budget: Budget, usd: float) -> None:
     """Tell Prefect that a run's machines have cost what it may cost, if they have."""
     if budget.usd is not None and usd >= budget.usd:
         _emit(OVER_BUDGET, {"usd": round(usd, 4), "max_usd": budget.usd})
+
+
+def tell_left() -> None:
+    """Tell Prefect that a paused run's process ends; it may have told after the pause that it lives."""
+    _emit(LEFT, {})
 
 
 def _emit(event: str, payload: dict[str, Any]) -> None:

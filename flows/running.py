@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 _NOTED_SECONDS = 10.0
 
 
-async def run_document(job: Job, settings: Settings) -> Manifest:
-    """Run `process_document`; see `_run_flow`."""
-    return cast("Manifest", await _run_flow(cast("AnyFlow", process_document), job, settings))
+async def run_document(job: Job, settings: Settings) -> Manifest | None:
+    """Run `process_document`; see `_run_flow`. None if no page was begun, because the budget was spent."""
+    return cast("Manifest | None", await _run_flow(cast("AnyFlow", process_document), job, settings))
 
 
 async def run_batch(batch: Batch, settings: Settings) -> Report:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
@@ -11,10 +12,16 @@ from typing import Self
 from flows.berth import Berth, Common, Wanted
 from flows.run_events import tell_over_budget
 from tasks.backends import Backend
-from tasks.progress import Caution, tell
+from tasks.endings import ended
+from tasks.errors import CloudError
+from tasks.jobs import BackendName
+from tasks.metrics import Identity, Recorder, sinks_for
+from tasks.progress import Caution, heard_by, tell
 from tasks.settings import Settings
 
 _BUDGET_SECONDS = 1.0
+_ALL_SECONDS = 15.0
+"""How often what all runs have spent is asked for: it takes calls to the cloud."""
 
 
 class Serving:
@@ -27,6 +34,7 @@ class Serving:
         window: how many pages may be open at once; it follows the servers' slots. Closed when the budget is spent.
         work: the loop on which pages are read.
         books: keep account of the servers.
+        metrics: listens to what is read on them.
         stopped: why no page is begun any more; empty while they are.
     """
 
@@ -39,12 +47,18 @@ class Serving:
         self._keeping: list[asyncio.Task[None]] = []
         self._watching: asyncio.Task[None] | None = None
         self.servers, self.window, self.work, self.books = common.servers, common.window, common.work, common.books
+        pool = settings.ec2.pool if backend.name is BackendName.EC2 else backend.name.value
+        whose = Identity(wanted.holder, backend.name, pool, wanted.request.model)
+        self.metrics = Recorder(whose, self.servers, self.books, settings, lambda: sinks_for(settings, whose))
         self.stopped = ""
+        self._ask_at = 0.0
 
     async def __aenter__(self) -> Self:
         """Begin to acquire servers."""
         await self.work.__aenter__()
-        keeping = [asyncio.create_task(berth.keep()) for berth in self._berths]
+        self.metrics.open()
+        with heard_by(self.metrics.hear):
+            keeping = [asyncio.create_task(berth.keep()) for berth in self._berths]
         self._watching = asyncio.create_task(self._while_any(keeping))
         self._keeping = [*keeping, asyncio.create_task(self._watch_budget())]
         return self
@@ -53,11 +67,13 @@ class Serving:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Release all servers."""
-        for task in self._keeping:
-            task.cancel()
-        if self._watching is not None:
-            await asyncio.wait({self._watching})
-        await self.work.__aexit__(kind, error, trace)
+        try:
+            await ended(*self._keeping)
+        finally:
+            if self._watching is not None:
+                await asyncio.wait({self._watching})
+            await self.metrics.close()
+            await self.work.__aexit__(kind, error, trace)
 
     async def ready(self) -> None:
         """Wait until a server is warm.
@@ -66,6 +82,7 @@ class Serving:
             UnavailableError: none will be.
         """
         await asyncio.shield(self._ready)
+        await self._check_budget()  # its start may have cost all of it
 
     @asynccontextmanager
     async def line(self) -> AsyncIterator[Callable[[], None]]:
@@ -85,15 +102,29 @@ class Serving:
             leave()
 
     async def _watch_budget(self) -> None:
-        """Close the window when the budget is spent."""
         while not self.stopped:
-            why = self._budget.spent(self.books.usd)
-            if why is not None:
-                self.stopped = why
-                self.window.close()
-                tell_over_budget(self._budget, self.books.usd)
-                tell(Caution(f"No more pages are begun: {why}. The next run goes on with those that are left."))
+            await self._check_budget()
             await asyncio.sleep(_BUDGET_SECONDS)
+
+    async def _check_budget(self) -> None:
+        """Close the window if a budget is spent; why is told once."""
+        spent = self._budget.spent(self.books.usd) or await self._all_spent()
+        if spent is None or self.stopped:
+            return
+        self.stopped = spent
+        self.window.close()
+        tell_over_budget(self._budget, self.books.usd)
+        tell(Caution(f"No more pages are begun: {spent}. The next run goes on with those that are left."))
+
+    async def _all_spent(self) -> str | None:
+        if not self.books.limited or time.monotonic() < self._ask_at:
+            return None
+        self._ask_at = time.monotonic() + _ALL_SECONDS
+        try:
+            return await self.books.over_budget()
+        except CloudError as error:  # it is asked again; a cloud out of reach is no reason to stop reading
+            tell(Caution(f"What was spent today is not known: {error}"))
+            return None
 
     async def _while_any(self, berths: Sequence[asyncio.Task[None]]) -> None:
         """Wait until no berth has a server any more, and have the pages end for the reason."""

@@ -91,12 +91,13 @@ _here: ContextVar[_Guest | None] = ContextVar("hearth_shared_serving", default=N
 
 
 @asynccontextmanager
-async def servers_for(books: Books, make: Make) -> AsyncIterator[tuple[Serving, Callable[[], None]]]:
+async def servers_for(books: Books, make: Make, budget: Budget) -> AsyncIterator[tuple[Serving, Callable[[], None]]]:
     """The servers for a document, shared or its own, and whom to tell that all its pages have begun.
 
     Args:
         books: the document's own account.
         make: makes servers within a budget.
+        budget: what servers of its own may cost; those that are shared keep to their own.
     """
     guest = _here.get()
     if guest is not None:
@@ -104,7 +105,7 @@ async def servers_for(books: Books, make: Make) -> AsyncIterator[tuple[Serving, 
         with serving.books.kept_by(books):
             yield serving, guest.all_begun
         return
-    serving = make(Budget())
+    serving = make(budget)
     with serving.books.kept_by(books):
         async with serving:
             yield serving, lambda: None

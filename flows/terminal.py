@@ -18,7 +18,7 @@ from rich.progress import (
 )
 
 from tasks.files import Place
-from tasks.manifest import Manifest, PageStatus
+from tasks.manifest import Manifest, PageStatus, RunStatus
 from tasks.progress import Caution, Event, PageDone, PageRetried, PagesStart, PageStarted, Pulling, RunStarted, Stage
 from tasks.report import Report
 from tasks.results import ResultStore
@@ -108,6 +108,8 @@ def print_report(console: Console, report: Report, path: Place) -> None:
     for name, told in report.totals().items():
         console.print(f"{name:<22}{escape(told)}", highlight=False, soft_wrap=True)
     console.print(f"{'report':<22}{escape(str(path))}", highlight=False, soft_wrap=True)
+    if report.insight:
+        console.print(f"{'insight':<22}{escape(report.insight)}", highlight=False, soft_wrap=True)
     for row in report.rows:
         if row.why:
             line = f"{row.document}: {row.status}: {row.why}"
@@ -130,7 +132,12 @@ def print_summary(console: Console, manifest: Manifest, store: ResultStore) -> N
             f"{manifest.read_seconds:.1f} s for {manifest.read_now} pages over {slots} ({rate}), "
             f"after {manifest.warm_seconds:.1f} s to get warm"
         )
-    lines["text"] = str(store.document_path)
+    if manifest.machines:
+        lines["cost"] = f"USD {manifest.cost_usd:.4f}; with what idles after it: hearth cost"
+    if manifest.insight is not None:
+        lines["insight"] = manifest.insight.told
+    stopped = manifest.status is RunStatus.STOPPED
+    lines["text"] = "not written yet: pages are left for the next run" if stopped else str(store.document_path)
     for name, told in lines.items():
         console.print(f"{name:<8}{escape(told)}", highlight=False, soft_wrap=True)
     for entry in manifest.failed:

@@ -66,7 +66,7 @@ async def trigger(client: PrefectClient, job: Job, content: str, deployment: str
         # With a name and without a key, Prefect 3.8 may answer 503 for a run that it created.
         run = await client.create_flow_run_from_deployment(
             found.id,
-            parameters={"job": asked.model_dump(mode="json")},
+            parameters={"job": asked.model_dump(mode="json", exclude_none=True)},
             idempotency_key=generation_key(key, generation),
         )
         if not _begins_anew(run.state, forced=job.force):

@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 from prefect.settings import get_current_settings
 
@@ -47,8 +48,9 @@ def _worker(api: str) -> ServerSpec:
     def environment(port: int) -> dict[str, str]:
         return {"PREFECT_WORKER_WEBSERVER_HOST": "127.0.0.1", "PREFECT_WORKER_WEBSERVER_PORT": str(port)}
 
-    command = [sys.executable, "-P", "-m", "flows.worker"]
-    return ServerSpec("worker", lambda _port: command, "/health", f"{sys.executable} {api}", environment)
+    here = str(Path.cwd())
+    command = [sys.executable, "-P", "-m", "flows.worker", here]
+    return ServerSpec("worker", lambda _port: command, "/health", f"{sys.executable} {api} {here}", environment)
 
 
 def _prefect(arguments: tuple[str, ...], environment: dict[str, str]) -> None:

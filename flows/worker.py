@@ -1,6 +1,7 @@
 """A Prefect worker of the pool `hearth`, over the server that is configured or a local one.
 
-`python -m flows.worker` runs until it is ended. As long as it lives the local server stays, too.
+`python -m flows.worker [DIRECTORY]` runs until it is ended. As long as it lives the local server stays, too. Its runs
+are in its directory, where .env is read and what relative paths are relative to.
 """
 
 from __future__ import annotations
@@ -43,4 +44,5 @@ def _as_child() -> None:
 
 
 if __name__ == "__main__":
+    os.chdir(sys.argv[1] if len(sys.argv) > 1 else ".")
     sys.exit(asyncio.run(main()))

@@ -20,13 +20,15 @@ _GP3_IOPS = 3000
 _GP3_IOPS_PER_MB_S = 4
 HOURS_A_MONTH = 730
 POOL = re.compile(r"[a-z][a-z0-9-]{0,19}")
-_SHAPES = {
+SHAPES = {
     "pool": POOL,
     "region": re.compile(r"[a-z]{2}(-[a-z]+)+-\d"),
-    "access": re.compile("|".join(_PORTS)),
-    # It becomes a line of a file that root's shell reads.
     "model": re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}"),
     "ollama_version": re.compile(r"\d+\.\d+\.\d+"),
+}
+_SHAPES = {
+    **SHAPES,
+    "access": re.compile("|".join(_PORTS)),
     "base_ami_parameter": re.compile(r"/[A-Za-z0-9_./-]{1,1000}"),
 }
 
@@ -53,6 +55,8 @@ class Ec2Stack:
     base_ami_parameter: str
     subnets: tuple[str, ...] = ()
     """Those of the default VPC if empty."""
+    metrics: bool = False
+    """Machines tell CloudWatch their numbers, which costs."""
     ingress: list[dict[str, object]] = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -61,12 +65,7 @@ class Ec2Stack:
         Raises:
             RequestError: a value is not what it should be.
         """
-        for name, shape in _SHAPES.items():
-            value = getattr(self, name)
-            if not shape.fullmatch(value):
-                raise RequestError(
-                    f"The pool's {name.replace('_', ' ')} cannot be {value!r}; it must match {shape.pattern}."
-                )
+        check_shapes(self, _SHAPES)
         if min(self.idle_seconds, self.boot_seconds, self.lifetime_seconds) < 60:
             raise RequestError(
                 "A machine cannot be told to go in less than a minute: idle, boot and lifetime limits are longer."
@@ -110,6 +109,20 @@ class Ec2Stack:
         return hashlib.sha256(told.encode()).hexdigest()[:12]
 
 
+def check_shapes(stack: object, shapes: Mapping[str, re.Pattern[str]]) -> None:
+    """See that the fields of a stack are such as they may be; some become lines of files that root's shell reads.
+
+    Raises:
+        RequestError: one is not.
+    """
+    for name, shape in shapes.items():
+        value = getattr(stack, name)
+        if not shape.fullmatch(value):
+            raise RequestError(
+                f"The pool's {name.replace('_', ' ')} cannot be {value!r}; it must match {shape.pattern}."
+            )
+
+
 def template(stack: Ec2Stack) -> str:
     """The CloudFormation template with the pool's user data and ingress rules."""
     text = _TEMPLATE.read_text()
@@ -138,6 +151,7 @@ def parameters(stack: Ec2Stack, *, vpc: str, subnets: tuple[str, ...], ami: str)
         "DiskGb": str(stack.disk_gb),
         "DiskIops": str(stack.disk_iops),
         "DiskThroughput": str(stack.disk_throughput),
+        "Metrics": str(stack.metrics).lower(),
     }
 
 
@@ -169,6 +183,8 @@ def plan(stack: Ec2Stack, usd_per_hour: Mapping[str, float | None], disk_usd_per
         PlanRow("log group", f"{stack.log_group}, 14 days", "cents a month"),
         PlanRow("parameter", f"/hearth/{stack.pool}/ami", "nothing"),
     ]
+    if stack.metrics:
+        rows.append(PlanRow("metrics", "8 of the machines, while they run", "USD 0.30 a month each, by the hour"))
     if stack.access == "token":
         names = ", ".join(f"/hearth/{stack.pool}/{name}" for name in ("token", "tls-key", "tls-certificate"))
         rows.append(PlanRow("secrets", names, "nothing"))

@@ -33,6 +33,7 @@ def machine_environment(stack: Ec2Stack) -> dict[str, str]:
         "HEARTH_ACCESS": stack.access,
         "HEARTH_MODEL": stack.model,
         "HEARTH_OLLAMA_VERSION": stack.ollama_version,
+        **({"HEARTH_METRICS": "yes"} if stack.metrics else {}),
     }
 
 
@@ -62,6 +63,9 @@ def cloud_config(stack: Ec2Stack) -> str:
     if stack.access == "token":
         units.append("hearth-proxy.service")
         files.append(_file("/etc/hearth/nginx.conf", _read("nginx.conf")))
+    if stack.metrics:
+        units.append("hearth-metrics.service")
+        files += [_file(f"/opt/hearth/{name}", _read(name)) for name in ("metrics.py", "gpu.py")]
     files += [_file(f"/etc/systemd/system/{unit}", _read(unit)) for unit in units]
     files.append(_file("/var/lib/cloud/scripts/per-boot/hearth", _read("per-boot.sh"), "0755"))
     # JSON is YAML, and quotes every file without a doubt.

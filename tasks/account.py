@@ -9,7 +9,9 @@ from datetime import UTC, datetime
 from itertools import zip_longest
 
 from tasks.backends import Endpoint, MachineFacts
-from tasks.manifest import EndpointRecord, Listing, MachineRecord, Manifest, PageEntry, RunStatus
+from tasks.insight import insight
+from tasks.manifest import CostShares, EndpointRecord, Listing, MachineRecord, Manifest, PageEntry, RunStatus
+from tasks.meter import Meter
 from tasks.plan import Prepared
 from tasks.progress import Event, PageDone
 from tasks.warm import Warmth
@@ -20,11 +22,13 @@ class Account:
     """Kept during one run. Seconds are counted on the monotonic clock.
 
     Attributes:
+        idle_seconds: how long a machine waits after its last use.
         done: the pages that this run has stored, read or failed.
     """
 
     prepared: Prepared
     flow_run_id: str | None = None
+    idle_seconds: float = 0.0
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     done: set[int] = field(default_factory=set)
     _started: float = field(default_factory=time.monotonic)
@@ -34,9 +38,15 @@ class Account:
     _endpoint: EndpointRecord | None = None
     _digest: str | None = None
     _machines: list[MachineRecord] = field(default_factory=list)
+    _meter: Meter = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin to measure."""
+        self._meter = Meter(self.idle_seconds, self.prepared.plan.options.longest_side)
 
     def warmed(self, endpoint: Endpoint, warmth: Warmth) -> None:
         """The server is warm."""
+        self._meter.warmed(endpoint, warmth)
         if self._digest not in {None, warmth.digest}:
             self.done.clear()  # another version of the model reads them all again
         self._digest = warmth.digest
@@ -45,7 +55,7 @@ class Account:
             why=self.prepared.choice.why,
             url=endpoint.url,
             slots_asked=self.prepared.plan.slots,
-            slots=warmth.measured.slots,
+            slots=warmth.measured.slots * endpoint.parts.count,
             note=warmth.note,
         )
 
@@ -57,13 +67,21 @@ class Account:
 
     def released(self, machine: MachineFacts, ended: str) -> None:
         """A machine was given back; `ended` says why before all was read, or is empty."""
+        self._meter.released(machine, ended)
         seconds = round(time.time() - machine.since, 3)
-        usd = None if machine.usd_per_hour is None else round(machine.usd_per_hour * seconds / 3600, 6)
-        record = MachineRecord(id=machine.id, kind=machine.kind, seconds=seconds, usd=usd, ended=ended or None)
+        record = MachineRecord(
+            id=machine.id,
+            kind=machine.kind,
+            seconds=seconds,
+            usd=None if machine.usd_per_hour is None else round(machine.usd_so_far(), 6),
+            ended=ended or None,
+            boot_seconds=round(min(machine.boot_seconds, seconds), 3),
+        )
         self._machines.append(record)
 
     def hear(self, event: Event) -> None:
         """A listener: notes the pages that are stored."""
+        self._meter(event)
         if isinstance(event, PageDone):
             self.done.add(event.result.page)
             self._page_seconds += event.result.seconds
@@ -104,6 +122,8 @@ class Account:
                     "warm_seconds": 0.0,
                     "machines": (),
                     "cost_usd": 0.0,
+                    "shares": None,
+                    "insight": None,
                     "output": store.directory,
                 }
                 return last.model_copy(update=now)
@@ -123,6 +143,8 @@ class Account:
             page_seconds=round(self._page_seconds, 3),
             machines=tuple(self._machines),
             cost_usd=round(sum(machine.usd or 0.0 for machine in self._machines), 6),
+            shares=self._shares(),
+            insight=insight(self._meter.figures()) if self.done else None,
             flow_run_id=self.flow_run_id,
             output=store.directory,
         )
@@ -130,6 +152,17 @@ class Account:
             store.write_document(plan.numbers)
         store.write_manifest(manifest, self._entries(digest))
         return manifest
+
+    def _shares(self) -> CostShares | None:
+        if not self._machines:
+            return None
+        figures = self._meter.figures()
+        boot = sum((m.usd or 0.0) * m.boot_seconds / m.seconds for m in self._machines if m.seconds)
+        return CostShares(
+            direct_usd=round(sum(machine.usd or 0.0 for machine in self._machines) - boot, 6),
+            boot_usd=round(boot, 6),
+            idle_usd_at_most=round(figures.usd(figures.idle), 6),
+        )
 
     def _entries(self, digest: str) -> Iterator[PageEntry]:
         """The pages that stand, from their files, one in memory at a time."""

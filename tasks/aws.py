@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -13,11 +13,17 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from tasks.errors import CloudError
 
 if TYPE_CHECKING:
+    from boto3 import Session
     from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_ecs import ECSClient
+    from mypy_boto3_elbv2 import ElasticLoadBalancingv2Client
     from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sagemaker import SageMakerClient
+    from mypy_boto3_sagemaker_runtime import SageMakerRuntimeClient
     from mypy_boto3_ssm import SSMClient
 
 # Sessions must not make two clients at once.
@@ -25,6 +31,9 @@ _making = threading.Lock()
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+NO_REGION = "NoRegion"
+"""The code of a CloudError: AWS is not configured here at all."""
 
 _DENIED = {"UnauthorizedOperation", "AccessDenied", "AccessDeniedException", "AuthFailure"}
 _EXPIRED = {
@@ -42,10 +51,16 @@ class Aws:
 
     Args:
         region: AWS's own configuration decides if None.
+        session: whose credentials are used; AWS's own configuration decides if None.
+        options: of all clients, such as endpoint_url.
     """
 
-    def __init__(self, region: str | None = None) -> None:
+    def __init__(
+        self, region: str | None = None, *, session: Session | None = None, options: Mapping[str, Any] | None = None
+    ) -> None:
         self._region = region
+        self._made_with = session
+        self._options = dict(options or {})
         self._clients: dict[str, Any] = {}
 
     @property
@@ -84,9 +99,27 @@ class Aws:
         return client
 
     @property
+    def ecs(self) -> ECSClient:
+        """Tasks."""
+        client: ECSClient = self._client("ecs")
+        return client
+
+    @property
+    def elbv2(self) -> ElasticLoadBalancingv2Client:
+        """Which tasks serve."""
+        client: ElasticLoadBalancingv2Client = self._client("elbv2")
+        return client
+
+    @property
     def logs(self) -> CloudWatchLogsClient:
         """What machines logged."""
         client: CloudWatchLogsClient = self._client("logs")
+        return client
+
+    @property
+    def cloudwatch(self) -> CloudWatchClient:
+        """Metrics, which are not worth a long wait."""
+        client: CloudWatchClient = self._client("cloudwatch", attempts=2, read_timeout=5)
         return client
 
     @property
@@ -94,6 +127,31 @@ class Aws:
         """Results and documents; many small objects are asked for at once."""
         client: S3Client = self._client("s3", connections=32)
         return client
+
+    @property
+    def sagemaker(self) -> SageMakerClient:
+        """Endpoints."""
+        client: SageMakerClient = self._client("sagemaker")
+        return client
+
+    @property
+    def sagemaker_runtime(self) -> SageMakerRuntimeClient:
+        """Their queues."""
+        client: SageMakerRuntimeClient = self._client("sagemaker-runtime")
+        return client
+
+    def credentials(self) -> Any:  # noqa: ANN401 - botocore ships no types of its own
+        """What requests are signed with now: refreshed if need be, which may take a call to AWS.
+
+        Raises:
+            NoCredentialsError: there are none; see `told_of`.
+        """
+        from botocore.exceptions import NoCredentialsError
+
+        found = _session(self._region).get_credentials()
+        if found is None:
+            raise NoCredentialsError
+        return found.get_frozen_credentials()
 
     def _client(self, service: str, attempts: int = 6, read_timeout: float = 30, connections: int = 10) -> Any:  # noqa: ANN401 - each property names its own
         key = f"{service} {attempts}"
@@ -109,8 +167,10 @@ class Aws:
                     max_pool_connections=connections,
                     user_agent_extra="hearth",
                 )
+                config = config.merge(self._options.get("config", Config()))
+                session: Any = self._made_with or _session(self._region)
                 with told_of(service):
-                    self._clients[key] = _session(self._region).client(service, config=config)
+                    self._clients[key] = session.client(service, **{**self._options, "config": config})
             return self._clients[key]
 
 
@@ -121,6 +181,29 @@ def _session(region: str | None) -> Any:  # noqa: ANN401 - importing boto3's typ
 
     # boto3 itself reads AWS_DEFAULT_REGION alone.
     return boto3.Session(region_name=region or os.environ.get("AWS_REGION"))
+
+
+async def stack_outputs(aws: Aws, name: str, what: str, remedy: str) -> tuple[dict[str, str], str]:
+    """The outputs of a CloudFormation stack, and its status.
+
+    Args:
+        aws: asks.
+        name: of the stack.
+        what: it is, for whoever has not deployed it.
+        remedy: how that is done.
+
+    Raises:
+        CloudError: it is not deployed, or AWS refuses.
+    """
+    try:
+        stacks = await ask(aws.cloudformation.describe_stacks, StackName=name)
+    except CloudError as error:
+        if error.code == "ValidationError":
+            told = f"{what} is not deployed in {aws.region}: no stack {name}. {remedy}"
+            raise CloudError(told, error.code) from None
+        raise
+    stack = stacks["Stacks"][0]
+    return {one["OutputKey"]: one["OutputValue"] for one in stack.get("Outputs", ())}, stack["StackStatus"]
 
 
 async def ask(call: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
@@ -149,7 +232,7 @@ def told_of(operation: str) -> Iterator[None]:
             "or run where a role gives them."
         ) from None
     except NoRegionError:
-        raise CloudError("No AWS region is set. Set HEARTH_EC2__REGION or AWS_REGION.") from None
+        raise CloudError("No AWS region is set. Set HEARTH_EC2__REGION or AWS_REGION.", NO_REGION) from None
     except RuntimeError as error:
         # botocore says so of credentials that are still expired after it has refreshed them.
         if "credentials" not in str(error):

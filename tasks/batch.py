@@ -14,18 +14,26 @@ from pydantic import Field, field_validator
 
 from tasks.errors import CloudError, InputError
 from tasks.files import Place, S3Path, is_s3, place_of
-from tasks.jobs import BackendName, Frozen, Job
+from tasks.jobs import (
+    FORM_ATTEMPTS,
+    FORM_BACKEND,
+    FORM_MODEL,
+    FORM_OUTPUT,
+    FORM_OUTPUT_BLOCK,
+    FORM_PROMPT,
+    FORM_SLOTS,
+    BackendName,
+    Form,
+    Job,
+)
 from tasks.settings import Settings
 
 _PDF = ".pdf"
 _LIST = ".txt"
 
 
-class Batch(Frozen):
-    """What is asked for: the parameters of the flow `process_batch`, and its form in the UI.
-
-    A field left empty takes the worker's setting (HEARTH_*).
-    """
+class Batch(Form):
+    """What to read, how, and what it may cost. What is left empty takes the worker's setting (HEARTH_*)."""
 
     sources: tuple[str, ...] = Field(
         (),
@@ -34,23 +42,57 @@ class Batch(Frozen):
         "the flow or under s3://; the worker's inbox (HEARTH_INBOX) if empty.",
         examples=[["/data/inbox", "s3://bucket/inbox"]],
     )
-    output: str | None = Field(None, title="Output", description="Directory of the results, or s3://bucket/prefix.")
-    backend: BackendName | None = Field(None, title="Backend", description="Where the model runs.")
-    model: str | None = Field(None, title="Model", description="Ollama's name for it; the backend's default if empty.")
-    prompt: str | None = Field(None, title="Prompt", description="What the model is told about each page image.")
-    slots: int | None = Field(None, ge=1, le=256, title="Slots", description="Pages in flight at once, at the most.")
-    attempts: int | None = Field(None, ge=1, le=20, title="Attempts", description="At each page, at the most.")
-    force: bool = Field(False, title="Force", description="Read again what has been read before.")
+    output: str | None = Field(
+        None, title="Output", description=FORM_OUTPUT, examples=["/data/results", "s3://papers/results"]
+    )
+    output_block: str | None = Field(
+        None, title="Output block", description=FORM_OUTPUT_BLOCK, examples=["s3-bucket/my-results"]
+    )
     max_usd: float | None = Field(
-        None, gt=0, title="Budget, USD", description="No page is begun when the machines have cost so much."
+        None,
+        gt=0,
+        title="Budget, USD",
+        description="No page is begun when the machines have cost so much.",
+        examples=[2],
     )
     max_minutes: float | None = Field(
-        None, gt=0, title="Budget, minutes", description="No page is begun so long after the start."
+        None,
+        gt=0,
+        title="Budget, minutes",
+        description="No page is begun so long after the start.",
+        examples=[240],
     )
     finish_by: clock | None = Field(
-        None, title="Finish by", description="No page is begun after this time of day.", examples=["06:00"]
+        None, title="Finish by", description="No page is begun after this time of day, as 06:00.", examples=["06:00"]
     )
-    time_zone: str = Field("UTC", title="Time zone", description="Of that time.", examples=["Europe/Berlin"])
+    time_zone: str = Field(
+        "UTC", title="Time zone", description="Of that time, as Europe/Berlin.", examples=["Europe/Berlin"]
+    )
+    workers: int = Field(
+        1,
+        ge=1,
+        le=64,
+        title="Workers",
+        description="Runs that share the documents, at the most, on as many workers of the work pool as are free. They "
+        "must see the same sources and output. One reads all of a night that one machine manages.",
+        examples=[4],
+    )
+    worker_pages: int = Field(
+        200,
+        ge=1,
+        title="Pages a worker",
+        description="Fewer runs share the documents if each would not have so many pages.",
+        examples=[200],
+    )
+    backend: BackendName | None = Field(None, title="Backend", description=FORM_BACKEND)
+    model: str | None = Field(None, title="Model", description=FORM_MODEL, examples=["qwen2.5vl:7b"])
+    prompt: str | None = Field(None, title="Prompt", description=FORM_PROMPT)
+    force: bool = Field(False, title="Read anew", description="Also what has been read before.")
+    slots: int | None = Field(None, ge=1, le=256, title="Slots", description=FORM_SLOTS, examples=[8])
+    attempts: int | None = Field(None, ge=1, le=20, title="Attempts", description=FORM_ATTEMPTS, examples=[4])
+    part: str | None = Field(
+        None, title="Part", description="Leave it empty: a batch sets it for the runs that share its documents."
+    )
 
     @field_validator("time_zone")
     @classmethod
@@ -68,6 +110,11 @@ class Batch(Frozen):
         local = start.astimezone(ZoneInfo(self.time_zone))
         end = local.replace(hour=self.finish_by.hour, minute=self.finish_by.minute, second=0, microsecond=0)
         return end if end > local else end + timedelta(days=1)
+
+    def deadline(self, start: datetime) -> datetime | None:
+        """The first moment, after a start, at which no page is begun any more; None if there is none."""
+        used_up = None if self.max_minutes is None else start + timedelta(minutes=self.max_minutes)
+        return min((end for end in (used_up, self.ends_at(start)) if end is not None), default=None)
 
     def directory(self, settings: Settings) -> Place:
         """Where the results go."""
@@ -87,10 +134,12 @@ class Source:
         path: where it is.
         version: tells whether it has changed: made of its size and the time of its last change, or S3's ETag; empty if
             it is missing, which is found out when it is read.
+        size: in bytes; 0 if it is missing.
     """
 
     path: Place
     version: str
+    size: int = 0
 
     @classmethod
     def of(cls, path: Path) -> Source:
@@ -99,7 +148,7 @@ class Source:
             stat = path.stat()
         except OSError:
             return cls(path, "")
-        return cls(path, hashlib.sha256(f"{stat.st_size} {stat.st_mtime_ns}".encode()).hexdigest()[:16])
+        return cls(path, hashlib.sha256(f"{stat.st_size} {stat.st_mtime_ns}".encode()).hexdigest()[:16], stat.st_size)
 
 
 def find_documents(sources: Sequence[str]) -> Iterator[Source]:
@@ -144,7 +193,7 @@ def _in_s3(source: S3Path) -> Iterator[Source]:
     try:
         if source.suffix.lower() == _PDF:
             found = objects.head(source)
-            yield Source(source, found.etag if found else "")
+            yield Source(source, found.etag, found.size) if found else Source(source, "")
         elif source.suffix.lower() == _LIST:
             listed = objects.get(source)
             if listed is None:
@@ -153,6 +202,6 @@ def _in_s3(source: S3Path) -> Iterator[Source]:
         else:
             for each in objects.below(source):
                 if each.place.suffix.lower() == _PDF:
-                    yield Source(each.place, each.etag)
+                    yield Source(each.place, each.etag, each.size)
     except CloudError as error:
         raise InputError(f"{source} cannot be read: {objects.why(error)}, or correct the batch's sources.") from None

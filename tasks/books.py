@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
 from tasks.backends import Endpoint, MachineFacts
+from tasks.progress import Event, PageDone
 from tasks.warm import Warmth
 
 
@@ -28,7 +29,7 @@ class AllBooks:
     def __init__(self) -> None:
         self._books: list[Books] = []
         self._warm: list[tuple[Endpoint, Warmth]] = []
-        self._machines: list[MachineFacts] = []
+        self._taken: list[Endpoint] = []
         self._spent = 0.0
 
     @contextmanager
@@ -45,12 +46,33 @@ class AllBooks:
     @property
     def usd(self) -> float:
         """What the machines have cost so far, as far as their prices are known."""
-        return self._spent + sum(machine.usd_so_far() for machine in self._machines)
+        return self._spent + sum(one.machine.usd_so_far() for one in self._taken if one.machine is not None)
+
+    @property
+    def limited(self) -> bool:
+        """Whether what all have spent limits any of the servers that are held."""
+        return any(endpoint.over_budget is not None for endpoint in self._taken)
+
+    async def over_budget(self) -> str | None:
+        """Why no page may be begun any more on the servers that are held, for what all have spent on them."""
+        for endpoint in tuple(self._taken):
+            if endpoint.over_budget is not None and (why := await endpoint.over_budget()) is not None:
+                return why
+        return None
+
+    def work_of(self, document: str) -> Callable[[Event], None]:
+        """A listener that notes a document's page seconds with the servers that are held."""
+
+        def note(event: Event) -> None:
+            if isinstance(event, PageDone):
+                for endpoint in tuple(self._taken):
+                    endpoint.work[document] = endpoint.work.get(document, 0.0) + event.result.seconds
+
+        return note
 
     def taken(self, endpoint: Endpoint) -> None:
         """A server was acquired."""
-        if endpoint.machine is not None:
-            self._machines.append(endpoint.machine)
+        self._taken.append(endpoint)
 
     def warmed(self, endpoint: Endpoint, warmth: Warmth) -> None:
         """It is warm."""
@@ -61,9 +83,9 @@ class AllBooks:
     def released(self, endpoint: Endpoint, ended: str) -> None:
         """It was given back."""
         self._warm = [(other, warmth) for other, warmth in self._warm if other is not endpoint]
+        self._taken = [other for other in self._taken if other is not endpoint]
         if endpoint.machine is None:
             return
-        self._machines.remove(endpoint.machine)
         self._spent += endpoint.machine.usd_so_far()
         for books in self._books:
             books.released(endpoint.machine, ended)

@@ -107,8 +107,8 @@ def _count_pages(path: Path, told: Place, password: str | None, *, truncated: bo
             if pdf.needs_pass:
                 if password is None:
                     raise PasswordError(
-                        f"{told} is encrypted. Put its password in an environment variable "
-                        "and name that with --password-env."
+                        f"{told} is encrypted. Put its password in an environment variable and name that with "
+                        "--password-env; in Prefect, a Secret block will do, too (password_block)."
                     )
                 if not pdf.authenticate(password):
                     raise PasswordError(f"The password given for {told} is wrong. Correct it and run again.")

@@ -11,6 +11,7 @@
     │   │   └── MachineLostError  its machine went away: go on with another
     │   ├── ModelError          the model cannot be had or cannot be loaded
     │   ├── CapacityError       the cloud has no such machine just now
+    │   ├── BudgetSpentError    what may be spent today is spent
     │   └── CloudError          the cloud refuses, or cannot be reached
     ├── StorageError          a result cannot be stored: stop       exit code 1
     ├── PassingError          the server could not just now: send the request again
@@ -96,6 +97,10 @@ class ModelError(UnavailableError):
 
 class CapacityError(UnavailableError):
     """The cloud has no machine of the kinds that may be used, or only dearer ones, just now."""
+
+
+class BudgetSpentError(UnavailableError):
+    """What may be spent on machines today is spent: none is taken."""
 
 
 class CloudError(UnavailableError):

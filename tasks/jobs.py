@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from enum import StrEnum
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler
+from pydantic_core import CoreSchema
 
 from tasks.files.place import Place
 
@@ -22,36 +24,108 @@ class BackendName(StrEnum):
 
     AUTO = "auto"
     EC2 = "ec2"
+    ECS = "ecs"
     EMBEDDED = "embedded"
     OLLAMA = "ollama"
+    SAGEMAKER = "sagemaker"
     URL = "url"
 
 
-class Job(Frozen):
-    """What is asked for: the parameters of the flow `process_document`, and its form in the UI.
+class Form(Frozen):
+    """The parameters of a flow, which are its form in Prefect's UI.
 
-    A field left empty takes the worker's setting (HEARTH_*).
+    There, a field that may be None is simply one that may be left empty; pydantic's own schema of it would have a
+    person choose between `str` and `None` first. Over the API Prefect takes null for it all the same, but for a
+    backend, which is to be left out.
     """
 
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """See pydantic."""
+        schema = handler(core)
+        for field in handler.resolve_ref_schema(schema)["properties"].values():
+            kinds = [kind for kind in field.get("anyOf", ()) if kind != {"type": "null"}]
+            if len(kinds) == 1:
+                del field["anyOf"], field["default"]
+                field.update({**handler.resolve_ref_schema(kinds[0]), **field})
+        return schema
+
+
+FORM_BACKEND = (
+    "Where the model runs: ec2 (a machine of the pool), ollama (the worker's own), url (HEARTH_URL), embedded (OCR "
+    "without a model), or auto (url if there is one, else ollama, else embedded). The worker's setting if empty."
+)
+FORM_MODEL = "Ollama's name for it, such as qwen2.5vl:7b; the backend's default if empty."
+FORM_PROMPT = "What the model is told about each page image; plain transcription if empty."
+FORM_OUTPUT = "Directory of the results, or s3://bucket/prefix; the worker's (HEARTH_OUTPUT) if empty."
+FORM_OUTPUT_BLOCK = (
+    "A block of Prefect instead, as type/name: s3-bucket/my-results, or local-file-system/my-results. "
+    "Its credentials are used, and never shown."
+)
+FORM_SLOTS = "Pages in flight at once, at the most: 1 to 256. The backend's default if empty."
+FORM_ATTEMPTS = "At each page, at the most: 1 to 20."
+
+
+class Job(Form):
+    """What to read, and how. What is left empty takes the worker's setting (HEARTH_*)."""
+
     document: str = Field(
-        title="PDF", description="Path of the PDF on the machine that runs the flow, or s3://bucket/key."
+        title="PDF",
+        description="Path of the PDF on the machine that runs the flow, or s3://bucket/key.",
+        examples=["/data/paper.pdf", "s3://papers/inbox/paper.pdf"],
     )
-    pages: str | None = Field(None, title="Pages", description="Which pages; all if empty.", examples=["3,7-9"])
-    backend: BackendName | None = Field(None, title="Backend", description="Where the model runs.")
-    model: str | None = Field(None, title="Model", description="Ollama's name for it; the backend's default if empty.")
-    prompt: str | None = Field(None, title="Prompt", description="What the model is told about each page image.")
-    output: str | None = Field(None, title="Output", description="Directory of the results, or s3://bucket/prefix.")
-    slots: int | None = Field(None, ge=1, le=256, title="Slots", description="Pages in flight at once, at the most.")
-    longest_side: int | None = Field(
-        None, ge=64, le=8192, title="Longest side", description="Of the page images, in pixels."
+    pages: str | None = Field(
+        None, title="Pages", description="Which pages, such as 3,7-9 or 10-; all if empty.", examples=["3,7-9", "10-"]
     )
-    num_ctx: int | None = Field(None, ge=256, title="num_ctx", description="Context of the model, in tokens.")
-    num_predict: int | None = Field(None, ge=1, title="num_predict", description="Most tokens a page may take.")
-    attempts: int | None = Field(None, ge=1, le=20, title="Attempts", description="At each page, at the most.")
-    force: bool = Field(False, title="Force", description="Read again what has been read before.")
-    require_gpu: bool = Field(False, title="Require GPU", description="Fail if the model does not fit in GPU memory.")
+    output: str | None = Field(
+        None, title="Output", description=FORM_OUTPUT, examples=["/data/results", "s3://papers/results"]
+    )
+    output_block: str | None = Field(
+        None, title="Output block", description=FORM_OUTPUT_BLOCK, examples=["s3-bucket/my-results"]
+    )
+    password_block: str | None = Field(
+        None,
+        title="Password block",
+        description="Of an encrypted PDF: name of the Secret block of Prefect that holds its password.",
+        examples=["contract-password"],
+    )
     password_env: str | None = Field(
-        None, title="Password variable", description="Environment variable that holds the PDF's password."
+        None,
+        title="Password variable",
+        description="Or the worker's environment variable that holds it.",
+        examples=["CONTRACT_PASSWORD"],
+    )
+    backend: BackendName | None = Field(None, title="Backend", description=FORM_BACKEND)
+    model: str | None = Field(None, title="Model", description=FORM_MODEL, examples=["qwen2.5vl:7b"])
+    prompt: str | None = Field(None, title="Prompt", description=FORM_PROMPT)
+    force: bool = Field(False, title="Read anew", description="Also the pages that have been read before.")
+    require_gpu: bool = Field(False, title="Require GPU", description="Fail if the model does not fit in GPU memory.")
+    slots: int | None = Field(None, ge=1, le=256, title="Slots", description=FORM_SLOTS, examples=[8])
+    attempts: int | None = Field(None, ge=1, le=20, title="Attempts", description=FORM_ATTEMPTS, examples=[4])
+    longest_side: int | None = Field(
+        None,
+        ge=64,
+        le=8192,
+        title="Longest side",
+        description="Of the page images, in pixels: 64 to 8192. More is sharper, and slower.",
+        examples=[1288],
+    )
+    num_ctx: int | None = Field(
+        None,
+        ge=256,
+        title="Context (num_ctx)",
+        description="Of the model, in tokens. Another value than the last run's loads the model anew.",
+        examples=[8192],
+    )
+    num_predict: int | None = Field(
+        None,
+        ge=1,
+        title="Most tokens a page (num_predict)",
+        description="A page that takes more is read again; less than the context.",
+        examples=[4096],
+    )
+    max_usd: float | None = Field(
+        None, gt=0, title="Budget, USD", description="No page is begun when the machines have cost so much."
     )
 
 
@@ -92,6 +166,7 @@ class Plan(Frozen):
         numbers: the pages to be read, counted from 1, ascending.
         slots: how many pages in flight are asked for; what is measured may be fewer.
         attempts: at each page, at the most.
+        max_usd: no page is begun when the run's machines have cost so much.
     """
 
     document: Document
@@ -104,7 +179,7 @@ class Plan(Frozen):
     attempts: int
     force: bool
     require_gpu: bool
-    password_env: str | None
+    max_usd: float | None = None
 
     def identity(self, number: int, digest: str) -> str:
         """The page's identity: what has the same one is never read twice.

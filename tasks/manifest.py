@@ -16,6 +16,7 @@ from pydantic import Field
 
 from tasks.errors import FailureReason
 from tasks.files import Place, files_at
+from tasks.insight import Insight
 from tasks.jobs import BackendName, Document, Frozen, ReadOptions
 
 SCHEMA_VERSION: Literal[1] = 1
@@ -183,6 +184,7 @@ class MachineRecord(Frozen):
         seconds: from taking it to giving it back, its start included if it was started for the run.
         usd: for these seconds, its disk not counted; None if its price is not known.
         ended: why the run left it before its pages were done; None if it did not.
+        boot_seconds: the part of them until it answered, if it was started for the run.
     """
 
     id: str
@@ -190,6 +192,24 @@ class MachineRecord(Frozen):
     seconds: float
     usd: float | None
     ended: str | None = None
+    boot_seconds: float = 0.0
+
+
+class CostShares(Frozen):
+    """What a run's machines cost, as far as it can be known at its end, USD.
+
+    As if nobody else had used them: `hearth cost` knows later who did, and how long they idled.
+
+    Attributes:
+        direct_usd: while the run held them, warm and reading.
+        boot_usd: of the boots that it waited for.
+        idle_usd_at_most: of the idling after it, if nobody comes.
+    """
+
+    direct_usd: float = 0.0
+    boot_usd: float = 0.0
+    idle_usd_at_most: float = 0.0
+    provisional: Literal[True] = True
 
 
 class Manifest(Frozen):
@@ -205,6 +225,8 @@ class Manifest(Frozen):
         machines: what was paid for, in the order in which it was taken.
         cost_usd: of these machines, as far as their prices are known; 0 for the backends of this machine and for
             servers that others pay for.
+        shares: the same, and what comes of it; None if no machine was paid for.
+        insight: where time and money went; None if nothing was read.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -223,6 +245,8 @@ class Manifest(Frozen):
     page_seconds: float = 0.0
     machines: tuple[MachineRecord, ...] = ()
     cost_usd: float = 0.0
+    shares: CostShares | None = None
+    insight: Insight | None = None
     flow_run_id: str | None = None
     output: Place
 

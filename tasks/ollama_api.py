@@ -96,6 +96,7 @@ class OllamaClient:
         timeout: longest wait for an answer, in seconds. Ollama sends nothing at all while it works.
         headers: sent with each request, such as Authorization.
         certificate: the one that the server must show, in PEM, made out to `hearth`; None trusts what the system does.
+        transport: carries the requests where no plain HTTP goes; it may raise errors of Hearth's own.
 
     Every method raises PassingError when the server is out of reach, busy or answers what is no JSON of
     Ollama's, and ModelError when the model is missing or cannot be loaded.
@@ -108,12 +109,14 @@ class OllamaClient:
         timeout: float = 30.0,
         headers: Mapping[str, str] | None = None,
         certificate: str | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.url = url
         # The server's address changes with each start; its name does not.
         self._extensions = {"sni_hostname": _TLS_NAME} if certificate else {}
         self._http = httpx.AsyncClient(
             base_url=url,
+            transport=transport,
             timeout=_timeout(timeout),
             # Each request has a connection of its own: what a proxy sends twice would be the next page's answer.
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),

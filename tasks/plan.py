@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from tasks.backends import Choice, choose_backend
 from tasks.document import open_document, password_from, select_pages
@@ -24,6 +24,7 @@ class Prepared:
         store: where the results go; not yet made.
         digest: the model's, where it is known before a server is acquired.
         file: the document on this machine; to be closed when it has been read.
+        password: the document's, if it has one.
     """
 
     plan: Plan
@@ -31,6 +32,7 @@ class Prepared:
     store: ResultStore
     digest: str | None
     file: LocalFile
+    password: str | None = field(default=None, repr=False)
 
     def nothing_left(self) -> bool:
         """Whether every page stands now, so that no server is needed. True only for good in the document's `turn`."""
@@ -42,8 +44,13 @@ class Prepared:
         return GenerateRequest(self.plan.model, options.num_ctx, options.num_predict, idle_seconds)
 
 
-async def prepare(job: Job, settings: Settings) -> Prepared:
+async def prepare(job: Job, settings: Settings, password: str | None = None) -> Prepared:
     """Decide what a run will do.
+
+    Args:
+        job: what is asked for; blocks that it names are the caller's affair.
+        settings: what is asked where the job leaves it open.
+        password: the document's, where it does not come from a variable.
 
     Raises:
         InputError: the request is wrong; nothing was started or written.
@@ -51,8 +58,9 @@ async def prepare(job: Job, settings: Settings) -> Prepared:
     place = place_of(job.document)
     file = await asyncio.to_thread(local_file, place, settings.home / "copies", settings.limits.file_mb)
     try:
-        document = open_document(file.path, settings.limits, password_from(job.password_env), place=place)
-        return await _prepared(job, settings, document, file)
+        password = password or password_from(job.password_env)
+        document = open_document(file.path, settings.limits, password, place=place)
+        return replace(await _prepared(job, settings, document, file), password=password)
     except BaseException:
         file.close()  # an error's traceback would keep it
         raise
@@ -60,7 +68,9 @@ async def prepare(job: Job, settings: Settings) -> Prepared:
 
 async def _prepared(job: Job, settings: Settings, document: Document, file: LocalFile) -> Prepared:
     numbers = select_pages(job.pages, document.pages)
-    choice = choose_backend(job.backend or settings.backend, settings)
+    # A backend that serves several models has to know which one is meant.
+    named = settings.model_copy(update={"model": job.model or settings.model})
+    choice = choose_backend(job.backend or settings.backend, named)
     read = settings.read
     options = ReadOptions(
         prompt=job.prompt or read.prompt,
@@ -77,14 +87,14 @@ async def _prepared(job: Job, settings: Settings, document: Document, file: Loca
         document=document,
         numbers=numbers,
         backend=choice.backend.name,
-        model=job.model or settings.model or choice.backend.default_model,
+        model=named.model or choice.backend.default_model,
         options=options,
         output=results_directory(place_of(job.output) if job.output else settings.output, document),
         slots=job.slots or settings.slots or choice.backend.default_slots,
         attempts=job.attempts or read.attempts,
         force=job.force,
         require_gpu=job.require_gpu,
-        password_env=job.password_env,
+        max_usd=job.max_usd,
     )
     store = ResultStore(plan.output)
     digest = await choice.backend.digest(plan.model) or await asyncio.to_thread(_digest_of_last_run, store, plan)

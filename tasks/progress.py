@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from tasks.errors import FailureReason, HearthError
 from tasks.manifest import Manifest, PageResult
 from tasks.report import Report
+
+if TYPE_CHECKING:
+    from tasks.backends import Endpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +46,27 @@ class Pulling:
     step: str
     completed: int
     total: int
+
+
+class WarmStep(StrEnum):
+    """What a server goes through before its first page."""
+
+    ACQUIRE = "acquire"
+    """Found, started or launched."""
+    ANSWER = "answer"
+    PULL = "pull"
+    """The model's download."""
+    LOAD = "load"
+    MEASURE = "measure"
+    """Of how many requests it serves at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepDone:
+    """A server is one step nearer to its first page, after so many seconds in it."""
+
+    step: WarmStep
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +100,28 @@ class PageDone:
     result: PageResult
 
 
+@dataclass(frozen=True, slots=True)
+class ServerTaken:
+    """A server was acquired; it may not be warm yet."""
+
+    endpoint: Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class SlotsChanged:
+    """How many slots of warm servers the run may use now."""
+
+    slots: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServerReleased:
+    """A server was given back; `told` says what becomes of it."""
+
+    endpoint: Endpoint
+    told: str
+
+
 Outcome = Manifest | Report | HearthError
 """What a run ends with: its account, or why it could not go on."""
 
@@ -84,7 +133,21 @@ class RunEnded:
     outcome: Outcome
 
 
-Event = RunStarted | Stage | Caution | Pulling | PagesStart | PageStarted | PageRetried | PageDone | RunEnded
+Event = (
+    RunStarted
+    | Stage
+    | Caution
+    | Pulling
+    | StepDone
+    | PagesStart
+    | PageStarted
+    | PageRetried
+    | PageDone
+    | ServerTaken
+    | SlotsChanged
+    | ServerReleased
+    | RunEnded
+)
 Listener = Callable[[Event], None]
 
 _listeners: ContextVar[tuple[Listener, ...]] = ContextVar("hearth_listeners", default=())
@@ -114,3 +177,11 @@ def tell(event: Event) -> None:
     """Tell whoever listens."""
     for listener in _listeners.get():
         listener(event)
+
+
+@contextmanager
+def timed(step: WarmStep) -> Iterator[None]:
+    """Tell how long a step took, when it has succeeded."""
+    started = time.monotonic()
+    yield
+    tell(StepDone(step, time.monotonic() - started))

@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from tasks.files import Place, files_at
 from tasks.jobs import Frozen
+from tasks.manifest import Manifest, RunStatus
 
 
 class DocumentStatus(StrEnum):
@@ -50,6 +51,29 @@ class Row(Frozen):
     why: str = ""
     output: str = ""
 
+    @classmethod
+    def of(cls, document: str, manifest: Manifest) -> Row:
+        """The row of a document that was read, by its run's account."""
+        pages, failed = len(manifest.pages), len(manifest.failed)
+        status = {RunStatus.STOPPED: DocumentStatus.LEFT, RunStatus.PARTIAL: DocumentStatus.PARTIAL}.get(
+            manifest.status, DocumentStatus.READ
+        )
+        if status is DocumentStatus.READ and not manifest.read_now:
+            status = DocumentStatus.UNCHANGED
+        if failed and failed == pages:
+            status = DocumentStatus.FAILED
+        return cls(
+            document=document,
+            status=status,
+            pages=manifest.document.pages,
+            read_now=manifest.read_now,
+            failed=failed,
+            page_seconds=manifest.page_seconds,
+            tokens=manifest.pages.tokens_in + manifest.pages.tokens_out,
+            why=manifest.failed[0].detail or "" if failed else "",
+            output=str(manifest.output),
+        )
+
 
 class Report(Frozen):
     """What a batch did.
@@ -58,6 +82,7 @@ class Report(Frozen):
         minutes: from its start to its end.
         usd: what the machines cost while it held them.
         stopped: why pages are left; empty if none are.
+        insight: where time and money went; empty if nothing was read.
     """
 
     started_at: datetime
@@ -65,6 +90,7 @@ class Report(Frozen):
     usd: float
     rows: tuple[Row, ...]
     stopped: str = ""
+    insight: str = ""
 
     @property
     def pages(self) -> int:
@@ -103,6 +129,7 @@ class Report(Frozen):
         told = [row for row in self.rows if row.status is not DocumentStatus.UNCHANGED]
         lines = [f"# Batch of {self.started_at:%Y-%m-%d %H:%M} UTC", ""]
         lines += _table(("", ""), [(name, value) for name, value in self.totals().items()])
+        lines += ["", self.insight] if self.insight else []
         head = ("document", "status", "pages", "read now", "failed", "page seconds", "USD", "why")
         lines += ["", *_table(head, [_cells(row) for row in told])] if told else []
         return "\n".join(lines) + "\n"

@@ -110,6 +110,11 @@ class Servers:
         return sum(server.share.capacity for server in self._servers)
 
     @property
+    def now(self) -> tuple[Server, ...]:
+        """Those that there are."""
+        return tuple(self._servers)
+
+    @property
     def any_left(self) -> bool:
         """Whether there is one."""
         return bool(self._servers)

@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import AliasChoices, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
+from tasks.ecs.settings import EcsSettings, EcsStackSettings
 from tasks.errors import InputError
 from tasks.files.place import Place
 from tasks.jobs import BackendName
@@ -115,6 +116,12 @@ class Ec2Settings(Section):
     )
     zones: tuple[str, ...] = Field((), description="Availability zones (JSON list); all of the pool's if empty.")
     max_price: float | None = Field(None, gt=0, description="Most that a machine may cost, USD per hour.")
+    max_usd_a_day: float | None = Field(
+        None,
+        gt=0,
+        description="When the pool has cost so much since midnight UTC, whoever used it, no page is begun and no "
+        "machine is started, USD.",
+    )
     capacity_seconds: float = Field(600, gt=0, description="How long to go on asking for a machine, seconds.")
     start_seconds: float = Field(300, gt=0, description="From launch or start until EC2 says running, seconds.")
     boot_seconds: float = Field(
@@ -146,11 +153,102 @@ class Ec2StackSettings(Section):
         15, gt=0, description="Without a request for so long, a machine shuts itself down, minutes."
     )
     lifetime_hours: float = Field(12, gt=0, description="No machine runs longer than this, hours.")
+    metrics: bool = Field(
+        False,
+        description="Machines tell CloudWatch their GPUs' use, requests in flight and leases: 8 metrics a pool, "
+        "USD 0.30 a month each, for the hours in which a machine runs.",
+    )
     subnets: tuple[str, ...] = Field((), description="Subnet ids (JSON list); the default VPC's if empty.")
     base_ami_parameter: str = Field(
         "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id",
         description="Public SSM parameter of the AMI to start from.",
     )
+
+
+class MetricsSettings(Section):
+    """Where runs tell their numbers."""
+
+    cloudwatch: bool = Field(
+        False,
+        description="Send metrics to CloudWatch, in the namespace Hearth. USD 0.30 a month for each of about 25, "
+        "for the hours in which they are sent, and USD 0.01 for 1,000 requests, one a minute and run.",
+    )
+    textfile: Path | None = Field(
+        None,
+        description="File, ending in .prom, for node_exporter's textfile collector; nothing is written if unset.",
+    )
+    otlp: str | None = Field(
+        None,
+        pattern=r"^https?://",
+        description="OTLP receiver over HTTP, such as http://collector:4318; nothing is sent if unset. "
+        "Wants `hearth-pages[otel]`.",
+    )
+    flush_seconds: float = Field(60, ge=1, le=3600, description="How often metrics are sent, seconds; and at the end.")
+
+
+class MonitoringSettings(Section):
+    """What `hearth infra up monitoring` deploys."""
+
+    email: str = Field("", description="Who is written to when an alarm goes off; AWS asks for a confirmation.")
+    page_seconds: float = Field(10, ge=1, description="95 in 100 pages should take no longer, seconds.")
+    usd_per_hour: float | None = Field(
+        None, gt=0, description="What a machine costs, USD per hour; that of the first instance type if unset."
+    )
+    daily_usd: float = Field(25, ge=1, description="Machines should cost no more a day, USD.")
+    monthly_usd: float | None = Field(
+        None,
+        gt=0,
+        description="The account should be charged no more a month, USD, all services; needs the region us-east-1 and "
+        "AWS's billing alerts. Not watched if unset.",
+    )
+
+
+class SagemakerSettings(Section):
+    """The SageMaker endpoint, as runs use it. Pool and region are those of HEARTH_EC2__POOL and HEARTH_EC2__REGION."""
+
+    start_seconds: float = Field(
+        1800, gt=0, description="How long to wait for an endpoint that has no instance, seconds."
+    )
+    poll_seconds: float = Field(10, gt=0, description="How often such an endpoint is asked, seconds.")
+    follow_seconds: float = Field(30, gt=0, description="How often a run looks how large its endpoint is, seconds.")
+    payload_mb: float = Field(
+        25, gt=0, description="Largest request of a real-time endpoint, megabytes: AWS's limit; it was 6 before."
+    )
+
+
+class Serving(StrEnum):
+    """How an endpoint answers."""
+
+    ASYNC = "async"
+    REALTIME = "realtime"
+
+
+class SagemakerStackSettings(Section):
+    """What `hearth infra up sagemaker` deploys."""
+
+    image: str | None = Field(None, description="Hearth's container in ECR; docs/sagemaker.md says how it gets there.")
+    serving: Serving = Field(
+        Serving.ASYNC,
+        description="How it answers: async (a queue in front; pages may take long) or realtime (60 s a page).",
+    )
+    models: tuple[str, ...] = Field(
+        ("qwen2.5vl:7b",), min_length=1, description="Models (JSON list), the default one first; async takes one."
+    )
+    model_data: str | None = Field(
+        None,
+        pattern=r"^s3://[a-z0-9.-]+/\S+/$",
+        description="S3 prefix of an Ollama store, such as s3://bucket/store/; the image's own store if unset.",
+    )
+    instance_type: str = Field("ml.g4dn.xlarge", pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9-]+$", description="Instance type.")
+    inference_ami: str = Field(
+        "al2-ami-sagemaker-inference-gpu-3-1",
+        pattern=r"^[a-z0-9-]+$",
+        description="SageMaker's AMI: this one has NVIDIA's driver 550, the oldest that Ollama supports.",
+    )
+    slots: int = Field(8, ge=1, le=256, description="OLLAMA_NUM_PARALLEL of each copy.")
+    num_ctx: int = Field(8192, ge=256, description="Context that the model is loaded with, tokens.")
+    min_copies: int = Field(0, ge=0, le=64, description="Copies that are kept, and paid for, when nobody asks.")
+    max_copies: int = Field(1, ge=1, le=64, description="Copies of each model, at the most.")
 
 
 _PREFIX = "HEARTH_"
@@ -195,11 +293,21 @@ class Settings(BaseSettings):
     def _absolute(cls, place: Place) -> Place:
         return place.expanduser().absolute() if isinstance(place, Path) else place
 
+    excerpts: bool = Field(
+        True,
+        description="Whether Prefect is shown the first 80 characters of each page; no for confidential documents.",
+    )
     read: ReadSettings = ReadSettings()
     limits: LimitSettings = LimitSettings()
     warm: WarmSettings = WarmSettings()
     ec2: Ec2Settings = Ec2Settings()
     ec2_stack: Ec2StackSettings = Ec2StackSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    monitoring: MonitoringSettings = MonitoringSettings()
+    sagemaker: SagemakerSettings = SagemakerSettings()
+    sagemaker_stack: SagemakerStackSettings = SagemakerStackSettings()
+    ecs: EcsSettings = EcsSettings()
+    ecs_stack: EcsStackSettings = EcsStackSettings()
     trigger: TriggerSettings = TriggerSettings()
 
 

@@ -14,7 +14,8 @@ import stamina
 from tasks.errors import ModelError, PageError, PassingError, ServerError
 from tasks.ollama_api import Answer, GenerateRequest, LoadedModel, Model, OllamaClient
 from tasks.ollama_wire import find_model
-from tasks.progress import Caution, Pulling, Stage, tell
+from tasks.parts import Parts
+from tasks.progress import Caution, Pulling, Stage, WarmStep, tell, timed
 from tasks.settings import WarmSettings
 from tasks.slots import LedgerStore, Measured, agreed_capacity
 
@@ -68,16 +69,18 @@ async def warm(
     *,
     ledger: LedgerStore,
     require_gpu: bool,
+    parts: Parts | None = None,
 ) -> Warmth:
     """Wait until the pages can start.
 
     Args:
         client: of the server; its timeout must exceed the load of the model.
         request: the options of the pages to come; the model is loaded with exactly these.
-        slots: requests at once that are asked for.
+        slots: requests at once that are asked for, of each part.
         limits: the deadlines.
         ledger: of the server's slots: what other runs have measured is not measured again.
         require_gpu: a model that is not wholly in GPU memory is an error.
+        parts: of the server, which are measured together.
 
     Raises:
         ServerError: the server does not answer, or goes on failing, until the deadline.
@@ -85,23 +88,28 @@ async def warm(
     """
     deadline = time.monotonic() + limits.deadline_seconds
     tell(Stage(f"waiting for {client.url}"))
-    await _until(min(deadline, time.monotonic() + limits.answer_seconds), client.version)
+    with timed(WarmStep.ANSWER):
+        await _until(min(deadline, time.monotonic() + limits.answer_seconds), client.version)
     asked = time.monotonic()
     model = await _until(deadline, lambda: _present(client, request.model), patience=limits.pull_seconds)
     deadline += time.monotonic() - asked
     details = await _until(deadline, lambda: client.details(request.model))
     tell(Stage(f"loading {request.model}"))
     try:
-        await _until(deadline, lambda: client.load(request))
+        with timed(WarmStep.LOAD):
+            await _until(deadline, lambda: client.load(request))
         placed = _placement(request.model, await _until(deadline, client.loaded), require_gpu=require_gpu)
         if placed:
             tell(Caution(placed))
         tell(Stage(f"measuring how many requests {request.model} serves at once"))
         what = f"{model.digest[:12]}, num_ctx {request.num_ctx}"
-        measured = await _until(
-            deadline,
-            lambda: agreed_capacity(ledger, what, slots, lambda: measure_parallelism(client, request, slots)),
-        )
+        with timed(WarmStep.MEASURE):
+            measured = await _until(
+                deadline,
+                lambda: agreed_capacity(
+                    ledger, what, slots, lambda: _measure_each(client, request, slots, parts or Parts())
+                ),
+            )
     except ModelError as error:
         raise ModelError(_load_failure(request.model, details.family, str(error))) from None
     note = _shortfall(slots, measured.slots, details.family)
@@ -145,8 +153,9 @@ async def _present(client: OllamaClient, name: str) -> Model:
     if model is None:
         tell(Stage(f"pulling {name}"))
         try:
-            async for step in client.pull(name):
-                tell(Pulling(step.status, step.completed, step.total))
+            with timed(WarmStep.PULL):
+                async for step in client.pull(name):
+                    tell(Pulling(step.status, step.completed, step.total))
         except ModelError as error:
             raise ModelError(
                 f"The model {name!r} cannot be pulled by {client.url}: {error}. "
@@ -171,6 +180,15 @@ def _placement(name: str, loaded: tuple[LoadedModel, ...], *, require_gpu: bool)
     if require_gpu:
         raise ModelError(f"{where}. Use a machine with more GPU memory, a smaller --num-ctx, or fewer --slots")
     return None if model.size_vram == 0 else f"{name}: {where}. Pages will be slow."
+
+
+async def _measure_each(client: OllamaClient, request: GenerateRequest, slots: int, parts: Parts) -> int:
+    """How many requests each part works on at once; measured anew if they are not as many any more."""
+    while True:
+        count = max(1, parts.count)
+        found = await measure_parallelism(client, request, slots * count)
+        if count == max(1, parts.count):
+            return max(1, round(found / count))
 
 
 async def measure_parallelism(client: OllamaClient, request: GenerateRequest, slots: int) -> int:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from types import TracebackType
 
 
@@ -17,9 +19,13 @@ class Window:
     """At most `size` places, given in the order in which they were asked for; the size may change at any time.
 
     Growing admits those who wait; shrinking takes nobody's place, and admits nobody until enough were given back.
+
+    Attributes:
+        left: pages that will ask for a place and have none yet.
     """
 
     def __init__(self, size: int) -> None:
+        self.left = 0
         self._size = size
         self._taken = 0
         self._closed = False
@@ -37,6 +43,21 @@ class Window:
         with self._lock:
             self._closed = True
             self._admit()
+
+    @contextmanager
+    def expecting(self, pages: int) -> Iterator[Callable[[], None]]:
+        """So many pages will ask for a place; what is given is called when one has it. From one thread alone."""
+        still = pages
+        self.left += pages
+
+        def begun() -> None:
+            nonlocal still
+            still, self.left = still - 1, self.left - 1
+
+        try:
+            yield begun
+        finally:
+            self.left -= still
 
     async def acquire(self) -> None:
         """Wait for a place and take it.

@@ -1,28 +1,33 @@
-"""The parts of docs/reference.md that are made from the code: `python -m tests.generated_docs` writes them anew."""
+"""The parts of docs/ that are made from the code: `python -m tests.generated_docs` writes them anew."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from cfnlint import decode
 from pydantic import BaseModel
 from typer.main import get_command
 
 from flows.cli import app
+from infra_scripts.monitoring import template
 from tasks.errors import FailureReason
+from tasks.metrics.names import OF_MACHINES, OF_RUNS, Metric
 from tasks.settings import Settings
 
-REFERENCE = Path(__file__).parents[1] / "docs" / "reference.md"
+DOCS = Path(__file__).parents[1] / "docs"
 
 
-def with_blocks(text: str) -> str:
-    """The text with each block between its markers as the code has it now."""
-    for name, block in {"settings": settings_table(), "command": command_tables(), "reasons": reasons()}.items():
+def with_blocks(page: Path) -> str:
+    """The page's text with each block between its markers as the code has it now."""
+    text = page.read_text()
+    for name, block in PAGES[page].items():
         pattern = rf"(<!-- {name}: generated -->\n).*?(<!-- end -->)"
-        text, count = re.subn(pattern, lambda match: f"{match[1]}{block}\n{match[2]}", text, flags=re.DOTALL)  # noqa: B023 - used at once
+        made = block()
+        text, count = re.subn(pattern, lambda match: f"{match[1]}{made}\n{match[2]}", text, flags=re.DOTALL)  # noqa: B023 - used at once
         assert count == 1, name
     return text
 
@@ -83,5 +88,48 @@ def reasons() -> str:
     return "\n".join(rows)
 
 
+def metrics_table(*metrics: Metric) -> str:
+    """A row for each metric."""
+    rows = ["| CloudWatch | Prometheus | told apart by | unit | what it is |", "| --- | --- | --- | --- | --- |"]
+    for metric in metrics:
+        unit = "" if metric.unit in {"None", "Count"} else metric.unit.lower()
+        rows.append(f"| `{metric.name}` | `{metric.prometheus}` | {metric.label} | {unit} | {metric.about} |")
+    return "\n".join(rows)
+
+
+def alarms_table() -> str:
+    """A row for each alarm."""
+    rows = ["| alarm | goes off when | for | what silence means |", "| --- | --- | --- | --- |"]
+    silence = {"notBreaching": "all is well", "ignore": "the last word stands"}
+    for resource in decode.decode_str(template())[0]["Resources"].values():
+        if resource["Type"] == "AWS::CloudWatch::Alarm":
+            alarm = resource["Properties"]
+            about = alarm["AlarmDescription"]
+            about = re.sub(r"\$\{(\w+)\}", r"`\1`", about["Fn::Sub"] if isinstance(about, dict) else about)
+            name = alarm["AlarmName"]["Fn::Sub"].removeprefix("hearth-${Pool}-")
+            rows.append(f"| {name} | {about} | {_periods(alarm)} | {silence[alarm['TreatMissingData']]} |")
+    return "\n".join(rows)
+
+
+def _periods(alarm: dict[str, Any]) -> str:
+    """Such as `2 of 3 times 5 min`."""
+    seconds = alarm.get("Period") or min(q["MetricStat"]["Period"] for q in alarm["Metrics"] if "MetricStat" in q)
+    all_of_them = alarm["EvaluationPeriods"]
+    some = alarm.get("DatapointsToAlarm", all_of_them)
+    length = f"{seconds // 60} min" if seconds < 3600 else f"{seconds // 3600} h"
+    return length if all_of_them == 1 else f"{some} of {all_of_them} times {length}"
+
+
+PAGES: dict[Path, dict[str, Callable[[], str]]] = {
+    DOCS / "reference.md": {"settings": settings_table, "command": command_tables, "reasons": reasons},
+    DOCS / "monitoring.md": {
+        "metrics of runs": lambda: metrics_table(*OF_RUNS),
+        "metrics of machines": lambda: metrics_table(*OF_MACHINES),
+        "alarms": alarms_table,
+    },
+}
+
+
 if __name__ == "__main__":
-    REFERENCE.write_text(with_blocks(REFERENCE.read_text()))
+    for each in PAGES:
+        each.write_text(with_blocks(each))

@@ -16,10 +16,12 @@ from botocore.stub import ANY, Stubber
 from botocore.validate import validate_parameters
 
 from tasks.aws import Aws
+from tasks.costs.actual import Rates
 from tasks.ec2.access import open_door
 from tasks.ec2.fleet import Offer, launch, offers
 from tasks.ec2.launch_lock import LaunchLock, LaunchLocks
 from tasks.ec2.launching import launch_one
+from tasks.ec2.ledger import Started, Stopped
 from tasks.ec2.machines import (
     Machine,
     MachineState,
@@ -619,6 +621,8 @@ class Expressions:
 
 LEASE = Lease("paper on desk", 2, 2e9, "abc")
 LOCK = LaunchLock("abc", 4, ID, 1e9)
+STOP = Stopped(2e9, "idle", exact=True, keeps_disk=True)
+START = Started(ID, "g4dn.xlarge spot in us-east-1a", 1e9, Rates(0.2, 0.526))
 
 
 def seen_with(*leases: Lease) -> Record:
@@ -639,12 +643,20 @@ class TestRecordsCalls:
             (lambda r, _: r.get(ID), ["get_item"]),
             (lambda r, _: r.take(ID, LEASE), ["put_item", "update_item"]),
             (lambda r, _: r.renew(ID, LEASE, 3e9), ["update_item"]),
-            (lambda r, _: r.release(ID, LEASE), ["update_item"]),
+            (lambda r, _: r.release(ID, LEASE), ["update_item", "put_item"]),
             (lambda r, _: r.close(seen_with()), ["put_item", "update_item"]),
             (lambda r, _: r.close(seen_with(LEASE, Lease("dead", 1, 1.0))), ["put_item", "update_item"]),
             (lambda r, _: r.reopen(seen_with()), ["update_item"]),
             (lambda r, _: r.note_stopped(ID, 1e9), ["put_item", "update_item"]),
             (lambda r, _: r.forget(ID), ["delete_item"]),
+            (lambda r, _: r.ledger.started(START), ["put_item"]),
+            (lambda r, _: r.ledger.up(ID, 1e9, 2e9), ["update_item"]),
+            (lambda r, _: r.ledger.seen(ID, 1e9, 2e9), ["update_item"]),
+            (
+                lambda r, _: r.ledger.stopped(ID, 1e9, STOP),
+                ["update_item"],
+            ),
+            (lambda r, _: r.ledger.gone(ID, 1e9, 2e9), ["update_item"]),
             (lambda _, locks: locks.hold_on("default", LOCK), ["update_item"]),
             (lambda _, locks: locks.ended("default", LOCK, ID), ["update_item"]),
             (lambda _, locks: locks.ended("default", LOCK, None), ["update_item"]),
@@ -652,6 +664,7 @@ class TestRecordsCalls:
         ],
         ids=[
             *("get", "take", "renew", "release", "close", "close over leases", "reopen", "note stopped", "forget"),
+            *("enter a start", "enter up", "enter seen", "enter a stop", "enter the disk's end"),
             *("hold on", "launch ended", "launch brought nothing", "lock and unlock"),
         ],
     )

@@ -61,5 +61,5 @@ def test_a_price_is_old_after_90_days_and_not_before():
     book = shipped()
     (price,) = [each for each in book.prices if each.item == "c5.2xlarge"]
     read = book.sources[price.source].date
-    assert book.stale([price], read + timedelta(days=90)) is None
-    assert book.stale([price], read + timedelta(days=91)) == read
+    assert book.stale([price], read + timedelta(days=90)) == {}
+    assert book.stale([price], read + timedelta(days=91)) == {price.told: read}

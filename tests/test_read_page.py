@@ -191,7 +191,6 @@ async def opened(
         attempts=attempts,
         force=False,
         require_gpu=False,
-        password_env=None,
     )
     store = ResultStore(plan.output)
     store.prepare()

@@ -43,7 +43,6 @@ def planned(**changes: Any) -> Plan:
             "attempts": 3,
             "force": False,
             "require_gpu": False,
-            "password_env": None,
         }
         | changes
     )
@@ -495,7 +494,6 @@ def test_every_option_is_a_part_of_the_identity(request, name):
             "output": st.just(Path("/elsewhere")),
             "force": st.booleans(),
             "require_gpu": st.booleans(),
-            "password_env": st.just("PASSWORD"),
             "document": st.just(DOCUMENT.model_copy(update={"path": Path("/moved/renamed.pdf")})),
         },
     )

@@ -8,7 +8,19 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.slots.ledger import TURN_SECONDS, Claim, Ledger, Measured, Need, knowing, left, measuring, settled, shares
+from tasks.slots.ledger import (
+    TURN_SECONDS,
+    Claim,
+    Ledger,
+    Measured,
+    Need,
+    knowing,
+    left,
+    measuring,
+    resized,
+    settled,
+    shares,
+)
 
 LEASE = 10.0
 
@@ -271,3 +283,48 @@ def test_what_was_measured_is_forgotten_when_nobody_has_used_it_for_a_while():
     assert ledger.live(131).capacity == 0
     used = after(ledger, ("a", need(8)), now=129)
     assert used.live(131).capacity == 8
+
+
+# Parts that come and go
+
+
+def test_a_part_that_comes_adds_its_slots_and_one_that_goes_takes_them_away():
+    ledger = resized(known(4), 2, seen_at=1)
+    assert (ledger.capacity, ledger.limit) == (8, 8)
+    ledger = resized(resized(ledger, 4, seen_at=2), 1, seen_at=3)
+    assert (ledger.capacity, ledger.limit) == (4, 4)
+    assert resized(ledger, 0, seen_at=4).limit == 0
+
+
+def test_of_two_runs_the_one_who_has_looked_later_is_right():
+    ledger = resized(known(4), 3, seen_at=5)
+    assert resized(ledger, 2, seen_at=4).parts == 3
+    assert resized(ledger, 2, seen_at=6).parts == 2
+
+
+def test_a_part_that_comes_while_the_others_are_in_trouble_has_its_slots_and_theirs_come_back_one_by_one():
+    ledger = after(resized(known(4), 2, seen_at=1), ("a", need(8, trouble_at=1)), now=2)
+    assert ledger.limit == 4
+    ledger = resized(ledger, 3, seen_at=3)
+    assert ledger.limit == 8
+    assert after(ledger, ("a", need(12, relief_at=4)), now=5).limit == 9
+
+
+def test_no_page_is_begun_while_no_part_serves_and_trouble_does_not_let_one_in():
+    ledger = resized(known(4), 0, seen_at=1)
+    _, share = settled(ledger, "a", need(8, trouble_at=2), 3)
+    assert share == 0
+
+
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 24), st.integers(0, 24)), min_size=1, max_size=20))
+def test_runs_never_begin_a_page_beyond_the_slots_of_the_parts_that_serve(steps: list[tuple[int, int, int]]):
+    ledger = known(4)
+    flying = {"a": 0, "b": 0}
+    for moment, (parts, *wanted) in enumerate(steps, 1):
+        ledger = resized(ledger, parts, seen_at=moment)
+        for run, wants in zip(flying, wanted, strict=True):
+            ledger, share = settled(ledger, run, need(wants, in_flight=flying[run]), moment)
+            before = flying[run]
+            flying[run] = max(before, min(share, wants))
+            assert flying[run] == before or sum(flying.values()) <= 4 * parts
+        flying = dict.fromkeys(flying, 0) if moment % 3 == 0 else flying

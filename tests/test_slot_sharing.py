@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tasks.errors import ModelError, StorageError
+from tasks.parts import Parts
 from tasks.slots import FileStore, Ledger, LedgerStore, Measured, Share, agreed_capacity
 from tasks.slots.ledger import knowing
 from tests.commands import ROOT
@@ -193,6 +194,19 @@ async def test_a_server_in_trouble_gets_fewer_from_everybody_and_more_when_it_is
 
 
 # The capacity
+
+
+async def test_slots_follow_the_parts_of_a_server(store):
+    parts = Parts(0)
+    parts.see(2, paid=2)
+    share = Share(store, 100, measured(4), lambda: None, parts)
+    await share.open()
+    assert (share.capacity, share.free) == (8, 8)
+    parts.see(4, paid=4)
+    await until(lambda: (share.capacity, share.free) == (16, 16))
+    parts.see(1, paid=4)
+    await until(lambda: (share.capacity, share.free) == (4, 4))
+    await share.close()
 
 
 async def test_a_server_is_measured_by_one_and_known_to_all(store):

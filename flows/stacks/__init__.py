@@ -30,6 +30,9 @@ class StackName(StrEnum):
     """What can be deployed, as it is called on the command line."""
 
     EC2 = "ec2"
+    MONITORING = "monitoring"
+    SAGEMAKER = "sagemaker"
+    ECS = "ecs"
     LAMBDA = "lambda"
 
 

@@ -114,6 +114,7 @@ class Ec2Deployment:
             lifetime_seconds=machine.lifetime_hours * 3600,
             base_ami_parameter=machine.base_ami_parameter,
             subnets=machine.subnets,
+            metrics=machine.metrics,
         )
 
 

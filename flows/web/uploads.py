@@ -19,8 +19,8 @@ from tasks.jobs import Job, Plan
 from tasks.plan import prepare
 from tasks.settings import Settings
 
-# Where things are is the backend's affair.
-_NOT_OPTIONS = {"document", "output"}
+# Where things are is the backend's affair; and Prefect's blocks are not for whoever may send a PDF.
+_NOT_OPTIONS = {"document", "output", "output_block", "password_block"}
 _LEFTOVER_SECONDS = 24 * 3600.0
 
 

@@ -1,4 +1,4 @@
-"""The few AWS requests that a machine makes itself: SigV4, IMDSv2, tags, logs, parameters. Standard library only."""
+"""The few AWS requests that a machine makes itself: SigV4, IMDSv2, tags, logs, metrics. Standard library only."""
 
 from __future__ import annotations
 
@@ -118,8 +118,8 @@ def _post(service: str, body: bytes, headers: dict[str, str]) -> bytes:
     return http(url, method="POST", headers=signed, body=body, wait=10)
 
 
-def _json(service: str, target: str, payload: dict[str, Any]) -> dict[str, Any]:
-    headers = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": target}
+def _json(service: str, target: str, payload: dict[str, Any], version: str = "1.1") -> dict[str, Any]:
+    headers = {"Content-Type": f"application/x-amz-json-{version}", "X-Amz-Target": target}
     answer: dict[str, Any] = json.loads(_post(service, json.dumps(payload).encode(), headers) or b"{}")
     return answer
 
@@ -156,3 +156,16 @@ def send_log(lines: list[str]) -> None:
     events = [{"timestamp": now, "message": line[:4000]} for line in lines if line.strip()]
     if events:
         _json("logs", "Logs_20140328.PutLogEvents", {**place, "logEvents": events})
+
+
+def put_metrics(namespace: str, metrics: list[dict[str, Any]]) -> None:
+    """Send metrics to CloudWatch."""
+    asked = {"Namespace": namespace, "MetricData": metrics}
+    _json("monitoring", "GraniteServiceVersion20100801.PutMetricData", asked, "1.0")
+
+
+def item(table: str, key: str) -> dict[str, Any]:
+    """An item of a DynamoDB table, by its `id`, as the API writes it; empty if there is none."""
+    asked = {"TableName": table, "Key": {"id": {"S": key}}}
+    found: dict[str, Any] = _json("dynamodb", "DynamoDB_20120810.GetItem", asked, "1.0").get("Item", {})
+    return found

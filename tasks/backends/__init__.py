@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tasks.backends import ec2, embedded, ollama, url
+from tasks.backends import ec2, ecs, embedded, ollama, sagemaker, url
 from tasks.backends.base import Backend, Endpoint, MachineFacts, Release
 from tasks.jobs import BackendName
 from tasks.settings import Settings
@@ -19,6 +19,8 @@ _BACKENDS: dict[BackendName, tuple[Callable[[Settings], Backend], Callable[[Sett
     BackendName.EMBEDDED: (embedded.EmbeddedBackend, embedded.offer),
     # What costs money is taken only by name.
     BackendName.EC2: (ec2.Ec2Backend, ec2.offer),
+    BackendName.SAGEMAKER: (sagemaker.SagemakerBackend, sagemaker.offer),
+    BackendName.ECS: (ecs.EcsBackend, ecs.offer),
 }
 
 

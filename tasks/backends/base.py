@@ -7,9 +7,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import httpx
+
 from tasks.departure import Departure
+from tasks.errors import ModelError
 from tasks.jobs import BackendName
-from tasks.ollama_api import OllamaClient
+from tasks.ollama_api import GenerateRequest, OllamaClient
+from tasks.ollama_wire import tagged
+from tasks.parts import Parts
 from tasks.slots import LedgerStore
 
 
@@ -30,16 +35,23 @@ class MachineFacts:
         kind: such as `g4dn.xlarge spot in us-east-1a`.
         usd_per_hour: what it costs while it runs; None if the price is not known.
         since: when the run took it, seconds since the epoch.
+        parts: of which there are several at that price, and not always as many; None for one machine.
+        boot_seconds: from then until it answered, if it was started for the run.
+        spot_usd_per_hour: what it would cost on spot; None if it is, or that is not known.
     """
 
     id: str
     kind: str
     usd_per_hour: float | None
     since: float
+    parts: Parts | None = None
+    boot_seconds: float = 0.0
+    spot_usd_per_hour: float | None = None
 
     def usd_so_far(self) -> float:
         """What it has cost since it was taken, USD; 0 if its price is not known."""
-        return (self.usd_per_hour or 0.0) * (time.time() - self.since) / 3600
+        seconds = time.time() - self.since if self.parts is None else self.parts.paid_seconds
+        return (self.usd_per_hour or 0.0) * seconds / 3600
 
 
 @dataclass(frozen=True)
@@ -48,7 +60,7 @@ class Endpoint:
 
     Attributes:
         url: of Ollama's API.
-        slots: requests at once that it was started for; what it really does is measured when warm.
+        slots: requests at once that it, or each of its parts, was started for; what it does is measured when warm.
         ledger: which runs use how many of them.
         started: it was started for this run.
         owned: Hearth started it, now or earlier, and will stop it.
@@ -57,7 +69,13 @@ class Endpoint:
         lease: held until release, where there is something to hold.
         machine: the one under it, where one is paid for; it can be replaced by another.
         departure: whether that will go.
+        transport: makes what carries requests there, where that is not plain HTTP.
+        parts: that serve behind its address; they may come and go.
+        kept: the model that others keep warm on it, and its context length in tokens; None if runs may load what they
+            like.
         log_tail: asks for the end of what the machine logged, in one line; None where there is nothing to ask.
+        over_budget: asks why nobody may begin a page on it any more, for what all have spent; None: nothing limits it.
+        work: page seconds of each document that was read while it was held.
     """
 
     backend: BackendName
@@ -71,12 +89,30 @@ class Endpoint:
     lease: Held | None = field(default=None, repr=False)
     machine: MachineFacts | None = None
     departure: Departure = field(default_factory=Departure, repr=False)
+    transport: Callable[[], httpx.AsyncBaseTransport] | None = field(default=None, repr=False)
+    parts: Parts = field(default_factory=Parts, repr=False)
+    kept: tuple[str, int] | None = None
     log_tail: Callable[[], Awaitable[str | None]] | None = field(default=None, repr=False)
+    over_budget: Callable[[], Awaitable[str | None]] | None = field(default=None, repr=False)
+    work: dict[str, float] = field(default_factory=dict, repr=False)
 
     @property
     def replaceable(self) -> bool:
         """Whether another can be had in its place when it fails: Hearth starts such servers."""
         return self.owned or self.machine is not None
+
+    def suits(self, request: GenerateRequest) -> None:
+        """See that a request will not have the parts load another model, for which they would count as broken.
+
+        Raises:
+            ModelError: it would.
+        """
+        if self.kept is not None and (tagged(request.model), request.num_ctx) != (tagged(self.kept[0]), self.kept[1]):
+            model, num_ctx = self.kept
+            raise ModelError(
+                f"{self.url} keeps {model} warm with num_ctx {num_ctx}; asked for was {request.model} with "
+                f"{request.num_ctx}. Read with those (--model {model} --num-ctx {num_ctx}), or deploy the others."
+            )
 
     def client(self, timeout: float) -> OllamaClient:
         """Its API. Use as an async context manager.
@@ -84,7 +120,10 @@ class Endpoint:
         Args:
             timeout: longest wait for an answer, seconds.
         """
-        return OllamaClient(self.url, timeout=timeout, headers=self.headers, certificate=self.certificate)
+        transport = self.transport() if self.transport else None
+        return OllamaClient(
+            self.url, timeout=timeout, headers=self.headers, certificate=self.certificate, transport=transport
+        )
 
 
 @dataclass(frozen=True)

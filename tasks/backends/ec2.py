@@ -7,15 +7,18 @@ from contextlib import suppress
 from functools import partial
 
 from tasks.backends.base import Endpoint, MachineFacts, Release
+from tasks.ec2.accounts import over_today, usd_today
 from tasks.ec2.acquire import Acquisition
-from tasks.ec2.machines import Market
+from tasks.ec2.machines import Machine, Market
 from tasks.ec2.pool import Pool, log_tail, open_pool
 from tasks.ec2.slot_store import TableStore
 from tasks.ec2.spending import usd_per_hour
 from tasks.ec2.table import Table
 from tasks.ec2.tenancy import Tenancy
-from tasks.errors import CloudError
+from tasks.errors import BudgetSpentError, CloudError
 from tasks.jobs import BackendName
+from tasks.prices import spot_usd_per_hour
+from tasks.prices.book import Book, current
 from tasks.progress import Caution, Stage, tell
 from tasks.settings import Settings
 
@@ -52,6 +55,7 @@ class Ec2Backend:
         """See `Backend`.
 
         Raises:
+            BudgetSpentError: the pool has cost all that it may today.
             CapacityError: EC2 has no machine.
             CloudError: AWS refuses, or the pool is not deployed.
         """
@@ -59,6 +63,10 @@ class Ec2Backend:
         if self._pool is None:
             self._pool = await open_pool(self._settings)
         pool = self._pool
+        if (why := await _over_budget(pool)) is not None:
+            raise BudgetSpentError(
+                f"No machine is taken: {why}. Run again tomorrow, or raise HEARTH_EC2__MAX_USD_A_DAY."
+            )
         slots = min(slots, pool.stack.slots)
         tenancy = await Acquisition(pool, holder, slots, self._held).run()
         try:
@@ -73,7 +81,10 @@ class Ec2Backend:
         machine, door = tenancy.machine, tenancy.door
         assert machine is not None  # noqa: S101 - the acquisition has seen it run
         assert door is not None  # noqa: S101 - and asked Ollama through this
-        price = await usd_per_hour(pool.aws, machine)
+        book = current(self._settings.home)
+        price = await usd_per_hour(pool.aws, machine, book)
+        if price is None:
+            tell(Caution(f"What a {machine.kind} costs is not known: no budget in dollars holds for it."))
         return Endpoint(
             backend=self.name,
             url=door.url,
@@ -84,9 +95,17 @@ class Ec2Backend:
             headers=door.headers,
             certificate=door.certificate,
             lease=tenancy,
-            machine=MachineFacts(machine.id, machine.kind, price, tenancy.since),
+            machine=MachineFacts(
+                id=machine.id,
+                kind=machine.kind,
+                usd_per_hour=price,
+                since=tenancy.since,
+                boot_seconds=time.time() - tenancy.since if tenancy.started else 0.0,
+                spot_usd_per_hour=_spot_price(machine, book),
+            ),
             departure=tenancy.departure,
             log_tail=partial(log_tail, pool, machine.id),
+            over_budget=partial(_over_budget, pool) if self._settings.ec2.max_usd_a_day is not None else None,
         )
 
     async def release(self, endpoint: Endpoint, *, broken: bool = False) -> Release:
@@ -96,7 +115,7 @@ class Ec2Backend:
             return Release("was not leased")
         self._held.discard(tenancy.id)
         try:
-            await tenancy.hand_back(broken=broken)
+            await tenancy.hand_back(broken=broken, work=endpoint.work)
         except CloudError as error:
             wait = self._settings.ec2.lease_seconds
             left = f"Its lease ends by itself in {wait:g} s."
@@ -110,6 +129,17 @@ class Ec2Backend:
 
     def _look_at(self, later: float = 0.0) -> float:
         return time.time() + self._settings.idle_minutes * 60 + later
+
+
+def _spot_price(machine: Machine, book: Book) -> float | None:
+    """What a machine on demand would cost on spot, by the price book."""
+    return None if machine.market is Market.SPOT else spot_usd_per_hour(machine.type, machine.region, book)
+
+
+async def _over_budget(pool: Pool) -> str | None:
+    """Why nobody may begin anything on a pool any more today; None if they may."""
+    most = pool.settings.ec2.max_usd_a_day
+    return None if most is None else over_today(most, await usd_today(pool))
 
 
 def _told(tenancy: Tenancy, idle_minutes: float) -> str:

@@ -9,7 +9,7 @@ from tasks.costs.assumptions import Assumptions, Range
 from tasks.costs.pages import PageTimes
 from tasks.jobs import Frozen
 from tasks.prices import HOURS_A_MONTH
-from tasks.prices.book import Book, Price, Term
+from tasks.prices.book import HOME_REGION, Book, Price, Term
 
 DAY_SECONDS = 86_400.0
 
@@ -25,6 +25,8 @@ class Shape(StrEnum):
     SAGEMAKER = "SageMaker real time"
     SAGEMAKER_ASYNC = "SageMaker async"
     LAMBDA_ECS = "Lambda + ECS task"
+    FARGATE = "Fargate tasks, OCR"
+    """Without GPUs, so with another model: `tesseract:eng`, a page on each vCPU. It never wins."""
 
 
 class Running(StrEnum):
@@ -80,6 +82,10 @@ def estimates(
     """Every architecture for so many pages, or those of the ways that are named."""
     rows, prices, unpriced = [], [], []
     for shape, running, term in _combinations() if ways is None else ways:
+        if shape is Shape.FARGATE:
+            rows.append(_fargate(pages, given, book))
+            prices += _small(book, given.region, "fargate:vcpu", "fargate:gb", *(["ipv4"] if given.ipv4 else []))
+            continue
         item = f"ml.{given.instance_type}" if "SageMaker" in shape else given.instance_type
         price = book.find(item, given.region, term)
         own = given.usd_per_hour if term is Term.ON_DEMAND and not item.startswith("ml.") else None
@@ -89,6 +95,7 @@ def estimates(
             continue
         if own is None and price is not None:
             prices.append(price)
+        prices += _small(book, given.region, *_items_beside(shape, running, given))
         rows.append(_estimate(shape, running, term, pages, given, times, book, usd))
     return Estimates(rows=tuple(rows), prices=tuple(dict.fromkeys(prices)), unpriced=tuple(sorted(set(unpriced))))
 
@@ -104,6 +111,7 @@ def _combinations() -> Iterator[Way]:
     yield Shape.SAGEMAKER, Running.ALWAYS_ON, Term.ON_DEMAND
     yield Shape.SAGEMAKER_ASYNC, Running.AUTO_STOP, Term.ON_DEMAND
     yield from ((Shape.LAMBDA_ECS, Running.AUTO_STOP, term) for term in market)
+    yield Shape.FARGATE, Running.AUTO_STOP, Term.ON_DEMAND
 
 
 def _estimate(
@@ -150,6 +158,46 @@ def _estimate(
         usd=usd,
         usd_per_1000=usd.times(1000 / pages),
     )
+
+
+def _fargate(pages: int, given: Assumptions, book: Book) -> Estimate:
+    """Tasks that end with the last page; vCPUs share nothing, and the model loads with the task."""
+    alone = given.model_copy(update={"page_seconds": given.cpu_page_seconds, "slowdown_per_slot": 0.0})
+    reading = PageTimes(alone).reading(pages, given.fargate_vcpu, given.machines)
+    total = given.task_seconds + reading
+    billed = total.at_least(given.fargate_minimum_seconds)
+    hourly = given.fargate_vcpu * book.usd("fargate:vcpu", given.region)
+    hourly += given.fargate_gb * book.usd("fargate:gb", given.region)
+    hourly += book.usd("ipv4", given.region) if given.ipv4 else 0.0
+    usd = billed.times(given.machines * hourly / 3600)
+    return Estimate(
+        shape=Shape.FARGATE,
+        running=Running.AUTO_STOP,
+        term=Term.ON_DEMAND,
+        machines=given.machines,
+        boot=given.task_seconds,
+        load=Range.exactly(0),
+        reading=reading,
+        total=total,
+        billed=billed,
+        usd=usd,
+        usd_per_1000=usd.times(1000 / pages),
+    )
+
+
+def _small(book: Book, region: str, *items: str) -> list[Price]:
+    """The prices of small things, of us-east-1 where the book lacks the region's."""
+    found = (book.find(item, region) or book.find(item, HOME_REGION) for item in items)
+    return [price for price in found if price is not None]
+
+
+def _items_beside(shape: Shape, running: Running, given: Assumptions) -> list[str]:
+    """What `_beside` reckons with."""
+    if running is Running.WARM or shape in {Shape.SAGEMAKER, Shape.SAGEMAKER_ASYNC}:
+        return []
+    items = [*(["gp3:gb"] if given.disk_gb else []), *(["ipv4"] if given.ipv4 else [])]
+    items += ["alb:hour", "alb:lcu"] if shape is Shape.ECS else []
+    return items + (["lambda:gb_s", "lambda:request"] if shape is Shape.LAMBDA_ECS else [])
 
 
 def _boot(shape: Shape, given: Assumptions) -> Range:

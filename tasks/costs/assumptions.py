@@ -80,6 +80,13 @@ class Assumptions(Frozen):
     alb_lcu: float = Field(1, ge=0, description="the load balancer's capacity units in use")
     lambda_seconds: float = Field(2, ge=0, description="of the function that starts a task, billed by the ms")
     lambda_gb: float = Field(0.5, ge=0, description="its memory, GB")
+    cpu_page_seconds: Range = Field(
+        Range(low=1.0, typical=1.3, high=1.7),
+        description="a page on one vCPU with the OCR model, seconds (tesseract:eng; measured on another CPU)",
+    )
+    fargate_vcpu: int = Field(4, ge=1, le=16, description="of each Fargate task; it reads a page on each")
+    fargate_gb: int = Field(8, ge=1, le=120, description="its memory, GB")
+    fargate_minimum_seconds: float = Field(60, ge=0, description="Fargate bills Linux at least, seconds")
     spot_rework: Range = Field(Range(low=0, typical=0.02, high=0.2), description="share of pages read again on spot")
     weights_gib: float = Field(6.0, gt=0, description="the model's weights in GPU memory, GiB (qwen2.5vl:7b)")
     kv_kib_per_token: float = Field(56, gt=0, description="KV cache, KiB a token (qwen2.5vl:7b)")
@@ -118,6 +125,7 @@ CLASSIC = {
     "boot_seconds": "0",
     "task_seconds": "0",
     "ec2_minimum_seconds": "0",
+    "fargate_minimum_seconds": "0",
     "idle_seconds": "0",
     "disk_gb": "0",
     "ipv4": "false",

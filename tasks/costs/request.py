@@ -12,23 +12,32 @@ from tasks.costs.history import page_times
 from tasks.costs.verdict import CostPlan, cost_plan
 from tasks.document import open_document
 from tasks.errors import InputError
-from tasks.jobs import Frozen
+from tasks.jobs import Form
 from tasks.prices.book import STALE_DAYS, current
 from tasks.settings import LimitSettings, Settings
 
 DEFAULT_MODEL = "qwen2.5vl:7b"
 
 
-class PlanRequest(Frozen):
+class PlanRequest(Form):
     """What to plan."""
 
-    pages: int | None = Field(None, ge=1, title="Pages", description="How many, instead of documents.")
-    sources: tuple[str, ...] = Field((), title="Documents", description="PDFs and folders whose pages are counted.")
-    model: str | None = Field(None, title="Model", description="Whose measured page times are used.")
-    deadline_seconds: float | None = Field(None, gt=0, title="Deadline", description="Seconds.")
-    budget_usd: float | None = Field(None, gt=0, title="Budget", description="USD.")
+    pages: int | None = Field(None, ge=1, title="Pages", description="How many, instead of documents.", examples=[5000])
+    sources: tuple[str, ...] = Field(
+        (),
+        title="Documents",
+        description="PDFs and folders on the worker's machine whose pages are counted.",
+        examples=[["/data/inbox"]],
+    )
+    model: str | None = Field(
+        None, title="Model", description="Whose measured page times are used.", examples=["qwen2.5vl:7b"]
+    )
+    deadline_seconds: float | None = Field(
+        None, gt=0, title="Deadline", description="In so many seconds all is to be read.", examples=[3600]
+    )
+    budget_usd: float | None = Field(None, gt=0, title="Budget", description="USD, at the most.", examples=[5])
     classic: bool = Field(default=False, title="Classic", description="Leave out boot, minimum billing and idling.")
-    assume: dict[str, str] = Field({}, title="Assumptions", description="By name, such as page_seconds: 5-10.")
+    assume: dict[str, str] = Field({}, title="Assumptions", description='By name, such as {"page_seconds": "5-10"}.')
     stale_days: int = Field(STALE_DAYS, ge=0, title="Stale days", description="Prices older than this are said to be.")
 
 

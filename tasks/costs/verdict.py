@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from tasks.costs.architectures import DAY_SECONDS, Estimate, Running, estimates
+from tasks.costs.architectures import DAY_SECONDS, Estimate, Running, Shape, estimates
 from tasks.costs.assumptions import Assumptions
 from tasks.costs.pages import PageTimes
 from tasks.costs.sizing import Size, sizes
@@ -61,14 +61,15 @@ def cost_plan(
     best = min(candidates, key=lambda row: _rank(row, by_time=by_time), default=None)
     size = next((size for size in sizes(pages, given, times, book) if _meets(size.total.high, deadline)), None)
     notes = [f"Page times: {times.source}."]
-    oldest = book.stale(found.prices, today, stale_days)
-    if oldest is not None:
-        notes.append(f"Prices are as old as {oldest}: `hearth prices refresh` asks AWS for today's.")
-    unsure = sorted({price.item for price in found.prices if not price.checked})
+    if stale := book.stale(found.prices, today, stale_days):
+        old = ", ".join(f"{told} ({day})" for told, day in sorted(stale.items()))
+        notes.append(f"Prices older than {stale_days} days: {old}. `hearth prices refresh` asks AWS for today's.")
+    unsure = sorted({price.told for price in found.prices if not price.checked})
     if unsure:
         notes.append(f"Prices not verified, or spot's of one moment: {', '.join(unsure)}.")
     if found.unpriced:
         notes.append(f"No price in the book, so left out: {'; '.join(found.unpriced)}.")
+    notes.append("Fargate has no GPUs: it is reckoned with the OCR model, tesseract:eng, and never wins.")
     if given.region != HOME_REGION:
         notes.append(f"Disks, addresses, load balancer and function at {HOME_REGION}'s prices where the book has none.")
     return CostPlan(
@@ -89,7 +90,9 @@ def _meets(value: float, limit: float | None) -> bool:
 
 
 def _may_win(row: Estimate, given: Assumptions) -> bool:
-    """Not a machine that someone else pays for, nor one always on that is still busy with the run before."""
+    """Not what someone else pays for, or reads with another model, nor what is still busy with the run before."""
+    if row.shape is Shape.FARGATE:
+        return False
     if row.running is Running.ALWAYS_ON:
         return row.total.high <= DAY_SECONDS / given.runs_a_day
     return row.running is not Running.WARM

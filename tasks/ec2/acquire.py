@@ -9,6 +9,7 @@ from tasks.ec2.access import Door, check_access, open_door
 from tasks.ec2.decide import Step
 from tasks.ec2.launching import launch_one, seen_machine, set_up
 from tasks.ec2.machines import Machine, MachineState, start
+from tasks.ec2.notice import noticed, noticed_up
 from tasks.ec2.pool import Pool, log_tail
 from tasks.ec2.records import Lease
 from tasks.ec2.tenancy import Tenancy
@@ -171,8 +172,10 @@ class Acquisition:
         if tenancy.machine is None:
             tenancy.machine = await set_up(self._pool, tenancy.id)
         tenancy.machine = await self._running(tenancy)
+        await noticed(self._pool, tenancy.machine, self._holder if tenancy.started else "")
         tenancy.door = await open_door(self._pool, tenancy.machine)
         await self._answering(tenancy, tenancy.machine, tenancy.door)
+        await noticed_up(self._pool, tenancy.machine)
         tenancy.keeper.watch(tenancy.door)
         return tenancy
 

@@ -22,6 +22,20 @@ _AGAIN_SECONDS = 5.0
 _UNKNOWN_LOOKS = 3
 
 
+async def every(seconds: float, act: Callable[[], Awaitable[object]], done: threading.Event) -> None:
+    """Do something every so many seconds until it is done with, whatever goes wrong: so that a lease is kept.
+
+    AWS out of reach is no reason to stop reading: the machine may well go on.
+    """
+    pause = seconds
+    while not await asyncio.to_thread(done.wait, pause):
+        pause = seconds
+        try:
+            await act()
+        except Exception:  # noqa: BLE001 - whatever it is: the run goes on, and so must its lease
+            pause = min(seconds, _AGAIN_SECONDS)
+
+
 class Keeper:
     """Keeps one lease on one machine, in a thread of its own, so that a busy event loop loses no lease.
 
@@ -56,19 +70,9 @@ class Keeper:
         """Both at once: a look that hangs must not keep the lease from being renewed."""
         settings = self._pool.settings.ec2
         await asyncio.gather(
-            self._every(settings.poll_seconds, self._look),
-            self._every(settings.lease_seconds / _RENEWALS, self._renew),
+            every(settings.poll_seconds, self._look, self._done),
+            every(settings.lease_seconds / _RENEWALS, self._renew, self._done),
         )
-
-    async def _every(self, seconds: float, act: Callable[[], Awaitable[None]]) -> None:
-        pause = seconds
-        while not await asyncio.to_thread(self._done.wait, pause):
-            pause = seconds
-            try:
-                await act()
-            except Exception:  # noqa: BLE001 - whatever it is: the run goes on, and so must its lease
-                # AWS out of reach is no reason to stop reading: the machine may well go on.
-                pause = min(seconds, _AGAIN_SECONDS)
 
     async def _look(self) -> None:
         if self._door is None:

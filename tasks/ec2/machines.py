@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 POOL_TAG = "hearth:pool"
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html
 _NOTICE_SECONDS = 120
+# "User initiated (2026-11-25 10:20:33 GMT)"; EC2 promises no form, and it may be empty.
+_AT = re.compile(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:GMT|UTC)\)")
 _GONE = {"InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed"}
 
 
@@ -56,6 +59,8 @@ class Machine:
         config: of the stack that it was made from.
         stage: what it says of itself while it boots; empty at first.
         notice: when and why it will go, if it knows.
+        transition: EC2's words for its last change of state, which may hold the time.
+        reason: EC2's code for it, such as Server.SpotInstanceTermination.
     """
 
     id: str
@@ -71,6 +76,8 @@ class Machine:
     stage: str
     notice: Notice | None
     spot_request: str | None
+    transition: str = ""
+    reason: str = ""
 
     @property
     def there(self) -> bool:
@@ -81,6 +88,17 @@ class Machine:
     def kind(self) -> str:
         """Such as `g4dn.xlarge spot in us-east-1a`."""
         return f"{self.type} {self.market} in {self.zone}"
+
+    @property
+    def region(self) -> str:
+        """Of its zone."""
+        return self.zone[:-1]
+
+    @property
+    def changed_at(self) -> float | None:
+        """When it was told to change its state last, seconds since the epoch; None if EC2 does not say."""
+        found = _AT.search(self.transition)
+        return None if found is None else datetime.strptime(f"{found[1]} +0000", "%Y-%m-%d %H:%M:%S %z").timestamp()
 
 
 async def list_machines(aws: Aws, pool: str) -> tuple[Machine, ...]:
@@ -214,6 +232,8 @@ def _machine(instance: InstanceTypeDef) -> Machine:
         stage=tags.get("hearth:stage", ""),
         notice=_notice(tags.get("hearth:notice", ""), launched_at),
         spot_request=instance.get("SpotInstanceRequestId"),
+        transition=instance.get("StateTransitionReason", ""),
+        reason=instance.get("StateReason", {}).get("Code", ""),
     )
 
 

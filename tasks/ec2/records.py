@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from tasks.ec2.ledger import Ledger, if_possible
 from tasks.ec2.table import Item, Table, float_of, number, string
 
 CLOSED_SECONDS = 90.0
@@ -25,16 +27,18 @@ class Lease:
     """A run's hold on a machine.
 
     Attributes:
-        token: tells leases apart.
         holder: whose it is, for people.
         slots: requests at once that the run may send.
         until: seconds since the epoch.
+        token: tells leases apart.
+        since: seconds since the epoch; 0 if that is not known.
     """
 
     holder: str
     slots: int
     until: float
     token: str = field(default_factory=lambda: uuid.uuid4().hex[:16])
+    since: float = field(default_factory=lambda: round(time.time(), 3))
 
 
 @dataclass(frozen=True)
@@ -69,10 +73,15 @@ class Record:
 
 
 class Records:
-    """The records of machines, in a table."""
+    """The records of machines, in a table.
+
+    Attributes:
+        ledger: what leases, and machines, were.
+    """
 
     def __init__(self, table: Table) -> None:
         self._table = table
+        self.ledger = Ledger(table)
 
     async def get(self, machine: str) -> Record:
         """A machine's record; an empty one if there is none."""
@@ -103,15 +112,24 @@ class Records:
             {"#token": lease.token},
         )
 
-    async def release(self, machine: str, lease: Lease) -> None:
-        """Give a lease back. One that is lost already is no error."""
-        await self._table.update(
+    async def release(self, machine: str, lease: Lease, work: Mapping[str, float] | None = None) -> None:
+        """Give a lease back, and enter it in the ledger. One that is lost already is no error.
+
+        Args:
+            machine: which.
+            lease: as it was taken.
+            work: page seconds of each document that was read under it.
+        """
+        now = time.time()
+        released = await self._table.update(
             machine,
             "REMOVE leases.#token SET released_at = :now ADD version :one",
             "attribute_exists(leases.#token)",
-            {":now": number(time.time()), ":one": number(1)},
+            {":now": number(now), ":one": number(1)},
             {"#token": lease.token},
         )
+        if released:
+            await if_possible(self.ledger.leased(machine, lease, now, work or {}))
 
     async def close(self, seen: Record) -> Record | None:
         """Close a machine's record, as it was seen, to leases, and drop those that have ended.
@@ -165,20 +183,23 @@ class Records:
 
 
 def _lease_value(lease: Lease) -> dict[str, Any]:
-    return {"M": {"holder": string(lease.holder), "slots": number(lease.slots), "ends_at": number(lease.until)}}
+    times = {"since": number(lease.since), "ends_at": number(lease.until)}
+    return {"M": {"holder": string(lease.holder), "slots": number(lease.slots), **times}}
 
 
 def _record(machine: str, item: Item) -> Record:
     leases = item.get("leases", {}).get("M", {})
     return Record(
         machine=machine,
-        leases=tuple(
-            Lease(value["M"]["holder"]["S"], int(float_of(value["M"], "slots")), float_of(value["M"], "ends_at"), token)
-            for token, value in leases.items()
-        ),
+        leases=tuple(_lease(token, value["M"]) for token, value in leases.items()),
         closed_until=float_of(item, "closed_until"),
         closed_by=item.get("closed_by", {}).get("S", ""),
         released_at=float_of(item, "released_at"),
         stopped_at=float_of(item, "stopped_at"),
         version=int(float_of(item, "version")),
     )
+
+
+def _lease(token: str, value: Item) -> Lease:
+    slots, until = int(float_of(value, "slots")), float_of(value, "ends_at")
+    return Lease(value["holder"]["S"], slots, until, token, float_of(value, "since"))

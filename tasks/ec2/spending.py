@@ -8,12 +8,13 @@ from tasks.aws import Aws, ask
 from tasks.ec2.machines import Machine, Market
 from tasks.errors import CloudError
 from tasks.prices import on_demand_usd_per_hour
+from tasks.prices.book import Book
 
 
-async def usd_per_hour(aws: Aws, machine: Machine) -> float | None:
+async def usd_per_hour(aws: Aws, machine: Machine, book: Book | None = None) -> float | None:
     """USD per hour: of spot the price of its zone now, on demand the price book's. None if it is not known."""
     if machine.market is Market.ON_DEMAND:
-        return on_demand_usd_per_hour(machine.type)
+        return on_demand_usd_per_hour(machine.type, machine.region, book)
     try:
         answer = await ask(
             aws.ec2.describe_spot_price_history,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tasks.aws import Aws, ask
+from tasks.aws import Aws, stack_outputs
 from tasks.errors import CloudError
 from tasks.settings import Access
 
@@ -47,16 +47,7 @@ async def find_stack(aws: Aws, pool: str) -> Stack:
     """
     name = f"hearth-{pool}"
     remedy = "Deploy it: hearth infra up ec2 --allow-from <your network, such as 10.0.0.0/16>."
-    try:
-        stacks = await ask(aws.cloudformation.describe_stacks, StackName=name)
-    except CloudError as error:
-        if error.code == "ValidationError":
-            where = f"in {aws.region}"
-            raise CloudError(
-                f"The pool {pool!r} is not deployed {where}: no stack {name}. {remedy}", error.code
-            ) from None
-        raise
-    outputs = {one["OutputKey"]: one["OutputValue"] for one in stacks["Stacks"][0].get("Outputs", ())}
+    outputs, status = await stack_outputs(aws, name, f"The pool {pool!r}", remedy)
     try:
         return Stack(
             pool=pool,
@@ -72,5 +63,4 @@ async def find_stack(aws: Aws, pool: str) -> Stack:
             config=outputs["Config"],
         )
     except (KeyError, ValueError) as error:
-        status = stacks["Stacks"][0]["StackStatus"]
         raise CloudError(f"The stack {name} is incomplete ({status}; {error}). {remedy}") from None

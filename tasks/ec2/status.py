@@ -50,13 +50,13 @@ class MachineStatus:
                 return f"{self.decision.action} ({self.decision.why})"
 
 
-async def status_of(pool: Pool) -> list[MachineStatus]:
-    """Every machine of a pool that is there.
+async def status_of(pool: Pool, only: str | None = None) -> list[MachineStatus]:
+    """Every machine of a pool that is there, or the one of an id.
 
     Raises:
         CloudError: AWS refuses, or is out of reach.
     """
-    machines = tuple(machine for machine in await pool.machines() if machine.there)
+    machines = tuple(each for each in await pool.machines() if each.there and only in {None, each.id})
     records = await pool.records_of(machines)
     return list(await asyncio.gather(*map(_status, [pool] * len(machines), machines, records)))
 

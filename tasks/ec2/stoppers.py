@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from tasks.aws import ask
 from tasks.ec2.access import active_until
 from tasks.ec2.decide import Action, Decision, Why, decide, put_away
 from tasks.ec2.machines import POOL_TAG, Machine, MachineState, stop, terminate
+from tasks.ec2.notice import noticed, noticed_leases, noticed_stop
 from tasks.ec2.pool import Pool
 from tasks.ec2.records import CLOSED_SECONDS, Lease, Record
 from tasks.errors import CloudError
@@ -31,6 +33,7 @@ async def tend(pool: Pool, machine: Machine) -> Decision:
     Raises:
         CloudError: AWS refuses, or is out of reach; nothing, or all of it, has been done.
     """
+    await noticed(pool, machine)
     record = await pool.records.get(machine.id)
     now = time.time()
     if machine.state is MachineState.STOPPED and not record.stopped_at:
@@ -46,7 +49,15 @@ async def tend(pool: Pool, machine: Machine) -> Decision:
     return await _act(pool, machine, record, decision)
 
 
-async def end(pool: Pool, machine: Machine, why: Why, *, mine: Lease | None = None, force: bool = False) -> Decision:
+async def end(
+    pool: Pool,
+    machine: Machine,
+    why: Why,
+    *,
+    mine: Lease | None = None,
+    work: Mapping[str, float] | None = None,
+    force: bool = False,
+) -> Decision:
     """Stop a machine now, unless others lease it.
 
     Args:
@@ -54,10 +65,12 @@ async def end(pool: Pool, machine: Machine, why: Why, *, mine: Lease | None = No
         machine: which.
         why: for the record.
         mine: a lease that does not count.
+        work: page seconds of each document that was read under it.
         force: leases of others do not count either.
     """
     if mine is not None:
-        await pool.records.release(machine.id, mine)
+        await pool.records.release(machine.id, mine, work)
+    await noticed(pool, machine)
     record = await pool.records.get(machine.id)
     others = record.live(time.time())
     if others and not force:
@@ -107,6 +120,7 @@ async def _deleted(pool: Pool, volume: str) -> bool:
 async def _act(pool: Pool, machine: Machine, record: Record, decision: Decision) -> Decision:
     match decision.action:
         case Action.FORGET:
+            await noticed_leases(pool, record)
             await pool.records.forget(machine.id)
         case Action.STOP | Action.TERMINATE:
             return await _put_away(pool, machine, record, decision)
@@ -120,6 +134,7 @@ async def _put_away(pool: Pool, machine: Machine, record: Record, decision: Deci
     if closed is None:
         # Somebody came at the last moment, and comes first.
         return Decision(Action.KEEP, Why.LEASED, time.time() + pool.limits.idle)
+    await noticed_leases(pool, record)
     before = closed.closed_until - _MARGIN_SECONDS
     try:
         if decision.why is Why.IDLE and (active := await active_until(pool, machine)) > time.time():
@@ -128,8 +143,10 @@ async def _put_away(pool: Pool, machine: Machine, record: Record, decision: Deci
         if decision.action is Action.TERMINATE:
             # It stays closed: EC2 may for a moment still tell of it as running.
             await terminate(pool.aws, machine.id, before)
+            await noticed_stop(pool, machine, decision.why, keeps_disk=False)
             return decision
         await stop(pool.aws, machine.id, before)
+        await noticed_stop(pool, machine, decision.why, keeps_disk=True)
     except BaseException:
         with suppress(CloudError):  # it opens by itself, a little later
             await pool.records.reopen(closed)

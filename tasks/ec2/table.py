@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import UniversalAttributeValueTypeDef
 
 _REFUSED = "ConditionalCheckFailedException"
+_BY_DAY = "by-day"
 
 Item = Mapping[str, Any]
 
@@ -31,6 +32,26 @@ class Table:
         """An item as it is now: no earlier write is missed. Empty if there is none."""
         answer = await ask(self._aws.dynamodb.get_item, TableName=self._name, Key=_key(key), ConsistentRead=True)
         return answer.get("Item", {})
+
+    async def query(self, day: str, kind: str) -> list[Item]:
+        """The items that the index of days has for a day, of those whose id begins with a word. A late one may lack.
+
+        Raises:
+            CloudError: AWS refuses; of a table that was made before it had the index, too.
+        """
+        pages = self._aws.dynamodb.get_paginator("query")
+
+        def query() -> list[Item]:
+            found = pages.paginate(
+                TableName=self._name,
+                IndexName=_BY_DAY,
+                KeyConditionExpression="#day = :day AND begins_with(id, :kind)",
+                ExpressionAttributeNames={"#day": "day"},
+                ExpressionAttributeValues={":day": string(day), ":kind": string(kind)},
+            )
+            return [item for page in found for item in page["Items"]]
+
+        return await ask(query)
 
     async def put_new(self, key: str, item: Item) -> None:
         """Make an item, unless there is one."""

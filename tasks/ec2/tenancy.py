@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tasks.departure import Departure
@@ -11,6 +12,8 @@ from tasks.ec2.access import Door
 from tasks.ec2.decide import Why
 from tasks.ec2.keeper import Keeper
 from tasks.ec2.machines import Machine
+from tasks.ec2.machines import machine as described
+from tasks.ec2.notice import noticed
 from tasks.ec2.pool import Pool
 from tasks.ec2.records import Lease
 from tasks.ec2.stoppers import end
@@ -54,8 +57,12 @@ class Tenancy:
         if self.door is not None:
             self.door.close()
 
-    async def hand_back(self, *, broken: bool) -> None:
+    async def hand_back(self, *, broken: bool, work: Mapping[str, float] | None = None) -> None:
         """Give the lease back; a machine that did not work is ended, unless others use it.
+
+        Args:
+            broken: it did not work.
+            work: page seconds of each document that was read on it.
 
         Raises:
             CloudError: AWS refuses or does not answer in 15 s; then the lease ends by itself.
@@ -64,8 +71,10 @@ class Tenancy:
         try:
             async with asyncio.timeout(_HAND_BACK_SECONDS):
                 if broken and self.machine is not None and not self.departure.gone:
-                    await end(self.pool, self.machine, Why.NEVER_WARM, mine=self.lease)
+                    await end(self.pool, self.machine, Why.NEVER_WARM, mine=self.lease, work=work)
                 else:
-                    await self.pool.records.release(self.id, self.lease)
+                    await self.pool.records.release(self.id, self.lease, work)
+                if self.departure.gone and (seen := await described(self.pool.aws, self.id, at_once=True)) is not None:
+                    await noticed(self.pool, seen)
         except TimeoutError:
             raise CloudError(f"AWS did not answer in {_HAND_BACK_SECONDS:g} s.") from None

@@ -30,6 +30,12 @@ _TRIES = 3
 _TURN = "hearth-turn"
 
 _aws = Aws()
+_of_bucket: dict[str, Aws] = {}
+
+
+def use_for(bucket: str, aws: Aws) -> None:
+    """Have this process ask for a bucket's objects as another account, from now on."""
+    _of_bucket[bucket] = aws
 
 
 @dataclass(frozen=True)
@@ -78,7 +84,7 @@ def get(place: S3Path) -> Stored | None:
 
 
 def _got(place: S3Path) -> Stored:
-    answer = _client().get_object(Bucket=place.bucket, Key=place.key)
+    answer = _client(place).get_object(Bucket=place.bucket, Key=place.key)
     body = answer["Body"].read()
     return Stored(body, answer["ETag"], answer["LastModified"], _now(answer), answer["Metadata"].get(_TURN, ""))
 
@@ -102,7 +108,7 @@ def put(place: S3Path, body: bytes, *, over: str | None, turn: str = "") -> date
     condition: dict[str, Any] = {"IfNoneMatch": "*"} if over is None else {"IfMatch": over}
     with told_of("PutObject"):
         try:
-            answer = _client().put_object(
+            answer = _client(place).put_object(
                 Bucket=place.bucket, Key=place.key, Body=body, Metadata={_TURN: turn}, **condition
             )
         except ClientError as error:
@@ -120,7 +126,7 @@ def head(place: S3Path) -> Listed | None:
     """
     with told_of("HeadObject"):
         try:
-            answer = _client().head_object(Bucket=place.bucket, Key=place.key)
+            answer = _client(place).head_object(Bucket=place.bucket, Key=place.key)
         except ClientError as error:
             if _code(error) in _MISSING:
                 return None
@@ -145,7 +151,7 @@ def below(place: S3Path, begin: str = "", *, after: str = "", most: int = 1000) 
         asked["StartAfter"] = place.folder + after
     while True:
         with told_of("ListObjectsV2"):
-            answer = _client().list_objects_v2(**asked)
+            answer = _client(place).list_objects_v2(**asked)
         for found in answer.get("Contents", ()):
             yield Listed(S3Path(place.bucket, found["Key"]), found["ETag"], found["Size"])
         if not answer.get("IsTruncated"):
@@ -160,7 +166,7 @@ def folders(place: S3Path) -> Iterator[S3Path]:
         CloudError: they cannot be listed.
     """
     with told_of("ListObjectsV2"):
-        pages = _client().get_paginator("list_objects_v2")
+        pages = _client(place).get_paginator("list_objects_v2")
         for answer in pages.paginate(Bucket=place.bucket, Prefix=place.folder, Delimiter="/"):
             for found in answer.get("CommonPrefixes", ()):
                 yield S3Path(place.bucket, found["Prefix"].rstrip("/"))
@@ -174,7 +180,7 @@ def download(place: S3Path, file: IO[bytes]) -> bool:
     """
     with told_of("GetObject"):
         try:
-            _client().download_fileobj(place.bucket, place.key, file, Config=_transfer())
+            _client(place).download_fileobj(place.bucket, place.key, file, Config=_transfer())
         except ClientError as error:
             if _code(error) in _MISSING:
                 return False
@@ -191,7 +197,7 @@ def upload(place: S3Path, file: IO[bytes]) -> None:
         CloudError: it cannot be written.
     """
     with told_of("PutObject"):
-        _client().upload_fileobj(file, place.bucket, place.key, Config=_transfer())
+        _client(place).upload_fileobj(file, place.bucket, place.key, Config=_transfer())
 
 
 def why(error: CloudError) -> str:
@@ -203,8 +209,8 @@ def why(error: CloudError) -> str:
     return f"{str(error).rstrip('.')}. Mend this"
 
 
-def _client() -> S3Client:
-    return _aws.s3
+def _client(place: S3Path) -> S3Client:
+    return _of_bucket.get(place.bucket, _aws).s3
 
 
 def _transfer() -> TransferConfig:

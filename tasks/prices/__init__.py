@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tasks.prices.book import HOME_REGION, Term, shipped
+from tasks.prices.book import HOME_REGION, Book, Term, shipped
 
 # The first 125 MB/s and 3,000 IOPS are part of a gp3's size, and each MB/s needs four IOPS
 # (https://docs.aws.amazon.com/ebs/latest/userguide/general-purpose.html).
@@ -12,17 +12,39 @@ _GP3_IOPS_PER_MB_S = 4
 HOURS_A_MONTH = 730
 
 
-def on_demand_usd_per_hour(instance_type: str) -> float | None:
-    """USD per hour on demand in us-east-1; other regions differ. None if the price book lacks the type."""
-    price = shipped().find(instance_type, HOME_REGION, Term.ON_DEMAND)
-    return price.usd if price else None
+def on_demand_usd_per_hour(instance_type: str, region: str = HOME_REGION, book: Book | None = None) -> float | None:
+    """USD per hour on demand; see `_per_hour`."""
+    return _per_hour(instance_type, region, Term.ON_DEMAND, book)
 
 
-def gp3_usd_per_hour(size_gb: int, throughput_mb_s: int) -> float:
-    """USD per hour of a gp3 disk in us-east-1. It is paid for while its machine is stopped, too."""
+def fargate_usd_per_hour(vcpu: int, gigabytes: int) -> float:
+    """USD per hour of a Fargate task on demand in us-east-1, Linux on x86."""
+    return shipped().usd("fargate:vcpu") * vcpu + shipped().usd("fargate:gb") * gigabytes
+
+
+def balancer_usd_per_hour() -> float:
+    """USD per hour of an Application Load Balancer in us-east-1, with one capacity unit in use."""
+    return shipped().usd("alb:hour") + shipped().usd("alb:lcu")
+
+
+def spot_usd_per_hour(instance_type: str, region: str = HOME_REGION, book: Book | None = None) -> float | None:
+    """USD per hour on spot when the price was read, which moves by the hour; see `_per_hour`."""
+    return _per_hour(instance_type, region, Term.SPOT, book)
+
+
+def gp3_usd_per_hour(size_gb: int, throughput_mb_s: int, region: str = HOME_REGION, book: Book | None = None) -> float:
+    """USD per hour of a gp3 disk. It is paid for while its machine is stopped, too."""
     amounts = {
         "gp3:gb": size_gb,
         "gp3:mb_s": max(0, throughput_mb_s - _GP3_FREE_MB_S),
         "gp3:iops": max(0, throughput_mb_s * _GP3_IOPS_PER_MB_S - _GP3_FREE_IOPS),
     }
-    return sum(shipped().usd(item) * amount for item, amount in amounts.items()) / HOURS_A_MONTH
+    prices = book or shipped()
+    return sum(prices.usd(item, region) * amount for item, amount in amounts.items()) / HOURS_A_MONTH
+
+
+def _per_hour(instance_type: str, region: str, term: Term, book: Book | None) -> float | None:
+    """Of a region, or of us-east-1 if the book lacks that one; the book is the shipped one if None."""
+    prices = book or shipped()
+    price = prices.find(instance_type, region, term) or prices.find(instance_type, HOME_REGION, term)
+    return price.usd if price else None

@@ -68,6 +68,11 @@ class Price(Frozen):
         """What it is the price of."""
         return self.item, self.region, self.term
 
+    @property
+    def told(self) -> str:
+        """What it is the price of, for people; on demand goes without saying."""
+        return self.item if self.term is Term.ON_DEMAND else f"{self.item} {self.term}"
+
 
 class Book(Frozen):
     """Prices and their sources."""
@@ -102,10 +107,10 @@ class Book(Frozen):
         pairs = ((self._by_key.get(price.key), price) for price in newer.prices)
         return tuple((old, new) for old, new in pairs if old is None or old.usd != new.usd)
 
-    def stale(self, prices: Iterable[Price], today: date, days: int = STALE_DAYS) -> date | None:
-        """The oldest day on which one of the prices was read, if that is longer ago than `days`; otherwise None."""
-        oldest = min((self.sources[price.source].date for price in prices), default=today)
-        return oldest if today - oldest > timedelta(days=days) else None
+    def stale(self, prices: Iterable[Price], today: date, days: int = STALE_DAYS) -> dict[str, date]:
+        """Those of the prices that were read longer than `days` ago, by what they are of, and when that was."""
+        read = {price.told: self.sources[price.source].date for price in prices}
+        return {told: day for told, day in read.items() if today - day > timedelta(days=days)}
 
 
 @cache

@@ -27,6 +27,8 @@ def prices_of(offer: str, source: str) -> Iterator[Price]:
     """
     document = json.loads(offer)
     named = document["product"]["attributes"]
+    if named.get("marketoption", "OnDemand") != "OnDemand":
+        return  # blocks of capacity, which share all else with machines on demand
     item, region = named["instanceType"], named["regionCode"]
     for kind, terms in document["terms"].items():
         for each in terms.values():

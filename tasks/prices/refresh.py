@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from tasks.aws import Aws, ask
 from tasks.prices.book import REGIONS, Book, Price, Source, Term
 from tasks.prices.offers import prices_of
+from tasks.prices.services import SERVICES, Service, hosting, prices_of_service
 
 TYPES = (
     *("g4dn.xlarge", "g4dn.2xlarge", "g4dn.4xlarge", "g5.xlarge", "g5.2xlarge"),
@@ -26,7 +27,7 @@ _OFFERS, _SPOT = "aws-pricing-api", "aws-spot-history"
 
 
 async def asked(types: Iterable[str] = TYPES, regions: Iterable[str] = REGIONS) -> Book:
-    """The prices of machines now: on demand, spot (the cheapest zone's) and reserved.
+    """The prices of machines now (on demand, spot in the cheapest zone, reserved, SageMaker's), and of what is beside.
 
     Raises:
         CloudError: AWS refuses, or cannot be reached.
@@ -41,20 +42,37 @@ async def asked(types: Iterable[str] = TYPES, regions: Iterable[str] = REGIONS) 
     for region in regions:
         for each in chosen:
             prices += await _offered(pricing, each, region)
+        for service in (*SERVICES, *map(hosting, chosen)):
+            prices += await _of_service(pricing, service, region)
         prices += await _spot(region, chosen)
     return Book(sources=sources, prices=tuple(prices))
 
 
 async def _offered(pricing: Any, instance_type: str, region: str) -> list[Price]:  # noqa: ANN401 - boto3-stubs lack it here
-    wanted = {**_SAME_FOR_ALL, "instanceType": instance_type, "regionCode": region}
-    filters = [{"Type": "TERM_MATCH", "Field": name, "Value": value} for name, value in wanted.items()]
-    prices: list[Price] = []
+    wanted = {**_SAME_FOR_ALL, "instanceType": instance_type}
+    return [
+        price async for offer in _offers(pricing, "AmazonEC2", region, wanted) for price in prices_of(offer, _OFFERS)
+    ]
+
+
+async def _of_service(pricing: Any, service: Service, region: str) -> list[Price]:  # noqa: ANN401 - as above
+    found = [
+        price
+        async for offer in _offers(pricing, service.code, region, service.filters)
+        for price in prices_of_service(service, region, offer, _OFFERS)
+    ]
+    return found[:1]
+
+
+async def _offers(pricing: Any, code: str, region: str, wanted: Mapping[str, str]) -> AsyncIterator[str]:  # noqa: ANN401 - as above
+    filters = [{"Type": "TERM_MATCH", "Field": k, "Value": v} for k, v in {**wanted, "regionCode": region}.items()]
     page: dict[str, Any] = {}
     while True:
-        page = await ask(pricing.get_products, ServiceCode="AmazonEC2", Filters=filters, **page)
-        prices += [price for offer in page["PriceList"] for price in prices_of(offer, _OFFERS)]
+        page = await ask(pricing.get_products, ServiceCode=code, Filters=filters, **page)
+        for offer in page["PriceList"]:
+            yield offer
         if not page.get("NextToken"):
-            return prices
+            return
         page = {"NextToken": page["NextToken"]}
 
 

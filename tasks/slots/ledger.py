@@ -42,7 +42,7 @@ class Claim(BaseModel):
 
 
 class Measured(BaseModel):
-    """What was found of a server with one model: it serves `slots` of the `asked` requests at once.
+    """What was found of a server, or each of its parts, with one model: `slots` of the `asked` requests at once.
 
     Attributes:
         what: the model, and what else may change the number.
@@ -62,7 +62,9 @@ class Ledger(BaseModel):
 
     Attributes:
         claims: by the run's token.
-        measured: what was found of the server, by `what`.
+        measured: what was found of the server, or of each of its parts, by `what`.
+        parts: equal parts of the server that serve now, such as tasks behind a load balancer.
+        parts_at: when that was seen to be so, seconds since the epoch; of two runs, who has seen it later is right.
         limit: requests that are sent at once just now; fewer than it serves while the server is in trouble.
         limited_at: when the limit changed last, seconds since the epoch.
         measured_by: who measures the server, and must be alone for it; empty if nobody does.
@@ -73,6 +75,8 @@ class Ledger(BaseModel):
 
     claims: Mapping[str, Claim] = {}
     measured: Mapping[str, Measured] = {}
+    parts: int = 1
+    parts_at: float = 0.0
     limit: int = 0
     limited_at: float = 0.0
     measured_by: str = ""
@@ -98,6 +102,11 @@ class Ledger(BaseModel):
     @property
     def capacity(self) -> int:
         """Requests that the server serves at once; 0 while nobody knows."""
+        return self.each * self.parts
+
+    @property
+    def each(self) -> int:
+        """Requests that each of its parts serves at once; 0 while nobody knows."""
         return max((measured.slots for measured in self.measured.values()), default=0)
 
     @property
@@ -200,10 +209,22 @@ def _rank(claim: Claim, dealt: int, run: str, before: float) -> tuple[int, float
 def _limited(ledger: Ledger, need: Need, now: float) -> Ledger:
     limit = ledger.limit
     if need.trouble_at > ledger.limited_at:
-        limit = max(1, limit // 2)
+        limit = min(limit, max(1, limit // 2))
     elif need.relief_at > ledger.limited_at:
         limit = min(ledger.capacity, limit + 1)
     return ledger if limit == ledger.limit else ledger.model_copy(update={"limit": limit, "limited_at": now})
+
+
+def resized(ledger: Ledger, parts: int, seen_at: float) -> Ledger:
+    """The ledger after a run has seen, at that time, how many parts the server has; what was seen later stands.
+
+    A part that comes adds its slots at once, so that it has pages from the start; one that goes takes its own away, and
+    pages in flight on it may end.
+    """
+    if parts == ledger.parts or seen_at <= ledger.parts_at:
+        return ledger
+    limit = min(ledger.limit + max(0, parts - ledger.parts) * ledger.each, ledger.each * parts)
+    return ledger.model_copy(update={"parts": parts, "parts_at": seen_at, "limit": limit})
 
 
 def measuring(ledger: Ledger, run: str, until: float) -> Ledger:

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from tasks.errors import HearthError
-from tasks.slots.ledger import Ledger, Measured, Need, knowing, left, settled
+from tasks.parts import Parts
+from tasks.slots.ledger import Ledger, Measured, Need, knowing, left, resized, settled
 from tasks.slots.store import LedgerStore
 
 _AGAIN_SECONDS = 1.0
@@ -23,7 +24,8 @@ class Share:
         store: the server's ledger.
         most: slots that this run will use at the most.
         measured: what was found of the server.
-        changed: is called when more slots may have come free.
+        changed: is called when more slots may have come free, or there are others.
+        parts: of the server; its slots follow them.
 
     Attributes:
         in_flight: slots in use.
@@ -31,15 +33,25 @@ class Share:
         limited_at: when that changed last, seconds since the epoch.
     """
 
-    def __init__(self, store: LedgerStore, most: int, measured: Measured, changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        store: LedgerStore,
+        most: int,
+        measured: Measured,
+        changed: Callable[[], None],
+        parts: Parts | None = None,
+    ) -> None:
         self._store = store
         self._most = most
         self._measured = measured
         self._changed = changed
+        self._parts = parts or Parts()
+        self._served = measured.slots * self._parts.count
         self._run = uuid.uuid4().hex[:12]
         self._waiting = most
         self._told_wants = most
         self._holds = 0
+        self._others = 0
         self._share = 0
         self._contended = False
         self._begun = False
@@ -52,7 +64,7 @@ class Share:
         self._idle.set()
         self._keeping: asyncio.Task[None] | None = None
         self.in_flight = 0
-        self.limit = measured.slots
+        self.limit = self._served
         self.limited_at = 0.0
 
     async def open(self) -> None:
@@ -83,9 +95,14 @@ class Share:
         return min(self._holds, self._share) - self.in_flight
 
     @property
+    def within_reach(self) -> int:
+        """Slots that this run has or would get at once if it wanted them: those that no other run holds."""
+        return max(self.in_flight, min(self.capacity, self.limit - self._others))
+
+    @property
     def capacity(self) -> int:
         """Slots that this run will use at the most."""
-        return min(self._most, self._measured.slots)
+        return min(self._most, self._served)
 
     def take(self) -> None:
         """Use a slot; one must be free."""
@@ -122,7 +139,7 @@ class Share:
 
     def relief(self, began: float) -> None:
         """All requests from the one that began then were served well: one more may be sent at once."""
-        if self.limit < self._measured.slots:
+        if self.limit < self._served:
             self._relief_at = began
             self._wake.set()
 
@@ -161,9 +178,10 @@ class Share:
         ledger = await self._store.change(self._next)
         claim = ledger.claims[self._run]
         self._holds = claim.holds
+        self._others = ledger.held - claim.holds
         self._valid_until = time.monotonic() + claim.ends_at - time.time()
         self._contended = len(ledger.claims) > 1
-        self.limit, self.limited_at = ledger.limit, ledger.limited_at
+        self.limit, self.limited_at, self._served = ledger.limit, ledger.limited_at, ledger.capacity
         self._changed()
 
     def _next(self, ledger: Ledger) -> Ledger:
@@ -171,6 +189,7 @@ class Share:
         ledger = ledger.live(now)
         if self._measured.what not in ledger.measured:  # the ledger was lost
             ledger = knowing(ledger, self._measured.model_copy(update={"at": now}))
+        ledger = resized(ledger, self._parts.count, self._parts.seen_at)
         lease = self._store.lease_seconds
         need = Need(self._wants, self.in_flight, lease, self._trouble_at, self._relief_at, self._begun)
         ledger, self._share = settled(ledger, self._run, need, now)

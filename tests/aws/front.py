@@ -27,6 +27,7 @@ from tests.aws.faults import Fault, Faults, Injection, dropped
 from tests.aws.fleets import Fleets
 from tests.aws.lifecycle import Lifecycle
 from tests.aws.moto_server import Moto
+from tests.aws.sagemaker import SageMaker
 from tests.aws.serial import Serial
 from tests.aws.sessions import Sessions
 from tests.aws.spot import Spot
@@ -48,6 +49,7 @@ class AwsFront:
         lifecycle: how long states take, and why instances ended.
         spot: what became of spot requests.
         descriptions: where the console's output comes from.
+        sagemaker: the endpoints that answer.
     """
 
     def __init__(self, moto: Moto) -> None:
@@ -60,10 +62,11 @@ class AwsFront:
         self.spot = Spot()
         self.lifecycle = Lifecycle(direct)
         self.descriptions = Descriptions(self.lifecycle, self.spot, direct)
+        self.sagemaker = SageMaker(self._client)
         self._faults = Faults()
         self._crashes = Crashes()
         fleets = Fleets(self.capacity, direct)
-        corrections = [Tokens(), self.lifecycle, fleets, self.descriptions, Sessions(direct), Serial()]
+        corrections = [Tokens(), self.lifecycle, fleets, self.descriptions, Sessions(direct), Serial(), self.sagemaker]
         self._answer = _chain([self._crashes, self._faults, *corrections], self._forward)
         self._path = os.environ["PATH"]
         self._clients: dict[str, Any] = {}
@@ -189,6 +192,7 @@ class AwsFront:
         return Answer(response.status_code, kept, response.content)
 
     async def close(self) -> None:
+        await self.sagemaker.close()
         await self._client.aclose()
 
 

@@ -57,6 +57,8 @@ def test_status_tells_each_machine_and_who_uses_it(ec2: Hearth, machines: Machin
     assert (machine["slots_leased"], machine["slots"]) == (2, 2)
     assert machine["usd"] >= 0
     assert 0 < machine["up_seconds"] < 60
+    (watched,) = ec2("top", "--json").json["machines"]
+    assert (watched["id"], watched["leases"], watched["slots"]["served"]) == (name, ["paper on desk"], 2)
     shown = ec2("status", COLUMNS="200").out
     assert "paper on desk (2 slots)" in shown
     assert "g4dn.xlarge spot" in shown

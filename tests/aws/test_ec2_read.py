@@ -9,7 +9,7 @@ from tests.aws.front import AwsFront
 from tests.aws.machines import Machines
 from tests.aws.plan import Plan
 from tests.aws.reading import Reading, complete, halfway, paper
-from tests.commands import Hearth
+from tests.commands import Hearth, PrefectServer
 
 
 def test_a_pdf_is_read_on_a_machine_that_stays_warm_for_the_next(ec2: Hearth, machines: Machines, tmp_path: Path):
@@ -32,14 +32,21 @@ def test_a_machine_whose_model_cannot_be_had_is_ended(ec2: Hearth, machines: Mac
 
 
 def test_with_aws_out_of_reach_at_release_the_pages_stand_and_the_lease_ends_by_itself(
-    ec2: Hearth, aws: AwsFront, machines: Machines, tmp_path: Path
+    ec2: Hearth, aws: AwsFront, prefect: PrefectServer, machines: Machines, tmp_path: Path
 ):
-    machines.plan = Plan(engine_s=0.2)
-    reading, _ = halfway(ec2, machines, paper(tmp_path, 12))
+    machines.plan = Plan(engine_s=0.4)
+    reading, machine = halfway(ec2, machines, paper(tmp_path, 16, "leased"))
+
+    def told(what: str) -> bool:
+        shown = prefect("artifacts", artifacts={"key": {"any_": ["hearth-leased-servers"]}})
+        return any(machine.id in each["data"] and what in each["data"] for each in shown)
+
+    machines.wait(lambda: told("slots, until ") and told("to be looked at in "))
     aws.down()
     outcome = reading.ended()
-    complete(outcome, 12)
+    complete(outcome, 16)
     assert "could not be given back" in outcome.err
+    assert told("is left to its lease's end")
 
 
 def test_a_missing_permission_ends_the_command_with_one_line_and_no_machine(

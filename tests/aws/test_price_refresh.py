@@ -70,6 +70,26 @@ def _offer(instance_type: str, region: str, on_demand: str) -> str:
     )
 
 
+def _beside(code: str) -> list[str]:
+    """The usage types that a service's products have beside the wanted one, and first units that cost nothing."""
+
+    def offer(usage: str, *tiers: str) -> str:
+        rates = {str(n): {"beginRange": str(n), "pricePerUnit": {"USD": usd}} for n, usd in enumerate(tiers)}
+        terms = {"OnDemand": {"a": {"priceDimensions": rates}}}
+        return json.dumps({"product": {"attributes": {"usagetype": usage}}, "terms": terms})
+
+    return {
+        "AmazonEC2": [
+            *(offer("EU-EBS:VolumeUsage.gp3", "0.088"), offer("EU-EBS:VolumeUsage.gp3.outposts", "9")),
+            *(offer("EU-EBS:VolumeP-Throughput.gp3", "45.056"), offer("EU-EBS:VolumeP-IOPS.gp3", "0.0055")),
+        ],
+        "AWSELB": [offer("EU-TS-LoadBalancerUsage", "0.005"), offer("EU-LoadBalancerUsage", "0.0252")],
+        "AmazonECS": [offer("EU-Fargate-ARM-vCPU-Hours:perCPU", "9"), offer("EU-Fargate-vCPU-Hours:perCPU", "0.04048")],
+        "AWSLambda": [offer("EU-Lambda-GB-Second", "0.0000000000", "0.0000166667", "0.0000150000")],
+        "AmazonSageMaker": [offer("EU-Train:ml.g4dn.xlarge", "9"), offer("EU-Host:ml.g4dn.xlarge", "0.8218")],
+    }.get(code, [])
+
+
 class _Aws(BaseHTTPRequestHandler):
     """Two pages of offers, the first empty; two zones of spot prices, a page each."""
 
@@ -83,8 +103,11 @@ class _Aws(BaseHTTPRequestHandler):
             self._spot({name: values[0] for name, values in parse_qs(body).items()})
 
     def _products(self, call: dict[str, object]) -> None:
-        self.asked.append(call)
         wanted = {each["Field"]: each["Value"] for each in call["Filters"]}
+        if "instanceType" not in wanted:
+            self._answer(200, "application/x-amz-json-1.1", json.dumps({"PriceList": _beside(call["ServiceCode"])}))
+            return
+        self.asked.append(call)
         if wanted["instanceType"] == "forbidden":
             self._answer(400, "application/x-amz-json-1.1", json.dumps({"__type": "AccessDeniedException"}))
             return
@@ -151,11 +174,20 @@ def test_prices_are_asked_for_page_by_page_kept_and_planned_with(hearth: Hearth,
         Term.RESERVED_3Y_FULL: pytest.approx(5256 / (3 * 8760)),
     }
 
+    beside = {p["item"]: p["usd"] for p in book["prices"] if p["region"] == "eu-west-1"}
+    assert {item: beside[item] for item in ("gp3:gb", "gp3:iops", "alb:hour", "fargate:vcpu", "lambda:gb_s")} == {
+        **{"gp3:gb": 0.088, "gp3:iops": 0.0055, "alb:hour": 0.0252, "fargate:vcpu": 0.04048},
+        "lambda:gb_s": 0.0000166667,
+    }
+    assert beside["gp3:mb_s"] == pytest.approx(0.044)
+    assert beside["ml.g4dn.xlarge"] == 0.8218  # hosting, not training
+    assert "AWS gave none for: alb:lcu, fargate:gb, ipv4, lambda:request, s3:gb, s3:put." in " ".join(done.out.split())
+
     plan = json.loads(hearth("plan", "--pages", "50", "--assume", "region=eu-west-1", "--json", **home).out)
     assert {row["term"] for row in plan["rows"]} == set(of)
 
     again = hearth(*refresh, **aws, **home)
-    assert "4 prices read, 0 of them new or changed" in again.out
+    assert "11 prices read, 0 of them new or changed" in again.out
 
 
 def test_a_refusal_is_said_and_the_book_stays(hearth: Hearth, aws: dict[str, str], tmp_path):

@@ -113,6 +113,9 @@ def parse(method: str, path: str, query: str, headers: Headers, body: bytes) -> 
         parameters = dict(parse_qsl(body.decode(), keep_blank_values=True))
         return Call(service, parameters.get("Action", ""), parameters, method, path, headers, body)
     full = f"{path}?{query}" if query else path
+    if service == "sagemaker" and (invoked := re.fullmatch(r"/endpoints/[^/]+/(async-)?invocations", path)):
+        action = "InvokeEndpointAsync" if invoked[1] else "InvokeEndpoint"
+        return Call(service, action, {}, method, full, headers, body)
     return Call(service, method, dict(parse_qsl(query)), method, full, headers, body)
 
 
@@ -166,6 +169,9 @@ def xml_answer(root: ET.Element, status: int = 200) -> Answer:
 
 def error_answer(call: Call, code: str, message: str, status: int = 400) -> Answer:
     """An error in the form of the call's protocol."""
+    if call.action.startswith("InvokeEndpoint"):
+        body = json.dumps({"Message": message}).encode()
+        return Answer(status, {"content-type": "application/json", "x-amzn-errortype": code}, body)
     if call.headers.get("x-amz-target"):
         body = json.dumps({"__type": code, "message": message}).encode()
         return Answer(status, {"content-type": "application/x-amz-json-1.1", "x-amzn-errortype": code}, body)

@@ -1,12 +1,17 @@
 """What a person finds in Prefect's UI about a run, asked from the server's API."""
 
+import json
+from base64 import b64decode
 from pathlib import Path
+from typing import Any
+from xml.etree.ElementTree import fromstring
 
 import httpx
 import pytest
 
+from tasks.markdown import escaped
 from tests import pdfs
-from tests.commands import Hearth
+from tests.commands import Hearth, Outcome
 
 
 @pytest.fixture
@@ -23,22 +28,43 @@ def test_runs_and_tasks_are_named_for_document_and_page(hearth: Hearth, prefect,
     assert {task["state_name"] for task in tasks} == {"Completed"}
 
 
-def test_a_run_shows_its_progress_a_summary_and_a_link_to_the_text(hearth: Hearth, prefect, report: Path):
+def test_a_run_shows_its_progress_pages_slots_servers_and_a_summary(hearth: Hearth, prefect, report: Path):
     outcome = hearth.read(report)
-    run = outcome.manifest["flow_run_id"]
-    artifacts = {a["key"]: a for a in prefect("artifacts", flow_runs={"id": {"any_": [run]}})}
-    assert artifacts["hearth-report-7-progress"]["data"] == 100.0
-    assert '"pages_per_minute"' in artifacts["hearth-report-7-summary"]["data"]
-    assert (outcome.directory / "document.md").as_uri() in artifacts["hearth-report-7-result"]["data"]
+    artifacts = _artifacts(prefect, outcome)
+    assert artifacts.keys() == {"progress", "pages", "slots", "servers", "summary"}
+    assert artifacts["progress"] == 100.0
+    pages = {row["page"]: row for row in json.loads(artifacts["pages"])}
+    assert {page: (row["status"], row["text"]) for page, row in pages.items()} == {
+        1: ("read", "One."),
+        2: ("read", "Two."),
+        3: ("blank", ""),
+    }
+    assert pages[1]["seconds"] > 0
+    assert (pages[1]["attempts"], pages[1]["tokens in"] > 0, pages[1]["tokens out"] > 0) == (1, True, True)
+    _, _, picture = artifacts["slots"].partition("](data:image/svg+xml;base64,")
+    assert fromstring(b64decode(picture.partition(")")[0])).tag.endswith("svg")
+    assert "stays warm for 10 min, then stops" in artifacts["servers"]
+    for told in ("**complete** Every page was read.", "2 read, 1 blank, 0 failed", "no machine was paid for"):
+        assert told in artifacts["summary"]
+    assert escaped(str(outcome.directory / "document.md")) in artifacts["summary"]
 
 
-def test_failed_pages_make_a_partial_run_with_a_table_of_why(hearth: Hearth, prefect, serving, report: Path):
+def test_a_run_with_nothing_left_to_read_still_shows_all_pages(hearth: Hearth, prefect, report: Path):
+    hearth.read(report, "--pages", "1-2")
+    artifacts = _artifacts(prefect, hearth.read(report))
+    assert [row["text"] for row in json.loads(artifacts["pages"])] == ["One.", "Two.", ""]
+    assert "1 of them by this run" in artifacts["summary"]
+
+
+def test_failed_pages_make_a_partial_run_that_says_why(hearth: Hearth, prefect, serving, report: Path):
     engine = serving("silent")
-    run = hearth.read(report, "--attempts", "1", **engine.settings).manifest["flow_run_id"]
-    (flow_run,) = prefect("flow_runs", flow_runs={"id": {"any_": [run]}})
-    artifacts = {a["key"]: a for a in prefect("artifacts", flow_runs={"id": {"any_": [run]}})}
+    outcome = hearth.read(report, "--attempts", "1", **engine.settings)
+    (flow_run,) = prefect("flow_runs", flow_runs={"id": {"any_": [outcome.manifest["flow_run_id"]]}})
+    artifacts = _artifacts(prefect, outcome)
     assert (flow_run["state_type"], flow_run["state_name"]) == ("COMPLETED", "Partial")
-    assert "The answer is empty" in artifacts["hearth-report-7-failures"]["data"]
+    assert "| 2 | empty | 1 | The answer is empty" in artifacts["summary"]
+    assert [row["reason"] for row in json.loads(artifacts["pages"])] == ["empty", "empty", ""]
+    assert "someone else runs it" in artifacts["servers"]
 
 
 def test_runs_go_to_the_server_that_prefect_api_url_names(hearth: Hearth, prefect, report: Path, tmp_path: Path):
@@ -62,14 +88,20 @@ def test_the_pages_of_the_local_server_find_its_api(hearth: Hearth, prefect, rep
     assert httpx.get(f"{prefect.url()}/ui-settings").json()["api_url"] == f"{prefect.url()}/api"
 
 
-def test_no_page_text_reaches_prefect(hearth: Hearth, prefect, tmp_path: Path):
+def test_without_excerpts_no_page_text_reaches_prefect(hearth: Hearth, prefect, tmp_path: Path):
     secret = pdfs.written(tmp_path / "secret.pdf", "Xylophone")
-    run = hearth.read(secret).manifest["flow_run_id"]
+    run = hearth.read(secret, HEARTH_EXCERPTS="false").manifest["flow_run_id"]
     scope = {"flow_runs": {"id": {"any_": [run]}}}
     told = [prefect("flow_runs", **scope), prefect("task_runs", **scope), prefect("artifacts", **scope)]
     told.append(prefect("logs", logs={"flow_run_id": {"any_": [run]}}))
     assert told[-1]
     assert "Xylophone" not in str(told)
+
+
+def _artifacts(prefect, outcome: Outcome) -> dict[str, Any]:
+    """The data of what a run shows, by the last part of the key."""
+    run = outcome.manifest["flow_run_id"]
+    return {a["key"].rpartition("-")[2]: a["data"] for a in prefect("artifacts", flow_runs={"id": {"any_": [run]}})}
 
 
 def _settled(ask, count: int) -> list[dict]:

@@ -224,7 +224,7 @@ class TestTables:
         await read(work, Reader())
         assert [row["page"] for row in shown.tables["Report pages 26-50"]] == list(range(26, 51))
         assert len(shown.tables) == -(-MANY // BLOCK)
-        assert "Xylophone" not in str(shown.tables)
+        assert "Xylophone" in str(shown.tables)
 
     async def test_they_are_not_in_the_list_of_all_artifacts(self, work, shown):
         await read(work, Reader())
@@ -245,7 +245,7 @@ class TestTables:
         [((), ("COMPLETED", "Completed")), ((2,), ("COMPLETED", "Partial")), ((1, 2, 3), ("FAILED", "Failed"))],
     )
     async def test_a_block_ends_partial_if_some_of_its_pages_failed_and_failed_if_all_did(self, work, numbers, state):
-        table = flows.artifacts.PageTable("Report pages 1-3")
+        table = flows.artifacts.PageTable("Report pages 1-3", excerpts=False)
         for number in (1, 2, 3):
             failed = number in numbers
             table(PageDone(good(number, status=PageStatus.FAILED if failed else PageStatus.READ)))

@@ -5,87 +5,25 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import httpx
-import psutil
 import pytest
+import yaml
 
-from tests.commands import ROOT, Hearth
+from tests.commands import ROOT
+from tests.flows.bringing_up import Up, brought_up, until
 from tests.pdfs import written
 
-FINAL = {"COMPLETED", "FAILED", "CANCELLED", "CRASHED"}
-
-
-@dataclass
-class Up:
-    """What is up."""
-
-    home: Path
-    api: str
-
-    def get(self, path: str) -> Any:
-        return httpx.get(self.api + path).raise_for_status().json()
-
-    def post(self, path: str, **body: Any) -> Any:
-        return httpx.post(self.api + path, json=body, timeout=30).raise_for_status().json()
-
-    def deployment(self, name: str) -> dict[str, Any]:
-        return self.get(f"/deployments/name/{name}")
-
-    def run(self, name: str, *, key: str | None = None, **parameters: Any) -> str:
-        deployment = self.deployment(name)["id"]
-        return self.post(f"/deployments/{deployment}/create_flow_run", parameters=parameters, idempotency_key=key)["id"]
-
-    def ended(self, run: str, seconds: float = 90) -> dict[str, Any]:
-        deadline = time.monotonic() + seconds
-        while (found := self.get(f"/flow_runs/{run}"))["state_type"] not in FINAL:
-            assert time.monotonic() < deadline, found["state"]
-            time.sleep(0.5)
-        return found
+DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
 
 
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    import os
-
-    home = tmp_path_factory.mktemp("up")
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("HEARTH_", "PREFECT_"))}
-    settings = {
-        "HEARTH_HOME": str(home),
-        "PREFECT_HOME": str(home / "prefect"),
-        "PREFECT_WORKER_QUERY_SECONDS": "1",
-        "HEARTH_INBOX": str(home / "inbox"),
-        "HEARTH_OUTPUT": str(home / "results"),
-        "HEARTH_BACKEND": "embedded",
-    }
-    hearth = Hearth(ROOT, {**clean, **settings})
-    done = hearth("up")
-    assert done.code == 0, done.err
-    again = hearth("up")
-    assert again.out == done.out, again.err
-    (record,) = home.glob("servers/prefect-*/server.json")
-    yield Up(home, json.loads(record.read_text())["url"] + "/api")
-    assert hearth("down").out.count(" has stopped.") == 2
-    hearth("stop", "--force")
-    deadline = time.monotonic() + 30
-    while (found := left(home)) and time.monotonic() < deadline:
-        time.sleep(0.5)
-    assert found == []
-
-
-def left(home: Path) -> list[str]:
-    """Command lines of processes that have this HEARTH_HOME."""
-    found = []
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            if process.environ().get("HEARTH_HOME") == str(home):
-                found.append(" ".join(process.cmdline()))
-    return found
+    with brought_up(tmp_path_factory.mktemp("up")) as up:
+        yield up
 
 
 @pytest.fixture
@@ -93,18 +31,15 @@ def paper(up: Up, tmp_path: Path) -> Path:
     return written(tmp_path / "paper.pdf", "One.", "Two.")
 
 
-def test_every_deployment_is_there_with_tags_and_a_description(up: Up):
+def test_every_deployment_of_the_file_is_there_with_tags_a_description_and_its_limit(up: Up):
     found = up.post("/deployments/filter")
-    assert {each["name"] for each in found} == {"on-demand", "nightly", "idle-shutdown", "sweep-machines"}
+    assert len(found) == len(DEPLOYMENTS) == 6
     assert all(each["description"] and "hearth" in each["tags"] for each in found)
-
-
-def test_the_form_has_a_title_and_a_description_for_every_field(up: Up):
-    for name in ("process-document/on-demand", "process-batch/nightly"):
-        schema = up.deployment(name)["parameter_openapi_schema"]
-        fields = [field for model in schema["definitions"].values() for field in model.get("properties", {}).items()]
-        assert len(fields) > 10
-        assert [name for name, field in fields if not (field.get("title") and field.get("description"))] == []
+    limits = {each["name"]: (each["global_concurrency_limit"] or {}).get("limit") for each in found}
+    assert limits == {
+        **{"on-demand": 8, "nightly": 1, "sweep-machines": 1},
+        **{"plan-costs": None, "idle-shutdown": None},
+    }
 
 
 def test_the_nightly_batch_is_scheduled_at_half_past_one_in_berlin(up: Up):
@@ -149,7 +84,7 @@ def test_a_run_that_is_cancelled_keeps_its_pages_and_gives_its_slots_back(up: Up
     while len(list(output.glob("long-*/pages/*.json"))) < 3:
         assert time.monotonic() < deadline
         time.sleep(0.2)
-    up.post(f"/flow_runs/{run}/set_state", state={"type": "CANCELLING"})
+    up.cancel(run)
     assert up.ended(run, 60)["state_type"] == "CANCELLED"
     pages = len(list(output.glob("long-*/pages/*.json")))
     assert 3 <= pages < 150
@@ -160,12 +95,76 @@ def test_a_run_that_is_cancelled_keeps_its_pages_and_gives_its_slots_back(up: Up
     assert len(list(output.glob("long-*/pages/*.json"))) == pages
 
 
+def test_a_relative_path_is_relative_to_the_workers_directory(up: Up):
+    assert up.deployment("process-document/on-demand")["pull_steps"] == []
+    run = up.ended(up.run("process-document/on-demand", job={"document": "README.md"}))
+    assert "README.md is not a PDF" in run["state"]["message"]
+
+
+def test_where_aws_is_not_configured_the_sweep_has_nothing_to_do(up: Up):
+    run = up.ended(up.run("sweep-machines/sweep-machines"))
+    assert (run["state_type"], run["state_name"]) == ("COMPLETED", "Skipped")
+
+
+def test_what_reading_will_cost_is_a_run_too(up: Up):
+    run = up.ended(up.run("plan-costs/plan-costs", request={"pages": 50}))
+    assert run["state_name"] == "Completed"
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", ["process-batch/nightly", "sweep-machines/sweep-machines"])
+def test_a_second_nightly_run_at_once_is_cancelled(up: Up, name: str, tmp_path: Path):
+    """The strategy CANCEL_NEW: Prefect's server refuses the second run its slot."""
+    parameters: dict[str, Any] = {}
+    if name == "process-batch/nightly":
+        inbox = tmp_path / "inbox"
+        inbox.mkdir()
+        written(inbox / "long.pdf", *(f"Page {number}." for number in range(60)))
+        parameters = {"batch": {"sources": [str(inbox)], "output": str(up.home / "limited")}}
+    first = up.run(name, **parameters)
+    until(lambda: up.state(first) not in {"Scheduled", "Late"})
+    second = up.run(name, **parameters)
+    assert up.ended(second)["state_type"] == "CANCELLED"
+    if parameters:
+        assert up.ended(first)["state_name"] == "Completed"
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", ["process-document/on-demand", "process-batch/on-demand"])
+def test_what_is_asked_for_on_demand_waits_for_its_turn(up: Up, name: str, tmp_path: Path):
+    """The strategy ENQUEUE, with a limit of one for the test: the second run waits, and is done after the first."""
+    deployment = up.deployment(name)["id"]
+
+    def limited(most: int) -> None:
+        change = {"concurrency_limit": most, "concurrency_options": {"collision_strategy": "ENQUEUE"}}
+        up.ask("PATCH", f"/deployments/{deployment}", change)
+
+    runs = []
+    limited(1)
+    try:
+        for number in range(2):
+            pdf = written(tmp_path / f"{number}.pdf", *(f"Page {page} of {number}." for page in range(20)))
+            place = {"output": str(up.home / f"queued-{number}")}
+            asked = {"job": {"document": str(pdf), **place}, "batch": {"sources": [str(pdf)], **place}}
+            wanted = "job" if "document" in name else "batch"
+            runs.append(up.run(name, **{wanted: asked[wanted]}))
+            until(lambda: up.state(runs[0]) not in {"Scheduled", "Late"})
+        until(lambda: up.state(runs[1]) == "AwaitingConcurrencySlot")
+        first, second = (up.ended(run) for run in runs)
+    finally:
+        limited(8)
+    assert first["state_name"] == second["state_name"] == "Completed"
+    assert second["start_time"] >= first["end_time"]
+
+
 @pytest.mark.long
 @pytest.mark.timeout(300)
 def test_a_cron_schedule_really_runs(up: Up):
     deployment = up.deployment("process-batch/nightly")["id"]
     schedule = {"schedule": {"cron": "* * * * *", "timezone": "Europe/Berlin"}, "active": True}
-    made = httpx.post(f"{up.api}/deployments/{deployment}/schedules", json=[schedule]).raise_for_status().json()
+    made = up.ask("POST", f"/deployments/{deployment}/schedules", [schedule])
     try:
         deadline = time.monotonic() + 240
         done: list[dict[str, Any]] = []
@@ -178,4 +177,4 @@ def test_a_cron_schedule_really_runs(up: Up):
             time.sleep(1)
         assert done
     finally:
-        httpx.delete(f"{up.api}/deployments/{deployment}/schedules/{made[0]['id']}").raise_for_status()
+        up.ask("DELETE", f"/deployments/{deployment}/schedules/{made[0]['id']}")

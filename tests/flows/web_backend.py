@@ -106,19 +106,21 @@ class Event:
 
 @dataclass
 class Receiver:
-    """Takes webhooks; the first is refused, as by a receiver that is just being deployed."""
+    """Takes webhooks."""
 
     url: str
     received: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
 
 
 @contextmanager
-def receiver() -> Iterator[Receiver]:
+def receiver(refused: int = 1) -> Iterator[Receiver]:
+    """Refuses the first, as one that is just being deployed."""
+
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             taken.received.append((dict(self.headers), body))
-            self.send_response(204 if len(taken.received) > 1 else 500)
+            self.send_response(204 if len(taken.received) > refused else 500)
             self.end_headers()
 
         def log_message(self, *_: object) -> None:

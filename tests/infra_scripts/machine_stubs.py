@@ -109,7 +109,7 @@ class Surroundings:
         self.state = directory / "run"
         self.program = directory / "opt"
         self.program.mkdir()
-        for name in ("machine.py", "aws.py"):
+        for name in ("machine.py", "aws.py", "metrics.py", "gpu.py"):
             shutil.copy(MACHINE / name, self.program)
         self.interruption: Answer = (404, b"")
         self.tagging: Answer = (200, b"<ok/>")
@@ -145,16 +145,17 @@ class Surroundings:
             "POOL": "default", "REGION": "eu-central-1", "LOG_GROUP": "/hearth/default",
             "IDLE_SECONDS": 1, "BOOT_SECONDS": 30, "LIFETIME_SECONDS": 60, "POLL_SECONDS": 0.05,
             "NOTICE_SECONDS": 1, "OLLAMA_URL": self.ollama.url, "IMDS_URL": self.aws.url, "EC2_URL": self.aws.url,
-            "LOGS_URL": self.aws.url, "SSM_URL": self.aws.url, "STATE_DIRECTORY": self.state,
+            "LOGS_URL": self.aws.url, "SSM_URL": self.aws.url, "MONITORING_URL": self.aws.url,
+            "DYNAMODB_URL": self.aws.url, "STATE_DIRECTORY": self.state,
             "POWEROFF": f"touch {self.off}",
             **changed,
         }  # fmt: skip
         return {"PATH": os.environ["PATH"], **{f"HEARTH_{name}": str(value) for name, value in values.items()}}
 
-    def start(self, *command: str, **changed: object) -> subprocess.Popen[str]:
-        """Start the program; -S keeps every installed package from it."""
+    def start(self, *command: str, program: str = "machine.py", **changed: object) -> subprocess.Popen[str]:
+        """Start a program; -S keeps every installed package from it."""
         process = subprocess.Popen(
-            [sys.executable, "-S", str(self.program / "machine.py"), *command],
+            [sys.executable, "-S", str(self.program / program), *command],
             env=self.environment(**changed),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -85,6 +85,17 @@ class TestTemplate:
         assert tagging["Condition"]["ForAllValues:StringEquals"] == {"aws:TagKeys": ["hearth:stage", "hearth:notice"]}
         assert "${!ec2:InstanceID}" in str(tagging["Condition"]["ArnEquals"]["ec2:SourceInstanceARN"])
 
+    def test_machines_may_put_metrics_in_hearths_namespace_alone_and_only_where_they_tell_any(self, stack: Ec2Stack):
+        policy = resources(stack)["MetricsPolicy"]
+        assert policy["Condition"] == "Metrics"
+        put, see = policy["Properties"]["PolicyDocument"]["Statement"]
+        assert put["Action"] == "cloudwatch:PutMetricData"
+        assert put["Condition"] == {"StringEquals": {"cloudwatch:namespace": "Hearth"}}
+        assert see["Action"] == "dynamodb:GetItem"
+        assert see["Condition"] == {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["i-*"]}}
+        told = [parameters(pool(metrics=on), vpc="v", subnets=(), ami="a")["Metrics"] for on in (True, False)]
+        assert told == ["true", "false"]
+
     def test_the_log_is_kept_for_two_weeks(self, stack: Ec2Stack):
         assert resources(stack)["LogGroup"]["Properties"]["RetentionInDays"] == 14
 
@@ -109,6 +120,7 @@ class TestConfig:
             {"lifetime_seconds": 3600.0},
             {"base_ami_parameter": "/another"},
             {"pool": "night"},
+            {"metrics": True},
         ],
         ids=str,
     )

@@ -91,6 +91,14 @@ class TestCloudConfig:
         told = machine_environment(stack)
         assert int(told["HEARTH_LIFETIME_MINUTES"]) * 60 > float(told["HEARTH_LIFETIME_SECONDS"])
 
+    def test_machines_carry_their_metrics_program_where_it_is_asked_for_alone(self, stack: Ec2Stack):
+        carried = {"/opt/hearth/metrics.py", "/opt/hearth/gpu.py", "/etc/systemd/system/hearth-metrics.service"}
+        assert not carried & set(files(stack))
+        asked = pool(access=stack.access, metrics=True)
+        assert carried <= set(files(asked))
+        assert "HEARTH_METRICS=yes\n" in files(asked)["/etc/hearth/machine.env"]["content"]
+        assert len(base64.b64decode(user_data(asked))) < MOST_BYTES * 0.8
+
     def test_no_secret_is_in_it(self):
         assert "token.map" in cloud_config(pool(access="token"))
         assert "PRIVATE KEY" not in cloud_config(pool(access="token"))

@@ -1,0 +1,84 @@
+"""Blocks of Prefect that a request names: where its results go, with whose credentials, and a document's password.
+
+They are resolved here alone, for tasks know nothing of Prefect. A request keeps the blocks' names; what is secret in
+them stays in this process's memory.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from prefect.blocks.core import Block
+from prefect.blocks.system import Secret
+from prefect.filesystems import LocalFileSystem
+
+from tasks.batch import Batch
+from tasks.errors import InputError, PasswordError
+from tasks.files import S3Path
+from tasks.jobs import Job
+
+Request = TypeVar("Request", Job, Batch)
+AnyBlock = TypeVar("AnyBlock", bound=Block)
+
+
+async def resolved(request: Request) -> Request:
+    """The request with the place that its output block means, to which this process has access from now on.
+
+    Raises:
+        InputError: there is no such block, or an output is named, too.
+    """
+    if not request.output_block:
+        return request
+    if request.output:
+        raise InputError(f"Both an output ({request.output}) and a block for it are named. Name one of them.")
+    kind, _, name = request.output_block.partition("/")
+    match kind:
+        case "s3-bucket":
+            output = await _bucket(name)
+        case "local-file-system":
+            output = (await _loaded(LocalFileSystem, name)).basepath or ""
+        case _:
+            output = ""
+    if not output:
+        raise InputError(
+            f"{request.output_block} is no place for results. Name a block with one, as s3-bucket/my-results or "
+            "local-file-system/my-results."
+        )
+    return request.model_copy(update={"output": output, "output_block": None})
+
+
+async def password_of(job: Job) -> str | None:
+    """The password in the Secret block that a job names; None if it names none.
+
+    Raises:
+        InputError: there is no such block, or no password in it.
+    """
+    if not job.password_block:
+        return None
+    password = (await _loaded(Secret, job.password_block.removeprefix("secret/"))).get()
+    if not isinstance(password, str):
+        raise PasswordError(f"The Secret block {job.password_block} holds no text. Store the password as a string.")
+    return password
+
+
+async def _loaded(kind: type[AnyBlock], name: str) -> AnyBlock:
+    try:
+        return await kind.aload(name)
+    except (ValueError, RuntimeError):  # which may show the block's values
+        told = f"{kind.get_block_type_slug()}/{name}"
+        raise InputError(f"Prefect has no usable block {told}. Create it, or correct the name.") from None
+
+
+async def _bucket(name: str) -> str:
+    try:
+        from prefect_aws import S3Bucket
+    except ImportError:
+        raise InputError("Blocks of S3 want prefect-aws on the worker: pip install 'hearth-pages[aws]'.") from None
+    from tasks.aws import Aws
+    from tasks.files import objects
+
+    block: Any = await _loaded(S3Bucket, name)
+    credentials = block.credentials
+    options = credentials.aws_client_parameters.get_params_override()
+    objects.use_for(block.bucket_name, Aws(session=credentials.get_boto3_session(), options=options))
+    return str(S3Path(block.bucket_name, block.bucket_folder.strip("/")))

@@ -1,0 +1,66 @@
+"""`hearth infra automations`: what Prefect does when a run fails, stands still, vanishes or costs too much."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from flows.terminal import TerminalProgress
+from tasks.errors import ServerError
+from tasks.progress import heard_by
+from tasks.settings import load_settings
+
+if TYPE_CHECKING:
+    from flows.automations import Change, Wanted
+
+_out = Console()
+_err = Console(stderr=True)
+
+
+def automations(
+    notify: Annotated[
+        str | None,
+        typer.Option(metavar="TYPE/NAME", help="Prefect block that tells somebody, such as slack-webhook/on-call."),
+    ] = None,
+    stalled_minutes: Annotated[float, typer.Option(min=3, help="A run without progress for so long is told of.")] = 20,
+    vanished_minutes: Annotated[
+        float, typer.Option(min=4, help="A run that has not told for so long that it lives is crashed.")
+    ] = 10,
+    cancel_stalled: Annotated[
+        bool, typer.Option("--cancel-stalled", help="Cancel a run that stands still, too.")
+    ] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Delete the automations that Hearth made.")] = False,
+) -> None:
+    """Have Prefect act on runs that fail, stand still, vanish or spend their budget.
+
+    It can be run again at any time: what is asked for then is what there is. One that a person disabled stays so.
+    """
+    from flows.automations import Wanted
+
+    wanted = None if remove else Wanted(notify, stalled_minutes, vanished_minutes, cancel_stalled)
+    with TerminalProgress(_err) as terminal, heard_by(terminal):
+        changes = asyncio.run(_applied(wanted))
+    for name, change in changes:
+        _out.print(f"{name}: {change}", highlight=False)
+    if not changes:
+        _out.print("There was none.")
+    if wanted is not None and notify is None:
+        _out.print("Nobody is told of anything: name a block with --notify.", highlight=False)
+
+
+async def _applied(wanted: Wanted | None) -> list[tuple[str, Change]]:
+    import httpx
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import PrefectHTTPStatusError
+
+    from flows.automations import apply, defined
+    from flows.prefect_server import prefect_api
+
+    try:
+        async with prefect_api(load_settings()), get_client() as client:
+            return await apply(client, await defined(client, wanted) if wanted is not None else [])
+    except (httpx.HTTPError, PrefectHTTPStatusError) as error:
+        raise ServerError(f"Prefect did not take the automations: {error}. Run it again when it does.") from None

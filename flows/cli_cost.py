@@ -1,0 +1,94 @@
+"""`hearth cost`: what was paid for, and why. Thin over tasks/ec2/accounts and tasks/costs."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from flows.cli_machines import POOL_HELP, has_pool, with_pool
+from tasks.costs.bill import Bill, By, Line
+from tasks.costs.local import local_bill
+from tasks.costs.verdict import duration
+from tasks.ec2.accounts import pool_bill
+from tasks.ec2.pool import open_pool
+from tasks.errors import InputError
+from tasks.settings import Settings, load_settings
+
+_UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+
+
+def cost(
+    by: Annotated[By, typer.Option(help="What a line is.")] = By.DAY,
+    since: Annotated[str, typer.Option(help="From when on: 12h, 7d, 4w, or a day (UTC) as 2026-11-25.")] = "7d",
+    pool: Annotated[str | None, typer.Option(help=POOL_HELP)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+) -> None:
+    """Show what was paid for: reading, boot, idling, disks, and what spot saved.
+
+    Of a pool, every second of its machines, from its ledger; without one, what the manifests of runs say.
+    """
+    settings = with_pool(load_settings(), pool)
+    found = asyncio.run(_found(settings, by, _since(since)))
+    if as_json:
+        sys.stdout.write(found.model_dump_json() + "\n")
+    else:
+        _show(found)
+
+
+async def _found(settings: Settings, by: By, since: datetime) -> Bill:
+    if has_pool(settings):
+        return await pool_bill(await open_pool(settings), by, since)
+    return local_bill(settings.output, by, since)
+
+
+def _since(written: str) -> datetime:
+    found = re.fullmatch(r"(\d+)([hdw])", written.strip())
+    try:
+        if found is not None:
+            return datetime.now(UTC) - int(found[1]) * _UNITS[found[2]]
+        return datetime.combine(date.fromisoformat(written.strip()), time(), UTC)
+    except (ValueError, OverflowError):
+        raise InputError(f"--since is {written!r}. Write it like 12h, 7d, 4w or 2026-11-25.") from None
+
+
+def _show(found: Bill) -> None:
+    out = Console(width=None if sys.stdout.isatty() else 120)
+    table = Table(found.by.value, *_HEADS, box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for line in found.lines:
+        table.add_row(escape(line.name), *_cells(line))
+    table.add_row(found.total.name, *_cells(found.total), style="bold")
+    out.print(table)
+    out.print()
+    for told in (*_told(found.total), *found.notes):
+        out.print(escape(told), highlight=False, soft_wrap=True)
+
+
+_HEADS = ("leased", "boot", "idle", "stopped", "machine USD", "disk USD", "total USD", "spot saved")
+
+
+def _cells(line: Line) -> tuple[str, ...]:
+    times = (line.leased, line.boot, line.idle + line.minimum, line.stopped)
+    usd = (line.usd, line.disk_usd, line.total_usd, line.saved_usd)
+    return *(duration(seconds) if seconds else "" for seconds in times), *(
+        f"{each:.4f}" if each else "" for each in usd
+    )
+
+
+def _told(total: Line) -> list[str]:
+    told = []
+    if idle := total.idle_usd + total.stopped_usd:
+        share = f"{idle / total.total_usd:.0%}"
+        told.append(
+            f"Waiting for work cost USD {idle:.4f} ({share}): machines that idled, disks of those that stopped."
+        )
+    if total.saved_usd > 0:
+        told.append(f"Spot saved USD {total.saved_usd:.4f} against the same machines on demand.")
+    return told

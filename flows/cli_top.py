@@ -1,0 +1,193 @@
+"""`hearth top` and `hearth metrics`: what runs do now, for people; and what they have done, for Prometheus."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from flows.cli_machines import POOL_HELP, has_pool, with_pool
+from infra_scripts.machine.gpu import gpus
+from tasks.ec2.pool import open_pool
+from tasks.errors import InputError
+from tasks.settings import load_settings
+from tasks.top import MachineNow, ServerNow, Slots, View, Watch
+
+_out = Console()
+_LOOK_SECONDS = 1.0
+_GPU_SECONDS = 5.0
+_BAR = 10
+
+
+def top(
+    pool: Annotated[str | None, typer.Option(help=POOL_HELP)] = None,
+    once: Annotated[bool, typer.Option("--once", help="Show it once, and end.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it once, as JSON.")] = False,
+) -> None:
+    """Watch the runs of this moment: slots, latency, pages a minute, tokens a second, cost. Ctrl-C ends it."""
+    settings = with_pool(load_settings(), pool)
+
+    async def watched() -> None:
+        watch = Watch(settings.home, (lambda: open_pool(settings)) if has_pool(settings) else None)
+        if as_json:
+            sys.stdout.write(json.dumps({**(await watch.look()).facts(), "gpus": gpus()}) + "\n")
+        elif once or not _out.is_terminal:
+            _out.print(drawn(await watch.look(), gpus()))
+        else:
+            await _follow(watch)
+
+    try:
+        asyncio.run(watched())
+    except KeyboardInterrupt:
+        return
+
+
+def metrics(
+    serve: Annotated[bool, typer.Option("--serve", help="Serve it at /metrics until Ctrl-C.")] = False,
+    host: Annotated[str, typer.Option(help="Where it is served.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Where it is served; 0: any that is free.")] = 9464,
+) -> None:
+    """Print this machine's numbers as Prometheus reads them, or serve them: those of all runs, and of its GPUs."""
+    from flows.gpu_metrics import Gpus
+    from tasks.metrics.prometheus import Machine, registry, text
+
+    found = registry(Machine(load_settings().home), Gpus())
+    if not serve:
+        sys.stdout.write(text(found))
+        return
+    from prometheus_client import start_http_server
+
+    try:
+        server, thread = start_http_server(port, host, found)
+    except OSError as error:
+        raise InputError(f"{host}:{port} cannot be served at ({error.strerror}). Choose another --port.") from None
+    _out.print(f"http://{host}:{server.server_port}/metrics", highlight=False)
+    try:
+        thread.join()
+    except KeyboardInterrupt:
+        server.shutdown()
+
+
+async def _follow(watch: Watch) -> None:
+    seen: list[dict[str, float]] = []
+    look_at = 0.0
+    with Live(console=_out, screen=True, auto_refresh=False) as live:
+        while True:
+            if time.monotonic() >= look_at:
+                seen = await asyncio.to_thread(gpus)
+                look_at = time.monotonic() + _GPU_SECONDS
+            live.update(drawn(await watch.look(), seen), refresh=True)
+            await asyncio.sleep(_LOOK_SECONDS)
+
+
+def drawn(view: View, seen: Sequence[dict[str, float]]) -> RenderableType:
+    """A view, and this machine's GPUs, as a person reads them."""
+    parts: list[RenderableType] = [_head(view, seen)]
+    if view.runs:
+        parts += ["", _runs(view)]
+    if view.servers:
+        parts += ["", _servers(view.servers, view.at)]
+    if view.machines:
+        parts += ["", _machines(view.machines)]
+    if view.trouble:
+        parts += ["", Text(view.trouble, style="yellow")]
+    return Group(*parts)
+
+
+def _head(view: View, seen: Sequence[dict[str, float]]) -> Text:
+    total = view.totals()
+    told = [
+        time.strftime("%H:%M:%S", time.localtime(view.at)),
+        f"{total['runs']} run{'s' if total['runs'] != 1 else ''}",
+        f"{total['in_flight']} of {total['slots']} slots",
+        f"{total['pages_a_minute']:.0f} pages/min",
+        f"{total['tokens_a_second']:.0f} tokens/s",
+        *([f"p95 {_seconds(total['p95'])}"] if view.runs and total["p95"] else []),
+        f"USD {total['usd']:.4f}",
+    ]
+    if view.machines:
+        told.append(f"machines USD {total['machines_usd']:.3f} since they started")
+    told += [f"GPU {_percent(gpu.get('use'))}, memory {_percent(gpu.get('memory'))}" for gpu in seen]
+    return Text("hearth top  ", style="bold") + Text("   ".join(told), style="")
+
+
+def _runs(view: View) -> Table:
+    table = _table("run", "model", "does", "pages", "failed", "slots", "p50", "p95", "pages/min", "tokens/s", "USD")
+    for run in view.runs:
+        table.add_row(
+            escape(run.name),
+            escape(run.model),
+            escape(run.stage),
+            f"{run.done} of {run.asked}",
+            f"[red]{run.failed}[/red]" if run.failed else "0",
+            _bar(run.in_flight, run.slots),
+            _seconds(run.p50),
+            _seconds(run.p95),
+            f"{run.pages_a_minute:.0f}",
+            f"{run.tokens_a_second:.0f}",
+            f"{run.usd:.4f}",
+        )
+    return table
+
+
+def _servers(servers: Sequence[ServerNow], at: float) -> Table:
+    table = _table("server", "", "slots held", "in flight", "runs", "stops")
+    for server in servers:
+        stops = "" if server.stops_at is None else f"in {max(0.0, server.stops_at - at) / 60:.0f} min"
+        table.add_row(
+            server.url, server.name, _held(server.slots), f"{server.in_flight}", f"{server.slots.runs}", stops
+        )
+    return table
+
+
+def _machines(machines: Sequence[MachineNow]) -> Table:
+    table = _table("machine", "state", "kind", "slots held", "leases", "what becomes of it", "USD")
+    for each in machines:
+        status = each.status
+        table.add_row(
+            status.machine.id,
+            status.machine.state.value,
+            status.machine.kind,
+            _held(each.slots),
+            "\n".join(escape(lease.holder) for lease in status.leases) or "none",
+            status.ends,
+            "" if status.usd is None else f"{status.usd:.3f}",
+        )
+    return table
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _held(slots: Slots) -> str:
+    if not slots.served:
+        return "not measured"
+    fewer = f", {slots.limit} at once just now" if slots.limit < slots.served else ""
+    return f"{_bar(slots.held, slots.served)}{fewer}"
+
+
+def _bar(used: int, of: int) -> str:
+    full = min(_BAR, round(_BAR * used / of)) if of else 0
+    return f"[green]{'█' * full}[/green][dim]{'░' * (_BAR - full)}[/dim] {used}/{of}"
+
+
+def _seconds(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds:.1f} s"
+
+
+def _percent(value: float | None) -> str:
+    return "?" if value is None else f"{value:.0f} %"

@@ -1,0 +1,156 @@
+"""What a run shows in Prefect's UI while it goes on: progress, pages, servers, slots, and in the end how it went."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self
+
+from flows.artifacts import Artifact, Data, artifact_key
+from flows.pages import MOST_SINGLE
+from flows.standing import Standing
+from tasks.errors import StorageError
+from tasks.manifest import Manifest, PageResult, PageStatus
+from tasks.progress import Event, PageDone, PagesStart, ServerReleased, ServerTaken, SlotsChanged
+from tasks.results import ResultStore
+from tasks.settings import Settings
+from tasks.summary import page_row, servers, summary
+from tasks.timeline import Timeline
+from tasks.timeline_picture import embedded, told
+
+_TICK_SECONDS = 1.0
+
+
+class Live:
+    """A listener that keeps the artifacts of one run up to date. Use as an async context manager.
+
+    However long the run and however many its pages, it holds the rows of 200 pages and the buckets of a picture.
+
+    Args:
+        name: the document's, or the batch's.
+        settings: whether page text may be shown, and whose pool it is.
+        has_pages: it is a document: its pages are told of.
+        has_servers: it has servers of its own, and not those of its batch.
+    """
+
+    def __init__(self, name: str, settings: Settings, *, has_pages: bool = True, has_servers: bool = True) -> None:
+        self._name = name
+        self._excerpts = settings.excerpts
+        self._lock = threading.Lock()  # pages are told of on another thread than shows them
+        self._total = self._done = 0
+        self._listed = False
+        self._rows: dict[int, dict[str, Any]] = {}
+        self._timeline = Timeline()
+        self._standing = Standing(settings)
+        self._summary: str | None = None
+        self._has_pages = has_pages
+        self._has_servers = has_servers
+        self._progress = self._artifact("progress", f"Pages of {name} read", 2.0, self._percent)
+        self._pages = self._artifact("pages", f"Pages of {name}", 15.0, self._table)
+        self._servers = self._artifact("servers", f"Servers of {name}", 60.0, self._servers_now)
+        self._slots = self._artifact("slots", f"Slots and page times of {name}", 30.0, self._picture)
+        self._end = self._artifact("summary", f"Reading {name}", 0.0, self._ended)
+        self._all = (self._progress, self._pages, self._servers, self._slots, self._end)
+        self._keeping: asyncio.Task[None] | None = None
+
+    def __call__(self, event: Event) -> None:
+        """Take note; told on any thread."""
+        match event:
+            case PagesStart(total=total, standing=standing, slots=slots):
+                self._total, self._done = total, standing
+                self._listed = self._has_pages and total - standing <= MOST_SINGLE
+                self._progress.changed = self._has_pages
+                self._slots_now(slots)
+            case PageDone(result=result):
+                self._page(result)
+            case SlotsChanged(slots=slots):
+                self._slots_now(slots)
+            case ServerTaken(endpoint=endpoint):
+                self._standing.taken(endpoint)
+                self._servers.changed, self._servers.due = True, 0.0
+            case ServerReleased(endpoint=endpoint, told=what):
+                self._standing.released(endpoint, what)
+                self._servers.changed, self._servers.due = True, 0.0
+            case _:
+                pass
+
+    async def ended(self, manifest: Manifest, store: ResultStore) -> None:
+        """The run has ended, however: show its summary, and in the table the pages that stood before, too."""
+        self._summary = summary(manifest, self._standing.known, store.document_path)
+        self._end.changed = True
+        if self._has_pages and len(manifest.pages) <= MOST_SINGLE:
+            missing = [entry.page for entry in manifest.pages if entry.page not in self._rows]
+            with suppress(StorageError):
+                for result in await asyncio.to_thread(lambda: list(store.results(missing))):
+                    self._rows[result.page] = page_row(result, excerpts=self._excerpts)
+            self._pages.changed = True
+
+    async def __aenter__(self) -> Self:
+        """Begin to show."""
+        self._keeping = asyncio.create_task(self._keep_shown())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Show the last of it."""
+        if self._keeping is not None:
+            self._keeping.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._keeping
+        await asyncio.gather(*(artifact.show() for artifact in self._all if artifact.changed))
+
+    async def _keep_shown(self) -> None:
+        for artifact in (self._pages, self._slots):
+            artifact.due = time.monotonic() + artifact.seconds
+        while True:
+            await asyncio.sleep(_TICK_SECONDS)
+            for artifact in self._all:
+                if artifact.changed and time.monotonic() >= artifact.due:
+                    await artifact.show()
+                    artifact.due = time.monotonic() + artifact.seconds
+            # Leases move on, and so does the time at which a machine stops.
+            self._servers.changed |= self._standing.any_held
+
+    def _page(self, result: PageResult) -> None:
+        with self._lock:
+            self._done += 1
+            self._progress.changed = self._has_pages
+            if self._listed:
+                self._rows[result.page] = page_row(result, excerpts=self._excerpts)
+                self._pages.changed = True
+            if self._has_servers:
+                failed = result.status is PageStatus.FAILED
+                self._timeline.page(time.monotonic(), result.seconds, failed=failed)
+                self._slots.changed = True
+
+    def _slots_now(self, slots: int) -> None:
+        with self._lock:
+            self._timeline.slots(time.monotonic(), slots)
+
+    def _artifact(
+        self, what: str, description: str, seconds: float, data: Callable[[], Awaitable[Data | None]]
+    ) -> Artifact:
+        return Artifact(artifact_key(self._name, what), description, seconds, data)
+
+    async def _percent(self) -> float:
+        return 100.0 * self._done / self._total if self._total else 0.0
+
+    async def _table(self) -> list[dict[str, Any]] | None:
+        with self._lock:
+            return [row for _, row in sorted(self._rows.items())] or None
+
+    async def _servers_now(self) -> str | None:
+        held = await self._standing.ask()
+        return servers(held) if held else None
+
+    async def _picture(self) -> str | None:
+        with self._lock:
+            return f"{told(self._timeline)}\n\n{embedded(self._timeline)}\n" if self._timeline.pages else None
+
+    async def _ended(self) -> str | None:
+        return self._summary

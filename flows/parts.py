@@ -1,0 +1,187 @@
+"""A batch that several runs read: each a part of the documents, on whichever worker of the pool is free.
+
+The batch's own run reads a part, too, and then those that no worker has begun, so that it ends with any number of
+workers. A part and its report are files in `batches` of the output, which all workers must share: a directory that all
+of them see, or s3://. Where a run vanishes, its documents are left for the next batch; what it stored stands.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import httpx
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.objects import FlowRun
+from prefect.deployments.flow_runs import arun_deployment
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.runtime import flow_run
+from prefect.states import Cancelling
+
+from tasks.batch import Batch, find_documents
+from tasks.errors import UnavailableError
+from tasks.files import Place
+from tasks.progress import Caution, Stage, tell
+from tasks.report import DocumentStatus, Report, Row
+from tasks.shards import Part, Shard
+from tasks.shelf import Shelf
+
+DEPLOYMENT = "process-batch/on-demand"
+_LOOK_SECONDS = 2.0
+
+Read = Callable[[Part], Awaitable[Report]]
+
+
+@dataclass
+class Parts:
+    """The parts of one batch. Use `read`.
+
+    Args:
+        asked: the batch as it was asked for, its output block unresolved: whoever reads a part has its own access.
+        output: where the results go.
+        began: when the batch did.
+        read_here: reads a part in this run.
+        shelf: knows what stands.
+    """
+
+    asked: Batch
+    output: Place
+    began: datetime
+    read_here: Read
+    shelf: Callable[[], Shelf]
+    _waiting: dict[UUID, Part] = field(default_factory=dict)
+
+    async def read(self, shards: Sequence[Shard]) -> list[Report]:
+        """Have all shards read.
+
+        Returns:
+            A report of each.
+
+        Raises:
+            UnavailableError: the deployment that reads parts is missing.
+            HearthError: what a part that is read here met; the other parts are cancelled.
+        """
+        own, *others = self._parts(shards)
+        async with get_client() as client:
+            try:
+                here = [own, *[part for part in others if not await self._begun(client, part)]]
+                if self._waiting:
+                    tell(Stage(f"{len(self._waiting)} more runs are asked to read parts of the batch"))
+                reports = [await self.read_here(part) for part in here]
+                while self._waiting:
+                    with _again_later():
+                        reports += await self._looked(client)
+                    await asyncio.sleep(_LOOK_SECONDS)
+            except BaseException:
+                await self._cancel_all(client)
+                raise
+        return reports
+
+    def _parts(self, shards: Sequence[Shard]) -> list[Part]:
+        pages = sum(shard.pages for shard in shards)
+        run = f"{self.began:%Y%m%dT%H%M%S}-{str(flow_run.id)[:8]}"
+        return [
+            Part(
+                name=f"{run}-{number}",
+                documents=tuple(str(document.source.path) for document in shard.documents),
+                max_usd=self.asked.max_usd and self.asked.max_usd * shard.pages / pages,
+                ends_at=self.asked.deadline(self.began),
+            )
+            for number, shard in enumerate(shards, 1)
+        ]
+
+    async def _begun(self, client: PrefectClient, part: Part) -> bool:
+        """Ask for a run of a part; False if Prefect did not take it, so that it is to be read here."""
+        await asyncio.to_thread(part.write, self.output)
+        asked = part.asked_for(self.asked, self.output)
+        try:
+            with _again_later():
+                run = await arun_deployment(
+                    DEPLOYMENT,
+                    client,
+                    {"batch": asked.model_dump(mode="json", exclude_none=True)},
+                    timeout=0,
+                    # A run that is resumed or retried begins its parts anew, a request that is sent twice does not.
+                    idempotency_key=f"{flow_run.id}-{flow_run.run_count}-{part.name}",
+                )
+                self._waiting[run.id] = part
+                return True
+        except ObjectNotFound:
+            raise UnavailableError(
+                f"Prefect has no deployment {DEPLOYMENT}, which reads the parts of a batch. Make it: hearth up, or "
+                "prefect --no-prompt deploy --all; or ask for one worker."
+            ) from None
+        return False
+
+    async def _looked(self, client: PrefectClient) -> list[Report]:
+        """The reports of the parts that have ended meanwhile; or that of one that nobody had begun."""
+        wanted = FlowRunFilter(id=FlowRunFilterId(any_=list(self._waiting)))
+        runs = {run.id: run for run in await client.read_flow_runs(flow_run_filter=wanted)}
+        for run in runs.values():
+            if run.state is not None and run.state.is_scheduled():
+                return await self._taken_over(client, run)
+        # One that was deleted has ended, too.
+        ended = [asked for asked in self._waiting if asked not in runs or _is_final(runs[asked])]
+        return [await asyncio.to_thread(self._report, runs.get(run), self._waiting.pop(run)) for run in ended]
+
+    async def _taken_over(self, client: PrefectClient, run: FlowRun) -> list[Report]:
+        """Read here what no worker has begun."""
+        await client.set_flow_run_state(run.id, Cancelling(message="the batch's own run reads this part"))
+        seen = await client.read_flow_run(run.id)
+        if not _is_final(seen) or seen.start_time is not None:
+            return []  # a worker was quicker; it ends, and its documents are looked at then
+        report = await self.read_here(self._waiting[run.id])
+        del self._waiting[run.id]
+        return [report]
+
+    def _report(self, run: FlowRun | None, part: Part) -> Report:
+        """What a part's run wrote; of one that wrote nothing, what stands and what is left."""
+        report = part.report(self.output)
+        if report is not None:
+            return report
+        became = f"The run of part {part.name} is {run.state_name if run else 'deleted'}"
+        tell(Caution(f"{became}: what is left of its {len(part.documents)} documents is for the next batch."))
+        told = f"{became}. The next batch goes on with it."
+        shelf = self.shelf()
+        rows = [
+            shelf.unchanged(source) or Row(document=str(source.path), status=DocumentStatus.LEFT, why=told)
+            for source in find_documents(part.documents)
+        ]
+        return Report(started_at=self.began, minutes=0, usd=0, rows=tuple(rows), stopped="a part of it did not end")
+
+    async def _cancel_all(self, client: PrefectClient) -> None:
+        for run in self._waiting:
+            with _again_later(), suppress(ObjectNotFound):
+                await client.set_flow_run_state(run, Cancelling(message="its batch has ended"))
+
+
+def _is_final(run: FlowRun) -> bool:
+    return run.state is not None and run.state.is_final()
+
+
+@contextmanager
+def _again_later() -> Iterator[None]:
+    """Prefect's client has tried again and again; what else there is to do need not wait for the server."""
+    try:
+        yield
+    except (httpx.HTTPError, PrefectHTTPStatusError) as error:
+        tell(Caution(f"Prefect's server does not answer ({type(error).__name__})."))
+
+
+def merged(reports: Sequence[Report], known: Sequence[Row], began: datetime) -> Report:
+    """One report of a batch's parts and of the documents that had not changed."""
+    rows: list[Any] = [*known, *(row for report in reports for row in report.rows)]
+    minutes = (datetime.now(UTC) - began).total_seconds() / 60
+    return Report(
+        started_at=began,
+        minutes=round(minutes, 2),
+        usd=round(sum(report.usd for report in reports), 6),
+        rows=tuple(sorted(rows, key=lambda row: row.document)),
+        stopped=next((report.stopped for report in reports if report.stopped), ""),
+    )

@@ -1,0 +1,108 @@
+"""The ECS service, as `hearth infra` deploys it: the settings, handed to infra_scripts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from infra_scripts.deployment import CostTable, Options, StackPlan, StackStatus
+from infra_scripts.ecs.deploy import down, status, up
+from infra_scripts.ecs.service import EcsStack, plan_rows, template
+from tasks.prices import (
+    HOURS_A_MONTH,
+    balancer_usd_per_hour,
+    fargate_usd_per_hour,
+    gp3_usd_per_hour,
+    on_demand_usd_per_hour,
+)
+
+if TYPE_CHECKING:
+    from infra_scripts.clients import Aws, Listener
+    from tasks.settings import Settings
+
+_DISK_MB_S = 500
+_NOTES = (
+    "On-demand prices of us-east-1; disks included, a public IPv4 address (USD 0.005 an hour) not. Spot costs less.",
+    "A machine without a task goes after about 15 minutes more, as ECS takes its time.",
+    "`hearth plan` reckons time and dollars of a document or a batch on it.",
+)
+
+
+@dataclass(frozen=True)
+class EcsDeployment:
+    """Tasks behind a load balancer that runs ask for when they need them."""
+
+    settings: Settings
+    options: Options
+    region: str
+    takes: ClassVar[frozenset[str]] = frozenset({"allow_from"})
+
+    @property
+    def pool(self) -> str:
+        """Its name."""
+        return self.settings.ec2.pool
+
+    @property
+    def name(self) -> str:
+        """Of the stack."""
+        return f"hearth-ecs-{self.pool}"
+
+    @property
+    def whole(self) -> str:
+        """All that `down` deletes."""
+        return f"the service {self.name} in {self.region}: its tasks, machines, image, load balancer and stack"
+
+    def plan(self) -> StackPlan:
+        """What `up` makes and what it costs."""
+        stack, most = self._stack(), self.settings.ecs_stack.max_tasks
+        if stack.capacity == "gpu":
+            disk = gp3_usd_per_hour(stack.disk_gb, _DISK_MB_S)
+            prices = {name: on_demand_usd_per_hour(name) for name in stack.types}
+            hourly = {name: None if usd is None else usd + disk for name, usd in prices.items()}
+        else:
+            hourly = {stack.kind: fargate_usd_per_hour(stack.fargate_vcpu, stack.fargate_gb)}
+        rows = tuple(
+            (name, *("not known" if usd is None else f"USD {usd * count:.3f} an hour" for count in (1, most)))
+            for name, usd in hourly.items()
+        )
+        costs = CostTable(("a task on", "one running, on demand", f"{most} running"), rows)
+        return StackPlan(plan_rows(stack, balancer_usd_per_hour(), HOURS_A_MONTH), costs, _NOTES)
+
+    def template(self) -> str:
+        """The CloudFormation template."""
+        return template(self._stack())
+
+    def up(self, aws: Aws, listener: Listener) -> tuple[str, ...]:
+        """Create or update the service's stack."""
+        stack = self._stack()
+        done = up(aws, stack, listener)
+        image = f"{done.outputs['Repository']}:{stack.image_tag}"
+        return (
+            f"The stack {self.name} in {self.region} is {done.change}.",
+            f"Build and push its image, unless it is there:  infra_scripts/ecs/build.sh {image} {stack.model} "
+            f"{stack.ollama_version}",
+            f"Read with it:  HEARTH_EC2__POOL={self.pool} hearth read paper.pdf --backend ecs",
+        )
+
+    def down(self, aws: Aws, listener: Listener, *, force: bool) -> tuple[str, ...]:
+        """Send tasks and machines away and delete the stack, image included."""
+        down(aws, self.pool, listener, force=force)
+        return (f"{self.name} in {self.region} is gone.",)
+
+    def status(self, aws: Aws) -> StackStatus:
+        """The stack, its tasks and its machines."""
+        return status(aws, self.pool)
+
+    def _stack(self) -> EcsStack:
+        given = self.settings.ecs_stack
+        return EcsStack(
+            pool=self.pool,
+            region=self.region,
+            allow_from=self.options.allow_from,
+            **{**given.model_dump(), "capacity": given.capacity.value},
+        )
+
+
+def deployment(settings: Settings, options: Options, region: str) -> EcsDeployment:
+    """The service of the pool that the settings name."""
+    return EcsDeployment(settings, options, region)

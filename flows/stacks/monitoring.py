@@ -1,0 +1,87 @@
+"""Dashboard and alarms, as `hearth infra` deploys them: the settings, handed to infra_scripts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from infra_scripts.clients import told
+from infra_scripts.deployment import Options, StackPlan, StackStatus
+from infra_scripts.monitoring import MonitoringStack, plan, template
+from infra_scripts.stack import Stack
+from tasks.prices import on_demand_usd_per_hour
+
+if TYPE_CHECKING:
+    from infra_scripts.clients import Aws, Listener
+    from tasks.settings import Settings
+
+_POLL_SECONDS = 3.0
+
+
+@dataclass(frozen=True)
+class MonitoringDeployment:
+    """A pool's dashboard, alarms and topic."""
+
+    stack: MonitoringStack
+    takes: ClassVar[frozenset[str]] = frozenset()
+
+    @property
+    def name(self) -> str:
+        """Of the stack."""
+        return self.stack.name
+
+    @property
+    def whole(self) -> str:
+        """All that `down` deletes."""
+        return f"the dashboard and the alarms of the pool {self.stack.pool} in {self.stack.region}"
+
+    def plan(self) -> StackPlan:
+        """What `up` makes and what it costs."""
+        return plan(self.stack)
+
+    def template(self) -> str:
+        """The CloudFormation template."""
+        return template()
+
+    def up(self, aws: Aws, listener: Listener) -> tuple[str, ...]:
+        """Create or update the stack."""
+        with told():
+            stack = Stack(aws, self.name, listener, poll_seconds=_POLL_SECONDS)
+            change = stack.bring_to(template(), self.stack.parameters(), {"hearth:pool": self.stack.pool})
+            dashboard = stack.outputs()["Dashboard"]
+        mail = f"AWS has written to {self.stack.email}: confirm it, or no alarm arrives." if self.stack.email else ""
+        done = f"The stack {self.name} in {self.stack.region} is {change}."
+        return tuple(filter(None, (done, f"Dashboard: {dashboard}", mail)))
+
+    def down(self, aws: Aws, listener: Listener, *, force: bool) -> tuple[str, ...]:
+        """Delete the stack; nothing of it is ever in use."""
+        del force
+        with told():
+            Stack(aws, self.name, listener, poll_seconds=_POLL_SECONDS).delete()
+        return (f"The dashboard and the alarms of the pool {self.stack.pool} in {self.stack.region} are gone.",)
+
+    def status(self, aws: Aws) -> StackStatus:
+        """The stack, and where its dashboard is."""
+        with told():
+            stack = Stack(aws, self.name, lambda _: None)
+            found, outputs = stack.describe(), stack.outputs()
+        dashboard = (("dashboard", outputs["Dashboard"]),) if "Dashboard" in outputs else ()
+        return StackStatus(found["StackStatus"] if found else None, dashboard)
+
+
+def deployment(settings: Settings, options: Options, region: str) -> MonitoringDeployment:
+    """That of the pool that the settings name."""
+    del options
+    watched = settings.monitoring
+    return MonitoringDeployment(
+        MonitoringStack(
+            pool=settings.ec2.pool,
+            region=region,
+            model=settings.model or settings.ec2_stack.model,
+            email=watched.email,
+            page_seconds=watched.page_seconds,
+            usd_per_hour=watched.usd_per_hour or on_demand_usd_per_hour(settings.ec2.types[0]) or 1.0,
+            daily_usd=watched.daily_usd,
+            monthly_usd=watched.monthly_usd,
+        )
+    )

@@ -1,0 +1,108 @@
+"""The SageMaker endpoint, as `hearth infra` deploys it: the settings, handed to infra_scripts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from infra_scripts.deployment import CostTable, Options, StackPlan, StackStatus
+from infra_scripts.errors import RequestError
+from infra_scripts.sagemaker.deploy import down, status, up
+from infra_scripts.sagemaker.stack import SagemakerStack, plan, stack_name, template
+from tasks.prices import on_demand_usd_per_hour
+
+if TYPE_CHECKING:
+    from infra_scripts.clients import Aws, Listener
+    from tasks.settings import Settings
+
+
+@dataclass(frozen=True)
+class SagemakerDeployment:
+    """An endpoint that AWS scales to what is asked of it."""
+
+    settings: Settings
+    options: Options
+    region: str
+    takes: ClassVar[frozenset[str]] = frozenset()
+
+    @property
+    def pool(self) -> str:
+        """Its name."""
+        return self.settings.ec2.pool
+
+    @property
+    def name(self) -> str:
+        """Of the stack."""
+        return stack_name(self.pool)
+
+    @property
+    def whole(self) -> str:
+        """All that `down` deletes."""
+        return f"the SageMaker endpoint hearth-{self.pool} in {self.region}: its instances, stack, table and bucket"
+
+    def plan(self) -> StackPlan:
+        """What `up` makes and what it costs."""
+        stack = self._stack()
+        usd = on_demand_usd_per_hour(stack.instance_type)
+        rows, notes = plan(stack, usd)
+        running = "not known" if usd is None else f"USD {usd:.3f} an hour, USD {usd * 24:.2f} a day"
+        costs = CostTable(("instance", "running", "scaled in to none"), ((stack.instance_type, running, "nothing"),))
+        return StackPlan(rows, costs, notes)
+
+    def template(self) -> str:
+        """The CloudFormation template."""
+        return template(self._stack())
+
+    def up(self, aws: Aws, listener: Listener) -> tuple[str, ...]:
+        """Create or update the stack."""
+        change = up(aws, self._stack(), listener)
+        return (
+            f"The stack {self.name} in {self.region} is {change}.",
+            f"Read with it:  HEARTH_EC2__POOL={self.pool} hearth read paper.pdf --backend sagemaker",
+        )
+
+    def down(self, aws: Aws, listener: Listener, *, force: bool) -> tuple[str, ...]:
+        """Delete the stack with its endpoint."""
+        down(aws, self.pool, listener, force=force)
+        return (
+            f"The SageMaker endpoint hearth-{self.pool} in {self.region} is gone. "
+            "Kept: the container's image in ECR (USD 0.10 per GB and month).",
+        )
+
+    def status(self, aws: Aws) -> StackStatus:
+        """The stack, the endpoint, and what of it is paid for now."""
+        found = status(aws, self.pool)
+        usd = on_demand_usd_per_hour(found.instance_type)
+        price = f" at USD {usd * found.instances:.2f} an hour" if usd is not None and found.instances else ""
+        running = f"{found.instances} x {found.instance_type}{price}" if found.instances else "none"
+        facts = [("endpoint", found.endpoint or "none"), ("instances", running)]
+        if found.why:
+            facts.append(("trouble", found.why))
+        return StackStatus(found.stack, tuple(facts))
+
+    def _stack(self) -> SagemakerStack:
+        endpoint = self.settings.sagemaker_stack
+        if endpoint.image is None:
+            raise RequestError(
+                "The endpoint needs Hearth's container in ECR: set HEARTH_SAGEMAKER_STACK__IMAGE, such as "
+                "123456789012.dkr.ecr.us-east-1.amazonaws.com/hearth:1. docs/sagemaker.md has the commands."
+            )
+        return SagemakerStack(
+            pool=self.pool,
+            region=self.region,
+            serving=endpoint.serving.value,
+            image=endpoint.image,
+            models=endpoint.models,
+            model_data=endpoint.model_data or "",
+            instance_type=endpoint.instance_type,
+            inference_ami=endpoint.inference_ami,
+            slots=endpoint.slots,
+            num_ctx=endpoint.num_ctx,
+            min_copies=endpoint.min_copies,
+            max_copies=endpoint.max_copies,
+        )
+
+
+def deployment(settings: Settings, options: Options, region: str) -> SagemakerDeployment:
+    """The endpoint that the settings name."""
+    return SagemakerDeployment(settings, options, region)

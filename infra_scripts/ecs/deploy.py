@@ -1,0 +1,138 @@
+"""Bring the ECS service's stack up, take it down, and see what there is of it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from infra_scripts.clients import Aws, Listener, code, told
+from infra_scripts.deploy import Up, base_image, network
+from infra_scripts.deployment import StackStatus
+from infra_scripts.ecs.service import EcsStack, parameters, template
+from infra_scripts.errors import InUseError, LeftoverError, StackError
+from infra_scripts.machines import ALIVE, tagged
+from infra_scripts.stack import Stack
+
+if TYPE_CHECKING:
+    from mypy_boto3_autoscaling import AutoScalingClient
+    from mypy_boto3_ecs import ECSClient
+    from mypy_boto3_ecs.type_defs import ServiceTypeDef
+
+ECS_TAG = "hearth:ecs"
+"""On all that belongs to a service. Not `hearth:pool`: what carries that, the stoppers of EC2's machines look after."""
+_POLL_SECONDS = 3.0
+_LOOKS = 100
+
+
+def up(aws: Aws, stack: EcsStack, listener: Listener, *, poll_seconds: float = _POLL_SECONDS) -> Up:
+    """Create or update the service's stack; all of it can be run again at any time.
+
+    Raises:
+        RequestError: there is no network or no image to use.
+        AccessError: AWS refuses.
+        StackError: the stack could not be brought there.
+    """
+    with told():
+        vpc, subnets = network(aws, stack)
+        values = parameters(stack, vpc=vpc, subnets=subnets, ami=base_image(aws, stack.ami_parameter))
+        made = Stack(aws, stack.name, listener, poll_seconds=poll_seconds)
+        change = made.bring_to(template(stack), values, {ECS_TAG: stack.pool})
+        return Up(change, made.outputs())
+
+
+def down(aws: Aws, pool: str, listener: Listener, *, force: bool, poll_seconds: float = _POLL_SECONDS) -> None:
+    """Send tasks and machines away and delete the stack, image included; then look what is left.
+
+    Raises:
+        InUseError: tasks run or are wanted, and `force` was not given.
+        AccessError: AWS refuses.
+        LeftoverError: something is left that costs money; it is named.
+    """
+    name = f"hearth-ecs-{pool}"
+    with told():
+        service = _service(_ecs(aws), name)
+        if service is not None and not force and (service["desiredCount"] or service["runningCount"]):
+            raise InUseError(
+                f"{service['runningCount']} tasks of {name} run, and {service['desiredCount']} are wanted. "
+                "Wait until they are idle and gone, or use --force to end them and what they do."
+            )
+        _empty(aws, name, listener)
+        failed = None
+        try:
+            Stack(aws, name, listener, poll_seconds=poll_seconds).delete()
+        except StackError as error:
+            failed = str(error)
+        for _ in range(_LOOKS):
+            left = tuple(f"machine {machine}" for machine in _machines(aws, pool))
+            if failed or not left:
+                break
+            # A machine takes a moment longer than its group.
+            time.sleep(poll_seconds)
+        if Stack(aws, name, listener).describe() is not None:
+            left = (*left, f"stack {name}")
+        if failed or left:
+            what = f"Left: {', '.join(left)}. Delete them, or run again. " if left else ""
+            raise LeftoverError(f"{name} is not wholly gone. {what}{failed or ''}".rstrip(), left)
+
+
+def status(aws: Aws, pool: str) -> StackStatus:
+    """What there is of the service, and what of it is paid for.
+
+    Raises:
+        AccessError: AWS refuses.
+    """
+    name = f"hearth-ecs-{pool}"
+    with told():
+        stack = Stack(aws, name, lambda _: None)
+        found, outputs = stack.describe(), stack.outputs()
+        service = _service(_ecs(aws), name)
+        machines = ", ".join(_machines(aws, pool)) or "none"
+    if service is None:
+        return StackStatus(found["StackStatus"] if found else None, (("machines", machines),))
+    tasks = f"{service['runningCount']} running, {service['desiredCount']} wanted"
+    image = f"{outputs.get('Repository', '?')}:{outputs.get('ImageTag', '?')}"
+    return StackStatus(
+        found["StackStatus"] if found else None,
+        (("address", outputs.get("Url", "?")), ("tasks", tasks), ("machines", machines), ("image", image)),
+    )
+
+
+def _empty(aws: Aws, name: str, listener: Listener) -> None:
+    """Have no task wanted, and no machine: CloudFormation deletes neither service nor group that has some."""
+    ecs, group = _ecs(aws), _groups(aws)
+    try:
+        ecs.update_service(cluster=name, service=name, desiredCount=0)
+        listener(f"No task of {name} is wanted any more.")
+    except ClientError as error:
+        if code(error) not in {"ClusterNotFoundException", "ServiceNotFoundException", "ServiceNotActiveException"}:
+            raise
+    if group.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]:
+        group.update_auto_scaling_group(AutoScalingGroupName=name, MinSize=0, MaxSize=0, DesiredCapacity=0)
+        listener(f"The machines of {name} are ended.")
+
+
+def _machines(aws: Aws, pool: str) -> list[str]:
+    filters = [tagged(ECS_TAG, pool), {"Name": "instance-state-name", "Values": list(ALIVE)}]
+    pages = aws.ec2.get_paginator("describe_instances").paginate(Filters=filters)  # type: ignore[arg-type]
+    return [one["InstanceId"] for page in pages for each in page["Reservations"] for one in each["Instances"]]
+
+
+def _service(ecs: ECSClient, name: str) -> ServiceTypeDef | None:
+    """The service as ECS has it; None if it is not there, or is being deleted."""
+    try:
+        found = ecs.describe_services(cluster=name, services=[name])["services"]
+    except ClientError as error:
+        if code(error) == "ClusterNotFoundException":
+            return None
+        raise
+    return next((service for service in found if service["status"] == "ACTIVE"), None)
+
+
+def _ecs(aws: Aws) -> ECSClient:
+    return aws.session.client("ecs", config=aws.config)
+
+
+def _groups(aws: Aws) -> AutoScalingClient:
+    return aws.session.client("autoscaling", config=aws.config)

@@ -1,0 +1,159 @@
+"""The ECS service's CloudFormation stack: its values, its template, its digest, and what it makes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from infra_scripts.allow import ingress
+from infra_scripts.deployment import PlanRow
+from infra_scripts.ec2 import SHAPES, check_shapes
+from infra_scripts.errors import RequestError
+
+_FILES = Path(__file__).parent
+IMAGE_FILES = (_FILES / "Dockerfile", _FILES / "agent.py", _FILES.parent / "machine" / "aws.py")
+"""What the image is made of, beside Ollama and the model."""
+PORT = 11434
+_SHAPES = {
+    **SHAPES,
+    "capacity": re.compile(r"gpu|fargate"),
+    "ami_parameter": re.compile(r"/[A-Za-z0-9_./-]{1,1000}"),
+}
+# vCPUs, and GB of memory from, to and in steps of
+# (https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-tasks-services.html).
+_FARGATE = {1: (2, 8, 1), 2: (4, 16, 1), 4: (8, 30, 1), 8: (16, 60, 4), 16: (32, 120, 8)}
+
+
+@dataclass(frozen=True)
+class EcsStack:
+    """What varies from service to service."""
+
+    pool: str
+    region: str
+    capacity: str
+    """gpu or fargate."""
+    allow_from: tuple[str, ...]
+    """Networks and security groups that may reach the load balancer."""
+    types: tuple[str, ...]
+    on_demand_base: int
+    on_demand_percent: int
+    fargate_vcpu: int
+    fargate_gb: int
+    model: str
+    ollama_version: str
+    slots: int
+    num_ctx: int
+    max_tasks: int
+    pages_per_slot: float
+    idle_minutes: int
+    disk_gb: int
+    ami_parameter: str
+    subnets: tuple[str, ...] = ()
+    """Those of the default VPC if empty."""
+    ingress: list[dict[str, object]] = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Refuse what would not work, or not be safe, before anything is made.
+
+        Raises:
+            RequestError: a value is not what it should be.
+        """
+        check_shapes(self, _SHAPES)
+        least, most, step = _FARGATE.get(self.fargate_vcpu, (0, -1, 1))
+        if self.capacity == "fargate" and self.fargate_gb not in range(least, most + 1, step):
+            raise RequestError(
+                f"Fargate has no task of {self.fargate_vcpu} vCPU and {self.fargate_gb} GB. Of vCPUs there are "
+                f"{', '.join(map(str, _FARGATE))}; with 4 of them 8 to 30 GB."
+            )
+        if not self.allow_from:
+            raise RequestError(
+                "Nobody was allowed to reach the load balancer. "
+                "Name who may: --allow-from with a network (10.0.0.0/16) or a security group (sg-...)."
+            )
+        object.__setattr__(self, "ingress", ingress(self.allow_from, PORT))
+
+    @property
+    def name(self) -> str:
+        """Of the stack, and of most that is in it."""
+        return f"hearth-ecs-{self.pool}"
+
+    @property
+    def kind(self) -> str:
+        """What a task runs on."""
+        gpu = self.capacity == "gpu"
+        return self.types[0] if gpu else f"fargate {self.fargate_vcpu} vCPU {self.fargate_gb} GB"
+
+    @property
+    def image_tag(self) -> str:
+        """The digest of all that makes images differ: another one is another image, which has to be built."""
+        told = json.dumps([self.model, self.ollama_version, *(path.read_text() for path in IMAGE_FILES)])
+        return hashlib.sha256(told.encode()).hexdigest()[:12]
+
+
+def template(stack: EcsStack) -> str:
+    """The CloudFormation template with who may come in, and which types machines are of."""
+    text = (_FILES / "template.yaml").read_text()
+    types = [{"InstanceType": name} for name in stack.types]
+    for placeholder, filled in (
+        ("SecurityGroupIngress: []", f"SecurityGroupIngress: {json.dumps(stack.ingress)}"),
+        ("Overrides: []", f"Overrides: {json.dumps(types)}"),
+    ):
+        before, found, after = text.partition(placeholder)
+        if not found:
+            raise AssertionError(f"template.yaml has no {placeholder}")
+        text = before + filled + after
+    return text
+
+
+def parameters(stack: EcsStack, *, vpc: str, subnets: tuple[str, ...], ami: str) -> dict[str, str]:
+    """The values of the template's parameters."""
+    return {
+        "Pool": stack.pool,
+        "Capacity": stack.capacity,
+        "Kind": stack.kind,
+        "VpcId": vpc,
+        "Subnets": ",".join(subnets),
+        "AmiId": ami,
+        "ImageTag": stack.image_tag,
+        "Model": stack.model,
+        "NumCtx": str(stack.num_ctx),
+        "Slots": str(stack.slots),
+        "MaxTasks": str(stack.max_tasks),
+        "OnDemandBase": str(stack.on_demand_base),
+        "OnDemandPercent": str(stack.on_demand_percent),
+        "SpotPercent": str(100 - stack.on_demand_percent),
+        "PagesPerSlot": f"{stack.pages_per_slot:g}",
+        "IdleMinutes": str(stack.idle_minutes),
+        "DiskGb": str(stack.disk_gb),
+        "Cpu": str(stack.fargate_vcpu * 1024),
+        "MemoryMb": str(stack.fargate_gb * 1024),
+    }
+
+
+def plan_rows(stack: EcsStack, balancer_usd_per_hour: float, hours_a_month: float) -> tuple[PlanRow, ...]:
+    """What `up` makes, and what it costs while no task runs.
+
+    Args:
+        stack: the service.
+        balancer_usd_per_hour: of the load balancer, one capacity unit in use included.
+        hours_a_month: for those who think in months.
+    """
+    sources = ", ".join(stack.allow_from)
+    monthly = f"USD {balancer_usd_per_hour * hours_a_month:.2f} a month, used or not"
+    machines = [
+        PlanRow("Auto Scaling group", f"0 to {stack.max_tasks} of {', '.join(stack.types)}", "nothing while empty"),
+        PlanRow("launch template, role", stack.name, "nothing"),
+    ]
+    return (
+        PlanRow("internal load balancer", f"port {PORT} from {sources}", monthly),
+        PlanRow("ECS service", f"{stack.name}, 0 to {stack.max_tasks} tasks on {stack.kind}", "nothing without tasks"),
+        *(machines if stack.capacity == "gpu" else ()),
+        PlanRow("scaling, two alarms", f"none after {stack.idle_minutes} idle minutes", "USD 0.40 a month"),
+        PlanRow("image repository", stack.name, "USD 0.10 per GB and month of the image"),
+        PlanRow("roles", f"{stack.name}-{stack.region}-start, -task", "nothing"),
+        PlanRow("DynamoDB table", stack.name, "cents a month, by request"),
+        PlanRow("log group", f"/hearth/ecs/{stack.pool}, 14 days", "cents a month"),
+    )

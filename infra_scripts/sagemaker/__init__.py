@@ -1,0 +1,1 @@
+"""Ollama on SageMaker: the container, and the values of its stack."""

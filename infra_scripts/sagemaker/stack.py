@@ -1,0 +1,172 @@
+"""The SageMaker stack: its values, its template, and what it makes and costs."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra_scripts.deployment import PlanRow
+from infra_scripts.errors import RequestError
+
+_FILES = Path(__file__).parents[1]
+HOURS_A_MONTH = 730
+# SageMaker cuts a real-time answer off at 60 s: before it does, the slot is freed and the reason told.
+_ANSWER_SECONDS = {"async": 3600, "realtime": 57}
+_BUSY_PART = 0.75
+_GPU = re.compile(r"ml\.(g|p)\d")
+_SHAPES = {
+    "pool": re.compile(r"[a-z][a-z0-9-]{0,19}"),
+    "serving": re.compile("|".join(_ANSWER_SECONDS)),
+    "image": re.compile(
+        r"(?P<account>[0-9]{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?/(?P<name>[a-z0-9._/-]+)"
+        r"(:[A-Za-z0-9._-]+|@sha256:[0-9a-f]{64})"
+    ),
+    "model_data": re.compile(r"(s3://[a-z0-9.-]+/[A-Za-z0-9._/-]+/)?"),
+    "instance_type": re.compile(r"ml\.[a-z0-9-]+\.[a-z0-9-]+"),
+}
+_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}")
+
+
+@dataclass(frozen=True)
+class SagemakerStack:
+    """What varies from endpoint to endpoint."""
+
+    pool: str
+    region: str
+    serving: str
+    """async or realtime."""
+    image: str
+    models: tuple[str, ...]
+    model_data: str
+    """S3 prefix of an Ollama store; empty: the image's own."""
+    instance_type: str
+    inference_ami: str
+    slots: int
+    num_ctx: int
+    min_copies: int
+    max_copies: int
+
+    def __post_init__(self) -> None:
+        """Refuse what would not work before anything is made.
+
+        Raises:
+            RequestError: a value is not what it should be.
+        """
+        for name, shape in _SHAPES.items():
+            if not shape.fullmatch(getattr(self, name)):
+                raise RequestError(f"The endpoint's {name.replace('_', ' ')} cannot be {getattr(self, name)!r}.")
+        for model in self.models:
+            if not _MODEL.fullmatch(model):
+                raise RequestError(f"{model!r} is no name of a model.")
+        if len(set(self.models)) < len(self.models):
+            raise RequestError("A model is named twice.")
+        if self.serving == "async" and len(self.models) > 1:
+            raise RequestError(
+                f"An asynchronous endpoint serves one model, and {len(self.models)} are named. "
+                "Name one, or set HEARTH_SAGEMAKER_STACK__SERVING=realtime."
+            )
+        if self.min_copies > self.max_copies:
+            raise RequestError(f"At least {self.min_copies} copies and at most {self.max_copies} cannot be both.")
+
+    @property
+    def name(self) -> str:
+        """Of the stack."""
+        return stack_name(self.pool)
+
+    @property
+    def components(self) -> dict[str, str]:
+        """The inference component of each model; empty where there are none."""
+        real_time = self.serving == "realtime"
+        return {model: f"hearth-{self.pool}-{at}" if real_time else "" for at, model in enumerate(self.models)}
+
+    @property
+    def repository(self) -> str:
+        """The ARN of the image's repository."""
+        found = _SHAPES["image"].fullmatch(self.image)
+        assert found is not None  # noqa: S101 - it was checked
+        return f"arn:{partition(self.region)}:ecr:{found['region']}:{found['account']}:repository/{found['name']}"
+
+
+def stack_name(pool: str) -> str:
+    """Of the stack of a pool."""
+    return f"hearth-sagemaker-{pool}"
+
+
+def partition(region: str) -> str:
+    """Of a region's ARNs."""
+    if region.startswith("cn-"):
+        return "aws-cn"
+    return "aws-us-gov" if region.startswith("us-gov-") else "aws"
+
+
+def template(stack: SagemakerStack) -> str:
+    """The CloudFormation template, with each model's parts."""
+    parts = ["sagemaker_model.yaml"] + (["sagemaker_component.yaml"] if stack.serving == "realtime" else [])
+    added = ""
+    for at, model in enumerate(stack.models):
+        for part in parts:
+            text = (_FILES / part).read_text()
+            added += text.replace("@N@", str(at)).replace("@MODEL@", json.dumps(model)) + "\n"
+    before, found, after = (_FILES / "sagemaker.yaml").read_text().partition("Outputs:\n")
+    return before + added + found + after
+
+
+def parameters(stack: SagemakerStack) -> dict[str, str]:
+    """The values of the template's parameters."""
+    path = stack.model_data.removeprefix("s3://").rstrip("/") or "none"
+    return {
+        "Pool": stack.pool,
+        "Serving": stack.serving,
+        "Image": stack.image,
+        "Repository": stack.repository,
+        "ModelData": stack.model_data,
+        "ModelPath": path,
+        "ModelBucket": path.partition("/")[0],
+        "Models": json.dumps(stack.components),
+        "InstanceType": stack.instance_type,
+        "Gpu": str(bool(_GPU.match(stack.instance_type))).lower(),
+        "InferenceAmi": stack.inference_ami,
+        "Slots": str(stack.slots),
+        "NumCtx": str(stack.num_ctx),
+        "AnswerSeconds": str(_ANSWER_SECONDS[stack.serving]),
+        "BusySlots": str(max(1, round(stack.slots * _BUSY_PART))),
+        "MinCopies": str(stack.min_copies),
+        "MaxCopies": str(stack.max_copies),
+        "MaxInstances": str(stack.max_copies * len(stack.models)),
+    }
+
+
+def plan(stack: SagemakerStack, usd_per_hour: float | None) -> tuple[tuple[PlanRow, ...], tuple[str, ...]]:
+    """What `up` makes, and sentences on what it costs, at the price given of one instance."""
+    kept = stack.min_copies * len(stack.models)
+    price = "at a price not known" if usd_per_hour is None else f"USD {usd_per_hour:.2f} an hour each"
+    rows = [
+        PlanRow("endpoint", f"hearth-{stack.pool}, {stack.serving}", f"its instances, {price}"),
+        PlanRow("instances", f"{kept} to {stack.max_copies * len(stack.models)} x {stack.instance_type}", price),
+        *(
+            PlanRow("inference component", f"{name}: {model}", "nothing")
+            for model, name in stack.components.items()
+            if name
+        ),
+        PlanRow("role", f"hearth-sagemaker-{stack.pool}-{stack.region}", "nothing"),
+        PlanRow("DynamoDB table", stack.name, "cents a month, by request"),
+        PlanRow("log groups", "14 days", "cents a month"),
+    ]
+    rows += [
+        PlanRow("inference component", f"{name}: {model}", "nothing")
+        for model, name in stack.components.items()
+        if name
+    ]
+    if stack.serving == "async":
+        rows.append(PlanRow("bucket", "requests and answers, a day at the most", "cents a month, by request"))
+    first = f"The first {stack.instance_type} starts with the endpoint: SageMaker makes none without."
+    if kept and usd_per_hour is not None:
+        usd = usd_per_hour * kept
+        paid = f"{kept} of them run all day, asked or not: USD {usd * 24:.2f} a day, {usd * HOURS_A_MONTH:.0f} a month."
+    elif kept:
+        paid = f"{kept} of them run all day, asked or not."
+    else:
+        paid = "Without a request for some 15 to 25 minutes AWS scales it in to none; the next run wakes it in 5 to 10."
+    return tuple(rows), (first, paid, "Prices of us-east-1.")

@@ -1,0 +1,128 @@
+"""Tasks on ECS behind a load balancer: one server whose slots follow the tasks that are warm."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from contextlib import suppress
+
+from tasks.aws import Aws
+from tasks.backends.base import Endpoint, MachineFacts, Release
+from tasks.ec2.records import Lease, Records
+from tasks.ec2.slot_store import TableStore
+from tasks.ec2.table import Table
+from tasks.ecs.service import Service
+from tasks.ecs.stack import EcsStack, find_stack
+from tasks.ecs.visit import SERVICE, Visit
+from tasks.errors import CapacityError, CloudError
+from tasks.jobs import BackendName
+from tasks.progress import Caution, Stage, tell
+from tasks.settings import Settings
+
+
+def offer(settings: Settings) -> str | None:
+    """Why `auto` takes this backend: it never does, since it costs money."""
+    del settings
+    return None
+
+
+class EcsBackend:
+    """See the module. The stack is looked up at the first use and kept."""
+
+    name = BackendName.ECS
+    servers = 1
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._aws = Aws(settings.ec2.region)
+        self._stack: EcsStack | None = None
+        self.default_model = settings.ecs_stack.model
+        self.default_slots = settings.ecs_stack.slots * settings.ecs_stack.max_tasks
+
+    def describe(self) -> str:
+        """See `Backend`."""
+        return f"the ECS service of the pool {self._settings.ec2.pool!r}"
+
+    async def digest(self, model: str) -> str | None:
+        """See `Backend`: only a task knows, and none is started for it."""
+        del model
+        return None
+
+    async def acquire(self, slots: int, holder: str) -> Endpoint:
+        """See `Backend`: ask for tasks, and wait until the first is warm.
+
+        Raises:
+            CapacityError: none gets warm in time; the newest event of the service says why.
+            CloudError: AWS refuses, or the service is not deployed.
+        """
+        tell(Stage("asking AWS for the ECS service"))
+        if self._stack is None:
+            self._stack = await find_stack(self._aws, self._settings.ec2.pool)
+        stack, settings = self._stack, self._settings.ecs
+        tasks = min(settings.tasks, stack.max_tasks, math.ceil(slots / stack.slots))
+        table = Table(self._aws, stack.table)
+        records, lease = Records(table), Lease(holder, slots, time.time() + settings.lease_seconds)
+        if not await records.take(SERVICE, lease):
+            raise CloudError(f"The ECS service of the pool {stack.pool!r} is being stopped. Try again in two minutes.")
+        visit = Visit(Service(self._aws, stack), records, settings, lease, tasks)
+        try:
+            started = await self._warm(visit)
+        except BaseException:
+            with suppress(CloudError):
+                await visit.hand_back(broken=True)
+            raise
+        return Endpoint(
+            backend=self.name,
+            url=stack.url,
+            slots=stack.slots,
+            ledger=TableStore(table, SERVICE),
+            started=started,
+            owned=True,
+            lease=visit,
+            machine=MachineFacts(
+                stack.service, f"ECS tasks on {stack.kind}", stack.usd_per_hour, visit.since, visit.parts
+            ),
+            departure=visit.departure,
+            parts=visit.parts,
+            kept=(stack.model, stack.num_ctx),
+        )
+
+    async def _warm(self, visit: Visit) -> bool:
+        """Wait until a task serves. Whether one had to be started."""
+        settings = self._settings.ecs
+        deadline = time.monotonic() + settings.start_seconds
+        started, said = False, ""
+        while True:
+            seen = await visit.look()
+            if visit.parts.count:
+                return started
+            if visit.departure.gone:
+                raise CloudError("The ECS service was deleted meanwhile. Deploy it: hearth infra up ecs.")
+            if time.monotonic() >= deadline:
+                raise CapacityError(
+                    f"No ECS task of the pool {visit.service.stack.pool!r} got warm in {settings.start_seconds:g} s: "
+                    f"{seen}. See that the image was pushed (infra_scripts/ecs/build.sh), that the quota allows the "
+                    "machines, and what the tasks logged; or raise HEARTH_ECS__START_SECONDS."
+                )
+            started = True
+            if seen != said:
+                tell(Stage(f"waiting for ECS: {seen}"))
+                said = seen
+            await asyncio.sleep(settings.poll_seconds)
+
+    async def release(self, endpoint: Endpoint, *, broken: bool = False) -> Release:
+        """See `Backend`. Scaling in is AWS's own affair: an alarm that no run has a part in."""
+        visit = endpoint.lease
+        if not isinstance(visit, Visit):
+            return Release("was not leased")
+        name = visit.service.stack.service
+        try:
+            sent_away = await visit.hand_back(broken=broken)
+        except CloudError as error:
+            wait = self._settings.ecs.lease_seconds
+            tell(Caution(f"{name} could not be given back: {error} Its lease ends by itself in {wait:g} s."))
+            return Release(f"{name} is left to its lease's end")
+        if sent_away:
+            return Release(f"{name} did not work: its tasks are sent away")
+        return Release(f"{name} keeps its tasks until nobody has used them for its idle time")

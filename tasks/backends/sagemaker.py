@@ -1,0 +1,111 @@
+"""A SageMaker endpoint: woken, used over its copies' slots, and scaled in by AWS itself when nobody asks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+
+import httpx
+
+from tasks.aws import Aws
+from tasks.backends.base import Endpoint, MachineFacts, Release
+from tasks.departure import Departure
+from tasks.ec2.slot_store import TableStore
+from tasks.ec2.table import Table
+from tasks.jobs import BackendName
+from tasks.ollama_api import OllamaClient
+from tasks.prices import on_demand_usd_per_hour
+from tasks.progress import Stage, tell
+from tasks.sagemaker.endpoint import Follower, Size, wake
+from tasks.sagemaker.queued import QueuedTransport
+from tasks.sagemaker.realtime import RealTimeTransport
+from tasks.sagemaker.stack import Stack, find_stack
+from tasks.settings import Settings
+
+
+def offer(settings: Settings) -> str | None:
+    """Why `auto` takes this backend: it never does, since it costs money."""
+    del settings
+    return None
+
+
+class SagemakerBackend:
+    """See the module. One endpoint serves all of a run."""
+
+    name = BackendName.SAGEMAKER
+    servers = 1
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._aws = Aws(settings.ec2.region)
+        self._stack: Stack | None = None
+        deployed = settings.sagemaker_stack
+        self.default_model = deployed.models[0]
+        self.default_slots = deployed.slots * deployed.max_copies
+
+    def describe(self) -> str:
+        """See `Backend`."""
+        return f"the SageMaker endpoint of the pool {self._settings.ec2.pool!r}"
+
+    async def digest(self, model: str) -> str | None:
+        """See `Backend`: only the endpoint knows, and it is not woken for it."""
+        del model
+        return None
+
+    async def acquire(self, slots: int, holder: str) -> Endpoint:
+        """See `Backend`.
+
+        Raises:
+            ModelError: the endpoint does not serve the model.
+            CapacityError: no instance came in time.
+            CloudError: AWS refuses, or nothing is deployed.
+        """
+        del holder
+        began = time.time()
+        tell(Stage("asking AWS for the endpoint"))
+        settings, aws = self._settings.sagemaker, self._aws
+        self._stack = stack = await find_stack(aws, self._settings.ec2.pool)
+        component = stack.component(self._settings.model or self.default_model)
+        departure = Departure()
+        transport = self._transport(stack, component, departure)
+        url = f"sagemaker://{component or stack.endpoint}"
+        async with OllamaClient(url, timeout=settings.start_seconds, transport=transport()) as client:
+            size = await wake(client, aws, stack, component, settings)
+        return Endpoint(
+            backend=self.name,
+            url=url,
+            slots=min(slots, size.copies * stack.slots),
+            # With another number of copies it is another server, whose slots are measured anew.
+            ledger=TableStore(Table(aws, stack.table), f"{component or stack.endpoint}x{size.copies}"),
+            transport=transport,
+            lease=Follower(aws, stack, component, size, departure, settings.follow_seconds),
+            machine=_facts(stack, size, began),
+            departure=departure,
+        )
+
+    async def release(self, endpoint: Endpoint, *, broken: bool = False) -> Release:
+        """See `Backend`: nothing is stopped from here."""
+        del broken
+        if endpoint.lease is not None:
+            endpoint.lease.release()
+        if endpoint.departure.gone:
+            return Release(f"is gone: {endpoint.departure.why}")
+        if self._stack is not None and self._stack.min_copies:
+            return Release("goes on running, and costing, until hearth infra down sagemaker")
+        return Release("has no instance any more some 15 to 25 min after its last request: AWS scales it in")
+
+    def _transport(
+        self, stack: Stack, component: str | None, departure: Departure
+    ) -> Callable[[], httpx.AsyncBaseTransport]:
+        if stack.bucket is not None:
+            return partial(QueuedTransport, self._aws, stack.endpoint, stack.bucket, departure=departure)
+        most = round(self._settings.sagemaker.payload_mb * 1e6)
+        return partial(RealTimeTransport, self._aws, stack.endpoint, component, most_bytes=most, departure=departure)
+
+
+def _facts(stack: Stack, size: Size, since: float) -> MachineFacts:
+    """Its cost is that of all its instances, whoever else uses them, from when they were asked for."""
+    usd = on_demand_usd_per_hour(stack.instance_type)
+    kind = f"{size.instances} x {stack.instance_type}, SageMaker {'async' if stack.bucket else 'real time'}"
+    return MachineFacts(stack.endpoint, kind, None if usd is None else usd * size.instances, since)

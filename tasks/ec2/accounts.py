@@ -1,0 +1,84 @@
+"""What a pool's machines were for, and what they have cost: the ledger, and what is still under way."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from tasks.costs.actual import Span, Use, pieces
+from tasks.costs.bill import Bill, By, bill
+from tasks.ec2.ledger import day_of
+from tasks.ec2.machines import Machine
+from tasks.ec2.notice import noticed
+from tasks.ec2.pool import Pool
+from tasks.ec2.records import Record
+
+
+async def pool_bill(pool: Pool, by: By, since: datetime) -> Bill:
+    """What a pool has cost since a time. What nobody wrote is entered first, as far as EC2 still tells of it.
+
+    Raises:
+        CloudError: AWS refuses, or the pool was deployed before it had a ledger.
+    """
+    machines = await pool.machines()
+    await asyncio.gather(*(noticed(pool, machine) for machine in machines))
+    records = await pool.records_of(machines)
+    now = time.time()
+    # A machine that was started before may have run, or been kept, since.
+    settings = pool.settings
+    days = 1 + math.ceil((settings.ec2_stack.lifetime_hours + settings.ec2.terminate_hours) / 24)
+    first, last = (since - timedelta(days=days)).date(), day_of(now)
+    spans = _closed(await pool.records.ledger.spans(first, last), machines)
+    entered = await pool.records.ledger.uses(first, last)
+    uses = {use.token: use for use in (*_held(records, now), *entered)}
+    return bill(pieces(spans, uses.values(), round(now * 1000)), by, since, datetime.fromtimestamp(now, UTC))
+
+
+async def usd_today(pool: Pool) -> float:
+    """What a pool has cost since midnight (UTC): machines, addresses and disks.
+
+    Raises:
+        CloudError: see `pool_bill`.
+    """
+    now = datetime.now(UTC)
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    days = math.ceil(pool.settings.ec2_stack.lifetime_hours / 24)
+    machines, spans = await asyncio.gather(
+        pool.machines(), pool.records.ledger.spans((midnight - timedelta(days=days)).date(), now.date())
+    )
+    lives = pieces(_closed(spans, machines), (), round(now.timestamp() * 1000))
+    return bill(lives, By.DAY, midnight, now).total.total_usd
+
+
+def over_today(max_usd: float, usd: float) -> str | None:
+    """Why a pool may begin nothing more today, for people; None if it may."""
+    if usd < max_usd:
+        return None
+    return f"the pool's {max_usd:g} USD a day are spent ({usd:.2f} since midnight UTC)"
+
+
+def _closed(spans: Sequence[Span], machines: Sequence[Machine]) -> Iterator[Span]:
+    """The spans. One whose end nobody saw, and of which EC2 tells no more, ended when it was last seen."""
+    told_of = {machine.id for machine in machines}
+    last = {span.machine: span.started for span in sorted(spans, key=lambda span: span.started)}
+    for span in spans:
+        again, known = span.started < last[span.machine], span.machine in told_of
+        if span.ended is None and (again or not known):
+            yield replace(span, ended=max(span.seen, span.up or 0), exact=False, keeps_disk=again)
+        elif not known and not again and span.keeps_disk and span.kept_until is None:
+            yield replace(span, kept_until=span.ended, exact=False)
+        else:
+            yield span
+
+
+def _held(records: Sequence[Record], now: float) -> Iterator[Use]:
+    """Leases that nobody has entered: of runs that go on, and of those that died and were not noticed yet."""
+    for record in records:
+        for lease in record.leases:
+            if lease.since:
+                ended = None if lease.until > now else round(lease.until * 1000)
+                yield Use(record.machine, lease.token, lease.holder, round(lease.since * 1000), ended)

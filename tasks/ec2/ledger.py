@@ -1,0 +1,238 @@
+"""What machines and leases were, kept beyond both: one item for each start of a machine, one for each lease that ended.
+
+Whoever starts, leases or stops a machine writes what he knows. Writing the same twice changes nothing, so that a stop
+which nobody wrote (a watchdog's, spot's, one by hand) is added by whoever looks next, from what EC2 says: see `notice`.
+Nothing here may hold up a run, or keep a machine running: what cannot be written is told of, and goes without.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from tasks.costs.actual import Rates, Span, Use
+from tasks.ec2.table import Item, Table, float_of, number, string
+from tasks.errors import CloudError
+from tasks.progress import Caution, tell
+
+if TYPE_CHECKING:
+    from tasks.ec2.records import Lease
+
+_KEPT_SECONDS = 400 * 86_400
+"""More than a year, so that the same month of two years can be compared."""
+_SPAN, _LEASE = "span ", "lease "
+# What DynamoDB says of an index that a table has not; the second is moto's word.
+_NO_INDEX = {"ValidationException", "ResourceNotFoundException"}
+_MOST_DOCUMENTS = 2_000
+"""Named in one lease: DynamoDB takes 400 kB an item."""
+
+
+@dataclass(frozen=True)
+class Started:
+    """A start of a machine: what is known of it from the beginning.
+
+    Attributes:
+        at: as EC2 tells it, seconds since the epoch; it tells starts of a machine apart.
+        by: for whom; empty if nobody knows.
+    """
+
+    machine: str
+    kind: str
+    at: float
+    rates: Rates
+    by: str = ""
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """How a start of a machine ended.
+
+    Attributes:
+        at: seconds since the epoch.
+        exact: whether that is when it stopped, and not only when it was first seen stopped.
+        keeps_disk: it was stopped, and not terminated.
+    """
+
+    at: float
+    why: str
+    exact: bool
+    keeps_disk: bool
+
+
+async def if_possible(entry: Awaitable[None]) -> None:
+    """Make an entry, or tell that it is missing."""
+    try:
+        await entry
+    except Exception as error:  # noqa: BLE001 - whatever it is: it must not keep a machine from being stopped
+        tell(Caution(f"The costs will lack something: {error}"))
+
+
+class Ledger:
+    """The entries, in a pool's table."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    async def has(self, machine: str, started_at: float) -> bool:
+        """Whether a start is entered."""
+        return bool(await self._table.get(_span_key(machine, started_at)))
+
+    async def started(self, start: Started) -> None:
+        """Enter a start, unless it is."""
+        rates = start.rates
+        item: dict[str, Any] = {
+            **_stamp(start.at),
+            **{"machine": string(start.machine), "kind": string(start.kind), "started_at": number(start.at)},
+            **{"started_by": string(start.by), "seen_at": number(start.at)},
+            **{"address_usd": _usd(rates.address), "disk_usd": _usd(rates.disk)},
+            **({} if rates.machine is None else {"usd": _usd(rates.machine)}),
+            **({} if rates.on_demand is None else {"on_demand_usd": _usd(rates.on_demand)}),
+        }
+        await self._table.put_new(_span_key(start.machine, start.at), item)
+
+    async def up(self, machine: str, started_at: float, at: float) -> None:
+        """Enter that it answered, unless that is known."""
+        await self._table.update(
+            _span_key(machine, started_at),
+            "SET up_at = :at, seen_at = :at",
+            "attribute_exists(id) AND attribute_not_exists(up_at)",
+            {":at": number(at)},
+        )
+
+    async def seen(self, machine: str, started_at: float, at: float) -> None:
+        """Enter that it runs at a time."""
+        await self._table.update(
+            _span_key(machine, started_at),
+            "SET seen_at = :at",
+            "attribute_exists(id) AND seen_at < :at",
+            {":at": number(at)},
+        )
+
+    async def stopped(self, machine: str, started_at: float, how: Stopped) -> None:
+        """Enter the end of a start; the first who knows it is believed, unless he only guessed."""
+        await self._table.update(
+            _span_key(machine, started_at),
+            "SET ended_at = :at, ended_why = :why, exact = :exact, keeps_disk = :keeps",
+            "attribute_exists(id) AND (attribute_not_exists(ended_at) OR (exact = :no AND :exact = :yes))",
+            {
+                **{":at": number(how.at), ":why": string(how.why), ":keeps": number(int(how.keeps_disk))},
+                **{":exact": number(int(how.exact)), ":no": number(0), ":yes": number(1)},
+            },
+        )
+
+    async def gone(self, machine: str, started_at: float, at: float) -> None:
+        """Enter when a stopped machine's disk ended."""
+        await self._table.update(
+            _span_key(machine, started_at),
+            "SET gone_at = :at",
+            "attribute_exists(id) AND keeps_disk = :yes AND attribute_not_exists(gone_at)",
+            {":at": number(at), ":yes": number(1)},
+        )
+
+    async def leased(self, machine: str, lease: Lease, until: float, work: Mapping[str, float]) -> None:
+        """Enter a lease that ended at a time, unless it is.
+
+        Args:
+            machine: whose it was.
+            lease: of a version that noted no beginning, it is left out.
+            until: seconds since the epoch.
+            work: page seconds of each document that was read under it.
+        """
+        if not lease.since:
+            return
+        item: dict[str, Any] = {
+            **_stamp(lease.since),
+            **{"machine": string(machine), "token": string(lease.token), "holder": string(lease.holder)},
+            **{"started_at": number(lease.since), "ended_at": number(until)},
+            "work": {"M": {name: number(seconds) for name, seconds in _named(work).items()}},
+        }
+        await self._table.put_new(f"{_LEASE}{machine} {lease.token}", item)
+
+    async def spans(self, since: date, until: date) -> tuple[Span, ...]:
+        """Starts of machines on some days (UTC).
+
+        Raises:
+            CloudError: AWS refuses, or the pool was deployed before it had a ledger.
+        """
+        return tuple(map(_span, await self._of(_SPAN, since, until)))
+
+    async def uses(self, since: date, until: date) -> tuple[Use, ...]:
+        """Leases that began on some days (UTC) and have ended; see `spans`."""
+        return tuple(map(_use, await self._of(_LEASE, since, until)))
+
+    async def _of(self, kind: str, since: date, until: date) -> Iterable[Item]:
+        days = [since + timedelta(days=n) for n in range((until - since).days + 1)]
+        try:
+            found = await asyncio.gather(*(self._table.query(day.isoformat(), kind) for day in days))
+        except CloudError as error:
+            if error.code not in _NO_INDEX:
+                raise
+            told = "The pool's table has no ledger: it was deployed by an earlier version. Run: hearth infra up ec2."
+            raise CloudError(told, error.code) from None
+        return [item for day in found for item in day]
+
+
+def day_of(at: float) -> date:
+    """The day (UTC) of a time, seconds since the epoch."""
+    return datetime.fromtimestamp(at, UTC).date()
+
+
+def _span_key(machine: str, started_at: float) -> str:
+    return f"{_SPAN}{machine} {started_at:.0f}"
+
+
+def _stamp(at: float) -> dict[str, Any]:
+    return {"day": string(day_of(at).isoformat()), "forget_at": number(int(time.time()) + _KEPT_SECONDS)}
+
+
+def _named(work: Mapping[str, float]) -> dict[str, float]:
+    """The documents that took longest by their names, the rest as one."""
+    longest = sorted(work.items(), key=lambda item: item[1], reverse=True)
+    rest = longest[_MOST_DOCUMENTS:]
+    return dict(longest[:_MOST_DOCUMENTS]) | ({f"{len(rest)} others": sum(s for _, s in rest)} if rest else {})
+
+
+def _usd(rate: float) -> dict[str, str]:
+    return {"N": f"{rate:.6f}"}
+
+
+def _ms(item: Item, name: str) -> int | None:
+    return round(float_of(item, name) * 1000) if name in item else None
+
+
+def _span(item: Item) -> Span:
+    ended, exact = _ms(item, "ended_at"), bool(float_of(item, "exact"))
+    return Span(
+        machine=item["machine"]["S"],
+        kind=item["kind"]["S"],
+        started=_ms(item, "started_at") or 0,
+        rates=Rates(
+            machine=float_of(item, "usd") if "usd" in item else None,
+            on_demand=float_of(item, "on_demand_usd") if "on_demand_usd" in item else None,
+            address=float_of(item, "address_usd"),
+            disk=float_of(item, "disk_usd"),
+        ),
+        up=_ms(item, "up_at"),
+        seen=_ms(item, "seen_at") or 0,
+        ended=ended,
+        kept_until=_ms(item, "gone_at"),
+        why=item.get("ended_why", {}).get("S", ""),
+        exact=ended is None or exact,
+        keeps_disk=bool(float_of(item, "keeps_disk")),
+    )
+
+
+def _use(item: Item) -> Use:
+    work = item["work"]["M"]
+    return Use(
+        machine=item["machine"]["S"],
+        token=item["token"]["S"],
+        holder=item["holder"]["S"],
+        started=_ms(item, "started_at") or 0,
+        ended=_ms(item, "ended_at"),
+        work={name: float_of(work, name) for name in work},
+    )

@@ -1,0 +1,81 @@
+"""What `hearth infra up ecs` deployed, as a run finds it: the outputs of its CloudFormation stack."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tasks.aws import Aws, stack_outputs
+from tasks.errors import CloudError
+from tasks.prices import fargate_usd_per_hour, on_demand_usd_per_hour
+
+
+@dataclass(frozen=True)
+class EcsStack:
+    """A service's means.
+
+    Attributes:
+        pool: its name.
+        cluster, service: names of both.
+        target_group: the load balancer's, by its ARN.
+        url: of the load balancer.
+        table: of leases and slots.
+        model, num_ctx: what tasks are kept warm with; tokens.
+        slots: OLLAMA_NUM_PARALLEL of each task.
+        max_tasks: how far AWS scales out.
+        kind: what a task runs on: an instance type, or such as `fargate 4 vCPU 16 GB`.
+    """
+
+    pool: str
+    cluster: str
+    service: str
+    target_group: str
+    url: str
+    table: str
+    model: str
+    num_ctx: int
+    slots: int
+    max_tasks: int
+    kind: str
+
+    @property
+    def on_fargate(self) -> bool:
+        """Whether tasks run without machines of the pool's own."""
+        return self.kind.startswith("fargate ")
+
+    @property
+    def usd_per_hour(self) -> float | None:
+        """Of one task on demand in us-east-1, its disk and the load balancer not counted; spot costs less.
+
+        None if the price book lacks it.
+        """
+        if self.on_fargate:
+            _, vcpu, _, gigabytes, _ = self.kind.split()
+            return fargate_usd_per_hour(int(vcpu), int(gigabytes))
+        return on_demand_usd_per_hour(self.kind)
+
+
+async def find_stack(aws: Aws, pool: str) -> EcsStack:
+    """Ask CloudFormation.
+
+    Raises:
+        CloudError: the service is not deployed, or not by this version.
+    """
+    name = f"hearth-ecs-{pool}"
+    remedy = "Deploy it: hearth infra up ecs --allow-from <your network, such as 10.0.0.0/16>."
+    outputs, status = await stack_outputs(aws, name, f"The ECS service of the pool {pool!r}", remedy)
+    try:
+        return EcsStack(
+            pool=pool,
+            cluster=outputs["Cluster"],
+            service=outputs["Service"],
+            target_group=outputs["TargetGroup"],
+            url=outputs["Url"],
+            table=outputs["TableName"],
+            model=outputs["Model"],
+            num_ctx=int(outputs["NumCtx"]),
+            slots=int(outputs["Slots"]),
+            max_tasks=int(outputs["MaxTasks"]),
+            kind=outputs["Kind"],
+        )
+    except (KeyError, ValueError) as error:
+        raise CloudError(f"The stack {name} is incomplete ({status}; {error}). {remedy}") from None

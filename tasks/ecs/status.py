@@ -1,0 +1,84 @@
+"""What the ECS service does just now, and having its tasks sent away."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from tasks.aws import Aws
+from tasks.ec2.records import Lease, Records
+from tasks.ec2.table import Table
+from tasks.ecs.service import Look, Service
+from tasks.ecs.stack import find_stack
+from tasks.ecs.visit import SERVICE
+from tasks.errors import CloudError
+from tasks.settings import Settings
+
+
+@dataclass(frozen=True)
+class ServiceStatus:
+    """The service, and who uses it."""
+
+    name: str
+    look: Look
+    leases: tuple[Lease, ...]
+    usd_per_hour: float | None
+    """Of what is paid for now, on demand in us-east-1, the load balancer not counted; None if not known."""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """For a program."""
+        look = self.look
+        return {
+            **{"name": self.name, "desired": look.desired, "warm": look.healthy, "running": look.running},
+            **{"paid": look.paid, "usd_per_hour": self.usd_per_hour},
+            "leases": [{"holder": one.holder, "slots": one.slots, "until": one.until} for one in self.leases],
+        }
+
+    @property
+    def told(self) -> str:
+        """For a person."""
+        users = ", ".join(lease.holder for lease in self.leases) or "nobody"
+        cost = "" if not self.usd_per_hour else f", at most USD {self.usd_per_hour:.2f} an hour"
+        return f"{self.name}: {self.look}; {self.look.paid} paid for{cost}; used by {users}."
+
+
+async def service_status(settings: Settings) -> ServiceStatus:
+    """Ask AWS.
+
+    Raises:
+        CloudError: AWS refuses, or the service is not deployed.
+    """
+    service, records = await _opened(settings)
+    look = await service.look()
+    if look is None:
+        raise CloudError(f"The ECS service {service.stack.service} was deleted. Deploy it: hearth infra up ecs.")
+    price = service.stack.usd_per_hour
+    leases = (await records.get(SERVICE)).live(time.time())
+    return ServiceStatus(service.stack.service, look, leases, None if price is None else price * look.paid)
+
+
+async def send_away(settings: Settings, *, force: bool) -> str:
+    """Have no task wanted, unless a run uses them; what was done, for people.
+
+    Args:
+        settings: whose pool it is.
+        force: also if one does; a run that goes on asks for its tasks again.
+
+    Raises:
+        CloudError: AWS refuses, or the service is not deployed.
+    """
+    service, records = await _opened(settings)
+    leases = (await records.get(SERVICE)).live(time.time())
+    if leases and not force:
+        users = ", ".join(lease.holder for lease in leases)
+        return f"{service.stack.service} is in use by {users}; --force sends its tasks away all the same."
+    await service.want(0)
+    return f"{service.stack.service}: its tasks go when their pages have ended, machines 15 minutes later."
+
+
+async def _opened(settings: Settings) -> tuple[Service, Records]:
+    aws = Aws(settings.ec2.region)
+    stack = await find_stack(aws, settings.ec2.pool)
+    return Service(aws, stack), Records(Table(aws, stack.table))

@@ -1,0 +1,124 @@
+"""A run's use of the service: a lease that is renewed, demand that is published, and tasks that are followed."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+
+from tasks.departure import Departure
+from tasks.ec2.keeper import every
+from tasks.ec2.records import Lease, Records
+from tasks.ecs.service import Service
+from tasks.ecs.settings import EcsSettings
+from tasks.errors import CloudError
+from tasks.parts import Parts
+
+SERVICE = "service"
+"""The name of the service's record in its table."""
+_POLLS_A_PUBLICATION = 4
+_RENEWALS = 4
+_HAND_BACK_SECONDS = 15.0
+
+
+@dataclass
+class Visit:
+    """A use of the service until `hand_back`, kept in a thread of its own, so that a busy event loop loses no lease.
+
+    Attributes:
+        lease: on the service.
+        tasks: that the run needs at the least; should AWS take them away while it reads, they are asked for again.
+        since: when it began, seconds since the epoch.
+        parts: the tasks that serve.
+        departure: told when none has served for long, or the service was deleted.
+    """
+
+    service: Service
+    records: Records
+    settings: EcsSettings
+    lease: Lease
+    tasks: int
+    since: float = field(default_factory=time.time)
+    parts: Parts = field(default_factory=lambda: Parts(0))
+    departure: Departure = field(default_factory=Departure)
+
+    def __post_init__(self) -> None:
+        """Begin to keep it."""
+        self._done = threading.Event()
+        self._served_at: float | None = None
+        self._thread = threading.Thread(target=self._run, name="hearth-ecs", daemon=True)
+        self._thread.start()
+
+    def release(self) -> None:
+        """Let go of what is held here; the lease itself ends by `hand_back`, or by itself."""
+        self._done.set()
+
+    async def hand_back(self, *, broken: bool) -> bool:
+        """Give the lease back. Where the service did not work and nobody else uses it, no task is wanted any more.
+
+        Returns:
+            Whether the tasks were sent away.
+
+        Raises:
+            CloudError: AWS refuses or does not answer in 15 s; then the lease ends by itself.
+        """
+        self.release()
+        try:
+            async with asyncio.timeout(_HAND_BACK_SECONDS):
+                await self.records.release(SERVICE, self.lease)
+                others = (await self.records.get(SERVICE)).live(time.time())
+                if broken and not others:
+                    await asyncio.to_thread(self._thread.join)  # else a look under way might ask for them again
+                    await self.service.want(0)
+                    return True
+        except TimeoutError:
+            raise CloudError(f"AWS did not answer in {_HAND_BACK_SECONDS:g} s.") from None
+        return False
+
+    async def look(self) -> str:
+        """See which tasks serve, and ask for those that are missing. What was seen, for people.
+
+        Raises:
+            CloudError: AWS refuses or cannot be reached.
+        """
+        seen = await self.service.look()
+        if seen is None:
+            self.departure.leave("the ECS service was deleted")
+            return "the ECS service was deleted"
+        self.parts.see(seen.healthy, paid=seen.paid)
+        if self._done.is_set():
+            return str(seen)
+        if seen.desired < self.tasks:
+            await self.service.want(self.tasks)
+        if seen.healthy:
+            self._served_at = time.monotonic()
+        elif self._served_at is not None and time.monotonic() - self._served_at > self.settings.gone_seconds:
+            self.departure.leave(f"no ECS task has served for {self.settings.gone_seconds:g} s")
+        return f"{seen}. {seen.told}" if seen.told else f"{seen}"
+
+    def _run(self) -> None:
+        with suppress(RuntimeError):  # the interpreter ends, and takes no more calls
+            asyncio.run(self._keep())
+
+    async def _keep(self) -> None:
+        """All at once: a look that hangs must not keep the lease from being renewed."""
+        with suppress(CloudError):
+            await self._publish()  # before the alarm that takes silence for disuse strikes once more
+        await asyncio.gather(
+            every(self.settings.poll_seconds, self.look, self._done),
+            every(self.settings.lease_seconds / _RENEWALS, self._renew, self._done),
+            every(self.settings.poll_seconds * _POLLS_A_PUBLICATION, self._publish, self._done),
+        )
+
+    async def _renew(self) -> None:
+        until = time.time() + self.settings.lease_seconds
+        renewed = await self.records.renew(SERVICE, self.lease, until)
+        if not renewed and not self._done.is_set():  # it had ended while AWS was out of reach
+            await self.records.take(SERVICE, replace(self.lease, until=until))
+            if self._done.is_set():  # given back meanwhile
+                await self.records.release(SERVICE, self.lease)
+
+    async def _publish(self) -> None:
+        await self.service.publish(self.parts.waiting() / max(1, self.parts.count * self.service.stack.slots))

@@ -1,0 +1,151 @@
+"""Where a run's time and money went, and which one change would have saved most: from that run's own numbers. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pydantic import Field
+
+from tasks.costs.assumptions import Assumptions
+from tasks.costs.verdict import duration
+from tasks.jobs import Frozen
+
+_SHORT_IDLE = 120.0
+"""An idle time in seconds that still lets the next run of a few at a time find the machine warm."""
+_BUSY = 0.8
+_NOTICED = 0.01
+"""A saving under this part of the run is none; nor is a second."""
+
+
+class Figures(Frozen):
+    """What a run measured. Seconds, and USD per hour.
+
+    Attributes:
+        waiting: for a machine to be had, for other documents, for slots.
+        boot: of machines that were started for it, until they answered.
+        load: from there until the model was warm.
+        reading: from the first page's start to the last one's end.
+        slots: pages at once, of all servers.
+        read: pages.
+        page_seconds: in slots, all attempts.
+        again_seconds: the part of it in attempts that were no good.
+        image_seconds: the part of it in which the model took in images and prompts, not wrote.
+        longest_side: of the images, pixels.
+        more_slots: whether the server could be given more.
+        held: of all machines, from taking to giving back, boots included.
+        usd_per_hour: of a machine, on the average; 0 if none was paid for.
+        spot_usd_per_hour: the same machine's on spot; None if it is, or that is not known.
+        machines: that wait for other runs afterwards.
+        idle: how long they wait if nobody comes, all together.
+    """
+
+    waiting: float = Field(0.0, ge=0)
+    boot: float = Field(0.0, ge=0)
+    load: float = Field(0.0, ge=0)
+    reading: float = Field(0.0, ge=0)
+    slots: int = 1
+    read: int = 0
+    page_seconds: float = Field(0.0, ge=0)
+    again_seconds: float = Field(0.0, ge=0)
+    image_seconds: float = Field(0.0, ge=0)
+    longest_side: int = 0
+    more_slots: bool = False
+    held: float = Field(0.0, ge=0)
+    usd_per_hour: float = Field(0.0, ge=0)
+    spot_usd_per_hour: float | None = None
+    machines: int = 1
+    idle: float = Field(0.0, ge=0)
+
+    @property
+    def seconds(self) -> float:
+        """Of the whole run."""
+        return self.waiting + self.boot + self.load + self.reading
+
+    @property
+    def busy(self) -> float:
+        """The part of the slots' time in which they had a page."""
+        return min(1.0, self.page_seconds / (self.reading * self.slots)) if self.reading else 0.0
+
+    def usd(self, seconds: float) -> float:
+        """Of a machine for so long."""
+        return self.usd_per_hour * seconds / 3600
+
+
+class Saving(Frozen):
+    """What a change would have saved: seconds of the run, USD of the run and of the idling after it."""
+
+    change: str
+    seconds: float = 0.0
+    usd: float = 0.0
+
+
+class Insight(Frozen):
+    """A run's figures, the change that would have saved most (None if none is worth it), and both as a paragraph."""
+
+    figures: Figures
+    saving: Saving | None
+    told: str
+
+
+def insight(figures: Figures) -> Insight:
+    """Say where time and money went, and what to change."""
+    paid = figures.usd(figures.held + figures.idle)
+    worth = [
+        saving
+        for saving in savings(figures)
+        if (saving.usd > _NOTICED * paid if paid else saving.seconds > max(1.0, _NOTICED * figures.seconds))
+    ]
+    best = max(worth, key=lambda saving: (saving.usd, saving.seconds), default=None)
+    return Insight(figures=figures, saving=best, told=" ".join(_told(figures, best)))
+
+
+def savings(figures: Figures) -> Iterator[Saving]:
+    """What each change would have saved, taken alone."""
+    f = figures
+    start = f.boot + f.load
+    yield Saving(
+        change="reading together with other documents (hearth batch), or while a machine is still warm",
+        seconds=f.waiting + start,
+        usd=f.usd(start),
+    )
+    shorter = f.idle - _SHORT_IDLE * f.machines
+    if shorter > 0:
+        yield Saving(change=f"an idle time of {duration(_SHORT_IDLE)} (HEARTH_IDLE_MINUTES)", usd=f.usd(shorter))
+    if f.spot_usd_per_hour is not None and f.spot_usd_per_hour < f.usd_per_hour:
+        part = 1 - f.spot_usd_per_hour / f.usd_per_hour
+        yield Saving(change="spot machines, at the price book's spot price", usd=part * f.usd(f.held + f.idle))
+    if f.more_slots and f.busy >= _BUSY and f.read >= 2 * f.slots:
+        slower = Assumptions().slowdown_per_slot
+        page = (1 + slower * (2 * f.slots - 1)) / (1 + slower * (f.slots - 1))
+        saved = f.reading * (1 - page / 2)
+        change = f"{2 * f.slots} slots, if a page then takes {page:.1f} times as long, as `hearth plan` assumes"
+        yield Saving(change=change, seconds=saved, usd=f.usd(saved))
+    if f.page_seconds and f.image_seconds:
+        saved = f.reading * f.image_seconds / f.page_seconds / 2
+        side = round(f.longest_side * 0.5**0.5)
+        yield Saving(change=f"images of half the pixels (--longest-side {side})", seconds=saved, usd=f.usd(saved))
+    if f.page_seconds and f.again_seconds:
+        saved = f.reading * f.again_seconds / f.page_seconds
+        yield Saving(change="pages that answer well at the first attempt", seconds=saved, usd=f.usd(saved))
+
+
+def _told(figures: Figures, best: Saving | None) -> Iterator[str]:
+    f = figures
+    parts = [
+        *([f"{duration(f.waiting)} waiting"] if round(f.waiting) else []),
+        *([f"{duration(f.boot)} of boot"] if round(f.boot) else []),
+        *([f"{duration(f.load)} until the model was warm"] if round(f.load) else []),
+        f"{duration(f.reading)} for {f.read} page{'s' if f.read != 1 else ''}",
+    ]
+    slots = f"{f.slots} slot{'s' if f.slots != 1 else ''}"
+    yield f"It took {duration(f.seconds)}: {', '.join(parts)}, {slots} {f.busy:.0%} busy."
+    if f.usd_per_hour:
+        boot, load = f.usd(f.boot), f.usd(f.load)
+        rest = max(0.0, f.usd(f.held) - boot - load)
+        yield f"It cost USD {f.usd(f.held):.4f} (boot {boot:.4f}, warm-up {load:.4f}, pages {rest:.4f}),"
+        yield f"and up to USD {f.usd(f.idle):.4f} for idling afterwards, if nobody comes."
+    if best is None:
+        yield "No single change would have saved much."
+        return
+    both = [*([f"USD {best.usd:.4f}"] if best.usd else []), *([duration(best.seconds)] if best.seconds else [])]
+    yield f"What would have saved most: {best.change}: {' and '.join(both)}."

@@ -1,0 +1,103 @@
+"""Measures a run, or a batch, while it goes: what `tasks.insight` makes its paragraph of."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from tasks.backends import Endpoint, MachineFacts
+from tasks.insight import Figures
+from tasks.jobs import BackendName
+from tasks.progress import Event, PageDone, PagesStart
+from tasks.warm import Warmth
+
+
+@dataclass
+class Meter:
+    """Keeps a run's times and sums; a listener. Seconds are counted on the monotonic clock, but for machines'.
+
+    Attributes:
+        idle_seconds: how long a machine waits after its last use.
+        longest_side: of page images, pixels.
+    """
+
+    idle_seconds: float
+    longest_side: int
+    _started: float = 0.0
+    _started_at: float = 0.0
+    _waiting: float = 0.0
+    _boot: float = 0.0
+    _load: float = 0.0
+    _warm_at: float | None = None
+    _from: float | None = None
+    _to: float = 0.0
+    _slots: int = 1
+    _more_slots: bool = False
+    _read: int = 0
+    _page_seconds: float = 0.0
+    _again_seconds: float = 0.0
+    _image_seconds: float = 0.0
+    _machines: list[tuple[MachineFacts, float, bool]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Begin to measure."""
+        self._started, self._started_at = time.monotonic(), time.time()
+
+    def warmed(self, endpoint: Endpoint, warmth: Warmth) -> None:
+        """The server is warm. The first one's start is what the run waited for."""
+        # The embedded server has a slot for each core, and a model that serves one at a time is not helped.
+        self._more_slots = endpoint.backend is not BackendName.EMBEDDED and warmth.measured.slots >= endpoint.slots
+        if self._warm_at is not None:
+            return
+        self._warm_at = time.monotonic()
+        whole = self._warm_at - self._started
+        if endpoint.machine is not None:  # the clock of the day may have been set meanwhile
+            self._waiting = min(whole, max(0.0, endpoint.machine.since - self._started_at))
+            self._boot = min(whole - self._waiting, max(0.0, endpoint.machine.boot_seconds))
+        self._load = whole - self._waiting - self._boot
+
+    def released(self, machine: MachineFacts, ended: str) -> None:
+        """A machine was given back; `ended` says why before all was read, or is empty."""
+        self._machines.append((machine, max(0.0, time.time() - machine.since), not ended))
+
+    def __call__(self, event: Event) -> None:
+        """Count."""
+        match event:
+            case PagesStart(slots=slots):
+                self._slots = max(self._slots, slots)
+                if self._from is None:
+                    self._from = time.monotonic()
+            case PageDone(result=result):
+                self._to = time.monotonic()
+                self._read += 1
+                self._page_seconds += result.seconds
+                self._again_seconds += sum(each.seconds for each in result.attempts if each.reason is not None)
+                self._image_seconds += result.timing.prompt_eval
+            case _:
+                pass
+
+    def figures(self) -> Figures:
+        """What was measured."""
+        held = sum(seconds for _, seconds, _ in self._machines)
+        usd = sum((machine.usd_per_hour or 0.0) * seconds for machine, seconds, _ in self._machines)
+        spot = [machine.spot_usd_per_hour for machine, _, _ in self._machines]
+        staying = sum(stays for _, _, stays in self._machines)
+        turn = 0.0 if self._from is None or self._warm_at is None else max(0.0, self._from - self._warm_at)
+        return Figures(
+            waiting=self._waiting + turn,
+            boot=self._boot,
+            load=self._load,
+            reading=0.0 if self._from is None else max(0.0, self._to - self._from),
+            slots=self._slots,
+            read=self._read,
+            page_seconds=self._page_seconds,
+            again_seconds=self._again_seconds,
+            image_seconds=min(self._image_seconds, self._page_seconds),
+            longest_side=self.longest_side,
+            more_slots=self._more_slots,
+            held=held,
+            usd_per_hour=usd / held if held else 0.0,
+            spot_usd_per_hour=min((each for each in spot if each is not None), default=None),
+            machines=staying,
+            idle=self.idle_seconds * staying,
+        )

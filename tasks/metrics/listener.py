@@ -1,0 +1,93 @@
+"""A listener that turns what a run tells into numbers: those of the whole run, and those of its last minute."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from statistics import quantiles
+
+from tasks.manifest import PageResult, PageStatus
+from tasks.metrics import names
+from tasks.metrics.aggregate import Aggregate
+from tasks.progress import Event, PageDone, PagesStart, Stage, StepDone
+
+_LAST_PAGES = 100
+_RATE_SECONDS = 60
+
+
+class PageMetrics:
+    """Counts pages, from any thread; see `tasks.metrics.names` for what.
+
+    Attributes:
+        stage: what the run does now, for people.
+        asked, done, failed: pages that are to be read, were stored, and failed.
+    """
+
+    def __init__(self, aggregate: Aggregate) -> None:
+        self._aggregate = aggregate
+        self._lock = threading.Lock()
+        self._latencies: deque[float] = deque(maxlen=_LAST_PAGES)
+        self._seconds: deque[tuple[int, int, int]] = deque(maxlen=_RATE_SECONDS + 1)
+        self._pages_from: float | None = None
+        self.stage = ""
+        self.asked = self.done = self.failed = 0
+
+    def __call__(self, event: Event) -> None:
+        """See `Listener`."""
+        match event:
+            case PageDone(result=result):
+                self._count(result)
+            case PagesStart(total=total, standing=standing):
+                self.stage = "reading"
+                self.asked += total - standing
+                self._pages_from = self._pages_from or time.monotonic()
+            case StepDone(step=step, seconds=seconds):
+                self._aggregate.see(names.WARM_SECONDS, seconds, step)
+            case Stage(what=what):
+                self.stage = what
+            case _:
+                pass
+
+    def _count(self, result: PageResult) -> None:
+        counted = self._aggregate
+        counted.count(names.PAGES, label=result.status)
+        counted.count(names.TOKENS_IN, result.tokens_in)
+        counted.count(names.TOKENS_OUT, result.tokens_out)
+        failed = result.status is PageStatus.FAILED
+        if result.reason is not None:
+            counted.count(names.FAILURES, label=result.reason)
+        tries = [attempt.reason for attempt in result.attempts if attempt.reason is not None]
+        for reason in tries[:-1] if failed else tries:
+            counted.count(names.RETRIES, label=reason)
+        if result.attempts:
+            counted.see(names.PAGE_SECONDS, result.seconds)
+        if result.status is PageStatus.READ:
+            counted.see(names.QUEUE_SECONDS, result.timing.queue)
+        with self._lock:
+            self.done += 1
+            self.failed += failed
+            if result.attempts:
+                self._latencies.append(result.seconds)
+            now = int(time.monotonic())
+            if not self._seconds or self._seconds[-1][0] != now:
+                self._seconds.append((now, 0, 0))
+            second, pages, tokens = self._seconds[-1]
+            self._seconds[-1] = (second, pages + 1, tokens + result.tokens_out)
+
+    def latency(self) -> tuple[float, float] | None:
+        """Median and 95th percentile of the last hundred pages, seconds; None before the first."""
+        with self._lock:
+            last = list(self._latencies)
+        if not last:
+            return None
+        cuts = quantiles(last, n=20, method="inclusive") if len(last) > 1 else last * 19
+        return cuts[9], cuts[18]
+
+    def rates(self) -> tuple[float, float]:
+        """Pages a minute and tokens a second, over the last minute or since the first page began."""
+        now = time.monotonic()
+        with self._lock:
+            recent = [(pages, tokens) for second, pages, tokens in self._seconds if second > now - _RATE_SECONDS]
+        seconds = max(1.0, min(_RATE_SECONDS, now - (self._pages_from or now)))
+        return 60 * sum(pages for pages, _ in recent) / seconds, sum(tokens for _, tokens in recent) / seconds

@@ -1,0 +1,77 @@
+"""What `hearth infra up sagemaker` deployed, as a run finds it: the outputs of its CloudFormation stack."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from tasks.aws import Aws, ask
+from tasks.errors import CloudError, ModelError
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A deployed endpoint.
+
+    Attributes:
+        endpoint: its name.
+        models: that it serves, and the inference component of each; None where it has none.
+        bucket: of requests and answers; None if the endpoint answers in real time.
+        table: of the slots' ledgers.
+        instance_type: such as ml.g4dn.xlarge.
+        slots: OLLAMA_NUM_PARALLEL of each copy.
+        min_copies: that are kept when nobody asks.
+    """
+
+    endpoint: str
+    models: dict[str, str | None]
+    bucket: str | None
+    table: str
+    instance_type: str
+    slots: int
+    min_copies: int
+
+    def component(self, model: str) -> str | None:
+        """The inference component of a model; None if the endpoint has no components.
+
+        Raises:
+            ModelError: the endpoint does not serve it.
+        """
+        if model not in self.models:
+            raise ModelError(
+                f"The SageMaker endpoint {self.endpoint} does not serve {model!r}, but {', '.join(self.models)}. "
+                "Choose with --model, or name it in HEARTH_SAGEMAKER_STACK__MODELS and deploy again."
+            )
+        return self.models[model]
+
+
+async def find_stack(aws: Aws, pool: str) -> Stack:
+    """Ask CloudFormation.
+
+    Raises:
+        CloudError: it is not deployed, or not by this version.
+    """
+    name = f"hearth-sagemaker-{pool}"
+    remedy = "Deploy it: hearth infra up sagemaker."
+    try:
+        stacks = await ask(aws.cloudformation.describe_stacks, StackName=name)
+    except CloudError as error:
+        if error.code == "ValidationError":
+            told = f"No SageMaker endpoint is deployed for the pool {pool!r} in {aws.region}: no stack {name}. {remedy}"
+            raise CloudError(told, error.code) from None
+        raise
+    outputs = {one["OutputKey"]: one["OutputValue"] for one in stacks["Stacks"][0].get("Outputs", ())}
+    try:
+        models: dict[str, str] = json.loads(outputs["Models"])
+        return Stack(
+            endpoint=outputs["EndpointName"],
+            models={model: component or None for model, component in models.items()},
+            bucket=outputs.get("BucketName"),
+            table=outputs["TableName"],
+            instance_type=outputs["InstanceType"],
+            slots=int(outputs["Slots"]),
+            min_copies=int(outputs["MinCopies"]),
+        )
+    except (KeyError, ValueError) as error:
+        status = stacks["Stacks"][0]["StackStatus"]
+        raise CloudError(f"The stack {name} is incomplete ({status}; {error}). {remedy}") from None

@@ -1,0 +1,142 @@
+"""A batch's documents shared out among several runs: each one once, and about as many pages to each run."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import pymupdf
+
+from tasks.batch import Batch, Source
+from tasks.errors import InputError
+from tasks.files import Place, files_at
+from tasks.jobs import Frozen
+from tasks.report import Report
+
+# A document in S3 is not fetched only to be counted. Scanned pages have more bytes, written ones fewer; what matters is
+# that all are taken by the same measure.
+_BYTES_A_PAGE = 50_000
+_FOLDER = "batches"
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """A document, and how many pages it has, or may have."""
+
+    source: Source
+    pages: int
+
+
+@dataclass(frozen=True)
+class Shard:
+    """What one run reads."""
+
+    documents: tuple[Weighed, ...]
+
+    @property
+    def pages(self) -> int:
+        """Of all its documents."""
+        return sum(document.pages for document in self.documents)
+
+
+class Part(Frozen):
+    """A shard as its run is given it: a file in `batches` of the output, beside which the run puts its report.
+
+    Attributes:
+        documents: their paths.
+        max_usd: its part of the batch's dollars.
+        ends_at: no page is begun after it.
+    """
+
+    name: str
+    documents: tuple[str, ...]
+    max_usd: float | None = None
+    ends_at: datetime | None = None
+
+    @classmethod
+    def named(cls, name: str, output: Place) -> Part:
+        """The part of that name.
+
+        Raises:
+            InputError: there is none.
+        """
+        written = files_at(output / _FOLDER).read(f"{name}.json")
+        if written is None:
+            raise InputError(
+                f"{output / _FOLDER} has no part {name}. Have all workers see the batch's output, or name one under "
+                "s3://."
+            )
+        return cls.model_validate_json(written)
+
+    def write(self, output: Place) -> None:
+        """Have it there for its run.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        files = files_at(output / _FOLDER)
+        files.make()
+        files.write(f"{self.name}.json", [self.model_dump_json()])
+
+    def write_report(self, report: Report, output: Place) -> None:
+        """Have the report there for the batch.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        files_at(output / _FOLDER).write(f"{self.name}-report.json", [report.model_dump_json()])
+
+    def report(self, output: Place) -> Report | None:
+        """The report of its run; None if that wrote none.
+
+        Raises:
+            OutputError: it cannot be read.
+        """
+        written = files_at(output / _FOLDER).read(f"{self.name}-report.json")
+        return None if written is None else Report.model_validate_json(written)
+
+    def asked_for(self, batch: Batch, output: Place) -> Batch:
+        """The batch that its run is given: the same, but for what the part decides."""
+        changes = {"part": self.name, "sources": (), "workers": 1, "max_usd": None, "max_minutes": None}
+        if not batch.output_block:
+            changes["output"] = str(output)  # the worker's own may be another
+        return batch.model_copy(update={**changes, "finish_by": None})
+
+
+def weighed(source: Source) -> Weighed:
+    """A document with its pages; 1 for what cannot be opened, which whoever reads it will tell."""
+    if not isinstance(source.path, Path):
+        return Weighed(source, max(1, source.size // _BYTES_A_PAGE))
+    try:
+        with pymupdf.open(source.path, filetype="pdf") as pdf:
+            return Weighed(source, max(1, int(pdf.page_count)))
+    except Exception:  # noqa: BLE001 - MuPDF raises many kinds
+        return Weighed(source, 1)
+
+
+def balanced(documents: Sequence[Weighed], most: int, least_pages: int) -> list[Shard]:
+    """Share documents out, the longest first, each to the run that has the fewest pages.
+
+    So no run has more than 4/3 of the pages of the best possible sharing (Graham, SIAM J. Appl. Math. 17, 1969).
+
+    Args:
+        documents: each of them once.
+        most: how many runs there may be.
+        least_pages: fewer runs if they would not have so many pages each.
+
+    Returns:
+        The shards, none of them empty, the one with the most pages first; in each, the documents in the order given.
+    """
+    pages = sum(document.pages for document in documents)
+    count = max(1, min(most, len(documents), pages // least_pages))
+    loads = [(0, number) for number in range(count)]
+    shards: list[list[int]] = [[] for _ in loads]
+    for at in sorted(range(len(documents)), key=lambda at: -documents[at].pages):
+        load, number = heapq.heappop(loads)
+        shards[number].append(at)
+        heapq.heappush(loads, (load + documents[at].pages, number))
+    found = [Shard(tuple(documents[at] for at in sorted(shard))) for shard in shards if shard]
+    return sorted(found, key=lambda shard: -shard.pages)

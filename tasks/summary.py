@@ -1,0 +1,124 @@
+"""What a person is shown of a document's run: its page table, its servers, and how it ended, as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tasks.costs.verdict import duration
+from tasks.files import Place
+from tasks.manifest import Manifest, PageEntry, PageResult, RunStatus
+from tasks.markdown import escaped, excerpt, table
+
+_MOST_FAILURES = 50
+_ENDED = {
+    RunStatus.COMPLETE: "Every page was read.",
+    RunStatus.PARTIAL: "Some pages failed; the others were read.",
+    RunStatus.STOPPED: "It ended before its last page. What is read stands; the next run reads what is left.",
+}
+
+
+@dataclass(frozen=True)
+class Held:
+    """A server of a run.
+
+    Attributes:
+        url: of its API.
+        what: the machine under it, or whose it is.
+        usd_per_hour: what it costs while it runs; None if nothing, or if it is not known.
+        usd: what it has cost this run.
+        leases: who uses it, until when.
+        ends: when it stops, or what became of it.
+    """
+
+    url: str
+    what: str
+    usd_per_hour: float | None
+    usd: float
+    leases: str
+    ends: str
+
+
+def page_row(result: PageResult, *, excerpts: bool) -> dict[str, Any]:
+    """A page in the table of pages; its first words are in it only if they may be shown."""
+    row = {
+        "page": result.page,
+        "status": result.status.value,
+        "seconds": round(result.seconds, 2),
+        "tokens in": result.tokens_in,
+        "tokens out": result.tokens_out,
+        "attempts": len(result.attempts),
+        "reason": result.reason or "",
+    }
+    return row | {"text": excerpt(result.text)} if excerpts else row
+
+
+def servers(held: Sequence[Held]) -> str:
+    """The servers of a run as a table."""
+    head = ("server", "machine", "USD an hour", "USD", "leases", "when it stops")
+    rows = [
+        (
+            escaped(each.url),
+            escaped(each.what),
+            "" if each.usd_per_hour is None else f"{each.usd_per_hour:.3f}",
+            f"{each.usd:.4f}",
+            escaped(each.leases),
+            escaped(each.ends),
+        )
+        for each in held
+    ]
+    return "\n".join(table(head, rows)) + "\n"
+
+
+def summary(manifest: Manifest, held: Sequence[Held], text: Place) -> str:
+    """How a run ended.
+
+    Args:
+        manifest: its account.
+        held: its servers; none in a batch, whose documents share them.
+        text: where the document's text is.
+    """
+    figures, endpoint = manifest.totals(), manifest.endpoint
+    told = {
+        "pages": f"{figures['pages']}: {figures['read']} read, {figures['blank']} blank, {figures['failed']} failed; "
+        f"{manifest.read_now} of them by this run",
+        "time": f"{duration(manifest.warm_seconds)} to get warm, {duration(manifest.read_seconds)} reading, "
+        f"{figures['pages_per_minute']:g} pages a minute",
+        "tokens": f"{figures['tokens_in']:,} in, {figures['tokens_out']:,} out",
+        "cost": _cost(manifest),
+        "model": f"{manifest.model}, {manifest.digest[:12]}",
+    }
+    if endpoint is not None:
+        told["server"] = f"{endpoint.backend} at {endpoint.url}: {endpoint.why}"
+        told["slots"] = f"{endpoint.slots} of the {endpoint.slots_asked} asked for" + (
+            f" ({endpoint.note})" if endpoint.note else ""
+        )
+    told["text"] = str(text)
+    lines = [f"# {escaped(manifest.document.name)}", "", f"**{manifest.status}** {_ENDED[manifest.status]}", ""]
+    lines += table(("", ""), [(name, escaped(value)) for name, value in told.items()])
+    if manifest.insight:
+        lines += ["", escaped(manifest.insight.told)]
+    if held:
+        lines += ["", "## Servers", "", servers(held)]
+    if manifest.failed:
+        lines += ["", "## Failed pages", "", *_failures(manifest.failed)]
+    return "\n".join(lines) + "\n"
+
+
+def _cost(manifest: Manifest) -> str:
+    if not manifest.machines:
+        return "no machine was paid for"
+    rate = f", USD {manifest.cost_usd / manifest.read_now * 1000:.2f} a thousand pages" if manifest.read_now else ""
+    unknown = "" if all(machine.usd is not None for machine in manifest.machines) else "; not every price is known"
+    return f"USD {manifest.cost_usd:.4f}{rate}{unknown}"
+
+
+def _failures(failed: Sequence[PageEntry]) -> list[str]:
+    rows = [
+        (str(entry.page), escaped(entry.reason or ""), str(len(entry.attempts)), escaped(entry.detail or ""))
+        for entry in failed[:_MOST_FAILURES]
+    ]
+    more = len(failed) - len(rows)
+    told = ["", f"And {more} more: `manifest.json` lists all."] if more > 0 else []
+    return [*table(("page", "reason", "attempts", "why"), rows), *told]

@@ -1,0 +1,98 @@
+"""A timeline as a picture: occupancy of the slots above, page times below, as SVG."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from html import escape
+
+from tasks.costs.verdict import duration
+from tasks.timeline import Timeline, quantile
+
+_WIDTH, _HEIGHT = 760.0, 400.0
+_LEFT, _RIGHT = 60.0, 736.0
+_BUSY_TOP, _BUSY_BOTTOM = 70.0, 190.0
+_TIME_TOP, _TIME_BOTTOM = 230.0, 350.0
+_STYLE = """
+  .card { fill: #ffffff; stroke: #d9d9d6 } text { font: 12px system-ui, sans-serif; fill: #222 }
+  .faint { fill: #6b6b68 } .title { font-weight: 600; font-size: 15px } .grid { stroke: #e4e4e0 }
+  .busy { fill: #7c8794 } .band { fill: #c2410c; fill-opacity: .22 } .middle { fill: none; stroke: #c2410c }
+  .failed { fill: #b91c1c }
+  @media (prefers-color-scheme: dark) {
+    .card { fill: #161719; stroke: #34363a } text { fill: #e8e8e6 } .faint { fill: #a0a3a8 }
+    .grid { stroke: #303236 } .busy { fill: #8b95a3 } .band { fill: #fb923c } .middle { stroke: #fb923c }
+    .failed { fill: #f87171 }
+  }
+"""
+
+
+def told(timeline: Timeline) -> str:
+    """The whole in a line."""
+    times = timeline.times
+    middle, late = quantile(times, 0.5), quantile(times, 0.95)
+    slots = max((bucket.slots for bucket in timeline.buckets), default=0)
+    return (
+        f"{timeline.pages:,} pages in {duration(timeline.lasted)} over {slots} slots, "
+        f"{timeline.mean_occupancy:.0%} busy; half the pages took at most {middle:.2g} s, 95 % at most {late:.2g} s"
+    )
+
+
+def embedded(timeline: Timeline) -> str:
+    """The picture as Markdown that carries it in itself."""
+    data = b64encode(picture(timeline).encode()).decode()
+    return f"![{told(timeline)}](data:image/svg+xml;base64,{data})"
+
+
+def picture(timeline: Timeline) -> str:
+    """The timeline as SVG."""
+    buckets, total = timeline.buckets, max(len(timeline.buckets) * timeline.seconds, 1e-3)
+    width = (_RIGHT - _LEFT) / max(1, len(buckets))
+    longest = max((quantile(bucket.times, 0.95) for bucket in buckets), default=0.0) * 1.1 or 1.0
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH:.0f} {_HEIGHT:.0f}" role="img" '
+        f'aria-label="{escape(told(timeline))}">',
+        f"<style>{_STYLE}</style>",
+        f'<rect x=".5" y=".5" width="{_WIDTH - 1:.0f}" height="{_HEIGHT - 1:.0f}" rx="8" class="card"/>',
+        _text(20, 28, "Slots and page times", "title"),
+        _text(20, 48, told(timeline), "faint"),
+    ]
+    for share in (0.0, 0.5, 1.0):
+        parts += _tick(_BUSY_BOTTOM - share * (_BUSY_BOTTOM - _BUSY_TOP), f"{share:.0%}")
+        parts += _tick(_TIME_BOTTOM - share * (_TIME_BOTTOM - _TIME_TOP), f"{share * longest:.2g} s")
+    parts.append(
+        _text(_LEFT, _TIME_TOP - 12, "seconds a page: line half of them, band 5 to 95 %; red: failed", "faint")
+    )
+    band: list[tuple[float, float, float, float]] = []
+    for index, bucket in enumerate(buckets):
+        x = _LEFT + index * width
+        high = timeline.occupancy(bucket) * (_BUSY_BOTTOM - _BUSY_TOP)
+        parts.append(_box(x, _BUSY_BOTTOM - high, width - 0.5, high, "busy"))
+        if bucket.failed:
+            parts.append(_box(x, _TIME_BOTTOM - 4, max(2.0, width - 0.5), 4, "failed"))
+        if bucket.times:
+            low, middle, top = (
+                _TIME_BOTTOM - quantile(bucket.times, share) / longest * (_TIME_BOTTOM - _TIME_TOP)
+                for share in (0.05, 0.5, 0.95)
+            )
+            band.append((x + width / 2, low, middle, top))
+    if band:
+        edge = [f"{x:.1f},{top:.1f}" for x, _, _, top in band] + [f"{x:.1f},{low:.1f}" for x, low, _, _ in band[::-1]]
+        parts.append(f'<polygon points="{" ".join(edge)}" class="band"/>')
+        line = " ".join(f"{x:.1f},{middle:.1f}" for x, _, middle, _ in band)
+        parts.append(f'<polyline points="{line}" class="middle"/>')
+    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
+        x = _LEFT + share * (_RIGHT - _LEFT)
+        parts.append(_text(x - 36 * share, _TIME_BOTTOM + 22, duration(share * total), "faint"))
+    return "\n".join([*parts, "</svg>", ""])
+
+
+def _tick(y: float, what: str) -> list[str]:
+    line = f'<line x1="{_LEFT:.1f}" y1="{y:.1f}" x2="{_RIGHT:.1f}" y2="{y:.1f}" class="grid"/>'
+    return [line, _text(14, y + 4, what, "faint")]
+
+
+def _text(x: float, y: float, what: str, kind: str) -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" class="{kind}">{escape(what)}</text>'
+
+
+def _box(x: float, y: float, width: float, height: float, kind: str) -> str:
+    return f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" class="{kind}"/>'

@@ -1,0 +1,117 @@
+"""Hearth's SageMaker container as a process: the real adapter, over the embedded server in Ollama's place. SIMULATED is
+only what SageMaker does around it: no image is built, no GPU is there."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from tests.commands import ROOT
+
+MODEL = "tesseract:eng"
+
+
+@dataclass
+class Container:
+    """The running container.
+
+    Attributes:
+        url: where SageMaker asks it.
+        ollama: where the server behind it listens.
+    """
+
+    url: str
+    ollama: str
+    process: subprocess.Popen[bytes]
+    log: Path
+    images: Path
+
+    def ping(self) -> int:
+        """The status of /ping; 0 if nothing answers."""
+        with suppress(httpx.TransportError), httpx.Client(verify=False) as client:
+            return client.get(f"{self.url}/ping").status_code
+        return 0
+
+    def invoke(self, body: object, timeout: float = 30) -> httpx.Response:
+        with httpx.Client(verify=False, timeout=timeout) as client:
+            return client.post(f"{self.url}/invocations", json=body)
+
+    def wait_warm(self) -> None:
+        deadline = time.monotonic() + 60
+        while self.ping() != 200:
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.05)
+
+    def stop(self) -> int:
+        """SIGTERM, as SageMaker sends it; gives the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(40)
+
+    @property
+    def read(self) -> Counter[str]:
+        """How often each image was read, by its digest."""
+        return Counter(self.images.read_text().split()) if self.images.exists() else Counter()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def container(directory: Path, *, slots: int = 2, engine: str | None = None, **settings: object) -> Iterator[Container]:
+    """Start it, and wait until it is warm unless `warm` is False.
+
+    Args:
+        directory: of its logs.
+        slots: OLLAMA_NUM_PARALLEL.
+        engine: one of tests/flows/engines.py, or `package.module:function`; the real one if None.
+        settings: `warm`, `seconds` (a page takes), and the adapter's environment in lower case.
+    """
+    port, behind = free_port(), free_port()
+    log, images = directory / "container.log", directory / "images.log"
+    warm = settings.pop("warm", True)
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("HEARTH_", "OLLAMA_"))},
+        **{"HEARTH_MODEL": MODEL, "HEARTH_BIND": "127.0.0.1", "SAGEMAKER_BIND_TO_PORT": str(port)},
+        **{"OLLAMA_HOST": f"127.0.0.1:{behind}", "OLLAMA_MODELS": str(directory / "models"), "PYTHONPATH": str(ROOT)},
+        **{"ENGINE_SECONDS": str(settings.pop("seconds", 0)), "ENGINE_LOG": str(images)},
+        **{name.upper(): str(value) for name, value in settings.items()},
+    }
+    behind_it = [sys.executable, "-P", "-m", "tasks.embedded", "--host", "127.0.0.1", "--port", str(behind), "--quiet"]
+    behind_it += ["--num-parallel", str(slots)]
+    if engine:
+        behind_it += ["--engine", engine if ":" in engine else f"tests.flows.engines:{engine}"]
+    # The embedded server is told by an option what Ollama reads in its environment.
+    behind_it = ["sh", "-c", 'exec "$@" --models "$OLLAMA_MODELS"', "sh", *behind_it]
+    adapter = [sys.executable, "-P", str(ROOT / "infra_scripts" / "sagemaker" / "adapter.py"), "serve"]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*adapter, *behind_it], cwd=directory, env=environment, stdout=output, stderr=subprocess.STDOUT
+        )
+    started = Container(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{behind}", process, log, images)
+    try:
+        if warm:
+            started.wait_warm()
+        yield started
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        try:
+            process.wait(40)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

@@ -1,0 +1,97 @@
+"""Prefect's UI in a real browser, as a person uses it: headless Chromium, driven by Selenium."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from PIL import Image
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webdriver import WebDriver
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.wait import WebDriverWait
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+
+_PATIENCE = 60.0
+_SETTLED_SECONDS = 1.5
+_COLOURS = 128
+_FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+
+
+@dataclass
+class Browser:
+    """A browser on the UI at an address."""
+
+    url: str
+    driver: WebDriver
+
+    def open(self, path: str, told: str) -> None:
+        """Open a page, and wait until it says something."""
+        self.driver.get(self.url + path)
+        self.wait_for(told)
+
+    def wait_for(self, told: str) -> WebElement:
+        """Wait until the page says something."""
+        wanted = f"//*[not(self::script)][text()[normalize-space()='{told}']]"
+        return self._waited(wanted)
+
+    def click(self, told: str) -> None:
+        """Click what says something."""
+        element = self.wait_for(told)
+        self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
+        time.sleep(_SETTLED_SECONDS)
+        element.click()
+
+    def fill(self, label: str, value: str) -> None:
+        """Write into the field under a label."""
+        found = f"//label[.//*[text()='{label}']]/following::*[self::textarea or self::input][1]"
+
+        def written(_: WebDriver) -> bool:
+            # The form may be drawn anew while one writes, and lose letters; a person would see it.
+            field = self._waited(found)
+            field.clear()
+            field.send_keys(value)
+            time.sleep(_SETTLED_SECONDS)
+            return field.get_attribute("value") == value
+
+        WebDriverWait(self.driver, _PATIENCE).until(written)
+
+    def picture(self, path: Path, height: int) -> None:
+        """A picture of the page as it is, so many pixels high, in few colours so that it is small."""
+        time.sleep(_SETTLED_SECONDS)  # what is drawn comes after what is written
+        image = Image.open(io.BytesIO(self.driver.get_screenshot_as_png())).convert("RGB")
+        image = image.crop((0, 0, image.width, min(height, image.height)))
+        image.quantize(_COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+
+    def _waited(self, xpath: str) -> WebElement:
+        wait = WebDriverWait(self.driver, _PATIENCE)
+        element: WebElement = wait.until(lambda driver: driver.find_element(By.XPATH, xpath))
+        return element
+
+
+@contextmanager
+def browser(url: str, width: int = 1200, height: int = 1300) -> Iterator[Browser]:
+    """A browser of its own; there must be Chromium and its driver."""
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM or ""
+    with TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        for flag in (*_FLAGS, f"--window-size={width},{height}", f"--user-data-dir={profile}"):
+            options.add_argument(flag)
+        driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+        try:
+            yield Browser(url, driver)
+        finally:
+            driver.quit()

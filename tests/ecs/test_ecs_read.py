@@ -1,0 +1,62 @@
+"""A run on the ECS service, judged by the balancer that it goes through: SIMULATED, see balancer.py and world.py."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.aws.reading import Reading, complete, paper
+from tests.commands import Hearth, Outcome
+from tests.ecs.world import SLOTS, World
+
+PAGES = 40
+
+
+def attempts(outcome: Outcome) -> list[int]:
+    return [len(outcome.page(number)["attempts"]) for number in range(1, PAGES + 1)]
+
+
+def test_tasks_come_and_go_while_a_document_is_read_and_the_pages_in_flight_follow(ecs: Hearth, world: World):
+    world.hold()
+    reading = Reading(ecs, paper(ecs.directory, PAGES))
+    world.wait(lambda: world.alb.in_flight == 2 * SLOTS)
+    assert (world.desired, world.warm()) == (2, 2)
+    # What the alarm sees that scales out.
+    world.wait(lambda: max(world.metric("PagesWaitingPerSlot"), default=0) > 5)
+    world.scale(4)
+    world.wait(lambda: world.alb.in_flight == 4 * SLOTS)
+    assert [target.most for target in world.alb.targets.values()] == [SLOTS] * 4
+
+    # Two go: they end the pages that they have, and get no others.
+    going = list(world.alb.targets.values())[2:]
+    world.scale(2)
+    world.wait(lambda: all(target.draining for target in going))
+    world.wait(lambda: world.ledger()["parts"] == 2)
+    world.let_go()
+    complete(reading.ended(), PAGES)
+    assert [(target.most, target.pages) for target in going] == [(SLOTS, SLOTS)] * 2
+    assert max(target.most for target in world.alb.targets.values()) == SLOTS
+    assert attempts(reading.outcome) == [1] * PAGES
+    (machine,) = reading.outcome.manifest["machines"]
+    assert machine["kind"] == "ECS tasks on g4dn.xlarge"
+    assert 0 < machine["usd"] / machine["seconds"] * 3600 < 4 * 0.526
+
+    # SIMULATED: the alarm that hears of no run any more.
+    world.scale(0)
+    world.wait(lambda: len(world.ended) == 4)
+    assert world.ended == [0] * 4
+    assert not world.alb.targets
+
+
+@pytest.mark.long
+def test_pages_on_a_task_that_dies_are_read_on_the_others(ecs: Hearth, world: World):
+    world.hold()
+    reading = Reading(ecs, paper(ecs.directory, PAGES))
+    world.wait(lambda: world.alb.in_flight == 2 * SLOTS)
+    world.most = 1
+    world.kill(next(iter(world.tasks)))
+    world.wait(lambda: world.warm() == 1)
+    world.wait(lambda: world.ledger()["parts"] == 1)
+    world.let_go()
+    complete(reading.ended(), PAGES)
+    assert max(target.most for target in world.alb.targets.values()) == SLOTS
+    assert sum(count > 1 for count in attempts(reading.outcome)) <= 2 * SLOTS

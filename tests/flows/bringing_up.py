@@ -1,0 +1,122 @@
+"""`hearth up` in a directory of its own, and what a person asks of it over Prefect's API."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+from tests.commands import ROOT, Hearth
+
+# Not how long anything takes, but when a test gives up on a busy machine.
+PATIENCE = 300.0
+FINAL = {"COMPLETED", "FAILED", "CANCELLED", "CRASHED"}
+
+
+@dataclass
+class Up:
+    """What is up."""
+
+    home: Path
+    api: str
+    hearth: Hearth
+
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        """Ask again where SQLite was locked for longer than the server waits: Prefect's own client does, too."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            answer = httpx.request(method, self.api + path, json=body, timeout=PATIENCE)
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE or time.monotonic() > deadline:
+                answer.raise_for_status()
+                return answer.json() if answer.content else None
+            time.sleep(1)
+
+    def get(self, path: str) -> Any:
+        return self.ask("GET", path)
+
+    def post(self, path: str, **body: Any) -> Any:
+        return self.ask("POST", path, body)
+
+    def deployment(self, name: str) -> dict[str, Any]:
+        return self.get(f"/deployments/name/{name}")
+
+    def run(self, name: str, *, key: str | None = None, **parameters: Any) -> str:
+        deployment = self.deployment(name)["id"]
+        asked = {"parameters": parameters, "idempotency_key": key or uuid.uuid4().hex}
+        return self.ask("POST", f"/deployments/{deployment}/create_flow_run", asked)["id"]
+
+    def state(self, run: str) -> str:
+        return self.get(f"/flow_runs/{run}")["state_name"]
+
+    def cancel(self, run: str) -> None:
+        self.post(f"/flow_runs/{run}/set_state", state={"type": "CANCELLING"})
+
+    def ended(self, run: str, seconds: float = PATIENCE) -> dict[str, Any]:
+        deadline = time.monotonic() + seconds
+        while (found := self.get(f"/flow_runs/{run}"))["state_type"] not in FINAL:
+            assert time.monotonic() < deadline, found["state"]
+            time.sleep(0.5)
+        return found
+
+
+@contextmanager
+def brought_up(home: Path, **settings: str) -> Iterator[Up]:
+    """Bring it up; at the end it is brought down, and nothing of it is left."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("HEARTH_", "PREFECT_", "AWS_"))}
+    ours = {
+        "AWS_CONFIG_FILE": os.devnull,
+        "HEARTH_HOME": str(home),
+        "PREFECT_HOME": str(home / "prefect"),
+        "PREFECT_WORKER_QUERY_SECONDS": "1",
+        "HEARTH_INBOX": str(home / "inbox"),
+        "HEARTH_OUTPUT": str(home / "results"),
+        "HEARTH_BACKEND": "embedded",
+    }
+    hearth = Hearth(ROOT, {**clean, **ours, **settings})
+    try:
+        done, again = (hearth.start("up").communicate(timeout=PATIENCE) for _ in range(2))
+        assert done[0].startswith("Prefect is up at "), done[1]
+        assert again[0] == done[0], again[1]
+        (record,) = home.glob("servers/prefect-*/server.json")
+        yield Up(home, json.loads(record.read_text())["url"] + "/api", hearth)
+    finally:
+        down = hearth("down")
+        hearth("stop", "--force")
+    assert down.out.count(" has stopped.") == 2
+    deadline = time.monotonic() + 30
+    while (found := left(home)) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert found == []
+
+
+def left(home: Path) -> list[str]:
+    """Command lines of processes that have this HEARTH_HOME."""
+    return [" ".join(process.cmdline()) for process in processes("HEARTH_HOME", str(home))]
+
+
+def processes(variable: str, value: str) -> list[psutil.Process]:
+    """Processes in whose environment a variable has a value."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get(variable) == value and process.cmdline():
+                found.append(process)
+    return found
+
+
+def until(done: Callable[[], Any], seconds: float = PATIENCE) -> Any:
+    """Wait for something that is true."""
+    deadline = time.monotonic() + seconds
+    while not (found := done()):
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(0.2)
+    return found

@@ -1,0 +1,171 @@
+"""`hearth infra automations` on a real Prefect server: what is made, and that it fires."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from prefect.blocks.system import Secret
+from prefect.blocks.webhook import Webhook
+from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from flows.automations import SWEEP, Change, Wanted, apply, defined
+from tasks.errors import InputError
+from tests import pdfs
+from tests.commands import ROOT, Hearth, PrefectServer
+from tests.flows.web_backend import Receiver, receiver, wait
+
+NAMES = ("a run failed", "a run vanished", "a run stands still", "a budget is spent")
+
+SPENDS = """
+from prefect import flow
+from flows.run_events import tell_over_budget
+from tasks.budget import Budget
+
+@flow(name="process-batch", flow_run_name="batch of tonight")
+def spends():
+    tell_over_budget(Budget(usd=2.0), 1.9)
+    tell_over_budget(Budget(usd=2.0), 2.01)
+
+spends()
+"""
+
+GOES = """
+import sys
+import time
+from prefect import flow
+from flows import run_events
+from tasks.progress import Stage
+
+run_events.PROGRESS_SECONDS = 2.0
+name = sys.argv[1]
+
+@flow(name="process-document", flow_run_name=name)
+def goes():
+    listener = run_events.ProgressEvents()
+    for second in range(35):
+        if second == 0 or name == "goes on":
+            listener(Stage("reading"))
+        time.sleep(1)
+
+goes()
+"""
+
+
+@pytest.fixture
+def on_call(hearth: Hearth, prefect: PrefectServer) -> Iterator[Receiver]:
+    """Somebody who is told by the webhook block `on-call`; the sweep is deployed, and no automation left."""
+    assert hearth("infra", "automations", "--remove").code == 0  # and Prefect's server is up
+    api = f"{prefect.url()}/api"
+    flow_name, name = SWEEP.split("/")
+    sweep = httpx.post(f"{api}/flows/", json={"name": flow_name}).raise_for_status().json()["id"]
+    httpx.post(f"{api}/deployments/", json={"name": name, "flow_id": sweep}).raise_for_status()
+    with receiver(refused=0) as taken, temporary_settings({PREFECT_API_URL: api}):
+        Webhook(url=taken.url).save("on-call", overwrite=True)
+        yield taken
+    for each in prefect("automations"):
+        httpx.delete(f"{api}/automations/{each['id']}").raise_for_status()
+
+
+def told(on_call: Receiver, subject: str) -> list[str]:
+    """Whom was told what, of runs that are the subject."""
+    bodies = [json.loads(body) for _, body in on_call.received]
+    return [body["body"] for body in bodies if body["subject"] == f"Hearth: a run {subject}"]
+
+
+def changed(wanted: Wanted | None) -> dict[str, str]:
+    """What became of each automation."""
+
+    async def applied() -> list[tuple[str, Change]]:
+        async with get_client() as client:
+            return await apply(client, await defined(client, wanted) if wanted is not None else [])
+
+    return {name.removeprefix("Hearth: "): change for name, change in asyncio.run(applied())}
+
+
+def test_automations_are_made_once_updated_left_alone_when_disabled_and_deleted(
+    prefect: PrefectServer, on_call: Receiver
+):
+    notify = Wanted(notify="webhook/on-call")
+    assert changed(notify) == dict.fromkeys(NAMES, "created")
+    assert changed(notify) == dict.fromkeys(NAMES, "unchanged")
+
+    (stalled,) = [each for each in prefect("automations") if each["name"] == "Hearth: a run stands still"]
+    api = f"{prefect.url()}/api/automations/{stalled['id']}"
+    httpx.patch(api, json={"enabled": False}).raise_for_status()
+    again = changed(replace(notify, stalled_minutes=30, cancel_stalled=True))
+    assert again == {**dict.fromkeys(NAMES, "unchanged"), "a run stands still": "updated"}
+    stalled = httpx.get(api).json()
+    assert (stalled["enabled"], stalled["trigger"]["within"]) == (False, 1800)
+    assert [action["type"] for action in stalled["actions"]] == ["call-webhook", "cancel-flow-run"]
+
+    assert changed(Wanted()) == {
+        "a run failed": "updated",
+        "a run vanished": "unchanged",
+        "a run stands still": "deleted",
+        "a budget is spent": "deleted",
+    }
+    assert changed(None) == {"a run failed": "deleted", "a run vanished": "deleted"}
+
+
+def test_a_block_that_is_not_there_or_cannot_notify_is_refused(on_call: Receiver):
+    Secret(value="hush").save("quiet", overwrite=True)
+    for block, why in (("slack-webhook/nobody", "no block slack-webhook/nobody"), ("secret/quiet", "cannot notify")):
+        with pytest.raises(InputError, match=why):
+            changed(Wanted(notify=block))
+
+
+def test_a_failed_run_is_told_of_and_the_sweep_runs_and_so_is_a_spent_budget(
+    hearth: Hearth, prefect: PrefectServer, on_call: Receiver, serving: Callable[..., Any], tmp_path: Path
+):
+    made = hearth("infra", "automations", "--notify", "webhook/on-call")
+    assert made.out.splitlines() == [f"Hearth: {name}: created" for name in NAMES], made.err
+    time.sleep(1)  # until the server's triggers have heard of it, too
+    quoted = pdfs.written(tmp_path / 'the "last".pdf', "Ink.")
+    assert hearth.read(quoted, "--attempts", "1", **serving("silent").settings).code == 3
+    wait(lambda: told(on_call, "failed"))
+    assert told(on_call, "failed") == [
+        'process-document the "last", all pages is Failed: 0 pages read, 0 blank, 1 failed'
+    ]
+    swept = {"deployments": {"name": {"any_": ["sweep-machines"]}}}
+    wait(lambda: [run for run in prefect("flow_runs", **swept) if run["created_by"]["type"] == "AUTOMATION"])
+
+    environment = {**hearth.environment, "PREFECT_API_URL": f"{prefect.url()}/api"}
+    subprocess.run([sys.executable, "-c", SPENDS], cwd=ROOT, env=environment, check=True)
+    wait(lambda: told(on_call, "has spent its budget"))
+    assert told(on_call, "has spent its budget") == [
+        "process-batch batch of tonight has cost USD 2.01 of 2.0 and begins no more pages."
+    ]
+
+
+@pytest.mark.long
+def test_a_run_that_stands_still_is_told_of_and_cancelled_but_not_one_that_goes_on_or_is_paused(
+    hearth: Hearth, prefect: PrefectServer, on_call: Receiver
+):
+    changed(Wanted(notify="webhook/on-call", stalled_minutes=0.2, cancel_stalled=True))
+    time.sleep(1)  # until the server's triggers have heard of it
+    api = f"{prefect.url()}/api"
+    environment = {**hearth.environment, "PREFECT_API_URL": api}
+    command = [sys.executable, "-c", GOES]
+    going = [subprocess.Popen([*command, name], cwd=ROOT, env=environment) for name in ("stuck", "goes on")]
+    document = httpx.post(f"{api}/flows/", json={"name": "process-document"}).raise_for_status().json()["id"]
+    paused = {"flow_id": document, "name": "paused", "state": {"type": "RUNNING", "name": "Running"}}
+    run = httpx.post(f"{api}/flow_runs/", json=paused).raise_for_status().json()["id"]
+    state = {"type": "PAUSED", "name": "Suspended"}
+    httpx.post(f"{api}/flow_runs/{run}/set_state", json={"state": state, "force": True}).raise_for_status()
+    assert [process.wait(90) for process in going] == [0, 0]
+    assert told(on_call, "stands still") == ["process-document stuck has shown no progress for 0.2 minutes."]
+    cancelled = {"flow_runs": {"name": {"any_": ["stuck", "goes on", "paused"]}}}
+    states = {each["name"]: each["state_name"] for each in prefect("flow_runs", **cancelled)}
+    assert states["paused"] == "Suspended"
+    assert states["goes on"] == "Completed"

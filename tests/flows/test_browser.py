@@ -1,0 +1,45 @@
+"""A person uses Prefect's UI: a real browser fills in the deployment's form, runs it, and looks at what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.browser import CHROMIUM, DRIVER, browser
+from tests.flows.bringing_up import Up, brought_up
+from tests.pictures import Tour
+
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.timeout(400),
+    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="Chromium or chromedriver is not installed"),
+]
+
+
+@pytest.fixture
+def up(tmp_path: Path) -> Iterator[Up]:
+    with brought_up(tmp_path / "up") as up:
+        yield up
+
+
+def test_a_document_is_read_by_filling_in_the_form_and_its_pages_and_artifacts_are_shown(up: Up, tmp_path: Path):
+    document = tmp_path / "paper.pdf"
+    assert up.hearth("sample", document).code == 0
+    with browser(up.api.removesuffix("/api")) as shown:
+        tour = Tour(up, shown, tmp_path)
+        run = tour.form(document, tmp_path / "results")
+        assert run["state_name"] == "Completed"
+        # What was left alone in the form is not sent, or is as it was.
+        job = {"document": str(document), "output": str(tmp_path / "results"), "force": False, "require_gpu": False}
+        assert run["parameters"] == {"job": job}
+        assert list((tmp_path / "results").glob("paper-*/document.md"))
+        tour.run(run, "run")
+        shown.click("Task Runs")
+        shown.wait_for("paper page 1")
+        tour.artifacts(run)
+        tour.artifact(run, "-summary", "summary")
+    assert {path.name for path in tmp_path.glob("*.png")} == {
+        *("ui-form.png", "ui-run.png", "ui-artifacts.png", "ui-summary.png"),
+    }

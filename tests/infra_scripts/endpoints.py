@@ -1,0 +1,64 @@
+"""An endpoint's values for tests, and its template as far as moto understands it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from cfnlint import decode
+
+from infra_scripts.sagemaker.stack import SagemakerStack, template
+
+IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/hearth:1"
+# FILLED: moto's CloudFormation makes none of these; their properties are judged by cfn-lint alone.
+BEYOND_MOTO = {
+    "AWS::ApplicationAutoScaling::ScalableTarget",
+    "AWS::ApplicationAutoScaling::ScalingPolicy",
+    "AWS::CloudWatch::Alarm",
+    "AWS::SageMaker::InferenceComponent",
+}
+
+
+def endpoint(**changed: object) -> SagemakerStack:
+    """The default endpoint, with some of its values changed."""
+    values: dict[str, object] = {
+        "pool": "default",
+        "region": "us-east-1",
+        "serving": "async",
+        "image": IMAGE,
+        "models": ("qwen2.5vl:7b",),
+        "model_data": "",
+        "instance_type": "ml.g4dn.xlarge",
+        "inference_ami": "al2-ami-sagemaker-inference-gpu-3-1",
+        "slots": 8,
+        "num_ctx": 8192,
+        "min_copies": 0,
+        "max_copies": 1,
+        **changed,
+    }
+    return SagemakerStack(**values)  # type: ignore[arg-type]  # a dictionary of all kinds
+
+
+def parsed(stack: SagemakerStack) -> dict[str, Any]:
+    """The template."""
+    found, errors = decode.decode_str(template(stack))
+    assert not errors
+    return found
+
+
+def for_moto(stack: SagemakerStack) -> str:
+    """The template without what moto cannot make."""
+    body = parsed(stack)
+    body["Resources"] = {name: one for name, one in body["Resources"].items() if one["Type"] not in BEYOND_MOTO}
+    # FILLED: moto knows no variant without a model, as those are that hold inference components.
+    (variant,) = body["Resources"]["EndpointConfig"]["Properties"]["ProductionVariants"]
+    variant["ModelName"] = {"Fn::GetAtt": ["Model0", "ModelName"]}
+    # FILLED: moto keeps an AWS::NoValue in a list, where CloudFormation drops it.
+    holds = {"Async": stack.serving == "async", "ModelData": bool(stack.model_data)}
+    role = body["Resources"]["Role"]["Properties"]
+    role["Policies"] = [
+        one["Fn::If"][1] if "Fn::If" in one else one
+        for one in role["Policies"]
+        if "Fn::If" not in one or holds[one["Fn::If"][0]]
+    ]
+    return json.dumps(body)

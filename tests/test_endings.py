@@ -1,0 +1,57 @@
+"""Tasks that give something back end whole, however they are cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tasks.endings import ended
+
+
+async def gives_back(given: list[str]) -> None:
+    try:
+        await asyncio.sleep(60)
+    finally:
+        for step in ("slots", "lease"):
+            await asyncio.sleep(0.01)
+            given.append(step)
+
+
+async def test_what_is_given_back_is_so_though_all_tasks_are_cancelled_at_once():
+    given: list[str] = []
+
+    async def run() -> None:
+        working = asyncio.create_task(gives_back(given))
+        try:
+            await asyncio.wait({working})
+        finally:
+            await ended(working)
+
+    running = asyncio.create_task(run())
+    await asyncio.sleep(0.01)
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        task.cancel()  # as asyncio.run does when a signal ends the loop
+    await asyncio.wait({running})
+    assert given == ["slots", "lease"]
+    assert running.cancelled()
+
+
+async def test_the_wait_goes_on_when_it_is_cancelled_again_and_is_cancelled_then():
+    given: list[str] = []
+    working = asyncio.create_task(gives_back(given))
+    await asyncio.sleep(0)
+    ending = asyncio.create_task(ended(working))
+    for _ in range(2):
+        await asyncio.sleep(0.005)
+        ending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await ending
+    assert given == ["slots", "lease"]
+
+
+async def test_tasks_that_have_ended_are_not_waited_for():
+    done = asyncio.create_task(asyncio.sleep(0))
+    await done
+    await ended(done)
+    await ended()

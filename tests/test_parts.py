@@ -1,0 +1,50 @@
+"""How many parts serve, and for how long all of them were paid for."""
+
+import pytest
+
+from tasks import parts as module
+from tasks import warm
+from tasks.backends import MachineFacts
+from tasks.parts import Parts
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    now = [100.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_each_is_paid_for_while_it_is_there_whether_it_serves_or_not(clock: list[float]):
+    parts = Parts(0)
+    clock[0] += 10
+    parts.see(0, paid=2)
+    clock[0] += 30
+    parts.see(2, paid=3)
+    clock[0] += 10
+    assert parts.paid_seconds == 2 * 30 + 3 * 10
+    parts.see(0, paid=0)
+    clock[0] += 1000
+    assert parts.paid_seconds == 90
+
+
+def test_what_they_cost_is_the_price_of_one_for_the_seconds_of_all(clock: list[float]):
+    parts = Parts(0)
+    machine = MachineFacts("the service", "tasks", 0.5, 0.0, parts)
+    parts.see(4, paid=4)
+    clock[0] += 900
+    assert machine.usd_so_far() == pytest.approx(0.5)
+
+
+async def test_parts_are_measured_together_and_anew_if_they_changed_meanwhile(monkeypatch: pytest.MonkeyPatch):
+    parts, asked = Parts(2), []
+
+    async def measured(_client: object, _request: object, slots: int) -> int:
+        asked.append(slots)
+        if len(asked) == 1:
+            parts.see(3, paid=3)
+        return slots - 1  # one was missed, which says little of each part
+
+    monkeypatch.setattr(warm, "measure_parallelism", measured)
+    assert await warm._measure_each(None, None, 4, parts) == 4  # type: ignore[arg-type] # nothing is sent
+    assert asked == [8, 12]

@@ -1,0 +1,90 @@
+"""What a person is shown of how a document's run ended."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tasks.errors import FailureReason
+from tasks.jobs import BackendName, Document, ReadOptions
+from tasks.manifest import (
+    Attempt,
+    EndpointRecord,
+    Listing,
+    MachineRecord,
+    Manifest,
+    PageEntry,
+    PageResult,
+    PageStatus,
+    RunStatus,
+)
+from tasks.summary import Held, page_row, summary
+
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
+TEXT = Path("/results/a|b/document.md")
+
+
+def failed(number: int) -> PageEntry:
+    attempt = Attempt(temperature=0.0, seconds=1.0, reason=FailureReason.EMPTY)
+    told = {"identity": "i", "reason": FailureReason.EMPTY, "detail": "It says | nothing.", "attempts": (attempt,)}
+    return PageEntry(page=number, status=PageStatus.FAILED, seconds=1.0, tokens_in=0, tokens_out=0, **told)
+
+
+def manifest(**facts: Any) -> Manifest:
+    endpoint = EndpointRecord(
+        backend=BackendName.EC2, why="it was asked for", url="http://m:11434", slots_asked=8, slots=4, note="fewer"
+    )
+    machine = MachineRecord(id="i-1", kind="g4dn.xlarge spot", seconds=600, usd=0.05)
+    told = {
+        **{"status": RunStatus.PARTIAL, "model": "m", "digest": "0123456789abcdef", "endpoint": endpoint},
+        **{"document": Document(path=Path("/in/a_b.pdf"), sha256="0" * 64, pages=10, size=1), "output": Path("/out")},
+        **{"options": ReadOptions(prompt="p", longest_side=1, num_ctx=1, num_predict=1), "started_at": NOW},
+        **{"pages": Listing(Path("/out/manifest.json"), 8, 1, (failed(3),), 1000, 200), "read_now": 10},
+        **{"finished_at": NOW, "machines": (machine,), "cost_usd": 0.05, "read_seconds": 60.0, "warm_seconds": 30.0},
+    }
+    return Manifest(**told | facts)
+
+
+def test_it_tells_pages_cost_slots_and_why_pages_failed():
+    text = summary(manifest(), (), TEXT)
+    assert text.startswith("# a\\_b\n\n**partial** Some pages failed; the others were read.\n")
+    for told in (
+        "| pages | 10: 8 read, 1 blank, 1 failed; 10 of them by this run |",
+        "| time | 30 s to get warm, 60 s reading, 10 pages a minute |",
+        "| tokens | 1,000 in, 200 out |",
+        "| cost | USD 0.0500, USD 5.00 a thousand pages |",
+        "| server | ec2 at http://m:11434: it was asked for |",
+        "| slots | 4 of the 8 asked for (fewer) |",
+        "| text | /results/a\\|b/document.md |",
+        "| 3 | empty | 1 | It says \\| nothing. |",
+    ):
+        assert told in text
+
+
+def test_it_tells_the_servers_with_leases_and_when_they_stop():
+    held = Held("http://m:11434", "i-1, g4dn.xlarge spot", 0.3, 0.05, "a on host, 8 slots", "stop (idle)")
+    text = summary(manifest(), (held,), TEXT)
+    assert "| http://m:11434 | i-1, g4dn.xlarge spot | 0.300 | 0.0500 | a on host, 8 slots | stop (idle) |" in text
+
+
+def test_of_very_many_failures_it_tells_the_first_and_how_many_more():
+    pages = Listing(Path("/out/manifest.json"), 0, 0, tuple(failed(number) for number in range(1, 20_001)))
+    text = summary(manifest(pages=pages), (), TEXT)
+    assert "And 19950 more" in text
+    assert len(text) < 10_000
+
+
+def test_a_price_that_is_not_known_is_not_passed_over():
+    machine = MachineRecord(id="i-1", kind="k", seconds=600, usd=None)
+    assert "USD 0.0000; not every price is known" in summary(
+        manifest(machines=(machine,), cost_usd=0.0, read_now=0), (), TEXT
+    )
+
+
+def test_a_page_is_shown_with_its_first_words_only_if_they_may_be_shown():
+    result = PageResult(
+        page=1, identity="i", status=PageStatus.READ, text="Secret | words", model="m", digest="d", finished_at=NOW
+    )
+    assert page_row(result, excerpts=True)["text"] == "Secret \\| words"
+    assert "Secret" not in str(page_row(result, excerpts=False))
