@@ -8,8 +8,8 @@ of them see, or s3://. Where a run vanishes, its documents are left for the next
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -75,9 +75,8 @@ class Parts:
                     tell(Stage(f"{len(self._waiting)} more runs are asked to read parts of the batch"))
                 reports = [await self.read_here(part) for part in here]
                 while self._waiting:
-                    with _again_later():
+                    async with _again_later():
                         reports += await self._looked(client)
-                    await asyncio.sleep(_LOOK_SECONDS)
             except BaseException:
                 await self._cancel_all(client)
                 raise
@@ -101,7 +100,7 @@ class Parts:
         await asyncio.to_thread(part.write, self.output)
         asked = part.asked_for(self.asked, self.output)
         try:
-            with _again_later():
+            async with _again_later():
                 run = await arun_deployment(
                     DEPLOYMENT,
                     client,
@@ -120,24 +119,24 @@ class Parts:
         return False
 
     async def _looked(self, client: PrefectClient) -> list[Report]:
-        """The reports of the parts that have ended meanwhile; or that of one that nobody had begun."""
+        """The report of a part that has ended meanwhile, if one has; one that nobody began is read here."""
         wanted = FlowRunFilter(id=FlowRunFilterId(any_=list(self._waiting)))
         runs = {run.id: run for run in await client.read_flow_runs(flow_run_filter=wanted)}
-        for run in runs.values():
-            if run.state is not None and run.state.is_scheduled():
-                return await self._taken_over(client, run)
         # One that was deleted has ended, too.
         ended = [asked for asked in self._waiting if asked not in runs or _is_final(runs[asked])]
-        return [await asyncio.to_thread(self._report, runs.get(run), self._waiting.pop(run)) for run in ended]
-
-    async def _taken_over(self, client: PrefectClient, run: FlowRun) -> list[Report]:
-        """Read here what no worker has begun."""
-        await client.set_flow_run_state(run.id, Cancelling(message="the batch's own run reads this part"))
-        seen = await client.read_flow_run(run.id)
-        if not _is_final(seen) or seen.start_time is not None:
-            return []  # a worker was quicker; it ends, and its documents are looked at then
-        report = await self.read_here(self._waiting[run.id])
-        del self._waiting[run.id]
+        waiting = [run for run in runs.values() if run.state is not None and run.state.is_scheduled()]
+        if waiting and not ended:
+            # This run has nothing else to do. If a worker is quicker, it ends at once, and is looked at then.
+            await client.set_flow_run_state(waiting[0].id, Cancelling(message="the batch's own run reads this part"))
+        if not ended:
+            await asyncio.sleep(_LOOK_SECONDS)
+            return []
+        part, run = self._waiting[ended[0]], runs.get(ended[0])
+        if run is not None and run.start_time is None:
+            report = await self.read_here(part)
+        else:
+            report = await asyncio.to_thread(self._report, run, part)
+        del self._waiting[ended[0]]
         return [report]
 
     def _report(self, run: FlowRun | None, part: Part) -> Report:
@@ -157,21 +156,23 @@ class Parts:
 
     async def _cancel_all(self, client: PrefectClient) -> None:
         for run in self._waiting:
-            with _again_later(), suppress(ObjectNotFound):
-                await client.set_flow_run_state(run, Cancelling(message="its batch has ended"))
+            with suppress(ObjectNotFound):
+                async with _again_later():
+                    await client.set_flow_run_state(run, Cancelling(message="its batch has ended"))
 
 
 def _is_final(run: FlowRun) -> bool:
     return run.state is not None and run.state.is_final()
 
 
-@contextmanager
-def _again_later() -> Iterator[None]:
+@asynccontextmanager
+async def _again_later() -> AsyncIterator[None]:
     """Prefect's client has tried again and again; what else there is to do need not wait for the server."""
     try:
         yield
     except (httpx.HTTPError, PrefectHTTPStatusError) as error:
         tell(Caution(f"Prefect's server does not answer ({type(error).__name__})."))
+        await asyncio.sleep(_LOOK_SECONDS)
 
 
 def merged(reports: Sequence[Report], known: Sequence[Row], began: datetime) -> Report:

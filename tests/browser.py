@@ -24,6 +24,7 @@ DRIVER = shutil.which("chromedriver")
 
 _PATIENCE = 60.0
 _SETTLED_SECONDS = 1.5
+_DRAWN_SECONDS = 4.0
 _COLOURS = 128
 _FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars"),
@@ -71,7 +72,7 @@ class Browser:
 
     def picture(self, path: Path, height: int) -> None:
         """A picture of the page as it is, so many pixels high, in few colours so that it is small."""
-        time.sleep(_SETTLED_SECONDS)  # what is drawn comes after what is written
+        time.sleep(_DRAWN_SECONDS)  # what is drawn moves into its place after what is written
         image = Image.open(io.BytesIO(self.driver.get_screenshot_as_png())).convert("RGB")
         image = image.crop((0, 0, image.width, min(height, image.height)))
         image.quantize(_COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)

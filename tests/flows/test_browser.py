@@ -36,7 +36,6 @@ def test_a_document_is_read_by_filling_in_the_form_and_its_pages_and_artifacts_a
         assert run["parameters"] == {"job": job}
         assert list((tmp_path / "results").glob("paper-*/document.md"))
         tour.run(run, "run")
-        shown.click("Task Runs")
         shown.wait_for("paper page 1")
         tour.artifacts(run)
         tour.artifact(run, "-summary", "summary")
