@@ -1,4 +1,4 @@
-"""How many machines work is worth: pure, so that runs, services and the simulation decide alike."""
+"""How many machines work is worth: the rule that is simulated, and by which HEARTH_EC2__MACHINES is best set. Pure."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import AliasChoices, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
+from tasks.auto_settings import AutoSettings
 from tasks.ecs.settings import EcsSettings, EcsStackSettings
 from tasks.errors import InputError
 from tasks.files.place import Place
@@ -225,6 +226,7 @@ class Settings(BaseSettings):
     ecs: EcsSettings = EcsSettings()
     ecs_stack: EcsStackSettings = EcsStackSettings()
     trigger: TriggerSettings = TriggerSettings()
+    auto: AutoSettings = AutoSettings()
 
 
 def load_settings() -> Settings:

@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, ClassVar
 from infra_scripts.deployment import CostTable, Options, StackPlan, StackStatus
 from infra_scripts.trigger.deploy import down, sends_events, status, up
 from infra_scripts.trigger.stack import TriggerStack, rows, template
+from tasks.prices import fargate_usd_per_hour
 
 if TYPE_CHECKING:
     from infra_scripts.clients import Aws, Listener
     from tasks.settings import Settings
 
-# us-east-1, https://aws.amazon.com/fargate/pricing/, as remembered in November 2026 and not verified.
-_VCPU_USD, _GB_USD = 0.04048, 0.004445
 _NOTES = (
-    "A task's prices are of us-east-1 and not verified; the machines that it reads on come beside it.",
+    "A task's price is of us-east-1; the machines that it reads on come beside it.",
     "docs/lambda.md has an example of what a month costs.",
 )
 
@@ -45,7 +44,7 @@ class LambdaDeployment:
         """What `up` makes and what it costs."""
         stack, given = self._stack(), self.settings.trigger
         stack.checked()
-        hourly = given.cpu / 1024 * _VCPU_USD + given.memory_mb / 1024 * _GB_USD
+        hourly = fargate_usd_per_hour(given.cpu // 1024, given.memory_mb // 1024)
         longest = given.max_minutes / 60 * 1.5
         row = (f"{given.cpu / 1024:g} vCPU, {given.memory_mb / 1024:g} GB", f"USD {hourly:.3f} an hour")
         costs = CostTable(

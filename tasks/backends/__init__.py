@@ -7,8 +7,11 @@ from dataclasses import dataclass
 
 from tasks.backends import ec2, ecs, embedded, ollama, sagemaker, url
 from tasks.backends.base import Backend, Endpoint, MachineFacts, Release
+from tasks.choosing import Suits, suitable
+from tasks.costs.assumptions import Assumptions
 from tasks.jobs import BackendName
-from tasks.settings import Settings
+from tasks.prices.book import HOME_REGION, Term, current
+from tasks.settings import Settings, SpotPolicy
 
 __all__ = ["Backend", "Choice", "Endpoint", "MachineFacts", "Release", "choose_backend"]
 
@@ -17,7 +20,7 @@ _BACKENDS: dict[BackendName, tuple[Callable[[Settings], Backend], Callable[[Sett
     BackendName.URL: (url.UrlBackend, url.offer),
     BackendName.OLLAMA: (ollama.OllamaBackend, ollama.offer),
     BackendName.EMBEDDED: (embedded.EmbeddedBackend, embedded.offer),
-    # What costs money is taken only by name.
+    # What costs money is taken only by name, or where HEARTH_AUTO__BACKENDS names it.
     BackendName.EC2: (ec2.Ec2Backend, ec2.offer),
     BackendName.SAGEMAKER: (sagemaker.SagemakerBackend, sagemaker.offer),
     BackendName.ECS: (ecs.EcsBackend, ecs.offer),
@@ -35,13 +38,36 @@ class Choice:
 def choose_backend(name: BackendName, settings: Settings) -> Choice:
     """The backend of that name; for `auto`, the first that fits.
 
+    A server whose address is set comes first, then what AWS may be taken of, then this machine.
+
     Raises:
         InputError: it lacks a setting.
     """
     if name is not BackendName.AUTO:
         return Choice(_BACKENDS[name][0](settings), "it was asked for")
+    passed_over = ""
+    if settings.auto.backends and url.offer(settings) is None:
+        suits = _on_aws(settings)
+        if suits.backend is not None:
+            return Choice(_BACKENDS[suits.backend][0](settings), suits.why)
+        passed_over = f"; {suits.why}"
     for make, offer in _BACKENDS.values():
         why = offer(settings)
         if why is not None:
-            return Choice(make(settings), why)
+            return Choice(make(settings), why + passed_over)
     raise AssertionError("the embedded backend always fits")
+
+
+def _on_aws(settings: Settings) -> Suits:
+    use, pool = settings.auto, settings.ec2
+    given = Assumptions().model_copy(
+        update={
+            "instance_type": pool.types[0],
+            "region": pool.region or HOME_REGION,
+            "idle_seconds": settings.idle_minutes * 60,
+            "slots": settings.ec2_stack.slots,
+            "disk_gb": settings.ec2_stack.disk_gb,
+        }
+    )
+    term = Term.ON_DEMAND if pool.spot_policy is SpotPolicy.ON_DEMAND else Term.SPOT
+    return suitable(use.backends, use.pages, use.runs_a_day, use.max_usd, given, current(settings.home), term)

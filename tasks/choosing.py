@@ -1,0 +1,89 @@
+"""Which of the backends on AWS suits a use: the cheapest that keeps up with it, by the plan. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tasks.costs.architectures import DAY_SECONDS, Estimate, Running, Shape, Way, estimates
+from tasks.costs.assumptions import Assumptions
+from tasks.costs.pages import PageTimes
+from tasks.jobs import BackendName
+from tasks.prices.book import Book, Term
+
+
+@dataclass(frozen=True)
+class Suits:
+    """What was decided.
+
+    Attributes:
+        backend: None if nothing may be taken.
+        why: for a person; in either case.
+    """
+
+    backend: BackendName | None
+    why: str
+
+
+def suitable(
+    backends: Sequence[BackendName],
+    pages: int,
+    runs_a_day: float,
+    max_usd: float,
+    given: Assumptions,
+    book: Book,
+    term: Term,
+) -> Suits:
+    """Decide between backends that are deployed.
+
+    Rare runs make what stops by itself the cheapest; many of them what is always on, for its hours are shared; and more
+    than one machine can read in a day leave only what has several.
+
+    Args:
+        backends: to choose from, the preferred one first where two cost the same.
+        pages: of a usual run.
+        runs_a_day: of everybody.
+        max_usd: nothing that may cost more a run is taken.
+        given: what is taken for granted.
+        book: of prices.
+        term: on which EC2's machines are bought.
+    """
+    use = f"runs of {pages:,} pages, {runs_a_day:g} a day"
+    given = given.model_copy(update={"runs_a_day": runs_a_day})
+    best: dict[BackendName, Estimate] = {}
+    for backend in dict.fromkeys(backends):
+        rows = estimates(pages, given, PageTimes(given), book, _ways(backend, term)).rows
+        fits = [row for row in rows if row.reading.high * runs_a_day <= DAY_SECONDS]
+        if fits:
+            best[backend] = min(fits, key=lambda row: row.usd.typical)
+    if not best:
+        names = ", ".join(backends)
+        return Suits(None, f"{use}: none of {names} reads so much in a day, or the price book lacks their prices")
+    order = sorted(best, key=lambda backend: best[backend].usd.typical)
+    first = best[order[0]]
+    told = f"{use}: {_told(order[0], first)}"
+    if first.usd.high > max_usd:
+        return Suits(None, f"{told}, at the most {first.usd.high:.3f}, is more than HEARTH_AUTO__MAX_USD ({max_usd:g})")
+    others = [f"{_told(backend, best[backend])}" for backend in order[1:]]
+    left_out = [backend for backend in dict.fromkeys(backends) if backend not in best]
+    told += f" a run, is the cheapest{' before ' + ' and '.join(others) if others else ' that may be taken'}"
+    told += f"; {', '.join(left_out)} cannot keep up, or has no price" if left_out else ""
+    return Suits(order[0], told)
+
+
+def _ways(backend: BackendName, term: Term) -> list[Way]:
+    match backend:
+        case BackendName.EC2:
+            return [(Shape.SINGLE, Running.AUTO_STOP, term), (Shape.SINGLE, Running.ALWAYS_ON, term)]
+        case BackendName.ECS:
+            return [(Shape.ECS, running, Term.ON_DEMAND) for running in (Running.AUTO_STOP, Running.ALWAYS_ON)]
+        case BackendName.SAGEMAKER:
+            return [
+                (Shape.SAGEMAKER_ASYNC, Running.AUTO_STOP, Term.ON_DEMAND),
+                (Shape.SAGEMAKER, Running.ALWAYS_ON, Term.ON_DEMAND),
+            ]
+    return []
+
+
+def _told(backend: BackendName, row: Estimate) -> str:
+    return f"{backend} ({row.name}) at about USD {row.usd.typical:.3f}"

@@ -1,0 +1,87 @@
+"""What `auto` takes of AWS: only what was named, the cheapest for the use, and why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tasks.auto_settings import AutoSettings
+from tasks.backends import choose_backend
+from tasks.choosing import suitable
+from tasks.costs.assumptions import Assumptions
+from tasks.errors import InputError
+from tasks.jobs import BackendName
+from tasks.prices.book import Term, shipped
+from tasks.settings import Settings, load_settings
+
+EC2, ECS, SAGEMAKER = BackendName.EC2, BackendName.ECS, BackendName.SAGEMAKER
+ALL = (EC2, ECS, SAGEMAKER)
+
+
+def suits(backends=ALL, pages=50, runs_a_day=3.0, max_usd=100.0, term=Term.ON_DEMAND):
+    return suitable(backends, pages, runs_a_day, max_usd, Assumptions(), shipped(), term)
+
+
+def auto(tmp_path: Path, **given):
+    made = Settings(home=tmp_path, auto=AutoSettings(**given))
+    return choose_backend(BackendName.AUTO, made)
+
+
+class TestDecision:
+    def test_a_rare_run_goes_to_one_machine_that_stops(self):
+        decided = suits()
+        assert decided.backend is EC2
+        assert "one machine, auto-stop" in decided.why
+        assert decided.why.startswith("runs of 50 pages, 3 a day: ec2")
+        assert "before" in decided.why
+
+    def test_steady_use_goes_to_one_that_is_always_on(self):
+        assert "one machine, always on" in suits(runs_a_day=300).why
+
+    def test_more_than_one_machine_can_read_goes_to_several(self):
+        decided = suits(runs_a_day=2000)
+        assert decided.backend is ECS
+        assert "ec2" in decided.why.rpartition(";")[2]
+
+    def test_what_is_not_deployed_is_not_taken(self):
+        assert suits((ECS,)).backend is ECS
+        assert suits((SAGEMAKER,)).backend is SAGEMAKER
+
+    def test_nothing_that_may_cost_more_than_was_allowed(self):
+        decided = suits(max_usd=0.01)
+        assert decided.backend is None
+        assert "HEARTH_AUTO__MAX_USD" in decided.why
+
+    def test_nothing_where_nothing_keeps_up(self):
+        decided = suits((EC2,), runs_a_day=1e6)
+        assert decided.backend is None
+        assert "none of ec2" in decided.why
+
+    def test_spot_is_cheaper_and_said(self):
+        assert "spot" in suits(term=Term.SPOT).why
+
+
+@pytest.mark.usefixtures("clean_environment")
+class TestAuto:
+    def test_aws_is_never_taken_unasked(self, tmp_path):
+        assert auto(tmp_path).backend.name not in ALL
+
+    def test_it_is_taken_where_it_was_named_and_says_why(self, tmp_path):
+        choice = auto(tmp_path, backends=("ec2", "ecs"))
+        assert choice.backend.name is EC2
+        assert "is the cheapest before ecs" in choice.why
+
+    def test_a_server_that_somebody_runs_comes_first(self, tmp_path):
+        made = Settings(home=tmp_path, url="http://10.0.0.5:11434", auto=AutoSettings(backends=(EC2,)))
+        assert choose_backend(BackendName.AUTO, made).backend.name is BackendName.URL
+
+    def test_over_the_budget_this_machine_reads_and_says_why(self, tmp_path):
+        choice = auto(tmp_path, backends=("ec2",), max_usd=0.001)
+        assert choice.backend.name not in ALL
+        assert "HEARTH_AUTO__MAX_USD" in choice.why
+
+    def test_a_backend_that_is_not_on_aws_is_refused(self, monkeypatch):
+        monkeypatch.setenv("HEARTH_AUTO__BACKENDS", '["embedded"]')
+        with pytest.raises(InputError, match="HEARTH_AUTO__BACKENDS"):
+            load_settings()
