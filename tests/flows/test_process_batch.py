@@ -143,10 +143,10 @@ def test_a_batchs_documents_are_task_runs_with_their_results_and_its_report_an_a
         documents = {task["id"]: task for task in tasks if task["name"] in {"a.pdf", "b.PDF", "c.pdf"}}
     assert [each["state_type"] for each in documents.values()] == ["COMPLETED"] * 3
     artifacts = prefect("artifacts", artifacts={"flow_run_id": {"any_": [run["id"]]}})
-    results = {each["key"]: each["task_run_id"] for each in artifacts if each["key"].endswith("-result")}
+    results = {each["key"]: each["task_run_id"] for each in artifacts if each["key"].endswith("-summary")}
     assert {key: documents[task]["name"] for key, task in results.items()} == {
-        "hearth-a-result": "a.pdf",
-        "hearth-b-result": "b.PDF",
-        "hearth-c-result": "c.pdf",
+        "hearth-a-summary": "a.pdf",
+        "hearth-b-summary": "b.PDF",
+        "hearth-c-summary": "c.pdf",
     }
     assert "hearth-batch-report" in {each["key"] for each in artifacts}
