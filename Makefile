@@ -38,8 +38,8 @@ up: .venv/.installed ## Bring up Prefect here: server, deployments, worker
 down: .venv/.installed ## End them
 	@$(BIN)/hearth down
 
-# Most tests wait for processes to start: three at once suit two cores.
-PARALLEL := -n 3 --dist loadfile
+# Most tests wait for processes to start: four at once suit two cores.
+PARALLEL := -n 4 --dist loadfile
 
 test: .venv/.installed-dev ## Run every test
 	@$(BIN)/python -m pytest $(PARALLEL)
