@@ -18,9 +18,8 @@ import threading
 import time
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 try:
     from infra_scripts.machine import aws
@@ -30,8 +29,6 @@ except ImportError:  # in the image, where both files lie side by side
 _PIN_SECONDS = 120
 """A model that would be unloaded sooner than this is pinned again: pages come with a shorter time of their own."""
 _LOAD_SECONDS = 600
-_ESTABLISHED = "01"
-_CREDENTIALS = "http://169.254.170.2"
 
 
 def _log(text: str) -> None:
@@ -142,7 +139,7 @@ class Agent:
         _log(f"Told to go: no new pages; those in flight have {self.drain:g} s.")
         port = urlsplit(self.url).port or 80
         deadline = time.monotonic() + self.drain
-        while connections(port) and time.monotonic() < deadline and child.poll() is None:
+        while aws.connections(port) and time.monotonic() < deadline and child.poll() is None:
             time.sleep(min(1.0, self.poll))
         child.terminate()
         try:
@@ -160,21 +157,6 @@ def _offset(moment: str) -> float:
     return (-1 if sign == "-" else 1) * (int(hours) * 3600 + int(minutes) * 60)
 
 
-def connections(port: int) -> int:
-    """How many TCP connections to a local port are established; pages in flight are among them."""
-    found = 0
-    for name in ("tcp", "tcp6"):
-        try:
-            lines = Path("/proc/net", name).read_text().splitlines()[1:]
-        except OSError:
-            continue
-        for line in lines:
-            fields = line.split()
-            if len(fields) > 3 and fields[3] == _ESTABLISHED:
-                found += int(fields[1].rpartition(":")[2], 16) == port
-    return found
-
-
 def gpu_use() -> float | None:
     """Of the GPUs, percent; None where there is none."""
     query = ["nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits"]
@@ -188,11 +170,6 @@ def gpu_use() -> float | None:
 
 def put_metrics(values: dict[str, float]) -> None:
     """Put values into CloudWatch, with the credentials of the task's role."""
-    place = os.environ["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"]
-    credentials: Any = json.loads(aws.http(aws.environment("CREDENTIALS_URL", _CREDENTIALS) + place))
-    region = aws.environment("REGION")
-    suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
-    url = aws.environment("MONITORING_URL", f"https://monitoring.{region}.{suffix}").rstrip("/") + "/"
     form = {"Action": "PutMetricData", "Version": "2010-08-01", "Namespace": "Hearth/ECS"}
     for number, (name, value) in enumerate(values.items(), 1):
         member = f"MetricData.member.{number}"
@@ -201,10 +178,7 @@ def put_metrics(values: dict[str, float]) -> None:
             f"{member}.Dimensions.member.1.Name": "Pool",
             f"{member}.Dimensions.member.1.Value": aws.environment("POOL"),
         }
-    body = urlencode(form).encode()
-    headers = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
-    signed = aws.signed_headers("monitoring", region, url, headers, body, credentials, aws.utc_now())
-    aws.http(url, method="POST", headers=signed, body=body, wait=10)
+    aws.post_form("monitoring", form)
 
 
 def serve_health(agent: Agent, port: int) -> None:

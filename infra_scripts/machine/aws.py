@@ -1,4 +1,7 @@
-"""The few AWS requests that a machine makes itself: SigV4, IMDSv2, tags, logs, metrics. Standard library only."""
+"""What machines and ECS tasks do alike: the few AWS requests that they make themselves, and who is connected.
+
+SigV4, IMDSv2, tags, logs, metrics. Standard library only.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,12 @@ import time
 import urllib.error
 import urllib.request
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 _MOST_BYTES = 1 << 20
+_ESTABLISHED = "01"
 # Not the proxy of the environment: every address asked here is the machine's own or AWS's.
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -30,6 +35,21 @@ def environment(name: str, default: str | None = None) -> str:
     if value is None:
         raise RuntimeError(f"HEARTH_{name} is not set; it belongs in /etc/hearth/machine.env.")
     return value
+
+
+def connections(port: int) -> int:
+    """How many TCP connections to a local port are established."""
+    found = 0
+    for name in ("tcp", "tcp6"):
+        try:
+            lines = Path("/proc/net", name).read_text().splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            fields = line.split()
+            if len(fields) > 3 and fields[3] == _ESTABLISHED:
+                found += int(fields[1].rpartition(":")[2], 16) == port
+    return found
 
 
 def http(
@@ -68,9 +88,14 @@ def _required(path: str) -> str:
 
 
 def _credentials() -> dict[str, str]:
-    roles = "meta-data/iam/security-credentials/"
-    role = _required(roles).split()[0]
-    credentials: dict[str, str] = json.loads(_required(roles + role))
+    """Of the task's role in a task of ECS, else of the machine's."""
+    place = os.environ.get("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
+    if place:
+        told = http(environment("CREDENTIALS_URL", "http://169.254.170.2") + place).decode()
+    else:
+        roles = "meta-data/iam/security-credentials/"
+        told = _required(roles + _required(roles).split()[0])
+    credentials: dict[str, str] = json.loads(told)
     return credentials
 
 
@@ -111,11 +136,18 @@ def signed_headers(
 
 
 def _post(service: str, body: bytes, headers: dict[str, str]) -> bytes:
+    """A service's answer to a signed request."""
     region = environment("REGION")
     suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
     url = environment(f"{service.upper()}_URL", f"https://{service}.{region}.{suffix}").rstrip("/") + "/"
     signed = signed_headers(service, region, url, headers, body, _credentials(), utc_now())
     return http(url, method="POST", headers=signed, body=body, wait=10)
+
+
+def post_form(service: str, form: dict[str, str]) -> None:
+    """A signed request of an API that takes forms."""
+    headers = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
+    _post(service, urlencode(form).encode(), headers)
 
 
 def _json(service: str, target: str, payload: dict[str, Any], version: str = "1.1") -> dict[str, Any]:
@@ -133,8 +165,7 @@ def tag(key: str, value: str) -> None:
         "Tag.1.Key": key,
         "Tag.1.Value": re.sub(r"[^\w .:/=+\-@]", "-", value)[:256],
     }
-    headers = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
-    _post("ec2", urlencode(form).encode(), headers)
+    post_form("ec2", form)
 
 
 def parameter(name: str) -> str:

@@ -31,8 +31,6 @@ try:
 except ImportError:  # on the machine, where both files lie side by side
     import aws  # type: ignore[import-not-found,no-redef]  # the same module under its other name
 
-_ESTABLISHED = "01"
-_PROC = Path("/proc/net")
 _LOG_LINES = 200
 
 
@@ -43,21 +41,6 @@ def _log(text: str) -> None:
 def _clock() -> float:
     """Seconds that only ever go forward, a machine's sleep included; setting the time of day does not move them."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
-def connections(port: int) -> int:
-    """How many TCP connections to a local port are established."""
-    found = 0
-    for name in ("tcp", "tcp6"):
-        try:
-            lines = (_PROC / name).read_text().splitlines()[1:]
-        except OSError:
-            continue
-        for line in lines:
-            fields = line.split()
-            if len(fields) > 3 and fields[3] == _ESTABLISHED:
-                found += int(fields[1].rpartition(":")[2], 16) == port
-    return found
 
 
 class Watch:
@@ -119,7 +102,7 @@ class Watch:
     def look(self) -> None:
         """Is anybody using the machine?"""
         # The connections first: the question to Ollama is a connection itself.
-        used = connections(self.port) > 0
+        used = aws.connections(self.port) > 0
         models = self._models()
         if models is not None:
             used = used or not self.answered or any(self.expires.get(name) != at for name, at in models.items())

@@ -1,7 +1,7 @@
 """What a machine tells CloudWatch each minute: its GPUs, the requests in flight, whether a run leases it, its boot.
 
 A process apart from the watchdog, whose clocks it cannot hold up: nvidia-smi hangs when a GPU falls off its bus.
-Standard library of Python 3.10 only, beside aws.py, gpu.py and machine.py. Whatever fails is tried anew a minute later.
+Standard library of Python 3.10 only, beside aws.py and gpu.py. Whatever fails is tried anew a minute later.
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 try:
-    from infra_scripts.machine import aws, gpu, machine
+    from infra_scripts.machine import aws, gpu
 except ImportError:  # on the machine, where the files lie side by side
     import aws  # type: ignore[import-not-found,no-redef]
     import gpu  # type: ignore[import-not-found,no-redef]
-    import machine  # type: ignore[import-not-found,no-redef]
 
 NAMESPACE = "Hearth"
 UNITS = {
@@ -55,7 +54,7 @@ class Metrics:
 
     def look(self) -> None:
         """Once a poll."""
-        self.note("Connections", machine.connections(self.port))
+        self.note("Connections", aws.connections(self.port))
         for each in gpu.gpus():
             for key, name in _OF_A_GPU.items():
                 if key in each:

@@ -164,7 +164,7 @@ def test_a_task_that_is_told_to_go_gets_no_pages_and_ends_when_those_in_flight_h
     page.start()
     port = int(task.ollama.rpartition(":")[2])
     deadline = time.monotonic() + 20
-    while not program.connections(port):
+    while not program.aws.connections(port):
         assert time.monotonic() < deadline
         time.sleep(0.01)
     task.process.terminate()
