@@ -1,8 +1,5 @@
 """The ECS service's template: judged by cfn-lint and checkov, and by what must and must never be in it."""
 
-import json
-import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +12,7 @@ from cfnlint.api import ManualArgs, lint
 from infra_scripts.ecs.service import IMAGE_FILES, EcsStack, parameters, template
 from infra_scripts.errors import RequestError
 from tasks.settings import Settings
+from tests.infra_scripts.judges import checkov_finds_nothing, where_checkov_is
 from tests.infra_scripts.services import service
 
 ECS = Path(IMAGE_FILES[0]).parent
@@ -37,23 +35,9 @@ class TestTemplate:
     def test_cfn_lint_finds_nothing_wrong(self):
         assert not lint(template(service()), config=ManualArgs(regions=["us-east-1", "eu-central-1"]))
 
-    @pytest.mark.skipif(
-        shutil.which("checkov") is None, reason="checkov is not installed (it is no dependency of Hearth)"
-    )
+    @where_checkov_is
     def test_checkov_finds_nothing_that_is_not_justified(self, tmp_path: Path):
-        (tmp_path / "ecs.yaml").write_text(template(service()))
-        done = subprocess.run(
-            ["checkov", "-f", "ecs.yaml", "--framework", "cloudformation", "-o", "json"],
-            cwd=tmp_path,
-            env={**os.environ, "LOG_LEVEL": "ERROR"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            check=False,
-        )
-        told = json.loads(done.stdout)
-        assert told["summary"]["failed"] == 0, [check["check_id"] for check in told["results"]["failed_checks"]]
-        assert told["summary"]["parsing_errors"] == 0
+        checkov_finds_nothing(template(service()), tmp_path)
 
     def test_it_is_small_enough_to_be_sent(self):
         assert len(template(service())) < 51_200

@@ -8,10 +8,7 @@ without its alarms (FILLED), each alarm is put by itself, and what it would say 
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +24,7 @@ from infra_scripts.errors import RequestError
 from infra_scripts.monitoring import ALARM_METRICS, MonitoringStack, plan, template
 from tasks.metrics import names
 from tests.infra_scripts.conftest import Cloud
+from tests.infra_scripts.judges import checkov_finds_nothing, where_checkov_is
 
 WORDS = {
     "Pool": "night", "Model": "qwen2.5vl:7b", "Email": "", "PageSeconds": "10", "UsdPerHour": "0.5", "DailyUsd": "6",
@@ -81,22 +79,9 @@ class TestTemplate:
     def test_cfn_lint_finds_nothing_wrong(self):
         assert not lint(template(), config=ManualArgs(regions=["us-east-1", "eu-central-1"]))
 
-    @pytest.mark.skipif(
-        shutil.which("checkov") is None, reason="checkov is not installed (it is no dependency of Hearth)"
-    )
+    @where_checkov_is
     def test_checkov_finds_nothing_that_is_not_justified(self, tmp_path: Path):
-        (tmp_path / "monitoring.yaml").write_text(template())
-        done = subprocess.run(
-            ["checkov", "-f", "monitoring.yaml", "--framework", "cloudformation", "-o", "json"],
-            cwd=tmp_path,
-            env={**os.environ, "LOG_LEVEL": "ERROR"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            check=False,
-        )
-        told = json.loads(done.stdout)
-        assert told["summary"]["failed"] == 0, [check["check_id"] for check in told["results"]["failed_checks"]]
+        checkov_finds_nothing(template(), tmp_path)
 
     def test_nobody_is_subscribed_where_nobody_is_named(self):
         assert RESOURCES["Subscription"]["Condition"] == "Written"

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -26,6 +23,7 @@ from infra_scripts.stack import Change, Stack
 from tasks.settings import load_settings
 from tests.infra_scripts.conftest import Cloud
 from tests.infra_scripts.endpoints import IMAGE, endpoint, for_moto, parsed
+from tests.infra_scripts.judges import checkov_finds_nothing, where_checkov_is
 from tests.infra_scripts.test_policies import allows
 
 POLL = 0.02
@@ -63,23 +61,9 @@ class TestTemplate:
         # It has all that an asynchronous endpoint's has, and more.
         assert not lint(template(REALTIME), config=ManualArgs(regions=["us-east-1", "eu-central-1"]))
 
-    @pytest.mark.skipif(
-        shutil.which("checkov") is None, reason="checkov is not installed (it is no dependency of Hearth)"
-    )
+    @where_checkov_is
     def test_checkov_finds_nothing_that_is_not_justified(self, stack: SagemakerStack, tmp_path: Path):
-        (tmp_path / "sagemaker.yaml").write_text(template(stack))
-        done = subprocess.run(
-            ["checkov", "-f", "sagemaker.yaml", "--framework", "cloudformation", "-o", "json"],
-            cwd=tmp_path,
-            env={**os.environ, "LOG_LEVEL": "ERROR"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            check=False,
-        )
-        told = json.loads(done.stdout)
-        assert told["summary"]["failed"] == 0, [check["check_id"] for check in told["results"]["failed_checks"]]
-        assert told["summary"]["parsing_errors"] == 0
+        checkov_finds_nothing(template(stack), tmp_path)
 
     def test_it_is_small_enough_to_be_sent_with_four_models(self):
         assert len(template(endpoint(serving="realtime", models=("a:1", "b:1", "c:1", "d:1")))) < 51_200

@@ -1,9 +1,5 @@
 """The CloudFormation template: judged by cfn-lint and checkov, and by what must never be in it."""
 
-import json
-import os
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +9,7 @@ from cfnlint.api import ManualArgs, lint
 
 from infra_scripts.ec2 import Ec2Stack, parameters, plan, template
 from infra_scripts.errors import RequestError
+from tests.infra_scripts.judges import checkov_finds_nothing, where_checkov_is
 from tests.infra_scripts.pools import pool
 
 
@@ -38,23 +35,9 @@ class TestTemplate:
         found = lint(template(stack), config=ManualArgs(regions=["us-east-1", "eu-central-1"]))
         assert not found
 
-    @pytest.mark.skipif(
-        shutil.which("checkov") is None, reason="checkov is not installed (it is no dependency of Hearth)"
-    )
+    @where_checkov_is
     def test_checkov_finds_nothing_that_is_not_justified(self, stack: Ec2Stack, tmp_path: Path):
-        (tmp_path / "ec2.yaml").write_text(template(stack))
-        done = subprocess.run(
-            ["checkov", "-f", "ec2.yaml", "--framework", "cloudformation", "-o", "json"],
-            cwd=tmp_path,
-            env={**os.environ, "LOG_LEVEL": "ERROR"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            check=False,
-        )
-        told = json.loads(done.stdout)
-        assert told["summary"]["failed"] == 0, [check["check_id"] for check in told["results"]["failed_checks"]]
-        assert told["summary"]["parsing_errors"] == 0
+        checkov_finds_nothing(template(stack), tmp_path)
 
     def test_it_is_small_enough_to_be_sent(self, stack: Ec2Stack):
         assert len(template(stack)) < 51_200

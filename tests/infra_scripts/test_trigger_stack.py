@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from infra_scripts.trigger.stack import TriggerStack, template
 from tasks.settings import Settings
 from tasks.trigger_settings import TriggerSettings
 from tests.infra_scripts.conftest import Cloud
+from tests.infra_scripts.judges import checkov_finds_nothing, where_checkov_is
 
 VALUES = {"bucket": "inbox", "image": "111122223333.dkr.ecr.us-east-1.amazonaws.com/hearth:1"}
 
@@ -61,23 +60,9 @@ class TestTemplate:
     def test_cfn_lint_finds_nothing_wrong(self):
         assert not lint(template(), config=ManualArgs(regions=["us-east-1", "eu-central-1"]))
 
-    @pytest.mark.skipif(
-        shutil.which("checkov") is None, reason="checkov is not installed (it is no dependency of Hearth)"
-    )
+    @where_checkov_is
     def test_checkov_finds_nothing_that_is_not_justified(self, tmp_path: Path):
-        (tmp_path / "lambda.yaml").write_text(template())
-        done = subprocess.run(
-            ["checkov", "-f", "lambda.yaml", "--framework", "cloudformation", "-o", "json"],
-            cwd=tmp_path,
-            env={**os.environ, "LOG_LEVEL": "ERROR"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            check=False,
-        )
-        told = json.loads(done.stdout)
-        assert told["summary"]["failed"] == 0, [check["check_id"] for check in told["results"]["failed_checks"]]
-        assert told["summary"]["parsing_errors"] == 0
+        checkov_finds_nothing(template(), tmp_path)
 
     def test_it_is_small_enough_to_be_sent(self):
         assert len(template()) < 51_200
