@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tasks.aws import Aws, stack_outputs
-from tasks.errors import CloudError
+from tasks.aws import Aws, read_stack
 from tasks.settings import Access
 
 
@@ -47,8 +46,8 @@ async def find_stack(aws: Aws, pool: str) -> Stack:
     """
     name = f"hearth-{pool}"
     remedy = "Deploy it: hearth infra up ec2 --allow-from <your network, such as 10.0.0.0/16>."
-    outputs, status = await stack_outputs(aws, name, f"The pool {pool!r}", remedy)
-    try:
+
+    def read(outputs: dict[str, str]) -> Stack:
         return Stack(
             pool=pool,
             launch_template=outputs["LaunchTemplateId"],
@@ -62,5 +61,5 @@ async def find_stack(aws: Aws, pool: str) -> Stack:
             slots=int(outputs["Slots"]),
             config=outputs["Config"],
         )
-    except (KeyError, ValueError) as error:
-        raise CloudError(f"The stack {name} is incomplete ({status}; {error}). {remedy}") from None
+
+    return await read_stack(aws, name, f"The pool {pool!r}", remedy, read)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tasks.aws import Aws, stack_outputs
-from tasks.errors import CloudError
+from tasks.aws import Aws, read_stack
 from tasks.prices import fargate_usd_per_hour, on_demand_usd_per_hour
 
 
@@ -62,8 +61,8 @@ async def find_stack(aws: Aws, pool: str) -> EcsStack:
     """
     name = f"hearth-ecs-{pool}"
     remedy = "Deploy it: hearth infra up ecs --allow-from <your network, such as 10.0.0.0/16>."
-    outputs, status = await stack_outputs(aws, name, f"The ECS service of the pool {pool!r}", remedy)
-    try:
+
+    def read(outputs: dict[str, str]) -> EcsStack:
         return EcsStack(
             pool=pool,
             cluster=outputs["Cluster"],
@@ -77,5 +76,5 @@ async def find_stack(aws: Aws, pool: str) -> EcsStack:
             max_tasks=int(outputs["MaxTasks"]),
             kind=outputs["Kind"],
         )
-    except (KeyError, ValueError) as error:
-        raise CloudError(f"The stack {name} is incomplete ({status}; {error}). {remedy}") from None
+
+    return await read_stack(aws, name, f"The ECS service of the pool {pool!r}", remedy, read)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from tasks.aws import Aws, ask
-from tasks.errors import CloudError, ModelError
+from tasks.aws import Aws, read_stack
+from tasks.errors import ModelError
 
 
 @dataclass(frozen=True)
@@ -53,15 +53,8 @@ async def find_stack(aws: Aws, pool: str) -> Stack:
     """
     name = f"hearth-sagemaker-{pool}"
     remedy = "Deploy it: hearth infra up sagemaker."
-    try:
-        stacks = await ask(aws.cloudformation.describe_stacks, StackName=name)
-    except CloudError as error:
-        if error.code == "ValidationError":
-            told = f"No SageMaker endpoint is deployed for the pool {pool!r} in {aws.region}: no stack {name}. {remedy}"
-            raise CloudError(told, error.code) from None
-        raise
-    outputs = {one["OutputKey"]: one["OutputValue"] for one in stacks["Stacks"][0].get("Outputs", ())}
-    try:
+
+    def read(outputs: dict[str, str]) -> Stack:
         models: dict[str, str] = json.loads(outputs["Models"])
         return Stack(
             endpoint=outputs["EndpointName"],
@@ -72,6 +65,5 @@ async def find_stack(aws: Aws, pool: str) -> Stack:
             slots=int(outputs["Slots"]),
             min_copies=int(outputs["MinCopies"]),
         )
-    except (KeyError, ValueError) as error:
-        status = stacks["Stacks"][0]["StackStatus"]
-        raise CloudError(f"The stack {name} is incomplete ({status}; {error}). {remedy}") from None
+
+    return await read_stack(aws, name, f"The SageMaker endpoint of the pool {pool!r}", remedy, read)
