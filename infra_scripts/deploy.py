@@ -206,8 +206,7 @@ def down(
             # A terminated machine's disk takes a moment longer.
             time.sleep(poll_seconds)
         if failed or left:
-            what = f"Left: {', '.join(left)}. Delete them, or run again. " if left else ""
-            raise LeftoverError(f"The pool {pool} is not wholly gone. {what}{failed or ''}".rstrip(), left)
+            raise LeftoverError(f"The pool {pool}", left, failed)
         return Down(tuple(machine.id for machine in found), kept)
 
 

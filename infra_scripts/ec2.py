@@ -12,6 +12,7 @@ from pathlib import Path
 from infra_scripts.allow import ingress
 from infra_scripts.deployment import PlanRow
 from infra_scripts.errors import RequestError
+from infra_scripts.stack import filled
 from infra_scripts.user_data import cloud_config, user_data
 
 _TEMPLATE = Path(__file__).with_name("ec2.yaml")
@@ -125,16 +126,11 @@ def check_shapes(stack: object, shapes: Mapping[str, re.Pattern[str]]) -> None:
 
 def template(stack: Ec2Stack) -> str:
     """The CloudFormation template with the pool's user data and ingress rules."""
-    text = _TEMPLATE.read_text()
-    for placeholder, filled in (
-        ("SecurityGroupIngress: []", f"SecurityGroupIngress: {json.dumps(stack.ingress)}"),
-        ("UserData: USER-DATA", f"UserData: {user_data(stack)}"),
-    ):
-        before, found, after = text.partition(placeholder)
-        if not found:
-            raise AssertionError(f"ec2.yaml has no {placeholder}")
-        text = before + filled + after
-    return text
+    values = {
+        "SecurityGroupIngress: []": f"SecurityGroupIngress: {json.dumps(stack.ingress)}",
+        "UserData: USER-DATA": f"UserData: {user_data(stack)}",
+    }
+    return filled(_TEMPLATE, values)
 
 
 def parameters(stack: Ec2Stack, *, vpc: str, subnets: tuple[str, ...], ami: str) -> dict[str, str]:

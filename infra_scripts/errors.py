@@ -49,6 +49,8 @@ class LeftoverError(InfraError):
         left: what is left, by kind and name.
     """
 
-    def __init__(self, message: str, left: tuple[str, ...]) -> None:
-        super().__init__(message)
+    def __init__(self, what: str, left: tuple[str, ...], why: str | None) -> None:
+        """Of what it is, and why, as far as that is known."""
+        told = f"Left: {', '.join(left)}. Delete them, or run again. " if left else ""
+        super().__init__(f"{what} is not wholly gone. {told}{why or ''}".rstrip())
         self.left = left

@@ -21,6 +21,13 @@ class Who(StrEnum):
     DEPLOYER = "deployer"
 
 
+def partition(region: str) -> str:
+    """Of a region's ARNs."""
+    if region.startswith("cn-"):
+        return "aws-cn"
+    return "aws-us-gov" if region.startswith("us-gov-") else "aws"
+
+
 def policy(who: Who, *, pool: str, account: str, region: str, stack: str = "ec2") -> dict[str, Any]:
     """The policy for a stack of a pool, in its account and region: `policies/<stack>/<who>.json`, filled.
 
@@ -35,9 +42,8 @@ def policy(who: Who, *, pool: str, account: str, region: str, stack: str = "ec2"
         raise RequestError(
             f"There is no policy for pool {pool!r}, account {account!r}, region {region!r}: one of them is not one."
         )
-    partition = {"cn": "aws-cn", "us-gov": "aws-us-gov"}.get(region[: region.rindex("-", 0, region.rindex("-"))], "aws")
     text = (_FILES / stack / f"{who}.json").read_text()
-    for name, value in {"pool": pool, "account": account, "region": region, "partition": partition}.items():
+    for name, value in {"pool": pool, "account": account, "region": region, "partition": partition(region)}.items():
         text = text.replace("{{" + name + "}}", value)
     filled: dict[str, Any] = json.loads(text)
     return filled

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
@@ -18,6 +20,17 @@ _DEADLINE_SECONDS = 1800.0
 _MOST_BYTES = 51_200
 # A stack in one of these has never worked, and CloudFormation updates none of them.
 _DEAD = {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED", "REVIEW_IN_PROGRESS"}
+
+
+def filled(template: Path, values: Mapping[str, str]) -> str:
+    """A template's text with each placeholder, which occurs in it, replaced by its value."""
+    text = template.read_text()
+    for placeholder, value in values.items():
+        before, found, after = text.partition(placeholder)
+        if not found:
+            raise AssertionError(f"{template.name} has no {placeholder}")
+        text = before + value + after
+    return text
 
 
 class Change(StrEnum):

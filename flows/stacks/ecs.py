@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from infra_scripts.deployment import CostTable, Options, StackPlan, StackStatus
 from infra_scripts.ecs.deploy import down, status, up
-from infra_scripts.ecs.service import EcsStack, plan_rows, template
+from infra_scripts.ecs.service import EcsStack, plan_rows, stack_name, template
 from tasks.prices import (
     HOURS_A_MONTH,
     balancer_usd_per_hour,
@@ -45,7 +45,7 @@ class EcsDeployment:
     @property
     def name(self) -> str:
         """Of the stack."""
-        return f"hearth-ecs-{self.pool}"
+        return stack_name(self.pool)
 
     @property
     def whole(self) -> str:

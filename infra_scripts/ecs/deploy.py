@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from infra_scripts.clients import Aws, Listener, code, told
 from infra_scripts.deploy import Up, base_image, network
 from infra_scripts.deployment import StackStatus
-from infra_scripts.ecs.service import EcsStack, parameters, template
+from infra_scripts.ecs.service import EcsStack, parameters, stack_name, template
 from infra_scripts.errors import InUseError, LeftoverError, StackError
 from infra_scripts.machines import ALIVE, tagged
 from infra_scripts.stack import Stack
@@ -50,7 +50,7 @@ def down(aws: Aws, pool: str, listener: Listener, *, force: bool, poll_seconds: 
         AccessError: AWS refuses.
         LeftoverError: something is left that costs money; it is named.
     """
-    name = f"hearth-ecs-{pool}"
+    name = stack_name(pool)
     with told():
         service = _service(_ecs(aws), name)
         if service is not None and not force and (service["desiredCount"] or service["runningCount"]):
@@ -73,8 +73,7 @@ def down(aws: Aws, pool: str, listener: Listener, *, force: bool, poll_seconds: 
         if Stack(aws, name, listener).describe() is not None:
             left = (*left, f"stack {name}")
         if failed or left:
-            what = f"Left: {', '.join(left)}. Delete them, or run again. " if left else ""
-            raise LeftoverError(f"{name} is not wholly gone. {what}{failed or ''}".rstrip(), left)
+            raise LeftoverError(name, left, failed)
 
 
 def status(aws: Aws, pool: str) -> StackStatus:
@@ -83,7 +82,7 @@ def status(aws: Aws, pool: str) -> StackStatus:
     Raises:
         AccessError: AWS refuses.
     """
-    name = f"hearth-ecs-{pool}"
+    name = stack_name(pool)
     with told():
         stack = Stack(aws, name, lambda _: None)
         found, outputs = stack.describe(), stack.outputs()

@@ -12,6 +12,7 @@ from infra_scripts.allow import ingress
 from infra_scripts.deployment import PlanRow
 from infra_scripts.ec2 import SHAPES, check_shapes
 from infra_scripts.errors import RequestError
+from infra_scripts.stack import filled
 
 _FILES = Path(__file__).parent
 IMAGE_FILES = (_FILES / "Dockerfile", _FILES / "agent.py", _FILES.parent / "machine" / "aws.py")
@@ -78,7 +79,7 @@ class EcsStack:
     @property
     def name(self) -> str:
         """Of the stack, and of most that is in it."""
-        return f"hearth-ecs-{self.pool}"
+        return stack_name(self.pool)
 
     @property
     def kind(self) -> str:
@@ -93,19 +94,19 @@ class EcsStack:
         return hashlib.sha256(told.encode()).hexdigest()[:12]
 
 
+def stack_name(pool: str) -> str:
+    """Of the stack of a pool."""
+    return f"hearth-ecs-{pool}"
+
+
 def template(stack: EcsStack) -> str:
     """The CloudFormation template with who may come in, and which types machines are of."""
-    text = (_FILES / "template.yaml").read_text()
     types = [{"InstanceType": name} for name in stack.types]
-    for placeholder, filled in (
-        ("SecurityGroupIngress: []", f"SecurityGroupIngress: {json.dumps(stack.ingress)}"),
-        ("Overrides: []", f"Overrides: {json.dumps(types)}"),
-    ):
-        before, found, after = text.partition(placeholder)
-        if not found:
-            raise AssertionError(f"template.yaml has no {placeholder}")
-        text = before + filled + after
-    return text
+    values = {
+        "SecurityGroupIngress: []": f"SecurityGroupIngress: {json.dumps(stack.ingress)}",
+        "Overrides: []": f"Overrides: {json.dumps(types)}",
+    }
+    return filled(_FILES / "template.yaml", values)
 
 
 def parameters(stack: EcsStack, *, vpc: str, subnets: tuple[str, ...], ami: str) -> dict[str, str]:

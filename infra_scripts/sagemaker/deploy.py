@@ -85,8 +85,7 @@ def down(aws: Aws, pool: str, listener: Listener, *, force: bool = False, poll_s
                 break
             time.sleep(poll_seconds)
         if failed or left:
-            what = f"Left: {', '.join(left)}. Delete them, or run again. " if left else ""
-            raise LeftoverError(f"The endpoint hearth-{pool} is not wholly gone. {what}{failed or ''}".rstrip(), left)
+            raise LeftoverError(f"The endpoint hearth-{pool}", left, failed)
 
 
 def status(aws: Aws, pool: str) -> Status:

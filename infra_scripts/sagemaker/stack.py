@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra_scripts.deployment import PlanRow
+from infra_scripts.ec2 import HOURS_A_MONTH, POOL
 from infra_scripts.errors import RequestError
+from infra_scripts.policy import partition
 
 _FILES = Path(__file__).parents[1]
-HOURS_A_MONTH = 730
 # SageMaker cuts a real-time answer off at 60 s: before it does, the slot is freed and the reason told.
 _ANSWER_SECONDS = {"async": 3600, "realtime": 57}
 _BUSY_PART = 0.75
 _GPU = re.compile(r"ml\.(g|p)\d")
 _SHAPES = {
-    "pool": re.compile(r"[a-z][a-z0-9-]{0,19}"),
+    "pool": POOL,
     "serving": re.compile("|".join(_ANSWER_SECONDS)),
     "image": re.compile(
         r"(?P<account>[0-9]{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?/(?P<name>[a-z0-9._/-]+)"
@@ -92,13 +93,6 @@ class SagemakerStack:
 def stack_name(pool: str) -> str:
     """Of the stack of a pool."""
     return f"hearth-sagemaker-{pool}"
-
-
-def partition(region: str) -> str:
-    """Of a region's ARNs."""
-    if region.startswith("cn-"):
-        return "aws-cn"
-    return "aws-us-gov" if region.startswith("us-gov-") else "aws"
 
 
 def template(stack: SagemakerStack) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from infra_scripts.deployment import PlanRow
 from infra_scripts.ec2 import POOL
 from infra_scripts.errors import RequestError
+from infra_scripts.stack import filled
 
 _TEMPLATE = Path(__file__).parents[1] / "lambda.yaml"
 _HANDLER = Path(__file__).with_name("handler.py")
@@ -111,10 +112,7 @@ class TriggerStack:
 
 def template() -> str:
     """The CloudFormation template with the function's code."""
-    before, found, after = _TEMPLATE.read_text().partition("ZipFile: HANDLER")
-    if not found:
-        raise AssertionError("lambda.yaml has no ZipFile: HANDLER")
-    return f"{before}ZipFile: {json.dumps(_HANDLER.read_text())}{after}"
+    return filled(_TEMPLATE, {"ZipFile: HANDLER": f"ZipFile: {json.dumps(_HANDLER.read_text())}"})
 
 
 def rows(stack: TriggerStack) -> tuple[PlanRow, ...]:
