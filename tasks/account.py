@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from itertools import zip_longest
 
 from tasks.backends import Endpoint, MachineFacts
-from tasks.insight import insight
+from tasks.insight import Figures, insight
 from tasks.manifest import CostShares, EndpointRecord, Listing, MachineRecord, Manifest, PageEntry, RunStatus
 from tasks.meter import Meter
 from tasks.plan import Prepared
@@ -32,7 +32,6 @@ class Account:
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     done: set[int] = field(default_factory=set)
     _started: float = field(default_factory=time.monotonic)
-    _page_seconds: float = 0.0
     _pages_from: float | None = None
     _pages_to: float | None = None
     _endpoint: EndpointRecord | None = None
@@ -84,7 +83,6 @@ class Account:
         self._meter(event)
         if isinstance(event, PageDone):
             self.done.add(event.result.page)
-            self._page_seconds += event.result.seconds
 
     def pages_end(self) -> None:
         """No more pages are read, whether all were or not."""
@@ -127,6 +125,7 @@ class Account:
                     "output": store.directory,
                 }
                 return last.model_copy(update=now)
+        figures, usd = self._meter.figures(), sum(machine.usd or 0.0 for machine in self._machines)
         manifest = Manifest(
             status=status,
             document=plan.document,
@@ -140,11 +139,11 @@ class Account:
             finished_at=datetime.now(UTC),
             warm_seconds=round((self._pages_from or time.monotonic()) - self._started, 3),
             read_seconds=round((self._pages_to or 0.0) - (self._pages_from or 0.0), 3),
-            page_seconds=round(self._page_seconds, 3),
+            page_seconds=round(figures.page_seconds, 3),
             machines=tuple(self._machines),
-            cost_usd=round(sum(machine.usd or 0.0 for machine in self._machines), 6),
-            shares=self._shares(),
-            insight=insight(self._meter.figures()) if self.done else None,
+            cost_usd=round(usd, 6),
+            shares=self._shares(usd, figures) if self._machines else None,
+            insight=insight(figures) if self.done else None,
             flow_run_id=self.flow_run_id,
             output=store.directory,
         )
@@ -153,13 +152,10 @@ class Account:
         store.write_manifest(manifest, self._entries(digest))
         return manifest
 
-    def _shares(self) -> CostShares | None:
-        if not self._machines:
-            return None
-        figures = self._meter.figures()
+    def _shares(self, usd: float, figures: Figures) -> CostShares:
         boot = sum((m.usd or 0.0) * m.boot_seconds / m.seconds for m in self._machines if m.seconds)
         return CostShares(
-            direct_usd=round(sum(machine.usd or 0.0 for machine in self._machines) - boot, 6),
+            direct_usd=round(usd - boot, 6),
             boot_usd=round(boot, 6),
             idle_usd_at_most=round(figures.usd(figures.idle), 6),
         )
