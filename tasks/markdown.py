@@ -24,10 +24,10 @@ def excerpt(text: str) -> str:
     return escaped(line if len(line) <= EXCERPT else f"{line[: EXCERPT - 1].rstrip()}…")
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+def table(head: Sequence[str], rows: Iterable[Iterable[str]]) -> list[str]:
     """The lines of a table; its cells are escaped already."""
 
-    def line(cells: Sequence[str]) -> str:
+    def line(cells: Iterable[str]) -> str:
         return f"| {' | '.join(cells)} |"
 
     return [line(head), line(["---"] * len(head)), *map(line, rows)]

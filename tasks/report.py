@@ -11,6 +11,7 @@ from enum import StrEnum
 from tasks.files import Place, files_at
 from tasks.jobs import Frozen
 from tasks.manifest import Manifest, RunStatus
+from tasks.markdown import table
 
 
 class DocumentStatus(StrEnum):
@@ -128,10 +129,10 @@ class Report(Frozen):
         """As a page; documents of which nothing is to be told are counted only."""
         told = [row for row in self.rows if row.status is not DocumentStatus.UNCHANGED]
         lines = [f"# Batch of {self.started_at:%Y-%m-%d %H:%M} UTC", ""]
-        lines += _table(("", ""), [(name, value) for name, value in self.totals().items()])
+        lines += table(("", ""), (map(_cell, told) for told in self.totals().items()))
         lines += ["", self.insight] if self.insight else []
         head = ("document", "status", "pages", "read now", "failed", "page seconds", "USD", "why")
-        lines += ["", *_table(head, [_cells(row) for row in told])] if told else []
+        lines += ["", *table(head, (map(_cell, _cells(row)) for row in told))] if told else []
         return "\n".join(lines) + "\n"
 
     def path(self, output: Place) -> Place:
@@ -171,8 +172,5 @@ def _cells(row: Row) -> tuple[str, ...]:
     return (row.document, row.status, *map(str, figures), f"{row.page_seconds:.1f}", f"{row.usd:.4f}", row.why)
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
-
-    return [line(head), line(["---"] * len(head)), *map(line, rows)]
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
