@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from html import escape
 
 from tasks.costs.verdict import duration
+from tasks.svg import framed, line, text
 from tasks.timeline import Timeline, quantile
 
 _WIDTH, _HEIGHT = 760.0, 400.0
@@ -48,19 +48,13 @@ def picture(timeline: Timeline) -> str:
     width = (_RIGHT - _LEFT) / max(1, len(buckets))
     longest = max((quantile(bucket.times, 0.95) for bucket in buckets), default=0.0) * 1.1 or 1.0
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH:.0f} {_HEIGHT:.0f}" role="img" '
-        f'aria-label="{escape(told(timeline))}">',
-        f"<style>{_STYLE}</style>",
-        f'<rect x=".5" y=".5" width="{_WIDTH - 1:.0f}" height="{_HEIGHT - 1:.0f}" rx="8" class="card"/>',
-        _text(20, 28, "Slots and page times", "title"),
-        _text(20, 48, told(timeline), "faint"),
+        text(20, 28, "Slots and page times", "title"),
+        text(20, 48, told(timeline), "faint"),
     ]
     for share in (0.0, 0.5, 1.0):
         parts += _tick(_BUSY_BOTTOM - share * (_BUSY_BOTTOM - _BUSY_TOP), f"{share:.0%}")
         parts += _tick(_TIME_BOTTOM - share * (_TIME_BOTTOM - _TIME_TOP), f"{share * longest:.2g} s")
-    parts.append(
-        _text(_LEFT, _TIME_TOP - 12, "seconds a page: line half of them, band 5 to 95 %; red: failed", "faint")
-    )
+    parts.append(text(_LEFT, _TIME_TOP - 12, "seconds a page: line half of them, band 5 to 95 %; red: failed", "faint"))
     band: list[tuple[float, float, float, float]] = []
     for index, bucket in enumerate(buckets):
         x = _LEFT + index * width
@@ -77,21 +71,16 @@ def picture(timeline: Timeline) -> str:
     if band:
         edge = [f"{x:.1f},{top:.1f}" for x, _, _, top in band] + [f"{x:.1f},{low:.1f}" for x, low, _, _ in band[::-1]]
         parts.append(f'<polygon points="{" ".join(edge)}" class="band"/>')
-        line = " ".join(f"{x:.1f},{middle:.1f}" for x, _, middle, _ in band)
-        parts.append(f'<polyline points="{line}" class="middle"/>')
+        through = " ".join(f"{x:.1f},{middle:.1f}" for x, _, middle, _ in band)
+        parts.append(f'<polyline points="{through}" class="middle"/>')
     for share in (0.0, 0.25, 0.5, 0.75, 1.0):
         x = _LEFT + share * (_RIGHT - _LEFT)
-        parts.append(_text(x - 36 * share, _TIME_BOTTOM + 22, duration(share * total), "faint"))
-    return "\n".join([*parts, "</svg>", ""])
+        parts.append(text(x - 36 * share, _TIME_BOTTOM + 22, duration(share * total), "faint"))
+    return framed(_WIDTH, _HEIGHT, told(timeline), _STYLE, parts)
 
 
 def _tick(y: float, what: str) -> list[str]:
-    line = f'<line x1="{_LEFT:.1f}" y1="{y:.1f}" x2="{_RIGHT:.1f}" y2="{y:.1f}" class="grid"/>'
-    return [line, _text(14, y + 4, what, "faint")]
-
-
-def _text(x: float, y: float, what: str, kind: str) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" class="{kind}">{escape(what)}</text>'
+    return [line(_LEFT, y, _RIGHT, y, "grid"), text(14, y + 4, what, "faint")]
 
 
 def _box(x: float, y: float, width: float, height: float, kind: str) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from html import escape
 from math import floor, log10
 
 from tasks.costs.architectures import Estimate, Running
 from tasks.costs.verdict import CostPlan, duration
+from tasks.svg import framed, line, text
 
 _WIDTH, _HEIGHT = 760.0, 460.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70.0, 730.0, 76.0, 410.0
@@ -28,30 +28,26 @@ def picture(plan: CostPlan) -> str:
     up = _Axis([(row.usd.low, row.usd.high) for row in rows], _BOTTOM, _TOP)
     title = f"{plan.pages:,} pages: time and dollars"
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH:.0f} {_HEIGHT:.0f}" role="img" '
-        f'aria-label="{escape(title)}">',
-        f"<style>{_STYLE}</style>",
-        f'<rect x=".5" y=".5" width="{_WIDTH - 1:.0f}" height="{_HEIGHT - 1:.0f}" rx="8" class="card"/>',
-        _text(20, 30, title, "title"),
-        _text(20, 50, f"Dots are typical, lines the range. Page times: {plan.notes[0][12:]}", "faint"),
+        text(20, 30, title, "title"),
+        text(20, 50, f"Dots are typical, lines the range. Page times: {plan.notes[0][12:]}", "faint"),
     ]
     for value in across.ticks:
         x = across.at(value)
-        parts.append(_line(x, _TOP, x, _BOTTOM, "grid"))
-        parts.append(_text(x - 14, _BOTTOM + 18, duration(value), "faint"))
+        parts.append(line(x, _TOP, x, _BOTTOM, "grid"))
+        parts.append(text(x - 14, _BOTTOM + 18, duration(value), "faint"))
     for value in up.ticks:
         y = up.at(value)
-        parts.append(_line(_LEFT, y, _RIGHT, y, "grid"))
-        parts.append(_text(14, y + 4, f"${value:g}", "faint"))
+        parts.append(line(_LEFT, y, _RIGHT, y, "grid"))
+        parts.append(text(14, y + 4, f"${value:g}", "faint"))
     for row in rows:
         x, y = across.at(row.total.typical), up.at(row.usd.typical)
         kind = "best" if row == plan.best else "point"
-        parts.append(_line(across.at(row.total.low), y, across.at(row.total.high), y, "span"))
-        parts.append(_line(x, up.at(row.usd.low), x, up.at(row.usd.high), "span"))
+        parts.append(line(across.at(row.total.low), y, across.at(row.total.high), y, "span"))
+        parts.append(line(x, up.at(row.usd.low), x, up.at(row.usd.high), "span"))
         parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" class="{kind}"/>')
         if row == plan.best or _unbeaten(row, rows):
-            parts.append(_text(min(x + 7, _RIGHT - 250), y - 6, row.name))
-    return "\n".join([*parts, "</svg>", ""])
+            parts.append(text(min(x + 7, _RIGHT - 250), y - 6, row.name))
+    return framed(_WIDTH, _HEIGHT, title, _STYLE, parts)
 
 
 class _Axis:
@@ -77,11 +73,3 @@ def _unbeaten(row: Estimate, rows: list[Estimate]) -> bool:
         other.total.typical <= time and other.usd.typical <= usd and other is not row and other.usd.typical < usd
         for other in rows
     )
-
-
-def _text(x: float, y: float, what: str, kind: str = "") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" class="{kind}">{escape(what)}</text>'
-
-
-def _line(x: float, y: float, to_x: float, to_y: float, kind: str) -> str:
-    return f'<line x1="{x:.1f}" y1="{y:.1f}" x2="{to_x:.1f}" y2="{to_y:.1f}" class="{kind}"/>'

@@ -7,6 +7,7 @@ from html import escape
 
 from tasks.costs.verdict import duration
 from tasks.simulation.outcome import Outcome
+from tasks.svg import framed
 
 _WIDTH, _PANEL, _TOP = 760.0, 110.0, 66.0
 _LEFT, _RIGHT = 60.0, 740.0
@@ -33,10 +34,6 @@ def picture(outcomes: Sequence[Outcome], slots: int) -> str:
     height = _TOP + len(outcomes) * _PANEL + 34
     longest = max(len(each.machines) * each.seconds for each in outcomes)
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH:.0f} {height:.0f}" role="img" '
-        f'aria-label="{escape(title)}">',
-        f"<style>{_STYLE}</style>",
-        f'<rect x=".5" y=".5" width="{_WIDTH - 1:.0f}" height="{height - 1:.0f}" rx="8" class="card"/>',
         f'<text x="20" y="30" class="title">{escape(title)}</text>',
         '<text x="20" y="50" class="faint">Grey: machines paid for. Red: the part of their slots that reads. '
         "Simulated.</text>",
@@ -58,7 +55,7 @@ def picture(outcomes: Sequence[Outcome], slots: int) -> str:
     for share in (0, 0.25, 0.5, 0.75, 1):
         x = _LEFT + share * (_RIGHT - _LEFT)
         parts.append(f'<text x="{x:.1f}" y="{height - 14:.1f}" class="faint end">{duration(share * longest)}</text>')
-    return "\n".join([*parts, "</svg>", ""])
+    return framed(_WIDTH, height, title, _STYLE, parts)
 
 
 def _area(values: Sequence[float], width: float, base: float, scale: float, kind: str) -> str:

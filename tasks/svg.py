@@ -1,0 +1,34 @@
+"""Pictures as SVG, legible on light and on dark pages, and without any library. The same shapes give the same bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from html import escape
+
+
+def framed(width: float, height: float, title: str, style: str, shapes: Iterable[str]) -> str:
+    """Shapes on a card.
+
+    Args:
+        width: of the picture, in its own units.
+        height: of it.
+        title: for those who cannot see it.
+        style: CSS of the shapes' classes, `card` among them.
+        shapes: as SVG.
+    """
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" role="img" '
+        f'aria-label="{escape(title)}">'
+    )
+    card = f'<rect x=".5" y=".5" width="{width - 1:.0f}" height="{height - 1:.0f}" rx="8" class="card"/>'
+    return "\n".join([head, f"<style>{style}</style>", card, *shapes, "</svg>", ""])
+
+
+def text(x: float, y: float, what: str, kind: str = "") -> str:
+    """Words of a class, their base line at y."""
+    return f'<text x="{x:.1f}" y="{y:.1f}" class="{kind}">{escape(what)}</text>'
+
+
+def line(x: float, y: float, to_x: float, to_y: float, kind: str) -> str:
+    """A straight line of a class."""
+    return f'<line x1="{x:.1f}" y1="{y:.1f}" x2="{to_x:.1f}" y2="{to_y:.1f}" class="{kind}"/>'
