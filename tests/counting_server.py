@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -16,12 +15,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-import uvicorn
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
 from tests.benchmarks.page_times import number_of
+from tests.in_thread import in_thread
 from tests.scripted_ollama import DIGEST, MODEL, Body
 
 _RUN_BASE = 1000
@@ -203,18 +202,8 @@ def seconds_within(spans: Iterable[tuple[float, float | None]], start: float, en
 def counting_ollama(slots: int, seconds: float | Callable[[int], float] = 0.5) -> Iterator[CountingOllama]:
     """One on a free port of this machine, in a thread of its own."""
     app = CountingOllama(slots, seconds if callable(seconds) else lambda _page: seconds)
-    config = uvicorn.Config(app, log_level=100, lifespan="off", ws="none", timeout_graceful_shutdown=0)
-    server = uvicorn.Server(config)
-    # asyncio sends small answers without delay (40 ms) only on sockets that name their protocol.
-    with socket.socket(proto=socket.IPPROTO_TCP) as listening:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen(2048)
-        app.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        thread = threading.Thread(target=server.run, args=([listening],))
-        thread.start()
+    with in_thread(app):
         try:
             yield app
         finally:
             app.open.set()
-            server.should_exit = True
-            thread.join()

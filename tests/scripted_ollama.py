@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
-import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import uvicorn
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
+
+from tests.in_thread import in_thread
 
 MODEL = "qwen2.5vl:7b"
 DIGEST = "5ced39dfa4bac325dc183dd1e4febaa1c46b3ea28bce48896c8e69c1e79611cc"
@@ -155,19 +154,5 @@ class ScriptedOllama:
 @contextmanager
 def scripted_ollama() -> Iterator[ScriptedOllama]:
     """A scripted server on a free port of this machine, in a thread of its own."""
-    app = ScriptedOllama()
-    # A test that ends early must not wait for answers that nobody reads any more.
-    config = uvicorn.Config(app, log_level=100, lifespan="off", ws="none", timeout_graceful_shutdown=0)
-    server = uvicorn.Server(config)
-    # asyncio sends small answers without delay (40 ms) only on sockets that name their protocol.
-    with socket.socket(proto=socket.IPPROTO_TCP) as listening:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen()
-        app.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        thread = threading.Thread(target=server.run, args=([listening],))
-        thread.start()
-        try:
-            yield app
-        finally:
-            server.should_exit = True
-            thread.join()
+    with in_thread(ScriptedOllama()) as app:
+        yield app

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, partial
@@ -33,6 +32,7 @@ from tests.aws.sessions import Sessions
 from tests.aws.spot import Spot
 from tests.aws.tokens import Tokens
 from tests.aws.wire import REGION, Answer, Call, DroppedError, Layer, Proceed, parse
+from tests.in_thread import in_thread
 
 KEYS = {"aws_access_key_id": "AKIAHEARTHHEARTHTEST", "aws_secret_access_key": "secret", "region_name": REGION}
 PLUGINS = Path(__file__).with_name("bin")
@@ -218,29 +218,9 @@ class _Server(uvicorn.Server):
 @contextmanager
 def aws_front(moto: Moto) -> Iterator[AwsFront]:
     """A front on a free port, in a thread of its own."""
-    front = AwsFront(moto)
-    # A test that ends early must not wait for answers that nobody reads any more.
-    config = uvicorn.Config(
-        front,
-        log_level=100,
-        lifespan="off",
-        ws="none",
-        loop="asyncio",
-        interface="asgi3",
-        timeout_graceful_shutdown=0,
-        date_header=False,  # moto's are passed on
-        server_header=False,
-    )
-    server = _Server(config)
-    # asyncio sends small answers without delay (40 ms) only on sockets that name their protocol.
-    with socket.socket(proto=socket.IPPROTO_TCP) as listening:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen(256)
-        front.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        thread = threading.Thread(target=server.run, args=([listening],), name="aws-front")
-        thread.start()
-        try:
-            yield front
-        finally:
-            server.should_exit = True
-            thread.join()
+    options: dict[str, Any] = {
+        **{"loop": "asyncio", "interface": "asgi3"},
+        **{"date_header": False, "server_header": False},  # moto's are passed on
+    }
+    with in_thread(AwsFront(moto), _Server, **options) as front:
+        yield front

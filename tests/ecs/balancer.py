@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,6 +20,8 @@ import uvicorn
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
+
+from tests.in_thread import in_thread
 
 _CHECK_SECONDS = 0.1
 _THRESHOLD = 2
@@ -163,17 +164,5 @@ class _Server(uvicorn.Server):
 @contextmanager
 def balancer() -> Iterator[Balancer]:
     """One on a free port, in a thread of its own."""
-    app = Balancer()
-    config = uvicorn.Config(app, log_level=100, lifespan="off", ws="none", timeout_graceful_shutdown=0)
-    server = _Server(config)
-    with socket.socket(proto=socket.IPPROTO_TCP) as listening:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen(256)
-        app.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        thread = threading.Thread(target=server.run, args=([listening],), name="balancer")
-        thread.start()
-        try:
-            yield app
-        finally:
-            server.should_exit = True
-            thread.join()
+    with in_thread(Balancer(), _Server) as app:
+        yield app
