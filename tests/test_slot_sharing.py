@@ -164,7 +164,7 @@ async def test_a_run_that_stood_still_begins_no_page_before_it_has_looked(store,
 
 
 async def test_a_ledger_out_of_reach_does_not_keep_pages_from_being_read(store, tmp_path, monkeypatch):
-    monkeypatch.setattr(FileStore, "lease_seconds", 0.5)
+    monkeypatch.setattr(FileStore, "lease_seconds", 1.0)
     async with sharing(store) as share:
         directory = tmp_path / "slots"
         directory.rename(tmp_path / "gone")

@@ -157,7 +157,7 @@ class Share:
                 # What cannot be reached from here may well be out of others' reach, too: pages go on as they did.
                 self._valid_until = time.monotonic() + self._store.lease_seconds
                 self._changed()
-                await asyncio.sleep(_AGAIN_SECONDS)
+                await asyncio.sleep(min(_AGAIN_SECONDS, self._store.lease_seconds / 4))
 
     async def _until_changed(self) -> None:
         """Wait until this run, or the ledger, may have changed; turns and claims end without either."""
