@@ -20,7 +20,7 @@ from tasks.results import ResultStore
 from tasks.settings import Settings
 from tasks.summary import page_row, servers, summary
 from tasks.timeline import Timeline
-from tasks.timeline_picture import embedded, told
+from tasks.timeline_picture import embedded
 
 _TICK_SECONDS = 1.0
 
@@ -150,7 +150,7 @@ class Live:
 
     async def _picture(self) -> str | None:
         with self._lock:
-            return f"{told(self._timeline)}\n\n{embedded(self._timeline)}\n" if self._timeline.pages else None
+            return f"{embedded(self._timeline)}\n" if self._timeline.pages else None
 
     async def _ended(self) -> str | None:
         return self._summary

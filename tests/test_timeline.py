@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from xml.etree.ElementTree import fromstring
 
 import pytest
@@ -95,3 +96,14 @@ def test_blank_pages_are_counted_and_take_no_slot():
     timeline.page(1.0, 0.0, failed=False)
     assert (timeline.pages, timeline.times.total(), timeline.mean_occupancy) == (1, 0, 0.0)
     fromstring(picture(timeline))
+
+
+@pytest.mark.parametrize("pages", [2, 8, 40, 400, 40_000])
+def test_the_times_under_the_picture_are_round_and_all_different(pages: int):
+    times = [
+        text for text in fromstring(picture(full(4, 1.0, pages))).itertext() if re.fullmatch(r"\S+ (s|min|h)", text)
+    ]
+    below = times[3:]  # those of the page times come first
+    assert below[0] == "0 s"
+    assert 2 <= len(below) == len(set(below)) <= 7
+    assert all(time.split()[0].removesuffix(".0").isdecimal() for time in below)
