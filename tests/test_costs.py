@@ -185,8 +185,8 @@ def test_prices_of_over_90_days_ago_are_said_to_be_old():
     (old,) = [note for note in _plan().notes if "older than 90 days" in note]
     assert "g4dn.xlarge reserved 1 y, no upfront (2020-01-01)." in old  # nothing else is
     (old,) = [note for note in _plan(today=date(2027, 3, 1)).notes if "older than 90 days" in note]
-    assert "g4dn.xlarge (2026-11-24)" in old
-    assert "alb:hour (2026-09-20)" in old
+    assert "g4dn.xlarge (2026-09-10)" in old
+    assert "alb:hour (2026-09-29)" in old
 
 
 def test_no_size_holds_more_than_its_gpu():

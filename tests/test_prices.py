@@ -59,7 +59,7 @@ def test_only_what_is_new_or_differs_is_a_change():
 
 def test_a_price_is_old_after_90_days_and_not_before():
     book = shipped()
-    (price,) = [each for each in book.prices if each.item == "c5.2xlarge"]
+    (price,) = [each for each in book.prices if each.item == "gp3:iops"]
     read = book.sources[price.source].date
     assert book.stale([price], read + timedelta(days=90)) == {}
     assert book.stale([price], read + timedelta(days=91)) == {price.told: read}

@@ -17,6 +17,7 @@ from tasks.ecs.stack import EcsStack, find_stack
 from tasks.ecs.visit import SERVICE, Visit
 from tasks.errors import CapacityError, CloudError
 from tasks.jobs import BackendName
+from tasks.prices.book import current
 from tasks.progress import Caution, Stage, tell
 from tasks.settings import Settings
 
@@ -72,6 +73,7 @@ class EcsBackend:
             with suppress(CloudError):
                 await visit.hand_back(broken=True)
             raise
+        usd = stack.usd_per_hour(self._aws.region, current(self._settings.home))
         return Endpoint(
             backend=self.name,
             url=stack.url,
@@ -80,9 +82,7 @@ class EcsBackend:
             started=started,
             owned=True,
             lease=visit,
-            machine=MachineFacts(
-                stack.service, f"ECS tasks on {stack.kind}", stack.usd_per_hour, visit.since, visit.parts
-            ),
+            machine=MachineFacts(stack.service, f"ECS tasks on {stack.kind}", usd, visit.since, visit.parts),
             departure=visit.departure,
             parts=visit.parts,
             kept=(stack.model, stack.num_ctx),

@@ -16,6 +16,7 @@ from tasks.ec2.table import Table
 from tasks.jobs import BackendName
 from tasks.ollama_api import OllamaClient
 from tasks.prices import on_demand_usd_per_hour
+from tasks.prices.book import current
 from tasks.progress import Stage, tell
 from tasks.sagemaker.endpoint import Follower, Size, wake
 from tasks.sagemaker.queued import QueuedTransport
@@ -72,6 +73,7 @@ class SagemakerBackend:
         url = f"sagemaker://{component or stack.endpoint}"
         async with OllamaClient(url, timeout=settings.start_seconds, transport=transport()) as client:
             size = await wake(client, aws, stack, component, settings)
+        book = current(self._settings.home)
         return Endpoint(
             backend=self.name,
             url=url,
@@ -80,7 +82,7 @@ class SagemakerBackend:
             ledger=TableStore(Table(aws, stack.table), f"{component or stack.endpoint}x{size.copies}"),
             transport=transport,
             lease=Follower(aws, stack, component, size, departure, settings.follow_seconds),
-            machine=_facts(stack, size, began),
+            machine=_facts(stack, size, began, on_demand_usd_per_hour(stack.instance_type, aws.region, book)),
             departure=departure,
         )
 
@@ -104,8 +106,7 @@ class SagemakerBackend:
         return partial(RealTimeTransport, self._aws, stack.endpoint, component, most_bytes=most, departure=departure)
 
 
-def _facts(stack: Stack, size: Size, since: float) -> MachineFacts:
+def _facts(stack: Stack, size: Size, since: float, usd: float | None) -> MachineFacts:
     """Its cost is that of all its instances, whoever else uses them, from when they were asked for."""
-    usd = on_demand_usd_per_hour(stack.instance_type)
     kind = f"{size.instances} x {stack.instance_type}, SageMaker {'async' if stack.bucket else 'real time'}"
     return MachineFacts(stack.endpoint, kind, None if usd is None else usd * size.instances, since)
