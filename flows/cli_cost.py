@@ -16,7 +16,7 @@ from rich.table import Table
 from flows.cli_machines import POOL_HELP, has_pool, with_pool
 from tasks.costs.bill import Bill, By, Line
 from tasks.costs.local import local_bill
-from tasks.costs.verdict import duration
+from tasks.duration import duration
 from tasks.ec2.accounts import pool_bill
 from tasks.ec2.pool import open_pool
 from tasks.errors import InputError

@@ -16,7 +16,8 @@ from rich.table import Table
 from tasks.costs.assumptions import Range
 from tasks.costs.picture import picture
 from tasks.costs.request import PlanRequest, planned
-from tasks.costs.verdict import CostPlan, duration
+from tasks.costs.verdict import CostPlan
+from tasks.duration import duration
 from tasks.errors import InputError
 from tasks.prices.book import REGIONS, Term, current, keep, own, shipped
 from tasks.settings import load_settings
@@ -78,8 +79,8 @@ def show(
     for price in book.prices:
         if region in {None, price.region}:
             read = f"{book.sources[price.source].date}"
-            source = price.source if price.checked else f"{price.source} ?"
-            table.add_row(price.item, price.region, price.term, f"{price.usd:g}", price.unit, read, source)
+            mark = "" if price.checked else " ?"
+            table.add_row(price.item, price.region, price.term, f"{price.usd:g}", price.unit, read, price.source + mark)
     out = _console()
     out.print(table)
     out.print("?: not verified, or spot's of one moment; --json says why.", highlight=False)

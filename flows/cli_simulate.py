@@ -15,7 +15,7 @@ from rich.table import Table
 from flows.cli_plan import assumed
 from tasks.costs.assumptions import Assumptions
 from tasks.costs.request import no_price
-from tasks.costs.verdict import duration
+from tasks.duration import duration
 from tasks.errors import InputError
 from tasks.prices.book import current
 from tasks.settings import load_settings

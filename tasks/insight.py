@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pydantic import Field
 
 from tasks.costs.assumptions import Assumptions
-from tasks.costs.verdict import duration
+from tasks.duration import duration
 from tasks.jobs import Frozen
 
 _SHORT_IDLE = 120.0

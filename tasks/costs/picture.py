@@ -5,7 +5,8 @@ from __future__ import annotations
 from math import floor, log10
 
 from tasks.costs.architectures import Estimate, Running
-from tasks.costs.verdict import CostPlan, duration
+from tasks.costs.verdict import CostPlan
+from tasks.duration import duration
 from tasks.svg import framed, line, text
 
 _WIDTH, _HEIGHT = 760.0, 460.0

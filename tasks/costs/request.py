@@ -52,7 +52,7 @@ def planned(asked: PlanRequest, settings: Settings) -> CostPlan:
     if (asked.pages is None) == (not asked.sources):
         raise InputError("Name either documents or --pages, such as --pages 50.")
     pages = asked.pages or sum(_pages(Path(each), settings.limits) for each in asked.sources)
-    given = Assumptions().changed({**(CLASSIC if asked.classic else {}), **asked.assume})
+    given = Assumptions(num_ctx=settings.read.num_ctx).changed({**(CLASSIC if asked.classic else {}), **asked.assume})
     times = page_times(settings.output, asked.model or settings.model or DEFAULT_MODEL, given)
     if "page_seconds" in asked.assume or asked.classic:
         times = type(times)(given, source="assumed, as asked")
