@@ -14,8 +14,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from flows.cli_machines import POOL_HELP, has_pool, with_pool
-from tasks.costs.bill import Bill, By, Line
-from tasks.costs.local import local_bill
+from tasks.costs.bill import Bill, By, Line, together
+from tasks.costs.held import held_bill
 from tasks.duration import duration
 from tasks.ec2.accounts import pool_bill
 from tasks.ec2.pool import open_pool
@@ -33,7 +33,7 @@ def cost(
 ) -> None:
     """Show what was paid for: reading, boot, idling, disks, and what spot saved.
 
-    Of a pool, every second of its machines, from its ledger; without one, what the manifests of runs say.
+    Of an EC2 pool every second of its machines, from its ledger; of ECS and SageMaker what runs held, as they reckon.
     """
     settings = with_pool(load_settings(), pool)
     found = asyncio.run(_found(settings, by, _since(since)))
@@ -44,9 +44,10 @@ def cost(
 
 
 async def _found(settings: Settings, by: By, since: datetime) -> Bill:
+    held = await asyncio.to_thread(held_bill, settings.output, by, since)
     if has_pool(settings):
-        return await pool_bill(await open_pool(settings), by, since)
-    return local_bill(settings.output, by, since)
+        return together(await pool_bill(await open_pool(settings), by, since), held)
+    return held
 
 
 def _since(written: str) -> datetime:
@@ -65,12 +66,17 @@ def _show(found: Bill) -> None:
     for line in found.lines:
         table.add_row(escape(line.name), *_cells(line))
     table.add_row(found.total.name, *_cells(found.total), style="bold")
-    out.print(table)
-    out.print()
-    for told in (*_told(found.total), *found.notes):
+    if found.lines:
+        out.print(table)
+        out.print()
+    for told in (*_told(found.total), *(found.notes or [] if found.lines else [_NOTHING])):
         out.print(escape(told), highlight=False, soft_wrap=True)
 
 
+_NOTHING = (
+    "No machine was paid for, as far as is known here. Servers of this computer, and those that others run, cost "
+    "nothing; machines of an EC2 pool are in its own ledger: --pool names it."
+)
 _HEADS = ("leased", "boot", "idle", "stopped", "machine USD", "disk USD", "total USD", "spot saved")
 
 
