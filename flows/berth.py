@@ -94,6 +94,9 @@ class Berth:
                     endpoint = await self._backend.acquire(self._wanted.slots, self._wanted.holder)
                 self._common.books.taken(endpoint)
                 tell(ServerTaken(endpoint))
+                if endpoint.machine is not None and endpoint.machine.usd_per_hour is None:
+                    kind = endpoint.machine.kind
+                    tell(Caution(f"What {kind} costs is not known: no budget in dollars holds for it."))
                 tell(Stage(f"{'started' if endpoint.started else 'reusing'} the server at {endpoint.url}"))
                 answered_before = self._common.servers.answered
                 visit = asyncio.create_task(self._visit(endpoint))

@@ -17,6 +17,7 @@ from tasks.ecs.stack import EcsStack, find_stack
 from tasks.ecs.visit import SERVICE, Visit
 from tasks.errors import CapacityError, CloudError
 from tasks.jobs import BackendName
+from tasks.prices import told_of_elsewhere
 from tasks.prices.book import current
 from tasks.progress import Caution, Stage, tell
 from tasks.settings import Settings
@@ -73,7 +74,9 @@ class EcsBackend:
             with suppress(CloudError):
                 await visit.hand_back(broken=True)
             raise
-        usd = stack.usd_per_hour(self._aws.region, current(self._settings.home))
+        region, book = self._aws.region, current(self._settings.home)
+        if (told := told_of_elsewhere(["fargate:vcpu" if stack.on_fargate else stack.kind], region, book)) is not None:
+            tell(Caution(told))
         return Endpoint(
             backend=self.name,
             url=stack.url,
@@ -85,7 +88,7 @@ class EcsBackend:
             machine=MachineFacts(
                 id=stack.service,
                 kind=f"ECS tasks on {stack.kind}",
-                usd_per_hour=usd,
+                usd_per_hour=stack.usd_per_hour(region, book),
                 since=visit.since,
                 parts=visit.parts,
                 boot_seconds=time.time() - visit.since if started else 0.0,

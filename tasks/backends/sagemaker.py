@@ -15,9 +15,9 @@ from tasks.ec2.slot_store import TableStore
 from tasks.ec2.table import Table
 from tasks.jobs import BackendName
 from tasks.ollama_api import OllamaClient
-from tasks.prices import on_demand_usd_per_hour
+from tasks.prices import on_demand_usd_per_hour, told_of_elsewhere
 from tasks.prices.book import current
-from tasks.progress import Stage, tell
+from tasks.progress import Caution, Stage, tell
 from tasks.sagemaker.endpoint import Follower, Size, wake
 from tasks.sagemaker.queued import QueuedTransport
 from tasks.sagemaker.realtime import RealTimeTransport
@@ -74,6 +74,8 @@ class SagemakerBackend:
         async with OllamaClient(url, timeout=settings.start_seconds, transport=transport()) as client:
             size = await wake(client, aws, stack, component, settings)
         book = current(self._settings.home)
+        if (told := told_of_elsewhere([stack.instance_type], aws.region, book)) is not None:
+            tell(Caution(told))
         return Endpoint(
             backend=self.name,
             url=url,

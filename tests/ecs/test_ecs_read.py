@@ -48,7 +48,7 @@ def test_tasks_come_and_go_while_a_document_is_read_and_the_pages_in_flight_foll
         pytest.approx(machine["usd"], rel=0.05),
     )  # from taking to giving back
     assert line.boot > 0
-    assert 'hearth_pages_total{pool="default",' in ecs("metrics").out  # its pool's, not the backend's name
+    assert 'pool="default",status="read"' in ecs("metrics").out  # and not the backend's name
 
     # SIMULATED: the alarm that hears of no run any more.
     world.scale(0)
