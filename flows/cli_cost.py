@@ -62,10 +62,16 @@ def _since(written: str) -> datetime:
 
 def _show(found: Bill) -> None:
     out = Console(width=None if sys.stdout.isatty() else 120)
-    table = Table(found.by.value, *_HEADS, box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    total = _cells(found.total)
+    shown = [place for place, cell in enumerate(total) if cell]  # of what there is
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column(found.by.value, overflow="fold")
+    for place in shown:
+        table.add_column(_HEADS[place], no_wrap=True)
     for line in found.lines:
-        table.add_row(escape(line.name), *_cells(line))
-    table.add_row(found.total.name, *_cells(found.total), style="bold")
+        cells = _cells(line)
+        table.add_row(escape(line.name), *(cells[place] for place in shown))
+    table.add_row(found.total.name, *(total[place] for place in shown), style="bold")
     if found.lines:
         out.print(table)
         out.print()
