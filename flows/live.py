@@ -11,8 +11,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from flows.artifacts import Artifact, Data, artifact_key
+from flows.known_servers import KnownServers
 from flows.pages import MOST_SINGLE
-from flows.standing import Standing
 from tasks.errors import StorageError
 from tasks.manifest import Manifest, PageResult, PageStatus
 from tasks.progress import Event, PageDone, PagesStart, ServerReleased, ServerTaken, SlotsChanged
@@ -20,7 +20,7 @@ from tasks.results import ResultStore
 from tasks.settings import Settings
 from tasks.summary import page_row, servers, summary
 from tasks.timeline import Timeline
-from tasks.timeline_picture import embedded, told
+from tasks.timeline_picture import embedded
 
 _TICK_SECONDS = 1.0
 
@@ -32,7 +32,7 @@ class Live:
 
     Args:
         name: the document's, or the batch's.
-        settings: whether page text may be shown, and whose pool it is.
+        settings: whether page text may be shown.
         has_pages: it is a document: its pages are told of.
         has_servers: it has servers of its own, and not those of its batch.
     """
@@ -45,7 +45,7 @@ class Live:
         self._listed = False
         self._rows: dict[int, dict[str, Any]] = {}
         self._timeline = Timeline()
-        self._standing = Standing(settings)
+        self._servers_known = KnownServers()
         self._summary: str | None = None
         self._has_pages = has_pages
         self._has_servers = has_servers
@@ -70,17 +70,17 @@ class Live:
             case SlotsChanged(slots=slots):
                 self._slots_now(slots)
             case ServerTaken(endpoint=endpoint):
-                self._standing.taken(endpoint)
+                self._servers_known.taken(endpoint)
                 self._servers.changed, self._servers.due = True, 0.0
             case ServerReleased(endpoint=endpoint, told=what):
-                self._standing.released(endpoint, what)
+                self._servers_known.released(endpoint, what)
                 self._servers.changed, self._servers.due = True, 0.0
             case _:
                 pass
 
     async def ended(self, manifest: Manifest, store: ResultStore) -> None:
         """The run has ended, however: show its summary, and in the table the pages that stood before, too."""
-        self._summary = summary(manifest, self._standing.known, store.document_path)
+        self._summary = summary(manifest, self._servers_known.known, store.document_path)
         self._end.changed = True
         if self._has_pages and len(manifest.pages) <= MOST_SINGLE:
             missing = [entry.page for entry in manifest.pages if entry.page not in self._rows]
@@ -114,7 +114,7 @@ class Live:
                     await artifact.show()
                     artifact.due = time.monotonic() + artifact.seconds
             # Leases move on, and so does the time at which a machine stops.
-            self._servers.changed |= self._standing.any_held
+            self._servers.changed |= self._servers_known.any_held
 
     def _page(self, result: PageResult) -> None:
         with self._lock:
@@ -145,12 +145,12 @@ class Live:
             return [row for _, row in sorted(self._rows.items())] or None
 
     async def _servers_now(self) -> str | None:
-        held = await self._standing.ask()
+        held = await self._servers_known.ask()
         return servers(held) if held else None
 
     async def _picture(self) -> str | None:
         with self._lock:
-            return f"{told(self._timeline)}\n\n{embedded(self._timeline)}\n" if self._timeline.pages else None
+            return f"{embedded(self._timeline)}\n" if self._timeline.pages else None
 
     async def _ended(self) -> str | None:
         return self._summary

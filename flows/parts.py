@@ -176,13 +176,16 @@ async def _again_later() -> AsyncIterator[None]:
 
 
 def merged(reports: Sequence[Report], known: Sequence[Row], began: datetime) -> Report:
-    """One report of a batch's parts and of the documents that had not changed."""
+    """One report of a batch's parts and of the documents that had not changed; its insight is the longest part's."""
     rows: list[Any] = [*known, *(row for report in reports for row in report.rows)]
     minutes = (datetime.now(UTC) - began).total_seconds() / 60
+    told = [report for report in reports if report.insight]
+    longest = max(told, key=lambda report: report.minutes).insight if told else ""
     return Report(
         started_at=began,
         minutes=round(minutes, 2),
         usd=round(sum(report.usd for report in reports), 6),
         rows=tuple(sorted(rows, key=lambda row: row.document)),
         stopped=next((report.stopped for report in reports if report.stopped), ""),
+        insight=f"Of its {len(reports)} parts, the one that took longest: {longest}" if longest else "",
     )

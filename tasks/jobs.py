@@ -52,9 +52,9 @@ class Form(Frozen):
 
 
 FORM_BACKEND = (
-    "Where the model runs: ec2 (a machine of the pool), ecs (a task of its cluster), sagemaker (an endpoint), ollama "
-    "(the worker's own), url (HEARTH_URL), embedded (OCR without a model), or auto (url if there is one, else ollama, "
-    "else embedded). The worker's setting if empty."
+    "Where the model runs: ec2 (a machine of the pool), ecs (its service), sagemaker (an endpoint), ollama "
+    "(the worker's own), url (HEARTH_URL), embedded (OCR without a model), or auto (a server that is set, "
+    "what AWS may be taken, else the worker's own). The worker's setting if empty."
 )
 FORM_MODEL = "Ollama's name for it, such as qwen2.5vl:7b; the backend's default if empty."
 FORM_PROMPT = "What the model is told about each page image; plain transcription if empty."

@@ -12,6 +12,8 @@ _WIDTH, _HEIGHT = 760.0, 400.0
 _LEFT, _RIGHT = 60.0, 736.0
 _BUSY_TOP, _BUSY_BOTTOM = 70.0, 190.0
 _TIME_TOP, _TIME_BOTTOM = 230.0, 350.0
+_STEPS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14_400, 21_600, 43_200, 86_400)
+"""Times between ticks, seconds."""
 _STYLE = """
   .card { fill: #ffffff; stroke: #d9d9d6 } text { font: 12px system-ui, sans-serif; fill: #222 }
   .faint { fill: #6b6b68 } .title { font-weight: 600; font-size: 15px } .grid { stroke: #e4e4e0 }
@@ -73,10 +75,16 @@ def picture(timeline: Timeline) -> str:
         parts.append(f'<polygon points="{" ".join(edge)}" class="band"/>')
         through = " ".join(f"{x:.1f},{middle:.1f}" for x, _, middle, _ in band)
         parts.append(f'<polyline points="{through}" class="middle"/>')
-    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
-        x = _LEFT + share * (_RIGHT - _LEFT)
-        parts.append(text(x - 36 * share, _TIME_BOTTOM + 22, duration(share * total), "faint"))
+    for at in _clock_ticks(total):
+        x = _LEFT + at / total * (_RIGHT - _LEFT)
+        parts.append(text(x - 36 * at / total, _TIME_BOTTOM + 22, duration(at), "faint"))
     return framed(_WIDTH, _HEIGHT, told(timeline), _STYLE, parts)
+
+
+def _clock_ticks(total: float) -> list[float]:
+    """At most seven round times from 0 on, seconds."""
+    step = next((step for step in _STEPS if total / step <= 6), total)
+    return [step * number for number in range(int(total / step) + 1)]
 
 
 def _tick(y: float, what: str) -> list[str]:

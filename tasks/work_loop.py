@@ -10,11 +10,14 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
 from typing import Self, TypeVar
 
 T = TypeVar("T")
+
+_THREADS_SECONDS = 5.0
 
 
 class WorkLoop:
@@ -22,6 +25,8 @@ class WorkLoop:
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
+        self._calls = ThreadPoolExecutor(thread_name_prefix="hearth-call")
+        self._loop.set_default_executor(self._calls)
         self._thread = threading.Thread(target=self._loop.run_forever, name="hearth-work", daemon=True)
 
     async def __aenter__(self) -> Self:
@@ -32,8 +37,14 @@ class WorkLoop:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End it, when every call has ended; those that were cancelled are given the time that they need for it."""
+        """End it, when every call has ended; those that were cancelled are given the time that they need for it.
+
+        A thread cannot be cancelled: one that waits for AWS, say, is left to itself after five seconds.
+        """
         await self.run(self._wound_up)
+        ending = threading.Thread(target=self._calls.shutdown, daemon=True)
+        ending.start()
+        await asyncio.to_thread(ending.join, _THREADS_SECONDS)
         self._loop.call_soon_threadsafe(self._loop.stop)
         await asyncio.to_thread(self._thread.join)
         self._loop.close()
@@ -45,7 +56,6 @@ class WorkLoop:
     async def _wound_up(self) -> None:
         await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()}, return_exceptions=True)
         await self._loop.shutdown_asyncgens()
-        await self._loop.shutdown_default_executor()
 
     @asynccontextmanager
     async def opened(self, manager: AbstractAsyncContextManager[T]) -> AsyncIterator[T]:

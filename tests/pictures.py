@@ -94,7 +94,8 @@ def main() -> None:
             run = tour.form(document, HOME / "results")
             tour.run(run, "run")
             tour.artifacts(run)
-            tour.artifact(run, "-summary", "summary")
+            for what in ("pages", "slots", "summary"):
+                tour.artifact(run, f"-{what}", what)
             batch = up.ended(up.run("process-batch/nightly"))
             tour.run(batch, "batch")
             tour.artifact(batch, "-report", "report")

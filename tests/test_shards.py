@@ -76,3 +76,12 @@ def test_the_reports_of_parts_are_one_report():
     whole = merged([report(read, usd=0.1), report(left, usd=0.2, stopped="a part did not end")], [known], START)
     assert whole.rows == (known, read, left)
     assert (whole.usd, whole.stopped) == (0.3, "a part did not end")
+
+
+def test_what_took_long_is_told_of_the_part_that_took_longest():
+    def report(minutes: float, insight: str) -> Report:
+        return Report(started_at=START, minutes=minutes, usd=0, rows=(), insight=insight)
+
+    whole = merged([report(3, "It took 3 min."), report(7, "It took 7 min."), report(9, "")], [], START)
+    assert whole.insight == "Of its 3 parts, the one that took longest: It took 7 min."
+    assert merged([], [], START).insight == merged([report(1, "")], [], START).insight == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from xml.etree.ElementTree import fromstring
 
 import pytest
@@ -95,3 +96,12 @@ def test_blank_pages_are_counted_and_take_no_slot():
     timeline.page(1.0, 0.0, failed=False)
     assert (timeline.pages, timeline.times.total(), timeline.mean_occupancy) == (1, 0, 0.0)
     fromstring(picture(timeline))
+
+
+@pytest.mark.parametrize("pages", [2, 8, 40, 400, 40_000])
+def test_the_times_under_the_picture_are_round_and_all_different(pages: int):
+    shown = fromstring(picture(full(4, 1.0, pages))).itertext()
+    below = [text for text in shown if re.fullmatch(r"\S+ (s|min|h)", text)][3:]  # after those of the page times
+    assert below[0] == "0 s"
+    assert 2 <= len(below) == len(set(below)) <= 7
+    assert all(float(time.split()[0]) * 2 % 1 == 0 for time in below)

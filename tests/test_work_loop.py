@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from contextlib import asynccontextmanager
 
 import pytest
 
+from tasks import work_loop
 from tasks.progress import Stage, heard_by, tell
 from tasks.work_loop import WorkLoop
 
@@ -132,3 +134,36 @@ async def test_what_is_opened_there_is_closed_there(error):
     else:
         await use()
     assert threads == ["hearth-work"] * 2
+
+
+async def test_a_thread_that_hangs_does_not_hold_the_end_up(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(work_loop, "_THREADS_SECONDS", 0.05)
+    hung, let_go = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        hung.set()
+        let_go.wait(30)
+
+    try:
+        async with WorkLoop() as work:
+            waiting = asyncio.create_task(work.run(lambda: asyncio.to_thread(hang)))
+            await asyncio.to_thread(hung.wait)
+            waiting.cancel()
+        assert not let_go.is_set()
+    finally:
+        let_go.set()
+
+
+async def test_a_thread_that_stores_something_is_waited_for():
+    began, stored = threading.Event(), threading.Event()
+
+    def store() -> None:
+        began.set()
+        time.sleep(0.3)
+        stored.set()
+
+    async with WorkLoop() as work:
+        waiting = asyncio.create_task(work.run(lambda: asyncio.to_thread(store)))
+        await asyncio.to_thread(began.wait)
+        waiting.cancel()
+    assert stored.is_set()

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import httpx
 
+from tasks.backends.standing import Standing
 from tasks.departure import Departure
 from tasks.errors import ModelError
 from tasks.jobs import BackendName
@@ -74,6 +75,7 @@ class Endpoint:
         kept: the model that others keep warm on it, and its context length in tokens; None if runs may load what they
             like.
         log_tail: asks for the end of what the machine logged, in one line; None where there is nothing to ask.
+        standing: asks who uses it, and when it stops; None where Hearth cannot know. Raises CloudError.
         over_budget: asks why nobody may begin a page on it any more, for what all have spent; None: nothing limits it.
         work: page seconds of each document that was read while it was held.
     """
@@ -93,6 +95,7 @@ class Endpoint:
     parts: Parts = field(default_factory=Parts, repr=False)
     kept: tuple[str, int] | None = None
     log_tail: Callable[[], Awaitable[str | None]] | None = field(default=None, repr=False)
+    standing: Callable[[], Awaitable[Standing]] | None = field(default=None, repr=False)
     over_budget: Callable[[], Awaitable[str | None]] | None = field(default=None, repr=False)
     work: dict[str, float] = field(default_factory=dict, repr=False)
 

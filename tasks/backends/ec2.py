@@ -7,12 +7,14 @@ from contextlib import suppress
 from functools import partial
 
 from tasks.backends.base import Endpoint, MachineFacts, Release
+from tasks.backends.standing import Standing, leased
 from tasks.ec2.accounts import over_today, usd_today
 from tasks.ec2.acquire import Acquisition
 from tasks.ec2.machines import Machine, Market
 from tasks.ec2.pool import Pool, log_tail, open_pool
 from tasks.ec2.slot_store import TableStore
 from tasks.ec2.spending import usd_per_hour
+from tasks.ec2.status import status_of
 from tasks.ec2.table import Table
 from tasks.ec2.tenancy import Tenancy
 from tasks.errors import BudgetSpentError, CloudError
@@ -105,6 +107,7 @@ class Ec2Backend:
             ),
             departure=tenancy.departure,
             log_tail=partial(log_tail, pool, machine.id),
+            standing=partial(_standing, pool, machine.id),
             over_budget=partial(_over_budget, pool) if self._settings.ec2.max_usd_a_day is not None else None,
         )
 
@@ -134,6 +137,11 @@ class Ec2Backend:
 def _spot_price(machine: Machine, book: Book) -> float | None:
     """What a machine on demand would cost on spot, by the price book."""
     return None if machine.market is Market.SPOT else spot_usd_per_hour(machine.type, machine.region, book)
+
+
+async def _standing(pool: Pool, machine: str) -> Standing:
+    found = await status_of(pool, machine)
+    return leased(found[0].leases, found[0].ends) if found else Standing("none", "it is gone")
 
 
 async def _over_budget(pool: Pool) -> str | None:

@@ -6,9 +6,11 @@ import asyncio
 import math
 import time
 from contextlib import suppress
+from functools import partial
 
 from tasks.aws import Aws
 from tasks.backends.base import Endpoint, MachineFacts, Release
+from tasks.backends.standing import Standing, leased
 from tasks.ec2.records import Lease, Records
 from tasks.ec2.slot_store import TableStore
 from tasks.ec2.table import Table
@@ -95,6 +97,7 @@ class EcsBackend:
             ),
             departure=visit.departure,
             parts=visit.parts,
+            standing=partial(_standing, visit),
             kept=(stack.model, stack.num_ctx),
         )
 
@@ -136,3 +139,8 @@ class EcsBackend:
         if sent_away:
             return Release(f"{name} did not work: its tasks are sent away")
         return Release(f"{name} keeps its tasks until nobody has used them for its idle time")
+
+
+async def _standing(visit: Visit) -> Standing:
+    leases = (await visit.records.get(SERVICE)).live(time.time())
+    return leased(leases, f"{visit.parts.count} tasks are warm; AWS sends them away when nobody uses them any more")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from importlib.metadata import version
 
 from tasks.backends.base import Endpoint, Release
+from tasks.backends.standing import local_standing
 from tasks.jobs import BackendName
 from tasks.local_server import ServerSpec, lease_server
 from tasks.settings import Settings
@@ -55,7 +57,16 @@ class EmbeddedBackend:
             deadline_seconds=self._settings.warm.deadline_seconds,
         )
         ledger = FileStore.of(self._settings.home, server.url)
-        return Endpoint(self.name, server.url, slots, ledger, server.started, owned=True, lease=server.lease)
+        return Endpoint(
+            self.name,
+            server.url,
+            slots,
+            ledger,
+            server.started,
+            owned=True,
+            lease=server.lease,
+            standing=partial(local_standing, self._settings.home, server.url, self._settings.idle_minutes),
+        )
 
     async def release(self, endpoint: Endpoint, *, broken: bool = False) -> Release:
         """See `Backend`."""

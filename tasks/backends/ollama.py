@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from tasks.backends.base import Endpoint, Release
+from tasks.backends.standing import local_standing
 from tasks.backends.url import DEFAULT_PORT, normalise
 from tasks.errors import InputError, PassingError, ServerError
 from tasks.jobs import BackendName
@@ -76,7 +78,16 @@ class OllamaBackend:
             idle_seconds=self._settings.idle_minutes * 60,
             deadline_seconds=self._settings.warm.deadline_seconds,
         )
-        return Endpoint(self.name, server.url, slots, ledger, server.started, owned=True, lease=server.lease)
+        return Endpoint(
+            self.name,
+            server.url,
+            slots,
+            ledger,
+            server.started,
+            owned=True,
+            lease=server.lease,
+            standing=partial(local_standing, self._settings.home, server.url, self._settings.idle_minutes),
+        )
 
     async def release(self, endpoint: Endpoint, *, broken: bool = False) -> Release:
         """See `Backend`."""

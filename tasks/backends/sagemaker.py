@@ -10,6 +10,7 @@ import httpx
 
 from tasks.aws import Aws
 from tasks.backends.base import Endpoint, MachineFacts, Release
+from tasks.backends.standing import Standing
 from tasks.departure import Departure
 from tasks.ec2.slot_store import TableStore
 from tasks.ec2.table import Table
@@ -86,6 +87,7 @@ class SagemakerBackend:
             lease=Follower(aws, stack, component, size, departure, settings.follow_seconds),
             machine=_facts(stack, size, began, on_demand_usd_per_hour(stack.instance_type, aws.region, book)),
             departure=departure,
+            standing=partial(_standing, stack),
         )
 
     async def release(self, endpoint: Endpoint, *, broken: bool = False) -> Release:
@@ -95,9 +97,7 @@ class SagemakerBackend:
             endpoint.lease.release()
         if endpoint.departure.gone:
             return Release(f"is gone: {endpoint.departure.why}")
-        if self._stack is not None and self._stack.min_copies:
-            return Release("goes on running, and costing, until hearth infra down sagemaker")
-        return Release("has no instance any more some 15 to 25 min after its last request: AWS scales it in")
+        return Release("was not acquired" if self._stack is None else _ends(self._stack))
 
     def _transport(
         self, stack: Stack, component: str | None, departure: Departure
@@ -112,3 +112,13 @@ def _facts(stack: Stack, size: Size, since: float, usd: float | None) -> Machine
     """Its cost is that of all its instances, whoever else uses them, from when they were asked for."""
     kind = f"{size.instances} x {stack.instance_type}, SageMaker {'async' if stack.bucket else 'real time'}"
     return MachineFacts(stack.endpoint, kind, None if usd is None else usd * size.instances, since)
+
+
+def _ends(stack: Stack) -> str:
+    if stack.min_copies:
+        return "goes on running, and costing, until hearth infra down sagemaker"
+    return "has no instance any more some 15 to 25 min after its last request: AWS scales it in"
+
+
+async def _standing(stack: Stack) -> Standing:
+    return Standing("SageMaker knows none", _ends(stack))

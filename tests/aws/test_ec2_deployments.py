@@ -20,6 +20,8 @@ from tests.aws.machines import Machines
 from tests.aws.plan import Plan
 from tests.aws.pool import Pool
 from tests.commands import ROOT, Hearth, PrefectServer
+from tests.flows.bringing_up import Server
+from tests.flows.prefect_processes import pages, quiet
 from tests.pdfs import written
 
 DEPLOYED = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
@@ -108,6 +110,25 @@ def test_the_sweep_ends_the_machine_of_a_run_that_was_killed(
         _prefect(deployed, "deployment", "run", "sweep-machines/sweep-machines")
         time.sleep(4)
     assert machines.running() == []
+
+
+@pytest.mark.long
+@pytest.mark.timeout(240)
+def test_a_run_that_is_cancelled_in_prefect_gives_its_lease_back_and_its_machine_stops(
+    deployed: Hearth, prefect: PrefectServer, aws: AwsFront, pool: Pool, machines: Machines, tmp_path: Path
+):
+    machines.plan = Plan(engine_s=1)
+    server = Server(tmp_path, f"{prefect.url()}/api")
+    job = {"document": str(written(tmp_path / "a.pdf", *map(str, range(80)))), "output": str(tmp_path / "out")}
+    run = server.run("process-document/on-demand", job=job)
+    machine = machines.one(60)
+    machines.wait(lambda: len(pages(tmp_path / "out")) >= 3, 60)
+    server.cancel(run)
+    assert server.ended(run)["state_name"] == "Cancelled"
+    item = aws.behind("dynamodb").get_item(TableName="hearth-default", Key={"id": {"S": machine.id}})["Item"]
+    assert item["leases"]["M"] == {}
+    assert 3 <= quiet(tmp_path / "out") < 80
+    machines.wait(lambda: machines.running() == [], 90)
 
 
 def test_the_sweep_is_scheduled_again_and_again(deployed: Hearth, prefect: PrefectServer):

@@ -53,6 +53,8 @@ async def test_runs_share_the_slots_of_all_copies_and_are_told_the_cost_of_all_i
     assert endpoint.machine is not None
     assert endpoint.machine.kind == "2 x ml.g4dn.xlarge, SageMaker real time"
     assert endpoint.machine.usd_per_hour == pytest.approx(2 * 0.7364)
+    assert endpoint.standing is not None
+    assert "15 to 25 min after its last request" in (await endpoint.standing()).ends
 
 
 async def test_no_instance_in_time_is_told_with_what_sagemaker_said(

@@ -77,6 +77,16 @@ async def test_tasks_are_asked_for_and_the_first_that_is_warm_will_do(service: W
     assert service.desired == 2
 
 
+async def test_who_uses_the_tasks_and_when_they_go_can_be_asked(service: World):
+    warm(service, "10.0.0.1")
+    endpoint = await EcsBackend(SETTINGS).acquire(1, "a test")
+    assert endpoint.standing is not None
+    now = await endpoint.standing()
+    assert now.leases.startswith("a test, 1 slots, until ")
+    assert now.ends == "1 tasks are warm; AWS sends them away when nobody uses them any more"
+    await EcsBackend(SETTINGS).release(endpoint)
+
+
 @pytest.mark.parametrize(("slots", "tasks"), [(1, 1), (SLOTS, 1), (SLOTS + 1, 2), (100, 2)])
 async def test_no_more_tasks_are_asked_for_than_the_run_has_slots_for(service: World, slots: int, tasks: int):
     warm(service, "10.0.0.1")

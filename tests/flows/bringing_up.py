@@ -24,12 +24,11 @@ FINAL = {"COMPLETED", "FAILED", "CANCELLED", "CRASHED"}
 
 
 @dataclass
-class Up:
-    """What is up."""
+class Server:
+    """A Prefect server, whose runs keep what they share in `home`."""
 
     home: Path
     api: str
-    hearth: Hearth
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """Ask again where SQLite was locked for longer than the server waits: Prefect's own client does, too."""
@@ -58,8 +57,13 @@ class Up:
     def state(self, run: str) -> str:
         return self.get(f"/flow_runs/{run}")["state_name"]
 
+    def set_state(self, run: str, **state: Any) -> None:
+        """As the UI does."""
+        answer = self.post(f"/flow_runs/{run}/set_state", state=state)
+        assert answer["status"] == "ACCEPT", answer
+
     def cancel(self, run: str) -> None:
-        self.post(f"/flow_runs/{run}/set_state", state={"type": "CANCELLING"})
+        self.set_state(run, type="CANCELLING", name="Cancelling")
 
     def ended(self, run: str, seconds: float = PATIENCE) -> dict[str, Any]:
         deadline = time.monotonic() + seconds
@@ -67,6 +71,13 @@ class Up:
             assert time.monotonic() < deadline, found["state"]
             time.sleep(0.5)
         return found
+
+
+@dataclass
+class Up(Server):
+    """What `hearth up` brought up."""
+
+    hearth: Hearth
 
 
 @contextmanager

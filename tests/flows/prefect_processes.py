@@ -10,19 +10,18 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
-from uuid import uuid4
 
 import httpx
 
 from tasks.local_server import free_port
 from tests.commands import ROOT
-from tests.flows.test_up import Up
+from tests.flows.bringing_up import Server
 from tests.flows.web_backend import wait
 
 PREFECT = [sys.executable, "-m", "prefect"]
@@ -31,7 +30,7 @@ WORKER = {"PREFECT_WORKER_QUERY_SECONDS": "1", "PREFECT_FLOWS_HEARTBEAT_FREQUENC
 
 
 @dataclass
-class Processes(Up):
+class Processes(Server):
     """They, and what a person does with runs in the UI: its very requests."""
 
     environment: dict[str, str] = field(default_factory=dict)
@@ -71,26 +70,9 @@ class Processes(Up):
     def begin(self, document: Path, output: Path, **options: Any) -> str:
         """Have it read, and wait until a few pages are."""
         job = {"document": str(document), "output": str(output), **options}
-        run = self.asked("process-document/on-demand", job=job)
+        run = self.run("process-document/on-demand", job=job)
         wait(lambda: len(pages(output)) >= 3)
         return run
-
-    def asked(self, name: str, **parameters: Any) -> str:
-        """Have a deployment run. On SQLite Prefect answers 503 now and then; the key makes asking again harmless."""
-        key = uuid4().hex
-        for _ in range(5):
-            with suppress(httpx.HTTPStatusError):
-                return self.run(name, key=key, **parameters)
-            time.sleep(1)
-        return self.run(name, key=key, **parameters)
-
-    def set_state(self, run: str, **state: Any) -> None:
-        """As the UI does."""
-        answer = self.post(f"/flow_runs/{run}/set_state", state=state)
-        assert answer["status"] == "ACCEPT", answer
-
-    def cancel(self, run: str) -> None:
-        self.set_state(run, type="CANCELLING", name="Cancelling")
 
     def suspend(self, run: str) -> None:
         limit = (datetime.now(UTC) + timedelta(minutes=5)).isoformat()
@@ -103,10 +85,6 @@ class Processes(Up):
 
     def retry(self, run: str) -> None:
         self.set_state(run, type="SCHEDULED", name="AwaitingRetry", message="Retry from the UI")
-
-    def state(self, run: str) -> str:
-        """The name of a run's state."""
-        return self.get(f"/flow_runs/{run}")["state_name"]
 
     def tasks(self, run: str) -> dict[str, str]:
         """The states of a run's task runs, by their names; of those of one name the last."""

@@ -38,7 +38,13 @@ def test_a_document_is_read_by_filling_in_the_form_and_its_pages_and_artifacts_a
         tour.run(run, "run")
         shown.wait_for("paper page 6")
         tour.artifacts(run)
-        tour.artifact(run, "-summary", "summary")
+        for what, told in (
+            ("pages", "page"),
+            ("slots", "Slots and page times of paper"),
+            ("summary", "Every page was read."),
+        ):
+            tour.artifact(run, f"-{what}", what)
+            shown.wait_for(told)
     assert {path.name for path in tmp_path.glob("*.png")} == {
-        *("ui-form.png", "ui-run.png", "ui-artifacts.png", "ui-summary.png"),
+        *("ui-form.png", "ui-run.png", "ui-artifacts.png", "ui-pages.png", "ui-slots.png", "ui-summary.png"),
     }

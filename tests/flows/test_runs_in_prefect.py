@@ -98,7 +98,7 @@ def test_a_batch_that_is_paused_or_cancelled_goes_on_with_the_pages_that_are_lef
     for name in range(10):
         written(inbox / f"{name}.pdf", *(f"{ends} {name} {number}" for number in range(6)))
     batch = {"sources": [str(inbox)], "output": str(output)}
-    run = prefect.asked("process-batch/nightly", batch=batch)
+    run = prefect.run("process-batch/nightly", batch=batch)
     wait(lambda: len(pages(output)) >= 8)
     getattr(prefect, ends)(run)
     wait(lambda: prefect.state(run) in {"Suspended", "Cancelled"})

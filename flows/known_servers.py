@@ -1,0 +1,63 @@
+"""What is known of a run's servers while it uses them, told as `hearth status` tells it."""
+
+from __future__ import annotations
+
+from tasks.backends import Endpoint
+from tasks.backends.standing import Standing, clock
+from tasks.errors import CloudError
+from tasks.summary import Held
+
+
+class KnownServers:
+    """The servers of one run, those that were given back included."""
+
+    def __init__(self) -> None:
+        self._held: dict[int, Endpoint] = {}  # by their rows in what is told
+        self._told: list[Held] = []
+
+    @property
+    def any_held(self) -> bool:
+        """Whether the run uses one now."""
+        return bool(self._held)
+
+    def taken(self, endpoint: Endpoint) -> None:
+        """The run uses it from now on."""
+        self._held[len(self._told)] = endpoint
+        self._told.append(_held(endpoint, "", "not asked yet"))
+
+    def released(self, endpoint: Endpoint, told: str) -> None:
+        """It was given back."""
+        for row in [row for row, held in self._held.items() if held is endpoint]:
+            del self._held[row]
+            self._told[row] = _held(endpoint, "given back", told)
+
+    async def ask(self) -> list[Held]:
+        """All of them, in the order in which they were taken; those in use are asked after now."""
+        for row, endpoint in list(self._held.items()):
+            now = await _asked(endpoint)
+            if row in self._held:  # and was not given back meanwhile
+                self._told[row] = _held(endpoint, now.leases, now.ends)
+        return self.known
+
+    @property
+    def known(self) -> list[Held]:
+        """What was known of them last."""
+        return list(self._told)
+
+
+async def _asked(endpoint: Endpoint) -> Standing:
+    if endpoint.standing is None:
+        return Standing("in use", "" if endpoint.owned else "someone else runs it")
+    try:
+        return await endpoint.standing()
+    except CloudError:
+        return Standing("", "AWS could not be asked")
+
+
+def _held(endpoint: Endpoint, leases: str, ends: str) -> Held:
+    machine = endpoint.machine
+    if machine is None:
+        what = "this machine" if endpoint.owned else "someone else's"
+        return Held(endpoint.url, what, None, 0.0, leases, ends)
+    kind = f"{machine.id}, {machine.kind}, since {clock(machine.since)}"
+    return Held(endpoint.url, kind, machine.usd_per_hour, machine.usd_so_far(), leases, ends)
