@@ -182,6 +182,14 @@ def test_no_size_holds_more_than_its_gpu():
     assert all(size.needs_gib <= size.vram_gib for size in found)
 
 
+def test_a_nearer_deadline_takes_more_slots_or_a_larger_machine():
+    later, sooner = (_plan(2_000, deadline=seconds).size for seconds in (7200, 1950))
+    assert later is not None
+    assert sooner is not None
+    assert later.usd.typical < sooner.usd.typical
+    assert sooner.total.high <= 1950 < later.total.high
+
+
 def test_a_larger_context_needs_a_larger_gpu():
     wide = Assumptions().changed({"num_ctx": "32768"})
     assert needs_gib(wide, 8) == pytest.approx(6 + 1 + 14)  # 56 KiB x 32,768 x 8

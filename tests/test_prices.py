@@ -7,6 +7,7 @@ import pytest
 
 from tasks.prices import HOURS_A_MONTH, gp3_usd_per_hour, on_demand_usd_per_hour
 from tasks.prices.book import REGIONS, Book, Price, Source, Term, current, keep, shipped
+from tasks.prices.refresh import TYPES
 from tasks.settings import Settings
 
 
@@ -39,6 +40,44 @@ def test_every_price_names_a_dated_source_and_why_it_was_not_verified():
 @pytest.mark.parametrize("term", [Term.ON_DEMAND, Term.SPOT])
 def test_t4_and_a10_have_a_price_in_each_region(region: str, term: Term):
     assert all(shipped().find(each, region, term) for each in ("g4dn.xlarge", "g5.xlarge"))
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        *("g4dn.xlarge", "g4dn.2xlarge", "g4dn.4xlarge", "g5.xlarge", "g5.2xlarge", "g6.xlarge", "g6.2xlarge"),
+        *(
+            "c5.2xlarge",
+            "c5.4xlarge",
+            "gp3:gb",
+            "gp3:iops",
+            "gp3:mb_s",
+            "alb:hour",
+            "alb:lcu",
+            "ipv4",
+            "s3:gb",
+            "s3:put",
+        ),
+        *(
+            "ml.g4dn.xlarge",
+            "ml.g5.xlarge",
+            "ml.g6.xlarge",
+            "lambda:gb_s",
+            "lambda:request",
+            "fargate:vcpu",
+            "fargate:gb",
+        ),
+    ],
+)
+def test_everything_that_hearth_uses_has_a_price_in_us_east_1(item: str):
+    assert shipped().find(item, "us-east-1")
+
+
+@pytest.mark.parametrize("region", REGIONS)
+@pytest.mark.parametrize("kind", TYPES)
+def test_machines_have_the_price_of_each_region_where_there_are_such(kind: str, region: str):
+    lacks = kind == "g4dn.4xlarge" or (kind.startswith("g6.") and region == "eu-west-1")  # AWS has no g6 there
+    assert lacks or shipped().find(kind, region)
 
 
 def test_the_users_own_prices_go_before_those_of_the_book(tmp_path: Path):
