@@ -36,16 +36,16 @@ def cost(
     Of an EC2 pool every second of its machines, from its ledger; of ECS and SageMaker what runs held, as they reckon.
     """
     settings = with_pool(load_settings(), pool)
-    found = asyncio.run(_found(settings, by, _since(since)))
+    found = asyncio.run(_found(settings, by, _since(since), ledger=pool is not None or has_pool(settings)))
     if as_json:
         sys.stdout.write(found.model_dump_json() + "\n")
     else:
         _show(found)
 
 
-async def _found(settings: Settings, by: By, since: datetime) -> Bill:
+async def _found(settings: Settings, by: By, since: datetime, *, ledger: bool) -> Bill:
     held = await asyncio.to_thread(held_bill, settings.output, by, since)
-    if has_pool(settings):
+    if ledger:
         return together(await pool_bill(await open_pool(settings), by, since), held)
     return held
 
