@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from flows.stacks.ec2 import deployment
+from infra_scripts.deployment import Options
 from tasks.prices import HOURS_A_MONTH, gp3_usd_per_hour, on_demand_usd_per_hour
 from tasks.prices.book import REGIONS, Book, Price, Source, Term, current, keep, shipped
 from tasks.prices.refresh import TYPES
@@ -102,3 +104,13 @@ def test_a_price_is_old_after_90_days_and_not_before():
     read = book.sources[price.source].date
     assert book.stale([price], read + timedelta(days=90)) == {}
     assert book.stale([price], read + timedelta(days=91)) == {price.told: read}
+
+
+def test_what_is_about_to_be_deployed_is_priced_in_its_region_and_it_is_said_where_the_book_lacks_it():
+    plan = deployment(Settings(), Options(allow_from=("10.0.0.0/16",)), "eu-central-1").plan()
+    (cost,) = [cell for kind, cell, _ in plan.costs.rows if kind == "g4dn.xlarge"]
+    disk = gp3_usd_per_hour(100, 500, "eu-central-1")
+    assert cost == f"USD {0.658 + disk:.3f} an hour"
+    assert plan.notes[-1] == "Prices of eu-central-1."
+    abroad = deployment(Settings(), Options(allow_from=("10.0.0.0/16",)), "sa-east-1").plan()
+    assert "lacks sa-east-1's price of g4dn.xlarge, g4dn.2xlarge, g5.xlarge, g6.xlarge, gp3:gb" in abroad.notes[-1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from tasks.prices.book import HOME_REGION, Book, Term, shipped
 
@@ -30,15 +30,23 @@ def told_of_elsewhere(items: Iterable[str], region: str, book: Book) -> str | No
     )
 
 
+def whose_prices(items: Iterable[str], region: str, book: Book) -> Iterator[str]:
+    """Of which region prices are, for people."""
+    yield f"Prices of {region}."
+    if (told := told_of_elsewhere(items, region, book)) is not None:
+        yield told
+
+
 def fargate_usd_per_hour(vcpu: int, gigabytes: int, region: str = HOME_REGION, book: Book | None = None) -> float:
     """USD per hour of a Fargate task on demand, Linux on x86; of us-east-1 if the book lacks the region."""
     prices = book or shipped()
     return prices.usd("fargate:vcpu", region) * vcpu + prices.usd("fargate:gb", region) * gigabytes
 
 
-def balancer_usd_per_hour() -> float:
-    """USD per hour of an Application Load Balancer in us-east-1, with one capacity unit in use."""
-    return shipped().usd("alb:hour") + shipped().usd("alb:lcu")
+def balancer_usd_per_hour(region: str = HOME_REGION, book: Book | None = None) -> float:
+    """USD per hour of an Application Load Balancer with one capacity unit in use; of us-east-1 if the book lacks it."""
+    prices = book or shipped()
+    return prices.usd("alb:hour", region) + prices.usd("alb:lcu", region)
 
 
 def spot_usd_per_hour(instance_type: str, region: str = HOME_REGION, book: Book | None = None) -> float | None:
