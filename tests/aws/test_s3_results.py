@@ -13,8 +13,10 @@ import pytest
 
 from tasks.aws import Aws
 from tasks.backends import MachineFacts
+from tasks.costs.assumptions import Assumptions
 from tasks.costs.bill import By
 from tasks.costs.held import held_bill, note
+from tasks.costs.history import page_times
 from tasks.errors import InputError, OutputError, StorageError
 from tasks.files import S3Path, objects, place_of
 from tasks.files import s3 as s3_module
@@ -323,3 +325,17 @@ def test_what_runs_held_is_noted_there_and_summed_up(s3: Any):
         note(PLACE, endpoint(BackendName.ECS, facts), "paper", ended)
     assert keys(s3) == {"results/machines.jsonl"}
     assert held_bill(PLACE, By.DOCUMENT, SINCE).total.leased == 200
+
+
+def test_page_times_are_looked_for_there_too(store: ResultStore):
+    results = [page(number, seconds=3.0) for number in range(1, 31)]
+    store.write_manifest(manifest(store), map(PageEntry.of, results))
+    times = page_times(PLACE, "qwen2.5vl:7b", Assumptions())
+    assert (times.measured, times.source) == ((3.0,) * 30, "measured, of 30 pages that qwen2.5vl:7b has read")
+
+
+def test_page_times_that_cannot_be_read_are_assumed_and_it_is_said(aws: AwsFront, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(objects, "_aws", Aws())
+    times = page_times(S3Path("nobody-s-bucket", "results"), "qwen2.5vl:7b", Assumptions())
+    assert times.measured == ()
+    assert times.source.startswith("assumed, as those below s3://nobody-s-bucket/results cannot be read")
