@@ -89,8 +89,8 @@ class Recorder:
         self._make_sinks = sinks
         self._sinks: list[Sink] = []
         self._warned: set[str] = set()
-        self._usd = 0.0
-        self._part = 1.0  # of what its machines cost; until it has seen who else uses them
+        self._seen_usd = self._usd = 0.0  # what its machines have cost, and its part of it
+        self._part = 1.0  # until it has seen who else uses them
         self._started = time.time()
         self._done = threading.Event()
         self._context = copy_context()
@@ -136,9 +136,11 @@ class Recorder:
         if servers and not last:
             self._part = fmean(1 / server.share.runs for server in now)
         usd = self._books.usd
-        if usd > self._usd:
-            self._aggregate.count(names.DOLLARS, self._part * (usd - self._usd))
-            self._usd = usd
+        if usd > self._seen_usd:
+            own = self._part * (usd - self._seen_usd)
+            self._aggregate.count(names.DOLLARS, own)
+            self._usd += own
+            self._seen_usd = usd
         if not last:
             with suppress(OSError):  # the pages are told by their own means that there is no room
                 self._file.write(self._told(servers))

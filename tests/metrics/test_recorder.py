@@ -129,7 +129,9 @@ async def test_dollars_of_a_machine_that_runs_share_are_counted_once(
         machine = MachineFacts("i-1", "g4dn.xlarge", 3600.0, time.time() - 10)
         books.taken(Endpoint(BackendName.EC2, server.url, 2, FileStore.of(tmp_path, server.url), machine=machine))
         await until(lambda: any(snapshot.counts.get(("Dollars", "")) for snapshot in sink.told))
+        shown = next(live_runs(tmp_path)).usd
     counted = sink.told[-1].counts["Dollars", ""]
+    assert shown == pytest.approx(counted, rel=0.1)  # `hearth top` adds up what runs show
     assert counted == pytest.approx(books.usd / (2 if shared else 1), rel=0.1)  # USD 1 a second, for ten and some
 
 
