@@ -55,4 +55,5 @@ def serve_api(
     """Serve the HTTP API: post a PDF, watch its pages, fetch its text (docs/api.md)."""
     from flows.web.app import serve
 
-    serve(host, port)
+    where = f"http://{host}:{port}"
+    serve(host, port, lambda: _out.print(f"Serving at {where}; its routes as a form: {where}/docs", soft_wrap=True))

@@ -1,16 +1,14 @@
 """An HTTP API over the deployment that reads one PDF: post it, follow its pages, fetch its text.
 
-`python -m flows.web` serves it; docs/api.md tells how it is used.
+`hearth serve-api` serves it; docs/api.md tells how it is used.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import hmac
 import ipaddress
-import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -191,8 +189,13 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def serve(host: str, port: int) -> None:
+def serve(host: str, port: int, told: Callable[[], None]) -> None:
     """Serve until a signal comes.
+
+    Args:
+        host: address to listen on.
+        port: to listen on.
+        told: called when all is well with the settings.
 
     Raises:
         InputError: a setting is wrong, or the address is open to others and no token is set.
@@ -202,20 +205,7 @@ def serve(host: str, port: int) -> None:
         raise InputError(f"Without API_TOKEN the API cannot be served at {host}: whoever reaches it could use it.")
     # No log of requests: their parameters hold prompts and the addresses of webhooks.
     app = create_app(api=api)
+    told()
     uvicorn.run(
         app, host=host, port=port, log_level="warning", access_log=False, timeout_graceful_shutdown=_GRACE_SECONDS
     )
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command `python -m flows.web`; its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m flows.web", description=__doc__)
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8000)
-    chosen = parser.parse_args(arguments)
-    try:
-        serve(chosen.host, chosen.port)
-    except HearthError as error:
-        sys.stderr.write(f"Error: {error}\n")
-        return error.exit_code
-    return 0

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from functools import partial
 from importlib.metadata import version
 
 from tasks.backends.base import Endpoint, Release
-from tasks.backends.standing import local_standing
+from tasks.backends.local import local_endpoint
 from tasks.jobs import BackendName
 from tasks.local_server import ServerSpec, lease_server
 from tasks.settings import Settings
-from tasks.slots import FileStore
 
 
 def offer(settings: Settings) -> str | None:
@@ -56,17 +54,7 @@ class EmbeddedBackend:
             idle_seconds=idle_seconds,
             deadline_seconds=self._settings.warm.deadline_seconds,
         )
-        ledger = FileStore.of(self._settings.home, server.url)
-        return Endpoint(
-            self.name,
-            server.url,
-            slots,
-            ledger,
-            server.started,
-            owned=True,
-            lease=server.lease,
-            standing=partial(local_standing, self._settings.home, server.url, self._settings.idle_minutes),
-        )
+        return local_endpoint(self.name, server, slots, self._settings)
 
     async def release(self, endpoint: Endpoint, *, broken: bool = False) -> Release:
         """See `Backend`."""

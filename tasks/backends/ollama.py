@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from tasks.backends.base import Endpoint, Release
-from tasks.backends.standing import local_standing
+from tasks.backends.local import local_endpoint
 from tasks.backends.url import DEFAULT_PORT, normalise
 from tasks.errors import InputError, PassingError, ServerError
 from tasks.jobs import BackendName
@@ -63,9 +62,8 @@ class OllamaBackend:
 
     async def acquire(self, slots: int, holder: str) -> Endpoint:
         """See `Backend`."""
-        ledger = FileStore.of(self._settings.home, self._url)
         if await self._answers() and not self._is_ours():
-            return Endpoint(self.name, self._url, slots, ledger)
+            return Endpoint(self.name, self._url, slots, FileStore.of(self._settings.home, self._url))
         binary = shutil.which("ollama")
         if binary is None:
             raise ServerError(
@@ -78,16 +76,7 @@ class OllamaBackend:
             idle_seconds=self._settings.idle_minutes * 60,
             deadline_seconds=self._settings.warm.deadline_seconds,
         )
-        return Endpoint(
-            self.name,
-            server.url,
-            slots,
-            ledger,
-            server.started,
-            owned=True,
-            lease=server.lease,
-            standing=partial(local_standing, self._settings.home, server.url, self._settings.idle_minutes),
-        )
+        return local_endpoint(self.name, server, slots, self._settings)
 
     async def release(self, endpoint: Endpoint, *, broken: bool = False) -> Release:
         """See `Backend`."""

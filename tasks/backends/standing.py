@@ -6,10 +6,8 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 from tasks.ec2.records import Lease
-from tasks.local_server import local_servers
 
 
 @dataclass(frozen=True)
@@ -29,20 +27,6 @@ def leased(leases: Iterable[Lease], ends: str) -> Standing:
     """Of a server with leases."""
     told = "; ".join(f"{each.holder}, {each.slots} slots, until {clock(each.until)}" for each in leases)
     return Standing(told or "none", ends)
-
-
-async def local_standing(home: Path, url: str, idle_minutes: float) -> Standing:
-    """Of a server that Hearth keeps on this machine.
-
-    Args:
-        home: HEARTH_HOME.
-        url: of the server.
-        idle_minutes: after which it stops.
-    """
-    for server in local_servers(home):
-        if server.url == url and server.stops_at is not None:
-            return Standing("none", f"stops at {clock(server.stops_at)}")
-    return Standing("in use", f"stops {idle_minutes:g} min after its last use")
 
 
 def clock(at: float) -> str:

@@ -17,11 +17,11 @@ import pytest
 from prefect.client.orchestration import PrefectClient
 from prefect.states import Cancelled, Completed, Failed
 
+from flows.cli import app
 from flows.process_document import process_document
 from flows.trigger import trigger
-from flows.web.app import main
 from flows.web.signature import verify
-from tasks.errors import UnavailableError
+from tasks.errors import InputError, UnavailableError
 from tasks.jobs import Job
 from tests import pdfs
 from tests.commands import PrefectServer
@@ -246,9 +246,9 @@ def test_a_foreign_last_event_id_is_refused(journey: Journey, backend: Backend):
     assert response.status_code == 400
 
 
-def test_without_a_token_it_is_not_served_to_others(capsys: pytest.CaptureFixture[str]):
-    assert main(["--host", "0.0.0.0"]) == 2
-    assert "Without API_TOKEN" in capsys.readouterr().err
+def test_without_a_token_it_is_not_served_to_others():
+    with pytest.raises(InputError, match="Without API_TOKEN"):
+        app(["serve-api", "--host", "0.0.0.0"], standalone_mode=False)
 
 
 @pytest.fixture

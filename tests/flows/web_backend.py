@@ -46,7 +46,7 @@ class Backend:
 
     def start(self) -> None:
         with (self.directory / "backend.log").open("ab") as log:
-            command = [sys.executable, "-m", "flows.web", "--port", str(self.port)]
+            command = [sys.executable, "-m", "flows.cli", "serve-api", "--port", str(self.port)]
             self.process = subprocess.Popen(
                 command, cwd=self.directory, env=self.environment, stdout=log, stderr=subprocess.STDOUT
             )

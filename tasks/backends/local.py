@@ -1,0 +1,34 @@
+"""A server that Hearth keeps on this machine, as an endpoint."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from tasks.backends.base import Endpoint
+from tasks.backends.standing import Standing, clock
+from tasks.jobs import BackendName
+from tasks.local_server import LeasedServer, local_servers
+from tasks.settings import Settings
+from tasks.slots import FileStore
+
+
+def local_endpoint(backend: BackendName, server: LeasedServer, slots: int, settings: Settings) -> Endpoint:
+    """Of a server that is leased. Its slots are shared by a file beside it."""
+    return Endpoint(
+        backend=backend,
+        url=server.url,
+        slots=slots,
+        ledger=FileStore.of(settings.home, server.url),
+        started=server.started,
+        owned=True,
+        lease=server.lease,
+        standing=partial(_standing, settings.home, server.url, settings.idle_minutes),
+    )
+
+
+async def _standing(home: Path, url: str, idle_minutes: float) -> Standing:
+    for server in local_servers(home):
+        if server.url == url and server.stops_at is not None:
+            return Standing("none", f"stops at {clock(server.stops_at)}")
+    return Standing("in use", f"stops {idle_minutes:g} min after its last use")
