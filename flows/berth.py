@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from flows.shutdown_schedule import schedule_idle_shutdown
 from tasks.backends import Backend, Endpoint
 from tasks.books import AllBooks
 from tasks.budget import Budget
+from tasks.costs.held import note
 from tasks.endings import ended
 from tasks.errors import MachineLostError, ModelError, ServerError, UnavailableError
 from tasks.ollama_api import GenerateRequest, OllamaClient
@@ -92,6 +94,9 @@ class Berth:
                     endpoint = await self._backend.acquire(self._wanted.slots, self._wanted.holder)
                 self._common.books.taken(endpoint)
                 tell(ServerTaken(endpoint))
+                if endpoint.machine is not None and endpoint.machine.usd_per_hour is None:
+                    kind = endpoint.machine.kind
+                    tell(Caution(f"What {kind} costs is not known: no budget in dollars holds for it."))
                 tell(Stage(f"{'started' if endpoint.started else 'reusing'} the server at {endpoint.url}"))
                 answered_before = self._common.servers.answered
                 visit = asyncio.create_task(self._visit(endpoint))
@@ -202,6 +207,7 @@ class Berth:
     async def _release(self, endpoint: Endpoint, *, broken: bool) -> None:
         release = await self._backend.release(endpoint, broken=broken)
         self._common.books.released(endpoint, "it did not work" if broken else endpoint.departure.why)
+        await asyncio.to_thread(note, self._settings.output, endpoint, self._wanted.holder, time.time())
         if endpoint.machine is not None and release.look_at is not None:
             await schedule_idle_shutdown(self._settings, endpoint.machine.id, release.look_at)
         tell(ServerReleased(endpoint, release.told))

@@ -14,9 +14,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from flows.cli_machines import POOL_HELP, has_pool, with_pool
-from tasks.costs.bill import Bill, By, Line
-from tasks.costs.local import local_bill
-from tasks.costs.verdict import duration
+from tasks.costs.bill import Bill, By, Line, together
+from tasks.costs.held import held_bill
+from tasks.duration import duration
 from tasks.ec2.accounts import pool_bill
 from tasks.ec2.pool import open_pool
 from tasks.errors import InputError
@@ -33,20 +33,21 @@ def cost(
 ) -> None:
     """Show what was paid for: reading, boot, idling, disks, and what spot saved.
 
-    Of a pool, every second of its machines, from its ledger; without one, what the manifests of runs say.
+    Of an EC2 pool every second of its machines, from its ledger; of ECS and SageMaker what runs held, as they reckon.
     """
     settings = with_pool(load_settings(), pool)
-    found = asyncio.run(_found(settings, by, _since(since)))
+    found = asyncio.run(_found(settings, by, _since(since), ledger=pool is not None or has_pool(settings)))
     if as_json:
         sys.stdout.write(found.model_dump_json() + "\n")
     else:
         _show(found)
 
 
-async def _found(settings: Settings, by: By, since: datetime) -> Bill:
-    if has_pool(settings):
-        return await pool_bill(await open_pool(settings), by, since)
-    return local_bill(settings.output, by, since)
+async def _found(settings: Settings, by: By, since: datetime, *, ledger: bool) -> Bill:
+    held = await asyncio.to_thread(held_bill, settings.output, by, since)
+    if ledger:
+        return together(await pool_bill(await open_pool(settings), by, since), held)
+    return held
 
 
 def _since(written: str) -> datetime:
@@ -61,16 +62,27 @@ def _since(written: str) -> datetime:
 
 def _show(found: Bill) -> None:
     out = Console(width=None if sys.stdout.isatty() else 120)
-    table = Table(found.by.value, *_HEADS, box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    total = _cells(found.total)
+    shown = [place for place, cell in enumerate(total) if cell]  # of what there is
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column(found.by.value, overflow="fold")
+    for place in shown:
+        table.add_column(_HEADS[place], no_wrap=True)
     for line in found.lines:
-        table.add_row(escape(line.name), *_cells(line))
-    table.add_row(found.total.name, *_cells(found.total), style="bold")
-    out.print(table)
-    out.print()
-    for told in (*_told(found.total), *found.notes):
+        cells = _cells(line)
+        table.add_row(escape(line.name), *(cells[place] for place in shown))
+    table.add_row(found.total.name, *(total[place] for place in shown), style="bold")
+    if found.lines:
+        out.print(table)
+        out.print()
+    for told in (*_told(found.total), *(found.notes or [] if found.lines else [_NOTHING])):
         out.print(escape(told), highlight=False, soft_wrap=True)
 
 
+_NOTHING = (
+    "No machine was paid for, as far as is known here. Servers of this computer, and those that others run, cost "
+    "nothing; machines of an EC2 pool are in its own ledger: --pool names it."
+)
 _HEADS = ("leased", "boot", "idle", "stopped", "machine USD", "disk USD", "total USD", "spot saved")
 
 

@@ -19,6 +19,7 @@ from infra_scripts.deployment import Options
 from infra_scripts.errors import InfraError
 from tasks.errors import HearthError
 from tasks.prices import on_demand_usd_per_hour
+from tasks.prices.book import current
 from tasks.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def bake(yes: Yes = False) -> None:
         aws = _connect(settings)
         how = Bake(settings.ec2.pool, settings.ec2.types, settings.ec2_stack.base_ami_parameter)
         if not yes:
-            usd = on_demand_usd_per_hour(how.types[0])
+            usd = on_demand_usd_per_hour(how.types[0], aws.region, current(settings.home))
             cost = "at a price not known" if usd is None else f"at about USD {usd:.2f} an hour"
             _out.print(f"One {how.types[0]} runs for about 20 minutes, {cost};", highlight=False)
             _out.print("then the image's snapshot costs about USD 0.05 per GB and month.", highlight=False)

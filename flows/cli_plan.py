@@ -16,9 +16,10 @@ from rich.table import Table
 from tasks.costs.assumptions import Range
 from tasks.costs.picture import picture
 from tasks.costs.request import PlanRequest, planned
-from tasks.costs.verdict import CostPlan, duration
+from tasks.costs.verdict import CostPlan
+from tasks.duration import duration
 from tasks.errors import InputError
-from tasks.prices.book import REGIONS, current, keep, own, shipped
+from tasks.prices.book import REGIONS, Term, current, keep, own, shipped
 from tasks.settings import load_settings
 
 prices = typer.Typer(no_args_is_help=True, help="The price book: show it, or ask AWS for today's prices.")
@@ -43,19 +44,19 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="Print the plan, its assumptions included, as JSON.")] = False,
 ) -> None:
     """Compare what reading takes, in time and money, on every architecture; nothing is started."""
-    made = planned(
-        PlanRequest(
-            pages=pages,
-            sources=tuple(sources or ()),
-            model=model,
-            deadline_seconds=_seconds(deadline),
-            budget_usd=budget,
-            classic=classic,
-            assume=assumed(assume or []),
-            stale_days=stale_days,
-        ),
-        load_settings(),
+    if budget is not None and budget <= 0:
+        raise InputError(f"The budget is {budget:g} USD. Allow more than nothing, such as --budget 5.")
+    asked = PlanRequest(
+        pages=pages,
+        sources=tuple(sources or ()),
+        model=model,
+        deadline_seconds=_seconds(deadline),
+        budget_usd=budget,
+        classic=classic,
+        assume=assumed(assume or []),
+        stale_days=stale_days,
     )
+    made = planned(asked, load_settings())
     if svg is not None:
         svg.write_text(picture(made), encoding="utf-8")
     if as_json:
@@ -77,11 +78,12 @@ def show(
     table = Table("what", "region", "term", "USD", "unit", "read", "source", box=None, pad_edge=False)
     for price in book.prices:
         if region in {None, price.region}:
-            mark = "" if price.checked else " (not verified)"
             read = f"{book.sources[price.source].date}"
+            mark = "" if price.checked else " ?"
             table.add_row(price.item, price.region, price.term, f"{price.usd:g}", price.unit, read, price.source + mark)
     out = _console()
     out.print(table)
+    out.print("?: not verified, or spot's of one moment; --json says why.", highlight=False)
     for name, source in book.sources.items():
         out.print(f"{name}: {source.url} {source.note}", highlight=False, soft_wrap=True)
 
@@ -113,19 +115,19 @@ def refresh(
 
 
 def _show(made: CostPlan) -> None:
-    heads = ("boot+load", "read", "total", "paid", "USD", "per 1,000")
+    out = _console()
+    heads = ["boot+load", "read", "total", "paid", "USD", *(["per 1,000"] if out.width >= _WIDTH else [])]
     table = Table("pages on", "runs, terms", *heads, box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for row in made.rows:
         many = f" x{row.machines}" if row.machines > 1 else ""
         terms = row.term.replace("reserved ", "res. ").replace(", ", " ").replace(" upfront", "")
         cells = (
-            *(row.shape + many, f"{row.running}, {terms}"),
+            *(row.shape + many, f"{row.running}, {terms}" if row.term is not Term.ON_DEMAND else row.running),
             *(f"{_short(row.boot.typical)}+{_short(row.load.typical)}", _short(row.reading.typical)),
             *(f"{_short(row.total.low)}-{_short(row.total.high)}", _short(row.billed.typical)),
             *(_dollars(row.usd), f"{row.usd_per_1000.typical:.2f}"),
         )
-        table.add_row(*cells, style="bold" if row == made.best else "")
-    out = _console()
+        table.add_row(*cells[: 2 + len(heads)], style="bold" if row == made.best else "")
     out.print(table)
     out.print()
     out.print(escape(made.verdict), highlight=False)

@@ -14,7 +14,8 @@ from rich.table import Table
 
 from flows.cli_plan import assumed
 from tasks.costs.assumptions import Assumptions
-from tasks.costs.verdict import duration
+from tasks.costs.request import no_price
+from tasks.duration import duration
 from tasks.errors import InputError
 from tasks.prices.book import current
 from tasks.settings import load_settings
@@ -72,10 +73,7 @@ def simulate_command(
     try:
         outcomes = [simulate(work, rules, given, book, physics) for rules in kept]
     except KeyError:
-        raise InputError(
-            f"The price book has no price of {given.instance_type} in {given.region}. Assume usd_per_hour, or ask AWS: "
-            "hearth prices refresh."
-        ) from None
+        raise no_price(given) from None
     if svg is not None:
         svg.write_text(picture(outcomes, given.slots), encoding="utf-8")
     if as_json:
@@ -87,7 +85,13 @@ def simulate_command(
 
 def _show(outcomes: list[Outcome]) -> None:
     table = Table(
-        "policy", *("first page", "done", "machine h", "busy", "made", "at once"), "USD", "per 1,000", box=None
+        "policy",
+        *("first page", "done", "machine h", "busy", "made", "at once"),
+        "USD",
+        "per 1,000",
+        box=None,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
     )
     for each in outcomes:
         table.add_row(

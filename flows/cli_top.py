@@ -118,7 +118,7 @@ def _head(view: View, seen: Sequence[dict[str, float]]) -> Text:
     if view.machines:
         told.append(f"machines USD {total['machines_usd']:.3f} since they started")
     told += [f"GPU {_percent(gpu.get('use'))}, memory {_percent(gpu.get('memory'))}" for gpu in seen]
-    return Text("hearth top  ", style="bold") + Text("   ".join(told), style="")
+    return Text("hearth top  ", style="bold") + Text("  ".join(told), style="")
 
 
 def _runs(view: View) -> Table:

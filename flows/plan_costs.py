@@ -10,7 +10,8 @@ from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
 
 from tasks.costs.picture import picture
 from tasks.costs.request import PlanRequest, planned
-from tasks.costs.verdict import CostPlan, duration
+from tasks.costs.verdict import CostPlan
+from tasks.duration import duration
 from tasks.settings import load_settings
 
 

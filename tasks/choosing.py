@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tasks.costs.architectures import DAY_SECONDS, Estimate, Running, Shape, Way, estimates
-from tasks.costs.assumptions import Assumptions
+from tasks.costs.architectures import Estimate, Running, Shape, Way, estimates
+from tasks.costs.assumptions import DAY_SECONDS, Assumptions
 from tasks.costs.pages import PageTimes
 from tasks.jobs import BackendName
 from tasks.prices.book import Book, Term

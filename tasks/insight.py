@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pydantic import Field
 
 from tasks.costs.assumptions import Assumptions
-from tasks.costs.verdict import duration
+from tasks.duration import duration
 from tasks.jobs import Frozen
 
 _SHORT_IDLE = 120.0
@@ -131,14 +131,15 @@ def savings(figures: Figures) -> Iterator[Saving]:
 
 def _told(figures: Figures, best: Saving | None) -> Iterator[str]:
     f = figures
+    told = duration if f.seconds >= 10 else _tenths
     parts = [
-        *([f"{duration(f.waiting)} waiting"] if round(f.waiting) else []),
-        *([f"{duration(f.boot)} of boot"] if round(f.boot) else []),
-        *([f"{duration(f.load)} until the model was warm"] if round(f.load) else []),
-        f"{duration(f.reading)} for {f.read} page{'s' if f.read != 1 else ''}",
+        *([f"{told(f.waiting)} waiting"] if round(f.waiting) else []),
+        *([f"{told(f.boot)} of boot"] if round(f.boot) else []),
+        *([f"{told(f.load)} until the model was warm"] if round(f.load) else []),
+        f"{told(f.reading)} for {f.read} page{'s' if f.read != 1 else ''}",
     ]
     slots = f"{f.slots} slot{'s' if f.slots != 1 else ''}"
-    yield f"It took {duration(f.seconds)}: {', '.join(parts)}, {slots} {f.busy:.0%} busy."
+    yield f"It took {told(f.seconds)}: {', '.join(parts)}, {slots} {f.busy:.0%} busy."
     if f.usd_per_hour:
         boot, load = f.usd(f.boot), f.usd(f.load)
         rest = max(0.0, f.usd(f.held) - boot - load)
@@ -149,3 +150,8 @@ def _told(figures: Figures, best: Saving | None) -> Iterator[str]:
         return
     both = [*([f"USD {best.usd:.4f}"] if best.usd else []), *([duration(best.seconds)] if best.seconds else [])]
     yield f"What would have saved most: {best.change}: {' and '.join(both)}."
+
+
+def _tenths(seconds: float) -> str:
+    """Of so short a run, that the parts are seen to be the whole."""
+    return f"{seconds:.1f} s"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.costs.verdict import duration
+from tasks.duration import duration
 from tasks.files import Place
 from tasks.manifest import Manifest, PageEntry, PageResult, RunStatus
 from tasks.markdown import escaped, excerpt, table

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 
-from tasks.costs.verdict import duration
+from tasks.duration import duration
 from tasks.svg import framed, line, text
 from tasks.timeline import Timeline, quantile
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -70,6 +71,24 @@ def test_page_seconds_are_noted_with_the_servers_that_are_held_then(tmp_path: An
     books.work_of("other")(done(1, 1.0))
     assert first.work == {"paper": 2.0}
     assert second.work == {"paper": 3.0, "other": 1.0}
+
+
+def test_a_run_s_dollars_are_those_of_all_machines_that_it_holds_or_has_given_back(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+):
+    now = [START]
+    monkeypatch.setattr(time, "time", lambda: now[0])
+    first, second, third = (
+        endpoint(tmp_path, machine=MachineFacts(name, "kind", 3600.0, since=START)) for name in ("i-1", "i-2", "i-3")
+    )
+    books = AllBooks()
+    books.taken(first)
+    books.taken(second)
+    now[0] += 5
+    books.released(first, "taken back by spot")
+    books.taken(third)
+    now[0] += 2
+    assert books.usd == 5 + 7 + 7  # USD 1 a second, each since it was taken
 
 
 @pytest.fixture

@@ -97,3 +97,24 @@ def test_the_plan_as_json_names_its_assumptions(tmp_path: Path):
 
 def test_a_deadline_that_is_none_is_refused():
     assert isinstance(CliRunner().invoke(app, ["plan", "--pages", "5", "--deadline", "soon"]).exception, InputError)
+
+
+@pytest.mark.parametrize("wrong", ["region=mars", "instance_type=p9.foo"])
+def test_a_machine_without_any_price_is_refused_with_what_to_do(wrong: str):
+    asked = ["plan", "--pages", "5", "--assume", wrong]
+    error = CliRunner().invoke(app, asked).exception
+    assert isinstance(error, InputError)
+    assert "hearth prices refresh --region" in str(error)
+
+
+def test_a_machine_without_a_price_of_its_own_is_planned_at_the_one_that_is_told():
+    asked = PlanRequest(pages=5, assume={"instance_type": "p9.foo", "usd_per_hour": "2"})
+    best = planned(asked, Settings()).best
+    assert best is not None
+
+
+@pytest.mark.parametrize("budget", ["0", "-1"])
+def test_a_budget_of_nothing_is_refused(budget: str):
+    error = CliRunner().invoke(app, ["plan", "--pages", "5", "--budget", budget]).exception
+    assert isinstance(error, InputError)
+    assert "--budget 5" in str(error)

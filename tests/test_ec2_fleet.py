@@ -18,7 +18,7 @@ from botocore.validate import validate_parameters
 from tasks.aws import Aws
 from tasks.costs.actual import Rates
 from tasks.ec2.access import open_door
-from tasks.ec2.fleet import Offer, launch, offers
+from tasks.ec2.fleet import Offer, affordable, launch, offers
 from tasks.ec2.launch_lock import LaunchLock, LaunchLocks
 from tasks.ec2.launching import launch_one
 from tasks.ec2.ledger import Started, Stopped
@@ -40,6 +40,7 @@ from tasks.ec2.stack import Stack
 from tasks.ec2.stoppers import sweep_disks
 from tasks.ec2.table import Table
 from tasks.errors import CapacityError, CloudError, InputError, ServerError
+from tasks.prices.book import Book, Price, shipped
 from tasks.progress import Caution, heard_by
 from tasks.settings import Access, Ec2Settings, Settings, SpotPolicy
 
@@ -62,7 +63,7 @@ MODEL = botocore.session.Session().get_service_model("ec2").operation_model("Cre
 
 def offered(nonce: str = "default 0", stack: Stack = STACK, image: str = "ami-1", **settings: Any) -> list[Offer]:
     chosen = Ec2Settings(**{"types": ("g4dn.xlarge", "g5.xlarge"), **settings})
-    return list(offers(chosen, stack, stack.subnets, image, nonce))
+    return list(offers(chosen, stack, stack.subnets, image, nonce, affordable(chosen, "us-east-1", shipped())))
 
 
 def places(offer: Offer) -> list[dict[str, Any]]:
@@ -142,6 +143,25 @@ class TestPriceCap:
         kinds = ("p4d.24xlarge", "g4dn.xlarge")
         assert types(offered(spot_policy="on_demand", max_price=100, types=kinds)[0]) == ["g4dn.xlarge"]
         assert types(offered(spot_policy="on_demand", types=kinds)[0]) == list(kinds)
+
+    def test_a_type_is_judged_by_its_price_in_the_pool_s_region(self):
+        capped = Ec2Settings(types=("g4dn.xlarge",), max_price=0.6)
+        assert affordable(capped, "us-west-2", shipped()) == ("g4dn.xlarge",)  # 0.526
+        assert affordable(capped, "eu-central-1", shipped()) == ()  # 0.658
+
+    def test_a_price_that_aws_was_asked_for_goes_before_the_book_s(self):
+        capped = Ec2Settings(types=("g4dn.xlarge",), max_price=0.6)
+        asked = Price(item="g4dn.xlarge", region="eu-central-1", usd=0.55, source="skypilot")
+        book = shipped().merged(Book(sources={}, prices=(asked,)))
+        assert affordable(capped, "eu-central-1", book) == ("g4dn.xlarge",)
+
+    def test_where_the_book_lacks_the_region_us_east_1_s_price_is_taken_and_it_is_said(self):
+        told: list[Any] = []
+        capped = Ec2Settings(types=("g4dn.xlarge", "p4d.24xlarge"), max_price=0.6)
+        with heard_by(told.append):
+            assert affordable(capped, "sa-east-1", shipped()) == ("g4dn.xlarge",)
+        (caution,) = told
+        assert "lacks sa-east-1's price of g4dn.xlarge: us-east-1's is taken" in caution.what
 
     def test_where_no_type_is_cheap_enough_on_demand_spot_alone_is_tried(self):
         assert [offer.market for offer in offered(max_price=0.2)] == [Market.SPOT]
@@ -591,7 +611,7 @@ class TestZones:
         aws.answers("ssm", "get_parameter", {"Parameter": {"Value": "ami-1"}})
         aws.answers("dynamodb", "update_item", {})  # the lock is prolonged
         pool = pool_of(aws, zones=("us-east-1b",), spot_policy="spot", types=("g4dn.xlarge",))
-        (offer,) = offers(pool.settings.ec2, STACK, ["subnet-b"], "ami-1", "default 0")
+        (offer,) = offers(pool.settings.ec2, STACK, ["subnet-b"], "ami-1", "default 0", ())
         aws.answers("ec2", "create_fleet", brought(ID), offer.request)
         for call in ("put_item", "update_item", "update_item", "update_item"):
             aws.answers("dynamodb", call, {})  # the lease; the launch has ended; the lock is let go

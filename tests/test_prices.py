@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from flows.stacks.ec2 import deployment
+from infra_scripts.deployment import Options
 from tasks.prices import HOURS_A_MONTH, gp3_usd_per_hour, on_demand_usd_per_hour
 from tasks.prices.book import REGIONS, Book, Price, Source, Term, current, keep, shipped
+from tasks.prices.refresh import TYPES
 from tasks.settings import Settings
 
 
@@ -41,6 +44,44 @@ def test_t4_and_a10_have_a_price_in_each_region(region: str, term: Term):
     assert all(shipped().find(each, region, term) for each in ("g4dn.xlarge", "g5.xlarge"))
 
 
+@pytest.mark.parametrize(
+    "item",
+    [
+        *("g4dn.xlarge", "g4dn.2xlarge", "g4dn.4xlarge", "g5.xlarge", "g5.2xlarge", "g6.xlarge", "g6.2xlarge"),
+        *(
+            "c5.2xlarge",
+            "c5.4xlarge",
+            "gp3:gb",
+            "gp3:iops",
+            "gp3:mb_s",
+            "alb:hour",
+            "alb:lcu",
+            "ipv4",
+            "s3:gb",
+            "s3:put",
+        ),
+        *(
+            "ml.g4dn.xlarge",
+            "ml.g5.xlarge",
+            "ml.g6.xlarge",
+            "lambda:gb_s",
+            "lambda:request",
+            "fargate:vcpu",
+            "fargate:gb",
+        ),
+    ],
+)
+def test_everything_that_hearth_uses_has_a_price_in_us_east_1(item: str):
+    assert shipped().find(item, "us-east-1")
+
+
+@pytest.mark.parametrize("region", REGIONS)
+@pytest.mark.parametrize("kind", TYPES)
+def test_machines_have_the_price_of_each_region_where_there_are_such(kind: str, region: str):
+    lacks = kind == "g4dn.4xlarge" or (kind.startswith("g6.") and region == "eu-west-1")  # AWS has no g6 there
+    assert lacks or shipped().find(kind, region)
+
+
 def test_the_users_own_prices_go_before_those_of_the_book(tmp_path: Path):
     price = Price(item="g4dn.xlarge", region="us-east-1", usd=0.6, source="mine")
     source = Source(url="https://example.com", date=date(2027, 1, 1))
@@ -59,7 +100,17 @@ def test_only_what_is_new_or_differs_is_a_change():
 
 def test_a_price_is_old_after_90_days_and_not_before():
     book = shipped()
-    (price,) = [each for each in book.prices if each.item == "c5.2xlarge"]
+    (price,) = [each for each in book.prices if each.item == "gp3:iops"]
     read = book.sources[price.source].date
     assert book.stale([price], read + timedelta(days=90)) == {}
     assert book.stale([price], read + timedelta(days=91)) == {price.told: read}
+
+
+def test_what_is_about_to_be_deployed_is_priced_in_its_region_and_it_is_said_where_the_book_lacks_it():
+    plan = deployment(Settings(), Options(allow_from=("10.0.0.0/16",)), "eu-central-1").plan()
+    (cost,) = [cell for kind, cell, _ in plan.costs.rows if kind == "g4dn.xlarge"]
+    disk = gp3_usd_per_hour(100, 500, "eu-central-1")
+    assert cost == f"USD {0.658 + disk:.3f} an hour"
+    assert plan.notes[-1] == "Prices of eu-central-1."
+    abroad = deployment(Settings(), Options(allow_from=("10.0.0.0/16",)), "sa-east-1").plan()
+    assert "lacks sa-east-1's price of g4dn.xlarge, g4dn.2xlarge, g5.xlarge, g6.xlarge, gp3:gb" in abroad.notes[-1]

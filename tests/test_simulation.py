@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from heapq import heapreplace
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.costs.assumptions import Assumptions, Range
-from tasks.costs.schedule import makespan
 from tasks.prices.book import Term, shipped
 from tasks.scaling import machines_for
 from tasks.simulation.fleet import simulate
 from tasks.simulation.hosts import Host, Run, Seat
+from tasks.simulation.one_run import reading_seconds
 from tasks.simulation.outcome import Outcome, Trace
 from tasks.simulation.picture import picture
 from tasks.simulation.scenario import Arrivals, Clock, Physics, Policy, Rules, Work
@@ -65,7 +66,30 @@ class TestOneRun:
     @given(st.lists(st.floats(0.1, 50), min_size=1, max_size=60))
     def test_pages_are_packed_as_a_list_schedule_packs_them(self, seconds):
         seen = simulated(len(seconds), clock=Timed(seconds))
-        assert seen.finished_p50 - BOOT == pytest.approx(makespan(seconds, 8))
+        free = [0.0] * 8
+        for each in seconds:
+            heapreplace(free, free[0] + each)
+        assert seen.finished_p50 - BOOT == pytest.approx(max(free))
+
+    def test_the_planner_s_run_on_warm_machines_ends_as_soon_as_that_of_a_fleet_after_its_boot(self):
+        warm = reading_seconds(80, 8, 2, PLAIN, Clock(PLAIN))
+        fleet = simulated(80, policy="task", machines=2, pages_a_slot=0)
+        assert warm == pytest.approx(fleet.finished_p50 - TASK) == 50
+
+    @pytest.mark.parametrize("machines", [1, 4])
+    def test_the_planner_s_blocks_end_within_a_hundredth_of_when_pages_one_by_one_do(self, machines, monkeypatch):
+        def reading() -> float:
+            return reading_seconds(20_000, 8, machines, given, Clock(given))
+
+        given = Assumptions()
+        blocks = reading()
+        monkeypatch.setattr("tasks.simulation.one_run._EVENTS", 20_000)
+        assert blocks == pytest.approx(reading(), rel=0.01)
+
+    def test_measured_page_times_are_drawn_one_by_one_or_as_sums_of_many(self):
+        drawn = Clock(Assumptions(), (1.0, 3.0))
+        assert {drawn.seconds(1, 8) for _ in range(50)} == {1.0, 3.0}
+        assert drawn.seconds(10_000, 8) == pytest.approx(20_000, rel=0.02)
 
     def test_a_sum_of_many_page_times_is_as_long_as_the_times_drawn_one_by_one(self):
         drawn = Clock(Assumptions())

@@ -12,14 +12,15 @@ from infra_scripts.deployment import CostTable, Options, StackPlan, StackStatus
 from infra_scripts.ec2 import Ec2Stack, plan, template
 from infra_scripts.machines import images, machines
 from infra_scripts.stack import Stack
-from tasks.prices import gp3_usd_per_hour, on_demand_usd_per_hour
+from tasks.prices import gp3_usd_per_hour, on_demand_usd_per_hour, whose_prices
+from tasks.prices.book import current
 
 if TYPE_CHECKING:
     from infra_scripts.clients import Aws, Listener
     from tasks.settings import Settings
 
 _NOTES = (
-    "Prices of us-east-1; disks included, a public IPv4 address (USD 0.005 an hour) not.",
+    "Disks included, a public IPv4 address (USD 0.005 an hour) not.",
     "Spot machines cost less, and are never stopped but ended.",
 )
 
@@ -52,14 +53,16 @@ class Ec2Deployment:
     def plan(self) -> StackPlan:
         """What `up` makes and what it costs."""
         stack = self._stack()
-        prices = {name: on_demand_usd_per_hour(name) for name in self.settings.ec2.types}
-        planned = plan(stack, prices, gp3_usd_per_hour(stack.disk_gb, stack.disk_throughput))
+        region, book, types = self.region, current(self.settings.home), self.settings.ec2.types
+        prices = {name: on_demand_usd_per_hour(name, region, book) for name in types}
+        planned = plan(stack, prices, gp3_usd_per_hour(stack.disk_gb, stack.disk_throughput, region, book))
         stopped = f"USD {planned.stopped_usd_per_month:.2f} a month"
         machine_rows = tuple(
             (name, "not known" if usd is None else f"USD {usd:.3f} an hour", stopped)
             for name, usd in planned.machine_usd_per_hour.items()
         )
-        return StackPlan(planned.rows, CostTable(("machine", "running, on demand", "stopped"), machine_rows), _NOTES)
+        notes = (*_NOTES, *whose_prices([*types, "gp3:gb"], region, book))
+        return StackPlan(planned.rows, CostTable(("machine", "running, on demand", "stopped"), machine_rows), notes)
 
     def template(self) -> str:
         """The CloudFormation template."""

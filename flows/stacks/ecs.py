@@ -14,7 +14,9 @@ from tasks.prices import (
     fargate_usd_per_hour,
     gp3_usd_per_hour,
     on_demand_usd_per_hour,
+    whose_prices,
 )
+from tasks.prices.book import current
 
 if TYPE_CHECKING:
     from infra_scripts.clients import Aws, Listener
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 _DISK_MB_S = 500
 _NOTES = (
-    "On-demand prices of us-east-1; disks included, a public IPv4 address (USD 0.005 an hour) not. Spot costs less.",
+    "On-demand prices; disks included, a public IPv4 address (USD 0.005 an hour) not. Spot costs less.",
     "A machine without a task goes after about 15 minutes more, as ECS takes its time.",
     "`hearth plan` reckons time and dollars of a document or a batch on it.",
 )
@@ -55,18 +57,22 @@ class EcsDeployment:
     def plan(self) -> StackPlan:
         """What `up` makes and what it costs."""
         stack, most = self._stack(), self.settings.ecs_stack.max_tasks
+        region, book = self.region, current(self.settings.home)
         if stack.capacity == "gpu":
-            disk = gp3_usd_per_hour(stack.disk_gb, _DISK_MB_S)
-            prices = {name: on_demand_usd_per_hour(name) for name in stack.types}
+            disk = gp3_usd_per_hour(stack.disk_gb, _DISK_MB_S, region, book)
+            prices = {name: on_demand_usd_per_hour(name, region, book) for name in stack.types}
             hourly = {name: None if usd is None else usd + disk for name, usd in prices.items()}
+            items = [*stack.types, "gp3:gb", "alb:hour"]
         else:
-            hourly = {stack.kind: fargate_usd_per_hour(stack.fargate_vcpu, stack.fargate_gb)}
+            hourly = {stack.kind: fargate_usd_per_hour(stack.fargate_vcpu, stack.fargate_gb, region, book)}
+            items = ["fargate:vcpu", "alb:hour"]
         rows = tuple(
             (name, *("not known" if usd is None else f"USD {usd * count:.3f} an hour" for count in (1, most)))
             for name, usd in hourly.items()
         )
         costs = CostTable(("a task on", "one running, on demand", f"{most} running"), rows)
-        return StackPlan(plan_rows(stack, balancer_usd_per_hour(), HOURS_A_MONTH), costs, _NOTES)
+        notes = (*_NOTES, *whose_prices(items, region, book))
+        return StackPlan(plan_rows(stack, balancer_usd_per_hour(region, book), HOURS_A_MONTH), costs, notes)
 
     def template(self) -> str:
         """The CloudFormation template."""

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, ClassVar
 from infra_scripts.deployment import CostTable, Options, StackPlan, StackStatus
 from infra_scripts.trigger.deploy import down, sends_events, status, up
 from infra_scripts.trigger.stack import TriggerStack, rows, template
-from tasks.prices import fargate_usd_per_hour
+from tasks.prices import fargate_usd_per_hour, whose_prices
+from tasks.prices.book import current
 
 if TYPE_CHECKING:
     from infra_scripts.clients import Aws, Listener
     from tasks.settings import Settings
 
 _NOTES = (
-    "A task's price is of us-east-1; the machines that it reads on come beside it.",
+    "The machines that a task reads on come beside its price.",
     "docs/lambda.md has an example of what a month costs.",
 )
 
@@ -44,14 +45,15 @@ class LambdaDeployment:
         """What `up` makes and what it costs."""
         stack, given = self._stack(), self.settings.trigger
         stack.checked()
-        hourly = fargate_usd_per_hour(given.cpu // 1024, given.memory_mb // 1024)
+        book = current(self.settings.home)
+        hourly = fargate_usd_per_hour(given.cpu // 1024, given.memory_mb // 1024, self.region, book)
         longest = given.max_minutes / 60 * 1.5
         row = (f"{given.cpu / 1024:g} vCPU, {given.memory_mb / 1024:g} GB", f"USD {hourly:.3f} an hour")
         costs = CostTable(
             ("a task", "while it reads", "at the most, machines included"),
             ((*row, f"USD {hourly * longest + given.max_usd:.2f}"),),
         )
-        return StackPlan(rows(stack), costs, _NOTES)
+        return StackPlan(rows(stack), costs, (*_NOTES, *whose_prices(["fargate:vcpu"], self.region, book)))
 
     def template(self) -> str:
         """The CloudFormation template."""

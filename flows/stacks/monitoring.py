@@ -10,6 +10,7 @@ from infra_scripts.deployment import Options, StackPlan, StackStatus
 from infra_scripts.monitoring import MonitoringStack, plan, template
 from infra_scripts.stack import Stack
 from tasks.prices import on_demand_usd_per_hour
+from tasks.prices.book import current
 
 if TYPE_CHECKING:
     from infra_scripts.clients import Aws, Listener
@@ -80,7 +81,9 @@ def deployment(settings: Settings, options: Options, region: str) -> MonitoringD
             model=settings.model or settings.ec2_stack.model,
             email=watched.email,
             page_seconds=watched.page_seconds,
-            usd_per_hour=watched.usd_per_hour or on_demand_usd_per_hour(settings.ec2.types[0]) or 1.0,
+            usd_per_hour=watched.usd_per_hour
+            or on_demand_usd_per_hour(settings.ec2.types[0], region, current(settings.home))
+            or 1.0,
             daily_usd=watched.daily_usd,
             monthly_usd=watched.monthly_usd,
         )

@@ -9,7 +9,8 @@ from infra_scripts.deployment import CostTable, Options, StackPlan, StackStatus
 from infra_scripts.errors import RequestError
 from infra_scripts.sagemaker.deploy import down, status, up
 from infra_scripts.sagemaker.stack import SagemakerStack, plan, stack_name, template
-from tasks.prices import on_demand_usd_per_hour
+from tasks.prices import on_demand_usd_per_hour, whose_prices
+from tasks.prices.book import current
 
 if TYPE_CHECKING:
     from infra_scripts.clients import Aws, Listener
@@ -43,8 +44,10 @@ class SagemakerDeployment:
     def plan(self) -> StackPlan:
         """What `up` makes and what it costs."""
         stack = self._stack()
-        usd = on_demand_usd_per_hour(stack.instance_type)
+        book = current(self.settings.home)
+        usd = on_demand_usd_per_hour(stack.instance_type, self.region, book)
         rows, notes = plan(stack, usd)
+        notes += tuple(whose_prices([stack.instance_type], self.region, book))
         running = "not known" if usd is None else f"USD {usd:.3f} an hour, USD {usd * 24:.2f} a day"
         costs = CostTable(("instance", "running", "scaled in to none"), ((stack.instance_type, running, "nothing"),))
         return StackPlan(rows, costs, notes)
@@ -72,7 +75,7 @@ class SagemakerDeployment:
     def status(self, aws: Aws) -> StackStatus:
         """The stack, the endpoint, and what of it is paid for now."""
         found = status(aws, self.pool)
-        usd = on_demand_usd_per_hour(found.instance_type)
+        usd = on_demand_usd_per_hour(found.instance_type, self.region, current(self.settings.home))
         price = f" at USD {usd * found.instances:.2f} an hour" if usd is not None and found.instances else ""
         running = f"{found.instances} x {found.instance_type}{price}" if found.instances else "none"
         facts = [("endpoint", found.endpoint or "none"), ("instances", running)]

@@ -163,4 +163,4 @@ def plan(stack: SagemakerStack, usd_per_hour: float | None) -> tuple[tuple[PlanR
         paid = f"{kept} of them run all day, asked or not."
     else:
         paid = "Without a request for some 15 to 25 minutes AWS scales it in to none; the next run wakes it in 5 to 10."
-    return tuple(rows), (first, paid, "Prices of us-east-1.")
+    return tuple(rows), (first, paid)

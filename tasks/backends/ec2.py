@@ -19,7 +19,7 @@ from tasks.ec2.table import Table
 from tasks.ec2.tenancy import Tenancy
 from tasks.errors import BudgetSpentError, CloudError
 from tasks.jobs import BackendName
-from tasks.prices import spot_usd_per_hour
+from tasks.prices import spot_usd_per_hour, told_of_elsewhere
 from tasks.prices.book import Book, current
 from tasks.progress import Caution, Stage, tell
 from tasks.settings import Settings
@@ -85,8 +85,8 @@ class Ec2Backend:
         assert door is not None  # noqa: S101 - and asked Ollama through this
         book = current(self._settings.home)
         price = await usd_per_hour(pool.aws, machine, book)
-        if price is None:
-            tell(Caution(f"What a {machine.kind} costs is not known: no budget in dollars holds for it."))
+        if machine.market is Market.ON_DEMAND and (told := told_of_elsewhere([machine.type], machine.region, book)):
+            tell(Caution(told))
         return Endpoint(
             backend=self.name,
             url=door.url,

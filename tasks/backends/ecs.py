@@ -19,6 +19,8 @@ from tasks.ecs.stack import EcsStack, find_stack
 from tasks.ecs.visit import SERVICE, Visit
 from tasks.errors import CapacityError, CloudError
 from tasks.jobs import BackendName
+from tasks.prices import told_of_elsewhere
+from tasks.prices.book import current
 from tasks.progress import Caution, Stage, tell
 from tasks.settings import Settings
 
@@ -74,6 +76,9 @@ class EcsBackend:
             with suppress(CloudError):
                 await visit.hand_back(broken=True)
             raise
+        region, book = self._aws.region, current(self._settings.home)
+        if (told := told_of_elsewhere(["fargate:vcpu" if stack.on_fargate else stack.kind], region, book)) is not None:
+            tell(Caution(told))
         return Endpoint(
             backend=self.name,
             url=stack.url,
@@ -83,7 +88,12 @@ class EcsBackend:
             owned=True,
             lease=visit,
             machine=MachineFacts(
-                stack.service, f"ECS tasks on {stack.kind}", stack.usd_per_hour, visit.since, visit.parts
+                id=stack.service,
+                kind=f"ECS tasks on {stack.kind}",
+                usd_per_hour=stack.usd_per_hour(region, book),
+                since=visit.since,
+                parts=visit.parts,
+                boot_seconds=time.time() - visit.since if started else 0.0,
             ),
             departure=visit.departure,
             parts=visit.parts,

@@ -16,8 +16,9 @@ from tasks.ec2.slot_store import TableStore
 from tasks.ec2.table import Table
 from tasks.jobs import BackendName
 from tasks.ollama_api import OllamaClient
-from tasks.prices import on_demand_usd_per_hour
-from tasks.progress import Stage, tell
+from tasks.prices import on_demand_usd_per_hour, told_of_elsewhere
+from tasks.prices.book import current
+from tasks.progress import Caution, Stage, tell
 from tasks.sagemaker.endpoint import Follower, Size, wake
 from tasks.sagemaker.queued import QueuedTransport
 from tasks.sagemaker.realtime import RealTimeTransport
@@ -73,6 +74,9 @@ class SagemakerBackend:
         url = f"sagemaker://{component or stack.endpoint}"
         async with OllamaClient(url, timeout=settings.start_seconds, transport=transport()) as client:
             size = await wake(client, aws, stack, component, settings)
+        book = current(self._settings.home)
+        if (told := told_of_elsewhere([stack.instance_type], aws.region, book)) is not None:
+            tell(Caution(told))
         return Endpoint(
             backend=self.name,
             url=url,
@@ -81,7 +85,7 @@ class SagemakerBackend:
             ledger=TableStore(Table(aws, stack.table), f"{component or stack.endpoint}x{size.copies}"),
             transport=transport,
             lease=Follower(aws, stack, component, size, departure, settings.follow_seconds),
-            machine=_facts(stack, size, began),
+            machine=_facts(stack, size, began, on_demand_usd_per_hour(stack.instance_type, aws.region, book)),
             departure=departure,
             standing=partial(_standing, stack),
         )
@@ -104,9 +108,8 @@ class SagemakerBackend:
         return partial(RealTimeTransport, self._aws, stack.endpoint, component, most_bytes=most, departure=departure)
 
 
-def _facts(stack: Stack, size: Size, since: float) -> MachineFacts:
+def _facts(stack: Stack, size: Size, since: float, usd: float | None) -> MachineFacts:
     """Its cost is that of all its instances, whoever else uses them, from when they were asked for."""
-    usd = on_demand_usd_per_hour(stack.instance_type)
     kind = f"{size.instances} x {stack.instance_type}, SageMaker {'async' if stack.bucket else 'real time'}"
     return MachineFacts(stack.endpoint, kind, None if usd is None else usd * size.instances, since)
 

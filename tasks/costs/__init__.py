@@ -1,1 +1,1 @@
-"""What reading will take in time and money, before anything is started. Pure, but for `history`."""
+"""What reading will take, and took, in time and money. Pure, but for `history`, `held` and `request`."""

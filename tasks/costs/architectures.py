@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 
-from tasks.costs.assumptions import Assumptions, Range
+from tasks.costs.assumptions import DAY_SECONDS, Assumptions, Range
 from tasks.costs.pages import PageTimes
 from tasks.jobs import Frozen
 from tasks.prices import HOURS_A_MONTH
 from tasks.prices.book import HOME_REGION, Book, Price, Term
-
-DAY_SECONDS = 86_400.0
 
 
 class Shape(StrEnum):

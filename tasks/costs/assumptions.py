@@ -9,6 +9,8 @@ from pydantic import Field, ValidationError, model_validator
 from tasks.errors import InputError
 from tasks.jobs import Frozen
 
+DAY_SECONDS = 86_400.0
+
 
 class Range(Frozen):
     """What is likely at least, typically and at most."""
@@ -90,7 +92,7 @@ class Assumptions(Frozen):
     spot_rework: Range = Field(Range(low=0, typical=0.02, high=0.2), description="share of pages read again on spot")
     weights_gib: float = Field(6.0, gt=0, description="the model's weights in GPU memory, GiB (qwen2.5vl:7b)")
     kv_kib_per_token: float = Field(56, gt=0, description="KV cache, KiB a token (qwen2.5vl:7b)")
-    num_ctx: int = Field(4096, ge=256, description="context of each slot, tokens")
+    num_ctx: int = Field(8192, ge=256, description="context of each slot, tokens")
     vram_reserve_gib: float = Field(1.0, ge=0, description="GPU memory for images and buffers, GiB")
     seed: int = Field(1, description="of the page times that are drawn")
 

@@ -109,6 +109,23 @@ def bill(found: Iterable[Piece], by: By, since: datetime, until: datetime) -> Bi
     )
 
 
+def together(one: Bill, other: Bill) -> Bill:
+    """Two bills that have nothing in common, of the same time and by the same, as one."""
+    lines = {line.name: line for line in one.lines}
+    for line in other.lines:
+        lines[line.name] = _added(lines[line.name], line) if line.name in lines else line
+    found = [lines[name] for name in sorted(lines)]
+    if one.by is not By.DAY:
+        found.sort(key=lambda line: -line.total_usd)
+    total = _added(one.total, other.total)
+    return one.model_copy(update={"lines": tuple(found), "total": total, "notes": one.notes + other.notes})
+
+
+def _added(one: Line, other: Line) -> Line:
+    figures = Line.model_fields.keys() - {"name"}
+    return one.model_copy(update={name: getattr(one, name) + getattr(other, name) for name in figures})
+
+
 class _Sum:
     """Seconds exactly, dollars as they come."""
 

@@ -1,17 +1,17 @@
-"""How long pages take: drawn from measured ones, or from what is assumed; the same draws for the same seed."""
+"""How long pages take to read: simulated, with times that were measured or are assumed."""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tasks.costs.assumptions import Assumptions, Range
-from tasks.costs.schedule import makespan
+from tasks.simulation.one_run import reading_seconds
+from tasks.simulation.scenario import Clock
 
 _DRAWS = 5
-# Beyond so many pages the ends of the schedule no longer matter: the rest is read at the slots' full rate.
-_SCHEDULED = 5_000
+_MOST_DRAWN = 5_000
+"""The slowest of more pages is hardly slower."""
 
 
 @dataclass(frozen=True)
@@ -26,41 +26,28 @@ class PageTimes:
     assumed: Assumptions
     measured: tuple[float, ...] = ()
     source: str = "assumed"
+    _known: dict[tuple[int, int, int], Range] = field(default_factory=dict, compare=False, repr=False)
 
     def reading(self, pages: int, slots: int, machines: int = 1) -> Range:
         """Seconds until so many pages are read, over the slots of all machines."""
-        return self._each(slots, lambda draw: _until_all(draw, pages, slots * machines))
+        asked = pages, slots, machines
+        if asked not in self._known:
+            self._known[asked] = self._each(lambda clock: reading_seconds(*asked, self.assumed, clock))
+        return self._known[asked]
 
     def longest(self, pages: int) -> Range:
         """Seconds of the slowest page, each on a machine of its own."""
-        return self._each(1, lambda draw: _until_all(draw, min(pages, _SCHEDULED), min(pages, _SCHEDULED)))
+        return self._each(lambda clock: max(clock.seconds(1, 1) for _ in range(min(pages, _MOST_DRAWN))))
 
-    def _each(self, slots: int, of: Callable[[Callable[[], float]], float]) -> Range:
-        low, typical, high = (
-            [of(self._draw(level, slots, turn)) for turn in range(_DRAWS)] for level in ("low", "typical", "high")
-        )
-        mean = _mean(typical)
-        return Range(low=min(*low, mean), typical=mean, high=max(*high, mean))
-
-    def _draw(self, level: str, slots: int, turn: int) -> Callable[[], float]:
+    def _each(self, of: Callable[[Clock], float]) -> Range:
+        """At the low, typical and high end of what is assumed: the least, the mean and the most of some draws."""
         given = self.assumed
-        stream = random.Random(f"{given.seed} {turn}")  # noqa: S311 - not for secrets
-        slow = given.slowdown_per_slot
-        factor = (1 + slow * (slots - 1)) / (1 + slow * (given.page_seconds_slots - 1))
-        if self.measured:
-            return lambda: factor * stream.choice(self.measured)
-        median = factor * float(getattr(given.page_seconds, level))
-        return lambda: median * stream.lognormvariate(0, given.page_sigma)
-
-
-def _mean(values: list[float]) -> float:
-    return sum(values) / len(values)
-
-
-def _until_all(draw: Callable[[], float], pages: int, slots: int) -> float:
-    times = [draw() for _ in range(min(pages, _SCHEDULED))]
-    if pages <= _SCHEDULED:
-        return makespan(times, slots)
-    if slots * 2 > _SCHEDULED:  # too many slots for a schedule of so few pages: whole rounds
-        return -(-pages // slots) * _mean(times)
-    return makespan(times, slots) + (pages - _SCHEDULED) * _mean(times) / slots
+        low, typical, high = (
+            [
+                of(Clock(given.model_copy(update={"page_seconds": Range.exactly(level)}), self.measured, turn))
+                for turn in range(_DRAWS)
+            ]
+            for level in (given.page_seconds.low, given.page_seconds.typical, given.page_seconds.high)
+        )
+        mean = sum(typical) / _DRAWS
+        return Range(low=min(*low, mean), typical=mean, high=max(*high, mean))

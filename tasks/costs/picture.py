@@ -5,7 +5,8 @@ from __future__ import annotations
 from math import floor, log10
 
 from tasks.costs.architectures import Estimate, Running
-from tasks.costs.verdict import CostPlan, duration
+from tasks.costs.verdict import CostPlan
+from tasks.duration import duration
 from tasks.svg import framed, line, text
 
 _WIDTH, _HEIGHT = 760.0, 460.0
@@ -34,12 +35,12 @@ def picture(plan: CostPlan) -> str:
     for value in across.ticks:
         x = across.at(value)
         parts.append(line(x, _TOP, x, _BOTTOM, "grid"))
-        parts.append(text(x - 14, _BOTTOM + 18, duration(value), "faint"))
+        parts.append(text(min(x - 14, _RIGHT - 34), _BOTTOM + 18, duration(value), "faint"))
     for value in up.ticks:
         y = up.at(value)
         parts.append(line(_LEFT, y, _RIGHT, y, "grid"))
         parts.append(text(14, y + 4, f"${value:g}", "faint"))
-    for row in rows:
+    for row in sorted(rows, key=lambda row: row == plan.best):  # the best one over the others
         x, y = across.at(row.total.typical), up.at(row.usd.typical)
         kind = "best" if row == plan.best else "point"
         parts.append(line(across.at(row.total.low), y, across.at(row.total.high), y, "span"))

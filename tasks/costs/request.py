@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from tasks.costs.architectures import Shape
 from tasks.costs.assumptions import CLASSIC, Assumptions
 from tasks.costs.history import page_times
 from tasks.costs.verdict import CostPlan, cost_plan
@@ -45,19 +46,32 @@ def planned(asked: PlanRequest, settings: Settings) -> CostPlan:
     """Make a plan. Nothing is started, and AWS is not asked.
 
     Raises:
-        InputError: neither pages nor documents are named, or both, or a document cannot be used.
+        InputError: neither pages nor documents are named, or both; a document cannot be used, or the machine has no
+            price.
     """
     if (asked.pages is None) == (not asked.sources):
         raise InputError("Name either documents or --pages, such as --pages 50.")
     pages = asked.pages or sum(_pages(Path(each), settings.limits) for each in asked.sources)
-    given = Assumptions().changed({**(CLASSIC if asked.classic else {}), **asked.assume})
+    given = Assumptions(num_ctx=settings.read.num_ctx).changed({**(CLASSIC if asked.classic else {}), **asked.assume})
     times = page_times(settings.output, asked.model or settings.model or DEFAULT_MODEL, given)
     if "page_seconds" in asked.assume or asked.classic:
         times = type(times)(given, source="assumed, as asked")
     today = datetime.now(UTC).date()
     book = current(settings.home)
-    return cost_plan(
+    plan = cost_plan(
         pages, given, times, book, today, asked.deadline_seconds, asked.budget_usd, stale_days=asked.stale_days
+    )
+    if all(row.shape is Shape.FARGATE for row in plan.rows):
+        raise no_price(given)
+    return plan
+
+
+def no_price(given: Assumptions) -> InputError:
+    """That nothing can be said of a machine."""
+    kind, region = given.instance_type, given.region
+    return InputError(
+        f"The price book has no price of {kind} in {region}. Check both names; or assume usd_per_hour, or ask AWS: "
+        f"hearth prices refresh --region {region} --type {kind}."
     )
 
 

@@ -38,7 +38,7 @@ def needs_gib(given: Assumptions, slots: int) -> float:
     return given.weights_gib + cache + given.vram_reserve_gib
 
 
-def sizes(pages: int, given: Assumptions, measured: PageTimes, book: Book) -> tuple[Size, ...]:
+def sizes(pages: int, given: Assumptions, times: PageTimes, book: Book) -> tuple[Size, ...]:
     """Every machine with every number of slots that fits, the cheapest first. GPUs are taken to be equally fast."""
     found = []
     for each, vram in VRAM_GIB.items():
@@ -46,7 +46,6 @@ def sizes(pages: int, given: Assumptions, measured: PageTimes, book: Book) -> tu
             if needs_gib(given, slots) > vram:
                 continue
             tried = given.model_copy(update={"instance_type": each, "slots": slots, "usd_per_hour": None})
-            times = PageTimes(tried, measured.measured)
             for row in estimates(pages, tried, times, book, [_WAY]).rows:
                 needs = needs_gib(given, slots)
                 size = Size(

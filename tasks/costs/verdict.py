@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import date
 
-from tasks.costs.architectures import DAY_SECONDS, Estimate, Running, Shape, estimates
-from tasks.costs.assumptions import Assumptions
+from tasks.costs.architectures import Estimate, Running, Shape, estimates
+from tasks.costs.assumptions import DAY_SECONDS, Assumptions
 from tasks.costs.pages import PageTimes
 from tasks.costs.sizing import Size, sizes
+from tasks.duration import duration
 from tasks.jobs import Frozen
 from tasks.prices.book import HOME_REGION, STALE_DAYS, Book
 
@@ -133,11 +134,3 @@ def _verdict(
             f"({size.needs_gib:.1f} of {size.vram_gib:.1f} GiB GPU memory)."
         )
     return text
-
-
-def duration(seconds: float) -> str:
-    """For a person: 35 s, 12 min, 3.5 h, 2.1 d."""
-    for size, unit in ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.0f} s"

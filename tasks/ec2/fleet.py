@@ -12,7 +12,8 @@ from tasks.aws import Aws, ask
 from tasks.ec2.machines import Market
 from tasks.ec2.stack import Stack
 from tasks.errors import CapacityError, CloudError, InputError
-from tasks.prices import on_demand_usd_per_hour
+from tasks.prices import on_demand_usd_per_hour, told_of_elsewhere
+from tasks.prices.book import Book
 from tasks.progress import Caution, Stage, tell
 from tasks.settings import Ec2Settings, SpotPolicy
 
@@ -88,7 +89,19 @@ class Failure:
     subnet: str = ""
 
 
-def offers(settings: Ec2Settings, stack: Stack, subnets: Sequence[str], image: str, nonce: str) -> Iterator[Offer]:
+def affordable(settings: Ec2Settings, region: str, book: Book) -> tuple[str, ...]:
+    """The types that are known to cost no more on demand than they may; told if that is judged by us-east-1's price."""
+    if settings.max_price is None:
+        return settings.types
+    if (told := told_of_elsewhere(settings.types, region, book)) is not None:
+        tell(Caution(f"HEARTH_EC2__MAX_PRICE: {told}"))
+    prices = {each: on_demand_usd_per_hour(each, region, book) for each in settings.types}
+    return tuple(each for each, price in prices.items() if price is not None and price <= settings.max_price)
+
+
+def offers(
+    settings: Ec2Settings, stack: Stack, subnets: Sequence[str], image: str, nonce: str, types: Sequence[str]
+) -> Iterator[Offer]:
     """The requests to be tried, in this order.
 
     Args:
@@ -97,6 +110,7 @@ def offers(settings: Ec2Settings, stack: Stack, subnets: Sequence[str], image: s
         subnets: where the machine may be.
         image: id of the AMI.
         nonce: the same for tries of the same launch, so that AWS makes one machine of two alike requests.
+        types: those that may be had on demand: see `affordable`.
 
     Raises:
         InputError: no type may be used at this price.
@@ -105,7 +119,6 @@ def offers(settings: Ec2Settings, stack: Stack, subnets: Sequence[str], image: s
     if policy is not SpotPolicy.ON_DEMAND:
         yield _offer(Market.SPOT, settings, stack, settings.types, subnets, image, nonce)
     if policy is not SpotPolicy.SPOT:
-        types = _affordable(settings)
         if types:
             yield _offer(Market.ON_DEMAND, settings, stack, types, subnets, image, nonce)
         elif policy is SpotPolicy.ON_DEMAND:
@@ -142,13 +155,6 @@ async def launch(aws: Aws, offered: Iterable[Offer]) -> str:
             # A fleet need not have tried every place that it was given.
             offer = offer.without([(failure.type, failure.subnet) for failure in tried]) if passing else None
     raise _judged(failures)
-
-
-def _affordable(settings: Ec2Settings) -> tuple[str, ...]:
-    if settings.max_price is None:
-        return settings.types
-    prices = {each: on_demand_usd_per_hour(each) for each in settings.types}
-    return tuple(each for each, price in prices.items() if price is not None and price <= settings.max_price)
 
 
 def _offer(

@@ -8,12 +8,13 @@ from collections.abc import Callable, Collection, Sequence
 
 from tasks.aws import ask
 from tasks.ec2.decide import Step
-from tasks.ec2.fleet import launch, offers
+from tasks.ec2.fleet import affordable, launch, offers
 from tasks.ec2.launch_lock import LaunchLock
 from tasks.ec2.machines import Machine, Market, keep_disk_on_power_off, machine, terminate
 from tasks.ec2.pool import Pool, parameter
 from tasks.ec2.records import Lease
 from tasks.errors import CapacityError, CloudError, MachineLostError
+from tasks.prices.book import current
 from tasks.progress import Caution, Stage, tell
 
 # EC2 may not list, or know, a machine for some seconds after its launch.
@@ -46,7 +47,8 @@ async def launch_one(pool: Pool, new_lease: Callable[[str], Lease], avoid: Colle
         nonce = f"{name} {lock.generation}"
         subnets = await _subnets(pool)
         image = await parameter(pool, pool.stack.ami_parameter)
-        wanted = offers(pool.settings.ec2, pool.stack, subnets, image, nonce)
+        types = affordable(pool.settings.ec2, pool.aws.region, current(pool.settings.home))
+        wanted = offers(pool.settings.ec2, pool.stack, subnets, image, nonce, types)
         if not await pool.launches.hold_on(name, lock):
             return None
         try:

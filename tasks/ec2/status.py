@@ -12,6 +12,7 @@ from tasks.ec2.machines import Machine, MachineState
 from tasks.ec2.pool import Pool
 from tasks.ec2.records import Lease, Record
 from tasks.ec2.spending import usd_per_hour, usd_so_far
+from tasks.prices.book import current
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ async def status_of(pool: Pool, only: str | None = None) -> list[MachineStatus]:
 async def _status(pool: Pool, machine: Machine, record: Record) -> MachineStatus:
     now = time.time()
     runs = machine.state is MachineState.RUNNING
-    price = await usd_per_hour(pool.aws, machine) if runs else None
+    price = await usd_per_hour(pool.aws, machine, current(pool.settings.home)) if runs else None
     loaded = await loaded_models(pool, machine) if runs else None
     return MachineStatus(
         machine=machine,

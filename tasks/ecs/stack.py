@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from tasks.aws import Aws, read_stack
 from tasks.prices import fargate_usd_per_hour, on_demand_usd_per_hour
+from tasks.prices.book import Book
 
 
 @dataclass(frozen=True)
@@ -41,16 +42,15 @@ class EcsStack:
         """Whether tasks run without machines of the pool's own."""
         return self.kind.startswith("fargate ")
 
-    @property
-    def usd_per_hour(self) -> float | None:
-        """Of one task on demand in us-east-1, its disk and the load balancer not counted; spot costs less.
+    def usd_per_hour(self, region: str, book: Book) -> float | None:
+        """Of one task on demand, its disk and the load balancer not counted; spot costs less.
 
-        None if the price book lacks it.
+        Of us-east-1 if the price book lacks the region; None if it lacks that, too.
         """
         if self.on_fargate:
             _, vcpu, _, gigabytes, _ = self.kind.split()
-            return fargate_usd_per_hour(int(vcpu), int(gigabytes))
-        return on_demand_usd_per_hour(self.kind)
+            return fargate_usd_per_hour(int(vcpu), int(gigabytes), region, book)
+        return on_demand_usd_per_hour(self.kind, region, book)
 
 
 async def find_stack(aws: Aws, pool: str) -> EcsStack:

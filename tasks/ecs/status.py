@@ -13,6 +13,7 @@ from tasks.ecs.service import Look, Service
 from tasks.ecs.stack import find_stack
 from tasks.ecs.visit import SERVICE
 from tasks.errors import CloudError
+from tasks.prices.book import current
 from tasks.settings import Settings
 
 
@@ -24,7 +25,7 @@ class ServiceStatus:
     look: Look
     leases: tuple[Lease, ...]
     usd_per_hour: float | None
-    """Of what is paid for now, on demand in us-east-1, the load balancer not counted; None if not known."""
+    """Of what is paid for now, on demand, the load balancer not counted; None if not known."""
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -50,11 +51,11 @@ async def service_status(settings: Settings) -> ServiceStatus:
     Raises:
         CloudError: AWS refuses, or the service is not deployed.
     """
-    service, records = await _opened(settings)
+    aws, service, records = await _opened(settings)
     look = await service.look()
     if look is None:
         raise CloudError(f"The ECS service {service.stack.service} was deleted. Deploy it: hearth infra up ecs.")
-    price = service.stack.usd_per_hour
+    price = service.stack.usd_per_hour(aws.region, current(settings.home))
     leases = (await records.get(SERVICE)).live(time.time())
     return ServiceStatus(service.stack.service, look, leases, None if price is None else price * look.paid)
 
@@ -69,7 +70,7 @@ async def send_away(settings: Settings, *, force: bool) -> str:
     Raises:
         CloudError: AWS refuses, or the service is not deployed.
     """
-    service, records = await _opened(settings)
+    _, service, records = await _opened(settings)
     leases = (await records.get(SERVICE)).live(time.time())
     if leases and not force:
         users = ", ".join(lease.holder for lease in leases)
@@ -78,7 +79,7 @@ async def send_away(settings: Settings, *, force: bool) -> str:
     return f"{service.stack.service}: its tasks go when their pages have ended, machines 15 minutes later."
 
 
-async def _opened(settings: Settings) -> tuple[Service, Records]:
+async def _opened(settings: Settings) -> tuple[Aws, Service, Records]:
     aws = Aws(settings.ec2.region)
     stack = await find_stack(aws, settings.ec2.pool)
-    return Service(aws, stack), Records(Table(aws, stack.table))
+    return aws, Service(aws, stack), Records(Table(aws, stack.table))

@@ -50,7 +50,7 @@ class LiveRun(_Told):
         started_at, at: when it began and when this was written, seconds since the epoch.
         asked, done, failed: pages that are to be read, were stored, and failed.
         p50, p95: latency of the last hundred pages, seconds; None before the first.
-        usd: what its machines have cost so far.
+        usd: what its machines have cost so far; of one that runs share, its equal part.
     """
 
     name: str

@@ -103,7 +103,7 @@ WARM_SECONDS = Metric(
     tuple(WarmStep),
 )
 DOLLARS = Metric(
-    "Dollars", Kind.COUNTER, "None", "USD for machines while runs held them; two runs on one machine count it twice."
+    "Dollars", Kind.COUNTER, "None", "USD for machines while runs held them; runs that share one count equal parts."
 )
 
 OF_RUNS = (

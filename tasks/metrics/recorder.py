@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Protocol
 
 from tasks.books import AllBooks
@@ -51,7 +52,7 @@ class Identity:
 
     Attributes:
         name: what is read, and where, for people.
-        pool: of the machines, or the backend's name where there is none.
+        pool: on AWS, or the backend's name where there is none.
     """
 
     name: str
@@ -88,7 +89,8 @@ class Recorder:
         self._make_sinks = sinks
         self._sinks: list[Sink] = []
         self._warned: set[str] = set()
-        self._usd = 0.0
+        self._seen_usd = self._usd = 0.0  # what its machines have cost, and its part of it
+        self._part = 1.0  # until it has seen who else uses them
         self._started = time.time()
         self._done = threading.Event()
         self._context = copy_context()
@@ -123,17 +125,22 @@ class Recorder:
 
     def _look(self, *, last: bool = False) -> None:
         """Note how things are, and show it."""
-        servers = [_live(server) for server in self._servers.now]
+        now = self._servers.now
+        servers = [_live(server) for server in now]
         in_flight, slots = sum(each.in_flight for each in servers), sum(each.slots for each in servers)
         if servers and not last:
             self._aggregate.see(names.IN_FLIGHT, in_flight)
             self._aggregate.see(names.SLOTS, slots)
             if slots and self.hear.asked > self.hear.done + in_flight:  # else idle slots are no waste
                 self._aggregate.see(names.SLOT_USE, min(100.0, 100 * in_flight / slots))
+        if servers and not last:
+            self._part = fmean(1 / server.share.runs for server in now)
         usd = self._books.usd
-        if usd > self._usd:
-            self._aggregate.count(names.DOLLARS, usd - self._usd)
-            self._usd = usd
+        if usd > self._seen_usd:
+            own = self._part * (usd - self._seen_usd)
+            self._aggregate.count(names.DOLLARS, own)
+            self._usd += own
+            self._seen_usd = usd
         if not last:
             with suppress(OSError):  # the pages are told by their own means that there is no room
                 self._file.write(self._told(servers))

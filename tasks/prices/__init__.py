@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from tasks.prices.book import HOME_REGION, Book, Term, shipped
 
 # The first 125 MB/s and 3,000 IOPS are part of a gp3's size, and each MB/s needs four IOPS
@@ -17,14 +19,34 @@ def on_demand_usd_per_hour(instance_type: str, region: str = HOME_REGION, book: 
     return _per_hour(instance_type, region, Term.ON_DEMAND, book)
 
 
-def fargate_usd_per_hour(vcpu: int, gigabytes: int) -> float:
-    """USD per hour of a Fargate task on demand in us-east-1, Linux on x86."""
-    return shipped().usd("fargate:vcpu") * vcpu + shipped().usd("fargate:gb") * gigabytes
+def told_of_elsewhere(items: Iterable[str], region: str, book: Book) -> str | None:
+    """Which on-demand prices are those of us-east-1 for want of the region's, for people; None if none is."""
+    elsewhere = [item for item in items if not book.find(item, region) and book.find(item, HOME_REGION)]
+    if not elsewhere:
+        return None
+    names = ", ".join(elsewhere)
+    return (
+        f"The price book lacks {region}'s price of {names}: {HOME_REGION}'s is taken. `hearth prices refresh` asks AWS."
+    )
 
 
-def balancer_usd_per_hour() -> float:
-    """USD per hour of an Application Load Balancer in us-east-1, with one capacity unit in use."""
-    return shipped().usd("alb:hour") + shipped().usd("alb:lcu")
+def whose_prices(items: Iterable[str], region: str, book: Book) -> Iterator[str]:
+    """Of which region prices are, for people."""
+    yield f"Prices of {region}."
+    if (told := told_of_elsewhere(items, region, book)) is not None:
+        yield told
+
+
+def fargate_usd_per_hour(vcpu: int, gigabytes: int, region: str = HOME_REGION, book: Book | None = None) -> float:
+    """USD per hour of a Fargate task on demand, Linux on x86; of us-east-1 if the book lacks the region."""
+    prices = book or shipped()
+    return prices.usd("fargate:vcpu", region) * vcpu + prices.usd("fargate:gb", region) * gigabytes
+
+
+def balancer_usd_per_hour(region: str = HOME_REGION, book: Book | None = None) -> float:
+    """USD per hour of an Application Load Balancer with one capacity unit in use; of us-east-1 if the book lacks it."""
+    prices = book or shipped()
+    return prices.usd("alb:hour", region) + prices.usd("alb:lcu", region)
 
 
 def spot_usd_per_hour(instance_type: str, region: str = HOME_REGION, book: Book | None = None) -> float | None:

@@ -13,8 +13,7 @@ import itertools
 from heapq import heappop
 from math import ceil
 
-from tasks.costs.architectures import DAY_SECONDS
-from tasks.costs.assumptions import Assumptions
+from tasks.costs.assumptions import DAY_SECONDS, Assumptions
 from tasks.ec2.decide import Step, choose
 from tasks.ec2.machines import MachineState
 from tasks.prices.book import Book
@@ -48,21 +47,29 @@ def simulate(
     Raises:
         KeyError: the book lacks the machine's price.
     """
-    return Fleet(work, rules, given, physics or Physics(), clock or Clock(given)).played(book)
+    fleet = Fleet(work, rules, given, physics or Physics(), clock or Clock(given))
+    fleet.play()
+    return outcome(work, rules, given, book, fleet.meter, fleet.ended_at)
 
 
 class Fleet(Machines):
-    """One simulation under way."""
+    """One simulation under way.
 
-    def __init__(self, work: Work, rules: Rules, given: Assumptions, physics: Physics, clock: Clock) -> None:
+    Attributes:
+        ended_at: when the last page was read, seconds from the start.
+    """
+
+    def __init__(
+        self, work: Work, rules: Rules, given: Assumptions, physics: Physics, clock: Clock, events: int | None = None
+    ) -> None:
         super().__init__(rules, given, physics, work.seed)
         self._work, self._clock = work, clock
-        self._most_in_block = ceil(work.pages / _EVENTS)
+        self._most_in_block = ceil(work.pages / (events or _EVENTS))
         self._reading: dict[int, Run] = {}
         self._waiting = 0
-        self._ended_at = 0.0
+        self.ended_at = 0.0
 
-    def played(self, book: Book) -> Outcome:
+    def play(self) -> None:
         """Play it to its end: every page read, and every machine gone."""
         coming = self._work.coming()
         if self._rules.policy is Policy.ALWAYS_ON:
@@ -78,10 +85,9 @@ class Fleet(Machines):
                 continue
             now, _, happens, what = heappop(self._events)
             happens(now, *what)
-        end = max(self._ended_at, self._work.days * DAY_SECONDS if self._rules.policy is Policy.ALWAYS_ON else 0.0)
+        end = max(self.ended_at, self._work.days * DAY_SECONDS if self._rules.policy is Policy.ALWAYS_ON else 0.0)
         for host in list(self._hosts.values()):  # those that are always on
             self._terminate(end, host)
-        return outcome(self._work, self._rules, self._given, book, self._meter, self._ended_at)
 
     def _goes_on(self) -> bool:
         """Whether anything is still to happen; what is always on would be interrupted for ever."""
@@ -125,7 +131,7 @@ class Fleet(Machines):
             return
         if step is Step.START:
             host.start(now)
-            self._meter.starts += 1
+            self.meter.starts += 1
             self._on(now, host, self._physics.start_seconds)
         self._join(now, run, host)
 
@@ -136,9 +142,9 @@ class Fleet(Machines):
 
     def _end(self, now: float, run: Run) -> None:
         del self._reading[run.number]
-        self._ended_at = now
-        self._meter.started.append(run.first_at - run.came_at)
-        self._meter.finished.append(now - run.came_at)
+        self.ended_at = now
+        self.meter.started.append(run.first_at - run.came_at)
+        self.meter.finished.append(now - run.came_at)
         for seat in list(run.seats.values()):
             host = seat.host
             host.leave(run, now)
@@ -164,7 +170,7 @@ class Fleet(Machines):
         """Blocks were cut off: what was read of them stands, and a page that was under way is read again."""
         for block in blocks:
             read = min(block.pages - 1, int(block.pages * (now - block.began) / block.seconds))
-            self._meter.again += 1
+            self.meter.again += 1
             self._read(now, block.seat.run, read)
             block.seat.run.waiting += block.pages - read
             self._waiting += block.pages - read
@@ -184,7 +190,7 @@ class Fleet(Machines):
             if stopped:
                 host = stopped.pop()
                 host.start(now)
-                self._meter.starts += 1
+                self.meter.starts += 1
                 self._on(now, host, self._physics.start_seconds)
             else:
                 self._launched(now)
@@ -229,7 +235,7 @@ class Fleet(Machines):
         seat.in_flight += 1
         seat.fed = True
         host.busy += 1
-        self._meter.slots.change(now, 1)
+        self.meter.slots.change(now, 1)
         seconds = self._clock.seconds(pages, host.busy)
         number = next(self._sequence)
         host.blocks[number] = Block(seat, pages, now, seconds)
@@ -242,7 +248,7 @@ class Fleet(Machines):
         seat = block.seat
         seat.in_flight -= 1
         host.busy -= 1
-        self._meter.slots.change(now, -1)
+        self.meter.slots.change(now, -1)
         if not self._read(now, seat.run, block.pages):
             return
         if seat.run.waiting and host.even and host.seats.get(str(seat.run.number)) is seat:

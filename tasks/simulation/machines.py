@@ -18,7 +18,11 @@ from tasks.simulation.scenario import Physics, Policy, Rules
 
 
 class Machines(ABC):
-    """Machines and their events; who reads on them is told what becomes of them."""
+    """Machines and their events; who reads on them is told what becomes of them.
+
+    Attributes:
+        meter: what is counted.
+    """
 
     def __init__(self, rules: Rules, given: Assumptions, physics: Physics, seed: int) -> None:
         self._rules, self._given, self._physics = rules, given, physics
@@ -27,7 +31,7 @@ class Machines(ABC):
         self._events: list[tuple[float, int, Callable[..., None], tuple[object, ...]]] = []
         self._sequence = itertools.count()
         self._hosts: dict[str, Host] = {}
-        self._meter = Meter()
+        self.meter = Meter()
         self._chance = random.Random(f"spot {seed}")  # noqa: S311 - not for secrets
 
     @abstractmethod
@@ -46,15 +50,15 @@ class Machines(ABC):
         heappush(self._events, (time, next(self._sequence), happens, what))
 
     def _launched(self, now: float) -> Host:
-        self._meter.launches += 1
-        host = Host.launched(self._meter.launches, now, self._slots, spot=self._rules.spot)
+        self.meter.launches += 1
+        host = Host.launched(self.meter.launches, now, self._slots, spot=self._rules.spot)
         self._hosts[host.machine.id] = host
         in_task = self._rules.policy in {Policy.TASK, Policy.SERVICE}
         self._on(now, host, self._given.boot_seconds.typical + in_task * self._given.task_seconds.typical)
         return host
 
     def _on(self, now: float, host: Host, seconds: float) -> None:
-        self._meter.switched(now, 1)
+        self.meter.switched(now, 1)
         self._at(now + seconds + self._given.load_seconds.typical, self._ready, host, host.turn)
         if self._rules.spot and self._physics.interruptions_an_hour:
             lives = self._chance.expovariate(self._physics.interruptions_an_hour / 3600)
@@ -90,20 +94,20 @@ class Machines(ABC):
         self._at(now + self._limits.terminate, self._look, host, turn)
 
     def _off(self, now: float, host: Host, state: MachineState) -> None:
-        self._meter.running += host.switch_off(now, state)
-        self._meter.switched(now, -1)
+        self.meter.running += host.switch_off(now, state)
+        self.meter.switched(now, -1)
 
     def _terminate(self, now: float, host: Host) -> None:
         if host.on:
             self._off(now, host, MachineState.TERMINATED)
-        self._meter.disks += now - host.made_at
+        self.meter.disks += now - host.made_at
         del self._hosts[host.machine.id]
 
     def _interrupted(self, now: float, host: Host, turn: int) -> None:
         """A spot machine is told of its end: its runs go elsewhere, and what is in flight may end."""
         if host.turn != turn or host.machine.id not in self._hosts:
             return
-        self._meter.interruptions += 1
+        self.meter.interruptions += 1
         host.take_notice(now + self._physics.notice_seconds)
         self._at(now + self._physics.notice_seconds, self._gone, host, turn)
         runs = [seat.run for seat in host.seats.values()]
@@ -115,7 +119,7 @@ class Machines(ABC):
         if host.turn != turn or host.machine.id not in self._hosts:
             return
         cut = list(host.blocks.values())
-        self._meter.slots.change(now, -host.busy)
+        self.meter.slots.change(now, -host.busy)
         host.blocks.clear()
         host.busy = 0
         self._terminate(now, host)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from tasks.costs.verdict import duration
+from tasks.duration import duration
 from tasks.simulation.outcome import Outcome
 from tasks.svg import framed
 

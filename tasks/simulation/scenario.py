@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from math import exp, log, sqrt
+from statistics import fmean, pstdev
 
 from pydantic import Field
 
-from tasks.costs.architectures import DAY_SECONDS
-from tasks.costs.assumptions import Assumptions
+from tasks.costs.assumptions import DAY_SECONDS, Assumptions
 from tasks.jobs import Frozen
 
 # So many page times are drawn one by one before their sum is taken for normally distributed.
@@ -119,20 +119,37 @@ class Physics(Frozen):
 
 
 class Clock:
-    """How long pages take: lognormal, as `hearth plan` draws them, and longer with more in flight."""
+    """How long pages take: lognormal, or drawn from measured ones, and longer with more in flight.
 
-    def __init__(self, given: Assumptions) -> None:
-        self._stream = random.Random(f"pages {given.seed}")  # noqa: S311 - not for secrets
+    Args:
+        given: the typical page, the spread, the seed, and what each further page in flight costs.
+        measured: seconds of pages with as many in flight as `page_seconds_slots` says; none: they are lognormal.
+        turn: another one draws other times.
+    """
+
+    def __init__(self, given: Assumptions, measured: Sequence[float] = (), turn: int = 0) -> None:
+        self._stream = random.Random(f"pages {given.seed}{f' {turn}' if turn else ''}")  # noqa: S311 - not for secrets
+        self._measured = measured
         self._mu, self._sigma = log(given.page_seconds.typical), given.page_sigma
-        self._mean = given.page_seconds.typical * exp(self._sigma**2 / 2)
-        self._deviation = self._mean * sqrt(exp(self._sigma**2) - 1)
+        if measured:
+            self._mean, self._deviation = fmean(measured), pstdev(measured)
+        else:
+            self._mean = given.page_seconds.typical * exp(self._sigma**2 / 2)
+            self._deviation = self._mean * sqrt(exp(self._sigma**2) - 1)
         self._slow = given.slowdown_per_slot
         self._base = 1 + self._slow * (given.page_seconds_slots - 1)
 
     def seconds(self, pages: int, busy: int) -> float:
         """Of so many pages one after another, in a slot of a machine that has `busy` slots in use with this one."""
         if pages <= _DRAWN:
-            spent = sum(self._stream.lognormvariate(self._mu, self._sigma) for _ in range(pages))
+            spent = sum(self._one() for _ in range(pages))
         else:
             spent = max(0.0, self._stream.gauss(pages * self._mean, sqrt(pages) * self._deviation))
         return spent * (1 + self._slow * (busy - 1)) / self._base
+
+    def _one(self) -> float:
+        return (
+            self._stream.choice(self._measured)
+            if self._measured
+            else self._stream.lognormvariate(self._mu, self._sigma)
+        )

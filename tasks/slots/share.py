@@ -29,6 +29,7 @@ class Share:
 
     Attributes:
         in_flight: slots in use.
+        runs: that use the server, this one among them.
         limit: requests that all runs together send at once just now.
         limited_at: when that changed last, seconds since the epoch.
     """
@@ -53,7 +54,6 @@ class Share:
         self._holds = 0
         self._others = 0
         self._share = 0
-        self._contended = False
         self._begun = False
         self._trouble_at = 0.0
         self._relief_at = 0.0
@@ -64,6 +64,7 @@ class Share:
         self._idle.set()
         self._keeping: asyncio.Task[None] | None = None
         self.in_flight = 0
+        self.runs = 1
         self.limit = self._served
         self.limited_at = 0.0
 
@@ -129,7 +130,7 @@ class Share:
         self._waiting = waiting
         wants = self._wants
         # That fewer are wanted matters to others only.
-        if wants > self._told_wants or (wants < self._told_wants and self._contended):
+        if wants > self._told_wants or (wants < self._told_wants and self.runs > 1):
             self._wake.set()
 
     def trouble(self, began: float) -> None:
@@ -180,7 +181,7 @@ class Share:
         self._holds = claim.holds
         self._others = ledger.held - claim.holds
         self._valid_until = time.monotonic() + claim.ends_at - time.time()
-        self._contended = len(ledger.claims) > 1
+        self.runs = len(ledger.claims)
         self.limit, self.limited_at, self._served = ledger.limit, ledger.limited_at, ledger.capacity
         self._changed()
 

@@ -121,3 +121,21 @@ def test_a_run_on_two_machines_goes_on_with_the_one_that_stays(ec2: Hearth, mach
     first = next(iter(machines))
     machines.vanish(first)
     complete(reading.ended(), 100)
+
+
+@pytest.mark.long
+def test_the_budget_of_a_run_on_two_machines_counts_both_stops_new_pages_and_keeps_what_was_read(
+    ec2: Hearth, machines: Machines, tmp_path: Path
+):
+    machines.plan = Plan(boot_s=1, engine_s=0.5)
+    ec2.environment |= {"HEARTH_EC2__MACHINES": "2", "HEARTH_EC2__SPOT_POLICY": "on_demand"}
+    document, budget = paper(tmp_path, 400), 0.012  # 41 s of two machines; the pages take 50 at the least
+    left = ec2.read(document, "--slots", "2", "--max-usd", str(budget))
+    assert (left.code, left.json["status"]) == (3, "stopped"), left.err
+    assert budget <= left.manifest["cost_usd"] < 1.5 * budget
+    assert len(left.manifest["machines"]) == 2
+    read = len(list((left.directory / "pages").iterdir()))
+    assert 0 < read < 400
+    assert sum(pages_read(machines).values()) == read  # none that was begun is lost
+    complete(ec2.read(document, "--slots", "2"), 400)
+    assert all(count == 1 for count in pages_read(machines).values())

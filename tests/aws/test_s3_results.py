@@ -12,11 +12,18 @@ from typing import Any
 import pytest
 
 from tasks.aws import Aws
+from tasks.backends import MachineFacts
+from tasks.costs.assumptions import Assumptions
+from tasks.costs.bill import By
+from tasks.costs.held import held_bill, note
+from tasks.costs.history import page_times
 from tasks.errors import InputError, OutputError, StorageError
 from tasks.files import S3Path, objects, place_of
 from tasks.files import s3 as s3_module
 from tasks.files.s3_turn import S3Turn
+from tasks.jobs import BackendName
 from tasks.manifest import Attempt, PageEntry, PageResult
+from tasks.parts import Parts
 from tasks.progress import Stage, heard_by
 from tasks.results import ResultStore, results_directory
 from tests.aws.buckets import BUCKET, body, keys, make_bucket
@@ -24,6 +31,7 @@ from tests.aws.faults import Fault, denied, dropped, lost_answer
 from tests.aws.front import AwsFront
 from tests.aws.moto_server import Moto
 from tests.aws.wire import Call
+from tests.test_costs_held import NOON, SINCE, endpoint
 from tests.test_results import DIGEST, DOCUMENT, blank, breaking, failed, manifest, page, planned
 
 PLACE = S3Path(BUCKET, "results")
@@ -309,3 +317,25 @@ async def test_a_page_that_is_read_by_force_replaces_an_earlier_runs(store: Resu
     async with later.turn():
         later.write_page(page(1, "by force"))
     assert later.page(1).text == "by force"
+
+
+def test_what_runs_held_is_noted_there_and_summed_up(s3: Any):
+    facts = MachineFacts("hearth-ecs", "ECS tasks on g4dn.xlarge", 36.0, NOON, Parts(0))
+    for ended in (NOON + 100, NOON + 200):  # two runs at once: the service is counted once
+        note(PLACE, endpoint(BackendName.ECS, facts), "paper", ended)
+    assert keys(s3) == {"results/machines.jsonl"}
+    assert held_bill(PLACE, By.DOCUMENT, SINCE).total.leased == 200
+
+
+def test_page_times_are_looked_for_there_too(store: ResultStore):
+    results = [page(number, seconds=3.0) for number in range(1, 31)]
+    store.write_manifest(manifest(store), map(PageEntry.of, results))
+    times = page_times(PLACE, "qwen2.5vl:7b", Assumptions())
+    assert (times.measured, times.source) == ((3.0,) * 30, "measured, of 30 pages that qwen2.5vl:7b has read")
+
+
+def test_page_times_that_cannot_be_read_are_assumed_and_it_is_said(aws: AwsFront, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(objects, "_aws", Aws())
+    times = page_times(S3Path("nobody-s-bucket", "results"), "qwen2.5vl:7b", Assumptions())
+    assert times.measured == ()
+    assert times.source.startswith("assumed, as those below s3://nobody-s-bucket/results cannot be read")

@@ -12,7 +12,7 @@ from math import log10
 from pathlib import Path
 
 from tasks.costs.assumptions import Assumptions
-from tasks.costs.verdict import duration
+from tasks.duration import duration
 from tasks.prices.book import shipped
 from tasks.simulation.fleet import simulate
 from tasks.simulation.outcome import Outcome

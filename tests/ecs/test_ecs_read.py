@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tasks.costs.bill import Bill
 from tests.aws.reading import Reading, complete, paper
 from tests.commands import Hearth, Outcome
 from tests.ecs.world import SLOTS, World
@@ -39,6 +40,15 @@ def test_tasks_come_and_go_while_a_document_is_read_and_the_pages_in_flight_foll
     (machine,) = reading.outcome.manifest["machines"]
     assert machine["kind"] == "ECS tasks on g4dn.xlarge"
     assert 0 < machine["usd"] / machine["seconds"] * 3600 < 4 * 0.526
+    told = ecs("cost", "--by", "document", "--json")
+    assert told.code == 0, told.err
+    (line,) = Bill.model_validate_json(told.out).lines
+    assert (line.name, line.total_usd) == (
+        "paper",
+        pytest.approx(machine["usd"], rel=0.05),
+    )  # from taking to giving back
+    assert line.boot > 0
+    assert 'pool="default",status="read"' in ecs("metrics").out  # and not the backend's name
 
     # SIMULATED: the alarm that hears of no run any more.
     world.scale(0)

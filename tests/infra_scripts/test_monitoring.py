@@ -23,6 +23,7 @@ from flows.cli_infra import infra
 from infra_scripts.errors import RequestError
 from infra_scripts.monitoring import ALARM_METRICS, MonitoringStack, plan, template
 from tasks.metrics import names
+from tests.commands import ROOT
 from tests.infra_scripts.conftest import Cloud
 from tests.infra_scripts.judges import checkov_finds_nothing, where_checkov_is
 
@@ -130,6 +131,18 @@ class TestMetrics:
         }
         searched = set(re.findall(r'MetricName=\\"(\w+)\\"', text))
         assert listed | searched == known
+
+    def test_it_shows_what_ecs_tasks_tell_and_sagemaker_s_own_of_the_pool_s_endpoint(self):
+        rows = [row for w in DASHBOARD["widgets"] for row in w["properties"].get("metrics", ()) if len(row) > 2]
+        ecs = {(row[1], *row[2:-1]) for row in rows if row[0] == "Hearth/ECS"}
+        assert ecs == {(name, "Pool", "night") for name in ("PagesWaitingPerSlot", "GpuUse")}
+        sent = (ROOT / "infra_scripts/ecs/agent.py").read_text() + (ROOT / "tasks/ecs/service.py").read_text()
+        assert all(f'"{name}"' in sent for name, *_ in ecs)
+        theirs = {tuple(row[2:-1]) for row in rows if "sagemaker" in row[0].lower()}
+        assert theirs == {("EndpointName", "hearth-night"), ("EndpointName", "hearth-night", "VariantName", "all")}
+        endpoint = (ROOT / "infra_scripts/sagemaker.yaml").read_text()
+        assert "VariantName: all" in endpoint
+        assert 'EndpointName: !Sub "hearth-${Pool}"' in endpoint
 
     def test_searches_name_the_dimensions_that_their_metrics_have(self):
         for found, name in re.findall(r"\{Hearth,([\w,]+)\} MetricName=\\\"(\w+)", json.dumps(DASHBOARD)):

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from tasks.backends import Endpoint, MachineFacts
 from tasks.books import AllBooks
 from tasks.errors import CloudError, InputError
+from tasks.jobs import BackendName
 from tasks.metrics import Identity, Recorder, sinks_for
 from tasks.metrics import recorder as recording
 from tasks.metrics.aggregate import Snapshot
@@ -54,11 +56,15 @@ def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @asynccontextmanager
 async def recorded(
-    home: Path, sinks: Callable[[], Sequence[Sink]], servers: Servers | None = None, flush_seconds: float = 0.05
+    home: Path,
+    sinks: Callable[[], Sequence[Sink]],
+    servers: Servers | None = None,
+    flush_seconds: float = 0.05,
+    books: AllBooks | None = None,
 ) -> AsyncIterator[Recorder]:
     often = MetricsSettings().model_copy(update={"flush_seconds": flush_seconds})  # oftener than people may
     settings = Settings(home=home, metrics=often)
-    recorder = Recorder(WHO, servers or Servers(), AllBooks(), settings, sinks)
+    recorder = Recorder(WHO, servers or Servers(), books or AllBooks(), settings, sinks)
     recorder.open()
     yield recorder
     await recorder.close()
@@ -94,17 +100,39 @@ async def test_pages_in_flight_are_looked_at_and_shown_while_the_run_goes_on(ser
     assert sink.told[-1].values["SlotUsePercent", ""][50.0] >= 1
 
 
-async def test_slots_that_others_hold_are_not_the_runs(server: ScriptedOllama, tmp_path: Path):
-    def held(ledger: Ledger) -> Ledger:
-        claim = Claim(wants=1, holds=1, ends_at=time.time() + 60, came_at=time.time(), fed=True)
-        return ledger.model_copy(update={"claims": {**ledger.claims, "another": claim}})
+def held_by_another(ledger: Ledger) -> Ledger:
+    claim = Claim(wants=1, holds=1, ends_at=time.time() + 60, came_at=time.time(), fed=True)
+    return ledger.model_copy(update={"claims": {**ledger.claims, "another": claim}})
 
-    await FileStore.of(tmp_path, server.url).change(held)
+
+async def test_slots_that_others_hold_are_not_the_runs(server: ScriptedOllama, tmp_path: Path):
+    await FileStore.of(tmp_path, server.url).change(held_by_another)
     async with (
         pooled(server.url, home=tmp_path, slots=2) as (servers, _),
         recorded(tmp_path, lambda: [Kept()], servers),
     ):
         await until(lambda: [run.slots for run in live_runs(tmp_path)] == [1])
+
+
+@pytest.mark.parametrize("shared", [False, True])
+async def test_dollars_of_a_machine_that_runs_share_are_counted_once(
+    server: ScriptedOllama, tmp_path: Path, shared: bool
+):
+    if shared:
+        await FileStore.of(tmp_path, server.url).change(held_by_another)
+    sink, books = Kept(), AllBooks()
+    async with (
+        pooled(server.url, home=tmp_path, slots=2) as (servers, _),
+        recorded(tmp_path, lambda: [sink], servers, books=books),
+    ):
+        await until(lambda: bool(list(live_runs(tmp_path))))
+        machine = MachineFacts("i-1", "g4dn.xlarge", 3600.0, time.time() - 10)
+        books.taken(Endpoint(BackendName.EC2, server.url, 2, FileStore.of(tmp_path, server.url), machine=machine))
+        await until(lambda: any(snapshot.counts.get(("Dollars", "")) for snapshot in sink.told))
+        shown = next(live_runs(tmp_path)).usd
+    counted = sink.told[-1].counts["Dollars", ""]
+    assert shown == pytest.approx(counted, rel=0.1)  # `hearth top` adds up what runs show
+    assert counted == pytest.approx(books.usd / (2 if shared else 1), rel=0.1)  # USD 1 a second, for ten and some
 
 
 async def test_idle_slots_are_no_waste_when_no_page_is_left_to_begin(server: ScriptedOllama, tmp_path: Path):

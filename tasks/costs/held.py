@@ -1,0 +1,185 @@
+"""What runs held that no pool's ledger knows of: ECS tasks and SageMaker instances, noted as they are given back.
+
+`machines.jsonl` below the results has a line for each. Where runs held the same service at once, each saw all of its
+machines, and all of their cost: here every second of it is shared by them in equal parts, so that it is counted once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import pairwise
+
+from pydantic import Field, ValidationError
+
+from tasks.backends import Endpoint
+from tasks.costs.bill import Bill, By, Line
+from tasks.errors import HearthError
+from tasks.files import Place, files_at
+from tasks.jobs import BackendName, Frozen
+from tasks.prices import HOURS_A_MONTH, balancer_usd_per_hour
+from tasks.progress import Caution, tell
+
+_NAME = "machines.jsonl"
+_DAY = 86_400.0
+_LEDGERED = {BackendName.EC2}
+"""Backends whose machines a pool's ledger knows, to the millisecond."""
+_NOT_IN_IT = {
+    BackendName.ECS: "Not in it: ECS's load balancer (USD {balancer:.2f} a month in us-east-1, used or not), disks, "
+    "and machines after a run.",
+    BackendName.SAGEMAKER: "Not in it: SageMaker's copies that are kept, and instances until AWS scales them in.",
+}
+
+
+class Held(Frozen):
+    """What a run held, and gave back. Times are seconds since the epoch.
+
+    Attributes:
+        machine: the service's or endpoint's name.
+        boot: seconds from the start until it answered, if it was started for the run.
+        usd: of all its machines meanwhile; None if their price is not known.
+        work: page seconds of each document.
+    """
+
+    backend: BackendName
+    machine: str
+    kind: str
+    holder: str
+    started: float
+    ended: float
+    boot: float = 0.0
+    usd: float | None = None
+    work: dict[str, float] = Field(default_factory=dict)
+
+    @property
+    def documents(self) -> dict[str, float]:
+        """Each one's part; the holder's name stands for a run that read nothing."""
+        total = sum(self.work.values())
+        return {name: seconds / total for name, seconds in self.work.items()} if total else {self.holder: 1.0}
+
+
+def note(output: Place, endpoint: Endpoint, holder: str, now: float) -> None:
+    """Write down what was just given back, if nobody else does; if that cannot be, it is told of."""
+    machine = endpoint.machine
+    if machine is None or endpoint.backend in _LEDGERED:
+        return
+    held = Held(
+        backend=endpoint.backend,
+        machine=machine.id,
+        kind=machine.kind,
+        holder=holder,
+        started=machine.since,
+        ended=max(now, machine.since),
+        boot=machine.boot_seconds,
+        usd=None if machine.usd_per_hour is None else machine.usd_so_far(),
+        work=endpoint.work,
+    )
+    try:
+        files = files_at(output)
+        files.make()
+        files.append(_NAME, held.model_dump_json() + "\n")
+    except HearthError as error:
+        tell(Caution(f"`hearth cost` will lack this run: {error}"))
+
+
+def held_bill(output: Place, by: By, since: datetime) -> Bill:
+    """Sum up what was held since a time.
+
+    Raises:
+        HearthError: the results cannot be read.
+    """
+    entries = [held for held in _read(output) if held.ended > since.timestamp()]
+    sums: dict[str, _Sum] = {}
+    total = _Sum()
+    for part in _parts(entries, since.timestamp()):
+        total.add(part, 1.0)
+        for name, share in _names(part, by):
+            sums.setdefault(name, _Sum()).add(part, share)
+    lines = [sums[name].line(name) for name in sorted(sums)]
+    if by is not By.DAY:
+        lines.sort(key=lambda line: -line.usd)
+    notes = tuple(_notes(output, entries, total.usd))
+    return Bill(by=by, since=since, until=datetime.now(UTC), lines=tuple(lines), total=total.line("total"), notes=notes)
+
+
+def _read(output: Place) -> Iterator[Held]:
+    for line in (files_at(output).read(_NAME) or b"").decode(errors="replace").splitlines():
+        try:
+            yield Held.model_validate_json(line)
+        except ValidationError:  # cut off when a run was killed
+            continue
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    held: Held
+    start: float
+    boot: bool
+    seconds: float
+    usd: float
+
+
+@dataclass(slots=True)
+class _Sum:
+    leased: float = 0.0
+    boot: float = 0.0
+    usd: float = 0.0
+
+    def add(self, part: _Part, share: float) -> None:
+        if part.boot:
+            self.boot += part.seconds * share
+        else:
+            self.leased += part.seconds * share
+        self.usd += part.usd * share
+
+    def line(self, name: str) -> Line:
+        return Line(name=name, leased=self.leased, boot=self.boot, usd=self.usd)
+
+
+def _parts(entries: Iterable[Held], since: float) -> Iterator[_Part]:
+    """Each run's parts of what it held, from a time on, cut at midnights (UTC)."""
+    by_machine: dict[str, list[Held]] = {}
+    for held in entries:
+        by_machine.setdefault(held.machine, []).append(held)
+    for sharing in by_machine.values():
+        edges = {edge for held in sharing for edge in (held.started, held.started + held.boot, held.ended)}
+        first, last = min(edges), max(edges)
+        midnights = (day * _DAY for day in range(int(first // _DAY) + 1, int(last // _DAY) + 1))
+        coming = sorted(sharing, key=lambda held: -held.started)
+        here: list[Held] = []
+        for start, end in pairwise(sorted({since, *edges, *midnights})):
+            while coming and coming[-1].started <= start:
+                here.append(coming.pop())
+            here = [held for held in here if held.ended > start]
+            if start < since:
+                continue
+            for held in here:
+                seconds = (end - start) / len(here)
+                usd = (held.usd or 0.0) * seconds / (held.ended - held.started)
+                yield _Part(held, start, start < held.started + held.boot, seconds, usd)
+
+
+def _names(part: _Part, by: By) -> Iterator[tuple[str, float]]:
+    match by:
+        case By.DAY:
+            yield f"{datetime.fromtimestamp(part.start, UTC):%Y-%m-%d}", 1.0
+        case By.MACHINE:
+            yield f"{part.held.machine} ({part.held.kind})", 1.0
+        case By.DOCUMENT:
+            yield from part.held.documents.items()
+
+
+def _notes(output: Place, found: Sequence[Held], usd: float) -> Iterator[str]:
+    if not found:
+        return
+    backends = sorted({held.backend for held in found})
+    yield (
+        f"USD {usd:.4f} of {' and '.join(backends)} is what runs reckoned themselves, on demand, while they held the "
+        f"machines ({output}/{_NAME})."
+    )
+    if names := sorted({held.kind for held in found if held.usd is None}):
+        yield f"The price is not known, and counted as nothing, of: {', '.join(names)}."
+    for backend in backends:
+        if backend in _NOT_IN_IT:
+            yield _NOT_IN_IT[backend].format(balancer=balancer_usd_per_hour() * HOURS_A_MONTH)
