@@ -42,15 +42,16 @@ async def swept(machines: Machines) -> None:
         await asyncio.sleep(0.2)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize(
     ("when", "market"),
     [
         # What stands after a call is what stands before the next one: the others repeat it, by other ways.
         ("after", "on_demand"),
-        pytest.param("after", "auto", marks=pytest.mark.long),
-        pytest.param("before", "on_demand", marks=pytest.mark.long),
-        pytest.param("before", "auto", marks=pytest.mark.long),
+        ("after", "auto"),
+        ("before", "on_demand"),
+        ("before", "auto"),
     ],
 )
 async def test_killed_at_any_call_it_leaves_at_most_one_machine_which_the_next_run_uses_and_the_sweep_ends(

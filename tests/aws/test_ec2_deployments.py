@@ -95,6 +95,7 @@ def test_a_run_has_its_machine_stopped_when_the_idle_time_is_over(
     assert machines.instances()[machine].state in {"shutting-down", "terminated"}
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_the_sweep_ends_the_machine_of_a_run_that_was_killed(
     deployed: Hearth, prefect: PrefectServer, pool: Pool, machines: Machines, tmp_path: Path

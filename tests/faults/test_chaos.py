@@ -27,6 +27,7 @@ def prefect_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefec
         yield server
 
 
+@pytest.mark.long
 @pytest.mark.timeout(400)
 def test_twelve_documents_come_through_chaos(prefect_process: Prefect, tmp_path: Path):
     outcome = run(Chaos(seed=2, numbers=tuple(range(1, 13))), tmp_path, prefect_process)

@@ -76,6 +76,7 @@ def test_the_nightly_batch_reads_the_inbox(up: Up):
     assert list((up.home / "results").glob("tonight-*/document.md"))
 
 
+@pytest.mark.long
 def test_a_run_that_is_cancelled_keeps_its_pages_and_gives_its_slots_back(up: Up, tmp_path: Path):
     long = written(tmp_path / "long.pdf", *(f"Page {number} of many." for number in range(150)))
     output = up.home / "cancelled"
