@@ -33,6 +33,7 @@ def suitable(
     given: Assumptions,
     book: Book,
     term: Term,
+    endpoint: Shape = Shape.SAGEMAKER_ASYNC,
 ) -> Suits:
     """Decide between backends that are deployed.
 
@@ -47,12 +48,13 @@ def suitable(
         given: what is taken for granted.
         book: of prices.
         term: on which EC2's machines are bought.
+        endpoint: how SageMaker's answers.
     """
     use = f"runs of {pages:,} pages, {runs_a_day:g} a day"
     given = given.model_copy(update={"runs_a_day": runs_a_day})
     best: dict[BackendName, Estimate] = {}
     for backend in dict.fromkeys(backends):
-        rows = estimates(pages, given, PageTimes(given), book, _ways(backend, term)).rows
+        rows = estimates(pages, given, PageTimes(given), book, _ways(backend, term, endpoint)).rows
         fits = [row for row in rows if row.reading.high * runs_a_day <= DAY_SECONDS]
         if fits:
             best[backend] = min(fits, key=lambda row: row.usd.typical)
@@ -71,7 +73,7 @@ def suitable(
     return Suits(order[0], told)
 
 
-def _ways(backend: BackendName, term: Term) -> list[Way]:
+def _ways(backend: BackendName, term: Term, endpoint: Shape) -> list[Way]:
     match backend:
         case BackendName.EC2:
             return [(Shape.SINGLE, Running.AUTO_STOP, term), (Shape.SINGLE, Running.ALWAYS_ON, term)]
@@ -79,7 +81,7 @@ def _ways(backend: BackendName, term: Term) -> list[Way]:
             return [(Shape.ECS, running, Term.ON_DEMAND) for running in (Running.AUTO_STOP, Running.ALWAYS_ON)]
         case BackendName.SAGEMAKER:
             return [
-                (Shape.SAGEMAKER_ASYNC, Running.AUTO_STOP, Term.ON_DEMAND),
+                (endpoint, Running.AUTO_STOP, Term.ON_DEMAND),
                 (Shape.SAGEMAKER, Running.ALWAYS_ON, Term.ON_DEMAND),
             ]
     return []

@@ -76,6 +76,14 @@ class TestAuto:
         made = Settings(home=tmp_path, url="http://10.0.0.5:11434", auto=AutoSettings(backends=(EC2,)))
         assert choose_backend(BackendName.AUTO, made).backend.name is BackendName.URL
 
+    def test_an_endpoint_is_reckoned_with_as_it_answers(self, tmp_path):
+        queued = auto(tmp_path, backends=("sagemaker",))
+        assert "sagemaker (SageMaker async, auto-stop" in queued.why
+        made = Settings(
+            home=tmp_path, auto=AutoSettings(backends=(SAGEMAKER,)), sagemaker_stack={"serving": "realtime"}
+        )
+        assert "SageMaker real time, auto-stop" in choose_backend(BackendName.AUTO, made).why
+
     def test_over_the_budget_this_machine_reads_and_says_why(self, tmp_path):
         choice = auto(tmp_path, backends=("ec2",), max_usd=0.001)
         assert choice.backend.name not in ALL

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from tasks.backends import ec2, ecs, embedded, ollama, sagemaker, url
 from tasks.backends.base import Backend, Endpoint, MachineFacts, Release
 from tasks.choosing import Suits, suitable
+from tasks.costs.architectures import Shape
 from tasks.costs.assumptions import Assumptions
 from tasks.jobs import BackendName
 from tasks.prices.book import HOME_REGION, Term, current
+from tasks.sagemaker_settings import Serving
 from tasks.settings import Settings, SpotPolicy
 
 __all__ = ["Backend", "Choice", "Endpoint", "MachineFacts", "Release", "choose_backend"]
@@ -70,4 +72,6 @@ def _on_aws(settings: Settings) -> Suits:
         }
     )
     term = Term.ON_DEMAND if pool.spot_policy is SpotPolicy.ON_DEMAND else Term.SPOT
-    return suitable(use.backends, use.pages, use.runs_a_day, use.max_usd, given, current(settings.home), term)
+    in_real_time = settings.sagemaker_stack.serving is Serving.REALTIME
+    endpoint = Shape.SAGEMAKER if in_real_time else Shape.SAGEMAKER_ASYNC
+    return suitable(use.backends, use.pages, use.runs_a_day, use.max_usd, given, current(settings.home), term, endpoint)
