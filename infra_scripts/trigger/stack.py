@@ -95,8 +95,10 @@ class TriggerStack:
         """
         if not POOL.fullmatch(self.pool):
             raise RequestError(f"The pool cannot be {self.pool!r}; it must match {POOL.pattern}.")
-        if not self.bucket or not re.fullmatch(_BUCKET, self.bucket):
+        if not self.bucket:
             raise RequestError("No bucket is watched. Set HEARTH_TRIGGER__BUCKET to the one where PDFs land.")
+        if not re.fullmatch(_BUCKET, self.bucket):
+            raise RequestError(f"{self.bucket!r} is no name of a bucket. Correct HEARTH_TRIGGER__BUCKET.")
         output = _OUTPUT.fullmatch(self.output or "")
         if output is None or re.search(r"\s", self.output or ""):
             raise RequestError("Results have no place. Set HEARTH_OUTPUT, such as s3://bucket/results.")
