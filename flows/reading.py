@@ -13,7 +13,7 @@ from flows.shared_serving import servers_for
 from tasks.account import Account
 from tasks.budget import Budget
 from tasks.plan import Prepared
-from tasks.progress import PagesStart, Stage, heard_by, tell
+from tasks.progress import Caution, PagesStart, Stage, heard_by, tell
 from tasks.read_page import PageReader
 from tasks.render import Renderer
 from tasks.settings import Settings
@@ -31,7 +31,8 @@ async def read_document(prepared: Prepared, settings: Settings, account: Account
     renderer = Renderer(prepared.file.path, plan.options.longest_side, settings.limits, prepared.password)
 
     def new_serving(budget: Budget, pages: Iterable[int]) -> Serving:
-        tell(Stage(f"reading with {prepared.choice.backend.describe()}: {prepared.choice.why}"))
+        told = f"reading with {prepared.choice.backend.describe()}: {prepared.choice.why}"
+        tell(Caution(f"{told}.") if prepared.choice.unasked else Stage(told))
         holder = f"{plan.document.name} on {platform.node()}"
         wanted = Wanted(request, plan.slots, pages, plan.require_gpu, holder, budget)
         return Serving(prepared.choice.backend, wanted, settings)

@@ -14,6 +14,8 @@ from tasks.errors import InputError
 from tasks.jobs import BackendName
 from tasks.prices.book import Term, shipped
 from tasks.settings import Settings, load_settings
+from tests.commands import Hearth
+from tests.pdfs import written
 
 EC2, ECS, SAGEMAKER = BackendName.EC2, BackendName.ECS, BackendName.SAGEMAKER
 ALL = (EC2, ECS, SAGEMAKER)
@@ -71,6 +73,7 @@ class TestAuto:
         choice = auto(tmp_path, backends=("ec2", "ecs"))
         assert choice.backend.name is EC2
         assert "is the cheapest before ecs" in choice.why
+        assert choice.unasked
 
     def test_a_server_that_somebody_runs_comes_first(self, tmp_path):
         made = Settings(home=tmp_path, url="http://10.0.0.5:11434", auto=AutoSettings(backends=(EC2,)))
@@ -93,3 +96,27 @@ class TestAuto:
         monkeypatch.setenv("HEARTH_AUTO__BACKENDS", '["embedded"]')
         with pytest.raises(InputError, match="HEARTH_AUTO__BACKENDS"):
             load_settings()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("runs_a_day", "told"),
+    [
+        (3, "a machine of the EC2 pool 'default': runs of 50 pages, 3 a day: ec2 (one machine, auto-stop"),
+        (300, "300 a day: ec2 (one machine, always on"),
+        (2000, "the ECS service of the pool 'default': runs of 50 pages, 2000 a day: ecs"),
+    ],
+    ids=["sporadic", "steady", "many users"],
+)
+def test_the_command_says_what_it_takes_and_why_before_it_costs(
+    hearth: Hearth, tmp_path: Path, runs_a_day: int, told: str
+):
+    """AWS itself is out of reach."""
+    settings = {
+        **{"HEARTH_AUTO__BACKENDS": '["ec2", "ecs", "sagemaker"]', "HEARTH_AUTO__RUNS_A_DAY": str(runs_a_day)},
+        **{"HEARTH_AUTO__MAX_USD": "100", "AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_REGION": "us-east-1"},
+        **{"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"},
+    }
+    outcome = hearth("read", written(tmp_path / "paper.pdf", "A page."), **settings)
+    assert outcome.code == 1
+    assert told in " ".join(outcome.err.split())

@@ -31,10 +31,15 @@ _BACKENDS: dict[BackendName, tuple[Callable[[Settings], Backend], Callable[[Sett
 
 @dataclass(frozen=True)
 class Choice:
-    """A backend, and why it was taken."""
+    """A backend, and why it was taken.
+
+    Attributes:
+        unasked: it costs money, and `auto` took it.
+    """
 
     backend: Backend
     why: str
+    unasked: bool = False
 
 
 def choose_backend(name: BackendName, settings: Settings) -> Choice:
@@ -51,7 +56,7 @@ def choose_backend(name: BackendName, settings: Settings) -> Choice:
     if settings.auto.backends and url.offer(settings) is None:
         suits = _on_aws(settings)
         if suits.backend is not None:
-            return Choice(_BACKENDS[suits.backend][0](settings), suits.why)
+            return Choice(_BACKENDS[suits.backend][0](settings), suits.why, unasked=True)
         passed_over = f"; {suits.why}"
     for make, offer in _BACKENDS.values():
         why = offer(settings)
