@@ -124,7 +124,7 @@ def rows(stack: TriggerStack) -> tuple[PlanRow, ...]:
         PlanRow("rule", f"PDFs in s3://{stack.bucket}/{stack.prefix}", "USD 1 a million uploads"),
         PlanRow("queue, dead letters", f"{stack.name}, {stack.name}-dead", "USD 0.40 a million messages"),
         PlanRow("function", f"{stack.name}, starts {starts}", "USD 0.20 a million calls, and its seconds"),
-        PlanRow("table", f"{stack.name}, which task reads which upload", "USD 2 a million uploads"),
+        PlanRow("DynamoDB table", f"{stack.name}, which task has which upload", "cents a month, by request"),
         PlanRow("alarm", f"{stack.name}-dead", "USD 0.10 a month"),
         PlanRow("cluster, task definition", stack.name, "nothing, until a task runs"),
         PlanRow("roles, security group", stack.name, "nothing"),
