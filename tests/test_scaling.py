@@ -12,7 +12,6 @@ from flows.berth import Wanted
 from flows.serving import Serving
 from tasks.backends.base import Endpoint
 from tasks.backends.ec2 import Ec2Backend
-from tasks.backends.url import UrlBackend
 from tasks.costs.assumptions import Assumptions
 from tasks.ollama_api import GenerateRequest
 from tasks.prices.book import shipped
@@ -58,33 +57,30 @@ def test_the_simulation_and_a_run_call_the_same_function(monkeypatch: pytest.Mon
     assert Ec2Backend(Settings(ec2={"machines": 5})).scale(8).machines(1) == 4
 
 
-class Rented(UrlBackend):
-    """Servers that would be paid for: a further one for ten pages for each of two slots, nine at the most."""
+class Slow(Ec2Backend):
+    """Machines that are asked for, and never come."""
 
-    def __init__(self, home: Path) -> None:
-        super().__init__(Settings(url=",".join(f"http://127.0.0.1:{port}" for port in range(1, 10)), home=home))
-        self.acquired = 0
-
-    def scale(self, slots: int) -> Scale:
-        return Scale(self.servers, slots, 10)
+    asked = 0
 
     async def acquire(self, slots: int, holder: str, parts: int = 1) -> Endpoint:
-        self.acquired += 1
-        return await super().acquire(slots, holder, parts)
+        self.asked += 1
+        await asyncio.Event().wait()
+        raise AssertionError
 
 
 async def begun(home: Path, pages: Iterator[int]) -> int:
-    """With how many servers a run of such documents begins."""
-    backend = Rented(home)
+    """With how many machines of nine such documents begin: a further one for ten pages for each of two slots."""
+    settings = Settings(home=home, ec2={"machines": 9, "pages_a_slot": 10})
+    backend = Slow(settings)
     wanted = Wanted(GenerateRequest("m", 8192, 100, 60), 2, pages, require_gpu=False, holder="a test")
-    async with Serving(backend, wanted, Settings(home=home)):
+    async with Serving(backend, wanted, settings):
         await asyncio.sleep(0)
-    return backend.acquired
+    return backend.asked
 
 
-@pytest.mark.parametrize(("documents", "servers"), [([3], 1), ([39], 1), ([40], 2), ([8] * 10, 4), ([10_000], 9)])
-async def test_the_pages_of_all_documents_count(tmp_path: Path, documents: list[int], servers: int):
-    assert await begun(tmp_path, iter(documents)) == servers
+@pytest.mark.parametrize(("documents", "machines"), [([3], 1), ([39], 1), ([40], 2), ([8] * 10, 4), ([10_000], 9)])
+async def test_the_pages_of_all_documents_count(tmp_path: Path, documents: list[int], machines: int):
+    assert await begun(tmp_path, iter(documents)) == machines
 
 
 async def test_documents_are_counted_only_until_they_are_worth_all_machines(tmp_path: Path):

@@ -120,6 +120,24 @@ def test_a_large_pdf_is_read_on_as_many_machines_as_its_pages_are_worth(
 
 
 @pytest.mark.long
+def test_a_batch_of_small_pdfs_is_read_on_as_many_machines_as_all_that_are_new_are_worth(
+    ec2: Hearth, machines: Machines, tmp_path: Path
+):
+    machines.plan = Plan(boot_s=1, engine_s=0.2)
+    several(ec2, 3)
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    paper(inbox, 19, "first")
+    assert ec2("batch", inbox, "--json", "--slots", "2").code == 0
+    assert len(machines.instances()) == 1
+    for name in "abcd":
+        paper(inbox, 10, name)
+    outcome = ec2("batch", inbox, "--json", "--slots", "2")
+    assert outcome.code == 0, outcome.err
+    assert len(machines.instances()) == 2
+
+
+@pytest.mark.long
 def test_a_run_on_two_machines_goes_on_with_the_one_that_stays(ec2: Hearth, machines: Machines, tmp_path: Path):
     machines.plan = Plan(boot_s=1, engine_s=0.5)
     several(ec2, 2)
