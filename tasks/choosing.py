@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tasks.costs.architectures import DAY_SECONDS, Estimate, Running, Shape, Way, estimates
@@ -30,7 +30,7 @@ def suitable(
     pages: int,
     runs_a_day: float,
     max_usd: float,
-    given: Assumptions,
+    given: Mapping[BackendName, Assumptions],
     book: Book,
     term: Term,
     endpoint: Shape = Shape.SAGEMAKER_ASYNC,
@@ -45,16 +45,16 @@ def suitable(
         pages: of a usual run.
         runs_a_day: of everybody.
         max_usd: nothing that may cost more a run is taken.
-        given: what is taken for granted.
+        given: what is taken for granted of each.
         book: of prices.
         term: on which EC2's machines are bought.
         endpoint: how SageMaker's answers.
     """
     use = f"runs of {pages:,} pages, {runs_a_day:g} a day"
-    given = given.model_copy(update={"runs_a_day": runs_a_day})
     best: dict[BackendName, Estimate] = {}
     for backend in dict.fromkeys(backends):
-        rows = estimates(pages, given, PageTimes(given), book, _ways(backend, term, endpoint)).rows
+        own = given[backend].model_copy(update={"runs_a_day": runs_a_day})
+        rows = estimates(pages, own, PageTimes(own), book, _ways(backend, term, endpoint)).rows
         fits = [row for row in rows if row.reading.high * runs_a_day <= DAY_SECONDS]
         if fits:
             best[backend] = min(fits, key=lambda row: row.usd.typical)

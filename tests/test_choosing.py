@@ -22,7 +22,8 @@ ALL = (EC2, ECS, SAGEMAKER)
 
 
 def suits(backends=ALL, pages=50, runs_a_day=3.0, max_usd=100.0, term=Term.ON_DEMAND):
-    return suitable(backends, pages, runs_a_day, max_usd, Assumptions(), shipped(), term)
+    given = dict.fromkeys(backends, Assumptions())
+    return suitable(backends, pages, runs_a_day, max_usd, given, shipped(), term)
 
 
 def auto(tmp_path: Path, **given):
@@ -78,6 +79,12 @@ class TestAuto:
     def test_a_server_that_somebody_runs_comes_first(self, tmp_path):
         made = Settings(home=tmp_path, url="http://10.0.0.5:11434", auto=AutoSettings(backends=(EC2,)))
         assert choose_backend(BackendName.AUTO, made).backend.name is BackendName.URL
+
+    def test_a_service_is_reckoned_with_as_it_is_deployed(self, tmp_path):
+        use = AutoSettings(backends=(ECS,), runs_a_day=2000, max_usd=100)
+        for max_tasks, keeps_up in ((8, True), (1, False)):
+            made = Settings(home=tmp_path, auto=use, ecs_stack={"max_tasks": max_tasks})
+            assert (choose_backend(BackendName.AUTO, made).backend.name is ECS) == keeps_up
 
     def test_an_endpoint_is_reckoned_with_as_it_answers(self, tmp_path):
         queued = auto(tmp_path, backends=("sagemaker",))
