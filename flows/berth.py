@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,6 +40,7 @@ class Wanted:
     Attributes:
         request: the options of all requests.
         slots: pages in flight on each, at the most.
+        pages: of each document that is to be read; looked at only as far as it takes to know how many machines to have.
         require_gpu: a model that is not wholly in GPU memory is an error.
         holder: who uses them, for people who wonder why they run.
         budget: what they may cost.
@@ -47,6 +48,7 @@ class Wanted:
 
     request: GenerateRequest
     slots: int
+    pages: Iterable[int]
     require_gpu: bool
     holder: str
     budget: Budget = field(default_factory=Budget)
@@ -72,11 +74,12 @@ class Common:
 
 
 class Berth:
-    """Room for one server."""
+    """Room for one server, that should have so many parts."""
 
-    def __init__(self, backend: Backend, wanted: Wanted, settings: Settings, common: Common) -> None:
+    def __init__(self, backend: Backend, wanted: Wanted, parts: int, settings: Settings, common: Common) -> None:
         self._backend = backend
         self._wanted = wanted
+        self._parts = parts
         self._settings = settings
         self._common = common
 
@@ -91,7 +94,7 @@ class Berth:
         try:
             while True:
                 with timed(WarmStep.ACQUIRE):
-                    endpoint = await self._backend.acquire(self._wanted.slots, self._wanted.holder)
+                    endpoint = await self._backend.acquire(self._wanted.slots, self._wanted.holder, self._parts)
                 self._common.books.taken(endpoint)
                 tell(ServerTaken(endpoint))
                 if endpoint.machine is not None and endpoint.machine.usd_per_hour is None:

@@ -106,7 +106,7 @@ def status(
             if not as_json:
                 facts = "; ".join(f"{what}: {told}" for what, told in found[each].facts)
                 state = found[each].state or "not deployed"
-                _say((f"{each}: {deployment.name} in {aws.region}: {state}. {facts}",))
+                _say((f"{each}: {deployment.name} in {aws.region}: {'. '.join(filter(None, (state, facts)))}",))
         if as_json:
             printed = {each: {"state": told.state, **dict(told.facts)} for each, told in found.items()}
             sys.stdout.write(json.dumps(printed) + "\n")

@@ -113,7 +113,8 @@ async def _start(settings: Settings, name: BackendName, model: str | None, slots
     request = GenerateRequest(
         model or settings.model or backend.default_model, read.num_ctx, read.num_predict, settings.idle_minutes * 60
     )
-    endpoint = await backend.acquire(slots or settings.slots or backend.default_slots, f"hearth start, {os.getpid()}")
+    slots = slots or settings.slots or backend.default_slots
+    endpoint = await backend.acquire(slots, f"hearth start, {os.getpid()}", backend.scale(slots).least)
     broken = True
     try:
         endpoint.suits(request)

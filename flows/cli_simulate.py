@@ -38,8 +38,12 @@ def simulate_command(
     ] = None,
     machines: Annotated[int, typer.Option(min=1, help="Of a run, or of a service, at the most.")] = 4,
     pages_per_slot: Annotated[
-        float, typer.Option(min=0, help="A further machine comes for so many pages for each of its slots.")
-    ] = 32.0,
+        float | None,
+        typer.Option(
+            min=0,
+            help="A further machine comes for so many pages for each of its slots; HEARTH_EC2__PAGES_A_SLOT if unset.",
+        ),
+    ] = None,
     spot: Annotated[bool, typer.Option("--spot", help="Buy machines on the spot market.")] = False,
     interruptions: Annotated[float, typer.Option(min=0, help="Of a spot machine, an hour.")] = 0.02,
     assume: Annotated[
@@ -53,6 +57,7 @@ def simulate_command(
     settings = load_settings()
     given = Assumptions().changed({**assumed(assume or []), "seed": str(seed)})
     idle = settings.idle_minutes if idle_minutes is None else idle_minutes
+    threshold = settings.ec2.pages_a_slot if pages_per_slot is None else pages_per_slot
     try:
         work = Work(pages=pages, run_pages=run_pages, arrivals=arrivals, days=days, seed=seed)
         kept = [
@@ -61,7 +66,7 @@ def simulate_command(
                 idle_seconds=idle * 60,
                 terminate_seconds=settings.ec2.terminate_hours * 3600,
                 machines=machines,
-                pages_a_slot=pages_per_slot,
+                pages_a_slot=threshold,
                 spot=spot,
             )
             for each in policy or Policy

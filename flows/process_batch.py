@@ -4,7 +4,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -120,9 +121,9 @@ class _Run:
             report = await self._read_part(part)
             await asyncio.to_thread(part.write_report, report, output)
             return report
-        sources = find_documents(batch.sources or (str(self._settings.inbox),))
+        sources = batch.sources or (str(self._settings.inbox),)
         if batch.workers > 1:
-            report = await self._shared(sources)
+            report = await self._shared(find_documents(sources))
         else:
             budget = Budget(batch.max_usd, batch.max_minutes, batch.ends_at(self._began), self._started)
             report = await _Batch(batch, self._settings, output, budget).run(sources)
@@ -147,7 +148,7 @@ class _Run:
     async def _read_part(self, part: Part) -> Report:
         budget = Budget(part.max_usd, finish_by=part.ends_at)
         batch = _Batch(self._batch, self._settings, self._output, budget)
-        return await batch.run(find_documents(part.documents))
+        return await batch.run(part.documents)
 
     def _shelf(self) -> Shelf:
         return Shelf(self._output, self._batch, self._settings)
@@ -174,17 +175,17 @@ class _Batch:
     rows: list[Row] = field(default_factory=list)
     trouble: HearthError | None = None
 
-    async def run(self, sources: Iterable[Source]) -> Report:
-        """Read what is to be read of them."""
+    async def run(self, sources: Sequence[str]) -> Report:
+        """Read what is to be read of what they name."""
         batch, budget, began, started = self.batch, self.budget, datetime.now(UTC), time.monotonic()
         shelf = Shelf(self.output, batch, self.settings)
         meter = Meter(self.settings.idle_minutes * 60, self.settings.read.longest_side)
         relay = Relay(copy_context(), meter)
         opening = asyncio.Semaphore(_OPENING)
         stopped = ""
-        async with shelf, SharedServing(BatchBooks(meter), budget) as shared:
+        async with shelf, SharedServing(BatchBooks(meter), budget, _pages(sources, shelf)) as shared:
             async with together() as documents:
-                for source in sources:
+                for source in find_documents(sources):
                     known = shelf.unchanged(source)
                     if known is not None:
                         self.rows.append(known)
@@ -236,6 +237,14 @@ class _Batch:
         else:
             raise outcome
         self.rows.append(row)
+
+
+def _pages(sources: Sequence[str], shelf: Shelf) -> Iterator[int]:
+    """Of each document that is to be read."""
+    with suppress(HearthError):  # whoever reads them says what is wrong with a source
+        for source in find_documents(sources):
+            if shelf.unchanged(source) is None:
+                yield weighed(source).pages
 
 
 def _once(call: Callable[[], None]) -> Callable[[], None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from flows.berth import Wanted
 from flows.pages import read_pages
@@ -13,7 +13,7 @@ from flows.shared_serving import servers_for
 from tasks.account import Account
 from tasks.budget import Budget
 from tasks.plan import Prepared
-from tasks.progress import PagesStart, Stage, heard_by, tell
+from tasks.progress import Caution, PagesStart, Stage, heard_by, tell
 from tasks.read_page import PageReader
 from tasks.render import Renderer
 from tasks.settings import Settings
@@ -30,20 +30,21 @@ async def read_document(prepared: Prepared, settings: Settings, account: Account
     request = prepared.request(settings.idle_minutes * 60)
     renderer = Renderer(prepared.file.path, plan.options.longest_side, settings.limits, prepared.password)
 
-    def new_serving(budget: Budget) -> Serving:
-        tell(Stage(f"reading with {prepared.choice.backend.describe()}: {prepared.choice.why}"))
+    def new_serving(budget: Budget, pages: Iterable[int]) -> Serving:
+        told = f"reading with {prepared.choice.backend.describe()}: {prepared.choice.why}"
+        tell(Caution(f"{told}.") if prepared.choice.unasked else Stage(told))
         holder = f"{plan.document.name} on {platform.node()}"
-        wanted = Wanted(request, plan.slots, plan.require_gpu, holder, budget)
+        wanted = Wanted(request, plan.slots, pages, plan.require_gpu, holder, budget)
         return Serving(prepared.choice.backend, wanted, settings)
 
+    expected = await asyncio.to_thread(_expected, prepared, account)
     async with (
-        servers_for(account, new_serving, Budget(usd=plan.max_usd)) as (serving, all_begun),
+        servers_for(account, new_serving, Budget(usd=plan.max_usd), len(expected)) as (serving, all_begun),
         serving.work.opened(renderer),
     ):
         work = serving.books.work_of(plan.document.name)
         with heard_by(account.hear), heard_by(work), heard_by(serving.metrics.hear):
-            first = await asyncio.to_thread(_first_pages, prepared, account)
-            await serving.work.run(lambda: renderer.ahead(first))
+            await serving.work.run(lambda: renderer.ahead(expected[: plan.slots]))
             await serving.ready()
             servers = serving.servers
             reader = PageReader(
@@ -72,7 +73,6 @@ def _left_with(prepared: Prepared, account: Account, digest: str) -> Sequence[in
     return [number for number in numbers if number not in account.done]
 
 
-def _first_pages(prepared: Prepared, account: Account) -> Sequence[int]:
-    """What will be read first, as far as it is known before the model is."""
-    plan, digest = prepared.plan, prepared.digest
-    return (_left_with(prepared, account, digest) if digest else plan.numbers)[: plan.slots]
+def _expected(prepared: Prepared, account: Account) -> Sequence[int]:
+    """What will be read, as far as it is known before the model is."""
+    return _left_with(prepared, account, prepared.digest) if prepared.digest else prepared.plan.numbers

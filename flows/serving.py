@@ -16,7 +16,7 @@ from tasks.endings import ended
 from tasks.errors import CloudError
 from tasks.jobs import BackendName
 from tasks.metrics import Identity, Recorder, sinks_for
-from tasks.progress import Caution, heard_by, tell
+from tasks.progress import Caution, Stage, heard_by, tell
 from tasks.settings import Settings
 
 _IN_POOLS = {BackendName.EC2, BackendName.ECS, BackendName.SAGEMAKER}
@@ -26,7 +26,7 @@ _ALL_SECONDS = 15.0
 
 
 class Serving:
-    """As many servers as the backend has for one run. Use as an async context manager.
+    """As many servers of a backend as one run's pages are worth. Use as an async context manager.
 
     The first that is warm lets pages begin; the others join it. One that goes, or fails, is replaced if it can be.
 
@@ -40,8 +40,8 @@ class Serving:
     """
 
     def __init__(self, backend: Backend, wanted: Wanted, settings: Settings) -> None:
-        common = Common()
-        self._berths = [Berth(backend, wanted, settings, common) for _ in range(backend.servers)]
+        self._backend, self._wanted, self._settings = backend, wanted, settings
+        self._common = common = Common()
         self._budget = wanted.budget
         self._ready = common.ready
         self._line = asyncio.Lock()
@@ -56,10 +56,17 @@ class Serving:
 
     async def __aenter__(self) -> Self:
         """Begin to acquire servers."""
+        machines = await self._machines()
+        servers = min(machines, self._backend.servers)
         await self.work.__aenter__()
         self.metrics.open()
         with heard_by(self.metrics.hear):
-            keeping = [asyncio.create_task(berth.keep()) for berth in self._berths]
+            keeping = [
+                asyncio.create_task(
+                    Berth(self._backend, self._wanted, machines // servers, self._settings, self._common).keep()
+                )
+                for _ in range(servers)
+            ]
         self._watching = asyncio.create_task(self._while_any(keeping))
         self._keeping = [*keeping, asyncio.create_task(self._watch_budget())]
         return self
@@ -75,6 +82,18 @@ class Serving:
                 await asyncio.wait({self._watching})
             await self.metrics.close()
             await self.work.__aexit__(kind, error, trace)
+
+    async def _machines(self) -> int:
+        """How many the pages are worth; they are counted until they are worth all that there may be."""
+        scale = self._backend.scale(self._wanted.slots)
+        documents, pages = iter(self._wanted.pages), 0
+        while scale.machines(pages) < scale.most and (more := next(documents, 0)):
+            pages += more
+            await asyncio.sleep(0)  # PDFs are opened for it here, as MuPDF is not for two threads at once
+        machines = scale.machines(pages)
+        if machines < scale.most:
+            tell(Stage(f"{pages} pages are worth {machines} of {scale.most} machines"))
+        return machines
 
     async def ready(self) -> None:
         """Wait until a server is warm.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
@@ -14,7 +14,8 @@ from flows.serving import Serving
 from tasks.books import Books
 from tasks.budget import Budget
 
-Make = Callable[[Budget], Serving]
+Make = Callable[[Budget, Iterable[int]], Serving]
+"""Makes servers within a budget, for documents of so many pages each."""
 
 
 class SharedServing:
@@ -23,11 +24,13 @@ class SharedServing:
     Args:
         books: keep account of them.
         budget: what they may cost.
+        pages: of each document; see `Wanted`.
     """
 
-    def __init__(self, books: Books, budget: Budget) -> None:
+    def __init__(self, books: Books, budget: Budget, pages: Iterable[int]) -> None:
         self._books = books
         self._budget = budget
+        self._pages = pages
         self._making = asyncio.Lock()
         self._leaving = AsyncExitStack()
         self._serving: Serving | None = None
@@ -76,7 +79,7 @@ class SharedServing:
             return self._serving
 
     async def _made(self, make: Make) -> Serving:
-        serving = make(self._budget)
+        serving = make(self._budget, self._pages)
         self._leaving.enter_context(serving.books.kept_by(self._books))
         return await self._leaving.enter_async_context(serving)
 
@@ -91,13 +94,16 @@ _here: ContextVar[_Guest | None] = ContextVar("hearth_shared_serving", default=N
 
 
 @asynccontextmanager
-async def servers_for(books: Books, make: Make, budget: Budget) -> AsyncIterator[tuple[Serving, Callable[[], None]]]:
+async def servers_for(
+    books: Books, make: Make, budget: Budget, pages: int
+) -> AsyncIterator[tuple[Serving, Callable[[], None]]]:
     """The servers for a document, shared or its own, and whom to tell that all its pages have begun.
 
     Args:
         books: the document's own account.
-        make: makes servers within a budget.
+        make: makes servers.
         budget: what servers of its own may cost; those that are shared keep to their own.
+        pages: that are to be read of it.
     """
     guest = _here.get()
     if guest is not None:
@@ -105,7 +111,7 @@ async def servers_for(books: Books, make: Make, budget: Budget) -> AsyncIterator
         with serving.books.kept_by(books):
             yield serving, guest.all_begun
         return
-    serving = make(budget)
+    serving = make(budget, (pages,))
     with serving.books.kept_by(books):
         async with serving:
             yield serving, lambda: None

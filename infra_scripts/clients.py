@@ -23,6 +23,7 @@ from botocore.exceptions import (
     TokenRetrievalError,
     WaiterError,
 )
+from botocore.parsers import ResponseParserError
 
 from infra_scripts.errors import AccessError, InfraError
 
@@ -129,6 +130,10 @@ def told() -> Iterator[None]:
     except WaiterError as error:
         raise InfraError(
             f"AWS did not get there in time: {error}. Look at it in the console, then run again."
+        ) from None
+    except ResponseParserError:  # it holds all of what was answered
+        raise AccessError(
+            "What answers is not AWS, or it makes no sense. Check the region, a proxy in between and AWS_ENDPOINT_URL."
         ) from None
     except (HTTPClientError, BotoCoreError, OSError) as error:
         raise AccessError(

@@ -74,6 +74,7 @@ class Stack:
         """
         if len(body.encode()) > _MOST_BYTES:
             raise StackError(f"The template has {len(body.encode())} bytes, and CloudFormation takes {_MOST_BYTES}.")
+        self._note_events()
         status = self._settled()
         if status in _DEAD:
             self._tell(f"The stack {self.name} is in {status}, a dead end: it is deleted and made anew.")
@@ -84,7 +85,6 @@ class Stack:
                 f"The stack {self.name} is in {status}{self._why()}. Mend that, continue the rollback in "
                 "CloudFormation's console, and run again; or take it down and up again."
             )
-        self._note_events()
         asked = {
             "StackName": self.name,
             "TemplateBody": body,
@@ -115,8 +115,8 @@ class Stack:
         found = self.describe()
         if found is None:
             return
-        self._settled()
         self._note_events()
+        self._settled()
         # By its id, as its name means nothing once it is gone.
         self._client.delete_stack(StackName=found["StackId"])
         reached = self._settled()

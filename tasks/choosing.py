@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tasks.costs.architectures import Estimate, Running, Shape, Way, estimates
@@ -30,9 +30,10 @@ def suitable(
     pages: int,
     runs_a_day: float,
     max_usd: float,
-    given: Assumptions,
+    given: Mapping[BackendName, Assumptions],
     book: Book,
     term: Term,
+    endpoint: Shape = Shape.SAGEMAKER_ASYNC,
 ) -> Suits:
     """Decide between backends that are deployed.
 
@@ -44,15 +45,16 @@ def suitable(
         pages: of a usual run.
         runs_a_day: of everybody.
         max_usd: nothing that may cost more a run is taken.
-        given: what is taken for granted.
+        given: what is taken for granted of each.
         book: of prices.
         term: on which EC2's machines are bought.
+        endpoint: how SageMaker's answers.
     """
     use = f"runs of {pages:,} pages, {runs_a_day:g} a day"
-    given = given.model_copy(update={"runs_a_day": runs_a_day})
     best: dict[BackendName, Estimate] = {}
     for backend in dict.fromkeys(backends):
-        rows = estimates(pages, given, PageTimes(given), book, _ways(backend, term)).rows
+        own = given[backend].model_copy(update={"runs_a_day": runs_a_day})
+        rows = estimates(pages, own, PageTimes(own), book, _ways(backend, term, endpoint)).rows
         fits = [row for row in rows if row.reading.high * runs_a_day <= DAY_SECONDS]
         if fits:
             best[backend] = min(fits, key=lambda row: row.usd.typical)
@@ -71,7 +73,7 @@ def suitable(
     return Suits(order[0], told)
 
 
-def _ways(backend: BackendName, term: Term) -> list[Way]:
+def _ways(backend: BackendName, term: Term, endpoint: Shape) -> list[Way]:
     match backend:
         case BackendName.EC2:
             return [(Shape.SINGLE, Running.AUTO_STOP, term), (Shape.SINGLE, Running.ALWAYS_ON, term)]
@@ -79,7 +81,7 @@ def _ways(backend: BackendName, term: Term) -> list[Way]:
             return [(Shape.ECS, running, Term.ON_DEMAND) for running in (Running.AUTO_STOP, Running.ALWAYS_ON)]
         case BackendName.SAGEMAKER:
             return [
-                (Shape.SAGEMAKER_ASYNC, Running.AUTO_STOP, Term.ON_DEMAND),
+                (endpoint, Running.AUTO_STOP, Term.ON_DEMAND),
                 (Shape.SAGEMAKER, Running.ALWAYS_ON, Term.ON_DEMAND),
             ]
     return []

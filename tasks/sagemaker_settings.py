@@ -35,7 +35,7 @@ class SagemakerStackSettings(Section):
     image: str | None = Field(None, description="Hearth's container in ECR; docs/sagemaker.md says how it gets there.")
     serving: Serving = Field(
         Serving.ASYNC,
-        description="How it answers: async (a queue in front; pages may take long) or realtime (60 s a page).",
+        description="How it answers: async (a queue in front; pages may take long) or realtime (8 minutes a page).",
     )
     models: tuple[str, ...] = Field(
         ("qwen2.5vl:7b",), min_length=1, description="Models (JSON list), the default one first; async takes one."

@@ -1,8 +1,12 @@
-"""How many machines work is worth: the rule that is simulated, and by which HEARTH_EC2__MACHINES is best set. Pure."""
+"""How many machines pages are worth: what a run begins with, and what is simulated. Pure."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import ceil
+
+PAGES_A_SLOT = 32.0
+"""Four minutes of reading: what the simulation found to cost least at its worst (docs/simulation.md)."""
 
 
 def machines_for(pages: int, slots: int, most: int, pages_a_slot: float) -> int:
@@ -22,3 +26,26 @@ def machines_for(pages: int, slots: int, most: int, pages_a_slot: float) -> int:
     if pages_a_slot <= 0:
         return min(most, ceil(pages / slots))
     return max(1, min(most, int(pages / (slots * pages_a_slot))))
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How what a run begins with follows its pages.
+
+    Attributes:
+        most: machines.
+        slots: of each.
+        pages_a_slot: see `machines_for`; None where machines are there anyway, so that all of them are used.
+        least: machines.
+    """
+
+    most: int = 1
+    slots: int = 1
+    pages_a_slot: float | None = None
+    least: int = 1
+
+    def machines(self, pages: int) -> int:
+        """For a run of so many pages."""
+        if self.pages_a_slot is None:
+            return self.most
+        return max(self.least, machines_for(pages, self.slots, self.most, self.pages_a_slot))

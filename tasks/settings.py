@@ -17,6 +17,7 @@ from tasks.files.place import Place
 from tasks.jobs import BackendName
 from tasks.metrics_settings import MetricsSettings, MonitoringSettings
 from tasks.sagemaker_settings import SagemakerSettings, SagemakerStackSettings
+from tasks.scaling import PAGES_A_SLOT
 from tasks.section import Section
 from tasks.trigger_settings import TriggerSettings
 
@@ -134,6 +135,12 @@ class Ec2Settings(Section):
         180, gt=0, description="How long a machine stays leased to a run that died or lost AWS, seconds."
     )
     machines: int = Field(1, ge=1, le=64, description="Machines that one run reads on at once, at the most.")
+    pages_a_slot: float = Field(
+        PAGES_A_SLOT,
+        ge=0,
+        description="A further one of them comes for so many pages for each of its slots, pages; 0: as soon as a page "
+        "would wait for it.",
+    )
     poll_seconds: float = Field(3, gt=0, description="How often EC2 is asked about a machine, seconds.")
     terminate_hours: float = Field(24, ge=0, description="How long a stopped machine is kept before it goes, hours.")
 

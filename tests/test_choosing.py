@@ -14,13 +14,16 @@ from tasks.errors import InputError
 from tasks.jobs import BackendName
 from tasks.prices.book import Term, shipped
 from tasks.settings import Settings, load_settings
+from tests.commands import Hearth
+from tests.pdfs import written
 
 EC2, ECS, SAGEMAKER = BackendName.EC2, BackendName.ECS, BackendName.SAGEMAKER
 ALL = (EC2, ECS, SAGEMAKER)
 
 
 def suits(backends=ALL, pages=50, runs_a_day=3.0, max_usd=100.0, term=Term.ON_DEMAND):
-    return suitable(backends, pages, runs_a_day, max_usd, Assumptions(), shipped(), term)
+    given = dict.fromkeys(backends, Assumptions())
+    return suitable(backends, pages, runs_a_day, max_usd, given, shipped(), term)
 
 
 def auto(tmp_path: Path, **given):
@@ -71,10 +74,25 @@ class TestAuto:
         choice = auto(tmp_path, backends=("ec2", "ecs"))
         assert choice.backend.name is EC2
         assert "is the cheapest before ecs" in choice.why
+        assert choice.unasked
 
     def test_a_server_that_somebody_runs_comes_first(self, tmp_path):
         made = Settings(home=tmp_path, url="http://10.0.0.5:11434", auto=AutoSettings(backends=(EC2,)))
         assert choose_backend(BackendName.AUTO, made).backend.name is BackendName.URL
+
+    def test_a_service_is_reckoned_with_as_it_is_deployed(self, tmp_path):
+        use = AutoSettings(backends=(ECS,), runs_a_day=2000, max_usd=100)
+        for max_tasks, keeps_up in ((8, True), (1, False)):
+            made = Settings(home=tmp_path, auto=use, ecs_stack={"max_tasks": max_tasks})
+            assert (choose_backend(BackendName.AUTO, made).backend.name is ECS) == keeps_up
+
+    def test_an_endpoint_is_reckoned_with_as_it_answers(self, tmp_path):
+        queued = auto(tmp_path, backends=("sagemaker",))
+        assert "sagemaker (SageMaker async, auto-stop" in queued.why
+        made = Settings(
+            home=tmp_path, auto=AutoSettings(backends=(SAGEMAKER,)), sagemaker_stack={"serving": "realtime"}
+        )
+        assert "SageMaker real time, auto-stop" in choose_backend(BackendName.AUTO, made).why
 
     def test_over_the_budget_this_machine_reads_and_says_why(self, tmp_path):
         choice = auto(tmp_path, backends=("ec2",), max_usd=0.001)
@@ -85,3 +103,27 @@ class TestAuto:
         monkeypatch.setenv("HEARTH_AUTO__BACKENDS", '["embedded"]')
         with pytest.raises(InputError, match="HEARTH_AUTO__BACKENDS"):
             load_settings()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("runs_a_day", "told"),
+    [
+        (3, "a machine of the EC2 pool 'default': runs of 50 pages, 3 a day: ec2 (one machine, auto-stop"),
+        (300, "300 a day: ec2 (one machine, always on"),
+        (2000, "the ECS service of the pool 'default': runs of 50 pages, 2000 a day: ecs"),
+    ],
+    ids=["sporadic", "steady", "many users"],
+)
+def test_the_command_says_what_it_takes_and_why_before_it_costs(
+    hearth: Hearth, tmp_path: Path, runs_a_day: int, told: str
+):
+    """AWS itself is out of reach."""
+    settings = {
+        **{"HEARTH_AUTO__BACKENDS": '["ec2", "ecs", "sagemaker"]', "HEARTH_AUTO__RUNS_A_DAY": str(runs_a_day)},
+        **{"HEARTH_AUTO__MAX_USD": "100", "AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_REGION": "us-east-1"},
+        **{"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"},
+    }
+    outcome = hearth("read", written(tmp_path / "paper.pdf", "A page."), **settings)
+    assert outcome.code == 1
+    assert told in " ".join(outcome.err.split())

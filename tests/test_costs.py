@@ -86,6 +86,15 @@ def test_always_on_is_paid_for_all_day_and_shared_by_the_runs_of_the_day():
     assert ten.usd.typical == pytest.approx(one.usd.typical / 10)
 
 
+def test_real_time_from_no_instance_is_paid_for_until_its_instance_goes_after_its_last_copy():
+    rows = _rows(Assumptions())
+    queued = rows[Shape.SAGEMAKER_ASYNC, Running.AUTO_STOP, Term.ON_DEMAND]
+    row = rows[Shape.SAGEMAKER, Running.AUTO_STOP, Term.ON_DEMAND]
+    assert row.total == queued.total
+    assert _ends(row.billed) == pytest.approx([seconds + 600 for seconds in _ends(queued.billed)])
+    assert row.usd.typical < rows[Shape.SAGEMAKER, Running.ALWAYS_ON, Term.ON_DEMAND].usd.typical
+
+
 def test_a_reserved_machine_is_offered_when_the_book_has_its_price():
     source = {"api": Source(url="https://example.com", date=TODAY)}
     price = Price(item="g4dn.xlarge", region="us-east-1", term=Term.RESERVED_3Y_FULL, usd=0.2, source="api")

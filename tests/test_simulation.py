@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from tasks.costs.assumptions import Assumptions, Range
 from tasks.prices.book import Term, shipped
-from tasks.scaling import machines_for
 from tasks.simulation.fleet import simulate
 from tasks.simulation.hosts import Host, Run, Seat
 from tasks.simulation.one_run import reading_seconds
@@ -194,15 +193,6 @@ class TestDollars:
     def test_billing_has_its_minimum(self):
         given = PLAIN.model_copy(update={"boot_seconds": Range.exactly(1), "load_seconds": Range.exactly(1)})
         assert simulated(1, policy="pool", idle_seconds=0, given=given).machine_hours * 3600 == 60
-
-
-class TestScaling:
-    @pytest.mark.parametrize(
-        ("pages", "threshold", "machines"),
-        [(0, 4, 0), (1, 4, 1), (63, 4, 1), (64, 4, 2), (10**6, 4, 5), (8, 0, 1), (9, 0, 2)],
-    )
-    def test_a_further_machine_comes_for_so_many_pages_for_each_slot(self, pages, threshold, machines):
-        assert machines_for(pages, 8, 5, threshold) == machines
 
 
 @given(st.lists(st.tuples(st.floats(0.001, 5_000), st.integers(-3, 3)), min_size=1, max_size=50))

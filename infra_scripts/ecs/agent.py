@@ -23,8 +23,10 @@ from urllib.parse import urlsplit
 
 try:
     from infra_scripts.machine import aws
-except ImportError:  # in the image, where both files lie side by side
+    from infra_scripts.machine.gpu import gpus
+except ImportError:  # in the image, where the files lie side by side
     import aws  # type: ignore[import-not-found,no-redef]  # the same module under its other name
+    from gpu import gpus  # type: ignore[import-not-found,no-redef]
 
 _PIN_SECONDS = 120
 """A model that would be unloaded sooner than this is pinned again: pages come with a shorter time of their own."""
@@ -158,13 +160,8 @@ def _offset(moment: str) -> float:
 
 
 def gpu_use() -> float | None:
-    """Of the GPUs, percent; None where there is none."""
-    query = ["nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits"]
-    try:
-        told = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True)  # noqa: S603 - fixed
-        found = [float(line) for line in told.stdout.split()]
-    except (OSError, ValueError, subprocess.SubprocessError):
-        return None
+    """Of the GPUs, per cent; None where none tells it."""
+    found = [told["use"] for told in gpus() if "use" in told]
     return sum(found) / len(found) if found else None
 
 

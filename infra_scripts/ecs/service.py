@@ -15,7 +15,8 @@ from infra_scripts.errors import RequestError
 from infra_scripts.stack import filled
 
 _FILES = Path(__file__).parent
-IMAGE_FILES = (_FILES / "Dockerfile", _FILES / "agent.py", _FILES.parent / "machine" / "aws.py")
+_MACHINE = _FILES.parent / "machine"
+IMAGE_FILES = (_FILES / "Dockerfile", _FILES / "agent.py", _MACHINE / "aws.py", _MACHINE / "gpu.py")
 """What the image is made of, beside Ollama and the model."""
 PORT = 11434
 _SHAPES = {

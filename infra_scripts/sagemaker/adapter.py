@@ -2,20 +2,21 @@
 
     adapter.py serve [COMMAND...]    start Ollama (or COMMAND), get the model warm, serve until SIGTERM
 
-A body that is one of /api/generate is sent there, and its answer comes back as Ollama gave it, the status included.
-Any other call travels in an envelope, {"path": "/api/tags", "body": null}, and so does its answer:
-{"status": 200, "body": "..."}, under HTTP 200. Where SageMaker hides a container's errors (asynchronous inference),
-/api/generate travels in one, too.
+A call travels in an envelope, {"path": "/api/tags", "body": null}, and so does its answer: {"status": 200, "body": ""},
+under HTTP 200. With "beats": true in it a blank comes every few seconds until the answer does: a response that streams
+may take eight minutes, a silent one a minute. A body that is one of /api/generate, for those who ask without Hearth,
+is sent there, and its answer comes back as Ollama gave it, the status included.
 
 The contract is SageMaker's: docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-inference-code.html. It runs the
-image with `serve`, asks /ping from the start on (2 seconds for an answer), cuts invocations off after 60 seconds, and
-sends SIGTERM 30 seconds before it kills.
+image with `serve`, asks /ping from the start on (2 seconds for an answer), cuts invocations off after 60 seconds, or
+480 if they stream, and sends SIGTERM 30 seconds before it kills.
 
 It needs starlette, uvicorn and httpx, and nothing of Hearth. The environment:
     HEARTH_MODEL             Ollama's name of the model; it is pulled if it is not there
     HEARTH_NUM_CTX           context that it is loaded with, tokens: another one in a request loads it again
     HEARTH_REQUIRE_GPU       true: a model that runs on the CPU alone ends the container; Ollama falls back silently
     HEARTH_ANSWER_SECONDS    longest time for an answer; then its slot is free again
+    HEARTH_BEAT_SECONDS      from one such blank to the next, 10 if unset
     HEARTH_BIND              address to listen on, 0.0.0.0 if unset
     OLLAMA_HOST              where Ollama listens
     OLLAMA_MODELS            where its models are, unless there is a store in HEARTH_STORE
@@ -39,7 +40,7 @@ import httpx
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 METHODS = {
@@ -74,6 +75,7 @@ class Adapter:
         self._num_ctx = int(environment.get("HEARTH_NUM_CTX", "8192"))
         self._require_gpu = environment.get("HEARTH_REQUIRE_GPU") == "true"
         self._seconds = float(environment.get("HEARTH_ANSWER_SECONDS", "3600"))
+        self._beat = float(environment.get("HEARTH_BEAT_SECONDS", "10"))
         host = environment.setdefault("OLLAMA_HOST", "127.0.0.1:11434")
         store = Path(environment.get("HEARTH_STORE", "/opt/ml/model"))
         if (store / "manifests").is_dir():
@@ -107,8 +109,23 @@ class Adapter:
             return JSONResponse({"error": "the body is not a JSON object"}, 400)
         if "path" not in asked:
             return await self._while_there(request, "/api/generate", asked)
+        answering = asyncio.create_task(self._enveloped(request, asked))
+        if asked.get("beats"):
+            return StreamingResponse(self._beating(answering), media_type="application/json")
+        return Response(await answering, media_type="application/json")
+
+    async def _beating(self, answering: asyncio.Task[bytes]) -> AsyncIterator[bytes]:
+        """Blanks, which JSON ignores, until there is an answer, and the answer."""
+        try:
+            while not (await asyncio.wait({answering}, timeout=self._beat))[0]:
+                yield b" "
+            yield answering.result()
+        finally:
+            answering.cancel()
+
+    async def _enveloped(self, request: Request, asked: dict[str, Any]) -> bytes:
         answer = await self._while_there(request, asked["path"], asked.get("body"))
-        return JSONResponse({"status": answer.status_code, "body": bytes(answer.body).decode()})
+        return json.dumps({"status": answer.status_code, "body": bytes(answer.body).decode()}).encode()
 
     async def _while_there(self, request: Request, path: object, body: Any) -> Response:  # noqa: ANN401 - any JSON
         """Ask Ollama for as long as the caller waits: a slot must not work for nobody."""

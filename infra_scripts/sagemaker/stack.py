@@ -13,8 +13,8 @@ from infra_scripts.errors import RequestError
 from infra_scripts.policy import partition
 
 _FILES = Path(__file__).parents[1]
-# SageMaker cuts a real-time answer off at 60 s: before it does, the slot is freed and the reason told.
-_ANSWER_SECONDS = {"async": 3600, "realtime": 57}
+# SageMaker cuts a real-time answer that streams off at 480 s: before it does, the slot is freed and the reason told.
+_ANSWER_SECONDS = {"async": 3600, "realtime": 470}
 _BUSY_PART = 0.75
 _GPU = re.compile(r"ml\.(g|p)\d")
 _SHAPES = {
@@ -147,11 +147,6 @@ def plan(stack: SagemakerStack, usd_per_hour: float | None) -> tuple[tuple[PlanR
         PlanRow("role", f"hearth-sagemaker-{stack.pool}-{stack.region}", "nothing"),
         PlanRow("DynamoDB table", stack.name, "cents a month, by request"),
         PlanRow("log groups", "14 days", "cents a month"),
-    ]
-    rows += [
-        PlanRow("inference component", f"{name}: {model}", "nothing")
-        for model, name in stack.components.items()
-        if name
     ]
     if stack.serving == "async":
         rows.append(PlanRow("bucket", "requests and answers, a day at the most", "cents a month, by request"))

@@ -4,37 +4,32 @@ Standard library and boto3 alone, in one file, for CloudFormation ships it insid
 messages of a queue that hold EventBridge's "Object Created" or S3's own notifications, or with one of these itself.
 
 What it does for a version of an object it does once however often it is told of it: by Prefect's idempotency key, or by
-ECS's client token (which AWS remembers for a day; documents that were read are not read again after that either). It
+ECS's client token and a table, in which each version belongs to one task for good, whatever it comes with later. It
 repeats nothing itself: what failed stays in the queue and comes again with its key, until the dead letters have it.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import logging
 import os
+import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import astuple, dataclass
+from typing import Any
 from urllib.parse import quote, unquote_plus
 
 _ANSWER_SECONDS = 15.0
 _LEFT_SECONDS = 20.0  # with less time than this nothing more is begun: it comes again instead
 _OVERRIDES = 8_192  # characters that ECS takes: docs.aws.amazon.com/AmazonECS/latest/APIReference/API_TaskOverride.html
+_TOGETHER = 100  # items that DynamoDB writes all or none of
+_KEPT_SECONDS = 30 * 86_400  # longer than a message may lie in the queue, with the dead letters, and in the queue again
 _log = logging.getLogger("hearth.trigger")
 _log.setLevel(logging.INFO)
-_secrets: dict[str, str] = {}
-
-
-class Context(Protocol):
-    """What Lambda tells of a call."""
-
-    def get_remaining_time_in_millis(self) -> int:
-        """How long the call may still take."""
-        ...
 
 
 class TriggerError(Exception):
@@ -61,6 +56,9 @@ class Arrived:
         return f"{self.document}@{self.version}"
 
 
+Task = tuple[Arrived, ...]  # what one task reads
+
+
 def run_key(content: str, options: Mapping[str, Any]) -> str:
     """What requests that ask for the same have in common; 64 hex digits. `flows.trigger` uses it, too.
 
@@ -76,7 +74,7 @@ def generation_key(key: str, generation: int) -> str:
     return f"{key}-{generation}"
 
 
-def handler(event: Mapping[str, Any], context: Context) -> dict[str, Any]:
+def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN401 - Lambda's own class
     """Answer an event as Lambda delivers it.
 
     Returns:
@@ -88,7 +86,7 @@ def handler(event: Mapping[str, Any], context: Context) -> dict[str, Any]:
     start = _in_prefect if os.environ.get("PREFECT_API_URL") else _in_tasks
     from_queue = [record for record in event.get("Records", ()) if record.get("eventSource") == "aws:sqs"]
     if not from_queue:
-        failed = start({"event": list(arrivals(event))}, context)
+        failed = start({"event": list(arrivals(event))}, context.get_remaining_time_in_millis)
         if failed:
             raise TriggerError(failed["event"])
         return {}
@@ -96,10 +94,11 @@ def handler(event: Mapping[str, Any], context: Context) -> dict[str, Any]:
     failures: dict[str, str] = {}
     for record in from_queue:
         try:
-            found[record["messageId"]] = list(arrivals(json.loads(record["body"])))
+            if documents := list(arrivals(json.loads(record["body"]))):
+                found[record["messageId"]] = documents
         except (ValueError, TriggerError) as error:
             failures[record["messageId"]] = f"it makes no sense: {error}"
-    failures |= start(found, context)
+    failures |= start(found, context.get_remaining_time_in_millis)
     for message, why in failures.items():
         _log.error("message %s is to come again: %s", message, why)
     return {"batchItemFailures": [{"itemIdentifier": message} for message in failures]}
@@ -152,38 +151,33 @@ def _wanted(found: Arrived) -> bool:
     )
 
 
-def _short_of_time(context: Context) -> bool:
-    return bool(context.get_remaining_time_in_millis() < _LEFT_SECONDS * 1000)
+def _see_time(left: Callable[[], int]) -> None:
+    if left() < _LEFT_SECONDS * 1000:
+        raise TriggerError("no time is left")
 
 
-def _in_prefect(found: Mapping[str, list[Arrived]], context: Context) -> dict[str, str]:
+def _in_prefect(found: Mapping[str, list[Arrived]], left: Callable[[], int]) -> dict[str, str]:
     """A run for each document; why which messages are to come again."""
     failures: dict[str, str] = {}
     deployment = ""
     for message, documents in found.items():
-        for each in documents:
-            if _short_of_time(context):
-                failures[message] = "no time is left"
-                break
-            try:
-                deployment = (
-                    deployment or _prefect("GET", f"/deployments/name/{quote(os.environ['HEARTH_DEPLOYMENT'])}")["id"]
-                )
+        try:
+            for each in documents:
+                _see_time(left)
+                named = f"/deployments/name/{quote(os.environ['HEARTH_DEPLOYMENT'])}"
+                deployment = deployment or _prefect("GET", named)["id"]
                 _create_run(deployment, each)
-            except TriggerError as error:
-                failures[message] = str(error)
-                break
+        except TriggerError as error:
+            failures[message] = str(error)
     return failures
 
 
 def _create_run(deployment: str, each: Arrived) -> None:
-    job = {"document": each.document, "output": os.environ["HEARTH_OUTPUT"]}
-    asked = {
-        "parameters": {"job": job},
-        "state": {"type": "SCHEDULED"},
-        # By this a request whose answer was lost, or that was answered 503 though it was served, is found again.
-        "idempotency_key": generation_key(run_key(each.content, {"output": job["output"]}), 0),
-    }
+    output = os.environ["HEARTH_OUTPUT"]
+    # By the key a request whose answer was lost, or that was answered 503 though it was served, is found again.
+    key = generation_key(run_key(each.content, {"output": output}), 0)
+    job = {"document": each.document, "output": output}
+    asked = {"parameters": {"job": job}, "state": {"type": "SCHEDULED"}, "idempotency_key": key}
     run = _prefect("POST", f"/deployments/{deployment}/create_flow_run", asked)
     _log.info("%s is run %s", each.document, run["id"])
 
@@ -197,91 +191,96 @@ def _prefect(method: str, path: str, body: Mapping[str, Any] | None = None) -> d
     url = os.environ["PREFECT_API_URL"].rstrip("/") + path
     if not url.startswith(("https://", "http://")):
         raise TriggerError("PREFECT_API_URL is no address of the web")
-    data = None if body is None else json.dumps(body).encode()
+    data = json.dumps(body).encode() if body else None
     request = urllib.request.Request(url, data, headers, method=method)  # noqa: S310 - checked above
     try:
         with urllib.request.urlopen(request, timeout=_ANSWER_SECONDS) as answer:  # noqa: S310
-            told: dict[str, Any] = json.load(answer)
-            return told
+            return dict(json.load(answer))
     except urllib.error.HTTPError as error:
         if secret and error.code in {401, 403}:
-            _secrets.clear()  # it may have been changed
+            _secret.cache_clear()  # it may have been changed
         raise TriggerError(f"Prefect answers {error.code} to {method} {path}") from None
     except (OSError, ValueError) as error:
         raise TriggerError(f"Prefect does not answer {method} {path}: {type(error).__name__}") from None
 
 
+@functools.cache
 def _secret(name: str) -> str:
-    if name not in _secrets:
-        try:
-            _secrets[name] = _client("secretsmanager").get_secret_value(SecretId=name)["SecretString"]
-        except Exception as error:  # noqa: BLE001 - whatever boto3 raises
-            raise TriggerError(f"the key of Prefect cannot be had: {_code(error)}") from None
-    return _secrets[name]
+    try:
+        return str(_client("secretsmanager").get_secret_value(SecretId=name)["SecretString"])
+    except Exception as error:  # noqa: BLE001 - whatever boto3 raises
+        raise TriggerError(f"the key of Prefect cannot be had: {_code(error)}") from None
 
 
-def _in_tasks(found: Mapping[str, list[Arrived]], context: Context) -> dict[str, str]:
+def _in_tasks(found: Mapping[str, list[Arrived]], left: Callable[[], int]) -> dict[str, str]:
     """One task for as many documents as fit into its command: a machine is started once for all of them."""
     failures: dict[str, str] = {}
-    for messages, documents in _grouped(found):
+    try:
+        tasks = _shared_out([*dict.fromkeys(each for several in found.values() for each in several)])
+    except TriggerError as error:
+        return dict.fromkeys(found, str(error))
+    for task in dict.fromkeys(tasks.values()):
         try:
-            if _short_of_time(context):
-                raise TriggerError("no time is left")
-            _run_task(documents)
+            _see_time(left)
+            _run_task(task)
         except TriggerError as error:
-            failures |= dict.fromkeys(messages, str(error))
+            told = [message for message, several in found.items() if any(tasks[each] == task for each in several)]
+            failures |= dict.fromkeys(told, str(error))
     return failures
 
 
-def _grouped(found: Mapping[str, list[Arrived]]) -> Iterator[tuple[list[str], list[Arrived]]]:
-    messages: list[str] = []
-    documents: list[Arrived] = []
-    for message, several in found.items():
-        for each in several:
-            if documents and len(json.dumps(_overrides([*documents, each]))) > _OVERRIDES:
-                yield messages, documents
-                messages, documents = [], []
-            messages.append(message)
-            documents.append(each)
-    if documents:
-        yield messages, documents
+def _shared_out(documents: list[Arrived]) -> dict[Arrived, Task]:
+    """The task that each belongs to, as the documents that it reads; asked for again, it is the same task.
+
+    Raises:
+        TriggerError: DynamoDB refuses, or another call has just taken one of them; nothing is lost if all come again.
+    """
+    tasks: dict[Arrived, Task] = {}
+    keys = {each: {"id": {"S": run_key(each.content, {})}} for each in documents}
+    store, table = _client("dynamodb"), os.environ["HEARTH_TABLE"]
+    try:
+        for each, key in keys.items():
+            if known := store.get_item(TableName=table, Key=key, ConsistentRead=True).get("Item"):
+                tasks[each] = tuple(Arrived(*one) for one in json.loads(known["task"]["S"]))
+        forget_at = {"N": str(int(time.time() + _KEPT_SECONDS))}
+        once = {"TableName": table, "ConditionExpression": "attribute_not_exists(id)"}
+        for task in _grouped([each for each in documents if each not in tasks]):
+            facts = {"task": {"S": json.dumps([astuple(each) for each in task])}, "forget_at": forget_at}
+            store.transact_write_items(TransactItems=[{"Put": {**once, "Item": keys[each] | facts}} for each in task])
+            tasks |= dict.fromkeys(task, task)
+    except Exception as error:  # noqa: BLE001 - whatever boto3 raises
+        raise TriggerError(f"what was started cannot be looked up: {_code(error)}") from None
+    return tasks
 
 
-def _overrides(documents: list[Arrived]) -> dict[str, Any]:
-    command = ["batch", *dict.fromkeys(each.document for each in documents)]
-    return {"containerOverrides": [{"name": "hearth", "command": [*command, *os.environ["HEARTH_OPTIONS"].split()]}]}
+def _grouped(documents: list[Arrived]) -> Iterator[Task]:
+    task: Task = ()
+    for each in documents:
+        if task and (len(task) == _TOGETHER or len(json.dumps(_overrides((*task, each)))) > _OVERRIDES):
+            yield task
+            task = ()
+        task = (*task, each)
+    if task:
+        yield task
 
 
-def _run_task(documents: list[Arrived]) -> None:
-    token = run_key(" ".join(sorted(each.content for each in documents)), {})
-    asked = {
-        "cluster": os.environ["HEARTH_CLUSTER"],
-        "taskDefinition": os.environ["HEARTH_TASK"],
-        "capacityProviderStrategy": [{"capacityProvider": os.environ["HEARTH_CAPACITY"], "weight": 1}],
-        "networkConfiguration": {
-            "awsvpcConfiguration": {
-                "subnets": os.environ["HEARTH_SUBNETS"].split(","),
-                "securityGroups": [os.environ["HEARTH_SECURITY_GROUP"]],
-                "assignPublicIp": os.environ.get("HEARTH_PUBLIC_IP", "DISABLED"),
-            }
-        },
-        "overrides": _overrides(documents),
-        "count": 1,
-        "clientToken": token,
-        "startedBy": "hearth-lambda",
-        "propagateTags": "TASK_DEFINITION",
-    }
+def _overrides(task: Task) -> dict[str, Any]:
+    command = ["batch", *dict.fromkeys(each.document for each in task), *os.environ["HEARTH_OPTIONS"].split()]
+    return {"containerOverrides": [{"name": "hearth", "command": command}]}
+
+
+def _run_task(task: Task) -> None:
+    token = run_key(" ".join(sorted(each.content for each in task)), {})
+    asked = {**json.loads(os.environ["HEARTH_RUN_TASK"]), "overrides": _overrides(task), "clientToken": token}
     try:
         answer = _client("ecs").run_task(**asked)
     except Exception as error:  # noqa: BLE001 - whatever boto3 raises
         if _code(error) == "ConflictException":  # these documents were started, with other settings
-            _log.info("a task reads these %d documents already", len(documents))
             return
         raise TriggerError(f"ECS refuses the task: {_code(error)}") from None
     if not answer["tasks"]:
-        reasons = ", ".join(str(failure.get("reason")) for failure in answer["failures"])
-        raise TriggerError(f"ECS starts no task: {reasons or 'it does not say why'}")
-    _log.info("task %s reads %d documents", answer["tasks"][0]["taskArn"], len(documents))
+        raise TriggerError(f"ECS starts no task: {[failure.get('reason') for failure in answer['failures']]}")
+    _log.info("task %s reads %d documents", answer["tasks"][0]["taskArn"], len(task))
 
 
 def _client(service: str) -> Any:  # noqa: ANN401 - boto3's clients have no common type

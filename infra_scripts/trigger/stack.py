@@ -95,8 +95,10 @@ class TriggerStack:
         """
         if not POOL.fullmatch(self.pool):
             raise RequestError(f"The pool cannot be {self.pool!r}; it must match {POOL.pattern}.")
-        if not self.bucket or not re.fullmatch(_BUCKET, self.bucket):
+        if not self.bucket:
             raise RequestError("No bucket is watched. Set HEARTH_TRIGGER__BUCKET to the one where PDFs land.")
+        if not re.fullmatch(_BUCKET, self.bucket):
+            raise RequestError(f"{self.bucket!r} is no name of a bucket. Correct HEARTH_TRIGGER__BUCKET.")
         output = _OUTPUT.fullmatch(self.output or "")
         if output is None or re.search(r"\s", self.output or ""):
             raise RequestError("Results have no place. Set HEARTH_OUTPUT, such as s3://bucket/results.")
@@ -122,6 +124,7 @@ def rows(stack: TriggerStack) -> tuple[PlanRow, ...]:
         PlanRow("rule", f"PDFs in s3://{stack.bucket}/{stack.prefix}", "USD 1 a million uploads"),
         PlanRow("queue, dead letters", f"{stack.name}, {stack.name}-dead", "USD 0.40 a million messages"),
         PlanRow("function", f"{stack.name}, starts {starts}", "USD 0.20 a million calls, and its seconds"),
+        PlanRow("DynamoDB table", f"{stack.name}, which task has which upload", "cents a month, by request"),
         PlanRow("alarm", f"{stack.name}-dead", "USD 0.10 a month"),
         PlanRow("cluster, task definition", stack.name, "nothing, until a task runs"),
         PlanRow("roles, security group", stack.name, "nothing"),

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from tasks.backends import ec2, ecs, embedded, ollama, sagemaker, url
 from tasks.backends.base import Backend, Endpoint, MachineFacts, Release
 from tasks.choosing import Suits, suitable
+from tasks.costs.architectures import Shape
 from tasks.costs.assumptions import Assumptions
 from tasks.jobs import BackendName
 from tasks.prices.book import HOME_REGION, Term, current
+from tasks.sagemaker_settings import Serving
 from tasks.settings import Settings, SpotPolicy
 
 __all__ = ["Backend", "Choice", "Endpoint", "MachineFacts", "Release", "choose_backend"]
@@ -27,12 +29,21 @@ _BACKENDS: dict[BackendName, tuple[Callable[[Settings], Backend], Callable[[Sett
 }
 
 
+_AWS_SECONDS = 15 * 60.0
+"""What ECS takes to end an empty machine, and SageMaker to scale in: docs/ecs.md, docs/sagemaker.md."""
+
+
 @dataclass(frozen=True)
 class Choice:
-    """A backend, and why it was taken."""
+    """A backend, and why it was taken.
+
+    Attributes:
+        unasked: it costs money, and `auto` took it.
+    """
 
     backend: Backend
     why: str
+    unasked: bool = False
 
 
 def choose_backend(name: BackendName, settings: Settings) -> Choice:
@@ -49,7 +60,7 @@ def choose_backend(name: BackendName, settings: Settings) -> Choice:
     if settings.auto.backends and url.offer(settings) is None:
         suits = _on_aws(settings)
         if suits.backend is not None:
-            return Choice(_BACKENDS[suits.backend][0](settings), suits.why)
+            return Choice(_BACKENDS[suits.backend][0](settings), suits.why, unasked=True)
         passed_over = f"; {suits.why}"
     for make, offer in _BACKENDS.values():
         why = offer(settings)
@@ -59,15 +70,37 @@ def choose_backend(name: BackendName, settings: Settings) -> Choice:
 
 
 def _on_aws(settings: Settings) -> Suits:
-    use, pool = settings.auto, settings.ec2
-    given = Assumptions().model_copy(
-        update={
-            "instance_type": pool.types[0],
-            "region": pool.region or HOME_REGION,
-            "idle_seconds": settings.idle_minutes * 60,
-            "slots": settings.ec2_stack.slots,
-            "disk_gb": settings.ec2_stack.disk_gb,
-        }
-    )
-    term = Term.ON_DEMAND if pool.spot_policy is SpotPolicy.ON_DEMAND else Term.SPOT
-    return suitable(use.backends, use.pages, use.runs_a_day, use.max_usd, given, current(settings.home), term)
+    use, endpoint = settings.auto, settings.sagemaker_stack
+    term = Term.ON_DEMAND if settings.ec2.spot_policy is SpotPolicy.ON_DEMAND else Term.SPOT
+    shape = Shape.SAGEMAKER if endpoint.serving is Serving.REALTIME else Shape.SAGEMAKER_ASYNC
+    book, given = current(settings.home), _deployed(settings)
+    return suitable(use.backends, use.pages, use.runs_a_day, use.max_usd, given, book, term, shape)
+
+
+def _deployed(settings: Settings) -> dict[BackendName, Assumptions]:
+    """What is known of each by its settings; all else is assumed as by `hearth plan`."""
+    pool, service, endpoint = settings.ec2_stack, settings.ecs_stack, settings.sagemaker_stack
+    region = settings.ec2.region or HOME_REGION
+    return {
+        BackendName.EC2: Assumptions(
+            region=region,
+            instance_type=settings.ec2.types[0],
+            slots=pool.slots,
+            idle_seconds=settings.idle_minutes * 60,
+            disk_gb=pool.disk_gb,
+        ),
+        BackendName.ECS: Assumptions(
+            region=region,
+            instance_type=service.types[0],
+            slots=service.slots,
+            machines=service.max_tasks,
+            idle_seconds=service.idle_minutes * 60 + _AWS_SECONDS,
+            disk_gb=service.disk_gb,
+        ),
+        BackendName.SAGEMAKER: Assumptions(
+            region=region,
+            instance_type=endpoint.instance_type.removeprefix("ml."),
+            slots=endpoint.slots,
+            idle_seconds=_AWS_SECONDS,
+        ),
+    }

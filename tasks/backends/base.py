@@ -16,6 +16,7 @@ from tasks.jobs import BackendName
 from tasks.ollama_api import GenerateRequest, OllamaClient
 from tasks.ollama_wire import tagged
 from tasks.parts import Parts
+from tasks.scaling import Scale
 from tasks.slots import LedgerStore
 
 
@@ -165,7 +166,15 @@ class Backend(Protocol):
         """The model's digest if it can be known without starting a server, else None."""
         ...
 
-    async def acquire(self, slots: int, holder: str) -> Endpoint:
+    def scale(self, slots: int) -> Scale:
+        """How many machines a run begins with: so many servers or, of one server, so many parts.
+
+        Args:
+            slots: requests at once that are asked for of each server.
+        """
+        ...
+
+    async def acquire(self, slots: int, holder: str, parts: int = 1) -> Endpoint:
         """Find or start a server, another than those that were acquired here and not released.
 
         Whatever this starts, stops by itself when it is idle.
@@ -173,6 +182,7 @@ class Backend(Protocol):
         Args:
             slots: requests at once that are asked for.
             holder: who asks, for people who wonder why it runs.
+            parts: that it should have at the least, if it has parts.
 
         Raises:
             ServerError: it is not to be had; the message says what to do.

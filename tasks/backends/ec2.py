@@ -22,6 +22,7 @@ from tasks.jobs import BackendName
 from tasks.prices import spot_usd_per_hour, told_of_elsewhere
 from tasks.prices.book import Book, current
 from tasks.progress import Caution, Stage, tell
+from tasks.scaling import Scale
 from tasks.settings import Settings
 
 
@@ -53,7 +54,11 @@ class Ec2Backend:
         del model
         return None
 
-    async def acquire(self, slots: int, holder: str) -> Endpoint:
+    def scale(self, slots: int) -> Scale:
+        """See `Backend`: a machine is paid for from its boot to the end of its idle time, however little it reads."""
+        return Scale(self.servers, min(slots, self.default_slots), self._settings.ec2.pages_a_slot)
+
+    async def acquire(self, slots: int, holder: str, parts: int = 1) -> Endpoint:
         """See `Backend`.
 
         Raises:
@@ -61,6 +66,7 @@ class Ec2Backend:
             CapacityError: EC2 has no machine.
             CloudError: AWS refuses, or the pool is not deployed.
         """
+        del parts
         tell(Stage("asking AWS for the pool"))
         if self._pool is None:
             self._pool = await open_pool(self._settings)

@@ -22,6 +22,7 @@ from tasks.jobs import BackendName
 from tasks.prices import told_of_elsewhere
 from tasks.prices.book import current
 from tasks.progress import Caution, Stage, tell
+from tasks.scaling import Scale
 from tasks.settings import Settings
 
 
@@ -53,7 +54,13 @@ class EcsBackend:
         del model
         return None
 
-    async def acquire(self, slots: int, holder: str) -> Endpoint:
+    def scale(self, slots: int) -> Scale:
+        """See `Backend`: by the threshold at which AWS would add a task."""
+        deployed = self._settings.ecs_stack
+        most = min(deployed.max_tasks, math.ceil(slots / deployed.slots))
+        return Scale(most, deployed.slots, deployed.pages_per_slot, min(most, self._settings.ecs.tasks))
+
+    async def acquire(self, slots: int, holder: str, parts: int = 1) -> Endpoint:
         """See `Backend`: ask for tasks, and wait until the first is warm.
 
         Raises:
@@ -64,7 +71,7 @@ class EcsBackend:
         if self._stack is None:
             self._stack = await find_stack(self._aws, self._settings.ec2.pool)
         stack, settings = self._stack, self._settings.ecs
-        tasks = min(settings.tasks, stack.max_tasks, math.ceil(slots / stack.slots))
+        tasks = min(parts, stack.max_tasks, math.ceil(slots / stack.slots))
         table = Table(self._aws, stack.table)
         records, lease = Records(table), Lease(holder, slots, time.time() + settings.lease_seconds)
         if not await records.take(SERVICE, lease):

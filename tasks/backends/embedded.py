@@ -10,6 +10,7 @@ from tasks.backends.base import Endpoint, Release
 from tasks.backends.local import local_endpoint
 from tasks.jobs import BackendName
 from tasks.local_server import ServerSpec, lease_server
+from tasks.scaling import Scale
 from tasks.settings import Settings
 
 
@@ -45,8 +46,14 @@ class EmbeddedBackend:
         except InvalidNameError:
             return None  # the server says so when it is asked to pull it
 
-    async def acquire(self, slots: int, holder: str) -> Endpoint:
+    def scale(self, slots: int) -> Scale:
         """See `Backend`."""
+        del slots
+        return Scale()
+
+    async def acquire(self, slots: int, holder: str, parts: int = 1) -> Endpoint:
+        """See `Backend`."""
+        del parts
         idle_seconds = self._settings.idle_minutes * 60
         server = await lease_server(
             self._spec(slots),

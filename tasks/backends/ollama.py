@@ -15,6 +15,7 @@ from tasks.errors import InputError, PassingError, ServerError
 from tasks.jobs import BackendName
 from tasks.local_server import ServerSpec, lease_server, local_servers
 from tasks.ollama_api import OllamaClient, digest_at
+from tasks.scaling import Scale
 from tasks.settings import Settings
 from tasks.slots import FileStore
 
@@ -60,8 +61,14 @@ class OllamaBackend:
         except OSError:
             return None
 
-    async def acquire(self, slots: int, holder: str) -> Endpoint:
+    def scale(self, slots: int) -> Scale:
         """See `Backend`."""
+        del slots
+        return Scale()
+
+    async def acquire(self, slots: int, holder: str, parts: int = 1) -> Endpoint:
+        """See `Backend`."""
+        del parts
         if await self._answers() and not self._is_ours():
             return Endpoint(self.name, self._url, slots, FileStore.of(self._settings.home, self._url))
         binary = shutil.which("ollama")

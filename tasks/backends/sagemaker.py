@@ -23,6 +23,7 @@ from tasks.sagemaker.endpoint import Follower, Size, wake
 from tasks.sagemaker.queued import QueuedTransport
 from tasks.sagemaker.realtime import RealTimeTransport
 from tasks.sagemaker.stack import Stack, find_stack
+from tasks.scaling import Scale
 from tasks.settings import Settings
 
 
@@ -55,7 +56,12 @@ class SagemakerBackend:
         del model
         return None
 
-    async def acquire(self, slots: int, holder: str) -> Endpoint:
+    def scale(self, slots: int) -> Scale:
+        """See `Backend`."""
+        del slots
+        return Scale()
+
+    async def acquire(self, slots: int, holder: str, parts: int = 1) -> Endpoint:
         """See `Backend`.
 
         Raises:
@@ -63,7 +69,7 @@ class SagemakerBackend:
             CapacityError: no instance came in time.
             CloudError: AWS refuses, or nothing is deployed.
         """
-        del holder
+        del holder, parts
         began = time.time()
         tell(Stage("asking AWS for the endpoint"))
         settings, aws = self._settings.sagemaker, self._aws

@@ -8,6 +8,7 @@ from tasks.backends.base import Endpoint, Release
 from tasks.errors import InputError, ServerError
 from tasks.jobs import BackendName
 from tasks.ollama_api import digest_at
+from tasks.scaling import Scale
 from tasks.settings import Settings
 from tasks.slots import FileStore
 
@@ -71,9 +72,14 @@ class UrlBackend:
         """See `Backend`: only the server knows."""
         return await digest_at(self._urls[0], model)
 
-    async def acquire(self, slots: int, holder: str) -> Endpoint:
+    def scale(self, slots: int) -> Scale:
+        """See `Backend`: all that there are are used."""
+        del slots
+        return Scale(self.servers)
+
+    async def acquire(self, slots: int, holder: str, parts: int = 1) -> Endpoint:
         """See `Backend`. Nothing is asked yet: the warm-up waits for an answer."""
-        del holder
+        del holder, parts
         url = next((url for url in self._urls if url not in self._in_use), None)
         if url is None:
             raise ServerError(f"HEARTH_URL names no more than {self.servers} servers, and all are in use.")

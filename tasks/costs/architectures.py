@@ -27,6 +27,9 @@ class Shape(StrEnum):
     """Without GPUs, so with another model: `tesseract:eng`, a page on each vCPU. It never wins."""
 
 
+_ENDPOINTS = {Shape.SAGEMAKER, Shape.SAGEMAKER_ASYNC}
+
+
 class Running(StrEnum):
     """How long machines run."""
 
@@ -106,7 +109,7 @@ def _combinations() -> Iterator[Way]:
         yield shape, Running.WARM, Term.ON_DEMAND
         yield from ((shape, Running.AUTO_STOP, term) for term in market)
         yield from ((shape, Running.ALWAYS_ON, term) for term in Term)
-    yield Shape.SAGEMAKER, Running.ALWAYS_ON, Term.ON_DEMAND
+    yield from ((Shape.SAGEMAKER, running, Term.ON_DEMAND) for running in (Running.AUTO_STOP, Running.ALWAYS_ON))
     yield Shape.SAGEMAKER_ASYNC, Running.AUTO_STOP, Term.ON_DEMAND
     yield from ((Shape.LAMBDA_ECS, Running.AUTO_STOP, term) for term in market)
     yield Shape.FARGATE, Running.AUTO_STOP, Term.ON_DEMAND
@@ -191,7 +194,7 @@ def _small(book: Book, region: str, *items: str) -> list[Price]:
 
 def _items_beside(shape: Shape, running: Running, given: Assumptions) -> list[str]:
     """What `_beside` reckons with."""
-    if running is Running.WARM or shape in {Shape.SAGEMAKER, Shape.SAGEMAKER_ASYNC}:
+    if running is Running.WARM or shape in _ENDPOINTS:
         return []
     items = [*(["gp3:gb"] if given.disk_gb else []), *(["ipv4"] if given.ipv4 else [])]
     items += ["alb:hour", "alb:lcu"] if shape is Shape.ECS else []
@@ -199,7 +202,7 @@ def _items_beside(shape: Shape, running: Running, given: Assumptions) -> list[st
 
 
 def _boot(shape: Shape, given: Assumptions) -> Range:
-    if shape is Shape.SAGEMAKER_ASYNC:
+    if shape in _ENDPOINTS:
         return given.sagemaker_seconds
     if shape in {Shape.ECS, Shape.LAMBDA_ECS}:
         return given.boot_seconds + given.task_seconds
@@ -219,16 +222,17 @@ def _billed(shape: Shape, running: Running, pages: int, given: Assumptions, time
         return (given.boot_seconds + given.load_seconds + page).at_least(given.ec2_minimum_seconds)
     if shape is Shape.LAMBDA_ECS:  # the task ends with its last page
         return total.at_least(given.ec2_minimum_seconds)
-    sagemaker = shape is Shape.SAGEMAKER_ASYNC
-    minimum = given.sagemaker_minimum_seconds if sagemaker else given.ec2_minimum_seconds
-    return (total + Range.exactly(given.idle_seconds)).at_least(minimum)
+    # In real time the last copy goes first, and its instance later.
+    idle = given.idle_seconds + (given.component_seconds if shape is Shape.SAGEMAKER else 0)
+    minimum = given.sagemaker_minimum_seconds if shape in _ENDPOINTS else given.ec2_minimum_seconds
+    return (total + Range.exactly(idle)).at_least(minimum)
 
 
 def _beside(
     shape: Shape, running: Running, term: Term, machines: int, hours: Range, given: Assumptions, book: Book
 ) -> Range:
     """USD of disks, addresses, the load balancer and the function; SageMaker's are part of its price."""
-    if running is Running.WARM or shape in {Shape.SAGEMAKER, Shape.SAGEMAKER_ASYNC}:
+    if running is Running.WARM or shape in _ENDPOINTS:
         return Range.exactly(0)
     disk = given.disk_gb * book.usd("gp3:gb", given.region) / HOURS_A_MONTH
     address = book.usd("ipv4", given.region) if given.ipv4 else 0.0

@@ -76,6 +76,9 @@ class Assumptions(Frozen):
     idle_seconds: float = Field(600, ge=0, description="an auto-stopped machine's wait after the last page, seconds")
     runs_a_day: float = Field(1, gt=0, description="such runs a day, which share what is paid for all day")
     ec2_minimum_seconds: float = Field(60, ge=0, description="EC2 Linux bills at least, seconds")
+    component_seconds: float = Field(
+        600, ge=0, description="from an inference component's last copy to the end of its instance, seconds"
+    )
     sagemaker_minimum_seconds: float = Field(60, ge=0, description="SageMaker bills at least, seconds")
     disk_gb: int = Field(100, ge=0, description="gp3 disk of each machine, GB")
     ipv4: bool = Field(default=True, description="whether each machine has a public IPv4 address")
@@ -129,6 +132,7 @@ CLASSIC = {
     "ec2_minimum_seconds": "0",
     "fargate_minimum_seconds": "0",
     "idle_seconds": "0",
+    "component_seconds": "0",
     "disk_gb": "0",
     "ipv4": "false",
 }

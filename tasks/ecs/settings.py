@@ -12,7 +12,13 @@ from tasks.section import Section
 class EcsSettings(Section):
     """How runs use the ECS service of the pool; the pool's name and region are those of EC2."""
 
-    tasks: int = Field(2, ge=1, le=64, description="Tasks that a run asks for when it begins; AWS adds to them.")
+    tasks: int = Field(
+        2,
+        ge=1,
+        le=64,
+        description="Tasks that a run asks for when it begins, at the least; up to "
+        "`HEARTH_ECS_STACK__MAX_TASKS` if each has `HEARTH_ECS_STACK__PAGES_PER_SLOT` pages for each of its slots.",
+    )
     start_seconds: float = Field(
         1800, gt=0, description="From asking for tasks until the first is warm, machine and image included, seconds."
     )

@@ -6,17 +6,17 @@ import json
 
 import httpx
 
-GENERATE = "/api/generate"
 
-
-def enveloped(path: str, body: bytes) -> bytes:
+def enveloped(path: str, body: bytes, *, beats: bool = False) -> bytes:
     """A call with its path, as one body.
 
     Args:
         path: of Ollama's API.
         body: the call's JSON; empty for a GET.
+        beats: the container sends blanks until it has the answer.
     """
-    return b'{"path": %s, "body": %s}' % (json.dumps(path).encode(), body or b"null")
+    alive = b', "beats": true' if beats else b""
+    return b'{"path": %s, "body": %s%s}' % (json.dumps(path).encode(), body or b"null", alive)
 
 
 def opened(content: bytes) -> httpx.Response:

@@ -1,22 +1,26 @@
-"""Requests of Ollama's client carried through sagemaker-runtime's InvokeEndpoint, signed by botocore."""
+"""Requests of Ollama's client carried through sagemaker-runtime's InvokeEndpointWithResponseStream, signed by botocore.
+
+A page may take eight minutes so, and one with InvokeEndpoint. Nothing is read from the stream before its end.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import httpx
 
 from tasks.aws import Aws, told_of
 from tasks.departure import Departure
 from tasks.errors import FailureReason, PageError
-from tasks.sagemaker.envelope import GENERATE, enveloped, opened
+from tasks.sagemaker.envelope import enveloped, opened, saying
 from tasks.sagemaker.refusals import refused
 
 _SERVICE = "sagemaker"
 
 
 class RealTimeTransport(httpx.AsyncBaseTransport):
-    """See the module. A page's request goes as it is, every other call in an envelope.
+    """See the module. Every call goes in an envelope.
 
     Args:
         aws: whose credentials sign.
@@ -32,8 +36,8 @@ class RealTimeTransport(httpx.AsyncBaseTransport):
         self._aws = aws
         runtime = aws.sagemaker_runtime.meta
         self._region = runtime.region_name
-        self._url = f"{runtime.endpoint_url}/endpoints/{endpoint}/invocations"
-        self._headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        self._url = f"{runtime.endpoint_url}/endpoints/{endpoint}/invocations-response-stream"
+        self._headers = {"Content-Type": "application/json", "X-Amzn-SageMaker-Accept": "application/json"}
         if component:
             self._headers["X-Amzn-SageMaker-Inference-Component"] = component
         self._most_bytes = most_bytes
@@ -53,9 +57,7 @@ class RealTimeTransport(httpx.AsyncBaseTransport):
             CloudError: AWS refuses.
             httpx.RequestError: AWS is out of reach.
         """
-        body = await request.aread()
-        bare = request.url.path == GENERATE
-        content = body if bare else enveloped(request.url.path, body)
+        content = enveloped(request.url.path, await request.aread(), beats=True)
         if len(content) > self._most_bytes:
             size, most = len(content) / 1e6, self._most_bytes / 1e6
             raise PageError(
@@ -66,10 +68,17 @@ class RealTimeTransport(httpx.AsyncBaseTransport):
             )
         headers = await asyncio.to_thread(self._signed, content)
         timeout = httpx.Timeout(**request.extensions["timeout"])
-        response = await self._http.post(self._url, content=content, headers=headers, timeout=timeout)
-        if response.is_error:
-            return refused(response, self._departure)
-        return httpx.Response(200, content=response.content) if bare else opened(response.content)
+        try:
+            async with (
+                asyncio.timeout(timeout.read),  # httpx's own begins anew with every blank
+                self._http.stream("POST", self._url, content=content, headers=headers, timeout=timeout) as response,
+            ):
+                if response.is_error:
+                    await response.aread()
+                    return refused(response, self._departure)
+                return await _unwrapped(response)
+        except TimeoutError:
+            raise httpx.ReadTimeout("no answer in time", request=request) from None
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -84,3 +93,28 @@ class RealTimeTransport(httpx.AsyncBaseTransport):
             request = AWSRequest("POST", self._url, headers=self._headers, data=content)
             SigV4Auth(self._aws.credentials(), _SERVICE, self._region).add_auth(request)
         return dict(request.headers)
+
+
+async def _unwrapped(response: httpx.Response) -> httpx.Response:
+    """Ollama's own answer out of AWS's event stream; 504 if that says that it took too long, 503 if it broke."""
+    from botocore.eventstream import EventStreamBuffer, ParserError
+
+    buffer, said = EventStreamBuffer(), bytearray()
+    try:
+        async for chunk in response.aiter_raw():
+            buffer.add_data(chunk)
+            for event in buffer:
+                told = event.to_response_dict()
+                if told["status_code"] != 200:
+                    return _broken(told)
+                said += told["body"]
+    except ParserError as error:
+        return saying(503, f"SageMaker's stream makes no sense: {error}")
+    return opened(bytes(said))
+
+
+def _broken(told: dict[str, Any]) -> httpx.Response:
+    text = bytes(told["body"]).decode(errors="replace") or str(told["headers"])
+    if "ModelInvocationTimeExceeded" in text:
+        return saying(504, f"{text} Pages that take longer than 8 minutes need an asynchronous endpoint")
+    return saying(503, f"SageMaker's stream broke: {text}")

@@ -1,7 +1,7 @@
 """What SageMaker's refusals mean to a run: they pass, or the endpoint is gone, or a person must act.
 
     424 ModelError                       the container's own error: its status and words, as if it were asked directly
-    424 with OriginalStatusCode 0        no answer within 60 s: passes
+    424 with OriginalStatusCode 0        no answer in time: passes
     429, 5xx, throttling, not ready      passes
     400 ValidationError, no capacity     passes: scaling out was set off by this very request
     400 ValidationError, not found       the endpoint was deleted: MachineLostError
@@ -106,7 +106,7 @@ def _of_the_container(told: dict[str, Any]) -> httpx.Response:
         status = 0
     message = str(told.get("OriginalMessage") or told.get("Message") or "the container gave no answer")
     if not 400 <= status < 600:
-        return saying(504, f"{message} Pages that take longer than 60 s need an asynchronous endpoint")
+        return saying(504, f"{message} Pages that take longer than 8 minutes need an asynchronous endpoint")
     try:
         json.loads(message)["error"]
     except (ValueError, KeyError, TypeError, RecursionError):

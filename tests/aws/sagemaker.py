@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import struct
+import zlib
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -35,7 +37,9 @@ class Endpoint:
         container: where it listens.
         copies: that serve; 0: it is scaled in.
         component: the inference component's name, if it has one.
-        seconds: longest wait for the container.
+        seconds: longest wait for the container's next byte.
+        stream_seconds: longest wait for all of a stream.
+        parts: of streams that came from it.
         most_bytes: of a request.
         status: SageMaker's word for the endpoint.
         refused: calls that found no copy.
@@ -46,6 +50,8 @@ class Endpoint:
     copies: int = 1
     component: str | None = None
     seconds: float = 60
+    stream_seconds: float = 480
+    parts: int = 0
     most_bytes: int = MOST_BYTES
     status: str = "InService"
     refused: int = 0
@@ -57,6 +63,7 @@ class SageMaker:
 
     def __init__(self, moto: httpx.AsyncClient) -> None:
         self.endpoints: dict[str, Endpoint] = {}
+        self.garbled = b""
         self._moto = moto
         self._http = httpx.AsyncClient(timeout=None, trust_env=False, verify=False)
         self._working: set[asyncio.Task[None]] = set()
@@ -95,7 +102,34 @@ class SageMaker:
                 "UpdateInferenceComponentRuntimeConfig API."
             )
             return error_answer(call, "ValidationError", told)
-        return await self._contained(endpoint, call.body)
+        if call.action == "InvokeEndpoint":
+            return await self._contained(endpoint, call.body)
+        return await self._streamed(endpoint, call.body)
+
+    async def _streamed(self, endpoint: Endpoint, body: bytes) -> Answer:
+        """What the container says, part by part, as AWS's event stream; passed on when it has ended."""
+        parts: list[bytes] = []
+        try:
+            async with (
+                asyncio.timeout(endpoint.stream_seconds),
+                self._http.stream(
+                    "POST", f"{endpoint.container}/invocations", content=body, timeout=endpoint.seconds
+                ) as said,
+            ):
+                if said.is_error:
+                    return model_error(said.status_code, (await said.aread()).decode())
+                async for part in said.aiter_raw():
+                    endpoint.parts += 1
+                    parts.append(event({":message-type": "event", ":event-type": "PayloadPart"}, part))
+        except (TimeoutError, httpx.TimeoutException):
+            told = {"Message": "The model did not finish in time.", "ErrorCode": "ModelInvocationTimeExceeded"}
+            kind = {":message-type": "exception", ":exception-type": "ModelStreamError"}
+            parts.append(event(kind, json.dumps(told).encode()))
+        except httpx.TransportError:
+            kind = {":message-type": "exception", ":exception-type": "InternalStreamFailure"}
+            parts.append(event(kind, b'{"Message": "Failure."}'))
+        said = self.garbled or b"".join(parts)
+        return Answer(200, {"Content-Type": "application/vnd.amazon.eventstream"}, said)
 
     async def _contained(self, endpoint: Endpoint, body: bytes) -> Answer:
         """What the container says, as SageMaker passes it on."""
@@ -186,6 +220,17 @@ def signed(call: Call) -> bool:
     signer = SigV4Auth(Credentials("any", SECRET), "sagemaker", REGION)
     text = signer.string_to_sign(request, signer.canonical_request(request))
     return given.endswith("Signature=" + signer.signature(text, request))
+
+
+def event(headers: dict[str, str], payload: bytes) -> bytes:
+    """A message of AWS's event stream: lengths and their CRC, headers of strings, the payload, and a CRC of it all."""
+    told = b"".join(
+        struct.pack(f">B{len(name)}sBH{len(value)}s", len(name), name.encode(), 7, len(value), value.encode())
+        for name, value in headers.items()
+    )
+    prelude = struct.pack(">II", len(told) + len(payload) + 16, len(told))
+    message = prelude + struct.pack(">I", zlib.crc32(prelude)) + told + payload
+    return message + struct.pack(">I", zlib.crc32(message))
 
 
 def model_error(status: int, message: str) -> Answer:

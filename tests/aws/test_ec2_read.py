@@ -12,8 +12,11 @@ from tests.aws.reading import Reading, complete, halfway, paper
 from tests.commands import Hearth, PrefectServer
 
 
-def test_a_pdf_is_read_on_a_machine_that_stays_warm_for_the_next(ec2: Hearth, machines: Machines, tmp_path: Path):
+def test_a_small_pdf_is_read_on_one_machine_of_several_and_it_stays_warm_for_the_next(
+    ec2: Hearth, machines: Machines, tmp_path: Path
+):
     machines.plan = Plan(boot_s=1)
+    ec2.environment["HEARTH_EC2__MACHINES"] = "3"
     first = ec2.read(paper(tmp_path, 5))
     complete(first, 5)
     (record,) = first.manifest["machines"]

@@ -102,9 +102,16 @@ async def test_a_second_machine_is_another_than_the_first(aws: AwsFront, pool: P
         assert leases(aws, endpoint.machine.id) == {}
 
 
-def test_one_run_reads_on_two_machines(ec2: Hearth, machines: Machines, tmp_path: Path):
+def several(ec2: Hearth, machines: int) -> None:
+    """Runs read on so many machines at the most, on a further one for ten pages for each of its slots."""
+    ec2.environment |= {"HEARTH_EC2__MACHINES": str(machines), "HEARTH_EC2__PAGES_A_SLOT": "10"}
+
+
+def test_a_large_pdf_is_read_on_as_many_machines_as_its_pages_are_worth(
+    ec2: Hearth, machines: Machines, tmp_path: Path
+):
     machines.plan = Plan(boot_s=1, engine_s=0.5)
-    ec2.environment["HEARTH_EC2__MACHINES"] = "2"
+    several(ec2, 3)
     outcome = ec2.read(paper(tmp_path, 40), "--slots", "2")
     complete(outcome, 40)
     assert all(count == 1 for count in pages_read(machines).values())
@@ -113,9 +120,27 @@ def test_one_run_reads_on_two_machines(ec2: Hearth, machines: Machines, tmp_path
 
 
 @pytest.mark.long
+def test_a_batch_of_small_pdfs_is_read_on_as_many_machines_as_all_that_are_new_are_worth(
+    ec2: Hearth, machines: Machines, tmp_path: Path
+):
+    machines.plan = Plan(boot_s=1, engine_s=0.2)
+    several(ec2, 3)
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    paper(inbox, 19, "first")
+    assert ec2("batch", inbox, "--json", "--slots", "2").code == 0
+    assert len(machines.instances()) == 1
+    for name in "abcd":
+        paper(inbox, 10, name)
+    outcome = ec2("batch", inbox, "--json", "--slots", "2")
+    assert outcome.code == 0, outcome.err
+    assert len(machines.instances()) == 2
+
+
+@pytest.mark.long
 def test_a_run_on_two_machines_goes_on_with_the_one_that_stays(ec2: Hearth, machines: Machines, tmp_path: Path):
     machines.plan = Plan(boot_s=1, engine_s=0.5)
-    ec2.environment["HEARTH_EC2__MACHINES"] = "2"
+    several(ec2, 2)
     reading = Reading(ec2, paper(tmp_path, 100), "--slots", "2")
     machines.wait(lambda: len(machines.running()) == 2 and all(len(machine.read) > 4 for machine in machines), 90)
     first = next(iter(machines))

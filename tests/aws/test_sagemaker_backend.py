@@ -102,7 +102,9 @@ async def test_a_run_asks_the_component_of_its_own_model(
     made = backend()
     endpoint = await made.acquire(2, "a test")
     await made.release(endpoint)
-    asked = {call.headers["x-amzn-sagemaker-inference-component"] for call in aws.called("InvokeEndpoint")}
+    asked = {
+        call.headers["x-amzn-sagemaker-inference-component"] for call in aws.called("InvokeEndpointWithResponseStream")
+    }
     assert asked == {COMPONENT}
     with pytest.raises(CloudError, match=r"no SageMaker endpoint hearth-default-0"):
         await backend(model=ANOTHER).acquire(2, "a test")  # whose component is not simulated
@@ -114,7 +116,7 @@ async def test_a_model_that_it_does_not_serve_is_refused_with_those_that_it_does
     make_endpoint(aws, served)
     with pytest.raises(ModelError, match="does not serve 'llava:7b', but gemma3:12b, tesseract:eng"):
         await backend(model="llava:7b").acquire(2, "a test")
-    assert aws.called("InvokeEndpoint") == []
+    assert aws.called("InvokeEndpointWithResponseStream") == []
 
 
 async def test_an_endpoint_that_failed_is_not_waited_for(
@@ -134,7 +136,7 @@ async def test_an_endpoint_is_waited_for_while_it_is_being_created(
     acquiring = asyncio.create_task(backend().acquire(2, "a test"))
     while len(aws.called("DescribeEndpoint")) < 3:
         await asyncio.sleep(0.01)
-    assert aws.called("InvokeEndpoint") == []
+    assert aws.called("InvokeEndpointWithResponseStream") == []
     made.status = "InService"
     endpoint = await acquiring
     assert endpoint.lease is not None
@@ -157,4 +159,4 @@ async def test_the_caller_s_policy_allows_every_call_of_a_run(
     document = policy(Who.CALLER, pool="default", account="123456789012", region=REGION, stack="sagemaker")
     allowed = {action for statement in document["Statement"] for action in statement["Action"]}
     assert {named.get(call, call) for call in asked} <= allowed
-    assert "sagemaker:InvokeEndpointAsync" in asked if queued else "sagemaker:InvokeEndpoint" in asked
+    assert "sagemaker:InvokeEndpointAsync" in asked if queued else "sagemaker:InvokeEndpointWithResponseStream" in asked

@@ -104,7 +104,7 @@ def test_passing_refusals_in_the_middle_cost_no_page(
         (28, _out_of_memory()),
         (32, error("ModelNotReadyException", "Loading.", 429)),
     ):
-        aws.inject(fault, "InvokeEndpoint", skip=skip)
+        aws.inject(fault, "InvokeEndpoint*", skip=skip)
     outcome = hearth_there.read(paper(tmp_path, 24))
     complete(outcome, 24)
     reasons = [attempt["reason"] for n in range(1, 25) for attempt in outcome.page(n)["attempts"] if attempt["reason"]]

@@ -24,7 +24,7 @@ from tests.aws.buckets import BUCKET, keys, make_bucket
 from tests.aws.container import MODEL, Container, container
 from tests.aws.faults import denied, dropped, error, throttled
 from tests.aws.front import AwsFront
-from tests.aws.sagemaker import Endpoint
+from tests.aws.sagemaker import Endpoint, event
 from tests.aws.wire import REGION
 
 NAME, COMPONENT = "hearth-test", "hearth-test-tesseract"
@@ -34,7 +34,8 @@ REQUEST = GenerateRequest(MODEL, num_ctx=8192, num_predict=99, keep_alive=600)
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
     """A container whose pages take 0.3 s."""
-    with container(tmp_path_factory.mktemp("container"), engine="echo", seconds=0.3) as started:
+    how = {"engine": "echo", "seconds": 0.3, "hearth_beat_seconds": 0.05}
+    with container(tmp_path_factory.mktemp("container"), **how) as started:
         yield started
 
 
@@ -149,7 +150,7 @@ class TestRealTime:
     async def test_what_passes_is_a_passing_error(
         self, real_time: Callable[..., OllamaClient], aws: AwsFront, fault: Any
     ):
-        aws.inject(fault, "InvokeEndpoint")
+        aws.inject(fault, "InvokeEndpoint*")
         async with real_time() as carried:
             with pytest.raises(PassingError):
                 await carried.generate(REQUEST, "read", (picture(),))
@@ -160,11 +161,11 @@ class TestRealTime:
     ):
         async with real_time(most_bytes=10_000) as carried:
             assert await carried.version()
-            sent = len(aws.called("InvokeEndpoint"))
+            sent = len(aws.called("InvokeEndpointWithResponseStream"))
             with pytest.raises(PageError, match=r"has 0\.0 MB.*Lower --longest-side") as refusal:
                 await carried.generate(REQUEST, "read", (b"\0" * 10_000,))
         assert refusal.value.final
-        assert len(aws.called("InvokeEndpoint")) == sent
+        assert len(aws.called("InvokeEndpointWithResponseStream")) == sent
 
     async def test_a_limit_that_sagemaker_lowers_is_the_pages_error_too(
         self, real_time: Callable[..., OllamaClient], endpoint: Endpoint
@@ -177,10 +178,37 @@ class TestRealTime:
     async def test_a_page_that_takes_longer_than_sagemaker_waits_may_be_sent_again_and_the_way_out_is_told(
         self, real_time: Callable[..., OllamaClient], endpoint: Endpoint
     ):
-        endpoint.seconds = 0.05
+        endpoint.stream_seconds = 0.15
         async with real_time() as carried:
             with pytest.raises(PassingError, match="need an asynchronous endpoint"):
                 await carried.generate(REQUEST, "read", (picture(),))
+
+    async def test_a_page_may_take_longer_than_sagemaker_waits_for_a_silent_container(
+        self, real_time: Callable[..., OllamaClient], endpoint: Endpoint
+    ):
+        endpoint.seconds = 0.2
+        async with real_time() as carried:
+            assert await carried.generate(REQUEST, "read", (picture(),))
+        assert endpoint.parts > 3
+
+    async def test_blanks_do_not_keep_a_call_waiting_for_longer_than_it_may(
+        self, real_time: Callable[..., OllamaClient]
+    ):
+        async with real_time(timeout=0.15) as carried:
+            with pytest.raises(SilentError):
+                await carried.generate(REQUEST, "read", (picture(),))
+
+    @pytest.mark.parametrize(
+        "garbled", [b"no event stream", event({}, b"{")[:-1] + b"x"], ids=["no stream", "a wrong CRC"]
+    )
+    async def test_a_stream_that_makes_no_sense_may_be_asked_for_again(
+        self, real_time: Callable[..., OllamaClient], aws: AwsFront, garbled: bytes
+    ):
+        async with real_time() as carried:
+            assert await carried.version()
+            aws.sagemaker.garbled = garbled
+            with pytest.raises(PassingError):
+                await carried.version()
 
     async def test_a_copy_is_waited_for_where_there_is_none(
         self, real_time: Callable[..., OllamaClient], endpoint: Endpoint

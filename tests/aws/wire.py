@@ -99,6 +99,13 @@ Proceed = Callable[[Call], Awaitable[Answer]]
 Layer = Callable[[Call, Proceed], Awaitable[Answer]]
 
 
+INVOCATIONS = {
+    "invocations": "InvokeEndpoint",
+    "async-invocations": "InvokeEndpointAsync",
+    "invocations-response-stream": "InvokeEndpointWithResponseStream",
+}
+
+
 class DroppedError(Exception):
     """The connection breaks without an answer."""
 
@@ -113,9 +120,8 @@ def parse(method: str, path: str, query: str, headers: Headers, body: bytes) -> 
         parameters = dict(parse_qsl(body.decode(), keep_blank_values=True))
         return Call(service, parameters.get("Action", ""), parameters, method, path, headers, body)
     full = f"{path}?{query}" if query else path
-    if service == "sagemaker" and (invoked := re.fullmatch(r"/endpoints/[^/]+/(async-)?invocations", path)):
-        action = "InvokeEndpointAsync" if invoked[1] else "InvokeEndpoint"
-        return Call(service, action, {}, method, full, headers, body)
+    if service == "sagemaker" and (invoked := re.fullmatch(r"/endpoints/[^/]+/(.*invocations.*)", path)):
+        return Call(service, INVOCATIONS[invoked[1]], {}, method, full, headers, body)
     return Call(service, method, dict(parse_qsl(query)), method, full, headers, body)
 
 

@@ -10,7 +10,7 @@ import pytest
 from tests.aws.conftest import aws, clean_aws, moto
 from tests.aws.front import AwsFront
 from tests.commands import Hearth
-from tests.ecs.world import World, ecs_world
+from tests.ecs.world import SLOTS, World, ecs_world
 
 __all__ = ["aws", "clean_aws", "moto"]
 
@@ -31,5 +31,7 @@ def ecs(hearth: Hearth, aws: AwsFront, world: World) -> Hearth:
         "HEARTH_ECS__LEASE_SECONDS": "20",
         "HEARTH_ECS__START_SECONDS": "60",
         "HEARTH_ECS__GONE_SECONDS": "20",
+        "HEARTH_ECS_STACK__SLOTS": str(SLOTS),
+        "HEARTH_ECS_STACK__PAGES_PER_SLOT": "10",
     }
     return Hearth(hearth.directory, {**hearth.environment, **aws.environment, **settings})

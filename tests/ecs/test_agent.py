@@ -70,7 +70,7 @@ def running(command: list[str], port: int, directory: Path, **settings: str) -> 
     }
     # As in the image: a file beside another, with nothing of Hearth to import.
     agent = [sys.executable, "-I", str(directory / "agent.py")]
-    for name in ("ecs/agent.py", "machine/aws.py"):
+    for name in ("ecs/agent.py", "machine/aws.py", "machine/gpu.py"):
         source = ROOT / "infra_scripts" / name
         (directory / source.name).write_text(source.read_text())
     process = subprocess.Popen(

@@ -62,7 +62,7 @@ async def leases() -> int:
 
 
 async def test_tasks_are_asked_for_and_the_first_that_is_warm_will_do(service: World):
-    acquiring = asyncio.create_task(EcsBackend(SETTINGS).acquire(16, "a test"))
+    acquiring = asyncio.create_task(EcsBackend(SETTINGS).acquire(16, "a test", 2))
     await until(lambda: service.desired == 2)
     assert not acquiring.done()
     warm(service, "10.0.0.1")
@@ -91,9 +91,17 @@ async def test_who_uses_the_tasks_and_when_they_go_can_be_asked(service: World):
 async def test_no_more_tasks_are_asked_for_than_the_run_has_slots_for(service: World, slots: int, tasks: int):
     warm(service, "10.0.0.1")
     backend = EcsBackend(SETTINGS)
-    endpoint = await backend.acquire(slots, "a test")
+    endpoint = await backend.acquire(slots, "a test", 2)
     assert service.desired == tasks
     await backend.release(endpoint)
+
+
+@pytest.mark.parametrize(
+    ("pages", "slots", "tasks"), [(3, 16, 2), (239, 16, 2), (240, 16, 3), (9999, 16, 4), (9999, 8, 2), (9999, 4, 1)]
+)
+def test_a_run_begins_with_as_many_tasks_as_its_pages_are_worth(pages: int, slots: int, tasks: int):
+    """Two at the least; by the threshold of the alarm that adds one: 20 pages for each of 4 slots."""
+    assert EcsBackend(Settings()).scale(slots).machines(pages) == tasks
 
 
 async def test_more_tasks_than_a_run_asks_for_are_left_as_they_are(service: World):
@@ -108,7 +116,7 @@ async def test_more_tasks_than_a_run_asks_for_are_left_as_they_are(service: Worl
 async def test_tasks_that_are_taken_away_while_a_run_reads_are_asked_for_again(service: World):
     warm(service, "10.0.0.1")
     backend = EcsBackend(SETTINGS)
-    endpoint = await backend.acquire(16, "a test")
+    endpoint = await backend.acquire(16, "a test", 2)
     service.scale(0)  # an alarm that had been about to
     await until(lambda: service.desired == 2)
     await backend.release(endpoint)
@@ -117,13 +125,13 @@ async def test_tasks_that_are_taken_away_while_a_run_reads_are_asked_for_again(s
 async def test_where_no_task_gets_warm_the_newest_event_is_told_and_nothing_is_left(service: World):
     hasty = SETTINGS.model_copy(update={"ecs": SETTINGS.ecs.model_copy(update={"start_seconds": 0.3})})
     with pytest.raises(CapacityError, match=r"got warm in 0\.3 s: 0 of \d tasks warm"):
-        await EcsBackend(hasty).acquire(16, "a test")
+        await EcsBackend(hasty).acquire(16, "a test", 2)
     assert service.desired == 0
     assert await leases() == 0
 
 
 async def test_a_run_that_ends_while_it_waits_leaves_nothing_that_costs(service: World):
-    acquiring = asyncio.create_task(EcsBackend(SETTINGS).acquire(16, "a test"))
+    acquiring = asyncio.create_task(EcsBackend(SETTINGS).acquire(16, "a test", 2))
     await until(lambda: service.desired == 2)
     acquiring.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -134,7 +142,7 @@ async def test_a_run_that_ends_while_it_waits_leaves_nothing_that_costs(service:
 async def test_tasks_that_do_not_work_are_sent_away_unless_others_use_them(service: World):
     warm(service, "10.0.0.1")
     one, other = EcsBackend(SETTINGS), EcsBackend(SETTINGS)
-    mine, theirs = await one.acquire(16, "one"), await other.acquire(16, "another")
+    mine, theirs = await one.acquire(16, "one", 2), await other.acquire(16, "another", 2)
     assert "keeps its tasks" in (await one.release(mine, broken=True)).told
     assert service.desired == 2
     assert "sent away" in (await other.release(theirs, broken=True)).told
@@ -144,7 +152,7 @@ async def test_tasks_that_do_not_work_are_sent_away_unless_others_use_them(servi
 async def test_where_no_task_serves_any_more_the_run_is_told(service: World):
     warm(service, "10.0.0.1")
     backend = EcsBackend(SETTINGS)
-    endpoint = await backend.acquire(16, "a test")
+    endpoint = await backend.acquire(16, "a test", 2)
     warm(service)
     async with asyncio.timeout(20):
         assert await endpoint.departure.wait_announced() == "no ECS task has served for 0.3 s"
@@ -155,7 +163,7 @@ async def test_where_no_task_serves_any_more_the_run_is_told(service: World):
 async def test_a_service_that_is_deleted_is_told(service: World):
     warm(service, "10.0.0.1")
     backend = EcsBackend(SETTINGS)
-    endpoint = await backend.acquire(16, "a test")
+    endpoint = await backend.acquire(16, "a test", 2)
     service.delete()
     async with asyncio.timeout(20):
         assert await endpoint.departure.wait_announced() == "the ECS service was deleted"
@@ -165,7 +173,7 @@ async def test_a_service_that_is_deleted_is_told(service: World):
 async def test_what_the_alarms_watch_is_published_from_the_start(service: World):
     warm(service, "10.0.0.1", "10.0.0.2")
     backend = EcsBackend(SETTINGS)
-    endpoint = await backend.acquire(16, "a test")
+    endpoint = await backend.acquire(16, "a test", 2)
     endpoint.parts.waiting = lambda: 24
     await until(lambda: service.metric("InUse") == [1.0] and max(service.metric("PagesWaitingPerSlot")) == 24 / 4)
     await backend.release(endpoint)
@@ -174,7 +182,7 @@ async def test_what_the_alarms_watch_is_published_from_the_start(service: World)
 async def test_another_model_or_context_than_the_tasks_keep_warm_is_refused(service: World):
     warm(service, "10.0.0.1")
     backend = EcsBackend(SETTINGS)
-    endpoint = await backend.acquire(16, "a test")
+    endpoint = await backend.acquire(16, "a test", 2)
     endpoint.suits(GenerateRequest("tesseract:eng", 8192, 100, 60))
     with pytest.raises(ModelError, match="keeps tesseract:eng warm with num_ctx 8192"):
         endpoint.suits(GenerateRequest("tesseract:eng", 4096, 100, 60))
@@ -185,13 +193,13 @@ async def test_another_model_or_context_than_the_tasks_keep_warm_is_refused(serv
 
 async def test_a_service_that_is_not_deployed_says_how_to(aws: AwsFront):
     with pytest.raises(CloudError, match="hearth infra up ecs"):
-        await EcsBackend(SETTINGS).acquire(16, "a test")
+        await EcsBackend(SETTINGS).acquire(16, "a test", 2)
 
 
 async def test_status_tells_who_uses_the_service_and_stop_sends_the_tasks_away_unless_somebody_does(service: World):
     warm(service, "10.0.0.1")
     backend = EcsBackend(SETTINGS)
-    endpoint = await backend.acquire(16, "a test")
+    endpoint = await backend.acquire(16, "a test", 2)
     status = await service_status(SETTINGS)
     assert (status.facts["desired"], status.facts["warm"]) == (2, 1)
     assert [lease["holder"] for lease in status.facts["leases"]] == ["a test"]

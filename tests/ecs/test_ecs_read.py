@@ -10,10 +10,13 @@ from tests.commands import Hearth, Outcome
 from tests.ecs.world import SLOTS, World
 
 PAGES = 40
+"""Worth two tasks: ten pages for each of the two slots of both."""
 
 
-def attempts(outcome: Outcome) -> list[int]:
-    return [len(outcome.page(number)["attempts"]) for number in range(1, PAGES + 1)]
+def failures(outcome: Outcome) -> list[str]:
+    """Of all requests for a page that were not the last."""
+    pages = [outcome.page(number) for number in range(1, PAGES + 1)]
+    return [attempt["reason"] for page in pages for attempt in page["attempts"] if attempt["reason"]]
 
 
 def test_tasks_come_and_go_while_a_document_is_read_and_the_pages_in_flight_follow(ecs: Hearth, world: World):
@@ -36,7 +39,7 @@ def test_tasks_come_and_go_while_a_document_is_read_and_the_pages_in_flight_foll
     complete(reading.ended(), PAGES)
     assert [(target.most, target.pages) for target in going] == [(SLOTS, SLOTS)] * 2
     assert max(target.most for target in world.alb.targets.values()) == SLOTS
-    assert attempts(reading.outcome) == [1] * PAGES
+    assert failures(reading.outcome) == []
     (machine,) = reading.outcome.manifest["machines"]
     assert machine["kind"] == "ECS tasks on g4dn.xlarge"
     assert 0 < machine["usd"] / machine["seconds"] * 3600 < 4 * 0.526
@@ -61,12 +64,16 @@ def test_tasks_come_and_go_while_a_document_is_read_and_the_pages_in_flight_foll
 def test_pages_on_a_task_that_dies_are_read_on_the_others(ecs: Hearth, world: World):
     world.hold()
     reading = Reading(ecs, paper(ecs.directory, PAGES))
-    world.wait(lambda: world.alb.in_flight == 2 * SLOTS)
+    world.wait(lambda: [target.pages for target in world.alb.targets.values()] == [SLOTS] * 2)
     world.most = 1
     world.kill(next(iter(world.tasks)))
     world.wait(lambda: world.warm() == 1)
     world.wait(lambda: world.ledger()["parts"] == 1)
     world.let_go()
+    # Pages that were sent again before the run had seen the task go wait inside the other (docs/ecs.md); from then on:
+    world.wait(lambda: world.alb.in_flight <= SLOTS)
+    (left,) = world.alb.targets.values()
+    left.most = 0
     complete(reading.ended(), PAGES)
-    assert max(target.most for target in world.alb.targets.values()) == SLOTS
-    assert sum(count > 1 for count in attempts(reading.outcome)) <= 2 * SLOTS
+    assert left.most == SLOTS
+    assert set(failures(reading.outcome)) == {"unavailable"}

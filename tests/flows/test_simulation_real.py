@@ -1,8 +1,9 @@
-"""Small simulations beside real runs over a counting server, whose page times are known."""
+"""Small simulations beside real runs over servers whose page times are known: the embedded one, and one that counts."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,9 @@ from tasks.prices.book import shipped
 from tasks.simulation.fleet import simulate
 from tasks.simulation.outcome import Outcome
 from tasks.simulation.scenario import Rules, Work
+from tests.aws.reading import paper
 from tests.benchmarks.page_times import PageTimes
+from tests.commands import Hearth
 from tests.counting_server import CountingOllama, most, sent
 from tests.flows import shared
 from tests.flows.shared import Readers, whole
@@ -52,6 +55,17 @@ def test_a_run_has_as_many_pages_in_flight_as_its_simulation(readers: Readers, c
     # Pages of ten minutes: how many are in flight at once does not depend on how long they take.
     assert most(sent(server.pages)) == max(simulated(12, 600, 0).slots)
     assert len(server.pages) == 12
+
+
+@pytest.mark.long
+def test_a_run_on_the_embedded_server_takes_as_long_as_its_simulation(hearth: Hearth, serving, tmp_path: Path):
+    """Its engine takes half a second for a page, whatever is on it. The bound: see below."""
+    pages = 60
+    engine = serving("echo", SLOTS, seconds=0.5)
+    outcome = hearth.read(paper(tmp_path, pages), "--slots", str(SLOTS), **engine.settings)
+    assert outcome.code == 0, outcome.err
+    assert len(outcome.manifest["pages"]) == pages
+    assert 0.93 < outcome.manifest["read_seconds"] / simulated(pages, 0.5, 0).span < 1.2
 
 
 @pytest.mark.long

@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import json
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,9 @@ from tests.aws.container import MODEL, Container, container
 def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
     """A container whose pages take 0.3 s, two at once, and that has 1.5 s for an answer."""
     directory = tmp_path_factory.mktemp("container")
-    with container(directory, engine="echo", seconds=0.3, hearth_answer_seconds=1.5) as started:
+    with container(
+        directory, engine="echo", seconds=0.3, hearth_answer_seconds=1.5, hearth_beat_seconds=0.1
+    ) as started:
         yield started
 
 
@@ -76,6 +80,25 @@ class TestServing:
         assert bare.status_code == 404
         assert enveloped.status_code == 200
         assert enveloped.json() == {"status": 404, "body": bare.text}
+
+    def test_until_the_answer_comes_there_are_blanks_where_they_were_asked_for(self, warm: Container):
+        with httpx.stream(
+            "POST", f"{warm.url}/invocations", json={"path": "/api/generate", "body": page(), "beats": True}
+        ) as answer:
+            parts = list(answer.iter_raw())
+        assert len(parts) > 2
+        assert set(parts[:-1]) == {b" "}
+        assert json.loads(b"".join(parts))["status"] == 200
+
+    def test_an_answer_that_takes_too_long_is_given_up_under_blanks_too(self, warm: Container):
+        asked = {"path": "/api/generate", "body": page(prompt="slow"), "beats": True}
+        with ThreadPoolExecutor(14) as at_once:
+            told = list(
+                at_once.map(
+                    lambda number: warm.invoke({**asked, "body": page(300 + number)}).json()["status"], range(14)
+                )
+            )
+        assert set(told) == {200, 504}
 
     @pytest.mark.parametrize("path", ["/api/pull", "/api/delete", "/", "http://169.254.169.254/", None, 7])
     def test_no_other_call_gets_through(self, warm: Container, path: object):

@@ -1,7 +1,9 @@
 """The pool's stack, brought up and taken down on moto's server over HTTP."""
 
 import ssl
+import threading
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from cryptography import x509
@@ -81,6 +83,12 @@ class TestUp:
     def test_progress_is_told(self, cloud: Cloud):
         bring_up(cloud)
         assert any("create complete" in text for text in cloud.told)
+
+    def test_what_was_done_before_is_not_told_again(self, cloud: Cloud):
+        bring_up(cloud)
+        cloud.told.clear()
+        down(cloud.aws, "default", cloud.listen, poll_seconds=POLL)
+        assert not any("create complete" in text for text in cloud.told)
 
     def test_a_stack_that_was_rolled_back_is_deleted_and_made_anew(self, cloud: Cloud):
         bring_up(cloud)
@@ -202,6 +210,15 @@ class TestRefusals:
         monkeypatch.delenv("AWS_REGION")
         monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-3")
         assert connect().region == "eu-west-3"
+
+    def test_what_is_not_aws_is_told_to_be_none(self, aws_environment: str, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+        with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as other:  # a page of HTML, and 501
+            threading.Thread(target=other.serve_forever, args=(0.02,), daemon=True).start()
+            monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{other.server_address[1]}")
+            with pytest.raises(AccessError, match="What answers is not AWS"):
+                down(connect(), "default", print)
+            other.shutdown()
 
     def test_no_connection(self, aws_environment: str, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")

@@ -47,7 +47,7 @@ RUNS = [
 ACTIONS_ALONE = {
     *("iam:PassRole", "cloudformation:TagResource"),
     # Operations of sagemaker-runtime, whose actions are SageMaker's.
-    *("sagemaker:InvokeEndpoint", "sagemaker:InvokeEndpointAsync"),
+    *("sagemaker:InvokeEndpoint", "sagemaker:InvokeEndpointAsync", "sagemaker:InvokeEndpointWithResponseStream"),
     # S3's operations are called otherwise.
     *(
         "s3:ListBucket",

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +30,12 @@ VARIABLES = {
     "HEARTH_PREFIX": "",
     "HEARTH_OUTPUT": OUTPUT,
     "HEARTH_DEPLOYMENT": "process-document/on-demand",
-    "HEARTH_CLUSTER": "hearth-default-lambda",
-    "HEARTH_TASK": "arn:aws:ecs:us-east-1:111122223333:task-definition/hearth-default-lambda:1",
-    "HEARTH_CAPACITY": "FARGATE",
-    "HEARTH_SUBNETS": "subnet-1,subnet-2",
-    "HEARTH_SECURITY_GROUP": "sg-1",
-    "HEARTH_PUBLIC_IP": "ENABLED",
+    "HEARTH_TABLE": "started",
+    "HEARTH_RUN_TASK": '{"cluster": "hearth-default-lambda", "taskDefinition": "hearth-default-lambda:1"}',
     "HEARTH_OPTIONS": f"--output {OUTPUT} --backend ec2 --max-usd 5 --max-minutes 120",
 }
 AWS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_DEFAULT_REGION": "us-east-1"}
+ENDPOINTS = ("AWS_ENDPOINT_URL_ECS", "AWS_ENDPOINT_URL_DYNAMODB")
 KEY = "pnu_a-secret-key"
 
 
@@ -44,16 +43,25 @@ KEY = "pnu_a-secret-key"
 def variables(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     for name, value in (VARIABLES | AWS).items():
         monkeypatch.setenv(name, value)
-    trigger._secrets.clear()
+    trigger._secret.cache_clear()
     return monkeypatch
 
 
 @pytest.fixture
-def tasks(variables: pytest.MonkeyPatch) -> Iterator[Tasks]:
+def tasks(variables: pytest.MonkeyPatch, moto_url: str) -> Iterator[Tasks]:
+    """Of ECS; what was started is noted in moto's DynamoDB."""
     made = Tasks()
+    variables.setenv("AWS_ENDPOINT_URL_DYNAMODB", moto_url)
+    boto3.client("dynamodb").create_table(
+        TableName="started",
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+    )
     with stand_in(made) as server:
         variables.setenv("AWS_ENDPOINT_URL_ECS", server.url)
         yield made
+    boto3.client("dynamodb").delete_table(TableName="started")
 
 
 def prefect_answers(path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
@@ -129,6 +137,38 @@ class TestTasks:
             handler(queued(bridged("a.pdf")), Call())
         assert len(tasks.started) == 1
 
+    def test_an_upload_that_comes_again_in_other_company_starts_nothing_more(self, tasks):
+        handler(queued(bridged("a.pdf"), bridged("b.pdf")), Call())
+        handler(queued(bridged("b.pdf"), bridged("c.pdf")), Call())
+        handler(queued(bridged("c.pdf"), bridged("a.pdf")), Call())
+        read = [each for command in tasks.commands for each in command if each.endswith(".pdf")]
+        assert read == ["s3://inbox/a.pdf", "s3://inbox/b.pdf", "s3://inbox/c.pdf"]
+        assert len(tasks.started) == 2
+
+    def test_what_could_not_be_started_is_started_with_those_that_it_came_with(self, tasks):
+        tasks.refusal = (500, {"__type": "ServerException", "message": "no"})
+        assert failed(handler(queued(bridged("a.pdf"), bridged("b.pdf")), Call())) == ["m0", "m1"]
+        tasks.refusal = None
+        assert failed(handler(queued(bridged("c.pdf"), bridged("b.pdf")), Call())) == []
+        handler(queued(bridged("a.pdf")), Call())
+        keys = [[each for each in command if each.endswith(".pdf")] for command in tasks.commands]
+        assert sorted(keys) == [["s3://inbox/a.pdf", "s3://inbox/b.pdf"], ["s3://inbox/c.pdf"]]
+
+    def test_of_two_calls_at_once_one_takes_an_upload_and_the_others_have_it_come_again(self, tasks):
+        events = [queued(bridged("a.pdf"), bridged(f"{number}.pdf")) for number in range(6)]
+        with ThreadPoolExecutor(6) as at_once:
+            answers = list(at_once.map(lambda event: handler(event, Call()), events))
+        for event, answer in zip(events, answers, strict=True):
+            if failed(answer):
+                assert failed(handler(event, Call())) == []
+        read = [each for command in tasks.commands for each in command if each.endswith(".pdf")]
+        assert sorted(read) == sorted({"s3://inbox/a.pdf", *(f"s3://inbox/{number}.pdf" for number in range(6))})
+
+    def test_where_it_cannot_be_known_what_was_started_all_comes_again(self, tasks, variables):
+        variables.setenv("HEARTH_TABLE", "no-such-table")
+        assert failed(handler(queued(bridged("a.pdf"), bridged("b.pdf")), Call())) == ["m0", "m1"]
+        assert not tasks.started
+
     def test_another_version_is_another_task(self, tasks):
         handler(queued(bridged("a.pdf")), Call())
         handler(queued(bridged("a.pdf", "v2")), Call())
@@ -137,9 +177,11 @@ class TestTasks:
     def test_the_request_is_one_that_ecs_takes(self, tasks):
         handler(queued(bridged("a.pdf")), Call())
         (asked,) = tasks.started.values()
+        asked |= json.loads(run_task(decode.decode_str(template())[0]))
         shape = botocore.session.Session().get_service_model("ecs").operation_model("RunTask").input_shape
         validate_parameters(asked, shape)
         assert asked["capacityProviderStrategy"] == [{"capacityProvider": "FARGATE", "weight": 1}]
+        assert asked["networkConfiguration"]["awsvpcConfiguration"]["subnets"] == ["subnet-1", "subnet-2"]
         assert len(asked["clientToken"]) <= 64
 
     def test_a_command_that_would_be_too_long_becomes_several_tasks(self, tasks):
@@ -240,6 +282,19 @@ class TestPrefect:
         assert prefect.asked[-1][2]["Authorization"] == f"Bearer {KEY}"
 
 
+def run_task(parsed: dict[str, Any]) -> str:
+    """What the template tells the function of its task, with such values as CloudFormation puts in."""
+    variables = parsed["Resources"]["Function"]["Properties"]["Environment"]["Variables"]
+    given, also = variables["HEARTH_RUN_TASK"]["Fn::Sub"]
+    assert also == {"SubnetIds": {"Fn::Join": ['", "', {"Ref": "Subnets"}]}}
+    values = {
+        **{"Cluster": "hearth-default-lambda", "Task": "arn:aws:ecs:us-east-1:1:task-definition/hearth:1"},
+        **{"Capacity": "FARGATE", "SubnetIds": 'subnet-1", "subnet-2', "SecurityGroup.GroupId": "sg-1"},
+        "PublicIp": "ENABLED",
+    }
+    return re.sub(r"\$\{(.+?)\}", lambda name: values[name[1]], given)
+
+
 LAMBDA_LIKE = """
 import json, sys, index
 class Context:
@@ -262,7 +317,7 @@ def test_the_templates_own_code_works_in_a_process_that_has_nothing_else(tasks, 
     done = subprocess.run(
         [sys.executable, "-S", "-c", LAMBDA_LIKE],
         input=json.dumps(queued(bridged("a.pdf"), "{")),
-        env={**variables, **AWS, "PYTHONPATH": path, "AWS_ENDPOINT_URL_ECS": os.environ["AWS_ENDPOINT_URL_ECS"]},
+        env={**variables, **AWS, "PYTHONPATH": path, **{name: os.environ[name] for name in ENDPOINTS}},
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -115,7 +115,8 @@ class TestValues:
     @pytest.mark.parametrize(
         ("output", "changed", "told"),
         [
-            ("s3://inbox/results", {"bucket": None}, "HEARTH_TRIGGER__BUCKET"),
+            ("s3://inbox/results", {"bucket": None}, "No bucket is watched"),
+            ("s3://inbox/results", {"bucket": "No_Such"}, "'No_Such' is no name of a bucket"),
             ("/data/results", {}, "HEARTH_OUTPUT"),
             ("s3://inbox", {}, "HEARTH_OUTPUT"),
             ("s3://inbox/results", {"image": None}, "HEARTH_TRIGGER__IMAGE"),
