@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +13,10 @@ import pytest
 from tests.scripted_ollama import ScriptedOllama, scripted_ollama
 
 pytest_plugins = ["tests.commands"]
+
+# A shell that starts something with & has it ignore Ctrl-C, and so whatever that starts.
+if threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _PREFIXES = ("HEARTH_", "OLLAMA_", "PREFECT_", "LLAMA_API_URL")
 

@@ -77,3 +77,14 @@ def test_pages_on_a_task_that_dies_are_read_on_the_others(ecs: Hearth, world: Wo
     complete(reading.ended(), PAGES)
     assert left.most == SLOTS
     assert set(failures(reading.outcome)) == {"unavailable"}
+
+
+@pytest.mark.long
+def test_start_gets_two_tasks_warm_ahead_of_time_and_a_run_finds_them(ecs: Hearth, world: World):
+    started = ecs("start")
+    assert started.code == 0, started.err
+    assert f"is warm at {world.alb.url} with " in started.out
+    world.wait(lambda: (world.desired, world.warm()) == (2, 2))
+    reading = Reading(ecs, paper(ecs.directory, 3))
+    complete(reading.ended(), 3)
+    assert world.desired == 2
