@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
 import typer
@@ -19,12 +20,13 @@ from tasks.ec2.decide import Why
 from tasks.ec2.pool import open_pool
 from tasks.ec2.status import MachineStatus, status_of
 from tasks.ec2.stoppers import end
-from tasks.ecs.status import send_away, service_status
+from tasks.ecs.status import ServiceStatus, send_away, service_status
 from tasks.errors import CloudError, InputError
 from tasks.jobs import BackendName
 from tasks.local_server import ServerState, local_servers, stop_server
 from tasks.ollama_api import GenerateRequest
 from tasks.progress import heard_by
+from tasks.sagemaker.status import EndpointStatus, endpoint_status
 from tasks.settings import Settings, load_settings
 from tasks.warm import warm
 
@@ -32,6 +34,10 @@ _out = Console()
 _err = Console(stderr=True)
 
 _A_YEAR_MINUTES = 365 * 24 * 60
+_SERVICES: dict[BackendName, Callable[[Settings], Coroutine[Any, Any, ServiceStatus | EndpointStatus]]] = {
+    BackendName.ECS: service_status,
+    BackendName.SAGEMAKER: endpoint_status,
+}
 POOL_HELP = "A pool of EC2 machines; that of the settings is shown if they name one."
 
 
@@ -39,14 +45,15 @@ def status(
     pool: Annotated[str | None, typer.Option(help=POOL_HELP)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
-    """Show what Hearth keeps warm, here and on EC2: who uses it, when it stops, what it has cost so far."""
+    """Show what Hearth keeps warm, here and on AWS: who uses it, when it stops, what it costs."""
     settings = with_pool(load_settings(), pool)
     servers = list(local_servers(settings.home))
     if not as_json:
         for server in servers:  # whatever AWS may say
             _out.print(_told(server), highlight=False)
     machines = asyncio.run(_machines(settings)) if has_pool(settings) else []
-    service = asyncio.run(service_status(settings)) if settings.backend is BackendName.ECS else None
+    asked = _SERVICES.get(settings.backend)
+    service = asyncio.run(asked(settings)) if asked is not None else None
     if service is not None and not as_json:
         _out.print(service.told, highlight=False, soft_wrap=True)
     if as_json:

@@ -103,7 +103,7 @@ class SagemakerBackend:
             endpoint.lease.release()
         if endpoint.departure.gone:
             return Release(f"is gone: {endpoint.departure.why}")
-        return Release("was not acquired" if self._stack is None else _ends(self._stack))
+        return Release("was not acquired" if self._stack is None else self._stack.ends)
 
     def _transport(
         self, stack: Stack, component: str | None, departure: Departure
@@ -120,11 +120,5 @@ def _facts(stack: Stack, size: Size, since: float, usd: float | None) -> Machine
     return MachineFacts(stack.endpoint, kind, None if usd is None else usd * size.instances, since)
 
 
-def _ends(stack: Stack) -> str:
-    if stack.min_copies:
-        return "goes on running, and costing, until hearth infra down sagemaker"
-    return "has no instance any more some 15 to 25 min after its last request: AWS scales it in"
-
-
 async def _standing(stack: Stack) -> Standing:
-    return Standing("SageMaker knows none", _ends(stack))
+    return Standing("SageMaker knows none", stack.ends)

@@ -31,6 +31,13 @@ class Stack:
     slots: int
     min_copies: int
 
+    @property
+    def ends(self) -> str:
+        """What becomes of its instances when nobody asks, in a few words."""
+        if self.min_copies:
+            return "goes on running, and costing, until hearth infra down sagemaker"
+        return "has no instance any more some 15 to 25 min after its last request: AWS scales it in"
+
     def component(self, model: str) -> str | None:
         """The inference component of a model; None if the endpoint has no components.
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from flows.cli import app
 from infra_scripts.policy import Who, policy
 from tasks.backends.sagemaker import SagemakerBackend
 from tasks.errors import CapacityError, CloudError, ModelError, ServerError
@@ -160,3 +164,17 @@ async def test_the_caller_s_policy_allows_every_call_of_a_run(
     allowed = {action for statement in document["Statement"] for action in statement["Action"]}
     assert {named.get(call, call) for call in asked} <= allowed
     assert "sagemaker:InvokeEndpointAsync" in asked if queued else "sagemaker:InvokeEndpointWithResponseStream" in asked
+
+
+def test_status_shows_copies_and_what_is_paid_for(
+    aws: AwsFront, served: Container, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    make_endpoint(aws, served, copies=2, queued=True)
+    monkeypatch.setenv("HEARTH_BACKEND", "sagemaker")
+    monkeypatch.setenv("HEARTH_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("HEARTH_EC2__REGION", REGION)
+    shown = CliRunner().invoke(app, ["status"])
+    assert shown.exit_code == 0, shown.output
+    assert f"2 of {MODEL}; 2 x ml.g4dn.xlarge paid for, USD 1.47 an hour; has no instance any more" in shown.output
+    facts = json.loads(CliRunner().invoke(app, ["status", "--json"]).output)["service"]
+    assert (facts["name"], facts["instances"]) == ("hearth-default", 2)
