@@ -240,11 +240,12 @@ class _Batch:
 
 
 def _pages(sources: Sequence[str], shelf: Shelf) -> Iterator[int]:
-    """Of each document that is to be read."""
+    """That are to be read, of each document that has some."""
     with suppress(HearthError):  # whoever reads them says what is wrong with a source
         for source in find_documents(sources):
-            if shelf.unchanged(source) is None:
-                yield weighed(source).pages
+            left = shelf.left(source)
+            if left is None or left > 0:
+                yield weighed(source).pages if left is None else left
 
 
 def _once(call: Callable[[], None]) -> Callable[[], None]:

@@ -35,6 +35,7 @@ class Row(Frozen):
         pages: that it has, or that were asked for; 0 if it cannot be opened.
         read_now: pages that this batch read.
         failed: pages that failed.
+        left: pages that the next run will read, those that failed among them.
         page_seconds: of all pages read now, each one's seconds in its slot.
         usd: its part of what the machines cost, by its page seconds.
         why: what went wrong, if anything did.
@@ -46,6 +47,7 @@ class Row(Frozen):
     pages: int = 0
     read_now: int = 0
     failed: int = 0
+    left: int = 0
     page_seconds: float = 0.0
     tokens: int = 0
     usd: float = 0.0
@@ -69,6 +71,7 @@ class Row(Frozen):
             pages=manifest.document.pages,
             read_now=manifest.read_now,
             failed=failed,
+            left=manifest.document.pages - pages + failed,
             page_seconds=manifest.page_seconds,
             tokens=manifest.pages.tokens_in + manifest.pages.tokens_out,
             why=manifest.failed[0].detail or "" if failed else "",

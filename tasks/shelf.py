@@ -33,6 +33,7 @@ class Known(Frozen):
         request: tells apart what was asked of it.
         output: where its results are.
         pages: how many it has.
+        left: those that are not read.
     """
 
     path: str
@@ -40,10 +41,11 @@ class Known(Frozen):
     request: str
     output: str
     pages: int
+    left: int = 0
 
 
 class Shelf:
-    """The documents that were read whole into one results directory: documents.jsonl, a line each, the last one counts.
+    """The documents that were read into one results directory: documents.jsonl, a line each, the last one counts.
 
     Use as an async context manager, that nothing is left unsaved.
 
@@ -65,23 +67,31 @@ class Shelf:
 
     def unchanged(self, source: Source) -> Row | None:
         """The row of a document that stands as it was read; None if it is new, has changed, or its results are gone."""
-        known = self._known.get(str(source.path))
-        if self._force or known is None or known.version != source.version or known.request != self._request:
-            return None
-        if not self._stand(place_of(known.output)):
+        known = self._stands(source)
+        if known is None or known.left:
             return None
         return Row(document=known.path, status=DocumentStatus.UNCHANGED, pages=known.pages, output=known.output)
 
+    def left(self, source: Source) -> int | None:
+        """How many of its pages are still to be read; None if that is not known."""
+        known = self._stands(source)
+        return None if known is None else known.left
+
     def note(self, source: Source, row: Row) -> None:
-        """Remember a document that was read whole.
+        """Remember a document that was read, or some of it.
 
         Raises:
             StorageError: it cannot be written.
         """
-        if row.status not in {DocumentStatus.READ, DocumentStatus.UNCHANGED}:
+        if not row.output:
             return
         known = Known(
-            path=str(source.path), version=source.version, request=self._request, output=row.output, pages=row.pages
+            path=str(source.path),
+            version=source.version,
+            request=self._request,
+            output=row.output,
+            pages=row.pages,
+            left=row.left,
         )
         self._unsaved.append(known.model_dump_json() + "\n")
         if time.monotonic() >= self._next_save:
@@ -107,6 +117,13 @@ class Shelf:
     ) -> None:
         """Write what is left."""
         await asyncio.to_thread(self.save)
+
+    def _stands(self, source: Source) -> Known | None:
+        """What is known of a document, if nothing has changed since."""
+        known = self._known.get(str(source.path))
+        if self._force or known is None or known.version != source.version or known.request != self._request:
+            return None
+        return known if self._stand(place_of(known.output)) else None
 
     def _stand(self, results: Place) -> bool:
         if isinstance(results, Path):

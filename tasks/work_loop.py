@@ -39,7 +39,8 @@ class WorkLoop:
     ) -> None:
         """End it, when every call has ended; those that were cancelled are given the time that they need for it.
 
-        A thread cannot be cancelled: one that waits for AWS, say, is left to itself after five seconds.
+        A thread cannot be cancelled: one that waits for AWS, say, is left to itself after five seconds. The
+        process waits for it when it ends; a command does so for ten seconds.
         """
         await self.run(self._wound_up)
         ending = threading.Thread(target=self._calls.shutdown, daemon=True)

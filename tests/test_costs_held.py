@@ -15,6 +15,7 @@ from flows.cli import app
 from tasks.backends import Endpoint, MachineFacts
 from tasks.costs.bill import By, together
 from tasks.costs.held import Held, held_bill, note
+from tasks.files import files_at
 from tasks.jobs import BackendName
 from tasks.parts import Parts
 from tasks.progress import heard_by
@@ -50,9 +51,25 @@ def test_what_runs_held_at_once_is_counted_once_and_shared_in_equal_parts(tmp_pa
     assert (bill.total.leased, bill.total.usd) == (150, pytest.approx(0.15))
 
 
+def test_a_line_that_was_cut_off_takes_no_other_with_it(tmp_path: Path):
+    (tmp_path / "machines.jsonl").write_text('{"backend": "ecs", "mach')
+    files_at(tmp_path).append("machines.jsonl", held(0, 100).model_dump_json() + "\n")
+    assert held_bill(tmp_path, By.DAY, SINCE).total.leased == 100
+
+
 def test_other_services_are_not_shared(tmp_path: Path):
     noted(tmp_path, held(0, 100), held(0, 100, machine="endpoint", backend="sagemaker"))
     assert held_bill(tmp_path, By.MACHINE, SINCE).total.leased == 200
+
+
+def test_services_of_one_name_in_two_regions_are_two(tmp_path: Path):
+    noted(tmp_path, held(0, 100, region="us-east-1"), held(0, 100, region="eu-west-1"))
+    bill = held_bill(tmp_path, By.MACHINE, SINCE)
+    assert bill.total.leased == 200
+    assert {line.name for line in bill.lines} == {
+        "hearth-ecs (ECS tasks on g4dn.xlarge in eu-west-1)",
+        "hearth-ecs (ECS tasks on g4dn.xlarge in us-east-1)",
+    }
 
 
 @given(st.lists(st.tuples(st.integers(0, 200_000), st.integers(0, 200_000), st.integers(0, 500)), max_size=12))

@@ -40,6 +40,7 @@ class MachineFacts:
         parts: of which there are several at that price, and not always as many; None for one machine.
         boot_seconds: from then until it answered, if it was started for the run.
         spot_usd_per_hour: what it would cost on spot; None if it is, or that is not known.
+        region: of the cloud, where there may be another of its name in others.
     """
 
     id: str
@@ -49,6 +50,7 @@ class MachineFacts:
     parts: Parts | None = None
     boot_seconds: float = 0.0
     spot_usd_per_hour: float | None = None
+    region: str = ""
 
     def usd_so_far(self) -> float:
         """What it has cost since it was taken, USD; 0 if its price is not known."""

@@ -71,6 +71,9 @@ class EcsBackend:
         if self._stack is None:
             self._stack = await find_stack(self._aws, self._settings.ec2.pool)
         stack, settings = self._stack, self._settings.ecs
+        region, book = self._aws.region, current(self._settings.home)
+        if (told := told_of_elsewhere(["fargate:vcpu" if stack.on_fargate else stack.kind], region, book)) is not None:
+            tell(Caution(told))
         tasks = min(parts, stack.max_tasks, math.ceil(slots / stack.slots))
         table = Table(self._aws, stack.table)
         records, lease = Records(table), Lease(holder, slots, time.time() + settings.lease_seconds)
@@ -83,9 +86,6 @@ class EcsBackend:
             with suppress(CloudError):
                 await visit.hand_back(broken=True)
             raise
-        region, book = self._aws.region, current(self._settings.home)
-        if (told := told_of_elsewhere(["fargate:vcpu" if stack.on_fargate else stack.kind], region, book)) is not None:
-            tell(Caution(told))
         return Endpoint(
             backend=self.name,
             url=stack.url,
@@ -99,6 +99,7 @@ class EcsBackend:
                 kind=f"ECS tasks on {stack.kind}",
                 usd_per_hour=stack.usd_per_hour(region, book),
                 since=visit.since,
+                region=region,
                 parts=visit.parts,
                 boot_seconds=time.time() - visit.since if started else 0.0,
             ),

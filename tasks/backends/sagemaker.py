@@ -91,7 +91,9 @@ class SagemakerBackend:
             ledger=TableStore(Table(aws, stack.table), f"{component or stack.endpoint}x{size.copies}"),
             transport=transport,
             lease=Follower(aws, stack, component, size, departure, settings.follow_seconds),
-            machine=_facts(stack, size, began, on_demand_usd_per_hour(stack.instance_type, aws.region, book)),
+            machine=_facts(
+                stack, size, began, aws.region, on_demand_usd_per_hour(stack.instance_type, aws.region, book)
+            ),
             departure=departure,
             standing=partial(_standing, stack),
         )
@@ -114,10 +116,10 @@ class SagemakerBackend:
         return partial(RealTimeTransport, self._aws, stack.endpoint, component, most_bytes=most, departure=departure)
 
 
-def _facts(stack: Stack, size: Size, since: float, usd: float | None) -> MachineFacts:
+def _facts(stack: Stack, size: Size, since: float, region: str, usd: float | None) -> MachineFacts:
     """Its cost is that of all its instances, whoever else uses them, from when they were asked for."""
     kind = f"{size.instances} x {stack.instance_type}, SageMaker {'async' if stack.bucket else 'real time'}"
-    return MachineFacts(stack.endpoint, kind, None if usd is None else usd * size.instances, since)
+    return MachineFacts(stack.endpoint, kind, None if usd is None else usd * size.instances, since, region=region)
 
 
 async def _standing(stack: Stack) -> Standing:

@@ -36,7 +36,7 @@ class Held(Frozen):
     """What a run held, and gave back. Times are seconds since the epoch.
 
     Attributes:
-        machine: the service's or endpoint's name.
+        machine: the service's or endpoint's name, in its region.
         boot: seconds from the start until it answered, if it was started for the run.
         usd: of all its machines meanwhile; None if their price is not known.
         work: page seconds of each document.
@@ -44,6 +44,7 @@ class Held(Frozen):
 
     backend: BackendName
     machine: str
+    region: str = ""
     kind: str
     holder: str
     started: float
@@ -67,6 +68,7 @@ def note(output: Place, endpoint: Endpoint, holder: str, now: float) -> None:
     held = Held(
         backend=endpoint.backend,
         machine=machine.id,
+        region=machine.region,
         kind=machine.kind,
         holder=holder,
         started=machine.since,
@@ -139,9 +141,9 @@ class _Sum:
 
 def _parts(entries: Iterable[Held], since: float) -> Iterator[_Part]:
     """Each run's parts of what it held, from a time on, cut at midnights (UTC)."""
-    by_machine: dict[str, list[Held]] = {}
+    by_machine: dict[tuple[str, str], list[Held]] = {}
     for held in entries:
-        by_machine.setdefault(held.machine, []).append(held)
+        by_machine.setdefault((held.region, held.machine), []).append(held)
     for sharing in by_machine.values():
         edges = {edge for held in sharing for edge in (held.started, held.started + held.boot, held.ended)}
         first, last = min(edges), max(edges)
@@ -165,7 +167,8 @@ def _names(part: _Part, by: By) -> Iterator[tuple[str, float]]:
         case By.DAY:
             yield f"{datetime.fromtimestamp(part.start, UTC):%Y-%m-%d}", 1.0
         case By.MACHINE:
-            yield f"{part.held.machine} ({part.held.kind})", 1.0
+            where = f" in {part.held.region}" if part.held.region else ""
+            yield f"{part.held.machine} ({part.held.kind}{where})", 1.0
         case By.DOCUMENT:
             yield from part.held.documents.items()
 

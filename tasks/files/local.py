@@ -115,8 +115,10 @@ class Directory:
     def append(self, name: str, text: str) -> None:
         """See `Files`."""
         path = self.place / name
-        with _told(path), path.open("a", encoding="utf-8") as file:
-            file.write(text)
+        with _told(path), path.open("ab+") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
+            cut_off = file.read(1) not in {b"", b"\n"}  # by a full disk or a kill: what comes is a line of its own
+            file.write((b"\n" if cut_off else b"") + text.encode())
 
 
 @contextmanager

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import io
+import random
 import tempfile
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,7 +23,8 @@ from tasks.files.place import S3Path
 _AT_ONCE, _LOOKED_UP = 16, 1000
 _TURN_POLL_SECONDS = 2.0
 _LARGEST_IN_MEMORY = 1_000_000
-_TRIES = 10
+_TRIES = 16
+_LONGEST_PAUSE = 2.0
 _LOCK = ".lock"
 
 _known: WeakValueDictionary[S3Path, S3Files] = WeakValueDictionary()
@@ -173,7 +176,9 @@ class S3Files:
         """Write an object that is made of what is there, if anything; None leaves that."""
         stored: objects.Stored | None = None
         token = self._turn.token if self._turn else ""
-        for _ in range(_TRIES):
+        for turn in range(_TRIES):
+            if turn > 1:  # many runs that end together would go on losing to each other
+                time.sleep(random.uniform(0, min(_LONGEST_PAUSE, 0.05 * 2**turn)))  # noqa: S311 - not for secrets
             body = content(stored)
             if body is None or objects.put(place, body, over=stored.etag if stored else None, turn=token):
                 return

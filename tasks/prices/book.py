@@ -9,8 +9,9 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, PrivateAttr
+from pydantic import Field, PrivateAttr, ValidationError
 
+from tasks.errors import InputError
 from tasks.files import files_at
 from tasks.jobs import Frozen
 
@@ -120,9 +121,17 @@ def shipped() -> Book:
 
 
 def own(home: Path) -> Book | None:
-    """What `hearth prices refresh` wrote; None if it never did."""
+    """What `hearth prices refresh` wrote; None if it never did.
+
+    Raises:
+        InputError: it cannot be understood.
+    """
     text = files_at(home).read(_OWN)
-    return None if text is None else Book.model_validate_json(text)
+    try:
+        return None if text is None else Book.model_validate_json(text)
+    except ValidationError:
+        told = f"{home / _OWN} is no price book of this version. Delete it, or ask AWS again: hearth prices refresh."
+        raise InputError(told) from None
 
 
 def current(home: Path) -> Book:

@@ -137,6 +137,21 @@ async def test_a_document_whose_results_are_gone_is_not_unchanged(s3: Any):
     assert Shelf(S3Path(BUCKET, "results"), Batch(), Settings()).unchanged(source) is None
 
 
+async def test_of_a_document_that_was_read_in_part_the_pages_that_are_left_are_known(s3: Any):
+    output = S3Path(BUCKET, "results")
+    stored(s3, "results/a-123/document.md")
+    source = Source(PAPER, '"one"')
+    row = Row(document=str(PAPER), status=DocumentStatus.PARTIAL, pages=100, left=1, output=f"{output}/a-123")
+    async with Shelf(output, Batch(), Settings()) as shelf:
+        shelf.note(source, row)
+    shelf = Shelf(output, Batch(), Settings())
+    assert shelf.unchanged(source) is None
+    assert shelf.left(source) == 1
+    assert shelf.left(Source(PAPER, '"two"')) is None
+    await noted(source, output)
+    assert Shelf(output, Batch(), Settings()).left(source) == 0
+
+
 async def test_many_documents_are_noted_with_few_writes(s3: Any, aws: AwsFront):
     output = S3Path(BUCKET, "results")
     async with Shelf(output, Batch(), Settings()) as shelf:

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import tracemalloc
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from tasks.costs.bill import By
 from tasks.costs.held import held_bill, note
 from tasks.costs.history import page_times
 from tasks.errors import InputError, OutputError, StorageError
-from tasks.files import S3Path, objects, place_of
+from tasks.files import S3Path, files_at, objects, place_of
 from tasks.files import s3 as s3_module
 from tasks.files.s3_turn import S3Turn
 from tasks.jobs import BackendName
@@ -339,3 +340,11 @@ def test_page_times_that_cannot_be_read_are_assumed_and_it_is_said(aws: AwsFront
     times = page_times(S3Path("nobody-s-bucket", "results"), "qwen2.5vl:7b", Assumptions())
     assert times.measured == ()
     assert times.source.startswith("assumed, as those below s3://nobody-s-bucket/results cannot be read")
+
+
+def test_lines_that_many_runs_append_at_the_same_time_all_stand(s3: Any):
+    place = S3Path(BUCKET, "many")
+    lines = [f"{number:02}\n" for number in range(24)]
+    with ThreadPoolExecutor(24) as runs:
+        list(runs.map(lambda line: files_at(place).append("lines", line), lines))
+    assert sorted(files_at(place).read("lines").decode().splitlines(keepends=True)) == sorted(lines)

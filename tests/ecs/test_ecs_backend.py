@@ -19,7 +19,7 @@ from tasks.ec2.table import Table
 from tasks.ecs.settings import EcsSettings
 from tasks.ecs.status import send_away, service_status
 from tasks.ecs.visit import SERVICE
-from tasks.errors import CapacityError, CloudError, ModelError
+from tasks.errors import CapacityError, CloudError, InputError, ModelError
 from tasks.ollama_api import GenerateRequest
 from tasks.settings import Settings
 from tests.aws.front import AwsFront
@@ -223,3 +223,11 @@ def test_the_command_shows_the_service_and_stops_it(service: World, monkeypatch:
     assert json.loads(CliRunner().invoke(app, ["status", "--json"]).output)["service"]["desired"] == 3
     assert "its tasks go" in CliRunner().invoke(app, ["stop", "--all"]).output
     assert service.desired == 0
+
+
+async def test_a_price_book_that_cannot_be_read_is_told_before_any_task_is_asked_for(service: World, tmp_path: Path):
+    (tmp_path / "prices.json").write_text('{"schema_version": 9}')
+    with pytest.raises(InputError, match=r"prices\.json is no price book of this version"):
+        await EcsBackend(SETTINGS.model_copy(update={"home": tmp_path})).acquire(16, "a test", 2)
+    assert service.desired == 0
+    assert await leases() == 0
