@@ -108,8 +108,10 @@ async def _unwrapped(response: httpx.Response) -> httpx.Response:
                 if told["status_code"] != 200:
                     return _broken(told)
                 said += told["body"]
-    except ParserError as error:
+    except (ParserError, KeyError) as error:
         return saying(503, f"SageMaker's stream makes no sense: {error}")
+    if not said.strip():  # blanks alone
+        return saying(503, "SageMaker's stream ended before the answer")
     return opened(bytes(said))
 
 

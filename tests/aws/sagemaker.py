@@ -63,7 +63,7 @@ class SageMaker:
 
     def __init__(self, moto: httpx.AsyncClient) -> None:
         self.endpoints: dict[str, Endpoint] = {}
-        self.garbled = b""
+        self.garbled: bytes | None = None
         self._moto = moto
         self._http = httpx.AsyncClient(timeout=None, trust_env=False, verify=False)
         self._working: set[asyncio.Task[None]] = set()
@@ -128,7 +128,7 @@ class SageMaker:
         except httpx.TransportError:
             kind = {":message-type": "exception", ":exception-type": "InternalStreamFailure"}
             parts.append(event(kind, b'{"Message": "Failure."}'))
-        said = self.garbled or b"".join(parts)
+        said = b"".join(parts) if self.garbled is None else self.garbled
         return Answer(200, {"Content-Type": "application/vnd.amazon.eventstream"}, said)
 
     async def _contained(self, endpoint: Endpoint, body: bytes) -> Answer:

@@ -199,15 +199,22 @@ class TestRealTime:
                 await carried.generate(REQUEST, "read", (picture(),))
 
     @pytest.mark.parametrize(
-        "garbled", [b"no event stream", event({}, b"{")[:-1] + b"x"], ids=["no stream", "a wrong CRC"]
+        ("garbled", "told"),
+        [
+            (b"no event stream", "makes no sense"),
+            (event({}, b"{")[:-1] + b"x", "makes no sense"),
+            (event({":message-type": "event", ":event-type": "PayloadPart"}, b"   "), "ended before the answer"),
+            (b"", "ended before the answer"),
+        ],
+        ids=["no stream", "a wrong CRC", "blanks alone", "nothing"],
     )
     async def test_a_stream_that_makes_no_sense_may_be_asked_for_again(
-        self, real_time: Callable[..., OllamaClient], aws: AwsFront, garbled: bytes
+        self, real_time: Callable[..., OllamaClient], aws: AwsFront, garbled: bytes, told: str
     ):
         async with real_time() as carried:
             assert await carried.version()
             aws.sagemaker.garbled = garbled
-            with pytest.raises(PassingError):
+            with pytest.raises(PassingError, match=told):
                 await carried.version()
 
     async def test_a_copy_is_waited_for_where_there_is_none(
