@@ -41,7 +41,7 @@ def run_command(work: Coroutine[Any, Any, T], *, as_json: bool, verbose: bool) -
     try:
         outcome = runner.run(work)
         if not asyncio.all_tasks(runner.get_loop()):  # otherwise it waits for what was given up
-            runner.close()
+            _close(runner.get_loop())
     except BaseException as error:
         code = _signalled(error)
         if code is None:
@@ -53,9 +53,19 @@ def run_command(work: Coroutine[Any, Any, T], *, as_json: bool, verbose: bool) -
         if as_json:
             print_json({"status": "interrupted", "error": told, "exit_code": code})
         leave_within(_WIND_UP_SECONDS, code)
-        runner.close()  # SIGTERM is raised wherever the loop happens to be, and has ended nothing yet
+        _close(runner.get_loop())  # SIGTERM is raised wherever the loop happens to be, and has ended nothing yet
         raise typer.Exit(code) from None
     return outcome
+
+
+def _close(loop: asyncio.AbstractEventLoop) -> None:
+    """End a loop's tasks and close it, as a runner does, but wait for no thread: one may hang in a call to AWS."""
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
+        task.cancel()
+    loop.run_until_complete(asyncio.wait(tasks) if tasks else asyncio.sleep(0))
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()
 
 
 def leave_within(seconds: float, code: int) -> None:
