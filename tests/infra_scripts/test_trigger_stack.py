@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -11,6 +12,8 @@ import boto3
 import pytest
 from cfnlint import decode
 from cfnlint.api import ManualArgs, lint
+from moto.events.models import EventPatternParser
+from moto.events.models import EventPattern
 
 from flows.stacks import StackName, open_deployment
 from infra_scripts.deployment import Options
@@ -21,6 +24,7 @@ from tasks.settings import Settings
 from tasks.trigger_settings import TriggerSettings
 from tests.infra_scripts.conftest import Cloud
 from tests.infra_scripts.judges import checkov_finds_nothing, where_checkov_is
+from tests.infra_scripts.trigger_events import stopped
 
 VALUES = {"bucket": "inbox", "image": "111122223333.dkr.ecr.us-east-1.amazonaws.com/hearth:1"}
 
@@ -98,7 +102,42 @@ class TestTemplate:
     def test_its_limits_are_those_of_the_settings(self):
         given = values(max_minutes=60, max_usd=2)
         assert given["MaxSeconds"] == "5400"
-        assert "--max-usd 2 --max-minutes 60" in given["Options"]
+        assert "--max-usd 2 --max-minutes 60 --must-finish" in given["Options"]
+
+    def test_a_task_notes_what_it_held_with_its_results(self, parsed):
+        (container,) = parsed["Resources"]["Task"]["Properties"]["ContainerDefinitions"]
+        output = {each["Name"]: each["Value"] for each in container["Environment"]}["HEARTH_OUTPUT"]
+        given = values("s3://inbox/results/")
+        told = output["Fn::Sub"]
+        for name in ("OutputBucket", "OutputPrefix"):
+            told = told.replace(f"${{{name}}}", given[name])
+        assert str(Settings(output=told).output) == told
+        assert f"--output {told} " in given["Options"]
+
+    @pytest.mark.parametrize(
+        ("code", "detail", "kept"),
+        [
+            (0, {}, False),
+            (1, {}, True),
+            (3, {}, True),
+            (124, {}, True),
+            (None, {"stopCode": "TaskFailedToStart", "stoppedReason": "CannotPullContainerError"}, True),
+            (None, {"stopCode": "SpotInterruption"}, True),
+            (None, {}, True),
+            (1, {"lastStatus": "DEPROVISIONING"}, False),
+            (1, {"clusterArn": "arn:aws:ecs:us-east-1:111122223333:cluster/another"}, False),
+        ],
+    )
+    def test_the_end_of_a_task_that_did_not_read_all_lies_with_the_dead_letters(self, parsed, code, detail, kept):
+        """LEFT OUT: that a pattern looks into lists, which moto does not know; the task's one container stands for it."""
+        rule, event = parsed["Resources"]["Stopped"]["Properties"], stopped(["batch"], code=code, **detail)
+        (event["detail"]["containers"],) = event["detail"]["containers"]
+        pattern = json.loads(json.dumps(rule["EventPattern"]))
+        assert pattern["detail"]["clusterArn"] == [{"Fn::GetAtt": ["Cluster", "Arn"]}]
+        pattern["detail"]["clusterArn"] = ["arn:aws:ecs:us-east-1:111122223333:cluster/hearth-default-lambda"]
+        assert EventPattern.load(json.dumps(pattern)).matches_event(event) is kept
+        (target,) = rule["Targets"]
+        assert target["Arn"] == {"Fn::GetAtt": ["DeadLetters", "Arn"]}
 
     def test_what_fails_five_times_lies_with_the_dead_letters_and_is_told_of(self, parsed):
         made = parsed["Resources"]
