@@ -12,12 +12,12 @@ import boto3
 import pytest
 from cfnlint import decode
 from cfnlint.api import ManualArgs, lint
-from moto.events.models import EventPatternParser
 from moto.events.models import EventPattern
 
 from flows.stacks import StackName, open_deployment
 from infra_scripts.deployment import Options
 from infra_scripts.errors import InUseError, RequestError
+from infra_scripts.policy import Who, policy
 from infra_scripts.trigger import deploy
 from infra_scripts.trigger.stack import TriggerStack, template
 from tasks.settings import Settings
@@ -99,6 +99,14 @@ class TestTemplate:
         assert (tmp_path / "asked").read_text().splitlines() == ["batch s3://inbox/a b.pdf", "stop --all"]
         assert container["StopTimeout"] == 120
 
+    def test_whoever_deploys_it_may_make_its_rules(self, parsed):
+        document = policy(Who.DEPLOYER, pool="p", account="111122223333", region="us-east-1", stack=StackName.LAMBDA)
+        allowed = {each for statement in document["Statement"] for each in statement["Resource"]}
+        rules = [each["Properties"]["Name"] for each in parsed["Resources"].values() if each["Type"].endswith("Rule")]
+        assert len(rules) == 2
+        for name in rules:
+            assert f"arn:aws:events:us-east-1:111122223333:rule/{name['Fn::Sub'].replace('${Pool}', 'p')}" in allowed
+
     def test_its_limits_are_those_of_the_settings(self):
         given = values(max_minutes=60, max_usd=2)
         assert given["MaxSeconds"] == "5400"
@@ -129,7 +137,7 @@ class TestTemplate:
         ],
     )
     def test_the_end_of_a_task_that_did_not_read_all_lies_with_the_dead_letters(self, parsed, code, detail, kept):
-        """LEFT OUT: that a pattern looks into lists, which moto does not know; the task's one container stands for it."""
+        """LEFT OUT: that a pattern looks into lists, which moto cannot; the one container stands for its list."""
         rule, event = parsed["Resources"]["Stopped"]["Properties"], stopped(["batch"], code=code, **detail)
         (event["detail"]["containers"],) = event["detail"]["containers"]
         pattern = json.loads(json.dumps(rule["EventPattern"]))
@@ -197,9 +205,10 @@ class TestOnMoto:
         assert variables["HEARTH_OUTPUT"] == "s3://inbox/results"
         assert function["Handler"] == "index.handler"
         sqs = boto3.client("sqs")
-        queue = sqs.get_queue_url(QueueName="hearth-default-lambda")["QueueUrl"]
-        sqs.send_message(QueueUrl=queue, MessageBody="{}")
-        assert deploy.down(made.aws, stack(), made.listen, force=False, poll_seconds=0.01) == 1
+        for name in ("hearth-default-lambda", "hearth-default-lambda-dead"):
+            sqs.send_message(QueueUrl=sqs.get_queue_url(QueueName=name)["QueueUrl"], MessageBody="{}")
+        assert dict(deploy.status(made.aws, stack()).facts)["dead letters"] == "1"
+        assert deploy.down(made.aws, stack(), made.listen, force=False, poll_seconds=0.01) == 2
         assert deploy.status(made.aws, stack()).state is None
 
     def test_what_runs_is_not_taken_down_unasked(self, made: Cloud, monkeypatch: pytest.MonkeyPatch):
