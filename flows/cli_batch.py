@@ -37,6 +37,9 @@ def batch(
     max_usd: Annotated[float | None, typer.Option(help="Begin no page when the machines have cost so much.")] = None,
     max_minutes: Annotated[float | None, typer.Option(help="Begin no page so long after the start.")] = None,
     finish_by: Annotated[str | None, typer.Option(help="Begin no page after this time of day, as 06:00.")] = None,
+    must_finish: Annotated[
+        bool, typer.Option("--must-finish", help="Exit with 3 also where the budget left some.")
+    ] = False,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Runs of Prefect that share the documents.")] = 1,
     time_zone: Annotated[str, typer.Option(help="Of that time, as Europe/Berlin.")] = "UTC",
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
@@ -45,7 +48,7 @@ def batch(
     """Read all documents that are new or have changed, on the same servers.
 
     Exit codes: 0 all were read, or are left for the next run because the budget was spent; 1 no machine or model was
-    to be had; 2 the request is wrong; 3 documents or pages failed.
+    to be had; 2 the request is wrong; 3 documents or pages failed or, with --must-finish, are left.
     """
     try:
         asked = Batch(
@@ -73,7 +76,8 @@ def batch(
         sys.stdout.write(report.model_dump_json() + "\n")
     else:
         print_report(_err, report, report.path(asked.directory(load_settings())))
-    if report.failed or report.count(DocumentStatus.FAILED):
+    left = must_finish and report.count(DocumentStatus.LEFT)
+    if left or report.failed or report.count(DocumentStatus.FAILED):
         raise typer.Exit(_EXIT_FAILED)
 
 

@@ -42,7 +42,7 @@ class TriggerSettings(Section):
     reserved_concurrency: int = Field(
         2, ge=0, description="Of the function; 0 reserves none, for accounts whose quota leaves none to reserve."
     )
-    alarm_topic: str = Field("", description="ARN of an SNS topic that is told of dead letters.")
+    alarm_topic: str = Field("", description="ARN of an SNS topic that is told of dead letters and tasks that failed.")
     caller_policy: str = Field(
         "", description="ARN of a managed policy with what `hearth infra policy caller` prints, for tasks."
     )

@@ -75,7 +75,7 @@ class LambdaDeployment:
     def down(self, aws: Aws, listener: Listener, *, force: bool) -> tuple[str, ...]:
         """End its tasks and delete it; the bucket and the results stay."""
         waiting = down(aws, self._stack(), listener, force=force)
-        lost = (f"{waiting} uploads were waiting: `hearth batch` reads them.",) if waiting else ()
+        lost = (f"{waiting} uploads or failed tasks were waiting: `hearth batch` reads them.",) if waiting else ()
         return (f"{self.name} in {self.region} is gone; the bucket and the results are as they were.", *lost)
 
     def status(self, aws: Aws) -> StackStatus:

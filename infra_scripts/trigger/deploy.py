@@ -45,7 +45,7 @@ def sends_events(aws: Aws, bucket: str) -> bool | None:
 
 
 def down(aws: Aws, stack: TriggerStack, listener: Listener, *, force: bool, poll_seconds: float = _POLL_SECONDS) -> int:
-    """End its tasks and delete it; how many uploads were still waiting, and are not read.
+    """End its tasks and delete it; how many messages were waiting or dead letters, whose uploads are not read.
 
     Raises:
         InUseError: tasks run, and `force` was not given.
@@ -57,7 +57,7 @@ def down(aws: Aws, stack: TriggerStack, listener: Listener, *, force: bool, poll
         running = _tasks(aws, outputs) if outputs else []
         if running and not force:
             raise InUseError(f"{len(running)} tasks of {stack.name} run. Wait for them, or end them with --force.")
-        waiting = _waiting(aws, outputs.get("Queue"))
+        waiting = sum(_waiting(aws, outputs.get(name)) for name in ("Queue", "DeadLetters"))
         ecs: Any = aws.session.client("ecs", config=aws.config)
         for task in running:
             ecs.stop_task(cluster=outputs["Cluster"], task=task, reason="hearth infra down lambda")

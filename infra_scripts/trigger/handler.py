@@ -1,10 +1,11 @@
 """The Lambda function: PDFs that were put into S3 become runs in Prefect or, without Prefect, one ECS task that ends.
 
 Standard library and boto3 alone, in one file, for CloudFormation ships it inside the template. It is called with
-messages of a queue that hold EventBridge's "Object Created" or S3's own notifications, or with one of these itself.
+messages of a queue that hold EventBridge's "Object Created" or S3's own notifications, or, once somebody redrives it,
+ECS's word of a task that failed: what that was to read is read anew.
 
 What it does for a version of an object it does once however often it is told of it: by Prefect's idempotency key, or by
-ECS's client token and a table, in which each version belongs to one task for good, whatever it comes with later. It
+a table, in which each version belongs to one task for good, whatever it comes with later, and by ECS's client token. It
 repeats nothing itself: what failed stays in the queue and comes again with its key, until the dead letters have it.
 """
 
@@ -18,15 +19,20 @@ import os
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import astuple, dataclass
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 from urllib.parse import quote, unquote_plus
 
-_ANSWER_SECONDS = 15.0
-_LEFT_SECONDS = 20.0  # with less time than this nothing more is begun: it comes again instead
+_CONNECT_SECONDS, _ANSWER_SECONDS = 5.0, 15.0
+# With less time than ECS and the table may take together nothing more is begun: it comes again instead.
+_LEFT_SECONDS = 2 * (_CONNECT_SECONDS + _ANSWER_SECONDS)
 _OVERRIDES = 8_192  # characters that ECS takes: docs.aws.amazon.com/AmazonECS/latest/APIReference/API_TaskOverride.html
-_TOGETHER = 100  # items that DynamoDB writes all or none of
+# DynamoDB writes 100 items, all or none: the task, and these. Each is under 1 KB and so two units, together some 230 of
+# the 4,000 that a new table writes in a second.
+_TOGETHER = 99
 _KEPT_SECONDS = 30 * 86_400  # longer than a message may lie in the queue, with the dead letters, and in the queue again
 _log = logging.getLogger("hearth.trigger")
 _log.setLevel(logging.INFO)
@@ -43,7 +49,7 @@ class Arrived:
     bucket: str
     key: str
     version: str
-    """versionId or, in a bucket without versions, ETag and sequencer: another upload has another."""
+    """versionId or, without versions, ETag and sequencer: another upload has another; or the task that failed at it."""
 
     @property
     def document(self) -> str:
@@ -54,9 +60,6 @@ class Arrived:
     def content(self) -> str:
         """Tells its bytes from any others."""
         return f"{self.document}@{self.version}"
-
-
-Task = tuple[Arrived, ...]  # what one task reads
 
 
 def run_key(content: str, options: Mapping[str, Any]) -> str:
@@ -75,28 +78,14 @@ def generation_key(key: str, generation: int) -> str:
 
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN401 - Lambda's own class
-    """Answer an event as Lambda delivers it.
-
-    Returns:
-        The messages that are to come again, if the event is a batch of a queue's.
-
-    Raises:
-        TriggerError: the event itself is to come again: it makes no sense, or nothing could be started.
-    """
+    """Answer a batch of a queue's messages with those that are to come again."""
     start = _in_prefect if os.environ.get("PREFECT_API_URL") else _in_tasks
-    from_queue = [record for record in event.get("Records", ()) if record.get("eventSource") == "aws:sqs"]
-    if not from_queue:
-        failed = start({"event": list(arrivals(event))}, context.get_remaining_time_in_millis)
-        if failed:
-            raise TriggerError(failed["event"])
-        return {}
     found: dict[str, list[Arrived]] = {}
     failures: dict[str, str] = {}
-    for record in from_queue:
+    for record in event["Records"]:
         try:
-            if documents := list(arrivals(json.loads(record["body"]))):
-                found[record["messageId"]] = documents
-        except (ValueError, TriggerError) as error:
+            found[record["messageId"]] = list(arrivals(json.loads(record["body"])))
+        except (ValueError, RecursionError, TriggerError) as error:
             failures[record["messageId"]] = f"it makes no sense: {error}"
     failures |= start(found, context.get_remaining_time_in_millis)
     for message, why in failures.items():
@@ -110,24 +99,29 @@ def arrivals(event: Mapping[str, Any]) -> Iterator[Arrived]:
     Raises:
         TriggerError: it is no such event.
     """
-    if event.get("Event") == "s3:TestEvent":
-        return
     try:
+        if event.get("Event") == "s3:TestEvent":
+            return
         for found in _objects(event):
             if _wanted(found):
                 yield found
             else:
                 _log.info("%s is none of ours", found.document)
-    except (KeyError, TypeError, AttributeError) as error:
+    except (LookupError, TypeError, AttributeError) as error:
         raise TriggerError(f"no event of S3: {type(error).__name__} {error}") from None
 
 
 def _objects(event: Mapping[str, Any]) -> Iterator[Arrived]:
     if "detail" in event:
-        if event["detail-type"] == "Object Created":
-            told = event["detail"]
+        kind, told = event["detail-type"], event["detail"]
+        if kind == "Object Created":
             # EventBridge tells keys as they are; S3's own notifications encode them.
             yield Arrived(told["bucket"]["name"], told["object"]["key"], _version(told["object"], "version-id", "etag"))
+        elif kind == "ECS Task State Change":  # of those that failed, by a rule of the stack
+            command = told["overrides"]["containerOverrides"][0]["command"]
+            for document in takewhile(lambda word: word.startswith("s3://"), command[1:]):
+                bucket, _, key = document.removeprefix("s3://").partition("/")
+                yield Arrived(bucket, key, str(told["taskArn"]))
         return
     for record in event["Records"]:
         if record["eventName"].startswith(("ObjectCreated:", "s3:ObjectCreated:")):
@@ -137,18 +131,14 @@ def _objects(event: Mapping[str, Any]) -> Iterator[Arrived]:
 
 def _version(told: Mapping[str, Any], version: str, etag: str) -> str:
     found = told.get(version)
-    return found if found and found != "null" else f"{told[etag]}-{told.get('sequencer', '')}"
+    return str(found) if found and found != "null" else f"{told[etag]}-{told.get('sequencer', '')}"
 
 
 def _wanted(found: Arrived) -> bool:
     bucket, prefix = os.environ.get("HEARTH_BUCKET"), os.environ.get("HEARTH_PREFIX", "")
     own = os.environ["HEARTH_OUTPUT"].rstrip("/") + "/"
-    return (
-        found.key.lower().endswith(".pdf")
-        and bucket in {None, found.bucket}
-        and found.key.startswith(prefix)
-        and not found.document.startswith(own)
-    )
+    watched = bucket in {None, found.bucket} and found.key.startswith(prefix)
+    return watched and found.key.lower().endswith(".pdf") and not found.document.startswith(own)
 
 
 def _see_time(left: Callable[[], int]) -> None:
@@ -159,31 +149,26 @@ def _see_time(left: Callable[[], int]) -> None:
 def _in_prefect(found: Mapping[str, list[Arrived]], left: Callable[[], int]) -> dict[str, str]:
     """A run for each document; why which messages are to come again."""
     failures: dict[str, str] = {}
-    deployment = ""
+    deployment, output = "", os.environ["HEARTH_OUTPUT"]
     for message, documents in found.items():
         try:
             for each in documents:
                 _see_time(left)
                 named = f"/deployments/name/{quote(os.environ['HEARTH_DEPLOYMENT'])}"
-                deployment = deployment or _prefect("GET", named)["id"]
-                _create_run(deployment, each)
-        except TriggerError as error:
-            failures[message] = str(error)
+                deployment = deployment or _prefect("GET", named)
+                # By its key a request whose answer was lost, or was 503 though it was served, is found again.
+                key = generation_key(run_key(each.content, {"output": output}), 0)
+                job = {"document": each.document, "output": output}
+                asked = {"parameters": {"job": job}, "state": {"type": "SCHEDULED"}, "idempotency_key": key}
+                run = _prefect("POST", f"/deployments/{deployment}/create_flow_run", asked)
+                _log.info("%s is run %s", each.document, run)
+        except Exception as error:  # noqa: BLE001 - whatever Prefect or boto3 says, the others have their runs
+            failures[message] = _why(error)
     return failures
 
 
-def _create_run(deployment: str, each: Arrived) -> None:
-    output = os.environ["HEARTH_OUTPUT"]
-    # By the key a request whose answer was lost, or that was answered 503 though it was served, is found again.
-    key = generation_key(run_key(each.content, {"output": output}), 0)
-    job = {"document": each.document, "output": output}
-    asked = {"parameters": {"job": job}, "state": {"type": "SCHEDULED"}, "idempotency_key": key}
-    run = _prefect("POST", f"/deployments/{deployment}/create_flow_run", asked)
-    _log.info("%s is run %s", each.document, run["id"])
-
-
-def _prefect(method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Prefect's answer; neither the key nor what Prefect says beside its status is told to anybody."""
+def _prefect(method: str, path: str, body: Mapping[str, Any] | None = None) -> str:
+    """The id that Prefect answers; neither the key nor what Prefect says beside its status is told to anybody."""
     headers = {"Content-Type": "application/json", "Accept": "application/json"}
     secret = os.environ.get("HEARTH_PREFECT_SECRET")
     if secret:
@@ -195,105 +180,120 @@ def _prefect(method: str, path: str, body: Mapping[str, Any] | None = None) -> d
     request = urllib.request.Request(url, data, headers, method=method)  # noqa: S310 - checked above
     try:
         with urllib.request.urlopen(request, timeout=_ANSWER_SECONDS) as answer:  # noqa: S310
-            return dict(json.load(answer))
+            return str(json.load(answer)["id"])
     except urllib.error.HTTPError as error:
         if secret and error.code in {401, 403}:
             _secret.cache_clear()  # it may have been changed
         raise TriggerError(f"Prefect answers {error.code} to {method} {path}") from None
-    except (OSError, ValueError) as error:
-        raise TriggerError(f"Prefect does not answer {method} {path}: {type(error).__name__}") from None
 
 
 @functools.cache
 def _secret(name: str) -> str:
-    try:
-        return str(_client("secretsmanager").get_secret_value(SecretId=name)["SecretString"])
-    except Exception as error:  # noqa: BLE001 - whatever boto3 raises
-        raise TriggerError(f"the key of Prefect cannot be had: {_code(error)}") from None
+    return str(_client("secretsmanager").get_secret_value(SecretId=name)["SecretString"])
 
 
 def _in_tasks(found: Mapping[str, list[Arrived]], left: Callable[[], int]) -> dict[str, str]:
     """One task for as many documents as fit into its command: a machine is started once for all of them."""
     failures: dict[str, str] = {}
     try:
-        tasks = _shared_out([*dict.fromkeys(each for several in found.values() for each in several)])
-    except TriggerError as error:
-        return dict.fromkeys(found, str(error))
+        tasks = _shared_out([*dict.fromkeys(each for several in found.values() for each in several)], left)
+    except Exception as error:  # noqa: BLE001 - whatever boto3 raises, nothing is lost if all come again
+        return dict.fromkeys(found, _why(error))
     for task in dict.fromkeys(tasks.values()):
         try:
-            _see_time(left)
-            _run_task(task)
-        except TriggerError as error:
+            _run_task(task, left)
+        except Exception as error:  # noqa: BLE001 - whatever boto3 raises, the others are started
             told = [message for message, several in found.items() if any(tasks[each] == task for each in several)]
-            failures |= dict.fromkeys(told, str(error))
+            failures |= dict.fromkeys(told, _why(error))
     return failures
 
 
-def _shared_out(documents: list[Arrived]) -> dict[Arrived, Task]:
-    """The task that each belongs to, as the documents that it reads; asked for again, it is the same task.
-
-    Raises:
-        TriggerError: DynamoDB refuses, or another call has just taken one of them; nothing is lost if all come again.
-    """
-    tasks: dict[Arrived, Task] = {}
-    keys = {each: {"id": {"S": run_key(each.content, {})}} for each in documents}
-    store, table = _client("dynamodb"), os.environ["HEARTH_TABLE"]
-    try:
-        for each, key in keys.items():
-            if known := store.get_item(TableName=table, Key=key, ConsistentRead=True).get("Item"):
-                tasks[each] = tuple(Arrived(*one) for one in json.loads(known["task"]["S"]))
-        forget_at = {"N": str(int(time.time() + _KEPT_SECONDS))}
-        once = {"TableName": table, "ConditionExpression": "attribute_not_exists(id)"}
-        for task in _grouped([each for each in documents if each not in tasks]):
-            facts = {"task": {"S": json.dumps([astuple(each) for each in task])}, "forget_at": forget_at}
-            store.transact_write_items(TransactItems=[{"Put": {**once, "Item": keys[each] | facts}} for each in task])
-            tasks |= dict.fromkeys(task, task)
-    except Exception as error:  # noqa: BLE001 - whatever boto3 raises
-        raise TriggerError(f"what was started cannot be looked up: {_code(error)}") from None
+def _shared_out(documents: list[Arrived], left: Callable[[], int]) -> dict[Arrived, str]:
+    """The id of the task that each belongs to; it fails if another call has just taken one of them."""
+    tasks: dict[Arrived, str] = {}
+    ids = {each: run_key(each.content, {}) for each in documents}
+    for each, name in ids.items():
+        _see_time(left)
+        if known := _noted(name):
+            tasks[each] = known["task"]["S"]
+    forget_at = {"N": str(int(time.time() + _KEPT_SECONDS))}
+    once = {"TableName": os.environ["HEARTH_TABLE"], "ConditionExpression": "attribute_not_exists(id)"}
+    for together in _grouped([each for each in documents if each not in tasks]):
+        _see_time(left)
+        task, reads = uuid.uuid4().hex, json.dumps([each.document for each in together])
+        items = {task: {"reads": {"S": reads}, "refused": {"S": "0"}}}
+        items |= {ids[each]: {"task": {"S": task}} for each in together}
+        puts = [{**once, "Item": {"id": {"S": name}, "forget_at": forget_at, **facts}} for name, facts in items.items()]
+        _client("dynamodb").transact_write_items(TransactItems=[{"Put": put} for put in puts])
+        tasks |= dict.fromkeys(together, task)
     return tasks
 
 
-def _grouped(documents: list[Arrived]) -> Iterator[Task]:
-    task: Task = ()
+def _noted(name: str) -> dict[str, dict[str, str]]:
+    return dict(_client("dynamodb").get_item(**_row(name), ConsistentRead=True).get("Item", {}))
+
+
+def _row(name: str) -> dict[str, Any]:
+    return {"TableName": os.environ["HEARTH_TABLE"], "Key": {"id": {"S": name}}}
+
+
+def _grouped(documents: list[Arrived]) -> Iterator[list[Arrived]]:
+    task: list[Arrived] = []
     for each in documents:
-        if task and (len(task) == _TOGETHER or len(json.dumps(_overrides((*task, each)))) > _OVERRIDES):
+        more = [*task, each]
+        if task and (len(more) > _TOGETHER or len(json.dumps(_overrides(one.document for one in more))) > _OVERRIDES):
             yield task
-            task = ()
-        task = (*task, each)
+            more = [each]
+        task = more
     if task:
         yield task
 
 
-def _overrides(task: Task) -> dict[str, Any]:
-    command = ["batch", *dict.fromkeys(each.document for each in task), *os.environ["HEARTH_OPTIONS"].split()]
+def _overrides(documents: Iterable[str]) -> dict[str, Any]:
+    command = ["batch", *dict.fromkeys(documents), *os.environ["HEARTH_OPTIONS"].split()]
     return {"containerOverrides": [{"name": "hearth", "command": command}]}
 
 
-def _run_task(task: Task) -> None:
-    token = run_key(" ".join(sorted(each.content for each in task)), {})
-    asked = {**json.loads(os.environ["HEARTH_RUN_TASK"]), "overrides": _overrides(task), "clientToken": token}
+def _run_task(task: str, left: Callable[[], int]) -> None:
+    """Start it, if it was not.
+
+    For a token ECS repeats its first answer, also that there is no capacity: so each refusal makes another token, and a
+    lost answer does not. A token ends an hour after its task, or after a day, and the table knows for longer what was
+    started: docs.aws.amazon.com/AmazonECS/latest/APIReference/ECS_Idempotency.html.
+    """
+    _see_time(left)
+    known = _noted(task)
+    if "started" in known:
+        return
+    ecs, refused, reads = _client("ecs"), known["refused"]["S"], json.loads(known["reads"]["S"])
+    asked = {**json.loads(os.environ["HEARTH_RUN_TASK"]), "overrides": _overrides(reads)}
+    _see_time(left)
     try:
-        answer = _client("ecs").run_task(**asked)
-    except Exception as error:  # noqa: BLE001 - whatever boto3 raises
-        if _code(error) == "ConflictException":  # these documents were started, with other settings
-            return
-        raise TriggerError(f"ECS refuses the task: {_code(error)}") from None
-    if not answer["tasks"]:
-        raise TriggerError(f"ECS starts no task: {[failure.get('reason') for failure in answer['failures']]}")
-    _log.info("task %s reads %d documents", answer["tasks"][0]["taskArn"], len(task))
+        answer = ecs.run_task(**asked, clientToken=f"{task}-{refused}")
+        started = [each["taskArn"] for each in answer.get("tasks", [])]
+    except ecs.exceptions.ConflictException as error:  # asked with other settings before: what it started then, it says
+        answer, started = {}, error.response.get("resourceIds", [])
+    what, value = ("started", started[0]) if started else ("refused", str(int(refused) + 1))
+    unless_changed = {"ConditionExpression": "refused = :refused", "UpdateExpression": f"SET {what} = :value"}
+    values = {":value": {"S": value}, ":refused": {"S": refused}}
+    _client("dynamodb").update_item(**_row(task), **unless_changed, ExpressionAttributeValues=values)
+    if not started:
+        raise TriggerError(f"ECS starts no task: {[failure.get('reason') for failure in answer.get('failures', [])]}")
+    _log.info("task %s reads %d documents", started[0], len(reads))
 
 
+@functools.cache
 def _client(service: str) -> Any:  # noqa: ANN401 - boto3's clients have no common type
     import boto3  # in Lambda's runtime; it takes a while, and is not needed for a Prefect without a key
     from botocore.config import Config
 
     # No retries of its own: the queue brings again what failed, and the function's time is short.
-    config = Config(connect_timeout=5, read_timeout=_ANSWER_SECONDS, retries={"max_attempts": 1, "mode": "standard"})
+    config = Config(connect_timeout=_CONNECT_SECONDS, read_timeout=_ANSWER_SECONDS, retries={"total_max_attempts": 1})
     made: Any = boto3.client
     return made(service, config=config)
 
 
-def _code(error: Exception) -> str:
-    """What went wrong, in one word that holds no value."""
-    told = getattr(error, "response", {}).get("Error", {})
-    return str(told.get("Code") or type(error).__name__)
+def _why(error: Exception) -> str:
+    """In few words that hold no value."""
+    told = getattr(error, "response", {}).get("Error", {}).get("Code") or type(error).__name__
+    return str(error) if isinstance(error, TriggerError) else f"{told} {getattr(error, 'operation_name', '')}".strip()

@@ -61,7 +61,7 @@ class TriggerStack:
         bucket, output = self.checked()
         options = (
             *("--output", f"s3://{output[0]}/{output[1]}", "--backend", self.backend, "--max-usd", f"{self.max_usd:g}"),
-            *("--max-minutes", f"{self.max_minutes:g}"),
+            *("--max-minutes", f"{self.max_minutes:g}", "--must-finish"),
         )
         return {
             "Pool": self.pool,
@@ -122,6 +122,7 @@ def rows(stack: TriggerStack) -> tuple[PlanRow, ...]:
     starts = f"runs of {stack.deployment} in Prefect" if stack.prefect_url else f"tasks on {stack.capacity}"
     return (
         PlanRow("rule", f"PDFs in s3://{stack.bucket}/{stack.prefix}", "USD 1 a million uploads"),
+        PlanRow("rule", f"{stack.name}-stopped, tasks that fail", "nothing: ECS's own events are free"),
         PlanRow("queue, dead letters", f"{stack.name}, {stack.name}-dead", "USD 0.40 a million messages"),
         PlanRow("function", f"{stack.name}, starts {starts}", "USD 0.20 a million calls, and its seconds"),
         PlanRow("DynamoDB table", f"{stack.name}, which task has which upload", "cents a month, by request"),

@@ -35,11 +35,13 @@ def ran(command: list[str], hearth: Hearth, directory: Path) -> subprocess.Compl
     assert not errors
     (container,) = parsed["Resources"]["Task"]["Properties"]["ContainerDefinitions"]
     entry = ["100" if part == {"Ref": "MaxSeconds"} else part for part in container["EntryPoint"]]
-    values = {"Pool": "default", "AWS::Region": "us-east-1"}
-    given = {
-        each["Name"]: values[each["Value"]["Ref"]] if isinstance(each["Value"], dict) else each["Value"]
-        for each in container["Environment"]
+    values = {
+        "Ref Pool": "default",
+        "Ref AWS::Region": "us-east-1",
+        "Fn::Sub s3://${OutputBucket}/${OutputPrefix}": OUTPUT,
     }
+    given = {each["Name"]: each["Value"] for each in container["Environment"]}
+    given |= {name: values[" ".join(*value.items())] for name, value in given.items() if isinstance(value, dict)}
     own = {"HEARTH_HOME": str(directory / "home"), "PREFECT_HOME": str(directory / "prefect")}
     path = f"{Path(sys.executable).parent}:{hearth.environment['PATH']}"
     own_settings = {name: value for name, value in hearth.environment.items() if name != "HEARTH_BACKEND"}
@@ -68,18 +70,19 @@ def started(aws: AwsFront, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> l
     variables = {
         **{"HEARTH_BUCKET": BUCKET, "HEARTH_PREFIX": "inbox/", "HEARTH_OUTPUT": OUTPUT, "HEARTH_TABLE": "started"},
         **{
-            "HEARTH_OPTIONS": f"--output {OUTPUT} --backend ec2 --max-usd 5 --max-minutes 10",
+            "HEARTH_OPTIONS": f"--output {OUTPUT} --backend ec2 --max-usd 5 --max-minutes 10 --must-finish",
             "HEARTH_RUN_TASK": '{"taskDefinition": "a"}',
         },
     }
     made = Tasks()
+    trigger._client.cache_clear()
     with monkeypatch.context() as function, stand_in(made) as ecs:
         for name, value in {**variables, "AWS_ENDPOINT_URL_ECS": ecs.url}.items():
             function.setenv(name, value)
         event = bridged("inbox/letter.pdf")
         event["detail"]["bucket"]["name"] = BUCKET
         assert trigger.handler(queued(event), Call()) == {"batchItemFailures": []}
-    return list(made.started.values())
+    return made.started
 
 
 @pytest.mark.long

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import signal
 import time
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from flows.cli import app
+from tasks.report import DocumentStatus, Report, Row
 from tests.commands import Hearth, Outcome
 from tests.pdfs import written
 
@@ -109,6 +112,16 @@ def test_when_the_budget_is_spent_no_page_is_begun_and_the_next_run_goes_on(hear
     second = batch(hearth, folder, **quick.settings)
     assert second.code == 0, second.err
     assert sum(row["read_now"] for each in (first, second) for row in rows(each).values()) == 60
+
+
+@pytest.mark.parametrize(("options", "code"), [([], 0), (["--must-finish"], 3)], ids=["may go on later", "must finish"])
+def test_what_the_budget_leaves_fails_a_batch_that_must_finish(monkeypatch: pytest.MonkeyPatch, options, code):
+    """STAND-IN: a run that left a document."""
+    row = Row(document="a.pdf", status=DocumentStatus.LEFT)
+    report = Report(started_at=datetime.now(UTC), minutes=1, usd=1, rows=(row,), stopped="the budget is spent")
+    monkeypatch.setattr("flows.cli_batch._run", lambda *_, **__: None)
+    monkeypatch.setattr("flows.cli_batch.run_command", lambda *_, **__: report)
+    assert CliRunner().invoke(app, ["batch", "a.pdf", *options]).exit_code == code
 
 
 def test_a_batch_without_a_server_ends_with_one_line(hearth: Hearth, inbox: Path, free_port: int):

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,17 @@ from cfnlint import decode
 from infra_scripts.trigger import handler as trigger
 from infra_scripts.trigger.handler import Arrived, TriggerError, arrivals, generation_key, handler, run_key
 from infra_scripts.trigger.stack import template
-from tests.infra_scripts.trigger_events import Call, StandIn, Tasks, bridged, notified, queued, stand_in
+from tests.infra_scripts.trigger_events import (
+    Answer,
+    Call,
+    StandIn,
+    Tasks,
+    bridged,
+    notified,
+    queued,
+    stand_in,
+    stopped,
+)
 
 OUTPUT = "s3://inbox/results"
 VARIABLES = {
@@ -44,6 +55,7 @@ def variables(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     for name, value in (VARIABLES | AWS).items():
         monkeypatch.setenv(name, value)
     trigger._secret.cache_clear()
+    trigger._client.cache_clear()
     return monkeypatch
 
 
@@ -79,6 +91,11 @@ def prefect(variables: pytest.MonkeyPatch) -> Iterator[StandIn]:
 
 def failed(answer: dict[str, Any]) -> list[str]:
     return [each["itemIdentifier"] for each in answer["batchItemFailures"]]
+
+
+def read(tasks: Tasks) -> list[list[str]]:
+    """The documents of each task that was started."""
+    return [[each for each in command if each.endswith(".pdf")] for command in tasks.commands]
 
 
 def documents(event: dict[str, Any]) -> list[str]:
@@ -119,7 +136,9 @@ class TestEvents:
         assert content(notified("a.pdf", version="null")) == content(notified("a.pdf", version=None))
 
     @pytest.mark.parametrize(
-        "event", [{}, {"Records": [{}]}, {"detail": {}}, {"Records": None}, {"detail": None}], ids=str
+        "event",
+        [{}, {"Records": [{}]}, {"detail": {}}, {"Records": None}, {"detail": None}, [], "x", None, 5],
+        ids=str,
     )
     def test_what_is_no_event_of_s3_is_said_to_be_none(self, event):
         with pytest.raises(TriggerError, match="no event of S3"):
@@ -141,9 +160,7 @@ class TestTasks:
         handler(queued(bridged("a.pdf"), bridged("b.pdf")), Call())
         handler(queued(bridged("b.pdf"), bridged("c.pdf")), Call())
         handler(queued(bridged("c.pdf"), bridged("a.pdf")), Call())
-        read = [each for command in tasks.commands for each in command if each.endswith(".pdf")]
-        assert read == ["s3://inbox/a.pdf", "s3://inbox/b.pdf", "s3://inbox/c.pdf"]
-        assert len(tasks.started) == 2
+        assert read(tasks) == [["s3://inbox/a.pdf", "s3://inbox/b.pdf"], ["s3://inbox/c.pdf"]]
 
     def test_what_could_not_be_started_is_started_with_those_that_it_came_with(self, tasks):
         tasks.refusal = (500, {"__type": "ServerException", "message": "no"})
@@ -151,8 +168,7 @@ class TestTasks:
         tasks.refusal = None
         assert failed(handler(queued(bridged("c.pdf"), bridged("b.pdf")), Call())) == []
         handler(queued(bridged("a.pdf")), Call())
-        keys = [[each for each in command if each.endswith(".pdf")] for command in tasks.commands]
-        assert sorted(keys) == [["s3://inbox/a.pdf", "s3://inbox/b.pdf"], ["s3://inbox/c.pdf"]]
+        assert sorted(read(tasks)) == [["s3://inbox/a.pdf", "s3://inbox/b.pdf"], ["s3://inbox/c.pdf"]]
 
     def test_of_two_calls_at_once_one_takes_an_upload_and_the_others_have_it_come_again(self, tasks):
         events = [queued(bridged("a.pdf"), bridged(f"{number}.pdf")) for number in range(6)]
@@ -161,8 +177,9 @@ class TestTasks:
         for event, answer in zip(events, answers, strict=True):
             if failed(answer):
                 assert failed(handler(event, Call())) == []
-        read = [each for command in tasks.commands for each in command if each.endswith(".pdf")]
-        assert sorted(read) == sorted({"s3://inbox/a.pdf", *(f"s3://inbox/{number}.pdf" for number in range(6))})
+        assert sorted(chain(*read(tasks))) == sorted(
+            {"s3://inbox/a.pdf", *(f"s3://inbox/{number}.pdf" for number in range(6))}
+        )
 
     def test_where_it_cannot_be_known_what_was_started_all_comes_again(self, tasks, variables):
         variables.setenv("HEARTH_TABLE", "no-such-table")
@@ -176,7 +193,7 @@ class TestTasks:
 
     def test_the_request_is_one_that_ecs_takes(self, tasks):
         handler(queued(bridged("a.pdf")), Call())
-        (asked,) = tasks.started.values()
+        (asked,) = tasks.started
         asked |= json.loads(run_task(decode.decode_str(template())[0]))
         shape = botocore.session.Session().get_service_model("ecs").operation_model("RunTask").input_shape
         validate_parameters(asked, shape)
@@ -187,41 +204,95 @@ class TestTasks:
     def test_a_command_that_would_be_too_long_becomes_several_tasks(self, tasks):
         keys = [f"{'long/' * 100}{number}.pdf" for number in range(40)]
         assert failed(handler(queued(*map(bridged, keys)), Call())) == []
-        read = [each for command in tasks.commands for each in command if each.endswith(".pdf")]
-        assert read == [f"s3://inbox/{key}" for key in keys]
-        overrides = [len(json.dumps(body["overrides"])) for body in tasks.started.values()]
+        assert [*chain(*read(tasks))] == [f"s3://inbox/{key}" for key in keys]
+        overrides = [len(json.dumps(body["overrides"])) for body in tasks.started]
         assert max(overrides) <= 8192
+
+    def test_more_than_dynamodb_writes_at_once_become_several_tasks_of_small_items(self, tasks):
+        assert failed(handler(queued(notified(*(f"{number}.pdf" for number in range(120)))), Call())) == []
+        assert [len(keys) for keys in read(tasks)] == [99, 21]
+        noted = boto3.client("dynamodb").scan(TableName="started")["Items"]
+        claims = [len(json.dumps(item)) for item in noted if "reads" not in item]
+        assert len(claims) == 120
+        assert max(claims) < 1024  # each byte of it is written for each document, at once
 
     @pytest.mark.parametrize(
         "refusal",
         [
             (200, {"tasks": [], "failures": [{"reason": "RESOURCE:FARGATE"}]}),
+            (200, {}),
             (400, {"__type": "AccessDeniedException", "message": "no"}),
+            (400, {"__type": "ConflictException", "message": "it started none", "resourceIds": []}),
             (500, {"__type": "ServerException", "message": "no"}),
         ],
-        ids=["no capacity", "denied", "down"],
+        ids=["no capacity", "nothing said", "denied", "with other settings, refused", "down"],
     )
-    def test_what_ecs_does_not_start_comes_again(self, tasks, refusal):
+    def test_what_ecs_refuses_is_asked_for_once_and_comes_again_until_it_starts(self, tasks, refusal: Answer):
         tasks.refusal = refusal
-        assert failed(handler(queued(bridged("a.pdf"), bridged("b.pdf")), Call())) == ["m0", "m1"]
+        for times in (1, 2):
+            assert failed(handler(queued(bridged("a.pdf"), bridged("b.pdf")), Call())) == ["m0", "m1"]
+            assert len(tasks.asked) == times
+        tasks.refusal = None
+        assert failed(handler(queued(bridged("b.pdf"), bridged("c.pdf")), Call())) == []
+        assert sorted(read(tasks)) == [["s3://inbox/a.pdf", "s3://inbox/b.pdf"], ["s3://inbox/c.pdf"]]
 
-    def test_what_was_started_with_other_settings_counts_as_started(self, tasks):
-        tasks.refusal = (400, {"__type": "ConflictException", "message": "in use", "resourceIds": ["task/1"]})
+    def test_a_task_whose_start_was_not_heard_of_is_started_once(self, tasks):
+        tasks.lost = True
+        assert failed(handler(queued(bridged("a.pdf")), Call())) == ["m0"]
+        tasks.lost = False
         assert failed(handler(queued(bridged("a.pdf")), Call())) == []
-
-    def test_only_the_message_that_makes_no_sense_comes_again(self, tasks):
-        assert failed(handler(queued("{", bridged("a.pdf"), {"no": "event"}), Call())) == ["m0", "m2"]
         assert len(tasks.started) == 1
 
-    def test_with_little_time_left_nothing_is_begun(self, tasks):
-        assert failed(handler(queued(bridged("a.pdf")), Call(left_ms=10_000))) == ["m0"]
-        assert not tasks.started
+    def test_so_it_is_where_the_settings_have_changed_since(self, tasks, variables):
+        tasks.lost = True
+        handler(queued(bridged("a.pdf")), Call())
+        tasks.lost = False
+        variables.setenv("HEARTH_OPTIONS", "--max-usd 9")
+        assert failed(handler(queued(bridged("a.pdf")), Call())) == []
+        assert len(tasks.started) == 1
 
-    def test_an_event_that_comes_by_itself_and_fails_fails_the_call(self, tasks):
-        assert handler(bridged("a.pdf"), Call()) == {}
-        tasks.refusal = (400, {"__type": "ClientException", "message": "no"})
-        with pytest.raises(TriggerError, match="ClientException"):
-            handler(bridged("b.pdf"), Call())
+    def test_what_was_started_is_known_for_longer_than_ecs_knows_its_token(self, tasks):
+        handler(queued(bridged("a.pdf")), Call())
+        tasks.forget()
+        assert failed(handler(queued(bridged("a.pdf"), bridged("b.pdf")), Call())) == []
+        assert read(tasks) == [["s3://inbox/a.pdf"], ["s3://inbox/b.pdf"]]
+
+    def test_what_a_failed_task_was_to_read_is_read_anew_when_its_end_is_redriven_however_often(self, tasks):
+        handler(queued(bridged("a b.pdf"), bridged("c.pdf")), Call())
+        end = stopped(tasks.commands[0])
+        for _ in range(3):
+            assert failed(handler(queued(end), Call())) == []
+        assert tasks.commands[1:] == tasks.commands[:1]
+        handler(queued(stopped(tasks.commands[1], number=1)), Call())
+        assert tasks.commands[2:] == tasks.commands[:1]
+
+    @pytest.mark.parametrize(
+        "body", ["{", '{"no": "event"}', "[]", '"x"', "null", "5", "[" * 100_000], ids=lambda b: b[:9]
+    )
+    def test_only_the_message_that_makes_no_sense_comes_again(self, tasks, body):
+        odd = bridged("b.pdf")
+        odd["detail"]["object"]["version-id"] = {"no": "text"}
+        assert failed(handler(queued(body, bridged("a.pdf"), odd), Call())) == ["m0"]
+        assert read(tasks) == [["s3://inbox/a.pdf", "s3://inbox/b.pdf"]]
+
+    def test_with_little_time_left_nothing_is_begun(self, tasks):
+        assert failed(handler(queued(bridged("a.pdf")), Call(left_ms=39_000))) == ["m0"]
+        assert not tasks.asked
+
+    def test_a_slow_table_does_not_use_up_the_time(self, tasks):
+        """STAND-IN: each look at the clock is 20 s later than the one before."""
+
+        class Slow(Call):
+            def get_remaining_time_in_millis(self) -> int:
+                self.left_ms -= 20_000
+                return self.left_ms
+
+        call = Slow(100_000)
+        assert failed(handler(queued(*(bridged(f"{number}.pdf") for number in range(9))), call)) == [
+            f"m{number}" for number in range(9)
+        ]
+        assert call.left_ms == 20_000
+        assert not tasks.asked
 
 
 class TestPrefect:
@@ -247,6 +318,15 @@ class TestPrefect:
         def answers(path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
             bad = body and "b.pdf" in body["parameters"]["job"]["document"]
             return (503, {}) if bad else prefect_answers(path, body)
+
+        prefect.answers = answers
+        assert failed(handler(queued(*(bridged(f"{name}.pdf") for name in "abc")), Call())) == ["m1"]
+
+    @pytest.mark.parametrize("told", [{}, [], None, {"detail": "x"}], ids=str)
+    def test_so_they_have_where_one_is_answered_nonsense(self, prefect, told):
+        def answers(path: str, body: dict[str, Any]) -> tuple[int, Any]:
+            bad = body and "b.pdf" in body["parameters"]["job"]["document"]
+            return (201, told) if bad else prefect_answers(path, body)
 
         prefect.answers = answers
         assert failed(handler(queued(*(bridged(f"{name}.pdf") for name in "abc")), Call())) == ["m1"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -11,16 +12,19 @@ import boto3
 import pytest
 from cfnlint import decode
 from cfnlint.api import ManualArgs, lint
+from moto.events.models import EventPattern
 
 from flows.stacks import StackName, open_deployment
 from infra_scripts.deployment import Options
 from infra_scripts.errors import InUseError, RequestError
+from infra_scripts.policy import Who, policy
 from infra_scripts.trigger import deploy
 from infra_scripts.trigger.stack import TriggerStack, template
 from tasks.settings import Settings
 from tasks.trigger_settings import TriggerSettings
 from tests.infra_scripts.conftest import Cloud
 from tests.infra_scripts.judges import checkov_finds_nothing, where_checkov_is
+from tests.infra_scripts.trigger_events import stopped
 
 VALUES = {"bucket": "inbox", "image": "111122223333.dkr.ecr.us-east-1.amazonaws.com/hearth:1"}
 
@@ -95,10 +99,53 @@ class TestTemplate:
         assert (tmp_path / "asked").read_text().splitlines() == ["batch s3://inbox/a b.pdf", "stop --all"]
         assert container["StopTimeout"] == 120
 
+    def test_whoever_deploys_it_may_make_its_rules(self, parsed):
+        document = policy(Who.DEPLOYER, pool="p", account="111122223333", region="us-east-1", stack=StackName.LAMBDA)
+        allowed = {each for statement in document["Statement"] for each in statement["Resource"]}
+        rules = [each["Properties"]["Name"] for each in parsed["Resources"].values() if each["Type"].endswith("Rule")]
+        assert len(rules) == 2
+        for name in rules:
+            assert f"arn:aws:events:us-east-1:111122223333:rule/{name['Fn::Sub'].replace('${Pool}', 'p')}" in allowed
+
     def test_its_limits_are_those_of_the_settings(self):
         given = values(max_minutes=60, max_usd=2)
         assert given["MaxSeconds"] == "5400"
-        assert "--max-usd 2 --max-minutes 60" in given["Options"]
+        assert "--max-usd 2 --max-minutes 60 --must-finish" in given["Options"]
+
+    def test_a_task_notes_what_it_held_with_its_results(self, parsed):
+        (container,) = parsed["Resources"]["Task"]["Properties"]["ContainerDefinitions"]
+        output = {each["Name"]: each["Value"] for each in container["Environment"]}["HEARTH_OUTPUT"]
+        given = values("s3://inbox/results/")
+        told = output["Fn::Sub"]
+        for name in ("OutputBucket", "OutputPrefix"):
+            told = told.replace(f"${{{name}}}", given[name])
+        assert str(Settings(output=told).output) == told
+        assert f"--output {told} " in given["Options"]
+
+    @pytest.mark.parametrize(
+        ("code", "detail", "kept"),
+        [
+            (0, {}, False),
+            (1, {}, True),
+            (3, {}, True),
+            (124, {}, True),
+            (None, {"stopCode": "TaskFailedToStart", "stoppedReason": "CannotPullContainerError"}, True),
+            (None, {"stopCode": "SpotInterruption"}, True),
+            (None, {}, True),
+            (1, {"lastStatus": "DEPROVISIONING"}, False),
+            (1, {"clusterArn": "arn:aws:ecs:us-east-1:111122223333:cluster/another"}, False),
+        ],
+    )
+    def test_the_end_of_a_task_that_did_not_read_all_lies_with_the_dead_letters(self, parsed, code, detail, kept):
+        """LEFT OUT: that a pattern looks into lists, which moto cannot; the one container stands for its list."""
+        rule, event = parsed["Resources"]["Stopped"]["Properties"], stopped(["batch"], code=code, **detail)
+        (event["detail"]["containers"],) = event["detail"]["containers"]
+        pattern = json.loads(json.dumps(rule["EventPattern"]))
+        assert pattern["detail"]["clusterArn"] == [{"Fn::GetAtt": ["Cluster", "Arn"]}]
+        pattern["detail"]["clusterArn"] = ["arn:aws:ecs:us-east-1:111122223333:cluster/hearth-default-lambda"]
+        assert EventPattern.load(json.dumps(pattern)).matches_event(event) is kept
+        (target,) = rule["Targets"]
+        assert target["Arn"] == {"Fn::GetAtt": ["DeadLetters", "Arn"]}
 
     def test_what_fails_five_times_lies_with_the_dead_letters_and_is_told_of(self, parsed):
         made = parsed["Resources"]
@@ -158,9 +205,10 @@ class TestOnMoto:
         assert variables["HEARTH_OUTPUT"] == "s3://inbox/results"
         assert function["Handler"] == "index.handler"
         sqs = boto3.client("sqs")
-        queue = sqs.get_queue_url(QueueName="hearth-default-lambda")["QueueUrl"]
-        sqs.send_message(QueueUrl=queue, MessageBody="{}")
-        assert deploy.down(made.aws, stack(), made.listen, force=False, poll_seconds=0.01) == 1
+        for name in ("hearth-default-lambda", "hearth-default-lambda-dead"):
+            sqs.send_message(QueueUrl=sqs.get_queue_url(QueueName=name)["QueueUrl"], MessageBody="{}")
+        assert dict(deploy.status(made.aws, stack()).facts)["dead letters"] == "1"
+        assert deploy.down(made.aws, stack(), made.listen, force=False, poll_seconds=0.01) == 2
         assert deploy.status(made.aws, stack()).state is None
 
     def test_what_runs_is_not_taken_down_unasked(self, made: Cloud, monkeypatch: pytest.MonkeyPatch):

@@ -79,6 +79,36 @@ def notified(*keys: str, version: str | None = "v1", event: str = "ObjectCreated
     }
 
 
+def task_arn(number: int) -> str:
+    """Of a task in the stack's cluster."""
+    return f"arn:aws:ecs:us-east-1:111122223333:task/hearth-default-lambda/{number}"
+
+
+def stopped(command: list[str], number: int = 0, code: int | None = 1, **detail: Any) -> dict[str, Any]:
+    """ECS's word of a task that stopped: docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_task_events.html."""
+    container = {"name": "hearth", "lastStatus": "STOPPED", "taskArn": task_arn(number)}
+    return {
+        "version": "0",
+        "id": "3317b2af-7005-947d-b652-f55e762e571a",
+        "detail-type": "ECS Task State Change",
+        "source": "aws.ecs",
+        "account": "111122223333",
+        "time": "2026-11-12T00:20:00Z",
+        "region": "us-east-1",
+        "resources": [task_arn(number)],
+        "detail": {
+            "clusterArn": "arn:aws:ecs:us-east-1:111122223333:cluster/hearth-default-lambda",
+            "containers": [container if code is None else {**container, "exitCode": code}],
+            "desiredStatus": "STOPPED",
+            "lastStatus": "STOPPED",
+            "overrides": {"containerOverrides": [{"name": "hearth", "command": command}]},
+            "stopCode": "EssentialContainerExited",
+            "taskArn": task_arn(number),
+            **detail,
+        },
+    }
+
+
 def queued(*bodies: dict[str, Any] | str) -> dict[str, Any]:
     """Messages of a queue, m0, m1 and so on."""
     return {
@@ -125,7 +155,7 @@ def stand_in(answers: Callable[[str, dict[str, Any]], Answer]) -> Iterator[Stand
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(data)))
-            if "__type" in told:
+            if told and "__type" in told:
                 self.send_header("x-amzn-errortype", told["__type"])
             self.end_headers()
             self.wfile.write(data)
@@ -145,19 +175,47 @@ def stand_in(answers: Callable[[str, dict[str, Any]], Answer]) -> Iterator[Stand
 
 
 class Tasks:
-    """STAND-IN for ECS's RunTask, which crashes in moto without instances: a client token starts a task once."""
+    """STAND-IN for ECS's RunTask, which crashes in moto without instances.
+
+    A token's first answer of 200, a refusal too, is the answer to the same request ever after, and another request with
+    it is a conflict: docs.aws.amazon.com/AmazonECS/latest/APIReference/ECS_Idempotency.html.
+
+    Attributes:
+        asked: each request.
+        started: those that began a task.
+        refusal: answered instead of beginning one.
+        lost: whether its answers get lost on their way.
+    """
 
     def __init__(self) -> None:
-        self.started: dict[str, dict[str, Any]] = {}
+        self.asked: list[dict[str, Any]] = []
+        self.started: list[dict[str, Any]] = []
         self.refusal: Answer | None = None
+        self.lost = False
+        self._answered: dict[str, tuple[dict[str, Any], Answer]] = {}
 
     def __call__(self, _path: str, body: dict[str, Any]) -> Answer:
-        if self.refusal is not None:
-            return self.refusal
-        self.started.setdefault(body["clientToken"], body)
-        number = list(self.started).index(body["clientToken"])
-        return 200, {"tasks": [{"taskArn": f"arn:aws:ecs:us-east-1:1:task/hearth/{number}"}], "failures": []}
+        self.asked.append(body)
+        answer = self._answer(body)
+        return (500, {"__type": "ServerException", "message": "lost"}) if self.lost else answer
+
+    def forget(self) -> None:
+        """The life of each token is over."""
+        self._answered.clear()
+
+    def _answer(self, body: dict[str, Any]) -> Answer:
+        token = body["clientToken"]
+        if token in self._answered:
+            before, answer = self._answered[token]
+            arns = [task["taskArn"] for task in answer[1].get("tasks", [])]
+            return answer if body == before else (400, {"__type": "ConflictException", "resourceIds": arns})
+        answer = self.refusal or (200, {"tasks": [{"taskArn": task_arn(len(self.started))}], "failures": []})
+        if self.refusal is None:
+            self.started.append(body)
+        if answer[0] == 200:
+            self._answered[token] = (body, answer)
+        return answer
 
     @property
     def commands(self) -> list[list[str]]:
-        return [body["overrides"]["containerOverrides"][0]["command"] for body in self.started.values()]
+        return [body["overrides"]["containerOverrides"][0]["command"] for body in self.started]
