@@ -31,6 +31,7 @@ except ImportError:  # in the image, where the files lie side by side
 _PIN_SECONDS = 120
 """A model that would be unloaded sooner than this is pinned again: pages come with a shorter time of their own."""
 _LOAD_SECONDS = 600
+_GPU_METRICS = {"GpuUse": "use", "GpuMemory": "memory"}
 
 
 def _log(text: str) -> None:
@@ -129,9 +130,8 @@ class Agent:
         """
         if "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI" not in os.environ:
             return
-        use = gpu_use()
         try:
-            put_metrics({"InUse": float(self.used), **({} if use is None else {"GpuUse": use})})
+            put_metrics({"InUse": float(self.used), **gpu_metrics()})
             self.used = False
         except Exception as error:  # noqa: BLE001 - whatever it is, the task serves on
             _log(f"The metrics did not reach CloudWatch ({type(error).__name__}: {error}).")
@@ -159,10 +159,11 @@ def _offset(moment: str) -> float:
     return (-1 if sign == "-" else 1) * (int(hours) * 3600 + int(minutes) * 60)
 
 
-def gpu_use() -> float | None:
-    """Of the GPUs, per cent; None where none tells it."""
-    found = [told["use"] for told in gpus() if "use" in told]
-    return sum(found) / len(found) if found else None
+def gpu_metrics() -> dict[str, float]:
+    """Use and memory of the GPUs, per cent, as far as they tell it."""
+    told = gpus()
+    found = {name: [gpu[what] for gpu in told if what in gpu] for name, what in _GPU_METRICS.items()}
+    return {name: sum(values) / len(values) for name, values in found.items() if values}
 
 
 def put_metrics(values: dict[str, float]) -> None:

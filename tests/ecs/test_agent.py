@@ -266,3 +266,12 @@ def test_without_an_argument_it_says_what_it_does(capsys: pytest.CaptureFixture[
 )
 def test_times_are_read_as_go_writes_them(moment: str, offset: float):
     assert program._offset(moment) == offset
+
+
+def test_use_and_memory_of_gpus_are_told_as_far_as_they_say(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    assert program.gpu_metrics() == {}  # there is no nvidia-smi
+    scripted = tmp_path / "nvidia-smi"
+    scripted.write_text("#!/bin/sh\necho 70, 7680, 15360, 60; echo '90, [N/A], 15360, 60'\n")
+    scripted.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert program.gpu_metrics() == {"GpuUse": 80.0, "GpuMemory": 50.0}
