@@ -29,6 +29,7 @@ from flows.pausing import raise_if_paused
 from flows.process_document import process
 from flows.run_events import ProgressEvents, tell_left
 from flows.shared_serving import SharedServing
+from flows.termination import ended_by_sigterm
 from tasks.batch import Batch, Source, find_documents
 from tasks.budget import Budget
 from tasks.errors import HearthError, InputError
@@ -80,7 +81,7 @@ async def process_batch(batch: Batch) -> State[Report]:
     Raises:
         HearthError: the request is wrong, or no server is to be had.
     """
-    with heard_by(log_to_run), heard_by(ProgressEvents()):
+    with ended_by_sigterm(), heard_by(log_to_run), heard_by(ProgressEvents()):
         if flow_run.ui_url:
             tell(RunStarted(flow_run.ui_url))
         settings = load_settings()

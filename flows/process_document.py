@@ -20,6 +20,7 @@ from flows.live import Live
 from flows.pausing import until_paused
 from flows.reading import read_document
 from flows.run_events import ProgressEvents, tell_left
+from flows.termination import ended_by_sigterm
 from tasks.account import Account
 from tasks.errors import HearthError
 from tasks.jobs import Job
@@ -47,7 +48,7 @@ async def process_document(job: Job) -> State[Manifest]:
     Raises:
         HearthError: the request is wrong, or the run could not go on; see `tasks.errors`.
     """
-    with heard_by(ProgressEvents()):
+    with ended_by_sigterm(), heard_by(ProgressEvents()):
         try:
             return await process(job)
         except Pause:
