@@ -194,7 +194,7 @@ def with_pool(settings: Settings, pool: str | None) -> Settings:
 
 def has_pool(settings: Settings) -> bool:
     """Whether the settings speak of EC2; nobody else is to be asked for credentials. Others take their pool from it."""
-    named = "ec2" in settings.model_fields_set and settings.backend not in {BackendName.ECS, BackendName.SAGEMAKER}
+    named = "ec2" in settings.model_fields_set and settings.backend not in _SERVICES
     return settings.backend is BackendName.EC2 or named
 
 

@@ -14,12 +14,11 @@ from flows.run_events import tell_over_budget
 from tasks.backends import Backend
 from tasks.endings import ended
 from tasks.errors import CloudError
-from tasks.jobs import BackendName
+from tasks.jobs import ON_AWS
 from tasks.metrics import Identity, Recorder, sinks_for
 from tasks.progress import Caution, Stage, heard_by, tell
 from tasks.settings import Settings
 
-_IN_POOLS = {BackendName.EC2, BackendName.ECS, BackendName.SAGEMAKER}
 _BUDGET_SECONDS = 1.0
 _ALL_SECONDS = 15.0
 """How often what all runs have spent is asked for: it takes calls to the cloud."""
@@ -48,7 +47,7 @@ class Serving:
         self._keeping: list[asyncio.Task[None]] = []
         self._watching: asyncio.Task[None] | None = None
         self.servers, self.window, self.work, self.books = common.servers, common.window, common.work, common.books
-        pool = settings.ec2.pool if backend.name in _IN_POOLS else backend.name.value
+        pool = settings.ec2.pool if backend.name in ON_AWS else backend.name.value
         whose = Identity(wanted.holder, backend.name, pool, wanted.request.model)
         self.metrics = Recorder(whose, self.servers, self.books, settings, lambda: sinks_for(settings, whose))
         self.stopped = ""

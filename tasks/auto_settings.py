@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field, field_validator
 
-from tasks.jobs import BackendName
+from tasks.jobs import ON_AWS, BackendName
 from tasks.section import Section
-
-PAID = (BackendName.EC2, BackendName.ECS, BackendName.SAGEMAKER)
 
 
 class AutoSettings(Section):
@@ -26,6 +24,6 @@ class AutoSettings(Section):
     @classmethod
     def _paid(cls, backends: tuple[BackendName, ...]) -> tuple[BackendName, ...]:
         for each in backends:
-            if each not in PAID:
-                raise ValueError(f"{each} is not on AWS; choose of {', '.join(PAID)}")
+            if each not in ON_AWS:
+                raise ValueError(f"{each} is not on AWS; choose of {', '.join(ON_AWS)}")
         return backends

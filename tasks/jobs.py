@@ -31,6 +31,10 @@ class BackendName(StrEnum):
     URL = "url"
 
 
+ON_AWS = (BackendName.EC2, BackendName.ECS, BackendName.SAGEMAKER)
+"""Those whose machines are a pool's, and cost money."""
+
+
 class Form(Frozen):
     """The parameters of a flow, which are its form in Prefect's UI.
 

@@ -11,11 +11,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from pydantic import ValidationError
-
 from tasks.batch import Batch, Source
 from tasks.files import Place, S3Path, files_at, place_of
 from tasks.jobs import Frozen
+from tasks.journal import entries
 from tasks.report import DocumentStatus, Row
 from tasks.settings import Settings
 
@@ -63,7 +62,7 @@ class Shelf:
         self._force = batch.force
         asked = [batch.model, settings.model, batch.backend, settings.backend, batch.prompt, settings.read.model_dump()]
         self._request = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
-        self._known = {known.path: known for known in self._read()}
+        self._known = {known.path: known for known in entries(self._files, _NAME, Known)}
 
     def unchanged(self, source: Source) -> Row | None:
         """The row of a document that stands as it was read; None if it is new, has changed, or its results are gone."""
@@ -136,12 +135,3 @@ class Shelf:
         from tasks.files import objects
 
         return set(objects.folders(self._output)) if isinstance(self._output, S3Path) else set()
-
-    def _read(self) -> list[Known]:
-        known = []
-        for line in (self._files.read(_NAME) or b"").decode(errors="replace").splitlines():
-            try:
-                known.append(Known.model_validate_json(line))
-            except ValidationError:  # cut off when a run was killed
-                continue
-        return known

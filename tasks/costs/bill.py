@@ -81,7 +81,7 @@ def bill(found: Iterable[Piece], by: By, since: datetime, until: datetime) -> Bi
     """
     start = round(since.timestamp() * 1000)
     sums: dict[str, _Sum] = {}
-    total, unpriced, guessed, live = _Sum(), set[str](), set[str](), False
+    total, without, guessed, live = _Sum(), set[str](), set[str](), False
     for whole in found:
         piece = _from(whole, start)
         if piece is None:
@@ -92,20 +92,17 @@ def bill(found: Iterable[Piece], by: By, since: datetime, until: datetime) -> Bi
         span = piece.span
         live = live or span.ended is None or (span.keeps_disk and span.kept_until is None)
         if span.rates.machine is None:
-            unpriced.add(span.kind)
+            without.add(span.kind)
         if not span.exact:
             guessed.add(span.machine)
-    lines = [sums[name].line(name) for name in sorted(sums)]
-    if by is not By.DAY:
-        lines.sort(key=lambda line: -line.total_usd)
     return Bill(
         by=by,
         since=since,
         until=until,
-        lines=tuple(lines),
+        lines=in_order((sums[name].line(name) for name in sums), by),
         total=total.line("total"),
         provisional=live,
-        notes=tuple(_notes(unpriced, guessed, live=live)),
+        notes=tuple(_notes(without, guessed, live=live)),
     )
 
 
@@ -114,11 +111,20 @@ def together(one: Bill, other: Bill) -> Bill:
     lines = {line.name: line for line in one.lines}
     for line in other.lines:
         lines[line.name] = _added(lines[line.name], line) if line.name in lines else line
-    found = [lines[name] for name in sorted(lines)]
-    if one.by is not By.DAY:
-        found.sort(key=lambda line: -line.total_usd)
-    total = _added(one.total, other.total)
-    return one.model_copy(update={"lines": tuple(found), "total": total, "notes": one.notes + other.notes})
+    found, total = in_order(lines.values(), one.by), _added(one.total, other.total)
+    return one.model_copy(update={"lines": found, "total": total, "notes": one.notes + other.notes})
+
+
+def in_order(lines: Iterable[Line], by: By) -> tuple[Line, ...]:
+    """Days as they come; the others the dearest first, and by name where they cost the same."""
+    found = sorted(lines, key=lambda line: line.name)
+    return tuple(found if by is By.DAY else sorted(found, key=lambda line: -line.total_usd))
+
+
+def unpriced(kinds: Iterable[str]) -> Iterator[str]:
+    """What is to be said of machines without a price, if there are some."""
+    if names := sorted(set(kinds)):
+        yield f"The price is not known, and counted as nothing, of: {', '.join(names)}."
 
 
 def _added(one: Line, other: Line) -> Line:
@@ -174,9 +180,8 @@ def _names(piece: Piece, by: By) -> Iterator[tuple[str, Fraction]]:
             yield from piece.use.documents().items()
 
 
-def _notes(unpriced: Iterable[str], guessed: Iterable[str], *, live: bool) -> Iterator[str]:
-    if names := sorted(unpriced):
-        yield f"The price is not known, and counted as nothing, of: {', '.join(names)}."
+def _notes(without: Iterable[str], guessed: Iterable[str], *, live: bool) -> Iterator[str]:
+    yield from unpriced(without)
     if names := sorted(guessed):
         yield f"When these stopped is not known to the second: {', '.join(names)}."
     if live:

@@ -11,18 +11,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from tasks.backends import Endpoint
-from tasks.costs.bill import Bill, By, Line
+from tasks.costs.assumptions import DAY_SECONDS
+from tasks.costs.bill import Bill, By, Line, in_order, unpriced
 from tasks.errors import HearthError
 from tasks.files import Place, files_at
 from tasks.jobs import BackendName, Frozen
+from tasks.journal import entries
 from tasks.prices import HOURS_A_MONTH, balancer_usd_per_hour
 from tasks.progress import Caution, tell
 
 _NAME = "machines.jsonl"
-_DAY = 86_400.0
 _LEDGERED = {BackendName.EC2}
 """Backends whose machines a pool's ledger knows, to the millisecond."""
 _NOT_IN_IT = {
@@ -91,26 +92,16 @@ def held_bill(output: Place, by: By, since: datetime) -> Bill:
     Raises:
         HearthError: the results cannot be read.
     """
-    entries = [held for held in _read(output) if held.ended > since.timestamp()]
+    found = [held for held in entries(files_at(output), _NAME, Held) if held.ended > since.timestamp()]
     sums: dict[str, _Sum] = {}
     total = _Sum()
-    for part in _parts(entries, since.timestamp()):
+    for part in _parts(found, since.timestamp()):
         total.add(part, 1.0)
         for name, share in _names(part, by):
             sums.setdefault(name, _Sum()).add(part, share)
-    lines = [sums[name].line(name) for name in sorted(sums)]
-    if by is not By.DAY:
-        lines.sort(key=lambda line: -line.usd)
-    notes = tuple(_notes(output, entries, total.usd))
-    return Bill(by=by, since=since, until=datetime.now(UTC), lines=tuple(lines), total=total.line("total"), notes=notes)
-
-
-def _read(output: Place) -> Iterator[Held]:
-    for line in (files_at(output).read(_NAME) or b"").decode(errors="replace").splitlines():
-        try:
-            yield Held.model_validate_json(line)
-        except ValidationError:  # cut off when a run was killed
-            continue
+    lines = in_order((sums[name].line(name) for name in sums), by)
+    notes = tuple(_notes(output, found, total.usd))
+    return Bill(by=by, since=since, until=datetime.now(UTC), lines=lines, total=total.line("total"), notes=notes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,15 +130,15 @@ class _Sum:
         return Line(name=name, leased=self.leased, boot=self.boot, usd=self.usd)
 
 
-def _parts(entries: Iterable[Held], since: float) -> Iterator[_Part]:
+def _parts(found: Iterable[Held], since: float) -> Iterator[_Part]:
     """Each run's parts of what it held, from a time on, cut at midnights (UTC)."""
     by_machine: dict[tuple[str, str], list[Held]] = {}
-    for held in entries:
+    for held in found:
         by_machine.setdefault((held.region, held.machine), []).append(held)
     for sharing in by_machine.values():
         edges = {edge for held in sharing for edge in (held.started, held.started + held.boot, held.ended)}
         first, last = min(edges), max(edges)
-        midnights = (day * _DAY for day in range(int(first // _DAY) + 1, int(last // _DAY) + 1))
+        midnights = (day * DAY_SECONDS for day in range(int(first // DAY_SECONDS) + 1, int(last // DAY_SECONDS) + 1))
         coming = sorted(sharing, key=lambda held: -held.started)
         here: list[Held] = []
         for start, end in pairwise(sorted({since, *edges, *midnights})):
@@ -181,8 +172,7 @@ def _notes(output: Place, found: Sequence[Held], usd: float) -> Iterator[str]:
         f"USD {usd:.4f} of {' and '.join(backends)} is what runs reckoned themselves, on demand, while they held the "
         f"machines ({output}/{_NAME})."
     )
-    if names := sorted({held.kind for held in found if held.usd is None}):
-        yield f"The price is not known, and counted as nothing, of: {', '.join(names)}."
+    yield from unpriced(held.kind for held in found if held.usd is None)
     for backend in backends:
         if backend in _NOT_IN_IT:
             yield _NOT_IN_IT[backend].format(balancer=balancer_usd_per_hour() * HOURS_A_MONTH)
