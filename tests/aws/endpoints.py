@@ -8,6 +8,7 @@ from tests.aws.buckets import BUCKET, make_bucket
 from tests.aws.container import MODEL, Container
 from tests.aws.front import AwsFront
 from tests.aws.sagemaker import Endpoint
+from tests.aws.tables import make_table
 
 COMPONENT = "hearth-default-1"
 ANOTHER = "gemma3:12b"
@@ -24,12 +25,7 @@ def make_endpoint(
     variant = {"VariantName": "all", "ModelName": name, "InitialInstanceCount": 1, "InstanceType": "ml.g4dn.xlarge"}
     control.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])
     control.create_endpoint(EndpointName=name, EndpointConfigName=name)
-    aws.behind("dynamodb").create_table(
-        TableName="hearth-sagemaker-default",
-        BillingMode="PAY_PER_REQUEST",
-        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-    )
+    make_table(aws.behind("dynamodb"), "hearth-sagemaker-default")
     outputs = {
         "EndpointName": name,
         "Models": json.dumps({MODEL: ""} if queued else {ANOTHER: "hearth-default-0", MODEL: COMPONENT}),

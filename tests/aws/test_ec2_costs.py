@@ -24,6 +24,7 @@ from tests.aws.launches import launch
 from tests.aws.machines import Machines
 from tests.aws.pool import Pool
 from tests.aws.reading import complete, paper
+from tests.aws.tables import make_table
 from tests.aws.test_ec2_acquire import backend
 from tests.aws.test_ec2_stopping import leased, opened, seen, stopped
 from tests.commands import Hearth
@@ -204,12 +205,7 @@ async def test_a_run_goes_on_though_nothing_can_be_entered(aws: AwsFront, pool: 
 async def test_a_pool_that_was_deployed_before_there_was_a_ledger_says_what_to_do(aws: AwsFront, pool: Pool):
     dynamodb = aws.behind("dynamodb")
     dynamodb.delete_table(TableName="hearth-default")
-    dynamodb.create_table(
-        TableName="hearth-default",
-        BillingMode="PAY_PER_REQUEST",
-        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-    )
+    make_table(dynamodb, "hearth-default")
     with pytest.raises(CloudError, match="hearth infra up ec2"):
         await billed(await opened())
 

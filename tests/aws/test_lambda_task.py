@@ -22,6 +22,7 @@ from tests.aws.front import AwsFront
 from tests.aws.machines import Machines
 from tests.aws.plan import Plan
 from tests.aws.reading import paper
+from tests.aws.tables import make_table
 from tests.commands import Hearth
 from tests.infra_scripts.trigger_events import Call, Tasks, bridged, queued, stand_in
 
@@ -61,12 +62,7 @@ def started(aws: AwsFront, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> l
     """What the function asks of ECS when it is told of an upload."""
     s3 = make_bucket(aws)
     s3.upload_file(str(paper(tmp_path, PAGES, "letter")), BUCKET, "inbox/letter.pdf")
-    boto3.client("dynamodb").create_table(
-        TableName="started",
-        BillingMode="PAY_PER_REQUEST",
-        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-    )
+    make_table(boto3.client("dynamodb"), "started")
     variables = {
         **{"HEARTH_BUCKET": BUCKET, "HEARTH_PREFIX": "inbox/", "HEARTH_OUTPUT": OUTPUT, "HEARTH_TABLE": "started"},
         **{

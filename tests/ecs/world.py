@@ -22,6 +22,7 @@ import psutil
 
 from tests.aws.front import AwsFront
 from tests.aws.leash import end, leashed
+from tests.aws.tables import make_table
 from tests.ecs.balancer import Balancer, Target, balancer
 
 MODEL = "tesseract:eng"
@@ -86,12 +87,7 @@ class World:
         containers = [{"name": "ollama", "image": "ollama", "memory": 512}]
         ecs.register_task_definition(family=SERVICE, containerDefinitions=containers)
         ecs.create_service(cluster=CLUSTER, serviceName=SERVICE, taskDefinition=SERVICE, desiredCount=0)
-        self.aws.behind("dynamodb").create_table(
-            TableName=TABLE,
-            BillingMode="PAY_PER_REQUEST",
-            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-        )
+        make_table(self.aws.behind("dynamodb"), TABLE)
         outputs = {
             **{"Cluster": CLUSTER, "Service": SERVICE, "TargetGroup": self.target_group, "Url": self.alb.url},
             **{"TableName": TABLE, "Model": MODEL, "NumCtx": str(NUM_CTX), "Slots": str(SLOTS)},

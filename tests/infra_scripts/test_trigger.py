@@ -23,6 +23,7 @@ from cfnlint import decode
 from infra_scripts.trigger import handler as trigger
 from infra_scripts.trigger.handler import Arrived, TriggerError, arrivals, generation_key, handler, run_key
 from infra_scripts.trigger.stack import template
+from tests.aws.tables import make_table
 from tests.infra_scripts.trigger_events import (
     Answer,
     Call,
@@ -64,12 +65,7 @@ def tasks(variables: pytest.MonkeyPatch, moto_url: str) -> Iterator[Tasks]:
     """Of ECS; what was started is noted in moto's DynamoDB."""
     made = Tasks()
     variables.setenv("AWS_ENDPOINT_URL_DYNAMODB", moto_url)
-    boto3.client("dynamodb").create_table(
-        TableName="started",
-        BillingMode="PAY_PER_REQUEST",
-        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-    )
+    make_table(boto3.client("dynamodb"), "started")
     with stand_in(made) as server:
         variables.setenv("AWS_ENDPOINT_URL_ECS", server.url)
         yield made
