@@ -75,7 +75,7 @@ def _show(found: Bill) -> None:
     if found.lines:
         out.print(table)
         out.print()
-    for told in (*_told(found.total), *(found.notes or [] if found.lines else [_NOTHING])):
+    for told in (*_told(found.total), *(found.notes if found.lines else (_NOTHING,))):
         out.print(escape(told), highlight=False, soft_wrap=True)
 
 

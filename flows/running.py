@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import threading
 from typing import TYPE_CHECKING, Any, cast
 
 import httpx
@@ -13,6 +12,7 @@ from prefect.exceptions import Pause, PrefectHTTPStatusError, TerminationSignal
 from flows.prefect_server import prefect_api
 from flows.process_batch import process_batch
 from flows.process_document import process_document
+from flows.termination import Termination
 from tasks.batch import Batch
 from tasks.errors import ServerError, UnavailableError
 from tasks.jobs import Job
@@ -51,7 +51,7 @@ async def _run_flow(flow: AnyFlow, request: Job | Batch, settings: Settings) -> 
         HearthError: what the run raised, or that Prefect's server went away before the document was done.
     """
     ended: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-    termination = _Termination()
+    termination = Termination()
 
     def hear(event: Event) -> None:
         termination.catch()
@@ -80,31 +80,6 @@ async def _run_flow(flow: AnyFlow, request: Job | Batch, settings: Settings) -> 
     if isinstance(outcome, BaseException):
         raise outcome
     return outcome
-
-
-class _Termination:
-    """SIGTERM as an end of the run like Ctrl-C's: its task is cancelled, and all that it holds is given back.
-
-    Prefect's own handler raises an exception wherever the program happens to be, in a task whose outcome nobody looks
-    at, too: then the signal is lost, or the run waits for that task for ever. A worker's run needs Prefect's.
-    """
-
-    def __init__(self) -> None:
-        self.came = False
-        self._run = cast("asyncio.Task[Any]", asyncio.current_task())
-        self._loop = asyncio.get_running_loop()
-        self._before = signal.getsignal(signal.SIGTERM)
-
-    def catch(self) -> None:
-        """Take SIGTERM, as soon as Prefect has."""
-        if threading.current_thread() is not threading.main_thread():
-            return
-        if signal.getsignal(signal.SIGTERM) not in {self._before, self._end}:
-            signal.signal(signal.SIGTERM, self._end)
-
-    def _end(self, *_: object) -> None:
-        self.came = True
-        self._loop.call_soon_threadsafe(self._run.cancel)
 
 
 async def _run(flow: AnyFlow, request: Job | Batch) -> Manifest | Report | BaseException:

@@ -1,7 +1,7 @@
-"""SIGTERM of a worker's run: Prefect's cancellation, or the end of the machine.
+"""SIGTERM of a run: Prefect's cancellation, or the end of the machine.
 
-Prefect's handler raises an exception wherever the program happens to be, in a task whose outcome nobody looks at, too:
-then it is lost, and the run reads on until Prefect kills it half a minute later, with its slots and its lease.
+Prefect's handler raises an exception wherever the program happens to be, in a task whose outcome nobody looks at, too.
+Then it is lost: the run reads on until it is killed with its slots and its lease, or waits for that task for ever.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, cast
 
 
 @contextmanager
 def ended_by_sigterm() -> Iterator[None]:
-    """Have the task that enters this cancelled by SIGTERM, whatever becomes of Prefect's exception.
+    """Have the task of a worker's run that enters this cancelled by SIGTERM, whatever becomes of Prefect's exception.
 
-    Prefect's handler stays where it is, since Prefect asks for it. A command has a handler of its own.
+    Prefect's handler stays where it is, since Prefect asks for it. A command has one of its own: see `Termination`.
     """
     task = asyncio.current_task()
     if task is None or not _worker_runs_this() or threading.current_thread() is not threading.main_thread():
@@ -48,3 +49,31 @@ def ended_by_sigterm() -> Iterator[None]:
 
 def _worker_runs_this() -> bool:
     return "PREFECT__FLOW_RUN_ID" in os.environ
+
+
+class Termination:
+    """SIGTERM of a command as an end of the run like Ctrl-C's: its task is cancelled, and what it holds is given back.
+
+    Its handler takes the place of Prefect's.
+
+    Attributes:
+        came: the signal did.
+    """
+
+    def __init__(self) -> None:
+        """Of the task that makes this."""
+        self.came = False
+        self._run = cast("asyncio.Task[Any]", asyncio.current_task())
+        self._loop = asyncio.get_running_loop()
+        self._before = signal.getsignal(signal.SIGTERM)
+
+    def catch(self) -> None:
+        """Take SIGTERM, as soon as Prefect has."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        if signal.getsignal(signal.SIGTERM) not in {self._before, self._end}:
+            signal.signal(signal.SIGTERM, self._end)
+
+    def _end(self, *_: object) -> None:
+        self.came = True
+        self._loop.call_soon_threadsafe(self._run.cancel)

@@ -12,7 +12,7 @@ from tasks.ec2.machines import Machine, MachineState
 from tasks.ec2.pool import Pool
 from tasks.ec2.records import Lease, Record
 from tasks.ec2.spending import usd_per_hour, usd_so_far
-from tasks.prices.book import current
+from tasks.prices.book import Book, current
 
 
 @dataclass(frozen=True)
@@ -59,13 +59,14 @@ async def status_of(pool: Pool, only: str | None = None) -> list[MachineStatus]:
     """
     machines = tuple(each for each in await pool.machines() if each.there and only in {None, each.id})
     records = await pool.records_of(machines)
-    return list(await asyncio.gather(*map(_status, [pool] * len(machines), machines, records)))
+    book = current(pool.settings.home)
+    return list(await asyncio.gather(*(_status(pool, book, *each) for each in zip(machines, records, strict=True))))
 
 
-async def _status(pool: Pool, machine: Machine, record: Record) -> MachineStatus:
+async def _status(pool: Pool, book: Book, machine: Machine, record: Record) -> MachineStatus:
     now = time.time()
     runs = machine.state is MachineState.RUNNING
-    price = await usd_per_hour(pool.aws, machine, current(pool.settings.home)) if runs else None
+    price = await usd_per_hour(pool.aws, machine, book) if runs else None
     loaded = await loaded_models(pool, machine) if runs else None
     return MachineStatus(
         machine=machine,
