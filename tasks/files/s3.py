@@ -23,8 +23,7 @@ from tasks.files.place import S3Path
 _AT_ONCE, _LOOKED_UP = 16, 1000
 _TURN_POLL_SECONDS = 2.0
 _LARGEST_IN_MEMORY = 1_000_000
-_TRIES = 16
-_LONGEST_PAUSE = 2.0
+_CHANGE_SECONDS, _LONGEST_PAUSE = 60.0, 2.0
 _LOCK = ".lock"
 
 _known: WeakValueDictionary[S3Path, S3Files] = WeakValueDictionary()
@@ -176,14 +175,17 @@ class S3Files:
         """Write an object that is made of what is there, if anything; None leaves that."""
         stored: objects.Stored | None = None
         token = self._turn.token if self._turn else ""
-        for turn in range(_TRIES):
-            if turn > 1:  # many runs that end together would go on losing to each other
-                time.sleep(random.uniform(0, min(_LONGEST_PAUSE, 0.05 * 2**turn)))  # noqa: S311 - not for secrets
+        until, pause = time.monotonic() + _CHANGE_SECONDS, 0.1
+        while True:
             body = content(stored)
             if body is None or objects.put(place, body, over=stored.etag if stored else None, turn=token):
                 return
+            if time.monotonic() > until:  # each that loses has lost to one that won: by their number it proves nothing
+                raise CloudError("other runs write it again and again")
+            if stored is not None:  # somebody was quicker. What is read before a pause is old after it
+                time.sleep(random.uniform(0, pause))  # noqa: S311 - not for secrets
+                pause = min(_LONGEST_PAUSE, 2 * pause)
             stored = objects.get(place)
-        raise CloudError("other runs write it again and again")
 
     def _left(self, stored: objects.Stored, body: bytes, stays: Callable[[bytes], bool]) -> bool:
         """Whether what is there is left: our own, or another run's that has our turn by now."""
