@@ -1,7 +1,7 @@
-"""DynamoDB changes an item whole or not at all, one call after another; moto's threads check and write in two steps.
+"""DynamoDB and S3 write on condition one after another; moto's threads check and write in two steps.
 
-Simulated, after the DynamoDB Developer Guide, Condition expressions: of two conditional writes of an item that come at
-the same moment the second is judged by what the first left.
+Simulated, after the DynamoDB Developer Guide, Condition expressions, and the S3 User Guide, Conditional writes: of two
+conditional writes of an item or object that come at the same moment the second is judged by what the first left.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ from tests.aws.wire import Answer, Call, Proceed
 
 
 class Serial:
-    """The layer that lets one call to DynamoDB through at a time."""
+    """The layer that lets one call to DynamoDB, and one conditional call to S3, through at a time."""
 
     def __init__(self) -> None:
-        self._turn = asyncio.Lock()
+        self._turns = {"dynamodb": asyncio.Lock(), "s3": asyncio.Lock()}
 
     async def __call__(self, call: Call, proceed: Proceed) -> Answer:
         """The layer."""
-        if call.service != "dynamodb":
-            return await proceed(call)
-        async with self._turn:
-            return await proceed(call)
+        conditional = "if-match" in call.headers or "if-none-match" in call.headers
+        if call.service == "dynamodb" or (call.service == "s3" and conditional):
+            async with self._turns[call.service]:
+                return await proceed(call)
+        return await proceed(call)
