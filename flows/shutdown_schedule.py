@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from datetime import UTC, datetime
+from uuid import UUID
 
 import httpx
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterState,
     FlowRunFilterStateType,
     FlowRunFilterTags,
 )
-from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import Cancelled, Scheduled
 
@@ -39,38 +40,53 @@ async def schedule_idle_shutdown(settings: Settings, machine: str, at: float) ->
         machine: the EC2 instance's id.
         at: seconds since the epoch.
     """
+    look: FlowRun | None = None
     try:
-        async with asyncio.timeout(_SECONDS):
-            await _schedule(settings, machine, at)
+        async with asyncio.timeout(_SECONDS), get_client() as client:
+            look = await _scheduled(client, settings, machine, at)
+            await _replace_earlier(client, machine, look)
     except _NotDeployedError:
         tell(Caution(f"{DEPLOYMENT} is not deployed here: {machine} is left to its own watchdog and to the sweep."))
     except (httpx.HTTPError, PrefectHTTPStatusError, ObjectNotFound, TimeoutError) as error:
-        why = type(error).__name__
-        tell(Caution(f"Prefect took no idle shutdown ({why}): {machine} is left to its own watchdog and to the sweep."))
+        if look is None:  # otherwise there is one look too many, which does no harm
+            why = type(error).__name__
+            left = f"{machine} is left to its own watchdog and to the sweep."
+            tell(Caution(f"Prefect took no idle shutdown ({why}): {left}"))
 
 
-async def _schedule(settings: Settings, machine: str, at: float) -> None:
-    tag = f"machine:{machine}"
+async def _scheduled(client: PrefectClient, settings: Settings, machine: str, at: float) -> FlowRun:
+    try:
+        deployment = await client.read_deployment_by_name(DEPLOYMENT)
+    except ObjectNotFound:
+        raise _NotDeployedError from None
+    return await client.create_flow_run_from_deployment(
+        deployment.id,
+        parameters={"machine": machine, "pool": settings.ec2.pool, "region": settings.ec2.region},
+        state=Scheduled(scheduled_time=datetime.fromtimestamp(at, UTC)),
+        tags=[_tag(machine)],
+        # Sent twice, it is made once; a name would make a repeated request fail.
+        idempotency_key=f"{machine} {at:.3f}",
+    )
+
+
+async def _replace_earlier(client: PrefectClient, machine: str, look: FlowRun) -> None:
+    """Cancel the looks at the same machine that were made before this one.
+
+    They are asked for when this one is there: of two that are made at once, each sees the other, and the later stays.
+    """
     waiting = FlowRunFilter(
-        tags=FlowRunFilterTags(all_=[tag]),
+        tags=FlowRunFilterTags(all_=[_tag(machine)]),
         state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])),
     )
-    async with get_client() as client:
-        try:
-            deployment = await client.read_deployment_by_name(DEPLOYMENT)
-        except ObjectNotFound:
-            raise _NotDeployedError from None
-        earlier = await client.read_flow_runs(flow_run_filter=waiting)
-        # The new one first: there is no moment at which none is scheduled.
-        new = await client.create_flow_run_from_deployment(
-            deployment.id,
-            parameters={"machine": machine, "pool": settings.ec2.pool, "region": settings.ec2.region},
-            state=Scheduled(scheduled_time=datetime.fromtimestamp(at, UTC)),
-            tags=[tag],
-            # Sent twice, it is made once; a name would make a repeated request fail.
-            idempotency_key=f"{machine} {at:.3f}",
-        )
-        for run in earlier:
-            if run.id != new.id:
-                with suppress(ObjectNotFound):
-                    await client.set_flow_run_state(run.id, Cancelled(message="a later one was scheduled"))
+    for run in await client.read_flow_runs(flow_run_filter=waiting):
+        if _made(run) < _made(look):
+            with suppress(ObjectNotFound):
+                await client.set_flow_run_state(run.id, Cancelled(message="a later one was scheduled"))
+
+
+def _made(run: FlowRun) -> tuple[datetime, UUID]:
+    return run.created or datetime.max.replace(tzinfo=UTC), run.id
+
+
+def _tag(machine: str) -> str:
+    return f"machine:{machine}"

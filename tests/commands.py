@@ -104,6 +104,13 @@ class PrefectServer:
         (record,) = self.home.glob("servers/prefect-*/server.json")
         return json.loads(record.read_text())["url"]
 
+    def answers(self) -> bool:
+        """Whether a test before has started it, and it is there yet."""
+        try:
+            return httpx.get(f"{self.url()}/api/health").is_success
+        except (ValueError, httpx.HTTPError):
+            return False
+
     def __call__(self, kind: str, **filters: Any) -> list[dict[str, Any]]:
         """What it holds of a kind, such as flow_runs."""
         response = httpx.post(f"{self.url()}/api/{kind}/filter", json=filters)

@@ -88,9 +88,8 @@ def test_a_run_has_its_machine_stopped_when_the_idle_time_is_over(
     second = deployed.read(written(tmp_path / "b.pdf", "Two."), HEARTH_IDLE_MINUTES="0.3")
     assert (first.code, second.code) == (0, 0), first.err + second.err
     (machine,) = machines.running()
-    looks = runs(prefect, "idle-shutdown")
-    assert {run["state_type"] for run in looks} <= {"SCHEDULED", "CANCELLED", "PENDING", "RUNNING", "COMPLETED"}
-    assert sum(run["state_type"] == "SCHEDULED" for run in looks) <= 1
+    looks = {run["state_type"] for run in runs(prefect, "idle-shutdown")}
+    assert looks <= {"SCHEDULED", "CANCELLED", "PENDING", "RUNNING", "COMPLETED"}
     machines.wait(lambda: machines.running() == [], 90)
     assert machines.instances()[machine].state in {"shutting-down", "terminated"}
 
