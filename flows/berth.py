@@ -14,7 +14,7 @@ from flows.shutdown_schedule import schedule_idle_shutdown
 from tasks.backends import Backend, Endpoint
 from tasks.books import AllBooks
 from tasks.budget import Budget
-from tasks.costs.held import note
+from tasks.costs.held import note_held, note_taken
 from tasks.endings import ended
 from tasks.errors import MachineLostError, ModelError, ServerError, UnavailableError
 from tasks.ollama_api import GenerateRequest, OllamaClient
@@ -122,6 +122,7 @@ class Berth:
         """Use one server, from its warm-up until its machine is about to go or nobody needs it, and release it."""
         broken = False
         try:
+            await asyncio.to_thread(note_taken, self._settings.output, endpoint, self._wanted.holder)
             warmth = await self._warmed(endpoint)
             await self._used(endpoint, warmth)
         except UnavailableError as error:
@@ -210,7 +211,7 @@ class Berth:
     async def _release(self, endpoint: Endpoint, *, broken: bool) -> None:
         release = await self._backend.release(endpoint, broken=broken)
         self._common.books.released(endpoint, "it did not work" if broken else endpoint.departure.why)
-        await asyncio.to_thread(note, self._settings.output, endpoint, self._wanted.holder, time.time())
+        await asyncio.to_thread(note_held, self._settings.output, endpoint, self._wanted.holder, time.time())
         if endpoint.machine is not None and release.look_at is not None:
             await schedule_idle_shutdown(self._settings, endpoint.machine.id, release.look_at)
         tell(ServerReleased(endpoint, release.told))

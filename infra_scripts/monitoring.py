@@ -17,7 +17,8 @@ ALARM_METRICS = 10
 _NOTES = (
     "Prices of us-east-1 (aws.amazon.com/cloudwatch/pricing); the account's first 3 dashboards and 10 alarm metrics "
     "are free. Metrics themselves cost when they are sent: USD 0.30 a month each, by the hour.",
-    "Runs send theirs with HEARTH_METRICS__CLOUDWATCH=true, machines with HEARTH_EC2_STACK__METRICS=true.",
+    "Runs send theirs with HEARTH_METRICS__CLOUDWATCH=true, machines with HEARTH_EC2_STACK__METRICS=true, tasks with "
+    "HEARTH_ECS_STACK__METRICS=true.",
 )
 
 

@@ -9,10 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.scripted_ollama import ScriptedOllama, scripted_ollama
 
 pytest_plugins = ["tests.commands"]
+
+# How long an example takes is no matter of the code's on a machine that is busy.
+settings.register_profile("hearth", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("hearth")
 
 # A shell that starts something with & has it ignore Ctrl-C, and so whatever that starts.
 if threading.current_thread() is threading.main_thread():

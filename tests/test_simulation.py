@@ -102,7 +102,7 @@ class TestOneRun:
 
 
 class TestManyRuns:
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=30)
     @given(
         st.integers(1, 400),
         st.integers(1, 60),
@@ -141,7 +141,7 @@ class TestManyRuns:
             assert simulated(160, policy="service", machines=5, pages_a_slot=threshold).peak == machines
 
     @given(st.integers(33, 80), st.integers(0, 10**6))
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=30)
     def test_of_a_crowd_the_slots_go_to_whom_they_would_go_to_if_all_were_looked_at(self, count, seed):
         class Thorough(Host):
             def _contenders(self) -> list[Seat]:

@@ -209,14 +209,14 @@ def run_all(runs: list[Simulated], slots: int, *, seconds: float, step: float, p
 lives = st.tuples(st.floats(0, 40), st.floats(0, 60), st.integers(1, 8))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 8), st.lists(lives, min_size=1, max_size=8), st.floats(0.3, 4))
 def test_runs_that_come_and_die_never_have_more_in_flight_than_there_are_slots(slots, plans, page_seconds):
     runs = [Simulated(f"r{n}", come, come + life, wants) for n, (come, life, wants) in enumerate(plans)]
     run_all(runs, slots, seconds=100, step=0.4, page_seconds=page_seconds)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.integers(1, 8), st.lists(st.integers(1, 8), min_size=1, max_size=12))
 def test_slots_are_as_full_as_those_who_want_them_can_make_them(slots, wants):
     runs = [Simulated(f"r{n}", wants=wanted) for n, wanted in enumerate(wants)]

@@ -16,22 +16,25 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
+from contextlib import suppress
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from statistics import mean
 from typing import Any
 from urllib.parse import urlsplit
 
 try:
-    from infra_scripts.machine import aws
-    from infra_scripts.machine.gpu import gpus
+    from infra_scripts.machine import aws, metrics
 except ImportError:  # in the image, where the files lie side by side
     import aws  # type: ignore[import-not-found,no-redef]  # the same module under its other name
-    from gpu import gpus  # type: ignore[import-not-found,no-redef]
+    import metrics  # type: ignore[import-not-found,no-redef]
 
 _PIN_SECONDS = 120
 """A model that would be unloaded sooner than this is pinned again: pages come with a shorter time of their own."""
 _LOAD_SECONDS = 600
-_GPU_METRICS = {"GpuUse": "use", "GpuMemory": "memory"}
+_NAMESPACE = "Hearth/ECS"
+"""What the service is scaled by. Whatever else tasks tell is where machines tell it, and if it is wanted."""
 
 
 def _log(text: str) -> None:
@@ -51,6 +54,8 @@ class Agent:
         self.drain = float(aws.environment("DRAIN_SECONDS", "110"))
         self.why = "Ollama has not answered"
         """Why it is not warm; empty while it is."""
+        self.metrics = aws.environment("METRICS", "no") == "yes"
+        self.seen = metrics.Seen()
         self.draining = threading.Event()
         self.used = True
         """Since that was published last. A task that has just come is there because somebody wants it."""
@@ -109,7 +114,7 @@ class Agent:
 
     def watch(self, child: subprocess.Popen[bytes]) -> int:
         """Look until Ollama ends, or the task is told to go; the exit code."""
-        published = 0.0
+        due = time.monotonic()
         while not self.draining.wait(self.poll):
             if child.poll() is not None:
                 _log(f"Ollama ended by itself, with {child.returncode}.")
@@ -118,21 +123,34 @@ class Agent:
                 self.look()
             except Exception as error:  # noqa: BLE001 - whatever it is, it is not warm
                 self.why = f"{type(error).__name__}: {error}"
-            if time.monotonic() - published > self.publish:
-                published = time.monotonic()
+            with suppress(Exception):  # whatever it is, the task serves on
+                self.seen.look()
+            if time.monotonic() >= due:
+                due += self.publish
                 self._publish()
         return self._drained(child)
 
     def _publish(self) -> None:
-        """Tell CloudWatch whether the task was used, and how busy its GPU is; what gets lost is told next time.
+        """Tell CloudWatch whether the task was used, and what machines tell; that it was used is told until it arrives.
 
         Where nothing gets there for the idle time, tasks count as unused: better sent away than forgotten.
         """
         if "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI" not in os.environ:
             return
+        used, seen = float(self.used), self.seen.values
+        if not self.used and "Connections" in seen:
+            # The load balancer keeps some open: in a minute in which no request ended, none counts as one in flight.
+            seen["Connections"] = Counter({0.0: sum(seen["Connections"].values())})
+        values = {"InUse": used}
+        if "GpuUsePercent" in seen:
+            values["GpuUse"] = mean(seen["GpuUsePercent"].elements())
+        pool = [{"Name": "Pool", "Value": self.seen.pool}]
+        told = [{"MetricName": name, "Dimensions": pool, "Value": value} for name, value in values.items()]
         try:
-            put_metrics({"InUse": float(self.used), **gpu_metrics()})
+            aws.put_metrics(_NAMESPACE, told)
             self.used = False
+            if self.metrics:
+                self.seen.publish(used)
         except Exception as error:  # noqa: BLE001 - whatever it is, the task serves on
             _log(f"The metrics did not reach CloudWatch ({type(error).__name__}: {error}).")
 
@@ -157,26 +175,6 @@ def _offset(moment: str) -> float:
         return 0.0
     sign, hours, minutes = moment[-6], moment[-5:-3], moment[-2:]
     return (-1 if sign == "-" else 1) * (int(hours) * 3600 + int(minutes) * 60)
-
-
-def gpu_metrics() -> dict[str, float]:
-    """Use and memory of the GPUs, per cent, as far as they tell it."""
-    told = gpus()
-    found = {name: [gpu[what] for gpu in told if what in gpu] for name, what in _GPU_METRICS.items()}
-    return {name: sum(values) / len(values) for name, values in found.items() if values}
-
-
-def put_metrics(values: dict[str, float]) -> None:
-    """Put values into CloudWatch, with the credentials of the task's role."""
-    form = {"Action": "PutMetricData", "Version": "2010-08-01", "Namespace": "Hearth/ECS"}
-    for number, (name, value) in enumerate(values.items(), 1):
-        member = f"MetricData.member.{number}"
-        form |= {
-            **{f"{member}.MetricName": name, f"{member}.Value": f"{value:g}"},
-            f"{member}.Dimensions.member.1.Name": "Pool",
-            f"{member}.Dimensions.member.1.Value": aws.environment("POOL"),
-        }
-    aws.post_form("monitoring", form)
 
 
 def serve_health(agent: Agent, port: int) -> None:

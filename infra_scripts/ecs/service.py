@@ -16,7 +16,10 @@ from infra_scripts.stack import filled
 
 _FILES = Path(__file__).parent
 _MACHINE = _FILES.parent / "machine"
-IMAGE_FILES = (_FILES / "Dockerfile", _FILES / "agent.py", _MACHINE / "aws.py", _MACHINE / "gpu.py")
+IMAGE_FILES = (
+    *(_FILES / name for name in ("Dockerfile", "agent.py")),
+    *(_MACHINE / name for name in ("aws.py", "gpu.py", "metrics.py")),
+)
 """What the image is made of, beside Ollama and the model."""
 PORT = 11434
 _SHAPES = {
@@ -52,6 +55,8 @@ class EcsStack:
     pages_per_slot: float
     idle_minutes: int
     disk_gb: int
+    metrics: bool
+    """Whether tasks tell CloudWatch what machines of EC2 tell."""
     ami_parameter: str
     subnets: tuple[str, ...] = ()
     """Those of the default VPC if empty."""
@@ -130,6 +135,7 @@ def parameters(stack: EcsStack, *, vpc: str, subnets: tuple[str, ...], ami: str)
         "PagesPerSlot": f"{stack.pages_per_slot:g}",
         "IdleMinutes": str(stack.idle_minutes),
         "DiskGb": str(stack.disk_gb),
+        "Metrics": str(stack.metrics).lower(),
         "Cpu": str(stack.fargate_vcpu * 1024),
         "MemoryMb": str(stack.fargate_gb * 1024),
     }
@@ -145,6 +151,7 @@ def plan_rows(stack: EcsStack, balancer_usd_per_hour: float, hours_a_month: floa
     """
     sources = ", ".join(stack.allow_from)
     monthly = f"USD {balancer_usd_per_hour * hours_a_month:.2f} a month, used or not"
+    per_metric = "USD 0.30 a month each, by the hour"
     machines = [
         PlanRow("Auto Scaling group", f"0 to {stack.max_tasks} of {', '.join(stack.types)}", "nothing while empty"),
         PlanRow("launch template, role", stack.name, "nothing"),
@@ -156,6 +163,7 @@ def plan_rows(stack: EcsStack, balancer_usd_per_hour: float, hours_a_month: floa
         PlanRow("scaling, two alarms", f"none after {stack.idle_minutes} idle minutes", "USD 0.40 a month"),
         PlanRow("image repository", stack.name, "USD 0.10 per GB and month of the image"),
         PlanRow("roles", f"{stack.name}-{stack.region}-start, -task", "nothing"),
+        *((PlanRow("metrics", "6 of the tasks, while they run", per_metric),) if stack.metrics else ()),
         PlanRow("DynamoDB table", stack.name, "cents a month, by request"),
         PlanRow("log group", f"/hearth/ecs/{stack.pool}, 14 days", "cents a month"),
     )

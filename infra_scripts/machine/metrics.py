@@ -1,7 +1,8 @@
 """What a machine tells CloudWatch each minute: its GPUs, the requests in flight, whether a run leases it, its boot.
 
-A process apart from the watchdog, whose clocks it cannot hold up: nvidia-smi hangs when a GPU falls off its bus.
-Standard library of Python 3.10 only, beside aws.py and gpu.py. Whatever fails is tried anew a minute later.
+On EC2 it is a process apart from the watchdog, whose clocks it cannot hold up: nvidia-smi hangs when a GPU falls off
+its bus. ECS tasks carry it, too. Standard library of Python 3.10 only, beside aws.py and gpu.py. Whatever fails is
+tried anew a minute later.
 """
 
 from __future__ import annotations
@@ -34,23 +35,17 @@ UNITS = {
 _OF_A_GPU = {"use": "GpuUsePercent", "memory": "GpuMemoryPercent", "celsius": "GpuCelsius"}
 
 
-class Metrics:
-    """What was seen since the last minute, and what was told already, which a restart reads and a boot forgets."""
+class Seen:
+    """What was seen of a machine since the last minute."""
 
     def __init__(self) -> None:
         self.pool = aws.environment("POOL")
-        self.table = aws.environment("TABLE", f"hearth-{self.pool}")
         self.port = urlsplit(aws.environment("OLLAMA_URL", "http://127.0.0.1:11434")).port or 80
-        self.poll = float(aws.environment("LOOK_SECONDS", "5"))
-        self.each = float(aws.environment("METRICS_SECONDS", "60"))
-        directory = Path(aws.environment("STATE_DIRECTORY", "/run/hearth"))
-        self.watch, self.file = directory / "watch.json", directory / "metrics.json"
-        self.seen: dict[str, Counter[float]] = {}
-        self.told: dict[str, Any] = _read(self.file)
+        self.values: dict[str, Counter[float]] = {}
 
     def note(self, name: str, value: float) -> None:
         """Remember a value; a GPU's share of memory is worth three digits."""
-        self.seen.setdefault(name, Counter())[float(f"{value:.3g}")] += 1
+        self.values.setdefault(name, Counter())[float(f"{value:.3g}")] += 1
 
     def look(self) -> None:
         """Once a poll."""
@@ -59,6 +54,31 @@ class Metrics:
             for key, name in _OF_A_GPU.items():
                 if key in each:
                     self.note(name, each[key])
+
+    def publish(self, leased: float | None) -> None:
+        """Once a minute; what AWS does not take is lost.
+
+        Args:
+                leased: 1 if a run uses the machine, else 0; None if that cannot be told.
+        """
+        self.note("MachinesUp", 1)
+        if leased is not None:
+            self.note("MachinesLeased", leased)
+        values, self.values = self.values, {}
+        aws.put_metrics(NAMESPACE, data(values, self.pool))
+
+
+class Metrics(Seen):
+    """That, and what was told already, which a restart reads and a boot forgets."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = aws.environment("TABLE", f"hearth-{self.pool}")
+        self.poll = float(aws.environment("LOOK_SECONDS", "5"))
+        self.each = float(aws.environment("METRICS_SECONDS", "60"))
+        directory = Path(aws.environment("STATE_DIRECTORY", "/run/hearth"))
+        self.watch, self.file = directory / "watch.json", directory / "metrics.json"
+        self.told: dict[str, Any] = _read(self.file)
 
     def events(self) -> bool:
         """What the watchdog has found out: the boot is over, spot takes the machine back. True if it cannot wait."""
@@ -75,15 +95,16 @@ class Metrics:
             return True
         return False
 
-    def publish(self) -> None:
-        """Once a minute; what AWS does not take is lost."""
-        self.note("MachinesUp", 1)
+    def used(self) -> float | None:
+        """Whether a run holds a lease, by the pool's table: 1 or 0; None if it cannot be read."""
         try:
-            self.note("MachinesLeased", float(leased(aws.item(self.table, aws.instance_id()), time.time())))
+            return float(leased(aws.item(self.table, aws.instance_id()), time.time()))
         except Exception as error:  # noqa: BLE001 - the other numbers are told all the same
             _log(f"The leases cannot be read ({type(error).__name__}: {error}).")
-        seen, self.seen = self.seen, {}
-        aws.put_metrics(NAMESPACE, data(seen, self.pool))
+            return None
+
+    def remember(self) -> None:
+        """Write down what AWS has taken."""
         self.file.write_text(json.dumps(self.told))
 
 
@@ -127,8 +148,9 @@ def main() -> None:
         try:
             metrics.look()
             if metrics.events() or time.monotonic() >= due:
-                due = time.monotonic() + metrics.each
-                metrics.publish()
+                due += metrics.each  # not from now on: the sum of MachinesUp is the minutes that were paid for
+                metrics.publish(metrics.used())
+                metrics.remember()
         except Exception as error:  # noqa: BLE001 - whatever it is, the next minute may be better
             _log(f"Not told ({type(error).__name__}: {error}).")
         time.sleep(metrics.poll)

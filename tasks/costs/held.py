@@ -1,12 +1,15 @@
-"""What runs held that no pool's ledger knows of: ECS tasks and SageMaker instances, noted as they are given back.
+"""What runs held that no pool's ledger knows of: ECS tasks and SageMaker instances, as the runs noted it.
 
-`machines.jsonl` below the results has a line for each. Where runs held the same service at once, each saw all of its
-machines, and all of their cost: here every second of it is shared by them in equal parts, so that it is counted once.
+`machines.jsonl` below the results has a line for what was taken and another for what was given back; without the second
+the run reads still, or was killed, and what it costs is not known. Where runs held the same service at once, each saw
+all of its machines, and all of their cost: here every second of it is shared by them in equal parts, so that it is
+counted once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -26,6 +29,7 @@ from tasks.progress import Caution, tell
 _NAME = "machines.jsonl"
 _LEDGERED = {BackendName.EC2}
 """Backends whose machines a pool's ledger knows, to the millisecond."""
+_NAMED = 3
 _NOT_IN_IT = {
     BackendName.ECS: "Not in it: ECS's load balancer (USD {balancer:.2f} a month in us-east-1, used or not), disks, "
     "and machines after a run.",
@@ -33,14 +37,11 @@ _NOT_IN_IT = {
 }
 
 
-class Held(Frozen):
-    """What a run held, and gave back. Times are seconds since the epoch.
+class Taken(Frozen):
+    """What a run took. Times are seconds since the epoch.
 
     Attributes:
         machine: the service's or endpoint's name, in its region.
-        boot: seconds from the start until it answered, if it was started for the run.
-        usd: of all its machines meanwhile; None if their price is not known.
-        work: page seconds of each document.
     """
 
     backend: BackendName
@@ -49,6 +50,22 @@ class Held(Frozen):
     kind: str
     holder: str
     started: float
+
+    @property
+    def key(self) -> tuple[str, str, str, float]:
+        """By which it is known again when it is given back."""
+        return self.region, self.machine, self.holder, self.started
+
+
+class Held(Taken):
+    """What a run held, and gave back.
+
+    Attributes:
+        boot: seconds from the start until it answered, if it was started for the run.
+        usd: of all its machines meanwhile; None if their price is not known.
+        work: page seconds of each document.
+    """
+
     ended: float
     boot: float = 0.0
     usd: float | None = None
@@ -61,29 +78,50 @@ class Held(Frozen):
         return {name: seconds / total for name, seconds in self.work.items()} if total else {self.holder: 1.0}
 
 
-def note(output: Place, endpoint: Endpoint, holder: str, now: float) -> None:
+def note_taken(output: Place, endpoint: Endpoint, holder: str) -> None:
+    """Write down what was just taken, if nobody else does."""
+    taken = _taken(endpoint, holder)
+    if taken is not None:
+        with suppress(HearthError):  # which is told when it is given back
+            _append(output, taken)
+
+
+def note_held(output: Place, endpoint: Endpoint, holder: str, now: float) -> None:
     """Write down what was just given back, if nobody else does; if that cannot be, it is told of."""
-    machine = endpoint.machine
-    if machine is None or endpoint.backend in _LEDGERED:
+    taken, machine = _taken(endpoint, holder), endpoint.machine
+    if taken is None or machine is None:
         return
     held = Held(
+        **taken.model_dump(),
+        ended=max(now, taken.started),
+        boot=machine.boot_seconds,
+        usd=None if machine.usd_per_hour is None else machine.usd_so_far(),
+        work=endpoint.work,
+    )
+    try:
+        _append(output, held)
+    except HearthError as error:
+        tell(Caution(f"`hearth cost` will lack this run: {error}"))
+
+
+def _taken(endpoint: Endpoint, holder: str) -> Taken | None:
+    machine = endpoint.machine
+    if machine is None or endpoint.backend in _LEDGERED:
+        return None
+    return Taken(
         backend=endpoint.backend,
         machine=machine.id,
         region=machine.region,
         kind=machine.kind,
         holder=holder,
         started=machine.since,
-        ended=max(now, machine.since),
-        boot=machine.boot_seconds,
-        usd=None if machine.usd_per_hour is None else machine.usd_so_far(),
-        work=endpoint.work,
     )
-    try:
-        files = files_at(output)
-        files.make()
-        files.append(_NAME, held.model_dump_json() + "\n")
-    except HearthError as error:
-        tell(Caution(f"`hearth cost` will lack this run: {error}"))
+
+
+def _append(output: Place, entry: Taken) -> None:
+    files = files_at(output)
+    files.make()
+    files.append(_NAME, entry.model_dump_json() + "\n")
 
 
 def held_bill(output: Place, by: By, since: datetime) -> Bill:
@@ -92,7 +130,12 @@ def held_bill(output: Place, by: By, since: datetime) -> Bill:
     Raises:
         HearthError: the results cannot be read.
     """
-    found = [held for held in entries(files_at(output), _NAME, Held) if held.ended > since.timestamp()]
+    files = files_at(output)
+    taken = list(entries(files, _NAME, Taken))  # before what was given back, so that none of that seems to be out
+    held = list(entries(files, _NAME, Held))
+    found = [each for each in held if each.ended > since.timestamp()]
+    returned = {each.key for each in held}
+    out = [each for each in taken if each.key not in returned and each.started > since.timestamp()]
     sums: dict[str, _Sum] = {}
     total = _Sum()
     for part in _parts(found, since.timestamp()):
@@ -100,7 +143,7 @@ def held_bill(output: Place, by: By, since: datetime) -> Bill:
         for name, share in _names(part, by):
             sums.setdefault(name, _Sum()).add(part, share)
     lines = in_order((sums[name].line(name) for name in sums), by)
-    notes = tuple(_notes(output, found, total.usd))
+    notes = (*_notes(output, found, total.usd), *_not_returned(out))
     return Bill(by=by, since=since, until=datetime.now(UTC), lines=lines, total=total.line("total"), notes=notes)
 
 
@@ -162,6 +205,17 @@ def _names(part: _Part, by: By) -> Iterator[tuple[str, float]]:
             yield f"{part.held.machine} ({part.held.kind}{where})", 1.0
         case By.DOCUMENT:
             yield from part.held.documents.items()
+
+
+def _not_returned(taken: Sequence[Taken]) -> Iterator[str]:
+    if taken:
+        runs = "1 run that still reads, or was" if len(taken) == 1 else f"{len(taken)} runs that still read, or were"
+        names = ", ".join(
+            f"{each.holder} (on {each.machine}, since {datetime.fromtimestamp(each.started, UTC):%Y-%m-%d %H:%M} UTC)"
+            for each in sorted(taken, key=lambda each: -each.started)[:_NAMED]
+        )
+        more = f" and {len(taken) - _NAMED} more" if len(taken) > _NAMED else ""
+        yield f"Not in it: {runs} killed: {names}{more}."
 
 
 def _notes(output: Place, found: Sequence[Held], usd: float) -> Iterator[str]:

@@ -72,6 +72,11 @@ class EcsStackSettings(Section):
     )
     idle_minutes: int = Field(10, ge=3, le=60, description="Without a run or a request for so long, no task is left.")
     disk_gb: int = Field(100, ge=40, le=1000, description="gp3 disk of each machine, GB.")
+    metrics: bool = Field(
+        False,
+        description="Tasks tell CloudWatch their GPUs' use, requests in flight and whether they are used, as machines "
+        "do: 6 metrics a pool, USD 0.30 a month each, for the hours in which a task runs.",
+    )
     subnets: tuple[str, ...] = Field(
         (), description="Subnet ids (JSON list), two zones at least; the default VPC's if empty."
     )

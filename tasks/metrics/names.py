@@ -119,7 +119,12 @@ GPU_CELSIUS = Metric("GpuCelsius", Kind.GAUGE, "None", "The GPU's temperature, d
 OF_MACHINES = (
     *(GPU_USE, GPU_MEMORY, GPU_CELSIUS),
     Metric("MachinesUp", Kind.GAUGE, "Count", "1 a minute from each machine: their sum is how many are up."),
-    Metric("MachinesLeased", Kind.GAUGE, "Count", "1 from each machine that a run holds a lease on, else 0."),
+    Metric(
+        "MachinesLeased",
+        Kind.GAUGE,
+        "Count",
+        "1 from each machine that a run holds a lease on, or task that was used, else 0.",
+    ),
     Metric(
         "Connections",
         Kind.GAUGE,

@@ -16,7 +16,7 @@ from tasks.aws import Aws
 from tasks.backends import MachineFacts
 from tasks.costs.assumptions import Assumptions
 from tasks.costs.bill import By
-from tasks.costs.held import held_bill, note
+from tasks.costs.held import held_bill, note_held
 from tasks.costs.history import page_times
 from tasks.errors import InputError, OutputError, StorageError
 from tasks.files import S3Path, files_at, objects, place_of
@@ -323,7 +323,7 @@ async def test_a_page_that_is_read_by_force_replaces_an_earlier_runs(store: Resu
 def test_what_runs_held_is_noted_there_and_summed_up(s3: Any):
     facts = MachineFacts("hearth-ecs", "ECS tasks on g4dn.xlarge", 36.0, NOON, Parts(0))
     for ended in (NOON + 100, NOON + 200):  # two runs at once: the service is counted once
-        note(PLACE, endpoint(BackendName.ECS, facts), "paper", ended)
+        note_held(PLACE, endpoint(BackendName.ECS, facts), "paper", ended)
     assert keys(s3) == {"results/machines.jsonl"}
     assert held_bill(PLACE, By.DOCUMENT, SINCE).total.leased == 200
 

@@ -65,12 +65,12 @@ def running(command: list[str], port: int, directory: Path, **settings: str) -> 
         **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "HEARTH_"))},
         **{"HEARTH_MODEL": MODEL, "HEARTH_NUM_CTX": str(NUM_CTX), "HEARTH_POLL_SECONDS": "0.1"},
         **{"HEARTH_OLLAMA_URL": f"http://127.0.0.1:{port}", "HEARTH_HEALTH_PORT": str(health)},
-        **{"HEARTH_DRAIN_SECONDS": "20", "ENGINE_HELD": str(directory / "held")},
+        **{"HEARTH_POOL": "default", "HEARTH_DRAIN_SECONDS": "20", "ENGINE_HELD": str(directory / "held")},
         **settings,
     }
     # As in the image: a file beside another, with nothing of Hearth to import.
     agent = [sys.executable, "-I", str(directory / "agent.py")]
-    for name in ("ecs/agent.py", "machine/aws.py", "machine/gpu.py"):
+    for name in ("ecs/agent.py", "machine/aws.py", "machine/gpu.py", "machine/metrics.py"):
         source = ROOT / "infra_scripts" / name
         (directory / source.name).write_text(source.read_text())
     process = subprocess.Popen(
@@ -209,50 +209,102 @@ def test_what_spills_out_of_the_gpu_is_healthy_where_there_is_none(scripted):
     scripted({"size": 8, "size_vram": 0}).until(200)
 
 
-def test_it_tells_cloudwatch_whether_it_was_used_signed_with_the_tasks_own_role(embedded):
+@dataclass
+class Told:
+    """STUB of CloudWatch: what a task told it."""
+
+    asked: list[Asked]
+
+    def values(self, namespace: str, name: str) -> list[dict[float, int]]:
+        """Of a metric: each time its values, and how often each was seen."""
+        bodies = [json.loads(asked.body) for asked in list(self.asked)]
+        found = [datum for body in bodies if body["Namespace"] == namespace for datum in body["MetricData"]]
+        return [
+            dict(zip(datum["Values"], datum["Counts"], strict=True)) if "Values" in datum else {datum["Value"]: 1}
+            for datum in found
+            if datum["MetricName"] == name
+        ]
+
+    def used(self) -> list[bool]:
+        return [1.0 in each for each in self.values("Hearth/ECS", "InUse")]
+
+
+@pytest.fixture
+def cloudwatch(embedded: Callable[..., Running]) -> Iterator[Callable[..., tuple[Running, Told]]]:
+    """Starts an agent that tells it, as often as it looks."""
     keys = {"AccessKeyId": "ASIATEST", "SecretAccessKey": "secret", "Token": "token"}
-    put: list[Asked] = []
+    told = Told([])
 
-    def monitoring(asked: Asked) -> tuple[int, bytes]:
-        put.append(asked)
-        return 200, b"<PutMetricDataResponse/>"
+    def take(asked: Asked) -> tuple[int, bytes]:
+        told.asked.append(asked)
+        return 200, b"{}"
 
-    def said() -> list[str]:
-        return [asked.form["MetricData.member.1.Value"] for asked in put]
+    with stub(lambda _: (200, json.dumps(keys).encode())) as role, stub(take) as monitoring:
 
-    def until_unused() -> None:
-        deadline = time.monotonic() + 20
-        while said()[-3:] != ["0"] * 3:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        def start(**settings: str) -> tuple[Running, Told]:
+            task = embedded(
+                AWS_CONTAINER_CREDENTIALS_RELATIVE_URI="/v2/credentials/1",
+                HEARTH_CREDENTIALS_URL=role.url,
+                HEARTH_MONITORING_URL=monitoring.url,
+                HEARTH_PUBLISH_SECONDS="0",
+                HEARTH_REGION="us-east-1",
+                **settings,
+            )
+            task.until(200)
+            return task, told
 
-    with stub(lambda _: (200, json.dumps(keys).encode())) as role, stub(monitoring) as cloudwatch:
-        task = embedded(
-            AWS_CONTAINER_CREDENTIALS_RELATIVE_URI="/v2/credentials/1",
-            HEARTH_CREDENTIALS_URL=role.url,
-            HEARTH_MONITORING_URL=cloudwatch.url,
-            HEARTH_PUBLISH_SECONDS="0",
-            HEARTH_REGION="us-east-1",
-            HEARTH_POOL="default",
-        )
-        task.until(200)
-        # Just come: somebody wants it. From then on what is asked of it counts, and not what the agent asks itself.
-        assert said()[0] == "1"
-        until_unused()
-        before = len(put)
-        options = {"num_ctx": NUM_CTX, "num_predict": 100, "temperature": 0}
-        task.generate(images=[png(100)], keep_alive="600s", shift=False, options=options)
-        while "1" not in said()[before:]:
-            assert len(put) < before + 50
-            time.sleep(0.02)
-        until_unused()
-        task.process.terminate()
-        task.process.wait(30)
-    form = put[0].form
-    told = [form[name] for name in ("Action", "Namespace", "MetricData.member.1.MetricName")]
-    assert told == ["PutMetricData", "Hearth/ECS", "InUse"]
-    assert form["MetricData.member.1.Dimensions.member.1.Value"] == "default"
-    assert "Credential=ASIATEST/" in put[0].headers["Authorization"]
+        yield start
+
+
+def until(done: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 20
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def read(task: Running) -> None:
+    options = {"num_ctx": NUM_CTX, "num_predict": 100, "temperature": 0}
+    task.generate(images=[png(100)], keep_alive="600s", shift=False, options=options)
+
+
+def test_it_tells_cloudwatch_whether_it_was_used_signed_with_the_tasks_own_role(cloudwatch):
+    task, told = cloudwatch()
+    # Just come: somebody wants it. From then on what is asked of it counts, and not what the agent asks itself.
+    assert told.used()[0]
+    until(lambda: told.used()[-3:] == [False] * 3)
+    before = len(told.used())
+    read(task)
+    until(lambda: any(told.used()[before:]))
+    until(lambda: told.used()[-3:] == [False] * 3)
+    assert json.loads(told.asked[0].body)["MetricData"][0]["Dimensions"] == [{"Name": "Pool", "Value": "default"}]
+    assert "Credential=ASIATEST/" in told.asked[0].headers["Authorization"]
+    assert not told.values("Hearth", "MachinesUp")  # it was not asked for
+
+
+def test_it_tells_what_machines_tell_so_that_their_alarms_hold_for_tasks(cloudwatch, tmp_path: Path):
+    scripted = tmp_path / "nvidia-smi"
+    scripted.write_text("#!/bin/sh\necho 70, 7680, 15360, 60; echo '90, [N/A], 15360, 61'\n")
+    scripted.chmod(0o755)
+    _, told = cloudwatch(HEARTH_METRICS="yes", PATH=f"{tmp_path}:{os.environ['PATH']}")
+    until(lambda: len(told.values("Hearth", "MachinesLeased")) >= 3)
+    assert set(map(str, told.values("Hearth", "MachinesUp"))) == {"{1.0: 1}"}
+    assert [1.0 in each for each in told.values("Hearth", "MachinesLeased")[:3]] == told.used()[:3]
+    assert told.values("Hearth", "GpuUsePercent")[-1].keys() == {70.0, 90.0}
+    assert told.values("Hearth", "GpuMemoryPercent")[-1].keys() == {50.0}
+    assert told.values("Hearth", "GpuCelsius")[-1].keys() == {60.0, 61.0}
+    assert told.values("Hearth/ECS", "GpuUse")[-1].keys() == {80.0}
+
+
+def test_connections_that_the_load_balancer_keeps_are_requests_in_flight_only_while_some_end(cloudwatch):
+    task, told = cloudwatch(HEARTH_METRICS="yes")
+    with httpx.Client(base_url=task.ollama) as kept:
+        kept.get("/api/version")
+        until(lambda: told.used()[-3:] == [False] * 3)
+        assert [each.keys() for each in told.values("Hearth", "Connections")[-2:]] == [{0.0}] * 2
+        before = len(told.values("Hearth", "Connections"))
+        read(task)
+        until(lambda: any(set(each) - {0.0} for each in told.values("Hearth", "Connections")[before:]))
 
 
 def test_without_an_argument_it_says_what_it_does(capsys: pytest.CaptureFixture[str]):
@@ -266,12 +318,3 @@ def test_without_an_argument_it_says_what_it_does(capsys: pytest.CaptureFixture[
 )
 def test_times_are_read_as_go_writes_them(moment: str, offset: float):
     assert program._offset(moment) == offset
-
-
-def test_use_and_memory_of_gpus_are_told_as_far_as_they_say(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    assert program.gpu_metrics() == {}  # there is no nvidia-smi
-    scripted = tmp_path / "nvidia-smi"
-    scripted.write_text("#!/bin/sh\necho 70, 7680, 15360, 60; echo '90, [N/A], 15360, 60'\n")
-    scripted.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    assert program.gpu_metrics() == {"GpuUse": 80.0, "GpuMemory": 50.0}

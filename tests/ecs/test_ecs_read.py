@@ -13,6 +13,12 @@ PAGES = 40
 """Worth two tasks: ten pages for each of the two slots of both."""
 
 
+def bill(ecs: Hearth) -> Bill:
+    told = ecs("cost", "--by", "document", "--json")
+    assert told.code == 0, told.err
+    return Bill.model_validate_json(told.out)
+
+
 def failures(outcome: Outcome) -> list[str]:
     """Of all requests for a page that were not the last."""
     pages = [outcome.page(number) for number in range(1, PAGES + 1)]
@@ -29,6 +35,7 @@ def test_tasks_come_and_go_while_a_document_is_read_and_the_pages_in_flight_foll
     world.scale(4)
     world.wait(lambda: world.alb.in_flight == 4 * SLOTS)
     assert [target.most for target in world.alb.targets.values()] == [SLOTS] * 4
+    assert "1 run that still reads, or was killed: paper (" in bill(ecs).notes[-1]
 
     # Two go: they end the pages that they have, and get no others.
     going = list(world.alb.targets.values())[2:]
@@ -43,9 +50,9 @@ def test_tasks_come_and_go_while_a_document_is_read_and_the_pages_in_flight_foll
     (machine,) = reading.outcome.manifest["machines"]
     assert machine["kind"] == "ECS tasks on g4dn.xlarge"
     assert 0 < machine["usd"] / machine["seconds"] * 3600 < 4 * 0.526
-    told = ecs("cost", "--by", "document", "--json")
-    assert told.code == 0, told.err
-    (line,) = Bill.model_validate_json(told.out).lines
+    told = bill(ecs)
+    assert "still reads" not in " ".join(told.notes)
+    (line,) = told.lines
     assert (line.name, line.total_usd) == (
         "paper",
         pytest.approx(machine["usd"], rel=0.05),

@@ -3,7 +3,7 @@
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from infra_scripts.allow import ingress
@@ -16,13 +16,11 @@ def wide(version: int, widest: int, bits: int) -> st.SearchStrategy[str]:
 
 
 class TestRefused:
-    @settings(deadline=None)
     @given(wide(4, 8, 32))
     def test_every_network_wider_than_8_bits_whatever_its_host_bits(self, source: str):
         with pytest.raises(RequestError, match="wider than /8"):
             ingress([source], 11434)
 
-    @settings(deadline=None)
     @given(wide(6, 32, 128))
     def test_every_ipv6_network_wider_than_32_bits(self, source: str):
         with pytest.raises(RequestError, match="wider than /32"):
@@ -80,7 +78,6 @@ class TestRefused:
 
 
 class TestAllowed:
-    @settings(deadline=None)
     @given(st.ip_addresses(), st.integers(8, 128))
     def test_a_network_that_is_narrow_enough_becomes_one_rule_on_the_port(self, address: object, bits: int):
         version = ip_network(str(address)).version

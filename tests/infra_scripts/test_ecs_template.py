@@ -67,6 +67,17 @@ class TestTemplate:
         (container,) = resources["TaskDefinition"]["ContainerDefinitions"]
         assert container["ResourceRequirements"]["Fn::If"][:2] == ["Gpu", [{"Type": "GPU", "Value": "1"}]]
 
+    def test_a_task_may_put_metrics_in_hearths_namespaces_alone_and_what_machines_tell_only_if_it_is_to(
+        self, resources: dict[str, Any]
+    ):
+        (statement,) = resources["TaskRole"]["Policies"][0]["PolicyDocument"]["Statement"]
+        assert statement["Action"] == "cloudwatch:PutMetricData"
+        spaces = statement["Condition"]["StringEquals"]["cloudwatch:namespace"]
+        assert spaces == {"Fn::If": ["Metrics", ["Hearth/ECS", "Hearth"], ["Hearth/ECS"]]}
+        (container,) = resources["TaskDefinition"]["ContainerDefinitions"]
+        told = {one["Name"]: one["Value"] for one in container["Environment"]}
+        assert told["HEARTH_METRICS"] == {"Fn::If": ["Metrics", "yes", "no"]}
+
     def test_nothing_starts_until_somebody_asks_for_it(self, resources: dict[str, Any]):
         assert resources["Service"]["DesiredCount"] == 0
         assert resources["Machines"]["MinSize"] == "0"

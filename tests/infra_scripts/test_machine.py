@@ -14,7 +14,7 @@ import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from infra_scripts.machine import aws as machine_aws
@@ -257,7 +257,6 @@ class TestCommands:
 
 
 class TestSignature:
-    @settings(deadline=None)
     @given(
         body=st.binary(max_size=200),
         token=st.sampled_from(["", "session/token=="]),
