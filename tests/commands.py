@@ -65,7 +65,7 @@ class Hearth:
 
     def __call__(self, *arguments: str | Path, **environment: str) -> Outcome:
         with self.start(*arguments, **environment) as process:
-            out, err = process.communicate(timeout=100)
+            out, err = process.communicate(timeout=250)
         return Outcome(process.returncode, out, err)
 
     def read(self, *arguments: str | Path, **environment: str) -> Outcome:

@@ -80,7 +80,6 @@ def runs(prefect: PrefectServer, name: str) -> list[dict[str, Any]]:
     return prefect("flow_runs", flows={"name": {"any_": [name]}})
 
 
-@pytest.mark.timeout(240)
 def test_a_run_has_its_machine_stopped_when_the_idle_time_is_over(
     deployed: Hearth, prefect: PrefectServer, pool: Pool, machines: Machines, tmp_path: Path
 ):
@@ -95,7 +94,6 @@ def test_a_run_has_its_machine_stopped_when_the_idle_time_is_over(
 
 
 @pytest.mark.long
-@pytest.mark.timeout(240)
 def test_the_sweep_ends_the_machine_of_a_run_that_was_killed(
     deployed: Hearth, prefect: PrefectServer, pool: Pool, machines: Machines, tmp_path: Path
 ):
@@ -113,7 +111,6 @@ def test_the_sweep_ends_the_machine_of_a_run_that_was_killed(
 
 
 @pytest.mark.long
-@pytest.mark.timeout(240)
 def test_a_run_that_is_cancelled_in_prefect_gives_its_lease_back_and_its_machine_stops(
     deployed: Hearth, prefect: PrefectServer, aws: AwsFront, pool: Pool, machines: Machines, tmp_path: Path
 ):

@@ -107,7 +107,7 @@ def test_after_kill_9_no_stored_page_is_read_twice(hearth: Hearth, engine: Engin
     assert 4 <= len(stored) < PAGES
 
     again = start(hearth, engine, novel)
-    out, err = again.communicate(timeout=100)
+    out, err = again.communicate(timeout=250)
     outcome = Outcome(again.returncode, out, err)
     assert outcome.code == 0, outcome.err
     assert (outcome.json["read"], outcome.json["read_now"]) == (PAGES, PAGES - len(stored))

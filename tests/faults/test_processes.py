@@ -127,7 +127,7 @@ def test_with_prefect_s_server_killed_the_document_is_finished_and_the_next_run_
     try:
         with running(stage, 7, **home) as process:
             os.kill(_prefect(tmp_path / "home"), signal.SIGKILL)
-            _, err = process.communicate(timeout=100)
+            _, err = process.communicate(timeout=250)
             assert process.returncode == 0, err
         assert "Prefect's server does not answer" in err
         assert stage.troubles(7, PAGES) == []

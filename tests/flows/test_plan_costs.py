@@ -1,7 +1,6 @@
 """The flow's artifacts, as Prefect's server has them."""
 
 import json
-import os
 import subprocess
 import sys
 
@@ -12,13 +11,18 @@ from tests.commands import ROOT, Hearth
 CODE = """
 import asyncio, json, sys
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from flows.plan_costs import plan_costs
+from flows.prefect_server import prefect_api
 from tasks.costs.request import PlanRequest
+from tasks.settings import load_settings
 
 async def main():
-    plan = await plan_costs(PlanRequest(pages=50))
-    async with get_client() as client:
-        found = await client.read_artifacts()
+    async with prefect_api(load_settings()):
+        plan = await plan_costs(PlanRequest(pages=50))
+        async with get_client() as client:
+            ours = ArtifactFilter(key=ArtifactFilterKey(like_="hearth-plan-%"))
+            found = await client.read_artifacts(artifact_filter=ours)
     print(json.dumps({"rows": len(plan.rows), "artifacts": {a.key: [a.type, a.data] for a in found}}))
 
 asyncio.run(main())
@@ -30,9 +34,8 @@ def test_the_dotted_entrypoint_loads():
 
 
 def test_a_run_leaves_a_table_and_a_verdict_with_a_picture(hearth: Hearth):
-    environment = {**os.environ, "PREFECT_HOME": hearth.environment["PREFECT_HOME"]}
     command = [sys.executable, "-c", CODE]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=ROOT, env=hearth.environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout.splitlines()[-1])
     kind, table = told["artifacts"]["hearth-plan-architectures"]

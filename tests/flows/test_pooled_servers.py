@@ -10,7 +10,6 @@ from tests.counting_server import CountingOllama, most, sent
 from tests.flows import shared
 from tests.flows.shared import Readers, whole
 
-pytestmark = pytest.mark.timeout(300)  # for machines with other work
 readers, counting = shared.readers, shared.counting
 
 

@@ -114,7 +114,6 @@ def test_what_reading_will_cost_is_a_run_too(up: Up):
 
 
 @pytest.mark.long
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", ["process-batch/nightly", "sweep-machines/sweep-machines"])
 def test_a_second_nightly_run_at_once_is_cancelled(up: Up, name: str, tmp_path: Path):
     """The strategy CANCEL_NEW: Prefect's server refuses the second run its slot."""
@@ -133,7 +132,6 @@ def test_a_second_nightly_run_at_once_is_cancelled(up: Up, name: str, tmp_path: 
 
 
 @pytest.mark.long
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", ["process-document/on-demand", "process-batch/on-demand"])
 def test_what_is_asked_for_on_demand_waits_for_its_turn(up: Up, name: str, tmp_path: Path):
     """The strategy ENQUEUE, with a limit of one for the test: the second run waits, and is done after the first."""
@@ -162,7 +160,6 @@ def test_what_is_asked_for_on_demand_waits_for_its_turn(up: Up, name: str, tmp_p
 
 
 @pytest.mark.long
-@pytest.mark.timeout(300)
 def test_a_cron_schedule_really_runs(up: Up):
     (up.home / "inbox").mkdir(exist_ok=True)
     written(up.home / "inbox" / "every-minute.pdf", "Every minute.")

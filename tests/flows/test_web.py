@@ -27,8 +27,6 @@ from tests import pdfs
 from tests.commands import PrefectServer
 from tests.flows.web_backend import SECRET, Backend, Event, Gate, Receiver, receiver, serving_api, wait
 
-pytestmark = pytest.mark.timeout(240)
-
 
 @pytest.fixture(scope="module")
 def surroundings(session_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Backend, Gate]]:
