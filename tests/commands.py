@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+import stamina
 
 ROOT = Path(__file__).parents[1]
 
@@ -94,6 +95,10 @@ def hearth(session_home: Path, clean_environment: None, tmp_path: Path) -> Heart
     return Hearth(tmp_path, environment)
 
 
+def _busy(error: Exception) -> bool:
+    return isinstance(error, httpx.HTTPStatusError) and error.response.status_code == httpx.codes.SERVICE_UNAVAILABLE
+
+
 @dataclass
 class PrefectServer:
     """The session's Prefect server, as an observer outside the command asks it."""
@@ -113,9 +118,12 @@ class PrefectServer:
 
     def __call__(self, kind: str, **filters: Any) -> list[dict[str, Any]]:
         """What it holds of a kind, such as flow_runs."""
-        response = httpx.post(f"{self.url()}/api/{kind}/filter", json=filters)
-        assert response.is_success, response.text
-        return response.json()
+        return self.ask("POST", f"{kind}/filter", json=filters).json()
+
+    @stamina.retry(on=_busy, attempts=8, timeout=60)
+    def ask(self, method: str, path: str, **asked: Any) -> httpx.Response:
+        """A request to its API; again while its database is locked by somebody else."""
+        return httpx.request(method, f"{self.url()}/api/{path}", timeout=60, **asked).raise_for_status()
 
 
 @pytest.fixture

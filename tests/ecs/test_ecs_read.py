@@ -35,7 +35,7 @@ def test_tasks_come_and_go_while_a_document_is_read_and_the_pages_in_flight_foll
     world.scale(4)
     world.wait(lambda: world.alb.in_flight == 4 * SLOTS)
     assert [target.most for target in world.alb.targets.values()] == [SLOTS] * 4
-    assert "1 run that still reads, or was killed: paper (" in bill(ecs).notes[-1]
+    assert "1 run that still reads, or was killed: paper on " in bill(ecs).notes[-1]
 
     # Two go: they end the pages that they have, and get no others.
     going = list(world.alb.targets.values())[2:]

@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from prefect.blocks.system import Secret
 from prefect.blocks.webhook import Webhook
@@ -68,13 +67,13 @@ def on_call(hearth: Hearth, prefect: PrefectServer) -> Iterator[Receiver]:
     assert hearth("infra", "automations", "--remove").code == 0  # and Prefect's server is up
     api = f"{prefect.url()}/api"
     flow_name, name = SWEEP.split("/")
-    sweep = httpx.post(f"{api}/flows/", json={"name": flow_name}).raise_for_status().json()["id"]
-    httpx.post(f"{api}/deployments/", json={"name": name, "flow_id": sweep}).raise_for_status()
+    sweep = prefect.ask("POST", "flows/", json={"name": flow_name}).json()["id"]
+    prefect.ask("POST", "deployments/", json={"name": name, "flow_id": sweep})
     with receiver(refused=0) as taken, temporary_settings({PREFECT_API_URL: api}):
         Webhook(url=taken.url).save("on-call", overwrite=True)
         yield taken
     for each in prefect("automations"):
-        httpx.delete(f"{api}/automations/{each['id']}").raise_for_status()
+        prefect.ask("DELETE", f"automations/{each['id']}")
 
 
 def told(on_call: Receiver, subject: str) -> list[str]:
@@ -101,11 +100,11 @@ def test_automations_are_made_once_updated_left_alone_when_disabled_and_deleted(
     assert changed(notify) == dict.fromkeys(NAMES, "unchanged")
 
     (stalled,) = [each for each in prefect("automations") if each["name"] == "Hearth: a run stands still"]
-    api = f"{prefect.url()}/api/automations/{stalled['id']}"
-    httpx.patch(api, json={"enabled": False}).raise_for_status()
+    one = f"automations/{stalled['id']}"
+    prefect.ask("PATCH", one, json={"enabled": False})
     again = changed(replace(notify, stalled_minutes=30, cancel_stalled=True))
     assert again == {**dict.fromkeys(NAMES, "unchanged"), "a run stands still": "updated"}
-    stalled = httpx.get(api).json()
+    stalled = prefect.ask("GET", one).json()
     assert (stalled["enabled"], stalled["trigger"]["within"]) == (False, 1800)
     assert [action["type"] for action in stalled["actions"]] == ["call-webhook", "cancel-flow-run"]
 
@@ -154,15 +153,14 @@ def test_a_run_that_stands_still_is_told_of_and_cancelled_but_not_one_that_goes_
 ):
     changed(Wanted(notify="webhook/on-call", stalled_minutes=0.2, cancel_stalled=True))
     time.sleep(1)  # until the server's triggers have heard of it
-    api = f"{prefect.url()}/api"
-    environment = {**hearth.environment, "PREFECT_API_URL": api}
+    environment = {**hearth.environment, "PREFECT_API_URL": f"{prefect.url()}/api"}
     command = [sys.executable, "-c", GOES]
     going = [subprocess.Popen([*command, name], cwd=ROOT, env=environment) for name in ("stuck", "goes on")]
-    document = httpx.post(f"{api}/flows/", json={"name": "process-document"}).raise_for_status().json()["id"]
+    document = prefect.ask("POST", "flows/", json={"name": "process-document"}).json()["id"]
     paused = {"flow_id": document, "name": "paused", "state": {"type": "RUNNING", "name": "Running"}}
-    run = httpx.post(f"{api}/flow_runs/", json=paused).raise_for_status().json()["id"]
+    run = prefect.ask("POST", "flow_runs/", json=paused).json()["id"]
     state = {"type": "PAUSED", "name": "Suspended"}
-    httpx.post(f"{api}/flow_runs/{run}/set_state", json={"state": state, "force": True}).raise_for_status()
+    prefect.ask("POST", f"flow_runs/{run}/set_state", json={"state": state, "force": True})
     assert [process.wait(90) for process in going] == [0, 0]
     assert told(on_call, "stands still") == ["process-document stuck has shown no progress for 0.2 minutes."]
     cancelled = {"flow_runs": {"name": {"any_": ["stuck", "goes on", "paused"]}}}

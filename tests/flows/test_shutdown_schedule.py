@@ -27,15 +27,14 @@ def deployed(hearth: Hearth, prefect: PrefectServer) -> Iterator[None]:
     """A server on which idle-shutdown is deployed and no worker runs it."""
     if not prefect.answers():
         assert hearth("infra", "automations", "--remove").code == 0  # which starts it
-    api = f"{prefect.url()}/api"
     flow, name = DEPLOYMENT.split("/")
-    made = httpx.post(f"{api}/flows/", json={"name": flow}).raise_for_status().json()["id"]
-    made = httpx.post(f"{api}/deployments/", json={"name": name, "flow_id": made}).raise_for_status().json()["id"]
-    with temporary_settings({PREFECT_API_URL: api}):
+    made = prefect.ask("POST", "flows/", json={"name": flow}).json()["id"]
+    made = prefect.ask("POST", "deployments/", json={"name": name, "flow_id": made}).json()["id"]
+    with temporary_settings({PREFECT_API_URL: f"{prefect.url()}/api"}):
         yield
     for run in looks(prefect):
-        httpx.delete(f"{api}/flow_runs/{run['id']}").raise_for_status()
-    httpx.delete(f"{api}/deployments/{made}").raise_for_status()
+        prefect.ask("DELETE", f"flow_runs/{run['id']}")
+    prefect.ask("DELETE", f"deployments/{made}")
 
 
 def looks(prefect: PrefectServer) -> list[dict[str, Any]]:
