@@ -151,6 +151,7 @@ class Agent:
             self.used = False
             if self.metrics:
                 self.seen.publish(used)
+            self.seen.values.clear()
         except Exception as error:  # noqa: BLE001 - whatever it is, the task serves on
             _log(f"The metrics did not reach CloudWatch ({type(error).__name__}: {error}).")
 

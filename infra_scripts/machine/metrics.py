@@ -56,10 +56,10 @@ class Seen:
                     self.note(name, each[key])
 
     def publish(self, leased: float | None) -> None:
-        """Once a minute; what AWS does not take is lost.
+        """Tell them, once a minute; what AWS does not take is lost.
 
         Args:
-                leased: 1 if a run uses the machine, else 0; None if that cannot be told.
+            leased: 1 if a run uses the machine, else 0; None if that cannot be told.
         """
         self.note("MachinesUp", 1)
         if leased is not None:

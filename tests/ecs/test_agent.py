@@ -296,6 +296,16 @@ def test_it_tells_what_machines_tell_so_that_their_alarms_hold_for_tasks(cloudwa
     assert told.values("Hearth/ECS", "GpuUse")[-1].keys() == {80.0}
 
 
+def test_how_busy_gpus_are_is_told_in_any_case_and_of_the_last_minute_alone(cloudwatch, tmp_path: Path):
+    scripted = tmp_path / "nvidia-smi"
+    scripted.write_text("#!/bin/sh\necho 90, 50, 100, 60\n")
+    scripted.chmod(0o755)
+    _, told = cloudwatch(PATH=f"{tmp_path}:{os.environ['PATH']}")
+    until(lambda: len(told.values("Hearth/ECS", "GpuUse")) >= 3)
+    scripted.write_text("#!/bin/sh\necho 10, 50, 100, 60\n")
+    until(lambda: told.values("Hearth/ECS", "GpuUse")[-1] == {10.0: 1})
+
+
 def test_connections_that_the_load_balancer_keeps_are_requests_in_flight_only_while_some_end(cloudwatch):
     task, told = cloudwatch(HEARTH_METRICS="yes")
     with httpx.Client(base_url=task.ollama) as kept:
