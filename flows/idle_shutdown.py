@@ -43,7 +43,7 @@ async def idle_shutdown(machine: str, pool: str = "default", region: str | None 
         return _told(machine, "no machine of this pool")
     decision = await tend(opened, seen)
     if decision.look_again_at is not None:
-        await schedule_idle_shutdown(opened.settings, machine, decision.look_again_at)
+        await schedule_idle_shutdown(opened.settings, machine, decision.look_again_at, released=False)
     return _told(machine, f"{decision.action}: {decision.why}")
 
 

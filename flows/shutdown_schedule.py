@@ -30,7 +30,7 @@ class _NotDeployedError(Exception):
     """There is no such deployment."""
 
 
-async def schedule_idle_shutdown(settings: Settings, machine: str, at: float) -> None:
+async def schedule_idle_shutdown(settings: Settings, machine: str, at: float, *, released: bool = True) -> None:
     """Schedule a look at a machine, in the place of those that were scheduled before.
 
     It is one of three that stop machines; where it cannot be scheduled the others do, and the run goes on.
@@ -39,12 +39,15 @@ async def schedule_idle_shutdown(settings: Settings, machine: str, at: float) ->
         settings: whose pool it is.
         machine: the EC2 instance's id.
         at: seconds since the epoch.
+        released: it was just released. Otherwise it was only looked at, and nothing is replaced: a release may have
+            come since, which knows of an earlier end.
     """
     look: FlowRun | None = None
     try:
         async with asyncio.timeout(_SECONDS), get_client() as client:
             look = await _scheduled(client, settings, machine, at)
-            await _replace_earlier(client, machine, look)
+            if released:
+                await _replace_earlier(client, machine, look)
     except _NotDeployedError:
         tell(Caution(f"{DEPLOYMENT} is not deployed here: {machine} is left to its own watchdog and to the sweep."))
     except (httpx.HTTPError, PrefectHTTPStatusError, ObjectNotFound, TimeoutError) as error:

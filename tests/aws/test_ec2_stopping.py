@@ -372,9 +372,9 @@ def scheduled(aws: AwsFront, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[t
     """The looks that the flows ask Prefect for; the flows run as plain functions."""
     asked: list[tuple[str, float]] = []
 
-    async def schedule(_: Settings, machine: str, at: float) -> bool:
+    async def schedule(_: Settings, machine: str, at: float, *, released: bool) -> None:
+        assert not released
         asked.append((machine, at))
-        return True
 
     monkeypatch.setattr(flows.idle_shutdown, "schedule_idle_shutdown", schedule)
     monkeypatch.setenv("HEARTH_IDLE_MINUTES", str(AT_ONCE))

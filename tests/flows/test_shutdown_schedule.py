@@ -53,11 +53,18 @@ async def test_a_look_replaces_the_one_before_whichever_is_the_later(deployed: N
     assert scheduled(prefect) == [30]
 
 
-async def test_of_many_that_schedule_a_look_at_once_one_look_is_left(deployed: None, prefect: PrefectServer):
-    """A run that releases a machine, and the look before, which finds it in use and will look again."""
+async def test_of_many_that_release_it_at_once_one_look_is_left(deployed: None, prefect: PrefectServer):
     await asyncio.gather(*(schedule_idle_shutdown(Settings(), MACHINE, NEXT_CENTURY + at) for at in range(4)))
     assert len(looks(prefect)) == 4
     assert len(scheduled(prefect)) == 1
+
+
+async def test_who_only_looked_replaces_no_look_of_a_release_that_came_since(deployed: None, prefect: PrefectServer):
+    await schedule_idle_shutdown(Settings(), MACHINE, NEXT_CENTURY + 60)
+    await schedule_idle_shutdown(Settings(), MACHINE, NEXT_CENTURY + 300, released=False)
+    assert sorted(scheduled(prefect)) == [60, 300]
+    await schedule_idle_shutdown(Settings(), MACHINE, NEXT_CENTURY + 120)
+    assert scheduled(prefect) == [120]
 
 
 async def test_a_look_that_could_not_be_replaced_is_no_reason_to_warn(
