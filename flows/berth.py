@@ -121,8 +121,8 @@ class Berth:
     async def _visit(self, endpoint: Endpoint) -> None:
         """Use one server, from its warm-up until its machine is about to go or nobody needs it, and release it."""
         broken = False
+        noted = asyncio.create_task(asyncio.to_thread(note_taken, self._settings.output, endpoint, self._wanted.holder))
         try:
-            await asyncio.to_thread(note_taken, self._settings.output, endpoint, self._wanted.holder)
             warmth = await self._warmed(endpoint)
             await self._used(endpoint, warmth)
         except UnavailableError as error:
@@ -132,6 +132,7 @@ class Berth:
             raise
         finally:
             await self._release(endpoint, broken=broken)
+            await noted
 
     async def _warmed(self, endpoint: Endpoint) -> Warmth:
         """Warm the model up, and say what the machine logged if that fails."""
