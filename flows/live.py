@@ -56,6 +56,7 @@ class Live:
         self._end = self._artifact("summary", f"Reading {name}", 0.0, self._ended)
         self._all = (self._progress, self._pages, self._servers, self._slots, self._end)
         self._keeping: asyncio.Task[None] | None = None
+        self._ending = asyncio.Event()
 
     def __call__(self, event: Event) -> None:
         """Take note; told on any thread."""
@@ -98,18 +99,22 @@ class Live:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Show the last of it."""
+        # Not cancelled: what Prefect is being shown would count as shown, or be made twice.
+        self._ending.set()
         if self._keeping is not None:
-            self._keeping.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._keeping
+            await self._keeping
         await asyncio.gather(*(artifact.show() for artifact in self._all if artifact.changed))
 
     async def _keep_shown(self) -> None:
         for artifact in (self._pages, self._slots):
             artifact.due = time.monotonic() + artifact.seconds
-        while True:
-            await asyncio.sleep(_TICK_SECONDS)
+        while not self._ending.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_TICK_SECONDS):
+                    await self._ending.wait()
             for artifact in self._all:
+                if self._ending.is_set():
+                    break
                 if artifact.changed and time.monotonic() >= artifact.due:
                     await artifact.show()
                     artifact.due = time.monotonic() + artifact.seconds

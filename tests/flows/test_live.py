@@ -107,6 +107,18 @@ async def test_progress_moves_while_pages_are_read(prefect: Prefect, monkeypatch
     assert prefect.calls["pages"] == prefect.calls["slots"] == 1
 
 
+async def test_what_is_being_shown_when_the_run_ends_is_shown_whole_and_made_once(prefect: Prefect):
+    prefect.trouble = lambda: asyncio.sleep(0.05)
+    live = Live("Report 7", Settings())
+    async with live:
+        live(PagesStart(1, 0, 4))
+        live(PageDone(good(1, seconds=0.5)))
+        while not prefect.calls["progress"]:
+            await asyncio.sleep(0.001)
+    assert prefect.data["progress"] == 100.0
+    assert prefect.calls == dict.fromkeys(("progress", "pages", "slots"), 1)
+
+
 @pytest.mark.parametrize("trouble", ["refused", "hangs", "deleted"])
 async def test_a_server_that_takes_nothing_holds_nothing_up(prefect: Prefect, trouble: str):
     async def refused() -> None:
