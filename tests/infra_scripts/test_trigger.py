@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
@@ -17,6 +18,8 @@ from typing import Any
 import boto3
 import botocore.session
 import pytest
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.httpsession import URLLib3Session
 from botocore.validate import validate_parameters
 from cfnlint import decode
 
@@ -60,6 +63,17 @@ def variables(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
+def one_after_another(client: Any) -> None:
+    """SIMULATED: DynamoDB's transactions are whole; moto's are seen, and undone, in the middle of others."""
+    turn, wire = threading.Lock(), URLLib3Session()
+
+    def send(request: AWSPreparedRequest, **_: object) -> AWSResponse:
+        with turn:
+            return wire.send(request)
+
+    client.meta.events.register("before-send.dynamodb", send)
+
+
 @pytest.fixture
 def tasks(variables: pytest.MonkeyPatch, moto_url: str) -> Iterator[Tasks]:
     """Of ECS; what was started is noted in moto's DynamoDB."""
@@ -68,6 +82,10 @@ def tasks(variables: pytest.MonkeyPatch, moto_url: str) -> Iterator[Tasks]:
     make_table(boto3.client("dynamodb"), "started")
     with stand_in(made) as server:
         variables.setenv("AWS_ENDPOINT_URL_ECS", server.url)
+        one_after_another(trigger._client("dynamodb"))
+        trigger._client(
+            "ecs"
+        )  # made here, as boto3 must not make two at once; each of Lambda's processes has one thread
         yield made
     boto3.client("dynamodb").delete_table(TableName="started")
 
