@@ -57,7 +57,10 @@ class Backend:
         self.process.wait()
 
     def client(self, token: str = TOKEN) -> httpx.Client:
-        return httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {token}"}, timeout=PATIENCE)
+        # None is kept: it might be closed, for its age, at the moment when it is used again.
+        limits = httpx.Limits(max_keepalive_connections=0)
+        headers = {"Authorization": f"Bearer {token}"}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=PATIENCE, limits=limits)
 
     def post(self, pdf: bytes, **options: Any) -> httpx.Response:
         with self.client() as client:

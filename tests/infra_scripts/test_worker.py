@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
@@ -78,23 +77,23 @@ async def test_the_ecs_worker_makes_a_task_of_it_that_runs_the_flow(api: str, te
     assert configuration.env["HEARTH_OUTPUT"] == "s3://papers/results"
 
 
-def test_a_server_takes_the_template_and_every_deployment_fits_it(hearth: Hearth, api: str, template: dict[str, Any]):
-    pool = {"name": "hearth", "type": "ecs", "base_job_template": template}
-    with httpx.Client(base_url=api, timeout=60) as client:
-        client.delete("/work_pools/hearth")  # another test's, of another type
-        client.post("/work_pools/", json=pool).raise_for_status()
-        try:
-            command = [sys.executable, "-P", "-m", "prefect", "--no-prompt", "deploy", "--all"]
-            environment = {**hearth.environment, "PREFECT_API_URL": api}
-            done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-            assert done.returncode == 0, done.stdout + done.stderr
-            found = client.post("/deployments/filter", json={}).json()
-            ours = [each for each in found if each["work_pool_name"] == "hearth"]
-            assert len(ours) == 6
-            for each in ours:
-                client.delete(f"/deployments/{each['id']}").raise_for_status()
-        finally:
-            client.delete("/work_pools/hearth").raise_for_status()
+def test_a_server_takes_the_template_and_every_deployment_fits_it(
+    hearth: Hearth, api: str, prefect: PrefectServer, template: dict[str, Any]
+):
+    if prefect("work_pools", work_pools={"name": {"any_": ["hearth"]}}):
+        prefect.ask("DELETE", "work_pools/hearth")  # another test's, of another type
+    prefect.ask("POST", "work_pools/", json={"name": "hearth", "type": "ecs", "base_job_template": template})
+    try:
+        command = [sys.executable, "-P", "-m", "prefect", "--no-prompt", "deploy", "--all"]
+        environment = {**hearth.environment, "PREFECT_API_URL": api}
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        ours = [each for each in prefect("deployments") if each["work_pool_name"] == "hearth"]
+        assert len(ours) == 6
+        for each in ours:
+            prefect.ask("DELETE", f"deployments/{each['id']}")
+    finally:
+        prefect.ask("DELETE", "work_pools/hearth")
 
 
 def test_another_version_without_a_variable_is_told(monkeypatch: pytest.MonkeyPatch):
