@@ -110,12 +110,12 @@ def several(ec2: Hearth, machines: int) -> None:
 def test_a_large_pdf_is_read_on_as_many_machines_as_its_pages_are_worth(
     ec2: Hearth, machines: Machines, tmp_path: Path
 ):
-    machines.plan = Plan(boot_s=1, engine_s=0.7)
+    machines.plan = Plan(boot_s=1, engine_s=1.2)
     several(ec2, 3)
     outcome = ec2.read(paper(tmp_path, 40), "--slots", "2")
     complete(outcome, 40)
     assert all(count == 1 for count in pages_read(machines).values())
-    assert [bool(machine.read) for machine in machines] == [True, True]
+    assert sorted(len(machine.read) > 10 for machine in machines) == [True, True]
     assert len(outcome.manifest["machines"]) == 2
 
 

@@ -64,7 +64,10 @@ def variables(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 def one_after_another(client: Any) -> None:
-    """SIMULATED: DynamoDB's transactions are whole; moto's are seen, and undone, in the middle of others."""
+    """SIMULATED: DynamoDB's transactions are whole; moto's are seen, and undone, in the middle of others.
+
+    As tests/aws/serial.py has it, for those that are not behind the front.
+    """
     turn, wire = threading.Lock(), URLLib3Session()
 
     def send(request: AWSPreparedRequest, **_: object) -> AWSResponse:
@@ -83,9 +86,7 @@ def tasks(variables: pytest.MonkeyPatch, moto_url: str) -> Iterator[Tasks]:
     with stand_in(made) as server:
         variables.setenv("AWS_ENDPOINT_URL_ECS", server.url)
         one_after_another(trigger._client("dynamodb"))
-        trigger._client(
-            "ecs"
-        )  # made here, as boto3 must not make two at once; each of Lambda's processes has one thread
+        trigger._client("ecs")  # here, as boto3 must not make two at once; each of Lambda's processes has one thread
         yield made
     boto3.client("dynamodb").delete_table(TableName="started")
 
