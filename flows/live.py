@@ -113,9 +113,7 @@ class Live:
                 async with asyncio.timeout(_TICK_SECONDS):
                     await self._ending.wait()
             for artifact in self._all:
-                if self._ending.is_set():
-                    break
-                if artifact.changed and time.monotonic() >= artifact.due:
+                if artifact.changed and time.monotonic() >= artifact.due and not self._ending.is_set():
                     await artifact.show()
                     artifact.due = time.monotonic() + artifact.seconds
             # Leases move on, and so does the time at which a machine stops.

@@ -141,13 +141,11 @@ class Agent:
         if not self.used and "Connections" in seen:
             # The load balancer keeps some open: in a minute in which no request ended, none counts as one in flight.
             seen["Connections"] = Counter({0.0: sum(seen["Connections"].values())})
-        values = {"InUse": used}
+        values = {"InUse": Counter([used])}
         if "GpuUsePercent" in seen:
-            values["GpuUse"] = mean(seen["GpuUsePercent"].elements())
-        pool = [{"Name": "Pool", "Value": self.seen.pool}]
-        told = [{"MetricName": name, "Dimensions": pool, "Value": value} for name, value in values.items()]
+            values["GpuUse"] = Counter([mean(seen["GpuUsePercent"].elements())])
         try:
-            aws.put_metrics(_NAMESPACE, told)
+            aws.put_metrics(_NAMESPACE, metrics.data(values, self.seen.pool))
             self.used = False
             if self.metrics:
                 self.seen.publish(used)

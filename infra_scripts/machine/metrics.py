@@ -114,7 +114,7 @@ def data(seen: dict[str, Counter[float]], pool: str) -> list[dict[str, Any]]:
         {
             "MetricName": name,
             "Dimensions": [{"Name": "Pool", "Value": pool}],
-            "Unit": UNITS[name],
+            "Unit": UNITS.get(name, "None"),
             "Values": list(values),
             "Counts": list(values.values()),
         }

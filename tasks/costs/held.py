@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
 
-from pydantic import Field
+from pydantic import Field, RootModel
 
 from tasks.backends import Endpoint
 from tasks.costs.assumptions import DAY_SECONDS
@@ -78,6 +78,10 @@ class Held(Taken):
         return {name: seconds / total for name, seconds in self.work.items()} if total else {self.holder: 1.0}
 
 
+class _Entry(RootModel[Held | Taken]):
+    """A line, which is of the one kind or the other."""
+
+
 def note_taken(output: Place, endpoint: Endpoint, holder: str) -> None:
     """Write down what was just taken, if nobody else does."""
     taken = _taken(endpoint, holder)
@@ -130,12 +134,11 @@ def held_bill(output: Place, by: By, since: datetime) -> Bill:
     Raises:
         HearthError: the results cannot be read.
     """
-    files = files_at(output)
-    taken = list(entries(files, _NAME, Taken))  # before what was given back, so that none of that seems to be out
-    held = list(entries(files, _NAME, Held))
+    told = [entry.root for entry in entries(files_at(output), _NAME, _Entry)]
+    held = [each for each in told if isinstance(each, Held)]
     found = [each for each in held if each.ended > since.timestamp()]
     returned = {each.key for each in held}
-    out = [each for each in taken if each.key not in returned and each.started > since.timestamp()]
+    out = [each for each in told if each.key not in returned and each.started > since.timestamp()]
     sums: dict[str, _Sum] = {}
     total = _Sum()
     for part in _parts(found, since.timestamp()):

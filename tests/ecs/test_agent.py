@@ -219,11 +219,8 @@ class Told:
         """Of a metric: each time its values, and how often each was seen."""
         bodies = [json.loads(asked.body) for asked in list(self.asked)]
         found = [datum for body in bodies if body["Namespace"] == namespace for datum in body["MetricData"]]
-        return [
-            dict(zip(datum["Values"], datum["Counts"], strict=True)) if "Values" in datum else {datum["Value"]: 1}
-            for datum in found
-            if datum["MetricName"] == name
-        ]
+        named = [datum for datum in found if datum["MetricName"] == name]
+        return [dict(zip(datum["Values"], datum["Counts"], strict=True)) for datum in named]
 
     def used(self) -> list[bool]:
         return [1.0 in each for each in self.values("Hearth/ECS", "InUse")]
