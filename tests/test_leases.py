@@ -23,6 +23,7 @@ import pytest
 from tasks.errors import ServerError
 from tasks.leases import is_held, take_exclusive, take_shared, try_exclusive
 from tasks.local_server import LeasedServer, ServerSpec, lease_server, local_servers, stop_server
+from tests.waiting import until
 
 # Answers every request with its process id and $GREETING; each start is a line in the file that it is given.
 # Told to stop, it goes on for $LINGER seconds, as a server does that is still busy.
@@ -127,13 +128,6 @@ def ask(server: LeasedServer) -> int:
     return int(answer(server)[0])
 
 
-def until(condition, seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
-
-
 def runs(pid: int) -> bool:
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
@@ -142,7 +136,7 @@ def runs(pid: int) -> bool:
 
 
 def ends(*pids: int) -> None:
-    until(lambda: not any(map(runs, pids)))
+    until(lambda: not any(map(runs, pids)), 10)
 
 
 @contextmanager
@@ -210,7 +204,7 @@ def test_a_child_does_not_inherit_a_lease(tmp_path):
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, close_fds=False) as child:
         lease.release()
         # The system closes what is not inherited a moment after the child's start is told.
-        until(lambda: try_exclusive(tmp_path / "lease") is not None)
+        until(lambda: try_exclusive(tmp_path / "lease") is not None, 10)
         child.kill()
 
 
@@ -281,7 +275,7 @@ async def test_status_tells_who_is_in_use_and_who_stops_when(machine):
     assert (state.url, state.stops_at) == (server.url, None)
     before = time.time()
     server.lease.release()
-    await asyncio.to_thread(until, lambda: next(local_servers(machine.home)).stops_at is not None)
+    await asyncio.to_thread(until, lambda: next(local_servers(machine.home)).stops_at is not None, 10)
     (state,) = local_servers(machine.home)
     assert before + 60 <= state.stops_at <= time.time() + 60
 
@@ -324,7 +318,7 @@ async def test_a_caller_that_gave_up_waiting_holds_no_lease(machine):
     def free() -> bool:
         return try_exclusive(directory.lease) is not None
 
-    await asyncio.to_thread(until, free)
+    await asyncio.to_thread(until, free, 10)
     assert machine.starts == []
 
 
@@ -392,10 +386,10 @@ async def test_a_killed_watchdog_is_noticed_by_those_who_are_waiting(machine):
     """They would wait for a server that nobody will start any more until their deadline."""
     spec = replace(machine.spec(), health="/never")
     waiting = asyncio.create_task(machine.lease(spec, deadline=15))
-    await asyncio.to_thread(until, lambda: len(machine.starts) == 1)
+    await asyncio.to_thread(until, lambda: len(machine.starts) == 1, 10)
     (state,) = local_servers(machine.home)
     os.kill(state.watchdog_pid, signal.SIGKILL)
-    await asyncio.to_thread(until, lambda: len(machine.starts) == 2)
+    await asyncio.to_thread(until, lambda: len(machine.starts) == 2, 10)
     waiting.cancel()
     await asyncio.wait([waiting])
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from tests.aws.front import AwsFront
 from tests.aws.reading import Reading, complete, paper
 from tests.aws.sagemaker import Endpoint, model_error
 from tests.commands import Hearth
+from tests.waiting import until
 
 WORDS = ("The harbour is quiet in the morning.", "Winter brings fewer ships.")
 
@@ -52,13 +52,6 @@ def echo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
         yield started
 
 
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 @pytest.mark.parametrize("queued", [False, True], ids=["real time", "queued"])
 def test_a_pdf_is_read_through_all_of_it(
     hearth_there: Hearth, aws: AwsFront, reader: Container, tmp_path: Path, queued: bool
@@ -81,7 +74,7 @@ def test_an_endpoint_that_sleeps_is_woken_by_the_first_request(
 ):
     endpoint = make_endpoint(aws, echo, copies=0)
     reading = Reading(hearth_there, paper(tmp_path, 2))
-    until(lambda: endpoint.refused > 1)
+    until(lambda: endpoint.refused > 1, 60)
     endpoint.copies = 1  # as AWS's alarm and step policy do
     complete(reading.ended(), 2)
 
@@ -118,7 +111,7 @@ def test_an_endpoint_deleted_in_the_middle_ends_the_run_and_the_pages_stand(
     make_endpoint(aws, echo)
     before = sum(echo.read.values())
     reading = Reading(hearth_there, paper(tmp_path, 40))
-    until(lambda: sum(echo.read.values()) > before + 16)
+    until(lambda: sum(echo.read.values()) > before + 16, 60)
     aws.sagemaker.endpoints.clear()
     aws.behind("sagemaker").delete_endpoint(EndpointName="hearth-default")
     outcome = reading.ended()
@@ -134,7 +127,7 @@ def test_a_run_uses_copies_that_come_while_it_reads(
     endpoint: Endpoint = make_endpoint(aws, echo)
     before = sum(echo.read.values())
     reading = Reading(hearth_there, paper(tmp_path, 60))
-    until(lambda: sum(echo.read.values()) > before + 12)
+    until(lambda: sum(echo.read.values()) > before + 12, 60)
     endpoint.copies = 2
     outcome = reading.ended()
     complete(outcome, 60)

@@ -23,6 +23,7 @@ from PIL import Image
 
 from infra_scripts.ecs import agent as program
 from tests.infra_scripts.machine_stubs import Asked, Stub, free_port, stub
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 MODEL = "tesseract:eng"
@@ -251,13 +252,6 @@ def cloudwatch(embedded: Callable[..., Running]) -> Iterator[Callable[..., tuple
             return task, told
 
         yield start
-
-
-def until(done: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 20
-    while not done():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def read(task: Running) -> None:

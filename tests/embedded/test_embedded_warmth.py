@@ -9,6 +9,8 @@ import httpx
 import ollama
 import pytest
 
+from tests.waiting import until
+
 MODEL = "tesseract:eng"
 
 
@@ -22,13 +24,6 @@ def pool():
 def loads(dot):
     """Read a page and tell how many times the server had loaded the model until then."""
     return lambda server, **body: json.loads(server.generate(images=[dot], **body).json()["response"])["loads"]
-
-
-def until(condition, seconds=5.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it never came about"
-        time.sleep(0.01)
 
 
 def test_a_server_starts_without_a_model_loaded(waiting):
@@ -91,7 +86,7 @@ def test_requests_that_wait_for_a_load_share_it(waiting, loads, pool):
 def test_a_model_that_is_loading_is_listed_as_ollama_lists_it(waiting, pool):
     server = waiting("--num-parallel", "1", load_s=0.5)
     load = pool.submit(server.ollama.generate, MODEL)
-    until(server.loaded)
+    until(server.loaded, 5)
     assert not load.done()
     assert load.result().done_reason == "load"
 
@@ -100,7 +95,7 @@ def test_a_client_that_leaves_aborts_its_load(waiting, loads):
     server = waiting("--num-parallel", "1", load_s=0.4)
     with pytest.raises(httpx.ReadTimeout):
         httpx.post(f"{server.url}/api/generate", json={"model": MODEL}, timeout=0.1)
-    until(lambda: server.loaded() == [])
+    until(lambda: server.loaded() == [], 5)
     assert loads(server) == 2
 
 
@@ -131,7 +126,7 @@ def test_a_page_with_keep_alive_0_is_read_before_the_model_goes(waiting, dot):
 def test_unloading_waits_for_the_page_that_is_being_read(waiting, dot, pool):
     server = waiting("--num-parallel", "1", read_s=0.4)
     page = pool.submit(server.generate, images=[dot])
-    until(server.loaded)
+    until(server.loaded, 5)
     time.sleep(0.1)
     assert server.ollama.generate(MODEL, keep_alive=0).done_reason == "unload"
     assert server.loaded() == [MODEL]

@@ -9,8 +9,7 @@ import json
 import os
 import signal
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -23,6 +22,7 @@ from PIL import Image
 
 from tasks.embedded.models import Store
 from tests.aws.container import MODEL, Container, container
+from tests.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -46,13 +46,6 @@ def page(number: int = 0, **changed: object) -> dict[str, Any]:
     image = picture(number)
     body = {"model": MODEL, "prompt": "read", "images": [base64.b64encode(image).decode()], "stream": False}
     return {**body, "keep_alive": "600s", "options": {"num_ctx": 8192, "num_predict": 99}, **changed}
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 class TestServing:
@@ -138,7 +131,7 @@ class TestLife:
     def test_ping_is_200_only_when_the_model_is_warm(self, tmp_path: Path):
         load = {"test_engine_load_s": 1, "test_engine_read_s": 0}
         with container(tmp_path, engine="tests.embedded.engines:waiting", warm=False, **load) as started:
-            until(lambda: started.ping() != 0)
+            until(lambda: started.ping() != 0, 30)
             assert started.ping() == 503
             started.wait_warm()
             assert [each["name"] for each in httpx.get(f"{started.ollama}/api/ps").json()["models"]] == [MODEL]
@@ -149,7 +142,7 @@ class TestLife:
             answers: list[int] = []
             reading = threading.Thread(target=lambda: answers.append(started.invoke(page()).status_code))
             reading.start()
-            until(lambda: sum(started.read.values()) == 1)
+            until(lambda: sum(started.read.values()) == 1, 30)
             assert started.stop() == 0
             reading.join()
             assert answers == [200]

@@ -4,7 +4,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from tasks.ec2.records import Lease
 from tasks.ec2.records import _lease_value as written_lease
 from tasks.metrics import names
 from tests.infra_scripts.machine_stubs import INSTANCE, Asked, Surroundings, free_port, surroundings
+from tests.waiting import until
 
 
 def seen(use: float, memory: float, celsius: float) -> dict[str, float]:
@@ -92,13 +93,6 @@ def told(around: Surroundings, name: str) -> dict[float, int]:
             for value, count in zip(datum["Values"], datum["Counts"], strict=True):
                 found[value] = found.get(value, 0) + count
     return found
-
-
-def until(found: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 20
-    while not found():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 class TestNvidiaSmi:
