@@ -23,7 +23,7 @@ import pytest
 from tasks.errors import ServerError
 from tasks.leases import is_held, take_exclusive, take_shared, try_exclusive
 from tasks.local_server import LeasedServer, ServerSpec, lease_server, local_servers, stop_server
-from tests.waiting import until
+from tests.support.waiting import until
 
 # Answers every request with its process id and $GREETING; each start is a line in the file that it is given.
 # Told to stop, it goes on for $LINGER seconds, as a server does that is still busy.
@@ -136,7 +136,7 @@ def runs(pid: int) -> bool:
 
 
 def ends(*pids: int) -> None:
-    until(lambda: not any(map(runs, pids)), 10)
+    until(lambda: not any(map(runs, pids)))
 
 
 @contextmanager
@@ -204,7 +204,7 @@ def test_a_child_does_not_inherit_a_lease(tmp_path):
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, close_fds=False) as child:
         lease.release()
         # The system closes what is not inherited a moment after the child's start is told.
-        until(lambda: try_exclusive(tmp_path / "lease") is not None, 10)
+        until(lambda: try_exclusive(tmp_path / "lease") is not None)
         child.kill()
 
 

@@ -6,7 +6,7 @@ import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from tasks.parts import Parts
 from tasks.slots import FileStore, Ledger, LedgerStore, Measured, Share, agreed_capacity
 from tasks.slots.ledger import knowing
 from tests.commands import ROOT
+from tests.support.waiting import until_async
 
 SLOTS = 4
 
@@ -38,12 +39,6 @@ async def sharing(store: LedgerStore, most: int = SLOTS) -> AsyncIterator[Share]
         yield share
     finally:
         await share.close()
-
-
-async def until(true: Callable[[], bool], seconds: float = 10) -> None:
-    async with asyncio.timeout(seconds):
-        while not true():
-            await asyncio.sleep(0.01)
 
 
 def in_use(share: Share, slots: int) -> None:
@@ -121,25 +116,25 @@ async def test_a_newcomer_gets_its_part_as_pages_end(store):
             assert second.free == 0
             await asyncio.sleep(2 * store.watch_seconds)
             first.give()
-            await until(lambda: second.free == 1)
+            await until_async(lambda: second.free == 1)
             assert first.free <= 0
             first.give()
-            await until(lambda: second.free == 2)
+            await until_async(lambda: second.free == 2)
             first.give()
-            await until(lambda: first.free == 1)
+            await until_async(lambda: first.free == 1)
 
 
 async def test_what_a_run_leaves_the_others_get(store):
     async with sharing(store) as stays:
         async with sharing(store):
-            await until(lambda: stays.free == SLOTS / 2)
-        await until(lambda: stays.free == SLOTS)
+            await until_async(lambda: stays.free == SLOTS / 2)
+        await until_async(lambda: stays.free == SLOTS)
 
 
 async def test_slots_that_a_run_has_no_pages_for_are_given_back(store):
     async with sharing(store) as ends, sharing(store) as goes_on:
         ends.expect(0)
-        await until(lambda: goes_on.free == SLOTS)
+        await until_async(lambda: goes_on.free == SLOTS)
         assert ends.free <= 0
 
 
@@ -160,7 +155,7 @@ async def test_a_run_that_stood_still_begins_no_page_before_it_has_looked(store,
     async with sharing(store) as share:
         time.sleep(1)  # noqa: ASYNC251 - the process stands still
         assert share.free == 0
-        await until(lambda: share.free == SLOTS)
+        await until_async(lambda: share.free == SLOTS)
 
 
 async def test_a_ledger_out_of_reach_does_not_keep_pages_from_being_read(store, tmp_path, monkeypatch):
@@ -186,11 +181,11 @@ async def test_a_ledger_that_is_lost_is_made_again(store, tmp_path):
 async def test_a_server_in_trouble_gets_fewer_from_everybody_and_more_when_it_is_well(store):
     async with sharing(store) as one, sharing(store) as other:
         one.trouble(time.time())
-        await until(lambda: one.free + other.free == SLOTS // 2)
+        await until_async(lambda: one.free + other.free == SLOTS // 2)
         for limit in (3, 4):
             await asyncio.sleep(0.01)
             other.relief(time.time())
-            await until(lambda limit=limit: one.free + other.free == limit)
+            await until_async(lambda limit=limit: one.free + other.free == limit)
 
 
 # The capacity
@@ -203,9 +198,9 @@ async def test_slots_follow_the_parts_of_a_server(store):
     await share.open()
     assert (share.capacity, share.free) == (8, 8)
     parts.see(4, paid=4)
-    await until(lambda: (share.capacity, share.free) == (16, 16))
+    await until_async(lambda: (share.capacity, share.free) == (16, 16))
     parts.see(1, paid=4)
-    await until(lambda: (share.capacity, share.free) == (4, 4))
+    await until_async(lambda: (share.capacity, share.free) == (4, 4))
     await share.close()
 
 
@@ -246,7 +241,7 @@ async def test_who_asks_for_more_than_was_tried_measures_when_the_others_have_dr
         share.give()
         share.give()
         assert (await asyncio.wait_for(measuring, 10)).slots == 8
-        await until(lambda: share.free == SLOTS)
+        await until_async(lambda: share.free == SLOTS)
 
 
 async def test_a_measurement_that_fails_leaves_it_to_the_next(store):

@@ -25,6 +25,7 @@ from tests.aws.launches import launch
 from tests.aws.machines import Machines
 from tests.aws.pool import Pool
 from tests.aws.test_ec2_acquire import acquired
+from tests.support.waiting import until_async
 
 MACHINE = "i-0123456789abcdef0"
 UPDATE = "UpdateItem"
@@ -91,12 +92,6 @@ async def gone(departure: Departure) -> str:
     async with asyncio.timeout(5):
         await departure.wait_gone()
     return departure.why
-
-
-async def until(reached: Callable[[], object]) -> None:
-    async with asyncio.timeout(8):
-        while not reached():
-            await asyncio.sleep(0.02)
 
 
 # Records
@@ -378,7 +373,7 @@ async def test_with_aws_down_for_less_than_the_lease_it_is_kept(aws: AwsFront, p
     before = len(aws.called(UPDATE))
     departure = keep(pool_, name, taken)
     aws.down()
-    await until(lambda: len(aws.called(UPDATE)) > before)
+    await until_async(lambda: len(aws.called(UPDATE)) > before)
     aws.up()
     async with asyncio.timeout(8):
         while (await pool_.records.get(name)).leases[0].until <= taken.until + 0.1:
@@ -462,7 +457,7 @@ async def test_a_machine_that_ec2_does_not_know_for_two_looks_has_not_gone(aws: 
     name = launch(aws, pool)
     unknown = aws.inject(error("InvalidInstanceID.NotFound"), "DescribeInstances", times=2)
     departure = keep(pool_, name, await leased(pool_, name))
-    await until(lambda: len(aws.called("DescribeInstances")) >= 5)
+    await until_async(lambda: len(aws.called("DescribeInstances")) >= 5)
     assert len(unknown.hits) == 2
     assert not departure.announced
 

@@ -32,6 +32,7 @@ from tests.aws.pool import Pool
 from tests.aws.test_ec2_acquire import acquired
 from tests.aws.visits import ask, serving
 from tests.aws.wire import Call
+from tests.support.waiting import until_async
 
 AT_ONCE = 0.00001
 """Minutes after which a machine is idle."""
@@ -69,12 +70,6 @@ def use(machine: Machine, keep_alive: str) -> None:
 def closing(call: Call) -> bool:
     """Whether a call closes a record."""
     return "closed_until = :until" in call.parameters.get("UpdateExpression", "")
-
-
-async def until(reached: Callable[[], object]) -> None:
-    async with asyncio.timeout(5):
-        while not reached():
-            await asyncio.sleep(0.01)
 
 
 # One machine
@@ -149,7 +144,7 @@ async def test_a_request_between_the_look_and_the_close_keeps_the_machine_and_le
     machine = serving(machines)
     close = aws.inject(slow(1), "UpdateItem", where=closing)
     tending = asyncio.create_task(tend(pool_, await seen(pool_, name)))
-    await until(lambda: close.hits)
+    await until_async(lambda: close.hits)
     use(machine, "60s")
     assert (await tending).why is Why.ACTIVE
     assert state(aws, name) == "running"
@@ -275,7 +270,7 @@ async def test_a_lease_between_the_stopper_s_look_and_its_close_wins(aws: AwsFro
     name = launch(aws, pool)
     close = aws.inject(slow(0.5), "UpdateItem", where=closing)
     tending = asyncio.create_task(tend(pool_, await seen(pool_, name)))
-    await until(lambda: close.hits)
+    await until_async(lambda: close.hits)
     taken = await leased(pool_, name)
     decision = await tending
     assert (decision.action, decision.why) == (Action.KEEP, Why.LEASED)
@@ -292,7 +287,7 @@ async def test_a_run_that_comes_while_its_machine_is_being_stopped_starts_it_aga
     aws.takes(stopping=0.5)
     aws.inject(slow(0.5), "StopInstances")
     tending = asyncio.create_task(tend(pool_, await seen(pool_, name)))
-    await until(lambda: aws.called("StopInstances"))
+    await until_async(lambda: aws.called("StopInstances"))
     used, endpoint = await acquired()
     assert (await tending).action is Action.STOP
     assert (endpoint.machine.id, endpoint.started) == (name, True)
@@ -310,7 +305,7 @@ async def test_a_run_that_comes_while_its_spot_machine_is_being_ended_takes_anot
     serving(machines)
     aws.inject(slow(0.5), "TerminateInstances")
     tending = asyncio.create_task(tend(pool_, await seen(pool_, name)))
-    await until(lambda: aws.called("TerminateInstances"))
+    await until_async(lambda: aws.called("TerminateInstances"))
     used, endpoint = await acquired()
     await tending
     assert machines.running() == [endpoint.machine.id] != [name]
@@ -336,7 +331,7 @@ async def test_stoppers_one_behind_the_other_get_no_error(aws: AwsFront, pool: P
     found = await seen(pool_, name)
     aws.inject(slow(0.5), "StopInstances", "TerminateInstances")
     first = asyncio.create_task(tend(pool_, found))
-    await until(lambda: aws.called("StopInstances" if market == "on-demand" else "TerminateInstances"))
+    await until_async(lambda: aws.called("StopInstances" if market == "on-demand" else "TerminateInstances"))
     await tend(pool_, found)
     await first
     assert state(aws, name) in {"stopped", "terminated"}

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -19,6 +18,7 @@ from tests.aws.front import AwsFront
 from tests.aws.launches import described, fleet, launch
 from tests.aws.leash import ROOT
 from tests.aws.pool import Pool
+from tests.support.waiting import until
 
 ONCE = Config(retries={"total_max_attempts": 1}, read_timeout=0.5)
 ASKS = """
@@ -175,16 +175,9 @@ time.sleep(60)
 """
     with subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True) as session:
         child = psutil.Process(int(session.stdout.readline()))
-        wait(lambda: "Serving" in (tmp_path / "log").read_text())
+        until(lambda: "Serving" in (tmp_path / "log").read_text())
         session.kill()
-    wait(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
-
-
-def wait(reached: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 10
-    while not reached():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
 
 
 def test_calls_of_a_process_and_its_children_are_told_apart(aws: AwsFront):

@@ -17,7 +17,7 @@ from tests.aws.front import AwsFront
 from tests.aws.reading import Reading, complete, paper
 from tests.aws.sagemaker import Endpoint, model_error
 from tests.commands import Hearth
-from tests.waiting import until
+from tests.support.waiting import until
 
 WORDS = ("The harbour is quiet in the morning.", "Winter brings fewer ships.")
 
@@ -74,7 +74,7 @@ def test_an_endpoint_that_sleeps_is_woken_by_the_first_request(
 ):
     endpoint = make_endpoint(aws, echo, copies=0)
     reading = Reading(hearth_there, paper(tmp_path, 2))
-    until(lambda: endpoint.refused > 1, 60)
+    until(lambda: endpoint.refused > 1)
     endpoint.copies = 1  # as AWS's alarm and step policy do
     complete(reading.ended(), 2)
 
@@ -111,7 +111,7 @@ def test_an_endpoint_deleted_in_the_middle_ends_the_run_and_the_pages_stand(
     make_endpoint(aws, echo)
     before = sum(echo.read.values())
     reading = Reading(hearth_there, paper(tmp_path, 40))
-    until(lambda: sum(echo.read.values()) > before + 16, 60)
+    until(lambda: sum(echo.read.values()) > before + 16)
     aws.sagemaker.endpoints.clear()
     aws.behind("sagemaker").delete_endpoint(EndpointName="hearth-default")
     outcome = reading.ended()
@@ -127,7 +127,7 @@ def test_a_run_uses_copies_that_come_while_it_reads(
     endpoint: Endpoint = make_endpoint(aws, echo)
     before = sum(echo.read.values())
     reading = Reading(hearth_there, paper(tmp_path, 60))
-    until(lambda: sum(echo.read.values()) > before + 12, 60)
+    until(lambda: sum(echo.read.values()) > before + 12)
     endpoint.copies = 2
     outcome = reading.ended()
     complete(outcome, 60)

@@ -23,7 +23,7 @@ from PIL import Image
 
 from infra_scripts.ecs import agent as program
 from tests.infra_scripts.machine_stubs import Asked, Stub, free_port, stub
-from tests.waiting import until
+from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[2]
 MODEL = "tesseract:eng"

@@ -25,6 +25,7 @@ from tasks.settings import Settings
 from tests.aws.front import AwsFront
 from tests.ecs.balancer import Balancer
 from tests.ecs.world import SLOTS, TABLE, World
+from tests.support.waiting import until_async
 
 SETTINGS = Settings(
     ecs=EcsSettings(poll_seconds=0.05, start_seconds=20, lease_seconds=20, gone_seconds=0.3)  # type: ignore[call-arg]
@@ -51,26 +52,20 @@ def warm(service: World, *names: str) -> None:
         elb.register_targets(TargetGroupArn=service.target_group, Targets=targets)
 
 
-async def until(done) -> None:
-    async with asyncio.timeout(20):
-        while not done():
-            await asyncio.sleep(0.02)
-
-
 async def leases() -> int:
     return len((await Records(Table(Aws(), TABLE)).get(SERVICE)).live(time.time()))
 
 
 async def test_tasks_are_asked_for_and_the_first_that_is_warm_will_do(service: World):
     acquiring = asyncio.create_task(EcsBackend(SETTINGS).acquire(16, "a test", 2))
-    await until(lambda: service.desired == 2)
+    await until_async(lambda: service.desired == 2)
     assert not acquiring.done()
     warm(service, "10.0.0.1")
     endpoint = await acquiring
     assert (endpoint.url, endpoint.slots, endpoint.parts.count, endpoint.started) == (service.alb.url, SLOTS, 1, True)
     assert await leases() == 1
     warm(service, "10.0.0.1", "10.0.0.2", "10.0.0.3")
-    await until(lambda: endpoint.parts.count == 3)
+    await until_async(lambda: endpoint.parts.count == 3)
     await EcsBackend(SETTINGS).release(endpoint)
     assert await leases() == 0
     # In to none is AWS's own affair, when nobody has used them for the idle time.
@@ -118,7 +113,7 @@ async def test_tasks_that_are_taken_away_while_a_run_reads_are_asked_for_again(s
     backend = EcsBackend(SETTINGS)
     endpoint = await backend.acquire(16, "a test", 2)
     service.scale(0)  # an alarm that had been about to
-    await until(lambda: service.desired == 2)
+    await until_async(lambda: service.desired == 2)
     await backend.release(endpoint)
 
 
@@ -132,7 +127,7 @@ async def test_where_no_task_gets_warm_the_newest_event_is_told_and_nothing_is_l
 
 async def test_a_run_that_ends_while_it_waits_leaves_nothing_that_costs(service: World):
     acquiring = asyncio.create_task(EcsBackend(SETTINGS).acquire(16, "a test", 2))
-    await until(lambda: service.desired == 2)
+    await until_async(lambda: service.desired == 2)
     acquiring.cancel()
     with pytest.raises(asyncio.CancelledError):
         await acquiring
@@ -175,7 +170,7 @@ async def test_what_the_alarms_watch_is_published_from_the_start(service: World)
     backend = EcsBackend(SETTINGS)
     endpoint = await backend.acquire(16, "a test", 2)
     endpoint.parts.waiting = lambda: 24
-    await until(lambda: service.metric("InUse") == [1.0] and max(service.metric("PagesWaitingPerSlot")) == 24 / 4)
+    await until_async(lambda: service.metric("InUse") == [1.0] and max(service.metric("PagesWaitingPerSlot")) == 24 / 4)
     await backend.release(endpoint)
 
 

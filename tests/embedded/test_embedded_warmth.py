@@ -9,7 +9,7 @@ import httpx
 import ollama
 import pytest
 
-from tests.waiting import until
+from tests.support.waiting import until
 
 MODEL = "tesseract:eng"
 
@@ -86,7 +86,7 @@ def test_requests_that_wait_for_a_load_share_it(waiting, loads, pool):
 def test_a_model_that_is_loading_is_listed_as_ollama_lists_it(waiting, pool):
     server = waiting("--num-parallel", "1", load_s=0.5)
     load = pool.submit(server.ollama.generate, MODEL)
-    until(server.loaded, 5)
+    until(server.loaded)
     assert not load.done()
     assert load.result().done_reason == "load"
 
@@ -95,7 +95,7 @@ def test_a_client_that_leaves_aborts_its_load(waiting, loads):
     server = waiting("--num-parallel", "1", load_s=0.4)
     with pytest.raises(httpx.ReadTimeout):
         httpx.post(f"{server.url}/api/generate", json={"model": MODEL}, timeout=0.1)
-    until(lambda: server.loaded() == [], 5)
+    until(lambda: server.loaded() == [])
     assert loads(server) == 2
 
 
@@ -126,7 +126,7 @@ def test_a_page_with_keep_alive_0_is_read_before_the_model_goes(waiting, dot):
 def test_unloading_waits_for_the_page_that_is_being_read(waiting, dot, pool):
     server = waiting("--num-parallel", "1", read_s=0.4)
     page = pool.submit(server.generate, images=[dot])
-    until(server.loaded, 5)
+    until(server.loaded)
     time.sleep(0.1)
     assert server.ollama.generate(MODEL, keep_alive=0).done_reason == "unload"
     assert server.loaded() == [MODEL]

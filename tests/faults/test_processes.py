@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from tests.commands import Hearth, PrefectServer
 from tests.faults.conftest import Stage, Staged
 from tests.faults.marks import Page
 from tests.pdfs import written
+from tests.support.waiting import until
 
 PAGES = 8
 
@@ -27,19 +28,12 @@ def stage(staged: Staged) -> Stage:
     return staged(slots=2, seconds=0.25)
 
 
-def wait(reached: Callable[[], object], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not reached():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 @contextmanager
 def running(stage: Stage, document: int, pages: int = PAGES, stored: int = 2, **settings: str) -> Iterator:
     """A command that has stored some pages; it does not outlive the test."""
     with stage.start(document, pages, **settings) as process:
         try:
-            wait(lambda: len(stage.stored(document)) >= stored or process.poll() is not None)
+            until(lambda: len(stage.stored(document)) >= stored or process.poll() is not None)
             assert process.poll() is None, process.communicate()
             yield process
         finally:
@@ -80,7 +74,7 @@ def test_a_run_that_stood_still_for_longer_than_its_leases_goes_on_and_held_nobo
     stage = staged(slots=2, seconds=0.25)
     with running(stage, 3, 12) as first, running(stage, 4, 200, stored=0) as second:
         first.send_signal(signal.SIGSTOP)
-        wait(lambda: len(stage.stored(4)) > 8)
+        until(lambda: len(stage.stored(4)) > 8)
         time.sleep(12)
         assert second.poll() is None
         first.send_signal(signal.SIGCONT)
@@ -112,7 +106,7 @@ def test_with_prefect_s_server_stopped_for_a_while_the_pages_go_on(stage: Stage,
     with running(stage, 6) as process:
         os.kill(pid, signal.SIGSTOP)
         try:
-            wait(lambda: len(stage.stored(6)) == PAGES)
+            until(lambda: len(stage.stored(6)) == PAGES)
         finally:
             os.kill(pid, signal.SIGCONT)
         ended(process)
@@ -151,7 +145,7 @@ def test_a_server_of_hearth_s_own_is_not_stopped_while_its_run_stands_still(
     own = {"HEARTH_HOME": str(tmp_path / "home"), "HEARTH_IDLE_MINUTES": "0.02", "HEARTH_SLOTS": "1"}
     with hearth.start("read", novel, "--json", "--backend", "embedded", **own) as process:
         try:
-            wait(lambda: len(list(tmp_path.glob("results/novel-*/pages/????.json"))) > 1 or process.poll() is not None)
+            until(lambda: len(list(tmp_path.glob("results/novel-*/pages/????.json"))) > 1 or process.poll() is not None)
             (record,) = servers.glob("embedded-*/server.json")
             server = json.loads(record.read_text())["server_pid"]
             process.send_signal(signal.SIGSTOP)

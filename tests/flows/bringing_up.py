@@ -7,7 +7,7 @@ import os
 import subprocess
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,13 +127,4 @@ def processes(variable: str, value: str) -> list[psutil.Process]:
         with suppress(psutil.Error):
             if process.environ().get(variable) == value and process.cmdline():
                 found.append(process)
-    return found
-
-
-def until(done: Callable[[], Any], seconds: float = PATIENCE) -> Any:
-    """Wait for something that is true."""
-    deadline = time.monotonic() + seconds
-    while not (found := done()):
-        assert time.monotonic() < deadline, "it did not come"
-        time.sleep(0.2)
     return found

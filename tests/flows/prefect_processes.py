@@ -22,7 +22,7 @@ import httpx
 from tasks.local_server import free_port
 from tests.commands import ROOT
 from tests.flows.bringing_up import Server
-from tests.flows.web_backend import wait
+from tests.support.waiting import until
 
 PREFECT = [sys.executable, "-m", "prefect"]
 SERVER = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
@@ -56,7 +56,7 @@ class Processes(Server):
                 command, cwd=ROOT, env=self.environment, stdout=log, stderr=log, start_new_session=True
             )
         health = {"server": f"{self.api}/health", "engine": f"{self.environment['HEARTH_URL']}/api/version"}
-        wait(self._works if name == "worker" else lambda: self._answers(name, health[name]))
+        until(self._works if name == "worker" else lambda: self._answers(name, health[name]))
 
     def kill(self, name: str, *, group: bool = True) -> None:
         """`kill -9` it, and what it started if `group`."""
@@ -71,7 +71,7 @@ class Processes(Server):
         """Have it read, and wait until a few pages are."""
         job = {"document": str(document), "output": str(output), **options}
         run = self.run("process-document/on-demand", job=job)
-        wait(lambda: len(pages(output)) >= 3)
+        until(lambda: len(pages(output)) >= 3)
         return run
 
     def suspend(self, run: str) -> None:

@@ -22,7 +22,8 @@ from flows.automations import SWEEP, Change, Wanted, apply, defined
 from tasks.errors import InputError
 from tests import pdfs
 from tests.commands import ROOT, Hearth, PrefectServer
-from tests.flows.web_backend import Receiver, receiver, wait
+from tests.flows.web_backend import Receiver, receiver
+from tests.support.waiting import until
 
 NAMES = ("a run failed", "a run vanished", "a run stands still", "a budget is spent")
 
@@ -132,16 +133,16 @@ def test_a_failed_run_is_told_of_and_the_sweep_runs_and_so_is_a_spent_budget(
     time.sleep(1)  # until the server's triggers have heard of it, too
     quoted = pdfs.written(tmp_path / 'the "last".pdf', "Ink.")
     assert hearth.read(quoted, "--attempts", "1", **serving("silent").settings).code == 3
-    wait(lambda: told(on_call, "failed"))
+    until(lambda: told(on_call, "failed"))
     assert told(on_call, "failed") == [
         'process-document the "last", all pages is Failed: 0 pages read, 0 blank, 1 failed'
     ]
     swept = {"deployments": {"name": {"any_": ["sweep-machines"]}}}
-    wait(lambda: [run for run in prefect("flow_runs", **swept) if run["created_by"]["type"] == "AUTOMATION"])
+    until(lambda: [run for run in prefect("flow_runs", **swept) if run["created_by"]["type"] == "AUTOMATION"])
 
     environment = {**hearth.environment, "PREFECT_API_URL": f"{prefect.url()}/api"}
     subprocess.run([sys.executable, "-c", SPENDS], cwd=ROOT, env=environment, check=True)
-    wait(lambda: told(on_call, "has spent its budget"))
+    until(lambda: told(on_call, "has spent its budget"))
     assert told(on_call, "has spent its budget") == [
         "process-batch batch of tonight has cost USD 2.01 of 2.0 and begins no more pages."
     ]

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from tests.flows.bringing_up import Up, brought_up, processes, until
+from tests.flows.bringing_up import Up, brought_up, processes
 from tests.flows.conftest import Engine, _served
 from tests.pdfs import written
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 

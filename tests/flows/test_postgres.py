@@ -13,8 +13,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from tests.flows.bringing_up import Up, brought_up, until
+from tests.flows.bringing_up import Up, brought_up
 from tests.pdfs import written
+from tests.support.waiting import until
 
 # Debian keeps these where no PATH leads.
 FOUND = [*Path("/usr/lib/postgresql").glob("*/bin/initdb"), shutil.which("initdb")]

@@ -15,8 +15,8 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from flows.automations import Wanted, apply, defined
 from flows.pages import MOST_SINGLE
 from tests.flows.prefect_processes import Processes, pages, prefect_processes, quiet
-from tests.flows.web_backend import wait
 from tests.pdfs import written
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
 
@@ -63,7 +63,7 @@ def test_cancel_stops_pages_within_seconds_keeps_those_read_and_gives_slots_back
     kept = quiet(output)
     assert 3 <= kept < count
     assert max(path.stat().st_mtime for path in pages(output)) - asked < SECONDS
-    wait(lambda: set(prefect.tasks(run).values()) == {"Completed", "Cancelled"})
+    until(lambda: set(prefect.tasks(run).values()) == {"Completed", "Cancelled"})
     known = texts(pages(output))
     prefect.retry(run)
     assert prefect.ended(run)["state_name"] == "Completed"
@@ -80,9 +80,9 @@ def test_pause_stops_pages_and_gives_slots_back_and_resume_reads_what_is_left(
     kept = quiet(output)
     assert kept < count
     assert max(path.stat().st_mtime for path in pages(output)) - asked < SECONDS
-    wait(lambda: prefect.claims == [])
+    until(lambda: prefect.claims == [])
     assert prefect.state(run) == "Suspended"
-    wait(lambda: set(prefect.tasks(run).values()) == {"Completed", "Cancelled"})
+    until(lambda: set(prefect.tasks(run).values()) == {"Completed", "Cancelled"})
     known = texts(pages(output))
     prefect.resume(run)
     assert prefect.ended(run)["state_name"] == "Completed"
@@ -99,13 +99,13 @@ def test_a_batch_that_is_paused_or_cancelled_goes_on_with_the_pages_that_are_lef
         written(inbox / f"{name}.pdf", *(f"{ends} {name} {number}" for number in range(6)))
     batch = {"sources": [str(inbox)], "output": str(output)}
     run = prefect.run("process-batch/nightly", batch=batch)
-    wait(lambda: len(pages(output)) >= 8)
+    until(lambda: len(pages(output)) >= 8)
     getattr(prefect, ends)(run)
-    wait(lambda: prefect.state(run) in {"Suspended", "Cancelled"})
+    until(lambda: prefect.state(run) in {"Suspended", "Cancelled"})
     known = texts(pages(output)) if quiet(output) < 60 else set()
     assert known
-    wait(lambda: prefect.claims == [])
-    wait(lambda: set(prefect.tasks(run).values()) == {"Completed", "Cancelled"})
+    until(lambda: prefect.claims == [])
+    until(lambda: set(prefect.tasks(run).values()) == {"Completed", "Cancelled"})
     prefect.resume(run) if ends == "suspend" else prefect.retry(run)
     assert prefect.ended(run)["state_name"] == "Completed"
     whole(prefect, output, 60, known)
@@ -128,7 +128,7 @@ def test_a_prefect_server_that_is_killed_and_comes_back_costs_no_page(prefect: P
     run = prefect.begin(document(tmp_path, SINGLE), output)
     prefect.kill("server")
     stored = len(pages(output))
-    wait(lambda: len(pages(output)) > stored + 5)
+    until(lambda: len(pages(output)) > stored + 5)
     prefect.start("server")
     assert prefect.ended(run)["state_name"] == "Completed"
     assert len(pages(output)) == SINGLE

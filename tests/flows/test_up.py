@@ -14,8 +14,9 @@ import pytest
 import yaml
 
 from tests.commands import ROOT
-from tests.flows.bringing_up import Up, brought_up, until
+from tests.flows.bringing_up import Up, brought_up
 from tests.pdfs import written
+from tests.support.waiting import until
 
 DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
 

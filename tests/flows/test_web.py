@@ -25,7 +25,8 @@ from tasks.errors import InputError, UnavailableError
 from tasks.jobs import Job
 from tests import pdfs
 from tests.commands import PrefectServer
-from tests.flows.web_backend import SECRET, Backend, Event, Gate, Receiver, receiver, serving_api, wait
+from tests.flows.web_backend import SECRET, Backend, Event, Gate, Receiver, receiver, serving_api
+from tests.support.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +74,7 @@ def journey(surroundings: tuple[Backend, Gate], tmp_path_factory: pytest.TempPat
         gate.open()
         backend.start()
         journey.after = list(backend.events(journey.run, last=_last_id(journey.before)))
-        wait(lambda: len(hooks.received) > 1)
+        until(lambda: len(hooks.received) > 1)
         yield journey
 
 
@@ -159,7 +160,7 @@ def test_a_webhook_that_was_refused_comes_again_signed_and_with_the_same_id(jour
 def test_a_webhook_outlives_the_backend_that_was_asked_for_it(journey: Journey, backend: Backend):
     """The first was killed before the run ended; what was delivered is no longer pending."""
     pending = backend.directory / "api" / "webhooks"
-    wait(lambda: not list(pending.glob("*.json")))
+    until(lambda: not list(pending.glob("*.json")))
     assert journey.hooks.received
 
 

@@ -21,6 +21,7 @@ from typing import Any
 import httpx
 
 from tests.commands import ROOT, PrefectServer
+from tests.support.waiting import until
 
 PATIENCE = 90.0
 TOKEN = "the token of these tests"
@@ -50,7 +51,7 @@ class Backend:
             self.process = subprocess.Popen(
                 command, cwd=self.directory, env=self.environment, stdout=log, stderr=subprocess.STDOUT
             )
-        wait(self._answers)
+        until(self._answers)
 
     def kill(self) -> None:
         self.process.kill()
@@ -206,7 +207,7 @@ def _worker(directory: Path, environment: dict[str, str]) -> Iterator[None]:
         )
     try:
         pool = f"{environment['PREFECT_API_URL']}/work_pools/hearth"
-        wait(lambda: httpx.get(pool, timeout=PATIENCE).is_success)
+        until(lambda: httpx.get(pool, timeout=PATIENCE).is_success)
         deploy = [*prefect, "--no-prompt", "deploy", "--name", "on-demand"]
         done = subprocess.run(deploy, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -214,14 +215,6 @@ def _worker(directory: Path, environment: dict[str, str]) -> Iterator[None]:
     finally:
         os.killpg(worker.pid, signal.SIGTERM)
         worker.wait(30)
-
-
-def wait(done: Any) -> None:
-    """Wait until something is so."""
-    deadline = time.monotonic() + PATIENCE
-    while not done():
-        assert time.monotonic() < deadline, "it did not come"
-        time.sleep(0.1)
 
 
 def _free_port() -> int:

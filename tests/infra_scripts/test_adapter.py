@@ -22,7 +22,7 @@ from PIL import Image
 
 from tasks.embedded.models import Store
 from tests.aws.container import MODEL, Container, container
-from tests.waiting import until
+from tests.support.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +131,7 @@ class TestLife:
     def test_ping_is_200_only_when_the_model_is_warm(self, tmp_path: Path):
         load = {"test_engine_load_s": 1, "test_engine_read_s": 0}
         with container(tmp_path, engine="tests.embedded.engines:waiting", warm=False, **load) as started:
-            until(lambda: started.ping() != 0, 30)
+            until(lambda: started.ping() != 0)
             assert started.ping() == 503
             started.wait_warm()
             assert [each["name"] for each in httpx.get(f"{started.ollama}/api/ps").json()["models"]] == [MODEL]
@@ -142,7 +142,7 @@ class TestLife:
             answers: list[int] = []
             reading = threading.Thread(target=lambda: answers.append(started.invoke(page()).status_code))
             reading.start()
-            until(lambda: sum(started.read.values()) == 1, 30)
+            until(lambda: sum(started.read.values()) == 1)
             assert started.stop() == 0
             reading.join()
             assert answers == [200]

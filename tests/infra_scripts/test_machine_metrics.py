@@ -20,7 +20,7 @@ from tasks.ec2.records import Lease
 from tasks.ec2.records import _lease_value as written_lease
 from tasks.metrics import names
 from tests.infra_scripts.machine_stubs import INSTANCE, Asked, Surroundings, free_port, surroundings
-from tests.waiting import until
+from tests.support.waiting import until
 
 
 def seen(use: float, memory: float, celsius: float) -> dict[str, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import threading
 import time
@@ -30,6 +29,7 @@ from tasks.slots.ledger import Claim
 from tests.metrics.results import result
 from tests.pooled import pooled
 from tests.scripted_ollama import ScriptedOllama
+from tests.support.waiting import until_async
 
 WHO = Identity("paper on here", "url", "url", "m")
 
@@ -70,12 +70,6 @@ async def recorded(
     await recorder.close()
 
 
-async def until(found: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not found():
-            await asyncio.sleep(0.01)
-
-
 async def test_what_is_left_at_the_end_is_sent(tmp_path: Path):
     sink = Kept()
     async with recorded(tmp_path, lambda: [sink], flush_seconds=3600) as recorder:
@@ -91,7 +85,7 @@ async def test_pages_in_flight_are_looked_at_and_shown_while_the_run_goes_on(ser
     ):
         recorder.hear(PagesStart(9, 0, 2))
         async with servers.slot():
-            await until(lambda: [run.in_flight for run in live_runs(tmp_path)] == [1])
+            await until_async(lambda: [run.in_flight for run in live_runs(tmp_path)] == [1])
             (run,) = live_runs(tmp_path)
             assert (run.slots, run.asked, run.stage, run.name) == (2, 9, "reading", WHO.name)
             assert run.servers[0].url == server.url
@@ -111,7 +105,7 @@ async def test_slots_that_others_hold_are_not_the_runs(server: ScriptedOllama, t
         pooled(server.url, home=tmp_path, slots=2) as (servers, _),
         recorded(tmp_path, lambda: [Kept()], servers),
     ):
-        await until(lambda: [run.slots for run in live_runs(tmp_path)] == [1])
+        await until_async(lambda: [run.slots for run in live_runs(tmp_path)] == [1])
 
 
 @pytest.mark.parametrize("shared", [False, True])
@@ -125,10 +119,10 @@ async def test_dollars_of_a_machine_that_runs_share_are_counted_once(
         pooled(server.url, home=tmp_path, slots=2) as (servers, _),
         recorded(tmp_path, lambda: [sink], servers, books=books),
     ):
-        await until(lambda: bool(list(live_runs(tmp_path))))
+        await until_async(lambda: bool(list(live_runs(tmp_path))))
         machine = MachineFacts("i-1", "g4dn.xlarge", 3600.0, time.time() - 10)
         books.taken(Endpoint(BackendName.EC2, server.url, 2, FileStore.of(tmp_path, server.url), machine=machine))
-        await until(lambda: any(snapshot.counts.get(("Dollars", "")) for snapshot in sink.told))
+        await until_async(lambda: any(snapshot.counts.get(("Dollars", "")) for snapshot in sink.told))
         shown = next(live_runs(tmp_path)).usd
     counted = sink.told[-1].counts["Dollars", ""]
     assert shown == pytest.approx(counted, rel=0.1)  # `hearth top` adds up what runs show
@@ -143,7 +137,7 @@ async def test_idle_slots_are_no_waste_when_no_page_is_left_to_begin(server: Scr
     ):
         recorder.hear(PagesStart(1, 0, 2))
         async with servers.slot():
-            await until(lambda: [run.in_flight for run in live_runs(tmp_path)] == [1])
+            await until_async(lambda: [run.in_flight for run in live_runs(tmp_path)] == [1])
     assert ("SlotUsePercent", "") not in sink.told[-1].values
 
 
@@ -152,7 +146,7 @@ async def test_a_sink_that_is_out_of_reach_is_told_of_once_and_tried_again(tmp_p
     sink = Kept(CloudError("AWS could not be asked."))
     with heard_by(heard.append):
         async with recorded(tmp_path, lambda: [sink]):
-            await until(lambda: len(sink.told) > 1)
+            await until_async(lambda: len(sink.told) > 1)
     assert [type(event) for event in heard] == [Caution]
     assert "AWS could not be asked" in heard[0].what
 
@@ -162,7 +156,7 @@ async def test_a_sink_with_a_bug_is_left_and_the_others_go_on(tmp_path: Path):
     broken, sound = Kept(RuntimeError("a bug")), Kept()
     with heard_by(heard.append):
         async with recorded(tmp_path, lambda: [broken, sound]):
-            await until(lambda: len(sound.told) > 1)
+            await until_async(lambda: len(sound.told) > 1)
     assert len(broken.told) == 1
     assert len(heard) == 1
 
@@ -191,7 +185,7 @@ async def test_a_sink_that_hangs_holds_the_end_of_a_run_up_no_longer_than_is_pro
 
     sink = Hangs()
     async with recorded(tmp_path, lambda: [sink]):
-        await until(lambda: bool(sink.told))
+        await until_async(lambda: bool(sink.told))
         started = time.monotonic()
     assert time.monotonic() - started < 10
     assert not list((tmp_path / "runs").iterdir())
@@ -204,7 +198,7 @@ async def test_a_home_without_room_ends_nothing(tmp_path: Path):
     sink = Kept()
     async with recorded(home, lambda: [sink]) as recorder:
         recorder.hear(PageDone(result()))
-        await until(lambda: bool(sink.told))
+        await until_async(lambda: bool(sink.told))
     assert sink.told[-1].counts["Pages", "read"] == 1
 
 

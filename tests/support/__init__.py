@@ -1,0 +1,1 @@
+"""What tests are made of: processes, servers and waiting, each in one place."""
