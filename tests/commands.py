@@ -1,4 +1,4 @@
-"""The `hearth` command as people run it: a process of its own, over one Prefect server that all these tests share."""
+"""The `hearth` command as a process of its own, over one Prefect server that all tests of a pytest worker share."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from typing import Any
 import httpx
 import pytest
 import stamina
+
+from tests.support import forkserver
+from tests.support.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[1]
 
@@ -48,12 +51,22 @@ class Outcome:
 
 @dataclass
 class Hearth:
-    """Runs the command in a directory, with an environment."""
+    """Runs the command in a directory, with an environment.
+
+    Attributes:
+        anew: whether by an interpreter of its own, as people do, and not by the fork server.
+    """
 
     directory: Path
     environment: dict[str, str]
+    anew: bool = False
 
-    def start(self, *arguments: str | Path, stderr: int = subprocess.PIPE, **environment: str) -> subprocess.Popen[str]:
+    def start(
+        self, *arguments: str | Path, stderr: int = subprocess.PIPE, **environment: str
+    ) -> subprocess.Popen[str] | forkserver.Process:
+        if not self.anew:
+            settings = {"cwd": self.directory, "env": {**self.environment, **environment}, "stderr": stderr}
+            return forkserver.start("flows.cli", *map(str, arguments), **settings)
         return subprocess.Popen(
             [sys.executable, "-P", "-m", "flows.cli", *map(str, arguments)],
             cwd=self.directory,
@@ -66,7 +79,7 @@ class Hearth:
 
     def __call__(self, *arguments: str | Path, **environment: str) -> Outcome:
         with self.start(*arguments, **environment) as process:
-            out, err = process.communicate(timeout=250)
+            out, err = process.communicate(timeout=PATIENCE)
         return Outcome(process.returncode, out, err)
 
     def read(self, *arguments: str | Path, **environment: str) -> Outcome:
@@ -80,8 +93,8 @@ def session_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     home = tmp_path_factory.mktemp("hearth-home")
     yield home
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("HEARTH_", "PREFECT_"))}
-    command = [sys.executable, "-P", "-m", "flows.cli", "stop", "--force"]
-    subprocess.run(command, env={**clean, "HEARTH_HOME": str(home)}, check=True, capture_output=True)
+    stopped = Hearth(home, {**clean, "HEARTH_HOME": str(home)})("stop", "--force")
+    assert stopped.code == 0, stopped.err
 
 
 @pytest.fixture

@@ -3,19 +3,20 @@
 import base64
 import json
 import os
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from subprocess import DEVNULL
 
 import httpx
 import ollama
 import pytest
 from embedded_pages import LEFT, PARAGRAPHS, RIGHT, png, render
 from PIL import Image
+
+from tests.support import forkserver
 
 ROOT = Path(__file__).parents[2]
 MODEL = "tesseract:eng"
@@ -25,7 +26,7 @@ MODEL = "tesseract:eng"
 class Server:
     """A server process and ways to talk to it."""
 
-    process: subprocess.Popen[str]
+    process: forkserver.Process
     url: str
     log: list[str] = field(default_factory=list)
 
@@ -51,10 +52,8 @@ class Server:
 
 @contextmanager
 def running(*arguments: str, **environment: str) -> Iterator[Server]:
-    command = [sys.executable, "-m", "tasks.embedded", "--port", "0", *arguments]
-    process = subprocess.Popen(
-        command, cwd=ROOT, env=os.environ | environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
-    )
+    command = ["--port", "0", *arguments]
+    process = forkserver.start("tasks.embedded", *command, cwd=ROOT, env=os.environ | environment, stdout=DEVNULL)
     try:
         first = process.stderr.readline()
         assert first.startswith("listening on "), first + process.stderr.read()

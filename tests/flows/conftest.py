@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 import re
 import socket
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import DEVNULL
 
 import pytest
 
 from tests.commands import ROOT
+from tests.support import forkserver
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ class Engine:
 
     url: str
     log: Path
-    process: subprocess.Popen[str]
+    process: forkserver.Process
 
     def kill(self) -> None:
         self.process.kill()
@@ -49,14 +49,11 @@ class Engine:
 
 @contextmanager
 def _served(directory: Path, name: str, slots: int, settings: dict[str, object]) -> Iterator[Engine]:
-    command = [
-        *(sys.executable, "-m", "tasks.embedded", "--port", "0", "--num-parallel", str(slots)),
-        *("--engine", f"tests.flows.engines:{name}"),
-    ]
+    arguments = ["--port", "0", "--num-parallel", str(slots), "--engine", f"tests.flows.engines:{name}"]
     log = directory / "images.log"
     chosen = {f"ENGINE_{key.upper()}": str(value) for key, value in settings.items()}
     environment = {**os.environ, **chosen, "ENGINE_LOG": str(log)}
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as server:
+    with forkserver.start("tasks.embedded", *arguments, cwd=ROOT, env=environment, stdout=DEVNULL) as server:
         found = re.search(r"http://\S+?:\d+", server.stderr.readline())
         try:
             yield Engine(found[0], log, server)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -22,9 +20,9 @@ import httpx
 from tasks.local_server import free_port
 from tests.commands import ROOT
 from tests.flows.bringing_up import Server
+from tests.support import forkserver
 from tests.support.waiting import until
 
-PREFECT = [sys.executable, "-m", "prefect"]
 SERVER = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
 WORKER = {"PREFECT_WORKER_QUERY_SECONDS": "1", "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
 
@@ -34,26 +32,19 @@ class Processes(Server):
     """They, and what a person does with runs in the UI: its very requests."""
 
     environment: dict[str, str] = field(default_factory=dict)
-    running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    running: dict[str, forkserver.Process] = field(default_factory=dict)
 
     def start(self, name: str) -> None:
         """Start the Prefect `server`, the `worker` or the `engine`, and wait until it is there."""
         engine = ("--num-parallel", "2", "--engine", "tests.flows.engines:echo")
         command = {
-            "server": (*PREFECT, "server", "start", "--host", "127.0.0.1", "--port", _port(self.api)),
-            "worker": (*PREFECT, "worker", "start", "--pool", "hearth", "--type", "process"),
-            "engine": (
-                sys.executable,
-                "-m",
-                "tasks.embedded",
-                "--port",
-                _port(self.environment["HEARTH_URL"]),
-                *engine,
-            ),
+            "server": ("prefect", "server", "start", "--host", "127.0.0.1", "--port", _port(self.api)),
+            "worker": ("prefect", "worker", "start", "--pool", "hearth", "--type", "process"),
+            "engine": ("tasks.embedded", "--port", _port(self.environment["HEARTH_URL"]), *engine),
         }[name]
         with (self.home / f"{name}.log").open("ab") as log:
-            self.running[name] = subprocess.Popen(
-                command, cwd=ROOT, env=self.environment, stdout=log, stderr=log, start_new_session=True
+            self.running[name] = forkserver.start(
+                *command, cwd=ROOT, env=self.environment, stdout=log, stderr=log, new_session=True
             )
         health = {"server": f"{self.api}/health", "engine": f"{self.environment['HEARTH_URL']}/api/version"}
         until(self._works if name == "worker" else lambda: self._answers(name, health[name]))
@@ -132,10 +123,7 @@ def prefect_processes(home: Path) -> Iterator[Processes]:
         for name in ("server", "engine", "worker"):
             processes.start(name)
         for name in ("on-demand", "nightly", "sweep-machines"):
-            deploy = [*PREFECT, "--no-prompt", "deploy", "--name", name]
-            environment = processes.environment
-            done = subprocess.run(deploy, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-            assert done.returncode == 0, done.stdout + done.stderr
+            forkserver.run("prefect", "--no-prompt", "deploy", "--name", name, cwd=ROOT, env=processes.environment)
         yield processes
     finally:
         for name in list(processes.running):

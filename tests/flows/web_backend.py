@@ -8,7 +8,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from typing import Any
 import httpx
 
 from tests.commands import ROOT, PrefectServer
+from tests.support import forkserver
 from tests.support.waiting import until
 
 PATIENCE = 90.0
@@ -35,7 +35,7 @@ class Backend:
     directory: Path
     environment: dict[str, str]
     port: int
-    process: subprocess.Popen[bytes] | None = None
+    process: forkserver.Process | None = None
 
     @property
     def url(self) -> str:
@@ -47,10 +47,9 @@ class Backend:
 
     def start(self) -> None:
         with (self.directory / "backend.log").open("ab") as log:
-            command = [sys.executable, "-m", "flows.cli", "serve-api", "--port", str(self.port)]
-            self.process = subprocess.Popen(
-                command, cwd=self.directory, env=self.environment, stdout=log, stderr=subprocess.STDOUT
-            )
+            command = ("flows.cli", "serve-api", "--port", str(self.port))
+            streams = {"stdout": log, "stderr": subprocess.STDOUT}
+            self.process = forkserver.start(*command, cwd=self.directory, env=self.environment, **streams)
         until(self._answers)
 
     def kill(self) -> None:
@@ -178,10 +177,9 @@ def serving_api(directory: Path, home: Path) -> Iterator[tuple[Backend, Gate]]:
 
 @contextmanager
 def _engine(environment: dict[str, str], gate: Path) -> Iterator[str]:
-    command = [sys.executable, "-m", "tasks.embedded", "--port", "0", "--num-parallel", "2"]
-    command += ["--engine", "tests.flows.web_engines:gated"]
-    with subprocess.Popen(
-        command, cwd=ROOT, env={**environment, "ENGINE_GATE": str(gate)}, stderr=subprocess.PIPE, text=True
+    command = ("tasks.embedded", "--port", "0", "--num-parallel", "2", "--engine", "tests.flows.web_engines:gated")
+    with forkserver.start(
+        *command, cwd=ROOT, env={**environment, "ENGINE_GATE": str(gate)}, stdout=subprocess.DEVNULL
     ) as server:
         try:
             yield re.search(r"http://\S+?:\d+", server.stderr.readline())[0]
@@ -195,22 +193,19 @@ def _engine(environment: dict[str, str], gate: Path) -> Iterator[str]:
 def _worker(directory: Path, environment: dict[str, str]) -> Iterator[None]:
     """A worker of the pool, which it makes, and the deployment of prefect.yaml."""
     environment = {**environment, "PREFECT_WORKER_QUERY_SECONDS": "1"}
-    prefect = [sys.executable, "-m", "prefect"]
     with (directory / "worker.log").open("wb") as log:
-        worker = subprocess.Popen(
-            [*prefect, "worker", "start", "--pool", "hearth", "--type", "process"],
+        worker = forkserver.start(
+            *("prefect", "worker", "start", "--pool", "hearth", "--type", "process"),
             cwd=directory,
             env=environment,
             stdout=log,
             stderr=log,
-            start_new_session=True,
+            new_session=True,
         )
     try:
         pool = f"{environment['PREFECT_API_URL']}/work_pools/hearth"
         until(lambda: httpx.get(pool, timeout=PATIENCE).is_success)
-        deploy = [*prefect, "--no-prompt", "deploy", "--name", "on-demand"]
-        done = subprocess.run(deploy, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
+        forkserver.run("prefect", "--no-prompt", "deploy", "--name", "on-demand", cwd=ROOT, env=environment)
         yield
     finally:
         os.killpg(worker.pid, signal.SIGTERM)

@@ -5,7 +5,8 @@ for them a dozen times. Here one process for the whole test run imports everythi
 it: a process of its own, with its own environment, directory, descriptors, signals and exit code, that runs the module
 as `python -m` does. Tests of the start itself use `subprocess`.
 
-The fork server is started by the first command that asks for it and ends with the test run.
+The fork server is started by the first command that asks for it and ends with the test run. A process that it started
+is killed when whoever holds its `Process` is gone, so that no test process leaves one behind.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import gc
 import importlib
 import io
 import json
+import logging
 import os
 import random
 import runpy
@@ -31,17 +33,25 @@ from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
-from typing import IO, Any
+from typing import IO, Any, cast
+
+from tests.support.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 
 SESSION = "TESTS_SESSION"
 """Names the directory and the process of the test run, for its worker processes."""
 
-AT_START = ("flows.cli",)
-"""What a command imports before it knows what it does. Prefect is not among it."""
+WITHOUT_PREFECT = (
+    "flows.cli",
+    "tasks.embedded.__main__",
+    "boto3",
+    "moto.server",
+    *(f"moto.{name}.models" for name in ("autoscaling", "cloudformation", "cloudwatch", "dynamodb", "ec2", "ecs")),
+    *(f"moto.{name}.models" for name in ("elbv2", "iam", "logs", "s3", "sagemaker", "ssm", "sts")),
+)
 
-LATER = (
+WITH_PREFECT = (
     "flows.idle_shutdown",
     "flows.plan_costs",
     "flows.running",
@@ -51,11 +61,17 @@ LATER = (
     "prefect.cli",
     "prefect.server.api.server",
     "prefect.workers.process",
-    "tasks.embedded.__main__",
-    "boto3",
 )
 
+SETTINGS = {
+    **{"DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"},
+    # moto reads these when it is imported.
+    **{"MOTO_ENABLE_AMI_VALIDATION": "1", "MOTO_EC2_ENABLE_INSTANCE_TYPE_VALIDATION": "1"},
+}
+
 _FAREWELL_SECONDS = 10.0
+
+_launched: list[subprocess.Popen[bytes]] = []
 
 
 class Process:
@@ -197,6 +213,18 @@ def start(
     return Process([module, *arguments], pid, connection, pipes)
 
 
+def run(module: str, *arguments: str, cwd: Path, env: Mapping[str, str]) -> str:
+    """Run a module to its end, and return what it printed.
+
+    Raises:
+        AssertionError: it ended with an exit code other than 0.
+    """
+    with start(module, *arguments, cwd=cwd, env=env, stderr=subprocess.STDOUT) as process:
+        printed, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, printed
+    return printed
+
+
 def _connect() -> socket.socket:
     directory, pid = os.environ[SESSION].rsplit(":", 1)
     address = Path(directory) / "forkserver"
@@ -215,12 +243,11 @@ def _launch(address: Path, session: int) -> None:
     listener.bind(str(address))
     listener.listen(64)
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("HEARTH_", "PREFECT_", "AWS_"))}
-    quiet = {"DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "PREFECT_HOME": str(address.parent)}
     with (address.parent / "forkserver.log").open("ab") as log:
-        subprocess.Popen(
+        server = subprocess.Popen(
             [sys.executable, "-P", "-m", "tests.support.forkserver", str(listener.fileno()), str(session)],
             cwd=ROOT,
-            env={**clean, **quiet, "PYTHONPATH": str(ROOT)},
+            env={**clean, **SETTINGS, "PREFECT_HOME": str(address.parent / "prefect"), "PYTHONPATH": str(ROOT)},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -228,6 +255,7 @@ def _launch(address: Path, session: int) -> None:
             start_new_session=True,
         )
     listener.close()
+    _launched.append(server)  # it outlives this process's interest in it
 
 
 def _received(connection: socket.socket, size: int) -> bytes:
@@ -276,9 +304,12 @@ class _Server:
                 elif key.fileobj is self._wake:
                     self._wake.recv(4096)
                     self._reap()
-                else:
+                elif key.fileobj == self._session:
                     self._end()
                     return
+                else:  # nobody holds the process any more
+                    self._selector.unregister(key.fileobj)
+                    os.kill(key.data, signal.SIGKILL)
 
     def _accept(self) -> None:
         connection, _ = self._listener.accept()
@@ -294,6 +325,7 @@ class _Server:
         for each in descriptors:
             os.close(each)
         self._running[pid] = connection
+        self._selector.register(connection, selectors.EVENT_READ, pid)
         with contextlib.suppress(OSError):
             connection.sendall(pid.to_bytes(4, "big"))
 
@@ -307,6 +339,8 @@ class _Server:
                 return
             connection = self._running.pop(pid, None)
             if connection is not None:
+                with contextlib.suppress(KeyError):  # its holder is gone
+                    self._selector.unregister(connection)
                 with contextlib.suppress(OSError):
                     connection.sendall(str(os.waitstatus_to_exitcode(status)).encode())
                 connection.close()
@@ -338,8 +372,9 @@ def _become(request: dict[str, Any], descriptors: list[int]) -> None:
     for descriptor in {null, *descriptors} - {0, 1, 2}:
         os.close(descriptor)
     sys.stdin = io.TextIOWrapper(io.FileIO(0, closefd=False), encoding="utf-8")
-    sys.stdout = sys.__stdout__ = _stream(1)
-    sys.stderr = sys.__stderr__ = _stream(2, errors="backslashreplace", line_buffering=True)
+    unbuffered = bool(request["env"].get("PYTHONUNBUFFERED"))
+    sys.stdout = sys.__stdout__ = _stream(1, unbuffered=unbuffered)
+    sys.stderr = sys.__stderr__ = _stream(2, "backslashreplace", line_buffering=True, unbuffered=unbuffered)
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["env"])
@@ -347,21 +382,31 @@ def _become(request: dict[str, Any], descriptors: list[int]) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     random.seed()
     time.tzset()
+    _reset_logging()
     sys.argv = [request["module"], *request["arguments"]]
 
 
-def _stream(descriptor: int, errors: str = "strict", *, line_buffering: bool = False) -> io.TextIOWrapper:
-    raw = io.FileIO(descriptor, "w", closefd=False)
-    buffered = io.BufferedWriter(raw)
-    return io.TextIOWrapper(
-        buffered, encoding="utf-8", errors=errors, line_buffering=line_buffering or os.isatty(descriptor)
-    )
+def _reset_logging() -> None:
+    """Undo what Prefect configured when it was imported; it does so again when it is wanted."""
+    loggers = [logging.root, *(each for each in logging.root.manager.loggerDict.values() if hasattr(each, "handlers"))]
+    for logger in cast("list[logging.Logger]", loggers):
+        logger.handlers.clear()
+        logger.setLevel(logging.WARNING if logger is logging.root else logging.NOTSET)
+        logger.propagate, logger.disabled = True, False
+
+
+def _stream(
+    descriptor: int, errors: str = "strict", *, line_buffering: bool = False, unbuffered: bool = False
+) -> io.TextIOWrapper:
+    buffered = io.BufferedWriter(io.FileIO(descriptor, "w", closefd=False))
+    by_line = line_buffering or os.isatty(descriptor)
+    return io.TextIOWrapper(buffered, encoding="utf-8", errors=errors, line_buffering=by_line, write_through=unbuffered)
 
 
 class _Frozen(MetaPathFinder, Loader):
-    """Has modules that read settings when they are imported imported, as it seems, when the command first wants one.
+    """Brings Prefect, and what imports it, back when the command first imports one of them.
 
-    All come back at once, and Prefect reads its settings as they are then.
+    Prefect reads its settings and configures logging when it is imported; here it does so then.
     """
 
     def __init__(self, names: set[str]) -> None:
@@ -388,13 +433,13 @@ class _Frozen(MetaPathFinder, Loader):
 
 def main(listener: int, session: int) -> None:
     """Serve, and in each fork run the command."""
-    for name in AT_START:
+    for name in WITHOUT_PREFECT:
         importlib.import_module(name)
     known = set(sys.modules)
-    for name in LATER:
+    assert "prefect" not in known
+    for name in WITH_PREFECT:
         importlib.import_module(name)
     late = {name for name in set(sys.modules) - known if name.partition(".")[0] in {"prefect", "flows", "tasks"}}
-    assert "prefect" in late
     assert threading.active_count() == 1, threading.enumerate()  # a fork has none but its own
     gc.collect()
     gc.freeze()
