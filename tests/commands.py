@@ -48,14 +48,19 @@ class Outcome:
 
 @dataclass
 class Hearth:
-    """Runs the command in a directory, with an environment."""
+    """Runs the command in a directory, with an environment.
+
+    Args:
+        prefix: a command that runs it, in a namespace for example.
+    """
 
     directory: Path
     environment: dict[str, str]
+    prefix: tuple[str, ...] = ()
 
     def start(self, *arguments: str | Path, stderr: int = subprocess.PIPE, **environment: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-P", "-m", "flows.cli", *map(str, arguments)],
+            [*self.prefix, sys.executable, "-P", "-m", "flows.cli", *map(str, arguments)],
             cwd=self.directory,
             env={**self.environment, **environment},
             stdin=subprocess.DEVNULL,

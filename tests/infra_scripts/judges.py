@@ -1,25 +1,20 @@
-"""Checkov's judgement of a CloudFormation template, where it is installed."""
+"""Checkov's judgement of a CloudFormation template."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
-
-where_checkov_is = pytest.mark.skipif(
-    shutil.which("checkov") is None, reason="checkov is not installed (it is no dependency of Hearth)"
-)
+from tests.support.tools import CHECKOV
 
 
 def checkov_finds_nothing(template: str, directory: Path) -> None:
     """Nothing that is not justified in the template."""
     (directory / "stack.yaml").write_text(template)
     done = subprocess.run(
-        ["checkov", "-f", "stack.yaml", "--framework", "cloudformation", "-o", "json"],
+        [CHECKOV.command, "-f", "stack.yaml", "--framework", "cloudformation", "-o", "json"],
         cwd=directory,
         env={**os.environ, "LOG_LEVEL": "ERROR"},
         stdout=subprocess.PIPE,
