@@ -73,7 +73,7 @@ docs: .venv/.installed-dev ## Write the generated parts of docs/
 
 LOCK_OPTIONS := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --quiet --custom-compile-command "make lock"
 LOCK := uv pip compile pyproject.toml $(LOCK_OPTIONS)
-# Of tools that live in environments of their own. parliament imports pkg_resources, which setuptools 81 left out.
+# Of tools in environments of their own. parliament imports pkg_resources, which newer setuptools warn of, then lack.
 LOCK_TOOL := uv pip compile - $(LOCK_OPTIONS)
 lock: ## Resolve the dependencies anew (needs uv)
 	$(LOCK) --group build --output-file requirements.lock

@@ -1,13 +1,16 @@
-"""Checkov's judgement of a CloudFormation template."""
+"""Checkov's judgement of a CloudFormation template, and parliament's of IAM policies."""
 
 from __future__ import annotations
 
 import json
 import os
 import subprocess
+from collections import Counter
+from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
-from tests.support.tools import CHECKOV
+from tests.support.tools import CHECKOV, PARLIAMENT
 
 
 def checkov_finds_nothing(template: str, directory: Path) -> None:
@@ -25,3 +28,55 @@ def checkov_finds_nothing(template: str, directory: Path) -> None:
     told = json.loads(done.stdout)
     assert told["summary"]["failed"] == 0, [check["check_id"] for check in told["results"]["failed_checks"]]
     assert told["summary"]["parsing_errors"] == 0
+
+
+def parliament_findings(policies: dict[str, dict[str, Any]], directory: Path) -> dict[str, set[str]]:
+    """Return what parliament finds in each policy, such as "RESOURCE_STAR ecs:ListTasks".
+
+    Parliament judges each statement by itself and each wildcard by all that it matches. Left out, therefore: a resource
+    that another statement for the same action has, and actions that the policy does not name.
+    """
+    for name, policy in policies.items():
+        (directory / f"{name}.json").write_text(json.dumps(policy, indent=1))
+    done = subprocess.run(
+        [PARLIAMENT.command, "--json", "--directory", directory],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    # 1 for findings, and for an error of its own.
+    assert done.returncode in {0, 1}, done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
+    reported: dict[str, Counter[str]] = {name: Counter() for name in policies}
+    for line in done.stdout.splitlines():
+        finding = json.loads(line)
+        name = Path(finding["location"]["filepath"]).stem
+        # Each once for a statement, however often it is reported.
+        reported[name].update({f"{finding['issue']} {detail}" for detail in _details(finding["detail"])})
+    found: dict[str, set[str]] = {name: set() for name in policies}
+    for name, counted in reported.items():
+        statements = [_actions(statement) for statement in policies[name]["Statement"]]
+        for text, count in counted.items():
+            issue, action, *_ = text.split()
+            if issue in {"RESOURCE_STAR", "RESOURCE_MISMATCH"} and not any(action in actions for actions in statements):
+                continue
+            allowing = sum(any(fnmatchcase(action, pattern) for pattern in actions) for actions in statements)
+            if issue == "RESOURCE_MISMATCH" and count < allowing:
+                continue
+            found[name].add(text)
+    return found
+
+
+def _details(detail: Any) -> list[str]:
+    """Return the lines of a finding's detail: actions, actions with the resource that they need, or words."""
+    if isinstance(detail, list):
+        return [
+            f"{entry['action']} {entry['required_format']}" if isinstance(entry, dict) else entry for entry in detail
+        ]
+    return [detail if isinstance(detail, str) else json.dumps(detail)]
+
+
+def _actions(statement: dict[str, Any]) -> set[str]:
+    actions = statement["Action"]
+    return {actions} if isinstance(actions, str) else set(actions)

@@ -54,7 +54,6 @@ class Tool:
         return f"{self.name} is missing ({self.purpose}): `make tools` installs it"
 
 
-@cache
 def _directories() -> tuple[str, ...]:
     debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     ours = sorted((ROOT / ".tools").glob("*/bin"))
