@@ -33,11 +33,13 @@ missing_packages() {
     done <<<"$programs"
 }
 
+as_root=(env DEBIAN_FRONTEND=noninteractive)
+[ "$(id -u)" -eq 0 ] || as_root=(sudo "${as_root[@]}")
+apt=(apt-get -q -y -o Acquire::Retries=3 -o DPkg::Lock::Timeout=600)
+# Packages ask this program whether they may start their services.
+policy=/usr/sbin/policy-rc.d
+
 install_packages() {
-    local as_root=(env DEBIAN_FRONTEND=noninteractive) apt=(apt-get -q -y -o Acquire::Retries=3)
-    if [ "$(id -u)" -ne 0 ]; then
-        as_root=(sudo "${as_root[@]}")
-    fi
     "${as_root[@]}" "${apt[@]}" update >/dev/null
 
     case " $* " in *" cloud-init "*)
@@ -46,19 +48,14 @@ install_packages() {
         echo "cloud-init stays off on this machine: /etc/cloud/cloud-init.disabled" ;;
     esac
 
-    # Packages ask this program whether they may start their services.
-    local policy=/usr/sbin/policy-rc.d ours=
     if [ ! -e "$policy" ]; then
+        trap '"${as_root[@]}" rm -f "$policy"' EXIT
         printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
         "${as_root[@]}" chmod 755 "$policy"
-        ours=yes
     fi
-    local failed=
-    "${as_root[@]}" "${apt[@]}" install --no-install-recommends "$@" >.tools/apt.log 2>&1 || failed=yes
-    [ -z "$ours" ] || "${as_root[@]}" rm -f "$policy"
-    if [ -n "$failed" ]; then
+    if ! "${as_root[@]}" "${apt[@]}" install --no-install-recommends "$@" >.tools/apt.log 2>&1; then
         tail -n 20 .tools/apt.log >&2
-        return 1
+        exit 1
     fi
 
     if command -v systemctl >/dev/null; then
