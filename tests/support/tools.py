@@ -107,7 +107,8 @@ class SmallDisk:
 
     def resize(self, size: str) -> None:
         """Give it another size, such as 10m."""
-        command = [*self.prefix, "mount", "-o", f"remount,size={size}", str(self.directory)]
+        # Named whole, so that mount does not add the options that /proc/mounts shows, some of which only root may set.
+        command = [*self.prefix, "mount", "-o", f"remount,size={size}", "tmpfs", str(self.directory)]
         subprocess.run(command, check=True, capture_output=True)
 
 
