@@ -183,8 +183,8 @@ DELIBERATE: dict[str, dict[str, str]] = {
 
 
 @pytest.fixture(scope="module")
-def findings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
-    return parliament_findings(POLICIES, tmp_path_factory.mktemp("policies"))
+def findings() -> dict[str, set[str]]:
+    return parliament_findings(POLICIES)
 
 
 @pytest.mark.parametrize("name", POLICIES)
