@@ -4,7 +4,7 @@ PDF ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help read up down test test-long check fmt bench accuracy screenshots docs lock clean
+.PHONY: help read up down test test-long tools check fmt bench accuracy screenshots docs lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -47,6 +47,9 @@ test: .venv/.installed-dev ## Run every test
 test-long: .venv/.installed-dev ## Run the tests that take minutes, too
 	@$(BIN)/python -m pytest $(PARALLEL) -m "long or not long"
 
+tools: | $(BIN)/python ## Install the programs that some tests need: nginx, Chromium, PostgreSQL, checkov and others
+	@PYTHON=$(BIN)/python tests/support/tools.sh
+
 check: .venv/.installed-dev ## Lint, formatting, types and the direction of imports
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -68,10 +71,15 @@ screenshots: .venv/.installed-dev ## Use Prefect's UI in Chromium, and write doc
 docs: .venv/.installed-dev ## Write the generated parts of docs/
 	@$(BIN)/python -m tests.generated_docs
 
-LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --quiet --custom-compile-command "make lock"
+LOCK_OPTIONS := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --quiet --custom-compile-command "make lock"
+LOCK := uv pip compile pyproject.toml $(LOCK_OPTIONS)
+# Of tools in environments of their own. parliament imports pkg_resources, which newer setuptools warn of, then lack.
+LOCK_TOOL := uv pip compile - $(LOCK_OPTIONS)
 lock: ## Resolve the dependencies anew (needs uv)
 	$(LOCK) --group build --output-file requirements.lock
 	$(LOCK) --group dev --all-extras --constraint requirements.lock --output-file requirements-dev.lock
+	echo "checkov>=3.3,<4" | $(LOCK_TOOL) --output-file tests/support/checkov.lock
+	printf "parliament>=1.6.4,<2\nsetuptools<81\n" | $(LOCK_TOOL) --output-file tests/support/parliament.lock
 
-clean: ## Remove .venv and what was built
-	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+clean: ## Remove .venv, .tools and what was built
+	rm -rf .venv .tools build .mypy_cache .ruff_cache .pytest_cache .hypothesis

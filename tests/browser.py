@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import shutil
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,15 +19,14 @@ from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
+from tests.support.tools import CHROMEDRIVER, CHROMIUM
 
 _PATIENCE = 60.0
 _SETTLED_SECONDS = 1.5
 _DRAWN_SECONDS = 4.0
 _COLOURS = 128
 _FLAGS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars"),
+    *("--headless", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
 
@@ -87,11 +86,13 @@ class Browser:
 def browser(url: str, width: int = 1200, height: int = 1300) -> Iterator[Browser]:
     """A browser of its own; there must be Chromium and its driver."""
     options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM or ""
+    options.binary_location = CHROMIUM.command
+    if os.geteuid() == 0:
+        options.add_argument("--no-sandbox")  # Chromium does not start as root with it
     with TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         for flag in (*_FLAGS, f"--window-size={width},{height}", f"--user-data-dir={profile}"):
             options.add_argument(flag)
-        driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+        driver = webdriver.Chrome(options=options, service=Service(CHROMEDRIVER.command))
         try:
             yield Browser(url, driver)
         finally:

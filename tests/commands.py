@@ -55,20 +55,22 @@ class Hearth:
 
     Attributes:
         anew: whether by an interpreter of its own, as people do, and not by the fork server.
+        prefix: a command that runs it, in a namespace for example; implies `anew`.
     """
 
     directory: Path
     environment: dict[str, str]
     anew: bool = False
+    prefix: tuple[str, ...] = ()
 
     def start(
         self, *arguments: str | Path, stderr: int = subprocess.PIPE, **environment: str
     ) -> subprocess.Popen[str] | forkserver.Process:
-        if not self.anew:
+        if not (self.anew or self.prefix):
             settings = {"cwd": self.directory, "env": {**self.environment, **environment}, "stderr": stderr}
             return forkserver.start("flows.cli", *map(str, arguments), **settings)
         return subprocess.Popen(
-            [sys.executable, "-P", "-m", "flows.cli", *map(str, arguments)],
+            [*self.prefix, sys.executable, "-P", "-m", "flows.cli", *map(str, arguments)],
             cwd=self.directory,
             env={**self.environment, **environment},
             stdin=subprocess.DEVNULL,

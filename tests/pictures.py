@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.browser import CHROMIUM, DRIVER, Browser, browser
+from tests.browser import Browser, browser
 from tests.flows.bringing_up import Up, brought_up
 from tests.pdfs import written
+from tests.support.tools import CHROMEDRIVER, CHROMIUM
 
 HOME = Path("/tmp/hearth-demo")
 PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
@@ -80,8 +81,9 @@ class Tour:
 
 
 def main() -> None:
-    if not (CHROMIUM and DRIVER):
-        sys.exit("Chromium and chromedriver are wanted (Debian: apt-get install chromium chromium-driver).")
+    for tool in (CHROMIUM, CHROMEDRIVER):
+        if not tool.path:
+            sys.exit(tool.missing)
     shutil.rmtree(HOME, ignore_errors=True)
     (HOME / "inbox").mkdir(parents=True)
     with brought_up(HOME / "home", HEARTH_INBOX=str(HOME / "inbox"), HEARTH_OUTPUT=str(HOME / "results")) as up:

@@ -10,7 +10,9 @@ from tests.benchmarks.accuracy import character_errors, words_missing
 
 PDFS = Path(__file__).parents[3] / "shared" / "pdfs"
 
-pytestmark = pytest.mark.skipif(not PDFS.is_dir(), reason="the documents are not here")
+pytestmark = pytest.mark.skipif(
+    not PDFS.is_dir(), reason=f"the real documents are not part of Hearth: they belong into {PDFS}"
+)
 
 
 async def _read(reading, name: str, page: int = 1) -> str:

@@ -1,13 +1,14 @@
 """Bad input is told in one clear line, before anything is started, and leaves nothing behind."""
 
 import json
-import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests import pdfs
 from tests.commands import Hearth
+from tests.support.tools import SmallDisk
 
 
 def _directory(path: Path) -> Path:
@@ -93,35 +94,22 @@ def test_a_server_that_does_not_answer_is_exit_code_1(hearth: Hearth, tmp_path: 
     assert "Traceback" not in outcome.err
 
 
-@pytest.fixture
-def tiny_disk(tmp_path: Path):
-    """A file system of 100 kB."""
-    directory = tmp_path / "tiny"
-    directory.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", str(directory)]
-    try:
-        mounted = subprocess.run(command, check=False, capture_output=True).returncode == 0
-    except FileNotFoundError:
-        mounted = False
-    if not mounted:
-        pytest.skip("mounting a file system needs privileges")
-    yield directory
-    subprocess.run(["umount", str(directory)], check=True)
-
-
-def test_a_full_disk_ends_the_run_and_a_run_with_room_goes_on(hearth: Hearth, serving, tiny_disk: Path, tmp_path: Path):
+def test_a_full_disk_ends_the_run_and_a_run_with_room_goes_on(
+    hearth: Hearth, serving, small_disk: SmallDisk, tmp_path: Path
+):
     engine = serving("wordy", slots=1)
     document = pdfs.written(tmp_path / "long.pdf", *map(str, range(20)))
-    full = hearth("read", document, "--output", tiny_disk, **engine.settings)
+    within = replace(hearth, prefix=small_disk.prefix)
+    full = within("read", document, "--output", small_disk.directory, **engine.settings)
     assert full.code == 1
     assert "No space left on device. Make room and run again" in full.err
     assert "Traceback" not in full.err
-    stored = list(tiny_disk.rglob("0*.json"))
+    stored = list(small_disk.outside.rglob("0*.json"))
     assert stored
     assert all(json.loads(path.read_text())["status"] == "read" for path in stored)
-    assert not list(tiny_disk.rglob("*.tmp"))
+    assert not list(small_disk.outside.rglob("*.tmp"))
 
-    subprocess.run(["mount", "-o", "remount,size=10m", str(tiny_disk)], check=True)
-    roomy = hearth.read(document, "--output", tiny_disk, **engine.settings)
+    small_disk.resize("10m")
+    roomy = within.read(document, "--output", small_disk.directory, **engine.settings)
     assert roomy.code == 0, roomy.err
     assert roomy.json["read_now"] == 20 - len(stored)

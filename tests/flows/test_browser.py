@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser import CHROMIUM, DRIVER, browser
+from tests.browser import browser
 from tests.flows.bringing_up import Up, brought_up
 from tests.pictures import Tour
+from tests.support.tools import CHROMEDRIVER, CHROMIUM, needs
 
 pytestmark = [
     pytest.mark.long,
-    pytest.mark.timeout(400),
-    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="Chromium or chromedriver is not installed"),
+    pytest.mark.timeout(900),
+    needs(CHROMIUM, CHROMEDRIVER),
 ]
 
 

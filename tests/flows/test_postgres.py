@@ -15,23 +15,20 @@ import pytest
 
 from tests.flows.bringing_up import Up, brought_up
 from tests.pdfs import written
+from tests.support.tools import INITDB, needs
 from tests.support.waiting import until
-
-# Debian keeps these where no PATH leads.
-FOUND = [*Path("/usr/lib/postgresql").glob("*/bin/initdb"), shutil.which("initdb")]
-BIN = next((Path(each).resolve().parent for each in FOUND if each), None)
 
 pytestmark = [
     pytest.mark.long,
     pytest.mark.timeout(600),
-    pytest.mark.skipif(BIN is None, reason="PostgreSQL is not installed"),
+    needs(INITDB),
 ]
 
 
 @pytest.fixture(scope="module")
 def database() -> Iterator[int]:
     """The port of a PostgreSQL of its own."""
-    assert BIN is not None
+    programs = Path(INITDB.command).resolve().parent
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     # It refuses to be root's, and its directory must be its user's.
@@ -40,17 +37,17 @@ def database() -> Iterator[int]:
         if user:
             shutil.chown(directory, user)
         data = Path(directory) / "data"
-        made = [BIN / "initdb", "--pgdata", data, "--auth", "trust", "--username", "prefect", "--no-sync"]
+        made = [programs / "initdb", "--pgdata", data, "--auth", "trust", "--username", "prefect", "--no-sync"]
         subprocess.run(made, user=user, cwd=directory, check=True, capture_output=True)
         options = ["-h", "127.0.0.1", "-p", str(port), "-k", directory]
         with subprocess.Popen(
-            [BIN / "postgres", "-D", data, *options],
+            [programs / "postgres", "-D", data, *options],
             user=user,
             cwd=directory,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         ) as server:
-            ready = [BIN / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]
+            ready = [programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]
             until(lambda: subprocess.run(ready, check=False).returncode == 0)
             yield port
             server.terminate()

@@ -12,8 +12,9 @@ from cfnlint.api import ManualArgs, lint
 from infra_scripts.ecs.service import IMAGE_FILES, EcsStack, parameters, template
 from infra_scripts.errors import RequestError
 from tasks.settings import Settings
-from tests.infra_scripts.judges import checkov_finds_nothing, where_checkov_is
+from tests.infra_scripts.judges import checkov_finds_nothing
 from tests.infra_scripts.services import service
+from tests.support.tools import CHECKOV, needs
 
 ECS = Path(IMAGE_FILES[0]).parent
 
@@ -35,7 +36,7 @@ class TestTemplate:
     def test_cfn_lint_finds_nothing_wrong(self):
         assert not lint(template(service()), config=ManualArgs(regions=["us-east-1", "eu-central-1"]))
 
-    @where_checkov_is
+    @needs(CHECKOV)
     def test_checkov_finds_nothing_that_is_not_justified(self, tmp_path: Path):
         checkov_finds_nothing(template(service()), tmp_path)
 

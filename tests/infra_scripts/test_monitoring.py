@@ -25,7 +25,8 @@ from infra_scripts.monitoring import ALARM_METRICS, MonitoringStack, plan, templ
 from tasks.metrics import names
 from tests.commands import ROOT
 from tests.infra_scripts.conftest import Cloud
-from tests.infra_scripts.judges import checkov_finds_nothing, where_checkov_is
+from tests.infra_scripts.judges import checkov_finds_nothing
+from tests.support.tools import CHECKOV, needs
 
 WORDS = {
     "Pool": "night", "Model": "qwen2.5vl:7b", "Email": "", "PageSeconds": "10", "UsdPerHour": "0.5", "DailyUsd": "6",
@@ -80,7 +81,7 @@ class TestTemplate:
     def test_cfn_lint_finds_nothing_wrong(self):
         assert not lint(template(), config=ManualArgs(regions=["us-east-1", "eu-central-1"]))
 
-    @where_checkov_is
+    @needs(CHECKOV)
     def test_checkov_finds_nothing_that_is_not_justified(self, tmp_path: Path):
         checkov_finds_nothing(template(), tmp_path)
 

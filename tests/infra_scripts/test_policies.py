@@ -66,6 +66,8 @@ RESOURCELESS = {
     "ecs:CreateCluster",
     "ecs:DeregisterTaskDefinition",
     "ecs:RegisterTaskDefinition",
+    "sns:GetSubscriptionAttributes",
+    "sns:Unsubscribe",
 }
 UNCHECKED = {"GetCallerIdentity"}  # anybody may
 

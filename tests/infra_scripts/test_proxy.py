@@ -1,6 +1,5 @@
 """The machine's nginx configuration, run for real before a small upstream that stands for Ollama."""
 
-import shutil
 import ssl
 import subprocess
 import time
@@ -14,12 +13,11 @@ import pytest
 
 from infra_scripts.access import certificate
 from tests.infra_scripts.machine_stubs import MACHINE, Asked, Stub, free_port, stub
+from tests.support.tools import NGINX, needs
 
 TOKEN = "3f" * 32
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("nginx") is None, reason="nginx is not installed (apt-get install nginx-light)"
-)
+pytestmark = needs(NGINX)
 
 
 @dataclass
@@ -85,7 +83,7 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
             assert ours in text
             text = text.replace(ours, here)
         (directory / "nginx.conf").write_text(text)
-        process = subprocess.Popen(["nginx", "-c", str(directory / "nginx.conf")], stderr=subprocess.DEVNULL)
+        process = subprocess.Popen([NGINX.command, "-c", str(directory / "nginx.conf")], stderr=subprocess.DEVNULL)
         found = Proxy(port, upstream, public)
         _wait(found, process, directory)
         try:

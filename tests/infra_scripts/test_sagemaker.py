@@ -23,8 +23,9 @@ from infra_scripts.stack import Change, Stack
 from tasks.settings import load_settings
 from tests.infra_scripts.conftest import Cloud
 from tests.infra_scripts.endpoints import IMAGE, endpoint, for_moto, parsed
-from tests.infra_scripts.judges import checkov_finds_nothing, where_checkov_is
+from tests.infra_scripts.judges import checkov_finds_nothing
 from tests.infra_scripts.test_policies import allows
+from tests.support.tools import CHECKOV, needs
 
 POLL = 0.02
 ASYNC = endpoint(model_data="s3://weights/store/")
@@ -61,7 +62,7 @@ class TestTemplate:
         # It has all that an asynchronous endpoint's has, and more.
         assert not lint(template(REALTIME), config=ManualArgs(regions=["us-east-1", "eu-central-1"]))
 
-    @where_checkov_is
+    @needs(CHECKOV)
     def test_checkov_finds_nothing_that_is_not_justified(self, stack: SagemakerStack, tmp_path: Path):
         checkov_finds_nothing(template(stack), tmp_path)
 

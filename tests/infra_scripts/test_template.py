@@ -9,8 +9,9 @@ from cfnlint.api import ManualArgs, lint
 
 from infra_scripts.ec2 import Ec2Stack, parameters, plan, template
 from infra_scripts.errors import RequestError
-from tests.infra_scripts.judges import checkov_finds_nothing, where_checkov_is
+from tests.infra_scripts.judges import checkov_finds_nothing
 from tests.infra_scripts.pools import pool
+from tests.support.tools import CHECKOV, needs
 
 
 @pytest.fixture(params=["private", "token", "tunnel"])
@@ -35,7 +36,7 @@ class TestTemplate:
         found = lint(template(stack), config=ManualArgs(regions=["us-east-1", "eu-central-1"]))
         assert not found
 
-    @where_checkov_is
+    @needs(CHECKOV)
     def test_checkov_finds_nothing_that_is_not_justified(self, stack: Ec2Stack, tmp_path: Path):
         checkov_finds_nothing(template(stack), tmp_path)
 

@@ -23,8 +23,9 @@ from infra_scripts.trigger.stack import TriggerStack, template
 from tasks.settings import Settings
 from tasks.trigger_settings import TriggerSettings
 from tests.infra_scripts.conftest import Cloud
-from tests.infra_scripts.judges import checkov_finds_nothing, where_checkov_is
+from tests.infra_scripts.judges import checkov_finds_nothing
 from tests.infra_scripts.trigger_events import stopped
+from tests.support.tools import CHECKOV, needs
 
 VALUES = {"bucket": "inbox", "image": "111122223333.dkr.ecr.us-east-1.amazonaws.com/hearth:1"}
 
@@ -64,7 +65,7 @@ class TestTemplate:
     def test_cfn_lint_finds_nothing_wrong(self):
         assert not lint(template(), config=ManualArgs(regions=["us-east-1", "eu-central-1"]))
 
-    @where_checkov_is
+    @needs(CHECKOV)
     def test_checkov_finds_nothing_that_is_not_justified(self, tmp_path: Path):
         checkov_finds_nothing(template(), tmp_path)
 

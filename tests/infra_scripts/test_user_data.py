@@ -3,7 +3,6 @@
 import base64
 import gzip
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from infra_scripts.ec2 import Ec2Stack
 from infra_scripts.user_data import MOST_BYTES, cloud_config, machine_environment, ollama_environment, user_data
 from tests.infra_scripts.pools import pool
+from tests.support.tools import CLOUD_INIT, SYSTEMD_ANALYZE, needs
 
 ACCESSES = ("private", "token", "tunnel")
 # cloud-init's schema lets a misspelled key pass.
@@ -59,13 +59,11 @@ class TestCloudConfig:
         assert set(config(stack)) == KEYS
         assert all(set(file) == FILE_KEYS for file in files(stack).values())
 
-    @pytest.mark.skipif(
-        shutil.which("cloud-init") is None, reason="cloud-init is not installed (apt-get install cloud-init)"
-    )
+    @needs(CLOUD_INIT)
     def test_cloud_inits_own_schema_accepts_it(self, stack: Ec2Stack, tmp_path: Path):
         (tmp_path / "user-data").write_text(cloud_config(stack))
         done = subprocess.run(
-            ["cloud-init", "schema", "--config-file", "user-data"],
+            [CLOUD_INIT.command, "schema", "--config-file", "user-data"],
             cwd=tmp_path,
             capture_output=True,
             text=True,
@@ -130,12 +128,12 @@ class TestScripts:
 
 
 class TestUnits:
-    @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+    @needs(SYSTEMD_ANALYZE)
     def test_systemd_finds_nothing_wrong(self, stack: Ec2Stack, tmp_path: Path):
         root = unpacked(stack, tmp_path)
         units = sorted(str(unit) for unit in (root / "etc/systemd/system").glob("*.service"))
         done = subprocess.run(
-            ["systemd-analyze", "verify", "--man=no", *units], capture_output=True, text=True, check=False
+            [SYSTEMD_ANALYZE.command, "verify", "--man=no", *units], capture_output=True, text=True, check=False
         )
         # The programs of the units are a machine's, not this one's.
         ours = [line for line in done.stderr.splitlines() if "is not executable" not in line and str(root) in line]
