@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.scripted_ollama import ScriptedOllama, scripted_ollama
 
-pytest_plugins = ["tests.commands"]
+pytest_plugins = ["tests.commands", "tests.aws.moto_server"]
 
 # How long an example takes is no matter of the code's on a machine that is busy.
 settings.register_profile("hearth", deadline=None, suppress_health_check=[HealthCheck.too_slow])

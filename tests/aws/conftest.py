@@ -12,7 +12,7 @@ import pytest
 
 from tests.aws.front import AwsFront, aws_front
 from tests.aws.machines import Machines, machines
-from tests.aws.moto_server import Moto, moto_server
+from tests.aws.moto_server import Moto
 from tests.aws.pool import Network, Pool, make_network, make_pool
 from tests.commands import Hearth
 
@@ -25,13 +25,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.allow_hosts(LOOPBACK))
-
-
-@pytest.fixture(scope="session")
-def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moto]:
-    """One moto for the session."""
-    with moto_server(tmp_path_factory.mktemp("moto")) as server:
-        yield server
 
 
 @pytest.fixture(scope="session")

@@ -115,8 +115,7 @@ class TestBaking:
     def test_the_earlier_image_and_its_snapshots_are_deleted(self, deployed: Cloud):
         first = baked(deployed)
         second = baked(deployed)
-        ours = deployed.aws.ec2.describe_images(Owners=["self"])["Images"]
-        assert [image["ImageId"] for image in ours] == [second]
+        assert deployed.own_images() == [second]
         assert first != second
         told = " ".join(deployed.told)
         assert f"image {first} snap-" in told
@@ -125,14 +124,14 @@ class TestBaking:
         image = baked(deployed)
         assert f"image {image}" in down(deployed.aws, "default", deployed.listen, poll_seconds=POLL).kept
         assert down(deployed.aws, "default", deployed.listen, with_images=True, poll_seconds=POLL).kept == ()
-        assert deployed.aws.ec2.describe_images(Owners=["self"])["Images"] == []
+        assert deployed.own_images() == []
 
 
 class TestFailing:
     def check_nothing_came_of_it(self, cloud: Cloud) -> None:
         assert all(cloud.state(machine) == "terminated" for machine in bakers(cloud))
         assert cloud.parameter("/hearth/default/ami") == cloud.parameter(BASE_PARAMETER)
-        assert cloud.aws.ec2.describe_images(Owners=["self"])["Images"] == []
+        assert cloud.own_images() == []
 
     def test_a_machine_that_says_it_failed_is_ended_and_its_log_told(self, deployed: Cloud):
         now = int(time.time() * 1000)
