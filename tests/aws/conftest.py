@@ -92,7 +92,7 @@ def ec2(hearth: Hearth, aws: AwsFront, pool: Pool) -> Hearth:
         "HEARTH_BACKEND": "ec2",
         "HEARTH_MODEL": "tesseract:eng",
         "HEARTH_EC2__POLL_SECONDS": "0.2",
-        "HEARTH_EC2__LEASE_SECONDS": "20",
+        "HEARTH_EC2__LEASE_SECONDS": "36000",
         "HEARTH_READ__RETRY_SECONDS": "3",
     }
     return Hearth(hearth.directory, {**hearth.environment, **aws.environment, **settings})

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +17,7 @@ from pathlib import Path
 import httpx
 
 from tests.commands import ROOT
+from tests.support.waiting import PATIENCE, until
 
 MODEL = "tesseract:eng"
 
@@ -39,25 +39,25 @@ class Container:
 
     def ping(self) -> int:
         """The status of /ping; 0 if nothing answers."""
-        with suppress(httpx.TransportError), httpx.Client(verify=False) as client:
+        with suppress(httpx.TransportError), httpx.Client(verify=False, timeout=PATIENCE) as client:
             return client.get(f"{self.url}/ping").status_code
         return 0
 
-    def invoke(self, body: object, timeout: float = 30) -> httpx.Response:
+    def invoke(self, body: object, timeout: float = PATIENCE) -> httpx.Response:
         with httpx.Client(verify=False, timeout=timeout) as client:
             return client.post(f"{self.url}/invocations", json=body)
 
     def wait_warm(self) -> None:
-        deadline = time.monotonic() + 60
-        while self.ping() != 200:
+        def warm() -> bool:
             assert self.process.poll() is None, self.log.read_text()
-            assert time.monotonic() < deadline, self.log.read_text()
-            time.sleep(0.05)
+            return self.ping() == 200
+
+        until(warm)
 
     def stop(self) -> int:
         """SIGTERM, as SageMaker sends it; gives the exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(40)
+        return self.process.wait(PATIENCE)
 
     @property
     def read(self) -> Counter[str]:
@@ -111,7 +111,7 @@ def container(directory: Path, *, slots: int = 2, engine: str | None = None, **s
         if process.poll() is None:
             process.terminate()
         try:
-            process.wait(40)
+            process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -133,7 +133,6 @@ class Descriptions:
         _put(root, element("output", base64.b64encode(text.encode()).decode()))
         return xml_answer(root)
 
-
     def _volumes(self, answer: Answer) -> Answer:
         root = answer.xml()
         for item in root.iterfind("volumeSet/item"):

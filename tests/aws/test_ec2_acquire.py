@@ -14,8 +14,9 @@ import tasks.ec2.access
 from tasks.backends import Endpoint
 from tasks.backends.ec2 import Ec2Backend
 from tasks.errors import CapacityError, CloudError, ServerError
+from tasks.progress import Event, Stage, heard_by
 from tasks.settings import Settings
-from tests.aws.faults import answer_held, denied, lost_answer, throttled
+from tests.aws.faults import answer_held, denied, held, lost_answer, throttled
 from tests.aws.front import AwsFront
 from tests.aws.machines import Machines
 from tests.aws.plan import Plan
@@ -206,6 +207,27 @@ async def test_a_machine_that_hangs_is_replaced(aws: AwsFront, pool: Pool, machi
     assert second.machine.id != first.machine.id
     machines.wait(lambda: machines.running() == [second.machine.id])
     await used.release(second)
+
+
+async def test_a_machine_that_has_just_come_up_is_not_ended_because_ec2_was_slow(
+    aws: AwsFront, pool: Pool, machines: Machines
+):
+    machines.plan = Plan(serves=False, stages=())
+    told: list[Event] = []
+    with heard_by(told.append):
+        acquiring = asyncio.create_task(acquired(answer_seconds=0.05))
+    await until_async(lambda: any(isinstance(each, Stage) and each.what.endswith(" boots") for each in told))
+    release = threading.Event()
+    look = aws.inject(held(release), "DescribeInstances")
+    await until_async(lambda: look.hits)
+    machine = machines.one()
+    machine.serve()
+    await asyncio.to_thread(machines.wait, lambda: machine.serving)
+    machines.tag(machine, "hearth:stage", "serving")
+    release.set()
+    used, endpoint = await acquiring
+    assert endpoint.machine.id == machine.id
+    await used.release(endpoint)
 
 
 async def test_a_warm_machine_is_not_ended_for_what_this_caller_lacks(

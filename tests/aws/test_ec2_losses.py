@@ -16,6 +16,7 @@ from tests.aws.machines import Machines
 from tests.aws.plan import Plan
 from tests.aws.reading import Reading, complete, halfway, pages_read, paper
 from tests.commands import Hearth
+from tests.support.waiting import PATIENCE
 
 
 def test_after_an_interruption_notice_the_run_goes_on_with_another_machine_and_reads_every_page_once(
@@ -23,7 +24,7 @@ def test_after_an_interruption_notice_the_run_goes_on_with_another_machine_and_r
 ):
     machines.plan = Plan(engine_s=0.3)
     reading, first = halfway(ec2, machines, paper(tmp_path, 30))
-    machines.interrupt(first, after=60)
+    machines.interrupt(first, after=36_000)
     outcome = reading.ended()
     complete(outcome, 30)
     left, other = outcome.manifest["machines"]
@@ -85,14 +86,14 @@ def test_with_machines_aws_and_prefect_gone_at_once_the_command_ends(
     own = Hearth(ec2.directory, {**ec2.environment, **settings})
     machines.plan = Plan(engine_s=0.5)
     process = own.start("read", paper(tmp_path, 60), "--json")
-    first = machines.one(60)
-    machines.wait(lambda: len(first.read) > 4, 60)
+    first = machines.one()
+    machines.wait(lambda: len(first.read) > 4)
     (record,) = home.glob("servers/prefect-*/server.json")
     os.kill(json.loads(record.read_text())["server_pid"], signal.SIGKILL)
     for machine in machines:
         machine.crash()
     aws.down()
-    out, err = process.communicate(timeout=150)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1, out + err
 
 
@@ -119,9 +120,9 @@ def test_interrupted_while_aws_hangs_the_command_ends_soon(
 ):
     machines.plan = Plan(engine_s=0.5)
     process = ec2.start("read", paper(tmp_path, 40), "--json")
-    first = machines.one(60)
-    machines.wait(lambda: len(first.read) > 4, 60)
+    first = machines.one()
+    machines.wait(lambda: len(first.read) > 4)
     aws.down(hang())
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=80)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, out + err

@@ -15,7 +15,7 @@ from tests.commands import Hearth, PrefectServer
 def test_a_small_pdf_is_read_on_one_machine_of_several_and_it_stays_warm_for_the_next(
     ec2: Hearth, machines: Machines, tmp_path: Path
 ):
-    machines.plan = Plan(boot_s=1)
+    machines.plan = Plan()
     ec2.environment["HEARTH_EC2__MACHINES"] = "3"
     first = ec2.read(paper(tmp_path, 5))
     complete(first, 5)
@@ -63,7 +63,7 @@ def test_a_missing_permission_ends_the_command_with_one_line_and_no_machine(
 
 
 def test_two_commands_at_once_share_one_machine(ec2: Hearth, machines: Machines, tmp_path: Path):
-    machines.plan = Plan(boot_s=1, engine_s=0.1)
+    machines.plan = Plan(engine_s=0.1)
     one, other = Reading(ec2, paper(tmp_path, 6)), Reading(ec2, paper(tmp_path, 6, "other"))
     complete(one.ended(), 6)
     complete(other.ended(), 6)

@@ -24,11 +24,12 @@ from tests.aws.reading import Reading, complete, pages_read, paper
 from tests.aws.test_ec2_acquire import backend, leases
 from tests.aws.wire import REGION
 from tests.commands import Hearth
+from tests.support.waiting import until_async
 
 
 @pytest.fixture
 def store(aws: AwsFront, pool: Pool, monkeypatch: pytest.MonkeyPatch) -> TableStore:
-    for name, value in (("poll_seconds", 0.1), ("watch_seconds", 0.2), ("lease_seconds", 4.0)):
+    for name, value in (("poll_seconds", 0.1), ("watch_seconds", 0.2), ("lease_seconds", 36_000.0)):
         monkeypatch.setattr(TableStore, name, value)
     return TableStore(Table(Aws(REGION), pool.outputs["TableName"]), "i-1")
 
@@ -44,9 +45,7 @@ async def sharing(store: TableStore, slots: int = 4) -> AsyncIterator[Share]:
 
 
 async def until_free(share: Share, slots: int) -> None:
-    async with asyncio.timeout(20):
-        while share.free != slots:
-            await asyncio.sleep(0.02)
+    await until_async(lambda: share.free == slots)
 
 
 async def test_changes_at_once_are_all_made(store: TableStore):
@@ -142,7 +141,7 @@ def test_a_run_on_two_machines_goes_on_with_the_one_that_stays(ec2: Hearth, mach
     machines.plan = Plan(boot_s=1, engine_s=0.5)
     several(ec2, 2)
     reading = Reading(ec2, paper(tmp_path, 100), "--slots", "2")
-    machines.wait(lambda: len(machines.running()) == 2 and all(len(machine.read) > 4 for machine in machines), 90)
+    machines.wait(lambda: len(machines.running()) == 2 and all(len(machine.read) > 4 for machine in machines))
     first = next(iter(machines))
     machines.vanish(first)
     complete(reading.ended(), 100)

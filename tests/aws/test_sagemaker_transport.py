@@ -26,6 +26,7 @@ from tests.aws.faults import denied, dropped, error, throttled
 from tests.aws.front import AwsFront
 from tests.aws.sagemaker import Endpoint, event
 from tests.aws.wire import REGION
+from tests.support.waiting import PATIENCE, until_async
 
 NAME, COMPONENT = "hearth-test", "hearth-test-tesseract"
 REQUEST = GenerateRequest(MODEL, num_ctx=8192, num_predict=99, keep_alive=600)
@@ -54,7 +55,7 @@ def departure() -> Departure:
 def real_time(endpoint: Endpoint, departure: Departure) -> Callable[..., OllamaClient]:
     """Clients of the real-time endpoint."""
 
-    def client(most_bytes: int = 25_000_000, timeout: float = 20) -> OllamaClient:
+    def client(most_bytes: int = 25_000_000, timeout: float = PATIENCE) -> OllamaClient:
         way = RealTimeTransport(Aws(REGION), NAME, COMPONENT, most_bytes=most_bytes, departure=departure)
         return OllamaClient(f"sagemaker://{COMPONENT}", timeout=timeout, transport=way)
 
@@ -70,7 +71,7 @@ def s3(aws: AwsFront) -> Any:
 def queued(endpoint: Endpoint, departure: Departure, s3: Any) -> Callable[..., OllamaClient]:
     """Clients of the asynchronous endpoint."""
 
-    def client(timeout: float = 20) -> OllamaClient:
+    def client(timeout: float = PATIENCE) -> OllamaClient:
         way = QueuedTransport(Aws(REGION), NAME, BUCKET, departure=departure)
         return OllamaClient(f"sagemaker://{NAME}", timeout=timeout, transport=way)
 
@@ -260,8 +261,7 @@ class TestQueued:
         endpoint.copies = 0
         async with queued() as carried:
             page = asyncio.create_task(carried.generate(REQUEST, "read", (picture(),)))
-            while not endpoint.queued:
-                await asyncio.sleep(0.01)
+            await until_async(lambda: endpoint.queued)
             page.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await page
@@ -273,8 +273,7 @@ class TestQueued:
         endpoint.copies = 0
         async with queued() as carried:
             version = asyncio.create_task(carried.version())
-            while not endpoint.queued:
-                await asyncio.sleep(0.01)
+            await until_async(lambda: endpoint.queued)
             endpoint.copies = 1
             assert await version
         assert len(endpoint.queued) == 1
@@ -290,7 +289,7 @@ class TestQueued:
 
     async def test_a_bucket_that_is_not_there_ends_the_run(self, endpoint: Endpoint, departure: Departure):
         way = QueuedTransport(Aws(REGION), NAME, "no-such-bucket", departure=departure)
-        async with OllamaClient(f"sagemaker://{NAME}", timeout=20, transport=way) as carried:
+        async with OllamaClient(f"sagemaker://{NAME}", timeout=PATIENCE, transport=way) as carried:
             with pytest.raises(CloudError, match="bucket"):
                 await carried.version()
 
