@@ -86,6 +86,14 @@ def free_port() -> int:
 
 
 @pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The file by which the engine of tests/ecs/engines.py holds pages, for machines that boot from now on."""
+    file = tmp_path / "held"
+    monkeypatch.setenv("ENGINE_HELD", str(file))
+    return file
+
+
+@pytest.fixture
 def ec2(hearth: Hearth, aws: AwsFront, pool: Pool) -> Hearth:
     """The command, on EC2, with quick polls."""
     settings = {

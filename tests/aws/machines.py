@@ -133,6 +133,15 @@ class Machines:
         """Set a tag, as the machine does."""
         self._moto("CreateTags", ResourceId=[machine.id], Tag=[{"Key": key, "Value": value}])
 
+    def tag_new(self, key: str, value: str) -> None:
+        """Set a tag of each instance that is launched from now on, as soon as there is one."""
+
+        def tag(instance: str, to: str) -> None:
+            if to == "pending":
+                self._moto("CreateTags", ResourceId=[instance], Tag=[{"Key": key, "Value": value}])
+
+        self._aws.lifecycle.watchers.append(tag)
+
     def close(self) -> None:
         self._closing = True
         self._wake.set()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.aws.machine import Machine
 from tests.aws.machines import Machines
+from tests.aws.plan import Plan
 from tests.commands import Hearth, Outcome
 from tests.pdfs import written
 
@@ -37,11 +38,13 @@ class Reading:
         return self.outcome
 
 
-def halfway(ec2: Hearth, machines: Machines, document: Path) -> tuple[Reading, Machine]:
-    """A run whose first machine has read a page."""
+def halfway(ec2: Hearth, machines: Machines, document: Path, held: Path) -> tuple[Reading, Machine]:
+    """Start a run whose first machine has read four pages and has two in hand, which end when `held` is deleted."""
+    held.write_text("4")
+    machines.plan = Plan(engine="tests.ecs.engines:held")
     reading = Reading(ec2, document)
     first = machines.one()
-    machines.wait(lambda: len(first.read) > 4)
+    machines.wait(lambda: len(first.read) == 7)  # the image that the warm-up measures with, too
     return reading, first
 
 

@@ -35,10 +35,9 @@ def test_a_machine_whose_model_cannot_be_had_is_ended(ec2: Hearth, machines: Mac
 
 
 def test_with_aws_out_of_reach_at_release_the_pages_stand_and_the_lease_ends_by_itself(
-    ec2: Hearth, aws: AwsFront, prefect: PrefectServer, machines: Machines, tmp_path: Path
+    ec2: Hearth, aws: AwsFront, prefect: PrefectServer, machines: Machines, held: Path, tmp_path: Path
 ):
-    machines.plan = Plan(engine_s=0.4)
-    reading, machine = halfway(ec2, machines, paper(tmp_path, 16, "leased"))
+    reading, machine = halfway(ec2, machines, paper(tmp_path, 16, "leased"), held)
 
     def told(what: str) -> bool:
         shown = prefect("artifacts", artifacts={"key": {"any_": ["hearth-leased-servers"]}})
@@ -46,6 +45,7 @@ def test_with_aws_out_of_reach_at_release_the_pages_stand_and_the_lease_ends_by_
 
     machines.wait(lambda: told("slots, until ") and told("to be looked at in "))
     aws.down()
+    held.unlink()
     outcome = reading.ended()
     complete(outcome, 16)
     assert "could not be given back" in outcome.err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -35,7 +36,7 @@ REQUEST = GenerateRequest(MODEL, num_ctx=8192, num_predict=99, keep_alive=600)
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
     """A container whose pages take 0.3 s."""
-    how = {"engine": "echo", "seconds": 0.3, "hearth_beat_seconds": 0.05}
+    how = {"engine": "held", "seconds": 0.3, "hearth_beat_seconds": 0.05}
     with container(tmp_path_factory.mktemp("container"), **how) as started:
         yield started
 
@@ -185,12 +186,16 @@ class TestRealTime:
                 await carried.generate(REQUEST, "read", (picture(),))
 
     async def test_a_page_may_take_longer_than_sagemaker_waits_for_a_silent_container(
-        self, real_time: Callable[..., OllamaClient], endpoint: Endpoint
+        self, real_time: Callable[..., OllamaClient], endpoint: Endpoint, served: Container
     ):
-        endpoint.seconds = 0.2
+        endpoint.seconds = 2  # far more than from one blank to the next
+        served.hold()
         async with real_time() as carried:
-            assert await carried.generate(REQUEST, "read", (picture(),))
-        assert endpoint.parts > 3
+            answering = asyncio.create_task(carried.generate(REQUEST, "read", (picture(),)))
+            began = time.monotonic()
+            await until_async(lambda: time.monotonic() - began > 2.2 and endpoint.parts > 3)
+            served.let_go()
+            assert await answering
 
     async def test_blanks_do_not_keep_a_call_waiting_for_longer_than_it_may(
         self, real_time: Callable[..., OllamaClient]
@@ -249,10 +254,10 @@ class TestQueued:
         endpoint.copies = 0
         async with queued(timeout=90) as carried:
             with pytest.raises(SilentError):
-                await carried.generate(REQUEST, "read", (picture(),), seconds=0.6)
+                await carried.generate(REQUEST, "read", (picture(),), seconds=3)
         (asked,) = endpoint.queued
         # The least that SageMaker takes is a minute.
-        assert (asked["requestttlseconds"], asked["invocationtimeoutseconds"]) == ("60", "1")
+        assert (asked["requestttlseconds"], asked["invocationtimeoutseconds"]) == ("60", "3")
         assert keys(s3) == set()
 
     async def test_a_cancelled_page_takes_its_request_back(

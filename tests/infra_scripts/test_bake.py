@@ -138,13 +138,13 @@ class TestFailing:
         def log(text: str) -> None:
             """What the machine has logged by the time that it says what it does."""
             deployed.listen(text)
-            if text.endswith(": pulling it"):
+            if text.endswith(": installing it"):
                 place = {"logGroupName": "/hearth/default", "logStreamName": bakers(deployed)[0]}
                 deployed.aws.logs.create_log_stream(**place)  # type: ignore[arg-type]
                 event = {"timestamp": int(time.time() * 1000), "message": "no space left on device"}
                 deployed.aws.logs.put_log_events(**place, logEvents=[event])  # type: ignore[arg-type]
 
-        says = machine_says(deployed, "pulling it", "failed: pulling it")
+        says = machine_says(deployed, "installing it", "failed: pulling it")
         with says, pytest.raises(BakeError, match="failed: pulling") as caught:
             bake(deployed.aws, how(), log)
         assert "no space left on device" in str(caught.value)
