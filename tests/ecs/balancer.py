@@ -138,7 +138,9 @@ class Balancer:
 
     async def check(self) -> None:
         """Ask all targets for their health, for ever."""
-        async with httpx.AsyncClient(timeout=PATIENCE, trust_env=False, verify=False) as self._client:
+        # A task that is told to go waits for its connections, those that nobody uses any more, too.
+        limits = httpx.Limits(keepalive_expiry=0.2)
+        async with httpx.AsyncClient(timeout=PATIENCE, limits=limits, trust_env=False, verify=False) as self._client:
             while True:
                 for target in list(self.targets.values()):
                     well = False

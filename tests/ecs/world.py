@@ -195,7 +195,7 @@ class World:
         settings = {
             **{"HEARTH_MODEL": MODEL, "HEARTH_NUM_CTX": str(NUM_CTX), "HEARTH_POLL_SECONDS": "0.1"},
             **{"HEARTH_OLLAMA_URL": f"http://127.0.0.1:{port}", "HEARTH_HEALTH_PORT": str(health)},
-            **{"HEARTH_POOL": "default", "HEARTH_DRAIN_SECONDS": "3600", "ENGINE_HELD": str(self._held)},
+            **{"HEARTH_POOL": "default", "HEARTH_DRAIN_SECONDS": "300", "ENGINE_HELD": str(self._held)},
         }
         server = ["-m", "tasks.embedded", "--port", str(port), "--num-parallel", str(SLOTS)]
         engine = ["--engine", "tests.ecs.engines:held", "--quiet"]
