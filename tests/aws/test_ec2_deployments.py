@@ -25,6 +25,9 @@ from tests.flows.prefect_processes import pages, quiet
 from tests.pdfs import written
 from tests.support.waiting import PATIENCE, until
 
+# Prefect's server, a worker and commands are started for each test: a busy machine needs minutes for it.
+pytestmark = pytest.mark.timeout(1800)
+
 DEPLOYED = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
 
 
@@ -92,11 +95,11 @@ def test_a_run_has_its_machine_stopped_when_the_idle_time_is_over(
     after = datetime.now(UTC)
     assert (first.code, second.code) == (0, 0), first.err + second.err
     (machine,) = machines.running()
-    looks = runs(prefect, "idle-shutdown")
+    looks = [run for run in runs(prefect, "idle-shutdown") if machine in str(run["parameters"])]
     assert sorted(run["state_type"] for run in looks) == ["CANCELLED", "SCHEDULED"]
     (look,) = (run for run in looks if run["state_type"] == "SCHEDULED")
     at = datetime.fromisoformat(look["expected_start_time"])
-    assert before <= at - timedelta(hours=10) <= after
+    assert before - timedelta(seconds=1) <= at - timedelta(hours=10) <= after + timedelta(seconds=1)
     # The idle time is over; it is the worker's own, six seconds, that the look goes by.
     now = {"type": "SCHEDULED", "state_details": {"scheduled_time": datetime.now(UTC).isoformat()}}
     prefect.ask("POST", f"flow_runs/{look['id']}/set_state", json={"state": now, "force": True})
