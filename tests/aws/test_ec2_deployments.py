@@ -25,9 +25,6 @@ from tests.flows.prefect_processes import pages, quiet
 from tests.pdfs import written
 from tests.support.waiting import PATIENCE, until
 
-# Prefect's server, a worker and commands are started for each test: a busy machine needs minutes for it.
-pytestmark = pytest.mark.timeout(1800)
-
 DEPLOYED = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
 
 
