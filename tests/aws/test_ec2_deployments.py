@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 
@@ -97,7 +98,9 @@ def test_a_run_has_its_machine_stopped_when_the_idle_time_is_over(
     (look,) = (run for run in looks if run["state_type"] == "SCHEDULED")
     at = datetime.fromisoformat(look["expected_start_time"])
     assert before - timedelta(seconds=1) <= at - timedelta(hours=10) <= after + timedelta(seconds=1)
-    # The idle time is over; it is the worker's own, six seconds, that the look goes by.
+    # The idle time is over, and so is that of the model; it is the worker's own, six seconds, that the look goes by.
+    unload = {"model": "tesseract:eng", "keep_alive": 0}
+    httpx.post(f"{machines[machine].url}/api/generate", json=unload, timeout=PATIENCE).raise_for_status()
     now = {"type": "SCHEDULED", "state_details": {"scheduled_time": datetime.now(UTC).isoformat()}}
     prefect.ask("POST", f"flow_runs/{look['id']}/set_state", json={"state": now, "force": True})
     machines.wait(lambda: machines.running() == [])
