@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, settings
 from tests.scripted_ollama import ScriptedOllama, scripted_ollama
 from tests.support import forkserver
 
-pytest_plugins = ["tests.commands", "tests.support.tools"]
+pytest_plugins = ["tests.aws.moto_server", "tests.commands", "tests.support.tools"]
 
 # How long an example takes is no matter of the code's on a machine that is busy.
 settings.register_profile("hearth", deadline=None, suppress_health_check=[HealthCheck.too_slow])

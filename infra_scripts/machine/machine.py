@@ -146,21 +146,22 @@ class Watch:
             return None
         return None
 
-    def turn(self) -> bool:
-        """One poll. True if the machine goes."""
+    def turn(self) -> str | None:
+        """Poll once, and return why the machine goes now; None if it stays."""
         self.look()
         why = self.over()
         if why is not None:
             self.look()
             why = self.over()
         self.save()
-        if why is not None:
-            _log(f"Powering off: {why}.")
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            subprocess.run(self.poweroff, check=True, timeout=60)  # noqa: S603 - from the machine's own file
-            return True
-        self.warn()
-        return False
+        if why is None:
+            self.warn()
+        return why
+
+    def power_off(self, why: str) -> None:
+        """End the machine."""
+        _log(f"Powering off: {why}.")
+        subprocess.run(self.poweroff, check=True, timeout=60)  # noqa: S603 - from the machine's own file
 
 
 def _alive() -> None:
@@ -184,7 +185,10 @@ def watch() -> None:
         try:
             signal.setitimer(signal.ITIMER_REAL, watched.longest, watched.longest)
             _alive()
-            if watched.turn():
+            why = watched.turn()
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            if why is not None:
+                watched.power_off(why)
                 return
         except Exception as error:  # noqa: BLE001 - nothing that fails may stop the clocks
             _log(f"This poll failed ({type(error).__name__}: {error}); the clocks go on.")

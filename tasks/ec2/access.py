@@ -45,9 +45,9 @@ class Door:
     certificate: str | None = field(default=None, repr=False)
     tunnel: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
-    def client(self, timeout: float = _GLANCE_SECONDS) -> OllamaClient:
+    def client(self) -> OllamaClient:
         """The API behind it. Use as an async context manager."""
-        return OllamaClient(self.url, timeout=timeout, headers=self.headers, certificate=self.certificate)
+        return OllamaClient(self.url, timeout=_GLANCE_SECONDS, headers=self.headers, certificate=self.certificate)
 
     @property
     def shut(self) -> bool:

@@ -183,7 +183,8 @@ class Acquisition:
         deadline = time.monotonic() + self._settings.start_seconds
         # Right after a start, EC2 may still tell the state before it.
         before_start = {MachineState.STOPPED, MachineState.STOPPING} if tenancy.started else set()
-        while time.monotonic() < deadline:
+        while True:
+            asked = time.monotonic()
             seen = await seen_machine(self._pool, tenancy.id)
             if seen.state is MachineState.RUNNING:
                 return seen
@@ -193,19 +194,20 @@ class Acquisition:
                 raise _ChangedError(f"{tenancy.id} is {seen.state}.")
             elif seen.state not in before_start:
                 raise MachineLostError(f"{tenancy.id} is {seen.state}.")
+            if asked > deadline:
+                raise _NotUpError(
+                    f"{tenancy.id} was not running after {self._settings.start_seconds:g} s. It is terminated, unless "
+                    "others use it; run again, or raise HEARTH_EC2__START_SECONDS."
+                )
             tell(Stage(f"{tenancy.id} ({seen.kind}) is {seen.state}"))
             await asyncio.sleep(self._settings.poll_seconds)
-        raise _NotUpError(
-            f"{tenancy.id} was not running after {self._settings.start_seconds:g} s. It is terminated, unless others "
-            "use it; run again, or raise HEARTH_EC2__START_SECONDS."
-        )
 
     async def _answering(self, tenancy: Tenancy, booting: Machine, door: Door) -> None:
         """Wait until Ollama answers, for as long as a boot may take, or a glance for one that has long been up."""
         boot_ends = booting.launched_at + self._settings.boot_seconds
         glance = self._pool.settings.warm.answer_seconds
         deadline = time.monotonic() + max(boot_ends - time.time(), glance)
-        unheard = 0.0  # seconds for which it said that it serves, and not a word came
+        serving_since: float | None = None  # when it was first seen to say so
         async with door.client() as client:
             while True:
                 asked = time.monotonic()
@@ -223,19 +225,24 @@ class Acquisition:
                 failed = seen.stage.startswith("failed") and seen.stage != tenancy.stale_stage
                 if failed:
                     raise _NotUpError(await self._not_up(tenancy.id, seen.stage))
-                tell(Stage(f"{tenancy.id} ({seen.kind}) boots{': ' + seen.stage if seen.stage else ''}"))
-                await asyncio.sleep(self._settings.poll_seconds)
                 serves = seen.stage == "serving" and seen.stage != tenancy.stale_stage
-                unheard = unheard + time.monotonic() - asked if serves else 0.0
-                if unheard > glance and not silent:
+                # Whatever was slow meanwhile, AWS or this process: only a request sent after the limit can fail it.
+                unheard = serves and serving_since is not None and asked - serving_since > glance
+                if unheard and not silent:
                     raise _NotUpError(await self._not_up(tenancy.id, f"it says that it serves, but {said}"))
-                if unheard > glance:
+                if unheard:
                     raise ServerError(
                         f"{tenancy.id} says that it serves, but cannot be reached from here at {door.url}. Check the "
                         "network, the VPN, and the source that was allowed by `hearth infra up ec2 --allow-from`."
                     )
-                if time.monotonic() > deadline:
+                if asked > deadline:
                     raise _NotUpError(await self._not_up(tenancy.id, said))
+                if not serves:
+                    serving_since = None
+                elif serving_since is None:
+                    serving_since = time.monotonic()
+                tell(Stage(f"{tenancy.id} ({seen.kind}) boots{': ' + seen.stage if seen.stage else ''}"))
+                await asyncio.sleep(self._settings.poll_seconds)
 
     async def _not_up(self, machine_id: str, said: str) -> str:
         tail = await log_tail(self._pool, machine_id)

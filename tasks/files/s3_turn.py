@@ -20,6 +20,8 @@ from tasks.files.place import S3Path
 
 SECONDS = 30.0
 """How long a run that died keeps others from its document."""
+_RENEWALS = 3
+"""In that time, by a holder that lives."""
 
 
 class S3Turn:
@@ -78,7 +80,7 @@ class S3Turn:
         return True
 
     def _renew(self) -> None:
-        while not self._over.wait(SECONDS / 3):
+        while not self._over.wait(SECONDS / _RENEWALS):
             with suppress(CloudError):
                 held = objects.get(self._place)
                 if held is not None and _holder(held) == self.token:

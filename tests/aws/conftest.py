@@ -12,7 +12,7 @@ import pytest
 
 from tests.aws.front import AwsFront, aws_front
 from tests.aws.machines import Machines, machines
-from tests.aws.moto_server import Moto, moto_server
+from tests.aws.moto_server import Moto
 from tests.aws.pool import Network, Pool, make_network, make_pool
 from tests.commands import Hearth
 
@@ -25,13 +25,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.allow_hosts(LOOPBACK))
-
-
-@pytest.fixture(scope="session")
-def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moto]:
-    """One moto for the session."""
-    with moto_server(tmp_path_factory.mktemp("moto")) as server:
-        yield server
 
 
 @pytest.fixture(scope="session")
@@ -93,13 +86,21 @@ def free_port() -> int:
 
 
 @pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The file by which the engine of tests/ecs/engines.py holds pages, for machines that boot from now on."""
+    file = tmp_path / "held"
+    monkeypatch.setenv("ENGINE_HELD", str(file))
+    return file
+
+
+@pytest.fixture
 def ec2(hearth: Hearth, aws: AwsFront, pool: Pool) -> Hearth:
     """The command, on EC2, with quick polls."""
     settings = {
         "HEARTH_BACKEND": "ec2",
         "HEARTH_MODEL": "tesseract:eng",
         "HEARTH_EC2__POLL_SECONDS": "0.2",
-        "HEARTH_EC2__LEASE_SECONDS": "20",
+        "HEARTH_EC2__LEASE_SECONDS": "36000",
         "HEARTH_READ__RETRY_SECONDS": "3",
     }
     return Hearth(hearth.directory, {**hearth.environment, **aws.environment, **settings})

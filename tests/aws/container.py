@@ -4,11 +4,9 @@ only what SageMaker does around it: no image is built, no GPU is there."""
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +16,7 @@ from pathlib import Path
 import httpx
 
 from tests.commands import ROOT
+from tests.support.waiting import PATIENCE, until
 
 MODEL = "tesseract:eng"
 
@@ -29,6 +28,7 @@ class Container:
     Attributes:
         url: where SageMaker asks it.
         ollama: where the server behind it listens.
+        held: while this file is there, the engine `held` does not go on.
     """
 
     url: str
@@ -36,28 +36,32 @@ class Container:
     process: subprocess.Popen[bytes]
     log: Path
     images: Path
+    held: Path
+
+    def hold(self) -> None:
+        """Have no page end from now on."""
+        self.held.touch()
+
+    def let_go(self) -> None:
+        """Have them end."""
+        self.held.unlink()
 
     def ping(self) -> int:
         """The status of /ping; 0 if nothing answers."""
-        with suppress(httpx.TransportError), httpx.Client(verify=False) as client:
+        with suppress(httpx.TransportError), httpx.Client(verify=False, timeout=PATIENCE) as client:
             return client.get(f"{self.url}/ping").status_code
         return 0
 
-    def invoke(self, body: object, timeout: float = 30) -> httpx.Response:
+    def invoke(self, body: object, timeout: float = PATIENCE) -> httpx.Response:
         with httpx.Client(verify=False, timeout=timeout) as client:
             return client.post(f"{self.url}/invocations", json=body)
 
     def wait_warm(self) -> None:
-        deadline = time.monotonic() + 60
-        while self.ping() != 200:
+        def warm() -> bool:
             assert self.process.poll() is None, self.log.read_text()
-            assert time.monotonic() < deadline, self.log.read_text()
-            time.sleep(0.05)
+            return self.ping() == 200
 
-    def stop(self) -> int:
-        """SIGTERM, as SageMaker sends it; gives the exit code."""
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(40)
+        until(warm)
 
     @property
     def read(self) -> Counter[str]:
@@ -82,13 +86,13 @@ def container(directory: Path, *, slots: int = 2, engine: str | None = None, **s
         settings: `warm`, `seconds` (a page takes), and the adapter's environment in lower case.
     """
     port, behind = free_port(), free_port()
-    log, images = directory / "container.log", directory / "images.log"
+    log, images, held = directory / "container.log", directory / "images.log", directory / "held"
     warm = settings.pop("warm", True)
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("HEARTH_", "OLLAMA_"))},
         **{"HEARTH_MODEL": MODEL, "HEARTH_BIND": "127.0.0.1", "SAGEMAKER_BIND_TO_PORT": str(port)},
         **{"OLLAMA_HOST": f"127.0.0.1:{behind}", "OLLAMA_MODELS": str(directory / "models"), "PYTHONPATH": str(ROOT)},
-        **{"ENGINE_SECONDS": str(settings.pop("seconds", 0)), "ENGINE_LOG": str(images)},
+        **{"ENGINE_SECONDS": str(settings.pop("seconds", 0)), "ENGINE_LOG": str(images), "ENGINE_HELD": str(held)},
         **{name.upper(): str(value) for name, value in settings.items()},
     }
     behind_it = [sys.executable, "-P", "-m", "tasks.embedded", "--host", "127.0.0.1", "--port", str(behind), "--quiet"]
@@ -102,7 +106,7 @@ def container(directory: Path, *, slots: int = 2, engine: str | None = None, **s
         process = subprocess.Popen(
             [*adapter, *behind_it], cwd=directory, env=environment, stdout=output, stderr=subprocess.STDOUT
         )
-    started = Container(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{behind}", process, log, images)
+    started = Container(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{behind}", process, log, images, held)
     try:
         if warm:
             started.wait_warm()
@@ -111,7 +115,7 @@ def container(directory: Path, *, slots: int = 2, engine: str | None = None, **s
         if process.poll() is None:
             process.terminate()
         try:
-            process.wait(40)
+            process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -6,14 +6,13 @@ import asyncio
 import os
 from typing import Any
 
-import tasks.ec2.launch_lock
 from tasks import aws
 from tasks.backends.ec2 import Ec2Backend
 from tasks.settings import Settings
+from tests.support.waiting import PATIENCE
 
-# What a dead process holds must end while a test waits.
-tasks.ec2.launch_lock._LOCK_SECONDS = 1.5
-LEASE_S = 1.5
+LEASE_S = 36_000
+"""What a dead process holds does not end by itself while a test lasts: the test ends it."""
 
 # A process that is forked from this one has nothing left to read from disk.
 for service in ("cloudformation", "dynamodb", "ec2", "ssm"):
@@ -22,13 +21,13 @@ for service in ("cloudformation", "dynamodb", "ec2", "ssm"):
 
 def backend(**changed: Any) -> Ec2Backend:
     ec2 = {"poll_seconds": 0.1, "lease_seconds": LEASE_S, **changed}
-    return Ec2Backend(Settings(ec2=ec2, warm={"answer_seconds": 5}, idle_minutes=0.001))
+    return Ec2Backend(Settings(ec2=ec2, warm={"answer_seconds": PATIENCE}, idle_minutes=0.001))
 
 
 async def acquire_and_release(**changed: Any) -> str:
     used = backend(**changed)
     endpoint = await used.acquire(2, "a run that may be killed")
-    async with endpoint.client(5) as client:
+    async with endpoint.client(PATIENCE) as client:
         await client.version()
     await used.release(endpoint)
     return endpoint.machine.id

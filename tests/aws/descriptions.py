@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 
 from tests.aws.direct import AsyncDirect
@@ -45,6 +46,7 @@ class Descriptions:
 
     Attributes:
         console: gives what an instance has logged.
+        disk_ages: how old volumes are, in seconds, by their ids; moto's own word holds for the others.
     """
 
     def __init__(self, lifecycle: Lifecycle, spot: Spot, moto: AsyncDirect) -> None:
@@ -52,6 +54,7 @@ class Descriptions:
         self._spot = spot
         self._moto = moto
         self.console: Callable[[str], str] = lambda _: ""
+        self.disk_ages: dict[str, float] = {}
 
     async def __call__(self, call: Call, proceed: Proceed) -> Answer:
         """The layer."""
@@ -66,6 +69,8 @@ class Descriptions:
         answer = await proceed(call)
         if call.action == "GetConsoleOutput" and answer.ok:
             return self._console(call, answer)
+        if call.action == "DescribeVolumes" and answer.ok:
+            return self._volumes(answer)
         return answer
 
     async def _instances(self, call: Call, proceed: Proceed) -> Answer:
@@ -126,6 +131,14 @@ class Descriptions:
         root = answer.xml()
         text = self.console(call.parameters["InstanceId"])
         _put(root, element("output", base64.b64encode(text.encode()).decode()))
+        return xml_answer(root)
+
+    def _volumes(self, answer: Answer) -> Answer:
+        root = answer.xml()
+        for item in root.iterfind("volumeSet/item"):
+            if (age := self.disk_ages.get(item.findtext("volumeId", ""))) is not None:
+                made = datetime.now(UTC) - timedelta(seconds=age)
+                item.find("createTime").text = f"{made:%Y-%m-%dT%H:%M:%S}.000Z"
         return xml_answer(root)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 
 from tests.aws.wire import ec2_answer, ec2_request
+from tests.support.waiting import PATIENCE
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Direct:
     """From threads."""
 
     def __init__(self, url: str) -> None:
-        self._client = httpx.Client(base_url=url, timeout=30, trust_env=False, verify=False)
+        self._client = httpx.Client(base_url=url, timeout=PATIENCE, trust_env=False, verify=False)
 
     def __call__(self, action: str, **parameters: Any) -> ET.Element:
         return ec2_answer(self._client.post("/", **ec2_request(action, parameters)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -10,6 +11,7 @@ from fnmatch import fnmatchcase
 from tests.aws.wire import Answer, Call, DroppedError, Proceed, error_answer
 
 FOREVER_S = 3600.0
+_LOOK_S = 0.01
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,29 @@ def slow(seconds: float) -> Fault:
         return await proceed(call)
 
     return Fault("slow", delay)
+
+
+def held(release: threading.Event) -> Fault:
+    """The call takes effect when the event is set."""
+
+    async def hold(call: Call, proceed: Proceed) -> Answer:
+        while not release.is_set():
+            await asyncio.sleep(_LOOK_S)
+        return await proceed(call)
+
+    return Fault("held", hold)
+
+
+def answer_held(release: threading.Event) -> Fault:
+    """The call takes effect at once, and is answered when the event is set."""
+
+    async def hold(call: Call, proceed: Proceed) -> Answer:
+        answer = await proceed(call)
+        while not release.is_set():
+            await asyncio.sleep(_LOOK_S)
+        return answer
+
+    return Fault("answer held", hold)
 
 
 def late_answer(seconds: float) -> Fault:

@@ -33,6 +33,7 @@ from tests.aws.spot import Spot
 from tests.aws.tokens import Tokens
 from tests.aws.wire import REGION, Answer, Call, DroppedError, Layer, Proceed, parse
 from tests.in_thread import in_thread
+from tests.support.waiting import PATIENCE
 
 KEYS = {"aws_access_key_id": "AKIAHEARTHHEARTHTEST", "aws_secret_access_key": "secret", "region_name": REGION}
 PLUGINS = Path(__file__).with_name("bin")
@@ -56,7 +57,7 @@ class AwsFront:
         self.url = ""
         self.moto = moto
         self.calls: list[Call] = []
-        self._client = httpx.AsyncClient(base_url=moto.url, timeout=60, trust_env=False, verify=False)
+        self._client = httpx.AsyncClient(base_url=moto.url, timeout=PATIENCE, trust_env=False, verify=False)
         direct = AsyncDirect(self._client)
         self.capacity = Capacity()
         self.spot = Spot()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from tests.aws.direct import AsyncDirect
 from tests.aws.wire import Answer, Call, Proceed, error_answer, xml_answer
@@ -60,6 +60,15 @@ class Lifecycle:
     def hidden(self, instance: str) -> bool:
         """Whether EC2 does not know of it yet."""
         return time.monotonic() < self._hidden.get(instance, 0.0)
+
+    def settle(self) -> None:
+        """End all changes of state that are under way, and bring into sight what is hidden."""
+        self._moves.clear()
+        self._hidden.clear()
+
+    def date_back(self, instance: str, seconds: float) -> None:
+        """Have its last start lie so long ago."""
+        self._started[instance] = datetime.now(UTC) - timedelta(seconds=seconds)
 
     def launch_time(self, instance: str) -> str | None:
         """Of its last start."""

@@ -28,9 +28,9 @@ WATCHDOG = {
     "HEARTH_POOL": "default",
     "HEARTH_REGION": REGION,
     "HEARTH_LOG_GROUP": "hearth-default",
-    "HEARTH_IDLE_SECONDS": "600",
-    "HEARTH_BOOT_SECONDS": "900",
-    "HEARTH_LIFETIME_SECONDS": "3600",
+    "HEARTH_IDLE_SECONDS": "36000",
+    "HEARTH_BOOT_SECONDS": "36000",
+    "HEARTH_LIFETIME_SECONDS": "360000",
     "HEARTH_POLL_SECONDS": "0.2",
 }
 
@@ -95,20 +95,24 @@ class Machine:
 
     def boot(self) -> None:
         """Power on: nothing serves yet, and what was in memory is gone."""
-        if self.watchdog is not None:
-            end(self.watchdog)
         self._since = len(self.console)
         self.up, self.powering_off = True, False
         self.boots += 1
+        if self.plan.watchdog is not None:
+            self.watch({})
+
+    def watch(self, changed: dict[str, str]) -> None:
+        """Start the watchdog, its clocks included, with some of the plan's settings changed."""
+        if self.watchdog is not None:
+            end(self.watchdog)
         state = self._directory / "state"
         shutil.rmtree(state, ignore_errors=True)
         state.mkdir()
-        if self.plan.watchdog is not None:
-            self.watchdog = leashed(
-                *("tests.aws.on_machine", self.address, PROGRAM, "watch"),
-                log=self._log,
-                environment={**WATCHDOG, **self.own_settings(), **self.plan.watchdog},
-            )
+        self.watchdog = leashed(
+            *("tests.aws.on_machine", self.address, PROGRAM, "watch"),
+            log=self._log,
+            environment={**WATCHDOG, **self.own_settings(), **(self.plan.watchdog or {}), **changed},
+        )
 
     def own_settings(self) -> dict[str, str]:
         """Where machine.py finds the machine."""
@@ -125,7 +129,7 @@ class Machine:
         """Run machine.py on it, such as `run("tell", "pulling")`."""
         command = [sys.executable, "-m", "tests.aws.on_machine", self.address, str(PROGRAM), *arguments]
         settings = {**os.environ, **WATCHDOG, **self.own_settings(), **environment}
-        return subprocess.run(command, env=settings, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(command, env=settings, cwd=ROOT, capture_output=True, text=True, check=False)
 
     def serve(self) -> None:
         """Start Ollama."""

@@ -17,6 +17,7 @@ from tests.aws.direct import Direct, Seen
 from tests.aws.front import AwsFront
 from tests.aws.machine import Machine
 from tests.aws.plan import Plan
+from tests.support.waiting import until
 
 POLL_S = 0.1
 LIVE = {"pending", "running"}
@@ -67,9 +68,9 @@ class Machines:
     def __iter__(self) -> Iterator[Machine]:
         return iter(list(self._known.values()))
 
-    def one(self, seconds: float = 10) -> Machine:
+    def one(self) -> Machine:
         """The machine that is powered on, the only one; waits for it."""
-        self.wait(lambda: any(machine.up for machine in self), seconds)
+        self.wait(lambda: any(machine.up for machine in self))
         (machine,) = (machine for machine in self if machine.up)
         return machine
 
@@ -90,12 +91,12 @@ class Machines:
         now = time.monotonic()
         return sum((end or now) - start for spans in self._billed.values() for start, end in spans)
 
-    def wait(self, reached: Callable[[], object], seconds: float = 10) -> None:
-        """Until something is so."""
-        deadline = time.monotonic() + seconds
-        while not reached():
-            assert time.monotonic() < deadline, f"not reached in {seconds} s: {self._told()}"
-            time.sleep(0.02)
+    def wait(self, reached: Callable[[], object]) -> None:
+        """Wait as `until` does; what the machines have said is told if it fails."""
+        try:
+            until(reached)
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {self._told()}") from None
 
     def _told(self) -> str:
         consoles = "\n".join(f"{machine}\n{machine.console[-2000:]}" for machine in self)
@@ -131,6 +132,15 @@ class Machines:
     def tag(self, machine: Machine, key: str, value: str) -> None:
         """Set a tag, as the machine does."""
         self._moto("CreateTags", ResourceId=[machine.id], Tag=[{"Key": key, "Value": value}])
+
+    def tag_new(self, key: str, value: str) -> None:
+        """Set a tag of each instance that is launched from now on, as soon as there is one."""
+
+        def tag(instance: str, to: str) -> None:
+            if to == "pending":
+                self._moto("CreateTags", ResourceId=[instance], Tag=[{"Key": key, "Value": value}])
+
+        self._aws.lifecycle.watchers.append(tag)
 
     def close(self) -> None:
         self._closing = True

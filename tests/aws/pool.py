@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,6 +108,26 @@ def make_pool(
     }
     aws.behind("cloudformation").create_stack(StackName=f"hearth-{name}", TemplateBody=json.dumps(body))
     return Pool(name, outputs, network.subnets, image)
+
+
+def end_leases(aws: AwsFront, machine: str, pool: str = "default") -> None:
+    """Have the time of all leases on a machine be over, and that of the pool's launch lock, as after a run's death."""
+    table, over = {"TableName": f"hearth-{pool}"}, {":over": {"N": str(round(time.time(), 3))}}
+    dynamodb = aws.behind("dynamodb")
+    found = dynamodb.get_item(**table, Key={"id": {"S": machine}}).get("Item", {})
+    for token in found.get("leases", {}).get("M", {}):
+        dynamodb.update_item(
+            **table,
+            Key={"id": {"S": machine}},
+            UpdateExpression="SET leases.#token.ends_at = :over",
+            ExpressionAttributeNames={"#token": token},
+            ExpressionAttributeValues=over,
+        )
+    lock = {"id": {"S": f"launch#{pool}"}}
+    if "Item" in dynamodb.get_item(**table, Key=lock):
+        dynamodb.update_item(
+            **table, Key=lock, UpdateExpression="SET held_until = :over", ExpressionAttributeValues=over
+        )
 
 
 def _data(pool: str, config: str) -> dict[str, Any]:

@@ -3,4 +3,4 @@
 import sys
 import urllib.request
 
-urllib.request.urlopen(urllib.request.Request(f"{sys.argv[1]}/power-off", data=b"", method="POST"), timeout=10).close()
+urllib.request.urlopen(urllib.request.Request(f"{sys.argv[1]}/power-off", data=b"", method="POST"), timeout=240).close()

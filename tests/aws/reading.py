@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.aws.machine import Machine
 from tests.aws.machines import Machines
+from tests.aws.plan import Plan
 from tests.commands import Hearth, Outcome
 from tests.pdfs import written
 
@@ -32,16 +33,18 @@ class Reading:
         self._thread.start()
 
     def ended(self) -> Outcome:
-        self._thread.join(100)
+        self._thread.join()  # the command has its own limit
         assert self.outcome is not None
         return self.outcome
 
 
-def halfway(ec2: Hearth, machines: Machines, document: Path) -> tuple[Reading, Machine]:
-    """A run whose first machine has read a page."""
+def halfway(ec2: Hearth, machines: Machines, document: Path, held: Path) -> tuple[Reading, Machine]:
+    """Start a run whose first machine has read four pages and has two in hand, which end when `held` is deleted."""
+    held.write_text("4")
+    machines.plan = Plan(engine="tests.ecs.engines:held")
     reading = Reading(ec2, document)
-    first = machines.one(60)
-    machines.wait(lambda: len(first.read) > 4, 60)
+    first = machines.one()
+    machines.wait(lambda: len(first.read) == 7)  # the image that the warm-up measures with, too
     return reading, first
 
 

@@ -79,7 +79,7 @@ async def test_runs_at_once_share_a_machine_s_seconds(aws: AwsFront, pool: Pool,
     await noticed(pool_, machine)
     await noticed_up(pool_, machine)
     one, other = await leased(pool_, name), await leased(pool_, name)
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(0.2)  # for some seconds to be shared
     await pool_.records.release(name, one, {"one": 3.0, "two": 1.0})
     await pool_.records.release(name, other)
     bill = await billed(pool_, By.DOCUMENT)
@@ -94,10 +94,11 @@ async def test_runs_at_once_share_a_machine_s_seconds(aws: AwsFront, pool: Pool,
 
 async def test_a_stop_that_hearth_made_is_entered_with_its_reason(aws: AwsFront, pool: Pool):
     pool_, name = await opened(), launch(aws, pool)
+    before = time.time()
     await tend(pool_, await seen(pool_, name))
     (span,) = await entered(pool_)
     assert (span.why, span.exact, span.keeps_disk, span.kept_until) == ("idle", True, True, None)
-    assert span.ended == pytest.approx(time.time() * 1000, abs=5000)
+    assert before * 1000 - 1 <= span.ended <= time.time() * 1000 + 1
 
 
 async def test_a_stop_that_nobody_wrote_is_entered_from_what_ec2_says(aws: AwsFront, pool: Pool):
@@ -128,19 +129,19 @@ async def test_without_ec2_s_word_a_stop_is_dated_by_its_first_sight_and_a_bette
 async def test_a_start_by_hand_is_another_start_and_the_disk_between_is_paid_for(aws: AwsFront, pool: Pool):
     pool_, name = await opened(), launch(aws, pool)
     await noticed(pool_, await seen(pool_, name))
+    before = time.time()
     aws.client("ec2").stop_instances(InstanceIds=[name])
     await noticed(pool_, await seen(pool_, name))
     await asyncio.sleep(1.1)  # EC2 tells starts apart by the second
     aws.client("ec2").start_instances(InstanceIds=[name])
     bill = await billed(pool_)
     assert len(await entered(pool_)) == 2
-    assert 0 < bill.total.stopped < 3
+    assert 0 < bill.total.stopped <= time.time() - before + 1  # EC2 tells whole seconds
 
 
 async def test_the_lease_of_a_run_that_died_is_entered_by_whoever_stops_the_machine(aws: AwsFront, pool: Pool):
     pool_, name = await opened(), launch(aws, pool)
-    dead = await leased(pool_, name, 0.1)
-    await asyncio.sleep(0.1)
+    dead = await leased(pool_, name, 0)
     await tend(pool_, await seen(pool_, name))
     (use,) = await pool_.records.ledger.uses(day_of(dead.since), day_of(time.time()))
     assert (use.token, use.holder, use.ended) == (dead.token, dead.holder, round(dead.until * 1000))
@@ -164,9 +165,10 @@ async def test_a_stop_that_was_never_seen_because_it_started_again_ends_the_firs
     earlier = round((await seen(pool_, name)).launched_at) - 1000
     await pool_.records.ledger.started(Started(name, "g4dn.xlarge on-demand in us-east-1a", earlier, Rates(0.36)))
     await pool_.records.ledger.seen(name, earlier, earlier + 400.0)
+    before = (await seen(pool_, name)).launched_at
     bill = await billed(pool_)
-    assert 400 <= life(bill.total) < 410
-    assert 590 < bill.total.stopped <= 600
+    assert 400 <= life(bill.total) <= 400 + time.time() - before
+    assert bill.total.stopped == pytest.approx(600, abs=1)
     assert f"not known to the second: {name}" in " ".join(bill.notes)
 
 

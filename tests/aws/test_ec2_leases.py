@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
@@ -10,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+import tasks.ec2.keeper
 import tasks.ec2.launch_lock
 import tasks.ec2.records
 from tasks.departure import Departure
@@ -19,13 +21,14 @@ from tasks.ec2.pool import Pool as OpenPool
 from tasks.ec2.pool import open_pool
 from tasks.ec2.records import Lease, Record
 from tasks.settings import Settings
-from tests.aws.faults import error, hang, lost_answer, slow
+from tests.aws.faults import error, held, lost_answer
 from tests.aws.front import AwsFront
 from tests.aws.launches import launch
 from tests.aws.machines import Machines
 from tests.aws.pool import Pool
 from tests.aws.test_ec2_acquire import acquired
-from tests.support.waiting import until_async
+from tests.support.clock import Clock
+from tests.support.waiting import PATIENCE, until, until_async
 
 MACHINE = "i-0123456789abcdef0"
 UPDATE = "UpdateItem"
@@ -34,12 +37,21 @@ NO_DOOR = Door("http://127.0.0.1:9")
 Keep = Callable[[OpenPool, str, Lease], Departure]
 
 
-async def opened(lease_s: float = 1.0) -> OpenPool:
-    """The pool, whose leases are renewed four times in so many seconds."""
-    return await open_pool(Settings(ec2={"poll_seconds": 0.1, "lease_seconds": lease_s}))
+LEASE_S = 36_000.0
 
 
-def lease(seconds: float = 30, holder: str = "paper on desk") -> Lease:
+async def opened() -> OpenPool:
+    """Open the pool; its leases last for hours, and are renewed ten times a second."""
+    return await open_pool(Settings(ec2={"poll_seconds": 0.1, "lease_seconds": LEASE_S}))
+
+
+@pytest.fixture(autouse=True)
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Renew leases often, however long they last."""
+    monkeypatch.setattr(tasks.ec2.keeper, "_RENEWALS", LEASE_S / 0.1)
+
+
+def lease(seconds: float = LEASE_S, holder: str = "paper on desk") -> Lease:
     return Lease(holder, 2, time.time() + seconds)
 
 
@@ -60,11 +72,11 @@ def keep(aws: AwsFront) -> Iterator[Keep]:
     for keeper in keepers:
         keeper.stop()
     for keeper in keepers:
-        keeper._thread.join(10)
+        keeper._thread.join(PATIENCE)
         assert not keeper._thread.is_alive()
 
 
-async def leased(pool: OpenPool, machine: str = MACHINE, seconds: float = 1.0) -> Lease:
+async def leased(pool: OpenPool, machine: str = MACHINE, seconds: float = LEASE_S) -> Lease:
     taken = lease(seconds)
     assert await pool.records.take(machine, taken)
     return taken
@@ -83,13 +95,25 @@ async def live(pool: OpenPool, machine: str = MACHINE) -> list[str]:
     return [one.token for one in (await pool.records.get(machine)).live(time.time())]
 
 
-async def announced(departure: Departure, seconds: float = 5) -> str:
-    async with asyncio.timeout(seconds):
+async def renewed(pool: OpenPool, machine: str, taken: Lease) -> bool:
+    """Has the end of a lease moved since it was taken?"""
+    (found,) = (await pool.records.get(machine)).leases
+    return found.until > taken.until + 0.01
+
+
+async def with_leases(pool: OpenPool) -> Record | None:
+    """Return the record once there are leases in it."""
+    record = await pool.records.get(MACHINE)
+    return record if record.leases else None
+
+
+async def announced(departure: Departure) -> str:
+    async with asyncio.timeout(PATIENCE):
         return await departure.wait_announced()
 
 
 async def gone(departure: Departure) -> str:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await departure.wait_gone()
     return departure.why
 
@@ -111,18 +135,19 @@ async def test_a_lease_stands_in_the_record_until_it_is_given_back(aws: AwsFront
         (one.token, "paper on desk", 2),
         (other.token, "other on desk", 2),
     }
+    before = round(time.time(), 3)
     await records.release(MACHINE, one)
     record = await records.get(MACHINE)
     assert [each.token for each in record.leases] == [other.token]
-    assert abs(record.released_at - time.time()) < 2
+    assert before <= record.released_at <= time.time()
 
 
 async def test_a_renewal_moves_the_end_of_its_own_lease_alone(aws: AwsFront, pool: Pool):
     records = (await opened()).records
-    one, other = lease(10), lease(20)
+    one, other = lease(100), lease(200)
     await records.take(MACHINE, one)
     await records.take(MACHINE, other)
-    until = time.time() + 100
+    until = time.time() + 1000
     assert await records.renew(MACHINE, one, until)
     ends = {each.token: each.until for each in (await records.get(MACHINE)).leases}
     assert ends == pytest.approx({one.token: until, other.token: other.until}, abs=0.01)
@@ -200,11 +225,13 @@ async def test_a_lease_that_ended_and_that_nobody_minded_is_renewed(aws: AwsFron
 
 
 async def test_closing_ends_by_itself(aws: AwsFront, pool: Pool, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(tasks.ec2.records, "CLOSED_SECONDS", 0.5)
+    clock = Clock()
+    monkeypatch.setattr(tasks.ec2.records, "time", clock)
     records = (await opened()).records
     assert await records.close(await records.get(MACHINE))
+    clock.advance(tasks.ec2.records.CLOSED_SECONDS - 1)
     assert not await records.take(MACHINE, lease())
-    await asyncio.sleep(0.5)
+    clock.advance(2)
     assert await records.take(MACHINE, lease())
 
 
@@ -291,11 +318,12 @@ async def test_each_launch_that_ended_makes_a_new_generation(aws: AwsFront, pool
 async def test_a_dead_holder_s_lock_ends_and_the_next_one_launches_in_the_same_generation(
     aws: AwsFront, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(tasks.ec2.launch_lock, "_LOCK_SECONDS", 0.5)
+    clock = Clock()
+    monkeypatch.setattr(tasks.ec2.launch_lock, "time", clock)
     locks = (await opened()).launches
     async with locks.held("default") as dead:
         assert dead is not None
-        await asyncio.sleep(0.55)
+        clock.advance(31)
         async with locks.held("default") as lock:
             assert lock is not None
             assert lock.generation == dead.generation
@@ -305,11 +333,12 @@ async def test_a_dead_holder_s_lock_ends_and_the_next_one_launches_in_the_same_g
 async def test_a_holder_that_was_held_up_takes_nothing_from_the_one_that_came_after_it(
     aws: AwsFront, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ):
+    clock = Clock()
+    monkeypatch.setattr(tasks.ec2.launch_lock, "time", clock)
     locks = (await opened()).launches
     async with AsyncExitStack() as late_block, AsyncExitStack() as block:
-        monkeypatch.setattr(tasks.ec2.launch_lock, "_LOCK_SECONDS", -1.0)  # ends as it begins
         late = await late_block.enter_async_context(locks.held("default"))
-        monkeypatch.setattr(tasks.ec2.launch_lock, "_LOCK_SECONDS", 30.0)
+        clock.advance(31)
         lock = await block.enter_async_context(locks.held("default"))
         assert late is not None
         assert lock is not None
@@ -322,13 +351,14 @@ async def test_a_holder_that_was_held_up_takes_nothing_from_the_one_that_came_af
 
 
 async def test_a_holder_may_hold_on(aws: AwsFront, pool: Pool, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(tasks.ec2.launch_lock, "_LOCK_SECONDS", 0.8)
+    clock = Clock()
+    monkeypatch.setattr(tasks.ec2.launch_lock, "time", clock)
     locks = (await opened()).launches
     async with locks.held("default") as lock:
         assert lock is not None
-        await asyncio.sleep(0.5)
+        clock.advance(20)
         assert await locks.hold_on("default", lock)
-        await asyncio.sleep(0.5)
+        clock.advance(20)  # the lock would have ended after 30
         async with locks.held("default") as other:
             assert other is None
 
@@ -340,15 +370,17 @@ async def test_the_keeper_renews(aws: AwsFront, pool: Pool, keep: Keep):
     pool_ = await opened()
     taken = await leased(pool_)
     keep(pool_, MACHINE, taken)
-    await asyncio.sleep(1.3)
+    await until_async(lambda: renewed(pool_, MACHINE, taken))
     assert await live(pool_) == [taken.token]
 
 
 async def test_a_busy_event_loop_loses_no_lease(aws: AwsFront, pool: Pool, keep: Keep):
     pool_ = await opened()
     taken = await leased(pool_)
+    before = len(aws.called(UPDATE))
     keep(pool_, MACHINE, taken)
-    time.sleep(1.3)  # noqa: ASYNC251 - that is the test
+    until(lambda: len(aws.called(UPDATE)) >= before + 3)  # and nothing else runs on this loop: that is the test
+    assert await renewed(pool_, MACHINE, taken)
     assert await live(pool_) == [taken.token]
 
 
@@ -358,27 +390,29 @@ async def test_a_look_at_the_machine_that_hangs_does_not_keep_the_lease_from_bei
     pool_ = await opened()
     name = launch(aws, pool)
     taken = await leased(pool_, name)
-    hung = aws.inject(hang(1.5), "DescribeInstances", times=None)
+    release = threading.Event()
+    hung = aws.inject(held(release), "DescribeInstances", times=None)
     departure = keep(pool_, name, taken)
-    await asyncio.sleep(1.4)
-    assert hung.hits
+    await until_async(lambda: hung.hits)
+    before = len(aws.called(UPDATE))
+    await until_async(lambda: len(aws.called(UPDATE)) >= before + 3)
+    assert await renewed(pool_, name, taken)
     assert await live(pool_, name) == [taken.token]
     assert not departure.announced
+    release.set()
 
 
 async def test_with_aws_down_for_less_than_the_lease_it_is_kept(aws: AwsFront, pool: Pool, keep: Keep):
-    pool_ = await opened(lease_s=8)
+    pool_ = await opened()
     name = launch(aws, pool)
-    taken = await leased(pool_, name, 8)
+    taken = await leased(pool_, name)
     before = len(aws.called(UPDATE))
     departure = keep(pool_, name, taken)
     aws.down()
     await until_async(lambda: len(aws.called(UPDATE)) > before)
     aws.up()
-    async with asyncio.timeout(8):
-        while (await pool_.records.get(name)).leases[0].until <= taken.until + 0.1:
-            assert await live(pool_, name) == [taken.token]
-            await asyncio.sleep(0.05)
+    await until_async(lambda: renewed(pool_, name, taken))
+    assert await live(pool_, name) == [taken.token]
     assert not departure.announced
 
 
@@ -387,20 +421,21 @@ async def test_a_lease_that_was_lost_is_taken_back_where_nobody_minds(aws: AwsFr
     ended, closed = await closed_over(pool_)
     await pool_.records.reopen(closed)
     departure = keep(pool_, MACHINE, ended)
-    async with asyncio.timeout(5):
-        while await live(pool_) != [ended.token]:
-            await asyncio.sleep(0.02)
+    await until_async(lambda: live(pool_))
+    assert await live(pool_) == [ended.token]
     assert not departure.announced
 
 
 async def test_a_lease_that_is_taken_back_protects_from_the_first_moment(aws: AwsFront, pool: Pool, keep: Keep):
-    pool_ = await opened(lease_s=4)
+    pool_ = await opened()
     ended, closed = await closed_over(pool_)
     await pool_.records.reopen(closed)
+    release = threading.Event()
+    # Only the renewal that takes it back gets through, and none of those after it.
+    aws.inject(held(release), UPDATE, times=None, skip=2)
     keep(pool_, MACHINE, ended)
-    async with asyncio.timeout(5):
-        while not (record := await pool_.records.get(MACHINE)).leases:
-            await asyncio.sleep(0.02)
+    record = await until_async(lambda: with_leases(pool_))
+    release.set()
     assert record.live(time.time())
 
 
@@ -413,10 +448,10 @@ async def test_the_keeper_tells_that_somebody_else_stops_the_machine(aws: AwsFro
 
 
 async def test_the_keeper_tells_what_the_machine_says_of_its_end(aws: AwsFront, pool: Pool, keep: Keep):
-    pool_ = await opened(30)
+    pool_ = await opened()
     name = launch(aws, pool)
     departure = keep(pool_, name, await leased(pool_, name))
-    at = datetime.now(UTC) + timedelta(seconds=90)
+    at = datetime.now(UTC) + timedelta(seconds=3600)
     tag = {"Key": "hearth:notice", "Value": f"{at:%Y-%m-%dT%H:%M:%SZ} spot-interruption"}
     aws.client("ec2").create_tags(Resources=[name], Tags=[tag])
     assert await announced(departure) == f"{name} goes at {at:%H:%M:%S} UTC (spot-interruption)"
@@ -426,16 +461,16 @@ async def test_the_keeper_tells_what_the_machine_says_of_its_end(aws: AwsFront, 
 async def test_the_keeper_tells_what_ec2_says_of_a_spot_request(
     aws: AwsFront, pool: Pool, machines: Machines, keep: Keep
 ):
-    pool_ = await opened(30)
+    pool_ = await opened()
     name = launch(aws, pool, "spot")
     departure = keep(pool_, name, await leased(pool_, name))
-    machines.interrupt(machines.one(), after=60)
+    machines.interrupt(machines.one(), after=36_000)
     assert (await announced(departure)).endswith("(spot: marked-for-termination)")
     assert not departure.gone
 
 
 async def test_the_keeper_tells_that_the_machine_was_stopped(aws: AwsFront, pool: Pool, keep: Keep):
-    pool_ = await opened(30)
+    pool_ = await opened()
     name = launch(aws, pool)
     departure = keep(pool_, name, await leased(pool_, name))
     aws.client("ec2").stop_instances(InstanceIds=[name])
@@ -445,7 +480,7 @@ async def test_the_keeper_tells_that_the_machine_was_stopped(aws: AwsFront, pool
 async def test_the_keeper_tells_that_the_machine_has_vanished(
     aws: AwsFront, pool: Pool, machines: Machines, keep: Keep
 ):
-    pool_ = await opened(30)
+    pool_ = await opened()
     name = launch(aws, pool, "spot")
     departure = keep(pool_, name, await leased(pool_, name))
     machines.vanish(machines.one())
@@ -453,7 +488,7 @@ async def test_the_keeper_tells_that_the_machine_has_vanished(
 
 
 async def test_a_machine_that_ec2_does_not_know_for_two_looks_has_not_gone(aws: AwsFront, pool: Pool, keep: Keep):
-    pool_ = await opened(30)
+    pool_ = await opened()
     name = launch(aws, pool)
     unknown = aws.inject(error("InvalidInstanceID.NotFound"), "DescribeInstances", times=2)
     departure = keep(pool_, name, await leased(pool_, name))
@@ -463,7 +498,7 @@ async def test_a_machine_that_ec2_does_not_know_for_two_looks_has_not_gone(aws: 
 
 
 async def test_a_machine_that_ec2_knows_no_more_has_gone(aws: AwsFront, pool: Pool, keep: Keep):
-    pool_ = await opened(30)
+    pool_ = await opened()
     name = launch(aws, pool)
     departure = keep(pool_, name, await leased(pool_, name))
     aws.inject(error("InvalidInstanceID.NotFound"), "DescribeInstances", times=None)
@@ -471,10 +506,10 @@ async def test_a_machine_that_ec2_knows_no_more_has_gone(aws: AwsFront, pool: Po
 
 
 async def test_the_keeper_ends_with_the_release(aws: AwsFront, pool: Pool, machines: Machines):
-    used, endpoint = await acquired(lease_seconds=0.8)
+    used, endpoint = await acquired()
     keeper = endpoint.lease.keeper
     await used.release(endpoint)
-    await asyncio.to_thread(keeper._thread.join, 2)
+    await asyncio.to_thread(keeper._thread.join, PATIENCE)
     assert not keeper._thread.is_alive()
     assert not endpoint.departure.announced
 
@@ -482,9 +517,11 @@ async def test_the_keeper_ends_with_the_release(aws: AwsFront, pool: Pool, machi
 async def test_a_renewal_under_way_does_not_bring_a_lease_back_that_is_given_back(
     aws: AwsFront, pool: Pool, machines: Machines
 ):
-    used, endpoint = await acquired(lease_seconds=4)
-    renewal = aws.inject(slow(0.5), UPDATE)
-    machines.wait(lambda: renewal.hits)
+    used, endpoint = await acquired(lease_seconds=LEASE_S)
+    release = threading.Event()
+    renewal = aws.inject(held(release), UPDATE, where=lambda call: "ends_at" in call.parameters["UpdateExpression"])
+    await until_async(lambda: renewal.hits)
     await used.release(endpoint)
-    await asyncio.to_thread(endpoint.lease.keeper._thread.join, 3)
+    release.set()
+    await asyncio.to_thread(endpoint.lease.keeper._thread.join, PATIENCE)
     assert (await (await opened()).records.get(endpoint.machine.id)).leases == ()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -14,16 +13,19 @@ from tests.aws.faults import hang
 from tests.aws.front import AwsFront
 from tests.aws.machines import Machines
 from tests.aws.plan import Plan
-from tests.aws.reading import Reading, complete, halfway, pages_read, paper
+from tests.aws.reading import complete, halfway, pages_read, paper
 from tests.commands import Hearth
+from tests.support.waiting import PATIENCE
 
 
 def test_after_an_interruption_notice_the_run_goes_on_with_another_machine_and_reads_every_page_once(
-    ec2: Hearth, machines: Machines, tmp_path: Path
+    ec2: Hearth, aws: AwsFront, machines: Machines, held: Path, tmp_path: Path
 ):
-    machines.plan = Plan(engine_s=0.3)
-    reading, first = halfway(ec2, machines, paper(tmp_path, 30))
-    machines.interrupt(first, after=60)
+    reading, first = halfway(ec2, machines, paper(tmp_path, 30), held)
+    machines.interrupt(first, after=36_000)
+    looks = len(aws.called("DescribeSpotInstanceRequests"))
+    machines.wait(lambda: len(aws.called("DescribeSpotInstanceRequests")) > looks + 1)  # the run has heard of it
+    held.unlink()
     outcome = reading.ended()
     complete(outcome, 30)
     left, other = outcome.manifest["machines"]
@@ -34,11 +36,11 @@ def test_after_an_interruption_notice_the_run_goes_on_with_another_machine_and_r
 
 
 def test_when_its_machine_vanishes_the_pages_in_flight_are_read_again_elsewhere(
-    ec2: Hearth, machines: Machines, tmp_path: Path
+    ec2: Hearth, machines: Machines, held: Path, tmp_path: Path
 ):
-    machines.plan = Plan(engine_s=0.3)
-    reading, first = halfway(ec2, machines, paper(tmp_path, 20))
+    reading, first = halfway(ec2, machines, paper(tmp_path, 20), held)
     machines.vanish(first)
+    held.unlink()
     outcome = reading.ended()
     complete(outcome, 20)
     again = [count for count in pages_read(machines).values() if count > 1]
@@ -48,11 +50,11 @@ def test_when_its_machine_vanishes_the_pages_in_flight_are_read_again_elsewhere(
 
 
 def test_when_ollama_dies_on_a_running_machine_another_is_taken_and_the_broken_one_ended(
-    ec2: Hearth, machines: Machines, tmp_path: Path
+    ec2: Hearth, machines: Machines, held: Path, tmp_path: Path
 ):
-    machines.plan = Plan(engine_s=0.3)
-    reading, first = halfway(ec2, machines, paper(tmp_path, 12))
+    reading, first = halfway(ec2, machines, paper(tmp_path, 12), held)
     first.crash()
+    held.unlink()
     outcome = reading.ended()
     complete(outcome, 12)
     assert machines.running() == [outcome.manifest["machines"][-1]["id"]] != [first.id]
@@ -60,14 +62,14 @@ def test_when_ollama_dies_on_a_running_machine_another_is_taken_and_the_broken_o
 
 @pytest.mark.long
 def test_with_prefect_s_server_gone_the_document_is_finished_and_the_machine_given_back(
-    ec2: Hearth, aws: AwsFront, machines: Machines, tmp_path: Path
+    ec2: Hearth, aws: AwsFront, machines: Machines, held: Path, tmp_path: Path
 ):
     home = tmp_path / "home"
     own = Hearth(ec2.directory, {**ec2.environment, "HEARTH_HOME": str(home), "PREFECT_HOME": str(home / "prefect")})
-    machines.plan = Plan(engine_s=0.3)
-    reading, first = halfway(own, machines, paper(tmp_path, 12))
+    reading, first = halfway(own, machines, paper(tmp_path, 12), held)
     (record,) = home.glob("servers/prefect-*/server.json")
     os.kill(json.loads(record.read_text())["server_pid"], signal.SIGKILL)
+    held.unlink()
     outcome = reading.ended()
     complete(outcome, 12)
     assert "Prefect's server does not answer" in outcome.err
@@ -85,29 +87,23 @@ def test_with_machines_aws_and_prefect_gone_at_once_the_command_ends(
     own = Hearth(ec2.directory, {**ec2.environment, **settings})
     machines.plan = Plan(engine_s=0.5)
     process = own.start("read", paper(tmp_path, 60), "--json")
-    first = machines.one(60)
-    machines.wait(lambda: len(first.read) > 4, 60)
+    first = machines.one()
+    machines.wait(lambda: len(first.read) > 4)
     (record,) = home.glob("servers/prefect-*/server.json")
     os.kill(json.loads(record.read_text())["server_pid"], signal.SIGKILL)
     for machine in machines:
         machine.crash()
     aws.down()
-    out, err = process.communicate(timeout=150)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1, out + err
 
 
 def test_machines_that_go_before_a_page_is_read_are_not_launched_for_ever(
     ec2: Hearth, machines: Machines, tmp_path: Path
 ):
-    machines.plan = Plan(boot_s=1, engine_s=0.3)
-    reading = Reading(ec2, paper(tmp_path, 30))
-    told: set[str] = set()
-    while reading.outcome is None:
-        for machine in [each for each in machines if each.id not in told]:
-            machines.tag(machine, "hearth:notice", "2099-01-01T00:00:00Z lifetime")
-            told.add(machine.id)
-        time.sleep(0.05)
-    outcome = reading.ended()
+    machines.plan = Plan(engine_s=0.3)
+    machines.tag_new("hearth:notice", "2099-01-01T00:00:00Z lifetime")
+    outcome = ec2.read(paper(tmp_path, 30))
     assert outcome.code == 1
     assert "No machine stays for long enough" in outcome.json["error"]
     assert len(machines.instances()) <= 4
@@ -119,9 +115,9 @@ def test_interrupted_while_aws_hangs_the_command_ends_soon(
 ):
     machines.plan = Plan(engine_s=0.5)
     process = ec2.start("read", paper(tmp_path, 40), "--json")
-    first = machines.one(60)
-    machines.wait(lambda: len(first.read) > 4, 60)
+    first = machines.one()
+    machines.wait(lambda: len(first.read) > 4)
     aws.down(hang())
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=80)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, out + err

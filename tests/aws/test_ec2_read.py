@@ -15,7 +15,7 @@ from tests.commands import Hearth, PrefectServer
 def test_a_small_pdf_is_read_on_one_machine_of_several_and_it_stays_warm_for_the_next(
     ec2: Hearth, machines: Machines, tmp_path: Path
 ):
-    machines.plan = Plan(boot_s=1)
+    machines.plan = Plan()
     ec2.environment["HEARTH_EC2__MACHINES"] = "3"
     first = ec2.read(paper(tmp_path, 5))
     complete(first, 5)
@@ -35,10 +35,9 @@ def test_a_machine_whose_model_cannot_be_had_is_ended(ec2: Hearth, machines: Mac
 
 
 def test_with_aws_out_of_reach_at_release_the_pages_stand_and_the_lease_ends_by_itself(
-    ec2: Hearth, aws: AwsFront, prefect: PrefectServer, machines: Machines, tmp_path: Path
+    ec2: Hearth, aws: AwsFront, prefect: PrefectServer, machines: Machines, held: Path, tmp_path: Path
 ):
-    machines.plan = Plan(engine_s=0.4)
-    reading, machine = halfway(ec2, machines, paper(tmp_path, 16, "leased"))
+    reading, machine = halfway(ec2, machines, paper(tmp_path, 16, "leased"), held)
 
     def told(what: str) -> bool:
         shown = prefect("artifacts", artifacts={"key": {"any_": ["hearth-leased-servers"]}})
@@ -46,6 +45,7 @@ def test_with_aws_out_of_reach_at_release_the_pages_stand_and_the_lease_ends_by_
 
     machines.wait(lambda: told("slots, until ") and told("to be looked at in "))
     aws.down()
+    held.unlink()
     outcome = reading.ended()
     complete(outcome, 16)
     assert "could not be given back" in outcome.err
@@ -63,7 +63,7 @@ def test_a_missing_permission_ends_the_command_with_one_line_and_no_machine(
 
 
 def test_two_commands_at_once_share_one_machine(ec2: Hearth, machines: Machines, tmp_path: Path):
-    machines.plan = Plan(boot_s=1, engine_s=0.1)
+    machines.plan = Plan(engine_s=0.1)
     one, other = Reading(ec2, paper(tmp_path, 6)), Reading(ec2, paper(tmp_path, 6, "other"))
     complete(one.ended(), 6)
     complete(other.ended(), 6)

@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from tests.aws.buckets import BUCKET, body, keys, make_bucket
 from tests.aws.front import AwsFront
 from tests.commands import ROOT, Hearth, Outcome
 from tests.flows.conftest import Engine, _served
+from tests.support.waiting import PATIENCE, until
 
 WORDS = ("The harbour is quiet in the morning.", "Winter brings fewer ships.")
 RESULTS = f"s3://{BUCKET}/results"
@@ -96,18 +96,15 @@ def start(hearth: Hearth, engine: Engine, document: str) -> subprocess.Popen[str
 def test_after_kill_9_no_stored_page_is_read_twice(hearth: Hearth, engine: Engine, s3: Any, tmp_path: Path):
     novel = put(s3, pdfs.written(tmp_path / "novel.pdf", *(f"Chapter {number}." for number in range(PAGES))))
     killed = start(hearth, engine, novel)
-    deadline = time.monotonic() + 60
-    while len(pages(s3)) < 4:
-        assert killed.poll() is None, killed.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(lambda: len(pages(s3)) >= 4 or killed.poll() is not None)
+    assert killed.poll() is None, killed.communicate()
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
     stored = pages(s3)
     assert 4 <= len(stored) < PAGES
 
     again = start(hearth, engine, novel)
-    out, err = again.communicate(timeout=250)
+    out, err = again.communicate(timeout=PATIENCE)
     outcome = Outcome(again.returncode, out, err)
     assert outcome.code == 0, outcome.err
     assert (outcome.json["read"], outcome.json["read_now"]) == (PAGES, PAGES - len(stored))

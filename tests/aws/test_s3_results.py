@@ -7,6 +7,7 @@ import errno
 import tracemalloc
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from tests.aws.faults import Fault, denied, dropped, lost_answer
 from tests.aws.front import AwsFront
 from tests.aws.moto_server import Moto
 from tests.aws.wire import Call
+from tests.support.waiting import PATIENCE, until_async
 from tests.test_costs_held import NOON, SINCE, endpoint
 from tests.test_results import DIGEST, DOCUMENT, blank, breaking, failed, manifest, page, planned
 
@@ -162,7 +164,10 @@ def test_many_pages_are_asked_for_at_once_but_never_more_than_16(store: ResultSt
         nonlocal now, most
         now += 1
         most = max(most, now)
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.1)  # for those beyond the limit, if there are any
+        async with asyncio.timeout(PATIENCE):
+            while most <= 4:
+                await asyncio.sleep(0.01)
         now -= 1
         return await proceed(call)
 
@@ -231,11 +236,20 @@ def test_a_place_without_a_bucket_shows_how_to_write_it(uri: str):
 # Turns
 
 
+WAITING = Stage("waiting for another run that reads this document")
+
+
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Turns that expire soon."""
+def turns(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Let turns last for so many seconds, and be renewed ten times a second; hours at first."""
+
+    def last(seconds: float) -> None:
+        monkeypatch.setattr("tasks.files.s3_turn.SECONDS", seconds)
+        monkeypatch.setattr("tasks.files.s3_turn._RENEWALS", seconds / 0.1)
+
     monkeypatch.setattr("tasks.files.s3._TURN_POLL_SECONDS", 0.05)
-    monkeypatch.setattr("tasks.files.s3_turn.SECONDS", 2.0)
+    last(36_000)
+    return last
 
 
 async def has_it(store: ResultStore, told: list[Any]) -> None:
@@ -245,29 +259,40 @@ async def has_it(store: ResultStore, told: list[Any]) -> None:
             told.append("has it")
 
 
-async def test_two_runs_of_one_document_take_turns(store: ResultStore, quick: None):
+async def test_two_runs_of_one_document_take_turns(store: ResultStore, aws: AwsFront, turns: Callable[[float], None]):
     told: list[Any] = []
     async with store.turn():
         other = asyncio.create_task(has_it(new_store(), told))
-        await asyncio.sleep(5)  # it is renewed
-        assert set(told) == {Stage("waiting for another run that reads this document")}
+        await until_async(lambda: told)
+        asked = len(aws.calls)
+        await until_async(lambda: len([call for call in aws.calls[asked:] if to(".lock")(call)]) > 10)
+        assert set(told) == {WAITING}
     await other
     assert told[-1] == "has it"
 
 
-async def test_the_turn_of_a_run_that_died_ends_by_itself(store: ResultStore, quick: None):
+async def test_a_turn_is_renewed_while_its_holder_lives(store: ResultStore, turns: Callable[[float], None]):
+    async with store.turn():
+        first = objects.get(store.directory / ".lock").etag
+        await until_async(lambda: objects.get(store.directory / ".lock").etag != first)
+
+
+async def test_the_turn_of_a_run_that_died_ends_by_itself(store: ResultStore, turns: Callable[[float], None]):
     died = S3Turn(store.directory / ".lock")
     assert died.take()
     died._over.set()  # nobody renews it any more
     told: list[Any] = []
-    async with asyncio.timeout(30):
-        await has_it(new_store(), told)
-    assert told[0] == Stage("waiting for another run that reads this document")
+    other = asyncio.create_task(has_it(new_store(), told))
+    await until_async(lambda: told)
+    turns(1.0)
+    async with asyncio.timeout(PATIENCE):
+        await other
+    assert told[0] == WAITING
 
 
-async def test_a_turn_whose_answer_is_lost_is_had(store: ResultStore, aws: AwsFront, quick: None):
+async def test_a_turn_whose_answer_is_lost_is_had(store: ResultStore, aws: AwsFront, turns: Callable[[float], None]):
     aws.inject(lost_answer(), "PUT", where=to(".lock"))
-    async with asyncio.timeout(1.5), store.turn():
+    async with asyncio.timeout(PATIENCE), store.turn():  # far less than a turn lasts
         pass
 
 
@@ -285,12 +310,16 @@ def test_who_saw_an_older_turn_does_not_get_it(store: ResultStore):
 
 
 @pytest.fixture
-async def usurped(store: ResultStore, quick: None) -> AsyncIterator[tuple[ResultStore, ResultStore]]:
+async def usurped(store: ResultStore, turns: Callable[[float], None]) -> AsyncIterator[tuple[ResultStore, ResultStore]]:
     """A run that lost its turn without knowing, and the one that has it now."""
     async with store.turn():
         store._files._turn._over.set()
         other = new_store()
-        async with asyncio.timeout(30), other.turn():
+        turns(1.0)
+        async with AsyncExitStack() as block:
+            async with asyncio.timeout(PATIENCE):
+                await block.enter_async_context(other.turn())
+            turns(36_000)
             yield store, other
 
 

@@ -20,6 +20,8 @@ from tests.aws.container import MODEL, Container, container
 from tests.aws.endpoints import ANOTHER, COMPONENT, make_endpoint
 from tests.aws.front import AwsFront
 from tests.aws.wire import REGION
+from tests.support.clock import Clock
+from tests.support.waiting import PATIENCE, until_async
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +34,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
 def backend(aws: AwsFront) -> Callable[..., SagemakerBackend]:
     """Makes backends with quick polls."""
 
-    def make(start_seconds: float = 20, model: str | None = MODEL) -> SagemakerBackend:
+    def make(start_seconds: float = 36_000, model: str | None = MODEL) -> SagemakerBackend:
         quick = SagemakerSettings(poll_seconds=0.05, follow_seconds=0.05, start_seconds=start_seconds)
         stack = SagemakerStackSettings(slots=2, max_copies=3)
         settings = Settings(model=model, sagemaker=quick, sagemaker_stack=stack)
@@ -62,11 +64,17 @@ async def test_runs_share_the_slots_of_all_copies_and_are_told_the_cost_of_all_i
 
 
 async def test_no_instance_in_time_is_told_with_what_sagemaker_said(
-    aws: AwsFront, served: Container, backend: Callable[..., SagemakerBackend]
+    aws: AwsFront, served: Container, backend: Callable[..., SagemakerBackend], monkeypatch: pytest.MonkeyPatch
 ):
     make_endpoint(aws, served, copies=0)
-    with pytest.raises(CapacityError, match=r"got no instance within 0\.2 s: .*no capacity"):
-        await backend(start_seconds=0.2).acquire(2, "a test")
+    clock = Clock()
+    monkeypatch.setattr("tasks.sagemaker.endpoint.time", clock)
+    acquiring = asyncio.create_task(backend(start_seconds=3600).acquire(2, "a test"))
+    await until_async(lambda: len(aws.called("InvokeEndpointWithResponseStream")) >= 2)
+    assert not acquiring.done()
+    clock.advance(3600)
+    with pytest.raises(CapacityError, match=r"got no instance within 3600 s: .*no capacity"):
+        await acquiring
 
 
 async def test_another_number_of_copies_is_another_server(
@@ -138,8 +146,7 @@ async def test_an_endpoint_is_waited_for_while_it_is_being_created(
     made = make_endpoint(aws, served)
     made.status = "Creating"
     acquiring = asyncio.create_task(backend().acquire(2, "a test"))
-    while len(aws.called("DescribeEndpoint")) < 3:
-        await asyncio.sleep(0.01)
+    await until_async(lambda: len(aws.called("DescribeEndpoint")) >= 3)
     assert aws.called("InvokeEndpointWithResponseStream") == []
     made.status = "InService"
     endpoint = await acquiring
@@ -155,7 +162,7 @@ async def test_the_caller_s_policy_allows_every_call_of_a_run(
     made = backend()
     endpoint = await made.acquire(2, "a test")
     await endpoint.ledger.change(lambda ledger: ledger.model_copy(update={"limit": 2}))
-    async with endpoint.client(20) as client:
+    async with endpoint.client(PATIENCE) as client:
         assert await client.version()
     await made.release(endpoint)
     named = {"s3:GET": "s3:GetObject", "s3:PUT": "s3:PutObject", "s3:POST": "s3:DeleteObject"}

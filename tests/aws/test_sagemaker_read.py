@@ -30,7 +30,7 @@ def hearth_there(hearth: Hearth, aws: AwsFront) -> Hearth:
         "HEARTH_MODEL": MODEL,
         "HEARTH_SAGEMAKER__POLL_SECONDS": "0.2",
         "HEARTH_SAGEMAKER__FOLLOW_SECONDS": "0.3",
-        "HEARTH_SAGEMAKER__START_SECONDS": "20",
+        "HEARTH_SAGEMAKER__START_SECONDS": "36000",
         "HEARTH_SAGEMAKER_STACK__SLOTS": "2",
         "HEARTH_SAGEMAKER_STACK__MAX_COPIES": "2",
         "HEARTH_READ__RETRY_SECONDS": "3",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -26,6 +27,7 @@ from tests.aws.faults import denied, dropped, error, throttled
 from tests.aws.front import AwsFront
 from tests.aws.sagemaker import Endpoint, event
 from tests.aws.wire import REGION
+from tests.support.waiting import PATIENCE, until_async
 
 NAME, COMPONENT = "hearth-test", "hearth-test-tesseract"
 REQUEST = GenerateRequest(MODEL, num_ctx=8192, num_predict=99, keep_alive=600)
@@ -34,7 +36,7 @@ REQUEST = GenerateRequest(MODEL, num_ctx=8192, num_predict=99, keep_alive=600)
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
     """A container whose pages take 0.3 s."""
-    how = {"engine": "echo", "seconds": 0.3, "hearth_beat_seconds": 0.05}
+    how = {"engine": "held", "seconds": 0.3, "hearth_beat_seconds": 0.05}
     with container(tmp_path_factory.mktemp("container"), **how) as started:
         yield started
 
@@ -54,7 +56,7 @@ def departure() -> Departure:
 def real_time(endpoint: Endpoint, departure: Departure) -> Callable[..., OllamaClient]:
     """Clients of the real-time endpoint."""
 
-    def client(most_bytes: int = 25_000_000, timeout: float = 20) -> OllamaClient:
+    def client(most_bytes: int = 25_000_000, timeout: float = PATIENCE) -> OllamaClient:
         way = RealTimeTransport(Aws(REGION), NAME, COMPONENT, most_bytes=most_bytes, departure=departure)
         return OllamaClient(f"sagemaker://{COMPONENT}", timeout=timeout, transport=way)
 
@@ -70,7 +72,7 @@ def s3(aws: AwsFront) -> Any:
 def queued(endpoint: Endpoint, departure: Departure, s3: Any) -> Callable[..., OllamaClient]:
     """Clients of the asynchronous endpoint."""
 
-    def client(timeout: float = 20) -> OllamaClient:
+    def client(timeout: float = PATIENCE) -> OllamaClient:
         way = QueuedTransport(Aws(REGION), NAME, BUCKET, departure=departure)
         return OllamaClient(f"sagemaker://{NAME}", timeout=timeout, transport=way)
 
@@ -184,12 +186,16 @@ class TestRealTime:
                 await carried.generate(REQUEST, "read", (picture(),))
 
     async def test_a_page_may_take_longer_than_sagemaker_waits_for_a_silent_container(
-        self, real_time: Callable[..., OllamaClient], endpoint: Endpoint
+        self, real_time: Callable[..., OllamaClient], endpoint: Endpoint, served: Container
     ):
-        endpoint.seconds = 0.2
+        endpoint.seconds = 2  # far more than from one blank to the next
+        served.hold()
         async with real_time() as carried:
-            assert await carried.generate(REQUEST, "read", (picture(),))
-        assert endpoint.parts > 3
+            answering = asyncio.create_task(carried.generate(REQUEST, "read", (picture(),)))
+            began = time.monotonic()
+            await until_async(lambda: time.monotonic() - began > 2.2 and endpoint.parts > 3)
+            served.let_go()
+            assert await answering
 
     async def test_blanks_do_not_keep_a_call_waiting_for_longer_than_it_may(
         self, real_time: Callable[..., OllamaClient]
@@ -248,10 +254,10 @@ class TestQueued:
         endpoint.copies = 0
         async with queued(timeout=90) as carried:
             with pytest.raises(SilentError):
-                await carried.generate(REQUEST, "read", (picture(),), seconds=0.6)
+                await carried.generate(REQUEST, "read", (picture(),), seconds=3)
         (asked,) = endpoint.queued
         # The least that SageMaker takes is a minute.
-        assert (asked["requestttlseconds"], asked["invocationtimeoutseconds"]) == ("60", "1")
+        assert (asked["requestttlseconds"], asked["invocationtimeoutseconds"]) == ("60", "3")
         assert keys(s3) == set()
 
     async def test_a_cancelled_page_takes_its_request_back(
@@ -260,8 +266,7 @@ class TestQueued:
         endpoint.copies = 0
         async with queued() as carried:
             page = asyncio.create_task(carried.generate(REQUEST, "read", (picture(),)))
-            while not endpoint.queued:
-                await asyncio.sleep(0.01)
+            await until_async(lambda: endpoint.queued)
             page.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await page
@@ -273,8 +278,7 @@ class TestQueued:
         endpoint.copies = 0
         async with queued() as carried:
             version = asyncio.create_task(carried.version())
-            while not endpoint.queued:
-                await asyncio.sleep(0.01)
+            await until_async(lambda: endpoint.queued)
             endpoint.copies = 1
             assert await version
         assert len(endpoint.queued) == 1
@@ -290,7 +294,7 @@ class TestQueued:
 
     async def test_a_bucket_that_is_not_there_ends_the_run(self, endpoint: Endpoint, departure: Departure):
         way = QueuedTransport(Aws(REGION), NAME, "no-such-bucket", departure=departure)
-        async with OllamaClient(f"sagemaker://{NAME}", timeout=20, transport=way) as carried:
+        async with OllamaClient(f"sagemaker://{NAME}", timeout=PATIENCE, transport=way) as carried:
             with pytest.raises(CloudError, match="bucket"):
                 await carried.version()
 

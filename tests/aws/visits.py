@@ -12,6 +12,7 @@ from tests.aws.front import AwsFront
 from tests.aws.launches import described
 from tests.aws.machine import Machine
 from tests.aws.machines import Machines
+from tests.support.waiting import PATIENCE
 
 
 def _pixel() -> str:
@@ -27,7 +28,7 @@ def serving(machines: Machines) -> Machine:
     return machine
 
 
-def ask(machine: Machine, timeout: float = 5) -> dict:
+def ask(machine: Machine, timeout: float = PATIENCE) -> dict:
     """Have it read a page."""
     body = {"model": machine.plan.model, "prompt": "Read.", "images": [_pixel()], "stream": False}
     return httpx.post(f"{machine.url}/api/generate", json=body, timeout=timeout).raise_for_status().json()
@@ -36,9 +37,9 @@ def ask(machine: Machine, timeout: float = 5) -> dict:
 def imds(machine: Machine, path: str) -> httpx.Response:
     """What its metadata service says."""
     lifetime = {"X-aws-ec2-metadata-token-ttl-seconds": "60"}
-    token = httpx.put(f"{machine.metadata.url}/latest/api/token", headers=lifetime).text
+    token = httpx.put(f"{machine.metadata.url}/latest/api/token", headers=lifetime, timeout=PATIENCE).text
     headers = {"X-aws-ec2-metadata-token": token}
-    return httpx.get(f"{machine.metadata.url}/latest/meta-data/{path}", headers=headers)
+    return httpx.get(f"{machine.metadata.url}/latest/meta-data/{path}", headers=headers, timeout=PATIENCE)
 
 
 def tags(aws: AwsFront, machine: Machine) -> dict[str, str]:
@@ -46,7 +47,7 @@ def tags(aws: AwsFront, machine: Machine) -> dict[str, str]:
     return {tag["Key"]: tag["Value"] for tag in described(aws, machine.id)[0]["Tags"]}
 
 
-def of_instance(machines: Machines, name: str) -> Machine:
-    """The machine of an instance, once its server listens."""
-    machines.wait(lambda: any(each.id == name for each in machines) and machines[name].serving)
+def of_instance(machines: Machines, name: str, *, serves: bool = True) -> Machine:
+    """The machine of an instance, once its server listens, if it `serves`."""
+    machines.wait(lambda: any(each.id == name for each in machines) and (machines[name].serving or not serves))
     return machines[name]

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from tests.in_thread import in_thread
+from tests.support.waiting import PATIENCE, until
 
 _CHECK_SECONDS = 0.1
 _THRESHOLD = 2
@@ -77,8 +77,7 @@ class Balancer:
         """Deregister a target, and wait until it has answered what it had."""
         target = self.targets[name]
         target.draining = True
-        while target.outstanding:
-            time.sleep(0.02)
+        until(lambda: not target.outstanding)
         del self.targets[name]
 
     @property
@@ -139,12 +138,14 @@ class Balancer:
 
     async def check(self) -> None:
         """Ask all targets for their health, for ever."""
-        async with httpx.AsyncClient(timeout=120, trust_env=False, verify=False) as self._client:
+        # A task that is told to go waits for its connections, those that nobody uses any more, too.
+        limits = httpx.Limits(keepalive_expiry=0.2)
+        async with httpx.AsyncClient(timeout=PATIENCE, limits=limits, trust_env=False, verify=False) as self._client:
             while True:
                 for target in list(self.targets.values()):
                     well = False
                     with suppress(httpx.HTTPError):
-                        well = (await self._client.get(target.health_url, timeout=2)).status_code == 200
+                        well = (await self._client.get(target.health_url)).status_code == 200
                     target.heard(well=well)
                 await asyncio.sleep(_CHECK_SECONDS)
 

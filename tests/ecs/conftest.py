@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.aws.conftest import aws, clean_aws, moto
+from tests.aws.conftest import aws, clean_aws
 from tests.aws.front import AwsFront
 from tests.commands import Hearth
 from tests.ecs.world import SLOTS, World, ecs_world
 
-__all__ = ["aws", "clean_aws", "moto"]
+__all__ = ["aws", "clean_aws"]
 
 
 @pytest.fixture
@@ -28,9 +28,9 @@ def ecs(hearth: Hearth, aws: AwsFront, world: World) -> Hearth:
         "HEARTH_BACKEND": "ecs",
         "HEARTH_MODEL": "tesseract:eng",
         "HEARTH_ECS__POLL_SECONDS": "0.3",
-        "HEARTH_ECS__LEASE_SECONDS": "20",
-        "HEARTH_ECS__START_SECONDS": "60",
-        "HEARTH_ECS__GONE_SECONDS": "20",
+        "HEARTH_ECS__LEASE_SECONDS": "36000",
+        "HEARTH_ECS__START_SECONDS": "36000",
+        "HEARTH_ECS__GONE_SECONDS": "36000",
         "HEARTH_ECS_STACK__SLOTS": str(SLOTS),
         "HEARTH_ECS_STACK__PAGES_PER_SLOT": "10",
     }

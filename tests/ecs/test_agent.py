@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from PIL import Image
 
 from infra_scripts.ecs import agent as program
 from tests.infra_scripts.machine_stubs import Asked, Stub, free_port, stub
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 ROOT = Path(__file__).parents[2]
 MODEL = "tesseract:eng"
@@ -40,23 +39,28 @@ class Running:
 
     def state(self) -> tuple[int, str]:
         try:
-            answer = httpx.get(self.health, timeout=5)
+            answer = httpx.get(self.health, timeout=PATIENCE)
         except httpx.TransportError:
             return 0, "not there"
         return answer.status_code, answer.json()["state"]
 
-    def until(self, code: int, said: str = "", seconds: float = 30) -> str:
-        deadline = time.monotonic() + seconds
-        while True:
-            status, told = self.state()
-            if status == code and said in told:
-                return told
-            assert time.monotonic() < deadline, (status, told)
-            time.sleep(0.05)
+    def until(self, code: int, said: str = "") -> str:
+        """Wait until its health check answers so, and return its words."""
+        seen: list[tuple[int, str]] = []
+
+        def told() -> str | None:
+            seen.append(self.state())
+            status, words = seen[-1]
+            return words if status == code and said in words else None
+
+        try:
+            return until(told)
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {seen[-1]}") from None
 
     def generate(self, **body: object) -> httpx.Response:
         asked = {"model": MODEL, "prompt": "read", "stream": False, **body}
-        return httpx.post(f"{self.ollama}/api/generate", json=asked, timeout=30)
+        return httpx.post(f"{self.ollama}/api/generate", json=asked, timeout=PATIENCE)
 
 
 @contextmanager
@@ -66,7 +70,7 @@ def running(command: list[str], port: int, directory: Path, **settings: str) -> 
         **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "HEARTH_"))},
         **{"HEARTH_MODEL": MODEL, "HEARTH_NUM_CTX": str(NUM_CTX), "HEARTH_POLL_SECONDS": "0.1"},
         **{"HEARTH_OLLAMA_URL": f"http://127.0.0.1:{port}", "HEARTH_HEALTH_PORT": str(health)},
-        **{"HEARTH_POOL": "default", "HEARTH_DRAIN_SECONDS": "20", "ENGINE_HELD": str(directory / "held")},
+        **{"HEARTH_POOL": "default", "HEARTH_DRAIN_SECONDS": "36000", "ENGINE_HELD": str(directory / "held")},
         **settings,
     }
     # As in the image: a file beside another, with nothing of Hearth to import.
@@ -83,7 +87,11 @@ def running(command: list[str], port: int, directory: Path, **settings: str) -> 
         yield Running(process, f"http://127.0.0.1:{health}/", f"http://127.0.0.1:{port}")
     finally:
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=40)
+        try:
+            process.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
 
 
 @pytest.fixture
@@ -101,7 +109,7 @@ def embedded(tmp_path: Path) -> Iterator[Callable[..., Running]]:
         yield start
 
 
-SLEEP = [sys.executable, "-c", "import time; time.sleep(100)"]
+SLEEP = [sys.executable, "-c", "import time; time.sleep(36000)"]
 
 
 @pytest.fixture
@@ -128,7 +136,7 @@ def test_a_task_is_healthy_when_its_model_is_loaded_as_pages_want_it_and_not_bef
     task = embedded()
     assert task.state()[0] in {0, 503}
     task.until(200, "warm")
-    (loaded,) = httpx.get(f"{task.ollama}/api/ps").json()["models"]
+    (loaded,) = httpx.get(f"{task.ollama}/api/ps", timeout=PATIENCE).json()["models"]
     assert (loaded["name"], loaded["context_length"]) == (MODEL, NUM_CTX)
     assert loaded["expires_at"] > "2200"
 
@@ -140,18 +148,13 @@ def test_a_model_that_was_unloaded_is_loaded_again_and_the_time_of_a_page_does_n
     task.until(200, "warm")
 
     def pinned() -> bool:
-        models = httpx.get(f"{task.ollama}/api/ps").json()["models"]
+        models = httpx.get(f"{task.ollama}/api/ps", timeout=PATIENCE).json()["models"]
         return bool(models) and models[0]["expires_at"] > "2200"
 
-    deadline = time.monotonic() + 20
-    while not pinned():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(pinned)
     options = {"num_ctx": NUM_CTX, "num_predict": 100, "temperature": 0}
     task.generate(images=[png(100)], keep_alive="5s", shift=False, options=options)
-    while not pinned():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(pinned)
 
 
 def test_a_task_that_is_told_to_go_gets_no_pages_and_ends_when_those_in_flight_have_ended(embedded, tmp_path: Path):
@@ -164,10 +167,7 @@ def test_a_task_that_is_told_to_go_gets_no_pages_and_ends_when_those_in_flight_h
     page = threading.Thread(target=lambda: answers.append(task.generate(**body)))
     page.start()
     port = int(task.ollama.rpartition(":")[2])
-    deadline = time.monotonic() + 20
-    while not program.aws.connections(port):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: program.aws.connections(port))
     task.process.terminate()
     assert task.until(503, "draining") == "draining"
     assert task.process.poll() is None
@@ -175,7 +175,7 @@ def test_a_task_that_is_told_to_go_gets_no_pages_and_ends_when_those_in_flight_h
     page.join()
     assert answers[0].status_code == 200
     assert len(answers[0].json()["response"]) == 64
-    assert task.process.wait(30) == 0
+    assert task.process.wait(PATIENCE) == 0
     with pytest.raises(httpx.ConnectError):
         httpx.get(task.ollama)
 
@@ -186,12 +186,12 @@ def test_pages_that_never_end_do_not_keep_a_task_for_ever(embedded, tmp_path: Pa
     port = int(task.ollama.rpartition(":")[2])
     with socket.create_connection(("127.0.0.1", port)):
         task.process.terminate()
-        assert task.process.wait(30) == 0
+        assert task.process.wait(PATIENCE) == 0
 
 
 def test_where_ollama_ends_by_itself_so_does_the_task(tmp_path: Path):
     with running([sys.executable, "-c", "raise SystemExit(7)"], free_port(), tmp_path) as task:
-        assert task.process.wait(30) == 7
+        assert task.process.wait(PATIENCE) == 7
 
 
 @pytest.mark.parametrize(

@@ -25,10 +25,10 @@ from tasks.settings import Settings
 from tests.aws.front import AwsFront
 from tests.ecs.balancer import Balancer
 from tests.ecs.world import SLOTS, TABLE, World
-from tests.support.waiting import until_async
+from tests.support.waiting import PATIENCE, until_async
 
 SETTINGS = Settings(
-    ecs=EcsSettings(poll_seconds=0.05, start_seconds=20, lease_seconds=20, gone_seconds=0.3)  # type: ignore[call-arg]
+    ecs=EcsSettings(poll_seconds=0.05, start_seconds=36_000, lease_seconds=36_000, gone_seconds=36_000)  # type: ignore[call-arg]
 )
 
 
@@ -146,10 +146,11 @@ async def test_tasks_that_do_not_work_are_sent_away_unless_others_use_them(servi
 
 async def test_where_no_task_serves_any_more_the_run_is_told(service: World):
     warm(service, "10.0.0.1")
-    backend = EcsBackend(SETTINGS)
+    quick = SETTINGS.model_copy(update={"ecs": SETTINGS.ecs.model_copy(update={"gone_seconds": 0.3})})
+    backend = EcsBackend(quick)
     endpoint = await backend.acquire(16, "a test", 2)
     warm(service)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         assert await endpoint.departure.wait_announced() == "no ECS task has served for 0.3 s"
     assert endpoint.parts.count == 0
     await backend.release(endpoint)
@@ -160,7 +161,7 @@ async def test_a_service_that_is_deleted_is_told(service: World):
     backend = EcsBackend(SETTINGS)
     endpoint = await backend.acquire(16, "a test", 2)
     service.delete()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         assert await endpoint.departure.wait_announced() == "the ECS service was deleted"
     await backend.release(endpoint)
 

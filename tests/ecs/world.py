@@ -24,6 +24,7 @@ from tests.aws.front import AwsFront
 from tests.aws.leash import end, leashed
 from tests.aws.tables import make_table
 from tests.ecs.balancer import Balancer, Target, balancer
+from tests.support.waiting import PATIENCE, until
 
 MODEL = "tesseract:eng"
 NUM_CTX = 8192
@@ -129,7 +130,7 @@ class World:
                     },
                 }
             ],
-            StartTime=time.time() - 600,
+            StartTime=time.time() - 3600,
             EndTime=time.time() + 60,
         )
         return found["MetricDataResults"][0]["Values"]
@@ -139,11 +140,12 @@ class World:
         found = self.aws.behind("dynamodb").get_item(TableName=TABLE, Key={"id": {"S": "slots#service"}})
         return json.loads(found["Item"]["ledger"]["S"])
 
-    def wait(self, done: Callable[[], object], seconds: float = 60) -> None:
-        deadline = time.monotonic() + seconds
-        while not done():
-            assert time.monotonic() < deadline, f"it did not come: {self.logs()[-3000:]}"
-            time.sleep(0.02)
+    def wait(self, done: Callable[[], object]) -> None:
+        """Wait as `until` does; what the tasks have logged is told if it fails."""
+        try:
+            until(done)
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {self.logs()[-3000:]}") from None
 
     def warm(self) -> int:
         """Tasks that get requests."""
@@ -178,7 +180,7 @@ class World:
         for task in self.tasks.values():
             task.agent.terminate()
         for task in self.tasks.values():
-            task.agent.wait(20)
+            task.agent.wait(PATIENCE)
 
     def stop(self) -> None:
         self._done = True
@@ -193,7 +195,7 @@ class World:
         settings = {
             **{"HEARTH_MODEL": MODEL, "HEARTH_NUM_CTX": str(NUM_CTX), "HEARTH_POLL_SECONDS": "0.1"},
             **{"HEARTH_OLLAMA_URL": f"http://127.0.0.1:{port}", "HEARTH_HEALTH_PORT": str(health)},
-            **{"HEARTH_POOL": "default", "HEARTH_DRAIN_SECONDS": "5", "ENGINE_HELD": str(self._held)},
+            **{"HEARTH_POOL": "default", "HEARTH_DRAIN_SECONDS": "300", "ENGINE_HELD": str(self._held)},
         }
         server = ["-m", "tasks.embedded", "--port", str(port), "--num-parallel", str(SLOTS)]
         engine = ["--engine", "tests.ecs.engines:held", "--quiet"]
@@ -215,7 +217,7 @@ class World:
     def _stop(self, name: str, task: Task) -> None:
         self.alb.drain(name)
         task.agent.terminate()
-        self.ended.append(task.agent.wait(20))
+        self.ended.append(task.agent.wait(PATIENCE))
         self._machine_gone(task)
 
     def _ended(self, name: str) -> None:

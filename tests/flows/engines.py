@@ -9,6 +9,7 @@ from pathlib import Path
 from tasks.embedded.engine import Reader
 
 SECONDS = float(os.environ.get("ENGINE_SECONDS", "0"))
+HELD = Path(os.environ.get("ENGINE_HELD", os.devnull))
 LOG = Path(os.environ.get("ENGINE_LOG", os.devnull))
 
 _lock = threading.Lock()
@@ -26,6 +27,22 @@ def _note(image: bytes) -> str:
 def echo(_: Path) -> Reader:
     """The text of a page is the digest of its image."""
     return _note
+
+
+def held(_: Path) -> Reader:
+    """As echo, but it neither loads nor ends a page while the file ENGINE_HELD is there."""
+
+    def wait() -> None:
+        while HELD.is_file():
+            time.sleep(0.02)
+
+    def read(image: bytes) -> str:
+        digest = _note(image)
+        wait()
+        return digest
+
+    wait()
+    return read
 
 
 def silent(_: Path) -> Reader:

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 import pytest
@@ -17,36 +12,17 @@ from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ClientError
 
 from infra_scripts.clients import Aws, connect
-from tests.infra_scripts.machine_stubs import free_port
+from tests.aws.moto_server import Moto
 
 REGION = "us-east-1"
 BASE_PARAMETER = "/base/ami-id"
 
 
-@pytest.fixture(scope="session")
-def moto_url() -> Iterator[str]:
-    port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-        env={**os.environ, "MOTO_ENABLE_AMI_VALIDATION": "1", "MOTO_EC2_ENABLE_INSTANCE_TYPE_VALIDATION": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    url = f"http://127.0.0.1:{port}"
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            urllib.request.urlopen(f"{url}/moto-api/", timeout=5).close()
-            break
-        except OSError:
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-    try:
-        yield url
-    finally:
-        process.terminate()
-        process.wait()
+@pytest.fixture
+def moto_url(moto: Moto) -> str:
+    """The address of moto's server, in which nothing was ever made."""
+    moto.reset()
+    return moto.url
 
 
 @dataclass
@@ -91,10 +67,18 @@ class Cloud:
             client.meta.events.unregister(event, handler)
 
     def base_image(self) -> str:
-        """FILLED: moto lacks the Deep Learning AMI's public parameter; this names one of moto's own images."""
-        ami = _an_image(self.aws)
+        """FILLED: moto lacks the Deep Learning AMI and its public parameter; this names an image registered here."""
+        ami = self.aws.ec2.register_image(
+            Name="base", Architecture="x86_64", RootDeviceName="/dev/sda1", VirtualizationType="hvm"
+        )["ImageId"]
         self.aws.ssm.put_parameter(Name=BASE_PARAMETER, Value=ami, Type="String", Overwrite=True)
         return ami
+
+    def own_images(self) -> list[str]:
+        """The account's images, the base left out."""
+        base = self.parameter(BASE_PARAMETER)
+        listed = self.aws.ec2.describe_images(Owners=["self"])["Images"]
+        return [image["ImageId"] for image in listed if image["ImageId"] != base]
 
     def launch(self, outputs: dict[str, str], **changed: Any) -> str:
         """Launch a machine as runs do: from the template, with image and subnet given."""
@@ -122,12 +106,6 @@ class Cloud:
             return self.aws.ssm.get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"]
         except ClientError:
             return None
-
-
-@cache
-def _an_image(aws: Aws) -> str:
-    # moto's are many, and always the same.
-    return aws.ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
 
 
 def error_response(url: str, code: str, message: str, status: int) -> AWSResponse:
@@ -164,16 +142,14 @@ def _environment(url: str, patch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def aws_environment(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
     _environment(moto_url, monkeypatch)
-    request = urllib.request.Request(f"{moto_url}/moto-api/reset", method="POST")
-    urllib.request.urlopen(request, timeout=30).close()
     return moto_url
 
 
 @pytest.fixture(scope="session")
-def moto_clients(moto_url: str) -> Aws:
+def moto_clients(moto: Moto) -> Aws:
     """Hearth's own clients, made once, as making them takes a second."""
     with pytest.MonkeyPatch.context() as patch:
-        _environment(moto_url, patch)
+        _environment(moto.url, patch)
         return connect()
 
 

@@ -12,13 +12,14 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs
+
+from tests.support.waiting import PATIENCE, until
 
 MACHINE = Path(__file__).parents[2] / "infra_scripts" / "machine"
 INSTANCE = "i-0123456789abcdef0"
@@ -143,7 +144,7 @@ class Surroundings:
     def environment(self, **changed: object) -> dict[str, str]:
         values: dict[str, object] = {
             "POOL": "default", "REGION": "eu-central-1", "LOG_GROUP": "/hearth/default",
-            "IDLE_SECONDS": 1, "BOOT_SECONDS": 30, "LIFETIME_SECONDS": 60, "POLL_SECONDS": 0.05,
+            "IDLE_SECONDS": 1, "BOOT_SECONDS": 36_000, "LIFETIME_SECONDS": 360_000, "POLL_SECONDS": 0.05,
             "NOTICE_SECONDS": 1, "OLLAMA_URL": self.ollama.url, "IMDS_URL": self.aws.url, "EC2_URL": self.aws.url,
             "LOGS_URL": self.aws.url, "SSM_URL": self.aws.url, "MONITORING_URL": self.aws.url,
             "DYNAMODB_URL": self.aws.url, "STATE_DIRECTORY": self.state,
@@ -169,23 +170,25 @@ class Surroundings:
 
     def run(self, *command: str, **changed: object) -> tuple[int, str]:
         process = self.start(*command, **changed)
-        out, _ = process.communicate(timeout=30)
+        out, _ = process.communicate(timeout=PATIENCE)
         return process.returncode, out
 
-    def stays(self, process: subprocess.Popen[str], seconds: float) -> bool:
-        """Does the machine stay on so long?"""
-        try:
-            process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return not self.off.exists()
-        return False
+    def looks(self, process: subprocess.Popen[str], times: int = 3) -> None:
+        """Wait until the watchdog has asked Ollama so many times more; the machine stays on."""
+        before = len(self.ollama.asked)
+        until(lambda: len(self.ollama.asked) >= before + times or process.poll() is not None)
+        assert process.poll() is None
+        assert not self.off.exists()
 
-    def goes(self, process: subprocess.Popen[str], within: float) -> float:
-        """How long until the machine is powered off."""
-        began = time.monotonic()
-        assert process.wait(within) == 0
+    def kept(self) -> str:
+        """What the watchdog has kept; empty if nothing yet."""
+        file = self.state / "watch.json"
+        return file.read_text() if file.exists() else ""
+
+    def goes(self, process: subprocess.Popen[str]) -> None:
+        """Wait until the machine is powered off."""
+        assert process.wait(PATIENCE) == 0
         assert self.off.exists()
-        return time.monotonic() - began
 
     def tags(self, key: str) -> list[str]:
         """The values of a tag that were written, or tried to."""

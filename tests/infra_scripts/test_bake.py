@@ -14,6 +14,7 @@ from infra_scripts.errors import BakeError, RequestError
 from infra_scripts.stack import Change
 from tests.infra_scripts.conftest import BASE_PARAMETER, Cloud
 from tests.infra_scripts.pools import pool
+from tests.support.waiting import until
 
 POLL = 0.02
 
@@ -21,7 +22,7 @@ POLL = 0.02
 def how(**changed: object) -> Bake:
     values = {
         "pool": "default", "types": ("g4dn.xlarge",), "base_ami_parameter": BASE_PARAMETER,
-        "serving_seconds": 20, "poll_seconds": POLL, **changed,
+        "serving_seconds": 36_000, "poll_seconds": POLL, **changed,
     }  # fmt: skip
     return Bake(**values)  # type: ignore[arg-type]  # a dictionary of all kinds
 
@@ -44,7 +45,7 @@ def machine_says(cloud: Cloud, *stages: str) -> Iterator[None]:
                     continue
                 for stage in stages:
                     cloud.aws.ec2.create_tags(Resources=[machine], Tags=[{"Key": "hearth:stage", "Value": stage}])
-                    ending.wait(0.5)
+                    until(lambda said=f"{machine}: {stage}": said in cloud.told or ending.is_set())
                 return
 
     thread = threading.Thread(target=play)
@@ -115,8 +116,7 @@ class TestBaking:
     def test_the_earlier_image_and_its_snapshots_are_deleted(self, deployed: Cloud):
         first = baked(deployed)
         second = baked(deployed)
-        ours = deployed.aws.ec2.describe_images(Owners=["self"])["Images"]
-        assert [image["ImageId"] for image in ours] == [second]
+        assert deployed.own_images() == [second]
         assert first != second
         told = " ".join(deployed.told)
         assert f"image {first} snap-" in told
@@ -125,32 +125,28 @@ class TestBaking:
         image = baked(deployed)
         assert f"image {image}" in down(deployed.aws, "default", deployed.listen, poll_seconds=POLL).kept
         assert down(deployed.aws, "default", deployed.listen, with_images=True, poll_seconds=POLL).kept == ()
-        assert deployed.aws.ec2.describe_images(Owners=["self"])["Images"] == []
+        assert deployed.own_images() == []
 
 
 class TestFailing:
     def check_nothing_came_of_it(self, cloud: Cloud) -> None:
         assert all(cloud.state(machine) == "terminated" for machine in bakers(cloud))
         assert cloud.parameter("/hearth/default/ami") == cloud.parameter(BASE_PARAMETER)
-        assert cloud.aws.ec2.describe_images(Owners=["self"])["Images"] == []
+        assert cloud.own_images() == []
 
     def test_a_machine_that_says_it_failed_is_ended_and_its_log_told(self, deployed: Cloud):
-        now = int(time.time() * 1000)
+        def log(text: str) -> None:
+            """What the machine has logged by the time that it says what it does."""
+            deployed.listen(text)
+            if text.endswith(": installing it"):
+                place = {"logGroupName": "/hearth/default", "logStreamName": bakers(deployed)[0]}
+                deployed.aws.logs.create_log_stream(**place)  # type: ignore[arg-type]
+                event = {"timestamp": int(time.time() * 1000), "message": "no space left on device"}
+                deployed.aws.logs.put_log_events(**place, logEvents=[event])  # type: ignore[arg-type]
 
-        def log() -> None:
-            while not bakers(deployed):
-                time.sleep(0.02)
-            place = {"logGroupName": "/hearth/default", "logStreamName": bakers(deployed)[0]}
-            deployed.aws.logs.create_log_stream(**place)  # type: ignore[arg-type]
-            event = {"timestamp": now, "message": "no space left on device"}
-            deployed.aws.logs.put_log_events(**place, logEvents=[event])  # type: ignore[arg-type]
-
-        thread = threading.Thread(target=log)
-        thread.start()
-        says = machine_says(deployed, "pulling it", "pulling it", "pulling it", "failed: pulling it")
+        says = machine_says(deployed, "installing it", "failed: pulling it")
         with says, pytest.raises(BakeError, match="failed: pulling") as caught:
-            bake(deployed.aws, how(), deployed.listen)
-        thread.join()
+            bake(deployed.aws, how(), log)
         assert "no space left on device" in str(caught.value)
         self.check_nothing_came_of_it(deployed)
 
@@ -161,8 +157,7 @@ class TestFailing:
 
     def test_a_machine_that_goes_by_itself_is_told(self, deployed: Cloud):
         def end() -> None:
-            while not bakers(deployed):
-                time.sleep(0.02)
+            until(lambda: bakers(deployed))
             deployed.aws.ec2.terminate_instances(InstanceIds=bakers(deployed))
 
         thread = threading.Thread(target=end)

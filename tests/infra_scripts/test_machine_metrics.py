@@ -20,7 +20,7 @@ from tasks.ec2.records import Lease
 from tasks.ec2.records import _lease_value as written_lease
 from tasks.metrics import names
 from tests.infra_scripts.machine_stubs import INSTANCE, Asked, Surroundings, free_port, surroundings
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 
 def seen(use: float, memory: float, celsius: float) -> dict[str, float]:
@@ -111,11 +111,12 @@ class TestNvidiaSmi:
     def test_one_that_hangs_is_given_up_and_no_other_is_started_beside_it(
         self, around: Surroundings, monkeypatch: pytest.MonkeyPatch
     ):
-        monkeypatch.setattr(gpu, "_SECONDS", 0.5)
+        monkeypatch.setattr(gpu, "_SECONDS", PATIENCE)
         monkeypatch.setattr(gpu, "_hung", [])
         starts = around.directory / "starts"
-        nvidia_smi(around, f"echo start >> {starts}; exec sleep 60")
+        nvidia_smi(around, f"echo start >> {starts}; exec sleep 36000")
         with monkeypatch.context() as stuck:
+            stuck.setattr(gpu, "_SECONDS", 0.5)
             stuck.setattr(gpu.subprocess.Popen, "kill", lambda _: None)  # as one that hangs in the driver
             assert gpu.gpus() == []
             assert gpu.gpus() == []
@@ -134,7 +135,7 @@ class TestNvidiaSmi:
 class TestProgram:
     def test_it_tells_gpus_requests_and_leases_in_hearths_namespace_by_pool_alone(self, around: Surroundings):
         nvidia_smi(around, "echo 75, 9216, 15360, 61; echo 85, 9216, 15360, 62")
-        leases(around, time.time() - 5, time.time() + 600)
+        leases(around, time.time() - 5, time.time() + 36_000)
         with socket.create_connection(("127.0.0.1", around.ollama.port)):
             measure(around)
             until(lambda: len(sent(around)) >= 2)
@@ -160,12 +161,12 @@ class TestProgram:
         leases(around, time.time() - 5)
         measure(around)
         until(lambda: sent(around))
-        assert told(around, "MachinesLeased") == {0.0: 1}
+        assert told(around, "MachinesLeased").keys() == {0.0}
 
     def test_a_machine_tells_that_it_is_up_although_its_lease_and_gpu_cannot_be_told(self, around: Surroundings):
         measure(around, DYNAMODB_URL=f"http://127.0.0.1:{free_port()}")
         until(lambda: sent(around))
-        assert told(around, "MachinesUp") == {1.0: 1}
+        assert told(around, "MachinesUp").keys() == {1.0}
         assert not told(around, "MachinesLeased")
         assert not told(around, "GpuUsePercent")
 
@@ -180,7 +181,8 @@ class TestProgram:
 
     def test_a_spot_notice_and_the_end_of_the_boot_are_told_once_although_it_is_restarted(self, around: Surroundings):
         around.state.mkdir()
-        state = {"answered": True, "started": time.clock_gettime(time.CLOCK_BOOTTIME) - 90, "published": None}
+        began = time.clock_gettime(time.CLOCK_BOOTTIME) - 90
+        state = {"answered": True, "started": began, "published": None}
         (around.state / "watch.json").write_text(json.dumps(state))
         process = measure(around)
         until(lambda: told(around, "BootSeconds"))
@@ -196,7 +198,7 @@ class TestProgram:
         until(lambda: len(sent(around)) > before)
         assert told(around, "SpotInterruptions") == {1.0: 1}
         ((seconds, count),) = told(around, "BootSeconds").items()
-        assert 89 < seconds < 150
+        assert 89 < seconds <= time.clock_gettime(time.CLOCK_BOOTTIME) - began
         assert count == 1
 
     @pytest.mark.parametrize("rubbish", [b"", b"[]", b"3", b"[" * 100_000, b'{"answered": 1, "published": 7}'])

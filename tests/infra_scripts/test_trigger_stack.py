@@ -79,14 +79,15 @@ class TestTemplate:
         wide = [each["Action"] for each in statements(parsed) if each["Resource"] == "*"]
         assert wide == ["ecr:GetAuthorizationToken"]  # it takes no resource
 
-    @pytest.mark.parametrize(("seconds", "code"), [("60", 3), ("1", 124)], ids=["by itself", "out of time"])
+    @pytest.mark.parametrize(("seconds", "code"), [("3600", 3), ("3", 124)], ids=["by itself", "out of time"])
     def test_a_task_ends_whatever_it_does_and_stops_its_machines_first(self, parsed, tmp_path, seconds, code):
-        """STAND-IN: a `hearth` that notes what it is asked, and reads for ever if it has more than a minute less."""
+        """STAND-IN: a `hearth` that notes what it is asked, and reads for ever if it has less than an hour."""
         (container,) = parsed["Resources"]["Task"]["Properties"]["ContainerDefinitions"]
         entry = [seconds if each == {"Ref": "MaxSeconds"} else each for each in container["EntryPoint"]]
         stub = tmp_path / "hearth"
         stub.write_text(
-            f'#!/bin/sh\necho "$@" >> asked\n[ "$1" = stop ] && exit 0\n[ {seconds} = 60 ] && exit 3\nexec sleep 100\n'
+            f'#!/bin/sh\necho "$@" >> asked\n[ "$1" = stop ] && exit 0\n'
+            f"[ {seconds} = 3600 ] && exit 3\nexec sleep 3600\n"
         )
         stub.chmod(0o755)
         done = subprocess.run(

@@ -16,6 +16,7 @@ from tasks.metrics.aggregate import Aggregate, Snapshot, rounded
 from tasks.metrics.listener import PageMetrics
 from tasks.progress import PageDone, PagesStart, StepDone, WarmStep
 from tests.metrics.results import result
+from tests.support.clock import Clock
 
 MEASURED = st.floats(0, 1e6, allow_nan=False)
 
@@ -76,12 +77,16 @@ def test_the_last_pages_tell_median_and_95th_percentile():
     assert (median, slow) == (pytest.approx(50.5), pytest.approx(95.05))
 
 
-def test_rates_are_of_the_time_since_pages_began():
+def test_rates_are_of_the_time_since_pages_began(monkeypatch: pytest.MonkeyPatch):
+    clock = Clock()
+    monkeypatch.setattr("tasks.metrics.listener.time", clock)
     heard = PageMetrics(Aggregate())
     heard(PagesStart(10, 4, 2))
     heard(PageDone(result()))
     pages_a_minute, tokens_a_second = heard.rates()
     assert (pages_a_minute, tokens_a_second) == (60.0, 20.0)  # a second counts in full
+    clock.advance(10)
+    assert heard.rates() == (6.0, 2.0)
     assert (heard.asked, heard.done) == (6, 1)
 
 

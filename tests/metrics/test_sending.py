@@ -34,6 +34,7 @@ from tasks.metrics.prometheus import Machine, Textfile, registry, text
 from tasks.metrics.totals import TotalsSink, read_totals
 from tests.commands import ROOT
 from tests.metrics.runs import live_run
+from tests.support.waiting import PATIENCE
 
 WHOSE = ("night", "qwen2.5vl:7b")
 
@@ -119,7 +120,7 @@ def test_runs_at_once_lose_no_count_of_each_other(tmp_path: Path):
         "[(a.count(names.PAGES, label='read'), s.publish(a.snapshot())) for _ in range(100)]"
     )
     runs = [subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], cwd=ROOT) for _ in range(3)]
-    assert [run.wait(60) for run in runs] == [0, 0, 0]
+    assert [run.wait(PATIENCE) for run in runs] == [0, 0, 0]
     assert read_totals(tmp_path)["p", "m"].counts["Pages", "read"] == 300
 
 

@@ -31,9 +31,9 @@ from tests.commands import ROOT, Hearth
 from tests.counting_server import CountingOllama, counting_ollama, run_settings
 from tests.metrics.runs import live_run
 from tests.metrics.test_sending import some_pages
+from tests.support.waiting import PATIENCE, until
 
 URL = "http://127.0.0.1:11434"
-PATIENCE = 100.0
 
 
 async def told(home: Path, width: int = 160) -> str:
@@ -53,7 +53,7 @@ async def test_a_servers_slots_are_shown_whoever_holds_them(tmp_path: Path):
     now = time.time()
 
     def shared(ledger: Ledger) -> Ledger:
-        claims = {run: Claim(wants=4, holds=3, ends_at=now + 60, came_at=now) for run in ("a", "b")}
+        claims = {run: Claim(wants=4, holds=3, ends_at=now + 36_000, came_at=now) for run in ("a", "b")}
         measured = {"m": Measured(what="m", slots=8, asked=8, at=now)}
         return ledger.model_copy(update={"claims": claims, "measured": measured, "limit": 6})
 
@@ -104,11 +104,13 @@ def test_a_run_in_another_process_is_seen_while_it_goes_on_and_not_after(
     write_pdf(tmp_path / "report.pdf", 30)
     server.stuck.update(range(10, 31))
     run = hearth.start("read", tmp_path / "report.pdf", "--json", HEARTH_URL=server.url, **run_settings(1))
-    home, deadline = Path(hearth.environment["HEARTH_HOME"]), time.monotonic() + PATIENCE
-    while not [each for each in live_runs(home) if each.pid == run.pid and each.done == 9 and each.in_flight == 3]:
+    home = Path(hearth.environment["HEARTH_HOME"])
+
+    def shown() -> bool:
         assert run.poll() is None, run.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+        return any(each.pid == run.pid and each.done == 9 and each.in_flight == 3 for each in live_runs(home))
+
+    until(shown)
     seen = json.loads(hearth("top", "--json").out)
     (mine,) = (each for each in seen["runs"] if each["pid"] == run.pid)
     assert (mine["asked"], mine["slots"], mine["stage"]) == (30, 3, "reading")
@@ -128,8 +130,8 @@ def test_metrics_are_served_until_it_is_told_to_end(tmp_path: Path):
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as serving:
         url = serving.stdout.readline().strip()
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+/metrics", url)
-        with urllib.request.urlopen(url, timeout=20) as answer:
+        with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
             families = {family.name: family for family in text_string_to_metric_families(answer.read().decode())}
         serving.send_signal(signal.SIGINT)
-        assert serving.wait(20) == 0
+        assert serving.wait(PATIENCE) == 0
     assert families["hearth_pages"].samples[0].value == 3

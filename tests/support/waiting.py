@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 PATIENCE = 240.0
@@ -28,10 +29,14 @@ def until(done: Callable[[], Found], seconds: float = PATIENCE, *, every: float 
     return found
 
 
-async def until_async(done: Callable[[], Found], seconds: float = PATIENCE) -> Found:
-    """Wait as `until` does, and let other tasks of the event loop run meanwhile."""
+async def until_async(done: Callable[[], Found | Awaitable[Found]], seconds: float = PATIENCE) -> Found:
+    """Wait as `until` does, and let other tasks of the event loop run meanwhile. `done` may be a coroutine function."""
     deadline = time.monotonic() + seconds
-    while not (found := done()):
+    while not (found := await _awaited(done())):
         assert time.monotonic() < deadline, f"it did not come about within {seconds:g} s"
         await asyncio.sleep(_LOOK_SECONDS)
     return found
+
+
+async def _awaited(found: Found | Awaitable[Found]) -> Found:
+    return await found if inspect.isawaitable(found) else found
