@@ -4,7 +4,7 @@ PDF ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help read up down test test-long check fmt bench accuracy screenshots docs lock clean
+.PHONY: help read up down test test-long test-bare check fmt bench accuracy screenshots docs lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -46,6 +46,11 @@ test: .venv/.installed-dev ## Run every test
 
 test-long: .venv/.installed-dev ## Run the tests that take minutes, too
 	@$(BIN)/python -m pytest $(PARALLEL) -m "long or not long"
+
+ROOTS ?= trixie sid
+TESTS ?= yes
+test-bare: ## Read and test in bare Debian roots with Python 3.13 and 3.14 (as root; ROOTS=sid for one, TESTS=no to read alone)
+	@ROOTS="$(ROOTS)" TESTS="$(TESTS)" tests/bare/run.sh
 
 check: .venv/.installed-dev ## Lint, formatting, types and the direction of imports
 	@$(BIN)/ruff check .
