@@ -4,7 +4,7 @@ PDF ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help read up down test test-long tools check fmt bench accuracy screenshots docs lock clean
+.PHONY: help read up down test test-long test-bare tools check fmt bench accuracy screenshots docs lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -49,6 +49,11 @@ test-long: .venv/.installed-dev ## Run the tests that take minutes, too
 
 tools: | $(BIN)/python ## Install the programs that some tests need: nginx, Chromium, PostgreSQL, checkov and others
 	@PYTHON=$(BIN)/python tests/support/tools.sh
+
+ROOTS ?= trixie sid
+TESTS ?= yes
+test-bare: ## Read and test in bare Debian roots with Python 3.13 and 3.14 (as root; ROOTS=sid for one, TESTS=no to read alone)
+	@ROOTS="$(ROOTS)" TESTS="$(TESTS)" tests/bare/run.sh
 
 check: .venv/.installed-dev ## Lint, formatting, types and the direction of imports
 	@$(BIN)/ruff check .

@@ -47,7 +47,7 @@ class Wanted:
         notify: the notification block to use, as type/name, such as slack-webhook/on-call; None: nobody is told.
         stalled_minutes: how long a run may go on without a page, a stage or a download.
         vanished_minutes: how long a run may be silent before it is taken for dead. A run tells every 3 minutes that it
-            lives (Prefect 3.8, PREFECT_FLOWS_HEARTBEAT_FREQUENCY); two of these may be lost by the default.
+            lives (PREFECT_FLOWS_HEARTBEAT_FREQUENCY); two of these may be lost by the default.
         cancel_stalled: a run that stands still is cancelled, too.
     """
 

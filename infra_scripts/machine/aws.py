@@ -24,6 +24,15 @@ _ESTABLISHED = "01"
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
+class RefusedError(OSError):
+    """The status of a server that refuses a request, and the beginning of its answer."""
+
+    def __init__(self, status: int, reason: str, body: bytes) -> None:
+        super().__init__(f"HTTP {status} {reason}")
+        self.status = status
+        self.body = body
+
+
 def utc_now() -> datetime:
     """The time of day, for texts and signatures; never for a limit."""
     return datetime.now(timezone.utc)  # noqa: UP017 - machines may run Python 3.10
@@ -55,11 +64,20 @@ def connections(port: int) -> int:
 def http(
     url: str, *, method: str = "GET", headers: dict[str, str] | None = None, body: bytes | None = None, wait: float = 3
 ) -> bytes:
-    """The body of an answer; an OSError (HTTPError among them) if there is none."""
+    """Return the body of an answer.
+
+    Raises:
+        RefusedError: the server answers with an error.
+        OSError: it does not answer.
+    """
     request = urllib.request.Request(url, data=body, headers=headers or {}, method=method)  # noqa: S310 - of ours
-    with _opener.open(request, timeout=wait) as answer:
-        read: bytes = answer.read(_MOST_BYTES)
-        return read
+    try:
+        with _opener.open(request, timeout=wait) as answer:
+            read: bytes = answer.read(_MOST_BYTES)
+            return read
+    except urllib.error.HTTPError as error:
+        with error:  # it holds the connection
+            raise RefusedError(error.code, error.reason, error.read(_MOST_BYTES)) from None
 
 
 def imds(path: str) -> str | None:
@@ -69,8 +87,8 @@ def imds(path: str) -> str | None:
     token = http(f"{base}/latest/api/token", method="PUT", headers=lifetime).decode()
     try:
         return http(f"{base}/latest/{path}", headers={"X-aws-ec2-metadata-token": token}).decode()
-    except urllib.error.HTTPError as error:
-        if error.code == 404:
+    except RefusedError as error:
+        if error.status == 404:
             return None
         raise
 
@@ -180,8 +198,8 @@ def send_log(lines: list[str]) -> None:
     place = {"logGroupName": environment("LOG_GROUP"), "logStreamName": instance_id()}
     try:
         _json("logs", "Logs_20140328.CreateLogStream", place)
-    except urllib.error.HTTPError as error:
-        if b"ResourceAlreadyExists" not in error.read():
+    except RefusedError as error:
+        if b"ResourceAlreadyExists" not in error.body:
             raise
     now = int(time.time() * 1000)
     events = [{"timestamp": now, "message": line[:4000]} for line in lines if line.strip()]

@@ -182,6 +182,7 @@ def _prefect(method: str, path: str, body: Mapping[str, Any] | None = None) -> s
         with urllib.request.urlopen(request, timeout=_ANSWER_SECONDS) as answer:  # noqa: S310
             return str(json.load(answer)["id"])
     except urllib.error.HTTPError as error:
+        error.close()  # it holds the connection
         if secret and error.code in {401, 403}:
             _secret.cache_clear()  # it may have been changed
         raise TriggerError(f"Prefect answers {error.code} to {method} {path}") from None
