@@ -19,10 +19,11 @@ from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
+from tests.support.waiting import PATIENCE
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
 
-_PATIENCE = 60.0
 _SETTLED_SECONDS = 1.5
 _DRAWN_SECONDS = 4.0
 _COLOURS = 128
@@ -68,7 +69,7 @@ class Browser:
             time.sleep(_SETTLED_SECONDS)
             return field.get_attribute("value") == value
 
-        WebDriverWait(self.driver, _PATIENCE).until(written)
+        WebDriverWait(self.driver, PATIENCE).until(written)
 
     def picture(self, path: Path, height: int) -> None:
         """A picture of the page as it is, so many pixels high, in few colours so that it is small."""
@@ -78,7 +79,7 @@ class Browser:
         image.quantize(_COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
 
     def _waited(self, xpath: str) -> WebElement:
-        wait = WebDriverWait(self.driver, _PATIENCE)
+        wait = WebDriverWait(self.driver, PATIENCE)
         element: WebElement = wait.until(lambda driver: driver.find_element(By.XPATH, xpath))
         return element
 
