@@ -91,7 +91,7 @@ async def test_cancelling_the_wait_cancels_the_call():
         task = asyncio.create_task(work.run(waiting))
         await asyncio.to_thread(started.wait, PATIENCE)
         task.cancel()
-        assert await asyncio.to_thread(ended.wait, 10)
+        assert await asyncio.to_thread(ended.wait, PATIENCE)
 
 
 async def test_the_loop_ends_only_when_cancelled_calls_have_wound_up():

@@ -181,6 +181,7 @@ def serving_api(directory: Path, home: Path) -> Iterator[Backend]:
             "HEARTH_URL": engine,
             "HEARTH_MODEL": "tesseract:eng",
             "HEARTH_LIMITS__FILE_MB": "1",
+            "HEARTH_READ__TIMEOUT_LEAST_SECONDS": str(PATIENCE),  # a page that is held back does not hang
         }
         secrets = {"API_TOKEN": TOKEN, "API_WEBHOOK_SECRET": SECRET, "API_WEBHOOK_PRIVATE": "true"}
         results = {"API_DIRECTORY": str(directory / "api"), "API_PREFECT_SECONDS": str(PATIENCE)}
