@@ -30,6 +30,7 @@ class Held:
         self._server = server
         self._runs = set(runs)
         self._gone: list[Note] = []
+        server.exact = True
         server.holds = lambda note: note.run in self._runs and not any(note is gone for gone in self._gone)
 
     def let_one_go(self, run: int) -> None:
