@@ -25,7 +25,10 @@ from tasks.progress import Caution, Event, PageDone, Pulling, Stage
 from tasks.report import Report
 from tasks.summary import page_row
 
-_SHOWN_SECONDS = 5.0
+SHOWN_SECONDS = 5.0
+"""How long showing something may take while there is more to do: it is shown the next time."""
+LAST_SECONDS = 60.0
+"""How long it may take the last time, after which it would be lost: so long Prefect's server waits for a lock."""
 _log = logging.getLogger(__name__)
 
 Data = float | str | list[dict[str, Any]]
@@ -59,11 +62,11 @@ class Artifact:
     due: float = 0.0
     _made: UUID | None = None
 
-    async def show(self) -> None:
-        """Show what there is now; what Prefect does not take is shown the next time."""
+    async def show(self, seconds: float | None = None) -> None:
+        """Show what there is now; what Prefect does not take in time is shown the next time."""
         self.changed = False
         shown = False
-        async with shown_if_possible():
+        async with shown_if_possible(SHOWN_SECONDS if seconds is None else seconds):
             data = await self.data()
             if data is not None:
                 await self._shown(data)
@@ -100,10 +103,10 @@ class PageTable:
         if isinstance(event, PageDone):
             self._rows.append(page_row(event.result, excerpts=self._excerpts))
 
-    async def show(self) -> None:
+    async def show(self, seconds: float) -> None:
         """Attach it to the task run. Without a key: the list of all artifacts is no place for each block of pages."""
         if self._rows:
-            async with shown_if_possible():
+            async with shown_if_possible(seconds):
                 await acreate_table_artifact(sorted(self._rows, key=lambda row: int(row["page"])), None, self._told)
 
     def state(self) -> State[None]:
@@ -116,10 +119,10 @@ class PageTable:
 
 
 @asynccontextmanager
-async def shown_if_possible() -> AsyncIterator[None]:
-    """A picture that Prefect's server does not take, or not soon, is no reason to stop reading, or to wait."""
+async def shown_if_possible(seconds: float) -> AsyncIterator[None]:
+    """A picture that Prefect's server does not take, or not in time, is no reason to stop reading, or to wait."""
     try:
-        async with asyncio.timeout(_SHOWN_SECONDS):
+        async with asyncio.timeout(seconds):
             yield
     except Exception as error:  # noqa: BLE001 - whatever is wrong with a picture, the pages are not
         _log.debug("An artifact was not shown: %r", error)
@@ -140,6 +143,6 @@ def log_to_run(event: Event) -> None:
 
 async def show_report(report: Report) -> None:
     """A batch's report."""
-    async with shown_if_possible():
+    async with shown_if_possible(LAST_SECONDS):
         told = f"Batch of {report.started_at:%Y-%m-%d %H:%M} UTC"
         await acreate_markdown_artifact(report.markdown(), "hearth-batch-report", told)

@@ -17,7 +17,7 @@ from tasks.settings import load_settings
 
 _out = Console()
 _err = Console(stderr=True)
-_ENDED_SECONDS = 30.0
+_ENDED_SECONDS = 120.0
 
 
 def up() -> None:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
-from flows.artifacts import Artifact, Data, artifact_key
+from flows.artifacts import LAST_SECONDS, Artifact, Data, artifact_key
 from flows.known_servers import KnownServers
 from flows.pages import MOST_SINGLE
 from tasks.errors import StorageError
@@ -103,7 +103,8 @@ class Live:
         self._ending.set()
         if self._keeping is not None:
             await self._keeping
-        await asyncio.gather(*(artifact.show() for artifact in self._all if artifact.changed))
+        seconds = LAST_SECONDS if kind is None else None
+        await asyncio.gather(*(artifact.show(seconds) for artifact in self._all if artifact.changed))
 
     async def _keep_shown(self) -> None:
         for artifact in (self._pages, self._slots):

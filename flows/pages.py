@@ -17,7 +17,7 @@ from prefect.runtime import task_run
 from prefect.states import Cancelled
 from prefect.tasks import Task
 
-from flows.artifacts import PageTable
+from flows.artifacts import LAST_SECONDS, SHOWN_SECONDS, PageTable
 from flows.pausing import raise_if_paused
 from tasks.backends import Endpoint
 from tasks.errors import HearthError, PageError
@@ -151,15 +151,17 @@ async def read_page(work: WorkLoop, reader: PageReader, number: int) -> State[No
 async def read_block(work: WorkLoop, reader: PageReader, block: Block, window: Window) -> State[None]:
     """Read a block's pages, each as soon as it may begin, and store each result at once; show them as a table."""
     table = PageTable(f"{reader.document} {block}", excerpts=load_settings().excerpts)
+    seconds = SHOWN_SECONDS
     try:
         with heard_by(table):
             async with together() as group:
                 async for number in block.begun():
                     group.create_task(_read_in_block(work, reader, number, window))
+        seconds = LAST_SECONDS  # pages of other blocks do not wait for it, nor does a cancellation
     except asyncio.CancelledError:
         return cut_off()
     finally:
-        await table.show()
+        await table.show(seconds)
     return table.state()
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from typing import TYPE_CHECKING, Any, cast
 
 import httpx
+from prefect.client.orchestration import get_client
 from prefect.exceptions import Pause, PrefectHTTPStatusError, TerminationSignal
 
 from flows.prefect_server import prefect_api
@@ -27,8 +29,11 @@ if TYPE_CHECKING:
 
     AnyFlow = Flow[..., Any]
 
-# How long Prefect may take to note how a run ended. Its client goes on trying for minutes.
-_NOTED_SECONDS = 10.0
+# How long Prefect may take to note how a run ended: longer than a request waits for its locked database, which is a
+# minute. A server that does not even answer that it is there is not waited for, though its client goes on trying.
+_NOTED_SECONDS = 180.0
+_LOOK_SECONDS = 10.0
+_ANSWER_SECONDS = 20.0
 
 
 async def run_document(job: Job, settings: Settings) -> Manifest | None:
@@ -95,8 +100,11 @@ async def _outcome(
     try:
         both: set[asyncio.Future[Any]] = {run, ended}
         await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-        if not run.done():
-            await asyncio.wait({run}, timeout=_NOTED_SECONDS)
+        latest = time.monotonic() + _NOTED_SECONDS
+        while not run.done() and time.monotonic() < latest:
+            await asyncio.wait({run}, timeout=_LOOK_SECONDS)
+            if not run.done() and not await _prefect_answers():
+                break
     except asyncio.CancelledError:
         run.cancel()
         await asyncio.wait({run})
@@ -105,3 +113,11 @@ async def _outcome(
         return run.result()
     tell(Caution("Prefect's server does not answer: there, this run may be shown as still running."))
     return ended.result()
+
+
+async def _prefect_answers() -> bool:
+    try:
+        async with asyncio.timeout(_ANSWER_SECONDS), get_client() as client:
+            return await client.api_healthcheck() is None
+    except TimeoutError:
+        return False

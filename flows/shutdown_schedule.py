@@ -23,7 +23,8 @@ from tasks.progress import Caution, tell
 from tasks.settings import Settings
 
 DEPLOYMENT = "idle-shutdown/idle-shutdown"
-_SECONDS = 10.0
+# So long Prefect's server waits when its database is locked.
+_SECONDS = 60.0
 
 
 class _NotDeployedError(Exception):

@@ -17,8 +17,11 @@ from tasks.local_server import ServerSpec, lease_server
 from tasks.progress import Stage, tell
 from tasks.settings import Settings
 
+_ATTEMPTS = 3
+_BUSY = ("503 Service Unavailable", "ReadTimeout", "database is locked")
 _FOR_EVER = 10 * 365 * 86_400.0
-_DEADLINE_SECONDS = 120.0
+# A worker that ends is noticed sooner; this is for machines with much else to do.
+_DEADLINE_SECONDS = 600.0
 
 
 async def bring_up(settings: Settings) -> str:
@@ -54,13 +57,19 @@ def _worker(api: str) -> ServerSpec:
 
 
 def _prefect(arguments: tuple[str, ...], environment: dict[str, str]) -> None:
-    done = subprocess.run(  # noqa: S603 - Prefect's own command
-        [sys.executable, "-P", "-m", "prefect", *arguments],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        lines = (done.stdout + done.stderr).strip().splitlines()
+    """Run a command of Prefect that may be run again, and run it again if its server was only busy."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        done = subprocess.run(  # noqa: S603 - Prefect's own command
+            [sys.executable, "-P", "-m", "prefect", *arguments],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        told = done.stdout + done.stderr
+        if not done.returncode:
+            return
+        if attempt < _ATTEMPTS and any(busy in told for busy in _BUSY):
+            continue
+        lines = told.strip().splitlines()
         raise ServerError(f"`prefect {' '.join(arguments)}` failed: {lines[-1] if lines else 'it said nothing'}")

@@ -23,7 +23,7 @@ from tasks.leases import FileLease, is_held, take_exclusive, take_shared
 from tasks.watchdog import ServerDirectory
 
 _HEALTH_POLL_SECONDS = 0.05
-_PUBLISH_SECONDS = 20.0
+_PUBLISH_SECONDS = 120.0
 _START_TRIES = 3
 
 

@@ -88,8 +88,9 @@ class Pace:
         return slow or queued
 
     def _cost(self, pages: list[Served]) -> float:
+        # By the server's own clock, if it tells: a busy client, which sees pages late, is no slow server.
         # The usual tokens beside the page's own: neither an empty page nor one of five times the text looks slow.
-        return median(page.seconds / (page.tokens + self._usual_tokens) for page in pages)
+        return median(page.worked / (page.tokens + self._usual_tokens) for page in pages)
 
     @property
     def timeout(self) -> float:

@@ -20,8 +20,8 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.support.tools import CHROMEDRIVER, CHROMIUM
+from tests.support.waiting import PATIENCE
 
-_PATIENCE = 60.0
 _SETTLED_SECONDS = 1.5
 _DRAWN_SECONDS = 4.0
 _COLOURS = 128
@@ -67,7 +67,7 @@ class Browser:
             time.sleep(_SETTLED_SECONDS)
             return field.get_attribute("value") == value
 
-        WebDriverWait(self.driver, _PATIENCE).until(written)
+        WebDriverWait(self.driver, PATIENCE).until(written)
 
     def picture(self, path: Path, height: int) -> None:
         """A picture of the page as it is, so many pixels high, in few colours so that it is small."""
@@ -77,7 +77,7 @@ class Browser:
         image.quantize(_COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
 
     def _waited(self, xpath: str) -> WebElement:
-        wait = WebDriverWait(self.driver, _PATIENCE)
+        wait = WebDriverWait(self.driver, PATIENCE)
         element: WebElement = wait.until(lambda driver: driver.find_element(By.XPATH, xpath))
         return element
 

@@ -81,7 +81,7 @@ class Hearth:
 
     def __call__(self, *arguments: str | Path, **environment: str) -> Outcome:
         with self.start(*arguments, **environment) as process:
-            out, err = process.communicate(timeout=PATIENCE)
+            out, err = process.communicate(timeout=2 * PATIENCE)
         return Outcome(process.returncode, out, err)
 
     def read(self, *arguments: str | Path, **environment: str) -> Outcome:
@@ -135,10 +135,10 @@ class PrefectServer:
         """What it holds of a kind, such as flow_runs."""
         return self.ask("POST", f"{kind}/filter", json=filters).json()
 
-    @stamina.retry(on=_busy, attempts=8, timeout=60)
+    @stamina.retry(on=_busy, attempts=None, timeout=PATIENCE)
     def ask(self, method: str, path: str, **asked: Any) -> httpx.Response:
         """A request to its API; again while its database is locked by somebody else."""
-        return httpx.request(method, f"{self.url()}/api/{path}", timeout=60, **asked).raise_for_status()
+        return httpx.request(method, f"{self.url()}/api/{path}", timeout=PATIENCE, **asked).raise_for_status()
 
 
 @pytest.fixture

@@ -62,6 +62,8 @@ class CountingOllama:
         probe_seconds: that what is no page takes.
         refuses: the status with which a page is refused, by how many requests it holds with this one; 0: it is not.
         stuck: pages that do not end while they are in here.
+        holds: whether a request for a page does not end yet.
+        exact: the durations that it tells are what pages should take, whatever holding and the machine make of it.
         open: while it is not set, whoever asks for the version waits, and so do runs that are about to warm up.
         notes: of all requests for text, in the order of arrival.
         loaded: when each run's model was loaded last.
@@ -72,6 +74,8 @@ class CountingOllama:
     probe_seconds: float = 0.3
     refuses: Callable[[int], int] = lambda _held: 0
     stuck: set[int] = field(default_factory=set)
+    holds: Callable[[Note], bool] = lambda _note: False
+    exact: bool = False
     open: threading.Event = field(default_factory=threading.Event)
     notes: list[Note] = field(default_factory=list)
     loaded: dict[int, float] = field(default_factory=dict)
@@ -144,9 +148,13 @@ class CountingOllama:
             note.started = time.monotonic()
             while note.page in self.stuck:
                 await asyncio.sleep(_LOOK_SECONDS)
+            while note.page and self.holds(note):
+                await asyncio.sleep(_LOOK_SECONDS)
             await asyncio.sleep(self.seconds(note.page) if note.page else self.probe_seconds)
             note.ended = time.monotonic()
         took, waited = (round((note.ended - since) * 1e9) for since in (note.started, note.received))
+        if self.exact and note.page:
+            took = waited = round(self.seconds(note.page) * 1e9)
         return {
             **{"model": MODEL, "response": f"The text of page {note.page}.", "done": True, "done_reason": "stop"},
             **{"prompt_eval_count": 300, "eval_count": 20, "load_duration": 0, "total_duration": waited},

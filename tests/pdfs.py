@@ -22,6 +22,16 @@ def written(path: Path, *texts: str, size: tuple[float, float] = A4) -> Path:
     return path
 
 
+def ending_across(path: Path, *texts: str) -> Path:
+    """As `written`, and the last page is in landscape: engines of the tests can hold it back."""
+    with pymupdf.open() as pdf:
+        for number, text in enumerate(texts, 1):
+            width, height = A4 if number < len(texts) else A4[::-1]
+            pdf.new_page(width=width, height=height).insert_text((40, 60), text, fontsize=18)
+        pdf.save(path)
+    return path
+
+
 def framed(path: Path, *sizes: tuple[float, float]) -> Path:
     """A page of each size in points, framed in black just within its edge."""
     with pymupdf.open() as pdf:

@@ -15,6 +15,7 @@ from tasks.servers import Server, Servers
 from tasks.settings import ReadSettings
 from tasks.slots import FileStore, Measured, Share
 from tests.scripted_ollama import DIGEST
+from tests.support.waiting import PATIENCE
 
 
 @asynccontextmanager
@@ -27,7 +28,7 @@ async def pooled(
     measured = Measured(what="the model", slots=slots, asked=slots, at=time.time())
     async with AsyncExitStack() as stack:
         for url in urls:
-            client = await stack.enter_async_context(OllamaClient(url, timeout=5))
+            client = await stack.enter_async_context(OllamaClient(url, timeout=PATIENCE))
             share = Share(FileStore.of(home, url), slots, measured, servers.deal)
             await share.open()
             stack.push_async_callback(share.close)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,10 +20,12 @@ from tasks.servers import Server
 from tasks.settings import ReadSettings
 from tests.pooled import pooled
 from tests.scripted_ollama import MODEL, Body, Say, ScriptedOllama, fails, reads, scripted_ollama
+from tests.support.waiting import PATIENCE, until_async
 
 REQUEST = GenerateRequest(MODEL, 8192, 4096, 600)
 IMAGE = PageImage(b"PNG", 100, 100, 72.0, ink=0.05)
-QUICK = ReadSettings(retry_seconds=20, timeout_least_seconds=1, timeout_seconds=20)
+QUICK = ReadSettings(retry_seconds=PATIENCE, timeout_least_seconds=1, timeout_seconds=PATIENCE)
+NEVER = 10 * PATIENCE
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ class Asking:
     noted: list[Attempt]
 
     async def ask(self) -> str:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             return (await self.asker.ask(1, IMAGE, 0.0)).answer.response
 
     @property
@@ -86,27 +87,29 @@ async def test_a_page_is_asked_for_elsewhere_when_a_server_fails(server, other, 
 
 
 async def test_a_page_that_lags_is_asked_for_elsewhere_and_the_first_answer_is_taken(server, other, tmp_path):
-    server.answers("/api/generate", dripping(15))
+    server.answers("/api/generate", dripping(NEVER))
     other.answers("/api/generate", reads("quick"))
     async with asking(tmp_path, server, other) as one:
         knows_its_pages(one.servers[0])
-        started = time.monotonic()
         assert await one.ask() == "quick"
-        assert time.monotonic() - started < 10
         assert [each.share.in_flight for each in one.servers] == [0, 0]
     assert sorted(map(str, one.reasons)) == ["None", "slow"]
 
 
 async def test_a_page_that_lags_where_there_is_no_elsewhere_is_waited_for(server, tmp_path):
-    server.answers("/api/generate", dripping(4))
-    async with asking(tmp_path, server, settings=ReadSettings(retry_seconds=20)) as one:
+    server.answers("/api/generate", dripping(2))
+    async with asking(tmp_path, server, settings=ReadSettings(retry_seconds=PATIENCE)) as one:
         knows_its_pages(one.servers[0])
         assert await one.ask() == "slow"
     assert len(server.asked("/api/generate")) == 1
 
 
 async def test_when_the_elsewhere_fails_the_first_is_still_waited_for(server, other, tmp_path):
-    server.answers("/api/generate", dripping(5))
+    async def when_the_other_has_failed(_: Body) -> Say:
+        await until_async(lambda: one.reasons)
+        return reads("slow")
+
+    server.answers("/api/generate", when_the_other_has_failed)
     other.answers("/api/generate", fails(503, "busy"))
     async with asking(tmp_path, server, other) as one:
         knows_its_pages(one.servers[0], seconds=0.6)
@@ -115,17 +118,17 @@ async def test_when_the_elsewhere_fails_the_first_is_still_waited_for(server, ot
 
 
 async def test_what_hangs_is_given_up_after_the_measured_time_and_tried_again(server, tmp_path):
-    server.answers("/api/generate", dripping(30), reads("at last"))
+    server.answers("/api/generate", dripping(NEVER), reads("at last"))
     async with asking(tmp_path, server) as one:
         knows_its_pages(one.servers[0], seconds=0.001)
         assert await one.ask() == "at last"
     assert one.reasons == [FailureReason.UNAVAILABLE, None]
-    assert one.noted[0].seconds < 10
+    assert one.noted[0].seconds < PATIENCE
 
 
 async def test_each_further_try_may_take_twice_as_long(server, tmp_path):
-    server.answers("/api/generate", dripping(30), dripping(1.5), reads("too late"))
-    async with asking(tmp_path, server) as one:
+    server.answers("/api/generate", dripping(NEVER), dripping(2.2), reads("too late"))
+    async with asking(tmp_path, server, settings=QUICK.model_copy(update={"timeout_least_seconds": 2})) as one:
         knows_its_pages(one.servers[0], seconds=0.001)
         assert await one.ask() == "slow"
 
@@ -133,7 +136,7 @@ async def test_each_further_try_may_take_twice_as_long(server, tmp_path):
 async def test_a_page_on_a_machine_that_goes_is_asked_for_elsewhere(server, other, tmp_path):
     async def goes(body: Body) -> Say:
         one.servers[0].departure.leave("gone")
-        return dripping(10)
+        return dripping(NEVER)
 
     server.answers("/api/generate", goes)
     other.answers("/api/generate", reads("elsewhere"))

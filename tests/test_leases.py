@@ -23,7 +23,7 @@ import pytest
 from tasks.errors import ServerError
 from tasks.leases import is_held, take_exclusive, take_shared, try_exclusive
 from tasks.local_server import LeasedServer, ServerSpec, lease_server, local_servers, stop_server
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 # Answers every request with its process id and $GREETING; each start is a line in the file that it is given.
 # Told to stop, it goes on for $LINGER seconds, as a server does that is still busy.
@@ -54,7 +54,7 @@ from pathlib import Path
 from tasks.local_server import lease_server
 from tests.test_leases import Machine
 machine = Machine(Path(sys.argv[1]))
-server = asyncio.run(lease_server(machine.spec(), machine.home, idle_seconds=float(sys.argv[2]), deadline_seconds=20))
+server = asyncio.run(lease_server(machine.spec(), machine.home, idle_seconds=float(sys.argv[2]), deadline_seconds=240))
 print(server.started, server.url, flush=True)
 sys.stdin.read()
 """
@@ -66,7 +66,7 @@ from pathlib import Path
 from tasks.leases import take_exclusive, take_shared
 lease = {"shared": take_shared, "exclusive": take_exclusive}[sys.argv[2]](Path(sys.argv[1]))
 print("held", flush=True)
-time.sleep(60)
+time.sleep(600)
 """
 
 ROOT = Path(__file__).parents[1]
@@ -92,7 +92,7 @@ class Machine:
 
         return ServerSpec("test", command, "/health", variant)
 
-    async def lease(self, spec: ServerSpec | None = None, idle: float = 60, deadline: float = 20) -> LeasedServer:
+    async def lease(self, spec: ServerSpec | None = None, idle: float = 60, deadline: float = PATIENCE) -> LeasedServer:
         return await lease_server(spec or self.spec(), self.home, idle_seconds=idle, deadline_seconds=deadline)
 
     def run(self, idle: float = 60) -> subprocess.Popen[str]:
@@ -187,7 +187,7 @@ def test_a_lease_is_waited_for_until_the_exclusive_one_is_let_go(tmp_path):
         time.sleep(0.05)
         assert not waiting.done()
         exclusive.release()
-        waiting.result(10).release()
+        waiting.result(PATIENCE).release()
 
 
 @pytest.mark.parametrize("kind", ["shared", "exclusive"])
@@ -275,7 +275,7 @@ async def test_status_tells_who_is_in_use_and_who_stops_when(machine):
     assert (state.url, state.stops_at) == (server.url, None)
     before = time.time()
     server.lease.release()
-    await asyncio.to_thread(until, lambda: next(local_servers(machine.home)).stops_at is not None, 10)
+    await asyncio.to_thread(until, lambda: next(local_servers(machine.home)).stops_at is not None)
     (state,) = local_servers(machine.home)
     assert before + 60 <= state.stops_at <= time.time() + 60
 
@@ -318,7 +318,7 @@ async def test_a_caller_that_gave_up_waiting_holds_no_lease(machine):
     def free() -> bool:
         return try_exclusive(directory.lease) is not None
 
-    await asyncio.to_thread(until, free, 10)
+    await asyncio.to_thread(until, free)
     assert machine.starts == []
 
 
@@ -385,11 +385,11 @@ async def test_a_killed_watchdog_takes_its_server_with_it_and_another_is_started
 async def test_a_killed_watchdog_is_noticed_by_those_who_are_waiting(machine):
     """They would wait for a server that nobody will start any more until their deadline."""
     spec = replace(machine.spec(), health="/never")
-    waiting = asyncio.create_task(machine.lease(spec, deadline=15))
-    await asyncio.to_thread(until, lambda: len(machine.starts) == 1, 10)
+    waiting = asyncio.create_task(machine.lease(spec, deadline=PATIENCE))
+    await asyncio.to_thread(until, lambda: len(machine.starts) == 1)
     (state,) = local_servers(machine.home)
     os.kill(state.watchdog_pid, signal.SIGKILL)
-    await asyncio.to_thread(until, lambda: len(machine.starts) == 2, 10)
+    await asyncio.to_thread(until, lambda: len(machine.starts) == 2)
     waiting.cancel()
     await asyncio.wait([waiting])
 

@@ -18,6 +18,7 @@ from tasks.errors import FailureReason, HearthError, ModelError, PageError, Pass
 from tasks.manifest import Timing
 from tasks.ollama_api import GenerateRequest, LoadedModel, Model, ModelDetails, OllamaClient, PullProgress
 from tests.scripted_ollama import DIGEST, MODEL, Say, ScriptedOllama, cut, fails, lines, reads, says
+from tests.support.waiting import PATIENCE
 
 REQUEST = GenerateRequest(MODEL, num_ctx=8192, num_predict=4096, keep_alive=600)
 PROMPT = "Transcribe the secret page."
@@ -26,7 +27,7 @@ IMAGE = b"\x89PNG the bytes of a secret page"
 
 @pytest.fixture
 async def client(server: ScriptedOllama) -> AsyncIterator[OllamaClient]:
-    async with OllamaClient(server.url, timeout=5) as client:
+    async with OllamaClient(server.url, timeout=PATIENCE) as client:
         yield client
 
 
@@ -295,7 +296,7 @@ async def test_a_pull_that_is_cut_off_is_a_passing_error(server, client):
 
 
 async def test_a_server_that_takes_too_long_is_a_passing_error(server):
-    server.answers("/api/generate", Say(b"{}", after=1.0))
+    server.answers("/api/generate", Say(b"{}", after=10 * PATIENCE))
     async with OllamaClient(server.url, timeout=0.1) as client:
         with pytest.raises(PassingError, match="did not answer in time"):
             await generate(client)

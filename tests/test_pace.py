@@ -107,3 +107,9 @@ def test_nobody_lags_while_there_are_no_peers():
 
 def test_a_page_lags_after_four_times_the_median():
     assert paced(*[page()] * 8, page(50.0)).straggler_seconds == 16
+
+
+def test_a_busy_client_that_sees_pages_late_is_no_slow_server():
+    pace = Pace(SETTINGS, 4096)
+    seen = [pace.note(Served(seconds, 0.0, 1.0, 0.8, 100), 8) for seconds in [1.0] * 8 + [20.0] * 8]
+    assert not any(seen)

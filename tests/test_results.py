@@ -25,6 +25,7 @@ from tasks.jobs import BackendName, Document, Plan, ReadOptions
 from tasks.manifest import Attempt, Listing, Manifest, PageEntry, PageResult, PageStatus, RunStatus
 from tasks.progress import Stage, heard_by
 from tasks.results import ResultStore, results_directory
+from tests.support.waiting import PATIENCE
 
 DIGEST = "d" * 64
 DOCUMENT = Document(path=Path("/papers/paper.pdf"), sha256="a" * 64, pages=9, size=1000)
@@ -432,14 +433,14 @@ async def test_a_turn_ends_with_the_error_that_ends_its_run(store):
     with pytest.raises(RuntimeError):
         async with store.turn():
             raise RuntimeError
-    async with asyncio.timeout(5), ResultStore(store.directory).turn():
+    async with asyncio.timeout(PATIENCE), ResultStore(store.directory).turn():
         pass
 
 
 async def test_runs_of_different_documents_do_not_wait(store, tmp_path):
     other = ResultStore(tmp_path / "results" / "letter-bbbbbbbbbbbb")
     other.prepare()
-    async with asyncio.timeout(5), store.turn(), other.turn():
+    async with asyncio.timeout(PATIENCE), store.turn(), other.turn():
         pass
 
 

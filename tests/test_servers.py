@@ -11,6 +11,7 @@ import pytest
 from tasks.errors import ServerError
 from tasks.servers import Server, Servers
 from tests.pooled import pooled
+from tests.support.waiting import PATIENCE
 
 Pool = tuple[Servers, list[Server]]
 
@@ -23,7 +24,7 @@ async def two(tmp_path) -> AsyncIterator[Pool]:
 
 
 async def taken(servers: Servers, stack: AsyncExitStack, **how: object) -> Server:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         return await stack.enter_async_context(servers.slot(**how))
 
 
@@ -125,7 +126,7 @@ async def test_a_server_that_leaves_gets_no_more_pages_and_is_drained_when_its_l
             drained = asyncio.create_task(servers.drained(one))
             assert await waiting(drained)
             assert [await taken(servers, stack) for _ in range(2)] == [other, other]
-        await asyncio.wait_for(drained, 5)
+        await asyncio.wait_for(drained, PATIENCE)
 
 
 async def test_who_waits_is_told_when_no_server_will_come(two):
@@ -138,7 +139,7 @@ async def test_who_waits_is_told_when_no_server_will_come(two):
         for server in joined:
             servers.fail(server, ServerError("it burnt down"))
         with pytest.raises(ServerError, match="burnt down"):
-            await asyncio.wait_for(waits, 5)
+            await asyncio.wait_for(waits, PATIENCE)
         with pytest.raises(ServerError, match="burnt down"):
             await taken(servers, stack)
 
@@ -151,4 +152,4 @@ async def test_who_waits_is_served_by_a_server_that_joins(two):
         page = asyncio.create_task(taken(servers, stack))
         assert await waiting(page)
         servers.join(other)
-        assert await asyncio.wait_for(page, 5) is other
+        assert await asyncio.wait_for(page, PATIENCE) is other

@@ -17,7 +17,7 @@ from tasks.parts import Parts
 from tasks.slots import FileStore, Ledger, LedgerStore, Measured, Share, agreed_capacity
 from tasks.slots.ledger import knowing
 from tests.commands import ROOT
-from tests.support.waiting import until_async
+from tests.support.waiting import PATIENCE, until_async
 
 SLOTS = 4
 
@@ -146,7 +146,7 @@ async def test_whoever_waits_is_told_that_slots_came_free(store):
         await second.open()
         told.clear()
         first.give()
-        await asyncio.wait_for(told.wait(), 10)
+        await asyncio.wait_for(told.wait(), PATIENCE)
         await second.close()
 
 
@@ -165,7 +165,7 @@ async def test_a_ledger_out_of_reach_does_not_keep_pages_from_being_read(store, 
         directory.rename(tmp_path / "gone")
         directory.write_text("in the way")
         await asyncio.sleep(2)
-        assert share.free == SLOTS
+        await until_async(lambda: share.free == SLOTS)
         directory.unlink()
 
 
@@ -173,7 +173,7 @@ async def test_a_ledger_that_is_lost_is_made_again(store, tmp_path):
     async with sharing(store) as share:
         (file,) = tmp_path.glob("slots/*.json")
         file.unlink()
-        await asyncio.sleep(2 * store.watch_seconds)
+        await until_async(file.exists)
         assert share.free == SLOTS
         assert (await store.change(lambda ledger: ledger)).held == SLOTS
 
@@ -240,7 +240,7 @@ async def test_who_asks_for_more_than_was_tried_measures_when_the_others_have_dr
         assert not measuring.done()
         share.give()
         share.give()
-        assert (await asyncio.wait_for(measuring, 10)).slots == 8
+        assert (await asyncio.wait_for(measuring, PATIENCE)).slots == 8
         await until_async(lambda: share.free == SLOTS)
 
 
@@ -253,18 +253,18 @@ async def test_a_measurement_that_fails_leaves_it_to_the_next(store):
 
     with pytest.raises(ModelError):
         await agreed_capacity(store, "model", 2, fails)
-    assert (await asyncio.wait_for(agreed_capacity(store, "model", 2, works), 5)).slots == 2
+    assert (await asyncio.wait_for(agreed_capacity(store, "model", 2, works), PATIENCE)).slots == 2
 
 
 async def test_a_long_measurement_stays_alone(store, monkeypatch):
-    monkeypatch.setattr(FileStore, "lease_seconds", 0.4)
+    monkeypatch.setattr(FileStore, "lease_seconds", 1.5)
     measuring = 0
 
     async def measure() -> int:
         nonlocal measuring
         measuring += 1
         assert measuring == 1
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(4)
         return 2
 
     first = asyncio.create_task(agreed_capacity(store, "model", 2, measure))
@@ -317,7 +317,7 @@ def test_processes_share_slots_and_never_use_more_than_there_are(tmp_path):
         time.sleep(0.01)
     killed.kill()
     killed_at = time.time()
-    assert [process.wait(60) for process in processes[1:]] == [0] * 4
+    assert [process.wait(PATIENCE) for process in processes[1:]] == [0] * 4
     killed.wait()
     events = []
     for line in log.read_text().splitlines():

@@ -29,6 +29,7 @@ from tests.scripted_ollama import (
     says,
     serving,
 )
+from tests.support.waiting import PATIENCE
 
 REQUEST = GenerateRequest(MODEL, num_ctx=8192, num_predict=4096, keep_alive=600)
 SECONDS = 0.3
@@ -39,7 +40,7 @@ LISTED = says(models=[{"name": MODEL, "digest": DIGEST}])
 
 @pytest.fixture
 async def client(server: ScriptedOllama) -> AsyncIterator[OllamaClient]:
-    async with OllamaClient(server.url, timeout=30) as client:
+    async with OllamaClient(server.url, timeout=PATIENCE) as client:
         yield client
 
 
@@ -50,7 +51,9 @@ def told() -> Iterator[list[Event]]:
         yield events
 
 
-async def warmed(client: OllamaClient, slots: int = 1, deadline: float = 20, *, require_gpu: bool = False) -> Warmth:
+async def warmed(
+    client: OllamaClient, slots: int = 1, deadline: float = PATIENCE, *, require_gpu: bool = False
+) -> Warmth:
     limits = WarmSettings(deadline_seconds=deadline)
     ledger = FileStore.of(Path(), client.url)  # the test's own directory
     return await warm(client, REQUEST, slots, limits, ledger=ledger, require_gpu=require_gpu)
@@ -89,7 +92,7 @@ async def test_a_server_that_says_nothing_is_given_up_at_the_deadline(server, cl
     never = threading.Event()
 
     async def silent(_body):
-        await asyncio.to_thread(never.wait, 10)
+        await asyncio.to_thread(never.wait, PATIENCE)
         return says(version="0.33.0")
 
     server.answers("/api/version", silent)
@@ -148,17 +151,17 @@ async def test_a_download_may_take_longer_than_the_deadline(server, client):
     server.answers("/api/tags", says(models=[]), LISTED)
 
     async def slow(_body):
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(5)
         return lines({"status": "success"})
 
     server.answers("/api/pull", slow)
-    assert (await warmed(client, deadline=1)).digest == DIGEST
+    assert (await warmed(client, deadline=4)).digest == DIGEST
 
 
 async def test_a_download_that_never_ends_does(server, client):
     server.answers("/api/tags", says(models=[]))
-    server.answers("/api/pull", replace(lines({"status": "success"}), after=5))
-    limits = WarmSettings(deadline_seconds=20, pull_seconds=0.5)
+    server.answers("/api/pull", replace(lines({"status": "success"}), after=10 * PATIENCE))
+    limits = WarmSettings(deadline_seconds=PATIENCE, pull_seconds=0.5)
     with pytest.raises(ServerError, match="before the deadline"):
         await warm(client, REQUEST, 1, limits, ledger=FileStore.of(Path(), client.url), require_gpu=False)
 

@@ -9,6 +9,7 @@ from contextlib import suppress
 import pytest
 
 from tasks.window import Window
+from tests.support.waiting import PATIENCE
 
 
 async def settled() -> None:
@@ -125,7 +126,7 @@ async def test_a_place_given_to_one_who_gives_up_at_that_moment_goes_on_to_the_n
     waits.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waits
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await window.acquire()
 
 
@@ -162,7 +163,7 @@ async def test_it_may_be_resized_from_any_thread_at_any_time():
         for thread in threads:
             thread.join()
     window.resize(size)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         for each in pages:
             with suppress(asyncio.CancelledError):
                 await each

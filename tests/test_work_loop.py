@@ -12,6 +12,7 @@ import pytest
 from tasks import work_loop
 from tasks.progress import Stage, heard_by, tell
 from tasks.work_loop import WorkLoop
+from tests.support.waiting import PATIENCE
 
 
 async def settle() -> None:
@@ -39,7 +40,7 @@ async def test_work_goes_on_while_the_callers_loop_is_busy():
     async with WorkLoop() as work:
         task = asyncio.create_task(work.run(working))
         await asyncio.sleep(0)
-        assert gone_on.wait(10)
+        assert gone_on.wait(PATIENCE)
         await task
 
 
@@ -47,7 +48,7 @@ async def test_the_caller_goes_on_while_the_work_is_busy():
     gone_on = threading.Event()
 
     async def blocking() -> bool:
-        return gone_on.wait(10)
+        return gone_on.wait(PATIENCE)
 
     async with WorkLoop() as work:
         task = asyncio.create_task(work.run(blocking))
@@ -88,9 +89,9 @@ async def test_cancelling_the_wait_cancels_the_call():
 
     async with WorkLoop() as work:
         task = asyncio.create_task(work.run(waiting))
-        await asyncio.to_thread(started.wait, 10)
+        await asyncio.to_thread(started.wait, PATIENCE)
         task.cancel()
-        assert await asyncio.to_thread(ended.wait, 10)
+        assert await asyncio.to_thread(ended.wait, PATIENCE)
 
 
 async def test_the_loop_ends_only_when_cancelled_calls_have_wound_up():
@@ -107,7 +108,7 @@ async def test_the_loop_ends_only_when_cancelled_calls_have_wound_up():
 
     async with WorkLoop() as work:
         task = asyncio.create_task(work.run(waiting))
-        await asyncio.to_thread(started.wait, 10)
+        await asyncio.to_thread(started.wait, PATIENCE)
         task.cancel()
     assert wound_up.is_set()
 
@@ -142,7 +143,7 @@ async def test_a_thread_that_hangs_does_not_hold_the_end_up(monkeypatch: pytest.
 
     def hang() -> None:
         hung.set()
-        let_go.wait(30)
+        let_go.wait(PATIENCE)
 
     try:
         async with WorkLoop() as work:

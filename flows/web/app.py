@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import ipaddress
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,11 +28,13 @@ from flows.web.service import Service
 from flows.web.settings import ApiSettings, load_api_settings
 from flows.web.uploads import Upload, clear_leftovers, job_from, parameters
 from flows.web.webhooks import Webhooks
+from tasks.endings import ended
 from tasks.errors import HearthError, InputError, LimitError
 from tasks.settings import Settings, load_settings
 
 _PDF_BODY = {"required": True, "content": {"application/pdf": {"schema": {"type": "string", "format": "binary"}}}}
 _GRACE_SECONDS = 5
+_RETRY_AFTER_SECONDS = 10
 
 
 async def _service(request: Request) -> Service:
@@ -77,7 +79,7 @@ async def post_document(request: Request, service: TheService, webhook: str | No
         await service.webhooks.check(webhook)
     with Upload(service.api.directory / "documents", service.settings) as upload:
         await upload.receive(request.stream(), request.headers.get("content-length"))
-        run = await service.run(job, upload, webhook)
+        run = await _unless_client_leaves(request, service.run(job, upload, webhook))
     view = await run.view(state := await run.state())
     return JSONResponse(view, 200 if is_over(state) else 202, {"Location": view["links"]["self"]})
 
@@ -143,6 +145,25 @@ async def _ready(run: Followed, name: str) -> Path:
     raise HTTPException(409, f"The run has ended ({status_of(state)}): {told}. Post the document again to go on.")
 
 
+async def _unless_client_leaves(request: Request, work: Coroutine[Any, Any, Followed]) -> Followed:
+    """Do the work of a request whose body was received, as long as somebody waits for the response."""
+    working = asyncio.create_task(work)
+    leaving = asyncio.create_task(_client_left(request))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise HTTPException(499, "The client left before the response.")
+    finally:
+        await ended(working)
+        await ended(leaving)
+    return working.result()
+
+
+async def _client_left(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
 def create_app(settings: Settings | None = None, api: ApiSettings | None = None) -> FastAPI:
     """The application.
 
@@ -161,7 +182,7 @@ def create_app(settings: Settings | None = None, api: ApiSettings | None = None)
             (own.directory / name).mkdir(parents=True, exist_ok=True)
         clear_leftovers(own.directory / "documents")
         async with prefect_api(hearth), get_client() as client:
-            runs = Runs(own.directory / "runs", client)
+            runs = Runs(own.directory / "runs", client, own.prefect_seconds)
             async with Webhooks(own.directory / "webhooks", runs, client, own) as webhooks:
                 app.state.service = Service(hearth, own, client, runs, webhooks)
                 yield
@@ -172,7 +193,8 @@ def create_app(settings: Settings | None = None, api: ApiSettings | None = None)
     @app.exception_handler(HearthError)
     async def _(_: Request, error: HearthError) -> JSONResponse:
         code = 413 if isinstance(error, LimitError) else 422 if isinstance(error, InputError) else 503
-        return JSONResponse({"detail": str(error)}, code)
+        headers = {"Retry-After": str(_RETRY_AFTER_SECONDS)} if code == 503 else None
+        return JSONResponse({"detail": str(error)}, code, headers)
 
     @app.exception_handler(RequestValidationError)
     async def _(_: Request, error: RequestValidationError) -> JSONResponse:

@@ -19,6 +19,7 @@ from tasks.errors import ServerError
 END_ID = "end"
 
 _LOOK_SECONDS = 0.2
+_PREFECT_SECONDS = 1.0
 _STILL_HERE_SECONDS = 15.0
 
 
@@ -37,9 +38,10 @@ async def events(run: Followed, sent: Iterable[int], *, text: bool) -> AsyncIter
         # Asked before the directory is looked at: whatever is stored when the run has ended is then seen.
         ended, state = False, None
         try:
-            state = await run.state()
+            async with asyncio.timeout(_PREFECT_SECONDS):
+                state = await run.state()
             ended = is_over(state)
-        except ServerError:
+        except (ServerError, TimeoutError):
             pass  # the pages go on without Prefect
         await run.look(anew=ended)
         new = sorted(n for n in run.pages if n not in known and run.stands(n, ended))

@@ -6,13 +6,12 @@ import asyncio
 import os
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import httpx
@@ -27,10 +26,13 @@ from tasks.manifest import Manifest, PageResult, PageStatus
 from tasks.results import ResultStore
 
 _STATE_SECONDS = 1.0
-_PREFECT_SECONDS = 30.0
+_AGAIN_SECONDS = 1.0
+_PASSING = {408, 429, 502, 503, 504}
 # A directory that changed within its clock's resolution looks unchanged: look into it that often all the same.
 _RESCAN_SECONDS = 2.0
 _FOLLOWED = 256
+
+T = TypeVar("T")
 
 
 class Status(StrEnum):
@@ -63,18 +65,19 @@ class Seen:
 class Followed:
     """A run that somebody looks at. All who do share it, so that its directory is scanned once for all of them."""
 
-    def __init__(self, record: Record, client: PrefectClient) -> None:
+    def __init__(self, record: Record, client: PrefectClient, seconds: float) -> None:
         self.record = record
         self.store = ResultStore(record.output)
         self.numbers = frozenset(record.numbers)
         self.pages: dict[int, Seen] = {}
         self._client = client
+        self._seconds = seconds
         self._directory = record.output / "pages"
         self._scanned: tuple[int, float] = (0, 0.0)
         self._scanning = asyncio.Lock()
         self._state: State[Any] | None = None
-        self._asked = float("-inf")
-        self._asking = asyncio.Lock()
+        self._answered = float("-inf")
+        self._asking: asyncio.Task[State[Any] | None] | None = None
 
     async def look(self, *, anew: bool = False) -> None:
         """Bring `pages` up to date; `anew`, even if nothing seems to have changed."""
@@ -87,15 +90,29 @@ class Followed:
         Raises:
             ServerError: Prefect does not answer.
         """
-        async with self._asking:
-            if time.monotonic() - self._asked > _STATE_SECONDS:
-                async with asking_prefect():
-                    try:
-                        self._state = (await self._client.read_flow_run(self.record.id)).state
-                    except ObjectNotFound:
-                        self._state = None
-                self._asked = time.monotonic()
+        if self._asking is None and time.monotonic() - self._answered <= _STATE_SECONDS:
             return self._state
+        if self._asking is None:
+            self._asking = asyncio.create_task(self._ask())
+            self._asking.add_done_callback(self._asked)
+        # Whoever stops waiting leaves the request to those who still wait for it.
+        return await asyncio.shield(self._asking)
+
+    async def _ask(self) -> State[Any] | None:
+        async def read() -> State[Any] | None:
+            try:
+                return (await self._client.read_flow_run(self.record.id)).state
+            except ObjectNotFound:
+                return None
+
+        self._state = await answer_of_prefect(read, self._seconds)
+        self._answered = time.monotonic()
+        return self._state
+
+    def _asked(self, asking: asyncio.Task[State[Any] | None]) -> None:
+        self._asking = None
+        if not asking.cancelled():
+            asking.exception()  # and nobody may have waited for it
 
     def failed(self, *, ended: bool) -> list[int]:
         """The pages that failed, but while the run goes on not those of a run before it: they are read again."""
@@ -161,11 +178,13 @@ class Runs:
     Args:
         directory: of these files; it exists.
         client: of Prefect's API.
+        seconds: how long a request to Prefect is sent again before it counts as not answered.
     """
 
-    def __init__(self, directory: Path, client: PrefectClient) -> None:
+    def __init__(self, directory: Path, client: PrefectClient, seconds: float) -> None:
         self._directory = directory
         self._client = client
+        self._seconds = seconds
         self._followed: OrderedDict[UUID, Followed] = OrderedDict()
 
     def remember(self, record: Record) -> Followed:
@@ -186,24 +205,39 @@ class Runs:
         return followed
 
     def _follow(self, record: Record) -> Followed:
-        followed = self._followed[record.id] = Followed(record, self._client)
+        followed = self._followed[record.id] = Followed(record, self._client, self._seconds)
         if len(self._followed) > _FOLLOWED:
             self._followed.popitem(last=False)
         return followed
 
 
-@asynccontextmanager
-async def asking_prefect() -> AsyncIterator[None]:
-    """Make one error of what goes wrong when Prefect is asked.
+async def answer_of_prefect(ask: Callable[[], Awaitable[T]], seconds: float) -> T:
+    """Return Prefect's response to requests that may be sent again, and send them again while a trouble may pass.
+
+    While its database is locked, Prefect's server makes a request wait for a minute, and then answers 503.
+
+    Args:
+        ask: sends the requests.
+        seconds: limit for all of it.
 
     Raises:
         ServerError: Prefect does not answer, or not in time.
     """
     try:
-        async with asyncio.timeout(_PREFECT_SECONDS):
-            yield
+        async with asyncio.timeout(seconds):
+            while True:
+                try:
+                    return await ask()
+                except (httpx.TransportError, PrefectHTTPStatusError) as error:
+                    if not _may_pass(error):
+                        raise
+                await asyncio.sleep(_AGAIN_SECONDS)
     except (TimeoutError, httpx.HTTPError, PrefectHTTPStatusError):
         raise ServerError("Prefect does not answer just now. Ask again later.") from None
+
+
+def _may_pass(error: httpx.TransportError | PrefectHTTPStatusError) -> bool:
+    return isinstance(error, httpx.TransportError) or error.response.status_code in _PASSING
 
 
 def is_over(state: State[Any] | None) -> bool:

@@ -10,7 +10,7 @@ from prefect.client.orchestration import PrefectClient
 
 from flows.trigger import request_key, trigger
 from flows.web.records import Record, ranges
-from flows.web.runs import Followed, Runs, asking_prefect
+from flows.web.runs import Followed, Runs, answer_of_prefect
 from flows.web.settings import ApiSettings
 from flows.web.uploads import Upload
 from flows.web.webhooks import Webhooks
@@ -38,9 +38,8 @@ class Service:
         plan = await upload.check(job)
         path, sha256 = upload.keep()
         output = self.api.directory / "results" / request_key(job, sha256)[:32]
-        async with asking_prefect():
-            asked = job.model_copy(update={"document": str(path), "output": str(output)})
-            run = await trigger(self.prefect, asked, sha256)
+        asked = job.model_copy(update={"document": str(path), "output": str(output)})
+        run = await answer_of_prefect(lambda: trigger(self.prefect, asked, sha256), self.api.prefect_seconds)
         # An earlier run of this request has its own directory, if it was forced.
         taken = Job.model_validate(run.parameters["job"])
         document = plan.document.model_copy(update={"path": Path(taken.document)})

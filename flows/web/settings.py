@@ -27,6 +27,12 @@ class ApiSettings(BaseSettings):
     webhook_private: bool = Field(
         False, description="Also send webhooks to private networks and, over plain http, to this machine."
     )
+    prefect_seconds: float = Field(
+        120.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="Seconds during which a request to Prefect is sent again before the API answers 503, such as 60.",
+    )
     password_variables: tuple[str, ...] = Field(
         (), description="Environment variables that `password_env` may name (JSON list)."
     )

@@ -26,7 +26,7 @@ from pydantic import ValidationError
 
 from flows.web.addresses import resolved
 from flows.web.records import write_whole
-from flows.web.runs import Runs, asking_prefect, is_over
+from flows.web.runs import Runs, answer_of_prefect, is_over
 from flows.web.settings import ApiSettings
 from flows.web.signature import ID_HEADER, sign
 from tasks.errors import HearthError, InputError
@@ -80,6 +80,7 @@ class Webhooks:
         self._runs = runs
         self._prefect = client
         self._private = settings.webhook_private
+        self._prefect_seconds = settings.prefect_seconds
         self._secret = settings.webhook_secret.get_secret_value() if settings.webhook_secret is not None else ""
         self._sending: dict[str, asyncio.Task[None]] = {}
         self._not_before: dict[str, float] = {}
@@ -155,8 +156,9 @@ class Webhooks:
 
     async def _states(self, runs: Sequence[UUID]) -> dict[UUID, State[Any] | None]:
         chosen = FlowRunFilter(id=FlowRunFilterId(any_=list(runs)))
-        async with asking_prefect():
-            found = await self._prefect.read_flow_runs(flow_run_filter=chosen, limit=_ASKED_AT_ONCE)
+        found = await answer_of_prefect(
+            lambda: self._prefect.read_flow_runs(flow_run_filter=chosen, limit=_ASKED_AT_ONCE), self._prefect_seconds
+        )
         return {run.id: run.state for run in found}
 
     async def _send(self, pending: Pending, state: State[Any] | None) -> None:

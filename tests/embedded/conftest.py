@@ -1,6 +1,7 @@
 """Real embedded servers on free ports, and pages to read with them."""
 
 import base64
+import http.client
 import json
 import os
 import threading
@@ -17,6 +18,7 @@ from embedded_pages import LEFT, PARAGRAPHS, RIGHT, png, render
 from PIL import Image
 
 from tests.support import forkserver
+from tests.support.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 MODEL = "tesseract:eng"
@@ -31,11 +33,20 @@ class Server:
     log: list[str] = field(default_factory=list)
 
     def __post_init__(self):
-        self.http = httpx.Client(base_url=self.url, timeout=30)
-        self.ollama = ollama.Client(host=self.url, timeout=30)
+        self.http = httpx.Client(base_url=self.url, timeout=PATIENCE)
+        self.ollama = ollama.Client(host=self.url, timeout=PATIENCE)
 
     def post(self, path: str, **body):
         return self.http.post(path, json=body)
+
+    def send(self, path: str = "/api/generate", **body) -> "Sent":
+        """Send a request, and return when it has arrived at the server. It need not be answered yet."""
+        connection = http.client.HTTPConnection(self.http.base_url.host, self.http.base_url.port, timeout=PATIENCE)
+        content = json.dumps({"model": MODEL, "prompt": "x", "stream": False} | body)
+        connection.request("POST", path, content, {"Content-Type": "application/json"})
+        for _ in range(3):  # requests are taken in turn: this one before those
+            self.http.get("/api/version")
+        return Sent(connection)
 
     def generate(self, **body):
         """One answer of /api/generate, whole."""
@@ -48,6 +59,46 @@ class Server:
 
     def loaded(self) -> list[str]:
         return [each["name"] for each in self.http.get("/api/ps").json()["models"]]
+
+
+@dataclass
+class Sent:
+    """A request that was sent."""
+
+    connection: http.client.HTTPConnection
+
+    def response(self) -> tuple[int, dict]:
+        """The response's status and body."""
+        response = self.connection.getresponse()
+        try:
+            return response.status, json.loads(response.read())
+        finally:
+            self.connection.close()
+
+    def leave(self) -> None:
+        """Go away without a response."""
+        self.connection.close()
+
+
+class Gates:
+    """What the engine that waits holds back, and how many pages it has begun."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        directory.mkdir(exist_ok=True)
+
+    def hold(self, what: str = "read") -> None:
+        (self.directory / f"hold-{what}").touch()
+
+    def let_go(self, what: str = "read") -> None:
+        (self.directory / f"hold-{what}").unlink(missing_ok=True)
+
+    @property
+    def begun(self) -> int:
+        try:
+            return (self.directory / "begun").stat().st_size
+        except FileNotFoundError:
+            return 0
 
 
 @contextmanager
@@ -99,12 +150,27 @@ def start() -> Iterator[Callable[..., Server]]:
 
 
 @pytest.fixture
-def waiting(start) -> Callable[..., Server]:
-    """Starts servers with the engine that waits: `read_s` a page, `load_s` a load."""
+def gates(tmp_path: Path) -> Iterator[Gates]:
+    """Has the engine that waits hold pages and loads back."""
+    gates = Gates(tmp_path / "gates")
+    yield gates
+    for what in ("load", "read"):
+        gates.let_go(what)
+
+
+@pytest.fixture
+def waiting(start, gates: Gates) -> Callable[..., Server]:
+    """Starts servers with the engine that waits: `read_s` a page, `load_s` a load, and what `gates` holds back."""
 
     def launch(*arguments: str, read_s: float = 0.0, load_s: float = 0.0) -> Server:
         engine = ("--engine", "tests.embedded.engines:waiting")
-        return start(*engine, *arguments, TEST_ENGINE_READ_S=str(read_s), TEST_ENGINE_LOAD_S=str(load_s))
+        return start(
+            *engine,
+            *arguments,
+            TEST_ENGINE_READ_S=str(read_s),
+            TEST_ENGINE_LOAD_S=str(load_s),
+            TEST_ENGINE_GATES=str(gates.directory),
+        )
 
     return launch
 

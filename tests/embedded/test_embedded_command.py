@@ -4,19 +4,19 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
+
+from tests.support.waiting import PATIENCE, until
 
 ROOT = Path(__file__).parents[2]
 
 
 def run(*arguments):
     command = [sys.executable, "-m", "tasks.embedded", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=20, check=False)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False)
 
 
 def test_a_port_that_is_taken_is_one_clear_line_and_exit_code_1():
@@ -68,29 +68,38 @@ def test_a_signal_stops_it_cleanly_and_at_once(start, number):
     server = start()
     server.http.get("/")
     server.process.send_signal(number)
-    assert server.process.wait(3) == 0
+    assert server.process.wait(PATIENCE) == 0
     assert "Traceback" not in "".join(server.log)
 
 
-def test_a_page_in_work_is_finished_before_it_stops(waiting, dot):
-    server = waiting(read_s=1.0)
-    with ThreadPoolExecutor() as pool:
-        page = pool.submit(server.generate, images=[dot])
-        time.sleep(0.5)
-        server.process.terminate()
-        assert page.result().json()["done_reason"] == "stop"
-    assert server.process.wait(3) == 0
+def test_a_page_in_work_is_finished_before_it_stops(waiting, gates, dot):
+    gates.hold()
+    server = waiting()
+    page = server.send(images=[dot])
+    until(lambda: gates.begun == 1)
+    server.process.terminate()
+    until(lambda: not _listens(server))
+    gates.let_go()
+    assert page.response()[1]["done_reason"] == "stop"
+    assert server.process.wait(PATIENCE) == 0
 
 
-def test_a_page_that_takes_too_long_is_given_up_when_it_stops(waiting, dot):
-    server = waiting(read_s=30.0)
-    with ThreadPoolExecutor() as pool:
-        page = pool.submit(server.generate, images=[dot])
-        time.sleep(0.5)
-        server.process.terminate()
-        response = page.result()
-    assert (response.status_code, response.json()) == (503, {"error": "server is shutting down"})
-    assert server.process.wait(3) == 0
+def _listens(server) -> bool:
+    try:
+        socket.create_connection((server.http.base_url.host, server.http.base_url.port), timeout=PATIENCE).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+def test_a_page_that_takes_too_long_is_given_up_when_it_stops(waiting, gates, dot):
+    gates.hold()
+    server = waiting()
+    page = server.send(images=[dot])
+    until(lambda: gates.begun == 1)
+    server.process.terminate()
+    assert page.response() == (503, {"error": "server is shutting down"})
+    assert server.process.wait(PATIENCE) == 0
     assert "Traceback" not in "".join(server.log)
 
 
@@ -99,8 +108,9 @@ def test_each_inference_is_one_line_in_the_log(start):
     server.generate(model="missing")
     server.http.get("/api/tags")
     server.process.terminate()
-    server.process.wait(5)
-    assert [line.rsplit(" ", 1)[0] for line in server.log if line.strip()] == ["POST /api/generate 404"]
+    server.process.wait(PATIENCE)
+    logged = ["POST /api/generate 404"]
+    until(lambda: [line.rsplit(" ", 1)[0] for line in server.log if line.strip()] == logged)
 
 
 def test_importing_it_imports_neither_prefect_nor_the_engine_nor_a_web_server():
@@ -113,11 +123,14 @@ def test_quiet_logs_no_requests():
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "tasks.embedded", "--quiet", "--port", str(port)]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
-        for _ in range(100):
+
+        def answered() -> bool:
             try:
-                httpx.post(f"http://127.0.0.1:{port}/api/generate", json={"model": "missing"})
-                break
+                httpx.post(f"http://127.0.0.1:{port}/api/generate", json={"model": "missing"}, timeout=PATIENCE)
             except httpx.ConnectError:
-                time.sleep(0.1)
+                return False
+            return True
+
+        until(answered, every=0.1)
         process.terminate()
         assert process.stderr.read() == ""

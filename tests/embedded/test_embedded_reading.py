@@ -12,6 +12,8 @@ import pytest
 from embedded_pages import LEFT, PARAGRAPHS, RIGHT, png
 from PIL import Image
 
+from tests.support.waiting import PATIENCE, until
+
 MODEL = "tesseract:eng"
 WORDS = " ".join(PARAGRAPHS)
 
@@ -125,8 +127,8 @@ def test_neither_text_nor_prompt_is_logged(start, store, page, reading):
     server = start("--models", str(store))
     server.read(png(page), prompt="the secret prompt")
     server.process.terminate()
-    server.process.wait(10)
+    server.process.wait(PATIENCE)
+    until(lambda: any("POST /api/generate 200" in line for line in server.log))
     log = "".join(server.log)
-    assert "POST /api/generate 200" in log
     assert "harbour" not in log
     assert "secret" not in log

@@ -5,7 +5,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
-import httpx
 import ollama
 import pytest
 
@@ -65,7 +64,7 @@ def test_ps_tells_what_is_loaded(reading):
     assert (model.digest, model.details.family) == (listed.digest, "tesseract")
     assert model.size == listed.size
     assert (model.size_vram, model.context_length) == (0, 8192)
-    assert timedelta(minutes=4.9) < model.expires_at - datetime.now(UTC) <= timedelta(minutes=5)
+    assert timedelta(minutes=1) < model.expires_at - datetime.now(UTC) <= timedelta(minutes=5)
 
 
 def test_a_first_page_loads_the_model_itself(waiting, loads):
@@ -73,9 +72,10 @@ def test_a_first_page_loads_the_model_itself(waiting, loads):
 
 
 def test_load_time_is_told_apart_from_reading_time(waiting, dot):
-    answer = waiting("--num-parallel", "1", load_s=0.3, read_s=0.1).generate(images=[dot]).json()
-    assert answer["load_duration"] / 1e9 == pytest.approx(0.3, abs=0.1)
-    assert answer["eval_duration"] / 1e9 == pytest.approx(0.1, abs=0.08)
+    answer = waiting("--num-parallel", "1", load_s=0.5, read_s=0.1).generate(images=[dot]).json()
+    assert answer["load_duration"] / 1e9 >= 0.5
+    assert answer["eval_duration"] / 1e9 >= 0.1
+    assert answer["load_duration"] + answer["eval_duration"] <= answer["total_duration"]
 
 
 def test_requests_that_wait_for_a_load_share_it(waiting, loads, pool):
@@ -83,55 +83,69 @@ def test_requests_that_wait_for_a_load_share_it(waiting, loads, pool):
     assert set(pool.map(lambda _: loads(server), range(6))) == {1}
 
 
-def test_a_model_that_is_loading_is_listed_as_ollama_lists_it(waiting, pool):
-    server = waiting("--num-parallel", "1", load_s=0.5)
+def test_a_model_that_is_loading_is_listed_as_ollama_lists_it(waiting, gates, pool):
+    gates.hold("load")
+    server = waiting("--num-parallel", "1")
     load = pool.submit(server.ollama.generate, MODEL)
     until(server.loaded)
     assert not load.done()
+    gates.let_go("load")
     assert load.result().done_reason == "load"
 
 
-def test_a_client_that_leaves_aborts_its_load(waiting, loads):
-    server = waiting("--num-parallel", "1", load_s=0.4)
-    with pytest.raises(httpx.ReadTimeout):
-        httpx.post(f"{server.url}/api/generate", json={"model": MODEL}, timeout=0.1)
+def test_a_client_that_leaves_aborts_its_load(waiting, gates, loads):
+    gates.hold("load")
+    server = waiting("--num-parallel", "1")
+    load = server.send(prompt="")
+    until(server.loaded)
+    load.leave()
+    until(lambda: any("POST /api/generate 499" in line for line in server.log))
+    gates.let_go("load")
     until(lambda: server.loaded() == [])
     assert loads(server) == 2
 
 
 def test_a_model_expires_after_its_last_use(waiting, loads):
-    server = waiting("--num-parallel", "1", "--keep-alive", "400ms")
+    server = waiting("--num-parallel", "1", "--keep-alive", "1h")
+    expires = []
     for _ in range(4):
         assert loads(server) == 1
-        time.sleep(0.2)
-    until(lambda: server.loaded() == [], seconds=2)
+        (model,) = server.ollama.ps().models
+        expires.append(model.expires_at)
+    assert expires == sorted(set(expires))  # each use puts it off
+    assert loads(server, keep_alive="200ms") == 1
+    until(lambda: server.loaded() == [])
     assert loads(server) == 2
 
 
-def test_a_model_never_expires_while_it_is_in_use(waiting, dot, pool):
-    server = waiting("--num-parallel", "1", read_s=0.5)
+def test_a_model_never_expires_while_it_is_in_use(waiting, gates, dot, pool):
+    gates.hold()
+    server = waiting("--num-parallel", "1")
     page = pool.submit(server.generate, images=[dot], keep_alive=0.1)
+    until(lambda: gates.begun == 1)
     time.sleep(0.3)
     assert server.loaded() == [MODEL]
+    gates.let_go()
     assert page.result().status_code == 200
-    until(lambda: server.loaded() == [], seconds=2)
+    until(lambda: server.loaded() == [])
 
 
 def test_a_page_with_keep_alive_0_is_read_before_the_model_goes(waiting, dot):
     server = waiting()
     assert server.generate(images=[dot], keep_alive=0).json()["done_reason"] == "stop"
-    until(lambda: server.loaded() == [], seconds=2)
+    until(lambda: server.loaded() == [])
 
 
-def test_unloading_waits_for_the_page_that_is_being_read(waiting, dot, pool):
-    server = waiting("--num-parallel", "1", read_s=0.4)
+def test_unloading_waits_for_the_page_that_is_being_read(waiting, gates, dot, pool):
+    gates.hold()
+    server = waiting("--num-parallel", "1")
     page = pool.submit(server.generate, images=[dot])
-    until(server.loaded)
-    time.sleep(0.1)
+    until(lambda: gates.begun == 1)
     assert server.ollama.generate(MODEL, keep_alive=0).done_reason == "unload"
     assert server.loaded() == [MODEL]
+    gates.let_go()
     assert page.result().json()["done_reason"] == "stop"
-    until(lambda: server.loaded() == [], seconds=2)
+    until(lambda: server.loaded() == [])
 
 
 @pytest.mark.parametrize("forever", [-1, "-1m"])
@@ -175,23 +189,27 @@ def test_defaults_spelled_out_and_other_options_load_nothing_anew(shared, loads,
     assert loads(shared) == loads(shared, options=options)
 
 
-def test_a_reload_waits_for_the_page_that_is_being_read(waiting, loads, dot, pool):
-    server = waiting("--num-parallel", "1", read_s=0.4)
+def test_a_reload_waits_for_the_page_that_is_being_read(waiting, gates, loads, dot, pool):
+    gates.hold()
+    server = waiting("--num-parallel", "1")
     page = pool.submit(loads, server)
-    time.sleep(0.15)
-    assert loads(server, options={"num_ctx": 8192}) == 2
+    until(lambda: gates.begun == 1)
+    reload = server.send(images=[dot], options={"num_ctx": 8192})
+    gates.let_go()
+    assert json.loads(reload.response()[1]["response"])["loads"] == 2
     assert page.result() == 1
 
 
-def test_too_many_requests_are_turned_away_while_a_model_loads(waiting, pool):
-    server = waiting("--num-parallel", "1", "--max-queue", "2", load_s=0.6)
-    first = [pool.submit(server.ollama.generate, MODEL) for _ in range(3)]  # one loads, two wait
-    time.sleep(0.25)
+def test_too_many_requests_are_turned_away_while_a_model_loads(waiting, gates):
+    gates.hold("load")
+    server = waiting("--num-parallel", "1", "--max-queue", "2")
+    first = [server.send(prompt="") for _ in range(3)]  # one loads, two wait
     with pytest.raises(ollama.ResponseError) as caught:
         server.ollama.generate(MODEL)
     assert caught.value.status_code == 503
     assert caught.value.error == "server busy, please try again.  maximum pending requests exceeded"
-    assert {each.result().done_reason for each in first} == {"load"}
+    gates.let_go("load")
+    assert {each.response()[1]["done_reason"] for each in first} == {"load"}
 
 
 def test_nobody_is_turned_away_once_the_model_is_loaded(waiting, dot, pool):

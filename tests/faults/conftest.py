@@ -16,8 +16,15 @@ from tests.faults.marks import Page, document
 from tests.faults.proxy import FaultProxy, fault_proxy
 from tests.faults.server import MODEL, PageServer, page_server
 from tests.faults.wire_faults import Plan, nothing
+from tests.support.waiting import PATIENCE
 
-QUICK = {"HEARTH_READ__LONGEST_SIDE": "256", "HEARTH_READ__TIMEOUT_SECONDS": "3", "HEARTH_READ__RETRY_SECONDS": "30"}
+QUICK = {
+    "HEARTH_READ__LONGEST_SIDE": "256",
+    # A page takes a tenth of a second. What hangs is waited for so long; what is only slow on a busy machine is not.
+    "HEARTH_READ__TIMEOUT_SECONDS": "10",
+    "HEARTH_READ__TIMEOUT_LEAST_SECONDS": "10",
+    "HEARTH_READ__RETRY_SECONDS": str(PATIENCE),
+}
 
 
 @dataclass

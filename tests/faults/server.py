@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import subprocess
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +15,7 @@ import httpx
 
 from tests.aws.leash import end, leashed
 from tests.faults.marks import Page
+from tests.support.waiting import until
 
 MODEL = "tesseract:eng"
 
@@ -49,15 +49,15 @@ class PageServer:
         settings = ("--port", self._port, "--num-parallel", self._slots, "--engine", "tests.faults.engines:marked")
         self._process = leashed("tasks.embedded", *settings, log=self._log, environment=self._environment)
         self.starts += 1
-        deadline = time.monotonic() + 60
         with httpx.Client(verify=False) as client:  # reading certificates would take longer than all else
-            while True:
-                with suppress(httpx.TransportError):
-                    client.get(f"{self.url}/api/version").raise_for_status()
-                    return
-                assert self._process.poll() is None, self._log.read_text()
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
+            until(lambda: self._answers(client))
+
+    def _answers(self, client: httpx.Client) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, self._log.read_text()
+        with suppress(httpx.TransportError):
+            return client.get(f"{self.url}/api/version").raise_for_status().is_success
+        return False
 
     def kill(self) -> None:
         """Kill -9."""

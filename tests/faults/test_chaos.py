@@ -28,7 +28,7 @@ def prefect_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefec
 
 
 @pytest.mark.long
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(1800)
 def test_twelve_documents_come_through_chaos(prefect_process: Prefect, tmp_path: Path):
     outcome = run(Chaos(seed=2, numbers=tuple(range(1, 13))), tmp_path, prefect_process)
     assert outcome.wrong == {}
@@ -38,7 +38,7 @@ def test_twelve_documents_come_through_chaos(prefect_process: Prefect, tmp_path:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize(("seed", "document"), ONCE_FAILED)
 def test_what_once_failed_is_right(prefect_process: Prefect, tmp_path: Path, seed: int, document: int):
     assert run(Chaos(seed, (document,)), tmp_path, prefect_process).wrong == {}

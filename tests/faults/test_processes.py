@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -13,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from tasks.slots import FileStore
 from tests.commands import Hearth, PrefectServer
 from tests.faults.conftest import Stage, Staged
 from tests.faults.marks import Page
 from tests.pdfs import written
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 PAGES = 8
 
@@ -41,7 +43,7 @@ def running(stage: Stage, document: int, pages: int = PAGES, stored: int = 2, **
 
 
 def ended(process: subprocess.Popen[str]) -> None:
-    out, err = process.communicate(timeout=90)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, out + err
 
 
@@ -60,9 +62,9 @@ def test_with_the_page_server_killed_and_started_again_the_run_goes_on(stage: St
 
 @pytest.mark.long
 def test_with_the_page_server_silent_for_longer_than_the_timeout_the_run_goes_on(stage: Stage):
-    with running(stage, 2, HEARTH_READ__TIMEOUT_SECONDS="1") as process:
+    with running(stage, 2, HEARTH_READ__TIMEOUT_SECONDS="1", HEARTH_READ__TIMEOUT_LEAST_SECONDS="1") as process:
         stage.server.freeze()
-        time.sleep(2.5)
+        until(lambda: any(call.left for call in stage.proxy.asked() if call.page and call.page.document == 2))
         stage.server.thaw()
         ended(process)
     assert stage.troubles(2, PAGES) == []
@@ -74,8 +76,7 @@ def test_a_run_that_stood_still_for_longer_than_its_leases_goes_on_and_held_nobo
     stage = staged(slots=2, seconds=0.25)
     with running(stage, 3, 12) as first, running(stage, 4, 200, stored=0) as second:
         first.send_signal(signal.SIGSTOP)
-        until(lambda: len(stage.stored(4)) > 8)
-        time.sleep(12)
+        until(lambda: _slots_of_all(stage) == [2])
         assert second.poll() is None
         first.send_signal(signal.SIGCONT)
         ended(first)
@@ -86,12 +87,17 @@ def test_a_run_that_stood_still_for_longer_than_its_leases_goes_on_and_held_nobo
 
 
 def test_who_waits_for_a_document_goes_on_when_its_run_is_killed(stage: Stage):
-    with running(stage, 5) as first, stage.start(5, PAGES) as second:
+    with running(stage, 5) as first:
+        stage.server.freeze()  # so that the first does not end before the second has come
+        second = stage.start(5, PAGES)
+        until(lambda: _has_begun(second.pid))
         time.sleep(1)
         first.send_signal(signal.SIGKILL)
         first.wait()
         stored = {path.name: path.read_bytes() for path in stage.stored(5)}
-        ended(second)
+        stage.server.thaw()
+        with second:
+            ended(second)
     assert stage.troubles(5, PAGES) == []
     read = stage.server.read
     for path in stage.stored(5):
@@ -121,7 +127,7 @@ def test_with_prefect_s_server_killed_the_document_is_finished_and_the_next_run_
     try:
         with running(stage, 7, **home) as process:
             os.kill(_prefect(tmp_path / "home"), signal.SIGKILL)
-            _, err = process.communicate(timeout=250)
+            _, err = process.communicate(timeout=PATIENCE)
             assert process.returncode == 0, err
         assert "Prefect's server does not answer" in err
         assert stage.troubles(7, PAGES) == []
@@ -152,11 +158,23 @@ def test_a_server_of_hearth_s_own_is_not_stopped_while_its_run_stands_still(
             time.sleep(3)
             os.kill(server, 0)
             process.send_signal(signal.SIGCONT)
-            out, err = process.communicate(timeout=90)
+            out, err = process.communicate(timeout=PATIENCE)
         finally:
             process.kill()
     assert process.returncode == 0, err
     assert json.loads(out)["read"] == 8
+
+
+def _has_begun(pid: int) -> bool:
+    """Whether a command has imported what it needs and runs its event loop."""
+    return any(str(each.readlink()) == "anon_inode:[eventpoll]" for each in Path(f"/proc/{pid}/fd").iterdir())
+
+
+def _slots_of_all(stage: Stage) -> list[int]:
+    """How many slots each run holds whose claim has not ended."""
+    store = FileStore.of(Path(stage.hearth.environment["HEARTH_HOME"]), stage.proxy.url)
+    ledger = asyncio.run(store.change(lambda ledger: ledger)).live(time.time())
+    return [claim.holds for claim in ledger.claims.values()]
 
 
 def _prefect(home: Path) -> int:

@@ -14,7 +14,8 @@ import pytest
 from tests.faults.marks import Page
 from tests.faults.proxy import FaultProxy, fault_proxy
 from tests.faults.wire_faults import GENERATE, HARMLESS, Fault, Kind, Plan, nth
-from tests.scripted_ollama import ScriptedOllama, cut, says, serving
+from tests.scripted_ollama import Body, Say, ScriptedOllama, cut, says
+from tests.support.waiting import PATIENCE, until, until_async
 
 REQUEST = b"POST /api/generate HTTP/1.1\r\nHost: it\r\nContent-Length: 2\r\n\r\n{}"
 VERSION = b"GET /api/version HTTP/1.1\r\nHost: it\r\n\r\n"
@@ -36,7 +37,7 @@ def proxied(server: ScriptedOllama) -> Iterator[Callable[..., FaultProxy]]:
 @contextmanager
 def connected(proxy: FaultProxy) -> Iterator[socket.socket]:
     address, port = proxy.url.removeprefix("http://").split(":")
-    with socket.create_connection((address, int(port)), timeout=20) as connection:
+    with socket.create_connection((address, int(port)), timeout=PATIENCE) as connection:
         yield connection
 
 
@@ -82,20 +83,26 @@ def test_what_has_no_fault_passes_byte_for_byte_on_one_connection(server: Script
     assert server.headers[0]["host"] == "it"
 
 
-def test_refused_is_a_reset_and_then_nobody_listens_for_a_while(server: ScriptedOllama, proxied):
-    proxy = proxied(Kind.REFUSED, 0.5)
+def test_refused_is_a_reset_and_then_nobody_listens(server: ScriptedOllama, proxied):
+    proxy = proxied(Kind.REFUSED, 3600)
     with connected(proxy) as connection:
         assert until_reset(connection) == b""
     with pytest.raises(ConnectionRefusedError), connected(proxy):
         pass
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        try:
-            with connected(proxy) as connection:
-                assert got(connection)[0].startswith(b"HTTP/1.1 200")
-                break
-        except ConnectionRefusedError:
-            time.sleep(0.05)
+    assert server.calls == []
+
+
+def test_after_a_refusal_it_listens_again(server: ScriptedOllama, proxied):
+    proxy = proxied(Kind.REFUSED, 0.05)
+    with connected(proxy) as connection:
+        assert until_reset(connection) == b""
+
+    def answered() -> bool:
+        with suppress(ConnectionRefusedError), connected(proxy) as connection:
+            return got(connection)[0].startswith(b"HTTP/1.1 200")
+        return False
+
+    until(answered)
     assert len(server.calls) == 1
 
 
@@ -168,7 +175,6 @@ def test_only_the_right_answer_counts_as_delivered(proxied, kind):
     proxy = proxied(kind, 0.05)
     with connected(proxy) as connection, suppress(ConnectionResetError, EOFError, IndexError):
         got(connection)
-    time.sleep(0.15)
     assert proxy.calls[0].delivered == (kind in HARMLESS)
 
 
@@ -211,14 +217,16 @@ def test_answered_twice_the_same_bytes_come_again(server, proxied, seconds):
 
 def test_a_client_that_leaves_is_seen_to_leave(server, proxied):
     proxy = proxied()
-    server.answers(GENERATE, serving(1, 0.5), says(response="x", done=True))
+
+    async def never(_: Body) -> Say:
+        await until_async(lambda: proxy.calls[0].left)
+        return says(response="x", done=True)
+
+    server.answers(GENERATE, never)
     with connected(proxy) as connection:
-        connection.sendall(REQUEST.replace(b"2\r\n\r\n{}", b'14\r\n\r\n{"prompt":"a"}'))
-        time.sleep(0.2)
-    deadline = time.monotonic() + 20
-    while not proxy.calls[0].left:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+        connection.sendall(REQUEST)
+        until(lambda: server.calls)
+    until(lambda: proxy.calls[0].left)
 
 
 def test_a_server_that_has_gone_is_a_reset():
@@ -243,7 +251,12 @@ def test_streams_pass(server, proxied):
 
 def test_what_is_with_the_proxy_at_one_moment_is_counted(server, proxied, page_request):
     proxy = proxied()
-    server.answers(GENERATE, serving(3, 0.5))
+
+    async def when_all_are_there(_: Body) -> Say:
+        await until_async(lambda: proxy.pages_at_once == 3)
+        return says(response="x", done=True)
+
+    server.answers(GENERATE, when_all_are_there)
     with connected(proxy) as one, connected(proxy) as two, connected(proxy) as three:
         for connection in (one, two, three):
             connection.sendall(page_request(Page(1, 1)))

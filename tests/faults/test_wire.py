@@ -2,67 +2,44 @@
 
 from __future__ import annotations
 
-import pytest
-
-from tests.commands import Outcome
 from tests.faults.conftest import Stage, Staged
 from tests.faults.marks import Page
 from tests.faults.wire_faults import HARMLESS, Fault, Kind, listed, nth
 
-DOCUMENT = 1
 KINDS = [kind for kind in Kind if kind is not Kind.ANSWERED_TWICE]
 SECONDS = {Kind.REFUSED: 0.5, Kind.HANG: 3600, Kind.DRIP: 1.0, Kind.LATENCY: 1.0}
-PAGE = {kind: Page(DOCUMENT, number) for number, kind in enumerate(KINDS, 1)}
-UNTOUCHED = len(KINDS) + 1
 
 
-@pytest.fixture(scope="module")
-def stage(staged: Staged) -> Stage:
-    """Each page of the document meets a fault of its own at its first request; the last one meets none."""
-    return staged(listed({page: [Fault(kind, SECONDS.get(kind, 0.0))] for kind, page in PAGE.items()}))
-
-
-@pytest.fixture(scope="module")
-def outcome(stage: Stage) -> Outcome:
-    """The document, read once."""
-    return stage.read(DOCUMENT, UNTOUCHED)
-
-
-def test_the_document_ends_complete_with_every_page_once_and_right(stage: Stage, outcome: Outcome):
+def test_whatever_befalls_the_request_for_a_page_costs_no_page_and_is_on_record(staged: Staged):
+    """Each page meets a fault of its own at its first request, and the last one none."""
+    page = {kind: Page(1, number) for number, kind in enumerate(KINDS, 1)}
+    untouched = len(KINDS) + 1
+    stage = staged(listed({at: [Fault(kind, SECONDS.get(kind, 0.0))] for kind, at in page.items()}))
+    outcome = stage.read(1, untouched)
     assert outcome.code == 0, outcome.err
-    assert stage.troubles(DOCUMENT, UNTOUCHED) == []
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_fault_happened(stage: Stage, outcome: Outcome, kind: Kind):
-    first, *others = stage.proxy.asked(PAGE[kind])
-    assert first.fault.kind is kind
-    assert bool(others) == (kind not in HARMLESS)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_page_is_asked_for_again_only_after_a_fault(stage: Stage, outcome: Outcome, kind: Kind):
-    """Faults that a page beside it met are its own, too: refused connections are refused to all."""
-    calls = stage.proxy.asked(PAGE[kind])
-    assert all(call.fault is not None or call.status is None or call.left for call in calls[:-1])
-    assert calls[-1].status == 200
-
-
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in HARMLESS])
-def test_the_manifest_explains_why_the_page_was_asked_for_again(stage: Stage, outcome: Outcome, kind: Kind):
-    *failed, good = stage.attempts(DOCUMENT, PAGE[kind].number)
-    # Connections that were refused have not come to the proxy.
-    assert len(failed) >= len(stage.proxy.asked(PAGE[kind])) - 1
-    assert all(attempt["reason"] and attempt["detail"] for attempt in failed)
-    assert good["reason"] is None
-
-
-def test_a_page_that_met_no_fault_was_asked_for_once(stage: Stage, outcome: Outcome):
-    assert len(stage.proxy.asked(Page(DOCUMENT, UNTOUCHED))) == 1
-
-
-def test_never_more_pages_are_asked_for_than_there_are_slots(stage: Stage, outcome: Outcome):
+    assert stage.troubles(1, untouched) == []
+    assert {kind: wrong for kind in KINDS if (wrong := _wrong(stage, page[kind], kind))} == {}
+    assert len(stage.proxy.asked(Page(1, untouched))) == 1
     assert stage.proxy.pages_at_once <= 2
+
+
+def _wrong(stage: Stage, page: Page, kind: Kind) -> list[str]:
+    """What is wrong with how a page came through its fault."""
+    first, *others = calls = stage.proxy.asked(page)
+    *failed, good = stage.attempts(page.document, page.number)
+    rules = {
+        "the fault happened": first.fault is not None and first.fault.kind is kind,
+        "it is asked for again if the answer was no good": bool(others) == (kind not in HARMLESS),
+        # Faults that a page beside it met are its own, too: refused connections are refused to all.
+        "it is asked for again only after a fault": all(
+            call.fault is not None or call.status is None or call.left for call in calls[:-1]
+        ),
+        "the last answer is the right one": calls[-1].status == 200 and good["reason"] is None,
+        # Connections that were refused have not come to the proxy.
+        "the manifest has each request": len(failed) >= len(calls) - 1,
+        "the manifest explains why it was asked for again": all(each["reason"] and each["detail"] for each in failed),
+    }
+    return [rule for rule, kept in rules.items() if not kept and (kind not in HARMLESS or "manifest" not in rule)]
 
 
 def test_an_answer_that_comes_twice_is_not_taken_for_the_next_page_s(staged: Staged):

@@ -1,7 +1,11 @@
-"""Drop-in engines that note which image they read: one digest a line in ENGINE_LOG."""
+"""Drop-in engines that note which image they read: one digest a line in ENGINE_LOG.
+
+If ENGINE_GATE names a file, a page in landscape is not read before it exists.
+"""
 
 import hashlib
 import os
+import struct
 import threading
 import time
 from pathlib import Path
@@ -10,6 +14,7 @@ from tasks.embedded.engine import Reader
 
 SECONDS = float(os.environ.get("ENGINE_SECONDS", "0"))
 HELD = Path(os.environ.get("ENGINE_HELD", os.devnull))
+GATE = os.environ.get("ENGINE_GATE")
 LOG = Path(os.environ.get("ENGINE_LOG", os.devnull))
 
 _lock = threading.Lock()
@@ -21,6 +26,9 @@ def _note(image: bytes) -> str:
     with _lock, LOG.open("a") as log:
         log.write(digest + "\n")
     time.sleep(SECONDS)
+    width, height = struct.unpack(">II", image[16:24])  # of a PNG; the warm-up's picture is small
+    while GATE and width > max(height, 400) and not Path(GATE).exists():
+        time.sleep(0.02)
     return digest
 
 

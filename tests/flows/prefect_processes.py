@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -65,6 +64,14 @@ class Processes(Server):
         until(lambda: len(pages(output)) >= 3)
         return run
 
+    def hold(self) -> None:
+        """Do not read pages in landscape from now on."""
+        (self.home / "gate").unlink(missing_ok=True)
+
+    def let_go(self) -> None:
+        """Read them."""
+        (self.home / "gate").touch()
+
     def suspend(self, run: str) -> None:
         limit = (datetime.now(UTC) + timedelta(minutes=5)).isoformat()
         details = {"pause_timeout": limit, "pause_reschedule": True}
@@ -109,13 +116,15 @@ class Processes(Server):
 
 @contextmanager
 def prefect_processes(home: Path) -> Iterator[Processes]:
-    """All three, the deployments that tests use; a page takes 0.3 s."""
+    """All three, the deployments that tests use; a page takes 0.3 s, and one in landscape until it is let go."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("HEARTH_", "PREFECT_"))}
     api = f"http://127.0.0.1:{free_port()}/api"
-    engine = {"ENGINE_SECONDS": "0.3", "ENGINE_LOG": str(home / "images.log")}
+    engine = {"ENGINE_SECONDS": "0.3", "ENGINE_LOG": str(home / "images.log"), "ENGINE_GATE": str(home / "gate")}
     reading = {
         **{"HEARTH_HOME": str(home), "HEARTH_MODEL": "tesseract:eng", "HEARTH_READ__RETRY_SECONDS": "2"},
         "HEARTH_URL": f"http://127.0.0.1:{free_port()}",
+        # A page that the test holds back is no page that hangs.
+        **dict.fromkeys(("HEARTH_READ__TIMEOUT_SECONDS", "HEARTH_READ__TIMEOUT_LEAST_SECONDS"), "1800"),
     }
     prefect = {"PREFECT_API_URL": api, "PREFECT_HOME": str(home / "prefect")}
     processes = Processes(home, api, {**clean, **SERVER, **WORKER, **engine, **reading, **prefect})
@@ -137,12 +146,3 @@ def _port(url: str) -> str:
 def pages(output: Path) -> list[Path]:
     """The pages that are stored of whatever was read there."""
     return sorted(output.glob("*/pages/*.json"))
-
-
-def quiet(output: Path, seconds: float = 2.0) -> int:
-    """How many pages are stored, when no more come."""
-    seen = -1
-    while (now := len(pages(output))) != seen:
-        seen = now
-        time.sleep(seconds)
-    return seen

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import subprocess
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
 from tests.benchmarks.page_times import write_pdf
 from tests.commands import Hearth, Outcome
 from tests.counting_server import CountingOllama, counting_ollama, run_settings
-
-PATIENCE = 100.0
+from tests.support.waiting import PATIENCE, until
 
 
 @dataclass
@@ -29,11 +28,21 @@ class Readers:
         pdf = self.hearth.directory / f"{pages}.pdf"
         if not pdf.exists():
             write_pdf(pdf, pages)
+        self._start("read", run, servers, pdf, *options, **settings)
+
+    def start_batch(self, run: int, server: CountingOllama, folder: Path, *options: str) -> None:
+        """Start one that reads a folder of documents."""
+        self._start("batch", run, [server], folder, *options)
+
+    def _start(
+        self, command: str, run: int, servers: Sequence[CountingOllama], source: Path, *options: str, **settings: str
+    ) -> None:
         self.processes[run] = self.hearth.start(
-            *("read", pdf, "--json", "--output", self.hearth.directory / str(run), *options),
+            *(command, source, "--json", "--output", self.hearth.directory / str(run), *options),
             **{
                 "HEARTH_URL": ",".join(server.url for server in servers),
                 "HEARTH_WARM__ANSWER_SECONDS": str(PATIENCE),
+                "HEARTH_READ__TIMEOUT_LEAST_SECONDS": str(PATIENCE),
                 **run_settings(run),
                 **settings,
             },
@@ -41,12 +50,13 @@ class Readers:
 
     def until(self, done: Callable[[], bool], *but: int) -> None:
         """Wait for something, as long as all runs but those named go on."""
-        deadline = time.monotonic() + PATIENCE
-        while not done():
+
+        def going_on() -> bool:
             for run, process in self.processes.items():
                 assert run in but or process.poll() in {None, 0}, process.communicate()
-            assert time.monotonic() < deadline, "it did not come"
-            time.sleep(0.02)
+            return done()
+
+        until(going_on)
 
     def outcome(self, run: int) -> Outcome:
         """What one did, when it has."""

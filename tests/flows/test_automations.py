@@ -23,7 +23,7 @@ from tasks.errors import InputError
 from tests import pdfs
 from tests.commands import ROOT, Hearth, PrefectServer
 from tests.flows.web_backend import Receiver, receiver
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 NAMES = ("a run failed", "a run vanished", "a run stands still", "a budget is spent")
 
@@ -41,22 +41,24 @@ spends()
 """
 
 GOES = """
+import pathlib
 import sys
 import time
 from prefect import flow
 from flows import run_events
 from tasks.progress import Stage
 
-run_events.PROGRESS_SECONDS = 2.0
-name = sys.argv[1]
+run_events.PROGRESS_SECONDS = 0.5
+name, stop = sys.argv[1], pathlib.Path(sys.argv[2])
 
 @flow(name="process-document", flow_run_name=name)
 def goes():
     listener = run_events.ProgressEvents()
-    for second in range(35):
-        if second == 0 or name == "goes on":
+    listener(Stage("reading"))
+    while not stop.exists():
+        if name == "goes on":
             listener(Stage("reading"))
-        time.sleep(1)
+        time.sleep(0.2)
 
 goes()
 """
@@ -150,19 +152,23 @@ def test_a_failed_run_is_told_of_and_the_sweep_runs_and_so_is_a_spent_budget(
 
 @pytest.mark.long
 def test_a_run_that_stands_still_is_told_of_and_cancelled_but_not_one_that_goes_on_or_is_paused(
-    hearth: Hearth, prefect: PrefectServer, on_call: Receiver
+    hearth: Hearth, prefect: PrefectServer, on_call: Receiver, tmp_path: Path
 ):
+    """A run that goes on tells so twenty times in the time after which one that does not stands still."""
     changed(Wanted(notify="webhook/on-call", stalled_minutes=0.2, cancel_stalled=True))
     time.sleep(1)  # until the server's triggers have heard of it
     environment = {**hearth.environment, "PREFECT_API_URL": f"{prefect.url()}/api"}
     command = [sys.executable, "-c", GOES]
-    going = [subprocess.Popen([*command, name], cwd=ROOT, env=environment) for name in ("stuck", "goes on")]
+    stop = tmp_path / "stop"
+    going = [subprocess.Popen([*command, name, str(stop)], cwd=ROOT, env=environment) for name in ("stuck", "goes on")]
     document = prefect.ask("POST", "flows/", json={"name": "process-document"}).json()["id"]
     paused = {"flow_id": document, "name": "paused", "state": {"type": "RUNNING", "name": "Running"}}
     run = prefect.ask("POST", "flow_runs/", json=paused).json()["id"]
     state = {"type": "PAUSED", "name": "Suspended"}
     prefect.ask("POST", f"flow_runs/{run}/set_state", json={"state": state, "force": True})
-    assert [process.wait(90) for process in going] == [0, 0]
+    until(lambda: told(on_call, "stands still"))
+    stop.touch()
+    assert [process.wait(PATIENCE) for process in going] == [0, 0]
     assert told(on_call, "stands still") == ["process-document stuck has shown no progress for 0.2 minutes."]
     cancelled = {"flow_runs": {"name": {"any_": ["stuck", "goes on", "paused"]}}}
     states = {each["name"]: each["state_name"] for each in prefect("flow_runs", **cancelled)}

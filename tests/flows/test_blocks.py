@@ -2,7 +2,6 @@
 
 import json
 import signal
-import time
 from pathlib import Path
 
 import pymupdf
@@ -11,6 +10,7 @@ import pytest
 from flows.pages import BLOCK, MOST_SINGLE
 from tests import pdfs
 from tests.commands import Hearth
+from tests.support.waiting import until
 
 PAGES = MOST_SINGLE + 5
 HARD, HOPELESS = BLOCK + 5, BLOCK * 4
@@ -66,18 +66,20 @@ def test_each_block_is_a_task_run_with_a_table_of_its_pages(hearth: Hearth, pref
 
 def test_a_run_killed_within_a_block_loses_the_pages_in_flight_alone(hearth: Hearth, serving, tmp_path: Path):
     slots, stored_at_kill, small = 2, BLOCK + 8, ("--longest-side", "500")
-    novel = pdfs.written(tmp_path / "novel.pdf", *(f"Chapter {number}." for number in range(1, PAGES + 1)))
-    engine = serving("echo", slots=slots, seconds=0.03)
+    novel = pdfs.ending_across(tmp_path / "novel.pdf", *(f"Chapter {number}." for number in range(1, PAGES + 1)))
+    engine = serving("echo", slots=slots, seconds=0.03, gate=tmp_path / "gate")
     run = hearth.start("read", novel, *small, **engine.settings)
-    deadline = time.monotonic() + 60
-    while len(_stored(tmp_path)) < stored_at_kill:
-        assert time.monotonic() < deadline
-        assert run.poll() is None
-        time.sleep(0.01)
+
+    def enough() -> bool:
+        assert run.poll() is None, run.communicate()
+        return len(_stored(tmp_path)) >= stored_at_kill
+
+    until(enough, every=0.01)
     run.send_signal(signal.SIGKILL)
     run.communicate()
     recorded = [int(path.stem) for path in _stored(tmp_path)]
     assert len(recorded) < PAGES
+    (tmp_path / "gate").touch()
 
     outcome = hearth.read(novel, *small, **engine.settings)
     assert (outcome.code, outcome.json["read"]) == (0, PAGES), outcome.err
@@ -94,10 +96,10 @@ def _stored(directory: Path) -> list[Path]:
 
 def _ended(ask, count: int) -> list[dict]:
     """Task runs are recorded from events, a moment later."""
-    deadline = time.monotonic() + 30
-    while True:
+
+    def recorded() -> list[dict] | None:
         found = ask()
-        if len(found) == count and all(each["state_type"] in {"COMPLETED", "FAILED"} for each in found):
-            return found
-        assert time.monotonic() < deadline, found
-        time.sleep(0.2)
+        done = len(found) == count and all(each["state_type"] in {"COMPLETED", "FAILED"} for each in found)
+        return found if done else None
+
+    return until(recorded, every=0.2)

@@ -14,7 +14,7 @@ from tests.support.tools import CHROMEDRIVER, CHROMIUM, needs
 
 pytestmark = [
     pytest.mark.long,
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(1800),
     needs(CHROMIUM, CHROMEDRIVER),
 ]
 

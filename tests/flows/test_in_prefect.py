@@ -12,6 +12,7 @@ import pytest
 from tasks.markdown import escaped
 from tests import pdfs
 from tests.commands import Hearth, Outcome
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -106,12 +107,9 @@ def _artifacts(prefect, outcome: Outcome) -> dict[str, Any]:
 
 def _settled(ask, count: int) -> list[dict]:
     """Task runs are recorded from events, a moment later."""
-    import time
 
-    deadline = time.monotonic() + 20
-    while True:
+    def recorded() -> list[dict] | None:
         found = ask()
-        if len(found) == count and all(each["state_type"] == "COMPLETED" for each in found):
-            return found
-        assert time.monotonic() < deadline, found
-        time.sleep(0.2)
+        return found if len(found) == count and all(each["state_type"] == "COMPLETED" for each in found) else None
+
+    return until(recorded, every=0.2)

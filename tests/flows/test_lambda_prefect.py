@@ -12,13 +12,14 @@ from prefect.testing.utilities import prefect_test_harness
 from flows.process_document import process_document
 from infra_scripts.trigger.handler import arrivals, generation_key, handler, run_key
 from tests.infra_scripts.trigger_events import Call, bridged, queued
+from tests.support.waiting import PATIENCE
 
 OUTPUT = "s3://inbox/results"
 
 
 @pytest.fixture(scope="module")
 def api() -> Iterator[str]:
-    with prefect_test_harness(server_startup_timeout=90):
+    with prefect_test_harness(server_startup_timeout=int(PATIENCE)):
         with get_client(sync_client=True) as client:
             flow = client.create_flow_from_name("process-document")
             client.create_deployment(

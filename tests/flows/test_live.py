@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -22,6 +21,7 @@ from flows.pages import MOST_SINGLE
 from tasks.progress import PagesStart, SlotsChanged
 from tasks.settings import Settings
 from tests.flows.test_pages import PageDone, good
+from tests.support.waiting import PATIENCE, until
 
 
 class Prefect:
@@ -66,19 +66,25 @@ def prefect(monkeypatch: pytest.MonkeyPatch) -> Prefect:
     monkeypatch.setattr(flows.artifacts, "acreate_table_artifact", taking.create)
     monkeypatch.setattr(flows.artifacts, "acreate_markdown_artifact", taking.create)
     monkeypatch.setattr(flows.artifacts, "get_client", client)
-    monkeypatch.setattr(flows.artifacts, "_SHOWN_SECONDS", 0.1)
+    _limited(monkeypatch, PATIENCE)
     monkeypatch.setattr(flows.live, "_TICK_SECONDS", 0.01)
     return taking
 
 
-async def read(live: Live, pages: int, *, pause: float = 0.0) -> None:
-    """Pages are read, on another thread."""
+def _limited(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Have showing take no longer than this."""
+    monkeypatch.setattr(flows.artifacts, "SHOWN_SECONDS", seconds)
+    monkeypatch.setattr(flows.live, "LAST_SECONDS", seconds)
+
+
+async def read(live: Live, pages: int, *, after: Callable[[int], object] = lambda _: None) -> None:
+    """Pages are read, on another thread; `after` each something may be waited for."""
 
     def told() -> None:
         live(SlotsChanged(4))
         for number in range(1, pages + 1):
             live(PageDone(good(number, seconds=0.5)))
-            time.sleep(pause)
+            after(number)
 
     async with live:
         live(PagesStart(pages, 0, 4))
@@ -92,17 +98,28 @@ async def test_progress_pages_and_slots_are_shown_in_the_end_whatever_was_shown_
     assert "30 pages" in prefect.data["slots"]
 
 
-async def test_ten_thousand_pages_at_once_make_a_handful_of_calls_and_no_table(prefect: Prefect):
-    await read(Live("Report 7", Settings()), 10_000)
+async def test_ten_thousand_pages_at_once_make_a_handful_of_calls_and_no_table(
+    prefect: Prefect, monkeypatch: pytest.MonkeyPatch
+):
+    live = Live("Report 7", Settings())
+    _seldom(monkeypatch, live._progress, live._slots)
+    await read(live, 10_000)
     assert prefect.data["progress"] == 100.0
     assert prefect.calls.total() <= 4
     assert "pages" not in prefect.data
 
 
+def _seldom(monkeypatch: pytest.MonkeyPatch, *artifacts: flows.artifacts.Artifact) -> None:
+    """However long the test takes, these are not due again before the end."""
+    for artifact in artifacts:
+        monkeypatch.setattr(artifact, "seconds", 10 * PATIENCE)
+
+
 async def test_progress_moves_while_pages_are_read(prefect: Prefect, monkeypatch: pytest.MonkeyPatch):
     live = Live("Report 7", Settings())
-    monkeypatch.setattr(live._progress, "seconds", 0.01)
-    await read(live, 20, pause=0.02)
+    monkeypatch.setattr(live._progress, "seconds", 0.0)
+    _seldom(monkeypatch, live._pages, live._slots)
+    await read(live, 5, after=lambda number: until(lambda: prefect.calls["progress"] >= number))
     assert prefect.calls["progress"] > 3
     assert prefect.calls["pages"] == prefect.calls["slots"] == 1
 
@@ -120,17 +137,22 @@ async def test_what_is_being_shown_when_the_run_ends_is_shown_whole_and_made_onc
 
 
 @pytest.mark.parametrize("trouble", ["refused", "hangs", "deleted"])
-async def test_a_server_that_takes_nothing_holds_nothing_up(prefect: Prefect, trouble: str):
+async def test_a_server_that_takes_nothing_holds_nothing_up(
+    prefect: Prefect, trouble: str, monkeypatch: pytest.MonkeyPatch
+):
     async def refused() -> None:
         raise httpx.ConnectError("refused")
 
     async def deleted() -> None:
         raise ObjectNotFound(ValueError("404"))
 
-    prefect.trouble = {"refused": refused, "hangs": lambda: asyncio.sleep(60), "deleted": deleted}[trouble]
-    began = time.monotonic()
-    await read(Live("Report 7", Settings()), MOST_SINGLE)
-    assert time.monotonic() - began < 10
+    async def hangs() -> None:
+        await asyncio.Event().wait()
+
+    _limited(monkeypatch, 0.05)
+    prefect.trouble = {"refused": refused, "hangs": hangs, "deleted": deleted}[trouble]
+    async with asyncio.timeout(PATIENCE):
+        await read(Live("Report 7", Settings()), MOST_SINGLE)
     assert prefect.data == {}
     assert prefect.calls.total() > 0
 
@@ -141,13 +163,13 @@ async def test_what_was_not_taken_is_shown_when_the_server_is_back(prefect: Pref
         raise httpx.ConnectError("refused")
 
     prefect.trouble = refused_once
-    await read(Live("Report 7", Settings()), 5, pause=0.02)
+    await read(Live("Report 7", Settings()), 5, after=lambda _: until(lambda: prefect.trouble is None))
     assert prefect.data["progress"] == 100.0
 
 
 async def test_an_artifact_that_somebody_deletes_is_made_anew(prefect: Prefect, monkeypatch: pytest.MonkeyPatch):
     live = Live("Report 7", Settings())
-    monkeypatch.setattr(live._progress, "seconds", 0.01)
+    monkeypatch.setattr(live._progress, "seconds", 0.0)
     updated = prefect.update_artifact
 
     async def deleted_once(artifact: UUID, update: Any) -> None:
@@ -156,7 +178,13 @@ async def test_an_artifact_that_somebody_deletes_is_made_anew(prefect: Prefect, 
         raise ObjectNotFound(ValueError("404"))
 
     monkeypatch.setattr(prefect, "update_artifact", deleted_once)
-    await read(live, 20, pause=0.02)
+    await read(
+        live,
+        2,
+        after=lambda number: until(
+            lambda: prefect.calls["progress"] if number == 1 else prefect.update_artifact == updated
+        ),
+    )
     assert prefect.update_artifact == updated
     assert prefect.data["progress"] == 100.0
 

@@ -6,7 +6,6 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -14,6 +13,7 @@ import pytest
 
 from tests import pdfs
 from tests.commands import Hearth
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -47,13 +47,8 @@ def _running(home: str, module: str) -> list[psutil.Process]:
     return found
 
 
-def _gone(home: str, module: str, seconds: float = 20) -> bool:
-    deadline = time.monotonic() + seconds
-    while _running(home, module):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.1)
-    return True
+def _gone(home: str, module: str) -> bool:
+    return until(lambda: not _running(home, module), every=0.1)
 
 
 def test_the_next_run_finds_the_server_warm(own_home: Hearth, page: Path):
@@ -80,9 +75,12 @@ def test_a_server_stops_by_itself_after_the_idle_time(own_home: Hearth, page: Pa
 def test_a_server_stops_by_itself_when_the_run_that_started_it_was_killed(own_home: Hearth, page: Path):
     home = own_home.environment["HEARTH_HOME"]
     process = own_home.start("read", page, HEARTH_IDLE_MINUTES="0.02")
-    while not _running(home, "tasks.embedded"):
-        assert process.poll() is None
-        time.sleep(0.05)
+
+    def started() -> bool:
+        assert process.poll() is None, process.communicate()
+        return bool(_running(home, "tasks.embedded"))
+
+    until(started)
     process.kill()
     process.communicate()
     assert _gone(home, "tasks.embedded")
@@ -124,7 +122,6 @@ class TestOllamaOnThisMachine:
         environment = {**own_home.environment, **settings, "OLLAMA_NUM_PARALLEL": "2"}
         with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as server:
             outcome = own_home.read(page, "--backend", "ollama", **settings, HEARTH_IDLE_MINUTES="0.02")
-            time.sleep(2)
             assert server.poll() is None
             server.send_signal(signal.SIGTERM)
         assert outcome.code == 0, outcome.err

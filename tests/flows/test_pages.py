@@ -24,6 +24,7 @@ from tasks.manifest import PageResult, PageStatus
 from tasks.progress import PageDone, heard_by, tell
 from tasks.window import Window
 from tasks.work_loop import WorkLoop
+from tests.support.waiting import PATIENCE, until_async
 
 MANY = MOST_SINGLE + 1
 Page = Callable[[int, int], Awaitable[None]]
@@ -104,7 +105,7 @@ async def work() -> AsyncIterator[WorkLoop]:
 
 
 async def read(work: WorkLoop, reader: Any, window: int = 12, count: int = MANY) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         await read_pages(work, reader, range(1, count + 1), Window(window))
 
 
@@ -159,7 +160,7 @@ class TestWindow:
         await asyncio.sleep(0.05)
         assert reader.begun == []
         window.resize(2)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             await reading
         assert len(reader.done) == MANY
 
@@ -203,7 +204,7 @@ class TestFailures:
     async def test_cancelling_interrupts_the_pages_under_way_and_begins_no_others(self, work, shown):
         async def page(number: int, _: int) -> None:
             if number > 30:
-                await asyncio.sleep(60)
+                await asyncio.Event().wait()
 
         reader = Reader(page)
         reading = asyncio.create_task(read(work, reader, 5))
@@ -212,9 +213,7 @@ class TestFailures:
         reading.cancel()
         with pytest.raises(asyncio.CancelledError):
             await reading
-        async with asyncio.timeout(20):
-            while len(reader.cancelled) < 5:  # on the other loop, a moment later
-                await asyncio.sleep(0.001)
+        await until_async(lambda: len(reader.cancelled) >= 5)  # on the other loop, a moment later
         assert sorted(reader.cancelled) == [31, 32, 33, 34, 35]
         assert len(reader.begun) == 35
 
@@ -256,13 +255,14 @@ class TestTables:
     async def test_a_block_that_is_broken_off_shows_what_was_stored(self, work, shown):
         async def page(number: int, _: int) -> None:
             if number == 40:
-                await asyncio.sleep(0.05)
+                await until_async(lambda: len(reader.done) == 39)
                 raise ServerError("The server is gone.")
             if number > 40:
-                await asyncio.sleep(60)
+                await asyncio.Event().wait()
 
+        reader = Reader(page)
         with pytest.raises(ServerError):
-            await read(work, Reader(page))
+            await read(work, reader)
         assert [row["page"] for row in shown.tables["Report pages 26-50"]] == list(range(26, 40))
 
 

@@ -6,7 +6,6 @@ import csv
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from tests.flows.conftest import Engine, _served
 from tests.pdfs import written
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(scope="module")
@@ -135,9 +134,8 @@ def test_a_batch_that_is_cancelled_cancels_its_parts(up: Up, inbox: Path, tmp_pa
     # Its process may say that it crashed, before the worker says why.
     until(lambda: [up.state(child) for child in children] == ["Cancelled"] * 2)
     until(lambda: not any(processes("PREFECT__FLOW_RUN_ID", child) for child in children))
-    stored = pages(output)
-    time.sleep(3)
-    assert pages(output) == stored < 88
+    until(lambda: not any(processes("PREFECT__FLOW_RUN_ID", run)))
+    assert pages(output) < 88
 
 
 def test_the_dollars_and_the_time_are_shared_out(up: Up, inbox: Path, tmp_path: Path):

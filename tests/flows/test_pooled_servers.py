@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 import pytest
@@ -52,7 +53,8 @@ class TestAServerInTrouble:
         readers.start(1, [server], 600, "--slots", "16")
         readers.until(lambda: server.held == 16)
         server.refuses = lambda held: status if held > bears else 0
-        time.sleep(4)
+        # Until it has learned how many it bears: the last answers are no refusals any more.
+        readers.until(lambda: _answered(server).count(status) > 0 and set(_answered(server)[-bears:]) == {200})
         before = len(server.pages)
         readers.until(lambda: len(server.pages) > before + 64)
         meanwhile = [note.status for note in server.pages[before:]]
@@ -70,6 +72,11 @@ class TestAServerInTrouble:
         readers.until(lambda: server.held <= 4 and _seconds_since_received(server) > 0.5)
         server.seconds = lambda _page: 0.2
         readers.until(lambda: server.held == 8)
+
+
+def _answered(server: CountingOllama) -> list[int]:
+    """The statuses of the answers so far, in their order."""
+    return [note.status for note in sorted(server.pages, key=lambda note: note.ended or math.inf) if note.ended]
 
 
 def _seconds_since_received(server: CountingOllama) -> float:

@@ -20,7 +20,7 @@ from tests.support.waiting import until
 
 pytestmark = [
     pytest.mark.long,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(1800),
     needs(INITDB),
 ]
 
@@ -65,7 +65,7 @@ async def test_documents_at_once_are_read_and_prefects_records_are_in_postgresql
     for number in range(4):
         pdf = written(tmp_path / f"paper-{number}.pdf", *(f"Page {page} of {number}." for page in range(10)))
         asked[up.run("process-document/on-demand", job={"document": str(pdf)})] = f"paper-{number}, all pages"
-    assert {run: up.ended(run, 300)["state_name"] for run in asked} == dict.fromkeys(asked, "Completed")
+    assert {run: up.ended(run)["state_name"] for run in asked} == dict.fromkeys(asked, "Completed")
     connection = await asyncpg.connect(host="127.0.0.1", port=database, user="prefect", database="postgres")
     try:
         rows = await connection.fetch(

@@ -11,6 +11,7 @@ import pytest
 
 from tests import pdfs
 from tests.commands import Hearth
+from tests.support.waiting import PATIENCE
 
 WORDS = ("The harbour is quiet in the morning.", "Winter brings fewer ships.", "The lamps are lit at five.")
 
@@ -144,7 +145,7 @@ class TestReadingAgain:
     def test_two_runs_at_once_read_each_page_once(self, hearth: Hearth, serving, letter: Path):
         engine = serving("echo", seconds=0.3)
         runs = [hearth.start("read", letter, "--json", **engine.settings) for _ in range(2)]
-        outcomes = [(run.communicate(timeout=90), run.returncode) for run in runs]
+        outcomes = [(run.communicate(timeout=PATIENCE), run.returncode) for run in runs]
         assert [code for _, code in outcomes] == [0, 0]
         assert sorted(json.loads(out)["read_now"] for (out, _), _ in outcomes) == [0, 3]
 

@@ -1,120 +1,153 @@
 """Runs in processes of their own share the slots of a server, which notes what it is sent.
 
-No test says how quick anything must be but where that is what was promised; the others wait for what must come.
+No test says how quick anything must be: the server holds pages back, and the tests wait for what must come meanwhile.
 """
 
 from __future__ import annotations
 
-import os
+import asyncio
 import signal
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.commands import Hearth, Outcome
-from tests.counting_server import CountingOllama, counting_ollama, most, seconds_within, sent, steps
+from tasks.slots import FileStore
+from tasks.slots.ledger import Ledger
+from tests.counting_server import CountingOllama, Note, most, sent
 from tests.flows import shared
 from tests.flows.shared import Readers, whole
 
 readers, counting = shared.readers, shared.counting
 
-PAGE_SECONDS = 0.5
-PROMISED_SECONDS = PAGE_SECONDS + 5
-SOON = 5.0  # long before a claim ends that nobody gave back
-SLOTS, PAGES, FEW = 4, 120, 8
+SLOTS, PAGES, FEW = 4, 40, 8
 
 
-@dataclass
-class Story:
-    """Run 1 has every slot when runs 2 and 3 come; run 2 is soon done; run 3 is killed; run 1 goes on to the end."""
+class Held:
+    """Pages of some runs, which the server holds back until the test lets them go, one by one or all."""
 
-    server: CountingOllama
-    few: Outcome
-    few_ended: float
-    killed: float
-    first: Outcome
+    def __init__(self, server: CountingOllama, *runs: int) -> None:
+        self._server = server
+        self._runs = set(runs)
+        self._gone: list[Note] = []
+        server.exact = True
+        server.holds = lambda note: note.run in self._runs and not any(note is gone for gone in self._gone)
 
+    def let_one_go(self, run: int) -> None:
+        """The one of a run that was sent first."""
+        self._gone.append(in_flight(self._server, run)[0])
 
-@pytest.fixture(scope="module")
-def story(session_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("HEARTH_", "PREFECT_"))}
-    home = {"HEARTH_HOME": str(session_home), "PREFECT_HOME": str(session_home / "prefect")}
-    readers = Readers(Hearth(tmp_path_factory.mktemp("shared"), clean | home))
-    try:
-        with counting_ollama(SLOTS, PAGE_SECONDS) as server:
-            yield _told(readers, server)
-    finally:
-        readers.end()
+    def let_all_go(self) -> None:
+        self._runs.clear()
 
 
-def _told(readers: Readers, server: CountingOllama) -> Story:
-    def in_flight(run: int) -> int:
-        return sum(note.run == run and note.ended is None for note in server.pages)
+def in_flight(server: CountingOllama, run: int) -> list[Note]:
+    """A run's pages that the server has now."""
+    return [note for note in server.pages if note.run == run and note.ended is None]
 
-    server.stuck.update(range(1, PAGES + 1))
+
+def ledger(readers: Readers, server: CountingOllama) -> Ledger:
+    """What the runs have written of their shares."""
+    store = FileStore.of(Path(readers.hearth.environment["HEARTH_HOME"]), server.url)
+    return asyncio.run(store.change(lambda ledger: ledger))
+
+
+def _long_run(readers: Readers, server: CountingOllama) -> Held:
+    """Run 1 has every slot, and its pages are held."""
+    held = Held(server, 1)
     readers.start(1, [server], PAGES, "--slots", str(SLOTS))
-    readers.until(lambda: in_flight(1) == SLOTS)
-    server.open.clear()
+    readers.until(lambda: len(in_flight(server, 1)) == SLOTS)
+    return held
+
+
+def _wanting(ledger: Ledger) -> int:
+    """How many runs have entered that they could use slots."""
+    return sum(claim.wants > 0 for claim in ledger.claims.values())
+
+
+def _give_a_share(readers: Readers, server: CountingOllama, held: Held, run: int) -> None:
+    """Run 1's pages end until the other run has its share, which is half of the slots."""
+    readers.until(lambda: _wanting(ledger(readers, server)) == 2)
+    while sum(note.run == run for note in server.pages) < SLOTS // 2:
+        time.sleep(FileStore.watch_seconds)  # run 1 looks into the ledger now and then
+        before = len(server.pages)
+        held.let_one_go(1)
+        readers.until(lambda before=before: len(server.pages) > before)
+    assert _ended(server, 1) < PAGES / 2
+
+
+def _ended(server: CountingOllama, run: int) -> int:
+    return sum(note.run == run and note.ended is not None for note in server.pages)
+
+
+def test_a_newcomer_gets_its_share_from_a_long_run_that_holds_all_slots(readers: Readers, counting):
+    server = counting(SLOTS, 0.05)
+    held = _long_run(readers, server)
+    server.holds, long = lambda note: note.run == 2 or long(note), server.holds
     readers.start(2, [server], FEW, "--slots", str(SLOTS))
-    readers.start(3, [server], PAGES, "--slots", str(SLOTS))
-    readers.until(lambda: server.waiting == 2)
-    server.open.set()
-    server.stuck.clear()
-    few = readers.outcome(2)
-    few_ended = time.monotonic()
-    readers.until(lambda: in_flight(1) == in_flight(3) == SLOTS // 2)
-    killed = time.monotonic()
-    readers.processes[3].kill()
-    readers.until(lambda: in_flight(1) == SLOTS, 3)
-    server.seconds = lambda _page: PAGE_SECONDS / 10
-    return Story(server, few, few_ended, killed, readers.outcome(1))
+    _give_a_share(readers, server, held, 2)
+    assert [len(in_flight(server, run)) for run in (1, 2)] == [SLOTS // 2] * 2
+    server.holds = lambda _note: False
+    assert whole(readers.outcome(2), FEW)
+    assert whole(readers.outcome(1), PAGES)
+    assert most(sent(server.notes)) == SLOTS
 
 
-def test_never_more_requests_in_flight_than_the_server_has_slots(story: Story):
-    # What a dead run had in flight is over when it is, whenever the server hears of it.
-    spans = [
-        (note.received, min(note.ended, max(note.received, story.killed)) if note.run == 3 else note.ended)
-        for note in story.server.notes
-    ]
-    assert most(spans) == SLOTS
+def test_a_short_run_does_not_wait_for_a_long_one_and_gives_its_slots_back_when_it_ends(readers: Readers, counting):
+    server = counting(SLOTS, 0.05)
+    held = _long_run(readers, server)
+    readers.start(2, [server], FEW, "--slots", str(SLOTS))
+
+    def starves() -> bool:
+        claims = ledger(readers, server).claims.values()
+        return any(claim.wants and not claim.holds for claim in claims) and not in_flight(server, 2)
+
+    # The long run's pages end only when the short one has no slot, but could use one.
+    while _ended(server, 2) < FEW:
+        readers.until(lambda: _ended(server, 2) == FEW or starves())
+        if starves():
+            before = len(server.pages)
+            held.let_one_go(1)
+            readers.until(lambda before=before: len(server.pages) > before)
+            time.sleep(FileStore.watch_seconds)  # it looks into the ledger now and then
+    assert _ended(server, 1) < PAGES / 2
+    assert whole(readers.outcome(2), FEW)
+    # Nobody has to wait until its claim ends by itself.
+    assert len(ledger(readers, server).claims) == 1
+    readers.until(lambda: len(in_flight(server, 1)) == SLOTS)
+    held.let_all_go()
+    assert whole(readers.outcome(1), PAGES)
+    assert most(sent(server.notes)) == SLOTS
 
 
-def test_the_slots_stay_busy(story: Story):
-    start = min(note.received for note in story.server.pages if note.run == 2)
-    busy = seconds_within(sent(story.server.pages), start, story.killed)
-    assert busy > 0.6 * SLOTS * (story.killed - start)
+def test_a_slot_whose_page_ends_is_used_again_while_there_are_pages(readers: Readers, counting):
+    server = counting(SLOTS, 0.05)
+    held = Held(server, 1, 2)
+    for run in (1, 2):
+        readers.start(run, [server], PAGES, "--slots", str(SLOTS))
+    readers.until(lambda: server.held == SLOTS and _wanting(ledger(readers, server)) == 2)
+    for turn in range(4 * SLOTS):
+        before, runs = len(server.pages), (1, 2) if turn % 2 else (2, 1)
+        held.let_one_go(next(run for run in runs if in_flight(server, run)))
+        readers.until(lambda before=before: len(server.pages) == before + 1 and server.held == SLOTS)
+    held.let_all_go()
+    assert all(whole(readers.outcome(run), PAGES) for run in (1, 2))
+    assert most(sent(server.notes)) == SLOTS
 
 
-def test_newcomers_start_although_a_long_run_holds_all_slots(story: Story):
-    last_of_first = max(note.received for note in story.server.pages if note.run == 1)
-    for run in (2, 3):
-        first = min(note.received for note in story.server.pages if note.run == run)
-        assert first - story.server.loaded[run] < 2 * PROMISED_SECONDS
-        assert first < last_of_first
-
-
-def test_a_short_run_does_not_wait_for_the_long_ones(story: Story):
-    assert whole(story.few, FEW)
-    before = [note for note in story.server.pages if note.received < story.few_ended]
-    assert sum(note.run == 2 for note in before) == FEW
-    assert sum(note.run == 1 for note in before) < PAGES / 2
-
-
-def test_a_finished_runs_slots_are_used_by_those_that_go_on(story: Story):
-    ended = max(note.ended for note in story.server.pages if note.run == 2)
-    all_used = (at for at, now in steps(sent(story.server.pages)) if at > ended and now == SLOTS)
-    assert next(all_used) - ended < SOON
-
-
-def test_a_killed_runs_slots_come_back(story: Story):
-    # The story went on only when run 1 had all of them.
-    later = [note for note in story.server.pages if note.received > story.killed]
-    assert {note.run for note in later} == {1}
-    assert most(sent(later)) == SLOTS
-    assert whole(story.first, PAGES)
+def test_a_killed_runs_slots_come_back(readers: Readers, counting):
+    server = counting(SLOTS, 0.05)
+    held = _long_run(readers, server)
+    server.holds, long = lambda note: note.run == 2 or long(note), server.holds
+    readers.start(2, [server], PAGES, "--slots", str(SLOTS))
+    _give_a_share(readers, server, held, 2)
+    readers.processes[2].kill()
+    # What it had in flight is over when the server hears that it has gone.
+    readers.until(lambda: not in_flight(server, 2), 2)
+    readers.until(lambda: len(in_flight(server, 1)) == SLOTS, 2)
+    held.let_all_go()
+    assert whole(readers.outcome(1), PAGES)
+    assert most(sent(server.notes)) == SLOTS
 
 
 def test_a_server_under_another_name_is_the_same_server(readers: Readers, counting):
@@ -154,17 +187,14 @@ class TestOddRuns:
     def test_one_that_stood_still_for_longer_than_its_claim_takes_no_slot_of_others(self, readers: Readers, counting):
         server = counting(SLOTS)
 
-        def in_flight(run: int) -> int:
-            return sum(note.run == run and note.ended is None for note in server.pages)
-
         server.open.clear()
         for run in (1, 2):
             readers.start(run, [server], 100, "--slots", str(SLOTS))
         readers.until(lambda: server.waiting == 2)
         server.open.set()
-        readers.until(lambda: in_flight(1) == in_flight(2) == SLOTS // 2)
+        readers.until(lambda: [len(in_flight(server, run)) for run in (1, 2)] == [SLOTS // 2] * 2)
         readers.processes[2].send_signal(signal.SIGSTOP)
-        readers.until(lambda: in_flight(1) == SLOTS)
+        readers.until(lambda: len(in_flight(server, 1)) == SLOTS)
         readers.processes[2].send_signal(signal.SIGCONT)
         assert all(whole(readers.outcome(run), 100) for run in (1, 2))
         assert most(sent(server.notes)) == SLOTS

@@ -17,14 +17,16 @@ from flows.shutdown_schedule import DEPLOYMENT, schedule_idle_shutdown
 from tasks.progress import Event, heard_by
 from tasks.settings import Settings
 from tests.commands import Hearth, PrefectServer
+from tests.support.waiting import PATIENCE
 
 MACHINE = "i-0123456789abcdef0"
 NEXT_CENTURY = 4_102_444_800.0  # 2100-01-01, in seconds since the epoch
 
 
 @pytest.fixture
-def deployed(hearth: Hearth, prefect: PrefectServer) -> Iterator[None]:
+def deployed(hearth: Hearth, prefect: PrefectServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A server on which idle-shutdown is deployed and no worker runs it."""
+    monkeypatch.setattr("flows.shutdown_schedule._SECONDS", PATIENCE)
     if not prefect.answers():
         assert hearth("infra", "automations", "--remove").code == 0  # which starts it
     flow, name = DEPLOYMENT.split("/")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -14,10 +14,11 @@ import pytest
 import yaml
 
 from tests.commands import ROOT
-from tests.flows.bringing_up import Up, brought_up
+from tests.flows.bringing_up import Up, brought_up, processes
 from tests.pdfs import written
 from tests.support.waiting import until
 
+SCHEDULED = {"flow_runs": {"tags": {"all_": ["auto-scheduled"]}, "state": {"type": {"any_": ["SCHEDULED"]}}}}
 DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
 
 
@@ -44,13 +45,7 @@ def test_every_deployment_of_the_file_is_there_with_tags_a_description_and_its_l
 
 
 def test_the_nightly_batch_is_scheduled_at_half_past_one_in_berlin(up: Up):
-    deadline = time.monotonic() + 60
-    runs: list[dict[str, Any]] = []
-    while not runs and time.monotonic() < deadline:
-        runs = up.post("/flow_runs/filter", flows={"name": {"any_": ["process-batch"]}})
-        time.sleep(0.5)
-    from datetime import datetime
-
+    runs = until(lambda: up.post("/flow_runs/filter", flows={"name": {"any_": ["process-batch"]}}, **SCHEDULED))
     times = {datetime.fromisoformat(run["expected_start_time"]).astimezone(ZoneInfo("Europe/Berlin")) for run in runs}
     assert {(at.hour, at.minute) for at in times} == {(1, 30)}
 
@@ -82,10 +77,7 @@ def test_a_run_that_is_cancelled_keeps_its_pages_and_gives_its_slots_back(up: Up
     long = written(tmp_path / "long.pdf", *(f"Page {number} of many." for number in range(150)))
     output = up.home / "cancelled"
     run = up.run("process-document/on-demand", job={"document": str(long), "output": str(output)})
-    deadline = time.monotonic() + 90
-    while len(list(output.glob("long-*/pages/*.json"))) < 3:
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    until(lambda: len(list(output.glob("long-*/pages/*.json"))) >= 3)
     up.cancel(run)
     # Its process may say that it crashed, before the worker says why.
     until(lambda: up.state(run) == "Cancelled")
@@ -94,7 +86,8 @@ def test_a_run_that_is_cancelled_keeps_its_pages_and_gives_its_slots_back(up: Up
     claims = [json.loads(ledger.read_text())["claims"] for ledger in up.home.glob("slots/*.json")]
     assert claims
     assert not any(claims)
-    time.sleep(3)
+    # Whoever could store another page has ended.
+    until(lambda: not processes("PREFECT__FLOW_RUN_ID", run))
     assert len(list(output.glob("long-*/pages/*.json"))) == pages
 
 
@@ -168,15 +161,10 @@ def test_a_cron_schedule_really_runs(up: Up):
     schedule = {"schedule": {"cron": "* * * * *", "timezone": "Europe/Berlin"}, "active": True}
     made = up.ask("POST", f"/deployments/{deployment}/schedules", [schedule])
     try:
-        deadline = time.monotonic() + 240
-        done: list[dict[str, Any]] = []
-        while not done and time.monotonic() < deadline:
-            done = up.post(
-                "/flow_runs/filter",
-                deployments={"id": {"any_": [deployment]}},
-                flow_runs={"state": {"type": {"any_": ["COMPLETED"]}}, "tags": {"all_": ["auto-scheduled"]}},
-            )
-            time.sleep(1)
-        assert done
+        wanted = {
+            "deployments": {"id": {"any_": [deployment]}},
+            "flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}, "tags": {"all_": ["auto-scheduled"]}},
+        }
+        until(lambda: up.post("/flow_runs/filter", **wanted), every=1.0)
     finally:
         up.ask("DELETE", f"/deployments/{deployment}/schedules/{made[0]['id']}")

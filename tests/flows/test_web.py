@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-import httpx
-import pymupdf
 import pytest
 from prefect.client.orchestration import PrefectClient
 from prefect.states import Cancelled, Completed, Failed
@@ -25,147 +23,170 @@ from tasks.errors import InputError, UnavailableError
 from tasks.jobs import Job
 from tests import pdfs
 from tests.commands import PrefectServer
-from tests.flows.web_backend import SECRET, Backend, Event, Gate, Receiver, receiver, serving_api
+from tests.flows.web_backend import SECRET, TOKEN, Backend, Event, Held, receiver, serving_api
 from tests.support.waiting import until
 
 
 @pytest.fixture(scope="module")
-def surroundings(session_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Backend, Gate]]:
-    with serving_api(tmp_path_factory.mktemp("web"), session_home) as served:
-        yield served
+def serving(session_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
+    with serving_api(tmp_path_factory.mktemp("web"), session_home) as backend:
+        yield backend
 
 
 @pytest.fixture
-def backend(surroundings: tuple[Backend, Gate]) -> Backend:
-    return surroundings[0]
+def backend(serving: Backend) -> Backend:
+    """The backend that the tests share. Each posts documents of its own."""
+    if serving.process.poll() is not None:
+        serving.start()
+    return serving
 
 
-@dataclass
-class Journey:
-    """One document's way through the API, as its poster saw it."""
-
-    pdf: bytes
-    posts: list[httpx.Response]
-    hooks: Receiver
-    early: dict[str, httpx.Response] = field(default_factory=dict)
-    before: list[Event] = field(default_factory=list)
-    after: list[Event] = field(default_factory=list)
-
-    @property
-    def run(self) -> str:
-        return self.posts[0].json()["id"]
+@pytest.fixture
+def held(backend: Backend) -> Iterator[Held]:
+    """Two pages, and a third one that is held back until the test lets it go, or ends."""
+    held = backend.held(upright=2)
+    yield held
+    held.let_go()
 
 
-@pytest.fixture(scope="module")
-def journey(surroundings: tuple[Backend, Gate], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journey]:
-    """Six pages, posted twice at once; the backend is killed before the last of them is read."""
-    backend, gate = surroundings
-    pdf = _document(tmp_path_factory.mktemp("journey") / "a.pdf")
-    with receiver() as hooks:
-        with ThreadPoolExecutor(2) as pool:
-            posts = list(pool.map(lambda _: backend.post(pdf, webhook=hooks.url), range(2)))
-        assert [post.status_code for post in posts] == [202, 202], [post.text for post in posts]
-        journey = Journey(pdf, posts, hooks)
-        events = backend.events(journey.run, text=True)
-        while len(journey.before) < 5:
-            journey.before.append(next(events))
-        journey.early = {what: backend.get(f"/documents/{journey.run}{what}") for what in ("", "/text", "/pages/6")}
-        backend.kill()
-        gate.open()
-        backend.start()
-        journey.after = list(backend.events(journey.run, last=_last_id(journey.before)))
-        until(lambda: len(hooks.received) > 1)
-        yield journey
+def _posted(backend: Backend, pdf: bytes, **options: Any) -> str:
+    response = backend.post(pdf, **options)
+    assert response.status_code == 202, response.text
+    return response.json()["id"]
 
 
-def _document(path: Path) -> bytes:
-    """Five pages upright and one in landscape, which the engine holds back."""
-    with pymupdf.open() as pdf:
-        for number in range(5):
-            pdf.new_page().insert_text((40, 60), f"Page {number}", fontsize=18)
-        pdf.new_page(width=842, height=595).insert_text((40, 60), "The last page", fontsize=18)
-        pdf.save(path)
-    return path.read_bytes()
+def _under_way(backend: Backend, held: Held) -> str:
+    """A run that has read all pages but the one that is held back."""
+    run = _posted(backend, held.pdf)
+    list(itertools.islice(backend.events(run), held.upright))
+    return run
+
+
+def _read(backend: Backend, tmp_path: Path, **options: Any) -> tuple[bytes, str]:
+    """A document of one page, and the run that has read it."""
+    pdf = pdfs.written(tmp_path / "a.pdf", f"One of {uuid4()}.").read_bytes()
+    run = _posted(backend, pdf, **options)
+    *_, end = backend.events(run)
+    assert end.data["status"] == "complete", end.data
+    return pdf, run
+
+
+def _pending(backend: Backend, run: str) -> list[Path]:
+    """The webhooks of a run that are still to be sent."""
+    return [path for path in (backend.directory / "api" / "webhooks").glob("*.json") if run in path.read_text()]
+
+
+def test_two_posts_at_once_make_one_run(backend: Backend, held: Held):
+    pdf = held.pdf
+    with ThreadPoolExecutor(2) as pool:
+        posts = list(pool.map(lambda _: backend.post(pdf), range(2)))
+    assert [post.status_code for post in posts] == [202, 202], [post.text for post in posts]
+    assert len({post.json()["id"] for post in posts}) == 1
+
+
+def test_pages_stream_with_their_text_while_the_run_goes_on(backend: Backend, held: Held):
+    events = list(itertools.islice(backend.events(_posted(backend, held.pdf), text=True), 2))
+    assert {event.data["page"] for event in events} == {1, 2}
+    assert {(event.name, event.data["status"], len(event.data["text"])) for event in events} == {("page", "read", 64)}
+
+
+def test_a_stream_goes_on_where_it_was_when_the_backend_was_killed(backend: Backend, held: Held):
+    run = _posted(backend, held.pdf)
+    before = list(itertools.islice(backend.events(run), 2))
+    backend.kill()
+    held.let_go()
+    backend.start()
+    (page, end) = backend.events(run, last=_last_id(before))
+    assert (page.name, page.data["page"]) == ("page", 3)
+    assert "text" not in page.data
+    assert (end.name, end.data["status"], end.id) == ("end", "complete", "end")
 
 
 def _last_id(events: list[Event]) -> str:
     return [event.id for event in events if event.id is not None][-1]
 
 
-def test_two_posts_at_once_make_one_run(journey: Journey):
-    assert len({post.json()["id"] for post in journey.posts}) == 1
-
-
-def test_pages_stream_with_their_text_while_the_run_goes_on(journey: Journey):
-    assert {event.data["page"] for event in journey.before} == {1, 2, 3, 4, 5}
-    assert {(event.name, event.data["status"], len(event.data["text"])) for event in journey.before} == {
-        ("page", "read", 64)
-    }
-
-
-def test_a_stream_goes_on_where_it_was_when_the_backend_was_killed(journey: Journey):
-    (page, end) = journey.after
-    assert (page.name, page.data["page"]) == ("page", 6)
-    assert "text" not in page.data
-    assert (end.name, end.data["status"], end.id) == ("end", "complete", "end")
-
-
-def test_who_comes_back_after_the_end_is_told_to_stay_away(journey: Journey, backend: Backend):
+def test_who_comes_back_after_the_end_is_told_to_stay_away(backend: Backend, held: Held):
+    run = _posted(backend, held.pdf)
     with backend.client() as client:
-        response = client.get(f"/documents/{journey.run}/events", headers={"Last-Event-ID": "end"})
+        response = client.get(f"/documents/{run}/events", headers={"Last-Event-ID": "end"})
     assert response.status_code == 204
 
 
-def test_the_status_counts_pages_and_tells_prefects_state(journey: Journey, backend: Backend):
-    early, now = journey.early[""].json(), backend.get(f"/documents/{journey.run}").json()
+def test_the_status_counts_pages_and_tells_prefects_state(backend: Backend, held: Held):
+    run = _under_way(backend, held)
+    early = backend.get(f"/documents/{run}").json()
+    held.let_go()
+    *_, end = backend.events(run)
+    now = backend.get(f"/documents/{run}").json()
+    assert end.name == "end"
     assert (early["status"], early["prefect"]["type"], early["cost_usd"]) == ("reading", "RUNNING", None)
-    assert early["pages"] == {"asked": 6, "done": 5, "read": 5, "blank": 0, "failed": []}
+    assert early["pages"] == {"asked": 3, "done": 2, "read": 2, "blank": 0, "failed": []}
     assert (now["status"], now["prefect"]["name"], now["cost_usd"]) == ("complete", "Completed", 0.0)
-    assert now["pages"]["done"] == 6
+    assert now["pages"]["done"] == 3
     assert (now["machine"]["backend"], now["machine"]["slots"]) == ("url", 2)
 
 
-def test_what_is_not_there_yet_is_a_conflict_with_the_reason(journey: Journey):
-    text, page = journey.early["/text"], journey.early["/pages/6"]
+def test_what_is_not_there_yet_is_a_conflict_with_the_reason(backend: Backend, held: Held):
+    run = _under_way(backend, held)
+    text, page = (backend.get(f"/documents/{run}{what}") for what in ("/text", "/pages/3"))
     assert (text.status_code, page.status_code) == (409, 409)
-    assert text.json()["detail"] == "The run is reading: 5 of 6 pages are stored. Ask again when it has ended."
-    assert page.json()["detail"] == "Page 6 is not read yet."
+    assert text.json()["detail"] == "The run is reading: 2 of 3 pages are stored. Ask again when it has ended."
+    assert page.json()["detail"] == "Page 3 is not read yet."
 
 
-def test_the_results_are_those_that_the_links_lead_to(journey: Journey, backend: Backend):
-    links = backend.get(f"/documents/{journey.run}").json()["links"]
+def test_the_results_are_those_that_the_links_lead_to(backend: Backend, tmp_path: Path):
+    pdf = pdfs.written(tmp_path / "a.pdf", *(f"Page {number} of {uuid4()}." for number in range(3))).read_bytes()
+    run = _posted(backend, pdf)
+    list(backend.events(run))
+    links = backend.get(f"/documents/{run}").json()["links"]
     text, manifest = backend.get(links["text"]), backend.get(links["manifest"])
-    page = backend.get(links["page"].format(number=6))
+    page = backend.get(links["page"].format(number=3))
     assert text.headers["content-type"] == "text/markdown; charset=utf-8"
     assert page.json()["text"] in text.text
-    assert [f"<!-- page {number} -->" in text.text for number in range(1, 7)] == [True] * 6
-    assert manifest.json()["flow_run_id"] == journey.run
-    assert backend.get(links["page"].format(number=7)).status_code == 404
+    assert [f"<!-- page {number} -->" in text.text for number in range(1, 4)] == [True] * 3
+    assert manifest.json()["flow_run_id"] == run
+    assert backend.get(links["page"].format(number=4)).status_code == 404
 
 
-def test_the_same_post_after_the_end_finds_the_same_run(journey: Journey, backend: Backend):
-    again = backend.post(journey.pdf)
-    assert (again.status_code, again.json()["id"]) == (200, journey.run)
+def test_the_same_post_after_the_end_finds_the_same_run(backend: Backend, tmp_path: Path):
+    pdf, run = _read(backend, tmp_path)
+    again = backend.post(pdf)
+    assert (again.status_code, again.json()["id"]) == (200, run)
 
 
-def test_a_webhook_that_was_refused_comes_again_signed_and_with_the_same_id(journey: Journey):
-    (first, _), (headers, body) = journey.hooks.received[:2]
+def test_a_webhook_that_was_refused_comes_again_signed_and_with_the_same_id(backend: Backend, tmp_path: Path):
+    with receiver() as hooks:
+        _, run = _read(backend, tmp_path, webhook=hooks.url)
+        until(lambda: len(hooks.received) > 1)
+    (first, _), (headers, body) = hooks.received[:2]
     assert first["Hearth-Webhook-Id"] == headers["Hearth-Webhook-Id"] == json.loads(body)["webhook"]
     assert verify(SECRET, headers, body)
     assert not verify(SECRET, headers, body.replace(b"complete", b"failed"))
     told = json.loads(body)
-    assert (told["id"], told["status"], told["pages"]["read"]) == (journey.run, "complete", 6)
+    assert (told["id"], told["status"], told["pages"]["read"]) == (run, "complete", 1)
 
 
-def test_a_webhook_outlives_the_backend_that_was_asked_for_it(journey: Journey, backend: Backend):
-    """The first was killed before the run ended; what was delivered is no longer pending."""
-    pending = backend.directory / "api" / "webhooks"
-    until(lambda: not list(pending.glob("*.json")))
-    assert journey.hooks.received
+def test_a_webhook_outlives_the_backend_that_was_asked_for_it(backend: Backend, held: Held):
+    """The first is killed before the run ends; what was delivered is no longer pending."""
+    with receiver(refused=0) as hooks:
+        run = _posted(backend, held.pdf, webhook=hooks.url)
+        assert _pending(backend, run)
+        backend.kill()
+        held.let_go()
+        backend.start()
+        until(lambda: hooks.received)
+        until(lambda: not _pending(backend, run))
+    assert json.loads(hooks.received[0][1])["id"] == run
 
 
-def test_the_log_tells_no_secret_and_no_address_of_a_webhook(journey: Journey, backend: Backend):
-    for secret in (SECRET, "the token of these tests", "of-the-receiver"):
+def test_the_log_tells_no_secret_and_no_address_of_a_webhook(backend: Backend, tmp_path: Path):
+    with receiver(refused=1000) as hooks:
+        _, run = _read(backend, tmp_path, webhook=hooks.url)
+        until(lambda: f"The webhook of run {run} was not delivered" in backend.log)
+    for path in _pending(backend, run):
+        path.unlink()
+    for secret in (SECRET, TOKEN, "of-the-receiver"):
         assert secret not in backend.log
 
 
@@ -239,9 +260,10 @@ def test_a_run_that_was_not_made_here_is_not_found(backend: Backend):
     assert backend.get(f"/documents/{uuid4()}").status_code == 404
 
 
-def test_a_foreign_last_event_id_is_refused(journey: Journey, backend: Backend):
+def test_a_foreign_last_event_id_is_refused(backend: Backend, held: Held):
+    run = _posted(backend, held.pdf)
     with backend.client() as client:
-        response = client.get(f"/documents/{journey.run}/events", headers={"Last-Event-ID": "no; pages"})
+        response = client.get(f"/documents/{run}/events", headers={"Last-Event-ID": "no; pages"})
     assert response.status_code == 400
 
 
@@ -251,7 +273,7 @@ def test_without_a_token_it_is_not_served_to_others():
 
 
 @pytest.fixture
-async def deployment(surroundings: object, session_home: Path) -> AsyncIterator[tuple[PrefectClient, str]]:
+async def deployment(backend: Backend, session_home: Path) -> AsyncIterator[tuple[PrefectClient, str]]:
     """A deployment of its own that no worker looks at."""
     async with PrefectClient(f"{PrefectServer(session_home).url()}/api") as client:
         flow = await client.create_flow(process_document)

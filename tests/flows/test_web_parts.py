@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,21 +14,25 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from prefect.states import Completed, Running, State
+from prefect.exceptions import PrefectHTTPStatusError
+from prefect.states import Completed, Running, Scheduled, State
 
 from flows.web.addresses import resolved
 from flows.web.app import create_app
 from flows.web.events import events
 from flows.web.records import Record, numbers_in, ranges
-from flows.web.runs import Followed, Runs, Status
+from flows.web.runs import Followed, Runs, Status, answer_of_prefect
+from flows.web.service import Service
 from flows.web.settings import ApiSettings, load_api_settings
 from flows.web.signature import SIGNATURE_HEADER, sign, verify
 from flows.web.uploads import parameters
-from tasks.errors import FailureReason, InputError
+from tasks.errors import FailureReason, InputError, ServerError
 from tasks.manifest import PageResult, PageStatus
 from tasks.results import ResultStore
 from tasks.settings import Settings
+from tests import pdfs
 from tests.commands import ROOT
+from tests.support.waiting import PATIENCE, until_async
 
 NOW = 1_800_000_000.0
 
@@ -101,7 +107,9 @@ def test_page_numbers_are_written_short():
 )
 async def test_without_a_token_only_this_machine_is_served(tmp_path: Path, address: str, host: str, code: int):
     app = create_app(Settings(), ApiSettings(directory=tmp_path))
-    app.state.service = SimpleNamespace(api=ApiSettings(directory=tmp_path), runs=Runs(tmp_path, SimpleNamespace()))
+    app.state.service = SimpleNamespace(
+        api=ApiSettings(directory=tmp_path), runs=Runs(tmp_path, SimpleNamespace(), PATIENCE)
+    )
 
     async def at_address(scope, receive, send) -> None:
         await app({**scope, "server": (address, 8000)}, receive, send)
@@ -145,7 +153,7 @@ class Worker:
         self.store = ResultStore(directory)
         self.store.prepare()
         record = Record(id=uuid4(), sha256="", pages="1-3", output=directory, created=self.began)
-        self.run = Followed(record, self)
+        self.run = Followed(record, self, PATIENCE)
 
     def page(self, number: int, status: PageStatus = PageStatus.READ, seconds: float = 1.0) -> None:
         self.store.write_page(
@@ -200,6 +208,156 @@ async def test_what_the_client_has_is_not_sent_again(tmp_path: Path):
 
 def test_a_run_is_known_after_a_restart(tmp_path: Path):
     record = Record(id=uuid4(), sha256="", pages="1", output=tmp_path, created=datetime.now(UTC))
-    Runs(tmp_path, SimpleNamespace()).remember(record)
-    assert Runs(tmp_path, SimpleNamespace()).follow(record.id).record == record
-    assert Runs(tmp_path, SimpleNamespace()).follow(uuid4()) is None
+    Runs(tmp_path, SimpleNamespace(), PATIENCE).remember(record)
+    assert Runs(tmp_path, SimpleNamespace(), PATIENCE).follow(record.id).record == record
+    assert Runs(tmp_path, SimpleNamespace(), PATIENCE).follow(uuid4()) is None
+
+
+class Prefect:
+    """STAND-IN for Prefect's API: it answers requests for new runs as the test says, and makes one in the end."""
+
+    def __init__(self, *statuses: int) -> None:
+        self.asked = 0
+        self.silent = asyncio.Event()
+        self._statuses = list(statuses)
+
+    async def answer(self) -> str:
+        self.asked += 1
+        if self._statuses:
+            status = self._statuses.pop(0)
+            if not status:
+                await self.silent.wait()
+            response = httpx.Response(status, request=httpx.Request("POST", "http://prefect"))
+            raise PrefectHTTPStatusError.from_httpx_error(
+                httpx.HTTPStatusError(f"HTTP {status}", request=response.request, response=response)
+            )
+        return "the answer"
+
+    async def read_deployment_by_name(self, _: str) -> SimpleNamespace:
+        return SimpleNamespace(id=uuid4())
+
+    async def create_flow_run_from_deployment(self, _: object, **asked: object) -> SimpleNamespace:
+        await self.answer()
+        return SimpleNamespace(id=uuid4(), state=Scheduled(), created=datetime.now(UTC), **asked)
+
+    async def read_flow_run(self, _: object) -> SimpleNamespace:
+        return SimpleNamespace(state=Scheduled())
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flows.web.runs._AGAIN_SECONDS", 0.001)
+
+
+@pytest.mark.parametrize("status", [408, 429, 502, 503, 504])
+async def test_prefect_is_asked_again_while_a_trouble_may_pass(at_once: None, status: int):
+    prefect = Prefect(status, status, status)
+    assert await answer_of_prefect(prefect.answer, PATIENCE) == "the answer"
+    assert prefect.asked == 4
+
+
+async def test_prefect_is_asked_again_when_a_connection_breaks(at_once: None):
+    broken = iter([httpx.ConnectError("refused"), httpx.ReadError("reset")])
+
+    async def ask() -> str:
+        for error in broken:
+            raise error
+        return "the answer"
+
+    assert await answer_of_prefect(ask, PATIENCE) == "the answer"
+
+
+async def test_what_prefect_refuses_is_not_asked_again(at_once: None):
+    prefect = Prefect(401)
+    with pytest.raises(ServerError, match="Prefect does not answer"):
+        await answer_of_prefect(prefect.answer, PATIENCE)
+    assert prefect.asked == 1
+
+
+@pytest.mark.parametrize("status", [503, 0], ids=["always busy", "silent"])
+async def test_a_trouble_of_prefects_that_does_not_pass_is_told_at_the_limit(at_once: None, status: int):
+    with pytest.raises(ServerError, match="Prefect does not answer"):
+        await answer_of_prefect(Prefect(*[status] * 10_000).answer, 0.05)
+
+
+@pytest.fixture
+def posting(tmp_path: Path, at_once: None) -> Callable[..., tuple[httpx.AsyncClient, bytes]]:
+    """Makes a client of the application over a stand-in for Prefect, and a document to post."""
+
+    def made(prefect: Prefect, seconds: float = PATIENCE) -> tuple[httpx.AsyncClient, bytes]:
+        api = ApiSettings(directory=tmp_path / "api", prefect_seconds=seconds)
+        for name in ("documents", "runs", "results"):
+            (api.directory / name).mkdir(parents=True)
+        app = create_app(Settings(), api)
+        runs = Runs(api.directory / "runs", prefect, seconds)
+        app.state.service = Service(Settings(), api, prefect, runs, SimpleNamespace())
+        client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1")
+        client.headers["Content-Type"] = "application/pdf"
+        return client, pdfs.written(tmp_path / "a.pdf", "One.").read_bytes()
+
+    return made
+
+
+async def test_a_post_waits_for_a_lock_of_prefects_to_pass(posting):
+    prefect = Prefect(503, 503)
+    client, pdf = posting(prefect)
+    async with client:
+        response = await client.post("/documents", content=pdf)
+    assert (response.status_code, response.json()["status"], prefect.asked) == (202, "waiting", 3)
+
+
+async def test_a_post_that_prefect_never_takes_is_told_when_to_come_again(posting):
+    client, pdf = posting(Prefect(0), seconds=0.05)
+    async with client:
+        response = await client.post("/documents", content=pdf)
+    assert response.status_code == 503
+    assert response.json()["detail"] == "Prefect does not answer just now. Ask again later."
+    assert int(response.headers["Retry-After"]) > 0
+
+
+async def test_for_a_client_that_left_prefect_is_not_asked_any_more(posting):
+    prefect = Prefect(*[503] * 1_000_000)
+    client, pdf = posting(prefect)
+    left = asyncio.Event()
+    messages = iter([{"type": "http.request", "body": pdf, "more_body": False}])
+
+    async def receive() -> dict[str, object]:
+        for message in messages:
+            return message
+        await left.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(_: object) -> None:
+        pass
+
+    scope = {
+        **{"type": "http", "method": "POST", "path": "/documents", "raw_path": b"/documents", "query_string": b""},
+        **{"http_version": "1.1", "scheme": "http", "server": ("127.0.0.1", 80), "client": ("127.0.0.1", 9)},
+        "headers": [(b"host", b"127.0.0.1"), (b"content-type", b"application/pdf")],
+    }
+    async with client:
+        app = client._transport.app
+        posted = asyncio.create_task(app(scope, receive, send))
+        await until_async(lambda: prefect.asked > 3)
+        left.set()
+        await asyncio.wait_for(posted, PATIENCE)
+    asked = prefect.asked
+    await asyncio.sleep(0.05)
+    assert prefect.asked == asked
+
+
+async def test_pages_go_on_in_a_stream_while_prefect_is_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("flows.web.events._PREFECT_SECONDS", 0.01)
+    worker = Worker(tmp_path)
+    silent = asyncio.Event()
+
+    async def no_answer(_: object) -> None:
+        await silent.wait()
+
+    monkeypatch.setattr(worker, "read_flow_run", no_answer)
+    stream = events(worker.run, (), text=False)
+    assert await anext(stream) == "retry: 1000\n\n"
+    for number in (1, 2):
+        worker.page(number)
+        assert f'"page": {number}' in await anext(stream)
+    await stream.aclose()

@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pymupdf
 
 from tests.commands import ROOT, PrefectServer
+from tests.flows.web_engines import STEPS
 from tests.support import forkserver
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
-PATIENCE = 90.0
 TOKEN = "the token of these tests"
 SECRET = "the webhook secret of these tests"
 
@@ -36,6 +37,7 @@ class Backend:
     environment: dict[str, str]
     port: int
     process: forkserver.Process | None = None
+    _gates: Iterator[int] = field(default_factory=lambda: iter(range(15, STEPS)))
 
     @property
     def url(self) -> str:
@@ -55,6 +57,10 @@ class Backend:
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()
+
+    def held(self, upright: int = 0) -> Held:
+        """A document of some pages and a last one, which the engine holds back."""
+        return Held(self.directory / "gates", next(self._gates), upright)
 
     def client(self, token: str = TOKEN) -> httpx.Client:
         # None is kept: it might be closed, for its age, at the moment when it is used again.
@@ -141,22 +147,32 @@ def receiver(refused: int = 1) -> Iterator[Receiver]:
 
 
 @dataclass
-class Gate:
-    """Holds back the pages in landscape."""
+class Held:
+    """A document whose last page, in landscape, is not read before it is let go."""
 
-    path: Path
+    _gates: Path
+    _height: int
+    upright: int
 
-    def open(self) -> None:
-        self.path.touch()
+    @property
+    def pdf(self) -> bytes:
+        with pymupdf.open() as pdf:
+            for number in range(self.upright):
+                pdf.new_page().insert_text((40, 60), f"Page {number} of {self._height}", fontsize=18)
+            pdf.new_page(width=842, height=842 * self._height / STEPS).insert_text((40, 60), "The last", fontsize=18)
+            return pdf.tobytes(no_new_id=True)
+
+    def let_go(self) -> None:
+        (self._gates / str(self._height)).touch()
 
 
 @contextmanager
-def serving_api(directory: Path, home: Path) -> Iterator[tuple[Backend, Gate]]:
+def serving_api(directory: Path, home: Path) -> Iterator[Backend]:
     """A backend over a Prefect server, with the deployment, a worker, and a gated engine to read with."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("HEARTH_", "PREFECT_", "API_"))}
-    gate = Gate(directory / "gate")
+    (directory / "gates").mkdir()
     with ExitStack() as stack:
-        engine = stack.enter_context(_engine(clean, gate.path))
+        engine = stack.enter_context(_engine(clean, directory / "gates"))
         environment = {
             **clean,
             "HEARTH_HOME": str(home),
@@ -164,27 +180,27 @@ def serving_api(directory: Path, home: Path) -> Iterator[tuple[Backend, Gate]]:
             "HEARTH_URL": engine,
             "HEARTH_MODEL": "tesseract:eng",
             "HEARTH_LIMITS__FILE_MB": "1",
+            "HEARTH_READ__TIMEOUT_LEAST_SECONDS": str(PATIENCE),  # a page that is held back does not hang
         }
         secrets = {"API_TOKEN": TOKEN, "API_WEBHOOK_SECRET": SECRET, "API_WEBHOOK_PRIVATE": "true"}
-        results = {"API_DIRECTORY": str(directory / "api")}
+        results = {"API_DIRECTORY": str(directory / "api"), "API_PREFECT_SECONDS": str(PATIENCE)}
         backend = Backend(directory, {**environment, **secrets, **results}, _free_port())
         backend.start()  # and it the Prefect server
         stack.callback(backend.kill)
         environment["PREFECT_API_URL"] = f"{PrefectServer(home).url()}/api"
         stack.enter_context(_worker(directory, environment))
-        yield backend, gate
+        yield backend
 
 
 @contextmanager
-def _engine(environment: dict[str, str], gate: Path) -> Iterator[str]:
+def _engine(environment: dict[str, str], gates: Path) -> Iterator[str]:
     command = ("tasks.embedded", "--port", "0", "--num-parallel", "2", "--engine", "tests.flows.web_engines:gated")
     with forkserver.start(
-        *command, cwd=ROOT, env={**environment, "ENGINE_GATE": str(gate)}, stdout=subprocess.DEVNULL
+        *command, cwd=ROOT, env={**environment, "ENGINE_GATES": str(gates)}, stdout=subprocess.DEVNULL
     ) as server:
         try:
             yield re.search(r"http://\S+?:\d+", server.stderr.readline())[0]
         finally:
-            gate.touch()
             server.kill()
             server.stderr.read()
 
@@ -209,7 +225,7 @@ def _worker(directory: Path, environment: dict[str, str]) -> Iterator[None]:
         yield
     finally:
         os.killpg(worker.pid, signal.SIGTERM)
-        worker.wait(30)
+        worker.wait(PATIENCE)
 
 
 def _free_port() -> int:

@@ -8,17 +8,20 @@ from pathlib import Path
 
 from tasks.embedded.engine import Reader
 
-GATE = Path(os.environ.get("ENGINE_GATE", os.devnull))
+GATES = Path(os.environ.get("ENGINE_GATES", os.devnull))
+STEPS = 50
 
 
 def gated(_: Path) -> Reader:
-    """The text of a page is the digest of its image; one in landscape waits until the file ENGINE_GATE exists."""
+    """The text of a page is the digest of its image; one in landscape waits for the file of its height by its width."""
 
     def read(image: bytes) -> str:
         time.sleep(0.1)  # as a page takes time, so that requests at once are seen to overlap when slots are measured
         width, height = struct.unpack(">II", image[16:24])  # of a PNG
-        while width > max(height, 1000) and not GATE.exists():  # the warm-up's picture is small
-            time.sleep(0.05)
+        if width > max(height, 1000):  # the warm-up's picture is small
+            gate = GATES / str(round(STEPS * height / width))
+            while not gate.exists():
+                time.sleep(0.05)
         return hashlib.sha256(image).hexdigest()
 
     return read

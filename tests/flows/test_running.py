@@ -1,0 +1,70 @@
+"""A command waits until Prefect has noted how its run ended, as long as Prefect's server is there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import flows.running
+from flows.running import _outcome
+from tasks.errors import ServerError
+from tasks.progress import Caution, Event, heard_by
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Event]]:
+    monkeypatch.setattr(flows.running, "_LOOK_SECONDS", 0.01)
+    events: list[Event] = []
+    with heard_by(events.append):
+        yield events
+
+
+def answering(monkeypatch: pytest.MonkeyPatch, *answers: bool) -> list[bool]:
+    """STAND-IN for Prefect's server: it says whether it is there, for ever what it said last."""
+    left = list(answers)
+
+    async def answers_now() -> bool:
+        return left.pop(0) if len(left) > 1 else left[0]
+
+    monkeypatch.setattr(flows.running, "_prefect_answers", answers_now)
+    return left
+
+
+def outcomes() -> tuple[asyncio.Future[Any], asyncio.Future[Any]]:
+    """How Prefect has a run end, and how it ended."""
+    loop = asyncio.get_running_loop()
+    return loop.create_future(), loop.create_future()
+
+
+async def test_a_server_that_is_slow_to_note_the_end_is_waited_for(monkeypatch: pytest.MonkeyPatch, told: list[Event]):
+    left = answering(monkeypatch, *[True] * 5)
+    run, ended = outcomes()
+    ended.set_result(ServerError("as it ended"))
+    waiting = asyncio.create_task(_outcome(run, ended))
+    while len(left) > 1:
+        await asyncio.sleep(0.001)
+    run.set_result(noted := ServerError("as Prefect noted it"))
+    assert await waiting is noted
+    assert told == []
+
+
+async def test_a_server_that_went_away_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, told: list[Event]):
+    answering(monkeypatch, True, False)
+    run, ended = outcomes()
+    ended.set_result(outcome := ServerError("as it ended"))
+    assert await _outcome(run, ended) is outcome
+    assert told == [Caution("Prefect's server does not answer: there, this run may be shown as still running.")]
+
+
+async def test_a_server_that_never_notes_the_end_is_not_waited_for_for_ever(
+    monkeypatch: pytest.MonkeyPatch, told: list[Event]
+):
+    answering(monkeypatch, True)
+    monkeypatch.setattr(flows.running, "_NOTED_SECONDS", 0.1)
+    run, ended = outcomes()
+    ended.set_result(outcome := ServerError("as it ended"))
+    assert await _outcome(run, ended) is outcome
+    assert len(told) == 1
