@@ -38,14 +38,15 @@ up: .venv/.installed ## Bring up Prefect here: server, deployments, worker
 down: .venv/.installed ## End them
 	@$(BIN)/hearth down
 
-# Most tests wait for processes to start: four at once suit two cores.
-PARALLEL := -n 4 --dist loadfile
+# Most tests wait for processes to start: four at once suit two cores. A file stays on one worker, long files come first
+# (tests/support/order.py). Bytecode is kept, also where the environment says otherwise: hundreds of processes start.
+PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder --durations=20
 
-test: .venv/.installed-dev ## Run every test
-	@$(BIN)/python -m pytest $(PARALLEL)
+test: .venv/.installed-dev ## Run every test but the long ones
+	@$(PYTEST)
 
-test-long: .venv/.installed-dev ## Run the tests that take minutes, too
-	@$(BIN)/python -m pytest $(PARALLEL) -m "long or not long"
+test-long: .venv/.installed-dev ## Run the tests that take minutes
+	@$(PYTEST) -m long
 
 tools: | $(BIN)/python ## Install the programs that some tests need: nginx, Chromium, PostgreSQL, checkov and others
 	@PYTHON=$(BIN)/python tests/support/tools.sh

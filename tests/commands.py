@@ -16,6 +16,7 @@ import pytest
 import stamina
 
 from tests.support import forkserver
+from tests.support.prefect_home import QUIET, seed
 from tests.support.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[1]
@@ -93,6 +94,7 @@ class Hearth:
 def session_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Where the session's servers are kept; they are stopped at its end."""
     home = tmp_path_factory.mktemp("hearth-home")
+    seed(home / "prefect")
     yield home
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("HEARTH_", "PREFECT_"))}
     stopped = Hearth(home, {**clean, "HEARTH_HOME": str(home)})("stop", "--force")
@@ -104,6 +106,7 @@ def hearth(session_home: Path, clean_environment: None, tmp_path: Path) -> Heart
     """The command, over servers that the session's tests share."""
     environment = {
         **os.environ,
+        **QUIET,
         "HEARTH_HOME": str(session_home),
         "PREFECT_HOME": str(session_home / "prefect"),
     }

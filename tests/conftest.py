@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,9 +12,14 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.scripted_ollama import ScriptedOllama, scripted_ollama
-from tests.support import forkserver
 
-pytest_plugins = ["tests.aws.moto_server", "tests.commands", "tests.support.tools"]
+pytest_plugins = [
+    "tests.aws.moto_server",
+    "tests.commands",
+    "tests.support.leftovers",
+    "tests.support.order",
+    "tests.support.tools",
+]
 
 # How long an example takes is no matter of the code's on a machine that is busy.
 settings.register_profile("hearth", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -25,16 +28,6 @@ settings.load_profile("hearth")
 # A shell that starts something with & has it ignore Ctrl-C, and so whatever that starts.
 if threading.current_thread() is threading.main_thread():
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Make a directory in which all processes of the test run meet; workers of xdist inherit it."""
-    if forkserver.SESSION not in os.environ:
-        directory = tempfile.mkdtemp(prefix="hearth-tests-")
-        os.environ[forkserver.SESSION] = f"{directory}:{os.getpid()}"
-        config.add_cleanup(lambda: shutil.rmtree(directory, ignore_errors=True))
-        config.add_cleanup(lambda: os.environ.pop(forkserver.SESSION))
-
 
 _PREFIXES = ("HEARTH_", "OLLAMA_", "PREFECT_", "LLAMA_API_URL")
 

@@ -22,7 +22,7 @@ from tests.aws.plan import Plan
 from tests.aws.pool import Pool, end_leases
 from tests.commands import ROOT, Hearth, PrefectServer
 from tests.flows.bringing_up import Server
-from tests.flows.prefect_processes import pages, quiet
+from tests.flows.prefect_processes import pages
 from tests.pdfs import written
 from tests.support.waiting import PATIENCE, until
 
@@ -142,8 +142,8 @@ def test_a_run_that_is_cancelled_in_prefect_gives_its_lease_back_and_its_machine
     assert server.ended(run)["state_name"] == "Cancelled"
     item = aws.behind("dynamodb").get_item(TableName="hearth-default", Key={"id": {"S": machine.id}})["Item"]
     assert item["leases"]["M"] == {}
-    assert 3 <= quiet(tmp_path / "out") < 80
     machines.wait(lambda: machines.running() == [])
+    assert 3 <= len(pages(tmp_path / "out")) < 80
 
 
 def test_the_sweep_is_scheduled_again_and_again(deployed: Hearth, prefect: PrefectServer):

@@ -15,6 +15,7 @@ from tests.aws.machines import Machines
 from tests.aws.plan import Plan
 from tests.aws.reading import complete, halfway, pages_read, paper
 from tests.commands import Hearth
+from tests.support.prefect_home import seed
 from tests.support.waiting import PATIENCE
 
 
@@ -65,7 +66,8 @@ def test_with_prefect_s_server_gone_the_document_is_finished_and_the_machine_giv
     ec2: Hearth, aws: AwsFront, machines: Machines, held: Path, tmp_path: Path
 ):
     home = tmp_path / "home"
-    own = Hearth(ec2.directory, {**ec2.environment, "HEARTH_HOME": str(home), "PREFECT_HOME": str(home / "prefect")})
+    settings = {"HEARTH_HOME": str(home), "PREFECT_HOME": str(seed(home / "prefect"))}
+    own = Hearth(ec2.directory, {**ec2.environment, **settings})
     reading, first = halfway(own, machines, paper(tmp_path, 12), held)
     (record,) = home.glob("servers/prefect-*/server.json")
     os.kill(json.loads(record.read_text())["server_pid"], signal.SIGKILL)

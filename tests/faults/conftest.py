@@ -16,6 +16,7 @@ from tests.faults.marks import Page, document
 from tests.faults.proxy import FaultProxy, fault_proxy
 from tests.faults.server import MODEL, PageServer, page_server
 from tests.faults.wire_faults import Plan, nothing
+from tests.support.prefect_home import QUIET
 from tests.support.waiting import PATIENCE
 
 QUICK = {
@@ -83,7 +84,7 @@ Staged = Callable[..., Stage]
 def staged(session_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Staged]:
     """Makes stages, which end with the module."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("HEARTH_", "PREFECT_"))}
-    home = {"HEARTH_HOME": str(session_home), "PREFECT_HOME": str(session_home / "prefect")}
+    home = QUIET | {"HEARTH_HOME": str(session_home), "PREFECT_HOME": str(session_home / "prefect")}
     with ExitStack() as stack:
 
         def made(plan: Plan = nothing, slots: int = 2, seconds: float = 0.1) -> Stage:

@@ -19,6 +19,7 @@ from tests.commands import Hearth, PrefectServer
 from tests.faults.conftest import Stage, Staged
 from tests.faults.marks import Page
 from tests.pdfs import written
+from tests.support.prefect_home import seed
 from tests.support.waiting import PATIENCE, until
 
 PAGES = 8
@@ -123,7 +124,7 @@ def test_with_prefect_s_server_stopped_for_a_while_the_pages_go_on(stage: Stage,
 def test_with_prefect_s_server_killed_the_document_is_finished_and_the_next_run_starts_another(
     stage: Stage, tmp_path: Path
 ):
-    home = {"HEARTH_HOME": str(tmp_path / "home"), "PREFECT_HOME": str(tmp_path / "home" / "prefect")}
+    home = {"HEARTH_HOME": str(tmp_path / "home"), "PREFECT_HOME": str(seed(tmp_path / "home" / "prefect"))}
     try:
         with running(stage, 7, **home) as process:
             os.kill(_prefect(tmp_path / "home"), signal.SIGKILL)

@@ -17,6 +17,7 @@ import httpx
 import psutil
 
 from tests.commands import ROOT, Hearth, Outcome
+from tests.support.prefect_home import seed
 from tests.support.waiting import PATIENCE, until
 
 START_SECONDS = 3 * PATIENCE
@@ -88,7 +89,7 @@ def brought_up(home: Path, **settings: str) -> Iterator[Up]:
     ours = {
         "AWS_CONFIG_FILE": os.devnull,
         "HEARTH_HOME": str(home),
-        "PREFECT_HOME": str(home / "prefect"),
+        "PREFECT_HOME": str(seed(home / "prefect")),
         "PREFECT_WORKER_QUERY_SECONDS": "1",
         "HEARTH_INBOX": str(home / "inbox"),
         "HEARTH_OUTPUT": str(home / "results"),

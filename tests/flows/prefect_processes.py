@@ -20,6 +20,7 @@ from tasks.local_server import free_port
 from tests.commands import ROOT
 from tests.flows.bringing_up import Server
 from tests.support import forkserver
+from tests.support.prefect_home import seed
 from tests.support.waiting import until
 
 SERVER = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
@@ -126,7 +127,7 @@ def prefect_processes(home: Path) -> Iterator[Processes]:
         # A page that the test holds back is no page that hangs.
         **dict.fromkeys(("HEARTH_READ__TIMEOUT_SECONDS", "HEARTH_READ__TIMEOUT_LEAST_SECONDS"), "1800"),
     }
-    prefect = {"PREFECT_API_URL": api, "PREFECT_HOME": str(home / "prefect")}
+    prefect = {"PREFECT_API_URL": api, "PREFECT_HOME": str(seed(home / "prefect"))}
     processes = Processes(home, api, {**clean, **SERVER, **WORKER, **engine, **reading, **prefect})
     try:
         for name in ("server", "engine", "worker"):

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL
-from prefect.testing.utilities import prefect_test_harness
 
 from flows.process_document import process_document
 from infra_scripts.trigger.handler import arrivals, generation_key, handler, run_key
@@ -19,6 +18,8 @@ OUTPUT = "s3://inbox/results"
 
 @pytest.fixture(scope="module")
 def api() -> Iterator[str]:
+    from prefect.testing.utilities import prefect_test_harness  # it imports Prefect's server: three seconds
+
     with prefect_test_harness(server_startup_timeout=int(PATIENCE)):
         with get_client(sync_client=True) as client:
             flow = client.create_flow_from_name("process-document")

@@ -23,6 +23,7 @@ import pymupdf
 from tests.commands import ROOT, PrefectServer
 from tests.flows.web_engines import STEPS
 from tests.support import forkserver
+from tests.support.prefect_home import QUIET
 from tests.support.waiting import PATIENCE, until
 
 TOKEN = "the token of these tests"
@@ -175,6 +176,7 @@ def serving_api(directory: Path, home: Path) -> Iterator[Backend]:
         engine = stack.enter_context(_engine(clean, directory / "gates"))
         environment = {
             **clean,
+            **QUIET,
             "HEARTH_HOME": str(home),
             "PREFECT_HOME": str(home / "prefect"),
             "HEARTH_URL": engine,

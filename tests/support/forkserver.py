@@ -225,10 +225,15 @@ def run(module: str, *arguments: str, cwd: Path, env: Mapping[str, str]) -> str:
     return printed
 
 
+def log(session: str) -> Path:
+    """Return where the fork server of a test run notes each process: its pid, the test, and the command."""
+    return Path(session.rsplit(":", 1)[0]) / "forkserver.log"
+
+
 def _connect() -> socket.socket:
     directory, pid = os.environ[SESSION].rsplit(":", 1)
     address = Path(directory) / "forkserver"
-    with (Path(directory) / "forkserver.lock").open("w") as lock:
+    with address.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not address.exists():
             _launch(address, int(pid))
@@ -243,14 +248,14 @@ def _launch(address: Path, session: int) -> None:
     listener.bind(str(address))
     listener.listen(64)
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("HEARTH_", "PREFECT_", "AWS_"))}
-    with (address.parent / "forkserver.log").open("ab") as log:
+    with address.with_suffix(".log").open("ab") as output:
         server = subprocess.Popen(
             [sys.executable, "-P", "-m", "tests.support.forkserver", str(listener.fileno()), str(session)],
             cwd=ROOT,
             env={**clean, **SETTINGS, "PREFECT_HOME": str(address.parent / "prefect"), "PYTHONPATH": str(ROOT)},
             stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
+            stdout=output,
+            stderr=output,
             pass_fds=[listener.fileno()],
             start_new_session=True,
         )
@@ -324,6 +329,9 @@ class _Server:
             raise _InChildError(request, descriptors)
         for each in descriptors:
             os.close(each)
+        test = request["env"].get("PYTEST_CURRENT_TEST", "no test")
+        sys.stdout.write(f"{pid}\t{test}\t{' '.join([request['module'], *request['arguments']])}\n")
+        sys.stdout.flush()
         self._running[pid] = connection
         self._selector.register(connection, selectors.EVENT_READ, pid)
         with contextlib.suppress(OSError):

@@ -1,0 +1,97 @@
+"""A pytest plugin: a test run that leaves a process behind fails, and names the test that started it.
+
+Every process of a run inherits two variables: the run's directory, and pytest's name of the current test. A port or a
+lock is held by a process, so none is left where no process is.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+import psutil
+import pytest
+
+from tests.support import forkserver
+from tests.support.forkserver import SESSION
+
+_GRACE_SECONDS = float(os.environ.get("TESTS_GRACE_SECONDS", "30"))
+"""What was asked to end may take so long on a busy machine."""
+
+_FORK_SERVER = "tests.support.forkserver"
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """A process that a test left behind."""
+
+    process: psutil.Process
+    command: str
+    test: str
+
+    def __str__(self) -> str:
+        return f"process {self.process.pid} of {self.test}: {self.command}"
+
+
+def leftovers(session: str) -> Iterator[Leftover]:
+    """Find the living processes of a test run, but for this one, its parents and the fork server itself."""
+    own = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+    forked = _forked(session)
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            variables = process.environ()
+            if process.pid in own or variables.get(SESSION) != session or process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            test, command = variables.get("PYTEST_CURRENT_TEST", "no test"), " ".join(process.cmdline())
+            if _FORK_SERVER in command:
+                if process.pid not in forked:
+                    continue  # the fork server itself
+                test, command = forked[process.pid]
+            yield Leftover(process, command[:150], test)
+
+
+def _forked(session: str) -> dict[int, tuple[str, str]]:
+    """What the fork server started: the test and the command of each process."""
+    log = forkserver.log(session)
+    lines = log.read_text().splitlines() if log.exists() else []
+    noted = (line.split("\t") for line in lines if line.count("\t") == 2)
+    return {int(pid): (test, command) for pid, test, command in noted}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make a directory in which all processes of the test run meet; workers of xdist inherit it."""
+    if SESSION not in os.environ:
+        directory = tempfile.mkdtemp(prefix="hearth-tests-")
+        os.environ[SESSION] = f"{directory}:{os.getpid()}"
+        config.add_cleanup(lambda: shutil.rmtree(directory, ignore_errors=True))
+        config.add_cleanup(lambda: os.environ.pop(SESSION))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail the run if processes of it are left, and end them."""
+    if hasattr(session.config, "workerinput"):  # a worker of xdist; its parent looks
+        return
+    deadline = time.monotonic() + _GRACE_SECONDS
+    while (left := list(leftovers(os.environ[SESSION]))) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    session.config.stash[_LEFT] = [str(each) for each in left]
+    for each in left:
+        with suppress(psutil.Error):
+            each.process.kill()
+    if left:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+_LEFT: pytest.StashKey[list[str]] = pytest.StashKey()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Name what was left."""
+    for each in config.stash.get(_LEFT, []):
+        terminalreporter.write_line(f"ERROR left over: {each}", red=True)

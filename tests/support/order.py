@@ -1,0 +1,21 @@
+"""A pytest plugin: files with slow tests come first, so that no worker waits for another's long file at the end."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+_SECONDS = {"hearth": 4.0, "session_home": 4.0, "up": 10.0, "aws": 2.0, "moto": 1.0, "start": 1.0, "serving": 2.0}
+"""About how long a test takes that asks for a fixture; 0.05 s without any of these."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order whole files; tests of one file stay as they are."""
+    seconds: dict[Path, float] = defaultdict(float)
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        seconds[item.path] += max((_SECONDS.get(fixture, 0.05) for fixture in fixtures), default=0.05)
+    items.sort(key=lambda item: -seconds[item.path])

@@ -1,0 +1,76 @@
+"""Homes for Prefect servers of tests: with a database that is migrated already, and without what no test waits for.
+
+A new database costs a server six seconds of processor time before it answers. Here one server makes a database for the
+whole test run, and every home begins with a copy of it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+from contextlib import closing
+from pathlib import Path
+
+import httpx
+
+from tasks.local_server import free_port
+from tests.support import forkserver
+from tests.support.waiting import until
+
+QUIET = {
+    **{"DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"},
+    **{
+        f"PREFECT_SERVER_SERVICES_{service}_ENABLED": "false"
+        for service in ("LATE_RUNS", "FOREMAN", "PAUSE_EXPIRATIONS", "CANCELLATION_CLEANUP")
+    },
+}
+"""For servers on which no run is paused or late: these look every few seconds, each in every server."""
+
+
+def seed(home: Path) -> Path:
+    """Make a directory for a PREFECT_HOME whose database is ready, and return it."""
+    home.mkdir(parents=True, exist_ok=True)
+    shutil.copy(_template(), home / "prefect.db")
+    return home
+
+
+def _template() -> Path:
+    directory = Path(os.environ[forkserver.SESSION].rsplit(":", 1)[0]) / "prefect-template"
+    made = directory / "prefect.db"
+    with directory.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            _make(directory)
+    return made
+
+
+def _make(directory: Path) -> None:
+    """Have a server migrate a database and note its block types."""
+    work = directory.with_name("prefect-template-work")
+    work.mkdir()
+    port = free_port()
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("HEARTH_", "PREFECT_"))}
+    command = ("prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port))
+    with (work / "log").open("w") as log:
+        environment = {**clean, **QUIET, "PREFECT_HOME": str(work)}
+        server = forkserver.start(
+            *command, cwd=forkserver.ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT, new_session=True
+        )
+        until(lambda: _answers(port) or server.poll() is not None)
+        assert server.poll() is None, (work / "log").read_text()
+        server.send_signal(signal.SIGINT)
+        server.wait()
+    with closing(sqlite3.connect(work / "prefect.db")) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    work.rename(directory)
+
+
+def _answers(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/api/health").is_success
+    except httpx.TransportError:
+        return False
