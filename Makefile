@@ -17,6 +17,7 @@ $(BIN)/python:
 
 .venv/.installed: requirements.lock pyproject.toml | $(BIN)/python
 	@echo "Installing Hearth and its locked dependencies into .venv (about a minute, once)"
+	@if $(PIP) show --quiet pymupdf 2>/dev/null; then $(PIP) uninstall --yes pymupdf; fi  # pymupdf-lite owns the same files
 	@$(PIP) install --no-deps --require-hashes --requirement requirements.lock
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
