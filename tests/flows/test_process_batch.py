@@ -163,7 +163,7 @@ def test_ctrl_c_keeps_what_was_read(hearth: Hearth, serving, inbox: Path):
         assert running.poll() is None, running.communicate()
         return list((hearth.directory / "results").glob("*/pages/*.json"))
 
-    until(lambda: len(stored()) >= 3)
+    until(lambda: len(stored()) >= 2)  # at the least: the document with the page that is held back may come first
     running.send_signal(signal.SIGINT)
     _, err = running.communicate(timeout=PATIENCE)
     assert running.returncode == 130, err

@@ -64,6 +64,9 @@ WITH_PREFECT = (
     "prefect.workers.process",
 )
 
+AT_A_TERMINAL = ("flows.cli", "flows.terminal")
+"""Modules whose consoles look at the environment when they are imported: each command imports them anew."""
+
 SETTINGS = {
     **{"DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"},
     # moto reads these when it is imported.
@@ -149,6 +152,11 @@ class Process:
         for pipe in (self.stdout, self.stderr):
             if pipe is not None:
                 pipe.close()
+
+    def __del__(self) -> None:
+        """Let go of it, and so have it killed: a test that failed has not waited for it."""
+        self._close()
+        self._status.close()
 
     def _look(self, timeout: float | None) -> int | None:
         if self.returncode is None:
@@ -478,8 +486,9 @@ def main(listener: int, session: int) -> None:
     else:
         return
     _become(request, descriptors)
-    for name in (request["module"], f"{request['module']}.__main__"):
-        sys.modules.pop(name, None)
+    own = {request["module"], f"{request['module']}.__main__"}
+    for name in [name for name in sys.modules if name in own or name.startswith(AT_A_TERMINAL)]:
+        del sys.modules[name]
     sys.meta_path.insert(0, _Frozen(late & set(sys.modules)))
     _run(request["module"])
 
