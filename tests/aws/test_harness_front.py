@@ -171,13 +171,16 @@ def test_what_a_killed_session_started_goes_with_it(tmp_path: Path):
     script = f"""
 import time, pathlib
 from tests.aws.leash import leashed
-print(leashed("http.server", 0, "--bind", "127.0.0.1", log=pathlib.Path({str(tmp_path)!r}) / "log").pid, flush=True)
+server = leashed("http.server", 0, "--bind", "127.0.0.1", log=pathlib.Path({str(tmp_path)!r}) / "log")
+print(server.pid, flush=True)
 time.sleep(3600)
 """
     with subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True) as session:
-        child = psutil.Process(int(session.stdout.readline()))
-        until(lambda: "Serving" in (tmp_path / "log").read_text())
-        session.kill()
+        try:
+            child = psutil.Process(int(session.stdout.readline()))
+            until(lambda: "Serving" in (tmp_path / "log").read_text())
+        finally:
+            session.kill()
     until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
 
 
