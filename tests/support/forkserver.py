@@ -415,7 +415,8 @@ def _reset_logging() -> None:
 def _stream(
     descriptor: int, errors: str = "strict", *, line_buffering: bool = False, unbuffered: bool = False
 ) -> io.TextIOWrapper:
-    buffered = io.BufferedWriter(io.FileIO(descriptor, "w", closefd=False))
+    raw = io.FileIO(descriptor, "w", closefd=False)
+    buffered = cast("io.BufferedWriter", raw) if unbuffered else io.BufferedWriter(raw)
     by_line = line_buffering or os.isatty(descriptor)
     return io.TextIOWrapper(buffered, encoding="utf-8", errors=errors, line_buffering=by_line, write_through=unbuffered)
 
