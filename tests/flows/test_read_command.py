@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -23,7 +24,7 @@ def letter(tmp_path: Path) -> Path:
 
 class TestReading:
     def test_every_page_is_read_into_one_document_in_order(self, hearth: Hearth, letter: Path):
-        outcome = hearth.read(letter)
+        outcome = replace(hearth, anew=True).read(letter)
         assert outcome.code == 0, outcome.err
         found = re.findall(r"<!-- page (\d) -->\n\n(.*)\n", outcome.document)
         assert found == [("1", WORDS[0]), ("2", WORDS[1]), ("3", WORDS[2])]
@@ -183,4 +184,4 @@ class TestFailingPages:
 
 
 def test_the_version_is_told(hearth: Hearth):
-    assert hearth("--version").out == f"hearth {version('hearth-pages')}\n"
+    assert replace(hearth, anew=True)("--version").out == f"hearth {version('hearth-pages')}\n"
