@@ -9,7 +9,6 @@ from __future__ import annotations
 import lzma
 import os
 import sqlite3
-import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -17,10 +16,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tasks.local_server import free_port
 from tests.commands import ROOT
 from tests.support import forkserver
-from tests.support.waiting import until
+from tests.support.prefect_home import prefect_server
 
 OLD = Path(__file__).with_name("prefect-3.8.8.sql.xz")
 OURS = {"process-document", "process-batch", "plan-costs", "idle-shutdown", "sweep-machines"}
@@ -47,19 +45,8 @@ def environment(home: Path) -> dict[str, str]:
 @pytest.fixture
 def api(home: Path, environment: dict[str, str]) -> Iterator[str]:
     """A server over it."""
-    port = str(free_port())
-    url = f"http://127.0.0.1:{port}/api"
-    with (home / "log").open("w") as log:
-        command = ("prefect", "server", "start", "--host", "127.0.0.1", "--port", port)
-        with forkserver.start(
-            *command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT, new_session=True
-        ) as server:
-            until(lambda: _answers(url) or server.poll() is not None)
-            assert server.poll() is None, (home / "log").read_text()
-            try:
-                yield url
-            finally:
-                server.kill()
+    with prefect_server(home, environment) as url:
+        yield url
 
 
 def test_the_upgrade_keeps_every_row(home: Path, environment: dict[str, str]):
@@ -90,13 +77,6 @@ def test_a_secret_can_still_be_read(api: str):
     documents = {"include_secrets": True, "block_documents": {"name": {"any_": ["kept-secret"]}}}
     (secret,) = httpx.post(f"{api}/block_documents/filter", json=documents, timeout=60).raise_for_status().json()
     assert secret["data"] == {"value": "migrates"}
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/health").is_success
-    except httpx.TransportError:
-        return False
 
 
 def _columns(home: Path) -> dict[str, str]:

@@ -12,7 +12,8 @@ import shutil
 import signal
 import sqlite3
 import subprocess
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import httpx
@@ -52,21 +53,30 @@ def _make(directory: Path) -> None:
     """Have a server migrate a database and note its block types."""
     work = directory.with_name("prefect-template-work")
     work.mkdir()
-    port = free_port()
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("HEARTH_", "PREFECT_"))}
-    command = ("prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port))
-    with (work / "log").open("w") as log:
-        environment = {**clean, **QUIET, "PREFECT_HOME": str(work)}
-        server = forkserver.start(
-            *command, cwd=forkserver.ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT, new_session=True
-        )
-        until(lambda: _answers(port) or server.poll() is not None)
-        assert server.poll() is None, (work / "log").read_text()
-        server.send_signal(signal.SIGINT)
-        server.wait()
+    with prefect_server(work, {**clean, **QUIET, "PREFECT_HOME": str(work)}):
+        pass
     with closing(sqlite3.connect(work / "prefect.db")) as database:
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     work.rename(directory)
+
+
+@contextmanager
+def prefect_server(directory: Path, environment: Mapping[str, str]) -> Iterator[str]:
+    """Serve Prefect's API at the address that it yields; the server's log is in `directory`."""
+    port = free_port()
+    command = ("prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port))
+    with (directory / "log").open("w") as log:
+        server = forkserver.start(
+            *command, cwd=forkserver.ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT, new_session=True
+        )
+        try:
+            until(lambda: _answers(port) or server.poll() is not None)
+            assert server.poll() is None, (directory / "log").read_text()
+            yield f"http://127.0.0.1:{port}/api"
+        finally:
+            server.send_signal(signal.SIGINT)
+            server.wait()
 
 
 def _answers(port: int) -> bool:
