@@ -23,7 +23,7 @@ import pymupdf
 from tests.commands import ROOT, PrefectServer
 from tests.flows.web_engines import STEPS
 from tests.support import forkserver
-from tests.support.prefect_home import QUIET
+from tests.support.prefect_home import QUIET, fork_runs
 from tests.support.waiting import PATIENCE, until
 
 TOKEN = "the token of these tests"
@@ -223,6 +223,7 @@ def _worker(directory: Path, environment: dict[str, str]) -> Iterator[None]:
     try:
         pool = f"{environment['PREFECT_API_URL']}/work_pools/hearth"
         until(lambda: httpx.get(pool, timeout=PATIENCE).is_success)
+        fork_runs(environment["PREFECT_API_URL"])
         forkserver.run("prefect", "--no-prompt", "deploy", "--name", "on-demand", cwd=ROOT, env=environment)
         yield
     finally:

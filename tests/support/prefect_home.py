@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shlex
 import shutil
 import signal
 import sqlite3
@@ -19,8 +20,8 @@ from pathlib import Path
 import httpx
 
 from tasks.local_server import free_port
-from tests.support import forkserver
-from tests.support.waiting import until
+from tests.support import forked, forkserver
+from tests.support.waiting import PATIENCE, until
 
 QUIET = {
     **{"DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"},
@@ -37,6 +38,14 @@ def seed(home: Path) -> Path:
     home.mkdir(parents=True, exist_ok=True)
     shutil.copy(_template(), home / "prefect.db")
     return home
+
+
+def fork_runs(api: str, pool: str = "hearth") -> None:
+    """Have workers of a pool run flows through the fork server: a start of their own costs six seconds of processor."""
+    url = f"{api}/work_pools/{pool}"
+    template = httpx.get(url, timeout=PATIENCE).raise_for_status().json()["base_job_template"]
+    template["variables"]["properties"]["command"]["default"] = shlex.join(forked.command("prefect.engine"))
+    httpx.patch(url, json={"base_job_template": template}, timeout=PATIENCE).raise_for_status()
 
 
 def _template() -> Path:
