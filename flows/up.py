@@ -6,9 +6,14 @@ import asyncio
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.exceptions import ObjectAlreadyExists
 from prefect.settings import get_current_settings
+from prefect.workers.process import ProcessWorker
 
 from flows.prefect_server import prefect_api
 from flows.worker import POOL
@@ -34,17 +39,30 @@ async def bring_up(settings: Settings) -> str:
         api = str(get_current_settings().api.url)
         environment = {**os.environ, "PREFECT_API_URL": api}
         tell(Stage("making the work pool and the deployments"))
-        for arguments in (
-            ("work-pool", "create", POOL, "--type", "process", "--overwrite"),
-            ("--no-prompt", "deploy", "--all"),
-        ):
-            await asyncio.to_thread(_prefect, arguments, environment)
+        await _have_pool()
+        await asyncio.to_thread(_prefect, ("--no-prompt", "deploy", "--all"), environment)
         tell(Stage("starting the worker"))
         worker = await lease_server(
             _worker(api), settings.home, idle_seconds=_FOR_EVER, deadline_seconds=_DEADLINE_SECONDS
         )
         worker.lease.release()
         return str(get_current_settings().ui_url or api.removesuffix("/api"))
+
+
+async def _have_pool() -> None:
+    """Make the work pool unless there is one, whose settings are somebody's own."""
+    wanted = WorkPoolCreate(
+        name=POOL, type=ProcessWorker.type, base_job_template=ProcessWorker.get_default_base_job_template()
+    )
+    async with get_client() as client:
+        with suppress(ObjectAlreadyExists):
+            await client.create_work_pool(wanted)
+        found = await client.read_work_pool(POOL)
+    if found.type != ProcessWorker.type:
+        raise ServerError(
+            f"Prefect has a work pool {POOL} of type {found.type}, whose runs a process on this machine does not take. "
+            f"Start a worker of that type, or delete the pool: prefect work-pool delete {POOL}"
+        )
 
 
 def _worker(api: str) -> ServerSpec:

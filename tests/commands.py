@@ -1,4 +1,4 @@
-"""The `hearth` command as a process of its own, over one Prefect server that all tests of a pytest worker share."""
+"""The `hearth` command as a process of its own, over servers that all tests of a pytest worker share."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 import stamina
 
 from tests.support import forkserver
-from tests.support.prefect_home import QUIET, seed
+from tests.support.prefect_home import QUIET, prefect_server, seed
 from tests.support.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[1]
@@ -90,27 +90,47 @@ class Hearth:
         return self("read", *arguments, "--json", **environment)
 
 
+def clean() -> dict[str, str]:
+    """The environment without settings of Hearth's or Prefect's."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("HEARTH_", "PREFECT_"))}
+
+
 @pytest.fixture(scope="session")
 def session_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where the session's servers are kept; they are stopped at its end."""
+    """Where the session's page servers are kept; they are stopped at its end."""
     home = tmp_path_factory.mktemp("hearth-home")
-    seed(home / "prefect")
     yield home
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("HEARTH_", "PREFECT_"))}
-    stopped = Hearth(home, {**clean, "HEARTH_HOME": str(home)})("stop", "--force")
+    stopped = Hearth(home, {**clean(), "HEARTH_HOME": str(home)})("stop", "--force")
     assert stopped.code == 0, stopped.err
 
 
+@pytest.fixture(scope="session")
+def session_prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
+    """The session's Prefect server."""
+    home = seed(tmp_path_factory.mktemp("prefect"))
+    with prefect_server(home, {**clean(), **QUIET, "PREFECT_HOME": str(home)}) as (api, process):
+        yield PrefectServer(api, process.pid)
+
+
 @pytest.fixture
-def hearth(session_home: Path, clean_environment: None, tmp_path: Path) -> Hearth:
+def hearth(session_home: Path, session_prefect: PrefectServer, clean_environment: None, tmp_path: Path) -> Hearth:
     """The command, over servers that the session's tests share."""
-    environment = {
-        **os.environ,
-        **QUIET,
+    shared = {
         "HEARTH_HOME": str(session_home),
         "PREFECT_HOME": str(session_home / "prefect"),
+        "PREFECT_API_URL": session_prefect.api,
     }
-    return Hearth(tmp_path, environment)
+    return Hearth(tmp_path, {**os.environ, **shared})
+
+
+@pytest.fixture
+def newcomer(clean_environment: None, tmp_path: Path) -> Iterator[Hearth]:
+    """The command for somebody who has no Prefect server: it starts one, which ends with the test."""
+    home = tmp_path / "newcomer"
+    own = {"HEARTH_HOME": str(home), "PREFECT_HOME": str(seed(home / "prefect"))}
+    command = Hearth(tmp_path, {**os.environ, **QUIET, **own})
+    yield command
+    command("stop", "--force")
 
 
 def _busy(error: Exception) -> bool:
@@ -121,18 +141,8 @@ def _busy(error: Exception) -> bool:
 class PrefectServer:
     """The session's Prefect server, as an observer outside the command asks it."""
 
-    home: Path
-
-    def url(self) -> str:
-        (record,) = self.home.glob("servers/prefect-*/server.json")
-        return json.loads(record.read_text())["url"]
-
-    def answers(self) -> bool:
-        """Whether a test before has started it, and it is there yet."""
-        try:
-            return httpx.get(f"{self.url()}/api/health").is_success
-        except (ValueError, httpx.HTTPError):
-            return False
+    api: str
+    pid: int
 
     def __call__(self, kind: str, **filters: Any) -> list[dict[str, Any]]:
         """What it holds of a kind, such as flow_runs."""
@@ -141,9 +151,9 @@ class PrefectServer:
     @stamina.retry(on=_busy, attempts=None, timeout=PATIENCE)
     def ask(self, method: str, path: str, **asked: Any) -> httpx.Response:
         """A request to its API; again while its database is locked by somebody else."""
-        return httpx.request(method, f"{self.url()}/api/{path}", timeout=PATIENCE, **asked).raise_for_status()
+        return httpx.request(method, f"{self.api}/{path}", timeout=PATIENCE, **asked).raise_for_status()
 
 
 @pytest.fixture
-def prefect(hearth: Hearth) -> PrefectServer:
-    return PrefectServer(Path(hearth.environment["HEARTH_HOME"]))
+def prefect(session_prefect: PrefectServer) -> PrefectServer:
+    return session_prefect

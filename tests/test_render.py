@@ -54,7 +54,7 @@ def gone(process: psutil.Process) -> None:
 async def renders(path: Path, **limits: Any) -> AsyncIterator[Renderer]:
     """A renderer whose process has rendered a page before, so that a limit on time does not count its start."""
     async with Renderer(path, 200, LimitSettings(**limits)) as renderer:
-        await renderer.page(2)
+        await until_async(lambda: _has_ink(renderer, 2))
         yield renderer
 
 
@@ -230,9 +230,17 @@ async def test_a_page_that_is_not_there_fails_alone(tmp_path):
 
 
 async def test_a_page_that_takes_too_long_fails_alone(tmp_path):
-    async with renders(pdfs.with_endless_page(tmp_path / "endless.pdf"), render_seconds=8) as renderer:
-        assert "took more than 8 s" in str(await fails(renderer, 1))
-        assert (await renderer.page(2)).has_ink
+    async with renders(pdfs.with_endless_page(tmp_path / "endless.pdf"), render_seconds=1) as renderer:
+        assert "took more than 1 s" in str(await fails(renderer, 1))
+        await until_async(lambda: _has_ink(renderer, 2))
+
+
+async def _has_ink(renderer: Renderer, number: int) -> bool:
+    """Whether a page is rendered, and in time."""
+    try:
+        return (await renderer.page(number)).has_ink
+    except PageError:  # a busy machine took too long for it
+        return False
 
 
 async def test_a_crash_costs_the_page_that_was_being_rendered(tmp_path):
@@ -307,9 +315,9 @@ async def test_slow_pages_have_two_processes_and_the_others_one(tmp_path):
 
 @pytest.mark.usefixtures("soon_slow")
 async def test_when_the_slow_pages_are_done_no_more_than_one_process_is_left(tmp_path):
-    async with renders(pdfs.with_endless_page(tmp_path / "endless.pdf"), render_seconds=8) as renderer:
+    async with renders(pdfs.with_endless_page(tmp_path / "endless.pdf"), render_seconds=1) as renderer:
         await asyncio.gather(fails(renderer, 1), fails(renderer, 1))
-        assert (await renderer.page(2)).has_ink
+        await until_async(lambda: _has_ink(renderer, 2))
         assert len(workers()) <= 1
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import importlib
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,6 +22,8 @@ from tests.commands import ROOT, Hearth, PrefectServer
 from tests.flows.bringing_up import Server
 from tests.flows.prefect_processes import pages
 from tests.pdfs import written
+from tests.support import forkserver
+from tests.support.prefect_home import fork_runs
 from tests.support.waiting import PATIENCE, until
 
 DEPLOYED = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
@@ -41,24 +41,23 @@ def test_every_entrypoint_is_a_flow(entrypoint: str):
 @pytest.fixture
 def deployed(hearth: Hearth, prefect: PrefectServer, aws: AwsFront, tmp_path: Path) -> Iterator[Hearth]:
     """The command, over a Prefect server with the deployments and a worker."""
-    assert hearth.read(written(tmp_path / "first.pdf", "First.")).code == 0  # starts the server
     settings = {
         "HEARTH_BACKEND": "ec2",
         "HEARTH_MODEL": "tesseract:eng",
         "HEARTH_IDLE_MINUTES": "0.1",
         "HEARTH_EC2__POLL_SECONDS": "0.2",
         "HEARTH_EC2__LEASE_SECONDS": "36000",
-        "PREFECT_API_URL": f"{prefect.url()}/api",
         "PREFECT_WORKER_QUERY_SECONDS": "1",
     }
     command = Hearth(hearth.directory, {**hearth.environment, **aws.environment, **settings})
     _prefect(command, "work-pool", "create", "hearth", "--type", "process", "--overwrite")
+    fork_runs(prefect.api)
     _prefect(command, "--no-prompt", "deploy", "--all", directory=ROOT)
     log = tmp_path / "worker.log"
     with log.open("wb") as out:
-        arguments = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "hearth"]
-        worker = subprocess.Popen(
-            arguments, cwd=tmp_path, env=command.environment, stdout=out, stderr=out, start_new_session=True
+        arguments = ("prefect", "worker", "start", "--pool", "hearth")
+        worker = forkserver.start(
+            *arguments, cwd=tmp_path, env=command.environment, stdout=out, stderr=out, new_session=True
         )
     try:
         yield command
@@ -68,15 +67,7 @@ def deployed(hearth: Hearth, prefect: PrefectServer, aws: AwsFront, tmp_path: Pa
 
 
 def _prefect(hearth: Hearth, *arguments: str, directory: Path | None = None) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "prefect", *arguments],
-        cwd=directory or hearth.directory,
-        env=hearth.environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    forkserver.run("prefect", *arguments, cwd=directory or hearth.directory, env=hearth.environment)
 
 
 def runs(prefect: PrefectServer, name: str) -> list[dict[str, Any]]:
@@ -133,7 +124,7 @@ def test_a_run_that_is_cancelled_in_prefect_gives_its_lease_back_and_its_machine
     deployed: Hearth, prefect: PrefectServer, aws: AwsFront, pool: Pool, machines: Machines, tmp_path: Path
 ):
     machines.plan = Plan(engine_s=1)
-    server = Server(tmp_path, f"{prefect.url()}/api")
+    server = Server(tmp_path, prefect.api)
     job = {"document": str(written(tmp_path / "a.pdf", *map(str, range(80)))), "output": str(tmp_path / "out")}
     run = server.run("process-document/on-demand", job=job)
     machine = machines.one()

@@ -66,7 +66,7 @@ def test_with_prefect_s_server_gone_the_document_is_finished_and_the_machine_giv
     ec2: Hearth, aws: AwsFront, machines: Machines, held: Path, tmp_path: Path
 ):
     home = tmp_path / "home"
-    settings = {"HEARTH_HOME": str(home), "PREFECT_HOME": str(seed(home / "prefect"))}
+    settings = {"HEARTH_HOME": str(home), "PREFECT_HOME": str(seed(home / "prefect")), "PREFECT_API_URL": ""}
     own = Hearth(ec2.directory, {**ec2.environment, **settings})
     reading, first = halfway(own, machines, paper(tmp_path, 12), held)
     (record,) = home.glob("servers/prefect-*/server.json")
@@ -85,7 +85,8 @@ def test_with_machines_aws_and_prefect_gone_at_once_the_command_ends(
     ec2: Hearth, aws: AwsFront, machines: Machines, tmp_path: Path, count: str
 ):
     home = tmp_path / "home"
-    settings = {"HEARTH_HOME": str(home), "PREFECT_HOME": str(home / "prefect"), "HEARTH_EC2__MACHINES": count}
+    local = {"HEARTH_HOME": str(home), "PREFECT_HOME": str(home / "prefect"), "PREFECT_API_URL": ""}
+    settings = {**local, "HEARTH_EC2__MACHINES": count}
     own = Hearth(ec2.directory, {**ec2.environment, **settings})
     machines.plan = Plan(engine_s=0.5)
     process = own.start("read", paper(tmp_path, 60), "--json")
@@ -101,11 +102,12 @@ def test_with_machines_aws_and_prefect_gone_at_once_the_command_ends(
 
 
 def test_machines_that_go_before_a_page_is_read_are_not_launched_for_ever(
-    ec2: Hearth, machines: Machines, tmp_path: Path
+    ec2: Hearth, machines: Machines, held: Path, tmp_path: Path
 ):
-    machines.plan = Plan(engine_s=0.3)
+    held.write_text("0")
+    machines.plan = Plan(engine="tests.ecs.engines:held")
     machines.tag_new("hearth:notice", "2099-01-01T00:00:00Z lifetime")
-    outcome = ec2.read(paper(tmp_path, 30))
+    outcome = ec2.read(paper(tmp_path, 2))
     assert outcome.code == 1
     assert "No machine stays for long enough" in outcome.json["error"]
     assert len(machines.instances()) <= 4

@@ -129,7 +129,7 @@ def test_many_clients_that_leave_cost_no_slot(warm, send, gates):
         sent.leave()
     until(lambda: sum("POST /api/generate 499" in line for line in server.log) == 12)
     gates.let_go()
-    seen(send(server))  # whatever those who left had begun is read by now, or beside it
+    until(lambda: seen(send(server))["busy"] == 1)  # what those who left had begun is read by now
     gates.hold()
     begun = gates.begun
     sent = [send(server) for _ in range(4)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -10,13 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import Hearth, Outcome
+from tests.commands import Hearth, Outcome, PrefectServer, clean
 from tests.faults import judge
 from tests.faults.marks import Page, document
 from tests.faults.proxy import FaultProxy, fault_proxy
 from tests.faults.server import MODEL, PageServer, page_server
 from tests.faults.wire_faults import Plan, nothing
-from tests.support.prefect_home import QUIET
 from tests.support.waiting import PATIENCE
 
 QUICK = {
@@ -81,16 +79,21 @@ Staged = Callable[..., Stage]
 
 
 @pytest.fixture(scope="module")
-def staged(session_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Staged]:
+def staged(
+    session_home: Path, session_prefect: PrefectServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Staged]:
     """Makes stages, which end with the module."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("HEARTH_", "PREFECT_"))}
-    home = QUIET | {"HEARTH_HOME": str(session_home), "PREFECT_HOME": str(session_home / "prefect")}
+    shared = {
+        "HEARTH_HOME": str(session_home),
+        "PREFECT_HOME": str(session_home / "prefect"),
+        "PREFECT_API_URL": session_prefect.api,
+    }
     with ExitStack() as stack:
 
         def made(plan: Plan = nothing, slots: int = 2, seconds: float = 0.1) -> Stage:
             directory = tmp_path_factory.mktemp("stage")
             server = stack.enter_context(page_server(directory, slots, seconds))
             proxy = stack.enter_context(fault_proxy(server.url, plan))
-            return Stage(directory, server, proxy, Hearth(directory, {**clean, **home}))
+            return Stage(directory, server, proxy, Hearth(directory, {**clean(), **shared}))
 
         yield made

@@ -109,13 +109,12 @@ def test_who_waits_for_a_document_goes_on_when_its_run_is_killed(stage: Stage):
 
 def test_with_prefect_s_server_stopped_for_a_while_the_pages_go_on(stage: Stage, prefect: PrefectServer):
     """Pages that are read while it stands still are no fewer for it."""
-    pid = _prefect(prefect.home)
     with running(stage, 6) as process:
-        os.kill(pid, signal.SIGSTOP)
+        os.kill(prefect.pid, signal.SIGSTOP)
         try:
             until(lambda: len(stage.stored(6)) == PAGES)
         finally:
-            os.kill(pid, signal.SIGCONT)
+            os.kill(prefect.pid, signal.SIGCONT)
         ended(process)
     assert stage.troubles(6, PAGES) == []
 
@@ -124,7 +123,11 @@ def test_with_prefect_s_server_stopped_for_a_while_the_pages_go_on(stage: Stage,
 def test_with_prefect_s_server_killed_the_document_is_finished_and_the_next_run_starts_another(
     stage: Stage, tmp_path: Path
 ):
-    home = {"HEARTH_HOME": str(tmp_path / "home"), "PREFECT_HOME": str(seed(tmp_path / "home" / "prefect"))}
+    home = {
+        "HEARTH_HOME": str(tmp_path / "home"),
+        "PREFECT_HOME": str(seed(tmp_path / "home" / "prefect")),
+        "PREFECT_API_URL": "",
+    }
     try:
         with running(stage, 7, **home) as process:
             os.kill(_prefect(tmp_path / "home"), signal.SIGKILL)
@@ -139,15 +142,9 @@ def test_with_prefect_s_server_killed_the_document_is_finished_and_the_next_run_
 
 
 @pytest.mark.long
-def test_a_server_of_hearth_s_own_is_not_stopped_while_its_run_stands_still(
-    hearth: Hearth, tmp_path: Path, prefect: PrefectServer
-):
+def test_a_server_of_hearth_s_own_is_not_stopped_while_its_run_stands_still(hearth: Hearth, tmp_path: Path):
     """Its idle time goes by while the run is stopped; when it goes on the server is there and no page is lost."""
     servers = tmp_path / "home" / "servers"
-    servers.mkdir(parents=True)
-    prefect.url()
-    (shared,) = prefect.home.glob("servers/prefect-*")
-    (servers / shared.name).symlink_to(shared)
     novel = written(tmp_path / "novel.pdf", *(f"Chapter {number} of the novel." for number in range(1, 9)))
     own = {"HEARTH_HOME": str(tmp_path / "home"), "HEARTH_IDLE_MINUTES": "0.02", "HEARTH_SLOTS": "1"}
     with hearth.start("read", novel, "--json", "--backend", "embedded", **own) as process:

@@ -67,12 +67,11 @@ goes()
 @pytest.fixture
 def on_call(hearth: Hearth, prefect: PrefectServer) -> Iterator[Receiver]:
     """Somebody who is told by the webhook block `on-call`; the sweep is deployed, and no automation left."""
-    assert hearth("infra", "automations", "--remove").code == 0  # and Prefect's server is up
-    api = f"{prefect.url()}/api"
+    assert hearth("infra", "automations", "--remove").code == 0
     flow_name, name = SWEEP.split("/")
     sweep = prefect.ask("POST", "flows/", json={"name": flow_name}).json()["id"]
     prefect.ask("POST", "deployments/", json={"name": name, "flow_id": sweep})
-    with receiver(refused=0) as taken, temporary_settings({PREFECT_API_URL: api}):
+    with receiver(refused=0) as taken, temporary_settings({PREFECT_API_URL: prefect.api}):
         Webhook(url=taken.url).save("on-call", overwrite=True)
         yield taken
     for each in prefect("automations"):
@@ -142,8 +141,7 @@ def test_a_failed_run_is_told_of_and_the_sweep_runs_and_so_is_a_spent_budget(
     swept = {"deployments": {"name": {"any_": ["sweep-machines"]}}}
     until(lambda: [run for run in prefect("flow_runs", **swept) if run["created_by"]["type"] == "AUTOMATION"])
 
-    environment = {**hearth.environment, "PREFECT_API_URL": f"{prefect.url()}/api"}
-    subprocess.run([sys.executable, "-c", SPENDS], cwd=ROOT, env=environment, check=True)
+    subprocess.run([sys.executable, "-c", SPENDS], cwd=ROOT, env=hearth.environment, check=True)
     until(lambda: told(on_call, "has spent its budget"))
     assert told(on_call, "has spent its budget") == [
         "process-batch batch of tonight has cost USD 2.01 of 2.0 and begins no more pages."
@@ -157,10 +155,11 @@ def test_a_run_that_stands_still_is_told_of_and_cancelled_but_not_one_that_goes_
     """A run that goes on tells so twenty times in the time after which one that does not stands still."""
     changed(Wanted(notify="webhook/on-call", stalled_minutes=0.2, cancel_stalled=True))
     time.sleep(1)  # until the server's triggers have heard of it
-    environment = {**hearth.environment, "PREFECT_API_URL": f"{prefect.url()}/api"}
     command = [sys.executable, "-c", GOES]
     stop = tmp_path / "stop"
-    going = [subprocess.Popen([*command, name, str(stop)], cwd=ROOT, env=environment) for name in ("stuck", "goes on")]
+    going = [
+        subprocess.Popen([*command, name, str(stop)], cwd=ROOT, env=hearth.environment) for name in ("stuck", "goes on")
+    ]
     document = prefect.ask("POST", "flows/", json={"name": "process-document"}).json()["id"]
     paused = {"flow_id": document, "name": "paused", "state": {"type": "RUNNING", "name": "Running"}}
     run = prefect.ask("POST", "flow_runs/", json=paused).json()["id"]

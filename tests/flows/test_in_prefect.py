@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import fromstring
 
-import httpx
 import pytest
 
 from tasks.markdown import escaped
@@ -68,13 +67,10 @@ def test_failed_pages_make_a_partial_run_that_says_why(hearth: Hearth, prefect, 
     assert "someone else runs it" in artifacts["servers"]
 
 
-def test_runs_go_to_the_server_that_prefect_api_url_names(hearth: Hearth, prefect, report: Path, tmp_path: Path):
-    hearth.read(report)
-    url = prefect.url()
-    outcome = hearth.read(report, "--force", HEARTH_HOME=str(tmp_path / "home"), PREFECT_API_URL=f"{url}/api")
+def test_runs_go_to_the_server_that_prefect_api_url_names(hearth: Hearth, prefect, report: Path):
+    outcome = hearth.read(report)
     assert prefect("flow_runs", flow_runs={"id": {"any_": [outcome.manifest["flow_run_id"]]}})
-    assert not list((tmp_path / "home").glob("servers/prefect-*"))
-    hearth("stop", "--force", HEARTH_HOME=str(tmp_path / "home"))
+    assert not list(Path(hearth.environment["HEARTH_HOME"]).glob("servers/prefect-*"))
 
 
 def test_a_prefect_api_that_does_not_answer_is_told_in_one_line(hearth: Hearth, report: Path):
@@ -82,11 +78,6 @@ def test_a_prefect_api_that_does_not_answer_is_told_in_one_line(hearth: Hearth, 
     assert outcome.code == 1
     assert outcome.err.count("\n") == 1
     assert "PREFECT_API_URL" in outcome.err
-
-
-def test_the_pages_of_the_local_server_find_its_api(hearth: Hearth, prefect, report: Path):
-    hearth.read(report)
-    assert httpx.get(f"{prefect.url()}/ui-settings").json()["api_url"] == f"{prefect.url()}/api"
 
 
 def test_without_excerpts_no_page_text_reaches_prefect(hearth: Hearth, prefect, tmp_path: Path):

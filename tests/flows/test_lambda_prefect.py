@@ -6,27 +6,25 @@ from collections.abc import Iterator
 
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.settings import PREFECT_API_URL
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.process_document import process_document
 from infra_scripts.trigger.handler import arrivals, generation_key, handler, run_key
+from tests.commands import PrefectServer
 from tests.infra_scripts.trigger_events import Call, bridged, queued
-from tests.support.waiting import PATIENCE
 
 OUTPUT = "s3://inbox/results"
+UPLOADS = DeploymentFilter(name=DeploymentFilterName(any_=["uploads"]))
 
 
-@pytest.fixture(scope="module")
-def api() -> Iterator[str]:
-    from prefect.testing.utilities import prefect_test_harness  # it imports Prefect's server: three seconds
-
-    with prefect_test_harness(server_startup_timeout=int(PATIENCE)):
+@pytest.fixture
+def api(prefect: PrefectServer) -> Iterator[str]:
+    with temporary_settings({PREFECT_API_URL: prefect.api}):
         with get_client(sync_client=True) as client:
             flow = client.create_flow_from_name("process-document")
-            client.create_deployment(
-                flow_id=flow, name="on-demand", entrypoint="flows.process_document.process_document"
-            )
-        yield PREFECT_API_URL.value()
+            client.create_deployment(flow_id=flow, name="uploads", entrypoint="flows.process_document.process_document")
+        yield prefect.api
 
 
 @pytest.fixture
@@ -34,7 +32,7 @@ def variables(api: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_API_URL", api)
     monkeypatch.setenv("HEARTH_BUCKET", "inbox")
     monkeypatch.setenv("HEARTH_OUTPUT", OUTPUT)
-    monkeypatch.setenv("HEARTH_DEPLOYMENT", "process-document/on-demand")
+    monkeypatch.setenv("HEARTH_DEPLOYMENT", "process-document/uploads")
 
 
 def test_an_upload_becomes_one_run_however_often_it_is_told_of(variables: None):
@@ -43,7 +41,7 @@ def test_an_upload_becomes_one_run_however_often_it_is_told_of(variables: None):
         assert handler(event, Call()) == {"batchItemFailures": []}
     handler(queued(bridged("a b.pdf", "v2")), Call())
     with get_client(sync_client=True) as client:
-        runs = client.read_flow_runs()
+        runs = client.read_flow_runs(deployment_filter=UPLOADS)
     (found,) = arrivals(bridged("a b.pdf"))
     first = generation_key(run_key(found.content, {"output": OUTPUT}), 0)
     assert len(runs) == 2

@@ -1,5 +1,6 @@
 """Servers that a run starts on this machine: reused by the next run, and never left over."""
 
+import json
 import os
 import shutil
 import signal
@@ -8,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -23,17 +25,18 @@ def page(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def own_home(hearth: Hearth, tmp_path: Path):
-    """The command with a home of its own for the page servers; Prefect's is the session's all the same."""
-    home = tmp_path / "home"
-    shared = Path(hearth.environment["HEARTH_HOME"]) / "servers"
-    (home / "servers").mkdir(parents=True)
-    for prefect in shared.glob("prefect-*"):
-        (home / "servers" / prefect.name).symlink_to(prefect)
-    yield Hearth(hearth.directory, {**hearth.environment, "HEARTH_HOME": str(home)})
-    for prefect in (home / "servers").glob("prefect-*"):
-        if prefect.is_symlink():
-            prefect.unlink()
-    hearth("stop", "--force", HEARTH_HOME=str(home))
+    """The command with a home of its own for the page servers."""
+    own = Hearth(hearth.directory, {**hearth.environment, "HEARTH_HOME": str(tmp_path / "home")})
+    yield own
+    own("stop", "--force")
+
+
+def test_who_has_no_prefect_server_gets_one_whose_pages_find_its_api(newcomer: Hearth, page: Path):
+    assert newcomer.read(page).code == 0
+    (record,) = Path(newcomer.environment["HEARTH_HOME"]).glob("servers/prefect-*/server.json")
+    url = json.loads(record.read_text())["url"]
+    assert httpx.get(f"{url}/ui-settings").json()["api_url"] == f"{url}/api"
+    assert "prefect" in newcomer("status").out
 
 
 def _running(home: str, module: str) -> list[psutil.Process]:
@@ -61,7 +64,7 @@ def test_the_next_run_finds_the_server_warm(own_home: Hearth, page: Path):
 def test_status_tells_what_is_warm_and_stop_stops_it(own_home: Hearth, page: Path):
     own_home.read(page)
     assert "embedded" in own_home("status").out
-    assert "stops in" in own_home("status").out
+    until(lambda: "stops in" in own_home("status").out)
     assert "stops" in own_home("stop").out
     assert _gone(own_home.environment["HEARTH_HOME"], "tasks.embedded")
 

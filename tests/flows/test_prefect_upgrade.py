@@ -45,7 +45,7 @@ def environment(home: Path) -> dict[str, str]:
 @pytest.fixture
 def api(home: Path, environment: dict[str, str]) -> Iterator[str]:
     """A server over it."""
-    with prefect_server(home, environment) as url:
+    with prefect_server(home, environment) as (url, _):
         yield url
 
 

@@ -16,7 +16,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from flows.shutdown_schedule import DEPLOYMENT, schedule_idle_shutdown
 from tasks.progress import Event, heard_by
 from tasks.settings import Settings
-from tests.commands import Hearth, PrefectServer
+from tests.commands import PrefectServer
 from tests.support.waiting import PATIENCE
 
 MACHINE = "i-0123456789abcdef0"
@@ -24,15 +24,13 @@ NEXT_CENTURY = 4_102_444_800.0  # 2100-01-01, in seconds since the epoch
 
 
 @pytest.fixture
-def deployed(hearth: Hearth, prefect: PrefectServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def deployed(prefect: PrefectServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A server on which idle-shutdown is deployed and no worker runs it."""
     monkeypatch.setattr("flows.shutdown_schedule._SECONDS", PATIENCE)
-    if not prefect.answers():
-        assert hearth("infra", "automations", "--remove").code == 0  # which starts it
     flow, name = DEPLOYMENT.split("/")
     made = prefect.ask("POST", "flows/", json={"name": flow}).json()["id"]
     made = prefect.ask("POST", "deployments/", json={"name": name, "flow_id": made}).json()["id"]
-    with temporary_settings({PREFECT_API_URL: f"{prefect.url()}/api"}):
+    with temporary_settings({PREFECT_API_URL: prefect.api}):
         yield
     for run in looks(prefect):
         prefect.ask("DELETE", f"flow_runs/{run['id']}")

@@ -44,6 +44,11 @@ def test_every_deployment_of_the_file_is_there_with_tags_a_description_and_its_l
     }
 
 
+def test_brought_up_again_it_changes_nothing(up: Up):
+    again = up.hearth("up")
+    assert (again.code, again.out) == (0, up.told), again.err
+
+
 def test_the_nightly_batch_is_scheduled_at_half_past_one_in_berlin(up: Up):
     runs = until(lambda: up.post("/flow_runs/filter", flows={"name": {"any_": ["process-batch"]}}, **SCHEDULED))
     times = {datetime.fromisoformat(run["expected_start_time"]).astimezone(ZoneInfo("Europe/Berlin")) for run in runs}

@@ -28,8 +28,8 @@ from tests.support.waiting import until
 
 
 @pytest.fixture(scope="module")
-def serving(session_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
-    with serving_api(tmp_path_factory.mktemp("web"), session_home) as backend:
+def serving(session_prefect: PrefectServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
+    with serving_api(tmp_path_factory.mktemp("web"), session_prefect.api) as backend:
         yield backend
 
 
@@ -273,9 +273,9 @@ def test_without_a_token_it_is_not_served_to_others():
 
 
 @pytest.fixture
-async def deployment(backend: Backend, session_home: Path) -> AsyncIterator[tuple[PrefectClient, str]]:
+async def deployment(prefect: PrefectServer) -> AsyncIterator[tuple[PrefectClient, str]]:
     """A deployment of its own that no worker looks at."""
-    async with PrefectClient(f"{PrefectServer(session_home).url()}/api") as client:
+    async with PrefectClient(prefect.api) as client:
         flow = await client.create_flow(process_document)
         name = f"idle-{uuid4()}"
         await client.create_deployment(flow, name)

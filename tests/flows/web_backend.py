@@ -20,10 +20,10 @@ from typing import Any
 import httpx
 import pymupdf
 
-from tests.commands import ROOT, PrefectServer
+from tests.commands import ROOT
 from tests.flows.web_engines import STEPS
 from tests.support import forkserver
-from tests.support.prefect_home import QUIET, fork_runs
+from tests.support.prefect_home import fork_runs
 from tests.support.waiting import PATIENCE, until
 
 TOKEN = "the token of these tests"
@@ -168,7 +168,7 @@ class Held:
 
 
 @contextmanager
-def serving_api(directory: Path, home: Path) -> Iterator[Backend]:
+def serving_api(directory: Path, api: str) -> Iterator[Backend]:
     """A backend over a Prefect server, with the deployment, a worker, and a gated engine to read with."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("HEARTH_", "PREFECT_", "API_"))}
     (directory / "gates").mkdir()
@@ -176,9 +176,9 @@ def serving_api(directory: Path, home: Path) -> Iterator[Backend]:
         engine = stack.enter_context(_engine(clean, directory / "gates"))
         environment = {
             **clean,
-            **QUIET,
-            "HEARTH_HOME": str(home),
-            "PREFECT_HOME": str(home / "prefect"),
+            "HEARTH_HOME": str(directory / "home"),
+            "PREFECT_HOME": str(directory / "home" / "prefect"),
+            "PREFECT_API_URL": api,
             "HEARTH_URL": engine,
             "HEARTH_MODEL": "tesseract:eng",
             "HEARTH_LIMITS__FILE_MB": "1",
@@ -187,9 +187,8 @@ def serving_api(directory: Path, home: Path) -> Iterator[Backend]:
         secrets = {"API_TOKEN": TOKEN, "API_WEBHOOK_SECRET": SECRET, "API_WEBHOOK_PRIVATE": "true"}
         results = {"API_DIRECTORY": str(directory / "api"), "API_PREFECT_SECONDS": str(PATIENCE)}
         backend = Backend(directory, {**environment, **secrets, **results}, _free_port())
-        backend.start()  # and it the Prefect server
+        backend.start()
         stack.callback(backend.kill)
-        environment["PREFECT_API_URL"] = f"{PrefectServer(home).url()}/api"
         stack.enter_context(_worker(directory, environment))
         yield backend
 

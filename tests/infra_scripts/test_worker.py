@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +13,6 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from infra_scripts.errors import RequestError
 from infra_scripts.worker.ecs import job_template
 from tests.commands import ROOT, Hearth, PrefectServer
-from tests.pdfs import written
 
 ROLE = "arn:aws:iam::123456789012:role"
 OPTIONS = {
@@ -38,10 +36,8 @@ def template() -> dict[str, Any]:
 
 
 @pytest.fixture
-def api(hearth: Hearth, prefect: PrefectServer, tmp_path: Path) -> str:
-    """Of the session's server, which a run brings up."""
-    assert hearth.read(written(tmp_path / "a.pdf", "One.")).code == 0
-    return f"{prefect.url()}/api"
+def api(prefect: PrefectServer) -> str:
+    return prefect.api
 
 
 def test_the_template_is_prefect_awss_own_with_the_defaults_of_hearths_runs(template: dict[str, Any]):

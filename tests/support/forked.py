@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path[0] = str(Path(__file__).parents[2])  # not what lies beside this file
 
-from tests.support import forkserver
+from tests.support import forkserver  # noqa: E402
 
 
 def command(*arguments: str) -> list[str]:

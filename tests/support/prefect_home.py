@@ -71,8 +71,8 @@ def _make(directory: Path) -> None:
 
 
 @contextmanager
-def prefect_server(directory: Path, environment: Mapping[str, str]) -> Iterator[str]:
-    """Serve Prefect's API at the address that it yields; the server's log is in `directory`."""
+def prefect_server(directory: Path, environment: Mapping[str, str]) -> Iterator[tuple[str, forkserver.Process]]:
+    """Serve Prefect's API, and yield its address and the process; the log is in `directory`."""
     port = free_port()
     command = ("prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port))
     with (directory / "log").open("w") as log:
@@ -82,7 +82,7 @@ def prefect_server(directory: Path, environment: Mapping[str, str]) -> Iterator[
         try:
             until(lambda: _answers(port) or server.poll() is not None)
             assert server.poll() is None, (directory / "log").read_text()
-            yield f"http://127.0.0.1:{port}/api"
+            yield f"http://127.0.0.1:{port}/api", server
         finally:
             server.send_signal(signal.SIGINT)
             server.wait()
