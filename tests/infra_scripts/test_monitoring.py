@@ -1,4 +1,4 @@
-"""The dashboard and the alarms: judged by cfn-lint and checkov, against the metrics that there are, and on moto.
+"""The dashboard and the alarms: judged by cfn-lint, against the metrics that there are, and on moto.
 
 moto makes neither alarms nor subscriptions in CloudFormation, and evaluates no alarm: the stack is brought up there
 without its alarms (FILLED), each alarm is put by itself, and what it would say is reckoned here from its own properties
@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import boto3
@@ -25,8 +24,6 @@ from infra_scripts.monitoring import ALARM_METRICS, MonitoringStack, plan, templ
 from tasks.metrics import names
 from tests.commands import ROOT
 from tests.infra_scripts.conftest import Cloud
-from tests.infra_scripts.judges import checkov_finds_nothing
-from tests.support.tools import CHECKOV, needs
 
 WORDS = {
     "Pool": "night", "Model": "qwen2.5vl:7b", "Email": "", "PageSeconds": "10", "UsdPerHour": "0.5", "DailyUsd": "6",
@@ -80,10 +77,6 @@ def dimensions(name: str) -> set[str]:
 class TestTemplate:
     def test_cfn_lint_finds_nothing_wrong(self):
         assert not lint(template(), config=ManualArgs(regions=["us-east-1", "eu-central-1"]))
-
-    @needs(CHECKOV)
-    def test_checkov_finds_nothing_that_is_not_justified(self, tmp_path: Path):
-        checkov_finds_nothing(template(), tmp_path)
 
     def test_nobody_is_subscribed_where_nobody_is_named(self):
         assert RESOURCES["Subscription"]["Condition"] == "Written"

@@ -1,10 +1,9 @@
-"""The SageMaker stack: judged by cfn-lint and checkov, and brought up and down on moto's server."""
+"""The SageMaker stack: judged by cfn-lint, and brought up and down on moto's server."""
 
 from __future__ import annotations
 
 import json
 import time
-from pathlib import Path
 from typing import Any
 
 import boto3
@@ -23,9 +22,7 @@ from infra_scripts.stack import Change, Stack
 from tasks.settings import load_settings
 from tests.infra_scripts.conftest import Cloud
 from tests.infra_scripts.endpoints import IMAGE, endpoint, for_moto, parsed
-from tests.infra_scripts.judges import checkov_finds_nothing
 from tests.infra_scripts.test_policies import allows
-from tests.support.tools import CHECKOV, needs
 
 POLL = 0.02
 ASYNC = endpoint(model_data="s3://weights/store/")
@@ -61,10 +58,6 @@ class TestTemplate:
     def test_cfn_lint_finds_nothing_wrong(self):
         # It has all that an asynchronous endpoint's has, and more.
         assert not lint(template(REALTIME), config=ManualArgs(regions=["us-east-1", "eu-central-1"]))
-
-    @needs(CHECKOV)
-    def test_checkov_finds_nothing_that_is_not_justified(self, stack: SagemakerStack, tmp_path: Path):
-        checkov_finds_nothing(template(stack), tmp_path)
 
     def test_it_is_small_enough_to_be_sent_with_four_models(self):
         assert len(template(endpoint(serving="realtime", models=("a:1", "b:1", "c:1", "d:1")))) < 51_200

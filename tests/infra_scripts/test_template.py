@@ -1,6 +1,5 @@
-"""The CloudFormation template: judged by cfn-lint and checkov, and by what must never be in it."""
+"""The CloudFormation template: judged by cfn-lint, and by what must never be in it."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,9 +8,7 @@ from cfnlint.api import ManualArgs, lint
 
 from infra_scripts.ec2 import Ec2Stack, parameters, plan, template
 from infra_scripts.errors import RequestError
-from tests.infra_scripts.judges import checkov_finds_nothing
 from tests.infra_scripts.pools import pool
-from tests.support.tools import CHECKOV, needs
 
 
 @pytest.fixture(params=["private", "token", "tunnel"])
@@ -35,10 +32,6 @@ class TestTemplate:
     def test_cfn_lint_finds_nothing_wrong(self, stack: Ec2Stack):
         found = lint(template(stack), config=ManualArgs(regions=["us-east-1", "eu-central-1"]))
         assert not found
-
-    @needs(CHECKOV)
-    def test_checkov_finds_nothing_that_is_not_justified(self, stack: Ec2Stack, tmp_path: Path):
-        checkov_finds_nothing(template(stack), tmp_path)
 
     def test_it_is_small_enough_to_be_sent(self, stack: Ec2Stack):
         assert len(template(stack)) < 51_200

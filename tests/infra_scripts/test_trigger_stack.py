@@ -1,11 +1,10 @@
-"""The trigger's stack: judged by cfn-lint and checkov, by what must never be in it, and made on moto."""
+"""The trigger's stack: judged by cfn-lint, by what must never be in it, and made on moto."""
 
 from __future__ import annotations
 
 import json
 import os
 import subprocess
-from pathlib import Path
 from typing import Any
 
 import boto3
@@ -23,9 +22,7 @@ from infra_scripts.trigger.stack import TriggerStack, template
 from tasks.settings import Settings
 from tasks.trigger_settings import TriggerSettings
 from tests.infra_scripts.conftest import Cloud
-from tests.infra_scripts.judges import checkov_finds_nothing
 from tests.infra_scripts.trigger_events import stopped
-from tests.support.tools import CHECKOV, needs
 
 VALUES = {"bucket": "inbox", "image": "111122223333.dkr.ecr.us-east-1.amazonaws.com/hearth:1"}
 
@@ -64,10 +61,6 @@ def statements(parsed: dict[str, Any]) -> list[dict[str, Any]]:
 class TestTemplate:
     def test_cfn_lint_finds_nothing_wrong(self):
         assert not lint(template(), config=ManualArgs(regions=["us-east-1", "eu-central-1"]))
-
-    @needs(CHECKOV)
-    def test_checkov_finds_nothing_that_is_not_justified(self, tmp_path: Path):
-        checkov_finds_nothing(template(), tmp_path)
 
     def test_it_is_small_enough_to_be_sent(self):
         assert len(template()) < 51_200
