@@ -46,7 +46,7 @@ PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 4 --dist loadfile -
 test: .venv/.installed-dev ## Run every test but the long ones
 	@$(PYTEST)
 
-test-long: .venv/.installed-dev ## Run the tests that take minutes
+test-long: .venv/.installed-dev ## Run the tests that take over ten seconds each, or repeat others
 	@$(PYTEST) -m long
 
 tools: | $(BIN)/python ## Install the programs that some tests need: nginx, Chromium, PostgreSQL, checkov and others

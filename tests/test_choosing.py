@@ -105,7 +105,7 @@ class TestAuto:
             load_settings()
 
 
-@pytest.mark.long
+@pytest.mark.long("brings up whole pools to choose from")
 @pytest.mark.parametrize(
     ("runs_a_day", "told"),
     [

@@ -307,6 +307,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.long("takes 16 s of many processes")
 def test_processes_share_slots_and_never_use_more_than_there_are(tmp_path):
     """Five of them, one of which is killed in the middle; the others read all of their pages."""
     log = tmp_path / "log"

@@ -256,7 +256,7 @@ async def test_a_warm_machine_that_cannot_be_reached_from_here_is_left_to_others
     machines[first.machine.id].thaw()
 
 
-@pytest.mark.long
+@pytest.mark.long("waits for botocore's own tries")
 async def test_after_lost_answers_to_a_launch_the_next_run_gets_that_machine(
     aws: AwsFront, pool: Pool, machines: Machines
 ):

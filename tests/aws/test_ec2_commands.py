@@ -83,7 +83,7 @@ def test_stop_ends_a_machine_by_name(ec2: Hearth, machines: Machines):
     assert status(ec2) == []
 
 
-@pytest.mark.long
+@pytest.mark.long("waits for a machine that does not answer")
 def test_stop_leaves_a_leased_machine_where_nobody_can_be_asked(ec2: Hearth, machines: Machines):
     ec2("start")
     (name,) = machines.running()

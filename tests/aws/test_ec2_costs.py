@@ -233,7 +233,7 @@ async def test_yesterday_s_dollars_are_not_today_s(aws: AwsFront, pool: Pool, mo
     assert await usd_today(pool_) == pytest.approx(1 / 3600)
 
 
-@pytest.mark.long
+@pytest.mark.long("waits for the day's sum to be looked at")
 def test_a_day_s_budget_that_is_spent_meanwhile_stops_new_pages(ec2: Hearth, machines: Machines, tmp_path: Path):
     limits = {"HEARTH_EC2__SPOT_POLICY": "on_demand", "HEARTH_EC2__MAX_USD_A_DAY": "0.000001"}
     left = ec2.read(paper(tmp_path, 4), **limits)

@@ -44,7 +44,7 @@ async def swept(machines: Machines) -> None:
     await until_async(sweep)
 
 
-@pytest.mark.long
+@pytest.mark.long("kills a run at every step")
 @pytest.mark.timeout(4000)
 @pytest.mark.parametrize(
     ("when", "market"),

@@ -74,6 +74,7 @@ def runs(prefect: PrefectServer, name: str) -> list[dict[str, Any]]:
     return prefect("flow_runs", flows={"name": {"any_": [name]}})
 
 
+@pytest.mark.long("waits for a machine, a worker and an idle time; test_shutdown_schedule has the looks")
 def test_a_run_has_its_machine_stopped_when_the_idle_time_is_over(
     deployed: Hearth, prefect: PrefectServer, pool: Pool, machines: Machines, tmp_path: Path
 ):
@@ -98,7 +99,7 @@ def test_a_run_has_its_machine_stopped_when_the_idle_time_is_over(
     assert machines.instances()[machine].state in {"shutting-down", "terminated"}
 
 
-@pytest.mark.long
+@pytest.mark.long("waits for a worker and the sweep")
 def test_the_sweep_ends_the_machine_of_a_run_that_was_killed(
     deployed: Hearth, aws: AwsFront, pool: Pool, machines: Machines, tmp_path: Path
 ):
@@ -119,7 +120,7 @@ def test_the_sweep_ends_the_machine_of_a_run_that_was_killed(
     until(swept, every=4)
 
 
-@pytest.mark.long
+@pytest.mark.long("waits for a worker and a machine's end")
 def test_a_run_that_is_cancelled_in_prefect_gives_its_lease_back_and_its_machine_stops(
     deployed: Hearth, prefect: PrefectServer, aws: AwsFront, pool: Pool, machines: Machines, tmp_path: Path
 ):

@@ -36,6 +36,7 @@ def test_after_an_interruption_notice_the_run_goes_on_with_another_machine_and_r
     assert set(pages_read(machines).values()) == {1}
 
 
+@pytest.mark.long("takes 13 s; an interruption notice goes the same way")
 def test_when_its_machine_vanishes_the_pages_in_flight_are_read_again_elsewhere(
     ec2: Hearth, machines: Machines, held: Path, tmp_path: Path
 ):
@@ -50,6 +51,7 @@ def test_when_its_machine_vanishes_the_pages_in_flight_are_read_again_elsewhere(
     assert {entry["attempts"][0]["reason"] for entry in interrupted} <= {"interrupted", "unavailable"}
 
 
+@pytest.mark.long("takes 17 s; an interruption notice goes the same way")
 def test_when_ollama_dies_on_a_running_machine_another_is_taken_and_the_broken_one_ended(
     ec2: Hearth, machines: Machines, held: Path, tmp_path: Path
 ):
@@ -61,7 +63,7 @@ def test_when_ollama_dies_on_a_running_machine_another_is_taken_and_the_broken_o
     assert machines.running() == [outcome.manifest["machines"][-1]["id"]] != [first.id]
 
 
-@pytest.mark.long
+@pytest.mark.long("starts a Prefect server")
 def test_with_prefect_s_server_gone_the_document_is_finished_and_the_machine_given_back(
     ec2: Hearth, aws: AwsFront, machines: Machines, held: Path, tmp_path: Path
 ):
@@ -79,7 +81,7 @@ def test_with_prefect_s_server_gone_the_document_is_finished_and_the_machine_giv
     assert item["leases"]["M"] == {}
 
 
-@pytest.mark.long
+@pytest.mark.long("starts a Prefect server")
 @pytest.mark.parametrize("count", ["1", "2"])
 def test_with_machines_aws_and_prefect_gone_at_once_the_command_ends(
     ec2: Hearth, aws: AwsFront, machines: Machines, tmp_path: Path, count: str
@@ -101,6 +103,7 @@ def test_with_machines_aws_and_prefect_gone_at_once_the_command_ends(
     assert process.returncode == 1, out + err
 
 
+@pytest.mark.long("launches three machines, one after the other")
 def test_machines_that_go_before_a_page_is_read_are_not_launched_for_ever(
     ec2: Hearth, machines: Machines, held: Path, tmp_path: Path
 ):
@@ -113,7 +116,7 @@ def test_machines_that_go_before_a_page_is_read_are_not_launched_for_ever(
     assert len(machines.instances()) <= 4
 
 
-@pytest.mark.long
+@pytest.mark.long("waits for AWS in vain")
 def test_interrupted_while_aws_hangs_the_command_ends_soon(
     ec2: Hearth, aws: AwsFront, machines: Machines, tmp_path: Path
 ):

@@ -12,6 +12,7 @@ from tests.aws.reading import Reading, complete, halfway, paper
 from tests.commands import Hearth, PrefectServer
 
 
+@pytest.mark.long("takes 15 s; test_ec2_slots has the choice of machines")
 def test_a_small_pdf_is_read_on_one_machine_of_several_and_it_stays_warm_for_the_next(
     ec2: Hearth, machines: Machines, tmp_path: Path
 ):

@@ -113,6 +113,7 @@ def several(ec2: Hearth, machines: int) -> None:
     ec2.environment |= {"HEARTH_EC2__MACHINES": str(machines), "HEARTH_EC2__PAGES_A_SLOT": "10"}
 
 
+@pytest.mark.long("launches several machines; test_scaling has the rule")
 def test_a_large_pdf_is_read_on_as_many_machines_as_its_pages_are_worth(
     ec2: Hearth, machines: Machines, held: Path, tmp_path: Path
 ):
@@ -129,7 +130,7 @@ def test_a_large_pdf_is_read_on_as_many_machines_as_its_pages_are_worth(
     assert len(outcome.manifest["machines"]) == 2
 
 
-@pytest.mark.long
+@pytest.mark.long("launches several machines")
 def test_a_batch_of_small_pdfs_is_read_on_as_many_machines_as_all_that_are_new_are_worth(
     ec2: Hearth, machines: Machines, tmp_path: Path
 ):
@@ -147,7 +148,7 @@ def test_a_batch_of_small_pdfs_is_read_on_as_many_machines_as_all_that_are_new_a
     assert len(machines.instances()) == 2
 
 
-@pytest.mark.long
+@pytest.mark.long("launches several machines")
 def test_a_run_on_two_machines_goes_on_with_the_one_that_stays(ec2: Hearth, machines: Machines, tmp_path: Path):
     machines.plan = Plan(boot_s=1, engine_s=0.5)
     several(ec2, 2)
@@ -158,7 +159,7 @@ def test_a_run_on_two_machines_goes_on_with_the_one_that_stays(ec2: Hearth, mach
     complete(reading.ended(), 100)
 
 
-@pytest.mark.long
+@pytest.mark.long("launches several machines")
 def test_the_budget_of_a_run_on_two_machines_counts_both_stops_new_pages_and_keeps_what_was_read(
     ec2: Hearth, machines: Machines, tmp_path: Path
 ):

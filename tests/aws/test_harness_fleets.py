@@ -14,7 +14,7 @@ from tests.aws.launches import described, fleet, launch, state
 from tests.aws.pool import Pool
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.long("tests the harness")
 
 ONCE = Config(retries={"total_max_attempts": 1})
 

@@ -15,7 +15,7 @@ from tests.aws.plan import Plan
 from tests.aws.pool import Pool
 from tests.aws.visits import ask, imds, of_instance, serving, tags
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.long("tests the harness")
 
 
 def test_a_launched_machine_serves_at_its_private_address(aws: AwsFront, pool: Pool, machines: Machines):

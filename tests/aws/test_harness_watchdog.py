@@ -17,7 +17,7 @@ from tests.aws.pool import Pool
 from tests.aws.visits import ask, of_instance, serving, tags
 from tests.support.waiting import PATIENCE
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.long("tests the harness")
 
 WATCHDOG = {"HEARTH_IDLE_SECONDS": "8", "HEARTH_POLL_SECONDS": "0.1"}
 """Far longer than the half second from one use to the next, so that no slow machine is idle in between."""

@@ -81,7 +81,7 @@ def started(aws: AwsFront, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> l
     return made.started
 
 
-@pytest.mark.long
+@pytest.mark.long("launches a machine for a task of Lambda's")
 def test_the_task_of_an_upload_reads_it_and_leaves_no_machine(
     ec2: Hearth, aws: AwsFront, machines: Machines, started: list[dict[str, Any]], tmp_path: Path
 ):

@@ -23,7 +23,7 @@ SAVE = (
 )
 
 
-@pytest.mark.long
+@pytest.mark.long("starts Prefect and a worker")
 @pytest.mark.timeout(600)
 def test_runs_of_a_pool_use_the_block_that_its_template_names_and_prefect_keeps_the_secret(
     aws: AwsFront, tmp_path: Path

@@ -92,7 +92,7 @@ def start(hearth: Hearth, engine: Engine, document: str) -> subprocess.Popen[str
     )
 
 
-@pytest.mark.long
+@pytest.mark.long("kills a run; test_killed_run does so on disk")
 def test_after_kill_9_no_stored_page_is_read_twice(hearth: Hearth, engine: Engine, s3: Any, tmp_path: Path):
     novel = put(s3, pdfs.written(tmp_path / "novel.pdf", *(f"Chapter {number}." for number in range(PAGES))))
     killed = start(hearth, engine, novel)
@@ -112,6 +112,7 @@ def test_after_kill_9_no_stored_page_is_read_twice(hearth: Hearth, engine: Engin
     assert all(engine.read[json.loads(page)["text"]] == 1 for page in stored.values())
 
 
+@pytest.mark.long("takes 13 s; test_process_batch has it on disk, test_s3_documents in S3")
 def test_a_batch_reads_what_is_new_or_changed_in_s3(hearth: Hearth, s3: Any, aws: AwsFront, tmp_path: Path):
     for number in range(3):
         put(s3, pdfs.written(tmp_path / f"{number}.pdf", WORDS[0]))

@@ -68,7 +68,7 @@ def test_a_pdf_is_read_through_all_of_it(
         assert keys(aws.behind("s3")) == set()
 
 
-@pytest.mark.long
+@pytest.mark.long("reads a document; test_sagemaker_backend has the steps")
 def test_an_endpoint_that_sleeps_is_woken_by_the_first_request(
     hearth_there: Hearth, aws: AwsFront, echo: Container, tmp_path: Path
 ):
@@ -86,7 +86,7 @@ def _out_of_memory() -> Fault:
     return Fault("ModelError", fail)
 
 
-@pytest.mark.long
+@pytest.mark.long("reads a document; test_sagemaker_backend has the steps")
 def test_passing_refusals_in_the_middle_cost_no_page(
     hearth_there: Hearth, aws: AwsFront, echo: Container, tmp_path: Path
 ):
@@ -104,7 +104,7 @@ def test_passing_refusals_in_the_middle_cost_no_page(
     assert reasons == ["unavailable"] * 4
 
 
-@pytest.mark.long
+@pytest.mark.long("reads a document; test_sagemaker_backend has the steps")
 def test_an_endpoint_deleted_in_the_middle_ends_the_run_and_the_pages_stand(
     hearth_there: Hearth, aws: AwsFront, echo: Container, tmp_path: Path
 ):
@@ -120,7 +120,7 @@ def test_an_endpoint_deleted_in_the_middle_ends_the_run_and_the_pages_stand(
     assert 4 <= len(list(hearth_there.directory.glob("results/*/pages/*.json"))) < 40
 
 
-@pytest.mark.long
+@pytest.mark.long("reads a document; test_sagemaker_backend has the steps")
 def test_a_run_uses_copies_that_come_while_it_reads(
     hearth_there: Hearth, aws: AwsFront, echo: Container, tmp_path: Path
 ):

@@ -25,6 +25,7 @@ def failures(outcome: Outcome) -> list[str]:
     return [attempt["reason"] for page in pages for attempt in page["attempts"] if attempt["reason"]]
 
 
+@pytest.mark.long("takes 14 s; test_ecs_backend has each step")
 def test_tasks_come_and_go_while_a_document_is_read_and_the_pages_in_flight_follow(ecs: Hearth, world: World):
     world.hold()
     reading = Reading(ecs, paper(ecs.directory, PAGES))
@@ -67,7 +68,7 @@ def test_tasks_come_and_go_while_a_document_is_read_and_the_pages_in_flight_foll
     assert not world.alb.targets
 
 
-@pytest.mark.long
+@pytest.mark.long("reads a document on several tasks; test_ecs_backend has the steps")
 def test_pages_on_a_task_that_dies_are_read_on_the_others(ecs: Hearth, world: World):
     world.hold()
     reading = Reading(ecs, paper(ecs.directory, PAGES))
@@ -86,7 +87,7 @@ def test_pages_on_a_task_that_dies_are_read_on_the_others(ecs: Hearth, world: Wo
     assert set(failures(reading.outcome)) == {"unavailable"}
 
 
-@pytest.mark.long
+@pytest.mark.long("reads a document on several tasks; test_ecs_backend has the steps")
 def test_start_gets_two_tasks_warm_ahead_of_time_and_a_run_finds_them(ecs: Hearth, world: World):
     started = ecs("start")
     assert started.code == 0, started.err

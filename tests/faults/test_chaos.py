@@ -27,7 +27,7 @@ def prefect_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefec
         yield server
 
 
-@pytest.mark.long
+@pytest.mark.long("reads twelve documents under faults")
 @pytest.mark.timeout(1800)
 def test_twelve_documents_come_through_chaos(prefect_process: Prefect, tmp_path: Path):
     outcome = run(Chaos(seed=2, numbers=tuple(range(1, 13))), tmp_path, prefect_process)
@@ -37,7 +37,7 @@ def test_twelve_documents_come_through_chaos(prefect_process: Prefect, tmp_path:
     assert outcome.pages_at_once > 1
 
 
-@pytest.mark.long
+@pytest.mark.long("reads a document under faults")
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(("seed", "document"), ONCE_FAILED)
 def test_what_once_failed_is_right(prefect_process: Prefect, tmp_path: Path, seed: int, document: int):

@@ -61,7 +61,7 @@ def test_with_the_page_server_killed_and_started_again_the_run_goes_on(stage: St
         assert len(stage.attempts(1, page.number)) >= count
 
 
-@pytest.mark.long
+@pytest.mark.long("waits for a page's timeout")
 def test_with_the_page_server_silent_for_longer_than_the_timeout_the_run_goes_on(stage: Stage):
     with running(stage, 2, HEARTH_READ__TIMEOUT_SECONDS="1", HEARTH_READ__TIMEOUT_LEAST_SECONDS="1") as process:
         stage.server.freeze()
@@ -71,7 +71,7 @@ def test_with_the_page_server_silent_for_longer_than_the_timeout_the_run_goes_on
     assert stage.troubles(2, PAGES) == []
 
 
-@pytest.mark.long
+@pytest.mark.long("waits for leases to end")
 def test_a_run_that_stood_still_for_longer_than_its_leases_goes_on_and_held_nobody_up(staged: Staged):
     """Its slots go to others meanwhile; when it goes on it does not use them as if they were still its own."""
     stage = staged(slots=2, seconds=0.25)
@@ -87,6 +87,7 @@ def test_a_run_that_stood_still_for_longer_than_its_leases_goes_on_and_held_nobo
     assert stage.proxy.pages_at_once == 2
 
 
+@pytest.mark.long("takes 14 s")
 def test_who_waits_for_a_document_goes_on_when_its_run_is_killed(stage: Stage):
     with running(stage, 5) as first:
         stage.server.freeze()  # so that the first does not end before the second has come
@@ -119,7 +120,7 @@ def test_with_prefect_s_server_stopped_for_a_while_the_pages_go_on(stage: Stage,
     assert stage.troubles(6, PAGES) == []
 
 
-@pytest.mark.long
+@pytest.mark.long("starts a Prefect server")
 def test_with_prefect_s_server_killed_the_document_is_finished_and_the_next_run_starts_another(
     stage: Stage, tmp_path: Path
 ):
@@ -141,7 +142,7 @@ def test_with_prefect_s_server_killed_the_document_is_finished_and_the_next_run_
         Hearth(tmp_path, {**stage.hearth.environment, **home})("stop", "--force")
 
 
-@pytest.mark.long
+@pytest.mark.long("waits for an idle time")
 def test_a_server_of_hearth_s_own_is_not_stopped_while_its_run_stands_still(hearth: Hearth, tmp_path: Path):
     """Its idle time goes by while the run is stopped; when it goes on the server is there and no page is lost."""
     servers = tmp_path / "home" / "servers"

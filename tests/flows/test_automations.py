@@ -126,6 +126,7 @@ def test_a_block_that_is_not_there_or_cannot_notify_is_refused(on_call: Receiver
             changed(Wanted(notify=block))
 
 
+@pytest.mark.long("waits for events to pass through Prefect's triggers")
 def test_a_failed_run_is_told_of_and_the_sweep_runs_and_so_is_a_spent_budget(
     hearth: Hearth, prefect: PrefectServer, on_call: Receiver, serving: Callable[..., Any], tmp_path: Path
 ):
@@ -148,7 +149,7 @@ def test_a_failed_run_is_told_of_and_the_sweep_runs_and_so_is_a_spent_budget(
     ]
 
 
-@pytest.mark.long
+@pytest.mark.long("waits for a run to stand still")
 def test_a_run_that_stands_still_is_told_of_and_cancelled_but_not_one_that_goes_on_or_is_paused(
     hearth: Hearth, prefect: PrefectServer, on_call: Receiver, tmp_path: Path
 ):

@@ -94,6 +94,7 @@ def test_a_server_that_does_not_answer_is_exit_code_1(hearth: Hearth, tmp_path: 
     assert "Traceback" not in outcome.err
 
 
+@pytest.mark.long("takes 20 s, with a file system of its own")
 def test_a_full_disk_ends_the_run_and_a_run_with_room_goes_on(
     hearth: Hearth, serving, small_disk: SmallDisk, tmp_path: Path
 ):

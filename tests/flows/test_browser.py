@@ -13,7 +13,7 @@ from tests.pictures import Tour
 from tests.support.tools import CHROMEDRIVER, CHROMIUM, needs
 
 pytestmark = [
-    pytest.mark.long,
+    pytest.mark.long("drives a browser"),
     pytest.mark.timeout(1800),
     needs(CHROMIUM, CHROMEDRIVER),
 ]

@@ -51,7 +51,9 @@ def _kill_when(hearth: Hearth, novel: Path, engine: Engine, stored: int, number:
     return process.returncode
 
 
-@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in (1, 2))])
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(seed, marks=pytest.mark.long("the same at other moments")) for seed in (1, 2))]
+)
 def test_after_kill_9_no_recorded_page_is_read_twice(hearth: Hearth, serving, novel: Path, gate: Path, seed: int):
     engine = serving("echo", seconds=0.15, gate=gate)
     chance = random.Random(seed)

@@ -120,6 +120,7 @@ class TestOllamaOnThisMachine:
         assert outcome.manifest["endpoint"]["url"] == f"http://{settings['OLLAMA_HOST']}"
         assert _gone(settings["OLLAMA_HOST"].rpartition(":")[2], "tasks.embedded --port")
 
+    @pytest.mark.long("starts servers of its own")
     def test_one_that_someone_else_started_is_used_and_left_alone(self, own_home: Hearth, page: Path, settings):
         command = [shutil.which("ollama", path=settings["PATH"]), "serve"]
         environment = {**own_home.environment, **settings, "OLLAMA_NUM_PARALLEL": "2"}

@@ -17,7 +17,7 @@ from tests.flows.conftest import Engine, _served
 from tests.pdfs import written
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.long("starts Prefect and workers"), pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(scope="module")

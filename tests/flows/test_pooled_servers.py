@@ -44,7 +44,7 @@ class TestTwoServers:
 
 
 class TestAServerInTrouble:
-    @pytest.mark.long
+    @pytest.mark.long("reads many pages")
     @pytest.mark.parametrize("status", [503, 500])
     def test_one_that_refuses_gets_fewer_requests_at_once_and_all_again_later(
         self, readers: Readers, counting, status: int
@@ -63,7 +63,7 @@ class TestAServerInTrouble:
         server.refuses, server.seconds = lambda _held: 0, lambda _page: 0.3
         readers.until(lambda: server.held == 16)
 
-    @pytest.mark.long
+    @pytest.mark.long("reads many pages")
     def test_one_that_slows_down_gets_fewer_requests_at_once_and_all_again_later(self, readers: Readers, counting):
         server = counting(8, 0.2)
         readers.start(1, [server], 400, "--slots", "8")

@@ -19,7 +19,7 @@ from tests.support.tools import INITDB, needs
 from tests.support.waiting import until
 
 pytestmark = [
-    pytest.mark.long,
+    pytest.mark.long("starts PostgreSQL, Prefect and a worker"),
     pytest.mark.timeout(1800),
     needs(INITDB),
 ]

@@ -102,7 +102,7 @@ def test_short_documents_leave_no_slot_idle(readers: Readers, counting, tmp_path
     assert sorted(note.page for note in server.pages) == list(range(1, documents + 1))
 
 
-@pytest.mark.long
+@pytest.mark.long("reads a batch; test_batch has the list")
 def test_a_list_names_documents_line_by_line(hearth: Hearth, serving, inbox: Path, tmp_path: Path):
     (tmp_path / "list.txt").write_text("# tonight\ninbox/a.pdf\n\ninbox/deep\n")
     outcome = batch(hearth, tmp_path / "list.txt", **serving("echo").settings)
@@ -115,6 +115,7 @@ def test_a_source_that_is_not_there_is_refused(hearth: Hearth, tmp_path: Path):
     assert "nowhere" in outcome.err
 
 
+@pytest.mark.long("takes 25 s; test_ec2_costs has the budget of a document")
 def test_when_the_budget_is_spent_no_page_is_begun_and_the_next_run_goes_on(hearth: Hearth, serving, tmp_path: Path):
     folder, other = tmp_path / "long", tmp_path / "other"
     for place in (folder, other):

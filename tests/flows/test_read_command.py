@@ -112,7 +112,7 @@ class TestReadingAgain:
             ("--prompt", "Read."),
             ("--force",),
             *(
-                pytest.param(more, marks=pytest.mark.long)
+                pytest.param(more, marks=pytest.mark.long("the same for another option"))
                 for more in [("--longest-side", "1100"), ("--num-ctx", "9000")]
             ),
         ],

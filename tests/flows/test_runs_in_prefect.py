@@ -19,7 +19,7 @@ from tests.flows.prefect_processes import Processes, pages, prefect_processes
 from tests.pdfs import ending_across, written
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.long("starts Prefect and a worker anew, again and again"), pytest.mark.timeout(1800)]
 
 SINGLE, BLOCKS = 60, MOST_SINGLE + 5
 

@@ -80,6 +80,7 @@ def _ended(server: CountingOllama, run: int) -> int:
     return sum(note.run == run and note.ended is not None for note in server.pages)
 
 
+@pytest.mark.long("takes 10 s; test_slot_sharing has the rule")
 def test_a_newcomer_gets_its_share_from_a_long_run_that_holds_all_slots(readers: Readers, counting):
     server = counting(SLOTS, 0.05)
     held = _long_run(readers, server)
@@ -120,6 +121,7 @@ def test_a_short_run_does_not_wait_for_a_long_one_and_gives_its_slots_back_when_
     assert most(sent(server.notes)) == SLOTS
 
 
+@pytest.mark.long("takes 13 s; test_slot_sharing has the rule")
 def test_a_slot_whose_page_ends_is_used_again_while_there_are_pages(readers: Readers, counting):
     server = counting(SLOTS, 0.05)
     held = Held(server, 1, 2)
@@ -135,6 +137,7 @@ def test_a_slot_whose_page_ends_is_used_again_while_there_are_pages(readers: Rea
     assert most(sent(server.notes)) == SLOTS
 
 
+@pytest.mark.long("takes 20 s")
 def test_a_killed_runs_slots_come_back(readers: Readers, counting):
     server = counting(SLOTS, 0.05)
     held = _long_run(readers, server)
@@ -150,6 +153,7 @@ def test_a_killed_runs_slots_come_back(readers: Readers, counting):
     assert most(sent(server.notes)) == SLOTS
 
 
+@pytest.mark.long("takes 10 s")
 def test_a_server_under_another_name_is_the_same_server(readers: Readers, counting):
     server = counting(SLOTS)
     server.open.clear()
@@ -161,7 +165,7 @@ def test_a_server_under_another_name_is_the_same_server(readers: Readers, counti
     assert most(sent(server.pages)) == SLOTS
 
 
-@pytest.mark.long
+@pytest.mark.long("reads many pages")
 class TestOddRuns:
     def test_one_that_asks_for_more_has_the_server_measured_anew(self, readers: Readers, counting):
         server = counting(SLOTS)

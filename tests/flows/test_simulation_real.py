@@ -56,7 +56,7 @@ def test_a_run_has_as_many_pages_in_flight_as_its_simulation(readers: Readers, c
     assert len(server.pages) == 12
 
 
-@pytest.mark.long
+@pytest.mark.long("compares times, and so wants a quiet machine")
 def test_a_run_on_the_embedded_server_takes_as_long_as_its_simulation(hearth: Hearth, serving, tmp_path: Path):
     """Its engine takes half a second for a page, whatever is on it. The bound: see below."""
     pages = 60
@@ -67,7 +67,7 @@ def test_a_run_on_the_embedded_server_takes_as_long_as_its_simulation(hearth: He
     assert 0.93 < outcome.manifest["read_seconds"] / simulated(pages, 0.5, 0).span < 1.2
 
 
-@pytest.mark.long
+@pytest.mark.long("compares times, and so wants a quiet machine")
 def test_two_runs_that_share_a_server_take_as_long_as_their_simulation(readers: Readers, counting):
     """The bound is what a run costs beside its pages: 14 % of 50 pages of 0.2 s (docs/performance.md)."""
     pages, times = 120, PageTimes(0.5, 0.3)

@@ -77,7 +77,7 @@ def test_the_nightly_batch_reads_the_inbox(up: Up):
     assert list((up.home / "results").glob("tonight-*/document.md"))
 
 
-@pytest.mark.long
+@pytest.mark.long("reads a long document")
 def test_a_run_that_is_cancelled_keeps_its_pages_and_gives_its_slots_back(up: Up, tmp_path: Path):
     long = written(tmp_path / "long.pdf", *(f"Page {number} of many." for number in range(150)))
     output = up.home / "cancelled"
@@ -96,23 +96,26 @@ def test_a_run_that_is_cancelled_keeps_its_pages_and_gives_its_slots_back(up: Up
     assert len(list(output.glob("long-*/pages/*.json"))) == pages
 
 
+@pytest.mark.long("another run of a worker")
 def test_a_relative_path_is_relative_to_the_workers_directory(up: Up):
     assert up.deployment("process-document/on-demand")["pull_steps"] == []
     run = up.ended(up.run("process-document/on-demand", job={"document": "README.md"}))
     assert "README.md is not a PDF" in run["state"]["message"]
 
 
+@pytest.mark.long("another run of a worker")
 def test_where_aws_is_not_configured_the_sweep_has_nothing_to_do(up: Up):
     run = up.ended(up.run("sweep-machines/sweep-machines"))
     assert (run["state_type"], run["state_name"]) == ("COMPLETED", "Skipped")
 
 
+@pytest.mark.long("another run of a worker; test_plan_costs has the flow")
 def test_what_reading_will_cost_is_a_run_too(up: Up):
     run = up.ended(up.run("plan-costs/plan-costs", request={"pages": 50}))
     assert run["state_name"] == "Completed"
 
 
-@pytest.mark.long
+@pytest.mark.long("reads a long document")
 @pytest.mark.parametrize("name", ["process-batch/nightly", "sweep-machines/sweep-machines"])
 def test_a_second_nightly_run_at_once_is_cancelled(up: Up, name: str, tmp_path: Path):
     """The strategy CANCEL_NEW: Prefect's server refuses the second run its slot."""
@@ -130,7 +133,7 @@ def test_a_second_nightly_run_at_once_is_cancelled(up: Up, name: str, tmp_path: 
         assert up.ended(first)["state_name"] == "Completed"
 
 
-@pytest.mark.long
+@pytest.mark.long("reads documents in turn")
 @pytest.mark.parametrize("name", ["process-document/on-demand", "process-batch/on-demand"])
 def test_what_is_asked_for_on_demand_waits_for_its_turn(up: Up, name: str, tmp_path: Path):
     """The strategy ENQUEUE, with a limit of one for the test: the second run waits, and is done after the first."""
@@ -158,7 +161,7 @@ def test_what_is_asked_for_on_demand_waits_for_its_turn(up: Up, name: str, tmp_p
     assert second["start_time"] >= first["end_time"]
 
 
-@pytest.mark.long
+@pytest.mark.long("waits for a minute to begin")
 def test_a_cron_schedule_really_runs(up: Up):
     (up.home / "inbox").mkdir(exist_ok=True)
     written(up.home / "inbox" / "every-minute.pdf", "Every minute.")

@@ -90,6 +90,7 @@ def test_pages_stream_with_their_text_while_the_run_goes_on(backend: Backend, he
     assert {(event.name, event.data["status"], len(event.data["text"])) for event in events} == {("page", "read", 64)}
 
 
+@pytest.mark.long("starts the backend twice; test_web_parts has the stream")
 def test_a_stream_goes_on_where_it_was_when_the_backend_was_killed(backend: Backend, held: Held):
     run = _posted(backend, held.pdf)
     before = list(itertools.islice(backend.events(run), 2))
@@ -149,6 +150,7 @@ def test_the_results_are_those_that_the_links_lead_to(backend: Backend, tmp_path
     assert backend.get(links["page"].format(number=4)).status_code == 404
 
 
+@pytest.mark.long("another run of a worker")
 def test_the_same_post_after_the_end_finds_the_same_run(backend: Backend, tmp_path: Path):
     pdf, run = _read(backend, tmp_path)
     again = backend.post(pdf)
@@ -167,6 +169,7 @@ def test_a_webhook_that_was_refused_comes_again_signed_and_with_the_same_id(back
     assert (told["id"], told["status"], told["pages"]["read"]) == (run, "complete", 1)
 
 
+@pytest.mark.long("starts the backend twice")
 def test_a_webhook_outlives_the_backend_that_was_asked_for_it(backend: Backend, held: Held):
     """The first is killed before the run ends; what was delivered is no longer pending."""
     with receiver(refused=0) as hooks:
@@ -180,6 +183,7 @@ def test_a_webhook_outlives_the_backend_that_was_asked_for_it(backend: Backend, 
     assert json.loads(hooks.received[0][1])["id"] == run
 
 
+@pytest.mark.long("waits for every attempt to deliver")
 def test_the_log_tells_no_secret_and_no_address_of_a_webhook(backend: Backend, tmp_path: Path):
     with receiver(refused=1000) as hooks:
         _, run = _read(backend, tmp_path, webhook=hooks.url)

@@ -1,4 +1,7 @@
-"""A pytest plugin: files with slow tests come first, so that no worker waits for another's long file at the end."""
+"""A pytest plugin: files with slow tests come first, so that no worker waits for another's long file at the end.
+
+And a test that is marked as long says why.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,12 @@ import pytest
 
 _SECONDS = {"hearth": 4.0, "session_home": 4.0, "up": 10.0, "aws": 2.0, "moto": 1.0, "start": 1.0, "serving": 2.0}
 """About how long a test takes that asks for a fixture; 0.05 s without any of these."""
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Ask each long test for its reason."""
+    if any(not mark.args for mark in item.iter_markers("long")):
+        raise pytest.UsageError(f"{item.nodeid}: say why it is long, as in @pytest.mark.long('starts a worker').")
 
 
 @pytest.hookimpl(trylast=True)
