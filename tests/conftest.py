@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.scripted_ollama import ScriptedOllama, scripted_ollama
+from tests.support.tls import share_default_context
 
 pytest_plugins = [
     "tests.aws.moto_server",
@@ -28,6 +29,8 @@ settings.load_profile("hearth")
 # A shell that starts something with & has it ignore Ctrl-C, and so whatever that starts.
 if threading.current_thread() is threading.main_thread():
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+share_default_context()
 
 _PREFIXES = ("HEARTH_", "OLLAMA_", "PREFECT_", "LLAMA_API_URL")
 

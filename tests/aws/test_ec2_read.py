@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.aws.faults import denied
 from tests.aws.front import AwsFront
 from tests.aws.machines import Machines

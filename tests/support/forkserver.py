@@ -471,11 +471,14 @@ def main(listener: int, session: int) -> None:
     """Serve, and in each fork run the command."""
     for name in WITHOUT_PREFECT:
         importlib.import_module(name)
+    from tests.support import tls  # not for those who ask the fork server: it wants certifi
+
     known = set(sys.modules)
     assert "prefect" not in known
     for name in WITH_PREFECT:
         importlib.import_module(name)
     late = {name for name in set(sys.modules) - known if name.partition(".")[0] in {"prefect", "flows", "tasks"}}
+    tls.share_default_context()
     assert threading.active_count() == 1, threading.enumerate()  # a fork has none but its own
     gc.collect()
     gc.freeze()
