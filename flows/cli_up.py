@@ -53,7 +53,7 @@ def serve_api(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8080,
 ) -> None:
     """Serve the HTTP API: post a PDF, watch its pages, fetch its text (docs/api.md)."""
-    from flows.web.app import serve
+    from flows.api.app import serve
 
     where = f"http://{host}:{port}"
     serve(host, port, lambda: _out.print(f"Serving at {where}; its routes as a form: {where}/docs", soft_wrap=True))

@@ -15,10 +15,10 @@ import pytest
 from prefect.client.orchestration import PrefectClient
 from prefect.states import Cancelled, Completed, Failed
 
+from flows.api.signature import verify
 from flows.cli import app
 from flows.process_document import process_document
 from flows.trigger import trigger
-from flows.web.signature import verify
 from tasks.errors import InputError, UnavailableError
 from tasks.jobs import Job
 from tests import pdfs

@@ -17,15 +17,15 @@ from hypothesis import strategies as st
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.states import Completed, Running, Scheduled, State
 
-from flows.web.addresses import resolved
-from flows.web.app import create_app
-from flows.web.events import events
-from flows.web.records import Record, numbers_in, ranges
-from flows.web.runs import Followed, Runs, Status, answer_of_prefect
-from flows.web.service import Service
-from flows.web.settings import ApiSettings, load_api_settings
-from flows.web.signature import SIGNATURE_HEADER, sign, verify
-from flows.web.uploads import parameters
+from flows.api.addresses import resolved
+from flows.api.app import create_app
+from flows.api.records import Record, numbers_in, ranges
+from flows.api.runs import Followed, Runs, Status, answer_of_prefect
+from flows.api.service import Service
+from flows.api.settings import ApiSettings, load_api_settings
+from flows.api.signature import SIGNATURE_HEADER, sign, verify
+from flows.api.sse import events
+from flows.api.uploads import parameters
 from tasks.errors import FailureReason, InputError, ServerError
 from tasks.manifest import PageResult, PageStatus
 from tasks.results import ResultStore
@@ -246,7 +246,7 @@ class Prefect:
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flows.web.runs._AGAIN_SECONDS", 0.001)
+    monkeypatch.setattr("flows.api.runs._AGAIN_SECONDS", 0.001)
 
 
 @pytest.mark.parametrize("status", [408, 429, 502, 503, 504])
@@ -347,7 +347,7 @@ async def test_for_a_client_that_left_prefect_is_not_asked_any_more(posting):
 
 
 async def test_pages_go_on_in_a_stream_while_prefect_is_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("flows.web.events._PREFECT_SECONDS", 0.01)
+    monkeypatch.setattr("flows.api.sse._PREFECT_SECONDS", 0.01)
     worker = Worker(tmp_path)
     silent = asyncio.Event()
 

@@ -24,11 +24,11 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import State
 from pydantic import ValidationError
 
-from flows.web.addresses import resolved
-from flows.web.records import write_whole
-from flows.web.runs import Runs, answer_of_prefect, is_over
-from flows.web.settings import ApiSettings
-from flows.web.signature import ID_HEADER, sign
+from flows.api.addresses import resolved
+from flows.api.records import write_whole
+from flows.api.runs import Runs, answer_of_prefect, is_over
+from flows.api.settings import ApiSettings
+from flows.api.signature import ID_HEADER, sign
 from tasks.errors import HearthError, InputError
 from tasks.jobs import Frozen
 from tasks.leases import FileLease, try_exclusive

@@ -20,7 +20,7 @@ from prefect.client.schemas.objects import State, StateType
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from pydantic import ValidationError
 
-from flows.web.records import Record, write_whole
+from flows.api.records import Record, write_whole
 from tasks.errors import ServerError
 from tasks.manifest import Manifest, PageResult, PageStatus
 from tasks.results import ResultStore

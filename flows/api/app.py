@@ -20,14 +20,14 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from prefect.client.orchestration import get_client
 
+from flows.api.records import numbers_in
+from flows.api.runs import Followed, Runs, is_over, status_of
+from flows.api.service import Service
+from flows.api.settings import ApiSettings, load_api_settings
+from flows.api.sse import END_ID, events
+from flows.api.uploads import Upload, clear_leftovers, job_from, parameters
+from flows.api.webhooks import Webhooks
 from flows.prefect_server import prefect_api
-from flows.web.events import END_ID, events
-from flows.web.records import numbers_in
-from flows.web.runs import Followed, Runs, is_over, status_of
-from flows.web.service import Service
-from flows.web.settings import ApiSettings, load_api_settings
-from flows.web.uploads import Upload, clear_leftovers, job_from, parameters
-from flows.web.webhooks import Webhooks
 from tasks.endings import ended
 from tasks.errors import HearthError, InputError, LimitError
 from tasks.settings import Settings, load_settings

@@ -12,8 +12,8 @@ import time
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
-from flows.web.records import ranges
-from flows.web.runs import Followed, is_over
+from flows.api.records import ranges
+from flows.api.runs import Followed, is_over
 from tasks.errors import ServerError
 
 END_ID = "end"

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from prefect.client.orchestration import PrefectClient
 
+from flows.api.records import Record, ranges
+from flows.api.runs import Followed, Runs, answer_of_prefect
+from flows.api.settings import ApiSettings
+from flows.api.uploads import Upload
+from flows.api.webhooks import Webhooks
 from flows.trigger import request_key, trigger
-from flows.web.records import Record, ranges
-from flows.web.runs import Followed, Runs, answer_of_prefect
-from flows.web.settings import ApiSettings
-from flows.web.uploads import Upload
-from flows.web.webhooks import Webhooks
 from tasks.jobs import Job
 from tasks.results import results_directory
 from tasks.settings import Settings
