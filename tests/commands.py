@@ -69,9 +69,9 @@ class Hearth:
     ) -> subprocess.Popen[str] | forkserver.Process:
         if not (self.anew or self.prefix):
             settings = {"cwd": self.directory, "env": {**self.environment, **environment}, "stderr": stderr}
-            return forkserver.start("flows.cli", *map(str, arguments), **settings)
+            return forkserver.start("flows.cli.main", *map(str, arguments), **settings)
         return subprocess.Popen(
-            [*self.prefix, sys.executable, "-P", "-m", "flows.cli", *map(str, arguments)],
+            [*self.prefix, sys.executable, "-P", "-m", "flows.cli.main", *map(str, arguments)],
             cwd=self.directory,
             env={**self.environment, **environment},
             stdin=subprocess.DEVNULL,

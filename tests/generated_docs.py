@@ -12,7 +12,7 @@ from cfnlint import decode
 from pydantic import BaseModel
 from typer.main import get_command
 
-from flows.cli import app
+from flows.cli.main import app
 from infra_scripts.monitoring import template
 from tasks.errors import FailureReason
 from tasks.metrics.names import OF_MACHINES, OF_RUNS, Metric

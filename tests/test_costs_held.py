@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from flows.cli import app
+from flows.cli.main import app
 from tasks.backends import Endpoint, MachineFacts
 from tasks.costs.bill import By, together
 from tasks.costs.held import Held, held_bill, note_held, note_taken

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from flows.cli import app
+from flows.cli.main import app
 from tasks.costs.request import PlanRequest, planned
 from tasks.errors import InputError
 from tasks.sample import write_sample

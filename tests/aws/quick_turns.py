@@ -1,6 +1,6 @@
 """The `hearth` command, whose turns in S3 expire soon."""
 
-from flows.cli import main
+from flows.cli.main import main
 from tasks.files import s3_turn
 
 if __name__ == "__main__":

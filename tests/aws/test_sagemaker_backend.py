@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from flows.cli import app
+from flows.cli.main import app
 from infra_scripts.policy import Who, policy
 from tasks.backends.sagemaker import SagemakerBackend
 from tasks.errors import CapacityError, CloudError, ModelError, ServerError

@@ -91,7 +91,7 @@ def read_on_machines(
 
 def _read(fate: Fate, found: Machines, directory: Path, environment: dict[str, str]) -> list[str]:
     path = document(directory, fate.document, fate.pages)
-    command = [sys.executable, "-P", "-m", "flows.cli", "read", str(path), "--json"]
+    command = [sys.executable, "-P", "-m", "flows.cli.main", "read", str(path), "--json"]
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(command, cwd=directory, env=environment, text=True, **pipes) as process:
         if fate.loss is not None:
@@ -148,7 +148,7 @@ def _machines_left(found: Machines, environment: dict[str, str]) -> Iterator[str
         time.sleep(0.2)
     if left:
         yield f"broken machines still run: {sorted(left)}"
-    stop = [sys.executable, "-P", "-m", "flows.cli", "stop", "--all"]
+    stop = [sys.executable, "-P", "-m", "flows.cli.main", "stop", "--all"]
     stopped = subprocess.run(stop, env=environment, capture_output=True, text=True, timeout=120, check=False)
     if stopped.returncode:
         yield f"`hearth stop --all`: {stopped.stderr}"

@@ -117,7 +117,7 @@ class Runs:
 
     def by_command(self, reading: Reading) -> None:
         """`hearth read`, and again after each time that it was killed."""
-        command = [sys.executable, "-P", "-m", "flows.cli", "read", str(reading.path), "--json"]
+        command = [sys.executable, "-P", "-m", "flows.cli.main", "read", str(reading.path), "--json"]
         while True:
             kills = len(reading.kills)
             reading.runs += 1

@@ -44,7 +44,7 @@ class Runs:
         files = {name: (self.directory / f"{name}-{run}").open("w") for name in ("out", "err")}
         self.processes[run] = psutil.Popen(
             [
-                *(sys.executable, "-P", "-m", "flows.cli", "read", str(self.pdf), "--json"),
+                *(sys.executable, "-P", "-m", "flows.cli.main", "read", str(self.pdf), "--json"),
                 *("--pages", f"1-{pages}", "--slots", str(self.slots), "--output", str(self.directory / str(run))),
             ],
             cwd=self.directory,

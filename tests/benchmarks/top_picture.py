@@ -17,7 +17,7 @@ from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 from rich.terminal_theme import DIMMED_MONOKAI
 
-from flows.cli_top import drawn
+from flows.cli.top import drawn
 from tasks.top import Watch
 from tests.benchmarks.page_times import write_pdf
 from tests.benchmarks.servers import ROOT, prefect_server
@@ -50,7 +50,7 @@ def main() -> None:
 
 def _run(directory: Path, document: str, url: str) -> subprocess.Popen[bytes]:
     write_pdf(directory / document, _PAGES[document])
-    command = [sys.executable, "-P", "-m", "flows.cli", "read", str(directory / document)]
+    command = [sys.executable, "-P", "-m", "flows.cli.main", "read", str(directory / document)]
     environment = {**os.environ, "HEARTH_URL": url, "HEARTH_OUTPUT": str(directory / "results")}
     return subprocess.Popen(
         command,

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from flows.cli import app
+from flows.cli.main import app
 from tasks.aws import Aws
 from tasks.backends.ecs import EcsBackend
 from tasks.ec2.records import Records

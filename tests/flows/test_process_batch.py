@@ -12,7 +12,7 @@ import pymupdf
 import pytest
 from typer.testing import CliRunner
 
-from flows.cli import app
+from flows.cli.main import app
 from tasks.report import DocumentStatus, Report, Row
 from tests.benchmarks.page_times import write_pdf
 from tests.commands import Hearth, Outcome
@@ -144,8 +144,8 @@ def test_what_the_budget_leaves_fails_a_batch_that_must_finish(monkeypatch: pyte
     """STAND-IN: a run that left a document."""
     row = Row(document="a.pdf", status=DocumentStatus.LEFT)
     report = Report(started_at=datetime.now(UTC), minutes=1, usd=1, rows=(row,), stopped="the budget is spent")
-    monkeypatch.setattr("flows.cli_batch._run", lambda *_, **__: None)
-    monkeypatch.setattr("flows.cli_batch.run_command", lambda *_, **__: report)
+    monkeypatch.setattr("flows.cli.batch._run", lambda *_, **__: None)
+    monkeypatch.setattr("flows.cli.batch.run_command", lambda *_, **__: report)
     assert CliRunner().invoke(app, ["batch", "a.pdf", *options]).exit_code == code
 
 

@@ -16,7 +16,7 @@ from prefect.client.orchestration import PrefectClient
 from prefect.states import Cancelled, Completed, Failed
 
 from flows.api.signature import verify
-from flows.cli import app
+from flows.cli.main import app
 from flows.process_document import process_document
 from flows.trigger import trigger
 from tasks.errors import InputError, UnavailableError

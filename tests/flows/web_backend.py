@@ -50,7 +50,7 @@ class Backend:
 
     def start(self) -> None:
         with (self.directory / "backend.log").open("ab") as log:
-            command = ("flows.cli", "serve-api", "--port", str(self.port))
+            command = ("flows.cli.main", "serve-api", "--port", str(self.port))
             streams = {"stdout": log, "stderr": subprocess.STDOUT}
             self.process = forkserver.start(*command, cwd=self.directory, env=self.environment, **streams)
         until(self._answers)

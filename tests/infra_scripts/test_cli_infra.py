@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from flows.cli_infra import infra
+from flows.cli.infra import infra
 from flows.stacks import StackName, open_deployment
 from flows.stacks.ec2 import Ec2Deployment
 from infra_scripts.deployment import Options

@@ -18,7 +18,7 @@ from cfnlint import decode
 from cfnlint.api import ManualArgs, lint
 from typer.testing import CliRunner, Result
 
-from flows.cli_infra import infra
+from flows.cli.infra import infra
 from infra_scripts.errors import RequestError
 from infra_scripts.monitoring import ALARM_METRICS, MonitoringStack, plan, template
 from tasks.metrics import names

@@ -11,7 +11,7 @@ import pytest
 from cfnlint.api import ManualArgs, lint
 from typer.testing import CliRunner
 
-from flows.cli_infra import infra
+from flows.cli.infra import infra
 from flows.stacks import StackName, open_deployment
 from infra_scripts.deployment import Options
 from infra_scripts.errors import InUseError, LeftoverError, RequestError

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from flows.gpu_metrics import Gpus
+from flows.cli.gpu_metrics import Gpus
 from tasks.metrics.aggregate import Aggregate
 from tasks.metrics.live import LiveFile
 from tasks.metrics.names import GPU_CELSIUS, GPU_MEMORY, GPU_USE, OF_RUNS, Kind
@@ -36,7 +36,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
     TotalsSink(home, ("p", "m")).publish(aggregate.snapshot())
     LiveFile(home).write(live_run())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("flows.gpu_metrics.gpus", lambda: [{"use": 80.0, "memory": 60.0, "celsius": 55.0}])
+        patch.setattr("flows.cli.gpu_metrics.gpus", lambda: [{"use": 80.0, "memory": 60.0, "celsius": 55.0}])
         told = text(registry(Machine(home), Gpus()))
     found: dict[str, set[str]] = {}
     for family in text_string_to_metric_families(told):

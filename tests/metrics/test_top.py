@@ -18,7 +18,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 
-from flows.cli_top import drawn
+from flows.cli.top import drawn
 from tasks.ec2.pool import Pool
 from tasks.errors import CloudError
 from tasks.metrics.live import LiveFile, live_runs
@@ -125,7 +125,7 @@ def test_a_run_in_another_process_is_seen_while_it_goes_on_and_not_after(
 
 def test_metrics_are_served_until_it_is_told_to_end(tmp_path: Path):
     TotalsSink(tmp_path, ("url", "m")).publish(some_pages().snapshot())
-    command = [sys.executable, "-P", "-m", "flows.cli", "metrics", "--serve", "--port", "0"]
+    command = [sys.executable, "-P", "-m", "flows.cli.main", "metrics", "--serve", "--port", "0"]
     environment = {**os.environ, "HEARTH_HOME": str(tmp_path)}
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as serving:
         url = serving.stdout.readline().strip()

@@ -1,6 +1,6 @@
 """Start commands of the project from one process that has imported them already.
 
-`python -m flows.cli` spends most of its processor time on imports of Prefect. A test that starts a dozen commands pays
+`python -m flows.cli.main` spends most of its processor time on imports of Prefect. A test that starts a dozen commands pays
 for them a dozen times. Here one process for the whole test run imports everything once, and each command is a fork of
 it: a process of its own, with its own environment, directory, descriptors, signals and exit code, that runs the module
 as `python -m` does. Tests of the start itself use `subprocess`.
@@ -44,7 +44,7 @@ SESSION = "TESTS_SESSION"
 """Names the directory and the process of the test run, for its worker processes."""
 
 WITHOUT_PREFECT = (
-    "flows.cli",
+    "flows.cli.main",
     "tasks.embedded.__main__",
     "boto3",
     "moto.server",
@@ -64,7 +64,7 @@ WITH_PREFECT = (
     "prefect.workers.process",
 )
 
-AT_A_TERMINAL = ("flows.cli", "flows.terminal")
+AT_A_TERMINAL = ("flows.cli",)
 """Modules whose consoles look at the environment when they are imported: each command imports them anew."""
 
 SETTINGS = {

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from flows.cli_machines import POOL_HELP, has_pool, with_pool
+from flows.cli.machines import POOL_HELP, has_pool, with_pool
 from tasks.costs.bill import Bill, By, Line, together
 from tasks.costs.held import held_bill
 from tasks.duration import duration

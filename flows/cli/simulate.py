@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from flows.cli_plan import assumed
+from flows.cli.plan import assumed
 from tasks.costs.assumptions import Assumptions
 from tasks.costs.request import no_price
 from tasks.duration import duration

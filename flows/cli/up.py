@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from flows.terminal import TerminalProgress
+from flows.cli.terminal import TerminalProgress
 from tasks.errors import InputError
 from tasks.local_server import local_servers, stop_server
 from tasks.progress import heard_by

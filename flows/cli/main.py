@@ -13,17 +13,17 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from flows.cli_automations import automations
-from flows.cli_batch import batch
-from flows.cli_cost import cost
-from flows.cli_infra import infra
-from flows.cli_machines import start, status, stop
-from flows.cli_plan import plan, prices
-from flows.cli_run import SIGNALS, leave_within, print_json, run_command
-from flows.cli_simulate import simulate_command
-from flows.cli_top import metrics, top
-from flows.cli_up import down, serve_api, up
-from flows.terminal import TerminalProgress, print_summary
+from flows.cli.automations import automations
+from flows.cli.batch import batch
+from flows.cli.cost import cost
+from flows.cli.infra import infra
+from flows.cli.machines import start, status, stop
+from flows.cli.plan import plan, prices
+from flows.cli.run import SIGNALS, leave_within, print_json, run_command
+from flows.cli.simulate import simulate_command
+from flows.cli.terminal import TerminalProgress, print_summary
+from flows.cli.top import metrics, top
+from flows.cli.up import down, serve_api, up
 from tasks.account import Account
 from tasks.errors import HearthError, InputError
 from tasks.jobs import BackendName, Job

@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from flows.cli_machines import POOL_HELP, has_pool, with_pool
+from flows.cli.machines import POOL_HELP, has_pool, with_pool
 from infra_scripts.machine.gpu import gpus
 from tasks.ec2.pool import open_pool
 from tasks.errors import InputError
@@ -58,7 +58,7 @@ def metrics(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Where it is served; 0: any that is free.")] = 9464,
 ) -> None:
     """Print this machine's numbers as Prometheus reads them, or serve them: those of all runs, and of its GPUs."""
-    from flows.gpu_metrics import Gpus
+    from flows.cli.gpu_metrics import Gpus
     from tasks.metrics.prometheus import Machine, registry, text
 
     found = registry(Machine(load_settings().home), Gpus())

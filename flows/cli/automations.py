@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from flows.terminal import TerminalProgress
+from flows.cli.terminal import TerminalProgress
 from tasks.errors import ServerError
 from tasks.progress import heard_by
 from tasks.settings import load_settings

@@ -10,8 +10,8 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
-from flows.cli_run import run_command
-from flows.terminal import TerminalProgress, print_report
+from flows.cli.run import run_command
+from flows.cli.terminal import TerminalProgress, print_report
 from tasks.batch import Batch
 from tasks.errors import InputError
 from tasks.jobs import BackendName

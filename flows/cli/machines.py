@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from flows.terminal import TerminalProgress
+from flows.cli.terminal import TerminalProgress
 from tasks.backends import choose_backend
 from tasks.ec2.decide import Why
 from tasks.ec2.pool import open_pool

@@ -1,0 +1,1 @@
+"""The `hearth` command: one module a group of commands."""
