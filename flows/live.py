@@ -11,8 +11,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from flows.artifacts import LAST_SECONDS, Artifact, Data, artifact_key
+from flows.engine.pages import MOST_SINGLE
 from flows.known_servers import KnownServers
-from flows.pages import MOST_SINGLE
 from tasks.errors import StorageError
 from tasks.manifest import Manifest, PageResult, PageStatus
 from tasks.progress import Event, PageDone, PagesStart, ServerReleased, ServerTaken, SlotsChanged

@@ -20,15 +20,15 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from flows.artifacts import log_to_run, show_report
-from flows.batch_books import BatchBooks, Relay
 from flows.blocks import resolved
+from flows.engine.batch_accounting import BatchBooks, Relay
+from flows.engine.pages import cut_off, together
+from flows.engine.shards import Parts, merged
+from flows.engine.shared_group import SharedServing
 from flows.live import Live
-from flows.pages import cut_off, together
-from flows.parts import Parts, merged
 from flows.pausing import raise_if_paused
 from flows.process_document import process
 from flows.run_events import ProgressEvents, tell_left
-from flows.shared_serving import SharedServing
 from flows.termination import ended_by_sigterm
 from tasks.batch import Batch, Source, find_documents
 from tasks.budget import Budget

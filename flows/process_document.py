@@ -16,9 +16,9 @@ from prefect.states import Completed, Failed
 
 from flows.artifacts import log_to_run
 from flows.blocks import password_of, resolved
+from flows.engine.document import read_document
 from flows.live import Live
 from flows.pausing import until_paused
-from flows.reading import read_document
 from flows.run_events import ProgressEvents, tell_left
 from flows.termination import ended_by_sigterm
 from tasks.account import Account

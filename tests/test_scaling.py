@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.berth import Wanted
-from flows.serving import Serving
+from flows.engine.server_group import Serving
+from flows.engine.supervisor import Wanted
 from tasks.backends.base import Endpoint
 from tasks.backends.ec2 import Ec2Backend
 from tasks.costs.assumptions import Assumptions

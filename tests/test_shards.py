@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.parts import merged
+from flows.engine.shards import merged
 from tasks.batch import Batch, Source
 from tasks.files import S3Path
 from tasks.report import DocumentStatus, Report, Row

@@ -141,7 +141,7 @@ async def _start(settings: Settings, name: BackendName, model: str | None, slots
         if endpoint.machine is not None and release.look_at is not None:
             from prefect.settings import get_current_settings
 
-            from flows.shutdown_schedule import schedule_idle_shutdown
+            from flows.engine.shutdown_schedule import schedule_idle_shutdown
 
             if get_current_settings().api.url:  # else there is no server, and no worker
                 await schedule_idle_shutdown(settings, endpoint.machine.id, release.look_at)

@@ -103,9 +103,9 @@ def parts() -> None:
 def run(way: str, work: dict[str, Any]) -> None:
     """One run, in a process of its own."""
     if way == _OFF:
-        import flows.serving
+        import flows.engine.server_group
 
-        flows.serving.Recorder = _Nothing  # type: ignore[assignment,misc]
+        flows.engine.server_group.Recorder = _Nothing  # type: ignore[assignment,misc]
     paths = {key: Path(work[key]) for key in ("images", "pdf", "output")}
     measured = flow(Work(**{**work, **paths}))
     sys.stdout.write(json.dumps({"cpu": measured["cpu"], "seconds": measured["ended"] - measured["started"]}) + "\n")

@@ -16,8 +16,8 @@ from prefect.exceptions import ObjectNotFound
 
 import flows.artifacts
 import flows.live
+from flows.engine.pages import MOST_SINGLE
 from flows.live import Live
-from flows.pages import MOST_SINGLE
 from tasks.progress import PagesStart, SlotsChanged
 from tasks.settings import Settings
 from tests.flows.test_pages import PageDone, good

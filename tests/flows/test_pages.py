@@ -17,8 +17,8 @@ import pytest
 from prefect.logging import disable_run_logger
 
 import flows.artifacts
-import flows.pages
-from flows.pages import BLOCK, MOST_SINGLE, Block, read_block, read_pages
+import flows.engine.pages
+from flows.engine.pages import BLOCK, MOST_SINGLE, Block, read_block, read_pages
 from tasks.errors import FailureReason, PageError, ServerError
 from tasks.manifest import PageResult, PageStatus
 from tasks.progress import PageDone, heard_by, tell
@@ -91,8 +91,8 @@ class Shown:
 @pytest.fixture
 def shown(monkeypatch: pytest.MonkeyPatch):
     shown = Shown()
-    monkeypatch.setattr(flows.pages, "read_block", shown.block)
-    monkeypatch.setattr(flows.pages, "_RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(flows.engine.pages, "read_block", shown.block)
+    monkeypatch.setattr(flows.engine.pages, "_RETRY_SECONDS", 0.01)
     monkeypatch.setattr(flows.artifacts, "acreate_table_artifact", shown.table)
     with disable_run_logger():
         yield shown
@@ -292,7 +292,7 @@ async def test_memory_does_not_grow_with_the_pages(work, monkeypatch):
         pass
 
     monkeypatch.setattr(flows.artifacts, "acreate_table_artifact", no_table)
-    monkeypatch.setattr(flows.pages, "read_block", read_block.fn)
+    monkeypatch.setattr(flows.engine.pages, "read_block", read_block.fn)
     sizes: list[int] = []
 
     def look(event: Any) -> None:

@@ -13,7 +13,7 @@ from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.automations import Wanted, apply, defined
-from flows.pages import MOST_SINGLE
+from flows.engine.pages import MOST_SINGLE
 from tests.flows.bringing_up import processes
 from tests.flows.prefect_processes import Processes, pages, prefect_processes
 from tests.pdfs import ending_across, written

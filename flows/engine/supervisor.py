@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from flows.pages import warm_up
-from flows.shutdown_schedule import schedule_idle_shutdown
+from flows.engine.pages import warm_up
+from flows.engine.shutdown_schedule import schedule_idle_shutdown
 from tasks.backends import Backend, Endpoint
 from tasks.books import AllBooks
 from tasks.budget import Budget

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from flows.serving import Serving
+from flows.engine.server_group import Serving
 from tasks.books import Books
 from tasks.budget import Budget
 

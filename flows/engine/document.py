@@ -6,10 +6,10 @@ import asyncio
 import platform
 from collections.abc import Callable, Iterable, Sequence
 
-from flows.berth import Wanted
-from flows.pages import read_pages
-from flows.serving import Serving
-from flows.shared_serving import servers_for
+from flows.engine.pages import read_pages
+from flows.engine.server_group import Serving
+from flows.engine.shared_group import servers_for
+from flows.engine.supervisor import Wanted
 from tasks.account import Account
 from tasks.budget import Budget
 from tasks.plan import Prepared

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Self
 
-from flows.berth import Berth, Common, Wanted
+from flows.engine.supervisor import Berth, Common, Wanted
 from flows.run_events import tell_over_budget
 from tasks.backends import Backend
 from tasks.endings import ended
