@@ -27,7 +27,7 @@ from flows.api.settings import ApiSettings, load_api_settings
 from flows.api.sse import END_ID, events
 from flows.api.uploads import Upload, clear_leftovers, job_from, parameters
 from flows.api.webhooks import Webhooks
-from flows.prefect_server import prefect_api
+from flows.local.prefect_server import prefect_api
 from tasks.endings import ended
 from tasks.errors import HearthError, InputError, LimitError
 from tasks.settings import Settings, load_settings

@@ -57,7 +57,7 @@ async def _applied(wanted: Wanted | None) -> list[tuple[str, Change]]:
     from prefect.exceptions import PrefectHTTPStatusError
 
     from flows.automations import apply, defined
-    from flows.prefect_server import prefect_api
+    from flows.local.prefect_server import prefect_api
 
     try:
         async with prefect_api(load_settings()), get_client() as client:

@@ -85,6 +85,6 @@ async def _run(asked: Batch, *, quiet: bool) -> Report:
     settings = load_settings()
     with TerminalProgress(_err, quiet=quiet) as terminal, heard_by(terminal):
         tell(Stage("starting Prefect"))
-        from flows.running import run_batch
+        from flows.local.run_flow import run_batch
 
         return await run_batch(asked, settings)

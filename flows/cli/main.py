@@ -153,7 +153,7 @@ async def _read(job: Job, *, quiet: bool) -> Manifest | None:
         if manifest is not None:
             return manifest
         tell(Stage("starting Prefect"))
-        from flows.running import run_document
+        from flows.local.run_flow import run_document
 
         return await run_document(job, settings)
 

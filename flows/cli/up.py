@@ -28,7 +28,7 @@ def up() -> None:
     if not Path("prefect.yaml").is_file():
         raise InputError(f"There is no prefect.yaml in {Path.cwd()}. Run hearth up in Hearth's directory.")
     with TerminalProgress(_err) as terminal, heard_by(terminal):
-        from flows.up import bring_up
+        from flows.local.bring_up import bring_up
 
         url = asyncio.run(bring_up(load_settings()))
     _out.print(f"Prefect is up at {url}", highlight=False, soft_wrap=True)

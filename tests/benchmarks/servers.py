@@ -116,7 +116,7 @@ def prefect_server(directory: Path) -> Iterator[PrefectServer]:
     async def start() -> None:
         from prefect.settings import PREFECT_API_URL
 
-        from flows.prefect_server import prefect_api
+        from flows.local.prefect_server import prefect_api
         from tasks.settings import load_settings
 
         async with prefect_api(load_settings()):

@@ -14,7 +14,7 @@ from typing import Any, cast
 from prefect.blocks.system import Secret
 from prefect.filesystems import LocalFileSystem
 
-from flows.prefect_server import prefect_api
+from flows.local.prefect_server import prefect_api
 from flows.process_document import process_document
 from tasks.jobs import Job
 from tasks.settings import load_settings

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from flows import up
+from flows.local import bring_up as up
 from tasks.errors import ServerError
 
 BUSY = "prefect.exceptions.PrefectHTTPStatusError: Server error '503 Service Unavailable'"

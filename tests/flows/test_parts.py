@@ -32,7 +32,7 @@ def up(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Iterator[Up]
     with brought_up(tmp_path_factory.mktemp("up"), **engine.settings, HEARTH_BACKEND="url") as up:
         environment = {**up.hearth.environment, "PREFECT_API_URL": up.api}
         with subprocess.Popen(
-            [sys.executable, "-P", "-m", "flows.worker"],
+            [sys.executable, "-P", "-m", "flows.local.worker"],
             env=environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -13,7 +13,7 @@ import asyncio, json, sys
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from flows.plan_costs import plan_costs
-from flows.prefect_server import prefect_api
+from flows.local.prefect_server import prefect_api
 from tasks.costs.request import PlanRequest
 from tasks.settings import load_settings
 

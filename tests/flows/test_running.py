@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-import flows.running
-from flows.running import _outcome
+import flows.local.run_flow
+from flows.local.run_flow import _outcome
 from tasks.errors import ServerError
 from tasks.progress import Caution, Event, heard_by
 
 
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Event]]:
-    monkeypatch.setattr(flows.running, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(flows.local.run_flow, "_LOOK_SECONDS", 0.01)
     events: list[Event] = []
     with heard_by(events.append):
         yield events
@@ -29,7 +29,7 @@ def answering(monkeypatch: pytest.MonkeyPatch, *answers: bool) -> list[bool]:
     async def answers_now() -> bool:
         return left.pop(0) if len(left) > 1 else left[0]
 
-    monkeypatch.setattr(flows.running, "_prefect_answers", answers_now)
+    monkeypatch.setattr(flows.local.run_flow, "_prefect_answers", answers_now)
     return left
 
 
@@ -63,7 +63,7 @@ async def test_a_server_that_never_notes_the_end_is_not_waited_for_for_ever(
     monkeypatch: pytest.MonkeyPatch, told: list[Event]
 ):
     answering(monkeypatch, True)
-    monkeypatch.setattr(flows.running, "_NOTED_SECONDS", 0.1)
+    monkeypatch.setattr(flows.local.run_flow, "_NOTED_SECONDS", 0.1)
     run, ended = outcomes()
     ended.set_result(outcome := ServerError("as it ended"))
     assert await _outcome(run, ended) is outcome

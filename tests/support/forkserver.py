@@ -55,8 +55,8 @@ WITHOUT_PREFECT = (
 WITH_PREFECT = (
     "flows.idle_shutdown",
     "flows.plan_costs",
-    "flows.running",
-    "flows.up",
+    "flows.local.run_flow",
+    "flows.local.bring_up",
     "flows.api.app",
     "flows.api.service",
     "prefect.cli",

@@ -1,6 +1,6 @@
 """A Prefect worker of the pool `hearth`, over the server that is configured or a local one.
 
-`python -m flows.worker [DIRECTORY]` runs until it is ended. As long as it lives the local server stays, too. Its runs
+`python -m flows.local.worker [DIRECTORY]` runs until it is ended. As long as it lives the local server stays, too. Its runs
 are in its directory, where .env is read and what relative paths are relative to.
 """
 
@@ -13,7 +13,7 @@ import sys
 
 from prefect.settings import get_current_settings
 
-from flows.prefect_server import prefect_api
+from flows.local.prefect_server import prefect_api
 from tasks.settings import load_settings
 from tasks.watchdog import die_with_parent
 

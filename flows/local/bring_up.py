@@ -15,8 +15,8 @@ from prefect.exceptions import ObjectAlreadyExists
 from prefect.settings import get_current_settings
 from prefect.workers.process import ProcessWorker
 
-from flows.prefect_server import prefect_api
-from flows.worker import POOL
+from flows.local.prefect_server import prefect_api
+from flows.local.worker import POOL
 from tasks.errors import ServerError
 from tasks.local_server import ServerSpec, lease_server
 from tasks.progress import Stage, tell
@@ -70,7 +70,7 @@ def _worker(api: str) -> ServerSpec:
         return {"PREFECT_WORKER_WEBSERVER_HOST": "127.0.0.1", "PREFECT_WORKER_WEBSERVER_PORT": str(port)}
 
     here = str(Path.cwd())
-    command = [sys.executable, "-P", "-m", "flows.worker", here]
+    command = [sys.executable, "-P", "-m", "flows.local.worker", here]
     return ServerSpec("worker", lambda _port: command, "/health", f"{sys.executable} {api} {here}", environment)
 
 

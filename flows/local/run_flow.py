@@ -11,7 +11,7 @@ import httpx
 from prefect.client.orchestration import get_client
 from prefect.exceptions import Pause, PrefectHTTPStatusError, TerminationSignal
 
-from flows.prefect_server import prefect_api
+from flows.local.prefect_server import prefect_api
 from flows.process_batch import process_batch
 from flows.process_document import process_document
 from flows.termination import Termination

@@ -1,0 +1,1 @@
+"""Prefect on this machine: a server, a worker, and `hearth up`."""
