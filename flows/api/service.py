@@ -13,7 +13,7 @@ from flows.api.runs import Followed, Runs, answer_of_prefect
 from flows.api.settings import ApiSettings
 from flows.api.uploads import Upload
 from flows.api.webhooks import Webhooks
-from flows.trigger import request_key, trigger
+from flows.orchestrator.trigger import request_key, trigger
 from tasks.jobs import Job
 from tasks.results import results_directory
 from tasks.settings import Settings

@@ -14,7 +14,7 @@ from tasks.progress import heard_by
 from tasks.settings import load_settings
 
 if TYPE_CHECKING:
-    from flows.automations import Change, Wanted
+    from flows.orchestrator.automations import Change, Wanted
 
 _out = Console()
 _err = Console(stderr=True)
@@ -38,7 +38,7 @@ def automations(
 
     It can be run again at any time: what is asked for then is what there is. One that a person disabled stays so.
     """
-    from flows.automations import Wanted
+    from flows.orchestrator.automations import Wanted
 
     wanted = None if remove else Wanted(notify, stalled_minutes, vanished_minutes, cancel_stalled)
     with TerminalProgress(_err) as terminal, heard_by(terminal):
@@ -56,8 +56,8 @@ async def _applied(wanted: Wanted | None) -> list[tuple[str, Change]]:
     from prefect.client.orchestration import get_client
     from prefect.exceptions import PrefectHTTPStatusError
 
-    from flows.automations import apply, defined
     from flows.local.prefect_server import prefect_api
+    from flows.orchestrator.automations import apply, defined
 
     try:
         async with prefect_api(load_settings()), get_client() as client:

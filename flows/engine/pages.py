@@ -18,7 +18,7 @@ from prefect.states import Cancelled
 from prefect.tasks import Task
 
 from flows.artifacts import LAST_SECONDS, SHOWN_SECONDS, PageTable
-from flows.pausing import raise_if_paused
+from flows.orchestrator.pausing import raise_if_paused
 from tasks.backends import Endpoint
 from tasks.errors import HearthError, PageError
 from tasks.ollama_api import GenerateRequest

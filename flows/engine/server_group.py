@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from flows.engine.supervisor import Berth, Common, Wanted
-from flows.run_events import tell_over_budget
+from flows.orchestrator.run_events import tell_over_budget
 from tasks.backends import Backend
 from tasks.endings import ended
 from tasks.errors import CloudError

@@ -12,9 +12,9 @@ from prefect.client.orchestration import get_client
 from prefect.exceptions import Pause, PrefectHTTPStatusError, TerminationSignal
 
 from flows.local.prefect_server import prefect_api
+from flows.orchestrator.termination import Termination
 from flows.process_batch import process_batch
 from flows.process_document import process_document
-from flows.termination import Termination
 from tasks.batch import Batch
 from tasks.errors import ServerError, UnavailableError
 from tasks.jobs import Job

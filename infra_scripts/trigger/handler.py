@@ -63,7 +63,7 @@ class Arrived:
 
 
 def run_key(content: str, options: Mapping[str, Any]) -> str:
-    """What requests that ask for the same have in common; 64 hex digits. `flows.trigger` uses it, too.
+    """What requests that ask for the same have in common; 64 hex digits. `flows.orchestrator.trigger` uses it, too.
 
     Args:
         content: tells the document's bytes from any others.

@@ -18,7 +18,7 @@ from prefect.blocks.webhook import Webhook
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows.automations import SWEEP, Change, Wanted, apply, defined
+from flows.orchestrator.automations import SWEEP, Change, Wanted, apply, defined
 from tasks.errors import InputError
 from tests import pdfs
 from tests.commands import ROOT, Hearth, PrefectServer
@@ -29,7 +29,7 @@ NAMES = ("a run failed", "a run vanished", "a run stands still", "a budget is sp
 
 SPENDS = """
 from prefect import flow
-from flows.run_events import tell_over_budget
+from flows.orchestrator.run_events import tell_over_budget
 from tasks.budget import Budget
 
 @flow(name="process-batch", flow_run_name="batch of tonight")
@@ -45,7 +45,7 @@ import pathlib
 import sys
 import time
 from prefect import flow
-from flows import run_events
+from flows.orchestrator import run_events
 from tasks.progress import Stage
 
 run_events.PROGRESS_SECONDS = 0.5

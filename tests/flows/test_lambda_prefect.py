@@ -1,4 +1,4 @@
-"""The Lambda function beside a real Prefect server: its runs are those that `flows.trigger` would find."""
+"""The Lambda function beside a real Prefect server: its runs are those that `flows.orchestrator.trigger` would find."""
 
 from __future__ import annotations
 

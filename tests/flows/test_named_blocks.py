@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from flows.blocks import resolved
+from flows.orchestrator.blocks import resolved
 from tasks.errors import InputError
 from tasks.jobs import Job
 from tests.commands import ROOT, Hearth

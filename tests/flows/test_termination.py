@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from prefect.exceptions import TerminationSignal
 
-from flows.termination import ended_by_sigterm
+from flows.orchestrator.termination import ended_by_sigterm
 
 
 @pytest.fixture(autouse=True)

@@ -17,8 +17,8 @@ from prefect.states import Cancelled, Completed, Failed
 
 from flows.api.signature import verify
 from flows.cli.main import app
+from flows.orchestrator.trigger import trigger
 from flows.process_document import process_document
-from flows.trigger import trigger
 from tasks.errors import InputError, UnavailableError
 from tasks.jobs import Job
 from tests import pdfs

@@ -26,7 +26,7 @@ from prefect.events.schemas.automations import Automation, AutomationCore, Event
 from prefect.events.schemas.events import ResourceSpecification
 from prefect.exceptions import ObjectNotFound
 
-from flows.run_events import LEFT, OVER_BUDGET, PROGRESS
+from flows.orchestrator.run_events import LEFT, OVER_BUDGET, PROGRESS
 from tasks.errors import InputError, UnavailableError
 
 SWEEP = "sweep-machines/sweep-machines"
