@@ -9,8 +9,8 @@ from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from prefect.states import Completed
 
-from flows.artifacts import log_to_run
 from flows.engine.shutdown_schedule import schedule_idle_shutdown
+from flows.ui.artifacts import log_to_run
 from tasks.aws import NO_REGION
 from tasks.ec2.decide import Decision
 from tasks.ec2.machines import Machine

@@ -19,17 +19,17 @@ from prefect.exceptions import CancelledRun, Pause
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
-from flows.artifacts import log_to_run, show_report
 from flows.engine.batch_accounting import BatchBooks, Relay
 from flows.engine.pages import cut_off, together
 from flows.engine.shards import Parts, merged
 from flows.engine.shared_group import SharedServing
-from flows.live import Live
 from flows.orchestrator.blocks import resolved
 from flows.orchestrator.pausing import raise_if_paused
 from flows.orchestrator.run_events import ProgressEvents, tell_left
 from flows.orchestrator.termination import ended_by_sigterm
 from flows.process_document import process
+from flows.ui.artifacts import log_to_run, show_report
+from flows.ui.live_artifacts import Live
 from tasks.batch import Batch, Source, find_documents
 from tasks.budget import Budget
 from tasks.errors import HearthError, InputError

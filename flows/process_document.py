@@ -14,13 +14,13 @@ from prefect.exceptions import Pause
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
-from flows.artifacts import log_to_run
 from flows.engine.document import read_document
-from flows.live import Live
 from flows.orchestrator.blocks import password_of, resolved
 from flows.orchestrator.pausing import until_paused
 from flows.orchestrator.run_events import ProgressEvents, tell_left
 from flows.orchestrator.termination import ended_by_sigterm
+from flows.ui.artifacts import log_to_run
+from flows.ui.live_artifacts import Live
 from tasks.account import Account
 from tasks.errors import HearthError
 from tasks.jobs import Job

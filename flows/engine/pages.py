@@ -17,8 +17,8 @@ from prefect.runtime import task_run
 from prefect.states import Cancelled
 from prefect.tasks import Task
 
-from flows.artifacts import LAST_SECONDS, SHOWN_SECONDS, PageTable
 from flows.orchestrator.pausing import raise_if_paused
+from flows.ui.artifacts import LAST_SECONDS, SHOWN_SECONDS, PageTable
 from tasks.backends import Endpoint
 from tasks.errors import HearthError, PageError
 from tasks.ollama_api import GenerateRequest

@@ -14,10 +14,10 @@ import httpx
 import pytest
 from prefect.exceptions import ObjectNotFound
 
-import flows.artifacts
-import flows.live
+import flows.ui.artifacts
+import flows.ui.live_artifacts
 from flows.engine.pages import MOST_SINGLE
-from flows.live import Live
+from flows.ui.live_artifacts import Live
 from tasks.progress import PagesStart, SlotsChanged
 from tasks.settings import Settings
 from tests.flows.test_pages import PageDone, good
@@ -62,19 +62,19 @@ def prefect(monkeypatch: pytest.MonkeyPatch) -> Prefect:
     async def client():
         yield taking
 
-    monkeypatch.setattr(flows.artifacts, "acreate_progress_artifact", taking.create_progress)
-    monkeypatch.setattr(flows.artifacts, "acreate_table_artifact", taking.create)
-    monkeypatch.setattr(flows.artifacts, "acreate_markdown_artifact", taking.create)
-    monkeypatch.setattr(flows.artifacts, "get_client", client)
+    monkeypatch.setattr(flows.ui.artifacts, "acreate_progress_artifact", taking.create_progress)
+    monkeypatch.setattr(flows.ui.artifacts, "acreate_table_artifact", taking.create)
+    monkeypatch.setattr(flows.ui.artifacts, "acreate_markdown_artifact", taking.create)
+    monkeypatch.setattr(flows.ui.artifacts, "get_client", client)
     _limited(monkeypatch, PATIENCE)
-    monkeypatch.setattr(flows.live, "_TICK_SECONDS", 0.01)
+    monkeypatch.setattr(flows.ui.live_artifacts, "_TICK_SECONDS", 0.01)
     return taking
 
 
 def _limited(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     """Have showing take no longer than this."""
-    monkeypatch.setattr(flows.artifacts, "SHOWN_SECONDS", seconds)
-    monkeypatch.setattr(flows.live, "LAST_SECONDS", seconds)
+    monkeypatch.setattr(flows.ui.artifacts, "SHOWN_SECONDS", seconds)
+    monkeypatch.setattr(flows.ui.live_artifacts, "LAST_SECONDS", seconds)
 
 
 async def read(live: Live, pages: int, *, after: Callable[[int], object] = lambda _: None) -> None:
@@ -109,7 +109,7 @@ async def test_ten_thousand_pages_at_once_make_a_handful_of_calls_and_no_table(
     assert "pages" not in prefect.data
 
 
-def _seldom(monkeypatch: pytest.MonkeyPatch, *artifacts: flows.artifacts.Artifact) -> None:
+def _seldom(monkeypatch: pytest.MonkeyPatch, *artifacts: flows.ui.artifacts.Artifact) -> None:
     """However long the test takes, these are not due again before the end."""
     for artifact in artifacts:
         monkeypatch.setattr(artifact, "seconds", 10 * PATIENCE)

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from prefect.logging import disable_run_logger
 
-import flows.artifacts
 import flows.engine.pages
+import flows.ui.artifacts
 from flows.engine.pages import BLOCK, MOST_SINGLE, Block, read_block, read_pages
 from tasks.errors import FailureReason, PageError, ServerError
 from tasks.manifest import PageResult, PageStatus
@@ -93,7 +93,7 @@ def shown(monkeypatch: pytest.MonkeyPatch):
     shown = Shown()
     monkeypatch.setattr(flows.engine.pages, "read_block", shown.block)
     monkeypatch.setattr(flows.engine.pages, "_RETRY_SECONDS", 0.01)
-    monkeypatch.setattr(flows.artifacts, "acreate_table_artifact", shown.table)
+    monkeypatch.setattr(flows.ui.artifacts, "acreate_table_artifact", shown.table)
     with disable_run_logger():
         yield shown
 
@@ -244,7 +244,7 @@ class TestTables:
         [((), ("COMPLETED", "Completed")), ((2,), ("COMPLETED", "Partial")), ((1, 2, 3), ("FAILED", "Failed"))],
     )
     async def test_a_block_ends_partial_if_some_of_its_pages_failed_and_failed_if_all_did(self, work, numbers, state):
-        table = flows.artifacts.PageTable("Report pages 1-3", excerpts=False)
+        table = flows.ui.artifacts.PageTable("Report pages 1-3", excerpts=False)
         for number in (1, 2, 3):
             failed = number in numbers
             table(PageDone(good(number, status=PageStatus.FAILED if failed else PageStatus.READ)))
@@ -291,7 +291,7 @@ async def test_memory_does_not_grow_with_the_pages(work, monkeypatch):
     async def no_table(*_: Any) -> None:
         pass
 
-    monkeypatch.setattr(flows.artifacts, "acreate_table_artifact", no_table)
+    monkeypatch.setattr(flows.ui.artifacts, "acreate_table_artifact", no_table)
     monkeypatch.setattr(flows.engine.pages, "read_block", read_block.fn)
     sizes: list[int] = []
 

@@ -10,9 +10,9 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
-from flows.artifacts import LAST_SECONDS, Artifact, Data, artifact_key
 from flows.engine.pages import MOST_SINGLE
-from flows.known_servers import KnownServers
+from flows.ui.artifacts import LAST_SECONDS, Artifact, Data, artifact_key
+from flows.ui.known_servers import KnownServers
 from tasks.errors import StorageError
 from tasks.manifest import Manifest, PageResult, PageStatus
 from tasks.progress import Event, PageDone, PagesStart, ServerReleased, ServerTaken, SlotsChanged
