@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from flows.stacks import StackName, open_deployment
+from flows.stacks.registry import StackName, open_deployment
 from infra_scripts.deployment import Options
 from infra_scripts.errors import InfraError
 from tasks.errors import HearthError

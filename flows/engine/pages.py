@@ -18,7 +18,7 @@ from prefect.states import Cancelled
 from prefect.tasks import Task
 
 from flows.orchestrator.pausing import raise_if_paused
-from flows.ui.artifacts import LAST_SECONDS, SHOWN_SECONDS, PageTable
+from flows.ui.artifacts import LAST_SECONDS, MOST_SINGLE, SHOWN_SECONDS, PageTable
 from tasks.backends import Endpoint
 from tasks.errors import HearthError, PageError
 from tasks.ollama_api import GenerateRequest
@@ -30,9 +30,8 @@ from tasks.window import Window, WindowClosedError
 from tasks.work_loop import WorkLoop
 
 # A page as a task run costs Prefect's server 14 ms, 3 events and 19 kB, and this process 13 ms; in blocks of 25 it
-# costs 3.3 ms, 0.2 events, 1.3 kB and 7.4 ms, and little less in blocks of 100 (docs/performance.md). Up to so many
-# pages that is no burden, and nobody looks through more task runs.
-MOST_SINGLE = 200
+# costs 3.3 ms, 0.2 events, 1.3 kB and 7.4 ms, and little less in blocks of 100 (docs/performance.md). Up to MOST_SINGLE
+# pages that is no burden.
 BLOCK = 25
 
 _RETRY_SECONDS = 0.5

@@ -1,7 +1,7 @@
 """A Prefect worker of the pool `hearth`, over the server that is configured or a local one.
 
-`python -m flows.local.worker [DIRECTORY]` runs until it is ended. As long as it lives the local server stays, too. Its runs
-are in its directory, where .env is read and what relative paths are relative to.
+`python -m flows.local.worker [DIRECTORY]` runs until it is ended. As long as it lives the local server stays, too. Its
+runs are in its directory, where .env is read and what relative paths are relative to.
 """
 
 from __future__ import annotations

@@ -27,6 +27,9 @@ from tasks.summary import page_row
 
 SHOWN_SECONDS = 5.0
 """How long showing something may take while there is more to do: it is shown the next time."""
+MOST_SINGLE = 200
+"""Up to so many pages each has a task run and a row of its own; nobody looks through more."""
+
 LAST_SECONDS = 60.0
 """How long it may take the last time, after which it would be lost: so long Prefect's server waits for a lock."""
 _log = logging.getLogger(__name__)

@@ -10,8 +10,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
-from flows.engine.pages import MOST_SINGLE
-from flows.ui.artifacts import LAST_SECONDS, Artifact, Data, artifact_key
+from flows.ui.artifacts import LAST_SECONDS, MOST_SINGLE, Artifact, Data, artifact_key
 from flows.ui.known_servers import KnownServers
 from tasks.errors import StorageError
 from tasks.manifest import Manifest, PageResult, PageStatus

@@ -7,7 +7,8 @@ from pathlib import Path
 import pymupdf
 import pytest
 
-from flows.engine.pages import BLOCK, MOST_SINGLE
+from flows.engine.pages import BLOCK
+from flows.ui.artifacts import MOST_SINGLE
 from tests import pdfs
 from tests.commands import Hearth
 from tests.support.waiting import until

@@ -16,7 +16,7 @@ from prefect.exceptions import ObjectNotFound
 
 import flows.ui.artifacts
 import flows.ui.live_artifacts
-from flows.engine.pages import MOST_SINGLE
+from flows.ui.artifacts import MOST_SINGLE
 from flows.ui.live_artifacts import Live
 from tasks.progress import PagesStart, SlotsChanged
 from tasks.settings import Settings

@@ -18,7 +18,8 @@ from prefect.logging import disable_run_logger
 
 import flows.engine.pages
 import flows.ui.artifacts
-from flows.engine.pages import BLOCK, MOST_SINGLE, Block, read_block, read_pages
+from flows.engine.pages import BLOCK, Block, read_block, read_pages
+from flows.ui.artifacts import MOST_SINGLE
 from tasks.errors import FailureReason, PageError, ServerError
 from tasks.manifest import PageResult, PageStatus
 from tasks.progress import PageDone, heard_by, tell

@@ -12,8 +12,8 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows.engine.pages import MOST_SINGLE
 from flows.orchestrator.automations import Wanted, apply, defined
+from flows.ui.artifacts import MOST_SINGLE
 from tests.flows.bringing_up import processes
 from tests.flows.prefect_processes import Processes, pages, prefect_processes
 from tests.pdfs import ending_across, written

@@ -7,8 +7,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from flows.cli.infra import infra
-from flows.stacks import StackName, open_deployment
 from flows.stacks.ec2 import Ec2Deployment
+from flows.stacks.registry import StackName, open_deployment
 from infra_scripts.deployment import Options
 from infra_scripts.policy import Who, policy
 from tasks.settings import load_settings

@@ -7,7 +7,7 @@ from typing import Any
 import boto3
 import pytest
 
-from flows.stacks import StackName
+from flows.stacks.registry import StackName
 from infra_scripts.deploy import down, up
 from infra_scripts.errors import RequestError
 from infra_scripts.policy import Who, policy

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from cfnlint import decode
 
-from flows.stacks import StackName
+from flows.stacks.registry import StackName
 from infra_scripts import ec2, monitoring
 from infra_scripts.ecs import service as ecs
 from infra_scripts.policy import Who, policy

@@ -12,7 +12,7 @@ from cfnlint.api import ManualArgs, lint
 from typer.testing import CliRunner
 
 from flows.cli.infra import infra
-from flows.stacks import StackName, open_deployment
+from flows.stacks.registry import StackName, open_deployment
 from infra_scripts.deployment import Options
 from infra_scripts.errors import InUseError, LeftoverError, RequestError
 from infra_scripts.policy import Who, policy

@@ -13,7 +13,7 @@ from cfnlint import decode
 from cfnlint.api import ManualArgs, lint
 from moto.events.models import EventPattern
 
-from flows.stacks import StackName, open_deployment
+from flows.stacks.registry import StackName, open_deployment
 from infra_scripts.deployment import Options
 from infra_scripts.errors import InUseError, RequestError
 from infra_scripts.policy import Who, policy

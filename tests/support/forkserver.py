@@ -1,9 +1,9 @@
 """Start commands of the project from one process that has imported them already.
 
-`python -m flows.cli.main` spends most of its processor time on imports of Prefect. A test that starts a dozen commands pays
-for them a dozen times. Here one process for the whole test run imports everything once, and each command is a fork of
-it: a process of its own, with its own environment, directory, descriptors, signals and exit code, that runs the module
-as `python -m` does. Tests of the start itself use `subprocess`.
+`python -m flows.cli.main` spends most of its processor time on imports of Prefect. A test that starts a dozen commands
+pays for them a dozen times. Here one process for the whole test run imports everything once, and each command is a fork
+of it: a process of its own, with its own environment, directory, descriptors, signals and exit code, that runs the
+module as `python -m` does. Tests of the start itself use `subprocess`.
 
 The fork server is started by the first command that asks for it and ends with the test run. A process that it started
 is killed when whoever holds its `Process` is gone, so that no test process leaves one behind.
