@@ -11,8 +11,8 @@ from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
 from tasks.costs.picture import picture
 from tasks.costs.request import PlanRequest, planned
 from tasks.costs.verdict import CostPlan
-from tasks.duration import duration
 from tasks.settings import load_settings
+from tasks.text.duration import duration
 
 
 @flow(name="plan-costs", flow_run_name="plan costs", persist_result=False)

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pydantic import Field
 
 from tasks.costs.assumptions import Assumptions
-from tasks.duration import duration
 from tasks.jobs import Frozen
+from tasks.text.duration import duration
 
 _SHORT_IDLE = 120.0
 """An idle time in seconds that still lets the next run of a few at a time find the machine warm."""

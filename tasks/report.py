@@ -11,7 +11,7 @@ from enum import StrEnum
 from tasks.files import Place, files_at
 from tasks.jobs import Frozen
 from tasks.manifest import Manifest, RunStatus
-from tasks.markdown import table
+from tasks.text.markdown import table
 
 
 class DocumentStatus(StrEnum):

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.duration import duration
 from tasks.files import Place
 from tasks.manifest import Manifest, PageEntry, PageResult, RunStatus
-from tasks.markdown import escaped, excerpt, table
+from tasks.text.duration import duration
+from tasks.text.markdown import escaped, excerpt, table
 
 _MOST_FAILURES = 50
 _ENDED = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from base64 import b64encode
 
-from tasks.duration import duration
-from tasks.svg import framed, line, text
+from tasks.text.duration import duration
+from tasks.text.svg import framed, line, text
 from tasks.timeline import Timeline, quantile
 
 _WIDTH, _HEIGHT = 760.0, 400.0

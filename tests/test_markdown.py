@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.markdown import EXCERPT, escaped, excerpt, table
+from tasks.text.markdown import EXCERPT, escaped, excerpt, table
 
 
 @pytest.mark.parametrize(

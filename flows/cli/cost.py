@@ -16,11 +16,11 @@ from rich.table import Table
 from flows.cli.machines import POOL_HELP, has_pool, with_pool
 from tasks.costs.bill import Bill, By, Line, together
 from tasks.costs.held import held_bill
-from tasks.duration import duration
 from tasks.ec2.accounts import pool_bill
 from tasks.ec2.pool import open_pool
 from tasks.errors import InputError
 from tasks.settings import Settings, load_settings
+from tasks.text.duration import duration
 
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 

@@ -17,10 +17,10 @@ from tasks.costs.assumptions import Range
 from tasks.costs.picture import picture
 from tasks.costs.request import PlanRequest, planned
 from tasks.costs.verdict import CostPlan
-from tasks.duration import duration
 from tasks.errors import InputError
 from tasks.prices.book import REGIONS, Term, current, keep, own, shipped
 from tasks.settings import load_settings
+from tasks.text.duration import duration
 
 prices = typer.Typer(no_args_is_help=True, help="The price book: show it, or ask AWS for today's prices.")
 _UNITS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86_400, "": 1}

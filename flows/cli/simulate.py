@@ -15,7 +15,6 @@ from rich.table import Table
 from flows.cli.plan import assumed
 from tasks.costs.assumptions import Assumptions
 from tasks.costs.request import no_price
-from tasks.duration import duration
 from tasks.errors import InputError
 from tasks.prices.book import current
 from tasks.settings import load_settings
@@ -23,6 +22,7 @@ from tasks.simulation.fleet import simulate
 from tasks.simulation.outcome import Outcome
 from tasks.simulation.picture import picture
 from tasks.simulation.scenario import Arrivals, Physics, Policy, Rules, Work
+from tasks.text.duration import duration
 
 _WIDTH = 110
 

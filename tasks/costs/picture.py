@@ -6,8 +6,8 @@ from math import floor, log10
 
 from tasks.costs.architectures import Estimate, Running
 from tasks.costs.verdict import CostPlan
-from tasks.duration import duration
-from tasks.svg import framed, line, text
+from tasks.text.duration import duration
+from tasks.text.svg import framed, line, text
 
 _WIDTH, _HEIGHT = 760.0, 460.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70.0, 730.0, 76.0, 410.0

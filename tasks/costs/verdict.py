@@ -8,9 +8,9 @@ from tasks.costs.architectures import Estimate, Running, Shape, estimates
 from tasks.costs.assumptions import DAY_SECONDS, Assumptions
 from tasks.costs.pages import PageTimes
 from tasks.costs.sizing import Size, sizes
-from tasks.duration import duration
 from tasks.jobs import Frozen
 from tasks.prices.book import HOME_REGION, STALE_DAYS, Book
+from tasks.text.duration import duration
 
 
 class CostPlan(Frozen):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from tasks.duration import duration
 from tasks.simulation.outcome import Outcome
-from tasks.svg import framed
+from tasks.text.duration import duration
+from tasks.text.svg import framed
 
 _WIDTH, _PANEL, _TOP = 760.0, 110.0, 66.0
 _LEFT, _RIGHT = 60.0, 740.0

@@ -12,11 +12,11 @@ from math import log10
 from pathlib import Path
 
 from tasks.costs.assumptions import Assumptions
-from tasks.duration import duration
 from tasks.prices.book import shipped
 from tasks.simulation.fleet import simulate
 from tasks.simulation.outcome import Outcome
 from tasks.simulation.scenario import Arrivals, Policy, Rules, Work
+from tasks.text.duration import duration
 from tests.benchmarks.drawing import Picture
 
 PICTURES = Path(__file__).parents[2] / "docs" / "pictures"

@@ -8,7 +8,7 @@ from xml.etree.ElementTree import fromstring
 
 import pytest
 
-from tasks.markdown import escaped
+from tasks.text.markdown import escaped
 from tests import pdfs
 from tests.commands import Hearth, Outcome
 from tests.support.waiting import until

@@ -1,0 +1,1 @@
+"""Small helpers for what people read: Markdown, SVG and durations."""
