@@ -19,7 +19,7 @@ from tasks.ec2.pool import Pool, open_pool
 from tasks.ec2.stoppers import sweep_disks, tend
 from tasks.errors import CloudError
 from tasks.progress import heard_by
-from tasks.settings import Settings, load_settings
+from tasks.settings.settings import Settings, load_settings
 
 
 @flow(name="idle-shutdown", flow_run_name="look at {machine}", persist_result=False, retries=3, retry_delay_seconds=30)

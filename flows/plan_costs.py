@@ -11,7 +11,7 @@ from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
 from tasks.costs.picture import picture
 from tasks.costs.request import PlanRequest, planned
 from tasks.costs.verdict import CostPlan
-from tasks.settings import load_settings
+from tasks.settings.settings import load_settings
 from tasks.text.duration import duration
 
 

@@ -48,7 +48,7 @@ from tasks.progress import (
     tell,
 )
 from tasks.report import DocumentStatus, Report, Row, shared_out
-from tasks.settings import Settings, load_settings
+from tasks.settings.settings import Settings, load_settings
 from tasks.shards import Part, balanced, weighed
 from tasks.shelf import Shelf
 

@@ -27,7 +27,7 @@ from tasks.jobs import Job
 from tasks.manifest import Manifest, PageStatus, RunStatus
 from tasks.plan import Prepared, prepare
 from tasks.progress import RunEnded, RunStarted, heard_by, tell
-from tasks.settings import Settings, load_settings
+from tasks.settings.settings import Settings, load_settings
 
 
 def _run_name() -> str:

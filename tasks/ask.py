@@ -16,7 +16,7 @@ from tasks.ollama_api import Answer, GenerateRequest
 from tasks.progress import PageStarted, tell
 from tasks.render import PageImage
 from tasks.servers import Server, Servers
-from tasks.settings import ReadSettings
+from tasks.settings.settings import ReadSettings
 
 
 @dataclass(frozen=True)

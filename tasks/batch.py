@@ -26,7 +26,7 @@ from tasks.jobs import (
     Form,
     Job,
 )
-from tasks.settings import Settings
+from tasks.settings.settings import Settings
 
 _PDF = ".pdf"
 _LIST = ".txt"

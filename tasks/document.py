@@ -13,7 +13,7 @@ import pymupdf
 from tasks.errors import DocumentError, InputError, LimitError, PasswordError
 from tasks.files import Place
 from tasks.jobs import Document
-from tasks.settings import LimitSettings
+from tasks.settings.settings import LimitSettings
 
 # MuPDF prints its findings on stderr; what matters of them is in our own errors.
 pymupdf.TOOLS.mupdf_display_errors(False)  # noqa: FBT003 - the library's signature

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from tasks.ollama_wire import Answer
-from tasks.settings import ReadSettings
+from tasks.settings.settings import ReadSettings
 
 _REMEMBERED = 64
 _ENOUGH = 4

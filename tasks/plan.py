@@ -12,7 +12,7 @@ from tasks.files import LocalFile, local_file, place_of
 from tasks.jobs import Document, Job, Plan, ReadOptions
 from tasks.ollama_api import GenerateRequest
 from tasks.results import ResultStore, results_directory
-from tasks.settings import Settings
+from tasks.settings.settings import Settings
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from tasks.progress import PageDone, PageRetried, tell
 from tasks.render import PageImage, Renderer
 from tasks.results import ResultStore
 from tasks.servers import Servers
-from tasks.settings import ReadSettings
+from tasks.settings.settings import ReadSettings
 
 
 class PageReader:

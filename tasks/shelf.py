@@ -16,7 +16,7 @@ from tasks.files import Place, S3Path, files_at, place_of
 from tasks.jobs import Frozen
 from tasks.journal import entries
 from tasks.report import DocumentStatus, Row
-from tasks.settings import Settings
+from tasks.settings.settings import Settings
 
 _NAME = "documents.jsonl"
 # S3 adds nothing to a file: it is written anew. A document that was not noted is opened again, and not read again.

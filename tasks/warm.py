@@ -16,7 +16,7 @@ from tasks.ollama_api import Answer, GenerateRequest, LoadedModel, Model, Ollama
 from tasks.ollama_wire import find_model
 from tasks.parts import Parts
 from tasks.progress import Caution, Pulling, Stage, WarmStep, tell, timed
-from tasks.settings import WarmSettings
+from tasks.settings.settings import WarmSettings
 from tasks.slots import LedgerStore, Measured, agreed_capacity
 
 T = TypeVar("T")

@@ -16,7 +16,7 @@ from flows.cli.main import app
 from infra_scripts.monitoring import template
 from tasks.errors import FailureReason
 from tasks.metrics.names import OF_MACHINES, OF_RUNS, Metric
-from tasks.settings import Settings
+from tasks.settings.settings import Settings
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -50,7 +50,7 @@ def _settings(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, s
             # A list is written as JSON in the environment, too.
             shown = json.dumps(default) if isinstance(default, tuple) else default
             shown = "" if default is None else f"`{shown}`"
-            shown = {"home": "`~/.cache/hearth`", "prompt": "see `tasks/settings.py`"}.get(name, shown)
+            shown = {"home": "`~/.cache/hearth`", "prompt": "see `tasks/settings/settings.py`"}.get(name, shown)
             yield f"{prefix}{name.upper()}", shown, field.description or ""
 
 

@@ -12,7 +12,7 @@ from tasks.departure import Departure
 from tasks.ollama_api import OllamaClient
 from tasks.pace import Pace
 from tasks.servers import Server, Servers
-from tasks.settings import ReadSettings
+from tasks.settings.settings import ReadSettings
 from tasks.slots import FileStore, Measured, Share
 from tests.scripted_ollama import DIGEST
 from tests.support.waiting import PATIENCE

@@ -17,7 +17,7 @@ from tasks.ollama_api import GenerateRequest
 from tasks.pace import Served
 from tasks.render import PageImage
 from tasks.servers import Server
-from tasks.settings import ReadSettings
+from tasks.settings.settings import ReadSettings
 from tests.pooled import pooled
 from tests.scripted_ollama import MODEL, Body, Say, ScriptedOllama, fails, reads, scripted_ollama
 from tests.support.waiting import PATIENCE, until_async

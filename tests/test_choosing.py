@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tasks.auto_settings import AutoSettings
 from tasks.backends import choose_backend
 from tasks.choosing import suitable
 from tasks.costs.assumptions import Assumptions
 from tasks.errors import InputError
 from tasks.jobs import BackendName
 from tasks.prices.book import Term, shipped
-from tasks.settings import Settings, load_settings
+from tasks.settings.auto import AutoSettings
+from tasks.settings.settings import Settings, load_settings
 from tests.commands import Hearth
 from tests.pdfs import written
 

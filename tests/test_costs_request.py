@@ -12,7 +12,7 @@ from flows.cli.main import app
 from tasks.costs.request import PlanRequest, planned
 from tasks.errors import InputError
 from tasks.sample import write_sample
-from tasks.settings import Settings
+from tasks.settings.settings import Settings
 
 HEAD = {
     "schema_version": 1,

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tasks.document import open_document, password_from, select_pages
 from tasks.errors import DocumentError, InputError, LimitError, PasswordError
-from tasks.settings import LimitSettings
+from tasks.settings.settings import LimitSettings
 from tests import pdfs
 
 LIMITS = LimitSettings()

@@ -42,7 +42,7 @@ from tasks.ec2.table import Table
 from tasks.errors import CapacityError, CloudError, InputError, ServerError
 from tasks.prices.book import Book, Price, shipped
 from tasks.progress import Caution, heard_by
-from tasks.settings import Access, Ec2Settings, Settings, SpotPolicy
+from tasks.settings.settings import Access, Ec2Settings, Settings, SpotPolicy
 
 ID = "i-0123456789abcdef0"
 STACK = Stack(

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tasks.ollama_wire import Answer
 from tasks.pace import Pace, Served
-from tasks.settings import ReadSettings
+from tasks.settings.settings import ReadSettings
 
 SETTINGS = ReadSettings(timeout_seconds=300, timeout_least_seconds=10)
 

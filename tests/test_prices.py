@@ -10,7 +10,7 @@ from infra_scripts.deployment import Options
 from tasks.prices import HOURS_A_MONTH, gp3_usd_per_hour, on_demand_usd_per_hour
 from tasks.prices.book import REGIONS, Book, Price, Source, Term, current, keep, shipped
 from tasks.prices.refresh import TYPES
-from tasks.settings import Settings
+from tasks.settings.settings import Settings
 
 
 def test_every_type_that_is_tried_by_default_has_a_price():

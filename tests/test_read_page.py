@@ -27,7 +27,7 @@ from tasks.read_page import PageReader, temperature_of
 from tasks.render import PageImage, Renderer
 from tasks.results import ResultStore
 from tasks.servers import Server
-from tasks.settings import LimitSettings, ReadSettings
+from tasks.settings.settings import LimitSettings, ReadSettings
 from tests import pdfs
 from tests.pooled import pooled
 from tests.scripted_ollama import DIGEST, MODEL, ScriptedOllama, cut, fails, reads, serving

@@ -21,7 +21,7 @@ from PIL import Image
 from tasks.errors import FailureReason, PageError
 from tasks.render import PageImage, Renderer
 from tasks.render_worker import ink_fraction, png_of, scale_for
-from tasks.settings import LimitSettings
+from tasks.settings.settings import LimitSettings
 from tests import pdfs
 from tests.support.waiting import PATIENCE, until_async
 

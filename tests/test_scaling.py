@@ -16,7 +16,7 @@ from tasks.costs.assumptions import Assumptions
 from tasks.ollama_api import GenerateRequest
 from tasks.prices.book import shipped
 from tasks.scaling import Scale, machines_for
-from tasks.settings import Settings
+from tasks.settings.settings import Settings
 from tasks.simulation import fleet
 from tasks.simulation.fleet import simulate
 from tasks.simulation.scenario import Arrivals, Rules, Work

@@ -30,7 +30,7 @@ from flows.api.webhooks import Webhooks
 from flows.local.prefect_server import prefect_api
 from tasks.endings import ended
 from tasks.errors import HearthError, InputError, LimitError
-from tasks.settings import Settings, load_settings
+from tasks.settings.settings import Settings, load_settings
 
 _PDF_BODY = {"required": True, "content": {"application/pdf": {"schema": {"type": "string", "format": "binary"}}}}
 _GRACE_SECONDS = 5

@@ -16,7 +16,7 @@ from flows.api.webhooks import Webhooks
 from flows.orchestrator.trigger import request_key, trigger
 from tasks.jobs import Job
 from tasks.results import results_directory
-from tasks.settings import Settings
+from tasks.settings.settings import Settings
 
 
 @dataclass(frozen=True)

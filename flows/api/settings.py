@@ -11,7 +11,7 @@ from tasks.errors import InputError
 
 
 class ApiSettings(BaseSettings):
-    """What the backend needs beside `tasks.settings`."""
+    """What the backend needs beside `tasks.settings.settings`."""
 
     model_config = SettingsConfigDict(env_prefix="API_", env_file=".env", extra="ignore", frozen=True)
 

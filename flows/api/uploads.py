@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from tasks.errors import HearthError, InputError, LimitError
 from tasks.jobs import Job, Plan
 from tasks.plan import prepare
-from tasks.settings import Settings
+from tasks.settings.settings import Settings
 
 # Where things are is the backend's affair; and Prefect's blocks are not for whoever may send a PDF.
 _NOT_OPTIONS = {"document", "output", "output_block", "password_block"}

@@ -11,7 +11,7 @@ from rich.console import Console
 from flows.cli.terminal import TerminalProgress
 from tasks.errors import ServerError
 from tasks.progress import heard_by
-from tasks.settings import load_settings
+from tasks.settings.settings import load_settings
 
 if TYPE_CHECKING:
     from flows.orchestrator.automations import Change, Wanted

@@ -17,7 +17,7 @@ from tasks.errors import InputError
 from tasks.jobs import BackendName
 from tasks.progress import Stage, heard_by, tell
 from tasks.report import DocumentStatus, Report
-from tasks.settings import load_settings
+from tasks.settings.settings import load_settings
 
 _EXIT_FAILED = 3
 _err = Console(stderr=True)

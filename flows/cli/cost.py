@@ -19,7 +19,7 @@ from tasks.costs.held import held_bill
 from tasks.ec2.accounts import pool_bill
 from tasks.ec2.pool import open_pool
 from tasks.errors import InputError
-from tasks.settings import Settings, load_settings
+from tasks.settings.settings import Settings, load_settings
 from tasks.text.duration import duration
 
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}

@@ -20,7 +20,7 @@ from infra_scripts.errors import InfraError
 from tasks.errors import HearthError
 from tasks.prices import on_demand_usd_per_hour
 from tasks.prices.book import current
-from tasks.settings import Settings, load_settings
+from tasks.settings.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from infra_scripts.clients import Aws

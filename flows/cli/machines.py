@@ -27,7 +27,7 @@ from tasks.local_server import ServerState, local_servers, stop_server
 from tasks.ollama_api import GenerateRequest
 from tasks.progress import heard_by
 from tasks.sagemaker.status import EndpointStatus, endpoint_status
-from tasks.settings import Settings, load_settings
+from tasks.settings.settings import Settings, load_settings
 from tasks.warm import warm
 
 _out = Console()

@@ -31,7 +31,7 @@ from tasks.manifest import Manifest, RunStatus
 from tasks.plan import prepare
 from tasks.progress import Stage, heard_by, tell
 from tasks.results import ResultStore
-from tasks.settings import load_settings
+from tasks.settings.settings import load_settings
 
 EXIT_PAGES_FAILED = 3
 _EXIT_SECONDS = 10.0

@@ -19,7 +19,7 @@ from tasks.costs.request import PlanRequest, planned
 from tasks.costs.verdict import CostPlan
 from tasks.errors import InputError
 from tasks.prices.book import REGIONS, Term, current, keep, own, shipped
-from tasks.settings import load_settings
+from tasks.settings.settings import load_settings
 from tasks.text.duration import duration
 
 prices = typer.Typer(no_args_is_help=True, help="The price book: show it, or ask AWS for today's prices.")

@@ -17,7 +17,7 @@ from tasks.costs.assumptions import Assumptions
 from tasks.costs.request import no_price
 from tasks.errors import InputError
 from tasks.prices.book import current
-from tasks.settings import load_settings
+from tasks.settings.settings import load_settings
 from tasks.simulation.fleet import simulate
 from tasks.simulation.outcome import Outcome
 from tasks.simulation.picture import picture

@@ -20,7 +20,7 @@ from flows.cli.machines import POOL_HELP, has_pool, with_pool
 from infra_scripts.machine.gpu import gpus
 from tasks.ec2.pool import open_pool
 from tasks.errors import InputError
-from tasks.settings import load_settings
+from tasks.settings.settings import load_settings
 from tasks.top import MachineNow, ServerNow, Slots, View, Watch
 
 _out = Console()

@@ -13,7 +13,7 @@ from flows.cli.terminal import TerminalProgress
 from tasks.errors import InputError
 from tasks.local_server import local_servers, stop_server
 from tasks.progress import heard_by
-from tasks.settings import load_settings
+from tasks.settings.settings import load_settings
 
 _out = Console()
 _err = Console(stderr=True)

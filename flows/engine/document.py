@@ -16,7 +16,7 @@ from tasks.plan import Prepared
 from tasks.progress import Caution, PagesStart, Stage, heard_by, tell
 from tasks.read_page import PageReader
 from tasks.render import Renderer
-from tasks.settings import Settings
+from tasks.settings.settings import Settings
 
 
 async def read_document(prepared: Prepared, settings: Settings, account: Account) -> None:

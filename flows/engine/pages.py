@@ -24,7 +24,7 @@ from tasks.errors import HearthError, PageError
 from tasks.ollama_api import GenerateRequest
 from tasks.progress import heard_by
 from tasks.read_page import PageReader
-from tasks.settings import WarmSettings, load_settings
+from tasks.settings.settings import WarmSettings, load_settings
 from tasks.warm import Warmth, warm
 from tasks.window import Window, WindowClosedError
 from tasks.work_loop import WorkLoop

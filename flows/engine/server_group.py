@@ -17,7 +17,7 @@ from tasks.errors import CloudError
 from tasks.jobs import ON_AWS
 from tasks.metrics import Identity, Recorder, sinks_for
 from tasks.progress import Caution, Stage, heard_by, tell
-from tasks.settings import Settings
+from tasks.settings.settings import Settings
 
 _BUDGET_SECONDS = 1.0
 _ALL_SECONDS = 15.0

@@ -20,7 +20,7 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import Cancelled, Scheduled
 
 from tasks.progress import Caution, tell
-from tasks.settings import Settings
+from tasks.settings.settings import Settings
 
 DEPLOYMENT = "idle-shutdown/idle-shutdown"
 # So long Prefect's server waits when its database is locked.

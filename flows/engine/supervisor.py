@@ -21,7 +21,7 @@ from tasks.ollama_api import GenerateRequest, OllamaClient
 from tasks.pace import Pace
 from tasks.progress import Caution, ServerReleased, ServerTaken, SlotsChanged, Stage, WarmStep, tell, timed
 from tasks.servers import Server, Servers
-from tasks.settings import Settings
+from tasks.settings.settings import Settings
 from tasks.slots import Share
 from tasks.warm import Warmth
 from tasks.window import Window

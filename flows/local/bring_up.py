@@ -20,7 +20,7 @@ from flows.local.worker import POOL
 from tasks.errors import ServerError
 from tasks.local_server import ServerSpec, lease_server
 from tasks.progress import Stage, tell
-from tasks.settings import Settings
+from tasks.settings.settings import Settings
 
 _ATTEMPTS = 3
 _BUSY = ("503 Service Unavailable", "ReadTimeout", "database is locked")

@@ -16,7 +16,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_HOME, get_current_settings
 from tasks.errors import ServerError
 from tasks.local_server import ServerSpec, lease_server
 from tasks.progress import Stage, tell
-from tasks.settings import Settings
+from tasks.settings.settings import Settings
 
 # One that ends is noticed sooner; this is for machines with much else to do.
 _DEADLINE_SECONDS = 600.0

@@ -21,7 +21,7 @@ from tasks.jobs import Job
 from tasks.manifest import Manifest
 from tasks.progress import Caution, Event, Outcome, RunEnded, Stage, heard_by, tell
 from tasks.report import Report
-from tasks.settings import Settings
+from tasks.settings.settings import Settings
 
 if TYPE_CHECKING:
     from prefect import Flow

@@ -14,7 +14,7 @@ import sys
 from prefect.settings import get_current_settings
 
 from flows.local.prefect_server import prefect_api
-from tasks.settings import load_settings
+from tasks.settings.settings import load_settings
 from tasks.watchdog import die_with_parent
 
 POOL = "hearth"

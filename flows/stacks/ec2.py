@@ -17,7 +17,7 @@ from tasks.prices.book import current
 
 if TYPE_CHECKING:
     from infra_scripts.clients import Aws, Listener
-    from tasks.settings import Settings
+    from tasks.settings.settings import Settings
 
 _NOTES = (
     "Disks included, a public IPv4 address (USD 0.005 an hour) not.",

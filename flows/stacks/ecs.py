@@ -20,7 +20,7 @@ from tasks.prices.book import current
 
 if TYPE_CHECKING:
     from infra_scripts.clients import Aws, Listener
-    from tasks.settings import Settings
+    from tasks.settings.settings import Settings
 
 _DISK_MB_S = 500
 _NOTES = (

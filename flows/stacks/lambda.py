@@ -14,7 +14,7 @@ from tasks.prices.book import current
 
 if TYPE_CHECKING:
     from infra_scripts.clients import Aws, Listener
-    from tasks.settings import Settings
+    from tasks.settings.settings import Settings
 
 _NOTES = (
     "The machines that a task reads on come beside its price.",

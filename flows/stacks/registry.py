@@ -23,7 +23,7 @@ from infra_scripts.deployment import Deployment, Options
 from infra_scripts.errors import RequestError
 
 if TYPE_CHECKING:
-    from tasks.settings import Settings
+    from tasks.settings.settings import Settings
 
 
 class StackName(StrEnum):

@@ -16,7 +16,7 @@ from tasks.errors import StorageError
 from tasks.manifest import Manifest, PageResult, PageStatus
 from tasks.progress import Event, PageDone, PagesStart, ServerReleased, ServerTaken, SlotsChanged
 from tasks.results import ResultStore
-from tasks.settings import Settings
+from tasks.settings.settings import Settings
 from tasks.summary import page_row, servers, summary
 from tasks.timeline import Timeline
 from tasks.timeline_picture import embedded

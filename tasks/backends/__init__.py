@@ -12,8 +12,8 @@ from tasks.costs.architectures import Shape
 from tasks.costs.assumptions import Assumptions
 from tasks.jobs import BackendName
 from tasks.prices.book import HOME_REGION, Term, current
-from tasks.sagemaker_settings import Serving
-from tasks.settings import Settings, SpotPolicy
+from tasks.settings.sagemaker import Serving
+from tasks.settings.settings import Settings, SpotPolicy
 
 __all__ = ["Backend", "Choice", "Endpoint", "MachineFacts", "Release", "choose_backend"]
 

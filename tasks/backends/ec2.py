@@ -23,7 +23,7 @@ from tasks.prices import spot_usd_per_hour, told_of_elsewhere
 from tasks.prices.book import Book, current
 from tasks.progress import Caution, Stage, tell
 from tasks.scaling import Scale
-from tasks.settings import Settings
+from tasks.settings.settings import Settings
 
 
 def offer(settings: Settings) -> str | None:

@@ -23,7 +23,7 @@ from tasks.prices import told_of_elsewhere
 from tasks.prices.book import current
 from tasks.progress import Caution, Stage, tell
 from tasks.scaling import Scale
-from tasks.settings import Settings
+from tasks.settings.settings import Settings
 
 
 def offer(settings: Settings) -> str | None:

@@ -11,7 +11,7 @@ from tasks.backends.local import local_endpoint
 from tasks.jobs import BackendName
 from tasks.local_server import ServerSpec, lease_server
 from tasks.scaling import Scale
-from tasks.settings import Settings
+from tasks.settings.settings import Settings
 
 
 def offer(settings: Settings) -> str | None:

@@ -9,7 +9,7 @@ from tasks.backends.base import Endpoint
 from tasks.backends.standing import Standing, clock
 from tasks.jobs import BackendName
 from tasks.local_server import LeasedServer, local_servers
-from tasks.settings import Settings
+from tasks.settings.settings import Settings
 from tasks.slots import FileStore
 
 

@@ -16,7 +16,7 @@ from tasks.jobs import BackendName
 from tasks.local_server import ServerSpec, lease_server, local_servers
 from tasks.ollama_api import OllamaClient, digest_at
 from tasks.scaling import Scale
-from tasks.settings import Settings
+from tasks.settings.settings import Settings
 from tasks.slots import FileStore
 
 _PROBE_SECONDS = 2.0

@@ -24,7 +24,7 @@ from tasks.sagemaker.queued import QueuedTransport
 from tasks.sagemaker.realtime import RealTimeTransport
 from tasks.sagemaker.stack import Stack, find_stack
 from tasks.scaling import Scale
-from tasks.settings import Settings
+from tasks.settings.settings import Settings
 
 
 def offer(settings: Settings) -> str | None:

@@ -9,7 +9,7 @@ from tasks.errors import InputError, ServerError
 from tasks.jobs import BackendName
 from tasks.ollama_api import digest_at
 from tasks.scaling import Scale
-from tasks.settings import Settings
+from tasks.settings.settings import Settings
 from tasks.slots import FileStore
 
 DEFAULT_PORT = 11434

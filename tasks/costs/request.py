@@ -15,7 +15,7 @@ from tasks.document import open_document
 from tasks.errors import InputError
 from tasks.jobs import Form
 from tasks.prices.book import STALE_DAYS, current
-from tasks.settings import LimitSettings, Settings
+from tasks.settings.settings import LimitSettings, Settings
 
 DEFAULT_MODEL = "qwen2.5vl:7b"
 

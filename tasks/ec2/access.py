@@ -21,7 +21,7 @@ from tasks.ec2.pool import Pool, parameter
 from tasks.errors import HearthError, ServerError
 from tasks.local_server import free_port
 from tasks.ollama_api import LoadedModel, OllamaClient
-from tasks.settings import Access
+from tasks.settings.settings import Access
 
 _OLLAMA_PORT = 11434
 _GLANCE_SECONDS = 3.0

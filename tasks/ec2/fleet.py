@@ -15,7 +15,7 @@ from tasks.errors import CapacityError, CloudError, InputError
 from tasks.prices import on_demand_usd_per_hour, told_of_elsewhere
 from tasks.prices.book import Book
 from tasks.progress import Caution, Stage, tell
-from tasks.settings import Ec2Settings, SpotPolicy
+from tasks.settings.settings import Ec2Settings, SpotPolicy
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import CreateFleetResultTypeDef

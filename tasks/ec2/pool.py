@@ -16,7 +16,7 @@ from tasks.ec2.records import Record, Records
 from tasks.ec2.stack import Stack, find_stack
 from tasks.ec2.table import Table
 from tasks.errors import CloudError
-from tasks.settings import Settings
+from tasks.settings.settings import Settings
 
 
 class Survey(NamedTuple):

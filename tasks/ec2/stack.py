@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tasks.aws import Aws, read_stack
-from tasks.settings import Access
+from tasks.settings.settings import Access
 
 
 @dataclass(frozen=True)

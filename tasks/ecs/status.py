@@ -14,7 +14,7 @@ from tasks.ecs.stack import find_stack
 from tasks.ecs.visit import SERVICE
 from tasks.errors import CloudError
 from tasks.prices.book import current
-from tasks.settings import Settings
+from tasks.settings.settings import Settings
 
 
 @dataclass(frozen=True)

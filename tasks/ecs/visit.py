@@ -12,9 +12,9 @@ from tasks.departure import Departure
 from tasks.ec2.keeper import every
 from tasks.ec2.records import Lease, Records
 from tasks.ecs.service import Service
-from tasks.ecs.settings import EcsSettings
 from tasks.errors import CloudError
 from tasks.parts import Parts
+from tasks.settings.ecs import EcsSettings
 
 SERVICE = "service"
 """The name of the service's record in its table."""

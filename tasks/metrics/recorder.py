@@ -22,7 +22,7 @@ from tasks.metrics.listener import PageMetrics
 from tasks.metrics.live import LiveFile, LiveRun, LiveServer
 from tasks.progress import Caution, tell
 from tasks.servers import Server, Servers
-from tasks.settings import Settings
+from tasks.settings.settings import Settings
 
 _LOOK_SECONDS = 1.0
 _LAST_SECONDS = 5.0

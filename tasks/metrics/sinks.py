@@ -8,7 +8,7 @@ from tasks.aws import Aws
 from tasks.metrics.cloudwatch import CloudWatch
 from tasks.metrics.recorder import Identity, Sink
 from tasks.metrics.totals import Reader, TotalsSink
-from tasks.settings import Settings
+from tasks.settings.settings import Settings
 
 
 def sinks_for(settings: Settings, identity: Identity) -> Sequence[Sink]:

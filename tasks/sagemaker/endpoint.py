@@ -12,7 +12,7 @@ from tasks.errors import CapacityError, CloudError, PassingError, ServerError
 from tasks.ollama_api import OllamaClient
 from tasks.progress import Stage, tell
 from tasks.sagemaker.stack import Stack
-from tasks.sagemaker_settings import SagemakerSettings
+from tasks.settings.sagemaker import SagemakerSettings
 
 _BROKEN = {"Failed", "OutOfService", "Deleting", "UpdateRollbackFailed"}
 _INVALID = {"ValidationException", "ValidationError"}

@@ -10,7 +10,7 @@ from tasks.prices import on_demand_usd_per_hour
 from tasks.prices.book import current
 from tasks.sagemaker.endpoint import look
 from tasks.sagemaker.stack import Stack, find_stack
-from tasks.settings import Settings
+from tasks.settings.settings import Settings
 
 
 @dataclass(frozen=True)

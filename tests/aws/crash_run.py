@@ -8,7 +8,7 @@ from typing import Any
 
 from tasks import aws
 from tasks.backends.ec2 import Ec2Backend
-from tasks.settings import Settings
+from tasks.settings.settings import Settings
 from tests.support.waiting import PATIENCE
 
 LEASE_S = 36_000

@@ -20,7 +20,7 @@ from tasks.ec2.keeper import Keeper
 from tasks.ec2.pool import Pool as OpenPool
 from tasks.ec2.pool import open_pool
 from tasks.ec2.records import Lease, Record
-from tasks.settings import Settings
+from tasks.settings.settings import Settings
 from tests.aws.faults import error, held, lost_answer
 from tests.aws.front import AwsFront
 from tests.aws.launches import launch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tasks.settings import Settings
+from tasks.settings.settings import Settings
 from tests.aws.front import AwsFront
 from tests.aws.machines import Machines
 from tests.aws.plan import Plan

@@ -22,7 +22,7 @@ from tasks.ec2.pool import open_pool
 from tasks.ec2.records import CLOSED_SECONDS, Lease, Record
 from tasks.ec2.stoppers import end, sweep_disks, tend
 from tasks.errors import CloudError
-from tasks.settings import Settings
+from tasks.settings.settings import Settings
 from tests.aws.faults import error, held
 from tests.aws.front import AwsFront
 from tests.aws.launches import launch, state

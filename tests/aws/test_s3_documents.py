@@ -16,7 +16,7 @@ from tasks.document import open_document
 from tasks.errors import DocumentError, InputError, LimitError, StorageError
 from tasks.files import S3Path, local_file, objects
 from tasks.report import DocumentStatus, Row
-from tasks.settings import LimitSettings, Settings
+from tasks.settings.settings import LimitSettings, Settings
 from tasks.shelf import Shelf
 from tests import pdfs
 from tests.aws.buckets import BUCKET, make_bucket
@@ -252,7 +252,7 @@ from pathlib import Path
 from tasks.batch import Batch, find_documents
 from tasks.jobs import Job
 from tasks.plan import prepare
-from tasks.settings import Settings
+from tasks.settings.settings import Settings
 from tasks.shelf import Shelf
 pdf, output = sys.argv[1:]
 prepared = asyncio.run(prepare(Job(document=pdf, output=output, backend="url"), Settings(url="http://127.0.0.1:9")))

@@ -14,8 +14,8 @@ from flows.cli.main import app
 from infra_scripts.policy import Who, policy
 from tasks.backends.sagemaker import SagemakerBackend
 from tasks.errors import CapacityError, CloudError, ModelError, ServerError
-from tasks.sagemaker_settings import SagemakerSettings, SagemakerStackSettings
-from tasks.settings import Settings
+from tasks.settings.sagemaker import SagemakerSettings, SagemakerStackSettings
+from tasks.settings.settings import Settings
 from tests.aws.container import MODEL, Container, container
 from tests.aws.endpoints import ANOTHER, COMPONENT, make_endpoint
 from tests.aws.front import AwsFront

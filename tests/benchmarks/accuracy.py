@@ -28,7 +28,7 @@ from tasks.backends.embedded import EmbeddedBackend
 from tasks.ollama_api import GenerateRequest, OllamaClient
 from tasks.render import Renderer
 from tasks.sample import sample_pages
-from tasks.settings import LimitSettings, Settings
+from tasks.settings.settings import LimitSettings, Settings
 from tasks.warm import warm
 
 

@@ -29,7 +29,7 @@ from rich.table import Table
 
 from tasks.embedded import DEFAULT_MODEL
 from tasks.render import Renderer
-from tasks.settings import LimitSettings, Settings
+from tasks.settings.settings import LimitSettings, Settings
 from tests.benchmarks.drawing import draw
 from tests.benchmarks.page_times import PageTimes, write_pdf
 from tests.benchmarks.servers import ROOT, Machine, PageServer, PrefectServer, page_server, prefect_server

@@ -22,7 +22,7 @@ from tasks.manifest import PageStatus
 from tasks.metrics import Identity, Recorder, sinks_for
 from tasks.progress import PageDone
 from tasks.servers import Servers
-from tasks.settings import Settings
+from tasks.settings.settings import Settings
 from tests.benchmarks.page_times import PageTimes, write_pdf
 from tests.benchmarks.rivals import Work, flow
 from tests.benchmarks.servers import ROOT, page_server, prefect_server

@@ -24,7 +24,7 @@ import psutil
 
 from tasks.embedded import DEFAULT_MODEL
 from tasks.ollama_api import GenerateRequest
-from tasks.settings import DEFAULT_PROMPT, Settings
+from tasks.settings.settings import DEFAULT_PROMPT, Settings
 
 
 @dataclass(frozen=True)

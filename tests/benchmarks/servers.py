@@ -117,7 +117,7 @@ def prefect_server(directory: Path) -> Iterator[PrefectServer]:
         from prefect.settings import PREFECT_API_URL
 
         from flows.local.prefect_server import prefect_api
-        from tasks.settings import load_settings
+        from tasks.settings.settings import load_settings
 
         async with prefect_api(load_settings()):
             started["url"] = str(PREFECT_API_URL.value())

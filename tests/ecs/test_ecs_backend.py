@@ -16,12 +16,12 @@ from tasks.aws import Aws
 from tasks.backends.ecs import EcsBackend
 from tasks.ec2.records import Records
 from tasks.ec2.table import Table
-from tasks.ecs.settings import EcsSettings
 from tasks.ecs.status import send_away, service_status
 from tasks.ecs.visit import SERVICE
 from tasks.errors import CapacityError, CloudError, InputError, ModelError
 from tasks.ollama_api import GenerateRequest
-from tasks.settings import Settings
+from tasks.settings.ecs import EcsSettings
+from tasks.settings.settings import Settings
 from tests.aws.front import AwsFront
 from tests.ecs.balancer import Balancer
 from tests.ecs.world import SLOTS, TABLE, World

@@ -15,7 +15,7 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from flows.plan_costs import plan_costs
 from flows.local.prefect_server import prefect_api
 from tasks.costs.request import PlanRequest
-from tasks.settings import load_settings
+from tasks.settings.settings import load_settings
 
 async def main():
     async with prefect_api(load_settings()):

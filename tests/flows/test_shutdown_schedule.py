@@ -15,7 +15,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.engine.shutdown_schedule import DEPLOYMENT, schedule_idle_shutdown
 from tasks.progress import Event, heard_by
-from tasks.settings import Settings
+from tasks.settings.settings import Settings
 from tests.commands import PrefectServer
 from tests.support.waiting import PATIENCE
 

@@ -29,7 +29,7 @@ from flows.api.uploads import parameters
 from tasks.errors import FailureReason, InputError, ServerError
 from tasks.manifest import PageResult, PageStatus
 from tasks.results import ResultStore
-from tasks.settings import Settings
+from tasks.settings.settings import Settings
 from tests import pdfs
 from tests.commands import ROOT
 from tests.support.waiting import PATIENCE, until_async

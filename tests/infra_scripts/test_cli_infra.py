@@ -11,7 +11,7 @@ from flows.stacks.ec2 import Ec2Deployment
 from flows.stacks.registry import StackName, open_deployment
 from infra_scripts.deployment import Options
 from infra_scripts.policy import Who, policy
-from tasks.settings import load_settings
+from tasks.settings.settings import load_settings
 from tests.infra_scripts.conftest import BASE_PARAMETER, Cloud
 from tests.infra_scripts.machine_stubs import free_port
 from tests.infra_scripts.test_bake import machine_says

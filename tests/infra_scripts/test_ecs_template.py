@@ -11,7 +11,7 @@ from cfnlint.api import ManualArgs, lint
 
 from infra_scripts.ecs.service import IMAGE_FILES, EcsStack, parameters, template
 from infra_scripts.errors import RequestError
-from tasks.settings import Settings
+from tasks.settings.settings import Settings
 from tests.infra_scripts.services import service
 
 ECS = Path(IMAGE_FILES[0]).parent

@@ -19,7 +19,7 @@ from infra_scripts.policy import Who, policy
 from infra_scripts.sagemaker import deploy
 from infra_scripts.sagemaker.stack import SagemakerStack, parameters, plan, template
 from infra_scripts.stack import Change, Stack
-from tasks.settings import load_settings
+from tasks.settings.settings import load_settings
 from tests.infra_scripts.conftest import Cloud
 from tests.infra_scripts.endpoints import IMAGE, endpoint, for_moto, parsed
 from tests.infra_scripts.test_policies import allows

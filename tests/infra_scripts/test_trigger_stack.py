@@ -19,8 +19,8 @@ from infra_scripts.errors import InUseError, RequestError
 from infra_scripts.policy import Who, policy
 from infra_scripts.trigger import deploy
 from infra_scripts.trigger.stack import TriggerStack, template
-from tasks.settings import Settings
-from tasks.trigger_settings import TriggerSettings
+from tasks.settings.settings import Settings
+from tasks.settings.trigger import TriggerSettings
 from tests.infra_scripts.conftest import Cloud
 from tests.infra_scripts.trigger_events import stopped
 

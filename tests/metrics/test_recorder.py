@@ -20,10 +20,10 @@ from tasks.metrics import recorder as recording
 from tasks.metrics.aggregate import Snapshot
 from tasks.metrics.live import live_runs
 from tasks.metrics.recorder import Sink
-from tasks.metrics_settings import MetricsSettings
 from tasks.progress import Caution, Event, PageDone, PagesStart, heard_by
 from tasks.servers import Servers
-from tasks.settings import Settings
+from tasks.settings.metrics import MetricsSettings
+from tasks.settings.settings import Settings
 from tasks.slots import FileStore, Ledger
 from tasks.slots.ledger import Claim
 from tests.metrics.results import result

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from tasks.section import Section
+from tasks.settings.base import Section
 
 
 class SagemakerSettings(Section):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field, field_validator
 
 from tasks.jobs import ON_AWS, BackendName
-from tasks.section import Section
+from tasks.settings.base import Section
 
 
 class AutoSettings(Section):

@@ -7,7 +7,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from tasks.jobs import BackendName
-from tasks.section import Section
+from tasks.settings.base import Section
 
 
 class Capacity(StrEnum):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from tasks.section import Section
+from tasks.settings.base import Section
 
 
 class MetricsSettings(Section):

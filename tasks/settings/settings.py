@@ -10,16 +10,16 @@ from typing import Annotated
 from pydantic import AliasChoices, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
-from tasks.auto_settings import AutoSettings
-from tasks.ecs.settings import EcsSettings, EcsStackSettings
 from tasks.errors import InputError
 from tasks.files.place import Place
 from tasks.jobs import BackendName
-from tasks.metrics_settings import MetricsSettings, MonitoringSettings
-from tasks.sagemaker_settings import SagemakerSettings, SagemakerStackSettings
 from tasks.scaling import PAGES_A_SLOT
-from tasks.section import Section
-from tasks.trigger_settings import TriggerSettings
+from tasks.settings.auto import AutoSettings
+from tasks.settings.base import Section
+from tasks.settings.ecs import EcsSettings, EcsStackSettings
+from tasks.settings.metrics import MetricsSettings, MonitoringSettings
+from tasks.settings.sagemaker import SagemakerSettings, SagemakerStackSettings
+from tasks.settings.trigger import TriggerSettings
 
 DEFAULT_PROMPT = (
     "Transcribe all text of this page image in natural reading order, as Markdown. "

@@ -1,0 +1,1 @@
+"""What can be configured, a module a section."""
