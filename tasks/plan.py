@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, field, replace
 
 from tasks.backends import Choice, choose_backend
-from tasks.document import open_document, password_from, select_pages
+from tasks.documents.pdf import open_document, password_from, select_pages
 from tasks.errors import InputError
 from tasks.files import LocalFile, local_file, place_of
 from tasks.jobs import Document, Job, Plan, ReadOptions

@@ -6,12 +6,12 @@ import asyncio
 from datetime import UTC, datetime
 
 from tasks.ask import Asker, Reading
+from tasks.documents.render import PageImage, Renderer
 from tasks.errors import PageError
 from tasks.jobs import Plan
 from tasks.manifest import Attempt, PageResult, PageStatus
 from tasks.ollama_api import GenerateRequest
 from tasks.progress import PageDone, PageRetried, tell
-from tasks.render import PageImage, Renderer
 from tasks.results import ResultStore
 from tasks.servers import Servers
 from tasks.settings.settings import ReadSettings

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from tasks.ask import Asker
+from tasks.documents.render import PageImage
 from tasks.errors import FailureReason, ServerError
 from tasks.manifest import Attempt
 from tasks.ollama_api import GenerateRequest
 from tasks.pace import Served
-from tasks.render import PageImage
 from tasks.servers import Server
 from tasks.settings.settings import ReadSettings
 from tests.pooled import pooled

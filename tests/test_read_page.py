@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from tasks.document import open_document
+from tasks.documents.pdf import open_document
+from tasks.documents.render import PageImage, Renderer
 from tasks.errors import FailureReason, ModelError, PageError, ServerError, StorageError
 from tasks.jobs import BackendName, Plan, ReadOptions
 from tasks.judge import judge, loop_turns
@@ -24,7 +25,6 @@ from tasks.manifest import PageStatus
 from tasks.ollama_api import Answer, GenerateRequest
 from tasks.progress import Event, PageDone, PageRetried, PageStarted, heard_by
 from tasks.read_page import PageReader, temperature_of
-from tasks.render import PageImage, Renderer
 from tasks.results import ResultStore
 from tasks.servers import Server
 from tasks.settings.settings import LimitSettings, ReadSettings

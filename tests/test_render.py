@@ -18,9 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from tasks.documents.render import PageImage, Renderer
+from tasks.documents.render_worker import ink_fraction, png_of, scale_for
 from tasks.errors import FailureReason, PageError
-from tasks.render import PageImage, Renderer
-from tasks.render_worker import ink_fraction, png_of, scale_for
 from tasks.settings.settings import LimitSettings
 from tests import pdfs
 from tests.support.waiting import PATIENCE, until_async
@@ -42,7 +42,7 @@ def alike(one: Any, other: Any, tolerance: int = 6) -> bool:
 
 
 def workers() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children() if "tasks.render_worker" in child.cmdline()]
+    return [child for child in psutil.Process().children() if "tasks.documents.render_worker" in child.cmdline()]
 
 
 def gone(process: psutil.Process) -> None:
@@ -288,7 +288,7 @@ async def test_pages_asked_for_at_once_each_get_their_own_image(tmp_path):
 
 @pytest.fixture
 def soon_slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tasks.render._SLOW_SECONDS", 0.1)
+    monkeypatch.setattr("tasks.documents.render._SLOW_SECONDS", 0.1)
 
 
 @pytest.mark.usefixtures("soon_slow")

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
-from tasks.document import select_pages
+from tasks.documents.pdf import select_pages
 from tasks.jobs import Frozen
 
 

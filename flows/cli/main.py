@@ -161,7 +161,7 @@ async def _read(job: Job, *, quiet: bool) -> Manifest | None:
 @app.command()
 def sample(path: Annotated[Path, typer.Argument(help="Where to write it.")]) -> None:
     """Write a small scanned PDF to try things on."""
-    from tasks.sample import write_sample
+    from tasks.documents.sample import write_sample
 
     path.parent.mkdir(parents=True, exist_ok=True)
     write_sample(path)

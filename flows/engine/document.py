@@ -12,10 +12,10 @@ from flows.engine.shared_group import servers_for
 from flows.engine.supervisor import Wanted
 from tasks.account import Account
 from tasks.budget import Budget
+from tasks.documents.render import Renderer
 from tasks.plan import Prepared
 from tasks.progress import Caution, PagesStart, Stage, heard_by, tell
 from tasks.read_page import PageReader
-from tasks.render import Renderer
 from tasks.settings.settings import Settings
 
 

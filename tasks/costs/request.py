@@ -11,7 +11,7 @@ from tasks.costs.architectures import Shape
 from tasks.costs.assumptions import CLASSIC, Assumptions
 from tasks.costs.history import page_times
 from tasks.costs.verdict import CostPlan, cost_plan
-from tasks.document import open_document
+from tasks.documents.pdf import open_document
 from tasks.errors import InputError
 from tasks.jobs import Form
 from tasks.prices.book import STALE_DAYS, current

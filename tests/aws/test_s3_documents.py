@@ -12,7 +12,7 @@ import pytest
 
 from tasks.aws import Aws
 from tasks.batch import Batch, Source, find_documents
-from tasks.document import open_document
+from tasks.documents.pdf import open_document
 from tasks.errors import DocumentError, InputError, LimitError, StorageError
 from tasks.files import S3Path, local_file, objects
 from tasks.report import DocumentStatus, Row

@@ -25,9 +25,9 @@ from rich.console import Console
 from rich.table import Table
 
 from tasks.backends.embedded import EmbeddedBackend
+from tasks.documents.render import Renderer
+from tasks.documents.sample import sample_pages
 from tasks.ollama_api import GenerateRequest, OllamaClient
-from tasks.render import Renderer
-from tasks.sample import sample_pages
 from tasks.settings.settings import LimitSettings, Settings
 from tasks.warm import warm
 

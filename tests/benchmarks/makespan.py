@@ -27,8 +27,8 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
+from tasks.documents.render import Renderer
 from tasks.embedded import DEFAULT_MODEL
-from tasks.render import Renderer
 from tasks.settings.settings import LimitSettings, Settings
 from tests.benchmarks.drawing import draw
 from tests.benchmarks.page_times import PageTimes, write_pdf

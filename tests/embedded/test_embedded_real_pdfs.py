@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.render import Renderer
+from tasks.documents.render import Renderer
 from tasks.settings.settings import LimitSettings
 from tests.benchmarks.accuracy import character_errors, words_missing
 

@@ -160,7 +160,7 @@ class Renderer:
 
 
 class _Process:
-    """A `tasks.render_worker`, started when it is asked for a page, if it does not run."""
+    """A `tasks.documents.render_worker`, started when it is asked for a page, if it does not run."""
 
     def __init__(self, opening: dict[str, Any]) -> None:
         self._opening = opening
@@ -182,7 +182,7 @@ class _Process:
             pipe = asyncio.subprocess.PIPE
             self._running = await asyncio.create_subprocess_exec(
                 # -P: the working directory may hold files named like modules.
-                *(sys.executable, "-P", "-m", "tasks.render_worker"),
+                *(sys.executable, "-P", "-m", "tasks.documents.render_worker"),
                 stdin=pipe,
                 stdout=pipe,
                 stderr=asyncio.subprocess.DEVNULL,

@@ -1,4 +1,4 @@
-"""A process that renders the pages of one PDF: `python -m tasks.render_worker`, spoken to over its pipes.
+"""A process that renders the pages of one PDF: `python -m tasks.documents.render_worker`, spoken to over its pipes.
 
 It is a process of its own so that a page which crashes MuPDF, hangs it or eats the memory costs that
 page and not the run, and so that rendering does not hold the interpreter that keeps the slots busy.

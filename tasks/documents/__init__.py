@@ -1,0 +1,1 @@
+"""PDFs and images: opened, and rendered in a process of their own."""
