@@ -33,7 +33,6 @@ from flows.ui.live_artifacts import Live
 from tasks.batch import Batch, Source, find_documents
 from tasks.budget import Budget
 from tasks.errors import HearthError, InputError
-from tasks.files import Place
 from tasks.insight import insight
 from tasks.jobs import Job
 from tasks.manifest import Manifest
@@ -51,6 +50,7 @@ from tasks.report import DocumentStatus, Report, Row, shared_out
 from tasks.settings.settings import Settings, load_settings
 from tasks.shards import Part, balanced, weighed
 from tasks.shelf import Shelf
+from tasks.storage.files import Place
 
 # Documents whose pages have not all begun: one begins its pages, the others are being opened meanwhile.
 _OPENING = 8

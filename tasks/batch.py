@@ -13,7 +13,6 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import Field, field_validator
 
 from tasks.errors import CloudError, InputError
-from tasks.files import Place, S3Path, is_s3, place_of
 from tasks.jobs import (
     FORM_ATTEMPTS,
     FORM_BACKEND,
@@ -27,6 +26,7 @@ from tasks.jobs import (
     Job,
 )
 from tasks.settings.settings import Settings
+from tasks.storage.files import Place, S3Path, is_s3, place_of
 
 _PDF = ".pdf"
 _LIST = ".txt"
@@ -188,7 +188,7 @@ def _listed(text: str, source: Place) -> Iterator[Source]:
 
 
 def _in_s3(source: S3Path) -> Iterator[Source]:
-    from tasks.files import objects
+    from tasks.storage import s3_client as objects
 
     try:
         if source.suffix.lower() == _PDF:

@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 
 from tasks.errors import ServerError
-from tasks.leases import FileLease, is_held, take_exclusive, take_shared
+from tasks.storage.file_locks import FileLease, is_held, take_exclusive, take_shared
 from tasks.watchdog import ServerDirectory
 
 _HEALTH_POLL_SECONDS = 0.05

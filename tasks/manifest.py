@@ -15,9 +15,9 @@ from typing import Any, Literal
 from pydantic import Field
 
 from tasks.errors import FailureReason
-from tasks.files import Place, files_at
 from tasks.insight import Insight
 from tasks.jobs import BackendName, Document, Frozen, ReadOptions
+from tasks.storage.files import Place, files_at
 
 SCHEMA_VERSION: Literal[1] = 1
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 
-from tasks.files import Place, files_at
 from tasks.jobs import Frozen
 from tasks.manifest import Manifest, RunStatus
+from tasks.storage.files import Place, files_at
 from tasks.text.markdown import table
 
 

@@ -11,10 +11,10 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from tasks.files import Place, files_at
 from tasks.jobs import Document, Plan
 from tasks.manifest import PAGES_BEGIN, PAGES_END, Listing, Manifest, PageEntry, PageResult, PageStatus
 from tasks.progress import Stage, tell
+from tasks.storage.files import Place, files_at
 
 _PAGES: Final = "pages"
 _MANIFEST: Final = "manifest.json"

@@ -12,9 +12,9 @@ import pymupdf
 
 from tasks.batch import Batch, Source
 from tasks.errors import InputError
-from tasks.files import Place, files_at
 from tasks.jobs import Frozen
 from tasks.report import Report
+from tasks.storage.files import Place, files_at
 
 # A document in S3 is not fetched only to be counted. Scanned pages have more bytes, written ones fewer; what matters is
 # that all are taken by the same measure.

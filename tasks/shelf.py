@@ -12,11 +12,11 @@ from types import TracebackType
 from typing import Self
 
 from tasks.batch import Batch, Source
-from tasks.files import Place, S3Path, files_at, place_of
 from tasks.jobs import Frozen
-from tasks.journal import entries
 from tasks.report import DocumentStatus, Row
 from tasks.settings.settings import Settings
+from tasks.storage.files import Place, S3Path, files_at, place_of
+from tasks.storage.jsonl import entries
 
 _NAME = "documents.jsonl"
 # S3 adds nothing to a file: it is written anew. A document that was not noted is opened again, and not read again.
@@ -132,6 +132,6 @@ class Shelf:
 
     @cached_property
     def _folders(self) -> set[S3Path]:
-        from tasks.files import objects
+        from tasks.storage import s3_client as objects
 
         return set(objects.folders(self._output)) if isinstance(self._output, S3Path) else set()

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from tasks.leases import FileLease, take_exclusive, try_exclusive
+from tasks.storage.file_locks import FileLease, take_exclusive, try_exclusive
 
 _POLL_SECONDS = 0.5
 _GRACE_SECONDS = 10.0

@@ -15,11 +15,11 @@ from flows.cli.main import app
 from tasks.backends import Endpoint, MachineFacts
 from tasks.costs.bill import By, together
 from tasks.costs.held import Held, held_bill, note_held, note_taken
-from tasks.files import files_at
 from tasks.jobs import BackendName
 from tasks.parts import Parts
 from tasks.progress import heard_by
 from tasks.slots.store import FileStore
+from tasks.storage.files import files_at
 from tests.test_costs_bill import billed
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC).timestamp()

@@ -21,8 +21,8 @@ import psutil
 import pytest
 
 from tasks.errors import ServerError
-from tasks.leases import is_held, take_exclusive, take_shared, try_exclusive
 from tasks.local_server import LeasedServer, ServerSpec, lease_server, local_servers, stop_server
+from tasks.storage.file_locks import is_held, take_exclusive, take_shared, try_exclusive
 from tests.support.waiting import PATIENCE, until
 
 # Answers every request with its process id and $GREETING; each start is a line in the file that it is given.
@@ -63,7 +63,7 @@ sys.stdin.read()
 HOLD = """
 import sys, time
 from pathlib import Path
-from tasks.leases import take_exclusive, take_shared
+from tasks.storage.file_locks import take_exclusive, take_shared
 lease = {"shared": take_shared, "exclusive": take_exclusive}[sys.argv[2]](Path(sys.argv[1]))
 print("held", flush=True)
 time.sleep(600)

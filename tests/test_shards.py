@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from flows.engine.shards import merged
 from tasks.batch import Batch, Source
-from tasks.files import S3Path
 from tasks.report import DocumentStatus, Report, Row
 from tasks.shards import Part, Weighed, balanced, weighed
+from tasks.storage.files import S3Path
 from tests.pdfs import written
 
 START = datetime(2026, 11, 24, 1, 30, tzinfo=UTC)

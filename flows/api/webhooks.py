@@ -31,7 +31,7 @@ from flows.api.settings import ApiSettings
 from flows.api.signature import ID_HEADER, sign
 from tasks.errors import HearthError, InputError
 from tasks.jobs import Frozen
-from tasks.leases import FileLease, try_exclusive
+from tasks.storage.file_locks import FileLease, try_exclusive
 
 _LOOK_SECONDS = 1.0
 _ASKED_AT_ONCE = 200

@@ -17,11 +17,11 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from tasks.files import Place
 from tasks.manifest import Manifest, PageStatus, RunStatus
 from tasks.progress import Caution, Event, PageDone, PageRetried, PagesStart, PageStarted, Pulling, RunStarted, Stage
 from tasks.report import Report
 from tasks.results import ResultStore
+from tasks.storage.files import Place
 
 _MEGABYTE = 1_000_000
 

@@ -26,11 +26,11 @@ from prefect.states import Cancelling
 
 from tasks.batch import Batch, find_documents
 from tasks.errors import UnavailableError
-from tasks.files import Place
 from tasks.progress import Caution, Stage, tell
 from tasks.report import DocumentStatus, Report, Row
 from tasks.shards import Part, Shard
 from tasks.shelf import Shelf
+from tasks.storage.files import Place
 
 DEPLOYMENT = "process-batch/on-demand"
 _LOOK_SECONDS = 2.0

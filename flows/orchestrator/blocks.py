@@ -14,8 +14,8 @@ from prefect.filesystems import LocalFileSystem
 
 from tasks.batch import Batch
 from tasks.errors import InputError, PasswordError
-from tasks.files import S3Path
 from tasks.jobs import Job
+from tasks.storage.files import S3Path
 
 Request = TypeVar("Request", Job, Batch)
 AnyBlock = TypeVar("AnyBlock", bound=Block)
@@ -75,7 +75,7 @@ async def _bucket(name: str) -> str:
     except ImportError:
         raise InputError("Blocks of S3 want prefect-aws on the worker: pip install 'hearth-pages[aws]'.") from None
     from tasks.aws import Aws
-    from tasks.files import objects
+    from tasks.storage import s3_client as objects
 
     block: Any = await _loaded(S3Bucket, name)
     credentials = block.credentials

@@ -20,11 +20,11 @@ from tasks.backends import Endpoint
 from tasks.costs.assumptions import DAY_SECONDS
 from tasks.costs.bill import Bill, By, Line, in_order, unpriced
 from tasks.errors import HearthError
-from tasks.files import Place, files_at
 from tasks.jobs import BackendName, Frozen
-from tasks.journal import entries
 from tasks.prices import HOURS_A_MONTH, balancer_usd_per_hour
 from tasks.progress import Caution, tell
+from tasks.storage.files import Place, files_at
+from tasks.storage.jsonl import entries
 
 _NAME = "machines.jsonl"
 _LEDGERED = {BackendName.EC2}

@@ -9,9 +9,9 @@ from pathlib import Path
 from tasks.costs.assumptions import Assumptions
 from tasks.costs.pages import PageTimes
 from tasks.errors import HearthError
-from tasks.files import Place
 from tasks.manifest import PageStatus
 from tasks.results import ResultStore
+from tasks.storage.files import Place
 
 _KEPT = 2_000
 _ENOUGH = 20
@@ -51,7 +51,7 @@ def _documents(output: Place, stream: random.Random) -> Sequence[Place]:
     """Where results lie; in S3 some of them."""
     if isinstance(output, Path):
         return sorted(path.parent for path in output.glob("*/manifest.json"))
-    from tasks.files import objects
+    from tasks.storage import s3_client as objects
 
     found = list(objects.folders(output))
     return stream.sample(found, min(len(found), _MOST_ASKED))

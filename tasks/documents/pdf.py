@@ -11,9 +11,9 @@ from pathlib import Path
 import pymupdf
 
 from tasks.errors import DocumentError, InputError, LimitError, PasswordError
-from tasks.files import Place
 from tasks.jobs import Document
 from tasks.settings.settings import LimitSettings
+from tasks.storage.files import Place
 
 # MuPDF prints its findings on stderr; what matters of them is in our own errors.
 pymupdf.TOOLS.mupdf_display_errors(False)  # noqa: FBT003 - the library's signature

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tasks.errors import StorageError
-from tasks.leases import take_exclusive
 from tasks.metrics.aggregate import Series, Snapshot
 from tasks.metrics.names import BY_NAME, Kind
+from tasks.storage.file_locks import take_exclusive
 
 Whose = tuple[str, str]
 """A pool and a model."""

@@ -12,8 +12,8 @@ from typing import Literal
 from pydantic import Field, PrivateAttr, ValidationError
 
 from tasks.errors import InputError
-from tasks.files import files_at
 from tasks.jobs import Frozen
+from tasks.storage.files import files_at
 
 HOME_REGION = "us-east-1"
 REGIONS = ("us-east-1", "us-west-2", "eu-central-1", "eu-west-1")

@@ -14,10 +14,11 @@ from tasks.aws import Aws
 from tasks.batch import Batch, Source, find_documents
 from tasks.documents.pdf import open_document
 from tasks.errors import DocumentError, InputError, LimitError, StorageError
-from tasks.files import S3Path, local_file, objects
 from tasks.report import DocumentStatus, Row
 from tasks.settings.settings import LimitSettings, Settings
 from tasks.shelf import Shelf
+from tasks.storage import s3_client as objects
+from tasks.storage.files import S3Path, local_file
 from tests import pdfs
 from tests.aws.buckets import BUCKET, make_bucket
 from tests.aws.faults import denied
@@ -195,7 +196,7 @@ def test_a_document_that_changed_is_copied_anew(s3: Any, copies: Path):
 KILLED = """
 import os, sys
 from pathlib import Path
-from tasks.files import S3Path, local_file
+from tasks.storage.files import S3Path, local_file
 file = local_file(S3Path.parse(sys.argv[1]), Path(sys.argv[2]), 10)
 os.kill(os.getpid(), 9)
 """

@@ -20,14 +20,15 @@ from tasks.costs.bill import By
 from tasks.costs.held import held_bill, note_held
 from tasks.costs.history import page_times
 from tasks.errors import InputError, OutputError, StorageError
-from tasks.files import S3Path, files_at, objects, place_of
-from tasks.files import s3 as s3_module
-from tasks.files.s3_turn import S3Turn
 from tasks.jobs import BackendName
 from tasks.manifest import Attempt, PageEntry, PageResult
 from tasks.parts import Parts
 from tasks.progress import Stage, heard_by
 from tasks.results import ResultStore, results_directory
+from tasks.storage import s3 as s3_module
+from tasks.storage import s3_client as objects
+from tasks.storage.files import S3Path, files_at, place_of
+from tasks.storage.s3_lock import S3Turn
 from tests.aws.buckets import BUCKET, body, keys, make_bucket
 from tests.aws.faults import Fault, denied, dropped, lost_answer
 from tests.aws.front import AwsFront
@@ -244,10 +245,10 @@ def turns(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Let turns last for so many seconds, and be renewed ten times a second; hours at first."""
 
     def last(seconds: float) -> None:
-        monkeypatch.setattr("tasks.files.s3_turn.SECONDS", seconds)
-        monkeypatch.setattr("tasks.files.s3_turn._RENEWALS", seconds / 0.1)
+        monkeypatch.setattr("tasks.storage.s3_lock.SECONDS", seconds)
+        monkeypatch.setattr("tasks.storage.s3_lock._RENEWALS", seconds / 0.1)
 
-    monkeypatch.setattr("tasks.files.s3._TURN_POLL_SECONDS", 0.05)
+    monkeypatch.setattr("tasks.storage.s3._TURN_POLL_SECONDS", 0.05)
     last(36_000)
     return last
 

@@ -19,7 +19,7 @@ import httpx
 import psutil
 
 from tasks.embedded import DEFAULT_MODEL
-from tasks.leases import take_shared
+from tasks.storage.file_locks import take_shared
 from tests.benchmarks.page_times import PageTimes
 
 ROOT = Path(__file__).parents[2]

@@ -15,9 +15,10 @@ from itertools import islice
 from weakref import WeakValueDictionary
 
 from tasks.errors import CloudError, OutputError, StorageError
-from tasks.files import objects, s3_turn
-from tasks.files.kept import Kept
 from tasks.files.place import S3Path
+from tasks.storage import s3_client as objects
+from tasks.storage import s3_lock as s3_turn
+from tasks.storage.cache import Kept
 
 # Objects asked for at once, and how many names are looked up in one listing.
 _AT_ONCE, _LOOKED_UP = 16, 1000

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from tasks.errors import OutputError, StorageError
-from tasks.leases import try_exclusive
+from tasks.storage.file_locks import try_exclusive
 
 _TURN_POLL_SECONDS = 1.0
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from tasks.files import Files
+from tasks.storage.files import Files
 
 M = TypeVar("M", bound=BaseModel)
 

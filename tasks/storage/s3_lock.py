@@ -15,8 +15,8 @@ from contextlib import suppress
 from datetime import datetime
 
 from tasks.errors import CloudError
-from tasks.files import objects
 from tasks.files.place import S3Path
+from tasks.storage import s3_client as objects
 
 SECONDS = 30.0
 """How long a run that died keeps others from its document."""

@@ -7,9 +7,9 @@ from pathlib import Path
 from weakref import WeakValueDictionary, finalize
 
 from tasks.errors import CloudError, DocumentError, LimitError, StorageError
-from tasks.files import objects
 from tasks.files.place import S3Path
-from tasks.leases import FileLease, take_shared, try_exclusive
+from tasks.storage import s3_client as objects
+from tasks.storage.file_locks import FileLease, take_shared, try_exclusive
 
 
 class _Copy:

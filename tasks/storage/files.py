@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tasks.files.base import Files
-from tasks.files.local import Directory
 from tasks.files.place import Place, S3Path, is_s3, place_of
+from tasks.storage.base import Files
+from tasks.storage.local import Directory
 
 __all__ = ["Files", "LocalFile", "Place", "S3Path", "files_at", "is_s3", "local_file", "place_of"]
 
@@ -15,7 +15,7 @@ def files_at(place: Place) -> Files:
     """The files of a directory."""
     if isinstance(place, Path):
         return Directory(place)
-    from tasks.files.s3 import s3_files  # who keeps nothing in S3 does not wait for boto3
+    from tasks.storage.s3 import s3_files  # who keeps nothing in S3 does not wait for boto3
 
     return s3_files(place)
 
@@ -46,7 +46,7 @@ def local_file(place: Place, copies: Path, most_mb: int) -> LocalFile:
     """
     if isinstance(place, Path):
         return LocalFile(place)
-    from tasks.files.copies import copy_of
+    from tasks.storage.downloads import copy_of
 
     copy = copy_of(place, copies, most_mb)
     return LocalFile(copy.path, copy)

@@ -1,0 +1,1 @@
+"""Files on disk or in S3, and locks between processes."""
