@@ -13,7 +13,7 @@ from tasks.documents.render import PageImage
 from tasks.errors import FailureReason, MachineLostError, ModelError, PageError, PassingError, ServerError
 from tasks.judge import judge
 from tasks.manifest import Attempt
-from tasks.ollama_api import Answer, GenerateRequest
+from tasks.ollama.client import Answer, GenerateRequest
 from tasks.progress import PageStarted, tell
 from tasks.servers import Server, Servers
 from tasks.settings.settings import ReadSettings

@@ -6,7 +6,7 @@ import re
 
 from tasks.documents.render import PageImage
 from tasks.errors import FailureReason, PageError
-from tasks.ollama_api import Answer
+from tasks.ollama.client import Answer
 
 # A loop is told by its length and its turns: real pages repeat themselves, too, in tables and rules.
 _LOOP_TURNS = 8

@@ -10,7 +10,7 @@ from tasks.documents.render import PageImage, Renderer
 from tasks.errors import PageError
 from tasks.jobs import Plan
 from tasks.manifest import Attempt, PageResult, PageStatus
-from tasks.ollama_api import GenerateRequest
+from tasks.ollama.client import GenerateRequest
 from tasks.progress import PageDone, PageRetried, tell
 from tasks.results import ResultStore
 from tasks.servers import Servers

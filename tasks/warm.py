@@ -12,8 +12,8 @@ import pymupdf
 import stamina
 
 from tasks.errors import ModelError, PageError, PassingError, ServerError
-from tasks.ollama_api import Answer, GenerateRequest, LoadedModel, Model, OllamaClient
-from tasks.ollama_wire import find_model
+from tasks.ollama.client import Answer, GenerateRequest, LoadedModel, Model, OllamaClient
+from tasks.ollama.schema import find_model
 from tasks.parts import Parts
 from tasks.progress import Caution, Pulling, Stage, WarmStep, tell, timed
 from tasks.settings.settings import WarmSettings

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from tasks.departure import Departure
-from tasks.ollama_api import OllamaClient
+from tasks.ollama.client import OllamaClient
 from tasks.pace import Pace
 from tasks.servers import Server, Servers
 from tasks.settings.settings import ReadSettings

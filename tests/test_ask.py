@@ -14,7 +14,7 @@ from tasks.ask import Asker
 from tasks.documents.render import PageImage
 from tasks.errors import FailureReason, ServerError
 from tasks.manifest import Attempt
-from tasks.ollama_api import GenerateRequest
+from tasks.ollama.client import GenerateRequest
 from tasks.pace import Served
 from tasks.servers import Server
 from tasks.settings.settings import ReadSettings

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.ollama_wire import Answer
+from tasks.ollama.schema import Answer
 from tasks.pace import Pace, Served
 from tasks.settings.settings import ReadSettings
 

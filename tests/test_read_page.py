@@ -22,7 +22,7 @@ from tasks.errors import FailureReason, ModelError, PageError, ServerError, Stor
 from tasks.jobs import BackendName, Plan, ReadOptions
 from tasks.judge import judge, loop_turns
 from tasks.manifest import PageStatus
-from tasks.ollama_api import Answer, GenerateRequest
+from tasks.ollama.client import Answer, GenerateRequest
 from tasks.progress import Event, PageDone, PageRetried, PageStarted, heard_by
 from tasks.read_page import PageReader, temperature_of
 from tasks.results import ResultStore

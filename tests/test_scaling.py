@@ -13,7 +13,7 @@ from flows.engine.supervisor import Wanted
 from tasks.backends.base import Endpoint
 from tasks.backends.ec2 import Ec2Backend
 from tasks.costs.assumptions import Assumptions
-from tasks.ollama_api import GenerateRequest
+from tasks.ollama.client import GenerateRequest
 from tasks.prices.book import shipped
 from tasks.scaling import Scale, machines_for
 from tasks.settings.settings import Settings

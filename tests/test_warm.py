@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.errors import ModelError, ServerError
-from tasks.ollama_api import GenerateRequest, Model, OllamaClient
+from tasks.ollama.client import GenerateRequest, Model, OllamaClient
 from tasks.progress import Caution, Event, Pulling, Stage, heard_by
 from tasks.settings.settings import WarmSettings
 from tasks.slots import FileStore

@@ -24,7 +24,7 @@ from tasks.ecs.status import ServiceStatus, send_away, service_status
 from tasks.errors import CloudError, InputError
 from tasks.jobs import BackendName
 from tasks.local_server import ServerState, local_servers, stop_server
-from tasks.ollama_api import GenerateRequest
+from tasks.ollama.client import GenerateRequest
 from tasks.progress import heard_by
 from tasks.sagemaker.status import EndpointStatus, endpoint_status
 from tasks.settings.settings import Settings, load_settings

@@ -21,7 +21,7 @@ from flows.orchestrator.pausing import raise_if_paused
 from flows.ui.artifacts import LAST_SECONDS, MOST_SINGLE, SHOWN_SECONDS, PageTable
 from tasks.backends import Endpoint
 from tasks.errors import HearthError, PageError
-from tasks.ollama_api import GenerateRequest
+from tasks.ollama.client import GenerateRequest
 from tasks.progress import heard_by
 from tasks.read_page import PageReader
 from tasks.settings.settings import WarmSettings, load_settings

@@ -17,7 +17,7 @@ from tasks.budget import Budget
 from tasks.costs.held import note_held, note_taken
 from tasks.endings import ended
 from tasks.errors import MachineLostError, ModelError, ServerError, UnavailableError
-from tasks.ollama_api import GenerateRequest, OllamaClient
+from tasks.ollama.client import GenerateRequest, OllamaClient
 from tasks.pace import Pace
 from tasks.progress import Caution, ServerReleased, ServerTaken, SlotsChanged, Stage, WarmStep, tell, timed
 from tasks.servers import Server, Servers

@@ -13,8 +13,8 @@ from tasks.backends.standing import Standing
 from tasks.departure import Departure
 from tasks.errors import ModelError
 from tasks.jobs import BackendName
-from tasks.ollama_api import GenerateRequest, OllamaClient
-from tasks.ollama_wire import tagged
+from tasks.ollama.client import GenerateRequest, OllamaClient
+from tasks.ollama.schema import tagged
 from tasks.parts import Parts
 from tasks.scaling import Scale
 from tasks.slots import LedgerStore

@@ -14,7 +14,7 @@ from tasks.backends.url import DEFAULT_PORT, normalise
 from tasks.errors import InputError, PassingError, ServerError
 from tasks.jobs import BackendName
 from tasks.local_server import ServerSpec, lease_server, local_servers
-from tasks.ollama_api import OllamaClient, digest_at
+from tasks.ollama.client import OllamaClient, digest_at
 from tasks.scaling import Scale
 from tasks.settings.settings import Settings
 from tasks.slots import FileStore

@@ -15,7 +15,7 @@ from tasks.departure import Departure
 from tasks.ec2.slot_store import TableStore
 from tasks.ec2.table import Table
 from tasks.jobs import BackendName
-from tasks.ollama_api import OllamaClient
+from tasks.ollama.client import OllamaClient
 from tasks.prices import on_demand_usd_per_hour, told_of_elsewhere
 from tasks.prices.book import current
 from tasks.progress import Caution, Stage, tell

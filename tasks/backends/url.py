@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from tasks.backends.base import Endpoint, Release
 from tasks.errors import InputError, ServerError
 from tasks.jobs import BackendName
-from tasks.ollama_api import digest_at
+from tasks.ollama.client import digest_at
 from tasks.scaling import Scale
 from tasks.settings.settings import Settings
 from tasks.slots import FileStore

@@ -20,7 +20,7 @@ from tasks.ec2.machines import Machine
 from tasks.ec2.pool import Pool, parameter
 from tasks.errors import HearthError, ServerError
 from tasks.local_server import free_port
-from tasks.ollama_api import LoadedModel, OllamaClient
+from tasks.ollama.client import LoadedModel, OllamaClient
 from tasks.settings.settings import Access
 
 _OLLAMA_PORT = 11434

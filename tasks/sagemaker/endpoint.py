@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from tasks.aws import Aws, ask
 from tasks.departure import Departure
 from tasks.errors import CapacityError, CloudError, PassingError, ServerError
-from tasks.ollama_api import OllamaClient
+from tasks.ollama.client import OllamaClient
 from tasks.progress import Stage, tell
 from tasks.sagemaker.stack import Stack
 from tasks.settings.sagemaker import SagemakerSettings

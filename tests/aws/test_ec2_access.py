@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tasks.errors import CloudError, ServerError
-from tasks.ollama_api import OllamaClient
+from tasks.ollama.client import OllamaClient
 from tests.aws.front import AwsFront
 from tests.aws.machines import Machines
 from tests.aws.pool import Pool

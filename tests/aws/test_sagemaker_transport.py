@@ -17,7 +17,7 @@ from PIL import Image
 from tasks.aws import Aws
 from tasks.departure import Departure
 from tasks.errors import CloudError, HearthError, MachineLostError, ModelError, PageError, PassingError, SilentError
-from tasks.ollama_api import GenerateRequest, OllamaClient
+from tasks.ollama.client import GenerateRequest, OllamaClient
 from tasks.sagemaker.queued import QueuedTransport
 from tasks.sagemaker.realtime import RealTimeTransport
 from tasks.sagemaker.refusals import refused

@@ -27,7 +27,7 @@ from rich.table import Table
 from tasks.backends.embedded import EmbeddedBackend
 from tasks.documents.render import Renderer
 from tasks.documents.sample import sample_pages
-from tasks.ollama_api import GenerateRequest, OllamaClient
+from tasks.ollama.client import GenerateRequest, OllamaClient
 from tasks.settings.settings import LimitSettings, Settings
 from tasks.warm import warm
 

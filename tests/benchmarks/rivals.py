@@ -23,7 +23,7 @@ import httpx
 import psutil
 
 from tasks.embedded import DEFAULT_MODEL
-from tasks.ollama_api import GenerateRequest
+from tasks.ollama.client import GenerateRequest
 from tasks.settings.settings import DEFAULT_PROMPT, Settings
 
 

@@ -19,7 +19,7 @@ from tasks.ec2.table import Table
 from tasks.ecs.status import send_away, service_status
 from tasks.ecs.visit import SERVICE
 from tasks.errors import CapacityError, CloudError, InputError, ModelError
-from tasks.ollama_api import GenerateRequest
+from tasks.ollama.client import GenerateRequest
 from tasks.settings.ecs import EcsSettings
 from tasks.settings.settings import Settings
 from tests.aws.front import AwsFront

@@ -18,7 +18,7 @@ import httpx
 from pydantic import ValidationError
 
 from tasks.errors import FailureReason, HearthError, ModelError, PageError, PassingError, ServerError, SilentError
-from tasks.ollama_wire import (
+from tasks.ollama.schema import (
     Answer,
     GenerateRequest,
     Loaded,

@@ -1,0 +1,1 @@
+"""Ollama's HTTP API: the only place that knows its wire."""
