@@ -14,7 +14,7 @@ from tasks.manifest import CostShares, EndpointRecord, Listing, MachineRecord, M
 from tasks.meter import Meter
 from tasks.plan import Prepared
 from tasks.progress import Event, PageDone
-from tasks.warm import Warmth
+from tasks.serving.warmup import Warmth
 
 
 @dataclass

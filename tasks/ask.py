@@ -15,7 +15,7 @@ from tasks.judge import judge
 from tasks.manifest import Attempt
 from tasks.ollama.client import Answer, GenerateRequest
 from tasks.progress import PageStarted, tell
-from tasks.servers import Server, Servers
+from tasks.serving.server_pool import Server, Servers
 from tasks.settings.settings import ReadSettings
 
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from tasks.backends import Endpoint, MachineFacts
 from tasks.progress import Event, PageDone
-from tasks.warm import Warmth
+from tasks.serving.warmup import Warmth
 
 
 class Books(Protocol):

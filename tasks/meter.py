@@ -9,7 +9,7 @@ from tasks.backends import Endpoint, MachineFacts
 from tasks.insight import Figures
 from tasks.jobs import BackendName
 from tasks.progress import Event, PageDone, PagesStart
-from tasks.warm import Warmth
+from tasks.serving.warmup import Warmth
 
 
 @dataclass

@@ -13,7 +13,7 @@ from tasks.manifest import Attempt, PageResult, PageStatus
 from tasks.ollama.client import GenerateRequest
 from tasks.progress import PageDone, PageRetried, tell
 from tasks.results import ResultStore
-from tasks.servers import Servers
+from tasks.serving.server_pool import Servers
 from tasks.settings.settings import ReadSettings
 
 

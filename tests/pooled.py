@@ -10,8 +10,8 @@ from pathlib import Path
 
 from tasks.departure import Departure
 from tasks.ollama.client import OllamaClient
-from tasks.pace import Pace
-from tasks.servers import Server, Servers
+from tasks.serving.pace import Pace
+from tasks.serving.server_pool import Server, Servers
 from tasks.settings.settings import ReadSettings
 from tasks.slots import FileStore, Measured, Share
 from tests.scripted_ollama import DIGEST

@@ -15,8 +15,8 @@ from tasks.documents.render import PageImage
 from tasks.errors import FailureReason, ServerError
 from tasks.manifest import Attempt
 from tasks.ollama.client import GenerateRequest
-from tasks.pace import Served
-from tasks.servers import Server
+from tasks.serving.pace import Served
+from tasks.serving.server_pool import Server
 from tasks.settings.settings import ReadSettings
 from tests.pooled import pooled
 from tests.scripted_ollama import MODEL, Body, Say, ScriptedOllama, fails, reads, scripted_ollama

@@ -16,8 +16,8 @@ from tasks.jobs import BackendName
 from tasks.manifest import Attempt, PageResult, PageStatus, Timing
 from tasks.meter import Meter
 from tasks.progress import PageDone, PagesStart
+from tasks.serving.warmup import Warmth
 from tasks.slots import FileStore, Measured
-from tasks.warm import Warmth
 
 START = 1_000_000.0
 WARM = Warmth("d", "qwen25vl", Measured(what="m", slots=8, asked=8, at=START))

@@ -3,9 +3,9 @@
 import pytest
 
 from tasks import parts as module
-from tasks import warm
 from tasks.backends import MachineFacts
 from tasks.parts import Parts
+from tasks.serving import warmup as warm
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from tasks.ollama.client import Answer, GenerateRequest
 from tasks.progress import Event, PageDone, PageRetried, PageStarted, heard_by
 from tasks.read_page import PageReader, temperature_of
 from tasks.results import ResultStore
-from tasks.servers import Server
+from tasks.serving.server_pool import Server
 from tasks.settings.settings import LimitSettings, ReadSettings
 from tests import pdfs
 from tests.pooled import pooled

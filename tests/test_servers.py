@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from tasks.errors import ServerError
-from tasks.servers import Server, Servers
+from tasks.serving.server_pool import Server, Servers
 from tests.pooled import pooled
 from tests.support.waiting import PATIENCE
 

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from tasks.errors import ModelError, ServerError
 from tasks.ollama.client import GenerateRequest, Model, OllamaClient
 from tasks.progress import Caution, Event, Pulling, Stage, heard_by
+from tasks.serving.warmup import SERIAL_FAMILIES, Served, Warmth, find_model, most_at_once, warm
 from tasks.settings.settings import WarmSettings
 from tasks.slots import FileStore
-from tasks.warm import SERIAL_FAMILIES, Served, Warmth, find_model, most_at_once, warm
 from tests.scripted_ollama import (
     DIGEST,
     MODEL,

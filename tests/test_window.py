@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from tasks.window import Window
+from tasks.serving.admission import Window
 from tests.support.waiting import PATIENCE
 
 

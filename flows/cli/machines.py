@@ -27,8 +27,8 @@ from tasks.local_server import ServerState, local_servers, stop_server
 from tasks.ollama.client import GenerateRequest
 from tasks.progress import heard_by
 from tasks.sagemaker.status import EndpointStatus, endpoint_status
+from tasks.serving.warmup import warm
 from tasks.settings.settings import Settings, load_settings
-from tasks.warm import warm
 
 _out = Console()
 _err = Console(stderr=True)

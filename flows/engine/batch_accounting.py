@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from tasks.backends import Endpoint, MachineFacts
 from tasks.meter import Meter
 from tasks.progress import Caution, Event, PageDone, PagesStart, Stage, tell
-from tasks.warm import Warmth
+from tasks.serving.warmup import Warmth
 
 
 @dataclass

@@ -24,9 +24,9 @@ from tasks.errors import HearthError, PageError
 from tasks.ollama.client import GenerateRequest
 from tasks.progress import heard_by
 from tasks.read_page import PageReader
+from tasks.serving.admission import Window, WindowClosedError
+from tasks.serving.warmup import Warmth, warm
 from tasks.settings.settings import WarmSettings, load_settings
-from tasks.warm import Warmth, warm
-from tasks.window import Window, WindowClosedError
 from tasks.work_loop import WorkLoop
 
 # A page as a task run costs Prefect's server 14 ms, 3 events and 19 kB, and this process 13 ms; in blocks of 25 it
@@ -41,7 +41,7 @@ T = TypeVar("T")
 
 @task(name="warm-up", task_run_name="warm up {request.model}", cache_policy=NO_CACHE, persist_result=False)
 async def warm_up(request: GenerateRequest, endpoint: Endpoint, limits: WarmSettings, *, require_gpu: bool) -> Warmth:
-    """Get a model warm on a server; see `tasks.warm`."""
+    """Get a model warm on a server; see `tasks.serving.warmup`."""
     endpoint.suits(request)
     async with endpoint.client(limits.load_seconds) as client:
         return await warm(

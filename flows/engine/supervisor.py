@@ -18,13 +18,13 @@ from tasks.costs.held import note_held, note_taken
 from tasks.endings import ended
 from tasks.errors import MachineLostError, ModelError, ServerError, UnavailableError
 from tasks.ollama.client import GenerateRequest, OllamaClient
-from tasks.pace import Pace
 from tasks.progress import Caution, ServerReleased, ServerTaken, SlotsChanged, Stage, WarmStep, tell, timed
-from tasks.servers import Server, Servers
+from tasks.serving.admission import Window
+from tasks.serving.pace import Pace
+from tasks.serving.server_pool import Server, Servers
+from tasks.serving.warmup import Warmth
 from tasks.settings.settings import Settings
 from tasks.slots import Share
-from tasks.warm import Warmth
-from tasks.window import Window
 from tasks.work_loop import WorkLoop
 
 AHEAD = 4

@@ -21,7 +21,7 @@ from tasks.metrics.aggregate import Aggregate, Snapshot
 from tasks.metrics.listener import PageMetrics
 from tasks.metrics.live import LiveFile, LiveRun, LiveServer
 from tasks.progress import Caution, tell
-from tasks.servers import Server, Servers
+from tasks.serving.server_pool import Server, Servers
 from tasks.settings.settings import Settings
 
 _LOOK_SECONDS = 1.0

@@ -28,8 +28,8 @@ from tasks.backends.embedded import EmbeddedBackend
 from tasks.documents.render import Renderer
 from tasks.documents.sample import sample_pages
 from tasks.ollama.client import GenerateRequest, OllamaClient
+from tasks.serving.warmup import warm
 from tasks.settings.settings import LimitSettings, Settings
-from tasks.warm import warm
 
 
 def folded(text: str) -> str:

@@ -21,7 +21,7 @@ from tasks.books import AllBooks
 from tasks.manifest import PageStatus
 from tasks.metrics import Identity, Recorder, sinks_for
 from tasks.progress import PageDone
-from tasks.servers import Servers
+from tasks.serving.server_pool import Servers
 from tasks.settings.settings import Settings
 from tests.benchmarks.page_times import PageTimes, write_pdf
 from tests.benchmarks.rivals import Work, flow

@@ -23,7 +23,7 @@ from flows.ui.artifacts import MOST_SINGLE
 from tasks.errors import FailureReason, PageError, ServerError
 from tasks.manifest import PageResult, PageStatus
 from tasks.progress import PageDone, heard_by, tell
-from tasks.window import Window
+from tasks.serving.admission import Window
 from tasks.work_loop import WorkLoop
 from tests.support.waiting import PATIENCE, until_async
 

@@ -21,7 +21,7 @@ from tasks.metrics.aggregate import Snapshot
 from tasks.metrics.live import live_runs
 from tasks.metrics.recorder import Sink
 from tasks.progress import Caution, Event, PageDone, PagesStart, heard_by
-from tasks.servers import Servers
+from tasks.serving.server_pool import Servers
 from tasks.settings.metrics import MetricsSettings
 from tasks.settings.settings import Settings
 from tasks.slots import FileStore, Ledger

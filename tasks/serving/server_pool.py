@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from tasks.departure import Departure
 from tasks.errors import HearthError
 from tasks.ollama.client import Answer, GenerateRequest, OllamaClient
-from tasks.pace import Pace, Served
+from tasks.serving.pace import Pace, Served
 from tasks.slots import Share
 
 
