@@ -30,7 +30,9 @@ from flows.orchestrator.termination import ended_by_sigterm
 from flows.process_document import process
 from flows.ui.artifacts import log_to_run, show_report
 from flows.ui.live_artifacts import Live
-from tasks.batch import Batch, Source, find_documents
+from tasks.batches.batch import Batch, Source, find_documents
+from tasks.batches.index import Shelf
+from tasks.batches.shards import Part, balanced, weighed
 from tasks.budget import Budget
 from tasks.errors import HearthError, InputError
 from tasks.insight import insight
@@ -48,8 +50,6 @@ from tasks.progress import (
 )
 from tasks.report import DocumentStatus, Report, Row, shared_out
 from tasks.settings.settings import Settings, load_settings
-from tasks.shards import Part, balanced, weighed
-from tasks.shelf import Shelf
 from tasks.storage.files import Place
 
 # Documents whose pages have not all begun: one begins its pages, the others are being opened meanwhile.

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tasks.batch import Batch
+from tasks.batches.batch import Batch
 from tasks.budget import Budget
 from tasks.report import DocumentStatus, Report, Row, shared_out
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.engine.shards import merged
-from tasks.batch import Batch, Source
+from tasks.batches.batch import Batch, Source
+from tasks.batches.shards import Part, Weighed, balanced, weighed
 from tasks.report import DocumentStatus, Report, Row
-from tasks.shards import Part, Weighed, balanced, weighed
 from tasks.storage.files import S3Path
 from tests.pdfs import written
 

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from flows.cli.run import run_command
 from flows.cli.terminal import TerminalProgress, print_report
-from tasks.batch import Batch
+from tasks.batches.batch import Batch
 from tasks.errors import InputError
 from tasks.jobs import BackendName
 from tasks.progress import Stage, heard_by, tell

@@ -24,12 +24,12 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.runtime import flow_run
 from prefect.states import Cancelling
 
-from tasks.batch import Batch, find_documents
+from tasks.batches.batch import Batch, find_documents
+from tasks.batches.index import Shelf
+from tasks.batches.shards import Part, Shard
 from tasks.errors import UnavailableError
 from tasks.progress import Caution, Stage, tell
 from tasks.report import DocumentStatus, Report, Row
-from tasks.shards import Part, Shard
-from tasks.shelf import Shelf
 from tasks.storage.files import Place
 
 DEPLOYMENT = "process-batch/on-demand"

@@ -15,7 +15,7 @@ from flows.local.prefect_server import prefect_api
 from flows.orchestrator.termination import Termination
 from flows.process_batch import process_batch
 from flows.process_document import process_document
-from tasks.batch import Batch
+from tasks.batches.batch import Batch
 from tasks.errors import ServerError, UnavailableError
 from tasks.jobs import Job
 from tasks.manifest import Manifest

@@ -12,7 +12,7 @@ from prefect.blocks.core import Block
 from prefect.blocks.system import Secret
 from prefect.filesystems import LocalFileSystem
 
-from tasks.batch import Batch
+from tasks.batches.batch import Batch
 from tasks.errors import InputError, PasswordError
 from tasks.jobs import Job
 from tasks.storage.files import S3Path

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from tasks.aws import Aws
-from tasks.batch import Batch, Source, find_documents
+from tasks.batches.batch import Batch, Source, find_documents
+from tasks.batches.index import Shelf
 from tasks.documents.pdf import open_document
 from tasks.errors import DocumentError, InputError, LimitError, StorageError
 from tasks.report import DocumentStatus, Row
 from tasks.settings.settings import LimitSettings, Settings
-from tasks.shelf import Shelf
 from tasks.storage import s3_client as objects
 from tasks.storage.files import S3Path, local_file
 from tests import pdfs
@@ -250,11 +250,11 @@ def test_without_s3_nothing_of_boto_is_imported(tmp_path: Path):
     code = """
 import asyncio, sys
 from pathlib import Path
-from tasks.batch import Batch, find_documents
+from tasks.batches.batch import Batch, find_documents
 from tasks.jobs import Job
 from tasks.plan import prepare
 from tasks.settings.settings import Settings
-from tasks.shelf import Shelf
+from tasks.batches.index import Shelf
 pdf, output = sys.argv[1:]
 prepared = asyncio.run(prepare(Job(document=pdf, output=output, backend="url"), Settings(url="http://127.0.0.1:9")))
 prepared.store.prepare()

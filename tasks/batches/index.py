@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tasks.batch import Batch, Source
+from tasks.batches.batch import Batch, Source
 from tasks.jobs import Frozen
 from tasks.report import DocumentStatus, Row
 from tasks.settings.settings import Settings

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pymupdf
 
-from tasks.batch import Batch, Source
+from tasks.batches.batch import Batch, Source
 from tasks.errors import InputError
 from tasks.jobs import Frozen
 from tasks.report import Report

@@ -1,0 +1,1 @@
+"""Many documents: which are new, and who reads which."""
