@@ -37,7 +37,6 @@ from tasks.budget import Budget
 from tasks.errors import HearthError, InputError
 from tasks.insight import insight
 from tasks.jobs import Job
-from tasks.manifest import Manifest
 from tasks.meter import Meter
 from tasks.progress import (
     Listener,
@@ -48,7 +47,8 @@ from tasks.progress import (
     heard_only_by,
     tell,
 )
-from tasks.report import DocumentStatus, Report, Row, shared_out
+from tasks.results.manifest import Manifest
+from tasks.results.report import DocumentStatus, Report, Row, shared_out
 from tasks.settings.settings import Settings, load_settings
 from tasks.storage.files import Place
 

@@ -24,9 +24,9 @@ from flows.ui.live_artifacts import Live
 from tasks.account import Account
 from tasks.errors import HearthError
 from tasks.jobs import Job
-from tasks.manifest import Manifest, PageStatus, RunStatus
 from tasks.plan import Prepared, prepare
 from tasks.progress import RunEnded, RunStarted, heard_by, tell
+from tasks.results.manifest import Manifest, PageStatus, RunStatus
 from tasks.settings.settings import Settings, load_settings
 
 

@@ -10,10 +10,10 @@ from itertools import zip_longest
 
 from tasks.backends import Endpoint, MachineFacts
 from tasks.insight import Figures, insight
-from tasks.manifest import CostShares, EndpointRecord, Listing, MachineRecord, Manifest, PageEntry, RunStatus
 from tasks.meter import Meter
 from tasks.plan import Prepared
 from tasks.progress import Event, PageDone
+from tasks.results.manifest import CostShares, EndpointRecord, Listing, MachineRecord, Manifest, PageEntry, RunStatus
 from tasks.serving.warmup import Warmth
 
 

@@ -10,7 +10,7 @@ from tasks.documents.pdf import open_document, password_from, select_pages
 from tasks.errors import InputError
 from tasks.jobs import Document, Job, Plan, ReadOptions
 from tasks.ollama.client import GenerateRequest
-from tasks.results import ResultStore, results_directory
+from tasks.results.store import ResultStore, results_directory
 from tasks.settings.settings import Settings
 from tasks.storage.files import LocalFile, local_file, place_of
 

@@ -11,8 +11,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from tasks.errors import FailureReason, HearthError
-from tasks.manifest import Manifest, PageResult
-from tasks.report import Report
+from tasks.results.manifest import Manifest, PageResult
+from tasks.results.report import Report
 
 if TYPE_CHECKING:
     from tasks.backends import Endpoint

@@ -9,10 +9,10 @@ from tasks.ask import Asker, Reading
 from tasks.documents.render import PageImage, Renderer
 from tasks.errors import PageError
 from tasks.jobs import Plan
-from tasks.manifest import Attempt, PageResult, PageStatus
 from tasks.ollama.client import GenerateRequest
 from tasks.progress import PageDone, PageRetried, tell
-from tasks.results import ResultStore
+from tasks.results.manifest import Attempt, PageResult, PageStatus
+from tasks.results.store import ResultStore
 from tasks.serving.server_pool import Servers
 from tasks.settings.settings import ReadSettings
 

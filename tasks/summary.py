@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.manifest import Manifest, PageEntry, PageResult, RunStatus
+from tasks.results.manifest import Manifest, PageEntry, PageResult, RunStatus
 from tasks.storage.files import Place
 from tasks.text.duration import duration
 from tasks.text.markdown import escaped, excerpt, table

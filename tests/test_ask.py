@@ -13,8 +13,8 @@ import pytest
 from tasks.ask import Asker
 from tasks.documents.render import PageImage
 from tasks.errors import FailureReason, ServerError
-from tasks.manifest import Attempt
 from tasks.ollama.client import GenerateRequest
+from tasks.results.manifest import Attempt
 from tasks.serving.pace import Served
 from tasks.serving.server_pool import Server
 from tasks.settings.settings import ReadSettings

@@ -13,9 +13,9 @@ import tasks.meter
 from tasks.backends import Endpoint, MachineFacts
 from tasks.books import AllBooks
 from tasks.jobs import BackendName
-from tasks.manifest import Attempt, PageResult, PageStatus, Timing
 from tasks.meter import Meter
 from tasks.progress import PageDone, PagesStart
+from tasks.results.manifest import Attempt, PageResult, PageStatus, Timing
 from tasks.serving.warmup import Warmth
 from tasks.slots import FileStore, Measured
 

@@ -21,11 +21,11 @@ from tasks.documents.render import PageImage, Renderer
 from tasks.errors import FailureReason, ModelError, PageError, ServerError, StorageError
 from tasks.jobs import BackendName, Plan, ReadOptions
 from tasks.judge import judge, loop_turns
-from tasks.manifest import PageStatus
 from tasks.ollama.client import Answer, GenerateRequest
 from tasks.progress import Event, PageDone, PageRetried, PageStarted, heard_by
 from tasks.read_page import PageReader, temperature_of
-from tasks.results import ResultStore
+from tasks.results.manifest import PageStatus
+from tasks.results.store import ResultStore
 from tasks.serving.server_pool import Server
 from tasks.settings.settings import LimitSettings, ReadSettings
 from tests import pdfs

@@ -22,9 +22,9 @@ from hypothesis import strategies as st
 
 from tasks.errors import FailureReason, OutputError, StorageError
 from tasks.jobs import BackendName, Document, Plan, ReadOptions
-from tasks.manifest import Attempt, Listing, Manifest, PageEntry, PageResult, PageStatus, RunStatus
 from tasks.progress import Stage, heard_by
-from tasks.results import ResultStore, results_directory
+from tasks.results.manifest import Attempt, Listing, Manifest, PageEntry, PageResult, PageStatus, RunStatus
+from tasks.results.store import ResultStore, results_directory
 from tests.support.waiting import PATIENCE
 
 DIGEST = "d" * 64

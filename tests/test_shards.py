@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from flows.engine.shards import merged
 from tasks.batches.batch import Batch, Source
 from tasks.batches.shards import Part, Weighed, balanced, weighed
-from tasks.report import DocumentStatus, Report, Row
+from tasks.results.report import DocumentStatus, Report, Row
 from tasks.storage.files import S3Path
 from tests.pdfs import written
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from tasks.errors import FailureReason
 from tasks.jobs import BackendName, Document, ReadOptions
-from tasks.manifest import (
+from tasks.results.manifest import (
     Attempt,
     EndpointRecord,
     Listing,

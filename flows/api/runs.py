@@ -22,8 +22,8 @@ from pydantic import ValidationError
 
 from flows.api.records import Record, write_whole
 from tasks.errors import ServerError
-from tasks.manifest import Manifest, PageResult, PageStatus
-from tasks.results import ResultStore
+from tasks.results.manifest import Manifest, PageResult, PageStatus
+from tasks.results.store import ResultStore
 
 _STATE_SECONDS = 1.0
 _AGAIN_SECONDS = 1.0

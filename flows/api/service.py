@@ -15,7 +15,7 @@ from flows.api.uploads import Upload
 from flows.api.webhooks import Webhooks
 from flows.orchestrator.trigger import request_key, trigger
 from tasks.jobs import Job
-from tasks.results import results_directory
+from tasks.results.store import results_directory
 from tasks.settings.settings import Settings
 
 

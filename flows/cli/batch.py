@@ -16,7 +16,7 @@ from tasks.batches.batch import Batch
 from tasks.errors import InputError
 from tasks.jobs import BackendName
 from tasks.progress import Stage, heard_by, tell
-from tasks.report import DocumentStatus, Report
+from tasks.results.report import DocumentStatus, Report
 from tasks.settings.settings import load_settings
 
 _EXIT_FAILED = 3

@@ -27,10 +27,10 @@ from flows.cli.up import down, serve_api, up
 from tasks.account import Account
 from tasks.errors import HearthError, InputError
 from tasks.jobs import BackendName, Job
-from tasks.manifest import Manifest, RunStatus
 from tasks.plan import prepare
 from tasks.progress import Stage, heard_by, tell
-from tasks.results import ResultStore
+from tasks.results.manifest import Manifest, RunStatus
+from tasks.results.store import ResultStore
 from tasks.settings.settings import load_settings
 
 EXIT_PAGES_FAILED = 3

@@ -17,10 +17,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from tasks.manifest import Manifest, PageStatus, RunStatus
 from tasks.progress import Caution, Event, PageDone, PageRetried, PagesStart, PageStarted, Pulling, RunStarted, Stage
-from tasks.report import Report
-from tasks.results import ResultStore
+from tasks.results.manifest import Manifest, PageStatus, RunStatus
+from tasks.results.report import Report
+from tasks.results.store import ResultStore
 from tasks.storage.files import Place
 
 _MEGABYTE = 1_000_000

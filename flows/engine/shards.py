@@ -29,7 +29,7 @@ from tasks.batches.index import Shelf
 from tasks.batches.shards import Part, Shard
 from tasks.errors import UnavailableError
 from tasks.progress import Caution, Stage, tell
-from tasks.report import DocumentStatus, Report, Row
+from tasks.results.report import DocumentStatus, Report, Row
 from tasks.storage.files import Place
 
 DEPLOYMENT = "process-batch/on-demand"

@@ -18,9 +18,9 @@ from flows.process_document import process_document
 from tasks.batches.batch import Batch
 from tasks.errors import ServerError, UnavailableError
 from tasks.jobs import Job
-from tasks.manifest import Manifest
 from tasks.progress import Caution, Event, Outcome, RunEnded, Stage, heard_by, tell
-from tasks.report import Report
+from tasks.results.manifest import Manifest
+from tasks.results.report import Report
 from tasks.settings.settings import Settings
 
 if TYPE_CHECKING:

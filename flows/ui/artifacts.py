@@ -20,9 +20,9 @@ from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 
-from tasks.manifest import PageStatus
 from tasks.progress import Caution, Event, PageDone, Pulling, Stage
-from tasks.report import Report
+from tasks.results.manifest import PageStatus
+from tasks.results.report import Report
 from tasks.summary import page_row
 
 SHOWN_SECONDS = 5.0

@@ -13,9 +13,9 @@ from typing import Any, Self
 from flows.ui.artifacts import LAST_SECONDS, MOST_SINGLE, Artifact, Data, artifact_key
 from flows.ui.known_servers import KnownServers
 from tasks.errors import StorageError
-from tasks.manifest import Manifest, PageResult, PageStatus
 from tasks.progress import Event, PageDone, PagesStart, ServerReleased, ServerTaken, SlotsChanged
-from tasks.results import ResultStore
+from tasks.results.manifest import Manifest, PageResult, PageStatus
+from tasks.results.store import ResultStore
 from tasks.settings.settings import Settings
 from tasks.summary import page_row, servers, summary
 from tasks.timeline import Timeline

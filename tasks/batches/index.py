@@ -13,7 +13,7 @@ from typing import Self
 
 from tasks.batches.batch import Batch, Source
 from tasks.jobs import Frozen
-from tasks.report import DocumentStatus, Row
+from tasks.results.report import DocumentStatus, Row
 from tasks.settings.settings import Settings
 from tasks.storage.files import Place, S3Path, files_at, place_of
 from tasks.storage.jsonl import entries

@@ -13,7 +13,7 @@ import pymupdf
 from tasks.batches.batch import Batch, Source
 from tasks.errors import InputError
 from tasks.jobs import Frozen
-from tasks.report import Report
+from tasks.results.report import Report
 from tasks.storage.files import Place, files_at
 
 # A document in S3 is not fetched only to be counted. Scanned pages have more bytes, written ones fewer; what matters is

@@ -9,8 +9,8 @@ from pathlib import Path
 from tasks.costs.assumptions import Assumptions
 from tasks.costs.pages import PageTimes
 from tasks.errors import HearthError
-from tasks.manifest import PageStatus
-from tasks.results import ResultStore
+from tasks.results.manifest import PageStatus
+from tasks.results.store import ResultStore
 from tasks.storage.files import Place
 
 _KEPT = 2_000

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from tasks.errors import FailureReason
-from tasks.manifest import PageStatus
 from tasks.progress import WarmStep
+from tasks.results.manifest import PageStatus
 
 NAMESPACE = "Hearth"
 """Of all of them in CloudWatch; the policies allow no other."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks.manifest import Timing
+from tasks.results.manifest import Timing
 
 
 class Wire(BaseModel):

@@ -15,7 +15,7 @@ from tasks.batches.batch import Batch, Source, find_documents
 from tasks.batches.index import Shelf
 from tasks.documents.pdf import open_document
 from tasks.errors import DocumentError, InputError, LimitError, StorageError
-from tasks.report import DocumentStatus, Row
+from tasks.results.report import DocumentStatus, Row
 from tasks.settings.settings import LimitSettings, Settings
 from tasks.storage import s3_client as objects
 from tasks.storage.files import S3Path, local_file

@@ -21,10 +21,10 @@ from tasks.costs.held import held_bill, note_held
 from tasks.costs.history import page_times
 from tasks.errors import InputError, OutputError, StorageError
 from tasks.jobs import BackendName
-from tasks.manifest import Attempt, PageEntry, PageResult
 from tasks.parts import Parts
 from tasks.progress import Stage, heard_by
-from tasks.results import ResultStore, results_directory
+from tasks.results.manifest import Attempt, PageEntry, PageResult
+from tasks.results.store import ResultStore, results_directory
 from tasks.storage import s3 as s3_module
 from tasks.storage import s3_client as objects
 from tasks.storage.files import S3Path, files_at, place_of

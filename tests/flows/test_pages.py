@@ -21,8 +21,8 @@ import flows.ui.artifacts
 from flows.engine.pages import BLOCK, Block, read_block, read_pages
 from flows.ui.artifacts import MOST_SINGLE
 from tasks.errors import FailureReason, PageError, ServerError
-from tasks.manifest import PageResult, PageStatus
 from tasks.progress import PageDone, heard_by, tell
+from tasks.results.manifest import PageResult, PageStatus
 from tasks.serving.admission import Window
 from tasks.work_loop import WorkLoop
 from tests.support.waiting import PATIENCE, until_async

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli.main import app
-from tasks.report import DocumentStatus, Report, Row
+from tasks.results.report import DocumentStatus, Report, Row
 from tests.benchmarks.page_times import write_pdf
 from tests.commands import Hearth, Outcome
 from tests.flows import shared

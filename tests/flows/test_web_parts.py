@@ -27,8 +27,8 @@ from flows.api.signature import SIGNATURE_HEADER, sign, verify
 from flows.api.sse import events
 from flows.api.uploads import parameters
 from tasks.errors import FailureReason, InputError, ServerError
-from tasks.manifest import PageResult, PageStatus
-from tasks.results import ResultStore
+from tasks.results.manifest import PageResult, PageStatus
+from tasks.results.store import ResultStore
 from tasks.settings.settings import Settings
 from tests import pdfs
 from tests.commands import ROOT

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from tasks.errors import FailureReason
-from tasks.manifest import Attempt, PageResult, PageStatus, Timing
+from tasks.results.manifest import Attempt, PageResult, PageStatus, Timing
 
 
 def result(

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.errors import FailureReason
-from tasks.manifest import PageStatus
 from tasks.metrics import names
 from tasks.metrics.aggregate import Aggregate, Snapshot, rounded
 from tasks.metrics.listener import PageMetrics
 from tasks.progress import PageDone, PagesStart, StepDone, WarmStep
+from tasks.results.manifest import PageStatus
 from tests.metrics.results import result
 from tests.support.clock import Clock
 

@@ -12,7 +12,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from tasks.jobs import Document, Plan
-from tasks.manifest import PAGES_BEGIN, PAGES_END, Listing, Manifest, PageEntry, PageResult, PageStatus
+from tasks.results.manifest import PAGES_BEGIN, PAGES_END, Listing, Manifest, PageEntry, PageResult, PageStatus
 from tasks.progress import Stage, tell
 from tasks.storage.files import Place, files_at
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from tasks.jobs import Frozen
-from tasks.manifest import Manifest, RunStatus
+from tasks.results.manifest import Manifest, RunStatus
 from tasks.storage.files import Place, files_at
 from tasks.text.markdown import table
 
