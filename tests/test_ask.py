@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tasks.ask import Asker
 from tasks.documents.render import PageImage
 from tasks.errors import FailureReason, ServerError
 from tasks.ollama.client import GenerateRequest
+from tasks.reading.asker import Asker
 from tasks.results.manifest import Attempt
 from tasks.serving.pace import Served
 from tasks.serving.server_pool import Server

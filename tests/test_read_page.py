@@ -20,10 +20,10 @@ from tasks.documents.pdf import open_document
 from tasks.documents.render import PageImage, Renderer
 from tasks.errors import FailureReason, ModelError, PageError, ServerError, StorageError
 from tasks.jobs import BackendName, Plan, ReadOptions
-from tasks.judge import judge, loop_turns
 from tasks.ollama.client import Answer, GenerateRequest
 from tasks.progress import Event, PageDone, PageRetried, PageStarted, heard_by
-from tasks.read_page import PageReader, temperature_of
+from tasks.reading.page_reader import PageReader, temperature_of
+from tasks.reading.validate import judge, loop_turns
 from tasks.results.manifest import PageStatus
 from tasks.results.store import ResultStore
 from tasks.serving.server_pool import Server

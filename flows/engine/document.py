@@ -15,7 +15,7 @@ from tasks.budget import Budget
 from tasks.documents.render import Renderer
 from tasks.plan import Prepared
 from tasks.progress import Caution, PagesStart, Stage, heard_by, tell
-from tasks.read_page import PageReader
+from tasks.reading.page_reader import PageReader
 from tasks.settings.settings import Settings
 
 

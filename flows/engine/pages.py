@@ -23,7 +23,7 @@ from tasks.backends import Endpoint
 from tasks.errors import HearthError, PageError
 from tasks.ollama.client import GenerateRequest
 from tasks.progress import heard_by
-from tasks.read_page import PageReader
+from tasks.reading.page_reader import PageReader
 from tasks.serving.admission import Window, WindowClosedError
 from tasks.serving.warmup import Warmth, warm
 from tasks.settings.settings import WarmSettings, load_settings

@@ -11,9 +11,9 @@ import stamina
 
 from tasks.documents.render import PageImage
 from tasks.errors import FailureReason, MachineLostError, ModelError, PageError, PassingError, ServerError
-from tasks.judge import judge
 from tasks.ollama.client import Answer, GenerateRequest
 from tasks.progress import PageStarted, tell
+from tasks.reading.validate import judge
 from tasks.results.manifest import Attempt
 from tasks.serving.server_pool import Server, Servers
 from tasks.settings.settings import ReadSettings

@@ -1,0 +1,1 @@
+"""One page: asked for, validated, recorded."""
