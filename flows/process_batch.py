@@ -35,9 +35,7 @@ from tasks.batches.index import Shelf
 from tasks.batches.shards import Part, balanced, weighed
 from tasks.budget import Budget
 from tasks.errors import HearthError, InputError
-from tasks.insight import insight
 from tasks.jobs import Job
-from tasks.meter import Meter
 from tasks.progress import (
     Listener,
     RunEnded,
@@ -49,6 +47,8 @@ from tasks.progress import (
 )
 from tasks.results.manifest import Manifest
 from tasks.results.report import DocumentStatus, Report, Row, shared_out
+from tasks.runs.advice import insight
+from tasks.runs.meter import Meter
 from tasks.settings.settings import Settings, load_settings
 from tasks.storage.files import Place
 

@@ -21,12 +21,12 @@ from flows.orchestrator.run_events import ProgressEvents, tell_left
 from flows.orchestrator.termination import ended_by_sigterm
 from flows.ui.artifacts import log_to_run
 from flows.ui.live_artifacts import Live
-from tasks.account import Account
 from tasks.errors import HearthError
 from tasks.jobs import Job
-from tasks.plan import Prepared, prepare
 from tasks.progress import RunEnded, RunStarted, heard_by, tell
 from tasks.results.manifest import Manifest, PageStatus, RunStatus
+from tasks.runs.prepare import Prepared, prepare
+from tasks.runs.run_record import Account
 from tasks.settings.settings import Settings, load_settings
 
 

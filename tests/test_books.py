@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-import tasks.meter
+import tasks.runs.meter
 from tasks.backends import Endpoint, MachineFacts
-from tasks.books import AllBooks
 from tasks.jobs import BackendName
-from tasks.meter import Meter
 from tasks.progress import PageDone, PagesStart
 from tasks.results.manifest import Attempt, PageResult, PageStatus, Timing
+from tasks.runs.accounting import AllBooks
+from tasks.runs.meter import Meter
 from tasks.serving.warmup import Warmth
 from tasks.slots import FileStore, Measured
 
@@ -95,8 +95,8 @@ def test_a_run_s_dollars_are_those_of_all_machines_that_it_holds_or_has_given_ba
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Of the day, and the monotonic one with it."""
     now = [START]
-    monkeypatch.setattr(tasks.meter.time, "time", lambda: now[0])
-    monkeypatch.setattr(tasks.meter.time, "monotonic", lambda: now[0] - START)
+    monkeypatch.setattr(tasks.runs.meter.time, "time", lambda: now[0])
+    monkeypatch.setattr(tasks.runs.meter.time, "monotonic", lambda: now[0] - START)
     return now
 
 
@@ -122,7 +122,7 @@ def test_a_run_s_time_is_split_into_waiting_boot_load_and_reading(tmp_path: Any,
 
 def test_a_clock_that_is_set_back_makes_no_time_negative(tmp_path: Any, monkeypatch: pytest.MonkeyPatch):
     meter = Meter(idle_seconds=600, longest_side=1288)
-    monkeypatch.setattr(tasks.meter.time, "time", lambda: START)
+    monkeypatch.setattr(tasks.runs.meter.time, "time", lambda: START)
     machine = MachineFacts("i-1", "kind", 0.6, since=START + 100, boot_seconds=-5)
     meter.warmed(endpoint(tmp_path, machine=machine), WARM)
     meter.released(machine, "")

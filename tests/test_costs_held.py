@@ -14,10 +14,10 @@ from typer.testing import CliRunner
 from flows.cli.main import app
 from tasks.backends import Endpoint, MachineFacts
 from tasks.costs.bill import By, together
-from tasks.costs.held import Held, held_bill, note_held, note_taken
 from tasks.jobs import BackendName
 from tasks.parts import Parts
 from tasks.progress import heard_by
+from tasks.runs.usage_log import Held, held_bill, note_held, note_taken
 from tasks.slots.store import FileStore
 from tasks.storage.files import files_at
 from tests.test_costs_bill import billed

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from tasks.errors import HearthError, InputError, LimitError
 from tasks.jobs import Job, Plan
-from tasks.plan import prepare
+from tasks.runs.prepare import prepare
 from tasks.settings.settings import Settings
 
 # Where things are is the backend's affair; and Prefect's blocks are not for whoever may send a PDF.

@@ -24,13 +24,13 @@ from flows.cli.simulate import simulate_command
 from flows.cli.terminal import TerminalProgress, print_summary
 from flows.cli.top import metrics, top
 from flows.cli.up import down, serve_api, up
-from tasks.account import Account
 from tasks.errors import HearthError, InputError
 from tasks.jobs import BackendName, Job
-from tasks.plan import prepare
 from tasks.progress import Stage, heard_by, tell
 from tasks.results.manifest import Manifest, RunStatus
 from tasks.results.store import ResultStore
+from tasks.runs.prepare import prepare
+from tasks.runs.run_record import Account
 from tasks.settings.settings import load_settings
 
 EXIT_PAGES_FAILED = 3

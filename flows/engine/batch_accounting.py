@@ -7,8 +7,8 @@ from contextvars import Context
 from dataclasses import dataclass
 
 from tasks.backends import Endpoint, MachineFacts
-from tasks.meter import Meter
 from tasks.progress import Caution, Event, PageDone, PagesStart, Stage, tell
+from tasks.runs.meter import Meter
 from tasks.serving.warmup import Warmth
 
 

@@ -11,8 +11,8 @@ from types import TracebackType
 from typing import Self
 
 from flows.engine.server_group import Serving
-from tasks.books import Books
 from tasks.budget import Budget
+from tasks.runs.accounting import Books
 
 Make = Callable[[Budget, Iterable[int]], Serving]
 """Makes servers within a budget, for documents of so many pages each."""

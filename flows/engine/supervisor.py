@@ -12,13 +12,13 @@ from typing import Any
 from flows.engine.pages import warm_up
 from flows.engine.shutdown_schedule import schedule_idle_shutdown
 from tasks.backends import Backend, Endpoint
-from tasks.books import AllBooks
 from tasks.budget import Budget
-from tasks.costs.held import note_held, note_taken
 from tasks.endings import ended
 from tasks.errors import MachineLostError, ModelError, ServerError, UnavailableError
 from tasks.ollama.client import GenerateRequest, OllamaClient
 from tasks.progress import Caution, ServerReleased, ServerTaken, SlotsChanged, Stage, WarmStep, tell, timed
+from tasks.runs.accounting import AllBooks
+from tasks.runs.usage_log import note_held, note_taken
 from tasks.serving.admission import Window
 from tasks.serving.pace import Pace
 from tasks.serving.server_pool import Server, Servers

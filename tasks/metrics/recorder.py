@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Protocol
 
-from tasks.books import AllBooks
 from tasks.errors import HearthError
 from tasks.metrics import names
 from tasks.metrics.aggregate import Aggregate, Snapshot
 from tasks.metrics.listener import PageMetrics
 from tasks.metrics.live import LiveFile, LiveRun, LiveServer
 from tasks.progress import Caution, tell
+from tasks.runs.accounting import AllBooks
 from tasks.serving.server_pool import Server, Servers
 from tasks.settings.settings import Settings
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from tasks.errors import FailureReason
-from tasks.insight import Insight
+from tasks.runs.advice import Insight
 from tasks.jobs import BackendName, Document, Frozen, ReadOptions
 from tasks.storage.files import Place, files_at
 

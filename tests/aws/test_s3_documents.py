@@ -252,7 +252,7 @@ import asyncio, sys
 from pathlib import Path
 from tasks.batches.batch import Batch, find_documents
 from tasks.jobs import Job
-from tasks.plan import prepare
+from tasks.runs.prepare import prepare
 from tasks.settings.settings import Settings
 from tasks.batches.index import Shelf
 pdf, output = sys.argv[1:]

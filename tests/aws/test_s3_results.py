@@ -17,7 +17,6 @@ from tasks.aws import Aws
 from tasks.backends import MachineFacts
 from tasks.costs.assumptions import Assumptions
 from tasks.costs.bill import By
-from tasks.costs.held import held_bill, note_held
 from tasks.costs.history import page_times
 from tasks.errors import InputError, OutputError, StorageError
 from tasks.jobs import BackendName
@@ -25,6 +24,7 @@ from tasks.parts import Parts
 from tasks.progress import Stage, heard_by
 from tasks.results.manifest import Attempt, PageEntry, PageResult
 from tasks.results.store import ResultStore, results_directory
+from tasks.runs.usage_log import held_bill, note_held
 from tasks.storage import s3 as s3_module
 from tasks.storage import s3_client as objects
 from tasks.storage.files import S3Path, files_at, place_of

@@ -17,10 +17,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from tasks.books import AllBooks
 from tasks.metrics import Identity, Recorder, sinks_for
 from tasks.progress import PageDone
 from tasks.results.manifest import PageStatus
+from tasks.runs.accounting import AllBooks
 from tasks.serving.server_pool import Servers
 from tasks.settings.settings import Settings
 from tests.benchmarks.page_times import PageTimes, write_pdf

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from tasks.backends import Endpoint, MachineFacts
-from tasks.books import AllBooks
 from tasks.errors import CloudError, InputError
 from tasks.jobs import BackendName
 from tasks.metrics import Identity, Recorder, sinks_for
@@ -21,6 +20,7 @@ from tasks.metrics.aggregate import Snapshot
 from tasks.metrics.live import live_runs
 from tasks.metrics.recorder import Sink
 from tasks.progress import Caution, Event, PageDone, PagesStart, heard_by
+from tasks.runs.accounting import AllBooks
 from tasks.serving.server_pool import Servers
 from tasks.settings.metrics import MetricsSettings
 from tasks.settings.settings import Settings

@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from itertools import zip_longest
 
 from tasks.backends import Endpoint, MachineFacts
-from tasks.insight import Figures, insight
-from tasks.meter import Meter
-from tasks.plan import Prepared
 from tasks.progress import Event, PageDone
 from tasks.results.manifest import CostShares, EndpointRecord, Listing, MachineRecord, Manifest, PageEntry, RunStatus
+from tasks.runs.advice import Figures, insight
+from tasks.runs.meter import Meter
+from tasks.runs.prepare import Prepared
 from tasks.serving.warmup import Warmth
 
 

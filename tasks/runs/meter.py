@@ -1,4 +1,4 @@
-"""Measures a run, or a batch, while it goes: what `tasks.insight` makes its paragraph of."""
+"""Measures a run, or a batch, while it goes: what `tasks.runs.advice` makes its paragraph of."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import time
 from dataclasses import dataclass, field
 
 from tasks.backends import Endpoint, MachineFacts
-from tasks.insight import Figures
 from tasks.jobs import BackendName
 from tasks.progress import Event, PageDone, PagesStart
+from tasks.runs.advice import Figures
 from tasks.serving.warmup import Warmth
 
 
