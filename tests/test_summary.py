@@ -19,7 +19,7 @@ from tasks.results.manifest import (
     PageStatus,
     RunStatus,
 )
-from tasks.summary import Held, page_row, summary
+from tasks.views.summary import Held, page_row, summary
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 TEXT = Path("/results/a|b/document.md")

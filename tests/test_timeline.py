@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.timeline import BUCKETS, Timeline, quantile
-from tasks.timeline_picture import embedded, picture, told
+from tasks.views.timeline import BUCKETS, Timeline, quantile
+from tasks.views.timeline_chart import embedded, picture, told
 
 
 def full(slots: int, seconds: float, pages: int, began: float = 1000.0) -> Timeline:

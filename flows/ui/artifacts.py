@@ -23,7 +23,7 @@ from prefect.states import Completed, Failed
 from tasks.progress import Caution, Event, PageDone, Pulling, Stage
 from tasks.results.manifest import PageStatus
 from tasks.results.report import Report
-from tasks.summary import page_row
+from tasks.views.summary import page_row
 
 SHOWN_SECONDS = 5.0
 """How long showing something may take while there is more to do: it is shown the next time."""

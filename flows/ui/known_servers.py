@@ -5,7 +5,7 @@ from __future__ import annotations
 from tasks.backends import Endpoint
 from tasks.backends.standing import Standing, clock
 from tasks.errors import CloudError
-from tasks.summary import Held
+from tasks.views.summary import Held
 
 
 class KnownServers:

@@ -17,9 +17,9 @@ from tasks.progress import Event, PageDone, PagesStart, ServerReleased, ServerTa
 from tasks.results.manifest import Manifest, PageResult, PageStatus
 from tasks.results.store import ResultStore
 from tasks.settings.settings import Settings
-from tasks.summary import page_row, servers, summary
-from tasks.timeline import Timeline
-from tasks.timeline_picture import embedded
+from tasks.views.summary import page_row, servers, summary
+from tasks.views.timeline import Timeline
+from tasks.views.timeline_chart import embedded
 
 _TICK_SECONDS = 1.0
 

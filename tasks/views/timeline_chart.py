@@ -6,7 +6,7 @@ from base64 import b64encode
 
 from tasks.text.duration import duration
 from tasks.text.svg import framed, line, text
-from tasks.timeline import Timeline, quantile
+from tasks.views.timeline import Timeline, quantile
 
 _WIDTH, _HEIGHT = 760.0, 400.0
 _LEFT, _RIGHT = 60.0, 736.0
