@@ -12,13 +12,13 @@ from prefect.states import Completed
 from flows.engine.shutdown_schedule import schedule_idle_shutdown
 from flows.ui.artifacts import log_to_run
 from tasks.aws import NO_REGION
+from tasks.core.errors import CloudError
+from tasks.core.events import heard_by
 from tasks.ec2.decide import Decision
 from tasks.ec2.machines import Machine
 from tasks.ec2.machines import machine as described
 from tasks.ec2.pool import Pool, open_pool
 from tasks.ec2.stoppers import sweep_disks, tend
-from tasks.errors import CloudError
-from tasks.progress import heard_by
 from tasks.settings.settings import Settings, load_settings
 
 

@@ -33,10 +33,9 @@ from flows.ui.live_artifacts import Live
 from tasks.batches.batch import Batch, Source, find_documents
 from tasks.batches.index import Shelf
 from tasks.batches.shards import Part, balanced, weighed
-from tasks.budget import Budget
-from tasks.errors import HearthError, InputError
-from tasks.jobs import Job
-from tasks.progress import (
+from tasks.core.budget import Budget
+from tasks.core.errors import HearthError, InputError
+from tasks.core.events import (
     Listener,
     RunEnded,
     RunStarted,
@@ -45,6 +44,7 @@ from tasks.progress import (
     heard_only_by,
     tell,
 )
+from tasks.core.jobs import Job
 from tasks.results.manifest import Manifest
 from tasks.results.report import DocumentStatus, Report, Row, shared_out
 from tasks.runs.advice import insight

@@ -21,9 +21,9 @@ from flows.orchestrator.run_events import ProgressEvents, tell_left
 from flows.orchestrator.termination import ended_by_sigterm
 from flows.ui.artifacts import log_to_run
 from flows.ui.live_artifacts import Live
-from tasks.errors import HearthError
-from tasks.jobs import Job
-from tasks.progress import RunEnded, RunStarted, heard_by, tell
+from tasks.core.errors import HearthError
+from tasks.core.events import RunEnded, RunStarted, heard_by, tell
+from tasks.core.jobs import Job
 from tasks.results.manifest import Manifest, PageStatus, RunStatus
 from tasks.runs.prepare import Prepared, prepare
 from tasks.runs.run_record import Account
@@ -46,7 +46,7 @@ async def process_document(job: Job) -> State[Manifest]:
         Completed, named Partial if some pages failed, or Failed if all did; with the manifest.
 
     Raises:
-        HearthError: the request is wrong, or the run could not go on; see `tasks.errors`.
+        HearthError: the request is wrong, or the run could not go on; see `tasks.core.errors`.
     """
     with ended_by_sigterm(), heard_by(ProgressEvents()):
         try:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from tasks.errors import CloudError
+from tasks.core.errors import CloudError
 
 if TYPE_CHECKING:
     from boto3 import Session

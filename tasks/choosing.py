@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from tasks.core.jobs import BackendName
 from tasks.costs.architectures import Estimate, Running, Shape, Way, estimates
 from tasks.costs.assumptions import DAY_SECONDS, Assumptions
 from tasks.costs.pages import PageTimes
-from tasks.jobs import BackendName
 from tasks.prices.book import Book, Term
 
 

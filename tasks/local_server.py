@@ -18,7 +18,7 @@ from typing import Any
 
 import httpx
 
-from tasks.errors import ServerError
+from tasks.core.errors import ServerError
 from tasks.storage.file_locks import FileLease, is_held, take_exclusive, take_shared
 from tasks.watchdog import ServerDirectory
 

@@ -14,7 +14,7 @@ from typer.main import get_command
 
 from flows.cli.main import app
 from infra_scripts.monitoring import template
-from tasks.errors import FailureReason
+from tasks.core.errors import FailureReason
 from tasks.metrics.names import OF_MACHINES, OF_RUNS, Metric
 from tasks.settings.settings import Settings
 

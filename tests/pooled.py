@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from tasks.departure import Departure
+from tasks.core.interruption import Departure
 from tasks.ollama.client import OllamaClient
 from tasks.serving.pace import Pace
 from tasks.serving.server_pool import Server, Servers

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tasks.core.errors import FailureReason, ServerError
 from tasks.documents.render import PageImage
-from tasks.errors import FailureReason, ServerError
 from tasks.ollama.client import GenerateRequest
 from tasks.reading.asker import Asker
 from tasks.results.manifest import Attempt

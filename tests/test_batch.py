@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tasks.batches.batch import Batch
-from tasks.budget import Budget
+from tasks.core.budget import Budget
 from tasks.results.report import DocumentStatus, Report, Row, shared_out
 
 START = datetime(2026, 11, 24, 1, 30, tzinfo=UTC)

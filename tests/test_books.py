@@ -11,8 +11,8 @@ import pytest
 
 import tasks.runs.meter
 from tasks.backends import Endpoint, MachineFacts
-from tasks.jobs import BackendName
-from tasks.progress import PageDone, PagesStart
+from tasks.core.events import PageDone, PagesStart
+from tasks.core.jobs import BackendName
 from tasks.results.manifest import Attempt, PageResult, PageStatus, Timing
 from tasks.runs.accounting import AllBooks
 from tasks.runs.meter import Meter

@@ -8,9 +8,9 @@ import pytest
 
 from tasks.backends import choose_backend
 from tasks.choosing import suitable
+from tasks.core.errors import InputError
+from tasks.core.jobs import BackendName
 from tasks.costs.assumptions import Assumptions
-from tasks.errors import InputError
-from tasks.jobs import BackendName
 from tasks.prices.book import Term, shipped
 from tasks.settings.auto import AutoSettings
 from tasks.settings.settings import Settings, load_settings

@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 
 from flows.cli.main import app
 from tasks.backends import Endpoint, MachineFacts
+from tasks.core.events import heard_by
+from tasks.core.jobs import BackendName
+from tasks.core.replicas import Parts
 from tasks.costs.bill import By, together
-from tasks.jobs import BackendName
-from tasks.parts import Parts
-from tasks.progress import heard_by
 from tasks.runs.usage_log import Held, held_bill, note_held, note_taken
 from tasks.slots.store import FileStore
 from tasks.storage.files import files_at

@@ -9,9 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli.main import app
+from tasks.core.errors import InputError
 from tasks.costs.request import PlanRequest, planned
 from tasks.documents.sample import write_sample
-from tasks.errors import InputError
 from tasks.settings.settings import Settings
 
 HEAD = {

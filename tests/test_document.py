@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks.core.errors import DocumentError, InputError, LimitError, PasswordError
 from tasks.documents.pdf import open_document, password_from, select_pages
-from tasks.errors import DocumentError, InputError, LimitError, PasswordError
 from tasks.settings.settings import LimitSettings
 from tests import pdfs
 

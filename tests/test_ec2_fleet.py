@@ -16,6 +16,8 @@ from botocore.stub import ANY, Stubber
 from botocore.validate import validate_parameters
 
 from tasks.aws import Aws
+from tasks.core.errors import CapacityError, CloudError, InputError, ServerError
+from tasks.core.events import Caution, heard_by
 from tasks.costs.actual import Rates
 from tasks.ec2.access import open_door
 from tasks.ec2.fleet import Offer, affordable, launch, offers
@@ -39,9 +41,7 @@ from tasks.ec2.spending import usd_per_hour
 from tasks.ec2.stack import Stack
 from tasks.ec2.stoppers import sweep_disks
 from tasks.ec2.table import Table
-from tasks.errors import CapacityError, CloudError, InputError, ServerError
 from tasks.prices.book import Book, Price, shipped
-from tasks.progress import Caution, heard_by
 from tasks.settings.settings import Access, Ec2Settings, Settings, SpotPolicy
 
 ID = "i-0123456789abcdef0"

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tasks.endings import ended
+from tasks.core.aio import ended
 
 
 async def gives_back(given: list[str]) -> None:

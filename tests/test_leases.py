@@ -20,7 +20,7 @@ import httpx
 import psutil
 import pytest
 
-from tasks.errors import ServerError
+from tasks.core.errors import ServerError
 from tasks.local_server import LeasedServer, ServerSpec, lease_server, local_servers, stop_server
 from tasks.storage.file_locks import is_held, take_exclusive, take_shared, try_exclusive
 from tests.support.waiting import PATIENCE, until

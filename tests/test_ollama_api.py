@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.errors import FailureReason, HearthError, ModelError, PageError, PassingError, ServerError
+from tasks.core.errors import FailureReason, HearthError, ModelError, PageError, PassingError, ServerError
 from tasks.ollama.client import GenerateRequest, LoadedModel, Model, ModelDetails, OllamaClient, PullProgress
 from tasks.results.manifest import Timing
 from tests.scripted_ollama import DIGEST, MODEL, Say, ScriptedOllama, cut, fails, lines, reads, says

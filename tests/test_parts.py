@@ -2,9 +2,9 @@
 
 import pytest
 
-from tasks import parts as module
 from tasks.backends import MachineFacts
-from tasks.parts import Parts
+from tasks.core import replicas as module
+from tasks.core.replicas import Parts
 from tasks.serving import warmup as warm
 
 

@@ -16,12 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from tasks.core.errors import FailureReason, ModelError, PageError, ServerError, StorageError
+from tasks.core.events import Event, PageDone, PageRetried, PageStarted, heard_by
+from tasks.core.jobs import BackendName, Plan, ReadOptions
 from tasks.documents.pdf import open_document
 from tasks.documents.render import PageImage, Renderer
-from tasks.errors import FailureReason, ModelError, PageError, ServerError, StorageError
-from tasks.jobs import BackendName, Plan, ReadOptions
 from tasks.ollama.client import Answer, GenerateRequest
-from tasks.progress import Event, PageDone, PageRetried, PageStarted, heard_by
 from tasks.reading.page_reader import PageReader, temperature_of
 from tasks.reading.validate import judge, loop_turns
 from tasks.results.manifest import PageStatus

@@ -18,9 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from tasks.core.errors import FailureReason, PageError
 from tasks.documents.render import PageImage, Renderer
 from tasks.documents.render_worker import ink_fraction, png_of, scale_for
-from tasks.errors import FailureReason, PageError
 from tasks.settings.settings import LimitSettings
 from tests import pdfs
 from tests.support.waiting import PATIENCE, until_async

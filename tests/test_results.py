@@ -20,9 +20,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.errors import FailureReason, OutputError, StorageError
-from tasks.jobs import BackendName, Document, Plan, ReadOptions
-from tasks.progress import Stage, heard_by
+from tasks.core.errors import FailureReason, OutputError, StorageError
+from tasks.core.events import Stage, heard_by
+from tasks.core.jobs import BackendName, Document, Plan, ReadOptions
 from tasks.results.manifest import Attempt, Listing, Manifest, PageEntry, PageResult, PageStatus, RunStatus
 from tasks.results.store import ResultStore, results_directory
 from tests.support.waiting import PATIENCE
@@ -363,7 +363,7 @@ def test_a_directory_that_went_away_says_to_mend_it(store):
 FULL_DISK = """
 import sys
 from pathlib import Path
-from tasks.errors import StorageError
+from tasks.core.errors import StorageError
 from tests.test_results import ResultStore, page
 store = ResultStore(Path(sys.argv[1]))
 store.prepare()

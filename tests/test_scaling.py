@@ -12,10 +12,10 @@ from flows.engine.server_group import Serving
 from flows.engine.supervisor import Wanted
 from tasks.backends.base import Endpoint
 from tasks.backends.ec2 import Ec2Backend
+from tasks.core.scaling import Scale, machines_for
 from tasks.costs.assumptions import Assumptions
 from tasks.ollama.client import GenerateRequest
 from tasks.prices.book import shipped
-from tasks.scaling import Scale, machines_for
 from tasks.settings.settings import Settings
 from tasks.simulation import fleet
 from tasks.simulation.fleet import simulate
@@ -53,7 +53,7 @@ def test_a_run_begins_with_as_many_machines_as_its_simulation(pages: int):
 
 def test_the_simulation_and_a_run_call_the_same_function(monkeypatch: pytest.MonkeyPatch):
     assert fleet.machines_for is machines_for
-    monkeypatch.setattr("tasks.scaling.machines_for", lambda *_: 4)
+    monkeypatch.setattr("tasks.core.scaling.machines_for", lambda *_: 4)
     assert Ec2Backend(Settings(ec2={"machines": 5})).scale(8).machines(1) == 4
 
 

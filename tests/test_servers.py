@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from tasks.errors import ServerError
+from tasks.core.errors import ServerError
 from tasks.serving.server_pool import Server, Servers
 from tests.pooled import pooled
 from tests.support.waiting import PATIENCE

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.errors import InputError
+from tasks.core.errors import InputError
 from tasks.settings.settings import SpotPolicy, load_settings
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.errors import ModelError, StorageError
-from tasks.parts import Parts
+from tasks.core.errors import ModelError, StorageError
+from tasks.core.replicas import Parts
 from tasks.slots import FileStore, Ledger, LedgerStore, Measured, Share, agreed_capacity
 from tasks.slots.ledger import knowing
 from tests.commands import ROOT

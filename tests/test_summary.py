@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tasks.errors import FailureReason
-from tasks.jobs import BackendName, Document, ReadOptions
+from tasks.core.errors import FailureReason
+from tasks.core.jobs import BackendName, Document, ReadOptions
 from tasks.results.manifest import (
     Attempt,
     EndpointRecord,

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.errors import ModelError, ServerError
+from tasks.core.errors import ModelError, ServerError
+from tasks.core.events import Caution, Event, Pulling, Stage, heard_by
 from tasks.ollama.client import GenerateRequest, Model, OllamaClient
-from tasks.progress import Caution, Event, Pulling, Stage, heard_by
 from tasks.serving.warmup import SERIAL_FAMILIES, Served, Warmth, find_model, most_at_once, warm
 from tasks.settings.settings import WarmSettings
 from tasks.slots import FileStore

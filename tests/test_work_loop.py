@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tasks import work_loop
-from tasks.progress import Stage, heard_by, tell
-from tasks.work_loop import WorkLoop
+from tasks.core import background_loop as work_loop
+from tasks.core.background_loop import WorkLoop
+from tasks.core.events import Stage, heard_by, tell
 from tests.support.waiting import PATIENCE
 
 

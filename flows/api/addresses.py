@@ -8,7 +8,7 @@ import socket
 
 import httpx
 
-from tasks.errors import InputError
+from tasks.core.errors import InputError
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 

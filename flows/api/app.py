@@ -28,8 +28,8 @@ from flows.api.sse import END_ID, events
 from flows.api.uploads import Upload, clear_leftovers, job_from, parameters
 from flows.api.webhooks import Webhooks
 from flows.local.prefect_server import prefect_api
-from tasks.endings import ended
-from tasks.errors import HearthError, InputError, LimitError
+from tasks.core.aio import ended
+from tasks.core.errors import HearthError, InputError, LimitError
 from tasks.settings.settings import Settings, load_settings
 
 _PDF_BODY = {"required": True, "content": {"application/pdf": {"schema": {"type": "string", "format": "binary"}}}}

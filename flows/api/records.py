@@ -9,8 +9,8 @@ from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
+from tasks.core.jobs import Frozen
 from tasks.documents.pdf import select_pages
-from tasks.jobs import Frozen
 
 
 class Record(Frozen):

@@ -21,7 +21,7 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from pydantic import ValidationError
 
 from flows.api.records import Record, write_whole
-from tasks.errors import ServerError
+from tasks.core.errors import ServerError
 from tasks.results.manifest import Manifest, PageResult, PageStatus
 from tasks.results.store import ResultStore
 

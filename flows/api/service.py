@@ -14,7 +14,7 @@ from flows.api.settings import ApiSettings
 from flows.api.uploads import Upload
 from flows.api.webhooks import Webhooks
 from flows.orchestrator.trigger import request_key, trigger
-from tasks.jobs import Job
+from tasks.core.jobs import Job
 from tasks.results.store import results_directory
 from tasks.settings.settings import Settings
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
-from tasks.errors import InputError
+from tasks.core.errors import InputError
 
 
 class ApiSettings(BaseSettings):

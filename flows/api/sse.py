@@ -14,7 +14,7 @@ from typing import Any
 
 from flows.api.records import ranges
 from flows.api.runs import Followed, is_over
-from tasks.errors import ServerError
+from tasks.core.errors import ServerError
 
 END_ID = "end"
 

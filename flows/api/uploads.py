@@ -14,8 +14,8 @@ from typing import Any, Self
 
 from pydantic import ValidationError
 
-from tasks.errors import HearthError, InputError, LimitError
-from tasks.jobs import Job, Plan
+from tasks.core.errors import HearthError, InputError, LimitError
+from tasks.core.jobs import Job, Plan
 from tasks.runs.prepare import prepare
 from tasks.settings.settings import Settings
 

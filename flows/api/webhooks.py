@@ -29,8 +29,8 @@ from flows.api.records import write_whole
 from flows.api.runs import Runs, answer_of_prefect, is_over
 from flows.api.settings import ApiSettings
 from flows.api.signature import ID_HEADER, sign
-from tasks.errors import HearthError, InputError
-from tasks.jobs import Frozen
+from tasks.core.errors import HearthError, InputError
+from tasks.core.jobs import Frozen
 from tasks.storage.file_locks import FileLease, try_exclusive
 
 _LOOK_SECONDS = 1.0

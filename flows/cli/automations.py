@@ -9,8 +9,8 @@ import typer
 from rich.console import Console
 
 from flows.cli.terminal import TerminalProgress
-from tasks.errors import ServerError
-from tasks.progress import heard_by
+from tasks.core.errors import ServerError
+from tasks.core.events import heard_by
 from tasks.settings.settings import load_settings
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from rich.console import Console
 from flows.cli.run import run_command
 from flows.cli.terminal import TerminalProgress, print_report
 from tasks.batches.batch import Batch
-from tasks.errors import InputError
-from tasks.jobs import BackendName
-from tasks.progress import Stage, heard_by, tell
+from tasks.core.errors import InputError
+from tasks.core.events import Stage, heard_by, tell
+from tasks.core.jobs import BackendName
 from tasks.results.report import DocumentStatus, Report
 from tasks.settings.settings import load_settings
 

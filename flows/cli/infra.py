@@ -17,7 +17,7 @@ from rich.table import Table
 from flows.stacks.registry import StackName, open_deployment
 from infra_scripts.deployment import Options
 from infra_scripts.errors import InfraError
-from tasks.errors import HearthError
+from tasks.core.errors import HearthError
 from tasks.prices import on_demand_usd_per_hour
 from tasks.prices.book import current
 from tasks.settings.settings import Settings, load_settings

@@ -24,9 +24,9 @@ from flows.cli.simulate import simulate_command
 from flows.cli.terminal import TerminalProgress, print_summary
 from flows.cli.top import metrics, top
 from flows.cli.up import down, serve_api, up
-from tasks.errors import HearthError, InputError
-from tasks.jobs import BackendName, Job
-from tasks.progress import Stage, heard_by, tell
+from tasks.core.errors import HearthError, InputError
+from tasks.core.events import Stage, heard_by, tell
+from tasks.core.jobs import BackendName, Job
 from tasks.results.manifest import Manifest, RunStatus
 from tasks.results.store import ResultStore
 from tasks.runs.prepare import prepare

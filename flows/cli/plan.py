@@ -13,11 +13,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from tasks.core.errors import InputError
 from tasks.costs.assumptions import Range
 from tasks.costs.picture import picture
 from tasks.costs.request import PlanRequest, planned
 from tasks.costs.verdict import CostPlan
-from tasks.errors import InputError
 from tasks.prices.book import REGIONS, Term, current, keep, own, shipped
 from tasks.settings.settings import load_settings
 from tasks.text.duration import duration

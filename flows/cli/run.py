@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from tasks.errors import HearthError
+from tasks.core.errors import HearthError
 
 T = TypeVar("T")
 

@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.cli.plan import assumed
+from tasks.core.errors import InputError
 from tasks.costs.assumptions import Assumptions
 from tasks.costs.request import no_price
-from tasks.errors import InputError
 from tasks.prices.book import current
 from tasks.settings.settings import load_settings
 from tasks.simulation.fleet import simulate

@@ -17,7 +17,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from tasks.progress import Caution, Event, PageDone, PageRetried, PagesStart, PageStarted, Pulling, RunStarted, Stage
+from tasks.core.events import Caution, Event, PageDone, PageRetried, PagesStart, PageStarted, Pulling, RunStarted, Stage
 from tasks.results.manifest import Manifest, PageStatus, RunStatus
 from tasks.results.report import Report
 from tasks.results.store import ResultStore

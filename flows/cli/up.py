@@ -10,9 +10,9 @@ import typer
 from rich.console import Console
 
 from flows.cli.terminal import TerminalProgress
-from tasks.errors import InputError
+from tasks.core.errors import InputError
+from tasks.core.events import heard_by
 from tasks.local_server import local_servers, stop_server
-from tasks.progress import heard_by
 from tasks.settings.settings import load_settings
 
 _out = Console()

@@ -7,7 +7,7 @@ from contextvars import Context
 from dataclasses import dataclass
 
 from tasks.backends import Endpoint, MachineFacts
-from tasks.progress import Caution, Event, PageDone, PagesStart, Stage, tell
+from tasks.core.events import Caution, Event, PageDone, PagesStart, Stage, tell
 from tasks.runs.meter import Meter
 from tasks.serving.warmup import Warmth
 

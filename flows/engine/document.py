@@ -10,9 +10,9 @@ from flows.engine.pages import read_pages
 from flows.engine.server_group import Serving
 from flows.engine.shared_group import servers_for
 from flows.engine.supervisor import Wanted
-from tasks.budget import Budget
+from tasks.core.budget import Budget
+from tasks.core.events import Caution, PagesStart, Stage, heard_by, tell
 from tasks.documents.render import Renderer
-from tasks.progress import Caution, PagesStart, Stage, heard_by, tell
 from tasks.reading.page_reader import PageReader
 from tasks.runs.prepare import Prepared
 from tasks.runs.run_record import Account

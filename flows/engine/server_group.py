@@ -12,11 +12,11 @@ from typing import Self
 from flows.engine.supervisor import Berth, Common, Wanted
 from flows.orchestrator.run_events import tell_over_budget
 from tasks.backends import Backend
-from tasks.endings import ended
-from tasks.errors import CloudError
-from tasks.jobs import ON_AWS
+from tasks.core.aio import ended
+from tasks.core.errors import CloudError
+from tasks.core.events import Caution, Stage, heard_by, tell
+from tasks.core.jobs import ON_AWS
 from tasks.metrics import Identity, Recorder, sinks_for
-from tasks.progress import Caution, Stage, heard_by, tell
 from tasks.settings.settings import Settings
 
 _BUDGET_SECONDS = 1.0

@@ -27,8 +27,8 @@ from prefect.states import Cancelling
 from tasks.batches.batch import Batch, find_documents
 from tasks.batches.index import Shelf
 from tasks.batches.shards import Part, Shard
-from tasks.errors import UnavailableError
-from tasks.progress import Caution, Stage, tell
+from tasks.core.errors import UnavailableError
+from tasks.core.events import Caution, Stage, tell
 from tasks.results.report import DocumentStatus, Report, Row
 from tasks.storage.files import Place
 

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from flows.engine.server_group import Serving
-from tasks.budget import Budget
+from tasks.core.budget import Budget
 from tasks.runs.accounting import Books
 
 Make = Callable[[Budget, Iterable[int]], Serving]

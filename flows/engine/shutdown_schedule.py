@@ -19,7 +19,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import Cancelled, Scheduled
 
-from tasks.progress import Caution, tell
+from tasks.core.events import Caution, tell
 from tasks.settings.settings import Settings
 
 DEPLOYMENT = "idle-shutdown/idle-shutdown"

@@ -12,11 +12,12 @@ from typing import Any
 from flows.engine.pages import warm_up
 from flows.engine.shutdown_schedule import schedule_idle_shutdown
 from tasks.backends import Backend, Endpoint
-from tasks.budget import Budget
-from tasks.endings import ended
-from tasks.errors import MachineLostError, ModelError, ServerError, UnavailableError
+from tasks.core.aio import ended
+from tasks.core.background_loop import WorkLoop
+from tasks.core.budget import Budget
+from tasks.core.errors import MachineLostError, ModelError, ServerError, UnavailableError
+from tasks.core.events import Caution, ServerReleased, ServerTaken, SlotsChanged, Stage, WarmStep, tell, timed
 from tasks.ollama.client import GenerateRequest, OllamaClient
-from tasks.progress import Caution, ServerReleased, ServerTaken, SlotsChanged, Stage, WarmStep, tell, timed
 from tasks.runs.accounting import AllBooks
 from tasks.runs.usage_log import note_held, note_taken
 from tasks.serving.admission import Window
@@ -25,7 +26,6 @@ from tasks.serving.server_pool import Server, Servers
 from tasks.serving.warmup import Warmth
 from tasks.settings.settings import Settings
 from tasks.slots import Share
-from tasks.work_loop import WorkLoop
 
 AHEAD = 4
 """Pages open beside those in a slot: rendered and waiting, or being recorded."""

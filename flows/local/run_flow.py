@@ -16,9 +16,9 @@ from flows.orchestrator.termination import Termination
 from flows.process_batch import process_batch
 from flows.process_document import process_document
 from tasks.batches.batch import Batch
-from tasks.errors import ServerError, UnavailableError
-from tasks.jobs import Job
-from tasks.progress import Caution, Event, Outcome, RunEnded, Stage, heard_by, tell
+from tasks.core.errors import ServerError, UnavailableError
+from tasks.core.events import Caution, Event, Outcome, RunEnded, Stage, heard_by, tell
+from tasks.core.jobs import Job
 from tasks.results.manifest import Manifest
 from tasks.results.report import Report
 from tasks.settings.settings import Settings

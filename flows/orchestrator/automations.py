@@ -27,7 +27,7 @@ from prefect.events.schemas.events import ResourceSpecification
 from prefect.exceptions import ObjectNotFound
 
 from flows.orchestrator.run_events import LEFT, OVER_BUDGET, PROGRESS
-from tasks.errors import InputError, UnavailableError
+from tasks.core.errors import InputError, UnavailableError
 
 SWEEP = "sweep-machines/sweep-machines"
 FLOWS = ["process-document", "process-batch"]

@@ -13,8 +13,8 @@ from prefect.blocks.system import Secret
 from prefect.filesystems import LocalFileSystem
 
 from tasks.batches.batch import Batch
-from tasks.errors import InputError, PasswordError
-from tasks.jobs import Job
+from tasks.core.errors import InputError, PasswordError
+from tasks.core.jobs import Job
 from tasks.storage.files import S3Path
 
 Request = TypeVar("Request", Job, Batch)

@@ -14,7 +14,7 @@ from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 from prefect.exceptions import Pause
 
-from tasks.endings import ended
+from tasks.core.aio import ended
 
 _LOOK_SECONDS = 0.5
 

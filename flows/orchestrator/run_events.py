@@ -8,8 +8,8 @@ from typing import Any
 from prefect.events import emit_event
 from prefect.runtime import flow_run
 
-from tasks.budget import Budget
-from tasks.progress import Event, PageDone, PagesStart, Pulling, Stage
+from tasks.core.budget import Budget
+from tasks.core.events import Event, PageDone, PagesStart, Pulling, Stage
 
 PROGRESS = "hearth.run.progress"
 OVER_BUDGET = "hearth.cost.over-budget"

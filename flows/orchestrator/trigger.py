@@ -15,8 +15,8 @@ from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.exceptions import ObjectNotFound
 
 from infra_scripts.trigger.handler import generation_key, run_key
-from tasks.errors import UnavailableError
-from tasks.jobs import Job
+from tasks.core.errors import UnavailableError
+from tasks.core.jobs import Job
 
 DEPLOYMENT = "process-document/on-demand"
 

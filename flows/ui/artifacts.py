@@ -20,7 +20,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 
-from tasks.progress import Caution, Event, PageDone, Pulling, Stage
+from tasks.core.events import Caution, Event, PageDone, Pulling, Stage
 from tasks.results.manifest import PageStatus
 from tasks.results.report import Report
 from tasks.views.summary import page_row

@@ -12,8 +12,8 @@ from typing import Any, Self
 
 from flows.ui.artifacts import LAST_SECONDS, MOST_SINGLE, Artifact, Data, artifact_key
 from flows.ui.known_servers import KnownServers
-from tasks.errors import StorageError
-from tasks.progress import Event, PageDone, PagesStart, ServerReleased, ServerTaken, SlotsChanged
+from tasks.core.errors import StorageError
+from tasks.core.events import Event, PageDone, PagesStart, ServerReleased, ServerTaken, SlotsChanged
 from tasks.results.manifest import Manifest, PageResult, PageStatus
 from tasks.results.store import ResultStore
 from tasks.settings.settings import Settings

@@ -10,13 +10,13 @@ from typing import Protocol
 import httpx
 
 from tasks.backends.standing import Standing
-from tasks.departure import Departure
-from tasks.errors import ModelError
-from tasks.jobs import BackendName
+from tasks.core.errors import ModelError
+from tasks.core.interruption import Departure
+from tasks.core.jobs import BackendName
+from tasks.core.replicas import Parts
+from tasks.core.scaling import Scale
 from tasks.ollama.client import GenerateRequest, OllamaClient
 from tasks.ollama.schema import tagged
-from tasks.parts import Parts
-from tasks.scaling import Scale
 from tasks.slots import LedgerStore
 
 

@@ -8,6 +8,10 @@ from functools import partial
 
 from tasks.backends.base import Endpoint, MachineFacts, Release
 from tasks.backends.standing import Standing, leased
+from tasks.core.errors import BudgetSpentError, CloudError
+from tasks.core.events import Caution, Stage, tell
+from tasks.core.jobs import BackendName
+from tasks.core.scaling import Scale
 from tasks.ec2.accounts import over_today, usd_today
 from tasks.ec2.acquire import Acquisition
 from tasks.ec2.machines import Machine, Market
@@ -17,12 +21,8 @@ from tasks.ec2.spending import usd_per_hour
 from tasks.ec2.status import status_of
 from tasks.ec2.table import Table
 from tasks.ec2.tenancy import Tenancy
-from tasks.errors import BudgetSpentError, CloudError
-from tasks.jobs import BackendName
 from tasks.prices import spot_usd_per_hour, told_of_elsewhere
 from tasks.prices.book import Book, current
-from tasks.progress import Caution, Stage, tell
-from tasks.scaling import Scale
 from tasks.settings.settings import Settings
 
 

@@ -11,18 +11,18 @@ from functools import partial
 from tasks.aws import Aws
 from tasks.backends.base import Endpoint, MachineFacts, Release
 from tasks.backends.standing import Standing, leased
+from tasks.core.errors import CapacityError, CloudError
+from tasks.core.events import Caution, Stage, tell
+from tasks.core.jobs import BackendName
+from tasks.core.scaling import Scale
 from tasks.ec2.records import Lease, Records
 from tasks.ec2.slot_store import TableStore
 from tasks.ec2.table import Table
 from tasks.ecs.service import Service
 from tasks.ecs.stack import EcsStack, find_stack
 from tasks.ecs.visit import SERVICE, Visit
-from tasks.errors import CapacityError, CloudError
-from tasks.jobs import BackendName
 from tasks.prices import told_of_elsewhere
 from tasks.prices.book import current
-from tasks.progress import Caution, Stage, tell
-from tasks.scaling import Scale
 from tasks.settings.settings import Settings
 
 

@@ -8,9 +8,9 @@ from importlib.metadata import version
 
 from tasks.backends.base import Endpoint, Release
 from tasks.backends.local import local_endpoint
-from tasks.jobs import BackendName
+from tasks.core.jobs import BackendName
+from tasks.core.scaling import Scale
 from tasks.local_server import ServerSpec, lease_server
-from tasks.scaling import Scale
 from tasks.settings.settings import Settings
 
 

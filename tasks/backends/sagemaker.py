@@ -11,19 +11,19 @@ import httpx
 from tasks.aws import Aws
 from tasks.backends.base import Endpoint, MachineFacts, Release
 from tasks.backends.standing import Standing
-from tasks.departure import Departure
+from tasks.core.events import Caution, Stage, tell
+from tasks.core.interruption import Departure
+from tasks.core.jobs import BackendName
+from tasks.core.scaling import Scale
 from tasks.ec2.slot_store import TableStore
 from tasks.ec2.table import Table
-from tasks.jobs import BackendName
 from tasks.ollama.client import OllamaClient
 from tasks.prices import on_demand_usd_per_hour, told_of_elsewhere
 from tasks.prices.book import current
-from tasks.progress import Caution, Stage, tell
 from tasks.sagemaker.endpoint import Follower, Size, wake
 from tasks.sagemaker.queued import QueuedTransport
 from tasks.sagemaker.realtime import RealTimeTransport
 from tasks.sagemaker.stack import Stack, find_stack
-from tasks.scaling import Scale
 from tasks.settings.settings import Settings
 
 

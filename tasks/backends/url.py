@@ -5,10 +5,10 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from tasks.backends.base import Endpoint, Release
-from tasks.errors import InputError, ServerError
-from tasks.jobs import BackendName
+from tasks.core.errors import InputError, ServerError
+from tasks.core.jobs import BackendName
+from tasks.core.scaling import Scale
 from tasks.ollama.client import digest_at
-from tasks.scaling import Scale
 from tasks.settings.settings import Settings
 from tasks.slots import FileStore
 

@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, field_validator
 
-from tasks.errors import CloudError, InputError
-from tasks.jobs import (
+from tasks.core.errors import CloudError, InputError
+from tasks.core.jobs import (
     FORM_ATTEMPTS,
     FORM_BACKEND,
     FORM_MODEL,

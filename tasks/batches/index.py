@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from tasks.batches.batch import Batch, Source
-from tasks.jobs import Frozen
+from tasks.core.jobs import Frozen
 from tasks.results.report import DocumentStatus, Row
 from tasks.settings.settings import Settings
 from tasks.storage.files import Place, S3Path, files_at, place_of

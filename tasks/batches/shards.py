@@ -11,8 +11,8 @@ from pathlib import Path
 import pymupdf
 
 from tasks.batches.batch import Batch, Source
-from tasks.errors import InputError
-from tasks.jobs import Frozen
+from tasks.core.errors import InputError
+from tasks.core.jobs import Frozen
 from tasks.results.report import Report
 from tasks.storage.files import Place, files_at
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 
+from tasks.core.jobs import Frozen
 from tasks.costs.assumptions import DAY_SECONDS, Assumptions, Range
 from tasks.costs.pages import PageTimes
-from tasks.jobs import Frozen
 from tasks.prices import HOURS_A_MONTH
 from tasks.prices.book import HOME_REGION, Book, Price, Term
 

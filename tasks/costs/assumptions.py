@@ -6,8 +6,8 @@ from typing import Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from tasks.errors import InputError
-from tasks.jobs import Frozen
+from tasks.core.errors import InputError
+from tasks.core.jobs import Frozen
 
 DAY_SECONDS = 86_400.0
 

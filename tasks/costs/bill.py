@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from fractions import Fraction
 
+from tasks.core.jobs import Frozen
 from tasks.costs.actual import Kind, Piece
-from tasks.jobs import Frozen
 
 NOBODY = "(nobody)"
 

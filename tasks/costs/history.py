@@ -6,9 +6,9 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
+from tasks.core.errors import HearthError
 from tasks.costs.assumptions import Assumptions
 from tasks.costs.pages import PageTimes
-from tasks.errors import HearthError
 from tasks.results.manifest import PageStatus
 from tasks.results.store import ResultStore
 from tasks.storage.files import Place

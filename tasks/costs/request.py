@@ -7,13 +7,13 @@ from pathlib import Path
 
 from pydantic import Field
 
+from tasks.core.errors import InputError
+from tasks.core.jobs import Form
 from tasks.costs.architectures import Shape
 from tasks.costs.assumptions import CLASSIC, Assumptions
 from tasks.costs.history import page_times
 from tasks.costs.verdict import CostPlan, cost_plan
 from tasks.documents.pdf import open_document
-from tasks.errors import InputError
-from tasks.jobs import Form
 from tasks.prices.book import STALE_DAYS, current
 from tasks.settings.settings import LimitSettings, Settings
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from tasks.core.jobs import Frozen
 from tasks.costs.architectures import Running, Shape, estimates
 from tasks.costs.assumptions import Assumptions, Range
 from tasks.costs.pages import PageTimes
-from tasks.jobs import Frozen
 from tasks.prices.book import Book, Term
 
 # GiB, as AWS's DescribeInstanceTypes has them (one GPU each).

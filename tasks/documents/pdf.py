@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pymupdf
 
-from tasks.errors import DocumentError, InputError, LimitError, PasswordError
-from tasks.jobs import Document
+from tasks.core.errors import DocumentError, InputError, LimitError, PasswordError
+from tasks.core.jobs import Document
 from tasks.settings.settings import LimitSettings
 from tasks.storage.files import Place
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tasks.errors import FailureReason, PageError
+from tasks.core.errors import FailureReason, PageError
 from tasks.settings.settings import LimitSettings
 
 # Less ink than this is dust: a page number of one digit at 1288 px is about 0.00004 of its page.

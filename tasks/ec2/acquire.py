@@ -5,15 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from tasks.ec2.access import Door, check_access, open_door
-from tasks.ec2.decide import Step
-from tasks.ec2.launching import launch_one, seen_machine, set_up
-from tasks.ec2.machines import Machine, MachineState, start
-from tasks.ec2.notice import noticed, noticed_up
-from tasks.ec2.pool import Pool, log_tail
-from tasks.ec2.records import Lease
-from tasks.ec2.tenancy import Tenancy
-from tasks.errors import (
+from tasks.core.errors import (
     CapacityError,
     CloudError,
     HearthError,
@@ -22,7 +14,15 @@ from tasks.errors import (
     ServerError,
     SilentError,
 )
-from tasks.progress import Caution, Stage, tell
+from tasks.core.events import Caution, Stage, tell
+from tasks.ec2.access import Door, check_access, open_door
+from tasks.ec2.decide import Step
+from tasks.ec2.launching import launch_one, seen_machine, set_up
+from tasks.ec2.machines import Machine, MachineState, start
+from tasks.ec2.notice import noticed, noticed_up
+from tasks.ec2.pool import Pool, log_tail
+from tasks.ec2.records import Lease
+from tasks.ec2.tenancy import Tenancy
 
 _MOST_LOSSES = 5
 _CAPACITY_PAUSE_SECONDS = 15.0

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from tasks.departure import Departure
+from tasks.core.interruption import Departure
 from tasks.ec2.access import Door
 from tasks.ec2.machines import MachineState, machine
 from tasks.ec2.pool import Pool

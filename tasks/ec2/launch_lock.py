@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
+from tasks.core.errors import CloudError
 from tasks.ec2.table import Table, float_of, number, string
-from tasks.errors import CloudError
 
 # Short, because a dead holder keeps the others waiting; the shared client token covers a holder that was held up.
 _LOCK_SECONDS = 30.0

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from tasks.core.errors import CloudError
+from tasks.core.events import Caution, tell
 from tasks.costs.actual import Rates, Span, Use
 from tasks.ec2.table import Item, Table, float_of, number, string
-from tasks.errors import CloudError
-from tasks.progress import Caution, tell
 
 if TYPE_CHECKING:
     from tasks.ec2.records import Lease

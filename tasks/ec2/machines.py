@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from tasks.aws import Aws, ask
-from tasks.errors import CloudError
+from tasks.core.errors import CloudError
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import DescribeInstancesResultTypeDef, FilterTypeDef, InstanceTypeDef

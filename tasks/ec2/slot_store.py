@@ -7,8 +7,8 @@ import random
 import time
 from collections.abc import Callable
 
+from tasks.core.errors import CloudError
 from tasks.ec2.table import Table, float_of, number, string
-from tasks.errors import CloudError
 from tasks.slots import Ledger
 
 _TRIES = 50

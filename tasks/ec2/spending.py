@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from tasks.aws import Aws, ask
+from tasks.core.errors import CloudError
 from tasks.ec2.machines import Machine, Market
-from tasks.errors import CloudError
 from tasks.prices import on_demand_usd_per_hour
 from tasks.prices.book import Book
 

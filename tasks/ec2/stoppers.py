@@ -9,14 +9,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tasks.aws import ask
+from tasks.core.errors import CloudError
+from tasks.core.events import Caution, tell
 from tasks.ec2.access import active_until
 from tasks.ec2.decide import Action, Decision, Why, decide, put_away
 from tasks.ec2.machines import POOL_TAG, Machine, MachineState, stop, terminate
 from tasks.ec2.notice import noticed, noticed_leases, noticed_stop
 from tasks.ec2.pool import Pool
 from tasks.ec2.records import CLOSED_SECONDS, Lease, Record
-from tasks.errors import CloudError
-from tasks.progress import Caution, tell
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import DescribeVolumesResultTypeDef, FilterTypeDef

@@ -7,7 +7,8 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tasks.departure import Departure
+from tasks.core.errors import CloudError
+from tasks.core.interruption import Departure
 from tasks.ec2.access import Door
 from tasks.ec2.decide import Why
 from tasks.ec2.keeper import Keeper
@@ -17,7 +18,6 @@ from tasks.ec2.notice import noticed
 from tasks.ec2.pool import Pool
 from tasks.ec2.records import Lease
 from tasks.ec2.stoppers import end
-from tasks.errors import CloudError
 
 _HAND_BACK_SECONDS = 15.0
 

@@ -8,12 +8,12 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from tasks.departure import Departure
+from tasks.core.errors import CloudError
+from tasks.core.interruption import Departure
+from tasks.core.replicas import Parts
 from tasks.ec2.keeper import every
 from tasks.ec2.records import Lease, Records
 from tasks.ecs.service import Service
-from tasks.errors import CloudError
-from tasks.parts import Parts
 from tasks.settings.ecs import EcsSettings
 
 SERVICE = "service"

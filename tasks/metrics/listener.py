@@ -7,9 +7,9 @@ import time
 from collections import deque
 from statistics import quantiles
 
+from tasks.core.events import Event, PageDone, PagesStart, Stage, StepDone
 from tasks.metrics import names
 from tasks.metrics.aggregate import Aggregate
-from tasks.progress import Event, PageDone, PagesStart, Stage, StepDone
 from tasks.results.manifest import PageResult, PageStatus
 
 _LAST_PAGES = 100

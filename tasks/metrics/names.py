@@ -9,8 +9,8 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tasks.errors import FailureReason
-from tasks.progress import WarmStep
+from tasks.core.errors import FailureReason
+from tasks.core.events import WarmStep
 from tasks.results.manifest import PageStatus
 
 NAMESPACE = "Hearth"

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.errors import InputError, ServerError
+from tasks.core.errors import InputError, ServerError
 from tasks.metrics.live import live_runs
 from tasks.metrics.names import Kind, Metric
 from tasks.metrics.points import Point, Spread, points

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Protocol
 
-from tasks.errors import HearthError
+from tasks.core.errors import HearthError
+from tasks.core.events import Caution, tell
 from tasks.metrics import names
 from tasks.metrics.aggregate import Aggregate, Snapshot
 from tasks.metrics.listener import PageMetrics
 from tasks.metrics.live import LiveFile, LiveRun, LiveServer
-from tasks.progress import Caution, tell
 from tasks.runs.accounting import AllBooks
 from tasks.serving.server_pool import Server, Servers
 from tasks.settings.settings import Settings

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from tasks.errors import StorageError
+from tasks.core.errors import StorageError
 from tasks.metrics.aggregate import Series, Snapshot
 from tasks.metrics.names import BY_NAME, Kind
 from tasks.storage.file_locks import take_exclusive

@@ -17,7 +17,7 @@ from typing import Any, Self, TypeVar
 import httpx
 from pydantic import ValidationError
 
-from tasks.errors import FailureReason, HearthError, ModelError, PageError, PassingError, ServerError, SilentError
+from tasks.core.errors import FailureReason, HearthError, ModelError, PageError, PassingError, ServerError, SilentError
 from tasks.ollama.schema import (
     Answer,
     GenerateRequest,

@@ -11,8 +11,8 @@ from typing import Literal
 
 from pydantic import Field, PrivateAttr, ValidationError
 
-from tasks.errors import InputError
-from tasks.jobs import Frozen
+from tasks.core.errors import InputError
+from tasks.core.jobs import Frozen
 from tasks.storage.files import files_at
 
 HOME_REGION = "us-east-1"

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import stamina
 
+from tasks.core.errors import FailureReason, MachineLostError, ModelError, PageError, PassingError, ServerError
+from tasks.core.events import PageStarted, tell
 from tasks.documents.render import PageImage
-from tasks.errors import FailureReason, MachineLostError, ModelError, PageError, PassingError, ServerError
 from tasks.ollama.client import Answer, GenerateRequest
-from tasks.progress import PageStarted, tell
 from tasks.reading.validate import judge
 from tasks.results.manifest import Attempt
 from tasks.serving.server_pool import Server, Servers

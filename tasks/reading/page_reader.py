@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 
+from tasks.core.errors import PageError
+from tasks.core.events import PageDone, PageRetried, tell
+from tasks.core.jobs import Plan
 from tasks.documents.render import PageImage, Renderer
-from tasks.errors import PageError
-from tasks.jobs import Plan
 from tasks.ollama.client import GenerateRequest
-from tasks.progress import PageDone, PageRetried, tell
 from tasks.reading.asker import Asker, Reading
 from tasks.results.manifest import Attempt, PageResult, PageStatus
 from tasks.results.store import ResultStore

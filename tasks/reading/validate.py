@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
+from tasks.core.errors import FailureReason, PageError
 from tasks.documents.render import PageImage
-from tasks.errors import FailureReason, PageError
 from tasks.ollama.client import Answer
 
 # A loop is told by its length and its turns: real pages repeat themselves, too, in tables and rules.

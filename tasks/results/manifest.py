@@ -14,9 +14,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from tasks.errors import FailureReason
+from tasks.core.errors import FailureReason
 from tasks.runs.advice import Insight
-from tasks.jobs import BackendName, Document, Frozen, ReadOptions
+from tasks.core.jobs import BackendName, Document, Frozen, ReadOptions
 from tasks.storage.files import Place, files_at
 
 SCHEMA_VERSION: Literal[1] = 1

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 
-from tasks.jobs import Frozen
+from tasks.core.jobs import Frozen
 from tasks.results.manifest import Manifest, RunStatus
 from tasks.storage.files import Place, files_at
 from tasks.text.markdown import table

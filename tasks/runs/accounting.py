@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from tasks.backends import Endpoint, MachineFacts
-from tasks.progress import Event, PageDone
+from tasks.core.events import Event, PageDone
 from tasks.serving.warmup import Warmth
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from pydantic import Field
 
+from tasks.core.jobs import Frozen
 from tasks.costs.assumptions import Assumptions
-from tasks.jobs import Frozen
 from tasks.text.duration import duration
 
 _SHORT_IDLE = 120.0

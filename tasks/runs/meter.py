@@ -6,8 +6,8 @@ import time
 from dataclasses import dataclass, field
 
 from tasks.backends import Endpoint, MachineFacts
-from tasks.jobs import BackendName
-from tasks.progress import Event, PageDone, PagesStart
+from tasks.core.events import Event, PageDone, PagesStart
+from tasks.core.jobs import BackendName
 from tasks.runs.advice import Figures
 from tasks.serving.warmup import Warmth
 

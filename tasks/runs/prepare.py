@@ -6,9 +6,9 @@ import asyncio
 from dataclasses import dataclass, field, replace
 
 from tasks.backends import Choice, choose_backend
+from tasks.core.errors import InputError
+from tasks.core.jobs import Document, Job, Plan, ReadOptions
 from tasks.documents.pdf import open_document, password_from, select_pages
-from tasks.errors import InputError
-from tasks.jobs import Document, Job, Plan, ReadOptions
 from tasks.ollama.client import GenerateRequest
 from tasks.results.store import ResultStore, results_directory
 from tasks.settings.settings import Settings

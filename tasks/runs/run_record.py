@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from itertools import zip_longest
 
 from tasks.backends import Endpoint, MachineFacts
-from tasks.progress import Event, PageDone
+from tasks.core.events import Event, PageDone
 from tasks.results.manifest import CostShares, EndpointRecord, Listing, MachineRecord, Manifest, PageEntry, RunStatus
 from tasks.runs.advice import Figures, insight
 from tasks.runs.meter import Meter

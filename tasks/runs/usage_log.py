@@ -17,12 +17,12 @@ from itertools import pairwise
 from pydantic import Field, RootModel
 
 from tasks.backends import Endpoint
+from tasks.core.errors import HearthError
+from tasks.core.events import Caution, tell
+from tasks.core.jobs import BackendName, Frozen
 from tasks.costs.assumptions import DAY_SECONDS
 from tasks.costs.bill import Bill, By, Line, in_order, unpriced
-from tasks.errors import HearthError
-from tasks.jobs import BackendName, Frozen
 from tasks.prices import HOURS_A_MONTH, balancer_usd_per_hour
-from tasks.progress import Caution, tell
 from tasks.storage.files import Place, files_at
 from tasks.storage.jsonl import entries
 

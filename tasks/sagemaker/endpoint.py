@@ -7,10 +7,10 @@ import time
 from dataclasses import dataclass
 
 from tasks.aws import Aws, ask
-from tasks.departure import Departure
-from tasks.errors import CapacityError, CloudError, PassingError, ServerError
+from tasks.core.errors import CapacityError, CloudError, PassingError, ServerError
+from tasks.core.events import Stage, tell
+from tasks.core.interruption import Departure
 from tasks.ollama.client import OllamaClient
-from tasks.progress import Stage, tell
 from tasks.sagemaker.stack import Stack
 from tasks.settings.sagemaker import SagemakerSettings
 

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 import httpx
 
 from tasks.aws import Aws, ask
-from tasks.departure import Departure
-from tasks.errors import CloudError
+from tasks.core.errors import CloudError
+from tasks.core.interruption import Departure
 from tasks.sagemaker.envelope import enveloped, opened, saying
 from tasks.sagemaker.refusals import judged
 

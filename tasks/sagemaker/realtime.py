@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 
 from tasks.aws import Aws, told_of
-from tasks.departure import Departure
-from tasks.errors import FailureReason, PageError
+from tasks.core.errors import FailureReason, PageError
+from tasks.core.interruption import Departure
 from tasks.sagemaker.envelope import enveloped, opened, saying
 from tasks.sagemaker.refusals import refused
 

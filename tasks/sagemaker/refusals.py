@@ -20,8 +20,8 @@ from typing import Any
 import httpx
 
 from tasks.aws import told_of
-from tasks.departure import Departure
-from tasks.errors import CloudError, MachineLostError
+from tasks.core.errors import CloudError, MachineLostError
+from tasks.core.interruption import Departure
 from tasks.sagemaker.envelope import saying
 
 _PASSING = {

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 
 from tasks.aws import Aws, read_stack
-from tasks.errors import ModelError
+from tasks.core.errors import ModelError
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from tasks.departure import Departure
-from tasks.errors import HearthError
+from tasks.core.errors import HearthError
+from tasks.core.interruption import Departure
 from tasks.ollama.client import Answer, GenerateRequest, OllamaClient
 from tasks.serving.pace import Pace, Served
 from tasks.slots import Share

@@ -11,11 +11,11 @@ from typing import TypeVar
 import pymupdf
 import stamina
 
-from tasks.errors import ModelError, PageError, PassingError, ServerError
+from tasks.core.errors import ModelError, PageError, PassingError, ServerError
+from tasks.core.events import Caution, Pulling, Stage, WarmStep, tell, timed
+from tasks.core.replicas import Parts
 from tasks.ollama.client import Answer, GenerateRequest, LoadedModel, Model, OllamaClient
 from tasks.ollama.schema import find_model
-from tasks.parts import Parts
-from tasks.progress import Caution, Pulling, Stage, WarmStep, tell, timed
 from tasks.settings.settings import WarmSettings
 from tasks.slots import LedgerStore, Measured, agreed_capacity
 

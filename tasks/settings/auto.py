@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, field_validator
 
-from tasks.jobs import ON_AWS, BackendName
+from tasks.core.jobs import ON_AWS, BackendName
 from tasks.settings.base import Section
 
 

@@ -10,10 +10,10 @@ from typing import Annotated
 from pydantic import AliasChoices, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
-from tasks.errors import InputError
-from tasks.files.place import Place
-from tasks.jobs import BackendName
-from tasks.scaling import PAGES_A_SLOT
+from tasks.core.errors import InputError
+from tasks.core.jobs import BackendName
+from tasks.core.paths import Place
+from tasks.core.scaling import PAGES_A_SLOT
 from tasks.settings.auto import AutoSettings
 from tasks.settings.base import Section
 from tasks.settings.ecs import EcsSettings, EcsStackSettings

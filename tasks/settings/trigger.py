@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from tasks.jobs import BackendName
+from tasks.core.jobs import BackendName
 from tasks.settings.base import Section
 
 

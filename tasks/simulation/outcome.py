@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from tasks.core.jobs import Frozen
 from tasks.costs.assumptions import Assumptions
-from tasks.jobs import Frozen
 from tasks.prices import HOURS_A_MONTH
 from tasks.prices.book import Book, Term
 from tasks.simulation.scenario import Policy, Rules, Work

@@ -10,9 +10,9 @@ from statistics import fmean, pstdev
 
 from pydantic import Field
 
+from tasks.core.jobs import Frozen
+from tasks.core.scaling import PAGES_A_SLOT
 from tasks.costs.assumptions import DAY_SECONDS, Assumptions
-from tasks.jobs import Frozen
-from tasks.scaling import PAGES_A_SLOT
 
 # So many page times are drawn one by one before their sum is taken for normally distributed.
 _DRAWN = 8

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
-from tasks.errors import HearthError
+from tasks.core.errors import HearthError
 from tasks.slots.ledger import Ledger, Measured, knowing, measuring, not_measuring
 from tasks.slots.store import LedgerStore
 

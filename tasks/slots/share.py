@@ -8,8 +8,8 @@ import uuid
 from collections.abc import Callable
 from contextlib import suppress
 
-from tasks.errors import HearthError
-from tasks.parts import Parts
+from tasks.core.errors import HearthError
+from tasks.core.replicas import Parts
 from tasks.slots.ledger import Ledger, Measured, Need, knowing, left, resized, settled
 from tasks.slots.store import LedgerStore
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from tasks.errors import StorageError
+from tasks.core.errors import StorageError
 from tasks.slots.ledger import Ledger
 
 _TURN_SECONDS = 0.002

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Protocol
 
-from tasks.files.place import Place
+from tasks.core.paths import Place
 
 
 class Files(Protocol):

@@ -6,8 +6,8 @@ import uuid
 from pathlib import Path
 from weakref import WeakValueDictionary, finalize
 
-from tasks.errors import CloudError, DocumentError, LimitError, StorageError
-from tasks.files.place import S3Path
+from tasks.core.errors import CloudError, DocumentError, LimitError, StorageError
+from tasks.core.paths import S3Path
 from tasks.storage import s3_client as objects
 from tasks.storage.file_locks import FileLease, take_shared, try_exclusive
 

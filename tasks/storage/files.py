@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tasks.files.place import Place, S3Path, is_s3, place_of
+from tasks.core.paths import Place, S3Path, is_s3, place_of
 from tasks.storage.base import Files
 from tasks.storage.local import Directory
 

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-from tasks.errors import OutputError, StorageError
+from tasks.core.errors import OutputError, StorageError
 from tasks.storage.file_locks import try_exclusive
 
 _TURN_POLL_SECONDS = 1.0

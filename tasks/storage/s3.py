@@ -14,8 +14,8 @@ from contextlib import asynccontextmanager, contextmanager
 from itertools import islice
 from weakref import WeakValueDictionary
 
-from tasks.errors import CloudError, OutputError, StorageError
-from tasks.files.place import S3Path
+from tasks.core.errors import CloudError, OutputError, StorageError
+from tasks.core.paths import S3Path
 from tasks.storage import s3_client as objects
 from tasks.storage import s3_lock as s3_turn
 from tasks.storage.cache import Kept

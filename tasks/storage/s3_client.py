@@ -13,8 +13,8 @@ from botocore.exceptions import ClientError, IncompleteReadError, ReadTimeoutErr
 from s3transfer.exceptions import RetriesExceededError
 
 from tasks.aws import Aws, told_of
-from tasks.errors import CloudError
-from tasks.files.place import S3Path
+from tasks.core.errors import CloudError
+from tasks.core.paths import S3Path
 
 if TYPE_CHECKING:
     from boto3.s3.transfer import TransferConfig

@@ -14,8 +14,8 @@ import uuid
 from contextlib import suppress
 from datetime import datetime
 
-from tasks.errors import CloudError
-from tasks.files.place import S3Path
+from tasks.core.errors import CloudError
+from tasks.core.paths import S3Path
 from tasks.storage import s3_client as objects
 
 SECONDS = 30.0

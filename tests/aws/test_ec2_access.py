@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tasks.errors import CloudError, ServerError
+from tasks.core.errors import CloudError, ServerError
 from tasks.ollama.client import OllamaClient
 from tests.aws.front import AwsFront
 from tests.aws.machines import Machines

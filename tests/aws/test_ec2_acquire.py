@@ -13,8 +13,8 @@ import pytest
 import tasks.ec2.access
 from tasks.backends import Endpoint
 from tasks.backends.ec2 import Ec2Backend
-from tasks.errors import CapacityError, CloudError, ServerError
-from tasks.progress import Event, Stage, heard_by
+from tasks.core.errors import CapacityError, CloudError, ServerError
+from tasks.core.events import Event, Stage, heard_by
 from tasks.settings.settings import Settings
 from tests.aws.faults import answer_held, denied, held, lost_answer, throttled
 from tests.aws.front import AwsFront

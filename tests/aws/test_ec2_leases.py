@@ -14,7 +14,7 @@ import pytest
 import tasks.ec2.keeper
 import tasks.ec2.launch_lock
 import tasks.ec2.records
-from tasks.departure import Departure
+from tasks.core.interruption import Departure
 from tasks.ec2.access import Door
 from tasks.ec2.keeper import Keeper
 from tasks.ec2.pool import Pool as OpenPool

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from tasks.aws import Aws
+from tasks.core.errors import CloudError
 from tasks.ec2.slot_store import TableStore
 from tasks.ec2.table import Table
-from tasks.errors import CloudError
 from tasks.slots import Ledger, Measured, Share
 from tests.aws.faults import denied, lost_answer
 from tests.aws.front import AwsFront

@@ -15,13 +15,13 @@ from prefect.logging import disable_run_logger
 import flows.idle_shutdown
 import tasks.ec2.stoppers
 from flows.idle_shutdown import idle_shutdown, sweep_machines
+from tasks.core.errors import CloudError
 from tasks.ec2 import machines as ec2_machines
 from tasks.ec2.decide import Action, Decision, Why
 from tasks.ec2.pool import Pool as OpenPool
 from tasks.ec2.pool import open_pool
 from tasks.ec2.records import CLOSED_SECONDS, Lease, Record
 from tasks.ec2.stoppers import end, sweep_disks, tend
-from tasks.errors import CloudError
 from tasks.settings.settings import Settings
 from tests.aws.faults import error, held
 from tests.aws.front import AwsFront

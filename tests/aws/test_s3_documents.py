@@ -13,8 +13,8 @@ import pytest
 from tasks.aws import Aws
 from tasks.batches.batch import Batch, Source, find_documents
 from tasks.batches.index import Shelf
+from tasks.core.errors import DocumentError, InputError, LimitError, StorageError
 from tasks.documents.pdf import open_document
-from tasks.errors import DocumentError, InputError, LimitError, StorageError
 from tasks.results.report import DocumentStatus, Row
 from tasks.settings.settings import LimitSettings, Settings
 from tasks.storage import s3_client as objects
@@ -251,7 +251,7 @@ def test_without_s3_nothing_of_boto_is_imported(tmp_path: Path):
 import asyncio, sys
 from pathlib import Path
 from tasks.batches.batch import Batch, find_documents
-from tasks.jobs import Job
+from tasks.core.jobs import Job
 from tasks.runs.prepare import prepare
 from tasks.settings.settings import Settings
 from tasks.batches.index import Shelf

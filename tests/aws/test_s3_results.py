@@ -15,13 +15,13 @@ import pytest
 
 from tasks.aws import Aws
 from tasks.backends import MachineFacts
+from tasks.core.errors import InputError, OutputError, StorageError
+from tasks.core.events import Stage, heard_by
+from tasks.core.jobs import BackendName
+from tasks.core.replicas import Parts
 from tasks.costs.assumptions import Assumptions
 from tasks.costs.bill import By
 from tasks.costs.history import page_times
-from tasks.errors import InputError, OutputError, StorageError
-from tasks.jobs import BackendName
-from tasks.parts import Parts
-from tasks.progress import Stage, heard_by
 from tasks.results.manifest import Attempt, PageEntry, PageResult
 from tasks.results.store import ResultStore, results_directory
 from tasks.runs.usage_log import held_bill, note_held

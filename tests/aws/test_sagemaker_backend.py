@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from flows.cli.main import app
 from infra_scripts.policy import Who, policy
 from tasks.backends.sagemaker import SagemakerBackend
-from tasks.errors import CapacityError, CloudError, ModelError, ServerError
+from tasks.core.errors import CapacityError, CloudError, ModelError, ServerError
 from tasks.settings.sagemaker import SagemakerSettings, SagemakerStackSettings
 from tasks.settings.settings import Settings
 from tests.aws.container import MODEL, Container, container

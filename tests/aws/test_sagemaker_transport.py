@@ -15,8 +15,16 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tasks.aws import Aws
-from tasks.departure import Departure
-from tasks.errors import CloudError, HearthError, MachineLostError, ModelError, PageError, PassingError, SilentError
+from tasks.core.errors import (
+    CloudError,
+    HearthError,
+    MachineLostError,
+    ModelError,
+    PageError,
+    PassingError,
+    SilentError,
+)
+from tasks.core.interruption import Departure
 from tasks.ollama.client import GenerateRequest, OllamaClient
 from tasks.sagemaker.queued import QueuedTransport
 from tasks.sagemaker.realtime import RealTimeTransport

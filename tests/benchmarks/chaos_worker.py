@@ -12,7 +12,7 @@ import sys
 from typing import Any
 
 from flows.process_document import process_document
-from tasks.jobs import Job
+from tasks.core.jobs import Job
 
 
 async def main() -> None:

@@ -60,8 +60,8 @@ def flow(work: Work) -> dict[str, float]:
 async def _flow(work: Work) -> dict[str, float]:
     os.environ["HEARTH_URL"] = work.url
     from flows.process_document import process_document
-    from tasks.jobs import BackendName, Job
-    from tasks.progress import Event, PagesStart, heard_by
+    from tasks.core.events import Event, PagesStart, heard_by
+    from tasks.core.jobs import BackendName, Job
 
     started = cpu = 0.0
 

@@ -16,7 +16,7 @@ from prefect.filesystems import LocalFileSystem
 
 from flows.local.prefect_server import prefect_api
 from flows.process_document import process_document
-from tasks.jobs import Job
+from tasks.core.jobs import Job
 from tasks.settings.settings import load_settings
 
 

@@ -19,7 +19,7 @@ from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.orchestrator.automations import SWEEP, Change, Wanted, apply, defined
-from tasks.errors import InputError
+from tasks.core.errors import InputError
 from tests import pdfs
 from tests.commands import ROOT, Hearth, PrefectServer
 from tests.flows.web_backend import Receiver, receiver
@@ -30,7 +30,7 @@ NAMES = ("a run failed", "a run vanished", "a run stands still", "a budget is sp
 SPENDS = """
 from prefect import flow
 from flows.orchestrator.run_events import tell_over_budget
-from tasks.budget import Budget
+from tasks.core.budget import Budget
 
 @flow(name="process-batch", flow_run_name="batch of tonight")
 def spends():
@@ -46,7 +46,7 @@ import sys
 import time
 from prefect import flow
 from flows.orchestrator import run_events
-from tasks.progress import Stage
+from tasks.core.events import Stage
 
 run_events.PROGRESS_SECONDS = 0.5
 name, stop = sys.argv[1], pathlib.Path(sys.argv[2])

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from flows.local import bring_up as up
-from tasks.errors import ServerError
+from tasks.core.errors import ServerError
 
 BUSY = "prefect.exceptions.PrefectHTTPStatusError: Server error '503 Service Unavailable'"
 

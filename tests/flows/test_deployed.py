@@ -14,7 +14,7 @@ from prefect.utilities.callables import parameter_schema
 from flows.plan_costs import plan_costs
 from flows.process_batch import process_batch
 from flows.process_document import process_document
-from tasks.jobs import BackendName
+from tasks.core.jobs import BackendName
 from tests.commands import ROOT
 
 DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]

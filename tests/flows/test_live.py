@@ -18,7 +18,7 @@ import flows.ui.artifacts
 import flows.ui.live_artifacts
 from flows.ui.artifacts import MOST_SINGLE
 from flows.ui.live_artifacts import Live
-from tasks.progress import PagesStart, SlotsChanged
+from tasks.core.events import PagesStart, SlotsChanged
 from tasks.settings.settings import Settings
 from tests.flows.test_pages import PageDone, good
 from tests.support.waiting import PATIENCE, until

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from flows.orchestrator.blocks import resolved
-from tasks.errors import InputError
-from tasks.jobs import Job
+from tasks.core.errors import InputError
+from tasks.core.jobs import Job
 from tests.commands import ROOT, Hearth
 from tests.pdfs import encrypted, written
 

@@ -20,11 +20,11 @@ import flows.engine.pages
 import flows.ui.artifacts
 from flows.engine.pages import BLOCK, Block, read_block, read_pages
 from flows.ui.artifacts import MOST_SINGLE
-from tasks.errors import FailureReason, PageError, ServerError
-from tasks.progress import PageDone, heard_by, tell
+from tasks.core.background_loop import WorkLoop
+from tasks.core.errors import FailureReason, PageError, ServerError
+from tasks.core.events import PageDone, heard_by, tell
 from tasks.results.manifest import PageResult, PageStatus
 from tasks.serving.admission import Window
-from tasks.work_loop import WorkLoop
 from tests.support.waiting import PATIENCE, until_async
 
 MANY = MOST_SINGLE + 1

@@ -10,8 +10,8 @@ import pytest
 
 import flows.local.run_flow
 from flows.local.run_flow import _outcome
-from tasks.errors import ServerError
-from tasks.progress import Caution, Event, heard_by
+from tasks.core.errors import ServerError
+from tasks.core.events import Caution, Event, heard_by
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.engine.shutdown_schedule import DEPLOYMENT, schedule_idle_shutdown
-from tasks.progress import Event, heard_by
+from tasks.core.events import Event, heard_by
 from tasks.settings.settings import Settings
 from tests.commands import PrefectServer
 from tests.support.waiting import PATIENCE

@@ -19,8 +19,8 @@ from flows.api.signature import verify
 from flows.cli.main import app
 from flows.orchestrator.trigger import trigger
 from flows.process_document import process_document
-from tasks.errors import InputError, UnavailableError
-from tasks.jobs import Job
+from tasks.core.errors import InputError, UnavailableError
+from tasks.core.jobs import Job
 from tests import pdfs
 from tests.commands import PrefectServer
 from tests.flows.web_backend import SECRET, TOKEN, Backend, Event, Held, receiver, serving_api

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from tasks.errors import FailureReason
+from tasks.core.errors import FailureReason
 from tasks.results.manifest import Attempt, PageResult, PageStatus, Timing
 
 

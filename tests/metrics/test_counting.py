@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.errors import FailureReason
+from tasks.core.errors import FailureReason
+from tasks.core.events import PageDone, PagesStart, StepDone, WarmStep
 from tasks.metrics import names
 from tasks.metrics.aggregate import Aggregate, Snapshot, rounded
 from tasks.metrics.listener import PageMetrics
-from tasks.progress import PageDone, PagesStart, StepDone, WarmStep
 from tasks.results.manifest import PageStatus
 from tests.metrics.results import result
 from tests.support.clock import Clock

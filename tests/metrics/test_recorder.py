@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 
 from tasks.backends import Endpoint, MachineFacts
-from tasks.errors import CloudError, InputError
-from tasks.jobs import BackendName
+from tasks.core.errors import CloudError, InputError
+from tasks.core.events import Caution, Event, PageDone, PagesStart, heard_by
+from tasks.core.jobs import BackendName
 from tasks.metrics import Identity, Recorder, sinks_for
 from tasks.metrics import recorder as recording
 from tasks.metrics.aggregate import Snapshot
 from tasks.metrics.live import live_runs
 from tasks.metrics.recorder import Sink
-from tasks.progress import Caution, Event, PageDone, PagesStart, heard_by
 from tasks.runs.accounting import AllBooks
 from tasks.serving.server_pool import Servers
 from tasks.settings.metrics import MetricsSettings

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tasks.errors import ServerError, StorageError
+from tasks.core.errors import ServerError, StorageError
 from tasks.metrics import names
 from tasks.metrics.aggregate import Aggregate, Snapshot
 from tasks.metrics.cloudwatch import MOST_BYTES, MOST_METRICS, MOST_VALUES, batches, data

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler
 from pydantic_core import CoreSchema
 
-from tasks.files.place import Place
+from tasks.core.paths import Place
 
 
 class Frozen(BaseModel):

@@ -8,7 +8,7 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from tasks.errors import MachineLostError
+from tasks.core.errors import MachineLostError
 
 T = TypeVar("T")
 

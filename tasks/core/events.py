@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from tasks.errors import FailureReason, HearthError
+from tasks.core.errors import FailureReason, HearthError
 from tasks.results.manifest import Manifest, PageResult
 from tasks.results.report import Report
 

@@ -10,7 +10,7 @@ from typing import Annotated, Self
 
 from pydantic import PlainSerializer, PlainValidator
 
-from tasks.errors import InputError
+from tasks.core.errors import InputError
 
 _SCHEME = "s3://"
 _BUCKET = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(.*))?", re.DOTALL)

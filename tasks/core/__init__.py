@@ -1,0 +1,1 @@
+"""What all the others stand on: errors, jobs, events and paths."""
