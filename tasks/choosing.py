@@ -9,7 +9,7 @@ from tasks.core.jobs import BackendName
 from tasks.costs.architectures import Estimate, Running, Shape, Way, estimates
 from tasks.costs.assumptions import DAY_SECONDS, Assumptions
 from tasks.costs.pages import PageTimes
-from tasks.prices.book import Book, Term
+from tasks.costs.price_book import Book, Term
 
 
 @dataclass(frozen=True)

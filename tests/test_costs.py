@@ -12,9 +12,9 @@ from tasks.costs.architectures import Estimate, Running, Shape, estimates
 from tasks.costs.assumptions import CLASSIC, Assumptions, Range
 from tasks.costs.pages import PageTimes
 from tasks.costs.picture import picture
+from tasks.costs.price_book import Book, Price, Source, Term, shipped
 from tasks.costs.sizing import needs_gib, sizes
 from tasks.costs.verdict import CostPlan, cost_plan
-from tasks.prices.book import Book, Price, Source, Term, shipped
 
 TODAY = date(2026, 11, 24)
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.costs.actual import DAY_MS, RUNNING, Kind, Piece, Rates, Span, Use, pieces
+from tasks.costs.attribution import DAY_MS, RUNNING, Kind, Piece, Rates, Span, Use, pieces
 
 NOON = 20_000 * DAY_MS + DAY_MS // 2
 RATES = Rates(machine=0.36, on_demand=0.72, disk=0.036)

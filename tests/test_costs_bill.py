@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli.main import app
-from tasks.costs.actual import DAY_MS, Rates, Span, Use, pieces
+from tasks.costs.attribution import DAY_MS, Rates, Span, Use, pieces
 from tasks.costs.bill import NOBODY, Bill, By, bill
 
 MIDNIGHT = 20_000 * DAY_MS

@@ -18,7 +18,8 @@ from botocore.validate import validate_parameters
 from tasks.aws import Aws
 from tasks.core.errors import CapacityError, CloudError, InputError, ServerError
 from tasks.core.events import Caution, heard_by
-from tasks.costs.actual import Rates
+from tasks.costs.attribution import Rates
+from tasks.costs.price_book import Book, Price, shipped
 from tasks.ec2.access import open_door
 from tasks.ec2.fleet import Offer, affordable, launch, offers
 from tasks.ec2.launch_lock import LaunchLock, LaunchLocks
@@ -41,7 +42,6 @@ from tasks.ec2.spending import usd_per_hour
 from tasks.ec2.stack import Stack
 from tasks.ec2.stoppers import sweep_disks
 from tasks.ec2.table import Table
-from tasks.prices.book import Book, Price, shipped
 from tasks.settings.settings import Access, Ec2Settings, Settings, SpotPolicy
 
 ID = "i-0123456789abcdef0"

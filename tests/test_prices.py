@@ -7,9 +7,9 @@ import pytest
 
 from flows.stacks.ec2 import deployment
 from infra_scripts.deployment import Options
-from tasks.prices import HOURS_A_MONTH, gp3_usd_per_hour, on_demand_usd_per_hour
-from tasks.prices.book import REGIONS, Book, Price, Source, Term, current, keep, shipped
-from tasks.prices.refresh import TYPES
+from tasks.costs.price_book import REGIONS, Book, Price, Source, Term, current, keep, shipped
+from tasks.costs.rates import HOURS_A_MONTH, gp3_usd_per_hour, on_demand_usd_per_hour
+from tasks.costs.refresh import TYPES
 from tasks.settings.settings import Settings
 
 

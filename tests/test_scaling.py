@@ -14,8 +14,8 @@ from tasks.backends.base import Endpoint
 from tasks.backends.ec2 import Ec2Backend
 from tasks.core.scaling import Scale, machines_for
 from tasks.costs.assumptions import Assumptions
+from tasks.costs.price_book import shipped
 from tasks.ollama.client import GenerateRequest
-from tasks.prices.book import shipped
 from tasks.settings.settings import Settings
 from tasks.simulation import fleet
 from tasks.simulation.fleet import simulate

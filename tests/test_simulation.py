@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.costs.assumptions import Assumptions, Range
-from tasks.prices.book import Term, shipped
+from tasks.costs.price_book import Term, shipped
 from tasks.simulation.fleet import simulate
 from tasks.simulation.hosts import Host, Run, Seat
 from tasks.simulation.one_run import reading_seconds

@@ -18,8 +18,8 @@ from flows.stacks.registry import StackName, open_deployment
 from infra_scripts.deployment import Options
 from infra_scripts.errors import InfraError
 from tasks.core.errors import HearthError
-from tasks.prices import on_demand_usd_per_hour
-from tasks.prices.book import current
+from tasks.costs.price_book import current
+from tasks.costs.rates import on_demand_usd_per_hour
 from tasks.settings.settings import Settings, load_settings
 
 if TYPE_CHECKING:

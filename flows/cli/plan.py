@@ -16,9 +16,9 @@ from rich.table import Table
 from tasks.core.errors import InputError
 from tasks.costs.assumptions import Range
 from tasks.costs.picture import picture
+from tasks.costs.price_book import REGIONS, Term, current, keep, own, shipped
 from tasks.costs.request import PlanRequest, planned
 from tasks.costs.verdict import CostPlan
-from tasks.prices.book import REGIONS, Term, current, keep, own, shipped
 from tasks.settings.settings import load_settings
 from tasks.text.duration import duration
 
@@ -94,8 +94,8 @@ def refresh(
     instance_type: Annotated[list[str] | None, typer.Option("--type", help="Which machines; repeatable.")] = None,
 ) -> None:
     """Ask AWS for prices of machines and of what is used beside them, keep them, and show what changed."""
-    from tasks.prices.refresh import TYPES, asked
-    from tasks.prices.services import SERVICES
+    from tasks.costs.refresh import TYPES, asked
+    from tasks.costs.services import SERVICES
 
     home = load_settings().home
     before = current(home)

@@ -12,8 +12,8 @@ from infra_scripts.deployment import CostTable, Options, StackPlan, StackStatus
 from infra_scripts.ec2 import Ec2Stack, plan, template
 from infra_scripts.machines import images, machines
 from infra_scripts.stack import Stack
-from tasks.prices import gp3_usd_per_hour, on_demand_usd_per_hour, whose_prices
-from tasks.prices.book import current
+from tasks.costs.price_book import current
+from tasks.costs.rates import gp3_usd_per_hour, on_demand_usd_per_hour, whose_prices
 
 if TYPE_CHECKING:
     from infra_scripts.clients import Aws, Listener

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, ClassVar
 from infra_scripts.deployment import CostTable, Options, StackPlan, StackStatus
 from infra_scripts.ecs.deploy import down, status, up
 from infra_scripts.ecs.service import EcsStack, plan_rows, stack_name, template
-from tasks.prices import (
+from tasks.costs.price_book import current
+from tasks.costs.rates import (
     HOURS_A_MONTH,
     balancer_usd_per_hour,
     fargate_usd_per_hour,
@@ -16,7 +17,6 @@ from tasks.prices import (
     on_demand_usd_per_hour,
     whose_prices,
 )
-from tasks.prices.book import current
 
 if TYPE_CHECKING:
     from infra_scripts.clients import Aws, Listener

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, ClassVar
 from infra_scripts.deployment import CostTable, Options, StackPlan, StackStatus
 from infra_scripts.trigger.deploy import down, sends_events, status, up
 from infra_scripts.trigger.stack import TriggerStack, rows, template
-from tasks.prices import fargate_usd_per_hour, whose_prices
-from tasks.prices.book import current
+from tasks.costs.price_book import current
+from tasks.costs.rates import fargate_usd_per_hour, whose_prices
 
 if TYPE_CHECKING:
     from infra_scripts.clients import Aws, Listener

@@ -9,8 +9,8 @@ from infra_scripts.clients import told
 from infra_scripts.deployment import Options, StackPlan, StackStatus
 from infra_scripts.monitoring import MonitoringStack, plan, template
 from infra_scripts.stack import Stack
-from tasks.prices import on_demand_usd_per_hour
-from tasks.prices.book import current
+from tasks.costs.price_book import current
+from tasks.costs.rates import on_demand_usd_per_hour
 
 if TYPE_CHECKING:
     from infra_scripts.clients import Aws, Listener

@@ -9,8 +9,8 @@ from infra_scripts.deployment import CostTable, Options, StackPlan, StackStatus
 from infra_scripts.errors import RequestError
 from infra_scripts.sagemaker.deploy import down, status, up
 from infra_scripts.sagemaker.stack import SagemakerStack, plan, stack_name, template
-from tasks.prices import on_demand_usd_per_hour, whose_prices
-from tasks.prices.book import current
+from tasks.costs.price_book import current
+from tasks.costs.rates import on_demand_usd_per_hour, whose_prices
 
 if TYPE_CHECKING:
     from infra_scripts.clients import Aws, Listener

@@ -11,7 +11,7 @@ from tasks.choosing import Suits, suitable
 from tasks.core.jobs import BackendName
 from tasks.costs.architectures import Shape
 from tasks.costs.assumptions import Assumptions
-from tasks.prices.book import HOME_REGION, Term, current
+from tasks.costs.price_book import HOME_REGION, Term, current
 from tasks.settings.sagemaker import Serving
 from tasks.settings.settings import Settings, SpotPolicy
 

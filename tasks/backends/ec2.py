@@ -12,6 +12,8 @@ from tasks.core.errors import BudgetSpentError, CloudError
 from tasks.core.events import Caution, Stage, tell
 from tasks.core.jobs import BackendName
 from tasks.core.scaling import Scale
+from tasks.costs.price_book import Book, current
+from tasks.costs.rates import spot_usd_per_hour, told_of_elsewhere
 from tasks.ec2.accounts import over_today, usd_today
 from tasks.ec2.acquire import Acquisition
 from tasks.ec2.machines import Machine, Market
@@ -21,8 +23,6 @@ from tasks.ec2.spending import usd_per_hour
 from tasks.ec2.status import status_of
 from tasks.ec2.table import Table
 from tasks.ec2.tenancy import Tenancy
-from tasks.prices import spot_usd_per_hour, told_of_elsewhere
-from tasks.prices.book import Book, current
 from tasks.settings.settings import Settings
 
 

@@ -15,14 +15,14 @@ from tasks.core.errors import CapacityError, CloudError
 from tasks.core.events import Caution, Stage, tell
 from tasks.core.jobs import BackendName
 from tasks.core.scaling import Scale
+from tasks.costs.price_book import current
+from tasks.costs.rates import told_of_elsewhere
 from tasks.ec2.records import Lease, Records
 from tasks.ec2.slot_store import TableStore
 from tasks.ec2.table import Table
 from tasks.ecs.service import Service
 from tasks.ecs.stack import EcsStack, find_stack
 from tasks.ecs.visit import SERVICE, Visit
-from tasks.prices import told_of_elsewhere
-from tasks.prices.book import current
 from tasks.settings.settings import Settings
 
 

@@ -15,11 +15,11 @@ from tasks.core.events import Caution, Stage, tell
 from tasks.core.interruption import Departure
 from tasks.core.jobs import BackendName
 from tasks.core.scaling import Scale
+from tasks.costs.price_book import current
+from tasks.costs.rates import on_demand_usd_per_hour, told_of_elsewhere
 from tasks.ec2.slot_store import TableStore
 from tasks.ec2.table import Table
 from tasks.ollama.client import OllamaClient
-from tasks.prices import on_demand_usd_per_hour, told_of_elsewhere
-from tasks.prices.book import current
 from tasks.sagemaker.endpoint import Follower, Size, wake
 from tasks.sagemaker.queued import QueuedTransport
 from tasks.sagemaker.realtime import RealTimeTransport

@@ -8,8 +8,8 @@ from enum import StrEnum
 from tasks.core.jobs import Frozen
 from tasks.costs.assumptions import DAY_SECONDS, Assumptions, Range
 from tasks.costs.pages import PageTimes
-from tasks.prices import HOURS_A_MONTH
-from tasks.prices.book import HOME_REGION, Book, Price, Term
+from tasks.costs.price_book import HOME_REGION, Book, Price, Term
+from tasks.costs.rates import HOURS_A_MONTH
 
 
 class Shape(StrEnum):

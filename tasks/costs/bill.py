@@ -9,7 +9,7 @@ from enum import StrEnum
 from fractions import Fraction
 
 from tasks.core.jobs import Frozen
-from tasks.costs.actual import Kind, Piece
+from tasks.costs.attribution import Kind, Piece
 
 NOBODY = "(nobody)"
 
@@ -26,7 +26,7 @@ class Line(Frozen):
     """A line of a bill: seconds, and USD.
 
     Attributes:
-        leased, boot, idle, minimum, stopped: see `tasks.costs.actual.Kind`.
+        leased, boot, idle, minimum, stopped: see `tasks.costs.attribution.Kind`.
         usd: of machines and their addresses.
         idle_usd: the part of it that was idling and EC2's minimum.
         disk_usd: of disks, whether their machines ran or not.

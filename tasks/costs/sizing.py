@@ -6,7 +6,7 @@ from tasks.core.jobs import Frozen
 from tasks.costs.architectures import Running, Shape, estimates
 from tasks.costs.assumptions import Assumptions, Range
 from tasks.costs.pages import PageTimes
-from tasks.prices.book import Book, Term
+from tasks.costs.price_book import Book, Term
 
 # GiB, as AWS's DescribeInstanceTypes has them (one GPU each).
 VRAM_GIB = {

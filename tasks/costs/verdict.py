@@ -8,8 +8,8 @@ from tasks.core.jobs import Frozen
 from tasks.costs.architectures import Estimate, Running, Shape, estimates
 from tasks.costs.assumptions import DAY_SECONDS, Assumptions
 from tasks.costs.pages import PageTimes
+from tasks.costs.price_book import HOME_REGION, STALE_DAYS, Book
 from tasks.costs.sizing import Size, sizes
-from tasks.prices.book import HOME_REGION, STALE_DAYS, Book
 from tasks.text.duration import duration
 
 

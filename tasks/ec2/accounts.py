@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from tasks.costs.actual import Span, Use, pieces
+from tasks.costs.attribution import Span, Use, pieces
 from tasks.costs.bill import Bill, By, bill
 from tasks.ec2.ledger import day_of
 from tasks.ec2.machines import Machine

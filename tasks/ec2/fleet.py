@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from tasks.aws import Aws, ask
 from tasks.core.errors import CapacityError, CloudError, InputError
 from tasks.core.events import Caution, Stage, tell
+from tasks.costs.price_book import Book
+from tasks.costs.rates import on_demand_usd_per_hour, told_of_elsewhere
 from tasks.ec2.machines import Market
 from tasks.ec2.stack import Stack
-from tasks.prices import on_demand_usd_per_hour, told_of_elsewhere
-from tasks.prices.book import Book
 from tasks.settings.settings import Ec2Settings, SpotPolicy
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.core.errors import CloudError
 from tasks.core.events import Caution, tell
-from tasks.costs.actual import Rates, Span, Use
+from tasks.costs.attribution import Rates, Span, Use
 from tasks.ec2.table import Item, Table, float_of, number, string
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 from tasks.aws import Aws, ask
 from tasks.core.errors import CloudError
+from tasks.costs.price_book import Book
+from tasks.costs.rates import on_demand_usd_per_hour
 from tasks.ec2.machines import Machine, Market
-from tasks.prices import on_demand_usd_per_hour
-from tasks.prices.book import Book
 
 
 async def usd_per_hour(aws: Aws, machine: Machine, book: Book | None = None) -> float | None:

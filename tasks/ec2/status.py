@@ -6,13 +6,13 @@ import asyncio
 import time
 from dataclasses import dataclass
 
+from tasks.costs.price_book import Book, current
 from tasks.ec2.access import loaded_models
 from tasks.ec2.decide import Action, Decision, decide
 from tasks.ec2.machines import Machine, MachineState
 from tasks.ec2.pool import Pool
 from tasks.ec2.records import Lease, Record
 from tasks.ec2.spending import usd_per_hour, usd_so_far
-from tasks.prices.book import Book, current
 
 
 @dataclass(frozen=True)

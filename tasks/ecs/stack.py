@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tasks.aws import Aws, read_stack
-from tasks.prices import fargate_usd_per_hour, on_demand_usd_per_hour
-from tasks.prices.book import Book
+from tasks.costs.price_book import Book
+from tasks.costs.rates import fargate_usd_per_hour, on_demand_usd_per_hour
 
 
 @dataclass(frozen=True)

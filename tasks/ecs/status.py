@@ -8,12 +8,12 @@ from typing import Any
 
 from tasks.aws import Aws
 from tasks.core.errors import CloudError
+from tasks.costs.price_book import current
 from tasks.ec2.records import Lease, Records
 from tasks.ec2.table import Table
 from tasks.ecs.service import Look, Service
 from tasks.ecs.stack import find_stack
 from tasks.ecs.visit import SERVICE
-from tasks.prices.book import current
 from tasks.settings.settings import Settings
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.aws import Aws
-from tasks.prices import on_demand_usd_per_hour
-from tasks.prices.book import current
+from tasks.costs.price_book import current
+from tasks.costs.rates import on_demand_usd_per_hour
 from tasks.sagemaker.endpoint import look
 from tasks.sagemaker.stack import Stack, find_stack
 from tasks.settings.settings import Settings

@@ -3,8 +3,8 @@
 A run's pages go to free slots in order. As long as there are no more than 200,000 of them, each is an event of its own;
 of more, neighbours are read as one block, smaller ones towards a run's end, so that its last page ends as it would.
 What a run does for a machine is `tasks.ec2.decide.choose`, when a machine goes is `decide`, who reads in which slot is
-`tasks.slots.ledger.shares`, and how many machines pages are worth is `tasks.core.scaling.machines_for`: the code that the
-product runs.
+`tasks.slots.ledger.shares`, and how many machines pages are worth is `tasks.core.scaling.machines_for`: the code that
+the product runs.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from math import ceil
 
 from tasks.core.scaling import machines_for
 from tasks.costs.assumptions import DAY_SECONDS, Assumptions
+from tasks.costs.price_book import Book
 from tasks.ec2.decide import Step, choose
 from tasks.ec2.machines import MachineState
-from tasks.prices.book import Book
 from tasks.simulation.hosts import CONFIG, Block, Host, Run
 from tasks.simulation.machines import Machines
 from tasks.simulation.outcome import Outcome, outcome

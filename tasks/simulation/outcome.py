@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from tasks.core.jobs import Frozen
 from tasks.costs.assumptions import Assumptions
-from tasks.prices import HOURS_A_MONTH
-from tasks.prices.book import Book, Term
+from tasks.costs.price_book import Book, Term
+from tasks.costs.rates import HOURS_A_MONTH
 from tasks.simulation.scenario import Policy, Rules, Work
 
 _BINS = 256

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tasks.core.errors import BudgetSpentError, CloudError
-from tasks.costs.actual import Rates, Span
+from tasks.costs.attribution import Rates, Span
 from tasks.costs.bill import Bill, By, Line
 from tasks.ec2.accounts import pool_bill, usd_today
 from tasks.ec2.ledger import Started, day_of

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from tasks.prices.book import Term
+from tasks.costs.price_book import Term
 from tests.commands import Hearth
 
 # The form is that of AWS's own documents: terms by SKU and offer, dimensions by rate code, an upfront fee as Quantity.

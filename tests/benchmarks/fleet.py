@@ -12,7 +12,7 @@ from math import log10
 from pathlib import Path
 
 from tasks.costs.assumptions import Assumptions
-from tasks.prices.book import shipped
+from tasks.costs.price_book import shipped
 from tasks.simulation.fleet import simulate
 from tasks.simulation.outcome import Outcome
 from tasks.simulation.scenario import Arrivals, Policy, Rules, Work

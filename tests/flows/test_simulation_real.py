@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tasks.costs.assumptions import Assumptions
-from tasks.prices.book import shipped
+from tasks.costs.price_book import shipped
 from tasks.simulation.fleet import simulate
 from tasks.simulation.outcome import Outcome
 from tasks.simulation.scenario import Rules, Work

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from tasks.prices.book import Price, Term
+from tasks.costs.price_book import Price, Term
 
 HOURS_A_YEAR = 8_760
 _YEARS = {"1yr": 1, "3yr": 3}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from tasks.prices.book import HOME_REGION, Book, Term, shipped
+from tasks.costs.price_book import HOME_REGION, Book, Term, shipped
 
 # The first 125 MB/s and 3,000 IOPS are part of a gp3's size, and each MB/s needs four IOPS
 # (https://docs.aws.amazon.com/ebs/latest/userguide/general-purpose.html).

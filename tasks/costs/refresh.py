@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tasks.aws import Aws, ask
-from tasks.prices.book import REGIONS, Book, Price, Source, Term
-from tasks.prices.offers import prices_of
-from tasks.prices.services import SERVICES, Service, hosting, prices_of_service
+from tasks.costs.offers import prices_of
+from tasks.costs.price_book import REGIONS, Book, Price, Source, Term
+from tasks.costs.services import SERVICES, Service, hosting, prices_of_service
 
 TYPES = (
     *("g4dn.xlarge", "g4dn.2xlarge", "g4dn.4xlarge", "g5.xlarge", "g5.2xlarge"),

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from tasks.prices.book import Price
+from tasks.costs.price_book import Price
 
 # A usage type begins with the region's short name, such as USE1- or EU-; in us-east-1 many have none.
 _REGION = r"(?:[A-Z]{2,4}\d?-)?"
