@@ -8,9 +8,9 @@ from base64 import b64encode
 from prefect import flow
 from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
 
-from tasks.costs.picture import picture
-from tasks.costs.request import PlanRequest, planned
-from tasks.costs.verdict import CostPlan
+from tasks.planning.chart import picture
+from tasks.planning.request import PlanRequest, planned
+from tasks.planning.verdict import CostPlan
 from tasks.settings.settings import load_settings
 from tasks.text.duration import duration
 

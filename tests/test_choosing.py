@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from tasks.backends import choose_backend
-from tasks.choosing import suitable
 from tasks.core.errors import InputError
 from tasks.core.jobs import BackendName
 from tasks.costs.assumptions import Assumptions
 from tasks.costs.price_book import Term, shipped
+from tasks.planning.cheapest import suitable
 from tasks.settings.auto import AutoSettings
 from tasks.settings.settings import Settings, load_settings
 from tests.commands import Hearth

@@ -8,13 +8,13 @@ from datetime import date
 import pytest
 
 from tasks.core.errors import InputError
-from tasks.costs.architectures import Estimate, Running, Shape, estimates
 from tasks.costs.assumptions import CLASSIC, Assumptions, Range
-from tasks.costs.pages import PageTimes
-from tasks.costs.picture import picture
 from tasks.costs.price_book import Book, Price, Source, Term, shipped
-from tasks.costs.sizing import needs_gib, sizes
-from tasks.costs.verdict import CostPlan, cost_plan
+from tasks.planning.architectures import Estimate, Running, Shape, estimates
+from tasks.planning.chart import picture
+from tasks.planning.page_times import PageTimes
+from tasks.planning.sizing import needs_gib, sizes
+from tasks.planning.verdict import CostPlan, cost_plan
 
 TODAY = date(2026, 11, 24)
 

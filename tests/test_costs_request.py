@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from flows.cli.main import app
 from tasks.core.errors import InputError
-from tasks.costs.request import PlanRequest, planned
 from tasks.documents.sample import write_sample
+from tasks.planning.request import PlanRequest, planned
 from tasks.settings.settings import Settings
 
 HEAD = {

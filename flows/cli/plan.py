@@ -15,10 +15,10 @@ from rich.table import Table
 
 from tasks.core.errors import InputError
 from tasks.costs.assumptions import Range
-from tasks.costs.picture import picture
 from tasks.costs.price_book import REGIONS, Term, current, keep, own, shipped
-from tasks.costs.request import PlanRequest, planned
-from tasks.costs.verdict import CostPlan
+from tasks.planning.chart import picture
+from tasks.planning.request import PlanRequest, planned
+from tasks.planning.verdict import CostPlan
 from tasks.settings.settings import load_settings
 from tasks.text.duration import duration
 

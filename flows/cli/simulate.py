@@ -16,7 +16,7 @@ from flows.cli.plan import assumed
 from tasks.core.errors import InputError
 from tasks.costs.assumptions import Assumptions
 from tasks.costs.price_book import current
-from tasks.costs.request import no_price
+from tasks.planning.request import no_price
 from tasks.settings.settings import load_settings
 from tasks.simulation.fleet import simulate
 from tasks.simulation.outcome import Outcome

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from tasks.backends import ec2, ecs, embedded, ollama, sagemaker, url
 from tasks.backends.base import Backend, Endpoint, MachineFacts, Release
-from tasks.choosing import Suits, suitable
 from tasks.core.jobs import BackendName
-from tasks.costs.architectures import Shape
 from tasks.costs.assumptions import Assumptions
 from tasks.costs.price_book import HOME_REGION, Term, current
+from tasks.planning.architectures import Shape
+from tasks.planning.cheapest import Suits, suitable
 from tasks.settings.sagemaker import Serving
 from tasks.settings.settings import Settings, SpotPolicy
 

@@ -21,7 +21,7 @@ from tasks.core.jobs import BackendName
 from tasks.core.replicas import Parts
 from tasks.costs.assumptions import Assumptions
 from tasks.costs.bill import By
-from tasks.costs.history import page_times
+from tasks.planning.history import page_times
 from tasks.results.manifest import Attempt, PageEntry, PageResult
 from tasks.results.store import ResultStore, results_directory
 from tasks.runs.usage_log import held_bill, note_held

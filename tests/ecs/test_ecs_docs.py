@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tasks.costs.architectures import Running, Shape, estimates
 from tasks.costs.assumptions import Assumptions
-from tasks.costs.pages import PageTimes
 from tasks.costs.price_book import Term, shipped
 from tasks.costs.rates import HOURS_A_MONTH, balancer_usd_per_hour
+from tasks.planning.architectures import Running, Shape, estimates
+from tasks.planning.page_times import PageTimes
 
 TEXT = (Path(__file__).parents[2] / "docs" / "ecs.md").read_text()
 PAGES = 5000

@@ -14,7 +14,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from flows.plan_costs import plan_costs
 from flows.local.prefect_server import prefect_api
-from tasks.costs.request import PlanRequest
+from tasks.planning.request import PlanRequest
 from tasks.settings.settings import load_settings
 
 async def main():

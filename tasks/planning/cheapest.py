@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tasks.core.jobs import BackendName
-from tasks.costs.architectures import Estimate, Running, Shape, Way, estimates
 from tasks.costs.assumptions import DAY_SECONDS, Assumptions
-from tasks.costs.pages import PageTimes
 from tasks.costs.price_book import Book, Term
+from tasks.planning.architectures import Estimate, Running, Shape, Way, estimates
+from tasks.planning.page_times import PageTimes
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import date
 
 from tasks.core.jobs import Frozen
-from tasks.costs.architectures import Estimate, Running, Shape, estimates
 from tasks.costs.assumptions import DAY_SECONDS, Assumptions
-from tasks.costs.pages import PageTimes
 from tasks.costs.price_book import HOME_REGION, STALE_DAYS, Book
-from tasks.costs.sizing import Size, sizes
+from tasks.planning.architectures import Estimate, Running, Shape, estimates
+from tasks.planning.page_times import PageTimes
+from tasks.planning.sizing import Size, sizes
 from tasks.text.duration import duration
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from math import floor, log10
 
-from tasks.costs.architectures import Estimate, Running
-from tasks.costs.verdict import CostPlan
+from tasks.planning.architectures import Estimate, Running
+from tasks.planning.verdict import CostPlan
 from tasks.text.duration import duration
 from tasks.text.svg import framed, line, text
 

@@ -7,9 +7,9 @@ from enum import StrEnum
 
 from tasks.core.jobs import Frozen
 from tasks.costs.assumptions import DAY_SECONDS, Assumptions, Range
-from tasks.costs.pages import PageTimes
 from tasks.costs.price_book import HOME_REGION, Book, Price, Term
 from tasks.costs.rates import HOURS_A_MONTH
+from tasks.planning.page_times import PageTimes
 
 
 class Shape(StrEnum):

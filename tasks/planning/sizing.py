@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from tasks.core.jobs import Frozen
-from tasks.costs.architectures import Running, Shape, estimates
 from tasks.costs.assumptions import Assumptions, Range
-from tasks.costs.pages import PageTimes
 from tasks.costs.price_book import Book, Term
+from tasks.planning.architectures import Running, Shape, estimates
+from tasks.planning.page_times import PageTimes
 
 # GiB, as AWS's DescribeInstanceTypes has them (one GPU each).
 VRAM_GIB = {

@@ -9,12 +9,12 @@ from pydantic import Field
 
 from tasks.core.errors import InputError
 from tasks.core.jobs import Form
-from tasks.costs.architectures import Shape
 from tasks.costs.assumptions import CLASSIC, Assumptions
-from tasks.costs.history import page_times
 from tasks.costs.price_book import STALE_DAYS, current
-from tasks.costs.verdict import CostPlan, cost_plan
 from tasks.documents.pdf import open_document
+from tasks.planning.architectures import Shape
+from tasks.planning.history import page_times
+from tasks.planning.verdict import CostPlan, cost_plan
 from tasks.settings.settings import LimitSettings, Settings
 
 DEFAULT_MODEL = "qwen2.5vl:7b"

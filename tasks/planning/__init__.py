@@ -1,0 +1,1 @@
+"""What reading would cost: architectures, sizes and a verdict."""
