@@ -20,8 +20,8 @@ from flows.cli.machines import POOL_HELP, has_pool, with_pool
 from infra_scripts.machine.gpu import gpus
 from tasks.core.errors import InputError
 from tasks.ec2.pool import open_pool
+from tasks.metrics.top import MachineNow, ServerNow, Slots, View, Watch
 from tasks.settings.settings import load_settings
-from tasks.top import MachineNow, ServerNow, Slots, View, Watch
 
 _out = Console()
 _LOOK_SECONDS = 1.0

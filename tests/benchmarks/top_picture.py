@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.terminal_theme import DIMMED_MONOKAI
 
 from flows.cli.top import drawn
-from tasks.top import Watch
+from tasks.metrics.top import Watch
 from tests.benchmarks.page_times import write_pdf
 from tests.benchmarks.servers import ROOT, prefect_server
 from tests.counting_server import counting_ollama

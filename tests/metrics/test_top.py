@@ -22,10 +22,10 @@ from flows.cli.top import drawn
 from tasks.core.errors import CloudError
 from tasks.ec2.pool import Pool
 from tasks.metrics.live import LiveFile, live_runs
+from tasks.metrics.top import Watch
 from tasks.metrics.totals import TotalsSink
 from tasks.slots import FileStore, Ledger
 from tasks.slots.ledger import Claim, Measured
-from tasks.top import Watch
 from tests.benchmarks.page_times import write_pdf
 from tests.commands import ROOT, Hearth
 from tests.counting_server import CountingOllama, counting_ollama, run_settings
