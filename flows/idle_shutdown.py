@@ -11,7 +11,7 @@ from prefect.states import Completed
 
 from flows.engine.shutdown_schedule import schedule_idle_shutdown
 from flows.ui.artifacts import log_to_run
-from tasks.aws import NO_REGION
+from tasks.aws.client import NO_REGION
 from tasks.core.errors import CloudError
 from tasks.core.events import heard_by
 from tasks.ec2.decide import Decision

@@ -15,7 +15,7 @@ import pytest
 from botocore.stub import ANY, Stubber
 from botocore.validate import validate_parameters
 
-from tasks.aws import Aws
+from tasks.aws.client import Aws
 from tasks.core.errors import CapacityError, CloudError, InputError, ServerError
 from tasks.core.events import Caution, heard_by
 from tasks.costs.attribution import Rates

@@ -74,7 +74,7 @@ async def _bucket(name: str) -> str:
         from prefect_aws import S3Bucket
     except ImportError:
         raise InputError("Blocks of S3 want prefect-aws on the worker: pip install 'hearth-pages[aws]'.") from None
-    from tasks.aws import Aws
+    from tasks.aws.client import Aws
     from tasks.storage import s3_client as objects
 
     block: Any = await _loaded(S3Bucket, name)

@@ -8,7 +8,7 @@ import time
 from contextlib import suppress
 from functools import partial
 
-from tasks.aws import Aws
+from tasks.aws.client import Aws
 from tasks.backends.base import Endpoint, MachineFacts, Release
 from tasks.backends.standing import Standing, leased
 from tasks.core.errors import CapacityError, CloudError

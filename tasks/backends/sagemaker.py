@@ -8,7 +8,7 @@ from functools import partial
 
 import httpx
 
-from tasks.aws import Aws
+from tasks.aws.client import Aws
 from tasks.backends.base import Endpoint, MachineFacts, Release
 from tasks.backends.standing import Standing
 from tasks.core.events import Caution, Stage, tell

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from tasks.aws import Aws, ask
+from tasks.aws.client import Aws, ask
 from tasks.costs.offers import prices_of
 from tasks.costs.price_book import REGIONS, Book, Price, Source, Term
 from tasks.costs.services import SERVICES, Service, hosting, prices_of_service

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from tasks.aws import ask
+from tasks.aws.client import ask
 from tasks.core.errors import HearthError, ServerError
 from tasks.ec2.machines import Machine
 from tasks.ec2.pool import Pool, parameter

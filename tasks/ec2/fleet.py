@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from tasks.aws import Aws, ask
+from tasks.aws.client import Aws, ask
 from tasks.core.errors import CapacityError, CloudError, InputError
 from tasks.core.events import Caution, Stage, tell
 from tasks.costs.price_book import Book

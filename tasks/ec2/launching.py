@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Collection, Sequence
 
-from tasks.aws import ask
+from tasks.aws.client import ask
 from tasks.core.errors import CapacityError, CloudError, MachineLostError
 from tasks.core.events import Caution, Stage, tell
 from tasks.costs.price_book import current

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from tasks.aws import Aws, ask
+from tasks.aws.client import Aws, ask
 from tasks.costs.attribution import Rates
 from tasks.costs.price_book import current
 from tasks.costs.rates import gp3_usd_per_hour, on_demand_usd_per_hour

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from tasks.aws import Aws, ask
+from tasks.aws.client import Aws, ask
 from tasks.core.errors import CloudError
 from tasks.ec2.decide import Limits, Step, choose
 from tasks.ec2.launch_lock import LaunchLocks

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from tasks.aws import Aws, ask
+from tasks.aws.client import Aws, ask
 from tasks.core.errors import CloudError
 from tasks.costs.price_book import Book
 from tasks.costs.rates import on_demand_usd_per_hour

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tasks.aws import Aws, read_stack
+from tasks.aws.client import Aws, read_stack
 from tasks.settings.settings import Access
 
 

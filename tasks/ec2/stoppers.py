@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tasks.aws import ask
+from tasks.aws.client import ask
 from tasks.core.errors import CloudError
 from tasks.core.events import Caution, tell
 from tasks.ec2.access import active_until

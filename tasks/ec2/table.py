@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from tasks.aws import Aws, ask
+from tasks.aws.client import Aws, ask
 from tasks.core.errors import CloudError
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tasks.aws import Aws, ask
+from tasks.aws.client import Aws, ask
 from tasks.core.errors import CloudError
 from tasks.ecs.stack import EcsStack
 

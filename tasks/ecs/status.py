@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.aws import Aws
+from tasks.aws.client import Aws
 from tasks.core.errors import CloudError
 from tasks.costs.price_book import current
 from tasks.ec2.records import Lease, Records

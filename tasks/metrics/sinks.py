@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tasks.aws import Aws
+from tasks.aws.client import Aws
 from tasks.metrics.cloudwatch import CloudWatch
 from tasks.metrics.recorder import Identity, Sink
 from tasks.metrics.totals import Reader, TotalsSink

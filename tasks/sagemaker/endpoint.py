@@ -6,7 +6,7 @@ import asyncio
 import time
 from dataclasses import dataclass
 
-from tasks.aws import Aws, ask
+from tasks.aws.client import Aws, ask
 from tasks.core.errors import CapacityError, CloudError, PassingError, ServerError
 from tasks.core.events import Stage, tell
 from tasks.core.interruption import Departure

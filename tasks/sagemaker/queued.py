@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from tasks.aws import Aws, ask
+from tasks.aws.client import Aws, ask
 from tasks.core.errors import CloudError
 from tasks.core.interruption import Departure
 from tasks.sagemaker.envelope import enveloped, opened, saying

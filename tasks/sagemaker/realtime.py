@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from tasks.aws import Aws, told_of
+from tasks.aws.client import Aws, told_of
 from tasks.core.errors import FailureReason, PageError
 from tasks.core.interruption import Departure
 from tasks.sagemaker.envelope import enveloped, opened, saying

@@ -19,7 +19,7 @@ from typing import Any
 
 import httpx
 
-from tasks.aws import told_of
+from tasks.aws.client import told_of
 from tasks.core.errors import CloudError, MachineLostError
 from tasks.core.interruption import Departure
 from tasks.sagemaker.envelope import saying

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.aws import Aws
+from tasks.aws.client import Aws
 from tasks.costs.price_book import current
 from tasks.costs.rates import on_demand_usd_per_hour
 from tasks.sagemaker.endpoint import look

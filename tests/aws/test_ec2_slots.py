@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.aws import Aws
+from tasks.aws.client import Aws
 from tasks.core.errors import CloudError
 from tasks.ec2.slot_store import TableStore
 from tasks.ec2.table import Table

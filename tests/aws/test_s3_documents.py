@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tasks.aws import Aws
+from tasks.aws.client import Aws
 from tasks.batches.batch import Batch, Source, find_documents
 from tasks.batches.index import Shelf
 from tasks.core.errors import DocumentError, InputError, LimitError, StorageError

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tasks.aws import Aws
+from tasks.aws.client import Aws
 from tasks.backends import MachineFacts
 from tasks.core.errors import InputError, OutputError, StorageError
 from tasks.core.events import Stage, heard_by

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from tasks.aws import Aws
+from tasks.aws.client import Aws
 from tasks.core.errors import (
     CloudError,
     HearthError,

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli.main import app
-from tasks.aws import Aws
+from tasks.aws.client import Aws
 from tasks.backends.ecs import EcsBackend
 from tasks.core.errors import CapacityError, CloudError, InputError, ModelError
 from tasks.ec2.records import Records

@@ -1,0 +1,1 @@
+"""Clients of AWS, and the stacks that are deployed there."""
