@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tasks.ec2.decide import Action, Decision, Limits, Step, Why, choose, decide
 from tasks.ec2.machines import Machine, MachineState, Market, Notice
-from tasks.ec2.records import Lease, Record
+from tasks.leasing.leases import Lease, Record
 
 NOW = 1_000_000.0
 LIMITS = Limits(idle=600, terminate=86_400)

@@ -22,9 +22,7 @@ from tasks.costs.attribution import Rates
 from tasks.costs.price_book import Book, Price, shipped
 from tasks.ec2.access import open_door
 from tasks.ec2.fleet import Offer, affordable, launch, offers
-from tasks.ec2.launch_lock import LaunchLock, LaunchLocks
 from tasks.ec2.launching import launch_one
-from tasks.ec2.ledger import Started, Stopped
 from tasks.ec2.machines import (
     Machine,
     MachineState,
@@ -37,11 +35,13 @@ from tasks.ec2.machines import (
 )
 from tasks.ec2.machines import machine as described
 from tasks.ec2.pool import Pool, log_tail, open_pool, parameter
-from tasks.ec2.records import Lease, Record, Records
 from tasks.ec2.spending import usd_per_hour
 from tasks.ec2.stack import Stack
 from tasks.ec2.stoppers import sweep_disks
-from tasks.ec2.table import Table
+from tasks.leasing.launch_lock import LaunchLock, LaunchLocks
+from tasks.leasing.leases import Lease, Record, Records
+from tasks.leasing.table import Table
+from tasks.leasing.usage_ledger import Started, Stopped
 from tasks.settings.settings import Access, Ec2Settings, Settings, SpotPolicy
 
 ID = "i-0123456789abcdef0"

@@ -18,11 +18,11 @@ from tasks.ec2.accounts import over_today, usd_today
 from tasks.ec2.acquire import Acquisition
 from tasks.ec2.machines import Machine, Market
 from tasks.ec2.pool import Pool, log_tail, open_pool
-from tasks.ec2.slot_store import TableStore
 from tasks.ec2.spending import usd_per_hour
 from tasks.ec2.status import status_of
-from tasks.ec2.table import Table
 from tasks.ec2.tenancy import Tenancy
+from tasks.leasing.slot_store import TableStore
+from tasks.leasing.table import Table
 from tasks.settings.settings import Settings
 
 

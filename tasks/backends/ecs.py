@@ -17,12 +17,12 @@ from tasks.core.jobs import BackendName
 from tasks.core.scaling import Scale
 from tasks.costs.price_book import current
 from tasks.costs.rates import told_of_elsewhere
-from tasks.ec2.records import Lease, Records
-from tasks.ec2.slot_store import TableStore
-from tasks.ec2.table import Table
 from tasks.ecs.service import Service
 from tasks.ecs.stack import EcsStack, find_stack
 from tasks.ecs.visit import SERVICE, Visit
+from tasks.leasing.leases import Lease, Records
+from tasks.leasing.slot_store import TableStore
+from tasks.leasing.table import Table
 from tasks.settings.settings import Settings
 
 

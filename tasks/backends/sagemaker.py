@@ -17,8 +17,8 @@ from tasks.core.jobs import BackendName
 from tasks.core.scaling import Scale
 from tasks.costs.price_book import current
 from tasks.costs.rates import on_demand_usd_per_hour, told_of_elsewhere
-from tasks.ec2.slot_store import TableStore
-from tasks.ec2.table import Table
+from tasks.leasing.slot_store import TableStore
+from tasks.leasing.table import Table
 from tasks.ollama.client import OllamaClient
 from tasks.sagemaker.endpoint import Follower, Size, wake
 from tasks.sagemaker.queued import QueuedTransport

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from tasks.ec2.records import Lease
+from tasks.leasing.leases import Lease
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ from datetime import UTC, datetime, timedelta
 
 from tasks.costs.attribution import Span, Use, pieces
 from tasks.costs.bill import Bill, By, bill
-from tasks.ec2.ledger import day_of
 from tasks.ec2.machines import Machine
 from tasks.ec2.notice import noticed
 from tasks.ec2.pool import Pool
-from tasks.ec2.records import Record
+from tasks.leasing.leases import Record
+from tasks.leasing.usage_ledger import day_of
 
 
 async def pool_bill(pool: Pool, by: By, since: datetime) -> Bill:

@@ -21,8 +21,8 @@ from tasks.ec2.launching import launch_one, seen_machine, set_up
 from tasks.ec2.machines import Machine, MachineState, start
 from tasks.ec2.notice import noticed, noticed_up
 from tasks.ec2.pool import Pool, log_tail
-from tasks.ec2.records import Lease
 from tasks.ec2.tenancy import Tenancy
+from tasks.leasing.leases import Lease
 
 _MOST_LOSSES = 5
 _CAPACITY_PAUSE_SECONDS = 15.0

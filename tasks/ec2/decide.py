@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from tasks.ec2.machines import Machine, MachineState, Market
-from tasks.ec2.records import Record
+from tasks.leasing.leases import Record
 
 
 class Action(StrEnum):

@@ -14,7 +14,7 @@ from tasks.core.interruption import Departure
 from tasks.ec2.access import Door
 from tasks.ec2.machines import MachineState, machine
 from tasks.ec2.pool import Pool
-from tasks.ec2.records import Lease
+from tasks.leasing.leases import Lease
 
 _RENEWALS = 4
 """Renewals in a lease's length: it takes three that fail to lose it."""

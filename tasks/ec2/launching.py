@@ -12,10 +12,10 @@ from tasks.core.events import Caution, Stage, tell
 from tasks.costs.price_book import current
 from tasks.ec2.decide import Step
 from tasks.ec2.fleet import affordable, launch, offers
-from tasks.ec2.launch_lock import LaunchLock
 from tasks.ec2.machines import Machine, Market, keep_disk_on_power_off, machine, terminate
 from tasks.ec2.pool import Pool, parameter
-from tasks.ec2.records import Lease
+from tasks.leasing.launch_lock import LaunchLock
+from tasks.leasing.leases import Lease
 
 # EC2 may not list, or know, a machine for some seconds after its launch.
 _UNLISTED_SECONDS = 120.0

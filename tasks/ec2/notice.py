@@ -9,11 +9,11 @@ from tasks.aws.client import Aws, ask
 from tasks.costs.attribution import Rates
 from tasks.costs.price_book import current
 from tasks.costs.rates import gp3_usd_per_hour, on_demand_usd_per_hour
-from tasks.ec2.ledger import Started, Stopped, if_possible
 from tasks.ec2.machines import Machine, MachineState, Market
 from tasks.ec2.pool import Pool
-from tasks.ec2.records import Record
 from tasks.ec2.spending import usd_per_hour
+from tasks.leasing.leases import Record
+from tasks.leasing.usage_ledger import Started, Stopped, if_possible
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import FilterTypeDef

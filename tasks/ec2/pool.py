@@ -11,11 +11,11 @@ from typing import NamedTuple
 from tasks.aws.client import Aws, ask
 from tasks.core.errors import CloudError
 from tasks.ec2.decide import Limits, Step, choose
-from tasks.ec2.launch_lock import LaunchLocks
 from tasks.ec2.machines import Machine, list_machines
-from tasks.ec2.records import Record, Records
 from tasks.ec2.stack import Stack, find_stack
-from tasks.ec2.table import Table
+from tasks.leasing.launch_lock import LaunchLocks
+from tasks.leasing.leases import Record, Records
+from tasks.leasing.table import Table
 from tasks.settings.settings import Settings
 
 

@@ -11,8 +11,8 @@ from tasks.ec2.access import loaded_models
 from tasks.ec2.decide import Action, Decision, decide
 from tasks.ec2.machines import Machine, MachineState
 from tasks.ec2.pool import Pool
-from tasks.ec2.records import Lease, Record
 from tasks.ec2.spending import usd_per_hour, usd_so_far
+from tasks.leasing.leases import Lease, Record
 
 
 @dataclass(frozen=True)

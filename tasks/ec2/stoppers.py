@@ -16,7 +16,7 @@ from tasks.ec2.decide import Action, Decision, Why, decide, put_away
 from tasks.ec2.machines import POOL_TAG, Machine, MachineState, stop, terminate
 from tasks.ec2.notice import noticed, noticed_leases, noticed_stop
 from tasks.ec2.pool import Pool
-from tasks.ec2.records import CLOSED_SECONDS, Lease, Record
+from tasks.leasing.leases import CLOSED_SECONDS, Lease, Record
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import DescribeVolumesResultTypeDef, FilterTypeDef

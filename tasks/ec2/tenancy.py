@@ -16,8 +16,8 @@ from tasks.ec2.machines import Machine
 from tasks.ec2.machines import machine as described
 from tasks.ec2.notice import noticed
 from tasks.ec2.pool import Pool
-from tasks.ec2.records import Lease
 from tasks.ec2.stoppers import end
+from tasks.leasing.leases import Lease
 
 _HAND_BACK_SECONDS = 15.0
 

@@ -9,11 +9,11 @@ from typing import Any
 from tasks.aws.client import Aws
 from tasks.core.errors import CloudError
 from tasks.costs.price_book import current
-from tasks.ec2.records import Lease, Records
-from tasks.ec2.table import Table
 from tasks.ecs.service import Look, Service
 from tasks.ecs.stack import find_stack
 from tasks.ecs.visit import SERVICE
+from tasks.leasing.leases import Lease, Records
+from tasks.leasing.table import Table
 from tasks.settings.settings import Settings
 
 

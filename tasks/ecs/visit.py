@@ -12,8 +12,8 @@ from tasks.core.errors import CloudError
 from tasks.core.interruption import Departure
 from tasks.core.replicas import Parts
 from tasks.ec2.keeper import every
-from tasks.ec2.records import Lease, Records
 from tasks.ecs.service import Service
+from tasks.leasing.leases import Lease, Records
 from tasks.settings.ecs import EcsSettings
 
 SERVICE = "service"

@@ -12,9 +12,9 @@ from typing import Any
 from tasks.core.errors import HearthError
 from tasks.core.jobs import BackendName
 from tasks.ec2.pool import Pool
-from tasks.ec2.slot_store import TableStore
 from tasks.ec2.status import MachineStatus, status_of
-from tasks.ec2.table import Table
+from tasks.leasing.slot_store import TableStore
+from tasks.leasing.table import Table
 from tasks.local_server import ServerState, local_servers
 from tasks.metrics.live import LiveRun, live_runs
 from tasks.slots import FileStore, Ledger, LedgerStore

@@ -7,7 +7,7 @@ from heapq import nsmallest
 from math import inf
 
 from tasks.ec2.machines import Machine, MachineState, Market, Notice
-from tasks.ec2.records import Lease, Record
+from tasks.leasing.leases import Lease, Record
 from tasks.slots.ledger import Claim, Ledger, holding, shares
 
 CONFIG = "simulated"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tasks.ec2.pool import open_pool
-from tasks.ec2.records import Lease
+from tasks.leasing.leases import Lease
 from tests.aws.front import AwsFront
 from tests.aws.machines import Machines
 from tests.aws.pool import Pool

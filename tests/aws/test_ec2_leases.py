@@ -12,14 +12,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 import tasks.ec2.keeper
-import tasks.ec2.launch_lock
-import tasks.ec2.records
+import tasks.leasing.launch_lock
+import tasks.leasing.leases
 from tasks.core.interruption import Departure
 from tasks.ec2.access import Door
 from tasks.ec2.keeper import Keeper
 from tasks.ec2.pool import Pool as OpenPool
 from tasks.ec2.pool import open_pool
-from tasks.ec2.records import Lease, Record
+from tasks.leasing.leases import Lease, Record
 from tasks.settings.settings import Settings
 from tests.aws.faults import error, held, lost_answer
 from tests.aws.front import AwsFront
@@ -226,10 +226,10 @@ async def test_a_lease_that_ended_and_that_nobody_minded_is_renewed(aws: AwsFron
 
 async def test_closing_ends_by_itself(aws: AwsFront, pool: Pool, monkeypatch: pytest.MonkeyPatch):
     clock = Clock()
-    monkeypatch.setattr(tasks.ec2.records, "time", clock)
+    monkeypatch.setattr(tasks.leasing.leases, "time", clock)
     records = (await opened()).records
     assert await records.close(await records.get(MACHINE))
-    clock.advance(tasks.ec2.records.CLOSED_SECONDS - 1)
+    clock.advance(tasks.leasing.leases.CLOSED_SECONDS - 1)
     assert not await records.take(MACHINE, lease())
     clock.advance(2)
     assert await records.take(MACHINE, lease())
@@ -319,7 +319,7 @@ async def test_a_dead_holder_s_lock_ends_and_the_next_one_launches_in_the_same_g
     aws: AwsFront, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ):
     clock = Clock()
-    monkeypatch.setattr(tasks.ec2.launch_lock, "time", clock)
+    monkeypatch.setattr(tasks.leasing.launch_lock, "time", clock)
     locks = (await opened()).launches
     async with locks.held("default") as dead:
         assert dead is not None
@@ -334,7 +334,7 @@ async def test_a_holder_that_was_held_up_takes_nothing_from_the_one_that_came_af
     aws: AwsFront, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ):
     clock = Clock()
-    monkeypatch.setattr(tasks.ec2.launch_lock, "time", clock)
+    monkeypatch.setattr(tasks.leasing.launch_lock, "time", clock)
     locks = (await opened()).launches
     async with AsyncExitStack() as late_block, AsyncExitStack() as block:
         late = await late_block.enter_async_context(locks.held("default"))
@@ -352,7 +352,7 @@ async def test_a_holder_that_was_held_up_takes_nothing_from_the_one_that_came_af
 
 async def test_a_holder_may_hold_on(aws: AwsFront, pool: Pool, monkeypatch: pytest.MonkeyPatch):
     clock = Clock()
-    monkeypatch.setattr(tasks.ec2.launch_lock, "time", clock)
+    monkeypatch.setattr(tasks.leasing.launch_lock, "time", clock)
     locks = (await opened()).launches
     async with locks.held("default") as lock:
         assert lock is not None

@@ -12,8 +12,8 @@ import pytest
 
 from tasks.aws.client import Aws
 from tasks.core.errors import CloudError
-from tasks.ec2.slot_store import TableStore
-from tasks.ec2.table import Table
+from tasks.leasing.slot_store import TableStore
+from tasks.leasing.table import Table
 from tasks.slots import Ledger, Measured, Share
 from tests.aws.faults import denied, lost_answer
 from tests.aws.front import AwsFront

@@ -20,8 +20,8 @@ from tasks.ec2 import machines as ec2_machines
 from tasks.ec2.decide import Action, Decision, Why
 from tasks.ec2.pool import Pool as OpenPool
 from tasks.ec2.pool import open_pool
-from tasks.ec2.records import CLOSED_SECONDS, Lease, Record
 from tasks.ec2.stoppers import end, sweep_disks, tend
+from tasks.leasing.leases import CLOSED_SECONDS, Lease, Record
 from tasks.settings.settings import Settings
 from tests.aws.faults import error, held
 from tests.aws.front import AwsFront

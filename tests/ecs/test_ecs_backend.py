@@ -15,10 +15,10 @@ from flows.cli.main import app
 from tasks.aws.client import Aws
 from tasks.backends.ecs import EcsBackend
 from tasks.core.errors import CapacityError, CloudError, InputError, ModelError
-from tasks.ec2.records import Records
-from tasks.ec2.table import Table
 from tasks.ecs.status import send_away, service_status
 from tasks.ecs.visit import SERVICE
+from tasks.leasing.leases import Records
+from tasks.leasing.table import Table
 from tasks.ollama.client import GenerateRequest
 from tasks.settings.ecs import EcsSettings
 from tasks.settings.settings import Settings

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 from tasks.core.errors import CloudError
 from tasks.core.events import Caution, tell
 from tasks.costs.attribution import Rates, Span, Use
-from tasks.ec2.table import Item, Table, float_of, number, string
+from tasks.leasing.table import Item, Table, float_of, number, string
 
 if TYPE_CHECKING:
-    from tasks.ec2.records import Lease
+    from tasks.leasing.leases import Lease
 
 _KEPT_SECONDS = 400 * 86_400
 """More than a year, so that the same month of two years can be compared."""

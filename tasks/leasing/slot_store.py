@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from tasks.core.errors import CloudError
-from tasks.ec2.table import Table, float_of, number, string
+from tasks.leasing.table import Table, float_of, number, string
 from tasks.slots import Ledger
 
 _TRIES = 50

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tasks.ec2.ledger import Ledger, if_possible
-from tasks.ec2.table import Item, Table, float_of, number, string
+from tasks.leasing.table import Item, Table, float_of, number, string
+from tasks.leasing.usage_ledger import Ledger, if_possible
 
 CLOSED_SECONDS = 90.0
 """How long a stopper has for its stop. Clocks of callers may differ by less than a third of it."""

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from tasks.core.errors import CloudError
-from tasks.ec2.table import Table, float_of, number, string
+from tasks.leasing.table import Table, float_of, number, string
 
 # Short, because a dead holder keeps the others waiting; the shared client token covers a holder that was held up.
 _LOCK_SECONDS = 30.0
