@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from flows.cli.main import app
 from infra_scripts.policy import Who, policy
-from tasks.backends.sagemaker import SagemakerBackend
+from tasks.backends.sagemaker.backend import SagemakerBackend
 from tasks.core.errors import CapacityError, CloudError, ModelError, ServerError
 from tasks.settings.sagemaker import SagemakerSettings, SagemakerStackSettings
 from tasks.settings.settings import Settings
@@ -68,7 +68,7 @@ async def test_no_instance_in_time_is_told_with_what_sagemaker_said(
 ):
     make_endpoint(aws, served, copies=0)
     clock = Clock()
-    monkeypatch.setattr("tasks.sagemaker.endpoint.time", clock)
+    monkeypatch.setattr("tasks.backends.sagemaker.endpoint.time", clock)
     acquiring = asyncio.create_task(backend(start_seconds=3600).acquire(2, "a test"))
     await until_async(lambda: len(aws.called("InvokeEndpointWithResponseStream")) >= 2)
     assert not acquiring.done()

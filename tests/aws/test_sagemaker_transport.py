@@ -15,6 +15,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tasks.aws.client import Aws
+from tasks.backends.sagemaker.async_transport import QueuedTransport
+from tasks.backends.sagemaker.realtime_transport import RealTimeTransport
+from tasks.backends.sagemaker.refusals import refused
 from tasks.core.errors import (
     CloudError,
     HearthError,
@@ -26,9 +29,6 @@ from tasks.core.errors import (
 )
 from tasks.core.interruption import Departure
 from tasks.ollama.client import GenerateRequest, OllamaClient
-from tasks.sagemaker.queued import QueuedTransport
-from tasks.sagemaker.realtime import RealTimeTransport
-from tasks.sagemaker.refusals import refused
 from tests.aws.buckets import BUCKET, keys, make_bucket
 from tests.aws.container import MODEL, Container, container
 from tests.aws.faults import denied, dropped, error, throttled

@@ -10,6 +10,10 @@ import httpx
 
 from tasks.aws.client import Aws
 from tasks.backends.base import Endpoint, MachineFacts, Release
+from tasks.backends.sagemaker.async_transport import QueuedTransport
+from tasks.backends.sagemaker.endpoint import Follower, Size, wake
+from tasks.backends.sagemaker.realtime_transport import RealTimeTransport
+from tasks.backends.sagemaker.stack import Stack, find_stack
 from tasks.backends.standing import Standing
 from tasks.core.events import Caution, Stage, tell
 from tasks.core.interruption import Departure
@@ -20,10 +24,6 @@ from tasks.costs.rates import on_demand_usd_per_hour, told_of_elsewhere
 from tasks.leasing.slot_store import TableStore
 from tasks.leasing.table import Table
 from tasks.ollama.client import OllamaClient
-from tasks.sagemaker.endpoint import Follower, Size, wake
-from tasks.sagemaker.queued import QueuedTransport
-from tasks.sagemaker.realtime import RealTimeTransport
-from tasks.sagemaker.stack import Stack, find_stack
 from tasks.settings.settings import Settings
 
 

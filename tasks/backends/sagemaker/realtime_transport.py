@@ -11,10 +11,10 @@ from typing import Any
 import httpx
 
 from tasks.aws.client import Aws, told_of
+from tasks.backends.sagemaker.envelope import enveloped, opened, saying
+from tasks.backends.sagemaker.refusals import refused
 from tasks.core.errors import FailureReason, PageError
 from tasks.core.interruption import Departure
-from tasks.sagemaker.envelope import enveloped, opened, saying
-from tasks.sagemaker.refusals import refused
 
 _SERVICE = "sagemaker"
 

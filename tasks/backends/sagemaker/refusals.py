@@ -20,9 +20,9 @@ from typing import Any
 import httpx
 
 from tasks.aws.client import told_of
+from tasks.backends.sagemaker.envelope import saying
 from tasks.core.errors import CloudError, MachineLostError
 from tasks.core.interruption import Departure
-from tasks.sagemaker.envelope import saying
 
 _PASSING = {
     "InternalDependencyException",

@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 import httpx
 
 from tasks.aws.client import Aws, ask
+from tasks.backends.sagemaker.envelope import enveloped, opened, saying
+from tasks.backends.sagemaker.refusals import judged
 from tasks.core.errors import CloudError
 from tasks.core.interruption import Departure
-from tasks.sagemaker.envelope import enveloped, opened, saying
-from tasks.sagemaker.refusals import judged
 
 PREFIX = "requests/"
 _FIRST_POLL_SECONDS = 0.25

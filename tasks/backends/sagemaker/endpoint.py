@@ -7,11 +7,11 @@ import time
 from dataclasses import dataclass
 
 from tasks.aws.client import Aws, ask
+from tasks.backends.sagemaker.stack import Stack
 from tasks.core.errors import CapacityError, CloudError, PassingError, ServerError
 from tasks.core.events import Stage, tell
 from tasks.core.interruption import Departure
 from tasks.ollama.client import OllamaClient
-from tasks.sagemaker.stack import Stack
 from tasks.settings.sagemaker import SagemakerSettings
 
 _BROKEN = {"Failed", "OutOfService", "Deleting", "UpdateRollbackFailed"}
