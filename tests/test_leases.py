@@ -20,8 +20,8 @@ import httpx
 import psutil
 import pytest
 
+from tasks.backends.local.server import LeasedServer, ServerSpec, lease_server, local_servers, stop_server
 from tasks.core.errors import ServerError
-from tasks.local_server import LeasedServer, ServerSpec, lease_server, local_servers, stop_server
 from tasks.storage.file_locks import is_held, take_exclusive, take_shared, try_exclusive
 from tests.support.waiting import PATIENCE, until
 
@@ -51,7 +51,7 @@ HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 RUN = """
 import asyncio, sys
 from pathlib import Path
-from tasks.local_server import lease_server
+from tasks.backends.local.server import lease_server
 from tests.test_leases import Machine
 machine = Machine(Path(sys.argv[1]))
 server = asyncio.run(lease_server(machine.spec(), machine.home, idle_seconds=float(sys.argv[2]), deadline_seconds=240))

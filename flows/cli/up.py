@@ -10,9 +10,9 @@ import typer
 from rich.console import Console
 
 from flows.cli.terminal import TerminalProgress
+from tasks.backends.local.server import local_servers, stop_server
 from tasks.core.errors import InputError
 from tasks.core.events import heard_by
-from tasks.local_server import local_servers, stop_server
 from tasks.settings.settings import load_settings
 
 _out = Console()

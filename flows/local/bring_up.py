@@ -17,9 +17,9 @@ from prefect.workers.process import ProcessWorker
 
 from flows.local.prefect_server import prefect_api
 from flows.local.worker import POOL
+from tasks.backends.local.server import ServerSpec, lease_server
 from tasks.core.errors import ServerError
 from tasks.core.events import Stage, tell
-from tasks.local_server import ServerSpec, lease_server
 from tasks.settings.settings import Settings
 
 _ATTEMPTS = 3

@@ -13,9 +13,9 @@ from contextlib import asynccontextmanager
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, get_current_settings, temporary_settings
 
+from tasks.backends.local.server import ServerSpec, lease_server
 from tasks.core.errors import ServerError
 from tasks.core.events import Stage, tell
-from tasks.local_server import ServerSpec, lease_server
 from tasks.settings.settings import Settings
 
 # One that ends is noticed sooner; this is for machines with much else to do.

@@ -14,8 +14,8 @@ import sys
 from prefect.settings import get_current_settings
 
 from flows.local.prefect_server import prefect_api
+from tasks.backends.local.watchdog import die_with_parent
 from tasks.settings.settings import load_settings
-from tasks.watchdog import die_with_parent
 
 POOL = "hearth"
 

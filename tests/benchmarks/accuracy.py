@@ -24,7 +24,7 @@ from rapidfuzz.distance import Levenshtein
 from rich.console import Console
 from rich.table import Table
 
-from tasks.backends.embedded import EmbeddedBackend
+from tasks.backends.local.embedded import EmbeddedBackend
 from tasks.documents.render import Renderer
 from tasks.documents.sample import sample_pages
 from tasks.ollama.client import GenerateRequest, OllamaClient

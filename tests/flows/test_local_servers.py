@@ -72,7 +72,7 @@ def test_status_tells_what_is_warm_and_stop_stops_it(own_home: Hearth, page: Pat
 def test_a_server_stops_by_itself_after_the_idle_time(own_home: Hearth, page: Path):
     assert own_home.read(page, HEARTH_IDLE_MINUTES="0.02").code == 0
     assert _gone(own_home.environment["HEARTH_HOME"], "tasks.embedded")
-    assert _gone(own_home.environment["HEARTH_HOME"], "tasks.watchdog")
+    assert _gone(own_home.environment["HEARTH_HOME"], "tasks.backends.local.watchdog")
 
 
 def test_a_server_stops_by_itself_when_the_run_that_started_it_was_killed(own_home: Hearth, page: Path):

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import httpx
 
-from tasks.local_server import free_port
+from tasks.backends.local.server import free_port
 from tests.support import forked, forkserver
 from tests.support.waiting import PATIENCE, until
 

@@ -18,9 +18,9 @@ from typing import Any
 
 import httpx
 
+from tasks.backends.local.watchdog import ServerDirectory
 from tasks.core.errors import ServerError
 from tasks.storage.file_locks import FileLease, is_held, take_exclusive, take_shared
-from tasks.watchdog import ServerDirectory
 
 _HEALTH_POLL_SECONDS = 0.05
 _PUBLISH_SECONDS = 120.0
@@ -112,7 +112,16 @@ def _ensure_started(spec: ServerSpec, directory: ServerDirectory, idle_seconds: 
         url = f"http://127.0.0.1:{port}"
         subprocess.run(  # noqa: S603 - the command is a backend's own
             [
-                *(sys.executable, "-P", "-m", "tasks.watchdog", "--url", url, "--idle", str(idle_seconds)),
+                *(
+                    sys.executable,
+                    "-P",
+                    "-m",
+                    "tasks.backends.local.watchdog",
+                    "--url",
+                    url,
+                    "--idle",
+                    str(idle_seconds),
+                ),
                 *(str(directory.path), *spec.command(port)),
             ],
             check=True,

@@ -1,6 +1,6 @@
 """Runs a server on this machine and stops it when nobody has leased it for the idle time.
 
-`python -m tasks.watchdog --url URL --idle SECONDS DIRECTORY COMMAND ...` puts itself into the background
+`python -m tasks.backends.local.watchdog --url URL --idle SECONDS DIRECTORY COMMAND ...` puts itself into the background
 and returns. It belongs to no run, so that it outlives, and cleans up after, the one that started it.
 
 In DIRECTORY: `lease.lock` (held shared by each run that uses the server), `alive.lock` (held by the watchdog as
@@ -159,7 +159,7 @@ def _into_background() -> None:
 
 def main() -> NoReturn:
     """The command line; see the module."""
-    parser = argparse.ArgumentParser(prog="python -m tasks.watchdog")
+    parser = argparse.ArgumentParser(prog="python -m tasks.backends.local.watchdog")
     parser.add_argument("directory", type=Path)
     parser.add_argument("--url", required=True)
     parser.add_argument("--idle", type=float, required=True)

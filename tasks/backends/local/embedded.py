@@ -7,10 +7,10 @@ import sys
 from importlib.metadata import version
 
 from tasks.backends.base import Endpoint, Release
-from tasks.backends.local import local_endpoint
+from tasks.backends.local.endpoint import local_endpoint
+from tasks.backends.local.server import ServerSpec, lease_server
 from tasks.core.jobs import BackendName
 from tasks.core.scaling import Scale
-from tasks.local_server import ServerSpec, lease_server
 from tasks.settings.settings import Settings
 
 

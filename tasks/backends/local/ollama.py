@@ -9,12 +9,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tasks.backends.base import Endpoint, Release
-from tasks.backends.local import local_endpoint
+from tasks.backends.local.endpoint import local_endpoint
+from tasks.backends.local.server import ServerSpec, lease_server, local_servers
 from tasks.backends.url import DEFAULT_PORT, normalise
 from tasks.core.errors import InputError, PassingError, ServerError
 from tasks.core.jobs import BackendName
 from tasks.core.scaling import Scale
-from tasks.local_server import ServerSpec, lease_server, local_servers
 from tasks.ollama.client import OllamaClient, digest_at
 from tasks.settings.settings import Settings
 from tasks.slots import FileStore

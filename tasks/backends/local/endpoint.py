@@ -6,9 +6,9 @@ from functools import partial
 from pathlib import Path
 
 from tasks.backends.base import Endpoint
+from tasks.backends.local.server import LeasedServer, local_servers
 from tasks.backends.standing import Standing, clock
 from tasks.core.jobs import BackendName
-from tasks.local_server import LeasedServer, local_servers
 from tasks.settings.settings import Settings
 from tasks.slots import FileStore
 

@@ -1,0 +1,1 @@
+"""Servers on this machine, started when needed and stopped when idle."""
