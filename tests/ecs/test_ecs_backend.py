@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 
 from flows.cli.main import app
 from tasks.aws.client import Aws
-from tasks.backends.ecs import EcsBackend
+from tasks.backends.ecs.backend import EcsBackend
+from tasks.backends.ecs.session import SERVICE
+from tasks.backends.ecs.status import send_away, service_status
 from tasks.core.errors import CapacityError, CloudError, InputError, ModelError
-from tasks.ecs.status import send_away, service_status
-from tasks.ecs.visit import SERVICE
 from tasks.leasing.leases import Records
 from tasks.leasing.table import Table
 from tasks.ollama.client import GenerateRequest

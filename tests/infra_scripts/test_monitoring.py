@@ -130,7 +130,7 @@ class TestMetrics:
         rows = [row for w in DASHBOARD["widgets"] for row in w["properties"].get("metrics", ()) if len(row) > 2]
         ecs = {(row[1], *row[2:-1]) for row in rows if row[0] == "Hearth/ECS"}
         assert ecs == {("PagesWaitingPerSlot", "Pool", "night")}
-        assert '"PagesWaitingPerSlot"' in (ROOT / "tasks/ecs/service.py").read_text()
+        assert '"PagesWaitingPerSlot"' in (ROOT / "tasks/backends/ecs/service.py").read_text()
         theirs = {tuple(row[2:-1]) for row in rows if "sagemaker" in row[0].lower()}
         assert theirs == {("EndpointName", "hearth-night"), ("EndpointName", "hearth-night", "VariantName", "all")}
         endpoint = (ROOT / "infra_scripts/sagemaker.yaml").read_text()

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tasks.aws.client import Aws, ask
+from tasks.backends.ecs.stack import EcsStack
 from tasks.core.errors import CloudError
-from tasks.ecs.stack import EcsStack
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch.type_defs import MetricDatumTypeDef

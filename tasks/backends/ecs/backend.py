@@ -10,6 +10,9 @@ from functools import partial
 
 from tasks.aws.client import Aws
 from tasks.backends.base import Endpoint, MachineFacts, Release
+from tasks.backends.ecs.service import Service
+from tasks.backends.ecs.session import SERVICE, Visit
+from tasks.backends.ecs.stack import EcsStack, find_stack
 from tasks.backends.standing import Standing, leased
 from tasks.core.errors import CapacityError, CloudError
 from tasks.core.events import Caution, Stage, tell
@@ -17,9 +20,6 @@ from tasks.core.jobs import BackendName
 from tasks.core.scaling import Scale
 from tasks.costs.price_book import current
 from tasks.costs.rates import told_of_elsewhere
-from tasks.ecs.service import Service
-from tasks.ecs.stack import EcsStack, find_stack
-from tasks.ecs.visit import SERVICE, Visit
 from tasks.leasing.leases import Lease, Records
 from tasks.leasing.slot_store import TableStore
 from tasks.leasing.table import Table

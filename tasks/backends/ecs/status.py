@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.aws.client import Aws
+from tasks.backends.ecs.service import Look, Service
+from tasks.backends.ecs.session import SERVICE
+from tasks.backends.ecs.stack import find_stack
 from tasks.core.errors import CloudError
 from tasks.costs.price_book import current
-from tasks.ecs.service import Look, Service
-from tasks.ecs.stack import find_stack
-from tasks.ecs.visit import SERVICE
 from tasks.leasing.leases import Lease, Records
 from tasks.leasing.table import Table
 from tasks.settings.settings import Settings
