@@ -12,13 +12,13 @@ from prefect.states import Completed
 from flows.engine.shutdown_schedule import schedule_idle_shutdown
 from flows.ui.artifacts import log_to_run
 from tasks.aws.client import NO_REGION
+from tasks.backends.ec2.instances import Machine
+from tasks.backends.ec2.instances import machine as described
+from tasks.backends.ec2.policy import Decision
+from tasks.backends.ec2.pool import Pool, open_pool
+from tasks.backends.ec2.reaper import sweep_disks, tend
 from tasks.core.errors import CloudError
 from tasks.core.events import heard_by
-from tasks.ec2.decide import Decision
-from tasks.ec2.machines import Machine
-from tasks.ec2.machines import machine as described
-from tasks.ec2.pool import Pool, open_pool
-from tasks.ec2.stoppers import sweep_disks, tend
 from tasks.settings.settings import Settings, load_settings
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.ec2.decide import Action, Decision, Limits, Step, Why, choose, decide
-from tasks.ec2.machines import Machine, MachineState, Market, Notice
+from tasks.backends.ec2.instances import Machine, MachineState, Market, Notice
+from tasks.backends.ec2.policy import Action, Decision, Limits, Step, Why, choose, decide
 from tasks.leasing.leases import Lease, Record
 
 NOW = 1_000_000.0

@@ -16,14 +16,9 @@ from botocore.stub import ANY, Stubber
 from botocore.validate import validate_parameters
 
 from tasks.aws.client import Aws
-from tasks.core.errors import CapacityError, CloudError, InputError, ServerError
-from tasks.core.events import Caution, heard_by
-from tasks.costs.attribution import Rates
-from tasks.costs.price_book import Book, Price, shipped
-from tasks.ec2.access import open_door
-from tasks.ec2.fleet import Offer, affordable, launch, offers
-from tasks.ec2.launching import launch_one
-from tasks.ec2.machines import (
+from tasks.backends.ec2.access import open_door
+from tasks.backends.ec2.fleet import Offer, affordable, launch, offers
+from tasks.backends.ec2.instances import (
     Machine,
     MachineState,
     Market,
@@ -33,11 +28,16 @@ from tasks.ec2.machines import (
     stop,
     terminate,
 )
-from tasks.ec2.machines import machine as described
-from tasks.ec2.pool import Pool, log_tail, open_pool, parameter
-from tasks.ec2.spending import usd_per_hour
-from tasks.ec2.stack import Stack
-from tasks.ec2.stoppers import sweep_disks
+from tasks.backends.ec2.instances import machine as described
+from tasks.backends.ec2.launch import launch_one
+from tasks.backends.ec2.pool import Pool, log_tail, open_pool, parameter
+from tasks.backends.ec2.reaper import sweep_disks
+from tasks.backends.ec2.spending import usd_per_hour
+from tasks.backends.ec2.stack import Stack
+from tasks.core.errors import CapacityError, CloudError, InputError, ServerError
+from tasks.core.events import Caution, heard_by
+from tasks.costs.attribution import Rates
+from tasks.costs.price_book import Book, Price, shipped
 from tasks.leasing.launch_lock import LaunchLock, LaunchLocks
 from tasks.leasing.leases import Lease, Record, Records
 from tasks.leasing.table import Table

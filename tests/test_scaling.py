@@ -11,7 +11,7 @@ import pytest
 from flows.engine.server_group import Serving
 from flows.engine.supervisor import Wanted
 from tasks.backends.base import Endpoint
-from tasks.backends.ec2 import Ec2Backend
+from tasks.backends.ec2.backend import Ec2Backend
 from tasks.core.scaling import Scale, machines_for
 from tasks.costs.assumptions import Assumptions
 from tasks.costs.price_book import shipped

@@ -14,10 +14,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from flows.cli.machines import POOL_HELP, has_pool, with_pool
+from tasks.backends.ec2.billing import pool_bill
+from tasks.backends.ec2.pool import open_pool
 from tasks.core.errors import InputError
 from tasks.costs.bill import Bill, By, Line, together
-from tasks.ec2.accounts import pool_bill
-from tasks.ec2.pool import open_pool
 from tasks.runs.usage_log import held_bill
 from tasks.settings.settings import Settings, load_settings
 from tasks.text.duration import duration

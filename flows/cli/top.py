@@ -18,8 +18,8 @@ from rich.text import Text
 
 from flows.cli.machines import POOL_HELP, has_pool, with_pool
 from infra_scripts.machine.gpu import gpus
+from tasks.backends.ec2.pool import open_pool
 from tasks.core.errors import InputError
-from tasks.ec2.pool import open_pool
 from tasks.metrics.top import MachineNow, ServerNow, Slots, View, Watch
 from tasks.settings.settings import load_settings
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tasks.backends import ec2, url
+from tasks.backends import url
 from tasks.backends.base import Backend, Endpoint, MachineFacts, Release
+from tasks.backends.ec2.backend import backend as ec2
 from tasks.backends.ecs.backend import backend as ecs
 from tasks.backends.local.endpoint import embedded, ollama
 from tasks.backends.sagemaker.backend import backend as sagemaker

@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from tasks.backends.ec2.pool import Pool
+from tasks.backends.ec2.status import MachineStatus, status_of
 from tasks.backends.local.server import ServerState, local_servers
 from tasks.core.errors import HearthError
 from tasks.core.jobs import BackendName
-from tasks.ec2.pool import Pool
-from tasks.ec2.status import MachineStatus, status_of
 from tasks.leasing.slot_store import TableStore
 from tasks.leasing.table import Table
 from tasks.metrics.live import LiveRun, live_runs

@@ -2,7 +2,7 @@
 
 A run's pages go to free slots in order. As long as there are no more than 200,000 of them, each is an event of its own;
 of more, neighbours are read as one block, smaller ones towards a run's end, so that its last page ends as it would.
-What a run does for a machine is `tasks.ec2.decide.choose`, when a machine goes is `decide`, who reads in which slot is
+What a run does for a machine is `tasks.backends.ec2.policy.choose`, when a machine goes is `decide`, who reads in which slot is
 `tasks.slots.ledger.shares`, and how many machines pages are worth is `tasks.core.scaling.machines_for`: the code that
 the product runs.
 """
@@ -13,11 +13,11 @@ import itertools
 from heapq import heappop
 from math import ceil
 
+from tasks.backends.ec2.instances import MachineState
+from tasks.backends.ec2.policy import Step, choose
 from tasks.core.scaling import machines_for
 from tasks.costs.assumptions import DAY_SECONDS, Assumptions
 from tasks.costs.price_book import Book
-from tasks.ec2.decide import Step, choose
-from tasks.ec2.machines import MachineState
 from tasks.simulation.hosts import CONFIG, Block, Host, Run
 from tasks.simulation.machines import Machines
 from tasks.simulation.outcome import Outcome, outcome
@@ -115,7 +115,7 @@ class Fleet(Machines):
                     self._join(now, run, host)
 
     def _seek(self, now: float, run: Run) -> None:
-        """A run of the pool gets a machine, as `tasks.ec2.acquire` does."""
+        """A run of the pool gets a machine, as `tasks.backends.ec2.acquire` does."""
         if not run.left:
             return
         hosts = list(self._hosts.values())

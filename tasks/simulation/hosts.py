@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from heapq import nsmallest
 from math import inf
 
-from tasks.ec2.machines import Machine, MachineState, Market, Notice
+from tasks.backends.ec2.instances import Machine, MachineState, Market, Notice
 from tasks.leasing.leases import Lease, Record
 from tasks.slots.ledger import Claim, Ledger, holding, shares
 

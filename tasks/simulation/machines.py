@@ -9,9 +9,9 @@ from collections.abc import Callable
 from heapq import heappush
 from math import inf
 
+from tasks.backends.ec2.instances import MachineState
+from tasks.backends.ec2.policy import Action, Limits, decide
 from tasks.costs.assumptions import Assumptions
-from tasks.ec2.decide import Action, Limits, decide
-from tasks.ec2.machines import MachineState
 from tasks.simulation.hosts import Block, Host, Run
 from tasks.simulation.outcome import Meter
 from tasks.simulation.scenario import Physics, Policy, Rules

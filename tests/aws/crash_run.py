@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 from tasks.aws.client import client as aws
-from tasks.backends.ec2 import Ec2Backend
+from tasks.backends.ec2.backend import Ec2Backend
 from tasks.settings.settings import Settings
 from tests.support.waiting import PATIENCE
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tasks.ec2.pool import open_pool
+from tasks.backends.ec2.pool import open_pool
 from tasks.leasing.leases import Lease
 from tests.aws.front import AwsFront
 from tests.aws.machines import Machines

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from tasks.backends.ec2.billing import pool_bill, usd_today
+from tasks.backends.ec2.pool import Pool as OpenPool
+from tasks.backends.ec2.reaper import end, tend
+from tasks.backends.ec2.usage import noticed, noticed_up
 from tasks.core.errors import BudgetSpentError, CloudError
 from tasks.costs.attribution import Rates, Span
 from tasks.costs.bill import Bill, By, Line
-from tasks.ec2.accounts import pool_bill, usd_today
-from tasks.ec2.notice import noticed, noticed_up
-from tasks.ec2.pool import Pool as OpenPool
-from tasks.ec2.stoppers import end, tend
 from tasks.leasing.usage_ledger import Started, day_of
 from tests.aws.faults import denied
 from tests.aws.front import AwsFront

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import pytest
 
-from tasks.ec2.pool import open_pool
-from tasks.ec2.stoppers import tend
+from tasks.backends.ec2.pool import open_pool
+from tasks.backends.ec2.reaper import tend
 from tests.aws import crash_run
 from tests.aws.front import AwsFront
 from tests.aws.machines import Machines

@@ -11,14 +11,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-import tasks.ec2.keeper
+import tasks.backends.ec2.lease_renewal
 import tasks.leasing.launch_lock
 import tasks.leasing.leases
+from tasks.backends.ec2.access import Door
+from tasks.backends.ec2.lease_renewal import Keeper
+from tasks.backends.ec2.pool import Pool as OpenPool
+from tasks.backends.ec2.pool import open_pool
 from tasks.core.interruption import Departure
-from tasks.ec2.access import Door
-from tasks.ec2.keeper import Keeper
-from tasks.ec2.pool import Pool as OpenPool
-from tasks.ec2.pool import open_pool
 from tasks.leasing.leases import Lease, Record
 from tasks.settings.settings import Settings
 from tests.aws.faults import error, held, lost_answer
@@ -48,7 +48,7 @@ async def opened() -> OpenPool:
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Renew leases often, however long they last."""
-    monkeypatch.setattr(tasks.ec2.keeper, "_RENEWALS", LEASE_S / 0.1)
+    monkeypatch.setattr(tasks.backends.ec2.lease_renewal, "_RENEWALS", LEASE_S / 0.1)
 
 
 def lease(seconds: float = LEASE_S, holder: str = "paper on desk") -> Lease:

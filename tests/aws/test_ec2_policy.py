@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 import infra_scripts
+from tasks.backends.ec2.billing import pool_bill
+from tasks.backends.ec2.policy import Why
+from tasks.backends.ec2.pool import log_tail
+from tasks.backends.ec2.reaper import end, sweep_disks, tend
+from tasks.backends.ec2.status import status_of
 from tasks.costs.bill import By
-from tasks.ec2.accounts import pool_bill
-from tasks.ec2.decide import Why
-from tasks.ec2.pool import log_tail
-from tasks.ec2.status import status_of
-from tasks.ec2.stoppers import end, sweep_disks, tend
 from tests.aws.front import AwsFront
 from tests.aws.machines import Machines
 from tests.aws.pool import Pool

@@ -13,14 +13,14 @@ import pytest
 from prefect.logging import disable_run_logger
 
 import flows.idle_shutdown
-import tasks.ec2.stoppers
+import tasks.backends.ec2.reaper
 from flows.idle_shutdown import idle_shutdown, sweep_machines
+from tasks.backends.ec2.backend import instances as ec2_machines
+from tasks.backends.ec2.policy import Action, Decision, Why
+from tasks.backends.ec2.pool import Pool as OpenPool
+from tasks.backends.ec2.pool import open_pool
+from tasks.backends.ec2.reaper import end, sweep_disks, tend
 from tasks.core.errors import CloudError
-from tasks.ec2 import machines as ec2_machines
-from tasks.ec2.decide import Action, Decision, Why
-from tasks.ec2.pool import Pool as OpenPool
-from tasks.ec2.pool import open_pool
-from tasks.ec2.stoppers import end, sweep_disks, tend
 from tasks.leasing.leases import CLOSED_SECONDS, Lease, Record
 from tasks.settings.settings import Settings
 from tests.aws.faults import error, held
@@ -253,7 +253,7 @@ async def test_an_old_disk_that_no_machine_has_is_deleted_and_nothing_else(
 
     before = set(machines.disks())
     old, others, young = disk("default"), disk("gpu"), disk("default")
-    aws.descriptions.disk_ages |= dict.fromkeys([old, others], tasks.ec2.stoppers._DISK_SECONDS + 60)
+    aws.descriptions.disk_ages |= dict.fromkeys([old, others], tasks.backends.ec2.reaper._DISK_SECONDS + 60)
     assert await sweep_disks(pool_) == (old,)
     assert set(machines.disks()) == before | {others, young}
 
@@ -261,7 +261,7 @@ async def test_an_old_disk_that_no_machine_has_is_deleted_and_nothing_else(
 async def test_a_disk_that_another_sweep_has_deleted_is_no_error(
     aws: AwsFront, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(tasks.ec2.stoppers, "_DISK_SECONDS", -1.0)
+    monkeypatch.setattr(tasks.backends.ec2.reaper, "_DISK_SECONDS", -1.0)
     pool_ = await opened()
     tags = {"ResourceType": "volume", "Tags": [{"Key": "hearth:pool", "Value": "default"}]}
     place = {"AvailabilityZone": "us-east-1a", "Size": 100}
@@ -385,7 +385,7 @@ async def test_a_machine_that_could_not_be_stopped_lets_leases_in_again(aws: Aws
 async def test_a_stopper_that_was_held_up_for_too_long_stops_nothing(
     aws: AwsFront, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(tasks.ec2.stoppers, "_MARGIN_SECONDS", CLOSED_SECONDS)
+    monkeypatch.setattr(tasks.backends.ec2.reaper, "_MARGIN_SECONDS", CLOSED_SECONDS)
     pool_ = await opened()
     name = launch(aws, pool)
     with pytest.raises(CloudError, match="took too long"):

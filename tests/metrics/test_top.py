@@ -19,8 +19,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 
 from flows.cli.top import drawn
+from tasks.backends.ec2.pool import Pool
 from tasks.core.errors import CloudError
-from tasks.ec2.pool import Pool
 from tasks.metrics.live import LiveFile, live_runs
 from tasks.metrics.top import Watch
 from tasks.metrics.totals import TotalsSink

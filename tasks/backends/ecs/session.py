@@ -8,11 +8,11 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
+from tasks.backends.ec2.lease_renewal import every
 from tasks.backends.ecs.service import Service
 from tasks.core.errors import CloudError
 from tasks.core.interruption import Departure
 from tasks.core.replicas import Parts
-from tasks.ec2.keeper import every
 from tasks.leasing.leases import Lease, Records
 from tasks.settings.ecs import EcsSettings
 

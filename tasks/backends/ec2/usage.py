@@ -6,12 +6,12 @@ import time
 from typing import TYPE_CHECKING
 
 from tasks.aws.client import Aws, ask
+from tasks.backends.ec2.instances import Machine, MachineState, Market
+from tasks.backends.ec2.pool import Pool
+from tasks.backends.ec2.spending import usd_per_hour
 from tasks.costs.attribution import Rates
 from tasks.costs.price_book import current
 from tasks.costs.rates import gp3_usd_per_hour, on_demand_usd_per_hour
-from tasks.ec2.machines import Machine, MachineState, Market
-from tasks.ec2.pool import Pool
-from tasks.ec2.spending import usd_per_hour
 from tasks.leasing.leases import Record
 from tasks.leasing.usage_ledger import Started, Stopped, if_possible
 

@@ -7,16 +7,16 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from tasks.backends.ec2.access import Door
+from tasks.backends.ec2.instances import Machine
+from tasks.backends.ec2.instances import machine as described
+from tasks.backends.ec2.lease_renewal import Keeper
+from tasks.backends.ec2.policy import Why
+from tasks.backends.ec2.pool import Pool
+from tasks.backends.ec2.reaper import end
+from tasks.backends.ec2.usage import noticed
 from tasks.core.errors import CloudError
 from tasks.core.interruption import Departure
-from tasks.ec2.access import Door
-from tasks.ec2.decide import Why
-from tasks.ec2.keeper import Keeper
-from tasks.ec2.machines import Machine
-from tasks.ec2.machines import machine as described
-from tasks.ec2.notice import noticed
-from tasks.ec2.pool import Pool
-from tasks.ec2.stoppers import end
 from tasks.leasing.leases import Lease
 
 _HAND_BACK_SECONDS = 15.0

@@ -9,13 +9,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tasks.aws.client import ask
+from tasks.backends.ec2.access import active_until
+from tasks.backends.ec2.instances import POOL_TAG, Machine, MachineState, stop, terminate
+from tasks.backends.ec2.policy import Action, Decision, Why, decide, put_away
+from tasks.backends.ec2.pool import Pool
+from tasks.backends.ec2.usage import noticed, noticed_leases, noticed_stop
 from tasks.core.errors import CloudError
 from tasks.core.events import Caution, tell
-from tasks.ec2.access import active_until
-from tasks.ec2.decide import Action, Decision, Why, decide, put_away
-from tasks.ec2.machines import POOL_TAG, Machine, MachineState, stop, terminate
-from tasks.ec2.notice import noticed, noticed_leases, noticed_stop
-from tasks.ec2.pool import Pool
 from tasks.leasing.leases import CLOSED_SECONDS, Lease, Record
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from tasks.backends.ec2.instances import Machine
+from tasks.backends.ec2.pool import Pool
+from tasks.backends.ec2.usage import noticed
 from tasks.costs.attribution import Span, Use, pieces
 from tasks.costs.bill import Bill, By, bill
-from tasks.ec2.machines import Machine
-from tasks.ec2.notice import noticed
-from tasks.ec2.pool import Pool
 from tasks.leasing.leases import Record
 from tasks.leasing.usage_ledger import day_of
 

@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from tasks.aws.client import ask
+from tasks.backends.ec2.instances import Machine
+from tasks.backends.ec2.pool import Pool, parameter
 from tasks.backends.local.server import free_port
 from tasks.core.errors import HearthError, ServerError
-from tasks.ec2.machines import Machine
-from tasks.ec2.pool import Pool, parameter
 from tasks.ollama.client import LoadedModel, OllamaClient
 from tasks.settings.settings import Access
 

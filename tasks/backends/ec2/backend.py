@@ -7,6 +7,13 @@ from contextlib import suppress
 from functools import partial
 
 from tasks.backends.base import Endpoint, MachineFacts, Release
+from tasks.backends.ec2.acquire import Acquisition
+from tasks.backends.ec2.billing import over_today, usd_today
+from tasks.backends.ec2.held_instance import Tenancy
+from tasks.backends.ec2.instances import Machine, Market
+from tasks.backends.ec2.pool import Pool, log_tail, open_pool
+from tasks.backends.ec2.spending import usd_per_hour
+from tasks.backends.ec2.status import status_of
 from tasks.backends.standing import Standing, leased
 from tasks.core.errors import BudgetSpentError, CloudError
 from tasks.core.events import Caution, Stage, tell
@@ -14,13 +21,6 @@ from tasks.core.jobs import BackendName
 from tasks.core.scaling import Scale
 from tasks.costs.price_book import Book, current
 from tasks.costs.rates import spot_usd_per_hour, told_of_elsewhere
-from tasks.ec2.accounts import over_today, usd_today
-from tasks.ec2.acquire import Acquisition
-from tasks.ec2.machines import Machine, Market
-from tasks.ec2.pool import Pool, log_tail, open_pool
-from tasks.ec2.spending import usd_per_hour
-from tasks.ec2.status import status_of
-from tasks.ec2.tenancy import Tenancy
 from tasks.leasing.slot_store import TableStore
 from tasks.leasing.table import Table
 from tasks.settings.settings import Settings

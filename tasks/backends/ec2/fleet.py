@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tasks.aws.client import Aws, ask
+from tasks.backends.ec2.instances import Market
+from tasks.backends.ec2.stack import Stack
 from tasks.core.errors import CapacityError, CloudError, InputError
 from tasks.core.events import Caution, Stage, tell
 from tasks.costs.price_book import Book
 from tasks.costs.rates import on_demand_usd_per_hour, told_of_elsewhere
-from tasks.ec2.machines import Market
-from tasks.ec2.stack import Stack
 from tasks.settings.settings import Ec2Settings, SpotPolicy
 
 if TYPE_CHECKING:

@@ -6,12 +6,12 @@ import asyncio
 import time
 from dataclasses import dataclass
 
+from tasks.backends.ec2.access import loaded_models
+from tasks.backends.ec2.instances import Machine, MachineState
+from tasks.backends.ec2.policy import Action, Decision, decide
+from tasks.backends.ec2.pool import Pool
+from tasks.backends.ec2.spending import usd_per_hour, usd_so_far
 from tasks.costs.price_book import Book, current
-from tasks.ec2.access import loaded_models
-from tasks.ec2.decide import Action, Decision, decide
-from tasks.ec2.machines import Machine, MachineState
-from tasks.ec2.pool import Pool
-from tasks.ec2.spending import usd_per_hour, usd_so_far
 from tasks.leasing.leases import Lease, Record
 
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tasks.aws.client import Aws, ask
+from tasks.backends.ec2.instances import Machine, list_machines
+from tasks.backends.ec2.policy import Limits, Step, choose
+from tasks.backends.ec2.stack import Stack, find_stack
 from tasks.core.errors import CloudError
-from tasks.ec2.decide import Limits, Step, choose
-from tasks.ec2.machines import Machine, list_machines
-from tasks.ec2.stack import Stack, find_stack
 from tasks.leasing.launch_lock import LaunchLocks
 from tasks.leasing.leases import Record, Records
 from tasks.leasing.table import Table
@@ -20,7 +20,7 @@ from tasks.settings.settings import Settings
 
 
 class Survey(NamedTuple):
-    """A pool's machines, and what a run that needs one does: see `tasks.ec2.decide.choose`."""
+    """A pool's machines, and what a run that needs one does: see `tasks.backends.ec2.policy.choose`."""
 
     machines: tuple[Machine, ...]
     step: Step

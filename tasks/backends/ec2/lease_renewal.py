@@ -10,10 +10,10 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from tasks.backends.ec2.access import Door
+from tasks.backends.ec2.instances import MachineState, machine
+from tasks.backends.ec2.pool import Pool
 from tasks.core.interruption import Departure
-from tasks.ec2.access import Door
-from tasks.ec2.machines import MachineState, machine
-from tasks.ec2.pool import Pool
 from tasks.leasing.leases import Lease
 
 _RENEWALS = 4

@@ -5,6 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 
+from tasks.backends.ec2.access import Door, check_access, open_door
+from tasks.backends.ec2.held_instance import Tenancy
+from tasks.backends.ec2.instances import Machine, MachineState, start
+from tasks.backends.ec2.launch import launch_one, seen_machine, set_up
+from tasks.backends.ec2.policy import Step
+from tasks.backends.ec2.pool import Pool, log_tail
+from tasks.backends.ec2.usage import noticed, noticed_up
 from tasks.core.errors import (
     CapacityError,
     CloudError,
@@ -15,13 +22,6 @@ from tasks.core.errors import (
     SilentError,
 )
 from tasks.core.events import Caution, Stage, tell
-from tasks.ec2.access import Door, check_access, open_door
-from tasks.ec2.decide import Step
-from tasks.ec2.launching import launch_one, seen_machine, set_up
-from tasks.ec2.machines import Machine, MachineState, start
-from tasks.ec2.notice import noticed, noticed_up
-from tasks.ec2.pool import Pool, log_tail
-from tasks.ec2.tenancy import Tenancy
 from tasks.leasing.leases import Lease
 
 _MOST_LOSSES = 5

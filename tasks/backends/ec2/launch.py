@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable, Collection, Sequence
 
 from tasks.aws.client import ask
+from tasks.backends.ec2.fleet import affordable, launch, offers
+from tasks.backends.ec2.instances import Machine, Market, keep_disk_on_power_off, machine, terminate
+from tasks.backends.ec2.policy import Step
+from tasks.backends.ec2.pool import Pool, parameter
 from tasks.core.errors import CapacityError, CloudError, MachineLostError
 from tasks.core.events import Caution, Stage, tell
 from tasks.costs.price_book import current
-from tasks.ec2.decide import Step
-from tasks.ec2.fleet import affordable, launch, offers
-from tasks.ec2.machines import Machine, Market, keep_disk_on_power_off, machine, terminate
-from tasks.ec2.pool import Pool, parameter
 from tasks.leasing.launch_lock import LaunchLock
 from tasks.leasing.leases import Lease
 
