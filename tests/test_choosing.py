@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.backends import choose_backend
+from tasks.backends.registry import choose_backend
 from tasks.core.errors import InputError
 from tasks.core.jobs import BackendName
 from tasks.costs.assumptions import Assumptions

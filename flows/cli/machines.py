@@ -15,13 +15,13 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.cli.terminal import TerminalProgress
-from tasks.backends import choose_backend
 from tasks.backends.ec2.policy import Why
 from tasks.backends.ec2.pool import open_pool
 from tasks.backends.ec2.reaper import end
 from tasks.backends.ec2.status import MachineStatus, status_of
 from tasks.backends.ecs.status import ServiceStatus, send_away, service_status
 from tasks.backends.local.server import ServerState, local_servers, stop_server
+from tasks.backends.registry import choose_backend
 from tasks.backends.sagemaker.status import EndpointStatus, endpoint_status
 from tasks.core.errors import CloudError, InputError
 from tasks.core.events import heard_by

@@ -15,7 +15,7 @@ from tasks.results.manifest import Manifest, PageResult
 from tasks.results.report import Report
 
 if TYPE_CHECKING:
-    from tasks.backends import Endpoint
+    from tasks.backends.registry import Endpoint
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field, replace
 
-from tasks.backends import Choice, choose_backend
+from tasks.backends.registry import Choice, choose_backend
 from tasks.core.errors import InputError
 from tasks.core.jobs import Document, Job, Plan, ReadOptions
 from tasks.documents.pdf import open_document, password_from, select_pages
