@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import tasks.runs.meter
-from tasks.backends.registry import Endpoint, MachineFacts
+from tasks.backends.base import Endpoint, MachineFacts
 from tasks.core.events import PageDone, PagesStart
 from tasks.core.jobs import BackendName
 from tasks.results.manifest import Attempt, PageResult, PageStatus, Timing

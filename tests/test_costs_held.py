@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from flows.cli.main import app
-from tasks.backends.registry import Endpoint, MachineFacts
+from tasks.backends.base import Endpoint, MachineFacts
 from tasks.core.events import heard_by
 from tasks.core.jobs import BackendName
 from tasks.core.replicas import Parts

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tasks.backends.registry import MachineFacts
+from tasks.backends.base import MachineFacts
 from tasks.core import replicas as module
 from tasks.core.replicas import Parts
 from tasks.serving import warmup as warm

@@ -6,7 +6,7 @@ import time
 from contextvars import Context
 from dataclasses import dataclass
 
-from tasks.backends.registry import Endpoint, MachineFacts
+from tasks.backends.base import Endpoint, MachineFacts
 from tasks.core.events import Caution, Event, PageDone, PagesStart, Stage, tell
 from tasks.runs.meter import Meter
 from tasks.serving.warmup import Warmth

@@ -19,7 +19,7 @@ from prefect.tasks import Task
 
 from flows.orchestrator.pausing import raise_if_paused
 from flows.ui.artifacts import LAST_SECONDS, MOST_SINGLE, SHOWN_SECONDS, PageTable
-from tasks.backends.registry import Endpoint
+from tasks.backends.base import Endpoint
 from tasks.core.background_loop import WorkLoop
 from tasks.core.errors import HearthError, PageError
 from tasks.core.events import heard_by

@@ -11,7 +11,7 @@ from typing import Self
 
 from flows.engine.supervisor import Berth, Common, Wanted
 from flows.orchestrator.run_events import tell_over_budget
-from tasks.backends.registry import Backend
+from tasks.backends.base import Backend
 from tasks.core.aio import ended
 from tasks.core.errors import CloudError
 from tasks.core.events import Caution, Stage, heard_by, tell

@@ -11,7 +11,7 @@ from typing import Any
 
 from flows.engine.pages import warm_up
 from flows.engine.shutdown_schedule import schedule_idle_shutdown
-from tasks.backends.registry import Backend, Endpoint
+from tasks.backends.base import Backend, Endpoint
 from tasks.core.aio import ended
 from tasks.core.background_loop import WorkLoop
 from tasks.core.budget import Budget

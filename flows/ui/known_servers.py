@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tasks.backends.registry import Endpoint
+from tasks.backends.base import Endpoint
 from tasks.backends.standing import Standing, clock
 from tasks.core.errors import CloudError
 from tasks.views.summary import Held

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tasks.backends.base import Backend, Endpoint, MachineFacts, Release
-from tasks.backends.ec2.backend import backend as ec2
-from tasks.backends.ecs.backend import backend as ecs
-from tasks.backends.local.endpoint import embedded, ollama
-from tasks.backends.registry import url
-from tasks.backends.sagemaker.backend import backend as sagemaker
+from tasks.backends import url
+from tasks.backends.base import Backend
+from tasks.backends.ec2 import backend as ec2
+from tasks.backends.ecs import backend as ecs
+from tasks.backends.local import embedded, ollama
+from tasks.backends.sagemaker import backend as sagemaker
 from tasks.core.jobs import BackendName
 from tasks.costs.assumptions import Assumptions
 from tasks.costs.price_book import HOME_REGION, Term, current
@@ -18,8 +18,6 @@ from tasks.planning.architectures import Shape
 from tasks.planning.cheapest import Suits, suitable
 from tasks.settings.sagemaker import Serving
 from tasks.settings.settings import Settings, SpotPolicy
-
-__all__ = ["Backend", "Choice", "Endpoint", "MachineFacts", "Release", "choose_backend"]
 
 _BACKENDS: dict[BackendName, tuple[Callable[[Settings], Backend], Callable[[Settings], str | None]]] = {
     # In the order in which `auto` asks them whether they fit.

@@ -15,7 +15,7 @@ from tasks.results.manifest import Manifest, PageResult
 from tasks.results.report import Report
 
 if TYPE_CHECKING:
-    from tasks.backends.registry import Endpoint
+    from tasks.backends.base import Endpoint
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from tasks.backends.registry import Endpoint, MachineFacts
+from tasks.backends.base import Endpoint, MachineFacts
 from tasks.core.events import Event, PageDone
 from tasks.serving.warmup import Warmth
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from tasks.backends.registry import Endpoint, MachineFacts
+from tasks.backends.base import Endpoint, MachineFacts
 from tasks.core.events import Event, PageDone, PagesStart
 from tasks.core.jobs import BackendName
 from tasks.runs.advice import Figures

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import zip_longest
 
-from tasks.backends.registry import Endpoint, MachineFacts
+from tasks.backends.base import Endpoint, MachineFacts
 from tasks.core.events import Event, PageDone
 from tasks.results.manifest import CostShares, EndpointRecord, Listing, MachineRecord, Manifest, PageEntry, RunStatus
 from tasks.runs.advice import Figures, insight

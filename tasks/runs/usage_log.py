@@ -16,7 +16,7 @@ from itertools import pairwise
 
 from pydantic import Field, RootModel
 
-from tasks.backends.registry import Endpoint
+from tasks.backends.base import Endpoint
 from tasks.core.errors import HearthError
 from tasks.core.events import Caution, tell
 from tasks.core.jobs import BackendName, Frozen

@@ -2,9 +2,9 @@
 
 A run's pages go to free slots in order. As long as there are no more than 200,000 of them, each is an event of its own;
 of more, neighbours are read as one block, smaller ones towards a run's end, so that its last page ends as it would.
-What a run does for a machine is `tasks.backends.ec2.policy.choose`, when a machine goes is `decide`, who reads in which slot is
-`tasks.slots.ledger.shares`, and how many machines pages are worth is `tasks.core.scaling.machines_for`: the code that
-the product runs.
+What a run does for a machine is `tasks.backends.ec2.policy.choose`, when a machine goes is `decide`, who reads in which
+slot is `tasks.slots.ledger.shares`, and how many machines pages are worth is `tasks.core.scaling.machines_for`: the
+code that the product runs.
 """
 
 from __future__ import annotations

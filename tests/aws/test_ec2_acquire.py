@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 import tasks.backends.ec2.access
+from tasks.backends.base import Endpoint
 from tasks.backends.ec2.backend import Ec2Backend
-from tasks.backends.registry import Endpoint
 from tasks.core.errors import CapacityError, CloudError, ServerError
 from tasks.core.events import Event, Stage, heard_by
 from tasks.settings.settings import Settings

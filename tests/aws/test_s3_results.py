@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tasks.aws.client import Aws
-from tasks.backends.registry import MachineFacts
+from tasks.backends.base import MachineFacts
 from tasks.core.errors import InputError, OutputError, StorageError
 from tasks.core.events import Stage, heard_by
 from tasks.core.jobs import BackendName

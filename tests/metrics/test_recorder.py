@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.backends.registry import Endpoint, MachineFacts
+from tasks.backends.base import Endpoint, MachineFacts
 from tasks.core.errors import CloudError, InputError
 from tasks.core.events import Caution, Event, PageDone, PagesStart, heard_by
 from tasks.core.jobs import BackendName
