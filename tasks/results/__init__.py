@@ -1,0 +1,1 @@
+"""What is stored: manifests, pages and reports."""
