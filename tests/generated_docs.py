@@ -79,7 +79,7 @@ def _commands(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 def reasons() -> str:
     """A row for each reason of a failure, with what stands under it in the code."""
-    source = (Path(__file__).parents[1] / "tasks" / "errors.py").read_text()
+    source = (Path(__file__).parents[1] / "tasks" / "core" / "errors.py").read_text()
     rows = ["| reason | what happened |", "| --- | --- |"]
     for reason in FailureReason:
         described = re.search(rf'{reason.name} = .*\n    """(.*?)"""', source)

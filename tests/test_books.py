@@ -13,7 +13,8 @@ import tasks.runs.meter
 from tasks.backends.base import Endpoint, MachineFacts
 from tasks.core.events import PageDone, PagesStart
 from tasks.core.jobs import BackendName
-from tasks.results.manifest import Attempt, PageResult, PageStatus, Timing
+from tasks.ollama.schema import Timing
+from tasks.results.manifest import Attempt, PageResult, PageStatus
 from tasks.runs.accounting import AllBooks
 from tasks.runs.meter import Meter
 from tasks.serving.warmup import Warmth

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tasks.backends.registry import choose_backend
 from tasks.core.errors import InputError
 from tasks.core.jobs import BackendName
 from tasks.costs.assumptions import Assumptions
 from tasks.costs.price_book import Term, shipped
 from tasks.planning.cheapest import suitable
+from tasks.runs.choose_backend import choose_backend
 from tasks.settings.auto import AutoSettings
 from tasks.settings.settings import Settings, load_settings
 from tests.commands import Hearth

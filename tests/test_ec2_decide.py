@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tasks.backends.ec2.instances import Machine, MachineState, Market, Notice
 from tasks.backends.ec2.policy import Action, Decision, Limits, Step, Why, choose, decide
-from tasks.leasing.leases import Lease, Record
+from tasks.leasing.lease import Lease, Record
 
 NOW = 1_000_000.0
 LIMITS = Limits(idle=600, terminate=86_400)

@@ -39,7 +39,8 @@ from tasks.core.events import Caution, heard_by
 from tasks.costs.attribution import Rates
 from tasks.costs.price_book import Book, Price, shipped
 from tasks.leasing.launch_lock import LaunchLock, LaunchLocks
-from tasks.leasing.leases import Lease, Record, Records
+from tasks.leasing.lease import Lease, Record
+from tasks.leasing.leases import Records
 from tasks.leasing.table import Table
 from tasks.leasing.usage_ledger import Started, Stopped
 from tasks.settings.settings import Access, Ec2Settings, Settings, SpotPolicy

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from tasks.core.errors import FailureReason, HearthError, ModelError, PageError, PassingError, ServerError
 from tasks.ollama.client import GenerateRequest, LoadedModel, Model, ModelDetails, OllamaClient, PullProgress
-from tasks.results.manifest import Timing
+from tasks.ollama.schema import Timing
 from tests.scripted_ollama import DIGEST, MODEL, Say, ScriptedOllama, cut, fails, lines, reads, says
 from tests.support.waiting import PATIENCE
 

@@ -21,12 +21,12 @@ from tasks.backends.ec2.reaper import end
 from tasks.backends.ec2.status import MachineStatus, status_of
 from tasks.backends.ecs.status import ServiceStatus, send_away, service_status
 from tasks.backends.local.server import ServerState, local_servers, stop_server
-from tasks.backends.registry import choose_backend
 from tasks.backends.sagemaker.status import EndpointStatus, endpoint_status
 from tasks.core.errors import CloudError, InputError
 from tasks.core.events import heard_by
 from tasks.core.jobs import BackendName
 from tasks.ollama.client import GenerateRequest
+from tasks.runs.choose_backend import choose_backend
 from tasks.serving.warmup import warm
 from tasks.settings.settings import Settings, load_settings
 

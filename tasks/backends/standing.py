@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from tasks.leasing.leases import Lease
+from tasks.leasing.lease import Lease
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from tasks.costs.attribution import Rates, Span, Use
 from tasks.leasing.table import Item, Table, float_of, number, string
 
 if TYPE_CHECKING:
-    from tasks.leasing.leases import Lease
+    from tasks.leasing.lease import Lease
 
 _KEPT_SECONDS = 400 * 86_400
 """More than a year, so that the same month of two years can be compared."""

@@ -10,7 +10,21 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks.results.manifest import Timing
+from tasks.core.jobs import Frozen
+
+
+class Timing(Frozen):
+    """Ollama's own durations of one answer, in seconds; absent fields count as 0."""
+
+    total: float = 0.0
+    load: float = 0.0
+    prompt_eval: float = 0.0
+    eval: float = 0.0
+
+    @property
+    def queue(self) -> float:
+        """Seconds that the request waited inside the server."""
+        return max(0.0, self.total - self.load - self.prompt_eval - self.eval)
 
 
 class Wire(BaseModel):

@@ -15,8 +15,9 @@ from typing import Any, Literal
 from pydantic import Field
 
 from tasks.core.errors import FailureReason
-from tasks.runs.advice import Insight
 from tasks.core.jobs import BackendName, Document, Frozen, ReadOptions
+from tasks.ollama.schema import Timing
+from tasks.results.figures import Insight
 from tasks.storage.files import Place, files_at
 
 SCHEMA_VERSION: Literal[1] = 1
@@ -29,20 +30,6 @@ class PageStatus(StrEnum):
     BLANK = "blank"
     """Nothing is on it: every pixel is alike, so that no model was asked."""
     FAILED = "failed"
-
-
-class Timing(Frozen):
-    """Ollama's own durations of one answer, in seconds; absent fields count as 0."""
-
-    total: float = 0.0
-    load: float = 0.0
-    prompt_eval: float = 0.0
-    eval: float = 0.0
-
-    @property
-    def queue(self) -> float:
-        """Seconds that the request waited inside the server."""
-        return max(0.0, self.total - self.load - self.prompt_eval - self.eval)
 
 
 class Attempt(Frozen):

@@ -11,9 +11,9 @@ from typing import Final
 
 from pydantic import ValidationError
 
+from tasks.core.events import Stage, tell
 from tasks.core.jobs import Document, Plan
 from tasks.results.manifest import PAGES_BEGIN, PAGES_END, Listing, Manifest, PageEntry, PageResult, PageStatus
-from tasks.core.events import Stage, tell
 from tasks.storage.files import Place, files_at
 
 _PAGES: Final = "pages"

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pydantic import Field
-
-from tasks.core.jobs import Frozen
 from tasks.costs.assumptions import Assumptions
+from tasks.results.figures import Figures, Insight, Saving
 from tasks.text.duration import duration
 
 _SHORT_IDLE = 120.0
@@ -15,76 +13,6 @@ _SHORT_IDLE = 120.0
 _BUSY = 0.8
 _NOTICED = 0.01
 """A saving under this part of the run is none; nor is a second."""
-
-
-class Figures(Frozen):
-    """What a run measured. Seconds, and USD per hour.
-
-    Attributes:
-        waiting: for a machine to be had, for other documents, for slots.
-        boot: of machines that were started for it, until they answered.
-        load: from there until the model was warm.
-        reading: from the first page's start to the last one's end.
-        slots: pages at once, of all servers.
-        read: pages.
-        page_seconds: in slots, all attempts.
-        again_seconds: the part of it in attempts that were no good.
-        image_seconds: the part of it in which the model took in images and prompts, not wrote.
-        longest_side: of the images, pixels.
-        more_slots: whether the server could be given more.
-        held: of all machines, from taking to giving back, boots included.
-        usd_per_hour: of a machine, on the average; 0 if none was paid for.
-        spot_usd_per_hour: the same machine's on spot; None if it is, or that is not known.
-        machines: that wait for other runs afterwards.
-        idle: how long they wait if nobody comes, all together.
-    """
-
-    waiting: float = Field(0.0, ge=0)
-    boot: float = Field(0.0, ge=0)
-    load: float = Field(0.0, ge=0)
-    reading: float = Field(0.0, ge=0)
-    slots: int = 1
-    read: int = 0
-    page_seconds: float = Field(0.0, ge=0)
-    again_seconds: float = Field(0.0, ge=0)
-    image_seconds: float = Field(0.0, ge=0)
-    longest_side: int = 0
-    more_slots: bool = False
-    held: float = Field(0.0, ge=0)
-    usd_per_hour: float = Field(0.0, ge=0)
-    spot_usd_per_hour: float | None = None
-    machines: int = 1
-    idle: float = Field(0.0, ge=0)
-
-    @property
-    def seconds(self) -> float:
-        """Of the whole run."""
-        return self.waiting + self.boot + self.load + self.reading
-
-    @property
-    def busy(self) -> float:
-        """The part of the slots' time in which they had a page."""
-        return min(1.0, self.page_seconds / (self.reading * self.slots)) if self.reading else 0.0
-
-    def usd(self, seconds: float) -> float:
-        """Of a machine for so long."""
-        return self.usd_per_hour * seconds / 3600
-
-
-class Saving(Frozen):
-    """What a change would have saved: seconds of the run, USD of the run and of the idling after it."""
-
-    change: str
-    seconds: float = 0.0
-    usd: float = 0.0
-
-
-class Insight(Frozen):
-    """A run's figures, the change that would have saved most (None if none is worth it), and both as a paragraph."""
-
-    figures: Figures
-    saving: Saving | None
-    told: str
 
 
 def insight(figures: Figures) -> Insight:

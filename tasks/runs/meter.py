@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from tasks.backends.base import Endpoint, MachineFacts
 from tasks.core.events import Event, PageDone, PagesStart
 from tasks.core.jobs import BackendName
-from tasks.runs.advice import Figures
+from tasks.results.figures import Figures
 from tasks.serving.warmup import Warmth
 
 

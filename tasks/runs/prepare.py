@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field, replace
 
-from tasks.backends.registry import Choice, choose_backend
 from tasks.core.errors import InputError
 from tasks.core.jobs import Document, Job, Plan, ReadOptions
 from tasks.documents.pdf import open_document, password_from, select_pages
 from tasks.ollama.client import GenerateRequest
 from tasks.results.store import ResultStore, results_directory
+from tasks.runs.choose_backend import Choice, choose_backend
 from tasks.settings.settings import Settings
 from tasks.storage.files import LocalFile, local_file, place_of
 

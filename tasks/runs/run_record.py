@@ -10,8 +10,9 @@ from itertools import zip_longest
 
 from tasks.backends.base import Endpoint, MachineFacts
 from tasks.core.events import Event, PageDone
+from tasks.results.figures import Figures
 from tasks.results.manifest import CostShares, EndpointRecord, Listing, MachineRecord, Manifest, PageEntry, RunStatus
-from tasks.runs.advice import Figures, insight
+from tasks.runs.advice import insight
 from tasks.runs.meter import Meter
 from tasks.runs.prepare import Prepared
 from tasks.serving.warmup import Warmth

@@ -7,7 +7,7 @@ from heapq import nsmallest
 from math import inf
 
 from tasks.backends.ec2.instances import Machine, MachineState, Market, Notice
-from tasks.leasing.leases import Lease, Record
+from tasks.leasing.lease import Lease, Record
 from tasks.slots.ledger import Claim, Ledger, holding, shares
 
 CONFIG = "simulated"

@@ -6,7 +6,7 @@ import asyncio
 import os
 from typing import Any
 
-from tasks.aws.client import client as aws
+from tasks.aws import client as aws
 from tasks.backends.ec2.backend import Ec2Backend
 from tasks.settings.settings import Settings
 from tests.support.waiting import PATIENCE

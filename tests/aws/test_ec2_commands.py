@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tasks.backends.ec2.pool import open_pool
-from tasks.leasing.leases import Lease
+from tasks.leasing.lease import Lease
 from tests.aws.front import AwsFront
 from tests.aws.machines import Machines
 from tests.aws.pool import Pool

@@ -19,7 +19,7 @@ from tasks.backends.ec2.lease_renewal import Keeper
 from tasks.backends.ec2.pool import Pool as OpenPool
 from tasks.backends.ec2.pool import open_pool
 from tasks.core.interruption import Departure
-from tasks.leasing.leases import Lease, Record
+from tasks.leasing.lease import Lease, Record
 from tasks.settings.settings import Settings
 from tests.aws.faults import error, held, lost_answer
 from tests.aws.front import AwsFront

@@ -15,13 +15,14 @@ from prefect.logging import disable_run_logger
 import flows.idle_shutdown
 import tasks.backends.ec2.reaper
 from flows.idle_shutdown import idle_shutdown, sweep_machines
-from tasks.backends.ec2.backend import instances as ec2_machines
+from tasks.backends.ec2 import instances as ec2_machines
 from tasks.backends.ec2.policy import Action, Decision, Why
 from tasks.backends.ec2.pool import Pool as OpenPool
 from tasks.backends.ec2.pool import open_pool
 from tasks.backends.ec2.reaper import end, sweep_disks, tend
 from tasks.core.errors import CloudError
-from tasks.leasing.leases import CLOSED_SECONDS, Lease, Record
+from tasks.leasing.lease import Lease, Record
+from tasks.leasing.leases import CLOSED_SECONDS
 from tasks.settings.settings import Settings
 from tests.aws.faults import error, held
 from tests.aws.front import AwsFront

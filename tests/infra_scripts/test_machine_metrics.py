@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from infra_scripts.machine import aws as machine_aws
 from infra_scripts.machine import gpu, metrics
-from tasks.leasing.leases import Lease
+from tasks.leasing.lease import Lease
 from tasks.leasing.leases import _lease_value as written_lease
 from tasks.metrics import names
 from tests.infra_scripts.machine_stubs import INSTANCE, Asked, Surroundings, free_port, surroundings

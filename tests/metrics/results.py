@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from tasks.core.errors import FailureReason
-from tasks.results.manifest import Attempt, PageResult, PageStatus, Timing
+from tasks.ollama.schema import Timing
+from tasks.results.manifest import Attempt, PageResult, PageStatus
 
 
 def result(

@@ -22,7 +22,7 @@ from tasks.core.errors import (
     SilentError,
 )
 from tasks.core.events import Caution, Stage, tell
-from tasks.leasing.leases import Lease
+from tasks.leasing.lease import Lease
 
 _MOST_LOSSES = 5
 _CAPACITY_PAUSE_SECONDS = 15.0

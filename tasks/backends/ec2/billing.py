@@ -14,7 +14,7 @@ from tasks.backends.ec2.pool import Pool
 from tasks.backends.ec2.usage import noticed
 from tasks.costs.attribution import Span, Use, pieces
 from tasks.costs.bill import Bill, By, bill
-from tasks.leasing.leases import Record
+from tasks.leasing.lease import Record
 from tasks.leasing.usage_ledger import day_of
 
 

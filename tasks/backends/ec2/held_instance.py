@@ -17,7 +17,7 @@ from tasks.backends.ec2.reaper import end
 from tasks.backends.ec2.usage import noticed
 from tasks.core.errors import CloudError
 from tasks.core.interruption import Departure
-from tasks.leasing.leases import Lease
+from tasks.leasing.lease import Lease
 
 _HAND_BACK_SECONDS = 15.0
 

@@ -15,7 +15,7 @@ from tasks.core.errors import CapacityError, CloudError, MachineLostError
 from tasks.core.events import Caution, Stage, tell
 from tasks.costs.price_book import current
 from tasks.leasing.launch_lock import LaunchLock
-from tasks.leasing.leases import Lease
+from tasks.leasing.lease import Lease
 
 # EC2 may not list, or know, a machine for some seconds after its launch.
 _UNLISTED_SECONDS = 120.0

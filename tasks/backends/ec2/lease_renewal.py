@@ -14,7 +14,7 @@ from tasks.backends.ec2.access import Door
 from tasks.backends.ec2.instances import MachineState, machine
 from tasks.backends.ec2.pool import Pool
 from tasks.core.interruption import Departure
-from tasks.leasing.leases import Lease
+from tasks.leasing.lease import Lease
 
 _RENEWALS = 4
 """Renewals in a lease's length: it takes three that fail to lose it."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from tasks.backends.ec2.instances import Machine, MachineState, Market
-from tasks.leasing.leases import Record
+from tasks.leasing.lease import Record
 
 
 class Action(StrEnum):

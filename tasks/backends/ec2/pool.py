@@ -14,7 +14,8 @@ from tasks.backends.ec2.policy import Limits, Step, choose
 from tasks.backends.ec2.stack import Stack, find_stack
 from tasks.core.errors import CloudError
 from tasks.leasing.launch_lock import LaunchLocks
-from tasks.leasing.leases import Record, Records
+from tasks.leasing.lease import Record
+from tasks.leasing.leases import Records
 from tasks.leasing.table import Table
 from tasks.settings.settings import Settings
 

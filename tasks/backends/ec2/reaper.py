@@ -16,7 +16,8 @@ from tasks.backends.ec2.pool import Pool
 from tasks.backends.ec2.usage import noticed, noticed_leases, noticed_stop
 from tasks.core.errors import CloudError
 from tasks.core.events import Caution, tell
-from tasks.leasing.leases import CLOSED_SECONDS, Lease, Record
+from tasks.leasing.lease import Lease, Record
+from tasks.leasing.leases import CLOSED_SECONDS
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import DescribeVolumesResultTypeDef, FilterTypeDef

@@ -12,7 +12,7 @@ from tasks.backends.ec2.policy import Action, Decision, decide
 from tasks.backends.ec2.pool import Pool
 from tasks.backends.ec2.spending import usd_per_hour, usd_so_far
 from tasks.costs.price_book import Book, current
-from tasks.leasing.leases import Lease, Record
+from tasks.leasing.lease import Lease, Record
 
 
 @dataclass(frozen=True)

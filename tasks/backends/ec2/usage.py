@@ -12,7 +12,7 @@ from tasks.backends.ec2.spending import usd_per_hour
 from tasks.costs.attribution import Rates
 from tasks.costs.price_book import current
 from tasks.costs.rates import gp3_usd_per_hour, on_demand_usd_per_hour
-from tasks.leasing.leases import Record
+from tasks.leasing.lease import Record
 from tasks.leasing.usage_ledger import Started, Stopped, if_possible
 
 if TYPE_CHECKING:

@@ -20,7 +20,8 @@ from tasks.core.jobs import BackendName
 from tasks.core.scaling import Scale
 from tasks.costs.price_book import current
 from tasks.costs.rates import told_of_elsewhere
-from tasks.leasing.leases import Lease, Records
+from tasks.leasing.lease import Lease
+from tasks.leasing.leases import Records
 from tasks.leasing.slot_store import TableStore
 from tasks.leasing.table import Table
 from tasks.settings.settings import Settings

@@ -13,7 +13,8 @@ from tasks.backends.ecs.service import Service
 from tasks.core.errors import CloudError
 from tasks.core.interruption import Departure
 from tasks.core.replicas import Parts
-from tasks.leasing.leases import Lease, Records
+from tasks.leasing.lease import Lease
+from tasks.leasing.leases import Records
 from tasks.settings.ecs import EcsSettings
 
 SERVICE = "service"

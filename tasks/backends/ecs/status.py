@@ -12,7 +12,8 @@ from tasks.backends.ecs.session import SERVICE
 from tasks.backends.ecs.stack import find_stack
 from tasks.core.errors import CloudError
 from tasks.costs.price_book import current
-from tasks.leasing.leases import Lease, Records
+from tasks.leasing.lease import Lease
+from tasks.leasing.leases import Records
 from tasks.leasing.table import Table
 from tasks.settings.settings import Settings
 
