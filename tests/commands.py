@@ -16,6 +16,7 @@ import pytest
 import stamina
 
 from tests.support import forkserver
+from tests.support.environment import clean
 from tests.support.prefect_home import QUIET, prefect_server, seed
 from tests.support.waiting import PATIENCE
 
@@ -88,11 +89,6 @@ class Hearth:
     def read(self, *arguments: str | Path, **environment: str) -> Outcome:
         """`hearth read ... --json`."""
         return self("read", *arguments, "--json", **environment)
-
-
-def clean() -> dict[str, str]:
-    """The environment without settings of Hearth's or Prefect's."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(("HEARTH_", "PREFECT_"))}
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""`hearth cost`: what was paid for, and why. Thin over tasks/ec2/accounts and tasks/costs."""
+"""`hearth cost`: what was paid for, and why. Thin over tasks/backends/ec2/billing and tasks/costs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`hearth plan` and `hearth prices`: time and money before a run. Thin over tasks/costs and tasks/prices."""
+"""`hearth plan` and `hearth prices`: time and money before a run. Thin over tasks/planning and tasks/costs."""
 
 from __future__ import annotations
 

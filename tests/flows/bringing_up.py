@@ -17,6 +17,7 @@ import httpx
 import psutil
 
 from tests.commands import ROOT, Hearth, Outcome
+from tests.support.environment import clean
 from tests.support.prefect_home import fork_runs, seed
 from tests.support.waiting import PATIENCE, until
 
@@ -86,7 +87,6 @@ class Up(Server):
 @contextmanager
 def brought_up(home: Path, **settings: str) -> Iterator[Up]:
     """Bring it up; at the end it is brought down, and nothing of it is left."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("HEARTH_", "PREFECT_", "AWS_"))}
     ours = {
         "AWS_CONFIG_FILE": os.devnull,
         "HEARTH_HOME": str(home),
@@ -96,7 +96,7 @@ def brought_up(home: Path, **settings: str) -> Iterator[Up]:
         "HEARTH_OUTPUT": str(home / "results"),
         "HEARTH_BACKEND": "embedded",
     }
-    hearth = Hearth(ROOT, {**clean, **ours, **settings})
+    hearth = Hearth(ROOT, {**clean("AWS_"), **ours, **settings})
     try:
         done = _outcome(hearth.start("up"))
         assert done.code == 0, done.err

@@ -20,6 +20,7 @@ from tasks.backends.local.server import free_port
 from tests.commands import ROOT
 from tests.flows.bringing_up import Server
 from tests.support import forkserver
+from tests.support.environment import clean
 from tests.support.prefect_home import seed
 from tests.support.waiting import until
 
@@ -118,7 +119,6 @@ class Processes(Server):
 @contextmanager
 def prefect_processes(home: Path) -> Iterator[Processes]:
     """All three, the deployments that tests use; a page takes 0.3 s, and one in landscape until it is let go."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("HEARTH_", "PREFECT_"))}
     api = f"http://127.0.0.1:{free_port()}/api"
     engine = {"ENGINE_SECONDS": "0.3", "ENGINE_LOG": str(home / "images.log"), "ENGINE_GATE": str(home / "gate")}
     reading = {
@@ -128,7 +128,7 @@ def prefect_processes(home: Path) -> Iterator[Processes]:
         **dict.fromkeys(("HEARTH_READ__TIMEOUT_SECONDS", "HEARTH_READ__TIMEOUT_LEAST_SECONDS"), "1800"),
     }
     prefect = {"PREFECT_API_URL": api, "PREFECT_HOME": str(seed(home / "prefect"))}
-    processes = Processes(home, api, {**clean, **SERVER, **WORKER, **engine, **reading, **prefect})
+    processes = Processes(home, api, {**clean(), **SERVER, **WORKER, **engine, **reading, **prefect})
     try:
         for name in ("server", "engine", "worker"):
             processes.start(name)

@@ -21,6 +21,7 @@ import httpx
 
 from tasks.backends.local.server import free_port
 from tests.support import forked, forkserver
+from tests.support.environment import clean
 from tests.support.waiting import PATIENCE, until
 
 QUIET = {
@@ -62,8 +63,7 @@ def _make(directory: Path) -> None:
     """Have a server migrate a database and note its block types."""
     work = directory.with_name("prefect-template-work")
     work.mkdir()
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("HEARTH_", "PREFECT_"))}
-    with prefect_server(work, {**clean, **QUIET, "PREFECT_HOME": str(work)}):
+    with prefect_server(work, {**clean(), **QUIET, "PREFECT_HOME": str(work)}):
         pass
     with closing(sqlite3.connect(work / "prefect.db")) as database:
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
