@@ -23,6 +23,7 @@ import pymupdf
 from tests.commands import ROOT
 from tests.flows.web_engines import STEPS
 from tests.support import forkserver
+from tests.support.environment import clean
 from tests.support.prefect_home import fork_runs
 from tests.support.waiting import PATIENCE, until
 
@@ -170,12 +171,11 @@ class Held:
 @contextmanager
 def serving_api(directory: Path, api: str) -> Iterator[Backend]:
     """A backend over a Prefect server, with the deployment, a worker, and a gated engine to read with."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("HEARTH_", "PREFECT_", "API_"))}
     (directory / "gates").mkdir()
     with ExitStack() as stack:
-        engine = stack.enter_context(_engine(clean, directory / "gates"))
+        engine = stack.enter_context(_engine(clean("API_"), directory / "gates"))
         environment = {
-            **clean,
+            **clean("API_"),
             "HEARTH_HOME": str(directory / "home"),
             "PREFECT_HOME": str(directory / "home" / "prefect"),
             "PREFECT_API_URL": api,

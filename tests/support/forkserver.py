@@ -36,6 +36,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import IO, Any, cast
 
+from tests.support.environment import clean
 from tests.support.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
@@ -256,12 +257,11 @@ def _launch(address: Path, session: int) -> None:
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(address))
     listener.listen(64)
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("HEARTH_", "PREFECT_", "AWS_"))}
     with address.with_suffix(".log").open("ab") as output:
         server = subprocess.Popen(
             [sys.executable, "-P", "-m", "tests.support.forkserver", str(listener.fileno()), str(session)],
             cwd=ROOT,
-            env={**clean, **SETTINGS, "PREFECT_HOME": str(address.parent / "prefect"), "PYTHONPATH": str(ROOT)},
+            env={**clean("AWS_"), **SETTINGS, "PREFECT_HOME": str(address.parent / "prefect"), "PYTHONPATH": str(ROOT)},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
