@@ -19,9 +19,11 @@ import importlib
 import io
 import json
 import logging
+import math
 import os
 import random
 import runpy
+import select
 import selectors
 import signal
 import socket
@@ -160,16 +162,16 @@ class Process:
         self._status.close()
 
     def _look(self, timeout: float | None) -> int | None:
+        """Read the exit code and leave it there: several threads may wait for one process."""
         if self.returncode is None:
-            self._status.settimeout(timeout)
-            try:
-                told = self._status.recv(64)
-            except (TimeoutError, BlockingIOError):
+            waiting = select.poll()
+            waiting.register(self._status, select.POLLIN)
+            if not waiting.poll(None if timeout is None else math.ceil(timeout * 1000)):
                 return None
+            told = self._status.recv(64, socket.MSG_PEEK)
             if not told:
                 raise RuntimeError("The fork server has ended.")
             self.returncode = int(told)
-            self._status.close()
         return self.returncode
 
 
