@@ -1,1 +1,1 @@
-"""Descriptions of machines. Nothing here imports the flows or the tasks."""
+"""What runs on AWS is described and deployed here, a folder a stack; `machine` is what machines carry."""

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from typer.main import get_command
 
 from flows.cli.main import app
-from infra_scripts.monitoring import template
+from infra_scripts.monitoring.dashboard import template
 from tasks.core.errors import FailureReason
 from tasks.metrics.names import OF_MACHINES, OF_RUNS, Metric
 from tasks.settings.settings import Settings

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from flows.stacks.ec2 import deployment
-from infra_scripts.deployment import Options
+from infra_scripts.common.deployment import Options
 from tasks.costs.price_book import REGIONS, Book, Price, Source, Term, current, keep, shipped
 from tasks.costs.rates import HOURS_A_MONTH, gp3_usd_per_hour, on_demand_usd_per_hour
 from tasks.costs.refresh import TYPES

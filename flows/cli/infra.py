@@ -15,16 +15,16 @@ from rich.markup import escape
 from rich.table import Table
 
 from flows.stacks.registry import StackName, open_deployment
-from infra_scripts.deployment import Options
-from infra_scripts.errors import InfraError
+from infra_scripts.common.deployment import Options
+from infra_scripts.common.errors import InfraError
 from tasks.core.errors import HearthError
 from tasks.costs.price_book import current
 from tasks.costs.rates import on_demand_usd_per_hour
 from tasks.settings.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from infra_scripts.clients import Aws
-    from infra_scripts.deployment import StackPlan, StackStatus
+    from infra_scripts.common.clients import Aws
+    from infra_scripts.common.deployment import StackPlan, StackStatus
 
 infra = typer.Typer(no_args_is_help=True, help="Deploy stacks on AWS, look at them, bake an image, take them down.")
 _out = Console()
@@ -115,8 +115,8 @@ def status(
 @infra.command()
 def bake(yes: Yes = False) -> None:
     """Bake an image with Ollama and the model on it, so that machines boot in a minute instead of ten."""
-    from infra_scripts.bake import bake as bake_image
-    from infra_scripts.baker import Bake
+    from infra_scripts.ec2.bake import bake as bake_image
+    from infra_scripts.ec2.baker import Bake
 
     with _errors():
         settings = load_settings()
@@ -148,9 +148,9 @@ def policy(
     account: Annotated[str | None, typer.Option(help="The account's number; AWS is asked for it if unset.")] = None,
 ) -> None:
     """Print the least-privilege IAM policy of whoever reads on a stack, or deploys it."""
-    from infra_scripts.clients import told
-    from infra_scripts.policy import Who as Policies
-    from infra_scripts.policy import policy as rendered
+    from infra_scripts.common.clients import told
+    from infra_scripts.common.policy import Who as Policies
+    from infra_scripts.common.policy import policy as rendered
 
     with _errors():
         settings = load_settings()
@@ -163,7 +163,7 @@ def policy(
 
 
 def _connect(settings: Settings) -> Aws:
-    from infra_scripts.clients import connect
+    from infra_scripts.common.clients import connect
 
     return connect(settings.ec2.region)
 

@@ -6,17 +6,17 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from infra_scripts.clients import told
-from infra_scripts.deploy import down, up
-from infra_scripts.deployment import CostTable, Options, StackPlan, StackStatus
-from infra_scripts.ec2 import Ec2Stack, plan, template
-from infra_scripts.machines import images, machines
-from infra_scripts.stack import Stack
+from infra_scripts.common.clients import told
+from infra_scripts.common.cloudformation import Stack
+from infra_scripts.common.deployment import CostTable, Options, StackPlan, StackStatus
+from infra_scripts.common.instances import images, machines
+from infra_scripts.ec2.deploy import down, up
+from infra_scripts.ec2.pool import Ec2Stack, plan, template
 from tasks.costs.price_book import current
 from tasks.costs.rates import gp3_usd_per_hour, on_demand_usd_per_hour, whose_prices
 
 if TYPE_CHECKING:
-    from infra_scripts.clients import Aws, Listener
+    from infra_scripts.common.clients import Aws, Listener
     from tasks.settings.settings import Settings
 
 _NOTES = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from infra_scripts.deployment import CostTable, Options, StackPlan, StackStatus
+from infra_scripts.common.deployment import CostTable, Options, StackPlan, StackStatus
 from infra_scripts.ecs.deploy import down, status, up
 from infra_scripts.ecs.service import EcsStack, plan_rows, stack_name, template
 from tasks.costs.price_book import current
@@ -19,7 +19,7 @@ from tasks.costs.rates import (
 )
 
 if TYPE_CHECKING:
-    from infra_scripts.clients import Aws, Listener
+    from infra_scripts.common.clients import Aws, Listener
     from tasks.settings.settings import Settings
 
 _DISK_MB_S = 500

@@ -6,14 +6,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from infra_scripts.deployment import CostTable, Options, StackPlan, StackStatus
+from infra_scripts.common.deployment import CostTable, Options, StackPlan, StackStatus
 from infra_scripts.trigger.deploy import down, sends_events, status, up
-from infra_scripts.trigger.stack import TriggerStack, rows, template
+from infra_scripts.trigger.upload_trigger import TriggerStack, rows, template
 from tasks.costs.price_book import current
 from tasks.costs.rates import fargate_usd_per_hour, whose_prices
 
 if TYPE_CHECKING:
-    from infra_scripts.clients import Aws, Listener
+    from infra_scripts.common.clients import Aws, Listener
     from tasks.settings.settings import Settings
 
 _NOTES = (

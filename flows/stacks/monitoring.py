@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from infra_scripts.clients import told
-from infra_scripts.deployment import Options, StackPlan, StackStatus
-from infra_scripts.monitoring import MonitoringStack, plan, template
-from infra_scripts.stack import Stack
+from infra_scripts.common.clients import told
+from infra_scripts.common.cloudformation import Stack
+from infra_scripts.common.deployment import Options, StackPlan, StackStatus
+from infra_scripts.monitoring.dashboard import MonitoringStack, plan, template
 from tasks.costs.price_book import current
 from tasks.costs.rates import on_demand_usd_per_hour
 
 if TYPE_CHECKING:
-    from infra_scripts.clients import Aws, Listener
+    from infra_scripts.common.clients import Aws, Listener
     from tasks.settings.settings import Settings
 
 _POLL_SECONDS = 3.0

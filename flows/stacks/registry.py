@@ -2,10 +2,10 @@
 
 To add one, say `queue`:
 
-1. Put its template and mechanics under `infra_scripts/` (`queue.yaml`, `queue.py`, `policies/queue/caller.json` and
-   `deployer.json`; `infra_scripts.stack.Stack` brings a stack up and down, and `aws.session.client(...)` with
+1. Put its template and mechanics into a folder `infra_scripts/queue/` (`template.yaml`, `policies/caller.json` and
+   `deployer.json`; `common.cloudformation.Stack` brings a stack up and down, and `aws.session.client(...)` with
    `config=aws.config` makes the clients that `Aws` has not).
-2. Write `flows/stacks/queue.py`, thin over them: a class that satisfies `infra_scripts.deployment.Deployment`, and
+2. Write `flows/stacks/queue.py`, thin over them: a class that satisfies `common.deployment.Deployment`, and
    `def deployment(settings: Settings, options: Options, region: str) -> Deployment` that makes it of the settings. It
    may not fail for want of an option that `down` and `status` do not need.
 3. Add the line `QUEUE = "queue"` to `StackName`. The module is found by this name.
@@ -19,8 +19,8 @@ from enum import StrEnum
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from infra_scripts.deployment import Deployment, Options
-from infra_scripts.errors import RequestError
+from infra_scripts.common.deployment import Deployment, Options
+from infra_scripts.common.errors import RequestError
 
 if TYPE_CHECKING:
     from tasks.settings.settings import Settings

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from infra_scripts.deployment import CostTable, Options, StackPlan, StackStatus
-from infra_scripts.errors import RequestError
+from infra_scripts.common.deployment import CostTable, Options, StackPlan, StackStatus
+from infra_scripts.common.errors import RequestError
 from infra_scripts.sagemaker.deploy import down, status, up
-from infra_scripts.sagemaker.stack import SagemakerStack, plan, stack_name, template
+from infra_scripts.sagemaker.endpoint import SagemakerStack, plan, stack_name, template
 from tasks.costs.price_book import current
 from tasks.costs.rates import on_demand_usd_per_hour, whose_prices
 
 if TYPE_CHECKING:
-    from infra_scripts.clients import Aws, Listener
+    from infra_scripts.common.clients import Aws, Listener
     from tasks.settings.settings import Settings
 
 

@@ -1,1 +1,1 @@
-"""What an ECS task is made of: the image, and the program that runs in it."""
+"""The ECS service: its stack, the image of its tasks, and the program that runs in them."""

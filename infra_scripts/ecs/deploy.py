@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from infra_scripts.clients import Aws, Listener, code, told
-from infra_scripts.deploy import Up, base_image, network
-from infra_scripts.deployment import StackStatus
+from infra_scripts.common.clients import Aws, Listener, code, told
+from infra_scripts.common.cloudformation import Stack, Up
+from infra_scripts.common.deployment import StackStatus
+from infra_scripts.common.errors import InUseError, LeftoverError, StackError
+from infra_scripts.common.instances import ALIVE, tagged
+from infra_scripts.common.network import base_image, network
 from infra_scripts.ecs.service import EcsStack, parameters, stack_name, template
-from infra_scripts.errors import InUseError, LeftoverError, StackError
-from infra_scripts.machines import ALIVE, tagged
-from infra_scripts.stack import Stack
 
 if TYPE_CHECKING:
     from mypy_boto3_autoscaling import AutoScalingClient

@@ -8,11 +8,11 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from infra_scripts.allow import ingress
-from infra_scripts.deployment import PlanRow
-from infra_scripts.ec2 import SHAPES, check_shapes
-from infra_scripts.errors import RequestError
-from infra_scripts.stack import filled
+from infra_scripts.common.cloudformation import filled
+from infra_scripts.common.deployment import PlanRow
+from infra_scripts.common.errors import RequestError
+from infra_scripts.common.ingress import ingress
+from infra_scripts.common.names import SHAPES, check_shapes
 
 _FILES = Path(__file__).parent
 _MACHINE = _FILES.parent / "machine"

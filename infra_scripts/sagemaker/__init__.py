@@ -1,1 +1,1 @@
-"""Ollama on SageMaker: the container, and the values of its stack."""
+"""The SageMaker endpoint: its stack, and the adapter that runs in its container."""

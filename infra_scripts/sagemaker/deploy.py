@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from infra_scripts.clients import Aws, Listener, code, told
-from infra_scripts.errors import InUseError, LeftoverError, RequestError, StackError
-from infra_scripts.sagemaker.stack import SagemakerStack, parameters, stack_name, template
-from infra_scripts.stack import Change, Stack
+from infra_scripts.common.clients import Aws, Listener, code, told
+from infra_scripts.common.cloudformation import Change, Stack
+from infra_scripts.common.errors import InUseError, LeftoverError, RequestError, StackError
+from infra_scripts.sagemaker.endpoint import SagemakerStack, parameters, stack_name, template
 
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker.type_defs import DescribeEndpointOutputTypeDef

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from infra_scripts.clients import told
-from infra_scripts.deploy import network
-from infra_scripts.deployment import StackStatus
-from infra_scripts.errors import InUseError
-from infra_scripts.machines import POOL_TAG
-from infra_scripts.stack import Change, Stack
-from infra_scripts.trigger.stack import TriggerStack, template
+from infra_scripts.common.clients import told
+from infra_scripts.common.cloudformation import Change, Stack
+from infra_scripts.common.deployment import StackStatus
+from infra_scripts.common.errors import InUseError
+from infra_scripts.common.instances import POOL_TAG
+from infra_scripts.common.network import network
+from infra_scripts.trigger.upload_trigger import TriggerStack, template
 
 if TYPE_CHECKING:
-    from infra_scripts.clients import Aws, Listener
+    from infra_scripts.common.clients import Aws, Listener
 
 _POLL_SECONDS = 3.0
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from infra_scripts.errors import RequestError
+from infra_scripts.common.errors import RequestError
 
 # A run renders beside its own bookkeeping, and reads nothing itself. Fargate has 4 to 16 GB for 2 vCPU.
 _CPU, _MEMORY_MB = 2048, 4096

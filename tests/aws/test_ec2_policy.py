@@ -21,7 +21,7 @@ from tests.aws.machines import Machines
 from tests.aws.pool import Pool
 from tests.aws.test_ec2_acquire import acquired
 
-POLICY = json.loads((Path(infra_scripts.__file__).parent / "policies" / "ec2" / "caller.json").read_text())
+POLICY = json.loads((Path(infra_scripts.__file__).parent / "ec2/policies/caller.json").read_text())
 ALLOWED = {
     action
     for statement in POLICY["Statement"]

@@ -16,7 +16,7 @@ import pytest
 from cfnlint import decode
 
 from infra_scripts.trigger import handler as trigger
-from infra_scripts.trigger.stack import template
+from infra_scripts.trigger.upload_trigger import template
 from tests.aws.buckets import BUCKET, body, keys, make_bucket
 from tests.aws.front import AwsFront
 from tests.aws.machines import Machines

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli.main import app
-from infra_scripts.policy import Who, policy
+from infra_scripts.common.policy import Who, policy
 from tasks.backends.sagemaker.backend import SagemakerBackend
 from tasks.core.errors import CapacityError, CloudError, ModelError, ServerError
 from tasks.settings.sagemaker import SagemakerSettings, SagemakerStackSettings

@@ -11,7 +11,7 @@ import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ClientError
 
-from infra_scripts.clients import Aws, connect
+from infra_scripts.common.clients import Aws, connect
 from tests.aws.moto_server import Moto
 
 REGION = "us-east-1"

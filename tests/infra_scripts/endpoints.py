@@ -7,7 +7,7 @@ from typing import Any
 
 from cfnlint import decode
 
-from infra_scripts.sagemaker.stack import SagemakerStack, template
+from infra_scripts.sagemaker.endpoint import SagemakerStack, template
 
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/hearth:1"
 # FILLED: moto's CloudFormation makes none of these; their properties are judged by cfn-lint alone.

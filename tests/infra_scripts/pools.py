@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from infra_scripts.ec2 import Ec2Stack
+from infra_scripts.ec2.pool import Ec2Stack
 
 NETWORK = "10.20.0.0/16"
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra_scripts.allow import ingress
-from infra_scripts.errors import RequestError
+from infra_scripts.common.errors import RequestError
+from infra_scripts.common.ingress import ingress
 
 
 def wide(version: int, widest: int, bits: int) -> st.SearchStrategy[str]:

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from infra_scripts.bake import bake
-from infra_scripts.baker import Bake
-from infra_scripts.deploy import BASE_TAG, down, up
-from infra_scripts.errors import BakeError, RequestError
-from infra_scripts.stack import Change
+from infra_scripts.common.cloudformation import Change
+from infra_scripts.common.errors import BakeError, RequestError
+from infra_scripts.ec2.bake import bake
+from infra_scripts.ec2.baker import Bake
+from infra_scripts.ec2.deploy import BASE_TAG, down, up
 from tests.infra_scripts.conftest import BASE_PARAMETER, Cloud
 from tests.infra_scripts.pools import pool
 from tests.support.waiting import until

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from infra_scripts.user_data import machine_environment
+from infra_scripts.ec2.user_data import machine_environment
 from tests.infra_scripts.machine_stubs import MACHINE
 from tests.infra_scripts.pools import pool
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from infra_scripts import ec2, monitoring
+from infra_scripts.ec2 import pool as ec2
 from infra_scripts.ecs import service as ecs
-from infra_scripts.sagemaker import stack as sagemaker
-from infra_scripts.trigger import stack as trigger
+from infra_scripts.monitoring import dashboard as monitoring
+from infra_scripts.sagemaker import endpoint as sagemaker
+from infra_scripts.trigger import upload_trigger as trigger
 from tests.infra_scripts.endpoints import endpoint
 from tests.infra_scripts.judges import checkov_findings
 from tests.infra_scripts.pools import pool

@@ -9,8 +9,8 @@ from typer.testing import CliRunner, Result
 from flows.cli.infra import infra
 from flows.stacks.ec2 import Ec2Deployment
 from flows.stacks.registry import StackName, open_deployment
-from infra_scripts.deployment import Options
-from infra_scripts.policy import Who, policy
+from infra_scripts.common.deployment import Options
+from infra_scripts.common.policy import Who, policy
 from tasks.settings.settings import load_settings
 from tests.infra_scripts.conftest import BASE_PARAMETER, Cloud
 from tests.infra_scripts.machine_stubs import free_port
@@ -93,7 +93,7 @@ class TestInfra:
 
     def test_bake_makes_an_image(self, cloud: Cloud, monkeypatch: pytest.MonkeyPatch):
         # The test's own clients, as moto's CreateImage has to be helped.
-        monkeypatch.setattr("infra_scripts.clients.connect", lambda _: cloud.aws)
+        monkeypatch.setattr("infra_scripts.common.clients.connect", lambda _: cloud.aws)
         run("up", "ec2", "--allow-from", "10.0.0.0/16", "--yes")
         with machine_says(cloud, "serving"):
             done = run("bake", "--yes")

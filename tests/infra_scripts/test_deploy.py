@@ -8,11 +8,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from cryptography import x509
 
-from infra_scripts.access import parameter_names
-from infra_scripts.clients import connect
-from infra_scripts.deploy import Up, down, up
-from infra_scripts.errors import AccessError, InUseError, LeftoverError, RequestError, StackError
-from infra_scripts.stack import Change
+from infra_scripts.common.clients import connect
+from infra_scripts.common.cloudformation import Change
+from infra_scripts.common.errors import AccessError, InUseError, LeftoverError, RequestError, StackError
+from infra_scripts.ec2.access import parameter_names
+from infra_scripts.ec2.deploy import Up, down, up
 from tests.infra_scripts.conftest import BASE_PARAMETER, Cloud
 from tests.infra_scripts.pools import NETWORK, pool
 
@@ -185,7 +185,7 @@ class TestRefusals:
         cloud.fail(operation, code)
         with pytest.raises(Exception, match=says) as caught:
             bring_up(cloud)
-        assert type(caught.value).__module__ == "infra_scripts.errors"
+        assert type(caught.value).__module__ == "infra_scripts.common.errors"
 
     def test_throttling_is_waited_out(self, cloud: Cloud):
         cloud.fail("DescribeVpcs", "RequestLimitExceeded", status=503, times=2)

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
+from infra_scripts.common.cloudformation import Change
+from infra_scripts.common.errors import InUseError, LeftoverError, RequestError
+from infra_scripts.common.policy import Who, policy
 from infra_scripts.ecs.deploy import down, status, up
-from infra_scripts.errors import InUseError, LeftoverError, RequestError
-from infra_scripts.policy import Who, policy
-from infra_scripts.stack import Change
 from tests.infra_scripts.conftest import Cloud
 from tests.infra_scripts.services import service
 from tests.infra_scripts.test_policies import UNCHECKED, allows

@@ -9,8 +9,8 @@ import pytest
 from cfnlint import decode
 from cfnlint.api import ManualArgs, lint
 
+from infra_scripts.common.errors import RequestError
 from infra_scripts.ecs.service import IMAGE_FILES, EcsStack, parameters, template
-from infra_scripts.errors import RequestError
 from tasks.settings.settings import Settings
 from tests.infra_scripts.services import service
 

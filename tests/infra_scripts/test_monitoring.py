@@ -19,8 +19,8 @@ from cfnlint.api import ManualArgs, lint
 from typer.testing import CliRunner, Result
 
 from flows.cli.infra import infra
-from infra_scripts.errors import RequestError
-from infra_scripts.monitoring import ALARM_METRICS, MonitoringStack, plan, template
+from infra_scripts.common.errors import RequestError
+from infra_scripts.monitoring.dashboard import ALARM_METRICS, MonitoringStack, plan, template
 from tasks.metrics import names
 from tests.commands import ROOT
 from tests.infra_scripts.conftest import Cloud
@@ -133,7 +133,7 @@ class TestMetrics:
         assert '"PagesWaitingPerSlot"' in (ROOT / "tasks/backends/ecs/service.py").read_text()
         theirs = {tuple(row[2:-1]) for row in rows if "sagemaker" in row[0].lower()}
         assert theirs == {("EndpointName", "hearth-night"), ("EndpointName", "hearth-night", "VariantName", "all")}
-        endpoint = (ROOT / "infra_scripts/sagemaker.yaml").read_text()
+        endpoint = (ROOT / "infra_scripts/sagemaker/template.yaml").read_text()
         assert "VariantName: all" in endpoint
         assert 'EndpointName: !Sub "hearth-${Pool}"' in endpoint
 
@@ -238,7 +238,7 @@ def no_alarms(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Cloud:
 
     for operation in ("CreateStack", "UpdateStack"):
         cloud.on("provide-client-params", operation, strip)
-    monkeypatch.setattr("infra_scripts.clients.connect", lambda _: cloud.aws)
+    monkeypatch.setattr("infra_scripts.common.clients.connect", lambda _: cloud.aws)
     monkeypatch.setattr("flows.stacks.monitoring._POLL_SECONDS", 0.02)
     return cloud
 

@@ -8,9 +8,9 @@ import boto3
 import pytest
 
 from flows.stacks.registry import StackName
-from infra_scripts.deploy import down, up
-from infra_scripts.errors import RequestError
-from infra_scripts.policy import Who, policy
+from infra_scripts.common.errors import RequestError
+from infra_scripts.common.policy import Who, policy
+from infra_scripts.ec2.deploy import down, up
 from tests.infra_scripts.conftest import Cloud
 from tests.infra_scripts.pools import pool
 from tests.infra_scripts.test_bake import baked

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from infra_scripts.access import certificate
+from infra_scripts.ec2.access import certificate
 from tests.infra_scripts.machine_stubs import MACHINE, Asked, Stub, free_port, stub
 from tests.support.tools import NGINX, needs
 from tests.support.waiting import PATIENCE, until

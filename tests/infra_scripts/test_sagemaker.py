@@ -13,12 +13,12 @@ from typer.testing import CliRunner
 
 from flows.cli.infra import infra
 from flows.stacks.registry import StackName, open_deployment
-from infra_scripts.deployment import Options
-from infra_scripts.errors import InUseError, LeftoverError, RequestError
-from infra_scripts.policy import Who, policy
+from infra_scripts.common.cloudformation import Change, Stack
+from infra_scripts.common.deployment import Options
+from infra_scripts.common.errors import InUseError, LeftoverError, RequestError
+from infra_scripts.common.policy import Who, policy
 from infra_scripts.sagemaker import deploy
-from infra_scripts.sagemaker.stack import SagemakerStack, parameters, plan, template
-from infra_scripts.stack import Change, Stack
+from infra_scripts.sagemaker.endpoint import SagemakerStack, parameters, plan, template
 from tasks.settings.settings import load_settings
 from tests.infra_scripts.conftest import Cloud
 from tests.infra_scripts.endpoints import IMAGE, endpoint, for_moto, parsed
@@ -236,7 +236,7 @@ class TestCommands:
         def run(*arguments: str, answer: str = "") -> Any:
             return CliRunner().invoke(infra, list(arguments), input=answer)
 
-        monkeypatch.setattr("infra_scripts.clients.connect", lambda _: on_moto.aws)
+        monkeypatch.setattr("infra_scripts.common.clients.connect", lambda _: on_moto.aws)
         monkeypatch.setenv("HEARTH_SAGEMAKER_STACK__IMAGE", IMAGE)
         monkeypatch.setenv("HEARTH_SAGEMAKER_STACK__MIN_COPIES", "1")
         refused = run("up", "sagemaker", answer="n\n")

@@ -6,8 +6,8 @@ import pytest
 from cfnlint import decode
 from cfnlint.api import ManualArgs, lint
 
-from infra_scripts.ec2 import Ec2Stack, parameters, plan, template
-from infra_scripts.errors import RequestError
+from infra_scripts.common.errors import RequestError
+from infra_scripts.ec2.pool import Ec2Stack, parameters, plan, template
 from tests.infra_scripts.pools import pool
 
 

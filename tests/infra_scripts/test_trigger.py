@@ -25,7 +25,7 @@ from cfnlint import decode
 
 from infra_scripts.trigger import handler as trigger
 from infra_scripts.trigger.handler import Arrived, TriggerError, arrivals, generation_key, handler, run_key
-from infra_scripts.trigger.stack import template
+from infra_scripts.trigger.upload_trigger import template
 from tests.aws.tables import make_table
 from tests.infra_scripts.trigger_events import (
     Answer,

@@ -14,11 +14,11 @@ from cfnlint.api import ManualArgs, lint
 from moto.events.models import EventPattern
 
 from flows.stacks.registry import StackName, open_deployment
-from infra_scripts.deployment import Options
-from infra_scripts.errors import InUseError, RequestError
-from infra_scripts.policy import Who, policy
+from infra_scripts.common.deployment import Options
+from infra_scripts.common.errors import InUseError, RequestError
+from infra_scripts.common.policy import Who, policy
 from infra_scripts.trigger import deploy
-from infra_scripts.trigger.stack import TriggerStack, template
+from infra_scripts.trigger.upload_trigger import TriggerStack, template
 from tasks.settings.settings import Settings
 from tasks.settings.trigger import TriggerSettings
 from tests.infra_scripts.conftest import Cloud

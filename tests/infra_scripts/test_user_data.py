@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from infra_scripts.ec2 import Ec2Stack
-from infra_scripts.user_data import MOST_BYTES, cloud_config, machine_environment, ollama_environment, user_data
+from infra_scripts.ec2.pool import Ec2Stack
+from infra_scripts.ec2.user_data import MOST_BYTES, cloud_config, machine_environment, ollama_environment, user_data
 from tests.infra_scripts.pools import pool
 from tests.support.tools import CLOUD_INIT, SYSTEMD_ANALYZE, needs
 

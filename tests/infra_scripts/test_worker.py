@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from infra_scripts.errors import RequestError
+from infra_scripts.common.errors import RequestError
 from infra_scripts.worker.ecs import job_template
 from tests.commands import ROOT, Hearth, PrefectServer
 

@@ -18,7 +18,7 @@ from tasks.metrics.totals import TotalsSink
 from tests.commands import ROOT
 from tests.metrics.runs import live_run
 
-DASHBOARD = json.loads((ROOT / "infra_scripts" / "grafana" / "hearth.json").read_text())
+DASHBOARD = json.loads((ROOT / "infra_scripts/monitoring/grafana.json").read_text())
 EXPRESSIONS = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
 
 

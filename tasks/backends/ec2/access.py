@@ -37,7 +37,7 @@ class Door:
 
     Attributes:
         url: of its API.
-        headers, certificate: see `tasks.backends.registry.Endpoint`.
+        headers, certificate: see `tasks.backends.base.Endpoint`.
     """
 
     url: str

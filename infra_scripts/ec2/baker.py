@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, NoReturn
 
 from botocore.exceptions import ClientError
 
-from infra_scripts.clients import Aws, Listener, code, message, told
-from infra_scripts.deploy import base_image
-from infra_scripts.ec2 import POOL
-from infra_scripts.errors import BakeError, InfraError, RequestError
-from infra_scripts.machines import BAKE_TAG, POOL_TAG, machines, terminate
+from infra_scripts.common.clients import Aws, Listener, code, message, told
+from infra_scripts.common.errors import BakeError, InfraError, RequestError
+from infra_scripts.common.instances import BAKE_TAG, POOL_TAG, machines, terminate
+from infra_scripts.common.names import POOL
+from infra_scripts.common.network import base_image
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import InstanceTypeDef

@@ -7,12 +7,11 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra_scripts.deployment import PlanRow
-from infra_scripts.ec2 import HOURS_A_MONTH, POOL
-from infra_scripts.errors import RequestError
-from infra_scripts.policy import partition
+from infra_scripts.common.deployment import PlanRow
+from infra_scripts.common.errors import RequestError
+from infra_scripts.common.names import HOURS_A_MONTH, POOL, partition
 
-_FILES = Path(__file__).parents[1]
+_FILES = Path(__file__).parent
 # SageMaker cuts a real-time answer that streams off at 480 s: before it does, the slot is freed and the reason told.
 _ANSWER_SECONDS = {"async": 3600, "realtime": 470}
 _BUSY_PART = 0.75
@@ -97,13 +96,13 @@ def stack_name(pool: str) -> str:
 
 def template(stack: SagemakerStack) -> str:
     """The CloudFormation template, with each model's parts."""
-    parts = ["sagemaker_model.yaml"] + (["sagemaker_component.yaml"] if stack.serving == "realtime" else [])
+    parts = ["model.yaml"] + (["component.yaml"] if stack.serving == "realtime" else [])
     added = ""
     for at, model in enumerate(stack.models):
         for part in parts:
             text = (_FILES / part).read_text()
             added += text.replace("@N@", str(at)).replace("@MODEL@", json.dumps(model)) + "\n"
-    before, found, after = (_FILES / "sagemaker.yaml").read_text().partition("Outputs:\n")
+    before, found, after = (_FILES / "template.yaml").read_text().partition("Outputs:\n")
     return before + added + found + after
 
 

@@ -7,12 +7,12 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra_scripts.deployment import PlanRow
-from infra_scripts.ec2 import POOL
-from infra_scripts.errors import RequestError
-from infra_scripts.stack import filled
+from infra_scripts.common.cloudformation import filled
+from infra_scripts.common.deployment import PlanRow
+from infra_scripts.common.errors import RequestError
+from infra_scripts.common.names import POOL
 
-_TEMPLATE = Path(__file__).parents[1] / "lambda.yaml"
+_TEMPLATE = Path(__file__).with_name("template.yaml")
 _HANDLER = Path(__file__).with_name("handler.py")
 _BUCKET = r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
 _OUTPUT = re.compile(rf"s3://({_BUCKET})/([^*?]*[^/*?])/?")

@@ -6,13 +6,13 @@ import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from botocore.exceptions import ClientError
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from infra_scripts.clients import Aws, Listener, code
+from infra_scripts.common.clients import Aws, Listener
+from infra_scripts.common.parameters import existing_parameters
 
 HOST = "hearth"
 """What the certificate is for; callers check it against this name, whatever the machine's address."""
@@ -65,27 +65,6 @@ def ensure_secrets(aws: Aws, pool: str, listener: Listener) -> None:
         _put(aws, pool, key, private, secret=True)
         _put(aws, pool, public, signed, secret=False)
         listener(f"A certificate was made: {public}.")
-
-
-def delete_parameters(aws: Aws, names: tuple[str, ...]) -> tuple[str, ...]:
-    """Delete parameters; which of them there were."""
-    return tuple(aws.ssm.delete_parameters(Names=list(names)).get("DeletedParameters", []))
-
-
-def existing_parameters(aws: Aws, names: tuple[str, ...]) -> tuple[str, ...]:
-    """Which of these parameters exist; no secret is decrypted for it."""
-    found = aws.ssm.get_parameters(Names=list(names), WithDecryption=False)["Parameters"]
-    return tuple(parameter["Name"] for parameter in found)
-
-
-def read_parameter(aws: Aws, name: str) -> str | None:
-    """A plain parameter's value; None if there is none."""
-    try:
-        return aws.ssm.get_parameter(Name=name)["Parameter"]["Value"]
-    except ClientError as error:
-        if code(error) == "ParameterNotFound":
-            return None
-        raise
 
 
 def _exists(aws: Aws, name: str) -> bool:

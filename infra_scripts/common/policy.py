@@ -8,10 +8,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from infra_scripts.ec2 import POOL
-from infra_scripts.errors import RequestError
+from infra_scripts.common.errors import RequestError
+from infra_scripts.common.names import POOL, partition
 
-_FILES = Path(__file__).with_name("policies")
+_STACKS = Path(__file__).parents[1]
+_FOLDERS = {"lambda": "trigger"}  # no package can be called lambda
 
 
 class Who(StrEnum):
@@ -21,15 +22,8 @@ class Who(StrEnum):
     DEPLOYER = "deployer"
 
 
-def partition(region: str) -> str:
-    """Of a region's ARNs."""
-    if region.startswith("cn-"):
-        return "aws-cn"
-    return "aws-us-gov" if region.startswith("us-gov-") else "aws"
-
-
 def policy(who: Who, *, pool: str, account: str, region: str, stack: str = "ec2") -> dict[str, Any]:
-    """The policy for a stack of a pool, in its account and region: `policies/<stack>/<who>.json`, filled.
+    """The policy for a stack of a pool, in its account and region: the `policies/<who>.json` of its folder, filled.
 
     Raises:
         RequestError: the pool, account or region is not one.
@@ -42,7 +36,7 @@ def policy(who: Who, *, pool: str, account: str, region: str, stack: str = "ec2"
         raise RequestError(
             f"There is no policy for pool {pool!r}, account {account!r}, region {region!r}: one of them is not one."
         )
-    text = (_FILES / stack / f"{who}.json").read_text()
+    text = (_STACKS / _FOLDERS.get(stack, stack) / "policies" / f"{who}.json").read_text()
     for name, value in {"pool": pool, "account": account, "region": region, "partition": partition(region)}.items():
         text = text.replace("{{" + name + "}}", value)
     filled: dict[str, Any] = json.loads(text)

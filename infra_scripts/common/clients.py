@@ -25,7 +25,7 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
-from infra_scripts.errors import AccessError, InfraError
+from infra_scripts.common.errors import AccessError, InfraError
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient

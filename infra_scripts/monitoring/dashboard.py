@@ -6,11 +6,11 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra_scripts.deployment import CostTable, PlanRow, StackPlan
-from infra_scripts.ec2 import POOL
-from infra_scripts.errors import RequestError
+from infra_scripts.common.deployment import CostTable, PlanRow, StackPlan
+from infra_scripts.common.errors import RequestError
+from infra_scripts.common.names import POOL
 
-_TEMPLATE = Path(__file__).with_name("monitoring.yaml")
+_TEMPLATE = Path(__file__).with_name("template.yaml")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 ALARM_METRICS = 10
 """What the alarms look at; with the account's charges it is one more."""

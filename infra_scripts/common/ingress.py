@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 
-from infra_scripts.errors import RequestError
+from infra_scripts.common.errors import RequestError
 
 WIDEST_IPV4 = 8
 WIDEST_IPV6 = 32

@@ -9,13 +9,13 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from infra_scripts.errors import StackError
+from infra_scripts.common.errors import StackError
 
 if TYPE_CHECKING:
-    from infra_scripts.ec2 import Ec2Stack
+    from infra_scripts.ec2.pool import Ec2Stack
 
 MOST_BYTES = 16_384
-_FILES = Path(__file__).with_name("machine")
+_FILES = Path(__file__).parents[1] / "machine"
 _HARD_LIMIT_MINUTES = 5
 """How much later than the watchdog's limit, which gives notice, the hard one is."""
 

@@ -14,13 +14,13 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NoReturn
 
-from infra_scripts.access import read_parameter
-from infra_scripts.baker import Bake, end, launch, refuse_second, wait_until_serving
-from infra_scripts.clients import Aws, Listener, told
-from infra_scripts.deploy import BASE_TAG
-from infra_scripts.errors import BakeError, RequestError
-from infra_scripts.machines import POOL_TAG, delete_image, images
-from infra_scripts.stack import Stack
+from infra_scripts.common.clients import Aws, Listener, told
+from infra_scripts.common.cloudformation import Stack
+from infra_scripts.common.errors import BakeError, RequestError
+from infra_scripts.common.instances import POOL_TAG, delete_image, images
+from infra_scripts.common.parameters import read_parameter
+from infra_scripts.ec2.baker import Bake, end, launch, refuse_second, wait_until_serving
+from infra_scripts.ec2.deploy import BASE_TAG
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import TagTypeDef

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from infra_scripts.clients import Aws, Listener, code, message
-from infra_scripts.errors import StackError
+from infra_scripts.common.clients import Aws, Listener, code, message
+from infra_scripts.common.errors import StackError
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation.type_defs import StackEventTypeDef, StackTypeDef
@@ -39,6 +40,14 @@ class Change(StrEnum):
     CREATED = "created"
     UPDATED = "updated"
     UNCHANGED = "unchanged"
+
+
+@dataclass(frozen=True)
+class Up:
+    """What `up` did."""
+
+    change: Change
+    outputs: dict[str, str]
 
 
 class Stack:

@@ -9,24 +9,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from infra_scripts.allow import ingress
-from infra_scripts.deployment import PlanRow
-from infra_scripts.errors import RequestError
-from infra_scripts.stack import filled
-from infra_scripts.user_data import cloud_config, user_data
+from infra_scripts.common.cloudformation import filled
+from infra_scripts.common.deployment import PlanRow
+from infra_scripts.common.errors import RequestError
+from infra_scripts.common.ingress import ingress
+from infra_scripts.common.names import HOURS_A_MONTH, SHAPES, check_shapes
+from infra_scripts.ec2.user_data import cloud_config, user_data
 
-_TEMPLATE = Path(__file__).with_name("ec2.yaml")
+_TEMPLATE = Path(__file__).with_name("template.yaml")
 _PORTS = {"private": 11434, "token": 11435, "tunnel": 11434}
 _GP3_IOPS = 3000
 _GP3_IOPS_PER_MB_S = 4
-HOURS_A_MONTH = 730
-POOL = re.compile(r"[a-z][a-z0-9-]{0,19}")
-SHAPES = {
-    "pool": POOL,
-    "region": re.compile(r"[a-z]{2}(-[a-z]+)+-\d"),
-    "model": re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}"),
-    "ollama_version": re.compile(r"\d+\.\d+\.\d+"),
-}
 _SHAPES = {
     **SHAPES,
     "access": re.compile("|".join(_PORTS)),
@@ -108,20 +101,6 @@ class Ec2Stack:
         disk = [self.disk_gb, self.disk_iops, self.disk_throughput]
         told = json.dumps([cloud_config(self), disk, self.base_ami_parameter])
         return hashlib.sha256(told.encode()).hexdigest()[:12]
-
-
-def check_shapes(stack: object, shapes: Mapping[str, re.Pattern[str]]) -> None:
-    """See that the fields of a stack are such as they may be; some become lines of files that root's shell reads.
-
-    Raises:
-        RequestError: one is not.
-    """
-    for name, shape in shapes.items():
-        value = getattr(stack, name)
-        if not shape.fullmatch(value):
-            raise RequestError(
-                f"The pool's {name.replace('_', ' ')} cannot be {value!r}; it must match {shape.pattern}."
-            )
 
 
 def template(stack: Ec2Stack) -> str:

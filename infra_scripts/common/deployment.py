@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 if TYPE_CHECKING:
-    from infra_scripts.clients import Aws, Listener
+    from infra_scripts.common.clients import Aws, Listener
 
 
 @dataclass(frozen=True)

@@ -4,21 +4,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
 
-from botocore.exceptions import ClientError
-
-from infra_scripts.access import (
-    delete_parameters,
-    ensure_secrets,
-    existing_parameters,
-    parameter_names,
-    read_parameter,
-)
-from infra_scripts.clients import Aws, Listener, code, told
-from infra_scripts.ec2 import Ec2Stack, parameters, template
-from infra_scripts.errors import InUseError, LeftoverError, RequestError, StackError
-from infra_scripts.machines import (
+from infra_scripts.common.clients import Aws, Listener, told
+from infra_scripts.common.cloudformation import Stack, Up
+from infra_scripts.common.errors import InUseError, LeftoverError, StackError
+from infra_scripts.common.instances import (
     POOL_TAG,
     delete_image,
     delete_snapshot,
@@ -29,23 +19,15 @@ from infra_scripts.machines import (
     terminate,
     volumes,
 )
-from infra_scripts.stack import Change, Stack
-
-if TYPE_CHECKING:
-    from mypy_boto3_ec2.type_defs import FilterTypeDef
+from infra_scripts.common.network import base_image, network
+from infra_scripts.common.parameters import delete_parameters, existing_parameters, read_parameter
+from infra_scripts.ec2.access import ensure_secrets, parameter_names
+from infra_scripts.ec2.pool import Ec2Stack, parameters, template
 
 BASE_TAG = "hearth:base"
 """On a baked image: the parameter of the image that it was baked from."""
 _POLL_SECONDS = 3.0
 _LOOKS = 5
-
-
-@dataclass(frozen=True)
-class Up:
-    """What `up` did."""
-
-    change: Change
-    outputs: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -78,70 +60,6 @@ def up(aws: Aws, stack: Ec2Stack, listener: Listener, *, poll_seconds: float = _
         if read_parameter(aws, outputs["AmiParameter"]) != ami:
             aws.ssm.put_parameter(Name=outputs["AmiParameter"], Value=ami, Type="String", Overwrite=True)
         return Up(change, outputs)
-
-
-class Placed(Protocol):
-    """What has a place: a region, and perhaps subnets."""
-
-    @property
-    def region(self) -> str:
-        """Where."""
-        ...
-
-    @property
-    def subnets(self) -> tuple[str, ...]:
-        """Those of the default VPC if empty."""
-        ...
-
-
-def network(aws: Aws, stack: Placed) -> tuple[str, tuple[str, ...]]:
-    """The network to launch in, and its subnets: those given, or the default network's.
-
-    Raises:
-        RequestError: there is no default network, or the subnets given do not exist or are not of one network.
-    """
-    if not stack.subnets:
-        found = aws.ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
-        if not found:
-            raise RequestError(
-                f"The account has no default VPC in {stack.region}. Name the subnets to launch in: "
-                "HEARTH_EC2_STACK__SUBNETS='[\"subnet-...\"]'."
-            )
-        vpc = found[0]["VpcId"]
-        filters: list[FilterTypeDef] = [
-            {"Name": "vpc-id", "Values": [vpc]},
-            {"Name": "default-for-az", "Values": ["true"]},
-        ]
-        subnets = aws.ec2.describe_subnets(Filters=filters)["Subnets"]
-        if not subnets:
-            raise RequestError(f"The default VPC {vpc} has no subnets. Name some with HEARTH_EC2_STACK__SUBNETS.")
-        return vpc, tuple(sorted(subnet["SubnetId"] for subnet in subnets))
-    try:
-        subnets = aws.ec2.describe_subnets(SubnetIds=list(stack.subnets))["Subnets"]
-    except ClientError as error:
-        if code(error).startswith(("InvalidSubnetID", "InvalidParameter")):
-            given = ", ".join(stack.subnets)
-            raise RequestError(f"Not all of the subnets {given} exist in {stack.region}. Correct them.") from None
-        raise
-    networks = {subnet["VpcId"] for subnet in subnets}
-    if len(networks) != 1:
-        raise RequestError(f"The subnets are of several VPCs ({', '.join(sorted(networks))}); name those of one.")
-    return networks.pop(), stack.subnets
-
-
-def base_image(aws: Aws, parameter: str) -> str:
-    """The image that a public parameter names.
-
-    Raises:
-        RequestError: there is no such parameter.
-    """
-    ami = read_parameter(aws, parameter)
-    if ami is None:
-        raise RequestError(
-            f"There is no parameter {parameter} in {aws.region}. Set HEARTH_EC2_STACK__BASE_AMI_PARAMETER to one that "
-            "names an Ubuntu image, with NVIDIA's driver for machines with a GPU."
-        )
-    return ami
 
 
 def _image(aws: Aws, stack: Ec2Stack, listener: Listener) -> str:

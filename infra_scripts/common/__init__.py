@@ -1,0 +1,1 @@
+"""What all stacks share: clients, CloudFormation, networks, policies, and what `hearth infra` asks of a stack."""
