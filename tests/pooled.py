@@ -12,7 +12,7 @@ from tasks.core.interruption import Departure
 from tasks.ollama.client import OllamaClient
 from tasks.serving.pace import Pace
 from tasks.serving.server_pool import Server, Servers
-from tasks.settings.settings import ReadSettings
+from tasks.settings.reading import ReadSettings
 from tasks.slots import FileStore, Measured, Share
 from tests.scripted_ollama import DIGEST
 from tests.support.waiting import PATIENCE

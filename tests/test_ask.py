@@ -17,7 +17,7 @@ from tasks.reading.asker import Asker
 from tasks.results.manifest import Attempt
 from tasks.serving.pace import Served
 from tasks.serving.server_pool import Server
-from tasks.settings.settings import ReadSettings
+from tasks.settings.reading import ReadSettings
 from tests.pooled import pooled
 from tests.scripted_ollama import MODEL, Body, Say, ScriptedOllama, fails, reads, scripted_ollama
 from tests.support.waiting import PATIENCE, until_async

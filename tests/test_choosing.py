@@ -12,8 +12,7 @@ from tasks.costs.assumptions import Assumptions
 from tasks.costs.price_book import Term, shipped
 from tasks.planning.cheapest import suitable
 from tasks.runs.choose_backend import choose_backend
-from tasks.settings.auto import AutoSettings
-from tasks.settings.settings import Settings, load_settings
+from tasks.settings.settings import AutoSettings, Settings, load_settings
 from tests.commands import Hearth
 from tests.pdfs import written
 

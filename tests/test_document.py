@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tasks.core.errors import DocumentError, InputError, LimitError, PasswordError
 from tasks.documents.pdf import open_document, password_from, select_pages
-from tasks.settings.settings import LimitSettings
+from tasks.settings.reading import LimitSettings
 from tests import pdfs
 
 LIMITS = LimitSettings()

@@ -43,7 +43,8 @@ from tasks.leasing.lease import Lease, Record
 from tasks.leasing.leases import Records
 from tasks.leasing.table import Table
 from tasks.leasing.usage_ledger import Started, Stopped
-from tasks.settings.settings import Access, Ec2Settings, Settings, SpotPolicy
+from tasks.settings.ec2 import Access, Ec2Settings, SpotPolicy
+from tasks.settings.settings import Settings
 
 ID = "i-0123456789abcdef0"
 STACK = Stack(

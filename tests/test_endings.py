@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tasks.core.aio import ended
+from tasks.core.aio import cancel_and_wait
 
 
 async def gives_back(given: list[str]) -> None:
@@ -26,7 +26,7 @@ async def test_what_is_given_back_is_so_though_all_tasks_are_cancelled_at_once()
         try:
             await asyncio.wait({working})
         finally:
-            await ended(working)
+            await cancel_and_wait(working)
 
     running = asyncio.create_task(run())
     await asyncio.sleep(0.01)
@@ -41,7 +41,7 @@ async def test_the_wait_goes_on_when_it_is_cancelled_again_and_is_cancelled_then
     given: list[str] = []
     working = asyncio.create_task(gives_back(given))
     await asyncio.sleep(0)
-    ending = asyncio.create_task(ended(working))
+    ending = asyncio.create_task(cancel_and_wait(working))
     for _ in range(2):
         await asyncio.sleep(0.005)
         ending.cancel()
@@ -53,5 +53,5 @@ async def test_the_wait_goes_on_when_it_is_cancelled_again_and_is_cancelled_then
 async def test_tasks_that_have_ended_are_not_waited_for():
     done = asyncio.create_task(asyncio.sleep(0))
     await done
-    await ended(done)
-    await ended()
+    await cancel_and_wait(done)
+    await cancel_and_wait()

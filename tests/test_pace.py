@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tasks.ollama.schema import Answer
 from tasks.serving.pace import Pace, Served
-from tasks.settings.settings import ReadSettings
+from tasks.settings.reading import ReadSettings
 
 SETTINGS = ReadSettings(timeout_seconds=300, timeout_least_seconds=10)
 

@@ -27,7 +27,7 @@ from tasks.reading.validate import judge, loop_turns
 from tasks.results.manifest import PageStatus
 from tasks.results.store import ResultStore
 from tasks.serving.server_pool import Server
-from tasks.settings.settings import LimitSettings, ReadSettings
+from tasks.settings.reading import LimitSettings, ReadSettings
 from tests import pdfs
 from tests.pooled import pooled
 from tests.scripted_ollama import DIGEST, MODEL, ScriptedOllama, cut, fails, reads, serving

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tasks.core.errors import InputError
-from tasks.settings.settings import SpotPolicy, load_settings
+from tasks.settings.ec2 import SpotPolicy
+from tasks.settings.settings import load_settings
 
 
 def test_a_nested_setting_is_written_with_two_underscores(monkeypatch: pytest.MonkeyPatch):

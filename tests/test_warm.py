@@ -16,7 +16,7 @@ from tasks.core.errors import ModelError, ServerError
 from tasks.core.events import Caution, Event, Pulling, Stage, heard_by
 from tasks.ollama.client import GenerateRequest, Model, OllamaClient
 from tasks.serving.warmup import SERIAL_FAMILIES, Served, Warmth, find_model, most_at_once, warm
-from tasks.settings.settings import WarmSettings
+from tasks.settings.reading import WarmSettings
 from tasks.slots import FileStore
 from tests.scripted_ollama import (
     DIGEST,

@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tasks.core import background_loop as work_loop
-from tasks.core.background_loop import WorkLoop
+from tasks.core import aio
+from tasks.core.aio import WorkLoop
 from tasks.core.events import Stage, heard_by, tell
 from tests.support.waiting import PATIENCE
 
@@ -138,7 +138,7 @@ async def test_what_is_opened_there_is_closed_there(error):
 
 
 async def test_a_thread_that_hangs_does_not_hold_the_end_up(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(work_loop, "_THREADS_SECONDS", 0.05)
+    monkeypatch.setattr(aio, "_THREADS_SECONDS", 0.05)
     hung, let_go = threading.Event(), threading.Event()
 
     def hang() -> None:

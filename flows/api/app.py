@@ -28,7 +28,7 @@ from flows.api.sse import END_ID, events
 from flows.api.uploads import Upload, clear_leftovers, job_from, parameters
 from flows.api.webhooks import Webhooks
 from flows.local.prefect_server import prefect_api
-from tasks.core.aio import ended
+from tasks.core.aio import cancel_and_wait
 from tasks.core.errors import HearthError, InputError, LimitError
 from tasks.settings.settings import Settings, load_settings
 
@@ -154,8 +154,8 @@ async def _unless_client_leaves(request: Request, work: Coroutine[Any, Any, Foll
         if not working.done():
             raise HTTPException(499, "The client left before the response.")
     finally:
-        await ended(working)
-        await ended(leaving)
+        await cancel_and_wait(working)
+        await cancel_and_wait(leaving)
     return working.result()
 
 

@@ -20,14 +20,15 @@ from prefect.tasks import Task
 from flows.orchestrator.pausing import raise_if_paused
 from flows.ui.artifacts import LAST_SECONDS, MOST_SINGLE, SHOWN_SECONDS, PageTable
 from tasks.backends.base import Endpoint
-from tasks.core.background_loop import WorkLoop
+from tasks.core.aio import WorkLoop
 from tasks.core.errors import HearthError, PageError
 from tasks.core.events import heard_by
 from tasks.ollama.client import GenerateRequest
 from tasks.reading.page_reader import PageReader
 from tasks.serving.admission import Window, WindowClosedError
 from tasks.serving.warmup import Warmth, warm
-from tasks.settings.settings import WarmSettings, load_settings
+from tasks.settings.reading import WarmSettings
+from tasks.settings.settings import load_settings
 
 # A page as a task run costs Prefect's server 14 ms, 3 events and 19 kB, and this process 13 ms; in blocks of 25 it
 # costs 3.3 ms, 0.2 events, 1.3 kB and 7.4 ms, and little less in blocks of 100 (docs/performance.md). Up to MOST_SINGLE

@@ -12,7 +12,7 @@ from typing import Self
 from flows.engine.supervisor import Berth, Common, Wanted
 from flows.orchestrator.run_events import tell_over_budget
 from tasks.backends.base import Backend
-from tasks.core.aio import ended
+from tasks.core.aio import cancel_and_wait
 from tasks.core.errors import CloudError
 from tasks.core.events import Caution, Stage, heard_by, tell
 from tasks.core.jobs import ON_AWS
@@ -75,7 +75,7 @@ class Serving:
     ) -> None:
         """Release all servers."""
         try:
-            await ended(*self._keeping)
+            await cancel_and_wait(*self._keeping)
         finally:
             if self._watching is not None:
                 await asyncio.wait({self._watching})

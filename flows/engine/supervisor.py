@@ -12,8 +12,7 @@ from typing import Any
 from flows.engine.pages import warm_up
 from flows.engine.shutdown_schedule import schedule_idle_shutdown
 from tasks.backends.base import Backend, Endpoint
-from tasks.core.aio import ended
-from tasks.core.background_loop import WorkLoop
+from tasks.core.aio import WorkLoop, cancel_and_wait
 from tasks.core.budget import Budget
 from tasks.core.errors import MachineLostError, ModelError, ServerError, UnavailableError
 from tasks.core.events import Caution, ServerReleased, ServerTaken, SlotsChanged, Stage, WarmStep, tell, timed
@@ -116,7 +115,7 @@ class Berth:
                 why = f"{trouble}" if trouble else f"No more pages go to this machine: {endpoint.departure.why}."
                 tell(Caution(f"{why} Going on with another."))
         finally:
-            await ended(*visits)
+            await cancel_and_wait(*visits)
 
     async def _visit(self, endpoint: Endpoint) -> None:
         """Use one server, from its warm-up until its machine is about to go or nobody needs it, and release it."""

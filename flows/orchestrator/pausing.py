@@ -14,7 +14,7 @@ from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 from prefect.exceptions import Pause
 
-from tasks.core.aio import ended
+from tasks.core.aio import cancel_and_wait
 
 _LOOK_SECONDS = 0.5
 
@@ -48,7 +48,7 @@ async def until_paused(work: Coroutine[Any, Any, T]) -> T:
         # The group that this run is in ends for the same reason: it is told as such, and not as a crash.
         cast("asyncio.Task[Any]", asyncio.current_task()).uncancel()
     finally:
-        await ended(working)
+        await cancel_and_wait(working)
     if working.cancelled() or working.exception() is not None:
         raise_if_paused()
     return working.result()

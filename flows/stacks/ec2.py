@@ -100,24 +100,13 @@ class Ec2Deployment:
         )
 
     def _stack(self) -> Ec2Stack:
-        pool, machine = self.settings.ec2, self.settings.ec2_stack
+        pool = self.settings.ec2
         return Ec2Stack(
+            **self.settings.ec2_stack.model_dump(),
             pool=pool.pool,
             region=self.region,
-            access=machine.access.value,
             allow_from=self.options.allow_from,
-            model=machine.model,
-            ollama_version=machine.ollama_version,
-            slots=machine.slots,
-            num_ctx=machine.num_ctx,
-            disk_gb=machine.disk_gb,
-            disk_throughput=machine.disk_throughput,
-            idle_seconds=machine.watchdog_minutes * 60,
             boot_seconds=pool.boot_seconds,
-            lifetime_seconds=machine.lifetime_hours * 3600,
-            base_ami_parameter=machine.base_ami_parameter,
-            subnets=machine.subnets,
-            metrics=machine.metrics,
         )
 
 

@@ -100,12 +100,11 @@ class EcsDeployment:
         return status(aws, self.pool)
 
     def _stack(self) -> EcsStack:
-        given = self.settings.ecs_stack
         return EcsStack(
+            **self.settings.ecs_stack.model_dump(),
             pool=self.pool,
             region=self.region,
             allow_from=self.options.allow_from,
-            **{**given.model_dump(), "capacity": given.capacity.value},
         )
 
 

@@ -83,12 +83,12 @@ class LambdaDeployment:
         return status(aws, self._stack())
 
     def _stack(self) -> TriggerStack:
-        given = self.settings.trigger.model_dump() | {
-            "capacity": self.settings.trigger.capacity.value,
-            "backend": self.settings.trigger.backend.value,
-        }
-        output = str(self.settings.output)
-        return TriggerStack(pool=self.settings.ec2.pool, region=self.region, output=output, **given)
+        return TriggerStack(
+            **self.settings.trigger.model_dump(),
+            pool=self.settings.ec2.pool,
+            region=self.region,
+            output=str(self.settings.output),
+        )
 
 
 def deployment(settings: Settings, options: Options, region: str) -> LambdaDeployment:

@@ -74,17 +74,13 @@ def deployment(settings: Settings, options: Options, region: str) -> MonitoringD
     """That of the pool that the settings name."""
     del options
     watched = settings.monitoring
+    known = on_demand_usd_per_hour(settings.ec2.types[0], region, current(settings.home))
+    usd_per_hour = watched.usd_per_hour or known or 1.0
     return MonitoringDeployment(
         MonitoringStack(
+            **watched.model_dump() | {"usd_per_hour": usd_per_hour},
             pool=settings.ec2.pool,
             region=region,
             model=settings.model or settings.ec2_stack.model,
-            email=watched.email,
-            page_seconds=watched.page_seconds,
-            usd_per_hour=watched.usd_per_hour
-            or on_demand_usd_per_hour(settings.ec2.types[0], region, current(settings.home))
-            or 1.0,
-            daily_usd=watched.daily_usd,
-            monthly_usd=watched.monthly_usd,
         )
     )

@@ -90,20 +90,7 @@ class SagemakerDeployment:
                 "The endpoint needs Hearth's container in ECR: set HEARTH_SAGEMAKER_STACK__IMAGE, such as "
                 "123456789012.dkr.ecr.us-east-1.amazonaws.com/hearth:1. docs/sagemaker.md has the commands."
             )
-        return SagemakerStack(
-            pool=self.pool,
-            region=self.region,
-            serving=endpoint.serving.value,
-            image=endpoint.image,
-            models=endpoint.models,
-            model_data=endpoint.model_data or "",
-            instance_type=endpoint.instance_type,
-            inference_ami=endpoint.inference_ami,
-            slots=endpoint.slots,
-            num_ctx=endpoint.num_ctx,
-            min_copies=endpoint.min_copies,
-            max_copies=endpoint.max_copies,
-        )
+        return SagemakerStack(**endpoint.model_dump(), pool=self.pool, region=self.region)
 
 
 def deployment(settings: Settings, options: Options, region: str) -> SagemakerDeployment:

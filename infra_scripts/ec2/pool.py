@@ -6,7 +6,8 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from infra_scripts.common.cloudformation import filled
@@ -15,6 +16,7 @@ from infra_scripts.common.errors import RequestError
 from infra_scripts.common.ingress import ingress
 from infra_scripts.common.names import HOURS_A_MONTH, SHAPES, check_shapes
 from infra_scripts.ec2.user_data import cloud_config, user_data
+from tasks.settings.ec2 import Ec2StackSettings
 
 _TEMPLATE = Path(__file__).with_name("template.yaml")
 _PORTS = {"private": 11434, "token": 11435, "tunnel": 11434}
@@ -27,33 +29,20 @@ _SHAPES = {
 }
 
 
-@dataclass(frozen=True)
-class Ec2Stack:
-    """What varies from pool to pool."""
+class Ec2Stack(Ec2StackSettings):
+    """The settings of a pool's stack, and which pool it is.
+
+    Attributes:
+        allow_from: networks and security groups that may reach the machines; none in tunnel mode.
+        boot_seconds: from running until Ollama answers, at the most.
+    """
 
     pool: str
     region: str
-    access: str
-    """private, token or tunnel."""
     allow_from: tuple[str, ...]
-    """Networks and security groups that may reach the machines; none in tunnel mode."""
-    model: str
-    ollama_version: str
-    slots: int
-    num_ctx: int
-    disk_gb: int
-    disk_throughput: int
-    idle_seconds: float
     boot_seconds: float
-    lifetime_seconds: float
-    base_ami_parameter: str
-    subnets: tuple[str, ...] = ()
-    """Those of the default VPC if empty."""
-    metrics: bool = False
-    """Machines tell CloudWatch their numbers, which costs."""
-    ingress: list[dict[str, object]] = field(init=False, compare=False)
 
-    def __post_init__(self) -> None:
+    def model_post_init(self, _: object) -> None:
         """Refuse what would not work, or not be safe, before anything is made.
 
         Raises:
@@ -73,7 +62,22 @@ class Ec2Stack:
                 f"Access is {self.access}, and nobody was allowed to reach the machines. "
                 "Name who may: --allow-from with a network (10.0.0.0/16) or a security group (sg-...)."
             )
-        object.__setattr__(self, "ingress", ingress(self.allow_from, self.port))
+        _ = self.ingress
+
+    @cached_property
+    def ingress(self) -> list[dict[str, object]]:
+        """The security group's rules."""
+        return ingress(self.allow_from, self.port)
+
+    @property
+    def idle_seconds(self) -> float:
+        """Without a request for so long, a machine shuts itself down."""
+        return self.watchdog_minutes * 60
+
+    @property
+    def lifetime_seconds(self) -> float:
+        """No machine runs longer."""
+        return self.lifetime_hours * 3600
 
     @property
     def name(self) -> str:

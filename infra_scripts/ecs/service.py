@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from infra_scripts.common.cloudformation import filled
@@ -13,6 +13,7 @@ from infra_scripts.common.deployment import PlanRow
 from infra_scripts.common.errors import RequestError
 from infra_scripts.common.ingress import ingress
 from infra_scripts.common.names import SHAPES, check_shapes
+from tasks.settings.ecs import EcsStackSettings
 
 _FILES = Path(__file__).parent
 _MACHINE = _FILES.parent / "machine"
@@ -24,7 +25,6 @@ IMAGE_FILES = (
 PORT = 11434
 _SHAPES = {
     **SHAPES,
-    "capacity": re.compile(r"gpu|fargate"),
     "ami_parameter": re.compile(r"/[A-Za-z0-9_./-]{1,1000}"),
 }
 # vCPUs, and GB of memory from, to and in steps of
@@ -32,37 +32,18 @@ _SHAPES = {
 _FARGATE = {1: (2, 8, 1), 2: (4, 16, 1), 4: (8, 30, 1), 8: (16, 60, 4), 16: (32, 120, 8)}
 
 
-@dataclass(frozen=True)
-class EcsStack:
-    """What varies from service to service."""
+class EcsStack(EcsStackSettings):
+    """The settings of a service's stack, and whose it is.
+
+    Attributes:
+        allow_from: networks and security groups that may reach the load balancer.
+    """
 
     pool: str
     region: str
-    capacity: str
-    """gpu or fargate."""
     allow_from: tuple[str, ...]
-    """Networks and security groups that may reach the load balancer."""
-    types: tuple[str, ...]
-    on_demand_base: int
-    on_demand_percent: int
-    fargate_vcpu: int
-    fargate_gb: int
-    model: str
-    ollama_version: str
-    slots: int
-    num_ctx: int
-    max_tasks: int
-    pages_per_slot: float
-    idle_minutes: int
-    disk_gb: int
-    metrics: bool
-    """Whether tasks tell CloudWatch what machines of EC2 tell."""
-    ami_parameter: str
-    subnets: tuple[str, ...] = ()
-    """Those of the default VPC if empty."""
-    ingress: list[dict[str, object]] = field(init=False, compare=False)
 
-    def __post_init__(self) -> None:
+    def model_post_init(self, _: object) -> None:
         """Refuse what would not work, or not be safe, before anything is made.
 
         Raises:
@@ -80,7 +61,12 @@ class EcsStack:
                 "Nobody was allowed to reach the load balancer. "
                 "Name who may: --allow-from with a network (10.0.0.0/16) or a security group (sg-...)."
             )
-        object.__setattr__(self, "ingress", ingress(self.allow_from, PORT))
+        _ = self.ingress
+
+    @cached_property
+    def ingress(self) -> list[dict[str, object]]:
+        """The security group's rules."""
+        return ingress(self.allow_from, PORT)
 
     @property
     def name(self) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 from infra_scripts.common.deployment import CostTable, PlanRow, StackPlan
 from infra_scripts.common.errors import RequestError
 from infra_scripts.common.names import POOL
+from tasks.settings.metrics import MonitoringSettings
 
 _TEMPLATE = Path(__file__).with_name("template.yaml")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
@@ -22,29 +22,20 @@ _NOTES = (
 )
 
 
-@dataclass(frozen=True)
-class MonitoringStack:
-    """What varies.
+class MonitoringStack(MonitoringSettings):
+    """The settings of the stack that watches, and what it watches.
 
     Attributes:
         model: that is watched.
-        email: who is written to; nobody if empty.
-        page_seconds: that a page may take.
         usd_per_hour: of a machine.
-        daily_usd: that machines may cost a day.
-        monthly_usd: that the account may be charged a month; None: that is not watched.
     """
 
     pool: str
     region: str
     model: str
-    email: str
-    page_seconds: float
     usd_per_hour: float
-    daily_usd: float
-    monthly_usd: float | None
 
-    def __post_init__(self) -> None:
+    def model_post_init(self, _: object) -> None:
         """Refuse what would not work before anything is made.
 
         Raises:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 from infra_scripts.common.deployment import PlanRow
 from infra_scripts.common.errors import RequestError
 from infra_scripts.common.names import HOURS_A_MONTH, POOL, partition
+from tasks.settings.sagemaker import SagemakerStackSettings
 
 _FILES = Path(__file__).parent
 # SageMaker cuts a real-time answer that streams off at 480 s: before it does, the slot is freed and the reason told.
@@ -18,7 +18,6 @@ _BUSY_PART = 0.75
 _GPU = re.compile(r"ml\.(g|p)\d")
 _SHAPES = {
     "pool": POOL,
-    "serving": re.compile("|".join(_ANSWER_SECONDS)),
     "image": re.compile(
         r"(?P<account>[0-9]{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?/(?P<name>[a-z0-9._/-]+)"
         r"(:[A-Za-z0-9._-]+|@sha256:[0-9a-f]{64})"
@@ -29,33 +28,21 @@ _SHAPES = {
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}")
 
 
-@dataclass(frozen=True)
-class SagemakerStack:
-    """What varies from endpoint to endpoint."""
+class SagemakerStack(SagemakerStackSettings):
+    """The settings of an endpoint's stack, and whose it is."""
 
     pool: str
     region: str
-    serving: str
-    """async or realtime."""
     image: str
-    models: tuple[str, ...]
-    model_data: str
-    """S3 prefix of an Ollama store; empty: the image's own."""
-    instance_type: str
-    inference_ami: str
-    slots: int
-    num_ctx: int
-    min_copies: int
-    max_copies: int
 
-    def __post_init__(self) -> None:
+    def model_post_init(self, _: object) -> None:
         """Refuse what would not work before anything is made.
 
         Raises:
             RequestError: a value is not what it should be.
         """
         for name, shape in _SHAPES.items():
-            if not shape.fullmatch(getattr(self, name)):
+            if not shape.fullmatch(getattr(self, name) or ""):
                 raise RequestError(f"The endpoint's {name.replace('_', ' ')} cannot be {getattr(self, name)!r}.")
         for model in self.models:
             if not _MODEL.fullmatch(model):
@@ -108,13 +95,14 @@ def template(stack: SagemakerStack) -> str:
 
 def parameters(stack: SagemakerStack) -> dict[str, str]:
     """The values of the template's parameters."""
-    path = stack.model_data.removeprefix("s3://").rstrip("/") or "none"
+    data = stack.model_data or ""
+    path = data.removeprefix("s3://").rstrip("/") or "none"
     return {
         "Pool": stack.pool,
         "Serving": stack.serving,
         "Image": stack.image,
         "Repository": stack.repository,
-        "ModelData": stack.model_data,
+        "ModelData": data,
         "ModelPath": path,
         "ModelBucket": path.partition("/")[0],
         "Models": json.dumps(stack.components),

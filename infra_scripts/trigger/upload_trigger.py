@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 from infra_scripts.common.cloudformation import filled
 from infra_scripts.common.deployment import PlanRow
 from infra_scripts.common.errors import RequestError
 from infra_scripts.common.names import POOL
+from tasks.settings.trigger import TriggerSettings
 
 _TEMPLATE = Path(__file__).with_name("template.yaml")
 _HANDLER = Path(__file__).with_name("handler.py")
@@ -20,32 +20,12 @@ _OUTPUT = re.compile(rf"s3://({_BUCKET})/([^*?]*[^/*?])/?")
 _GRACE = 1.5
 
 
-@dataclass(frozen=True)
-class TriggerStack:
-    """What varies from trigger to trigger; the fields of `TriggerSettings` say what they are."""
+class TriggerStack(TriggerSettings):
+    """The settings of a trigger's stack, whose it is, and where results go."""
 
     pool: str
     region: str
-    bucket: str | None
-    output: str | None
-    prefix: str
-    image: str | None
-    backend: str
-    max_usd: float
-    max_minutes: float
-    batch_seconds: int
-    prefect_url: str
-    prefect_secret: str
-    deployment: str
-    capacity: str
-    cpu: int
-    memory_mb: int
-    reserved_concurrency: int
-    alarm_topic: str
-    caller_policy: str
-    public_ip: bool
-    subnets: tuple[str, ...] = ()
-    """Those of the default VPC if empty."""
+    output: str
 
     @property
     def name(self) -> str:
@@ -99,8 +79,8 @@ class TriggerStack:
             raise RequestError("No bucket is watched. Set HEARTH_TRIGGER__BUCKET to the one where PDFs land.")
         if not re.fullmatch(_BUCKET, self.bucket):
             raise RequestError(f"{self.bucket!r} is no name of a bucket. Correct HEARTH_TRIGGER__BUCKET.")
-        output = _OUTPUT.fullmatch(self.output or "")
-        if output is None or re.search(r"\s", self.output or ""):
+        output = _OUTPUT.fullmatch(self.output)
+        if output is None or re.search(r"\s", self.output):
             raise RequestError("Results have no place. Set HEARTH_OUTPUT, such as s3://bucket/results.")
         if output[1] == self.bucket and f"{self.prefix}".startswith(output[2] + "/"):
             raise RequestError("PDFs would land among the results, and be left alone. Choose another HEARTH_OUTPUT.")

@@ -12,7 +12,7 @@ import pymupdf
 
 from tasks.core.errors import DocumentError, InputError, LimitError, PasswordError
 from tasks.core.jobs import Document
-from tasks.settings.settings import LimitSettings
+from tasks.settings.reading import LimitSettings
 from tasks.storage.files import Place
 
 # MuPDF prints its findings on stderr; what matters of them is in our own errors.

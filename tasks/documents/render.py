@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tasks.core.errors import FailureReason, PageError
-from tasks.settings.settings import LimitSettings
+from tasks.settings.reading import LimitSettings
 
 # Less ink than this is dust: a page number of one digit at 1288 px is about 0.00004 of its page.
 _DUST = 0.00002

@@ -15,7 +15,8 @@ from tasks.documents.pdf import open_document
 from tasks.planning.architectures import Shape
 from tasks.planning.history import page_times
 from tasks.planning.verdict import CostPlan, cost_plan
-from tasks.settings.settings import LimitSettings, Settings
+from tasks.settings.reading import LimitSettings
+from tasks.settings.settings import Settings
 
 DEFAULT_MODEL = "qwen2.5vl:7b"
 

@@ -16,7 +16,7 @@ from tasks.ollama.client import Answer, GenerateRequest
 from tasks.reading.validate import judge
 from tasks.results.manifest import Attempt
 from tasks.serving.server_pool import Server, Servers
-from tasks.settings.settings import ReadSettings
+from tasks.settings.reading import ReadSettings
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from tasks.reading.asker import Asker, Reading
 from tasks.results.manifest import Attempt, PageResult, PageStatus
 from tasks.results.store import ResultStore
 from tasks.serving.server_pool import Servers
-from tasks.settings.settings import ReadSettings
+from tasks.settings.reading import ReadSettings
 
 
 class PageReader:

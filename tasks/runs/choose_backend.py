@@ -12,8 +12,9 @@ from tasks.costs.assumptions import Assumptions
 from tasks.costs.price_book import HOME_REGION, Term, current
 from tasks.planning.architectures import Shape
 from tasks.planning.cheapest import Suits, suitable
+from tasks.settings.ec2 import SpotPolicy
 from tasks.settings.sagemaker import Serving
-from tasks.settings.settings import Settings, SpotPolicy
+from tasks.settings.settings import Settings
 
 _AWS_SECONDS = 15 * 60.0
 """What ECS takes to end an empty machine, and SageMaker to scale in: docs/ecs.md, docs/sagemaker.md."""

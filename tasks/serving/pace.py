@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from tasks.ollama.schema import Answer
-from tasks.settings.settings import ReadSettings
+from tasks.settings.reading import ReadSettings
 
 _REMEMBERED = 64
 _ENOUGH = 4

@@ -16,7 +16,7 @@ from tasks.core.events import Caution, Pulling, Stage, WarmStep, tell, timed
 from tasks.core.replicas import Parts
 from tasks.ollama.client import Answer, GenerateRequest, LoadedModel, Model, OllamaClient
 from tasks.ollama.schema import find_model
-from tasks.settings.settings import WarmSettings
+from tasks.settings.reading import WarmSettings
 from tasks.slots import LedgerStore, Measured, agreed_capacity
 
 T = TypeVar("T")

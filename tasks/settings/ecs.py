@@ -6,10 +6,10 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from tasks.settings.base import Section
+from tasks.core.jobs import Frozen
 
 
-class EcsSettings(Section):
+class EcsSettings(Frozen):
     """How runs use the ECS service of the pool; the pool's name and region are those of EC2."""
 
     tasks: int = Field(
@@ -40,7 +40,7 @@ class Capacity(StrEnum):
     """Fargate, which has no GPUs: for models that a CPU reads with."""
 
 
-class EcsStackSettings(Section):
+class EcsStackSettings(Frozen):
     """What `hearth infra up ecs` deploys."""
 
     capacity: Capacity = Field(

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from pydantic import Field
 
-from tasks.settings.base import Section
+from tasks.core.jobs import Frozen
 
 
-class MetricsSettings(Section):
+class MetricsSettings(Frozen):
     """Where runs tell their numbers."""
 
     cloudwatch: bool = Field(
@@ -30,7 +30,7 @@ class MetricsSettings(Section):
     flush_seconds: float = Field(60, ge=1, le=3600, description="How often metrics are sent, seconds; and at the end.")
 
 
-class MonitoringSettings(Section):
+class MonitoringSettings(Frozen):
     """What `hearth infra up monitoring` deploys."""
 
     email: str = Field("", description="Who is written to when an alarm goes off; AWS asks for a confirmation.")

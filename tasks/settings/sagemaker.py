@@ -6,10 +6,10 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from tasks.settings.base import Section
+from tasks.core.jobs import Frozen
 
 
-class SagemakerSettings(Section):
+class SagemakerSettings(Frozen):
     """The SageMaker endpoint, as runs use it. Pool and region are those of HEARTH_EC2__POOL and HEARTH_EC2__REGION."""
 
     start_seconds: float = Field(
@@ -29,7 +29,7 @@ class Serving(StrEnum):
     REALTIME = "realtime"
 
 
-class SagemakerStackSettings(Section):
+class SagemakerStackSettings(Frozen):
     """What `hearth infra up sagemaker` deploys."""
 
     image: str | None = Field(None, description="Hearth's container in ECR; docs/sagemaker.md says how it gets there.")

@@ -6,8 +6,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from tasks.core.jobs import BackendName
-from tasks.settings.base import Section
+from tasks.core.jobs import BackendName, Frozen
 
 
 class Capacity(StrEnum):
@@ -17,7 +16,7 @@ class Capacity(StrEnum):
     FARGATE_SPOT = "FARGATE_SPOT"
 
 
-class TriggerSettings(Section):
+class TriggerSettings(Frozen):
     """Uploads to S3 that are read by themselves."""
 
     bucket: str | None = Field(None, description="Bucket where PDFs land; its results go to HEARTH_OUTPUT.")

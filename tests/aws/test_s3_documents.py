@@ -16,7 +16,8 @@ from tasks.batches.index import Shelf
 from tasks.core.errors import DocumentError, InputError, LimitError, StorageError
 from tasks.documents.pdf import open_document
 from tasks.results.report import DocumentStatus, Row
-from tasks.settings.settings import LimitSettings, Settings
+from tasks.settings.reading import LimitSettings
+from tasks.settings.settings import Settings
 from tasks.storage import s3_client as objects
 from tasks.storage.files import S3Path, local_file
 from tests import pdfs

@@ -29,7 +29,8 @@ from tasks.documents.render import Renderer
 from tasks.documents.sample import sample_pages
 from tasks.ollama.client import GenerateRequest, OllamaClient
 from tasks.serving.warmup import warm
-from tasks.settings.settings import LimitSettings, Settings
+from tasks.settings.reading import LimitSettings
+from tasks.settings.settings import Settings
 
 
 def folded(text: str) -> str:

@@ -29,7 +29,8 @@ from rich.table import Table
 
 from tasks.documents.render import Renderer
 from tasks.embedded import DEFAULT_MODEL
-from tasks.settings.settings import LimitSettings, Settings
+from tasks.settings.reading import LimitSettings
+from tasks.settings.settings import Settings
 from tests.benchmarks.drawing import draw
 from tests.benchmarks.page_times import PageTimes, write_pdf
 from tests.benchmarks.servers import ROOT, Machine, PageServer, PrefectServer, page_server, prefect_server

@@ -24,7 +24,8 @@ import psutil
 
 from tasks.embedded import DEFAULT_MODEL
 from tasks.ollama.client import GenerateRequest
-from tasks.settings.settings import DEFAULT_PROMPT, Settings
+from tasks.settings.reading import DEFAULT_PROMPT
+from tasks.settings.settings import Settings
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tasks.documents.render import Renderer
-from tasks.settings.settings import LimitSettings
+from tasks.settings.reading import LimitSettings
 from tests.benchmarks.accuracy import character_errors, words_missing
 
 PDFS = Path(__file__).parents[3] / "shared" / "pdfs"

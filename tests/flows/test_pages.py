@@ -20,7 +20,7 @@ import flows.engine.pages
 import flows.ui.artifacts
 from flows.engine.pages import BLOCK, Block, read_block, read_pages
 from flows.ui.artifacts import MOST_SINGLE
-from tasks.core.background_loop import WorkLoop
+from tasks.core.aio import WorkLoop
 from tasks.core.errors import FailureReason, PageError, ServerError
 from tasks.core.events import PageDone, heard_by, tell
 from tasks.results.manifest import PageResult, PageStatus

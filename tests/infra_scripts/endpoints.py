@@ -21,22 +21,7 @@ BEYOND_MOTO = {
 
 def endpoint(**changed: object) -> SagemakerStack:
     """The default endpoint, with some of its values changed."""
-    values: dict[str, object] = {
-        "pool": "default",
-        "region": "us-east-1",
-        "serving": "async",
-        "image": IMAGE,
-        "models": ("qwen2.5vl:7b",),
-        "model_data": "",
-        "instance_type": "ml.g4dn.xlarge",
-        "inference_ami": "al2-ami-sagemaker-inference-gpu-3-1",
-        "slots": 8,
-        "num_ctx": 8192,
-        "min_copies": 0,
-        "max_copies": 1,
-        **changed,
-    }
-    return SagemakerStack(**values)  # type: ignore[arg-type]  # a dictionary of all kinds
+    return SagemakerStack(**{"pool": "default", "region": "us-east-1", "image": IMAGE, **changed})
 
 
 def parsed(stack: SagemakerStack) -> dict[str, Any]:

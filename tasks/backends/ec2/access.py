@@ -21,7 +21,7 @@ from tasks.backends.ec2.pool import Pool, parameter
 from tasks.backends.local.server import free_port
 from tasks.core.errors import HearthError, ServerError
 from tasks.ollama.client import LoadedModel, OllamaClient
-from tasks.settings.settings import Access
+from tasks.settings.ec2 import Access
 
 _OLLAMA_PORT = 11434
 _GLANCE_SECONDS = 3.0

@@ -15,7 +15,7 @@ from tasks.core.errors import CapacityError, CloudError, InputError
 from tasks.core.events import Caution, Stage, tell
 from tasks.costs.price_book import Book
 from tasks.costs.rates import on_demand_usd_per_hour, told_of_elsewhere
-from tasks.settings.settings import Ec2Settings, SpotPolicy
+from tasks.settings.ec2 import Ec2Settings, SpotPolicy
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import CreateFleetResultTypeDef

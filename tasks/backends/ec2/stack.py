@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tasks.aws.client import Aws, read_stack
-from tasks.settings.settings import Access
+from tasks.settings.ec2 import Access
 
 
 @dataclass(frozen=True)
