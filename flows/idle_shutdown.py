@@ -18,7 +18,7 @@ from tasks.backends.ec2.policy import Decision
 from tasks.backends.ec2.pool import Pool, open_pool
 from tasks.backends.ec2.reaper import sweep_disks, tend
 from tasks.core.errors import CloudError
-from tasks.core.events import heard_by
+from tasks.core.events import subscribe
 from tasks.settings.settings import Settings, load_settings
 
 
@@ -78,7 +78,7 @@ async def sweep_machines(pool: str = "default", region: str | None = None) -> li
     ]
     failed = [outcome for outcome in outcomes if isinstance(outcome, CloudError)]
     try:
-        with heard_by(log_to_run):
+        with subscribe(log_to_run):
             told += [_told(disk, "deleted: no machine has it") for disk in await sweep_disks(opened)]
     except CloudError as error:
         failed.append(error)

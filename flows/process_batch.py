@@ -35,16 +35,9 @@ from tasks.batches.index import Shelf
 from tasks.batches.shards import Part, balanced, weighed
 from tasks.core.budget import Budget
 from tasks.core.errors import HearthError, InputError
-from tasks.core.events import (
-    Listener,
-    RunEnded,
-    RunStarted,
-    Stage,
-    heard_by,
-    heard_only_by,
-    tell,
-)
+from tasks.core.events import Listener, Progress, RunStarted, emit, subscribe, subscribe_only
 from tasks.core.jobs import Job
+from tasks.reading.events import RunEnded
 from tasks.results.manifest import Manifest
 from tasks.results.report import DocumentStatus, Report, Row, shared_out
 from tasks.runs.advice import insight
@@ -81,22 +74,22 @@ async def process_batch(batch: Batch) -> State[Report]:
     Raises:
         HearthError: the request is wrong, or no server is to be had.
     """
-    with ended_by_sigterm(), heard_by(log_to_run), heard_by(ProgressEvents()):
+    with ended_by_sigterm(), subscribe(log_to_run), subscribe(ProgressEvents()):
         if flow_run.ui_url:
-            tell(RunStarted(flow_run.ui_url))
+            emit(RunStarted(flow_run.ui_url))
         settings = load_settings()
         try:
             run = _Run(batch, await resolved(batch), settings)
             async with Live("batch", settings, has_pages=False) as live:
-                with heard_by(live):
+                with subscribe(live):
                     report = await run.read()
         except HearthError as error:
-            tell(RunEnded(error))
+            emit(RunEnded(error))
             raise
         except Pause:
             tell_left()
             raise
-        tell(RunEnded(report))
+        emit(RunEnded(report))
         await show_report(report)
     return _final_state(report)
 
@@ -128,7 +121,7 @@ class _Run:
         else:
             budget = Budget(batch.max_usd, batch.max_minutes, batch.ends_at(self._began), self._started)
             report = await _Batch(batch, self._settings, output, budget).run(sources)
-        tell(Stage(f"the report is {report.write(output)}"))
+        emit(Progress(f"the report is {report.write(output)}"))
         return report
 
     async def _shared(self, sources: Iterator[Source]) -> Report:
@@ -213,7 +206,7 @@ class _Batch:
     ) -> None:
         """Read one document, as a task run of its own."""
         try:
-            with heard_only_by(relay), shared.used_here(all_begun):
+            with subscribe_only(relay), shared.used_here(all_begun):
                 # Prefect's types do not know that an async task's state is awaited, too.
                 run: State[Manifest] = await cast("Any", read_document)(
                     source.path.name, self.batch.job(source.path), return_state=True

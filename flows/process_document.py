@@ -22,8 +22,9 @@ from flows.orchestrator.termination import ended_by_sigterm
 from flows.ui.artifacts import log_to_run
 from flows.ui.live_artifacts import Live
 from tasks.core.errors import HearthError
-from tasks.core.events import RunEnded, RunStarted, heard_by, tell
+from tasks.core.events import RunStarted, emit, subscribe
 from tasks.core.jobs import Job
+from tasks.reading.events import RunEnded
 from tasks.results.manifest import Manifest, PageStatus, RunStatus
 from tasks.runs.prepare import Prepared, prepare
 from tasks.runs.run_record import Account
@@ -48,7 +49,7 @@ async def process_document(job: Job) -> State[Manifest]:
     Raises:
         HearthError: the request is wrong, or the run could not go on; see `tasks.core.errors`.
     """
-    with ended_by_sigterm(), heard_by(ProgressEvents()):
+    with ended_by_sigterm(), subscribe(ProgressEvents()):
         try:
             return await process(job)
         except Pause:
@@ -63,13 +64,13 @@ async def process(job: Job, *, in_batch: bool = False) -> State[Manifest]:
         HearthError: see there.
         Pause: the run was paused.
     """
-    with heard_by(log_to_run):
+    with subscribe(log_to_run):
         if flow_run.ui_url:
-            tell(RunStarted(flow_run.ui_url))
+            emit(RunStarted(flow_run.ui_url))
         try:
             manifest = await until_paused(_process(job, in_batch=in_batch))
         except HearthError as error:
-            tell(RunEnded(error))
+            emit(RunEnded(error))
             raise
     return _final_state(manifest)
 
@@ -84,7 +85,7 @@ async def _process(job: Job, *, in_batch: bool) -> Manifest | None:
         async with prepared.store.turn(), live:
             manifest = await _read(prepared, settings, live)
             if manifest is not None:
-                tell(RunEnded(manifest))
+                emit(RunEnded(manifest))
     return manifest
 
 
@@ -92,7 +93,7 @@ async def _read(prepared: Prepared, settings: Settings, live: Live) -> Manifest 
     account = Account(prepared, flow_run_id=flow_run.id, idle_seconds=settings.idle_minutes * 60)
     try:
         if not prepared.nothing_left():
-            with heard_by(live):
+            with subscribe(live):
                 await read_document(prepared, settings, account)
     finally:
         manifest = account.close()

@@ -11,9 +11,10 @@ import pytest
 
 import tasks.runs.meter
 from tasks.backends.base import Endpoint, MachineFacts
-from tasks.core.events import PageDone, PagesStart
+from tasks.core.events import PagesStart
 from tasks.core.jobs import BackendName
 from tasks.ollama.schema import Timing
+from tasks.reading.events import PageDone
 from tasks.results.manifest import Attempt, PageResult, PageStatus
 from tasks.runs.accounting import AllBooks
 from tasks.runs.meter import Meter

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from flows.cli.main import app
 from tasks.backends.base import Endpoint, MachineFacts
-from tasks.core.events import heard_by
+from tasks.core.events import subscribe
 from tasks.core.jobs import BackendName
 from tasks.core.replicas import Parts
 from tasks.costs.bill import By, together
@@ -160,7 +160,7 @@ def test_what_cannot_be_noted_is_told_and_ends_nothing(tmp_path: Path):
     told: list[Any] = []
     (tmp_path / "file").write_text("in the way")
     facts = MachineFacts("hearth-ecs", "ECS tasks", 1.0, NOON)
-    with heard_by(told.append):
+    with subscribe(told.append):
         note_taken(tmp_path / "file", endpoint(BackendName.ECS, facts), "paper")
         note_held(tmp_path / "file", endpoint(BackendName.ECS, facts), "paper", NOON + 1)
     (once,) = told

@@ -35,7 +35,7 @@ from tasks.backends.ec2.reaper import sweep_disks
 from tasks.backends.ec2.spending import usd_per_hour
 from tasks.backends.ec2.stack import Stack
 from tasks.core.errors import CapacityError, CloudError, InputError, ServerError
-from tasks.core.events import Caution, heard_by
+from tasks.core.events import RunWarning, subscribe
 from tasks.costs.attribution import Rates
 from tasks.costs.price_book import Book, Price, shipped
 from tasks.leasing.launch_lock import LaunchLock, LaunchLocks
@@ -160,7 +160,7 @@ class TestPriceCap:
     def test_where_the_book_lacks_the_region_us_east_1_s_price_is_taken_and_it_is_said(self):
         told: list[Any] = []
         capped = Ec2Settings(types=("g4dn.xlarge", "p4d.24xlarge"), max_price=0.6)
-        with heard_by(told.append):
+        with subscribe(told.append):
             assert affordable(capped, "sa-east-1", shipped()) == ("g4dn.xlarge",)
         (caution,) = told
         assert "lacks sa-east-1's price of g4dn.xlarge: us-east-1's is taken" in caution.what
@@ -261,9 +261,9 @@ class TestLaunch:
         aws.answers("ec2", "create_fleet", brought(errors=(("InsufficientInstanceCapacity", "g4dn.xlarge"),)))
         aws.answers("ec2", "create_fleet", brought(ID))
         heard: list[object] = []
-        with heard_by(heard.append):
+        with subscribe(heard.append):
             assert await launch(aws, offered()) == ID
-        assert Caution("No spot machine: InsufficientInstanceCapacity for g4dn.xlarge.") in heard
+        assert RunWarning("No spot machine: InsufficientInstanceCapacity for g4dn.xlarge.") in heard
 
     async def test_a_machine_counts_though_other_places_had_none(self, aws: Stubbed):
         aws.answers("ec2", "create_fleet", brought(ID, errors=(("InsufficientInstanceCapacity", "g4dn.xlarge"),)))

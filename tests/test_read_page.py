@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tasks.core.errors import FailureReason, ModelError, PageError, ServerError, StorageError
-from tasks.core.events import Event, PageDone, PageRetried, PageStarted, heard_by
+from tasks.core.events import Event, PageRetried, PageStarted, subscribe
 from tasks.core.jobs import BackendName, Plan, ReadOptions
 from tasks.documents.pdf import open_document
 from tasks.documents.render import PageImage, Renderer
 from tasks.ollama.client import Answer, GenerateRequest
+from tasks.reading.events import PageDone
 from tasks.reading.page_reader import PageReader, temperature_of
 from tasks.reading.validate import judge, loop_turns
 from tasks.results.manifest import PageStatus
@@ -202,7 +203,7 @@ async def opened(
     ):
         reader = PageReader(plan, request, servers=servers, renderer=renderer, store=store, settings=settings)
         events: list[Event] = []
-        with heard_by(events.append):
+        with subscribe(events.append):
             yield Reading(reader, plan, store, events, joined)
 
 

@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.core.errors import FailureReason, OutputError, StorageError
-from tasks.core.events import Stage, heard_by
+from tasks.core.events import Progress, subscribe
 from tasks.core.jobs import BackendName, Document, Plan, ReadOptions
 from tasks.results.manifest import Attempt, Listing, Manifest, PageEntry, PageResult, PageStatus, RunStatus
 from tasks.results.store import ResultStore, results_directory
@@ -416,7 +416,7 @@ async def test_two_runs_of_one_document_take_turns(store, monkeypatch):
         waits.set()
 
     async def second() -> None:
-        with heard_by(hear):
+        with subscribe(hear):
             async with ResultStore(store.directory).turn():
                 order.append("second has it")
 
@@ -426,7 +426,7 @@ async def test_two_runs_of_one_document_take_turns(store, monkeypatch):
         order.append("first had it")
     await other
     assert order == ["first had it", "second has it"]
-    assert set(told) == {Stage("waiting for another run that reads this document")}
+    assert set(told) == {Progress("waiting for another run that reads this document")}
 
 
 async def test_a_turn_ends_with_the_error_that_ends_its_run(store):

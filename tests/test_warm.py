@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.core.errors import ModelError, ServerError
-from tasks.core.events import Caution, Event, Pulling, Stage, heard_by
+from tasks.core.events import Event, Progress, Pulling, RunWarning, subscribe
 from tasks.ollama.client import GenerateRequest, Model, OllamaClient
 from tasks.serving.warmup import SERIAL_FAMILIES, Served, Warmth, find_model, most_at_once, warm
 from tasks.settings.reading import WarmSettings
@@ -47,7 +47,7 @@ async def client(server: ScriptedOllama) -> AsyncIterator[OllamaClient]:
 @pytest.fixture
 def told() -> Iterator[list[Event]]:
     events: list[Event] = []
-    with heard_by(events.append):
+    with subscribe(events.append):
         yield events
 
 
@@ -233,7 +233,7 @@ async def test_a_model_that_spills_to_the_cpu_is_a_caution(server, client, told)
     server.answers("/api/ps", placed(6_000_000_000, 2_500_000_000))
     warmth = await warmed(client)
     assert "2.5 of its 6.0 GB are in GPU memory" in warmth.note
-    assert Caution(warmth.note) in told
+    assert RunWarning(warmth.note) in told
 
 
 async def test_a_model_that_spills_is_an_error_where_a_gpu_is_required(server, client):
@@ -246,7 +246,7 @@ async def test_a_model_on_the_cpu_alone_is_nothing_to_tell(server, client, told)
     """A machine without a GPU has no other place for it."""
     server.answers("/api/ps", placed(6_000_000_000, 0))
     assert (await warmed(client)).note is None
-    assert not any(isinstance(event, Caution) for event in told)
+    assert not any(isinstance(event, RunWarning) for event in told)
 
 
 async def test_a_model_on_the_cpu_alone_is_an_error_where_a_gpu_is_required(server, client):
@@ -286,7 +286,7 @@ async def test_a_family_that_ollama_serves_one_by_one_is_named(server, client, t
     assert warmth.measured.slots == 1
     assert "1 of the 2 slots" in warmth.note
     assert "family qwen3vl one request at a time" in warmth.note
-    assert Caution(warmth.note) in told
+    assert RunWarning(warmth.note) in told
 
 
 async def test_a_server_with_fewer_slots_than_asked_for_is_told(server, client):
@@ -301,7 +301,7 @@ def test_the_default_model_is_of_a_family_that_ollama_serves_in_parallel():
 async def test_each_step_is_told_in_order(server, client, told):
     server.answers("/api/tags", says(models=[]), LISTED)
     await warmed(client)
-    stages = [event.what.split()[0] for event in told if isinstance(event, Stage)]
+    stages = [event.what.split()[0] for event in told if isinstance(event, Progress)]
     assert stages == ["waiting", "pulling", "loading", "measuring"]
 
 

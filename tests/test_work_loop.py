@@ -11,7 +11,7 @@ import pytest
 
 from tasks.core import aio
 from tasks.core.aio import WorkLoop
-from tasks.core.events import Stage, heard_by, tell
+from tasks.core.events import Progress, emit, subscribe
 from tests.support.waiting import PATIENCE
 
 
@@ -68,13 +68,13 @@ async def test_an_error_reaches_the_caller():
 
 async def test_who_listens_here_hears_what_is_told_there():
     async def telling() -> None:
-        tell(Stage("reading"))
+        emit(Progress("reading"))
 
     heard = []
     async with WorkLoop() as work:
-        with heard_by(heard.append):
+        with subscribe(heard.append):
             await work.run(telling)
-    assert heard == [Stage("reading")]
+    assert heard == [Progress("reading")]
 
 
 async def test_cancelling_the_wait_cancels_the_call():

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from flows.cli.terminal import TerminalProgress
 from tasks.core.errors import ServerError
-from tasks.core.events import heard_by
+from tasks.core.events import subscribe
 from tasks.settings.settings import load_settings
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def automations(
     from flows.orchestrator.automations import Wanted
 
     wanted = None if remove else Wanted(notify, stalled_minutes, vanished_minutes, cancel_stalled)
-    with TerminalProgress(_err) as terminal, heard_by(terminal):
+    with TerminalProgress(_err) as terminal, subscribe(terminal):
         changes = asyncio.run(_applied(wanted))
     for name, change in changes:
         _out.print(f"{name}: {change}", highlight=False)

@@ -14,7 +14,7 @@ from flows.cli.run import run_command
 from flows.cli.terminal import TerminalProgress, print_report
 from tasks.batches.batch import Batch
 from tasks.core.errors import InputError
-from tasks.core.events import Stage, heard_by, tell
+from tasks.core.events import Progress, emit, subscribe
 from tasks.core.jobs import BackendName
 from tasks.results.report import DocumentStatus, Report
 from tasks.settings.settings import load_settings
@@ -83,8 +83,8 @@ def batch(
 
 async def _run(asked: Batch, *, quiet: bool) -> Report:
     settings = load_settings()
-    with TerminalProgress(_err, quiet=quiet) as terminal, heard_by(terminal):
-        tell(Stage("starting Prefect"))
+    with TerminalProgress(_err, quiet=quiet) as terminal, subscribe(terminal):
+        emit(Progress("starting Prefect"))
         from flows.local.run_flow import run_batch
 
         return await run_batch(asked, settings)

@@ -23,7 +23,7 @@ from tasks.backends.ecs.status import ServiceStatus, send_away, service_status
 from tasks.backends.local.server import ServerState, local_servers, stop_server
 from tasks.backends.sagemaker.status import EndpointStatus, endpoint_status
 from tasks.core.errors import CloudError, InputError
-from tasks.core.events import heard_by
+from tasks.core.events import subscribe
 from tasks.core.jobs import BackendName
 from tasks.ollama.client import GenerateRequest
 from tasks.runs.choose_backend import choose_backend
@@ -109,7 +109,7 @@ def start(
 ) -> None:
     """Get a server warm ahead of time. It stays so for its idle time."""
     settings = with_pool(load_settings(), pool)
-    with TerminalProgress(_err) as terminal, heard_by(terminal):
+    with TerminalProgress(_err) as terminal, subscribe(terminal):
         told = asyncio.run(_start(settings, backend or settings.backend, model, slots))
     _out.print(told, highlight=False, soft_wrap=True)
 

@@ -25,7 +25,7 @@ from flows.cli.terminal import TerminalProgress, print_summary
 from flows.cli.top import metrics, top
 from flows.cli.up import down, serve_api, up
 from tasks.core.errors import HearthError, InputError
-from tasks.core.events import Stage, heard_by, tell
+from tasks.core.events import Progress, emit, subscribe
 from tasks.core.jobs import BackendName, Job
 from tasks.results.manifest import Manifest, RunStatus
 from tasks.results.store import ResultStore
@@ -146,13 +146,13 @@ async def _read(job: Job, *, quiet: bool) -> Manifest | None:
     settings = load_settings()
     prepared = await prepare(job, settings)
     prepared.store.prepare()
-    with TerminalProgress(_err, quiet=quiet) as terminal, heard_by(terminal):
+    with TerminalProgress(_err, quiet=quiet) as terminal, subscribe(terminal):
         # Where every page stands no server is needed, not even Prefect's.
         async with prepared.store.turn():
             manifest = Account(prepared).close() if prepared.nothing_left() else None
         if manifest is not None:
             return manifest
-        tell(Stage("starting Prefect"))
+        emit(Progress("starting Prefect"))
         from flows.local.run_flow import run_document
 
         return await run_document(job, settings)

@@ -10,14 +10,17 @@ from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
-    Progress,
     SpinnerColumn,
     TaskID,
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.progress import (
+    Progress as ProgressBars,
+)
 
-from tasks.core.events import Caution, Event, PageDone, PageRetried, PagesStart, PageStarted, Pulling, RunStarted, Stage
+from tasks.core.events import Event, PageRetried, PagesStart, PageStarted, Progress, Pulling, RunStarted, RunWarning
+from tasks.reading.events import PageDone
 from tasks.results.manifest import Manifest, PageStatus, RunStatus
 from tasks.results.report import Report
 from tasks.results.store import ResultStore
@@ -31,7 +34,7 @@ class TerminalProgress:
 
     def __init__(self, console: Console, *, quiet: bool = False) -> None:
         self._console = console
-        self._progress = Progress(
+        self._progress = ProgressBars(
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(),
@@ -65,9 +68,9 @@ class TerminalProgress:
             case RunStarted(url=url):
                 if self._console.is_terminal:
                     self._progress.console.print(f"Watch it at {escape(url)}", highlight=False, soft_wrap=True)
-            case Stage(what=what):
+            case Progress(what=what):
                 self._progress.update(self._stage, description=what, completed=0, total=None, told="")
-            case Caution(what=what):
+            case RunWarning(what=what):
                 self._console.print(f"[yellow]Note:[/yellow] {escape(what)}", highlight=False)
             case Pulling(step=step, completed=completed, total=total):
                 megabytes = f"{completed / _MEGABYTE:.0f} of {total / _MEGABYTE:.0f} MB" if total else ""

@@ -12,7 +12,7 @@ from rich.console import Console
 from flows.cli.terminal import TerminalProgress
 from tasks.backends.local.server import local_servers, stop_server
 from tasks.core.errors import InputError
-from tasks.core.events import heard_by
+from tasks.core.events import subscribe
 from tasks.settings.settings import load_settings
 
 _out = Console()
@@ -27,7 +27,7 @@ def up() -> None:
     """
     if not Path("prefect.yaml").is_file():
         raise InputError(f"There is no prefect.yaml in {Path.cwd()}. Run hearth up in Hearth's directory.")
-    with TerminalProgress(_err) as terminal, heard_by(terminal):
+    with TerminalProgress(_err) as terminal, subscribe(terminal):
         from flows.local.bring_up import bring_up
 
         url = asyncio.run(bring_up(load_settings()))

@@ -7,7 +7,8 @@ from contextvars import Context
 from dataclasses import dataclass
 
 from tasks.backends.base import Endpoint, MachineFacts
-from tasks.core.events import Caution, Event, PageDone, PagesStart, Stage, tell
+from tasks.core.events import Event, PagesStart, Progress, RunWarning, emit
+from tasks.reading.events import PageDone
 from tasks.runs.meter import Meter
 from tasks.serving.warmup import Warmth
 
@@ -21,12 +22,12 @@ class BatchBooks:
     def warmed(self, endpoint: Endpoint, warmth: Warmth) -> None:
         """See `Books`."""
         self.meter.warmed(endpoint, warmth)
-        tell(Stage(f"{endpoint.url} is warm with {warmth.measured.slots * endpoint.parts.count} slots"))
+        emit(Progress(f"{endpoint.url} is warm with {warmth.measured.slots * endpoint.parts.count} slots"))
 
     def released(self, machine: MachineFacts, ended: str) -> None:
         """See `Books`."""
         self.meter.released(machine, ended)
-        tell(Stage(f"{machine.id} was given back after {(time.time() - machine.since) / 60:.1f} min"))
+        emit(Progress(f"{machine.id} was given back after {(time.time() - machine.since) / 60:.1f} min"))
 
 
 @dataclass
@@ -45,9 +46,9 @@ class Relay:
             case PagesStart(total=total, standing=standing, slots=slots):
                 self.total, self.standing = self.total + total, self.standing + standing
                 event = PagesStart(self.total, self.standing, slots)
-            case PageDone() | Caution():
+            case PageDone() | RunWarning():
                 pass
             case _:
                 return
         # Told of from several documents and two threads at once; a context is entered by one at a time.
-        self.batch.copy().run(tell, event)
+        self.batch.copy().run(emit, event)

@@ -11,7 +11,7 @@ from flows.engine.server_group import Serving
 from flows.engine.shared_group import servers_for
 from flows.engine.supervisor import Wanted
 from tasks.core.budget import Budget
-from tasks.core.events import Caution, PagesStart, Stage, heard_by, tell
+from tasks.core.events import PagesStart, Progress, RunWarning, emit, subscribe
 from tasks.documents.render import Renderer
 from tasks.reading.page_reader import PageReader
 from tasks.runs.prepare import Prepared
@@ -32,7 +32,7 @@ async def read_document(prepared: Prepared, settings: Settings, account: Account
 
     def new_serving(budget: Budget, pages: Iterable[int]) -> Serving:
         told = f"reading with {prepared.choice.backend.describe()}: {prepared.choice.why}"
-        tell(Caution(f"{told}.") if prepared.choice.unasked else Stage(told))
+        emit(RunWarning(f"{told}.") if prepared.choice.unasked else Progress(told))
         holder = f"{plan.document.name} on {platform.node()}"
         wanted = Wanted(request, plan.slots, pages, plan.require_gpu, holder, budget)
         return Serving(prepared.choice.backend, wanted, settings)
@@ -43,7 +43,7 @@ async def read_document(prepared: Prepared, settings: Settings, account: Account
         serving.work.opened(renderer),
     ):
         work = serving.books.work_of(plan.document.name)
-        with heard_by(account.hear), heard_by(work), heard_by(serving.metrics.hear):
+        with subscribe(account.hear), subscribe(work), subscribe(serving.metrics.hear):
             await serving.work.run(lambda: renderer.ahead(expected[: plan.slots]))
             await serving.ready()
             servers = serving.servers
@@ -58,7 +58,7 @@ async def read_document(prepared: Prepared, settings: Settings, account: Account
                         leave()
                         all_begun()
 
-                    tell(PagesStart(len(plan.numbers), len(plan.numbers) - len(left), servers.capacity))
+                    emit(PagesStart(len(plan.numbers), len(plan.numbers) - len(left), servers.capacity))
                     account.pages_start()
                     try:
                         await read_pages(serving.work, reader, left, serving.window, begun)

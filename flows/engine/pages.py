@@ -22,7 +22,7 @@ from flows.ui.artifacts import LAST_SECONDS, MOST_SINGLE, SHOWN_SECONDS, PageTab
 from tasks.backends.base import Endpoint
 from tasks.core.aio import WorkLoop
 from tasks.core.errors import HearthError, PageError
-from tasks.core.events import heard_by
+from tasks.core.events import subscribe
 from tasks.ollama.client import GenerateRequest
 from tasks.reading.page_reader import PageReader
 from tasks.serving.admission import Window, WindowClosedError
@@ -153,7 +153,7 @@ async def read_block(work: WorkLoop, reader: PageReader, block: Block, window: W
     table = PageTable(f"{reader.document} {block}", excerpts=load_settings().excerpts)
     seconds = SHOWN_SECONDS
     try:
-        with heard_by(table):
+        with subscribe(table):
             async with together() as group:
                 async for number in block.begun():
                     group.create_task(_read_in_block(work, reader, number, window))

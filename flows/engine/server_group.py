@@ -14,7 +14,7 @@ from flows.orchestrator.run_events import tell_over_budget
 from tasks.backends.base import Backend
 from tasks.core.aio import cancel_and_wait
 from tasks.core.errors import CloudError
-from tasks.core.events import Caution, Stage, heard_by, tell
+from tasks.core.events import Progress, RunWarning, emit, subscribe
 from tasks.core.jobs import ON_AWS
 from tasks.metrics import Identity, Recorder, sinks_for
 from tasks.settings.settings import Settings
@@ -59,7 +59,7 @@ class Serving:
         servers = min(machines, self._backend.servers)
         await self.work.__aenter__()
         self.metrics.open()
-        with heard_by(self.metrics.hear):
+        with subscribe(self.metrics.hear):
             keeping = [
                 asyncio.create_task(
                     Berth(self._backend, self._wanted, machines // servers, self._settings, self._common).keep()
@@ -91,7 +91,7 @@ class Serving:
             await asyncio.sleep(0)  # PDFs are opened for it here, as MuPDF is not for two threads at once
         machines = scale.machines(pages)
         if machines < scale.most:
-            tell(Stage(f"{pages} pages are worth {machines} of {scale.most} machines"))
+            emit(Progress(f"{pages} pages are worth {machines} of {scale.most} machines"))
         return machines
 
     async def ready(self) -> None:
@@ -133,7 +133,7 @@ class Serving:
         self.stopped = spent
         self.window.close()
         tell_over_budget(self._budget, self.books.usd)
-        tell(Caution(f"No more pages are begun: {spent}. The next run goes on with those that are left."))
+        emit(RunWarning(f"No more pages are begun: {spent}. The next run goes on with those that are left."))
 
     async def _all_spent(self) -> str | None:
         if not self.books.limited or time.monotonic() < self._ask_at:
@@ -142,7 +142,7 @@ class Serving:
         try:
             return await self.books.over_budget()
         except CloudError as error:  # it is asked again; a cloud out of reach is no reason to stop reading
-            tell(Caution(f"What was spent today is not known: {error}"))
+            emit(RunWarning(f"What was spent today is not known: {error}"))
             return None
 
     async def _while_any(self, berths: Sequence[asyncio.Task[None]]) -> None:
@@ -155,7 +155,7 @@ class Serving:
                 if not berth.cancelled() and (error := berth.exception()) is not None:
                     first = first or error
                     if left:
-                        tell(Caution(f"{error} Going on with the other servers."))
+                        emit(RunWarning(f"{error} Going on with the other servers."))
         if first is None:
             return
         why = first

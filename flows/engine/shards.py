@@ -28,7 +28,7 @@ from tasks.batches.batch import Batch, find_documents
 from tasks.batches.index import Shelf
 from tasks.batches.shards import Part, Shard
 from tasks.core.errors import UnavailableError
-from tasks.core.events import Caution, Stage, tell
+from tasks.core.events import Progress, RunWarning, emit
 from tasks.results.report import DocumentStatus, Report, Row
 from tasks.storage.files import Place
 
@@ -72,7 +72,7 @@ class Parts:
             try:
                 here = [own, *[part for part in others if not await self._begun(client, part)]]
                 if self._waiting:
-                    tell(Stage(f"{len(self._waiting)} more runs are asked to read parts of the batch"))
+                    emit(Progress(f"{len(self._waiting)} more runs are asked to read parts of the batch"))
                 reports = [await self.read_here(part) for part in here]
                 while self._waiting:
                     async with _again_later():
@@ -145,7 +145,7 @@ class Parts:
         if report is not None:
             return report
         became = f"The run of part {part.name} is {run.state_name if run else 'deleted'}"
-        tell(Caution(f"{became}: what is left of its {len(part.documents)} documents is for the next batch."))
+        emit(RunWarning(f"{became}: what is left of its {len(part.documents)} documents is for the next batch."))
         told = f"{became}. The next batch goes on with it."
         shelf = self.shelf()
         rows = [
@@ -171,7 +171,7 @@ async def _again_later() -> AsyncIterator[None]:
     try:
         yield
     except (httpx.HTTPError, PrefectHTTPStatusError) as error:
-        tell(Caution(f"Prefect's server does not answer ({type(error).__name__})."))
+        emit(RunWarning(f"Prefect's server does not answer ({type(error).__name__})."))
         await asyncio.sleep(_LOOK_SECONDS)
 
 

@@ -19,7 +19,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import Cancelled, Scheduled
 
-from tasks.core.events import Caution, tell
+from tasks.core.events import RunWarning, emit
 from tasks.settings.settings import Settings
 
 DEPLOYMENT = "idle-shutdown/idle-shutdown"
@@ -50,12 +50,12 @@ async def schedule_idle_shutdown(settings: Settings, machine: str, at: float, *,
             if released:
                 await _replace_earlier(client, machine, look)
     except _NotDeployedError:
-        tell(Caution(f"{DEPLOYMENT} is not deployed here: {machine} is left to its own watchdog and to the sweep."))
+        emit(RunWarning(f"{DEPLOYMENT} is not deployed here: {machine} is left to its own watchdog and to the sweep."))
     except (httpx.HTTPError, PrefectHTTPStatusError, ObjectNotFound, TimeoutError) as error:
         if look is None:  # otherwise there is one look too many, which does no harm
             why = type(error).__name__
             left = f"{machine} is left to its own watchdog and to the sweep."
-            tell(Caution(f"Prefect took no idle shutdown ({why}): {left}"))
+            emit(RunWarning(f"Prefect took no idle shutdown ({why}): {left}"))
 
 
 async def _scheduled(client: PrefectClient, settings: Settings, machine: str, at: float) -> FlowRun:

@@ -15,8 +15,9 @@ from tasks.backends.base import Backend, Endpoint
 from tasks.core.aio import WorkLoop, cancel_and_wait
 from tasks.core.budget import Budget
 from tasks.core.errors import MachineLostError, ModelError, ServerError, UnavailableError
-from tasks.core.events import Caution, ServerReleased, ServerTaken, SlotsChanged, Stage, WarmStep, tell, timed
+from tasks.core.events import Progress, RunWarning, SlotsChanged, WarmStep, emit, timed
 from tasks.ollama.client import GenerateRequest, OllamaClient
+from tasks.reading.events import ServerReleased, ServerTaken
 from tasks.runs.accounting import AllBooks
 from tasks.runs.usage_log import note_held, note_taken
 from tasks.serving.admission import Window
@@ -95,11 +96,11 @@ class Berth:
                 with timed(WarmStep.ACQUIRE):
                     endpoint = await self._backend.acquire(self._wanted.slots, self._wanted.holder, self._parts)
                 self._common.books.taken(endpoint)
-                tell(ServerTaken(endpoint))
+                emit(ServerTaken(endpoint))
                 if endpoint.machine is not None and endpoint.machine.usd_per_hour is None:
                     kind = endpoint.machine.kind
-                    tell(Caution(f"What {kind} costs is not known: no budget in dollars holds for it."))
-                tell(Stage(f"{'started' if endpoint.started else 'reusing'} the server at {endpoint.url}"))
+                    emit(RunWarning(f"What {kind} costs is not known: no budget in dollars holds for it."))
+                emit(Progress(f"{'started' if endpoint.started else 'reusing'} the server at {endpoint.url}"))
                 answered_before = self._common.servers.answered
                 visit = asyncio.create_task(self._visit(endpoint))
                 visits.add(visit)
@@ -113,7 +114,7 @@ class Berth:
                 if losses >= _MOST_LOSSES:
                     raise trouble or MachineLostError(f"No machine stays for long enough: {endpoint.departure.why}.")
                 why = f"{trouble}" if trouble else f"No more pages go to this machine: {endpoint.departure.why}."
-                tell(Caution(f"{why} Going on with another."))
+                emit(RunWarning(f"{why} Going on with another."))
         finally:
             await cancel_and_wait(*visits)
 
@@ -192,7 +193,7 @@ class Berth:
             servers.deal()
             if slots != told:
                 told = slots
-                tell(SlotsChanged(slots))
+                emit(SlotsChanged(slots))
 
         share = Share(endpoint.ledger, self._wanted.slots, warmth.measured, changed, endpoint.parts)
         await share.open()
@@ -214,5 +215,5 @@ class Berth:
         await asyncio.to_thread(note_held, self._settings.output, endpoint, self._wanted.holder, time.time())
         if endpoint.machine is not None and release.look_at is not None:
             await schedule_idle_shutdown(self._settings, endpoint.machine.id, release.look_at)
-        tell(ServerReleased(endpoint, release.told))
-        tell(Stage(f"the server {release.told}"))
+        emit(ServerReleased(endpoint, release.told))
+        emit(Progress(f"the server {release.told}"))

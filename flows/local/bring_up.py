@@ -19,7 +19,7 @@ from flows.local.prefect_server import prefect_api
 from flows.local.worker import POOL
 from tasks.backends.local.server import ServerSpec, lease_server
 from tasks.core.errors import ServerError
-from tasks.core.events import Stage, tell
+from tasks.core.events import Progress, emit
 from tasks.settings.settings import Settings
 
 _ATTEMPTS = 3
@@ -38,10 +38,10 @@ async def bring_up(settings: Settings) -> str:
     async with prefect_api(settings):
         api = str(get_current_settings().api.url)
         environment = {**os.environ, "PREFECT_API_URL": api}
-        tell(Stage("making the work pool and the deployments"))
+        emit(Progress("making the work pool and the deployments"))
         await _have_pool()
         await asyncio.to_thread(_prefect, ("--no-prompt", "deploy", "--all"), environment)
-        tell(Stage("starting the worker"))
+        emit(Progress("starting the worker"))
         worker = await lease_server(
             _worker(api), settings.home, idle_seconds=_FOR_EVER, deadline_seconds=_DEADLINE_SECONDS
         )

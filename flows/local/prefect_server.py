@@ -15,7 +15,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_HOME, get_current_settings
 
 from tasks.backends.local.server import ServerSpec, lease_server
 from tasks.core.errors import ServerError
-from tasks.core.events import Stage, tell
+from tasks.core.events import Progress, emit
 from tasks.settings.settings import Settings
 
 # One that ends is noticed sooner; this is for machines with much else to do.
@@ -40,7 +40,7 @@ async def prefect_api(settings: Settings) -> AsyncIterator[None]:
             )
         yield
         return
-    tell(Stage("starting a local Prefect server (the next run finds it warm)"))
+    emit(Progress("starting a local Prefect server (the next run finds it warm)"))
     server = await lease_server(
         _spec(),
         settings.home,

@@ -17,8 +17,9 @@ from flows.process_batch import process_batch
 from flows.process_document import process_document
 from tasks.batches.batch import Batch
 from tasks.core.errors import ServerError, UnavailableError
-from tasks.core.events import Caution, Event, Outcome, RunEnded, Stage, heard_by, tell
+from tasks.core.events import Event, Progress, RunWarning, emit, subscribe
 from tasks.core.jobs import Job
+from tasks.reading.events import Outcome, RunEnded
 from tasks.results.manifest import Manifest
 from tasks.results.report import Report
 from tasks.settings.settings import Settings
@@ -64,9 +65,9 @@ async def _run_flow(flow: AnyFlow, request: Job | Batch, settings: Settings) -> 
             ended.set_result(event.outcome)
 
     try:
-        with heard_by(hear):
+        with subscribe(hear):
             async with prefect_api(settings):
-                tell(Stage("starting the run"))
+                emit(Progress("starting the run"))
                 outcome = await _outcome(asyncio.ensure_future(_run(flow, request)), ended)
     except (httpx.HTTPError, PrefectHTTPStatusError) as error:
         raise ServerError(
@@ -111,7 +112,7 @@ async def _outcome(
         raise
     if run.done():
         return run.result()
-    tell(Caution("Prefect's server does not answer: there, this run may be shown as still running."))
+    emit(RunWarning("Prefect's server does not answer: there, this run may be shown as still running."))
     return ended.result()
 
 

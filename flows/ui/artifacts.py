@@ -20,7 +20,8 @@ from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 
-from tasks.core.events import Caution, Event, PageDone, Pulling, Stage
+from tasks.core.events import Event, Progress, Pulling, RunWarning
+from tasks.reading.events import PageDone
 from tasks.results.manifest import PageStatus
 from tasks.results.report import Report
 from tasks.views.summary import page_row
@@ -134,9 +135,9 @@ async def shown_if_possible(seconds: float) -> AsyncIterator[None]:
 def log_to_run(event: Event) -> None:
     """A listener: stages and cautions go into the run's log. Page text never does."""
     match event:
-        case Stage(what=what):
+        case Progress(what=what):
             get_run_logger().info(what)
-        case Caution(what=what):
+        case RunWarning(what=what):
             get_run_logger().warning(what)
         case Pulling(step=step, completed=completed, total=total) if completed == total:
             get_run_logger().info("pull: %s", step)

@@ -13,7 +13,8 @@ from typing import Any, Self
 from flows.ui.artifacts import LAST_SECONDS, MOST_SINGLE, Artifact, Data, artifact_key
 from flows.ui.known_servers import KnownServers
 from tasks.core.errors import StorageError
-from tasks.core.events import Event, PageDone, PagesStart, ServerReleased, ServerTaken, SlotsChanged
+from tasks.core.events import Event, PagesStart, SlotsChanged
+from tasks.reading.events import PageDone, ServerReleased, ServerTaken
 from tasks.results.manifest import Manifest, PageResult, PageStatus
 from tasks.results.store import ResultStore
 from tasks.settings.settings import Settings

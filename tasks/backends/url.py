@@ -2,49 +2,21 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from tasks.backends.base import Endpoint, Release
 from tasks.core.errors import InputError, ServerError
 from tasks.core.jobs import BackendName
 from tasks.core.scaling import Scale
+from tasks.ollama.address import server_url
 from tasks.ollama.client import digest_at
 from tasks.settings.settings import Settings
 from tasks.slots import FileStore
 
-DEFAULT_PORT = 11434
 _NO_ADDRESS = "The backend url needs an address. Set HEARTH_URL, for instance http://10.0.0.5:11434."
 
 
 def offer(settings: Settings) -> str | None:
     """Why `auto` takes this backend; None if it does not."""
     return "a server's address is set (HEARTH_URL, LLAMA_API_URL or OLLAMA_HOST)" if settings.url else None
-
-
-def normalise(address: str) -> str:
-    """An address as people write it into OLLAMA_HOST, as a URL: `host`, `host:port`, `http://host:port`.
-
-    0.0.0.0 is where a server listens; a client means this machine by it, as Ollama's own does.
-
-    Raises:
-        InputError: it is no address.
-    """
-    wrong = f"The server address {address!r} is not understood. Write it like http://10.0.0.5:11434."
-    text = address.strip().rstrip("/")
-    written = text if "://" in text else f"http://{text}"
-    try:
-        parts = urlsplit(written)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        raise InputError(wrong) from None
-    if parts.scheme not in {"http", "https"} or not host or any(c.isspace() for c in written):
-        raise InputError(wrong)
-    if host in {"0.0.0.0", "::"}:  # noqa: S104 - compared, not bound
-        host = "127.0.0.1"
-    if port is None:
-        port = DEFAULT_PORT if "://" not in text else {"http": 80, "https": 443}[parts.scheme]
-    shown = f"[{host}]" if ":" in host else host
-    return f"{parts.scheme}://{shown}:{port}{parts.path}"
 
 
 class UrlBackend:
@@ -58,7 +30,7 @@ class UrlBackend:
         if not settings.url:
             raise InputError(_NO_ADDRESS)
         self._home = settings.home
-        self._urls = tuple(dict.fromkeys(normalise(address) for address in settings.url.split(",") if address.strip()))
+        self._urls = tuple(dict.fromkeys(server_url(address) for address in settings.url.split(",") if address.strip()))
         if not self._urls:
             raise InputError(_NO_ADDRESS)
         self.servers = len(self._urls)

@@ -13,6 +13,7 @@ from typing import Any, Self, TypeVar
 T = TypeVar("T")
 
 _THREADS_SECONDS = 5.0
+_AGAIN_SECONDS = 5.0
 
 
 class WorkLoop:
@@ -91,3 +92,17 @@ async def cancel_and_wait(*tasks: asyncio.Task[Any]) -> None:
             again = error
     if again is not None:
         raise again
+
+
+async def repeat_every(seconds: float, act: Callable[[], Awaitable[object]], done: threading.Event) -> None:
+    """Do something every so many seconds until it is done with, whatever goes wrong: so that a lease is kept.
+
+    AWS out of reach is no reason to stop reading: the machine may well go on.
+    """
+    pause = seconds
+    while not await asyncio.to_thread(done.wait, pause):
+        pause = seconds
+        try:
+            await act()
+        except Exception:  # noqa: BLE001 - whatever it is: the run goes on, and so must its lease
+            pause = min(seconds, _AGAIN_SECONDS)

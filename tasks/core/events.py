@@ -1,4 +1,4 @@
-"""What a run tells of itself while it goes: events, told by the steps, heard by a terminal, a log or an artifact."""
+"""What a run says of itself while it goes: events, emitted by the steps, for a terminal, a log or an artifact."""
 
 from __future__ import annotations
 
@@ -8,39 +8,39 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
-from tasks.core.errors import FailureReason, HearthError
-from tasks.results.manifest import Manifest, PageResult
-from tasks.results.report import Report
+from tasks.core.errors import FailureReason
 
-if TYPE_CHECKING:
-    from tasks.backends.base import Endpoint
+
+class Event:
+    """Something that happened in a run. Whoever emits it need not know who listens."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
-class RunStarted:
+class RunStarted(Event):
     """Prefect took the run on; `url` shows it."""
 
     url: str
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class Progress(Event):
     """The run does something else now."""
 
     what: str
 
 
 @dataclass(frozen=True, slots=True)
-class Caution:
+class RunWarning(Event):
     """Something the person should know, though the run goes on."""
 
     what: str
 
 
 @dataclass(frozen=True, slots=True)
-class Pulling:
+class Pulling(Event):
     """The server downloads the model; both in bytes, `total` 0 where it is not known."""
 
     step: str
@@ -62,7 +62,7 @@ class WarmStep(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class StepDone:
+class StepDone(Event):
     """A server is one step nearer to its first page, after so many seconds in it."""
 
     step: WarmStep
@@ -70,7 +70,7 @@ class StepDone:
 
 
 @dataclass(frozen=True, slots=True)
-class PagesStart:
+class PagesStart(Event):
     """How many pages there are, how many stood already, and how many may be in flight at once."""
 
     total: int
@@ -79,14 +79,14 @@ class PagesStart:
 
 
 @dataclass(frozen=True, slots=True)
-class PageStarted:
+class PageStarted(Event):
     """A page took a slot. Told on the slots' thread."""
 
     number: int
 
 
 @dataclass(frozen=True, slots=True)
-class PageRetried:
+class PageRetried(Event):
     """An attempt at a page failed; another follows."""
 
     number: int
@@ -94,67 +94,19 @@ class PageRetried:
 
 
 @dataclass(frozen=True, slots=True)
-class PageDone:
-    """A page was stored."""
-
-    result: PageResult
-
-
-@dataclass(frozen=True, slots=True)
-class ServerTaken:
-    """A server was acquired; it may not be warm yet."""
-
-    endpoint: Endpoint
-
-
-@dataclass(frozen=True, slots=True)
-class SlotsChanged:
+class SlotsChanged(Event):
     """How many slots of warm servers the run may use now."""
 
     slots: int
 
 
-@dataclass(frozen=True, slots=True)
-class ServerReleased:
-    """A server was given back; `told` says what becomes of it."""
-
-    endpoint: Endpoint
-    told: str
-
-
-Outcome = Manifest | Report | HearthError
-"""What a run ends with: its account, or why it could not go on."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunEnded:
-    """Nothing more will be read, and the server was given back; Prefect may not know yet."""
-
-    outcome: Outcome
-
-
-Event = (
-    RunStarted
-    | Stage
-    | Caution
-    | Pulling
-    | StepDone
-    | PagesStart
-    | PageStarted
-    | PageRetried
-    | PageDone
-    | ServerTaken
-    | SlotsChanged
-    | ServerReleased
-    | RunEnded
-)
 Listener = Callable[[Event], None]
 
 _listeners: ContextVar[tuple[Listener, ...]] = ContextVar("hearth_listeners", default=())
 
 
 @contextmanager
-def heard_by(listener: Listener) -> Iterator[None]:
+def subscribe(listener: Listener) -> Iterator[None]:
     """Have a listener hear what is told in this context."""
     token = _listeners.set((*_listeners.get(), listener))
     try:
@@ -164,7 +116,7 @@ def heard_by(listener: Listener) -> Iterator[None]:
 
 
 @contextmanager
-def heard_only_by(listener: Listener) -> Iterator[None]:
+def subscribe_only(listener: Listener) -> Iterator[None]:
     """Have nobody but a listener hear what is told in this context; it may pass on what others should hear."""
     token = _listeners.set((listener,))
     try:
@@ -173,7 +125,7 @@ def heard_only_by(listener: Listener) -> Iterator[None]:
         _listeners.reset(token)
 
 
-def tell(event: Event) -> None:
+def emit(event: Event) -> None:
     """Tell whoever listens."""
     for listener in _listeners.get():
         listener(event)
@@ -184,4 +136,4 @@ def timed(step: WarmStep) -> Iterator[None]:
     """Tell how long a step took, when it has succeeded."""
     started = time.monotonic()
     yield
-    tell(StepDone(step, time.monotonic() - started))
+    emit(StepDone(step, time.monotonic() - started))

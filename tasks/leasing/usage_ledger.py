@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from tasks.core.errors import CloudError
-from tasks.core.events import Caution, tell
+from tasks.core.events import RunWarning, emit
 from tasks.costs.attribution import Rates, Span, Use
 from tasks.leasing.table import Item, Table, float_of, number, string
 
@@ -64,11 +64,11 @@ class Stopped:
 
 
 async def if_possible(entry: Awaitable[None]) -> None:
-    """Make an entry, or tell that it is missing."""
+    """Make an entry, or say that it is missing."""
     try:
         await entry
     except Exception as error:  # noqa: BLE001 - whatever it is: it must not keep a machine from being stopped
-        tell(Caution(f"The costs will lack something: {error}"))
+        emit(RunWarning(f"The costs will lack something: {error}"))
 
 
 class Ledger:

@@ -7,9 +7,10 @@ import time
 from collections import deque
 from statistics import quantiles
 
-from tasks.core.events import Event, PageDone, PagesStart, Stage, StepDone
+from tasks.core.events import Event, PagesStart, Progress, StepDone
 from tasks.metrics import names
 from tasks.metrics.aggregate import Aggregate
+from tasks.reading.events import PageDone
 from tasks.results.manifest import PageResult, PageStatus
 
 _LAST_PAGES = 100
@@ -44,7 +45,7 @@ class PageMetrics:
                 self._pages_from = self._pages_from or time.monotonic()
             case StepDone(step=step, seconds=seconds):
                 self._aggregate.see(names.WARM_SECONDS, seconds, step)
-            case Stage(what=what):
+            case Progress(what=what):
                 self.stage = what
             case _:
                 pass

@@ -15,7 +15,7 @@ from statistics import fmean
 from typing import Protocol
 
 from tasks.core.errors import HearthError
-from tasks.core.events import Caution, tell
+from tasks.core.events import RunWarning, emit
 from tasks.metrics import names
 from tasks.metrics.aggregate import Aggregate, Snapshot
 from tasks.metrics.listener import PageMetrics
@@ -184,8 +184,8 @@ class Recorder:
     def _caution(self, where: str, why: str) -> None:
         if where not in self._warned:
             self._warned.add(where)
-            told = Caution(f"Metrics are lost that should go to {where}: {why} The pages go on.")
-            self._context.copy().run(tell, told)
+            told = RunWarning(f"Metrics are lost that should go to {where}: {why} The pages go on.")
+            self._context.copy().run(emit, told)
 
 
 def _live(server: Server) -> LiveServer:

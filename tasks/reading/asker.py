@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import stamina
 
 from tasks.core.errors import FailureReason, MachineLostError, ModelError, PageError, PassingError, ServerError
-from tasks.core.events import PageStarted, tell
+from tasks.core.events import PageStarted, emit
 from tasks.documents.render import PageImage
 from tasks.ollama.client import Answer, GenerateRequest
 from tasks.reading.validate import judge
@@ -112,7 +112,7 @@ class Asker:
         self, server: Server, number: int, image: PageImage, temperature: float, trial: int
     ) -> Reading:
         """Ask one server, and another, too, if it takes far longer than for other pages; the first answer is taken."""
-        tell(PageStarted(number))
+        emit(PageStarted(number))
         asked = asyncio.create_task(self._ask(server, number, image, temperature, trial))
         calls = {asked}
         try:

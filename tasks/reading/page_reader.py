@@ -6,11 +6,12 @@ import asyncio
 from datetime import UTC, datetime
 
 from tasks.core.errors import PageError
-from tasks.core.events import PageDone, PageRetried, tell
+from tasks.core.events import PageRetried, emit
 from tasks.core.jobs import Plan
 from tasks.documents.render import PageImage, Renderer
 from tasks.ollama.client import GenerateRequest
 from tasks.reading.asker import Asker, Reading
+from tasks.reading.events import PageDone
 from tasks.results.manifest import Attempt, PageResult, PageStatus
 from tasks.results.store import ResultStore
 from tasks.serving.server_pool import Servers
@@ -85,7 +86,7 @@ class PageReader:
                 await self._finish(number, PageStatus.FAILED, image, error=error)
                 error.final = True
             else:
-                tell(PageRetried(number, error.reason))
+                emit(PageRetried(number, error.reason))
             raise
         await self._finish(number, PageStatus.READ, image, reading)
 
@@ -128,7 +129,7 @@ class PageReader:
 
     async def _stored(self, result: PageResult) -> None:
         await asyncio.to_thread(self._store.write_page, result)
-        tell(PageDone(result))
+        emit(PageDone(result))
 
 
 def temperature_of(attempt: int) -> float:

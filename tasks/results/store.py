@@ -11,7 +11,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from tasks.core.events import Stage, tell
+from tasks.core.events import Progress, emit
 from tasks.core.jobs import Document, Plan
 from tasks.results.manifest import PAGES_BEGIN, PAGES_END, Listing, Manifest, PageEntry, PageResult, PageStatus
 from tasks.storage.files import Place, files_at
@@ -64,7 +64,7 @@ class ResultStore:
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
         """Have the document for oneself, so that no page is paid for twice; wait while another run reads it."""
-        async with self._files.turn(lambda: tell(Stage("waiting for another run that reads this document"))):
+        async with self._files.turn(lambda: emit(Progress("waiting for another run that reads this document"))):
             yield
 
     def page(self, number: int) -> PageResult | None:

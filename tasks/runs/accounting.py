@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from tasks.backends.base import Endpoint, MachineFacts
-from tasks.core.events import Event, PageDone
+from tasks.core.events import Event
+from tasks.reading.events import PageDone
 from tasks.serving.warmup import Warmth
 
 

@@ -6,8 +6,9 @@ import time
 from dataclasses import dataclass, field
 
 from tasks.backends.base import Endpoint, MachineFacts
-from tasks.core.events import Event, PageDone, PagesStart
+from tasks.core.events import Event, PagesStart
 from tasks.core.jobs import BackendName
+from tasks.reading.events import PageDone
 from tasks.results.figures import Figures
 from tasks.serving.warmup import Warmth
 

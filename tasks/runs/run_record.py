@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from itertools import zip_longest
 
 from tasks.backends.base import Endpoint, MachineFacts
-from tasks.core.events import Event, PageDone
+from tasks.core.events import Event
+from tasks.reading.events import PageDone
 from tasks.results.figures import Figures
 from tasks.results.manifest import CostShares, EndpointRecord, Listing, MachineRecord, Manifest, PageEntry, RunStatus
 from tasks.runs.advice import insight

@@ -18,7 +18,7 @@ from pydantic import Field, RootModel
 
 from tasks.backends.base import Endpoint
 from tasks.core.errors import HearthError
-from tasks.core.events import Caution, tell
+from tasks.core.events import RunWarning, emit
 from tasks.core.jobs import BackendName, Frozen
 from tasks.costs.assumptions import DAY_SECONDS
 from tasks.costs.bill import Bill, By, Line, in_order, unpriced
@@ -105,7 +105,7 @@ def note_held(output: Place, endpoint: Endpoint, holder: str, now: float) -> Non
     try:
         _append(output, held)
     except HearthError as error:
-        tell(Caution(f"`hearth cost` will lack this run: {error}"))
+        emit(RunWarning(f"`hearth cost` will lack this run: {error}"))
 
 
 def _taken(endpoint: Endpoint, holder: str) -> Taken | None:

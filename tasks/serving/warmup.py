@@ -12,7 +12,7 @@ import pymupdf
 import stamina
 
 from tasks.core.errors import ModelError, PageError, PassingError, ServerError
-from tasks.core.events import Caution, Pulling, Stage, WarmStep, tell, timed
+from tasks.core.events import Progress, Pulling, RunWarning, WarmStep, emit, timed
 from tasks.core.replicas import Parts
 from tasks.ollama.client import Answer, GenerateRequest, LoadedModel, Model, OllamaClient
 from tasks.ollama.schema import find_model
@@ -87,21 +87,21 @@ async def warm(
         ModelError: the model cannot be had, cannot be loaded, or does not fit.
     """
     deadline = time.monotonic() + limits.deadline_seconds
-    tell(Stage(f"waiting for {client.url}"))
+    emit(Progress(f"waiting for {client.url}"))
     with timed(WarmStep.ANSWER):
         await _until(min(deadline, time.monotonic() + limits.answer_seconds), client.version)
     asked = time.monotonic()
     model = await _until(deadline, lambda: _present(client, request.model), patience=limits.pull_seconds)
     deadline += time.monotonic() - asked
     details = await _until(deadline, lambda: client.details(request.model))
-    tell(Stage(f"loading {request.model}"))
+    emit(Progress(f"loading {request.model}"))
     try:
         with timed(WarmStep.LOAD):
             await _until(deadline, lambda: client.load(request))
         placed = _placement(request.model, await _until(deadline, client.loaded), require_gpu=require_gpu)
         if placed:
-            tell(Caution(placed))
-        tell(Stage(f"measuring how many requests {request.model} serves at once"))
+            emit(RunWarning(placed))
+        emit(Progress(f"measuring how many requests {request.model} serves at once"))
         what = f"{model.digest[:12]}, num_ctx {request.num_ctx}"
         with timed(WarmStep.MEASURE):
             measured = await _until(
@@ -114,7 +114,7 @@ async def warm(
         raise ModelError(_load_failure(request.model, details.family, str(error))) from None
     note = _shortfall(slots, measured.slots, details.family)
     if note:
-        tell(Caution(note))
+        emit(RunWarning(note))
     return Warmth(model.digest, details.family, measured, " ".join(filter(None, (note, placed))) or None)
 
 
@@ -151,11 +151,11 @@ async def _present(client: OllamaClient, name: str) -> Model:
     """The model on the server's disk, pulled if it is missing."""
     model = find_model(name, await client.models())
     if model is None:
-        tell(Stage(f"pulling {name}"))
+        emit(Progress(f"pulling {name}"))
         try:
             with timed(WarmStep.PULL):
                 async for step in client.pull(name):
-                    tell(Pulling(step.status, step.completed, step.total))
+                    emit(Pulling(step.status, step.completed, step.total))
         except ModelError as error:
             raise ModelError(
                 f"The model {name!r} cannot be pulled by {client.url}: {error}. "

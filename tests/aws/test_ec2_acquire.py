@@ -14,7 +14,7 @@ import tasks.backends.ec2.access
 from tasks.backends.base import Endpoint
 from tasks.backends.ec2.backend import Ec2Backend
 from tasks.core.errors import CapacityError, CloudError, ServerError
-from tasks.core.events import Event, Stage, heard_by
+from tasks.core.events import Event, Progress, subscribe
 from tasks.settings.settings import Settings
 from tests.aws.faults import answer_held, denied, held, lost_answer, throttled
 from tests.aws.front import AwsFront
@@ -214,9 +214,9 @@ async def test_a_machine_that_has_just_come_up_is_not_ended_because_ec2_was_slow
 ):
     machines.plan = Plan(serves=False, stages=())
     told: list[Event] = []
-    with heard_by(told.append):
+    with subscribe(told.append):
         acquiring = asyncio.create_task(acquired(answer_seconds=0.05))
-    await until_async(lambda: any(isinstance(each, Stage) and each.what.endswith(" boots") for each in told))
+    await until_async(lambda: any(isinstance(each, Progress) and each.what.endswith(" boots") for each in told))
     release = threading.Event()
     look = aws.inject(held(release), "DescribeInstances")
     await until_async(lambda: look.hits)

@@ -16,7 +16,7 @@ import pytest
 from tasks.aws.client import Aws
 from tasks.backends.base import MachineFacts
 from tasks.core.errors import InputError, OutputError, StorageError
-from tasks.core.events import Stage, heard_by
+from tasks.core.events import Progress, subscribe
 from tasks.core.jobs import BackendName
 from tasks.core.replicas import Parts
 from tasks.costs.assumptions import Assumptions
@@ -237,7 +237,7 @@ def test_a_place_without_a_bucket_shows_how_to_write_it(uri: str):
 # Turns
 
 
-WAITING = Stage("waiting for another run that reads this document")
+WAITING = Progress("waiting for another run that reads this document")
 
 
 @pytest.fixture
@@ -255,7 +255,7 @@ def turns(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 
 async def has_it(store: ResultStore, told: list[Any]) -> None:
     """Wait for a turn, and end it."""
-    with heard_by(told.append):
+    with subscribe(told.append):
         async with store.turn():
             told.append("has it")
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from tasks.core.events import PageDone
 from tasks.metrics import Identity, Recorder, sinks_for
+from tasks.reading.events import PageDone
 from tasks.results.manifest import PageStatus
 from tasks.runs.accounting import AllBooks
 from tasks.serving.server_pool import Servers

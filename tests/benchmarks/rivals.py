@@ -61,7 +61,7 @@ def flow(work: Work) -> dict[str, float]:
 async def _flow(work: Work) -> dict[str, float]:
     os.environ["HEARTH_URL"] = work.url
     from flows.process_document import process_document
-    from tasks.core.events import Event, PagesStart, heard_by
+    from tasks.core.events import Event, PagesStart, subscribe
     from tasks.core.jobs import BackendName, Job
 
     started = cpu = 0.0
@@ -80,7 +80,7 @@ async def _flow(work: Work) -> dict[str, float]:
         output=str(work.output),
     )
     with usage() as used:
-        with heard_by(listen):
+        with subscribe(listen):
             state: Any = await process_document(job, return_state=True)  # type: ignore[misc]
         cpu = time.process_time() - cpu
     manifest = await state.aresult()

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from tasks.backends.local.server import free_port
+from tasks.ollama.address import free_port
 from tests.commands import ROOT
 from tests.flows.bringing_up import Server
 from tests.support import forkserver

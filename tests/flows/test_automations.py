@@ -46,7 +46,7 @@ import sys
 import time
 from prefect import flow
 from flows.orchestrator import run_events
-from tasks.core.events import Stage
+from tasks.core.events import Progress
 
 run_events.PROGRESS_SECONDS = 0.5
 name, stop = sys.argv[1], pathlib.Path(sys.argv[2])
@@ -54,10 +54,10 @@ name, stop = sys.argv[1], pathlib.Path(sys.argv[2])
 @flow(name="process-document", flow_run_name=name)
 def goes():
     listener = run_events.ProgressEvents()
-    listener(Stage("reading"))
+    listener(Progress("reading"))
     while not stop.exists():
         if name == "goes on":
-            listener(Stage("reading"))
+            listener(Progress("reading"))
         time.sleep(0.2)
 
 goes()

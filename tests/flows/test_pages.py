@@ -22,7 +22,8 @@ from flows.engine.pages import BLOCK, Block, read_block, read_pages
 from flows.ui.artifacts import MOST_SINGLE
 from tasks.core.aio import WorkLoop
 from tasks.core.errors import FailureReason, PageError, ServerError
-from tasks.core.events import PageDone, heard_by, tell
+from tasks.core.events import emit, subscribe
+from tasks.reading.events import PageDone
 from tasks.results.manifest import PageResult, PageStatus
 from tasks.serving.admission import Window
 from tests.support.waiting import PATIENCE, until_async
@@ -70,7 +71,7 @@ class Reader:
         finally:
             self.open -= 1
         self.done.append(number)
-        tell(PageDone(good(number)))
+        emit(PageDone(good(number)))
 
 
 class Shown:
@@ -233,7 +234,7 @@ class TestTables:
     async def test_a_failed_page_is_in_it_with_its_reason(self, work, shown):
         async def page(number: int, _: int) -> None:
             if number == 30:
-                tell(PageDone(good(30, status=PageStatus.FAILED, reason=FailureReason.RENDER, text="")))
+                emit(PageDone(good(30, status=PageStatus.FAILED, reason=FailureReason.RENDER, text="")))
                 raise PageError(FailureReason.RENDER, "The page cannot be rendered.", final=True)
 
         await read(work, Reader(page))
@@ -287,7 +288,7 @@ async def test_memory_does_not_grow_with_the_pages(work, monkeypatch):
     class Forgetful(Reader):
         async def read(self, number: int, attempt: int) -> None:
             await asyncio.sleep(0)
-            tell(PageDone(good(number, text=f"{number}" * 5000)))
+            emit(PageDone(good(number, text=f"{number}" * 5000)))
 
     async def no_table(*_: Any) -> None:
         pass
@@ -303,7 +304,7 @@ async def test_memory_does_not_grow_with_the_pages(work, monkeypatch):
 
     tracemalloc.start()
     try:
-        with heard_by(look):
+        with subscribe(look):
             await read(work, Forgetful(), count=2000)
     finally:
         tracemalloc.stop()

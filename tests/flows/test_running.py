@@ -11,14 +11,14 @@ import pytest
 import flows.local.run_flow
 from flows.local.run_flow import _outcome
 from tasks.core.errors import ServerError
-from tasks.core.events import Caution, Event, heard_by
+from tasks.core.events import Event, RunWarning, subscribe
 
 
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Event]]:
     monkeypatch.setattr(flows.local.run_flow, "_LOOK_SECONDS", 0.01)
     events: list[Event] = []
-    with heard_by(events.append):
+    with subscribe(events.append):
         yield events
 
 
@@ -56,7 +56,7 @@ async def test_a_server_that_went_away_is_not_waited_for(monkeypatch: pytest.Mon
     run, ended = outcomes()
     ended.set_result(outcome := ServerError("as it ended"))
     assert await _outcome(run, ended) is outcome
-    assert told == [Caution("Prefect's server does not answer: there, this run may be shown as still running.")]
+    assert told == [RunWarning("Prefect's server does not answer: there, this run may be shown as still running.")]
 
 
 async def test_a_server_that_never_notes_the_end_is_not_waited_for_for_ever(

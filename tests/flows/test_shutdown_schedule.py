@@ -14,7 +14,7 @@ from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.engine.shutdown_schedule import DEPLOYMENT, schedule_idle_shutdown
-from tasks.core.events import Event, heard_by
+from tasks.core.events import Event, subscribe
 from tasks.settings.settings import Settings
 from tests.commands import PrefectServer
 from tests.support.waiting import PATIENCE
@@ -81,7 +81,7 @@ async def test_a_look_that_could_not_be_replaced_is_no_reason_to_warn(
 
     monkeypatch.setattr(PrefectClient, "set_flow_run_state", refuse)
     told: list[Event] = []
-    with heard_by(told.append):
+    with subscribe(told.append):
         await schedule_idle_shutdown(Settings(), MACHINE, NEXT_CENTURY + 120)
     assert told == []
     assert sorted(scheduled(prefect)) == [60, 120]

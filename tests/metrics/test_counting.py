@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.core.errors import FailureReason
-from tasks.core.events import PageDone, PagesStart, StepDone, WarmStep
+from tasks.core.events import PagesStart, StepDone, WarmStep
 from tasks.metrics import names
 from tasks.metrics.aggregate import Aggregate, Snapshot, rounded
 from tasks.metrics.listener import PageMetrics
+from tasks.reading.events import PageDone
 from tasks.results.manifest import PageStatus
 from tests.metrics.results import result
 from tests.support.clock import Clock

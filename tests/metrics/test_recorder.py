@@ -13,13 +13,14 @@ import pytest
 
 from tasks.backends.base import Endpoint, MachineFacts
 from tasks.core.errors import CloudError, InputError
-from tasks.core.events import Caution, Event, PageDone, PagesStart, heard_by
+from tasks.core.events import Event, PagesStart, RunWarning, subscribe
 from tasks.core.jobs import BackendName
 from tasks.metrics import Identity, Recorder, sinks_for
 from tasks.metrics import recorder as recording
 from tasks.metrics.aggregate import Snapshot
 from tasks.metrics.live import live_runs
 from tasks.metrics.recorder import Sink
+from tasks.reading.events import PageDone
 from tasks.runs.accounting import AllBooks
 from tasks.serving.server_pool import Servers
 from tasks.settings.metrics import MetricsSettings
@@ -144,17 +145,17 @@ async def test_idle_slots_are_no_waste_when_no_page_is_left_to_begin(server: Scr
 async def test_a_sink_that_is_out_of_reach_is_told_of_once_and_tried_again(tmp_path: Path):
     heard: list[Event] = []
     sink = Kept(CloudError("AWS could not be asked."))
-    with heard_by(heard.append):
+    with subscribe(heard.append):
         async with recorded(tmp_path, lambda: [sink]):
             await until_async(lambda: len(sink.told) > 1)
-    assert [type(event) for event in heard] == [Caution]
+    assert [type(event) for event in heard] == [RunWarning]
     assert "AWS could not be asked" in heard[0].what
 
 
 async def test_a_sink_with_a_bug_is_left_and_the_others_go_on(tmp_path: Path):
     heard: list[Event] = []
     broken, sound = Kept(RuntimeError("a bug")), Kept()
-    with heard_by(heard.append):
+    with subscribe(heard.append):
         async with recorded(tmp_path, lambda: [broken, sound]):
             await until_async(lambda: len(sound.told) > 1)
     assert len(broken.told) == 1
@@ -166,7 +167,7 @@ async def test_a_sink_that_cannot_be_made_ends_nothing(tmp_path: Path):
         raise InputError("the exporter is not installed.")
 
     heard: list[Event] = []
-    with heard_by(heard.append):
+    with subscribe(heard.append):
         async with recorded(tmp_path, sinks):
             pass
     assert "not installed" in heard[0].what

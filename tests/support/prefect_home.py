@@ -19,7 +19,7 @@ from pathlib import Path
 
 import httpx
 
-from tasks.backends.local.server import free_port
+from tasks.ollama.address import free_port
 from tests.support import forked, forkserver
 from tests.support.environment import clean
 from tests.support.waiting import PATIENCE, until

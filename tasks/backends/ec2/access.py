@@ -18,8 +18,8 @@ from datetime import timedelta
 from tasks.aws.client import ask
 from tasks.backends.ec2.instances import Machine
 from tasks.backends.ec2.pool import Pool, parameter
-from tasks.backends.local.server import free_port
 from tasks.core.errors import HearthError, ServerError
+from tasks.ollama.address import free_port
 from tasks.ollama.client import LoadedModel, OllamaClient
 from tasks.settings.ec2 import Access
 

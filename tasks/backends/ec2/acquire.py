@@ -21,7 +21,7 @@ from tasks.core.errors import (
     ServerError,
     SilentError,
 )
-from tasks.core.events import Caution, Stage, tell
+from tasks.core.events import Progress, RunWarning, emit
 from tasks.leasing.lease import Lease
 
 _MOST_LOSSES = 5
@@ -88,7 +88,7 @@ class Acquisition:
                     raise
                 if isinstance(error, _ChangedError):
                     continue  # to be chosen again: stopped, it can be started
-                tell(Caution(f"{error} Going on with another machine."))
+                emit(RunWarning(f"{error} Going on with another machine."))
                 self._losses += 1
                 self._avoid.add(tenancy.id)
 
@@ -110,7 +110,7 @@ class Acquisition:
                             f"{error} It was so for {self._settings.capacity_seconds:g} s. "
                             "Add types or zones (HEARTH_EC2__TYPES, HEARTH_EC2__ZONES), another market, or try later."
                         ) from None
-                    tell(Stage(f"EC2 has no machine; asking again for {left:.0f} s"))
+                    emit(Progress(f"EC2 has no machine; asking again for {left:.0f} s"))
                     await asyncio.sleep(min(_CAPACITY_PAUSE_SECONDS, max(left, 0.1)))
                     continue
             elif step is Step.WAIT:
@@ -124,7 +124,7 @@ class Acquisition:
     def _wait_for(self, stopping: Machine) -> None:
         """Wait for what is being stopped, but not for ever."""
         since = self._waiting_for.setdefault(stopping.id, time.monotonic())
-        tell(Stage(f"waiting for {stopping.id}, which is being stopped"))
+        emit(Progress(f"waiting for {stopping.id}, which is being stopped"))
         if time.monotonic() - since > self._settings.start_seconds:
             self._avoid.add(stopping.id)
 
@@ -137,14 +137,14 @@ class Acquisition:
         stale = chosen.stage if start_it else ""
         tenancy = Tenancy(self._pool, chosen.id, lease, started=start_it, machine=chosen, stale_stage=stale)
         if start_it:
-            tell(Stage(f"starting {chosen.id} ({chosen.kind})"))
+            emit(Progress(f"starting {chosen.id} ({chosen.kind})"))
             try:
                 await start(self._pool.aws, chosen.id)
             except BaseException as error:
                 await self._given_up(tenancy, broken=False)
                 code = error.code if isinstance(error, CloudError) else ""
                 if code in _START_REFUSED:
-                    tell(Caution(f"{chosen.id} cannot be started in {chosen.zone} just now ({code})."))
+                    emit(RunWarning(f"{chosen.id} cannot be started in {chosen.zone} just now ({code})."))
                     self._avoid.add(chosen.id)
                 elif code not in _CHANGED:
                     raise
@@ -199,7 +199,7 @@ class Acquisition:
                     f"{tenancy.id} was not running after {self._settings.start_seconds:g} s. It is terminated, unless "
                     "others use it; run again, or raise HEARTH_EC2__START_SECONDS."
                 )
-            tell(Stage(f"{tenancy.id} ({seen.kind}) is {seen.state}"))
+            emit(Progress(f"{tenancy.id} ({seen.kind}) is {seen.state}"))
             await asyncio.sleep(self._settings.poll_seconds)
 
     async def _answering(self, tenancy: Tenancy, booting: Machine, door: Door) -> None:
@@ -241,7 +241,7 @@ class Acquisition:
                     serving_since = None
                 elif serving_since is None:
                     serving_since = time.monotonic()
-                tell(Stage(f"{tenancy.id} ({seen.kind}) boots{': ' + seen.stage if seen.stage else ''}"))
+                emit(Progress(f"{tenancy.id} ({seen.kind}) boots{': ' + seen.stage if seen.stage else ''}"))
                 await asyncio.sleep(self._settings.poll_seconds)
 
     async def _not_up(self, machine_id: str, said: str) -> str:
@@ -261,4 +261,4 @@ class Acquisition:
         try:
             await tenancy.hand_back(broken=broken)
         except CloudError as error:
-            tell(Caution(f"{tenancy.id} could not be given back: {error} Its lease ends by itself."))
+            emit(RunWarning(f"{tenancy.id} could not be given back: {error} Its lease ends by itself."))

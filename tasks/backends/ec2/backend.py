@@ -16,7 +16,7 @@ from tasks.backends.ec2.spending import usd_per_hour
 from tasks.backends.ec2.status import status_of
 from tasks.backends.standing import Standing, leased
 from tasks.core.errors import BudgetSpentError, CloudError
-from tasks.core.events import Caution, Stage, tell
+from tasks.core.events import Progress, RunWarning, emit
 from tasks.core.jobs import BackendName
 from tasks.core.scaling import Scale
 from tasks.costs.price_book import Book, current
@@ -67,7 +67,7 @@ class Ec2Backend:
             CloudError: AWS refuses, or the pool is not deployed.
         """
         del parts
-        tell(Stage("asking AWS for the pool"))
+        emit(Progress("asking AWS for the pool"))
         if self._pool is None:
             self._pool = await open_pool(self._settings)
         pool = self._pool
@@ -92,7 +92,7 @@ class Ec2Backend:
         book = current(self._settings.home)
         price = await usd_per_hour(pool.aws, machine, book)
         if machine.market is Market.ON_DEMAND and (told := told_of_elsewhere([machine.type], machine.region, book)):
-            tell(Caution(told))
+            emit(RunWarning(told))
         return Endpoint(
             backend=self.name,
             url=door.url,
@@ -128,7 +128,7 @@ class Ec2Backend:
         except CloudError as error:
             wait = self._settings.ec2.lease_seconds
             left = f"Its lease ends by itself in {wait:g} s."
-            tell(Caution(f"{tenancy.id} could not be given back: {error} {left}"))
+            emit(RunWarning(f"{tenancy.id} could not be given back: {error} {left}"))
             return Release(f"{tenancy.id} is left to its lease's end", self._look_at(wait))
         if endpoint.departure.gone:
             return Release(f"is gone: {endpoint.departure.why}", self._look_at())

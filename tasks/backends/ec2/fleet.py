@@ -12,7 +12,7 @@ from tasks.aws.client import Aws, ask
 from tasks.backends.ec2.instances import Market
 from tasks.backends.ec2.stack import Stack
 from tasks.core.errors import CapacityError, CloudError, InputError
-from tasks.core.events import Caution, Stage, tell
+from tasks.core.events import Progress, RunWarning, emit
 from tasks.costs.price_book import Book
 from tasks.costs.rates import on_demand_usd_per_hour, told_of_elsewhere
 from tasks.settings.ec2 import Ec2Settings, SpotPolicy
@@ -94,7 +94,7 @@ def affordable(settings: Ec2Settings, region: str, book: Book) -> tuple[str, ...
     if settings.max_price is None:
         return settings.types
     if (told := told_of_elsewhere(settings.types, region, book)) is not None:
-        tell(Caution(f"HEARTH_EC2__MAX_PRICE: {told}"))
+        emit(RunWarning(f"HEARTH_EC2__MAX_PRICE: {told}"))
     prices = {each: on_demand_usd_per_hour(each, region, book) for each in settings.types}
     return tuple(each for each, price in prices.items() if price is not None and price <= settings.max_price)
 
@@ -142,14 +142,14 @@ async def launch(aws: Aws, offered: Iterable[Offer]) -> str:
     for offered_one in offered:
         offer: Offer | None = offered_one
         while offer is not None:
-            tell(Stage(f"asking EC2 for a machine, {offer.market}"))
+            emit(Progress(f"asking EC2 for a machine, {offer.market}"))
             answer = await ask(aws.ec2.create_fleet, **offer.request)
             launched = [each for brought in answer.get("Instances", ()) for each in brought.get("InstanceIds", ())]
             if launched:
                 return launched[0]
             met = list(_failures(answer)) or [Failure(_NOT_TRIED, "the fleet brought nothing", "")]
             failures += [(offer.market, failure) for failure in met]
-            tell(Caution(f"No {offer.market} machine: {_summary(met)}."))
+            emit(RunWarning(f"No {offer.market} machine: {_summary(met)}."))
             tried = [failure for failure in met if failure.code != _NOT_TRIED]
             passing = all(failure.code in _NO_CAPACITY | _SILENT for failure in tried)
             # A fleet need not have tried every place that it was given.

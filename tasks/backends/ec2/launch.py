@@ -12,7 +12,7 @@ from tasks.backends.ec2.instances import Machine, Market, keep_disk_on_power_off
 from tasks.backends.ec2.policy import Step
 from tasks.backends.ec2.pool import Pool, parameter
 from tasks.core.errors import CapacityError, CloudError, MachineLostError
-from tasks.core.events import Caution, Stage, tell
+from tasks.core.events import Progress, RunWarning, emit
 from tasks.costs.price_book import current
 from tasks.leasing.launch_lock import LaunchLock
 from tasks.leasing.lease import Lease
@@ -40,7 +40,7 @@ async def launch_one(pool: Pool, new_lease: Callable[[str], Lease], avoid: Colle
     name = pool.stack.pool
     async with pool.launches.held(name) as lock:
         if lock is None:
-            tell(Stage("waiting for another run that launches a machine"))
+            emit(Progress("waiting for another run that launches a machine"))
             return None
         if await _one_came_meanwhile(pool, lock, avoid):
             return None
@@ -76,12 +76,12 @@ async def set_up(pool: Pool, machine_id: str) -> Machine:
         MachineLostError: EC2 does not know it for two minutes.
     """
     launched = await seen_machine(pool, machine_id)
-    tell(Stage(f"launched {launched.id} ({launched.kind})"))
+    emit(Progress(f"launched {launched.id} ({launched.kind})"))
     if launched.market is Market.ON_DEMAND:
         try:
             await keep_disk_on_power_off(pool.aws, machine_id)
         except CloudError as error:
-            tell(Caution(f"{machine_id} will be terminated, not stopped, if it powers itself off: {error}"))
+            emit(RunWarning(f"{machine_id} will be terminated, not stopped, if it powers itself off: {error}"))
     return launched
 
 

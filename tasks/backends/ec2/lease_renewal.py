@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,27 +12,13 @@ from datetime import UTC, datetime
 from tasks.backends.ec2.access import Door
 from tasks.backends.ec2.instances import MachineState, machine
 from tasks.backends.ec2.pool import Pool
+from tasks.core.aio import repeat_every
 from tasks.core.interruption import Departure
 from tasks.leasing.lease import Lease
 
 _RENEWALS = 4
 """Renewals in a lease's length: it takes three that fail to lose it."""
-_AGAIN_SECONDS = 5.0
 _UNKNOWN_LOOKS = 3
-
-
-async def every(seconds: float, act: Callable[[], Awaitable[object]], done: threading.Event) -> None:
-    """Do something every so many seconds until it is done with, whatever goes wrong: so that a lease is kept.
-
-    AWS out of reach is no reason to stop reading: the machine may well go on.
-    """
-    pause = seconds
-    while not await asyncio.to_thread(done.wait, pause):
-        pause = seconds
-        try:
-            await act()
-        except Exception:  # noqa: BLE001 - whatever it is: the run goes on, and so must its lease
-            pause = min(seconds, _AGAIN_SECONDS)
 
 
 class Keeper:
@@ -70,8 +55,8 @@ class Keeper:
         """Both at once: a look that hangs must not keep the lease from being renewed."""
         settings = self._pool.settings.ec2
         await asyncio.gather(
-            every(settings.poll_seconds, self._look, self._done),
-            every(settings.lease_seconds / _RENEWALS, self._renew, self._done),
+            repeat_every(settings.poll_seconds, self._look, self._done),
+            repeat_every(settings.lease_seconds / _RENEWALS, self._renew, self._done),
         )
 
     async def _look(self) -> None:

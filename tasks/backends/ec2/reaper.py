@@ -15,7 +15,7 @@ from tasks.backends.ec2.policy import Action, Decision, Why, decide, put_away
 from tasks.backends.ec2.pool import Pool
 from tasks.backends.ec2.usage import noticed, noticed_leases, noticed_stop
 from tasks.core.errors import CloudError
-from tasks.core.events import Caution, tell
+from tasks.core.events import RunWarning, emit
 from tasks.leasing.lease import Lease, Record
 from tasks.leasing.leases import CLOSED_SECONDS
 
@@ -113,7 +113,7 @@ async def _deleted(pool: Pool, volume: str) -> bool:
         await ask(pool.aws.ec2.delete_volume, VolumeId=volume)
     except CloudError as error:
         if error.code not in {"InvalidVolume.NotFound", "VolumeInUse", "IncorrectState"}:
-            tell(Caution(f"The disk {volume} is left: {error}"))
+            emit(RunWarning(f"The disk {volume} is left: {error}"))
         return False
     return True
 

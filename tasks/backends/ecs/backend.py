@@ -15,7 +15,7 @@ from tasks.backends.ecs.session import SERVICE, Visit
 from tasks.backends.ecs.stack import EcsStack, find_stack
 from tasks.backends.standing import Standing, leased
 from tasks.core.errors import CapacityError, CloudError
-from tasks.core.events import Caution, Stage, tell
+from tasks.core.events import Progress, RunWarning, emit
 from tasks.core.jobs import BackendName
 from tasks.core.scaling import Scale
 from tasks.costs.price_book import current
@@ -68,13 +68,13 @@ class EcsBackend:
             CapacityError: none gets warm in time; the newest event of the service says why.
             CloudError: AWS refuses, or the service is not deployed.
         """
-        tell(Stage("asking AWS for the ECS service"))
+        emit(Progress("asking AWS for the ECS service"))
         if self._stack is None:
             self._stack = await find_stack(self._aws, self._settings.ec2.pool)
         stack, settings = self._stack, self._settings.ecs
         region, book = self._aws.region, current(self._settings.home)
         if (told := told_of_elsewhere(["fargate:vcpu" if stack.on_fargate else stack.kind], region, book)) is not None:
-            tell(Caution(told))
+            emit(RunWarning(told))
         tasks = min(parts, stack.max_tasks, math.ceil(slots / stack.slots))
         table = Table(self._aws, stack.table)
         records, lease = Records(table), Lease(holder, slots, time.time() + settings.lease_seconds)
@@ -129,7 +129,7 @@ class EcsBackend:
                 )
             started = True
             if seen != said:
-                tell(Stage(f"waiting for ECS: {seen}"))
+                emit(Progress(f"waiting for ECS: {seen}"))
                 said = seen
             await asyncio.sleep(settings.poll_seconds)
 
@@ -143,7 +143,7 @@ class EcsBackend:
             sent_away = await visit.hand_back(broken=broken)
         except CloudError as error:
             wait = self._settings.ecs.lease_seconds
-            tell(Caution(f"{name} could not be given back: {error} Its lease ends by itself in {wait:g} s."))
+            emit(RunWarning(f"{name} could not be given back: {error} Its lease ends by itself in {wait:g} s."))
             return Release(f"{name} is left to its lease's end")
         if sent_away:
             return Release(f"{name} did not work: its tasks are sent away")

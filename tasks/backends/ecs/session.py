@@ -8,8 +8,8 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from tasks.backends.ec2.lease_renewal import every
 from tasks.backends.ecs.service import Service
+from tasks.core.aio import repeat_every
 from tasks.core.errors import CloudError
 from tasks.core.interruption import Departure
 from tasks.core.replicas import Parts
@@ -108,9 +108,9 @@ class Visit:
         with suppress(CloudError):
             await self._publish()  # before the alarm that takes silence for disuse strikes once more
         await asyncio.gather(
-            every(self.settings.poll_seconds, self.look, self._done),
-            every(self.settings.lease_seconds / _RENEWALS, self._renew, self._done),
-            every(self.settings.poll_seconds * _POLLS_A_PUBLICATION, self._publish, self._done),
+            repeat_every(self.settings.poll_seconds, self.look, self._done),
+            repeat_every(self.settings.lease_seconds / _RENEWALS, self._renew, self._done),
+            repeat_every(self.settings.poll_seconds * _POLLS_A_PUBLICATION, self._publish, self._done),
         )
 
     async def _renew(self) -> None:

@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 from tasks.backends.base import Endpoint, Release
 from tasks.backends.local.endpoint import local_endpoint
 from tasks.backends.local.server import ServerSpec, lease_server, local_servers
-from tasks.backends.url import DEFAULT_PORT, normalise
 from tasks.core.errors import InputError, PassingError, ServerError
 from tasks.core.jobs import BackendName
 from tasks.core.scaling import Scale
+from tasks.ollama.address import DEFAULT_PORT, server_url
 from tasks.ollama.client import OllamaClient, digest_at
 from tasks.settings.settings import Settings
 from tasks.slots import FileStore
@@ -38,7 +38,7 @@ class OllamaBackend:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._url = normalise(os.environ.get("OLLAMA_HOST") or "127.0.0.1")
+        self._url = server_url(os.environ.get("OLLAMA_HOST") or "127.0.0.1")
         parallel = os.environ.get("OLLAMA_NUM_PARALLEL") or "4"
         if not parallel.isdecimal() or parallel == "0":
             raise InputError(f"OLLAMA_NUM_PARALLEL is {parallel!r}. Set it to a number from 1 up, or unset it.")

@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ import httpx
 
 from tasks.backends.local.watchdog import ServerDirectory
 from tasks.core.errors import ServerError
+from tasks.ollama.address import free_port
 from tasks.storage.file_locks import FileLease, is_held, take_exclusive, take_shared
 
 _HEALTH_POLL_SECONDS = 0.05
@@ -161,13 +161,6 @@ def _bypass_proxy() -> None:
     for name in ("no_proxy", "NO_PROXY"):
         known = [host for host in os.environ.get(name, "").split(",") if host]
         os.environ[name] = ",".join(dict.fromkeys([*known, "127.0.0.1", "localhost"]))
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _tail(log: Path, lines: int = 3) -> str:

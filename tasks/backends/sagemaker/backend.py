@@ -15,7 +15,7 @@ from tasks.backends.sagemaker.endpoint import Follower, Size, wake
 from tasks.backends.sagemaker.realtime_transport import RealTimeTransport
 from tasks.backends.sagemaker.stack import Stack, find_stack
 from tasks.backends.standing import Standing
-from tasks.core.events import Caution, Stage, tell
+from tasks.core.events import Progress, RunWarning, emit
 from tasks.core.interruption import Departure
 from tasks.core.jobs import BackendName
 from tasks.core.scaling import Scale
@@ -71,7 +71,7 @@ class SagemakerBackend:
         """
         del holder, parts
         began = time.time()
-        tell(Stage("asking AWS for the endpoint"))
+        emit(Progress("asking AWS for the endpoint"))
         settings, aws = self._settings.sagemaker, self._aws
         self._stack = stack = await find_stack(aws, self._settings.ec2.pool)
         component = stack.component(self._settings.model or self.default_model)
@@ -82,7 +82,7 @@ class SagemakerBackend:
             size = await wake(client, aws, stack, component, settings)
         book = current(self._settings.home)
         if (told := told_of_elsewhere([stack.instance_type], aws.region, book)) is not None:
-            tell(Caution(told))
+            emit(RunWarning(told))
         return Endpoint(
             backend=self.name,
             url=url,

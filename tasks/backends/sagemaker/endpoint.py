@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from tasks.aws.client import Aws, ask
 from tasks.backends.sagemaker.stack import Stack
 from tasks.core.errors import CapacityError, CloudError, PassingError, ServerError
-from tasks.core.events import Stage, tell
+from tasks.core.events import Progress, emit
 from tasks.core.interruption import Departure
 from tasks.ollama.client import OllamaClient
 from tasks.settings.sagemaker import SagemakerSettings
@@ -87,7 +87,7 @@ async def wake(
         size = await look(aws, stack, component)
         if size.made:
             if not size.copies:
-                tell(Stage(f"waiting for {client.url}, which has no instance and gets one; that takes some minutes"))
+                emit(Progress(f"waiting for {client.url}, which has no instance and gets one; that takes some minutes"))
             try:
                 await client.version()
             except PassingError as error:
