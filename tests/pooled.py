@@ -13,7 +13,9 @@ from tasks.ollama.client import OllamaClient
 from tasks.serving.pace import Pace
 from tasks.serving.server_pool import Server, Servers
 from tasks.settings.reading import ReadSettings
-from tasks.slots import FileStore, Measured, Share
+from tasks.slots.ledger import Measured
+from tasks.slots.share import Share
+from tasks.slots.store import FileStore
 from tests.scripted_ollama import DIGEST
 from tests.support.waiting import PATIENCE
 

@@ -19,7 +19,8 @@ from tasks.results.manifest import Attempt, PageResult, PageStatus
 from tasks.runs.accounting import AllBooks
 from tasks.runs.meter import Meter
 from tasks.serving.warmup import Warmth
-from tasks.slots import FileStore, Measured
+from tasks.slots.ledger import Measured
+from tasks.slots.store import FileStore
 
 START = 1_000_000.0
 WARM = Warmth("d", "qwen25vl", Measured(what="m", slots=8, asked=8, at=START))

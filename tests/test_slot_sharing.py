@@ -14,8 +14,10 @@ import pytest
 
 from tasks.core.errors import ModelError, StorageError
 from tasks.core.replicas import Parts
-from tasks.slots import FileStore, Ledger, LedgerStore, Measured, Share, agreed_capacity
-from tasks.slots.ledger import knowing
+from tasks.slots.capacity import agreed_capacity
+from tasks.slots.ledger import Ledger, Measured, knowing
+from tasks.slots.share import Share
+from tasks.slots.store import FileStore, LedgerStore
 from tests.commands import ROOT
 from tests.support.waiting import PATIENCE, until_async
 
@@ -77,7 +79,7 @@ async def test_changes_by_processes_at_once_are_all_made(store, tmp_path):
     code = """
 import asyncio, sys, time
 from pathlib import Path
-from tasks.slots import FileStore
+from tasks.slots.store import FileStore
 store = FileStore.of(Path(sys.argv[1]), "http://127.0.0.1:11434")
 async def main():
     for _ in range(100):
@@ -279,7 +281,9 @@ async def test_a_long_measurement_stays_alone(store, monkeypatch):
 PAGES = """
 import asyncio, os, sys, time
 from pathlib import Path
-from tasks.slots import FileStore, Measured, Share
+from tasks.slots.share import Share
+from tasks.slots.store import FileStore
+from tasks.slots.ledger import Measured
 home, log, pages, seconds = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
 async def main():
     slots, todo = asyncio.Event(), list(range(pages))

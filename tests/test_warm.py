@@ -17,7 +17,7 @@ from tasks.core.events import Event, Progress, Pulling, RunWarning, subscribe
 from tasks.ollama.client import GenerateRequest, Model, OllamaClient
 from tasks.serving.warmup import SERIAL_FAMILIES, Served, Warmth, find_model, most_at_once, warm
 from tasks.settings.reading import WarmSettings
-from tasks.slots import FileStore
+from tasks.slots.store import FileStore
 from tests.scripted_ollama import (
     DIGEST,
     MODEL,

@@ -16,7 +16,8 @@ from tasks.core.aio import cancel_and_wait
 from tasks.core.errors import CloudError
 from tasks.core.events import Progress, RunWarning, emit, subscribe
 from tasks.core.jobs import ON_AWS
-from tasks.metrics import Identity, Recorder, sinks_for
+from tasks.metrics.recorder import Identity, Recorder
+from tasks.metrics.sinks import sinks_for
 from tasks.settings.settings import Settings
 
 _BUDGET_SECONDS = 1.0

@@ -25,7 +25,7 @@ from tasks.serving.pace import Pace
 from tasks.serving.server_pool import Server, Servers
 from tasks.serving.warmup import Warmth
 from tasks.settings.settings import Settings
-from tasks.slots import Share
+from tasks.slots.share import Share
 
 AHEAD = 4
 """Pages open beside those in a slot: rendered and waiting, or being recorded."""

@@ -17,7 +17,7 @@ from tasks.core.replicas import Parts
 from tasks.core.scaling import Scale
 from tasks.ollama.client import GenerateRequest, OllamaClient
 from tasks.ollama.schema import tagged
-from tasks.slots import LedgerStore
+from tasks.slots.store import LedgerStore
 
 
 class Held(Protocol):

@@ -9,7 +9,7 @@ from tasks.core.scaling import Scale
 from tasks.ollama.address import server_url
 from tasks.ollama.client import digest_at
 from tasks.settings.settings import Settings
-from tasks.slots import FileStore
+from tasks.slots.store import FileStore
 
 _NO_ADDRESS = "The backend url needs an address. Set HEARTH_URL, for instance http://10.0.0.5:11434."
 

@@ -14,7 +14,3 @@ real thing. Fields, status codes and error bodies are those of Ollama 0.33.
     inference  /api/generate and /api/chat
     server     the application and `serve`
 """
-
-from tasks.embedded.models import DEFAULT_MODEL, installed_digest
-
-__all__ = ["DEFAULT_MODEL", "installed_digest"]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from tasks.core.errors import CloudError
 from tasks.leasing.table import Table, float_of, number, string
-from tasks.slots import Ledger
+from tasks.slots.ledger import Ledger
 
 _TRIES = 50
 _FORGET_SECONDS = 86_400

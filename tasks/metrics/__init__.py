@@ -5,10 +5,3 @@
 
 No page waits for any of it, and none fails because of it: all that writes or sends runs in a thread of its own.
 """
-
-from __future__ import annotations
-
-from tasks.metrics.recorder import Identity, Recorder
-from tasks.metrics.sinks import sinks_for
-
-__all__ = ["Identity", "Recorder", "sinks_for"]

@@ -17,7 +17,8 @@ from tasks.core.jobs import BackendName
 from tasks.leasing.slot_store import TableStore
 from tasks.leasing.table import Table
 from tasks.metrics.live import LiveRun, live_runs
-from tasks.slots import FileStore, Ledger, LedgerStore
+from tasks.slots.ledger import Ledger
+from tasks.slots.store import FileStore, LedgerStore
 
 
 @dataclass(frozen=True)

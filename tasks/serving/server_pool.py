@@ -13,7 +13,7 @@ from tasks.core.errors import HearthError
 from tasks.core.interruption import Departure
 from tasks.ollama.client import Answer, GenerateRequest, OllamaClient
 from tasks.serving.pace import Pace, Served
-from tasks.slots import Share
+from tasks.slots.share import Share
 
 
 @dataclass(eq=False)

@@ -17,7 +17,9 @@ from tasks.core.replicas import Parts
 from tasks.ollama.client import Answer, GenerateRequest, LoadedModel, Model, OllamaClient
 from tasks.ollama.schema import find_model
 from tasks.settings.reading import WarmSettings
-from tasks.slots import LedgerStore, Measured, agreed_capacity
+from tasks.slots.capacity import agreed_capacity
+from tasks.slots.ledger import Measured
+from tasks.slots.store import LedgerStore
 
 T = TypeVar("T")
 

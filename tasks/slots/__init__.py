@@ -6,12 +6,3 @@ else made one meanwhile, so that the slots held never add up to more than there 
 page, and asks nobody while it reads: only what changes hands is written. Nothing here waits for a server of its own,
 and Prefect's is not asked at all (its limits, measured: docs/performance.md).
 """
-
-from __future__ import annotations
-
-from tasks.slots.capacity import agreed_capacity
-from tasks.slots.ledger import Ledger, Measured
-from tasks.slots.share import Share
-from tasks.slots.store import FileStore, LedgerStore
-
-__all__ = ["FileStore", "Ledger", "LedgerStore", "Measured", "Share", "agreed_capacity"]

@@ -14,7 +14,8 @@ from tasks.aws.client import Aws
 from tasks.core.errors import CloudError
 from tasks.leasing.slot_store import TableStore
 from tasks.leasing.table import Table
-from tasks.slots import Ledger, Measured, Share
+from tasks.slots.ledger import Ledger, Measured
+from tasks.slots.share import Share
 from tests.aws.faults import denied, lost_answer
 from tests.aws.front import AwsFront
 from tests.aws.machines import Machines

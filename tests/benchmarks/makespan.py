@@ -28,7 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tasks.documents.render import Renderer
-from tasks.embedded import DEFAULT_MODEL
+from tasks.embedded.models import DEFAULT_MODEL
 from tasks.settings.reading import LimitSettings
 from tasks.settings.settings import Settings
 from tests.benchmarks.drawing import draw

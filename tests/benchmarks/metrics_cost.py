@@ -17,7 +17,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from tasks.metrics import Identity, Recorder, sinks_for
+from tasks.metrics.recorder import Identity, Recorder
+from tasks.metrics.sinks import sinks_for
 from tasks.reading.events import PageDone
 from tasks.results.manifest import PageStatus
 from tasks.runs.accounting import AllBooks

@@ -19,8 +19,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Message
 
-from tasks.embedded import DEFAULT_MODEL
 from tasks.embedded.custom import CustomStore
+from tasks.embedded.models import DEFAULT_MODEL
 from tasks.embedded.server import build_app, serve
 from tests.benchmarks.engines import sleeping
 

@@ -22,7 +22,7 @@ from typing import Any
 import httpx
 import psutil
 
-from tasks.embedded import DEFAULT_MODEL
+from tasks.embedded.models import DEFAULT_MODEL
 from tasks.ollama.client import GenerateRequest
 from tasks.settings.reading import DEFAULT_PROMPT
 from tasks.settings.settings import Settings

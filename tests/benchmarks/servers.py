@@ -18,7 +18,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from tasks.embedded import DEFAULT_MODEL
+from tasks.embedded.models import DEFAULT_MODEL
 from tasks.storage.file_locks import take_shared
 from tests.benchmarks.page_times import PageTimes
 

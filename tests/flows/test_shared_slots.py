@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.slots import FileStore
 from tasks.slots.ledger import Ledger
+from tasks.slots.store import FileStore
 from tests.counting_server import CountingOllama, Note, most, sent
 from tests.flows import shared
 from tests.flows.shared import Readers, whole

@@ -15,18 +15,18 @@ from tasks.backends.base import Endpoint, MachineFacts
 from tasks.core.errors import CloudError, InputError
 from tasks.core.events import Event, PagesStart, RunWarning, subscribe
 from tasks.core.jobs import BackendName
-from tasks.metrics import Identity, Recorder, sinks_for
 from tasks.metrics import recorder as recording
 from tasks.metrics.aggregate import Snapshot
 from tasks.metrics.live import live_runs
-from tasks.metrics.recorder import Sink
+from tasks.metrics.recorder import Identity, Recorder, Sink
+from tasks.metrics.sinks import sinks_for
 from tasks.reading.events import PageDone
 from tasks.runs.accounting import AllBooks
 from tasks.serving.server_pool import Servers
 from tasks.settings.metrics import MetricsSettings
 from tasks.settings.settings import Settings
-from tasks.slots import FileStore, Ledger
-from tasks.slots.ledger import Claim
+from tasks.slots.ledger import Claim, Ledger
+from tasks.slots.store import FileStore
 from tests.metrics.results import result
 from tests.pooled import pooled
 from tests.scripted_ollama import ScriptedOllama

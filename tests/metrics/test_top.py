@@ -24,8 +24,8 @@ from tasks.core.errors import CloudError
 from tasks.metrics.live import LiveFile, live_runs
 from tasks.metrics.top import Watch
 from tasks.metrics.totals import TotalsSink
-from tasks.slots import FileStore, Ledger
-from tasks.slots.ledger import Claim, Measured
+from tasks.slots.ledger import Claim, Ledger, Measured
+from tasks.slots.store import FileStore
 from tests.benchmarks.page_times import write_pdf
 from tests.commands import ROOT, Hearth
 from tests.counting_server import CountingOllama, counting_ollama, run_settings

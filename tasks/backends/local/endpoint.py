@@ -10,7 +10,7 @@ from tasks.backends.local.server import LeasedServer, local_servers
 from tasks.backends.standing import Standing, clock
 from tasks.core.jobs import BackendName
 from tasks.settings.settings import Settings
-from tasks.slots import FileStore
+from tasks.slots.store import FileStore
 
 
 def local_endpoint(backend: BackendName, server: LeasedServer, slots: int, settings: Settings) -> Endpoint:

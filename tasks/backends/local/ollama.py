@@ -17,7 +17,7 @@ from tasks.core.scaling import Scale
 from tasks.ollama.address import DEFAULT_PORT, server_url
 from tasks.ollama.client import OllamaClient, digest_at
 from tasks.settings.settings import Settings
-from tasks.slots import FileStore
+from tasks.slots.store import FileStore
 
 _PROBE_SECONDS = 2.0
 
