@@ -30,10 +30,10 @@ from tasks.backends.ec2.instances import (
 )
 from tasks.backends.ec2.instances import machine as described
 from tasks.backends.ec2.launch import launch_one
+from tasks.backends.ec2.outputs import Stack
 from tasks.backends.ec2.pool import Pool, log_tail, open_pool, parameter
 from tasks.backends.ec2.reaper import sweep_disks
 from tasks.backends.ec2.spending import usd_per_hour
-from tasks.backends.ec2.stack import Stack
 from tasks.core.errors import CapacityError, CloudError, InputError, ServerError
 from tasks.core.events import RunWarning, subscribe
 from tasks.costs.attribution import Rates

@@ -8,17 +8,8 @@ from typing import Any
 
 from tasks.core.errors import FailureReason
 from tasks.core.jobs import BackendName, Document, ReadOptions
-from tasks.results.manifest import (
-    Attempt,
-    EndpointRecord,
-    Listing,
-    MachineRecord,
-    Manifest,
-    PageEntry,
-    PageResult,
-    PageStatus,
-    RunStatus,
-)
+from tasks.results.manifest import Attempt, Listing, Manifest, PageEntry, PageResult, PageStatus, RunStatus
+from tasks.results.usage import EndpointRecord, MachineRecord
 from tasks.views.summary import Held, page_row, summary
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from tasks.core.errors import ModelError, ServerError
 from tasks.core.events import Event, Progress, Pulling, RunWarning, subscribe
 from tasks.ollama.client import GenerateRequest, Model, OllamaClient
-from tasks.serving.warmup import SERIAL_FAMILIES, Served, Warmth, find_model, most_at_once, warm
+from tasks.serving.parallelism import SERIAL_FAMILIES, Served, most_at_once
+from tasks.serving.warmup import Warmth, find_model, warm
 from tasks.settings.reading import WarmSettings
 from tasks.slots.store import FileStore
 from tests.scripted_ollama import (

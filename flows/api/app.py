@@ -20,8 +20,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from prefect.client.orchestration import get_client
 
+from flows.api.prefect_state import is_over, status_of
 from flows.api.records import numbers_in
-from flows.api.runs import Followed, Runs, is_over, status_of
+from flows.api.runs import Followed, Runs
 from flows.api.service import Service
 from flows.api.settings import ApiSettings, load_api_settings
 from flows.api.sse import END_ID, events

@@ -6,50 +6,28 @@ import asyncio
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
 
-import httpx
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.objects import State, StateType
-from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.client.schemas.objects import State
+from prefect.exceptions import ObjectNotFound
 from pydantic import ValidationError
 
+from flows.api.prefect_state import answer_of_prefect, is_over, status_of
 from flows.api.records import Record, write_whole
-from tasks.core.errors import ServerError
 from tasks.results.manifest import Manifest, PageResult, PageStatus
 from tasks.results.store import ResultStore
 
 _STATE_SECONDS = 1.0
-_AGAIN_SECONDS = 1.0
-_PASSING = {408, 429, 502, 503, 504}
 # A directory that changed within its clock's resolution looks unchanged: look into it that often all the same.
 _RESCAN_SECONDS = 2.0
 _FOLLOWED = 256
 
 T = TypeVar("T")
-
-
-class Status(StrEnum):
-    """How far a run is, in Hearth's words."""
-
-    WAITING = "waiting"
-    """For a worker."""
-    READING = "reading"
-    COMPLETE = "complete"
-    PARTIAL = "partial"
-    """Finished, but some pages failed."""
-    STOPPED = "stopped"
-    """It ended before all pages were begun."""
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-    UNKNOWN = "unknown"
-    """Prefect has forgotten the run."""
 
 
 @dataclass(frozen=True)
@@ -209,56 +187,6 @@ class Runs:
         if len(self._followed) > _FOLLOWED:
             self._followed.popitem(last=False)
         return followed
-
-
-async def answer_of_prefect(ask: Callable[[], Awaitable[T]], seconds: float) -> T:
-    """Return Prefect's response to requests that may be sent again, and send them again while a trouble may pass.
-
-    While its database is locked, Prefect's server makes a request wait for a minute, and then answers 503.
-
-    Args:
-        ask: sends the requests.
-        seconds: limit for all of it.
-
-    Raises:
-        ServerError: Prefect does not answer, or not in time.
-    """
-    try:
-        async with asyncio.timeout(seconds):
-            while True:
-                try:
-                    return await ask()
-                except (httpx.TransportError, PrefectHTTPStatusError) as error:
-                    if not _may_pass(error):
-                        raise
-                await asyncio.sleep(_AGAIN_SECONDS)
-    except (TimeoutError, httpx.HTTPError, PrefectHTTPStatusError):
-        raise ServerError("Prefect does not answer just now. Ask again later.") from None
-
-
-def _may_pass(error: httpx.TransportError | PrefectHTTPStatusError) -> bool:
-    return isinstance(error, httpx.TransportError) or error.response.status_code in _PASSING
-
-
-def is_over(state: State[Any] | None) -> bool:
-    """Whether a run has ended; one that Prefect has forgotten has."""
-    return state is None or state.is_final()
-
-
-def status_of(state: State[Any] | None) -> Status:
-    """Prefect's state in Hearth's words."""
-    if state is None:
-        return Status.UNKNOWN
-    if state.type is StateType.COMPLETED:
-        return {"Partial": Status.PARTIAL, "Stopped": Status.STOPPED}.get(state.name or "", Status.COMPLETE)
-    words = {
-        StateType.RUNNING: Status.READING,
-        StateType.CANCELLING: Status.READING,
-        StateType.CANCELLED: Status.CANCELLED,
-        StateType.FAILED: Status.FAILED,
-        StateType.CRASHED: Status.FAILED,
-    }
-    return words.get(state.type, Status.WAITING)
 
 
 def _seen(inode: int, result: PageResult) -> Seen:

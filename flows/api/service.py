@@ -8,8 +8,9 @@ from pathlib import Path
 
 from prefect.client.orchestration import PrefectClient
 
+from flows.api.prefect_state import answer_of_prefect
 from flows.api.records import Record, ranges
-from flows.api.runs import Followed, Runs, answer_of_prefect
+from flows.api.runs import Followed, Runs
 from flows.api.settings import ApiSettings
 from flows.api.uploads import Upload
 from flows.api.webhooks import Webhooks

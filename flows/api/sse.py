@@ -12,8 +12,9 @@ import time
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
+from flows.api.prefect_state import is_over
 from flows.api.records import ranges
-from flows.api.runs import Followed, is_over
+from flows.api.runs import Followed
 from tasks.core.errors import ServerError
 
 END_ID = "end"

@@ -25,8 +25,9 @@ from prefect.client.schemas.objects import State
 from pydantic import ValidationError
 
 from flows.api.addresses import resolved
+from flows.api.prefect_state import answer_of_prefect, is_over
 from flows.api.records import write_whole
-from flows.api.runs import Runs, answer_of_prefect, is_over
+from flows.api.runs import Runs
 from flows.api.settings import ApiSettings
 from flows.api.signature import ID_HEADER, sign
 from tasks.core.errors import HearthError, InputError

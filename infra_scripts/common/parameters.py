@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from botocore.exceptions import ClientError
 
 from infra_scripts.common.clients import Aws, code
@@ -26,3 +28,17 @@ def read_parameter(aws: Aws, name: str) -> str | None:
         if code(error) == "ParameterNotFound":
             return None
         raise
+
+
+def parameter_exists(aws: Aws, name: str) -> bool:
+    """Whether there is one of this name; no secret is decrypted for it."""
+    return bool(existing_parameters(aws, (name,)))
+
+
+def put_parameter(aws: Aws, pool: str, name: str, value: str, *, secret: bool) -> None:
+    """Set a parameter of a pool, encrypted if it is a secret."""
+    kind: Literal["SecureString", "String"] = "SecureString" if secret else "String"
+    if parameter_exists(aws, name):
+        aws.ssm.put_parameter(Name=name, Value=value, Type=kind, Overwrite=True)
+    else:
+        aws.ssm.put_parameter(Name=name, Value=value, Type=kind, Tags=[{"Key": "hearth:pool", "Value": pool}])

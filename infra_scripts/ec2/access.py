@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from datetime import UTC, datetime, timedelta
-from typing import Literal
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -12,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from infra_scripts.common.clients import Aws, Listener
-from infra_scripts.common.parameters import existing_parameters
+from infra_scripts.common.parameters import parameter_exists, put_parameter
 
 HOST = "hearth"
 """What the certificate is for; callers check it against this name, whatever the machine's address."""
@@ -56,24 +55,12 @@ def certificate() -> tuple[str, str]:
 def ensure_secrets(aws: Aws, pool: str, listener: Listener) -> None:
     """Make the token, key and certificate if they are missing; those that exist are kept."""
     token, key, public = parameter_names(pool)
-    if not _exists(aws, token):
-        _put(aws, pool, token, secrets.token_hex(32), secret=True)
+    if not parameter_exists(aws, token):
+        put_parameter(aws, pool, token, secrets.token_hex(32), secret=True)
         listener(f"A bearer token was made: {token}.")
     # One is of no use without the other.
-    if not (_exists(aws, key) and _exists(aws, public)):
+    if not (parameter_exists(aws, key) and parameter_exists(aws, public)):
         private, signed = certificate()
-        _put(aws, pool, key, private, secret=True)
-        _put(aws, pool, public, signed, secret=False)
+        put_parameter(aws, pool, key, private, secret=True)
+        put_parameter(aws, pool, public, signed, secret=False)
         listener(f"A certificate was made: {public}.")
-
-
-def _exists(aws: Aws, name: str) -> bool:
-    return bool(existing_parameters(aws, (name,)))
-
-
-def _put(aws: Aws, pool: str, name: str, value: str, *, secret: bool) -> None:
-    kind: Literal["SecureString", "String"] = "SecureString" if secret else "String"
-    if _exists(aws, name):
-        aws.ssm.put_parameter(Name=name, Value=value, Type=kind, Overwrite=True)
-    else:
-        aws.ssm.put_parameter(Name=name, Value=value, Type=kind, Tags=[{"Key": "hearth:pool", "Value": pool}])

@@ -15,8 +15,7 @@ from tasks.batches.batch import Batch, Source
 from tasks.core.jobs import Frozen
 from tasks.results.report import DocumentStatus, Row
 from tasks.settings.settings import Settings
-from tasks.storage.files import Place, S3Path, files_at, place_of
-from tasks.storage.jsonl import entries
+from tasks.storage.files import Place, S3Path, entries, files_at, place_of
 
 _NAME = "documents.jsonl"
 # S3 adds nothing to a file: it is written anew. A document that was not noted is opened again, and not read again.

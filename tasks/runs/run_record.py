@@ -12,7 +12,8 @@ from tasks.backends.base import Endpoint, MachineFacts
 from tasks.core.events import Event
 from tasks.reading.events import PageDone
 from tasks.results.figures import Figures
-from tasks.results.manifest import CostShares, EndpointRecord, Listing, MachineRecord, Manifest, PageEntry, RunStatus
+from tasks.results.manifest import Listing, Manifest, PageEntry, RunStatus
+from tasks.results.usage import CostShares, EndpointRecord, MachineRecord
 from tasks.runs.advice import insight
 from tasks.runs.meter import Meter
 from tasks.runs.prepare import Prepared

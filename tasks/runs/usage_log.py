@@ -23,8 +23,7 @@ from tasks.core.jobs import BackendName, Frozen
 from tasks.costs.assumptions import DAY_SECONDS
 from tasks.costs.bill import Bill, By, Line, in_order, unpriced
 from tasks.costs.rates import HOURS_A_MONTH, balancer_usd_per_hour
-from tasks.storage.files import Place, files_at
-from tasks.storage.jsonl import entries
+from tasks.storage.files import Place, entries, files_at
 
 _NAME = "machines.jsonl"
 _LEDGERED = {BackendName.EC2}

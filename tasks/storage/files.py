@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from tasks.core.paths import Place, S3Path, is_s3, place_of
 from tasks.storage.base import Files
 from tasks.storage.local import Directory
 
-__all__ = ["Files", "LocalFile", "Place", "S3Path", "files_at", "is_s3", "local_file", "place_of"]
+__all__ = ["Files", "LocalFile", "Place", "S3Path", "entries", "files_at", "is_s3", "local_file", "place_of"]
+
+M = TypeVar("M", bound=BaseModel)
 
 
 def files_at(place: Place) -> Files:
@@ -50,3 +56,16 @@ def local_file(place: Place, copies: Path, most_mb: int) -> LocalFile:
 
     copy = copy_of(place, copies, most_mb)
     return LocalFile(copy.path, copy)
+
+
+def entries(files: Files, name: str, kind: type[M]) -> Iterator[M]:
+    """The lines of a file of JSON objects, if it is there; one that was cut off when a run was killed is left out.
+
+    Raises:
+        OutputError: it cannot be read.
+    """
+    for line in (files.read(name) or b"").decode(errors="replace").splitlines():
+        try:
+            yield kind.model_validate_json(line)
+        except ValidationError:
+            continue

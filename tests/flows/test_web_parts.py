@@ -19,8 +19,9 @@ from prefect.states import Completed, Running, Scheduled, State
 
 from flows.api.addresses import resolved
 from flows.api.app import create_app
+from flows.api.prefect_state import Status, answer_of_prefect
 from flows.api.records import Record, numbers_in, ranges
-from flows.api.runs import Followed, Runs, Status, answer_of_prefect
+from flows.api.runs import Followed, Runs
 from flows.api.service import Service
 from flows.api.settings import ApiSettings, load_api_settings
 from flows.api.signature import SIGNATURE_HEADER, sign, verify
@@ -246,7 +247,7 @@ class Prefect:
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flows.api.runs._AGAIN_SECONDS", 0.001)
+    monkeypatch.setattr("flows.api.prefect_state._AGAIN_SECONDS", 0.001)
 
 
 @pytest.mark.parametrize("status", [408, 429, 502, 503, 504])

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from tasks.aws.client import Aws, ask
 from tasks.backends.ec2.instances import Machine, list_machines
+from tasks.backends.ec2.outputs import Stack, find_stack
 from tasks.backends.ec2.policy import Limits, Step, choose
-from tasks.backends.ec2.stack import Stack, find_stack
 from tasks.core.errors import CloudError
 from tasks.leasing.launch_lock import LaunchLocks
 from tasks.leasing.lease import Record

@@ -10,9 +10,9 @@ from functools import partial
 
 from tasks.aws.client import Aws
 from tasks.backends.base import Endpoint, MachineFacts, Release
+from tasks.backends.ecs.outputs import EcsStack, find_stack
 from tasks.backends.ecs.service import Service
 from tasks.backends.ecs.session import SERVICE, Visit
-from tasks.backends.ecs.stack import EcsStack, find_stack
 from tasks.backends.standing import Standing, leased
 from tasks.core.errors import CapacityError, CloudError
 from tasks.core.events import Progress, RunWarning, emit

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tasks.aws.client import Aws, ask
-from tasks.backends.ecs.stack import EcsStack
+from tasks.backends.ecs.outputs import EcsStack
 from tasks.core.errors import CloudError
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.aws.client import Aws
+from tasks.backends.ecs.outputs import find_stack
 from tasks.backends.ecs.service import Look, Service
 from tasks.backends.ecs.session import SERVICE
-from tasks.backends.ecs.stack import find_stack
 from tasks.core.errors import CloudError
 from tasks.costs.price_book import current
 from tasks.leasing.lease import Lease

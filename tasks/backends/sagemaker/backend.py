@@ -12,8 +12,8 @@ from tasks.aws.client import Aws
 from tasks.backends.base import Endpoint, MachineFacts, Release
 from tasks.backends.sagemaker.async_transport import QueuedTransport
 from tasks.backends.sagemaker.endpoint import Follower, Size, wake
+from tasks.backends.sagemaker.outputs import Stack, find_stack
 from tasks.backends.sagemaker.realtime_transport import RealTimeTransport
-from tasks.backends.sagemaker.stack import Stack, find_stack
 from tasks.backends.standing import Standing
 from tasks.core.events import Progress, RunWarning, emit
 from tasks.core.interruption import Departure

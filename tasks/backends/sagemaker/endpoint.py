@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 
 from tasks.aws.client import Aws, ask
-from tasks.backends.sagemaker.stack import Stack
+from tasks.backends.sagemaker.outputs import Stack
 from tasks.core.errors import CapacityError, CloudError, PassingError, ServerError
 from tasks.core.events import Progress, emit
 from tasks.core.interruption import Departure

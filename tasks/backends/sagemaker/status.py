@@ -7,7 +7,7 @@ from typing import Any
 
 from tasks.aws.client import Aws
 from tasks.backends.sagemaker.endpoint import look
-from tasks.backends.sagemaker.stack import Stack, find_stack
+from tasks.backends.sagemaker.outputs import Stack, find_stack
 from tasks.costs.price_book import current
 from tasks.costs.rates import on_demand_usd_per_hour
 from tasks.settings.settings import Settings

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tasks.aws.client import Aws, read_stack
+from tasks.aws.client import Aws
+from tasks.aws.stacks import read_stack
 from tasks.costs.price_book import Book
 from tasks.costs.rates import fargate_usd_per_hour, on_demand_usd_per_hour
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from tasks.aws.client import Aws, read_stack
+from tasks.aws.client import Aws
+from tasks.aws.stacks import read_stack
 from tasks.core.errors import ModelError
 
 

@@ -1,0 +1,53 @@
+"""What a run used, as its manifest keeps it: servers, machines and shares of their cost."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from tasks.core.jobs import BackendName, Frozen
+
+
+class EndpointRecord(Frozen):
+    """The server that read the pages, and why it was this one."""
+
+    backend: BackendName
+    why: str
+    url: str
+    slots_asked: int
+    slots: int
+    note: str | None = None
+
+
+class MachineRecord(Frozen):
+    """A machine that was paid for while the run held it.
+
+    Attributes:
+        seconds: from taking it to giving it back, its start included if it was started for the run.
+        usd: for these seconds, its disk not counted; None if its price is not known.
+        ended: why the run left it before its pages were done; None if it did not.
+        boot_seconds: the part of them until it answered, if it was started for the run.
+    """
+
+    id: str
+    kind: str
+    seconds: float
+    usd: float | None
+    ended: str | None = None
+    boot_seconds: float = 0.0
+
+
+class CostShares(Frozen):
+    """What a run's machines cost, as far as it can be known at its end, USD.
+
+    As if nobody else had used them: `hearth cost` knows later who did, and how long they idled.
+
+    Attributes:
+        direct_usd: while the run held them, warm and reading.
+        boot_usd: of the boots that it waited for.
+        idle_usd_at_most: of the idling after it, if nobody comes.
+    """
+
+    direct_usd: float = 0.0
+    boot_usd: float = 0.0
+    idle_usd_at_most: float = 0.0
+    provisional: Literal[True] = True
