@@ -16,7 +16,7 @@ from tasks.backends.ec2.instances import Machine
 from tasks.backends.ec2.instances import machine as described
 from tasks.backends.ec2.policy import Decision
 from tasks.backends.ec2.pool import Pool, open_pool
-from tasks.backends.ec2.reaper import sweep_disks, tend
+from tasks.backends.ec2.reaper import reap, sweep_disks
 from tasks.core.errors import CloudError
 from tasks.core.events import subscribe
 from tasks.settings.settings import Settings, load_settings
@@ -41,7 +41,7 @@ async def idle_shutdown(machine: str, pool: str = "default", region: str | None 
     seen = await described(opened.aws, machine)
     if seen is None or seen.pool != pool:
         return _told(machine, "no machine of this pool")
-    decision = await tend(opened, seen)
+    decision = await reap(opened, seen)
     if decision.look_again_at is not None:
         await schedule_idle_shutdown(opened.settings, machine, decision.look_again_at, released=False)
     return _told(machine, f"{decision.action}: {decision.why}")
@@ -89,7 +89,7 @@ async def sweep_machines(pool: str = "default", region: str | None = None) -> li
 
 async def _tended(pool: Pool, machine: Machine) -> Decision | CloudError:
     try:
-        return await tend(pool, machine)
+        return await reap(pool, machine)
     except CloudError as error:
         return error
 

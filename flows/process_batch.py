@@ -19,10 +19,10 @@ from prefect.exceptions import CancelledRun, Pause
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
-from flows.engine.batch_accounting import BatchBooks, Relay
+from flows.engine.batch_observer import BatchObserver, Relay
 from flows.engine.pages import cut_off, together
-from flows.engine.shards import Parts, merged
-from flows.engine.shared_group import SharedServing
+from flows.engine.shard_runs import ShardRuns, merged
+from flows.engine.shared_server_group import SharedServerGroup
 from flows.orchestrator.blocks import resolved
 from flows.orchestrator.pausing import raise_if_paused
 from flows.orchestrator.run_events import ProgressEvents, tell_left
@@ -31,8 +31,8 @@ from flows.process_document import process
 from flows.ui.artifacts import log_to_run, show_report
 from flows.ui.live_artifacts import Live
 from tasks.batches.batch import Batch, Source, find_documents
-from tasks.batches.index import Shelf
-from tasks.batches.shards import Part, balanced, weighed
+from tasks.batches.document_index import DocumentIndex
+from tasks.batches.shards import Shard, balanced, weighed
 from tasks.core.budget import Budget
 from tasks.core.errors import HearthError, InputError
 from tasks.core.events import Listener, Progress, RunStarted, emit, subscribe, subscribe_only
@@ -41,7 +41,7 @@ from tasks.reading.events import RunEnded
 from tasks.results.manifest import Manifest
 from tasks.results.report import DocumentStatus, Report, Row, shared_out
 from tasks.runs.advice import insight
-from tasks.runs.meter import Meter
+from tasks.runs.run_stats import RunStats
 from tasks.settings.settings import Settings, load_settings
 from tasks.storage.files import Place
 
@@ -111,7 +111,7 @@ class _Run:
         """Read what is asked for, and write the report."""
         batch, output = self._batch, self._output
         if batch.part:
-            part = await asyncio.to_thread(Part.named, batch.part, output)
+            part = await asyncio.to_thread(Shard.named, batch.part, output)
             report = await self._read_part(part)
             await asyncio.to_thread(part.write_report, report, output)
             return report
@@ -136,16 +136,16 @@ class _Run:
             else:
                 documents.append(await asyncio.to_thread(weighed, source))
         shards = balanced(documents, self._batch.workers, self._batch.worker_pages)
-        parts = Parts(self._asked, self._output, self._began, self._read_part, self._shelf)
+        parts = ShardRuns(self._asked, self._output, self._began, self._read_part, self._shelf)
         return merged(await parts.read(shards) if shards else [], known, self._began)
 
-    async def _read_part(self, part: Part) -> Report:
+    async def _read_part(self, part: Shard) -> Report:
         budget = Budget(part.max_usd, finish_by=part.ends_at)
         batch = _Batch(self._batch, self._settings, self._output, budget)
         return await batch.run(part.documents)
 
-    def _shelf(self) -> Shelf:
-        return Shelf(self._output, self._batch, self._settings)
+    def _shelf(self) -> DocumentIndex:
+        return DocumentIndex(self._output, self._batch, self._settings)
 
 
 # Not a run within the run: Prefect takes seconds to begin one, and short documents would leave slots idle meanwhile.
@@ -172,12 +172,12 @@ class _Batch:
     async def run(self, sources: Sequence[str]) -> Report:
         """Read what is to be read of what they name."""
         batch, budget, began, started = self.batch, self.budget, datetime.now(UTC), time.monotonic()
-        shelf = Shelf(self.output, batch, self.settings)
-        meter = Meter(self.settings.idle_minutes * 60, self.settings.read.longest_side)
+        shelf = DocumentIndex(self.output, batch, self.settings)
+        meter = RunStats(self.settings.idle_minutes * 60, self.settings.read.longest_side)
         relay = Relay(copy_context(), meter)
         opening = asyncio.Semaphore(_OPENING)
         stopped = ""
-        async with shelf, SharedServing(BatchBooks(meter), budget, _pages(sources, shelf)) as shared:
+        async with shelf, SharedServerGroup(BatchObserver(meter), budget, _pages(sources, shelf)) as shared:
             async with together() as documents:
                 for source in find_documents(sources):
                     known = shelf.unchanged(source)
@@ -202,7 +202,12 @@ class _Batch:
         return Report(started_at=began, minutes=minutes, usd=round(usd, 6), rows=rows, stopped=stopped, insight=told)
 
     async def _document(
-        self, source: Source, shared: SharedServing, shelf: Shelf, relay: Listener, all_begun: Callable[[], None]
+        self,
+        source: Source,
+        shared: SharedServerGroup,
+        shelf: DocumentIndex,
+        relay: Listener,
+        all_begun: Callable[[], None],
     ) -> None:
         """Read one document, as a task run of its own."""
         try:
@@ -233,7 +238,7 @@ class _Batch:
         self.rows.append(row)
 
 
-def _pages(sources: Sequence[str], shelf: Shelf) -> Iterator[int]:
+def _pages(sources: Sequence[str], shelf: DocumentIndex) -> Iterator[int]:
     """That are to be read, of each document that has some."""
     with suppress(HearthError):  # whoever reads them says what is wrong with a source
         for source in find_documents(sources):

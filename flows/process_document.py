@@ -27,7 +27,7 @@ from tasks.core.jobs import Job
 from tasks.reading.events import RunEnded
 from tasks.results.manifest import Manifest, PageStatus, RunStatus
 from tasks.runs.prepare import Prepared, prepare
-from tasks.runs.run_record import Account
+from tasks.runs.run_recorder import RunRecorder
 from tasks.settings.settings import Settings, load_settings
 
 
@@ -90,7 +90,7 @@ async def _process(job: Job, *, in_batch: bool) -> Manifest | None:
 
 
 async def _read(prepared: Prepared, settings: Settings, live: Live) -> Manifest | None:
-    account = Account(prepared, flow_run_id=flow_run.id, idle_seconds=settings.idle_minutes * 60)
+    account = RunRecorder(prepared, flow_run_id=flow_run.id, idle_seconds=settings.idle_minutes * 60)
     try:
         if not prepared.nothing_left():
             with subscribe(live):

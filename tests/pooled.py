@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from tasks.core.interruption import Departure
+from tasks.core.interruption import Interruption
 from tasks.ollama.client import OllamaClient
-from tasks.serving.pace import Pace
+from tasks.serving.latency_tracker import LatencyTracker
 from tasks.serving.server_pool import Server, Servers
 from tasks.settings.reading import ReadSettings
+from tasks.slots.allocation import SlotAllocation
 from tasks.slots.ledger import Measured
-from tasks.slots.share import Share
 from tasks.slots.store import FileStore
 from tests.scripted_ollama import DIGEST
 from tests.support.waiting import PATIENCE
@@ -31,10 +31,10 @@ async def pooled(
     async with AsyncExitStack() as stack:
         for url in urls:
             client = await stack.enter_async_context(OllamaClient(url, timeout=PATIENCE))
-            share = Share(FileStore.of(home, url), slots, measured, servers.deal)
+            share = SlotAllocation(FileStore.of(home, url), slots, measured, servers.deal)
             await share.open()
             stack.push_async_callback(share.close)
-            server = Server(client, DIGEST, share, Pace(settings, 4096), Departure())
+            server = Server(client, DIGEST, share, LatencyTracker(settings, 4096), Interruption())
             servers.join(server)
             joined.append(server)
         ending = asyncio.create_task(_ended(servers, joined))

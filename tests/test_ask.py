@@ -13,9 +13,9 @@ import pytest
 from tasks.core.errors import FailureReason, ServerError
 from tasks.documents.render import PageImage
 from tasks.ollama.client import GenerateRequest
-from tasks.reading.asker import Asker
+from tasks.reading.page_client import PageClient
 from tasks.results.manifest import Attempt
-from tasks.serving.pace import Served
+from tasks.serving.latency_tracker import Served
 from tasks.serving.server_pool import Server
 from tasks.settings.reading import ReadSettings
 from tests.pooled import pooled
@@ -44,7 +44,7 @@ def other(second: ScriptedOllama) -> ScriptedOllama:
 class Asking:
     """An asker, and what it noted."""
 
-    asker: Asker
+    asker: PageClient
     servers: list[Server]
     noted: list[Attempt]
 
@@ -64,7 +64,7 @@ async def asking(
     noted: list[Attempt] = []
     async with pooled(*(server.url for server in servers), home=home, slots=slots, settings=settings) as (pool, joined):
         note = lambda _, attempt: noted.append(attempt)  # noqa: E731
-        yield Asking(Asker(pool, REQUEST, "Read.", settings, note), joined, noted)
+        yield Asking(PageClient(pool, REQUEST, "Read.", settings, note), joined, noted)
 
 
 def knows_its_pages(server: Server, seconds: float = 0.1) -> None:
@@ -135,7 +135,7 @@ async def test_each_further_try_may_take_twice_as_long(server, tmp_path):
 
 async def test_a_page_on_a_machine_that_goes_is_asked_for_elsewhere(server, other, tmp_path):
     async def goes(body: Body) -> Say:
-        one.servers[0].departure.leave("gone")
+        one.servers[0].interruption.mark_gone("gone")
         return dripping(NEVER)
 
     server.answers("/api/generate", goes)

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-import tasks.runs.meter
+import tasks.runs.run_stats
 from tasks.backends.base import Endpoint, MachineFacts
 from tasks.core.events import PagesStart
 from tasks.core.jobs import BackendName
 from tasks.ollama.schema import Timing
 from tasks.reading.events import PageDone
 from tasks.results.manifest import Attempt, PageResult, PageStatus
-from tasks.runs.accounting import AllBooks
-from tasks.runs.meter import Meter
+from tasks.runs.cost_tracker import CostTracker
+from tasks.runs.run_stats import RunStats
 from tasks.serving.warmup import Warmth
 from tasks.slots.ledger import Measured
 from tasks.slots.store import FileStore
@@ -52,7 +52,7 @@ async def over() -> str | None:
 
 
 async def test_a_server_s_limit_counts_while_it_is_held(tmp_path: Any):
-    books, limited = AllBooks(), endpoint(tmp_path, over_budget=over)
+    books, limited = CostTracker(), endpoint(tmp_path, over_budget=over)
     books.taken(endpoint(tmp_path))
     assert not books.limited
     assert await books.over_budget() is None
@@ -64,7 +64,7 @@ async def test_a_server_s_limit_counts_while_it_is_held(tmp_path: Any):
 
 
 def test_page_seconds_are_noted_with_the_servers_that_are_held_then(tmp_path: Any):
-    books, first, second = AllBooks(), endpoint(tmp_path), endpoint(tmp_path)
+    books, first, second = CostTracker(), endpoint(tmp_path), endpoint(tmp_path)
     books.taken(first)
     note = books.work_of("paper")
     note(done(1, 2.0))
@@ -84,7 +84,7 @@ def test_a_run_s_dollars_are_those_of_all_machines_that_it_holds_or_has_given_ba
     first, second, third = (
         endpoint(tmp_path, machine=MachineFacts(name, "kind", 3600.0, since=START)) for name in ("i-1", "i-2", "i-3")
     )
-    books = AllBooks()
+    books = CostTracker()
     books.taken(first)
     books.taken(second)
     now[0] += 5
@@ -98,13 +98,13 @@ def test_a_run_s_dollars_are_those_of_all_machines_that_it_holds_or_has_given_ba
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Of the day, and the monotonic one with it."""
     now = [START]
-    monkeypatch.setattr(tasks.runs.meter.time, "time", lambda: now[0])
-    monkeypatch.setattr(tasks.runs.meter.time, "monotonic", lambda: now[0] - START)
+    monkeypatch.setattr(tasks.runs.run_stats.time, "time", lambda: now[0])
+    monkeypatch.setattr(tasks.runs.run_stats.time, "monotonic", lambda: now[0] - START)
     return now
 
 
 def test_a_run_s_time_is_split_into_waiting_boot_load_and_reading(tmp_path: Any, clock: list[float]):
-    meter = Meter(idle_seconds=600, longest_side=1288)
+    meter = RunStats(idle_seconds=600, longest_side=1288)
     machine = MachineFacts("i-1", "kind", 0.6, since=START + 5, boot_seconds=60, spot_usd_per_hour=0.2)
     clock[0] += 85
     meter.warmed(endpoint(tmp_path, machine=machine), WARM)
@@ -124,8 +124,8 @@ def test_a_run_s_time_is_split_into_waiting_boot_load_and_reading(tmp_path: Any,
 
 
 def test_a_clock_that_is_set_back_makes_no_time_negative(tmp_path: Any, monkeypatch: pytest.MonkeyPatch):
-    meter = Meter(idle_seconds=600, longest_side=1288)
-    monkeypatch.setattr(tasks.runs.meter.time, "time", lambda: START)
+    meter = RunStats(idle_seconds=600, longest_side=1288)
+    monkeypatch.setattr(tasks.runs.run_stats.time, "time", lambda: START)
     machine = MachineFacts("i-1", "kind", 0.6, since=START + 100, boot_seconds=-5)
     meter.warmed(endpoint(tmp_path, machine=machine), WARM)
     meter.released(machine, "")
@@ -134,13 +134,13 @@ def test_a_clock_that_is_set_back_makes_no_time_negative(tmp_path: Any, monkeypa
 
 
 def test_a_machine_that_went_does_not_idle(tmp_path: Any, clock: list[float]):
-    meter = Meter(idle_seconds=600, longest_side=1288)
+    meter = RunStats(idle_seconds=600, longest_side=1288)
     meter.released(MachineFacts("i-1", "kind", 0.6, START), "it is terminated")
     assert meter.figures().idle == 0
 
 
 def test_a_document_that_finds_its_server_warm_has_waited_for_its_turn_alone(tmp_path: Any, clock: list[float]):
-    meter = Meter(idle_seconds=600, longest_side=1288)
+    meter = RunStats(idle_seconds=600, longest_side=1288)
     earlier = MachineFacts("i-1", "kind", 0.6, since=START - 500, boot_seconds=60)
     meter.warmed(endpoint(tmp_path, machine=earlier), WARM)
     clock[0] += 30

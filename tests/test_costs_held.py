@@ -15,7 +15,7 @@ from flows.cli.main import app
 from tasks.backends.base import Endpoint, MachineFacts
 from tasks.core.events import subscribe
 from tasks.core.jobs import BackendName
-from tasks.core.replicas import Parts
+from tasks.core.replicas import Replicas
 from tasks.costs.bill import By, together
 from tasks.runs.usage_log import Held, held_bill, note_held, note_taken
 from tasks.slots.store import FileStore
@@ -121,14 +121,14 @@ def endpoint(backend: BackendName, facts: MachineFacts | None) -> Endpoint:
 
 
 def test_what_is_given_back_is_noted_with_its_documents(tmp_path: Path):
-    facts = MachineFacts("hearth-ecs", "ECS tasks on g4dn.xlarge", 36.0, NOON, Parts(0), boot_seconds=7.0)
+    facts = MachineFacts("hearth-ecs", "ECS tasks on g4dn.xlarge", 36.0, NOON, Replicas(0), boot_seconds=7.0)
     note_held(tmp_path / "new", endpoint(BackendName.ECS, facts), "paper", NOON + 100)
     (line,) = held_bill(tmp_path / "new", By.DOCUMENT, SINCE).lines
     assert (line.name, line.boot, line.leased) == ("a", 7, 93)
 
 
 def test_a_run_that_gave_nothing_back_is_told_of_and_not_counted(tmp_path: Path):
-    at = MachineFacts("hearth-ecs", "ECS tasks on g4dn.xlarge", 36.0, NOON, Parts(0))
+    at = MachineFacts("hearth-ecs", "ECS tasks on g4dn.xlarge", 36.0, NOON, Replicas(0))
     for holder in ("killed", "well"):
         note_taken(tmp_path, endpoint(BackendName.ECS, at), holder)
     note_held(tmp_path, endpoint(BackendName.ECS, at), "well", NOON + 100)
@@ -141,7 +141,7 @@ def test_a_run_that_gave_nothing_back_is_told_of_and_not_counted(tmp_path: Path)
 
 def test_of_many_that_gave_nothing_back_the_latest_are_named(tmp_path: Path):
     for hour in range(5):
-        at = MachineFacts("hearth-ecs", "ECS tasks", 36.0, NOON + hour * 3600, Parts(0))
+        at = MachineFacts("hearth-ecs", "ECS tasks", 36.0, NOON + hour * 3600, Replicas(0))
         note_taken(tmp_path, endpoint(BackendName.ECS, at), f"run {hour}")
     (told,) = held_bill(tmp_path, By.DAY, SINCE).notes
     assert told.startswith("Not in it: 5 runs that still read, or were killed: run 4 (")

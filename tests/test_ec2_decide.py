@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.backends.ec2.instances import Machine, MachineState, Market, Notice
-from tasks.backends.ec2.policy import Action, Decision, Limits, Step, Why, choose, decide
+from tasks.backends.ec2.policy import Action, Decision, Limits, Step, Why, placement_policy, retention_policy
 from tasks.leasing.lease import Lease, Record
 
 NOW = 1_000_000.0
@@ -44,7 +44,7 @@ def used(*ends: float, machine: Machine = MACHINE, **known: float) -> Record:
 
 
 def decided(machine: Machine = MACHINE, record: Record | None = None, active_until: float = 0.0, now: float = NOW):
-    return decide(machine, record or Record(machine.id), active_until, now, LIMITS)
+    return retention_policy(machine, record or Record(machine.id), active_until, now, LIMITS)
 
 
 # Whole seconds: the order of sums of arbitrary fractions is not what is specified here.
@@ -128,62 +128,62 @@ class TestAlways:
         self, machine: Machine, record: Record, active: float, now: float, limits: Limits, left: float
     ):
         leased = replace(record, leases=(*record.leases, Lease("paper", 1, now + left)))
-        assert decide(machine, leased, active, now, limits).action not in PUT_AWAY
+        assert retention_policy(machine, leased, active, now, limits).action not in PUT_AWAY
 
     @given(found, records, moments, moments, limits, spans)
     def test_a_machine_younger_than_its_idle_time_is_never_stopped(
         self, machine: Machine, record: Record, active: float, now: float, limits: Limits, left: float
     ):
         young = replace(machine, state=MachineState.RUNNING, launched_at=now - limits.idle + left)
-        assert decide(young, record, active, now, limits).action is Action.KEEP
+        assert retention_policy(young, record, active, now, limits).action is Action.KEEP
 
     @given(found, records, moments, limits, spans)
     def test_an_active_machine_is_never_stopped(
         self, machine: Machine, record: Record, now: float, limits: Limits, left: float
     ):
         running = replace(machine, state=MachineState.RUNNING)
-        assert decide(running, record, now + left, now, limits).action is Action.KEEP
+        assert retention_policy(running, record, now + left, now, limits).action is Action.KEEP
 
     @given(found, records, moments, moments, limits)
     def test_spot_is_never_stopped(self, machine: Machine, record: Record, active: float, now: float, limits: Limits):
         spot = replace(machine, market=Market.SPOT)
-        assert decide(spot, record, active, now, limits).action is not Action.STOP
+        assert retention_policy(spot, record, active, now, limits).action is not Action.STOP
 
     @given(found, records, moments, moments, limits)
     def test_on_demand_is_never_terminated_while_it_runs(
         self, machine: Machine, record: Record, active: float, now: float, limits: Limits
     ):
         running = replace(machine, market=Market.ON_DEMAND, state=MachineState.RUNNING)
-        assert decide(running, record, active, now, limits).action is not Action.TERMINATE
+        assert retention_policy(running, record, active, now, limits).action is not Action.TERMINATE
 
     @given(found, spans, moments, limits)
     def test_what_was_stopped_for_long_goes_and_nothing_else_that_is_stopped(
         self, machine: Machine, stopped_at: float, now: float, limits: Limits
     ):
         stopped, record = replace(machine, state=MachineState.STOPPED), used(stopped_at=stopped_at)
-        goes = decide(stopped, record, 0, now, limits).action is Action.TERMINATE
+        goes = retention_policy(stopped, record, 0, now, limits).action is Action.TERMINATE
         assert goes == (now - stopped_at >= limits.terminate)
 
     @given(found, records, moments, moments, limits)
     def test_only_what_is_gone_is_forgotten(
         self, machine: Machine, record: Record, active: float, now: float, limits: Limits
     ):
-        forgets = decide(machine, record, active, now, limits).action is Action.FORGET
+        forgets = retention_policy(machine, record, active, now, limits).action is Action.FORGET
         assert forgets == (machine.state in GOING)
 
     @given(found, records, moments, moments, moments, limits)
     def test_what_is_due_stays_due(
         self, machine: Machine, record: Record, active: float, now: float, later: float, limits: Limits
     ):
-        first = decide(machine, record, active, now, limits)
-        then = decide(machine, record, active, now + later, limits)
+        first = retention_policy(machine, record, active, now, limits)
+        then = retention_policy(machine, record, active, now + later, limits)
         assert first.action not in PUT_AWAY or then == first
 
     @given(found, records, moments, moments, limits)
     def test_what_is_kept_is_looked_at_again_and_not_at_once(
         self, machine: Machine, record: Record, active: float, now: float, limits: Limits
     ):
-        decision = decide(machine, record, active, now, limits)
+        decision = retention_policy(machine, record, active, now, limits)
         assert (decision.look_again_at is not None) == (decision.action is Action.KEEP)
         assert decision.look_again_at is None or decision.look_again_at > now
 
@@ -193,10 +193,10 @@ class TestAlways:
     ):
         past = {"launched_at": min(machine.launched_at, now), "state": MachineState.RUNNING}
         running, known = replace(machine, **past), replace(record, released_at=min(record.released_at, now))
-        at = decide(running, known, 0, now, limits).look_again_at
+        at = retention_policy(running, known, 0, now, limits).look_again_at
         if at is not None:
-            assert decide(running, known, 0, at - 1, limits).action is Action.KEEP
-            assert decide(running, known, 0, at, limits).action in PUT_AWAY
+            assert retention_policy(running, known, 0, at - 1, limits).action is Action.KEEP
+            assert retention_policy(running, known, 0, at, limits).action in PUT_AWAY
 
 
 def machine(name: str, state: str = "running", **known: object) -> Machine:
@@ -205,7 +205,7 @@ def machine(name: str, state: str = "running", **known: object) -> Machine:
 
 def chosen(*machines: Machine, records: tuple[Record, ...] = (), avoid: tuple[str, ...] = ()) -> tuple[Step, str]:
     """What the choice is, and of which machine, in whatever order EC2 lists them."""
-    picks = {choose(order, records, CONFIG, avoid, NOW) for order in permutations(machines)}
+    picks = {placement_policy(order, records, CONFIG, avoid, NOW) for order in permutations(machines)}
     (pick,) = picks
     return pick[0], pick[1].id if pick[1] else ""
 
@@ -278,7 +278,7 @@ ready = {MachineState.RUNNING: Step.USE, MachineState.PENDING: Step.USE, Machine
 class TestAnyChoice:
     @given(pools, books, st.sets(names), moments)
     def test_what_is_taken_fits(self, machines: list[Machine], book: list[Record], avoid: set[str], now: float):
-        step, taken = choose(machines, book, CONFIG, avoid, now)
+        step, taken = placement_policy(machines, book, CONFIG, avoid, now)
         assert (taken is None) == (step is Step.LAUNCH)
         if taken is not None:
             assert (taken.config, taken.notice, taken.id in avoid) == (CONFIG, None, False)
@@ -291,7 +291,7 @@ class TestAnyChoice:
     def test_nothing_better_is_passed_over(
         self, machines: list[Machine], book: list[Record], avoid: set[str], now: float
     ):
-        step, taken = choose(machines, book, CONFIG, avoid, now)
+        step, taken = placement_policy(machines, book, CONFIG, avoid, now)
         closed = {record.machine for record in book if record.closed_until > now}
         fit = [m for m in machines if m.there and m.config == CONFIG and m.id not in avoid and m.notice is None]
         states = {m.state for m in fit if m.id not in closed}

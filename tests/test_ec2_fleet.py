@@ -16,7 +16,7 @@ from botocore.stub import ANY, Stubber
 from botocore.validate import validate_parameters
 
 from tasks.aws.client import Aws
-from tasks.backends.ec2.access import open_door
+from tasks.backends.ec2.connection import open_door
 from tasks.backends.ec2.fleet import Offer, affordable, launch, offers
 from tasks.backends.ec2.instances import (
     Machine,

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.ollama.schema import Answer
-from tasks.serving.pace import Pace, Served
+from tasks.serving.latency_tracker import LatencyTracker, Served
 from tasks.settings.reading import ReadSettings
 
 SETTINGS = ReadSettings(timeout_seconds=300, timeout_least_seconds=10)
@@ -18,14 +18,14 @@ def page(seconds: float = 4.0, tokens: int = 400, queued: float = 0.0) -> Served
     return Served(seconds, queued, worked, worked * 0.75, tokens)
 
 
-def paced(*pages: Served) -> Pace:
-    pace = Pace(SETTINGS, num_predict=4096)
+def paced(*pages: Served) -> LatencyTracker:
+    pace = LatencyTracker(SETTINGS, num_predict=4096)
     for one in pages:
         pace.note(one, 8)
     return pace
 
 
-def slow(pace: Pace, *pages: Served) -> bool:
+def slow(pace: LatencyTracker, *pages: Served) -> bool:
     return sum(pace.note(one, 8) for one in pages) > 0
 
 
@@ -110,6 +110,6 @@ def test_a_page_lags_after_four_times_the_median():
 
 
 def test_a_busy_client_that_sees_pages_late_is_no_slow_server():
-    pace = Pace(SETTINGS, 4096)
+    pace = LatencyTracker(SETTINGS, 4096)
     seen = [pace.note(Served(seconds, 0.0, 1.0, 0.8, 100), 8) for seconds in [1.0] * 8 + [20.0] * 8]
     assert not any(seen)

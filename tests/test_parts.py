@@ -4,7 +4,7 @@ import pytest
 
 from tasks.backends.base import MachineFacts
 from tasks.core import replicas as module
-from tasks.core.replicas import Parts
+from tasks.core.replicas import Replicas
 from tasks.serving import warmup as warm
 
 
@@ -16,7 +16,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def test_each_is_paid_for_while_it_is_there_whether_it_serves_or_not(clock: list[float]):
-    parts = Parts(0)
+    parts = Replicas(0)
     clock[0] += 10
     parts.see(0, paid=2)
     clock[0] += 30
@@ -29,7 +29,7 @@ def test_each_is_paid_for_while_it_is_there_whether_it_serves_or_not(clock: list
 
 
 def test_what_they_cost_is_the_price_of_one_for_the_seconds_of_all(clock: list[float]):
-    parts = Parts(0)
+    parts = Replicas(0)
     machine = MachineFacts("the service", "tasks", 0.5, 0.0, parts)
     parts.see(4, paid=4)
     clock[0] += 900
@@ -37,7 +37,7 @@ def test_what_they_cost_is_the_price_of_one_for_the_seconds_of_all(clock: list[f
 
 
 async def test_parts_are_measured_together_and_anew_if_they_changed_meanwhile(monkeypatch: pytest.MonkeyPatch):
-    parts, asked = Parts(2), []
+    parts, asked = Replicas(2), []
 
     async def measured(_client: object, _request: object, slots: int) -> int:
         asked.append(slots)

@@ -24,7 +24,7 @@ from tasks.documents.render import PageImage, Renderer
 from tasks.ollama.client import Answer, GenerateRequest
 from tasks.reading.events import PageDone
 from tasks.reading.page_reader import PageReader, temperature_of
-from tasks.reading.validate import judge, loop_turns
+from tasks.reading.validate import loop_turns, validate
 from tasks.results.manifest import PageStatus
 from tasks.results.store import ResultStore
 from tasks.serving.server_pool import Server
@@ -61,7 +61,7 @@ def answered(text: str, done_reason: str = "stop") -> Answer:
 
 
 def test_a_text_is_accepted():
-    judge(answered("# Title\n\nA paragraph."), INKED)
+    validate(answered("# Title\n\nA paragraph."), INKED)
 
 
 @pytest.mark.parametrize(
@@ -76,13 +76,13 @@ def test_a_text_is_accepted():
 )
 def test_a_bad_answer_is_named_by_its_kind_and_may_be_asked_for_again(answer, reason):
     with pytest.raises(PageError) as caught:
-        judge(answer, INKED)
+        validate(answer, INKED)
     assert caught.value.reason is reason
     assert not caught.value.final
 
 
 def test_nothing_is_a_right_answer_to_a_speck():
-    judge(answered(""), SPECKED)
+    validate(answered(""), SPECKED)
 
 
 # Loops

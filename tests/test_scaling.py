@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.engine.server_group import Serving
-from flows.engine.supervisor import Wanted
+from flows.engine.server_group import ServerGroup
+from flows.engine.supervisor import ServerRequirements
 from tasks.backends.base import Endpoint
 from tasks.backends.ec2.backend import Ec2Backend
 from tasks.core.scaling import Scale, machines_for
@@ -72,8 +72,8 @@ async def begun(home: Path, pages: Iterator[int]) -> int:
     """With how many machines of nine such documents begin: a further one for ten pages for each of two slots."""
     settings = Settings(home=home, ec2={"machines": 9, "pages_a_slot": 10})
     backend = Slow(settings)
-    wanted = Wanted(GenerateRequest("m", 8192, 100, 60), 2, pages, require_gpu=False, holder="a test")
-    async with Serving(backend, wanted, settings):
+    wanted = ServerRequirements(GenerateRequest("m", 8192, 100, 60), 2, pages, require_gpu=False, holder="a test")
+    async with ServerGroup(backend, wanted, settings):
         await asyncio.sleep(0)
     return backend.asked
 

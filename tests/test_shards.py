@@ -8,9 +8,9 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.engine.shards import merged
+from flows.engine.shard_runs import merged
 from tasks.batches.batch import Batch, Source
-from tasks.batches.shards import Part, Weighed, balanced, weighed
+from tasks.batches.shards import Shard, Weighed, balanced, weighed
 from tasks.results.report import DocumentStatus, Report, Row
 from tasks.storage.files import S3Path
 from tests.pdfs import written
@@ -51,9 +51,9 @@ def test_a_document_weighs_its_pages_and_one_in_s3_its_bytes(tmp_path: Path):
 
 
 def test_a_part_is_told_by_name_and_keeps_what_is_secret_and_local_out(tmp_path: Path):
-    part = Part(name="20261124T013000-1", documents=("/inbox/new\nline.pdf", "s3://papers/b.pdf"), max_usd=0.5)
+    part = Shard(name="20261124T013000-1", documents=("/inbox/new\nline.pdf", "s3://papers/b.pdf"), max_usd=0.5)
     part.write(tmp_path)
-    assert Part.named(part.name, tmp_path) == part
+    assert Shard.named(part.name, tmp_path) == part
     batch = Batch(sources=("/inbox",), workers=4, max_usd=2, max_minutes=60, finish_by="06:00", slots=3)
     assert part.asked_for(batch, tmp_path) == Batch(output=str(tmp_path), slots=3, part=part.name)
     block = Batch(sources=("/inbox",), workers=4, output_block="s3-bucket/papers")

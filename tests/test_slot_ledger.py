@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from tasks.slots.ledger import (
     TURN_SECONDS,
-    Claim,
     Ledger,
     Measured,
     Need,
+    SlotClaim,
     knowing,
     left,
     measuring,
@@ -107,11 +107,11 @@ def test_a_claim_is_renewed_well_before_its_end():
 # Fairness
 
 
-def claim(wants: int = 8, held: int = 0, *, came: float = 0, turned: float = 0, fed: bool = True) -> Claim:
-    return Claim(wants=wants, holds=held, ends_at=1000, came_at=came, fed=fed, turned_at=turned)
+def claim(wants: int = 8, held: int = 0, *, came: float = 0, turned: float = 0, fed: bool = True) -> SlotClaim:
+    return SlotClaim(wants=wants, holds=held, ends_at=1000, came_at=came, fed=fed, turned_at=turned)
 
 
-def dealt(slots: int, now: float, **claims: Claim) -> dict[str, int]:
+def dealt(slots: int, now: float, **claims: SlotClaim) -> dict[str, int]:
     return shares(known(slots).model_copy(update={"claims": claims}), now)
 
 

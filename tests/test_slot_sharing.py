@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from tasks.core.errors import ModelError, StorageError
-from tasks.core.replicas import Parts
+from tasks.core.replicas import Replicas
+from tasks.slots.allocation import SlotAllocation
 from tasks.slots.capacity import agreed_capacity
 from tasks.slots.ledger import Ledger, Measured, knowing
-from tasks.slots.share import Share
 from tasks.slots.store import FileStore, LedgerStore
 from tests.commands import ROOT
 from tests.support.waiting import PATIENCE, until_async
@@ -34,8 +34,8 @@ def store(tmp_path: Path) -> FileStore:
 
 
 @asynccontextmanager
-async def sharing(store: LedgerStore, most: int = SLOTS) -> AsyncIterator[Share]:
-    share = Share(store, most, measured(), lambda: None)
+async def sharing(store: LedgerStore, most: int = SLOTS) -> AsyncIterator[SlotAllocation]:
+    share = SlotAllocation(store, most, measured(), lambda: None)
     await share.open()
     try:
         yield share
@@ -43,7 +43,7 @@ async def sharing(store: LedgerStore, most: int = SLOTS) -> AsyncIterator[Share]
         await share.close()
 
 
-def in_use(share: Share, slots: int) -> None:
+def in_use(share: SlotAllocation, slots: int) -> None:
     for _ in range(slots):
         share.take()
 
@@ -144,7 +144,7 @@ async def test_whoever_waits_is_told_that_slots_came_free(store):
     told = asyncio.Event()
     async with sharing(store) as first:
         in_use(first, SLOTS)
-        second = Share(store, SLOTS, measured(), told.set)
+        second = SlotAllocation(store, SLOTS, measured(), told.set)
         await second.open()
         told.clear()
         first.give()
@@ -194,9 +194,9 @@ async def test_a_server_in_trouble_gets_fewer_from_everybody_and_more_when_it_is
 
 
 async def test_slots_follow_the_parts_of_a_server(store):
-    parts = Parts(0)
+    parts = Replicas(0)
     parts.see(2, paid=2)
-    share = Share(store, 100, measured(4), lambda: None, parts)
+    share = SlotAllocation(store, 100, measured(4), lambda: None, parts)
     await share.open()
     assert (share.capacity, share.free) == (8, 8)
     parts.see(4, paid=4)
@@ -281,7 +281,7 @@ async def test_a_long_measurement_stays_alone(store, monkeypatch):
 PAGES = """
 import asyncio, os, sys, time
 from pathlib import Path
-from tasks.slots.share import Share
+from tasks.slots.allocation import Share
 from tasks.slots.store import FileStore
 from tasks.slots.ledger import Measured
 home, log, pages, seconds = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from tasks.serving.admission import Window
+from tasks.serving.admission_limiter import AdmissionLimiter
 from tests.support.waiting import PATIENCE
 
 
@@ -21,7 +21,7 @@ async def settled() -> None:
 class Pages:
     """Each takes a place when it can, and gives it back when it is told to."""
 
-    def __init__(self, window: Window) -> None:
+    def __init__(self, window: AdmissionLimiter) -> None:
         self.window = window
         self.begun: list[int] = []
         self._ends: dict[int, asyncio.Event] = {}
@@ -48,13 +48,13 @@ class Pages:
 
 
 async def test_no_more_pages_begin_than_there_are_places():
-    pages = Pages(Window(2))
+    pages = Pages(AdmissionLimiter(2))
     await pages.ask(1, 2, 3, 4)
     assert pages.begun == [1, 2]
 
 
 async def test_a_place_given_back_goes_to_who_waits_longest():
-    pages = Pages(Window(2))
+    pages = Pages(AdmissionLimiter(2))
     await pages.ask(1, 2, 3, 4, 5)
     await pages.end(2)
     await pages.end(1)
@@ -62,7 +62,7 @@ async def test_a_place_given_back_goes_to_who_waits_longest():
 
 
 async def test_a_newcomer_does_not_pass_those_who_wait():
-    window = Window(1)
+    window = AdmissionLimiter(1)
     pages = Pages(window)
     await pages.ask(1, 2)
     window.resize(2)
@@ -71,7 +71,7 @@ async def test_a_newcomer_does_not_pass_those_who_wait():
 
 
 async def test_growing_admits_as_many_as_it_grew_by():
-    window = Window(1)
+    window = AdmissionLimiter(1)
     pages = Pages(window)
     await pages.ask(1, 2, 3, 4)
     window.resize(3)
@@ -80,7 +80,7 @@ async def test_growing_admits_as_many_as_it_grew_by():
 
 
 async def test_shrinking_takes_nobodys_place_and_admits_nobody_until_enough_are_free():
-    window = Window(3)
+    window = AdmissionLimiter(3)
     pages = Pages(window)
     await pages.ask(1, 2, 3, 4, 5)
     window.resize(1)
@@ -93,7 +93,7 @@ async def test_shrinking_takes_nobodys_place_and_admits_nobody_until_enough_are_
 
 
 async def test_without_places_pages_wait_until_there_are_some():
-    window = Window(0)
+    window = AdmissionLimiter(0)
     pages = Pages(window)
     await pages.ask(1)
     assert pages.begun == []
@@ -103,7 +103,7 @@ async def test_without_places_pages_wait_until_there_are_some():
 
 
 async def test_who_gives_up_waiting_loses_no_place_for_others():
-    pages = Pages(Window(1))
+    pages = Pages(AdmissionLimiter(1))
     await pages.ask(1, 2, 3)
     await pages.give_up(2)
     await pages.end(1)
@@ -111,14 +111,14 @@ async def test_who_gives_up_waiting_loses_no_place_for_others():
 
 
 async def test_who_is_cancelled_while_it_holds_a_place_gives_it_back():
-    pages = Pages(Window(1))
+    pages = Pages(AdmissionLimiter(1))
     await pages.ask(1, 2)
     await pages.give_up(1)
     assert pages.begun == [1, 2]
 
 
 async def test_a_place_given_to_one_who_gives_up_at_that_moment_goes_on_to_the_next():
-    window = Window(1)
+    window = AdmissionLimiter(1)
     await window.acquire()
     waits = asyncio.create_task(window.acquire())
     await settled()
@@ -131,7 +131,7 @@ async def test_a_place_given_to_one_who_gives_up_at_that_moment_goes_on_to_the_n
 
 
 async def test_it_may_be_resized_from_any_thread_at_any_time():
-    window, open_now, most, size = Window(4), 0, 0, 8
+    window, open_now, most, size = AdmissionLimiter(4), 0, 0, 8
     stop = threading.Event()
 
     def resize() -> None:

@@ -30,7 +30,7 @@ from tasks.core.jobs import BackendName, Job
 from tasks.results.manifest import Manifest, RunStatus
 from tasks.results.store import ResultStore
 from tasks.runs.prepare import prepare
-from tasks.runs.run_record import Account
+from tasks.runs.run_recorder import RunRecorder
 from tasks.settings.settings import load_settings
 
 EXIT_PAGES_FAILED = 3
@@ -149,7 +149,7 @@ async def _read(job: Job, *, quiet: bool) -> Manifest | None:
     with TerminalProgress(_err, quiet=quiet) as terminal, subscribe(terminal):
         # Where every page stands no server is needed, not even Prefect's.
         async with prepared.store.turn():
-            manifest = Account(prepared).close() if prepared.nothing_left() else None
+            manifest = RunRecorder(prepared).close() if prepared.nothing_left() else None
         if manifest is not None:
             return manifest
         emit(Progress("starting Prefect"))

@@ -7,19 +7,19 @@ import platform
 from collections.abc import Callable, Iterable, Sequence
 
 from flows.engine.pages import read_pages
-from flows.engine.server_group import Serving
-from flows.engine.shared_group import servers_for
-from flows.engine.supervisor import Wanted
+from flows.engine.server_group import ServerGroup
+from flows.engine.shared_server_group import servers_for
+from flows.engine.supervisor import ServerRequirements
 from tasks.core.budget import Budget
 from tasks.core.events import PagesStart, Progress, RunWarning, emit, subscribe
 from tasks.documents.render import Renderer
 from tasks.reading.page_reader import PageReader
 from tasks.runs.prepare import Prepared
-from tasks.runs.run_record import Account
+from tasks.runs.run_recorder import RunRecorder
 from tasks.settings.settings import Settings
 
 
-async def read_document(prepared: Prepared, settings: Settings, account: Account) -> None:
+async def read_document(prepared: Prepared, settings: Settings, account: RunRecorder) -> None:
     """Read what is left of a document, on as many servers as the backend has for it.
 
     Raises:
@@ -30,12 +30,12 @@ async def read_document(prepared: Prepared, settings: Settings, account: Account
     request = prepared.request(settings.idle_minutes * 60)
     renderer = Renderer(prepared.file.path, plan.options.longest_side, settings.limits, prepared.password)
 
-    def new_serving(budget: Budget, pages: Iterable[int]) -> Serving:
+    def new_serving(budget: Budget, pages: Iterable[int]) -> ServerGroup:
         told = f"reading with {prepared.choice.backend.describe()}: {prepared.choice.why}"
         emit(RunWarning(f"{told}.") if prepared.choice.unasked else Progress(told))
         holder = f"{plan.document.name} on {platform.node()}"
-        wanted = Wanted(request, plan.slots, pages, plan.require_gpu, holder, budget)
-        return Serving(prepared.choice.backend, wanted, settings)
+        wanted = ServerRequirements(request, plan.slots, pages, plan.require_gpu, holder, budget)
+        return ServerGroup(prepared.choice.backend, wanted, settings)
 
     expected = await asyncio.to_thread(_expected, prepared, account)
     async with (
@@ -66,13 +66,13 @@ async def read_document(prepared: Prepared, settings: Settings, account: Account
                         account.pages_end()
 
 
-def _left_with(prepared: Prepared, account: Account, digest: str) -> Sequence[int]:
+def _left_with(prepared: Prepared, account: RunRecorder, digest: str) -> Sequence[int]:
     """The pages that are still to be read with a model, neither standing nor done in this run."""
     plan, store = prepared.plan, prepared.store
     numbers = plan.numbers if plan.force else store.missing(plan, digest)
     return [number for number in numbers if number not in account.done]
 
 
-def _expected(prepared: Prepared, account: Account) -> Sequence[int]:
+def _expected(prepared: Prepared, account: RunRecorder) -> Sequence[int]:
     """What will be read, as far as it is known before the model is."""
     return _left_with(prepared, account, prepared.digest) if prepared.digest else prepared.plan.numbers

@@ -25,7 +25,7 @@ from tasks.core.errors import HearthError, PageError
 from tasks.core.events import subscribe
 from tasks.ollama.client import GenerateRequest
 from tasks.reading.page_reader import PageReader
-from tasks.serving.admission import Window, WindowClosedError
+from tasks.serving.admission_limiter import AdmissionClosedError, AdmissionLimiter
 from tasks.serving.warmup import Warmth, warm
 from tasks.settings.reading import WarmSettings
 from tasks.settings.settings import load_settings
@@ -85,7 +85,7 @@ async def read_pages(
     work: WorkLoop,
     reader: PageReader,
     numbers: Sequence[int],
-    window: Window,
+    window: AdmissionLimiter,
     all_begun: Callable[[], None] = lambda: None,
 ) -> None:
     """Map page tasks over the numbers, in order, as the window lets them begin. A failed page leaves the others be.
@@ -117,7 +117,7 @@ async def read_pages(
                         if number == block.numbers[0]:
                             many = read_block(work, reader, block, window) if size > 1 else None
                             group.create_task(single(block) if many is None else as_part(many))
-                except WindowClosedError:
+                except AdmissionClosedError:
                     block.begin(None)
                     break
             all_begun()
@@ -148,7 +148,7 @@ async def read_page(work: WorkLoop, reader: PageReader, number: int) -> State[No
 
 
 @task(name="read-pages", task_run_name="{reader.document} {block}", cache_policy=NO_CACHE, persist_result=False)
-async def read_block(work: WorkLoop, reader: PageReader, block: Block, window: Window) -> State[None]:
+async def read_block(work: WorkLoop, reader: PageReader, block: Block, window: AdmissionLimiter) -> State[None]:
     """Read a block's pages, each as soon as it may begin, and store each result at once; show them as a table."""
     table = PageTable(f"{reader.document} {block}", excerpts=load_settings().excerpts)
     seconds = SHOWN_SECONDS
@@ -165,7 +165,7 @@ async def read_block(work: WorkLoop, reader: PageReader, block: Block, window: W
     return table.state()
 
 
-async def _read_in_block(work: WorkLoop, reader: PageReader, number: int, window: Window) -> None:
+async def _read_in_block(work: WorkLoop, reader: PageReader, number: int, window: AdmissionLimiter) -> None:
     try:
         for attempt in range(1, reader.attempts + 1):
             try:

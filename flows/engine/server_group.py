@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Self
 
-from flows.engine.supervisor import Berth, Common, Wanted
+from flows.engine.supervisor import RunContext, ServerRequirements, ServerSupervisor
 from flows.orchestrator.run_events import tell_over_budget
 from tasks.backends.base import Backend
 from tasks.core.aio import cancel_and_wait
@@ -25,7 +25,7 @@ _ALL_SECONDS = 15.0
 """How often what all runs have spent is asked for: it takes calls to the cloud."""
 
 
-class Serving:
+class ServerGroup:
     """As many servers of a backend as one run's pages are worth. Use as an async context manager.
 
     The first that is warm lets pages begin; the others join it. One that goes, or fails, is replaced if it can be.
@@ -39,9 +39,9 @@ class Serving:
         stopped: why no page is begun any more; empty while they are.
     """
 
-    def __init__(self, backend: Backend, wanted: Wanted, settings: Settings) -> None:
+    def __init__(self, backend: Backend, wanted: ServerRequirements, settings: Settings) -> None:
         self._backend, self._wanted, self._settings = backend, wanted, settings
-        self._common = common = Common()
+        self._common = common = RunContext()
         self._budget = wanted.budget
         self._ready = common.ready
         self._line = asyncio.Lock()
@@ -63,7 +63,9 @@ class Serving:
         with subscribe(self.metrics.hear):
             keeping = [
                 asyncio.create_task(
-                    Berth(self._backend, self._wanted, machines // servers, self._settings, self._common).keep()
+                    ServerSupervisor(
+                        self._backend, self._wanted, machines // servers, self._settings, self._common
+                    ).keep()
                 )
                 for _ in range(servers)
             ]

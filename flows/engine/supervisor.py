@@ -18,14 +18,14 @@ from tasks.core.errors import MachineLostError, ModelError, ServerError, Unavail
 from tasks.core.events import Progress, RunWarning, SlotsChanged, WarmStep, emit, timed
 from tasks.ollama.client import GenerateRequest, OllamaClient
 from tasks.reading.events import ServerReleased, ServerTaken
-from tasks.runs.accounting import AllBooks
+from tasks.runs.cost_tracker import CostTracker
 from tasks.runs.usage_log import note_held, note_taken
-from tasks.serving.admission import Window
-from tasks.serving.pace import Pace
+from tasks.serving.admission_limiter import AdmissionLimiter
+from tasks.serving.latency_tracker import LatencyTracker
 from tasks.serving.server_pool import Server, Servers
 from tasks.serving.warmup import Warmth
 from tasks.settings.settings import Settings
-from tasks.slots.share import Share
+from tasks.slots.allocation import SlotAllocation
 
 AHEAD = 4
 """Pages open beside those in a slot: rendered and waiting, or being recorded."""
@@ -34,7 +34,7 @@ _MOST_LOSSES = 3
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ServerRequirements:
     """What is wanted of servers.
 
     Attributes:
@@ -55,7 +55,7 @@ class Wanted:
 
 
 @dataclass
-class Common:
+class RunContext:
     """What the berths of a run have in common.
 
     Attributes:
@@ -67,16 +67,18 @@ class Common:
     """
 
     servers: Servers = field(default_factory=Servers)
-    window: Window = field(default_factory=lambda: Window(AHEAD))
+    window: AdmissionLimiter = field(default_factory=lambda: AdmissionLimiter(AHEAD))
     work: WorkLoop = field(default_factory=WorkLoop)
-    books: AllBooks = field(default_factory=AllBooks)
+    books: CostTracker = field(default_factory=CostTracker)
     ready: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
-class Berth:
+class ServerSupervisor:
     """Room for one server, that should have so many parts."""
 
-    def __init__(self, backend: Backend, wanted: Wanted, parts: int, settings: Settings, common: Common) -> None:
+    def __init__(
+        self, backend: Backend, wanted: ServerRequirements, parts: int, settings: Settings, common: RunContext
+    ) -> None:
         self._backend = backend
         self._wanted = wanted
         self._parts = parts
@@ -104,7 +106,7 @@ class Berth:
                 answered_before = self._common.servers.answered
                 visit = asyncio.create_task(self._visit(endpoint))
                 visits.add(visit)
-                going = asyncio.create_task(endpoint.departure.wait_announced())
+                going = asyncio.create_task(endpoint.interruption.wait_announced())
                 await asyncio.wait({visit, going}, return_when=asyncio.FIRST_COMPLETED)
                 going.cancel()
                 trouble = visit.exception() if visit.done() else None
@@ -112,8 +114,8 @@ class Berth:
                     raise trouble
                 losses = losses + 1 if self._common.servers.answered == answered_before else 0
                 if losses >= _MOST_LOSSES:
-                    raise trouble or MachineLostError(f"No machine stays for long enough: {endpoint.departure.why}.")
-                why = f"{trouble}" if trouble else f"No more pages go to this machine: {endpoint.departure.why}."
+                    raise trouble or MachineLostError(f"No machine stays for long enough: {endpoint.interruption.why}.")
+                why = f"{trouble}" if trouble else f"No more pages go to this machine: {endpoint.interruption.why}."
                 emit(RunWarning(f"{why} Going on with another."))
         finally:
             await cancel_and_wait(*visits)
@@ -126,7 +128,7 @@ class Berth:
             warmth = await self._warmed(endpoint)
             await self._used(endpoint, warmth)
         except UnavailableError as error:
-            lost = isinstance(error, MachineLostError) or endpoint.departure.announced
+            lost = isinstance(error, MachineLostError) or endpoint.interruption.announced
             # Somebody else's model, or page, is no fault of a machine that served before.
             broken = not lost and (isinstance(error, ServerError) or endpoint.started)
             raise
@@ -138,7 +140,7 @@ class Berth:
         """Warm the model up, and say what the machine logged if that fails."""
         wanted = self._wanted
         try:
-            return await endpoint.departure.unless_gone(
+            return await endpoint.interruption.unless_gone(
                 warm_up(wanted.request, endpoint, self._settings.warm, require_gpu=wanted.require_gpu)
             )
         except (ServerError, ModelError) as error:
@@ -169,7 +171,7 @@ class Berth:
             if not common.ready.done():
                 common.ready.set_result(None)
             failed = asyncio.wrap_future(server.failure)
-            going = asyncio.create_task(endpoint.departure.wait_announced())
+            going = asyncio.create_task(endpoint.interruption.wait_announced())
             either: set[asyncio.Future[Any]] = {failed, going}
             try:
                 await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
@@ -195,11 +197,11 @@ class Berth:
                 told = slots
                 emit(SlotsChanged(slots))
 
-        share = Share(endpoint.ledger, self._wanted.slots, warmth.measured, changed, endpoint.parts)
+        share = SlotAllocation(endpoint.ledger, self._wanted.slots, warmth.measured, changed, endpoint.parts)
         await share.open()
         endpoint.parts.waiting = lambda: window.left
-        pace = Pace(self._settings.read, self._wanted.request.num_predict)
-        server = Server(client, warmth.digest, share, pace, endpoint.departure)
+        pace = LatencyTracker(self._settings.read, self._wanted.request.num_predict)
+        server = Server(client, warmth.digest, share, pace, endpoint.interruption)
         try:
             servers.join(server)
             changed()
@@ -211,7 +213,7 @@ class Berth:
 
     async def _release(self, endpoint: Endpoint, *, broken: bool) -> None:
         release = await self._backend.release(endpoint, broken=broken)
-        self._common.books.released(endpoint, "it did not work" if broken else endpoint.departure.why)
+        self._common.books.released(endpoint, "it did not work" if broken else endpoint.interruption.why)
         await asyncio.to_thread(note_held, self._settings.output, endpoint, self._wanted.holder, time.time())
         if endpoint.machine is not None and release.look_at is not None:
             await schedule_idle_shutdown(self._settings, endpoint.machine.id, release.look_at)

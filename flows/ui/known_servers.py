@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tasks.backends.base import Endpoint
-from tasks.backends.standing import Standing, clock
+from tasks.backends.server_status import ServerStatus, clock
 from tasks.core.errors import CloudError
 from tasks.views.summary import Held
 
@@ -45,13 +45,13 @@ class KnownServers:
         return list(self._told)
 
 
-async def _asked(endpoint: Endpoint) -> Standing:
-    if endpoint.standing is None:
-        return Standing("in use", "" if endpoint.owned else "someone else runs it")
+async def _asked(endpoint: Endpoint) -> ServerStatus:
+    if endpoint.status is None:
+        return ServerStatus("in use", "" if endpoint.owned else "someone else runs it")
     try:
-        return await endpoint.standing()
+        return await endpoint.status()
     except CloudError:
-        return Standing("", "AWS could not be asked")
+        return ServerStatus("", "AWS could not be asked")
 
 
 def _held(endpoint: Endpoint, leases: str, ends: str) -> Held:

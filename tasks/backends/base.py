@@ -9,11 +9,11 @@ from typing import Protocol
 
 import httpx
 
-from tasks.backends.standing import Standing
+from tasks.backends.server_status import ServerStatus
 from tasks.core.errors import ModelError
-from tasks.core.interruption import Departure
+from tasks.core.interruption import Interruption
 from tasks.core.jobs import BackendName
-from tasks.core.replicas import Parts
+from tasks.core.replicas import Replicas
 from tasks.core.scaling import Scale
 from tasks.ollama.client import GenerateRequest, OllamaClient
 from tasks.ollama.schema import tagged
@@ -47,7 +47,7 @@ class MachineFacts:
     kind: str
     usd_per_hour: float | None
     since: float
-    parts: Parts | None = None
+    parts: Replicas | None = None
     boot_seconds: float = 0.0
     spot_usd_per_hour: float | None = None
     region: str = ""
@@ -72,13 +72,13 @@ class Endpoint:
         certificate: what it shows over TLS, in PEM; None for what the system trusts.
         lease: held until release, where there is something to hold.
         machine: the one under it, where one is paid for; it can be replaced by another.
-        departure: whether that will go.
+        interruption: whether that will go.
         transport: makes what carries requests there, where that is not plain HTTP.
         parts: that serve behind its address; they may come and go.
         kept: the model that others keep warm on it, and its context length in tokens; None if runs may load what they
             like.
         log_tail: asks for the end of what the machine logged, in one line; None where there is nothing to ask.
-        standing: asks who uses it, and when it stops; None where Hearth cannot know. Raises CloudError.
+        status: asks who uses it, and when it stops; None where Hearth cannot know. Raises CloudError.
         over_budget: asks why nobody may begin a page on it any more, for what all have spent; None: nothing limits it.
         work: page seconds of each document that was read while it was held.
     """
@@ -93,12 +93,12 @@ class Endpoint:
     certificate: str | None = field(default=None, repr=False)
     lease: Held | None = field(default=None, repr=False)
     machine: MachineFacts | None = None
-    departure: Departure = field(default_factory=Departure, repr=False)
+    interruption: Interruption = field(default_factory=Interruption, repr=False)
     transport: Callable[[], httpx.AsyncBaseTransport] | None = field(default=None, repr=False)
-    parts: Parts = field(default_factory=Parts, repr=False)
+    parts: Replicas = field(default_factory=Replicas, repr=False)
     kept: tuple[str, int] | None = None
     log_tail: Callable[[], Awaitable[str | None]] | None = field(default=None, repr=False)
-    standing: Callable[[], Awaitable[Standing]] | None = field(default=None, repr=False)
+    status: Callable[[], Awaitable[ServerStatus]] | None = field(default=None, repr=False)
     over_budget: Callable[[], Awaitable[str | None]] | None = field(default=None, repr=False)
     work: dict[str, float] = field(default_factory=dict, repr=False)
 

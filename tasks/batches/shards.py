@@ -31,7 +31,7 @@ class Weighed:
 
 
 @dataclass(frozen=True)
-class Shard:
+class ShardPlan:
     """What one run reads."""
 
     documents: tuple[Weighed, ...]
@@ -42,7 +42,7 @@ class Shard:
         return sum(document.pages for document in self.documents)
 
 
-class Part(Frozen):
+class Shard(Frozen):
     """A shard as its run is given it: a file in `batches` of the output, beside which the run puts its report.
 
     Attributes:
@@ -57,7 +57,7 @@ class Part(Frozen):
     ends_at: datetime | None = None
 
     @classmethod
-    def named(cls, name: str, output: Place) -> Part:
+    def named(cls, name: str, output: Place) -> Shard:
         """The part of that name.
 
         Raises:
@@ -117,7 +117,7 @@ def weighed(source: Source) -> Weighed:
         return Weighed(source, 1)
 
 
-def balanced(documents: Sequence[Weighed], most: int, least_pages: int) -> list[Shard]:
+def balanced(documents: Sequence[Weighed], most: int, least_pages: int) -> list[ShardPlan]:
     """Share documents out, the longest first, each to the run that has the fewest pages.
 
     So no run has more than 4/3 of the pages of the best possible sharing (Graham, SIAM J. Appl. Math. 17, 1969).
@@ -138,5 +138,5 @@ def balanced(documents: Sequence[Weighed], most: int, least_pages: int) -> list[
         load, number = heapq.heappop(loads)
         shards[number].append(at)
         heapq.heappush(loads, (load + documents[at].pages, number))
-    found = [Shard(tuple(documents[at] for at in sorted(shard))) for shard in shards if shard]
+    found = [ShardPlan(tuple(documents[at] for at in sorted(shard))) for shard in shards if shard]
     return sorted(found, key=lambda shard: -shard.pages)

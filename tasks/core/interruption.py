@@ -13,7 +13,7 @@ from tasks.core.errors import MachineLostError
 T = TypeVar("T")
 
 
-class Departure:
+class Interruption:
     """Whether the machine under a server will go, or has gone. Told from any thread, awaited on any loop."""
 
     def __init__(self) -> None:
@@ -36,14 +36,14 @@ class Departure:
         """The reason, for people; empty while nothing was told."""
         return self._announced.result() if self.announced else ""
 
-    def announce(self, why: str) -> None:
+    def notify(self, why: str) -> None:
         """Tell that it will go. Only the first reason counts."""
         with suppress(InvalidStateError):
             self._announced.set_result(why)
 
-    def leave(self, why: str) -> None:
+    def mark_gone(self, why: str) -> None:
         """Tell that it has gone."""
-        self.announce(why)
+        self.notify(why)
         with suppress(InvalidStateError):
             self._gone.set_result(why)
 

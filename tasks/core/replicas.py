@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 
-class Parts:
+class Replicas:
     """How many there are now: told by who watches them, from any thread; a server on its own is one, for good.
 
     Args:

@@ -20,7 +20,7 @@ from tasks.metrics import names
 from tasks.metrics.aggregate import Aggregate, Snapshot
 from tasks.metrics.listener import PageMetrics
 from tasks.metrics.live import LiveFile, LiveRun, LiveServer
-from tasks.runs.accounting import AllBooks
+from tasks.runs.cost_tracker import CostTracker
 from tasks.serving.server_pool import Server, Servers
 from tasks.settings.settings import Settings
 
@@ -76,7 +76,7 @@ class Recorder:
         self,
         identity: Identity,
         servers: Servers,
-        books: AllBooks,
+        books: CostTracker,
         settings: Settings,
         sinks: Callable[[], Sequence[Sink]],
     ) -> None:

@@ -10,8 +10,8 @@ from tasks.core.events import PageRetried, emit
 from tasks.core.jobs import Plan
 from tasks.documents.render import PageImage, Renderer
 from tasks.ollama.client import GenerateRequest
-from tasks.reading.asker import Asker, Reading
 from tasks.reading.events import PageDone
+from tasks.reading.page_client import PageClient, Reading
 from tasks.results.manifest import Attempt, PageResult, PageStatus
 from tasks.results.store import ResultStore
 from tasks.serving.server_pool import Servers
@@ -42,7 +42,7 @@ class PageReader:
     ) -> None:
         self._plan = plan
         self._servers = servers
-        self._asker = Asker(servers, request, plan.options.prompt, settings, self._note)
+        self._asker = PageClient(servers, request, plan.options.prompt, settings, self._note)
         self._renderer = renderer
         self._store = store
         self._attempts: dict[int, tuple[Attempt, ...]] = {}

@@ -14,7 +14,7 @@ _LOOP_CHARACTERS = 240
 _LOOP_UNIT = 200
 
 
-def judge(answer: Answer, image: PageImage) -> None:
+def validate(answer: Answer, image: PageImage) -> None:
     """Accept an answer, or say why it is no good.
 
     Raises:

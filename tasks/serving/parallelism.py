@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pymupdf
 
-from tasks.core.replicas import Parts
+from tasks.core.replicas import Replicas
 from tasks.ollama.client import Answer, GenerateRequest, OllamaClient
 
 SERIAL_FAMILIES = frozenset(
@@ -36,7 +36,7 @@ class Served:
     end: float
 
 
-async def _measure_each(client: OllamaClient, request: GenerateRequest, slots: int, parts: Parts) -> int:
+async def _measure_each(client: OllamaClient, request: GenerateRequest, slots: int, parts: Replicas) -> int:
     """How many requests each part works on at once; measured anew if they are not as many any more."""
     while True:
         count = max(1, parts.count)

@@ -10,10 +10,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from tasks.core.errors import HearthError
-from tasks.core.interruption import Departure
+from tasks.core.interruption import Interruption
 from tasks.ollama.client import Answer, GenerateRequest, OllamaClient
-from tasks.serving.pace import Pace, Served
-from tasks.slots.share import Share
+from tasks.serving.latency_tracker import LatencyTracker, Served
+from tasks.slots.allocation import SlotAllocation
 
 
 @dataclass(eq=False)
@@ -24,16 +24,16 @@ class Server:
         digest: the model's.
         share: the slots of it that this run may use.
         pace: how it answers.
-        departure: whether its machine goes.
+        interruption: whether its machine goes.
         failure: why it cannot be used any more.
         unanswered: pages in a row that it did not answer.
     """
 
     client: OllamaClient
     digest: str
-    share: Share
-    pace: Pace
-    departure: Departure
+    share: SlotAllocation
+    pace: LatencyTracker
+    interruption: Interruption
     failure: Future[HearthError] = field(default_factory=Future)
     unanswered: int = 0
     _good_since: float = 0.0
@@ -58,7 +58,7 @@ class Server:
         began, started = time.time(), time.perf_counter()
         seconds = min(self.pace.most_seconds, stretch * self.pace.timeout)
         call = self.client.generate(request, prompt, (image,), temperature, seconds=seconds)
-        answer = await self.departure.unless_gone(call)
+        answer = await self.interruption.unless_gone(call)
         self._judge(Served.of(answer, time.perf_counter() - started), began)
         return answer
 

@@ -12,7 +12,7 @@ import stamina
 
 from tasks.core.errors import ModelError, PageError, PassingError, ServerError
 from tasks.core.events import Progress, Pulling, RunWarning, WarmStep, emit, timed
-from tasks.core.replicas import Parts
+from tasks.core.replicas import Replicas
 from tasks.ollama.client import GenerateRequest, LoadedModel, Model, OllamaClient
 from tasks.ollama.schema import find_model
 from tasks.serving.parallelism import _measure_each, _shortfall
@@ -54,7 +54,7 @@ async def warm(
     *,
     ledger: LedgerStore,
     require_gpu: bool,
-    parts: Parts | None = None,
+    parts: Replicas | None = None,
 ) -> Warmth:
     """Wait until the pages can start.
 
@@ -92,7 +92,7 @@ async def warm(
             measured = await _until(
                 deadline,
                 lambda: agreed_capacity(
-                    ledger, what, slots, lambda: _measure_each(client, request, slots, parts or Parts())
+                    ledger, what, slots, lambda: _measure_each(client, request, slots, parts or Replicas())
                 ),
             )
     except ModelError as error:

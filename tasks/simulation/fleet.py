@@ -2,9 +2,9 @@
 
 A run's pages go to free slots in order. As long as there are no more than 200,000 of them, each is an event of its own;
 of more, neighbours are read as one block, smaller ones towards a run's end, so that its last page ends as it would.
-What a run does for a machine is `tasks.backends.ec2.policy.choose`, when a machine goes is `decide`, who reads in which
-slot is `tasks.slots.ledger.shares`, and how many machines pages are worth is `tasks.core.scaling.machines_for`: the
-code that the product runs.
+What a run does for a machine is `tasks.backends.ec2.policy.placement_policy`, when a machine goes is
+`retention_policy`, who reads in which slot is `tasks.slots.ledger.shares`, and how many machines pages are worth is
+`tasks.core.scaling.machines_for`: the code that the product runs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from heapq import heappop
 from math import ceil
 
 from tasks.backends.ec2.instances import MachineState
-from tasks.backends.ec2.policy import Step, choose
+from tasks.backends.ec2.policy import Step, placement_policy
 from tasks.core.scaling import machines_for
 from tasks.costs.assumptions import DAY_SECONDS, Assumptions
 from tasks.costs.price_book import Book
@@ -119,7 +119,7 @@ class Fleet(Machines):
         if not run.left:
             return
         hosts = list(self._hosts.values())
-        step, machine = choose(
+        step, machine = placement_policy(
             [host.machine for host in hosts], [host.record for host in hosts], CONFIG, run.seats.keys(), now
         )
         if machine is None:

@@ -8,7 +8,7 @@ from math import inf
 
 from tasks.backends.ec2.instances import Machine, MachineState, Market, Notice
 from tasks.leasing.lease import Lease, Record
-from tasks.slots.ledger import Claim, Ledger, holding, shares
+from tasks.slots.ledger import Ledger, SlotClaim, holding, shares
 
 CONFIG = "simulated"
 _MINIMUM_SECONDS = 60.0  # EC2 bills for at least so long, each time that a machine runs
@@ -46,10 +46,10 @@ class Seat:
     fed: bool = False
     turned_at: float = 0.0
 
-    def claim(self, slots: int) -> Claim:
+    def claim(self, slots: int) -> SlotClaim:
         """As the ledger knows it; not validated, for it is made millions of times."""
         wants = min(slots, self.in_flight + self.run.waiting)
-        return Claim.model_construct(
+        return SlotClaim.model_construct(
             wants=wants, holds=self.holds, ends_at=inf, came_at=self.came_at, fed=self.fed, turned_at=self.turned_at
         )
 

@@ -10,7 +10,7 @@ from heapq import heappush
 from math import inf
 
 from tasks.backends.ec2.instances import MachineState
-from tasks.backends.ec2.policy import Action, Limits, decide
+from tasks.backends.ec2.policy import Action, Limits, retention_policy
 from tasks.costs.assumptions import Assumptions
 from tasks.simulation.hosts import Block, Host, Run
 from tasks.simulation.outcome import Meter
@@ -77,7 +77,7 @@ class Machines(ABC):
         """Stop a machine that nobody uses, as every stopper of the product does."""
         if host.turn != turn or host.machine.id not in self._hosts or self._rules.policy is Policy.ALWAYS_ON:
             return
-        decision = decide(host.machine, host.record, 0.0, now, self._limits)
+        decision = retention_policy(host.machine, host.record, 0.0, now, self._limits)
         match decision.action:
             case Action.STOP:
                 self._off(now, host, MachineState.STOPPING)

@@ -19,7 +19,7 @@ _RENEWED_PART = 0.75
 """A claim is renewed when it has less than this part of its length left, not at every look."""
 
 
-class Claim(BaseModel):
+class SlotClaim(BaseModel):
     """A run's part in a ledger.
 
     Attributes:
@@ -73,7 +73,7 @@ class Ledger(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    claims: Mapping[str, Claim] = {}
+    claims: Mapping[str, SlotClaim] = {}
     measured: Mapping[str, Measured] = {}
     parts: int = 1
     parts_at: float = 0.0
@@ -153,7 +153,7 @@ def settled(ledger: Ledger, run: str, need: Need, now: float) -> tuple[Ledger, i
         The ledger, and the run's share: it begins no page beyond it, though it may hold more for now.
     """
     ledger = _limited(ledger.live(now), need, now)
-    mine = ledger.claims.get(run) or Claim(wants=0, holds=need.in_flight, ends_at=now, came_at=now)
+    mine = ledger.claims.get(run) or SlotClaim(wants=0, holds=need.in_flight, ends_at=now, came_at=now)
     renewed = mine.ends_at < now + need.lease_seconds * _RENEWED_PART
     ends_at = now + need.lease_seconds if renewed else mine.ends_at
     mine = mine.model_copy(update={"wants": need.wants, "ends_at": ends_at, "fed": mine.fed or need.begun})
@@ -197,7 +197,7 @@ def shares(ledger: Ledger, now: float) -> dict[str, int]:
     return dealt
 
 
-def _rank(claim: Claim, dealt: int, run: str, before: float) -> tuple[int, float, str]:
+def _rank(claim: SlotClaim, dealt: int, run: str, before: float) -> tuple[int, float, str]:
     """Who comes first where a round does not go round; turns that began `before` are over."""
     if dealt == 0 and not claim.fed:
         return 0, claim.came_at, run

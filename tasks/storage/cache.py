@@ -6,7 +6,7 @@ import sqlite3
 import threading
 
 
-class Kept:
+class ObjectCache:
     """Small objects by name and ETag, in a file of SQLite's that has no name and goes with the process."""
 
     def __init__(self) -> None:

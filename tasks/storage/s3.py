@@ -18,7 +18,7 @@ from tasks.core.errors import CloudError, OutputError, StorageError
 from tasks.core.paths import S3Path
 from tasks.storage import s3_client as objects
 from tasks.storage import s3_lock as s3_turn
-from tasks.storage.cache import Kept
+from tasks.storage.cache import ObjectCache
 
 # Objects asked for at once, and how many names are looked up in one listing.
 _AT_ONCE, _LOOKED_UP = 16, 1000
@@ -43,8 +43,8 @@ class S3Files:
 
     def __init__(self, place: S3Path) -> None:
         self.place = place
-        self._kept = Kept()
-        self._turn: s3_turn.S3Turn | None = None
+        self._kept = ObjectCache()
+        self._turn: s3_turn.S3Lock | None = None
 
     def make(self) -> None:
         """S3 has no directories."""
@@ -63,7 +63,7 @@ class S3Files:
     @asynccontextmanager
     async def turn(self, waiting: Callable[[], None]) -> AsyncIterator[None]:
         """See `Files`. A run that died has it for `s3_turn.SECONDS` at most."""
-        turn = s3_turn.S3Turn(self.place / _LOCK)
+        turn = s3_turn.S3Lock(self.place / _LOCK)
         with _writing(self.place):
             while not await asyncio.to_thread(turn.take):
                 waiting()

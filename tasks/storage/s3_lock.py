@@ -24,7 +24,7 @@ _RENEWALS = 3
 """In that time, by a holder that lives."""
 
 
-class S3Turn:
+class S3Lock:
     """One run's turn, or its wish for one.
 
     Attributes:

@@ -77,7 +77,7 @@ async def test_a_tunnel_that_ends_sends_the_run_elsewhere(
     pools(access="tunnel")
     used, endpoint = await acquired()
     os.killpg(endpoint.lease.door.tunnel.pid, signal.SIGKILL)
-    assert "tunnel" in await endpoint.departure.wait_gone()
+    assert "tunnel" in await endpoint.interruption.wait_gone()
     await used.release(endpoint)
     assert machines.running() == [endpoint.machine.id]
 

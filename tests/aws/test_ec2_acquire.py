@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-import tasks.backends.ec2.access
+import tasks.backends.ec2.connection
 from tasks.backends.base import Endpoint
 from tasks.backends.ec2.backend import Ec2Backend
 from tasks.core.errors import CapacityError, CloudError, ServerError
@@ -249,7 +249,7 @@ async def test_a_warm_machine_that_cannot_be_reached_from_here_is_left_to_others
     await used.release(first)
     machines.wait(lambda: tags(aws, machines[first.machine.id]).get("hearth:stage") == "serving")
     machines[first.machine.id].freeze()
-    monkeypatch.setattr(tasks.backends.ec2.access, "_GLANCE_SECONDS", 0.3)
+    monkeypatch.setattr(tasks.backends.ec2.connection, "_GLANCE_SECONDS", 0.3)
     with pytest.raises(ServerError, match="cannot be reached from here"):
         await acquired(answer_seconds=0.3)
     assert machines.running() == [first.machine.id]

@@ -12,7 +12,7 @@ import pytest
 
 from tasks.backends.ec2.billing import pool_bill, usd_today
 from tasks.backends.ec2.pool import Pool as OpenPool
-from tasks.backends.ec2.reaper import end, tend
+from tasks.backends.ec2.reaper import end, reap
 from tasks.backends.ec2.usage import noticed, noticed_up
 from tasks.core.errors import BudgetSpentError, CloudError
 from tasks.costs.attribution import Rates, Span
@@ -95,7 +95,7 @@ async def test_runs_at_once_share_a_machine_s_seconds(aws: AwsFront, pool: Pool,
 async def test_a_stop_that_hearth_made_is_entered_with_its_reason(aws: AwsFront, pool: Pool):
     pool_, name = await opened(), launch(aws, pool)
     before = time.time()
-    await tend(pool_, await seen(pool_, name))
+    await reap(pool_, await seen(pool_, name))
     (span,) = await entered(pool_)
     assert (span.why, span.exact, span.keeps_disk, span.kept_until) == ("idle", True, True, None)
     assert before * 1000 - 1 <= span.ended <= time.time() * 1000 + 1
@@ -142,7 +142,7 @@ async def test_a_start_by_hand_is_another_start_and_the_disk_between_is_paid_for
 async def test_the_lease_of_a_run_that_died_is_entered_by_whoever_stops_the_machine(aws: AwsFront, pool: Pool):
     pool_, name = await opened(), launch(aws, pool)
     dead = await leased(pool_, name, 0)
-    await tend(pool_, await seen(pool_, name))
+    await reap(pool_, await seen(pool_, name))
     (use,) = await pool_.records.ledger.uses(day_of(dead.since), day_of(time.time()))
     assert (use.token, use.holder, use.ended) == (dead.token, dead.holder, round(dead.until * 1000))
 
@@ -189,7 +189,7 @@ async def test_a_terminated_machine_s_record_goes_and_its_costs_stay(aws: AwsFro
     lease = await leased(pool_, name)
     await pool_.records.release(name, lease, {"paper": 1.0})
     await end(pool_, await seen(pool_, name), "asked for")
-    await tend(pool_, await seen(pool_, name))  # forgets the record
+    await reap(pool_, await seen(pool_, name))  # forgets the record
     (line,) = (await billed(pool_, By.DOCUMENT)).lines
     assert line.name == "paper"
     assert line.saved_usd > 0

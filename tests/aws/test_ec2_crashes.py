@@ -9,7 +9,7 @@ from typing import Any, Literal
 import pytest
 
 from tasks.backends.ec2.pool import open_pool
-from tasks.backends.ec2.reaper import tend
+from tasks.backends.ec2.reaper import reap
 from tests.aws import crash_run
 from tests.aws.front import AwsFront
 from tests.aws.machines import Machines
@@ -38,7 +38,7 @@ async def swept(machines: Machines) -> None:
 
     async def sweep() -> bool:
         for machine in await pool.machines():
-            await tend(pool, machine)
+            await reap(pool, machine)
         return not machines.running()
 
     await until_async(sweep)

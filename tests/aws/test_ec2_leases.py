@@ -14,11 +14,11 @@ import pytest
 import tasks.backends.ec2.lease_renewal
 import tasks.leasing.launch_lock
 import tasks.leasing.leases
-from tasks.backends.ec2.access import Door
-from tasks.backends.ec2.lease_renewal import Keeper
+from tasks.backends.ec2.connection import Connection
+from tasks.backends.ec2.lease_renewal import LeaseRenewer
 from tasks.backends.ec2.pool import Pool as OpenPool
 from tasks.backends.ec2.pool import open_pool
-from tasks.core.interruption import Departure
+from tasks.core.interruption import Interruption
 from tasks.leasing.lease import Lease, Record
 from tasks.settings.settings import Settings
 from tests.aws.faults import error, held, lost_answer
@@ -32,9 +32,9 @@ from tests.support.waiting import PATIENCE, until, until_async
 
 MACHINE = "i-0123456789abcdef0"
 UPDATE = "UpdateItem"
-NO_DOOR = Door("http://127.0.0.1:9")
+NO_DOOR = Connection("http://127.0.0.1:9")
 
-Keep = Callable[[OpenPool, str, Lease], Departure]
+Keep = Callable[[OpenPool, str, Lease], Interruption]
 
 
 LEASE_S = 36_000.0
@@ -58,14 +58,14 @@ def lease(seconds: float = LEASE_S, holder: str = "paper on desk") -> Lease:
 @pytest.fixture
 def keep(aws: AwsFront) -> Iterator[Keep]:
     """Starts keepers that end with the test."""
-    keepers: list[Keeper] = []
+    keepers: list[LeaseRenewer] = []
 
-    def start(pool: OpenPool, machine: str, kept: Lease) -> Departure:
-        departure = Departure()
-        keepers.append(Keeper(pool, machine, kept, departure))
+    def start(pool: OpenPool, machine: str, kept: Lease) -> Interruption:
+        interruption = Interruption()
+        keepers.append(LeaseRenewer(pool, machine, kept, interruption))
         if machine != MACHINE:  # which EC2 does not know
             keepers[-1].watch(NO_DOOR)
-        return departure
+        return interruption
 
     yield start
     aws.heal()
@@ -107,15 +107,15 @@ async def with_leases(pool: OpenPool) -> Record | None:
     return record if record.leases else None
 
 
-async def announced(departure: Departure) -> str:
+async def announced(interruption: Interruption) -> str:
     async with asyncio.timeout(PATIENCE):
-        return await departure.wait_announced()
+        return await interruption.wait_announced()
 
 
-async def gone(departure: Departure) -> str:
+async def gone(interruption: Interruption) -> str:
     async with asyncio.timeout(PATIENCE):
-        await departure.wait_gone()
-    return departure.why
+        await interruption.wait_gone()
+    return interruption.why
 
 
 # Records
@@ -392,13 +392,13 @@ async def test_a_look_at_the_machine_that_hangs_does_not_keep_the_lease_from_bei
     taken = await leased(pool_, name)
     release = threading.Event()
     hung = aws.inject(held(release), "DescribeInstances", times=None)
-    departure = keep(pool_, name, taken)
+    interruption = keep(pool_, name, taken)
     await until_async(lambda: hung.hits)
     before = len(aws.called(UPDATE))
     await until_async(lambda: len(aws.called(UPDATE)) >= before + 3)
     assert await renewed(pool_, name, taken)
     assert await live(pool_, name) == [taken.token]
-    assert not departure.announced
+    assert not interruption.announced
     release.set()
 
 
@@ -407,23 +407,23 @@ async def test_with_aws_down_for_less_than_the_lease_it_is_kept(aws: AwsFront, p
     name = launch(aws, pool)
     taken = await leased(pool_, name)
     before = len(aws.called(UPDATE))
-    departure = keep(pool_, name, taken)
+    interruption = keep(pool_, name, taken)
     aws.down()
     await until_async(lambda: len(aws.called(UPDATE)) > before)
     aws.up()
     await until_async(lambda: renewed(pool_, name, taken))
     assert await live(pool_, name) == [taken.token]
-    assert not departure.announced
+    assert not interruption.announced
 
 
 async def test_a_lease_that_was_lost_is_taken_back_where_nobody_minds(aws: AwsFront, pool: Pool, keep: Keep):
     pool_ = await opened()
     ended, closed = await closed_over(pool_)
     await pool_.records.reopen(closed)
-    departure = keep(pool_, MACHINE, ended)
+    interruption = keep(pool_, MACHINE, ended)
     await until_async(lambda: live(pool_))
     assert await live(pool_) == [ended.token]
-    assert not departure.announced
+    assert not interruption.announced
 
 
 async def test_a_lease_that_is_taken_back_protects_from_the_first_moment(aws: AwsFront, pool: Pool, keep: Keep):
@@ -442,20 +442,20 @@ async def test_a_lease_that_is_taken_back_protects_from_the_first_moment(aws: Aw
 async def test_the_keeper_tells_that_somebody_else_stops_the_machine(aws: AwsFront, pool: Pool, keep: Keep):
     pool_ = await opened()
     ended, _ = await closed_over(pool_)
-    departure = keep(pool_, MACHINE, ended)
-    assert await announced(departure) == f"{MACHINE} is being stopped by somebody else"
-    assert not departure.gone
+    interruption = keep(pool_, MACHINE, ended)
+    assert await announced(interruption) == f"{MACHINE} is being stopped by somebody else"
+    assert not interruption.gone
 
 
 async def test_the_keeper_tells_what_the_machine_says_of_its_end(aws: AwsFront, pool: Pool, keep: Keep):
     pool_ = await opened()
     name = launch(aws, pool)
-    departure = keep(pool_, name, await leased(pool_, name))
+    interruption = keep(pool_, name, await leased(pool_, name))
     at = datetime.now(UTC) + timedelta(seconds=3600)
     tag = {"Key": "hearth:notice", "Value": f"{at:%Y-%m-%dT%H:%M:%SZ} spot-interruption"}
     aws.client("ec2").create_tags(Resources=[name], Tags=[tag])
-    assert await announced(departure) == f"{name} goes at {at:%H:%M:%S} UTC (spot-interruption)"
-    assert not departure.gone
+    assert await announced(interruption) == f"{name} goes at {at:%H:%M:%S} UTC (spot-interruption)"
+    assert not interruption.gone
 
 
 async def test_the_keeper_tells_what_ec2_says_of_a_spot_request(
@@ -463,18 +463,18 @@ async def test_the_keeper_tells_what_ec2_says_of_a_spot_request(
 ):
     pool_ = await opened()
     name = launch(aws, pool, "spot")
-    departure = keep(pool_, name, await leased(pool_, name))
+    interruption = keep(pool_, name, await leased(pool_, name))
     machines.interrupt(machines.one(), after=36_000)
-    assert (await announced(departure)).endswith("(spot: marked-for-termination)")
-    assert not departure.gone
+    assert (await announced(interruption)).endswith("(spot: marked-for-termination)")
+    assert not interruption.gone
 
 
 async def test_the_keeper_tells_that_the_machine_was_stopped(aws: AwsFront, pool: Pool, keep: Keep):
     pool_ = await opened()
     name = launch(aws, pool)
-    departure = keep(pool_, name, await leased(pool_, name))
+    interruption = keep(pool_, name, await leased(pool_, name))
     aws.client("ec2").stop_instances(InstanceIds=[name])
-    assert await gone(departure) == f"{name} is stopped"
+    assert await gone(interruption) == f"{name} is stopped"
 
 
 async def test_the_keeper_tells_that_the_machine_has_vanished(
@@ -482,27 +482,27 @@ async def test_the_keeper_tells_that_the_machine_has_vanished(
 ):
     pool_ = await opened()
     name = launch(aws, pool, "spot")
-    departure = keep(pool_, name, await leased(pool_, name))
+    interruption = keep(pool_, name, await leased(pool_, name))
     machines.vanish(machines.one())
-    assert await gone(departure) == f"{name} is terminated"
+    assert await gone(interruption) == f"{name} is terminated"
 
 
 async def test_a_machine_that_ec2_does_not_know_for_two_looks_has_not_gone(aws: AwsFront, pool: Pool, keep: Keep):
     pool_ = await opened()
     name = launch(aws, pool)
     unknown = aws.inject(error("InvalidInstanceID.NotFound"), "DescribeInstances", times=2)
-    departure = keep(pool_, name, await leased(pool_, name))
+    interruption = keep(pool_, name, await leased(pool_, name))
     await until_async(lambda: len(aws.called("DescribeInstances")) >= 5)
     assert len(unknown.hits) == 2
-    assert not departure.announced
+    assert not interruption.announced
 
 
 async def test_a_machine_that_ec2_knows_no_more_has_gone(aws: AwsFront, pool: Pool, keep: Keep):
     pool_ = await opened()
     name = launch(aws, pool)
-    departure = keep(pool_, name, await leased(pool_, name))
+    interruption = keep(pool_, name, await leased(pool_, name))
     aws.inject(error("InvalidInstanceID.NotFound"), "DescribeInstances", times=None)
-    assert await gone(departure) == f"{name} is gone"
+    assert await gone(interruption) == f"{name} is gone"
 
 
 async def test_the_keeper_ends_with_the_release(aws: AwsFront, pool: Pool, machines: Machines):
@@ -511,7 +511,7 @@ async def test_the_keeper_ends_with_the_release(aws: AwsFront, pool: Pool, machi
     await used.release(endpoint)
     await asyncio.to_thread(keeper._thread.join, PATIENCE)
     assert not keeper._thread.is_alive()
-    assert not endpoint.departure.announced
+    assert not endpoint.interruption.announced
 
 
 async def test_a_renewal_under_way_does_not_bring_a_lease_back_that_is_given_back(

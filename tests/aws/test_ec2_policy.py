@@ -13,7 +13,7 @@ import infra_scripts
 from tasks.backends.ec2.billing import pool_bill
 from tasks.backends.ec2.policy import Why
 from tasks.backends.ec2.pool import log_tail
-from tasks.backends.ec2.reaper import end, sweep_disks, tend
+from tasks.backends.ec2.reaper import end, reap, sweep_disks
 from tasks.backends.ec2.status import status_of
 from tasks.costs.bill import By
 from tests.aws.front import AwsFront
@@ -66,6 +66,6 @@ async def _life(market: str) -> None:
         await used.release(endpoint)
         await end(pool, next(each for each in await pool.machines() if each.there), Why.NEVER_WARM)
     for gone in await pool.machines():
-        await tend(pool, gone)
+        await reap(pool, gone)
     await sweep_disks(pool)
     await pool_bill(pool, By.DAY, datetime.now(UTC))

@@ -14,8 +14,8 @@ from tasks.aws.client import Aws
 from tasks.core.errors import CloudError
 from tasks.leasing.slot_store import TableStore
 from tasks.leasing.table import Table
+from tasks.slots.allocation import SlotAllocation
 from tasks.slots.ledger import Ledger, Measured
-from tasks.slots.share import Share
 from tests.aws.faults import denied, lost_answer
 from tests.aws.front import AwsFront
 from tests.aws.machines import Machines
@@ -36,8 +36,8 @@ def store(aws: AwsFront, pool: Pool, monkeypatch: pytest.MonkeyPatch) -> TableSt
 
 
 @asynccontextmanager
-async def sharing(store: TableStore, slots: int = 4) -> AsyncIterator[Share]:
-    share = Share(store, slots, Measured(what="m", slots=slots, asked=slots, at=time.time()), lambda: None)
+async def sharing(store: TableStore, slots: int = 4) -> AsyncIterator[SlotAllocation]:
+    share = SlotAllocation(store, slots, Measured(what="m", slots=slots, asked=slots, at=time.time()), lambda: None)
     await share.open()
     try:
         yield share
@@ -45,7 +45,7 @@ async def sharing(store: TableStore, slots: int = 4) -> AsyncIterator[Share]:
         await share.close()
 
 
-async def until_free(share: Share, slots: int) -> None:
+async def until_free(share: SlotAllocation, slots: int) -> None:
     await until_async(lambda: share.free == slots)
 
 
@@ -75,7 +75,7 @@ async def test_a_newcomer_gets_its_part_and_a_leaver_leaves_it(store: TableStore
 
 
 async def test_a_dead_runs_slots_come_back_when_its_claim_ends(store: TableStore):
-    dead = Share(store, 4, Measured(what="m", slots=4, asked=4, at=time.time()), lambda: None)
+    dead = SlotAllocation(store, 4, Measured(what="m", slots=4, asked=4, at=time.time()), lambda: None)
     await dead.open()
     for _ in range(4):
         dead.take()

@@ -19,7 +19,7 @@ from tasks.backends.ec2 import instances as ec2_machines
 from tasks.backends.ec2.policy import Action, Decision, Why
 from tasks.backends.ec2.pool import Pool as OpenPool
 from tasks.backends.ec2.pool import open_pool
-from tasks.backends.ec2.reaper import end, sweep_disks, tend
+from tasks.backends.ec2.reaper import end, reap, sweep_disks
 from tasks.core.errors import CloudError
 from tasks.leasing.lease import Lease, Record
 from tasks.leasing.leases import CLOSED_SECONDS
@@ -84,7 +84,7 @@ def closing(call: Call) -> bool:
 async def test_an_idle_machine_is_put_away(aws: AwsFront, pool: Pool, market: str, action: Action, left: str):
     pool_ = await opened()
     name = launch(aws, pool, market)
-    decision = await tend(pool_, await seen(pool_, name))
+    decision = await reap(pool_, await seen(pool_, name))
     assert (decision.action, decision.why) == (action, Why.IDLE)
     assert state(aws, name) == left
 
@@ -93,7 +93,7 @@ async def test_a_machine_that_was_stopped_is_looked_at_again_when_it_may_be_term
     pool_ = await opened(terminate_hours=2)
     name = launch(aws, pool)
     before = time.time()
-    decision = await tend(pool_, await seen(pool_, name))
+    decision = await reap(pool_, await seen(pool_, name))
     assert before + 7200 <= decision.look_again_at <= time.time() + 7200
 
 
@@ -101,7 +101,7 @@ async def test_a_leased_machine_is_kept_for_its_idle_time_after_the_lease(aws: A
     pool_ = await opened(idle_minutes=600)
     name = launch(aws, pool)
     taken = await leased(pool_, name)
-    decision = await tend(pool_, await seen(pool_, name))
+    decision = await reap(pool_, await seen(pool_, name))
     assert decision == Decision(Action.KEEP, Why.LEASED, pytest.approx(taken.until + 36_000, abs=0.01))
     assert state(aws, name) == "running"
 
@@ -109,7 +109,7 @@ async def test_a_leased_machine_is_kept_for_its_idle_time_after_the_lease(aws: A
 async def test_a_young_machine_is_kept_for_its_idle_time_after_its_launch(aws: AwsFront, pool: Pool):
     pool_ = await opened(idle_minutes=600)
     name = launch(aws, pool)
-    decision = await tend(pool_, await seen(pool_, name))
+    decision = await reap(pool_, await seen(pool_, name))
     assert decision == Decision(Action.KEEP, Why.WARM, (await seen(pool_, name)).launched_at + 36_000)
     assert state(aws, name) == "running"
 
@@ -119,7 +119,7 @@ async def test_a_machine_is_kept_for_its_idle_time_after_a_dead_run_s_lease(aws:
     name = launch(aws, pool)
     aws.lifecycle.date_back(name, 3600)
     dead = await leased(pool_, name, -1)
-    decision = await tend(pool_, await seen(pool_, name))
+    decision = await reap(pool_, await seen(pool_, name))
     assert decision == Decision(Action.KEEP, Why.WARM, pytest.approx(dead.until + 36_000, abs=0.01))
 
 
@@ -129,7 +129,7 @@ async def test_a_machine_that_answers_somebody_without_a_lease_is_kept(aws: AwsF
     machine, before = serving(machines), time.time()
     use(machine, "10h")
     used = time.time()
-    decision = await tend(pool_, await seen(pool_, name))
+    decision = await reap(pool_, await seen(pool_, name))
     assert (decision.action, decision.why) == (Action.KEEP, Why.ACTIVE)
     assert before + 36_000 - 1 <= decision.look_again_at <= used + 36_000 + 1
     assert state(aws, name) == "running"
@@ -139,7 +139,7 @@ async def test_a_model_that_is_pinned_keeps_no_machine_up(aws: AwsFront, pool: P
     pool_ = await opened()
     name = launch(aws, pool)
     use(serving(machines), "100h")
-    assert (await tend(pool_, await seen(pool_, name))).action is Action.STOP
+    assert (await reap(pool_, await seen(pool_, name))).action is Action.STOP
 
 
 async def test_a_request_between_the_look_and_the_close_keeps_the_machine_and_lets_leases_in(
@@ -150,7 +150,7 @@ async def test_a_request_between_the_look_and_the_close_keeps_the_machine_and_le
     machine = serving(machines)
     release = threading.Event()
     close = aws.inject(held(release), "UpdateItem", where=closing)
-    tending = asyncio.create_task(tend(pool_, await seen(pool_, name)))
+    tending = asyncio.create_task(reap(pool_, await seen(pool_, name)))
     await until_async(lambda: close.hits)
     use(machine, "10h")
     release.set()
@@ -163,9 +163,9 @@ async def test_the_clock_of_a_machine_that_was_found_stopped_starts_at_the_first
     pool_ = await opened(terminate_hours=1)
     name = stopped(aws, pool)
     before = time.time()
-    first = await tend(pool_, await seen(pool_, name))
+    first = await reap(pool_, await seen(pool_, name))
     looked = time.time()
-    second = await tend(pool_, await seen(pool_, name))
+    second = await reap(pool_, await seen(pool_, name))
     assert (first.action, first.why) == (Action.KEEP, Why.STOPPED)
     assert before + 3600 - 0.01 <= first.look_again_at <= looked + 3600 + 0.01
     assert second == Decision(Action.KEEP, Why.STOPPED, pytest.approx(first.look_again_at, abs=0.01))
@@ -174,9 +174,9 @@ async def test_the_clock_of_a_machine_that_was_found_stopped_starts_at_the_first
 async def test_a_machine_that_was_stopped_for_long_is_terminated(aws: AwsFront, pool: Pool):
     name = stopped(aws, pool)
     pool_ = await opened(terminate_hours=1)
-    await tend(pool_, await seen(pool_, name))
+    await reap(pool_, await seen(pool_, name))
     pool_ = await opened(terminate_hours=0)
-    decision = await tend(pool_, await seen(pool_, name))
+    decision = await reap(pool_, await seen(pool_, name))
     assert (decision.action, decision.why) == (Action.TERMINATE, Why.STOPPED_LONG)
     assert state(aws, name) == "terminated"
 
@@ -186,7 +186,7 @@ async def test_the_record_of_a_machine_that_is_gone_is_forgotten(aws: AwsFront, 
     name = launch(aws, pool)
     await leased(pool_, name)
     aws.client("ec2").terminate_instances(InstanceIds=[name])
-    assert (await tend(pool_, await seen(pool_, name))).action is Action.FORGET
+    assert (await reap(pool_, await seen(pool_, name))).action is Action.FORGET
     assert await pool_.records.get(name) == Record(name)
 
 
@@ -194,7 +194,7 @@ async def test_a_machine_that_is_being_stopped_is_left_alone(aws: AwsFront, pool
     aws.takes(stopping=36_000)
     pool_ = await opened()
     name = stopped(aws, pool)
-    decision = await tend(pool_, await seen(pool_, name))
+    decision = await reap(pool_, await seen(pool_, name))
     assert (decision.action, decision.why) == (Action.KEEP, Why.CHANGING)
     assert len(aws.called("StopInstances")) == 1
 
@@ -284,7 +284,7 @@ async def test_a_lease_between_the_stopper_s_look_and_its_close_wins(aws: AwsFro
     name = launch(aws, pool)
     release = threading.Event()
     close = aws.inject(held(release), "UpdateItem", where=closing)
-    tending = asyncio.create_task(tend(pool_, await seen(pool_, name)))
+    tending = asyncio.create_task(reap(pool_, await seen(pool_, name)))
     await until_async(lambda: close.hits)
     taken = await leased(pool_, name)
     release.set()
@@ -311,7 +311,7 @@ async def test_a_run_that_comes_while_its_machine_is_being_stopped_starts_it_aga
     aws.takes(stopping=0.5)
     release = threading.Event()
     stop = aws.inject(held(release), "StopInstances")
-    tending = asyncio.create_task(tend(pool_, await seen(pool_, name)))
+    tending = asyncio.create_task(reap(pool_, await seen(pool_, name)))
     await until_async(lambda: stop.hits)
     acquiring = await looking(aws)
     release.set()
@@ -332,7 +332,7 @@ async def test_a_run_that_comes_while_its_spot_machine_is_being_ended_takes_anot
     serving(machines)
     release = threading.Event()
     end_it = aws.inject(held(release), "TerminateInstances")
-    tending = asyncio.create_task(tend(pool_, await seen(pool_, name)))
+    tending = asyncio.create_task(reap(pool_, await seen(pool_, name)))
     await until_async(lambda: end_it.hits)
     acquiring = await looking(aws)
     release.set()
@@ -349,7 +349,7 @@ async def test_three_stoppers_at_once_stop_a_machine_once_and_none_gets_an_error
     found = await seen(pool_, name)
     release = threading.Event()
     closes = aws.inject(held(release), "UpdateItem", times=3, where=closing)
-    tending = asyncio.gather(*(tend(pool_, found) for _ in range(3)))
+    tending = asyncio.gather(*(reap(pool_, found) for _ in range(3)))
     await until_async(lambda: len(closes.hits) == 3)  # all have looked before
     release.set()
     decisions = await tending
@@ -365,13 +365,13 @@ async def test_stoppers_one_behind_the_other_get_no_error(aws: AwsFront, pool: P
     found = await seen(pool_, name)
     release = threading.Event()
     stop = aws.inject(held(release), "StopInstances", "TerminateInstances")
-    first = asyncio.create_task(tend(pool_, found))
+    first = asyncio.create_task(reap(pool_, found))
     await until_async(lambda: stop.hits)
-    await tend(pool_, found)
+    await reap(pool_, found)
     release.set()
     await first
     assert state(aws, name) in {"stopped", "terminated"}
-    await tend(pool_, await seen(pool_, name))
+    await reap(pool_, await seen(pool_, name))
 
 
 async def test_a_machine_that_could_not_be_stopped_lets_leases_in_again(aws: AwsFront, pool: Pool):
@@ -379,7 +379,7 @@ async def test_a_machine_that_could_not_be_stopped_lets_leases_in_again(aws: Aws
     name = launch(aws, pool)
     aws.inject(error("OperationNotPermitted"), "StopInstances")
     with pytest.raises(CloudError, match="OperationNotPermitted"):
-        await tend(pool_, await seen(pool_, name))
+        await reap(pool_, await seen(pool_, name))
     await leased(pool_, name)
 
 
@@ -390,7 +390,7 @@ async def test_a_stopper_that_was_held_up_for_too_long_stops_nothing(
     pool_ = await opened()
     name = launch(aws, pool)
     with pytest.raises(CloudError, match="took too long"):
-        await tend(pool_, await seen(pool_, name))
+        await reap(pool_, await seen(pool_, name))
     assert not aws.called("StopInstances")
     await leased(pool_, name)
 
@@ -477,11 +477,11 @@ async def test_a_run_learns_from_its_machine_that_its_lifetime_ends(aws: AwsFron
     # Its clocks start again with another watchdog, and are nearly over.
     machines[endpoint.machine.id].watch({"HEARTH_LIFETIME_SECONDS": "6", "HEARTH_NOTICE_SECONDS": "5"})
     async with asyncio.timeout(PATIENCE):
-        why = await endpoint.departure.wait_announced()
+        why = await endpoint.interruption.wait_announced()
     # The first reason counts: that it is gone was told later.
     assert why.startswith(f"{endpoint.machine.id} goes at ")
     assert why.endswith(" UTC (lifetime)")
     async with asyncio.timeout(PATIENCE):
-        await endpoint.departure.wait_gone()
+        await endpoint.interruption.wait_gone()
     assert machines.running() == []
     await used.release(endpoint)

@@ -12,7 +12,7 @@ import pytest
 
 from tasks.aws.client import Aws
 from tasks.batches.batch import Batch, Source, find_documents
-from tasks.batches.index import Shelf
+from tasks.batches.document_index import DocumentIndex
 from tasks.core.errors import DocumentError, InputError, LimitError, StorageError
 from tasks.documents.pdf import open_document
 from tasks.results.report import DocumentStatus, Row
@@ -116,7 +116,7 @@ def test_the_version_changes_with_the_content_alone(s3: Any):
 
 async def noted(source: Source, output: S3Path, **changes: Any) -> None:
     row = Row(document=str(source.path), status=DocumentStatus.READ, pages=3, output=f"{output}/a-123")
-    async with Shelf(output, Batch(**changes), Settings()) as shelf:
+    async with DocumentIndex(output, Batch(**changes), Settings()) as shelf:
         shelf.note(source, row)
 
 
@@ -126,17 +126,17 @@ async def test_a_document_that_was_read_is_unchanged_until_it_changes(s3: Any):
     source, other = Source(PAPER, '"one"'), Source(PAPER.parent / "b.pdf", '"b"')
     await noted(source, output)
     await noted(other, output)
-    shelf = Shelf(output, Batch(), Settings())
+    shelf = DocumentIndex(output, Batch(), Settings())
     assert shelf.unchanged(source).status is DocumentStatus.UNCHANGED
     assert shelf.unchanged(other) is not None
     assert shelf.unchanged(Source(PAPER, '"two"')) is None
-    assert Shelf(output, Batch(prompt="Other."), Settings()).unchanged(source) is None
+    assert DocumentIndex(output, Batch(prompt="Other."), Settings()).unchanged(source) is None
 
 
 async def test_a_document_whose_results_are_gone_is_not_unchanged(s3: Any):
     source = Source(PAPER, '"one"')
     await noted(source, S3Path(BUCKET, "results"))
-    assert Shelf(S3Path(BUCKET, "results"), Batch(), Settings()).unchanged(source) is None
+    assert DocumentIndex(S3Path(BUCKET, "results"), Batch(), Settings()).unchanged(source) is None
 
 
 async def test_of_a_document_that_was_read_in_part_the_pages_that_are_left_are_known(s3: Any):
@@ -144,19 +144,19 @@ async def test_of_a_document_that_was_read_in_part_the_pages_that_are_left_are_k
     stored(s3, "results/a-123/document.md")
     source = Source(PAPER, '"one"')
     row = Row(document=str(PAPER), status=DocumentStatus.PARTIAL, pages=100, left=1, output=f"{output}/a-123")
-    async with Shelf(output, Batch(), Settings()) as shelf:
+    async with DocumentIndex(output, Batch(), Settings()) as shelf:
         shelf.note(source, row)
-    shelf = Shelf(output, Batch(), Settings())
+    shelf = DocumentIndex(output, Batch(), Settings())
     assert shelf.unchanged(source) is None
     assert shelf.left(source) == 1
     assert shelf.left(Source(PAPER, '"two"')) is None
     await noted(source, output)
-    assert Shelf(output, Batch(), Settings()).left(source) == 0
+    assert DocumentIndex(output, Batch(), Settings()).left(source) == 0
 
 
 async def test_many_documents_are_noted_with_few_writes(s3: Any, aws: AwsFront):
     output = S3Path(BUCKET, "results")
-    async with Shelf(output, Batch(), Settings()) as shelf:
+    async with DocumentIndex(output, Batch(), Settings()) as shelf:
         for number in range(50):
             row = Row(document=f"{number}", status=DocumentStatus.READ, output=f"{output}/x")
             shelf.note(Source(PAPER.parent / f"{number}.pdf", "v"), row)
@@ -255,7 +255,7 @@ from tasks.batches.batch import Batch, find_documents
 from tasks.core.jobs import Job
 from tasks.runs.prepare import prepare
 from tasks.settings.settings import Settings
-from tasks.batches.index import Shelf
+from tasks.batches.document_index import Shelf
 pdf, output = sys.argv[1:]
 prepared = asyncio.run(prepare(Job(document=pdf, output=output, backend="url"), Settings(url="http://127.0.0.1:9")))
 prepared.store.prepare()

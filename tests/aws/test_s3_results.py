@@ -18,7 +18,7 @@ from tasks.backends.base import MachineFacts
 from tasks.core.errors import InputError, OutputError, StorageError
 from tasks.core.events import Progress, subscribe
 from tasks.core.jobs import BackendName
-from tasks.core.replicas import Parts
+from tasks.core.replicas import Replicas
 from tasks.costs.assumptions import Assumptions
 from tasks.costs.bill import By
 from tasks.planning.history import page_times
@@ -28,7 +28,7 @@ from tasks.runs.usage_log import held_bill, note_held
 from tasks.storage import s3 as s3_module
 from tasks.storage import s3_client as objects
 from tasks.storage.files import S3Path, files_at, place_of
-from tasks.storage.s3_lock import S3Turn
+from tasks.storage.s3_lock import S3Lock
 from tests.aws.buckets import BUCKET, body, keys, make_bucket
 from tests.aws.faults import Fault, denied, dropped, lost_answer
 from tests.aws.front import AwsFront
@@ -279,7 +279,7 @@ async def test_a_turn_is_renewed_while_its_holder_lives(store: ResultStore, turn
 
 
 async def test_the_turn_of_a_run_that_died_ends_by_itself(store: ResultStore, turns: Callable[[float], None]):
-    died = S3Turn(store.directory / ".lock")
+    died = S3Lock(store.directory / ".lock")
     assert died.take()
     died._over.set()  # nobody renews it any more
     told: list[Any] = []
@@ -299,11 +299,11 @@ async def test_a_turn_whose_answer_is_lost_is_had(store: ResultStore, aws: AwsFr
 
 def test_who_saw_an_older_turn_does_not_get_it(store: ResultStore):
     lock = store.directory / ".lock"
-    holder = S3Turn(lock)
+    holder = S3Lock(lock)
     assert holder.take()
     seen = objects.get(lock)
     assert holder._write(seen.etag)
-    assert not S3Turn(lock)._write(seen.etag)
+    assert not S3Lock(lock)._write(seen.etag)
     holder.release()
 
 
@@ -351,7 +351,7 @@ async def test_a_page_that_is_read_by_force_replaces_an_earlier_runs(store: Resu
 
 
 def test_what_runs_held_is_noted_there_and_summed_up(s3: Any):
-    facts = MachineFacts("hearth-ecs", "ECS tasks on g4dn.xlarge", 36.0, NOON, Parts(0))
+    facts = MachineFacts("hearth-ecs", "ECS tasks on g4dn.xlarge", 36.0, NOON, Replicas(0))
     for ended in (NOON + 100, NOON + 200):  # two runs at once: the service is counted once
         note_held(PLACE, endpoint(BackendName.ECS, facts), "paper", ended)
     assert keys(s3) == {"results/machines.jsonl"}

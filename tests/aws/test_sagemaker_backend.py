@@ -59,8 +59,8 @@ async def test_runs_share_the_slots_of_all_copies_and_are_told_the_cost_of_all_i
     assert endpoint.machine is not None
     assert endpoint.machine.kind == "2 x ml.g4dn.xlarge, SageMaker real time"
     assert endpoint.machine.usd_per_hour == pytest.approx(2 * 0.7364)
-    assert endpoint.standing is not None
-    assert "15 to 25 min after its last request" in (await endpoint.standing()).ends
+    assert endpoint.status is not None
+    assert "15 to 25 min after its last request" in (await endpoint.status()).ends
 
 
 async def test_no_instance_in_time_is_told_with_what_sagemaker_said(
@@ -84,9 +84,9 @@ async def test_another_number_of_copies_is_another_server(
     made = backend()
     first = await made.acquire(6, "a test")
     growing.copies = 3
-    assert await first.departure.wait_announced() == "the endpoint has 3 copies of the model now, not 1"
+    assert await first.interruption.wait_announced() == "the endpoint has 3 copies of the model now, not 1"
     second = await made.acquire(6, "a test")
-    assert (first.slots, second.slots, first.departure.gone) == (2, 6, False)
+    assert (first.slots, second.slots, first.interruption.gone) == (2, 6, False)
     for endpoint in (first, second):
         await made.release(endpoint)
 
@@ -98,7 +98,7 @@ async def test_an_endpoint_that_is_deleted_has_gone(
     made = backend()
     endpoint = await made.acquire(2, "a test")
     aws.behind("sagemaker").delete_endpoint(EndpointName="hearth-default")
-    assert await endpoint.departure.wait_gone() == "the SageMaker endpoint was deleted"
+    assert await endpoint.interruption.wait_gone() == "the SageMaker endpoint was deleted"
     assert "is gone" in (await made.release(endpoint)).told
 
 

@@ -27,7 +27,7 @@ from tasks.core.errors import (
     PassingError,
     SilentError,
 )
-from tasks.core.interruption import Departure
+from tasks.core.interruption import Interruption
 from tasks.ollama.client import GenerateRequest, OllamaClient
 from tests.aws.buckets import BUCKET, keys, make_bucket
 from tests.aws.container import MODEL, Container, container
@@ -56,16 +56,16 @@ def endpoint(aws: AwsFront, served: Container) -> Endpoint:
 
 
 @pytest.fixture
-def departure() -> Departure:
-    return Departure()
+def interruption() -> Interruption:
+    return Interruption()
 
 
 @pytest.fixture
-def real_time(endpoint: Endpoint, departure: Departure) -> Callable[..., OllamaClient]:
+def real_time(endpoint: Endpoint, interruption: Interruption) -> Callable[..., OllamaClient]:
     """Clients of the real-time endpoint."""
 
     def client(most_bytes: int = 25_000_000, timeout: float = PATIENCE) -> OllamaClient:
-        way = RealTimeTransport(Aws(REGION), NAME, COMPONENT, most_bytes=most_bytes, departure=departure)
+        way = RealTimeTransport(Aws(REGION), NAME, COMPONENT, most_bytes=most_bytes, interruption=interruption)
         return OllamaClient(f"sagemaker://{COMPONENT}", timeout=timeout, transport=way)
 
     return client
@@ -77,11 +77,11 @@ def s3(aws: AwsFront) -> Any:
 
 
 @pytest.fixture
-def queued(endpoint: Endpoint, departure: Departure, s3: Any) -> Callable[..., OllamaClient]:
+def queued(endpoint: Endpoint, interruption: Interruption, s3: Any) -> Callable[..., OllamaClient]:
     """Clients of the asynchronous endpoint."""
 
     def client(timeout: float = PATIENCE) -> OllamaClient:
-        way = QueuedTransport(Aws(REGION), NAME, BUCKET, departure=departure)
+        way = QueuedTransport(Aws(REGION), NAME, BUCKET, interruption=interruption)
         return OllamaClient(f"sagemaker://{NAME}", timeout=timeout, transport=way)
 
     return client
@@ -128,13 +128,13 @@ class TestEither:
                     pass
 
     async def test_a_deleted_endpoint_is_a_lost_machine(
-        self, client: Callable[..., OllamaClient], aws: AwsFront, departure: Departure
+        self, client: Callable[..., OllamaClient], aws: AwsFront, interruption: Interruption
     ):
         async with client() as carried:
             aws.sagemaker.endpoints.clear()
             with pytest.raises(MachineLostError, match="endpoint was deleted"):
                 await carried.version()
-        assert departure.gone
+        assert interruption.gone
 
     async def test_a_missing_permission_is_told_as_what_it_is(self, client: Callable[..., OllamaClient], aws: AwsFront):
         aws.inject(denied(), "InvokeEndpoint*", times=None)
@@ -300,8 +300,8 @@ class TestQueued:
                 await carried.generate(REQUEST, "read", (picture(),))
         assert keys(s3) == set()
 
-    async def test_a_bucket_that_is_not_there_ends_the_run(self, endpoint: Endpoint, departure: Departure):
-        way = QueuedTransport(Aws(REGION), NAME, "no-such-bucket", departure=departure)
+    async def test_a_bucket_that_is_not_there_ends_the_run(self, endpoint: Endpoint, interruption: Interruption):
+        way = QueuedTransport(Aws(REGION), NAME, "no-such-bucket", interruption=interruption)
         async with OllamaClient(f"sagemaker://{NAME}", timeout=PATIENCE, transport=way) as carried:
             with pytest.raises(CloudError, match="bucket"):
                 await carried.version()
@@ -327,7 +327,7 @@ WORDS = st.sampled_from(["", "ValidationError", "X not found.", "a#Throttling:b"
 )
 def test_whatever_sagemaker_says_it_is_an_answer_or_an_error_of_ours(status: int, body: bytes):
     try:
-        answer = refused(httpx.Response(status, content=body), Departure())
+        answer = refused(httpx.Response(status, content=body), Interruption())
     except HearthError:
         return
     assert answer.is_error

@@ -21,7 +21,7 @@ from tasks.metrics.recorder import Identity, Recorder
 from tasks.metrics.sinks import sinks_for
 from tasks.reading.events import PageDone
 from tasks.results.manifest import PageStatus
-from tasks.runs.accounting import AllBooks
+from tasks.runs.cost_tracker import CostTracker
 from tasks.serving.server_pool import Servers
 from tasks.settings.settings import Settings
 from tests.benchmarks.page_times import PageTimes, write_pdf
@@ -87,7 +87,7 @@ def parts() -> None:
     """Time the parts of it alone."""
     with tempfile.TemporaryDirectory(prefix="hearth-metrics-") as name:
         settings, whose = Settings(home=Path(name)), Identity("paper", "url", "url", "m")
-        recorder = Recorder(whose, Servers(), AllBooks(), settings, lambda: sinks_for(settings, whose))
+        recorder = Recorder(whose, Servers(), CostTracker(), settings, lambda: sinks_for(settings, whose))
         recorder._sinks = list(sinks_for(settings, whose))
         events = [PageDone(result(PageStatus.READ, None, seconds=1 + number / 100)) for number in range(500)]
         for what, times, call in (

@@ -75,8 +75,8 @@ async def test_tasks_are_asked_for_and_the_first_that_is_warm_will_do(service: W
 async def test_who_uses_the_tasks_and_when_they_go_can_be_asked(service: World):
     warm(service, "10.0.0.1")
     endpoint = await EcsBackend(SETTINGS).acquire(1, "a test")
-    assert endpoint.standing is not None
-    now = await endpoint.standing()
+    assert endpoint.status is not None
+    now = await endpoint.status()
     assert now.leases.startswith("a test, 1 slots, until ")
     assert now.ends == "1 tasks are warm; AWS sends them away when nobody uses them any more"
     await EcsBackend(SETTINGS).release(endpoint)
@@ -151,7 +151,7 @@ async def test_where_no_task_serves_any_more_the_run_is_told(service: World):
     endpoint = await backend.acquire(16, "a test", 2)
     warm(service)
     async with asyncio.timeout(PATIENCE):
-        assert await endpoint.departure.wait_announced() == "no ECS task has served for 0.3 s"
+        assert await endpoint.interruption.wait_announced() == "no ECS task has served for 0.3 s"
     assert endpoint.parts.count == 0
     await backend.release(endpoint)
 
@@ -162,7 +162,7 @@ async def test_a_service_that_is_deleted_is_told(service: World):
     endpoint = await backend.acquire(16, "a test", 2)
     service.delete()
     async with asyncio.timeout(PATIENCE):
-        assert await endpoint.departure.wait_announced() == "the ECS service was deleted"
+        assert await endpoint.interruption.wait_announced() == "the ECS service was deleted"
     await backend.release(endpoint)
 
 

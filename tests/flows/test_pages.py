@@ -25,7 +25,7 @@ from tasks.core.errors import FailureReason, PageError, ServerError
 from tasks.core.events import emit, subscribe
 from tasks.reading.events import PageDone
 from tasks.results.manifest import PageResult, PageStatus
-from tasks.serving.admission import Window
+from tasks.serving.admission_limiter import AdmissionLimiter
 from tests.support.waiting import PATIENCE, until_async
 
 MANY = MOST_SINGLE + 1
@@ -108,7 +108,7 @@ async def work() -> AsyncIterator[WorkLoop]:
 
 async def read(work: WorkLoop, reader: Any, window: int = 12, count: int = MANY) -> None:
     async with asyncio.timeout(PATIENCE):
-        await read_pages(work, reader, range(1, count + 1), Window(window))
+        await read_pages(work, reader, range(1, count + 1), AdmissionLimiter(window))
 
 
 def failing(*numbers: int, final: bool = False) -> Page:
@@ -157,7 +157,7 @@ class TestWindow:
         assert len(reader.done) == MANY
 
     async def test_a_window_that_grows_meanwhile_lets_more_pages_begin(self, work):
-        window, reader = Window(0), Reader()
+        window, reader = AdmissionLimiter(0), Reader()
         reading = asyncio.create_task(read_pages(work, reader, range(1, MANY + 1), window))
         await asyncio.sleep(0.05)
         assert reader.begun == []

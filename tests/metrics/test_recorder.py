@@ -21,11 +21,11 @@ from tasks.metrics.live import live_runs
 from tasks.metrics.recorder import Identity, Recorder, Sink
 from tasks.metrics.sinks import sinks_for
 from tasks.reading.events import PageDone
-from tasks.runs.accounting import AllBooks
+from tasks.runs.cost_tracker import CostTracker
 from tasks.serving.server_pool import Servers
 from tasks.settings.metrics import MetricsSettings
 from tasks.settings.settings import Settings
-from tasks.slots.ledger import Claim, Ledger
+from tasks.slots.ledger import Ledger, SlotClaim
 from tasks.slots.store import FileStore
 from tests.metrics.results import result
 from tests.pooled import pooled
@@ -61,11 +61,11 @@ async def recorded(
     sinks: Callable[[], Sequence[Sink]],
     servers: Servers | None = None,
     flush_seconds: float = 0.05,
-    books: AllBooks | None = None,
+    books: CostTracker | None = None,
 ) -> AsyncIterator[Recorder]:
     often = MetricsSettings().model_copy(update={"flush_seconds": flush_seconds})  # oftener than people may
     settings = Settings(home=home, metrics=often)
-    recorder = Recorder(WHO, servers or Servers(), books or AllBooks(), settings, sinks)
+    recorder = Recorder(WHO, servers or Servers(), books or CostTracker(), settings, sinks)
     recorder.open()
     yield recorder
     await recorder.close()
@@ -96,7 +96,7 @@ async def test_pages_in_flight_are_looked_at_and_shown_while_the_run_goes_on(ser
 
 
 def held_by_another(ledger: Ledger) -> Ledger:
-    claim = Claim(wants=1, holds=1, ends_at=time.time() + 36_000, came_at=time.time(), fed=True)
+    claim = SlotClaim(wants=1, holds=1, ends_at=time.time() + 36_000, came_at=time.time(), fed=True)
     return ledger.model_copy(update={"claims": {**ledger.claims, "another": claim}})
 
 
@@ -115,7 +115,7 @@ async def test_dollars_of_a_machine_that_runs_share_are_counted_once(
 ):
     if shared:
         await FileStore.of(tmp_path, server.url).change(held_by_another)
-    sink, books = Kept(), AllBooks()
+    sink, books = Kept(), CostTracker()
     async with (
         pooled(server.url, home=tmp_path, slots=2) as (servers, _),
         recorded(tmp_path, lambda: [sink], servers, books=books),

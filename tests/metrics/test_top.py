@@ -24,7 +24,7 @@ from tasks.core.errors import CloudError
 from tasks.metrics.live import LiveFile, live_runs
 from tasks.metrics.top import Watch
 from tasks.metrics.totals import TotalsSink
-from tasks.slots.ledger import Claim, Ledger, Measured
+from tasks.slots.ledger import Ledger, Measured, SlotClaim
 from tasks.slots.store import FileStore
 from tests.benchmarks.page_times import write_pdf
 from tests.commands import ROOT, Hearth
@@ -53,7 +53,7 @@ async def test_a_servers_slots_are_shown_whoever_holds_them(tmp_path: Path):
     now = time.time()
 
     def shared(ledger: Ledger) -> Ledger:
-        claims = {run: Claim(wants=4, holds=3, ends_at=now + 36_000, came_at=now) for run in ("a", "b")}
+        claims = {run: SlotClaim(wants=4, holds=3, ends_at=now + 36_000, came_at=now) for run in ("a", "b")}
         measured = {"m": Measured(what="m", slots=8, asked=8, at=now)}
         return ledger.model_copy(update={"claims": claims, "measured": measured, "limit": 6})
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 
-from tasks.backends.ec2.access import Door, check_access, open_door
-from tasks.backends.ec2.held_instance import Tenancy
+from tasks.backends.ec2.connection import Connection, check_access, open_door
+from tasks.backends.ec2.instance_lease import InstanceLease
 from tasks.backends.ec2.instances import Machine, MachineState, start
 from tasks.backends.ec2.launch import launch_one, seen_machine, set_up
 from tasks.backends.ec2.policy import Step
@@ -64,7 +64,7 @@ class Acquisition:
         self._losses = 0
         self._waiting_for: dict[str, float] = {}
 
-    async def run(self) -> Tenancy:
+    async def run(self) -> InstanceLease:
         """Return when Ollama answers.
 
         Raises:
@@ -74,35 +74,35 @@ class Acquisition:
         """
         check_access(self._pool)
         while True:
-            tenancy = await self._taken()
+            instance = await self._taken()
             try:
-                return await self._up(tenancy)
+                return await self._up(instance)
             except BaseException as error:
                 not_up, lost = isinstance(error, _NotUpError), isinstance(error, MachineLostError)
                 # What fails on this side is no fault of a machine that others have got warm. And a person who
                 # interrupts may well try again: the machine stays for its idle time.
-                fails_us = isinstance(error, HearthError) and tenancy.started
-                await self._given_up(tenancy, broken=(not_up or fails_us) and not lost)
+                fails_us = isinstance(error, HearthError) and instance.started
+                await self._given_up(instance, broken=(not_up or fails_us) and not lost)
                 # One that was made for this run and does not come up would fail again, at the same price.
-                if not (lost or (not_up and not tenancy.started)) or self._losses >= _MOST_LOSSES:
+                if not (lost or (not_up and not instance.started)) or self._losses >= _MOST_LOSSES:
                     raise
                 if isinstance(error, _ChangedError):
                     continue  # to be chosen again: stopped, it can be started
                 emit(RunWarning(f"{error} Going on with another machine."))
                 self._losses += 1
-                self._avoid.add(tenancy.id)
+                self._avoid.add(instance.id)
 
-    async def _taken(self) -> Tenancy:
+    async def _taken(self) -> InstanceLease:
         """Lease a machine that runs or is being started."""
         give_up_at = time.monotonic() + self._settings.capacity_seconds
         while True:
             _, step, chosen = await self._pool.survey(self._avoid | self._held)
-            tenancy: Tenancy | None = None
+            instance: InstanceLease | None = None
             if chosen is not None and chosen.id in self._held:
                 continue  # taken meanwhile, for another berth of the run
             if chosen is None:
                 try:
-                    tenancy = await self._launched()
+                    instance = await self._launched()
                 except CapacityError as error:
                     left = give_up_at - time.monotonic()
                     if left <= 0:
@@ -116,9 +116,9 @@ class Acquisition:
             elif step is Step.WAIT:
                 self._wait_for(chosen)
             else:
-                tenancy = await self._leased(chosen, start_it=step is Step.START)
-            if tenancy is not None:
-                return tenancy
+                instance = await self._leased(chosen, start_it=step is Step.START)
+            if instance is not None:
+                return instance
             await asyncio.sleep(self._settings.poll_seconds)
 
     def _wait_for(self, stopping: Machine) -> None:
@@ -128,20 +128,20 @@ class Acquisition:
         if time.monotonic() - since > self._settings.start_seconds:
             self._avoid.add(stopping.id)
 
-    async def _leased(self, chosen: Machine, *, start_it: bool) -> Tenancy | None:
+    async def _leased(self, chosen: Machine, *, start_it: bool) -> InstanceLease | None:
         """Lease a machine, and start it if it is stopped; None if it is not to be had after all."""
         lease = self._new_lease(chosen.id)
         if not await self._pool.records.take(chosen.id, lease):
             self._held.discard(chosen.id)
             return None
         stale = chosen.stage if start_it else ""
-        tenancy = Tenancy(self._pool, chosen.id, lease, started=start_it, machine=chosen, stale_stage=stale)
+        instance = InstanceLease(self._pool, chosen.id, lease, started=start_it, machine=chosen, stale_stage=stale)
         if start_it:
             emit(Progress(f"starting {chosen.id} ({chosen.kind})"))
             try:
                 await start(self._pool.aws, chosen.id)
             except BaseException as error:
-                await self._given_up(tenancy, broken=False)
+                await self._given_up(instance, broken=False)
                 code = error.code if isinstance(error, CloudError) else ""
                 if code in _START_REFUSED:
                     emit(RunWarning(f"{chosen.id} cannot be started in {chosen.zone} just now ({code})."))
@@ -149,9 +149,9 @@ class Acquisition:
                 elif code not in _CHANGED:
                     raise
                 return None
-        return tenancy
+        return instance
 
-    async def _launched(self) -> Tenancy | None:
+    async def _launched(self) -> InstanceLease | None:
         """Launch a machine and lease it; None if another run is launching one."""
         launching = asyncio.ensure_future(self._launch())
         try:
@@ -159,50 +159,50 @@ class Acquisition:
             return await asyncio.shield(launching)
         except asyncio.CancelledError:
             await asyncio.wait({launching}, timeout=_GIVE_UP_SECONDS)
-            if launching.done() and not launching.exception() and (tenancy := launching.result()) is not None:
-                await self._given_up(tenancy, broken=False)
+            if launching.done() and not launching.exception() and (instance := launching.result()) is not None:
+                await self._given_up(instance, broken=False)
             raise
 
-    async def _launch(self) -> Tenancy | None:
+    async def _launch(self) -> InstanceLease | None:
         launched = await launch_one(self._pool, self._new_lease, self._avoid | self._held)
-        return None if launched is None else Tenancy(self._pool, *launched, started=True)
+        return None if launched is None else InstanceLease(self._pool, *launched, started=True)
 
-    async def _up(self, tenancy: Tenancy) -> Tenancy:
+    async def _up(self, instance: InstanceLease) -> InstanceLease:
         """Wait until EC2 says that it runs and Ollama answers."""
-        if tenancy.machine is None:
-            tenancy.machine = await set_up(self._pool, tenancy.id)
-        tenancy.machine = await self._running(tenancy)
-        await noticed(self._pool, tenancy.machine, self._holder if tenancy.started else "")
-        tenancy.door = await open_door(self._pool, tenancy.machine)
-        await self._answering(tenancy, tenancy.machine, tenancy.door)
-        await noticed_up(self._pool, tenancy.machine)
-        tenancy.keeper.watch(tenancy.door)
-        return tenancy
+        if instance.machine is None:
+            instance.machine = await set_up(self._pool, instance.id)
+        instance.machine = await self._running(instance)
+        await noticed(self._pool, instance.machine, self._holder if instance.started else "")
+        instance.door = await open_door(self._pool, instance.machine)
+        await self._answering(instance, instance.machine, instance.door)
+        await noticed_up(self._pool, instance.machine)
+        instance.keeper.watch(instance.door)
+        return instance
 
-    async def _running(self, tenancy: Tenancy) -> Machine:
+    async def _running(self, instance: InstanceLease) -> Machine:
         deadline = time.monotonic() + self._settings.start_seconds
         # Right after a start, EC2 may still tell the state before it.
-        before_start = {MachineState.STOPPED, MachineState.STOPPING} if tenancy.started else set()
+        before_start = {MachineState.STOPPED, MachineState.STOPPING} if instance.started else set()
         while True:
             asked = time.monotonic()
-            seen = await seen_machine(self._pool, tenancy.id)
+            seen = await seen_machine(self._pool, instance.id)
             if seen.state is MachineState.RUNNING:
                 return seen
             if seen.state is MachineState.PENDING:
                 before_start = set()
-            elif not tenancy.started and seen.state in {MachineState.STOPPING, MachineState.STOPPED}:
-                raise _ChangedError(f"{tenancy.id} is {seen.state}.")
+            elif not instance.started and seen.state in {MachineState.STOPPING, MachineState.STOPPED}:
+                raise _ChangedError(f"{instance.id} is {seen.state}.")
             elif seen.state not in before_start:
-                raise MachineLostError(f"{tenancy.id} is {seen.state}.")
+                raise MachineLostError(f"{instance.id} is {seen.state}.")
             if asked > deadline:
                 raise _NotUpError(
-                    f"{tenancy.id} was not running after {self._settings.start_seconds:g} s. It is terminated, unless "
+                    f"{instance.id} was not running after {self._settings.start_seconds:g} s. It is terminated, unless "
                     "others use it; run again, or raise HEARTH_EC2__START_SECONDS."
                 )
-            emit(Progress(f"{tenancy.id} ({seen.kind}) is {seen.state}"))
+            emit(Progress(f"{instance.id} ({seen.kind}) is {seen.state}"))
             await asyncio.sleep(self._settings.poll_seconds)
 
-    async def _answering(self, tenancy: Tenancy, booting: Machine, door: Door) -> None:
+    async def _answering(self, instance: InstanceLease, booting: Machine, door: Connection) -> None:
         """Wait until Ollama answers, for as long as a boot may take, or a glance for one that has long been up."""
         boot_ends = booting.launched_at + self._settings.boot_seconds
         glance = self._pool.settings.warm.answer_seconds
@@ -218,30 +218,30 @@ class Acquisition:
                 else:
                     return
                 if door.shut:
-                    raise MachineLostError(f"The tunnel to {tenancy.id} ended.")
-                seen = await seen_machine(self._pool, tenancy.id)
+                    raise MachineLostError(f"The tunnel to {instance.id} ended.")
+                seen = await seen_machine(self._pool, instance.id)
                 if seen.state is not MachineState.RUNNING:
-                    raise MachineLostError(f"{tenancy.id} is {seen.state}.")
-                failed = seen.stage.startswith("failed") and seen.stage != tenancy.stale_stage
+                    raise MachineLostError(f"{instance.id} is {seen.state}.")
+                failed = seen.stage.startswith("failed") and seen.stage != instance.stale_stage
                 if failed:
-                    raise _NotUpError(await self._not_up(tenancy.id, seen.stage))
-                serves = seen.stage == "serving" and seen.stage != tenancy.stale_stage
+                    raise _NotUpError(await self._not_up(instance.id, seen.stage))
+                serves = seen.stage == "serving" and seen.stage != instance.stale_stage
                 # Whatever was slow meanwhile, AWS or this process: only a request sent after the limit can fail it.
                 unheard = serves and serving_since is not None and asked - serving_since > glance
                 if unheard and not silent:
-                    raise _NotUpError(await self._not_up(tenancy.id, f"it says that it serves, but {said}"))
+                    raise _NotUpError(await self._not_up(instance.id, f"it says that it serves, but {said}"))
                 if unheard:
                     raise ServerError(
-                        f"{tenancy.id} says that it serves, but cannot be reached from here at {door.url}. Check the "
+                        f"{instance.id} says that it serves, but cannot be reached from here at {door.url}. Check the "
                         "network, the VPN, and the source that was allowed by `hearth infra up ec2 --allow-from`."
                     )
                 if asked > deadline:
-                    raise _NotUpError(await self._not_up(tenancy.id, said))
+                    raise _NotUpError(await self._not_up(instance.id, said))
                 if not serves:
                     serving_since = None
                 elif serving_since is None:
                     serving_since = time.monotonic()
-                emit(Progress(f"{tenancy.id} ({seen.kind}) boots{': ' + seen.stage if seen.stage else ''}"))
+                emit(Progress(f"{instance.id} ({seen.kind}) boots{': ' + seen.stage if seen.stage else ''}"))
                 await asyncio.sleep(self._settings.poll_seconds)
 
     async def _not_up(self, machine_id: str, said: str) -> str:
@@ -256,9 +256,9 @@ class Acquisition:
         self._held.add(machine_id)
         return Lease(self._holder, self._slots, time.time() + self._settings.lease_seconds)
 
-    async def _given_up(self, tenancy: Tenancy, *, broken: bool) -> None:
-        self._held.discard(tenancy.id)
+    async def _given_up(self, instance: InstanceLease, *, broken: bool) -> None:
+        self._held.discard(instance.id)
         try:
-            await tenancy.hand_back(broken=broken)
+            await instance.hand_back(broken=broken)
         except CloudError as error:
-            emit(RunWarning(f"{tenancy.id} could not be given back: {error} Its lease ends by itself."))
+            emit(RunWarning(f"{instance.id} could not be given back: {error} Its lease ends by itself."))

@@ -9,12 +9,12 @@ from functools import partial
 from tasks.backends.base import Endpoint, MachineFacts, Release
 from tasks.backends.ec2.acquire import Acquisition
 from tasks.backends.ec2.billing import over_today, usd_today
-from tasks.backends.ec2.held_instance import Tenancy
+from tasks.backends.ec2.instance_lease import InstanceLease
 from tasks.backends.ec2.instances import Machine, Market
 from tasks.backends.ec2.pool import Pool, log_tail, open_pool
 from tasks.backends.ec2.spending import usd_per_hour
 from tasks.backends.ec2.status import status_of
-from tasks.backends.standing import Standing, leased
+from tasks.backends.server_status import ServerStatus, leased
 from tasks.core.errors import BudgetSpentError, CloudError
 from tasks.core.events import Progress, RunWarning, emit
 from tasks.core.jobs import BackendName
@@ -76,17 +76,17 @@ class Ec2Backend:
                 f"No machine is taken: {why}. Run again tomorrow, or raise HEARTH_EC2__MAX_USD_A_DAY."
             )
         slots = min(slots, pool.stack.slots)
-        tenancy = await Acquisition(pool, holder, slots, self._held).run()
+        instance = await Acquisition(pool, holder, slots, self._held).run()
         try:
-            return await self._endpoint(pool, tenancy)
+            return await self._endpoint(pool, instance)
         except BaseException:
-            self._held.discard(tenancy.id)
+            self._held.discard(instance.id)
             with suppress(CloudError):
-                await tenancy.hand_back(broken=False)
+                await instance.hand_back(broken=False)
             raise
 
-    async def _endpoint(self, pool: Pool, tenancy: Tenancy) -> Endpoint:
-        machine, door = tenancy.machine, tenancy.door
+    async def _endpoint(self, pool: Pool, instance: InstanceLease) -> Endpoint:
+        machine, door = instance.machine, instance.door
         assert machine is not None  # noqa: S101 - the acquisition has seen it run
         assert door is not None  # noqa: S101 - and asked Ollama through this
         book = current(self._settings.home)
@@ -98,43 +98,43 @@ class Ec2Backend:
             url=door.url,
             slots=pool.stack.slots,
             ledger=TableStore(Table(pool.aws, pool.stack.table), machine.id),
-            started=tenancy.started,
+            started=instance.started,
             owned=True,
             headers=door.headers,
             certificate=door.certificate,
-            lease=tenancy,
+            lease=instance,
             machine=MachineFacts(
                 id=machine.id,
                 kind=machine.kind,
                 usd_per_hour=price,
-                since=tenancy.since,
-                boot_seconds=time.time() - tenancy.since if tenancy.started else 0.0,
+                since=instance.since,
+                boot_seconds=time.time() - instance.since if instance.started else 0.0,
                 spot_usd_per_hour=_spot_price(machine, book),
             ),
-            departure=tenancy.departure,
+            interruption=instance.interruption,
             log_tail=partial(log_tail, pool, machine.id),
-            standing=partial(_standing, pool, machine.id),
+            status=partial(_status, pool, machine.id),
             over_budget=partial(_over_budget, pool) if self._settings.ec2.max_usd_a_day is not None else None,
         )
 
     async def release(self, endpoint: Endpoint, *, broken: bool = False) -> Release:
         """See `Backend`."""
-        tenancy = endpoint.lease
-        if not isinstance(tenancy, Tenancy):
+        instance = endpoint.lease
+        if not isinstance(instance, InstanceLease):
             return Release("was not leased")
-        self._held.discard(tenancy.id)
+        self._held.discard(instance.id)
         try:
-            await tenancy.hand_back(broken=broken, work=endpoint.work)
+            await instance.hand_back(broken=broken, work=endpoint.work)
         except CloudError as error:
             wait = self._settings.ec2.lease_seconds
             left = f"Its lease ends by itself in {wait:g} s."
-            emit(RunWarning(f"{tenancy.id} could not be given back: {error} {left}"))
-            return Release(f"{tenancy.id} is left to its lease's end", self._look_at(wait))
-        if endpoint.departure.gone:
-            return Release(f"is gone: {endpoint.departure.why}", self._look_at())
+            emit(RunWarning(f"{instance.id} could not be given back: {error} {left}"))
+            return Release(f"{instance.id} is left to its lease's end", self._look_at(wait))
+        if endpoint.interruption.gone:
+            return Release(f"is gone: {endpoint.interruption.why}", self._look_at())
         if broken:
             return Release("did not work: it is ended, unless others use it", self._look_at())
-        return Release(_told(tenancy, self._settings.idle_minutes), self._look_at())
+        return Release(_told(instance, self._settings.idle_minutes), self._look_at())
 
     def _look_at(self, later: float = 0.0) -> float:
         return time.time() + self._settings.idle_minutes * 60 + later
@@ -145,9 +145,9 @@ def _spot_price(machine: Machine, book: Book) -> float | None:
     return None if machine.market is Market.SPOT else spot_usd_per_hour(machine.type, machine.region, book)
 
 
-async def _standing(pool: Pool, machine: str) -> Standing:
+async def _status(pool: Pool, machine: str) -> ServerStatus:
     found = await status_of(pool, machine)
-    return leased(found[0].leases, found[0].ends) if found else Standing("none", "it is gone")
+    return leased(found[0].leases, found[0].ends) if found else ServerStatus("none", "it is gone")
 
 
 async def _over_budget(pool: Pool) -> str | None:
@@ -156,6 +156,6 @@ async def _over_budget(pool: Pool) -> str | None:
     return None if most is None else over_today(most, await usd_today(pool))
 
 
-def _told(tenancy: Tenancy, idle_minutes: float) -> str:
-    spot = tenancy.machine is not None and tenancy.machine.market is Market.SPOT
-    return f"{tenancy.id} stays warm for {idle_minutes:g} min, then is {'terminated' if spot else 'stopped'}"
+def _told(instance: InstanceLease, idle_minutes: float) -> str:
+    spot = instance.machine is not None and instance.machine.market is Market.SPOT
+    return f"{instance.id} stays warm for {idle_minutes:g} min, then is {'terminated' if spot else 'stopped'}"

@@ -9,11 +9,11 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from tasks.backends.ec2.access import Door
+from tasks.backends.ec2.connection import Connection
 from tasks.backends.ec2.instances import MachineState, machine
 from tasks.backends.ec2.pool import Pool
 from tasks.core.aio import repeat_every
-from tasks.core.interruption import Departure
+from tasks.core.interruption import Interruption
 from tasks.leasing.lease import Lease
 
 _RENEWALS = 4
@@ -21,25 +21,25 @@ _RENEWALS = 4
 _UNKNOWN_LOOKS = 3
 
 
-class Keeper:
+class LeaseRenewer:
     """Keeps one lease on one machine, in a thread of its own, so that a busy event loop loses no lease.
 
     Args:
-        departure: told when the machine announces its end, or has gone.
+        interruption: told when the machine announces its end, or has gone.
     """
 
-    def __init__(self, pool: Pool, machine_id: str, lease: Lease, departure: Departure) -> None:
+    def __init__(self, pool: Pool, machine_id: str, lease: Lease, interruption: Interruption) -> None:
         self._pool = pool
         self._machine = machine_id
         self._lease = lease
-        self._departure = departure
+        self._interruption = interruption
         self._done = threading.Event()
-        self._door: Door | None = None
+        self._door: Connection | None = None
         self._unknown = 0
         self._thread = threading.Thread(target=self._run, name="hearth-lease", daemon=True)
         self._thread.start()
 
-    def watch(self, door: Door) -> None:
+    def watch(self, door: Connection) -> None:
         """The machine is up, and this is the way to it: from now on tell what becomes of either."""
         self._door = door
 
@@ -63,7 +63,7 @@ class Keeper:
         if self._door is None:
             return  # whoever starts the machine still looks after it
         if self._door.shut:
-            self._departure.leave(f"the tunnel to {self._machine} ended")
+            self._interruption.mark_gone(f"the tunnel to {self._machine} ended")
         seen = await machine(self._pool.aws, self._machine, at_once=True)
         if self._done.is_set():
             return
@@ -71,14 +71,14 @@ class Keeper:
             # EC2 may for a moment not know what it told of before.
             self._unknown += 1
             if self._unknown >= _UNKNOWN_LOOKS:
-                self._departure.leave(f"{self._machine} is gone")
+                self._interruption.mark_gone(f"{self._machine} is gone")
             return
         self._unknown = 0
         if seen.state not in {MachineState.PENDING, MachineState.RUNNING}:
-            self._departure.leave(f"{self._machine} is {seen.state}")
+            self._interruption.mark_gone(f"{self._machine} is {seen.state}")
         elif seen.notice is not None:
             at = datetime.fromtimestamp(seen.notice.at, UTC)
-            self._departure.announce(f"{self._machine} goes at {at:%H:%M:%S} UTC ({seen.notice.why})")
+            self._interruption.notify(f"{self._machine} goes at {at:%H:%M:%S} UTC ({seen.notice.why})")
 
     async def _renew(self) -> None:
         until = time.time() + self._pool.settings.ec2.lease_seconds
@@ -89,6 +89,6 @@ class Keeper:
         # It had ended while AWS was out of reach; nobody may have minded.
         taken = await self._pool.records.take(self._machine, replace(self._lease, until=until))
         if not taken:
-            self._departure.announce(f"{self._machine} is being stopped by somebody else")
+            self._interruption.notify(f"{self._machine} is being stopped by somebody else")
         elif self._done.is_set():  # given back meanwhile
             await self._pool.records.release(self._machine, self._lease)

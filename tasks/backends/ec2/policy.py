@@ -52,7 +52,7 @@ class Decision:
     look_again_at: float | None = None
 
 
-def decide(machine: Machine, record: Record, active_until: float, now: float, limits: Limits) -> Decision:
+def retention_policy(machine: Machine, record: Record, active_until: float, now: float, limits: Limits) -> Decision:
     """Decide about one machine.
 
     Args:
@@ -75,13 +75,13 @@ def decide(machine: Machine, record: Record, active_until: float, now: float, li
         action = Action.TERMINATE
     else:
         due, ending, staying = max(machine.launched_at, record.last_used_at) + limits.idle, Why.IDLE, Why.WARM
-        action = put_away(machine)
+        action = stop_or_terminate(machine)
         if active_until > max(now, due):
             due, staying = active_until, Why.ACTIVE
     return Decision(action, ending) if due <= now else Decision(Action.KEEP, staying, due)
 
 
-def put_away(machine: Machine) -> Action:
+def stop_or_terminate(machine: Machine) -> Action:
     """How a machine ends its work: on demand keeps its disk and starts quickly again; EC2 refuses to stop spot."""
     return Action.TERMINATE if machine.market is Market.SPOT else Action.STOP
 
@@ -101,7 +101,7 @@ class Step(StrEnum):
 _STEPS = {MachineState.RUNNING: Step.USE, MachineState.PENDING: Step.USE, MachineState.STOPPED: Step.START}
 
 
-def choose(
+def placement_policy(
     machines: Iterable[Machine], records: Iterable[Record], config: str, avoid: Collection[str], now: float
 ) -> tuple[Step, Machine | None]:
     """What a run does to get a machine: reuse before starting, starting before launching.

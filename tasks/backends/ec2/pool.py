@@ -11,7 +11,7 @@ from typing import NamedTuple
 from tasks.aws.client import Aws, ask
 from tasks.backends.ec2.instances import Machine, list_machines
 from tasks.backends.ec2.outputs import Stack, find_stack
-from tasks.backends.ec2.policy import Limits, Step, choose
+from tasks.backends.ec2.policy import Limits, Step, placement_policy
 from tasks.core.errors import CloudError
 from tasks.leasing.launch_lock import LaunchLocks
 from tasks.leasing.lease import Record
@@ -21,7 +21,7 @@ from tasks.settings.settings import Settings
 
 
 class Survey(NamedTuple):
-    """A pool's machines, and what a run that needs one does: see `tasks.backends.ec2.policy.choose`."""
+    """A pool's machines, and what a run that needs one does: see `tasks.backends.ec2.policy.placement_policy`."""
 
     machines: tuple[Machine, ...]
     step: Step
@@ -55,7 +55,7 @@ class Pool:
         """
         machines = await self.machines()
         records = await self.records_of(tuple(machine for machine in machines if machine.there))
-        step, chosen = choose(machines, records, self.stack.config, avoid, time.time())
+        step, chosen = placement_policy(machines, records, self.stack.config, avoid, time.time())
         return Survey(machines, step, chosen)
 
     async def records_of(self, machines: tuple[Machine, ...]) -> tuple[Record, ...]:

@@ -9,9 +9,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tasks.aws.client import ask
-from tasks.backends.ec2.access import active_until
+from tasks.backends.ec2.connection import active_until
 from tasks.backends.ec2.instances import POOL_TAG, Machine, MachineState, stop, terminate
-from tasks.backends.ec2.policy import Action, Decision, Why, decide, put_away
+from tasks.backends.ec2.policy import Action, Decision, Why, retention_policy, stop_or_terminate
 from tasks.backends.ec2.pool import Pool
 from tasks.backends.ec2.usage import noticed, noticed_leases, noticed_stop
 from tasks.core.errors import CloudError
@@ -28,7 +28,7 @@ _MARGIN_SECONDS = CLOSED_SECONDS / 2
 _DISK_SECONDS = 3600.0
 
 
-async def tend(pool: Pool, machine: Machine) -> Decision:
+async def reap(pool: Pool, machine: Machine) -> Decision:
     """Stop or terminate a machine if it is time, and say what was decided.
 
     Raises:
@@ -43,10 +43,10 @@ async def tend(pool: Pool, machine: Machine) -> Decision:
     elif machine.state is MachineState.RUNNING and record.stopped_at:
         await pool.records.note_stopped(machine.id, 0, anew=True)  # somebody started it by hand
         record = await pool.records.get(machine.id)
-    decision = decide(machine, record, 0.0, now, pool.limits)
+    decision = retention_policy(machine, record, 0.0, now, pool.limits)
     if decision.action in {Action.STOP, Action.TERMINATE}:
         active = await active_until(pool, machine) if machine.state is MachineState.RUNNING else 0.0
-        decision = decide(machine, record, active, now, pool.limits)
+        decision = retention_policy(machine, record, active, now, pool.limits)
     return await _act(pool, machine, record, decision)
 
 
@@ -76,7 +76,7 @@ async def end(
     others = record.live(time.time())
     if others and not force:
         return Decision(Action.KEEP, Why.LEASED, max(lease.until for lease in others))
-    action = put_away(machine)
+    action = stop_or_terminate(machine)
     if machine.state is MachineState.STOPPED or why is Why.NEVER_WARM:
         # What did not work once is not kept for another try.
         action = Action.TERMINATE

@@ -6,9 +6,9 @@ import asyncio
 import time
 from dataclasses import dataclass
 
-from tasks.backends.ec2.access import loaded_models
+from tasks.backends.ec2.connection import loaded_models
 from tasks.backends.ec2.instances import Machine, MachineState
-from tasks.backends.ec2.policy import Action, Decision, decide
+from tasks.backends.ec2.policy import Action, Decision, retention_policy
 from tasks.backends.ec2.pool import Pool
 from tasks.backends.ec2.spending import usd_per_hour, usd_so_far
 from tasks.costs.price_book import Book, current
@@ -73,7 +73,7 @@ async def _status(pool: Pool, book: Book, machine: Machine, record: Record) -> M
         models=None if loaded is None else tuple(model.name for model in loaded),
         leases=record.live(now),
         slots=pool.stack.slots,
-        decision=decide(machine, record, 0.0, now, pool.limits),
+        decision=retention_policy(machine, record, 0.0, now, pool.limits),
         usd=usd_so_far(machine, price, now),
         at=now,
     )

@@ -13,7 +13,7 @@ from tasks.backends.base import Endpoint, MachineFacts, Release
 from tasks.backends.ecs.outputs import EcsStack, find_stack
 from tasks.backends.ecs.service import Service
 from tasks.backends.ecs.session import SERVICE, Visit
-from tasks.backends.standing import Standing, leased
+from tasks.backends.server_status import ServerStatus, leased
 from tasks.core.errors import CapacityError, CloudError
 from tasks.core.events import Progress, RunWarning, emit
 from tasks.core.jobs import BackendName
@@ -104,9 +104,9 @@ class EcsBackend:
                 parts=visit.parts,
                 boot_seconds=time.time() - visit.since if started else 0.0,
             ),
-            departure=visit.departure,
+            interruption=visit.interruption,
             parts=visit.parts,
-            standing=partial(_standing, visit),
+            status=partial(_status, visit),
             kept=(stack.model, stack.num_ctx),
         )
 
@@ -119,7 +119,7 @@ class EcsBackend:
             seen = await visit.look()
             if visit.parts.count:
                 return started
-            if visit.departure.gone:
+            if visit.interruption.gone:
                 raise CloudError("The ECS service was deleted meanwhile. Deploy it: hearth infra up ecs.")
             if time.monotonic() >= deadline:
                 raise CapacityError(
@@ -150,6 +150,6 @@ class EcsBackend:
         return Release(f"{name} keeps its tasks until nobody has used them for its idle time")
 
 
-async def _standing(visit: Visit) -> Standing:
+async def _status(visit: Visit) -> ServerStatus:
     leases = (await visit.records.get(SERVICE)).live(time.time())
     return leased(leases, f"{visit.parts.count} tasks are warm; AWS sends them away when nobody uses them any more")

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from tasks.backends.ecs.service import Service
 from tasks.core.aio import repeat_every
 from tasks.core.errors import CloudError
-from tasks.core.interruption import Departure
-from tasks.core.replicas import Parts
+from tasks.core.interruption import Interruption
+from tasks.core.replicas import Replicas
 from tasks.leasing.lease import Lease
 from tasks.leasing.leases import Records
 from tasks.settings.ecs import EcsSettings
@@ -33,7 +33,7 @@ class Visit:
         tasks: that the run needs at the least; should AWS take them away while it reads, they are asked for again.
         since: when it began, seconds since the epoch.
         parts: the tasks that serve.
-        departure: told when none has served for long, or the service was deleted.
+        interruption: told when none has served for long, or the service was deleted.
     """
 
     service: Service
@@ -42,8 +42,8 @@ class Visit:
     lease: Lease
     tasks: int
     since: float = field(default_factory=time.time)
-    parts: Parts = field(default_factory=lambda: Parts(0))
-    departure: Departure = field(default_factory=Departure)
+    parts: Replicas = field(default_factory=lambda: Replicas(0))
+    interruption: Interruption = field(default_factory=Interruption)
 
     def __post_init__(self) -> None:
         """Begin to keep it."""
@@ -86,7 +86,7 @@ class Visit:
         """
         seen = await self.service.look()
         if seen is None:
-            self.departure.leave("the ECS service was deleted")
+            self.interruption.mark_gone("the ECS service was deleted")
             return "the ECS service was deleted"
         self.parts.see(seen.healthy, paid=seen.paid)
         if self._done.is_set():
@@ -96,7 +96,7 @@ class Visit:
         if seen.healthy:
             self._served_at = time.monotonic()
         elif self._served_at is not None and time.monotonic() - self._served_at > self.settings.gone_seconds:
-            self.departure.leave(f"no ECS task has served for {self.settings.gone_seconds:g} s")
+            self.interruption.mark_gone(f"no ECS task has served for {self.settings.gone_seconds:g} s")
         return f"{seen}. {seen.told}" if seen.told else f"{seen}"
 
     def _run(self) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tasks.backends.base import Endpoint
 from tasks.backends.local.server import LeasedServer, local_servers
-from tasks.backends.standing import Standing, clock
+from tasks.backends.server_status import ServerStatus, clock
 from tasks.core.jobs import BackendName
 from tasks.settings.settings import Settings
 from tasks.slots.store import FileStore
@@ -23,12 +23,12 @@ def local_endpoint(backend: BackendName, server: LeasedServer, slots: int, setti
         started=server.started,
         owned=True,
         lease=server.lease,
-        standing=partial(_standing, settings.home, server.url, settings.idle_minutes),
+        status=partial(_status, settings.home, server.url, settings.idle_minutes),
     )
 
 
-async def _standing(home: Path, url: str, idle_minutes: float) -> Standing:
+async def _status(home: Path, url: str, idle_minutes: float) -> ServerStatus:
     for server in local_servers(home):
         if server.url == url and server.stops_at is not None:
-            return Standing("none", f"stops at {clock(server.stops_at)}")
-    return Standing("in use", f"stops {idle_minutes:g} min after its last use")
+            return ServerStatus("none", f"stops at {clock(server.stops_at)}")
+    return ServerStatus("in use", f"stops {idle_minutes:g} min after its last use")

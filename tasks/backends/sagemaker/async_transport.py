@@ -14,7 +14,7 @@ from tasks.aws.client import Aws, ask
 from tasks.backends.sagemaker.envelope import enveloped, opened, saying
 from tasks.backends.sagemaker.refusals import judged
 from tasks.core.errors import CloudError
-from tasks.core.interruption import Departure
+from tasks.core.interruption import Interruption
 
 PREFIX = "requests/"
 _FIRST_POLL_SECONDS = 0.25
@@ -33,14 +33,14 @@ class QueuedTransport(httpx.AsyncBaseTransport):
         aws: the account.
         endpoint: its name.
         bucket: where requests go; answers go where the endpoint says.
-        departure: is told when the endpoint is gone.
+        interruption: is told when the endpoint is gone.
     """
 
-    def __init__(self, aws: Aws, endpoint: str, bucket: str, *, departure: Departure) -> None:
+    def __init__(self, aws: Aws, endpoint: str, bucket: str, *, interruption: Interruption) -> None:
         self._aws = aws
         self._endpoint = endpoint
         self._bucket = bucket
-        self._departure = departure
+        self._interruption = interruption
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Carry a request there, and its answer back.
@@ -59,7 +59,7 @@ class QueuedTransport(httpx.AsyncBaseTransport):
         except TimeoutError:
             raise httpx.ReadTimeout("no answer in the bucket", request=request) from None
         except CloudError as error:
-            return judged(error, self._departure)
+            return judged(error, self._interruption)
         finally:
             await self._forget(left)
 

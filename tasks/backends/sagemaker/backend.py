@@ -14,9 +14,9 @@ from tasks.backends.sagemaker.async_transport import QueuedTransport
 from tasks.backends.sagemaker.endpoint import Follower, Size, wake
 from tasks.backends.sagemaker.outputs import Stack, find_stack
 from tasks.backends.sagemaker.realtime_transport import RealTimeTransport
-from tasks.backends.standing import Standing
+from tasks.backends.server_status import ServerStatus
 from tasks.core.events import Progress, RunWarning, emit
-from tasks.core.interruption import Departure
+from tasks.core.interruption import Interruption
 from tasks.core.jobs import BackendName
 from tasks.core.scaling import Scale
 from tasks.costs.price_book import current
@@ -75,8 +75,8 @@ class SagemakerBackend:
         settings, aws = self._settings.sagemaker, self._aws
         self._stack = stack = await find_stack(aws, self._settings.ec2.pool)
         component = stack.component(self._settings.model or self.default_model)
-        departure = Departure()
-        transport = self._transport(stack, component, departure)
+        interruption = Interruption()
+        transport = self._transport(stack, component, interruption)
         url = f"sagemaker://{component or stack.endpoint}"
         async with OllamaClient(url, timeout=settings.start_seconds, transport=transport()) as client:
             size = await wake(client, aws, stack, component, settings)
@@ -90,12 +90,12 @@ class SagemakerBackend:
             # With another number of copies it is another server, whose slots are measured anew.
             ledger=TableStore(Table(aws, stack.table), f"{component or stack.endpoint}x{size.copies}"),
             transport=transport,
-            lease=Follower(aws, stack, component, size, departure, settings.follow_seconds),
+            lease=Follower(aws, stack, component, size, interruption, settings.follow_seconds),
             machine=_facts(
                 stack, size, began, aws.region, on_demand_usd_per_hour(stack.instance_type, aws.region, book)
             ),
-            departure=departure,
-            standing=partial(_standing, stack),
+            interruption=interruption,
+            status=partial(_status, stack),
         )
 
     async def release(self, endpoint: Endpoint, *, broken: bool = False) -> Release:
@@ -103,17 +103,19 @@ class SagemakerBackend:
         del broken
         if endpoint.lease is not None:
             endpoint.lease.release()
-        if endpoint.departure.gone:
-            return Release(f"is gone: {endpoint.departure.why}")
+        if endpoint.interruption.gone:
+            return Release(f"is gone: {endpoint.interruption.why}")
         return Release("was not acquired" if self._stack is None else self._stack.ends)
 
     def _transport(
-        self, stack: Stack, component: str | None, departure: Departure
+        self, stack: Stack, component: str | None, interruption: Interruption
     ) -> Callable[[], httpx.AsyncBaseTransport]:
         if stack.bucket is not None:
-            return partial(QueuedTransport, self._aws, stack.endpoint, stack.bucket, departure=departure)
+            return partial(QueuedTransport, self._aws, stack.endpoint, stack.bucket, interruption=interruption)
         most = round(self._settings.sagemaker.payload_mb * 1e6)
-        return partial(RealTimeTransport, self._aws, stack.endpoint, component, most_bytes=most, departure=departure)
+        return partial(
+            RealTimeTransport, self._aws, stack.endpoint, component, most_bytes=most, interruption=interruption
+        )
 
 
 def _facts(stack: Stack, size: Size, since: float, region: str, usd: float | None) -> MachineFacts:
@@ -122,5 +124,5 @@ def _facts(stack: Stack, size: Size, since: float, region: str, usd: float | Non
     return MachineFacts(stack.endpoint, kind, None if usd is None else usd * size.instances, since, region=region)
 
 
-async def _standing(stack: Stack) -> Standing:
-    return Standing("SageMaker knows none", stack.ends)
+async def _status(stack: Stack) -> ServerStatus:
+    return ServerStatus("SageMaker knows none", stack.ends)

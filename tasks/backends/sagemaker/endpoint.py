@@ -10,7 +10,7 @@ from tasks.aws.client import Aws, ask
 from tasks.backends.sagemaker.outputs import Stack
 from tasks.core.errors import CapacityError, CloudError, PassingError, ServerError
 from tasks.core.events import Progress, emit
-from tasks.core.interruption import Departure
+from tasks.core.interruption import Interruption
 from tasks.ollama.client import OllamaClient
 from tasks.settings.sagemaker import SagemakerSettings
 
@@ -105,12 +105,12 @@ async def wake(
 
 
 class Follower:
-    """Watches an endpoint that a run uses, and tells its departure when it is another: larger, smaller or gone."""
+    """Watches an endpoint that a run uses, and tells its interruption when it is another: larger, smaller or gone."""
 
     def __init__(
-        self, aws: Aws, stack: Stack, component: str | None, size: Size, departure: Departure, seconds: float
+        self, aws: Aws, stack: Stack, component: str | None, size: Size, interruption: Interruption, seconds: float
     ) -> None:
-        self._watching = asyncio.create_task(_follow(aws, stack, component, size, departure, seconds))
+        self._watching = asyncio.create_task(_follow(aws, stack, component, size, interruption, seconds))
 
     def release(self) -> None:
         """Watch no longer. AWS scales the endpoint in by itself."""
@@ -118,17 +118,17 @@ class Follower:
 
 
 async def _follow(
-    aws: Aws, stack: Stack, component: str | None, size: Size, departure: Departure, seconds: float
+    aws: Aws, stack: Stack, component: str | None, size: Size, interruption: Interruption, seconds: float
 ) -> None:
-    while not departure.announced:
+    while not interruption.announced:
         await asyncio.sleep(seconds)
         try:
             now = await look(aws, stack, component)
         except ServerError as error:
-            departure.leave(str(error).rstrip("."))
+            interruption.mark_gone(str(error).rstrip("."))
         except CloudError as error:
             if error.code in _INVALID:
-                departure.leave("the SageMaker endpoint was deleted")
+                interruption.mark_gone("the SageMaker endpoint was deleted")
         else:
             if now.copies and now.copies != size.copies:
-                departure.announce(f"the endpoint has {now.copies} copies of the model now, not {size.copies}")
+                interruption.notify(f"the endpoint has {now.copies} copies of the model now, not {size.copies}")

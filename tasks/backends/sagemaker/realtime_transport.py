@@ -14,7 +14,7 @@ from tasks.aws.client import Aws, told_of
 from tasks.backends.sagemaker.envelope import enveloped, opened, saying
 from tasks.backends.sagemaker.refusals import refused
 from tasks.core.errors import FailureReason, PageError
-from tasks.core.interruption import Departure
+from tasks.core.interruption import Interruption
 
 _SERVICE = "sagemaker"
 
@@ -27,11 +27,11 @@ class RealTimeTransport(httpx.AsyncBaseTransport):
         endpoint: its name.
         component: the inference component that serves the model.
         most_bytes: of a request's body.
-        departure: is told when the endpoint is gone.
+        interruption: is told when the endpoint is gone.
     """
 
     def __init__(
-        self, aws: Aws, endpoint: str, component: str | None, *, most_bytes: int, departure: Departure
+        self, aws: Aws, endpoint: str, component: str | None, *, most_bytes: int, interruption: Interruption
     ) -> None:
         self._aws = aws
         runtime = aws.sagemaker_runtime.meta
@@ -41,7 +41,7 @@ class RealTimeTransport(httpx.AsyncBaseTransport):
         if component:
             self._headers["X-Amzn-SageMaker-Inference-Component"] = component
         self._most_bytes = most_bytes
-        self._departure = departure
+        self._interruption = interruption
         self._http = httpx.AsyncClient(
             # See OllamaClient: a connection of its own for each request.
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
@@ -75,7 +75,7 @@ class RealTimeTransport(httpx.AsyncBaseTransport):
             ):
                 if response.is_error:
                     await response.aread()
-                    return refused(response, self._departure)
+                    return refused(response, self._interruption)
                 return await _unwrapped(response)
         except TimeoutError:
             raise httpx.ReadTimeout("no answer in time", request=request) from None

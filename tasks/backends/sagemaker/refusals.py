@@ -22,7 +22,7 @@ import httpx
 from tasks.aws.client import told_of
 from tasks.backends.sagemaker.envelope import saying
 from tasks.core.errors import CloudError, MachineLostError
-from tasks.core.interruption import Departure
+from tasks.core.interruption import Interruption
 
 _PASSING = {
     "InternalDependencyException",
@@ -45,11 +45,11 @@ _TOO_LARGE = ("oversize", "content length exceeded")
 _MODEL_ERROR = 424
 
 
-def refused(response: httpx.Response, departure: Departure) -> httpx.Response:
+def refused(response: httpx.Response, interruption: Interruption) -> httpx.Response:
     """What an error answer of sagemaker-runtime means to whoever asked Ollama.
 
     Raises:
-        MachineLostError: the endpoint is gone; the departure is told, too.
+        MachineLostError: the endpoint is gone; the interruption is told, too.
         CloudError: AWS refuses.
     """
     try:
@@ -66,14 +66,14 @@ def refused(response: httpx.Response, departure: Departure) -> httpx.Response:
         return saying(503, f"SageMaker: {message}")
     if response.status_code == 413:
         return saying(413, message)
-    return judged(_cloud_error(code, message), departure)
+    return judged(_cloud_error(code, message), interruption)
 
 
-def judged(error: CloudError, departure: Departure) -> httpx.Response:
+def judged(error: CloudError, interruption: Interruption) -> httpx.Response:
     """The same of an error that boto3 met.
 
     Raises:
-        MachineLostError: the endpoint is gone; the departure is told, too.
+        MachineLostError: the endpoint is gone; the interruption is told, too.
         CloudError: the error itself, if it does not pass.
     """
     told, words = str(error), str(error).lower()
@@ -83,7 +83,7 @@ def judged(error: CloudError, departure: Departure) -> httpx.Response:
         return saying(413, told)
     if error.code in _INVALID and any(text in words for text in _MISSING):
         why = "the SageMaker endpoint was deleted"
-        departure.leave(why)
+        interruption.mark_gone(why)
         raise MachineLostError(f"No more pages can be read: {why} ({told}).") from None
     raise error
 

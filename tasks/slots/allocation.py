@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from tasks.core.errors import HearthError
-from tasks.core.replicas import Parts
+from tasks.core.replicas import Replicas
 from tasks.slots.ledger import Ledger, Measured, Need, knowing, left, resized, settled
 from tasks.slots.store import LedgerStore
 
@@ -17,7 +17,7 @@ _AGAIN_SECONDS = 1.0
 _CLOSE_SECONDS = 10.0
 
 
-class Share:
+class SlotAllocation:
     """The slots of one server that this run may use. Everything happens on one event loop.
 
     Args:
@@ -40,13 +40,13 @@ class Share:
         most: int,
         measured: Measured,
         changed: Callable[[], None],
-        parts: Parts | None = None,
+        parts: Replicas | None = None,
     ) -> None:
         self._store = store
         self._most = most
         self._measured = measured
         self._changed = changed
-        self._parts = parts or Parts()
+        self._parts = parts or Replicas()
         self._served = measured.slots * self._parts.count
         self._run = uuid.uuid4().hex[:12]
         self._waiting = most

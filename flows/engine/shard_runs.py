@@ -25,8 +25,8 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelling
 
 from tasks.batches.batch import Batch, find_documents
-from tasks.batches.index import Shelf
-from tasks.batches.shards import Part, Shard
+from tasks.batches.document_index import DocumentIndex
+from tasks.batches.shards import Shard, ShardPlan
 from tasks.core.errors import UnavailableError
 from tasks.core.events import Progress, RunWarning, emit
 from tasks.results.report import DocumentStatus, Report, Row
@@ -35,11 +35,11 @@ from tasks.storage.files import Place
 DEPLOYMENT = "process-batch/on-demand"
 _LOOK_SECONDS = 2.0
 
-Read = Callable[[Part], Awaitable[Report]]
+Read = Callable[[Shard], Awaitable[Report]]
 
 
 @dataclass
-class Parts:
+class ShardRuns:
     """The parts of one batch. Use `read`.
 
     Args:
@@ -54,10 +54,10 @@ class Parts:
     output: Place
     began: datetime
     read_here: Read
-    shelf: Callable[[], Shelf]
-    _waiting: dict[UUID, Part] = field(default_factory=dict)
+    shelf: Callable[[], DocumentIndex]
+    _waiting: dict[UUID, Shard] = field(default_factory=dict)
 
-    async def read(self, shards: Sequence[Shard]) -> list[Report]:
+    async def read(self, shards: Sequence[ShardPlan]) -> list[Report]:
         """Have all shards read.
 
         Returns:
@@ -82,11 +82,11 @@ class Parts:
                 raise
         return reports
 
-    def _parts(self, shards: Sequence[Shard]) -> list[Part]:
+    def _parts(self, shards: Sequence[ShardPlan]) -> list[Shard]:
         pages = sum(shard.pages for shard in shards)
         run = f"{self.began:%Y%m%dT%H%M%S}-{str(flow_run.id)[:8]}"
         return [
-            Part(
+            Shard(
                 name=f"{run}-{number}",
                 documents=tuple(str(document.source.path) for document in shard.documents),
                 max_usd=self.asked.max_usd and self.asked.max_usd * shard.pages / pages,
@@ -95,7 +95,7 @@ class Parts:
             for number, shard in enumerate(shards, 1)
         ]
 
-    async def _begun(self, client: PrefectClient, part: Part) -> bool:
+    async def _begun(self, client: PrefectClient, part: Shard) -> bool:
         """Ask for a run of a part; False if Prefect did not take it, so that it is to be read here."""
         await asyncio.to_thread(part.write, self.output)
         asked = part.asked_for(self.asked, self.output)
@@ -139,7 +139,7 @@ class Parts:
         del self._waiting[ended[0]]
         return [report]
 
-    def _report(self, run: FlowRun | None, part: Part) -> Report:
+    def _report(self, run: FlowRun | None, part: Shard) -> Report:
         """What a part's run wrote; of one that wrote nothing, what stands and what is left."""
         report = part.report(self.output)
         if report is not None:

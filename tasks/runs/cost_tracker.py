@@ -12,7 +12,7 @@ from tasks.reading.events import PageDone
 from tasks.serving.warmup import Warmth
 
 
-class Books(Protocol):
+class UsageObserver(Protocol):
     """Whoever keeps account of servers."""
 
     def warmed(self, endpoint: Endpoint, warmth: Warmth) -> None:
@@ -24,17 +24,17 @@ class Books(Protocol):
         ...
 
 
-class AllBooks:
+class CostTracker:
     """Tells all who keep account, and knows what the machines have cost."""
 
     def __init__(self) -> None:
-        self._books: list[Books] = []
+        self._books: list[UsageObserver] = []
         self._warm: list[tuple[Endpoint, Warmth]] = []
         self._taken: list[Endpoint] = []
         self._spent = 0.0
 
     @contextmanager
-    def kept_by(self, books: Books) -> Iterator[None]:
+    def kept_by(self, books: UsageObserver) -> Iterator[None]:
         """Have an account kept of what is and what will be warm, and of the machines that are given back meanwhile."""
         for endpoint, warmth in self._warm:
             books.warmed(endpoint, warmth)

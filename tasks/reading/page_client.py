@@ -13,7 +13,7 @@ from tasks.core.errors import FailureReason, MachineLostError, ModelError, PageE
 from tasks.core.events import PageStarted, emit
 from tasks.documents.render import PageImage
 from tasks.ollama.client import Answer, GenerateRequest
-from tasks.reading.validate import judge
+from tasks.reading.validate import validate
 from tasks.results.manifest import Attempt
 from tasks.serving.server_pool import Server, Servers
 from tasks.settings.reading import ReadSettings
@@ -27,7 +27,7 @@ class Reading:
     digest: str
 
 
-class Asker:
+class PageClient:
     """Asks servers about pages.
 
     Args:
@@ -145,7 +145,7 @@ class Asker:
         try:
             stretch = 2.0 ** (trial - 1)
             answer = await server.generate(self._request, self._prompt, image.png, temperature, stretch)
-            judge(answer, image)
+            validate(answer, image)
         except asyncio.CancelledError as error:
             note(FailureReason.SLOW if error.args == (FailureReason.SLOW,) else FailureReason.INTERRUPTED)
             raise

@@ -22,7 +22,7 @@ _NAME = "documents.jsonl"
 _S3_SECONDS = 10.0
 
 
-class Known(Frozen):
+class IndexEntry(Frozen):
     """A document as it was read last.
 
     Attributes:
@@ -42,7 +42,7 @@ class Known(Frozen):
     left: int = 0
 
 
-class Shelf:
+class DocumentIndex:
     """The documents that were read into one results directory: documents.jsonl, a line each, the last one counts.
 
     Use as an async context manager, that nothing is left unsaved.
@@ -61,7 +61,7 @@ class Shelf:
         self._force = batch.force
         asked = [batch.model, settings.model, batch.backend, settings.backend, batch.prompt, settings.read.model_dump()]
         self._request = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
-        self._known = {known.path: known for known in entries(self._files, _NAME, Known)}
+        self._known = {known.path: known for known in entries(self._files, _NAME, IndexEntry)}
 
     def unchanged(self, source: Source) -> Row | None:
         """The row of a document that stands as it was read; None if it is new, has changed, or its results are gone."""
@@ -83,7 +83,7 @@ class Shelf:
         """
         if not row.output:
             return
-        known = Known(
+        known = IndexEntry(
             path=str(source.path),
             version=source.version,
             request=self._request,
@@ -116,7 +116,7 @@ class Shelf:
         """Write what is left."""
         await asyncio.to_thread(self.save)
 
-    def _stands(self, source: Source) -> Known | None:
+    def _stands(self, source: Source) -> IndexEntry | None:
         """What is known of a document, if nothing has changed since."""
         known = self._known.get(str(source.path))
         if self._force or known is None or known.version != source.version or known.request != self._request:

@@ -15,13 +15,13 @@ from tasks.results.figures import Figures
 from tasks.results.manifest import Listing, Manifest, PageEntry, RunStatus
 from tasks.results.usage import CostShares, EndpointRecord, MachineRecord
 from tasks.runs.advice import insight
-from tasks.runs.meter import Meter
 from tasks.runs.prepare import Prepared
+from tasks.runs.run_stats import RunStats
 from tasks.serving.warmup import Warmth
 
 
 @dataclass
-class Account:
+class RunRecorder:
     """Kept during one run. Seconds are counted on the monotonic clock.
 
     Attributes:
@@ -40,11 +40,11 @@ class Account:
     _endpoint: EndpointRecord | None = None
     _digest: str | None = None
     _machines: list[MachineRecord] = field(default_factory=list)
-    _meter: Meter = field(init=False)
+    _meter: RunStats = field(init=False)
 
     def __post_init__(self) -> None:
         """Begin to measure."""
-        self._meter = Meter(self.idle_seconds, self.prepared.plan.options.longest_side)
+        self._meter = RunStats(self.idle_seconds, self.prepared.plan.options.longest_side)
 
     def warmed(self, endpoint: Endpoint, warmth: Warmth) -> None:
         """The server is warm."""

@@ -41,7 +41,7 @@ class Served:
         return cls(seconds, timing.queue if worked else 0.0, worked or seconds, timing.eval, answer.eval_count)
 
 
-class Pace:
+class LatencyTracker:
     """One server's page times, as one run sees them.
 
     Args:

@@ -11,7 +11,7 @@ from tasks.leasing.lease import Lease
 
 
 @dataclass(frozen=True)
-class Standing:
+class ServerStatus:
     """For people.
 
     Attributes:
@@ -23,10 +23,10 @@ class Standing:
     ends: str
 
 
-def leased(leases: Iterable[Lease], ends: str) -> Standing:
+def leased(leases: Iterable[Lease], ends: str) -> ServerStatus:
     """Of a server with leases."""
     told = "; ".join(f"{each.holder}, {each.slots} slots, until {clock(each.until)}" for each in leases)
-    return Standing(told or "none", ends)
+    return ServerStatus(told or "none", ends)
 
 
 def clock(at: float) -> str:

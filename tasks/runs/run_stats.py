@@ -14,7 +14,7 @@ from tasks.serving.warmup import Warmth
 
 
 @dataclass
-class Meter:
+class RunStats:
     """Keeps a run's times and sums; a listener. Seconds are counted on the monotonic clock, but for machines'.
 
     Attributes:

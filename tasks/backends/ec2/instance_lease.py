@@ -7,23 +7,23 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tasks.backends.ec2.access import Door
+from tasks.backends.ec2.connection import Connection
 from tasks.backends.ec2.instances import Machine
 from tasks.backends.ec2.instances import machine as described
-from tasks.backends.ec2.lease_renewal import Keeper
+from tasks.backends.ec2.lease_renewal import LeaseRenewer
 from tasks.backends.ec2.policy import Why
 from tasks.backends.ec2.pool import Pool
 from tasks.backends.ec2.reaper import end
 from tasks.backends.ec2.usage import noticed
 from tasks.core.errors import CloudError
-from tasks.core.interruption import Departure
+from tasks.core.interruption import Interruption
 from tasks.leasing.lease import Lease
 
 _HAND_BACK_SECONDS = 15.0
 
 
 @dataclass
-class Tenancy:
+class InstanceLease:
     """A leased machine, until `hand_back`.
 
     Attributes:
@@ -42,14 +42,14 @@ class Tenancy:
     started: bool
     machine: Machine | None = None
     stale_stage: str = ""
-    door: Door | None = None
-    departure: Departure = field(default_factory=Departure)
+    door: Connection | None = None
+    interruption: Interruption = field(default_factory=Interruption)
     since: float = field(default_factory=time.time)
-    keeper: Keeper = field(init=False)
+    keeper: LeaseRenewer = field(init=False)
 
     def __post_init__(self) -> None:
         """Begin to keep the lease."""
-        self.keeper = Keeper(self.pool, self.id, self.lease, self.departure)
+        self.keeper = LeaseRenewer(self.pool, self.id, self.lease, self.interruption)
 
     def release(self) -> None:
         """Let go of what is held here; the lease itself ends by `hand_back`, or by itself."""
@@ -70,11 +70,14 @@ class Tenancy:
         self.release()
         try:
             async with asyncio.timeout(_HAND_BACK_SECONDS):
-                if broken and self.machine is not None and not self.departure.gone:
+                if broken and self.machine is not None and not self.interruption.gone:
                     await end(self.pool, self.machine, Why.NEVER_WARM, mine=self.lease, work=work)
                 else:
                     await self.pool.records.release(self.id, self.lease, work)
-                if self.departure.gone and (seen := await described(self.pool.aws, self.id, at_once=True)) is not None:
+                if (
+                    self.interruption.gone
+                    and (seen := await described(self.pool.aws, self.id, at_once=True)) is not None
+                ):
                     await noticed(self.pool, seen)
         except TimeoutError:
             raise CloudError(f"AWS did not answer in {_HAND_BACK_SECONDS:g} s.") from None

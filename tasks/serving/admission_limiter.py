@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from types import TracebackType
 
 
-class WindowClosedError(Exception):
+class AdmissionClosedError(Exception):
     """No place is given any more."""
 
 
-class Window:
+class AdmissionLimiter:
     """At most `size` places, given in the order in which they were asked for; the size may change at any time.
 
     Growing admits those who wait; shrinking takes nobody's place, and admits nobody until enough were given back.
@@ -96,7 +96,7 @@ class Window:
         while self._waiting and self._closed:
             place = self._waiting.popleft()
             if place.set_running_or_notify_cancel():
-                place.set_exception(WindowClosedError())
+                place.set_exception(AdmissionClosedError())
         while self._waiting and self._taken < self._size:
             place = self._waiting.popleft()
             if place.set_running_or_notify_cancel():

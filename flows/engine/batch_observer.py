@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from tasks.backends.base import Endpoint, MachineFacts
 from tasks.core.events import Event, PagesStart, Progress, RunWarning, emit
 from tasks.reading.events import PageDone
-from tasks.runs.meter import Meter
+from tasks.runs.run_stats import RunStats
 from tasks.serving.warmup import Warmth
 
 
 @dataclass
-class BatchBooks:
+class BatchObserver:
     """The batch's own account of servers: what the documents share is told, and measured, once."""
 
-    meter: Meter
+    meter: RunStats
 
     def warmed(self, endpoint: Endpoint, warmth: Warmth) -> None:
         """See `Books`."""
@@ -35,7 +35,7 @@ class Relay:
     """Passes on to the batch's listeners what matters of its documents, their pages added up."""
 
     batch: Context
-    meter: Meter
+    meter: RunStats
     total: int = 0
     standing: int = 0
 

@@ -32,7 +32,7 @@ _PINNED = timedelta(hours=24)
 
 
 @dataclass
-class Door:
+class Connection:
     """A way to a machine's Ollama, open until it is closed.
 
     Attributes:
@@ -76,7 +76,7 @@ def check_access(pool: Pool) -> None:
         _plugin()
 
 
-async def open_door(pool: Pool, machine: Machine) -> Door:
+async def open_door(pool: Pool, machine: Machine) -> Connection:
     """Open the way to a machine that EC2 says is running; whether Ollama answers is for the caller to see.
 
     Raises:
@@ -88,12 +88,12 @@ async def open_door(pool: Pool, machine: Machine) -> Door:
         case Access.PRIVATE:
             if machine.private_ip is None:
                 raise ServerError(f"{machine.id} has no private address. Check the pool's subnets.")
-            return Door(f"http://{machine.private_ip}:{port}")
+            return Connection(f"http://{machine.private_ip}:{port}")
         case Access.TOKEN:
             address = machine.public_ip or machine.private_ip
             token = await parameter(pool, f"/hearth/{pool.stack.pool}/token")
             certificate = await parameter(pool, f"/hearth/{pool.stack.pool}/tls-certificate")
-            return Door(f"https://{address}:{port}", {"Authorization": f"Bearer {token}"}, certificate)
+            return Connection(f"https://{address}:{port}", {"Authorization": f"Bearer {token}"}, certificate)
         case Access.TUNNEL:
             return await _tunnel(pool, machine)
 
@@ -121,7 +121,7 @@ async def active_until(pool: Pool, machine: Machine) -> float:
     return max((end for end in ends if end < now + _PINNED.total_seconds()), default=0.0)
 
 
-async def _tunnel(pool: Pool, machine: Machine) -> Door:
+async def _tunnel(pool: Pool, machine: Machine) -> Connection:
     """Forward a free port of this machine by the AWS Session Manager plugin."""
     plugin = _plugin()
     port = free_port()
@@ -148,7 +148,7 @@ async def _tunnel(pool: Pool, machine: Machine) -> Door:
         env={**os.environ, "AWS_SSM_START_SESSION_RESPONSE": session_facts},
         start_new_session=True,
     )
-    door = Door(f"http://127.0.0.1:{port}", tunnel=process)
+    door = Connection(f"http://127.0.0.1:{port}", tunnel=process)
     try:
         async with asyncio.timeout(_TUNNEL_SECONDS):
             while not _listens(port):

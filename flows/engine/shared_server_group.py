@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from flows.engine.server_group import Serving
+from flows.engine.server_group import ServerGroup
 from tasks.core.budget import Budget
-from tasks.runs.accounting import Books
+from tasks.runs.cost_tracker import UsageObserver
 
-Make = Callable[[Budget, Iterable[int]], Serving]
+Make = Callable[[Budget, Iterable[int]], ServerGroup]
 """Makes servers within a budget, for documents of so many pages each."""
 
 
-class SharedServing:
+class SharedServerGroup:
     """The servers of several documents, acquired when the first of them needs one. Use as an async context manager.
 
     Args:
@@ -27,13 +27,13 @@ class SharedServing:
         pages: of each document; see `Wanted`.
     """
 
-    def __init__(self, books: Books, budget: Budget, pages: Iterable[int]) -> None:
+    def __init__(self, books: UsageObserver, budget: Budget, pages: Iterable[int]) -> None:
         self._books = books
         self._budget = budget
         self._pages = pages
         self._making = asyncio.Lock()
         self._leaving = AsyncExitStack()
-        self._serving: Serving | None = None
+        self._serving: ServerGroup | None = None
         self._context = copy_context()
 
     async def __aenter__(self) -> Self:
@@ -70,7 +70,7 @@ class SharedServing:
         finally:
             _here.reset(token)
 
-    async def serving(self, make: Make) -> Serving:
+    async def serving(self, make: Make) -> ServerGroup:
         """The servers, made by whoever needs them first."""
         async with self._making:
             if self._serving is None:
@@ -78,7 +78,7 @@ class SharedServing:
                 self._serving = await asyncio.create_task(self._made(make), context=self._context)
             return self._serving
 
-    async def _made(self, make: Make) -> Serving:
+    async def _made(self, make: Make) -> ServerGroup:
         serving = make(self._budget, self._pages)
         self._leaving.enter_context(serving.books.kept_by(self._books))
         return await self._leaving.enter_async_context(serving)
@@ -86,7 +86,7 @@ class SharedServing:
 
 @dataclass(frozen=True)
 class _Guest:
-    host: SharedServing
+    host: SharedServerGroup
     all_begun: Callable[[], None]
 
 
@@ -95,8 +95,8 @@ _here: ContextVar[_Guest | None] = ContextVar("hearth_shared_serving", default=N
 
 @asynccontextmanager
 async def servers_for(
-    books: Books, make: Make, budget: Budget, pages: int
-) -> AsyncIterator[tuple[Serving, Callable[[], None]]]:
+    books: UsageObserver, make: Make, budget: Budget, pages: int
+) -> AsyncIterator[tuple[ServerGroup, Callable[[], None]]]:
     """The servers for a document, shared or its own, and whom to tell that all its pages have begun.
 
     Args:
