@@ -73,10 +73,10 @@ accuracy: .venv/.installed-dev ## Measure the character error rate:  make accura
 	@$(BIN)/python -m tests.benchmarks.accuracy $(PDF)
 
 screenshots: .venv/.installed-dev ## Use Prefect's UI in Chromium, and write docs/pictures/ui-*.png
-	@$(BIN)/python -m tests.pictures
+	@$(BIN)/python -m tests.support.pictures
 
 docs: .venv/.installed-dev ## Write the generated parts of docs/
-	@$(BIN)/python -m tests.generated_docs
+	@$(BIN)/python -m tests.support.generated_docs
 
 LOCK_OPTIONS := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --quiet --custom-compile-command "make lock"
 LOCK := uv pip compile pyproject.toml $(LOCK_OPTIONS)

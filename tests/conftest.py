@@ -11,15 +11,18 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.scripted_ollama import ScriptedOllama, scripted_ollama
+from tests.support.scripted_ollama import ScriptedOllama, scripted_ollama
 from tests.support.tls import share_default_context
 
 pytest_plugins = [
-    "tests.aws.moto_server",
-    "tests.commands",
+    "tests.support.aws.moto_server",
+    "tests.support.commands",
     "tests.support.leftovers",
     "tests.support.order",
     "tests.support.tools",
+    "tests.support.aws.fixtures",
+    "tests.support.ecs.fixtures",
+    "tests.support.infra.fixtures",
 ]
 
 # How long an example takes is no matter of the code's on a machine that is busy.

@@ -19,18 +19,18 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.aws.front import AwsFront, aws_front
-from tests.aws.machine import Machine
-from tests.aws.machines import Machines, machines
-from tests.aws.moto_server import moto_server
-from tests.aws.plan import Plan
-from tests.aws.pool import make_network, make_pool
 from tests.benchmarks.chaos_judge import left_over
 from tests.benchmarks.chaos_prefect import Prefect
 from tests.benchmarks.chaos_runs import LONGEST_S
 from tests.faults import judge
 from tests.faults.marks import Page, document
 from tests.faults.server import MODEL
+from tests.support.aws.front import AwsFront, aws_front
+from tests.support.aws.machine import Machine
+from tests.support.aws.machines import Machines, machines
+from tests.support.aws.moto_server import moto_server
+from tests.support.aws.plan import Plan
+from tests.support.aws.pool import make_network, make_pool
 
 FIRST = 10_001
 """The number of the first document here, so that none is also one of the others."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.aws.leash import end, leashed
+from tests.support.aws.leash import end, leashed
 
 
 @dataclass(frozen=True)

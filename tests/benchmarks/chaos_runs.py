@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from tests.aws.leash import ROOT
 from tests.benchmarks.chaos_plan import Blow, BlowKind, Schedule
 from tests.benchmarks.chaos_prefect import Prefect
 from tests.faults.server import MODEL, PageServer
+from tests.support.aws.leash import ROOT
 
 LONGEST_S = 300
 """For one run of a document; then it is taken to hang."""

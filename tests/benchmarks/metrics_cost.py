@@ -27,7 +27,7 @@ from tasks.settings.settings import Settings
 from tests.benchmarks.page_times import PageTimes, write_pdf
 from tests.benchmarks.rivals import Work, flow
 from tests.benchmarks.servers import ROOT, page_server, prefect_server
-from tests.metrics.results import result
+from tests.support.metrics.results import result
 
 _SECONDS, _SLOTS, _PAGES, _TURNS = 0.02, 8, 1000, 5
 _OFF = "without"

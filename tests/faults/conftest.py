@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import Hearth, Outcome, PrefectServer
 from tests.faults import judge
 from tests.faults.marks import Page, document
 from tests.faults.proxy import FaultProxy, fault_proxy
 from tests.faults.server import MODEL, PageServer, page_server
 from tests.faults.wire_faults import Plan, nothing
+from tests.support.commands import Hearth, Outcome, PrefectServer
 from tests.support.environment import clean
 from tests.support.waiting import PATIENCE
 

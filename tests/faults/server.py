@@ -13,8 +13,8 @@ from pathlib import Path
 
 import httpx
 
-from tests.aws.leash import end, leashed
 from tests.faults.marks import Page
+from tests.support.aws.leash import end, leashed
 from tests.support.waiting import until
 
 MODEL = "tesseract:eng"

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from tasks.slots.store import FileStore
-from tests.commands import Hearth, PrefectServer
 from tests.faults.conftest import Stage, Staged
 from tests.faults.marks import Page
-from tests.pdfs import written
+from tests.support.commands import Hearth, PrefectServer
+from tests.support.pdfs import written
 from tests.support.prefect_home import seed
 from tests.support.waiting import PATIENCE, until
 

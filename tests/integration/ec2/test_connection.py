@@ -1,0 +1,91 @@
+"""A machine is reached by its private address, by TLS and a token, or through a tunnel; and by nothing else."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tasks.core.errors import CloudError, ServerError
+from tasks.ollama.client import OllamaClient
+from tests.integration.ec2.test_acquire import acquired
+from tests.support.aws.front import AwsFront
+from tests.support.aws.machines import Machines
+from tests.support.aws.pool import Pool
+
+
+async def test_with_a_token_ollama_answers_over_tls_to_who_has_it(
+    aws: AwsFront, pools: Callable[..., Pool], machines: Machines
+):
+    pools(access="token", port=11435)
+    used, endpoint = await acquired()
+    assert endpoint.url.startswith("https://")
+    async with endpoint.client(5) as client:
+        assert await client.version()
+    async with OllamaClient(endpoint.url, certificate=endpoint.certificate) as stranger:
+        with pytest.raises(ServerError, match="refuses access"):
+            await stranger.version()
+    await used.release(endpoint)
+
+
+async def test_a_server_that_shows_another_certificate_is_not_trusted(
+    aws: AwsFront, pools: Callable[..., Pool], machines: Machines
+):
+    pools(access="token", port=11435)
+    _, endpoint = await acquired()
+    async with httpx.AsyncClient() as client:
+        with pytest.raises(httpx.ConnectError, match="certificate"):
+            await client.get(f"{endpoint.url}/api/version")
+    endpoint.lease.release()
+
+
+async def test_the_token_is_in_no_representation(aws: AwsFront, pools: Callable[..., Pool], machines: Machines):
+    pools(access="token", port=11435)
+    used, endpoint = await acquired()
+    assert endpoint.headers["Authorization"].removeprefix("Bearer ") not in repr(endpoint)
+    await used.release(endpoint)
+
+
+async def test_a_missing_token_says_what_to_do(aws: AwsFront, pools: Callable[..., Pool], machines: Machines):
+    pools(access="token", port=11435)
+    aws.behind("ssm").delete_parameter(Name="/hearth/default/token")
+    with pytest.raises(CloudError, match=r"/hearth/default/token is missing.*infra up"):
+        await acquired()
+    machines.wait(lambda: machines.running() == [])
+
+
+async def test_through_a_tunnel_ollama_answers_on_this_machine_until_release(
+    aws: AwsFront, pools: Callable[..., Pool], machines: Machines
+):
+    pools(access="tunnel")
+    used, endpoint = await acquired()
+    assert endpoint.url.startswith("http://127.0.0.1:")
+    async with endpoint.client(5) as client:
+        assert await client.version()
+    tunnel = endpoint.lease.door.tunnel
+    await used.release(endpoint)
+    assert tunnel.poll() is not None
+
+
+async def test_a_tunnel_that_ends_sends_the_run_elsewhere(
+    aws: AwsFront, pools: Callable[..., Pool], machines: Machines
+):
+    pools(access="tunnel")
+    used, endpoint = await acquired()
+    os.killpg(endpoint.lease.door.tunnel.pid, signal.SIGKILL)
+    assert "tunnel" in await endpoint.interruption.wait_gone()
+    await used.release(endpoint)
+    assert machines.running() == [endpoint.machine.id]
+
+
+async def test_without_the_plugin_a_tunnel_says_what_is_missing(
+    aws: AwsFront, pools: Callable[..., Pool], machines: Machines, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    pools(access="tunnel")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ServerError, match="Session Manager plugin"):
+        await acquired()

@@ -1,0 +1,229 @@
+"""How the backend asks for tasks, uses them and gives them back; on moto, with targets that stand for warm tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from flows.cli.main import app
+from tasks.aws.client import Aws
+from tasks.backends.ecs.backend import EcsBackend
+from tasks.backends.ecs.session import SERVICE
+from tasks.backends.ecs.status import send_away, service_status
+from tasks.core.errors import CapacityError, CloudError, InputError, ModelError
+from tasks.leasing.leases import Records
+from tasks.leasing.table import Table
+from tasks.ollama.client import GenerateRequest
+from tasks.settings.ecs import EcsSettings
+from tasks.settings.settings import Settings
+from tests.support.aws.front import AwsFront
+from tests.support.ecs.balancer import Balancer
+from tests.support.ecs.world import SLOTS, TABLE, World
+from tests.support.waiting import PATIENCE, until_async
+
+SETTINGS = Settings(
+    ecs=EcsSettings(poll_seconds=0.05, start_seconds=36_000, lease_seconds=36_000, gone_seconds=36_000)  # type: ignore[call-arg]
+)
+
+
+@pytest.fixture
+def service(aws: AwsFront, tmp_path: Path) -> Iterator[World]:
+    """A service whose tasks are targets that a test registers; nothing runs."""
+    world = World(aws, Balancer("http://127.0.0.1:9"), tmp_path)
+    world.make()
+    return world
+
+
+def warm(service: World, *names: str) -> None:
+    """Have so many tasks warm: moto takes what is registered for healthy."""
+    elb = service.aws.behind("elbv2")
+    told = elb.describe_target_health(TargetGroupArn=service.target_group)["TargetHealthDescriptions"]
+    old = [{"Id": one["Target"]["Id"], "Port": 11434} for one in told]
+    if old:
+        elb.deregister_targets(TargetGroupArn=service.target_group, Targets=old)
+    if names:
+        targets = [{"Id": name, "Port": 11434} for name in names]
+        elb.register_targets(TargetGroupArn=service.target_group, Targets=targets)
+
+
+async def leases() -> int:
+    return len((await Records(Table(Aws(), TABLE)).get(SERVICE)).live(time.time()))
+
+
+async def test_tasks_are_asked_for_and_the_first_that_is_warm_will_do(service: World):
+    acquiring = asyncio.create_task(EcsBackend(SETTINGS).acquire(16, "a test", 2))
+    await until_async(lambda: service.desired == 2)
+    assert not acquiring.done()
+    warm(service, "10.0.0.1")
+    endpoint = await acquiring
+    assert (endpoint.url, endpoint.slots, endpoint.parts.count, endpoint.started) == (service.alb.url, SLOTS, 1, True)
+    assert await leases() == 1
+    warm(service, "10.0.0.1", "10.0.0.2", "10.0.0.3")
+    await until_async(lambda: endpoint.parts.count == 3)
+    await EcsBackend(SETTINGS).release(endpoint)
+    assert await leases() == 0
+    # In to none is AWS's own affair, when nobody has used them for the idle time.
+    assert service.desired == 2
+
+
+async def test_who_uses_the_tasks_and_when_they_go_can_be_asked(service: World):
+    warm(service, "10.0.0.1")
+    endpoint = await EcsBackend(SETTINGS).acquire(1, "a test")
+    assert endpoint.status is not None
+    now = await endpoint.status()
+    assert now.leases.startswith("a test, 1 slots, until ")
+    assert now.ends == "1 tasks are warm; AWS sends them away when nobody uses them any more"
+    await EcsBackend(SETTINGS).release(endpoint)
+
+
+@pytest.mark.parametrize(("slots", "tasks"), [(1, 1), (SLOTS, 1), (SLOTS + 1, 2), (100, 2)])
+async def test_no_more_tasks_are_asked_for_than_the_run_has_slots_for(service: World, slots: int, tasks: int):
+    warm(service, "10.0.0.1")
+    backend = EcsBackend(SETTINGS)
+    endpoint = await backend.acquire(slots, "a test", 2)
+    assert service.desired == tasks
+    await backend.release(endpoint)
+
+
+@pytest.mark.parametrize(
+    ("pages", "slots", "tasks"), [(3, 16, 2), (239, 16, 2), (240, 16, 3), (9999, 16, 4), (9999, 8, 2), (9999, 4, 1)]
+)
+def test_a_run_begins_with_as_many_tasks_as_its_pages_are_worth(pages: int, slots: int, tasks: int):
+    """Two at the least; by the threshold of the alarm that adds one: 20 pages for each of 4 slots."""
+    assert EcsBackend(Settings()).scale(slots).machines(pages) == tasks
+
+
+async def test_more_tasks_than_a_run_asks_for_are_left_as_they_are(service: World):
+    service.scale(4)
+    warm(service, "10.0.0.1")
+    backend = EcsBackend(SETTINGS)
+    endpoint = await backend.acquire(2, "a test")
+    assert (service.desired, endpoint.started) == (4, False)
+    await backend.release(endpoint)
+
+
+async def test_tasks_that_are_taken_away_while_a_run_reads_are_asked_for_again(service: World):
+    warm(service, "10.0.0.1")
+    backend = EcsBackend(SETTINGS)
+    endpoint = await backend.acquire(16, "a test", 2)
+    service.scale(0)  # an alarm that had been about to
+    await until_async(lambda: service.desired == 2)
+    await backend.release(endpoint)
+
+
+async def test_where_no_task_gets_warm_the_newest_event_is_told_and_nothing_is_left(service: World):
+    hasty = SETTINGS.model_copy(update={"ecs": SETTINGS.ecs.model_copy(update={"start_seconds": 0.3})})
+    with pytest.raises(CapacityError, match=r"got warm in 0\.3 s: 0 of \d tasks warm"):
+        await EcsBackend(hasty).acquire(16, "a test", 2)
+    assert service.desired == 0
+    assert await leases() == 0
+
+
+async def test_a_run_that_ends_while_it_waits_leaves_nothing_that_costs(service: World):
+    acquiring = asyncio.create_task(EcsBackend(SETTINGS).acquire(16, "a test", 2))
+    await until_async(lambda: service.desired == 2)
+    acquiring.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await acquiring
+    assert service.desired == 0
+
+
+async def test_tasks_that_do_not_work_are_sent_away_unless_others_use_them(service: World):
+    warm(service, "10.0.0.1")
+    one, other = EcsBackend(SETTINGS), EcsBackend(SETTINGS)
+    mine, theirs = await one.acquire(16, "one", 2), await other.acquire(16, "another", 2)
+    assert "keeps its tasks" in (await one.release(mine, broken=True)).told
+    assert service.desired == 2
+    assert "sent away" in (await other.release(theirs, broken=True)).told
+    assert service.desired == 0
+
+
+async def test_where_no_task_serves_any_more_the_run_is_told(service: World):
+    warm(service, "10.0.0.1")
+    quick = SETTINGS.model_copy(update={"ecs": SETTINGS.ecs.model_copy(update={"gone_seconds": 0.3})})
+    backend = EcsBackend(quick)
+    endpoint = await backend.acquire(16, "a test", 2)
+    warm(service)
+    async with asyncio.timeout(PATIENCE):
+        assert await endpoint.interruption.wait_announced() == "no ECS task has served for 0.3 s"
+    assert endpoint.parts.count == 0
+    await backend.release(endpoint)
+
+
+async def test_a_service_that_is_deleted_is_told(service: World):
+    warm(service, "10.0.0.1")
+    backend = EcsBackend(SETTINGS)
+    endpoint = await backend.acquire(16, "a test", 2)
+    service.delete()
+    async with asyncio.timeout(PATIENCE):
+        assert await endpoint.interruption.wait_announced() == "the ECS service was deleted"
+    await backend.release(endpoint)
+
+
+async def test_what_the_alarms_watch_is_published_from_the_start(service: World):
+    warm(service, "10.0.0.1", "10.0.0.2")
+    backend = EcsBackend(SETTINGS)
+    endpoint = await backend.acquire(16, "a test", 2)
+    endpoint.parts.waiting = lambda: 24
+    await until_async(lambda: service.metric("InUse") == [1.0] and max(service.metric("PagesWaitingPerSlot")) == 24 / 4)
+    await backend.release(endpoint)
+
+
+async def test_another_model_or_context_than_the_tasks_keep_warm_is_refused(service: World):
+    warm(service, "10.0.0.1")
+    backend = EcsBackend(SETTINGS)
+    endpoint = await backend.acquire(16, "a test", 2)
+    endpoint.suits(GenerateRequest("tesseract:eng", 8192, 100, 60))
+    with pytest.raises(ModelError, match="keeps tesseract:eng warm with num_ctx 8192"):
+        endpoint.suits(GenerateRequest("tesseract:eng", 4096, 100, 60))
+    with pytest.raises(ModelError, match="--model tesseract:eng"):
+        endpoint.suits(GenerateRequest("qwen2.5vl:7b", 8192, 100, 60))
+    await backend.release(endpoint)
+
+
+async def test_a_service_that_is_not_deployed_says_how_to(aws: AwsFront):
+    with pytest.raises(CloudError, match="hearth infra up ecs"):
+        await EcsBackend(SETTINGS).acquire(16, "a test", 2)
+
+
+async def test_status_tells_who_uses_the_service_and_stop_sends_the_tasks_away_unless_somebody_does(service: World):
+    warm(service, "10.0.0.1")
+    backend = EcsBackend(SETTINGS)
+    endpoint = await backend.acquire(16, "a test", 2)
+    status = await service_status(SETTINGS)
+    assert (status.facts["desired"], status.facts["warm"]) == (2, 1)
+    assert [lease["holder"] for lease in status.facts["leases"]] == ["a test"]
+    assert "1 of 2 tasks warm" in status.told
+    assert "used by a test" in status.told
+    assert "in use by a test" in await send_away(SETTINGS, force=False)
+    assert service.desired == 2
+    await backend.release(endpoint)
+    await send_away(SETTINGS, force=False)
+    assert service.desired == 0
+
+
+def test_the_command_shows_the_service_and_stops_it(service: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("HEARTH_BACKEND", "ecs")
+    monkeypatch.setenv("HEARTH_HOME", str(tmp_path / "home"))
+    service.scale(3)
+    warm(service, "10.0.0.1")
+    done = CliRunner().invoke(app, ["status"])
+    assert done.exit_code == 0, done.output
+    assert "hearth-ecs-default: 1 of 3 tasks warm" in done.output
+    assert json.loads(CliRunner().invoke(app, ["status", "--json"]).output)["service"]["desired"] == 3
+    assert "its tasks go" in CliRunner().invoke(app, ["stop", "--all"]).output
+    assert service.desired == 0
+
+
+async def test_a_price_book_that_cannot_be_read_is_told_before_any_task_is_asked_for(service: World, tmp_path: Path):
+    (tmp_path / "prices.json").write_text('{"schema_version": 9}')
+    with pytest.raises(InputError, match=r"prices\.json is no price book of this version"):
+        await EcsBackend(SETTINGS.model_copy(update={"home": tmp_path})).acquire(16, "a test", 2)
+    assert service.desired == 0
+    assert await leases() == 0

@@ -1,0 +1,302 @@
+"""/api/generate and /api/chat: what they answer and what they refuse."""
+
+import base64
+import json
+
+import ollama
+import pytest
+from PIL import Image
+
+from tasks.embedded.server import MAX_BODY_BYTES
+from tests.integration.embedded.pages import png
+
+MODEL = "tesseract:eng"
+BAD_IMAGE = '{"error":{"code":400,"message":"Failed to load image or audio file","type":"invalid_request_error"}}'
+METRICS = ("total_duration", "load_duration", "prompt_eval_duration", "eval_duration")
+
+
+@pytest.fixture(scope="session")
+def sentence(page):
+    """A page's image."""
+    return png(page)
+
+
+def test_generate_gives_the_page_and_honest_numbers(reading, sentence, page):
+    answer = reading.ollama.generate(MODEL, "Read this page", images=[sentence])
+    assert answer.response.startswith("The harbour master")
+    assert (answer.model, answer.done, answer.done_reason) == (MODEL, True, "stop")
+    patches = -(-page.width // 28) * -(-page.height // 28)
+    assert answer.prompt_eval_count == 3 + patches
+    assert answer.eval_count > 50
+    assert all(isinstance(getattr(answer, name), int) and getattr(answer, name) > 0 for name in METRICS)
+    assert answer.total_duration >= answer.load_duration + answer.prompt_eval_duration + answer.eval_duration
+
+
+def test_chat_gives_the_page_as_the_assistants_message(reading, sentence):
+    answer = reading.ollama.chat(MODEL, [{"role": "user", "content": "Read", "images": [sentence]}])
+    assert answer.message.role == "assistant"
+    assert answer.message.content.startswith("The harbour master")
+    assert (answer.done, answer.done_reason) == (True, "stop")
+
+
+def test_chat_reads_the_images_of_the_last_message_that_has_any(reading, sentence):
+    blank = png(Image.new("L", (50, 50), "white"))
+    messages = [
+        {"role": "user", "content": "Read", "images": [blank]},
+        {"role": "user", "content": "Read", "images": [sentence]},
+        {"role": "user", "content": "Please"},
+    ]
+    assert "harbour" in reading.ollama.chat(MODEL, messages).message.content
+
+
+@pytest.mark.parametrize("endpoint", ["generate", "chat"])
+def test_a_stream_joins_to_the_whole_answer_and_ends_with_the_numbers(reading, sentence, endpoint):
+    if endpoint == "generate":
+        whole = reading.ollama.generate(MODEL, "Read", images=[sentence]).response
+        parts = list(reading.ollama.generate(MODEL, "Read", images=[sentence], stream=True))
+        joined = "".join(part.response for part in parts)
+    else:
+        messages = [{"role": "user", "content": "Read", "images": [sentence]}]
+        whole = reading.ollama.chat(MODEL, messages).message.content
+        parts = list(reading.ollama.chat(MODEL, messages, stream=True))
+        joined = "".join(part.message.content for part in parts)
+    assert joined == whole
+    assert [part.done for part in parts] == [False] * (len(parts) - 1) + [True]
+    assert parts[-1].eval_count
+    assert parts[0].eval_count is None
+
+
+def test_streaming_is_the_default_and_is_ndjson(shared, dot, lines):
+    response = shared.post("/api/generate", model=MODEL, prompt="x", images=[dot])
+    assert response.headers["content-type"] == "application/x-ndjson"
+    assert lines(response)[-1]["done"] is True
+
+
+def test_the_model_is_named_as_the_client_named_it(shared, dot):
+    assert shared.generate(model="Tesseract", images=[dot]).json()["model"] == "Tesseract"
+
+
+def test_a_request_without_an_image_is_told_what_the_model_is_for(shared):
+    assert shared.generate().json()["response"] == "This model reads page images. Send one in `images`."
+
+
+def test_num_predict_cuts_the_answer_and_says_so(reading, sentence):
+    answer = reading.ollama.generate(MODEL, "Read", images=[sentence], options={"num_predict": 3})
+    assert answer.response == "The harbour"  # "The", " harbou", "r"
+    assert (answer.eval_count, answer.done_reason) == (3, "length")
+
+
+@pytest.mark.parametrize("limit", [-1, -2, 0, 100_000])
+def test_num_predict_does_not_cut_what_fits(reading, sentence, limit):
+    answer = reading.ollama.generate(MODEL, "Read", images=[sentence], options={"num_predict": limit})
+    assert answer.response.endswith("captain.")
+    assert answer.done_reason == "stop"
+
+
+def test_the_answer_ends_before_a_stop_word(reading, sentence):
+    answer = reading.ollama.generate(MODEL, "Read", images=[sentence], options={"stop": ["ledger", "keeps"]})
+    assert answer.response == "The harbour master "
+    assert answer.done_reason == "stop"
+
+
+def test_format_json_wraps_the_text(reading, sentence):
+    answer = reading.ollama.generate(MODEL, "Read", images=[sentence], format="json")
+    assert json.loads(answer.response)["text"].startswith("The harbour master")
+
+
+def test_a_schema_is_filled_with_the_text(reading, sentence):
+    schema = {
+        "type": "object",
+        "properties": {
+            "language": {"type": "string"},
+            "natural_text": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+            "rotation": {"type": "integer", "enum": [0, 90, 180, 270]},
+            "table": {"type": "boolean"},
+        },
+        "required": ["natural_text"],
+    }
+    messages = [{"role": "user", "content": "Read", "images": [sentence]}]
+    page = json.loads(reading.ollama.chat(MODEL, messages, format=schema).message.content)
+    assert page.pop("natural_text").startswith("The harbour master")
+    assert page == {"language": "", "rotation": 0, "table": False}
+
+
+def test_any_other_format_is_refused(shared, dot):
+    response = shared.generate(images=[dot], format="xml")
+    expected = r'invalid format: "\"xml\""; expected "json" or a valid JSON Schema object'
+    assert (response.status_code, response.json()) == (500, {"error": expected})
+
+
+@pytest.mark.parametrize("endpoint", ["/api/generate", "/api/chat"])
+@pytest.mark.parametrize(
+    ("body", "status", "error"),
+    [
+        ({"model": "missing"}, 404, "model 'missing' not found"),
+        ({"model": "two words"}, 400, "invalid model name"),
+        ({"keep_alive": "soon"}, 400, 'time: invalid duration "soon"'),
+        ({"keep_alive": "-1"}, 400, 'time: missing unit in duration "-1"'),
+        ({"keep_alive": True}, 400, "Unsupported type: 'bool'"),
+        ({"think": True}, 400, '"tesseract:eng" does not support thinking'),
+        ({"think": "high"}, 400, '"tesseract:eng" does not support thinking'),
+        ({"options": {"num_ctx": "4096"}}, 500, 'option "num_ctx" must be of type integer'),
+        ({"options": {"temperature": "hot"}}, 500, 'option "temperature" must be of type float32'),
+        ({"options": {"use_mmap": 1}}, 500, 'option "use_mmap" must be of type boolean'),
+        ({"options": {"stop": "end"}}, 500, 'option "stop" must be of type array'),
+        ({"options": {"stop": [1]}}, 500, 'option "stop" must be of an array of strings'),
+    ],
+)
+def test_requests_are_refused_in_ollamas_words(shared, endpoint, body, status, error):
+    response = shared.post(endpoint, **{"model": MODEL} | body)
+    assert (response.status_code, response.json()) == (status, {"error": error})
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "error"),
+    [
+        ("generate", {"model": ""}, 404, "model '' not found"),
+        ("chat", {"model": ""}, 400, "model is required"),
+        ("generate", {"suffix": "x"}, 400, "registry.ollama.ai/library/tesseract:eng does not support insert"),
+        ("chat", {"tools": [{}]}, 400, "registry.ollama.ai/library/tesseract:eng does not support tools"),
+        (
+            "generate",
+            {"raw": True, "system": "x"},
+            400,
+            "raw mode does not support template, system, or context",
+        ),
+        ("generate", {"images": ["AAA?"]}, 400, "illegal base64 data at input byte 3"),
+        ("generate", {"images": ["AAA"]}, 400, "illegal base64 data at input byte 3"),
+        ("chat", {"messages": [{"images": ["*"]}]}, 400, "illegal base64 data at input byte 0"),
+        (
+            "generate",
+            {"prompt": 3},
+            400,
+            "json: cannot unmarshal number into Go struct field GenerateRequest.prompt of type string",
+        ),
+        (
+            "chat",
+            {"messages": [{"content": []}]},
+            400,
+            "json: cannot unmarshal array into Go struct field ChatRequest.messages.content of type string",
+        ),
+    ],
+)
+def test_each_endpoint_has_refusals_of_its_own(shared, path, body, status, error):
+    response = shared.post(f"/api/{path}", **{"model": MODEL} | body)
+    assert (response.status_code, response.json()) == (status, {"error": error})
+
+
+@pytest.mark.parametrize(
+    "accepted",
+    [
+        {"system": "You read."},
+        {"template": "{{ .Prompt }}"},
+        {"raw": True},
+        {"context": [1, 2]},
+        {"think": False},
+        {"shift": False, "truncate": False},
+        {"logprobs": False},
+        {"options": {"temperature": 0, "seed": 1, "top_k": 1.0, "unheard_of": "yes", "num_gpu": None}},
+        {"keep_alive": None, "format": None, "images": None},
+        {"keep_alive": "1h30m"},
+        {"new_field": 1},
+    ],
+)
+def test_what_ollama_accepts_is_accepted(shared, accepted, dot):
+    assert shared.generate(**{"images": [dot]} | accepted).json()["done_reason"] == "stop"
+
+
+@pytest.mark.parametrize(
+    "image",
+    [b"", b"no image", b"%PDF-1.7", png(Image.new("L", (9, 9)), "GIF"), png(Image.new("L", (9000, 9000)))],
+    ids=["empty", "text", "pdf", "gif", "81 megapixels"],
+)
+def test_what_is_no_readable_image_is_refused_with_status_400(reading, image):
+    with pytest.raises(ollama.ResponseError) as caught:
+        reading.ollama.generate(MODEL, "Read", images=[base64.b64encode(image).decode()])
+    assert (caught.value.status_code, caught.value.error) == (400, BAD_IMAGE)
+
+
+def test_a_truncated_image_is_refused_and_the_slot_is_free_again(reading, sentence):
+    for _ in range(4):
+        response = reading.generate(images=[base64.b64encode(sentence[: len(sentence) // 2]).decode()])
+        assert (response.status_code, response.json()) == (400, {"error": BAD_IMAGE})
+    assert reading.read(sentence)
+
+
+def test_an_error_before_the_first_piece_has_its_status_even_when_streaming(reading):
+    response = reading.post("/api/generate", model=MODEL, prompt="x", images=["AAAA"])
+    assert (response.status_code, response.json()) == (400, {"error": BAD_IMAGE})
+
+
+def test_half_a_surrogate_pair_in_a_name_does_no_harm(shared):
+    raw = b'{"model": "\\ud800"}'
+    response = shared.http.post("/api/generate", content=raw)
+    assert response.status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        (b"", "missing request body"),
+        (b"  \n", "missing request body"),
+        (b'{"model": "x"', "unexpected EOF"),
+        (b'{"model": "x', "unexpected EOF"),
+        (b"model=x", "invalid character 'm' looking for beginning of value"),
+        (b"{model: 1}", "invalid character 'm' looking for beginning of object key string"),
+        (b'{"model" "x"}', "invalid character '\"' after object key"),
+        (b"[]", "json: cannot unmarshal array into Go value of type api.GenerateRequest"),
+    ],
+)
+def test_a_body_that_is_no_request_is_refused(shared, content, error):
+    response = shared.http.post("/api/generate", content=content)
+    assert (response.status_code, response.json()) == (400, {"error": error})
+
+
+@pytest.mark.parametrize("content", [b"[" * 200_000, b"9" * 10_000, b'{"keep_alive": 1e999}', b"null", b"\xff\xfe{}"])
+def test_an_absurd_body_is_refused_without_a_traceback(shared, content):
+    response = shared.http.post("/api/generate", content=content)
+    assert response.status_code in {400, 404}
+    assert "Traceback" not in response.text
+
+
+def test_a_body_beyond_the_limit_is_refused(shared):
+    chunks = (b" " * 1_000_000 for _ in range(MAX_BODY_BYTES // 1_000_000 + 1))
+    assert shared.http.post("/api/generate", content=chunks).status_code == 413
+
+
+def test_an_engine_that_crashes_is_told_as_ollama_tells_it_and_frees_its_slot(start, dot):
+    server = start("--engine", "tests.integration.embedded.engines:crashing", "--num-parallel", "1")
+    for _ in range(3):
+        response = server.generate(images=[dot])
+        assert response.status_code == 500
+        assert response.json()["error"].startswith("model runner has unexpectedly stopped")
+
+
+def test_an_engine_that_does_not_load_is_an_error_and_is_not_listed_as_loaded(start):
+    server = start("--engine", "tests.integration.embedded.engines:unloadable")
+    assert server.generate().status_code == 500
+    assert server.loaded() == []
+
+
+def test_root_says_what_ollama_says(shared):
+    assert shared.http.get("/").text == "Ollama is running"
+    assert shared.http.head("/").status_code == 200
+
+
+def test_the_version_is_that_of_the_api_and_says_that_it_is_embedded(shared):
+    assert shared.http.get("/api/version").json() == {"version": "0.33.0+embedded"}
+
+
+def test_an_unknown_path_is_not_found(shared):
+    response = shared.http.get("/api/nothing")
+    assert (response.status_code, response.text) == (404, "404 page not found")
+
+
+def test_a_wrong_method_is_not_allowed(shared):
+    response = shared.http.get("/api/generate")
+    assert (response.status_code, response.text) == (405, "405 method not allowed")
+
+
+@pytest.mark.parametrize(("host", "status"), [("evil.example", 403), ("localhost:1", 200), ("printer.local", 200)])
+def test_a_foreign_host_header_is_turned_away(shared, host, status):
+    assert shared.http.get("/api/version", headers={"Host": host}).status_code == status

@@ -1,0 +1,163 @@
+"""The boot script, run for real by bash; what it calls are stubs that write down how they were called."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from infra_scripts.ec2.user_data import machine_environment
+from tests.support.infra.machine_stubs import MACHINE
+from tests.support.infra.pools import pool
+
+TOKEN = "ab" * 32
+# What the stubs do beside writing themselves down: an archive holds Ollama, a pull makes the model known.
+STUBS = {
+    "curl": 'case "$*" in *--output*ollama.tar*) : >"$HERE/opt/ollama.tar";; esac',
+    "tar": 'mkdir -p "$HERE/usr/bin"; cp "$HERE/ollama" "$HERE/usr/bin/ollama"',
+    "zstd": ":",
+    "systemctl": ":",
+    "apt-get": ":",
+    "useradd": ":",
+    "usermod": ":",
+    "getent": "false",
+    "sleep": ":",
+}
+OLLAMA = """#!/bin/bash
+echo "ollama $*" >>"$HERE/calls"
+case $1 in pull) touch "$HERE/$2";; show) test -e "$HERE/$2";; esac
+"""
+PROGRAM = f"""
+import os, sys
+open(os.environ["HERE"] + "/told", "a").write(" ".join(sys.argv[1:]) + "\\n")
+if sys.argv[1] == "parameter":
+    print("{TOKEN}" if sys.argv[2].endswith("/token") else "PEM of " + sys.argv[2])
+"""
+
+
+class Machine:
+    """A directory that stands for a machine's disk."""
+
+    def __init__(self, here: Path, access: str = "private") -> None:
+        self.here = here
+        for name in ("opt", "etc", "bin", "sys"):
+            (here / name).mkdir()
+        for name, does in STUBS.items():
+            self.stub(name, does)
+        (here / "ollama").write_text(OLLAMA)
+        (here / "ollama").chmod(0o755)
+        (here / "opt/machine.py").write_text(PROGRAM)
+        told = machine_environment(pool(access=access))
+        (here / "etc/machine.env").write_text("".join(f"{name}={value}\n" for name, value in told.items()))
+        script = (MACHINE / "boot.sh").read_text()
+        for theirs, ours in {
+            "/etc/hearth": here / "etc",
+            "/opt/hearth": here / "opt",
+            "/usr/local": here / "usr",
+            "/var/log/hearth-boot.log": here / "boot.log",
+            "/dev/console": "/dev/null",
+            "/run/hearth-proxy": here / "proxy",
+            "/sys/bus": here / "sys",
+        }.items():
+            assert theirs in script
+            script = script.replace(theirs, str(ours))
+        (here / "boot.sh").write_text(script)
+
+    def stub(self, name: str, does: str) -> None:
+        path = self.here / "bin" / name
+        path.write_text(f'#!/bin/bash\necho "{name} $*" >>"$HERE/calls"\n{does}\n')
+        path.chmod(0o755)
+
+    def boot(self) -> int:
+        for name in ("calls", "told"):
+            (self.here / name).write_text("")
+        environment = {"PATH": f"{self.here / 'bin'}:{os.environ['PATH']}", "HERE": str(self.here)}
+        done = subprocess.run(["bash", self.here / "boot.sh"], env=environment, check=False)
+        return done.returncode
+
+    @property
+    def told(self) -> list[str]:
+        return (self.here / "told").read_text().splitlines()
+
+    @property
+    def calls(self) -> str:
+        return (self.here / "calls").read_text()
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+def test_a_bare_machine_installs_pulls_and_serves_and_says_so_at_each_step(machine: Machine):
+    assert machine.boot() == 0
+    assert [line for line in machine.told if line.startswith("tell")] == [
+        "tell installing Ollama 0.33.0",
+        "tell starting Ollama",
+        "tell pulling qwen2.5vl:7b",
+        "tell serving",
+    ]
+    assert "releases/download/v0.33.0/ollama-linux-amd64.tar.zst" in machine.calls
+
+
+def test_what_is_there_is_neither_installed_nor_pulled_again(machine: Machine):
+    machine.boot()
+    assert machine.boot() == 0
+    assert [line for line in machine.told if line.startswith("tell")] == ["tell starting Ollama", "tell serving"]
+    assert "ollama-linux" not in machine.calls
+    assert "ollama pull" not in machine.calls
+
+
+def test_another_version_replaces_the_one_that_is_there(machine: Machine):
+    machine.boot()
+    (machine.here / "opt/ollama.version").write_text("0.24.0\n")
+    machine.boot()
+    assert "tell installing Ollama 0.33.0" in machine.told
+
+
+def test_a_version_that_came_as_tgz_is_had_as_that(machine: Machine):
+    machine.stub("curl", 'case "$*" in *--head*) exit 22;; *ollama.tar*) : >"$HERE/opt/ollama.tar";; esac')
+    assert machine.boot() == 0
+    assert "ollama-linux-amd64.tgz" in machine.calls
+
+
+def test_a_step_that_fails_is_said_and_the_log_sent(machine: Machine):
+    machine.stub("curl", 'case "$*" in *--head*) ;; *) exit 6;; esac')
+    assert machine.boot() == 1
+    assert machine.told[-2:] == ["tell failed: installing Ollama 0.33.0", f"log {machine.here / 'boot.log'}"]
+
+
+def test_a_model_that_cannot_be_pulled_is_tried_three_times(machine: Machine):
+    (machine.here / "ollama").write_text('#!/bin/bash\necho "ollama $*" >>"$HERE/calls"\nexit 1\n')
+    assert machine.boot() == 1
+    assert machine.calls.count("ollama pull") == 3
+    assert "tell failed: pulling qwen2.5vl:7b" in machine.told
+
+
+def test_a_gpu_whose_driver_does_not_come_up_is_a_failure(machine: Machine):
+    card = machine.here / "sys/pci/devices/0000:00:1e.0"
+    card.mkdir(parents=True)
+    (card / "vendor").write_text("0x10de\n")
+    machine.stub("timeout", "exit 124")
+    assert machine.boot() == 1
+    assert "tell failed: waiting for the GPU" in machine.told
+
+
+def test_in_token_mode_the_secrets_are_in_memory_for_root_alone_and_in_no_log(tmp_path: Path):
+    machine = Machine(tmp_path, access="token")
+    machine.stub("nginx", ":")
+    assert machine.boot() == 0
+    secrets = tmp_path / "proxy"
+    assert (secrets / "token.map").read_text() == f'"~^Bearer {TOKEN}$" 1;\n'
+    assert secrets.stat().st_mode & 0o777 == 0o700
+    assert all(file.stat().st_mode & 0o777 == 0o600 for file in secrets.iterdir())
+    assert "systemctl restart hearth-proxy.service" in machine.calls
+    assert TOKEN not in (tmp_path / "boot.log").read_text()
+
+
+def test_a_token_that_would_not_guard_is_a_failure(tmp_path: Path):
+    machine = Machine(tmp_path, access="token")
+    machine.stub("nginx", ":")
+    (tmp_path / "opt/machine.py").write_text(PROGRAM.replace(TOKEN, ".*"))
+    assert machine.boot() == 1
+    assert "tell failed: starting the proxy" in machine.told

@@ -1,0 +1,311 @@
+"""The pool's stack, brought up and taken down on moto's server over HTTP."""
+
+import ssl
+import threading
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from cryptography import x509
+
+from infra_scripts.common.clients import connect
+from infra_scripts.common.cloudformation import Change
+from infra_scripts.common.errors import AccessError, InUseError, LeftoverError, RequestError, StackError
+from infra_scripts.ec2.access import parameter_names
+from infra_scripts.ec2.deploy import Up, down, up
+from tests.support.infra.fixtures import BASE_PARAMETER, Cloud
+from tests.support.infra.pools import NETWORK, pool
+
+POLL = 0.02
+OUTPUTS = {
+    "LaunchTemplateId", "LaunchTemplateVersion", "TableName", "LogGroupName", "AmiParameter",
+    "Subnets", "Access", "Port", "Slots", "Config",
+}  # fmt: skip
+
+
+def bring_up(cloud: Cloud, **changed: object) -> Up:
+    return up(cloud.aws, pool(**changed), cloud.listen, poll_seconds=POLL)
+
+
+class TestUp:
+    def test_the_outputs_tell_runs_all_they_need(self, cloud: Cloud):
+        made = bring_up(cloud)
+        assert made.change is Change.CREATED
+        assert set(made.outputs) == OUTPUTS
+        assert made.outputs["Config"] == pool().config
+        assert (made.outputs["Access"], made.outputs["Port"], made.outputs["Slots"]) == ("private", "11434", "8")
+        assert made.outputs["AmiParameter"] == "/hearth/default/ami"
+
+    def test_the_same_again_changes_nothing(self, cloud: Cloud):
+        bring_up(cloud)
+        assert bring_up(cloud).change is Change.UNCHANGED
+
+    def test_other_settings_make_a_new_version_of_the_template_and_another_config(self, cloud: Cloud):
+        before = bring_up(cloud).outputs
+        after = bring_up(cloud, slots=4)
+        assert after.change is Change.UPDATED
+        assert after.outputs["LaunchTemplateVersion"] > before["LaunchTemplateVersion"]
+        assert after.outputs["Config"] != before["Config"]
+
+    def test_only_those_allowed_reach_only_the_port(self, cloud: Cloud):
+        bring_up(cloud, access="token")
+        filters = [{"Name": "tag:hearth:pool", "Values": ["default"]}]
+        (group,) = cloud.aws.ec2.describe_security_groups(Filters=filters)["SecurityGroups"]  # type: ignore[arg-type]
+        (rule,) = group["IpPermissions"]
+        assert (rule["FromPort"], rule["ToPort"], [one["CidrIp"] for one in rule["IpRanges"]]) == (
+            11435,
+            11435,
+            [NETWORK],
+        )
+
+    def test_by_tunnel_nothing_comes_in(self, cloud: Cloud):
+        bring_up(cloud, access="tunnel")
+        filters = [{"Name": "tag:hearth:pool", "Values": ["default"]}]
+        (group,) = cloud.aws.ec2.describe_security_groups(Filters=filters)["SecurityGroups"]  # type: ignore[arg-type]
+        assert group["IpPermissions"] == []
+
+    def test_a_machine_launched_from_the_template_carries_the_pools_tags(self, cloud: Cloud):
+        outputs = bring_up(cloud).outputs
+        machine = cloud.launch(outputs)
+        found = cloud.aws.ec2.describe_instances(InstanceIds=[machine])["Reservations"][0]["Instances"][0]
+        tags = {tag["Key"]: tag["Value"] for tag in found["Tags"]}
+        assert (tags["hearth:pool"], tags["hearth:config"], tags["Name"]) == (
+            "default",
+            outputs["Config"],
+            "hearth-default",
+        )
+
+    def test_the_subnets_are_the_default_networks_unless_some_are_given(self, cloud: Cloud):
+        all_of_them = bring_up(cloud).outputs["Subnets"].split(",")
+        assert len(all_of_them) > 1
+        assert bring_up(cloud, subnets=(all_of_them[1],)).outputs["Subnets"] == all_of_them[1]
+
+    def test_progress_is_told(self, cloud: Cloud):
+        bring_up(cloud)
+        assert any("create complete" in text for text in cloud.told)
+
+    def test_what_was_done_before_is_not_told_again(self, cloud: Cloud):
+        bring_up(cloud)
+        cloud.told.clear()
+        down(cloud.aws, "default", cloud.listen, poll_seconds=POLL)
+        assert not any("create complete" in text for text in cloud.told)
+
+    def test_a_stack_that_was_rolled_back_is_deleted_and_made_anew(self, cloud: Cloud):
+        bring_up(cloud)
+        # SCRIPTED: moto never rolls back. The stack is there, and AWS says that it is in ROLLBACK_COMPLETE.
+        status = {"now": "ROLLBACK_COMPLETE"}
+
+        def rolled_back(parsed: dict[str, list[dict[str, str]]], **_: object) -> None:
+            for stack in parsed.get("Stacks", []):
+                stack["StackStatus"] = status["now"] or stack["StackStatus"]
+
+        def deleted(**_: object) -> None:
+            status["now"] = ""
+
+        cloud.on("after-call", "DescribeStacks", rolled_back)
+        cloud.on("before-call", "DeleteStack", deleted)
+        assert bring_up(cloud).change is Change.CREATED
+        assert any("made anew" in text for text in cloud.told)
+
+
+class TestToken:
+    def test_the_secrets_are_made_and_the_certificate_is_good_for_tls(self, cloud: Cloud):
+        bring_up(cloud, access="token")
+        token, key, public = (cloud.parameter(name) for name in parameter_names("default"))
+        assert token is not None
+        assert key is not None
+        assert public is not None
+        assert len(token) == 64
+        made = x509.load_pem_x509_certificate(public.encode())
+        names = made.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        assert names.get_values_for_type(x509.DNSName) == ["hearth"]
+        assert (made.not_valid_after_utc - datetime.now(UTC)).days > 3640
+        ssl.create_default_context(cadata=public)
+
+    def test_the_token_and_the_key_are_secure_strings(self, cloud: Cloud):
+        bring_up(cloud, access="token")
+        found = cloud.aws.ssm.get_parameters(Names=list(parameter_names("default")))["Parameters"]
+        kinds = {parameter["Name"].rpartition("/")[2]: parameter["Type"] for parameter in found}
+        assert kinds == {"token": "SecureString", "tls-key": "SecureString", "tls-certificate": "String"}
+
+    def test_those_that_exist_are_kept(self, cloud: Cloud):
+        bring_up(cloud, access="token")
+        before = [cloud.parameter(name) for name in parameter_names("default")]
+        bring_up(cloud, access="token", slots=4)
+        assert [cloud.parameter(name) for name in parameter_names("default")] == before
+
+    def test_no_secret_is_told(self, cloud: Cloud):
+        bring_up(cloud, access="token")
+        token = cloud.parameter("/hearth/default/token")
+        assert token
+        assert not any(token in text for text in cloud.told)
+
+    def test_none_is_made_otherwise(self, cloud: Cloud):
+        bring_up(cloud)
+        assert cloud.parameter("/hearth/default/token") is None
+
+
+class TestRefusals:
+    def test_without_a_default_network_the_subnets_are_asked_for(self, cloud: Cloud):
+        for vpc in cloud.aws.ec2.describe_vpcs()["Vpcs"]:
+            for subnet in cloud.aws.ec2.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [vpc["VpcId"]]}])[
+                "Subnets"
+            ]:
+                cloud.aws.ec2.delete_subnet(SubnetId=subnet["SubnetId"])
+            cloud.aws.ec2.delete_vpc(VpcId=vpc["VpcId"])
+        with pytest.raises(RequestError, match="HEARTH_EC2_STACK__SUBNETS"):
+            bring_up(cloud)
+
+    def test_subnets_that_do_not_exist(self, cloud: Cloud):
+        with pytest.raises(RequestError, match="subnet-0123"):
+            bring_up(cloud, subnets=("subnet-0123",))
+
+    def test_subnets_of_two_networks(self, cloud: Cloud):
+        vpc = cloud.aws.ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+        other = cloud.aws.ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.1.0/24")["Subnet"]["SubnetId"]
+        ours = cloud.aws.ec2.describe_subnets()["Subnets"][0]["SubnetId"]
+        with pytest.raises(RequestError, match="several VPCs"):
+            bring_up(cloud, subnets=(ours, other))
+
+    def test_a_base_image_that_no_parameter_names(self, cloud: Cloud):
+        with pytest.raises(RequestError, match="/no/such"):
+            bring_up(cloud, base_ami_parameter="/no/such")
+
+    @pytest.mark.parametrize(
+        ("operation", "code", "says"),
+        [
+            ("DescribeVpcs", "UnauthorizedOperation", "does not permit DescribeVpcs.*policy deployer"),
+            ("CreateStack", "AccessDenied", "does not permit CreateStack"),
+            ("DescribeVpcs", "ExpiredToken", "expired"),
+            ("DescribeVpcs", "AuthFailure", "does not accept the credentials"),
+            ("CreateStack", "AlreadyWeird", "CreateStack with AlreadyWeird"),
+        ],
+    )
+    def test_what_aws_refuses_is_told_plainly(self, cloud: Cloud, operation: str, code: str, says: str):
+        cloud.fail(operation, code)
+        with pytest.raises(Exception, match=says) as caught:
+            bring_up(cloud)
+        assert type(caught.value).__module__ == "infra_scripts.common.errors"
+
+    def test_throttling_is_waited_out(self, cloud: Cloud):
+        cloud.fail("DescribeVpcs", "RequestLimitExceeded", status=503, times=2)
+        assert bring_up(cloud).change is Change.CREATED
+
+    def test_no_credentials(self, aws_environment: str, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+        monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+        with pytest.raises(AccessError, match="Sign in"):
+            up(connect(), pool(), print, poll_seconds=POLL)
+
+    def test_no_region(self, aws_environment: str, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.delenv("AWS_REGION")
+        monkeypatch.delenv("AWS_DEFAULT_REGION")
+        with pytest.raises(AccessError, match="HEARTH_EC2__REGION"):
+            connect()
+
+    def test_the_region_is_read_from_either_variable(self, aws_environment: str, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.delenv("AWS_DEFAULT_REGION")
+        monkeypatch.setenv("AWS_REGION", "eu-west-1")
+        assert connect().region == "eu-west-1"
+        monkeypatch.delenv("AWS_REGION")
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-3")
+        assert connect().region == "eu-west-3"
+
+    def test_what_is_not_aws_is_told_to_be_none(self, aws_environment: str, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+        with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as other:  # a page of HTML, and 501
+            threading.Thread(target=other.serve_forever, args=(0.02,), daemon=True).start()
+            monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{other.server_address[1]}")
+            with pytest.raises(AccessError, match="What answers is not AWS"):
+                down(connect(), "default", print)
+            other.shutdown()
+
+    def test_no_connection(self, aws_environment: str, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+        with pytest.raises(AccessError, match="cannot be reached"):
+            down(connect(), "default", print)
+
+    def test_a_stack_that_fails_tells_what_failed_first(self, cloud: Cloud):
+        bring_up(cloud)
+
+        def failed(parsed: dict[str, list[dict[str, str]]], **_: object) -> None:
+            # SCRIPTED: moto never fails a resource.
+            for stack in parsed.get("Stacks", []):
+                stack["StackStatus"] = "UPDATE_ROLLBACK_COMPLETE"
+
+        def events(parsed: dict[str, list[dict[str, str]]], **_: object) -> None:
+            reason = {"ResourceStatus": "UPDATE_FAILED", "ResourceStatusReason": "The name is taken."}
+            parsed["StackEvents"].insert(0, {"EventId": "f", "LogicalResourceId": "Role", **reason})
+
+        cloud.on("after-call", "DescribeStacks", failed)
+        cloud.on("after-call", "DescribeStackEvents", events)
+        with pytest.raises(StackError, match="Role failed, The name is taken"):
+            bring_up(cloud, slots=3)
+
+
+class TestDown:
+    def test_nothing_is_left_and_it_can_be_run_again(self, cloud: Cloud):
+        outputs = bring_up(cloud, access="token").outputs
+        machine = cloud.launch(outputs)
+        cloud.aws.ec2.stop_instances(InstanceIds=[machine])
+        done = down(cloud.aws, "default", cloud.listen, poll_seconds=POLL)
+        assert done.terminated == (machine,)
+        assert cloud.state(machine) == "terminated"
+        assert [cloud.parameter(name) for name in (*parameter_names("default"), "/hearth/default/ami")] == [None] * 4
+        assert down(cloud.aws, "default", cloud.listen, poll_seconds=POLL).terminated == ()
+        assert bring_up(cloud).change is Change.CREATED
+
+    def test_running_machines_are_named_and_nothing_is_touched(self, cloud: Cloud):
+        machine = cloud.launch(bring_up(cloud).outputs)
+        with pytest.raises(InUseError, match=machine) as caught:
+            down(cloud.aws, "default", cloud.listen, poll_seconds=POLL)
+        assert caught.value.exit_code == 2
+        assert cloud.state(machine) == "running"
+        assert cloud.parameter("/hearth/default/ami") is not None
+
+    def test_running_machines_are_ended_by_force(self, cloud: Cloud):
+        machine = cloud.launch(bring_up(cloud).outputs)
+        assert down(cloud.aws, "default", cloud.listen, force=True, poll_seconds=POLL).terminated == (machine,)
+        assert cloud.state(machine) == "terminated"
+
+    def test_other_pools_are_not_touched(self, cloud: Cloud):
+        bring_up(cloud)
+        other = cloud.launch(bring_up(cloud, pool="night").outputs)
+        down(cloud.aws, "default", cloud.listen, poll_seconds=POLL)
+        assert cloud.state(other) == "running"
+        assert cloud.parameter("/hearth/night/ami") is not None
+
+    def test_a_disk_that_a_machine_left_is_deleted(self, cloud: Cloud):
+        bring_up(cloud)
+        tags = [{"ResourceType": "volume", "Tags": [{"Key": "hearth:pool", "Value": "default"}]}]
+        cloud.aws.ec2.create_volume(AvailabilityZone="us-east-1a", Size=1, TagSpecifications=tags)  # type: ignore[arg-type]
+        down(cloud.aws, "default", cloud.listen, poll_seconds=POLL)
+        assert not [volume for volume in cloud.aws.ec2.describe_volumes()["Volumes"] if volume.get("Tags")]
+
+    def test_what_is_left_is_named(self, cloud: Cloud):
+        bring_up(cloud)
+        stuck = cloud.aws.ec2.run_instances(ImageId=cloud.base_image(), InstanceType="t3.micro", MinCount=1, MaxCount=1)
+        disk = cloud.aws.ec2.describe_volumes()["Volumes"][0]["VolumeId"]
+        cloud.aws.ec2.create_tags(Resources=[disk], Tags=[{"Key": "hearth:pool", "Value": "default"}])
+        with pytest.raises(LeftoverError, match=disk) as caught:
+            down(cloud.aws, "default", cloud.listen, poll_seconds=POLL)
+        assert caught.value.left == (f"disk {disk}",)
+        assert stuck["Instances"]
+
+    def test_a_stack_that_cannot_be_deleted_is_named_with_why(self, cloud: Cloud):
+        bring_up(cloud)
+
+        def failed(parsed: dict[str, list[dict[str, str]]], **_: object) -> None:
+            # SCRIPTED: moto deletes whatever it is told to.
+            for stack in parsed.get("Stacks", []):
+                stack["StackStatus"] = "DELETE_FAILED"
+
+        cloud.fail("DeleteStack", "", status=200)
+        cloud.on("after-call", "DescribeStacks", failed)
+        with pytest.raises(LeftoverError, match=r"stack hearth-default \(DELETE_FAILED\)"):
+            down(cloud.aws, "default", cloud.listen, poll_seconds=POLL)
+
+
+def test_the_base_parameter_of_the_tests_is_the_pools(cloud: Cloud):
+    assert pool().base_ami_parameter == BASE_PARAMETER

@@ -1,0 +1,178 @@
+"""`hearth up`: a server, the deployments of prefect.yaml and a worker that runs them, until `hearth down`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import httpx
+import pytest
+import yaml
+
+from tests.integration.prefect.bringing_up import Up, brought_up, processes
+from tests.support.commands import ROOT
+from tests.support.pdfs import written
+from tests.support.waiting import until
+
+SCHEDULED = {"flow_runs": {"tags": {"all_": ["auto-scheduled"]}, "state": {"type": {"any_": ["SCHEDULED"]}}}}
+DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    with brought_up(tmp_path_factory.mktemp("up")) as up:
+        yield up
+
+
+@pytest.fixture
+def paper(up: Up, tmp_path: Path) -> Path:
+    return written(tmp_path / "paper.pdf", "One.", "Two.")
+
+
+def test_every_deployment_of_the_file_is_there_with_tags_a_description_and_its_limit(up: Up):
+    found = up.post("/deployments/filter")
+    assert len(found) == len(DEPLOYMENTS) == 6
+    assert all(each["description"] and "hearth" in each["tags"] for each in found)
+    limits = {each["name"]: (each["global_concurrency_limit"] or {}).get("limit") for each in found}
+    assert limits == {
+        **{"on-demand": 8, "nightly": 1, "sweep-machines": 1},
+        **{"plan-costs": None, "idle-shutdown": None},
+    }
+
+
+def test_brought_up_again_it_changes_nothing(up: Up):
+    again = up.hearth("up")
+    assert (again.code, again.out) == (0, up.told), again.err
+
+
+def test_the_nightly_batch_is_scheduled_at_half_past_one_in_berlin(up: Up):
+    runs = until(lambda: up.post("/flow_runs/filter", flows={"name": {"any_": ["process-batch"]}}, **SCHEDULED))
+    times = {datetime.fromisoformat(run["expected_start_time"]).astimezone(ZoneInfo("Europe/Berlin")) for run in runs}
+    assert {(at.hour, at.minute) for at in times} == {(1, 30)}
+
+
+def test_the_worker_runs_what_is_asked_for_and_two_alike_requests_make_one_run(up: Up, paper: Path):
+    job = {"document": str(paper), "output": str(up.home / "mine")}
+    first, second = (up.run("process-document/on-demand", key="paper", job=job) for _ in range(2))
+    assert first == second
+    run = up.ended(first)
+    assert (run["state_name"], run["name"]) == ("Completed", "paper, all pages")
+    assert list((up.home / "mine").glob("paper-*/document.md"))
+
+
+def test_a_parameter_that_is_wrong_is_refused(up: Up):
+    with pytest.raises(httpx.HTTPStatusError, match=r"409|422"):
+        up.run("process-document/on-demand", job={"document": "/a.pdf", "slots": 0})
+
+
+def test_the_nightly_batch_reads_the_inbox(up: Up):
+    (up.home / "inbox").mkdir(exist_ok=True)
+    written(up.home / "inbox" / "tonight.pdf", "Tonight.")
+    run = up.ended(up.run("process-batch/nightly"))
+    assert (run["state_name"], run["name"]) == ("Completed", "batch of the inbox")
+    assert list((up.home / "results").glob("tonight-*/document.md"))
+
+
+@pytest.mark.long("reads a long document")
+def test_a_run_that_is_cancelled_keeps_its_pages_and_gives_its_slots_back(up: Up, tmp_path: Path):
+    long = written(tmp_path / "long.pdf", *(f"Page {number} of many." for number in range(150)))
+    output = up.home / "cancelled"
+    run = up.run("process-document/on-demand", job={"document": str(long), "output": str(output)})
+    until(lambda: len(list(output.glob("long-*/pages/*.json"))) >= 3)
+    up.cancel(run)
+    # Its process may say that it crashed, before the worker says why.
+    until(lambda: up.state(run) == "Cancelled")
+    pages = len(list(output.glob("long-*/pages/*.json")))
+    assert 3 <= pages < 150
+    claims = [json.loads(ledger.read_text())["claims"] for ledger in up.home.glob("slots/*.json")]
+    assert claims
+    assert not any(claims)
+    # Whoever could store another page has ended; a server that the run started stays warm.
+    until(lambda: all("embedded" in " ".join(each.cmdline()) for each in processes("PREFECT__FLOW_RUN_ID", run)))
+    assert len(list(output.glob("long-*/pages/*.json"))) == pages
+
+
+@pytest.mark.long("another run of a worker")
+def test_a_relative_path_is_relative_to_the_workers_directory(up: Up):
+    assert up.deployment("process-document/on-demand")["pull_steps"] == []
+    run = up.ended(up.run("process-document/on-demand", job={"document": "README.md"}))
+    assert "README.md is not a PDF" in run["state"]["message"]
+
+
+@pytest.mark.long("another run of a worker")
+def test_where_aws_is_not_configured_the_sweep_has_nothing_to_do(up: Up):
+    run = up.ended(up.run("sweep-machines/sweep-machines"))
+    assert (run["state_type"], run["state_name"]) == ("COMPLETED", "Skipped")
+
+
+@pytest.mark.long("another run of a worker; test_plan_costs has the flow")
+def test_what_reading_will_cost_is_a_run_too(up: Up):
+    run = up.ended(up.run("plan-costs/plan-costs", request={"pages": 50}))
+    assert run["state_name"] == "Completed"
+
+
+@pytest.mark.long("reads a long document")
+@pytest.mark.parametrize("name", ["process-batch/nightly", "sweep-machines/sweep-machines"])
+def test_a_second_nightly_run_at_once_is_cancelled(up: Up, name: str, tmp_path: Path):
+    """The strategy CANCEL_NEW: Prefect's server refuses the second run its slot."""
+    parameters: dict[str, Any] = {}
+    if name == "process-batch/nightly":
+        inbox = tmp_path / "inbox"
+        inbox.mkdir()
+        written(inbox / "long.pdf", *(f"Page {number}." for number in range(60)))
+        parameters = {"batch": {"sources": [str(inbox)], "output": str(up.home / "limited")}}
+    first = up.run(name, **parameters)
+    until(lambda: up.state(first) not in {"Scheduled", "Late"})
+    second = up.run(name, **parameters)
+    assert up.ended(second)["state_type"] == "CANCELLED"
+    if parameters:
+        assert up.ended(first)["state_name"] == "Completed"
+
+
+@pytest.mark.long("reads documents in turn")
+@pytest.mark.parametrize("name", ["process-document/on-demand", "process-batch/on-demand"])
+def test_what_is_asked_for_on_demand_waits_for_its_turn(up: Up, name: str, tmp_path: Path):
+    """The strategy ENQUEUE, with a limit of one for the test: the second run waits, and is done after the first."""
+    deployment = up.deployment(name)["id"]
+
+    def limited(most: int) -> None:
+        change = {"concurrency_limit": most, "concurrency_options": {"collision_strategy": "ENQUEUE"}}
+        up.ask("PATCH", f"/deployments/{deployment}", change)
+
+    runs = []
+    limited(1)
+    try:
+        for number in range(2):
+            pdf = written(tmp_path / f"{number}.pdf", *(f"Page {page} of {number}." for page in range(20)))
+            place = {"output": str(up.home / f"queued-{number}")}
+            asked = {"job": {"document": str(pdf), **place}, "batch": {"sources": [str(pdf)], **place}}
+            wanted = "job" if "document" in name else "batch"
+            runs.append(up.run(name, **{wanted: asked[wanted]}))
+            until(lambda: up.state(runs[0]) not in {"Scheduled", "Late"})
+        until(lambda: up.state(runs[1]) == "AwaitingConcurrencySlot")
+        first, second = (up.ended(run) for run in runs)
+    finally:
+        limited(8)
+    assert first["state_name"] == second["state_name"] == "Completed"
+    assert second["start_time"] >= first["end_time"]
+
+
+@pytest.mark.long("waits for a minute to begin")
+def test_a_cron_schedule_really_runs(up: Up):
+    (up.home / "inbox").mkdir(exist_ok=True)
+    written(up.home / "inbox" / "every-minute.pdf", "Every minute.")
+    deployment = up.deployment("process-batch/nightly")["id"]
+    schedule = {"schedule": {"cron": "* * * * *", "timezone": "Europe/Berlin"}, "active": True}
+    made = up.ask("POST", f"/deployments/{deployment}/schedules", [schedule])
+    try:
+        wanted = {
+            "deployments": {"id": {"any_": [deployment]}},
+            "flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}, "tags": {"all_": ["auto-scheduled"]}},
+        }
+        until(lambda: up.post("/flow_runs/filter", **wanted), every=1.0)
+    finally:
+        up.ask("DELETE", f"/deployments/{deployment}/schedules/{made[0]['id']}")

@@ -1,0 +1,270 @@
+"""Documents under s3://: which there are, which have changed, and their copies while they are read."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.aws.client import Aws
+from tasks.batches.batch import Batch, Source, find_documents
+from tasks.batches.document_index import DocumentIndex
+from tasks.core.errors import DocumentError, InputError, LimitError, StorageError
+from tasks.documents.pdf import open_document
+from tasks.results.report import DocumentStatus, Row
+from tasks.settings.reading import LimitSettings
+from tasks.settings.settings import Settings
+from tasks.storage import s3_client as objects
+from tasks.storage.files import S3Path, local_file
+from tests.support import pdfs
+from tests.support.aws.buckets import BUCKET, make_bucket
+from tests.support.aws.faults import denied
+from tests.support.aws.front import AwsFront
+
+PAPER = S3Path(BUCKET, "inbox/paper.pdf")
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def s3(aws: AwsFront, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The bucket's owner."""
+    monkeypatch.setattr(objects, "_aws", Aws())
+    return make_bucket(aws)
+
+
+@pytest.fixture
+def copies(tmp_path: Path) -> Path:
+    return tmp_path / "copies"
+
+
+def stored(s3: Any, *names: str) -> None:
+    for name in names:
+        s3.put_object(Bucket=BUCKET, Key=name, Body=name.encode())
+
+
+def found(*sources: str) -> list[str]:
+    return [str(source.path).removeprefix(f"s3://{BUCKET}/") for source in find_documents(sources)]
+
+
+# Which there are
+
+
+@pytest.mark.parametrize("source", ["s3://papers/inbox", "s3://papers/inbox/"])
+def test_the_pdfs_below_a_prefix_are_found_in_order(s3: Any, source: str):
+    stored(s3, "inbox/b.PDF", "inbox/a/deep.pdf", "inbox/notes.txt", "inbox2/other.pdf", "inbox.pdf", "inbox/")
+    assert found(source) == ["inbox/a/deep.pdf", "inbox/b.PDF"]
+
+
+def test_a_whole_bucket_is_a_source(s3: Any):
+    stored(s3, "one.pdf", "deep/two.pdf")
+    assert found("s3://papers") == ["deep/two.pdf", "one.pdf"]
+
+
+def test_a_listing_of_several_pages_is_read_to_its_end(s3: Any):
+    stored(s3, *(f"inbox/{number}.pdf" for number in range(5)))
+    listed = objects.below(S3Path(BUCKET, "inbox"), most=2)
+    assert [each.place.name for each in listed] == [f"{number}.pdf" for number in range(5)]
+
+
+def test_a_list_names_documents_beside_it_and_elsewhere(s3: Any, tmp_path: Path):
+    local = pdfs.written(tmp_path / "local.pdf", "one")
+    lines = f"# the papers\n\na.pdf\ndeep/b.pdf\ns3://{BUCKET}/else/c.pdf\n{local}\n"
+    s3.put_object(Bucket=BUCKET, Key="inbox/list.txt", Body=lines.encode())
+    places = [source.path for source in find_documents(["s3://papers/inbox/list.txt"])]
+    keys = ("inbox/a.pdf", "inbox/deep/b.pdf", "else/c.pdf")
+    assert places == [*(S3Path(BUCKET, key) for key in keys), local]
+
+
+def test_a_list_of_this_machine_names_documents_in_s3(s3: Any, tmp_path: Path):
+    (tmp_path / "list.txt").write_text("s3://papers/inbox\n")
+    stored(s3, "inbox/a.pdf")
+    assert found(str(tmp_path / "list.txt")) == ["inbox/a.pdf"]
+
+
+def test_a_document_that_is_named_twice_is_found_once(s3: Any):
+    stored(s3, "inbox/a.pdf")
+    named = list(find_documents(["s3://papers/inbox/a.pdf"]))
+    assert list(find_documents(["s3://papers/inbox"])) == named
+    assert list(find_documents(["s3://papers/inbox/a.pdf", "s3://papers/inbox"])) == named
+
+
+@pytest.mark.parametrize("source", ["s3://no-such-bucket/inbox", "s3://papers/no-such-list.txt"])
+def test_a_source_that_is_not_there_is_named(s3: Any, source: str):
+    with pytest.raises(InputError, match=f"{source} .*batch's sources"):
+        found(source)
+
+
+# Which have changed
+
+
+def test_the_version_changes_with_the_content_alone(s3: Any):
+    def version() -> str:
+        (source,) = find_documents(["s3://papers/inbox"])
+        return source.version
+
+    stored(s3, "inbox/a.pdf")
+    first = version()
+    stored(s3, "inbox/a.pdf")
+    assert version() == first
+    s3.put_object(Bucket=BUCKET, Key="inbox/a.pdf", Body=b"changed")
+    assert version() != first
+
+
+async def noted(source: Source, output: S3Path, **changes: Any) -> None:
+    row = Row(document=str(source.path), status=DocumentStatus.READ, pages=3, output=f"{output}/a-123")
+    async with DocumentIndex(output, Batch(**changes), Settings()) as shelf:
+        shelf.note(source, row)
+
+
+async def test_a_document_that_was_read_is_unchanged_until_it_changes(s3: Any):
+    output = S3Path(BUCKET, "results")
+    stored(s3, "results/a-123/document.md")
+    source, other = Source(PAPER, '"one"'), Source(PAPER.parent / "b.pdf", '"b"')
+    await noted(source, output)
+    await noted(other, output)
+    shelf = DocumentIndex(output, Batch(), Settings())
+    assert shelf.unchanged(source).status is DocumentStatus.UNCHANGED
+    assert shelf.unchanged(other) is not None
+    assert shelf.unchanged(Source(PAPER, '"two"')) is None
+    assert DocumentIndex(output, Batch(prompt="Other."), Settings()).unchanged(source) is None
+
+
+async def test_a_document_whose_results_are_gone_is_not_unchanged(s3: Any):
+    source = Source(PAPER, '"one"')
+    await noted(source, S3Path(BUCKET, "results"))
+    assert DocumentIndex(S3Path(BUCKET, "results"), Batch(), Settings()).unchanged(source) is None
+
+
+async def test_of_a_document_that_was_read_in_part_the_pages_that_are_left_are_known(s3: Any):
+    output = S3Path(BUCKET, "results")
+    stored(s3, "results/a-123/document.md")
+    source = Source(PAPER, '"one"')
+    row = Row(document=str(PAPER), status=DocumentStatus.PARTIAL, pages=100, left=1, output=f"{output}/a-123")
+    async with DocumentIndex(output, Batch(), Settings()) as shelf:
+        shelf.note(source, row)
+    shelf = DocumentIndex(output, Batch(), Settings())
+    assert shelf.unchanged(source) is None
+    assert shelf.left(source) == 1
+    assert shelf.left(Source(PAPER, '"two"')) is None
+    await noted(source, output)
+    assert DocumentIndex(output, Batch(), Settings()).left(source) == 0
+
+
+async def test_many_documents_are_noted_with_few_writes(s3: Any, aws: AwsFront):
+    output = S3Path(BUCKET, "results")
+    async with DocumentIndex(output, Batch(), Settings()) as shelf:
+        for number in range(50):
+            row = Row(document=f"{number}", status=DocumentStatus.READ, output=f"{output}/x")
+            shelf.note(Source(PAPER.parent / f"{number}.pdf", "v"), row)
+    assert len(s3.get_object(Bucket=BUCKET, Key="results/documents.jsonl")["Body"].read().splitlines()) == 50
+    assert len(aws.called("PUT")) < 10
+
+
+# Their copies
+
+
+def test_a_document_has_a_copy_until_it_is_closed(s3: Any, copies: Path, tmp_path: Path):
+    s3.upload_file(str(pdfs.written(tmp_path / "paper.pdf", "one", "two")), BUCKET, PAPER.key)
+    file = local_file(PAPER, copies, 10)
+    document = open_document(file.path, LimitSettings(), place=PAPER)
+    assert (document.path, document.name, document.pages) == (PAPER, "paper", 2)
+    file.close()
+    gc.collect()
+    assert list(copies.iterdir()) == []
+
+
+def test_those_who_read_a_document_at_the_same_time_share_its_copy(s3: Any, aws: AwsFront, copies: Path):
+    stored(s3, PAPER.key)
+    one, other = local_file(PAPER, copies, 10), local_file(PAPER, copies, 10)
+    one.close()
+    gc.collect()
+    assert other.path.read_bytes() == PAPER.key.encode()
+    assert len(aws.called("GET")) == 1
+
+
+def test_a_document_that_changed_is_copied_anew(s3: Any, copies: Path):
+    stored(s3, PAPER.key)
+    old = local_file(PAPER, copies, 10)
+    s3.put_object(Bucket=BUCKET, Key=PAPER.key, Body=b"changed")
+    assert local_file(PAPER, copies, 10).path.read_bytes() == b"changed"
+    assert old.path.read_bytes() == PAPER.key.encode()
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from tasks.storage.files import S3Path, local_file
+file = local_file(S3Path.parse(sys.argv[1]), Path(sys.argv[2]), 10)
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_what_a_killed_run_copied_is_cleared_by_the_next(s3: Any, copies: Path):
+    stored(s3, PAPER.key)
+    subprocess.run([sys.executable, "-c", KILLED, str(PAPER), str(copies)], check=False, cwd=ROOT)
+    (left,) = copies.iterdir()
+    file = local_file(PAPER, copies, 10)
+    assert list(copies.iterdir()) == [file.path] != [left]
+
+
+def test_a_document_over_the_limit_is_not_copied(s3: Any, aws: AwsFront, copies: Path):
+    s3.put_object(Bucket=BUCKET, Key=PAPER.key, Body=b"x" * 1_000_001)
+    with pytest.raises(LimitError, match=r"paper\.pdf has 1 MB; .*HEARTH_LIMITS__FILE_MB"):
+        local_file(PAPER, copies, 1)
+    assert aws.called("GET") == []
+
+
+def test_a_document_that_is_not_there_is_named(s3: Any, copies: Path):
+    with pytest.raises(DocumentError, match=r"s3://papers/inbox/paper\.pdf does not exist"):
+        local_file(PAPER, copies, 1)
+
+
+def test_a_document_that_may_not_be_read_is_named(s3: Any, aws: AwsFront, copies: Path):
+    stored(s3, PAPER.key)
+    aws.inject(denied(), "GET", "HEAD", times=None)
+    with pytest.raises(DocumentError, match=r"paper\.pdf cannot be read: AWS does not permit it\. Allow"):
+        local_file(PAPER, copies, 1)
+
+
+def test_a_folder_that_cannot_hold_a_copy_is_named(s3: Any, tmp_path: Path):
+    stored(s3, PAPER.key)
+    (tmp_path / "taken").touch()
+    with pytest.raises(StorageError, match=r"cannot be copied to .*taken.*HEARTH_HOME"):
+        local_file(PAPER, tmp_path / "taken" / "copies", 1)
+
+
+def test_a_document_that_is_no_pdf_is_told_by_its_own_name(s3: Any, copies: Path):
+    stored(s3, PAPER.key)
+    file = local_file(PAPER, copies, 10)
+    with pytest.raises(DocumentError, match=r"^s3://papers/inbox/paper\.pdf is not a PDF"):
+        open_document(file.path, LimitSettings(), place=PAPER)
+
+
+# Only who uses S3 pays for it
+
+
+def test_without_s3_nothing_of_boto_is_imported(tmp_path: Path):
+    code = """
+import asyncio, sys
+from pathlib import Path
+from tasks.batches.batch import Batch, find_documents
+from tasks.core.jobs import Job
+from tasks.runs.prepare import prepare
+from tasks.settings.settings import Settings
+from tasks.batches.document_index import Shelf
+pdf, output = sys.argv[1:]
+prepared = asyncio.run(prepare(Job(document=pdf, output=output, backend="url"), Settings(url="http://127.0.0.1:9")))
+prepared.store.prepare()
+prepared.store.missing(prepared.plan, "d")
+(source,) = find_documents([pdf])
+Shelf(Path(output), Batch(), Settings()).unchanged(source)
+print([name for name in sys.modules if name.startswith("boto")])
+"""
+    pdf = pdfs.written(tmp_path / "paper.pdf", "one")
+    command = [sys.executable, "-c", code, str(pdf), str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout == "[]\n"

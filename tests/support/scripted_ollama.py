@@ -1,0 +1,158 @@
+"""A real HTTP server that answers as a test says, and otherwise like an Ollama with one model loaded."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from tests.support.in_thread import in_thread
+
+MODEL = "qwen2.5vl:7b"
+DIGEST = "5ced39dfa4bac325dc183dd1e4febaa1c46b3ea28bce48896c8e69c1e79611cc"
+
+
+@dataclass(frozen=True)
+class Say:
+    """An answer: its bytes, sent `after` seconds, and cut off before their announced end if `cut`."""
+
+    content: bytes
+    status: int = 200
+    after: float = 0.0
+    cut: bool = False
+    headers: dict[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
+
+
+Body = dict[str, Any]
+Answer = Say | Callable[[Body], Awaitable[Say]]
+
+
+def says(**fields: Any) -> Say:
+    """JSON under HTTP 200."""
+    return Say(json.dumps(fields).encode())
+
+
+def fails(status: int, text: str) -> Say:
+    """An error as Ollama sends it."""
+    return replace(says(error=text), status=status)
+
+
+def lines(*objects: Body) -> Say:
+    """NDJSON, as streams are sent."""
+    return Say(b"".join(json.dumps(each).encode() + b"\n" for each in objects))
+
+
+def cut(content: bytes = b'{"response": "Hel') -> Say:
+    """An answer in the middle of which the connection breaks."""
+    return Say(content, cut=True)
+
+
+def reads(text: str = "Hello.", **fields: Any) -> Say:
+    """A page's answer: a second in all, half of it spent on writing."""
+    answer = {
+        "model": MODEL,
+        "response": text,
+        "done": True,
+        "done_reason": "stop",
+        "prompt_eval_count": 300,
+        "eval_count": 20,
+        "total_duration": 1_000_000_000,
+        "load_duration": 100_000_000,
+        "prompt_eval_duration": 300_000_000,
+        "eval_duration": 500_000_000,
+    }
+    return says(**answer | fields)
+
+
+def serving(slots: int, seconds: float, *, durations: bool = True) -> Callable[[Body], Awaitable[Say]]:
+    """Answers that take `seconds`, `slots` of them at once; the others wait inside the server, as in Ollama."""
+    free = asyncio.Semaphore(slots)
+
+    async def serve(body: Body) -> Say:
+        if not body["prompt"]:
+            return says(response="", done=True, done_reason="load")
+        arrived = time.perf_counter_ns()
+        async with free:
+            started = time.perf_counter_ns()
+            await asyncio.sleep(seconds)
+            ended = time.perf_counter_ns()
+        if not durations:
+            return says(response="Hello.", done=True)
+        spent = {"prompt_eval_duration": (ended - started) // 4, "eval_duration": (ended - started) * 3 // 4}
+        return reads(total_duration=ended - arrived, load_duration=0, **spent)
+
+    return serve
+
+
+class ScriptedOllama:
+    """The server.
+
+    Attributes:
+        url: its address.
+        calls: the path and the JSON of each request, in the order of arrival.
+        headers: of each request.
+    """
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all calls, and answer like an Ollama at rest again."""
+        self.calls: list[tuple[str, Body]] = []
+        self.headers: list[Headers] = []
+        details = {"family": "qwen25vl", "parameter_size": "8.3B", "quantization_level": "Q4_K_M"}
+        entry = {"name": MODEL, "model": MODEL, "digest": DIGEST, "size": 6_000_000_000, "details": details}
+        self._script: dict[str, list[Answer]] = {
+            "/api/version": [says(version="0.33.0")],
+            "/api/tags": [says(models=[entry])],
+            "/api/ps": [says(models=[entry | {"size_vram": 6_000_000_000, "context_length": 8192}])],
+            "/api/show": [says(details=details, license="Apache-2.0", modified_at="2026-11-01T00:00:00Z")],
+            "/api/pull": [lines({"status": "success"})],
+            "/api/generate": [reads()],
+        }
+
+    def answers(self, path: str, *answers: Answer) -> None:
+        """What the next requests get, each one answer; the last answer stays."""
+        self._script[path] = list(answers)
+
+    def asked(self, path: str) -> list[Body]:
+        """The JSON of the requests to a path."""
+        return [body for called, body in self.calls if called == path]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The application."""
+        request = Request(scope, receive)
+        content = await request.body()
+        body = json.loads(content) if content else {}
+        path = scope["path"]
+        self.calls.append((path, body))
+        self.headers.append(request.headers)
+        script = self._script[path]
+        answer = script.pop(0) if len(script) > 1 else script[0]
+        say = answer if isinstance(answer, Say) else await answer(body)
+        await asyncio.sleep(say.after)
+        missing = 100 if say.cut else 0
+        headers = say.headers | {"Content-Length": str(len(say.content) + missing)}
+
+        async def sent() -> AsyncIterator[bytes]:
+            yield say.content
+
+        # An answer shorter than announced makes the server break the connection.
+        await StreamingResponse(sent(), say.status, headers)(scope, receive, send)
+
+
+@contextmanager
+def scripted_ollama() -> Iterator[ScriptedOllama]:
+    """A scripted server on a free port of this machine, in a thread of its own."""
+    with in_thread(ScriptedOllama()) as app:
+        yield app

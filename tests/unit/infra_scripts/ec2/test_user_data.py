@@ -1,0 +1,148 @@
+"""What a machine is sent: judged by the tools that will read it."""
+
+import base64
+import gzip
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra_scripts.ec2.pool import Ec2Stack
+from infra_scripts.ec2.user_data import MOST_BYTES, cloud_config, machine_environment, ollama_environment, user_data
+from tests.support.infra.pools import pool
+from tests.support.tools import CLOUD_INIT, SYSTEMD_ANALYZE, needs
+
+ACCESSES = ("private", "token", "tunnel")
+# cloud-init's schema lets a misspelled key pass.
+KEYS = {"write_files"}
+FILE_KEYS = {"path", "permissions", "content"}
+
+
+@pytest.fixture(params=ACCESSES)
+def stack(request: pytest.FixtureRequest) -> Ec2Stack:
+    return pool(access=request.param)
+
+
+def config(stack: Ec2Stack) -> dict[str, Any]:
+    head, _, body = cloud_config(stack).partition("\n")
+    assert head == "#cloud-config"
+    parsed: dict[str, Any] = json.loads(body)
+    return parsed
+
+
+def files(stack: Ec2Stack) -> dict[str, dict[str, str]]:
+    return {file["path"]: file for file in config(stack)["write_files"]}
+
+
+def unpacked(stack: Ec2Stack, directory: Path) -> Path:
+    for path, file in files(stack).items():
+        target = directory / path.lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(file["content"])
+        target.chmod(int(file["permissions"], 8))
+    return directory
+
+
+class TestCloudConfig:
+    def test_it_fits_into_what_ec2_takes_with_room_to_spare(self, stack: Ec2Stack):
+        packed = base64.b64decode(user_data(stack))
+        assert len(packed) < MOST_BYTES * 0.8
+        assert gzip.decompress(packed).decode() == cloud_config(stack)
+
+    def test_it_is_the_same_each_time(self, stack: Ec2Stack):
+        assert user_data(stack) == user_data(stack)
+
+    def test_its_keys_are_cloud_inits(self, stack: Ec2Stack):
+        assert set(config(stack)) == KEYS
+        assert all(set(file) == FILE_KEYS for file in files(stack).values())
+
+    @needs(CLOUD_INIT)
+    def test_cloud_inits_own_schema_accepts_it(self, stack: Ec2Stack, tmp_path: Path):
+        (tmp_path / "user-data").write_text(cloud_config(stack))
+        done = subprocess.run(
+            [CLOUD_INIT.command, "schema", "--config-file", "user-data"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def test_what_runs_at_each_boot_may_be_run(self, stack: Ec2Stack):
+        assert files(stack)["/var/lib/cloud/scripts/per-boot/hearth"]["permissions"] == "0755"
+        assert files(stack)["/opt/hearth/boot.sh"]["permissions"] == "0755"
+
+    def test_the_settings_are_roots_alone(self, stack: Ec2Stack):
+        assert files(stack)["/etc/hearth/machine.env"]["permissions"] == "0600"
+
+    def test_the_proxy_is_there_in_token_mode_alone(self, stack: Ec2Stack):
+        assert ("/etc/hearth/nginx.conf" in files(stack)) == (stack.access == "token")
+
+    def test_ollama_listens_outside_the_machine_in_private_mode_alone(self, stack: Ec2Stack):
+        outside = ollama_environment(stack)["OLLAMA_HOST"] == "0.0.0.0:11434"
+        assert outside == (stack.access == "private")
+
+    def test_the_hard_limit_comes_after_the_one_with_notice(self, stack: Ec2Stack):
+        told = machine_environment(stack)
+        assert int(told["HEARTH_LIFETIME_MINUTES"]) * 60 > float(told["HEARTH_LIFETIME_SECONDS"])
+
+    def test_machines_carry_their_metrics_program_where_it_is_asked_for_alone(self, stack: Ec2Stack):
+        carried = {"/opt/hearth/metrics.py", "/opt/hearth/gpu.py", "/etc/systemd/system/hearth-metrics.service"}
+        assert not carried & set(files(stack))
+        asked = pool(access=stack.access, metrics=True)
+        assert carried <= set(files(asked))
+        assert "HEARTH_METRICS=yes\n" in files(asked)["/etc/hearth/machine.env"]["content"]
+        assert len(base64.b64decode(user_data(asked))) < MOST_BYTES * 0.8
+
+    def test_no_secret_is_in_it(self):
+        assert "token.map" in cloud_config(pool(access="token"))
+        assert "PRIVATE KEY" not in cloud_config(pool(access="token"))
+
+
+class TestScripts:
+    @pytest.mark.parametrize("script", ["opt/hearth/boot.sh", "var/lib/cloud/scripts/per-boot/hearth"])
+    def test_bash_and_shellcheck_find_nothing_wrong(self, stack: Ec2Stack, tmp_path: Path, script: str):
+        path = unpacked(stack, tmp_path) / script
+        subprocess.run(["bash", "-n", path], check=True)
+        done = subprocess.run(
+            [Path(sys.executable).with_name("shellcheck"), path],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout
+
+    def test_the_limits_start_before_anything_is_installed(self, stack: Ec2Stack):
+        script = files(stack)["/var/lib/cloud/scripts/per-boot/hearth"]["content"]
+        assert script.index("hearth-watchdog.service") < script.index("boot.sh")
+        assert script.index("hearth-lifetime.service") < script.index("boot.sh")
+        assert set(config(stack)) == KEYS  # no packages: that cloud-init would install before it runs the script
+
+    def test_secrets_are_kept_in_memory_alone(self):
+        script = files(pool(access="token"))["/opt/hearth/boot.sh"]["content"]
+        assert "secrets=/run/hearth-proxy" in script
+        assert "umask 077" in script
+
+
+class TestUnits:
+    @needs(SYSTEMD_ANALYZE)
+    def test_systemd_finds_nothing_wrong(self, stack: Ec2Stack, tmp_path: Path):
+        root = unpacked(stack, tmp_path)
+        units = sorted(str(unit) for unit in (root / "etc/systemd/system").glob("*.service"))
+        done = subprocess.run(
+            [SYSTEMD_ANALYZE.command, "verify", "--man=no", *units], capture_output=True, text=True, check=False
+        )
+        # The programs of the units are a machine's, not this one's.
+        ours = [line for line in done.stderr.splitlines() if "is not executable" not in line and str(root) in line]
+        assert not ours
+
+    def test_a_watchdog_that_cannot_run_powers_the_machine_off(self, stack: Ec2Stack):
+        unit = files(stack)["/etc/systemd/system/hearth-watchdog.service"]["content"].splitlines()
+        assert {"Restart=always", "StartLimitAction=poweroff", "WatchdogSec=180"} <= set(unit)
+
+    def test_the_limits_start_at_every_boot(self, stack: Ec2Stack):
+        for unit in ("hearth-watchdog", "hearth-lifetime"):
+            assert "WantedBy=multi-user.target" in files(stack)[f"/etc/systemd/system/{unit}.service"]["content"]

@@ -1,0 +1,249 @@
+"""Which files are taken, which are refused, and which pages a selection means."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.core.errors import DocumentError, InputError, LimitError, PasswordError
+from tasks.documents.pdf import open_document, password_from, select_pages
+from tasks.settings.reading import LimitSettings
+from tests.support import pdfs
+
+LIMITS = LimitSettings()
+
+
+@contextmanager
+def without_privileges() -> Iterator[None]:
+    """As a user whom file permissions bind; root becomes nobody for a while."""
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+
+
+def missing(path: Path) -> Path:
+    return path
+
+
+def empty(path: Path) -> Path:
+    path.touch()
+    return path
+
+
+def text(path: Path) -> Path:
+    path.write_text("Dear Sir or Madam, this is not a PDF.")
+    return path
+
+
+def directory(path: Path) -> Path:
+    path.mkdir()
+    return path
+
+
+def pipe(path: Path) -> Path:
+    os.mkfifo(path)
+    return path
+
+
+def loop(path: Path) -> Path:
+    path.symlink_to(path)
+    return path
+
+
+def too_long(path: Path) -> Path:
+    return path.with_name("x" * 300 + ".pdf")
+
+
+def not_a_path(path: Path) -> Path:
+    return path.with_name("nul\0.pdf")
+
+
+def locked(path: Path) -> Path:
+    return pdfs.encrypted(path, "Hello", "secret")
+
+
+@pytest.mark.parametrize(
+    ("make", "what", "remedy"),
+    [
+        (missing, "does not exist", "Check the path"),
+        (directory, "is a directory", "Name one PDF file"),
+        (pipe, "is not a regular file", "Name one PDF file"),
+        (loop, "cannot be read", "Check the path"),
+        (too_long, "cannot be read", "Check the path"),
+        (not_a_path, "cannot be read", "Check the path"),
+        (empty, "is empty", "again"),
+        (text, "is not a PDF", "Name a PDF file"),
+        (pdfs.cut_off, "is truncated", "again"),
+        (pdfs.garbled, "is damaged", "again"),
+        (pdfs.without_pages, "has no pages", "again"),
+    ],
+)
+def test_an_unusable_file_is_refused_by_name_and_with_a_remedy(tmp_path, make, what, remedy):
+    path = make(tmp_path / "paper.pdf")
+    with pytest.raises(DocumentError) as caught:
+        open_document(path, LIMITS)
+    told = str(caught.value)
+    assert told.startswith(f"{path} {what}")
+    assert remedy in told
+    assert caught.value.exit_code == 2
+
+
+def test_a_file_that_may_not_be_read_is_refused(tmp_path):
+    path = pdfs.written(tmp_path / "private.pdf", "Hello")
+    path.chmod(0)
+    with without_privileges(), pytest.raises(DocumentError, match=r"private\.pdf cannot be read: .*permissions"):
+        open_document(path, LIMITS)
+
+
+def test_a_usable_pdf_is_counted_and_identified_by_its_bytes(tmp_path):
+    path = pdfs.written(tmp_path / "paper.pdf", "one", "two", "three")
+    document = open_document(path, LIMITS)
+    assert (document.pages, document.size, document.name) == (3, path.stat().st_size, "paper")
+    assert document.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_relative_path_becomes_absolute(tmp_path):
+    pdfs.written(tmp_path / "paper.pdf", "one")
+    assert open_document(Path("paper.pdf"), LIMITS).path == tmp_path / "paper.pdf"
+
+
+def test_damage_that_every_viewer_mends_is_no_hindrance(tmp_path):
+    assert open_document(pdfs.misdirected(tmp_path / "mended.pdf"), LIMITS).pages == 3
+
+
+def test_bytes_around_a_pdf_are_no_hindrance(tmp_path):
+    """Mail gateways put lines before and after it; the format allows 1024 bytes."""
+    path = pdfs.written(tmp_path / "mailed.pdf", "one", "two")
+    path.write_bytes(b"Content-Type: application/pdf\r\n\r\n" + path.read_bytes() + b"\0" * 500)
+    assert open_document(path, LIMITS).pages == 2
+
+
+def test_the_ending_of_the_name_does_not_matter(tmp_path):
+    assert open_document(pdfs.written(tmp_path / "paper", "one"), LIMITS).pages == 1
+
+
+def test_an_encrypted_pdf_asks_for_its_password(tmp_path):
+    path = locked(tmp_path / "locked.pdf")
+    with pytest.raises(PasswordError, match=r"locked\.pdf is encrypted.*--password-env") as caught:
+        open_document(path, LIMITS)
+    assert caught.value.exit_code == 2
+
+
+def test_a_wrong_password_is_refused_and_not_repeated(tmp_path):
+    path = locked(tmp_path / "locked.pdf")
+    with pytest.raises(PasswordError, match=r"locked\.pdf is wrong.*[Cc]orrect") as caught:
+        open_document(path, LIMITS, "guessed")
+    assert "guessed" not in str(caught.value)
+
+
+@pytest.mark.parametrize("password", ["secret", "the owner's"])
+def test_the_users_and_the_owners_password_open_it(tmp_path, password):
+    assert open_document(locked(tmp_path / "locked.pdf"), LIMITS, password).pages == 1
+
+
+def test_a_password_for_an_open_pdf_does_no_harm(tmp_path):
+    assert open_document(pdfs.written(tmp_path / "open.pdf", "one"), LIMITS, "secret").pages == 1
+
+
+def test_a_password_comes_from_the_variable_that_is_named(monkeypatch):
+    monkeypatch.setenv("PAPER_PASSWORD", "secret")
+    assert password_from("PAPER_PASSWORD") == "secret"
+
+
+def test_no_variable_means_no_password():
+    assert password_from(None) is None
+
+
+def test_a_password_variable_that_is_not_set_is_named():
+    with pytest.raises(PasswordError, match=r"PAPER_PASSWORD .* not set\. Set it"):
+        password_from("PAPER_PASSWORD")
+
+
+def test_too_large_a_file_names_the_setting_that_allows_it(tmp_path):
+    path = tmp_path / "large.pdf"
+    path.touch()
+    os.truncate(path, 1_000_001)
+    with pytest.raises(LimitError, match=r"large\.pdf has 1 MB; .*HEARTH_LIMITS__FILE_MB") as caught:
+        open_document(path, LimitSettings(file_mb=1))
+    assert caught.value.exit_code == 2
+
+
+def test_too_many_pages_name_the_setting_that_allows_them(tmp_path):
+    path = pdfs.written(tmp_path / "long.pdf", "one", "two", "three")
+    with pytest.raises(LimitError, match=r"long\.pdf has 3 pages; .*HEARTH_LIMITS__PAGES"):
+        open_document(path, LimitSettings(pages=2))
+
+
+def test_as_many_pages_as_the_limit_are_taken(tmp_path):
+    assert open_document(pdfs.written(tmp_path / "long.pdf", "one", "two"), LimitSettings(pages=2)).pages == 2
+
+
+def test_no_selection_means_all_pages():
+    assert select_pages(None, 3) == (1, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("selection", "meant"),
+    [
+        ("3", (3,)),
+        ("3,7-9", (3, 7, 8, 9)),
+        ("8-", (8, 9, 10)),
+        ("9-9", (9,)),
+        (" 2 , 4 - 5 ", (2, 4, 5)),
+        ("5,1-2,2", (1, 2, 5)),
+    ],
+)
+def test_a_selection_is_numbers_and_ranges(selection, meant):
+    assert select_pages(selection, 10) == meant
+
+
+def test_no_selection_is_every_page():
+    assert select_pages(None, 3) == select_pages("", 3) == (1, 2, 3)
+
+
+@pytest.mark.parametrize("selection", [" ", ",", "3,", "-3", "a", "1..3", "1-2-3", "1.5", "٣", "all", "1_0"])
+def test_a_selection_that_is_not_understood_shows_how_to_write_it(selection):
+    with pytest.raises(InputError, match=re.escape(repr(selection)) + ".*Write it like 3,7-9"):
+        select_pages(selection, 10)
+
+
+@pytest.mark.parametrize("selection", ["0", "11", "5-11", "7-3", "11-", "99999999"])
+def test_a_page_that_is_not_there_is_told_with_the_number_of_pages(selection):
+    with pytest.raises(InputError, match=f"'{selection}' is out of .*10 pages"):
+        select_pages(selection, 10)
+
+
+@st.composite
+def selections(draw) -> tuple[int, set[int], str]:
+    """A document's pages, some of them, and a way to write those."""
+    pages = draw(st.integers(1, 300))
+    number = st.integers(1, pages)
+    parts = draw(st.lists(st.tuples(number, number).map(sorted), min_size=1, max_size=8))
+    meant = {number for first, last in parts for number in range(first, last + 1)}
+    written = [str(first) if first == last else f"{first}-{last}" for first, last in parts]
+    return pages, meant, ",".join(written)
+
+
+@given(selections())
+def test_a_selection_gives_each_page_once_and_in_order(case):
+    pages, meant, selection = case
+    assert select_pages(selection, pages) == tuple(sorted(meant))
+
+
+@given(st.text() | st.text("0123456789-, \n"), st.integers(1, 50))
+def test_any_text_is_a_selection_or_an_input_error(selection, pages):
+    with suppress(InputError):
+        assert set(select_pages(selection, pages)) <= set(range(1, pages + 1))
