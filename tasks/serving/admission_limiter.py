@@ -63,7 +63,7 @@ class AdmissionLimiter:
         """Wait for a place and take it.
 
         Raises:
-            WindowClosedError: none is given any more.
+            AdmissionClosedError: none is given any more.
         """
         place: Future[None] = Future()
         with self._lock:

@@ -39,7 +39,7 @@ def s3_files(place: S3Path) -> S3Files:
 
 
 class S3Files:
-    """See `Files`. A turn is an object that must be renewed; see `S3Turn`."""
+    """See `Files`. A turn is an object that must be renewed; see `S3Lock`."""
 
     def __init__(self, place: S3Path) -> None:
         self.place = place

@@ -46,7 +46,7 @@ class Stored:
         etag: changes whenever its content does.
         modified: when it was written, by S3's clock.
         now: when S3 answered, by the same clock.
-        turn: in which turn it was written; see `S3Turn`.
+        turn: in which turn it was written; see `S3Lock`.
     """
 
     body: bytes

@@ -255,13 +255,13 @@ from tasks.batches.batch import Batch, find_documents
 from tasks.core.jobs import Job
 from tasks.runs.prepare import prepare
 from tasks.settings.settings import Settings
-from tasks.batches.document_index import Shelf
+from tasks.batches.document_index import DocumentIndex
 pdf, output = sys.argv[1:]
 prepared = asyncio.run(prepare(Job(document=pdf, output=output, backend="url"), Settings(url="http://127.0.0.1:9")))
 prepared.store.prepare()
 prepared.store.missing(prepared.plan, "d")
 (source,) = find_documents([pdf])
-Shelf(Path(output), Batch(), Settings()).unchanged(source)
+DocumentIndex(Path(output), Batch(), Settings()).unchanged(source)
 print([name for name in sys.modules if name.startswith("boto")])
 """
     pdf = pdfs.written(tmp_path / "paper.pdf", "one")
