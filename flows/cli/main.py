@@ -21,7 +21,7 @@ from flows.cli.machines import start, status, stop
 from flows.cli.plan import plan, prices
 from flows.cli.run import SIGNALS, leave_within, print_json, run_command
 from flows.cli.simulate import simulate_command
-from flows.cli.terminal import TerminalProgress, print_summary
+from flows.cli.terminal import MOST_FLAGGED, TerminalProgress, print_summary
 from flows.cli.top import metrics, top
 from flows.cli.up import down, serve_api, up
 from tasks.core.errors import HearthError, InputError
@@ -88,6 +88,7 @@ def read(
     force: Annotated[bool, typer.Option("--force", help="Read again what has been read before.")] = False,
     require_gpu: Annotated[bool, typer.Option("--require-gpu", help="Fail unless the model fits on the GPU.")] = False,
     max_usd: Annotated[float | None, typer.Option(help="Begin no page when the machines have cost so much.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="A flagged page counts as failed.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
     text: Annotated[bool, typer.Option("--text", help="Print the text of the pages at the end.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show Prefect's log.")] = False,
@@ -115,6 +116,7 @@ def read(
         force=force,
         require_gpu=require_gpu,
         max_usd=_positive(max_usd),
+        strict=strict,
     )
     manifest = run_command(_read(job, quiet=as_json), as_json=as_json, verbose=verbose)
     if manifest is None:
@@ -125,12 +127,15 @@ def read(
         raise typer.Exit(EXIT_PAGES_FAILED)
     store = ResultStore(manifest.output)
     if as_json:
+        flagged = {e.page: [str(flag) for flag in e.flags] for e in manifest.flagged(MOST_FLAGGED)}
+        flags = {"flags": [str(flag) for flag in manifest.flags], "flagged_pages": flagged}
         failed = [{"page": e.page, "reason": e.reason, "detail": e.detail} for e in manifest.failed]
-        print_json({**manifest.totals(), "model": manifest.model, "output": str(manifest.output), "failures": failed})
+        facts = {"model": manifest.model, "output": str(manifest.output), "failures": failed, **flags}
+        print_json({**manifest.totals(), **facts})
     else:
         print_summary(_err, manifest, store)
     if text:
-        for section in store.sections(entry.page for entry in manifest.pages):
+        for section in store.sections((entry.page for entry in manifest.pages), strict=strict):
             sys.stdout.write(section)
     if manifest.failed or manifest.status is RunStatus.STOPPED:
         raise typer.Exit(EXIT_PAGES_FAILED)

@@ -25,8 +25,13 @@ from tasks.results.manifest import Manifest, PageStatus, RunStatus
 from tasks.results.report import Report
 from tasks.results.store import ResultStore
 from tasks.storage.files import Place
+from tasks.views.summary import flagged
 
 _MEGABYTE = 1_000_000
+
+
+MOST_FLAGGED = 20
+"""So many flagged pages are told of one by one."""
 
 
 class TerminalProgress:
@@ -123,7 +128,8 @@ def print_summary(console: Console, manifest: Manifest, store: ResultStore) -> N
     """Tell how a run ended: figures, failed pages with their reasons, and where the text is."""
     figures = manifest.totals()
     lines = {
-        "pages": f"{figures['pages']}: {figures['read']} read, {figures['blank']} blank, {figures['failed']} failed",
+        "pages": f"{figures['pages']}: {figures['read']} read, {figures['blank']} blank, {figures['failed']} failed"
+        + flagged(manifest.pages.flagged),
         "tokens": f"{figures['tokens_in']} in, {figures['tokens_out']} out",
         "model": manifest.model,
     }
@@ -145,3 +151,10 @@ def print_summary(console: Console, manifest: Manifest, store: ResultStore) -> N
         console.print(f"{name:<8}{escape(told)}", highlight=False, soft_wrap=True)
     for entry in manifest.failed:
         console.print(escape(f"page {entry.page} failed: {entry.detail}"), style="red", highlight=False, soft_wrap=True)
+    flags = [f"{flag}" for flag in manifest.flags]
+    found = manifest.flagged(MOST_FLAGGED)
+    flags += [f"page {entry.page} flagged: {'; '.join(map(str, entry.flags))}" for entry in found]
+    if (more := manifest.pages.flagged - len(found)) > 0:
+        flags.append(f"{more} more pages are flagged; manifest.json lists all")
+    for told in flags:
+        console.print(escape(told), style="yellow", highlight=False, soft_wrap=True)

@@ -21,6 +21,7 @@ from tasks.core.jobs import (
     FORM_OUTPUT_BLOCK,
     FORM_PROMPT,
     FORM_SLOTS,
+    FORM_STRICT,
     BackendName,
     Form,
     Job,
@@ -90,6 +91,7 @@ class Batch(Form):
     force: bool = Field(False, title="Read anew", description="Also what has been read before.")
     slots: int | None = Field(None, ge=1, le=256, title="Slots", description=FORM_SLOTS, examples=[8])
     attempts: int | None = Field(None, ge=1, le=20, title="Attempts", description=FORM_ATTEMPTS, examples=[4])
+    strict: bool = Field(False, title="Strict", description=FORM_STRICT)
     part: str | None = Field(
         None, title="Part", description="Leave it empty: a batch sets it for the runs that share its documents."
     )
@@ -122,7 +124,7 @@ class Batch(Form):
 
     def job(self, document: Place) -> Job:
         """What is asked of one document."""
-        shared = {"output", "backend", "model", "prompt", "slots", "attempts", "force"}
+        shared = {"output", "backend", "model", "prompt", "slots", "attempts", "force", "strict"}
         return Job(document=str(document), **self.model_dump(include=shared))
 
 

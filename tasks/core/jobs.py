@@ -68,6 +68,7 @@ FORM_OUTPUT_BLOCK = (
     "Its credentials are used, and never shown."
 )
 FORM_SLOTS = "Pages in flight at once, at the most: 1 to 256. The backend's default if empty."
+FORM_STRICT = "A page that was read but is flagged, as one that is damaged in part, counts as failed."
 FORM_ATTEMPTS = "At each page, at the most: 1 to 20."
 
 
@@ -132,6 +133,7 @@ class Job(Form):
     max_usd: float | None = Field(
         None, gt=0, title="Budget, USD", description="No page is begun when the machines have cost so much."
     )
+    strict: bool = Field(False, title="Strict", description=FORM_STRICT)
 
 
 class ReadOptions(Frozen):
@@ -172,6 +174,7 @@ class Plan(Frozen):
         slots: how many pages in flight are asked for; what is measured may be fewer.
         attempts: at each page, at the most.
         max_usd: no page is begun when the run's machines have cost so much.
+        strict: a flagged page counts as failed.
     """
 
     document: Document
@@ -185,6 +188,7 @@ class Plan(Frozen):
     force: bool
     require_gpu: bool
     max_usd: float | None = None
+    strict: bool = False
 
     def identity(self, number: int, digest: str) -> str:
         """The page's identity: what has the same one is never read twice.

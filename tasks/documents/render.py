@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tasks.core.errors import FailureReason, PageError
+from tasks.core.flags import Flag
 from tasks.settings.reading import LimitSettings
 
 # Less ink than this is dust: a page number of one digit at 1288 px is about 0.00004 of its page.
@@ -32,6 +33,7 @@ class PageImage:
         width, height: in pixels.
         dpi: dots an inch.
         ink: the part of the pixels, 0 to 1, that stand out from the background.
+        flags: what is to be known of the page, though it could be rendered.
     """
 
     png: bytes
@@ -39,6 +41,7 @@ class PageImage:
     height: int
     dpi: float
     ink: float
+    flags: tuple[Flag, ...] = ()
 
     @property
     def blank(self) -> bool:

@@ -11,6 +11,7 @@ import stamina
 
 from tasks.core.errors import FailureReason, MachineLostError, ModelError, PageError, PassingError, ServerError
 from tasks.core.events import PageStarted, emit
+from tasks.core.flags import Flag
 from tasks.documents.render import PageImage
 from tasks.ollama.client import Answer, GenerateRequest
 from tasks.reading.validate import validate
@@ -21,10 +22,11 @@ from tasks.settings.reading import ReadSettings
 
 @dataclass(frozen=True)
 class Reading:
-    """A good answer, and the digest of the model that gave it."""
+    """A good answer, the digest of the model that gave it, and what is to be known of it."""
 
     answer: Answer
     digest: str
+    flags: tuple[Flag, ...] = ()
 
 
 class PageClient:

@@ -122,6 +122,7 @@ class PageReader:
             tokens_out=answer.eval_count if answer else 0,
             **({"timing": answer.timing} if answer else {}),
             attempts=attempts,
+            flags=(*(image.flags if image else ()), *(reading.flags if reading else ())),
             finished_at=datetime.now(UTC),
         )
         # What is stored is also told of, though the run be interrupted just then.

@@ -9,12 +9,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from itertools import dropwhile, takewhile
+from itertools import dropwhile, islice, takewhile
 from typing import Any, Literal
 
 from pydantic import Field
 
 from tasks.core.errors import FailureReason
+from tasks.core.flags import Flag
 from tasks.core.jobs import Document, Frozen, ReadOptions
 from tasks.ollama.schema import Timing
 from tasks.results.figures import Insight
@@ -22,6 +23,10 @@ from tasks.results.usage import CostShares, EndpointRecord, MachineRecord
 from tasks.storage.files import Place, files_at
 
 SCHEMA_VERSION: Literal[1] = 1
+
+
+def _none(flags: tuple[Flag, ...]) -> bool:
+    return not flags
 
 
 class PageStatus(StrEnum):
@@ -51,6 +56,7 @@ class PageResult(Frozen):
         dpi: its resolution, dots an inch.
         seconds: from the first attempt's start to the last one's end, without waiting for a slot.
         tokens_in, tokens_out: Ollama's prompt_eval_count and eval_count of the answer that was kept.
+        flags: what a person should know of it.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -70,12 +76,22 @@ class PageResult(Frozen):
     tokens_out: int = 0
     timing: Timing = Timing()
     attempts: tuple[Attempt, ...] = ()
+    # Left out where there are none, so that versions which know no flags understand all other pages.
+    flags: tuple[Flag, ...] = Field((), exclude_if=_none)
     finished_at: datetime
 
     @property
     def settled(self) -> bool:
         """Whether the page needs no more reading."""
         return self.status is not PageStatus.FAILED
+
+    def strictly(self) -> PageResult:
+        """The page as a strict run has it: failed if it is flagged."""
+        if not self.flags or not self.settled:
+            return self
+        detail = "; ".join(map(str, self.flags))
+        update = {"status": PageStatus.FAILED, "reason": FailureReason.FLAGGED, "detail": detail}
+        return self.model_copy(update=update)
 
 
 class PageEntry(Frozen):
@@ -90,6 +106,7 @@ class PageEntry(Frozen):
     seconds: float
     tokens_in: int
     tokens_out: int
+    flags: tuple[Flag, ...] = Field((), exclude_if=_none)
 
     @classmethod
     def of(cls, result: PageResult) -> PageEntry:
@@ -109,6 +126,7 @@ class Listing:
         file: the manifest.json.
         read, blank: how many pages ended so.
         failed: those that failed.
+        flagged: how many of the others are flagged.
         tokens_in, tokens_out: of all pages.
     """
 
@@ -118,11 +136,12 @@ class Listing:
     failed: tuple[PageEntry, ...] = ()
     tokens_in: int = 0
     tokens_out: int = 0
+    flagged: int = 0
 
     @classmethod
     def of(cls, entries: Iterable[PageEntry], file: Place) -> Listing:
         """What there is to count."""
-        read = blank = tokens_in = tokens_out = 0
+        read = blank = tokens_in = tokens_out = flagged = 0
         failed = []
         for entry in entries:
             read += entry.status is PageStatus.READ
@@ -131,7 +150,9 @@ class Listing:
             tokens_out += entry.tokens_out
             if entry.status is PageStatus.FAILED:
                 failed.append(entry)
-        return cls(file, read, blank, tuple(failed), tokens_in, tokens_out)
+            else:
+                flagged += bool(entry.flags)
+        return cls(file, read, blank, tuple(failed), tokens_in, tokens_out, flagged)
 
     def __len__(self) -> int:
         return self.read + self.blank + len(self.failed)
@@ -169,6 +190,7 @@ class Manifest(Frozen):
             servers that others pay for.
         shares: the same, and what comes of it; None if no machine was paid for.
         insight: where time and money went; None if nothing was read.
+        flags: what a person should know of the document as a whole.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -189,6 +211,7 @@ class Manifest(Frozen):
     cost_usd: float = 0.0
     shares: CostShares | None = None
     insight: Insight | None = None
+    flags: tuple[Flag, ...] = Field((), exclude_if=_none)
     flow_run_id: str | None = None
     output: Place
 
@@ -202,6 +225,11 @@ class Manifest(Frozen):
         """The pages that failed."""
         return self.pages.failed
 
+    def flagged(self, most: int) -> list[PageEntry]:
+        """The first pages that are flagged and did not fail, at most so many; read from the manifest's file."""
+        found = (entry for entry in self.pages if entry.flags and entry.status is not PageStatus.FAILED)
+        return list(islice(found, most)) if self.pages.flagged else []
+
     def totals(self) -> dict[str, Any]:
         """The run in figures, for a summary or a program."""
         minutes = self.read_seconds / 60
@@ -211,6 +239,7 @@ class Manifest(Frozen):
             "read": self.pages.read,
             "blank": self.pages.blank,
             "failed": len(self.failed),
+            "flagged": self.pages.flagged,
             "read_now": self.read_now,
             "slots": self.endpoint.slots if self.endpoint else 0,
             "warm_seconds": round(self.warm_seconds, 3),

@@ -35,6 +35,7 @@ class Row(Frozen):
         pages: that it has, or that were asked for; 0 if it cannot be opened.
         read_now: pages that this batch read.
         failed: pages that failed.
+        flagged: pages that were read, of which something is to be known.
         left: pages that the next run will read, those that failed among them.
         page_seconds: of all pages read now, each one's seconds in its slot.
         usd: its part of what the machines cost, by its page seconds.
@@ -47,6 +48,7 @@ class Row(Frozen):
     pages: int = 0
     read_now: int = 0
     failed: int = 0
+    flagged: int = 0
     left: int = 0
     page_seconds: float = 0.0
     tokens: int = 0
@@ -71,6 +73,7 @@ class Row(Frozen):
             pages=manifest.document.pages,
             read_now=manifest.read_now,
             failed=failed,
+            flagged=manifest.pages.flagged,
             left=manifest.document.pages - pages + failed,
             page_seconds=manifest.page_seconds,
             tokens=manifest.pages.tokens_in + manifest.pages.tokens_out,
@@ -106,6 +109,11 @@ class Report(Frozen):
         """Pages that failed."""
         return sum(row.failed for row in self.rows)
 
+    @property
+    def flagged(self) -> int:
+        """Pages that were read, of which something is to be known."""
+        return sum(row.flagged for row in self.rows)
+
     def count(self, status: DocumentStatus) -> int:
         """How many documents ended so."""
         return sum(row.status is status for row in self.rows)
@@ -121,7 +129,7 @@ class Report(Frozen):
         rate = self.usd_per_thousand
         return {
             "documents": f"{len(self.rows)}: {documents}" if self.rows else "0",
-            "pages read": f"{self.pages}, {self.failed} failed",
+            "pages read": f"{self.pages}, {self.failed} failed" + (f", {self.flagged} flagged" if self.flagged else ""),
             "minutes": f"{self.minutes:.1f}",
             "USD": f"{self.usd:.4f}",
             "USD a thousand pages": "-" if rate is None else f"{rate:.2f}",

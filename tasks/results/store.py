@@ -115,21 +115,26 @@ class ResultStore:
 
         self._files.write(_MANIFEST, lines())
 
-    def write_document(self, numbers: Iterable[int]) -> None:
+    def write_document(self, numbers: Iterable[int], *, strict: bool = False) -> None:
         """Store document.md: these pages in order, each behind its marker, one in memory at a time.
+
+        Args:
+            numbers: of the pages.
+            strict: see `results`.
 
         Raises:
             StorageError: as `write_page`.
         """
-        self._files.write(_DOCUMENT, self.sections(numbers))
+        self._files.write(_DOCUMENT, self.sections(numbers, strict=strict))
 
-    def sections(self, numbers: Iterable[int]) -> Iterator[str]:
+    def sections(self, numbers: Iterable[int], *, strict: bool = False) -> Iterator[str]:
         """The text of these pages in the order given, each behind its marker."""
-        return map(_section, self.results(numbers))
+        return map(_section, self.results(numbers, strict=strict))
 
-    def results(self, numbers: Iterable[int]) -> Iterator[PageResult]:
-        """The results there are of these pages, in the order given."""
-        return (result for result in self._pages(numbers) if result is not None)
+    def results(self, numbers: Iterable[int], *, strict: bool = False) -> Iterator[PageResult]:
+        """The results there are of these pages, in the order given; if strict, flagged ones have failed."""
+        found = (result for result in self._pages(numbers) if result is not None)
+        return map(PageResult.strictly, found) if strict else found
 
     def _pages(self, numbers: Iterable[int]) -> Iterator[PageResult | None]:
         return map(_understood, self._files.read_each(map(_name, numbers)))

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass, field, replace
 
 from tasks.core.errors import InputError
+from tasks.core.flags import Flag
 from tasks.core.jobs import Document, Job, Plan, ReadOptions
 from tasks.documents.pdf import open_document, password_from, select_pages
 from tasks.ollama.client import GenerateRequest
@@ -25,6 +26,7 @@ class Prepared:
         digest: the model's, where it is known before a server is acquired.
         file: the document on this machine; to be closed when it has been read.
         password: the document's, if it has one.
+        flags: what is to be known of the document as a whole.
     """
 
     plan: Plan
@@ -33,6 +35,7 @@ class Prepared:
     digest: str | None
     file: LocalFile
     password: str | None = field(default=None, repr=False)
+    flags: tuple[Flag, ...] = ()
 
     def nothing_left(self) -> bool:
         """Whether every page stands now, so that no server is needed. True only for good in the document's `turn`."""
@@ -94,6 +97,7 @@ async def _prepared(job: Job, settings: Settings, document: Document, file: Loca
         attempts=job.attempts or read.attempts,
         force=job.force,
         require_gpu=job.require_gpu,
+        strict=job.strict,
         max_usd=job.max_usd,
     )
     store = ResultStore(plan.output)

@@ -10,6 +10,7 @@ from itertools import zip_longest
 
 from tasks.backends.base import Endpoint, MachineFacts
 from tasks.core.events import Event
+from tasks.core.flags import Flag
 from tasks.reading.events import PageDone
 from tasks.results.figures import Figures
 from tasks.results.manifest import Listing, Manifest, PageEntry, RunStatus
@@ -27,6 +28,7 @@ class RunRecorder:
     Attributes:
         idle_seconds: how long a machine waits after its last use.
         done: the pages that this run has stored, read or failed.
+        flags: of the document, found while it was read.
     """
 
     prepared: Prepared
@@ -34,6 +36,7 @@ class RunRecorder:
     idle_seconds: float = 0.0
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     done: set[int] = field(default_factory=set)
+    flags: list[Flag] = field(default_factory=list)
     _started: float = field(default_factory=time.monotonic)
     _pages_from: float | None = None
     _pages_to: float | None = None
@@ -147,11 +150,12 @@ class RunRecorder:
             cost_usd=round(usd, 6),
             shares=self._shares(usd, figures) if self._machines else None,
             insight=insight(figures) if self.done else None,
+            flags=(*self.prepared.flags, *self.flags),
             flow_run_id=self.flow_run_id,
             output=store.directory,
         )
         if status is not RunStatus.STOPPED:
-            store.write_document(plan.numbers)
+            store.write_document(plan.numbers, strict=plan.strict)
         store.write_manifest(manifest, self._entries(digest))
         return manifest
 
@@ -166,7 +170,7 @@ class RunRecorder:
     def _entries(self, digest: str) -> Iterator[PageEntry]:
         """The pages that stand, from their files, one in memory at a time."""
         plan = self.prepared.plan
-        for result in self.prepared.store.results(plan.numbers):
+        for result in self.prepared.store.results(plan.numbers, strict=plan.strict):
             if result.identity == plan.identity(result.page, digest):
                 yield PageEntry.of(result)
 

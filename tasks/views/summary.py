@@ -50,6 +50,7 @@ def page_row(result: PageResult, *, excerpts: bool) -> dict[str, Any]:
         "tokens out": result.tokens_out,
         "attempts": len(result.attempts),
         "reason": result.reason or "",
+        "flags": ", ".join(flag.name for flag in result.flags),
     }
     return row | {"text": excerpt(result.text)} if excerpts else row
 
@@ -81,8 +82,8 @@ def summary(manifest: Manifest, held: Sequence[Held], text: Place) -> str:
     """
     figures, endpoint = manifest.totals(), manifest.endpoint
     told = {
-        "pages": f"{figures['pages']}: {figures['read']} read, {figures['blank']} blank, {figures['failed']} failed; "
-        f"{manifest.read_now} of them by this run",
+        "pages": f"{figures['pages']}: {figures['read']} read, {figures['blank']} blank, {figures['failed']} failed"
+        f"{flagged(manifest.pages.flagged)}; {manifest.read_now} of them by this run",
         "time": f"{duration(manifest.warm_seconds)} to get warm, {duration(manifest.read_seconds)} reading, "
         f"{figures['pages_per_minute']:g} pages a minute",
         "tokens": f"{figures['tokens_in']:,} in, {figures['tokens_out']:,} out",
@@ -103,7 +104,19 @@ def summary(manifest: Manifest, held: Sequence[Held], text: Place) -> str:
         lines += ["", "## Servers", "", servers(held)]
     if manifest.failed:
         lines += ["", "## Failed pages", "", *_failures(manifest.failed)]
+    if manifest.flags:
+        lines += ["", "## Flags of the document", "", *(f"- {escaped(str(flag))}" for flag in manifest.flags)]
+    if found := manifest.flagged(_MOST_FAILURES):
+        rows = [(str(entry.page), escaped("; ".join(map(str, entry.flags)))) for entry in found]
+        lines += ["", "## Flagged pages", "", *table(("page", "flags"), rows)]
+        if manifest.pages.flagged > len(found):
+            lines += ["", f"And {manifest.pages.flagged - len(found)} more; manifest.json lists all."]
     return "\n".join(lines) + "\n"
+
+
+def flagged(count: int) -> str:
+    """How many pages are flagged, behind other counts; nothing if none is."""
+    return f", {count} flagged" if count else ""
 
 
 def _cost(manifest: Manifest) -> str:

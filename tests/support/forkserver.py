@@ -97,7 +97,7 @@ class Process:
         self.returncode: int | None = None
         self.stdout = pipes.get("stdout")
         self.stderr = pipes.get("stderr")
-        self._status = status
+        self._status = status.detach()  # a socket that nobody has closed would warn, and be closed too early
 
     def poll(self) -> int | None:
         """Return the exit code if it has ended, else None."""
@@ -159,7 +159,7 @@ class Process:
     def __del__(self) -> None:
         """Let go of it, and so have it killed: a test that failed has not waited for it."""
         self._close()
-        self._status.close()
+        os.close(self._status)
 
     def _look(self, timeout: float | None) -> int | None:
         """Read the exit code and leave it there: several threads may wait for one process."""
@@ -168,7 +168,8 @@ class Process:
             waiting.register(self._status, select.POLLIN)
             if not waiting.poll(None if timeout is None else math.ceil(timeout * 1000)):
                 return None
-            told = self._status.recv(64, socket.MSG_PEEK)
+            with socket.socket(fileno=os.dup(self._status)) as status:
+                told = status.recv(64, socket.MSG_PEEK)
             if not told:
                 raise RuntimeError("The fork server has ended.")
             self.returncode = int(told)

@@ -5,7 +5,7 @@ import pytest
 from tasks.backends.base import MachineFacts
 from tasks.core import replicas as module
 from tasks.core.replicas import Replicas
-from tasks.serving import warmup as warm
+from tasks.serving import parallelism
 
 
 @pytest.fixture
@@ -45,6 +45,6 @@ async def test_parts_are_measured_together_and_anew_if_they_changed_meanwhile(mo
             parts.see(3, paid=3)
         return slots - 1  # one was missed, which says little of each part
 
-    monkeypatch.setattr(warm, "measure_parallelism", measured)
-    assert await warm._measure_each(None, None, 4, parts) == 4  # type: ignore[arg-type] # nothing is sent
+    monkeypatch.setattr(parallelism, "measure_parallelism", measured)
+    assert await parallelism._measure_each(None, None, 4, parts) == 4  # type: ignore[arg-type] # nothing is sent
     assert asked == [8, 12]

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from tasks.core.errors import FailureReason, OutputError, StorageError
 from tasks.core.events import Progress, subscribe
+from tasks.core.flags import Flag, FlagName
 from tasks.core.jobs import BackendName, Document, Plan, ReadOptions
 from tasks.results.manifest import Attempt, Listing, Manifest, PageEntry, PageResult, PageStatus, RunStatus
 from tasks.results.store import ResultStore, results_directory
@@ -144,6 +145,37 @@ def test_a_page_reads_back_as_it_was_written(store):
     result = page(2, "Grüße ∑ 漢字 \N{GRINNING FACE}\n\n| a | b |")
     store.write_page(result)
     assert store.page(2) == result
+
+
+def flagged(number: int) -> PageResult:
+    return page(number, flags=(Flag(name=FlagName.DAMAGED, detail="half of it is missing"),))
+
+
+def test_flags_are_kept(store):
+    store.write_page(flagged(1))
+    assert store.page(1) == flagged(1)
+
+
+def test_a_page_without_flags_is_understood_by_versions_that_know_none(store):
+    store.write_page(page(1))
+    assert "flags" not in json.loads((store.directory / "pages/0001.json").read_text())
+
+
+def test_strictly_a_flagged_page_has_failed_and_its_text_is_left_out(store):
+    store.write_page(page(1))
+    store.write_page(flagged(2))
+    one, two = store.results([1, 2], strict=True)
+    assert one == page(1)
+    assert (two.status, two.reason) == (PageStatus.FAILED, FailureReason.FLAGGED)
+    assert two.detail == "damaged: half of it is missing"
+    assert list(store.sections([2], strict=True)) == ["<!-- page 2, failed: flagged -->\n\n"]
+    assert list(store.sections([2])) == ["<!-- page 2 -->\n\nHello.\n\n"]
+
+
+def test_the_flagged_pages_of_a_manifest_are_counted_and_found(store):
+    written = write_manifest(store, page(1), flagged(2), failed(3))
+    assert written.pages.flagged == 1
+    assert [entry.page for entry in written.flagged(5)] == [2]
 
 
 def test_a_page_file_is_json_that_tells_its_schema(store):

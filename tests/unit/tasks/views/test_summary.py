@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from tasks.core.errors import FailureReason
+from tasks.core.flags import Flag, FlagName
 from tasks.core.jobs import BackendName, Document, ReadOptions
 from tasks.results.manifest import Attempt, Listing, Manifest, PageEntry, PageResult, PageStatus, RunStatus
+from tasks.results.store import ResultStore
 from tasks.results.usage import EndpointRecord, MachineRecord
 from tasks.views.summary import Held, page_row, summary
 
@@ -79,3 +81,17 @@ def test_a_page_is_shown_with_its_first_words_only_if_they_may_be_shown():
     )
     assert page_row(result, excerpts=True)["text"] == "Secret \\| words"
     assert "Secret" not in str(page_row(result, excerpts=False))
+
+
+def test_flags_of_the_document_and_of_its_pages_are_told(tmp_path: Path):
+    store = ResultStore(tmp_path)
+    store.prepare()
+    damaged = Flag(name=FlagName.DAMAGED, detail="part of it could not be | decoded")
+    entry = failed(4).model_copy(update={"status": PageStatus.READ, "reason": None, "flags": (damaged,)})
+    files = Flag(name=FlagName.FILES, detail="it carries a.pdf")
+    listed = manifest(pages=Listing.of([entry], store.manifest_path), flags=(files,))
+    store.write_manifest(listed, [entry])
+    text = summary(listed, (), TEXT)
+    assert "1 read, 0 blank, 0 failed, 1 flagged; " in text
+    assert "## Flags of the document\n\n- files: it carries a.pdf\n" in text
+    assert "| 4 | damaged: part of it could not be \\| decoded |" in text
