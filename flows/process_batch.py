@@ -34,7 +34,7 @@ from tasks.batches.batch import Batch, Source, find_documents
 from tasks.batches.document_index import DocumentIndex
 from tasks.batches.shards import Shard, balanced, weighed
 from tasks.core.budget import Budget
-from tasks.core.errors import HearthError, InputError
+from tasks.core.errors import HearthError, IncompleteError, InputError
 from tasks.core.events import Listener, Progress, RunStarted, emit, subscribe, subscribe_only
 from tasks.core.jobs import Job
 from tasks.reading.events import RunEnded
@@ -223,7 +223,9 @@ class _Batch:
             row = Row.of(str(source.path), outcome)
             shelf.note(source, row)
         elif isinstance(outcome, InputError):
-            row = Row(document=str(source.path), status=DocumentStatus.FAILED, why=str(outcome))
+            growing = isinstance(outcome, IncompleteError) and source.is_fresh()
+            status = DocumentStatus.LEFT if growing else DocumentStatus.FAILED
+            row = Row(document=str(source.path), status=status, why=str(outcome))
         elif isinstance(outcome, HearthError):
             # No server, or no room for results: it would be so for every other document, too.
             self.trouble = self.trouble or outcome

@@ -82,7 +82,7 @@ async def _process(job: Job, *, in_batch: bool) -> Manifest | None:
     with closing(prepared.file):
         prepared.store.prepare()
         live = Live(prepared.plan.document.name, settings, has_servers=not in_batch)
-        async with prepared.store.turn(), live:
+        async with prepared.turn(), live:
             manifest = await _read(prepared, settings, live)
             if manifest is not None:
                 emit(RunEnded(manifest))
@@ -111,6 +111,8 @@ def _final_state(manifest: Manifest | None) -> State[Manifest]:
         return Failed(message=told, data=manifest)
     if manifest.status is RunStatus.STOPPED:
         return Completed(name="Stopped", message=f"{told}; the others are left for the next run", data=manifest)
-    if manifest.status is RunStatus.PARTIAL:
+    if manifest.changed:
+        told += "; the document was changed while it was read"
+    if manifest.changed or manifest.status is RunStatus.PARTIAL:
         return Completed(name="Partial", message=told, data=manifest)
     return Completed(message=told, data=manifest)

@@ -79,7 +79,7 @@ def batch(
     else:
         print_report(_err, report, report.path(asked.directory(load_settings())))
     left = must_finish and report.count(DocumentStatus.LEFT)
-    if left or report.failed or report.count(DocumentStatus.FAILED):
+    if left or report.failed or report.count(DocumentStatus.FAILED) or report.count(DocumentStatus.PARTIAL):
         raise typer.Exit(_EXIT_FAILED)
 
 

@@ -96,7 +96,8 @@ def read(
     """Read a PDF.
 
     Exit codes: 0 every page was read; 1 no machine or model was to be had, or the results could not be stored;
-    2 the request is wrong; 3 finished, but some pages failed, or are left because the budget is spent.
+    2 the request is wrong; 3 finished, but some pages failed, or are left because the budget is spent, or the document
+    was changed while it was read.
     """
     if as_json and text:
         raise InputError("--json and --text both write to standard output. Choose one.")
@@ -137,7 +138,7 @@ def read(
     if text:
         for section in store.sections((entry.page for entry in manifest.pages), strict=strict):
             sys.stdout.write(section)
-    if manifest.failed or manifest.status is RunStatus.STOPPED:
+    if manifest.failed or manifest.changed or manifest.status is RunStatus.STOPPED:
         raise typer.Exit(EXIT_PAGES_FAILED)
 
 
@@ -153,7 +154,7 @@ async def _read(job: Job, *, quiet: bool) -> Manifest | None:
     prepared.store.prepare()
     with TerminalProgress(_err, quiet=quiet) as terminal, subscribe(terminal):
         # Where every page stands no server is needed, not even Prefect's.
-        async with prepared.store.turn():
+        async with prepared.turn():
             manifest = RunRecorder(prepared).close() if prepared.nothing_left() else None
         if manifest is not None:
             return manifest

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -31,6 +32,7 @@ from tasks.storage.files import Place, S3Path, is_s3, place_of
 
 _PDF = ".pdf"
 _LIST = ".txt"
+_FRESH_SECONDS = 60.0
 
 
 class Batch(Form):
@@ -151,6 +153,15 @@ class Source:
         except OSError:
             return cls(path, "")
         return cls(path, hashlib.sha256(f"{stat.st_size} {stat.st_mtime_ns}".encode()).hexdigest()[:16], stat.st_size)
+
+    def is_fresh(self) -> bool:
+        """Return whether it was written to so lately that what is wrong with it may be that it is not whole yet."""
+        if isinstance(self.path, S3Path):
+            return False  # there a document is whole, or not there
+        try:
+            return abs(time.time() - self.path.stat().st_mtime) < _FRESH_SECONDS
+        except OSError:
+            return False
 
 
 def find_documents(sources: Sequence[str]) -> Iterator[Source]:

@@ -3,6 +3,7 @@
     HearthError
     ├── InputError            mend the request                      exit code 2
     │   ├── DocumentError       the PDF cannot be used
+    │   │   └── IncompleteError   it is not whole, or written to just now
     │   ├── PasswordError       it is encrypted, and the password is missing or wrong
     │   ├── LimitError          it is larger than the limits allow
     │   └── OutputError         the results cannot be written where they should go
@@ -77,6 +78,10 @@ class InputError(HearthError):
 
 class DocumentError(InputError):
     """The file is missing, not a PDF, empty, damaged, or has no pages."""
+
+
+class IncompleteError(DocumentError):
+    """The file is not whole: empty, cut off, damaged, or just being written to."""
 
 
 class PasswordError(InputError):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pymupdf
 
-from tasks.core.errors import DocumentError, InputError, LimitError, PasswordError
+from tasks.core.errors import DocumentError, IncompleteError, InputError, LimitError, PasswordError
 from tasks.core.jobs import Document
 from tasks.settings.reading import LimitSettings
 from tasks.storage.files import Place
@@ -90,7 +90,7 @@ def _size_of(path: Path, told: Place, limits: LimitSettings) -> int:
     if not path.is_file():
         raise DocumentError(f"{told} is not a regular file. Name one PDF file.")
     if size == 0:
-        raise DocumentError(f"{told} is empty (0 bytes). Fetch or export the PDF again.")
+        raise IncompleteError(f"{told} is empty (0 bytes). Fetch or export the PDF again.")
     if size > limits.file_mb * 1_000_000:
         raise LimitError(
             f"{told} has {size / 1e6:.0f} MB; the limit is {limits.file_mb} MB. "
@@ -115,12 +115,12 @@ def _count_pages(path: Path, told: Place, password: str | None, *, truncated: bo
             # A broken file that still ends as it should is mended silently, as every viewer does;
             # one that is cut off would silently lose pages.
             if truncated and pdf.is_repaired:
-                raise DocumentError(f"{told} is truncated: its end is missing. Fetch or export it again.")
+                raise IncompleteError(f"{told} is truncated: its end is missing. Fetch or export it again.")
             pages = int(pdf.page_count)
     except InputError:
         raise
     except Exception:  # noqa: BLE001 - see above
-        raise DocumentError(damaged) from None
+        raise IncompleteError(damaged) from None
     if pages == 0:
         raise DocumentError(f"{told} has no pages. Fetch or export it again.")
     return pages

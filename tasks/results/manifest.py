@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from tasks.core.errors import FailureReason
-from tasks.core.flags import Flag
+from tasks.core.flags import Flag, FlagName
 from tasks.core.jobs import Document, Frozen, ReadOptions
 from tasks.ollama.schema import Timing
 from tasks.results.figures import Insight
@@ -224,6 +224,11 @@ class Manifest(Frozen):
     def failed(self) -> tuple[PageEntry, ...]:
         """The pages that failed."""
         return self.pages.failed
+
+    @property
+    def changed(self) -> bool:
+        """Whether the document was changed while it was read, so that the results are of what it was."""
+        return any(flag.name is FlagName.CHANGED for flag in self.flags)
 
     def flagged(self, most: int) -> list[PageEntry]:
         """The first pages that are flagged and did not fail, at most so many; read from the manifest's file."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 
+from tasks.core.flags import FlagName
 from tasks.core.jobs import Frozen
 from tasks.results.manifest import Manifest, RunStatus
 from tasks.storage.files import Place, files_at
@@ -19,13 +20,19 @@ class DocumentStatus(StrEnum):
 
     READ = "read"
     PARTIAL = "partial"
-    """Some of its pages failed."""
+    """Some of its pages failed, or it was changed while it was read."""
     UNCHANGED = "unchanged"
     """It had been read before; nothing was done."""
     LEFT = "left"
     """The budget was used up before all its pages were begun; the next run goes on with it."""
     FAILED = "failed"
     """It cannot be read at all."""
+
+
+def _why(manifest: Manifest) -> str:
+    if manifest.failed:
+        return manifest.failed[0].detail or ""
+    return next((str(flag) for flag in manifest.flags if flag.name is FlagName.CHANGED), "")
 
 
 class Row(Frozen):
@@ -63,6 +70,8 @@ class Row(Frozen):
         status = {RunStatus.STOPPED: DocumentStatus.LEFT, RunStatus.PARTIAL: DocumentStatus.PARTIAL}.get(
             manifest.status, DocumentStatus.READ
         )
+        if manifest.changed:
+            status = DocumentStatus.PARTIAL
         if status is DocumentStatus.READ and not manifest.read_now:
             status = DocumentStatus.UNCHANGED
         if failed and failed == pages:
@@ -77,7 +86,7 @@ class Row(Frozen):
             left=manifest.document.pages - pages + failed,
             page_seconds=manifest.page_seconds,
             tokens=manifest.pages.tokens_in + manifest.pages.tokens_out,
-            why=manifest.failed[0].detail or "" if failed else "",
+            why=_why(manifest),
             output=str(manifest.output),
         )
 

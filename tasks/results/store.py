@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, nullcontext
 from itertools import dropwhile, takewhile
 from typing import Final
 
@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from tasks.core.events import Progress, emit
 from tasks.core.jobs import Document, Plan
 from tasks.results.manifest import PAGES_BEGIN, PAGES_END, Listing, Manifest, PageEntry, PageResult, PageStatus
+from tasks.results.same_content import SameContent
 from tasks.storage.files import Place, files_at
 
 _PAGES: Final = "pages"
@@ -33,11 +34,16 @@ class ResultStore:
     """Pages, manifest and text of one document, in a directory, wherever it is.
 
     Reading needs no preparation; `prepare` must come before writing.
+
+    Args:
+        directory: where they are.
+        shared: whether results of the same bytes under other names are taken over; see `results_directory`.
     """
 
-    def __init__(self, directory: Place) -> None:
+    def __init__(self, directory: Place, *, shared: bool = False) -> None:
         self.directory = directory
         self._files = files_at(directory)
+        self._same = SameContent(directory) if shared else None
 
     @property
     def document_path(self) -> Place:
@@ -60,12 +66,38 @@ class ResultStore:
             OutputError: it cannot be made, read or written.
         """
         self._files.prepare(_PAGES)
+        if self._same is not None:
+            self._same.prepare()
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
         """Have the document for oneself, so that no page is paid for twice; wait while another run reads it."""
-        async with self._files.turn(lambda: emit(Progress("waiting for another run that reads this document"))):
+
+        def waiting() -> None:
+            emit(Progress("waiting for another run that reads this document"))
+
+        async with self._same.turn(waiting) if self._same else nullcontext(), self._files.turn(waiting):
             yield
+
+    def take_over(self, numbers: Iterable[int], wanted: Callable[[PageResult], bool]) -> None:
+        """Copy what is wanted, and not here, of the same bytes' results under other names.
+
+        Raises:
+            StorageError: as `write_page`.
+        """
+        others = [ResultStore(place) for place in self._same.others()] if self._same else []
+        left = list(numbers)
+        for other in others:
+            mine = zip(left, self._pages(left), strict=True)
+            left = [number for number, page in mine if page is None or not (page.settled and wanted(page))]
+            for page in other.results(left):
+                if page.settled and wanted(page):
+                    self.write_page(page)
+
+    def earlier_manifest(self) -> Manifest | None:
+        """The account of the last run under this name, or else under another one of the same bytes."""
+        others = (ResultStore(place).manifest() for place in self._same.others()) if self._same else ()
+        return self.manifest() or next((found for found in others if found is not None), None)
 
     def page(self, number: int) -> PageResult | None:
         """The result of a page, or None if there is none that can be understood."""

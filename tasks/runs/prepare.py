@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 from tasks.core.errors import InputError
@@ -10,6 +12,7 @@ from tasks.core.flags import Flag
 from tasks.core.jobs import Document, Job, Plan, ReadOptions
 from tasks.documents.pdf import open_document, password_from, select_pages
 from tasks.ollama.client import GenerateRequest
+from tasks.results.manifest import PageResult
 from tasks.results.store import ResultStore, results_directory
 from tasks.runs.choose_backend import Choice, choose_backend
 from tasks.settings.settings import Settings
@@ -36,6 +39,23 @@ class Prepared:
     file: LocalFile
     password: str | None = field(default=None, repr=False)
     flags: tuple[Flag, ...] = ()
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Have the document for oneself, with the pages that were read of the same bytes under another name.
+
+        Raises:
+            StorageError: these cannot be stored.
+        """
+        async with self.store.turn():
+            if not self.plan.force:
+                await asyncio.to_thread(self.store.take_over, self.plan.numbers, self._wanted)
+            yield
+
+    def _wanted(self, page: PageResult) -> bool:
+        if self.digest is None:
+            return page.model == self.plan.model
+        return page.identity == self.plan.identity(page.page, self.digest)
 
     def nothing_left(self) -> bool:
         """Whether every page stands now, so that no server is needed. True only for good in the document's `turn`."""
@@ -100,12 +120,12 @@ async def _prepared(job: Job, settings: Settings, document: Document, file: Loca
         strict=job.strict,
         max_usd=job.max_usd,
     )
-    store = ResultStore(plan.output)
+    store = ResultStore(plan.output, shared=True)
     digest = await choice.backend.digest(plan.model) or await asyncio.to_thread(_digest_of_last_run, store, plan)
     return Prepared(plan, choice, store, digest, file)
 
 
 def _digest_of_last_run(store: ResultStore, plan: Plan) -> str | None:
     """What the model's digest was when this document was read last: good enough to find that nothing is left."""
-    last = store.manifest()
+    last = store.earlier_manifest()
     return last.digest if last is not None and last.model == plan.model else None

@@ -10,7 +10,7 @@ from itertools import zip_longest
 
 from tasks.backends.base import Endpoint, MachineFacts
 from tasks.core.events import Event
-from tasks.core.flags import Flag
+from tasks.core.flags import Flag, FlagName
 from tasks.reading.events import PageDone
 from tasks.results.figures import Figures
 from tasks.results.manifest import Listing, Manifest, PageEntry, RunStatus
@@ -131,6 +131,9 @@ class RunRecorder:
                     "output": store.directory,
                 }
                 return last.model_copy(update=now)
+        if self.done and self.prepared.file.changed(plan.document.sha256):
+            told = "it was changed while it was read; the results are of what it was before. Run again to read it anew."
+            self.flags.append(Flag(name=FlagName.CHANGED, detail=told))
         figures, usd = self._meter.figures(), sum(machine.usd or 0.0 for machine in self._machines)
         manifest = Manifest(
             status=status,

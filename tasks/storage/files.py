@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -10,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from tasks.core.paths import Place, S3Path, is_s3, place_of
 from tasks.storage.base import Files
+from tasks.storage.copies import Version, download_of, snapshot_of, version_of
 from tasks.storage.local import Directory
 
 __all__ = ["Files", "LocalFile", "Place", "S3Path", "entries", "files_at", "is_s3", "local_file", "place_of"]
@@ -27,11 +30,33 @@ def files_at(place: Place) -> Files:
 
 
 class LocalFile:
-    """A document as a file of this machine: itself, or a copy of S3's that goes when nobody has it open any more."""
+    """A document as a file of this machine that stays as it is while it is read: a copy that goes with its last user.
 
-    def __init__(self, path: Path, copy: object = None) -> None:
+    Attributes:
+        path: the copy's; the document's own where that is no file that could be read.
+    """
+
+    def __init__(self, path: Path, copy: object = None, original: Path | None = None, version: Version = ()) -> None:
         self.path = path
         self._copy = copy
+        self._original = original
+        self._version = version
+
+    def changed(self, sha256: str) -> bool:
+        """Return whether the document is still there, but not as it was copied.
+
+        Args:
+            sha256: of the copy. A file that was only touched, or replaced by its like, has not changed.
+        """
+        if self._original is None:
+            return False
+        try:
+            with self._original.open("rb") as file:
+                if version_of(os.fstat(file.fileno())) == self._version:
+                    return False
+                return hashlib.file_digest(file, "sha256").hexdigest() != sha256
+        except OSError:  # it was moved away or deleted, which changes nothing of what was read
+            return False
 
     def close(self) -> None:
         """Let go of it."""
@@ -39,23 +64,27 @@ class LocalFile:
 
 
 def local_file(place: Place, copies: Path, most_mb: int) -> LocalFile:
-    """A document as a file of this machine.
+    """Copy a document, so that a run reads one file whatever becomes of the original.
 
     Args:
         place: the document's.
-        copies: where copies of S3's documents are.
-        most_mb: of S3 nothing larger is copied, megabytes.
+        copies: where copies are.
+        most_mb: nothing larger is copied, megabytes.
 
     Raises:
-        InputError: it is in S3 and cannot be read, or is too large.
+        InputError: it is in S3 and cannot be read, or is too large; or it is written to just now.
         StorageError: there is no room for its copy.
     """
-    if isinstance(place, Path):
+    if isinstance(place, S3Path):
+        copy = download_of(place, copies, most_mb)
+        return LocalFile(copy.path, copy)
+    try:
+        if not place.is_file() or place.stat().st_size > most_mb * 1_000_000:
+            return LocalFile(place)  # whoever opens it says what is wrong with it
+        copy, version = snapshot_of(place, copies)
+    except (OSError, ValueError):
         return LocalFile(place)
-    from tasks.storage.downloads import copy_of
-
-    copy = copy_of(place, copies, most_mb)
-    return LocalFile(copy.path, copy)
+    return LocalFile(copy.path, copy, place, version)
 
 
 def entries(files: Files, name: str, kind: type[M]) -> Iterator[M]:

@@ -272,6 +272,30 @@ async def test_two_runs_of_one_document_take_turns(store: ResultStore, aws: AwsF
     assert told[-1] == "has it"
 
 
+async def test_the_same_bytes_under_another_name_are_copied_and_not_read(s3: Any):
+    one, other = (ResultStore(PLACE / f"{name}-aaaaaaaaaaaa", shared=True) for name in ("one", "other"))
+    for store in (one, other):
+        store.prepare()
+    async with one.turn():
+        one.write_page(page(1))
+        one.write_page(failed(2))
+    async with other.turn():
+        other.take_over([1, 2, 3], lambda _: True)
+    assert (other.page(1), other.page(2)) == (page(1), None)
+
+
+async def test_the_same_bytes_under_two_names_take_turns(s3: Any, turns: Callable[[float], None]):
+    one, other = (ResultStore(PLACE / f"{name}-aaaaaaaaaaaa", shared=True) for name in ("one", "other"))
+    for store in (one, other):
+        store.prepare()
+    told: list[Any] = []
+    async with one.turn():
+        waiting = asyncio.create_task(has_it(other, told))
+        await until_async(lambda: told)
+    await waiting
+    assert (told[0], told[-1]) == (WAITING, "has it")
+
+
 async def test_a_turn_is_renewed_while_its_holder_lives(store: ResultStore, turns: Callable[[float], None]):
     async with store.turn():
         first = objects.get(store.directory / ".lock").etag

@@ -17,9 +17,9 @@ def make_bucket(aws: AwsFront) -> Any:
 
 
 def keys(s3: Any, prefix: str = "") -> set[str]:
-    """What there is, the turns aside."""
+    """What there is, turns and what they need aside."""
     found = {item["Key"] for item in s3.list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", ())}
-    return {key for key in found if not key.endswith(".lock")}
+    return {key for key in found if not key.endswith(".lock") and "/.by-content/" not in key}
 
 
 def body(s3: Any, key: str) -> bytes:

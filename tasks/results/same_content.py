@@ -1,0 +1,53 @@
+"""Documents of the same bytes under several names: read once, found under each name."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from tasks.storage.files import Place, files_at
+
+_FOLDER = ".by-content"
+_NAMES = "directories.txt"
+
+
+class SameContent:
+    """The directories below one output that hold results of the same bytes.
+
+    Args:
+        directory: of one of the names, `<name>-<first 12 of the sha256>`.
+    """
+
+    def __init__(self, directory: Place) -> None:
+        self._directory = directory
+        self._digits = directory.name.rpartition("-")[2]
+        self._files = files_at(directory.parent / _FOLDER / self._digits)
+
+    def prepare(self) -> None:
+        """Make what `turn` needs.
+
+        Raises:
+            OutputError: it cannot be made, read or written.
+        """
+        self._files.prepare("")
+
+    @asynccontextmanager
+    async def turn(self, waiting: Callable[[], None]) -> AsyncIterator[None]:
+        """Have the content for oneself, whatever it is called; wait while another run reads it."""
+        async with self._files.turn(waiting):
+            if self._directory.name not in self._noted():
+                self._files.append(_NAMES, f"{self._directory.name}\n")
+            yield
+
+    def others(self) -> Iterator[Place]:
+        """Yield the directories of the other names; on this machine those of earlier versions, too."""
+        names = dict.fromkeys(self._noted())
+        output = self._directory.parent
+        if isinstance(output, Path):
+            names |= dict.fromkeys(sorted(path.name for path in output.glob(f"*-{self._digits}")))
+        return (output / name for name in names if name != self._directory.name)
+
+    def _noted(self) -> list[str]:
+        lines = (self._files.read(_NAMES) or b"").decode(errors="replace").splitlines()
+        return [line for line in lines if line.endswith(f"-{self._digits}") and "/" not in line]
