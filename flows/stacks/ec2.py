@@ -11,7 +11,8 @@ from infra_scripts.common.cloudformation import Stack
 from infra_scripts.common.deployment import CostTable, Options, StackPlan, StackStatus
 from infra_scripts.common.instances import images, machines
 from infra_scripts.ec2.deploy import down, up
-from infra_scripts.ec2.pool import Ec2Stack, plan, template
+from infra_scripts.ec2.pool import Ec2Stack
+from infra_scripts.ec2.template import plan, template
 from tasks.costs.price_book import current
 from tasks.costs.rates import gp3_usd_per_hour, on_demand_usd_per_hour, whose_prices
 

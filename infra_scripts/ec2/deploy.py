@@ -22,7 +22,9 @@ from infra_scripts.common.instances import (
 from infra_scripts.common.network import base_image, network
 from infra_scripts.common.parameters import delete_parameters, existing_parameters, read_parameter
 from infra_scripts.ec2.access import ensure_secrets, parameter_names
-from infra_scripts.ec2.pool import Ec2Stack, parameters, template
+from infra_scripts.ec2.pool import Ec2Stack
+from infra_scripts.ec2.template import parameters, template
+from infra_scripts.ec2.user_data import config_of
 
 BASE_TAG = "hearth:base"
 """On a baked image: the parameter of the image that it was baked from."""
@@ -69,7 +71,7 @@ def _image(aws: Aws, stack: Ec2Stack, listener: Listener) -> str:
         if image["ImageId"] == current:
             tags = {tag["Key"]: tag["Value"] for tag in image.get("Tags", [])}
             if tags.get(BASE_TAG) == stack.base_ami_parameter:
-                if tags.get("hearth:config") != stack.config:
+                if tags.get("hearth:config") != config_of(stack):
                     listener(
                         f"The baked image {current} is of other settings: machines boot slower until the next bake."
                     )

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import base64
 import gzip
+import hashlib
 import json
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from infra_scripts.common.errors import StackError
-
-if TYPE_CHECKING:
-    from infra_scripts.ec2.pool import Ec2Stack
+from infra_scripts.ec2.pool import Ec2Stack
 
 MOST_BYTES = 16_384
 _FILES = Path(__file__).parents[1] / "machine"
@@ -70,6 +69,13 @@ def cloud_config(stack: Ec2Stack) -> str:
     files.append(_file("/var/lib/cloud/scripts/per-boot/hearth", _read("per-boot.sh"), "0755"))
     # JSON is YAML, and quotes every file without a doubt.
     return "#cloud-config\n" + json.dumps({"write_files": files}, indent=1) + "\n"
+
+
+def config_of(stack: Ec2Stack) -> str:
+    """Digest all that makes machines differ."""
+    disk = [stack.disk_gb, stack.disk_iops, stack.disk_throughput]
+    told = json.dumps([cloud_config(stack), disk, stack.base_ami_parameter])
+    return hashlib.sha256(told.encode()).hexdigest()[:12]
 
 
 def user_data(stack: Ec2Stack) -> str:

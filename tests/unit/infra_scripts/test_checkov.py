@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from infra_scripts.ec2 import pool as ec2
+from infra_scripts.ec2 import template as ec2
 from infra_scripts.ecs import service as ecs
 from infra_scripts.monitoring import dashboard as monitoring
 from infra_scripts.sagemaker import endpoint as sagemaker

@@ -11,7 +11,7 @@ from cfnlint import decode
 
 from flows.stacks.registry import StackName
 from infra_scripts.common.policy import Who, policy
-from infra_scripts.ec2 import pool as ec2
+from infra_scripts.ec2 import template as ec2
 from infra_scripts.ecs import service as ecs
 from infra_scripts.monitoring import dashboard as monitoring
 from infra_scripts.sagemaker import endpoint as sagemaker
