@@ -60,17 +60,18 @@ class TestAServerInTrouble:
         meanwhile = [note.status for note in server.pages[before:]]
         # Every page that waits would be refused again and again by a server that is asked as if nothing were.
         assert meanwhile.count(status) < 0.1 * meanwhile.count(200)
-        server.refuses, server.seconds = lambda _held: 0, lambda _page: 0.3
+        # Long pages: to have all slots busy asks little of a machine that is busy itself.
+        server.refuses, server.seconds = lambda _held: 0, lambda _page: 2.0
         readers.until(lambda: server.held == 16)
 
     @pytest.mark.long("reads many pages")
     def test_one_that_slows_down_gets_fewer_requests_at_once_and_all_again_later(self, readers: Readers, counting):
-        server = counting(8, 0.2)
+        server = counting(8, 1.0)
         readers.start(1, [server], 400, "--slots", "8")
         readers.until(lambda: sum(note.status == 200 for note in server.pages) > 24)
-        server.seconds = lambda _page: 2.0
+        server.seconds = lambda _page: 10.0
         readers.until(lambda: server.held <= 4 and _seconds_since_received(server) > 0.5)
-        server.seconds = lambda _page: 0.2
+        server.seconds = lambda _page: 1.0
         readers.until(lambda: server.held == 8)
 
 
