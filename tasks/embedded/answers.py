@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
@@ -18,6 +19,9 @@ TEXT_PROPERTIES = ("text", "markdown", "natural_text", "content")
 MOST_ITEMS = 100
 """No schema is filled with longer arrays, whatever it demands."""
 
+MOST_CHARACTERS = 100_000
+"""Nor with more JSON than this in all, beside the page's text: arrays may lie in arrays."""
+
 _TOKEN = re.compile(r"\s*(?:\w{1,6}|[^\w\s])|\s+")
 Schema: TypeAlias = Mapping[str, Any]
 
@@ -29,7 +33,7 @@ class Answer:
     text: str
     tokens: int
     done_reason: str
-    """"stop", or "length" when the limit on tokens cut it off."""
+    """"stop", or "length" when the limit on tokens, or that on what a schema may demand, cut it off."""
 
 
 def tokenize(text: str) -> list[str]:
@@ -39,6 +43,25 @@ def tokenize(text: str) -> list[str]:
     stand-in for a vocabulary that comes to about 1.4 tokens an English word.
     """
     return _TOKEN.findall(text)
+
+
+def count_tokens(text: str) -> int:
+    """Count what `tokenize` gives, without holding a text of a hundred megabytes in pieces."""
+    return sum(1 for _ in _TOKEN.finditer(text))
+
+
+def token_ids(text: str) -> list[int]:
+    """Number the tokens, the same number for the same token: no vocabulary stands behind them."""
+    return [zlib.crc32(token.encode(errors="replace")) & 0xFFFF for token in tokenize(text)]
+
+
+def logprobs(text: str, alternatives: int) -> list[dict[str, object]]:
+    """List the tokens as `logprobs` has them. The reader decides for each with certainty: 0."""
+    listed: list[dict[str, object]] = []
+    for token in tokenize(text):
+        one = {"token": token, "logprob": 0, "bytes": list(token.encode(errors="replace"))}
+        listed.append(one | {"top_logprobs": [one]} if alternatives else one)
+    return listed
 
 
 def compose(text: str, template: object, stop: Sequence[str], limit: int | None) -> Answer:
@@ -53,76 +76,119 @@ def compose(text: str, template: object, stop: Sequence[str], limit: int | None)
     Raises:
         FormatError: If the format is another value.
     """
-    answer = _formatted(text, template)
+    answer, whole = _formatted(text, template)
     ends = [position for word in stop if word and (position := answer.find(word)) >= 0]
     if ends:
-        answer = answer[: min(ends)]
+        answer, whole = answer[: min(ends)], True
     tokens = tokenize(answer)
     if limit is not None and len(tokens) > limit:
         return Answer("".join(tokens[:limit]), limit, "length")
-    return Answer(answer, len(tokens), "stop")
+    return Answer(answer, len(tokens), "stop" if whole else "length")
 
 
-def _formatted(text: str, template: object) -> str:
+def _formatted(text: str, template: object) -> tuple[str, bool]:
+    """Give the answer, and whether it is all that the format demands."""
     if template in (None, ""):
-        return text
+        return text, True
     if template == "json":
-        return json.dumps({"text": text}, ensure_ascii=False)
+        return json.dumps({"text": text}, ensure_ascii=False), True
     if isinstance(template, dict):
+        filler = _Filler(template)
         try:
-            return json.dumps(_filled(template, text), ensure_ascii=False)
+            return json.dumps(filler.filled(text), ensure_ascii=False), filler.whole
+        except RecursionError:
+            raise FormatError("invalid format: the schema is nested too deeply") from None
         except (AttributeError, LookupError, TypeError):
             pass  # a schema only in its braces
     quoted = json.dumps(json.dumps(template))
     raise FormatError(f'invalid format: {quoted}; expected "json" or a valid JSON Schema object')
 
 
-def _filled(schema: Schema, text: str) -> object:
-    value = _example(schema, schema, frozenset())
-    name = _text_property(schema)
-    if isinstance(value, dict) and name:
-        return {**value, name: text}
-    return text if isinstance(value, str) else value
+class _Filler:
+    """Gives values valid for the common kinds of schema, as plain as the schema allows, and no more than fits."""
 
+    def __init__(self, root: Schema) -> None:
+        """Fill `root`, which references refer to."""
+        self._root = root
+        self._left = MOST_CHARACTERS
+        self.whole = True
+        """Whether the schema has got all that it demands."""
 
-def _text_property(schema: Schema) -> str | None:
-    properties = _resolved(schema, schema).get("properties", {})
-    strings = [name for name, each in properties.items() if "string" in _types(_resolved(each, schema))]
-    return next((name for name in (*TEXT_PROPERTIES, *strings) if name in strings), None)
+    def filled(self, text: str) -> object:
+        """The value, with the page's text where the schema has a place for it."""
+        value = self._example(self._root, frozenset())
+        name = self._text_property()
+        if isinstance(value, dict) and name:
+            return {**value, name: text}
+        return text if isinstance(value, str) else value
 
+    def _text_property(self) -> str | None:
+        properties = self._resolved(self._root).get("properties", {})
+        strings = [name for name, each in properties.items() if "string" in _types(self._resolved(each))]
+        return next((name for name in (*TEXT_PROPERTIES, *strings) if name in strings), None)
 
-def _example(schema: Schema, root: Schema, seen: frozenset[str]) -> Any:  # noqa: ANN401  any JSON value
-    """Give a value valid for the common kinds of schema, as plain as the schema allows.
+    def _example(self, schema: Schema, seen: frozenset[str]) -> Any:  # noqa: ANN401  any JSON value
+        """Give a value, or None when nothing is left to spend.
 
-    Args:
-        schema: A part of the schema.
-        root: The whole, which references refer to.
-        seen: The references that led here: one met again stands for a schema that contains itself.
-    """
-    if (reference := schema.get("$ref")) in seen:
-        return None
-    seen |= {reference} if reference else set()
-    schema = _resolved(schema, root)
-    alternatives = schema.get("anyOf") or schema.get("oneOf")
-    if "const" in schema or "default" in schema:
-        value = schema.get("const", schema.get("default"))
-    elif schema.get("enum"):
-        value = schema["enum"][0]
-    elif alternatives:
-        value = _example(alternatives[0], root, seen)
-    else:
-        value = _plain(_types(schema)[0], schema, root, seen)
-    return value
+        Args:
+            schema: A part of the schema.
+            seen: The references that led here: one met again stands for a schema that contains itself.
+        """
+        if (reference := schema.get("$ref")) in seen:
+            return None
+        if reference:
+            seen |= {reference}
+            self._spend(reference)
+        schema = self._resolved(schema)
+        alternatives = schema.get("anyOf") or schema.get("oneOf")
+        if "const" in schema or "default" in schema:
+            return self._spend(schema.get("const", schema.get("default")))
+        if schema.get("enum"):
+            return self._spend(schema["enum"][0])
+        if alternatives:
+            return self._example(alternatives[0], seen)
+        return self._plain(_types(schema)[0], schema, seen)
 
+    def _plain(self, kind: str, schema: Schema, seen: frozenset[str]) -> Any:  # noqa: ANN401  any JSON value
+        if kind == "object":
+            return self._object(schema, seen)
+        if kind == "array":
+            return self._array(schema, seen)
+        if kind in {"integer", "number"}:
+            return self._spend(max(min(0, schema.get("maximum", 0)), schema.get("minimum", -math.inf)))
+        return self._spend({"boolean": False, "string": ""}.get(kind))
 
-def _plain(kind: str, schema: Schema, root: Schema, seen: frozenset[str]) -> Any:  # noqa: ANN401  any JSON value
-    if kind == "object":
-        return {name: _example(each, root, seen) for name, each in schema.get("properties", {}).items()}
-    if kind == "array":
-        return [_example(schema.get("items", {}), root, seen)] * min(schema.get("minItems", 0), MOST_ITEMS)
-    if kind in {"integer", "number"}:
-        return max(min(0, schema.get("maximum", 0)), schema.get("minimum", -math.inf))
-    return {"boolean": False, "string": ""}.get(kind)
+    def _object(self, schema: Schema, seen: frozenset[str]) -> dict[str, Any]:
+        value = {}
+        for name, each in schema.get("properties", {}).items():
+            if self._spend(name) is None:
+                break
+            value[name] = self._example(each, seen)
+        return value
+
+    def _array(self, schema: Schema, seen: frozenset[str]) -> list[Any]:
+        value: list[Any] = []
+        wanted = schema.get("minItems", 0)
+        while len(value) < min(wanted, MOST_ITEMS) and self._spend([]) is not None:
+            value.append(self._example(schema.get("items", {}), seen))
+        self.whole = self.whole and len(value) >= wanted
+        return value
+
+    def _spend(self, value: Any) -> Any:  # noqa: ANN401  any JSON value
+        """Pay for a value; None for one that is too dear."""
+        self._left -= len(json.dumps(value))
+        self.whole = self.whole and self._left >= 0
+        return value if self._left >= 0 else None
+
+    def _resolved(self, schema: Schema) -> Schema:
+        """Follow a `#/...` reference inside the schema, one step."""
+        reference = schema.get("$ref")
+        if reference is None:
+            return schema
+        target: Any = self._root
+        for part in reference.removeprefix("#").strip("/").split("/"):
+            target = target[part] if part else target
+        return cast("Schema", target)
 
 
 def _types(schema: Schema) -> list[str]:
@@ -134,17 +200,6 @@ def _types(schema: Schema) -> list[str]:
         return ["object"]
     alternatives = [*schema.get("anyOf", ()), *schema.get("oneOf", ())]
     return [each["type"] for each in alternatives if isinstance(each.get("type"), str)] or ["null"]
-
-
-def _resolved(schema: Schema, root: Schema) -> Schema:
-    """Follow a `#/...` reference inside the schema, one step."""
-    reference = schema.get("$ref")
-    if reference is None:
-        return schema
-    target: Any = root
-    for part in reference.removeprefix("#").strip("/").split("/"):
-        target = target[part] if part else target
-    return cast("Schema", target)
 
 
 def duration_ns(seconds: float) -> int:

@@ -1,16 +1,16 @@
-"""The endpoints about models: /api/tags, /api/ps, /api/show, /api/pull and /api/delete."""
+"""What models there are: /api/tags, /api/ps and /api/show."""
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from starlette.concurrency import run_in_threadpool
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
-from tasks.embedded import wire
-from tasks.embedded.errors import BadRequestError, InvalidNameError, RequestError, UnknownModelError
-from tasks.embedded.models import Model, Progress, Store
-from tasks.embedded.replies import failure, reply, timestamp, to_json
+from tasks.embedded import fields, wire
+from tasks.embedded.errors import BadRequestError, RequestError, UnknownModelError
+from tasks.embedded.models import CONTEXT_LENGTH, Model, Store, full_name
+from tasks.embedded.replies import failure, reply, timestamp
+from tasks.embedded.requests import find_model
 from tasks.embedded.runners import Runner, Runners
 
 CAPABILITIES = ["completion", "vision"]
@@ -35,56 +35,34 @@ class Catalog:
     async def show(self, body: bytes) -> Response:
         """Tell what a model is."""
         try:
-            name = _name(body, "ShowRequest")
-            if not name:
-                raise BadRequestError("model is required")
-            model = self._store.find(name)
-            if model is None:
-                raise UnknownModelError(f"model '{name}' not found")
+            model = shown_model(requested_name(body, fields.MODEL_FIELDS, "ShowRequest"), self._store)
         except RequestError as error:
             return failure(error.status, str(error))
         return reply(_shown(model))
 
-    async def delete(self, body: bytes) -> Response:
-        """Remove a model. One that is loaded stays so until it expires, as with Ollama."""
-        try:
-            name = _name(body, "DeleteRequest")
-        except BadRequestError as error:
-            return failure(400, str(error))
-        try:
-            self._store.delete(name)
-        except InvalidNameError:
-            return failure(400, f'name "{name}" is invalid')
-        except UnknownModelError as error:
-            return failure(404, str(error))
-        except OSError as error:
-            return failure(500, str(error))
-        return Response()
 
-    async def pull(self, body: bytes) -> Response:
-        """Install a model. With streaming, an error arrives as the last line under status 200."""
-        try:
-            data = wire.parse_body(body, wire.MODEL_FIELDS, "PullRequest")
-            name = data.get("model") or data.get("name") or ""
-            self._store.find(name)
-        except RequestError as error:
-            return failure(400, str(error))
-        if data.get("stream", True):
-            lines = (to_json(each) + b"\n" for each in self._progress(name))
-            return StreamingResponse(lines, media_type="application/x-ndjson")
-        *_, last = await run_in_threadpool(list, self._progress(name))
-        return failure(500, str(last["error"])) if "error" in last else reply(last)
+def requested_name(body: bytes, fields: Mapping[str, str], struct: str) -> str:
+    """Give the model that a request names in one of two fields.
 
-    def _progress(self, name: str) -> Iterator[Progress]:
-        try:
-            yield from self._store.pull(name)
-        except (UnknownModelError, OSError) as error:
-            yield {"error": str(error)}
-
-
-def _name(body: bytes, struct: str) -> str:
-    data = wire.parse_body(body, wire.MODEL_FIELDS, struct)
+    Raises:
+        BadRequestError: If the body is none.
+    """
+    data = wire.parse_body(body, fields, struct)
     return str(data.get("model") or data.get("name") or "")
+
+
+def shown_model(name: str, store: Store) -> Model:
+    """Find the model that a client wants to know about.
+
+    Raises:
+        RequestError: If there is no such model.
+    """
+    if not name:
+        raise BadRequestError("model is required")
+    model = find_model(name, store)
+    if model is None:
+        raise UnknownModelError(f"model '{full_name(name)}' not found")
+    return model
 
 
 def _listed(model: Model) -> dict[str, object]:
@@ -94,7 +72,8 @@ def _listed(model: Model) -> dict[str, object]:
         "modified_at": timestamp(model.modified_at),
         "size": model.size,
         "digest": model.digest,
-        "details": model.details,
+        "details": {**model.details, "context_length": CONTEXT_LENGTH, "embedding_length": 0},
+        "capabilities": CAPABILITIES,
     }
 
 
@@ -110,7 +89,7 @@ def _running(runner: Runner) -> dict[str, object]:
         "details": runner.model.details,
         "expires_at": timestamp(expires),
         "size_vram": 0,
-        "context_length": runner.load["num_ctx"],
+        "context_length": min(runner.num_ctx, CONTEXT_LENGTH),
     }
 
 
@@ -122,9 +101,13 @@ def _shown(model: Model) -> dict[str, Any]:
         "details": model.details,
         "model_info": {
             "general.architecture": model.family,
-            "general.file_size": model.size,
-            f"{model.family}.context_length": wire.LOAD_DEFAULTS["num_ctx"],
+            "general.file_type": 0,
+            "general.parameter_count": model.size,  # bytes: most of a fast Tesseract model's parameters have one each
+            f"{model.family}.context_length": CONTEXT_LENGTH,
+            f"{model.family}.embedding_length": 0,
         },
+        "projector_info": {"general.architecture": model.family, "general.type": "mmproj"},
+        "tensors": [{"name": "weights", "type": "I8", "shape": [model.size]}],
         "capabilities": CAPABILITIES,
         "modified_at": timestamp(model.modified_at),
     }

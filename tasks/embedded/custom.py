@@ -31,6 +31,13 @@ class CustomStore(Store):
             raise UnknownModelError("pull model manifest: file does not exist")
         yield {"status": "success"}
 
+    def copy(self, source: str, destination: str) -> None:
+        """Refuse: a name that leads to no manifest would not be found again."""
+        full_name(destination)
+        if self.find(source) is None:
+            raise UnknownModelError(f'model "{source}" not found')
+        raise PermissionError("the model is part of the engine that this server was started with")
+
     def delete(self, name: str) -> None:
         """Refuse: there is nothing to delete."""
         if self.find(name) is None:

@@ -4,9 +4,11 @@ RequestError
 |-- BadRequestError      400  malformed: correct the request
 |   |-- InvalidNameError 400  no model can have that name
 |   `-- ImageError       400  no readable image: send another
+|-- CloudModelError      403  Ollama's cloud has that model: take one that can be pulled
 |-- UnknownModelError    404  pull the model, or correct its name
 |-- QueueFullError       503  try again later
 |-- OptionError          500  an option has the wrong type: correct it (500 is Ollama's choice)
+|-- TemplateError        500  `template` cannot be parsed: correct it (likewise)
 `-- FormatError          500  `format` is neither "json" nor a schema: correct it (likewise)
 EngineNotFoundError           the engine named on the command line leads to no function
 """
@@ -32,6 +34,12 @@ class ImageError(BadRequestError):
     """The bytes are no image that can be read."""
 
 
+class CloudModelError(RequestError):
+    """The model runs nowhere but in Ollama's cloud."""
+
+    status = 403
+
+
 class UnknownModelError(RequestError, LookupError):
     """The model has not been pulled; or, when it is pulled, no weights for it are on this machine."""
 
@@ -46,6 +54,10 @@ class QueueFullError(RequestError):
 
 class OptionError(RequestError, ValueError):
     """An option has the wrong type."""
+
+
+class TemplateError(RequestError, ValueError):
+    """`template` is none that can be filled in."""
 
 
 class FormatError(RequestError, ValueError):

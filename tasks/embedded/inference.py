@@ -1,24 +1,27 @@
 """/api/generate and /api/chat: one page image in, its text out."""
 
-import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
-from tasks.embedded import images, wire
-from tasks.embedded.answers import NO_IMAGE, Answer, compose, duration_ns, tokenize
-from tasks.embedded.errors import BadRequestError, ImageError, RequestError, UnknownModelError
-from tasks.embedded.models import Model, Store
-from tasks.embedded.replies import failure, now, reply, to_json
+from tasks.embedded import fields, images, wire
+from tasks.embedded.answers import NO_IMAGE, Answer, compose, duration_ns, logprobs, token_ids
+from tasks.embedded.errors import ImageError, RequestError
+from tasks.embedded.models import Store
+from tasks.embedded.replies import failure, now, reply, streamed, to_json
+from tasks.embedded.requests import Request, parse_chat, parse_generate, prompt_tokens
 from tasks.embedded.runners import Runners
 from tasks.embedded.slots import Slots
 
 log = logging.getLogger(__name__)
+
+Parse: TypeAlias = Callable[[Mapping[str, Any], Store], Request]
+Fields: TypeAlias = dict[str, object]
 
 # Word for word what Ollama passes on from llama-server, whose JSON it wraps in its own.
 BAD_IMAGE = '{"error":{"code":400,"message":"Failed to load image or audio file","type":"invalid_request_error"}}'
@@ -26,32 +29,6 @@ CRASHED = (
     "model runner has unexpectedly stopped, this may be due to resource limitations"
     " or an internal error, check ollama server logs for details"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What the two endpoints ask, each in its own form."""
-
-    prompt: str
-    images: list[bytes]
-    empty: bool
-    """Whether there is nothing to answer: such a request only loads or unloads the model."""
-    shape: Callable[[str], dict[str, object]]
-    """Puts a piece of the answer where the endpoint has it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A request that has been found right."""
-
-    name: str
-    """The model as the client wrote it."""
-    model: Model
-    question: Question
-    keep_alive: float | None
-    options: wire.Options
-    template: object
-    stream: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,46 +43,59 @@ class Work:
     """Reading the images and writing the answer."""
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """An answer: its text, and the fields that end it."""
+
+    request: Request
+    text: str
+    done_reason: str
+    numbers: Fields
+    """Counts and durations; none of a request that only loaded or unloaded the model."""
+
+
 class Inference:
     """Answers both endpoints with what the server is made of."""
 
     def __init__(self, store: Store, runners: Runners, slots: Slots) -> None:
-        self._store = store
+        self.store = store
         self._runners = runners
         self._slots = slots
 
     async def generate(self, body: bytes) -> Response:
         """Answer /api/generate."""
-        return await self._answer(self._parse_generate, body)
+        return await self._answer(parse_generate, body, fields.GENERATE_FIELDS, "GenerateRequest")
 
     async def chat(self, body: bytes) -> Response:
-        """Answer /api/chat. The images read are those of the last message that has any."""
-        return await self._answer(self._parse_chat, body)
+        """Answer /api/chat."""
+        return await self._answer(parse_chat, body, fields.CHAT_FIELDS, "ChatRequest")
 
-    async def _answer(self, parse: Callable[[bytes], Request], body: bytes) -> Response:
-        started = time.monotonic()
+    async def _answer(self, parse: Parse, body: bytes, fields: Mapping[str, str], struct: str) -> Response:
         try:
-            request = parse(body)
-            if request.question.empty and request.keep_alive == 0:
-                self._runners.expire(request.model)
-                return reply(_closing(request, "unload"))
-            return await self._infer(request, started)
-        except ImageError:
-            return failure(400, BAD_IMAGE)
-        except RequestError as error:
-            return failure(error.status, str(error))
-        except Exception:
-            log.exception("inference failed")
-            return failure(500, CRASHED)
+            outcome = await self.infer(parse(wire.parse_body(body, fields, struct), self.store))
+        except Exception as error:  # noqa: BLE001  each is answered
+            return failure(*refusal(error))
+        if outcome.numbers and outcome.request.stream:
+            return streamed(_lines(outcome), "application/x-ndjson")
+        return reply(_closing(outcome) | _piece(outcome.request, outcome.text))
 
-    async def _infer(self, request: Request, started: float) -> Response:
+    async def infer(self, request: Request) -> Outcome:
+        """Read the pages of a request, or only load or unload the model.
+
+        Raises:
+            RequestError: If what it asks cannot be done.
+        """
+        started = time.monotonic()
+        if request.question.empty and request.keep_alive == 0:
+            self._runners.expire(request.model)
+            return Outcome(request, "", "unload", {})
         runner = await self._runners.acquire(request.model, request.options.load, request.keep_alive)
         loaded = time.monotonic()
         if request.question.empty:
             runner.release()
-            return reply(_closing(request, "load"))
+            return Outcome(request, "", "load", {})
         work = await self._slots.run(partial(_work, request, runner.read), runner.release)
-        closing = _closing(request, work.answer.done_reason) | {
+        numbers: Fields = {
             "total_duration": duration_ns(time.monotonic() - started),
             "load_duration": duration_ns(loaded - started),
             "prompt_eval_count": work.prompt_tokens,
@@ -113,93 +103,53 @@ class Inference:
             "eval_count": work.answer.tokens,
             "eval_duration": duration_ns(work.seconds),
         }
-        if request.stream:
-            return StreamingResponse(_stream(request, work.answer.text, closing), media_type="application/x-ndjson")
-        return reply(closing | request.question.shape(work.answer.text))
-
-    def _parse_generate(self, body: bytes) -> Request:
-        data = wire.parse_body(body, wire.GENERATE_FIELDS, "GenerateRequest")
-        pictures = wire.parse_images(data.get("images", []))
-        if not data.get("model"):
-            raise UnknownModelError("model '' not found")
-        model = self._model(data)
-        prompt = data.get("prompt", "")
-        if data.get("raw") and any(data.get(name) for name in ("template", "system", "context")):
-            raise BadRequestError("raw mode does not support template, system, or context")
-        if data.get("suffix"):
-            raise _unsupported(model, "insert")
-        written = f"{data.get('system', '')} {prompt}"
-        return _request(data, model, Question(written, pictures, not prompt, lambda piece: {"response": piece}))
-
-    def _parse_chat(self, body: bytes) -> Request:
-        data = wire.parse_body(body, wire.CHAT_FIELDS, "ChatRequest")
-        messages = [
-            wire.check_fields(each, wire.MESSAGE_FIELDS, "ChatRequest.messages") for each in data.get("messages", [])
-        ]
-        pictures = [wire.parse_images(each.get("images", [])) for each in messages]
-        if not data.get("model"):
-            raise BadRequestError("model is required")
-        model = self._model(data)
-        if data.get("tools"):
-            raise _unsupported(model, "tools")
-        written = " ".join(each.get("content", "") for each in messages)
-        last = next((each for each in reversed(pictures) if each), [])
-        return _request(data, model, Question(written, last, not messages, _said))
-
-    def _model(self, data: Mapping[str, Any]) -> Model:
-        model = self._store.find(data["model"])
-        if model is None:
-            raise UnknownModelError(f"model '{data['model']}' not found")
-        return model
+        return Outcome(request, work.answer.text, work.answer.done_reason, numbers)
 
 
-def _request(data: Mapping[str, Any], model: Model, question: Question) -> Request:
-    think = data.get("think")
-    if think not in (None, True, False, "high", "medium", "low"):
-        allowed = '(must be "high", "medium", "low", true, or false)'
-        raise BadRequestError(f"invalid think value: {json.dumps(think)} {allowed}")
-    if think:
-        raise BadRequestError(f"{json.dumps(data['model'])} does not support thinking")
-    return Request(
-        name=data["model"],
-        model=model,
-        question=question,
-        keep_alive=wire.parse_keep_alive(data["keep_alive"]) if "keep_alive" in data else None,
-        options=wire.parse_options(data.get("options", {}), shift=data.get("shift", True)),
-        template=data.get("format"),
-        stream=data.get("stream", True),
-    )
+def refusal(error: Exception) -> tuple[int, str]:
+    """Give the status and the words with which Ollama tells of an error."""
+    if isinstance(error, ImageError):
+        return 400, BAD_IMAGE
+    if isinstance(error, RequestError):
+        return error.status, str(error)
+    log.error("inference failed", exc_info=error)
+    return 500, CRASHED
+
+
+def pieces(text: str) -> list[str]:
+    """Part an answer for a stream, a line each: it is all there once the page has been read."""
+    return text.splitlines(keepends=True)
 
 
 def _work(request: Request, read: Callable[[bytes], str]) -> Work:
     """Run in a slot's thread."""
     begun = time.monotonic()
+    count = prompt_tokens(request)
     pages = [images.inspect(each) for each in request.question.images]
-    prompt_tokens = len(tokenize(request.question.prompt)) + sum(page.patches for page in pages)
     taken_in = time.monotonic()
     text = "\n\n".join(read(page.data) for page in pages) if pages else NO_IMAGE
     answer = compose(text, request.template, request.options.stop, request.options.num_predict)
-    return Work(answer, prompt_tokens, taken_in - begun, time.monotonic() - taken_in)
+    count += sum(page.patches for page in pages)
+    return Work(answer, count, taken_in - begun, time.monotonic() - taken_in)
 
 
-def _head(request: Request, piece: str) -> dict[str, object]:
-    return {"model": request.name, "created_at": now(), **request.question.shape(piece)}
+def _head(request: Request) -> Fields:
+    return {"model": request.name, "created_at": now()}
 
 
-def _closing(request: Request, reason: str) -> dict[str, object]:
-    return {**_head(request, ""), "done": True, "done_reason": reason}
+def _piece(request: Request, piece: str) -> Fields:
+    tokens = logprobs(piece, request.top_logprobs) if request.logprobs else []
+    return request.question.shape(piece) | ({"logprobs": tokens} if tokens else {})
 
 
-def _stream(request: Request, text: str, closing: dict[str, object]) -> Iterator[bytes]:
-    """One line of the text at a time: it is all there once the page has been read."""
-    for piece in text.splitlines(keepends=True):
-        yield to_json({**_head(request, piece), "done": False}) + b"\n"
-    yield to_json(closing) + b"\n"
+def _closing(outcome: Outcome) -> Fields:
+    ending: Fields = {"done": True, "done_reason": outcome.done_reason}
+    if outcome.numbers and outcome.request.question.context:
+        ending["context"] = token_ids(f"{outcome.request.question.prompt}{outcome.text}")
+    return _head(outcome.request) | ending | outcome.numbers
 
 
-def _said(piece: str) -> dict[str, object]:
-    return {"message": {"role": "assistant", "content": piece}}
-
-
-def _unsupported(model: Model, capability: str) -> BadRequestError:
-    return BadRequestError(f"registry.ollama.ai/library/{model.name} does not support {capability}")
+def _lines(outcome: Outcome) -> Iterator[bytes]:
+    for piece in pieces(outcome.text):
+        yield to_json(_head(outcome.request) | _piece(outcome.request, piece) | {"done": False}) + b"\n"
+    yield to_json(_closing(outcome) | outcome.request.question.shape("")) + b"\n"

@@ -27,6 +27,9 @@ DEFAULT_MODEL = f"{FAMILY}:eng"
 DEFAULT_TAGS = frozenset({"", "latest"})
 """Tags that mean DEFAULT_MODEL's: so `tesseract` and `tesseract:latest` are `tesseract:eng`."""
 
+CONTEXT_LENGTH = 131_072
+"""Tokens that a prompt may have. A page is no part of it: it may be as large as images may be."""
+
 NOT_LANGUAGES = frozenset({"osd"})
 """Tesseract data that finds orientation and reads nothing."""
 
@@ -101,7 +104,8 @@ class Store:
 
     def models(self) -> list[Model]:
         """Every installed model, the most recently pulled first."""
-        names = (f"{path.parent.name}:{path.name}" for path in self._library.glob("*/*"))
+        paths = (path.relative_to(self._library) for path in self._library.rglob("*") if path.is_file())
+        names = (f"{path.parent.as_posix()}:{path.name}" for path in paths)
         found = (self.find(name) for name in names if _NAME.fullmatch(name))
         return sorted((model for model in found if model), key=lambda model: model.modified_at, reverse=True)
 
@@ -112,7 +116,7 @@ class Store:
             InvalidNameError: If no model can have that name.
         """
         name = full_name(name)
-        path = self._manifest_path(name)
+        path = self.manifest_path(name)
         try:
             content = path.read_bytes()
             modified = path.stat().st_mtime
@@ -145,8 +149,20 @@ class Store:
             yield about | {"completed": size}
         yield {"status": "verifying sha256 digest"}
         yield {"status": "writing manifest"}
-        _write(self._manifest_path(name), json.dumps(_manifest(digest, size), separators=(",", ":")).encode())
+        _write(self.manifest_path(name), json.dumps(_manifest(digest, size), separators=(",", ":")).encode())
         yield {"status": "success"}
+
+    def copy(self, source: str, destination: str) -> None:
+        """Give a model a second name.
+
+        Raises:
+            InvalidNameError: If no model can have one of the names.
+            UnknownModelError: If there is no model of the first.
+        """
+        model = self.find(source)
+        if model is None:
+            raise UnknownModelError(f'model "{source}" not found')
+        _write(self.manifest_path(full_name(destination)), self.manifest_path(model.name).read_bytes())
 
     def delete(self, name: str) -> None:
         """Remove a model, and its weights unless another model shares them.
@@ -158,7 +174,7 @@ class Store:
         model = self.find(name)
         if model is None:
             raise UnknownModelError(f"model '{name}' not found")
-        self._manifest_path(model.name).unlink(missing_ok=True)
+        self.manifest_path(model.name).unlink(missing_ok=True)
         if all(other.weights != model.weights for other in self.models()):
             model.weights.unlink(missing_ok=True)
 
@@ -173,7 +189,8 @@ class Store:
     def _blob_path(self, digest: str) -> Path:
         return self.root / "blobs" / digest.replace(":", "-")
 
-    def _manifest_path(self, name: str) -> Path:
+    def manifest_path(self, name: str) -> Path:
+        """Where the manifest of a model is, if there is one, by the full name."""
         model, _, tag = name.rpartition(":")
         return self._library / model / tag
 

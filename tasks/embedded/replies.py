@@ -1,9 +1,10 @@
 """Responses in the form that Ollama gives them."""
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 
 def to_json(value: object) -> bytes:
@@ -14,6 +15,16 @@ def to_json(value: object) -> bytes:
 def reply(value: object, status: int = 200) -> Response:
     """A JSON response."""
     return Response(to_json(value), status, media_type="application/json; charset=utf-8")
+
+
+def finished(value: object, status: int = 200) -> Response:
+    """A JSON response where Ollama names no character set: the end of a pull, and all that OpenAI's clients get."""
+    return Response(to_json(value), status, media_type="application/json")
+
+
+def streamed(lines: Iterator[bytes], media_type: str) -> Response:
+    """A streamed response, where Ollama names no character set either."""
+    return StreamingResponse(lines, headers={"Content-Type": media_type})
 
 
 def failure(status: int, error: str) -> Response:

@@ -33,6 +33,11 @@ class Runner:
         self._used_at = time.time()
 
     @property
+    def num_ctx(self) -> int:
+        """The context that it was loaded with."""
+        return int(str(self.load["num_ctx"]))
+
+    @property
     def expires_at(self) -> float:
         """Unix time of the unloading, if nobody uses the model until then."""
         return (time.time() if self._users else self._used_at) + min(self.keep_alive, FOREVER_S)

@@ -10,15 +10,20 @@ from contextlib import asynccontextmanager, suppress
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
 
 from tasks.embedded.catalog import Catalog
+from tasks.embedded.embeddings import Embeddings
 from tasks.embedded.engine import Engine
 from tasks.embedded.inference import Inference
+from tasks.embedded.library import Library
 from tasks.embedded.models import Store
+from tasks.embedded.openai import OpenAI
+from tasks.embedded.origins import LocalOriginsOnly
 from tasks.embedded.replies import failure, reply
+from tasks.embedded.routing import route, unrouted
 from tasks.embedded.runners import Runners
 from tasks.embedded.slots import Slots
 
@@ -57,7 +62,8 @@ def build_app(
     """
     slots = Slots(num_parallel)
     runners = Runners(engine, slots, keep_alive=keep_alive, max_queue=max_queue)
-    catalog, inference = Catalog(store, runners), Inference(store, runners, slots)
+    catalog, library, inference = Catalog(store, runners), Library(store), Inference(store, runners, slots)
+    embeddings, openai = Embeddings(store), OpenAI(store, inference)
 
     async def root(_: Request) -> Response:
         return PlainTextResponse("Ollama is running")
@@ -71,6 +77,12 @@ def build_app(
     async def ps(_: Request) -> Response:
         return await catalog.ps()
 
+    async def models(_: Request) -> Response:
+        return await openai.models()
+
+    async def model(request: Request) -> Response:
+        return await openai.model(request.path_params["model"])
+
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
@@ -79,17 +91,27 @@ def build_app(
 
     app = Starlette(
         routes=[
-            Route("/", root),
-            Route("/api/version", version),
-            Route("/api/tags", tags),
-            Route("/api/ps", ps),
-            Route("/api/show", _with_body(catalog.show), methods=["POST"]),
-            Route("/api/pull", _with_body(catalog.pull), methods=["POST"]),
-            Route("/api/delete", _with_body(catalog.delete), methods=["DELETE"]),
-            Route("/api/generate", _logged(inference.generate), methods=["POST"]),
-            Route("/api/chat", _logged(inference.chat), methods=["POST"]),
+            route("/", root, "HEAD", "GET"),
+            route("/api/version", version, "HEAD", "GET"),
+            route("/api/tags", tags, "HEAD", "GET"),
+            route("/api/ps", ps, "GET"),
+            route("/api/show", _with_body(catalog.show), "POST"),
+            route("/api/pull", _with_body(library.pull), "POST"),
+            route("/api/push", _with_body(library.push), "POST"),
+            route("/api/create", _with_body(library.create), "POST"),
+            route("/api/copy", _with_body(library.copy), "POST"),
+            route("/api/delete", _with_body(library.delete), "DELETE"),
+            route("/api/generate", _logged(inference.generate), "POST"),
+            route("/api/chat", _logged(inference.chat), "POST"),
+            route("/api/embed", _with_body(embeddings.embed), "POST"),
+            route("/api/embeddings", _with_body(embeddings.embeddings), "POST"),
+            route("/v1/models", models, "GET"),
+            route("/v1/models/{model}", model, "GET"),
+            route("/v1/chat/completions", _logged(openai.chat), "POST"),
+            route("/v1/embeddings", _with_body(embeddings.openai), "POST"),
         ],
-        exception_handlers={HTTPException: _plain_error},
+        exception_handlers={HTTPException: unrouted},
+        middleware=[Middleware(LocalOriginsOnly)],
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
@@ -153,9 +175,3 @@ def _logged(respond: Respond) -> Callable[[Request], Awaitable[Response]]:
         return response
 
     return endpoint
-
-
-async def _plain_error(_: Request, error: Exception) -> Response:
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    texts = {404: "404 page not found", 405: "405 method not allowed"}
-    return PlainTextResponse(texts.get(status, "internal error"), status)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.embedded.errors import BadRequestError, OptionError
+from tasks.embedded.fields import TYPES
 
 LOAD_INTEGERS = ("num_ctx", "num_batch", "num_gpu", "main_gpu", "num_thread")
 INTEGER_OPTIONS = frozenset((*LOAD_INTEGERS, "num_keep", "seed", "num_predict", "top_k", "repeat_last_n"))
@@ -27,41 +28,6 @@ LOAD_DEFAULTS: Mapping[str, object] = {
 
 SMALLEST_CONTEXT = 4
 
-_TYPES: Mapping[str, tuple[type | tuple[type, ...], str]] = {
-    "string": (str, "string"),
-    "bool": (bool, "bool"),
-    "strings": (list, "[]string"),
-    "images": (list, "[]api.ImageData"),
-    "messages": (list, "[]api.Message"),
-    "tools": (list, "api.Tools"),
-    "integers": (list, "[]int"),
-    "options": (dict, "map[string]interface {}"),
-    "any": (object, ""),
-}
-COMMON_FIELDS = {
-    "model": "string",
-    "stream": "bool",
-    "format": "any",
-    "keep_alive": "any",
-    "options": "options",
-    "think": "any",
-    "truncate": "bool",
-    "shift": "bool",
-    "logprobs": "bool",
-}
-GENERATE_FIELDS = COMMON_FIELDS | {
-    "prompt": "string",
-    "suffix": "string",
-    "system": "string",
-    "template": "string",
-    "context": "integers",
-    "raw": "bool",
-    "images": "images",
-}
-CHAT_FIELDS = COMMON_FIELDS | {"messages": "messages", "tools": "tools"}
-MESSAGE_FIELDS = {"role": "string", "content": "string", "images": "images"}
-MODEL_FIELDS = {"model": "string", "name": "string", "stream": "bool", "insecure": "bool", "verbose": "bool"}
-
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION_PART = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
 
@@ -72,6 +38,7 @@ class Options:
 
     load: Mapping[str, object]
     """What the model must be loaded with, as in LOAD_DEFAULTS, and whether the context may shift."""
+    num_ctx: int
     num_predict: int | None
     """Most tokens to answer with; None for no limit."""
     stop: tuple[str, ...]
@@ -82,7 +49,7 @@ def parse_body(body: bytes, fields: Mapping[str, str], struct: str) -> dict[str,
 
     Args:
         body: The request's body.
-        fields: Field name to its type's key in this module's table. Unknown fields are ignored.
+        fields: Field name to its type's key in `fields.TYPES`. Unknown fields are ignored.
         struct: The Go type, which Ollama's error texts name.
 
     Raises:
@@ -108,8 +75,8 @@ def check_fields(value: object, fields: Mapping[str, str], struct: str) -> dict[
         raise BadRequestError(f"json: cannot unmarshal {_kind(value)} into Go value of type api.{struct}")
     present = {name: each for name, each in value.items() if each is not None}
     for name, kind in fields.items():
-        accepted, go_type = _TYPES[kind]
-        if name in present and not isinstance(present[name], accepted):
+        accepted, go_type = TYPES[kind]
+        if name in present and not _is_a(present[name], accepted):
             found = _kind(present[name])
             raise BadRequestError(
                 f"json: cannot unmarshal {found} into Go struct field {struct}.{name} of type {go_type}"
@@ -117,8 +84,13 @@ def check_fields(value: object, fields: Mapping[str, str], struct: str) -> dict[
     return present
 
 
-def parse_images(values: list[object]) -> list[bytes]:
-    """Decode images from base64 as strictly as Go does.
+def _is_a(value: object, accepted: type | tuple[type, ...]) -> bool:
+    """Whether Go would take the value: to it, unlike to Python, true is no number."""
+    return isinstance(value, accepted) and not (isinstance(value, bool) and accepted in {int, (int, float)})
+
+
+def parse_images(values: list[object], struct: str = "GenerateRequest") -> list[bytes]:
+    """Decode images from base64 as strictly as Go does. `struct` is the Go type whose `images` they are.
 
     Raises:
         BadRequestError: If one is no base64 text.
@@ -126,7 +98,9 @@ def parse_images(values: list[object]) -> list[bytes]:
     images = []
     for value in values:
         if not isinstance(value, str):
-            raise BadRequestError(f"json: cannot unmarshal {_kind(value)} into Go value of type api.ImageData")
+            raise BadRequestError(
+                f"json: cannot unmarshal {_kind(value)} into Go struct field {struct}.images of type api.ImageData"
+            )
         text = value.replace("\r", "").replace("\n", "")
         try:
             images.append(binascii.a2b_base64(text, strict_mode=True))
@@ -171,7 +145,7 @@ def parse_keep_alive(value: object) -> float:
     elif isinstance(value, int | float) and not isinstance(value, bool):
         seconds = float(value)
     else:
-        raise BadRequestError(f"Unsupported type: '{_go_type(value)}'")
+        raise BadRequestError(f"Unsupported type: '{go_type(value)}'")
     return seconds if seconds >= 0 else math.inf
 
 
@@ -185,7 +159,7 @@ def parse_options(values: Mapping[str, object], *, shift: bool) -> Options:
     load = {name: given.get(name, default) for name, default in LOAD_DEFAULTS.items()}
     load |= {"num_ctx": max(load["num_ctx"], SMALLEST_CONTEXT), "num_gpu": max(load["num_gpu"], -1), "shift": shift}
     limit = given.get("num_predict", -1)
-    return Options(load, limit if limit > 0 else None, tuple(given.get("stop", ())))
+    return Options(load, load["num_ctx"], limit if limit > 0 else None, tuple(given.get("stop", ())))
 
 
 def _option(name: str, value: Any) -> Any:  # noqa: ANN401  JSON values in, JSON values out
@@ -211,8 +185,10 @@ def _kind(value: object) -> str:
     return kinds.get(type(value), "null")
 
 
-def _go_type(value: object) -> str:
-    return {bool: "bool", list: "[]interface {}", dict: "map[string]interface {}"}[type(value)]
+def go_type(value: object) -> str:
+    """Name the Go type that a JSON value is decoded to."""
+    names = {bool: "bool", list: "[]interface {}", dict: "map[string]interface {}", type(None): "<nil>"}
+    return names.get(type(value), "float64")
 
 
 def _syntax_error(text: str, error: json.JSONDecodeError) -> str:

@@ -190,7 +190,7 @@ def test_each_endpoint_has_refusals_of_its_own(shared, path, body, status, error
     [
         {"system": "You read."},
         {"template": "{{ .Prompt }}"},
-        {"raw": True},
+        {"raw": True, "prompt": "[img-0] read"},
         {"context": [1, 2]},
         {"think": False},
         {"shift": False, "truncate": False},
@@ -278,25 +278,9 @@ def test_an_engine_that_does_not_load_is_an_error_and_is_not_listed_as_loaded(st
     assert server.loaded() == []
 
 
-def test_root_says_what_ollama_says(shared):
-    assert shared.http.get("/").text == "Ollama is running"
-    assert shared.http.head("/").status_code == 200
-
-
-def test_the_version_is_that_of_the_api_and_says_that_it_is_embedded(shared):
-    assert shared.http.get("/api/version").json() == {"version": "0.33.0+embedded"}
-
-
-def test_an_unknown_path_is_not_found(shared):
-    response = shared.http.get("/api/nothing")
-    assert (response.status_code, response.text) == (404, "404 page not found")
-
-
-def test_a_wrong_method_is_not_allowed(shared):
-    response = shared.http.get("/api/generate")
-    assert (response.status_code, response.text) == (405, "405 method not allowed")
-
-
-@pytest.mark.parametrize(("host", "status"), [("evil.example", 403), ("localhost:1", 200), ("printer.local", 200)])
-def test_a_foreign_host_header_is_turned_away(shared, host, status):
-    assert shared.http.get("/api/version", headers={"Host": host}).status_code == status
+def test_a_prompt_longer_than_the_context_is_refused_and_a_large_page_is_not(shared, dot):
+    response = shared.generate(prompt="a " * 300, images=[dot], options={"num_ctx": 256})
+    error = json.loads(response.json()["error"])["error"]
+    assert (response.status_code, error["type"], error["n_ctx"]) == (400, "exceed_context_size_error", 256)
+    large = base64.b64encode(png(Image.new("L", (2000, 2800)))).decode()
+    assert shared.generate(prompt="a", images=[large], options={"num_ctx": 256}).status_code == 200

@@ -192,7 +192,7 @@ def test_show_takes_the_deprecated_name_too(reading):
     ("body", "status", "error"),
     [
         ({}, 400, "model is required"),
-        ({"model": "missing"}, 404, "model 'missing' not found"),
+        ({"model": "missing"}, 404, "model 'missing:latest' not found"),
         ({"model": "two words"}, 400, "invalid model name"),
         (
             {"model": 3},

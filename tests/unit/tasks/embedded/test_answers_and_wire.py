@@ -4,21 +4,51 @@ import base64
 import contextlib
 import json
 import math
+import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tasks.embedded import answers, wire
+from tasks.embedded import answers, fields, wire
 from tasks.embedded.errors import BadRequestError, FormatError, ImageError
 from tasks.embedded.hosts import is_local
 from tasks.embedded.images import inspect
 from tasks.embedded.straighten import straighten
 from tasks.embedded.tesseract import tidy
+from tests.integration.embedded.pages import PARAGRAPHS, render
 
 UNITS = {"h": 3600, "m": 60, "s": 1, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 texts = st.text(st.characters(exclude_categories=("Cs",)))
+
+
+@pytest.fixture(scope="module")
+def page():
+    """Two paragraphs."""
+    return render(((60, 80, 535, 180), PARAGRAPHS[0]), ((60, 200, 535, 300), PARAGRAPHS[1]))
+
+
+def _greedy_schemas():
+    """Schemas that demand gigabytes, each in another way."""
+    arrays = {"type": "string"}
+    for _ in range(4):
+        arrays = {"type": "array", "items": arrays, "minItems": 100}
+    doubled = {f"d{level}": _pair(f"#/$defs/d{level + 1}") for level in range(40)} | {"d40": {"type": "integer"}}
+    long = {"const": "x" * 1_000_000}
+    text = {"text": {"type": "string"}}
+    yield {"properties": text | {"arrays": arrays}}
+    yield {"properties": text | {"doubled": {"$ref": "#/$defs/d0"}}, "$defs": doubled}
+    yield {"properties": text | {"long": {"type": "array", "items": long, "minItems": 100}}}
+    yield {
+        "properties": text | {"far": {"type": "array", "items": {"$ref": "#/a" + "/" * 10**6}, "minItems": 99}},
+        "a": {},
+    }
+    yield {"properties": text | {f"name {number}": {} for number in range(100_000)}}
+
+
+def _pair(reference):
+    return {"properties": {"a": {"$ref": reference}, "b": {"$ref": reference}}}
 
 
 class TestDurations:
@@ -58,22 +88,22 @@ class TestBodies:
     @given(st.binary())
     def test_no_bytes_do_more_than_be_refused(self, body):
         with contextlib.suppress(BadRequestError):
-            assert isinstance(wire.parse_body(body, wire.GENERATE_FIELDS, "GenerateRequest"), dict)
+            assert isinstance(wire.parse_body(body, fields.GENERATE_FIELDS, "GenerateRequest"), dict)
 
     @settings(max_examples=30)
     @given(
         st.dictionaries(
-            st.sampled_from(sorted(wire.CHAT_FIELDS)),
+            st.sampled_from(sorted(fields.CHAT_FIELDS)),
             st.recursive(st.none() | st.booleans() | st.integers() | texts, st.lists),
         )
     )
     def test_no_object_does_more_than_be_refused(self, value):
         with contextlib.suppress(BadRequestError):
-            fields = wire.parse_body(json.dumps(value).encode(), wire.CHAT_FIELDS, "ChatRequest")
-            assert None not in fields.values()
+            found = wire.parse_body(json.dumps(value).encode(), fields.CHAT_FIELDS, "ChatRequest")
+            assert None not in found.values()
 
     def test_what_follows_the_first_value_is_ignored_as_in_go(self):
-        assert wire.parse_body(b' {"model": "x"} rubbish', wire.MODEL_FIELDS, "ShowRequest") == {"model": "x"}
+        assert wire.parse_body(b' {"model": "x"} rubbish', fields.MODEL_FIELDS, "ShowRequest") == {"model": "x"}
 
     @given(st.binary())
     def test_base64_comes_back_as_it_was(self, data):
@@ -161,9 +191,26 @@ class TestAnswers:
         with pytest.raises(FormatError, match="a valid JSON Schema object"):
             answers.compose("T", schema, (), None)
 
-    def test_no_schema_asks_for_endless_arrays(self):
+    def test_no_schema_asks_for_endless_arrays_and_the_answer_says_that_it_is_cut(self):
         schema = {"type": "array", "items": {"type": "string"}, "minItems": 10**12}
-        assert len(json.loads(answers.compose("T", schema, (), None).text)) == 100
+        answer = answers.compose("T", schema, (), None)
+        assert (len(json.loads(answer.text)), answer.done_reason) == (100, "length")
+
+    @pytest.mark.parametrize("schema", [*_greedy_schemas()])
+    def test_an_answer_is_bounded_as_a_whole_and_says_that_it_is_cut(self, schema):
+        started = time.process_time()
+        answer = answers.compose("T", schema, (), None)
+        assert len(answer.text) < 3 * answers.MOST_CHARACTERS
+        assert json.loads(answer.text)["text"] == "T"
+        assert answer.done_reason == "length"
+        assert time.process_time() - started < 5  # a hundredth of what arrays of arrays took without a bound
+
+    def test_a_schema_of_a_thousand_levels_is_refused(self):
+        schema = {"type": "string"}
+        for _ in range(5000):
+            schema = {"type": "array", "items": schema, "minItems": 1}
+        with pytest.raises(FormatError, match="nested too deeply"):
+            answers.compose("T", schema, (), None)
 
     @pytest.mark.parametrize("seconds", [-1, 0, 1e-12])
     def test_a_duration_is_at_least_a_nanosecond(self, seconds):
