@@ -35,7 +35,7 @@ from tasks.batches.document_index import DocumentIndex
 from tasks.batches.shards import Shard, balanced, weighed
 from tasks.core.budget import Budget
 from tasks.core.errors import HearthError, InputError
-from tasks.core.events import Listener, Progress, RunStarted, emit, subscribe, subscribe_only
+from tasks.core.events import Listener, Progress, RunStarted, RunWarning, emit, subscribe, subscribe_only
 from tasks.core.jobs import Job
 from tasks.reading.events import RunEnded
 from tasks.results.manifest import Manifest
@@ -117,7 +117,7 @@ class _Run:
             return report
         sources = batch.sources or (str(self._settings.inbox),)
         if batch.workers > 1:
-            report = await self._shared(find_documents(sources))
+            report = await self._shared(find_documents(sources, _note))
         else:
             budget = Budget(batch.max_usd, batch.max_minutes, batch.ends_at(self._began), self._started)
             report = await _Batch(batch, self._settings, output, budget).run(sources)
@@ -179,7 +179,7 @@ class _Batch:
         stopped = ""
         async with shelf, SharedServerGroup(BatchObserver(meter), budget, _pages(sources, shelf)) as shared:
             async with together() as documents:
-                for source in find_documents(sources):
+                for source in find_documents(sources, _note):
                     known = shelf.unchanged(source)
                     if known is not None:
                         self.rows.append(known)
@@ -187,7 +187,7 @@ class _Batch:
                     await opening.acquire()
                     stopped = shared.stopped or budget.spent(shared.usd) or ""
                     if stopped or self.trouble is not None:
-                        self.rows.append(Row(document=str(source.path), status=DocumentStatus.LEFT))
+                        self.rows.append(Row(document=source.name, status=DocumentStatus.LEFT))
                         opening.release()
                         continue
                     documents.create_task(self._document(source, shared, shelf, relay, _once(opening.release)))
@@ -220,22 +220,26 @@ class _Batch:
         finally:
             all_begun()
         if isinstance(outcome, Manifest):
-            row = Row.of(str(source.path), outcome)
+            row = Row.of(source.name, outcome)
             shelf.note(source, row)
         elif isinstance(outcome, InputError):
-            row = Row(document=str(source.path), status=DocumentStatus.FAILED, why=str(outcome))
+            row = Row(document=source.name, status=DocumentStatus.FAILED, why=str(outcome))
         elif isinstance(outcome, HearthError):
             # No server, or no room for results: it would be so for every other document, too.
             self.trouble = self.trouble or outcome
-            row = Row(document=str(source.path), status=DocumentStatus.LEFT, why=str(outcome))
+            row = Row(document=source.name, status=DocumentStatus.LEFT, why=str(outcome))
         elif outcome is None:  # the budget was spent before its first page
-            row = Row(document=str(source.path), status=DocumentStatus.LEFT)
+            row = Row(document=source.name, status=DocumentStatus.LEFT)
         elif isinstance(outcome, CancelledRun):
             raise_if_paused()
             raise asyncio.CancelledError
         else:
             raise outcome
         self.rows.append(row)
+
+
+def _note(told: str) -> None:
+    emit(RunWarning(told))
 
 
 def _pages(sources: Sequence[str], shelf: DocumentIndex) -> Iterator[int]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
+from weakref import finalize
 
 from pydantic import BaseModel, ValidationError
 
 from tasks.core.paths import Place, S3Path, is_s3, place_of
+from tasks.core.visible import encodable
 from tasks.storage.base import Files
 from tasks.storage.local import Directory
 
@@ -27,15 +31,26 @@ def files_at(place: Place) -> Files:
 
 
 class LocalFile:
-    """A document as a file of this machine: itself, or a copy of S3's that goes when nobody has it open any more."""
+    """A document as a file of this machine: itself, or a copy of S3's that goes when nobody has it open any more.
+
+    MuPDF opens no file whose name is not UTF-8: such a one has a link with another name meanwhile.
+    """
 
     def __init__(self, path: Path, copy: object = None) -> None:
         self.path = path
         self._copy = copy
+        self._unlink: Callable[[], object] | None = None
+        if encodable(str(path)) != str(path):
+            folder = Path(tempfile.mkdtemp(prefix="hearth-"))
+            self._unlink = finalize(self, shutil.rmtree, folder, ignore_errors=True)
+            self.path = folder / "document.pdf"
+            self.path.symlink_to(path.absolute())
 
     def close(self) -> None:
         """Let go of it."""
         self._copy = None
+        if self._unlink is not None:
+            self._unlink()
 
 
 def local_file(place: Place, copies: Path, most_mb: int) -> LocalFile:
