@@ -37,6 +37,7 @@ from tasks.core.budget import Budget
 from tasks.core.errors import HearthError, InputError
 from tasks.core.events import Listener, Progress, RunStarted, RunWarning, emit, subscribe, subscribe_only
 from tasks.core.jobs import Job
+from tasks.core.visible import log_visibly, visible_line
 from tasks.reading.events import RunEnded
 from tasks.results.manifest import Manifest
 from tasks.results.report import DocumentStatus, Report, Row, shared_out
@@ -54,7 +55,7 @@ def _run_name() -> str:
     if batch.part:
         return f"part {batch.part}"
     more = f" and {len(batch.sources) - 1} more" if len(batch.sources) > 1 else ""
-    return f"batch of {Path(batch.sources[0]).name if batch.sources else 'the inbox'}{more}"
+    return f"batch of {visible_line(Path(batch.sources[0]).name) if batch.sources else 'the inbox'}{more}"
 
 
 @flow(name="process-batch", flow_run_name=_run_name, persist_result=False)
@@ -74,6 +75,7 @@ async def process_batch(batch: Batch) -> State[Report]:
     Raises:
         HearthError: the request is wrong, or no server is to be had.
     """
+    log_visibly()
     with ended_by_sigterm(), subscribe(log_to_run), subscribe(ProgressEvents()):
         if flow_run.ui_url:
             emit(RunStarted(flow_run.ui_url))
@@ -214,7 +216,7 @@ class _Batch:
             with subscribe_only(relay), shared.used_here(all_begun):
                 # Prefect's types do not know that an async task's state is awaited, too.
                 run: State[Manifest] = await cast("Any", read_document)(
-                    source.path.name, self.batch.job(source.path), return_state=True
+                    visible_line(source.path.name), self.batch.job(source.path), return_state=True
                 )
             outcome: Manifest | BaseException | None = await run.aresult(raise_on_failure=False)
         finally:

@@ -33,12 +33,16 @@ class Terminal(Console):
         self.print(visible_line(text), style=style or None, soft_wrap=True)
 
     def error(self, text: str) -> None:
-        """Tell what went wrong."""
+        """Print what went wrong."""
         self.print(Text.assemble(("Error:", "red"), " ", visible_line(text)), soft_wrap=True)
 
     def note(self, text: str) -> None:
-        """Tell what a person should know."""
+        """Print what a person should know."""
         self.print(Text.assemble(("Note:", "yellow"), " ", visible_line(text)), soft_wrap=True)
+
+    def render_str(self, text: str, **options: Any) -> Text:  # noqa: ANN401 - rich's
+        """See rich. What is spelled out before it is measured fits into its cell."""
+        return super().render_str(visible(text), **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """See rich."""

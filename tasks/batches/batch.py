@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -187,14 +188,14 @@ def find_documents(sources: Sequence[str], passed_over: PassedOver = _silently) 
 def _documents(source: Place, passed_over: PassedOver) -> Iterator[Source]:
     if isinstance(source, S3Path):
         yield from _in_s3(source, passed_over)
-    elif source.is_dir():
+    elif os.path.isdir(source):  # noqa: PTH112 - Path raises where a name is too long
         yield from map(Source.of, pdfs_below(source, passed_over))
     elif source.suffix.lower() == PDF:
         if is_companion(source.name):
             passed_over(f"{source} is what a program keeps beside a document, and not read.")
         else:
             yield Source.of(source)
-    elif source.suffix.lower() == _LIST and source.is_file():
+    elif source.suffix.lower() == _LIST and os.path.isfile(source):  # noqa: PTH113 - see above
         try:
             content = source.read_bytes()
         except OSError as error:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, field_v
 from pydantic_core import CoreSchema
 
 from tasks.core.paths import Place, as_text
-from tasks.core.visible import encodable
+from tasks.core.visible import encodable, visible_line
 
 
 class Frozen(BaseModel):
@@ -177,8 +177,8 @@ class Document(Frozen):
 
     @property
     def name(self) -> str:
-        """The file's name without its ending."""
-        return self.path.stem
+        """The file's name without its ending, as it is shown everywhere."""
+        return visible_line(self.path.stem)
 
 
 class Plan(Frozen):
