@@ -35,8 +35,9 @@ from tasks.batches.document_index import DocumentIndex
 from tasks.batches.shards import Shard, balanced, weighed
 from tasks.core.budget import Budget
 from tasks.core.errors import HearthError, IncompleteError, InputError
-from tasks.core.events import Listener, Progress, RunStarted, emit, subscribe, subscribe_only
+from tasks.core.events import Listener, Progress, RunStarted, RunWarning, emit, subscribe, subscribe_only
 from tasks.core.jobs import Job
+from tasks.core.visible import log_visibly, visible_line
 from tasks.reading.events import RunEnded
 from tasks.results.manifest import Manifest
 from tasks.results.report import DocumentStatus, Report, Row, shared_out
@@ -54,7 +55,7 @@ def _run_name() -> str:
     if batch.part:
         return f"part {batch.part}"
     more = f" and {len(batch.sources) - 1} more" if len(batch.sources) > 1 else ""
-    return f"batch of {Path(batch.sources[0]).name if batch.sources else 'the inbox'}{more}"
+    return f"batch of {visible_line(Path(batch.sources[0]).name) if batch.sources else 'the inbox'}{more}"
 
 
 @flow(name="process-batch", flow_run_name=_run_name, persist_result=False)
@@ -74,6 +75,7 @@ async def process_batch(batch: Batch) -> State[Report]:
     Raises:
         HearthError: the request is wrong, or no server is to be had.
     """
+    log_visibly()
     with ended_by_sigterm(), subscribe(log_to_run), subscribe(ProgressEvents()):
         if flow_run.ui_url:
             emit(RunStarted(flow_run.ui_url))
@@ -117,7 +119,7 @@ class _Run:
             return report
         sources = batch.sources or (str(self._settings.inbox),)
         if batch.workers > 1:
-            report = await self._shared(find_documents(sources))
+            report = await self._shared(find_documents(sources, _note))
         else:
             budget = Budget(batch.max_usd, batch.max_minutes, batch.ends_at(self._began), self._started)
             report = await _Batch(batch, self._settings, output, budget).run(sources)
@@ -179,7 +181,7 @@ class _Batch:
         stopped = ""
         async with shelf, SharedServerGroup(BatchObserver(meter), budget, _pages(sources, shelf)) as shared:
             async with together() as documents:
-                for source in find_documents(sources):
+                for source in find_documents(sources, _note):
                     known = shelf.unchanged(source)
                     if known is not None:
                         self.rows.append(known)
@@ -187,7 +189,7 @@ class _Batch:
                     await opening.acquire()
                     stopped = shared.stopped or budget.spent(shared.usd) or ""
                     if stopped or self.trouble is not None:
-                        self.rows.append(Row(document=str(source.path), status=DocumentStatus.LEFT))
+                        self.rows.append(Row(document=source.name, status=DocumentStatus.LEFT))
                         opening.release()
                         continue
                     documents.create_task(self._document(source, shared, shelf, relay, _once(opening.release)))
@@ -214,30 +216,34 @@ class _Batch:
             with subscribe_only(relay), shared.used_here(all_begun):
                 # Prefect's types do not know that an async task's state is awaited, too.
                 run: State[Manifest] = await cast("Any", read_document)(
-                    source.path.name, self.batch.job(source.path), return_state=True
+                    visible_line(source.path.name), self.batch.job(source.path), return_state=True
                 )
             outcome: Manifest | BaseException | None = await run.aresult(raise_on_failure=False)
         finally:
             all_begun()
         if isinstance(outcome, Manifest):
-            row = Row.of(str(source.path), outcome)
+            row = Row.of(source.name, outcome)
             shelf.note(source, row)
         elif isinstance(outcome, InputError):
             growing = isinstance(outcome, IncompleteError) and source.is_fresh()
             status = DocumentStatus.LEFT if growing else DocumentStatus.FAILED
-            row = Row(document=str(source.path), status=status, why=str(outcome))
+            row = Row(document=source.name, status=status, why=str(outcome))
         elif isinstance(outcome, HearthError):
             # No server, or no room for results: it would be so for every other document, too.
             self.trouble = self.trouble or outcome
-            row = Row(document=str(source.path), status=DocumentStatus.LEFT, why=str(outcome))
+            row = Row(document=source.name, status=DocumentStatus.LEFT, why=str(outcome))
         elif outcome is None:  # the budget was spent before its first page
-            row = Row(document=str(source.path), status=DocumentStatus.LEFT)
+            row = Row(document=source.name, status=DocumentStatus.LEFT)
         elif isinstance(outcome, CancelledRun):
             raise_if_paused()
             raise asyncio.CancelledError
         else:
             raise outcome
         self.rows.append(row)
+
+
+def _note(told: str) -> None:
+    emit(RunWarning(told))
 
 
 def _pages(sources: Sequence[str], shelf: DocumentIndex) -> Iterator[int]:

@@ -24,6 +24,7 @@ from flows.ui.live_artifacts import Live
 from tasks.core.errors import HearthError
 from tasks.core.events import RunStarted, emit, subscribe
 from tasks.core.jobs import Job
+from tasks.core.visible import log_visibly, visible_line
 from tasks.reading.events import RunEnded
 from tasks.results.manifest import Manifest, PageStatus, RunStatus
 from tasks.runs.prepare import Prepared, prepare
@@ -33,7 +34,7 @@ from tasks.settings.settings import Settings, load_settings
 
 def _run_name() -> str:
     job = Job.model_validate(flow_run.parameters["job"])
-    return f"{Path(job.document).stem}, {'pages ' + job.pages if job.pages else 'all pages'}"
+    return f"{visible_line(Path(job.document).stem)}, {'pages ' + job.pages if job.pages else 'all pages'}"
 
 
 @flow(name="process-document", flow_run_name=_run_name, persist_result=False)
@@ -64,6 +65,7 @@ async def process(job: Job, *, in_batch: bool = False) -> State[Manifest]:
         HearthError: see there.
         Pause: the run was paused.
     """
+    log_visibly()
     with subscribe(log_to_run):
         if flow_run.ui_url:
             emit(RunStarted(flow_run.ui_url))

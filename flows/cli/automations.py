@@ -6,8 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
+from flows.cli.console import Terminal
 from flows.cli.terminal import TerminalProgress
 from tasks.core.errors import ServerError
 from tasks.core.events import subscribe
@@ -16,8 +16,8 @@ from tasks.settings.settings import load_settings
 if TYPE_CHECKING:
     from flows.orchestrator.automations import Change, Wanted
 
-_out = Console()
-_err = Console(stderr=True)
+_out = Terminal()
+_err = Terminal(stderr=True)
 
 
 def automations(

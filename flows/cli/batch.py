@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import time
 from typing import Annotated
 
 import typer
 from pydantic import ValidationError
-from rich.console import Console
 
+from flows.cli.console import Terminal, write
 from flows.cli.run import run_command
 from flows.cli.terminal import TerminalProgress, print_report
 from tasks.batches.batch import Batch
@@ -20,7 +19,7 @@ from tasks.results.report import DocumentStatus, Report
 from tasks.settings.settings import load_settings
 
 _EXIT_FAILED = 3
-_err = Console(stderr=True)
+_err = Terminal(stderr=True)
 
 
 def batch(
@@ -75,7 +74,7 @@ def batch(
         raise InputError(f"finish_by is {finish_by!r}. Write it like 06:00.") from None
     report = run_command(_run(asked, quiet=as_json), as_json=as_json, verbose=verbose)
     if as_json:
-        sys.stdout.write(report.model_dump_json() + "\n")
+        write(report.model_dump_json() + "\n")
     else:
         print_report(_err, report, report.path(asked.directory(load_settings())))
     left = must_finish and report.count(DocumentStatus.LEFT)

@@ -9,10 +9,9 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from flows.cli.console import Terminal, write
 from flows.cli.machines import POOL_HELP, has_pool, with_pool
 from tasks.backends.ec2.billing import pool_bill
 from tasks.backends.ec2.pool import open_pool
@@ -38,7 +37,7 @@ def cost(
     settings = with_pool(load_settings(), pool)
     found = asyncio.run(_found(settings, by, _since(since), ledger=pool is not None or has_pool(settings)))
     if as_json:
-        sys.stdout.write(found.model_dump_json() + "\n")
+        write(found.model_dump_json() + "\n")
     else:
         _show(found)
 
@@ -61,7 +60,7 @@ def _since(written: str) -> datetime:
 
 
 def _show(found: Bill) -> None:
-    out = Console(width=None if sys.stdout.isatty() else 120)
+    out = Terminal(width=None if sys.stdout.isatty() else 120)
     total = _cells(found.total)
     shown = [place for place, cell in enumerate(total) if cell]  # of what there is
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
@@ -70,13 +69,13 @@ def _show(found: Bill) -> None:
         table.add_column(_HEADS[place], no_wrap=True)
     for line in found.lines:
         cells = _cells(line)
-        table.add_row(escape(line.name), *(cells[place] for place in shown))
+        table.add_row(line.name, *(cells[place] for place in shown))
     table.add_row(found.total.name, *(total[place] for place in shown), style="bold")
     if found.lines:
         out.print(table)
         out.print()
     for told in (*_told(found.total), *(found.notes if found.lines else (_NOTHING,))):
-        out.print(escape(told), highlight=False, soft_wrap=True)
+        out.print(told, highlight=False, soft_wrap=True)
 
 
 _NOTHING = (

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from flows.cli.console import Terminal, write
 from flows.stacks.registry import StackName, open_deployment
 from infra_scripts.common.deployment import Options
 from infra_scripts.common.errors import InfraError
@@ -27,8 +25,8 @@ if TYPE_CHECKING:
     from infra_scripts.common.deployment import StackPlan, StackStatus
 
 infra = typer.Typer(no_args_is_help=True, help="Deploy stacks on AWS, look at them, bake an image, take them down.")
-_out = Console()
-_err = Console(stderr=True)
+_out = Terminal()
+_err = Terminal(stderr=True)
 
 
 class Who(StrEnum):
@@ -109,7 +107,7 @@ def status(
                 _say((f"{each}: {deployment.name} in {aws.region}: {'. '.join(filter(None, (state, facts)))}",))
         if as_json:
             printed = {each: {"state": told.state, **dict(told.facts)} for each, told in found.items()}
-            sys.stdout.write(json.dumps(printed) + "\n")
+            write(json.dumps(printed) + "\n")
 
 
 @infra.command()
@@ -138,7 +136,7 @@ def template(name: Name, allow_from: AllowFrom = None) -> None:
     with _errors():
         settings = load_settings()
         options = Options(allow_from=tuple(allow_from or ()))
-        sys.stdout.write(open_deployment(name, settings, options, _region(settings, None)).template())
+        write(open_deployment(name, settings, options, _region(settings, None)).template())
 
 
 @infra.command()
@@ -159,7 +157,7 @@ def policy(
             with told():
                 account = _connect(settings).account()
         filled = rendered(Policies(who.value), pool=settings.ec2.pool, account=account, region=region, stack=name.value)
-        sys.stdout.write(json.dumps(filled, indent=2) + "\n")
+        write(json.dumps(filled, indent=2) + "\n")
 
 
 def _connect(settings: Settings) -> Aws:
@@ -176,7 +174,7 @@ def _region(settings: Settings, connected: str | None) -> str:
 def _show(title: str, planned: StackPlan) -> None:
     table = Table("made", "what", "cost", title=title, title_justify="left", box=None, pad_edge=False)
     for row in planned.rows:
-        table.add_row(row.what, escape(row.name), row.cost)
+        table.add_row(row.what, row.name, row.cost)
     costs = Table(*planned.costs.columns, box=None, pad_edge=False)
     for each in planned.costs.rows:
         costs.add_row(*each)
@@ -188,11 +186,11 @@ def _show(title: str, planned: StackPlan) -> None:
 
 def _say(sentences: Iterable[str]) -> None:
     for sentence in sentences:
-        _out.print(escape(sentence), highlight=False, soft_wrap=True)
+        _out.print(sentence, highlight=False, soft_wrap=True)
 
 
 def _tell(text: str) -> None:
-    _err.print(escape(text), highlight=False, soft_wrap=True)
+    _err.print(text, highlight=False, soft_wrap=True)
 
 
 @contextmanager
@@ -201,7 +199,7 @@ def _errors() -> Iterator[None]:
     try:
         yield
     except (InfraError, HearthError) as error:
-        _err.print(f"[red]Error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
+        _err.error(str(error))
         raise typer.Exit(error.exit_code) from None
     except KeyboardInterrupt:
         _err.print("Interrupted. Run again to go on.")

@@ -11,9 +11,9 @@ from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from flows.cli.console import Terminal, write
 from flows.cli.terminal import TerminalProgress
 from tasks.backends.ec2.policy import Why
 from tasks.backends.ec2.pool import open_pool
@@ -30,8 +30,8 @@ from tasks.runs.choose_backend import choose_backend
 from tasks.serving.warmup import warm
 from tasks.settings.settings import Settings, load_settings
 
-_out = Console()
-_err = Console(stderr=True)
+_out = Terminal()
+_err = Terminal(stderr=True)
 
 _A_YEAR_MINUTES = 365 * 24 * 60
 _SERVICES: dict[BackendName, Callable[[Settings], Coroutine[Any, Any, ServiceStatus | EndpointStatus]]] = {
@@ -59,7 +59,7 @@ def status(
     if as_json:
         told: dict[str, Any] = {} if service is None else {"service": service.facts}
         told |= {"servers": [_server_facts(s) for s in servers], "machines": [_machine_facts(m) for m in machines]}
-        sys.stdout.write(json.dumps(told) + "\n")
+        write(json.dumps(told) + "\n")
         return
     if machines:
         _out.print(_table(settings.ec2.pool, machines))

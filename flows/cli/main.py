@@ -5,16 +5,17 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import traceback
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
+from pydantic import ValidationError
 
 from flows.cli.automations import automations
 from flows.cli.batch import batch
+from flows.cli.console import Terminal, close_streams, open_streams, speak_utf8, write
 from flows.cli.cost import cost
 from flows.cli.infra import infra
 from flows.cli.machines import start, status, stop
@@ -27,10 +28,13 @@ from flows.cli.up import down, serve_api, up
 from tasks.core.errors import HearthError, InputError
 from tasks.core.events import Progress, emit, subscribe
 from tasks.core.jobs import BackendName, Job
+from tasks.core.network import settle_network
+from tasks.core.visible import log_visibly
 from tasks.results.manifest import Manifest, RunStatus
 from tasks.results.store import ResultStore
 from tasks.runs.prepare import prepare
 from tasks.runs.run_recorder import RunRecorder
+from tasks.settings.env_file import read_any_encoding
 from tasks.settings.settings import load_settings
 
 EXIT_PAGES_FAILED = 3
@@ -53,12 +57,12 @@ app.command()(cost)
 infra.command()(automations)
 app.add_typer(infra, name="infra")
 app.add_typer(prices, name="prices")
-_err = Console(stderr=True)
+_err = Terminal(stderr=True)
 
 
 def _version(asked: bool) -> None:  # noqa: FBT001 - as typer calls it
     if asked:
-        sys.stdout.write(f"hearth {version('hearth-pages')}\n")
+        write(f"hearth {version('hearth-pages')}\n")
         raise typer.Exit
 
 
@@ -137,7 +141,7 @@ def read(
         print_summary(_err, manifest, store)
     if text:
         for section in store.sections((entry.page for entry in manifest.pages), strict=strict):
-            sys.stdout.write(section)
+            write(section)
     if manifest.failed or manifest.changed or manifest.status is RunStatus.STOPPED:
         raise typer.Exit(EXIT_PAGES_FAILED)
 
@@ -186,19 +190,57 @@ def serve_embedded(context: typer.Context) -> None:
 
 def main() -> None:
     """The entry point."""
-    code: int | str | None = 0
+    speak_utf8()
+    open_streams()
+    log_visibly()
+    settle_network()
+    read_any_encoding()
+    code = _run()
     try:
-        app()
+        close_streams()
     except HearthError as error:
-        _err.print(f"[red]Error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
-        code = error.exit_code
-    except SystemExit as ended:
-        code = ended.code
+        _err.error(str(error))
+        code = code or error.exit_code
     logging.disable()
     # What Prefect has still to send it sends at exit; a server that is gone would hold the exit up for hours.
-    patience = _INTERRUPTED_EXIT_SECONDS if code in SIGNALS.values() else _EXIT_SECONDS
-    leave_within(patience, code if isinstance(code, int) else 1)
+    leave_within(_INTERRUPTED_EXIT_SECONDS if code in SIGNALS.values() else _EXIT_SECONDS, code)
     sys.exit(code)
+
+
+def _run() -> int:
+    try:
+        return app(standalone_mode=False) or 0
+    except HearthError as error:
+        _err.error(str(error))
+        return error.exit_code
+    except ValidationError as error:
+        first = error.errors()[0]
+        _err.error(f"{first['loc'][0]} is wrong: {first['msg'].removeprefix('Value error, ')}.")
+        return InputError.exit_code
+    except typer.Abort:
+        _err.error("Aborted.")
+        return 1
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else 1
+    except Exception as error:  # noqa: BLE001 - the last place where it can be told
+        return _usage(error) or _crash(error)
+
+
+def _usage(error: Exception) -> int:
+    """Tell of a wrong command line; 0 if the error is none. Each version of typer has its own class for it."""
+    told = getattr(error, "format_message", None)
+    if told is None:
+        return 0
+    if context := getattr(error, "ctx", None):
+        _err.say(context.get_usage())
+    if message := told():  # without arguments the help was printed, and says all
+        _err.error(message)
+    return int(getattr(error, "exit_code", InputError.exit_code))
+
+
+def _crash(error: Exception) -> int:
+    _err.print("".join(traceback.format_exception(error)), soft_wrap=True)
+    return 1
 
 
 if __name__ == "__main__":

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from flows.cli.console import Terminal, write
 from tasks.core.errors import InputError
 from tasks.costs.assumptions import Range
 from tasks.costs.price_book import REGIONS, Term, current, keep, own, shipped
@@ -60,7 +58,7 @@ def plan(
     if svg is not None:
         svg.write_text(picture(made), encoding="utf-8")
     if as_json:
-        sys.stdout.write(made.model_dump_json() + "\n")
+        write(made.model_dump_json() + "\n")
     else:
         _show(made)
 
@@ -73,7 +71,7 @@ def show(
     """Show every price with its source and the day on which it was read."""
     book = current(load_settings().home)
     if as_json:
-        sys.stdout.write(book.model_dump_json() + "\n")
+        write(book.model_dump_json() + "\n")
         return
     table = Table("what", "region", "term", "USD", "unit", "read", "source", box=None, pad_edge=False)
     for price in book.prices:
@@ -130,14 +128,14 @@ def _show(made: CostPlan) -> None:
         table.add_row(*cells[: 2 + len(heads)], style="bold" if row == made.best else "")
     out.print(table)
     out.print()
-    out.print(escape(made.verdict), highlight=False)
+    out.print(made.verdict, highlight=False)
     for note in made.notes:
-        out.print(escape(note), highlight=False, style="dim")
+        out.print(note, highlight=False, style="dim")
 
 
-def _console() -> Console:
-    seen = Console()
-    return Console(width=min(seen.width, _WIDTH)) if seen.is_terminal else Console(width=_WIDTH)
+def _console() -> Terminal:
+    seen = Terminal()
+    return Terminal(width=min(seen.width, _WIDTH)) if seen.is_terminal else Terminal(width=_WIDTH)
 
 
 def _short(seconds: float) -> str:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import sys
 import threading
 from collections.abc import Coroutine
 from typing import Any, NoReturn, TypeVar
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
+from flows.cli.console import Terminal, write
 from tasks.core.errors import HearthError
 
 T = TypeVar("T")
@@ -22,7 +20,7 @@ T = TypeVar("T")
 _WIND_UP_SECONDS = 20.0
 SIGNALS = {"KeyboardInterrupt": 130, "TerminationSignal": 143}
 
-_err = Console(stderr=True)
+_err = Terminal(stderr=True)
 
 
 def run_command(work: Coroutine[Any, Any, T], *, as_json: bool, verbose: bool) -> T:
@@ -93,7 +91,7 @@ def _signalled(error: BaseException | None) -> int | None:
 
 def fail(error: HearthError, *, as_json: bool) -> NoReturn:
     """Tell what went wrong in one line, and end the command."""
-    _err.print(f"[red]Error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
+    _err.error(str(error))
     if as_json:
         print_json({"status": "error", "error": str(error), "exit_code": error.exit_code})
     raise typer.Exit(error.exit_code)
@@ -101,4 +99,4 @@ def fail(error: HearthError, *, as_json: bool) -> NoReturn:
 
 def print_json(outcome: dict[str, object]) -> None:
     """For a program."""
-    sys.stdout.write(json.dumps(outcome) + "\n")
+    write(json.dumps(outcome) + "\n")

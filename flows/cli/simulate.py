@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from pydantic import ValidationError
-from rich.console import Console
 from rich.table import Table
 
+from flows.cli.console import Terminal, write
 from flows.cli.plan import assumed
 from tasks.core.errors import InputError
 from tasks.costs.assumptions import Assumptions
@@ -83,7 +82,7 @@ def simulate_command(
         svg.write_text(picture(outcomes, given.slots), encoding="utf-8")
     if as_json:
         told = {"given": given.model_dump(), "outcomes": [each.model_dump(mode="json") for each in outcomes]}
-        sys.stdout.write(json.dumps(told) + "\n")
+        write(json.dumps(told) + "\n")
     else:
         _show(outcomes)
 
@@ -110,7 +109,7 @@ def _show(outcomes: list[Outcome]) -> None:
             f"{each.usd:.2f}",
             f"{each.usd_per_1000:.3f}",
         )
-    seen = Console()
-    out = seen if seen.is_terminal else Console(width=_WIDTH)
+    seen = Terminal()
+    out = seen if seen.is_terminal else Terminal(width=_WIDTH)
     out.print(table)
     out.print("Waits of half of the runs, and of 95 in 100. Simulated; docs/simulation.md says with what.", style="dim")

@@ -5,8 +5,6 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -19,6 +17,7 @@ from rich.progress import (
     Progress as ProgressBars,
 )
 
+from flows.cli.console import Terminal
 from tasks.core.events import Event, PageRetried, PagesStart, PageStarted, Progress, Pulling, RunStarted, RunWarning
 from tasks.reading.events import PageDone
 from tasks.results.manifest import Manifest, PageStatus, RunStatus
@@ -37,14 +36,14 @@ MOST_FLAGGED = 20
 class TerminalProgress:
     """A listener that draws on stderr; silent, but for cautions, where that is no terminal."""
 
-    def __init__(self, console: Console, *, quiet: bool = False) -> None:
+    def __init__(self, console: Terminal, *, quiet: bool = False) -> None:
         self._console = console
         self._progress = ProgressBars(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[told]}"),
+            TextColumn("{task.fields[told]}", markup=False),
             TimeRemainingColumn(),
             console=console,
             transient=True,
@@ -72,11 +71,11 @@ class TerminalProgress:
         match event:
             case RunStarted(url=url):
                 if self._console.is_terminal:
-                    self._progress.console.print(f"Watch it at {escape(url)}", highlight=False, soft_wrap=True)
+                    self._console.say(f"Watch it at {url}")
             case Progress(what=what):
                 self._progress.update(self._stage, description=what, completed=0, total=None, told="")
             case RunWarning(what=what):
-                self._console.print(f"[yellow]Note:[/yellow] {escape(what)}", highlight=False)
+                self._console.note(what)
             case Pulling(step=step, completed=completed, total=total):
                 megabytes = f"{completed / _MEGABYTE:.0f} of {total / _MEGABYTE:.0f} MB" if total else ""
                 self._progress.update(
@@ -111,20 +110,20 @@ class TerminalProgress:
         self._progress.update(self._pages, advance=advance, told=told)
 
 
-def print_report(console: Console, report: Report, path: Place) -> None:
+def print_report(console: Terminal, report: Report, path: Place) -> None:
     """Tell how a batch ended: sums, the documents with which something went wrong, and where the report is."""
     for name, told in report.totals().items():
-        console.print(f"{name:<22}{escape(told)}", highlight=False, soft_wrap=True)
-    console.print(f"{'report':<22}{escape(str(path))}", highlight=False, soft_wrap=True)
+        console.say(f"{name:<22}{told}")
+    console.say(f"{'report':<22}{path}")
     if report.insight:
-        console.print(f"{'insight':<22}{escape(report.insight)}", highlight=False, soft_wrap=True)
+        console.say(f"{'insight':<22}{report.insight}")
     for row in report.rows:
         if row.why:
             line = f"{row.document}: {row.status}: {row.why}"
-            console.print(escape(line), style="red", highlight=False, soft_wrap=True)
+            console.say(line, "red")
 
 
-def print_summary(console: Console, manifest: Manifest, store: ResultStore) -> None:
+def print_summary(console: Terminal, manifest: Manifest, store: ResultStore) -> None:
     """Tell how a run ended: figures, failed pages with their reasons, and where the text is."""
     figures = manifest.totals()
     lines = {
@@ -148,13 +147,13 @@ def print_summary(console: Console, manifest: Manifest, store: ResultStore) -> N
     stopped = manifest.status is RunStatus.STOPPED
     lines["text"] = "not written yet: pages are left for the next run" if stopped else str(store.document_path)
     for name, told in lines.items():
-        console.print(f"{name:<8}{escape(told)}", highlight=False, soft_wrap=True)
+        console.say(f"{name:<8}{told}")
     for entry in manifest.failed:
-        console.print(escape(f"page {entry.page} failed: {entry.detail}"), style="red", highlight=False, soft_wrap=True)
+        console.say(f"page {entry.page} failed: {entry.detail}", "red")
     flags = [f"{flag}" for flag in manifest.flags]
     found = manifest.flagged(MOST_FLAGGED)
     flags += [f"page {entry.page} flagged: {'; '.join(map(str, entry.flags))}" for entry in found]
     if (more := manifest.pages.flagged - len(found)) > 0:
         flags.append(f"{more} more pages are flagged; manifest.json lists all")
     for told in flags:
-        console.print(escape(told), style="yellow", highlight=False, soft_wrap=True)
+        console.say(told, "yellow")

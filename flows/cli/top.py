@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 import time
 from collections.abc import Sequence
 from typing import Annotated
 
 import typer
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from flows.cli.console import Terminal, write
 from flows.cli.machines import POOL_HELP, has_pool, with_pool
 from infra_scripts.machine.gpu import gpus
 from tasks.backends.ec2.pool import open_pool
@@ -23,7 +22,7 @@ from tasks.core.errors import InputError
 from tasks.metrics.top import MachineNow, ServerNow, Slots, View, Watch
 from tasks.settings.settings import load_settings
 
-_out = Console()
+_out = Terminal()
 _LOOK_SECONDS = 1.0
 _GPU_SECONDS = 5.0
 _BAR = 10
@@ -40,7 +39,7 @@ def top(
     async def watched() -> None:
         watch = Watch(settings.home, (lambda: open_pool(settings)) if has_pool(settings) else None)
         if as_json:
-            sys.stdout.write(json.dumps({**(await watch.look()).facts(), "gpus": gpus()}) + "\n")
+            write(json.dumps({**(await watch.look()).facts(), "gpus": gpus()}) + "\n")
         elif once or not _out.is_terminal:
             _out.print(drawn(await watch.look(), gpus()))
         else:
@@ -63,7 +62,7 @@ def metrics(
 
     found = registry(Machine(load_settings().home), Gpus())
     if not serve:
-        sys.stdout.write(text(found))
+        write(text(found))
         return
     from prometheus_client import start_http_server
 
@@ -125,11 +124,11 @@ def _runs(view: View) -> Table:
     table = _table("run", "model", "does", "pages", "failed", "slots", "p50", "p95", "pages/min", "tokens/s", "USD")
     for run in view.runs:
         table.add_row(
-            escape(run.name),
-            escape(run.model),
-            escape(run.stage),
+            run.name,
+            run.model,
+            run.stage,
             f"{run.done} of {run.asked}",
-            f"[red]{run.failed}[/red]" if run.failed else "0",
+            Text(f"{run.failed}", style="red") if run.failed else "0",
             _bar(run.in_flight, run.slots),
             _seconds(run.p50),
             _seconds(run.p95),
@@ -159,7 +158,7 @@ def _machines(machines: Sequence[MachineNow]) -> Table:
             status.machine.state.value,
             status.machine.kind,
             _held(each.slots),
-            "\n".join(escape(lease.holder) for lease in status.leases) or "none",
+            "\n".join(lease.holder for lease in status.leases) or "none",
             status.ends,
             "" if status.usd is None else f"{status.usd:.3f}",
         )
@@ -173,16 +172,16 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def _held(slots: Slots) -> str:
+def _held(slots: Slots) -> Text:
     if not slots.served:
-        return "not measured"
+        return Text("not measured")
     fewer = f", {slots.limit} at once just now" if slots.limit < slots.served else ""
-    return f"{_bar(slots.held, slots.served)}{fewer}"
+    return _bar(slots.held, slots.served).append(fewer)
 
 
-def _bar(used: int, of: int) -> str:
+def _bar(used: int, of: int) -> Text:
     full = min(_BAR, round(_BAR * used / of)) if of else 0
-    return f"[green]{'█' * full}[/green][dim]{'░' * (_BAR - full)}[/dim] {used}/{of}"
+    return Text.assemble(("█" * full, "green"), ("░" * (_BAR - full), "dim"), f" {used}/{of}")
 
 
 def _seconds(seconds: float | None) -> str:

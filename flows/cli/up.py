@@ -7,16 +7,18 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from flows.cli.console import Terminal
 from flows.cli.terminal import TerminalProgress
 from tasks.backends.local.server import local_servers, stop_server
 from tasks.core.errors import InputError
 from tasks.core.events import subscribe
+from tasks.core.network import refuse_unusable
+from tasks.settings.env_file import refuse_other_encodings
 from tasks.settings.settings import load_settings
 
-_out = Console()
-_err = Console(stderr=True)
+_out = Terminal()
+_err = Terminal(stderr=True)
 _ENDED_SECONDS = 120.0
 
 
@@ -27,6 +29,8 @@ def up() -> None:
     """
     if not Path("prefect.yaml").is_file():
         raise InputError(f"There is no prefect.yaml in {Path.cwd()}. Run hearth up in Hearth's directory.")
+    refuse_other_encodings()
+    refuse_unusable()  # what would be taken from the worker's environment without a word
     with TerminalProgress(_err) as terminal, subscribe(terminal):
         from flows.local.bring_up import bring_up
 

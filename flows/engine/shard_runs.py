@@ -88,7 +88,7 @@ class ShardRuns:
         return [
             Shard(
                 name=f"{run}-{number}",
-                documents=tuple(str(document.source.path) for document in shard.documents),
+                documents=tuple(document.source.name for document in shard.documents),
                 max_usd=self.asked.max_usd and self.asked.max_usd * shard.pages / pages,
                 ends_at=self.asked.deadline(self.began),
             )
@@ -149,7 +149,7 @@ class ShardRuns:
         told = f"{became}. The next batch goes on with it."
         shelf = self.shelf()
         rows = [
-            shelf.unchanged(source) or Row(document=str(source.path), status=DocumentStatus.LEFT, why=told)
+            shelf.unchanged(source) or Row(document=source.name, status=DocumentStatus.LEFT, why=told)
             for source in find_documents(part.documents)
         ]
         return Report(started_at=self.began, minutes=0, usd=0, rows=tuple(rows), stopped="a part of it did not end")

@@ -11,6 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from tasks.core.errors import CloudError
+from tasks.core.network import check_way_to, proxy_for
 
 if TYPE_CHECKING:
     from boto3 import Session
@@ -32,6 +33,8 @@ _making = threading.Lock()
 P = ParamSpec("P")
 T = TypeVar("T")
 
+# All of its addresses, by the way that they are reached.
+_AWS = "https://amazonaws.com"
 NO_REGION = "NoRegion"
 """The code of a CloudError: AWS is not configured here at all."""
 
@@ -168,10 +171,18 @@ class Aws:
                     user_agent_extra="hearth",
                 )
                 config = config.merge(self._options.get("config", Config()))
+                _check_way()
                 session: Any = self._made_with or _session(self._region)
                 with told_of(service):
                     self._clients[key] = session.client(service, **{**self._options, "config": config})
             return self._clients[key]
+
+
+def _check_way() -> None:
+    url = os.environ.get("AWS_ENDPOINT_URL") or _AWS
+    check_way_to(url)
+    if (proxy_for(url) or "").startswith("socks"):
+        raise CloudError("AWS cannot be reached through a SOCKS proxy. Set HTTPS_PROXY to one of http or https.")
 
 
 @cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 import httpx
@@ -70,6 +71,7 @@ class Endpoint:
         owned: Hearth started it, now or earlier, and will stop it.
         headers: to be sent with each request.
         certificate: what it shows over TLS, in PEM; None for what the system trusts.
+        trust: file of the certificates by which it is trusted instead; None for those of the system.
         lease: held until release, where there is something to hold.
         machine: the one under it, where one is paid for; it can be replaced by another.
         interruption: whether that will go.
@@ -91,6 +93,7 @@ class Endpoint:
     owned: bool = False
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     certificate: str | None = field(default=None, repr=False)
+    trust: Path | None = None
     lease: Held | None = field(default=None, repr=False)
     machine: MachineFacts | None = None
     interruption: Interruption = field(default_factory=Interruption, repr=False)
@@ -128,7 +131,12 @@ class Endpoint:
         """
         transport = self.transport() if self.transport else None
         return OllamaClient(
-            self.url, timeout=timeout, headers=self.headers, certificate=self.certificate, transport=transport
+            self.url,
+            timeout=timeout,
+            headers=self.headers,
+            certificate=self.certificate,
+            trust=self.trust,
+            transport=transport,
         )
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 from tasks.backends.base import Endpoint, Release
 from tasks.core.errors import InputError, ServerError
 from tasks.core.jobs import BackendName
+from tasks.core.network import check_way_to, trusted
 from tasks.core.scaling import Scale
-from tasks.ollama.address import server_url
+from tasks.ollama.address import ServerAddress, parse_address
 from tasks.ollama.client import digest_at
 from tasks.settings.settings import Settings
 from tasks.slots.store import FileStore
@@ -30,9 +33,22 @@ class UrlBackend:
         if not settings.url:
             raise InputError(_NO_ADDRESS)
         self._home = settings.home
-        self._urls = tuple(dict.fromkeys(server_url(address) for address in settings.url.split(",") if address.strip()))
+        self._trust = settings.url_ca
+        self._headers = {
+            address.url: _headers(settings, address)
+            for address in (
+                parse_address(written, as_ollama=settings.url == os.environ.get("OLLAMA_HOST"))
+                for written in settings.url.split(",")
+                if written.strip()
+            )
+        }
+        self._urls = tuple(self._headers)
         if not self._urls:
             raise InputError(_NO_ADDRESS)
+        for url in self._urls:
+            check_way_to(url)
+        if self._trust is not None:
+            trusted(self._trust)
         self.servers = len(self._urls)
         self._in_use: set[str] = set()
 
@@ -42,7 +58,8 @@ class UrlBackend:
 
     async def digest(self, model: str) -> str | None:
         """See `Backend`: only the server knows."""
-        return await digest_at(self._urls[0], model)
+        url = self._urls[0]
+        return await digest_at(url, model, self._headers[url], self._trust)
 
     def scale(self, slots: int) -> Scale:
         """See `Backend`: all that there are are used."""
@@ -56,10 +73,21 @@ class UrlBackend:
         if url is None:
             raise ServerError(f"HEARTH_URL names no more than {self.servers} servers, and all are in use.")
         self._in_use.add(url)
-        return Endpoint(self.name, url, slots, FileStore.of(self._home, url))
+        ledger = FileStore.of(self._home, url)
+        return Endpoint(self.name, url, slots, ledger, headers=self._headers[url], trust=self._trust)
 
     async def release(self, endpoint: Endpoint, *, broken: bool = False) -> Release:
         """See `Backend`."""
         del broken
         self._in_use.discard(endpoint.url)
         return Release("left as it was: someone else runs it")
+
+
+def _headers(settings: Settings, address: ServerAddress) -> dict[str, str]:
+    """What is sent with each request. The address's own user and password come before the token, which is for all."""
+    headers = {name: value.get_secret_value() for name, value in settings.url_headers.items()}
+    token = {"Authorization": f"Bearer {settings.url_token.get_secret_value()}"} if settings.url_token else {}
+    for more in (token, address.headers):
+        headers = {name: value for name, value in headers.items() if name.lower() != "authorization" or not more}
+        headers.update(more)
+    return headers

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from datetime import time as clock
@@ -13,6 +14,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, field_validator
 
+from tasks.batches.folders import PDF, is_companion, pdfs_below
+from tasks.batches.lists import places_listed
 from tasks.core.errors import CloudError, InputError
 from tasks.core.jobs import (
     FORM_ATTEMPTS,
@@ -27,12 +30,18 @@ from tasks.core.jobs import (
     Form,
     Job,
 )
+from tasks.core.paths import written
 from tasks.settings.settings import Settings
-from tasks.storage.files import Place, S3Path, is_s3, place_of
+from tasks.storage.files import Place, S3Path, place_of
 
-_PDF = ".pdf"
 _LIST = ".txt"
 _FRESH_SECONDS = 60.0
+
+PassedOver = Callable[[str], None]
+
+
+def _silently(told: str) -> None:
+    del told
 
 
 class Batch(Form):
@@ -127,7 +136,7 @@ class Batch(Form):
     def job(self, document: Place) -> Job:
         """What is asked of one document."""
         shared = {"output", "backend", "model", "prompt", "slots", "attempts", "force", "strict"}
-        return Job(document=str(document), **self.model_dump(include=shared))
+        return Job(document=written(document), **self.model_dump(include=shared))
 
 
 @dataclass(frozen=True)
@@ -144,6 +153,11 @@ class Source:
     path: Place
     version: str
     size: int = 0
+
+    @property
+    def name(self) -> str:
+        """Its path as text."""
+        return written(self.path)
 
     @classmethod
     def of(cls, path: Path) -> Source:
@@ -164,57 +178,65 @@ class Source:
             return False
 
 
-def find_documents(sources: Sequence[str]) -> Iterator[Source]:
+def find_documents(sources: Sequence[str], passed_over: PassedOver = _silently) -> Iterator[Source]:
     """The documents that a batch's sources name, each once, folders in the order of their names.
+
+    Args:
+        sources: folders, PDFs and lists.
+        passed_over: is told in a sentence what is not read, and why.
 
     Raises:
         InputError: a source is missing, or is nothing that can be searched for PDFs.
     """
     seen: set[Place] = set()
     for source in sources:
-        for found in _documents(place_of(source).absolute()):
+        for found in _documents(place_of(source).absolute(), passed_over):
             if found.path not in seen:
                 seen.add(found.path)
                 yield found
 
 
-def _documents(source: Place) -> Iterator[Source]:
+def _documents(source: Place, passed_over: PassedOver) -> Iterator[Source]:
     if isinstance(source, S3Path):
-        yield from _in_s3(source)
-    elif source.is_dir():
-        found = sorted(path for path in source.rglob("*") if path.suffix.lower() == _PDF and path.is_file())
-        yield from map(Source.of, found)
-    elif source.suffix.lower() == _PDF:
-        yield Source.of(source)
-    elif source.suffix.lower() == _LIST and source.is_file():
-        yield from _listed(source.read_text(), source)
+        yield from _in_s3(source, passed_over)
+    elif os.path.isdir(source):  # noqa: PTH112 - Path raises where a name is too long
+        yield from map(Source.of, pdfs_below(source, passed_over))
+    elif source.suffix.lower() == PDF:
+        if is_companion(source.name):
+            passed_over(f"{source} is what a program keeps beside a document, and not read.")
+        else:
+            yield Source.of(source)
+    elif source.suffix.lower() == _LIST and os.path.isfile(source):  # noqa: PTH113 - see above
+        try:
+            content = source.read_bytes()
+        except OSError as error:
+            raise InputError(f"{source} cannot be read: {error.strerror}. Correct the batch's sources.") from None
+        yield from _listed(content, source, passed_over)
     else:
         raise InputError(f"{source} is no folder, no PDF and no list (.txt) of them. Correct the batch's sources.")
 
 
-def _listed(text: str, source: Place) -> Iterator[Source]:
+def _listed(content: bytes, source: Place, passed_over: PassedOver) -> Iterator[Source]:
     """The documents that a list names, one a line, relative ones beside it."""
-    for line in map(str.strip, text.splitlines()):
-        if line and not line.startswith("#"):
-            alone = is_s3(line) or line.startswith(("/", "~"))
-            yield from _documents(place_of(line) if alone else source.parent / line)
+    for place in places_listed(content, source):
+        yield from _documents(place, passed_over)
 
 
-def _in_s3(source: S3Path) -> Iterator[Source]:
+def _in_s3(source: S3Path, passed_over: PassedOver) -> Iterator[Source]:
     from tasks.storage import s3_client as objects
 
     try:
-        if source.suffix.lower() == _PDF:
+        if source.suffix.lower() == PDF:
             found = objects.head(source)
             yield Source(source, found.etag, found.size) if found else Source(source, "")
         elif source.suffix.lower() == _LIST:
             listed = objects.get(source)
             if listed is None:
                 raise InputError(f"{source} does not exist. Correct the batch's sources.")
-            yield from _listed(listed.body.decode(), source)
+            yield from _listed(listed.body, source, passed_over)
         else:
             for each in objects.below(source):
-                if each.place.suffix.lower() == _PDF:
+                if each.place.suffix.lower() == PDF and not is_companion(each.place.name):
                     yield Source(each.place, each.etag, each.size)
     except CloudError as error:
         raise InputError(f"{source} cannot be read: {objects.why(error)}, or correct the batch's sources.") from None

@@ -84,7 +84,7 @@ class DocumentIndex:
         if not row.output:
             return
         known = IndexEntry(
-            path=str(source.path),
+            path=source.name,
             version=source.version,
             request=self._request,
             output=row.output,
@@ -118,7 +118,7 @@ class DocumentIndex:
 
     def _stands(self, source: Source) -> IndexEntry | None:
         """What is known of a document, if nothing has changed since."""
-        known = self._known.get(str(source.path))
+        known = self._known.get(source.name)
         if self._force or known is None or known.version != source.version or known.request != self._request:
             return None
         return known if self._stand(place_of(known.output)) else None

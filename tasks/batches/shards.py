@@ -13,6 +13,7 @@ import pymupdf
 from tasks.batches.batch import Batch, Source
 from tasks.core.errors import InputError
 from tasks.core.jobs import Frozen
+from tasks.core.paths import written
 from tasks.results.report import Report
 from tasks.storage.files import Place, files_at
 
@@ -95,14 +96,14 @@ class Shard(Frozen):
         Raises:
             OutputError: it cannot be read.
         """
-        written = files_at(output / _FOLDER).read(f"{self.name}-report.json")
-        return None if written is None else Report.model_validate_json(written)
+        report = files_at(output / _FOLDER).read(f"{self.name}-report.json")
+        return None if report is None else Report.model_validate_json(report)
 
     def asked_for(self, batch: Batch, output: Place) -> Batch:
         """The batch that its run is given: the same, but for what the part decides."""
         changes = {"part": self.name, "sources": (), "workers": 1, "max_usd": None, "max_minutes": None}
         if not batch.output_block:
-            changes["output"] = str(output)  # the worker's own may be another
+            changes["output"] = written(output)  # the worker's own may be another
         return batch.model_copy(update={**changes, "finish_by": None})
 
 

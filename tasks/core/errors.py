@@ -28,6 +28,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import ClassVar
 
+from tasks.core.visible import encodable
+
 
 class FailureReason(StrEnum):
     """Why an attempt at a page failed."""
@@ -68,6 +70,9 @@ class HearthError(Exception):
     """The base of all: a message fit for a person, and the exit code of the command line."""
 
     exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str) -> None:
+        super().__init__(encodable(message))
 
 
 class InputError(HearthError):

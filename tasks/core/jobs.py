@@ -7,10 +7,11 @@ import json
 from enum import StrEnum
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, field_validator
 from pydantic_core import CoreSchema
 
-from tasks.core.paths import Place
+from tasks.core.paths import Place, as_text
+from tasks.core.visible import encodable, visible_line
 
 
 class Frozen(BaseModel):
@@ -42,6 +43,20 @@ class Form(Frozen):
     person choose between `str` and `None` first. Over the API Prefect takes null for it all the same, but for a
     backend, which is to be left out.
     """
+
+    @field_validator("document", "output", "sources", mode="before", check_fields=False)
+    @classmethod
+    def _as_text(cls, value: object) -> object:
+        if isinstance(value, tuple | list):
+            return [as_text(each) if isinstance(each, str) else each for each in value]
+        return as_text(value) if isinstance(value, str) else value
+
+    @field_validator("*")
+    @classmethod
+    def _encodable(cls, value: object) -> object:
+        if isinstance(value, str) and encodable(value) != value:
+            raise ValueError("it is not valid UTF-8")
+        return value
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
@@ -162,8 +177,8 @@ class Document(Frozen):
 
     @property
     def name(self) -> str:
-        """The file's name without its ending."""
-        return self.path.stem
+        """The file's name without its ending, as it is shown everywhere."""
+        return visible_line(self.path.stem)
 
 
 class Plan(Frozen):

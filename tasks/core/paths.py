@@ -7,12 +7,15 @@ import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Self
+from urllib.parse import unquote_to_bytes
 
 from pydantic import PlainSerializer, PlainValidator
 
 from tasks.core.errors import InputError
+from tasks.core.visible import encodable
 
 _SCHEME = "s3://"
+_FILE = "file://"
 _BUCKET = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(.*))?", re.DOTALL)
 
 
@@ -80,25 +83,47 @@ def is_s3(written: str) -> bool:
     return written.startswith(_SCHEME)
 
 
-def place_of(written: str) -> Path | S3Path:
-    """The place that a person's words mean; ~ is the home directory.
+def place_of(text: str) -> Path | S3Path:
+    """The place that a person's words mean; ~ is the home directory, and file:/// a path, byte by byte.
 
     Raises:
         InputError: it is under s3:// and names no bucket.
     """
-    if is_s3(written):
-        return S3Path.parse(written)
+    if is_s3(text):
+        return S3Path.parse(text)
+    if text.startswith(_FILE):
+        return _local(text)
     # Path.expanduser raises where there is no such user; a file may really be called so.
-    return Path(os.path.expanduser(written))  # noqa: PTH111 - see above
+    return Path(os.path.expanduser(text))  # noqa: PTH111 - see above
+
+
+def written(place: Path | S3Path) -> str:
+    """Return a place as text: what `place_of` reads.
+
+    Names on Linux are bytes. What is not UTF-8 among them is written as a file URI, since no JSON could hold it.
+    """
+    text = str(place)
+    return text if encodable(text) == text else place.absolute().as_uri()
+
+
+def as_text(name: str) -> str:
+    """Return what a person wrote as a path, or its URI where it is not UTF-8."""
+    return name if encodable(name) == name else written(Path(os.path.expanduser(name)))  # noqa: PTH111 - see place_of
+
+
+def _local(text: str) -> Path:
+    return Path(os.fsdecode(unquote_to_bytes(text.removeprefix(_FILE)))) if text.startswith(_FILE) else Path(text)
 
 
 def _validated(value: object) -> Path | S3Path:
     if isinstance(value, str):
-        return S3Path.parse(value) if is_s3(value) else Path(value)
+        return S3Path.parse(value) if is_s3(value) else _local(value)
     if not isinstance(value, Path | S3Path):
         raise ValueError("a path or s3://bucket/prefix is wanted")  # noqa: TRY004 - pydantic wants it so
     return value
 
 
-Place = Annotated[Path | S3Path, PlainValidator(_validated), PlainSerializer(str, return_type=str, when_used="json")]
+Place = Annotated[
+    Path | S3Path, PlainValidator(_validated), PlainSerializer(written, return_type=str, when_used="json")
+]
 """Either of the two, in a model, too."""

@@ -2,38 +2,109 @@
 
 from __future__ import annotations
 
+import base64
+import re
 import socket
-from urllib.parse import urlsplit
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv6Address, ip_address
+from urllib.parse import unquote
 
 from tasks.core.errors import InputError
 
 DEFAULT_PORT = 11434
+_PORTS = {"http": 80, "https": 443}
+_ANY_HOST = {"0.0.0.0", "::"}  # noqa: S104 - compared, not bound
+_CLOUD = "ollama.com"
+# What no host has: blanks, controls, and what parts a URL.
+_NO_HOST = re.compile(r"[\s\x00-\x1f\x7f/\\?#@\[\],\"'<>]")
 
 
-def server_url(address: str) -> str:
-    """An address as people write it into OLLAMA_HOST, as a URL: `host`, `host:port`, `http://host:port`.
+@dataclass(frozen=True)
+class ServerAddress:
+    """A server's address.
+
+    Attributes:
+        url: as it may be shown and stored.
+        headers: made of the user and password that stood in it.
+    """
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+def parse_address(address: str, *, as_ollama: bool = False) -> ServerAddress:
+    """Read an address as people write it: all that OLLAMA_HOST may be, and `http://user:password@host:port/path`.
 
     0.0.0.0 is where a server listens; a client means this machine by it, as Ollama's own does.
+
+    Args:
+        address: what was written.
+        as_ollama: a port that is none is the default one, as in Ollama (envconfig/config.go).
+
+    Raises:
+        InputError: it is no address; the message shows no password.
+    """
+    text = address.strip().strip("\"'").strip()
+    scheme, found, rest = text.partition("://")
+    if not found:
+        scheme, rest = ("https", f"{_CLOUD}:443") if text == _CLOUD else ("http", text)
+    scheme = scheme.lower()
+    authority, _, path = re.split(r"[?#]", rest)[0].partition("/")
+    user, _, place = authority.rpartition("@")
+    host, port = _host_and_port(place)
+    default = _PORTS.get(scheme, 0) if found else DEFAULT_PORT
+    if as_ollama and not _is_port(port):
+        port = ""
+    beyond = rest.removeprefix(authority)
+    if not (scheme in _PORTS and (host or port or as_ollama) and _is_host(host, port)) or "@" in beyond:
+        raise InputError(
+            f"The server address {_shown(text)!r} is not understood. Write it like http://10.0.0.5:11434"
+            + (", and / ? # @ in a password as %2F %3F %23 %40." if "@" in text else ".")
+        )
+    host = "127.0.0.1" if not host or host in _ANY_HOST else host
+    url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port or default}"
+    headers = {"Authorization": f"Basic {base64.b64encode(unquote(user).encode()).decode()}"} if user else {}
+    return ServerAddress(f"{url}/{path.rstrip('/')}".rstrip("/"), headers)
+
+
+def server_url(address: str, *, as_ollama: bool = False) -> str:
+    """Return an address as a URL without credentials; see `parse_address`.
 
     Raises:
         InputError: it is no address.
     """
-    wrong = f"The server address {address!r} is not understood. Write it like http://10.0.0.5:11434."
-    text = address.strip().rstrip("/")
-    written = text if "://" in text else f"http://{text}"
+    return parse_address(address, as_ollama=as_ollama).url
+
+
+def _host_and_port(place: str) -> tuple[str, str]:
+    bare = place.removeprefix("[").removesuffix("]")
     try:
-        parts = urlsplit(written)
-        host, port = parts.hostname, parts.port
+        return str(ip_address(bare)), ""
     except ValueError:
-        raise InputError(wrong) from None
-    if parts.scheme not in {"http", "https"} or not host or any(c.isspace() for c in written):
-        raise InputError(wrong)
-    if host in {"0.0.0.0", "::"}:  # noqa: S104 - compared, not bound
-        host = "127.0.0.1"
-    if port is None:
-        port = DEFAULT_PORT if "://" not in text else {"http": 80, "https": 443}[parts.scheme]
-    shown = f"[{host}]" if ":" in host else host
-    return f"{parts.scheme}://{shown}:{port}{parts.path}"
+        pass
+    host, colon, port = place.rpartition(":")
+    if not colon:
+        return place, ""
+    return host.removeprefix("[").removesuffix("]") if host.startswith("[") else host, port
+
+
+def _is_host(host: str, port: str) -> bool:
+    if ":" in host:
+        try:
+            IPv6Address(host)
+        except ValueError:
+            return False
+    return not _NO_HOST.search(host) and (not port or _is_port(port))
+
+
+def _is_port(port: str) -> bool:
+    return port.isascii() and port.isdecimal() and int(port[:6]) <= 65535
+
+
+def _shown(address: str) -> str:
+    """An address without what may be secret in it."""
+    return re.split(r"[?#]", re.sub(r"^(.*?://)?.*@", r"\1", address, flags=re.DOTALL))[0][:200]
 
 
 def free_port() -> int:

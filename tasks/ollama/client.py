@@ -11,6 +11,7 @@ import json
 import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -18,6 +19,8 @@ import httpx
 from pydantic import ValidationError
 
 from tasks.core.errors import FailureReason, HearthError, ModelError, PageError, PassingError, ServerError, SilentError
+from tasks.core.network import proxy_for, trusted
+from tasks.ollama.connection import refusing_detours, trouble
 from tasks.ollama.schema import (
     Answer,
     GenerateRequest,
@@ -67,9 +70,11 @@ _PERMANENT = (
 )
 
 
-async def digest_at(url: str, model: str) -> str | None:
+async def digest_at(
+    url: str, model: str, headers: Mapping[str, str] | None = None, trust: Path | None = None
+) -> str | None:
     """The digest of a model on a server; None if the server does not answer or does not have it."""
-    async with OllamaClient(url, timeout=_GLANCE_SECONDS) as client:
+    async with OllamaClient(url, timeout=_GLANCE_SECONDS, headers=headers, trust=trust) as client:
         try:
             found = find_model(model, await client.models())
         except HearthError:
@@ -96,6 +101,7 @@ class OllamaClient:
         timeout: longest wait for an answer, in seconds. Ollama sends nothing at all while it works.
         headers: sent with each request, such as Authorization.
         certificate: the one that the server must show, in PEM, made out to `hearth`; None trusts what the system does.
+        trust: file of the certificates by which it is trusted, where those of the system do not do.
         transport: carries the requests where no plain HTTP goes; it may raise errors of Hearth's own.
 
     Every method raises PassingError when the server is out of reach, busy or answers what is no JSON of
@@ -109,11 +115,15 @@ class OllamaClient:
         timeout: float = 30.0,
         headers: Mapping[str, str] | None = None,
         certificate: str | None = None,
+        trust: Path | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.url = url
         # The server's address changes with each start; its name does not.
         self._extensions = {"sni_hostname": _TLS_NAME} if certificate else {}
+        self._proxy = None if transport else proxy_for(url)
+        # Reading the system's certificates takes a tenth of a second; plain HTTP has no use for them.
+        context = _trusting(certificate) if certificate else url.startswith("https:") and trusted(trust)
         self._http = httpx.AsyncClient(
             base_url=url,
             transport=transport,
@@ -121,8 +131,10 @@ class OllamaClient:
             # Each request has a connection of its own: what a proxy sends twice would be the next page's answer.
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
             headers=dict(headers or {}),
-            # Reading the system's certificates takes a tenth of a second; plain HTTP has no use for them.
-            verify=_trusting(certificate) if certificate else url.startswith("https:"),
+            verify=context,
+            proxy=self._proxy,
+            trust_env=False,
+            event_hooks={"response": [refusing_detours(url, self._proxy)]},
         )
 
     async def __aenter__(self) -> Self:
@@ -238,7 +250,7 @@ class OllamaClient:
         except httpx.InvalidURL as error:
             raise ServerError(f"{self.url} is not an address: {error}. Correct HEARTH_URL.") from None
         except httpx.RequestError as error:
-            raise PassingError(f"{self.url} is out of reach ({type(error).__name__}).") from None
+            raise trouble(self.url, error, self._proxy, pinned=bool(self._extensions)) from None
 
     def _decoded(self, text: str) -> dict[str, Any]:
         try:

@@ -10,6 +10,8 @@ from enum import StrEnum
 
 from tasks.core.flags import FlagName
 from tasks.core.jobs import Frozen
+from tasks.core.paths import written
+from tasks.core.visible import visible_line
 from tasks.results.manifest import Manifest, RunStatus
 from tasks.storage.files import Place, files_at
 from tasks.text.markdown import table
@@ -87,7 +89,7 @@ class Row(Frozen):
             page_seconds=manifest.page_seconds,
             tokens=manifest.pages.tokens_in + manifest.pages.tokens_out,
             why=_why(manifest),
-            output=str(manifest.output),
+            output=written(manifest.output),
         )
 
 
@@ -177,7 +179,10 @@ class Report(Frozen):
         text = io.StringIO()
         writer = csv.DictWriter(text, Row.model_fields, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(row.model_dump(mode="json") for row in self.rows)
+        for row in self.rows:
+            writer.writerow(
+                {n: visible_line(v) if isinstance(v, str) else v for n, v in row.model_dump(mode="json").items()}
+            )
         return text.getvalue()
 
 
@@ -193,4 +198,4 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    return visible_line(text.replace("|", "\\|").replace("\n", " "))

@@ -24,7 +24,7 @@ _DOCUMENT: Final = "document.md"
 
 def results_directory(output: Place, document: Document) -> Place:
     """Where a document's results live: <output>/<document name>-<first 12 of its sha256>."""
-    name = re.sub(r"[^\w.-]+", "_", document.name).strip("._") or "document"
+    name = re.sub(r"[^\w.-]+", "_", document.path.stem).strip("._") or "document"
     # File systems allow 255 bytes a name.
     name = name.encode()[:180].decode(errors="ignore")
     return output.absolute() / f"{name}-{document.sha256[:12]}"

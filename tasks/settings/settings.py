@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AliasChoices, Field, ValidationError, field_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from tasks.core.errors import InputError
 from tasks.core.jobs import ON_AWS, BackendName, Frozen
 from tasks.core.paths import Place
+from tasks.core.visible import encodable
 from tasks.settings.ec2 import Ec2Settings, Ec2StackSettings
 from tasks.settings.ecs import EcsSettings, EcsStackSettings
+from tasks.settings.env_file import ENV_FILE, names_in_env_file, read_any_encoding
 from tasks.settings.metrics import MetricsSettings, MonitoringSettings
 from tasks.settings.reading import LimitSettings, ReadSettings, WarmSettings
 from tasks.settings.sagemaker import SagemakerSettings, SagemakerStackSettings
@@ -46,6 +49,10 @@ class AutoSettings(Frozen):
 
 
 _PREFIX = "HEARTH_"
+_TOKEN = re.compile(r"[\x21-\x7e]+")
+_HEADER = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
+_HEADER_VALUE = re.compile(r"[\x20-\x7e]*")
+_PATHS = {"HEARTH_OUTPUT", "HEARTH_INBOX", "HEARTH_HOME", "HEARTH_URL_CA"}  # whose names may be any bytes
 _OF_THE_EMBEDDED_SERVER = {"HEARTH_EMBEDDED_MODELS", "HEARTH_TESSDATA"}
 
 
@@ -55,7 +62,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix=_PREFIX,
         env_nested_delimiter="__",
-        env_file=".env",
+        env_file=ENV_FILE,
+        env_ignore_empty=True,
         extra="ignore",
         frozen=True,
         populate_by_name=True,
@@ -65,7 +73,16 @@ class Settings(BaseSettings):
     url: str | None = Field(
         None,
         validation_alias=AliasChoices("HEARTH_URL", "LLAMA_API_URL", "OLLAMA_HOST"),
-        description="An Ollama server that someone else runs. LLAMA_API_URL and OLLAMA_HOST are read as well.",
+        description="An Ollama server that someone else runs, as http://user:password@host:port if it asks for them; "
+        "several with commas. LLAMA_API_URL and OLLAMA_HOST are read as well.",
+    )
+    url_token: SecretStr | None = Field(None, description="Bearer token for servers at HEARTH_URL.")
+    url_headers: dict[str, SecretStr] = Field(
+        {}, description='Headers for servers at HEARTH_URL (JSON object), such as {"X-Api-Key": "..."}.'
+    )
+    url_ca: Path | None = Field(
+        None,
+        description="File of the certificates (PEM) that servers at HEARTH_URL are trusted by; the system's if unset.",
     )
     model: str | None = Field(None, description="Ollama's name of the model; the backend's default if unset.")
     slots: int | None = Field(
@@ -81,6 +98,31 @@ class Settings(BaseSettings):
         Path("inbox"), description="Folder, or s3://bucket/prefix, that a batch reads which names no sources."
     )
     home: Path = Field(default_factory=_cache_directory, description="Where Hearth keeps track of its servers.")
+
+    @field_validator("url")
+    @classmethod
+    def _written(cls, url: str | None) -> str | None:
+        return url if url and url.strip(" \t\"'") else None
+
+    @field_validator("url_token")
+    @classmethod
+    def _token(cls, token: SecretStr | None) -> SecretStr | None:
+        if token is not None and not _TOKEN.fullmatch(token.get_secret_value().strip()):
+            raise ValueError("a token has no blanks and no other characters than ASCII's")
+        return token and SecretStr(token.get_secret_value().strip())
+
+    @field_validator("url_headers")
+    @classmethod
+    def _headers(cls, headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        for name, value in headers.items():
+            if not _HEADER.fullmatch(name) or not _HEADER_VALUE.fullmatch(value.get_secret_value()):
+                raise ValueError("a header's name is one word, and its value one line, of ASCII characters")
+        return headers
+
+    @field_validator("url_ca")
+    @classmethod
+    def _expanded(cls, path: Path | None) -> Path | None:
+        return path and path.expanduser().absolute()
 
     @field_validator("output", "inbox", "home")
     @classmethod
@@ -107,15 +149,18 @@ class Settings(BaseSettings):
 
 
 def load_settings() -> Settings:
-    """Read the settings from the environment and .env.
+    """Read the settings from the environment and .env. An empty variable is one that is not set.
 
     Raises:
         InputError: one is not what it should be, or there is no such setting; the message names it.
     """
     known = {f"{_PREFIX}{name}".upper() for name in Settings.model_fields} | _OF_THE_EMBEDDED_SERVER
-    for variable in os.environ:
+    read_any_encoding()
+    for variable in (*(name for name, value in os.environ.items() if value), *names_in_env_file()):
         if variable.startswith(_PREFIX) and variable.upper().partition("__")[0] not in known:
             raise _unknown(variable)
+        if variable.startswith(_PREFIX) and _is_no_text(variable):
+            raise InputError(f"The setting {variable} is wrong: it is not valid UTF-8. Correct it in the environment.")
     try:
         return Settings()
     except (SettingsError, RuntimeError) as error:
@@ -125,9 +170,13 @@ def load_settings() -> Settings:
         name = _PREFIX + "__".join(str(part) for part in first["loc"]).upper()
         if first["type"] == "extra_forbidden":
             raise _unknown(name) from None
-        raise InputError(
-            f"The setting {name} is wrong: {first['msg']}. Correct it in the environment or in .env."
-        ) from None
+        told = first["msg"].removeprefix("Value error, ")
+        raise InputError(f"The setting {name} is wrong: {told}. Correct it in the environment or in .env.") from None
+
+
+def _is_no_text(variable: str) -> bool:
+    value = os.environ.get(variable, "")
+    return encodable(value) != value and variable.upper() not in _PATHS
 
 
 def _unknown(variable: str) -> InputError:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from tasks.core.visible import visible_line
+
 EXCERPT = 80
 """Characters of a page that are shown of it."""
 _MEANT = re.compile(r"[\\`*_\[\]<>|~&$!]")
@@ -14,7 +16,7 @@ _MEANT_FIRST = re.compile(r"^([#+=-]|\d+(?=[.)]))")
 
 def escaped(text: str) -> str:
     """In one line, every character shown as it is. Prefect's UI takes each string in a table for Markdown, too."""
-    line = _MEANT.sub(r"\\\g<0>", " ".join(text.split()))
+    line = _MEANT.sub(r"\\\g<0>", visible_line(" ".join(text.split())))
     return _MEANT_FIRST.sub(lambda first: f"{first[0]}\\" if first[0].isdigit() else f"\\{first[0]}", line)
 
 

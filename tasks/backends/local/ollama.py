@@ -38,7 +38,7 @@ class OllamaBackend:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._url = server_url(os.environ.get("OLLAMA_HOST") or "127.0.0.1")
+        self._url = server_url(os.environ.get("OLLAMA_HOST") or "127.0.0.1", as_ollama=True)
         parallel = os.environ.get("OLLAMA_NUM_PARALLEL") or "4"
         if not parallel.isdecimal() or parallel == "0":
             raise InputError(f"OLLAMA_NUM_PARALLEL is {parallel!r}. Set it to a number from 1 up, or unset it.")

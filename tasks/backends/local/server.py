@@ -19,6 +19,7 @@ import httpx
 
 from tasks.backends.local.watchdog import ServerDirectory
 from tasks.core.errors import ServerError
+from tasks.core.network import settle_network
 from tasks.ollama.address import free_port
 from tasks.storage.file_locks import FileLease, is_held, take_exclusive, take_shared
 
@@ -75,7 +76,7 @@ async def lease_server(spec: ServerSpec, home: Path, *, idle_seconds: float, dea
     Raises:
         ServerError: it does not start, or does not answer in time; with the end of its log.
     """
-    _bypass_proxy()
+    settle_network()
     directory = spec.directory(home)
     try:
         directory.path.mkdir(parents=True, exist_ok=True)
@@ -144,7 +145,7 @@ def _published(directory: ServerDirectory) -> dict[str, Any] | None:
 
 
 async def _answers(url: str, directory: ServerDirectory, deadline: float) -> bool:
-    async with httpx.AsyncClient(timeout=5.0, verify=False) as client:  # noqa: S501 - plain HTTP on loopback
+    async with httpx.AsyncClient(timeout=5.0, verify=False, trust_env=False) as client:  # noqa: S501 - loopback, plain HTTP
         while time.monotonic() < deadline:
             try:
                 if (await client.get(url)).is_success:
@@ -154,13 +155,6 @@ async def _answers(url: str, directory: ServerDirectory, deadline: float) -> boo
                     return False
             await asyncio.sleep(_HEALTH_POLL_SECONDS)
     return False
-
-
-def _bypass_proxy() -> None:
-    """Have no proxy asked for what is on this machine, by this process and those that it starts."""
-    for name in ("no_proxy", "NO_PROXY"):
-        known = [host for host in os.environ.get(name, "").split(",") if host]
-        os.environ[name] = ",".join(dict.fromkeys([*known, "127.0.0.1", "localhost"]))
 
 
 def _tail(log: Path, lines: int = 3) -> str:

@@ -44,3 +44,24 @@ def test_a_file_env_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".env").write_text("HEARTH_IDLE_MINUTES=3\nOTHER=1\n")
     assert load_settings().idle_minutes == 3
+
+
+@pytest.mark.parametrize(
+    "name", ["HEARTH_SLOTS", "HEARTH_URL", "HEARTH_READ__NUM_CTX", "HEARTH_EC2__TYPES", "HEARTH_NOPE"]
+)
+def test_an_empty_variable_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch, name: str):
+    usual = load_settings()
+    monkeypatch.setenv(name, "")
+    assert load_settings() == usual
+
+
+def test_so_is_an_empty_one_of_the_file(tmp_path: Path):
+    usual = load_settings()
+    (tmp_path / ".env").write_text("HEARTH_SLOTS=\nHEARTH_URL=\n")
+    assert load_settings() == usual
+
+
+def test_a_variable_that_is_no_text_is_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HEARTH_MODEL", "\udcff")
+    with pytest.raises(InputError, match="HEARTH_MODEL is wrong: it is not valid UTF-8"):
+        load_settings()

@@ -1,0 +1,45 @@
+"""Lists of documents: text files, a path a line, in whatever encoding they were saved."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from tasks.core.paths import Place, is_s3, place_of
+from tasks.core.visible import encodable
+from tasks.text.decode import decoded
+
+_LINE_END = re.compile(r"\r\n|\r|\n")
+
+
+def places_listed(content: bytes, source: Place) -> Iterator[Place]:
+    """Return the places that a list names, relative ones beside it.
+
+    Names on Linux are bytes: where a line's own bytes are the name of a file, that file is meant.
+
+    Args:
+        content: the list's.
+        source: where the list is.
+    """
+    lines, raw = _LINE_END.split(decoded(content)), content.splitlines()
+    for number, line in enumerate(map(str.strip, lines)):
+        if not line or line.startswith("#"):
+            continue
+        by_bytes = _beside(source, os.fsdecode(raw[number].strip())) if number < len(raw) else source
+        by_text = _beside(source, line.replace("\0", ""))
+        is_meant = encodable(str(by_bytes)) != str(by_bytes) and isinstance(by_bytes, Path) and _exists(by_bytes)
+        yield by_bytes if is_meant else by_text
+
+
+def _beside(source: Place, line: str) -> Place:
+    alone = is_s3(line) or line.startswith(("/", "~", "file://"))
+    return place_of(line) if alone else source.parent / line
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # no name of a file
+        return False

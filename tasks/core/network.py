@@ -1,0 +1,231 @@
+"""The way to other machines, as the environment names it: proxies, hosts without one, and trusted certificates.
+
+Each library reads these variables with rules of its own, and breaks at other forms of them; so they are settled once a
+process, before any is used. What is on this machine is never reached through a proxy. A variable that cannot be used
+does no harm until a connection needs it, and is named then.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import suppress
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from pathlib import Path
+from urllib.parse import SplitResult, urlsplit
+from urllib.request import getproxies
+
+import certifi
+
+from tasks.core.errors import InputError
+
+_LOCAL = ("localhost", "127.0.0.1", "::1")
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+_PROXY_SCHEMES = {"http", "https", "socks5", "socks5h"}
+_EXCEPTIONS = ("NO_PROXY", "no_proxy")
+_CERTIFICATES = (
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "AWS_CA_BUNDLE",
+    "PREFECT_API_SSL_CERT_FILE",
+)
+_FOLDERS = {"SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"}
+_PEM = re.compile(rb"-----BEGIN (X509 |TRUSTED )?CERTIFICATE-----")
+_PARSED_BYTES = 64_000
+# What httpx can take in its no_proxy: a name or an IPv4 address with a port, or the like of *.example.com.
+_PLAIN = re.compile(r"[\w.*-]+(:\d+)?(/\d+)?", re.ASCII)
+
+_unusable: dict[str, str] = {}
+
+Address = IPv4Address | IPv6Address
+
+
+def settle_network() -> None:
+    """Make the environment one that this process's libraries and its children can use. Doing it twice is harmless."""
+    for name in (*_PROXIES, *map(str.lower, _PROXIES)):
+        if value := os.environ.get(name, ""):
+            _settle(name, _proxy(value), "is no proxy of http, https or socks5")
+    for name in _CERTIFICATES:
+        if value := os.environ.get(name, ""):
+            folders = value.split(os.pathsep) if name in _FOLDERS else ()
+            usable = any(map(os.path.isdir, folders)) or _holds_certificates(Path(value))
+            _settle(name, value if usable else None, f"names {value}, which holds no certificate that can be read")
+    listed = list(_exceptions())
+    everything = "*" in listed
+    # Some programs prefer one spelling, some the other. httpx prefers the lower case, and breaks at some entries.
+    os.environ["NO_PROXY"] = "*" if everything else ",".join(listed)
+    os.environ["no_proxy"] = "*" if everything else ",".join(_for_httpx(listed))
+
+
+def proxy_for(url: str) -> str | None:
+    """Return the proxy for a URL; None for a direct connection.
+
+    Raises:
+        InputError: one is set for it that cannot be used.
+    """
+    parts = urlsplit(url)
+    if _is_excepted(parts):
+        return None
+    found = getproxies()
+    for kind in (parts.scheme, "all"):
+        if found.get(kind):
+            return found[kind]
+        _refuse(f"{kind.upper()}_PROXY")
+    return None
+
+
+def check_way_to(url: str) -> None:
+    """See that what the environment names for connections to a URL can be used.
+
+    Raises:
+        InputError: it cannot; the message names the variable.
+    """
+    parts = urlsplit(url)
+    proxy_for(url)
+    if parts.scheme == "https":
+        _refuse(*_CERTIFICATES)
+
+
+def refuse_unusable() -> None:
+    """See that all that the environment names can be used, for children that live long.
+
+    Raises:
+        InputError: it cannot.
+    """
+    _refuse(*_unusable)
+
+
+def trusted(certificates: Path | None = None) -> ssl.SSLContext:
+    """Return a context that trusts the certificates of a file; without one, those that the environment names.
+
+    Raises:
+        InputError: there is no certificate in it.
+    """
+    if certificates is not None:
+        if not _holds_certificates(certificates):
+            raise InputError(f"{certificates} holds no certificate in PEM that can be read. Name another file.")
+        context = ssl.create_default_context(cafile=str(certificates))
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # a server's own, which no authority signed, will do
+        return context
+    _refuse(*_CERTIFICATES)
+    if file := os.environ.get("SSL_CERT_FILE"):
+        return ssl.create_default_context(cafile=file)
+    if folder := os.environ.get("SSL_CERT_DIR"):
+        return ssl.create_default_context(capath=folder)
+    return ssl.create_default_context(cafile=certifi.where())
+
+
+def without_credentials(url: str) -> str:
+    """Return a URL as it may be shown and stored: without user, password, query and fragment."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "an address that is not understood"
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, by its name or address."""
+    name = host.lower().rstrip(".")
+    address = _address(name)
+    return name == "localhost" or name.endswith(".localhost") or (address is not None and address.is_loopback)
+
+
+def _settle(name: str, value: str | None, trouble: str) -> None:
+    if value is None:
+        _unusable[name.upper()] = trouble
+        del os.environ[name]
+    else:
+        os.environ[name] = value
+
+
+def _refuse(*names: str) -> None:
+    for name in names:
+        if name in _unusable:
+            raise InputError(f"{name} {_unusable[name]}. Correct it, or unset it.")
+
+
+def _proxy(value: str) -> str | None:
+    """A proxy as every library understands it; None if none does."""
+    text = value.strip()
+    scheme, found, rest = text.rpartition("://")
+    scheme = scheme.lower() if found else "http"
+    scheme = "socks5" if scheme == "socks" else scheme  # as GNOME writes it
+    try:
+        parts = urlsplit(f"{scheme}://{rest}")
+        usable = scheme in _PROXY_SCHEMES and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return None
+    return f"{scheme}://{rest}" if usable and not re.search(r"\s", text) else None
+
+
+def _holds_certificates(path: Path) -> bool:
+    try:
+        content = path.read_bytes()
+        if not _PEM.search(content):
+            return False
+        if len(content) < _PARSED_BYTES:  # to parse the bundle of a whole system takes 60 ms
+            ssl.create_default_context(cafile=str(path))
+    except (OSError, ValueError):  # ssl.SSLError is an OSError
+        return False
+    return True
+
+
+def _exceptions() -> Iterator[str]:
+    """The hosts that are reached without a proxy: the user's, in either case, and this machine."""
+    written = [entry for name in _EXCEPTIONS for entry in re.split(r"[,\s]+", os.environ.get(name, "")) if entry]
+    yield from dict.fromkeys([*written, *_LOCAL])
+
+
+def _for_httpx(listed: list[str]) -> Iterator[str]:
+    """The same for httpx, which knows no ranges: of these, what Prefect's own client has to know of."""
+    api = urlsplit(os.environ.get("PREFECT_API_URL", ""))
+    with suppress(ValueError):
+        if api.hostname and any(_matches(entry, api.hostname, api.port) for entry in listed):
+            listed = [*listed, api.hostname]
+    for entry in dict.fromkeys(listed):
+        bare = entry.strip("[]")
+        if _PLAIN.fullmatch(entry):
+            yield entry
+        elif "/" not in bare and isinstance(_address(bare), IPv6Address):
+            yield bare
+
+
+def _is_excepted(parts: SplitResult) -> bool:
+    host, port = parts.hostname or "", parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    return is_loopback(host) or any(_matches(entry, host, port) for entry in _exceptions())
+
+
+def _matches(entry: str, host: str, port: int | None) -> bool:
+    """Whether an entry of NO_PROXY means a host: a name and those below it, an address, a range, each with a port."""
+    if entry == "*":
+        return True
+    entry = entry.lower().rpartition("://")[2]
+    address = _address(host)
+    if address is not None:
+        with suppress(ValueError):
+            return address in ip_network(entry.strip("[]"), strict=False)
+    name, colon, number = entry.rpartition(":")
+    if colon and number.isdecimal() and (":" not in name or name.endswith("]")):
+        return int(number) == port and _matches(name, host, None)
+    if address is not None:
+        return address == _address(entry.strip("[]"))
+    name = entry.removeprefix("*").strip(".")
+    host = host.lower().rstrip(".")
+    return bool(name) and (host == name or host.endswith(f".{name}"))
+
+
+def _address(host: str) -> Address | None:
+    """The address that a host is, in whatever way it is written; None for a name."""
+    with suppress(ValueError):
+        address = ip_address(host.strip("[]").partition("%")[0])
+        return getattr(address, "ipv4_mapped", None) or address
+    if re.fullmatch(r"[0-9a-fx.]+", host):
+        with suppress(OSError):
+            return IPv4Address(socket.inet_aton(host))  # 127.1 and 0x7f000001, as the system understands them
+    return None

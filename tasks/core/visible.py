@@ -1,0 +1,50 @@
+"""Text of others before a person's eyes: what would move a cursor, hide or turn round other text is spelled out."""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Any
+
+# C0 but for tab and newline, DEL and C1; marks and overrides of direction; line separators; halves of a character.
+_HIDDEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufff9-\ufffb\ud800-\udfff\U000e0001-\U000e007f]"
+)
+_HIDDEN_IN_LINE = re.compile(f"[\t\n]|{_HIDDEN.pattern}")
+
+
+def visible(text: str) -> str:
+    r"""Return text with its control characters spelled out, such as \x1b. Tabs and line ends stay."""
+    return _HIDDEN.sub(_spelled, text.replace("\r\n", "\n"))
+
+
+def visible_line(text: str) -> str:
+    """Return text as `visible` does, in one line: who wrote it cannot begin another."""
+    return _HIDDEN_IN_LINE.sub(_spelled, text)
+
+
+def encodable(text: str) -> str:
+    """Return text that is valid as UTF-8: halves of a character, which stand for bytes of a name, are spelled out."""
+    return text.encode(errors="backslashreplace").decode()
+
+
+class VisibleRecord(logging.LogRecord):
+    """A log record whose message and traceback are `visible`."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - whatever the logging module passes
+        super().__init__(*args, **kwargs)
+        if self.exc_info and self.exc_info[0] is not None:
+            self.exc_text = visible(logging.Formatter().formatException(self.exc_info))
+
+    def getMessage(self) -> str:  # noqa: N802 - the logging module's
+        """Return the message."""
+        return visible(super().getMessage())
+
+
+def log_visibly() -> None:
+    """Have all log records of this process spell out the control characters in them. Doing it twice is harmless."""
+    logging.setLogRecordFactory(VisibleRecord)
+
+
+def _spelled(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode()

@@ -1,0 +1,94 @@
+"""The file .env: Hearth's settings in it, also beside those of others, whatever its encoding."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import re
+import sys
+from functools import cache
+from pathlib import Path
+from typing import IO, Any
+
+import dotenv
+from pydantic_settings import DotEnvSettingsSource
+
+from tasks.core.errors import InputError
+from tasks.text.decode import decoded
+
+ENV_FILE = ".env"
+_MOST_BYTES = 1_000_000
+_NO_SETTING = re.compile(r"^[ \t]*(HEARTH_\w+)[ \t]*:", re.MULTILINE)
+_log = logging.getLogger(__name__)
+_values = dotenv.dotenv_values
+
+
+def read_any_encoding() -> None:
+    """Have .env read in any encoding by whoever reads it in this process: Prefect does when it is imported, too.
+
+    It has no setting for that, and one file in Latin-1 would keep it from being imported.
+    """
+    logging.getLogger("dotenv.main").setLevel(logging.ERROR)  # it warns of each line that it does not understand
+    provider: Any = sys.modules[DotEnvSettingsSource.__module__]
+    readers: tuple[Any, ...] = (dotenv, dotenv.main, provider)
+    for module in readers:
+        module.dotenv_values = _dotenv_values
+
+
+def names_in_env_file() -> list[str]:
+    """Return the names of the settings in .env that are not empty.
+
+    Raises:
+        InputError: a line of it names a setting of Hearth's, and gives it no value.
+    """
+    text = _text(Path(ENV_FILE))
+    if wrong := _NO_SETTING.search(text):
+        raise InputError(f"{wrong[1]} in .env has no value. Write it like {wrong[1]}=value.")
+    return [name for name, value in _values(stream=io.StringIO(text)).items() if value]
+
+
+def refuse_other_encodings() -> None:
+    """See that .env is UTF-8, for processes of Prefect's own.
+
+    Raises:
+        InputError: it is not.
+    """
+    try:
+        Path(ENV_FILE).read_bytes().decode()
+    except UnicodeDecodeError:
+        raise InputError(f"{Path(ENV_FILE).absolute()} is not UTF-8, and Prefect reads it. Save it as UTF-8.") from None
+    except OSError:
+        return
+
+
+def _dotenv_values(
+    dotenv_path: str | os.PathLike[str] | None = None,
+    stream: IO[str] | None = None,
+    verbose: bool = False,  # noqa: FBT001, FBT002 - the library's signature
+    interpolate: bool = True,  # noqa: FBT001, FBT002 - the library's signature
+    encoding: str | None = "utf-8",
+) -> dict[str, str | None]:
+    if stream is None and dotenv_path is not None:
+        stream = io.StringIO(_text(Path(dotenv_path)))
+    return _values(None, stream, verbose, interpolate, encoding)
+
+
+def _text(path: Path) -> str:
+    try:
+        if not path.is_file():
+            return ""
+        with path.open("rb") as file:
+            content = file.read(_MOST_BYTES + 1)
+    except OSError as error:
+        _tell_once(f"{path.absolute()} cannot be read ({error.strerror}): no setting is taken from it.")
+        return ""
+    if len(content) > _MOST_BYTES:
+        _tell_once(f"{path.absolute()} is larger than a megabyte: no setting is taken from it.")
+        return ""
+    return decoded(content).replace("\0", "")
+
+
+@cache
+def _tell_once(told: str) -> None:
+    _log.warning(told)

@@ -1,0 +1,85 @@
+"""The file .env, Hearth's own or another program's, in whatever encoding."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tasks.core.errors import InputError
+from tasks.settings.env_file import refuse_other_encodings
+from tasks.settings.settings import load_settings
+
+SETTINGS = "NAME=café\nHEARTH_MODEL=modèle\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "latin-1", "cp1252", "utf-16", "utf-16-le", "utf-16-be"])
+def test_it_is_read_in_any_encoding(tmp_path: Path, encoding: str):
+    (tmp_path / ".env").write_bytes(SETTINGS.replace("\n", "\r\n").encode(encoding))
+    assert load_settings().model == "modèle"
+
+
+def test_a_mark_at_its_beginning_hides_no_setting(tmp_path: Path):
+    (tmp_path / ".env").write_bytes(b"\xef\xbb\xbfHEARTH_SLOTS=3\n")
+    assert load_settings().slots == 3
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"services:\n  web: {image: x}\n",
+        b'{"a": 1}',
+        b"\xff\xfe\x00\xd8x",
+        b"\x00" * 50,
+        b"a b c\n=\n'\nexport\n",
+        b"x" * 2_000_000,
+    ],
+)
+def test_another_programs_file_is_no_trouble(
+    tmp_path: Path, content: bytes, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+):
+    usual = load_settings()
+    (tmp_path / ".env").write_bytes(content)
+    with caplog.at_level(logging.WARNING):
+        assert load_settings() == usual
+    assert len(caplog.records) <= 1
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_directory_of_that_name_is_none(tmp_path: Path):
+    usual = load_settings()
+    (tmp_path / ".env").mkdir()
+    assert load_settings() == usual
+
+
+def test_a_misspelt_setting_in_it_is_an_error(tmp_path: Path):
+    (tmp_path / ".env").write_text("HEARTH_SLOT=3\n")
+    with pytest.raises(InputError, match="There is no setting HEARTH_SLOT"):
+        load_settings()
+
+
+def test_a_setting_that_is_written_in_another_way_is_an_error(tmp_path: Path):
+    (tmp_path / ".env").write_text("HEARTH_SLOTS: 3\n")
+    with pytest.raises(InputError, match="Write it like HEARTH_SLOTS=value"):
+        load_settings()
+
+
+def test_prefect_reads_it_too(tmp_path: Path):
+    """It has no setting for the encoding, and would not even be imported."""
+    (tmp_path / ".env").write_bytes("NAME=café\nPREFECT_API_URL=http://far.example/api\n".encode("latin-1"))
+    program = (
+        "from tasks.settings.env_file import read_any_encoding; read_any_encoding();"
+        "from prefect.settings import get_current_settings; print(get_current_settings().api.url)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout == "http://far.example/api\n", done.stderr
+
+
+def test_processes_of_prefects_own_have_to_be_spared(tmp_path: Path):
+    refuse_other_encodings()
+    (tmp_path / ".env").write_bytes(b"NAME=caf\xe9\n")
+    with pytest.raises(InputError, match="is not UTF-8"):
+        refuse_other_encodings()
