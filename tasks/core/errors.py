@@ -15,7 +15,8 @@
     │   └── CloudError          the cloud refuses, or cannot be reached
     ├── StorageError          a result cannot be stored: stop       exit code 1
     ├── PassingError          the server could not just now: send the request again
-    │   └── SilentError         not a word came back in time
+    │   ├── SilentError         not a word came back in time
+    │   └── FaultError          the server answered an error of its own: alike twice, it will not pass
     └── PageError             this answer is no good: read the page again, hotter
 
 `PassingError` and `PageError` end inside the run, as retries and as reasons in the
@@ -137,6 +138,18 @@ class PassingError(HearthError):
 
 class SilentError(PassingError):
     """Nothing came back in time: no answer, and no refusal either."""
+
+
+class FaultError(PassingError):
+    """The server answered an error of its own, such as HTTP 500. One that comes back alike will not pass.
+
+    Attributes:
+        words: the server's, without the address.
+    """
+
+    def __init__(self, message: str, words: str) -> None:
+        super().__init__(message)
+        self.words = words
 
 
 class PageError(HearthError):

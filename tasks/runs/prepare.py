@@ -10,6 +10,7 @@ from tasks.core.flags import Flag
 from tasks.core.jobs import Document, Job, Plan, ReadOptions
 from tasks.documents.pdf import open_document, password_from, select_pages
 from tasks.ollama.client import GenerateRequest
+from tasks.ollama.schema import canonical
 from tasks.results.store import ResultStore, results_directory
 from tasks.runs.choose_backend import Choice, choose_backend
 from tasks.settings.settings import Settings
@@ -108,4 +109,4 @@ async def _prepared(job: Job, settings: Settings, document: Document, file: Loca
 def _digest_of_last_run(store: ResultStore, plan: Plan) -> str | None:
     """What the model's digest was when this document was read last: good enough to find that nothing is left."""
     last = store.manifest()
-    return last.digest if last is not None and last.model == plan.model else None
+    return last.digest if last is not None and canonical(last.model) == canonical(plan.model) else None
