@@ -97,7 +97,15 @@ class UnavailableError(HearthError):
 
 
 class ServerError(UnavailableError):
-    """The server cannot be started, or did not answer before its deadline."""
+    """The server cannot be started, or did not answer before its deadline.
+
+    Attributes:
+        what: the message without the remedy, for those who go on without the server.
+    """
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(f"{message} {remedy}".rstrip())
+        self.what = message
 
 
 class MachineLostError(ServerError):

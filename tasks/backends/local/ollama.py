@@ -114,7 +114,8 @@ class OllamaBackend:
                 "OLLAMA_MAX_LOADED_MODELS": "1",
             }
 
-        return ServerSpec("ollama", lambda _port: [binary, "serve"], "/api/version", self._url, environment, port)
+        command = [binary, "serve"]
+        return ServerSpec("ollama", lambda _port: command, "/api/version", self._url, environment, port, slots)
 
 
 def _digest_on_disk(root: Path, name: str) -> str | None:
