@@ -13,7 +13,7 @@ from flows.engine.supervisor import RunContext, ServerRequirements, ServerSuperv
 from flows.orchestrator.run_events import tell_over_budget
 from tasks.backends.base import Backend
 from tasks.core.aio import cancel_and_wait
-from tasks.core.errors import CloudError
+from tasks.core.errors import CloudError, ServerError
 from tasks.core.events import Progress, RunWarning, emit, subscribe
 from tasks.core.jobs import ON_AWS
 from tasks.metrics.recorder import Identity, Recorder
@@ -158,7 +158,8 @@ class ServerGroup:
                 if not berth.cancelled() and (error := berth.exception()) is not None:
                     first = first or error
                     if left:
-                        emit(RunWarning(f"{error} Going on with the other servers."))
+                        what = error.what if isinstance(error, ServerError) else error
+                        emit(RunWarning(f"{what} Going on with the other servers."))
         if first is None:
             return
         why = first

@@ -115,7 +115,7 @@ class ServerSupervisor:
                 losses = losses + 1 if self._common.servers.answered == answered_before else 0
                 if losses >= _MOST_LOSSES:
                     raise trouble or MachineLostError(f"No machine stays for long enough: {endpoint.interruption.why}.")
-                why = f"{trouble}" if trouble else f"No more pages go to this machine: {endpoint.interruption.why}."
+                why = trouble.what if trouble else f"No more pages go to {endpoint.url}: {endpoint.interruption.why}."
                 emit(RunWarning(f"{why} Going on with another."))
         finally:
             await cancel_and_wait(*visits)

@@ -41,12 +41,22 @@ def _log(text: str) -> None:
     print(text, flush=True)  # noqa: T201 - the container's log
 
 
+def _canonical(name: str) -> str:
+    """A model's name as host/namespace/model:tag in lower case: by Ollama's rules equal for the same model."""
+    path, colon, tag = name.strip().rpartition(":")
+    if not colon or "/" in tag:  # the colon of a port
+        path, tag = name.strip(), ""
+    parts = path.rpartition("://")[2].rsplit("/", 2)
+    host, namespace = [*["registry.ollama.ai", "library"][: 3 - len(parts)], *parts[:-1]]
+    return f"{host}/{namespace}/{parts[-1]}:{tag or 'latest'}".lower()
+
+
 class Agent:
     """What the task knows of itself."""
 
     def __init__(self) -> None:
         self.url = aws.environment("OLLAMA_URL", "http://127.0.0.1:11434").rstrip("/")
-        self.model = aws.environment("MODEL").removesuffix(":latest")
+        self.model = aws.environment("MODEL")
         self.num_ctx = int(aws.environment("NUM_CTX"))
         self.gpu = aws.environment("REQUIRE_GPU", "0") == "1"
         self.poll = float(aws.environment("POLL_SECONDS", "5"))
@@ -84,7 +94,7 @@ class Agent:
     def _loaded(self) -> dict[str, Any] | None:
         answer: Any = json.loads(aws.http(f"{self.url}/api/ps", wait=10))
         models: list[dict[str, Any]] = answer["models"] or []
-        return next((one for one in models if one["name"].removesuffix(":latest") == self.model), None)
+        return next((one for one in models if _canonical(one["name"]) == _canonical(self.model)), None)
 
     def _pin(self) -> None:
         # As pages are asked for: another value of `shift` or num_ctx would have Ollama load the model again.

@@ -17,7 +17,7 @@ from tasks.core.jobs import BackendName
 from tasks.core.replicas import Replicas
 from tasks.core.scaling import Scale
 from tasks.ollama.client import GenerateRequest, OllamaClient
-from tasks.ollama.schema import tagged
+from tasks.ollama.schema import canonical
 from tasks.slots.store import LedgerStore
 
 
@@ -116,8 +116,10 @@ class Endpoint:
         Raises:
             ModelError: it would.
         """
-        if self.kept is not None and (tagged(request.model), request.num_ctx) != (tagged(self.kept[0]), self.kept[1]):
-            model, num_ctx = self.kept
+        if self.kept is None:
+            return
+        model, num_ctx = self.kept
+        if (canonical(request.model), request.num_ctx) != (canonical(model), num_ctx):
             raise ModelError(
                 f"{self.url} keeps {model} warm with num_ctx {num_ctx}; asked for was {request.model} with "
                 f"{request.num_ctx}. Read with those (--model {model} --num-ctx {num_ctx}), or deploy the others."

@@ -16,7 +16,8 @@
     │   └── CloudError          the cloud refuses, or cannot be reached
     ├── StorageError          a result cannot be stored: stop       exit code 1
     ├── PassingError          the server could not just now: send the request again
-    │   └── SilentError         not a word came back in time
+    │   ├── SilentError         not a word came back in time
+    │   └── FaultError          the server answered an error of its own: alike twice, it will not pass
     └── PageError             this answer is no good: read the page again, hotter
 
 `PassingError` and `PageError` end inside the run, as retries and as reasons in the
@@ -106,7 +107,15 @@ class UnavailableError(HearthError):
 
 
 class ServerError(UnavailableError):
-    """The server cannot be started, or did not answer before its deadline."""
+    """The server cannot be started, or did not answer before its deadline.
+
+    Attributes:
+        what: the message without the remedy, for those who go on without the server.
+    """
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(f"{message} {remedy}".rstrip())
+        self.what = message
 
 
 class MachineLostError(ServerError):
@@ -147,6 +156,18 @@ class PassingError(HearthError):
 
 class SilentError(PassingError):
     """Nothing came back in time: no answer, and no refusal either."""
+
+
+class FaultError(PassingError):
+    """The server answered an error of its own, such as HTTP 500. One that comes back alike will not pass.
+
+    Attributes:
+        words: the server's, without the address.
+    """
+
+    def __init__(self, message: str, words: str) -> None:
+        super().__init__(message)
+        self.words = words
 
 
 class PageError(HearthError):

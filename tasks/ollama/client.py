@@ -1,7 +1,6 @@
 """A typed client of Ollama's HTTP API: the only module that knows its wire.
 
-Written against Ollama v0.33 (server/routes.go, api/types.go). Ollama answers 500 for nearly everything that
-goes wrong, so that an error is judged by its text: what cannot pass is a ModelError, the rest a PassingError.
+Written against Ollama v0.33 (server/routes.go, api/types.go). What its errors mean: `tasks.ollama.errors`.
 """
 
 from __future__ import annotations
@@ -18,9 +17,10 @@ from typing import Any, Self, TypeVar
 import httpx
 from pydantic import ValidationError
 
-from tasks.core.errors import FailureReason, HearthError, ModelError, PageError, PassingError, ServerError, SilentError
+from tasks.core.errors import HearthError, PassingError, ServerError, SilentError
 from tasks.core.network import proxy_for, trusted
 from tasks.ollama.connection import refusing_detours, trouble
+from tasks.ollama.errors import classified
 from tasks.ollama.schema import (
     Answer,
     GenerateRequest,
@@ -50,24 +50,6 @@ W = TypeVar("W", bound=Wire)
 
 _GLANCE_SECONDS = 3.0
 _TLS_NAME = "hearth"
-_PASSING_STATUS = {408, 425, 429, 499, 502, 503, 504}
-
-# Texts of errors that stay what they are however often one asks (ollama#16490, #16547; server/images.go).
-_PERMANENT = (
-    "unknown model architecture",
-    "file does not exist",
-    "not found",
-    "invalid model name",
-    "requires a newer version",
-    "no longer compatible",
-    "requires more system memory",
-    "unauthorized",
-    "authentication",
-    "access denied",
-    "does not support",
-    "unsupported model",
-    "no space left on device",
-)
 
 
 async def digest_at(
@@ -269,21 +251,4 @@ class OllamaClient:
             raise PassingError(f"{self.url} answered without what Ollama always sends: {fields}.") from None
 
     def _error(self, status: int, body: str) -> HearthError:
-        try:
-            told = str(json.loads(body)["error"])
-        except (ValueError, RecursionError, KeyError, TypeError):
-            if status == 404:
-                return ServerError(f"There is no Ollama at {self.url} (HTTP 404). Correct HEARTH_URL.")
-            told = f"HTTP {status}"
-        told = told.strip()[:300]
-        lower = told.lower()
-        if status in _PASSING_STATUS:
-            return PassingError(f"{self.url} cannot answer just now: {told}.")
-        if status in {401, 403}:
-            sent = "the token is not the server's" if "authorization" in self._http.headers else "Hearth sent no token"
-            return ServerError(f"{self.url} refuses access ({told}): {sent}; check the address.")
-        if status == 404 or any(text in lower for text in _PERMANENT):
-            return ModelError(told)
-        if status in {400, 413}:
-            return PageError(FailureReason.REFUSED, f"The server refuses the request: {told}.", final=True)
-        return PassingError(f"{self.url} failed: {told}.")
+        return classified(self.url, status, body, authorized="authorization" in self._http.headers)

@@ -6,7 +6,7 @@ import base64
 import math
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -116,6 +116,9 @@ class Shown(Wire):
     details: ModelDetails = ModelDetails()
 
 
+M = TypeVar("M", Model, LoadedModel)
+
+
 @dataclass(frozen=True, slots=True)
 class GenerateRequest:
     """A page's request, and the warm-up's: alike in all that would make Ollama load the model again.
@@ -146,11 +149,24 @@ class GenerateRequest:
         }
 
 
-def find_model(name: str, models: tuple[Model, ...]) -> Model | None:
-    """The model of that name; a name without a tag means :latest, as for Ollama."""
-    return next((model for model in models if tagged(model.name) == tagged(name)), None)
+_DEFAULTS = ("registry.ollama.ai", "library")
+"""Host and namespace of a name that has none."""
 
 
-def tagged(name: str) -> str:
-    """The name with its tag, which is :latest if none is written."""
-    return name if ":" in name.rsplit("/", 1)[-1] else f"{name}:latest"
+def find_model(name: str, models: tuple[M, ...]) -> M | None:
+    """Return the model of that name, however it is written; None if it is not listed."""
+    return next((model for model in models if canonical(model.name) == canonical(name)), None)
+
+
+def canonical(name: str) -> str:
+    """Return a model's name in full, as host/namespace/model:tag in lower case: equal for the same model.
+
+    By Ollama's rules (types/model/name.go): what is missing is registry.ollama.ai, library and latest; a scheme is
+    dropped; case does not matter.
+    """
+    path, colon, tag = name.strip().rpartition(":")
+    if not colon or "/" in tag:  # the colon of a port
+        path, tag = name.strip(), ""
+    parts = path.rpartition("://")[2].rsplit("/", 2)
+    host, namespace = [*_DEFAULTS[: 3 - len(parts)], *parts[:-1]]
+    return f"{host}/{namespace}/{parts[-1]}:{tag or 'latest'}".lower()

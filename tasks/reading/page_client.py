@@ -104,11 +104,9 @@ class PageClient:
             return  # others found out before
         if await _is_well(server):
             raise PageError(FailureReason.UNANSWERED, f"{error} It failed at this page alone.", final=True) from None
-        told = (
-            f"{error} It went on for {self._settings.retry_seconds:g} s while page {number} was read. "
-            "The pages stored so far stand: run again when the server is well."
-        )
-        self._servers.fail(server, ServerError(told))
+        told = f"{error} It went on for {self._settings.retry_seconds:g} s while page {number} was read."
+        remedy = "The pages stored so far stand: run again when the server is well."
+        self._servers.fail(server, ServerError(told, remedy))
 
     async def _first_answer(
         self, server: Server, number: int, image: PageImage, temperature: float, trial: int

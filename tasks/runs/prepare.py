@@ -12,6 +12,7 @@ from tasks.core.flags import Flag
 from tasks.core.jobs import Document, Job, Plan, ReadOptions
 from tasks.documents.pdf import open_document, password_from, select_pages
 from tasks.ollama.client import GenerateRequest
+from tasks.ollama.schema import canonical
 from tasks.results.manifest import PageResult
 from tasks.results.store import ResultStore, results_directory
 from tasks.runs.choose_backend import Choice, choose_backend
@@ -54,7 +55,7 @@ class Prepared:
 
     def _wanted(self, page: PageResult) -> bool:
         if self.digest is None:
-            return page.model == self.plan.model
+            return canonical(page.model) == canonical(self.plan.model)
         return page.identity == self.plan.identity(page.page, self.digest)
 
     def nothing_left(self) -> bool:
@@ -128,4 +129,4 @@ async def _prepared(job: Job, settings: Settings, document: Document, file: Loca
 def _digest_of_last_run(store: ResultStore, plan: Plan) -> str | None:
     """What the model's digest was when this document was read last: good enough to find that nothing is left."""
     last = store.earlier_manifest()
-    return last.digest if last is not None and last.model == plan.model else None
+    return last.digest if last is not None and canonical(last.model) == canonical(plan.model) else None

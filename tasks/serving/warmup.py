@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeVar
 
-import stamina
-
-from tasks.core.errors import ModelError, PageError, PassingError, ServerError
+from tasks.core.errors import ModelError
 from tasks.core.events import Progress, Pulling, RunWarning, WarmStep, emit, timed
 from tasks.core.replicas import Replicas
-from tasks.ollama.client import GenerateRequest, LoadedModel, Model, OllamaClient
+from tasks.ollama.client import GenerateRequest, LoadedModel, Model, OllamaClient, PullProgress
 from tasks.ollama.schema import find_model
 from tasks.serving.parallelism import _measure_each, _shortfall
+from tasks.serving.remedies import load_failure, pull_failure
+from tasks.serving.waiting import Deadline, Wait
 from tasks.settings.reading import WarmSettings
 from tasks.slots.capacity import agreed_capacity
 from tasks.slots.ledger import Measured
 from tasks.slots.store import LedgerStore
 
-T = TypeVar("T")
-
-# Ollama runs one request at a time for these, whatever OLLAMA_NUM_PARALLEL says (server/sched.go, v0.33).
-
-# Requests served one right after the other touch at their ends by a clock's error; this part of each is left out.
-# A round tells too little when the machine is busy with other things just then; the best of these counts.
+_MOST_LAYERS = 1_000
+"""Of a model whose download is followed; it has some ten."""
 
 
 @dataclass(frozen=True)
@@ -71,92 +64,93 @@ async def warm(
         ServerError: the server does not answer, or goes on failing, until the deadline.
         ModelError: the model cannot be had, cannot be loaded, or does not fit.
     """
-    deadline = time.monotonic() + limits.deadline_seconds
+    deadline = Deadline.after(limits.deadline_seconds, "deadline_seconds")
     emit(Progress(f"waiting for {client.url}"))
+    answer = Deadline.after(limits.answer_seconds, "answer_seconds")
     with timed(WarmStep.ANSWER):
-        await _until(min(deadline, time.monotonic() + limits.answer_seconds), client.version)
+        version = await Wait(min(deadline, answer, key=lambda each: each.at)).until(client.version)
     asked = time.monotonic()
-    model = await _until(deadline, lambda: _present(client, request.model), patience=limits.pull_seconds)
-    deadline += time.monotonic() - asked
-    details = await _until(deadline, lambda: client.details(request.model))
-    emit(Progress(f"loading {request.model}"))
+    model = await _present(client, request.model, version, deadline, limits)
+    deadline = deadline.later(time.monotonic() - asked)
+    details = await Wait(deadline, final=ModelError).until(lambda: client.details(request.model))
     try:
+        emit(Progress(f"loading {request.model}"))
         with timed(WarmStep.LOAD):
-            await _until(deadline, lambda: client.load(request))
-        placed = _placement(request.model, await _until(deadline, client.loaded), require_gpu=require_gpu)
+            await Wait(deadline, final=ModelError).until(lambda: client.load(request))
+        loaded = await Wait(deadline, final=ModelError).until(client.loaded)
+        placed = _placement(request.model, loaded, require_gpu=require_gpu)
         if placed:
             emit(RunWarning(placed))
         emit(Progress(f"measuring how many requests {request.model} serves at once"))
         what = f"{model.digest[:12]}, num_ctx {request.num_ctx}"
         with timed(WarmStep.MEASURE):
-            measured = await _until(
-                deadline,
+            measured = await Wait(deadline, final=ModelError).until(
                 lambda: agreed_capacity(
                     ledger, what, slots, lambda: _measure_each(client, request, slots, parts or Replicas())
                 ),
             )
     except ModelError as error:
-        raise ModelError(_load_failure(request.model, details.family, str(error))) from None
+        raise ModelError(load_failure(request.model, details.family, str(error))) from None
     note = _shortfall(slots, measured.slots, details.family)
     if note:
         emit(RunWarning(note))
     return Warmth(model.digest, details.family, measured, " ".join(filter(None, (note, placed))) or None)
 
 
-async def _until(deadline: float, call: Callable[[], Awaitable[T]], *, patience: float | None = None) -> T:
-    """Repeat a call while it meets passing errors, to the deadline; a download may go on for `patience` seconds."""
-    left = max(0.01, deadline - time.monotonic())
-    said = "it has not answered"
-
-    async def heard() -> T:
-        nonlocal said
-        try:
-            return await call()
-        except PassingError as error:
-            said = str(error).rstrip(".")
-            raise
-
-    try:
-        async with asyncio.timeout(left if patience is None else patience):
-            async for attempt in stamina.retry_context(
-                on=PassingError, attempts=None, timeout=left, wait_initial=0.1, wait_max=5.0, wait_jitter=0.1
-            ):
-                with attempt:
-                    return await heard()
-    except (TimeoutError, PassingError):
-        raise ServerError(
-            f"The server did not get warm before the deadline: {said}. Mend it, or raise HEARTH_WARM__DEADLINE_SECONDS."
-        ) from None
-    except PageError as error:
-        raise ServerError(f"The server does not take Hearth's requests. {error}") from None
-    raise AssertionError("the loop returns or raises")
-
-
-async def _present(client: OllamaClient, name: str) -> Model:
+async def _present(client: OllamaClient, name: str, version: str, deadline: Deadline, limits: WarmSettings) -> Model:
     """The model on the server's disk, pulled if it is missing."""
-    model = find_model(name, await client.models())
-    if model is None:
+
+    def failure(words: str) -> ModelError:
+        return ModelError(pull_failure(client.url, name, words, version))
+
+    wait = Wait(deadline, longest=Deadline.after(limits.pull_seconds, "pull_seconds"), final=failure)
+
+    download = _Download()
+
+    async def present() -> Model:
+        model = find_model(name, await client.models())
+        if model is not None:
+            return model
         emit(Progress(f"pulling {name}"))
         try:
             with timed(WarmStep.PULL):
                 async for step in client.pull(name):
+                    download.note(step)
                     emit(Pulling(step.status, step.completed, step.total))
         except ModelError as error:
-            raise ModelError(
-                f"The model {name!r} cannot be pulled by {client.url}: {error}. "
-                "Check its name (https://ollama.com/library), or choose another with --model."
-            ) from None
+            raise failure(str(error)) from None
+        finally:
+            if download.got_on():
+                wait.forget()
         model = find_model(name, await client.models())
-    if model is None:
-        raise ModelError(f"{client.url} says that it pulled {name!r}, but does not list it. Pull it there by hand.")
-    return model
+        if model is None:
+            raise ModelError(f"{client.url} says that it pulled {name!r}, but does not list it. Pull it there by hand.")
+        return model
+
+    return await wait.until(present)
+
+
+class _Download:
+    """How far a model's download has come, over all tries: one that gets on is worth its errors."""
+
+    def __init__(self) -> None:
+        self._layers: dict[str, int] = {}
+        self._before = 0
+
+    def note(self, step: PullProgress) -> None:
+        """Take a step into account."""
+        if step.digest in self._layers or len(self._layers) < _MOST_LAYERS:
+            self._layers[step.digest] = max(step.completed, self._layers.get(step.digest, 0))
+
+    def got_on(self) -> bool:
+        """Whether it has come further since this was asked last."""
+        before, self._before = self._before, sum(self._layers.values())
+        return self._before > before
 
 
 def _placement(name: str, loaded: tuple[LoadedModel, ...], *, require_gpu: bool) -> str | None:
     """What is to be told of where the model runs. Ollama itself spills to the CPU silently (ollama#14258)."""
-    model = next(
-        (model for model in loaded if model.name.removesuffix(":latest") == name.removesuffix(":latest")), None
-    )
+    model = find_model(name, loaded)
     if model is None and require_gpu:
         raise ModelError("the server does not tell where it runs it, so that --require-gpu cannot be met")
     if model is None or model.size_vram >= model.size:
@@ -165,13 +159,3 @@ def _placement(name: str, loaded: tuple[LoadedModel, ...], *, require_gpu: bool)
     if require_gpu:
         raise ModelError(f"{where}. Use a machine with more GPU memory, a smaller --num-ctx, or fewer --slots")
     return None if model.size_vram == 0 else f"{name}: {where}. Pages will be slow."
-
-
-def _load_failure(name: str, family: str, why: str) -> str:
-    if family == "mllama" or "mllama" in why:
-        remedy = "Ollama since 0.30 cannot load this family: use OLLAMA_VERSION=0.24.0, or --model qwen2.5vl:7b"
-    elif "memory" in why:
-        remedy = "Use a smaller model, --num-ctx or --slots, or a machine with more memory"
-    else:
-        remedy = "Choose another with --model, or mend the server"
-    return f"The model {name!r} cannot be used: {why.rstrip('.')}. {remedy}."

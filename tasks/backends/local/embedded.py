@@ -78,4 +78,4 @@ class EmbeddedBackend:
 
         # The interpreter tells installations apart, so that none reuses a server of another version.
         variant = f"{sys.executable} {version('hearth-pages')} {slots} {self._models}"
-        return ServerSpec("embedded", command, "/api/version", variant)
+        return ServerSpec("embedded", command, "/api/version", variant, slots=slots)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import shutil
@@ -16,6 +17,7 @@ from tasks.core.jobs import BackendName
 from tasks.core.scaling import Scale
 from tasks.ollama.address import DEFAULT_PORT, server_url
 from tasks.ollama.client import OllamaClient, digest_at
+from tasks.ollama.schema import canonical
 from tasks.settings.settings import Settings
 from tasks.slots.store import FileStore
 
@@ -54,12 +56,7 @@ class OllamaBackend:
         if answered is not None:
             return answered
         root = Path(os.environ.get("OLLAMA_MODELS") or Path.home() / ".ollama" / "models") / "manifests"
-        name, _, tag = model.partition(":")
-        path = root / "registry.ollama.ai" / ("library" if "/" not in name else "") / name / (tag or "latest")
-        try:
-            return hashlib.sha256(path.read_bytes()).hexdigest()
-        except OSError:
-            return None
+        return await asyncio.to_thread(_digest_on_disk, root, canonical(model))
 
     def scale(self, slots: int) -> Scale:
         """See `Backend`."""
@@ -117,4 +114,17 @@ class OllamaBackend:
                 "OLLAMA_MAX_LOADED_MODELS": "1",
             }
 
-        return ServerSpec("ollama", lambda _port: [binary, "serve"], "/api/version", self._url, environment, port)
+        command = [binary, "serve"]
+        return ServerSpec("ollama", lambda _port: command, "/api/version", self._url, environment, port, slots)
+
+
+def _digest_on_disk(root: Path, name: str) -> str | None:
+    """The digest of the manifest of a model's canonical name; files keep the case in which it was first pulled."""
+    try:
+        for path in root.glob("*/*/*/*"):
+            *place, model, tag = path.relative_to(root).parts
+            if canonical(f"{'/'.join(place)}/{model}:{tag}") == name:
+                return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        pass
+    return None

@@ -39,6 +39,7 @@ class ServerSpec:
         variant: tells apart servers of one name that are started differently.
         environment: variables set for it, given the port.
         port: a fixed one; None takes any that is free.
+        slots: requests at once that it is started for.
     """
 
     name: str
@@ -47,6 +48,7 @@ class ServerSpec:
     variant: str = ""
     environment: Callable[[int], Mapping[str, str]] = field(default=lambda _port: {})
     port: int | None = None
+    slots: int | None = None
 
     def directory(self, home: Path) -> ServerDirectory:
         """Where runs and watchdog meet."""
@@ -56,12 +58,25 @@ class ServerSpec:
 
 @dataclass(frozen=True)
 class LeasedServer:
-    """A server that will not stop before `lease` is released. `started`: by this call."""
+    """A server that will not stop before `lease` is released.
+
+    Attributes:
+        started: by this call.
+        process: tells it from those that ran at its address before or will after it.
+        slots: requests at once that it was started for; None if that is not known.
+    """
 
     url: str
     lease: FileLease
     started: bool
     directory: ServerDirectory
+    process: str
+    slots: int | None = None
+
+    def has_ended(self) -> bool:
+        """Whether it is gone, though it is leased: it died, or was killed or stopped by hand."""
+        record = _published(self.directory)
+        return record is None or process_of(record) != self.process
 
 
 async def lease_server(spec: ServerSpec, home: Path, *, idle_seconds: float, deadline_seconds: float) -> LeasedServer:
@@ -90,8 +105,10 @@ async def lease_server(spec: ServerSpec, home: Path, *, idle_seconds: float, dea
         for _ in range(_START_TRIES):
             url, started = await asyncio.to_thread(_ensure_started, spec, directory, idle_seconds)
             # It may have died just now, or lost its port in the moment between choosing and binding it.
-            if await _answers(url + spec.health, directory, deadline):
-                return LeasedServer(url, lease, started, directory)
+            answers = await _answers(url + spec.health, directory, deadline)
+            record = _published(directory)
+            if answers and record is not None:
+                return LeasedServer(url, lease, started, directory, process_of(record), record.get("slots"))
             if time.monotonic() >= deadline:
                 break
         raise ServerError(
@@ -123,6 +140,7 @@ def _ensure_started(spec: ServerSpec, directory: ServerDirectory, idle_seconds: 
                     "--idle",
                     str(idle_seconds),
                 ),
+                *(() if spec.slots is None else ("--slots", str(spec.slots))),
                 *(str(directory.path), *spec.command(port)),
             ],
             check=True,
@@ -136,6 +154,11 @@ def _ensure_started(spec: ServerSpec, directory: ServerDirectory, idle_seconds: 
         return url, True
     finally:
         start.release()
+
+
+def process_of(record: dict[str, Any]) -> str:
+    """What tells the server of a record from others at its address; of a watchdog of the version before, too."""
+    return f"{record['watchdog_pid']} {record['server_pid']}"
 
 
 def _published(directory: ServerDirectory) -> dict[str, Any] | None:

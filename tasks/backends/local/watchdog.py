@@ -4,7 +4,8 @@
 and returns. It belongs to no run, so that it outlives, and cleans up after, the one that started it.
 
 In DIRECTORY: `lease.lock` (held shared by each run that uses the server), `alive.lock` (held by the watchdog as
-long as it lives), `server.json` (where the server is; there is one while runs may use it) and `server.log`.
+long as it lives), `server.json` (where the server is; there is one while runs may use it), `server.log`, and
+`server.log.old`, the one before. What the server started itself ends with it, also if somebody kills the server.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
+from tasks.backends.local.processes import MARK, end_group, end_marked
 from tasks.storage.file_locks import FileLease, take_exclusive, try_exclusive
 
 _POLL_SECONDS = 0.5
@@ -36,6 +39,7 @@ class ServerDirectory:
         self.start = path / "start.lock"
         self.alive = path / "alive.lock"
         self.log = path / "server.log"
+        self.last_log = path / "server.log.old"
         self._record = path / "server.json"
 
     def read(self) -> dict[str, Any] | None:
@@ -60,10 +64,13 @@ class ServerDirectory:
 class Watchdog:
     """One server and its idle clock."""
 
-    def __init__(self, directory: ServerDirectory, url: str, idle_seconds: float, command: list[str]) -> None:
+    def __init__(
+        self, directory: ServerDirectory, url: str, idle_seconds: float, slots: int | None, command: list[str]
+    ) -> None:
         self._directory = directory
         self._url = url
         self._idle_seconds = idle_seconds
+        self._slots = slots
         self._command = command
         self._told_to_stop = False
 
@@ -71,6 +78,8 @@ class Watchdog:
         """Start the server, and return when it has ended."""
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if self._directory.log.exists():
+            self._directory.log.replace(self._directory.last_log)
         with self._directory.log.open("wb") as log:
             try:
                 server = subprocess.Popen(  # noqa: S603 - the command is a backend's own
@@ -80,6 +89,7 @@ class Watchdog:
                     stderr=log,
                     preexec_fn=die_with_parent,  # noqa: PLW1509 - this process has one thread
                     process_group=0,
+                    env={**os.environ, MARK: str(self._directory.path)},
                 )
             except OSError as error:
                 log.write(f"{error}\n".encode())
@@ -87,7 +97,7 @@ class Watchdog:
         self._publish(server, idle_since=None)
         lease = self._watch(server)
         self._directory.withdraw()
-        _end(server)
+        _end(server, self._directory.path)
         if lease is not None:
             lease.release()
 
@@ -118,6 +128,7 @@ class Watchdog:
                 "url": self._url,
                 "watchdog_pid": os.getpid(),
                 "server_pid": server.pid,
+                "slots": self._slots,
                 "idle_seconds": self._idle_seconds,
                 "idle_since": idle_since,
             }
@@ -134,14 +145,15 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
 
 
-def _end(server: subprocess.Popen[bytes]) -> None:
+def _end(server: subprocess.Popen[bytes], directory: Path) -> None:
+    """End a server, if it has not ended, and with it all that it has started itself."""
     if server.poll() is None:
         server.terminate()
-    try:
+    with suppress(subprocess.TimeoutExpired):
         server.wait(_GRACE_SECONDS)
-    except subprocess.TimeoutExpired:
-        os.killpg(server.pid, signal.SIGKILL)  # with what it has started itself
-        server.wait()
+    end_group(server.pid)
+    server.wait()
+    end_marked(directory)
 
 
 def _into_background() -> None:
@@ -163,15 +175,17 @@ def main() -> NoReturn:
     parser.add_argument("directory", type=Path)
     parser.add_argument("--url", required=True)
     parser.add_argument("--idle", type=float, required=True)
+    parser.add_argument("--slots", type=int)
     parser.add_argument("command", nargs=argparse.REMAINDER)
     arguments = parser.parse_args()
     directory = ServerDirectory(arguments.directory)
     # Before the caller goes on: it takes a watchdog that is not alive for one that has ended.
     alive = take_exclusive(directory.alive)
-    directory.withdraw()  # what a killed one left
+    directory.withdraw()  # what a killed one left, and what its server did
+    end_marked(directory.path)
     _into_background()
     try:
-        Watchdog(directory, arguments.url, arguments.idle, arguments.command).run()
+        Watchdog(directory, arguments.url, arguments.idle, arguments.slots, arguments.command).run()
     finally:
         directory.withdraw()
         alive.release()

@@ -15,7 +15,7 @@ import pytest
 
 from tests.support import pdfs
 from tests.support.commands import Hearth
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 
 @pytest.fixture
@@ -99,6 +99,7 @@ class TestOllamaOnThisMachine:
         binary.write_text(
             "#!/bin/sh\n"
             '[ "$1" = serve ] || exit 2\n'
+            "sleep 600 &\n"  # its llama-server
             f'exec "{sys.executable}" -P -m tasks.embedded --port "${{OLLAMA_HOST##*:}}" '
             f'--num-parallel "$OLLAMA_NUM_PARALLEL" --models "{session_home}/ollama"\n'
         )
@@ -119,6 +120,23 @@ class TestOllamaOnThisMachine:
         assert outcome.code == 0, outcome.err
         assert outcome.manifest["endpoint"]["url"] == f"http://{settings['OLLAMA_HOST']}"
         assert _gone(settings["OLLAMA_HOST"].rpartition(":")[2], "tasks.embedded --port")
+
+    def test_one_that_is_killed_is_replaced_within_seconds_and_told_of_once(
+        self, own_home: Hearth, tmp_path: Path, settings
+    ):
+        pages = pdfs.written(tmp_path / "pages.pdf", *["The quick brown fox."] * 14)
+        run = own_home.start("read", pages, "--backend", "ollama", **settings)
+        until(lambda: list(tmp_path.glob("**/pages/0001.json")))
+        port = settings["OLLAMA_HOST"].rpartition(":")[2]
+        (killed,) = _running(port, "tasks.embedded --port")
+        children = killed.children()
+        killed.kill()
+        _, err = run.communicate(timeout=PATIENCE)
+        assert run.returncode == 0, err
+        assert err.count("Note:") == 1, err
+        assert "has ended" in err
+        assert "run again" not in err
+        assert all(not child.is_running() for child in children)
 
     @pytest.mark.long("starts servers of its own")
     def test_one_that_someone_else_started_is_used_and_left_alone(self, own_home: Hearth, page: Path, settings):

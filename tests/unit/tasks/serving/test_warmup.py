@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from tasks.core.errors import ModelError, ServerError
 from tasks.core.events import Event, Progress, Pulling, RunWarning, subscribe
-from tasks.ollama.client import GenerateRequest, Model, OllamaClient
+from tasks.ollama.client import GenerateRequest, OllamaClient
 from tasks.serving.parallelism import SERIAL_FAMILIES, Served, most_at_once
-from tasks.serving.warmup import Warmth, find_model, warm
+from tasks.serving.warmup import Warmth, warm
 from tasks.settings.reading import WarmSettings
 from tasks.slots.store import FileStore
 from tests.support.scripted_ollama import (
@@ -173,17 +173,32 @@ async def test_a_pull_that_brings_nothing_says_to_pull_by_hand(server, client):
         await warmed(client)
 
 
-@pytest.mark.parametrize(
-    ("asked", "listed"),
-    [("gemma3", "gemma3:latest"), ("gemma3:latest", "gemma3"), ("hub:5000/me/gemma3", "hub:5000/me/gemma3:latest")],
-)
-def test_a_name_without_a_tag_means_the_latest(asked, listed):
-    model = Model(name=listed, digest=DIGEST)
-    assert find_model(asked, (model,)) is model
+async def test_a_pull_that_fails_twice_alike_is_given_up_with_a_remedy(server, client):
+    """Without a network each try fails with these words, under HTTP 200 and from another port."""
+    why = 'pull model manifest: Get "https://r.ai/v2/": dial tcp: read udp 10.0.0.2:{}->9.9.9.9:53: i/o timeout'
+    server.answers("/api/tags", says(models=[]))
+    server.answers("/api/pull", lines({"error": why.format(4711)}), lines({"error": why.format(815)}))
+    with pytest.raises(ModelError, match=r"cannot be pulled .*i/o timeout.*HTTPS_PROXY"):
+        await warmed(client)
+    assert len(server.asked("/api/pull")) == 2
 
 
-def test_another_tag_is_another_model():
-    assert find_model("gemma3:4b", (Model(name="gemma3:12b", digest=DIGEST),)) is None
+async def test_a_download_that_gets_on_may_break_off_again_and_again(server, client):
+    broken = {"error": "max retries exceeded: unexpected EOF"}
+    steps = [{"status": "pulling a1", "digest": "sha256:a1", "completed": done, "total": 90} for done in (30, 60, 90)]
+    server.answers("/api/tags", *[says(models=[])] * 3, LISTED)
+    server.answers(
+        "/api/pull", lines(steps[0], broken), lines(steps[1], broken), lines(steps[2], {"status": "success"})
+    )
+    assert (await warmed(client)).digest == DIGEST
+
+
+async def test_the_embedded_server_is_named_as_the_mistake_where_it_cannot_have_the_model(server, client):
+    server.answers("/api/version", says(version="0.33.0+embedded"))
+    server.answers("/api/tags", says(models=[]))
+    server.answers("/api/pull", lines({"error": "pull model manifest: file does not exist"}))
+    with pytest.raises(ModelError, match=rf"backend is the mistake.*embedded.*{MODEL}.*--backend ollama"):
+        await warmed(client)
 
 
 # Loading
@@ -218,6 +233,67 @@ async def test_a_load_that_fails_in_passing_is_tried_again(server, client):
     server.answers("/api/generate", fails(500, "cudaMalloc failed: out of memory"), reads("", done_reason="load"))
     assert (await warmed(client)).measured.slots == 1
     assert len(server.asked("/api/generate")) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        ('tensor "output.weight" offset+size (4222976) exceeds file size (3000000)', "pull it again"),
+        ("llama-server process has terminated: GGML_ASSERT(buffer) failed: GGML_ASSERT(buffer) failed", "--model"),
+        ("cudaMalloc failed: out of memory", "--num-ctx"),
+        ("words that nobody has seen before", "--model"),
+    ],
+)
+async def test_a_load_that_fails_twice_alike_is_given_up_with_a_remedy(server, client, text, remedy):
+    server.answers("/api/generate", fails(500, text))
+    with pytest.raises(ModelError) as caught:
+        await warmed(client)
+    assert str(caught.value).startswith(f"The model '{MODEL}' cannot be used: {text}. ")
+    assert remedy in str(caught.value)
+    assert len(server.asked("/api/generate")) == 2
+
+
+async def test_a_load_that_fails_in_two_ways_in_turn_is_given_up_when_one_comes_back(server, client):
+    server.answers("/api/generate", *[fails(500, "signal: killed"), fails(500, "unexpected EOF")] * 9)
+    with pytest.raises(ModelError, match="signal: killed"):
+        await warmed(client)
+    assert len(server.asked("/api/generate")) == 3
+
+
+async def test_a_busy_server_is_waited_for_however_often_it_says_so(server, client):
+    server.answers("/api/generate", *[fails(503, "server busy")] * 4, reads("", done_reason="load"))
+    assert (await warmed(client)).digest == DIGEST
+
+
+@pytest.mark.parametrize("path", ["/api/tags", "/api/show", "/api/ps"])
+async def test_whatever_fails_twice_alike_ends_the_wait(server, client, path):
+    server.answers(path, fails(500, "open /root/.ollama/models: permission denied"))
+    with pytest.raises(ModelError, match="permission denied"):
+        await warmed(client)
+    assert len(server.asked(path)) == 2
+
+
+async def test_a_measurement_that_fails_twice_alike_is_given_up(server, client):
+    server.answers("/api/generate", reads(""), fails(500, "failed to process image"))
+    with pytest.raises(ModelError, match="failed to process image"):
+        await warmed(client, 2)
+
+
+async def test_each_new_error_is_shown_while_it_is_waited(server, client, told):
+    busy = [fails(503, f"loading, {percent} %") for percent in (10, 20)]
+    server.answers("/api/version", *busy, fails(502, "bad gateway"), says(version="0.33.0"))
+    await warmed(client)
+    notes = [event.what for event in told if isinstance(event, RunWarning)]
+    assert len(notes) == 2
+    assert "loading, 10 %. Trying again for" in notes[0]
+    assert "bad gateway" in notes[1]
+
+
+async def test_a_wait_that_ends_names_the_setting_that_it_goes_by(server, client):
+    server.answers("/api/version", fails(503, "still starting"))
+    limits = WarmSettings(deadline_seconds=PATIENCE, answer_seconds=0.3)
+    with pytest.raises(ServerError, match=r"still starting.*HEARTH_WARM__ANSWER_SECONDS"):
+        await warm(client, REQUEST, 1, limits, ledger=FileStore.of(Path(), client.url), require_gpu=False)
 
 
 async def test_a_server_that_does_not_take_the_request_is_not_asked_again(server, client):

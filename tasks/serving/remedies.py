@@ -1,0 +1,49 @@
+"""What a person can do about a model that a server cannot get, or cannot load."""
+
+from __future__ import annotations
+
+from tasks.ollama.schema import canonical
+
+EMBEDDED = "+embedded"
+"""Ends the version that the embedded server tells."""
+
+_OUT_OF_REACH = ("dial tcp", "no such host", "i/o timeout", "connection re", "tls", "x509", "proxyconnect", "eof")
+
+
+def pull_failure(url: str, name: str, why: str, version: str = "") -> str:
+    """Return why a server does not get a model, and what to do."""
+    if version.endswith(EMBEDDED):
+        return _not_embedded(url, name)
+    told = f"The model {name!r} cannot be pulled by {url}: {why.rstrip('.')}."
+    lower = why.lower()
+    if "no space left" in lower:
+        return f"{told} Make room on the server's disk, or choose a smaller model with --model."
+    if any(text in lower for text in _OUT_OF_REACH):
+        return f"{told} Give the server a way to its registry (network, HTTPS_PROXY), or bring the model there by hand."
+    return f"{told} Check its name (https://ollama.com/library), or choose another with --model."
+
+
+def _not_embedded(url: str, name: str) -> str:
+    if canonical(name).startswith("registry.ollama.ai/library/tesseract:"):
+        language = name.rpartition(":")[2]
+        return (
+            f"The embedded server at {url} has no Tesseract data for {language!r}. Put {language}.traineddata into a "
+            "directory, set HEARTH_TESSDATA to it, and run `hearth stop` before the next run."
+        )
+    return (
+        f"The backend is the mistake, or the model: the embedded server at {url} reads with Tesseract, and cannot have "
+        f"{name!r}. Use --backend ollama, set HEARTH_URL to a server that has the model, or leave out --model."
+    )
+
+
+def load_failure(name: str, family: str, why: str) -> str:
+    """Return why a server cannot use a model, and what to do."""
+    if family == "mllama" or "mllama" in why:
+        remedy = "Ollama since 0.30 cannot load this family: use OLLAMA_VERSION=0.24.0, or --model qwen2.5vl:7b"
+    elif "memory" in why:
+        remedy = "Use a smaller model, --num-ctx or --slots, or a machine with more memory"
+    elif "exceeds file size" in why or "digest" in why:
+        remedy = f"Its file is damaged: delete it on the server (ollama rm {name}) and pull it again"
+    else:
+        remedy = "Choose another with --model, or mend the server"
+    return f"The model {name!r} cannot be used: {why.rstrip('.')}. {remedy}."

@@ -1,0 +1,117 @@
+"""Wait for a step of a server's warm-up: again while its errors may pass, and no longer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import stamina
+
+from tasks.core.errors import FaultError, HearthError, PageError, PassingError, ServerError
+from tasks.core.events import RunWarning, emit
+from tasks.ollama.errors import kind_of
+
+T = TypeVar("T")
+
+_FAULT_SECONDS = 1.0
+"""Pause after an error of the server's own: memory that another model leaves is not free at once."""
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """When a wait ends, on the monotonic clock, and the setting that moves it."""
+
+    at: float
+    setting: str
+
+    @classmethod
+    def after(cls, seconds: float, setting: str) -> Deadline:
+        """So many seconds from now."""
+        return cls(time.monotonic() + seconds, f"HEARTH_WARM__{setting.upper()}")
+
+    @property
+    def left(self) -> float:
+        """Seconds until then; never none, so that everything is tried once."""
+        return max(0.01, self.at - time.monotonic())
+
+    def later(self, seconds: float) -> Deadline:
+        """The same, so many seconds later."""
+        return Deadline(self.at + seconds, self.setting)
+
+
+class Wait:
+    """One step that is waited for.
+
+    Args:
+        deadline: after it nothing is tried again.
+        longest: when the last try is given up; the deadline if None.
+        final: makes the error of a wait that ends because the server answered the same error twice; None: that error
+            may pass, too.
+    """
+
+    def __init__(
+        self,
+        deadline: Deadline,
+        *,
+        longest: Deadline | None = None,
+        final: Callable[[str], HearthError] | None = None,
+    ) -> None:
+        self._deadline = deadline
+        self._longest = longest or deadline
+        self._final = final
+        self._faults: set[str] = set()
+        self._shown: set[str] = set()
+        self._last = "it has not answered"
+
+    def forget(self) -> None:
+        """Take the errors so far for passing ones: something was achieved since."""
+        self._faults.clear()
+
+    async def until(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Repeat a call while it meets passing errors; each new one is shown.
+
+        Raises:
+            ServerError: the deadline has come, or the server does not understand the call.
+            HearthError: what `final` made of an error that came twice; or what the call raised.
+        """
+        try:
+            async with asyncio.timeout(self._longest.left):
+                async for attempt in stamina.retry_context(
+                    on=PassingError,
+                    attempts=None,
+                    timeout=self._deadline.left,
+                    wait_initial=0.1,
+                    wait_max=5.0,
+                    wait_jitter=0.1,
+                ):
+                    with attempt:
+                        return await self._tried(call)
+        except (TimeoutError, PassingError) as error:
+            # Whatever else ended in time, or did not, it was the last try.
+            passed = self._longest if isinstance(error, TimeoutError) else self._deadline
+            raise ServerError(
+                f"The server did not get warm before the deadline: {self._last}. Mend it, or raise {passed.setting}."
+            ) from None
+        except PageError as error:
+            raise ServerError(f"The server does not take Hearth's requests. {error}") from None
+        raise AssertionError("the loop returns or raises")
+
+    async def _tried(self, call: Callable[[], Awaitable[T]]) -> T:
+        try:
+            return await call()
+        except PassingError as error:
+            self._last = str(error).rstrip(".")
+            kind = kind_of(self._last)
+            if isinstance(error, FaultError) and self._final is not None:
+                if kind in self._faults:
+                    raise self._final(error.words) from None
+                self._faults.add(kind)
+            if kind not in self._shown:
+                self._shown.add(kind)
+                emit(RunWarning(f"{self._last}. Trying again for {self._deadline.left:.0f} s."))
+            if isinstance(error, FaultError):
+                await asyncio.sleep(_FAULT_SECONDS)
+            raise
