@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from tasks.core.errors import HearthError, PassingError, ServerError, SilentError
 from tasks.core.network import proxy_for, trusted
-from tasks.ollama.connection import refusing_detours, trouble
+from tasks.ollama.detours import refusing_detours, trouble
 from tasks.ollama.errors import classified
 from tasks.ollama.schema import (
     Answer,
