@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import stamina
@@ -15,6 +15,7 @@ from tasks.core.events import Progress, Pulling, RunWarning, WarmStep, emit, tim
 from tasks.core.replicas import Replicas
 from tasks.ollama.client import GenerateRequest, LoadedModel, Model, OllamaClient
 from tasks.ollama.schema import find_model
+from tasks.serving.capabilities import Capabilities
 from tasks.serving.parallelism import _measure_each, _shortfall
 from tasks.settings.reading import WarmSettings
 from tasks.slots.capacity import agreed_capacity
@@ -38,12 +39,14 @@ class Warmth:
         family: the model's, such as qwen25vl.
         measured: how many requests the server really serves at once.
         note: why it is fewer than was asked for, or where the model runs; None if there is nothing to tell.
+        thinks: the model can think, and is to be told not to.
     """
 
     digest: str
     family: str
     measured: Measured
     note: str | None = None
+    thinks: bool = False
 
 
 async def warm(
@@ -79,13 +82,18 @@ async def warm(
     model = await _until(deadline, lambda: _present(client, request.model), patience=limits.pull_seconds)
     deadline += time.monotonic() - asked
     details = await _until(deadline, lambda: client.details(request.model))
+    capabilities = Capabilities.of(request.model, model, details)
+    capabilities.require_vision()
+    request = replace(request, thinks=capabilities.thinks)
     emit(Progress(f"loading {request.model}"))
     try:
         with timed(WarmStep.LOAD):
             await _until(deadline, lambda: client.load(request))
-        placed = _placement(request.model, await _until(deadline, client.loaded), require_gpu=require_gpu)
-        if placed:
-            emit(RunWarning(placed))
+        loaded = _running(request.model, await _until(deadline, client.loaded))
+        placed = _placement(request.model, loaded, require_gpu=require_gpu)
+        suited = capabilities.notes(loaded, request.num_ctx)
+        for told in filter(None, (placed, *suited)):
+            emit(RunWarning(told))
         emit(Progress(f"measuring how many requests {request.model} serves at once"))
         what = f"{model.digest[:12]}, num_ctx {request.num_ctx}"
         with timed(WarmStep.MEASURE):
@@ -100,7 +108,8 @@ async def warm(
     note = _shortfall(slots, measured.slots, details.family)
     if note:
         emit(RunWarning(note))
-    return Warmth(model.digest, details.family, measured, " ".join(filter(None, (note, placed))) or None)
+    notes = " ".join(filter(None, (note, placed, *suited)))
+    return Warmth(model.digest, details.family, measured, notes or None, capabilities.thinks)
 
 
 async def _until(deadline: float, call: Callable[[], Awaitable[T]], *, patience: float | None = None) -> T:
@@ -152,11 +161,13 @@ async def _present(client: OllamaClient, name: str) -> Model:
     return model
 
 
-def _placement(name: str, loaded: tuple[LoadedModel, ...], *, require_gpu: bool) -> str | None:
+def _running(name: str, loaded: tuple[LoadedModel, ...]) -> LoadedModel | None:
+    """The model in the server's memory."""
+    return next((model for model in loaded if model.name.removesuffix(":latest") == name.removesuffix(":latest")), None)
+
+
+def _placement(name: str, model: LoadedModel | None, *, require_gpu: bool) -> str | None:
     """What is to be told of where the model runs. Ollama itself spills to the CPU silently (ollama#14258)."""
-    model = next(
-        (model for model in loaded if model.name.removesuffix(":latest") == name.removesuffix(":latest")), None
-    )
     if model is None and require_gpu:
         raise ModelError("the server does not tell where it runs it, so that --require-gpu cannot be met")
     if model is None or model.size_vram >= model.size:
