@@ -150,7 +150,7 @@ def _unfenced(text: str) -> Step:
 
 def _without_preface(text: str) -> Step:
     start = text.lstrip("*_ \t\r\n")
-    plain = start.replace(_APOSTROPHE, "'")
+    plain = start.replace(_APOSTROPHE, "'") + "\n"  # it may be all that there is
     for preface in _PREFACES:
         if found := preface.match(plain):
             return _RULE.sub("", start[found.end() :].lstrip()), "a preface was taken out"

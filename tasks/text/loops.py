@@ -88,7 +88,7 @@ def _repeats(text: str, *, cut: bool) -> Iterator[tuple[int, int]]:
     anchor = text[-(_CUT_ANCHOR if cut else _ANCHOR) :]
     first = max(0, len(text) - _LONGEST_UNIT - len(anchor))
     size = 0
-    while (at := text.rfind(anchor, first, len(text) - size - 1)) >= 0:
+    while anchor and (at := text.rfind(anchor, first, len(text) - size - 1)) >= 0:
         size = len(text) - len(anchor) - at
         unit, turns = text[-size:], 1
         while text[-size * (turns + 1) : -size * turns] == unit:
@@ -113,7 +113,7 @@ def _is_loop(unit: str, turns: int, length: int, *, cut: bool) -> bool:
     if cut:
         return stretch >= 1000
     if rows:  # a page has a hundred lines; figures may stand in several columns
-        return rows >= (100 if letters else 400) or stretch >= 5000
+        return rows >= (100 if letters else 400) or stretch >= 10_000
     return stretch >= 1500
 
 
