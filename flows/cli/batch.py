@@ -14,7 +14,7 @@ from flows.cli.terminal import TerminalProgress, print_report
 from tasks.batches.batch import Batch
 from tasks.core.errors import InputError
 from tasks.core.events import Progress, emit, subscribe
-from tasks.core.jobs import BackendName
+from tasks.core.jobs import BackendName, Fallback
 from tasks.results.report import DocumentStatus, Report
 from tasks.settings.settings import load_settings
 
@@ -34,6 +34,9 @@ def batch(
     attempts: Annotated[int | None, typer.Option(min=1, max=20, help="At each page, at the most.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Read again what has been read before.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="A flagged page counts as failed.")] = False,
+    fallback: Annotated[
+        Fallback, typer.Option(help="What document.md has of a failed page: none, or partial, its last text, flagged.")
+    ] = Fallback.NONE,
     max_usd: Annotated[float | None, typer.Option(help="Begin no page when the machines have cost so much.")] = None,
     max_minutes: Annotated[float | None, typer.Option(help="Begin no page so long after the start.")] = None,
     finish_by: Annotated[str | None, typer.Option(help="Begin no page after this time of day, as 06:00.")] = None,
@@ -61,6 +64,7 @@ def batch(
             attempts=attempts,
             force=force,
             strict=strict,
+            fallback=fallback,
             max_usd=max_usd,
             max_minutes=max_minutes,
             finish_by=time.fromisoformat(finish_by) if finish_by else None,

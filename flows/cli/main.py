@@ -27,7 +27,7 @@ from flows.cli.top import metrics, top
 from flows.cli.up import down, serve_api, up
 from tasks.core.errors import HearthError, InputError
 from tasks.core.events import Progress, emit, subscribe
-from tasks.core.jobs import BackendName, Job
+from tasks.core.jobs import BackendName, Fallback, Job
 from tasks.core.network import settle_network
 from tasks.core.visible import log_visibly
 from tasks.results.manifest import Manifest, RunStatus
@@ -93,6 +93,9 @@ def read(
     require_gpu: Annotated[bool, typer.Option("--require-gpu", help="Fail unless the model fits on the GPU.")] = False,
     max_usd: Annotated[float | None, typer.Option(help="Begin no page when the machines have cost so much.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="A flagged page counts as failed.")] = False,
+    fallback: Annotated[
+        Fallback, typer.Option(help="What document.md has of a failed page: none, or partial, its last text, flagged.")
+    ] = Fallback.NONE,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
     text: Annotated[bool, typer.Option("--text", help="Print the text of the pages at the end.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show Prefect's log.")] = False,
@@ -122,6 +125,7 @@ def read(
         require_gpu=require_gpu,
         max_usd=_positive(max_usd),
         strict=strict,
+        fallback=fallback,
     )
     manifest = run_command(_read(job, quiet=as_json), as_json=as_json, verbose=verbose)
     if manifest is None:

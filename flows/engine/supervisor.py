@@ -201,7 +201,7 @@ class ServerSupervisor:
         await share.open()
         endpoint.parts.waiting = lambda: window.left
         pace = LatencyTracker(self._settings.read, self._wanted.request.num_predict)
-        server = Server(client, warmth.digest, share, pace, endpoint.interruption)
+        server = Server(client, warmth.digest, share, pace, endpoint.interruption, warmth.thinks)
         try:
             servers.join(server)
             changed()

@@ -20,6 +20,7 @@ from tasks.core.errors import CloudError, InputError
 from tasks.core.jobs import (
     FORM_ATTEMPTS,
     FORM_BACKEND,
+    FORM_FALLBACK,
     FORM_MODEL,
     FORM_OUTPUT,
     FORM_OUTPUT_BLOCK,
@@ -27,6 +28,7 @@ from tasks.core.jobs import (
     FORM_SLOTS,
     FORM_STRICT,
     BackendName,
+    Fallback,
     Form,
     Job,
 )
@@ -103,6 +105,7 @@ class Batch(Form):
     slots: int | None = Field(None, ge=1, le=256, title="Slots", description=FORM_SLOTS, examples=[8])
     attempts: int | None = Field(None, ge=1, le=20, title="Attempts", description=FORM_ATTEMPTS, examples=[4])
     strict: bool = Field(False, title="Strict", description=FORM_STRICT)
+    fallback: Fallback = Field(Fallback.NONE, title="Fallback", description=FORM_FALLBACK)
     part: str | None = Field(
         None, title="Part", description="Leave it empty: a batch sets it for the runs that share its documents."
     )
@@ -135,7 +138,7 @@ class Batch(Form):
 
     def job(self, document: Place) -> Job:
         """What is asked of one document."""
-        shared = {"output", "backend", "model", "prompt", "slots", "attempts", "force", "strict"}
+        shared = {"output", "backend", "model", "prompt", "slots", "attempts", "force", "strict", "fallback"}
         return Job(document=written(document), **self.model_dump(include=shared))
 
 

@@ -32,6 +32,14 @@ class BackendName(StrEnum):
     URL = "url"
 
 
+class Fallback(StrEnum):
+    """What is stored of a page whose attempts have all failed."""
+
+    NONE = "none"
+    PARTIAL = "partial"
+    """What its last attempts gave, flagged; the page counts as failed, and is read again by the next run."""
+
+
 ON_AWS = (BackendName.EC2, BackendName.ECS, BackendName.SAGEMAKER)
 """Those whose machines are a pool's, and cost money."""
 
@@ -84,6 +92,10 @@ FORM_OUTPUT_BLOCK = (
 )
 FORM_SLOTS = "Pages in flight at once, at the most: 1 to 256. The backend's default if empty."
 FORM_STRICT = "A page that was read but is flagged, as one that is damaged in part, counts as failed."
+FORM_FALLBACK = (
+    "What document.md has of a page that failed: none of it, or partial, what its last attempts gave, flagged. "
+    "It counts as failed either way."
+)
 FORM_ATTEMPTS = "At each page, at the most: 1 to 20."
 
 
@@ -149,6 +161,7 @@ class Job(Form):
         None, gt=0, title="Budget, USD", description="No page is begun when the machines have cost so much."
     )
     strict: bool = Field(False, title="Strict", description=FORM_STRICT)
+    fallback: Fallback = Field(Fallback.NONE, title="Fallback", description=FORM_FALLBACK)
 
 
 class ReadOptions(Frozen):
@@ -190,6 +203,7 @@ class Plan(Frozen):
         attempts: at each page, at the most.
         max_usd: no page is begun when the run's machines have cost so much.
         strict: a flagged page counts as failed.
+        fallback: what is stored of a page that failed.
     """
 
     document: Document
@@ -204,6 +218,7 @@ class Plan(Frozen):
     require_gpu: bool
     max_usd: float | None = None
     strict: bool = False
+    fallback: Fallback = Fallback.NONE
 
     def identity(self, number: int, digest: str) -> str:
         """The page's identity: what has the same one is never read twice.

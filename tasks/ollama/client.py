@@ -6,21 +6,16 @@ Written against Ollama v0.33 (server/routes.go, api/types.go). What its errors m
 from __future__ import annotations
 
 import asyncio
-import json
-import ssl
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Self
 
 import httpx
-from pydantic import ValidationError
 
-from tasks.core.errors import HearthError, PassingError, ServerError, SilentError
-from tasks.core.network import proxy_for, trusted
-from tasks.ollama.detours import refusing_detours, trouble
-from tasks.ollama.errors import classified
+from tasks.core.errors import HearthError, PassingError, SilentError
+from tasks.ollama.connection import JsonConnection
 from tasks.ollama.schema import (
     Answer,
     GenerateRequest,
@@ -28,12 +23,14 @@ from tasks.ollama.schema import (
     LoadedModel,
     Model,
     ModelDetails,
+    Piece,
     PullProgress,
     Shown,
     Tags,
-    Wire,
     find_model,
 )
+from tasks.ollama.stream import AnswerBuilder, most_bytes
+from tasks.text.legible import legible
 
 __all__ = [
     "Answer",
@@ -46,10 +43,7 @@ __all__ = [
     "digest_at",
 ]
 
-W = TypeVar("W", bound=Wire)
-
 _GLANCE_SECONDS = 3.0
-_TLS_NAME = "hearth"
 
 
 async def digest_at(
@@ -64,23 +58,12 @@ async def digest_at(
     return found.digest if found else None
 
 
-def _timeout(seconds: float) -> httpx.Timeout:
-    return httpx.Timeout(seconds, connect=min(seconds, 5.0), pool=None)
-
-
-def _trusting(certificate: str) -> ssl.SSLContext:
-    context = ssl.create_default_context(cadata=certificate)
-    # It is no authority's: it vouches for itself.
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    return context
-
-
 class OllamaClient:
     """The calls that Hearth makes. Use as an async context manager.
 
     Args:
         url: of the server, such as http://127.0.0.1:11434.
-        timeout: longest wait for an answer, in seconds. Ollama sends nothing at all while it works.
+        timeout: longest wait for an answer, in seconds.
         headers: sent with each request, such as Authorization.
         certificate: the one that the server must show, in PEM, made out to `hearth`; None trusts what the system does.
         trust: file of the certificates by which it is trusted, where those of the system do not do.
@@ -101,22 +84,9 @@ class OllamaClient:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.url = url
-        # The server's address changes with each start; its name does not.
-        self._extensions = {"sni_hostname": _TLS_NAME} if certificate else {}
-        self._proxy = None if transport else proxy_for(url)
-        # Reading the system's certificates takes a tenth of a second; plain HTTP has no use for them.
-        context = _trusting(certificate) if certificate else url.startswith("https:") and trusted(trust)
-        self._http = httpx.AsyncClient(
-            base_url=url,
-            transport=transport,
-            timeout=_timeout(timeout),
-            # Each request has a connection of its own: what a proxy sends twice would be the next page's answer.
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
-            headers=dict(headers or {}),
-            verify=context,
-            proxy=self._proxy,
-            trust_env=False,
-            event_hooks={"response": [refusing_detours(url, self._proxy)]},
+        self._seconds = timeout
+        self._server = JsonConnection(
+            url, timeout=timeout, headers=headers, certificate=certificate, trust=trust, transport=transport
         )
 
     async def __aenter__(self) -> Self:
@@ -127,23 +97,23 @@ class OllamaClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close the connections."""
-        await self._http.aclose()
+        await self._server.aclose()
 
     async def version(self) -> str:
         """The server's version; the cheapest sign of life."""
-        return str((await self._json("GET", "/api/version")).get("version", ""))
+        return legible(str((await self._server.json("GET", "/api/version")).get("version", "")))
 
     async def models(self) -> tuple[Model, ...]:
         """What is on the server's disk."""
-        return self._parsed(Tags, await self._json("GET", "/api/tags")).models
+        return self._server.parsed(Tags, await self._server.json("GET", "/api/tags")).models
 
     async def loaded(self) -> tuple[LoadedModel, ...]:
         """What is in the server's memory."""
-        return self._parsed(Loaded, await self._json("GET", "/api/ps")).models
+        return self._server.parsed(Loaded, await self._server.json("GET", "/api/ps")).models
 
     async def details(self, model: str) -> ModelDetails:
         """What kind of model it is."""
-        return self._parsed(Shown, await self._json("POST", "/api/show", {"model": model})).details
+        return self._server.parsed(Shown, await self._server.json("POST", "/api/show", {"model": model})).all_details
 
     async def pull(self, model: str) -> AsyncIterator[PullProgress]:
         """Have the server download a model, and follow it.
@@ -152,22 +122,16 @@ class OllamaClient:
             ModelError: there is no such model, or no room for it. Ollama says so under HTTP 200.
         """
         body = {"model": model, "stream": True}
-        with self._transport_errors():
-            async with self._http.stream("POST", "/api/pull", json=body, extensions=self._extensions) as response:
-                if response.is_error:
-                    await response.aread()
-                    raise self._error(response.status_code, response.text)
-                async for line in response.aiter_lines():
-                    if not line.strip():
-                        continue
-                    step = self._decoded(line)
-                    if "error" in step:
-                        raise self._error(500, line)
-                    yield self._parsed(PullProgress, step)
+        async with aclosing(self._server.objects("POST", "/api/pull", body, each=True)) as steps:
+            async for step in steps:
+                yield self._server.parsed(PullProgress, step)
 
     async def load(self, request: GenerateRequest) -> None:
         """Load the model with the options of the requests to come. Returns when it is in memory."""
-        await self._json("POST", "/api/generate", request.body(""))
+        async with aclosing(self._server.objects("POST", "/api/generate", request.body(""))) as told:
+            async for step in told:  # a client that goes away before the end aborts the load
+                if step.get("done"):
+                    return
 
     async def generate(
         self,
@@ -178,7 +142,7 @@ class OllamaClient:
         *,
         seconds: float | None = None,
     ) -> Answer:
-        """Ask the model.
+        """Ask the model, and end the request when its text has got into a loop.
 
         Args:
             request: the options.
@@ -187,68 +151,27 @@ class OllamaClient:
             temperature: 0 for the likeliest answer.
             seconds: longest wait for the whole answer; the client's timeout if None.
 
+        Returns:
+            The answer, not `done` if it was broken off by either side.
+
         Raises:
             PageError: the server refuses this very request (HTTP 400 or 413); another may pass.
         """
-        content = json.dumps(request.body(prompt, images, temperature)).encode()
+        seconds = self._seconds if seconds is None else seconds
+        body, most = request.body(prompt, images, temperature), most_bytes(request.num_predict)
+        building = AnswerBuilder()
         try:
-            # Of the whole answer: one that comes drop by drop is never silent for long.
-            async with asyncio.timeout(seconds):
-                decoded = await self._json("POST", "/api/generate", content, seconds)
+            async with (
+                # Of the whole answer: one that comes drop by drop is never silent for long.
+                asyncio.timeout(seconds),
+                aclosing(self._server.objects("POST", "/api/generate", body, seconds, most=most)) as pieces,
+            ):
+                async for piece in pieces:
+                    if building.add(self._server.parsed(Piece, piece), piece):
+                        break
         except TimeoutError:
             raise SilentError(f"{self.url} did not answer in time.") from None
-        answer = self._parsed(Answer, decoded)
-        if not answer.done:
+        answer = building.answer()
+        if answer is None:
             raise PassingError(f"{self.url} broke its answer off.")
         return answer
-
-    async def _json(
-        self, method: str, path: str, body: dict[str, Any] | bytes | None = None, seconds: float | None = None
-    ) -> dict[str, Any]:
-        content = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-        wait = httpx.USE_CLIENT_DEFAULT if seconds is None else _timeout(seconds)
-        with self._transport_errors():
-            response = await self._http.request(
-                method,
-                path,
-                content=content,
-                headers={"Content-Type": "application/json"},
-                timeout=wait,
-                extensions=self._extensions,
-            )
-        if response.is_error:
-            raise self._error(response.status_code, response.text)
-        decoded = self._decoded(response.text)
-        if "error" in decoded:
-            raise self._error(500, response.text)
-        return decoded
-
-    @contextmanager
-    def _transport_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except httpx.TimeoutException:
-            raise SilentError(f"{self.url} did not answer in time.") from None
-        except httpx.InvalidURL as error:
-            raise ServerError(f"{self.url} is not an address: {error}. Correct HEARTH_URL.") from None
-        except httpx.RequestError as error:
-            raise trouble(self.url, error, self._proxy, pinned=bool(self._extensions)) from None
-
-    def _decoded(self, text: str) -> dict[str, Any]:
-        try:
-            decoded = json.loads(text)
-        except (ValueError, RecursionError):  # no JSON, or a number or a nesting beyond Python's limits
-            decoded = None
-        if not isinstance(decoded, dict):
-            raise PassingError(f"{self.url} answered something that is not Ollama's JSON.")
-        return decoded
-
-    def _parsed(self, model: type[W], decoded: dict[str, Any]) -> W:
-        try:
-            return model.model_validate(decoded)
-        except ValidationError as error:
-            fields = ", ".join(".".join(map(str, entry["loc"])) for entry in error.errors())
-            raise PassingError(f"{self.url} answered without what Ollama always sends: {fields}.") from None
-
-    def _error(self, status: int, body: str) -> HearthError:
-        return classified(self.url, status, body, authorized="authorization" in self._http.headers)

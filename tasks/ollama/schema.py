@@ -1,4 +1,7 @@
-"""What goes over Ollama's wire: its answers as models, and the request of a page."""
+"""What goes over Ollama's wire: its answers as models, and the request of a page.
+
+What is not vital may be absent, null or of another kind than Ollama's: it then counts as not sent.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,23 @@ import base64
 import math
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    InstanceOf,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 
 from tasks.core.jobs import Frozen
+from tasks.text.legible import legible
+
+_LARGEST_COUNT = 2**63
 
 
 class Timing(Frozen):
@@ -27,18 +42,51 @@ class Timing(Frozen):
         return max(0.0, self.total - self.load - self.prompt_eval - self.eval)
 
 
+def _count(value: object) -> int:
+    fits = isinstance(value, int | float) and 0 <= value < _LARGEST_COUNT
+    return int(value) if fits and isinstance(value, int | float) else 0
+
+
+def _moment(value: object, validate: ValidatorFunctionWrapHandler) -> datetime | None:
+    try:
+        moment: datetime | None = validate(value)
+    except ValidationError:
+        return None
+    return moment if moment is not None and moment.tzinfo is not None else None
+
+
+Count = Annotated[int, BeforeValidator(_count)]
+Moment = Annotated[datetime | None, WrapValidator(_moment)]
+Word = Annotated[str, BeforeValidator(lambda value: legible(value) if isinstance(value, str) else "")]
+Words = Annotated[
+    tuple[str, ...],
+    BeforeValidator(lambda value: tuple(str(each) for each in value) if isinstance(value, list | tuple) else ()),
+]
+
+
 class Wire(BaseModel):
-    """What Ollama sends: more fields than we read, some of them absent."""
+    """What Ollama sends: more fields than we read, some of them absent or null."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, protected_namespaces=())
 
+    @model_validator(mode="before")
+    @classmethod
+    def _present(cls, data: object) -> object:
+        """Null is absent."""
+        return {key: value for key, value in data.items() if value is not None} if isinstance(data, dict) else data
+
 
 class ModelDetails(Wire):
-    """What kind of model it is; `family` decides whether Ollama runs its requests in parallel."""
+    """What kind of model it is; `family` decides whether Ollama runs its requests in parallel.
 
-    family: str = ""
-    parameter_size: str = ""
-    quantization_level: str = ""
+    `capabilities` are empty where the server does not tell; `context_length` (tokens, the model's own) is 0 then.
+    """
+
+    family: Word = ""
+    parameter_size: Word = ""
+    quantization_level: Word = ""
+    capabilities: Words = ()
+    context_length: Count = 0
 
 
 class Model(Wire):
@@ -46,8 +94,9 @@ class Model(Wire):
 
     name: str
     digest: str
-    size: int = 0
+    size: Count = 0
     details: ModelDetails = ModelDetails()
+    capabilities: Words = ()
 
 
 class LoadedModel(Wire):
@@ -57,35 +106,58 @@ class LoadedModel(Wire):
     """
 
     name: str
-    digest: str = ""
-    size: int = 0
-    size_vram: int = 0
-    context_length: int | None = None
-    expires_at: datetime | None = None
+    digest: Word = ""
+    size: Count = 0
+    size_vram: Count = 0
+    context_length: Count | None = None
+    expires_at: Moment = None
 
 
 class PullProgress(Wire):
     """A step of a download; `total` and `completed` in bytes, 0 where the step has no size."""
 
-    status: str = ""
-    digest: str = ""
-    total: int = 0
-    completed: int = 0
+    status: Word = ""
+    digest: Word = ""
+    total: Count = 0
+    completed: Count = 0
+
+
+class Piece(Wire):
+    """A line of an answer that is streamed, or all of one that is not. Its text may end in half a character."""
+
+    response: InstanceOf[str]
+    done: bool
+    thinking: InstanceOf[str] = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing(cls, data: object) -> object:
+        """Nothing said is null, or, while a model thinks, absent."""
+        if isinstance(data, dict) and data.get("response") is None and ("response" in data or data.get("thinking")):
+            return {**data, "response": ""}
+        return data
 
 
 class Answer(Wire):
-    """What the model wrote, and what it took."""
+    """What the model wrote, and what it took.
+
+    Attributes:
+        response: the text, in which U+FFFD stands for what is no text.
+        done: the model came to an end, or to a limit; False where the answer was broken off.
+        thought: characters that it wrote to itself before.
+    """
 
     response: str
     done: bool
-    created_at: datetime | None = None
-    done_reason: str = ""
-    prompt_eval_count: int = 0
-    eval_count: int = 0
-    total_duration: int = 0
-    load_duration: int = 0
-    prompt_eval_duration: int = 0
-    eval_duration: int = 0
+    thought: int = 0
+    created_at: Moment = None
+    done_reason: Word = ""
+    prompt_eval_count: Count = 0
+    eval_count: Count = 0
+    total_duration: Count = 0
+    load_duration: Count = 0
+    prompt_eval_duration: Count = 0
+    eval_duration: Count = 0
 
     @property
     def timing(self) -> Timing:
@@ -114,6 +186,16 @@ class Shown(Wire):
     """What /api/show tells of a model."""
 
     details: ModelDetails = ModelDetails()
+    capabilities: Words = ()
+    model_info: Annotated[dict[str, Any], BeforeValidator(lambda value: value if isinstance(value, dict) else {})] = {}
+
+    @property
+    def all_details(self) -> ModelDetails:
+        """The details, with what is told beside them."""
+        architecture = self.model_info.get("general.architecture")
+        own = _count(self.model_info.get(f"{architecture}.context_length"))
+        told = {"capabilities": self.capabilities, "context_length": own or self.details.context_length}
+        return self.details.model_copy(update=told)
 
 
 M = TypeVar("M", Model, LoadedModel)
@@ -128,12 +210,14 @@ class GenerateRequest:
         num_ctx: tokens; a change of it reloads the model.
         num_predict: most tokens of the answer.
         keep_alive: seconds that the model stays loaded afterwards.
+        thinks: the model can think, which it then is told not to do: it would use up num_predict.
     """
 
     model: str
     num_ctx: int
     num_predict: int
     keep_alive: float
+    thinks: bool = False
 
     def body(self, prompt: str, images: tuple[bytes, ...] = (), temperature: float = 0.0) -> dict[str, Any]:
         """The JSON of a call. Without a prompt it only loads the model."""
@@ -141,7 +225,8 @@ class GenerateRequest:
             "model": self.model,
             "prompt": prompt,
             "images": [base64.b64encode(image).decode() for image in images],
-            "stream": False,
+            "stream": True,
+            **({"think": False} if self.thinks else {}),
             # Without this an answer may run on over a shifting context, to ten times num_ctx.
             "shift": False,
             "keep_alive": f"{math.ceil(self.keep_alive)}s",

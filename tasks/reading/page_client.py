@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import stamina
 
 from tasks.core.errors import FailureReason, MachineLostError, ModelError, PageError, PassingError, ServerError
-from tasks.core.events import PageStarted, emit
+from tasks.core.events import PageStarted, RunWarning, emit
 from tasks.core.flags import Flag
 from tasks.documents.render import PageImage
 from tasks.ollama.client import Answer, GenerateRequest
@@ -22,7 +22,7 @@ from tasks.settings.reading import ReadSettings
 
 @dataclass(frozen=True)
 class Reading:
-    """A good answer, the digest of the model that gave it, and what is to be known of it."""
+    """A good answer with the page's text, the digest of the model that gave it, and what is to be known of it."""
 
     answer: Answer
     digest: str
@@ -37,7 +37,7 @@ class PageClient:
         request: the options of each request.
         prompt: what the model is told.
         settings: how long a page meets errors that pass.
-        note: is told of every request that was sent, by the page's number.
+        note: is told of every request that was sent, by the page's number, and of a bad answer to it.
     """
 
     def __init__(
@@ -46,13 +46,14 @@ class PageClient:
         request: GenerateRequest,
         prompt: str,
         settings: ReadSettings,
-        note: Callable[[int, Attempt], None],
+        note: Callable[[int, Attempt, Answer | None], None],
     ) -> None:
         self._servers = servers
         self._request = request
         self._prompt = prompt
         self._settings = settings
         self._note = note
+        self._thinks = False
 
     async def ask(self, number: int, image: PageImage, temperature: float) -> Reading:
         """Ask, on one server after another, until one answers or the page is found to be to blame.
@@ -140,12 +141,15 @@ class PageClient:
 
         def note(reason: FailureReason | None = None, detail: str | None = None) -> None:
             seconds = round(time.perf_counter() - started, 6)
-            self._note(number, Attempt(temperature=temperature, seconds=seconds, reason=reason, detail=detail))
+            attempt = Attempt(temperature=temperature, seconds=seconds, reason=reason, detail=detail)
+            self._note(number, attempt, answer if reason else None)
 
+        answer: Answer | None = None
         try:
             stretch = 2.0 ** (trial - 1)
             answer = await server.generate(self._request, self._prompt, image.png, temperature, stretch)
-            validate(answer, image)
+            self._thought(answer)
+            found = validate(answer, image, self._request)
         except asyncio.CancelledError as error:
             note(FailureReason.SLOW if error.args == (FailureReason.SLOW,) else FailureReason.INTERRUPTED)
             raise
@@ -161,7 +165,16 @@ class PageClient:
             raise
         note()
         self._servers.answered += 1
-        return Reading(answer, server.digest)
+        return Reading(answer.model_copy(update={"response": found.text}), server.digest, found.flags)
+
+    def _thought(self, answer: Answer) -> None:
+        """Say once that the model thinks, though it was told not to."""
+        if answer.thought and not self._thinks:
+            self._thinks = True
+            told = (
+                "thinks before it answers, which takes time and tokens of --num-predict. Choose an instruct tag of it"
+            )
+            emit(RunWarning(f"{self._request.model} {told} with --model."))
 
 
 class _Patience:

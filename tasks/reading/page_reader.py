@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 
-from tasks.core.errors import PageError
+from tasks.core.errors import FailureReason, PageError
 from tasks.core.events import PageRetried, emit
-from tasks.core.jobs import Plan
+from tasks.core.flags import Flag, FlagName
+from tasks.core.jobs import Fallback, Plan
 from tasks.documents.render import PageImage, Renderer
-from tasks.ollama.client import GenerateRequest
+from tasks.ollama.client import Answer, GenerateRequest
 from tasks.reading.events import PageDone
 from tasks.reading.page_client import PageClient, Reading
+from tasks.reading.validate import part_of
 from tasks.results.manifest import Attempt, PageResult, PageStatus
 from tasks.results.store import ResultStore
 from tasks.serving.server_pool import Servers
@@ -46,6 +48,7 @@ class PageReader:
         self._renderer = renderer
         self._store = store
         self._attempts: dict[int, tuple[Attempt, ...]] = {}
+        self._bad: dict[int, Answer] = {}
 
     @property
     def attempts(self) -> int:
@@ -90,8 +93,10 @@ class PageReader:
             raise
         await self._finish(number, PageStatus.READ, image, reading)
 
-    def _note(self, number: int, attempt: Attempt) -> None:
+    def _note(self, number: int, attempt: Attempt, bad: Answer | None = None) -> None:
         self._attempts[number] = (*self._attempts.get(number, ()), attempt)
+        if bad is not None and self._plan.fallback is Fallback.PARTIAL and attempt.reason is not FailureReason.DECLINED:
+            self._bad[number] = bad
 
     async def _finish(
         self,
@@ -102,14 +107,16 @@ class PageReader:
         *,
         error: PageError | None = None,
     ) -> None:
-        attempts = self._attempts.pop(number, ())
+        attempts, bad = self._attempts.pop(number, ()), self._bad.pop(number, None)
+        part = part_of(bad) if bad and error else ""
+        partial = (Flag(name=FlagName.PARTIAL, detail="the text is what its last attempts gave"),) if part else ()
         answer = reading.answer if reading else None
         digest = reading.digest if reading else self._servers.digest
         result = PageResult(
             page=number,
             identity=self._plan.identity(number, digest),
             status=status,
-            text=answer.response.strip() if answer else "",
+            text=answer.response if answer else part,
             reason=error.reason if error else None,
             detail=str(error) if error else None,
             model=self._plan.model,
@@ -122,7 +129,7 @@ class PageReader:
             tokens_out=answer.eval_count if answer else 0,
             **({"timing": answer.timing} if answer else {}),
             attempts=attempts,
-            flags=(*(image.flags if image else ()), *(reading.flags if reading else ())),
+            flags=(*(image.flags if image else ()), *(reading.flags if reading else ()), *partial),
             finished_at=datetime.now(UTC),
         )
         # What is stored is also told of, though the run be interrupted just then.

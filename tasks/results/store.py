@@ -12,6 +12,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from tasks.core.events import Progress, emit
+from tasks.core.flags import FlagName
 from tasks.core.jobs import Document, Plan
 from tasks.results.manifest import PAGES_BEGIN, PAGES_END, Listing, Manifest, PageEntry, PageResult, PageStatus
 from tasks.results.same_content import SameContent
@@ -188,7 +189,10 @@ def _stands(page: PageResult | None, identity: str) -> bool:
 
 
 def _section(result: PageResult) -> str:
+    # A comment in a page's text is its text: it must neither look like a marker nor hide one that follows it.
+    text = f"{result.text}\n\n".replace("<!--", "&lt;!--")
     if result.status is PageStatus.READ:
-        return f"<!-- page {result.page} -->\n\n{result.text}\n\n"
+        return f"<!-- page {result.page} -->\n\n{text}"
     told = f"{result.status}: {result.reason}" if result.reason else str(result.status)
-    return f"<!-- page {result.page}, {told} -->\n\n"
+    partial = any(flag.name is FlagName.PARTIAL for flag in result.flags)
+    return f"<!-- page {result.page}, {told}{', partial' if partial else ''} -->\n\n{text if partial else ''}"

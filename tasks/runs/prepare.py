@@ -119,6 +119,7 @@ async def _prepared(job: Job, settings: Settings, document: Document, file: Loca
         force=job.force,
         require_gpu=job.require_gpu,
         strict=job.strict,
+        fallback=job.fallback,
         max_usd=job.max_usd,
     )
     store = ResultStore(plan.output, shared=True)

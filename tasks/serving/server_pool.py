@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Collection
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tasks.core.errors import HearthError
 from tasks.core.interruption import Interruption
@@ -25,6 +25,7 @@ class Server:
         share: the slots of it that this run may use.
         pace: how it answers.
         interruption: whether its machine goes.
+        thinks: the model can think, which it is told not to do.
         failure: why it cannot be used any more.
         unanswered: pages in a row that it did not answer.
     """
@@ -34,6 +35,7 @@ class Server:
     share: SlotAllocation
     pace: LatencyTracker
     interruption: Interruption
+    thinks: bool = False
     failure: Future[HearthError] = field(default_factory=Future)
     unanswered: int = 0
     _good_since: float = 0.0
@@ -57,9 +59,12 @@ class Server:
         """
         began, started = time.time(), time.perf_counter()
         seconds = min(self.pace.most_seconds, stretch * self.pace.timeout)
+        request = replace(request, thinks=self.thinks)
         call = self.client.generate(request, prompt, (image,), temperature, seconds=seconds)
         answer = await self.interruption.unless_gone(call)
-        self._judge(Served.of(answer, time.perf_counter() - started), began)
+        self.unanswered = 0
+        if answer.done:  # one that was broken off has no durations, and is the page's own affair
+            self._judge(Served.of(answer, time.perf_counter() - started), began)
         return answer
 
     def trouble(self, began: float) -> None:
@@ -69,7 +74,6 @@ class Server:
 
     def _judge(self, served: Served, began: float) -> None:
         """Enough pages in a row that were served well let one more be sent at once."""
-        self.unanswered = 0
         if self.pace.note(served, self.share.limit):
             self.trouble(began)
             return

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tasks.core.errors import ModelError
 from tasks.core.events import Progress, Pulling, RunWarning, WarmStep, emit, timed
 from tasks.core.replicas import Replicas
 from tasks.ollama.client import GenerateRequest, LoadedModel, Model, OllamaClient, PullProgress
 from tasks.ollama.schema import find_model
+from tasks.serving.capabilities import Capabilities
 from tasks.serving.parallelism import _measure_each, _shortfall
 from tasks.serving.remedies import load_failure, pull_failure
 from tasks.serving.waiting import Deadline, Wait
@@ -31,12 +32,14 @@ class Warmth:
         family: the model's, such as qwen25vl.
         measured: how many requests the server really serves at once.
         note: why it is fewer than was asked for, or where the model runs; None if there is nothing to tell.
+        thinks: the model can think, and is to be told not to.
     """
 
     digest: str
     family: str
     measured: Measured
     note: str | None = None
+    thinks: bool = False
 
 
 async def warm(
@@ -73,14 +76,18 @@ async def warm(
     model = await _present(client, request.model, version, deadline, limits)
     deadline = deadline.later(time.monotonic() - asked)
     details = await Wait(deadline, final=ModelError).until(lambda: client.details(request.model))
+    capabilities = Capabilities.of(request.model, model, details)
+    capabilities.require_vision()
+    request = replace(request, thinks=capabilities.thinks)
     try:
         emit(Progress(f"loading {request.model}"))
         with timed(WarmStep.LOAD):
             await Wait(deadline, final=ModelError).until(lambda: client.load(request))
-        loaded = await Wait(deadline, final=ModelError).until(client.loaded)
+        loaded = find_model(request.model, await Wait(deadline, final=ModelError).until(client.loaded))
         placed = _placement(request.model, loaded, require_gpu=require_gpu)
-        if placed:
-            emit(RunWarning(placed))
+        suited = capabilities.notes(loaded, request.num_ctx)
+        for told in filter(None, (placed, *suited)):
+            emit(RunWarning(told))
         emit(Progress(f"measuring how many requests {request.model} serves at once"))
         what = f"{model.digest[:12]}, num_ctx {request.num_ctx}"
         with timed(WarmStep.MEASURE):
@@ -94,7 +101,8 @@ async def warm(
     note = _shortfall(slots, measured.slots, details.family)
     if note:
         emit(RunWarning(note))
-    return Warmth(model.digest, details.family, measured, " ".join(filter(None, (note, placed))) or None)
+    notes = " ".join(filter(None, (note, placed, *suited)))
+    return Warmth(model.digest, details.family, measured, notes or None, capabilities.thinks)
 
 
 async def _present(client: OllamaClient, name: str, version: str, deadline: Deadline, limits: WarmSettings) -> Model:
@@ -148,9 +156,8 @@ class _Download:
         return self._before > before
 
 
-def _placement(name: str, loaded: tuple[LoadedModel, ...], *, require_gpu: bool) -> str | None:
+def _placement(name: str, model: LoadedModel | None, *, require_gpu: bool) -> str | None:
     """What is to be told of where the model runs. Ollama itself spills to the CPU silently (ollama#14258)."""
-    model = find_model(name, loaded)
     if model is None and require_gpu:
         raise ModelError("the server does not tell where it runs it, so that --require-gpu cannot be met")
     if model is None or model.size_vram >= model.size:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -23,12 +24,18 @@ DIGEST = "5ced39dfa4bac325dc183dd1e4febaa1c46b3ea28bce48896c8e69c1e79611cc"
 
 @dataclass(frozen=True)
 class Say:
-    """An answer: its bytes, sent `after` seconds, and cut off before their announced end if `cut`."""
+    """An answer: its bytes, sent `after` seconds, and cut off before their announced end if `cut`.
+
+    A page's answer is streamed to whoever asks for a stream, unless it is to be `whole`; `chunks` are sent instead of
+    the bytes, for as long as the client listens.
+    """
 
     content: bytes
     status: int = 200
     after: float = 0.0
     cut: bool = False
+    whole: bool = False
+    chunks: Callable[[], AsyncIterator[bytes]] | None = None
     headers: dict[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
 
 
@@ -49,6 +56,21 @@ def fails(status: int, text: str) -> Say:
 def lines(*objects: Body) -> Say:
     """NDJSON, as streams are sent."""
     return Say(b"".join(json.dumps(each).encode() + b"\n" for each in objects))
+
+
+def piece(text: str, **fields: Any) -> bytes:
+    """A line of an answer that is streamed."""
+    return json.dumps({"model": MODEL, "response": text, "done": False} | fields).encode() + b"\n"
+
+
+def streams(*chunks: bytes) -> Say:
+    """An answer in chunks as they are."""
+
+    async def sent() -> AsyncIterator[bytes]:
+        for chunk in chunks:
+            yield chunk
+
+    return Say(b"", chunks=sent)
 
 
 def cut(content: bytes = b'{"response": "Hel') -> Say:
@@ -112,11 +134,13 @@ class ScriptedOllama:
         self.headers: list[Headers] = []
         details = {"family": "qwen25vl", "parameter_size": "8.3B", "quantization_level": "Q4_K_M"}
         entry = {"name": MODEL, "model": MODEL, "digest": DIGEST, "size": 6_000_000_000, "details": details}
+        shown = {"model_info": {"general.architecture": "qwen25vl", "qwen25vl.context_length": 128_000}}
+        shown |= {"capabilities": ["completion", "vision"], "details": details}
         self._script: dict[str, list[Answer]] = {
             "/api/version": [says(version="0.33.0")],
             "/api/tags": [says(models=[entry])],
             "/api/ps": [says(models=[entry | {"size_vram": 6_000_000_000, "context_length": 8192}])],
-            "/api/show": [says(details=details, license="Apache-2.0", modified_at="2026-11-01T00:00:00Z")],
+            "/api/show": [says(license="Apache-2.0", modified_at="2026-11-01T00:00:00Z", **shown)],
             "/api/pull": [lines({"status": "success"})],
             "/api/generate": [reads()],
         }
@@ -141,14 +165,30 @@ class ScriptedOllama:
         answer = script.pop(0) if len(script) > 1 else script[0]
         say = answer if isinstance(answer, Say) else await answer(body)
         await asyncio.sleep(say.after)
+        if say.chunks is not None:
+            await StreamingResponse(say.chunks(), say.status, say.headers)(scope, receive, send)
+            return
+        content = _as_stream(say) if body.get("stream") is True else say.content
         missing = 100 if say.cut else 0
-        headers = say.headers | {"Content-Length": str(len(say.content) + missing)}
+        headers = say.headers | {"Content-Length": str(len(content) + missing)}
 
         async def sent() -> AsyncIterator[bytes]:
-            yield say.content
+            yield content
 
         # An answer shorter than announced makes the server break the connection.
         await StreamingResponse(sent(), say.status, headers)(scope, receive, send)
+
+
+def _as_stream(say: Say) -> bytes:
+    """A page's answer as Ollama streams it, some words a line; everything else as it is."""
+    try:
+        whole = json.loads(say.content)
+        words = re.findall(r"\s*\S+|\s+", whole["response"]) if whole["done"] is True else []
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return say.content
+    if say.whole or say.cut or not words:
+        return say.content
+    return b"".join([*map(piece, words), json.dumps(whole | {"response": ""}).encode(), b"\n"])
 
 
 @contextmanager

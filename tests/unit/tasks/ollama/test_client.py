@@ -55,7 +55,8 @@ async def test_the_models_in_memory_are_listed_with_their_place(client):
 
 async def test_the_details_tell_the_family(server, client):
     details = await client.details(MODEL)
-    assert details == ModelDetails(family="qwen25vl", parameter_size="8.3B", quantization_level="Q4_K_M")
+    assert (details.family, details.parameter_size, details.quantization_level) == ("qwen25vl", "8.3B", "Q4_K_M")
+    assert (details.capabilities, details.context_length) == (("completion", "vision"), 128_000)
     assert server.asked("/api/show") == [{"model": MODEL}]
 
 
@@ -83,7 +84,7 @@ async def test_a_page_is_sent_with_its_prompt_image_and_temperature(server, clie
         "model": MODEL,
         "prompt": PROMPT,
         "images": [base64.b64encode(IMAGE).decode()],
-        "stream": False,
+        "stream": True,
         "shift": False,
         "keep_alive": "600s",
         "options": {"num_ctx": 8192, "num_predict": 4096, "temperature": 0.4},
@@ -277,7 +278,7 @@ BROKEN = {
     "in an unheard-of alphabet": Say(b"\xff", headers={"Content-Type": "application/json; charset=klingon"}),
     "cut off by the connection": cut(),
     "another kind of thing": says(response=["a"], done="perhaps"),
-    "not done": reads(done=False),
+    "not begun": reads("", done=False),
     "an error without words": Say(b'{"error": null}', 500),
 }
 

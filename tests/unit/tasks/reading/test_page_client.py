@@ -63,7 +63,7 @@ async def asking(
 ) -> AsyncIterator[Asking]:
     noted: list[Attempt] = []
     async with pooled(*(server.url for server in servers), home=home, slots=slots, settings=settings) as (pool, joined):
-        note = lambda _, attempt: noted.append(attempt)  # noqa: E731
+        note = lambda _, attempt, _bad: noted.append(attempt)  # noqa: E731
         yield Asking(PageClient(pool, REQUEST, "Read.", settings, note), joined, noted)
 
 

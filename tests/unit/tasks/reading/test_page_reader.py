@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -17,28 +18,39 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tasks.core.errors import FailureReason, ModelError, PageError, ServerError, StorageError
-from tasks.core.events import Event, PageRetried, PageStarted, subscribe
-from tasks.core.jobs import BackendName, Plan, ReadOptions
+from tasks.core.events import Event, PageRetried, PageStarted, RunWarning, subscribe
+from tasks.core.flags import FlagName
+from tasks.core.jobs import BackendName, Fallback, Plan, ReadOptions
 from tasks.documents.pdf import open_document
-from tasks.documents.render import PageImage, Renderer
-from tasks.ollama.client import Answer, GenerateRequest
+from tasks.documents.render import Renderer
+from tasks.ollama.client import GenerateRequest
 from tasks.reading.events import PageDone
 from tasks.reading.page_reader import PageReader, temperature_of
-from tasks.reading.validate import loop_turns, validate
 from tasks.results.manifest import PageStatus
 from tasks.results.store import ResultStore
 from tasks.serving.server_pool import Server
 from tasks.settings.reading import LimitSettings, ReadSettings
 from tests.support import pdfs
 from tests.support.pooled import pooled
-from tests.support.scripted_ollama import DIGEST, MODEL, ScriptedOllama, cut, fails, reads, serving
+from tests.support.scripted_ollama import (
+    DIGEST,
+    MODEL,
+    Say,
+    ScriptedOllama,
+    cut,
+    fails,
+    piece,
+    reads,
+    says,
+    serving,
+    streams,
+)
+from tests.support.waiting import until_async
 
 OPTIONS = ReadOptions(prompt="Transcribe.", longest_side=200, num_ctx=8192, num_predict=4096)
 TRUNCATED = reads("And so", done_reason="length", eval_count=4096)
 EMPTY = reads("  \n")
 LOOP = reads("the same words again and " * 50)
-INKED = PageImage(b"", 100, 100, 72.0, ink=0.05)
-SPECKED = PageImage(b"", 100, 100, 72.0, ink=0.00001)
 
 
 # Temperature
@@ -51,105 +63,6 @@ def test_the_first_attempt_is_cold():
 @given(st.integers(1, 30))
 def test_each_further_attempt_is_hotter_up_to_1(attempt):
     assert temperature_of(attempt) < temperature_of(attempt + 1) or temperature_of(attempt) == 1
-
-
-# Judging
-
-
-def answered(text: str, done_reason: str = "stop") -> Answer:
-    return Answer(response=text, done=True, done_reason=done_reason)
-
-
-def test_a_text_is_accepted():
-    validate(answered("# Title\n\nA paragraph."), INKED)
-
-
-@pytest.mark.parametrize(
-    ("answer", "reason"),
-    [
-        (answered("And so", "length"), FailureReason.TRUNCATED),
-        (answered(""), FailureReason.EMPTY),
-        (answered(" \n\t"), FailureReason.EMPTY),
-        (answered("the same words again and " * 50), FailureReason.REPETITION),
-        (answered("| a | b |\n" * 100), FailureReason.REPETITION),
-    ],
-)
-def test_a_bad_answer_is_named_by_its_kind_and_may_be_asked_for_again(answer, reason):
-    with pytest.raises(PageError) as caught:
-        validate(answer, INKED)
-    assert caught.value.reason is reason
-    assert not caught.value.final
-
-
-def test_nothing_is_a_right_answer_to_a_speck():
-    validate(answered(""), SPECKED)
-
-
-# Loops
-
-letters = st.characters(categories=["L"])
-units = st.builds(
-    lambda before, letter, after: before + letter + after,
-    st.text(max_size=100),
-    letters,
-    st.text(max_size=99),
-)
-
-
-@given(st.text(max_size=300), units)
-def test_any_words_8_times_and_240_characters_long_are_a_loop(before, unit):
-    turns = max(8, -(-240 // len(unit)))
-    assert loop_turns(before + unit * turns) >= 8
-
-
-def test_the_longest_unit_has_200_characters():
-    unit = "".join(chr(0x4E00 + number) for number in range(201))
-    assert loop_turns(unit[:200] * 8) == 8
-    assert loop_turns(unit * 8) == 0
-
-
-@given(units, st.integers(0, 199))
-def test_a_loop_that_is_cut_within_a_turn_is_a_loop(unit, part):
-    turns = max(8, -(-240 // len(unit)))
-    assert loop_turns(unit * turns + unit[: part % len(unit)]) >= 8
-
-
-@given(st.lists(st.text(letters, min_size=1, max_size=12), unique=True, max_size=200))
-def test_words_that_all_differ_are_no_loop(words):
-    assert loop_turns(" ".join(words)) == 0
-
-
-@given(st.lists(letters, min_size=2, max_size=200, unique=True))
-def test_seven_turns_are_no_loop_however_long(unit):
-    assert loop_turns("".join(unit) * 7) == 0
-
-
-@given(st.lists(letters, min_size=1, max_size=20, unique=True))
-def test_less_than_240_characters_are_no_loop_however_many_turns(unit):
-    assert loop_turns("".join(unit) * (239 // len(unit))) == 0
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "Contents " + "." * 800,
-        "Chapter one " + ". " * 400 + "12",
-        "| a | b |\n" + "|---|---|\n" * 100,
-        "-" * 1000,
-        "_" * 1000,
-        "Name: " + "_ " * 500,
-        "| | | |\n" * 200,
-        "\n" * 1000 + "end",
-        "0.00\n" * 300,
-        "| 17 | 0.00 | -4,50 |\n" * 100,
-        "☐ " * 400,
-        "ha" * 110,
-        "| closed | closed | closed | closed | closed | closed |\n" * 7,
-        "the same words again and " * 50 + "then the text goes on to its proper end.",
-    ],
-)
-def test_what_pages_really_repeat_is_no_loop(text):
-    assert loop_turns(text) == 0
 
 
 # Reading
@@ -179,7 +92,13 @@ class Reading:
 
 @asynccontextmanager
 async def opened(
-    server: ScriptedOllama, path: Path, *others: str, attempts: int = 3, slots: int = 2, retry_seconds: float = 60
+    server: ScriptedOllama,
+    path: Path,
+    *others: str,
+    attempts: int = 3,
+    slots: int = 2,
+    retry_seconds: float = 60,
+    fallback: Fallback = Fallback.NONE,
 ) -> AsyncIterator[Reading]:
     plan = Plan(
         document=open_document(path, LimitSettings()),
@@ -192,6 +111,7 @@ async def opened(
         attempts=attempts,
         force=False,
         require_gpu=False,
+        fallback=fallback,
     )
     store = ResultStore(plan.output)
     store.prepare()
@@ -378,3 +298,158 @@ async def test_a_pages_seconds_are_those_in_its_slot(server, tmp_path):
         await asyncio.gather(reading.reader.read(1, 1), reading.reader.read(2, 1))
     seconds = [reading.store.page(number).seconds for number in (1, 2)]
     assert max(seconds) < 1.6 * min(seconds)
+
+
+# Answers that are broken off
+
+BROKEN_OFF = {
+    "in one piece": says(model=MODEL, response="Hello." + " jumps19" * 31, done=False),
+    "in one piece, of blanks": says(model=MODEL, response=" " * 31, done=False),
+    "streamed": streams(*map(piece, ["Hello.", *[" jumps19"] * 31])),
+    "streamed, of tokens without a text": streams(*map(piece, [""] * 31)),
+}
+
+
+@pytest.mark.parametrize("say", BROKEN_OFF.values(), ids=BROKEN_OFF)
+async def test_an_answer_that_ollama_breaks_off_is_the_pages_own_failure_and_no_mark_against_the_server(
+    server, tmp_path, say
+):
+    server.answers("/api/generate", say, reads("At last."))
+    async with opened(server, pdfs.written(tmp_path / "paper.pdf", "one"), slots=1) as reading:
+        error = await reading.fails(1, 1)
+        await reading.reader.read(1, 2)
+        (used,) = reading.servers
+        assert not used.failure.done()
+        assert (used.unanswered, used.share.limit) == (0, 1)
+    assert error.reason is FailureReason.REPETITION
+    assert [body["options"]["temperature"] for body in server.asked("/api/generate")] == [0.0, 0.2]
+    assert reading.store.page(1).text == "At last."
+
+
+async def test_a_loop_is_cut_off_while_the_model_writes(server, reading):
+    written, left = 0, asyncio.Event()
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal written
+        try:
+            while True:
+                yield piece(" 0")
+                written += 1
+                await asyncio.sleep(0)
+        finally:
+            left.set()
+
+    server.answers("/api/generate", Say(b"", chunks=endless), reads("At last."))
+    error = await reading.fails(1, 1)
+    await until_async(left.is_set)
+    assert error.reason is FailureReason.REPETITION
+    assert written < OPTIONS.num_predict
+    await reading.reader.read(1, 2)
+
+
+# Answers that are odd
+
+
+async def test_what_is_no_text_of_the_page_is_taken_out_and_flagged(server, reading):
+    server.answers("/api/generate", reads("Sure! Here is the transcription:\n\n```markdown\n# Title\n```"))
+    await reading.reader.read(1, 1)
+    result = reading.store.page(1)
+    assert result.text == "# Title"
+    assert [flag.name for flag in result.flags] == [FlagName.CLEANED]
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["in one piece", "streamed"])
+async def test_halves_of_characters_and_nul_are_replaced_and_flagged(server, reading, whole):
+    server.answers("/api/generate", replace(reads("a \ud800 b \0 c"), whole=whole))
+    await reading.reader.read(1, 1)
+    result = reading.store.page(1)
+    assert result.text == "a \ufffd b \ufffd c"
+    assert [flag.name for flag in result.flags] == [FlagName.CLEANED]
+
+
+async def test_a_refusal_is_asked_for_again_and_never_the_pages_text(server, tmp_path):
+    server.answers("/api/generate", reads("I'm sorry, I can't assist with that."))
+    path = pdfs.written(tmp_path / "paper.pdf", "one")
+    async with opened(server, path, fallback=Fallback.PARTIAL) as reading:
+        errors = [await reading.fails(1, attempt) for attempt in (1, 2, 3)]
+    assert [error.reason for error in errors] == [FailureReason.DECLINED] * 3
+    result = reading.store.page(1)
+    assert (result.status, result.reason, result.text) == (PageStatus.FAILED, FailureReason.DECLINED, "")
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"total_duration": None, "eval_duration": None, "load_duration": None, "prompt_eval_duration": None},
+        {"eval_count": None, "prompt_eval_count": "many", "created_at": "yesterday"},
+        {"total_duration": 10**400, "eval_count": -1, "eval_duration": 1e300, "created_at": "0001-01-01T00:00:00"},
+        {"done_reason": None, "context": "odd", "thinking": None, "error": None},
+    ],
+)
+async def test_what_is_odd_beside_the_text_costs_no_page(server, reading, odd):
+    server.answers("/api/generate", reads("one", **odd))
+    await reading.reader.read(1, 1)
+    assert reading.store.page(1).text == "one"
+
+
+async def test_an_answer_without_end_fails_its_page_alone(server, reading):
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield b"x" * 1_000_000
+
+    server.answers("/api/generate", Say(b"", chunks=endless), reads("two"))
+    error = await reading.fails(1, 1)
+    assert error.reason is FailureReason.REFUSED
+    await reading.reader.read(2, 1)
+
+
+async def test_an_error_of_half_a_character_is_on_record(server, reading):
+    server.answers("/api/generate", Say(b'{"error": "bad \\ud800 token"}', 400))
+    await reading.fails(1, 3)
+    assert "bad ? token" in reading.store.page(1).detail
+
+
+async def test_a_page_larger_than_the_context_names_the_options(server, reading):
+    told = "request (35104 tokens) exceeds the available context size (2048 tokens), try increasing it"
+    server.answers("/api/generate", fails(400, json.dumps({"error": {"code": 400, "message": told}})))
+    error = await reading.fails(1, 1)
+    assert error.final
+    assert "35104 tokens, and the model's context has 2048. Raise --num-ctx, or lower --longest-side" in str(error)
+
+
+async def test_a_model_that_thinks_all_the_same_is_told_of_once_and_its_thoughts_are_no_text(server, reading):
+    server.answers("/api/generate", streams(piece("", thinking="Hm"), piece("one"), reads("").content))
+    await reading.reader.read(1, 1)
+    await reading.reader.read(2, 1)
+    assert reading.store.page(1).text == "one"
+    (warning,) = [event for event in reading.events if isinstance(event, RunWarning)]
+    assert "thinks before it answers" in warning.what
+    assert "instruct" in warning.what
+
+
+# What a failed page gave
+
+
+async def test_without_a_fallback_nothing_is_stored_of_a_failed_page(server, reading):
+    server.answers("/api/generate", TRUNCATED)
+    await reading.fails(1, 3)
+    assert (reading.store.page(1).text, reading.store.page(1).flags) == ("", ())
+
+
+async def test_with_a_fallback_the_last_text_is_stored_flagged_and_the_page_has_failed(server, tmp_path):
+    server.answers("/api/generate", reads("At first", done_reason="length"), TRUNCATED, EMPTY)
+    path = pdfs.written(tmp_path / "paper.pdf", "one", "two")
+    async with opened(server, path, fallback=Fallback.PARTIAL) as reading:
+        for attempt in (1, 2, 3):
+            await reading.fails(1, attempt)
+    result = reading.store.page(1)
+    assert (result.status, result.reason, result.text) == (PageStatus.FAILED, FailureReason.EMPTY, "And so")
+    assert [flag.name for flag in result.flags] == [FlagName.PARTIAL]
+    assert reading.store.missing(reading.plan, DIGEST) == (1, 2)
+
+
+def test_the_fallback_is_no_part_of_a_pages_identity(tmp_path):
+    document = open_document(pdfs.written(tmp_path / "paper.pdf", "one"), LimitSettings())
+    facts = {"document": document, "numbers": (1,), "backend": BackendName.URL, "model": MODEL, "options": OPTIONS}
+    facts |= {"output": tmp_path, "slots": 1, "attempts": 1, "force": False, "require_gpu": False}
+    assert Plan(**facts).identity(1, DIGEST) == Plan(**facts, fallback=Fallback.PARTIAL).identity(1, DIGEST)

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -145,6 +146,38 @@ def test_a_page_reads_back_as_it_was_written(store):
     result = page(2, "Grüße ∑ 漢字 \N{GRINNING FACE}\n\n| a | b |")
     store.write_page(result)
     assert store.page(2) == result
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        "<!-- page 2 -->",
+        "<!--page 2-->",
+        "<!-- PAGE 2, blank -->",
+        "<!--\n page 2 -->",
+        "<!--\N{NO-BREAK SPACE}page 2 -->",
+        "<!-- page 1, failed: truncated -->",
+        "an open comment <!--",
+        "<!<!-- page 2 -->",
+    ],
+)
+def test_a_pages_text_forges_no_marker_and_hides_none(store, forged):
+    store.write_page(page(1, f"before\n{forged}\nafter"))
+    store.write_page(page(2, "the second"))
+    document = "".join(store.sections([1, 2]))
+    assert re.findall(r"<!--.*?-->", document, re.DOTALL) == ["<!-- page 1 -->", "<!-- page 2 -->"]
+    assert store.page(1).text == f"before\n{forged}\nafter"
+
+
+def partial(number: int, text: str) -> PageResult:
+    flag = Flag(name=FlagName.PARTIAL, detail="the text is what its last attempts gave")
+    return failed(number).model_copy(update={"text": text, "flags": (flag,)})
+
+
+def test_what_a_failed_page_gave_is_in_the_text_behind_a_marker_of_its_own(store):
+    store.write_page(partial(1, "And so"))
+    assert list(store.sections([1])) == ["<!-- page 1, failed: truncated, partial -->\n\nAnd so\n\n"]
+    assert store.missing(planned(numbers=(1,)), DIGEST) == (1,)
 
 
 def flagged(number: int) -> PageResult:

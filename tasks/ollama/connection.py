@@ -1,0 +1,183 @@
+"""A connection to a server that speaks Ollama's JSON over HTTP."""
+
+from __future__ import annotations
+
+import json
+import re
+import ssl
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import aclosing, contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+from pydantic import ValidationError
+
+from tasks.core.errors import FailureReason, HearthError, PageError, PassingError, ServerError, SilentError
+from tasks.core.network import proxy_for, trusted
+from tasks.ollama.detours import refusing_detours, trouble
+from tasks.ollama.errors import classified
+from tasks.ollama.schema import Wire
+from tasks.ollama.stream import MOST_BYTES, json_values
+
+W = TypeVar("W", bound=Wire)
+
+_MOST_ERROR_BYTES = 1_000_000
+_TLS_NAME = "hearth"
+# Of llama-server: a request that it can never take, whatever Ollama makes of its status.
+_TOO_LARGE = re.compile(r"request \((\d+) tokens\) exceeds the available context size \((\d+) tokens\)")
+_HALF_CHARACTER = re.compile(r"\\+u[dD][89a-fA-F][0-9a-fA-F]{2}")
+
+
+def _timeout(seconds: float) -> httpx.Timeout:
+    return httpx.Timeout(seconds, connect=min(seconds, 5.0), pool=None)
+
+
+def _trusting(certificate: str) -> ssl.SSLContext:
+    context = ssl.create_default_context(cadata=certificate)
+    # It is no authority's: it vouches for itself.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return context
+
+
+async def _text(response: httpx.Response) -> str:
+    """The beginning of an error's body."""
+    body = bytearray()
+    async for chunk in response.aiter_bytes():
+        body += chunk
+        if len(body) > _MOST_ERROR_BYTES:
+            break
+    return body.decode(errors="replace")
+
+
+def _too_large(body: str) -> PageError | None:
+    found = _TOO_LARGE.search(body)
+    if found is None:
+        return None
+    told = f"The page takes {found[1]} tokens, and the model's context has {found[2]}"
+    return PageError(FailureReason.REFUSED, f"{told}. Raise --num-ctx, or lower --longest-side.", final=True)
+
+
+class JsonConnection:
+    """See the module.
+
+    Args:
+        url: of the server.
+        timeout: longest wait for an answer, in seconds.
+        headers: sent with each request.
+        certificate, trust: see `OllamaClient`.
+        transport: see `OllamaClient`.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout: float = 30.0,
+        headers: Mapping[str, str] | None = None,
+        certificate: str | None = None,
+        trust: Path | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.url = url
+        # The server's address changes with each start; its name does not.
+        self._extensions = {"sni_hostname": _TLS_NAME} if certificate else {}
+        self._proxy = None if transport else proxy_for(url)
+        # Reading the system's certificates takes a tenth of a second; plain HTTP has no use for them.
+        context = _trusting(certificate) if certificate else url.startswith("https:") and trusted(trust)
+        self._http = httpx.AsyncClient(
+            base_url=url,
+            transport=transport,
+            timeout=_timeout(timeout),
+            # Each request has a connection of its own: what a proxy sends twice would be the next page's answer.
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
+            # What is compressed does not come while it is being written.
+            headers={"Accept-Encoding": "identity", **(headers or {})},
+            verify=context,
+            proxy=self._proxy,
+            trust_env=False,
+            event_hooks={"response": [refusing_detours(url, self._proxy)]},
+        )
+
+    async def aclose(self) -> None:
+        """Close what is open."""
+        await self._http.aclose()
+
+    async def json(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Ask for one JSON object.
+
+        Raises:
+            HearthError: see `objects`.
+        """
+        async with aclosing(self.objects(method, path, body)) as found:
+            async for decoded in found:
+                return decoded
+        raise PassingError(f"{self.url} answered nothing.")
+
+    async def objects(
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        seconds: float | None = None,
+        *,
+        most: int = MOST_BYTES,
+        each: bool = False,
+    ) -> AsyncGenerator[dict[str, Any]]:
+        """Ask, and yield the JSON objects of the answer as they come.
+
+        Args:
+            method: of HTTP.
+            path: of the API.
+            body: is sent as JSON.
+            seconds: longest silence; the connection's timeout if None.
+            most: bytes of the answer.
+            each: so many of each line of it instead.
+
+        Raises:
+            PassingError: the server is out of reach, busy, or answers what is no JSON.
+            PageError: it refuses this request, or answers without end.
+            UnavailableError: it cannot be used.
+        """
+        with self._transport_errors():
+            async with self._http.stream(
+                method,
+                path,
+                content=None if body is None else json.dumps(body).encode(),
+                headers={"Content-Type": "application/json"},
+                timeout=httpx.USE_CLIENT_DEFAULT if seconds is None else _timeout(seconds),
+                extensions=self._extensions,
+            ) as response:
+                if response.is_error:
+                    raise self._error(response.status_code, await _text(response))
+                try:
+                    async with aclosing(json_values(response.aiter_bytes(), most, each=each)) as values:
+                        async for decoded in values:
+                            if decoded.get("error"):
+                                raise self._error(500, json.dumps(decoded))
+                            yield decoded
+                except ValueError:
+                    raise PassingError(f"{self.url} answered something that is not Ollama's JSON.") from None
+
+    @contextmanager
+    def _transport_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx.TimeoutException:
+            raise SilentError(f"{self.url} did not answer in time.") from None
+        except httpx.InvalidURL as error:
+            raise ServerError(f"{self.url} is not an address: {error}. Correct HEARTH_URL.") from None
+        except httpx.RequestError as error:
+            raise trouble(self.url, error, self._proxy, pinned=bool(self._extensions)) from None
+
+    def parsed(self, model: type[W], decoded: dict[str, Any]) -> W:
+        """What was sent, as a model; a PassingError if what is vital is missing."""
+        try:
+            return model.model_validate(decoded)
+        except ValidationError as error:
+            fields = ", ".join(".".join(map(str, entry["loc"])) for entry in error.errors())
+            raise PassingError(f"{self.url} answered without what Ollama always sends: {fields}.") from None
+
+    def _error(self, status: int, body: str) -> HearthError:
+        body = _HALF_CHARACTER.sub("?", body)  # which no log and no file could hold
+        return _too_large(body) or classified(self.url, status, body, authorized="authorization" in self._http.headers)
