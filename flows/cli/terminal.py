@@ -150,7 +150,7 @@ def print_summary(console: Console, manifest: Manifest, store: ResultStore) -> N
     for name, told in lines.items():
         console.print(f"{name:<8}{escape(told)}", highlight=False, soft_wrap=True)
     for entry in manifest.failed:
-        console.print(escape(f"page {entry.page} failed: {entry.detail}"), style="red", highlight=False, soft_wrap=True)
+        console.print(escape(f"page {entry.page} failed: {entry.why}"), style="red", highlight=False, soft_wrap=True)
     flags = [f"{flag}" for flag in manifest.flags]
     found = manifest.flagged(MOST_FLAGGED)
     flags += [f"page {entry.page} flagged: {'; '.join(map(str, entry.flags))}" for entry in found]

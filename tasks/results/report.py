@@ -77,7 +77,7 @@ class Row(Frozen):
             left=manifest.document.pages - pages + failed,
             page_seconds=manifest.page_seconds,
             tokens=manifest.pages.tokens_in + manifest.pages.tokens_out,
-            why=manifest.failed[0].detail or "" if failed else "",
+            why=manifest.failed[0].why if failed else "",
             output=str(manifest.output),
         )
 

@@ -396,6 +396,7 @@ async def test_an_answer_without_end_fails_its_page_alone(server, reading):
     async def endless() -> AsyncIterator[bytes]:
         while True:
             yield b"x" * 1_000_000
+            await asyncio.sleep(0)  # a chance to see that the client has left
 
     server.answers("/api/generate", Say(b"", chunks=endless), reads("two"))
     error = await reading.fails(1, 1)
