@@ -138,7 +138,7 @@ def read(
     if as_json:
         flagged = {e.page: [str(flag) for flag in e.flags] for e in manifest.flagged(MOST_FLAGGED)}
         flags = {"flags": [str(flag) for flag in manifest.flags], "flagged_pages": flagged}
-        failed = [{"page": e.page, "reason": e.reason, "detail": e.detail} for e in manifest.failed]
+        failed = [{"page": e.page, "reason": e.reason, "detail": e.why} for e in manifest.failed]
         facts = {"model": manifest.model, "output": str(manifest.output), "failures": failed, **flags}
         print_json({**manifest.totals(), **facts})
     else:

@@ -149,7 +149,7 @@ def print_summary(console: Terminal, manifest: Manifest, store: ResultStore) -> 
     for name, told in lines.items():
         console.say(f"{name:<8}{told}")
     for entry in manifest.failed:
-        console.say(f"page {entry.page} failed: {entry.detail}", "red")
+        console.say(f"page {entry.page} failed: {entry.why}", "red")
     flags = [f"{flag}" for flag in manifest.flags]
     found = manifest.flagged(MOST_FLAGGED)
     flags += [f"page {entry.page} flagged: {'; '.join(map(str, entry.flags))}" for entry in found]

@@ -75,6 +75,9 @@ class Form(Frozen):
             if len(kinds) == 1:
                 del field["anyOf"], field["default"]
                 field.update({**handler.resolve_ref_schema(kinds[0]), **field})
+            elif "$ref" in field:
+                named = handler.resolve_ref_schema({"$ref": field.pop("$ref")})
+                field.update({**named, **field})
         return schema
 
 

@@ -80,20 +80,22 @@ class AnswerBuilder:
         self._thought = 0
         self._last: dict[str, Any] = {}
         self._loops = LoopDetector()
+        self._looped = False
 
     def add(self, piece: Piece, sent: dict[str, Any]) -> bool:
         """Take in a piece, as it was sent, too. Returns whether no more is wanted."""
         self._text.append(piece.response)
         self._thought += len(piece.thinking)
         self._last = sent
-        return piece.done or self._loops.add(piece.response or piece.thinking)
+        self._looped = not piece.done and self._loops.add(piece.response or piece.thinking)
+        return piece.done or self._looped
 
     def answer(self) -> Answer | None:
         """The answer so far; None if there is nothing in it that it could have been broken off for."""
         text = legible("".join(self._text))
         told = {**self._last, "response": text, "thought": self._thought}
         if not self._last.get("done"):
-            if not text and len(self._text) <= _BROKEN_OFF:
+            if not text and not self._looped and len(self._text) <= _BROKEN_OFF:
                 return None
             told["eval_count"] = len(self._text)
         return Answer.model_validate(told)

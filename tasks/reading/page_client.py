@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import stamina
 
@@ -91,9 +91,23 @@ class PageClient:
             self._servers.leave(server)
             return None
         except ModelError as error:
+            await self._see_model(server, number, error)
+            return None
+
+    async def _see_model(self, server: Server, number: int, error: ModelError) -> None:
+        """Find out whether a server has lost the model, or refuses one page in the same words.
+
+        Raises:
+            PageError: it has the model.
+            PassingError: it does not say.
+        """
+        try:
+            await server.client.load(replace(self._request, thinks=server.thinks))
+        except ModelError:
             told = f"The server stopped reading at page {number}: {error}. The pages stored so far stand."
             self._servers.fail(server, ModelError(told))
-            return None
+            return
+        raise PageError(FailureReason.REFUSED, f"The server refuses this page alone: {error}.") from None
 
     async def _blame(self, server: Server, number: int, error: PassingError) -> None:
         """Find out whether a page or its server is to blame for errors that did not pass.
@@ -162,6 +176,9 @@ class PageClient:
             raise
         except PageError as error:
             note(error.reason, str(error))
+            raise
+        except ModelError as error:
+            note(FailureReason.REFUSED, str(error))
             raise
         note()
         self._servers.answered += 1

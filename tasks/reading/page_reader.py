@@ -95,7 +95,9 @@ class PageReader:
 
     def _note(self, number: int, attempt: Attempt, bad: Answer | None = None) -> None:
         self._attempts[number] = (*self._attempts.get(number, ()), attempt)
-        if bad is not None and self._plan.fallback is Fallback.PARTIAL and attempt.reason is not FailureReason.DECLINED:
+        if self._plan.fallback is Fallback.NONE or attempt.reason is FailureReason.DECLINED:
+            return
+        if bad is not None and bad.response.strip():
             self._bad[number] = bad
 
     async def _finish(

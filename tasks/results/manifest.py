@@ -108,6 +108,12 @@ class PageEntry(Frozen):
     tokens_out: int
     flags: tuple[Flag, ...] = Field((), exclude_if=_none)
 
+    @property
+    def why(self) -> str:
+        """What is to be said of a page that failed: its failure's detail, and its flags unless they are that."""
+        told = [] if self.reason is FailureReason.FLAGGED else [str(flag) for flag in self.flags]
+        return "; ".join(filter(None, (self.detail, *told)))
+
     @classmethod
     def of(cls, result: PageResult) -> PageEntry:
         """The entry of a result."""

@@ -33,7 +33,7 @@ class DocumentStatus(StrEnum):
 
 def _why(manifest: Manifest) -> str:
     if manifest.failed:
-        return manifest.failed[0].detail or ""
+        return manifest.failed[0].why
     return next((str(flag) for flag in manifest.flags if flag.name is FlagName.CHANGED), "")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pymupdf
 
@@ -53,7 +53,7 @@ async def measure_parallelism(client: OllamaClient, request: GenerateRequest, sl
     """
     if slots == 1:
         return 1
-    request = GenerateRequest(request.model, request.num_ctx, _PROBE_TOKENS, request.keep_alive)
+    request = replace(request, num_predict=_PROBE_TOKENS)
     image = _probe_image()
 
     async def probe() -> tuple[float, Served | None]:

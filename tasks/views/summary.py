@@ -129,7 +129,7 @@ def _cost(manifest: Manifest) -> str:
 
 def _failures(failed: Sequence[PageEntry]) -> list[str]:
     rows = [
-        (str(entry.page), escaped(entry.reason or ""), str(len(entry.attempts)), escaped(entry.detail or ""))
+        (str(entry.page), escaped(entry.reason or ""), str(len(entry.attempts)), escaped(entry.why))
         for entry in failed[:_MOST_FAILURES]
     ]
     more = len(failed) - len(rows)

@@ -59,7 +59,7 @@ def test_fences_within_the_fence_stay():
         "Sure! Here is the text: ",
         "Sure! Here's the text from the image\n\n",
         "Certainly! Below is the transcribed text:\n\n---\n\n",
-        "Here’s the Markdown transcription of the page image:\n\n",
+        "Here\u2019s the Markdown transcription of the page image:\n\n",
         "Here is the text:\n\n",
         "**Transcription:**\n\n",
         "The text in the image reads:\n\n",
@@ -124,7 +124,7 @@ def test_a_page_that_begins_with_a_heading_stays_as_it_is(text):
 
 REFUSALS = [
     "I'm sorry, I can't assist with that request.",
-    "I’m sorry, but I can’t help with transcribing this document.",
+    "I\u2019m sorry, but I can\u2019t help with transcribing this document.",
     "I am very sorry, but I am unable to read this.",
     "Sorry, I can't process this.",
     "I cannot transcribe this image.",

@@ -271,8 +271,19 @@ async def test_a_model_that_is_gone_ends_the_run_and_stores_nothing(server, read
     server.answers("/api/generate", fails(404, f"model '{MODEL}' not found"))
     with pytest.raises(ModelError, match=r"stopped reading at page 1: .*not found.*stand"):
         await reading.reader.read(1, 1)
-    assert len(server.asked("/api/generate")) == 1
+    page, load = server.asked("/api/generate")
+    assert page["images"]
+    assert not load["images"]
     assert reading.store.page(1) is None
+
+
+async def test_one_answer_in_the_words_of_a_lost_model_fails_its_page_alone(server, reading):
+    lost = fails(500, "special token not found")
+    server.answers("/api/generate", lost, reads("", done_reason="load"), reads("At last."))
+    error = await reading.fails(1, 1)
+    assert error.reason is FailureReason.REFUSED
+    await reading.reader.read(1, 2)
+    assert [attempt.reason for attempt in reading.store.page(1).attempts] == [FailureReason.REFUSED, None]
 
 
 async def test_a_request_that_is_refused_fails_its_page_alone(server, reading):
@@ -396,6 +407,7 @@ async def test_an_answer_without_end_fails_its_page_alone(server, reading):
     async def endless() -> AsyncIterator[bytes]:
         while True:
             yield b"x" * 1_000_000
+            await asyncio.sleep(0)  # a chance to see that the client has left
 
     server.answers("/api/generate", Say(b"", chunks=endless), reads("two"))
     error = await reading.fails(1, 1)

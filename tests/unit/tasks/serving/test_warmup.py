@@ -319,11 +319,12 @@ async def test_a_model_that_spills_is_an_error_where_a_gpu_is_required(server, c
         await warmed(client, require_gpu=True)
 
 
-async def test_a_model_on_the_cpu_alone_is_nothing_to_tell(server, client, told):
-    """A machine without a GPU has no other place for it."""
+async def test_a_model_on_the_cpu_alone_is_told_with_the_option(server, client, told):
     server.answers("/api/ps", placed(6_000_000_000, 0))
-    assert (await warmed(client)).note is None
-    assert not any(isinstance(event, RunWarning) for event in told)
+    warmth = await warmed(client)
+    assert "runs on the CPU alone" in warmth.note
+    assert "--require-gpu" in warmth.note
+    assert RunWarning(warmth.note) in told
 
 
 async def test_a_model_on_the_cpu_alone_is_an_error_where_a_gpu_is_required(server, client):
@@ -409,3 +410,59 @@ def test_rows_of_requests_count_as_many_as_there_are_rows(rows, turns, slip):
 
 def test_nothing_served_is_nothing_at_once():
     assert most_at_once([]) == 0
+
+
+# What a model can do
+
+
+def shown(*capabilities: str, context: int = 128_000, **fields: object) -> Say:
+    info = {"general.architecture": "qwen25vl", "qwen25vl.context_length": context}
+    return says(details={"family": "qwen25vl"}, capabilities=list(capabilities), model_info=info, **fields)
+
+
+async def test_a_model_without_vision_is_refused_before_it_is_loaded(server, client):
+    server.answers("/api/show", shown("completion", "tools"))
+    with pytest.raises(ModelError, match=r"lists completion, tools, and no vision\. Choose .* --model"):
+        await warmed(client)
+    assert server.asked("/api/generate") == []
+
+
+async def test_what_is_listed_with_the_model_counts_where_it_is_not_shown(server, client):
+    server.answers("/api/show", family("llama"))
+    server.answers("/api/tags", says(models=[{"name": MODEL, "digest": DIGEST, "capabilities": ["completion"]}]))
+    with pytest.raises(ModelError, match="no vision"):
+        await warmed(client)
+
+
+@pytest.mark.parametrize("told", [{}, {"capabilities": None}, {"capabilities": []}, {"capabilities": "odd"}])
+async def test_a_server_that_tells_no_capabilities_is_trusted(server, client, told):
+    server.answers("/api/show", says(details={"family": "qwen25vl"}, model_info=None, **told))
+    assert (await warmed(client)).digest == DIGEST
+
+
+@pytest.mark.parametrize(("capabilities", "think"), [(("vision",), None), (("vision", "thinking"), False)])
+async def test_a_model_that_can_think_is_told_not_to_from_its_load_on(server, client, capabilities, think):
+    server.answers("/api/show", shown(*capabilities))
+    warmth = await warmed(client, 2)
+    assert warmth.thinks == (think is False)
+    assert {body.get("think") for body in server.asked("/api/generate")} == {think}
+
+
+async def test_a_context_above_the_models_own_is_told_with_the_option(server, client, told):
+    server.answers("/api/show", shown("vision", context=4096))
+    warmth = await warmed(client)
+    assert "a context of 4096 tokens" in warmth.note
+    assert "--num-ctx 4096" in warmth.note
+    assert RunWarning(warmth.note) in told
+
+
+async def test_a_context_that_the_server_made_smaller_is_told(server, client):
+    loaded = {"name": MODEL, "size": 9, "size_vram": 9, "context_length": 2048}
+    server.answers("/api/ps", says(models=[loaded]))
+    assert "--num-ctx 2048" in (await warmed(client)).note
+
+
+async def test_the_embedded_servers_model_has_no_context_and_wants_no_gpu(server, client):
+    server.answers("/api/show", says(details={"family": "tesseract"}, model_info={"tesseract.context_length": 4096}))
+    server.answers("/api/ps", placed(4_000_000, 0))
+    assert (await warmed(client)).note is None
