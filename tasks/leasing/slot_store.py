@@ -26,6 +26,7 @@ class TableStore:
     poll_seconds = 0.5
     watch_seconds = 1.5
     lease_seconds = 30.0
+    server = ""
 
     def __init__(self, table: Table, machine: str) -> None:
         self._table = table

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from tasks.core.errors import HearthError
 from tasks.core.interruption import Interruption
 from tasks.ollama.client import Answer, GenerateRequest, OllamaClient
+from tasks.serving.concurrency_tracker import ConcurrencyTracker
 from tasks.serving.latency_tracker import LatencyTracker, Served
 from tasks.slots.allocation import SlotAllocation
 
@@ -24,6 +25,7 @@ class Server:
         digest: the model's.
         share: the slots of it that this run may use.
         pace: how it answers.
+        concurrency: how many pages it works on at once; None where that is not followed.
         interruption: whether its machine goes.
         failure: why it cannot be used any more.
         unanswered: pages in a row that it did not answer.
@@ -34,6 +36,7 @@ class Server:
     share: SlotAllocation
     pace: LatencyTracker
     interruption: Interruption
+    concurrency: ConcurrencyTracker | None = None
     failure: Future[HearthError] = field(default_factory=Future)
     unanswered: int = 0
     _good_since: float = 0.0
@@ -59,8 +62,19 @@ class Server:
         seconds = min(self.pace.most_seconds, stretch * self.pace.timeout)
         call = self.client.generate(request, prompt, (image,), temperature, seconds=seconds)
         answer = await self.interruption.unless_gone(call)
+        self._count(answer)
         self._judge(Served.of(answer, time.perf_counter() - started), began)
         return answer
+
+    def _count(self, answer: Answer) -> None:
+        """Correct the number of requests that the server works on at once, if its pages show another."""
+        share = self.share
+        if self.concurrency is None:
+            return
+        full = share.in_flight >= share.limit == share.served
+        slots = self.concurrency.note(answer, time.time(), share.served, alone=share.runs == 1, full=full)
+        if slots is not None:
+            share.correct(slots)
 
     def trouble(self, began: float) -> None:
         """A request that began then, seconds since the epoch, was not served: fewer are sent at once."""

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from tasks.core.errors import HearthError
 from tasks.core.replicas import Replicas
-from tasks.slots.ledger import Ledger, Measured, Need, knowing, left, resized, settled
+from tasks.slots.ledger import Ledger, Measured, Need, corrected, knowing, left, resized, settled
 from tasks.slots.store import LedgerStore
 
 _AGAIN_SECONDS = 1.0
@@ -57,6 +57,7 @@ class SlotAllocation:
         self._begun = False
         self._trouble_at = 0.0
         self._relief_at = 0.0
+        self._correction: int | None = None
         self._valid_until = 0.0
         self._stamp: object = None
         self._wake = asyncio.Event()
@@ -144,6 +145,16 @@ class SlotAllocation:
             self._relief_at = began
             self._wake.set()
 
+    def correct(self, slots: int) -> None:
+        """The server works on so many requests at once, not on as many as was measured."""
+        self._correction = slots
+        self._wake.set()
+
+    @property
+    def served(self) -> int:
+        """Requests that the server is taken to work on at once, whoever sends them."""
+        return self._served
+
     @property
     def _wants(self) -> int:
         return min(self.capacity, self.in_flight + self._waiting)
@@ -176,7 +187,11 @@ class SlotAllocation:
     async def _settle(self) -> None:
         self._told_wants = self._wants
         self._stamp = self._store.stamp()  # before: what others write from here on is seen
+        correction = self._correction
         ledger = await self._store.change(self._next)
+        self._measured = ledger.measured.get(self._measured.what, self._measured)
+        if self._correction == correction:
+            self._correction = None
         claim = ledger.claims[self._run]
         self._holds = claim.holds
         self._others = ledger.held - claim.holds
@@ -190,6 +205,8 @@ class SlotAllocation:
         ledger = ledger.live(now)
         if self._measured.what not in ledger.measured:  # the ledger was lost
             ledger = knowing(ledger, self._measured.model_copy(update={"at": now}))
+        if self._correction is not None:
+            ledger = corrected(ledger, self._measured.what, self._correction, now)
         ledger = resized(ledger, self._parts.count, self._parts.seen_at)
         lease = self._store.lease_seconds
         need = Need(self._wants, self.in_flight, lease, self._trouble_at, self._relief_at, self._begun)

@@ -47,6 +47,9 @@ class Measured(BaseModel):
     Attributes:
         what: the model, and what else may change the number.
         at: when, seconds since the epoch.
+        server: tells a server from others that ran at its address; empty if that is not known.
+        sure: it cannot serve more.
+        busy: others than runs used the server meanwhile.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -55,6 +58,9 @@ class Measured(BaseModel):
     slots: int
     asked: int
     at: float
+    server: str = ""
+    sure: bool = True
+    busy: bool = False
 
 
 class Ledger(BaseModel):
@@ -240,6 +246,17 @@ def not_measuring(ledger: Ledger, run: str) -> Ledger:
 
 
 def knowing(ledger: Ledger, measured: Measured) -> Ledger:
-    """The ledger with what was found of the server."""
-    ledger = ledger.model_copy(update={"measured": {**ledger.measured, measured.what: measured}})
+    """The ledger with what was found of the server; what was found of an earlier one at its address is forgotten."""
+    others = {
+        what: m for what, m in ledger.measured.items() if m.server in {"", measured.server} or not measured.server
+    }
+    ledger = ledger.model_copy(update={"measured": {**others, measured.what: measured}})
     return ledger.model_copy(update={"limit": ledger.capacity, "limited_at": measured.at})
+
+
+def corrected(ledger: Ledger, what: str, slots: int, now: float) -> Ledger:
+    """The ledger after pages have shown that the server works on another number of requests at once."""
+    known = ledger.measured.get(what)
+    if known is None or known.slots == slots:
+        return ledger
+    return knowing(ledger, known.model_copy(update={"slots": slots, "asked": max(known.asked, slots), "at": now}))
