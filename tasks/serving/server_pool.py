@@ -58,7 +58,7 @@ class Server:
             ModelError: it has lost the model.
             MachineLostError: its machine went away meanwhile.
         """
-        began, started = time.time(), time.perf_counter()
+        began, started = self.share.now(), time.perf_counter()
         seconds = min(self.pace.most_seconds, stretch * self.pace.timeout)
         call = self.client.generate(request, prompt, (image,), temperature, seconds=seconds)
         answer = await self.interruption.unless_gone(call)
@@ -77,7 +77,7 @@ class Server:
             share.correct(slots)
 
     def trouble(self, began: float) -> None:
-        """A request that began then, seconds since the epoch, was not served: fewer are sent at once."""
+        """A request that began then, by the ledger's time, was not served: fewer are sent at once."""
         self._good = 0
         self.share.trouble(began)
 

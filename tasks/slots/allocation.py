@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable
 from contextlib import suppress
 
+from tasks.core.clock import elapsed
 from tasks.core.errors import HearthError
 from tasks.core.replicas import Replicas
 from tasks.slots.ledger import Ledger, Measured, Need, corrected, knowing, left, resized, settled
@@ -88,10 +89,14 @@ class SlotAllocation:
             async with asyncio.timeout(_CLOSE_SECONDS):
                 await self._store.change(lambda ledger: left(ledger, self._run))
 
+    def now(self) -> float:
+        """The ledger's time, seconds since the epoch: by it `trouble` and `relief` are told."""
+        return self._store.now()
+
     @property
     def free(self) -> int:
         """Slots that may be taken now; none after the process stood still for so long that others may have them."""
-        if time.monotonic() >= self._valid_until:
+        if elapsed() >= self._valid_until:
             self._wake.set()
             return 0
         return min(self._holds, self._share) - self.in_flight
@@ -167,7 +172,7 @@ class SlotAllocation:
                 await self._settle()
             except HearthError:
                 # What cannot be reached from here may well be out of others' reach, too: pages go on as they did.
-                self._valid_until = time.monotonic() + self._store.lease_seconds
+                self._valid_until = elapsed() + self._store.lease_seconds
                 self._changed()
                 await asyncio.sleep(min(_AGAIN_SECONDS, self._store.lease_seconds / 4))
 
@@ -195,13 +200,13 @@ class SlotAllocation:
         claim = ledger.claims[self._run]
         self._holds = claim.holds
         self._others = ledger.held - claim.holds
-        self._valid_until = time.monotonic() + claim.ends_at - time.time()
+        self._valid_until = elapsed() + claim.ends_at - self.now()
         self.runs = len(ledger.claims)
         self.limit, self.limited_at, self._served = ledger.limit, ledger.limited_at, ledger.capacity
         self._changed()
 
     def _next(self, ledger: Ledger) -> Ledger:
-        now = time.time()
+        now = self.now()
         ledger = ledger.live(now)
         if self._measured.what not in ledger.measured:  # the ledger was lost
             ledger = knowing(ledger, self._measured.model_copy(update={"at": now}))

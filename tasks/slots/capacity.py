@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -48,11 +47,11 @@ async def agreed_capacity(
     run = uuid.uuid4().hex[:12]
 
     def turn(ledger: Ledger) -> Ledger:
-        ledger = ledger.live(time.time())
+        ledger = ledger.live(store.now())
         return (
             ledger
             if _told(ledger, what, asked, store.server)
-            else measuring(ledger, run, time.time() + store.lease_seconds)
+            else measuring(ledger, run, store.now() + store.lease_seconds)
         )
 
     while True:
@@ -72,7 +71,7 @@ async def agreed_capacity(
             await store.change(lambda ledger: not_measuring(ledger, run))
         raise
     found = Measured(
-        **{"what": what, "slots": count.slots, "asked": asked, "at": time.time(), "server": store.server},
+        **{"what": what, "slots": count.slots, "asked": asked, "at": store.now(), "server": store.server},
         **{"sure": count.sure, "busy": count.busy},
     )
     await store.change(lambda ledger: knowing(not_measuring(ledger, run), found))
@@ -98,7 +97,7 @@ async def _alone(store: LedgerStore, run: str) -> AsyncIterator[None]:
         while True:
             await asyncio.sleep(store.lease_seconds / 4)
             with suppress(HearthError):
-                await store.change(lambda ledger: measuring(ledger, run, time.time() + store.lease_seconds))
+                await store.change(lambda ledger: measuring(ledger, run, store.now() + store.lease_seconds))
 
     renewing = asyncio.create_task(renew())
     try:

@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 TURN_SECONDS = 10.0
 """How long a run keeps a slot for which others wait: some pages, so that little is lost as slots change hands."""
 _FRESH_SECONDS = 30.0
+_LONGEST_SECONDS = 60.0
+"""No claim lasts longer, whatever its store."""
 _RENEWED_PART = 0.75
 """A claim is renewed when it has less than this part of its length left, not at every look."""
 
@@ -97,10 +99,22 @@ class Ledger(BaseModel):
             return cls()
 
     def live(self, now: float) -> Ledger:
-        """Without what has ended; a server that nobody has used for a while may be another by now."""
-        claims = {run: claim for run, claim in self.claims.items() if claim.ends_at > now}
-        measured = {what: m for what, m in self.measured.items() if claims or m.at > now - _FRESH_SECONDS}
+        """Without what has ended; a server that nobody has used for a while may be another by now.
+
+        What lies further ahead than any claim was made by another clock, such as one that was a day fast: it ends as
+        the longest claim that begins now.
+        """
+        latest = now + _LONGEST_SECONDS
+        claims = {
+            run: claim if claim.ends_at <= latest else claim.model_copy(update={"ends_at": latest})
+            for run, claim in self.claims.items()
+            if claim.ends_at > now
+        }
+        measured = {what: m for what, m in self.measured.items() if claims or now - _FRESH_SECONDS < m.at <= latest}
         update: dict[str, object] = {"claims": claims, "measured": measured}
+        update |= {name: now for name in ("limited_at", "parts_at") if getattr(self, name) > latest}
+        if self.measured_until > latest:
+            update["measured_until"] = latest
         if self.measured_until <= now:
             update |= {"measured_by": "", "measured_until": 0.0}
         return self.model_copy(update=update)

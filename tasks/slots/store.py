@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
+from tasks.core.clock import MachineClock
 from tasks.core.errors import StorageError
 from tasks.slots.ledger import Ledger
 
@@ -35,6 +36,10 @@ class LedgerStore(Protocol):
     watch_seconds: float
     lease_seconds: float
     server: str
+
+    def now(self) -> float:
+        """The time by which its entries are made, seconds since the epoch: the same for all who use it."""
+        ...
 
     def stamp(self) -> object:
         """What changes whenever the ledger does, if that can be told at next to no cost; None if it cannot."""
@@ -69,6 +74,7 @@ class FileStore:
 
     def __init__(self, path: Path, server: str = "") -> None:
         self.server = server
+        self._clock = MachineClock(path.parent)
         self._path = path
         self._lock = path.with_suffix(".lock")
 
@@ -84,6 +90,10 @@ class FileStore:
         parts = urlsplit(url)
         place = f"{_address(parts.hostname or '')} {parts.port} {parts.path}"
         return cls(home / "slots" / f"{hashlib.sha256(place.encode()).hexdigest()[:16]}.json", server)
+
+    def now(self) -> float:
+        """See `LedgerStore`."""
+        return self._clock.now()
 
     def stamp(self) -> object:
         """See `LedgerStore`."""

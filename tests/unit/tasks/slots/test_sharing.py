@@ -9,14 +9,17 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from tasks.core import clock
+from tasks.core.clock import boot_id
 from tasks.core.errors import ModelError, StorageError
 from tasks.core.replicas import Replicas
 from tasks.slots.allocation import SlotAllocation
 from tasks.slots.capacity import Count, agreed_capacity
-from tasks.slots.ledger import Ledger, Measured, knowing
+from tasks.slots.ledger import Ledger, Measured, SlotClaim, knowing
 from tasks.slots.store import FileStore, LedgerStore
 from tests.support.commands import ROOT
 from tests.support.waiting import PATIENCE, until_async
@@ -188,6 +191,28 @@ async def test_a_server_in_trouble_gets_fewer_from_everybody_and_more_when_it_is
             await asyncio.sleep(0.01)
             other.relief(time.time())
             await until_async(lambda limit=limit: one.free + other.free == limit)
+
+
+@pytest.mark.skipif(boot_id() is None, reason="only Linux has a clock that no step moves")
+@pytest.mark.parametrize("days", [1, -1])
+async def test_a_step_of_the_clock_takes_no_slot_from_anybody(store, tmp_path, monkeypatch, days):
+    """A claim seems to have ended a day ago, or to end in a day: neither is so."""
+    async with sharing(store) as reads:
+        in_use(reads, SLOTS)
+        monkeypatch.setattr(
+            clock, "time", SimpleNamespace(**vars(time) | {"time": lambda: time.time() + days * 86_400})
+        )
+        async with sharing(FileStore.of(tmp_path, "http://127.0.0.1:11434")) as comes:
+            await asyncio.sleep(2 * store.watch_seconds)
+            assert (comes.free, comes.runs) == (0, 2)
+        assert reads.in_flight == SLOTS
+
+
+async def test_a_claim_of_a_version_that_went_by_the_wall_clock_counts(store):
+    old = SlotClaim(wants=4, holds=3, ends_at=time.time() + 10, came_at=time.time(), fed=True)
+    await store.change(lambda ledger: knowing(ledger, measured()).model_copy(update={"claims": {"old": old}}))
+    async with sharing(store) as comes:
+        assert comes.free == 1
 
 
 # The capacity
