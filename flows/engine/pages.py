@@ -53,6 +53,7 @@ async def warm_up(request: GenerateRequest, endpoint: Endpoint, limits: WarmSett
             ledger=endpoint.ledger,
             require_gpu=require_gpu,
             parts=endpoint.parts,
+            started_for=endpoint.started_for,
         )
 
 

@@ -21,7 +21,9 @@ from tasks.reading.events import ServerReleased, ServerTaken
 from tasks.runs.cost_tracker import CostTracker
 from tasks.runs.usage_log import note_held, note_taken
 from tasks.serving.admission_limiter import AdmissionLimiter
+from tasks.serving.concurrency_tracker import ConcurrencyTracker
 from tasks.serving.latency_tracker import LatencyTracker
+from tasks.serving.parallelism import SERIAL_FAMILIES
 from tasks.serving.server_pool import Server, Servers
 from tasks.serving.warmup import Warmth
 from tasks.settings.settings import Settings
@@ -201,7 +203,10 @@ class ServerSupervisor:
         await share.open()
         endpoint.parts.waiting = lambda: window.left
         pace = LatencyTracker(self._settings.read, self._wanted.request.num_predict)
-        server = Server(client, warmth.digest, share, pace, endpoint.interruption, warmth.thinks)
+        # Of a server with parts, each page is seen by one; of Ollama's serial families, the number is known.
+        one = endpoint.parts.seen_at == 0 and warmth.family not in SERIAL_FAMILIES
+        concurrency = ConcurrencyTracker(warmth.measured, self._wanted.slots) if one else None
+        server = Server(client, warmth.digest, share, pace, endpoint.interruption, concurrency, warmth.thinks)
         try:
             servers.join(server)
             changed()

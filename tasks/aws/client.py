@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from tasks.core.clock import ServerClock
 from tasks.core.errors import CloudError
 from tasks.core.network import check_way_to, proxy_for
 
@@ -56,6 +57,9 @@ class Aws:
         region: AWS's own configuration decides if None.
         session: whose credentials are used; AWS's own configuration decides if None.
         options: of all clients, such as endpoint_url.
+
+    Attributes:
+        clock: AWS's time.
     """
 
     def __init__(
@@ -65,6 +69,7 @@ class Aws:
         self._made_with = session
         self._options = dict(options or {})
         self._clients: dict[str, Any] = {}
+        self.clock = ServerClock()
 
     @property
     def region(self) -> str:

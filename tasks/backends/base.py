@@ -67,6 +67,7 @@ class Endpoint:
         url: of Ollama's API.
         slots: requests at once that it, or each of its parts, was started for; what it does is measured when warm.
         ledger: which runs use how many of them.
+        started_for: requests at once that Hearth started it for, where that is known.
         started: it was started for this run.
         owned: Hearth started it, now or earlier, and will stop it.
         headers: to be sent with each request.
@@ -89,6 +90,7 @@ class Endpoint:
     url: str
     slots: int
     ledger: LedgerStore = field(repr=False)
+    started_for: int | None = None
     started: bool = False
     owned: bool = False
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)

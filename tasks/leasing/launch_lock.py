@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -41,7 +40,7 @@ class LaunchLocks:
     @asynccontextmanager
     async def held(self, pool: str) -> AsyncIterator[LaunchLock | None]:
         """The right to launch, or None if another run has it. It ends by itself if its holder dies."""
-        key, token, now = _key(pool), uuid.uuid4().hex[:16], time.time()
+        key, token, now = _key(pool), uuid.uuid4().hex[:16], self._table.now()
         taken = await self._table.update(
             key,
             "SET holder = :token, held_until = :until",
@@ -61,9 +60,13 @@ class LaunchLocks:
             with suppress(CloudError):  # it ends by itself
                 await self._table.update(key, "SET held_until = :zero", "holder = :token", values)
 
+    def now(self) -> float:
+        """The time by which locks end, seconds since the epoch."""
+        return self._table.now()
+
     async def hold_on(self, pool: str, lock: LaunchLock) -> bool:
         """Prolong the right to launch. False if it was lost, because this run was held up for too long."""
-        now = time.time()
+        now = self._table.now()
         return await self._table.update(
             _key(pool),
             "SET held_until = :until",
@@ -76,7 +79,7 @@ class LaunchLocks:
         change, values = "SET generation = :next", {":token": string(lock.token), ":next": number(lock.generation + 1)}
         if machine is not None:
             change += ", last_machine = :machine, last_at = :now"
-            values |= {":machine": string(machine), ":now": number(time.time())}
+            values |= {":machine": string(machine), ":now": number(self._table.now())}
         await self._table.update(_key(pool), change, "holder = :token", values)
 
 

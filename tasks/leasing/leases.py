@@ -8,7 +8,6 @@ moment exactly one succeeds, and the other knows. Closing ends by itself, so tha
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,7 +18,7 @@ from tasks.leasing.table import Item, Table, float_of, number, string
 from tasks.leasing.usage_ledger import Ledger, if_possible
 
 CLOSED_SECONDS = 90.0
-"""How long a stopper has for its stop. Clocks of callers may differ by less than a third of it."""
+"""How long a stopper has for its stop."""
 _FORGET_SECONDS = 90 * 86_400
 
 
@@ -34,14 +33,18 @@ class Records:
         self._table = table
         self.ledger = Ledger(table)
 
+    def now(self) -> float:
+        """The time by which leases end, seconds since the epoch: the table's, whatever this machine's clock says."""
+        return self._table.now()
+
     async def get(self, machine: str) -> Record:
         """A machine's record; an empty one if there is none."""
         return _record(machine, await self._table.get(machine))
 
     async def take(self, machine: str, lease: Lease) -> bool:
         """Lease a machine. False if somebody is stopping it."""
-        now = time.time()
-        await self._ensure(machine)
+        await self._ensure(machine)  # its answer tells the time
+        now = self.now()
         return await self._table.update(
             machine,
             "SET leases.#token = :lease, stopped_at = :zero, forget_at = :forget ADD version :one",
@@ -59,7 +62,7 @@ class Records:
             machine,
             "SET leases.#token.ends_at = :until ADD version :one",
             "attribute_exists(leases.#token) AND closed_until <= :now",
-            {":until": number(until), ":now": number(time.time()), ":one": number(1)},
+            {":until": number(until), ":now": number(self.now()), ":one": number(1)},
             {"#token": lease.token},
         )
 
@@ -71,7 +74,7 @@ class Records:
             lease: as it was taken.
             work: page seconds of each document that was read under it.
         """
-        now = time.time()
+        now = self.now()
         released = await self._table.update(
             machine,
             "REMOVE leases.#token SET released_at = :now ADD version :one",
@@ -89,7 +92,7 @@ class Records:
             The record as it is then; None if it has changed since it was seen.
         """
         await self._ensure(seen.machine)
-        until, token = time.time() + CLOSED_SECONDS, uuid.uuid4().hex[:16]
+        until, token = self.now() + CLOSED_SECONDS, uuid.uuid4().hex[:16]
         ended = {f"#lease{n}": lease.token for n, lease in enumerate(seen.leases)}
         dropped = f" REMOVE {', '.join(f'leases.{name}' for name in ended)}" if ended else ""
         closed = await self._table.update(
@@ -129,7 +132,7 @@ class Records:
         """Make the record if there is none."""
         names = ("closed_until", "released_at", "stopped_at", "version")
         counters: dict[str, Any] = {name: number(0) for name in names}
-        forget_at = number(int(time.time()) + _FORGET_SECONDS)
+        forget_at = number(int(self.now()) + _FORGET_SECONDS)
         await self._table.put_new(machine, {**counters, "leases": {"M": {}}, "forget_at": forget_at})
 
 

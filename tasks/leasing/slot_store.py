@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import Callable
 
 from tasks.core.errors import CloudError
@@ -16,7 +15,7 @@ _FORGET_SECONDS = 86_400
 
 
 class TableStore:
-    """See `LedgerStore`. The clocks of the runs may differ by some seconds: a third of a lease.
+    """See `LedgerStore`. Its time is the table's, so that the clocks of the runs do not matter.
 
     Args:
         table: the pool's.
@@ -26,6 +25,7 @@ class TableStore:
     poll_seconds = 0.5
     watch_seconds = 1.5
     lease_seconds = 30.0
+    server = ""
 
     def __init__(self, table: Table, machine: str) -> None:
         self._table = table
@@ -34,6 +34,10 @@ class TableStore:
     def stamp(self) -> object:
         """See `LedgerStore`: AWS has to be asked."""
         return None
+
+    def now(self) -> float:
+        """See `LedgerStore`."""
+        return self._table.now()
 
     async def change(self, change: Callable[[Ledger], Ledger]) -> Ledger:
         """See `LedgerStore`.
@@ -57,7 +61,7 @@ class TableStore:
             "version = :seen" if seen else "attribute_not_exists(id)",
             {
                 **{":ledger": string(ledger.model_dump_json()), ":next": number(seen + 1)},
-                **{":forget": number(int(time.time()) + _FORGET_SECONDS)},
+                **{":forget": number(int(self.now()) + _FORGET_SECONDS)},
                 **({":seen": number(seen)} if seen else {}),
             },
         )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from tasks.aws.client import Aws, ask
+from tasks.core.clock import elapsed
 from tasks.core.errors import CloudError
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ _REFUSED = "ConditionalCheckFailedException"
 _BY_DAY = "by-day"
 
 Item = Mapping[str, Any]
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Table:
@@ -28,9 +31,22 @@ class Table:
         self._aws = aws
         self._name = name
 
+    def now(self) -> float:
+        """The service's time, seconds since the epoch: the same for all who use the table. See `ServerClock`."""
+        return self._aws.clock.now()
+
+    async def _ask(self, call: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+        """Make a call, and learn from the answer what time it is."""
+        sent = elapsed()
+        answer = await ask(call, *arguments, **named)
+        if isinstance(answer, dict):
+            headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+            self._aws.clock.note(headers.get("date", ""), sent, elapsed())
+        return answer
+
     async def get(self, key: str) -> Item:
         """An item as it is now: no earlier write is missed. Empty if there is none."""
-        answer = await ask(self._aws.dynamodb.get_item, TableName=self._name, Key=_key(key), ConsistentRead=True)
+        answer = await self._ask(self._aws.dynamodb.get_item, TableName=self._name, Key=_key(key), ConsistentRead=True)
         return answer.get("Item", {})
 
     async def query(self, day: str, kind: str) -> list[Item]:
@@ -56,7 +72,7 @@ class Table:
     async def put_new(self, key: str, item: Item) -> None:
         """Make an item, unless there is one."""
         try:
-            await ask(
+            await self._ask(
                 self._aws.dynamodb.put_item,
                 TableName=self._name,
                 Item={**_key(key), **item},
@@ -79,7 +95,7 @@ class Table:
             names: for the placeholders `#name`.
         """
         try:
-            await ask(
+            await self._ask(
                 self._aws.dynamodb.update_item,
                 TableName=self._name,
                 Key=_key(key),
@@ -96,7 +112,7 @@ class Table:
 
     async def delete(self, key: str) -> None:
         """Delete an item, if there is one."""
-        await ask(self._aws.dynamodb.delete_item, TableName=self._name, Key=_key(key))
+        await self._ask(self._aws.dynamodb.delete_item, TableName=self._name, Key=_key(key))
 
 
 def number(value: float) -> dict[str, str]:

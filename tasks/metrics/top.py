@@ -180,7 +180,7 @@ async def _machines(pool: Pool) -> tuple[MachineNow, ...]:
 
 async def _slots(store: LedgerStore) -> Slots:
     try:
-        ledger = (await store.change(_as_it_is)).live(time.time())
+        ledger = (await store.change(_as_it_is)).live(store.now())
     except HearthError:
         return Slots()
     runs = sum(claim.holds > 0 or claim.wants > 0 for claim in ledger.claims.values())

@@ -151,7 +151,7 @@ class PageClient:
 
     async def _ask(self, server: Server, number: int, image: PageImage, temperature: float, trial: int) -> Reading:
         """Send one request, and note what came of it."""
-        began, started = time.time(), time.perf_counter()
+        began, started = server.share.now(), time.perf_counter()
 
         def note(reason: FailureReason | None = None, detail: str | None = None) -> None:
             seconds = round(time.perf_counter() - started, 6)

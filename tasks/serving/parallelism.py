@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
+from statistics import mean, median
 
 import pymupdf
 
 from tasks.core.replicas import Replicas
 from tasks.ollama.client import Answer, GenerateRequest, OllamaClient
+from tasks.slots.capacity import Count
 
+# Ollama runs one request at a time for these, whatever OLLAMA_NUM_PARALLEL says (server/sched.go, v0.33).
 SERIAL_FAMILIES = frozenset(
     {
         *("mllama", "qwen3vl", "qwen3vlmoe", "qwen35", "qwen35moe", "qwen3next"),
@@ -18,67 +24,179 @@ SERIAL_FAMILIES = frozenset(
     }
 )
 
-
 _EDGE = 0.15
-
-
+"""Requests served one right after the other touch at their ends by a clock's error; this part of each is left out."""
 _PROBE_TOKENS = 16
+_LINES = (1, 4, 12)
+"""Of text on a probe's image: more, if the server is done with fewer too soon for others to come meanwhile."""
+_LONG_SECONDS = 0.1
+"""A probe that takes so long overlaps with others, however late each of them comes."""
+_LEAST_PROBES, _MOST_PROBES = 3, 30
+"""One after another, of each slot: at the least, unless they take long; at the most."""
+_LEAST_SECONDS, _MOST_SECONDS = 0.5, 3.0
+"""So long probes follow each other at the most once they tell how many are served at once; and while they do not."""
+_WAITED = 0.5
+"""Of a request's length: when requests have waited in the server for so long, it is plain how many it works on."""
 
 
-_ROUNDS = 3
+_CREDIBLE = 0.5
+"""Of the time for which requests would wait if there were no more slots; they waited if it was as long as that."""
+_LOST = 0.2
+"""Of a slot, at the most: time between a request that ends and the next that waits for its slot."""
 
 
 @dataclass(frozen=True)
 class Served:
-    """When a request was being worked on inside the server, without its wait there; seconds on one clock."""
+    """When a request was being worked on inside the server, and when it came there; seconds on one clock."""
 
     start: float
     end: float
+    arrived: float | None = None
 
 
-async def _measure_each(client: OllamaClient, request: GenerateRequest, slots: int, parts: Replicas) -> int:
+async def _measure_each(client: OllamaClient, request: GenerateRequest, slots: int, parts: Replicas) -> Count:
     """How many requests each part works on at once; measured anew if they are not as many any more."""
     while True:
         count = max(1, parts.count)
         found = await measure_parallelism(client, request, slots * count)
         if count == max(1, parts.count):
-            return max(1, round(found / count))
+            return replace(found, slots=max(1, round(found.slots / count)))
 
 
-async def measure_parallelism(client: OllamaClient, request: GenerateRequest, slots: int) -> int:
-    """How many requests the server works on at once: small real ones are sent, one alone and then `slots` together.
+async def measure_parallelism(client: OllamaClient, request: GenerateRequest, slots: int) -> Count:
+    """Measure how many requests the server works on at once, with small real ones.
 
-    No field of Ollama's API tells it. Counted is how many were being worked on at one moment, by Ollama's own
-    durations; where a server sends none, how much sooner all were done than one after another.
+    `slots` of them are on the server all the time, each followed by another, until it is plain how many are worked on
+    at one moment by Ollama's own durations: those of all that wait, or as many as were asked for. Where a server sends
+    no durations, how much sooner all were done than one after another tells.
     """
     if slots == 1:
-        return 1
-    request = replace(request, num_predict=_PROBE_TOKENS)
-    image = _probe_image()
+        return Count(1)
+    prober = _Prober(client, replace(request, num_predict=_PROBE_TOKENS))
+    await prober.alone()
+    spans, seconds = await prober.together(slots)
+    if None in spans:
+        return Count(max(1, min(slots, round(len(spans) * prober.seconds / seconds))), busy=prober.queued)
+    found, sure = _counted([span for span in spans if span is not None], slots)
+    return Count(found, sure=sure, busy=prober.queued)
 
-    async def probe() -> tuple[float, Served | None]:
+
+def _counted(spans: Sequence[Served], sent: int) -> tuple[int, bool]:
+    """How many were worked on at once of so many that were on the server all the time; and whether that is sure."""
+    most, waited = min(sent, most_at_once(spans)), at_once_while_some_wait(spans)
+    if waited is None or waited >= sent:
+        return max(1, most), most >= sent
+    # What a busy machine takes beside working on requests looks like waiting, too, but is shorter.
+    wait = mean(span.start - (span.start if span.arrived is None else span.arrived) for span in spans)
+    expected = (sent - waited) / waited * mean(span.end - span.start for span in spans)
+    return (waited if wait >= _CREDIBLE * expected else max(most, waited)), most <= waited
+
+
+class _Prober:
+    """Sends probes, and knows what one takes alone.
+
+    Attributes:
+        seconds: of one alone, the quickest.
+        queued: even one alone waited in the server: others use it.
+    """
+
+    def __init__(self, client: OllamaClient, request: GenerateRequest) -> None:
+        self._client = client
+        self._request = request
+        self._image = b""
+        self._overhead = 0.0
+        self.seconds = 0.0
+        self.queued = False
+
+    async def alone(self) -> None:
+        """Choose a probe that lasts long enough."""
+        for lines in _LINES:
+            self._image = _probe_image(lines)
+            # The quicker of two: a first request may pay for what later ones find ready.
+            self.seconds, answer = min([await self._probe() for _ in range(2)], key=lambda probe: probe[0])
+            worked = answer.timing.prompt_eval + answer.timing.eval
+            self._overhead = min(answer.timing.queue, self.seconds)
+            self.queued = max(worked, _LONG_SECONDS) < answer.timing.queue <= self.seconds
+            if self.seconds >= _LONG_SECONDS:
+                return
+
+    async def together(self, slots: int) -> tuple[list[Served | None], float]:
+        """Keep so many probes on the server until they tell enough; return them, and the seconds that they took."""
+        spans: list[Served | None] = []
         started = time.perf_counter()
-        answer = await client.generate(request, "Transcribe the text.", (image,))
-        ended = time.perf_counter()
-        return ended - started, _served(answer, ended)
 
-    # The quicker of two: a first request may pay for what later ones find ready.
-    alone = min([(await probe())[0] for _ in range(2)])
-    best, last = 1, 0
-    for _ in range(_ROUNDS):
+        async def one_after_another() -> None:
+            for sent in range(1, _MOST_PROBES + 1):
+                _, answer = await self._probe()
+                spans.append(served_in(answer, time.perf_counter(), self._overhead))
+                passed = time.perf_counter() - started
+                enough = sent >= _LEAST_PROBES or passed >= _LEAST_SECONDS
+                if passed >= _MOST_SECONDS or (enough and _plain(spans, slots)):
+                    return
+
+        await asyncio.gather(*(one_after_another() for _ in range(slots)))
+        return spans, time.perf_counter() - started
+
+    async def _probe(self) -> tuple[float, Answer]:
         started = time.perf_counter()
-        probes = await asyncio.gather(*(probe() for _ in range(slots)))
-        together = time.perf_counter() - started
-        served = [span for _, span in probes if span is not None]
-        counted = most_at_once(served) if len(served) == slots else round(slots * alone / together)
-        best = max(best, min(slots, counted))
-        if best == slots or counted == last:
-            break
-        last = counted
-    return best
+        answer = await self._client.generate(self._request, "Transcribe the text.", (self._image,))
+        return time.perf_counter() - started, answer
 
 
-def most_at_once(spans: list[Served]) -> int:
+def _plain(spans: Sequence[Served | None], slots: int) -> bool:
+    """Whether probes tell how many are worked on at once."""
+    served = [span for span in spans if span is not None]
+    if len(served) < len(spans):
+        return True
+    return most_at_once(served) >= slots or at_once_while_some_wait(served) is not None
+
+
+def at_once_while_some_wait(
+    spans: Sequence[Served], least: float | None = None, between: tuple[float, float] = (-math.inf, math.inf)
+) -> int | None:
+    """Return how many were worked on while others waited in the server: as many as it works on at all.
+
+    The usual number, not the largest: a late clock may make one more of it for a moment. Where the clock is a busy
+    client's, their mean tells more: it is what the durations add up to, whenever they seem to end.
+
+    Args:
+        spans: requests.
+        least: seconds for which some must have waited; half of a request's length if None.
+        between: the time that is looked at.
+
+    Returns:
+        None if hardly any waited.
+    """
+    seconds = _seconds_while_some_wait(spans, *between)
+    if least is None:
+        least = _WAITED * median([span.end - span.start for span in spans] or [0.0])
+    waited = sum(seconds.values())
+    if not waited or waited < least:
+        return None
+    usual = sum(count * passed for count, passed in seconds.items()) / waited
+    so_far = accumulate(seconds[count] for count in sorted(seconds))
+    middle = next(count for count, passed in zip(sorted(seconds), so_far, strict=True) if passed >= waited / 2)
+    return max(1, middle, round(usual + _LOST))
+
+
+def _seconds_while_some_wait(spans: Sequence[Served], begin: float, end: float) -> dict[int, float]:
+    """For how long some waited in the server, by how many were worked on."""
+    steps: list[tuple[float, int, int]] = []
+    for span in spans:
+        arrived = span.start if span.arrived is None else span.arrived
+        steps += [(arrived, 0, 1), (span.start, 1, -1), (span.end, -1, 0)]
+    seconds: dict[int, float] = {}
+    working = waiting = 0
+    before = 0.0
+    for at, worked, waited in sorted(steps):
+        passed = min(at, end) - max(before, begin)
+        if waiting > 0 and passed > 0:
+            seconds[working] = seconds.get(working, 0.0) + passed
+        before, working, waiting = at, working + worked, waiting + waited
+    return seconds
+
+
+def most_at_once(spans: Sequence[Served]) -> int:
     """The largest number of spans that overlap at one moment, their edges left out."""
     events = sorted(
         event
@@ -93,25 +211,26 @@ def most_at_once(spans: list[Served]) -> int:
     return most
 
 
-def _served(answer: Answer, ended: float) -> Served | None:
-    """By the server's clock, where it tells when it was done: an answer may wait for a busy client to read it."""
-    worked = answer.timing.prompt_eval + answer.timing.eval
+def served_in(answer: Answer, ended: float, overhead: float = 0.0) -> Served | None:
+    """Return when a request was worked on; None if the server does not tell.
+
+    Args:
+        answer: by whose clock it is, where it tells when it was done: an answer may wait for a busy client to read it.
+        ended: when the client had it.
+        overhead: seconds that the server spends on a request beside working on it, though nobody is before it.
+    """
+    timing = answer.timing
+    worked = timing.prompt_eval + timing.eval
+    if worked <= 0:
+        return None
     if answer.created_at is not None:
         ended = answer.created_at.timestamp()
-    return Served(ended - worked, ended) if worked > 0 else None
+    return Served(ended - worked, ended, ended - worked - max(0.0, timing.queue - overhead))
 
 
-def _probe_image() -> bytes:
+def _probe_image(lines: int) -> bytes:
     with pymupdf.open() as pdf:
-        page = pdf.new_page(width=224, height=56)
-        page.insert_text((12, 36), "Hearth is getting warm.", fontsize=18)
+        page = pdf.new_page(width=224, height=28 * (lines + 1))
+        for line in range(lines):
+            page.insert_text((12, 36 + 28 * line), "Hearth is getting warm.", fontsize=18)
         return bytes(page.get_pixmap().tobytes("png"))
-
-
-def _shortfall(asked: int, measured: int, family: str) -> str | None:
-    if measured >= asked:
-        return None
-    told_of = f"{measured} of the {asked} slots asked for: "
-    if family in SERIAL_FAMILIES:
-        return told_of + f"Ollama serves models of the family {family} one request at a time."
-    return told_of + "the server was started with a smaller OLLAMA_NUM_PARALLEL, or is busy with other work."

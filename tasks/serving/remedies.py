@@ -1,8 +1,10 @@
-"""What a person can do about a model that a server cannot get, or cannot load."""
+"""What a person can do about a model that a server cannot get or load, or about slots that it does not have."""
 
 from __future__ import annotations
 
 from tasks.ollama.schema import canonical
+from tasks.serving.parallelism import SERIAL_FAMILIES
+from tasks.slots.ledger import Measured
 
 EMBEDDED = "+embedded"
 """Ends the version that the embedded server tells."""
@@ -47,3 +49,35 @@ def load_failure(name: str, family: str, why: str) -> str:
     else:
         remedy = "Choose another with --model, or mend the server"
     return f"The model {name!r} cannot be used: {why.rstrip('.')}. {remedy}."
+
+
+def shortfall(requested: int, measured: Measured, family: str, started_for: int | None) -> str | None:
+    """Return why fewer slots can be used than were requested, and what to do; None if there are as many.
+
+    Args:
+        requested: slots.
+        measured: what was found of the server.
+        family: of the model.
+        started_for: requests at once that Hearth started the server for; None if someone else did, or it is not known.
+    """
+    if measured.slots >= requested:
+        return None
+    found = f"{measured.slots} of the {requested} slots requested: "
+    if family in SERIAL_FAMILIES:
+        return found + f"Ollama serves models of the family {family} one request at a time."
+    if started_for is not None and measured.slots >= started_for:
+        return found + (
+            f"Hearth's own server, which was still warm, was started for {started_for}. "
+            f"Run `hearth stop`: the next run starts one for {requested}."
+        )
+    if measured.busy:
+        return found + "others used the server while it was measured. The pages correct the number if it is too small."
+    if started_for is not None:
+        return found + (
+            f"the server works on no more at once, though it was started for {started_for}. Its log may tell why; "
+            f"less memory for each (--num-ctx) may help."
+        )
+    return found + (
+        f"the server works on no more at once. Start it with OLLAMA_NUM_PARALLEL={requested} (Ollama's default is 1), "
+        f"or request no more than --slots {measured.slots}."
+    )

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from tasks.core.errors import HearthError
 from tasks.core.interruption import Interruption
 from tasks.ollama.client import Answer, GenerateRequest, OllamaClient
+from tasks.serving.concurrency_tracker import ConcurrencyTracker
 from tasks.serving.latency_tracker import LatencyTracker, Served
 from tasks.slots.allocation import SlotAllocation
 
@@ -24,6 +25,7 @@ class Server:
         digest: the model's.
         share: the slots of it that this run may use.
         pace: how it answers.
+        concurrency: how many pages it works on at once; None where that is not followed.
         interruption: whether its machine goes.
         thinks: the model can think, which it is told not to do.
         failure: why it cannot be used any more.
@@ -35,6 +37,7 @@ class Server:
     share: SlotAllocation
     pace: LatencyTracker
     interruption: Interruption
+    concurrency: ConcurrencyTracker | None = None
     thinks: bool = False
     failure: Future[HearthError] = field(default_factory=Future)
     unanswered: int = 0
@@ -57,18 +60,29 @@ class Server:
             ModelError: it has lost the model.
             MachineLostError: its machine went away meanwhile.
         """
-        began, started = time.time(), time.perf_counter()
+        began, started = self.share.now(), time.perf_counter()
         seconds = min(self.pace.most_seconds, stretch * self.pace.timeout)
         request = replace(request, thinks=self.thinks)
         call = self.client.generate(request, prompt, (image,), temperature, seconds=seconds)
         answer = await self.interruption.unless_gone(call)
         self.unanswered = 0
         if answer.done:  # one that was broken off has no durations, and is the page's own affair
+            self._count(answer)
             self._judge(Served.of(answer, time.perf_counter() - started), began)
         return answer
 
+    def _count(self, answer: Answer) -> None:
+        """Correct the number of requests that the server works on at once, if its pages show another."""
+        share = self.share
+        if self.concurrency is None:
+            return
+        full = share.in_flight >= share.limit == share.served
+        slots = self.concurrency.note(answer, time.time(), share.served, alone=share.runs == 1, full=full)
+        if slots is not None:
+            share.correct(slots)
+
     def trouble(self, began: float) -> None:
-        """A request that began then, seconds since the epoch, was not served: fewer are sent at once."""
+        """A request that began then, by the ledger's time, was not served: fewer are sent at once."""
         self._good = 0
         self.share.trouble(began)
 

@@ -11,8 +11,8 @@ from tasks.core.replicas import Replicas
 from tasks.ollama.client import GenerateRequest, LoadedModel, Model, OllamaClient, PullProgress
 from tasks.ollama.schema import find_model
 from tasks.serving.capabilities import Capabilities
-from tasks.serving.parallelism import _measure_each, _shortfall
-from tasks.serving.remedies import load_failure, pull_failure
+from tasks.serving.parallelism import _measure_each
+from tasks.serving.remedies import load_failure, pull_failure, shortfall
 from tasks.serving.waiting import Deadline, Wait
 from tasks.settings.reading import WarmSettings
 from tasks.slots.capacity import agreed_capacity
@@ -51,6 +51,7 @@ async def warm(
     ledger: LedgerStore,
     require_gpu: bool,
     parts: Replicas | None = None,
+    started_for: int | None = None,
 ) -> Warmth:
     """Wait until the pages can start.
 
@@ -62,6 +63,7 @@ async def warm(
         ledger: of the server's slots: what other runs have measured is not measured again.
         require_gpu: a model that is not wholly in GPU memory is an error.
         parts: of the server, which are measured together.
+        started_for: requests at once that Hearth started the server for, if it did.
 
     Raises:
         ServerError: the server does not answer, or goes on failing, until the deadline.
@@ -98,7 +100,7 @@ async def warm(
             )
     except ModelError as error:
         raise ModelError(load_failure(request.model, details.family, str(error))) from None
-    note = _shortfall(slots, measured.slots, details.family)
+    note = shortfall(slots, measured, details.family, started_for)
     if note:
         emit(RunWarning(note))
     notes = " ".join(filter(None, (note, placed, *suited)))

@@ -8,9 +8,10 @@ import uuid
 from collections.abc import Callable
 from contextlib import suppress
 
+from tasks.core.clock import elapsed
 from tasks.core.errors import HearthError
 from tasks.core.replicas import Replicas
-from tasks.slots.ledger import Ledger, Measured, Need, knowing, left, resized, settled
+from tasks.slots.ledger import Ledger, Measured, Need, corrected, knowing, left, resized, settled
 from tasks.slots.store import LedgerStore
 
 _AGAIN_SECONDS = 1.0
@@ -57,6 +58,7 @@ class SlotAllocation:
         self._begun = False
         self._trouble_at = 0.0
         self._relief_at = 0.0
+        self._correction: int | None = None
         self._valid_until = 0.0
         self._stamp: object = None
         self._wake = asyncio.Event()
@@ -87,10 +89,14 @@ class SlotAllocation:
             async with asyncio.timeout(_CLOSE_SECONDS):
                 await self._store.change(lambda ledger: left(ledger, self._run))
 
+    def now(self) -> float:
+        """The ledger's time, seconds since the epoch: by it `trouble` and `relief` are told."""
+        return self._store.now()
+
     @property
     def free(self) -> int:
         """Slots that may be taken now; none after the process stood still for so long that others may have them."""
-        if time.monotonic() >= self._valid_until:
+        if elapsed() >= self._valid_until:
             self._wake.set()
             return 0
         return min(self._holds, self._share) - self.in_flight
@@ -144,6 +150,16 @@ class SlotAllocation:
             self._relief_at = began
             self._wake.set()
 
+    def correct(self, slots: int) -> None:
+        """The server works on so many requests at once, not on as many as was measured."""
+        self._correction = slots
+        self._wake.set()
+
+    @property
+    def served(self) -> int:
+        """Requests that the server is taken to work on at once, whoever sends them."""
+        return self._served
+
     @property
     def _wants(self) -> int:
         return min(self.capacity, self.in_flight + self._waiting)
@@ -156,7 +172,7 @@ class SlotAllocation:
                 await self._settle()
             except HearthError:
                 # What cannot be reached from here may well be out of others' reach, too: pages go on as they did.
-                self._valid_until = time.monotonic() + self._store.lease_seconds
+                self._valid_until = elapsed() + self._store.lease_seconds
                 self._changed()
                 await asyncio.sleep(min(_AGAIN_SECONDS, self._store.lease_seconds / 4))
 
@@ -176,20 +192,26 @@ class SlotAllocation:
     async def _settle(self) -> None:
         self._told_wants = self._wants
         self._stamp = self._store.stamp()  # before: what others write from here on is seen
+        correction = self._correction
         ledger = await self._store.change(self._next)
+        self._measured = ledger.measured.get(self._measured.what, self._measured)
+        if self._correction == correction:
+            self._correction = None
         claim = ledger.claims[self._run]
         self._holds = claim.holds
         self._others = ledger.held - claim.holds
-        self._valid_until = time.monotonic() + claim.ends_at - time.time()
+        self._valid_until = elapsed() + claim.ends_at - self.now()
         self.runs = len(ledger.claims)
         self.limit, self.limited_at, self._served = ledger.limit, ledger.limited_at, ledger.capacity
         self._changed()
 
     def _next(self, ledger: Ledger) -> Ledger:
-        now = time.time()
+        now = self.now()
         ledger = ledger.live(now)
         if self._measured.what not in ledger.measured:  # the ledger was lost
             ledger = knowing(ledger, self._measured.model_copy(update={"at": now}))
+        if self._correction is not None:
+            ledger = corrected(ledger, self._measured.what, self._correction, now)
         ledger = resized(ledger, self._parts.count, self._parts.seen_at)
         lease = self._store.lease_seconds
         need = Need(self._wants, self.in_flight, lease, self._trouble_at, self._relief_at, self._begun)

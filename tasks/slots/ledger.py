@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 TURN_SECONDS = 10.0
 """How long a run keeps a slot for which others wait: some pages, so that little is lost as slots change hands."""
 _FRESH_SECONDS = 30.0
+_LONGEST_SECONDS = 60.0
+"""No claim lasts longer, whatever its store."""
 _RENEWED_PART = 0.75
 """A claim is renewed when it has less than this part of its length left, not at every look."""
 
@@ -47,6 +49,9 @@ class Measured(BaseModel):
     Attributes:
         what: the model, and what else may change the number.
         at: when, seconds since the epoch.
+        server: tells a server from others that ran at its address; empty if that is not known.
+        sure: it cannot serve more.
+        busy: others than runs used the server meanwhile.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -55,6 +60,9 @@ class Measured(BaseModel):
     slots: int
     asked: int
     at: float
+    server: str = ""
+    sure: bool = True
+    busy: bool = False
 
 
 class Ledger(BaseModel):
@@ -91,10 +99,22 @@ class Ledger(BaseModel):
             return cls()
 
     def live(self, now: float) -> Ledger:
-        """Without what has ended; a server that nobody has used for a while may be another by now."""
-        claims = {run: claim for run, claim in self.claims.items() if claim.ends_at > now}
-        measured = {what: m for what, m in self.measured.items() if claims or m.at > now - _FRESH_SECONDS}
+        """Without what has ended; a server that nobody has used for a while may be another by now.
+
+        What lies further ahead than any claim was made by another clock, such as one that was a day fast: it ends as
+        the longest claim that begins now.
+        """
+        latest = now + _LONGEST_SECONDS
+        claims = {
+            run: claim if claim.ends_at <= latest else claim.model_copy(update={"ends_at": latest})
+            for run, claim in self.claims.items()
+            if claim.ends_at > now
+        }
+        measured = {what: m for what, m in self.measured.items() if claims or now - _FRESH_SECONDS < m.at <= latest}
         update: dict[str, object] = {"claims": claims, "measured": measured}
+        update |= {name: now for name in ("limited_at", "parts_at") if getattr(self, name) > latest}
+        if self.measured_until > latest:
+            update["measured_until"] = latest
         if self.measured_until <= now:
             update |= {"measured_by": "", "measured_until": 0.0}
         return self.model_copy(update=update)
@@ -240,6 +260,17 @@ def not_measuring(ledger: Ledger, run: str) -> Ledger:
 
 
 def knowing(ledger: Ledger, measured: Measured) -> Ledger:
-    """The ledger with what was found of the server."""
-    ledger = ledger.model_copy(update={"measured": {**ledger.measured, measured.what: measured}})
+    """The ledger with what was found of the server; what was found of an earlier one at its address is forgotten."""
+    others = {
+        what: m for what, m in ledger.measured.items() if m.server in {"", measured.server} or not measured.server
+    }
+    ledger = ledger.model_copy(update={"measured": {**others, measured.what: measured}})
     return ledger.model_copy(update={"limit": ledger.capacity, "limited_at": measured.at})
+
+
+def corrected(ledger: Ledger, what: str, slots: int, now: float) -> Ledger:
+    """The ledger after pages have shown that the server works on another number of requests at once."""
+    known = ledger.measured.get(what)
+    if known is None or known.slots == slots:
+        return ledger
+    return knowing(ledger, known.model_copy(update={"slots": slots, "asked": max(known.asked, slots), "at": now}))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
+from tasks.core.clock import MachineClock
 from tasks.core.errors import StorageError
 from tasks.slots.ledger import Ledger
 
@@ -28,11 +29,17 @@ class LedgerStore(Protocol):
         poll_seconds: how often one who waits for a slot looks whether one came free.
         watch_seconds: how often one who has what it wants looks whether others came.
         lease_seconds: how long a claim lasts that is not renewed.
+        server: tells the server from others that ran at its address before; empty if that is not known.
     """
 
     poll_seconds: float
     watch_seconds: float
     lease_seconds: float
+    server: str
+
+    def now(self) -> float:
+        """The time by which its entries are made, seconds since the epoch: the same for all who use it."""
+        ...
 
     def stamp(self) -> object:
         """What changes whenever the ledger does, if that can be told at next to no cost; None if it cannot."""
@@ -58,27 +65,35 @@ class FileStore:
 
     Args:
         path: the file's; its directory is made.
+        server: see `LedgerStore`.
     """
 
     poll_seconds = 0.05
     watch_seconds = 0.25
     lease_seconds = 10.0
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, server: str = "") -> None:
+        self.server = server
+        self._clock = MachineClock(path.parent)
         self._path = path
         self._lock = path.with_suffix(".lock")
 
     @classmethod
-    def of(cls, home: Path, url: str) -> FileStore:
+    def of(cls, home: Path, url: str, server: str = "") -> FileStore:
         """The ledger of a server, by whatever name its host is called.
 
         Args:
             home: where Hearth keeps track of servers.
             url: the server's.
+            server: see `LedgerStore`.
         """
         parts = urlsplit(url)
         place = f"{_address(parts.hostname or '')} {parts.port} {parts.path}"
-        return cls(home / "slots" / f"{hashlib.sha256(place.encode()).hexdigest()[:16]}.json")
+        return cls(home / "slots" / f"{hashlib.sha256(place.encode()).hexdigest()[:16]}.json", server)
+
+    def now(self) -> float:
+        """See `LedgerStore`."""
+        return self._clock.now()
 
     def stamp(self) -> object:
         """See `LedgerStore`."""

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from starlette.datastructures import Headers
@@ -110,7 +111,8 @@ def serving(slots: int, seconds: float, *, durations: bool = True) -> Callable[[
         if not durations:
             return says(response="Hello.", done=True)
         spent = {"prompt_eval_duration": (ended - started) // 4, "eval_duration": (ended - started) * 3 // 4}
-        return reads(total_duration=ended - arrived, load_duration=0, **spent)
+        at = datetime.now(UTC).isoformat()
+        return reads(created_at=at, total_duration=ended - arrived, load_duration=0, **spent)
 
     return serve
 

@@ -254,7 +254,7 @@ class Acquisition:
 
     def _new_lease(self, machine_id: str) -> Lease:
         self._held.add(machine_id)
-        return Lease(self._holder, self._slots, time.time() + self._settings.lease_seconds)
+        return Lease(self._holder, self._slots, self._pool.records.now() + self._settings.lease_seconds)
 
     async def _given_up(self, instance: InstanceLease, *, broken: bool) -> None:
         self._held.discard(instance.id)

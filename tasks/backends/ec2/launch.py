@@ -103,7 +103,7 @@ async def _one_came_meanwhile(pool: Pool, lock: LaunchLock, avoid: Collection[st
     machines, step, _ = await pool.survey(avoid)
     if step is not Step.LAUNCH:
         return True
-    young = time.time() - lock.last_at < _UNLISTED_SECONDS
+    young = pool.launches.now() - lock.last_at < _UNLISTED_SECONDS
     return young and lock.last_machine not in {*(m.id for m in machines), *avoid}
 
 

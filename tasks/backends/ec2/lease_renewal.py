@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -81,7 +80,7 @@ class LeaseRenewer:
             self._interruption.notify(f"{self._machine} goes at {at:%H:%M:%S} UTC ({seen.notice.why})")
 
     async def _renew(self) -> None:
-        until = time.time() + self._pool.settings.ec2.lease_seconds
+        until = self._pool.records.now() + self._pool.settings.ec2.lease_seconds
         if await self._pool.records.renew(self._machine, self._lease, until):
             return
         if self._done.is_set():

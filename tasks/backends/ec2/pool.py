@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -55,7 +54,7 @@ class Pool:
         """
         machines = await self.machines()
         records = await self.records_of(tuple(machine for machine in machines if machine.there))
-        step, chosen = placement_policy(machines, records, self.stack.config, avoid, time.time())
+        step, chosen = placement_policy(machines, records, self.stack.config, avoid, self.records.now())
         return Survey(machines, step, chosen)
 
     async def records_of(self, machines: tuple[Machine, ...]) -> tuple[Record, ...]:

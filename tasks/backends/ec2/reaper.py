@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -36,7 +35,7 @@ async def reap(pool: Pool, machine: Machine) -> Decision:
     """
     await noticed(pool, machine)
     record = await pool.records.get(machine.id)
-    now = time.time()
+    now = pool.records.now()
     if machine.state is MachineState.STOPPED and not record.stopped_at:
         await pool.records.note_stopped(machine.id, now)
         record = await pool.records.get(machine.id)
@@ -73,7 +72,7 @@ async def end(
         await pool.records.release(machine.id, mine, work)
     await noticed(pool, machine)
     record = await pool.records.get(machine.id)
-    others = record.live(time.time())
+    others = record.live(pool.records.now())
     if others and not force:
         return Decision(Action.KEEP, Why.LEASED, max(lease.until for lease in others))
     action = stop_or_terminate(machine)
@@ -103,7 +102,7 @@ async def sweep_disks(pool: Pool) -> tuple[str, ...]:
         volume["VolumeId"]
         for page in listed
         for volume in page["Volumes"]
-        if time.time() - volume["CreateTime"].timestamp() > _DISK_SECONDS
+        if pool.records.now() - volume["CreateTime"].timestamp() > _DISK_SECONDS
     ]
     return tuple([volume for volume in old if await _deleted(pool, volume)])
 
@@ -134,11 +133,11 @@ async def _put_away(pool: Pool, machine: Machine, record: Record, decision: Deci
     closed = await pool.records.close(record)
     if closed is None:
         # Somebody came at the last moment, and comes first.
-        return Decision(Action.KEEP, Why.LEASED, time.time() + pool.limits.idle)
+        return Decision(Action.KEEP, Why.LEASED, pool.records.now() + pool.limits.idle)
     await noticed_leases(pool, record)
     before = closed.closed_until - _MARGIN_SECONDS
     try:
-        if decision.why is Why.IDLE and (active := await active_until(pool, machine)) > time.time():
+        if decision.why is Why.IDLE and (active := await active_until(pool, machine)) > pool.records.now():
             await pool.records.reopen(closed)
             return Decision(Action.KEEP, Why.ACTIVE, active)
         if decision.action is Action.TERMINATE:
@@ -153,6 +152,6 @@ async def _put_away(pool: Pool, machine: Machine, record: Record, decision: Deci
             await pool.records.reopen(closed)
         raise
     with suppress(CloudError):
-        await pool.records.note_stopped(machine.id, time.time(), anew=True)
+        await pool.records.note_stopped(machine.id, pool.records.now(), anew=True)
         await pool.records.reopen(closed)
-    return replace(decision, look_again_at=time.time() + pool.limits.terminate)
+    return replace(decision, look_again_at=pool.records.now() + pool.limits.terminate)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from dataclasses import dataclass
 
 from tasks.backends.ec2.connection import loaded_models
@@ -64,7 +63,7 @@ async def status_of(pool: Pool, only: str | None = None) -> list[MachineStatus]:
 
 
 async def _status(pool: Pool, book: Book, machine: Machine, record: Record) -> MachineStatus:
-    now = time.time()
+    now = pool.records.now()
     runs = machine.state is MachineState.RUNNING
     price = await usd_per_hour(pool.aws, machine, book) if runs else None
     loaded = await loaded_models(pool, machine) if runs else None

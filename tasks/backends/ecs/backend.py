@@ -77,7 +77,8 @@ class EcsBackend:
             emit(RunWarning(told))
         tasks = min(parts, stack.max_tasks, math.ceil(slots / stack.slots))
         table = Table(self._aws, stack.table)
-        records, lease = Records(table), Lease(holder, slots, time.time() + settings.lease_seconds)
+        records = Records(table)
+        lease = Lease(holder, slots, records.now() + settings.lease_seconds)
         if not await records.take(SERVICE, lease):
             raise CloudError(f"The ECS service of the pool {stack.pool!r} is being stopped. Try again in two minutes.")
         visit = Visit(Service(self._aws, stack), records, settings, lease, tasks)
@@ -151,5 +152,5 @@ class EcsBackend:
 
 
 async def _status(visit: Visit) -> ServerStatus:
-    leases = (await visit.records.get(SERVICE)).live(time.time())
+    leases = (await visit.records.get(SERVICE)).live(visit.records.now())
     return leased(leases, f"{visit.parts.count} tasks are warm; AWS sends them away when nobody uses them any more")

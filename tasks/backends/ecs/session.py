@@ -69,7 +69,7 @@ class Visit:
         try:
             async with asyncio.timeout(_HAND_BACK_SECONDS):
                 await self.records.release(SERVICE, self.lease)
-                others = (await self.records.get(SERVICE)).live(time.time())
+                others = (await self.records.get(SERVICE)).live(self.records.now())
                 if broken and not others:
                     await asyncio.to_thread(self._thread.join)  # else a look under way might ask for them again
                     await self.service.want(0)
@@ -114,7 +114,7 @@ class Visit:
         )
 
     async def _renew(self) -> None:
-        until = time.time() + self.settings.lease_seconds
+        until = self.records.now() + self.settings.lease_seconds
         renewed = await self.records.renew(SERVICE, self.lease, until)
         if not renewed and not self._done.is_set():  # it had ended while AWS was out of reach
             await self.records.take(SERVICE, replace(self.lease, until=until))

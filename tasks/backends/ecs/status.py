@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,7 +56,7 @@ async def service_status(settings: Settings) -> ServiceStatus:
     if look is None:
         raise CloudError(f"The ECS service {service.stack.service} was deleted. Deploy it: hearth infra up ecs.")
     price = service.stack.usd_per_hour(aws.region, current(settings.home))
-    leases = (await records.get(SERVICE)).live(time.time())
+    leases = (await records.get(SERVICE)).live(records.now())
     return ServiceStatus(service.stack.service, look, leases, None if price is None else price * look.paid)
 
 
@@ -72,7 +71,7 @@ async def send_away(settings: Settings, *, force: bool) -> str:
         CloudError: AWS refuses, or the service is not deployed.
     """
     _, service, records = await _opened(settings)
-    leases = (await records.get(SERVICE)).live(time.time())
+    leases = (await records.get(SERVICE)).live(records.now())
     if leases and not force:
         users = ", ".join(lease.holder for lease in leases)
         return f"{service.stack.service} is in use by {users}; --force sends its tasks away all the same."

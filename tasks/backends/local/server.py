@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 
 from tasks.backends.local.watchdog import ServerDirectory
+from tasks.core.clock import elapsed
 from tasks.core.errors import ServerError
 from tasks.core.network import settle_network
 from tasks.ollama.address import free_port
@@ -208,9 +209,15 @@ def local_servers(home: Path) -> Iterator[ServerState]:
         directory = ServerDirectory(path)
         record = _published(directory)
         if record is not None:
-            idle = record["idle_since"]
-            stops_at = None if idle is None else float(idle) + float(record["idle_seconds"])
-            yield ServerState(path.name, str(record["url"]), stops_at, int(record["watchdog_pid"]))
+            yield ServerState(path.name, str(record["url"]), _stops_at(record), int(record["watchdog_pid"]))
+
+
+def _stops_at(record: dict[str, Any]) -> float | None:
+    """When a watchdog will stop its server, by the wall clock; one of the version before goes by that itself."""
+    since = record["idle_since"]
+    if since is not None and (counted := record.get("idle_elapsed")) is not None:
+        since = time.time() - (elapsed() - float(counted))
+    return None if since is None else float(since) + float(record["idle_seconds"])
 
 
 def stop_server(state: ServerState, *, wait_seconds: float = 0.0) -> None:

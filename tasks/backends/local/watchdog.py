@@ -24,6 +24,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from tasks.backends.local.processes import MARK, end_group, end_marked
+from tasks.core.clock import elapsed
 from tasks.storage.file_locks import FileLease, take_exclusive, try_exclusive
 
 _POLL_SECONDS = 0.5
@@ -113,9 +114,9 @@ class Watchdog:
                     idle_since = None
                     self._publish(server, idle_since)
             elif idle_since is None:
-                idle_since = time.time()
+                idle_since = elapsed()
                 self._publish(server, idle_since)
-            elif time.time() - idle_since >= self._idle_seconds:
+            elif elapsed() - idle_since >= self._idle_seconds:
                 return lease
             if lease is not None:
                 lease.release()
@@ -130,7 +131,9 @@ class Watchdog:
                 "server_pid": server.pid,
                 "slots": self._slots,
                 "idle_seconds": self._idle_seconds,
-                "idle_since": idle_since,
+                # By the wall clock, for the version before; by the machine's own count.
+                "idle_since": None if idle_since is None else time.time() - (elapsed() - idle_since),
+                "idle_elapsed": idle_since,
             }
         )
 

@@ -20,6 +20,7 @@ from tasks.backends.ec2.pool import Pool as OpenPool
 from tasks.backends.ec2.pool import open_pool
 from tasks.core.interruption import Interruption
 from tasks.leasing.lease import Lease, Record
+from tasks.leasing.table import Table
 from tasks.settings.settings import Settings
 from tests.integration.ec2.test_acquire import acquired
 from tests.support.aws.faults import error, held, lost_answer
@@ -226,7 +227,7 @@ async def test_a_lease_that_ended_and_that_nobody_minded_is_renewed(aws: AwsFron
 
 async def test_closing_ends_by_itself(aws: AwsFront, pool: Pool, monkeypatch: pytest.MonkeyPatch):
     clock = Clock()
-    monkeypatch.setattr(tasks.leasing.leases, "time", clock)
+    monkeypatch.setattr(Table, "now", lambda _table: clock.now)
     records = (await opened()).records
     assert await records.close(await records.get(MACHINE))
     clock.advance(tasks.leasing.leases.CLOSED_SECONDS - 1)
@@ -319,7 +320,7 @@ async def test_a_dead_holder_s_lock_ends_and_the_next_one_launches_in_the_same_g
     aws: AwsFront, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ):
     clock = Clock()
-    monkeypatch.setattr(tasks.leasing.launch_lock, "time", clock)
+    monkeypatch.setattr(Table, "now", lambda _table: clock.now)
     locks = (await opened()).launches
     async with locks.held("default") as dead:
         assert dead is not None
@@ -334,7 +335,7 @@ async def test_a_holder_that_was_held_up_takes_nothing_from_the_one_that_came_af
     aws: AwsFront, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ):
     clock = Clock()
-    monkeypatch.setattr(tasks.leasing.launch_lock, "time", clock)
+    monkeypatch.setattr(Table, "now", lambda _table: clock.now)
     locks = (await opened()).launches
     async with AsyncExitStack() as late_block, AsyncExitStack() as block:
         late = await late_block.enter_async_context(locks.held("default"))
@@ -352,7 +353,7 @@ async def test_a_holder_that_was_held_up_takes_nothing_from_the_one_that_came_af
 
 async def test_a_holder_may_hold_on(aws: AwsFront, pool: Pool, monkeypatch: pytest.MonkeyPatch):
     clock = Clock()
-    monkeypatch.setattr(tasks.leasing.launch_lock, "time", clock)
+    monkeypatch.setattr(Table, "now", lambda _table: clock.now)
     locks = (await opened()).launches
     async with locks.held("default") as lock:
         assert lock is not None

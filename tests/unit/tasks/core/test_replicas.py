@@ -6,6 +6,7 @@ from tasks.backends.base import MachineFacts
 from tasks.core import replicas as module
 from tasks.core.replicas import Replicas
 from tasks.serving import parallelism
+from tasks.slots.capacity import Count
 
 
 @pytest.fixture
@@ -39,12 +40,12 @@ def test_what_they_cost_is_the_price_of_one_for_the_seconds_of_all(clock: list[f
 async def test_parts_are_measured_together_and_anew_if_they_changed_meanwhile(monkeypatch: pytest.MonkeyPatch):
     parts, asked = Replicas(2), []
 
-    async def measured(_client: object, _request: object, slots: int) -> int:
+    async def measured(_client: object, _request: object, slots: int) -> Count:
         asked.append(slots)
         if len(asked) == 1:
             parts.see(3, paid=3)
-        return slots - 1  # one was missed, which says little of each part
+        return Count(slots - 1)  # one was missed, which says little of each part
 
     monkeypatch.setattr(parallelism, "measure_parallelism", measured)
-    assert await parallelism._measure_each(None, None, 4, parts) == 4  # type: ignore[arg-type] # nothing is sent
+    assert await parallelism._measure_each(None, None, 4, parts) == Count(4)  # type: ignore[arg-type] # nothing is sent
     assert asked == [8, 12]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
@@ -15,9 +16,17 @@ from hypothesis import strategies as st
 from tasks.core.errors import ModelError, ServerError
 from tasks.core.events import Event, Progress, Pulling, RunWarning, subscribe
 from tasks.ollama.client import GenerateRequest, OllamaClient
-from tasks.serving.parallelism import SERIAL_FAMILIES, Served, most_at_once
+from tasks.serving.parallelism import (
+    SERIAL_FAMILIES,
+    Served,
+    at_once_while_some_wait,
+    measure_parallelism,
+    most_at_once,
+)
+from tasks.serving.remedies import shortfall
 from tasks.serving.warmup import Warmth, warm
 from tasks.settings.reading import WarmSettings
+from tasks.slots.ledger import Measured
 from tasks.slots.store import FileStore
 from tests.support.scripted_ollama import (
     DIGEST,
@@ -347,6 +356,14 @@ async def test_the_requests_that_a_server_really_serves_at_once_are_counted(serv
     assert (await warmed(client, asked)).measured.slots == min(asked, serves)
 
 
+@pytest.mark.parametrize(("asked", "serves"), [(4, 4), (8, 4), (4, 1)])
+async def test_requests_that_are_over_in_a_moment_are_counted_right_each_time(server, client, asked, serves):
+    """One probe each would be over before the last one came: sent one after another they meet."""
+    server.answers("/api/generate", serving(serves, 0.02))
+    counts = [(await measure_parallelism(client, REQUEST, asked)).slots for _ in range(5)]
+    assert counts == [serves] * 5
+
+
 async def test_one_slot_needs_no_measuring(server, client):
     await warmed(client, 1)
     assert server.asked("/api/generate") == [REQUEST.body("")]
@@ -370,6 +387,28 @@ async def test_a_family_that_ollama_serves_one_by_one_is_named(server, client, t
 async def test_a_server_with_fewer_slots_than_asked_for_is_told(server, client):
     server.answers("/api/generate", ONE_BY_ONE)
     assert "OLLAMA_NUM_PARALLEL" in (await warmed(client, 2)).note
+
+
+@pytest.mark.parametrize(
+    ("started_for", "busy", "cause"),
+    [
+        (4, False, r"was started for 4\. Run `hearth stop`: the next run starts one for 8"),
+        (4, True, r"was started for 4\. Run `hearth stop`"),
+        (8, False, "works on no more at once, though it was started for 8"),
+        (None, False, "OLLAMA_NUM_PARALLEL=8"),
+        (None, True, "others used the server while it was measured"),
+    ],
+)
+def test_fewer_slots_than_requested_are_told_with_cause_and_remedy(started_for, busy, cause):
+    measured = Measured(what="m", slots=4, asked=8, at=0, busy=busy)
+    told = shortfall(8, measured, "qwen25vl", started_for)
+    assert told is not None
+    assert told.startswith("4 of the 8 slots requested: ")
+    assert re.search(cause, told)
+
+
+def test_as_many_slots_as_requested_are_nothing_to_tell():
+    assert shortfall(4, Measured(what="m", slots=4, asked=4, at=0), "qwen25vl", 4) is None
 
 
 def test_the_default_model_is_of_a_family_that_ollama_serves_in_parallel():
@@ -466,3 +505,16 @@ async def test_the_embedded_servers_model_has_no_context_and_wants_no_gpu(server
     server.answers("/api/show", says(details={"family": "tesseract"}, model_info={"tesseract.context_length": 4096}))
     server.answers("/api/ps", placed(4_000_000, 0))
     assert (await warmed(client)).note is None
+
+
+@given(st.integers(1, 6), st.integers(1, 4), st.integers(1, 30))
+def test_while_some_wait_a_server_works_on_as_many_as_it_can(slots, more, length):
+    """A queue before so many slots, each request as long as the others."""
+    rounds = [(turn * length, (turn + 1) * length) for turn in range(3)]
+    served = [Served(start, end, 0.0) for start, end in rounds for _ in range(slots)]
+    late = [Served(3 * length, 4 * length, 0.0)] * min(more, slots)
+    assert at_once_while_some_wait(served + late) == slots
+
+
+def test_where_nobody_waits_nothing_follows_of_how_many_it_could_be():
+    assert at_once_while_some_wait([Served(0, 1, 0), Served(0, 1, 0)]) is None

@@ -328,3 +328,21 @@ def test_runs_never_begin_a_page_beyond_the_slots_of_the_parts_that_serve(steps:
             flying[run] = max(before, min(share, wants))
             assert flying[run] == before or sum(flying.values()) <= 4 * parts
         flying = dict.fromkeys(flying, 0) if moment % 3 == 0 else flying
+
+
+# Other clocks
+
+
+def test_a_claim_of_a_clock_that_was_a_day_fast_ends_as_one_of_now():
+    claim = SlotClaim(wants=4, holds=4, ends_at=1e6 + 86_400, came_at=1e6)
+    ledger = known(4, at=1e6).model_copy(update={"claims": {"fast": claim}, "limited_at": 1e6 + 86_400})
+    live = ledger.live(1e6)
+    assert live.held == 4
+    assert live.limited_at == 1e6
+    assert live.live(1e6 + 61).held == 0
+
+
+def test_a_measurement_by_a_clock_that_was_a_day_fast_keeps_nobody_waiting():
+    ledger = Ledger(measured_by="fast", measured_until=1e6 + 86_400)
+    assert ledger.live(1e6).measured_by == "fast"
+    assert ledger.live(1e6).live(1e6 + 61).measured_by == ""

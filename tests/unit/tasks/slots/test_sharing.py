@@ -9,14 +9,17 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from tasks.core import clock
+from tasks.core.clock import boot_id
 from tasks.core.errors import ModelError, StorageError
 from tasks.core.replicas import Replicas
 from tasks.slots.allocation import SlotAllocation
-from tasks.slots.capacity import agreed_capacity
-from tasks.slots.ledger import Ledger, Measured, knowing
+from tasks.slots.capacity import Count, agreed_capacity
+from tasks.slots.ledger import Ledger, Measured, SlotClaim, knowing
 from tasks.slots.store import FileStore, LedgerStore
 from tests.support.commands import ROOT
 from tests.support.waiting import PATIENCE, until_async
@@ -190,6 +193,28 @@ async def test_a_server_in_trouble_gets_fewer_from_everybody_and_more_when_it_is
             await until_async(lambda limit=limit: one.free + other.free == limit)
 
 
+@pytest.mark.skipif(boot_id() is None, reason="only Linux has a clock that no step moves")
+@pytest.mark.parametrize("days", [1, -1])
+async def test_a_step_of_the_clock_takes_no_slot_from_anybody(store, tmp_path, monkeypatch, days):
+    """A claim seems to have ended a day ago, or to end in a day: neither is so."""
+    async with sharing(store) as reads:
+        in_use(reads, SLOTS)
+        monkeypatch.setattr(
+            clock, "time", SimpleNamespace(**vars(time) | {"time": lambda: time.time() + days * 86_400})
+        )
+        async with sharing(FileStore.of(tmp_path, "http://127.0.0.1:11434")) as comes:
+            await asyncio.sleep(2 * store.watch_seconds)
+            assert (comes.free, comes.runs) == (0, 2)
+        assert reads.in_flight == SLOTS
+
+
+async def test_a_claim_of_a_version_that_went_by_the_wall_clock_counts(store):
+    old = SlotClaim(wants=4, holds=3, ends_at=time.time() + 10, came_at=time.time(), fed=True)
+    await store.change(lambda ledger: knowing(ledger, measured()).model_copy(update={"claims": {"old": old}}))
+    async with sharing(store) as comes:
+        assert comes.free == 1
+
+
 # The capacity
 
 
@@ -209,11 +234,11 @@ async def test_slots_follow_the_parts_of_a_server(store):
 async def test_a_server_is_measured_by_one_and_known_to_all(store):
     measurements = 0
 
-    async def measure() -> int:
+    async def measure() -> Count:
         nonlocal measurements
         measurements += 1
         await asyncio.sleep(0.2)
-        return 3
+        return Count(3)
 
     found = await asyncio.gather(*(agreed_capacity(store, "model", 8, measure) for _ in range(5)))
     assert [known.slots for known in found] == [3] * 5
@@ -221,7 +246,7 @@ async def test_a_server_is_measured_by_one_and_known_to_all(store):
 
 
 async def test_a_busy_server_is_not_measured_again(store):
-    async def never() -> int:
+    async def never() -> Count:
         raise AssertionError
 
     async with sharing(store):
@@ -232,10 +257,10 @@ async def test_who_asks_for_more_than_was_tried_measures_when_the_others_have_dr
     async with sharing(store) as share:
         in_use(share, 2)
 
-        async def measure() -> int:
+        async def measure() -> Count:
             assert share.in_flight == 0
             assert share.free <= 0
-            return 8
+            return Count(8)
 
         measuring = asyncio.create_task(agreed_capacity(store, "model", 8, measure))
         await asyncio.sleep(4 * store.watch_seconds)
@@ -247,11 +272,11 @@ async def test_who_asks_for_more_than_was_tried_measures_when_the_others_have_dr
 
 
 async def test_a_measurement_that_fails_leaves_it_to_the_next(store):
-    async def fails() -> int:
+    async def fails() -> Count:
         raise ModelError("no such model")
 
-    async def works() -> int:
-        return 2
+    async def works() -> Count:
+        return Count(2)
 
     with pytest.raises(ModelError):
         await agreed_capacity(store, "model", 2, fails)
@@ -262,17 +287,41 @@ async def test_a_long_measurement_stays_alone(store, monkeypatch):
     monkeypatch.setattr(FileStore, "lease_seconds", 1.5)
     measuring = 0
 
-    async def measure() -> int:
+    async def measure() -> Count:
         nonlocal measuring
         measuring += 1
         assert measuring == 1
         await asyncio.sleep(4)
-        return 2
+        return Count(2)
 
     first = asyncio.create_task(agreed_capacity(store, "model", 2, measure))
     await asyncio.sleep(0.1)
     second = await agreed_capacity(store, "model", 2, measure)
     assert (await first) == second
+
+
+async def test_of_a_server_that_was_started_anew_nothing_is_known(tmp_path):
+    """What was found of the one before it at its address holds no more, though a run of that one is still there."""
+    url = "http://127.0.0.1:11434"
+    before, anew = FileStore.of(tmp_path, url, "1 2"), FileStore.of(tmp_path, url, "3 4")
+
+    async def four() -> Count:
+        return Count(4)
+
+    async def eight() -> Count:
+        return Count(8)
+
+    assert (await agreed_capacity(before, "model", 8, four)).slots == 4
+    async with sharing(before, most=0):
+        assert (await agreed_capacity(anew, "model", 8, eight)).slots == 8
+        assert (await anew.change(lambda ledger: ledger)).capacity == 8
+
+
+async def test_a_measure_that_pages_corrected_holds_for_all_runs(store):
+    async with sharing(store) as one, sharing(store) as other:
+        one.correct(2)
+        await until_async(lambda: one.served == other.served == 2)
+        assert one.free + other.free <= 2
 
 
 # Processes
