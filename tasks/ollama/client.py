@@ -280,7 +280,11 @@ class OllamaClient:
         if status in _PASSING_STATUS:
             return PassingError(f"{self.url} cannot answer just now: {told}.")
         if status in {401, 403}:
-            sent = "the token is not the server's" if "authorization" in self._http.headers else "Hearth sent no token"
+            sent = (
+                "the token is not the server's"
+                if "authorization" in self._http.headers
+                else "Hearth sent no token (HEARTH_URL_TOKEN)"
+            )
             return ServerError(f"{self.url} refuses access ({told}): {sent}; check the address.")
         if status == 404 or any(text in lower for text in _PERMANENT):
             return ModelError(told)
