@@ -102,6 +102,7 @@ def test_what_was_read_decides_the_exit_code_unless_text_is_lost(
     )
     path = pdfs.written(tmp_path / "a.pdf", "one")
     environment = {**hearth.environment, "HEARTH_URL": server.url, "HEARTH_MODEL": "qwen2.5vl:7b"}
+    assert hearth.read(path, **environment).code == 0  # what is stored is printed without a run of Prefect's
     command = f'{{ "{sys.executable}" -P -m flows.cli.main read "{path}" --text; echo "code $?" >&2; }} {redirected}'
     done = subprocess.run(
         ["sh", "-c", command],
