@@ -34,7 +34,7 @@ from tasks.results.manifest import Manifest, RunStatus
 from tasks.results.store import ResultStore
 from tasks.runs.prepare import prepare
 from tasks.runs.run_recorder import RunRecorder
-from tasks.settings.env_file import read_any_encoding
+from tasks.settings.env_file import read_any_encoding, unset_empty
 from tasks.settings.settings import load_settings
 
 EXIT_PAGES_FAILED = 3
@@ -197,6 +197,7 @@ def main() -> None:
     speak_utf8()
     open_streams()
     log_visibly()
+    unset_empty()
     settle_network()
     read_any_encoding()
     code = _run()

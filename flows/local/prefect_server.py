@@ -16,7 +16,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_HOME, get_current_settings
 from tasks.backends.local.server import ServerSpec, lease_server
 from tasks.core.errors import ServerError
 from tasks.core.events import Progress, emit
-from tasks.core.network import check_way_to, without_credentials
+from tasks.core.network import PREFECTS_CERTIFICATES, check_way_to, without_credentials
 from tasks.settings.settings import Settings
 
 # One that ends is noticed sooner; this is for machines with much else to do.
@@ -32,7 +32,7 @@ async def prefect_api(settings: Settings) -> AsyncIterator[None]:
     """
     configured = get_current_settings().api.url
     if configured:
-        check_way_to(configured)
+        check_way_to(configured, PREFECTS_CERTIFICATES)
         async with get_client() as client:
             trouble = await client.api_healthcheck()
         if trouble is not None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from tasks.core.clock import ServerClock
 from tasks.core.errors import CloudError
-from tasks.core.network import check_way_to, proxy_for
+from tasks.core.network import AWS_CERTIFICATES, check_way_to, proxy_for
 
 if TYPE_CHECKING:
     from boto3 import Session
@@ -185,7 +185,7 @@ class Aws:
 
 def _check_way() -> None:
     url = os.environ.get("AWS_ENDPOINT_URL") or _AWS
-    check_way_to(url)
+    check_way_to(url, AWS_CERTIFICATES)
     if (proxy_for(url) or "").startswith("socks"):
         raise CloudError("AWS cannot be reached through a SOCKS proxy. Set HTTPS_PROXY to one of http or https.")
 

@@ -7,7 +7,7 @@ import os
 from tasks.backends.base import Endpoint, Release
 from tasks.core.errors import InputError, ServerError
 from tasks.core.jobs import BackendName
-from tasks.core.network import check_way_to, trusted
+from tasks.core.network import HTTPX_CERTIFICATES, check_way_to, trusted
 from tasks.core.scaling import Scale
 from tasks.ollama.address import ServerAddress, parse_address
 from tasks.ollama.client import digest_at
@@ -46,7 +46,7 @@ class UrlBackend:
         if not self._urls:
             raise InputError(_NO_ADDRESS)
         for url in self._urls:
-            check_way_to(url)
+            check_way_to(url, HTTPX_CERTIFICATES if self._trust is None else ())
         if self._trust is not None:
             trusted(self._trust)
         self.servers = len(self._urls)

@@ -193,6 +193,8 @@ def find_documents(sources: Sequence[str], passed_over: PassedOver = _silently) 
     """
     seen: set[Place] = set()
     for source in sources:
+        if not source.strip():  # an unset variable of a shell; it would mean the working directory
+            raise InputError("A source of the batch is empty. Name a folder, a PDF or a list (.txt).")
         for found in _documents(place_of(source).absolute(), passed_over):
             if found.path not in seen:
                 seen.add(found.path)

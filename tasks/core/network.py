@@ -11,7 +11,7 @@ import os
 import re
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
@@ -26,14 +26,10 @@ _LOCAL = ("localhost", "127.0.0.1", "::1")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 _PROXY_SCHEMES = {"http", "https", "socks5", "socks5h"}
 _EXCEPTIONS = ("NO_PROXY", "no_proxy")
-_CERTIFICATES = (
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "REQUESTS_CA_BUNDLE",
-    "CURL_CA_BUNDLE",
-    "AWS_CA_BUNDLE",
-    "PREFECT_API_SSL_CERT_FILE",
-)
+HTTPX_CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+PREFECTS_CERTIFICATES = (*HTTPX_CERTIFICATES, "PREFECT_API_SSL_CERT_FILE")
+AWS_CERTIFICATES = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
+_CERTIFICATES = (*PREFECTS_CERTIFICATES, *AWS_CERTIFICATES, "CURL_CA_BUNDLE")
 _FOLDERS = {"SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"}
 _PEM = re.compile(rb"-----BEGIN (X509 |TRUSTED )?CERTIFICATE-----")
 _PARSED_BYTES = 64_000
@@ -79,8 +75,12 @@ def proxy_for(url: str) -> str | None:
     return None
 
 
-def check_way_to(url: str) -> None:
+def check_way_to(url: str, certificates: Sequence[str] = HTTPX_CERTIFICATES) -> None:
     """See that what the environment names for connections to a URL can be used.
+
+    Args:
+        url: where they lead.
+        certificates: the variables by which whoever connects finds certificates.
 
     Raises:
         InputError: it cannot; the message names the variable.
@@ -88,7 +88,7 @@ def check_way_to(url: str) -> None:
     parts = urlsplit(url)
     proxy_for(url)
     if parts.scheme == "https":
-        _refuse(*_CERTIFICATES)
+        _refuse(*certificates)
 
 
 def refuse_unusable() -> None:
@@ -112,7 +112,7 @@ def trusted(certificates: Path | None = None) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=str(certificates))
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # a server's own, which no authority signed, will do
         return context
-    _refuse(*_CERTIFICATES)
+    _refuse(*HTTPX_CERTIFICATES)
     if file := os.environ.get("SSL_CERT_FILE"):
         return ssl.create_default_context(cafile=file)
     if folder := os.environ.get("SSL_CERT_DIR"):

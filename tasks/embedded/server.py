@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from urllib.parse import quote
 
 import uvicorn
 from starlette.applications import Starlette
@@ -171,7 +172,7 @@ def _logged(respond: Respond) -> Callable[[Request], Awaitable[Response]]:
         started = time.monotonic()
         response = await answer(request)
         seconds = time.monotonic() - started
-        log.info("%s %s %d %.3fs", request.method, request.url.path, response.status_code, seconds)
+        log.info("%s %s %d %.3fs", request.method, quote(request.url.path), response.status_code, seconds)
         return response
 
     return endpoint

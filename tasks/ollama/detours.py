@@ -12,6 +12,8 @@ from tasks.core.network import without_credentials
 
 _MIXED = (b"HTTP request to an HTTPS server", b"HTTP request was sent to HTTPS port")
 _MOST_CHARACTERS = 200
+_PROXY_REFUSES = {403, 407}
+_PROXY_FAILS = {502, 503, 504}
 
 
 def trouble(url: str, error: httpx.RequestError, proxy: str | None, *, pinned: bool) -> HearthError:
@@ -32,9 +34,8 @@ def trouble(url: str, error: httpx.RequestError, proxy: str | None, *, pinned: b
         if isinstance(cause, ssl.SSLError) and cause.reason in {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"}:
             return ServerError(f"{_whose(url, proxy)} does not speak TLS. Write its address with http://.")
     if proxy and isinstance(error, httpx.ProxyError):
-        return PassingError(
-            f"The proxy {without_credentials(proxy)} does not reach {url} ({str(error)[:_MOST_CHARACTERS]})."
-        )
+        told = str(error)[:_MOST_CHARACTERS]
+        return _of_proxy(proxy, url, told, refused=told.startswith(("401", "403", "407")))
     way = f" through the proxy {without_credentials(proxy)}" if proxy else ""
     return PassingError(f"{url} is out of reach{way} ({type(error).__name__}).")
 
@@ -51,15 +52,31 @@ def refusing_detours(url: str, proxy: str | None) -> Callable[[httpx.Response], 
             raise ServerError(
                 f"{url} redirects to {target} (HTTP {response.status_code}). Use that address, if it is right."
             )
-        if response.status_code == httpx.codes.PROXY_AUTHENTICATION_REQUIRED and proxy:
-            shown = without_credentials(proxy)
-            raise ServerError(f"The proxy {shown} asks for a user and a password. Write them into its variable.")
+        if proxy and _is_the_proxys(url, response):
+            refused = response.status_code in _PROXY_REFUSES
+            raise _of_proxy(proxy, url, f"HTTP {response.status_code}", refused=refused)
         if response.status_code == httpx.codes.BAD_REQUEST and url.startswith("http:"):
             content = await response.aread()
             if any(text in content[:1000] for text in _MIXED):
                 raise ServerError(f"{url} speaks TLS. Write its address with https://.")
 
     return check
+
+
+def _is_the_proxys(url: str, response: httpx.Response) -> bool:
+    """Whether a proxy answered in its server's place, which answers in JSON."""
+    is_json = "json" in response.headers.get("content-type", "")
+    return url.startswith("http:") and response.status_code in _PROXY_REFUSES | _PROXY_FAILS and not is_json
+
+
+def _of_proxy(proxy: str, url: str, told: str, *, refused: bool) -> HearthError:
+    name = without_credentials(proxy)
+    if refused:
+        return ServerError(
+            f"The proxy {name} refuses {url} ({told}). Write a user and a password that it takes into its variable, "
+            "or list the host in NO_PROXY."
+        )
+    return PassingError(f"The proxy {name} does not reach {url} ({told}).")
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -57,7 +57,7 @@ def classified(url: str, status: int, body: str, *, authorized: bool) -> HearthE
     if status in _PASSING_STATUS:
         return PassingError(f"{url} cannot answer just now: {words}.")
     if status in {401, 403}:
-        sent = "the token is not the server's" if authorized else "Hearth sent no token"
+        sent = "the token is not the server's" if authorized else "Hearth sent no token (HEARTH_URL_TOKEN)"
         return ServerError(f"{url} refuses access ({words}): {sent}; check the address.")
     if status == 404 or any(text in words.lower() for text in _PERMANENT):
         return ModelError(words)

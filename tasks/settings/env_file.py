@@ -1,4 +1,4 @@
-"""The file .env: Hearth's settings in it, also beside those of others, whatever its encoding."""
+"""The environment before it is read: empty variables, and the file .env, whoever wrote it and in what encoding."""
 
 from __future__ import annotations
 
@@ -18,10 +18,18 @@ from tasks.core.errors import InputError
 from tasks.text.decode import decoded
 
 ENV_FILE = ".env"
+_UNSET = ("HEARTH_", "PREFECT_", "OLLAMA_", "LLAMA_API_", "AWS_", "SSL_CERT_", "REQUESTS_CA_", "CURL_CA_", "XDG_")
 _MOST_BYTES = 1_000_000
 _NO_SETTING = re.compile(r"^[ \t]*(HEARTH_\w+)[ \t]*:", re.MULTILINE)
 _log = logging.getLogger(__name__)
 _values = dotenv.dotenv_values
+
+
+def unset_empty() -> None:
+    """Unset variables that are empty: of some, libraries make a path or a profile without a name."""
+    for name, value in list(os.environ.items()):
+        if not value and name.startswith(_UNSET):
+            del os.environ[name]
 
 
 def read_any_encoding() -> None:

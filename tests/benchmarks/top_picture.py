@@ -14,9 +14,9 @@ import time
 from pathlib import Path
 
 from rich._export_format import CONSOLE_SVG_FORMAT
-from rich.console import Console
 from rich.terminal_theme import DIMMED_MONOKAI
 
+from flows.cli.console import Terminal
 from flows.cli.top import drawn
 from tasks.metrics.top import Watch
 from tests.benchmarks.page_times import write_pdf
@@ -63,7 +63,7 @@ def _run(directory: Path, document: str, url: str) -> subprocess.Popen[bytes]:
 
 
 def _draw(watch: Watch) -> None:
-    console = Console(record=True, width=132, file=io.StringIO(), force_terminal=True, color_system="truecolor")
+    console = Terminal(record=True, width=132, file=io.StringIO(), force_terminal=True, color_system="truecolor")
     console.print(drawn(asyncio.run(watch.look()), []))
     # No fonts of another site.
     form = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)

@@ -58,7 +58,7 @@ def leftovers(session: str) -> Iterator[Leftover]:
 def _forked(session: str) -> dict[int, tuple[str, str]]:
     """What the fork server started: the test and the command of each process."""
     log = forkserver.log(session)
-    lines = log.read_text().splitlines() if log.exists() else []
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
     noted = (line.split("\t") for line in lines if line.count("\t") == 2)
     return {int(pid): (test, command) for pid, test, command in noted}
 

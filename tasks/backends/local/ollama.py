@@ -14,6 +14,7 @@ from tasks.backends.local.endpoint import local_endpoint
 from tasks.backends.local.server import ServerSpec, lease_server, local_servers
 from tasks.core.errors import InputError, PassingError, ServerError
 from tasks.core.jobs import BackendName
+from tasks.core.network import is_loopback
 from tasks.core.scaling import Scale
 from tasks.ollama.address import DEFAULT_PORT, server_url
 from tasks.ollama.client import OllamaClient, digest_at
@@ -98,9 +99,12 @@ class OllamaBackend:
         return True
 
     def _is_ours(self) -> bool:
+        """Whether Hearth started what answers there; localhost and ::1 are this machine, too."""
+        mine = urlsplit(self._url)
         return any(
-            server.name.startswith("ollama-") and server.url == self._url
+            server.name.startswith("ollama-") and urlsplit(server.url).port == mine.port
             for server in local_servers(self._settings.home)
+            if is_loopback(mine.hostname or "")
         )
 
     def _spec(self, binary: str, slots: int) -> ServerSpec:

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from rich.console import Console
 
+from flows.cli.console import Terminal
 from flows.cli.top import drawn
 from tasks.backends.ec2.pool import Pool
 from tasks.core.errors import CloudError
@@ -37,7 +37,7 @@ URL = "http://127.0.0.1:11434"
 
 
 async def told(home: Path, width: int = 160) -> str:
-    console = Console(width=width, file=io.StringIO())
+    console = Terminal(width=width, file=io.StringIO())
     console.print(drawn(await Watch(home).look(), [{"use": 82.0, "memory": 61.0}]))
     return console.file.getvalue()
 

@@ -50,6 +50,12 @@ def test_that_is_said_where_somebody_has_named_it(tmp_path: Path):
     assert len(told) == 1
 
 
+def test_an_empty_source_is_not_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(made(tmp_path, "a.pdf"))
+    with pytest.raises(InputError, match="source of the batch is empty"):
+        list(find_documents([""]))
+
+
 def test_a_link_to_a_folder_is_not_followed_and_told(tmp_path: Path):
     """Not even one that leads round in a circle."""
     inbox = made(tmp_path / "inbox", "a.pdf", "sub/b.pdf")

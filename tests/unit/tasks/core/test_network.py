@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 
 from tasks.core import network
 from tasks.core.errors import InputError
-from tasks.core.network import check_way_to, proxy_for, settle_network, trusted, without_credentials
+from tasks.core.network import (
+    AWS_CERTIFICATES,
+    HTTPX_CERTIFICATES,
+    PREFECTS_CERTIFICATES,
+    check_way_to,
+    proxy_for,
+    settle_network,
+    trusted,
+    without_credentials,
+)
 
 _VARIABLES = (
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
@@ -171,10 +180,18 @@ def test_its_password_is_not_shown(monkeypatch: pytest.MonkeyPatch):
 # Certificates
 
 
-@pytest.mark.parametrize("name", ["SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE"])
+@pytest.mark.parametrize(
+    ("name", "readers"),
+    [
+        ("SSL_CERT_FILE", HTTPX_CERTIFICATES),
+        ("SSL_CERT_DIR", PREFECTS_CERTIFICATES),
+        ("AWS_CA_BUNDLE", AWS_CERTIFICATES),
+        ("REQUESTS_CA_BUNDLE", AWS_CERTIFICATES),
+    ],
+)
 @pytest.mark.parametrize("content", [None, "", "-----BEGIN CERTIFICATE-----\nno\n-----END CERTIFICATE-----\n"])
-def test_missing_ones_do_harm_only_over_tls(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, content: str | None
+def test_missing_ones_do_harm_only_over_tls_and_to_those_who_read_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, readers: tuple[str, ...], content: str | None
 ):
     path = tmp_path / "ca.pem"
     if content is not None:
@@ -182,9 +199,10 @@ def test_missing_ones_do_harm_only_over_tls(
     monkeypatch.setenv(name, str(path))
     settle_network()
     httpx.Client()
-    check_way_to("http://far.example")
+    check_way_to("http://far.example", readers)
+    check_way_to("https://far.example", ())
     with pytest.raises(InputError, match=f"^{name} names {path}"):
-        check_way_to("https://far.example")
+        check_way_to("https://far.example", readers)
 
 
 def test_a_file_without_certificates_is_named(tmp_path: Path):

@@ -64,9 +64,13 @@ async def test_a_proxy_that_is_out_of_reach_is_named_without_its_password(monkey
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("url", "error"), [(FAR, ServerError), ("https://far.example", PassingError)])
-async def test_a_proxy_that_refuses_is_named(monkeypatch: pytest.MonkeyPatch, url: str, error: type[HearthError]):
-    answer = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"
+@pytest.mark.parametrize("url", [FAR, "https://far.example"])
+@pytest.mark.parametrize(("status", "error"), [(403, ServerError), (407, ServerError), (502, PassingError)])
+async def test_a_proxy_that_refuses_is_named(
+    monkeypatch: pytest.MonkeyPatch, url: str, status: int, error: type[HearthError]
+):
+    """Refused for good, or out of reach for now."""
+    answer = f"HTTP/1.1 {status} Words\r\nContent-Length: 0\r\n\r\n".encode()
     with proxy("http://127.0.0.1:9", answer) as (port, _):
         monkeypatch.setenv("ALL_PROXY", f"http://user:secret@127.0.0.1:{port}")
         with pytest.raises(error, match=f"proxy http://127.0.0.1:{port}") as caught:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tasks.core.errors import InputError
-from tasks.settings.env_file import refuse_other_encodings
+from tasks.settings.env_file import refuse_other_encodings, unset_empty
 from tasks.settings.settings import load_settings
 
 SETTINGS = "NAME=café\nHEARTH_MODEL=modèle\n"
@@ -83,3 +84,13 @@ def test_processes_of_prefects_own_have_to_be_spared(tmp_path: Path):
     (tmp_path / ".env").write_bytes(b"NAME=caf\xe9\n")
     with pytest.raises(InputError, match="is not UTF-8"):
         refuse_other_encodings()
+
+
+@pytest.mark.parametrize("name", ["PREFECT_HOME", "AWS_PROFILE", "HEARTH_HOME", "XDG_CACHE_HOME", "OLLAMA_HOST"])
+def test_an_empty_variable_is_unset_for_libraries_too(monkeypatch: pytest.MonkeyPatch, name: str):
+    """Prefect took the working directory for its home, and botocore looked for a profile without a name."""
+    monkeypatch.setenv(name, "")
+    monkeypatch.setenv(f"{name}_MORE", "x")
+    unset_empty()
+    assert name not in os.environ
+    assert f"{name}_MORE" in os.environ
