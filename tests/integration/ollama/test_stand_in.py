@@ -54,8 +54,11 @@ def _serving(program: Program, slots: int = 1) -> Iterator[Server]:
     host = f"127.0.0.1:{free_port()}"
     with program.serving(host, slots) as process:
         server = Server(process, host)
-        yield server
-        server.http.close()
+        try:
+            yield server
+        finally:
+            server.http.close()
+            server.client.close()
 
 
 @pytest.fixture(scope="module")
