@@ -49,7 +49,7 @@ test: .venv/.installed-dev ## Run every test but the long ones
 test-long: .venv/.installed-dev ## Run the tests that take over ten seconds each, or repeat others
 	@$(PYTEST) -m long
 
-tools: | $(BIN)/python ## Install the programs that some tests need: nginx, Chromium, PostgreSQL, checkov and others
+tools: | $(BIN)/python ## Install the programs that some tests need: nginx, Chromium, PostgreSQL, llama-server and others
 	@PYTHON=$(BIN)/python tests/support/tools.sh
 
 ROOTS ?= trixie sid
@@ -87,6 +87,7 @@ lock: ## Resolve the dependencies anew (needs uv)
 	$(LOCK) --group dev --all-extras --constraint requirements.lock --output-file requirements-dev.lock
 	echo "checkov>=3.3,<4" | $(LOCK_TOOL) --output-file tests/support/checkov.lock
 	printf "parliament>=1.6.4,<2\nsetuptools<81\n" | $(LOCK_TOOL) --output-file tests/support/parliament.lock
+	printf "gguf>=0.19,<0.20\nmineru-llama-cpp>=0.2,<0.3\n" | $(LOCK_TOOL) --output-file tests/support/llama-server.lock
 
 clean: ## Remove .venv, .tools and what was built
 	rm -rf .venv .tools build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -23,6 +23,7 @@ pytest_plugins = [
     "tests.support.aws.fixtures",
     "tests.support.ecs.fixtures",
     "tests.support.infra.fixtures",
+    "tests.support.llama.program",
 ]
 
 # How long an example takes is no matter of the code's on a machine that is busy.

@@ -6,9 +6,11 @@ import re
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, TypeAlias, cast
 
 from tasks.embedded.errors import FormatError
+from tasks.embedded.models import CONTEXT_LENGTH
 
 NO_IMAGE = "This model reads page images. Send one in `images`."
 """The answer to a request without an image: there is nothing else that the model could say."""
@@ -19,7 +21,7 @@ TEXT_PROPERTIES = ("text", "markdown", "natural_text", "content")
 MOST_ITEMS = 100
 """No schema is filled with longer arrays, whatever it demands."""
 
-MOST_CHARACTERS = 100_000
+MOST_CHARACTERS = 50_000
 """Nor with more JSON than this in all, beside the page's text: arrays may lie in arrays."""
 
 _TOKEN = re.compile(r"\s*(?:\w{1,6}|[^\w\s])|\s+")
@@ -71,7 +73,7 @@ def compose(text: str, template: object, stop: Sequence[str], limit: int | None)
         text: The text as it was read.
         template: The request's `format`: None, "json" or a JSON schema.
         stop: Texts before the first of which the answer ends.
-        limit: Most tokens, or None.
+        limit: Most tokens, or None for as many as the context holds.
 
     Raises:
         FormatError: If the format is another value.
@@ -80,9 +82,10 @@ def compose(text: str, template: object, stop: Sequence[str], limit: int | None)
     ends = [position for word in stop if word and (position := answer.find(word)) >= 0]
     if ends:
         answer, whole = answer[: min(ends)], True
-    tokens = tokenize(answer)
-    if limit is not None and len(tokens) > limit:
-        return Answer("".join(tokens[:limit]), limit, "length")
+    limit = min(limit or CONTEXT_LENGTH, CONTEXT_LENGTH)
+    tokens = list(islice(_TOKEN.finditer(answer), limit + 1))
+    if len(tokens) > limit:
+        return Answer(answer[: tokens[limit].start()], limit, "length")
     return Answer(answer, len(tokens), "stop" if whole else "length")
 
 

@@ -128,8 +128,8 @@ def _work(request: Request, read: Callable[[bytes], str]) -> Work:
     pages = [images.inspect(each) for each in request.question.images]
     taken_in = time.monotonic()
     text = "\n\n".join(read(page.data) for page in pages) if pages else NO_IMAGE
-    answer = compose(text, request.template, request.options.stop, request.options.num_predict)
     count += sum(page.patches for page in pages)
+    answer = compose(text, request.template, request.options.stop, request.options.num_predict)
     return Work(answer, count, taken_in - begun, time.monotonic() - taken_in)
 
 

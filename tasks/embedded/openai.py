@@ -14,7 +14,7 @@ from tasks.embedded.catalog import shown_model
 from tasks.embedded.errors import BadRequestError, RequestError
 from tasks.embedded.inference import Inference, Outcome, pieces, refusal
 from tasks.embedded.models import Model, Store
-from tasks.embedded.replies import finished, reply, streamed, to_json
+from tasks.embedded.replies import finished, reply, shortened, streamed, to_json
 from tasks.embedded.requests import parse_chat
 
 Fields: TypeAlias = dict[str, Any]
@@ -69,7 +69,7 @@ def refused(status: int, text: str) -> Response:
 
 def _error(status: int, text: str) -> Fields:
     kind = {400: "invalid_request_error", 404: "not_found_error"}.get(status, "api_error")
-    return {"error": {"message": text, "type": kind, "param": None, "code": None}}
+    return {"error": {"message": shortened(text), "type": kind, "param": None, "code": None}}
 
 
 def _listed(name: str, model: Model) -> Fields:

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 
 from starlette.responses import Response, StreamingResponse
 
+MOST_ERROR_CHARACTERS = 2000
+
 
 def to_json(value: object) -> bytes:
     """Encode as Go does; half a surrogate pair, which no encoding has, becomes a question mark."""
@@ -29,7 +31,12 @@ def streamed(lines: Iterator[bytes], media_type: str) -> Response:
 
 def failure(status: int, error: str) -> Response:
     """An error with its text."""
-    return reply({"error": error}, status)
+    return reply({"error": shortened(error)}, status)
+
+
+def shortened(error: str) -> str:
+    """Cut an error's text that repeats a request of megabytes."""
+    return error if len(error) <= MOST_ERROR_CHARACTERS else f"{error[:MOST_ERROR_CHARACTERS]}..."
 
 
 def timestamp(moment: datetime) -> str:

@@ -11,6 +11,7 @@ from tasks.embedded.errors import BadRequestError, CloudModelError, TemplateErro
 from tasks.embedded.models import CONTEXT_LENGTH, Model, Store
 
 MOST_TOP_LOGPROBS = 20
+MOST_IMAGES = 256
 CLOUD_TAG = "cloud"
 
 SMALLEST_CONTEXT = 256
@@ -158,6 +159,8 @@ def _check_abilities(data: Mapping[str, Any], model: Model, abilities: Mapping[s
 
 
 def _request(data: Mapping[str, Any], model: Model, question: Question) -> Request:
+    if len(question.images) > MOST_IMAGES:
+        raise BadRequestError(f"{len(question.images)} images in one request: {MOST_IMAGES} are the most")
     return Request(
         name=data["model"],
         model=model,

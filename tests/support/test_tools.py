@@ -45,6 +45,11 @@ def test_an_absent_tool_has_no_path_and_says_so():
     assert "`make tools`" in absent.missing
 
 
+def test_a_tool_that_is_not_built_for_this_machine_says_so():
+    foreign = Tool("no-such-program", "it proves this", only_on=("Plan9", "vax"))
+    assert foreign.missing == "no-such-program is missing (it proves this): it is to be had for Plan9 vax alone"
+
+
 def test_a_small_disk_is_seen_within_its_namespace_and_from_outside(small_disk: SmallDisk):
     write = 'echo kept > "$0/file"; head -c 200000 /dev/zero > "$0/large"'
     done = subprocess.run(

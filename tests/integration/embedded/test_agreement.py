@@ -33,7 +33,7 @@ COMPARED = [fact for fact in facts() if _comparable(fact)]
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory) -> dict[str, httpx.Response]:
     """The answers to all requests, sent in the recorded order: some need what an earlier one made."""
-    image = base64.b64encode(png(render(((40, 40, 500, 200), "Alpha one.\nBeta two."), size=24).crop((0, 0, 500, 180))))
+    image = base64.b64encode(png(render(((20, 20, 200, 60), "Alpha one.")).crop((0, 0, 200, 80))))
     with running("--num-parallel", "1", "--models", str(tmp_path_factory.mktemp("models"))) as server:
         server.ollama.pull(MODEL)
         return {fact["case"]: _sent(server.http, fact, image.decode()) for fact in COMPARED}

@@ -278,6 +278,22 @@ def test_an_engine_that_does_not_load_is_an_error_and_is_not_listed_as_loaded(st
     assert server.loaded() == []
 
 
+@pytest.mark.parametrize(
+    "body", [{"format": {"x": "y" * 10**6, "anyOf": 5}}, {"think": "y" * 10**6}, {"keep_alive": "y" * 10**6}]
+)
+def test_an_error_does_not_repeat_a_request_of_megabytes(shared, dot, body):
+    for path, fields in {"/api/generate": {"prompt": "x", "images": [dot]}, "/api/chat": {"messages": [{}]}}.items():
+        response = shared.post(path, model=MODEL, **fields, **body)
+        assert response.status_code in {400, 500}
+        assert len(response.content) < 10_000
+
+
+def test_a_request_has_a_bounded_number_of_pages(shared, dot):
+    assert shared.generate(images=[dot] * 256).status_code == 200
+    response = shared.generate(images=[dot] * 257)
+    assert (response.status_code, response.json()) == (400, {"error": "257 images in one request: 256 are the most"})
+
+
 def test_a_prompt_longer_than_the_context_is_refused_and_a_large_page_is_not(shared, dot):
     response = shared.generate(prompt="a " * 300, images=[dot], options={"num_ctx": 256})
     error = json.loads(response.json()["error"])["error"]

@@ -15,6 +15,7 @@ from tasks.embedded import answers, fields, wire
 from tasks.embedded.errors import BadRequestError, FormatError, ImageError
 from tasks.embedded.hosts import is_local
 from tasks.embedded.images import inspect
+from tasks.embedded.models import CONTEXT_LENGTH
 from tasks.embedded.straighten import straighten
 from tasks.embedded.tesseract import tidy
 from tests.integration.embedded.pages import PARAGRAPHS, render
@@ -45,6 +46,19 @@ def _greedy_schemas():
         "a": {},
     }
     yield {"properties": text | {f"name {number}": {} for number in range(100_000)}}
+
+
+_sizes = st.integers(0, 10**12)
+_names = st.dictionaries(st.text(max_size=9), st.deferred(lambda: _nested_schemas), max_size=4)
+_nested_schemas = st.deferred(
+    lambda: (
+        st.fixed_dictionaries({"type": st.sampled_from(["string", "integer", "boolean", "null"])})
+        | st.fixed_dictionaries({"type": st.just("array"), "items": _nested_schemas, "minItems": _sizes})
+        | st.fixed_dictionaries({"type": st.just("object"), "properties": _names})
+        | st.fixed_dictionaries({"anyOf": st.lists(_nested_schemas, min_size=1, max_size=2)})
+        | st.fixed_dictionaries({"const": st.text() | _sizes})
+    )
+)
 
 
 def _pair(reference):
@@ -196,11 +210,22 @@ class TestAnswers:
         answer = answers.compose("T", schema, (), None)
         assert (len(json.loads(answer.text)), answer.done_reason) == (100, "length")
 
+    def test_no_answer_is_longer_than_the_context(self):
+        answer = answers.compose("word " * 200_000, None, (), None)
+        assert (answer.tokens, answer.done_reason) == (CONTEXT_LENGTH, "length")
+
+    @settings(max_examples=20)
+    @given(_nested_schemas)
+    def test_no_schema_gets_more_than_a_bounded_answer(self, schema):
+        answer = answers.compose("T", schema, (), None)
+        json.loads(answer.text)
+        assert len(answer.text) < 2 * answers.MOST_CHARACTERS
+
     @pytest.mark.parametrize("schema", [*_greedy_schemas()])
     def test_an_answer_is_bounded_as_a_whole_and_says_that_it_is_cut(self, schema):
         started = time.process_time()
         answer = answers.compose("T", schema, (), None)
-        assert len(answer.text) < 3 * answers.MOST_CHARACTERS
+        assert len(answer.text) < 2 * answers.MOST_CHARACTERS
         assert json.loads(answer.text)["text"] == "T"
         assert answer.done_reason == "length"
         assert time.process_time() - started < 5  # a hundredth of what arrays of arrays took without a bound
