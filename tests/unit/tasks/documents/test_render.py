@@ -20,7 +20,7 @@ from PIL import Image
 
 from tasks.core.errors import FailureReason, PageError
 from tasks.documents.render import PageImage, Renderer
-from tasks.documents.render_worker import ink_fraction, png_of, scale_for
+from tasks.documents.raster import ink_fraction, png_of, scale_for
 from tasks.settings.reading import LimitSettings
 from tests.support import pdfs
 from tests.support.waiting import PATIENCE, until_async
