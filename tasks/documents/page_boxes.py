@@ -7,7 +7,6 @@ import re
 import pymupdf
 
 
-
 def boxed(pdf: pymupdf.Document, page: pymupdf.Page) -> tuple[pymupdf.Page, str]:
     """Give a page whose crop box shows nothing of it its media box instead.
 

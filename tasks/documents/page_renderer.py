@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -191,18 +192,32 @@ def _drawn(page: pymupdf.Page, longest_side: int) -> tuple[list[Strip], float]:
     drawing = Drawing(page, scale)
     if strip is None:
         return [Strip(drawing.image())], scale
-    return list(_strips(drawing, width, height, scale, round(strip * scale))), scale
+    return list(_strips(page, drawing, scale, round(strip * scale))), scale
 
 
-def _strips(drawing: Drawing, width: float, height: float, scale: float, strip: int) -> Iterator[Strip]:
+def _strips(page: pymupdf.Page, drawing: Drawing, scale: float, strip: int) -> Iterator[Strip]:
+    width, height = page.rect.width, page.rect.height
     tall = height > width
-    length = round((height if tall else width) * scale)
 
     def draw(start: int, end: int) -> Any:
         first, last = start / scale, end / scale
         return drawing.image((0, first, width, last) if tall else (first, 0, last, height))
 
-    return islice(cut(draw, length, strip, scale, tall=tall), 2 * MOST_STRIPS)
+    return islice(cut(draw, _taken(page, scale, tall=tall), strip, scale, tall=tall), 2 * MOST_STRIPS)
+
+
+def _taken(page: pymupdf.Page, scale: float, *, tall: bool) -> bytearray:
+    """Where along a page's length its words and pictures are, in pixels; all of it where it has no words of its own."""
+    length = round((page.rect.height if tall else page.rect.width) * scale)
+    words = [word[:4] for word in page.get_text("words")]
+    pictures = [picture["bbox"] for picture in page.get_image_info()]
+    taken = bytearray(length) if words else bytearray(b"\1") * length
+    for box in (*words, *pictures):
+        rect = pymupdf.Rect(box) * page.rotation_matrix
+        first, last = (rect.y0, rect.y1) if tall else (rect.x0, rect.x1)
+        start, end = max(0, int(first * scale)), min(length, math.ceil(last * scale))
+        taken[start:end] = b"\1" * max(0, end - start)
+    return taken
 
 
 def _sentence(said: list[str]) -> str:

@@ -12,8 +12,14 @@ import pymupdf
 # drawing instructions do.
 _ZEROS = bytes(64)
 _SLICE = 2**16
+_TABLE_HEAD = 17
+_MOST_PRECINCTS = 64
 _ASCII_FILTERS = {"ASCIIHexDecode", "AHx", "ASCII85Decode", "A85"}
-_CODED_FILTERS = {"JPXDecode", "JBIG2Decode", "LZWDecode", "LZW", "CCITTFaxDecode", "CCF"}
+_CODED_FILTERS = {"JBIG2Decode", "LZWDecode", "LZW"}
+# A JPEG's baseline frame, and the start of its scan; what stands before may be padded.
+_BASELINE, _SCAN = (b"\xff\xc0", b"\xff\xc1"), b"\xff\xda"
+# Of JPEG 2000: the size and the coding style of the image, the start of its data, and a style of many small parts.
+_SIZE, _STYLE, _DATA, _PRECINCTS = b"\xff\x4f\xff\x51", b"\xff\x52", b"\xff\x93", 1
 # JBIG2 segments: a header of at least so many bytes, and the length of one whose end is told by its data.
 _JBIG2_HEADER = 11
 _UNKNOWN_LENGTH = 0xFFFFFFFF
@@ -66,7 +72,9 @@ def damage(raw: bytes, coding: str, *, instructions: bool) -> str | None:
     if coding in {"FlateDecode", "Fl"}:
         return None if _checksum_fits(raw) else CHECKSUM
     if coding in {"DCTDecode", "DCT"}:
-        return HOLE if _ZEROS in raw and not _zeros_mean_flat(raw) else None
+        return HOLE if _jpeg_has_hole(raw) else None
+    if coding == "JPXDecode":
+        return HOLE if _jpx_has_hole(raw) else None
     if coding == "JBIG2Decode" and not _has_all_segments(raw):
         return SHORT
     looked_at = coding in _ASCII_FILTERS or coding in _CODED_FILTERS or (instructions and not coding)
@@ -84,18 +92,34 @@ def _checksum_fits(raw: bytes) -> bool:
     return True
 
 
-def _zeros_mean_flat(jpeg: bytes) -> bool:
-    """Whether a JPEG's own tables make zeros of an even area: the shortest code of the AC tables ends a block."""
-    first: set[int] = set()
-    for table in re.finditer(rb"\xff\xc4(..)", jpeg, re.DOTALL):
+def _jpeg_has_hole(jpeg: bytes) -> bool:
+    """Whether a baseline JPEG has zeros in its scan that its own tables do not make of an even area."""
+    scan = jpeg.find(_SCAN)
+    baseline = any(marker in jpeg[:scan] for marker in _BASELINE)
+    return scan >= 0 and baseline and jpeg.find(_ZEROS, scan) >= 0 and not _zeros_mean_flat(jpeg[:scan])
+
+
+def _zeros_mean_flat(head: bytes) -> bool:
+    """Whether the shortest code of an AC table ends a block."""
+    for table in re.finditer(rb"\xff\xc4(..)", head, re.DOTALL):
         (length,) = struct.unpack(">H", table[1])
-        tables = jpeg[table.end() : table.end() + length - 2]
-        while len(tables) > 17:
-            count = sum(tables[1:17])
-            if tables[0] >> 4 == 1:
-                first.add(tables[17])
-            tables = tables[17 + count :]
-    return 0 in first
+        tables = head[table.end() : table.end() + length - 2]
+        while len(tables) > _TABLE_HEAD:
+            if tables[0] >> 4 == 1 and tables[_TABLE_HEAD] == 0:
+                return True
+            tables = tables[_TABLE_HEAD + sum(tables[1:_TABLE_HEAD]) :]
+    return False
+
+
+def _jpx_has_hole(jpx: bytes) -> bool:
+    """Whether JPEG 2000 data have more zeros in a row than an even tile has packets, each a zero if it is empty."""
+    size, style, data = jpx.find(_SIZE), jpx.find(_STYLE), jpx.find(_DATA)
+    if min(size, style, data) < 0:
+        return False
+    components = int.from_bytes(jpx[size + 40 : size + 42], "big")
+    kind, layers, levels = jpx[style + 4], int.from_bytes(jpx[style + 6 : style + 8], "big"), jpx[style + 9]
+    packets = components * layers * (levels + 1) * (_MOST_PRECINCTS if kind & _PRECINCTS else 1)
+    return jpx.find(bytes(len(_ZEROS) + packets), data) >= 0
 
 
 def _has_all_segments(raw: bytes) -> bool:

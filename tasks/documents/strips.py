@@ -16,9 +16,9 @@ _SHEET_POINTS = 842
 _LONGER = 1.1
 _TALL, _WIDE = 2.1, 4.0
 _NARROW = 8.0
-# A strip is a sheet as wide as the page, and not shorter than one of A5.
+# A strip is a sheet as wide as the page, and so long that print is not larger than the readers are used to.
 _STRIP_RATIO = math.sqrt(2)
-_SHORTEST_STRIP = 421
+_SHORTEST_STRIP = 620
 MOST_STRIPS = 64
 
 # A seam is looked for in the last part of a strip; where there is none, the next strip begins this much earlier.
@@ -60,20 +60,22 @@ def strip_points(width: float, height: float) -> float | None:
     return None
 
 
-def cut(draw: Callable[[int, int], Image.Image], length: int, strip: int, scale: float, *, tall: bool) -> Iterator[Strip]:
+def cut(
+    draw: Callable[[int, int], Image.Image], taken: Sequence[int], strip: int, scale: float, *, tall: bool
+) -> Iterator[Strip]:
     """Cut a page into strips, from its beginning to its end.
 
     Args:
         draw: draws the page from one place along its length to another.
-        length: of the page, in pixels.
+        taken: for each pixel along its length, whether print that is no drawing, or a picture, is there.
         strip: how long the strips are at the most, in pixels.
         scale: in pixels a point.
         tall: the page is cut across its height, not its width.
     """
-    start, clean, doubled = 0, True, 0
+    start, clean, doubled, length = 0, True, 0, len(taken)
     while start + strip < length:
         image = draw(start, start + strip)
-        at, clear = seam(image, scale, tall=tall)
+        at, clear = seam(image, taken[start : start + strip], scale, tall=tall)
         yield Strip(_beginning(image, at, tall=tall), clean, doubled / at)
         # Lines that are cut across their length would be doubled word by word.
         clean, doubled = clear, round(strip * _OVERLAP) if tall and not clear else 0
@@ -85,11 +87,12 @@ def _beginning(image: Image.Image, at: int, *, tall: bool) -> Image.Image:
     return image.crop((0, 0, image.width, at) if tall else (0, 0, at, image.height))
 
 
-def seam(image: Image.Image, scale: float, *, tall: bool) -> tuple[int, bool]:
+def seam(image: Image.Image, taken: Sequence[int], scale: float, *, tall: bool) -> tuple[int, bool]:
     """Where to cut a strip, and whether nothing that is written is cut there.
 
     Args:
         image: the strip; it may be cut in its last quarter.
+        taken: see `cut`.
         scale: in pixels a point.
         tall: it is cut across its height.
     """
@@ -98,7 +101,8 @@ def seam(image: Image.Image, scale: float, *, tall: bool) -> tuple[int, bool]:
     window = _without_rules(ink.crop((0, first, ink.width, ink.height)))
     means = window.resize((1, window.height), Image.Resampling.BOX).tobytes()
     gap = (_LINE_GAP if tall else _COLUMN_GAP) * scale
-    for marked in (window.getprojection()[1], means):  # on the second try a speck of dust is no writing
+    # On the second try a speck of dust is no writing, and on the third a drawing is none.
+    for marked in (window.getprojection()[1], means, taken[first:]):
         blank = max(_runs_of_zeros(marked), key=len, default=range(0))
         if len(blank) >= gap:
             return first + blank[len(blank) // 2], True
