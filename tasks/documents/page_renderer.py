@@ -80,6 +80,7 @@ class PageRenderer:
         self._pdf = opened(path, password)
         self._tree: PageTree = mended(self._pdf, limits.pages)
         self._forms, self._checks = Forms(self._pdf), StreamChecks(self._pdf)
+        self._is_portfolio = self._pdf.xref_get_key(self._pdf.pdf_catalog(), "Collection")[0] != "null"
 
     def facts(self) -> dict[str, Any]:
         """Return what is to be known of the document before any page of it."""
@@ -87,7 +88,7 @@ class PageRenderer:
             "pages": len(self._tree.pages),
             "declared": self._tree.declared,
             "repaired": bool(self._pdf.is_repaired),
-            "portfolio": self._pdf.xref_get_key(self._pdf.pdf_catalog(), "Collection")[0] != "null",
+            "portfolio": self._is_portfolio,
             "files": self._files(),
             "more_files": max(0, self._pdf.embfile_count() - _MOST_FILES),
         }
@@ -167,6 +168,8 @@ class PageRenderer:
                 told = f"a picture on it has {width} x {height} pixels"
                 raise RefusedError("size", f"{told}; the limit is {self._limits.image_megapixels} megapixels")
         flags: list[tuple[str, str]] = []
+        if self._is_portfolio:
+            flags.append(("files", "It is the cover of a portfolio, whose files were not read."))
         if self._forms.hides_xfa(page):
             flags.append(("undecoded", "The document holds an XFA form, which may say more than is drawn."))
         page, told = boxed(self._pdf, page)

@@ -160,7 +160,7 @@ def _flags_of(facts: dict[str, Any]) -> Iterator[Flag]:
     if files or facts["portfolio"]:
         more = f" and {facts['more_files']} more" if facts["more_files"] else ""
         named = f"{', '.join(files)}{more}" if files else "none can be named"
-        kind = "It is a portfolio, of which the cover was read" if facts["portfolio"] else "Files are attached to it"
+        kind = "It is a portfolio" if facts["portfolio"] else "Files are attached to it"
         yield Flag(name=FlagName.FILES, detail=f"{kind}; not read: {named}.")
 
 
