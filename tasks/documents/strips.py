@@ -103,7 +103,7 @@ def seam(image: Image.Image, taken: Sequence[int], scale: float, *, tall: bool) 
     gap = (_LINE_GAP if tall else _COLUMN_GAP) * scale
     # On the second try a speck of dust is no writing, and on the third a drawing is none.
     for marked in (window.getprojection()[1], means, taken[first:]):
-        blank = max(_runs_of_zeros(marked), key=len, default=range(0))
+        blank = max(_runs_of_zeros(marked), key=lambda run: (len(run), run[0]), default=range(0))
         if len(blank) >= gap:
             return first + blank[len(blank) // 2], True
     return first + min(range(len(means)), key=means.__getitem__), False

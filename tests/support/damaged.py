@@ -10,7 +10,6 @@ import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import pymupdf
 from PIL import Image, ImageDraw, ImageFont
 
 from tests.support.pdfs import assembled, stream

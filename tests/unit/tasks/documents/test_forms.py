@@ -84,7 +84,9 @@ def test_a_button_is_marked_as_its_value_says(tmp_path, kind, value, state):
 # XFA
 
 
-def xfa(path: Path, text: str, *, catalog: str = "", form: str = "", packet: str = "<xdp:xdp/>", array: bool = False) -> Path:
+def xfa(
+    path: Path, text: str, *, catalog: str = "", form: str = "", packet: str = "<xdp:xdp/>", array: bool = False
+) -> Path:
     """A page that says a text, and an XFA form beside it."""
     content = pdfs.stream(f"BT /F1 18 Tf 40 200 Td ({text}) Tj ET".encode())
     packets = "[(template) 6 0 R (datasets) 6 0 R]" if array else "6 0 R"
