@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pymupdf
-from pymupdf import mupdf
+
+from tasks.documents.pdf_objects import PdfObject
 
 _HIDDEN = 2 | 32
 _PASSWORD = 1 << 13
@@ -50,34 +51,34 @@ class Forms:
         if page.first_widget is None:
             return False
         words = page.get_text("words")
-        return any([self._show(widget, words) for widget in page.widgets()])
+        shown = [self._show(widget, words) for widget in page.widgets()]  # all of them, not the first alone
+        return any(shown)
 
     def _show(self, widget: pymupdf.Widget, words: list[tuple[Any, ...]]) -> bool:
-        xref, kind = widget.xref, widget.field_type
-        node = mupdf.pdf_new_indirect(mupdf.pdf_document_from_fz_document(self._pdf.this), xref, 0)
-        flags = mupdf.pdf_to_int(_inherited(node, "Ff"))
-        if mupdf.pdf_to_int(mupdf.pdf_dict_gets(node, "F")) & _HIDDEN:
+        field, kind = PdfObject.numbered(self._pdf, widget.xref), widget.field_type
+        if field["F"].integer & _HIDDEN:
             return False
         if kind in _BUTTONS:
-            return self._fresh and self._set_state(widget, node)
+            return self._fresh and self._set_state(widget, field)
         choice = kind in _CHOICES
-        if not (choice or kind == pymupdf.PDF_WIDGET_TYPE_TEXT) or (flags & _PASSWORD and not choice):
+        secret = kind == pymupdf.PDF_WIDGET_TYPE_TEXT and field.inherited("Ff").integer & _PASSWORD
+        if secret or not (choice or kind == pymupdf.PDF_WIDGET_TYPE_TEXT):
             return False
-        value = "\n".join(_shown(node, choice=choice))
-        anew = self._fresh or not mupdf.pdf_is_dict(mupdf.pdf_dict_gets(node, "AP"))  # MuPDF makes its appearance
+        value = "\n".join(_shown(field, choice=choice))
+        anew = self._fresh or not field["AP"].is_dict  # MuPDF makes its appearance
         if not _letters(value) or (anew and not choice) or (not anew and _says(words, widget.rect, value)):
             return False
         if choice:  # MuPDF would draw all that can be chosen, and not what was
-            self._set(xref, FT="/Tx", Ff=str(_MULTILINE), V=pymupdf.get_pdf_str(value))
-        self._set(xref, AP="null")
+            self._set(widget.xref, FT="/Tx", Ff=str(_MULTILINE), V=pymupdf.get_pdf_str(value))
+        self._set(widget.xref, AP="null")
         return True
 
-    def _set_state(self, widget: pymupdf.Widget, node: Any) -> bool:
+    def _set_state(self, widget: pymupdf.Widget, field: PdfObject) -> bool:
         """Give a check box or radio button the state that its field's value says."""
-        value = mupdf.pdf_to_name(_inherited(node, "V"))
+        value = field.inherited("V").name
         states = (widget.button_states() or {}).get("normal") or []
         state = value if value in states else "Off"
-        if not value or mupdf.pdf_to_name(mupdf.pdf_dict_gets(node, "AS")) == state:
+        if not value or field["AS"].name == state:
             return False
         self._set(widget.xref, AS=f"/{state}")
         return True
@@ -98,28 +99,15 @@ class Forms:
         return (self._pdf.xref_stream(int(each)) or b"" for each in references if self._pdf.xref_is_stream(int(each)))
 
 
-def _inherited(node: Any, key: str) -> Any:
-    return mupdf.pdf_dict_gets_inheritable(node, key)
-
-
-def _shown(node: Any, *, choice: bool) -> Iterator[str]:
+def _shown(field: PdfObject, *, choice: bool) -> Iterator[str]:
     """What a person sees of a field's value: of a choice, the text of what was chosen, not what it is sent as."""
-    value, options = _inherited(node, "V"), _inherited(node, "Opt") if choice else None
-    texts = [mupdf.pdf_to_text_string(each) for each in _items(value)] if mupdf.pdf_is_array(value) else [_text(value)]
+    value = field.inherited("V")
+    texts = [each.text for each in value.items()] if value.is_array else [value.text]
     named = {}
-    for option in _items(options) if options is not None else ():
-        if mupdf.pdf_is_array(option):
-            pair = [mupdf.pdf_to_text_string(each) for each in _items(option)]
+    for option in field.inherited("Opt").items() if choice else ():
+        if option.is_array and (pair := [each.text for each in option.items()]):
             named[pair[0]] = pair[-1]
     return (named.get(text, text) for text in texts)
-
-
-def _text(value: Any) -> str:
-    return str(mupdf.pdf_load_stream_or_string_as_utf8(value))
-
-
-def _items(array: Any) -> Iterator[Any]:
-    return (mupdf.pdf_array_get(array, at) for at in range(mupdf.pdf_array_len(array)))
 
 
 def _letters(text: str) -> str:

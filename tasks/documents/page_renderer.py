@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pymupdf
+from PIL import Image
 
 from tasks.documents import mupdf_messages
 from tasks.documents.forms import Forms
@@ -202,7 +203,7 @@ def _strips(page: pymupdf.Page, drawing: Drawing, scale: float, strip: int) -> I
     width, height = page.rect.width, page.rect.height
     tall = height > width
 
-    def draw(start: int, end: int) -> Any:
+    def draw(start: int, end: int) -> Image.Image:
         first, last = start / scale, end / scale
         return drawing.image((0, first, width, last) if tall else (first, 0, last, height))
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from itertools import islice
 
 import pymupdf
-from pymupdf import mupdf
 
-_KINDS = {"Pages", "Page"}
+from tasks.documents.pdf_objects import PdfObject
 
 
 @dataclass(frozen=True)
@@ -45,52 +44,34 @@ def mended(pdf: pymupdf.Document, most: int) -> PageTree:
         pdf: an open document.
         most: pages to be read; one more is enough to tell that there are too many.
     """
-    root = _key(_key(mupdf.pdf_trailer(_pdf(pdf)), "Root"), "Pages")
-    declared = mupdf.pdf_to_int(_key(root, "Count"))
-    pages: list[int] = []
-    for leaf in _leaves(root):
-        pages.append(leaf)
-        if len(pages) > most:
-            break
-    tree = PageTree(tuple(pages), declared)
-    if pages and mupdf.pdf_to_num(root) and len(pages) <= most and tree.is_mended:
-        sound = [number for number in pages if number]
-        number = mupdf.pdf_to_num(root)
-        pdf.xref_set_key(number, "Kids", "[" + " ".join(f"{each} 0 R" for each in sound) + "]")
-        pdf.xref_set_key(number, "Count", str(len(sound)))
+    root = PdfObject.trailer(pdf)["Root"]["Pages"]
+    tree = PageTree(tuple(islice(_leaves(root), most + 1)), root["Count"].integer)
+    if tree.pages and root.number and len(tree.pages) <= most and tree.is_mended:
+        sound = [number for number in tree.pages if number]
+        pdf.xref_set_key(root.number, "Kids", "[" + " ".join(f"{number} 0 R" for number in sound) + "]")
+        pdf.xref_set_key(root.number, "Count", str(len(sound)))
     return tree
 
 
-def _pdf(pdf: pymupdf.Document) -> Any:
-    return mupdf.pdf_document_from_fz_document(pdf.this)
-
-
-def _key(node: Any, name: str) -> Any:
-    return mupdf.pdf_dict_gets(node, name)
-
-
-def _leaves(root: Any) -> Iterator[int]:
+def _leaves(root: PdfObject) -> Iterator[int]:
     """The pages in order, each node of the tree once."""
-    seen = {mupdf.pdf_to_num(root)}
-    stack = [_kids(root)]
+    seen = {root.number}
+    stack = [root["Kids"].items()]
     while stack:
         node = next(stack[-1], None)
         if node is None:
             stack.pop()
-            continue
-        number = mupdf.pdf_to_num(node)
-        if not mupdf.pdf_is_dict(node):
-            yield 0
-            continue
-        kind = mupdf.pdf_to_name(_key(node, "Type"))
-        if kind == "Pages" or (kind not in _KINDS and mupdf.pdf_is_array(_key(node, "Kids"))):
-            if number not in seen:
-                seen.add(number)
-                stack.append(_kids(node))
-        else:
-            yield number if kind == "Page" or mupdf.pdf_is_array(_key(node, "MediaBox")) else 0
+        elif not _has_kids(node):
+            yield node.number if _is_page(node) else 0
+        elif node.number not in seen:
+            seen.add(node.number)
+            stack.append(node["Kids"].items())
 
 
-def _kids(node: Any) -> Iterator[Any]:
-    kids = _key(node, "Kids")
-    return (mupdf.pdf_array_get(kids, at) for at in range(mupdf.pdf_array_len(kids)))
+def _has_kids(node: PdfObject) -> bool:
+    kind = node["Type"].name
+    return node.is_dict and (kind == "Pages" or (kind != "Page" and node["Kids"].is_array))
+
+
+def _is_page(node: PdfObject) -> bool:
+    return node.is_dict and (node["Type"].name == "Page" or node["MediaBox"].is_array)

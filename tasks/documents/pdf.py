@@ -173,7 +173,7 @@ def is_cut_off(path: Path, size: int) -> bool:
         if end < 0 or _OBJECT.search(data, end):
             return True
         linearized = _LINEARIZED.search(data[:_MARK_WINDOW])
-        return bool(linearized) and int(linearized[1]) > size
+        return linearized is not None and int(linearized[1]) > size
 
 
 def select_pages(selection: str | None, pages: int) -> tuple[int, ...]:

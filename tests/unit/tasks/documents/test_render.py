@@ -304,7 +304,7 @@ async def test_under_a_lower_hard_limit_the_renderer_takes_what_it_may(tmp_path,
 async def test_a_renderer_that_does_not_start_is_an_error_of_the_run(tmp_path, limited):
     limited(60)
     path = pdfs.written(tmp_path / "paper.pdf", "one")
-    with pytest.raises(RendererError, match="does not start.*ulimit -v") as caught:
+    with pytest.raises(RendererError, match=r"does not start.*ulimit -v") as caught:
         open_document(path, LimitSettings())
     assert caught.value.exit_code == 1
     with pytest.raises(RendererError, match="does not start"):

@@ -1,4 +1,4 @@
-"""Long pages are cut where nothing is written, and those of no use are refused; a crop box that shows nothing is not."""
+"""Long pages are cut where nothing is written, and those of no use refused; a useless crop box is not used."""
 
 from __future__ import annotations
 
