@@ -75,22 +75,22 @@ class TesseractReader:
             ImageError: If the bytes are no readable image.
         """
         stands = decode_grey(data)
-        page = level(stands)
+        sideways = looks_sideways(stands)
+        page = level(stands.transpose(Image.Transpose.ROTATE_90) if sideways else stands)
         best = self._read(page)
-        if best.confidence < SHARP_CONFIDENCE and looks_sideways(stands):
-            turned = level(stands.transpose(Image.Transpose.ROTATE_90))
-            reading = self._read(turned)
-            if reading.confidence > best.confidence:
-                page, best = turned, reading
         if best.text and best.confidence < UPRIGHT_CONFIDENCE:
-            turned = page.transpose(Image.Transpose.ROTATE_180)
-            reading = self._read(turned)
-            if reading.confidence > best.confidence:
-                page, best = turned, reading
+            page, best = self._better(page.transpose(Image.Transpose.ROTATE_180), page, best)
+        if sideways and best.confidence < SHARP_CONFIDENCE:  # a line or two look sideways, and are not
+            page, best = self._better(level(stands), page, best)
         if best.text and best.confidence < SHARP_CONFIDENCE and page.width * page.height <= ENLARGEABLE_PIXELS:
             large = page.resize((page.width * 2, page.height * 2), Image.Resampling.LANCZOS)
             best = max(best, self._read(large), key=lambda each: each.confidence)
         return best.text
+
+    def _better(self, other: Image.Image, page: Image.Image, best: Reading) -> tuple[Image.Image, Reading]:
+        """Read the page turned otherwise, and keep whichever reading is the surer."""
+        reading = self._read(other)
+        return (other, reading) if reading.confidence > best.confidence else (page, best)
 
     def _read(self, page: Image.Image) -> Reading:
         try:
