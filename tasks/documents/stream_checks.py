@@ -57,6 +57,8 @@ class StreamChecks:
             return None  # MuPDF says so itself
         raw = self._pdf.xref_stream_raw(xref)
         kind, value = self._pdf.xref_get_key(xref, "Filter")
+        if kind == "xref":
+            kind, value = "array", self._pdf.xref_object(int(value.split()[0]))
         filters = re.findall(r"/(\w+)", value) if kind in {"name", "array"} else []
         return damage(raw, filters[0] if filters else "", instructions=instructions)
 

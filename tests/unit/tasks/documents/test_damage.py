@@ -221,3 +221,23 @@ def test_the_damaged_cases(case, expected):
 @pytest.mark.parametrize("path", sorted((SHARED / "pdfs").glob("*.pdf")), ids=lambda path: path.stem)
 def test_sound_documents_get_no_flags(path):
     assert verdict(path, 1) in {"clean", "blank"}
+
+
+def test_a_sound_document_that_is_encrypted_is_clean(tmp_path):
+    path = damaged.pictured(tmp_path / "scan.pdf", "flate")
+    with pymupdf.open(path) as pdf:
+        pdf.save(tmp_path / "locked.pdf", encryption=pymupdf.PDF_ENCRYPT_AES_256, user_pw="secret", deflate=True)
+    header, _ = PageRenderer(str(tmp_path / "locked.pdf"), "secret", LIMITS).render(2, 400)
+    assert header["flags"] == []
+
+
+def test_a_filter_that_stands_elsewhere_is_found(tmp_path):
+    even = zlib.compress(damaged.text_of() + b" " * 200_000)
+    path = damaged.document(
+        tmp_path / "far.pdf",
+        pdfs.stream(even, b"<</Filter 11 0 R"),
+        "/Font<</F1 3 0 R>>",
+        b"/FlateDecode",
+    )
+    assert bytes(64) in even
+    assert verdict(path) == "clean"
