@@ -13,6 +13,7 @@
     │   ├── ModelError          the model cannot be had or cannot be loaded
     │   ├── CapacityError       the cloud has no such machine just now
     │   ├── BudgetSpentError    what may be spent today is spent
+    │   ├── RendererError       the process that renders pages does not start
     │   └── CloudError          the cloud refuses, or cannot be reached
     ├── StorageError          a result cannot be stored: stop       exit code 1
     ├── PassingError          the server could not just now: send the request again
@@ -132,6 +133,10 @@ class CapacityError(UnavailableError):
 
 class BudgetSpentError(UnavailableError):
     """What may be spent on machines today is spent: none is taken."""
+
+
+class RendererError(UnavailableError):
+    """The process that opens documents and renders pages does not start on this machine."""
 
 
 class CloudError(UnavailableError):

@@ -26,6 +26,8 @@ class FlagName(StrEnum):
     """It says that it has another number of pages than it has."""
     PARTIAL = "partial"
     """The text is what a failed attempt gave, as `--fallback partial` asks."""
+    SEAM = "seam"
+    """It was read in strips, and where two of them meet lines may be cut or doubled."""
     UNDECODED = "undecoded"
     """Something on it is of a kind that cannot be read."""
 

@@ -1,1 +1,1 @@
-"""PDFs and images: opened, and rendered in a process of their own."""
+"""PDFs: opened and rendered in a process of their own, and what is to be known of them."""

@@ -6,21 +6,22 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
-
-import pymupdf
+from typing import Any
 
 from tasks.core.errors import DocumentError, IncompleteError, InputError, LimitError, PasswordError
+from tasks.core.flags import Flag, FlagName
 from tasks.core.jobs import Document
+from tasks.documents.render_process import CrashedError, facts_of
 from tasks.settings.reading import LimitSettings
 from tasks.storage.files import Place
 
-# MuPDF prints its findings on stderr; what matters of them is in our own errors.
-pymupdf.TOOLS.mupdf_display_errors(False)  # noqa: FBT003 - the library's signature
-pymupdf.TOOLS.mupdf_display_warnings(False)  # noqa: FBT003 - the library's signature
-
-# Readers look for both marks within this many bytes of the file's ends (PDF Reference 1.7, appendix H.3).
+# Readers look for the mark within this many bytes of the file's beginning (PDF Reference 1.7, appendix H.3).
 _MARK_WINDOW = 1024
+_OBJECT = re.compile(rb"\d+\s+\d+\s+obj\b")
+_LINEARIZED = re.compile(rb"/Linearized\b.{0,200}?/L\s+(\d{1,15})", re.DOTALL)
 
 
 def password_from(variable: str | None) -> str | None:
@@ -39,10 +40,27 @@ def password_from(variable: str | None) -> str | None:
         ) from None
 
 
+@dataclass(frozen=True)
+class Inspection:
+    """A document that can be read, and what is to be known of it as a whole."""
+
+    document: Document
+    flags: tuple[Flag, ...] = ()
+
+
 def open_document(
     path: Path, limits: LimitSettings, password: str | None = None, *, place: Place | None = None
 ) -> Document:
-    """Check that a PDF can be read, and count its pages.
+    """Check that a PDF can be read, and count its pages; see `inspect_document`."""
+    return inspect_document(path, limits, password, place=place).document
+
+
+def inspect_document(
+    path: Path, limits: LimitSettings, password: str | None = None, *, place: Place | None = None
+) -> Inspection:
+    """Check that a PDF can be read, count its pages, and find what is to be known of it.
+
+    It is opened in a process of its own: a few kilobytes can keep MuPDF busy for minutes, or ask for gigabytes.
 
     Args:
         path: the PDF.
@@ -53,27 +71,34 @@ def open_document(
     Raises:
         DocumentError: missing, unreadable, a directory, empty, not a PDF, truncated, damaged, or without pages.
         PasswordError: encrypted, and the password is missing or wrong.
-        LimitError: too large, or too many pages.
+        LimitError: too large, too many pages, or too much work to open.
+        RendererError: no document can be opened on this machine.
     """
     told = place or path
     size = _size_of(path, told, limits)
     try:
         with path.open("rb") as file:
             head = file.read(_MARK_WINDOW)
-            file.seek(max(0, size - _MARK_WINDOW))
-            tail = file.read()
             if b"%PDF-" not in head:
                 raise DocumentError(f"{told} is not a PDF. Name a PDF file.")
             file.seek(0)
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise DocumentError(f"{told} cannot be read: {error.strerror}. Check its permissions.") from None
-    pages = _count_pages(path, told, password, truncated=b"%%EOF" not in tail)
+    facts = _facts_of(path, told, limits, password)
+    pages = facts["pages"]
+    # A broken file that still ends as it should is mended silently, as every viewer does;
+    # one that is cut off would silently lose pages.
+    if facts["repaired"] and is_cut_off(path, size):
+        raise IncompleteError(f"{told} is truncated: its end is missing. Fetch or export it again.")
+    if pages == 0:
+        raise DocumentError(f"{told} has no pages. Fetch or export it again.")
     if pages > limits.pages:
+        counted = facts["declared"] if facts["declared"] > pages else pages
         raise LimitError(
-            f"{told} has {pages} pages; the limit is {limits.pages}. Split it, or raise HEARTH_LIMITS__PAGES."
+            f"{told} has {counted} pages; the limit is {limits.pages}. Split it, or raise HEARTH_LIMITS__PAGES."
         )
-    return Document(path=told.absolute(), sha256=digest, pages=pages, size=size)
+    return Inspection(Document(path=told.absolute(), sha256=digest, pages=pages, size=size), tuple(_flags_of(facts)))
 
 
 def _size_of(path: Path, told: Place, limits: LimitSettings) -> int:
@@ -99,31 +124,56 @@ def _size_of(path: Path, told: Place, limits: LimitSettings) -> int:
     return size
 
 
-def _count_pages(path: Path, told: Place, password: str | None, *, truncated: bool) -> int:
-    damaged = f"{told} is damaged and cannot be opened as a PDF. Fetch or export it again."
+def _facts_of(path: Path, told: Place, limits: LimitSettings, password: str | None) -> dict[str, Any]:
     try:
-        # MuPDF raises many kinds (RuntimeError, ValueError and its own) on a broken file.
-        with pymupdf.open(path, filetype="pdf") as pdf:
-            if pdf.needs_pass:
-                if password is None:
-                    raise PasswordError(
-                        f"{told} is encrypted. Put its password in an environment variable and name that with "
-                        "--password-env; in Prefect, a Secret block will do, too (password_block)."
-                    )
-                if not pdf.authenticate(password):
-                    raise PasswordError(f"The password given for {told} is wrong. Correct it and run again.")
-            # A broken file that still ends as it should is mended silently, as every viewer does;
-            # one that is cut off would silently lose pages.
-            if truncated and pdf.is_repaired:
-                raise IncompleteError(f"{told} is truncated: its end is missing. Fetch or export it again.")
-            pages = int(pdf.page_count)
-    except InputError:
-        raise
-    except Exception:  # noqa: BLE001 - see above
-        raise IncompleteError(damaged) from None
-    if pages == 0:
-        raise DocumentError(f"{told} has no pages. Fetch or export it again.")
-    return pages
+        facts = facts_of(path, limits, password)
+    except TimeoutError:
+        raise LimitError(
+            f"{told} takes more than {limits.render_seconds:g} s to open: it is damaged, or made to do harm. Export it "
+            "again, or raise HEARTH_LIMITS__RENDER_SECONDS."
+        ) from None
+    except CrashedError:
+        raise DocumentError(f"{told} is damaged so that opening it crashes the renderer. Export it again.") from None
+    match facts.get("refused"):
+        case None:
+            return facts
+        case "encrypted":
+            raise PasswordError(
+                f"{told} is encrypted. Put its password in an environment variable and name that with "
+                "--password-env; in Prefect, a Secret block will do, too (password_block)."
+            )
+        case "password":
+            raise PasswordError(f"The password given for {told} is wrong. Correct it and run again.")
+        case "memory":
+            raise LimitError(
+                f"{told} takes more than {facts['memory_mb']} MB of memory to open: it is damaged, or made to do harm. "
+                "Export it again; or raise HEARTH_LIMITS__RENDER_MEMORY_MB, and what `ulimit -v` says."
+            )
+        case _:
+            raise IncompleteError(f"{told} is damaged and cannot be opened as a PDF. Fetch or export it again.")
+
+
+def _flags_of(facts: dict[str, Any]) -> Iterator[Flag]:
+    pages, declared, files = facts["pages"], facts["declared"], facts["files"]
+    if declared != pages:
+        yield Flag(name=FlagName.PAGES, detail=f"It says that it has {declared} pages, and it has {pages}.")
+    if files or facts["portfolio"]:
+        more = f" and {facts['more_files']} more" if facts["more_files"] else ""
+        named = f"{', '.join(files)}{more}" if files else "none can be named"
+        kind = "It is a portfolio" if facts["portfolio"] else "Files are attached to it"
+        yield Flag(name=FlagName.FILES, detail=f"{kind}; not read: {named}.")
+
+
+def is_cut_off(path: Path, size: int) -> bool:
+    """Whether the end of a PDF is missing; what is no part of a PDF may follow its end."""
+    if size == 0:
+        return True
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+        end = data.rfind(b"%%EOF")
+        if end < 0 or _OBJECT.search(data, end):
+            return True
+        linearized = _LINEARIZED.search(data[:_MARK_WINDOW])
+        return linearized is not None and int(linearized[1]) > size
 
 
 def select_pages(selection: str | None, pages: int) -> tuple[int, ...]:

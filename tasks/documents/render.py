@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import sys
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from tasks.core.errors import FailureReason, PageError
-from tasks.core.flags import Flag
+from tasks.core.flags import Flag, FlagName
+from tasks.documents.render_process import CrashedError, RenderProcess, opening
 from tasks.settings.reading import LimitSettings
 
 # Less ink than this is dust: a page number of one digit at 1288 px is about 0.00004 of its page.
@@ -34,6 +32,9 @@ class PageImage:
         dpi: dots an inch.
         ink: the part of the pixels, 0 to 1, that stand out from the background.
         flags: what is to be known of the page, though it could be rendered.
+        strips: a page that is too long for one image, cut in order; it has no `png` of its own.
+        clean: of a strip: nothing that is written is cut where it begins.
+        overlap: of a strip: the part of it, 0 to 1, that shows once more what ends the strip before it.
     """
 
     png: bytes
@@ -42,6 +43,14 @@ class PageImage:
     dpi: float
     ink: float
     flags: tuple[Flag, ...] = ()
+    strips: tuple[PageImage, ...] = ()
+    clean: bool = True
+    overlap: float = 0.0
+
+    @property
+    def damage(self) -> str:
+        """What of it could not be decoded; empty if all could be."""
+        return next((flag.detail for flag in self.flags if flag.name is FlagName.DAMAGED), "")
 
     @property
     def blank(self) -> bool:
@@ -63,18 +72,13 @@ class Renderer:
     """
 
     def __init__(self, path: Path, longest_side: int, limits: LimitSettings, password: str | None = None) -> None:
-        self._opening = {
-            "path": str(path),
-            "password": password,
-            "image_megapixels": limits.image_megapixels,
-            "memory_mb": limits.render_memory_mb,
-        }
+        self._first_line = opening(path, limits, password)
         self._longest_side = longest_side
         self._limits = limits
         self._turn = asyncio.Semaphore(1)
         self._slow = 0
-        self._processes: set[_Process] = set()
-        self._idle: list[_Process] = []
+        self._processes: set[RenderProcess] = set()
+        self._idle: list[RenderProcess] = []
         self._ahead: dict[int, asyncio.Task[PageImage]] = {}
 
     async def __aenter__(self) -> Self:
@@ -106,6 +110,7 @@ class Renderer:
 
         Raises:
             PageError: it cannot be rendered; reading it again cannot help.
+            RendererError: no page can be.
         """
         begun = self._ahead.pop(number, None)
         return await (begun if begun is not None else self._page(number))
@@ -113,27 +118,34 @@ class Renderer:
     async def _page(self, number: int) -> PageImage:
         async with self._process() as process:
             try:
-                async with asyncio.timeout(self._limits.render_seconds):
-                    header, png = await process.ask({"page": number, "longest_side": self._longest_side})
+                header, pngs = await self._answer(process, number)
             except TimeoutError:
                 await process.end()
                 raise self._failed(f"it took more than {self._limits.render_seconds:g} s to render") from None
-            except (asyncio.IncompleteReadError, json.JSONDecodeError, BrokenPipeError, ConnectionResetError):
-                await process.end()
-                raise self._failed("rendering it crashed the renderer") from None
+            except CrashedError:
+                raise self._failed("rendering it crashed the renderer, twice") from None
             except asyncio.CancelledError:
                 # The answer would be taken for the next page's.
                 await process.end()
                 raise
         if "error" in header:
-            raise self._failed(header["error"])
-        return PageImage(png, header["width"], header["height"], header["dpi"], header["ink"])
+            raise self._failed(header["error"], header["reason"])
+        return _image_of(header, pngs)
+
+    async def _answer(self, process: RenderProcess, number: int) -> tuple[dict[str, Any], list[bytes]]:
+        """Ask for a page; once more if the process died, which may have been killed for another's sake."""
+        request = {"page": number, "longest_side": self._longest_side}
+        async with asyncio.timeout(self._limits.render_seconds):
+            try:
+                return await process.ask(request)
+            except CrashedError:
+                return await process.ask(request)
 
     @asynccontextmanager
-    async def _process(self) -> AsyncIterator[_Process]:
+    async def _process(self) -> AsyncIterator[RenderProcess]:
         """A process for one page: one after the other, but for slow pages, beside which others go on."""
         await self._turn.acquire()
-        process = self._idle.pop() if self._idle else _Process(self._opening)
+        process = self._idle.pop() if self._idle else RenderProcess(self._first_line)
         self._processes.add(process)
         slow = False
 
@@ -158,47 +170,21 @@ class Renderer:
                 self._turn.release()
 
     @staticmethod
-    def _failed(why: str) -> PageError:
-        return PageError(FailureReason.RENDER, f"The page cannot be rendered: {why}.", final=True)
+    def _failed(why: str, reason: str = FailureReason.RENDER) -> PageError:
+        known = FailureReason(reason) if reason in set(FailureReason) else FailureReason.RENDER
+        return PageError(known, f"The page cannot be rendered: {why}.", final=True)
 
 
-class _Process:
-    """A `tasks.documents.render_worker`, started when it is asked for a page, if it does not run."""
-
-    def __init__(self, opening: dict[str, Any]) -> None:
-        self._opening = opening
-        self._running: asyncio.subprocess.Process | None = None
-
-    async def ask(self, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
-        process = await self.start()
-        assert process.stdin is not None  # noqa: S101 - narrows the type: it was opened with a pipe
-        assert process.stdout is not None  # noqa: S101 - likewise
-        process.stdin.write(json.dumps(request).encode() + b"\n")
-        await process.stdin.drain()
-        header: dict[str, Any] = json.loads(await process.stdout.readuntil())
-        return header, await process.stdout.readexactly(header.get("size", 0))
-
-    async def start(self) -> asyncio.subprocess.Process:
-        if self._running is not None and self._running.returncode is not None:
-            await self.end()  # it died between two pages, which is no fault of the next
-        if self._running is None:
-            pipe = asyncio.subprocess.PIPE
-            self._running = await asyncio.create_subprocess_exec(
-                # -P: the working directory may hold files named like modules.
-                *(sys.executable, "-P", "-m", "tasks.documents.render_worker"),
-                stdin=pipe,
-                stdout=pipe,
-                stderr=asyncio.subprocess.DEVNULL,
-                limit=2**20,
-                env={**os.environ, "PYTHONWARNINGS": "ignore"},
-            )
-            assert self._running.stdin is not None  # noqa: S101 - narrows the type: it was opened with a pipe
-            self._running.stdin.write(json.dumps(self._opening).encode() + b"\n")
-        return self._running
-
-    async def end(self) -> None:
-        process, self._running = self._running, None
-        if process is not None:
-            if process.returncode is None:
-                process.kill()
-            await process.communicate()
+def _image_of(header: dict[str, Any], pngs: list[bytes]) -> PageImage:
+    flags = tuple(Flag(name=FlagName(name), detail=detail) for name, detail in header["flags"])
+    parts = [
+        PageImage(
+            png, each["width"], each["height"], header["dpi"], each["ink"], (), (), each["clean"], each["overlap"]
+        )
+        for each, png in zip(header["images"], pngs, strict=True)
+    ]
+    if len(parts) == 1:
+        return replace(parts[0], flags=flags)
+    width, height = header["width"], header["height"]
+    ink = sum(part.ink for part in parts) / len(parts)
+    return PageImage(b"", width, height, header["dpi"], ink, flags, tuple(parts))

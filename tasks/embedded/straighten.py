@@ -25,21 +25,34 @@ CLEAR_GAIN = 1.3
 
 def straighten(page: Image.Image) -> Image.Image:
     """Give the page, in grey, with level lines: upright or upside down."""
+    return level(page.transpose(Image.Transpose.ROTATE_90) if looks_sideways(page) else page)
+
+
+def looks_sideways(page: Image.Image) -> bool:
+    """Whether the page seems to lie on its side; a line or two may seem so, too, and stand upright."""
+    if min(page.size) < SMALLEST_SIDE:
+        return False
+    paper, small = commonest_grey(page), _thumbnail(page)
+    upended, stands = (_coarse(view, paper) for view in (small.transpose(Image.Transpose.ROTATE_90), small))
+    return upended[0] > stands[0] * CLEAR_GAIN
+
+
+def level(page: Image.Image) -> Image.Image:
+    """Turn the page by the few degrees that it is askew."""
     if min(page.size) < SMALLEST_SIDE:
         return page
-    paper = commonest_grey(page)
-    small = page.copy()
-    small.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
-    level, upended = (_coarse(view, paper) for view in (small, small.transpose(Image.Transpose.ROTATE_90)))
-    if upended[0] > level[0] * CLEAR_GAIN:
-        page = page.transpose(Image.Transpose.ROTATE_90)
-        small = small.transpose(Image.Transpose.ROTATE_90)
-        level = upended
-    coarse = level[1]
+    paper, small = commonest_grey(page), _thumbnail(page)
+    coarse = _coarse(small, paper)[1]
     sharpest, angle = max((_sharpness(small, coarse + step / 4, paper), coarse + step / 4) for step in range(-3, 4))
     if abs(angle) < SMALLEST_SKEW or sharpest <= CLEAR_GAIN * _sharpness(small, 0, paper):
         return page
     return page.rotate(angle, Image.Resampling.BICUBIC, expand=True, fillcolor=paper)
+
+
+def _thumbnail(page: Image.Image) -> Image.Image:
+    small = page.copy()
+    small.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
+    return small
 
 
 def commonest_grey(page: Image.Image) -> int:

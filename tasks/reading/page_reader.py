@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from tasks.core.errors import FailureReason, PageError
@@ -13,11 +14,14 @@ from tasks.documents.render import PageImage, Renderer
 from tasks.ollama.client import Answer, GenerateRequest
 from tasks.reading.events import PageDone
 from tasks.reading.page_client import PageClient, Reading
+from tasks.reading.strips import StripReader
 from tasks.reading.validate import part_of
 from tasks.results.manifest import Attempt, PageResult, PageStatus
 from tasks.results.store import ResultStore
 from tasks.serving.server_pool import Servers
 from tasks.settings.reading import ReadSettings
+
+_FAINT = Flag(name=FlagName.FAINT, detail="What is on it is as faint as dust, or as what shows through from behind.")
 
 
 class PageReader:
@@ -49,6 +53,7 @@ class PageReader:
         self._store = store
         self._attempts: dict[int, tuple[Attempt, ...]] = {}
         self._bad: dict[int, Answer] = {}
+        self._strips: dict[int, StripReader] = {}
 
     @property
     def attempts(self) -> int:
@@ -79,7 +84,7 @@ class PageReader:
             if image.blank:
                 await self._finish(number, PageStatus.BLANK, image)
                 return
-            reading = await self._asker.ask(number, image, temperature)
+            reading = await self._ask(number, image, temperature)
         except PageError as error:
             if image is None:
                 self._note(
@@ -91,7 +96,27 @@ class PageReader:
             else:
                 emit(PageRetried(number, error.reason))
             raise
-        await self._finish(number, PageStatus.READ, image, reading)
+        text = reading.answer.response.strip()
+        if not image.has_ink and text:
+            reading = replace(reading, flags=(*reading.flags, _FAINT))
+        # What is left of a page may be dust, or show through: where nothing is written on it, it is blank.
+        await self._finish(number, PageStatus.READ if image.has_ink or text else PageStatus.BLANK, image, reading)
+
+    async def _ask(self, number: int, image: PageImage, temperature: float) -> Reading:
+        """Ask for a page; what is left of a damaged one and holds no text has failed, whatever the model says."""
+        try:
+            if image.strips:
+                strips = self._strips.setdefault(number, StripReader(self._asker, number))
+                reading = await strips.ask(image, temperature)
+            else:
+                reading = await self._asker.ask(number, image, temperature)
+        except PageError as error:
+            if not image.damage or error.reason is not FailureReason.EMPTY:
+                raise
+        else:
+            if not image.damage or reading.answer.response.strip():
+                return reading
+        raise PageError(FailureReason.DAMAGED, f"Nothing on the page can be read. {image.damage}", final=True)
 
     def _note(self, number: int, attempt: Attempt, bad: Answer | None = None) -> None:
         self._attempts[number] = (*self._attempts.get(number, ()), attempt)
@@ -112,6 +137,7 @@ class PageReader:
         attempts, bad = self._attempts.pop(number, ()), self._bad.pop(number, None)
         part = part_of(bad) if bad and error else ""
         partial = (Flag(name=FlagName.PARTIAL, detail="the text is what its last attempts gave"),) if part else ()
+        self._strips.pop(number, None)
         answer = reading.answer if reading else None
         digest = reading.digest if reading else self._servers.digest
         result = PageResult(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from tasks.core.errors import InputError
 from tasks.core.flags import Flag
 from tasks.core.jobs import Document, Job, Plan, ReadOptions
-from tasks.documents.pdf import open_document, password_from, select_pages
+from tasks.documents.pdf import inspect_document, password_from, select_pages
 from tasks.ollama.client import GenerateRequest
 from tasks.ollama.schema import canonical
 from tasks.results.manifest import PageResult
@@ -83,8 +83,9 @@ async def prepare(job: Job, settings: Settings, password: str | None = None) -> 
     file = await asyncio.to_thread(local_file, place, settings.home / "copies", settings.limits.file_mb)
     try:
         password = password or password_from(job.password_env)
-        document = open_document(file.path, settings.limits, password, place=place)
-        return replace(await _prepared(job, settings, document, file), password=password)
+        inspected = await asyncio.to_thread(inspect_document, file.path, settings.limits, password, place=place)
+        prepared = await _prepared(job, settings, inspected.document, file)
+        return replace(prepared, password=password, flags=inspected.flags)
     except BaseException:
         file.close()  # an error's traceback would keep it
         raise

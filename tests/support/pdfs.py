@@ -114,7 +114,7 @@ def garbled(path: Path) -> Path:
 
 def without_pages(path: Path) -> Path:
     """A whole PDF with an empty page tree."""
-    return _assembled(path, [b"<</Type/Catalog/Pages 2 0 R>>", b"<</Type/Pages/Kids[]/Count 0>>"])
+    return assembled(path, [b"<</Type/Catalog/Pages 2 0 R>>", b"<</Type/Pages/Kids[]/Count 0>>"])
 
 
 def with_huge_picture(path: Path, side: int) -> Path:
@@ -124,13 +124,13 @@ def with_huge_picture(path: Path, side: int) -> Path:
     data = b"".join([*(packer.compress(rows) for _ in range(side // 100)), packer.flush()])
     picture = b"<</Type/XObject/Subtype/Image/Width %d/Height %d" % (side, side)
     picture += b"/ColorSpace/DeviceGray/BitsPerComponent 1/Filter/FlateDecode/Length %d>>" % len(data)
-    return _drawn(path, [(b"100 0 0 100 0 0 cm /X Do", _stream(data, picture)), (_BAR, None)])
+    return _drawn(path, [(b"100 0 0 100 0 0 cm /X Do", stream(data, picture)), (_BAR, None)])
 
 
 def with_endless_page(path: Path) -> Path:
     """Two pages: one that is drawn in 10^12 steps, and a bar."""
     # Each form draws the one before it ten times; the first object number of `_drawn`'s extras is 7.
-    forms = [_stream(b"0 0 1 1 re f", _form(None)), *(_stream(b"/X Do " * 10, _form(7 + level)) for level in range(12))]
+    forms = [stream(b"0 0 1 1 re f", _form(None)), *(stream(b"/X Do " * 10, _form(7 + level)) for level in range(12))]
     return _drawn(path, [(b"/X Do", forms[-1]), (_BAR, None)], forms[:-1])
 
 
@@ -142,7 +142,7 @@ def _form(draws: int | None) -> bytes:
     return b"<</Type/XObject/Subtype/Form/BBox[0 0 100 100]%s" % resources
 
 
-def _stream(data: bytes, opening: bytes = b"<<") -> bytes:
+def stream(data: bytes, opening: bytes = b"<<") -> bytes:
     length = b"" if b"/Length" in opening else b"/Length %d>>" % len(data)
     return opening + length + b"stream\n" + data + b"\nendstream"
 
@@ -156,25 +156,27 @@ def _drawn(path: Path, pages: Sequence[tuple[bytes, bytes | None]], extras: Sequ
         b"<</Type/Catalog/Pages 2 0 R>>",
         b"<</Type/Pages/Kids[3 0 R 5 0 R]/Count 2>>",
         page % (4, b"/XObject<</X %d 0 R>>" % last),
-        _stream(first),
+        stream(first),
         page % (6, b""),
-        _stream(second),
+        stream(second),
         *extras,
         drawable or b"null",
     ]
-    return _assembled(path, objects)
+    return assembled(path, objects)
 
 
-def _assembled(path: Path, objects: Sequence[bytes]) -> Path:
-    """A file of these objects, numbered from 1, the first of them the catalog."""
+def assembled(path: Path, objects: Sequence[bytes | None]) -> Path:
+    """A file of these objects, numbered from 1, the first of them the catalog; None: it is missing."""
     file = bytearray(b"%PDF-1.7\n")
     places = []
     for number, content in enumerate(objects, 1):
         places.append(len(file))
-        file += b"%d 0 obj\n%s\nendobj\n" % (number, content)
+        if content is not None:
+            file += b"%d 0 obj\n%s\nendobj\n" % (number, content)
     start = len(file)
     file += b"xref\n0 %d\n0000000000 65535 f \n" % (len(objects) + 1)
-    file += b"".join(b"%010d 00000 n \n" % place for place in places)
+    states = (b"f" if content is None else b"n" for content in objects)
+    file += b"".join(b"%010d 00000 %s \n" % each for each in zip(places, states, strict=True))
     file += b"trailer\n<</Size %d/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF\n" % (len(objects) + 1, start)
     path.write_bytes(file)
     return path

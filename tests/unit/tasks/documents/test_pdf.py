@@ -5,16 +5,20 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import sys
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import pymupdf
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.core.errors import DocumentError, InputError, LimitError, PasswordError
-from tasks.documents.pdf import open_document, password_from, select_pages
+from tasks.core.flags import FlagName
+from tasks.documents.pdf import inspect_document, open_document, password_from, select_pages
 from tasks.settings.reading import LimitSettings
 from tests.support import pdfs
 
@@ -129,6 +133,112 @@ def test_bytes_around_a_pdf_are_no_hindrance(tmp_path):
     path = pdfs.written(tmp_path / "mailed.pdf", "one", "two")
     path.write_bytes(b"Content-Type: application/pdf\r\n\r\n" + path.read_bytes() + b"\0" * 500)
     assert open_document(path, LIMITS).pages == 2
+
+
+@pytest.mark.parametrize("junk", [b"\0" * 3000, b"<html>" * 1000, b"\r\n" * 4000, b"%PDF trailing 12 words " * 200])
+def test_any_number_of_bytes_after_a_pdf_is_no_hindrance(tmp_path, junk):
+    path = pdfs.written(tmp_path / "mailed.pdf", "one", "two")
+    path.write_bytes(path.read_bytes() + junk)
+    inspected = inspect_document(path, LIMITS)
+    assert (inspected.document.pages, inspected.flags) == (2, ())
+
+
+def test_an_update_that_is_cut_off_is_refused_though_the_document_before_it_is_whole(tmp_path):
+    path = pdfs.written(tmp_path / "updated.pdf", "one", "two")
+    update = b"\n9 0 obj\n<</Length 99999>>stream\n" + b"BT ET " * 900
+    path.write_bytes(path.read_bytes() + update)
+    with pytest.raises(DocumentError, match="is truncated"):
+        open_document(path, LIMITS)
+
+
+def test_a_linearized_pdf_that_is_shorter_than_it_says_is_refused(tmp_path):
+    """It has an end mark near its beginning."""
+    path = pdfs.written(tmp_path / "web.pdf", "one", "two")
+    head = b"%PDF-1.7\n99 0 obj\n<</Linearized 1/L 999999/O 3/E 900/N 2/T 900>>\nendobj\n"
+    path.write_bytes(head + path.read_bytes()[9:])
+    with pytest.raises(DocumentError, match="is truncated"):
+        open_document(path, LIMITS)
+
+
+# What is to be known of the whole document
+
+
+def counting(path: Path, kids: str, count: str) -> Path:
+    page = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 100 100]>>"
+    tree = f"<</Type/Pages/Kids[{kids}]/Count {count}>>".encode()
+    return pdfs.assembled(path, [b"<</Type/Catalog/Pages 2 0 R>>", tree, page, page])
+
+
+@pytest.mark.parametrize(
+    ("kids", "count", "pages"),
+    [
+        ("3 0 R", "15000", 1),
+        ("3 0 R 4 0 R", "1", 2),
+        ("3 0 R 4 0 R", "-7", 2),
+        ("3 0 R 4 0 R", "2147483648", 2),
+        ("3 0 R 2 0 R 4 0 R", "3", 2),
+        ("3 0 R 4 0 R 9 0 R", "4", 3),
+    ],
+)
+def test_a_document_has_the_pages_that_it_has_and_not_those_that_it_says(tmp_path, kids, count, pages):
+    inspected = inspect_document(counting(tmp_path / "counts.pdf", kids, count), LIMITS)
+    assert inspected.document.pages == pages
+    assert [flag.name for flag in inspected.flags] == [FlagName.PAGES]
+    assert f"it has {pages}." in inspected.flags[0].detail
+
+
+def test_a_document_that_counts_right_has_no_flags(tmp_path):
+    assert inspect_document(counting(tmp_path / "counts.pdf", "3 0 R 4 0 R", "2"), LIMITS).flags == ()
+
+
+def carrying(path: Path, names: list[str], *, portfolio: bool) -> Path:
+    with pymupdf.open() as pdf:
+        pdf.new_page()
+        for name in names:
+            pdf.embfile_add(name, b"inside", filename=name)
+        if portfolio:
+            pdf.xref_set_key(pdf.pdf_catalog(), "Collection", "<</Type/Collection/View/D>>")
+        pdf.save(path)
+    return path
+
+
+@pytest.mark.parametrize("portfolio", [True, False])
+def test_files_that_a_document_carries_are_named(tmp_path, portfolio):
+    path = carrying(tmp_path / "portfolio.pdf", ["inner.pdf", "sums.xlsx"], portfolio=portfolio)
+    (flag,) = inspect_document(path, LIMITS).flags
+    assert flag.name is FlagName.FILES
+    assert "inner.pdf, sums.xlsx" in flag.detail
+    assert ("portfolio" in flag.detail) == portfolio
+
+
+def test_many_files_are_counted_and_their_names_printable(tmp_path):
+    path = carrying(tmp_path / "many.pdf", [f"{number:02}\x1b]0;\u202e.pdf" for number in range(30)], portfolio=True)
+    (flag,) = inspect_document(path, LIMITS).flags
+    assert "and 10 more" in flag.detail
+    assert flag.detail.isprintable()
+
+
+# What opening a document may take
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits a process's address space")
+def test_a_document_that_takes_too_much_memory_to_open_is_refused(tmp_path):
+    """An index of 100 million objects in a few kilobytes; MuPDF would take gigabytes for it."""
+    rows = zlib.compress(bytes(40_000_000))
+    index = b"<</Type/XRef/Size 10000000/W[1 2 1]/Root 1 0 R/Filter/FlateDecode"
+    path = pdfs.assembled(tmp_path / "bomb.pdf", [b"<</Type/Catalog/Pages 2 0 R>>", b"<</Type/Pages/Kids[]/Count 0>>"])
+    whole = path.read_bytes()
+    start = len(whole)
+    whole += b"9 0 obj\n" + pdfs.stream(rows, index) + b"\nendobj\nstartxref\n%d\n%%%%EOF\n" % start
+    path.write_bytes(whole)
+    with pytest.raises(InputError, match=r"bomb\.pdf"):
+        open_document(path, LimitSettings(render_memory_mb=300))
+
+
+def test_a_document_that_takes_too_long_to_open_is_refused(tmp_path):
+    path = pdfs.written(tmp_path / "slow.pdf", "one")
+    with pytest.raises(LimitError, match=r"takes more than 0\.01 s to open.*HEARTH_LIMITS__RENDER_SECONDS"):
+        open_document(path, LimitSettings(render_seconds=0.01))
 
 
 def test_the_ending_of_the_name_does_not_matter(tmp_path):

@@ -1,0 +1,237 @@
+"""An open PDF in the sandboxed process: what it is, and its pages as images, with what is to be known of each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pymupdf
+from PIL import Image
+
+from tasks.documents import mupdf_messages
+from tasks.documents.forms import Forms
+from tasks.documents.page_boxes import boxed
+from tasks.documents.page_tree import PageTree, mended
+from tasks.documents.raster import Drawing, ink_fraction, png_of, scale_for
+from tasks.documents.stream_checks import StreamChecks
+from tasks.documents.strips import MOST_STRIPS, Strip, cut, strip_points
+
+# Ten times what the format allows (ISO 32000-1, annex C): whatever the image, nothing on it could be seen.
+_LARGEST_POINTS = 144_000
+# A line of print that is lower than so many pixels cannot be read, nor can a long page that is as narrow.
+_LOWEST_LINE = 12
+_MOST_FILES = 20
+_LONGEST_NAME = 100
+
+
+class RefusedError(Exception):
+    """A document or page that is not rendered.
+
+    Attributes:
+        reason: which kind of failure it is: for a page a `FailureReason`.
+    """
+
+    def __init__(self, reason: str, told: str) -> None:
+        super().__init__(told)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is refused.
+
+    Attributes:
+        pages: most pages of a document.
+        image_megapixels: the largest picture that is decoded.
+    """
+
+    pages: int
+    image_megapixels: int
+
+
+def opened(path: str, password: str | None) -> pymupdf.Document:
+    """Open a PDF.
+
+    Raises:
+        RefusedError: it is encrypted, and the password is missing or wrong.
+    """
+    pdf = pymupdf.open(path, filetype="pdf")
+    if pdf.needs_pass:
+        if password is None:
+            raise RefusedError("encrypted", "document closed or encrypted: it needs a password")
+        if not pdf.authenticate(password):
+            raise RefusedError("password", "the password is wrong")
+    return pdf
+
+
+class PageRenderer:
+    """Renders the pages of one PDF.
+
+    Raises:
+        RefusedError: it cannot be opened without another password.
+    """
+
+    def __init__(self, path: str, password: str | None, limits: Limits) -> None:
+        self._path, self._password, self._limits = path, password, limits
+        self._version = _version_of(path)
+        self._pdf = opened(path, password)
+        self._tree: PageTree = mended(self._pdf, limits.pages)
+        self._forms, self._checks = Forms(self._pdf), StreamChecks(self._pdf)
+        self._is_portfolio = self._pdf.xref_get_key(self._pdf.pdf_catalog(), "Collection")[0] != "null"
+
+    def facts(self) -> dict[str, Any]:
+        """Return what is to be known of the document before any page of it."""
+        return {
+            "pages": len(self._tree.pages),
+            "declared": self._tree.declared,
+            "repaired": bool(self._pdf.is_repaired),
+            "portfolio": self._is_portfolio,
+            "files": self._files(),
+            "more_files": max(0, self._pdf.embfile_count() - _MOST_FILES),
+        }
+
+    def _files(self) -> list[str]:
+        names = islice(map(self._file, range(self._pdf.embfile_count()), self._pdf.embfile_names()), _MOST_FILES)
+        return ["".join(filter(str.isprintable, name))[:_LONGEST_NAME] for name in names]
+
+    def _file(self, at: int, key: str) -> str:
+        try:
+            info = self._pdf.embfile_info(at)
+        except Exception:  # noqa: BLE001 - a broken description is no reason not to read the document
+            return key
+        return str(info.get("ufilename") or info.get("filename") or key)
+
+    def reopen(self) -> None:
+        """Forget every object of the file that was seen, 1 kB a page or more. A file that was replaced is read on."""
+        if _version_of(self._path) == self._version:
+            self._pdf.close()
+            self._pdf = opened(self._path, self._password)
+            if self._tree.is_mended:
+                mended(self._pdf, self._limits.pages)
+            self._forms, self._checks = Forms(self._pdf), StreamChecks(self._pdf)
+
+    def render(self, number: int, longest_side: int) -> tuple[dict[str, Any], list[bytes]]:
+        """Render one page, turned as the PDF says, on white.
+
+        Args:
+            number: the page, counted from 1.
+            longest_side: of an image, in pixels.
+
+        Returns:
+            The header of the answer, and the PNG of the page, or of each of its strips.
+
+        Raises:
+            RefusedError: the page cannot be rendered, or not so that it could be read.
+        """
+        mupdf_messages.forget()
+        index = self._tree.index(number)
+        if index is None:
+            raise RefusedError("damaged", "the document names a page here, and it has none")
+        try:
+            page, flags = self._prepared(self._pdf[index])
+            strips, scale = _drawn(page, longest_side)
+        except RefusedError:
+            raise
+        except Exception as error:
+            said = mupdf_messages.damages()
+            if not said or isinstance(error, MemoryError):
+                raise
+            raise RefusedError("damaged", _sentence([str(error), *said])) from error
+        inks = [ink_fraction(strip.image) for strip in strips]
+        if said := [*mupdf_messages.damages(), *self._checks.damages(page)]:
+            pymupdf.TOOLS.store_shrink(100)  # what it could not decode would be blank, and nothing said, on other pages
+            if not any(inks):
+                raise RefusedError("damaged", f"nothing on it can be decoded: {_sentence(said)}")
+            flags.append(("damaged", f"Part of it could not be decoded: {_sentence(said)}."))
+        pngs = [png_of(strip.image) for strip in strips]
+        images = [
+            {
+                **{"size": len(png), "width": strip.image.width, "height": strip.image.height},
+                **{"ink": ink, "clean": strip.clean, "overlap": strip.overlap},
+            }
+            for png, strip, ink in zip(pngs, strips, inks, strict=True)
+        ]
+        size = {"width": round(page.rect.width * scale), "height": round(page.rect.height * scale)}
+        return {"dpi": scale * 72, **size, "images": images, "flags": flags}, pngs
+
+    def _prepared(self, page: pymupdf.Page) -> tuple[pymupdf.Page, list[tuple[str, str]]]:
+        """The page as it is to be drawn, and its flags so far."""
+        if self._forms.is_placeholder(page):
+            raise RefusedError(
+                "xfa", "its content is an XFA form, and what is drawn is a placeholder. Export it from Adobe Acrobat"
+            )
+        for _, _, width, height, *_ in page.get_images(full=True):
+            if width * height > self._limits.image_megapixels * 1_000_000:
+                told = f"a picture on it has {width} x {height} pixels"
+                raise RefusedError("size", f"{told}; the limit is {self._limits.image_megapixels} megapixels")
+        flags: list[tuple[str, str]] = []
+        if self._is_portfolio:
+            flags.append(("files", "It is the cover of a portfolio, whose files were not read."))
+        if self._forms.hides_xfa(page):
+            flags.append(("undecoded", "The document holds an XFA form, which may say more than is drawn."))
+        page, told = boxed(self._pdf, page)
+        if told:
+            flags.append(("cropped", told))
+        if self._forms.show_values(page):
+            page = self._pdf.reload_page(page)
+        return page, flags
+
+
+def _drawn(page: pymupdf.Page, longest_side: int) -> tuple[list[Strip], float]:
+    """A page's image, or its strips, and their scale in pixels a point."""
+    width, height = page.rect.width, page.rect.height
+    if page.rect.is_empty or page.rect.is_infinite:
+        raise ValueError("it has no area")
+    measures = f"it measures {width:g} x {height:g} points"
+    strip = strip_points(width, height)
+    if max(width, height) > _LARGEST_POINTS or (strip and max(width, height) / strip > MOST_STRIPS):
+        raise RefusedError("size", f"{measures}; no image of it could be read")
+    scale = longest_side / max(strip, min(width, height)) if strip else scale_for(width, height, longest_side)
+    if strip and min(width, height) * scale < _LOWEST_LINE:
+        raise RefusedError("illegible", f"{measures}, and no line of print fits into that")
+    drawing = Drawing(page, scale)
+    if strip is None:
+        return [Strip(drawing.image())], scale
+    return list(_strips(page, drawing, scale, round(strip * scale))), scale
+
+
+def _strips(page: pymupdf.Page, drawing: Drawing, scale: float, strip: int) -> Iterator[Strip]:
+    width, height = page.rect.width, page.rect.height
+    tall = height > width
+
+    def draw(start: int, end: int) -> Image.Image:
+        first, last = start / scale, end / scale
+        return drawing.image((0, first, width, last) if tall else (first, 0, last, height))
+
+    return islice(cut(draw, _taken(page, scale, tall=tall), strip, scale, tall=tall), 2 * MOST_STRIPS)
+
+
+def _taken(page: pymupdf.Page, scale: float, *, tall: bool) -> bytearray:
+    """Where along a page's length its words and pictures are, in pixels; all of it where it has no words of its own."""
+    length = round((page.rect.height if tall else page.rect.width) * scale)
+    words = [word[:4] for word in page.get_text("words")]
+    pictures = [picture["bbox"] for picture in page.get_image_info()]
+    taken = bytearray(length) if words else bytearray(b"\1") * length
+    for box in (*words, *pictures):
+        rect = pymupdf.Rect(box) * page.rotation_matrix
+        first, last = (rect.y0, rect.y1) if tall else (rect.x0, rect.x1)
+        start, end = max(0, int(first * scale)), min(length, math.ceil(last * scale))
+        taken[start:end] = b"\1" * max(0, end - start)
+    return taken
+
+
+def _sentence(said: list[str]) -> str:
+    return "; ".join(dict.fromkeys(" ".join(each.split()) for each in said if each))
+
+
+def _version_of(path: str) -> tuple[int, int, int] | None:
+    """What changes when a file is replaced or written to; None if it is gone."""
+    try:
+        facts = Path(path).stat()
+    except OSError:
+        return None
+    return facts.st_ino, facts.st_size, facts.st_mtime_ns

