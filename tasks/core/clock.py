@@ -73,12 +73,13 @@ class MachineClock:
 class ServerClock:
     """A service's time, from the Date headers of its answers: the same for all who ask it, whatever their clocks say.
 
-    Before the first answer it is the wall clock's. It is right to about a second.
+    It is the wall clock's time for as long as that agrees with the answers, which tell it to a second.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._bounds: tuple[float, float] | None = None
+        self._epoch = time.time() - elapsed()
 
     def note(self, date: str, sent: float, received: float) -> None:
         """Take an answer into account.
@@ -99,9 +100,8 @@ class ServerClock:
                 both = (max(self._bounds[0], bounds[0]), min(self._bounds[1], bounds[1]))
                 bounds = both if both[0] < both[1] else bounds
             self._bounds = bounds
+            self._epoch = min(max(time.time() - elapsed(), bounds[0]), bounds[1])
 
     def now(self) -> float:
         """Return seconds since the epoch."""
-        with self._lock:
-            bounds = self._bounds
-        return time.time() if bounds is None else elapsed() + sum(bounds) / 2
+        return self._epoch + elapsed()

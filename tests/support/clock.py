@@ -6,7 +6,7 @@ import time
 
 
 class Clock:
-    """Stands still until it is moved: `monkeypatch.setattr("tasks.leasing.launch_lock.time", Clock())`.
+    """Stands still until it is moved: `monkeypatch.setattr("tasks.metrics.listener.time", Clock())`.
 
     Attributes:
         now: seconds since the epoch.

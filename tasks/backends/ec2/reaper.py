@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -133,7 +134,7 @@ async def _put_away(pool: Pool, machine: Machine, record: Record, decision: Deci
     closed = await pool.records.close(record)
     if closed is None:
         # Somebody came at the last moment, and comes first.
-        return Decision(Action.KEEP, Why.LEASED, pool.records.now() + pool.limits.idle)
+        return Decision(Action.KEEP, Why.LEASED, time.time() + pool.limits.idle)
     await noticed_leases(pool, record)
     before = closed.closed_until - _MARGIN_SECONDS
     try:
@@ -154,4 +155,4 @@ async def _put_away(pool: Pool, machine: Machine, record: Record, decision: Deci
     with suppress(CloudError):
         await pool.records.note_stopped(machine.id, pool.records.now(), anew=True)
         await pool.records.reopen(closed)
-    return replace(decision, look_again_at=pool.records.now() + pool.limits.terminate)
+    return replace(decision, look_again_at=time.time() + pool.limits.terminate)
