@@ -241,3 +241,17 @@ def test_a_filter_that_stands_elsewhere_is_found(tmp_path):
     )
     assert bytes(64) in even
     assert verdict(path) == "clean"
+
+
+@pytest.mark.parametrize(
+    ("begins", "ends"), [(b"5 0 obj", b"endobj"), (b"8 0 obj", b"endobj"), (b"BT /F1 20", b"ET\n")]
+)
+def test_a_hole_in_the_file_is_no_blank_page(tmp_path, begins, ends):
+    """The middle page itself, its content, or what that draws, is zeros."""
+    path = damaged.document(tmp_path / "hole.pdf", _stream(damaged.text_of()))
+    whole = path.read_bytes()
+    first = whole.index(begins)
+    last = whole.index(ends, first) + len(ends)
+    path.write_bytes(whole[:first] + bytes(last - first) + whole[last:])
+    assert verdict(path) == "damaged"
+    assert beside(path) == ["[]", "[]"]
