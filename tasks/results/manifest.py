@@ -111,8 +111,9 @@ class PageEntry(Frozen):
     @property
     def why(self) -> str:
         """What is to be said of a page that failed: its failure's detail, and its flags unless they are that."""
+        detail = self.detail or ""
         told = [] if self.reason is FailureReason.FLAGGED else [str(flag) for flag in self.flags]
-        return "; ".join(filter(None, (self.detail, *told)))
+        return "; ".join(filter(None, (detail.rstrip("."), *told))) if told else detail
 
     @classmethod
     def of(cls, result: PageResult) -> PageEntry:

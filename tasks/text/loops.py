@@ -133,7 +133,8 @@ def _counter(text: str, *, cut: bool) -> Loop | None:
         if any(step for _, step in places) and steady >= 24:
             starts = [number.start() for number in _NUMBER.finditer(tail)]
             start = starts[-steady * in_unit]
-            if steady >= (200 if not cut else 24 if len(tail) - start >= len(text) // 2 else 100):
+            bare = len(tail) - start >= len(text) // 2 and not any(map(str.isalpha, shape[-size:]))
+            if steady >= (200 if not cut else 24 if bare else 100):
                 return Loop(start, (len(tail) - start) // steady, steady)
     return None
 

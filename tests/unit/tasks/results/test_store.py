@@ -178,6 +178,7 @@ def test_what_a_failed_page_gave_is_in_the_text_behind_a_marker_of_its_own(store
     store.write_page(partial(1, "And so"))
     assert list(store.sections([1])) == ["<!-- page 1, failed: truncated, partial -->\n\nAnd so\n\n"]
     assert store.missing(planned(numbers=(1,)), DIGEST) == (1,)
+    assert PageEntry.of(store.page(1)).why == "The answer was cut off; partial: the text is what its last attempts gave"
 
 
 def flagged(number: int) -> PageResult:

@@ -79,6 +79,10 @@ def test_a_loop_that_a_limit_cut_off_is_told_by_less(unit):
     assert find_loop(text, cut=True)
 
 
+def test_numbered_words_that_a_limit_cut_off_are_no_loop_yet():
+    assert not find_loop("".join(f" word{number}" for number in range(50)), cut=True)
+
+
 units = st.text(st.characters(categories=["L", "P"], exclude_characters="|_.-·…"), min_size=1, max_size=200).filter(
     lambda unit: any(map(str.isalpha, unit))
 )
