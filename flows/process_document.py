@@ -26,7 +26,8 @@ from tasks.core.events import RunStarted, emit, subscribe
 from tasks.core.jobs import Job
 from tasks.core.visible import log_visibly, visible_line
 from tasks.reading.events import RunEnded
-from tasks.results.manifest import Manifest, PageStatus, RunStatus
+from tasks.results.manifest import Manifest, RunStatus
+from tasks.results.page import PageStatus
 from tasks.runs.prepare import Prepared, prepare
 from tasks.runs.run_recorder import RunRecorder
 from tasks.settings.settings import Settings, load_settings

@@ -19,7 +19,8 @@ from pydantic import ValidationError
 
 from flows.api.prefect_state import answer_of_prefect, is_over, status_of
 from flows.api.records import Record, write_whole
-from tasks.results.manifest import Manifest, PageResult, PageStatus
+from tasks.results.manifest import Manifest
+from tasks.results.page import PageResult, PageStatus
 from tasks.results.store import ResultStore
 
 _STATE_SECONDS = 1.0

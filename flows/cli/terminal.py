@@ -20,7 +20,8 @@ from rich.progress import (
 from flows.cli.console import Terminal
 from tasks.core.events import Event, PageRetried, PagesStart, PageStarted, Progress, Pulling, RunStarted, RunWarning
 from tasks.reading.events import PageDone
-from tasks.results.manifest import Manifest, PageStatus, RunStatus
+from tasks.results.manifest import Manifest, RunStatus
+from tasks.results.page import PageStatus
 from tasks.results.report import Report
 from tasks.results.store import ResultStore
 from tasks.storage.files import Place

@@ -22,7 +22,7 @@ from prefect.states import Completed, Failed
 
 from tasks.core.events import Event, Progress, Pulling, RunWarning
 from tasks.reading.events import PageDone
-from tasks.results.manifest import PageStatus
+from tasks.results.page import PageStatus
 from tasks.results.report import Report
 from tasks.views.summary import page_row
 

@@ -15,7 +15,8 @@ from flows.ui.known_servers import KnownServers
 from tasks.core.errors import StorageError
 from tasks.core.events import Event, PagesStart, SlotsChanged
 from tasks.reading.events import PageDone, ServerReleased, ServerTaken
-from tasks.results.manifest import Manifest, PageResult, PageStatus
+from tasks.results.manifest import Manifest
+from tasks.results.page import PageResult, PageStatus
 from tasks.results.store import ResultStore
 from tasks.settings.settings import Settings
 from tasks.views.summary import page_row, servers, summary

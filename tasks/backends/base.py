@@ -17,7 +17,7 @@ from tasks.core.jobs import BackendName
 from tasks.core.replicas import Replicas
 from tasks.core.scaling import Scale
 from tasks.ollama.client import GenerateRequest, OllamaClient
-from tasks.ollama.schema import canonical
+from tasks.ollama.names import canonical
 from tasks.slots.store import LedgerStore
 
 

@@ -11,7 +11,7 @@ from tasks.core.events import Event, PagesStart, Progress, StepDone
 from tasks.metrics import names
 from tasks.metrics.aggregate import Aggregate
 from tasks.reading.events import PageDone
-from tasks.results.manifest import PageResult, PageStatus
+from tasks.results.page import PageResult, PageStatus
 
 _LAST_PAGES = 100
 _RATE_SECONDS = 60

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from tasks.core.errors import FailureReason
 from tasks.core.events import WarmStep
-from tasks.results.manifest import PageStatus
+from tasks.results.page import PageStatus
 
 NAMESPACE = "Hearth"
 """Of all of them in CloudWatch; the policies allow no other."""

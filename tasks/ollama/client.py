@@ -16,6 +16,7 @@ import httpx
 
 from tasks.core.errors import HearthError, PassingError, SilentError
 from tasks.ollama.connection import JsonConnection
+from tasks.ollama.names import find_model
 from tasks.ollama.schema import (
     Answer,
     GenerateRequest,
@@ -27,7 +28,6 @@ from tasks.ollama.schema import (
     PullProgress,
     Shown,
     Tags,
-    find_model,
 )
 from tasks.ollama.stream import AnswerBuilder, most_bytes
 from tasks.text.legible import legible

@@ -9,7 +9,7 @@ import base64
 import math
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from pydantic import (
     BaseModel,
@@ -198,9 +198,6 @@ class Shown(Wire):
         return self.details.model_copy(update=told)
 
 
-M = TypeVar("M", Model, LoadedModel)
-
-
 @dataclass(frozen=True, slots=True)
 class GenerateRequest:
     """A page's request, and the warm-up's: alike in all that would make Ollama load the model again.
@@ -232,26 +229,3 @@ class GenerateRequest:
             "keep_alive": f"{math.ceil(self.keep_alive)}s",
             "options": {"num_ctx": self.num_ctx, "num_predict": self.num_predict, "temperature": temperature},
         }
-
-
-_DEFAULTS = ("registry.ollama.ai", "library")
-"""Host and namespace of a name that has none."""
-
-
-def find_model(name: str, models: tuple[M, ...]) -> M | None:
-    """Return the model of that name, however it is written; None if it is not listed."""
-    return next((model for model in models if canonical(model.name) == canonical(name)), None)
-
-
-def canonical(name: str) -> str:
-    """Return a model's name in full, as host/namespace/model:tag in lower case: equal for the same model.
-
-    By Ollama's rules (types/model/name.go): what is missing is registry.ollama.ai, library and latest; a scheme is
-    dropped; case does not matter.
-    """
-    path, colon, tag = name.strip().rpartition(":")
-    if not colon or "/" in tag:  # the colon of a port
-        path, tag = name.strip(), ""
-    parts = path.rpartition("://")[2].rsplit("/", 2)
-    host, namespace = [*_DEFAULTS[: 3 - len(parts)], *parts[:-1]]
-    return f"{host}/{namespace}/{parts[-1]}:{tag or 'latest'}".lower()

@@ -9,7 +9,7 @@ from pathlib import Path
 from tasks.core.errors import HearthError
 from tasks.costs.assumptions import Assumptions
 from tasks.planning.page_times import PageTimes
-from tasks.results.manifest import PageStatus
+from tasks.results.page import PageStatus
 from tasks.results.store import ResultStore
 from tasks.storage.files import Place
 

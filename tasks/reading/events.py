@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from tasks.backends.base import Endpoint
 from tasks.core.errors import HearthError
 from tasks.core.events import Event
-from tasks.results.manifest import Manifest, PageResult
+from tasks.results.manifest import Manifest
+from tasks.results.page import PageResult
 from tasks.results.report import Report
 
 

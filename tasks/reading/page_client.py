@@ -15,7 +15,7 @@ from tasks.core.flags import Flag
 from tasks.documents.render import PageImage
 from tasks.ollama.client import Answer, GenerateRequest
 from tasks.reading.validate import validate
-from tasks.results.manifest import Attempt
+from tasks.results.page import Attempt
 from tasks.serving.server_pool import Server, Servers
 from tasks.settings.reading import ReadSettings
 

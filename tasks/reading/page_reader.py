@@ -16,7 +16,7 @@ from tasks.reading.events import PageDone
 from tasks.reading.page_client import PageClient, Reading
 from tasks.reading.strips import StripReader
 from tasks.reading.validate import part_of
-from tasks.results.manifest import Attempt, PageResult, PageStatus
+from tasks.results.page import Attempt, PageResult, PageStatus
 from tasks.results.store import ResultStore
 from tasks.serving.server_pool import Servers
 from tasks.settings.reading import ReadSettings

@@ -13,7 +13,8 @@ from tasks.core.events import Event
 from tasks.core.flags import Flag, FlagName
 from tasks.reading.events import PageDone
 from tasks.results.figures import Figures
-from tasks.results.manifest import Listing, Manifest, PageEntry, RunStatus
+from tasks.results.manifest import Listing, Manifest, RunStatus
+from tasks.results.page import PageEntry
 from tasks.results.usage import CostShares, EndpointRecord, MachineRecord
 from tasks.runs.advice import insight
 from tasks.runs.prepare import Prepared

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tasks.ollama.schema import canonical
+from tasks.ollama.names import canonical
 from tasks.serving.parallelism import SERIAL_FAMILIES
 from tasks.slots.ledger import Measured
 

@@ -9,7 +9,7 @@ from tasks.core.errors import ModelError
 from tasks.core.events import Progress, Pulling, RunWarning, WarmStep, emit, timed
 from tasks.core.replicas import Replicas
 from tasks.ollama.client import GenerateRequest, LoadedModel, Model, OllamaClient, PullProgress
-from tasks.ollama.schema import find_model
+from tasks.ollama.names import find_model
 from tasks.serving.capabilities import Capabilities
 from tasks.serving.parallelism import _measure_each
 from tasks.serving.remedies import load_failure, pull_failure, shortfall

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.results.manifest import Manifest, PageEntry, PageResult, RunStatus
+from tasks.results.manifest import Manifest, RunStatus
+from tasks.results.page import PageEntry, PageResult
 from tasks.storage.files import Place
 from tasks.text.duration import duration
 from tasks.text.markdown import escaped, excerpt, table

@@ -20,7 +20,7 @@ from typing import Any
 from tasks.metrics.recorder import Identity, Recorder
 from tasks.metrics.sinks import sinks_for
 from tasks.reading.events import PageDone
-from tasks.results.manifest import PageStatus
+from tasks.results.page import PageStatus
 from tasks.runs.cost_tracker import CostTracker
 from tasks.serving.server_pool import Servers
 from tasks.settings.settings import Settings

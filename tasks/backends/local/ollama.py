@@ -18,7 +18,7 @@ from tasks.core.network import is_loopback
 from tasks.core.scaling import Scale
 from tasks.ollama.address import DEFAULT_PORT, server_url
 from tasks.ollama.client import OllamaClient, digest_at
-from tasks.ollama.schema import canonical
+from tasks.ollama.names import canonical
 from tasks.settings.settings import Settings
 from tasks.slots.store import FileStore
 

@@ -22,7 +22,7 @@ from tasks.core.replicas import Replicas
 from tasks.costs.assumptions import Assumptions
 from tasks.costs.bill import By
 from tasks.planning.history import page_times
-from tasks.results.manifest import Attempt, PageEntry, PageResult
+from tasks.results.page import Attempt, PageEntry, PageResult
 from tasks.results.store import ResultStore, results_directory
 from tasks.runs.usage_log import held_bill, note_held
 from tasks.storage import s3 as s3_module

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from tasks.core.errors import FailureReason
 from tasks.ollama.schema import Timing
-from tasks.results.manifest import Attempt, PageResult, PageStatus
+from tasks.results.page import Attempt, PageResult, PageStatus
 
 
 def result(

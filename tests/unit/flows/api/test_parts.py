@@ -28,7 +28,7 @@ from flows.api.signature import SIGNATURE_HEADER, sign, verify
 from flows.api.sse import events
 from flows.api.uploads import parameters
 from tasks.core.errors import FailureReason, InputError, ServerError
-from tasks.results.manifest import PageResult, PageStatus
+from tasks.results.page import PageResult, PageStatus
 from tasks.results.store import ResultStore
 from tasks.settings.settings import Settings
 from tests.support import pdfs

@@ -24,7 +24,7 @@ from tasks.core.aio import WorkLoop
 from tasks.core.errors import FailureReason, PageError, ServerError
 from tasks.core.events import emit, subscribe
 from tasks.reading.events import PageDone
-from tasks.results.manifest import PageResult, PageStatus
+from tasks.results.page import PageResult, PageStatus
 from tasks.serving.admission_limiter import AdmissionLimiter
 from tests.support.waiting import PATIENCE, until_async
 

@@ -15,7 +15,7 @@ from tasks.metrics import names
 from tasks.metrics.aggregate import Aggregate, Snapshot, rounded
 from tasks.metrics.listener import PageMetrics
 from tasks.reading.events import PageDone
-from tasks.results.manifest import PageStatus
+from tasks.results.page import PageStatus
 from tests.support.clock import Clock
 from tests.support.metrics.results import result
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra_scripts.ecs import agent
-from tasks.ollama.schema import LoadedModel, Model, canonical, find_model
+from tasks.ollama.names import canonical, find_model
+from tasks.ollama.schema import LoadedModel, Model
 from tests.support.scripted_ollama import DIGEST, MODEL
 
 FULL = "registry.ollama.ai/library/qwen2.5vl:7b"

@@ -14,7 +14,7 @@ from tasks.core.errors import FailureReason, ServerError
 from tasks.documents.render import PageImage
 from tasks.ollama.client import GenerateRequest
 from tasks.reading.page_client import PageClient
-from tasks.results.manifest import Attempt
+from tasks.results.page import Attempt
 from tasks.serving.latency_tracker import Served
 from tasks.serving.server_pool import Server
 from tasks.settings.reading import ReadSettings

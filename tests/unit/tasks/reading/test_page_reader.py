@@ -27,7 +27,7 @@ from tasks.documents.render import Renderer
 from tasks.ollama.client import GenerateRequest
 from tasks.reading.events import PageDone
 from tasks.reading.page_reader import PageReader, temperature_of
-from tasks.results.manifest import PageStatus
+from tasks.results.page import PageStatus
 from tasks.results.store import ResultStore
 from tasks.serving.server_pool import Server
 from tasks.settings.reading import LimitSettings, ReadSettings

@@ -25,7 +25,8 @@ from tasks.core.errors import FailureReason, OutputError, StorageError
 from tasks.core.events import Progress, subscribe
 from tasks.core.flags import Flag, FlagName
 from tasks.core.jobs import BackendName, Document, Plan, ReadOptions
-from tasks.results.manifest import Attempt, Listing, Manifest, PageEntry, PageResult, PageStatus, RunStatus
+from tasks.results.manifest import Listing, Manifest, RunStatus
+from tasks.results.page import Attempt, PageEntry, PageResult, PageStatus
 from tasks.results.store import ResultStore, results_directory
 from tests.support.waiting import PATIENCE
 

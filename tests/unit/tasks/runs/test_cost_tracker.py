@@ -15,7 +15,7 @@ from tasks.core.events import PagesStart
 from tasks.core.jobs import BackendName
 from tasks.ollama.schema import Timing
 from tasks.reading.events import PageDone
-from tasks.results.manifest import Attempt, PageResult, PageStatus
+from tasks.results.page import Attempt, PageResult, PageStatus
 from tasks.runs.cost_tracker import CostTracker
 from tasks.runs.run_stats import RunStats
 from tasks.serving.warmup import Warmth
