@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-MARK = "HEARTH_SERVER_DIRECTORY"
+MARK = "SERVER_OF_HEARTH"  # no setting, as all are that begin with HEARTH_
 """A variable of each server, and of all that it starts: whose they are."""
 
 _PROC = Path("/proc")

@@ -53,7 +53,7 @@ def test_each_block_is_a_task_run_with_a_table_of_its_pages(hearth: Hearth, pref
     assert tables.keys() == {tasks[name]["id"] for name in named}
     assert sorted(page for rows in tables.values() for page in rows) == list(range(1, PAGES + 1))
     hopeless = tables[tasks[partial]["id"]][HOPELESS]
-    assert (hopeless["status"], hopeless["reason"], hopeless["attempts"]) == ("failed", "render", 1)
+    assert (hopeless["status"], hopeless["reason"], hopeless["attempts"]) == ("failed", "size", 1)
     hard = tables[tasks[f"Report 7 pages {BLOCK + 1}-{2 * BLOCK}"]["id"]][HARD]
     assert (hard["status"], hard["attempts"]) == ("read", 2)
 

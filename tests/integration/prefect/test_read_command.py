@@ -174,8 +174,8 @@ class TestFailingPages:
     def test_a_page_that_cannot_be_rendered_leaves_the_others_be(self, hearth: Hearth, tmp_path: Path):
         outcome = hearth.read(pdfs.with_huge_picture(tmp_path / "huge.pdf", 30_000))
         assert outcome.code == 3
-        assert outcome.page(1)["reason"] == "render"
-        assert outcome.page(2)["attempts"][0]["reason"] != "render"
+        assert outcome.page(1)["reason"] == "size"
+        assert outcome.page(2)["attempts"][0]["reason"] != "size"
 
     def test_the_failed_pages_are_listed_with_why(self, hearth: Hearth, serving, letter: Path):
         outcome = hearth("read", letter, "--pages", "2", "--attempts", "1", **serving("silent").settings)

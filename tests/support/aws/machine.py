@@ -13,8 +13,11 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import cache
+from hashlib import sha256
 from pathlib import Path
 
+from tasks.serving.parallelism import _LINES, _probe_image
 from tests.support.aws.direct import Seen
 from tests.support.aws.imds import Metadata
 from tests.support.aws.leash import ROOT, end, leashed
@@ -33,6 +36,12 @@ WATCHDOG = {
     "HEARTH_LIFETIME_SECONDS": "360000",
     "HEARTH_POLL_SECONDS": "0.2",
 }
+
+
+@cache
+def _probes() -> frozenset[str]:
+    """The digests of the images with which the warm-up measures."""
+    return frozenset(sha256(_probe_image(lines)).hexdigest() for lines in _LINES)
 
 
 class Machine:
@@ -84,9 +93,10 @@ class Machine:
 
     @property
     def read(self) -> Counter[str]:
-        """How often each image was read, by its digest, if its engine is one of tests.integration.prefect.engines."""
+        """How often each page's image was read, by its digest, if its engine notes it; those of the warm-up aside."""
         log = self._directory / "images.log"
-        return Counter(log.read_text().split()) if log.exists() else Counter()
+        lines = log.read_text().split() if log.exists() else []
+        return Counter(line for line in lines if line not in _probes())
 
     @property
     def serving(self) -> bool:

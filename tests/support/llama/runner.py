@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 import socket
@@ -87,6 +88,8 @@ class Runner:
                     if line.startswith("data: {"):
                         yield json.loads(line.removeprefix("data: "))
         except httpx.TransportError:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._child.wait(1)  # that it has ended may be known a moment later than what it did not send
             raise RunnerError("an error was encountered while running the model: unexpected EOF") from None
 
     async def stop(self) -> None:
