@@ -78,8 +78,6 @@ SETTINGS = {
 
 _FAREWELL_SECONDS = 10.0
 
-_launched: list[subprocess.Popen[bytes]] = []
-
 
 class Process:
     """A command that the fork server started, as `subprocess.Popen` has it with `text=True`.
@@ -272,7 +270,7 @@ def _launch(address: Path, session: int) -> None:
             start_new_session=True,
         )
     listener.close()
-    _launched.append(server)  # it outlives this process's interest in it
+    server.returncode = 0  # it outlives this process's interest in it: nobody waits, and nothing warns of that
 
 
 def _received(connection: socket.socket, size: int) -> bytes:
