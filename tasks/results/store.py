@@ -98,8 +98,11 @@ class ResultStore:
 
     def earlier_manifest(self) -> Manifest | None:
         """The account of the last run under this name, or else under another one of the same bytes."""
-        others = (ResultStore(place).manifest() for place in self._same.others()) if self._same else ()
-        return self.manifest() or next((found for found in others if found is not None), None)
+        own = self.manifest()
+        if own is not None or self._same is None:
+            return own  # who has read it under this name looks for no other
+        others = (ResultStore(place).manifest() for place in self._same.others())
+        return next((found for found in others if found is not None), None)
 
     def page(self, number: int) -> PageResult | None:
         """The result of a page, or None if there is none that can be understood."""
