@@ -3,7 +3,7 @@
 A run's pages go to free slots in order. As long as there are no more than 200,000 of them, each is an event of its own;
 of more, neighbours are read as one block, smaller ones towards a run's end, so that its last page ends as it would.
 What a run does for a machine is `tasks.backends.ec2.policy.placement_policy`, when a machine goes is
-`retention_policy`, who reads in which slot is `tasks.slots.ledger.shares`, and how many machines pages are worth is
+`retention_policy`, who reads in which slot is `tasks.slots.sharing.shares`, and how many machines pages are worth is
 `tasks.core.scaling.machines_for`: the code that the product runs.
 """
 
@@ -18,9 +18,9 @@ from tasks.backends.ec2.policy import Step, placement_policy
 from tasks.core.scaling import machines_for
 from tasks.costs.assumptions import DAY_SECONDS, Assumptions
 from tasks.costs.price_book import Book
-from tasks.simulation.hosts import CONFIG, Block, Host, Run
-from tasks.simulation.machines import Machines
+from tasks.simulation.hosts import CONFIG, Host, Run
 from tasks.simulation.outcome import Outcome, outcome
+from tasks.simulation.pages import Pages
 from tasks.simulation.scenario import Clock, Physics, Policy, Rules, Work
 
 _EVENTS = 200_000
@@ -52,7 +52,7 @@ def simulate(
     return outcome(work, rules, given, book, fleet.meter, fleet.ended_at)
 
 
-class Fleet(Machines):
+class Fleet(Pages):
     """One simulation under way.
 
     Attributes:
@@ -62,11 +62,8 @@ class Fleet(Machines):
     def __init__(
         self, work: Work, rules: Rules, given: Assumptions, physics: Physics, clock: Clock, events: int | None = None
     ) -> None:
-        super().__init__(rules, given, physics, work.seed)
-        self._work, self._clock = work, clock
-        self._most_in_block = ceil(work.pages / (events or _EVENTS))
-        self._reading: dict[int, Run] = {}
-        self._waiting = 0
+        super().__init__(rules, given, physics, clock, work.seed, most_in_block=ceil(work.pages / (events or _EVENTS)))
+        self._work = work
         self.ended_at = 0.0
 
     def play(self) -> None:
@@ -94,8 +91,6 @@ class Fleet(Machines):
         if self._rules.policy is not Policy.ALWAYS_ON or self._reading:
             return bool(self._events)
         return bool(self._events) and self._events[0][0] < self._work.days * DAY_SECONDS
-
-    # Runs
 
     def _arrive(self, now: float, run: Run) -> None:
         self._reading[run.number] = run
@@ -166,17 +161,6 @@ class Fleet(Machines):
             elif self._rules.policy is Policy.TASK:
                 self._join(now, run, self._launched(now))
 
-    def _cut(self, now: float, blocks: list[Block]) -> None:
-        """Blocks were cut off: what was read of them stands, and a page that was under way is read again."""
-        for block in blocks:
-            read = min(block.pages - 1, int(block.pages * (now - block.began) / block.seconds))
-            self.meter.again += 1
-            self._read(now, block.seat.run, read)
-            block.seat.run.waiting += block.pages - read
-            self._waiting += block.pages - read
-        for run in dict.fromkeys(block.seat.run for block in blocks):
-            self._feed(now, run)
-
     def _rescale(self, now: float) -> None:
         """A service has as many machines as its pages are worth; those too many go when they are idle."""
         if self._rules.policy is not Policy.SERVICE:
@@ -194,72 +178,3 @@ class Fleet(Machines):
                 self._on(now, host, self._physics.start_seconds)
             else:
                 self._launched(now)
-
-    # Pages
-
-    def _deal(self, now: float, host: Host) -> None:
-        if self._rules.policy in {Policy.SERVICE, Policy.ALWAYS_ON}:
-            self._take_over(now, host)
-        if host.seats and host.reading:
-            for seat in host.deal(now):
-                self._feed(now, seat.run)
-
-    def _take_over(self, now: float, host: Host) -> None:
-        """A machine with free slots takes pages of runs that are read elsewhere."""
-        spare = self._slots - host.busy - sum(seat.run.waiting for seat in host.seats.values())
-        if spare <= 0:
-            return
-        for run in self._reading.values():
-            if run.waiting and host.machine.id not in run.seats:
-                host.seat(run, now)
-                spare -= run.waiting
-                if spare <= 0:
-                    return
-
-    def _feed(self, now: float, run: Run) -> None:
-        """Begin pages of a run wherever it has slots, on the least loaded machine first."""
-        open_seats = [seat for seat in run.seats.values() if seat.in_flight < seat.holds and seat.host.reading]
-        while run.waiting and open_seats:
-            seat = min(open_seats, key=lambda seat: seat.in_flight) if len(open_seats) > 1 else open_seats[0]
-            self._begin(now, seat.host, str(run.number))
-            if seat.in_flight >= seat.holds:
-                open_seats.remove(seat)
-
-    def _begin(self, now: float, host: Host, key: str) -> None:
-        seat = host.seats[key]
-        run = seat.run
-        pages = max(1, min(self._most_in_block, run.waiting // (2 * self._slots * len(run.seats))))
-        run.waiting -= pages
-        self._waiting -= pages
-        run.first_at = min(run.first_at, now)
-        seat.in_flight += 1
-        seat.fed = True
-        host.busy += 1
-        self.meter.slots.change(now, 1)
-        seconds = self._clock.seconds(pages, host.busy)
-        number = next(self._sequence)
-        host.blocks[number] = Block(seat, pages, now, seconds)
-        self._at(now + seconds, self._done, host, number)
-
-    def _done(self, now: float, host: Host, number: int) -> None:
-        block = host.blocks.pop(number, None)
-        if block is None:  # its machine had gone
-            return
-        seat = block.seat
-        seat.in_flight -= 1
-        host.busy -= 1
-        self.meter.slots.change(now, -1)
-        if not self._read(now, seat.run, block.pages):
-            return
-        if seat.run.waiting and host.even and host.seats.get(str(seat.run.number)) is seat:
-            self._begin(now, host, str(seat.run.number))
-        elif host.reading:
-            self._deal(now, host)
-
-    def _read(self, now: float, run: Run, pages: int) -> bool:
-        """Note that pages were read; whether the run goes on."""
-        run.left -= pages
-        if run.left or run.number not in self._reading:
-            return run.left > 0
-        self._end(now, run)
-        return False

@@ -8,7 +8,8 @@ from math import inf
 
 from tasks.backends.ec2.instances import Machine, MachineState, Market, Notice
 from tasks.leasing.lease import Lease, Record
-from tasks.slots.ledger import Ledger, SlotClaim, holding, shares
+from tasks.slots.ledger import Ledger, SlotClaim
+from tasks.slots.sharing import holding, shares
 
 CONFIG = "simulated"
 _MINIMUM_SECONDS = 60.0  # EC2 bills for at least so long, each time that a machine runs

@@ -11,7 +11,8 @@ from contextlib import suppress
 from tasks.core.clock import elapsed
 from tasks.core.errors import HearthError
 from tasks.core.replicas import Replicas
-from tasks.slots.ledger import Ledger, Measured, Need, corrected, knowing, left, resized, settled
+from tasks.slots.ledger import Ledger, Measured, corrected, knowing, left, resized
+from tasks.slots.sharing import Need, settled
 from tasks.slots.store import LedgerStore
 
 _AGAIN_SECONDS = 1.0

@@ -5,21 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 
-from tasks.backends.ec2.connection import Connection, check_access, open_door
+from tasks.backends.ec2.bring_up import ChangedError, NotUpError, bring_up
+from tasks.backends.ec2.connection import check_access
 from tasks.backends.ec2.instance_lease import InstanceLease
-from tasks.backends.ec2.instances import Machine, MachineState, start
-from tasks.backends.ec2.launch import launch_one, seen_machine, set_up
+from tasks.backends.ec2.instances import Machine, start
+from tasks.backends.ec2.launch import launch_one
 from tasks.backends.ec2.policy import Step
-from tasks.backends.ec2.pool import Pool, log_tail
-from tasks.backends.ec2.usage import noticed, noticed_up
+from tasks.backends.ec2.pool import Pool
 from tasks.core.errors import (
     CapacityError,
     CloudError,
     HearthError,
     MachineLostError,
-    PassingError,
-    ServerError,
-    SilentError,
 )
 from tasks.core.events import Progress, RunWarning, emit
 from tasks.leasing.lease import Lease
@@ -35,14 +32,6 @@ _START_REFUSED = {
     "Unsupported",
 }
 _CHANGED = {"IncorrectInstanceState", "InvalidInstanceID.NotFound"}
-
-
-class _NotUpError(ServerError):
-    """The machine itself is to blame."""
-
-
-class _ChangedError(MachineLostError):
-    """It was not any more what it was when it was chosen."""
 
 
 class Acquisition:
@@ -76,9 +65,9 @@ class Acquisition:
         while True:
             instance = await self._taken()
             try:
-                return await self._up(instance)
+                return await bring_up(self._pool, instance, self._holder)
             except BaseException as error:
-                not_up, lost = isinstance(error, _NotUpError), isinstance(error, MachineLostError)
+                not_up, lost = isinstance(error, NotUpError), isinstance(error, MachineLostError)
                 # What fails on this side is no fault of a machine that others have got warm. And a person who
                 # interrupts may well try again: the machine stays for its idle time.
                 fails_us = isinstance(error, HearthError) and instance.started
@@ -86,7 +75,7 @@ class Acquisition:
                 # One that was made for this run and does not come up would fail again, at the same price.
                 if not (lost or (not_up and not instance.started)) or self._losses >= _MOST_LOSSES:
                     raise
-                if isinstance(error, _ChangedError):
+                if isinstance(error, ChangedError):
                     continue  # to be chosen again: stopped, it can be started
                 emit(RunWarning(f"{error} Going on with another machine."))
                 self._losses += 1
@@ -166,91 +155,6 @@ class Acquisition:
     async def _launch(self) -> InstanceLease | None:
         launched = await launch_one(self._pool, self._new_lease, self._avoid | self._held)
         return None if launched is None else InstanceLease(self._pool, *launched, started=True)
-
-    async def _up(self, instance: InstanceLease) -> InstanceLease:
-        """Wait until EC2 says that it runs and Ollama answers."""
-        if instance.machine is None:
-            instance.machine = await set_up(self._pool, instance.id)
-        instance.machine = await self._running(instance)
-        await noticed(self._pool, instance.machine, self._holder if instance.started else "")
-        instance.door = await open_door(self._pool, instance.machine)
-        await self._answering(instance, instance.machine, instance.door)
-        await noticed_up(self._pool, instance.machine)
-        instance.keeper.watch(instance.door)
-        return instance
-
-    async def _running(self, instance: InstanceLease) -> Machine:
-        deadline = time.monotonic() + self._settings.start_seconds
-        # Right after a start, EC2 may still tell the state before it.
-        before_start = {MachineState.STOPPED, MachineState.STOPPING} if instance.started else set()
-        while True:
-            asked = time.monotonic()
-            seen = await seen_machine(self._pool, instance.id)
-            if seen.state is MachineState.RUNNING:
-                return seen
-            if seen.state is MachineState.PENDING:
-                before_start = set()
-            elif not instance.started and seen.state in {MachineState.STOPPING, MachineState.STOPPED}:
-                raise _ChangedError(f"{instance.id} is {seen.state}.")
-            elif seen.state not in before_start:
-                raise MachineLostError(f"{instance.id} is {seen.state}.")
-            if asked > deadline:
-                raise _NotUpError(
-                    f"{instance.id} was not running after {self._settings.start_seconds:g} s. It is terminated, unless "
-                    "others use it; run again, or raise HEARTH_EC2__START_SECONDS."
-                )
-            emit(Progress(f"{instance.id} ({seen.kind}) is {seen.state}"))
-            await asyncio.sleep(self._settings.poll_seconds)
-
-    async def _answering(self, instance: InstanceLease, booting: Machine, door: Connection) -> None:
-        """Wait until Ollama answers, for as long as a boot may take, or a glance for one that has long been up."""
-        boot_ends = booting.launched_at + self._settings.boot_seconds
-        glance = self._pool.settings.warm.answer_seconds
-        deadline = time.monotonic() + max(boot_ends - time.time(), glance)
-        serving_since: float | None = None  # when it was first seen to say so
-        async with door.client() as client:
-            while True:
-                asked = time.monotonic()
-                try:
-                    await client.version()
-                except PassingError as error:
-                    said, silent = str(error), isinstance(error, SilentError)
-                else:
-                    return
-                if door.shut:
-                    raise MachineLostError(f"The tunnel to {instance.id} ended.")
-                seen = await seen_machine(self._pool, instance.id)
-                if seen.state is not MachineState.RUNNING:
-                    raise MachineLostError(f"{instance.id} is {seen.state}.")
-                failed = seen.stage.startswith("failed") and seen.stage != instance.stale_stage
-                if failed:
-                    raise _NotUpError(await self._not_up(instance.id, seen.stage))
-                serves = seen.stage == "serving" and seen.stage != instance.stale_stage
-                # Whatever was slow meanwhile, AWS or this process: only a request sent after the limit can fail it.
-                unheard = serves and serving_since is not None and asked - serving_since > glance
-                if unheard and not silent:
-                    raise _NotUpError(await self._not_up(instance.id, f"it says that it serves, but {said}"))
-                if unheard:
-                    raise ServerError(
-                        f"{instance.id} says that it serves, but cannot be reached from here at {door.url}. Check the "
-                        "network, the VPN, and the source that was allowed by `hearth infra up ec2 --allow-from`."
-                    )
-                if asked > deadline:
-                    raise _NotUpError(await self._not_up(instance.id, said))
-                if not serves:
-                    serving_since = None
-                elif serving_since is None:
-                    serving_since = time.monotonic()
-                emit(Progress(f"{instance.id} ({seen.kind}) boots{': ' + seen.stage if seen.stage else ''}"))
-                await asyncio.sleep(self._settings.poll_seconds)
-
-    async def _not_up(self, machine_id: str, said: str) -> str:
-        tail = await log_tail(self._pool, machine_id)
-        logged = f" Its boot log ends: {tail}" if tail else ""
-        return (
-            f"Ollama on {machine_id} did not come up: {said.rstrip('.')}. The machine is terminated, unless others "
-            f"use it.{logged}"
-        )
 
     def _new_lease(self, machine_id: str) -> Lease:
         self._held.add(machine_id)

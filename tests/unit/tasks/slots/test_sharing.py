@@ -1,387 +1,337 @@
-"""Shares of a server's slots, as runs keep them in a file: several in one process, and in processes of their own."""
+"""The ledger of a server's slots: what each run may hold, whatever the others do."""
 
 from __future__ import annotations
 
-import asyncio
-import subprocess
-import sys
-import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
-from types import SimpleNamespace
+from dataclasses import dataclass, field
+from typing import Any
 
-import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from tasks.core import clock
-from tasks.core.clock import boot_id
-from tasks.core.errors import ModelError, StorageError
-from tasks.core.replicas import Replicas
-from tasks.slots.allocation import SlotAllocation
-from tasks.slots.capacity import Count, agreed_capacity
-from tasks.slots.ledger import Ledger, Measured, SlotClaim, knowing
-from tasks.slots.store import FileStore, LedgerStore
-from tests.support.commands import ROOT
-from tests.support.waiting import PATIENCE, until_async
+from tasks.slots.ledger import Ledger, Measured, SlotClaim, knowing, left, measuring, resized
+from tasks.slots.sharing import TURN_SECONDS, Need, settled, shares
 
-SLOTS = 4
+LEASE = 10.0
 
 
-def measured(slots: int = SLOTS) -> Measured:
-    return Measured(what="model", slots=slots, asked=slots, at=time.time())
+def known(slots: int, at: float = 0.0) -> Ledger:
+    return knowing(Ledger(), Measured(what="model", slots=slots, asked=slots, at=at))
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> FileStore:
-    return FileStore.of(tmp_path, "http://127.0.0.1:11434")
+def need(wants: int, in_flight: int = 0, **more: Any) -> Need:
+    return Need(wants, in_flight, LEASE, **more)
 
 
-@asynccontextmanager
-async def sharing(store: LedgerStore, most: int = SLOTS) -> AsyncIterator[SlotAllocation]:
-    share = SlotAllocation(store, most, measured(), lambda: None)
-    await share.open()
-    try:
-        yield share
-    finally:
-        await share.close()
+def after(ledger: Ledger, *runs: tuple[str, Need], now: float = 1.0) -> Ledger:
+    for run, needed in runs:
+        ledger, _ = settled(ledger, run, needed, now)
+    return ledger
 
 
-def in_use(share: SlotAllocation, slots: int) -> None:
-    for _ in range(slots):
-        share.take()
+def holds(ledger: Ledger) -> dict[str, int]:
+    return {run: claim.holds for run, claim in ledger.claims.items()}
 
 
-# The file
+# Taking and giving back
 
 
-async def test_a_ledger_is_there_for_the_next_who_looks(store, tmp_path):
-    await store.change(lambda ledger: knowing(ledger, measured(3)))
-    assert (await FileStore.of(tmp_path, "http://127.0.0.1:11434").change(lambda ledger: ledger)).capacity == 3
+def test_a_run_alone_gets_what_it_wants():
+    assert holds(after(known(8), ("a", need(8)))) == {"a": 8}
+    assert holds(after(known(8), ("a", need(3)))) == {"a": 3}
 
 
-async def test_each_server_has_its_own(store, tmp_path):
-    await store.change(lambda ledger: knowing(ledger, measured(3)))
-    assert (await FileStore.of(tmp_path, "http://127.0.0.1:11435").change(lambda ledger: ledger)).capacity == 0
+def test_a_newcomer_gets_nothing_that_is_in_use():
+    ledger = after(known(8), ("a", need(8)), ("b", need(8)), ("a", need(8, in_flight=8)), ("b", need(8)))
+    assert holds(ledger) == {"a": 8, "b": 0}
 
 
-async def test_a_server_has_one_whatever_it_is_called(tmp_path):
-    await FileStore.of(tmp_path, "http://localhost:11434").change(lambda ledger: knowing(ledger, measured(3)))
-    other = FileStore.of(tmp_path, "http://127.0.0.1:11434")
-    assert (await other.change(lambda ledger: ledger)).capacity == 3
+def test_pages_that_end_make_room_for_a_newcomer():
+    ledger = after(known(8), ("a", need(8)), ("b", need(8)), ("a", need(8, in_flight=6)), ("b", need(8)))
+    assert holds(ledger) == {"a": 6, "b": 2}
 
 
-async def test_a_ledger_that_makes_no_sense_is_begun_anew(store, tmp_path):
-    await store.change(lambda ledger: knowing(ledger, measured(3)))
-    (file,) = tmp_path.glob("slots/*.json")
-    file.write_text('{"claims": [')
-    assert await store.change(lambda ledger: ledger) == Ledger()
+def test_slots_that_are_not_in_use_are_given_up_at_once():
+    ledger = after(known(8), ("a", need(8)), ("b", need(8)), ("a", need(8)), ("b", need(8)))
+    assert holds(ledger) == {"a": 4, "b": 4}
 
 
-async def test_changes_by_processes_at_once_are_all_made(store, tmp_path):
-    """Each adds one a hundred times; a change that did not see the one before it would be lost."""
-    code = """
-import asyncio, sys, time
-from pathlib import Path
-from tasks.slots.store import FileStore
-store = FileStore.of(Path(sys.argv[1]), "http://127.0.0.1:11434")
-async def main():
-    for _ in range(100):
-        await store.change(lambda ledger: ledger.model_copy(update={"limit": ledger.limit + 1}))
-asyncio.run(main())
-"""
-    command = [sys.executable, "-c", code, str(tmp_path)]
-    processes = [await asyncio.create_subprocess_exec(*command, cwd=ROOT) for _ in range(4)]
-    assert [await process.wait() for process in processes] == [0] * 4
-    assert (await store.change(lambda ledger: ledger)).limit == 400
+def test_what_one_does_not_want_the_others_get():
+    ledger = after(known(8), ("a", need(2)), ("b", need(8)), ("c", need(8)), ("b", need(8)), ("c", need(8)))
+    assert holds(ledger) == {"a": 2, "b": 3, "c": 3}
 
 
-async def test_a_directory_that_cannot_be_written_is_told(tmp_path):
-    (tmp_path / "slots").write_text("in the way")
-    with pytest.raises(StorageError, match="set HEARTH_HOME"):
-        await FileStore.of(tmp_path, "http://127.0.0.1:11434").change(lambda ledger: ledger)
-
-
-# Shares
-
+def test_a_run_that_leaves_leaves_its_slots_to_those_that_stay():
+    ledger = after(known(8), ("a", need(8)), ("b", need(8)), ("a", need(8)), ("b", need(8)))
+    assert holds(after(left(ledger, "a"), ("b", need(8)))) == {"b": 8}
 
-async def test_a_run_alone_may_use_every_slot(store):
-    async with sharing(store) as share:
-        assert share.free == SLOTS
-
-
-async def test_a_run_uses_no_more_than_it_was_told_to(store):
-    async with sharing(store, most=1) as share:
-        assert (share.free, share.capacity) == (1, 1)
-
-
-async def test_a_newcomer_gets_its_part_as_pages_end(store):
-    async with sharing(store) as first:
-        in_use(first, SLOTS)
-        async with sharing(store) as second:
-            assert second.free == 0
-            await asyncio.sleep(2 * store.watch_seconds)
-            first.give()
-            await until_async(lambda: second.free == 1)
-            assert first.free <= 0
-            first.give()
-            await until_async(lambda: second.free == 2)
-            first.give()
-            await until_async(lambda: first.free == 1)
-
-
-async def test_what_a_run_leaves_the_others_get(store):
-    async with sharing(store) as stays:
-        async with sharing(store):
-            await until_async(lambda: stays.free == SLOTS / 2)
-        await until_async(lambda: stays.free == SLOTS)
-
-
-async def test_slots_that_a_run_has_no_pages_for_are_given_back(store):
-    async with sharing(store) as ends, sharing(store) as goes_on:
-        ends.expect(0)
-        await until_async(lambda: goes_on.free == SLOTS)
-        assert ends.free <= 0
-
-
-async def test_whoever_waits_is_told_that_slots_came_free(store):
-    told = asyncio.Event()
-    async with sharing(store) as first:
-        in_use(first, SLOTS)
-        second = SlotAllocation(store, SLOTS, measured(), told.set)
-        await second.open()
-        told.clear()
-        first.give()
-        await asyncio.wait_for(told.wait(), PATIENCE)
-        await second.close()
-
-
-async def test_a_run_that_stood_still_begins_no_page_before_it_has_looked(store, monkeypatch):
-    monkeypatch.setattr(FileStore, "lease_seconds", 0.5)
-    async with sharing(store) as share:
-        time.sleep(1)  # noqa: ASYNC251 - the process stands still
-        assert share.free == 0
-        await until_async(lambda: share.free == SLOTS)
-
-
-async def test_a_ledger_out_of_reach_does_not_keep_pages_from_being_read(store, tmp_path, monkeypatch):
-    monkeypatch.setattr(FileStore, "lease_seconds", 1.0)
-    async with sharing(store) as share:
-        directory = tmp_path / "slots"
-        directory.rename(tmp_path / "gone")
-        directory.write_text("in the way")
-        await asyncio.sleep(2)
-        await until_async(lambda: share.free == SLOTS)
-        directory.unlink()
-
-
-async def test_a_ledger_that_is_lost_is_made_again(store, tmp_path):
-    async with sharing(store) as share:
-        (file,) = tmp_path.glob("slots/*.json")
-        file.unlink()
-        await until_async(file.exists)
-        assert share.free == SLOTS
-        assert (await store.change(lambda ledger: ledger)).held == SLOTS
-
-
-async def test_a_server_in_trouble_gets_fewer_from_everybody_and_more_when_it_is_well(store):
-    async with sharing(store) as one, sharing(store) as other:
-        one.trouble(time.time())
-        await until_async(lambda: one.free + other.free == SLOTS // 2)
-        for limit in (3, 4):
-            await asyncio.sleep(0.01)
-            other.relief(time.time())
-            await until_async(lambda limit=limit: one.free + other.free == limit)
-
-
-@pytest.mark.skipif(boot_id() is None, reason="only Linux has a clock that no step moves")
-@pytest.mark.parametrize("days", [1, -1])
-async def test_a_step_of_the_clock_takes_no_slot_from_anybody(store, tmp_path, monkeypatch, days):
-    """A claim seems to have ended a day ago, or to end in a day: neither is so."""
-    async with sharing(store) as reads:
-        in_use(reads, SLOTS)
-        monkeypatch.setattr(
-            clock, "time", SimpleNamespace(**vars(time) | {"time": lambda: time.time() + days * 86_400})
-        )
-        async with sharing(FileStore.of(tmp_path, "http://127.0.0.1:11434")) as comes:
-            await asyncio.sleep(2 * store.watch_seconds)
-            assert (comes.free, comes.runs) == (0, 2)
-        assert reads.in_flight == SLOTS
-
-
-async def test_a_claim_of_a_version_that_went_by_the_wall_clock_counts(store):
-    old = SlotClaim(wants=4, holds=3, ends_at=time.time() + 10, came_at=time.time(), fed=True)
-    await store.change(lambda ledger: knowing(ledger, measured()).model_copy(update={"claims": {"old": old}}))
-    async with sharing(store) as comes:
-        assert comes.free == 1
-
-
-# The capacity
-
 
-async def test_slots_follow_the_parts_of_a_server(store):
-    parts = Replicas(0)
-    parts.see(2, paid=2)
-    share = SlotAllocation(store, 100, measured(4), lambda: None, parts)
-    await share.open()
-    assert (share.capacity, share.free) == (8, 8)
-    parts.see(4, paid=4)
-    await until_async(lambda: (share.capacity, share.free) == (16, 16))
-    parts.see(1, paid=4)
-    await until_async(lambda: (share.capacity, share.free) == (4, 4))
-    await share.close()
+def test_a_dead_runs_slots_come_back_when_its_claim_ends():
+    ledger = after(known(8), ("a", need(8, in_flight=8)))
+    assert holds(after(ledger, ("b", need(8)), now=LEASE)) == {"a": 8, "b": 0}
+    assert holds(after(ledger, ("b", need(8)), now=1 + LEASE)) == {"b": 8}
 
 
-async def test_a_server_is_measured_by_one_and_known_to_all(store):
-    measurements = 0
+def test_a_run_that_stood_still_comes_back_with_what_it_has_in_flight_and_no_more():
+    ledger = after(known(8), ("a", need(8, in_flight=8)))
+    ledger = after(ledger, ("b", need(8)), now=30)
+    ledger, share = settled(ledger, "a", need(8, in_flight=8), 31)
+    assert holds(ledger) == {"a": 8, "b": 8}
+    assert share == 0
+    ledger, share = settled(ledger, "a", need(8), 32)
+    assert (holds(ledger), share) == ({"a": 4, "b": 8}, 0)
+    ledger, share = settled(after(ledger, ("b", need(8, in_flight=3)), now=33), "a", need(8), 34)
+    assert (holds(ledger), share) == ({"a": 4, "b": 4}, 4)
 
-    async def measure() -> Count:
-        nonlocal measurements
-        measurements += 1
-        await asyncio.sleep(0.2)
-        return Count(3)
-
-    found = await asyncio.gather(*(agreed_capacity(store, "model", 8, measure) for _ in range(5)))
-    assert [known.slots for known in found] == [3] * 5
-    assert measurements == 1
-
-
-async def test_a_busy_server_is_not_measured_again(store):
-    async def never() -> Count:
-        raise AssertionError
-
-    async with sharing(store):
-        assert (await agreed_capacity(store, "model", 2, never)).slots == SLOTS
-
-
-async def test_who_asks_for_more_than_was_tried_measures_when_the_others_have_drained(store):
-    async with sharing(store) as share:
-        in_use(share, 2)
-
-        async def measure() -> Count:
-            assert share.in_flight == 0
-            assert share.free <= 0
-            return Count(8)
-
-        measuring = asyncio.create_task(agreed_capacity(store, "model", 8, measure))
-        await asyncio.sleep(4 * store.watch_seconds)
-        assert not measuring.done()
-        share.give()
-        share.give()
-        assert (await asyncio.wait_for(measuring, PATIENCE)).slots == 8
-        await until_async(lambda: share.free == SLOTS)
-
-
-async def test_a_measurement_that_fails_leaves_it_to_the_next(store):
-    async def fails() -> Count:
-        raise ModelError("no such model")
-
-    async def works() -> Count:
-        return Count(2)
-
-    with pytest.raises(ModelError):
-        await agreed_capacity(store, "model", 2, fails)
-    assert (await asyncio.wait_for(agreed_capacity(store, "model", 2, works), PATIENCE)).slots == 2
-
-
-async def test_a_long_measurement_stays_alone(store, monkeypatch):
-    monkeypatch.setattr(FileStore, "lease_seconds", 1.5)
-    measuring = 0
-
-    async def measure() -> Count:
-        nonlocal measuring
-        measuring += 1
-        assert measuring == 1
-        await asyncio.sleep(4)
-        return Count(2)
-
-    first = asyncio.create_task(agreed_capacity(store, "model", 2, measure))
-    await asyncio.sleep(0.1)
-    second = await agreed_capacity(store, "model", 2, measure)
-    assert (await first) == second
-
-
-async def test_of_a_server_that_was_started_anew_nothing_is_known(tmp_path):
-    """What was found of the one before it at its address holds no more, though a run of that one is still there."""
-    url = "http://127.0.0.1:11434"
-    before, anew = FileStore.of(tmp_path, url, "1 2"), FileStore.of(tmp_path, url, "3 4")
-
-    async def four() -> Count:
-        return Count(4)
-
-    async def eight() -> Count:
-        return Count(8)
-
-    assert (await agreed_capacity(before, "model", 8, four)).slots == 4
-    async with sharing(before, most=0):
-        assert (await agreed_capacity(anew, "model", 8, eight)).slots == 8
-        assert (await anew.change(lambda ledger: ledger)).capacity == 8
-
-
-async def test_a_measure_that_pages_corrected_holds_for_all_runs(store):
-    async with sharing(store) as one, sharing(store) as other:
-        one.correct(2)
-        await until_async(lambda: one.served == other.served == 2)
-        assert one.free + other.free <= 2
-
-
-# Processes
-
-
-PAGES = """
-import asyncio, os, sys, time
-from pathlib import Path
-from tasks.slots.allocation import Share
-from tasks.slots.store import FileStore
-from tasks.slots.ledger import Measured
-home, log, pages, seconds = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
-async def main():
-    slots, todo = asyncio.Event(), list(range(pages))
-    share = Share(FileStore.of(home, "server"), 4, Measured(what="m", slots=4, asked=4, at=time.time()), slots.set)
-    async def page():
-        with log.open("a") as file:
-            file.write(f"{time.time()} {os.getpid()} 1\\n")
-        await asyncio.sleep(seconds)
-        with log.open("a") as file:
-            file.write(f"{time.time()} {os.getpid()} -1\\n")
-        share.give()
-        slots.set()
-    async with asyncio.TaskGroup() as group:
-        await share.open()
-        while todo:
-            share.expect(len(todo))
-            while todo and share.free > 0:
-                share.take()
-                todo.pop()
-                group.create_task(page())
-            slots.clear()
-            await slots.wait()
-    await share.close()
-asyncio.run(main())
-"""
-
-
-@pytest.mark.long("takes 16 s of many processes")
-def test_processes_share_slots_and_never_use_more_than_there_are(tmp_path):
-    """Five of them, one of which is killed in the middle; the others read all of their pages."""
-    log = tmp_path / "log"
-    command = [sys.executable, "-c", PAGES, str(tmp_path), str(log), "20", "0.2"]
-    processes = [subprocess.Popen(command, cwd=ROOT) for _ in range(5)]
-    killed = processes[0]
-    while f" {killed.pid} 1" not in (log.read_text() if log.exists() else ""):
-        time.sleep(0.01)
-    killed.kill()
-    killed_at = time.time()
-    assert [process.wait(PATIENCE) for process in processes[1:]] == [0] * 4
-    killed.wait()
-    events = []
-    for line in log.read_text().splitlines():
-        at, pid, step = line.split()
-        events.append((float(at), int(pid), int(step)))
-    left_over = sum(step for _, pid, step in events if pid == killed.pid)
-    events += [(killed_at, killed.pid, -1)] * left_over
-    assert sum(step == 1 for _, pid, step in events if pid != killed.pid) == 80
-    in_flight = most = 0
-    for _, _, step in sorted(events):
-        in_flight += step
-        most = max(most, in_flight)
-    assert most == 4
+
+def test_nothing_is_written_while_nothing_changes():
+    ledger = after(known(8), ("a", need(8)))
+    assert after(ledger, ("a", need(8, in_flight=5)), now=2.0) == ledger
+
+
+def test_a_claim_is_renewed_well_before_its_end():
+    ledger = after(known(8), ("a", need(8)))
+    assert after(ledger, ("a", need(8)), now=4.0).claims["a"].ends_at == 4.0 + LEASE
+
+
+# Fairness
+
+
+def claim(wants: int = 8, held: int = 0, *, came: float = 0, turned: float = 0, fed: bool = True) -> SlotClaim:
+    return SlotClaim(wants=wants, holds=held, ends_at=1000, came_at=came, fed=fed, turned_at=turned)
+
+
+def dealt(slots: int, now: float, **claims: SlotClaim) -> dict[str, int]:
+    return shares(known(slots).model_copy(update={"claims": claims}), now)
+
+
+def test_newcomers_come_before_all_others():
+    old = {f"old{n}": claim(held=1, turned=99) for n in range(8)}
+    assert dealt(8, 100, **old, new=claim(fed=False, came=99))["new"] == 1
+
+
+def test_among_newcomers_the_first_comes_first():
+    assert dealt(1, 5, b=claim(came=2, fed=False), a=claim(came=1, fed=False)) == {"a": 1, "b": 0}
+
+
+def test_a_turn_is_not_broken_off():
+    assert dealt(1, TURN_SECONDS, a=claim(held=1, turned=1), b=claim(turned=0)) == {"a": 1, "b": 0}
+
+
+def test_while_a_newcomer_waits_the_slot_that_was_held_longest_is_passed_on():
+    held = {"a": claim(held=1, turned=1), "b": claim(held=1, turned=2)}
+    assert dealt(2, 3, **held, new=claim(fed=False, came=3)) == {"a": 0, "b": 1, "new": 1}
+
+
+def test_a_newcomer_whose_slot_was_not_used_yet_is_still_a_newcomer():
+    ledger = after(known(1), ("a", need(1)))
+    assert not ledger.claims["a"].fed
+    assert after(ledger, ("a", need(1, in_flight=1, begun=True))).claims["a"].fed
+
+
+def test_after_its_turn_a_run_passes_its_slot_to_the_one_that_waited_longest():
+    waiting = {"b": claim(turned=5), "c": claim(turned=3)}
+    assert dealt(1, 1 + TURN_SECONDS, a=claim(held=1, turned=1), **waiting) == {"a": 0, "b": 0, "c": 1}
+
+
+def test_a_turn_that_nobody_waits_for_goes_on():
+    assert dealt(8, 500, a=claim(held=8)) == {"a": 8}
+
+
+def test_twenty_runs_take_turns_on_eight_slots():
+    """Each settles every half second for five minutes; a page takes two seconds, and is begun as soon as may be."""
+    runs = [Simulated(f"run{n:02}") for n in range(20)]
+    run_all(runs, 8, seconds=300, step=0.5, page_seconds=2)
+    started = [run.started for run in runs]
+    assert min(started) > 0.7 * max(started)
+    assert max(run.first_at for run in runs) <= 7
+
+
+# Whatever happens
+
+
+@dataclass
+class Simulated:
+    """A run that has pages enough."""
+
+    name: str
+    comes_at: float = 0.0
+    dies_at: float = 1e9
+    wants: int = 8
+    holds: int = 0
+    share: int = 0
+    pages: list[float] = field(default_factory=list)
+    started: int = 0
+    first_at: float = 1e9
+
+    def settle(self, ledger: Ledger, now: float) -> Ledger:
+        needed = need(self.wants, len(self.pages), begun=self.started > 0)
+        ledger, self.share = settled(ledger, self.name, needed, now)
+        self.holds = ledger.claims[self.name].holds
+        return ledger
+
+    def begin(self, now: float, seconds: float) -> None:
+        while len(self.pages) < min(self.holds, self.share):
+            self.pages.append(now + seconds)
+            self.started += 1
+            self.first_at = min(self.first_at, now)
+
+
+def run_all(runs: list[Simulated], slots: int, *, seconds: float, step: float, page_seconds: float) -> list[int]:
+    """Return how many pages were in flight at each step."""
+    ledger, now, seen = known(slots), 0.0, []
+    while now < seconds:
+        for run in runs:
+            if run.comes_at <= now < run.dies_at:
+                run.pages = [end for end in run.pages if end > now]
+                ledger = run.settle(ledger, now)
+                run.begin(now, page_seconds)
+            elif now >= run.dies_at:
+                run.pages = []  # its connections broke
+        in_flight = sum(len(run.pages) for run in runs)
+        assert in_flight <= slots
+        assert ledger.live(now).held <= slots
+        seen.append(in_flight)
+        now += step
+    return seen
+
+
+lives = st.tuples(st.floats(0, 40), st.floats(0, 60), st.integers(1, 8))
+
+
+@settings(max_examples=25)
+@given(st.integers(1, 8), st.lists(lives, min_size=1, max_size=8), st.floats(0.3, 4))
+def test_runs_that_come_and_die_never_have_more_in_flight_than_there_are_slots(slots, plans, page_seconds):
+    runs = [Simulated(f"r{n}", come, come + life, wants) for n, (come, life, wants) in enumerate(plans)]
+    run_all(runs, slots, seconds=100, step=0.4, page_seconds=page_seconds)
+
+
+@settings(max_examples=12)
+@given(st.integers(1, 8), st.lists(st.integers(1, 8), min_size=1, max_size=12))
+def test_slots_are_as_full_as_those_who_want_them_can_make_them(slots, wants):
+    runs = [Simulated(f"r{n}", wants=wanted) for n, wanted in enumerate(wants)]
+    seen = run_all(runs, slots, seconds=60, step=0.1, page_seconds=2)
+    full = min(slots, sum(wants))
+    assert sum(seen[50:]) >= 0.95 * full * len(seen[50:])
+
+
+# The limit
+
+
+def test_trouble_halves_the_limit():
+    ledger = after(known(8), ("a", need(8, trouble_at=1)), now=2)
+    assert (ledger.limit, ledger.capacity) == (4, 8)
+
+
+def test_trouble_that_began_before_the_last_cut_is_the_same_trouble():
+    ledger = after(known(8), ("a", need(8, trouble_at=1)), ("b", need(8, trouble_at=1.5)), now=2)
+    assert ledger.limit == 4
+
+
+def test_there_is_always_one_slot():
+    ledger = after(known(1), ("a", need(1, trouble_at=1)), now=2)
+    assert ledger.limit == 1
+
+
+def test_relief_lets_one_more_in_up_to_the_capacity():
+    ledger = after(known(8), ("a", need(8, trouble_at=1)), now=2)
+    ledger = after(ledger, ("a", need(8, relief_at=3)), now=4)
+    assert ledger.limit == 5
+    for now in range(5, 20):
+        ledger = after(ledger, ("a", need(8, relief_at=now)), now=now + 0.5)
+    assert ledger.limit == 8
+
+
+def test_a_cut_is_shared_by_all():
+    ledger = after(known(8), ("a", need(8)), ("b", need(8)), ("a", need(8)), ("b", need(8)))
+    ledger = after(ledger, ("a", need(8, trouble_at=1)), ("b", need(8)), now=2)
+    assert holds(ledger) == {"a": 2, "b": 2}
+
+
+# Measuring
+
+
+def test_no_page_is_begun_while_somebody_measures():
+    ledger = measuring(after(known(8), ("a", need(8))), "m", until=50)
+    ledger, share = settled(ledger, "a", need(8, in_flight=3), 2)
+    assert (share, holds(ledger)) == (0, {"a": 3})
+
+
+def test_only_one_measures():
+    ledger = measuring(known(8), "m", until=50)
+    assert measuring(ledger, "n", until=60).measured_by == "m"
+
+
+def test_one_who_died_measuring_holds_nobody_up_for_long():
+    ledger = measuring(known(8), "m", until=50)
+    assert holds(after(ledger, ("a", need(8)), now=50)) == {"a": 8}
+
+
+def test_what_was_measured_is_forgotten_when_nobody_has_used_it_for_a_while():
+    ledger = known(8, at=100.0)
+    assert ledger.live(120).capacity == 8
+    assert ledger.live(131).capacity == 0
+    used = after(ledger, ("a", need(8)), now=129)
+    assert used.live(131).capacity == 8
+
+
+# Parts that come and go
+
+
+def test_a_part_that_comes_adds_its_slots_and_one_that_goes_takes_them_away():
+    ledger = resized(known(4), 2, seen_at=1)
+    assert (ledger.capacity, ledger.limit) == (8, 8)
+    ledger = resized(resized(ledger, 4, seen_at=2), 1, seen_at=3)
+    assert (ledger.capacity, ledger.limit) == (4, 4)
+    assert resized(ledger, 0, seen_at=4).limit == 0
+
+
+def test_of_two_runs_the_one_who_has_looked_later_is_right():
+    ledger = resized(known(4), 3, seen_at=5)
+    assert resized(ledger, 2, seen_at=4).parts == 3
+    assert resized(ledger, 2, seen_at=6).parts == 2
+
+
+def test_a_part_that_comes_while_the_others_are_in_trouble_has_its_slots_and_theirs_come_back_one_by_one():
+    ledger = after(resized(known(4), 2, seen_at=1), ("a", need(8, trouble_at=1)), now=2)
+    assert ledger.limit == 4
+    ledger = resized(ledger, 3, seen_at=3)
+    assert ledger.limit == 8
+    assert after(ledger, ("a", need(12, relief_at=4)), now=5).limit == 9
+
+
+def test_no_page_is_begun_while_no_part_serves_and_trouble_does_not_let_one_in():
+    ledger = resized(known(4), 0, seen_at=1)
+    _, share = settled(ledger, "a", need(8, trouble_at=2), 3)
+    assert share == 0
+
+
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 24), st.integers(0, 24)), min_size=1, max_size=20))
+def test_runs_never_begin_a_page_beyond_the_slots_of_the_parts_that_serve(steps: list[tuple[int, int, int]]):
+    ledger = known(4)
+    flying = {"a": 0, "b": 0}
+    for moment, (parts, *wanted) in enumerate(steps, 1):
+        ledger = resized(ledger, parts, seen_at=moment)
+        for run, wants in zip(flying, wanted, strict=True):
+            ledger, share = settled(ledger, run, need(wants, in_flight=flying[run]), moment)
+            before = flying[run]
+            flying[run] = max(before, min(share, wants))
+            assert flying[run] == before or sum(flying.values()) <= 4 * parts
+        flying = dict.fromkeys(flying, 0) if moment % 3 == 0 else flying
+
+
+# Other clocks
+
+
+def test_a_claim_of_a_clock_that_was_a_day_fast_ends_as_one_of_now():
+    claim = SlotClaim(wants=4, holds=4, ends_at=1e6 + 86_400, came_at=1e6)
+    ledger = known(4, at=1e6).model_copy(update={"claims": {"fast": claim}, "limited_at": 1e6 + 86_400})
+    live = ledger.live(1e6)
+    assert live.held == 4
+    assert live.limited_at == 1e6
+    assert live.live(1e6 + 61).held == 0
+
+
+def test_a_measurement_by_a_clock_that_was_a_day_fast_keeps_nobody_waiting():
+    ledger = Ledger(measured_by="fast", measured_until=1e6 + 86_400)
+    assert ledger.live(1e6).measured_by == "fast"
+    assert ledger.live(1e6).live(1e6 + 61).measured_by == ""
