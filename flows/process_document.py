@@ -1,6 +1,6 @@
 """The main job: one PDF, end to end.
 
-Job -> Backend.acquire -> Endpoint -> warm -> Slots -> pages -> PageResult -> store -> release -> idle shutdown.
+Job -> Backend.acquire -> Allocation -> warm -> Slots -> pages -> PageResult -> store -> release -> idle shutdown.
 """
 
 # No postponed annotations here: a served flow is pickled, and would lose sight of `Job`.

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support.scripted_ollama import ScriptedOllama, scripted_ollama
+from tests.support.ollama.scripted import ScriptedOllama, scripted_ollama
 from tests.support.tls import share_default_context
 
 pytest_plugins = [
@@ -23,7 +23,7 @@ pytest_plugins = [
     "tests.support.aws.fixtures",
     "tests.support.ecs.fixtures",
     "tests.support.infra.fixtures",
-    "tests.support.llama.program",
+    "tests.support.ollama.stand_in.program",
 ]
 
 # How long an example takes is no matter of the code's on a machine that is busy.

@@ -121,32 +121,32 @@ async def _start(settings: Settings, name: BackendName, model: str | None, slots
         model or settings.model or backend.default_model, read.num_ctx, read.num_predict, settings.idle_minutes * 60
     )
     slots = slots or settings.slots or backend.default_slots
-    endpoint = await backend.acquire(slots, f"hearth start, {os.getpid()}", backend.scale(slots).least)
+    allocation = await backend.acquire(slots, f"hearth start, {os.getpid()}", backend.scale(slots).least)
     broken = True
     try:
-        endpoint.suits(request)
-        async with endpoint.client(settings.warm.load_seconds) as client:
+        allocation.suits(request)
+        async with allocation.endpoint.client(settings.warm.load_seconds) as client:
             warmth = await warm(
                 client,
                 request,
-                endpoint.slots,
+                allocation.slots,
                 settings.warm,
-                ledger=endpoint.ledger,
+                ledger=allocation.ledger,
                 require_gpu=False,
-                parts=endpoint.parts,
+                parts=allocation.parts,
             )
         broken = False
     finally:
-        release = await backend.release(endpoint, broken=broken and endpoint.started)
-        if endpoint.machine is not None and release.look_at is not None:
+        release = await backend.release(allocation, broken=broken and allocation.started)
+        if allocation.machine is not None and release.look_at is not None:
             from prefect.settings import get_current_settings
 
             from flows.engine.shutdown_schedule import schedule_idle_shutdown
 
             if get_current_settings().api.url:  # else there is no server, and no worker
-                await schedule_idle_shutdown(settings, endpoint.machine.id, release.look_at)
-    slots_now = warmth.measured.slots * endpoint.parts.count
-    return f"{request.model} is warm at {endpoint.url} with {slots_now} slots. The server {release.told}."
+                await schedule_idle_shutdown(settings, allocation.machine.id, release.look_at)
+    slots_now = warmth.measured.slots * allocation.parts.count
+    return f"{request.model} is warm at {allocation.endpoint.url} with {slots_now} slots. The server {release.told}."
 
 
 async def _machines(settings: Settings) -> list[MachineStatus]:

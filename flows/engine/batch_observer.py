@@ -6,7 +6,7 @@ import time
 from contextvars import Context
 from dataclasses import dataclass
 
-from tasks.backends.base import Endpoint, MachineFacts
+from tasks.backends.base import Allocation, MachineFacts
 from tasks.core.events import Event, PagesStart, Progress, RunWarning, emit
 from tasks.reading.events import PageDone
 from tasks.runs.run_stats import RunStats
@@ -19,10 +19,10 @@ class BatchObserver:
 
     meter: RunStats
 
-    def warmed(self, endpoint: Endpoint, warmth: Warmth) -> None:
+    def warmed(self, allocation: Allocation, warmth: Warmth) -> None:
         """See `Books`."""
-        self.meter.warmed(endpoint, warmth)
-        emit(Progress(f"{endpoint.url} is warm with {warmth.measured.slots * endpoint.parts.count} slots"))
+        self.meter.warmed(allocation, warmth)
+        emit(Progress(f"{allocation.endpoint.url} is warm with {warmth.measured.slots * allocation.parts.count} slots"))
 
     def released(self, machine: MachineFacts, ended: str) -> None:
         """See `Books`."""

@@ -19,7 +19,7 @@ from prefect.tasks import Task
 
 from flows.orchestrator.pausing import raise_if_paused
 from flows.ui.artifacts import LAST_SECONDS, MOST_SINGLE, SHOWN_SECONDS, PageTable
-from tasks.backends.base import Endpoint
+from tasks.backends.base import Allocation
 from tasks.core.aio import WorkLoop
 from tasks.core.errors import HearthError, PageError
 from tasks.core.events import subscribe
@@ -41,19 +41,21 @@ T = TypeVar("T")
 
 
 @task(name="warm-up", task_run_name="warm up {request.model}", cache_policy=NO_CACHE, persist_result=False)
-async def warm_up(request: GenerateRequest, endpoint: Endpoint, limits: WarmSettings, *, require_gpu: bool) -> Warmth:
+async def warm_up(
+    request: GenerateRequest, allocation: Allocation, limits: WarmSettings, *, require_gpu: bool
+) -> Warmth:
     """Get a model warm on a server; see `tasks.serving.warmup`."""
-    endpoint.suits(request)
-    async with endpoint.client(limits.load_seconds) as client:
+    allocation.suits(request)
+    async with allocation.endpoint.client(limits.load_seconds) as client:
         return await warm(
             client,
             request,
-            endpoint.slots,
+            allocation.slots,
             limits,
-            ledger=endpoint.ledger,
+            ledger=allocation.ledger,
             require_gpu=require_gpu,
-            parts=endpoint.parts,
-            started_for=endpoint.started_for,
+            parts=allocation.parts,
+            started_for=allocation.started_for,
         )
 
 

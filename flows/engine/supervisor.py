@@ -11,7 +11,7 @@ from typing import Any
 
 from flows.engine.pages import warm_up
 from flows.engine.shutdown_schedule import schedule_idle_shutdown
-from tasks.backends.base import Backend, Endpoint
+from tasks.backends.base import Allocation, Backend
 from tasks.core.aio import WorkLoop, cancel_and_wait
 from tasks.core.budget import Budget
 from tasks.core.errors import MachineLostError, ModelError, ServerError, UnavailableError
@@ -98,64 +98,69 @@ class ServerSupervisor:
         try:
             while True:
                 with timed(WarmStep.ACQUIRE):
-                    endpoint = await self._backend.acquire(self._wanted.slots, self._wanted.holder, self._parts)
-                self._common.books.taken(endpoint)
-                emit(ServerTaken(endpoint))
-                if endpoint.machine is not None and endpoint.machine.usd_per_hour is None:
-                    kind = endpoint.machine.kind
+                    allocation = await self._backend.acquire(self._wanted.slots, self._wanted.holder, self._parts)
+                self._common.books.taken(allocation)
+                emit(ServerTaken(allocation))
+                if allocation.machine is not None and allocation.machine.usd_per_hour is None:
+                    kind = allocation.machine.kind
                     emit(RunWarning(f"What {kind} costs is not known: no budget in dollars holds for it."))
-                emit(Progress(f"{'started' if endpoint.started else 'reusing'} the server at {endpoint.url}"))
+                url, how = allocation.endpoint.url, "started" if allocation.started else "reusing"
+                emit(Progress(f"{how} the server at {url}"))
                 answered_before = self._common.servers.answered
-                visit = asyncio.create_task(self._visit(endpoint))
+                visit = asyncio.create_task(self._visit(allocation))
                 visits.add(visit)
-                going = asyncio.create_task(endpoint.interruption.wait_announced())
+                going = asyncio.create_task(allocation.interruption.wait_announced())
                 await asyncio.wait({visit, going}, return_when=asyncio.FIRST_COMPLETED)
                 going.cancel()
                 trouble = visit.exception() if visit.done() else None
-                if trouble is not None and not (isinstance(trouble, ServerError) and endpoint.replaceable):
+                if trouble is not None and not (isinstance(trouble, ServerError) and allocation.replaceable):
                     raise trouble
                 losses = losses + 1 if self._common.servers.answered == answered_before else 0
                 if losses >= _MOST_LOSSES:
-                    raise trouble or MachineLostError(f"No machine stays for long enough: {endpoint.interruption.why}.")
-                why = trouble.what if trouble else f"No more pages go to {endpoint.url}: {endpoint.interruption.why}."
+                    raise trouble or MachineLostError(
+                        f"No machine stays for long enough: {allocation.interruption.why}."
+                    )
+                why = trouble.what if trouble else f"No more pages go to {url}: {allocation.interruption.why}."
                 emit(RunWarning(f"{why} Going on with another."))
         finally:
             await cancel_and_wait(*visits)
 
-    async def _visit(self, endpoint: Endpoint) -> None:
+    async def _visit(self, allocation: Allocation) -> None:
         """Use one server, from its warm-up until its machine is about to go or nobody needs it, and release it."""
         broken = False
-        noted = asyncio.create_task(asyncio.to_thread(note_taken, self._settings.output, endpoint, self._wanted.holder))
+        noted = asyncio.create_task(
+            asyncio.to_thread(note_taken, self._settings.output, allocation, self._wanted.holder)
+        )
         try:
-            warmth = await self._warmed(endpoint)
-            await self._used(endpoint, warmth)
+            warmth = await self._warmed(allocation)
+            await self._used(allocation, warmth)
         except UnavailableError as error:
-            lost = isinstance(error, MachineLostError) or endpoint.interruption.announced
+            lost = isinstance(error, MachineLostError) or allocation.interruption.announced
             # Somebody else's model, or page, is no fault of a machine that served before.
-            broken = not lost and (isinstance(error, ServerError) or endpoint.started)
+            broken = not lost and (isinstance(error, ServerError) or allocation.started)
             raise
         finally:
-            await self._release(endpoint, broken=broken)
+            await self._release(allocation, broken=broken)
             await noted
 
-    async def _warmed(self, endpoint: Endpoint) -> Warmth:
+    async def _warmed(self, allocation: Allocation) -> Warmth:
         """Warm the model up, and say what the machine logged if that fails."""
         wanted = self._wanted
         try:
-            return await endpoint.interruption.unless_gone(
-                warm_up(wanted.request, endpoint, self._settings.warm, require_gpu=wanted.require_gpu)
+            return await allocation.interruption.unless_gone(
+                warm_up(wanted.request, allocation, self._settings.warm, require_gpu=wanted.require_gpu)
             )
         except (ServerError, ModelError) as error:
-            if endpoint.log_tail is None or isinstance(error, MachineLostError):
+            if allocation.log_tail is None or isinstance(error, MachineLostError):
                 raise
-            tail = await endpoint.log_tail()
+            tail = await allocation.log_tail()
             told = f"{error} The machine's log ends: {tail}" if tail else str(error)
-            if endpoint.started:
+            if allocation.started:
                 # Another would be set up alike, fail alike, and cost the same.
                 raise UnavailableError(told) from None
             raise type(error)(told) from None
 
-    async def _used(self, endpoint: Endpoint, warmth: Warmth) -> None:
+    async def _used(self, allocation: Allocation, warmth: Warmth) -> None:
         """Have pages read on a warm server until it goes; those on it then may end.
 
         Raises:
@@ -164,16 +169,16 @@ class ServerSupervisor:
         common = self._common
         if common.servers.any_left and common.servers.digest != warmth.digest:
             model = self._wanted.request.model
-            raise ModelError(f"{endpoint.url} has another version of {model} than the other servers.")
-        common.books.warmed(endpoint, warmth)
+            raise ModelError(f"{allocation.endpoint.url} has another version of {model} than the other servers.")
+        common.books.warmed(allocation, warmth)
         async with (
-            common.work.opened(endpoint.client(self._settings.read.timeout_seconds)) as client,
-            common.work.opened(self._joined(endpoint, warmth, client)) as server,
+            common.work.opened(allocation.endpoint.client(self._settings.read.timeout_seconds)) as client,
+            common.work.opened(self._joined(allocation, warmth, client)) as server,
         ):
             if not common.ready.done():
                 common.ready.set_result(None)
             failed = asyncio.wrap_future(server.failure)
-            going = asyncio.create_task(endpoint.interruption.wait_announced())
+            going = asyncio.create_task(allocation.interruption.wait_announced())
             either: set[asyncio.Future[Any]] = {failed, going}
             try:
                 await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
@@ -184,7 +189,7 @@ class ServerSupervisor:
             await common.work.run(lambda: common.servers.drained(server))
 
     @asynccontextmanager
-    async def _joined(self, endpoint: Endpoint, warmth: Warmth, client: OllamaClient) -> AsyncIterator[Server]:
+    async def _joined(self, allocation: Allocation, warmth: Warmth, client: OllamaClient) -> AsyncIterator[Server]:
         """A server among the others, with a share of its slots."""
         servers, window = self._common.servers, self._common.window
 
@@ -199,14 +204,14 @@ class ServerSupervisor:
                 told = slots
                 emit(SlotsChanged(slots))
 
-        share = SlotAllocation(endpoint.ledger, self._wanted.slots, warmth.measured, changed, endpoint.parts)
+        share = SlotAllocation(allocation.ledger, self._wanted.slots, warmth.measured, changed, allocation.parts)
         await share.open()
-        endpoint.parts.waiting = lambda: window.left
+        allocation.parts.waiting = lambda: window.left
         pace = LatencyTracker(self._settings.read, self._wanted.request.num_predict)
         # Of a server with parts, each page is seen by one; of Ollama's serial families, the number is known.
-        one = endpoint.parts.seen_at == 0 and warmth.family not in SERIAL_FAMILIES
+        one = allocation.parts.seen_at == 0 and warmth.family not in SERIAL_FAMILIES
         concurrency = ConcurrencyTracker(warmth.measured, self._wanted.slots) if one else None
-        server = Server(client, warmth.digest, share, pace, endpoint.interruption, concurrency, warmth.thinks)
+        server = Server(client, warmth.digest, share, pace, allocation.interruption, concurrency, warmth.thinks)
         try:
             servers.join(server)
             changed()
@@ -216,11 +221,11 @@ class ServerSupervisor:
             changed()
             await share.close()
 
-    async def _release(self, endpoint: Endpoint, *, broken: bool) -> None:
-        release = await self._backend.release(endpoint, broken=broken)
-        self._common.books.released(endpoint, "it did not work" if broken else endpoint.interruption.why)
-        await asyncio.to_thread(note_held, self._settings.output, endpoint, self._wanted.holder, time.time())
-        if endpoint.machine is not None and release.look_at is not None:
-            await schedule_idle_shutdown(self._settings, endpoint.machine.id, release.look_at)
-        emit(ServerReleased(endpoint, release.told))
+    async def _release(self, allocation: Allocation, *, broken: bool) -> None:
+        release = await self._backend.release(allocation, broken=broken)
+        self._common.books.released(allocation, "it did not work" if broken else allocation.interruption.why)
+        await asyncio.to_thread(note_held, self._settings.output, allocation, self._wanted.holder, time.time())
+        if allocation.machine is not None and release.look_at is not None:
+            await schedule_idle_shutdown(self._settings, allocation.machine.id, release.look_at)
+        emit(ServerReleased(allocation, release.told))
         emit(Progress(f"the server {release.told}"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tasks.backends.base import Endpoint
+from tasks.backends.base import Allocation
 from tasks.backends.server_status import ServerStatus, clock
 from tasks.core.errors import CloudError
 from tasks.views.summary import Held
@@ -12,7 +12,7 @@ class KnownServers:
     """The servers of one run, those that were given back included."""
 
     def __init__(self) -> None:
-        self._held: dict[int, Endpoint] = {}  # by their rows in what is told
+        self._held: dict[int, Allocation] = {}  # by their rows in what is told
         self._told: list[Held] = []
 
     @property
@@ -20,23 +20,23 @@ class KnownServers:
         """Whether the run uses one now."""
         return bool(self._held)
 
-    def taken(self, endpoint: Endpoint) -> None:
+    def taken(self, allocation: Allocation) -> None:
         """The run uses it from now on."""
-        self._held[len(self._told)] = endpoint
-        self._told.append(_held(endpoint, "", "not asked yet"))
+        self._held[len(self._told)] = allocation
+        self._told.append(_held(allocation, "", "not asked yet"))
 
-    def released(self, endpoint: Endpoint, told: str) -> None:
+    def released(self, allocation: Allocation, told: str) -> None:
         """It was given back."""
-        for row in [row for row, held in self._held.items() if held is endpoint]:
+        for row in [row for row, held in self._held.items() if held is allocation]:
             del self._held[row]
-            self._told[row] = _held(endpoint, "given back", told)
+            self._told[row] = _held(allocation, "given back", told)
 
     async def ask(self) -> list[Held]:
         """All of them, in the order in which they were taken; those in use are asked after now."""
-        for row, endpoint in list(self._held.items()):
-            now = await _asked(endpoint)
+        for row, allocation in list(self._held.items()):
+            now = await _asked(allocation)
             if row in self._held:  # and was not given back meanwhile
-                self._told[row] = _held(endpoint, now.leases, now.ends)
+                self._told[row] = _held(allocation, now.leases, now.ends)
         return self.known
 
     @property
@@ -45,19 +45,19 @@ class KnownServers:
         return list(self._told)
 
 
-async def _asked(endpoint: Endpoint) -> ServerStatus:
-    if endpoint.status is None:
-        return ServerStatus("in use", "" if endpoint.owned else "someone else runs it")
+async def _asked(allocation: Allocation) -> ServerStatus:
+    if allocation.status is None:
+        return ServerStatus("in use", "" if allocation.owned else "someone else runs it")
     try:
-        return await endpoint.status()
+        return await allocation.status()
     except CloudError:
         return ServerStatus("", "AWS could not be asked")
 
 
-def _held(endpoint: Endpoint, leases: str, ends: str) -> Held:
-    machine = endpoint.machine
+def _held(allocation: Allocation, leases: str, ends: str) -> Held:
+    machine = allocation.machine
     if machine is None:
-        what = "this machine" if endpoint.owned else "someone else's"
-        return Held(endpoint.url, what, None, 0.0, leases, ends)
+        what = "this machine" if allocation.owned else "someone else's"
+        return Held(allocation.endpoint.url, what, None, 0.0, leases, ends)
     kind = f"{machine.id}, {machine.kind}, since {clock(machine.since)}"
-    return Held(endpoint.url, kind, machine.usd_per_hour, machine.usd_so_far(), leases, ends)
+    return Held(allocation.endpoint.url, kind, machine.usd_per_hour, machine.usd_so_far(), leases, ends)

@@ -71,11 +71,11 @@ class Live:
                 self._page(result)
             case SlotsChanged(slots=slots):
                 self._slots_now(slots)
-            case ServerTaken(endpoint=endpoint):
-                self._servers_known.taken(endpoint)
+            case ServerTaken(allocation=allocation):
+                self._servers_known.taken(allocation)
                 self._servers.changed, self._servers.due = True, 0.0
-            case ServerReleased(endpoint=endpoint, told=what):
-                self._servers_known.released(endpoint, what)
+            case ServerReleased(allocation=allocation, told=what):
+                self._servers_known.released(allocation, what)
                 self._servers.changed, self._servers.due = True, 0.0
             case _:
                 pass

@@ -22,7 +22,7 @@ from tasks.slots.store import LedgerStore
 
 
 class Held(Protocol):
-    """What is held while an endpoint is in use."""
+    """What is held while an allocation lasts."""
 
     def release(self) -> None:
         """Let go. Doing it twice is harmless."""
@@ -61,22 +61,53 @@ class MachineFacts:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A server that was acquired and may be asked until it is released.
+    """How to call a server.
 
     Attributes:
         url: of Ollama's API.
+        headers: to be sent with each request.
+        certificate: what it shows over TLS, in PEM; None for what the system trusts.
+        trust: file of the certificates by which it is trusted instead; None for those of the system.
+        transport: makes what carries requests there, where that is not plain HTTP.
+    """
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    certificate: str | None = field(default=None, repr=False)
+    trust: Path | None = None
+    transport: Callable[[], httpx.AsyncBaseTransport] | None = field(default=None, repr=False)
+
+    def client(self, timeout: float) -> OllamaClient:
+        """Its API. Use as an async context manager.
+
+        Args:
+            timeout: longest wait for an answer, seconds.
+        """
+        transport = self.transport() if self.transport else None
+        return OllamaClient(
+            self.url,
+            timeout=timeout,
+            headers=self.headers,
+            certificate=self.certificate,
+            trust=self.trust,
+            transport=transport,
+        )
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """A server that was acquired, and may be called until it is released.
+
+    Attributes:
+        endpoint: how to call it.
         slots: requests at once that it, or each of its parts, was started for; what it does is measured when warm.
         ledger: which runs use how many of them.
         started_for: requests at once that Hearth started it for, where that is known.
         started: it was started for this run.
         owned: Hearth started it, now or earlier, and will stop it.
-        headers: to be sent with each request.
-        certificate: what it shows over TLS, in PEM; None for what the system trusts.
-        trust: file of the certificates by which it is trusted instead; None for those of the system.
         lease: held until release, where there is something to hold.
         machine: the one under it, where one is paid for; it can be replaced by another.
         interruption: whether that will go.
-        transport: makes what carries requests there, where that is not plain HTTP.
         parts: that serve behind its address; they may come and go.
         kept: the model that others keep warm on it, and its context length in tokens; None if runs may load what they
             like.
@@ -87,19 +118,15 @@ class Endpoint:
     """
 
     backend: BackendName
-    url: str
+    endpoint: Endpoint
     slots: int
     ledger: LedgerStore = field(repr=False)
     started_for: int | None = None
     started: bool = False
     owned: bool = False
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    certificate: str | None = field(default=None, repr=False)
-    trust: Path | None = None
     lease: Held | None = field(default=None, repr=False)
     machine: MachineFacts | None = None
     interruption: Interruption = field(default_factory=Interruption, repr=False)
-    transport: Callable[[], httpx.AsyncBaseTransport] | None = field(default=None, repr=False)
     parts: Replicas = field(default_factory=Replicas, repr=False)
     kept: tuple[str, int] | None = None
     log_tail: Callable[[], Awaitable[str | None]] | None = field(default=None, repr=False)
@@ -123,25 +150,9 @@ class Endpoint:
         model, num_ctx = self.kept
         if (canonical(request.model), request.num_ctx) != (canonical(model), num_ctx):
             raise ModelError(
-                f"{self.url} keeps {model} warm with num_ctx {num_ctx}; asked for was {request.model} with "
+                f"{self.endpoint.url} keeps {model} warm with num_ctx {num_ctx}; asked for was {request.model} with "
                 f"{request.num_ctx}. Read with those (--model {model} --num-ctx {num_ctx}), or deploy the others."
             )
-
-    def client(self, timeout: float) -> OllamaClient:
-        """Its API. Use as an async context manager.
-
-        Args:
-            timeout: longest wait for an answer, seconds.
-        """
-        transport = self.transport() if self.transport else None
-        return OllamaClient(
-            self.url,
-            timeout=timeout,
-            headers=self.headers,
-            certificate=self.certificate,
-            trust=self.trust,
-            transport=transport,
-        )
 
 
 @dataclass(frozen=True)
@@ -188,7 +199,7 @@ class Backend(Protocol):
         """
         ...
 
-    async def acquire(self, slots: int, holder: str, parts: int = 1) -> Endpoint:
+    async def acquire(self, slots: int, holder: str, parts: int = 1) -> Allocation:
         """Find or start a server, another than those that were acquired here and not released.
 
         Whatever this starts, stops by itself when it is idle.
@@ -203,11 +214,11 @@ class Backend(Protocol):
         """
         ...
 
-    async def release(self, endpoint: Endpoint, *, broken: bool = False) -> Release:
+    async def release(self, allocation: Allocation, *, broken: bool = False) -> Release:
         """Give the server back. Never raises for a server, or a cloud, that is out of reach.
 
         Args:
-            endpoint: what `acquire` returned.
+            allocation: what `acquire` returned.
             broken: it did not work: whatever is paid for is stopped now, unless others use it.
         """
         ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from tasks.backends.base import Endpoint, Release
+from tasks.backends.base import Allocation, Endpoint, Release
 from tasks.core.errors import InputError, ServerError
 from tasks.core.jobs import BackendName
 from tasks.core.network import HTTPX_CERTIFICATES, check_way_to, trusted
@@ -66,7 +66,7 @@ class UrlBackend:
         del slots
         return Scale(self.servers)
 
-    async def acquire(self, slots: int, holder: str, parts: int = 1) -> Endpoint:
+    async def acquire(self, slots: int, holder: str, parts: int = 1) -> Allocation:
         """See `Backend`. Nothing is asked yet: the warm-up waits for an answer."""
         del holder, parts
         url = next((url for url in self._urls if url not in self._in_use), None)
@@ -74,12 +74,12 @@ class UrlBackend:
             raise ServerError(f"HEARTH_URL names no more than {self.servers} servers, and all are in use.")
         self._in_use.add(url)
         ledger = FileStore.of(self._home, url)
-        return Endpoint(self.name, url, slots, ledger, headers=self._headers[url], trust=self._trust)
+        return Allocation(self.name, Endpoint(url, headers=self._headers[url], trust=self._trust), slots, ledger)
 
-    async def release(self, endpoint: Endpoint, *, broken: bool = False) -> Release:
+    async def release(self, allocation: Allocation, *, broken: bool = False) -> Release:
         """See `Backend`."""
         del broken
-        self._in_use.discard(endpoint.url)
+        self._in_use.discard(allocation.endpoint.url)
         return Release("left as it was: someone else runs it")
 
 

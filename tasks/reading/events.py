@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tasks.backends.base import Endpoint
+from tasks.backends.base import Allocation
 from tasks.core.errors import HearthError
 from tasks.core.events import Event
 from tasks.results.manifest import Manifest
@@ -23,14 +23,14 @@ class PageDone(Event):
 class ServerTaken(Event):
     """A server was acquired; it may not be warm yet."""
 
-    endpoint: Endpoint
+    allocation: Allocation
 
 
 @dataclass(frozen=True, slots=True)
 class ServerReleased(Event):
     """A server was given back; `told` says what becomes of it."""
 
-    endpoint: Endpoint
+    allocation: Allocation
     told: str
 
 

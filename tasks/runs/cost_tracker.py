@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from tasks.backends.base import Endpoint, MachineFacts
+from tasks.backends.base import Allocation, MachineFacts
 from tasks.core.events import Event
 from tasks.reading.events import PageDone
 from tasks.serving.warmup import Warmth
@@ -15,7 +15,7 @@ from tasks.serving.warmup import Warmth
 class UsageObserver(Protocol):
     """Whoever keeps account of servers."""
 
-    def warmed(self, endpoint: Endpoint, warmth: Warmth) -> None:
+    def warmed(self, allocation: Allocation, warmth: Warmth) -> None:
         """A server is warm."""
         ...
 
@@ -29,15 +29,15 @@ class CostTracker:
 
     def __init__(self) -> None:
         self._books: list[UsageObserver] = []
-        self._warm: list[tuple[Endpoint, Warmth]] = []
-        self._taken: list[Endpoint] = []
+        self._warm: list[tuple[Allocation, Warmth]] = []
+        self._taken: list[Allocation] = []
         self._spent = 0.0
 
     @contextmanager
     def kept_by(self, books: UsageObserver) -> Iterator[None]:
         """Have an account kept of what is and what will be warm, and of the machines that are given back meanwhile."""
-        for endpoint, warmth in self._warm:
-            books.warmed(endpoint, warmth)
+        for allocation, warmth in self._warm:
+            books.warmed(allocation, warmth)
         self._books.append(books)
         try:
             yield
@@ -52,12 +52,12 @@ class CostTracker:
     @property
     def limited(self) -> bool:
         """Whether what all have spent limits any of the servers that are held."""
-        return any(endpoint.over_budget is not None for endpoint in self._taken)
+        return any(allocation.over_budget is not None for allocation in self._taken)
 
     async def over_budget(self) -> str | None:
         """Why no page may be begun any more on the servers that are held, for what all have spent on them."""
-        for endpoint in tuple(self._taken):
-            if endpoint.over_budget is not None and (why := await endpoint.over_budget()) is not None:
+        for allocation in tuple(self._taken):
+            if allocation.over_budget is not None and (why := await allocation.over_budget()) is not None:
                 return why
         return None
 
@@ -66,27 +66,27 @@ class CostTracker:
 
         def note(event: Event) -> None:
             if isinstance(event, PageDone):
-                for endpoint in tuple(self._taken):
-                    endpoint.work[document] = endpoint.work.get(document, 0.0) + event.result.seconds
+                for allocation in tuple(self._taken):
+                    allocation.work[document] = allocation.work.get(document, 0.0) + event.result.seconds
 
         return note
 
-    def taken(self, endpoint: Endpoint) -> None:
+    def taken(self, allocation: Allocation) -> None:
         """A server was acquired."""
-        self._taken.append(endpoint)
+        self._taken.append(allocation)
 
-    def warmed(self, endpoint: Endpoint, warmth: Warmth) -> None:
+    def warmed(self, allocation: Allocation, warmth: Warmth) -> None:
         """It is warm."""
-        self._warm.append((endpoint, warmth))
+        self._warm.append((allocation, warmth))
         for books in self._books:
-            books.warmed(endpoint, warmth)
+            books.warmed(allocation, warmth)
 
-    def released(self, endpoint: Endpoint, ended: str) -> None:
+    def released(self, allocation: Allocation, ended: str) -> None:
         """It was given back."""
-        self._warm = [(other, warmth) for other, warmth in self._warm if other is not endpoint]
-        self._taken = [other for other in self._taken if other is not endpoint]
-        if endpoint.machine is None:
+        self._warm = [(other, warmth) for other, warmth in self._warm if other is not allocation]
+        self._taken = [other for other in self._taken if other is not allocation]
+        if allocation.machine is None:
             return
-        self._spent += endpoint.machine.usd_so_far()
+        self._spent += allocation.machine.usd_so_far()
         for books in self._books:
-            books.released(endpoint.machine, ended)
+            books.released(allocation.machine, ended)

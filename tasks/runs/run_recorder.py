@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import zip_longest
 
-from tasks.backends.base import Endpoint, MachineFacts
+from tasks.backends.base import Allocation, MachineFacts
 from tasks.core.events import Event
 from tasks.core.flags import Flag, FlagName
 from tasks.reading.events import PageDone
@@ -50,18 +50,18 @@ class RunRecorder:
         """Begin to measure."""
         self._meter = RunStats(self.idle_seconds, self.prepared.plan.options.longest_side)
 
-    def warmed(self, endpoint: Endpoint, warmth: Warmth) -> None:
+    def warmed(self, allocation: Allocation, warmth: Warmth) -> None:
         """The server is warm."""
-        self._meter.warmed(endpoint, warmth)
+        self._meter.warmed(allocation, warmth)
         if self._digest not in {None, warmth.digest}:
             self.done.clear()  # another version of the model reads them all again
         self._digest = warmth.digest
         self._endpoint = EndpointRecord(
-            backend=endpoint.backend,
+            backend=allocation.backend,
             why=self.prepared.choice.why,
-            url=endpoint.url,
+            url=allocation.endpoint.url,
             slots_asked=self.prepared.plan.slots,
-            slots=warmth.measured.slots * endpoint.parts.count,
+            slots=warmth.measured.slots * allocation.parts.count,
             note=warmth.note,
         )
 

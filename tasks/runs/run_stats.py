@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from tasks.backends.base import Endpoint, MachineFacts
+from tasks.backends.base import Allocation, MachineFacts
 from tasks.core.events import Event, PagesStart
 from tasks.core.jobs import BackendName
 from tasks.reading.events import PageDone
@@ -44,17 +44,17 @@ class RunStats:
         """Begin to measure."""
         self._started, self._started_at = time.monotonic(), time.time()
 
-    def warmed(self, endpoint: Endpoint, warmth: Warmth) -> None:
+    def warmed(self, allocation: Allocation, warmth: Warmth) -> None:
         """The server is warm. The first one's start is what the run waited for."""
         # The embedded server has a slot for each core, and a model that serves one at a time is not helped.
-        self._more_slots = endpoint.backend is not BackendName.EMBEDDED and warmth.measured.slots >= endpoint.slots
+        self._more_slots = allocation.backend is not BackendName.EMBEDDED and warmth.measured.slots >= allocation.slots
         if self._warm_at is not None:
             return
         self._warm_at = time.monotonic()
         whole = self._warm_at - self._started
-        if endpoint.machine is not None:  # the clock of the day may have been set meanwhile
-            self._waiting = min(whole, max(0.0, endpoint.machine.since - self._started_at))
-            self._boot = min(whole - self._waiting, max(0.0, endpoint.machine.boot_seconds))
+        if allocation.machine is not None:  # the clock of the day may have been set meanwhile
+            self._waiting = min(whole, max(0.0, allocation.machine.since - self._started_at))
+            self._boot = min(whole - self._waiting, max(0.0, allocation.machine.boot_seconds))
         self._load = whole - self._waiting - self._boot
 
     def released(self, machine: MachineFacts, ended: str) -> None:

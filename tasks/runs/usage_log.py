@@ -16,7 +16,7 @@ from itertools import pairwise
 
 from pydantic import Field, RootModel
 
-from tasks.backends.base import Endpoint
+from tasks.backends.base import Allocation
 from tasks.core.errors import HearthError
 from tasks.core.events import RunWarning, emit
 from tasks.core.jobs import BackendName, Frozen
@@ -40,7 +40,7 @@ class Taken(Frozen):
     """What a run took. Times are seconds since the epoch.
 
     Attributes:
-        machine: the service's or endpoint's name, in its region.
+        machine: the service's or allocation's name, in its region.
     """
 
     backend: BackendName
@@ -81,17 +81,17 @@ class _Entry(RootModel[Held | Taken]):
     """A line, which is of the one kind or the other."""
 
 
-def note_taken(output: Place, endpoint: Endpoint, holder: str) -> None:
+def note_taken(output: Place, allocation: Allocation, holder: str) -> None:
     """Write down what was just taken, if nobody else does."""
-    taken = _taken(endpoint, holder)
+    taken = _taken(allocation, holder)
     if taken is not None:
         with suppress(HearthError):  # which is told when it is given back
             _append(output, taken)
 
 
-def note_held(output: Place, endpoint: Endpoint, holder: str, now: float) -> None:
+def note_held(output: Place, allocation: Allocation, holder: str, now: float) -> None:
     """Write down what was just given back, if nobody else does; if that cannot be, it is told of."""
-    taken, machine = _taken(endpoint, holder), endpoint.machine
+    taken, machine = _taken(allocation, holder), allocation.machine
     if taken is None or machine is None:
         return
     held = Held(
@@ -99,7 +99,7 @@ def note_held(output: Place, endpoint: Endpoint, holder: str, now: float) -> Non
         ended=max(now, taken.started),
         boot=machine.boot_seconds,
         usd=None if machine.usd_per_hour is None else machine.usd_so_far(),
-        work=endpoint.work,
+        work=allocation.work,
     )
     try:
         _append(output, held)
@@ -107,12 +107,12 @@ def note_held(output: Place, endpoint: Endpoint, holder: str, now: float) -> Non
         emit(RunWarning(f"`hearth cost` will lack this run: {error}"))
 
 
-def _taken(endpoint: Endpoint, holder: str) -> Taken | None:
-    machine = endpoint.machine
-    if machine is None or endpoint.backend in _LEDGERED:
+def _taken(allocation: Allocation, holder: str) -> Taken | None:
+    machine = allocation.machine
+    if machine is None or allocation.backend in _LEDGERED:
         return None
     return Taken(
-        backend=endpoint.backend,
+        backend=allocation.backend,
         machine=machine.id,
         region=machine.region,
         kind=machine.kind,

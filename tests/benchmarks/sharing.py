@@ -30,7 +30,7 @@ from tests.benchmarks.servers import ROOT, Machine, PrefectServer, prefect_serve
 from tests.benchmarks.sharing_figures import busy_again, lost_slots
 from tests.benchmarks.sharing_picture import draw, show
 from tests.benchmarks.sharing_runs import Row, Runs, in_flight
-from tests.support.counting_server import counting_ollama, seconds_within, sent
+from tests.support.ollama.counting import counting_ollama, seconds_within, sent
 
 BUILD = ROOT / "build" / "bench"
 _PHASE_PAGES = 30

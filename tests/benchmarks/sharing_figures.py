@@ -7,7 +7,7 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
-from tests.support.counting_server import CountingOllama, Note, most, seconds_within, sent, steps, worked_on
+from tests.support.ollama.counting import CountingOllama, Note, most, seconds_within, sent, steps, worked_on
 
 # Fairness is looked at over windows of so many page times.
 _WINDOW_PAGES = 5

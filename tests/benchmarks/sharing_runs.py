@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 
 from tests.benchmarks.sharing_figures import figures
-from tests.support.counting_server import CountingOllama, run_settings
+from tests.support.ollama.counting import CountingOllama, run_settings
 
 _LONGEST = 900.0
 _LOOK = 0.05

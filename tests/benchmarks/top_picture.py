@@ -21,7 +21,7 @@ from flows.cli.top import drawn
 from tasks.metrics.top import Watch
 from tests.benchmarks.page_times import write_pdf
 from tests.benchmarks.servers import ROOT, prefect_server
-from tests.support.counting_server import counting_ollama
+from tests.support.ollama.counting import counting_ollama
 
 PICTURE = ROOT / "docs" / "pictures" / "top.svg"
 _PAGES = {"annual-report.pdf": 120, "annex.pdf": 80}

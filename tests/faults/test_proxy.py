@@ -14,7 +14,8 @@ import pytest
 from tests.faults.marks import Page
 from tests.faults.proxy import FaultProxy, fault_proxy
 from tests.faults.wire_faults import GENERATE, HARMLESS, Fault, Kind, Plan, nth
-from tests.support.scripted_ollama import Body, Say, ScriptedOllama, cut, says
+from tests.support.ollama.scripted import Say, ScriptedOllama, cut, says
+from tests.support.ollama.wire import Body
 from tests.support.waiting import PATIENCE, until, until_async
 
 REQUEST = b"POST /api/generate HTTP/1.1\r\nHost: it\r\nContent-Length: 2\r\n\r\n{}"

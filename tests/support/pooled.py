@@ -16,7 +16,7 @@ from tasks.settings.reading import ReadSettings
 from tasks.slots.allocation import SlotAllocation
 from tasks.slots.ledger import Measured
 from tasks.slots.store import FileStore
-from tests.support.scripted_ollama import DIGEST
+from tests.support.ollama.wire import DIGEST
 from tests.support.waiting import PATIENCE
 
 

@@ -6,7 +6,7 @@ import time
 from contextlib import suppress
 from functools import partial
 
-from tasks.backends.base import Endpoint, MachineFacts, Release
+from tasks.backends.base import Allocation, Endpoint, MachineFacts, Release
 from tasks.backends.ec2.acquire import Acquisition
 from tasks.backends.ec2.billing import over_today, usd_today
 from tasks.backends.ec2.instance_lease import InstanceLease
@@ -58,7 +58,7 @@ class Ec2Backend:
         """See `Backend`: a machine is paid for from its boot to the end of its idle time, however little it reads."""
         return Scale(self.servers, min(slots, self.default_slots), self._settings.ec2.pages_a_slot)
 
-    async def acquire(self, slots: int, holder: str, parts: int = 1) -> Endpoint:
+    async def acquire(self, slots: int, holder: str, parts: int = 1) -> Allocation:
         """See `Backend`.
 
         Raises:
@@ -78,14 +78,14 @@ class Ec2Backend:
         slots = min(slots, pool.stack.slots)
         instance = await Acquisition(pool, holder, slots, self._held).run()
         try:
-            return await self._endpoint(pool, instance)
+            return await self._allocation(pool, instance)
         except BaseException:
             self._held.discard(instance.id)
             with suppress(CloudError):
                 await instance.hand_back(broken=False)
             raise
 
-    async def _endpoint(self, pool: Pool, instance: InstanceLease) -> Endpoint:
+    async def _allocation(self, pool: Pool, instance: InstanceLease) -> Allocation:
         machine, door = instance.machine, instance.door
         assert machine is not None  # noqa: S101 - the acquisition has seen it run
         assert door is not None  # noqa: S101 - and asked Ollama through this
@@ -93,15 +93,13 @@ class Ec2Backend:
         price = await usd_per_hour(pool.aws, machine, book)
         if machine.market is Market.ON_DEMAND and (told := told_of_elsewhere([machine.type], machine.region, book)):
             emit(RunWarning(told))
-        return Endpoint(
+        return Allocation(
             backend=self.name,
-            url=door.url,
+            endpoint=Endpoint(door.url, headers=door.headers, certificate=door.certificate),
             slots=pool.stack.slots,
             ledger=TableStore(Table(pool.aws, pool.stack.table), machine.id),
             started=instance.started,
             owned=True,
-            headers=door.headers,
-            certificate=door.certificate,
             lease=instance,
             machine=MachineFacts(
                 id=machine.id,
@@ -117,21 +115,21 @@ class Ec2Backend:
             over_budget=partial(_over_budget, pool) if self._settings.ec2.max_usd_a_day is not None else None,
         )
 
-    async def release(self, endpoint: Endpoint, *, broken: bool = False) -> Release:
+    async def release(self, allocation: Allocation, *, broken: bool = False) -> Release:
         """See `Backend`."""
-        instance = endpoint.lease
+        instance = allocation.lease
         if not isinstance(instance, InstanceLease):
             return Release("was not leased")
         self._held.discard(instance.id)
         try:
-            await instance.hand_back(broken=broken, work=endpoint.work)
+            await instance.hand_back(broken=broken, work=allocation.work)
         except CloudError as error:
             wait = self._settings.ec2.lease_seconds
             left = f"Its lease ends by itself in {wait:g} s."
             emit(RunWarning(f"{instance.id} could not be given back: {error} {left}"))
             return Release(f"{instance.id} is left to its lease's end", self._look_at(wait))
-        if endpoint.interruption.gone:
-            return Release(f"is gone: {endpoint.interruption.why}", self._look_at())
+        if allocation.interruption.gone:
+            return Release(f"is gone: {allocation.interruption.why}", self._look_at())
         if broken:
             return Release("did not work: it is ended, unless others use it", self._look_at())
         return Release(_told(instance, self._settings.idle_minutes), self._look_at())

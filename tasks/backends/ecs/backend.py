@@ -9,7 +9,7 @@ from contextlib import suppress
 from functools import partial
 
 from tasks.aws.client import Aws
-from tasks.backends.base import Endpoint, MachineFacts, Release
+from tasks.backends.base import Allocation, Endpoint, MachineFacts, Release
 from tasks.backends.ecs.outputs import EcsStack, find_stack
 from tasks.backends.ecs.service import Service
 from tasks.backends.ecs.session import SERVICE, Visit
@@ -61,7 +61,7 @@ class EcsBackend:
         most = min(deployed.max_tasks, math.ceil(slots / deployed.slots))
         return Scale(most, deployed.slots, deployed.pages_per_slot, min(most, self._settings.ecs.tasks))
 
-    async def acquire(self, slots: int, holder: str, parts: int = 1) -> Endpoint:
+    async def acquire(self, slots: int, holder: str, parts: int = 1) -> Allocation:
         """See `Backend`: ask for tasks, and wait until the first is warm.
 
         Raises:
@@ -88,9 +88,9 @@ class EcsBackend:
             with suppress(CloudError):
                 await visit.hand_back(broken=True)
             raise
-        return Endpoint(
+        return Allocation(
             backend=self.name,
-            url=stack.url,
+            endpoint=Endpoint(stack.url),
             slots=stack.slots,
             ledger=TableStore(table, SERVICE),
             started=started,
@@ -134,9 +134,9 @@ class EcsBackend:
                 said = seen
             await asyncio.sleep(settings.poll_seconds)
 
-    async def release(self, endpoint: Endpoint, *, broken: bool = False) -> Release:
+    async def release(self, allocation: Allocation, *, broken: bool = False) -> Release:
         """See `Backend`. Scaling in is AWS's own affair: an alarm that no run has a part in."""
-        visit = endpoint.lease
+        visit = allocation.lease
         if not isinstance(visit, Visit):
             return Release("was not leased")
         name = visit.service.stack.service

@@ -6,8 +6,8 @@ import os
 import sys
 from importlib.metadata import version
 
-from tasks.backends.base import Endpoint, Release
-from tasks.backends.local.endpoint import local_endpoint
+from tasks.backends.base import Allocation, Release
+from tasks.backends.local.local_allocation import local_allocation
 from tasks.backends.local.server import ServerSpec, lease_server
 from tasks.core.jobs import BackendName
 from tasks.core.scaling import Scale
@@ -51,7 +51,7 @@ class EmbeddedBackend:
         del slots
         return Scale()
 
-    async def acquire(self, slots: int, holder: str, parts: int = 1) -> Endpoint:
+    async def acquire(self, slots: int, holder: str, parts: int = 1) -> Allocation:
         """See `Backend`."""
         del parts
         idle_seconds = self._settings.idle_minutes * 60
@@ -61,12 +61,12 @@ class EmbeddedBackend:
             idle_seconds=idle_seconds,
             deadline_seconds=self._settings.warm.deadline_seconds,
         )
-        return local_endpoint(self.name, server, slots, self._settings)
+        return local_allocation(self.name, server, slots, self._settings)
 
-    async def release(self, endpoint: Endpoint, *, broken: bool = False) -> Release:
+    async def release(self, allocation: Allocation, *, broken: bool = False) -> Release:
         """See `Backend`."""
-        if endpoint.lease is not None:
-            endpoint.lease.release()
+        if allocation.lease is not None:
+            allocation.lease.release()
         return Release(f"stays warm for {self._settings.idle_minutes:g} min, then stops")
 
     def _spec(self, slots: int) -> ServerSpec:

@@ -9,8 +9,8 @@ import shutil
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tasks.backends.base import Endpoint, Release
-from tasks.backends.local.endpoint import local_endpoint
+from tasks.backends.base import Allocation, Endpoint, Release
+from tasks.backends.local.local_allocation import local_allocation
 from tasks.backends.local.server import ServerSpec, lease_server, local_servers
 from tasks.core.errors import InputError, PassingError, ServerError
 from tasks.core.jobs import BackendName
@@ -64,11 +64,11 @@ class OllamaBackend:
         del slots
         return Scale()
 
-    async def acquire(self, slots: int, holder: str, parts: int = 1) -> Endpoint:
+    async def acquire(self, slots: int, holder: str, parts: int = 1) -> Allocation:
         """See `Backend`."""
         del parts
         if await self._answers() and not self._is_ours():
-            return Endpoint(self.name, self._url, slots, FileStore.of(self._settings.home, self._url))
+            return Allocation(self.name, Endpoint(self._url), slots, FileStore.of(self._settings.home, self._url))
         binary = shutil.which("ollama")
         if binary is None:
             raise ServerError(
@@ -81,13 +81,13 @@ class OllamaBackend:
             idle_seconds=self._settings.idle_minutes * 60,
             deadline_seconds=self._settings.warm.deadline_seconds,
         )
-        return local_endpoint(self.name, server, slots, self._settings)
+        return local_allocation(self.name, server, slots, self._settings)
 
-    async def release(self, endpoint: Endpoint, *, broken: bool = False) -> Release:
+    async def release(self, allocation: Allocation, *, broken: bool = False) -> Release:
         """See `Backend`."""
-        if endpoint.lease is None:
+        if allocation.lease is None:
             return Release("left as it was: Hearth did not start it")
-        endpoint.lease.release()
+        allocation.lease.release()
         return Release(f"stays warm for {self._settings.idle_minutes:g} min, then stops")
 
     async def _answers(self) -> bool:

@@ -9,7 +9,7 @@ from functools import partial
 import httpx
 
 from tasks.aws.client import Aws
-from tasks.backends.base import Endpoint, MachineFacts, Release
+from tasks.backends.base import Allocation, Endpoint, MachineFacts, Release
 from tasks.backends.sagemaker.async_transport import QueuedTransport
 from tasks.backends.sagemaker.endpoint import Follower, Size, wake
 from tasks.backends.sagemaker.outputs import Stack, find_stack
@@ -61,7 +61,7 @@ class SagemakerBackend:
         del slots
         return Scale()
 
-    async def acquire(self, slots: int, holder: str, parts: int = 1) -> Endpoint:
+    async def acquire(self, slots: int, holder: str, parts: int = 1) -> Allocation:
         """See `Backend`.
 
         Raises:
@@ -83,13 +83,12 @@ class SagemakerBackend:
         book = current(self._settings.home)
         if (told := told_of_elsewhere([stack.instance_type], aws.region, book)) is not None:
             emit(RunWarning(told))
-        return Endpoint(
+        return Allocation(
             backend=self.name,
-            url=url,
+            endpoint=Endpoint(url, transport=transport),
             slots=min(slots, size.copies * stack.slots),
             # With another number of copies it is another server, whose slots are measured anew.
             ledger=TableStore(Table(aws, stack.table), f"{component or stack.endpoint}x{size.copies}"),
-            transport=transport,
             lease=Follower(aws, stack, component, size, interruption, settings.follow_seconds),
             machine=_facts(
                 stack, size, began, aws.region, on_demand_usd_per_hour(stack.instance_type, aws.region, book)
@@ -98,13 +97,13 @@ class SagemakerBackend:
             status=partial(_status, stack),
         )
 
-    async def release(self, endpoint: Endpoint, *, broken: bool = False) -> Release:
+    async def release(self, allocation: Allocation, *, broken: bool = False) -> Release:
         """See `Backend`: nothing is stopped from here."""
         del broken
-        if endpoint.lease is not None:
-            endpoint.lease.release()
-        if endpoint.interruption.gone:
-            return Release(f"is gone: {endpoint.interruption.why}")
+        if allocation.lease is not None:
+            allocation.lease.release()
+        if allocation.interruption.gone:
+            return Release(f"is gone: {allocation.interruption.why}")
         return Release("was not acquired" if self._stack is None else self._stack.ends)
 
     def _transport(

@@ -13,7 +13,8 @@ import pytest
 from tests.benchmarks.page_times import write_pdf
 from tests.support.aws.front import AwsFront
 from tests.support.commands import Hearth
-from tests.support.counting_server import MODEL, CountingOllama, counting_ollama
+from tests.support.ollama.counting import CountingOllama, counting_ollama
+from tests.support.ollama.wire import MODEL
 
 PAGES = 12
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import tasks.backends.ec2.connection
-from tasks.backends.base import Endpoint
+from tasks.backends.base import Allocation
 from tasks.backends.ec2.backend import Ec2Backend
 from tasks.core.errors import CapacityError, CloudError, ServerError
 from tasks.core.events import Event, Progress, subscribe
@@ -33,7 +33,7 @@ def backend(**changed: Any) -> Ec2Backend:
     return Ec2Backend(Settings(ec2=ec2, idle_minutes=idle, warm=warm))
 
 
-async def acquired(**changed: Any) -> tuple[Ec2Backend, Endpoint]:
+async def acquired(**changed: Any) -> tuple[Ec2Backend, Allocation]:
     used = backend(**changed)
     return used, await used.acquire(2, "paper on desk")
 
@@ -44,16 +44,16 @@ def leases(aws: AwsFront, machine: str) -> dict[str, Any]:
 
 
 async def test_with_no_machine_one_is_launched_and_answers(aws: AwsFront, pool: Pool, machines: Machines):
-    used, endpoint = await acquired()
-    assert endpoint.started
-    assert endpoint.machine.kind == "g4dn.xlarge spot in us-east-1a"
-    async with endpoint.client(PATIENCE) as client:
+    used, allocation = await acquired()
+    assert allocation.started
+    assert allocation.machine.kind == "g4dn.xlarge spot in us-east-1a"
+    async with allocation.endpoint.client(PATIENCE) as client:
         assert await client.version()
-    assert machines.running() == [endpoint.machine.id]
-    (lease,) = leases(aws, endpoint.machine.id).values()
+    assert machines.running() == [allocation.machine.id]
+    (lease,) = leases(aws, allocation.machine.id).values()
     assert lease["M"]["holder"]["S"] == "paper on desk"
-    await used.release(endpoint)
-    assert leases(aws, endpoint.machine.id) == {}
+    await used.release(allocation)
+    assert leases(aws, allocation.machine.id) == {}
 
 
 async def test_a_running_machine_is_reused(aws: AwsFront, pool: Pool, machines: Machines):
@@ -70,8 +70,8 @@ async def test_a_pending_machine_is_waited_for(aws: AwsFront, pool: Pool, machin
     one, other = await asyncio.gather(acquired(), acquired())
     assert one[1].machine.id == other[1].machine.id
     assert len(machines.instances()) == 1
-    for used, endpoint in (one, other):
-        await used.release(endpoint)
+    for used, allocation in (one, other):
+        await used.release(allocation)
 
 
 async def test_a_stopped_machine_is_started(aws: AwsFront, pool: Pool, machines: Machines):
@@ -111,40 +111,40 @@ async def test_five_runs_at_the_same_moment_launch_one_machine(
 ):
     aws.invisible_for(invisible)
     got = await asyncio.gather(*(acquired() for _ in range(5)))
-    assert len({endpoint.machine.id for _, endpoint in got}) == 1
+    assert len({allocation.machine.id for _, allocation in got}) == 1
     assert len(machines.instances()) == 1
     assert len(leases(aws, got[0][1].machine.id)) == 5
-    for used, endpoint in got:
-        await used.release(endpoint)
+    for used, allocation in got:
+        await used.release(allocation)
 
 
 async def test_where_spot_is_out_in_one_zone_another_is_taken(aws: AwsFront, pool: Pool, machines: Machines):
     aws.capacity.none(market="spot", zone="a")
-    used, endpoint = await acquired()
-    assert endpoint.machine.kind == "g4dn.xlarge spot in us-east-1b"
-    await used.release(endpoint)
+    used, allocation = await acquired()
+    assert allocation.machine.kind == "g4dn.xlarge spot in us-east-1b"
+    await used.release(allocation)
 
 
 async def test_where_spot_is_out_of_a_type_the_next_is_taken(aws: AwsFront, pool: Pool, machines: Machines):
     aws.capacity.none(market="spot", type="g4dn.xlarge")
-    used, endpoint = await acquired()
-    assert endpoint.machine.kind.startswith("g4dn.2xlarge spot")
-    await used.release(endpoint)
+    used, allocation = await acquired()
+    assert allocation.machine.kind.startswith("g4dn.2xlarge spot")
+    await used.release(allocation)
 
 
 async def test_where_spot_is_out_altogether_it_is_on_demand(aws: AwsFront, pool: Pool, machines: Machines):
     aws.capacity.none(market="spot")
-    used, endpoint = await acquired()
-    assert endpoint.machine.kind.startswith("g4dn.xlarge on-demand")
-    await used.release(endpoint)
+    used, allocation = await acquired()
+    assert allocation.machine.kind.startswith("g4dn.xlarge on-demand")
+    await used.release(allocation)
 
 
 async def test_places_that_a_fleet_did_not_try_are_asked_for_again(aws: AwsFront, pool: Pool, machines: Machines):
     for kind in ("g4dn.xlarge", "g4dn.2xlarge", "g5.xlarge"):
         aws.capacity.none(type=kind)
-    used, endpoint = await acquired(spot_policy="on_demand")
-    assert endpoint.machine.kind.startswith("g6.xlarge")
-    await used.release(endpoint)
+    used, allocation = await acquired(spot_policy="on_demand")
+    assert allocation.machine.kind.startswith("g6.xlarge")
+    await used.release(allocation)
 
 
 async def test_asked_for_spot_alone_it_waits_for_capacity_and_then_says_so(
@@ -172,9 +172,9 @@ async def test_a_missing_permission_names_the_action(aws: AwsFront, pool: Pool, 
 
 async def test_throttling_backs_off(aws: AwsFront, pool: Pool, machines: Machines):
     injection = aws.inject(throttled(), "DescribeInstances", "CreateFleet", times=2)
-    used, endpoint = await acquired()
+    used, allocation = await acquired()
     assert len(injection.hits) == 2
-    await used.release(endpoint)
+    await used.release(allocation)
 
 
 async def test_a_machine_that_does_not_boot_is_ended_and_its_log_is_told(aws: AwsFront, pool: Pool, machines: Machines):
@@ -225,9 +225,9 @@ async def test_a_machine_that_has_just_come_up_is_not_ended_because_ec2_was_slow
     await asyncio.to_thread(machines.wait, lambda: machine.serving)
     machines.tag(machine, "hearth:stage", "serving")
     release.set()
-    used, endpoint = await acquiring
-    assert endpoint.machine.id == machine.id
-    await used.release(endpoint)
+    used, allocation = await acquiring
+    assert allocation.machine.id == machine.id
+    await used.release(allocation)
 
 
 async def test_a_warm_machine_is_not_ended_for_what_this_caller_lacks(
@@ -267,9 +267,9 @@ async def test_after_lost_answers_to_a_launch_the_next_run_gets_that_machine(
     lost.end()
     aws.invisible_for(0)
     aws.lifecycle.settle()
-    used, endpoint = await acquired(spot_policy="spot")
+    used, allocation = await acquired(spot_policy="spot")
     assert len(machines.instances()) == 1
-    await used.release(endpoint)
+    await used.release(allocation)
 
 
 async def test_interrupted_while_it_launches_the_machine_is_given_back(aws: AwsFront, pool: Pool, machines: Machines):

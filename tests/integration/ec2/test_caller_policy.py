@@ -54,16 +54,16 @@ async def test_nothing_is_allowed_that_is_never_called(aws: AwsFront, pools: Cal
 
 async def _life(market: str) -> None:
     """Acquired, used, released, told of, stopped, started, ended, swept, reckoned up."""
-    used, endpoint = await acquired(spot_policy=market, zones=("us-east-1a",))
-    pool = endpoint.lease.pool
-    await log_tail(pool, endpoint.machine.id)
+    used, allocation = await acquired(spot_policy=market, zones=("us-east-1a",))
+    pool = allocation.lease.pool
+    await log_tail(pool, allocation.machine.id)
     await status_of(pool)
-    await used.release(endpoint)
+    await used.release(allocation)
     (machine,) = [each for each in await pool.machines() if each.there]
     await end(pool, machine, Why.ASKED)
     if market == "on_demand":
-        used, endpoint = await acquired(spot_policy=market)
-        await used.release(endpoint)
+        used, allocation = await acquired(spot_policy=market)
+        await used.release(allocation)
         await end(pool, next(each for each in await pool.machines() if each.there), Why.NEVER_WARM)
     for gone in await pool.machines():
         await reap(pool, gone)

@@ -22,32 +22,32 @@ async def test_with_a_token_ollama_answers_over_tls_to_who_has_it(
     aws: AwsFront, pools: Callable[..., Pool], machines: Machines
 ):
     pools(access="token", port=11435)
-    used, endpoint = await acquired()
-    assert endpoint.url.startswith("https://")
-    async with endpoint.client(5) as client:
+    used, allocation = await acquired()
+    assert allocation.endpoint.url.startswith("https://")
+    async with allocation.endpoint.client(5) as client:
         assert await client.version()
-    async with OllamaClient(endpoint.url, certificate=endpoint.certificate) as stranger:
+    async with OllamaClient(allocation.endpoint.url, certificate=allocation.endpoint.certificate) as stranger:
         with pytest.raises(ServerError, match="refuses access"):
             await stranger.version()
-    await used.release(endpoint)
+    await used.release(allocation)
 
 
 async def test_a_server_that_shows_another_certificate_is_not_trusted(
     aws: AwsFront, pools: Callable[..., Pool], machines: Machines
 ):
     pools(access="token", port=11435)
-    _, endpoint = await acquired()
+    _, allocation = await acquired()
     async with httpx.AsyncClient() as client:
         with pytest.raises(httpx.ConnectError, match="certificate"):
-            await client.get(f"{endpoint.url}/api/version")
-    endpoint.lease.release()
+            await client.get(f"{allocation.endpoint.url}/api/version")
+    allocation.lease.release()
 
 
 async def test_the_token_is_in_no_representation(aws: AwsFront, pools: Callable[..., Pool], machines: Machines):
     pools(access="token", port=11435)
-    used, endpoint = await acquired()
-    assert endpoint.headers["Authorization"].removeprefix("Bearer ") not in repr(endpoint)
-    await used.release(endpoint)
+    used, allocation = await acquired()
+    assert allocation.endpoint.headers["Authorization"].removeprefix("Bearer ") not in repr(allocation)
+    await used.release(allocation)
 
 
 async def test_a_missing_token_says_what_to_do(aws: AwsFront, pools: Callable[..., Pool], machines: Machines):
@@ -62,12 +62,12 @@ async def test_through_a_tunnel_ollama_answers_on_this_machine_until_release(
     aws: AwsFront, pools: Callable[..., Pool], machines: Machines
 ):
     pools(access="tunnel")
-    used, endpoint = await acquired()
-    assert endpoint.url.startswith("http://127.0.0.1:")
-    async with endpoint.client(5) as client:
+    used, allocation = await acquired()
+    assert allocation.endpoint.url.startswith("http://127.0.0.1:")
+    async with allocation.endpoint.client(5) as client:
         assert await client.version()
-    tunnel = endpoint.lease.door.tunnel
-    await used.release(endpoint)
+    tunnel = allocation.lease.door.tunnel
+    await used.release(allocation)
     assert tunnel.poll() is not None
 
 
@@ -75,11 +75,11 @@ async def test_a_tunnel_that_ends_sends_the_run_elsewhere(
     aws: AwsFront, pools: Callable[..., Pool], machines: Machines
 ):
     pools(access="tunnel")
-    used, endpoint = await acquired()
-    os.killpg(endpoint.lease.door.tunnel.pid, signal.SIGKILL)
-    assert "tunnel" in await endpoint.interruption.wait_gone()
-    await used.release(endpoint)
-    assert machines.running() == [endpoint.machine.id]
+    used, allocation = await acquired()
+    os.killpg(allocation.lease.door.tunnel.pid, signal.SIGKILL)
+    assert "tunnel" in await allocation.interruption.wait_gone()
+    await used.release(allocation)
+    assert machines.running() == [allocation.machine.id]
 
 
 async def test_without_the_plugin_a_tunnel_says_what_is_missing(

@@ -507,22 +507,22 @@ async def test_a_machine_that_ec2_knows_no_more_has_gone(aws: AwsFront, pool: Po
 
 
 async def test_the_keeper_ends_with_the_release(aws: AwsFront, pool: Pool, machines: Machines):
-    used, endpoint = await acquired()
-    keeper = endpoint.lease.keeper
-    await used.release(endpoint)
+    used, allocation = await acquired()
+    keeper = allocation.lease.keeper
+    await used.release(allocation)
     await asyncio.to_thread(keeper._thread.join, PATIENCE)
     assert not keeper._thread.is_alive()
-    assert not endpoint.interruption.announced
+    assert not allocation.interruption.announced
 
 
 async def test_a_renewal_under_way_does_not_bring_a_lease_back_that_is_given_back(
     aws: AwsFront, pool: Pool, machines: Machines
 ):
-    used, endpoint = await acquired(lease_seconds=LEASE_S)
+    used, allocation = await acquired(lease_seconds=LEASE_S)
     release = threading.Event()
     renewal = aws.inject(held(release), UPDATE, where=lambda call: "ends_at" in call.parameters["UpdateExpression"])
     await until_async(lambda: renewal.hits)
-    await used.release(endpoint)
+    await used.release(allocation)
     release.set()
-    await asyncio.to_thread(endpoint.lease.keeper._thread.join, PATIENCE)
-    assert (await (await opened()).records.get(endpoint.machine.id)).leases == ()
+    await asyncio.to_thread(allocation.lease.keeper._thread.join, PATIENCE)
+    assert (await (await opened()).records.get(allocation.machine.id)).leases == ()

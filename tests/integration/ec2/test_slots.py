@@ -104,9 +104,9 @@ async def test_a_second_machine_is_another_than_the_first(aws: AwsFront, pool: P
     second = await used.acquire(2, "paper on desk")
     assert first.machine.id != second.machine.id
     assert sorted(machines.running()) == sorted([first.machine.id, second.machine.id])
-    for endpoint in (first, second):
-        await used.release(endpoint)
-        assert leases(aws, endpoint.machine.id) == {}
+    for allocation in (first, second):
+        await used.release(allocation)
+        assert leases(aws, allocation.machine.id) == {}
 
 
 def several(ec2: Hearth, machines: int) -> None:

@@ -315,13 +315,13 @@ async def test_a_run_that_comes_while_its_machine_is_being_stopped_starts_it_aga
     await until_async(lambda: stop.hits)
     acquiring = await looking(aws)
     release.set()
-    used, endpoint = await acquiring
+    used, allocation = await acquiring
     assert (await tending).action is Action.STOP
-    assert (endpoint.machine.id, endpoint.started) == (name, True)
+    assert (allocation.machine.id, allocation.started) == (name, True)
     assert machines[name].boots == 2
     assert ask(machines[name])["done"]
     assert machines.running() == [name]
-    await used.release(endpoint)
+    await used.release(allocation)
 
 
 async def test_a_run_that_comes_while_its_spot_machine_is_being_ended_takes_another(
@@ -336,11 +336,11 @@ async def test_a_run_that_comes_while_its_spot_machine_is_being_ended_takes_anot
     await until_async(lambda: end_it.hits)
     acquiring = await looking(aws)
     release.set()
-    used, endpoint = await acquiring
+    used, allocation = await acquiring
     await tending
-    assert machines.running() == [endpoint.machine.id] != [name]
-    assert ask(machines[endpoint.machine.id])["done"]
-    await used.release(endpoint)
+    assert machines.running() == [allocation.machine.id] != [name]
+    assert ask(machines[allocation.machine.id])["done"]
+    await used.release(allocation)
 
 
 async def test_three_stoppers_at_once_stop_a_machine_once_and_none_gets_an_error(aws: AwsFront, pool: Pool):
@@ -473,15 +473,15 @@ def test_an_idle_machine_ends_itself_while_aws_is_out_of_reach(aws: AwsFront, po
 
 async def test_a_run_learns_from_its_machine_that_its_lifetime_ends(aws: AwsFront, pool: Pool, machines: Machines):
     machines.plan = Plan(watchdog={**WATCHDOG, "HEARTH_IDLE_SECONDS": "36000"})
-    used, endpoint = await acquired()
+    used, allocation = await acquired()
     # Its clocks start again with another watchdog, and are nearly over.
-    machines[endpoint.machine.id].watch({"HEARTH_LIFETIME_SECONDS": "6", "HEARTH_NOTICE_SECONDS": "5"})
+    machines[allocation.machine.id].watch({"HEARTH_LIFETIME_SECONDS": "6", "HEARTH_NOTICE_SECONDS": "5"})
     async with asyncio.timeout(PATIENCE):
-        why = await endpoint.interruption.wait_announced()
+        why = await allocation.interruption.wait_announced()
     # The first reason counts: that it is gone was told later.
-    assert why.startswith(f"{endpoint.machine.id} goes at ")
+    assert why.startswith(f"{allocation.machine.id} goes at ")
     assert why.endswith(" UTC (lifetime)")
     async with asyncio.timeout(PATIENCE):
-        await endpoint.interruption.wait_gone()
+        await allocation.interruption.wait_gone()
     assert machines.running() == []
-    await used.release(endpoint)
+    await used.release(allocation)

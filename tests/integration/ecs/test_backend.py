@@ -61,12 +61,17 @@ async def test_tasks_are_asked_for_and_the_first_that_is_warm_will_do(service: W
     await until_async(lambda: service.desired == 2)
     assert not acquiring.done()
     warm(service, "10.0.0.1")
-    endpoint = await acquiring
-    assert (endpoint.url, endpoint.slots, endpoint.parts.count, endpoint.started) == (service.alb.url, SLOTS, 1, True)
+    allocation = await acquiring
+    assert (allocation.endpoint.url, allocation.slots, allocation.parts.count, allocation.started) == (
+        service.alb.url,
+        SLOTS,
+        1,
+        True,
+    )
     assert await leases() == 1
     warm(service, "10.0.0.1", "10.0.0.2", "10.0.0.3")
-    await until_async(lambda: endpoint.parts.count == 3)
-    await EcsBackend(SETTINGS).release(endpoint)
+    await until_async(lambda: allocation.parts.count == 3)
+    await EcsBackend(SETTINGS).release(allocation)
     assert await leases() == 0
     # In to none is AWS's own affair, when nobody has used them for the idle time.
     assert service.desired == 2
@@ -74,21 +79,21 @@ async def test_tasks_are_asked_for_and_the_first_that_is_warm_will_do(service: W
 
 async def test_who_uses_the_tasks_and_when_they_go_can_be_asked(service: World):
     warm(service, "10.0.0.1")
-    endpoint = await EcsBackend(SETTINGS).acquire(1, "a test")
-    assert endpoint.status is not None
-    now = await endpoint.status()
+    allocation = await EcsBackend(SETTINGS).acquire(1, "a test")
+    assert allocation.status is not None
+    now = await allocation.status()
     assert now.leases.startswith("a test, 1 slots, until ")
     assert now.ends == "1 tasks are warm; AWS sends them away when nobody uses them any more"
-    await EcsBackend(SETTINGS).release(endpoint)
+    await EcsBackend(SETTINGS).release(allocation)
 
 
 @pytest.mark.parametrize(("slots", "tasks"), [(1, 1), (SLOTS, 1), (SLOTS + 1, 2), (100, 2)])
 async def test_no_more_tasks_are_asked_for_than_the_run_has_slots_for(service: World, slots: int, tasks: int):
     warm(service, "10.0.0.1")
     backend = EcsBackend(SETTINGS)
-    endpoint = await backend.acquire(slots, "a test", 2)
+    allocation = await backend.acquire(slots, "a test", 2)
     assert service.desired == tasks
-    await backend.release(endpoint)
+    await backend.release(allocation)
 
 
 @pytest.mark.parametrize(
@@ -103,18 +108,18 @@ async def test_more_tasks_than_a_run_asks_for_are_left_as_they_are(service: Worl
     service.scale(4)
     warm(service, "10.0.0.1")
     backend = EcsBackend(SETTINGS)
-    endpoint = await backend.acquire(2, "a test")
-    assert (service.desired, endpoint.started) == (4, False)
-    await backend.release(endpoint)
+    allocation = await backend.acquire(2, "a test")
+    assert (service.desired, allocation.started) == (4, False)
+    await backend.release(allocation)
 
 
 async def test_tasks_that_are_taken_away_while_a_run_reads_are_asked_for_again(service: World):
     warm(service, "10.0.0.1")
     backend = EcsBackend(SETTINGS)
-    endpoint = await backend.acquire(16, "a test", 2)
+    allocation = await backend.acquire(16, "a test", 2)
     service.scale(0)  # an alarm that had been about to
     await until_async(lambda: service.desired == 2)
-    await backend.release(endpoint)
+    await backend.release(allocation)
 
 
 async def test_where_no_task_gets_warm_the_newest_event_is_told_and_nothing_is_left(service: World):
@@ -148,43 +153,43 @@ async def test_where_no_task_serves_any_more_the_run_is_told(service: World):
     warm(service, "10.0.0.1")
     quick = SETTINGS.model_copy(update={"ecs": SETTINGS.ecs.model_copy(update={"gone_seconds": 0.3})})
     backend = EcsBackend(quick)
-    endpoint = await backend.acquire(16, "a test", 2)
+    allocation = await backend.acquire(16, "a test", 2)
     warm(service)
     async with asyncio.timeout(PATIENCE):
-        assert await endpoint.interruption.wait_announced() == "no ECS task has served for 0.3 s"
-    assert endpoint.parts.count == 0
-    await backend.release(endpoint)
+        assert await allocation.interruption.wait_announced() == "no ECS task has served for 0.3 s"
+    assert allocation.parts.count == 0
+    await backend.release(allocation)
 
 
 async def test_a_service_that_is_deleted_is_told(service: World):
     warm(service, "10.0.0.1")
     backend = EcsBackend(SETTINGS)
-    endpoint = await backend.acquire(16, "a test", 2)
+    allocation = await backend.acquire(16, "a test", 2)
     service.delete()
     async with asyncio.timeout(PATIENCE):
-        assert await endpoint.interruption.wait_announced() == "the ECS service was deleted"
-    await backend.release(endpoint)
+        assert await allocation.interruption.wait_announced() == "the ECS service was deleted"
+    await backend.release(allocation)
 
 
 async def test_what_the_alarms_watch_is_published_from_the_start(service: World):
     warm(service, "10.0.0.1", "10.0.0.2")
     backend = EcsBackend(SETTINGS)
-    endpoint = await backend.acquire(16, "a test", 2)
-    endpoint.parts.waiting = lambda: 24
+    allocation = await backend.acquire(16, "a test", 2)
+    allocation.parts.waiting = lambda: 24
     await until_async(lambda: service.metric("InUse") == [1.0] and max(service.metric("PagesWaitingPerSlot")) == 24 / 4)
-    await backend.release(endpoint)
+    await backend.release(allocation)
 
 
 async def test_another_model_or_context_than_the_tasks_keep_warm_is_refused(service: World):
     warm(service, "10.0.0.1")
     backend = EcsBackend(SETTINGS)
-    endpoint = await backend.acquire(16, "a test", 2)
-    endpoint.suits(GenerateRequest("tesseract:eng", 8192, 100, 60))
+    allocation = await backend.acquire(16, "a test", 2)
+    allocation.suits(GenerateRequest("tesseract:eng", 8192, 100, 60))
     with pytest.raises(ModelError, match="keeps tesseract:eng warm with num_ctx 8192"):
-        endpoint.suits(GenerateRequest("tesseract:eng", 4096, 100, 60))
+        allocation.suits(GenerateRequest("tesseract:eng", 4096, 100, 60))
     with pytest.raises(ModelError, match="--model tesseract:eng"):
-        endpoint.suits(GenerateRequest("qwen2.5vl:7b", 8192, 100, 60))
-    await backend.release(endpoint)
+        allocation.suits(GenerateRequest("qwen2.5vl:7b", 8192, 100, 60))
+    await backend.release(allocation)
 
 
 async def test_a_service_that_is_not_deployed_says_how_to(aws: AwsFront):
@@ -195,7 +200,7 @@ async def test_a_service_that_is_not_deployed_says_how_to(aws: AwsFront):
 async def test_status_tells_who_uses_the_service_and_stop_sends_the_tasks_away_unless_somebody_does(service: World):
     warm(service, "10.0.0.1")
     backend = EcsBackend(SETTINGS)
-    endpoint = await backend.acquire(16, "a test", 2)
+    allocation = await backend.acquire(16, "a test", 2)
     status = await service_status(SETTINGS)
     assert (status.facts["desired"], status.facts["warm"]) == (2, 1)
     assert [lease["holder"] for lease in status.facts["leases"]] == ["a test"]
@@ -203,7 +208,7 @@ async def test_status_tells_who_uses_the_service_and_stop_sends_the_tasks_away_u
     assert "used by a test" in status.told
     assert "in use by a test" in await send_away(SETTINGS, force=False)
     assert service.desired == 2
-    await backend.release(endpoint)
+    await backend.release(allocation)
     await send_away(SETTINGS, force=False)
     assert service.desired == 0
 

@@ -14,7 +14,7 @@ import pytest
 from tasks.ollama.address import free_port
 from tests.support import pdfs
 from tests.support.commands import Hearth
-from tests.support.llama.program import Program, runners
+from tests.support.ollama.stand_in.program import Program, runners
 from tests.support.waiting import until
 
 

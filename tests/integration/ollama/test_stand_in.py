@@ -20,7 +20,7 @@ from PIL import Image
 from tasks.ollama.address import free_port
 from tests.integration.embedded.pages import png
 from tests.support.environment import clean
-from tests.support.llama.program import Program, answers, runners
+from tests.support.ollama.stand_in.program import Program, answers, runners
 from tests.support.waiting import PATIENCE, until
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.benchmarks.page_times import write_pdf
 from tests.support.commands import Hearth, Outcome
-from tests.support.counting_server import CountingOllama, counting_ollama, run_settings
+from tests.support.ollama.counting import CountingOllama, counting_ollama, run_settings
 from tests.support.waiting import PATIENCE, until
 
 

@@ -12,8 +12,8 @@ import pytest
 
 from tests.support import pdfs
 from tests.support.commands import Hearth
+from tests.support.ollama.scripted import ScriptedOllama, reads
 from tests.support.relays import proxy
-from tests.support.scripted_ollama import ScriptedOllama, reads
 
 SECRET = "s3cret-of-the-server"
 LATIN = os.fsdecode(b"caf\xe9.pdf")

@@ -9,7 +9,7 @@ import pytest
 
 from tests.integration.prefect import shared
 from tests.integration.prefect.shared import Readers, whole
-from tests.support.counting_server import CountingOllama, most, sent
+from tests.support.ollama.counting import CountingOllama, most, sent
 
 readers, counting = shared.readers, shared.counting
 

@@ -16,7 +16,7 @@ from tasks.slots.ledger import Ledger
 from tasks.slots.store import FileStore
 from tests.integration.prefect import shared
 from tests.integration.prefect.shared import Readers, whole
-from tests.support.counting_server import CountingOllama, Note, most, sent
+from tests.support.ollama.counting import CountingOllama, Note, most, sent
 
 readers, counting = shared.readers, shared.counting
 

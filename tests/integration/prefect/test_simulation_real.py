@@ -17,7 +17,7 @@ from tests.integration.prefect import shared
 from tests.integration.prefect.shared import Readers, whole
 from tests.support.aws.reading import paper
 from tests.support.commands import Hearth
-from tests.support.counting_server import CountingOllama, most, sent
+from tests.support.ollama.counting import CountingOllama, most, sent
 
 readers, counting = shared.readers, shared.counting
 

@@ -28,8 +28,8 @@ from tasks.slots.ledger import Ledger, Measured, SlotClaim
 from tasks.slots.store import FileStore
 from tests.benchmarks.page_times import write_pdf
 from tests.support.commands import ROOT, Hearth
-from tests.support.counting_server import CountingOllama, counting_ollama, run_settings
 from tests.support.metrics.runs import live_run
+from tests.support.ollama.counting import CountingOllama, counting_ollama, run_settings
 from tests.support.waiting import PATIENCE, until
 from tests.unit.tasks.metrics.test_sinks import some_pages
 

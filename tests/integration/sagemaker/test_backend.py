@@ -48,19 +48,19 @@ async def test_runs_share_the_slots_of_all_copies_and_are_told_the_cost_of_all_i
 ):
     make_endpoint(aws, served, copies=2)
     made = backend()
-    endpoint = await made.acquire(made.default_slots, "a test")
+    allocation = await made.acquire(made.default_slots, "a test")
     other = await made.acquire(made.default_slots, "another")
-    await endpoint.ledger.change(lambda ledger: ledger.model_copy(update={"limit": 7}))
+    await allocation.ledger.change(lambda ledger: ledger.model_copy(update={"limit": 7}))
     assert (await other.ledger.change(lambda ledger: ledger)).limit == 7
-    await made.release(endpoint)
+    await made.release(allocation)
     await made.release(other)
     assert made.default_slots == 6
-    assert (endpoint.url, endpoint.slots) == (f"sagemaker://{COMPONENT}", 4)
-    assert endpoint.machine is not None
-    assert endpoint.machine.kind == "2 x ml.g4dn.xlarge, SageMaker real time"
-    assert endpoint.machine.usd_per_hour == pytest.approx(2 * 0.7364)
-    assert endpoint.status is not None
-    assert "15 to 25 min after its last request" in (await endpoint.status()).ends
+    assert (allocation.endpoint.url, allocation.slots) == (f"sagemaker://{COMPONENT}", 4)
+    assert allocation.machine is not None
+    assert allocation.machine.kind == "2 x ml.g4dn.xlarge, SageMaker real time"
+    assert allocation.machine.usd_per_hour == pytest.approx(2 * 0.7364)
+    assert allocation.status is not None
+    assert "15 to 25 min after its last request" in (await allocation.status()).ends
 
 
 async def test_no_instance_in_time_is_told_with_what_sagemaker_said(
@@ -87,8 +87,8 @@ async def test_another_number_of_copies_is_another_server(
     assert await first.interruption.wait_announced() == "the endpoint has 3 copies of the model now, not 1"
     second = await made.acquire(6, "a test")
     assert (first.slots, second.slots, first.interruption.gone) == (2, 6, False)
-    for endpoint in (first, second):
-        await made.release(endpoint)
+    for allocation in (first, second):
+        await made.release(allocation)
 
 
 async def test_an_endpoint_that_is_deleted_has_gone(
@@ -96,10 +96,10 @@ async def test_an_endpoint_that_is_deleted_has_gone(
 ):
     make_endpoint(aws, served)
     made = backend()
-    endpoint = await made.acquire(2, "a test")
+    allocation = await made.acquire(2, "a test")
     aws.behind("sagemaker").delete_endpoint(EndpointName="hearth-default")
-    assert await endpoint.interruption.wait_gone() == "the SageMaker endpoint was deleted"
-    assert "is gone" in (await made.release(endpoint)).told
+    assert await allocation.interruption.wait_gone() == "the SageMaker endpoint was deleted"
+    assert "is gone" in (await made.release(allocation)).told
 
 
 async def test_without_a_stack_it_is_told_how_to_make_one(backend: Callable[..., SagemakerBackend]):
@@ -112,8 +112,8 @@ async def test_a_run_asks_the_component_of_its_own_model(
 ):
     make_endpoint(aws, served)
     made = backend()
-    endpoint = await made.acquire(2, "a test")
-    await made.release(endpoint)
+    allocation = await made.acquire(2, "a test")
+    await made.release(allocation)
     asked = {
         call.headers["x-amzn-sagemaker-inference-component"] for call in aws.called("InvokeEndpointWithResponseStream")
     }
@@ -149,9 +149,9 @@ async def test_an_endpoint_is_waited_for_while_it_is_being_created(
     await until_async(lambda: len(aws.called("DescribeEndpoint")) >= 3)
     assert aws.called("InvokeEndpointWithResponseStream") == []
     made.status = "InService"
-    endpoint = await acquiring
-    assert endpoint.lease is not None
-    endpoint.lease.release()
+    allocation = await acquiring
+    assert allocation.lease is not None
+    allocation.lease.release()
 
 
 @pytest.mark.parametrize("queued", [False, True], ids=["real time", "queued"])
@@ -160,11 +160,11 @@ async def test_the_caller_s_policy_allows_every_call_of_a_run(
 ):
     make_endpoint(aws, served, queued=queued)
     made = backend()
-    endpoint = await made.acquire(2, "a test")
-    await endpoint.ledger.change(lambda ledger: ledger.model_copy(update={"limit": 2}))
-    async with endpoint.client(PATIENCE) as client:
+    allocation = await made.acquire(2, "a test")
+    await allocation.ledger.change(lambda ledger: ledger.model_copy(update={"limit": 2}))
+    async with allocation.endpoint.client(PATIENCE) as client:
         assert await client.version()
-    await made.release(endpoint)
+    await made.release(allocation)
     named = {"s3:GET": "s3:GetObject", "s3:PUT": "s3:PutObject", "s3:POST": "s3:DeleteObject"}
     asked = {f"{call.service}:{call.action}" for call in aws.calls}
     document = policy(Who.CALLER, pool="default", account="123456789012", region=REGION, stack="sagemaker")

@@ -26,11 +26,11 @@ def backend(**changed: Any) -> Ec2Backend:
 
 async def acquire_and_release(**changed: Any) -> str:
     used = backend(**changed)
-    endpoint = await used.acquire(2, "a run that may be killed")
-    async with endpoint.client(PATIENCE) as client:
+    allocation = await used.acquire(2, "a run that may be killed")
+    async with allocation.endpoint.client(PATIENCE) as client:
         await client.version()
-    await used.release(endpoint)
-    return endpoint.machine.id
+    await used.release(allocation)
+    return allocation.machine.id
 
 
 def main(environment: dict[str, str], changed: dict[str, Any]) -> None:

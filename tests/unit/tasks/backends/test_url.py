@@ -9,8 +9,9 @@ import pytest
 from tasks.backends.url import UrlBackend
 from tasks.core.errors import InputError
 from tasks.settings.settings import load_settings
+from tests.support.ollama.scripted import ScriptedOllama
+from tests.support.ollama.wire import DIGEST, MODEL
 from tests.support.relays import tls_server
-from tests.support.scripted_ollama import DIGEST, MODEL, ScriptedOllama
 
 SECRET = "s3cret"
 
@@ -20,9 +21,9 @@ async def headers_of(**environment: str) -> dict[str, str]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
             patch.setenv(name, value)
-        endpoint = await UrlBackend(load_settings()).acquire(1, "test")
-    assert SECRET not in repr(endpoint)
-    return dict(endpoint.headers)
+        allocation = await UrlBackend(load_settings()).acquire(1, "test")
+    assert SECRET not in repr(allocation)
+    return dict(allocation.endpoint.headers)
 
 
 async def test_a_token_is_sent():
@@ -41,9 +42,9 @@ async def test_an_address_keeps_its_own_credentials_where_others_have_the_token(
         patch.setenv("HEARTH_URL_HEADERS", '{"authorization": "Other x"}')
         backend = UrlBackend(load_settings())
     one, two = await backend.acquire(1, "test"), await backend.acquire(1, "test")
-    assert (one.url, two.url) == ("http://one.example:80", "http://two.example:80")
-    assert one.headers["Authorization"].startswith("Basic ")
-    assert two.headers == {"Authorization": f"Bearer {SECRET}"}
+    assert (one.endpoint.url, two.endpoint.url) == ("http://one.example:80", "http://two.example:80")
+    assert one.endpoint.headers["Authorization"].startswith("Basic ")
+    assert two.endpoint.headers == {"Authorization": f"Bearer {SECRET}"}
     assert SECRET not in backend.describe()
 
 
@@ -53,7 +54,7 @@ async def test_the_credentials_are_sent_with_the_first_glance_and_every_request(
     monkeypatch.setenv("HEARTH_URL", server.url.replace("http://", f"http://user:{SECRET}@"))
     backend = UrlBackend(load_settings())
     assert await backend.digest(MODEL) == DIGEST
-    async with (await backend.acquire(1, "test")).client(5) as client:
+    async with (await backend.acquire(1, "test")).endpoint.client(5) as client:
         await client.version()
     assert all(headers["authorization"].startswith("Basic ") for headers in server.headers)
 
@@ -62,7 +63,7 @@ async def test_its_certificate_is_trusted_by_a_file(tmp_path: Path, monkeypatch:
     with tls_server(tmp_path) as (url, certificate):
         monkeypatch.setenv("HEARTH_URL", url)
         monkeypatch.setenv("HEARTH_URL_CA", str(certificate))
-        async with (await UrlBackend(load_settings()).acquire(1, "test")).client(5) as client:
+        async with (await UrlBackend(load_settings()).acquire(1, "test")).endpoint.client(5) as client:
             assert await client.version() == "0.33.0"
 
 
@@ -89,13 +90,13 @@ def test_what_cannot_be_sent_is_refused_and_not_shown(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("written", ['"localhost:1234"', ":1234", "localhost:1234", " localhost:1234 "])
 async def test_a_server_is_found_by_what_ollama_itself_reads(monkeypatch: pytest.MonkeyPatch, written: str):
     monkeypatch.setenv("OLLAMA_HOST", written)
-    endpoint = await UrlBackend(load_settings()).acquire(1, "test")
-    assert endpoint.url in {"http://localhost:1234", "http://127.0.0.1:1234"}
+    allocation = await UrlBackend(load_settings()).acquire(1, "test")
+    assert allocation.endpoint.url in {"http://localhost:1234", "http://127.0.0.1:1234"}
 
 
 async def test_a_port_that_ollama_would_pass_over_is_passed_over(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("OLLAMA_HOST", "gpu.example:66000")
-    assert (await UrlBackend(load_settings()).acquire(1, "test")).url == "http://gpu.example:11434"
+    assert (await UrlBackend(load_settings()).acquire(1, "test")).endpoint.url == "http://gpu.example:11434"
 
 
 @pytest.mark.parametrize("written", ["", " ", '""'])

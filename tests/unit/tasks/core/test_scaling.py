@@ -10,7 +10,7 @@ import pytest
 
 from flows.engine.server_group import ServerGroup
 from flows.engine.supervisor import ServerRequirements
-from tasks.backends.base import Endpoint
+from tasks.backends.base import Allocation
 from tasks.backends.ec2.backend import Ec2Backend
 from tasks.core.scaling import Scale, machines_for
 from tasks.costs.assumptions import Assumptions
@@ -62,7 +62,7 @@ class Slow(Ec2Backend):
 
     asked = 0
 
-    async def acquire(self, slots: int, holder: str, parts: int = 1) -> Endpoint:
+    async def acquire(self, slots: int, holder: str, parts: int = 1) -> Allocation:
         self.asked += 1
         await asyncio.Event().wait()
         raise AssertionError

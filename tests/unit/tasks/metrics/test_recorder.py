@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.backends.base import Endpoint, MachineFacts
+from tasks.backends.base import Allocation, MachineFacts
 from tasks.core.errors import CloudError, InputError
 from tasks.core.events import Event, PagesStart, RunWarning, subscribe
 from tasks.core.jobs import BackendName
@@ -28,8 +28,8 @@ from tasks.settings.settings import Settings
 from tasks.slots.ledger import Ledger, SlotClaim
 from tasks.slots.store import FileStore
 from tests.support.metrics.results import result
+from tests.support.ollama.scripted import ScriptedOllama
 from tests.support.pooled import pooled
-from tests.support.scripted_ollama import ScriptedOllama
 from tests.support.waiting import PATIENCE, until_async
 
 WHO = Identity("paper on here", "url", "url", "m")
@@ -122,7 +122,7 @@ async def test_dollars_of_a_machine_that_runs_share_are_counted_once(
     ):
         await until_async(lambda: bool(list(live_runs(tmp_path))))
         machine = MachineFacts("i-1", "g4dn.xlarge", 3600.0, time.time() - 36_000)
-        books.taken(Endpoint(BackendName.EC2, server.url, 2, FileStore.of(tmp_path, server.url), machine=machine))
+        books.taken(Allocation(BackendName.EC2, server.url, 2, FileStore.of(tmp_path, server.url), machine=machine))
         await until_async(lambda: any(snapshot.counts.get(("Dollars", "")) for snapshot in sink.told))
         shown = next(live_runs(tmp_path)).usd
     counted = sink.told[-1].counts["Dollars", ""]

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from tasks.core.errors import FailureReason, HearthError, ModelError, PageError, PassingError, ServerError
 from tasks.ollama.client import GenerateRequest, LoadedModel, Model, ModelDetails, OllamaClient, PullProgress
 from tasks.ollama.schema import Timing
-from tests.support.scripted_ollama import DIGEST, MODEL, Say, ScriptedOllama, cut, fails, lines, reads, says
+from tests.support.ollama.scripted import Say, ScriptedOllama, cut, fails, lines, reads, says
+from tests.support.ollama.wire import DIGEST, MODEL
 from tests.support.waiting import PATIENCE
 
 REQUEST = GenerateRequest(MODEL, num_ctx=8192, num_predict=4096, keep_alive=600)

@@ -12,8 +12,9 @@ from tasks.core import network
 from tasks.core.errors import HearthError, InputError, PassingError, ServerError
 from tasks.core.network import settle_network
 from tasks.ollama.client import OllamaClient, digest_at
+from tests.support.ollama.scripted import Say, ScriptedOllama, says
+from tests.support.ollama.wire import MODEL
 from tests.support.relays import proxy, tls_server
-from tests.support.scripted_ollama import MODEL, Say, ScriptedOllama, says
 from tests.support.waiting import PATIENCE
 
 FAR = "http://far.example:11434"

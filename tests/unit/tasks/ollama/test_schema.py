@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from infra_scripts.ecs import agent
 from tasks.ollama.names import canonical, find_model
 from tasks.ollama.schema import LoadedModel, Model
-from tests.support.scripted_ollama import DIGEST, MODEL
+from tests.support.ollama.wire import DIGEST, MODEL
 
 FULL = "registry.ollama.ai/library/qwen2.5vl:7b"
 part = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,9}", fullmatch=True)

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from tasks.core.errors import HearthError, PageError, PassingError
 from tasks.ollama.client import Answer, GenerateRequest, OllamaClient
 from tasks.ollama.stream import json_values, most_bytes
-from tests.support.scripted_ollama import MODEL, Say, ScriptedOllama, piece, reads, streams
+from tests.support.ollama.scripted import Say, ScriptedOllama, piece, reads, streams
+from tests.support.ollama.wire import MODEL
 from tests.support.waiting import PATIENCE
 
 RECORDED = Path(__file__).resolve().parents[5] / "shared" / "ollama" / "answers.jsonl"

@@ -18,8 +18,9 @@ from tasks.results.page import Attempt
 from tasks.serving.latency_tracker import Served
 from tasks.serving.server_pool import Server
 from tasks.settings.reading import ReadSettings
+from tests.support.ollama.scripted import Say, ScriptedOllama, fails, reads, scripted_ollama
+from tests.support.ollama.wire import MODEL, Body
 from tests.support.pooled import pooled
-from tests.support.scripted_ollama import MODEL, Body, Say, ScriptedOllama, fails, reads, scripted_ollama
 from tests.support.waiting import PATIENCE, until_async
 
 REQUEST = GenerateRequest(MODEL, 8192, 4096, 600)

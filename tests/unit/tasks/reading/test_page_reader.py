@@ -32,20 +32,9 @@ from tasks.results.store import ResultStore
 from tasks.serving.server_pool import Server
 from tasks.settings.reading import LimitSettings, ReadSettings
 from tests.support import damaged, pdfs
+from tests.support.ollama.scripted import Say, ScriptedOllama, cut, fails, piece, reads, says, serving, streams
+from tests.support.ollama.wire import DIGEST, MODEL
 from tests.support.pooled import pooled
-from tests.support.scripted_ollama import (
-    DIGEST,
-    MODEL,
-    Say,
-    ScriptedOllama,
-    cut,
-    fails,
-    piece,
-    reads,
-    says,
-    serving,
-    streams,
-)
 from tests.support.waiting import until_async
 
 OPTIONS = ReadOptions(prompt="Transcribe.", longest_side=200, num_ctx=8192, num_predict=4096)

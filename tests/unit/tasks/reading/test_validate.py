@@ -8,7 +8,7 @@ from tasks.core.errors import FailureReason, PageError
 from tasks.documents.render import PageImage
 from tasks.ollama.client import Answer, GenerateRequest
 from tasks.reading.validate import part_of, validate
-from tests.support.scripted_ollama import MODEL
+from tests.support.ollama.wire import MODEL
 
 REQUEST = GenerateRequest(MODEL, num_ctx=8192, num_predict=4096, keep_alive=600)
 INKED = PageImage(b"", 100, 100, 72.0, ink=0.05)

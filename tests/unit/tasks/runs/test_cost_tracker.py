@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import tasks.runs.run_stats
-from tasks.backends.base import Endpoint, MachineFacts
+from tasks.backends.base import Allocation, MachineFacts
 from tasks.core.events import PagesStart
 from tasks.core.jobs import BackendName
 from tasks.ollama.schema import Timing
@@ -26,8 +26,8 @@ START = 1_000_000.0
 WARM = Warmth("d", "qwen25vl", Measured(what="m", slots=8, asked=8, at=START))
 
 
-def endpoint(tmp_path: Any, **changed: Any) -> Endpoint:
-    return replace(Endpoint(BackendName.EC2, "http://10.0.0.1", 8, FileStore(tmp_path / "slots")), **changed)
+def allocation(tmp_path: Any, **changed: Any) -> Allocation:
+    return replace(Allocation(BackendName.EC2, "http://10.0.0.1", 8, FileStore(tmp_path / "slots")), **changed)
 
 
 def done(page: int, seconds: float, *again: float, image: float = 0.0) -> PageDone:
@@ -52,8 +52,8 @@ async def over() -> str | None:
 
 
 async def test_a_server_s_limit_counts_while_it_is_held(tmp_path: Any):
-    books, limited = CostTracker(), endpoint(tmp_path, over_budget=over)
-    books.taken(endpoint(tmp_path))
+    books, limited = CostTracker(), allocation(tmp_path, over_budget=over)
+    books.taken(allocation(tmp_path))
     assert not books.limited
     assert await books.over_budget() is None
     books.taken(limited)
@@ -64,7 +64,7 @@ async def test_a_server_s_limit_counts_while_it_is_held(tmp_path: Any):
 
 
 def test_page_seconds_are_noted_with_the_servers_that_are_held_then(tmp_path: Any):
-    books, first, second = CostTracker(), endpoint(tmp_path), endpoint(tmp_path)
+    books, first, second = CostTracker(), allocation(tmp_path), allocation(tmp_path)
     books.taken(first)
     note = books.work_of("paper")
     note(done(1, 2.0))
@@ -82,7 +82,7 @@ def test_a_run_s_dollars_are_those_of_all_machines_that_it_holds_or_has_given_ba
     now = [START]
     monkeypatch.setattr(time, "time", lambda: now[0])
     first, second, third = (
-        endpoint(tmp_path, machine=MachineFacts(name, "kind", 3600.0, since=START)) for name in ("i-1", "i-2", "i-3")
+        allocation(tmp_path, machine=MachineFacts(name, "kind", 3600.0, since=START)) for name in ("i-1", "i-2", "i-3")
     )
     books = CostTracker()
     books.taken(first)
@@ -107,7 +107,7 @@ def test_a_run_s_time_is_split_into_waiting_boot_load_and_reading(tmp_path: Any,
     meter = RunStats(idle_seconds=600, longest_side=1288)
     machine = MachineFacts("i-1", "kind", 0.6, since=START + 5, boot_seconds=60, spot_usd_per_hour=0.2)
     clock[0] += 85
-    meter.warmed(endpoint(tmp_path, machine=machine), WARM)
+    meter.warmed(allocation(tmp_path, machine=machine), WARM)
     clock[0] += 2  # its turn has not come
     meter(PagesStart(3, 0, 8))
     clock[0] += 10
@@ -127,7 +127,7 @@ def test_a_clock_that_is_set_back_makes_no_time_negative(tmp_path: Any, monkeypa
     meter = RunStats(idle_seconds=600, longest_side=1288)
     monkeypatch.setattr(tasks.runs.run_stats.time, "time", lambda: START)
     machine = MachineFacts("i-1", "kind", 0.6, since=START + 100, boot_seconds=-5)
-    meter.warmed(endpoint(tmp_path, machine=machine), WARM)
+    meter.warmed(allocation(tmp_path, machine=machine), WARM)
     meter.released(machine, "")
     figures = meter.figures()
     assert min(figures.waiting, figures.boot, figures.load, figures.held) == 0
@@ -142,7 +142,7 @@ def test_a_machine_that_went_does_not_idle(tmp_path: Any, clock: list[float]):
 def test_a_document_that_finds_its_server_warm_has_waited_for_its_turn_alone(tmp_path: Any, clock: list[float]):
     meter = RunStats(idle_seconds=600, longest_side=1288)
     earlier = MachineFacts("i-1", "kind", 0.6, since=START - 500, boot_seconds=60)
-    meter.warmed(endpoint(tmp_path, machine=earlier), WARM)
+    meter.warmed(allocation(tmp_path, machine=earlier), WARM)
     clock[0] += 30
     meter(PagesStart(1, 0, 8))
     figures = meter.figures()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from flows.cli.main import app
-from tasks.backends.base import Endpoint, MachineFacts
+from tasks.backends.base import Allocation, MachineFacts
 from tasks.core.events import subscribe
 from tasks.core.jobs import BackendName
 from tasks.core.replicas import Replicas
@@ -116,13 +116,13 @@ def test_a_line_that_was_cut_off_is_passed_over(tmp_path: Path):
     assert held_bill(tmp_path, By.DAY, SINCE).total.leased == 100
 
 
-def endpoint(backend: BackendName, facts: MachineFacts | None) -> Endpoint:
-    return Endpoint(backend, "http://there", 4, FileStore(Path("/unused")), machine=facts, work={"a": 2.0})
+def allocation(backend: BackendName, facts: MachineFacts | None) -> Allocation:
+    return Allocation(backend, "http://there", 4, FileStore(Path("/unused")), machine=facts, work={"a": 2.0})
 
 
 def test_what_is_given_back_is_noted_with_its_documents(tmp_path: Path):
     facts = MachineFacts("hearth-ecs", "ECS tasks on g4dn.xlarge", 36.0, NOON, Replicas(0), boot_seconds=7.0)
-    note_held(tmp_path / "new", endpoint(BackendName.ECS, facts), "paper", NOON + 100)
+    note_held(tmp_path / "new", allocation(BackendName.ECS, facts), "paper", NOON + 100)
     (line,) = held_bill(tmp_path / "new", By.DOCUMENT, SINCE).lines
     assert (line.name, line.boot, line.leased) == ("a", 7, 93)
 
@@ -130,8 +130,8 @@ def test_what_is_given_back_is_noted_with_its_documents(tmp_path: Path):
 def test_a_run_that_gave_nothing_back_is_told_of_and_not_counted(tmp_path: Path):
     at = MachineFacts("hearth-ecs", "ECS tasks on g4dn.xlarge", 36.0, NOON, Replicas(0))
     for holder in ("killed", "well"):
-        note_taken(tmp_path, endpoint(BackendName.ECS, at), holder)
-    note_held(tmp_path, endpoint(BackendName.ECS, at), "well", NOON + 100)
+        note_taken(tmp_path, allocation(BackendName.ECS, at), holder)
+    note_held(tmp_path, allocation(BackendName.ECS, at), "well", NOON + 100)
     bill = held_bill(tmp_path, By.DAY, SINCE)
     assert bill.total.leased == 100
     told = "Not in it: 1 run that still reads, or was killed: killed (on hearth-ecs, since 2026-11-24 12:00 UTC)."
@@ -142,7 +142,7 @@ def test_a_run_that_gave_nothing_back_is_told_of_and_not_counted(tmp_path: Path)
 def test_of_many_that_gave_nothing_back_the_latest_are_named(tmp_path: Path):
     for hour in range(5):
         at = MachineFacts("hearth-ecs", "ECS tasks", 36.0, NOON + hour * 3600, Replicas(0))
-        note_taken(tmp_path, endpoint(BackendName.ECS, at), f"run {hour}")
+        note_taken(tmp_path, allocation(BackendName.ECS, at), f"run {hour}")
     (told,) = held_bill(tmp_path, By.DAY, SINCE).notes
     assert told.startswith("Not in it: 5 runs that still read, or were killed: run 4 (")
     assert told.endswith("run 2 (on hearth-ecs, since 2026-11-24 14:00 UTC) and 2 more.")
@@ -151,8 +151,8 @@ def test_of_many_that_gave_nothing_back_the_latest_are_named(tmp_path: Path):
 @pytest.mark.parametrize("backend", [BackendName.EC2, BackendName.URL])
 def test_a_pool_s_machines_are_in_its_ledger_and_others_cost_nothing(tmp_path: Path, backend: BackendName):
     facts = MachineFacts("i-1", "g4dn.xlarge", 1.0, NOON) if backend is BackendName.EC2 else None
-    note_taken(tmp_path, endpoint(backend, facts), "paper")
-    note_held(tmp_path, endpoint(backend, facts), "paper", NOON + 100)
+    note_taken(tmp_path, allocation(backend, facts), "paper")
+    note_held(tmp_path, allocation(backend, facts), "paper", NOON + 100)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -161,8 +161,8 @@ def test_what_cannot_be_noted_is_told_and_ends_nothing(tmp_path: Path):
     (tmp_path / "file").write_text("in the way")
     facts = MachineFacts("hearth-ecs", "ECS tasks", 1.0, NOON)
     with subscribe(told.append):
-        note_taken(tmp_path / "file", endpoint(BackendName.ECS, facts), "paper")
-        note_held(tmp_path / "file", endpoint(BackendName.ECS, facts), "paper", NOON + 1)
+        note_taken(tmp_path / "file", allocation(BackendName.ECS, facts), "paper")
+        note_held(tmp_path / "file", allocation(BackendName.ECS, facts), "paper", NOON + 1)
     (once,) = told
     assert "`hearth cost` will lack this run" in once.what
 

@@ -28,17 +28,8 @@ from tasks.serving.warmup import Warmth, warm
 from tasks.settings.reading import WarmSettings
 from tasks.slots.ledger import Measured
 from tasks.slots.store import FileStore
-from tests.support.scripted_ollama import (
-    DIGEST,
-    MODEL,
-    Say,
-    ScriptedOllama,
-    fails,
-    lines,
-    reads,
-    says,
-    serving,
-)
+from tests.support.ollama.scripted import Say, ScriptedOllama, fails, lines, reads, says, serving
+from tests.support.ollama.wire import DIGEST, MODEL
 from tests.support.waiting import PATIENCE
 
 REQUEST = GenerateRequest(MODEL, num_ctx=8192, num_predict=4096, keep_alive=600)

@@ -13,7 +13,7 @@ import httpx
 import psutil
 import pytest
 
-from tasks.backends.local.endpoint import local_endpoint
+from tasks.backends.local.local_allocation import local_allocation
 from tasks.backends.local.server import LeasedServer, ServerSpec, lease_server, local_servers, stop_server
 from tasks.core.jobs import BackendName
 from tasks.settings.settings import Settings
@@ -114,12 +114,12 @@ async def test_what_is_left_when_server_and_watchdog_were_killed_ends_before_ano
 
 
 async def test_a_run_is_told_at_once_that_its_server_was_killed(server, home):
-    endpoint = local_endpoint(BackendName.OLLAMA, server, 3, Settings(home=home))
-    assert not endpoint.interruption.gone
+    allocation = local_allocation(BackendName.OLLAMA, server, 3, Settings(home=home))
+    assert not allocation.interruption.gone
     os.kill(pids(server)[0], signal.SIGKILL)
-    await until_async(lambda: endpoint.interruption.gone, 5)
-    assert f"the server at {server.url} has ended; its log is in {server.directory.path}" == endpoint.interruption.why
-    endpoint.lease.release()
+    await until_async(lambda: allocation.interruption.gone, 5)
+    assert f"the server at {server.url} has ended; its log is in {server.directory.path}" == allocation.interruption.why
+    allocation.lease.release()
 
 
 async def test_a_run_is_told_of_its_server_even_if_another_took_its_place_at_once(server, home):
@@ -131,12 +131,12 @@ async def test_a_run_is_told_of_its_server_even_if_another_took_its_place_at_onc
 
 
 async def test_a_server_in_use_is_taken_for_alive_when_nobody_else_uses_it(server):
-    endpoint = local_endpoint(BackendName.OLLAMA, server, 3, Settings(home=server.directory.path.parents[1]))
+    allocation = local_allocation(BackendName.OLLAMA, server, 3, Settings(home=server.directory.path.parents[1]))
     other = await leased(server.directory.path.parents[1])
     other.lease.release()
     await asyncio.sleep(1)
-    assert not endpoint.interruption.gone
-    endpoint.lease.release()
+    assert not allocation.interruption.gone
+    allocation.lease.release()
 
 
 async def test_the_log_of_a_server_that_died_is_kept_when_another_starts(server, home):

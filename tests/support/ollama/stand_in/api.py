@@ -10,7 +10,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from tests.support.llama.weights import CONTEXT_LENGTH, MODELS, Model
+from tests.support.ollama.stand_in.weights import CONTEXT_LENGTH, MODELS, Model
 
 Fields = dict[str, Any]
 

@@ -16,12 +16,12 @@ import psutil
 import pytest
 
 from tests.support.environment import clean
-from tests.support.llama.weights import directory
+from tests.support.ollama.stand_in.weights import directory
 from tests.support.tools import LLAMA_SERVER, ROOT
 from tests.support.waiting import until
 
 SCRIPT = """#!/bin/sh
-PYTHONPATH="{root}" exec "{python}" -m tests.support.llama.ollama "$@"
+PYTHONPATH="{root}" exec "{python}" -m tests.support.ollama.stand_in.serve "$@"
 """
 
 

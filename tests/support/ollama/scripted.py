@@ -18,9 +18,7 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from tests.support.in_thread import in_thread
-
-MODEL = "qwen2.5vl:7b"
-DIGEST = "5ced39dfa4bac325dc183dd1e4febaa1c46b3ea28bce48896c8e69c1e79611cc"
+from tests.support.ollama.wire import AT_REST, LOADED, MODEL, Body, page_answer
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,6 @@ class Say:
     headers: dict[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
 
 
-Body = dict[str, Any]
 Answer = Say | Callable[[Body], Awaitable[Say]]
 
 
@@ -81,19 +78,7 @@ def cut(content: bytes = b'{"response": "Hel') -> Say:
 
 def reads(text: str = "Hello.", **fields: Any) -> Say:
     """A page's answer: a second in all, half of it spent on writing."""
-    answer = {
-        "model": MODEL,
-        "response": text,
-        "done": True,
-        "done_reason": "stop",
-        "prompt_eval_count": 300,
-        "eval_count": 20,
-        "total_duration": 1_000_000_000,
-        "load_duration": 100_000_000,
-        "prompt_eval_duration": 300_000_000,
-        "eval_duration": 500_000_000,
-    }
-    return says(**answer | fields)
+    return says(**page_answer(text, **fields))
 
 
 def serving(slots: int, seconds: float, *, durations: bool = True) -> Callable[[Body], Awaitable[Say]]:
@@ -102,7 +87,7 @@ def serving(slots: int, seconds: float, *, durations: bool = True) -> Callable[[
 
     async def serve(body: Body) -> Say:
         if not body["prompt"]:
-            return says(response="", done=True, done_reason="load")
+            return says(**LOADED)
         arrived = time.perf_counter_ns()
         async with free:
             started = time.perf_counter_ns()
@@ -134,15 +119,8 @@ class ScriptedOllama:
         """Forget all calls, and answer like an Ollama at rest again."""
         self.calls: list[tuple[str, Body]] = []
         self.headers: list[Headers] = []
-        details = {"family": "qwen25vl", "parameter_size": "8.3B", "quantization_level": "Q4_K_M"}
-        entry = {"name": MODEL, "model": MODEL, "digest": DIGEST, "size": 6_000_000_000, "details": details}
-        shown = {"model_info": {"general.architecture": "qwen25vl", "qwen25vl.context_length": 128_000}}
-        shown |= {"capabilities": ["completion", "vision"], "details": details}
-        self._script: dict[str, list[Answer]] = {
-            "/api/version": [says(version="0.33.0")],
-            "/api/tags": [says(models=[entry])],
-            "/api/ps": [says(models=[entry | {"size_vram": 6_000_000_000, "context_length": 8192}])],
-            "/api/show": [says(license="Apache-2.0", modified_at="2026-11-01T00:00:00Z", **shown)],
+        self._script: dict[str, list[Answer]] = {path: [says(**fields)] for path, fields in AT_REST.items()}
+        self._script |= {
             "/api/pull": [lines({"status": "success"})],
             "/api/generate": [reads()],
         }

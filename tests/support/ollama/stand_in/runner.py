@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from tests.support.llama.weights import CONTEXT_LENGTH, Model
+from tests.support.ollama.stand_in.weights import CONTEXT_LENGTH, Model
 from tests.support.tools import LLAMA_SERVER
 
 HOST = "127.0.0.1"

@@ -1,4 +1,4 @@
-"""A server that Hearth keeps on this machine, as an endpoint."""
+"""A server that Hearth keeps on this machine, as an allocation."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 from functools import partial
 from pathlib import Path
 
-from tasks.backends.base import Endpoint
+from tasks.backends.base import Allocation, Endpoint
 from tasks.backends.local.server import LeasedServer, local_servers
 from tasks.backends.server_status import ServerStatus, clock
 from tasks.core.interruption import Interruption
@@ -39,12 +39,12 @@ class ServerLease:
                 return
 
 
-def local_endpoint(backend: BackendName, server: LeasedServer, slots: int, settings: Settings) -> Endpoint:
+def local_allocation(backend: BackendName, server: LeasedServer, slots: int, settings: Settings) -> Allocation:
     """Of a server that is leased. Its slots are shared by a file beside it."""
     interruption = Interruption()
-    return Endpoint(
+    return Allocation(
         backend=backend,
-        url=server.url,
+        endpoint=Endpoint(server.url),
         slots=slots,
         ledger=FileStore.of(settings.home, server.url, server.process),
         started_for=server.slots,

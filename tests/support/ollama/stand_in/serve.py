@@ -25,11 +25,11 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from tests.support.llama import api
-from tests.support.llama.api import Fields
-from tests.support.llama.runner import Runner, RunnerError
-from tests.support.llama.scheduler import Scheduler
-from tests.support.llama.weights import CONTEXT_LENGTH, MODELS
+from tests.support.ollama.stand_in import api
+from tests.support.ollama.stand_in.api import Fields
+from tests.support.ollama.stand_in.runner import Runner, RunnerError
+from tests.support.ollama.stand_in.scheduler import Scheduler
+from tests.support.ollama.stand_in.weights import CONTEXT_LENGTH, MODELS
 
 VERSION = "0.33.0"
 DEFAULT_CONTEXT = 4096

@@ -21,7 +21,7 @@ from starlette.types import Receive, Scope, Send
 
 from tests.benchmarks.page_times import number_of
 from tests.support.in_thread import in_thread
-from tests.support.scripted_ollama import DIGEST, MODEL, Body
+from tests.support.ollama.wire import AT_REST, LOADED, Body, page_answer
 
 _RUN_BASE = 1000
 _LOOK_SECONDS = 0.02
@@ -106,8 +106,6 @@ class CountingOllama:
             await JSONResponse(await self._other(scope["path"], body))(scope, receive, send)
 
     async def _other(self, path: str, body: Body) -> Body:
-        details = {"family": "qwen25vl", "parameter_size": "8.3B", "quantization_level": "Q4_K_M"}
-        entry = {"name": MODEL, "model": MODEL, "digest": DIGEST, "size": 6_000_000_000, "details": details}
         if path == "/api/version":
             self.waiting += 1
             while not self.open.is_set():
@@ -115,13 +113,8 @@ class CountingOllama:
             self.waiting -= 1
         elif path == "/api/generate":
             self.loaded[_run_of(body)] = time.monotonic()
-        return {
-            "/api/version": {"version": "0.33.0"},
-            "/api/tags": {"models": [entry]},
-            "/api/ps": {"models": [entry | {"size_vram": 6_000_000_000, "context_length": 8192}]},
-            "/api/show": {"details": details},
-            "/api/generate": {"model": MODEL, "response": "", "done": True, "done_reason": "load"},
-        }[path]
+            return LOADED
+        return AT_REST[path]
 
     async def _read(self, body: Body, receive: Receive, send: Send, scope: Scope) -> None:
         note = Note(_run_of(body), number_of(base64.b64decode(body["images"][0])), time.monotonic())
@@ -155,12 +148,14 @@ class CountingOllama:
         took, waited = (round((note.ended - since) * 1e9) for since in (note.started, note.received))
         if self.exact and note.page:
             took = waited = round(self.seconds(note.page) * 1e9)
-        return {
-            **{"model": MODEL, "response": f"The text of page {note.page}.", "done": True, "done_reason": "stop"},
-            **{"prompt_eval_count": 300, "eval_count": 20, "load_duration": 0, "total_duration": waited},
-            "created_at": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
-            **{"prompt_eval_duration": took // 4, "eval_duration": took - took // 4},
-        }
+        return page_answer(
+            f"The text of page {note.page}.",
+            created_at=datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+            load_duration=0,
+            total_duration=waited,
+            prompt_eval_duration=took // 4,
+            eval_duration=took - took // 4,
+        )
 
 
 def run_settings(run: int) -> dict[str, str]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from tests.support.llama.runner import Runner
-from tests.support.llama.weights import Model
+from tests.support.ollama.stand_in.runner import Runner
+from tests.support.ollama.stand_in.weights import Model
 
 KEEP_ALIVE_SECONDS = 300.0
 

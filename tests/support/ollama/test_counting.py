@@ -10,7 +10,7 @@ import pymupdf
 import pytest
 
 from tests.benchmarks.page_times import write_pdf
-from tests.support.counting_server import CountingOllama, counting_ollama, most, seconds_within, sent, steps, worked_on
+from tests.support.ollama.counting import CountingOllama, counting_ollama, most, seconds_within, sent, steps, worked_on
 
 
 @pytest.fixture(scope="module")
