@@ -86,16 +86,16 @@ class Ec2Backend:
             raise
 
     async def _allocation(self, pool: Pool, instance: InstanceLease) -> Allocation:
-        machine, door = instance.machine, instance.door
+        machine, connection = instance.machine, instance.connection
         assert machine is not None  # noqa: S101 - the acquisition has seen it run
-        assert door is not None  # noqa: S101 - and asked Ollama through this
+        assert connection is not None  # noqa: S101 - and asked Ollama through this
         book = current(self._settings.home)
         price = await usd_per_hour(pool.aws, machine, book)
         if machine.market is Market.ON_DEMAND and (told := told_of_elsewhere([machine.type], machine.region, book)):
             emit(RunWarning(told))
         return Allocation(
             backend=self.name,
-            endpoint=Endpoint(door.url, headers=door.headers, certificate=door.certificate),
+            endpoint=Endpoint(connection.url, headers=connection.headers, certificate=connection.certificate),
             slots=pool.stack.slots,
             ledger=TableStore(Table(pool.aws, pool.stack.table), machine.id),
             started=instance.started,

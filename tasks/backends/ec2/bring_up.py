@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from tasks.backends.ec2.connection import Connection, open_door
+from tasks.backends.ec2.connection import Connection, open_connection
 from tasks.backends.ec2.instance_lease import InstanceLease
 from tasks.backends.ec2.instances import Machine, MachineState
 from tasks.backends.ec2.launch import seen_machine, set_up
@@ -35,10 +35,10 @@ async def bring_up(pool: Pool, instance: InstanceLease, holder: str) -> Instance
         instance.machine = await set_up(pool, instance.id)
     instance.machine = await _running(pool, instance)
     await noticed(pool, instance.machine, holder if instance.started else "")
-    instance.door = await open_door(pool, instance.machine)
-    await _answering(pool, instance, instance.machine, instance.door)
+    instance.connection = await open_connection(pool, instance.machine)
+    await _answering(pool, instance, instance.machine, instance.connection)
     await noticed_up(pool, instance.machine)
-    instance.keeper.watch(instance.door)
+    instance.renewer.watch(instance.connection)
     return instance
 
 
@@ -66,13 +66,13 @@ async def _running(pool: Pool, instance: InstanceLease) -> Machine:
         await asyncio.sleep(pool.settings.ec2.poll_seconds)
 
 
-async def _answering(pool: Pool, instance: InstanceLease, booting: Machine, door: Connection) -> None:
+async def _answering(pool: Pool, instance: InstanceLease, booting: Machine, connection: Connection) -> None:
     """Wait until Ollama answers, for as long as a boot may take, or a glance for one that has long been up."""
     boot_ends = booting.launched_at + pool.settings.ec2.boot_seconds
     glance = pool.settings.warm.answer_seconds
     deadline = time.monotonic() + max(boot_ends - time.time(), glance)
     serving_since: float | None = None  # when it was first seen to say so
-    async with door.client() as client:
+    async with connection.client() as client:
         while True:
             asked = time.monotonic()
             try:
@@ -81,7 +81,7 @@ async def _answering(pool: Pool, instance: InstanceLease, booting: Machine, door
                 said, silent = str(error), isinstance(error, SilentError)
             else:
                 return
-            if door.shut:
+            if connection.shut:
                 raise MachineLostError(f"The tunnel to {instance.id} ended.")
             seen = await seen_machine(pool, instance.id)
             if seen.state is not MachineState.RUNNING:
@@ -96,8 +96,8 @@ async def _answering(pool: Pool, instance: InstanceLease, booting: Machine, door
                 raise NotUpError(await _not_up(pool, instance.id, f"it says that it serves, but {said}"))
             if unheard:
                 raise ServerError(
-                    f"{instance.id} says that it serves, but cannot be reached from here at {door.url}. Check the "
-                    "network, the VPN, and the source that was allowed by `hearth infra up ec2 --allow-from`."
+                    f"{instance.id} says that it serves, but cannot be reached from here at {connection.url}. Check "
+                    "the network, the VPN, and the source that was allowed by `hearth infra up ec2 --allow-from`."
                 )
             if asked > deadline:
                 raise NotUpError(await _not_up(pool, instance.id, said))

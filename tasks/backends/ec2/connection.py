@@ -76,7 +76,7 @@ def check_access(pool: Pool) -> None:
         _plugin()
 
 
-async def open_door(pool: Pool, machine: Machine) -> Connection:
+async def open_connection(pool: Pool, machine: Machine) -> Connection:
     """Open the way to a machine that EC2 says is running; whether Ollama answers is for the caller to see.
 
     Raises:
@@ -103,8 +103,8 @@ async def loaded_models(pool: Pool, machine: Machine) -> tuple[LoadedModel, ...]
     if pool.stack.access is Access.TUNNEL:
         return None  # a tunnel would look like use to the machine's own watchdog
     try:
-        door = await open_door(pool, machine)
-        async with door.client() as client:
+        connection = await open_connection(pool, machine)
+        async with connection.client() as client:
             return await client.loaded()
     except HearthError:
         return None
@@ -148,7 +148,7 @@ async def _tunnel(pool: Pool, machine: Machine) -> Connection:
         env={**os.environ, "AWS_SSM_START_SESSION_RESPONSE": session_facts},
         start_new_session=True,
     )
-    door = Connection(f"http://127.0.0.1:{port}", tunnel=process)
+    connection = Connection(f"http://127.0.0.1:{port}", tunnel=process)
     try:
         async with asyncio.timeout(_TUNNEL_SECONDS):
             while not _listens(port):
@@ -156,12 +156,12 @@ async def _tunnel(pool: Pool, machine: Machine) -> Connection:
                     raise ServerError(f"The SSM tunnel to {machine.id} ended at once (exit code {process.returncode}).")
                 await asyncio.sleep(0.1)
     except TimeoutError:
-        door.close()
+        connection.close()
         raise ServerError(f"The SSM tunnel to {machine.id} did not open in {_TUNNEL_SECONDS:g} s.") from None
     except BaseException:
-        door.close()
+        connection.close()
         raise
-    return door
+    return connection
 
 
 def _plugin() -> str:

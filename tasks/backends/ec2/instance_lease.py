@@ -28,11 +28,11 @@ class InstanceLease:
 
     Attributes:
         id: the machine's.
-        lease: on it, kept by `keeper`.
+        lease: on it, kept by `renewer`.
         started: it was launched or started for this run.
         machine: as EC2 described it last; None right after its launch.
         stale_stage: what it said of itself before it was started: its tags outlive a stop.
-        door: the way to its Ollama, when that is known.
+        connection: the way to its Ollama, when that is known.
         since: when it was taken, seconds since the epoch.
     """
 
@@ -42,20 +42,20 @@ class InstanceLease:
     started: bool
     machine: Machine | None = None
     stale_stage: str = ""
-    door: Connection | None = None
+    connection: Connection | None = None
     interruption: Interruption = field(default_factory=Interruption)
     since: float = field(default_factory=time.time)
-    keeper: LeaseRenewer = field(init=False)
+    renewer: LeaseRenewer = field(init=False)
 
     def __post_init__(self) -> None:
         """Begin to keep the lease."""
-        self.keeper = LeaseRenewer(self.pool, self.id, self.lease, self.interruption)
+        self.renewer = LeaseRenewer(self.pool, self.id, self.lease, self.interruption)
 
     def release(self) -> None:
         """Let go of what is held here; the lease itself ends by `hand_back`, or by itself."""
-        self.keeper.stop()
-        if self.door is not None:
-            self.door.close()
+        self.renewer.stop()
+        if self.connection is not None:
+            self.connection.close()
 
     async def hand_back(self, *, broken: bool, work: Mapping[str, float] | None = None) -> None:
         """Give the lease back; a machine that did not work is ended, unless others use it.

@@ -33,14 +33,14 @@ class LeaseRenewer:
         self._lease = lease
         self._interruption = interruption
         self._done = threading.Event()
-        self._door: Connection | None = None
+        self._connection: Connection | None = None
         self._unknown = 0
         self._thread = threading.Thread(target=self._run, name="hearth-lease", daemon=True)
         self._thread.start()
 
-    def watch(self, door: Connection) -> None:
+    def watch(self, connection: Connection) -> None:
         """The machine is up, and this is the way to it: from now on tell what becomes of either."""
-        self._door = door
+        self._connection = connection
 
     def stop(self) -> None:
         """End it; the lease stays as it is."""
@@ -59,9 +59,9 @@ class LeaseRenewer:
         )
 
     async def _look(self) -> None:
-        if self._door is None:
+        if self._connection is None:
             return  # whoever starts the machine still looks after it
-        if self._door.shut:
+        if self._connection.shut:
             self._interruption.mark_gone(f"the tunnel to {self._machine} ended")
         seen = await machine(self._pool.aws, self._machine, at_once=True)
         if self._done.is_set():

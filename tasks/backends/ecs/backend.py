@@ -12,7 +12,7 @@ from tasks.aws.client import Aws
 from tasks.backends.base import Allocation, Endpoint, MachineFacts, Release
 from tasks.backends.ecs.outputs import EcsStack, find_stack
 from tasks.backends.ecs.service import Service
-from tasks.backends.ecs.session import SERVICE, Visit
+from tasks.backends.ecs.session import SERVICE, Session
 from tasks.backends.server_status import ServerStatus, leased
 from tasks.core.errors import CapacityError, CloudError
 from tasks.core.events import Progress, RunWarning, emit
@@ -81,12 +81,12 @@ class EcsBackend:
         lease = Lease(holder, slots, records.now() + settings.lease_seconds)
         if not await records.take(SERVICE, lease):
             raise CloudError(f"The ECS service of the pool {stack.pool!r} is being stopped. Try again in two minutes.")
-        visit = Visit(Service(self._aws, stack), records, settings, lease, tasks)
+        session = Session(Service(self._aws, stack), records, settings, lease, tasks)
         try:
-            started = await self._warm(visit)
+            started = await self._warm(session)
         except BaseException:
             with suppress(CloudError):
-                await visit.hand_back(broken=True)
+                await session.hand_back(broken=True)
             raise
         return Allocation(
             backend=self.name,
@@ -95,36 +95,36 @@ class EcsBackend:
             ledger=TableStore(table, SERVICE),
             started=started,
             owned=True,
-            lease=visit,
+            lease=session,
             machine=MachineFacts(
                 id=stack.service,
                 kind=f"ECS tasks on {stack.kind}",
                 usd_per_hour=stack.usd_per_hour(region, book),
-                since=visit.since,
+                since=session.since,
                 region=region,
-                parts=visit.parts,
-                boot_seconds=time.time() - visit.since if started else 0.0,
+                parts=session.parts,
+                boot_seconds=time.time() - session.since if started else 0.0,
             ),
-            interruption=visit.interruption,
-            parts=visit.parts,
-            status=partial(_status, visit),
+            interruption=session.interruption,
+            parts=session.parts,
+            status=partial(_status, session),
             kept=(stack.model, stack.num_ctx),
         )
 
-    async def _warm(self, visit: Visit) -> bool:
+    async def _warm(self, session: Session) -> bool:
         """Wait until a task serves. Whether one had to be started."""
         settings = self._settings.ecs
         deadline = time.monotonic() + settings.start_seconds
         started, said = False, ""
         while True:
-            seen = await visit.look()
-            if visit.parts.count:
+            seen = await session.look()
+            if session.parts.count:
                 return started
-            if visit.interruption.gone:
+            if session.interruption.gone:
                 raise CloudError("The ECS service was deleted meanwhile. Deploy it: hearth infra up ecs.")
             if time.monotonic() >= deadline:
                 raise CapacityError(
-                    f"No ECS task of the pool {visit.service.stack.pool!r} got warm in {settings.start_seconds:g} s: "
+                    f"No ECS task of the pool {session.service.stack.pool!r} got warm in {settings.start_seconds:g} s: "
                     f"{seen}. See that the image was pushed (infra_scripts/ecs/build.sh), that the quota allows the "
                     "machines, and what the tasks logged; or raise HEARTH_ECS__START_SECONDS."
                 )
@@ -136,12 +136,12 @@ class EcsBackend:
 
     async def release(self, allocation: Allocation, *, broken: bool = False) -> Release:
         """See `Backend`. Scaling in is AWS's own affair: an alarm that no run has a part in."""
-        visit = allocation.lease
-        if not isinstance(visit, Visit):
+        session = allocation.lease
+        if not isinstance(session, Session):
             return Release("was not leased")
-        name = visit.service.stack.service
+        name = session.service.stack.service
         try:
-            sent_away = await visit.hand_back(broken=broken)
+            sent_away = await session.hand_back(broken=broken)
         except CloudError as error:
             wait = self._settings.ecs.lease_seconds
             emit(RunWarning(f"{name} could not be given back: {error} Its lease ends by itself in {wait:g} s."))
@@ -151,6 +151,6 @@ class EcsBackend:
         return Release(f"{name} keeps its tasks until nobody has used them for its idle time")
 
 
-async def _status(visit: Visit) -> ServerStatus:
-    leases = (await visit.records.get(SERVICE)).live(visit.records.now())
-    return leased(leases, f"{visit.parts.count} tasks are warm; AWS sends them away when nobody uses them any more")
+async def _status(session: Session) -> ServerStatus:
+    leases = (await session.records.get(SERVICE)).live(session.records.now())
+    return leased(leases, f"{session.parts.count} tasks are warm; AWS sends them away when nobody uses them any more")

@@ -25,7 +25,7 @@ _HAND_BACK_SECONDS = 15.0
 
 
 @dataclass
-class Visit:
+class Session:
     """A use of the service until `hand_back`, kept in a thread of its own, so that a busy event loop loses no lease.
 
     Attributes:

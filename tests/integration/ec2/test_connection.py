@@ -66,7 +66,7 @@ async def test_through_a_tunnel_ollama_answers_on_this_machine_until_release(
     assert allocation.endpoint.url.startswith("http://127.0.0.1:")
     async with allocation.endpoint.client(5) as client:
         assert await client.version()
-    tunnel = allocation.lease.door.tunnel
+    tunnel = allocation.lease.connection.tunnel
     await used.release(allocation)
     assert tunnel.poll() is not None
 
@@ -76,7 +76,7 @@ async def test_a_tunnel_that_ends_sends_the_run_elsewhere(
 ):
     pools(access="tunnel")
     used, allocation = await acquired()
-    os.killpg(allocation.lease.door.tunnel.pid, signal.SIGKILL)
+    os.killpg(allocation.lease.connection.tunnel.pid, signal.SIGKILL)
     assert "tunnel" in await allocation.interruption.wait_gone()
     await used.release(allocation)
     assert machines.running() == [allocation.machine.id]

@@ -58,23 +58,23 @@ def lease(seconds: float = LEASE_S, holder: str = "paper on desk") -> Lease:
 
 @pytest.fixture
 def keep(aws: AwsFront) -> Iterator[Keep]:
-    """Starts keepers that end with the test."""
-    keepers: list[LeaseRenewer] = []
+    """Starts renewers that end with the test."""
+    renewers: list[LeaseRenewer] = []
 
     def start(pool: OpenPool, machine: str, kept: Lease) -> Interruption:
         interruption = Interruption()
-        keepers.append(LeaseRenewer(pool, machine, kept, interruption))
+        renewers.append(LeaseRenewer(pool, machine, kept, interruption))
         if machine != MACHINE:  # which EC2 does not know
-            keepers[-1].watch(NO_DOOR)
+            renewers[-1].watch(NO_DOOR)
         return interruption
 
     yield start
     aws.heal()
-    for keeper in keepers:
-        keeper.stop()
-    for keeper in keepers:
-        keeper._thread.join(PATIENCE)
-        assert not keeper._thread.is_alive()
+    for renewer in renewers:
+        renewer.stop()
+    for renewer in renewers:
+        renewer._thread.join(PATIENCE)
+        assert not renewer._thread.is_alive()
 
 
 async def leased(pool: OpenPool, machine: str = MACHINE, seconds: float = LEASE_S) -> Lease:
@@ -364,7 +364,7 @@ async def test_a_holder_may_hold_on(aws: AwsFront, pool: Pool, monkeypatch: pyte
             assert other is None
 
 
-# The keeper
+# The renewer
 
 
 async def test_the_keeper_renews(aws: AwsFront, pool: Pool, keep: Keep):
@@ -508,10 +508,10 @@ async def test_a_machine_that_ec2_knows_no_more_has_gone(aws: AwsFront, pool: Po
 
 async def test_the_keeper_ends_with_the_release(aws: AwsFront, pool: Pool, machines: Machines):
     used, allocation = await acquired()
-    keeper = allocation.lease.keeper
+    renewer = allocation.lease.renewer
     await used.release(allocation)
-    await asyncio.to_thread(keeper._thread.join, PATIENCE)
-    assert not keeper._thread.is_alive()
+    await asyncio.to_thread(renewer._thread.join, PATIENCE)
+    assert not renewer._thread.is_alive()
     assert not allocation.interruption.announced
 
 
@@ -524,5 +524,5 @@ async def test_a_renewal_under_way_does_not_bring_a_lease_back_that_is_given_bac
     await until_async(lambda: renewal.hits)
     await used.release(allocation)
     release.set()
-    await asyncio.to_thread(allocation.lease.keeper._thread.join, PATIENCE)
+    await asyncio.to_thread(allocation.lease.renewer._thread.join, PATIENCE)
     assert (await (await opened()).records.get(allocation.machine.id)).leases == ()

@@ -16,7 +16,7 @@ from botocore.stub import ANY, Stubber
 from botocore.validate import validate_parameters
 
 from tasks.aws.client import Aws
-from tasks.backends.ec2.connection import open_door
+from tasks.backends.ec2.connection import open_connection
 from tasks.backends.ec2.fleet import Offer, affordable, launch, offers
 from tasks.backends.ec2.instances import (
     Machine,
@@ -571,7 +571,7 @@ class TestCalls:
         pool = pool_of(aws, stack={"access": Access.TUNNEL})
         machine = await seen(aws)
         with pytest.raises(ServerError, match=f"tunnel to {ID} ended at once .exit code 7."):
-            await open_door(pool, machine)
+            await open_connection(pool, machine)
 
     async def test_the_stack_s_outputs_are_the_pool(self, aws: Stubbed):
         outputs = {
