@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from tasks.core.clock import MachineClock
 from tasks.core.errors import StorageError
+from tasks.core.private import closed, make_directory, open_private, write_text
 from tasks.slots.ledger import Ledger
 
 _TURN_SECONDS = 0.002
@@ -121,8 +122,8 @@ class FileStore:
 
     @asynccontextmanager
     async def _locked(self) -> AsyncIterator[None]:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        make_directory(self._path.parent)
+        descriptor = open_private(self._lock, os.O_RDWR | os.O_CREAT)
         try:
             async with asyncio.timeout(_PATIENCE_SECONDS):
                 while not _try_lock(descriptor):  # noqa: ASYNC110 - no event tells when another process lets go
@@ -130,6 +131,8 @@ class FileStore:
             yield
         except TimeoutError:
             raise StorageError(f"{self._lock} is held by a process that stands still. End it, and run again.") from None
+        except PermissionError:
+            raise StorageError(closed(self._lock, self._lock.stat().st_uid)) from None
         finally:
             os.close(descriptor)
 
@@ -141,7 +144,7 @@ class FileStore:
 
     def _write(self, ledger: Ledger) -> None:
         temporary = self._path.with_suffix(".tmp")
-        temporary.write_text(ledger.model_dump_json())
+        write_text(temporary, ledger.model_dump_json())
         temporary.replace(self._path)
 
 
