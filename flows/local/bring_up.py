@@ -40,7 +40,10 @@ async def bring_up(settings: Settings) -> str:
         environment = {**os.environ, "PREFECT_API_URL": api}
         emit(Progress("making the work pool and the deployments"))
         await _have_pool()
-        await asyncio.to_thread(_prefect, ("--no-prompt", "deploy", "--all"), environment)
+        deployments = str(Path("prefect.yaml").absolute())
+        await asyncio.to_thread(
+            _prefect, ("--no-prompt", "deploy", "--all", "--prefect-file", deployments), environment
+        )
         emit(Progress("starting the worker"))
         worker = await lease_server(
             _worker(api), settings.home, idle_seconds=_FOR_EVER, deadline_seconds=_DEADLINE_SECONDS
@@ -80,6 +83,7 @@ def _prefect(arguments: tuple[str, ...], environment: dict[str, str]) -> None:
         done = subprocess.run(  # noqa: S603 - Prefect's own command
             [sys.executable, "-P", "-m", "prefect", *arguments],
             env=environment,
+            cwd="/",  # Prefect imports from where it is
             capture_output=True,
             text=True,
             check=False,
