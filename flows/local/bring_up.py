@@ -40,10 +40,7 @@ async def bring_up(settings: Settings) -> str:
         environment = {**os.environ, "PREFECT_API_URL": api}
         emit(Progress("making the work pool and the deployments"))
         await _have_pool()
-        deployments = str(Path("prefect.yaml").absolute())
-        await asyncio.to_thread(
-            _prefect, ("--no-prompt", "deploy", "--all", "--prefect-file", deployments), environment
-        )
+        await asyncio.to_thread(_deploy, environment)
         emit(Progress("starting the worker"))
         worker = await lease_server(
             _worker(api), settings.home, idle_seconds=_FOR_EVER, deadline_seconds=_DEADLINE_SECONDS
@@ -75,6 +72,10 @@ def _worker(api: str) -> ServerSpec:
     here = str(Path.cwd())
     command = [sys.executable, "-P", "-m", "flows.local.worker", here]
     return ServerSpec("worker", lambda _port: command, "/health", f"{sys.executable} {api} {here}", environment)
+
+
+def _deploy(environment: dict[str, str]) -> None:
+    _prefect(("--no-prompt", "deploy", "--all", "--prefect-file", str(Path("prefect.yaml").absolute())), environment)
 
 
 def _prefect(arguments: tuple[str, ...], environment: dict[str, str]) -> None:
