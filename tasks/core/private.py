@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
@@ -151,29 +151,30 @@ def close_to_others(path: Path, is_ours: Callable[[str], object]) -> str | None:
 
 
 def refuse_closed(path: Path) -> None:
-    """See that a directory, if it is there, may be used.
+    """See that a directory, if it is another user's, may be used.
 
     Raises:
         StorageError: it may not; the message names its owner.
     """
-    for place in (path, *path.parents):
-        try:
-            owner = place.stat().st_uid
-        except FileNotFoundError:
-            continue
-        except OSError:  # what it is in is closed
-            continue
-        if not os.access(place, os.X_OK | (os.R_OK | os.W_OK if place == path else 0)):
-            raise StorageError(closed(place, owner))
-        return
+    place, owner = next(_found(path))
+    if owner != os.geteuid() and not os.access(place, os.X_OK | (os.R_OK | os.W_OK if place == path else 0)):
+        raise StorageError(closed(place))
 
 
-def closed(path: Path, owner: int) -> str:
-    """Return what to tell of a file or directory that this user may not use."""
+def closed(path: Path) -> str:
+    """Return what to tell of a file or directory that this user may not use: whose it is, or what it is in."""
+    place, owner = next(_found(path))
     return (
-        f"{path} belongs to {name_of(owner)}, and {name_of(os.geteuid())} may not use it. Use directories of your own "
+        f"{place} belongs to {name_of(owner)}, and {name_of(os.geteuid())} may not use it. Use directories of your own "
         f"(HEARTH_HOME, HEARTH_OUTPUT, API_DIRECTORY), or share these: {SHARED}=group for all who use them."
     )
+
+
+def _found(path: Path) -> Iterator[tuple[Path, int]]:
+    """Yield a file, if it can be seen, and what it is in, with their owners."""
+    for place in (path, *path.parents):
+        with suppress(OSError):
+            yield place, place.stat().st_uid
 
 
 def _tightened(found: os.stat_result) -> int | None:

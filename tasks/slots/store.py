@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from tasks.core.clock import MachineClock
 from tasks.core.errors import StorageError
+from tasks.core.owners import stranger
 from tasks.core.private import closed, make_directory, open_private, write_text
 from tasks.slots.ledger import Ledger
 
@@ -114,6 +115,8 @@ class FileStore:
                 if after != before:
                     self._write(after)
                 return after
+        except PermissionError as error:
+            raise StorageError(closed(Path(error.filename or self._lock))) from None
         except OSError as error:
             raise StorageError(
                 f"{self._path.parent} cannot be used ({error.strerror}), where runs agree on slots. "
@@ -130,9 +133,8 @@ class FileStore:
                     await asyncio.sleep(_TURN_SECONDS)
             yield
         except TimeoutError:
-            raise StorageError(f"{self._lock} is held by a process that stands still. End it, and run again.") from None
-        except PermissionError:
-            raise StorageError(closed(self._lock, self._lock.stat().st_uid)) from None
+            who = stranger(self._lock) or "a process that stands still"
+            raise StorageError(f"{self._lock} is held by {who}. End it, and run again.") from None
         finally:
             os.close(descriptor)
 

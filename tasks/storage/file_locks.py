@@ -16,8 +16,8 @@ from pathlib import Path
 
 from tasks.core.errors import StorageError
 from tasks.core.events import RunWarning, emit
-from tasks.core.owners import name_of
-from tasks.core.private import closed, open_private, refuse_closed
+from tasks.core.owners import stranger
+from tasks.core.private import closed, open_private
 
 NAMED_SECONDS = 2.0
 """How long a lock is waited for before its holder is named, if that is another user."""
@@ -69,15 +69,6 @@ def is_held(path: Path) -> bool:
     return False
 
 
-def stranger(path: Path) -> str:
-    """Return who holds a file, if it is a process of another user; empty if it is none, or nobody."""
-    found = _holder(path)
-    if found is None or found[1] == os.geteuid():
-        return ""
-    process, user = found
-    return f"{name_of(user)}" + (f", process {process}" if process else "")
-
-
 def name_stranger(path: Path) -> None:
     """Warn that a file is waited for, if another user holds it."""
     if who := stranger(path):
@@ -88,8 +79,7 @@ def _locked(path: Path, operation: int) -> int:
     try:
         descriptor = open_private(path, os.O_RDWR | os.O_CREAT)
     except PermissionError:
-        refuse_closed(path.parent)
-        raise StorageError(closed(path, path.stat().st_uid)) from None
+        raise StorageError(closed(path)) from None
     try:
         _flock(path, descriptor, operation)
     except BaseException:
@@ -111,19 +101,3 @@ def _flock(path: Path, descriptor: int, operation: int) -> None:
             fcntl.flock(descriptor, operation)
         finally:
             naming.cancel()
-
-
-def _holder(path: Path) -> tuple[int, int] | None:
-    """Return the process and the user that hold a file; process 0 if it cannot be told, and then its owner."""
-    try:
-        found = path.stat()
-        for line in Path("/proc/locks").read_text().splitlines():
-            fields = line.split()  # 1: FLOCK ADVISORY WRITE 1234 08:01:131073 0 EOF
-            if len(fields) > 5 and fields[1] == "FLOCK" and fields[5].rpartition(":")[2] == str(found.st_ino):
-                return int(fields[4]), Path("/proc", fields[4]).stat().st_uid
-    except (OSError, ValueError):  # it is over, or of another namespace, or the system has no such list
-        pass
-    try:
-        return 0, path.stat().st_uid
-    except OSError:
-        return None

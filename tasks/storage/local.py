@@ -38,12 +38,14 @@ class Directory:
 
     def prepare(self, folder: str) -> None:
         """See `Files`."""
-        refuse_closed(self.place)
         try:
+            refuse_closed(self.place)
             make_directory(self.place)
             make_directory(self.place / folder)
             with tempfile.TemporaryFile(dir=self.place / folder) as probe:
                 probe.write(b"\0")
+        except StorageError as error:
+            raise OutputError(str(error)) from None
         except OSError as error:
             raise OutputError(
                 f"The results cannot be written to {self.place}: {error.strerror}. "
