@@ -83,7 +83,7 @@ def _table(shown: list[Origin]) -> Table:
     for name, width in (("setting", 37), ("value", 17), ("default", 11), ("from", 11)):
         table.add_column(name, overflow="fold", width=width)
     for each in shown:
-        default = "" if each.source is Source.DEFAULT else each.default or "unset"
+        default = "unset" if each.default is None else each.default
         value = "unset" if each.value is None else f"{_cut(each.value)} {each.unit}".rstrip()
         variable = each.where.partition(" in ")[0]
         other = f" {variable}" if variable and variable != each.name else ""

@@ -220,11 +220,12 @@ class Acquisition:
                 if door.shut:
                     raise MachineLostError(f"The tunnel to {instance.id} ended.")
                 seen = await seen_machine(self._pool, instance.id)
-                if seen.state is not MachineState.RUNNING:
-                    raise MachineLostError(f"{instance.id} is {seen.state}.")
+                # Before its state: one that refuses what it downloaded ends itself, and another one would, too.
                 failed = seen.stage.startswith("failed") and seen.stage != instance.stale_stage
                 if failed:
                     raise _NotUpError(await self._not_up(instance.id, seen.stage))
+                if seen.state is not MachineState.RUNNING:
+                    raise MachineLostError(f"{instance.id} is {seen.state}.")
                 serves = seen.stage == "serving" and seen.stage != instance.stale_stage
                 # Whatever was slow meanwhile, AWS or this process: only a request sent after the limit can fail it.
                 unheard = serves and serving_since is not None and asked - serving_since > glance

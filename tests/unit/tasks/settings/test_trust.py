@@ -130,7 +130,7 @@ def test_a_link_to_ones_own_file_is_read(env_file: Path, tmp_path: Path):
 
 def test_no_directory_vouches_for_itself(env_file: Path):
     env_file.write_text("HEARTH_TRUST_DIRECTORY=1\n")
-    with pytest.raises(InputError, match="HEARTH_TRUST_DIRECTORY in .env has no effect"):
+    with pytest.raises(InputError, match="vouches for itself"):
         load_settings()
 
 
@@ -206,3 +206,13 @@ def test_prefects_programs_read_no_file_there_either(tmp_path: Path, monkeypatch
     program = [sys.executable, "-c", f"'prefect';{PREFECTS}"]
     done = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.stdout.strip().endswith("/logging.yml"), done.stderr
+
+
+def test_what_the_environment_itself_has_run_at_the_start_is_run_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for name in ("PYTHONSAFEPATH", "PREFECT_PROFILES_PATH", "PREFECT_RUNNER_AUTO_INSTALL_DEPENDENCIES"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "sitecustomize.py").write_text("print('own')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "own"))
+    settle_prefect()
+    assert subprocess.run([sys.executable, "-c", ""], capture_output=True, text=True, check=True).stdout == "own\n"
