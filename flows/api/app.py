@@ -32,7 +32,7 @@ from flows.api.webhooks import Webhooks
 from flows.local.prefect_server import prefect_api
 from tasks.core.aio import cancel_and_wait
 from tasks.core.errors import HearthError, InputError, LimitError
-from tasks.core.private import close_to_others, make_directory
+from tasks.core.private import close_to_others, make_directory, refuse_closed
 from tasks.settings.settings import Settings, load_settings
 
 _PDF_BODY = {"required": True, "content": {"application/pdf": {"schema": {"type": "string", "format": "binary"}}}}
@@ -230,10 +230,12 @@ def serve(host: str, port: int, told: Callable[[], None]) -> None:
 
     Raises:
         InputError: a setting is wrong, or the address is open to others and no token is set.
+        StorageError: the directory is another user's.
     """
     api = load_api_settings()
     if api.token is None and not _is_loopback(host):
         raise InputError(f"Without API_TOKEN the API cannot be served at {host}: whoever reaches it could use it.")
+    refuse_closed(api.directory)
     # No log of requests: their parameters hold prompts and the addresses of webhooks.
     app = create_app(api=api)
     told()

@@ -13,6 +13,8 @@ from prefect.cli import app
 from prefect.utilities.processutils import command_to_string
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker
 
+from flows.local.run_engine import import_flows
+
 
 class SafeConfiguration(ProcessJobConfiguration):
     """How a run's process is started."""
@@ -25,6 +27,7 @@ class SafeConfiguration(ProcessJobConfiguration):
 
 def main() -> None:
     """Run the worker until it is ended."""
+    import_flows()  # the worker itself loads the flow of a run that crashed or was cancelled, for its hooks
     ProcessWorker.job_configuration = SafeConfiguration
     sys.argv = ["prefect", "worker", "start", *sys.argv[1:]]
     app()

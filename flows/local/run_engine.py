@@ -11,10 +11,15 @@ from importlib import import_module
 FLOWS = ("flows.process_document", "flows.process_batch", "flows.idle_shutdown", "flows.plan_costs")
 
 
-def main() -> None:
-    """Run what PREFECT__FLOW_RUN_ID names."""
+def import_flows() -> None:
+    """Import Hearth's flows from where Hearth is installed; Prefect then finds them imported."""
     for name in FLOWS:
         import_module(name)
+
+
+def main() -> None:
+    """Run what PREFECT__FLOW_RUN_ID names."""
+    import_flows()
     runpy.run_module("prefect.engine", run_name="__main__", alter_sys=True)
 
 

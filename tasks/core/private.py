@@ -56,11 +56,10 @@ def make_directory(path: Path, *, ours: bool = True) -> None:
         OSError: it cannot be made.
     """
     bits = _BITS.get(sharing())
+    if not path.parent.exists():
+        make_directory(path.parent, ours=False)
     try:
         path.mkdir(mode=bits or 0o777)
-    except FileNotFoundError:
-        make_directory(path.parent, ours=False)
-        make_directory(path, ours=ours)
     except OSError:
         if not path.is_dir():
             raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 from weakref import WeakValueDictionary, finalize
@@ -122,9 +123,10 @@ def _empty(folder: Path) -> _Copy:
     refuse_closed(folder.parent)
     make_directory(folder)
     for path in folder.iterdir():
-        lease = try_exclusive(path)
-        if lease is not None:  # whoever had it was killed
-            _remove(path, lease)
+        with suppress(StorageError):  # another user's, in a directory that several share
+            lease = try_exclusive(path)
+            if lease is not None:  # whoever had it was killed
+                _remove(path, lease)
     while True:
         path = folder / f"{uuid.uuid4().hex}.pdf"
         lease = take_shared(path)
