@@ -56,7 +56,7 @@ download() {
   fetch --output /opt/hearth/ollama.tar "$release/$archive"
   if [ -z "$expected" ]; then
     fetch --output /opt/hearth/sha256sum.txt "$release/sha256sum.txt"
-    expected=$(awk -v name="$archive" '{ sub(/^\*?(\.\/)?/, "", $2) } $2 == name { print $1; exit }' /opt/hearth/sha256sum.txt)
+    expected=$(awk -v name="$archive" '{ sub(/\r$/, ""); sub(/^\*?(\.\/)?/, "", $2) } $2 == name { print tolower($1); exit }' /opt/hearth/sha256sum.txt)
     [[ $expected =~ ^[0-9a-f]{64}$ ]] || refuse "sha256sum.txt of Ollama $version names no digest of $archive"
   fi
   actual=$(sha256sum /opt/hearth/ollama.tar)

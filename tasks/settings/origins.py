@@ -26,8 +26,8 @@ _UNITS = {
     **{"PAGES": "pages", "PAGES_A_SLOT": "pages", "PAGES_PER_SLOT": "pages", "DISK_THROUGHPUT": "MB/s"},
     **{"PERCENT": "percent", "CPU": "1/1024 vCPU"},
 }
-# They say how a page is read, and what is refused: no page goes elsewhere, and nothing is paid for.
-_HARMLESS = ("HEARTH_READ__", "HEARTH_LIMITS__", "HEARTH_WARM__", "HEARTH_SLOTS")
+# They send no page elsewhere, and have no more requests paid for.
+_HARMLESS = ("HEARTH_LIMITS__", "HEARTH_WARM__", "HEARTH_SLOTS", "HEARTH_READ__NUM_CTX", "HEARTH_READ__LONGEST_SIDE")
 _OF_OTHERS = ("PREFECT_", "API_", "OLLAMA_HOST", "LLAMA_API_URL")
 _NAMED_SECRET = re.compile(r"TOKEN|SECRET|KEY|PASSWORD|AUTH|HEADERS|CREDENTIAL", re.IGNORECASE)
 _URL = re.compile(r"\b[a-zA-Z][a-zA-Z0-9+.-]*://[^\s,\"']+")

@@ -10,6 +10,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +56,9 @@ def settle_prefect() -> None:
     # An empty entry means the working directory.
     paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path != str(_GUARD)]
     os.environ["PYTHONPATH"] = os.pathsep.join([str(_GUARD), *paths])
-    home = os.environ.get("PREFECT_HOME") or str(Path.home() / ".prefect")
-    os.environ.setdefault("PREFECT_PROFILES_PATH", str(Path(home).expanduser() / "profiles.toml"))
+    with suppress(RuntimeError):  # a user without a home, for whom Prefect has none either
+        home = Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser()
+        os.environ.setdefault("PREFECT_PROFILES_PATH", str(home / "profiles.toml"))
     os.environ["PREFECT_RUNNER_AUTO_INSTALL_DEPENDENCIES"] = "false"  # of a pyproject.toml, by uv
 
 

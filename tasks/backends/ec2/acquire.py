@@ -193,6 +193,7 @@ class Acquisition:
             elif not instance.started and seen.state in {MachineState.STOPPING, MachineState.STOPPED}:
                 raise _ChangedError(f"{instance.id} is {seen.state}.")
             elif seen.state not in before_start:
+                await self._check_stage(instance, seen)
                 raise MachineLostError(f"{instance.id} is {seen.state}.")
             if asked > deadline:
                 raise _NotUpError(
@@ -220,10 +221,7 @@ class Acquisition:
                 if door.shut:
                     raise MachineLostError(f"The tunnel to {instance.id} ended.")
                 seen = await seen_machine(self._pool, instance.id)
-                # Before its state: one that refuses what it downloaded ends itself, and another one would, too.
-                failed = seen.stage.startswith("failed") and seen.stage != instance.stale_stage
-                if failed:
-                    raise _NotUpError(await self._not_up(instance.id, seen.stage))
+                await self._check_stage(instance, seen)
                 if seen.state is not MachineState.RUNNING:
                     raise MachineLostError(f"{instance.id} is {seen.state}.")
                 serves = seen.stage == "serving" and seen.stage != instance.stale_stage
@@ -244,6 +242,15 @@ class Acquisition:
                     serving_since = time.monotonic()
                 emit(Progress(f"{instance.id} ({seen.kind}) boots{': ' + seen.stage if seen.stage else ''}"))
                 await asyncio.sleep(self._settings.poll_seconds)
+
+    async def _check_stage(self, instance: InstanceLease, seen: Machine) -> None:
+        """Raise if the machine says that it failed, which goes before its state: it may have ended itself for that.
+
+        Raises:
+            _NotUpError: another one would fail, too.
+        """
+        if seen.stage.startswith("failed") and seen.stage != instance.stale_stage:
+            raise _NotUpError(await self._not_up(instance.id, seen.stage))
 
     async def _not_up(self, machine_id: str, said: str) -> str:
         tail = await log_tail(self._pool, machine_id)
