@@ -84,7 +84,9 @@ LOCK := uv pip compile pyproject.toml $(LOCK_OPTIONS)
 LOCK_TOOL := uv pip compile - $(LOCK_OPTIONS)
 lock: ## Resolve the dependencies anew (needs uv)
 	$(LOCK) --group build --output-file requirements.lock
+	$(LOCK) --group build --extra aws --constraint requirements.lock --output-file requirements-aws.lock
 	$(LOCK) --group dev --all-extras --constraint requirements.lock --output-file requirements-dev.lock
+	printf "httpx>=0.28,<0.29\nstarlette>=1\nuvicorn>=0.34\n" | $(LOCK_TOOL) --constraint requirements.lock --output-file infra_scripts/sagemaker/requirements.txt
 	echo "checkov>=3.3,<4" | $(LOCK_TOOL) --output-file tests/support/checkov.lock
 	printf "parliament>=1.6.4,<2\nsetuptools<81\n" | $(LOCK_TOOL) --output-file tests/support/parliament.lock
 	printf "gguf>=0.19,<0.20\nmineru-llama-cpp>=0.2,<0.3\n" | $(LOCK_TOOL) --output-file tests/support/llama-server.lock

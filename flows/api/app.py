@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import ipaddress
+import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -31,6 +32,7 @@ from flows.api.webhooks import Webhooks
 from flows.local.prefect_server import prefect_api
 from tasks.core.aio import cancel_and_wait
 from tasks.core.errors import HearthError, InputError, LimitError
+from tasks.core.private import close_to_others, make_directory, refuse_closed
 from tasks.settings.settings import Settings, load_settings
 
 _PDF_BODY = {"required": True, "content": {"application/pdf": {"schema": {"type": "string", "format": "binary"}}}}
@@ -165,6 +167,10 @@ async def _client_left(request: Request) -> None:
         pass
 
 
+_FOLDERS = ("documents", "results", "runs", "webhooks")
+_log = logging.getLogger(__name__)
+
+
 def create_app(settings: Settings | None = None, api: ApiSettings | None = None) -> FastAPI:
     """The application.
 
@@ -179,8 +185,10 @@ def create_app(settings: Settings | None = None, api: ApiSettings | None = None)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        for name in ("documents", "results", "runs", "webhooks"):
-            (own.directory / name).mkdir(parents=True, exist_ok=True)
+        if note := close_to_others(own.directory, _FOLDERS.__contains__):
+            _log.warning(note)
+        for name in _FOLDERS:
+            make_directory(own.directory / name)
         clear_leftovers(own.directory / "documents")
         async with prefect_api(hearth), get_client() as client:
             runs = Runs(own.directory / "runs", client, own.prefect_seconds)
@@ -222,10 +230,12 @@ def serve(host: str, port: int, told: Callable[[], None]) -> None:
 
     Raises:
         InputError: a setting is wrong, or the address is open to others and no token is set.
+        StorageError: the directory is another user's.
     """
     api = load_api_settings()
     if api.token is None and not _is_loopback(host):
         raise InputError(f"Without API_TOKEN the API cannot be served at {host}: whoever reaches it could use it.")
+    refuse_closed(api.directory)
     # No log of requests: their parameters hold prompts and the addresses of webhooks.
     app = create_app(api=api)
     told()

@@ -10,6 +10,7 @@ from pathlib import Path
 from uuid import UUID
 
 from tasks.core.jobs import Frozen
+from tasks.core.private import create
 from tasks.documents.pdf import select_pages
 
 
@@ -57,7 +58,7 @@ def numbers_in(told: str) -> tuple[int, ...]:
 def write_whole(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
     temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
-    with temporary.open("w", encoding="utf-8") as file:
+    with create(temporary) as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())

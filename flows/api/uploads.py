@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from tasks.core.errors import HearthError, InputError, LimitError
 from tasks.core.jobs import Job, Plan
+from tasks.core.private import open_private
 from tasks.runs.prepare import prepare
 from tasks.settings.settings import Settings
 
@@ -125,7 +126,7 @@ class Upload:
         sha256 = self._digest.hexdigest()
         path = self._directory / f"{sha256}.pdf"
         if not path.exists():
-            self._path.chmod(0o644)  # the worker may be another user
+            os.close(open_private(self._path, os.O_RDONLY))  # the worker may be another user of the group
             self._path.replace(path)
         return path, sha256
 

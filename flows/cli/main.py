@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from flows.cli.automations import automations
 from flows.cli.batch import batch
+from flows.cli.config import config, note_directory
 from flows.cli.console import Terminal, close_streams, open_streams, speak_utf8, write
 from flows.cli.cost import cost
 from flows.cli.infra import infra
@@ -29,6 +30,7 @@ from tasks.core.errors import HearthError, InputError
 from tasks.core.events import Progress, emit, subscribe
 from tasks.core.jobs import BackendName, Fallback, Job
 from tasks.core.network import settle_network
+from tasks.core.private import settle_umask
 from tasks.core.visible import log_visibly
 from tasks.results.manifest import Manifest, RunStatus
 from tasks.results.store import ResultStore
@@ -36,6 +38,7 @@ from tasks.runs.prepare import prepare
 from tasks.runs.run_recorder import RunRecorder
 from tasks.settings.env_file import read_any_encoding, unset_empty
 from tasks.settings.settings import load_settings
+from tasks.settings.trust import settle_prefect
 
 EXIT_PAGES_FAILED = 3
 _EXIT_SECONDS = 10.0
@@ -54,6 +57,7 @@ app.command("serve-api")(serve_api)
 app.command()(plan)
 app.command("simulate")(simulate_command)
 app.command()(cost)
+app.command()(config)
 infra.command()(automations)
 app.add_typer(infra, name="infra")
 app.add_typer(prices, name="prices")
@@ -68,11 +72,13 @@ def _version(asked: bool) -> None:  # noqa: FBT001 - as typer calls it
 
 @app.callback()
 def hearth(
+    context: typer.Context,
     _: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """Read PDFs with a vision model, and keep exactly as much machine warm as the work needs."""
+    note_directory(context.invoked_subcommand)
 
 
 @app.command()
@@ -200,6 +206,8 @@ def main() -> None:
     unset_empty()
     settle_network()
     read_any_encoding()
+    settle_prefect()
+    settle_umask()
     code = _run()
     try:
         close_streams()

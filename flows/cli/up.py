@@ -16,6 +16,7 @@ from tasks.core.events import subscribe
 from tasks.core.network import refuse_unusable
 from tasks.settings.env_file import refuse_other_encodings
 from tasks.settings.settings import load_settings
+from tasks.settings.trust import refuse_strangers_file
 
 _out = Terminal()
 _err = Terminal(stderr=True)
@@ -29,6 +30,7 @@ def up() -> None:
     """
     if not Path("prefect.yaml").is_file():
         raise InputError(f"There is no prefect.yaml in {Path.cwd()}. Run hearth up in Hearth's directory.")
+    refuse_strangers_file(Path("prefect.yaml"))  # its steps are commands
     refuse_other_encodings()
     refuse_unusable()  # what would be taken from the worker's environment without a word
     with TerminalProgress(_err) as terminal, subscribe(terminal):

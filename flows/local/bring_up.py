@@ -40,7 +40,7 @@ async def bring_up(settings: Settings) -> str:
         environment = {**os.environ, "PREFECT_API_URL": api}
         emit(Progress("making the work pool and the deployments"))
         await _have_pool()
-        await asyncio.to_thread(_prefect, ("--no-prompt", "deploy", "--all"), environment)
+        await asyncio.to_thread(_deploy, environment)
         emit(Progress("starting the worker"))
         worker = await lease_server(
             _worker(api), settings.home, idle_seconds=_FOR_EVER, deadline_seconds=_DEADLINE_SECONDS
@@ -74,12 +74,17 @@ def _worker(api: str) -> ServerSpec:
     return ServerSpec("worker", lambda _port: command, "/health", f"{sys.executable} {api} {here}", environment)
 
 
+def _deploy(environment: dict[str, str]) -> None:
+    _prefect(("--no-prompt", "deploy", "--all", "--prefect-file", str(Path("prefect.yaml").absolute())), environment)
+
+
 def _prefect(arguments: tuple[str, ...], environment: dict[str, str]) -> None:
     """Run a command of Prefect that may be run again, and run it again if its server was only busy."""
     for attempt in range(1, _ATTEMPTS + 1):
         done = subprocess.run(  # noqa: S603 - Prefect's own command
             [sys.executable, "-P", "-m", "prefect", *arguments],
             env=environment,
+            cwd="/",  # Prefect imports from where it is
             capture_output=True,
             text=True,
             check=False,

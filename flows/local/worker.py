@@ -24,7 +24,7 @@ async def main() -> int:
     """Run the worker, and return its exit code."""
     async with prefect_api(load_settings()):
         worker = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "prefect", "worker", "start", "--pool", POOL, "--with-healthcheck"),
+            *(sys.executable, "-P", "-m", "flows.local.process_worker", "--pool", POOL, "--with-healthcheck"),
             env={**os.environ, "PREFECT_API_URL": str(get_current_settings().api.url)},
             preexec_fn=_as_child,
         )

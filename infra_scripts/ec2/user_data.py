@@ -32,6 +32,8 @@ def machine_environment(stack: Ec2Stack) -> dict[str, str]:
         "HEARTH_ACCESS": stack.access,
         "HEARTH_MODEL": stack.model,
         "HEARTH_OLLAMA_VERSION": stack.ollama_version,
+        **({"HEARTH_OLLAMA_SHA256": stack.ollama_sha256} if stack.ollama_sha256 else {}),
+        **({"HEARTH_MODEL_DIGEST": stack.model_digest} if stack.model_digest else {}),
         **({"HEARTH_METRICS": "yes"} if stack.metrics else {}),
     }
 

@@ -33,11 +33,47 @@ trap failed ERR
 # As `ollama` runs a server on every address, the client has to be told one of them.
 client() { OLLAMA_HOST=127.0.0.1:11434 "$ollama" "$@"; }
 
-fetch() { curl --fail --location --silent --show-error --retry 5 --retry-delay 3 --retry-connrefused --max-time 900 "$@"; }
+# What came over the network and is not what it should be is not used, and nobody waits for the machine.
+refuse() {
+  trap - ERR
+  echo "$(date -u +%FT%TZ) refused: $1"
+  machine tell "failed: $1"
+  machine log /var/log/hearth-boot.log
+  systemctl poweroff
+  exit 1
+}
+
+fetch() { curl --fail --proto '=https' --location --silent --show-error --retry 5 --retry-delay 3 --retry-connrefused --max-time 900 "$@"; }
 
 packages() {
   apt-get -o DPkg::Lock::Timeout=300 -q update
   apt-get -o DPkg::Lock::Timeout=300 -q install -y --no-install-recommends "$@"
+}
+
+# Fetch Ollama's archive, and compare it with the setting's digest, or else with that of the release.
+download() {
+  local expected=${HEARTH_OLLAMA_SHA256:-} actual
+  fetch --output /opt/hearth/ollama.tar "$release/$archive"
+  if [ -z "$expected" ]; then
+    fetch --output /opt/hearth/sha256sum.txt "$release/sha256sum.txt"
+    expected=$(awk -v name="$archive" '{ sub(/\r$/, ""); sub(/^\*?(\.\/)?/, "", $2) } $2 == name { print tolower($1); exit }' /opt/hearth/sha256sum.txt)
+    [[ $expected =~ ^[0-9a-f]{64}$ ]] || refuse "sha256sum.txt of Ollama $version names no digest of $archive"
+  fi
+  actual=$(sha256sum /opt/hearth/ollama.tar)
+  if [ "${actual%% *}" != "$expected" ]; then
+    rm -f /opt/hearth/ollama.tar
+    refuse "$archive of Ollama $version has the digest ${actual%% *}, not $expected"
+  fi
+}
+
+# The digest of the model that is here.
+digest() {
+  curl --fail --silent --max-time 30 http://127.0.0.1:11434/api/tags | python3 -c '
+import json, sys
+wanted = sys.argv[1].lower()
+if ":" not in wanted.rpartition("/")[2]:
+    wanted += ":latest"
+print(next((m["digest"] for m in json.load(sys.stdin)["models"] if m["name"].lower() == wanted), "none"))' "$model"
 }
 
 answers() {
@@ -56,24 +92,33 @@ if grep -qsi 0x10de /sys/bus/pci/devices/*/vendor; then
   timeout 180 bash -c 'until nvidia-smi; do sleep 3; done'
 fi
 
-if [ ! -x "$ollama" ] || [ "$(cat /opt/hearth/ollama.version 2>/dev/null)" != "$version" ]; then
+# Whether what is there is what is asked for.
+installed() {
+  [ -x "$ollama" ] && [ "$(cat /opt/hearth/ollama.version 2>/dev/null)" = "$version" ] &&
+    { [ -z "${HEARTH_OLLAMA_SHA256:-}" ] || [ "$(cat /opt/hearth/ollama.sha256 2>/dev/null)" = "$HEARTH_OLLAMA_SHA256" ]; }
+}
+
+if ! installed; then
   begin "installing Ollama $version"
   id ollama >/dev/null 2>&1 || useradd --system --shell /bin/false --user-group --create-home --home-dir /usr/share/ollama ollama
   for group in render video; do
     if getent group "$group" >/dev/null; then usermod --append --groups "$group" ollama; fi
   done
-  release=https://github.com/ollama/ollama/releases/download/v$version/ollama-linux-amd64
+  release=https://github.com/ollama/ollama/releases/download/v$version
   rm -rf /usr/local/lib/ollama /opt/hearth/ollama.version
   # Later versions come as .tar.zst, earlier ones as .tgz.
-  if fetch --head --output /dev/null "$release.tar.zst"; then
+  archive="ollama-linux-amd64.tar.zst"
+  if fetch --head --output /dev/null "$release/$archive"; then
     command -v zstd >/dev/null || packages zstd
-    fetch --output /opt/hearth/ollama.tar "$release.tar.zst"
+    download
     zstd --decompress --stdout /opt/hearth/ollama.tar | tar --extract --directory /usr/local
   else
-    fetch --output /opt/hearth/ollama.tar "$release.tgz"
+    archive="ollama-linux-amd64.tgz"
+    download
     tar --extract --gzip --file /opt/hearth/ollama.tar --directory /usr/local
   fi
   rm -f /opt/hearth/ollama.tar
+  echo "${HEARTH_OLLAMA_SHA256:-}" >/opt/hearth/ollama.sha256
   echo "$version" >/opt/hearth/ollama.version
 fi
 
@@ -99,6 +144,13 @@ if ! client show "$model" >/dev/null 2>&1; then
     [ "$try" != 3 ]
     sleep 10
   done
+fi
+
+if [ -n "${HEARTH_MODEL_DIGEST:-}" ]; then
+  found=$(trap - ERR; digest)
+  if [[ $found != "$HEARTH_MODEL_DIGEST"* ]]; then
+    refuse "$model has the digest $found, not $HEARTH_MODEL_DIGEST"
+  fi
 fi
 
 if [ "$HEARTH_ACCESS" = token ]; then

@@ -13,6 +13,7 @@ image with `serve`, asks /ping from the start on (2 seconds for an answer), cuts
 
 It needs starlette, uvicorn and httpx, and nothing of Hearth. The environment:
     HEARTH_MODEL             Ollama's name of the model; it is pulled if it is not there
+    HEARTH_MODEL_DIGEST      the beginning of its digest; another one ends the container
     HEARTH_NUM_CTX           context that it is loaded with, tokens: another one in a request loads it again
     HEARTH_REQUIRE_GPU       true: a model that runs on the CPU alone ends the container; Ollama falls back silently
     HEARTH_ANSWER_SECONDS    longest time for an answer; then its slot is free again
@@ -72,6 +73,7 @@ class Adapter:
     def __init__(self, command: list[str], environment: dict[str, str]) -> None:
         self._command = command
         self._model = environment["HEARTH_MODEL"]
+        self._digest = environment.get("HEARTH_MODEL_DIGEST", "")
         self._num_ctx = int(environment.get("HEARTH_NUM_CTX", "8192"))
         self._require_gpu = environment.get("HEARTH_REQUIRE_GPU") == "true"
         self._seconds = float(environment.get("HEARTH_ANSWER_SECONDS", "3600"))
@@ -196,6 +198,11 @@ class Adapter:
         if shown.status_code == 404:
             log(f"pulling {self._model}")
             await self._told("/api/pull", {"model": self._model, "stream": False})
+        listed = (await self._ollama.get("/api/tags")).json()["models"]
+        name = self._model if ":" in self._model.rpartition("/")[2] else f"{self._model}:latest"
+        found = next((each["digest"] for each in listed if each["name"].lower() == name.lower()), "")
+        if not found.startswith(self._digest):
+            raise RuntimeError(f"{name} has the digest {found}, not {self._digest}")
         log(f"loading {self._model}")
         load = {"model": self._model, "prompt": "", "stream": False, "keep_alive": -1}
         await self._told("/api/generate", {**load, "options": {"num_ctx": self._num_ctx}})

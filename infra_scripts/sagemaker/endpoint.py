@@ -25,6 +25,7 @@ _SHAPES = {
     "model_data": re.compile(r"(s3://[a-z0-9.-]+/[A-Za-z0-9._/-]+/)?"),
     "instance_type": re.compile(r"ml\.[a-z0-9-]+\.[a-z0-9-]+"),
 }
+_DIGEST = re.compile(r"[0-9a-f]{12,64}")
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}")
 
 
@@ -49,6 +50,8 @@ class SagemakerStack(SagemakerStackSettings):
                 raise RequestError(f"{model!r} is no name of a model.")
         if len(set(self.models)) < len(self.models):
             raise RequestError("A model is named twice.")
+        if len(self.model_digests) not in {0, len(self.models)} or not all(map(_DIGEST.fullmatch, self.model_digests)):
+            raise RequestError("A digest is 12 to 64 hex digits, and there is one for each model, in their order.")
         if self.serving == "async" and len(self.models) > 1:
             raise RequestError(
                 f"An asynchronous endpoint serves one model, and {len(self.models)} are named. "
@@ -84,11 +87,15 @@ def stack_name(pool: str) -> str:
 def template(stack: SagemakerStack) -> str:
     """The CloudFormation template, with each model's parts."""
     parts = ["model.yaml"] + (["component.yaml"] if stack.serving == "realtime" else [])
+    digests = stack.model_digests or ("",) * len(stack.models)
     added = ""
     for at, model in enumerate(stack.models):
         for part in parts:
             text = (_FILES / part).read_text()
-            added += text.replace("@N@", str(at)).replace("@MODEL@", json.dumps(model)) + "\n"
+            values = {"@N@": str(at), "@MODEL@": json.dumps(model), "@DIGEST@": json.dumps(digests[at])}
+            for mark, value in values.items():
+                text = text.replace(mark, value)
+            added += text + "\n"
     before, found, after = (_FILES / "template.yaml").read_text().partition("Outputs:\n")
     return before + added + found + after
 

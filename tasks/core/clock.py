@@ -15,6 +15,8 @@ from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
+from tasks.core.private import make_directory, write_text
+
 _BOOTTIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -57,9 +59,9 @@ class MachineClock:
         path = self._directory / f"clock-{boot}"
         with suppress(OSError, ValueError):
             if not path.exists():
-                self._directory.mkdir(parents=True, exist_ok=True)
+                make_directory(self._directory)
                 mine = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}")
-                mine.write_text(f"{time.time() - elapsed():.6f}")
+                write_text(mine, f"{time.time() - elapsed():.6f}")
                 try:
                     os.link(mine, path)  # whole or not at all, and the first one's stays
                 except FileExistsError:

@@ -142,5 +142,5 @@ def current(home: Path) -> Book:
 
 def keep(book: Book, home: Path) -> None:
     """Write the user's own book, whole or not at all."""
-    home.mkdir(parents=True, exist_ok=True)
+    files_at(home).make()
     files_at(home).write(_OWN, [book.model_dump_json(indent=1), "\n"])

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from tasks.core.private import make_directory, write_text
+
 STALE_SECONDS = 15.0
 """A file that was not written for so long is of a run that stands still, or is no more."""
 _FORGOTTEN_SECONDS = 3600.0
@@ -109,9 +111,9 @@ class LiveFile:
         Raises:
             OSError: there is no room for it.
         """
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(self._path.parent)
         new = self._path.with_suffix(".new")
-        new.write_text(run.model_dump_json())
+        write_text(new, run.model_dump_json())
         new.replace(self._path)
 
     def remove(self) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tasks.core.errors import StorageError
+from tasks.core.private import make_directory, write_text
 from tasks.metrics.aggregate import Series, Snapshot
 from tasks.metrics.names import BY_NAME, Kind
 from tasks.storage.file_locks import take_exclusive
@@ -54,7 +55,7 @@ class TotalsSink:
         """
         new = _lasting(snapshot.since(self._added))
         try:
-            _file(self._home).parent.mkdir(parents=True, exist_ok=True)
+            make_directory(_file(self._home).parent, ours=False)
             turn = take_exclusive(_file(self._home).with_suffix(".lock"))
             try:
                 totals = dict(read_totals(self._home))
@@ -95,7 +96,7 @@ def _write(home: Path, totals: Totals) -> None:
         for (pool, model), total in totals.items()
     ]
     new = _file(home).with_suffix(".new")
-    new.write_text(json.dumps({"totals": entries}))
+    write_text(new, json.dumps({"totals": entries}))
     new.replace(_file(home))
 
 

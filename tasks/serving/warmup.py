@@ -77,6 +77,12 @@ async def warm(
     asked = time.monotonic()
     model = await _present(client, request.model, version, deadline, limits)
     deadline = deadline.later(time.monotonic() - asked)
+    if not model.digest.startswith(limits.model_digest or ""):
+        raise ModelError(
+            f"{client.url} has another {request.model} than HEARTH_WARM__MODEL_DIGEST names: {model.digest[:12]} "
+            f"instead of {(limits.model_digest or '')[:12]}. Nothing was read with it. Pull the right one there, or "
+            "correct the setting."
+        )
     details = await Wait(deadline, final=ModelError).until(lambda: client.details(request.model))
     capabilities = Capabilities.of(request.model, model, details)
     capabilities.require_vision()

@@ -81,6 +81,18 @@ class Ec2StackSettings(Frozen):
     )
     model: str = Field("qwen2.5vl:7b", min_length=1, description="Model that machines pull while they boot.")
     ollama_version: str = Field("0.33.0", pattern=r"^\d+\.\d+\.\d+$", description="Ollama that machines install.")
+    ollama_sha256: str | None = Field(
+        None,
+        pattern=r"^[0-9a-f]{64}$",
+        description="SHA-256 of Ollama's archive; that of the release's own sha256sum.txt if unset. A machine that "
+        "downloads another one does not boot.",
+    )
+    model_digest: str | None = Field(
+        None,
+        pattern=r"^[0-9a-f]{12,64}$",
+        description="Digest of the model, or at least its first 12 digits; a machine that pulls another one does not "
+        "boot. Any will do if unset.",
+    )
     slots: int = Field(8, ge=1, le=256, description="OLLAMA_NUM_PARALLEL.")
     num_ctx: int = Field(8192, ge=256, description="OLLAMA_CONTEXT_LENGTH, tokens.")
     disk_gb: int = Field(100, ge=60, le=16_000, description="Size of the gp3 disk, GB.")

@@ -15,6 +15,7 @@ import dotenv
 from pydantic_settings import DotEnvSettingsSource
 
 from tasks.core.errors import InputError
+from tasks.settings.trust import TRUST, is_honoured, refuse_strangers
 from tasks.text.decode import decoded
 
 ENV_FILE = ".env"
@@ -48,12 +49,20 @@ def names_in_env_file() -> list[str]:
     """Return the names of the settings in .env that are not empty.
 
     Raises:
-        InputError: a line of it names a setting of Hearth's, and gives it no value.
+        InputError: a line of it names a setting of Hearth's, and gives it no value; or strangers may write it.
     """
+    return list(values_in_env_file())
+
+
+def values_in_env_file() -> dict[str, str]:
+    """Return the variables in .env that are not empty; see `names_in_env_file`."""
     text = _text(Path(ENV_FILE))
     if wrong := _NO_SETTING.search(text):
         raise InputError(f"{wrong[1]} in .env has no value. Write it like {wrong[1]}=value.")
-    return [name for name, value in _values(stream=io.StringIO(text)).items() if value]
+    values = {name: value for name, value in _values(stream=io.StringIO(text)).items() if value}
+    if TRUST in values:
+        raise InputError(f"{TRUST} in .env has no effect: no directory vouches for itself. Set it in the environment.")
+    return values
 
 
 def refuse_other_encodings() -> None:
@@ -79,7 +88,8 @@ def _dotenv_values(
 ) -> dict[str, str | None]:
     if stream is None and dotenv_path is not None:
         stream = io.StringIO(_text(Path(dotenv_path)))
-    return _values(None, stream, verbose, interpolate, encoding)
+    values = _values(None, stream, verbose, interpolate, encoding)
+    return {name: value for name, value in values.items() if is_honoured(name)}
 
 
 def _text(path: Path) -> str:
@@ -87,6 +97,7 @@ def _text(path: Path) -> str:
         if not path.is_file():
             return ""
         with path.open("rb") as file:
+            refuse_strangers(path, file.fileno())
             content = file.read(_MOST_BYTES + 1)
     except OSError as error:
         _tell_once(f"{path.absolute()} cannot be read ({error.strerror}): no setting is taken from it.")

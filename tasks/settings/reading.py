@@ -61,5 +61,10 @@ class WarmSettings(Frozen):
         gt=0,
         description="How long a server that was started or found may take to answer, seconds.",
     )
+    model_digest: str | None = Field(
+        None,
+        pattern=r"^[0-9a-f]{12,64}$",
+        description="Digest of the model, or at least its first 12 digits; a server that has another reads nothing.",
+    )
     pull_seconds: float = Field(3600, gt=0, description="Longest download of the model, seconds.")
     load_seconds: float = Field(600, gt=0, description="Longest load of the model, seconds.")

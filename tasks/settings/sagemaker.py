@@ -40,6 +40,11 @@ class SagemakerStackSettings(Frozen):
     models: tuple[str, ...] = Field(
         ("qwen2.5vl:7b",), min_length=1, description="Models (JSON list), the default one first; async takes one."
     )
+    model_digests: tuple[str, ...] = Field(
+        (),
+        description="Digest of each model, or at least its first 12 digits, in their order (JSON list); a container "
+        "whose model is another one ends. Any will do if empty.",
+    )
     model_data: str | None = Field(
         None,
         pattern=r"^s3://[a-z0-9.-]+/\S+/$",

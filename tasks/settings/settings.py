@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, Settin
 from tasks.core.errors import InputError
 from tasks.core.jobs import ON_AWS, BackendName, Frozen
 from tasks.core.paths import Place
+from tasks.core.private import SHARED, Sharing
 from tasks.core.visible import encodable
 from tasks.settings.ec2 import Ec2Settings, Ec2StackSettings
 from tasks.settings.ecs import EcsSettings, EcsStackSettings
@@ -53,7 +54,7 @@ _TOKEN = re.compile(r"[\x21-\x7e]+")
 _HEADER = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]*")
 _PATHS = {"HEARTH_OUTPUT", "HEARTH_INBOX", "HEARTH_HOME", "HEARTH_URL_CA"}  # whose names may be any bytes
-_OF_THE_EMBEDDED_SERVER = {"HEARTH_EMBEDDED_MODELS", "HEARTH_TESSDATA"}
+OF_THE_EMBEDDED_SERVER = {"HEARTH_EMBEDDED_MODELS", "HEARTH_TESSDATA"}
 
 
 class Settings(BaseSettings):
@@ -98,6 +99,17 @@ class Settings(BaseSettings):
         Path("inbox"), description="Folder, or s3://bucket/prefix, that a batch reads which names no sources."
     )
     home: Path = Field(default_factory=_cache_directory, description="Where Hearth keeps track of its servers.")
+
+    shared: Sharing = Field(
+        Sharing.NO,
+        description="Who may use what Hearth stores on this machine beside its owner: no (nobody), group (the group of "
+        "the directories), or all (whoever the umask lets in).",
+    )
+    trust_directory: bool = Field(
+        False,
+        description="Whether Prefect reads prefect.toml, pyproject.toml and all its variables in .env in the working "
+        "directory, where they can run code; counts in the environment alone.",
+    )
 
     @field_validator("url")
     @classmethod
@@ -154,7 +166,7 @@ def load_settings() -> Settings:
     Raises:
         InputError: one is not what it should be, or there is no such setting; the message names it.
     """
-    known = {f"{_PREFIX}{name}".upper() for name in Settings.model_fields} | _OF_THE_EMBEDDED_SERVER
+    known = {f"{_PREFIX}{name}".upper() for name in Settings.model_fields} | OF_THE_EMBEDDED_SERVER
     read_any_encoding()
     for variable in (*(name for name, value in os.environ.items() if value), *names_in_env_file()):
         if variable.startswith(_PREFIX) and variable.upper().partition("__")[0] not in known:
@@ -162,7 +174,7 @@ def load_settings() -> Settings:
         if variable.startswith(_PREFIX) and _is_no_text(variable):
             raise InputError(f"The setting {variable} is wrong: it is not valid UTF-8. Correct it in the environment.")
     try:
-        return Settings()
+        settings = Settings()
     except (SettingsError, RuntimeError) as error:
         raise InputError(f"A setting is wrong: {error}. Correct it in the environment or in .env.") from None
     except ValidationError as error:
@@ -172,6 +184,9 @@ def load_settings() -> Settings:
             raise _unknown(name) from None
         told = first["msg"].removeprefix("Value error, ")
         raise InputError(f"The setting {name} is wrong: {told}. Correct it in the environment or in .env.") from None
+    if settings.shared.value != os.environ.get(SHARED, Sharing.NO):
+        os.environ[SHARED] = settings.shared.value  # for all that stores, in child processes, too
+    return settings
 
 
 def _is_no_text(variable: str) -> bool:

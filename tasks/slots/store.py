@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 
 from tasks.core.clock import MachineClock
 from tasks.core.errors import StorageError
+from tasks.core.owners import stranger
+from tasks.core.private import closed, make_directory, open_private, write_text
 from tasks.slots.ledger import Ledger
 
 _TURN_SECONDS = 0.002
@@ -113,6 +115,8 @@ class FileStore:
                 if after != before:
                     self._write(after)
                 return after
+        except PermissionError as error:
+            raise StorageError(closed(Path(error.filename or self._lock))) from None
         except OSError as error:
             raise StorageError(
                 f"{self._path.parent} cannot be used ({error.strerror}), where runs agree on slots. "
@@ -121,15 +125,16 @@ class FileStore:
 
     @asynccontextmanager
     async def _locked(self) -> AsyncIterator[None]:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        make_directory(self._path.parent)
+        descriptor = open_private(self._lock, os.O_RDWR | os.O_CREAT)
         try:
             async with asyncio.timeout(_PATIENCE_SECONDS):
                 while not _try_lock(descriptor):  # noqa: ASYNC110 - no event tells when another process lets go
                     await asyncio.sleep(_TURN_SECONDS)
             yield
         except TimeoutError:
-            raise StorageError(f"{self._lock} is held by a process that stands still. End it, and run again.") from None
+            who = stranger(self._lock) or "a process that stands still"
+            raise StorageError(f"{self._lock} is held by {who}. End it, and run again.") from None
         finally:
             os.close(descriptor)
 
@@ -141,7 +146,7 @@ class FileStore:
 
     def _write(self, ledger: Ledger) -> None:
         temporary = self._path.with_suffix(".tmp")
-        temporary.write_text(ledger.model_dump_json())
+        write_text(temporary, ledger.model_dump_json())
         temporary.replace(self._path)
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 from weakref import WeakValueDictionary, finalize
 
 from tasks.core.errors import CloudError, DocumentError, IncompleteError, LimitError, StorageError
 from tasks.core.paths import Place, S3Path
+from tasks.core.private import create, make_directory, refuse_closed
 from tasks.storage.file_locks import FileLease, take_shared, try_exclusive
 
 _CHUNK = 1 << 20
@@ -108,7 +110,7 @@ def download_of(place: S3Path, folder: Path, most_mb: int) -> _Copy:
 def _made(place: Place, folder: Path, fill: Callable[[BinaryIO], None]) -> _Copy:
     try:
         copy = _empty(folder)
-        with copy.path.open("wb") as file:
+        with create(copy.path, "wb") as file:
             fill(file)
     except OSError as error:
         raise StorageError(
@@ -118,11 +120,13 @@ def _made(place: Place, folder: Path, fill: Callable[[BinaryIO], None]) -> _Copy
 
 
 def _empty(folder: Path) -> _Copy:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    refuse_closed(folder.parent)
+    make_directory(folder)
     for path in folder.iterdir():
-        lease = try_exclusive(path)
-        if lease is not None:  # whoever had it was killed
-            _remove(path, lease)
+        with suppress(StorageError):  # another user's, in a directory that several share
+            lease = try_exclusive(path)
+            if lease is not None:  # whoever had it was killed
+                _remove(path, lease)
     while True:
         path = folder / f"{uuid.uuid4().hex}.pdf"
         lease = take_shared(path)

@@ -10,7 +10,17 @@ from __future__ import annotations
 
 import fcntl
 import os
+import threading
+from contextvars import copy_context
 from pathlib import Path
+
+from tasks.core.errors import StorageError
+from tasks.core.events import RunWarning, emit
+from tasks.core.owners import stranger
+from tasks.core.private import closed, open_private
+
+NAMED_SECONDS = 2.0
+"""How long a lock is waited for before its holder is named, if that is another user."""
 
 
 class FileLease:
@@ -59,11 +69,35 @@ def is_held(path: Path) -> bool:
     return False
 
 
+def name_stranger(path: Path) -> None:
+    """Warn that a file is waited for, if another user holds it."""
+    if who := stranger(path):
+        emit(RunWarning(f"{path} is held by {who}: this run waits until it is free. Ask them to end what holds it."))
+
+
 def _locked(path: Path, operation: int) -> int:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
-        fcntl.flock(descriptor, operation)
+        descriptor = open_private(path, os.O_RDWR | os.O_CREAT)
+    except PermissionError:
+        raise StorageError(closed(path)) from None
+    try:
+        _flock(path, descriptor, operation)
     except BaseException:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def _flock(path: Path, descriptor: int, operation: int) -> None:
+    try:
+        fcntl.flock(descriptor, operation | fcntl.LOCK_NB)
+    except BlockingIOError:
+        if operation & fcntl.LOCK_NB:
+            raise
+        naming = threading.Timer(NAMED_SECONDS, copy_context().run, [name_stranger, path])
+        naming.daemon = True
+        naming.start()
+        try:
+            fcntl.flock(descriptor, operation)
+        finally:
+            naming.cancel()

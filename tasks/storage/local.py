@@ -13,9 +13,12 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from tasks.core.errors import OutputError, StorageError
-from tasks.storage.file_locks import try_exclusive
+from tasks.core.private import create, make_directory, open_private, refuse_closed
+from tasks.storage.file_locks import name_stranger, try_exclusive
 
 _TURN_POLL_SECONDS = 1.0
+_NAMED_AFTER = 2
+"""So often a lock is found held before its holder is named, if that is another user."""
 
 
 class Directory:
@@ -31,14 +34,18 @@ class Directory:
             StorageError: it cannot be made.
         """
         with _told(self.place):
-            self.place.mkdir(parents=True, exist_ok=True)
+            make_directory(self.place, ours=False)
 
     def prepare(self, folder: str) -> None:
         """See `Files`."""
         try:
-            (self.place / folder).mkdir(parents=True, exist_ok=True)
+            refuse_closed(self.place)
+            make_directory(self.place)
+            make_directory(self.place / folder)
             with tempfile.TemporaryFile(dir=self.place / folder) as probe:
                 probe.write(b"\0")
+        except StorageError as error:
+            raise OutputError(str(error)) from None
         except OSError as error:
             raise OutputError(
                 f"The results cannot be written to {self.place}: {error.strerror}. "
@@ -48,8 +55,13 @@ class Directory:
     @asynccontextmanager
     async def turn(self, waiting: Callable[[], None]) -> AsyncIterator[None]:
         """See `Files`. What a killed run left half-written is cleared."""
-        while (lease := try_exclusive(self.place / ".lock")) is None:
+        lock = self.place / ".lock"
+        waited = 0
+        while (lease := try_exclusive(lock)) is None:
             waiting()
+            waited += 1
+            if waited == _NAMED_AFTER:
+                name_stranger(lock)
             await asyncio.sleep(_TURN_POLL_SECONDS)
         try:
             for pattern in (".*.tmp", "*/.*.tmp"):
@@ -94,11 +106,10 @@ class Directory:
     def write(self, name: str, parts: Iterable[str]) -> None:
         """See `Files`."""
         path = self.place / name
-        # Not by tempfile, whose files only their owner may read.
         temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
         try:
             with _told(path):
-                with temporary.open("x", encoding="utf-8") as file:
+                with create(temporary, "x") as file:
                     file.writelines(parts)
                     file.flush()
                     os.fsync(file.fileno())
@@ -115,7 +126,7 @@ class Directory:
     def append(self, name: str, text: str) -> None:
         """See `Files`."""
         path = self.place / name
-        with _told(path), path.open("ab+") as file:
+        with _told(path), os.fdopen(open_private(path, os.O_RDWR | os.O_CREAT | os.O_APPEND), "ab+") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
             cut_off = file.read(1) not in {b"", b"\n"}  # by a full disk or a kill: what comes is a line of its own
             file.write((b"\n" if cut_off else b"") + text.encode())

@@ -56,6 +56,7 @@ async def _running(pool: Pool, instance: InstanceLease) -> Machine:
         elif not instance.started and seen.state in {MachineState.STOPPING, MachineState.STOPPED}:
             raise ChangedError(f"{instance.id} is {seen.state}.")
         elif seen.state not in before_start:
+            await _check_stage(pool, instance, seen)
             raise MachineLostError(f"{instance.id} is {seen.state}.")
         if asked > deadline:
             raise NotUpError(
@@ -84,11 +85,9 @@ async def _answering(pool: Pool, instance: InstanceLease, booting: Machine, conn
             if connection.shut:
                 raise MachineLostError(f"The tunnel to {instance.id} ended.")
             seen = await seen_machine(pool, instance.id)
+            await _check_stage(pool, instance, seen)
             if seen.state is not MachineState.RUNNING:
                 raise MachineLostError(f"{instance.id} is {seen.state}.")
-            failed = seen.stage.startswith("failed") and seen.stage != instance.stale_stage
-            if failed:
-                raise NotUpError(await _not_up(pool, instance.id, seen.stage))
             serves = seen.stage == "serving" and seen.stage != instance.stale_stage
             # Whatever was slow meanwhile, AWS or this process: only a request sent after the limit can fail it.
             unheard = serves and serving_since is not None and asked - serving_since > glance
@@ -107,6 +106,16 @@ async def _answering(pool: Pool, instance: InstanceLease, booting: Machine, conn
                 serving_since = time.monotonic()
             emit(Progress(f"{instance.id} ({seen.kind}) boots{': ' + seen.stage if seen.stage else ''}"))
             await asyncio.sleep(pool.settings.ec2.poll_seconds)
+
+
+async def _check_stage(pool: Pool, instance: InstanceLease, seen: Machine) -> None:
+    """Raise if the machine says that it failed, which goes before its state: it may have ended itself for that.
+
+    Raises:
+        NotUpError: another one would fail, too.
+    """
+    if seen.stage.startswith("failed") and seen.stage != instance.stale_stage:
+        raise NotUpError(await _not_up(pool, instance.id, seen.stage))
 
 
 async def _not_up(pool: Pool, machine_id: str, said: str) -> str:

@@ -21,6 +21,8 @@ from tasks.backends.local.watchdog import ServerDirectory
 from tasks.core.clock import elapsed
 from tasks.core.errors import ServerError
 from tasks.core.network import settle_network
+from tasks.core.owners import name_of
+from tasks.core.private import make_directory, refuse_closed
 from tasks.ollama.address import free_port
 from tasks.storage.file_locks import FileLease, is_held, take_exclusive, take_shared
 
@@ -94,8 +96,10 @@ async def lease_server(spec: ServerSpec, home: Path, *, idle_seconds: float, dea
     """
     settle_network()
     directory = spec.directory(home)
+    refuse_closed(home)
     try:
-        directory.path.mkdir(parents=True, exist_ok=True)
+        make_directory(directory.path.parent)
+        make_directory(directory.path)
     except OSError as error:
         raise ServerError(
             f"{directory.path} cannot be made: {error.strerror}. Set HEARTH_HOME to another place."
@@ -204,7 +208,12 @@ class ServerState:
 
 
 def local_servers(home: Path) -> Iterator[ServerState]:
-    """The servers that Hearth keeps on this machine."""
+    """The servers that Hearth keeps on this machine.
+
+    Raises:
+        StorageError: the directory is another user's.
+    """
+    refuse_closed(home)
     for path in sorted((home / "servers").glob("*")):
         directory = ServerDirectory(path)
         record = _published(directory)
@@ -223,8 +232,24 @@ def _stops_at(record: dict[str, Any]) -> float | None:
 def stop_server(state: ServerState, *, wait_seconds: float = 0.0) -> None:
     """Have a server's watchdog stop it, and wait for so long for its end."""
     with suppress(ProcessLookupError):  # it has stopped by itself meanwhile
-        os.kill(state.watchdog_pid, signal.SIGTERM)
+        _signal(state, signal.SIGTERM)
         deadline = time.monotonic() + wait_seconds
         while time.monotonic() < deadline:
             time.sleep(_HEALTH_POLL_SECONDS)
             os.kill(state.watchdog_pid, 0)
+
+
+def _signal(state: ServerState, number: int) -> None:
+    try:
+        os.kill(state.watchdog_pid, number)
+    except PermissionError:
+        raise ServerError(
+            f"{state.name} was started by {_user_of(state.watchdog_pid)}, who alone can stop it."
+        ) from None
+
+
+def _user_of(process: int) -> str:
+    try:
+        return name_of(Path("/proc", str(process)).stat().st_uid)
+    except OSError:  # no such list on this system
+        return "another user"

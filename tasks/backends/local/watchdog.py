@@ -25,6 +25,7 @@ from typing import Any, NoReturn
 
 from tasks.backends.local.processes import MARK, end_group, end_marked
 from tasks.core.clock import elapsed
+from tasks.core.private import create, write_text
 from tasks.storage.file_locks import FileLease, take_exclusive, try_exclusive
 
 _POLL_SECONDS = 0.5
@@ -54,7 +55,7 @@ class ServerDirectory:
     def publish(self, record: dict[str, Any]) -> None:
         """Tell the runs, whole or not at all."""
         temporary = self.path / ".server.json.tmp"
-        temporary.write_text(json.dumps(record))
+        write_text(temporary, json.dumps(record))
         temporary.replace(self._record)
 
     def withdraw(self) -> None:
@@ -81,7 +82,7 @@ class Watchdog:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         if self._directory.log.exists():
             self._directory.log.replace(self._directory.last_log)
-        with self._directory.log.open("wb") as log:
+        with create(self._directory.log, "wb") as log:
             try:
                 server = subprocess.Popen(  # noqa: S603 - the command is a backend's own
                     self._command,

@@ -191,6 +191,20 @@ async def test_a_machine_that_does_not_boot_is_ended_and_its_log_is_told(aws: Aw
     machines.wait(lambda: machines.running() == [])
 
 
+async def test_a_machine_that_refuses_what_it_downloaded_and_ends_itself_is_not_replaced(
+    aws: AwsFront, pool: Pool, machines: Machines
+):
+    """Another one would download the same, at the same price."""
+    machines.plan = Plan(serves=False, stages=())
+    acquiring = asyncio.create_task(acquired())
+    machine = await asyncio.to_thread(machines.one)
+    machines.tag(machine, "hearth:stage", "failed: ollama.tgz of Ollama 0.33.0 has the digest 1, not 2")
+    machines.power_off(machine)
+    with pytest.raises(ServerError, match=r"has the digest 1, not 2"):
+        await acquiring
+    assert len(machines.instances()) == 1
+
+
 async def test_a_machine_that_never_answers_is_ended_at_the_deadline(aws: AwsFront, pool: Pool, machines: Machines):
     machines.plan = Plan(serves=False)
     with pytest.raises(ServerError, match="did not come up"):

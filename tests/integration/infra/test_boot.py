@@ -1,7 +1,9 @@
 """The boot script, run for real by bash; what it calls are stubs that write down how they were called."""
 
+import json
 import os
 import subprocess
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -11,9 +13,20 @@ from tests.support.infra.machine_stubs import MACHINE
 from tests.support.infra.pools import pool
 
 TOKEN = "ab" * 32
+DIGEST = sha256(b"archive").hexdigest()
+MODEL_DIGEST = "5ced39dfa4ba" + "0" * 52
+# As releases have it: other archives, and names with a dot and a slash.
+SUMS = "".join(
+    f"{digest}  ./ollama-linux-{name}\n"
+    for digest, name in [("0" * 64, "arm64.tar.zst"), (DIGEST, "amd64.tar.zst"), (DIGEST, "amd64.tgz")]
+)
 # What the stubs do beside writing themselves down: an archive holds Ollama, a pull makes the model known.
 STUBS = {
-    "curl": 'case "$*" in *--output*ollama.tar*) : >"$HERE/opt/ollama.tar";; esac',
+    "curl": """case "$*" in
+*/sha256sum.txt*) cp "$HERE/sums" "$HERE/opt/sha256sum.txt";;
+*--output*ollama.tar*) printf archive >"$HERE/opt/ollama.tar";;
+*/api/tags*) cat "$HERE/tags";;
+esac""",
     "tar": 'mkdir -p "$HERE/usr/bin"; cp "$HERE/ollama" "$HERE/usr/bin/ollama"',
     "zstd": ":",
     "systemctl": ":",
@@ -38,8 +51,10 @@ if sys.argv[1] == "parameter":
 class Machine:
     """A directory that stands for a machine's disk."""
 
-    def __init__(self, here: Path, access: str = "private") -> None:
+    def __init__(self, here: Path, access: str = "private", **changed: str) -> None:
         self.here = here
+        (here / "sums").write_text(SUMS)
+        (here / "tags").write_text(json.dumps({"models": [{"name": "qwen2.5vl:7b", "digest": MODEL_DIGEST}]}))
         for name in ("opt", "etc", "bin", "sys"):
             (here / name).mkdir()
         for name, does in STUBS.items():
@@ -47,7 +62,7 @@ class Machine:
         (here / "ollama").write_text(OLLAMA)
         (here / "ollama").chmod(0o755)
         (here / "opt/machine.py").write_text(PROGRAM)
-        told = machine_environment(pool(access=access))
+        told = machine_environment(pool(access=access, **changed))
         (here / "etc/machine.env").write_text("".join(f"{name}={value}\n" for name, value in told.items()))
         script = (MACHINE / "boot.sh").read_text()
         for theirs, ours in {
@@ -116,9 +131,70 @@ def test_another_version_replaces_the_one_that_is_there(machine: Machine):
 
 
 def test_a_version_that_came_as_tgz_is_had_as_that(machine: Machine):
-    machine.stub("curl", 'case "$*" in *--head*) exit 22;; *ollama.tar*) : >"$HERE/opt/ollama.tar";; esac')
+    machine.stub("curl", f'case "$*" in *--head*) exit 22;; esac\n{STUBS["curl"]}')
     assert machine.boot() == 0
     assert "ollama-linux-amd64.tgz" in machine.calls
+
+
+def refused(machine: Machine) -> str:
+    """Why a machine ended itself; nothing of what it had downloaded was used."""
+    assert machine.boot() == 1
+    assert machine.calls.rstrip().endswith("systemctl poweroff")
+    assert machine.told[-1] == f"log {machine.here / 'boot.log'}"
+    return machine.told[-2]
+
+
+def test_an_archive_that_is_not_the_releases_is_not_unpacked_and_the_machine_ends(machine: Machine):
+    (machine.here / "sums").write_text(SUMS.replace(DIGEST, "1" * 64))
+    assert refused(machine).startswith("tell failed: ollama-linux-amd64.tar.zst of Ollama 0.33.0 has the digest ")
+    assert "tar " not in machine.calls.replace("ollama.tar ", "")
+    assert not (machine.here / "opt/ollama.tar").exists()
+    assert not (machine.here / "usr/bin/ollama").exists()
+
+
+def test_an_archive_that_the_release_does_not_list_is_refused(machine: Machine):
+    (machine.here / "sums").write_text("<html>not found</html>\n")
+    assert "names no digest of ollama-linux-amd64.tar.zst" in refused(machine)
+
+
+def test_the_digest_of_the_settings_wins_over_the_releases(tmp_path: Path):
+    machine = Machine(tmp_path, ollama_sha256=DIGEST)
+    (tmp_path / "sums").write_text("")
+    assert machine.boot() == 0
+    assert "sha256sum.txt" not in machine.calls
+
+
+def test_an_archive_of_another_digest_than_the_settings_name_is_refused(tmp_path: Path):
+    assert f"not {'2' * 64}" in refused(Machine(tmp_path, ollama_sha256="2" * 64))
+
+
+def test_ollama_that_is_there_is_installed_anew_if_another_digest_is_asked_for(machine: Machine):
+    assert machine.boot() == 0
+    with (machine.here / "etc/machine.env").open("a") as settings:
+        settings.write(f"HEARTH_OLLAMA_SHA256={DIGEST}\n")
+    assert machine.boot() == 0
+    assert "tell installing Ollama 0.33.0" in machine.told
+    assert machine.boot() == 0
+    assert "tell installing Ollama 0.33.0" not in machine.told
+
+
+def test_only_https_is_fetched(machine: Machine):
+    machine.boot()
+    fetched = [line for line in machine.calls.splitlines() if "github" in line]
+    assert len(fetched) == 3
+    assert all("--proto =https" in line for line in fetched)
+
+
+def test_a_model_of_another_digest_is_refused_also_where_it_was_pulled_before(tmp_path: Path):
+    machine = Machine(tmp_path, model_digest="5ced39dfa4bb")
+    (tmp_path / "qwen2.5vl:7b").touch()
+    assert refused(machine) == f"tell failed: qwen2.5vl:7b has the digest {MODEL_DIGEST}, not 5ced39dfa4bb"
+
+
+def test_a_model_of_the_digest_of_the_settings_serves(tmp_path: Path):
+    machine = Machine(tmp_path, model_digest=MODEL_DIGEST[:12])
+    assert machine.boot() == 0
+    assert machine.told[-2] == "tell serving"
 
 
 def test_a_step_that_fails_is_said_and_the_log_sent(machine: Machine):

@@ -195,6 +195,17 @@ class TestLife:
             assert started.process.wait(PATIENCE) == 1
             assert "no-such-model cannot be served" in started.log.read_text()
 
+    def test_a_model_of_another_digest_than_is_named_ends_the_container(self, tmp_path: Path):
+        with container(tmp_path, engine="echo", hearth_model_digest="0" * 12, warm=False) as started:
+            assert started.process.wait(PATIENCE) == 1
+            assert f"{MODEL} has the digest " in started.log.read_text()
+
+    def test_a_model_of_the_digest_that_is_named_serves(self, tmp_path: Path):
+        with container(tmp_path, engine="echo") as started:
+            (model,) = httpx.get(f"{started.ollama}/api/tags").json()["models"]
+        with container(tmp_path, engine="echo", hearth_model_digest=model["digest"][:12]) as started:
+            assert started.ping() == 200
+
     def test_a_model_that_fell_back_to_the_cpu_does_not_hold_a_gpus_instance(self, tmp_path: Path):
         with container(tmp_path, engine="echo", hearth_require_gpu="true", warm=False) as started:
             assert started.process.wait(PATIENCE) == 1

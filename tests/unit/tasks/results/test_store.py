@@ -219,12 +219,11 @@ def test_a_page_file_is_json_that_tells_its_schema(store):
     assert (stored["schema_version"], stored["page"], stored["status"]) == (1, 12, "read")
 
 
-def test_a_file_is_as_readable_as_the_umask_says(store):
+def test_what_is_stored_is_its_owners_alone(store):
     store.write_page(page(1))
-    touched = store.directory / "touched"
-    touched.touch()
     written = store.directory / "pages" / "0001.json"
-    assert stat.S_IMODE(written.stat().st_mode) == stat.S_IMODE(touched.stat().st_mode)
+    modes = [stat.S_IMODE(path.stat().st_mode) for path in (store.directory, written.parent, written)]
+    assert modes == [0o700, 0o700, 0o600]
 
 
 def test_a_later_result_replaces_an_earlier_one(store):

@@ -509,3 +509,18 @@ def test_while_some_wait_a_server_works_on_as_many_as_it_can(slots, more, length
 
 def test_where_nobody_waits_nothing_follows_of_how_many_it_could_be():
     assert at_once_while_some_wait([Served(0, 1, 0), Served(0, 1, 0)]) is None
+
+
+async def test_a_model_of_another_digest_than_the_settings_name_reads_nothing(
+    server: ScriptedOllama, client: OllamaClient
+):
+    limits = WarmSettings(deadline_seconds=PATIENCE, model_digest="0" * 12)
+    with pytest.raises(ModelError, match=rf"has another {MODEL} than HEARTH_WARM__MODEL_DIGEST names: {DIGEST[:12]}"):
+        await warm(client, REQUEST, 1, limits, ledger=FileStore.of(Path(), client.url), require_gpu=False)
+    assert server.asked("/api/generate") == []
+
+
+async def test_a_model_of_the_digest_that_the_settings_name_reads(client: OllamaClient):
+    limits = WarmSettings(deadline_seconds=PATIENCE, model_digest=DIGEST[:12])
+    warmth = await warm(client, REQUEST, 1, limits, ledger=FileStore.of(Path(), client.url), require_gpu=False)
+    assert warmth.digest == DIGEST

@@ -1,0 +1,27 @@
+"""The process of one run: Hearth's flows are imported before Prefect looks for them in the working directory.
+
+Prefect puts that directory before all other places to import from while it loads a flow.
+"""
+
+from __future__ import annotations
+
+import runpy
+from importlib import import_module
+
+FLOWS = ("flows.process_document", "flows.process_batch", "flows.idle_shutdown", "flows.plan_costs")
+
+
+def import_flows() -> None:
+    """Import Hearth's flows from where Hearth is installed; Prefect then finds them imported."""
+    for name in FLOWS:
+        import_module(name)
+
+
+def main() -> None:
+    """Run what PREFECT__FLOW_RUN_ID names."""
+    import_flows()
+    runpy.run_module("prefect.engine", run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()

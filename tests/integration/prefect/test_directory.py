@@ -1,0 +1,93 @@
+"""A directory that a stranger filled: what lies there beside the documents runs nothing and leads nowhere unseen."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.integration.prefect.bringing_up import START_SECONDS, Up
+from tests.support import pdfs
+from tests.support.commands import ROOT, Hearth
+from tests.support.environment import clean
+from tests.support.prefect_home import seed
+from tests.support.scripted_ollama import ScriptedOllama
+
+SHADOWED = ("prefect.py", "sitecustomize.py", "tasks.py", "typing_extensions.py", "json.py", "flows.py")
+
+
+def booby_trapped(directory: Path) -> Path:
+    """Fill a directory with all that would run a stranger's code, and return the file that such code writes."""
+    marker = directory.parent / f"{directory.name}.pwned"
+    code = f"import os; open({str(marker)!r}, 'a').write(__file__ + '\\n')\n"
+    evil = directory / "evil"
+    evil.mkdir(parents=True)
+    (evil / "evil_logging.py").write_text(code + "import logging\nHandler = logging.NullHandler\n")
+    logging_file = directory / "logging.yml"
+    logging_file.write_text(
+        "version: 1\ndisable_existing_loggers: false\nhandlers:\n  evil:\n    (): evil_logging.Handler\n"
+        "loggers:\n  prefect:\n    level: INFO\n    handlers: [evil]\n"
+    )
+    (directory / "prefect.toml").write_text(
+        f'profiles_path = "profiles.toml"\n[logging]\nconfig_path = "{logging_file}"\n'
+    )
+    (directory / "pyproject.toml").write_text(
+        '[project]\nname = "x"\nversion = "1"\ndependencies = ["prefect"]\n'
+        f'[tool.prefect]\nprofiles_path = "profiles.toml"\n[tool.prefect.logging]\nconfig_path = "{logging_file}"\n'
+    )
+    (directory / "profiles.toml").write_text(
+        f'active = "evil"\n[profiles.evil]\nPREFECT_LOGGING_SETTINGS_PATH = "{logging_file}"\n'
+    )
+    (directory / ".env").write_text(
+        f"PREFECT_LOGGING_SETTINGS_PATH={logging_file}\nPREFECT_LOGGING_CONFIG_PATH={logging_file}\n"
+        f"PREFECT_PROFILES_PATH={directory / 'profiles.toml'}\n"
+    )
+    for name in SHADOWED:
+        (directory / name).write_text(code)
+    return marker
+
+
+def newcomer_in(directory: Path, home: Path, **more: str) -> Hearth:
+    own = {"HEARTH_HOME": str(home), "PREFECT_HOME": str(seed(home / "prefect")), "HEARTH_BACKEND": "embedded"}
+    # The trap's module can be imported, so that what fails to run it is not the import.
+    return Hearth(directory, {**clean("AWS_"), **own, "PYTHONPATH": str(directory / "evil"), **more}, anew=True)
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return tmp_path / "theirs"
+
+
+def test_a_run_reads_there_and_runs_nothing_of_theirs(directory: Path, tmp_path: Path, server: ScriptedOllama):
+    marker = booby_trapped(directory)
+    paper = pdfs.written(directory / "paper.pdf", "One.")
+    hearth = newcomer_in(directory, tmp_path / "home", HEARTH_URL=server.url, HEARTH_BACKEND="url")
+    try:
+        outcome = hearth("read", paper)
+    finally:
+        hearth("stop", "--force")
+    assert outcome.code == 0, outcome.err
+    assert not marker.exists(), marker.read_text()
+    assert "prefect.toml" in outcome.err
+    assert "PREFECT_LOGGING_SETTINGS_PATH" in outcome.err
+
+
+def test_what_is_up_there_runs_nothing_of_theirs(directory: Path, tmp_path: Path):
+    """The server, the deployments, the worker and a run's own process."""
+    marker = booby_trapped(directory)
+    (directory / "prefect.yaml").write_bytes((ROOT / "prefect.yaml").read_bytes())
+    paper = pdfs.written(directory / "paper.pdf", "One.")
+    home = tmp_path / "home"
+    hearth = newcomer_in(directory, home, HEARTH_OUTPUT=str(home / "results"), PREFECT_WORKER_QUERY_SECONDS="1")
+    try:
+        done = hearth("up")
+        assert done.code == 0, done.err
+        (record,) = home.glob("servers/prefect-*/server.json")
+        up = Up(home, json.loads(record.read_text())["url"] + "/api", hearth, done.out)
+        run = up.ended(up.run("process-document/on-demand", job={"document": str(paper)}), START_SECONDS)
+        assert run["state_name"] == "Completed", run["state"]
+    finally:
+        hearth("down")
+        hearth("stop", "--force")
+    assert not marker.exists(), marker.read_text()

@@ -1,0 +1,150 @@
+"""Locks of files: who waits is told within seconds if another user holds what is waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tasks.core.events import Event, RunWarning, subscribe
+from tasks.core.owners import stranger
+from tasks.storage import local
+from tasks.storage.file_locks import NAMED_SECONDS, take_exclusive, try_exclusive
+from tasks.storage.local import Directory
+from tests.support.other_user import NEEDS_ROOT, UID, as_other, public  # noqa: F401 - a fixture
+from tests.support.waiting import PATIENCE
+
+pytestmark = NEEDS_ROOT
+IMPORTS = """
+from pathlib import Path
+import encodings.idna, contextvars, pwd
+import tasks.core.owners
+from tasks.storage.file_locks import take_exclusive, try_exclusive
+from tasks.storage.local import Directory
+from tasks.slots.store import FileStore
+"""
+HOLD = """
+import fcntl, os, sys
+descriptor = os.open(sys.argv[1], os.O_RDWR)
+fcntl.flock(descriptor, fcntl.LOCK_EX)
+os.setresuid({uid}, {uid}, {uid})
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def held_by_another(path: Path) -> Iterator[int]:
+    """A process of another user holds a lock; its id."""
+    path.touch()
+    command = [sys.executable, "-c", HOLD.format(uid=UID), str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout.readline() == "held\n"
+        try:
+            yield process.pid
+        finally:
+            process.stdin.close()
+
+
+def heard(events: list[Event]) -> str:
+    return " ".join(event.what for event in events if isinstance(event, RunWarning))
+
+
+def test_the_holder_of_another_user_is_known_by_process_and_name(tmp_path: Path):
+    with held_by_another(tmp_path / "lock") as process:
+        assert stranger(tmp_path / "lock") == f"nobody (uid {UID}), process {process}"
+
+
+def test_ones_own_lock_is_no_strangers(tmp_path: Path):
+    lease = take_exclusive(tmp_path / "lock")
+    assert stranger(tmp_path / "lock") == ""
+    lease.release()
+
+
+def test_who_waits_for_a_lock_is_told_whom_for_within_seconds(tmp_path: Path):
+    events: list[Event] = []
+    told = threading.Event()
+
+    def hear(event: Event) -> None:
+        events.append(event)
+        told.set()
+
+    def wait() -> None:
+        with subscribe(hear):
+            take_exclusive(tmp_path / "lock").release()
+
+    with held_by_another(tmp_path / "lock"):
+        began = time.monotonic()
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        assert told.wait(PATIENCE)
+        assert time.monotonic() - began >= NAMED_SECONDS
+    waiting.join()
+    assert f"{tmp_path / 'lock'} is held by nobody (uid {UID})" in heard(events)
+
+
+async def test_who_waits_for_a_document_is_told_whom_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(local, "_TURN_POLL_SECONDS", 0.01)
+    directory, events = Directory(tmp_path), []
+    told = asyncio.Event()
+
+    def hear(event: Event) -> None:
+        events.append(event)
+        told.set()
+
+    async def wait() -> None:
+        async with directory.turn(lambda: None):
+            pass
+
+    with subscribe(hear), held_by_another(tmp_path / ".lock"):
+        waiting = asyncio.create_task(wait())
+        await asyncio.wait_for(told.wait(), PATIENCE)
+    await waiting
+    assert f"{tmp_path / '.lock'} is held by nobody (uid {UID})" in heard(events)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "take_exclusive(Path(sys.argv[1]))",
+        "try_exclusive(Path(sys.argv[1]))",
+        "asyncio.run(Directory(Path(sys.argv[1]).parent).turn(print).__aenter__())",
+        "asyncio.run(FileStore(Path(sys.argv[1]).with_suffix('.json')).change(lambda ledger: ledger))",
+    ],
+)
+def test_a_lock_that_another_user_made_is_named_at_once(public: Path, code: str):  # noqa: F811 - a fixture
+    """In a directory that both may use, such as one of a version before."""
+    public.chmod(0o777)
+    lock = public / ".lock"
+    (public / ".lock").touch(mode=0o600)
+    done = as_other(IMPORTS, code, lock if "FileStore" not in code else _named(public))
+    told = done.stderr.splitlines()[-1]
+    assert told.startswith("tasks.core.errors.StorageError: "), done.stderr
+    assert "lock belongs to root (uid 0), and nobody" in told
+
+
+def _named(public: Path) -> Path:  # noqa: F811 - an argument
+    (public / "ledger.lock").touch(mode=0o600)
+    return public / "ledger.lock"
+
+
+def test_a_lock_in_another_users_directory_is_named_by_that(public: Path):  # noqa: F811 - a fixture
+    (public / "home").mkdir(mode=0o700)
+    done = as_other(IMPORTS, "take_exclusive(Path(sys.argv[1]))", public / "home" / "lock")
+    assert f"{public / 'home'} belongs to root (uid 0)" in done.stderr.splitlines()[-1], done.stderr
+
+
+def test_locks_are_made_for_their_owner_alone(tmp_path: Path):
+    lease = try_exclusive(tmp_path / "lock")
+    assert lease is not None
+    lease.release()
+    assert (tmp_path / "lock").stat().st_mode & 0o777 == 0o600
