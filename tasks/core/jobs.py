@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from enum import StrEnum
+from pathlib import PurePath
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, field_validator
@@ -102,6 +104,22 @@ FORM_FALLBACK = (
 FORM_ATTEMPTS = "At each page, at the most: 1 to 20."
 
 
+_SHOWN = 100
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def title_of(name: str) -> str:
+    """What a document is called before people: its file's name without the ending, in one line.
+
+    One that is kept under its sha256 is called by eight digits of it.
+    """
+    return f"document {name[:8]}" if _SHA256.fullmatch(name) else visible_line(name)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
+
+
 class Job(Form):
     """What to read, and how. What is left empty takes the worker's setting (HEARTH_*)."""
 
@@ -166,6 +184,12 @@ class Job(Form):
     strict: bool = Field(False, title="Strict", description=FORM_STRICT)
     fallback: Fallback = Field(Fallback.NONE, title="Fallback", description=FORM_FALLBACK)
 
+    @property
+    def run_name(self) -> str:
+        """What its run is called in Prefect."""
+        pages = f"pages {_short(visible_line(self.pages))}" if self.pages else "all pages"
+        return f"{_short(title_of(PurePath(self.document).stem))}, {pages}"
+
 
 class ReadOptions(Frozen):
     """All that decides what a page's answer is, beside the page and the model."""
@@ -194,7 +218,7 @@ class Document(Frozen):
     @property
     def name(self) -> str:
         """The file's name without its ending, as it is shown everywhere."""
-        return visible_line(self.path.stem)
+        return title_of(self.path.stem)
 
 
 class Plan(Frozen):
