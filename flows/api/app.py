@@ -74,7 +74,7 @@ router = APIRouter(prefix="/documents")
     responses={
         202: {"model": RunView, "description": "It is being read."},
         200: {"model": RunView, "description": "It has been read, or could not be."},
-        **refusals(413, 415, 503),
+        **refusals(413, 415),
     },
     openapi_extra={"requestBody": DOCUMENT_BODY, "parameters": parameters()},
 )
@@ -87,7 +87,7 @@ async def post_document(request: Request, service: TheService) -> Response:
     return JSONResponse(view, 200 if is_over(state) else 202, {"Location": view["links"]["self"]})
 
 
-@router.get("/{document}", response_model=RunView, responses=refusals(404, 503))
+@router.get("/{document}", response_model=RunView, responses=refusals(404))
 async def get_document(run: TheRun) -> dict[str, Any]:
     """How far a run is."""
     return await run.view(await run.state())
@@ -115,7 +115,7 @@ async def get_events(
     )
 
 
-@router.get("/{document}/text", response_class=FileResponse, responses={200: MARKDOWN, **refusals(404, 409, 503)})
+@router.get("/{document}/text", response_class=FileResponse, responses={200: MARKDOWN, **refusals(404, 409)})
 async def get_text(run: TheRun) -> FileResponse:
     """The pages in order, as Markdown."""
     called = run.record.filename and f"{Path(run.record.filename).stem}.md"
@@ -127,7 +127,7 @@ async def get_text(run: TheRun) -> FileResponse:
     )
 
 
-@router.get("/{document}/manifest", response_class=FileResponse, responses={200: MANIFEST, **refusals(404, 409, 503)})
+@router.get("/{document}/manifest", response_class=FileResponse, responses={200: MANIFEST, **refusals(404, 409)})
 async def get_manifest(run: TheRun) -> FileResponse:
     """The account of the run."""
     return FileResponse(await _ready(run, "manifest.json"), media_type="application/json")

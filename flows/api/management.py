@@ -26,7 +26,7 @@ _MOST_LOOKED_AT = 5 * ASKED_AT_ONCE
 router = APIRouter(prefix="/documents")
 
 
-@router.get("", response_model=ListView, responses=refusals(422, 503))
+@router.get("", response_model=ListView)
 async def get_documents(
     service: TheService,
     limit: Annotated[int, Query(ge=1, le=_MOST_LISTED, description="The most runs in the response.")] = 20,
@@ -66,7 +66,7 @@ async def get_documents(
     responses={
         202: {"model": RunView, "description": "It is being cancelled."},
         200: {"model": RunView, "description": "It is cancelled."},
-        **refusals(404, 409, 503),
+        **refusals(404, 409),
     },
 )
 async def cancel_document(run: TheRun, service: TheService) -> Response:
@@ -89,7 +89,7 @@ async def _cancel(run: Followed, service: Service) -> None:
     await answer_of_prefect(ask, service.api.prefect_seconds)
 
 
-@router.delete("/{document}", status_code=204, responses=refusals(404, 409, 503))
+@router.delete("/{document}", status_code=204, responses=refusals(404, 409))
 async def delete_document(run: TheRun, service: TheService) -> None:
     """Delete a run that has ended: its results, its record, and its document unless another run has the same."""
     await delete(run, service)

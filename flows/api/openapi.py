@@ -117,7 +117,7 @@ def refusals(*codes: int) -> Responses:
     return {code: {"model": Problem, "description": _PROBLEMS[code]} for code in sorted(codes)}
 
 
-OF_EVERY_ROUTE = refusals(401, 403, 422)
+OF_EVERY_ROUTE = refusals(401, 403, 422, 503)
 EVENTS = {"description": "The events.", "content": {"text/event-stream": {"schema": {"type": "string"}}}}
 MARKDOWN = {"description": "The text.", "content": {"text/markdown": {"schema": {"type": "string"}}}}
 MANIFEST = {"description": "The account of the run.", "model": Manifest}
