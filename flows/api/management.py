@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import APIRouter, HTTPException, Query, Response
 from fastapi.responses import JSONResponse
@@ -16,7 +18,7 @@ from flows.api.dependencies import TheRun, TheService
 from flows.api.openapi import ListView, RunView, refusals
 from flows.api.prefect_state import ASKED_AT_ONCE, Status, answer_of_prefect, is_over, states_of, status_of
 from flows.api.run_index import Position
-from flows.api.runs import Followed
+from flows.api.runs import Followed, listed
 from flows.api.service import Service
 
 _MOST_LISTED = 100
@@ -46,17 +48,23 @@ async def get_documents(
         rows = await asyncio.to_thread(service.runs.index.after, after, ASKED_AT_ONCE if wanted else limit - len(found))
         if not rows:
             break
-        states = await states_of(service.prefect, [row.id for row in rows], service.api.prefect_seconds)
+        statuses = await _statuses(service, [row.id for row in rows])
         for row in rows:
-            after, told = row, status_of(states.get(row.id))
-            if (not wanted or told in wanted) and (run := service.runs.follow(row.id)) is not None:
-                found.append(run.listed(told))
+            after = row
+            told = statuses[row.id]
+            if (not wanted or told in wanted) and (record := service.runs.record(row.id)) is not None:
+                found.append(listed(record, told))
                 if len(found) == limit:
                     break
         looked_at += len(rows)
     more = await asyncio.to_thread(service.runs.index.after, after, 1)
     chosen = "".join(f"&status={each}" for each in sorted(wanted))
     return {"documents": found, "next": f"/documents?limit={limit}&cursor={after}{chosen}" if more else None}
+
+
+async def _statuses(service: Service, runs: Sequence[UUID]) -> dict[UUID, Status]:
+    states = await states_of(service.prefect, runs, service.api.prefect_seconds)
+    return {run: status_of(states.get(run)) for run in runs}
 
 
 @router.post(

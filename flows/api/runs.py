@@ -112,7 +112,7 @@ class Followed:
         standing = [number for number in self.pages if self.stands(number, ended)]
         shown = [self.pages[number].status for number in standing]
         return {
-            **self.listed(status_of(state)),
+            **listed(self.record, status_of(state)),
             "prefect": None if state is None else {"type": state.type, "name": state.name, "message": state.message},
             "pages": {
                 "asked": len(self.numbers),
@@ -122,22 +122,6 @@ class Followed:
                 "failed": self.failed(ended=ended),
             },
             **_paid(manifest, self.record.id),
-        }
-
-    def listed(self, status: Status) -> dict[str, Any]:
-        """The run as the list of all tells it."""
-        here = f"/documents/{self.record.id}"
-        return {
-            "id": str(self.record.id),
-            "sha256": self.record.sha256,
-            "filename": self.record.filename,
-            "created": self.record.created.isoformat(),
-            "status": status,
-            "links": {
-                "self": here,
-                **{what: f"{here}/{what}" for what in ("events", "text", "manifest")},
-                "page": f"{here}/pages/{{number}}",
-            },
         }
 
     def _scan(self, *, anew: bool) -> None:
@@ -183,11 +167,15 @@ class Runs:
         write_whole(self._directory / f"{record.id}.json", record.model_dump_json())
         return self._followed.get(record.id) or self._follow(record)
 
+    def record(self, run: UUID) -> Record | None:
+        """What is remembered of a run, or None if it was not made here."""
+        return read_record(self._directory, run)
+
     def follow(self, run: UUID) -> Followed | None:
         """The run, or None if it was not made here."""
         followed = self._followed.pop(run, None)
         if followed is None:
-            record = read_record(self._directory, run)
+            record = self.record(run)
             return None if record is None else self._follow(record)
         self._followed[run] = followed
         return followed
@@ -203,6 +191,23 @@ class Runs:
         if len(self._followed) > _FOLLOWED:
             self._followed.popitem(last=False)
         return followed
+
+
+def listed(record: Record, status: Status) -> dict[str, Any]:
+    """A run as the list of all tells it."""
+    here = f"/documents/{record.id}"
+    return {
+        "id": str(record.id),
+        "sha256": record.sha256,
+        "filename": record.filename,
+        "created": record.created.isoformat(),
+        "status": status,
+        "links": {
+            "self": here,
+            **{what: f"{here}/{what}" for what in ("events", "text", "manifest")},
+            "page": f"{here}/pages/{{number}}",
+        },
+    }
 
 
 def _seen(inode: int, result: PageResult) -> Seen:

@@ -79,6 +79,10 @@ class Backend:
         with self.client() as client:
             return client.get(path)
 
+    def prefect(self, path: str) -> Any:
+        """What Prefect itself says."""
+        return httpx.get(self.environment["PREFECT_API_URL"] + path, timeout=PATIENCE).json()
+
     def events(self, run: str, last: str | None = None, *, text: bool = False) -> Iterator[Event]:
         headers = {} if last is None else {"Last-Event-ID": last}
         with (
