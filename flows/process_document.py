@@ -41,7 +41,7 @@ async def process_document(job: Job) -> State[Manifest]:
     """Read one PDF: start or reuse a server, warm it, read the pages over its slots, store them, release it.
 
     Args:
-        job: what to read, and how; what is left empty is taken from the worker's settings.
+        job: What to read, and how. What is left empty is taken from the worker's settings.
 
     Returns:
         Completed, named Partial if some pages failed, or Failed if all did; with the manifest.

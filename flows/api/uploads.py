@@ -53,7 +53,10 @@ def parameters() -> list[dict[str, Any]]:
     """The options, as OpenAPI describes query parameters."""
     properties = _OWN | Job.model_json_schema()["properties"]
     return [
-        {"name": name, "in": "query", "required": False, "description": facts["description"], "schema": facts}
+        {
+            **{"name": name, "in": "query", "required": False, "description": facts["description"]},
+            "schema": {key: value for key, value in facts.items() if key != "position"},
+        }
         for name, facts in properties.items()
         if name not in _NOT_OPTIONS
     ]
