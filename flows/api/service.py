@@ -75,7 +75,7 @@ class Service:
                 created=run.created or datetime.now(UTC),
                 filename=asked.filename if called == f"{sha256}.pdf" else called,
             )
-            followed = self.runs.remember(record)
+            followed = await asyncio.to_thread(self.runs.remember, record)
         if asked.webhook is not None:
             self.webhooks.add(run.id, asked.webhook)
         return followed
