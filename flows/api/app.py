@@ -20,19 +20,8 @@ from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from fastapi_offline import FastAPIOffline
 from prefect.client.orchestration import get_client
 
-from flows.api import health, management
+from flows.api import health, management, openapi
 from flows.api.dependencies import TheRun, TheService, service_of
-from flows.api.openapi import (
-    BEARER,
-    DOCUMENT_BODY,
-    EVENTS,
-    MANIFEST,
-    MARKDOWN,
-    OF_EVERY_ROUTE,
-    PAGE,
-    RunView,
-    refusals,
-)
 from flows.api.posting import receive
 from flows.api.prefect_state import is_over, status_of
 from flows.api.records import numbers_in
@@ -60,6 +49,9 @@ async def _permit(
         local = request.scope.get("server") or ("", None)
         if not (_is_loopback(local[0]) and _is_loopback(request.url.hostname or "")):
             raise HTTPException(403, "Without API_TOKEN the API serves http://127.0.0.1 alone. Set a token.")
+        # A form is what any page may post anywhere; its browser tells whose page it is.
+        if request.headers.get("origin") not in {None, f"{request.url.scheme}://{request.url.netloc}"}:
+            raise HTTPException(403, "Without API_TOKEN the API serves no page of another origin. Set a token.")
     elif not hmac.compare_digest((authorization or "").encode(), f"Bearer {token.get_secret_value()}".encode()):
         raise HTTPException(401, "The bearer token is missing or wrong.", {"WWW-Authenticate": "Bearer"})
 
@@ -71,23 +63,19 @@ router = APIRouter(prefix="/documents")
     "",
     status_code=202,
     response_model=None,
-    responses={
-        202: {"model": RunView, "description": "It is being read."},
-        200: {"model": RunView, "description": "It has been read, or could not be."},
-        **refusals(413, 415),
-    },
-    openapi_extra={"requestBody": DOCUMENT_BODY, "parameters": parameters()},
+    responses=openapi.POSTED,
+    openapi_extra={"requestBody": openapi.DOCUMENT_BODY, "parameters": parameters()},
 )
 async def post_document(request: Request, service: TheService) -> Response:
     """Have a PDF read. The same PDF with the same options is the same run."""
     with Upload(service.api.directory / "documents", service.settings) as upload:
-        asked = await receive(request, service, upload)
-        run = await _unless_client_leaves(request, service.run(asked, upload))
+        posted = await receive(request, service, upload)
+        run = await _unless_client_leaves(request, service.run(posted, upload))
     view = await run.view(state := await run.state())
     return JSONResponse(view, 200 if is_over(state) else 202, {"Location": view["links"]["self"]})
 
 
-@router.get("/{document}", response_model=RunView, responses=refusals(404))
+@router.get("/{document}", response_model=openapi.RunView, responses=openapi.refusals(404))
 async def get_document(run: TheRun) -> dict[str, Any]:
     """How far a run is."""
     return await run.view(await run.state())
@@ -96,7 +84,7 @@ async def get_document(run: TheRun) -> dict[str, Any]:
 @router.get(
     "/{document}/events",
     response_class=StreamingResponse,
-    responses={200: EVENTS, 204: {"description": "The client has them all."}, **refusals(400, 404)},
+    responses={200: openapi.EVENTS, 204: {"description": "The client has them all."}, **openapi.refusals(400, 404)},
 )
 async def get_events(
     run: TheRun, last_event_id: Annotated[str | None, Header()] = None, *, text: bool = False
@@ -115,7 +103,9 @@ async def get_events(
     )
 
 
-@router.get("/{document}/text", response_class=FileResponse, responses={200: MARKDOWN, **refusals(404, 409)})
+@router.get(
+    "/{document}/text", response_class=FileResponse, responses={200: openapi.MARKDOWN, **openapi.refusals(404, 409)}
+)
 async def get_text(run: TheRun) -> FileResponse:
     """The pages in order, as Markdown."""
     called = run.record.filename and f"{Path(run.record.filename).stem}.md"
@@ -127,13 +117,17 @@ async def get_text(run: TheRun) -> FileResponse:
     )
 
 
-@router.get("/{document}/manifest", response_class=FileResponse, responses={200: MANIFEST, **refusals(404, 409)})
+@router.get(
+    "/{document}/manifest", response_class=FileResponse, responses={200: openapi.MANIFEST, **openapi.refusals(404, 409)}
+)
 async def get_manifest(run: TheRun) -> FileResponse:
     """The account of the run."""
     return FileResponse(await _ready(run, "manifest.json"), media_type="application/json")
 
 
-@router.get("/{document}/pages/{number}", response_class=Response, responses={200: PAGE, **refusals(404, 409)})
+@router.get(
+    "/{document}/pages/{number}", response_class=Response, responses={200: openapi.PAGE, **openapi.refusals(404, 409)}
+)
 async def get_page(run: TheRun, number: int) -> Response:
     """One page, as soon as it is stored."""
     if number not in run.numbers:
@@ -207,7 +201,10 @@ def create_app(settings: Settings | None = None, api: ApiSettings | None = None)
     app.include_router(health.router)
     for documents in (router, management.router):
         app.include_router(
-            documents, tags=["documents"], dependencies=[Depends(_permit), Depends(BEARER)], responses=OF_EVERY_ROUTE
+            documents,
+            tags=["documents"],
+            dependencies=[Depends(_permit), Depends(openapi.BEARER)],
+            responses=openapi.OF_EVERY_ROUTE,
         )
 
     @app.exception_handler(HearthError)

@@ -122,3 +122,8 @@ EVENTS = {"description": "The events.", "content": {"text/event-stream": {"schem
 MARKDOWN = {"description": "The text.", "content": {"text/markdown": {"schema": {"type": "string"}}}}
 MANIFEST = {"description": "The account of the run.", "model": Manifest}
 PAGE = {"description": "The page.", "model": PageResult}
+POSTED: Responses = {
+    202: {"model": RunView, "description": "It is being read."},
+    200: {"model": RunView, "description": "It has been read, or could not be."},
+    **refusals(413, 415),
+}

@@ -10,11 +10,11 @@ from flows.api.filenames import safe_filename
 from flows.api.multipart import FIELDS_BYTES, KIND, FormBody
 from flows.api.openapi import PDF
 from flows.api.service import Service
-from flows.api.uploads import Asked, Upload, asked_from
+from flows.api.uploads import Posted, Upload, posted_from
 
 
-async def receive(request: Request, service: Service, upload: Upload) -> Asked:
-    """Receive a document, and return what is asked for it. What the query asks for is checked before it comes.
+async def receive(request: Request, service: Service, upload: Upload) -> Posted:
+    """Receive a document, and return what is posted for it. What the query asks for is checked before it comes.
 
     Raises:
         HTTPException: 415, it is sent as something else.
@@ -23,14 +23,14 @@ async def receive(request: Request, service: Service, upload: Upload) -> Asked:
     """
     form = _form_of(request)
     query = request.query_params.multi_items()
-    asked = await _asked(query, service)
+    posted = await _posted(query, service)
     announced = request.headers.get("content-length")
     if form is None:
         await upload.receive(request.stream(), announced)
-        return asked
+        return posted
     await upload.receive(form.file(request.stream()), announced, beside=FIELDS_BYTES)
-    asked = await _asked([*query, *form.fields], service)
-    return asked._replace(filename=asked.filename or safe_filename(form.filename))
+    posted = await _posted([*query, *form.fields], service)
+    return posted._replace(filename=posted.filename or safe_filename(form.filename))
 
 
 def _form_of(request: Request) -> FormBody | None:
@@ -42,8 +42,8 @@ def _form_of(request: Request) -> FormBody | None:
     return FormBody(content_type) if kind == KIND else None
 
 
-async def _asked(given: Sequence[tuple[str, str]], service: Service) -> Asked:
-    asked = asked_from(given, service.api.password_variables)
-    if asked.webhook is not None:
-        await service.webhooks.check(asked.webhook)
-    return asked
+async def _posted(given: Sequence[tuple[str, str]], service: Service) -> Posted:
+    posted = posted_from(given, service.api.password_variables)
+    if posted.webhook is not None:
+        await service.webhooks.check(posted.webhook)
+    return posted

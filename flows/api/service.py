@@ -18,7 +18,7 @@ from flows.api.prefect_state import PrefectHealth, answer_of_prefect
 from flows.api.records import Record, ranges
 from flows.api.runs import Followed, Runs
 from flows.api.settings import ApiSettings
-from flows.api.uploads import Asked, Upload
+from flows.api.uploads import Posted, Upload
 from flows.api.webhooks import Webhooks
 from flows.orchestrator.trigger import request_key, trigger
 from tasks.core.jobs import Job
@@ -42,17 +42,17 @@ class Service:
         """Whether Prefect can be used."""
         return PrefectHealth(self.prefect)
 
-    async def run(self, asked: Asked, upload: Upload) -> Followed:
+    async def run(self, posted: Posted, upload: Upload) -> Followed:
         """Keep a document that was received, and have it read.
 
         Raises:
             HearthError: it cannot be read, or Prefect does not take it.
         """
-        plan, sha256 = await upload.check(asked.job), upload.sha256
+        plan, sha256 = await upload.check(posted.job), upload.sha256
         async with self.claimed(sha256):
-            path = upload.keep(asked.filename)
-            output = self.api.directory / "results" / request_key(asked.job, sha256)[:32]
-            job = asked.job.model_copy(update={"document": str(path), "output": str(output)})
+            path = upload.keep(posted.filename)
+            output = self.api.directory / "results" / request_key(posted.job, sha256)[:32]
+            job = posted.job.model_copy(update={"document": str(path), "output": str(output)})
 
             def results(run: FlowRun) -> Path:
                 # One of before may have read it under another name, and has a directory of its own if it was forced.
@@ -73,11 +73,11 @@ class Service:
                 pages=ranges(plan.numbers),
                 output=results(run),
                 created=run.created or datetime.now(UTC),
-                filename=asked.filename if called == f"{sha256}.pdf" else called,
+                filename=posted.filename if called == f"{sha256}.pdf" else called,
             )
             followed = await asyncio.to_thread(self.runs.remember, record)
-        if asked.webhook is not None:
-            self.webhooks.add(run.id, asked.webhook)
+        if posted.webhook is not None:
+            self.webhooks.add(run.id, posted.webhook)
         return followed
 
     @asynccontextmanager

@@ -41,7 +41,7 @@ _NAMES = 16
 """Of one document at the most: whoever posts it chooses them."""
 
 
-class Asked(NamedTuple):
+class Posted(NamedTuple):
     """What a post asks for beside its document."""
 
     job: Job
@@ -62,7 +62,7 @@ def parameters() -> list[dict[str, Any]]:
     ]
 
 
-def asked_from(query: Iterable[tuple[str, str]], password_variables: Iterable[str]) -> Asked:
+def posted_from(query: Iterable[tuple[str, str]], password_variables: Iterable[str]) -> Posted:
     """What query parameters and a form's fields ask for; the job's document is still to come.
 
     Raises:
@@ -83,7 +83,7 @@ def asked_from(query: Iterable[tuple[str, str]], password_variables: Iterable[st
         raise InputError(f"The parameter {first['loc'][0]} is wrong: {first['msg']}.") from None
     if job.password_env is not None and job.password_env not in password_variables:
         raise InputError(f"password_env may not name {job.password_env!r}. API_PASSWORD_VARIABLES lists what it may.")
-    return Asked(job, webhook, safe_filename(filename))
+    return Posted(job, webhook, safe_filename(filename))
 
 
 class Upload:

@@ -136,3 +136,15 @@ async def test_the_text_is_downloaded_under_the_documents_name(api: Application,
     (await _ended(api, view, Completed()) / "document.md").write_text("text")
     response = await api.client.get(view["links"]["text"])
     assert response.headers["Content-Disposition"] == "inline; filename*=utf-8''B%C3%BCcher.md"
+
+
+@pytest.mark.parametrize(
+    ("origin", "code"),
+    [("http://127.0.0.1", 202), ("http://127.0.0.1:3000", 403), ("https://evil.example", 403), ("null", 403)],
+)
+async def test_without_a_token_a_page_of_another_origin_cannot_post_a_form(
+    api: Application, pdf: bytes, origin: str, code: int
+):
+    """Which browsers let any page do, other than a bare document."""
+    response = await api.client.post("/documents", files={"file": pdf}, headers={"Origin": origin})
+    assert response.status_code == code
