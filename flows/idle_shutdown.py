@@ -27,9 +27,9 @@ async def idle_shutdown(machine: str, pool: str = "default", region: str | None 
     """Stop one machine if nobody leases it and its idle time is over; otherwise look again later.
 
     Args:
-        machine: the EC2 instance's id.
-        pool: its pool.
-        region: of the pool; AWS's own configuration if None.
+        machine: ID of the EC2 instance, such as i-0123456789abcdef0.
+        pool: Name of its pool; default if empty.
+        region: AWS region of the pool, such as eu-central-1; that of AWS's own configuration if None.
 
     Returns:
         What was done, and why.
@@ -54,8 +54,8 @@ async def sweep_machines(pool: str = "default", region: str | None = None) -> li
     One machine that cannot be stopped does not keep the others running.
 
     Args:
-        pool: which.
-        region: of the pool; AWS's own configuration if None.
+        pool: Name of the pool of machines; default if empty.
+        region: AWS region of the pool, such as eu-central-1; that of AWS's own configuration if None.
 
     Returns:
         What was done with each, and why; Completed, named Skipped, where no AWS region is set: without one no run of

@@ -20,7 +20,7 @@ async def plan_costs(request: PlanRequest) -> CostPlan:
     """Compare what reading takes, in time and money, on every architecture; nothing is started.
 
     Args:
-        request: pages or documents, a deadline, a budget, and assumptions.
+        request: Documents or a number of pages, a deadline, a budget, and assumptions.
 
     Returns:
         The plan; a table, a verdict and a picture are the run's artifacts.

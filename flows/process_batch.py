@@ -66,7 +66,7 @@ async def process_batch(batch: Batch) -> State[Report]:
     from it.
 
     Args:
-        batch: what to read, and what it may cost.
+        batch: What to read, how, and what it may cost. What is left empty is taken from the worker's settings.
 
     Returns:
         Completed, named Partial if documents or pages failed, Stopped if the budget left some, or Failed if none could
@@ -121,7 +121,7 @@ class _Run:
         if batch.workers > 1:
             report = await self._shared(find_documents(sources, _note))
         else:
-            budget = Budget(batch.max_usd, batch.max_minutes, batch.ends_at(self._began), self._started)
+            budget = Budget(batch.max_usd, batch.minutes, batch.ends_at(self._began), self._started)
             report = await _Batch(batch, self._settings, output, budget).run(sources)
         emit(Progress(f"the report is {report.write(output)}"))
         return report
@@ -136,7 +136,7 @@ class _Run:
             if row is not None:
                 known.append(row)
             else:
-                documents.append(await asyncio.to_thread(weighed, source))
+                documents.append(await asyncio.to_thread(weighed, source, self._batch.pages))
         shards = balanced(documents, self._batch.workers, self._batch.worker_pages)
         parts = ShardRuns(self._asked, self._output, self._began, self._read_part, self._shelf)
         return merged(await parts.read(shards) if shards else [], known, self._began)
@@ -252,7 +252,7 @@ def _pages(sources: Sequence[str], shelf: DocumentIndex) -> Iterator[int]:
         for source in find_documents(sources):
             left = shelf.left(source)
             if left is None or left > 0:
-                yield weighed(source).pages if left is None else left
+                yield weighed(source, shelf.pages).pages if left is None else left
 
 
 def _once(call: Callable[[], None]) -> Callable[[], None]:

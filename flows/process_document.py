@@ -6,7 +6,6 @@ Job -> Backend.acquire -> Allocation -> warm -> Slots -> pages -> PageResult -> 
 # No postponed annotations here: a served flow is pickled, and would lose sight of `Job`.
 
 from contextlib import closing
-from pathlib import Path
 
 from prefect import flow
 from prefect.client.schemas.objects import State
@@ -24,7 +23,7 @@ from flows.ui.live_artifacts import Live
 from tasks.core.errors import HearthError
 from tasks.core.events import RunStarted, emit, subscribe
 from tasks.core.jobs import Job
-from tasks.core.visible import log_visibly, visible_line
+from tasks.core.visible import log_visibly
 from tasks.reading.events import RunEnded
 from tasks.results.manifest import Manifest, RunStatus
 from tasks.results.page import PageStatus
@@ -34,8 +33,7 @@ from tasks.settings.settings import Settings, load_settings
 
 
 def _run_name() -> str:
-    job = Job.model_validate(flow_run.parameters["job"])
-    return f"{visible_line(Path(job.document).stem)}, {'pages ' + job.pages if job.pages else 'all pages'}"
+    return Job.model_validate(flow_run.parameters["job"]).run_name
 
 
 @flow(name="process-document", flow_run_name=_run_name, persist_result=False)
@@ -43,7 +41,7 @@ async def process_document(job: Job) -> State[Manifest]:
     """Read one PDF: start or reuse a server, warm it, read the pages over its slots, store them, release it.
 
     Args:
-        job: what to read, and how; what is left empty is taken from the worker's settings.
+        job: What to read, and how. What is left empty is taken from the worker's settings.
 
     Returns:
         Completed, named Partial if some pages failed, or Failed if all did; with the manifest.

@@ -13,21 +13,24 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
-from uuid import UUID
 
 import uvicorn
 from fastapi import APIRouter, Depends, FastAPI, Header, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
+from fastapi_offline import FastAPIOffline
 from prefect.client.orchestration import get_client
 
+from flows.api import health, management, openapi
+from flows.api.dependencies import TheRun, TheService, service_of
+from flows.api.posting import receive
 from flows.api.prefect_state import is_over, status_of
 from flows.api.records import numbers_in
 from flows.api.runs import Followed, Runs
 from flows.api.service import Service
 from flows.api.settings import ApiSettings, load_api_settings
 from flows.api.sse import END_ID, events
-from flows.api.uploads import Upload, clear_leftovers, job_from, parameters
+from flows.api.uploads import Upload, clear_leftovers, parameters
 from flows.api.webhooks import Webhooks
 from flows.local.prefect_server import prefect_api
 from tasks.core.aio import cancel_and_wait
@@ -35,65 +38,56 @@ from tasks.core.errors import HearthError, InputError, LimitError
 from tasks.core.private import close_to_others, make_directory, refuse_closed
 from tasks.settings.settings import Settings, load_settings
 
-_PDF_BODY = {"required": True, "content": {"application/pdf": {"schema": {"type": "string", "format": "binary"}}}}
 _GRACE_SECONDS = 5
 _RETRY_AFTER_SECONDS = 10
 
 
-async def _service(request: Request) -> Service:
-    service: Service = request.app.state.service
-    return service
-
-
-async def _permit(request: Request, authorization: Annotated[str | None, Header()] = None) -> None:
-    token = (await _service(request)).api.token
+async def _permit(
+    request: Request, authorization: Annotated[str | None, Header(include_in_schema=False)] = None
+) -> None:
+    token = (await service_of(request)).api.token
     if token is None:
         # Nobody else can connect to loopback; and a page in a browser here cannot under another name.
         local = request.scope.get("server") or ("", None)
         if not (_is_loopback(local[0]) and _is_loopback(request.url.hostname or "")):
             raise HTTPException(403, "Without API_TOKEN the API serves http://127.0.0.1 alone. Set a token.")
+        # A form is what any page may post anywhere; its browser tells whose page it is.
+        if request.headers.get("origin") not in {None, f"{request.url.scheme}://{request.url.netloc}"}:
+            raise HTTPException(403, "Without API_TOKEN the API serves no page of another origin. Set a token.")
     elif not hmac.compare_digest((authorization or "").encode(), f"Bearer {token.get_secret_value()}".encode()):
         raise HTTPException(401, "The bearer token is missing or wrong.", {"WWW-Authenticate": "Bearer"})
 
 
-async def _run(document: UUID, request: Request) -> Followed:
-    followed = (await _service(request)).runs.follow(document)
-    if followed is None:
-        raise HTTPException(404, f"There is no run {document}.")
-    return followed
+router = APIRouter(prefix="/documents")
 
 
-TheService = Annotated[Service, Depends(_service)]
-TheRun = Annotated[Followed, Depends(_run)]
-
-router = APIRouter(prefix="/documents", dependencies=[Depends(_permit)])
-
-
-@router.post("", status_code=202, openapi_extra={"requestBody": _PDF_BODY, "parameters": parameters()})
-async def post_document(request: Request, service: TheService, webhook: str | None = None) -> Response:
+@router.post(
+    "",
+    status_code=202,
+    response_model=None,
+    responses=openapi.POSTED,
+    openapi_extra={"requestBody": openapi.DOCUMENT_BODY, "parameters": parameters()},
+)
+async def post_document(request: Request, service: TheService) -> Response:
     """Have a PDF read. The same PDF with the same options is the same run."""
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/pdf":
-        raise HTTPException(415, "The document is sent as the body, with Content-Type: application/pdf.")
-    query = request.query_params.multi_items()
-    if sum(name == "webhook" for name, _ in query) > 1:
-        raise InputError("The parameter webhook is given twice. Give it once.")
-    job = job_from((each for each in query if each[0] != "webhook"), service.api.password_variables)
-    if webhook is not None:
-        await service.webhooks.check(webhook)
     with Upload(service.api.directory / "documents", service.settings) as upload:
-        await upload.receive(request.stream(), request.headers.get("content-length"))
-        run = await _unless_client_leaves(request, service.run(job, upload, webhook))
+        posted = await receive(request, service, upload)
+        run = await _unless_client_leaves(request, service.run(posted, upload))
     view = await run.view(state := await run.state())
     return JSONResponse(view, 200 if is_over(state) else 202, {"Location": view["links"]["self"]})
 
 
-@router.get("/{document}")
+@router.get("/{document}", response_model=openapi.RunView, responses=openapi.refusals(404))
 async def get_document(run: TheRun) -> dict[str, Any]:
     """How far a run is."""
     return await run.view(await run.state())
 
 
-@router.get("/{document}/events")
+@router.get(
+    "/{document}/events",
+    response_class=StreamingResponse,
+    responses={200: openapi.EVENTS, 204: {"description": "The client has them all."}, **openapi.refusals(400, 404)},
+)
 async def get_events(
     run: TheRun, last_event_id: Annotated[str | None, Header()] = None, *, text: bool = False
 ) -> Response:
@@ -111,19 +105,31 @@ async def get_events(
     )
 
 
-@router.get("/{document}/text")
+@router.get(
+    "/{document}/text", response_class=FileResponse, responses={200: openapi.MARKDOWN, **openapi.refusals(404, 409)}
+)
 async def get_text(run: TheRun) -> FileResponse:
     """The pages in order, as Markdown."""
-    return FileResponse(await _ready(run, "document.md"), media_type="text/markdown; charset=utf-8")
+    called = run.record.filename and f"{Path(run.record.filename).stem}.md"
+    return FileResponse(
+        await _ready(run, "document.md"),
+        media_type="text/markdown; charset=utf-8",
+        filename=called,
+        content_disposition_type="inline",
+    )
 
 
-@router.get("/{document}/manifest")
+@router.get(
+    "/{document}/manifest", response_class=FileResponse, responses={200: openapi.MANIFEST, **openapi.refusals(404, 409)}
+)
 async def get_manifest(run: TheRun) -> FileResponse:
     """The account of the run."""
     return FileResponse(await _ready(run, "manifest.json"), media_type="application/json")
 
 
-@router.get("/{document}/pages/{number}")
+@router.get(
+    "/{document}/pages/{number}", response_class=Response, responses={200: openapi.PAGE, **openapi.refusals(404, 409)}
+)
 async def get_page(run: TheRun, number: int) -> Response:
     """One page, as soon as it is stored."""
     if number not in run.numbers:
@@ -196,8 +202,18 @@ def create_app(settings: Settings | None = None, api: ApiSettings | None = None)
                 app.state.service = Service(hearth, own, client, runs, webhooks)
                 yield
 
-    app = FastAPI(title="Hearth", lifespan=lifespan)
-    app.include_router(router)
+    # The form of /docs loads nothing from elsewhere, and asks no validator there.
+    app = FastAPIOffline(
+        title="Hearth", lifespan=lifespan, redoc_url=None, swagger_ui_parameters={"validatorUrl": None}
+    )
+    app.include_router(health.router)
+    for documents in (router, management.router):
+        app.include_router(
+            documents,
+            tags=["documents"],
+            dependencies=[Depends(_permit), Depends(openapi.BEARER)],
+            responses=openapi.OF_EVERY_ROUTE,
+        )
 
     @app.exception_handler(HearthError)
     async def _(_: Request, error: HearthError) -> JSONResponse:

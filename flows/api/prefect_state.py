@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from enum import StrEnum
 from typing import Any, TypeVar
+from uuid import UUID
 
 import httpx
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import State, StateType
-from prefect.exceptions import PrefectHTTPStatusError
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 
+from flows.orchestrator.trigger import DEPLOYMENT
 from tasks.core.errors import ServerError
 
 T = TypeVar("T")
 
-_AGAIN_SECONDS = 1.0
+ASKED_AT_ONCE = 200
+"""The most runs that Prefect answers for in one response."""
 
+_AGAIN_SECONDS = 1.0
+_FRESH_SECONDS = 5.0
+_HEALTH_SECONDS = 3.0
 
 _PASSING = {408, 429, 502, 503, 504}
 
@@ -27,6 +36,7 @@ class Status(StrEnum):
     WAITING = "waiting"
     """For a worker."""
     READING = "reading"
+    CANCELLING = "cancelling"
     COMPLETE = "complete"
     PARTIAL = "partial"
     """Finished, but some pages failed."""
@@ -67,6 +77,17 @@ def _may_pass(error: httpx.TransportError | PrefectHTTPStatusError) -> bool:
     return isinstance(error, httpx.TransportError) or error.response.status_code in _PASSING
 
 
+async def states_of(client: PrefectClient, runs: Sequence[UUID], seconds: float) -> dict[UUID, State[Any] | None]:
+    """Return the states of up to `ASKED_AT_ONCE` runs, without those that Prefect has forgotten.
+
+    Raises:
+        ServerError: as `answer_of_prefect`.
+    """
+    chosen = FlowRunFilter(id=FlowRunFilterId(any_=list(runs)))
+    found = await answer_of_prefect(lambda: client.read_flow_runs(flow_run_filter=chosen, limit=ASKED_AT_ONCE), seconds)
+    return {run.id: run.state for run in found}
+
+
 def is_over(state: State[Any] | None) -> bool:
     """Whether a run has ended; one that Prefect has forgotten has."""
     return state is None or state.is_final()
@@ -80,9 +101,41 @@ def status_of(state: State[Any] | None) -> Status:
         return {"Partial": Status.PARTIAL, "Stopped": Status.STOPPED}.get(state.name or "", Status.COMPLETE)
     words = {
         StateType.RUNNING: Status.READING,
-        StateType.CANCELLING: Status.READING,
+        StateType.CANCELLING: Status.CANCELLING,
         StateType.CANCELLED: Status.CANCELLED,
         StateType.FAILED: Status.FAILED,
         StateType.CRASHED: Status.FAILED,
     }
     return words.get(state.type, Status.WAITING)
+
+
+class PrefectHealth:
+    """What is missing in Prefect. It is asked once at a time, and not again within seconds.
+
+    Args:
+        client: of Prefect's API.
+    """
+
+    def __init__(self, client: PrefectClient) -> None:
+        self._client = client
+        self._turn = asyncio.Lock()
+        self._missing: list[str] = []
+        self._fresh_until = float("-inf")
+
+    async def missing(self) -> list[str]:
+        """The parts that do not work."""
+        async with self._turn:
+            if time.monotonic() >= self._fresh_until:
+                self._missing = await self._asked()
+                self._fresh_until = time.monotonic() + _FRESH_SECONDS
+        return self._missing
+
+    async def _asked(self) -> list[str]:
+        try:
+            async with asyncio.timeout(_HEALTH_SECONDS):
+                await self._client.read_deployment_by_name(DEPLOYMENT)
+        except ObjectNotFound:
+            return ["deployment"]
+        except (TimeoutError, httpx.HTTPError, PrefectHTTPStatusError):
+            return ["prefect"]
+        return []

@@ -9,6 +9,8 @@ from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
+from pydantic import Field
+
 from tasks.core.jobs import Frozen
 from tasks.core.private import create
 from tasks.documents.pdf import select_pages
@@ -21,6 +23,7 @@ class Record(Frozen):
         sha256: the document's.
         pages: those that were asked for, such as 1-12.
         output: the directory of the results.
+        filename: what its client calls the document, if that is known.
     """
 
     id: UUID
@@ -28,6 +31,7 @@ class Record(Frozen):
     pages: str
     output: Path
     created: datetime
+    filename: str | None = Field(None, exclude_if=lambda name: name is None)
 
     @property
     def numbers(self) -> tuple[int, ...]:

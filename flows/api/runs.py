@@ -15,10 +15,10 @@ from uuid import UUID
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import State
 from prefect.exceptions import ObjectNotFound
-from pydantic import ValidationError
 
-from flows.api.prefect_state import answer_of_prefect, is_over, status_of
+from flows.api.prefect_state import Status, answer_of_prefect, is_over, status_of
 from flows.api.records import Record, write_whole
+from flows.api.run_index import RunIndex, read_record
 from tasks.results.manifest import Manifest
 from tasks.results.page import PageResult, PageStatus
 from tasks.results.store import ResultStore
@@ -63,12 +63,14 @@ class Followed:
         async with self._scanning:
             await asyncio.to_thread(self._scan, anew=anew)
 
-    async def state(self) -> State[Any] | None:
-        """In Prefect, a second old at the most; None if it has forgotten the run.
+    async def state(self, *, anew: bool = False) -> State[Any] | None:
+        """In Prefect, a second old at the most, or `anew`; None if it has forgotten the run.
 
         Raises:
             ServerError: Prefect does not answer.
         """
+        if anew:
+            return await self._ask()
         if self._asking is None and time.monotonic() - self._answered <= _STATE_SECONDS:
             return self._state
         if self._asking is None:
@@ -109,11 +111,8 @@ class Followed:
         manifest = await asyncio.to_thread(self.store.manifest) if ended else None
         standing = [number for number in self.pages if self.stands(number, ended)]
         shown = [self.pages[number].status for number in standing]
-        here = f"/documents/{self.record.id}"
         return {
-            "id": str(self.record.id),
-            "sha256": self.record.sha256,
-            "status": status_of(state),
+            **listed(self.record, status_of(state)),
             "prefect": None if state is None else {"type": state.type, "name": state.name, "message": state.message},
             "pages": {
                 "asked": len(self.numbers),
@@ -123,11 +122,6 @@ class Followed:
                 "failed": self.failed(ended=ended),
             },
             **_paid(manifest, self.record.id),
-            "links": {
-                "self": here,
-                **{what: f"{here}/{what}" for what in ("events", "text", "manifest")},
-                "page": f"{here}/pages/{{number}}",
-            },
         }
 
     def _scan(self, *, anew: bool) -> None:
@@ -161,6 +155,7 @@ class Runs:
     """
 
     def __init__(self, directory: Path, client: PrefectClient, seconds: float) -> None:
+        self.index = RunIndex(directory)
         self._directory = directory
         self._client = client
         self._seconds = seconds
@@ -168,26 +163,51 @@ class Runs:
 
     def remember(self, record: Record) -> Followed:
         """Keep a record; the same run has the same one."""
+        self.index.add(record)
         write_whole(self._directory / f"{record.id}.json", record.model_dump_json())
         return self._followed.get(record.id) or self._follow(record)
+
+    def record(self, run: UUID) -> Record | None:
+        """What is remembered of a run, or None if it was not made here."""
+        return read_record(self._directory, run)
 
     def follow(self, run: UUID) -> Followed | None:
         """The run, or None if it was not made here."""
         followed = self._followed.pop(run, None)
         if followed is None:
-            try:
-                record = Record.model_validate_json((self._directory / f"{run}.json").read_bytes())
-            except (FileNotFoundError, ValidationError):
-                return None
-            return self._follow(record)
+            record = self.record(run)
+            return None if record is None else self._follow(record)
         self._followed[run] = followed
         return followed
+
+    def forget(self, run: UUID) -> None:
+        """Remove the record of a run that is deleted."""
+        self._followed.pop(run, None)
+        (self._directory / f"{run}.json").unlink(missing_ok=True)
+        self.index.remove(run)
 
     def _follow(self, record: Record) -> Followed:
         followed = self._followed[record.id] = Followed(record, self._client, self._seconds)
         if len(self._followed) > _FOLLOWED:
             self._followed.popitem(last=False)
         return followed
+
+
+def listed(record: Record, status: Status) -> dict[str, Any]:
+    """A run as the list of all tells it."""
+    here = f"/documents/{record.id}"
+    return {
+        "id": str(record.id),
+        "sha256": record.sha256,
+        "filename": record.filename,
+        "created": record.created.isoformat(),
+        "status": status,
+        "links": {
+            "self": here,
+            **{what: f"{here}/{what}" for what in ("events", "text", "manifest")},
+            "page": f"{here}/pages/{{number}}",
+        },
+    }
 
 
 def _seen(inode: int, result: PageResult) -> Seen:

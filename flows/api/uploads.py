@@ -10,10 +10,11 @@ import time
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from pydantic import ValidationError
 
+from flows.api.filenames import safe_filename
 from tasks.core.errors import HearthError, InputError, LimitError
 from tasks.core.jobs import Job, Plan
 from tasks.core.private import open_private
@@ -22,21 +23,48 @@ from tasks.settings.settings import Settings
 
 # Where things are is the backend's affair; and Prefect's blocks are not for whoever may send a PDF.
 _NOT_OPTIONS = {"document", "output", "output_block", "password_block"}
+_OWN = {
+    "filename": {
+        "type": "string",
+        "title": "File name",
+        "description": "What the document is called: its run is named so. The name of a form's file if empty.",
+        "examples": ["paper.pdf"],
+    },
+    "webhook": {
+        "type": "string",
+        "title": "Webhook",
+        "description": "Address to which a signed message is posted when the run has ended.",
+        "examples": ["https://example.com/hook"],
+    },
+}
 _LEFTOVER_SECONDS = 24 * 3600.0
+_NAMES = 16
+"""Of one document at the most: whoever posts it chooses them."""
+
+
+class Posted(NamedTuple):
+    """What a post asks for beside its document."""
+
+    job: Job
+    webhook: str | None
+    filename: str | None
 
 
 def parameters() -> list[dict[str, Any]]:
     """The options, as OpenAPI describes query parameters."""
-    properties = Job.model_json_schema()["properties"]
+    properties = _OWN | Job.model_json_schema()["properties"]
     return [
-        {"name": name, "in": "query", "required": False, "description": facts["description"], "schema": facts}
+        {
+            **{"name": name, "in": "query", "required": False, "description": facts["description"]},
+            "schema": {key: value for key, value in facts.items() if key != "position"},
+        }
         for name, facts in properties.items()
         if name not in _NOT_OPTIONS
     ]
 
 
-def job_from(query: Iterable[tuple[str, str]], password_variables: Iterable[str]) -> Job:
-    """The job that query parameters describe; its document is still to come.
+def posted_from(query: Iterable[tuple[str, str]], password_variables: Iterable[str]) -> Posted:
+    """What query parameters and a form's fields ask for; the job's document is still to come.
 
     Raises:
         InputError: one is wrong, unknown or given twice.
@@ -45,9 +73,10 @@ def job_from(query: Iterable[tuple[str, str]], password_variables: Iterable[str]
     for name, value in query:
         if name in given:
             raise InputError(f"The parameter {name} is given twice. Give it once.")
-        if name not in Job.model_fields or name in _NOT_OPTIONS:
+        if name not in _OWN and (name not in Job.model_fields or name in _NOT_OPTIONS):
             raise InputError(f"There is no parameter {name!r}. docs/api.md lists those that there are.")
         given[name] = value
+    webhook, filename = (given.pop(name, None) for name in ("webhook", "filename"))
     try:
         job = Job.model_validate({**given, "document": ""})
     except ValidationError as error:
@@ -55,7 +84,7 @@ def job_from(query: Iterable[tuple[str, str]], password_variables: Iterable[str]
         raise InputError(f"The parameter {first['loc'][0]} is wrong: {first['msg']}.") from None
     if job.password_env is not None and job.password_env not in password_variables:
         raise InputError(f"password_env may not name {job.password_env!r}. API_PASSWORD_VARIABLES lists what it may.")
-    return job
+    return Posted(job, webhook, safe_filename(filename))
 
 
 class Upload:
@@ -85,18 +114,19 @@ class Upload:
         self._file.close()
         self._path.unlink(missing_ok=True)
 
-    async def receive(self, chunks: AsyncIterator[bytes], announced: str | None) -> None:
+    async def receive(self, chunks: AsyncIterator[bytes], announced: str | None, beside: int = 0) -> None:
         """Write what comes.
 
         Args:
-            chunks: the body.
-            announced: its Content-Length, if there is one.
+            chunks: the document.
+            announced: the body's Content-Length, if there is one.
+            beside: bytes of the body that may be something else.
 
         Raises:
             LimitError: it is, or will be, too large.
         """
         size = int(announced) if announced is not None and announced.isdecimal() else 0
-        self._check(size)
+        self._check(size - beside)
         received = 0
         async for chunk in chunks:
             received += len(chunk)
@@ -121,18 +151,39 @@ class Upload:
         prepared.file.close()
         return prepared.plan
 
-    def keep(self) -> tuple[Path, str]:
-        """Keep it; where, and its sha256. The same bytes are kept once."""
-        sha256 = self._digest.hexdigest()
-        path = self._directory / f"{sha256}.pdf"
+    @property
+    def sha256(self) -> str:
+        """Of what was received."""
+        return self._digest.hexdigest()
+
+    def keep(self, filename: str | None) -> Path:
+        """Keep it, and return where. The same bytes are kept once, under each of their names."""
+        path = self._directory / f"{self.sha256}.pdf"
         if not path.exists():
             os.close(open_private(self._path, os.O_RDONLY))  # the worker may be another user of the group
             self._path.replace(path)
-        return path, sha256
+        return path if filename is None else _named(path, filename)
 
     def _check(self, size: int) -> None:
         if size > self._most:
             raise LimitError(f"The document is larger than {self._settings.limits.file_mb} MB, the limit. Split it.")
+
+
+def _named(path: Path, filename: str) -> Path:
+    """A kept document under a name of its own, after which its run and results are called; else as it is."""
+    folder = path.with_suffix("")
+    named = folder / filename
+    try:
+        folder.mkdir(exist_ok=True)
+        if not named.exists():
+            if len(list(folder.iterdir())) >= _NAMES:
+                return path
+            named.hardlink_to(path)
+    except FileExistsError:
+        pass  # somebody else has named it so meanwhile
+    except OSError:
+        return path  # the file system has no links
+    return named
 
 
 def clear_leftovers(directory: Path) -> None:

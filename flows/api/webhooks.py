@@ -11,7 +11,6 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,12 +19,11 @@ from uuid import UUID
 import httpx
 import stamina
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import State
 from pydantic import ValidationError
 
 from flows.api.addresses import resolved
-from flows.api.prefect_state import answer_of_prefect, is_over
+from flows.api.prefect_state import ASKED_AT_ONCE, is_over, states_of
 from flows.api.records import write_whole
 from flows.api.runs import Runs
 from flows.api.settings import ApiSettings
@@ -35,7 +33,6 @@ from tasks.core.jobs import Frozen
 from tasks.storage.file_locks import FileLease, try_exclusive
 
 _LOOK_SECONDS = 1.0
-_ASKED_AT_ONCE = 200
 _SENT_AT_ONCE = 8
 _ANSWER_SECONDS = 10.0
 _ATTEMPTS = 5
@@ -101,6 +98,13 @@ class Webhooks:
         """Send one when the run has ended."""
         self._keep(Pending(run=run, url=url))
 
+    def forget(self, run: UUID) -> None:
+        """Send none of a run that is deleted."""
+        for path in self._directory.glob("*.json"):
+            pending = _read(path)
+            if pending is not None and pending.run == run:
+                path.unlink(missing_ok=True)
+
     async def __aenter__(self) -> Self:
         """Begin to send."""
         # Not by way of a proxy: it would look the host's name up again.
@@ -147,25 +151,20 @@ class Webhooks:
             and self._not_before.get(path.stem, 0.0) <= time.monotonic()
             and (pending := _read(path)) is not None
         ]
-        for at in range(0, len(due), _ASKED_AT_ONCE):
-            some = due[at : at + _ASKED_AT_ONCE]
-            states = await self._states([pending.run for pending in some])
+        for at in range(0, len(due), ASKED_AT_ONCE):
+            some = due[at : at + ASKED_AT_ONCE]
+            states = await states_of(self._prefect, [pending.run for pending in some], self._prefect_seconds)
             for pending in some:
                 state = states.get(pending.run)
                 if is_over(state):
                     self._sending[pending.id] = asyncio.create_task(self._send(pending, state))
 
-    async def _states(self, runs: Sequence[UUID]) -> dict[UUID, State[Any] | None]:
-        chosen = FlowRunFilter(id=FlowRunFilterId(any_=list(runs)))
-        found = await answer_of_prefect(
-            lambda: self._prefect.read_flow_runs(flow_run_filter=chosen, limit=_ASKED_AT_ONCE), self._prefect_seconds
-        )
-        return {run.id: run.state for run in found}
-
     async def _send(self, pending: Pending, state: State[Any] | None) -> None:
         run = self._runs.follow(pending.run)
-        view = {"id": str(pending.run)} if run is None else await run.view(state)
-        body = json.dumps({"webhook": pending.id, **view}).encode()
+        if run is None:  # it was deleted
+            self._drop(pending)
+            return
+        body = json.dumps({"webhook": pending.id, **await run.view(state)}).encode()
         try:
             async with self._lanes:
                 trouble = (httpx.HTTPError, _NotTakenError)
@@ -175,7 +174,7 @@ class Webhooks:
         except (httpx.HTTPError, _NotTakenError, InputError) as error:
             self._postpone(pending, error)
         else:
-            (self._directory / f"{pending.id}.json").unlink(missing_ok=True)
+            self._drop(pending)
 
     async def _post(self, pending: Pending, body: bytes) -> None:
         url = httpx.URL(pending.url)
@@ -198,11 +197,14 @@ class Webhooks:
         code = str(error) if isinstance(error, _NotTakenError) else type(error).__name__
         if time.time() - since > _GIVE_UP_SECONDS:
             _log.error("The webhook of run %s was not delivered for a day (%s): it is given up.", pending.run, code)
-            (self._directory / f"{pending.id}.json").unlink(missing_ok=True)
+            self._drop(pending)
             return
         _log.warning("The webhook of run %s was not delivered (%s): it is sent again later.", pending.run, code)
         self._not_before[pending.id] = time.monotonic() + _AGAIN_SECONDS
         self._keep(pending.model_copy(update={"failing_since": since}))
+
+    def _drop(self, pending: Pending) -> None:
+        (self._directory / f"{pending.id}.json").unlink(missing_ok=True)
 
     def _keep(self, pending: Pending) -> None:
         write_whole(self._directory / f"{pending.id}.json", pending.model_dump_json())

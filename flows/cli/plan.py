@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +10,7 @@ import typer
 from rich.table import Table
 
 from flows.cli.console import Terminal, write
+from tasks.core.durations import seconds_in
 from tasks.core.errors import InputError
 from tasks.costs.assumptions import Range
 from tasks.costs.price_book import REGIONS, Term, current, keep, own, shipped
@@ -21,7 +21,6 @@ from tasks.settings.settings import load_settings
 from tasks.text.duration import duration
 
 prices = typer.Typer(no_args_is_help=True, help="The price book: show it, or ask AWS for today's prices.")
-_UNITS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86_400, "": 1}
 _WIDTH = 100
 
 
@@ -151,10 +150,10 @@ def _dollars(usd: Range) -> str:
 def _seconds(written: str | None) -> float | None:
     if written is None:
         return None
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", written.strip())
-    if found is None or found[2] not in _UNITS or float(found[1]) <= 0:
-        raise InputError(f"The deadline is {written!r}. Write it like 90s, 10min, 2h or 1d.")
-    return float(found[1]) * _UNITS[found[2]]
+    try:
+        return seconds_in(f"{written}s" if written.strip().replace(".", "", 1).isdecimal() else written)
+    except ValueError:
+        raise InputError(f"The deadline is {written!r}. Write it like 90s, 10min, 2h or 1d.") from None
 
 
 def assumed(written: list[str]) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import platform
+import time
 from collections.abc import Callable, Iterable, Sequence
 
 from flows.engine.pages import read_pages
@@ -37,9 +38,10 @@ async def read_document(prepared: Prepared, settings: Settings, account: RunReco
         wanted = ServerRequirements(request, plan.slots, pages, plan.require_gpu, holder, budget)
         return ServerGroup(prepared.choice.backend, wanted, settings)
 
+    budget = Budget(plan.max_usd, plan.minutes, started=time.monotonic())
     expected = await asyncio.to_thread(_expected, prepared, account)
     async with (
-        servers_for(account, new_serving, Budget(usd=plan.max_usd), len(expected)) as (serving, all_begun),
+        servers_for(account, new_serving, budget, len(expected)) as (serving, all_begun),
         serving.work.opened(renderer),
     ):
         work = serving.books.work_of(plan.document.name)

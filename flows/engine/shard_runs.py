@@ -104,7 +104,7 @@ class ShardRuns:
                 run = await arun_deployment(
                     DEPLOYMENT,
                     client,
-                    {"batch": asked.model_dump(mode="json", exclude_none=True)},
+                    {"batch": asked.model_dump(mode="json", exclude_defaults=True)},
                     timeout=0,
                     # A run that is resumed or retried begins its parts anew, a request that is sent twice does not.
                     idempotency_key=f"{flow_run.id}-{flow_run.run_count}-{part.name}",

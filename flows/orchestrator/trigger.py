@@ -8,6 +8,7 @@ that failed or was cancelled is followed by another.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 from prefect.client.orchestration import PrefectClient
@@ -34,7 +35,19 @@ def request_key(job: Job, content: str) -> str:
     return run_key(content, job.model_dump(mode="json", exclude={"document", "output"}))
 
 
-async def trigger(client: PrefectClient, job: Job, content: str, deployment: str = DEPLOYMENT) -> FlowRun:
+def _always(run: FlowRun) -> bool:
+    del run
+    return True
+
+
+async def trigger(
+    client: PrefectClient,
+    job: Job,
+    content: str,
+    deployment: str = DEPLOYMENT,
+    *,
+    stands: Callable[[FlowRun], bool] = _always,
+) -> FlowRun:
     """Have a document read.
 
     It may be called again after any failure: what was created is found by its key.
@@ -45,6 +58,7 @@ async def trigger(client: PrefectClient, job: Job, content: str, deployment: str
             before is not taken for its pages.
         content: see `request_key`.
         deployment: the one to run.
+        stands: tells whether the results of a run that has ended are still there; if not, another run follows.
 
     Returns:
         The run: a new one, or the one that the same request made before.
@@ -63,20 +77,19 @@ async def trigger(client: PrefectClient, job: Job, content: str, deployment: str
         asked = job
         if job.force and job.output:
             asked = job.model_copy(update={"output": f"{job.output}/{generation}"})
-        # With a name and without a key, Prefect 3.8 may answer 503 for a run that it created.
+        # A name only with a key: without one, Prefect 3.8 may answer 503 for a run that it created.
         run = await client.create_flow_run_from_deployment(
             found.id,
+            name=job.run_name,
             parameters={"job": asked.model_dump(mode="json", exclude_none=True)},
             idempotency_key=generation_key(key, generation),
         )
-        if not _begins_anew(run.state, forced=job.force):
+        if run.state is None or not run.state.is_final() or (_is_done(run.state, forced=job.force) and stands(run)):
             return run
     raise AssertionError("there is always another generation")
 
 
-def _begins_anew(state: State[Any] | None, *, forced: bool) -> bool:
-    """Whether the same request makes another run, because this one is over and there is more to do."""
-    if state is None or not state.is_final():
-        return False
+def _is_done(state: State[Any], *, forced: bool) -> bool:
+    """Whether a run that is over leaves the same request nothing to do."""
     # Those that left pages, or could not read some, are completed under other names.
-    return forced or state.type is not StateType.COMPLETED or state.name != "Completed"
+    return not forced and state.type is StateType.COMPLETED and state.name == "Completed"

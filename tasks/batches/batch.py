@@ -10,33 +10,23 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from datetime import time as clock
 from pathlib import Path
+from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, field_validator
+from pydantic import Field, WithJsonSchema, field_validator
 
 from tasks.batches.folders import PDF, is_companion, pdfs_below
 from tasks.batches.lists import places_listed
 from tasks.core.errors import CloudError, InputError
-from tasks.core.jobs import (
-    FORM_ATTEMPTS,
-    FORM_BACKEND,
-    FORM_FALLBACK,
-    FORM_MODEL,
-    FORM_OUTPUT,
-    FORM_OUTPUT_BLOCK,
-    FORM_PROMPT,
-    FORM_SLOTS,
-    FORM_STRICT,
-    BackendName,
-    Fallback,
-    Form,
-    Job,
-)
+from tasks.core.forms import Options
+from tasks.core.jobs import Job
 from tasks.core.paths import written
 from tasks.settings.settings import Settings
 from tasks.storage.files import Place, S3Path, place_of
 
 _LIST = ".txt"
+# Not the format "time", which asks for seconds and a time zone.
+_CLOCK = {"type": "string", "pattern": "^[0-9]{2}:[0-9]{2}"}
 _FRESH_SECONDS = 60.0
 
 PassedOver = Callable[[str], None]
@@ -46,49 +36,48 @@ def _silently(told: str) -> None:
     del told
 
 
-class Batch(Form):
+class Batch(Options):
     """What to read, how, and what it may cost. What is left empty takes the worker's setting (HEARTH_*)."""
+
+    usual = (
+        *("sources", "pages", "model", "backend", "output"),
+        *("max_usd", "finish_within", "finish_by", "time_zone", "workers", "worker_pages"),
+    )
+    internal = ("part", "max_minutes")
 
     sources: tuple[str, ...] = Field(
         (),
         title="Sources",
         description="Folders (all PDFs below them), PDFs, and lists (.txt, a path a line), on the machine that runs "
-        "the flow or under s3://; the worker's inbox (HEARTH_INBOX) if empty.",
+        "the flow or under s3://. The worker's inbox (HEARTH_INBOX, or inbox) if empty.",
         examples=[["/data/inbox", "s3://bucket/inbox"]],
-    )
-    output: str | None = Field(
-        None, title="Output", description=FORM_OUTPUT, examples=["/data/results", "s3://papers/results"]
-    )
-    output_block: str | None = Field(
-        None, title="Output block", description=FORM_OUTPUT_BLOCK, examples=["s3-bucket/my-results"]
-    )
-    max_usd: float | None = Field(
-        None,
-        gt=0,
-        title="Budget, USD",
-        description="No page is begun when the machines have cost so much.",
-        examples=[2],
     )
     max_minutes: float | None = Field(
         None,
         gt=0,
         title="Budget, minutes",
-        description="No page is begun so long after the start.",
+        description="Begin no page so many minutes after the start: what finish_within says, too.",
         examples=[240],
     )
-    finish_by: clock | None = Field(
-        None, title="Finish by", description="No page is begun after this time of day, as 06:00.", examples=["06:00"]
+    finish_by: Annotated[clock, WithJsonSchema(_CLOCK)] | None = Field(
+        None,
+        title="Finish by",
+        description="Begin no page after this time of day, such as 06:00; no limit if empty.",
+        examples=["06:00"],
     )
     time_zone: str = Field(
-        "UTC", title="Time zone", description="Of that time, as Europe/Berlin.", examples=["Europe/Berlin"]
+        "UTC",
+        title="Time zone",
+        description="Time zone of Finish by, such as Europe/Berlin.",
+        examples=["Europe/Berlin"],
     )
     workers: int = Field(
         1,
         ge=1,
         le=64,
         title="Workers",
-        description="Runs that share the documents, at the most, on as many workers of the work pool as are free. They "
-        "must see the same sources and output. One reads all of a night that one machine manages.",
+        description="Most runs that share the documents, 1 to 64, on as many workers of the work pool as are free. "
+        "They must see the same sources and output. One reads all of a night that one machine manages.",
         examples=[4],
     )
     worker_pages: int = Field(
@@ -98,17 +87,14 @@ class Batch(Form):
         description="Fewer runs share the documents if each would not have so many pages.",
         examples=[200],
     )
-    backend: BackendName | None = Field(None, title="Backend", description=FORM_BACKEND)
-    model: str | None = Field(None, title="Model", description=FORM_MODEL, examples=["qwen2.5vl:7b"])
-    prompt: str | None = Field(None, title="Prompt", description=FORM_PROMPT)
-    force: bool = Field(False, title="Read anew", description="Also what has been read before.")
-    slots: int | None = Field(None, ge=1, le=256, title="Slots", description=FORM_SLOTS, examples=[8])
-    attempts: int | None = Field(None, ge=1, le=20, title="Attempts", description=FORM_ATTEMPTS, examples=[4])
-    strict: bool = Field(False, title="Strict", description=FORM_STRICT)
-    fallback: Fallback = Field(Fallback.NONE, title="Fallback", description=FORM_FALLBACK)
     part: str | None = Field(
-        None, title="Part", description="Leave it empty: a batch sets it for the runs that share its documents."
+        None, title="Part", description="Set by a batch for the runs that share its documents; otherwise left empty."
     )
+
+    @property
+    def minutes(self) -> float | None:
+        """Minutes after the start at which no page is begun any more; None if there is no limit."""
+        return min((each for each in (self.max_minutes, super().minutes) if each is not None), default=None)
 
     @field_validator("time_zone")
     @classmethod
@@ -129,7 +115,7 @@ class Batch(Form):
 
     def deadline(self, start: datetime) -> datetime | None:
         """The first moment, after a start, at which no page is begun any more; None if there is none."""
-        used_up = None if self.max_minutes is None else start + timedelta(minutes=self.max_minutes)
+        used_up = None if self.minutes is None else start + timedelta(minutes=self.minutes)
         return min((end for end in (used_up, self.ends_at(start)) if end is not None), default=None)
 
     def directory(self, settings: Settings) -> Place:
@@ -138,8 +124,11 @@ class Batch(Form):
 
     def job(self, document: Place) -> Job:
         """What is asked of one document."""
-        shared = {"output", "backend", "model", "prompt", "slots", "attempts", "force", "strict", "fallback"}
-        return Job(document=written(document), **self.model_dump(include=shared))
+        return Job(document=written(document), **self.model_dump(include=_OF_EACH))
+
+
+_OF_EACH = set(Options.model_fields) - {"output_block", "max_usd", "finish_within"}
+"""Options of each document; the others are the batch's as a whole."""
 
 
 @dataclass(frozen=True)

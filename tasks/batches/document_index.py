@@ -59,7 +59,18 @@ class DocumentIndex:
         self._unsaved: list[str] = []
         self._next_save = 0.0
         self._force = batch.force
-        asked = [batch.model, settings.model, batch.backend, settings.backend, batch.prompt, settings.read.model_dump()]
+        self.pages = batch.pages
+        asked: list[object] = [
+            batch.model,
+            settings.model,
+            batch.backend,
+            settings.backend,
+            batch.prompt,
+            settings.read.model_dump(),
+        ]
+        # Of what earlier versions did not know nothing is said where it is not asked for: what they noted stays known.
+        more = {"pages", "longest_side", "num_ctx", "num_predict"}
+        asked += [named] if (named := batch.model_dump(include=more, exclude_none=True)) else []
         self._request = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
         self._known = {known.path: known for known in entries(self._files, _NAME, IndexEntry)}
 

@@ -14,6 +14,7 @@ from tasks.batches.batch import Batch, Source
 from tasks.core.errors import InputError
 from tasks.core.jobs import Frozen
 from tasks.core.paths import written
+from tasks.documents.pdf import select_pages
 from tasks.results.report import Report
 from tasks.storage.files import Place, files_at
 
@@ -104,16 +105,16 @@ class Shard(Frozen):
         changes = {"part": self.name, "sources": (), "workers": 1, "max_usd": None, "max_minutes": None}
         if not batch.output_block:
             changes["output"] = written(output)  # the worker's own may be another
-        return batch.model_copy(update={**changes, "finish_by": None})
+        return batch.model_copy(update={**changes, "finish_by": None, "finish_within": None})
 
 
-def weighed(source: Source) -> Weighed:
-    """A document with its pages; 1 for what cannot be opened, which whoever reads it will tell."""
+def weighed(source: Source, pages: str | None = None) -> Weighed:
+    """A document with those of its pages; 1 for what cannot be opened, which whoever reads it will tell."""
     if not isinstance(source.path, Path):
         return Weighed(source, max(1, source.size // _BYTES_A_PAGE))
     try:
         with pymupdf.open(source.path, filetype="pdf") as pdf:
-            return Weighed(source, max(1, int(pdf.page_count)))
+            return Weighed(source, max(1, len(select_pages(pages, int(pdf.page_count)))))
     except Exception:  # noqa: BLE001 - MuPDF raises many kinds
         return Weighed(source, 1)
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from pydantic import Field
 
+from tasks.core.durations import seconds_in
 from tasks.core.errors import InputError
-from tasks.core.jobs import Form
+from tasks.core.forms import Form, duration_field
 from tasks.costs.assumptions import CLASSIC, Assumptions
 from tasks.costs.price_book import STALE_DAYS, current
 from tasks.documents.pdf import open_document
@@ -26,7 +27,12 @@ DEFAULT_MODEL = "qwen2.5vl:7b"
 class PlanRequest(Form):
     """What to plan."""
 
-    pages: int | None = Field(None, ge=1, title="Pages", description="How many, instead of documents.", examples=[5000])
+    usual = ("sources", "pages", "model", "deadline", "budget_usd")
+    internal = ("deadline_seconds",)
+
+    pages: int | None = Field(
+        None, ge=1, title="Pages", description="How many pages, instead of documents.", examples=[5000]
+    )
     sources: tuple[str, ...] = Field(
         (),
         title="Documents",
@@ -34,15 +40,35 @@ class PlanRequest(Form):
         examples=[["/data/inbox"]],
     )
     model: str | None = Field(
-        None, title="Model", description="Whose measured page times are used.", examples=["qwen2.5vl:7b"]
+        None,
+        title="Model",
+        description="Model whose measured page times are used. HEARTH_MODEL, or qwen2.5vl:7b, if empty.",
+        examples=["qwen2.5vl:7b"],
     )
     deadline_seconds: float | None = Field(
-        None, gt=0, title="Deadline", description="In so many seconds all is to be read.", examples=[3600]
+        None,
+        gt=0,
+        title="Deadline, seconds",
+        description="Finish within this many seconds: what deadline says, too.",
+        examples=[3600],
     )
-    budget_usd: float | None = Field(None, gt=0, title="Budget", description="USD, at the most.", examples=[5])
+    deadline: str | None = duration_field("Deadline", "Finish within this time.")
+    budget_usd: float | None = Field(
+        None, gt=0, title="Budget, USD", description="Most US dollars it may cost; no limit if empty.", examples=[5]
+    )
     classic: bool = Field(default=False, title="Classic", description="Leave out boot, minimum billing and idling.")
-    assume: dict[str, str] = Field({}, title="Assumptions", description='By name, such as {"page_seconds": "5-10"}.')
-    stale_days: int = Field(STALE_DAYS, ge=0, title="Stale days", description="Prices older than this are said to be.")
+    assume: dict[str, str] = Field(
+        {}, title="Assumptions", description='Assumed values by name, such as {"page_seconds": "5-10"}.'
+    )
+    stale_days: int = Field(
+        STALE_DAYS, ge=0, title="Stale, days", description="Warn of prices older than so many days."
+    )
+
+    @property
+    def seconds(self) -> float | None:
+        """Seconds in which all is to be read; None if there is no deadline."""
+        named = None if self.deadline is None else seconds_in(self.deadline)
+        return min((each for each in (self.deadline_seconds, named) if each is not None), default=None)
 
 
 def planned(asked: PlanRequest, settings: Settings) -> CostPlan:
@@ -61,9 +87,7 @@ def planned(asked: PlanRequest, settings: Settings) -> CostPlan:
         times = type(times)(given, source="assumed, as asked")
     today = datetime.now(UTC).date()
     book = current(settings.home)
-    plan = cost_plan(
-        pages, given, times, book, today, asked.deadline_seconds, asked.budget_usd, stale_days=asked.stale_days
-    )
+    plan = cost_plan(pages, given, times, book, today, asked.seconds, asked.budget_usd, stale_days=asked.stale_days)
     if all(row.shape is Shape.FARGATE for row in plan.rows):
         raise no_price(given)
     return plan

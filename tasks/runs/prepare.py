@@ -122,6 +122,7 @@ async def _prepared(job: Job, settings: Settings, document: Document, file: Loca
         strict=job.strict,
         fallback=job.fallback,
         max_usd=job.max_usd,
+        minutes=job.minutes,
     )
     store = ResultStore(plan.output, shared=True)
     digest = await choice.backend.digest(plan.model) or await asyncio.to_thread(_digest_of_last_run, store, plan)

@@ -29,6 +29,7 @@ _FLAGS = (
     *("--headless", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
+_OFFLINE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
 
 
 @dataclass
@@ -83,14 +84,19 @@ class Browser:
 
 
 @contextmanager
-def browser(url: str, width: int = 1200, height: int = 1300) -> Iterator[Browser]:
-    """A browser of its own; there must be Chromium and its driver."""
+def browser(url: str, width: int = 1200, height: int = 1300, *, offline: bool = False) -> Iterator[Browser]:
+    """A browser of its own, which may know no host but this machine; there must be Chromium and its driver."""
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM.command
     if os.geteuid() == 0:
         options.add_argument("--no-sandbox")  # Chromium does not start as root with it
     with TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        for flag in (*_FLAGS, f"--window-size={width},{height}", f"--user-data-dir={profile}"):
+        for flag in (
+            *_FLAGS,
+            *((_OFFLINE,) if offline else ()),
+            f"--window-size={width},{height}",
+            f"--user-data-dir={profile}",
+        ):
             options.add_argument(flag)
         driver = webdriver.Chrome(options=options, service=Service(CHROMEDRIVER.command))
         try:

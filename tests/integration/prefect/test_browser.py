@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from selenium.webdriver.common.by import By
 
 from tests.integration.prefect.bringing_up import Up, brought_up
-from tests.support.browser import browser
+from tests.support.browser import Browser, browser
 from tests.support.pictures import Tour
 from tests.support.tools import CHROMEDRIVER, CHROMIUM, needs
+from tests.support.waiting import until
 
 pytestmark = [
     pytest.mark.long("drives a browser"),
@@ -19,10 +21,39 @@ pytestmark = [
 ]
 
 
-@pytest.fixture
-def up(tmp_path: Path) -> Iterator[Up]:
-    with brought_up(tmp_path / "up") as up:
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    with brought_up(tmp_path_factory.mktemp("browser") / "up") as up:
         yield up
+
+
+def _labels(up: Up, shown: Browser, deployment: str) -> list[str]:
+    """The fields of a deployment's form, as they stand below each other."""
+    shown.open(f"/deployments/deployment/{up.deployment(deployment)['id']}/run", "Submit")
+    found = until(lambda: shown.driver.find_elements(By.CSS_SELECTOR, ".schema-form-fields label"))
+    return [label.text.split(" (")[0].split("\n")[0] for label in found if label.text]
+
+
+def test_the_forms_show_the_usual_fields_first_and_no_internal_ones(up: Up):
+    with browser(up.api.removesuffix("/api")) as shown:
+        document = _labels(up, shown, "process-document/on-demand")
+        batch = _labels(up, shown, "process-batch/on-demand")
+        plan = _labels(up, shown, "plan-costs/plan-costs")
+    assert document[:6] == ["job", "PDF", "Pages", "Model", "Backend", "Output"]
+    assert batch[:6] == ["batch", "Sources", "Pages", "Model", "Backend", "Output"]
+    assert plan[:5] == ["request", "Documents", "Pages", "Model", "Deadline"]
+    assert {"Finish within", "Context"} <= {*document} & {*batch}
+    assert not {"Part", "Budget, minutes", "Deadline, seconds"} & {*document, *batch, *plan}
+
+
+def test_a_deadline_that_is_no_duration_is_refused_in_the_form(up: Up):
+    with browser(up.api.removesuffix("/api")) as shown:
+        _labels(up, shown, "process-batch/on-demand")
+        shown.fill("Finish within (Optional)", "soon")
+        shown.click("Submit")
+        until(lambda: "does not match" in shown.driver.page_source)
+    deployment = up.deployment("process-batch/on-demand")["id"]
+    assert up.post("/flow_runs/filter", deployments={"id": {"any_": [deployment]}}) == []
 
 
 def test_a_document_is_read_by_filling_in_the_form_and_its_pages_and_artifacts_are_shown(up: Up, tmp_path: Path):

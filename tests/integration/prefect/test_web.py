@@ -150,6 +150,33 @@ def test_the_results_are_those_that_the_links_lead_to(backend: Backend, tmp_path
     assert backend.get(links["page"].format(number=4)).status_code == 404
 
 
+def test_a_document_that_comes_as_a_form_gives_its_name_to_the_run_and_its_results(backend: Backend, tmp_path: Path):
+    pdf = pdfs.written(tmp_path / "a.pdf", f"One of {uuid4()}.").read_bytes()
+    with backend.client() as client:
+        posted = client.post("/documents", files={"file": ("Minutes of May.pdf", pdf)}, data={"pages": "1"}).json()
+    *_, end = backend.events(posted["id"])
+    assert (end.data["status"], end.data["filename"]) == ("complete", "Minutes of May.pdf")
+    run = backend.prefect(f"/flow_runs/{posted['id']}")
+    assert run["name"] == "Minutes of May, pages 1"
+    assert list((backend.directory / "api" / "results").glob("*/Minutes_of_May-*/document.md"))
+    assert posted["id"] in [each["id"] for each in backend.get("/documents?status=complete").json()["documents"]]
+
+
+def test_a_run_that_is_cancelled_ends_and_can_be_deleted_with_all_that_is_its_own(backend: Backend, held: Held):
+    run = _under_way(backend, held)
+    here = f"/documents/{run}"
+    with backend.client() as client:
+        assert client.delete(here).status_code == 409
+        asked = client.post(f"{here}/cancel")
+        assert asked.status_code in {200, 202}, asked.text
+        until(lambda: client.get(here).json()["status"] == "cancelled")
+        assert client.post(f"{here}/cancel").status_code == 200
+        until(lambda: client.delete(here).status_code == 204)  # the worker may still be at its results
+        assert client.get(here).status_code == 404
+    sha256 = asked.json()["sha256"]
+    assert not list((backend.directory / "api").rglob(f"*{sha256[:12]}*"))
+
+
 @pytest.mark.long("another run of a worker")
 def test_the_same_post_after_the_end_finds_the_same_run(backend: Backend, tmp_path: Path):
     pdf, run = _read(backend, tmp_path)

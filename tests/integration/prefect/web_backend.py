@@ -79,6 +79,10 @@ class Backend:
         with self.client() as client:
             return client.get(path)
 
+    def prefect(self, path: str) -> Any:
+        """What Prefect itself says."""
+        return httpx.get(self.environment["PREFECT_API_URL"] + path, timeout=PATIENCE).json()
+
     def events(self, run: str, last: str | None = None, *, text: bool = False) -> Iterator[Event]:
         headers = {} if last is None else {"Last-Event-ID": last}
         with (
@@ -186,7 +190,7 @@ def serving_api(directory: Path, api: str) -> Iterator[Backend]:
         }
         secrets = {"API_TOKEN": TOKEN, "API_WEBHOOK_SECRET": SECRET, "API_WEBHOOK_PRIVATE": "true"}
         results = {"API_DIRECTORY": str(directory / "api"), "API_PREFECT_SECONDS": str(PATIENCE)}
-        backend = Backend(directory, {**environment, **secrets, **results}, _free_port())
+        backend = Backend(directory, {**environment, **secrets, **results}, free_port())
         backend.start()
         stack.callback(backend.kill)
         stack.enter_context(_worker(directory, environment))
@@ -238,6 +242,6 @@ def _worker(directory: Path, environment: dict[str, str]) -> Iterator[None]:
         worker.wait(PATIENCE)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return probe.getsockname()[1]

@@ -1,0 +1,71 @@
+"""Delete what belongs to a run, and to no other: its results, its document, its webhooks, and its record last."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from fastapi import HTTPException
+
+from flows.api.prefect_state import is_over, status_of
+from flows.api.records import Record
+from flows.api.run_index import Shared
+from flows.api.runs import Followed
+from flows.api.service import Service
+from tasks.core.errors import StorageError
+from tasks.storage.file_locks import is_held, try_exclusive
+
+
+async def delete(run: Followed, service: Service) -> None:
+    """Delete a run that has ended. After a failure it may be asked for again: its record goes last.
+
+    Raises:
+        StorageError: something cannot be removed.
+        HTTPException: 409, it goes on, or is just being posted again.
+    """
+    state = await run.state(anew=True)
+    if not is_over(state):
+        raise HTTPException(409, f"The run is {status_of(state)}. Cancel it, and delete it when it has ended.")
+    await asyncio.to_thread(_delete, run.record, service)
+
+
+def _delete(record: Record, service: Service) -> None:
+    lease = try_exclusive(service.lock_of(record.sha256))
+    if lease is None:
+        raise HTTPException(409, "A document is just being posted. Delete the run again in a moment.")
+    try:
+        shared = service.runs.index.shared(record)
+        if not shared.results and is_held(record.output / ".lock"):
+            raise HTTPException(409, "A worker is still at the run's results. Delete the run again in a moment.")
+        service.webhooks.forget(record.id)
+        _remove(record, service.api.directory, shared)
+        service.runs.forget(record.id)
+    except OSError as error:
+        raise StorageError(
+            f"{error.filename} cannot be removed: {error.strerror}. Mend the directory, and delete the run again."
+        ) from None
+    finally:
+        lease.release()
+
+
+def _remove(record: Record, directory: Path, shared: Shared) -> None:
+    results = directory / "results"
+    if record.output.is_relative_to(results) and not shared.results:
+        # Without others, what has come there under other names and the locks go, too.
+        for place in (record.output, *([] if shared.parent else [record.output.parent])):
+            if place != results:
+                _remove_tree(place)
+        with suppress(OSError):  # the directory of a forced request has those of its other generations
+            if record.output.parent.parent != results:
+                record.output.parent.parent.rmdir()
+    if not shared.document:
+        document = directory / "documents" / f"{record.sha256}.pdf"
+        _remove_tree(document.with_suffix(""))
+        document.unlink(missing_ok=True)
+
+
+def _remove_tree(place: Path) -> None:
+    with suppress(FileNotFoundError):
+        shutil.rmtree(place)

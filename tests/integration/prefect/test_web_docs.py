@@ -1,0 +1,107 @@
+"""The page of the API's routes in a real browser that reaches nothing but this machine, and no Prefect to be had."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import httpx
+import pytest
+from selenium.webdriver.common.by import By
+
+from tests.integration.prefect.web_backend import TOKEN, Backend, free_port
+from tests.support.browser import Browser, browser
+from tests.support.environment import clean
+from tests.support.pdfs import written
+from tests.support.tools import CHROMEDRIVER, CHROMIUM, needs
+from tests.support.waiting import until
+
+
+@contextmanager
+def _prefect_that_goes() -> Iterator[str]:
+    """STAND-IN for a Prefect server that says that it is there, and is gone at the end."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "4")
+            self.end_headers()
+            self.wfile.write(b"true")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/api"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def backend(tmp_path: Path) -> Iterator[Backend]:
+    """A backend whose Prefect server went away when it had begun."""
+    environment = {
+        **clean("API_"),
+        "HEARTH_HOME": str(tmp_path / "home"),
+        "PREFECT_HOME": str(tmp_path / "home" / "prefect"),
+        "HEARTH_BACKEND": "embedded",
+        "API_DIRECTORY": str(tmp_path / "api"),
+        "API_TOKEN": TOKEN,
+        "API_PREFECT_SECONDS": "1",
+    }
+    with _prefect_that_goes() as api:
+        backend = Backend(tmp_path, environment | {"PREFECT_API_URL": api}, free_port())
+        backend.start()
+    yield backend
+    backend.kill()
+
+
+def test_without_prefect_the_api_lives_and_tells_load_balancers_that_it_is_not_ready(backend: Backend):
+    health, live = httpx.get(f"{backend.url}/health"), httpx.get(f"{backend.url}/health/live")
+    assert (health.status_code, health.json()) == (503, {"status": "unavailable", "missing": ["prefect"]})
+    assert live.status_code == 200
+
+
+def _sent_by(shown: Browser, path: Path) -> str:
+    """What the page shows of the response to a document that is sent by its form."""
+    driver = shown.driver
+
+    def click(css: str) -> None:
+        until(lambda: driver.find_elements(By.CSS_SELECTOR, css))
+        driver.execute_script("document.querySelector(arguments[0]).click()", css)
+
+    click(".authorize")
+    until(lambda: driver.find_elements(By.CSS_SELECTOR, ".modal-ux input"))
+    driver.find_element(By.CSS_SELECTOR, ".modal-ux input").send_keys(TOKEN)
+    click(".modal-ux button.authorize")
+    click(".modal-ux .close-modal")
+    click(".opblock-post .opblock-summary-control")
+    click(".opblock-post .try-out__btn")
+    until(lambda: driver.find_elements(By.CSS_SELECTOR, ".opblock-post input[type=file]"))
+    driver.find_element(By.CSS_SELECTOR, ".opblock-post input[type=file]").send_keys(str(path))
+    click(".opblock-post .execute")
+    answered = ".opblock-post .live-responses-table .response"
+    until(lambda: driver.find_elements(By.CSS_SELECTOR, answered))
+    return driver.find_element(By.CSS_SELECTOR, answered).text
+
+
+@pytest.mark.long("drives a browser")
+@needs(CHROMIUM, CHROMEDRIVER)
+def test_off_line_the_page_of_the_routes_shows_their_forms_and_sends_a_document(backend: Backend, tmp_path: Path):
+    document = written(tmp_path / "paper.pdf", "One.")
+    with browser(backend.url, offline=True) as shown:
+        shown.open("/docs", "/documents")
+        told = _sent_by(shown, document)
+        loaded = shown.driver.execute_script("return performance.getEntriesByType('resource').map(each => each.name)")
+    # It came through to Prefect, which is not there.
+    assert "503" in told
+    assert "Prefect does not answer just now." in told
+    assert loaded
+    assert [address for address in loaded if not address.startswith(backend.url)] == []

@@ -1,0 +1,152 @@
+"""The description of the routes: every code that a route can answer, with the shape of its body, and how to log in."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from flows.api import app as application_module
+from flows.api import (
+    deletion,
+    dependencies,
+    health,
+    management,
+    multipart,
+    posting,
+    prefect_state,
+    run_index,
+    runs,
+    service,
+    uploads,
+)
+from flows.api.app import create_app
+from flows.api.settings import ApiSettings
+from tasks.settings.settings import Settings
+from tests.unit.flows.api.application import Application
+
+MODULES = (
+    *(application_module, deletion, dependencies, health, management, multipart, posting, prefect_state),
+    *(run_index, runs, service, uploads),
+)
+RAISED = {"LimitError": 413, "InputError": 422, "ServerError": 503, "StorageError": 503}
+NOBODY_RECEIVES = 499
+"""The client has left."""
+
+APP = create_app(Settings(), ApiSettings())
+DESCRIBED = {(method, path): what for path, of in APP.openapi()["paths"].items() for method, what in of.items()}
+
+
+def _functions() -> dict[str, list[ast.AST]]:
+    found: dict[str, list[ast.AST]] = {}
+    for module in MODULES:
+        for node in ast.walk(ast.parse(inspect.getsource(module))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                found.setdefault(node.name, []).append(node)
+    return found
+
+
+FUNCTIONS = _functions()
+
+
+def _raised(name: str, seen: set[str]) -> Iterator[int]:
+    """The codes that a function and what it calls can answer, by what the source says."""
+    if name in seen:
+        return
+    seen.add(name)
+    for function in FUNCTIONS.get(name, ()):
+        for node in ast.walk(function):
+            if isinstance(node, ast.Call):
+                called = getattr(node.func, "id", getattr(node.func, "attr", ""))
+                if called == "HTTPException":
+                    yield node.args[0].value
+                elif called in RAISED:
+                    yield RAISED[called]
+                yield from _raised(called, seen)
+            elif isinstance(node, ast.Name):
+                yield from _raised(node.id, seen)  # handed on, and called elsewhere
+
+
+@pytest.mark.parametrize("route", sorted(route for route in DESCRIBED if "health" not in route[1]), ids=" ".join)
+def test_the_codes_of_a_route_are_those_that_its_source_can_raise(route: tuple[str, str]):
+    method, path = route
+    (endpoint,) = (
+        node.name
+        for module in (application_module, management)
+        for node in ast.walk(ast.parse(inspect.getsource(module)))
+        if isinstance(node, ast.AsyncFunctionDef)
+        and any(_decorates(each, method, path) for each in node.decorator_list)
+    )
+    raised = {401, 403, 422, 503} | set(_raised(endpoint, set())) - {NOBODY_RECEIVES}
+    if "{document}" in path:
+        raised |= set(_raised("run_of", set()))
+    assert {int(code) for code in DESCRIBED[route]["responses"] if int(code) >= 400} == raised
+
+
+def test_each_code_is_described_with_its_body():
+    for described in DESCRIBED.values():
+        for code, told in described["responses"].items():
+            assert told["description"]
+            assert ("content" in told) is (code != "204"), code
+
+
+def _decorates(node: ast.expr, method: str, path: str) -> bool:
+    return (
+        isinstance(node, ast.Call)
+        and getattr(node.func, "attr", "") == method
+        and path in {node.args[0].value, f"/documents{node.args[0].value}"}
+    )
+
+
+def test_whatever_is_refused_is_told_in_the_same_shape():
+    for route, described in DESCRIBED.items():
+        for code, told in described["responses"].items():
+            if int(code) >= 400 and "health" not in route[1]:
+                assert told["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Problem"}, code
+
+
+def test_every_route_of_documents_asks_for_the_bearer_token_and_health_does_not():
+    schemes = APP.openapi()["components"]["securitySchemes"]
+    assert (schemes["token"]["type"], schemes["token"]["scheme"]) == ("http", "bearer")
+    for (_, path), described in DESCRIBED.items():
+        assert described.get("security", []) == ([{"token": []}] if path.startswith("/documents") else [])
+
+
+def test_a_document_may_be_sent_as_a_form_or_as_it_is():
+    content = DESCRIBED["post", "/documents"]["requestBody"]["content"]
+    assert list(content) == ["multipart/form-data", "application/pdf"]
+
+
+async def test_what_a_route_answers_has_the_described_fields(api: Application):
+    record = api.run(None)
+    schemas = APP.openapi()["components"]["schemas"]
+    run = (await api.client.get(f"/documents/{record.id}")).json()
+    listed = (await api.client.get("/documents")).json()
+    assert set(run) == set(schemas["RunView"]["properties"])
+    assert set(run["links"]) == set(schemas["LinksView"]["properties"])
+    assert set(listed) == set(schemas["ListView"]["properties"])
+    assert set(listed["documents"][0]) == set(schemas["ListedView"]["properties"])
+
+
+@pytest.mark.parametrize("path", ["/docs", "/openapi.json"])
+async def test_the_description_loads_nothing_from_elsewhere_and_needs_no_token(api: Application, path: str):
+    response = await api.client.get(path)
+    assert response.status_code == 200
+    assert "https://" not in response.text.replace("https://example.com/hook", "")
+
+
+async def test_what_the_form_of_routes_loads_is_served_here(api: Application):
+    page = (await api.client.get("/docs")).text
+    sources = [part.split('"')[0] for start in ('src="', 'href="') for part in page.split(start)[1:]]
+    assert len(sources) >= 2
+    answers: list[httpx.Response] = [await api.client.get(source) for source in sources]
+    assert {response.status_code for response in answers} == {200}
+
+
+async def test_there_is_no_second_form_that_would_load_something(api: Application):
+    response: Any = await api.client.get("/redoc")
+    assert response.status_code == 404
