@@ -22,19 +22,26 @@ _err = Terminal(stderr=True)
 _ENDED_SECONDS = 120.0
 
 
-def up() -> None:
-    """Bring up Prefect on this machine: a server, unless PREFECT_API_URL names one, the deployments, and a worker.
+def up(
+    prefect_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", show_default="Hearth's own", help="prefect.yaml with the deployments to make."),
+    ] = None,
+) -> None:
+    """Start Prefect here: a server, Hearth's deployments, and a worker.
 
-    Run it where prefect.yaml is. It can be run again at any time; what has changed is deployed anew.
+    PREFECT_API_URL may name a server that is there already. The worker runs in
+    this directory: relative paths mean the same there, and its .env is read.
+    Run it again at any time; what has changed is deployed anew.
     """
-    if not Path("prefect.yaml").is_file():
-        raise InputError(f"There is no prefect.yaml in {Path.cwd()}. Run hearth up in Hearth's directory.")
+    if prefect_file is not None and not prefect_file.is_file():
+        raise InputError(f"There is no file {prefect_file}. Name a prefect.yaml, or leave --prefect-file out.")
     refuse_other_encodings()
     refuse_unusable()  # what would be taken from the worker's environment without a word
     with TerminalProgress(_err) as terminal, subscribe(terminal):
         from flows.local.bring_up import bring_up
 
-        url = asyncio.run(bring_up(load_settings()))
+        url = asyncio.run(bring_up(load_settings(), prefect_file))
     _out.print(f"Prefect is up at {url}", highlight=False, soft_wrap=True)
     _out.print("Run a deployment there, or so:", highlight=False)
     run = """prefect deployment run process-document/on-demand --param 'job={"document": "/path/to/paper.pdf"}'"""
