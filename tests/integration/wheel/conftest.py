@@ -33,23 +33,38 @@ def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("environment")
     venv.create(root, symlinks=True)
     programs = root / "bin"
-    _pip(sys.executable, "--python", str(programs / "python"), "install", "--quiet", "--no-deps", "--no-index", str(wheel))
+    _pip(
+        sys.executable,
+        "--python",
+        str(programs / "python"),
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-index",
+        str(wheel),
+    )
     (packages,) = root.glob("lib/python3*/site-packages")
     (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return programs
 
 
 @pytest.fixture
-def installed(environment: Path, tmp_path: Path) -> Iterator[Installed]:
+def installed(environment: Path, tmp_path: Path) -> Installed:
     """The command of the wheel, for somebody without a Prefect server, in an empty directory."""
     home, empty = tmp_path / "home", tmp_path / "empty"
     empty.mkdir()
-    own = {"HEARTH_HOME": str(home), "PREFECT_HOME": str(seed(home / "prefect")), "HEARTH_BACKEND": "embedded"}
+    own = {"HEARTH_HOME": str(home), "PREFECT_HOME": str(home / "prefect"), "HEARTH_BACKEND": "embedded"}
     aws = {"AWS_CONFIG_FILE": os.devnull, "AWS_EC2_METADATA_DISABLED": "true"}
-    command = Installed(environment, empty, {**clean("AWS_", "PYTHONPATH"), **QUIET, **own, **aws})
-    yield command
-    command("down")
-    command("stop", "--force")
+    return Installed(environment, empty, {**clean("AWS_", "PYTHONPATH"), **QUIET, **own, **aws})
+
+
+@pytest.fixture
+def starting(installed: Installed) -> Iterator[Installed]:
+    """The same, for tests that start servers: these end with the test."""
+    seed(Path(installed.environment["PREFECT_HOME"]))
+    yield installed
+    installed("down")
+    installed("stop", "--force")
 
 
 class Installed:

@@ -13,6 +13,7 @@ import httpx
 import pytest
 import yaml
 
+from tasks.ollama.address import free_port
 from tests.integration.wheel.conftest import Installed
 from tests.support.commands import ROOT
 from tests.support.waiting import PATIENCE, until
@@ -70,31 +71,37 @@ def test_it_has_the_template_and_the_policies_of_a_stack(installed: Installed, s
 
 
 @pytest.mark.long("reads a document and a batch")
-def test_it_reads_a_document_and_a_batch_in_an_empty_directory(installed: Installed):
-    installed("sample", "inbox/sample.pdf")
-    read = installed("read", "inbox/sample.pdf", "--text")
+def test_it_reads_a_document_and_a_batch_in_an_empty_directory(starting: Installed):
+    starting("sample", "inbox/sample.pdf")
+    read = starting("read", "inbox/sample.pdf", "--text")
     assert (read.code, "warm" in read.out) == (0, True), read.err
-    batch = installed("batch", "inbox", "--json")
+    batch = starting("batch", "inbox", "--json")
     assert batch.code == 0, batch.err
-    assert list(installed.directory.glob("results/sample-*/document.md"))
+    assert list(starting.directory.glob("results/sample-*/document.md"))
 
 
 @pytest.mark.long("brings up a server and a worker")
-def test_it_brings_prefect_up_in_an_empty_directory(installed: Installed):
-    up = installed("up")
+def test_it_brings_prefect_up_in_an_empty_directory(starting: Installed):
+    up = starting("up")
     assert up.code == 0, up.err
-    assert list(installed.directory.iterdir()) == []
-    assert installed("down").out.count(" has stopped.") == 2
+    assert list(starting.directory.iterdir()) == []
+    assert starting("down").out.count(" has stopped.") == 2
 
 
 @pytest.mark.long("serves the API")
-def test_it_serves_the_api(installed: Installed):
-    with installed.start("serve-api", "--port", "0", API_DIRECTORY=str(installed.directory / "api")) as serving:
-        assert serving.stdout is not None
-        url = serving.stdout.readline().split()[2].rstrip(";")
-        until(lambda: httpx.get(f"{url}/openapi.json", timeout=PATIENCE).is_success)
+def test_it_serves_the_api(starting: Installed):
+    port = free_port()
+    with starting.start("serve-api", "--port", str(port), API_DIRECTORY=str(starting.directory / "api")) as serving:
+        until(lambda: _answers(f"http://127.0.0.1:{port}/openapi.json"))
         serving.terminate()
         serving.communicate(timeout=PATIENCE)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=PATIENCE).is_success
+    except httpx.TransportError:
+        return False
 
 
 def test_a_source_distribution_makes_the_same_wheel(tmp_path: Path):
