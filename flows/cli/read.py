@@ -30,7 +30,7 @@ _err = Terminal(stderr=True)
 def read(
     documents: Annotated[
         list[str],
-        typer.Argument(metavar="FILE.pdf...", help="PDFs to read, on this machine or in s3://; - is standard input."),
+        typer.Argument(metavar="FILE.pdf", help="PDFs to read, on this machine or in s3://; - is standard input."),
     ],
     pages: Annotated[
         str | None, typer.Option(metavar="RANGES", show_default="all", help="Which pages, such as 3,7-9 or 10-.")

@@ -44,12 +44,13 @@ def up(
         url = asyncio.run(bring_up(load_settings(), prefect_file))
     _out.print(f"Prefect is up at {url}", highlight=False, soft_wrap=True)
     _out.print("Run a deployment there, or so:", highlight=False)
-    run = """prefect deployment run process-document/on-demand --param 'job={"document": "/path/to/paper.pdf"}'"""
-    _out.print(f"  PREFECT_API_URL={url}/api {run}", highlight=False, soft_wrap=True, markup=False)
+    _out.print(f"  export PREFECT_API_URL={url}/api", highlight=False)
+    _out.print("  prefect deployment run process-document/on-demand \\", highlight=False)
+    _out.print("""    --param 'job={"document": "/path/to/paper.pdf"}'""", highlight=False)
 
 
 def down() -> None:
-    """End the worker and the Prefect server that `hearth up` started."""
+    """End what hearth up started: the worker and the server."""
     servers = local_servers(load_settings().home)
     ours = [server for server in servers if server.name.startswith(("worker-", "prefect-"))]
     for server in reversed(ours):  # the worker first: it tells the server that it goes, and of the runs that it ends
@@ -60,10 +61,12 @@ def down() -> None:
 
 
 def serve_api(
-    host: Annotated[str, typer.Option(help="Address to listen on; beyond loopback a token must be set.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8080,
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Where to listen; beyond loopback a token must be set.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, metavar="PORT", help="Where to listen.")] = 8080,
 ) -> None:
-    """Serve the HTTP API: post a PDF, watch its pages, fetch its text (docs/api.md)."""
+    """Serve the HTTP API: post a PDF, watch its pages, fetch its text."""
     from flows.api.app import serve
 
     where = f"http://{host}:{port}"
