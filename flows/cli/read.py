@@ -18,8 +18,6 @@ from tasks.core.events import Progress, emit, subscribe
 from tasks.core.jobs import Fallback, Job
 from tasks.results.manifest import Manifest, RunStatus
 from tasks.results.store import ResultStore
-from tasks.runs.prepare import prepare
-from tasks.runs.run_recorder import RunRecorder
 from tasks.settings.settings import load_settings
 
 _EXIT_UNAVAILABLE, EXIT_PAGES_FAILED = 1, 3
@@ -137,6 +135,9 @@ async def _read_all(jobs: list[tuple[str, Job]], told: _Told) -> int:
 
 
 async def _read(job: Job, *, quiet: bool) -> Manifest | None:
+    from tasks.runs.prepare import prepare
+    from tasks.runs.run_recorder import RunRecorder
+
     settings = load_settings()
     prepared = await prepare(job, settings)
     prepared.store.prepare()
