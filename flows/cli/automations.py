@@ -23,18 +23,27 @@ _err = Terminal(stderr=True)
 def automations(
     notify: Annotated[
         str | None,
-        typer.Option(metavar="TYPE/NAME", help="Prefect block that tells somebody, such as slack-webhook/on-call."),
+        typer.Option(
+            metavar="TYPE/NAME",
+            show_default="nobody is told",
+            help="Prefect block that tells somebody, such as slack-webhook/on-call.",
+        ),
     ] = None,
-    stalled_minutes: Annotated[float, typer.Option(min=3, help="A run without progress for so long is told of.")] = 20,
+    stalled_minutes: Annotated[
+        float, typer.Option(min=3, metavar="MINUTES", help="Tell of a run without progress for so long.")
+    ] = 20,
     vanished_minutes: Annotated[
-        float, typer.Option(min=4, help="A run that has not told for so long that it lives is crashed.")
+        float,
+        typer.Option(
+            min=4, metavar="MINUTES", help="Count a run as crashed that has given no sign of life for so long."
+        ),
     ] = 10,
     cancel_stalled: Annotated[
-        bool, typer.Option("--cancel-stalled", help="Cancel a run that stands still, too.")
+        bool, typer.Option("--cancel-stalled", help="Cancel also a run that stands still.")
     ] = False,
     remove: Annotated[bool, typer.Option("--remove", help="Delete the automations that Hearth made.")] = False,
 ) -> None:
-    """Have Prefect act on runs that fail, stand still, vanish or spend their budget.
+    """Have Prefect act on runs that fail, stall, vanish or overspend.
 
     It can be run again at any time: what is asked for then is what there is. One that a person disabled stays so.
     """

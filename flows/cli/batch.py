@@ -8,13 +8,14 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
+from flows.cli import options
 from flows.cli.console import Terminal, write
 from flows.cli.run import run_command
 from flows.cli.terminal import TerminalProgress, print_report
 from tasks.batches.batch import Batch
 from tasks.core.errors import InputError
 from tasks.core.events import Progress, emit, subscribe
-from tasks.core.jobs import BackendName, Fallback
+from tasks.core.jobs import Fallback
 from tasks.results.report import DocumentStatus, Report
 from tasks.settings.settings import load_settings
 
@@ -24,34 +25,50 @@ _err = Terminal(stderr=True)
 
 def batch(
     sources: Annotated[
-        list[str] | None, typer.Argument(metavar="[SOURCE]...", help="Folders, PDFs, and lists of them (.txt).")
+        list[str] | None,
+        typer.Argument(
+            metavar="SOURCE",
+            show_default="HEARTH_INBOX, or inbox",
+            help="Folders, PDFs, and lists of them (.txt), here or in s3://.",
+        ),
     ] = None,
-    output: Annotated[str | None, typer.Option("--output", "-o", help="Directory of the results.")] = None,
-    backend: Annotated[BackendName | None, typer.Option(help="Where the model runs.")] = None,
-    model: Annotated[str | None, typer.Option(help="Ollama's name of the model.")] = None,
-    prompt: Annotated[str | None, typer.Option(help="What the model is told about each page image.")] = None,
-    slots: Annotated[int | None, typer.Option(min=1, max=256, help="Pages in flight at once, at the most.")] = None,
-    attempts: Annotated[int | None, typer.Option(min=1, max=20, help="At each page, at the most.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Read again what has been read before.")] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="A flagged page counts as failed.")] = False,
-    fallback: Annotated[
-        Fallback, typer.Option(help="What document.md has of a failed page: none, or partial, its last text, flagged.")
-    ] = Fallback.NONE,
-    max_usd: Annotated[float | None, typer.Option(help="Begin no page when the machines have cost so much.")] = None,
-    max_minutes: Annotated[float | None, typer.Option(help="Begin no page so long after the start.")] = None,
-    finish_by: Annotated[str | None, typer.Option(help="Begin no page after this time of day, as 06:00.")] = None,
+    output: options.Output = None,
+    backend: options.Backend = None,
+    model: options.Model = None,
+    max_usd: options.MaxUsd = None,
+    max_minutes: Annotated[
+        float | None,
+        typer.Option(metavar="MINUTES", show_default="no limit", help="Begin no page so long after the start."),
+    ] = None,
+    finish_by: Annotated[
+        str | None,
+        typer.Option(metavar="HH:MM", show_default="no limit", help="Begin no page after this time of day."),
+    ] = None,
+    time_zone: Annotated[
+        str, typer.Option(metavar="ZONE", help="Time zone of --finish-by, such as Europe/Berlin.")
+    ] = "UTC",
     must_finish: Annotated[
         bool, typer.Option("--must-finish", help="Exit with 3 also where the budget left some.")
     ] = False,
-    workers: Annotated[int, typer.Option(min=1, max=64, help="Runs of Prefect that share the documents.")] = 1,
-    time_zone: Annotated[str, typer.Option(help="Of that time, as Europe/Berlin.")] = "UTC",
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", help="Show Prefect's log.")] = False,
+    force: options.Force = False,
+    slots: options.Slots = None,
+    workers: Annotated[
+        int, typer.Option(min=1, max=64, metavar="RUNS", help="Runs of Prefect that share the documents.")
+    ] = 1,
+    strict: options.Strict = False,
+    fallback: options.OfFailed = Fallback.NONE,
+    attempts: options.Attempts = None,
+    prompt: options.Prompt = None,
+    verbose: options.Verbose = False,
 ) -> None:
-    """Read all documents that are new or have changed, on the same servers.
+    """Read all documents that are new or changed, on the same servers.
 
-    Exit codes: 0 all were read, or are left for the next run because the budget was spent; 1 no machine or model was
-    to be had; 2 the request is wrong; 3 documents or pages failed or, with --must-finish, are left.
+    Exit codes:
+    0  all were read, or are left for the next run because the budget is spent
+    3  documents or pages failed or, with --must-finish, are left
+    2  the request is wrong
+    1  no machine or model was to be had
     """
     try:
         asked = Batch(

@@ -14,6 +14,7 @@ from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
+from rich.table import Table
 from rich.text import Text
 
 from tasks.core.errors import StorageError
@@ -27,6 +28,15 @@ class Terminal(Console):
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - rich's
         super().__init__(**{"markup": False, "emoji": False, "highlight": False, **options})
+
+    def print(self, *objects: Any, soft_wrap: bool | None = None, **options: Any) -> None:  # noqa: ANN401 - rich's
+        """See rich. What is not to be wrapped is wrapped between words where somebody names a width, by COLUMNS.
+
+        Elsewhere the terminal does it, and a command in a message can be copied; in a pipe a message is one line.
+        """
+        if soft_wrap and os.environ.get("COLUMNS", "").isdecimal():
+            soft_wrap, options = False, {"crop": False, "overflow": "ignore", **options}
+        super().print(*objects, soft_wrap=soft_wrap, **options)
 
     def say(self, text: str, style: str = "") -> None:
         """Print one line, however long it is."""
@@ -48,6 +58,14 @@ class Terminal(Console):
         """See rich."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else segment._replace(text=visible(segment.text))
+
+
+def plain_table(*heads: str, title: str | None = None) -> Table:
+    """Make a table without lines. A cell that does not fit is folded: nothing of it is lost."""
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), title=title, title_justify="left")
+    for head in heads:
+        table.add_column(head, overflow="fold")
+    return table
 
 
 def write(text: str) -> None:

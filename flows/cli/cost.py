@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import re
-import sys
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
-from flows.cli.console import Terminal, write
-from flows.cli.machines import POOL_HELP, has_pool, with_pool
+from flows.cli import options
+from flows.cli.console import Terminal, plain_table, write
+from flows.cli.machines import has_pool, with_pool
 from tasks.backends.ec2.billing import pool_bill
 from tasks.backends.ec2.pool import open_pool
 from tasks.core.errors import InputError
@@ -25,12 +24,16 @@ _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=
 
 
 def cost(
-    by: Annotated[By, typer.Option(help="What a line is.")] = By.DAY,
-    since: Annotated[str, typer.Option(help="From when on: 12h, 7d, 4w, or a day (UTC) as 2026-11-25.")] = "7d",
-    pool: Annotated[str | None, typer.Option(help=POOL_HELP)] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    by: Annotated[By, typer.Option(metavar="NAME", help=f"What a line is: {', '.join(By)}.")] = By.DAY,
+    since: Annotated[
+        str, typer.Option(metavar="TIME", help="From when on: 12h, 7d, 4w, or a day (UTC), such as 2026-11-25.")
+    ] = "7d",
+    pool: options.Pool = None,
+    as_json: options.Json = False,
 ) -> None:
-    """Show what was paid for: reading, boot, idling, disks, and what spot saved.
+    """Show what was paid for.
+
+    Reading, boot, idling, disks, and what spot saved.
 
     Of an EC2 pool every second of its machines, from its ledger; of ECS and SageMaker what runs held, as they reckon.
     """
@@ -60,13 +63,10 @@ def _since(written: str) -> datetime:
 
 
 def _show(found: Bill) -> None:
-    out = Terminal(width=None if sys.stdout.isatty() else 120)
+    out = Terminal()
     total = _cells(found.total)
     shown = [place for place, cell in enumerate(total) if cell]  # of what there is
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column(found.by.value, overflow="fold")
-    for place in shown:
-        table.add_column(_HEADS[place], no_wrap=True)
+    table = plain_table(found.by.value, *(_HEADS[place] for place in shown))
     for line in found.lines:
         cells = _cells(line)
         table.add_row(line.name, *(cells[place] for place in shown))

@@ -9,9 +9,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
-from flows.cli.console import Terminal, write
+from flows.cli import options
+from flows.cli.console import Terminal, plain_table, write
 from flows.stacks.registry import StackName, open_deployment
 from infra_scripts.common.deployment import Options
 from infra_scripts.common.errors import InfraError
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from infra_scripts.common.clients import Aws
     from infra_scripts.common.deployment import StackPlan, StackStatus
 
-infra = typer.Typer(no_args_is_help=True, help="Deploy stacks on AWS, look at them, bake an image, take them down.")
+infra = typer.Typer(no_args_is_help=True, help="Deploy stacks on AWS, look at them, take them down.")
 _out = Terminal()
 _err = Terminal(stderr=True)
 
@@ -36,13 +36,15 @@ class Who(StrEnum):
     DEPLOYER = "deployer"
 
 
-Name = Annotated[StackName, typer.Argument(help="Which stack.")]
+_STACKS = ", ".join(StackName)
+Name = Annotated[StackName, typer.Argument(metavar="STACK", help=f"Which stack: {_STACKS}.")]
 AllowFrom = Annotated[
     list[str] | None,
     typer.Option(
         "--allow-from",
         metavar="CIDR|SG",
-        help="Who may reach Ollama: 203.0.113.7/32, 10.0.0.0/16, sg-...; repeatable; none with access by tunnel.",
+        show_default="nobody; required but with access by tunnel",
+        help="Who may reach Ollama: 203.0.113.7/32, 10.0.0.0/16, sg-...; repeatable.",
     ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
@@ -57,7 +59,10 @@ def up(
         bool, typer.Option("--dry-run", help="Show what would be made and its cost; ask AWS nothing.")
     ] = False,
 ) -> None:
-    """Create or update a stack. It costs next to nothing until a run uses it."""
+    """Create or update a stack.
+
+    It costs next to nothing until a run uses it.
+    """
     with _errors():
         settings = load_settings()
         aws = None if dry_run else _connect(settings)
@@ -74,11 +79,14 @@ def up(
 @infra.command()
 def down(
     name: Name,
-    force: Annotated[bool, typer.Option("--force", help="End what is in use, too, and what it does.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="End also what is in use, and what it does.")] = False,
     images: Annotated[bool, typer.Option("--images", help="Delete baked images and their snapshots, too.")] = False,
     yes: Yes = False,
 ) -> None:
-    """Delete a stack and all that it started, and look that nothing is left that costs money."""
+    """Delete a stack and all that it started.
+
+    Then see that nothing is left that costs money.
+    """
     with _errors():
         settings = load_settings()
         aws = _connect(settings)
@@ -90,8 +98,10 @@ def down(
 
 @infra.command()
 def status(
-    name: Annotated[StackName | None, typer.Argument(help="A stack; all of them if unset.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    name: Annotated[
+        StackName | None, typer.Argument(metavar="STACK", show_default="all", help=f"Which stack: {_STACKS}.")
+    ] = None,
+    as_json: options.Json = False,
 ) -> None:
     """Show which stacks are deployed, and what of them is paid for."""
     with _errors():
@@ -112,7 +122,10 @@ def status(
 
 @infra.command()
 def bake(yes: Yes = False) -> None:
-    """Bake an image with Ollama and the model on it, so that machines boot in a minute instead of ten."""
+    """Bake an image with Ollama and the model on it.
+
+    Machines boot from it in a minute instead of ten.
+    """
     from infra_scripts.ec2.bake import bake as bake_image
     from infra_scripts.ec2.baker import Bake
 
@@ -132,7 +145,7 @@ def bake(yes: Yes = False) -> None:
 
 @infra.command()
 def template(name: Name, allow_from: AllowFrom = None) -> None:
-    """Print a stack's CloudFormation template, for whoever wants to read it or to deploy it otherwise."""
+    """Print a stack's CloudFormation template."""
     with _errors():
         settings = load_settings()
         options = Options(allow_from=tuple(allow_from or ()))
@@ -141,11 +154,15 @@ def template(name: Name, allow_from: AllowFrom = None) -> None:
 
 @infra.command()
 def policy(
-    who: Annotated[Who, typer.Argument(help="caller: reads on it. deployer: runs `hearth infra`.")],
-    name: Annotated[StackName, typer.Argument(help="Which stack.")] = StackName.EC2,
-    account: Annotated[str | None, typer.Option(help="The account's number; AWS is asked for it if unset.")] = None,
+    who: Annotated[
+        Who, typer.Argument(metavar="WHO", help="caller, who reads on it; or deployer, who runs hearth infra.")
+    ],
+    name: Annotated[StackName, typer.Argument(metavar="STACK", help=f"Which stack: {_STACKS}.")] = StackName.EC2,
+    account: Annotated[
+        str | None, typer.Option(metavar="NUMBER", show_default="AWS is asked for it", help="The account's number.")
+    ] = None,
 ) -> None:
-    """Print the least-privilege IAM policy of whoever reads on a stack, or deploys it."""
+    """Print the IAM policy of whoever reads on a stack, or deploys it."""
     from infra_scripts.common.clients import told
     from infra_scripts.common.policy import Who as Policies
     from infra_scripts.common.policy import policy as rendered
@@ -172,10 +189,10 @@ def _region(settings: Settings, connected: str | None) -> str:
 
 
 def _show(title: str, planned: StackPlan) -> None:
-    table = Table("made", "what", "cost", title=title, title_justify="left", box=None, pad_edge=False)
+    table = plain_table("made", "what", "cost", title=title)
     for row in planned.rows:
         table.add_row(row.what, row.name, row.cost)
-    costs = Table(*planned.costs.columns, box=None, pad_edge=False)
+    costs = plain_table(*planned.costs.columns)
     for each in planned.costs.rows:
         costs.add_row(*each)
     _out.print(table)

@@ -13,7 +13,8 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from flows.cli.console import Terminal, write
+from flows.cli import options
+from flows.cli.console import Terminal, plain_table, write
 from flows.cli.terminal import TerminalProgress
 from tasks.backends.ec2.policy import Why
 from tasks.backends.ec2.pool import open_pool
@@ -38,14 +39,13 @@ _SERVICES: dict[BackendName, Callable[[Settings], Coroutine[Any, Any, ServiceSta
     BackendName.ECS: service_status,
     BackendName.SAGEMAKER: endpoint_status,
 }
-POOL_HELP = "A pool of EC2 machines; that of the settings is shown if they name one."
 
 
 def status(
-    pool: Annotated[str | None, typer.Option(help=POOL_HELP)] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    pool: options.Pool = None,
+    as_json: options.Json = False,
 ) -> None:
-    """Show what Hearth keeps warm, here and on AWS: who uses it, when it stops, what it costs."""
+    """Show what is kept warm: who uses it, when it stops, what it costs."""
     settings = with_pool(load_settings(), pool)
     servers = list(local_servers(settings.home))
     if not as_json:
@@ -77,12 +77,17 @@ def _told(server: ServerState) -> str:
 
 
 def stop(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="As status shows them.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="All of them, EC2 machines included.")] = False,
-    pool: Annotated[str | None, typer.Option(help=POOL_HELP)] = None,
-    force: Annotated[bool, typer.Option("--force", help="Stop those, too, that a run is using.")] = False,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="NAME", show_default="the servers of this machine", help="Names, as hearth status shows them."
+        ),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Stop all of them, EC2 machines included.")] = False,
+    pool: options.Pool = None,
+    force: Annotated[bool, typer.Option("--force", help="Stop also those that a run is using.")] = False,
 ) -> None:
-    """Stop what is kept warm: by name, all, or else the servers on this machine."""
+    """Stop what is kept warm."""
     settings = with_pool(load_settings(), pool)
     wanted = set(names or ())
     servers = [s for s in local_servers(settings.home) if not wanted or s.name in wanted]
@@ -102,12 +107,15 @@ def stop(
 
 
 def start(
-    backend: Annotated[BackendName | None, typer.Option(help="Where the model runs.")] = None,
-    model: Annotated[str | None, typer.Option(help="Ollama's name of the model.")] = None,
-    slots: Annotated[int | None, typer.Option(min=1, max=256, help="Pages in flight at once, at the most.")] = None,
-    pool: Annotated[str | None, typer.Option(help=POOL_HELP)] = None,
+    backend: options.Backend = None,
+    model: options.Model = None,
+    slots: options.Slots = None,
+    pool: options.Pool = None,
 ) -> None:
-    """Get a server warm ahead of time. It stays so for its idle time."""
+    """Get a server warm ahead of time.
+
+    It stays so for its idle time: HEARTH_IDLE_MINUTES, 10 minutes by default.
+    """
     settings = with_pool(load_settings(), pool)
     with TerminalProgress(_err) as terminal, subscribe(terminal):
         told = asyncio.run(_start(settings, backend or settings.backend, model, slots))
@@ -199,9 +207,8 @@ def has_pool(settings: Settings) -> bool:
 
 
 def _table(pool: str, machines: list[MachineStatus]) -> Table:
-    table = Table(title=f"Machines of the pool {pool}", title_justify="left")
-    for column in ("machine", "state", "kind", "up", "model", "slots", "leases", "what becomes of it", "USD"):
-        table.add_column(column, overflow="fold")
+    heads = ("machine", "state", "kind", "up", "model", "slots", "leases", "what becomes of it", "USD")
+    table = plain_table(*heads, title=f"Machines of the pool {pool}")
     for status in machines:
         facts = _machine_facts(status)
         leases = [f"{each['holder']} ({each['slots']} slots)" for each in facts["leases"]]

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
-from flows.cli.console import Terminal, write
+from flows.cli import options
+from flows.cli.console import Terminal, plain_table, write
 from tasks.core.durations import seconds_in
 from tasks.core.errors import InputError
 from tasks.costs.assumptions import Range
@@ -26,21 +26,42 @@ _WIDTH = 100
 
 def plan(
     sources: Annotated[
-        list[str] | None, typer.Argument(metavar="[FILE.pdf|DIR]...", help="Whose pages are counted.")
+        list[str] | None,
+        typer.Argument(metavar="FILE.pdf|DIR", show_default="none", help="PDFs whose pages are counted."),
     ] = None,
-    pages: Annotated[int | None, typer.Option(min=1, help="How many pages, instead of documents.")] = None,
-    deadline: Annotated[str | None, typer.Option(help="The pages are wanted within 90s, 10min, 2h or 1d.")] = None,
-    budget: Annotated[float | None, typer.Option(help="They may cost so much, USD.")] = None,
-    model: Annotated[str | None, typer.Option(help="Whose measured page times are used.")] = None,
+    pages: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="PAGES", show_default="those of the PDFs", help="How many, instead of PDFs."),
+    ] = None,
+    deadline: Annotated[
+        str | None,
+        typer.Option(metavar="DURATION", show_default="none", help="Finish within 90s, 10min, 2h or 1d."),
+    ] = None,
+    budget: Annotated[
+        float | None, typer.Option(metavar="USD", show_default="none", help="Most that all pages may cost.")
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", show_default="HEARTH_MODEL", help="Model whose measured page times are used."),
+    ] = None,
     assume: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="An assumption, as page_seconds=5-10; repeatable.")
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            show_default="docs/costs.md lists them",
+            help="An assumption, such as page_seconds=5-10; repeatable.",
+        ),
     ] = None,
     classic: Annotated[bool, typer.Option("--classic", help="Leave out boot, minimum billing and idling.")] = False,
-    stale_days: Annotated[int, typer.Option(min=0, help="Say so if prices are older.")] = 90,
-    svg: Annotated[Path | None, typer.Option(help="Write a picture there.")] = None,
+    stale_days: Annotated[
+        int, typer.Option(min=0, metavar="DAYS", help="Warn about prices that are older than this.")
+    ] = 90,
+    svg: Annotated[
+        Path | None, typer.Option(metavar="FILE", show_default="none", help="Write a picture there.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the plan, its assumptions included, as JSON.")] = False,
 ) -> None:
-    """Compare what reading takes, in time and money, on every architecture; nothing is started."""
+    """Compare time and cost on every architecture; nothing is started."""
     if budget is not None and budget <= 0:
         raise InputError(f"The budget is {budget:g} USD. Allow more than nothing, such as --budget 5.")
     asked = PlanRequest(
@@ -64,15 +85,17 @@ def plan(
 
 @prices.command("show")
 def show(
-    region: Annotated[str | None, typer.Option(help="Of one region alone.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the book as JSON.")] = False,
+    region: Annotated[
+        str | None, typer.Option(metavar="REGION", show_default="all", help="Of one region alone.")
+    ] = None,
+    as_json: options.Json = False,
 ) -> None:
     """Show every price with its source and the day on which it was read."""
     book = current(load_settings().home)
     if as_json:
         write(book.model_dump_json() + "\n")
         return
-    table = Table("what", "region", "term", "USD", "unit", "read", "source", box=None, pad_edge=False)
+    table = plain_table("what", "region", "term", "USD", "unit", "read", "source")
     for price in book.prices:
         if region in {None, price.region}:
             read = f"{book.sources[price.source].date}"
@@ -87,10 +110,15 @@ def show(
 
 @prices.command("refresh")
 def refresh(
-    region: Annotated[list[str] | None, typer.Option(help="Which; the book's four if unset; repeatable.")] = None,
-    instance_type: Annotated[list[str] | None, typer.Option("--type", help="Which machines; repeatable.")] = None,
+    region: Annotated[
+        list[str] | None, typer.Option(metavar="REGION", show_default="the book's four", help="Which; repeatable.")
+    ] = None,
+    instance_type: Annotated[
+        list[str] | None,
+        typer.Option("--type", metavar="TYPE", show_default="those of the book", help="Which machines; repeatable."),
+    ] = None,
 ) -> None:
-    """Ask AWS for prices of machines and of what is used beside them, keep them, and show what changed."""
+    """Ask AWS for today's prices, keep them, and show what changed."""
     from tasks.costs.refresh import TYPES, asked
     from tasks.costs.services import SERVICES
 
@@ -99,7 +127,7 @@ def refresh(
     newer = asyncio.run(asked(tuple(instance_type or TYPES), tuple(region or REGIONS)))
     keep((own(home) or shipped()).merged(newer), home)
     changes = before.changes(newer)
-    table = Table("what", "region", "term", "was", "is", box=None, pad_edge=False)
+    table = plain_table("what", "region", "term", "was", "is")
     for old, new in changes:
         table.add_row(new.item, new.region, new.term, f"{old.usd:.4f}" if old else "", f"{new.usd:.4f}")
     out = _console()
@@ -114,7 +142,7 @@ def refresh(
 def _show(made: CostPlan) -> None:
     out = _console()
     heads = ["boot+load", "read", "total", "paid", "USD", *(["per 1,000"] if out.width >= _WIDTH else [])]
-    table = Table("pages on", "runs, terms", *heads, box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table = plain_table("pages on", "runs, terms", *heads)
     for row in made.rows:
         many = f" x{row.machines}" if row.machines > 1 else ""
         terms = row.term.replace("reserved ", "res. ").replace(", ", " ").replace(" upfront", "")
@@ -133,8 +161,7 @@ def _show(made: CostPlan) -> None:
 
 
 def _console() -> Terminal:
-    seen = Terminal()
-    return Terminal(width=min(seen.width, _WIDTH)) if seen.is_terminal else Terminal(width=_WIDTH)
+    return Terminal(width=min(Terminal().width, _WIDTH))
 
 
 def _short(seconds: float) -> str:

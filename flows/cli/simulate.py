@@ -8,9 +8,8 @@ from typing import Annotated
 
 import typer
 from pydantic import ValidationError
-from rich.table import Table
 
-from flows.cli.console import Terminal, write
+from flows.cli.console import Terminal, plain_table, write
 from flows.cli.plan import assumed
 from tasks.core.errors import InputError
 from tasks.costs.assumptions import Assumptions
@@ -23,36 +22,60 @@ from tasks.simulation.picture import picture
 from tasks.simulation.scenario import Arrivals, Physics, Policy, Rules, Work
 from tasks.text.duration import duration
 
-_WIDTH = 110
-
 
 def simulate_command(
-    pages: Annotated[int, typer.Option(min=1, help="How many, of all runs.")],
-    run_pages: Annotated[int, typer.Option(min=1, help="Pages of a run.")] = 50,
-    arrivals: Annotated[Arrivals, typer.Option(help="When runs come.")] = Arrivals.POISSON,
-    days: Annotated[float, typer.Option(min=0, help="Over which they come.")] = 1.0,
-    policy: Annotated[list[Policy] | None, typer.Option(help="How runs get machines; repeatable; all.")] = None,
-    idle_minutes: Annotated[
-        float | None, typer.Option(min=0, help="How long a machine without a run stays; HEARTH_IDLE_MINUTES if unset.")
+    pages: Annotated[int, typer.Option(min=1, metavar="PAGES", help="How many, of all runs.")],
+    run_pages: Annotated[int, typer.Option(min=1, metavar="PAGES", help="How many a run has.")] = 50,
+    arrivals: Annotated[
+        Arrivals, typer.Option(metavar="NAME", help=f"When runs come: {', '.join(Arrivals)}.")
+    ] = Arrivals.POISSON,
+    days: Annotated[float, typer.Option(min=0, metavar="DAYS", help="Over which they come.")] = 1.0,
+    policy: Annotated[
+        list[Policy] | None,
+        typer.Option(
+            metavar="NAME", show_default="all", help=f"How runs get machines: {', '.join(Policy)}; repeatable."
+        ),
     ] = None,
-    machines: Annotated[int, typer.Option(min=1, help="Of a run, or of a service, at the most.")] = 4,
+    idle_minutes: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            metavar="MINUTES",
+            show_default="HEARTH_IDLE_MINUTES, or 10",
+            help="How long a machine without a run stays.",
+        ),
+    ] = None,
+    machines: Annotated[
+        int, typer.Option(min=1, metavar="MACHINES", help="Most machines of a run, or of a service.")
+    ] = 4,
     pages_per_slot: Annotated[
         float | None,
         typer.Option(
             min=0,
-            help="A further machine comes for so many pages for each of its slots; HEARTH_EC2__PAGES_A_SLOT if unset.",
+            metavar="PAGES",
+            show_default="HEARTH_EC2__PAGES_A_SLOT, or 20",
+            help="Pages for each slot of it that bring a further machine.",
         ),
     ] = None,
     spot: Annotated[bool, typer.Option("--spot", help="Buy machines on the spot market.")] = False,
-    interruptions: Annotated[float, typer.Option(min=0, help="Of a spot machine, an hour.")] = 0.02,
+    interruptions: Annotated[
+        float, typer.Option(min=0, metavar="TIMES", help="Interruptions of a spot machine in an hour.")
+    ] = 0.02,
     assume: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="As for `hearth plan`; repeatable.")
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            show_default="docs/costs.md lists them",
+            help="An assumption, as for hearth plan; repeatable.",
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of all that is drawn.")] = 1,
-    svg: Annotated[Path | None, typer.Option(help="Write a picture there.")] = None,
+    seed: Annotated[int, typer.Option(metavar="NUMBER", help="Seed of all that is drawn at random.")] = 1,
+    svg: Annotated[
+        Path | None, typer.Option(metavar="FILE", show_default="none", help="Write a picture there.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what came of it as JSON.")] = False,
 ) -> None:
-    """Simulate days of runs on every kind of fleet, with the decisions that Hearth makes; nothing is started."""
+    """Simulate days of runs on every kind of fleet; nothing is started."""
     settings = load_settings()
     given = Assumptions().changed({**assumed(assume or []), "seed": str(seed)})
     idle = settings.idle_minutes if idle_minutes is None else idle_minutes
@@ -88,15 +111,8 @@ def simulate_command(
 
 
 def _show(outcomes: list[Outcome]) -> None:
-    table = Table(
-        "policy",
-        *("first page", "done", "machine h", "busy", "made", "at once"),
-        "USD",
-        "per 1,000",
-        box=None,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
-    )
+    heads = ("first page", "done", "machine h", "busy", "made", "at once", "USD", "per 1,000")
+    table = plain_table("policy", *heads)
     for each in outcomes:
         table.add_row(
             each.rules.policy,
@@ -109,7 +125,6 @@ def _show(outcomes: list[Outcome]) -> None:
             f"{each.usd:.2f}",
             f"{each.usd_per_1000:.3f}",
         )
-    seen = Terminal()
-    out = seen if seen.is_terminal else Terminal(width=_WIDTH)
+    out = Terminal()
     out.print(table)
     out.print("Waits of half of the runs, and of 95 in 100. Simulated; docs/simulation.md says with what.", style="dim")

@@ -35,7 +35,7 @@ MOST_FLAGGED = 20
 
 
 class TerminalProgress:
-    """A listener that draws on stderr; silent, but for cautions, where that is no terminal."""
+    """A listener that draws on stderr; where that is no terminal, it tells cautions and the run's address alone."""
 
     def __init__(self, console: Terminal, *, quiet: bool = False) -> None:
         self._console = console
@@ -71,8 +71,7 @@ class TerminalProgress:
         """Show an event."""
         match event:
             case RunStarted(url=url):
-                if self._console.is_terminal:
-                    self._console.say(f"Watch it at {url}")
+                self._console.say(f"Watch it at {url}")
             case Progress(what=what):
                 self._progress.update(self._stage, description=what, completed=0, total=None, told="")
             case RunWarning(what=what):

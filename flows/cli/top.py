@@ -14,8 +14,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from flows.cli import options
 from flows.cli.console import Terminal, write
-from flows.cli.machines import POOL_HELP, has_pool, with_pool
+from flows.cli.machines import has_pool, with_pool
 from infra_scripts.machine.gpu import gpus
 from tasks.backends.ec2.pool import open_pool
 from tasks.core.errors import InputError
@@ -29,11 +30,14 @@ _BAR = 10
 
 
 def top(
-    pool: Annotated[str | None, typer.Option(help=POOL_HELP)] = None,
+    pool: options.Pool = None,
     once: Annotated[bool, typer.Option("--once", help="Show it once, and end.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print it once, as JSON.")] = False,
 ) -> None:
-    """Watch the runs of this moment: slots, latency, pages a minute, tokens a second, cost. Ctrl-C ends it."""
+    """Watch the runs of this moment: slots, latency, pages, tokens, cost.
+
+    Ctrl-C ends it.
+    """
     settings = with_pool(load_settings(), pool)
 
     async def watched() -> None:
@@ -52,15 +56,19 @@ def top(
 
 
 def metrics(
-    serve: Annotated[bool, typer.Option("--serve", help="Serve it at /metrics until Ctrl-C.")] = False,
-    host: Annotated[str, typer.Option(help="Where it is served.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Where it is served; 0: any that is free.")] = 9464,
+    serve: Annotated[bool, typer.Option("--serve", help="Serve them at /metrics until Ctrl-C.")] = False,
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, metavar="PORT", help="Port to listen on; 0 takes a free one.")
+    ] = 9464,
 ) -> None:
-    """Print this machine's numbers as Prometheus reads them, or serve them: those of all runs, and of its GPUs."""
-    from flows.cli.gpu_metrics import Gpus
-    from tasks.metrics.prometheus import Machine, registry, text
+    """Print or serve this machine's numbers, as Prometheus reads them.
 
-    found = registry(Machine(load_settings().home), Gpus())
+    They are those of all runs, and of its GPUs.
+    """
+    from tasks.metrics.prometheus import Gpus, Machine, registry, text
+
+    found = registry(Machine(load_settings().home), Gpus(gpus))
     if not serve:
         write(text(found))
         return

@@ -23,28 +23,37 @@ _err = Terminal(stderr=True)
 _ENDED_SECONDS = 120.0
 
 
-def up() -> None:
-    """Bring up Prefect on this machine: a server, unless PREFECT_API_URL names one, the deployments, and a worker.
+def up(
+    prefect_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", show_default="Hearth's own", help="prefect.yaml with the deployments to make."),
+    ] = None,
+) -> None:
+    """Start Prefect here: a server, Hearth's deployments, and a worker.
 
-    Run it where prefect.yaml is. It can be run again at any time; what has changed is deployed anew.
+    PREFECT_API_URL may name a server that is there already. The worker runs in
+    this directory: relative paths mean the same there, and its .env is read.
+    Run it again at any time; what has changed is deployed anew.
     """
-    if not Path("prefect.yaml").is_file():
-        raise InputError(f"There is no prefect.yaml in {Path.cwd()}. Run hearth up in Hearth's directory.")
-    refuse_strangers_file(Path("prefect.yaml"))  # its steps are commands
+    if prefect_file is not None:
+        if not prefect_file.is_file():
+            raise InputError(f"There is no file {prefect_file}. Name a prefect.yaml, or leave --prefect-file out.")
+        refuse_strangers_file(prefect_file)  # its steps are commands
     refuse_other_encodings()
     refuse_unusable()  # what would be taken from the worker's environment without a word
     with TerminalProgress(_err) as terminal, subscribe(terminal):
         from flows.local.bring_up import bring_up
 
-        url = asyncio.run(bring_up(load_settings()))
+        url = asyncio.run(bring_up(load_settings(), prefect_file))
     _out.print(f"Prefect is up at {url}", highlight=False, soft_wrap=True)
     _out.print("Run a deployment there, or so:", highlight=False)
-    run = """prefect deployment run process-document/on-demand --param 'job={"document": "/path/to/paper.pdf"}'"""
-    _out.print(f"  PREFECT_API_URL={url}/api {run}", highlight=False, soft_wrap=True, markup=False)
+    _out.print(f"  export PREFECT_API_URL={url}/api", highlight=False)
+    _out.print("  prefect deployment run process-document/on-demand \\", highlight=False)
+    _out.print("""    --param 'job={"document": "/path/to/paper.pdf"}'""", highlight=False)
 
 
 def down() -> None:
-    """End the worker and the Prefect server that `hearth up` started."""
+    """End what hearth up started: the worker and the server."""
     servers = local_servers(load_settings().home)
     ours = [server for server in servers if server.name.startswith(("worker-", "prefect-"))]
     for server in reversed(ours):  # the worker first: it tells the server that it goes, and of the runs that it ends
@@ -55,10 +64,12 @@ def down() -> None:
 
 
 def serve_api(
-    host: Annotated[str, typer.Option(help="Address to listen on; beyond loopback a token must be set.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8080,
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Where to listen; beyond loopback a token must be set.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, metavar="PORT", help="Where to listen.")] = 8080,
 ) -> None:
-    """Serve the HTTP API: post a PDF, watch its pages, fetch its text (docs/api.md)."""
+    """Serve the HTTP API: post a PDF, watch its pages, fetch its text."""
     from flows.api.app import serve
 
     where = f"http://{host}:{port}"

@@ -16,6 +16,7 @@ from prefect.settings import get_current_settings
 from prefect.workers.process import ProcessWorker
 
 from flows.local.prefect_server import prefect_api
+from flows.local.prefect_yaml import prefect_yaml
 from flows.local.worker import POOL
 from tasks.backends.local.server import ServerSpec, lease_server
 from tasks.core.errors import ServerError
@@ -29,8 +30,12 @@ _FOR_EVER = 10 * 365 * 86_400.0
 _DEADLINE_SECONDS = 600.0
 
 
-async def bring_up(settings: Settings) -> str:
-    """Have a server, the deployments of ./prefect.yaml and a worker up, and return the address of Prefect's UI.
+async def bring_up(settings: Settings, deployments: Path | None = None) -> str:
+    """Have a server, the deployments and a worker up, and return the address of Prefect's UI.
+
+    Args:
+        settings: whose home the servers are kept in.
+        deployments: the file of the deployments; Hearth's own if None.
 
     Raises:
         ServerError: one of them does not come up.
@@ -40,13 +45,17 @@ async def bring_up(settings: Settings) -> str:
         environment = {**os.environ, "PREFECT_API_URL": api}
         emit(Progress("making the work pool and the deployments"))
         await _have_pool()
-        await asyncio.to_thread(_deploy, environment)
+        await asyncio.to_thread(_prefect, _deploy(deployments or prefect_yaml()), environment)
         emit(Progress("starting the worker"))
         worker = await lease_server(
             _worker(api), settings.home, idle_seconds=_FOR_EVER, deadline_seconds=_DEADLINE_SECONDS
         )
         worker.lease.release()
         return str(get_current_settings().ui_url or api.removesuffix("/api"))
+
+
+def _deploy(file: Path) -> tuple[str, ...]:
+    return ("--no-prompt", "deploy", "--all", "--prefect-file", str(file.absolute()))
 
 
 async def _have_pool() -> None:
@@ -72,10 +81,6 @@ def _worker(api: str) -> ServerSpec:
     here = str(Path.cwd())
     command = [sys.executable, "-P", "-m", "flows.local.worker", here]
     return ServerSpec("worker", lambda _port: command, "/health", f"{sys.executable} {api} {here}", environment)
-
-
-def _deploy(environment: dict[str, str]) -> None:
-    _prefect(("--no-prompt", "deploy", "--all", "--prefect-file", str(Path("prefect.yaml").absolute())), environment)
 
 
 def _prefect(arguments: tuple[str, ...], environment: dict[str, str]) -> None:

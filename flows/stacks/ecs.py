@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from infra_scripts.common.deployment import CostTable, Options, StackPlan, StackStatus
 from infra_scripts.ecs.deploy import down, status, up
-from infra_scripts.ecs.service import EcsStack, plan_rows, stack_name, template
+from infra_scripts.ecs.service import BUILD_SCRIPT, EcsStack, plan_rows, stack_name, template
 from tasks.costs.price_book import current
 from tasks.costs.rates import (
     HOURS_A_MONTH,
@@ -85,7 +85,7 @@ class EcsDeployment:
         image = f"{done.outputs['Repository']}:{stack.image_tag}"
         return (
             f"The stack {self.name} in {self.region} is {done.change}.",
-            f"Build and push its image, unless it is there:  infra_scripts/ecs/build.sh {image} {stack.model} "
+            f"Build and push its image, unless it is there:  sh {BUILD_SCRIPT} {image} {stack.model} "
             f"{stack.ollama_version}",
             f"Read with it:  HEARTH_EC2__POOL={self.pool} hearth read paper.pdf --backend ecs",
         )

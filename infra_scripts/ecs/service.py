@@ -17,6 +17,7 @@ from tasks.settings.ecs import EcsStackSettings
 
 _FILES = Path(__file__).parent
 _MACHINE = _FILES.parent / "machine"
+BUILD_SCRIPT = _FILES / "build.sh"
 IMAGE_FILES = (
     *(_FILES / name for name in ("Dockerfile", "agent.py")),
     *(_MACHINE / name for name in ("aws.py", "gpu.py", "metrics.py")),

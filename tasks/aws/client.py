@@ -137,6 +137,16 @@ class Aws:
         return client
 
     @property
+    def sts(self) -> Any:  # noqa: ANN401 - a single call
+        """Whose credentials these are."""
+        return self._client("sts", attempts=2, read_timeout=5)
+
+    @property
+    def service_quotas(self) -> Any:  # noqa: ANN401 - it has no types here
+        """What the account may have at once."""
+        return self._client("service-quotas", attempts=2, read_timeout=5)
+
+    @property
     def sagemaker(self) -> SageMakerClient:
         """Endpoints."""
         client: SageMakerClient = self._client("sagemaker")

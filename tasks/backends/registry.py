@@ -1,4 +1,4 @@
-"""Where Ollama runs: one module each, found by name. A new one is a module and a line in `BACKENDS`."""
+"""Where Ollama runs: one module each, found by name. A new one is a module and a line in each table."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ from collections.abc import Callable
 from tasks.backends import url
 from tasks.backends.base import Backend
 from tasks.backends.ec2 import backend as ec2
+from tasks.backends.ec2 import check as ec2_check
 from tasks.backends.ecs import backend as ecs
+from tasks.backends.ecs import check as ecs_check
+from tasks.backends.finding import Findings
 from tasks.backends.local import embedded, ollama
 from tasks.backends.sagemaker import backend as sagemaker
+from tasks.backends.sagemaker import check as sagemaker_check
 from tasks.core.jobs import BackendName
 from tasks.settings.settings import Settings
 
@@ -22,4 +26,13 @@ BACKENDS: dict[BackendName, tuple[Callable[[Settings], Backend], Callable[[Setti
     BackendName.EC2: (ec2.Ec2Backend, ec2.offer),
     BackendName.SAGEMAKER: (sagemaker.SagemakerBackend, sagemaker.offer),
     BackendName.ECS: (ecs.EcsBackend, ecs.offer),
+}
+
+CHECKS: dict[BackendName, Callable[[Settings], Findings]] = {
+    BackendName.URL: url.check,
+    BackendName.OLLAMA: ollama.check,
+    BackendName.EMBEDDED: embedded.check,
+    BackendName.EC2: ec2_check.check,
+    BackendName.ECS: ecs_check.check,
+    BackendName.SAGEMAKER: sagemaker_check.check,
 }

@@ -5,21 +5,36 @@ from __future__ import annotations
 import os
 
 from tasks.backends.base import Allocation, Endpoint, Release
+from tasks.backends.check import check_server
+from tasks.backends.finding import Finding, Findings, State
 from tasks.core.errors import InputError, ServerError
 from tasks.core.jobs import BackendName
 from tasks.core.network import HTTPX_CERTIFICATES, check_way_to, trusted
 from tasks.core.scaling import Scale
 from tasks.ollama.address import ServerAddress, parse_address
-from tasks.ollama.client import digest_at
+from tasks.ollama.client import OllamaClient, digest_at
 from tasks.settings.settings import Settings
 from tasks.slots.store import FileStore
 
+_CHECK_SECONDS = 10.0
 _NO_ADDRESS = "The backend url needs an address. Set HEARTH_URL, for instance http://10.0.0.5:11434."
 
 
 def offer(settings: Settings) -> str | None:
     """Why `auto` takes this backend; None if it does not."""
     return "a server's address is set (HEARTH_URL, LLAMA_API_URL or OLLAMA_HOST)" if settings.url else None
+
+
+async def check(settings: Settings) -> Findings:
+    """Ask each server whether it answers and has the model."""
+    if not settings.url:
+        yield Finding(State.MISSING, "No address is set.", "Set HEARTH_URL, such as http://10.0.0.5:11434.")
+        return
+    backend = UrlBackend(settings)
+    for url in backend.urls:
+        async with backend.client(url, _CHECK_SECONDS) as client:
+            async for finding in check_server(client, settings.model or backend.default_model):
+                yield finding
 
 
 class UrlBackend:
@@ -42,24 +57,28 @@ class UrlBackend:
                 if written.strip()
             )
         }
-        self._urls = tuple(self._headers)
-        if not self._urls:
+        self.urls = tuple(self._headers)
+        if not self.urls:
             raise InputError(_NO_ADDRESS)
-        for url in self._urls:
+        for url in self.urls:
             check_way_to(url, HTTPX_CERTIFICATES if self._trust is None else ())
         if self._trust is not None:
             trusted(self._trust)
-        self.servers = len(self._urls)
+        self.servers = len(self.urls)
         self._in_use: set[str] = set()
 
     def describe(self) -> str:
         """See `Backend`."""
-        return f"the server{'s' if self.servers > 1 else ''} at {', '.join(self._urls)}"
+        return f"the server{'s' if self.servers > 1 else ''} at {', '.join(self.urls)}"
 
     async def digest(self, model: str) -> str | None:
         """See `Backend`: only the server knows."""
-        url = self._urls[0]
+        url = self.urls[0]
         return await digest_at(url, model, self._headers[url], self._trust)
+
+    def client(self, url: str, timeout: float) -> OllamaClient:
+        """Return the API of one of its servers."""
+        return OllamaClient(url, timeout=timeout, headers=self._headers[url], trust=self._trust)
 
     def scale(self, slots: int) -> Scale:
         """See `Backend`: all that there are are used."""
@@ -69,7 +88,7 @@ class UrlBackend:
     async def acquire(self, slots: int, holder: str, parts: int = 1) -> Allocation:
         """See `Backend`. Nothing is asked yet: the warm-up waits for an answer."""
         del holder, parts
-        url = next((url for url in self._urls if url not in self._in_use), None)
+        url = next((url for url in self.urls if url not in self._in_use), None)
         if url is None:
             raise ServerError(f"HEARTH_URL names no more than {self.servers} servers, and all are in use.")
         self._in_use.add(url)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from tasks.core.paths import Place, is_s3, place_of
+from tasks.core.paths import Place, is_address, place_of
 from tasks.core.visible import encodable
 from tasks.text.decode import decoded
 
@@ -34,7 +34,7 @@ def places_listed(content: bytes, source: Place) -> Iterator[Place]:
 
 
 def _beside(source: Place, line: str) -> Place:
-    alone = is_s3(line) or line.startswith(("/", "~", "file://"))
+    alone = is_address(line) or line.startswith(("/", "~"))
     return place_of(line) if alone else source.parent / line
 
 

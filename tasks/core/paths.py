@@ -12,10 +12,12 @@ from urllib.parse import unquote_to_bytes
 from pydantic import PlainSerializer, PlainValidator
 
 from tasks.core.errors import InputError
+from tasks.core.network import without_credentials
 from tasks.core.visible import encodable
 
 _SCHEME = "s3://"
 _FILE = "file://"
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://.*", re.DOTALL)
 _BUCKET = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(.*))?", re.DOTALL)
 
 
@@ -83,15 +85,20 @@ def is_s3(written: str) -> bool:
     return written.startswith(_SCHEME)
 
 
+def is_address(text: str) -> bool:
+    """Whether this is meant to be somewhere else than in a folder beside others: scheme://..."""
+    return _ADDRESS.fullmatch(text) is not None
+
+
 def place_of(text: str) -> Path | S3Path:
     """The place that a person's words mean; ~ is the home directory, and file:/// a path, byte by byte.
 
     Raises:
-        InputError: it is under s3:// and names no bucket.
+        InputError: it is under s3:// and names no bucket, or is an address of the web.
     """
     if is_s3(text):
         return S3Path.parse(text)
-    if text.startswith(_FILE):
+    if is_address(text):
         return _local(text)
     # Path.expanduser raises where there is no such user; a file may really be called so.
     return Path(os.path.expanduser(text))  # noqa: PTH111 - see above
@@ -112,7 +119,14 @@ def as_text(name: str) -> str:
 
 
 def _local(text: str) -> Path:
-    return Path(os.fsdecode(unquote_to_bytes(text.removeprefix(_FILE)))) if text.startswith(_FILE) else Path(text)
+    if text.startswith(_FILE):
+        return Path(os.fsdecode(unquote_to_bytes(text.removeprefix(_FILE))))
+    if is_address(text):
+        raise InputError(
+            f"{without_credentials(text)} is an address. Hearth takes paths and s3://bucket/key: download the "
+            "document and name its file, or pass it on: curl -fL ADDRESS | hearth read -"
+        )
+    return Path(text)
 
 
 def _validated(value: object) -> Path | S3Path:

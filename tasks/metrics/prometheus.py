@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
 
@@ -12,9 +12,11 @@ from prometheus_client.core import Metric as Family
 from prometheus_client.registry import Collector
 
 from tasks.metrics.live import live_runs
-from tasks.metrics.names import Kind, Metric
+from tasks.metrics.names import GPU_CELSIUS, GPU_MEMORY, GPU_USE, Kind, Metric
 from tasks.metrics.points import Point, Spread, points
 from tasks.metrics.totals import Totals, read_totals
+
+_OF_GPUS = {"use": GPU_USE, "memory": GPU_MEMORY, "celsius": GPU_CELSIUS}
 
 
 class Machine(Collector):
@@ -33,6 +35,27 @@ class Machine(Collector):
         totals = read_totals(self._home) if self._totals is None else self._totals
         for metric, found in points(totals, live_runs(self._home)):
             yield _family(metric, found)
+
+
+class Gpus(Collector):
+    """This machine's GPUs, as they are when Prometheus asks.
+
+    Args:
+        look: returns what is known of each, by the keys of `_OF_GPUS`; none where there is no nvidia-smi.
+    """
+
+    def __init__(self, look: Callable[[], Sequence[Mapping[str, float]]]) -> None:
+        self._look = look
+
+    def collect(self) -> Iterator[Family]:
+        """See `Collector`: each GPU by its number."""
+        found = self._look()
+        for key, metric in _OF_GPUS.items():
+            family = GaugeMetricFamily(metric.prometheus, metric.about, labels=["gpu"])
+            for number, gpu in enumerate(found):
+                if key in gpu:
+                    family.add_metric([str(number)], gpu[key])
+            yield family
 
 
 def registry(*collectors: Collector) -> CollectorRegistry:

@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from statistics import mean, median
 
-import pymupdf
-
 from tasks.core.replicas import Replicas
 from tasks.ollama.client import Answer, GenerateRequest, OllamaClient
 from tasks.slots.capacity import Count
@@ -229,6 +227,8 @@ def served_in(answer: Answer, ended: float, overhead: float = 0.0) -> Served | N
 
 
 def _probe_image(lines: int) -> bytes:
+    import pymupdf  # takes a tenth of a second, and most commands warm no server
+
     with pymupdf.open() as pdf:
         page = pdf.new_page(width=224, height=28 * (lines + 1))
         for line in range(lines):

@@ -63,10 +63,18 @@ def command_tables() -> str:
         options = [parameter for parameter in command.params if parameter.param_type_name == "option"]
         options = [option for option in options if option.name != "help"]
         if options:
-            lines += ["", "| option | what it does |", "| --- | --- |"]
-            lines += [f"| `{' '.join(option.opts)}` | {option.help} |" for option in options]
+            lines += ["", "| option | what it does | default |", "| --- | --- | --- |"]
+            lines += [_option(option) for option in options]
         sections.append("\n".join(lines))
     return "\n\n".join(sections)
+
+
+def _option(option: Any) -> str:
+    """A row: its names and unit, what it does, and its default."""
+    unit = "" if option.is_flag else f" {option.metavar}".replace("|", "\\|")
+    default = option.show_default if isinstance(option.show_default, str) else option.default
+    shown = "" if option.is_flag or default is None else default
+    return f"| `{' '.join(option.opts)}{unit}` | {option.help} | {shown} |"
 
 
 def _commands(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tasks.aws.client import Aws, ask
+from tasks.aws.quotas import ec2_quota_name
 from tasks.backends.ec2.instances import Market
 from tasks.backends.ec2.outputs import Stack
 from tasks.core.errors import CapacityError, CloudError, InputError
@@ -38,14 +39,6 @@ _NOT_TRIED = "UnfulfillableCapacity"
 _SILENT = {_NOT_TRIED, "Unsupported", "InvalidFleetConfiguration"}
 _QUOTA = {"VcpuLimitExceeded", "MaxSpotInstanceCountExceeded", "InstanceLimitExceeded"}
 _DENIED = {"UnauthorizedOperation", "AccessDenied", "AuthFailure.ServiceLinkedRoleCreationNotPermitted"}
-
-# Names as Service Quotas shows them (https://docs.aws.amazon.com/ec2/latest/instancetypes/ec2-instance-quotas.html).
-_QUOTA_NAMES = {
-    (Market.ON_DEMAND, True): "Running On-Demand G and VT instances (L-DB2E81BA)",
-    (Market.SPOT, True): "All G and VT Spot Instance Requests (L-3819A6DF)",
-    (Market.ON_DEMAND, False): "Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances (L-1216C47A)",
-    (Market.SPOT, False): "All Standard (A, C, D, H, I, M, R, T, Z) Spot Instance Requests (L-34B43A08)",
-}
 
 
 @dataclass(frozen=True)
@@ -223,7 +216,8 @@ def _judged(failures: Sequence[tuple[Market, Failure]]) -> CapacityError | Cloud
 def _forbidden(failures: Sequence[tuple[Market, Failure]]) -> CloudError:
     failure = failures[0][1]
     if failure.code in _QUOTA:
-        quotas = dict.fromkeys(_quota(market, failure) for market, failure in failures if failure.code in _QUOTA)
+        counted = ((market, each.type) for market, each in failures if each.code in _QUOTA)
+        quotas = dict.fromkeys(ec2_quota_name(market, kind) for market, kind in counted)
         return CloudError(
             f"The account's quota allows no such machine: {failure.message}. "
             f"Ask for more of {' or '.join(quotas)} in Service Quotas.",
@@ -237,7 +231,3 @@ def _forbidden(failures: Sequence[tuple[Market, Failure]]) -> CloudError:
             f"The pool's image cannot be used: {failure.message}. Make another: hearth infra bake.", failure.code
         )
     return CloudError(f"EC2 refused the launch: {failure.message} ({failure.code}).", failure.code)
-
-
-def _quota(market: Market, failure: Failure) -> str:
-    return _QUOTA_NAMES[market, failure.type.startswith(("g", "vt")) or not failure.type]

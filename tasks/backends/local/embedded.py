@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from importlib.metadata import version
+from importlib.util import find_spec
 
 from tasks.backends.base import Allocation, Release
+from tasks.backends.finding import Finding, Findings, State
 from tasks.backends.local.local_allocation import local_allocation
 from tasks.backends.local.server import ServerSpec, lease_server
 from tasks.core.jobs import BackendName
@@ -18,6 +20,27 @@ def offer(settings: Settings) -> str | None:
     """Why `auto` takes this backend: it always can."""
     del settings
     return "no server's address is set and no ollama is on PATH"
+
+
+async def check(settings: Settings) -> Findings:
+    """See whether the engine and its data are installed."""
+    from tasks.embedded.errors import RequestError
+    from tasks.embedded.models import Store, full_name
+
+    if find_spec("tesserocr") is None:
+        yield Finding(State.MISSING, "tesserocr is not installed.", "Install Hearth anew in this environment.")
+        return
+    model = settings.model or EmbeddedBackend.default_model
+    try:
+        store = Store(settings.home / "embedded" / "models")
+        known = store.find(model)
+        source = known.weights if known else store.source(full_name(model))
+    except RequestError:
+        why = f"There is no Tesseract data for {model}."
+        remedy = "Name tesseract:eng, or put <language>.traineddata into a directory that HEARTH_TESSDATA names."
+        yield Finding(State.MISSING, why, remedy)
+        return
+    yield Finding(State.OK, f"Tesseract reads with {source}.")
 
 
 class EmbeddedBackend:

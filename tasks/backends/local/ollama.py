@@ -10,6 +10,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tasks.backends.base import Allocation, Endpoint, Release
+from tasks.backends.check import check_server
+from tasks.backends.finding import Finding, Findings, State
 from tasks.backends.local.local_allocation import local_allocation
 from tasks.backends.local.server import ServerSpec, lease_server, local_servers
 from tasks.core.errors import InputError, PassingError, ServerError
@@ -32,6 +34,26 @@ def offer(settings: Settings) -> str | None:
     return f"ollama is on PATH ({binary})" if binary else None
 
 
+async def check(settings: Settings) -> Findings:
+    """See whether it answers or can be started, and whether it has the model."""
+    backend = OllamaBackend(settings)
+    model = settings.model or backend.default_model
+    if await backend.answers():
+        async with OllamaClient(backend.url, timeout=_PROBE_SECONDS) as client:
+            async for finding in check_server(client, model):
+                yield finding
+        return
+    binary = shutil.which("ollama")
+    if binary is None:
+        why = f"No Ollama answers at {backend.url}, and none is on PATH."
+        yield Finding(State.MISSING, why, "Install it: https://ollama.com/download")
+        return
+    yield Finding(State.OK, f"{binary} is started when a run needs it.")
+    there = await backend.digest(model) is not None
+    told = "is on this machine" if there else "is not on this machine: the first run pulls it"
+    yield Finding(State.OK, f"The model {model} {told}.")
+
+
 class OllamaBackend:
     """See the module."""
 
@@ -41,7 +63,7 @@ class OllamaBackend:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._url = server_url(os.environ.get("OLLAMA_HOST") or "127.0.0.1", as_ollama=True)
+        self.url = server_url(os.environ.get("OLLAMA_HOST") or "127.0.0.1", as_ollama=True)
         parallel = os.environ.get("OLLAMA_NUM_PARALLEL") or "4"
         if not parallel.isdecimal() or parallel == "0":
             raise InputError(f"OLLAMA_NUM_PARALLEL is {parallel!r}. Set it to a number from 1 up, or unset it.")
@@ -49,11 +71,11 @@ class OllamaBackend:
 
     def describe(self) -> str:
         """See `Backend`."""
-        return f"Ollama on this machine, at {self._url}"
+        return f"Ollama on this machine, at {self.url}"
 
     async def digest(self, model: str) -> str | None:
         """See `Backend`. Asked of a server that is up, else computed as Ollama does: the manifest file's sha256."""
-        answered = await digest_at(self._url, model)
+        answered = await digest_at(self.url, model)
         if answered is not None:
             return answered
         root = Path(os.environ.get("OLLAMA_MODELS") or Path.home() / ".ollama" / "models") / "manifests"
@@ -67,12 +89,12 @@ class OllamaBackend:
     async def acquire(self, slots: int, holder: str, parts: int = 1) -> Allocation:
         """See `Backend`."""
         del parts
-        if await self._answers() and not self._is_ours():
-            return Allocation(self.name, Endpoint(self._url), slots, FileStore.of(self._settings.home, self._url))
+        if await self.answers() and not self._is_ours():
+            return Allocation(self.name, Endpoint(self.url), slots, FileStore.of(self._settings.home, self.url))
         binary = shutil.which("ollama")
         if binary is None:
             raise ServerError(
-                f"No Ollama answers at {self._url} and none is on PATH. "
+                f"No Ollama answers at {self.url} and none is on PATH. "
                 "Install it (https://ollama.com/download), or use --backend embedded."
             )
         server = await lease_server(
@@ -90,8 +112,9 @@ class OllamaBackend:
         allocation.lease.release()
         return Release(f"stays warm for {self._settings.idle_minutes:g} min, then stops")
 
-    async def _answers(self) -> bool:
-        async with OllamaClient(self._url, timeout=_PROBE_SECONDS) as client:
+    async def answers(self) -> bool:
+        """Whether one is up there now."""
+        async with OllamaClient(self.url, timeout=_PROBE_SECONDS) as client:
             try:
                 await client.version()
             except PassingError:
@@ -100,7 +123,7 @@ class OllamaBackend:
 
     def _is_ours(self) -> bool:
         """Whether Hearth started what answers there; localhost and ::1 are this machine, too."""
-        mine = urlsplit(self._url)
+        mine = urlsplit(self.url)
         return any(
             server.name.startswith("ollama-") and urlsplit(server.url).port == mine.port
             for server in local_servers(self._settings.home)
@@ -108,7 +131,7 @@ class OllamaBackend:
         )
 
     def _spec(self, binary: str, slots: int) -> ServerSpec:
-        port = urlsplit(self._url).port or DEFAULT_PORT
+        port = urlsplit(self.url).port or DEFAULT_PORT
 
         def environment(port: int) -> dict[str, str]:
             # `ollama serve` takes no --host; both are read from the environment (envconfig/config.go).
@@ -119,7 +142,7 @@ class OllamaBackend:
             }
 
         command = [binary, "serve"]
-        return ServerSpec("ollama", lambda _port: command, "/api/version", self._url, environment, port, slots)
+        return ServerSpec("ollama", lambda _port: command, "/api/version", self.url, environment, port, slots)
 
 
 def _digest_on_disk(root: Path, name: str) -> str | None:

@@ -59,10 +59,12 @@ class TestReading:
     def test_the_text_is_printed_on_demand(self, hearth: Hearth, letter: Path):
         assert WORDS[2] in hearth("read", letter, "--text").out
 
-    def test_a_caller_without_a_terminal_gets_the_summary_alone(self, hearth: Hearth, letter: Path):
+    def test_a_caller_without_a_terminal_gets_the_address_and_the_summary_alone(self, hearth: Hearth, letter: Path):
         outcome = hearth("read", letter)
         assert outcome.out == ""
-        assert outcome.err.startswith("pages ")
+        address, summary, *_ = outcome.err.splitlines()
+        assert address.startswith("Watch it at http")
+        assert summary.startswith("pages ")
         assert "\x1b" not in outcome.err
 
     def test_a_terminal_shows_progress(self, hearth: Hearth, letter: Path):

@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from flows.cli.gpu_metrics import Gpus
 from tasks.metrics.aggregate import Aggregate
 from tasks.metrics.live import LiveFile
 from tasks.metrics.names import GPU_CELSIUS, GPU_MEMORY, GPU_USE, OF_RUNS, Kind
-from tasks.metrics.prometheus import Machine, registry, text
+from tasks.metrics.prometheus import Gpus, Machine, registry, text
 from tasks.metrics.totals import TotalsSink
 from tests.support.commands import ROOT
 from tests.support.metrics.runs import live_run
@@ -35,9 +34,8 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
             aggregate.see(metric, 1.0, label)
     TotalsSink(home, ("p", "m")).publish(aggregate.snapshot())
     LiveFile(home).write(live_run())
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("flows.cli.gpu_metrics.gpus", lambda: [{"use": 80.0, "memory": 60.0, "celsius": 55.0}])
-        told = text(registry(Machine(home), Gpus()))
+    gpus = Gpus(lambda: [{"use": 80.0, "memory": 60.0, "celsius": 55.0}])
+    told = text(registry(Machine(home), gpus))
     found: dict[str, set[str]] = {}
     for family in text_string_to_metric_families(told):
         for sample in family.samples:

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tasks.batches.batch import Batch
+from tasks.core.errors import InputError
 from tasks.core.jobs import Document, Job
 from tasks.core.paths import S3Path, place_of, written
+from tasks.settings.settings import load_settings
 
 NAME = os.fsdecode(b"/data/caf\xe9 #1?.pdf")
 
@@ -49,6 +51,31 @@ def test_a_document_is_stored_with_it():
     document = Document(path=Path(NAME), sha256="0" * 64, pages=1, size=1)
     assert Document.model_validate_json(document.model_dump_json()) == document
     assert document.name == r"caf\udce9 #1?"
+
+
+@pytest.mark.parametrize("scheme", ["http", "https", "HTTPS", "ftp", "gs", "S3", "data+x"])
+def test_an_address_is_refused_with_what_to_do(scheme: str):
+    with pytest.raises(InputError, match=r"host/a\.pdf is an address.*curl -fL ADDRESS \| hearth read -"):
+        place_of(f"{scheme}://host/a.pdf")
+
+
+def test_what_is_secret_in_an_address_is_not_repeated():
+    with pytest.raises(InputError) as refused:
+        place_of("https://user:secret@host/a.pdf?X-Amz-Signature=secret#secret")
+    assert "secret" not in str(refused.value)
+    assert "https://host/a.pdf" in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["output", "inbox"])
+def test_a_setting_that_is_a_place_is_no_address_either(monkeypatch: pytest.MonkeyPatch, name: str):
+    monkeypatch.setenv(f"HEARTH_{name.upper()}", "https://host/results")
+    with pytest.raises(InputError, match="is an address"):
+        load_settings()
+
+
+@pytest.mark.parametrize("text", ["http:/one-slash.pdf", "a:b.pdf", "1://x.pdf", "/data/https://x.pdf", "C:\\x.pdf"])
+def test_a_name_that_looks_a_little_like_one_is_a_path(text: str):
+    assert place_of(text) == Path(text)
 
 
 @pytest.mark.parametrize("field", ["prompt", "model", "pages"])

@@ -1,0 +1,41 @@
+"""`hearth completion`: what a shell needs to complete commands and options. Typer does it."""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from flows.cli.console import write
+
+_VARIABLE = "_HEARTH_COMPLETE"
+
+
+class Shell(StrEnum):
+    """Whose completion."""
+
+    BASH = "bash"
+    ZSH = "zsh"
+    FISH = "fish"
+
+
+def completion(shell: Annotated[Shell, typer.Argument(help="Which shell.")]) -> None:
+    """Print the completion of a shell.
+
+    bash:  echo 'source <(hearth completion bash)' >> ~/.bashrc
+    zsh:   echo 'source <(hearth completion zsh)' >> ~/.zshrc
+    fish:  hearth completion fish > ~/.config/fish/completions/hearth.fish
+    """
+    from typer._completion_shared import get_completion_script
+
+    write(get_completion_script(prog_name="hearth", complete_var=_VARIABLE, shell=shell.value) + "\n")
+
+
+def complete() -> None:
+    """Have Typer answer in place of the command where a shell asks what could follow."""
+    if _VARIABLE in os.environ:
+        from typer._completion_classes import completion_init
+
+        completion_init()

@@ -1,0 +1,38 @@
+"""Whether Prefect is there for a run."""
+
+from __future__ import annotations
+
+import httpx
+from prefect.client.orchestration import get_client
+from prefect.exceptions import PrefectHTTPStatusError
+from prefect.settings import get_current_settings
+
+from tasks.backends.finding import Finding, Findings, State
+from tasks.backends.local.server import local_servers
+from tasks.core.network import PREFECTS_CERTIFICATES, check_way_to, without_credentials
+from tasks.settings.settings import Settings
+
+
+async def check_prefect(settings: Settings) -> Findings:
+    """Ask the server that is configured whether it answers, and knows who asks. None is started."""
+    url = get_current_settings().api.url
+    if not url:
+        ours = [server.url for server in local_servers(settings.home) if server.name.startswith("prefect-")]
+        there = f"is up at {ours[0]}" if ours else "is started when a run needs it"
+        yield Finding(State.OK, f"No server is configured: a local one {there}.")
+        return
+    shown = without_credentials(url)
+    check_way_to(url, PREFECTS_CERTIFICATES)
+    async with get_client() as client:
+        if await client.api_healthcheck() is not None:
+            remedy = "Start it, correct PREFECT_API_URL, or unset it to have Hearth start a local one."
+            yield Finding(State.MISSING, f"Prefect does not answer at {shown}.", remedy)
+            return
+        try:
+            version = await client.api_version()
+        except (PrefectHTTPStatusError, httpx.HTTPError) as error:
+            code = error.response.status_code if isinstance(error, PrefectHTTPStatusError) else type(error).__name__
+            remedy = "Set PREFECT_API_KEY (Cloud), or PREFECT_API_AUTH_STRING (a server with a password)."
+            yield Finding(State.MISSING, f"Prefect at {shown} refuses this client ({code}).", remedy)
+            return
+    yield Finding(State.OK, f"Prefect {version} answers at {shown}.")

@@ -1,0 +1,17 @@
+"""The file of Hearth's deployments: in the wheel, or at the root of a checkout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_NAME = "prefect.yaml"
+
+
+def prefect_yaml() -> Path:
+    """Return where it is, whatever directory the command is run in."""
+    in_wheel = Path(__file__).with_name(_NAME)
+    return in_wheel if in_wheel.is_file() else Path(__file__).parents[2] / _NAME
+
+
+if __name__ == "__main__":
+    print(prefect_yaml())  # noqa: T201 - for `prefect deploy --prefect-file`

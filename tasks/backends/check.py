@@ -1,0 +1,30 @@
+"""Servers that can be asked now: whether they answer, and whether they have the model. Nothing is started or loaded."""
+
+from __future__ import annotations
+
+from tasks.backends.finding import Finding, Findings, State
+from tasks.core.errors import PassingError
+from tasks.ollama.client import OllamaClient
+from tasks.ollama.names import canonical
+from tasks.serving.capabilities import Capabilities
+
+
+async def check_server(client: OllamaClient, model: str) -> Findings:
+    """Ask a server for its version and the model.
+
+    Raises:
+        ModelError: the model cannot read images.
+        HearthError: the server refuses.
+    """
+    try:
+        version = await client.version()
+        yield Finding(State.OK, f"Ollama {version} answers at {client.url}.")
+        known = {canonical(each.name): each for each in await client.models()}.get(canonical(model))
+        if known is None:
+            yield Finding(State.OK, f"The model {model} is not on it: the first run pulls it.")
+            return
+        Capabilities.of(model, known, await client.details(known.name)).require_vision()
+        yield Finding(State.OK, f"The model {model} is on it.")
+    except PassingError as error:
+        why = f"{client.url} gives no answer: {str(error).rstrip('.')}."
+        yield Finding(State.MISSING, why, "Start the server, or correct its address.")

@@ -1,0 +1,46 @@
+"""Whether a run could store what it reads: the output, and where Hearth keeps track of its servers."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from pathlib import Path
+
+from tasks.backends.finding import Finding, Findings, State
+from tasks.core.errors import CloudError
+from tasks.core.paths import Place
+from tasks.settings.settings import Settings
+from tasks.storage import s3_client
+
+_LITTLE_BYTES = 100_000_000
+
+
+async def check_output(settings: Settings) -> Findings:
+    """See whether results can be written. In S3 the bucket is asked what is there; nothing is written."""
+    yield await asyncio.to_thread(_writable, settings.output, "HEARTH_OUTPUT")
+
+
+async def check_home(settings: Settings) -> Findings:
+    """See whether Hearth's own files can be written."""
+    yield await asyncio.to_thread(_writable, settings.home, "HEARTH_HOME")
+
+
+def _writable(place: Place, setting: str) -> Finding:
+    if not isinstance(place, Path):
+        try:
+            next(s3_client.below(place, most=1), None)
+        except CloudError as error:
+            return Finding(State.MISSING, f"{place} cannot be reached: {s3_client.why(error)}.")
+        return Finding(State.OK, f"{place} can be reached; whether it can be written to, a run finds out.")
+    there = next(folder for folder in (place, *place.parents) if folder.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there) as file:
+            file.write(b"hearth")
+    except OSError as error:
+        why = f"{place} cannot be written to: {error.strerror}."
+        return Finding(State.MISSING, why, f"Choose another place ({setting}), or let this user write there.")
+    if (free := shutil.disk_usage(there).free) < _LITTLE_BYTES:
+        why = f"{place} can be written to, but has {free / 1_000_000:.0f} MB free."
+        return Finding(State.MISSING, why, f"Make room, or choose another place ({setting}).")
+    return Finding(State.OK, f"{place} can be written to.")
