@@ -7,22 +7,33 @@ runs are in its directory, where .env is read and what relative paths are relati
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+import httpx
+from prefect.client.orchestration import get_client
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import get_current_settings
 
 from flows.local.prefect_server import prefect_api
+from flows.orchestrator.stale_runs import crash_stale, drop_missed, free_leaked_slots
 from tasks.backends.local.watchdog import die_with_parent
 from tasks.settings.settings import load_settings
 
 POOL = "hearth"
+_LIMITED = ("process-document/on-demand", "process-batch/on-demand")
+_LOOK_SECONDS = 60.0
+_log = logging.getLogger(__name__)
 
 
 async def main() -> int:
     """Run the worker, and return its exit code."""
     async with prefect_api(load_settings()):
+        await _before_the_first_run()
         worker = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", "prefect", "worker", "start", "--pool", POOL, "--with-healthcheck"),
             env={**os.environ, "PREFECT_API_URL": str(get_current_settings().api.url)},
@@ -31,7 +42,38 @@ async def main() -> int:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, worker.terminate)
-        return await worker.wait()
+        tending = asyncio.create_task(_tend())
+        try:
+            return await worker.wait()
+        finally:
+            tending.cancel()
+
+
+async def _before_the_first_run() -> None:
+    """Drop what was missed, before Prefect's worker would begin all of it at once."""
+    with _again_later():
+        async with get_client() as client:
+            await drop_missed(client, POOL)
+            await free_leaked_slots(client, _LIMITED)
+
+
+async def _tend() -> None:
+    """End the runs that a worker before this one claimed and never began."""
+    while True:
+        with _again_later():
+            async with get_client() as client:
+                for run in await crash_stale(client, POOL):
+                    _log.warning("The run %s was claimed by a worker that is gone, and has crashed.", run)
+        await asyncio.sleep(_LOOK_SECONDS)
+
+
+@contextmanager
+def _again_later() -> Iterator[None]:
+    """Let a Prefect server that does not answer, or a run that somebody deleted, wait for the next look."""
+    try:
+        yield
+    except (httpx.HTTPError, PrefectHTTPStatusError, ObjectNotFound) as error:
+        _log.warning("Stale runs were not looked for (%s).", type(error).__name__)
 
 
 def _as_child() -> None:
