@@ -42,6 +42,7 @@ from tasks.core.visible import log_visibly, visible_line
 from tasks.reading.events import RunEnded
 from tasks.results.manifest import Manifest
 from tasks.results.report import DocumentStatus, Report, Row, shared_out
+from tasks.retention.clean import clean_files
 from tasks.runs.advice import insight
 from tasks.runs.run_stats import RunStats
 from tasks.settings.settings import Settings, load_settings
@@ -128,6 +129,7 @@ class _Run:
         async with alone:
             report = await self._read_all(sources)
             emit(Progress(f"the report is {report.write(output)}"))
+            await asyncio.to_thread(clean_files, self._settings, output)
         return report
 
     async def _read_all(self, sources: Sequence[str]) -> Report:

@@ -127,6 +127,8 @@ class Upload:
         if not path.exists():
             self._path.chmod(0o644)  # the worker may be another user
             self._path.replace(path)
+        else:
+            path.touch()  # so that it is not old: see `expired_runs`
         return path, sha256
 
     def _check(self, size: int) -> None:

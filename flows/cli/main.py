@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from flows.cli.automations import automations
 from flows.cli.batch import batch
+from flows.cli.clean import clean
 from flows.cli.console import Terminal, close_streams, open_streams, speak_utf8, write
 from flows.cli.cost import cost
 from flows.cli.infra import infra
@@ -54,6 +55,7 @@ app.command("serve-api")(serve_api)
 app.command()(plan)
 app.command("simulate")(simulate_command)
 app.command()(cost)
+app.command()(clean)
 infra.command()(automations)
 app.add_typer(infra, name="infra")
 app.add_typer(prices, name="prices")

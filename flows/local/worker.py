@@ -19,20 +19,23 @@ from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import get_current_settings
 
+from flows.local.clean import clean
 from flows.local.prefect_server import prefect_api
 from flows.orchestrator.stale_runs import crash_stale, drop_missed, free_leaked_slots
 from tasks.backends.local.watchdog import die_with_parent
-from tasks.settings.settings import load_settings
+from tasks.core.errors import HearthError
+from tasks.settings.settings import Settings, load_settings
 
 POOL = "hearth"
 _LIMITED = ("process-document/on-demand", "process-batch/on-demand")
-_LOOK_SECONDS = 60.0
+_LOOK_SECONDS, _SETTLED_SECONDS, _DAY_SECONDS = 60.0, 600.0, 86_400.0
 _log = logging.getLogger(__name__)
 
 
 async def main() -> int:
     """Run the worker, and return its exit code."""
-    async with prefect_api(load_settings()):
+    settings = load_settings()
+    async with prefect_api(settings):
         await _before_the_first_run()
         worker = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", "prefect", "worker", "start", "--pool", POOL, "--with-healthcheck"),
@@ -42,11 +45,12 @@ async def main() -> int:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, worker.terminate)
-        tending = asyncio.create_task(_tend())
+        tending = [asyncio.create_task(_tend()), asyncio.create_task(_clean_daily(settings))]
         try:
             return await worker.wait()
         finally:
-            tending.cancel()
+            for task in tending:
+                task.cancel()
 
 
 async def _before_the_first_run() -> None:
@@ -67,13 +71,23 @@ async def _tend() -> None:
         await asyncio.sleep(_LOOK_SECONDS)
 
 
+async def _clean_daily(settings: Settings) -> None:
+    """Do what `hearth clean` does, first when all that is to start has started."""
+    await asyncio.sleep(_SETTLED_SECONDS)
+    while True:
+        with _again_later():
+            for gone in await clean(settings, settings.output, dry_run=False):
+                _log.warning("Deleted: %d %s.", gone.count, gone.kind)
+        await asyncio.sleep(_DAY_SECONDS)
+
+
 @contextmanager
 def _again_later() -> Iterator[None]:
-    """Let a Prefect server that does not answer, or a run that somebody deleted, wait for the next look."""
+    """Let what does not work now, as with a server that does not answer, wait for the next time."""
     try:
         yield
-    except (httpx.HTTPError, PrefectHTTPStatusError, ObjectNotFound) as error:
-        _log.warning("Stale runs were not looked for (%s).", type(error).__name__)
+    except (httpx.HTTPError, PrefectHTTPStatusError, ObjectNotFound, HearthError, OSError) as error:
+        _log.warning("Old and stale runs were not looked for (%s).", type(error).__name__)
 
 
 def _as_child() -> None:

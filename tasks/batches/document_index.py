@@ -17,7 +17,7 @@ from tasks.results.report import DocumentStatus, Row
 from tasks.settings.settings import Settings
 from tasks.storage.files import Place, S3Path, entries, files_at, place_of
 
-_NAME = "documents.jsonl"
+INDEX = "documents.jsonl"
 # S3 adds nothing to a file: it is written anew. A document that was not noted is opened again, and not read again.
 _S3_SECONDS = 10.0
 
@@ -61,7 +61,7 @@ class DocumentIndex:
         self._force = batch.force
         asked = [batch.model, settings.model, batch.backend, settings.backend, batch.prompt, settings.read.model_dump()]
         self._request = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
-        self._known = {known.path: known for known in entries(self._files, _NAME, IndexEntry)}
+        self._known = {known.path: known for known in entries(self._files, INDEX, IndexEntry)}
 
     def unchanged(self, source: Source) -> Row | None:
         """The row of a document that stands as it was read; None if it is new, has changed, or its results are gone."""
@@ -102,7 +102,7 @@ class DocumentIndex:
             StorageError: it cannot be written.
         """
         if self._unsaved:
-            self._files.append(_NAME, "".join(self._unsaved))
+            self._files.append(INDEX, "".join(self._unsaved))
             self._unsaved.clear()
         self._next_save = time.monotonic() + (_S3_SECONDS if isinstance(self._output, S3Path) else 0.0)
 

@@ -122,16 +122,17 @@ class FileStore:
     @asynccontextmanager
     async def _locked(self) -> AsyncIterator[None]:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        descriptor: int | None = None
         try:
             async with asyncio.timeout(_PATIENCE_SECONDS):
-                while not _try_lock(descriptor):  # noqa: ASYNC110 - no event tells when another process lets go
+                while (descriptor := _try_lock(self._lock)) is None:  # noqa: ASYNC110 - no event tells when it is free
                     await asyncio.sleep(_TURN_SECONDS)
             yield
         except TimeoutError:
             raise StorageError(f"{self._lock} is held by a process that stands still. End it, and run again.") from None
         finally:
-            os.close(descriptor)
+            if descriptor is not None:
+                os.close(descriptor)
 
     def _read(self) -> Ledger:
         try:
@@ -154,8 +155,12 @@ def _address(host: str) -> str:
     return min((family, str(address[0])) for family, _, _, _, address in found)[1]
 
 
-def _try_lock(descriptor: int) -> bool:
-    with contextlib.suppress(BlockingIOError):
+def _try_lock(path: Path) -> int | None:
+    """A descriptor that holds the lock; None if another process holds it, or has just removed its file."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    with contextlib.suppress(BlockingIOError, FileNotFoundError):
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return True
-    return False
+        if os.path.samestat(os.fstat(descriptor), path.stat()):
+            return descriptor
+    os.close(descriptor)
+    return None

@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary, finalize
 
 from tasks.core.errors import CloudError, DocumentError, IncompleteError, LimitError, StorageError
 from tasks.core.paths import Place, S3Path
-from tasks.storage.file_locks import FileLease, take_shared, try_exclusive
+from tasks.storage.file_locks import FileLease, remove_unheld, take_shared
 
 _CHUNK = 1 << 20
 
@@ -120,9 +120,7 @@ def _made(place: Place, folder: Path, fill: Callable[[BinaryIO], None]) -> _Copy
 def _empty(folder: Path) -> _Copy:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for path in folder.iterdir():
-        lease = try_exclusive(path)
-        if lease is not None:  # whoever had it was killed
-            _remove(path, lease)
+        remove_unheld(path)  # whoever had it was killed
     while True:
         path = folder / f"{uuid.uuid4().hex}.pdf"
         lease = take_shared(path)

@@ -59,11 +59,32 @@ def is_held(path: Path) -> bool:
     return False
 
 
-def _locked(path: Path, operation: int) -> int:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+def remove_unheld(path: Path) -> bool:
+    """Remove a lock's file; False if somebody holds it. Whoever waits for it meanwhile makes another."""
+    lease = try_exclusive(path)
+    if lease is None:
+        return False
+    path.unlink(missing_ok=True)
+    lease.release()
+    return True
+
+
+def is_at(descriptor: int, path: Path) -> bool:
+    """Whether an open file is still the one of that name: a lock on one that was removed or replaced locks nothing."""
     try:
-        fcntl.flock(descriptor, operation)
-    except BaseException:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _locked(path: Path, operation: int) -> int:
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(descriptor, operation)
+            if is_at(descriptor, path):
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
         os.close(descriptor)
-        raise
-    return descriptor

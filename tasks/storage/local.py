@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from tasks.core.errors import OutputError, StorageError
-from tasks.storage.file_locks import try_exclusive
+from tasks.storage.file_locks import take_exclusive, try_exclusive
 
 _TURN_POLL_SECONDS = 1.0
 
@@ -115,10 +115,31 @@ class Directory:
     def append(self, name: str, text: str) -> None:
         """See `Files`."""
         path = self.place / name
-        with _told(path), path.open("ab+") as file:
+        with _told(path), _alone(path), path.open("ab+") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
             cut_off = file.read(1) not in {b"", b"\n"}  # by a full disk or a kill: what comes is a line of its own
             file.write((b"\n" if cut_off else b"") + text.encode())
+
+    def rewrite(self, name: str, change: Callable[[bytes], bytes]) -> None:
+        """See `Files`."""
+        path = self.place / name
+        if not path.exists():
+            return
+        with _told(path), _alone(path):
+            before = path.read_bytes()
+            after = change(before)
+            if after != before:
+                self.write(name, [after.decode(errors="replace")])
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Have a file that several processes write to for oneself; it is its own lock."""
+    lease = take_exclusive(path)
+    try:
+        yield
+    finally:
+        lease.release()
 
 
 @contextmanager

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
+import asyncio
 import sys
 from pathlib import Path
 
@@ -51,8 +50,10 @@ async def test_the_same_folder_written_in_another_way_is_the_same(tmp_path: Path
 
 
 async def test_a_holder_that_is_killed_holds_nothing_up(tmp_path: Path):
-    with subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE) as holder:
-        assert holder.stdout.readline() == b"held\n"
-        assert not await free(tmp_path, str(ROOT / "inbox"))
-        holder.send_signal(signal.SIGKILL)
+    command = (sys.executable, "-c", HOLDER, str(tmp_path))
+    holder = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
+    assert await holder.stdout.readline() == b"held\n"
+    assert not await free(tmp_path, str(ROOT / "inbox"))
+    holder.kill()
+    await holder.wait()
     assert await free(tmp_path, str(ROOT / "inbox"))
