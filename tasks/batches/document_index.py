@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
 import time
 from functools import cached_property
 from pathlib import Path
@@ -121,13 +122,16 @@ class DocumentIndex:
         known = self._known.get(source.name)
         if self._force or known is None or known.version != source.version or known.request != self._request:
             return None
-        return known if self._stand(place_of(known.output)) else None
+        return known if self._stand(known.output) else None
 
-    def _stand(self, results: Place) -> bool:
-        if isinstance(results, Path):
-            return (results / "document.md").exists()
+    def _stand(self, results: str) -> bool:
+        if results.startswith("/"):  # without a path of each: an inbox may hold the documents of years
+            return os.path.exists(f"{results}/document.md")  # noqa: PTH110 - see above
+        place = place_of(results)
+        if isinstance(place, Path):
+            return (place / "document.md").exists()
         # Some of them are there: to look at every one would be a request a document.
-        return results in self._folders
+        return place in self._folders
 
     @cached_property
     def _folders(self) -> set[S3Path]:
