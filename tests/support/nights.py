@@ -1,4 +1,4 @@
-"""Nights of a batch over one inbox, without the reading: what each leaves on disk, by Hearth's own code where it can be.
+"""Nights of a batch over one inbox, without the reading: what each leaves on disk, mostly by Hearth's own code.
 
 SIMULATED are the clock (files are dated back by `utime`), the pages, and what a document's results hold. The inbox, the
 index, the reports, parts of shared batches, ledgers and journals are those of a real batch.
@@ -17,7 +17,7 @@ from tasks.batches.batch import Batch, Source, find_documents
 from tasks.batches.document_index import DocumentIndex
 from tasks.batches.shards import Shard
 from tasks.core.jobs import BackendName, Document, ReadOptions
-from tasks.results.manifest import Listing, Manifest, RunStatus
+from tasks.results.manifest import PAGES_BEGIN, PAGES_END, Listing, Manifest, RunStatus
 from tasks.results.report import DocumentStatus, Report, Row
 from tasks.retention.clean import expired_files
 from tasks.retention.expired import DAY_SECONDS, Tally, sweep
@@ -122,7 +122,7 @@ class Nights:
             **{"started_at": at, "finished_at": at, "output": results},
         )
         facts = manifest.model_dump_json(indent=1).removesuffix("\n}")
-        _dated(results / "manifest.json", facts + ',\n "pages": [\n]}\n', now)
+        _dated(results / "manifest.json", f"{facts},\n{PAGES_BEGIN}{PAGES_END}}}\n", now)
         _dated(results / "document.md", "<!-- page 1 -->\n\nText.\n", now)
         row = Row(document=source.name, status=DocumentStatus.READ, pages=4, read_now=4, output=str(results))
         shelf.note(source, row)

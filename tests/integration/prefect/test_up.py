@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -51,6 +52,27 @@ def test_brought_up_again_it_changes_nothing_but_limits_of_the_version_before(up
     again = up.hearth("up")
     assert (again.code, again.out) == (0, up.told), again.err
     assert {name: up.deployment(name)["global_concurrency_limit"] for name in limited} == dict.fromkeys(limited)
+
+
+def test_its_server_remembers_who_holds_slots_and_clears_what_deleted_runs_leave(up: Up):
+    settings = up.get("/admin/settings")["server"]
+    assert settings["concurrency"]["lease_storage"].endswith(".filesystem")
+    assert set(settings["services"]["db_vacuum"]["enabled"]) == {"events", "orphans"}
+
+
+def test_what_is_old_is_shown_and_deleted_by_one_command(up: Up):
+    """Nothing in Prefect is so old here; that old runs go is shown by test_old_runs."""
+    copy = up.home / "copies" / "left.pdf"
+    copy.parent.mkdir(exist_ok=True)
+    copy.write_bytes(b"%PDF")
+    os.utime(copy, (0, 0))
+    shown = up.hearth("clean", "--dry-run", "--json")
+    gone = {"what": "copies of documents of killed runs", "count": 1, "bytes": 4}
+    assert json.loads(shown.out) == {"dry_run": True, "expired": [gone]}, shown.err
+    assert copy.exists()
+    assert json.loads(up.hearth("clean", "--json").out)["expired"] == [gone]
+    assert not copy.exists()
+    assert up.hearth("clean").out == "Nothing is older than it is kept.\n"
 
 
 def test_the_nightly_batch_is_scheduled_at_half_past_one_in_berlin(up: Up):
