@@ -5,7 +5,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -32,6 +32,7 @@ from flows.ui.artifacts import log_to_run, show_report
 from flows.ui.live_artifacts import Live
 from tasks.batches.batch import Batch, Source, find_documents
 from tasks.batches.document_index import DocumentIndex
+from tasks.batches.one_at_a_time import AlreadyReadError, one_at_a_time
 from tasks.batches.shards import Shard, balanced, weighed
 from tasks.core.budget import Budget
 from tasks.core.errors import HearthError, IncompleteError, InputError
@@ -41,6 +42,7 @@ from tasks.core.visible import log_visibly, visible_line
 from tasks.reading.events import RunEnded
 from tasks.results.manifest import Manifest
 from tasks.results.report import DocumentStatus, Report, Row, shared_out
+from tasks.retention.clean import clean_files
 from tasks.runs.advice import insight
 from tasks.runs.run_stats import RunStats
 from tasks.settings.settings import Settings, load_settings
@@ -48,6 +50,8 @@ from tasks.storage.files import Place
 
 # Documents whose pages have not all begun: one begins its pages, the others are being opened meanwhile.
 _OPENING = 8
+_ONE_AT_A_TIME = "nightly"
+"""A tag: of the runs that have it, one reads the same sources into the same results at a time."""
 
 
 def _run_name() -> str:
@@ -70,7 +74,7 @@ async def process_batch(batch: Batch) -> State[Report]:
 
     Returns:
         Completed, named Partial if documents or pages failed, Stopped if the budget left some, or Failed if none could
-        be read; with the report.
+        be read; with the report. Named Skipped, without one, if a run with the tag `nightly` finds another at it.
 
     Raises:
         HearthError: the request is wrong, or no server is to be had.
@@ -85,6 +89,9 @@ async def process_batch(batch: Batch) -> State[Report]:
             async with Live("batch", settings, has_pages=False) as live:
                 with subscribe(live):
                     report = await run.read()
+        except AlreadyReadError:
+            told = "Another nightly run reads the same sources. It reads what is new, too, and the next one does."
+            return Completed(name="Skipped", message=told)
         except HearthError as error:
             emit(RunEnded(error))
             raise
@@ -118,13 +125,19 @@ class _Run:
             await asyncio.to_thread(part.write_report, report, output)
             return report
         sources = batch.sources or (str(self._settings.inbox),)
-        if batch.workers > 1:
-            report = await self._shared(find_documents(sources, _note))
-        else:
-            budget = Budget(batch.max_usd, batch.minutes, batch.ends_at(self._began), self._started)
-            report = await _Batch(batch, self._settings, output, budget).run(sources)
-        emit(Progress(f"the report is {report.write(output)}"))
+        alone = one_at_a_time(sources, output) if _ONE_AT_A_TIME in flow_run.tags else nullcontext()
+        async with alone:
+            report = await self._read_all(sources)
+            emit(Progress(f"the report is {report.write(output)}"))
+            await asyncio.to_thread(clean_files, self._settings, output)
         return report
+
+    async def _read_all(self, sources: Sequence[str]) -> Report:
+        batch = self._batch
+        if batch.workers > 1:
+            return await self._shared(find_documents(sources, _note))
+        budget = Budget(batch.max_usd, batch.minutes, batch.ends_at(self._began), self._started)
+        return await _Batch(batch, self._settings, self._output, budget).run(sources)
 
     async def _shared(self, sources: Iterator[Source]) -> Report:
         """Read with other runs what is new or has changed."""

@@ -26,6 +26,7 @@ from flows.api.dependencies import TheRun, TheService, service_of
 from flows.api.posting import receive
 from flows.api.prefect_state import is_over, status_of
 from flows.api.records import numbers_in
+from flows.api.retention import cleaned_daily
 from flows.api.runs import Followed, Runs
 from flows.api.service import Service
 from flows.api.settings import ApiSettings, load_api_settings
@@ -198,7 +199,7 @@ def create_app(settings: Settings | None = None, api: ApiSettings | None = None)
         clear_leftovers(own.directory / "documents")
         async with prefect_api(hearth), get_client() as client:
             runs = Runs(own.directory / "runs", client, own.prefect_seconds)
-            async with Webhooks(own.directory / "webhooks", runs, client, own) as webhooks:
+            async with Webhooks(own.directory / "webhooks", runs, client, own) as webhooks, cleaned_daily(own, hearth):
                 app.state.service = Service(hearth, own, client, runs, webhooks)
                 yield
 

@@ -162,6 +162,8 @@ class Upload:
         if not path.exists():
             os.close(open_private(self._path, os.O_RDONLY))  # the worker may be another user of the group
             self._path.replace(path)
+        else:
+            path.touch()  # so that it is not old: see `expired_runs`
         return path if filename is None else _named(path, filename)
 
     def _check(self, size: int) -> None:

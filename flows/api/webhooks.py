@@ -101,7 +101,7 @@ class Webhooks:
     def forget(self, run: UUID) -> None:
         """Send none of a run that is deleted."""
         for path in self._directory.glob("*.json"):
-            pending = _read(path)
+            pending = read_pending(path)
             if pending is not None and pending.run == run:
                 path.unlink(missing_ok=True)
 
@@ -149,7 +149,7 @@ class Webhooks:
             for path in self._directory.glob("*.json")
             if path.stem not in self._sending
             and self._not_before.get(path.stem, 0.0) <= time.monotonic()
-            and (pending := _read(path)) is not None
+            and (pending := read_pending(path)) is not None
         ]
         for at in range(0, len(due), ASKED_AT_ONCE):
             some = due[at : at + ASKED_AT_ONCE]
@@ -210,7 +210,8 @@ class Webhooks:
         write_whole(self._directory / f"{pending.id}.json", pending.model_dump_json())
 
 
-def _read(path: Path) -> Pending | None:
+def read_pending(path: Path) -> Pending | None:
+    """A webhook that is still to be sent; None if it has been, or cannot be understood."""
     try:
         return Pending.model_validate_json(path.read_bytes())
     except (FileNotFoundError, ValidationError):

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from flows.cli.automations import automations
 from flows.cli.batch import batch
 from flows.cli.check import check
+from flows.cli.clean import clean
 from flows.cli.completion import complete, completion
 from flows.cli.config import config, note_directory
 from flows.cli.console import Terminal, close_streams, open_streams, speak_utf8, write
@@ -78,7 +79,7 @@ def serve_embedded(context: typer.Context) -> None:
 _READ, _PREFECT, _SERVERS, _COSTS, _SHELL = "Read", "Prefect and HTTP", "Servers", "Costs", "Settings and shell"
 _PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 for _panel, _commands in {
-    _READ: (sample, check, read, batch, logs),
+    _READ: (sample, check, read, batch, logs, clean),
     _PREFECT: (up, down, serve_api),
     _SERVERS: (start, status, stop, top, metrics),
     _COSTS: (plan, cost),

@@ -85,6 +85,11 @@ def _spec() -> ServerSpec:
             "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "50",
             "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "50",
             "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+            # By default in memory: after a restart nobody would give the slots of runs back that were killed, and a
+            # run that lives, whose lease is forgotten, would be ended.
+            "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+            # Logs and artifacts of runs that were deleted; they would stay, and runs themselves are Hearth's affair.
+            "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,orphans",
         }
 
     return ServerSpec("prefect", command, "/api/health", f"{sys.executable} {PREFECT_HOME.value()}", environment)

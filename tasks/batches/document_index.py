@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
 import time
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +18,7 @@ from tasks.results.report import DocumentStatus, Row
 from tasks.settings.settings import Settings
 from tasks.storage.files import Place, S3Path, entries, files_at, place_of
 
-_NAME = "documents.jsonl"
+INDEX = "documents.jsonl"
 # S3 adds nothing to a file: it is written anew. A document that was not noted is opened again, and not read again.
 _S3_SECONDS = 10.0
 
@@ -72,7 +73,7 @@ class DocumentIndex:
         more = {"pages", "longest_side", "num_ctx", "num_predict"}
         asked += [named] if (named := batch.model_dump(include=more, exclude_none=True)) else []
         self._request = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
-        self._known = {known.path: known for known in entries(self._files, _NAME, IndexEntry)}
+        self._known = {known.path: known for known in entries(self._files, INDEX, IndexEntry)}
 
     def unchanged(self, source: Source) -> Row | None:
         """The row of a document that stands as it was read; None if it is new, has changed, or its results are gone."""
@@ -113,7 +114,7 @@ class DocumentIndex:
             StorageError: it cannot be written.
         """
         if self._unsaved:
-            self._files.append(_NAME, "".join(self._unsaved))
+            self._files.append(INDEX, "".join(self._unsaved))
             self._unsaved.clear()
         self._next_save = time.monotonic() + (_S3_SECONDS if isinstance(self._output, S3Path) else 0.0)
 
@@ -132,13 +133,16 @@ class DocumentIndex:
         known = self._known.get(source.name)
         if self._force or known is None or known.version != source.version or known.request != self._request:
             return None
-        return known if self._stand(place_of(known.output)) else None
+        return known if self._stand(known.output) else None
 
-    def _stand(self, results: Place) -> bool:
-        if isinstance(results, Path):
-            return (results / "document.md").exists()
+    def _stand(self, results: str) -> bool:
+        if results.startswith("/"):  # without a path of each: an inbox may hold the documents of years
+            return os.path.exists(f"{results}/document.md")  # noqa: PTH110 - see above
+        place = place_of(results)
+        if isinstance(place, Path):
+            return (place / "document.md").exists()
         # Some of them are there: to look at every one would be a request a document.
-        return results in self._folders
+        return place in self._folders
 
     @cached_property
     def _folders(self) -> set[S3Path]:

@@ -27,19 +27,20 @@ def pdfs_below(folder: Path, passed_over: Callable[[str], None]) -> Iterator[Pat
     def unreadable(error: OSError) -> None:
         passed_over(f"The folder {error.filename} cannot be read ({error.strerror}): its documents are not read.")
 
-    found = []
+    # As text: a path is made of what is found alone, for an inbox may hold the documents of years.
+    found: list[str] = []
     for root, folders, files in os.walk(folder, onerror=unreadable):
         for name in sorted(folders):
-            path = Path(root, name)
-            if path.is_symlink():
+            path = os.path.join(root, name)  # noqa: PTH118 - see above
+            if os.path.islink(path):  # noqa: PTH114 - see above
                 passed_over(f"{path} is a link to a folder, and not followed. Name the folder to have it read.")
         for name in sorted(files):
-            path = Path(root, name)
-            if path.suffix.lower() != PDF or is_companion(name):
+            if not name.lower().endswith(PDF) or len(name) == len(PDF) or is_companion(name):
                 continue
-            if path.is_file():
+            path = os.path.join(root, name)  # noqa: PTH118 - see above
+            if os.path.isfile(path):  # noqa: PTH113 - see above
                 found.append(path)
             else:
-                why = "a link that leads nowhere" if path.is_symlink() else "no regular file"
+                why = "a link that leads nowhere" if os.path.islink(path) else "no regular file"  # noqa: PTH114 - see above
                 passed_over(f"{path} is {why}, and not read.")
-    return iter(sorted(found))
+    return map(Path, sorted(found, key=lambda path: path.split(os.sep)))  # noqa: PTH206 - see above

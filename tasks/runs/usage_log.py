@@ -25,7 +25,7 @@ from tasks.costs.bill import Bill, By, Line, in_order, unpriced
 from tasks.costs.rates import HOURS_A_MONTH, balancer_usd_per_hour
 from tasks.storage.files import Place, entries, files_at
 
-_NAME = "machines.jsonl"
+MACHINES = "machines.jsonl"
 _LEDGERED = {BackendName.EC2}
 """Backends whose machines a pool's ledger knows, to the millisecond."""
 _NAMED = 3
@@ -124,7 +124,7 @@ def _taken(allocation: Allocation, holder: str) -> Taken | None:
 def _append(output: Place, entry: Taken) -> None:
     files = files_at(output)
     files.make()
-    files.append(_NAME, entry.model_dump_json() + "\n")
+    files.append(MACHINES, entry.model_dump_json() + "\n")
 
 
 def held_bill(output: Place, by: By, since: datetime) -> Bill:
@@ -133,7 +133,7 @@ def held_bill(output: Place, by: By, since: datetime) -> Bill:
     Raises:
         HearthError: the results cannot be read.
     """
-    told = [entry.root for entry in entries(files_at(output), _NAME, _Entry)]
+    told = [entry.root for entry in entries(files_at(output), MACHINES, _Entry)]
     held = [each for each in told if isinstance(each, Held)]
     found = [each for each in held if each.ended > since.timestamp()]
     returned = {each.key for each in held}
@@ -226,7 +226,7 @@ def _notes(output: Place, found: Sequence[Held], usd: float) -> Iterator[str]:
     backends = sorted({held.backend for held in found})
     yield (
         f"USD {usd:.4f} of {' and '.join(backends)} is what runs reckoned themselves, on demand, while they held the "
-        f"machines ({output}/{_NAME})."
+        f"machines ({output}/{MACHINES})."
     )
     yield from unpriced(held.kind for held in found if held.usd is None)
     for backend in backends:

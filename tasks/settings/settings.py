@@ -20,6 +20,7 @@ from tasks.settings.ecs import EcsSettings, EcsStackSettings
 from tasks.settings.env_file import ENV_FILE, names_in_env_file, read_any_encoding
 from tasks.settings.metrics import MetricsSettings, MonitoringSettings
 from tasks.settings.reading import LimitSettings, ReadSettings, WarmSettings
+from tasks.settings.retention import RetentionSettings
 from tasks.settings.sagemaker import SagemakerSettings, SagemakerStackSettings
 from tasks.settings.trigger import TriggerSettings
 
@@ -158,6 +159,7 @@ class Settings(BaseSettings):
     ecs_stack: EcsStackSettings = EcsStackSettings()
     trigger: TriggerSettings = TriggerSettings()
     auto: AutoSettings = AutoSettings()
+    retention: RetentionSettings = RetentionSettings()
 
 
 def load_settings() -> Settings:

@@ -126,17 +126,18 @@ class FileStore:
     @asynccontextmanager
     async def _locked(self) -> AsyncIterator[None]:
         make_directory(self._path.parent)
-        descriptor = open_private(self._lock, os.O_RDWR | os.O_CREAT)
+        descriptor: int | None = None
         try:
             async with asyncio.timeout(_PATIENCE_SECONDS):
-                while not _try_lock(descriptor):  # noqa: ASYNC110 - no event tells when another process lets go
+                while (descriptor := _try_lock(self._lock)) is None:  # noqa: ASYNC110 - no event tells when it is free
                     await asyncio.sleep(_TURN_SECONDS)
             yield
         except TimeoutError:
             who = stranger(self._lock) or "a process that stands still"
             raise StorageError(f"{self._lock} is held by {who}. End it, and run again.") from None
         finally:
-            os.close(descriptor)
+            if descriptor is not None:
+                os.close(descriptor)
 
     def _read(self) -> Ledger:
         try:
@@ -159,8 +160,12 @@ def _address(host: str) -> str:
     return min((family, str(address[0])) for family, _, _, _, address in found)[1]
 
 
-def _try_lock(descriptor: int) -> bool:
-    with contextlib.suppress(BlockingIOError):
+def _try_lock(path: Path) -> int | None:
+    """A descriptor that holds the lock; None if another process holds it, or has just removed its file."""
+    descriptor = open_private(path, os.O_RDWR | os.O_CREAT)
+    with contextlib.suppress(BlockingIOError, FileNotFoundError):
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return True
-    return False
+        if os.path.samestat(os.fstat(descriptor), path.stat()):
+            return descriptor
+    os.close(descriptor)
+    return None

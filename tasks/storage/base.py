@@ -73,3 +73,7 @@ class Files(Protocol):
     def append(self, name: str, text: str) -> None:
         """Add to a file, and make it if there is none."""
         ...
+
+    def rewrite(self, name: str, change: Callable[[bytes], bytes]) -> None:
+        """Write a file that others add to anew, if it is there and the change changes it; nothing added is lost."""
+        ...

@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary, finalize
 from tasks.core.errors import CloudError, DocumentError, IncompleteError, LimitError, StorageError
 from tasks.core.paths import Place, S3Path
 from tasks.core.private import create, make_directory, refuse_closed
-from tasks.storage.file_locks import FileLease, take_shared, try_exclusive
+from tasks.storage.file_locks import FileLease, remove_unheld, take_shared
 
 _CHUNK = 1 << 20
 
@@ -124,9 +124,7 @@ def _empty(folder: Path) -> _Copy:
     make_directory(folder)
     for path in folder.iterdir():
         with suppress(StorageError):  # another user's, in a directory that several share
-            lease = try_exclusive(path)
-            if lease is not None:  # whoever had it was killed
-                _remove(path, lease)
+            remove_unheld(path)  # whoever had it was killed
     while True:
         path = folder / f"{uuid.uuid4().hex}.pdf"
         lease = take_shared(path)

@@ -69,6 +69,24 @@ def is_held(path: Path) -> bool:
     return False
 
 
+def remove_unheld(path: Path) -> bool:
+    """Remove a lock's file; False if somebody holds it. Whoever waits for it meanwhile makes another."""
+    lease = try_exclusive(path)
+    if lease is None:
+        return False
+    path.unlink(missing_ok=True)
+    lease.release()
+    return True
+
+
+def is_at(descriptor: int, path: Path) -> bool:
+    """Whether an open file is still the one of that name: a lock on one that was removed or replaced locks nothing."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
 def name_stranger(path: Path) -> None:
     """Warn that a file is waited for, if another user holds it."""
     if who := stranger(path):
@@ -76,16 +94,19 @@ def name_stranger(path: Path) -> None:
 
 
 def _locked(path: Path, operation: int) -> int:
-    try:
-        descriptor = open_private(path, os.O_RDWR | os.O_CREAT)
-    except PermissionError:
-        raise StorageError(closed(path)) from None
-    try:
-        _flock(path, descriptor, operation)
-    except BaseException:
+    while True:
+        try:
+            descriptor = open_private(path, os.O_RDWR | os.O_CREAT)
+        except PermissionError:
+            raise StorageError(closed(path)) from None
+        try:
+            _flock(path, descriptor, operation)
+            if is_at(descriptor, path):
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
         os.close(descriptor)
-        raise
-    return descriptor
 
 
 def _flock(path: Path, descriptor: int, operation: int) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tasks.core.errors import OutputError, StorageError
 from tasks.core.private import create, make_directory, open_private, refuse_closed
-from tasks.storage.file_locks import name_stranger, try_exclusive
+from tasks.storage.file_locks import name_stranger, take_exclusive, try_exclusive
 
 _TURN_POLL_SECONDS = 1.0
 _NAMED_AFTER = 2
@@ -126,10 +126,32 @@ class Directory:
     def append(self, name: str, text: str) -> None:
         """See `Files`."""
         path = self.place / name
-        with _told(path), os.fdopen(open_private(path, os.O_RDWR | os.O_CREAT | os.O_APPEND), "ab+") as file:
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
+        with _told(path), _alone(path), os.fdopen(open_private(path, flags), "ab+") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
             cut_off = file.read(1) not in {b"", b"\n"}  # by a full disk or a kill: what comes is a line of its own
             file.write((b"\n" if cut_off else b"") + text.encode())
+
+    def rewrite(self, name: str, change: Callable[[bytes], bytes]) -> None:
+        """See `Files`."""
+        path = self.place / name
+        if not path.exists():
+            return
+        with _told(path), _alone(path):
+            before = path.read_bytes()
+            after = change(before)
+            if after != before:
+                self.write(name, [after.decode(errors="replace")])
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Have a file that several processes write to for oneself; it is its own lock."""
+    lease = take_exclusive(path)
+    try:
+        yield
+    finally:
+        lease.release()
 
 
 @contextmanager

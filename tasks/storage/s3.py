@@ -25,6 +25,7 @@ _AT_ONCE, _LOOKED_UP = 16, 1000
 _TURN_POLL_SECONDS = 2.0
 _LARGEST_IN_MEMORY = 1_000_000
 _CHANGE_SECONDS, _LONGEST_PAUSE = 60.0, 2.0
+_REWRITES = 3
 _LOCK = ".lock"
 
 _known: WeakValueDictionary[S3Path, S3Files] = WeakValueDictionary()
@@ -171,6 +172,17 @@ class S3Files:
 
         with _writing(place):
             self._change(place, whole)
+
+    def rewrite(self, name: str, change: Callable[[bytes], bytes]) -> None:
+        """See `Files`. While others add to it again and again, it is left for the next time."""
+        place = self.place / name
+        with _writing(place):
+            for _ in range(_REWRITES):
+                stored = objects.get(place)
+                if stored is None or (body := change(stored.body)) == stored.body:
+                    return
+                if objects.put(place, body, over=stored.etag):
+                    return
 
     def _change(self, place: S3Path, content: Callable[[objects.Stored | None], bytes | None]) -> None:
         """Write an object that is made of what is there, if anything; None leaves that."""

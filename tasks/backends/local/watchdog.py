@@ -14,6 +14,7 @@ import argparse
 import ctypes
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,11 +26,13 @@ from typing import Any, NoReturn
 
 from tasks.backends.local.processes import MARK, end_group, end_marked
 from tasks.core.clock import elapsed
-from tasks.core.private import create, write_text
+from tasks.core.private import open_private, write_text
 from tasks.storage.file_locks import FileLease, take_exclusive, try_exclusive
 
 _POLL_SECONDS = 0.5
 _GRACE_SECONDS = 10.0
+# Twice as much is kept. A server that is up for a year, and tells of each run, would fill the disk.
+_MOST_LOG_BYTES = 10_000_000
 
 
 class ServerDirectory:
@@ -82,7 +85,8 @@ class Watchdog:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         if self._directory.log.exists():
             self._directory.log.replace(self._directory.last_log)
-        with create(self._directory.log, "wb") as log:
+        # To be added to: it is cut while the server writes to it.
+        with os.fdopen(open_private(self._directory.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab") as log:
             try:
                 server = subprocess.Popen(  # noqa: S603 - the command is a backend's own
                     self._command,
@@ -107,6 +111,7 @@ class Watchdog:
         """Return when the server has ended by itself, or may be ended: then with everybody else locked out."""
         idle_since: float | None = None
         while server.poll() is None:
+            self._cut_log()
             lease = try_exclusive(self._directory.lease)
             if self._told_to_stop:
                 return lease
@@ -123,6 +128,13 @@ class Watchdog:
                 lease.release()
             time.sleep(_POLL_SECONDS)
         return None
+
+    def _cut_log(self) -> None:
+        """Begin the log anew when it has grown long; what it held is the old one. A line may be lost in between."""
+        with suppress(OSError):
+            if self._directory.log.stat().st_size > _MOST_LOG_BYTES:
+                shutil.copyfile(self._directory.log, self._directory.last_log)
+                os.truncate(self._directory.log, 0)
 
     def _publish(self, server: subprocess.Popen[bytes], idle_since: float | None) -> None:
         self._directory.publish(

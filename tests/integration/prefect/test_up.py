@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import httpx
@@ -39,14 +39,40 @@ def test_every_deployment_of_the_file_is_there_with_tags_a_description_and_its_l
     assert all(each["description"] and "hearth" in each["tags"] for each in found)
     limits = {each["name"]: (each["global_concurrency_limit"] or {}).get("limit") for each in found}
     assert limits == {
-        **{"on-demand": 8, "nightly": 1, "sweep-machines": 1},
-        **{"plan-costs": None, "idle-shutdown": None},
+        "on-demand": 8,
+        **dict.fromkeys(("nightly", "sweep-machines", "plan-costs", "idle-shutdown")),
     }
 
 
-def test_brought_up_again_it_changes_nothing(up: Up):
+def test_brought_up_again_it_changes_nothing_but_limits_of_the_version_before(up: Up):
+    limited = ("process-batch/nightly", "sweep-machines/sweep-machines")
+    before = {"concurrency_limit": 1, "concurrency_options": {"collision_strategy": "CANCEL_NEW"}}
+    for name in limited:
+        up.ask("PATCH", f"/deployments/{up.deployment(name)['id']}", before)
     again = up.hearth("up")
     assert (again.code, again.out) == (0, up.told), again.err
+    assert {name: up.deployment(name)["global_concurrency_limit"] for name in limited} == dict.fromkeys(limited)
+
+
+def test_its_server_remembers_who_holds_slots_and_clears_what_deleted_runs_leave(up: Up):
+    settings = up.get("/admin/settings")["server"]
+    assert settings["concurrency"]["lease_storage"].endswith(".filesystem")
+    assert set(settings["services"]["db_vacuum"]["enabled"]) == {"events", "orphans"}
+
+
+def test_what_is_old_is_shown_and_deleted_by_one_command(up: Up):
+    """Nothing in Prefect is so old here; that old runs go is shown by test_old_runs."""
+    copy = up.home / "copies" / "left.pdf"
+    copy.parent.mkdir(exist_ok=True)
+    copy.write_bytes(b"%PDF")
+    os.utime(copy, (0, 0))
+    shown = up.hearth("clean", "--dry-run", "--json")
+    gone = {"what": "copies of documents of killed runs", "count": 1, "bytes": 4}
+    assert json.loads(shown.out) == {"dry_run": True, "expired": [gone]}, shown.err
+    assert copy.exists()
+    assert json.loads(up.hearth("clean", "--json").out)["expired"] == [gone]
+    assert not copy.exists()
+    assert up.hearth("clean").out == "Nothing is older than it is kept.\n"
 
 
 def test_the_nightly_batch_is_scheduled_at_half_past_one_in_berlin(up: Up):
@@ -116,21 +142,17 @@ def test_what_reading_will_cost_is_a_run_too(up: Up):
 
 
 @pytest.mark.long("reads a long document")
-@pytest.mark.parametrize("name", ["process-batch/nightly", "sweep-machines/sweep-machines"])
-def test_a_second_nightly_run_at_once_is_cancelled(up: Up, name: str, tmp_path: Path):
-    """The strategy CANCEL_NEW: Prefect's server refuses the second run its slot."""
-    parameters: dict[str, Any] = {}
-    if name == "process-batch/nightly":
-        inbox = tmp_path / "inbox"
-        inbox.mkdir()
-        written(inbox / "long.pdf", *(f"Page {number}." for number in range(60)))
-        parameters = {"batch": {"sources": [str(inbox)], "output": str(up.home / "limited")}}
-    first = up.run(name, **parameters)
-    until(lambda: up.state(first) not in {"Scheduled", "Late"})
-    second = up.run(name, **parameters)
-    assert up.ended(second)["state_type"] == "CANCELLED"
-    if parameters:
-        assert up.ended(first)["state_name"] == "Completed"
+def test_a_second_nightly_run_at_once_is_skipped_and_reads_nothing(up: Up, tmp_path: Path):
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    written(inbox / "long.pdf", *(f"Page {number}." for number in range(60)))
+    parameters = {"batch": {"sources": [str(inbox)], "output": str(up.home / "alone")}}
+    first = up.run("process-batch/nightly", **parameters)
+    until(lambda: list((up.home / "alone").glob("long-*/pages/*.json")))
+    second = up.ended(up.run("process-batch/nightly", **parameters))
+    assert (second["state_type"], second["state_name"]) == ("COMPLETED", "Skipped")
+    assert up.ended(first)["state_name"] == "Completed"
+    assert len(list((up.home / "alone" / "batches").glob("*.csv"))) == 1
 
 
 @pytest.mark.long("reads documents in turn")

@@ -1,0 +1,51 @@
+"""Everything that `hearth clean` looks through: files of this machine, and Hearth's own Prefect server."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from prefect.client.orchestration import get_client
+from prefect.settings import get_current_settings
+
+from flows.local.prefect_server import prefect_api
+from flows.orchestrator.old_runs import OTHERS, SWEEPS, count_old_runs, delete_old_runs
+from tasks.backends.local.server import local_servers
+from tasks.core.paths import Place
+from tasks.retention.clean import expired_files
+from tasks.retention.expired import Kind, Tally, sweep
+from tasks.settings.settings import Settings
+
+
+async def clean(settings: Settings, output: Place, *, dry_run: bool) -> list[Tally]:
+    """Delete what may go, or only count it.
+
+    Raises:
+        HearthError: the results cannot be read.
+        httpx.HTTPError: Prefect's server does not answer.
+    """
+    files = expired_files(settings, output, time.time())
+    return [
+        *await asyncio.to_thread(lambda: sweep(files, dry_run=dry_run)),
+        *await _clean_prefect(settings, dry_run=dry_run),
+    ]
+
+
+async def _clean_prefect(settings: Settings, *, dry_run: bool) -> list[Tally]:
+    """The same for runs in Prefect, if the server is one that Hearth started: others belong to others, too."""
+    if not _own_servers(settings):
+        return []
+    async with prefect_api(settings):
+        if str(get_current_settings().api.url) not in _own_servers(settings):
+            return []
+        act = count_old_runs if dry_run else delete_old_runs
+        retention = settings.retention
+        async with get_client() as client:
+            runs = await act(client, OTHERS, retention.runs_days)
+            sweeps = await act(client, SWEEPS, retention.sweeps_days)
+    return [Tally(kind, count, None) for kind, count in ((Kind.RUNS, runs), (Kind.SWEEPS, sweeps)) if count]
+
+
+def _own_servers(settings: Settings) -> set[str]:
+    """The addresses of the Prefect servers that Hearth keeps on this machine."""
+    return {f"{each.url}/api" for each in local_servers(settings.home) if each.name.startswith("prefect-")}

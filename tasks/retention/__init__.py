@@ -1,0 +1,1 @@
+"""What runs left behind, and which of it may go by now."""

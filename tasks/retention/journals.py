@@ -1,0 +1,71 @@
+"""Files that runs add lines to: written anew without those that say nothing any more."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+from tasks.batches.document_index import INDEX
+from tasks.retention.expired import DAY_SECONDS, Expired, Kind
+from tasks.runs.usage_log import MACHINES
+from tasks.settings.retention import RetentionSettings
+from tasks.storage.files import Place, files_at
+
+# Fewer are not worth a new file.
+_LEAST_LINES = 1000
+_WORTH_IT = 0.25
+
+Thinned = Callable[[list[bytes]], list[bytes]]
+
+
+def outdated_index(output: Place) -> Iterator[Expired]:
+    """Lines of documents that were read again since, once they are a quarter of all."""
+    yield from _thinned(output, INDEX, Kind.INDEX, _last_of_each)
+
+
+def expired_costs(output: Place, retention: RetentionSettings, now: float) -> Iterator[Expired]:
+    """What machines were held longer ago than costs are kept."""
+    before = now - retention.costs_days * DAY_SECONDS
+
+    def later(lines: list[bytes]) -> list[bytes]:
+        return [line for line in lines if _time_of(line) >= before]
+
+    yield from _thinned(output, MACHINES, Kind.COSTS, later)
+
+
+def _thinned(output: Place, name: str, kind: Kind, thin: Thinned) -> Iterator[Expired]:
+    files = files_at(output)
+    before = (files.read(name) or b"").splitlines(keepends=True)
+    after = thin(before)
+    gone = len(before) - len(after)
+    if len(before) >= _LEAST_LINES and gone > _WORTH_IT * len(before):
+        freed = sum(map(len, before)) - sum(map(len, after))
+        yield Expired(kind, gone, freed, partial(_rewrite, output, name, thin))
+
+
+def _rewrite(output: Place, name: str, thin: Thinned) -> bool:
+    files_at(output).rewrite(name, lambda text: b"".join(thin(text.splitlines(keepends=True))))
+    return True
+
+
+def _last_of_each(lines: list[bytes]) -> list[bytes]:
+    last = {path: number for number, line in enumerate(lines) if (path := _facts(line).get("path")) is not None}
+    return [lines[number] for number in sorted(last.values())]
+
+
+def _time_of(line: bytes) -> float:
+    facts = _facts(line)
+    try:
+        return float(facts.get("ended", facts.get("started", 0.0)))
+    except (TypeError, ValueError):
+        return 0.0
+
+
+def _facts(line: bytes) -> dict[str, Any]:
+    try:
+        facts = json.loads(line)
+    except ValueError:  # cut off when a run was killed
+        return {}
+    return facts if isinstance(facts, dict) else {}
