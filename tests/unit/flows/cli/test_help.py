@@ -84,5 +84,5 @@ def test_every_option_that_takes_a_value_tells_its_unit_and_its_default(path: tu
     assert option.metavar not in UNITLESS, path
     if not option.required:
         text = " ".join(shown(*path, columns="200").split())
-        begin = text.index(option.metavar, text.index("Options ─") if option.param_type_name == "option" else 0)
+        begin = text.index(option.metavar, text.index(f"{option.param_type_name.title()}s ─"))
         assert "[default: " in text[begin : begin + 300], (path, option.name)
