@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import pytest
@@ -41,6 +42,7 @@ OPTIONS = list(options())
 COMMANDS = [path for path in commands() if path != ("serve-embedded",)]  # that one is another program
 
 
+@cache
 def shown(*path: str, columns: str | None = "80") -> str:
     done = CliRunner().invoke(app, [*path, "--help"], env={"COLUMNS": columns, "TERMINAL_WIDTH": None})
     assert done.exit_code == 0, done.output
