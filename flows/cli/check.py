@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from typing import TYPE_CHECKING
 
 import typer
@@ -13,6 +12,7 @@ from rich.text import Text
 
 from flows.cli import options
 from flows.cli.console import Terminal, write
+from flows.cli.run import run_command
 from tasks.core.jobs import BackendName
 from tasks.settings.settings import Settings, load_settings
 
@@ -41,8 +41,7 @@ def check(backend: options.Backend = None, model: options.Model = None, as_json:
     settings = load_settings()
     settings = settings.model_copy(update={"model": model or settings.model, "backend": backend or settings.backend})
     chosen, why = _chosen(settings)
-    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
-    found = asyncio.run(_found(settings))
+    found = run_command(_found(settings), as_json=as_json, verbose=False)  # waits for no call that was given up
     usable = not any(finding.state == "missing" for part in (chosen, *_NEEDED) for finding in found[part])
     if as_json:
         lines = [_facts(of, finding, chosen) for of, findings in found.items() for finding in findings]

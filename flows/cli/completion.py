@@ -21,7 +21,9 @@ class Shell(StrEnum):
     FISH = "fish"
 
 
-def completion(shell: Annotated[Shell, typer.Argument(help="Which shell.")]) -> None:
+def completion(
+    shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="Which shell: bash, zsh or fish.")],
+) -> None:
     """Print the completion of a shell.
 
     bash:  echo 'source <(hearth completion bash)' >> ~/.bashrc

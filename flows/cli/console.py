@@ -10,6 +10,7 @@ import os
 import select
 import sys
 from collections.abc import Iterable
+from textwrap import TextWrapper
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -29,14 +30,11 @@ class Terminal(Console):
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - rich's
         super().__init__(**{"markup": False, "emoji": False, "highlight": False, **options})
 
-    def print(self, *objects: Any, soft_wrap: bool | None = None, **options: Any) -> None:  # noqa: ANN401 - rich's
-        """See rich. What is not to be wrapped is wrapped between words where somebody names a width, by COLUMNS.
-
-        Elsewhere the terminal does it, and a command in a message can be copied; in a pipe a message is one line.
-        """
-        if soft_wrap and os.environ.get("COLUMNS", "").isdecimal():
-            soft_wrap, options = False, {"crop": False, "overflow": "ignore", **options}
-        super().print(*objects, soft_wrap=soft_wrap, **options)
+    def print(self, *objects: Any, **options: Any) -> None:  # noqa: ANN401 - rich's
+        """See rich. Where somebody names a width, text that is left to the terminal is wrapped, too: see `_wrapped`."""
+        if options.get("soft_wrap"):
+            objects = tuple(self._wrapped(each) if isinstance(each, str) else each for each in objects)
+        super().print(*objects, **options)
 
     def say(self, text: str, style: str = "") -> None:
         """Print one line, however long it is."""
@@ -44,11 +42,26 @@ class Terminal(Console):
 
     def error(self, text: str) -> None:
         """Print what went wrong."""
-        self.print(Text.assemble(("Error:", "red"), " ", visible_line(text)), soft_wrap=True)
+        self._headed("Error:", "red", text)
 
     def note(self, text: str) -> None:
         """Print what a person should know."""
-        self.print(Text.assemble(("Note:", "yellow"), " ", visible_line(text)), soft_wrap=True)
+        self._headed("Note:", "yellow", text)
+
+    def _headed(self, head: str, style: str, text: str) -> None:
+        told = Text(self._wrapped(f"{head} {visible_line(text)}"))
+        told.stylize(style, 0, len(head))
+        self.print(told, soft_wrap=True)
+
+    def _wrapped(self, text: str) -> str:
+        """Wrap between words at COLUMNS, if it is set; addresses and paths stay whole.
+
+        Elsewhere a terminal wraps, from which a command can be copied; and in a pipe a message is one line.
+        """
+        if not os.environ.get("COLUMNS", "").isdecimal():
+            return text
+        wrap = TextWrapper(self.width, break_long_words=False, break_on_hyphens=False, drop_whitespace=True)
+        return "\n".join(wrap.fill(line) for line in text.split("\n"))
 
     def render_str(self, text: str, **options: Any) -> Text:  # noqa: ANN401 - rich's
         """See rich. What is spelled out before it is measured fits into its cell."""

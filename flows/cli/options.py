@@ -41,7 +41,7 @@ Model = Annotated[
 Prompt = Annotated[
     str | None,
     typer.Option(
-        metavar="TEXT",
+        metavar="PROMPT",
         show_default="HEARTH_READ__PROMPT, or plain transcription",
         help="What the model is told about each page image.",
     ),

@@ -32,3 +32,14 @@ def test_every_source_file_stays_readable_in_one_sitting():
     for folder in ("flows", "tasks", "infra_scripts"):
         for path in (ROOT / folder).rglob("*.py"):
             assert path.read_text().count("\n") <= 300, path
+
+
+def test_what_was_never_run_is_told_on_one_page_to_which_the_others_lead():
+    claim = re.compile(
+        r"untested|never (been )?run\b|not (been )?tried|be tried here|no AWS account|has not been built", re.I
+    )
+    for page in PAGES:
+        if page.name in {"tried.md", "CHANGELOG.md"}:
+            continue
+        for paragraph in page.read_text().split("\n\n"):
+            assert not claim.search(paragraph) or "tried.md" in paragraph, (page.name, paragraph)

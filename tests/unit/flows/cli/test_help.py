@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import pytest
@@ -41,6 +42,7 @@ OPTIONS = list(options())
 COMMANDS = [path for path in commands() if path != ("serve-embedded",)]  # that one is another program
 
 
+@cache
 def shown(*path: str, columns: str | None = "80") -> str:
     done = CliRunner().invoke(app, [*path, "--help"], env={"COLUMNS": columns, "TERMINAL_WIDTH": None})
     assert done.exit_code == 0, done.output
@@ -84,5 +86,5 @@ def test_every_option_that_takes_a_value_tells_its_unit_and_its_default(path: tu
     assert option.metavar not in UNITLESS, path
     if not option.required:
         text = " ".join(shown(*path, columns="200").split())
-        begin = text.index(option.metavar, text.index("Options ─") if option.param_type_name == "option" else 0)
+        begin = text.index(option.metavar, text.index(f"{option.param_type_name.title()}s ─"))
         assert "[default: " in text[begin : begin + 300], (path, option.name)
