@@ -136,7 +136,7 @@ class _Run:
             if row is not None:
                 known.append(row)
             else:
-                documents.append(await asyncio.to_thread(weighed, source))
+                documents.append(await asyncio.to_thread(weighed, source, self._settings.limits))
         shards = balanced(documents, self._batch.workers, self._batch.worker_pages)
         parts = ShardRuns(self._asked, self._output, self._began, self._read_part, self._shelf)
         return merged(await parts.read(shards) if shards else [], known, self._began)
@@ -179,7 +179,10 @@ class _Batch:
         relay = Relay(copy_context(), meter)
         opening = asyncio.Semaphore(_OPENING)
         stopped = ""
-        async with shelf, SharedServerGroup(BatchObserver(meter), budget, _pages(sources, shelf)) as shared:
+        async with (
+            shelf,
+            SharedServerGroup(BatchObserver(meter), budget, _pages(sources, shelf, self.settings)) as shared,
+        ):
             async with together() as documents:
                 for source in find_documents(sources, _note):
                     known = shelf.unchanged(source)
@@ -246,13 +249,13 @@ def _note(told: str) -> None:
     emit(RunWarning(told))
 
 
-def _pages(sources: Sequence[str], shelf: DocumentIndex) -> Iterator[int]:
+def _pages(sources: Sequence[str], shelf: DocumentIndex, settings: Settings) -> Iterator[int]:
     """That are to be read, of each document that has some."""
     with suppress(HearthError):  # whoever reads them says what is wrong with a source
         for source in find_documents(sources):
             left = shelf.left(source)
             if left is None or left > 0:
-                yield weighed(source).pages if left is None else left
+                yield weighed(source, settings.limits).pages if left is None else left
 
 
 def _once(call: Callable[[], None]) -> Callable[[], None]:
