@@ -38,6 +38,7 @@ from tasks.core.errors import HearthError, IncompleteError, InputError
 from tasks.core.events import Listener, Progress, RunStarted, RunWarning, emit, subscribe, subscribe_only
 from tasks.core.jobs import Job
 from tasks.core.visible import log_visibly, visible_line
+from tasks.documents.render_process import shared_processes
 from tasks.reading.events import RunEnded
 from tasks.results.manifest import Manifest
 from tasks.results.report import DocumentStatus, Report, Row, shared_out
@@ -82,7 +83,7 @@ async def process_batch(batch: Batch) -> State[Report]:
         settings = load_settings()
         try:
             run = _Run(batch, await resolved(batch), settings)
-            async with Live("batch", settings, has_pages=False) as live:
+            async with shared_processes(), Live("batch", settings, has_pages=False) as live:
                 with subscribe(live):
                     report = await run.read()
         except HearthError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
 from tasks.core.flags import Flag, FlagName
 from tasks.documents import png
@@ -15,11 +15,20 @@ _LONGEST_NUMBER = 2**63
 # What rounding may add to an image.
 _MORE_PIXELS = 1.05
 
-_Text = Annotated[str, StringConstraints(max_length=2000)]
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("it is not printable")
+    return text
+
+
+_Text = Annotated[str, StringConstraints(max_length=2000), AfterValidator(_printable)]
+_Name = Annotated[str, StringConstraints(max_length=100), AfterValidator(_printable)]
 _Word = Annotated[str, StringConstraints(pattern=r"^[a-z]{1,20}$")]
 _Number = Annotated[int, Field(ge=-_LONGEST_NUMBER, lt=_LONGEST_NUMBER)]
 _Count = Annotated[int, Field(ge=0, lt=_LONGEST_NUMBER)]
 _Part = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+_PageFlag = Literal["damaged", "files", "undecoded", "cropped"]
 _Pixels = Annotated[int, Field(gt=0, lt=2**16)]
 
 
@@ -29,14 +38,6 @@ class MalformedError(Exception):
 
 class _Answer(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
-    @model_validator(mode="after")
-    def _is_printable(self) -> _Answer:
-        for value in self.__dict__.values():
-            for text in value if isinstance(value, tuple) else (value,):
-                if isinstance(text, str) and not text.isprintable():
-                    raise ValueError("it is not printable")
-        return self
 
 
 class Confined(_Answer):
@@ -53,7 +54,7 @@ class Facts(_Answer):
     declared: _Number
     repaired: bool
     portfolio: bool
-    files: tuple[Annotated[str, StringConstraints(max_length=100)], ...] = Field(max_length=20)
+    files: tuple[_Name, ...] = Field(max_length=20)
     more_files: _Count
 
 
@@ -76,11 +77,6 @@ class ImageFacts(_Answer):
     overlap: _Part
 
 
-class _Noted(_Answer):
-    name: Literal["damaged", "files", "undecoded", "cropped"]
-    detail: _Text
-
-
 class PageFacts(_Answer):
     """What is to be known of a page that was rendered."""
 
@@ -88,7 +84,7 @@ class PageFacts(_Answer):
     width: _Count
     height: _Count
     images: tuple[ImageFacts, ...] = Field(min_length=1, max_length=_MOST_IMAGES)
-    flags: tuple[_Noted, ...] = Field(max_length=8)
+    flags: tuple[tuple[_PageFlag, _Text], ...] = Field(max_length=8)
 
     def check(self, longest_side: int) -> None:
         """Check that its images are of the size that was asked for.
@@ -106,7 +102,7 @@ class PageFacts(_Answer):
     @property
     def noted(self) -> tuple[Flag, ...]:
         """Its flags."""
-        return tuple(Flag(name=FlagName(each.name), detail=each.detail) for each in self.flags)
+        return tuple(Flag(name=FlagName(name), detail=detail) for name, detail in self.flags)
 
 
 class PageRefused(_Answer):

@@ -38,7 +38,7 @@ _COMMAND = (sys.executable, "-P", "-B", "-m", "tasks.documents.sandbox.worker")
 _START_SECONDS = 120.0
 _LONGEST_CAUSE = 200
 _MOST_STDERR = 2**16
-_OPEN_SECONDS_MB = 0.5
+_OPEN_SECONDS_MB = 0.2
 _MOST_DOCUMENTS = 50
 _MOST_IDLE = 4
 

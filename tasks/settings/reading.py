@@ -49,7 +49,7 @@ class LimitSettings(Frozen):
     open_seconds: float = Field(
         6,
         gt=0,
-        description="Longest time to open a PDF, seconds; half a second more a megabyte, up to `render_seconds`.",
+        description="Longest time to open a PDF, seconds; a fifth of a second more a megabyte, up to `render_seconds`.",
     )
     render_seconds: float = Field(60, gt=0, description="Longest time to render one page, seconds.")
     render_memory_mb: int = Field(4096, ge=256, description="Memory of the rendering process, megabytes (Linux).")

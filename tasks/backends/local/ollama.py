@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from tasks.backends.base import Endpoint, Release
 from tasks.backends.local.endpoint import local_endpoint
 from tasks.backends.local.server import ServerSpec, lease_server, local_servers
+from tasks.core.environment import MACHINE
 from tasks.core.errors import InputError, PassingError, ServerError
 from tasks.core.jobs import BackendName
 from tasks.core.network import is_loopback
@@ -23,6 +24,11 @@ from tasks.settings.settings import Settings
 from tasks.slots.store import FileStore
 
 _PROBE_SECONDS = 2.0
+# Its own settings, and those of the drivers and runtimes that it computes with.
+_INHERITED = (
+    *(*MACHINE, "OLLAMA_*", "GGML_*", "LLAMA_ARG_*", "CUDA_*", "NVIDIA_*", "HIP_*", "HSA_*", "ROCR_*", "ROCM_*"),
+    *("GPU_*", "VK_*", "ZE_*", "ONEAPI_*", "SYCL_*", "OMP_*", "GOMAXPROCS", "GOMEMLIMIT", "GODEBUG"),
+)
 
 
 def offer(settings: Settings) -> str | None:
@@ -119,7 +125,9 @@ class OllamaBackend:
             }
 
         command = [binary, "serve"]
-        return ServerSpec("ollama", lambda _port: command, "/api/version", self._url, environment, port, slots)
+        return ServerSpec(
+            "ollama", lambda _port: command, "/api/version", self._url, environment, port, slots, _INHERITED
+        )
 
 
 def _digest_on_disk(root: Path, name: str) -> str | None:

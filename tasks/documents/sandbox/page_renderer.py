@@ -27,6 +27,7 @@ _LARGEST_POINTS = 144_000
 _LOWEST_LINE = 12
 _MOST_FILES = 20
 _LONGEST_NAME = 100
+_LONGEST_SENTENCE = 1000
 
 
 class RefusedError(Exception):
@@ -236,7 +237,8 @@ def _taken(page: pymupdf.Page, scale: float, *, tall: bool) -> bytearray:
 
 
 def _sentence(said: list[str]) -> str:
-    return "; ".join(dict.fromkeys(" ".join(each.split()) for each in said if each))
+    told = "; ".join(dict.fromkeys(" ".join(each.split()) for each in said if each))
+    return "".join(filter(str.isprintable, told))[:_LONGEST_SENTENCE]
 
 
 def _version_of(file: str | int) -> tuple[int, int, int] | None:

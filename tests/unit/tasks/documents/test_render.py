@@ -22,8 +22,8 @@ from PIL import Image
 from tasks.core.errors import FailureReason, PageError, RendererError
 from tasks.documents import render_process
 from tasks.documents.pdf import open_document
-from tasks.documents.sandbox.raster import ink_fraction, png_of, scale_for
 from tasks.documents.render import PageImage, Renderer
+from tasks.documents.sandbox.raster import ink_fraction, png_of, scale_for
 from tasks.settings.reading import LimitSettings
 from tests.support import pdfs
 from tests.support.waiting import PATIENCE, until_async
