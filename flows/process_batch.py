@@ -39,6 +39,7 @@ from tasks.core.errors import HearthError, IncompleteError, InputError
 from tasks.core.events import Listener, Progress, RunStarted, RunWarning, emit, subscribe, subscribe_only
 from tasks.core.jobs import Job
 from tasks.core.visible import log_visibly, visible_line
+from tasks.documents.render_process import shared_processes
 from tasks.reading.events import RunEnded
 from tasks.results.manifest import Manifest
 from tasks.results.report import DocumentStatus, Report, Row, shared_out
@@ -86,7 +87,7 @@ async def process_batch(batch: Batch) -> State[Report]:
         settings = load_settings()
         try:
             run = _Run(batch, await resolved(batch), settings)
-            async with Live("batch", settings, has_pages=False) as live:
+            async with shared_processes(), Live("batch", settings, has_pages=False) as live:
                 with subscribe(live):
                     report = await run.read()
         except AlreadyReadError:
@@ -149,7 +150,7 @@ class _Run:
             if row is not None:
                 known.append(row)
             else:
-                documents.append(await asyncio.to_thread(weighed, source, self._batch.pages))
+                documents.append(await asyncio.to_thread(weighed, source, self._settings.limits, self._batch.pages))
         shards = balanced(documents, self._batch.workers, self._batch.worker_pages)
         parts = ShardRuns(self._asked, self._output, self._began, self._read_part, self._shelf)
         return merged(await parts.read(shards) if shards else [], known, self._began)
@@ -192,7 +193,10 @@ class _Batch:
         relay = Relay(copy_context(), meter)
         opening = asyncio.Semaphore(_OPENING)
         stopped = ""
-        async with shelf, SharedServerGroup(BatchObserver(meter), budget, _pages(sources, shelf)) as shared:
+        async with (
+            shelf,
+            SharedServerGroup(BatchObserver(meter), budget, _pages(sources, shelf, self.settings)) as shared,
+        ):
             async with together() as documents:
                 for source in find_documents(sources, _note):
                     known = shelf.unchanged(source)
@@ -259,13 +263,13 @@ def _note(told: str) -> None:
     emit(RunWarning(told))
 
 
-def _pages(sources: Sequence[str], shelf: DocumentIndex) -> Iterator[int]:
+def _pages(sources: Sequence[str], shelf: DocumentIndex, settings: Settings) -> Iterator[int]:
     """That are to be read, of each document that has some."""
     with suppress(HearthError):  # whoever reads them says what is wrong with a source
         for source in find_documents(sources):
             left = shelf.left(source)
             if left is None or left > 0:
-                yield weighed(source, shelf.pages).pages if left is None else left
+                yield weighed(source, settings.limits, shelf.pages).pages if left is None else left
 
 
 def _once(call: Callable[[], None]) -> Callable[[], None]:

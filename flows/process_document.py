@@ -24,6 +24,7 @@ from tasks.core.errors import HearthError
 from tasks.core.events import RunStarted, emit, subscribe
 from tasks.core.jobs import Job
 from tasks.core.visible import log_visibly
+from tasks.documents.render_process import shared_processes
 from tasks.reading.events import RunEnded
 from tasks.results.manifest import Manifest, RunStatus
 from tasks.results.page import PageStatus
@@ -69,7 +70,8 @@ async def process(job: Job, *, in_batch: bool = False) -> State[Manifest]:
         if flow_run.ui_url:
             emit(RunStarted(flow_run.ui_url))
         try:
-            manifest = await until_paused(_process(job, in_batch=in_batch))
+            async with shared_processes():
+                manifest = await until_paused(_process(job, in_batch=in_batch))
         except HearthError as error:
             emit(RunEnded(error))
             raise

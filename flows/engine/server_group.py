@@ -89,9 +89,9 @@ class ServerGroup:
         """How many the pages are worth; they are counted until they are worth all that there may be."""
         scale = self._backend.scale(self._wanted.slots)
         documents, pages = iter(self._wanted.pages), 0
-        while scale.machines(pages) < scale.most and (more := next(documents, 0)):
+        # PDFs may be opened for it, which takes a while.
+        while scale.machines(pages) < scale.most and (more := await asyncio.to_thread(next, documents, 0)):
             pages += more
-            await asyncio.sleep(0)  # PDFs are opened for it here, as MuPDF is not for two threads at once
         machines = scale.machines(pages)
         if machines < scale.most:
             emit(Progress(f"{pages} pages are worth {machines} of {scale.most} machines"))

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-import pymupdf
-
 from tasks.batches.batch import Batch, Source
-from tasks.core.errors import InputError
+from tasks.core.errors import HearthError, InputError
 from tasks.core.jobs import Frozen
 from tasks.core.paths import written
-from tasks.documents.pdf import select_pages
+from tasks.documents.pdf import open_document, select_pages
 from tasks.results.report import Report
+from tasks.settings.reading import LimitSettings
 from tasks.storage.files import Place, files_at
 
 # A document in S3 is not fetched only to be counted. Scanned pages have more bytes, written ones fewer; what matters is
@@ -108,14 +107,17 @@ class Shard(Frozen):
         return batch.model_copy(update={**changes, "finish_by": None, "finish_within": None})
 
 
-def weighed(source: Source, pages: str | None = None) -> Weighed:
-    """A document with those of its pages; 1 for what cannot be opened, which whoever reads it will tell."""
+def weighed(source: Source, limits: LimitSettings | None = None, pages: str | None = None) -> Weighed:
+    """A document with those of its pages; 1 for what cannot be opened, which whoever reads it will tell.
+
+    The thread waits while it is opened.
+    """
     if not isinstance(source.path, Path):
         return Weighed(source, max(1, source.size // _BYTES_A_PAGE))
     try:
-        with pymupdf.open(source.path, filetype="pdf") as pdf:
-            return Weighed(source, max(1, len(select_pages(pages, int(pdf.page_count)))))
-    except Exception:  # noqa: BLE001 - MuPDF raises many kinds
+        document = open_document(source.path, limits or LimitSettings())
+        return Weighed(source, max(1, len(select_pages(pages, document.pages))))
+    except HearthError:
         return Weighed(source, 1)
 
 

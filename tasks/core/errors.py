@@ -3,7 +3,8 @@
     HearthError
     ├── InputError            mend the request                      exit code 2
     │   ├── DocumentError       the PDF cannot be used
-    │   │   └── IncompleteError   it is not whole, or written to just now
+    │   │   ├── IncompleteError   it is not whole, or written to just now
+    │   │   └── HostileError      to open it takes what no honest one takes
     │   ├── PasswordError       it is encrypted, and the password is missing or wrong
     │   ├── LimitError          it is larger than the limits allow
     │   └── OutputError         the results cannot be written where they should go
@@ -50,6 +51,8 @@ class FailureReason(StrEnum):
     """The page, or a picture on it, is larger than the limits allow."""
     ILLEGIBLE = "illegible"
     """No image of the page can be made on which its text could be read."""
+    HOSTILE = "hostile"
+    """The document took too much to open, or so many of its pages took too much that no more are tried."""
     XFA = "xfa"
     """Its content is an XFA form, of which only a placeholder is drawn."""
     DECLINED = "declined"
@@ -89,6 +92,12 @@ class DocumentError(InputError):
 
 class IncompleteError(DocumentError):
     """The file is not whole: empty, cut off, damaged, or just being written to."""
+
+
+class HostileError(DocumentError):
+    """To open the file takes more time or memory than any honest one does, or crashes the process that opens it."""
+
+    reason: ClassVar[FailureReason] = FailureReason.HOSTILE
 
 
 class PasswordError(InputError):

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import Any
 
-from tasks.core.errors import DocumentError, IncompleteError, InputError, LimitError, PasswordError
+from tasks.core.errors import DocumentError, HostileError, IncompleteError, InputError, LimitError, PasswordError
 from tasks.core.flags import Flag, FlagName
 from tasks.core.jobs import Document
-from tasks.documents.render_process import CrashedError, facts_of
+from tasks.documents.answers import Facts, Refused
+from tasks.documents.render_process import CrashedError, DocumentFile, facts_of
 from tasks.settings.reading import LimitSettings
 from tasks.storage.files import Place
 
@@ -51,16 +54,18 @@ class Inspection:
 def open_document(
     path: Path, limits: LimitSettings, password: str | None = None, *, place: Place | None = None
 ) -> Document:
-    """Check that a PDF can be read, and count its pages; see `inspect_document`."""
-    return inspect_document(path, limits, password, place=place).document
+    """Check that a PDF can be read, and count its pages; see `inspect_document`. The thread waits for it."""
+    with ThreadPoolExecutor(1) as thread:  # here a loop may be running
+        inspecting = inspect_document(path, limits, password, place=place)
+        return thread.submit(copy_context().run, asyncio.run, inspecting).result().document
 
 
-def inspect_document(
+async def inspect_document(
     path: Path, limits: LimitSettings, password: str | None = None, *, place: Place | None = None
 ) -> Inspection:
     """Check that a PDF can be read, count its pages, and find what is to be known of it.
 
-    It is opened in a process of its own: a few kilobytes can keep MuPDF busy for minutes, or ask for gigabytes.
+    It is opened in the sandboxed process: a few kilobytes can keep MuPDF busy for minutes, ask for gigabytes, or worse.
 
     Args:
         path: the PDF.
@@ -70,11 +75,30 @@ def inspect_document(
 
     Raises:
         DocumentError: missing, unreadable, a directory, empty, not a PDF, truncated, damaged, or without pages.
+        HostileError: to open it takes too much time or memory, or crashes the process.
         PasswordError: encrypted, and the password is missing or wrong.
-        LimitError: too large, too many pages, or too much work to open.
+        LimitError: too large, or too many pages.
         RendererError: no document can be opened on this machine.
     """
     told = place or path
+    size, digest = await asyncio.to_thread(_size_and_digest, path, told, limits)
+    facts = await _facts_of(path, told, limits, password)
+    # A broken file that still ends as it should is mended silently, as every viewer does;
+    # one that is cut off would silently lose pages.
+    if facts.repaired and await asyncio.to_thread(is_cut_off, path, size):
+        raise IncompleteError(f"{told} is truncated: its end is missing. Fetch or export it again.")
+    if facts.pages == 0:
+        raise DocumentError(f"{told} has no pages. Fetch or export it again.")
+    if facts.pages > limits.pages:
+        raise LimitError(
+            f"{told} has {max(facts.declared, facts.pages)} pages; the limit is {limits.pages}. Split it, or raise "
+            "HEARTH_LIMITS__PAGES."
+        )
+    document = Document(path=told.absolute(), sha256=digest, pages=facts.pages, size=size)
+    return Inspection(document, tuple(_flags_of(facts)))
+
+
+def _size_and_digest(path: Path, told: Place, limits: LimitSettings) -> tuple[int, str]:
     size = _size_of(path, told, limits)
     try:
         with path.open("rb") as file:
@@ -82,23 +106,9 @@ def inspect_document(
             if b"%PDF-" not in head:
                 raise DocumentError(f"{told} is not a PDF. Name a PDF file.")
             file.seek(0)
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            return size, hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise DocumentError(f"{told} cannot be read: {error.strerror}. Check its permissions.") from None
-    facts = _facts_of(path, told, limits, password)
-    pages = facts["pages"]
-    # A broken file that still ends as it should is mended silently, as every viewer does;
-    # one that is cut off would silently lose pages.
-    if facts["repaired"] and is_cut_off(path, size):
-        raise IncompleteError(f"{told} is truncated: its end is missing. Fetch or export it again.")
-    if pages == 0:
-        raise DocumentError(f"{told} has no pages. Fetch or export it again.")
-    if pages > limits.pages:
-        counted = facts["declared"] if facts["declared"] > pages else pages
-        raise LimitError(
-            f"{told} has {counted} pages; the limit is {limits.pages}. Split it, or raise HEARTH_LIMITS__PAGES."
-        )
-    return Inspection(Document(path=told.absolute(), sha256=digest, pages=pages, size=size), tuple(_flags_of(facts)))
 
 
 def _size_of(path: Path, told: Place, limits: LimitSettings) -> int:
@@ -124,43 +134,53 @@ def _size_of(path: Path, told: Place, limits: LimitSettings) -> int:
     return size
 
 
-def _facts_of(path: Path, told: Place, limits: LimitSettings, password: str | None) -> dict[str, Any]:
-    try:
-        facts = facts_of(path, limits, password)
-    except TimeoutError:
-        raise LimitError(
-            f"{told} takes more than {limits.render_seconds:g} s to open: it is damaged, or made to do harm. Export it "
-            "again, or raise HEARTH_LIMITS__RENDER_SECONDS."
-        ) from None
-    except CrashedError:
-        raise DocumentError(f"{told} is damaged so that opening it crashes the renderer. Export it again.") from None
-    match facts.get("refused"):
-        case None:
-            return facts
+async def _facts_of(path: Path, told: Place, limits: LimitSettings, password: str | None) -> Facts:
+    with DocumentFile.at(path, limits, password) as file:
+        try:
+            answer = await facts_of(file)
+        except TimeoutError:
+            raise _hostile(
+                told, f"takes more than {file.seconds:g} s to open", "raise HEARTH_LIMITS__OPEN_SECONDS"
+            ) from None
+        except CrashedError:
+            raise _hostile(told, "crashes the process that opens it") from None
+    if isinstance(answer, Facts):
+        return answer
+    raise _refusal(answer, told)
+
+
+def _refusal(answer: Refused, told: Place) -> InputError:
+    match answer.refused:
         case "encrypted":
-            raise PasswordError(
+            return PasswordError(
                 f"{told} is encrypted. Put its password in an environment variable and name that with "
                 "--password-env; in Prefect, a Secret block will do, too (password_block)."
             )
         case "password":
-            raise PasswordError(f"The password given for {told} is wrong. Correct it and run again.")
+            return PasswordError(f"The password given for {told} is wrong. Correct it and run again.")
         case "memory":
-            raise LimitError(
-                f"{told} takes more than {facts['memory_mb']} MB of memory to open: it is damaged, or made to do harm. "
-                "Export it again; or raise HEARTH_LIMITS__RENDER_MEMORY_MB, and what `ulimit -v` says."
+            return _hostile(
+                told,
+                f"takes more than {answer.memory_mb} MB of memory to open",
+                "raise HEARTH_LIMITS__RENDER_MEMORY_MB, and what `ulimit -v` says",
             )
         case _:
-            raise IncompleteError(f"{told} is damaged and cannot be opened as a PDF. Fetch or export it again.")
+            return IncompleteError(f"{told} is damaged and cannot be opened as a PDF. Fetch or export it again.")
 
 
-def _flags_of(facts: dict[str, Any]) -> Iterator[Flag]:
-    pages, declared, files = facts["pages"], facts["declared"], facts["files"]
+def _hostile(told: Place, why: str, remedy: str = "") -> HostileError:
+    advice = f"Export it again{f'; or {remedy}' if remedy else ''}."
+    return HostileError(f"{told} is refused as hostile: it {why}, which only damage or intent can do. {advice}")
+
+
+def _flags_of(facts: Facts) -> Iterator[Flag]:
+    pages, declared, files = facts.pages, facts.declared, facts.files
     if declared != pages:
         yield Flag(name=FlagName.PAGES, detail=f"It says that it has {declared} pages, and it has {pages}.")
-    if files or facts["portfolio"]:
-        more = f" and {facts['more_files']} more" if facts["more_files"] else ""
+    if files or facts.portfolio:
+        more = f" and {facts.more_files} more" if facts.more_files else ""
         named = f"{', '.join(files)}{more}" if files else "none can be named"
-        kind = "It is a portfolio" if facts["portfolio"] else "Files are attached to it"
+        kind = "It is a portfolio" if facts.portfolio else "Files are attached to it"
         yield Flag(name=FlagName.FILES, detail=f"{kind}; not read: {named}.")
 
 

@@ -8,11 +8,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from tasks.core.errors import FailureReason, PageError
 from tasks.core.flags import Flag, FlagName
-from tasks.documents.render_process import CrashedError, RenderProcess, opening
+from tasks.documents.answers import PageFacts, PageRefused
+from tasks.documents.render_process import CrashedError, DocumentFile, RenderProcess, processes_here
 from tasks.settings.reading import LimitSettings
 
 # Less ink than this is dust: a page number of one digit at 1288 px is about 0.00004 of its page.
@@ -20,6 +21,9 @@ _DUST = 0.00002
 # A page that takes longer, usually 0.01 to 0.1 s, does not keep others from being rendered; unless so many do.
 _SLOW_SECONDS = 2.0
 _MOST_SLOW = 2
+# Of a document so many pages may take too long, too much memory, or crash the process: each may cost a minute.
+_MOST_LOST = 10
+_MEMORY = "memory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +76,12 @@ class Renderer:
     """
 
     def __init__(self, path: Path, longest_side: int, limits: LimitSettings, password: str | None = None) -> None:
-        self._first_line = opening(path, limits, password)
+        self._path, self._password = path, password
+        self._file: DocumentFile | None = None
         self._longest_side = longest_side
         self._limits = limits
+        self._lost = 0
+        self._pool = processes_here()
         self._turn = asyncio.Semaphore(1)
         self._slow = 0
         self._processes: set[RenderProcess] = set()
@@ -82,7 +89,12 @@ class Renderer:
         self._ahead: dict[int, asyncio.Task[PageImage]] = {}
 
     async def __aenter__(self) -> Self:
-        """Start the process."""
+        """Start the process.
+
+        Raises:
+            DocumentError: the file cannot be read any more.
+        """
+        self._file = DocumentFile.at(self._path, self._limits, self._password)
         async with self._process() as process:
             await process.start()
         return self
@@ -94,8 +106,13 @@ class Renderer:
         for task in self._ahead.values():
             task.cancel()
         await asyncio.gather(*self._ahead.values(), return_exceptions=True)
+        for process in self._idle:
+            self._processes.discard(process)
+            await self._pool.give_back(process)
         for process in list(self._processes):
             await process.end()
+        if self._file is not None:
+            self._file.close()
 
     async def ahead(self, numbers: Iterable[int]) -> None:
         """Begin to render pages that will be asked for; these few are held until then. Returns at once."""
@@ -117,35 +134,38 @@ class Renderer:
 
     async def _page(self, number: int) -> PageImage:
         async with self._process() as process:
+            if self._lost >= _MOST_LOST:
+                raise self._failed(
+                    f"{_MOST_LOST} pages of the document took too much already; no more are tried",
+                    FailureReason.HOSTILE,
+                )
             try:
-                header, pngs = await self._answer(process, number)
+                answer = await self._answer(process, number)
             except TimeoutError:
-                await process.end()
+                self._lost += 1
                 raise self._failed(f"it took more than {self._limits.render_seconds:g} s to render") from None
             except CrashedError:
+                self._lost += 1
                 raise self._failed("rendering it crashed the renderer, twice") from None
-            except asyncio.CancelledError:
-                # The answer would be taken for the next page's.
-                await process.end()
-                raise
-        if "error" in header:
-            raise self._failed(header["error"], header["reason"])
-        return _image_of(header, pngs)
+        if isinstance(answer, PageRefused):
+            self._lost += answer.reason == _MEMORY
+            raise self._failed(answer.error, answer.reason)
+        return _image_of(*answer)
 
-    async def _answer(self, process: RenderProcess, number: int) -> tuple[dict[str, Any], list[bytes]]:
+    async def _answer(self, process: RenderProcess, number: int) -> tuple[PageFacts, list[bytes]] | PageRefused:
         """Ask for a page; once more if the process died, which may have been killed for another's sake."""
-        request = {"page": number, "longest_side": self._longest_side}
+        assert self._file is not None  # noqa: S101 - narrows the type: the context was entered
         async with asyncio.timeout(self._limits.render_seconds):
             try:
-                return await process.ask(request)
+                return await process.page(self._file, number, self._longest_side)
             except CrashedError:
-                return await process.ask(request)
+                return await process.page(self._file, number, self._longest_side)
 
     @asynccontextmanager
     async def _process(self) -> AsyncIterator[RenderProcess]:
         """A process for one page: one after the other, but for slow pages, beside which others go on."""
         await self._turn.acquire()
-        process = self._idle.pop() if self._idle else RenderProcess(self._first_line)
+        process = self._idle.pop() if self._idle else self._pool.take()
         self._processes.add(process)
         slow = False
 
@@ -175,16 +195,12 @@ class Renderer:
         return PageError(known, f"The page cannot be rendered: {why}.", final=True)
 
 
-def _image_of(header: dict[str, Any], pngs: list[bytes]) -> PageImage:
-    flags = tuple(Flag(name=FlagName(name), detail=detail) for name, detail in header["flags"])
+def _image_of(facts: PageFacts, pngs: list[bytes]) -> PageImage:
     parts = [
-        PageImage(
-            png, each["width"], each["height"], header["dpi"], each["ink"], (), (), each["clean"], each["overlap"]
-        )
-        for each, png in zip(header["images"], pngs, strict=True)
+        PageImage(png, each.width, each.height, facts.dpi, each.ink, (), (), each.clean, each.overlap)
+        for each, png in zip(facts.images, pngs, strict=True)
     ]
     if len(parts) == 1:
-        return replace(parts[0], flags=flags)
-    width, height = header["width"], header["height"]
+        return replace(parts[0], flags=facts.noted)
     ink = sum(part.ink for part in parts) / len(parts)
-    return PageImage(b"", width, height, header["dpi"], ink, flags, tuple(parts))
+    return PageImage(b"", facts.width, facts.height, facts.dpi, ink, facts.noted, tuple(parts))

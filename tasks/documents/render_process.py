@@ -1,130 +1,346 @@
-"""The sandboxed process, seen from outside: started, asked for what a document is and for its pages, and ended."""
+"""The sandboxed process, seen from outside: started, handed documents, asked for their pages, and ended."""
 
 from __future__ import annotations
 
 import asyncio
-import json
+import logging
 import os
+import socket
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from tasks.core.errors import RendererError
+from tasks.core.environment import PYTHON, only
+from tasks.core.errors import DocumentError, RendererError
+from tasks.documents import png
+from tasks.documents.answers import (
+    CONFINED,
+    OPENED,
+    RENDERED,
+    Confined,
+    Facts,
+    MalformedError,
+    PageFacts,
+    PageRefused,
+    Refused,
+    parsed,
+)
+from tasks.documents.wire import HEAD, LONGEST_MESSAGE, packed
 from tasks.settings.reading import LimitSettings
 
-# -P: the working directory may hold files named like modules.
-_COMMAND = (sys.executable, "-P", "-m", "tasks.documents.render_worker")
-_LONGEST_LINE = 2**20
+# -P: the working directory may hold files named like modules. -B: it writes nothing.
+_COMMAND = (sys.executable, "-P", "-B", "-m", "tasks.documents.sandbox.worker")
+_START_SECONDS = 120.0
 _LONGEST_CAUSE = 200
+_MOST_STDERR = 2**16
+_OPEN_SECONDS_MB = 0.2
+_MOST_DOCUMENTS = 50
+_MOST_IDLE = 4
+
+_log = logging.getLogger(__name__)
+_told: set[str] = set()
 
 
 class CrashedError(Exception):
-    """The process died of what it was asked for, or was killed meanwhile."""
+    """The process died of what it was asked for, was killed meanwhile, or answered what is no answer."""
 
 
-def opening(path: Path, limits: LimitSettings, password: str | None) -> dict[str, Any]:
-    """Return the first line that the process is sent."""
-    return {
-        "path": str(path),
-        "password": password,
-        "pages": limits.pages,
-        "image_megapixels": limits.image_megapixels,
-        "memory_mb": limits.render_memory_mb,
-    }
+@dataclass(frozen=True, eq=False)
+class DocumentFile:
+    """A document as a process is handed it: open, so that it can be no other, and with what is refused of it.
 
-
-def facts_of(path: Path, limits: LimitSettings, password: str | None) -> dict[str, Any]:
-    """Open a document in a process of its own, and return what it is.
-
-    Raises:
-        RendererError: the process does not start.
-        CrashedError: opening the document crashed it.
-        TimeoutError: opening it takes too long.
+    Use as a context manager.
     """
-    line = json.dumps(opening(path, limits, password)).encode() + b"\n"
-    try:
-        ended = subprocess.run(  # noqa: S603 - our own program
-            _COMMAND, input=line, capture_output=True, timeout=limits.render_seconds, env=_environment(), check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise TimeoutError from None
-    except OSError as error:
-        raise _does_not_start(error.strerror or str(error)) from None
-    ready, _, facts = ended.stdout.partition(b"\n")
-    if not ready:
-        raise _does_not_start(ended.stderr.decode(errors="replace"))
-    if not facts:
-        raise CrashedError
-    return {**json.loads(ready), **json.loads(facts)}
+
+    descriptor: int
+    size: int
+    limits: LimitSettings
+    password: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def at(cls, path: Path, limits: LimitSettings, password: str | None = None) -> Self:
+        """Open a file.
+
+        Raises:
+            DocumentError: it cannot be read.
+        """
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise DocumentError(f"{path} cannot be read: {error.strerror}. Check the path.") from None
+        return cls(descriptor, os.fstat(descriptor).st_size, limits, password)
+
+    @property
+    def seconds(self) -> float:
+        """How long it may take to be opened: a large one longer than a small one, and none longer than a page."""
+        least = self.limits.open_seconds
+        return min(least + _OPEN_SECONDS_MB * self.size / 1e6, max(least, self.limits.render_seconds))
+
+    def __enter__(self) -> Self:
+        """Do nothing: it is open."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+    def close(self) -> None:
+        """Close it."""
+        os.close(self.descriptor)
 
 
 class RenderProcess:
-    """A process for one document, started when it is asked for a page, if it does not run.
+    """A sandboxed process, started when it is first needed; it has one document open at a time.
 
-    Args:
-        first_line: see `opening`.
+    Attributes:
+        documents: how many it has opened.
+        sound: whether it may be handed another document.
     """
 
-    def __init__(self, first_line: dict[str, Any]) -> None:
-        self._first_line = first_line
-        self._running: asyncio.subprocess.Process | None = None
-        self._opened = False
+    def __init__(self) -> None:
+        self._running: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket | None = None
+        self._opened: DocumentFile | None = None
+        self._confined = False
+        self.documents = 0
+        self.sound = True
 
-    async def ask(self, request: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
-        """Send a request, and return the answer's header and images.
+    async def open(self, document: DocumentFile) -> Facts | Refused:
+        """Hand it a document, instead of the one that it may have, and return what that is.
 
         Raises:
             RendererError: the process does not start.
-            CrashedError: it died meanwhile; it is started anew for the next request.
+            CrashedError: it died of the document; it is started anew for the next.
+            TimeoutError: it takes too long to open, and the process is ended.
         """
-        process = await self.start()
-        assert process.stdin is not None  # noqa: S101 - narrows the type: it was opened with a pipe
-        assert process.stdout is not None  # noqa: S101 - likewise
+        limits = document.limits
+        opening = {
+            "password": document.password,
+            **{"pages": limits.pages, "image_megapixels": limits.image_megapixels},
+            **{"memory_mb": limits.render_memory_mb, "seconds": document.seconds},
+        }
+        async with self._asking():
+            await self._ready(limits)
+            async with asyncio.timeout(document.seconds):
+                await self._send({"open": opening}, document.descriptor)
+                answer = parsed(await self._message(), OPENED)
+        self.documents += 1
+        self._opened = document
+        self.sound = isinstance(answer, Facts) or answer.refused in {"encrypted", "password"}
+        return answer
+
+    async def page(self, document: DocumentFile, number: int, side: int) -> tuple[PageFacts, list[bytes]] | PageRefused:
+        """Ask for a page of a document, and return what is to be known of it and its images.
+
+        Raises:
+            RendererError, CrashedError, TimeoutError: as `open` does.
+        """
+        if self._opened is not document:
+            await self.open(document)
+        async with self._asking():
+            request = {"page": number, "longest_side": side, "seconds": document.limits.render_seconds}
+            await self._send(request)
+            answer = parsed(await self._message(), RENDERED)
+            if isinstance(answer, PageRefused):
+                self.sound = self.sound and answer.reason != "memory"
+                return answer
+            answer.check(side)
+            images = [await self._exactly(each.size) for each in answer.images]
+            for facts, image in zip(answer.images, images, strict=True):
+                await asyncio.to_thread(png.check, image, facts.width, facts.height)
+        return answer, images
+
+    @asynccontextmanager
+    async def _asking(self) -> AsyncIterator[None]:
+        """End the process if it does not answer as it should, or if nobody waits for the answer any more."""
         try:
-            if not self._opened:
-                await self._open(process.stdout)
-            process.stdin.write(json.dumps(request).encode() + b"\n")
-            await process.stdin.drain()
-            header: dict[str, Any] = json.loads(await process.stdout.readuntil())
-            return header, [await process.stdout.readexactly(each["size"]) for each in header.get("images", ())]
-        except (asyncio.IncompleteReadError, json.JSONDecodeError, BrokenPipeError, ConnectionResetError):
+            yield
+        except (EOFError, ConnectionError, MalformedError, ValueError) as error:
+            if isinstance(error, MalformedError | ValueError):
+                _log.warning("The process that renders pages answered what is no answer, and was ended: %s", error)
             await self.end()
             raise CrashedError from None
-
-    async def _open(self, stdout: asyncio.StreamReader) -> None:
-        if not await stdout.readline():
-            process = self._running
-            told = await process.stderr.read() if process is not None and process.stderr is not None else b""
+        except BaseException:  # the answer would be taken for the next one's
             await self.end()
-            raise _does_not_start(told.decode(errors="replace"))
-        await stdout.readuntil()
-        self._opened = True
+            raise
 
-    async def start(self) -> asyncio.subprocess.Process:
+    async def start(self) -> None:
         """Start it, if it does not run."""
-        if self._running is not None and self._running.returncode is not None:
+        if self._running is not None and self._running.poll() is not None:
             await self.end()  # it died between two pages, which is no fault of the next
         if self._running is None:
-            pipe = asyncio.subprocess.PIPE
-            self._running = await asyncio.create_subprocess_exec(
-                *_COMMAND, stdin=pipe, stdout=pipe, stderr=pipe, limit=_LONGEST_LINE, env=_environment()
-            )
-            assert self._running.stdin is not None  # noqa: S101 - narrows the type: it was opened with a pipe
-            self._running.stdin.write(json.dumps(self._first_line).encode() + b"\n")
-        return self._running
+            self._running, self._socket = _started()
+
+    async def _ready(self, limits: LimitSettings) -> None:
+        """Start it, and wait until it has confined itself."""
+        await self.start()
+        if self._confined:
+            return
+        try:
+            async with asyncio.timeout(_START_SECONDS):
+                # A document is in its memory, too.
+                await self._send({"memory_mb": limits.render_memory_mb + limits.file_mb})
+                confined = parsed(await self._message(), CONFINED)
+        except (EOFError, ConnectionError, TimeoutError):
+            told = await asyncio.to_thread(self._last_words)
+            raise _does_not_start(told) from None
+        self._confined = True
+        _tell(confined)
+
+    def _last_words(self) -> str:
+        process = self._running
+        if process is None or process.stderr is None:
+            return ""
+        process.kill()
+        return process.stderr.read(_MOST_STDERR).decode(errors="replace")
+
+    async def _send(self, message: dict[str, Any], *descriptors: int) -> None:
+        assert self._socket is not None  # noqa: S101 - narrows the type: it was started
+        data = packed(message)
+        # Short, and the process has read all before: it fits.
+        sent = socket.send_fds(self._socket, [data], descriptors) if descriptors else 0
+        await asyncio.get_running_loop().sock_sendall(self._socket, data[sent:])
+
+    async def _message(self) -> bytes:
+        (size,) = HEAD.unpack(await self._exactly(HEAD.size))
+        if size > LONGEST_MESSAGE:
+            raise MalformedError(f"a message of {size} bytes")
+        return await self._exactly(size)
+
+    async def _exactly(self, size: int) -> bytes:
+        assert self._socket is not None  # noqa: S101 - as above
+        loop, received, at = asyncio.get_running_loop(), bytearray(size), 0
+        view = memoryview(received)
+        while at < size:
+            count = await loop.sock_recv_into(self._socket, view[at:])
+            if not count:
+                raise EOFError
+            at += count
+        view.release()
+        return bytes(received)
 
     async def end(self) -> None:
         """End it."""
-        process, self._running, self._opened = self._running, None, False
-        if process is not None:
-            if process.returncode is None:
-                process.kill()
-            await process.communicate()
+        process, channel = self._running, self._socket
+        self._running = self._socket = self._opened = None
+        self._confined, self.sound, self.documents = False, True, 0
+        if process is not None and channel is not None:
+            process.kill()
+            with suppress(OSError):
+                channel.shutdown(socket.SHUT_RDWR)  # whoever waits for an answer hears of it
+            # To give its memory back takes the system a while.
+            await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, _reap, process, channel))
 
 
-def _environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONWARNINGS": "ignore"}
+class RenderProcesses:
+    """Processes that the documents of one run share, each with one document at a time."""
+
+    def __init__(self) -> None:
+        self._idle: list[RenderProcess] = []
+        self._open = True
+
+    def take(self) -> RenderProcess:
+        """Return one that nobody uses."""
+        return self._idle.pop() if self._idle else RenderProcess()
+
+    async def give_back(self, process: RenderProcess) -> None:
+        """Keep a process for the next document, unless it has had its share of them."""
+        kept = self._open and process.sound and process.documents < _MOST_DOCUMENTS and len(self._idle) < _MOST_IDLE
+        if kept:
+            self._idle.append(process)
+        else:
+            await process.end()
+
+    async def close(self) -> None:
+        """End those that nobody uses, and each of the others when it is given back."""
+        self._open = False
+        while self._idle:
+            await self._idle.pop().end()
+
+
+_shared: ContextVar[RenderProcesses | None] = ContextVar("hearth_render_processes", default=None)
+
+
+@asynccontextmanager
+async def shared_processes() -> AsyncIterator[None]:
+    """Have all documents that are opened within share processes. Elsewhere each document has one of its own."""
+    if _shared.get() is not None:
+        yield
+        return
+    processes = RenderProcesses()
+    token = _shared.set(processes)
+    try:
+        yield
+    finally:
+        with suppress(ValueError):  # a generator may be closed in another context
+            _shared.reset(token)
+        await processes.close()
+
+
+def processes_here() -> RenderProcesses:
+    """Return the processes that are shared here; those of nobody else if none are."""
+    shared = _shared.get()
+    if shared is None:
+        shared = RenderProcesses()
+        shared._open = False
+    return shared
+
+
+async def facts_of(document: DocumentFile) -> Facts | Refused:
+    """Open a document in a sandboxed process, and return what it is.
+
+    Raises:
+        RendererError, CrashedError, TimeoutError: as `RenderProcess.open` does.
+    """
+    processes = processes_here()
+    process = processes.take()
+    try:
+        return await process.open(document)
+    finally:
+        await processes.give_back(process)
+
+
+def _started() -> tuple[subprocess.Popen[bytes], socket.socket]:
+    ours, theirs = socket.socketpair()
+    ours.settimeout(0)
+    with theirs:
+        try:
+            process = subprocess.Popen(  # noqa: S603 - our own program
+                [*_COMMAND, str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                pass_fds=[theirs.fileno()],
+                cwd="/",
+                env=only(PYTHON),
+            )
+        except OSError as error:
+            ours.close()
+            raise _does_not_start(error.strerror or str(error)) from None
+    return process, ours
+
+
+def _reap(process: subprocess.Popen[bytes], channel: socket.socket) -> None:
+    with process, channel:  # waits for it, and closes what led to it
+        pass
+
+
+def _tell(confined: Confined) -> None:
+    """Say once what this machine's kernel does not hold."""
+    missing = [] if confined.landlock else ["Landlock"]
+    missing += [] if confined.seccomp else ["seccomp"]
+    if missing and not _told.intersection(missing):
+        _told.update(missing)
+        _log.info(
+            "This system has no %s: the process that opens documents is held by its limits, its empty environment "
+            "and its user's rights alone.",
+            " and no ".join(missing),
+        )
 
 
 def _does_not_start(told: str) -> RendererError:

@@ -83,7 +83,7 @@ async def prepare(job: Job, settings: Settings, password: str | None = None) -> 
     file = await asyncio.to_thread(local_file, place, settings.home / "copies", settings.limits.file_mb)
     try:
         password = password or password_from(job.password_env)
-        inspected = await asyncio.to_thread(inspect_document, file.path, settings.limits, password, place=place)
+        inspected = await inspect_document(file.path, settings.limits, password, place=place)
         prepared = await _prepared(job, settings, inspected.document, file)
         return replace(prepared, password=password, flags=inspected.flags)
     except BaseException:

@@ -12,6 +12,7 @@ from statistics import mean, median
 
 from tasks.core.replicas import Replicas
 from tasks.ollama.client import Answer, GenerateRequest, OllamaClient
+from tasks.serving.probe_image import probe_image
 from tasks.slots.capacity import Count
 
 # Ollama runs one request at a time for these, whatever OLLAMA_NUM_PARALLEL says (server/sched.go, v0.33).
@@ -109,7 +110,7 @@ class _Prober:
     async def alone(self) -> None:
         """Choose a probe that lasts long enough."""
         for lines in _LINES:
-            self._image = _probe_image(lines)
+            self._image = probe_image(lines)
             # The quicker of two: a first request may pay for what later ones find ready.
             self.seconds, answer = min([await self._probe() for _ in range(2)], key=lambda probe: probe[0])
             worked = answer.timing.prompt_eval + answer.timing.eval
@@ -224,13 +225,3 @@ def served_in(answer: Answer, ended: float, overhead: float = 0.0) -> Served | N
     if answer.created_at is not None:
         ended = answer.created_at.timestamp()
     return Served(ended - worked, ended, ended - worked - max(0.0, timing.queue - overhead))
-
-
-def _probe_image(lines: int) -> bytes:
-    import pymupdf  # takes a tenth of a second, and most commands warm no server
-
-    with pymupdf.open() as pdf:
-        page = pdf.new_page(width=224, height=28 * (lines + 1))
-        for line in range(lines):
-            page.insert_text((12, 36 + 28 * line), "Hearth is getting warm.", fontsize=18)
-        return bytes(page.get_pixmap().tobytes("png"))

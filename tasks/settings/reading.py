@@ -46,6 +46,11 @@ class LimitSettings(Frozen):
     image_megapixels: int = Field(
         250, ge=1, description="Largest single picture on a page, megapixels; a page over it fails, the others go on."
     )
+    open_seconds: float = Field(
+        6,
+        gt=0,
+        description="Longest time to open a PDF, seconds; a fifth of a second more a megabyte, up to `render_seconds`.",
+    )
     render_seconds: float = Field(60, gt=0, description="Longest time to render one page, seconds.")
     render_memory_mb: int = Field(4096, ge=256, description="Memory of the rendering process, megabytes (Linux).")
 

@@ -179,7 +179,7 @@ def usage() -> Iterator[dict[str, float]]:
             used["memory"] = max(used["memory"], me.memory_info().rss / 1e6)
             with suppress(psutil.NoSuchProcess, IndexError):
                 if renderer is None:
-                    renderer = next((c for c in me.children() if "tasks.documents.render_worker" in c.cmdline()), None)
+                    renderer = next((c for c in me.children() if "tasks.documents.sandbox.worker" in c.cmdline()), None)
                 if renderer is not None:
                     used["renderer"] = max(used["renderer"], renderer.memory_info().rss / 1e6)
                     used["renderer_cpu"] = max(used["renderer_cpu"], sum(renderer.cpu_times()[:2]))

@@ -11,9 +11,12 @@ from tasks.backends.base import Allocation, Release
 from tasks.backends.finding import Finding, Findings, State
 from tasks.backends.local.local_allocation import local_allocation
 from tasks.backends.local.server import ServerSpec, lease_server
+from tasks.core.environment import MACHINE
 from tasks.core.jobs import BackendName
 from tasks.core.scaling import Scale
 from tasks.settings.settings import Settings
+
+_INHERITED = (*MACHINE, "HEARTH_TESSDATA", "OMP_*")
 
 
 def offer(settings: Settings) -> str | None:
@@ -101,4 +104,4 @@ class EmbeddedBackend:
 
         # The interpreter tells installations apart, so that none reuses a server of another version.
         variant = f"{sys.executable} {version('hearth-pages')} {slots} {self._models}"
-        return ServerSpec("embedded", command, "/api/version", variant, slots=slots)
+        return ServerSpec("embedded", command, "/api/version", variant, slots=slots, inherits=_INHERITED)

@@ -14,6 +14,7 @@ from tasks.backends.check import check_server
 from tasks.backends.finding import Finding, Findings, State
 from tasks.backends.local.local_allocation import local_allocation
 from tasks.backends.local.server import ServerSpec, lease_server, local_servers
+from tasks.core.environment import MACHINE
 from tasks.core.errors import InputError, PassingError, ServerError
 from tasks.core.jobs import BackendName
 from tasks.core.network import is_loopback
@@ -25,6 +26,11 @@ from tasks.settings.settings import Settings
 from tasks.slots.store import FileStore
 
 _PROBE_SECONDS = 2.0
+# Its own settings, and those of the drivers and runtimes that it computes with.
+_INHERITED = (
+    *(*MACHINE, "OLLAMA_*", "GGML_*", "LLAMA_ARG_*", "CUDA_*", "NVIDIA_*", "HIP_*", "HSA_*", "ROCR_*", "ROCM_*"),
+    *("GPU_*", "VK_*", "ZE_*", "ONEAPI_*", "SYCL_*", "OMP_*", "GOMAXPROCS", "GOMEMLIMIT", "GODEBUG"),
+)
 
 
 def offer(settings: Settings) -> str | None:
@@ -142,7 +148,9 @@ class OllamaBackend:
             }
 
         command = [binary, "serve"]
-        return ServerSpec("ollama", lambda _port: command, "/api/version", self.url, environment, port, slots)
+        return ServerSpec(
+            "ollama", lambda _port: command, "/api/version", self.url, environment, port, slots, _INHERITED
+        )
 
 
 def _digest_on_disk(root: Path, name: str) -> str | None:

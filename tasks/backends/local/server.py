@@ -19,6 +19,7 @@ import httpx
 
 from tasks.backends.local.watchdog import ServerDirectory
 from tasks.core.clock import elapsed
+from tasks.core.environment import PYTHON, only
 from tasks.core.errors import ServerError
 from tasks.core.network import settle_network
 from tasks.core.owners import name_of
@@ -43,6 +44,7 @@ class ServerSpec:
         environment: variables set for it, given the port.
         port: a fixed one; None takes any that is free.
         slots: requests at once that it is started for.
+        inherits: variables of this process's environment that it is given, beside what an interpreter needs; None: all.
     """
 
     name: str
@@ -52,6 +54,7 @@ class ServerSpec:
     environment: Callable[[int], Mapping[str, str]] = field(default=lambda _port: {})
     port: int | None = None
     slots: int | None = None
+    inherits: tuple[str, ...] | None = None
 
     def directory(self, home: Path) -> ServerDirectory:
         """Where runs and watchdog meet."""
@@ -151,7 +154,7 @@ def _ensure_started(spec: ServerSpec, directory: ServerDirectory, idle_seconds: 
             check=True,
             stdin=subprocess.DEVNULL,
             cwd="/",
-            env={**os.environ, **spec.environment(port)},
+            env={**_inherited(spec), **spec.environment(port)},
         )
         deadline = time.monotonic() + _PUBLISH_SECONDS
         while is_held(directory.alive) and directory.read() is None and time.monotonic() < deadline:
@@ -159,6 +162,10 @@ def _ensure_started(spec: ServerSpec, directory: ServerDirectory, idle_seconds: 
         return url, True
     finally:
         start.release()
+
+
+def _inherited(spec: ServerSpec) -> dict[str, str]:
+    return dict(os.environ) if spec.inherits is None else only((*PYTHON, *spec.inherits))
 
 
 def process_of(record: dict[str, Any]) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import psutil
 
+from tasks.backends.local.processes import MARK
 from tests.support.commands import ROOT, Hearth, Outcome
 from tests.support.environment import clean
 from tests.support.prefect_home import fork_runs, seed
@@ -118,14 +119,16 @@ def _outcome(process: subprocess.Popen[str]) -> Outcome:
 
 def left(home: Path) -> list[str]:
     """Command lines of processes that have this HEARTH_HOME."""
-    return [" ".join(process.cmdline()) for process in processes("HEARTH_HOME", str(home))]
+    of_it = processes("HEARTH_HOME", str(home)), processes(MARK, f"{home}/", begins=True)
+    return [" ".join(process.cmdline()) for found in of_it for process in found]
 
 
-def processes(variable: str, value: str) -> list[psutil.Process]:
-    """Processes in whose environment a variable has a value."""
+def processes(variable: str, value: str, *, begins: bool = False) -> list[psutil.Process]:
+    """Processes in whose environment a variable has a value, or one that begins so."""
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            if process.environ().get(variable) == value and process.cmdline():
+            found_value = process.environ().get(variable, "")
+            if (found_value.startswith(value) if begins else found_value == value) and process.cmdline():
                 found.append(process)
     return found

@@ -17,7 +17,8 @@ from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
-from tasks.serving.parallelism import _LINES, _probe_image
+from tasks.serving.parallelism import _LINES
+from tasks.serving.probe_image import probe_image
 from tests.support.aws.direct import Seen
 from tests.support.aws.imds import Metadata
 from tests.support.aws.leash import ROOT, end, leashed
@@ -41,7 +42,7 @@ WATCHDOG = {
 @cache
 def _probes() -> frozenset[str]:
     """The digests of the images with which the warm-up measures."""
-    return frozenset(sha256(_probe_image(lines)).hexdigest() for lines in _LINES)
+    return frozenset(sha256(probe_image(lines)).hexdigest() for lines in _LINES)
 
 
 class Machine:

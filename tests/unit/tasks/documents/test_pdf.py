@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import re
@@ -16,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.core.errors import DocumentError, InputError, LimitError, PasswordError
+from tasks.core.errors import DocumentError, HostileError, InputError, LimitError, PasswordError
 from tasks.core.flags import FlagName
 from tasks.documents.pdf import inspect_document, open_document, password_from, select_pages
 from tasks.settings.reading import LimitSettings
@@ -139,7 +140,7 @@ def test_bytes_around_a_pdf_are_no_hindrance(tmp_path):
 def test_any_number_of_bytes_after_a_pdf_is_no_hindrance(tmp_path, junk):
     path = pdfs.written(tmp_path / "mailed.pdf", "one", "two")
     path.write_bytes(path.read_bytes() + junk)
-    inspected = inspect_document(path, LIMITS)
+    inspected = asyncio.run(inspect_document(path, LIMITS))
     assert (inspected.document.pages, inspected.flags) == (2, ())
 
 
@@ -181,14 +182,14 @@ def counting(path: Path, kids: str, count: str) -> Path:
     ],
 )
 def test_a_document_has_the_pages_that_it_has_and_not_those_that_it_says(tmp_path, kids, count, pages):
-    inspected = inspect_document(counting(tmp_path / "counts.pdf", kids, count), LIMITS)
+    inspected = asyncio.run(inspect_document(counting(tmp_path / "counts.pdf", kids, count), LIMITS))
     assert inspected.document.pages == pages
     assert [flag.name for flag in inspected.flags] == [FlagName.PAGES]
     assert f"it has {pages}." in inspected.flags[0].detail
 
 
 def test_a_document_that_counts_right_has_no_flags(tmp_path):
-    assert inspect_document(counting(tmp_path / "counts.pdf", "3 0 R 4 0 R", "2"), LIMITS).flags == ()
+    assert asyncio.run(inspect_document(counting(tmp_path / "counts.pdf", "3 0 R 4 0 R", "2"), LIMITS)).flags == ()
 
 
 def carrying(path: Path, names: list[str], *, portfolio: bool) -> Path:
@@ -205,7 +206,7 @@ def carrying(path: Path, names: list[str], *, portfolio: bool) -> Path:
 @pytest.mark.parametrize("portfolio", [True, False])
 def test_files_that_a_document_carries_are_named(tmp_path, portfolio):
     path = carrying(tmp_path / "portfolio.pdf", ["inner.pdf", "sums.xlsx"], portfolio=portfolio)
-    (flag,) = inspect_document(path, LIMITS).flags
+    (flag,) = asyncio.run(inspect_document(path, LIMITS)).flags
     assert flag.name is FlagName.FILES
     assert "inner.pdf, sums.xlsx" in flag.detail
     assert ("portfolio" in flag.detail) == portfolio
@@ -213,7 +214,7 @@ def test_files_that_a_document_carries_are_named(tmp_path, portfolio):
 
 def test_many_files_are_counted_and_their_names_printable(tmp_path):
     path = carrying(tmp_path / "many.pdf", [f"{number:02}\x1b]0;\u202e.pdf" for number in range(30)], portfolio=True)
-    (flag,) = inspect_document(path, LIMITS).flags
+    (flag,) = asyncio.run(inspect_document(path, LIMITS)).flags
     assert "and 10 more" in flag.detail
     assert flag.detail.isprintable()
 
@@ -237,8 +238,8 @@ def test_a_document_that_takes_too_much_memory_to_open_is_refused(tmp_path):
 
 def test_a_document_that_takes_too_long_to_open_is_refused(tmp_path):
     path = pdfs.written(tmp_path / "slow.pdf", "one")
-    with pytest.raises(LimitError, match=r"takes more than 0\.01 s to open.*HEARTH_LIMITS__RENDER_SECONDS"):
-        open_document(path, LimitSettings(render_seconds=0.01))
+    with pytest.raises(HostileError, match=r"hostile.*takes more than 0\.0001 s to open.*HEARTH_LIMITS__OPEN_SECONDS"):
+        open_document(path, LimitSettings(open_seconds=0.0001, render_seconds=0.0001))
 
 
 def test_the_ending_of_the_name_does_not_matter(tmp_path):

@@ -22,8 +22,8 @@ from PIL import Image
 from tasks.core.errors import FailureReason, PageError, RendererError
 from tasks.documents import render_process
 from tasks.documents.pdf import open_document
-from tasks.documents.raster import ink_fraction, png_of, scale_for
 from tasks.documents.render import PageImage, Renderer
+from tasks.documents.sandbox.raster import ink_fraction, png_of, scale_for
 from tasks.settings.reading import LimitSettings
 from tests.support import pdfs
 from tests.support.waiting import PATIENCE, until_async
@@ -45,12 +45,18 @@ def alike(one: Any, other: Any, tolerance: int = 6) -> bool:
 
 
 def workers() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children() if "tasks.documents.render_worker" in child.cmdline()]
+    return [child for child in psutil.Process().children() if "tasks.documents.sandbox.worker" in child.cmdline()]
 
 
 def gone(process: psutil.Process) -> None:
-    while process.is_running():
+    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
         time.sleep(0.01)
+
+
+def own_memory(process: psutil.Process) -> int:
+    """Without the document's own bytes, which are mapped and the system's to keep or not."""
+    memory = process.memory_info()
+    return int(memory.rss - memory.shared)
 
 
 @asynccontextmanager
@@ -286,7 +292,7 @@ def limited(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 
     def limit(megabytes: int) -> None:
         command = " ".join(map(shlex.quote, render_process._COMMAND))
-        shell = ("/bin/sh", "-c", f"ulimit -v {megabytes * 1000} && exec {command}")
+        shell = ("/bin/sh", "-c", f'ulimit -v {megabytes * 1000} && exec {command} "$0"')
         monkeypatch.setattr(render_process, "_COMMAND", shell)
 
     return limit
@@ -417,7 +423,7 @@ async def test_memory_does_not_grow_with_the_pages(tmp_path):
         before = [process.memory_info().rss for process in measured]
         for number in range(41, 301):
             await renderer.page(number)
-        grown = [process.memory_info().rss - first for process, first in zip(measured, before, strict=True)]
+        grown = [own_memory(process) - first for process, first in zip(measured, before, strict=True)]
     assert max(grown) < 40_000_000
 
 
@@ -441,7 +447,7 @@ async def test_memory_does_not_grow_with_the_objects_of_the_file(tmp_path):
         for number in range(1, 2001):
             await renderer.page(number)
             if number in {499, 1999}:
-                measured.append(workers()[0].memory_info().rss)
+                measured.append(own_memory(workers()[0]))
     early, late = measured
     assert late - early < 15_000_000
 

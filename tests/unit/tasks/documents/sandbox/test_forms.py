@@ -9,9 +9,9 @@ import pymupdf
 import pytest
 from PIL import Image
 
-from tasks.documents import mupdf_messages
-from tasks.documents.forms import Forms
-from tasks.documents.page_renderer import Limits, PageRenderer, RefusedError
+from tasks.documents.sandbox import mupdf_messages
+from tasks.documents.sandbox.forms import Forms
+from tasks.documents.sandbox.page_renderer import Limits, PageRenderer, RefusedError
 from tests.support import forms, pdfs
 
 LIMITS = Limits(pages=10, image_megapixels=250)

@@ -9,7 +9,7 @@ from itertools import groupby
 
 from PIL import Image, ImageChops
 
-from tasks.documents.raster import ink_of
+from tasks.documents.sandbox.raster import ink_of
 
 # An A4 page gets `longest_side` pixels for so many points. A page that would get clearly fewer, and is long, is cut.
 _SHEET_POINTS = 842

@@ -8,7 +8,7 @@ from itertools import islice
 
 import pymupdf
 
-from tasks.documents.pdf_objects import PdfObject
+from tasks.documents.sandbox.pdf_objects import PdfObject
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ _HARMLESS = re.compile(
 )
 # Said a second time of what was said just before, which may have been of another page.
 _REPEATED = re.compile(r"\.\.\. repeated \d+ times")
+_LACKED_MEMORY = re.compile(r"\b[mc]?(re)?alloc\b.*failed|out of memory|bad_alloc", re.IGNORECASE)
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e]+")
 
 
@@ -47,3 +48,12 @@ def damages() -> list[str]:
     said = pymupdf.TOOLS.mupdf_warnings().splitlines()
     found = (line for line in said if not _REPEATED.match(line) and not _HARMLESS.search(line))
     return [_UNPRINTABLE.sub("?", line)[:_LONGEST] for line in list(dict.fromkeys(found))[:_MOST]]
+
+
+def lacks_memory(error: BaseException | None = None) -> bool:
+    """Whether more memory was asked for than there is: an error says so, or what was said since it was forgotten."""
+    said = [pymupdf.TOOLS.mupdf_warnings()]
+    while error is not None:
+        said.append("out of memory" if isinstance(error, MemoryError) else str(error))
+        error = error.__cause__ or error.__context__
+    return any(map(_LACKED_MEMORY.search, said))

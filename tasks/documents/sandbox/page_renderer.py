@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
+from mmap import ACCESS_READ, mmap
 from typing import Any
 
 import pymupdf
 from PIL import Image
 
-from tasks.documents import mupdf_messages
-from tasks.documents.forms import Forms
-from tasks.documents.page_boxes import boxed
-from tasks.documents.page_tree import PageTree, mended
-from tasks.documents.raster import Drawing, ink_fraction, png_of, scale_for
-from tasks.documents.stream_checks import StreamChecks
-from tasks.documents.strips import MOST_STRIPS, Strip, cut, strip_points
+from tasks.documents.sandbox import mupdf_messages
+from tasks.documents.sandbox.forms import Forms
+from tasks.documents.sandbox.page_boxes import boxed
+from tasks.documents.sandbox.page_tree import PageTree, mended
+from tasks.documents.sandbox.raster import Drawing, ink_fraction, png_of, scale_for
+from tasks.documents.sandbox.stream_checks import StreamChecks
+from tasks.documents.sandbox.strips import MOST_STRIPS, Strip, cut, strip_points
 
 # Ten times what the format allows (ISO 32000-1, annex C): whatever the image, nothing on it could be seen.
 _LARGEST_POINTS = 144_000
@@ -26,6 +27,7 @@ _LARGEST_POINTS = 144_000
 _LOWEST_LINE = 12
 _MOST_FILES = 20
 _LONGEST_NAME = 100
+_LONGEST_SENTENCE = 1000
 
 
 class RefusedError(Exception):
@@ -53,13 +55,19 @@ class Limits:
     image_megapixels: int
 
 
-def opened(path: str, password: str | None) -> pymupdf.Document:
+def opened(file: str | int, password: str | None) -> pymupdf.Document:
     """Open a PDF.
+
+    Args:
+        file: its path or its descriptor, which is left open; whatever is written to the file later is not seen whole.
+        password: of an encrypted PDF.
 
     Raises:
         RefusedError: it is encrypted, and the password is missing or wrong.
     """
-    pdf = pymupdf.open(path, filetype="pdf")
+    # As memory, since the sandboxed process can open no file; nothing is copied.
+    with open(file, "rb", closefd=isinstance(file, str)) as bytes_of_it:
+        pdf = pymupdf.open(stream=memoryview(mmap(bytes_of_it.fileno(), 0, access=ACCESS_READ)), filetype="pdf")
     if pdf.needs_pass:
         if password is None:
             raise RefusedError("encrypted", "document closed or encrypted: it needs a password")
@@ -75,13 +83,17 @@ class PageRenderer:
         RefusedError: it cannot be opened without another password.
     """
 
-    def __init__(self, path: str, password: str | None, limits: Limits) -> None:
-        self._path, self._password, self._limits = path, password, limits
-        self._version = _version_of(path)
-        self._pdf = opened(path, password)
+    def __init__(self, file: str | int, password: str | None, limits: Limits) -> None:
+        self._source, self._password, self._limits = file, password, limits
+        self._version = _version_of(file)
+        self._pdf = opened(file, password)
         self._tree: PageTree = mended(self._pdf, limits.pages)
         self._forms, self._checks = Forms(self._pdf), StreamChecks(self._pdf)
         self._is_portfolio = self._pdf.xref_get_key(self._pdf.pdf_catalog(), "Collection")[0] != "null"
+
+    def close(self) -> None:
+        """Give back what the document holds."""
+        self._pdf.close()
 
     def facts(self) -> dict[str, Any]:
         """Return what is to be known of the document before any page of it."""
@@ -107,9 +119,9 @@ class PageRenderer:
 
     def reopen(self) -> None:
         """Forget every object of the file that was seen, 1 kB a page or more. A file that was replaced is read on."""
-        if _version_of(self._path) == self._version:
+        if _version_of(self._source) == self._version:
             self._pdf.close()
-            self._pdf = opened(self._path, self._password)
+            self._pdf = opened(self._source, self._password)
             if self._tree.is_mended:
                 mended(self._pdf, self._limits.pages)
             self._forms, self._checks = Forms(self._pdf), StreamChecks(self._pdf)
@@ -225,13 +237,14 @@ def _taken(page: pymupdf.Page, scale: float, *, tall: bool) -> bytearray:
 
 
 def _sentence(said: list[str]) -> str:
-    return "; ".join(dict.fromkeys(" ".join(each.split()) for each in said if each))
+    told = "; ".join(dict.fromkeys(" ".join(each.split()) for each in said if each))
+    return "".join(filter(str.isprintable, told))[:_LONGEST_SENTENCE]
 
 
-def _version_of(path: str) -> tuple[int, int, int] | None:
+def _version_of(file: str | int) -> tuple[int, int, int] | None:
     """What changes when a file is replaced or written to; None if it is gone."""
     try:
-        facts = Path(path).stat()
+        facts = os.stat(file)  # noqa: PTH116 - Path takes no descriptors
     except OSError:
         return None
     return facts.st_ino, facts.st_size, facts.st_mtime_ns

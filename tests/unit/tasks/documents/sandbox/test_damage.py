@@ -14,12 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from tasks.documents import mupdf_messages
-from tasks.documents.page_renderer import Limits, PageRenderer, RefusedError
-from tasks.documents.stream_checks import damage
+from tasks.documents.sandbox import mupdf_messages
+from tasks.documents.sandbox.page_renderer import Limits, PageRenderer, RefusedError
+from tasks.documents.sandbox.stream_checks import damage
 from tests.support import damaged, pdfs
 
-SHARED = Path(__file__).parents[4].parent / "shared"
+SHARED = Path(__file__).parents[5].parent / "shared"
 LIMITS = Limits(pages=1000, image_megapixels=250)
 CODINGS = sorted(damaged.pictures())
 # A progressive JPEG has zeros of its own, and MuPDF says nothing of a hole in one.

@@ -8,7 +8,7 @@ from typing import Any
 
 import pymupdf
 
-from tasks.documents.pdf_objects import PdfObject
+from tasks.documents.sandbox.pdf_objects import PdfObject
 
 _HIDDEN = 2 | 32
 _PASSWORD = 1 << 13

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageChops
 
-from tasks.documents import mupdf_messages
-from tasks.documents.page_renderer import Limits, PageRenderer, RefusedError
-from tasks.documents.strips import strip_points
+from tasks.documents.sandbox import mupdf_messages
+from tasks.documents.sandbox.page_renderer import Limits, PageRenderer, RefusedError
+from tasks.documents.sandbox.strips import strip_points
 from tests.support import pdfs
 
 LIMITS = Limits(pages=100, image_megapixels=250)

@@ -1,0 +1,19 @@
+"""Modules that pymupdf and Pillow import only when they need them: too late in a process that can open no file."""
+
+import base64
+import encodings.ascii
+import encodings.latin_1
+import encodings.raw_unicode_escape
+import encodings.unicode_escape
+import string
+import textwrap
+import traceback
+import unicodedata
+
+from PIL import ImageColor, ImageFile, ImageFilter, ImagePalette
+
+MODULES = (
+    *(base64, string, textwrap, traceback, unicodedata, encodings),
+    *(ImageColor, ImageFile, ImageFilter, ImagePalette),
+)
+"""They are imported for their own sake."""

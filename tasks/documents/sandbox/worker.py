@@ -1,0 +1,172 @@
+"""A process that opens PDFs and renders their pages: `python -m tasks.documents.sandbox.worker N`.
+
+It is a process of its own so that a document which crashes MuPDF, hangs it or eats the memory costs itself, or one
+page, and not the run, and so that rendering does not hold the interpreter that keeps the slots busy. What MuPDF may be
+talked into stays here, too: before the first document the process gives up files, network and programs (`confine`).
+
+N is the descriptor of a socket; `tasks.documents.wire` says how messages look. The first is {"memory_mb"}, the most
+that any document may take, and is answered by what holds. Each further one is
+
+- {"open": {...}}, with the document's descriptor, instead of the document before: answered by what
+  `PageRenderer.facts` tells, or by {"refused", "detail", "memory_mb"};
+- {"page", "longest_side", "seconds"}: answered by {"dpi", "flags", "images", ...} and the PNG of each image, of `size`
+  bytes, or by {"error", "reason"}.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import pymupdf
+
+from tasks.documents.sandbox import mupdf_messages, preloaded
+from tasks.documents.sandbox.confine import confine, limit_memory, limit_processor
+from tasks.documents.sandbox.page_renderer import Limits, PageRenderer, RefusedError
+from tasks.documents.wire import HEAD, packed
+
+_STORE_PAGES = 16
+_REOPEN_PAGES = 500
+# To open a document takes a small part of what a page may take, and more for a large one: a few kilobytes of a
+# hostile one can ask for gigabytes.
+_OPENING_MB = 900
+_OPENING_MB_EACH_MB = 4
+_LONGEST_CAUSE = 300
+
+
+class Channel:
+    """The socket over which the process is asked, and answers."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._socket = socket.socket(fileno=descriptor)
+
+    def receive(self) -> tuple[dict[str, Any], int | None]:
+        """Wait for a message, and the descriptor that comes with it, if any.
+
+        Raises:
+            EOFError: nobody asks any more.
+        """
+        head, descriptors, _, _ = socket.recv_fds(self._socket, HEAD.size, 1)
+        head += self._exactly(HEAD.size - len(head))
+        message: dict[str, Any] = json.loads(self._exactly(*HEAD.unpack(head)))
+        return message, descriptors[0] if descriptors else None
+
+    def _exactly(self, size: int) -> bytes:
+        received = bytearray()
+        while len(received) < size:
+            part = self._socket.recv(size - len(received))
+            if not part:
+                raise EOFError
+            received += part
+        return bytes(received)
+
+    def send(self, header: dict[str, Any], *data: bytes) -> None:
+        """Answer."""
+        for each in (packed(header), *data):
+            self._socket.sendall(each)
+
+
+class Worker:
+    """Answers what is asked of one document after the other."""
+
+    def __init__(self) -> None:
+        self._renderer: PageRenderer | None = None
+        self._descriptor: int | None = None
+        self._refused: dict[str, Any] = {}
+        self._served = 0
+
+    def open(self, opening: dict[str, Any], descriptor: int) -> dict[str, Any]:
+        """Open a document instead of the one before, and return what it is."""
+        self._close()
+        self._descriptor = descriptor
+        size = os.fstat(descriptor).st_size // 1_000_000
+        cap = limit_memory(min(opening["memory_mb"], _OPENING_MB + _OPENING_MB_EACH_MB * size) + size)
+        limit_processor(opening["seconds"])
+        try:
+            facts = self._opened(opening, descriptor)
+        except Exception as error:  # noqa: BLE001 - MuPDF raises many kinds
+            self._refused = _refusal(error)
+            return {"refused": self._refused["reason"], "detail": self._refused["error"], "memory_mb": cap}
+        finally:
+            limit_memory(opening["memory_mb"] + size)
+        return facts
+
+    def _opened(self, opening: dict[str, Any], descriptor: int) -> dict[str, Any]:
+        mupdf_messages.forget()
+        limits = Limits(opening["pages"], opening["image_megapixels"])
+        self._renderer = PageRenderer(descriptor, opening["password"], limits)
+        facts = self._renderer.facts()
+        if mupdf_messages.lacks_memory():  # what it could not hold would be missing, and nobody would know
+            self._renderer = None
+            raise MemoryError
+        return facts
+
+    def page(self, request: dict[str, Any]) -> Sequence[Any]:
+        """Return the header of a page's answer, and its images."""
+        if self._renderer is None:
+            return (self._refused,)
+        limit_processor(request["seconds"])
+        self._served += 1
+        try:
+            header, pngs = self._renderer.render(request["page"], request["longest_side"])
+        except Exception as error:  # noqa: BLE001 - as above; the page fails and says why
+            return (_refusal(error),)
+        return header, *pngs
+
+    def tidy(self) -> None:
+        """Give back what pages leave behind."""
+        # MuPDF keeps what it decoded, up to 256 MB: fonts serve the next pages as well, scans do not.
+        if self._served and self._served % _STORE_PAGES == 0:
+            pymupdf.TOOLS.store_shrink(100)
+        if self._renderer and self._served and self._served % _REOPEN_PAGES == 0:
+            self._renderer.reopen()
+
+    def _close(self) -> None:
+        if self._renderer is not None:
+            self._renderer.close()
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+        self._renderer, self._descriptor, self._refused, self._served = None, None, {}, 0
+        pymupdf.TOOLS.store_shrink(100)
+
+
+def main() -> None:
+    """Serve until nobody asks any more."""
+    channel = Channel(int(sys.argv[1]))
+    # Whatever a library prints is read by nobody once the process has started.
+    sys.stdout = sys.stderr
+    mupdf_messages.quiet()
+    first, _ = channel.receive()
+    assert preloaded.MODULES  # noqa: S101 - nothing can be imported from here on
+    null = os.open(os.devnull, os.O_WRONLY)
+    held = confine(first["memory_mb"])
+    channel.send(held)
+    os.dup2(null, 2)
+    worker = Worker()
+    while True:
+        request, descriptor = channel.receive()
+        if "open" in request and descriptor is not None:
+            channel.send(worker.open(request["open"], descriptor))
+        else:
+            channel.send(*worker.page(request))
+            worker.tidy()
+
+
+def _refusal(error: Exception) -> dict[str, Any]:
+    if isinstance(error, RefusedError):
+        return {"error": str(error), "reason": error.reason}
+    if mupdf_messages.lacks_memory(error):
+        return {"error": "it needs more memory than HEARTH_LIMITS__RENDER_MEMORY_MB allows", "reason": "memory"}
+    told = "".join(filter(str.isprintable, str(error).strip().partition("\n")[0]))[:_LONGEST_CAUSE]
+    return {"error": told or type(error).__name__, "reason": "render"}
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (EOFError, ConnectionError):
+        os._exit(0)  # nobody asks any more: there is nothing to be tidied up
