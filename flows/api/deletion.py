@@ -11,7 +11,6 @@ from fastapi import HTTPException
 
 from flows.api.prefect_state import is_over, status_of
 from flows.api.records import Record
-from flows.api.run_index import Shared
 from flows.api.runs import Followed
 from flows.api.service import Service
 from tasks.core.errors import StorageError
@@ -40,7 +39,10 @@ def _delete(record: Record, service: Service) -> None:
         if not shared.results and is_held(record.output / ".lock"):
             raise HTTPException(409, "A worker is still at the run's results. Delete the run again in a moment.")
         service.webhooks.forget(record.id)
-        _remove(record, service.api.directory, shared)
+        if not shared.results:
+            _remove_results(record, service.api.directory / "results", alone=not shared.parent)
+        if not shared.document:
+            remove_document(service.api.directory, record.sha256)
         service.runs.forget(record.id)
     except OSError as error:
         raise StorageError(
@@ -50,20 +52,23 @@ def _delete(record: Record, service: Service) -> None:
         lease.release()
 
 
-def _remove(record: Record, directory: Path, shared: Shared) -> None:
-    results = directory / "results"
-    if record.output.is_relative_to(results) and not shared.results:
-        # Without others, what has come there under other names and the locks go, too.
-        for place in (record.output, *([] if shared.parent else [record.output.parent])):
-            if place != results:
-                _remove_tree(place)
+def _remove_results(record: Record, results: Path, *, alone: bool) -> None:
+    """Remove a run's results and, if no other has any beside them, what came there under other names, and the locks."""
+    if results not in record.output.parents:
+        return
+    parent = record.output.parent
+    for place in (record.output, *([parent] if alone and parent != results else [])):
+        _remove_tree(place)
+    if parent.parent != results:
         with suppress(OSError):  # the directory of a forced request has those of its other generations
-            if record.output.parent.parent != results:
-                record.output.parent.parent.rmdir()
-    if not shared.document:
-        document = directory / "documents" / f"{record.sha256}.pdf"
-        _remove_tree(document.with_suffix(""))
-        document.unlink(missing_ok=True)
+            parent.parent.rmdir()
+
+
+def remove_document(directory: Path, sha256: str) -> None:
+    """Remove a document, under each of its names."""
+    document = directory / "documents" / f"{sha256}.pdf"
+    _remove_tree(document.with_suffix(""))
+    document.unlink(missing_ok=True)
 
 
 def _remove_tree(place: Path) -> None:

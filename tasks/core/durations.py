@@ -17,8 +17,8 @@ _UNITS = {
 _ISO = re.compile(r"P[0-9.,DTHMSW]{1,40}", re.IGNORECASE | re.ASCII)
 _PART = re.compile(r"(\d{1,9}(?:[.,]\d{1,9})?)\s{0,9}([a-z]{1,9})\s{0,9}", re.IGNORECASE | re.ASCII)
 _WORDS = re.compile(rf"(?:{_PART.pattern}){{1,4}}", re.IGNORECASE | re.ASCII)
-PATTERN = r"^\s*([Pp][0-9.,A-Za-z]+|([0-9]+([.,][0-9]+)?\s*[A-Za-z]+\s*)+)$"
-"""What a duration looks like, for forms."""
+PATTERN = r"^\s*[0-9Pp].*[A-Za-z]\s*$"
+"""What a duration looks like, for forms: whatever is one, and short, since a person is shown it."""
 _LONGEST = 366 * 86_400.0
 
 

@@ -30,8 +30,9 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
 def _labels(up: Up, shown: Browser, deployment: str) -> list[str]:
     """The fields of a deployment's form, as they stand below each other."""
     shown.open(f"/deployments/deployment/{up.deployment(deployment)['id']}/run", "Submit")
-    found = until(lambda: shown.driver.find_elements(By.CSS_SELECTOR, ".schema-form-fields label"))
-    return [label.text.split(" (")[0].split("\n")[0] for label in found if label.text]
+    until(lambda: shown.driver.find_elements(By.XPATH, "//label[.//*[contains(text(), '(Optional)')]]"))
+    labels = [label.text.removesuffix(" (Optional)") for label in shown.driver.find_elements(By.TAG_NAME, "label")]
+    return [label for label in labels if label][1:]  # the first is the run's own name
 
 
 def test_the_forms_show_the_usual_fields_first_and_no_internal_ones(up: Up):
@@ -42,7 +43,7 @@ def test_the_forms_show_the_usual_fields_first_and_no_internal_ones(up: Up):
     assert document[:6] == ["job", "PDF", "Pages", "Model", "Backend", "Output"]
     assert batch[:6] == ["batch", "Sources", "Pages", "Model", "Backend", "Output"]
     assert plan[:5] == ["request", "Documents", "Pages", "Model", "Deadline"]
-    assert {"Finish within", "Context"} <= {*document} & {*batch}
+    assert {"Finish within", "Longest side, pixels"} <= {*document} & {*batch}
     assert not {"Part", "Budget, minutes", "Deadline, seconds"} & {*document, *batch, *plan}
 
 
@@ -64,8 +65,9 @@ def test_a_document_is_read_by_filling_in_the_form_and_its_pages_and_artifacts_a
         run = tour.form(document, tmp_path / "results")
         assert run["state_name"] == "Completed"
         # What was left alone in the form is not sent, or is as it was.
-        job = {"document": str(document), "output": str(tmp_path / "results"), "force": False, "require_gpu": False}
-        assert run["parameters"] == {"job": job}
+        alone = {"force": False, "require_gpu": False, "strict": False, "fallback": "none"}
+        job = {"document": str(document), "output": str(tmp_path / "results")}
+        assert run["parameters"] == {"job": job | alone}
         assert list((tmp_path / "results").glob("paper-*/document.md"))
         tour.run(run, "run")
         shown.wait_for("paper page 6")
