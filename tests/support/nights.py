@@ -60,14 +60,14 @@ class Nights:
         for folder in (self.inbox, self.output, self.home / "copies"):
             folder.mkdir(parents=True)
 
-    def night(self, number: int) -> Night:
-        """Let one night go by, the first being 0."""
+    def night(self, number: int, *, whole: bool = True) -> Night:
+        """Let one night go by, the first being 0; if not whole, only what is new is looked at, and in the report."""
         now = FIRST_NIGHT + number * DAY_SECONDS
         night = Night()
-        self._deliver(number, now)
+        new_ones = self._deliver(number, now)
         since = time.perf_counter()
-        batch = Batch(sources=(str(self.inbox),))
-        shelf = DocumentIndex(self.output, batch, self.settings)
+        batch = Batch(sources=(str(self.inbox),) if whole else tuple(map(str, new_ones)))
+        shelf = self._shelf = DocumentIndex(self.output, batch, self.settings) if whole else self._shelf
         night.timed("index", since)
         since, rows, new = time.perf_counter(), [], []
         for source in find_documents(batch.sources):
@@ -99,7 +99,8 @@ class Nights:
         found = {name: [p for p in (area, *area.glob("*")) if p.is_file()] for name, area in areas.items()}
         return {name: (len(paths), sum(path.stat().st_size for path in paths)) for name, paths in found.items()}
 
-    def _deliver(self, number: int, now: float) -> None:
+    def _deliver(self, number: int, now: float) -> tuple[Path, Path]:
+        """Lay new and changed documents into the inbox, and return where."""
         folder = self.inbox / f"{datetime.fromtimestamp(now, UTC):%Y%m%d}"
         daily = self.inbox / "daily"
         for place in (folder, daily):
@@ -108,6 +109,7 @@ class Nights:
             _dated(folder / f"document-{each:03d}.pdf", f"%PDF {number} {each}", now)
         for each in range(self.documents // 10):
             _dated(daily / f"daily-{each:03d}.pdf", f"%PDF of night {number}", now)
+        return folder, daily
 
     def _read(self, source: Source, shelf: DocumentIndex, now: float) -> Row:
         assert isinstance(source.path, Path)

@@ -436,6 +436,15 @@ async def test_the_sweep_tells_what_it_did(aws: AwsFront, pool: Pool, scheduled:
     assert state(aws, elsewhere) == "running"
 
 
+async def test_two_sweeps_at_once_stop_a_machine_once_and_both_are_done(aws: AwsFront, pool: Pool, scheduled: list):
+    """No limit of Prefect's keeps them apart."""
+    name = launch(aws, pool)
+    told = await asyncio.gather(sweep_machines.fn(), sweep_machines.fn())
+    assert f"{name}: stop: idle" in [line for lines in told for line in lines]
+    assert len(aws.called("StopInstances")) == 1
+    assert state(aws, name) == "stopped"
+
+
 async def test_the_idle_shutdown_touches_no_machine_of_another_pool(
     aws: AwsFront, pool: Pool, scheduled: list, pools: Callable[..., Pool]
 ):

@@ -13,13 +13,14 @@ import pytest
 from tasks.aws.client import Aws
 from tasks.batches.batch import Batch, Source, find_documents
 from tasks.batches.document_index import DocumentIndex
+from tasks.batches.one_at_a_time import AlreadyReadError, one_at_a_time
 from tasks.core.errors import DocumentError, InputError, LimitError, StorageError
 from tasks.documents.pdf import open_document
 from tasks.results.report import DocumentStatus, Row
 from tasks.settings.reading import LimitSettings
 from tasks.settings.settings import Settings
 from tasks.storage import s3_client as objects
-from tasks.storage.files import S3Path, local_file
+from tasks.storage.files import S3Path, files_at, local_file
 from tests.support import pdfs
 from tests.support.aws.buckets import BUCKET, make_bucket
 from tests.support.aws.faults import denied
@@ -197,7 +198,7 @@ def test_a_document_that_changed_is_copied_anew(s3: Any, copies: Path):
 KILLED = """
 import os, sys
 from pathlib import Path
-from tasks.storage.files import S3Path, local_file
+from tasks.storage.files import S3Path, files_at, local_file
 file = local_file(S3Path.parse(sys.argv[1]), Path(sys.argv[2]), 10)
 os.kill(os.getpid(), 9)
 """
@@ -256,6 +257,7 @@ from tasks.core.jobs import Job
 from tasks.runs.prepare import prepare
 from tasks.settings.settings import Settings
 from tasks.batches.document_index import DocumentIndex
+from tasks.batches.one_at_a_time import AlreadyReadError, one_at_a_time
 pdf, output = sys.argv[1:]
 prepared = asyncio.run(prepare(Job(document=pdf, output=output, backend="url"), Settings(url="http://127.0.0.1:9")))
 prepared.store.prepare()
@@ -268,3 +270,39 @@ print([name for name in sys.modules if name.startswith("boto")])
     command = [sys.executable, "-c", code, str(pdf), str(tmp_path / "out")]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout == "[]\n"
+
+
+# One at a time, and lines written anew
+
+
+async def test_of_two_nightly_batches_one_reads_and_one_that_was_killed_holds_up_none(
+    s3: Any, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("tasks.storage.s3_lock.SECONDS", 1.0)
+    monkeypatch.setattr("tasks.storage.s3._TURN_POLL_SECONDS", 0.1)
+    output, sources = S3Path(BUCKET, "results"), ["s3://papers/inbox"]
+    monkeypatch.setattr("tasks.batches.one_at_a_time._S3_PATIENCE_SECONDS", 0.0)
+    async with one_at_a_time(sources, output):
+        with pytest.raises(AlreadyReadError):
+            async with one_at_a_time(sources, output):
+                raise AssertionError("two read at once")
+    (lock,) = [each.place for each in objects.below(output / ".one-at-a-time")]
+    left = objects.get(lock)
+    assert left is not None
+    objects.put(lock, b'{"turn": "of one that was killed"}', over=left.etag)
+    monkeypatch.setattr("tasks.batches.one_at_a_time._S3_PATIENCE_SECONDS", 60.0)
+    async with one_at_a_time(sources, output):
+        pass
+
+
+def test_lines_are_written_anew_only_as_they_were_seen(s3: Any):
+    files, added = files_at(S3Path(BUCKET, "results")), iter(["late\n", ""])
+    files.append("lines", "old\nnew\n")
+
+    def thinned(text: bytes) -> bytes:
+        if late := next(added):
+            files.append("lines", late)  # by another run, between the look and the writing
+        return text.replace(b"old\n", b"")
+
+    files.rewrite("lines", thinned)
+    assert files.read("lines") == b"new\nlate\n"
