@@ -16,6 +16,7 @@ from prefect.states import Completed, Failed
 
 from flows.engine.document import read_document
 from flows.orchestrator.blocks import password_of, resolved
+from flows.orchestrator.late_ends import end_written_down, forget_end
 from flows.orchestrator.pausing import until_paused
 from flows.orchestrator.run_events import ProgressEvents, tell_left
 from flows.orchestrator.termination import ended_by_sigterm
@@ -38,7 +39,13 @@ def _run_name() -> str:
     return f"{visible_line(Path(job.document).stem)}, {'pages ' + job.pages if job.pages else 'all pages'}"
 
 
-@flow(name="process-document", flow_run_name=_run_name, persist_result=False)
+@flow(
+    name="process-document",
+    flow_run_name=_run_name,
+    persist_result=False,
+    on_completion=[forget_end],
+    on_failure=[forget_end],
+)
 async def process_document(job: Job) -> State[Manifest]:
     """Read one PDF: start or reuse a server, warm it, read the pages over its slots, store them, release it.
 
@@ -51,9 +58,9 @@ async def process_document(job: Job) -> State[Manifest]:
     Raises:
         HearthError: the request is wrong, or the run could not go on; see `tasks.core.errors`.
     """
-    with ended_by_sigterm(), subscribe(ProgressEvents()):
+    with ended_by_sigterm(), end_written_down() as written_down, subscribe(ProgressEvents()):
         try:
-            return await process(job)
+            return written_down(await process(job))
         except Pause:
             tell_left()
             raise

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import stat
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -25,7 +28,8 @@ _ENDED_SECONDS = 120.0
 def up() -> None:
     """Bring up Prefect on this machine: a server, unless PREFECT_API_URL names one, the deployments, and a worker.
 
-    Run it where prefect.yaml is. It can be run again at any time; what has changed is deployed anew.
+    Run it where prefect.yaml is. It can be run again at any time; what has changed is deployed anew. A server that it
+    starts asks for a password; the Prefect profile `hearth` has both.
     """
     if not Path("prefect.yaml").is_file():
         raise InputError(f"There is no prefect.yaml in {Path.cwd()}. Run hearth up in Hearth's directory.")
@@ -34,11 +38,27 @@ def up() -> None:
     with TerminalProgress(_err) as terminal, subscribe(terminal):
         from flows.local.bring_up import bring_up
 
-        url = asyncio.run(bring_up(load_settings()))
-    _out.print(f"Prefect is up at {url}", highlight=False, soft_wrap=True)
-    _out.print("Run a deployment there, or so:", highlight=False)
+        settings = load_settings()
+        brought = asyncio.run(bring_up(settings))
+    _out.say(f"Prefect is up at {brought.ui}")
+    if brought.password is not None:
+        from flows.local.password import password_file
+
+        kept = password_file(settings.home)
+        shown = f"{brought.password} (kept in {kept})" if _is_seen(sys.stdout.fileno()) else f"kept in {kept}"
+        _out.say(f"The password that it asks for: {shown}")
+    _out.say("Run a deployment there, or so:")
+    if brought.password is not None:
+        _out.say("  export PREFECT_PROFILE=hearth")
+    place = f"PREFECT_API_URL={brought.ui}/api " if brought.password is None else ""
     run = """prefect deployment run process-document/on-demand --param 'job={"document": "/path/to/paper.pdf"}'"""
-    _out.print(f"  PREFECT_API_URL={url}/api {run}", highlight=False, soft_wrap=True, markup=False)
+    _out.say(f"  {place}{run}")
+
+
+def _is_seen(descriptor: int) -> bool:
+    """Whether what is written goes to a person or a program, and not into a file, where a password would stay."""
+    mode = os.fstat(descriptor).st_mode
+    return os.isatty(descriptor) or stat.S_ISFIFO(mode)
 
 
 def down() -> None:

@@ -1,7 +1,8 @@
 """A Prefect worker of the pool `hearth`, over the server that is configured or a local one.
 
-`python -m flows.local.worker [DIRECTORY]` runs until it is ended. As long as it lives the local server stays, too. Its
-runs are in its directory, where .env is read and what relative paths are relative to.
+`python -m flows.local.worker [DIRECTORY]` runs until it is ended. As long as it lives the local server stays, too; when
+that is gone for good, it ends. Its runs are in its directory, where .env is read and what relative paths are relative
+to.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ import asyncio
 import os
 import signal
 import sys
+from contextlib import suppress
 
-from prefect.settings import get_current_settings
-
-from flows.local.prefect_server import prefect_api
+from flows.local.prefect_server import PrefectApi, prefect_api
 from tasks.backends.local.watchdog import die_with_parent
+from tasks.core.aio import cancel_and_wait
 from tasks.settings.settings import load_settings
 
 POOL = "hearth"
@@ -22,16 +23,27 @@ POOL = "hearth"
 
 async def main() -> int:
     """Run the worker, and return its exit code."""
-    async with prefect_api(load_settings()):
+    async with prefect_api(load_settings()) as api:
         worker = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", "prefect", "worker", "start", "--pool", POOL, "--with-healthcheck"),
-            env={**os.environ, "PREFECT_API_URL": str(get_current_settings().api.url)},
+            env=api.environment(),
             preexec_fn=_as_child,
         )
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, worker.terminate)
-        return await worker.wait()
+            loop.add_signal_handler(number, _end, worker, api)
+        working, lost = asyncio.create_task(worker.wait()), asyncio.create_task(api.lost.wait())
+        await asyncio.wait({working, lost}, return_when=asyncio.FIRST_COMPLETED)
+        await cancel_and_wait(lost)
+        if not working.done():
+            worker.terminate()
+        return await working
+
+
+def _end(worker: asyncio.subprocess.Process, api: PrefectApi) -> None:
+    api.lost.set()  # whoever ends the worker may end the server, too: it is not started again
+    with suppress(ProcessLookupError):
+        worker.terminate()
 
 
 def _as_child() -> None:
