@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 # minute. A server that does not even answer that it is there is not waited for, though its client goes on trying.
 _NOTED_SECONDS = 180.0
 _LOOK_SECONDS = 10.0
+_AWAY = (httpx.HTTPError, PrefectHTTPStatusError)
 _ANSWER_SECONDS = 20.0
 
 
@@ -69,7 +70,7 @@ async def _run_flow(flow: AnyFlow, request: Job | Batch, settings: Settings) -> 
             async with prefect_api(settings) as api:
                 emit(Progress("starting the run"))
                 outcome = await _outcome(asyncio.ensure_future(_run(flow, request)), ended, api)
-    except (httpx.HTTPError, PrefectHTTPStatusError) as error:
+    except _AWAY as error:
         raise ServerError(
             f"Prefect's server went away during the run ({type(error).__name__}). "
             "The pages stored so far stand: run again when it is back."
@@ -110,7 +111,7 @@ async def _outcome(
         run.cancel()
         await asyncio.wait({run})
         raise
-    if run.done():
+    if run.done() and not (ended.done() and isinstance(run.exception(), _AWAY)):
         return run.result()
     emit(
         RunWarning(

@@ -83,14 +83,14 @@ class Browser:
 
 
 @contextmanager
-def browser(url: str, width: int = 1200, height: int = 1300) -> Iterator[Browser]:
-    """A browser of its own; there must be Chromium and its driver."""
+def browser(url: str, width: int = 1200, height: int = 1300, flags: tuple[str, ...] = ()) -> Iterator[Browser]:
+    """A browser of its own, with more flags of Chromium's; there must be Chromium and its driver."""
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM.command
     if os.geteuid() == 0:
         options.add_argument("--no-sandbox")  # Chromium does not start as root with it
     with TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        for flag in (*_FLAGS, f"--window-size={width},{height}", f"--user-data-dir={profile}"):
+        for flag in (*_FLAGS, *flags, f"--window-size={width},{height}", f"--user-data-dir={profile}"):
             options.add_argument(flag)
         driver = webdriver.Chrome(options=options, service=Service(CHROMEDRIVER.command))
         try:
