@@ -16,6 +16,7 @@ from prefect.states import Completed, Failed
 
 from flows.engine.document import read_document
 from flows.orchestrator.blocks import password_of, resolved
+from flows.orchestrator.ephemeral import secure_ephemeral_server
 from flows.orchestrator.late_ends import end_written_down, forget_end
 from flows.orchestrator.pausing import until_paused
 from flows.orchestrator.run_events import ProgressEvents, tell_left
@@ -32,6 +33,8 @@ from tasks.results.page import PageStatus
 from tasks.runs.prepare import Prepared, prepare
 from tasks.runs.run_recorder import RunRecorder
 from tasks.settings.settings import Settings, load_settings
+
+secure_ephemeral_server()  # before a script can call the flow
 
 
 def _run_name() -> str:

@@ -17,6 +17,7 @@ from prefect.settings import PREFECT_HOME, get_current_settings
 
 from flows.local.password import password, renew_password
 from flows.local.prefect_app import AUTH, HOSTS, knows_password
+from flows.orchestrator import ephemeral
 from tasks.backends.local.server import LeasedServer, ServerSpec, hold_server, lease_server, local_servers, stop_server
 from tasks.core.errors import ServerError
 from tasks.core.network import is_loopback
@@ -126,7 +127,9 @@ def remembered_port(home: Path) -> int | None:
 def _password(home: Path) -> str:
     """The one that the user chose for servers, or Hearth's own."""
     chosen = get_current_settings().server.api.auth_string
-    return chosen.get_secret_value() if chosen is not None else password(home)
+    if chosen is None or chosen.get_secret_value() == ephemeral.SECRET:
+        return password(home)
+    return chosen.get_secret_value()
 
 
 async def _leased(spec: ServerSpec, settings: Settings) -> LeasedServer:
