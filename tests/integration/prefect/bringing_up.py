@@ -88,6 +88,11 @@ class Up(Server):
     hearth: Hearth
     told: str
 
+    @property
+    def password(self) -> str:
+        """What the server asks for."""
+        return ":".join(self.auth or ())
+
 
 @contextmanager
 def brought_up(home: Path, **settings: str) -> Iterator[Up]:

@@ -48,8 +48,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
 
 @pytest.fixture
 def secret(up: Up) -> str:
-    assert up.auth is not None
-    return ":".join(up.auth)
+    return up.password
 
 
 def events(up: Up) -> set[str]:
