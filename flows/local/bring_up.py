@@ -19,6 +19,7 @@ from prefect.workers.process import ProcessWorker
 from flows.local.prefect_server import prefect_api
 from flows.local.profile import keep_profile
 from flows.local.worker import POOL
+from flows.orchestrator.vanished import have_vanished_crash
 from tasks.backends.local.server import ServerSpec, lease_server, local_servers, stop_server
 from tasks.core.errors import ServerError
 from tasks.core.events import Progress, emit
@@ -59,6 +60,9 @@ async def bring_up(settings: Settings) -> BroughtUp:
         emit(Progress("making the work pool and the deployments"))
         await _have_pool()
         await asyncio.to_thread(_prefect, ("--no-prompt", "deploy", "--all"), api.environment())
+        if api.own is not None:
+            async with get_client() as client:
+                await have_vanished_crash(client)
         emit(Progress("starting the worker"))
         await end_orphans(settings.home)
         worker = await lease_server(

@@ -51,6 +51,15 @@ def test_status_tells_of_which_server_a_worker_is(up: Up):
     assert [each["about"] for each in facts if "about" in each] == [worker.split("  ")[1]]
 
 
+def test_a_run_that_vanishes_will_be_crashed_and_one_that_a_person_disabled_stays_so(up: Up):
+    (made,) = up.post("/automations/filter")
+    assert made["name"] == "Hearth: a run vanished"
+    up.ask("PATCH", f"/automations/{made['id']}", {"enabled": False})
+    assert up.hearth("up").code == 0
+    (again,) = up.post("/automations/filter")
+    assert (again["id"], again["enabled"]) == (made["id"], False)
+
+
 def test_a_server_that_is_killed_is_back_at_its_address_and_the_run_under_way_ends_as_it_did(up: Up, tmp_path: Path):
     paper = ending_across(tmp_path / "long.pdf", *(f"{number} of many." for number in range(40)))
     run = up.run("process-document/on-demand", job={"document": str(paper), "output": str(tmp_path / "out")})
