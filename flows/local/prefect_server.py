@@ -23,6 +23,7 @@ from prefect.settings import (
 
 from flows.local.own_server import OwnServer, hold_own, lease_own, was_own
 from flows.local.password import password
+from flows.local.profile import keep_profile
 from flows.orchestrator.late_ends import deliver
 from tasks.core.aio import cancel_and_wait
 from tasks.core.errors import ServerError
@@ -109,7 +110,9 @@ async def _own(configured: str | None, settings: Settings) -> OwnServer | None:
                 "Start it, correct PREFECT_API_URL, or unset it to have Hearth start a local one."
             )
     emit(Progress("starting a local Prefect server (the next run finds it warm)"))
-    return await lease_own(settings)
+    own = await lease_own(settings)
+    keep_profile(own.api, own.password, make=False)  # its address may be another one than the last
+    return own
 
 
 def _sends_ours(settings: Settings) -> bool:

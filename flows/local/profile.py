@@ -10,8 +10,11 @@ from tasks.core.errors import InputError
 PROFILE = "hearth"
 
 
-def keep_profile(api: str, password: str) -> None:
+def keep_profile(api: str, password: str, *, make: bool = True) -> None:
     """Have the profile name the server. What else a user put into it stays, and so does the profile in use.
+
+    Args:
+        make: whether to make it where there is none.
 
     Raises:
         InputError: the file of profiles cannot be used.
@@ -19,6 +22,8 @@ def keep_profile(api: str, password: str) -> None:
     path = get_current_settings().profiles_path
     try:
         profiles = load_profiles(include_defaults=False)
+        if PROFILE not in profiles and not make:
+            return
         settings = {PREFECT_API_URL: api, PREFECT_API_AUTH_STRING: password}
         before = profiles[PROFILE].settings if PROFILE in profiles else {}
         wanted = {key: value for key, value in before.items() if key is not PREFECT_API_KEY} | settings

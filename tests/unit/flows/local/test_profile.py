@@ -63,3 +63,11 @@ def test_a_file_that_is_damaged_is_named(profiles: Path):
     profiles.write_text("[profiles")
     with pytest.raises(InputError, match=r"profiles\.toml"):
         keep_profile(API, SECRET)
+
+
+def test_where_there_is_none_it_is_only_made_when_asked_for(profiles: Path):
+    keep_profile(API, SECRET, make=False)
+    assert not profiles.exists()
+    keep_profile("http://127.0.0.1:1/api", SECRET)
+    keep_profile(API, SECRET, make=False)
+    assert tomllib.loads(profiles.read_text()) == {"profiles": {"hearth": OURS}}
