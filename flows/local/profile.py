@@ -14,6 +14,8 @@ def keep_profile(api: str, password: str, *, make: bool = True) -> None:
     """Have the profile name the server. What else a user put into it stays, and so does the profile in use.
 
     Args:
+        api: address of its API.
+        password: what it asks for.
         make: whether to make it where there is none.
 
     Raises:
