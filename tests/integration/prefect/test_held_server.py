@@ -105,12 +105,13 @@ def test_a_worker_whose_server_somebody_stopped_ends_and_the_next_one_is_at_the_
 class TestServerOfAnotherOwner:
     """One that PREFECT_API_URL names and that Hearth did not start is not started again by Hearth."""
 
+    @pytest.mark.long("waits until a server is given up")
     def test_a_run_that_ended_while_it_was_away_has_its_true_end_when_it_is_back(self, serving: Any, tmp_path: Path):
         home = seed(tmp_path / "prefect")
         environment = {**clean(), **QUIET, "PREFECT_HOME": str(home)}
         gate = tmp_path / "gate"
         engine: Engine = serving("echo", gate=gate)
-        own = {"HEARTH_HOME": str(tmp_path / "home"), "PREFECT_CLIENT_MAX_RETRIES": "0", **engine.settings}
+        own = {"HEARTH_HOME": str(tmp_path / "home"), **engine.settings}
         paper = ending_across(tmp_path / "paper.pdf", "One.", "Two.", "Three.")
         with prefect_server(home, environment) as (api, server):
             hearth = Hearth(tmp_path, {**environment, **own, "PREFECT_API_URL": api})
