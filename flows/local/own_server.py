@@ -99,9 +99,10 @@ async def lease_own(settings: Settings) -> OwnServer:
 
 async def hold_own(url: str, settings: Settings) -> OwnServer | None:
     """Hold on to the server that a URL names, if it is one of Hearth's that runs."""
-    await _replace_open(settings.home)
     for state in local_servers(settings.home):
         if state.name.startswith(NAME) and _same_place(url, state.url):
+            if await _is_open(state.url):
+                await _replace_open(settings.home)
             leased = await hold_server(settings.home, state.name)
             if leased is not None:
                 secret = _password(settings.home)
