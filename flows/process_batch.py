@@ -24,6 +24,7 @@ from flows.engine.pages import cut_off, together
 from flows.engine.shard_runs import ShardRuns, merged
 from flows.engine.shared_server_group import SharedServerGroup
 from flows.orchestrator.blocks import resolved
+from flows.orchestrator.late_ends import end_written_down, forget_end
 from flows.orchestrator.pausing import raise_if_paused
 from flows.orchestrator.run_events import ProgressEvents, tell_left
 from flows.orchestrator.termination import ended_by_sigterm
@@ -63,7 +64,13 @@ def _run_name() -> str:
     return f"batch of {visible_line(Path(batch.sources[0]).name) if batch.sources else 'the inbox'}{more}"
 
 
-@flow(name="process-batch", flow_run_name=_run_name, persist_result=False)
+@flow(
+    name="process-batch",
+    flow_run_name=_run_name,
+    persist_result=False,
+    on_completion=[forget_end],
+    on_failure=[forget_end],
+)
 async def process_batch(batch: Batch) -> State[Report]:
     """Read all documents of a batch that are new or have changed, on the same servers.
 
@@ -81,7 +88,7 @@ async def process_batch(batch: Batch) -> State[Report]:
         HearthError: the request is wrong, or no server is to be had.
     """
     log_visibly()
-    with ended_by_sigterm(), subscribe(log_to_run), subscribe(ProgressEvents()):
+    with ended_by_sigterm(), end_written_down() as written_down, subscribe(log_to_run), subscribe(ProgressEvents()):
         if flow_run.ui_url:
             emit(RunStarted(flow_run.ui_url))
         settings = load_settings()
@@ -101,7 +108,7 @@ async def process_batch(batch: Batch) -> State[Report]:
             raise
         emit(RunEnded(report))
         await show_report(report)
-    return _final_state(report)
+        return written_down(_final_state(report))
 
 
 class _Run:

@@ -15,6 +15,8 @@ from prefect.states import Completed, Failed
 
 from flows.engine.document import read_document
 from flows.orchestrator.blocks import password_of, resolved
+from flows.orchestrator.ephemeral import secure_ephemeral_server
+from flows.orchestrator.late_ends import end_written_down, forget_end
 from flows.orchestrator.pausing import until_paused
 from flows.orchestrator.run_events import ProgressEvents, tell_left
 from flows.orchestrator.termination import ended_by_sigterm
@@ -32,12 +34,20 @@ from tasks.runs.prepare import Prepared, prepare
 from tasks.runs.run_recorder import RunRecorder
 from tasks.settings.settings import Settings, load_settings
 
+secure_ephemeral_server()  # before a script can call the flow
+
 
 def _run_name() -> str:
     return Job.model_validate(flow_run.parameters["job"]).run_name
 
 
-@flow(name="process-document", flow_run_name=_run_name, persist_result=False)
+@flow(
+    name="process-document",
+    flow_run_name=_run_name,
+    persist_result=False,
+    on_completion=[forget_end],
+    on_failure=[forget_end],
+)
 async def process_document(job: Job) -> State[Manifest]:
     """Read one PDF: start or reuse a server, warm it, read the pages over its slots, store them, release it.
 
@@ -50,9 +60,9 @@ async def process_document(job: Job) -> State[Manifest]:
     Raises:
         HearthError: the request is wrong, or the run could not go on; see `tasks.core.errors`.
     """
-    with ended_by_sigterm(), subscribe(ProgressEvents()):
+    with ended_by_sigterm(), end_written_down() as written_down, subscribe(ProgressEvents()):
         try:
-            return await process(job)
+            return written_down(await process(job))
         except Pause:
             tell_left()
             raise

@@ -50,7 +50,7 @@ def status(
     servers = list(local_servers(settings.home))
     if not as_json:
         for server in servers:  # whatever AWS may say
-            _out.print(_told(server), highlight=False)
+            _out.print(_told(server), highlight=False, soft_wrap=True)
     machines = asyncio.run(_machines(settings)) if has_pool(settings) else []
     asked = _SERVICES.get(settings.backend)
     service = asyncio.run(asked(settings)) if asked is not None else None
@@ -73,7 +73,8 @@ def _told(server: ServerState) -> str:
         told = "in use"
     else:
         told = "up until `hearth down`" if minutes > _A_YEAR_MINUTES else f"idle, stops in {minutes:.1f} min"
-    return f"{server.name}  {server.url}  {told}"
+    about = f"  {server.about}" if server.about else ""
+    return f"{server.name}  {server.url}{about}  {told}"
 
 
 def stop(
@@ -227,7 +228,8 @@ def _table(pool: str, machines: list[MachineStatus]) -> Table:
 
 
 def _server_facts(server: ServerState) -> dict[str, Any]:
-    return {"name": server.name, "url": server.url, "stops_at": server.stops_at}
+    facts = {"name": server.name, "url": server.url, "stops_at": server.stops_at}
+    return {**facts, "about": server.about} if server.about else facts
 
 
 def _machine_facts(status: MachineStatus) -> dict[str, Any]:

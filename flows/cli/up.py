@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import stat
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -31,9 +34,10 @@ def up(
 ) -> None:
     """Start Prefect here: a server, Hearth's deployments, and a worker.
 
-    PREFECT_API_URL may name a server that is there already. The worker runs in
-    this directory: relative paths mean the same there, and its .env is read.
-    Run it again at any time; what has changed is deployed anew.
+    PREFECT_API_URL may name a server that is there already; one that it starts
+    asks for a password, and the Prefect profile hearth has both. The worker
+    runs in this directory: relative paths mean the same there, and its .env is
+    read. Run it again at any time; what has changed is deployed anew.
     """
     if prefect_file is not None:
         if not prefect_file.is_file():
@@ -44,12 +48,27 @@ def up(
     with TerminalProgress(_err) as terminal, subscribe(terminal):
         from flows.local.bring_up import bring_up
 
-        url = asyncio.run(bring_up(load_settings(), prefect_file))
-    _out.print(f"Prefect is up at {url}", highlight=False, soft_wrap=True)
-    _out.print("Run a deployment there, or so:", highlight=False)
-    _out.print(f"  export PREFECT_API_URL={url}/api", highlight=False)
-    _out.print("  prefect deployment run process-document/on-demand \\", highlight=False)
-    _out.print("""    --param 'job={"document": "/path/to/paper.pdf"}'""", highlight=False)
+        settings = load_settings()
+        brought = asyncio.run(bring_up(settings, prefect_file))
+    _out.say(f"Prefect is up at {brought.ui}")
+    if brought.password is not None:
+        from flows.local.password import password_file
+
+        kept = password_file(settings.home)
+        shown = f"{brought.password} (kept in {kept})" if _is_seen(sys.stdout.fileno()) else f"kept in {kept}"
+        _out.say(f"The password that it asks for: {shown}")
+    _out.say("Run a deployment there, or so:")
+    if brought.password is not None:
+        _out.say("  export PREFECT_PROFILE=hearth")
+    place = f"PREFECT_API_URL={brought.ui}/api " if brought.password is None else ""
+    run = """prefect deployment run process-document/on-demand --param 'job={"document": "/path/to/paper.pdf"}'"""
+    _out.say(f"  {place}{run}")
+
+
+def _is_seen(descriptor: int) -> bool:
+    """Whether what is written goes to a person or a program, and not into a file, where a password would stay."""
+    mode = os.fstat(descriptor).st_mode
+    return os.isatty(descriptor) or stat.S_ISFIFO(mode)
 
 
 def down() -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import subprocess
 import sys
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectAlreadyExists
@@ -17,12 +18,19 @@ from prefect.workers.process import ProcessWorker
 
 from flows.local.prefect_server import prefect_api
 from flows.local.prefect_yaml import prefect_yaml
+from flows.local.profile import keep_profile
 from flows.local.worker import POOL
-from tasks.backends.local.server import ServerSpec, lease_server
+from flows.orchestrator.vanished import have_vanished_crash
+from tasks.backends.local.server import ServerSpec, lease_server, local_servers, stop_server
 from tasks.core.errors import ServerError
 from tasks.core.events import Progress, emit
+from tasks.core.network import without_credentials
 from tasks.settings.settings import Settings
 
+_WORKER = "worker"
+_FOR = "for "
+_ANSWER_SECONDS = 10.0
+_STOP_SECONDS = 60.0
 _ATTEMPTS = 3
 _BUSY = ("503 Service Unavailable", "ReadTimeout", "database is locked")
 _FOR_EVER = 10 * 365 * 86_400.0
@@ -30,8 +38,21 @@ _FOR_EVER = 10 * 365 * 86_400.0
 _DEADLINE_SECONDS = 600.0
 
 
-async def bring_up(settings: Settings, deployments: Path | None = None) -> str:
-    """Have a server, the deployments and a worker up, and return the address of Prefect's UI.
+@dataclass(frozen=True)
+class BroughtUp:
+    """What `hearth up` brought up.
+
+    Attributes:
+        ui: where Prefect's UI is.
+        password: of a server that Hearth started; None for another.
+    """
+
+    ui: str
+    password: str | None = field(repr=False)
+
+
+async def bring_up(settings: Settings, deployments: Path | None = None) -> BroughtUp:
+    """Have a server, the deployments and a worker up.
 
     Args:
         settings: whose home the servers are kept in.
@@ -40,18 +61,40 @@ async def bring_up(settings: Settings, deployments: Path | None = None) -> str:
     Raises:
         ServerError: one of them does not come up.
     """
-    async with prefect_api(settings):
-        api = str(get_current_settings().api.url)
-        environment = {**os.environ, "PREFECT_API_URL": api}
+    async with prefect_api(settings) as api:
         emit(Progress("making the work pool and the deployments"))
         await _have_pool()
-        await asyncio.to_thread(_prefect, _deploy(deployments or prefect_yaml()), environment)
+        await asyncio.to_thread(_prefect, _deploy(deployments or prefect_yaml()), api.environment())
+        if api.own is not None:
+            async with get_client() as client:
+                await have_vanished_crash(client)
         emit(Progress("starting the worker"))
+        await end_orphans(settings.home)
         worker = await lease_server(
-            _worker(api), settings.home, idle_seconds=_FOR_EVER, deadline_seconds=_DEADLINE_SECONDS
+            _worker(api.url), settings.home, idle_seconds=_FOR_EVER, deadline_seconds=_DEADLINE_SECONDS
         )
         worker.lease.release()
-        return str(get_current_settings().ui_url or api.removesuffix("/api"))
+        if api.own is not None:
+            keep_profile(api.url, api.own.password)
+        ui = str(get_current_settings().ui_url or api.url.removesuffix("/api"))
+        return BroughtUp(ui, None if api.own is None else api.own.password)
+
+
+async def end_orphans(home: Path) -> None:
+    """End workers whose server does not answer."""
+    for worker in local_servers(home):
+        api = (worker.about or "").removeprefix(_FOR).partition(" ")[0]
+        if worker.name.startswith(f"{_WORKER}-") and api and not await _answers(api):
+            emit(Progress(f"ending {worker.name}, whose server at {without_credentials(api)} is gone"))
+            await asyncio.to_thread(stop_server, worker, wait_seconds=_STOP_SECONDS)
+
+
+async def _answers(api: str) -> bool:
+    with suppress(httpx.HTTPError):
+        async with httpx.AsyncClient(timeout=_ANSWER_SECONDS, verify=False) as client:  # noqa: S501 - nothing is sent
+            await client.get(f"{api}/health")
+            return True
+    return False
 
 
 def _deploy(file: Path) -> tuple[str, ...]:
@@ -76,11 +119,13 @@ async def _have_pool() -> None:
 
 def _worker(api: str) -> ServerSpec:
     def environment(port: int) -> dict[str, str]:
-        return {"PREFECT_WORKER_WEBSERVER_HOST": "127.0.0.1", "PREFECT_WORKER_WEBSERVER_PORT": str(port)}
+        place = {"PREFECT_WORKER_WEBSERVER_HOST": "127.0.0.1", "PREFECT_WORKER_WEBSERVER_PORT": str(port)}
+        return {"PREFECT_API_URL": api, **place}
 
     here = str(Path.cwd())
     command = [sys.executable, "-P", "-m", "flows.local.worker", here]
-    return ServerSpec("worker", lambda _port: command, "/health", f"{sys.executable} {api} {here}", environment)
+    variant, about = f"{sys.executable} {api} {here}", f"{_FOR}{without_credentials(api)} in {here}"
+    return ServerSpec(_WORKER, lambda _port: command, "/health", variant, environment, about=about)
 
 
 def _prefect(arguments: tuple[str, ...], environment: dict[str, str]) -> None:

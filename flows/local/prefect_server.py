@@ -6,90 +6,125 @@ kept warm like the servers that read pages, so that the next run starts at once 
 
 from __future__ import annotations
 
-import sys
+import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 
 from prefect.client.orchestration import get_client
-from prefect.settings import PREFECT_API_URL, PREFECT_HOME, get_current_settings, temporary_settings
+from prefect.settings import (
+    PREFECT_API_AUTH_STRING,
+    PREFECT_API_KEY,
+    PREFECT_API_URL,
+    get_current_settings,
+    temporary_settings,
+)
 
-from tasks.backends.local.server import ServerSpec, lease_server
+from flows.local.own_server import OwnServer, hold_own, lease_own, was_own
+from flows.local.password import password
+from flows.local.profile import keep_profile
+from flows.orchestrator.late_ends import deliver
+from tasks.core.aio import cancel_and_wait
 from tasks.core.errors import ServerError
 from tasks.core.events import Progress, emit
 from tasks.core.network import PREFECTS_CERTIFICATES, check_way_to, without_credentials
 from tasks.settings.settings import Settings
 
-# One that ends is noticed sooner; this is for machines with much else to do.
-_DEADLINE_SECONDS = 600.0
+_LOOK_SECONDS = 1.0
+
+
+@dataclass
+class PrefectApi:
+    """Prefect's API, as long as `prefect_api` has it at hand.
+
+    Attributes:
+        url: its address.
+        own: the server behind it, if Hearth started it.
+        lost: set when that server is gone for good.
+    """
+
+    url: str
+    own: OwnServer | None
+    lost: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def returns(self) -> bool:
+        """Whether a server that does not answer is being started again."""
+        return self.own is not None and not self.lost.is_set()
+
+    def environment(self) -> dict[str, str]:
+        """What a process that uses the API has in its environment."""
+        if self.own is None:
+            return {**os.environ, "PREFECT_API_URL": self.url}
+        # An empty key: one that is meant for another server must not be sent to this one.
+        ours = {"PREFECT_API_URL": self.url, "PREFECT_API_AUTH_STRING": self.own.password, "PREFECT_API_KEY": ""}
+        return {**os.environ, **ours}
 
 
 @asynccontextmanager
-async def prefect_api(settings: Settings) -> AsyncIterator[None]:
+async def prefect_api(settings: Settings) -> AsyncIterator[PrefectApi]:
     """Have Prefect's API at hand: the one that PREFECT_API_URL or the profile names, else a local server's.
+
+    A server of Hearth's own stays as long as this has it, and is started again should it die. Runs whose end it could
+    not note are told of when it is back.
 
     Raises:
         ServerError: it does not answer, or the local server does not start.
     """
     configured = get_current_settings().api.url
+    own = await _own(configured, settings)
+    if own is None:
+        api = PrefectApi(str(configured), None)
+        changed = {}
+    else:
+        api = PrefectApi(own.api, own)
+        changed = {PREFECT_API_URL: own.api, PREFECT_API_AUTH_STRING: own.password}
+    try:
+        with temporary_settings(changed, restore_defaults=[PREFECT_API_KEY] if changed else []):
+            keeping = asyncio.create_task(_keep(api, settings))
+            try:
+                yield api
+            finally:
+                await cancel_and_wait(keeping)
+    finally:
+        if own is not None:
+            own.leased.lease.release()
+
+
+async def _own(configured: str | None, settings: Settings) -> OwnServer | None:
+    """The server that Hearth started or starts; None if another one is configured, and answers."""
     if configured:
-        check_way_to(configured, PREFECTS_CERTIFICATES)
-        async with get_client() as client:
-            trouble = await client.api_healthcheck()
-        if trouble is not None:
+        if own := await hold_own(configured, settings):
+            return own
+        was = was_own(configured, settings.home)
+        if not (was and _sends_ours(settings)):  # to whom took the address meanwhile
+            check_way_to(configured, PREFECTS_CERTIFICATES)
+            async with get_client() as client:
+                trouble = await client.api_healthcheck()
+            if trouble is None:
+                return None
+        if not was:
             raise ServerError(
                 f"Prefect does not answer at {without_credentials(configured)}. "
                 "Start it, correct PREFECT_API_URL, or unset it to have Hearth start a local one."
             )
-        yield
-        return
     emit(Progress("starting a local Prefect server (the next run finds it warm)"))
-    server = await lease_server(
-        _spec(),
-        settings.home,
-        idle_seconds=settings.idle_minutes * 60,
-        deadline_seconds=_DEADLINE_SECONDS,
-    )
-    try:
-        with temporary_settings({PREFECT_API_URL: f"{server.url}/api"}):
-            yield
-    finally:
-        server.lease.release()
+    own = await lease_own(settings)
+    keep_profile(own.api, own.password, make=False)  # its address may be another one than the last
+    return own
 
 
-def _spec() -> ServerSpec:
-    def command(port: int) -> list[str]:
-        # Its bookkeeping may wait; the pages that share the processor with it should not.
-        return [
-            "nice",
-            "-n",
-            "10",
-            sys.executable,
-            "-P",
-            "-m",
-            "prefect",
-            "server",
-            "start",
-            "--host",
-            "127.0.0.1",
-            "--port",
-            str(port),
-        ]
+def _sends_ours(settings: Settings) -> bool:
+    """Whether Prefect's client would send the password of Hearth's own server."""
+    sent = get_current_settings().api.auth_string
+    return sent is not None and sent.get_secret_value() == password(settings.home)
 
-    def environment(port: int) -> dict[str, str]:
-        return {
-            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-            "DO_NOT_TRACK": "1",
-            # Where its pages look for it; unset, at port 4200.
-            "PREFECT_UI_API_URL": f"http://127.0.0.1:{port}/api",
-            # One by one, as is the default, each task run costs the server 38 ms of processor time; in batches 15.
-            "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "50",
-            "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "50",
-            "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
-            # By default in memory: after a restart nobody would give the slots of runs back that were killed, and a
-            # run that lives, whose lease is forgotten, would be ended.
-            "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
-            # Logs and artifacts of runs that were deleted; they would stay, and runs themselves are Hearth's affair.
-            "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,orphans",
-        }
 
-    return ServerSpec("prefect", command, "/api/health", f"{sys.executable} {PREFECT_HOME.value()}", environment)
+async def _keep(api: PrefectApi, settings: Settings) -> None:
+    """Start the server again if it has died, and tell Prefect how runs ended that it could not note."""
+    while True:
+        if api.own is not None and not api.lost.is_set() and not await api.own.revive(settings):
+            api.lost.set()
+        await deliver(settings.home, api.url)
+        await asyncio.sleep(_LOOK_SECONDS)

@@ -11,7 +11,7 @@ import httpx
 from prefect.client.orchestration import get_client
 from prefect.exceptions import Pause, PrefectHTTPStatusError, TerminationSignal
 
-from flows.local.prefect_server import prefect_api
+from flows.local.prefect_server import PrefectApi, prefect_api
 from flows.orchestrator.termination import Termination
 from flows.process_batch import process_batch
 from flows.process_document import process_document
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 # minute. A server that does not even answer that it is there is not waited for, though its client goes on trying.
 _NOTED_SECONDS = 180.0
 _LOOK_SECONDS = 10.0
+_AWAY = (httpx.HTTPError, PrefectHTTPStatusError)
 _ANSWER_SECONDS = 20.0
 
 
@@ -66,10 +67,10 @@ async def _run_flow(flow: AnyFlow, request: Job | Batch, settings: Settings) -> 
 
     try:
         with subscribe(hear):
-            async with prefect_api(settings):
+            async with prefect_api(settings) as api:
                 emit(Progress("starting the run"))
-                outcome = await _outcome(asyncio.ensure_future(_run(flow, request)), ended)
-    except (httpx.HTTPError, PrefectHTTPStatusError) as error:
+                outcome = await _outcome(asyncio.ensure_future(_run(flow, request)), ended, api)
+    except _AWAY as error:
         raise ServerError(
             f"Prefect's server went away during the run ({type(error).__name__}). "
             "The pages stored so far stand: run again when it is back."
@@ -96,7 +97,7 @@ async def _run(flow: AnyFlow, request: Job | Batch) -> Manifest | Report | BaseE
 
 
 async def _outcome(
-    run: asyncio.Future[Manifest | Report | BaseException], ended: asyncio.Future[Outcome]
+    run: asyncio.Future[Manifest | Report | BaseException], ended: asyncio.Future[Outcome], api: PrefectApi
 ) -> Manifest | Report | BaseException:
     try:
         both: set[asyncio.Future[Any]] = {run, ended}
@@ -104,15 +105,20 @@ async def _outcome(
         latest = time.monotonic() + _NOTED_SECONDS
         while not run.done() and time.monotonic() < latest:
             await asyncio.wait({run}, timeout=_LOOK_SECONDS)
-            if not run.done() and not await _prefect_answers():
+            if not (run.done() or api.returns or await _prefect_answers()):
                 break
     except asyncio.CancelledError:
         run.cancel()
         await asyncio.wait({run})
         raise
-    if run.done():
+    if run.done() and not (ended.done() and isinstance(run.exception(), _AWAY)):
         return run.result()
-    emit(RunWarning("Prefect's server does not answer: there, this run may be shown as still running."))
+    emit(
+        RunWarning(
+            "Prefect's server does not answer: there, this run may be shown as still running until the server is back "
+            "and Hearth uses it again."
+        )
+    )
     return ended.result()
 
 

@@ -1,7 +1,8 @@
 """A Prefect worker of the pool `hearth`, over the server that is configured or a local one.
 
-`python -m flows.local.worker [DIRECTORY]` runs until it is ended. As long as it lives the local server stays, too. Its
-runs are in its directory, where .env is read and what relative paths are relative to.
+`python -m flows.local.worker [DIRECTORY]` runs until it is ended. As long as it lives the local server stays, too; when
+that is gone for good, it ends. Its runs are in its directory, where .env is read and what relative paths are relative
+to.
 """
 
 from __future__ import annotations
@@ -12,17 +13,17 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import httpx
 from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
-from prefect.settings import get_current_settings
 
 from flows.local.clean import clean
-from flows.local.prefect_server import prefect_api
+from flows.local.prefect_server import PrefectApi, prefect_api
 from flows.orchestrator.stale_runs import crash_stale, drop_missed, free_leaked_slots
 from tasks.backends.local.watchdog import die_with_parent
+from tasks.core.aio import cancel_and_wait
 from tasks.core.errors import HearthError
 from tasks.settings.settings import Settings, load_settings
 
@@ -35,22 +36,31 @@ _log = logging.getLogger(__name__)
 async def main() -> int:
     """Run the worker, and return its exit code."""
     settings = load_settings()
-    async with prefect_api(settings):
+    async with prefect_api(settings) as api:
         await _before_the_first_run()
         worker = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", "flows.local.process_worker", "--pool", POOL, "--with-healthcheck"),
-            env={**os.environ, "PREFECT_API_URL": str(get_current_settings().api.url)},
+            env=api.environment(),
             preexec_fn=_as_child,
         )
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, worker.terminate)
+            loop.add_signal_handler(number, _end, worker, api)
+        working, lost = asyncio.create_task(worker.wait()), asyncio.create_task(api.lost.wait())
         tending = [asyncio.create_task(_tend()), asyncio.create_task(_clean_daily(settings))]
         try:
-            return await worker.wait()
+            await asyncio.wait({working, lost}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in tending:
-                task.cancel()
+            await cancel_and_wait(lost, *tending)
+        if not working.done():
+            worker.terminate()
+        return await working
+
+
+def _end(worker: asyncio.subprocess.Process, api: PrefectApi) -> None:
+    api.lost.set()  # whoever ends the worker may end the server, too: it is not started again
+    with suppress(ProcessLookupError):
+        worker.terminate()
 
 
 async def _before_the_first_run() -> None:

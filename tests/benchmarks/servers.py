@@ -114,27 +114,25 @@ def prefect_server(directory: Path) -> Iterator[PrefectServer]:
     started: dict[str, str] = {}
 
     async def start() -> None:
-        from prefect.settings import PREFECT_API_URL
-
         from flows.local.prefect_server import prefect_api
         from tasks.settings.settings import load_settings
 
-        async with prefect_api(load_settings()):
-            started["url"] = str(PREFECT_API_URL.value())
+        async with prefect_api(load_settings()) as api:
+            started.update(api.environment())
 
     asyncio.run(start())
     home = next((directory / "hearth" / "servers").glob("prefect-*"))
     record = json.loads((home / "server.json").read_bytes())
     server = psutil.Process(record["server_pid"])
     lease = take_shared(home / "lease.lock")  # or its watchdog stops it when ten minutes are over
-    os.environ["PREFECT_API_URL"] = started["url"]
+    os.environ.update({name: started[name] for name in ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING")})
     os.environ["PREFECT_LOGGING_LEVEL"] = "CRITICAL"
     try:
         time.sleep(3)  # the services that it starts with
         before = sum(server.cpu_times()[:2])
         time.sleep(_IDLE_SECONDS)
         idle_share = (sum(server.cpu_times()[:2]) - before) / _IDLE_SECONDS
-        yield PrefectServer(started["url"], server, home / "server.log", idle_share)
+        yield PrefectServer(started["PREFECT_API_URL"], server, home / "server.log", idle_share)
     finally:
         lease.release()
         with suppress(psutil.NoSuchProcess):

@@ -39,6 +39,13 @@ class Browser:
     url: str
     driver: WebDriver
 
+    def log_in(self, password: str) -> None:
+        """Answer the question for the password."""
+        self.open("/", "Login")
+        self._waited("//input").send_keys(password)
+        self._waited("//button[.='Login']").click()
+        self.wait_for("Dashboard")
+
     def open(self, path: str, told: str) -> None:
         """Open a page, and wait until it says something."""
         self.driver.get(self.url + path)
@@ -84,8 +91,13 @@ class Browser:
 
 
 @contextmanager
-def browser(url: str, width: int = 1200, height: int = 1300, *, offline: bool = False) -> Iterator[Browser]:
-    """A browser of its own, which may know no host but this machine; there must be Chromium and its driver."""
+def browser(
+    url: str, width: int = 1200, height: int = 1300, *, flags: tuple[str, ...] = (), offline: bool = False
+) -> Iterator[Browser]:
+    """A browser of its own, with more flags of Chromium's; offline it knows no host but this machine.
+
+    There must be Chromium and its driver.
+    """
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM.command
     if os.geteuid() == 0:
@@ -93,6 +105,7 @@ def browser(url: str, width: int = 1200, height: int = 1300, *, offline: bool = 
     with TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         for flag in (
             *_FLAGS,
+            *flags,
             *((_OFFLINE,) if offline else ()),
             f"--window-size={width},{height}",
             f"--user-data-dir={profile}",

@@ -92,6 +92,7 @@ def main() -> None:
         for name, pages in _INBOX.items():
             written(HOME / "inbox" / f"{name}.pdf", *(f"Page {page} of {name}." for page in range(1, pages + 1)))
         with browser(up.api.removesuffix("/api")) as shown:
+            shown.log_in(up.password)
             tour = Tour(up, shown, PICTURES)
             run = tour.form(document, HOME / "results")
             tour.run(run, "run")

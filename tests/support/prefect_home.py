@@ -41,12 +41,21 @@ def seed(home: Path) -> Path:
     return home
 
 
-def fork_runs(api: str, pool: str = "hearth") -> None:
+def password_in(home: Path) -> tuple[str, str] | None:
+    """User and password of the Prefect server that Hearth started with this HEARTH_HOME; None if it started none."""
+    kept = home / "prefect-password"
+    if not kept.exists():
+        return None
+    user, _, secret = kept.read_text().strip().partition(":")
+    return user, secret
+
+
+def fork_runs(api: str, pool: str = "hearth", auth: tuple[str, str] | None = None) -> None:
     """Have workers of a pool run flows through the fork server: a start of their own costs six seconds of processor."""
     url = f"{api}/work_pools/{pool}"
-    template = httpx.get(url, timeout=PATIENCE).raise_for_status().json()["base_job_template"]
+    template = httpx.get(url, timeout=PATIENCE, auth=auth).raise_for_status().json()["base_job_template"]
     template["variables"]["properties"]["command"]["default"] = shlex.join(forked.command("prefect.engine"))
-    httpx.patch(url, json={"base_job_template": template}, timeout=PATIENCE).raise_for_status()
+    httpx.patch(url, json={"base_job_template": template}, timeout=PATIENCE, auth=auth).raise_for_status()
 
 
 def _template() -> Path:
@@ -71,9 +80,11 @@ def _make(directory: Path) -> None:
 
 
 @contextmanager
-def prefect_server(directory: Path, environment: Mapping[str, str]) -> Iterator[tuple[str, forkserver.Process]]:
+def prefect_server(
+    directory: Path, environment: Mapping[str, str], port: int | None = None
+) -> Iterator[tuple[str, forkserver.Process]]:
     """Serve Prefect's API, and yield its address and the process; the log is in `directory`."""
-    port = free_port()
+    port = port or free_port()
     command = ("prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port))
     with (directory / "log").open("w") as log:
         server = forkserver.start(

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,9 +42,11 @@ class ServerSpec:
         health: the path that answers 200 when the server is up.
         variant: tells apart servers of one name that are started differently.
         environment: variables set for it, given the port.
-        port: a fixed one; None takes any that is free.
+        port: a fixed one, or what chooses it when the server starts; None takes any that is free.
         slots: requests at once that it is started for.
         inherits: variables of this process's environment that it is given, beside what an interpreter needs; None: all.
+        about: what it is for, as `hearth status` tells it.
+        is_ours: whether what answers at an address is this server, and not a program that took its port before it.
     """
 
     name: str
@@ -52,9 +54,11 @@ class ServerSpec:
     health: str
     variant: str = ""
     environment: Callable[[int], Mapping[str, str]] = field(default=lambda _port: {})
-    port: int | None = None
+    port: int | Callable[[], int] | None = None
     slots: int | None = None
     inherits: tuple[str, ...] | None = None
+    about: str | None = None
+    is_ours: Callable[[httpx.AsyncClient, str], Awaitable[bool]] | None = None
 
     def directory(self, home: Path) -> ServerDirectory:
         """Where runs and watchdog meet."""
@@ -83,6 +87,10 @@ class LeasedServer:
         """Whether it is gone, though it is leased: it died, or was killed or stopped by hand."""
         record = _published(self.directory)
         return record is None or process_of(record) != self.process
+
+    def was_stopped(self) -> bool:
+        """Whether somebody stopped it, so that it should stay away."""
+        return self.directory.stopped.exists()
 
 
 async def lease_server(spec: ServerSpec, home: Path, *, idle_seconds: float, deadline_seconds: float) -> LeasedServer:
@@ -113,7 +121,7 @@ async def lease_server(spec: ServerSpec, home: Path, *, idle_seconds: float, dea
         for _ in range(_START_TRIES):
             url, started = await asyncio.to_thread(_ensure_started, spec, directory, idle_seconds)
             # It may have died just now, or lost its port in the moment between choosing and binding it.
-            answers = await _answers(url + spec.health, directory, deadline)
+            answers = await _answers(spec, url, directory, deadline)
             record = _published(directory)
             if answers and record is not None:
                 return LeasedServer(url, lease, started, directory, process_of(record), record.get("slots"))
@@ -127,6 +135,17 @@ async def lease_server(spec: ServerSpec, home: Path, *, idle_seconds: float, dea
         raise
 
 
+async def hold_server(home: Path, name: str) -> LeasedServer | None:
+    """Hold on to a server that runs, by its name in `local_servers`; None if it has ended."""
+    directory = ServerDirectory(home / "servers" / name)
+    lease = await asyncio.to_thread(take_shared, directory.lease)
+    record = _published(directory)
+    if record is None:
+        lease.release()
+        return None
+    return LeasedServer(str(record["url"]), lease, False, directory, process_of(record), record.get("slots"))  # noqa: FBT003
+
+
 def _ensure_started(spec: ServerSpec, directory: ServerDirectory, idle_seconds: float) -> tuple[str, bool]:
     start = take_exclusive(directory.start)
     try:
@@ -134,7 +153,7 @@ def _ensure_started(spec: ServerSpec, directory: ServerDirectory, idle_seconds: 
         record = _published(directory)
         if record is not None:
             return str(record["url"]), False
-        port = spec.port or free_port()
+        port = spec.port() if callable(spec.port) else spec.port or free_port()
         url = f"http://127.0.0.1:{port}"
         subprocess.run(  # noqa: S603 - the command is a backend's own
             [
@@ -149,6 +168,7 @@ def _ensure_started(spec: ServerSpec, directory: ServerDirectory, idle_seconds: 
                     str(idle_seconds),
                 ),
                 *(() if spec.slots is None else ("--slots", str(spec.slots))),
+                *(() if spec.about is None else ("--about", spec.about)),
                 *(str(directory.path), *spec.command(port)),
             ],
             check=True,
@@ -179,15 +199,16 @@ def _published(directory: ServerDirectory) -> dict[str, Any] | None:
     return record if record is not None and is_held(directory.alive) else None
 
 
-async def _answers(url: str, directory: ServerDirectory, deadline: float) -> bool:
+async def _answers(spec: ServerSpec, url: str, directory: ServerDirectory, deadline: float) -> bool:
     async with httpx.AsyncClient(timeout=5.0, verify=False, trust_env=False) as client:  # noqa: S501 - loopback, plain HTTP
         while time.monotonic() < deadline:
-            try:
-                if (await client.get(url)).is_success:
+            with suppress(httpx.TransportError):
+                if (await client.get(url + spec.health)).is_success and (
+                    spec.is_ours is None or await spec.is_ours(client, url)
+                ):
                     return True
-            except httpx.TransportError:
-                if _published(directory) is None:
-                    return False
+            if _published(directory) is None:
+                return False
             await asyncio.sleep(_HEALTH_POLL_SECONDS)
     return False
 
@@ -206,12 +227,14 @@ class ServerState:
 
     Attributes:
         stops_at: seconds since the epoch; None while it is leased.
+        about: what it is for, if that is known.
     """
 
     name: str
     url: str
     stops_at: float | None
     watchdog_pid: int
+    about: str | None = None
 
 
 def local_servers(home: Path) -> Iterator[ServerState]:
@@ -225,7 +248,8 @@ def local_servers(home: Path) -> Iterator[ServerState]:
         directory = ServerDirectory(path)
         record = _published(directory)
         if record is not None:
-            yield ServerState(path.name, str(record["url"]), _stops_at(record), int(record["watchdog_pid"]))
+            stops_at, pid = _stops_at(record), int(record["watchdog_pid"])
+            yield ServerState(path.name, str(record["url"]), stops_at, pid, record.get("about"))
 
 
 def _stops_at(record: dict[str, Any]) -> float | None:

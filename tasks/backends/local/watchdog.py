@@ -4,8 +4,9 @@
 and returns. It belongs to no run, so that it outlives, and cleans up after, the one that started it.
 
 In DIRECTORY: `lease.lock` (held shared by each run that uses the server), `alive.lock` (held by the watchdog as
-long as it lives), `server.json` (where the server is; there is one while runs may use it), `server.log`, and
-`server.log.old`, the one before. What the server started itself ends with it, also if somebody kills the server.
+long as it lives), `server.json` (where the server is; there is one while runs may use it), `server.log`,
+`server.log.old`, the one before, and `stopped`, if the last server was stopped and did not die. What the server started
+itself ends with it, also if somebody kills the server.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ class ServerDirectory:
         self.alive = path / "alive.lock"
         self.log = path / "server.log"
         self.last_log = path / "server.log.old"
+        self.stopped = path / "stopped"
         self._record = path / "server.json"
 
     def read(self) -> dict[str, Any] | None:
@@ -70,12 +72,12 @@ class Watchdog:
     """One server and its idle clock."""
 
     def __init__(
-        self, directory: ServerDirectory, url: str, idle_seconds: float, slots: int | None, command: list[str]
+        self, directory: ServerDirectory, url: str, idle_seconds: float, facts: dict[str, Any], command: list[str]
     ) -> None:
         self._directory = directory
         self._url = url
         self._idle_seconds = idle_seconds
-        self._slots = slots
+        self._facts = facts
         self._command = command
         self._told_to_stop = False
 
@@ -102,6 +104,8 @@ class Watchdog:
                 return
         self._publish(server, idle_since=None)
         lease = self._watch(server)
+        if self._told_to_stop or lease is not None:
+            self._directory.stopped.touch()
         self._directory.withdraw()
         _end(server, self._directory.path)
         if lease is not None:
@@ -142,7 +146,7 @@ class Watchdog:
                 "url": self._url,
                 "watchdog_pid": os.getpid(),
                 "server_pid": server.pid,
-                "slots": self._slots,
+                **self._facts,
                 "idle_seconds": self._idle_seconds,
                 # By the wall clock, for the version before; by the machine's own count.
                 "idle_since": None if idle_since is None else time.time() - (elapsed() - idle_since),
@@ -192,16 +196,19 @@ def main() -> NoReturn:
     parser.add_argument("--url", required=True)
     parser.add_argument("--idle", type=float, required=True)
     parser.add_argument("--slots", type=int)
+    parser.add_argument("--about")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     arguments = parser.parse_args()
     directory = ServerDirectory(arguments.directory)
     # Before the caller goes on: it takes a watchdog that is not alive for one that has ended.
     alive = take_exclusive(directory.alive)
     directory.withdraw()  # what a killed one left, and what its server did
+    directory.stopped.unlink(missing_ok=True)
+    facts = {"slots": arguments.slots, "about": arguments.about}
     end_marked(directory.path)
     _into_background()
     try:
-        Watchdog(directory, arguments.url, arguments.idle, arguments.slots, arguments.command).run()
+        Watchdog(directory, arguments.url, arguments.idle, facts, arguments.command).run()
     finally:
         directory.withdraw()
         alive.release()

@@ -64,7 +64,7 @@ def test_when_ollama_dies_on_a_running_machine_another_is_taken_and_the_broken_o
 
 
 @pytest.mark.long("starts a Prefect server")
-def test_with_prefect_s_server_gone_the_document_is_finished_and_the_machine_given_back(
+def test_with_prefect_s_server_killed_the_document_is_finished_and_the_machine_given_back(
     ec2: Hearth, aws: AwsFront, machines: Machines, held: Path, tmp_path: Path
 ):
     home = tmp_path / "home"
@@ -76,7 +76,6 @@ def test_with_prefect_s_server_gone_the_document_is_finished_and_the_machine_giv
     held.unlink()
     outcome = reading.ended()
     complete(outcome, 12)
-    assert "Prefect's server does not answer" in outcome.err
     item = aws.behind("dynamodb").get_item(TableName="hearth-default", Key={"id": {"S": first.id}})["Item"]
     assert item["leases"]["M"] == {}
 

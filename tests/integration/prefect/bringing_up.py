@@ -19,7 +19,7 @@ import psutil
 from tasks.backends.local.processes import MARK
 from tests.support.commands import ROOT, Hearth, Outcome
 from tests.support.environment import clean
-from tests.support.prefect_home import fork_runs, seed
+from tests.support.prefect_home import fork_runs, password_in, seed
 from tests.support.waiting import PATIENCE, until
 
 START_SECONDS = 3 * PATIENCE
@@ -34,11 +34,16 @@ class Server:
     home: Path
     api: str
 
+    @property
+    def auth(self) -> tuple[str, str] | None:
+        """What one of Hearth's own asks for."""
+        return password_in(self.home)
+
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """Ask again where SQLite was locked for longer than the server waits: Prefect's own client does, too."""
         deadline = time.monotonic() + PATIENCE
         while True:
-            answer = httpx.request(method, self.api + path, json=body, timeout=PATIENCE)
+            answer = httpx.request(method, self.api + path, json=body, timeout=PATIENCE, auth=self.auth)
             if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE or time.monotonic() > deadline:
                 answer.raise_for_status()
                 return answer.json() if answer.content else None
@@ -84,6 +89,11 @@ class Up(Server):
     hearth: Hearth
     told: str
 
+    @property
+    def password(self) -> str:
+        """What the server asks for."""
+        return ":".join(self.auth or ())
+
 
 @contextmanager
 def brought_up(home: Path, **settings: str) -> Iterator[Up]:
@@ -103,7 +113,7 @@ def brought_up(home: Path, **settings: str) -> Iterator[Up]:
         assert done.code == 0, done.err
         (record,) = home.glob("servers/prefect-*/server.json")
         up = Up(home, json.loads(record.read_text())["url"] + "/api", hearth, done.out)
-        fork_runs(up.api)
+        fork_runs(up.api, auth=up.auth)
         yield up
     finally:
         down = hearth("down")

@@ -61,6 +61,7 @@ def test_a_document_is_read_by_filling_in_the_form_and_its_pages_and_artifacts_a
     document = tmp_path / "paper.pdf"
     assert up.hearth("sample", document).code == 0
     with browser(up.api.removesuffix("/api")) as shown:
+        shown.log_in(up.password)
         tour = Tour(up, shown, tmp_path)
         run = tour.form(document, tmp_path / "results")
         assert run["state_name"] == "Completed"

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -15,6 +16,7 @@ import pytest
 
 from tests.support import pdfs
 from tests.support.commands import Hearth
+from tests.support.prefect_home import password_in
 from tests.support.waiting import PATIENCE, until
 
 
@@ -37,6 +39,19 @@ def test_who_has_no_prefect_server_gets_one_whose_pages_find_its_api(newcomer: H
     url = json.loads(record.read_text())["url"]
     assert httpx.get(f"{url}/ui-settings").json()["api_url"] == f"{url}/api"
     assert "prefect" in newcomer("status").out
+    # It asks for a password, and the run that had it is there with all that it told.
+    assert httpx.post(f"{url}/api/flow_runs/filter", json={}).status_code == 401
+    auth = password_in(Path(newcomer.environment["HEARTH_HOME"]))
+
+    def told(kind: str, **wanted: object) -> list[dict[str, Any]]:
+        found = httpx.post(f"{url}/api/{kind}/filter", json=wanted, auth=auth).raise_for_status().json()
+        return found["events"] if kind == "events" else found
+
+    assert [run["state_name"] for run in told("flow_runs")] == ["Completed"]
+    until(lambda: {run["state_name"] for run in told("task_runs")} == {"Completed"})
+    until(lambda: {"prefect.flow-run.Completed", "hearth.run.progress"} <= {each["event"] for each in told("events")})
+    until(lambda: told("logs"))
+    assert not list(Path(newcomer.environment["HEARTH_HOME"]).glob("prefect-ends/*"))
 
 
 def _running(home: str, module: str) -> list[psutil.Process]:

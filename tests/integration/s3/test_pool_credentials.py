@@ -30,7 +30,7 @@ def test_runs_of_a_pool_use_the_block_that_its_template_names_and_prefect_keeps_
 ):
     s3: Any = make_bucket(aws)
     with brought_up(tmp_path / "up", AWS_ENDPOINT_URL=aws.url) as up:
-        environment = {**up.hearth.environment, "PREFECT_API_URL": up.api}
+        environment = {**up.hearth.environment, "PREFECT_PROFILE": "hearth"}
         subprocess.run([sys.executable, "-c", SAVE, KEY, SECRET], env=environment, check=True, capture_output=True)
         template = up.get("/work_pools/hearth")["base_job_template"]
         template["variables"]["properties"]["env"]["default"] = {

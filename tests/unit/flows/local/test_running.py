@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
+import httpx
 import pytest
 
 import flows.local.run_flow
+from flows.local.own_server import OwnServer
+from flows.local.prefect_server import PrefectApi
 from flows.local.run_flow import _outcome
 from tasks.core.errors import ServerError
 from tasks.core.events import Event, RunWarning, subscribe
+
+ELSEWHERE = PrefectApi("http://prefect.lan:4200/api", None)
 
 
 @pytest.fixture
@@ -43,7 +48,7 @@ async def test_a_server_that_is_slow_to_note_the_end_is_waited_for(monkeypatch: 
     left = answering(monkeypatch, *[True] * 5)
     run, ended = outcomes()
     ended.set_result(ServerError("as it ended"))
-    waiting = asyncio.create_task(_outcome(run, ended))
+    waiting = asyncio.create_task(_outcome(run, ended, ELSEWHERE))
     while len(left) > 1:
         await asyncio.sleep(0.001)
     run.set_result(noted := ServerError("as Prefect noted it"))
@@ -55,8 +60,25 @@ async def test_a_server_that_went_away_is_not_waited_for(monkeypatch: pytest.Mon
     answering(monkeypatch, True, False)
     run, ended = outcomes()
     ended.set_result(outcome := ServerError("as it ended"))
-    assert await _outcome(run, ended) is outcome
-    assert told == [RunWarning("Prefect's server does not answer: there, this run may be shown as still running.")]
+    assert await _outcome(run, ended, ELSEWHERE) is outcome
+    (warning,) = told
+    assert isinstance(warning, RunWarning)
+    assert "may be shown as still running until the server is back" in warning.what
+
+
+async def test_a_server_of_hearth_s_own_that_is_being_started_again_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, told: list[Event]
+):
+    answering(monkeypatch, False)
+    run, ended = outcomes()
+    ended.set_result(ServerError("as it ended"))
+    own = PrefectApi("http://127.0.0.1:4200/api", cast("OwnServer", object()))
+    waiting = asyncio.create_task(_outcome(run, ended, own))
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    run.set_result(noted := ServerError("as Prefect noted it"))
+    assert await waiting is noted
+    assert told == []
 
 
 async def test_a_server_that_never_notes_the_end_is_not_waited_for_for_ever(
@@ -66,5 +88,16 @@ async def test_a_server_that_never_notes_the_end_is_not_waited_for_for_ever(
     monkeypatch.setattr(flows.local.run_flow, "_NOTED_SECONDS", 0.1)
     run, ended = outcomes()
     ended.set_result(outcome := ServerError("as it ended"))
-    assert await _outcome(run, ended) is outcome
+    assert await _outcome(run, ended, ELSEWHERE) is outcome
+    assert len(told) == 1
+
+
+async def test_a_run_that_has_ended_does_not_fail_because_prefect_could_not_note_it(
+    monkeypatch: pytest.MonkeyPatch, told: list[Event]
+):
+    answering(monkeypatch, False)
+    run, ended = outcomes()
+    ended.set_result(outcome := ServerError("as it ended"))
+    run.set_exception(httpx.ConnectError("All connection attempts failed"))
+    assert await _outcome(run, ended, ELSEWHERE) is outcome
     assert len(told) == 1

@@ -1,0 +1,77 @@
+"""The password of the Prefect servers that Hearth starts: random, and kept where this user alone can read it.
+
+Whoever may use a Prefect server can have its worker run any command. So each that Hearth starts asks for this password,
+and Hearth gives it to its own clients by their environment, never on a command line, which every user can see.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import suppress
+from pathlib import Path
+from secrets import token_urlsafe
+from tempfile import NamedTemporaryFile
+
+from tasks.core.errors import ServerError
+
+_USER = "hearth"
+_MOST_BYTES = 1000
+
+
+def password_file(home: Path) -> Path:
+    """Where the password is kept, as Prefect wants it: one line, `user:password`."""
+    return home / "prefect-password"
+
+
+def password(home: Path) -> str:
+    """Return the password, made at its first use. One that others could have read or written is replaced.
+
+    Raises:
+        ServerError: the file is another user's, or cannot be written.
+    """
+    path = password_file(home)
+    try:
+        return _read(path) or _make(path, replace=True)
+    except FileNotFoundError:
+        return _make(path, replace=False)
+    except OSError as error:
+        raise ServerError(
+            f"{path} cannot be used: {error.strerror}. Set HEARTH_HOME to a directory of yours."
+        ) from None
+
+
+def renew_password(home: Path) -> None:
+    """Replace the password, because somebody may have been sent it."""
+    _make(password_file(home), replace=True)
+
+
+def _read(path: Path) -> str | None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    with os.fdopen(descriptor) as file:
+        status = os.fstat(descriptor)
+        if status.st_uid != os.geteuid():
+            raise _unusable(path, "is another user's")
+        text = file.read(_MOST_BYTES).strip()
+    return text if not status.st_mode & (stat.S_IRWXG | stat.S_IRWXO) and ":" in text else None
+
+
+def _make(path: Path, *, replace: bool) -> str:
+    """Make a new one, whole or not at all; of two that are made at once the first stands."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with NamedTemporaryFile("w", dir=path.parent, prefix=".prefect-password-") as file:  # its mode is 0600
+        file.write(f"{_USER}:{token_urlsafe(32)}\n")
+        file.flush()
+        os.fsync(file.fileno())
+        if replace:
+            path.unlink(missing_ok=True)
+        with suppress(FileExistsError):
+            os.link(file.name, path)
+    made = _read(path)
+    if made is None:
+        raise _unusable(path, "cannot be kept from other users")
+    return made
+
+
+def _unusable(path: Path, why: str) -> ServerError:
+    return ServerError(f"{path} {why}. Set HEARTH_HOME to a directory of yours.")

@@ -1,0 +1,39 @@
+"""The Prefect profile `hearth`: Prefect's own command and a user's own flows find server and password by it."""
+
+from __future__ import annotations
+
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_KEY, PREFECT_API_URL, get_current_settings
+from prefect.settings.profiles import Profile, load_profiles, save_profiles
+
+from tasks.core.errors import InputError
+
+PROFILE = "hearth"
+
+
+def keep_profile(api: str, password: str, *, make: bool = True) -> None:
+    """Have the profile name the server. What else a user put into it stays, and so does the profile in use.
+
+    Args:
+        api: address of its API.
+        password: what it asks for.
+        make: whether to make it where there is none.
+
+    Raises:
+        InputError: the file of profiles cannot be used.
+    """
+    path = get_current_settings().profiles_path
+    try:
+        profiles = load_profiles(include_defaults=False)
+        if PROFILE not in profiles and not make:
+            return
+        settings = {PREFECT_API_URL: api, PREFECT_API_AUTH_STRING: password}
+        before = profiles[PROFILE].settings if PROFILE in profiles else {}
+        wanted = {key: value for key, value in before.items() if key is not PREFECT_API_KEY} | settings
+        if path is not None and path.exists():
+            path.chmod(0o600)  # before the password is in it
+        if wanted != before:
+            profiles.profiles_by_name.pop(PROFILE, None)
+            profiles.add_profile(Profile(name=PROFILE, settings=wanted, source=path))
+            save_profiles(profiles)
+    except (OSError, ValueError) as error:
+        raise InputError(f"Prefect's profiles in {path} cannot be used: {error}. Correct the file.") from None
