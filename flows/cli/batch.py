@@ -43,7 +43,12 @@ def batch(
     must_finish: Annotated[
         bool, typer.Option("--must-finish", help="Exit with 3 also where the budget left some.")
     ] = False,
-    workers: Annotated[int, typer.Option(min=1, max=64, help="Runs of Prefect that share the documents.")] = 1,
+    workers: Annotated[
+        int, typer.Option(min=1, max=64, help="Runs of Prefect that share the documents, at the most.")
+    ] = 1,
+    worker_pages: Annotated[
+        int, typer.Option(min=1, help="Fewer runs share the documents if each would not have so many pages.")
+    ] = 200,
     time_zone: Annotated[str, typer.Option(help="Of that time, as Europe/Berlin.")] = "UTC",
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show Prefect's log.")] = False,
@@ -70,6 +75,7 @@ def batch(
             finish_by=time.fromisoformat(finish_by) if finish_by else None,
             time_zone=time_zone,
             workers=workers,
+            worker_pages=worker_pages,
         )
     except ValidationError as error:
         first = error.errors()[0]

@@ -18,7 +18,8 @@ from prefect.logging import disable_run_logger
 
 import flows.engine.pages
 import flows.ui.artifacts
-from flows.engine.pages import BLOCK, Block, read_block, read_pages
+from flows.engine.block import Block
+from flows.engine.pages import BLOCK, read_block, read_pages
 from flows.ui.artifacts import MOST_SINGLE
 from tasks.core.aio import WorkLoop
 from tasks.core.errors import FailureReason, PageError, ServerError
@@ -109,6 +110,20 @@ async def work() -> AsyncIterator[WorkLoop]:
 async def read(work: WorkLoop, reader: Any, window: int = 12, count: int = MANY) -> None:
     async with asyncio.timeout(PATIENCE):
         await read_pages(work, reader, range(1, count + 1), AdmissionLimiter(window))
+
+
+async def ended_block(numbers: tuple[int, ...], failed: tuple[int, ...]) -> Any:
+    """How a block ends of whose pages these failed."""
+    block = Block(numbers)
+
+    async def page(number: int) -> None:
+        status = PageStatus.FAILED if number in failed else PageStatus.READ
+        emit(PageDone(good(number, status=status, detail="The answer is empty." if number in failed else None)))
+
+    for number in numbers:
+        block.begin(number, page, lambda: None)
+    await block.ended()
+    return block.state()
 
 
 def failing(*numbers: int, final: bool = False) -> Page:
@@ -245,14 +260,14 @@ class TestTables:
         ("numbers", "state"),
         [((), ("COMPLETED", "Completed")), ((2,), ("COMPLETED", "Partial")), ((1, 2, 3), ("FAILED", "Failed"))],
     )
-    async def test_a_block_ends_partial_if_some_of_its_pages_failed_and_failed_if_all_did(self, work, numbers, state):
-        table = flows.ui.artifacts.PageTable("Report pages 1-3", excerpts=False)
-        for number in (1, 2, 3):
-            failed = number in numbers
-            table(PageDone(good(number, status=PageStatus.FAILED if failed else PageStatus.READ)))
-        ended = table.state()
+    async def test_a_block_ends_partial_if_some_of_its_pages_failed_and_failed_if_all_did(self, shown, numbers, state):
+        ended = await ended_block((1, 2, 3), numbers)
         assert (ended.type.value, ended.name) == state
         assert ended.message == f"3 pages, {len(numbers)} failed"
+
+    async def test_a_page_of_its_own_that_failed_says_why(self, shown):
+        ended = await ended_block((1,), (1,))
+        assert (ended.type.value, ended.message) == ("FAILED", "The answer is empty.")
 
     async def test_a_block_that_is_broken_off_shows_what_was_stored(self, work, shown):
         async def page(number: int, _: int) -> None:
@@ -277,7 +292,8 @@ class TestTables:
         ((1, 3, 9), "pages 1-9, 3 of them"),
     ],
 )
-def test_a_block_is_named_for_its_pages(numbers, name):
+@pytest.mark.usefixtures("shown")
+async def test_a_block_is_named_for_its_pages(numbers, name):
     assert str(Block(numbers)) == name
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import flows.local.run_flow
-from flows.local.run_flow import _outcome
+from flows.local.run_flow import Marks, _outcome
 from tasks.core.errors import ServerError
 from tasks.core.events import Event, RunWarning, subscribe
 
@@ -33,17 +33,16 @@ def answering(monkeypatch: pytest.MonkeyPatch, *answers: bool) -> list[bool]:
     return left
 
 
-def outcomes() -> tuple[asyncio.Future[Any], asyncio.Future[Any]]:
-    """How Prefect has a run end, and how it ended."""
-    loop = asyncio.get_running_loop()
-    return loop.create_future(), loop.create_future()
+def outcomes() -> tuple[asyncio.Future[Any], Marks]:
+    """How Prefect has a run end, and how far it is."""
+    return asyncio.get_running_loop().create_future(), Marks()
 
 
 async def test_a_server_that_is_slow_to_note_the_end_is_waited_for(monkeypatch: pytest.MonkeyPatch, told: list[Event]):
     left = answering(monkeypatch, *[True] * 5)
-    run, ended = outcomes()
-    ended.set_result(ServerError("as it ended"))
-    waiting = asyncio.create_task(_outcome(run, ended))
+    run, marks = outcomes()
+    marks.ended.set_result(ServerError("as it ended"))
+    waiting = asyncio.create_task(_outcome(run, marks))
     while len(left) > 1:
         await asyncio.sleep(0.001)
     run.set_result(noted := ServerError("as Prefect noted it"))
@@ -53,9 +52,9 @@ async def test_a_server_that_is_slow_to_note_the_end_is_waited_for(monkeypatch: 
 
 async def test_a_server_that_went_away_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, told: list[Event]):
     answering(monkeypatch, True, False)
-    run, ended = outcomes()
-    ended.set_result(outcome := ServerError("as it ended"))
-    assert await _outcome(run, ended) is outcome
+    run, marks = outcomes()
+    marks.ended.set_result(outcome := ServerError("as it ended"))
+    assert await _outcome(run, marks) is outcome
     assert told == [RunWarning("Prefect's server does not answer: there, this run may be shown as still running.")]
 
 
@@ -64,7 +63,7 @@ async def test_a_server_that_never_notes_the_end_is_not_waited_for_for_ever(
 ):
     answering(monkeypatch, True)
     monkeypatch.setattr(flows.local.run_flow, "_NOTED_SECONDS", 0.1)
-    run, ended = outcomes()
-    ended.set_result(outcome := ServerError("as it ended"))
-    assert await _outcome(run, ended) is outcome
+    run, marks = outcomes()
+    marks.ended.set_result(outcome := ServerError("as it ended"))
+    assert await _outcome(run, marks) is outcome
     assert len(told) == 1

@@ -110,7 +110,6 @@ async def opened(
         output=path.parent / "results",
         slots=slots,
         attempts=attempts,
-        force=False,
         require_gpu=False,
         fallback=fallback,
     )
