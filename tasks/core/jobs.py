@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -205,8 +205,8 @@ class Plan(Frozen):
         numbers: the pages to be read, counted from 1, ascending.
         slots: how many pages in flight are asked for; what is measured may be fewer.
         attempts: at each page, at the most.
-        since: pages that were stored before do not count; None: whenever they were. A forced run's is its beginning,
-            so that it goes on after an interruption with what is left.
+        force: pages are read anew, those apart that were stored since `began`.
+        began: when the run did first, so that it goes on after an interruption with what is left.
         max_usd: no page is begun when the run's machines have cost so much.
         strict: a flagged page counts as failed.
         fallback: what is stored of a page that failed.
@@ -220,11 +220,17 @@ class Plan(Frozen):
     output: Place
     slots: int
     attempts: int
+    force: bool
     require_gpu: bool
-    since: datetime | None = None
+    began: datetime | None = None
     max_usd: float | None = None
     strict: bool = False
     fallback: Fallback = Fallback.NONE
+
+    @property
+    def since(self) -> datetime | None:
+        """Pages that were stored before do not count; None: whenever they were."""
+        return (self.began or datetime.max.replace(tzinfo=UTC)) if self.force else None
 
     def identity(self, number: int, digest: str) -> str:
         """The page's identity; see `page_identity`."""

@@ -110,6 +110,7 @@ async def opened(
         output=path.parent / "results",
         slots=slots,
         attempts=attempts,
+        force=False,
         require_gpu=False,
         fallback=fallback,
     )
