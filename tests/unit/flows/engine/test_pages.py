@@ -23,7 +23,7 @@ from flows.engine.pages import BLOCK, read_block, read_pages
 from flows.ui.artifacts import MOST_SINGLE
 from tasks.core.aio import WorkLoop
 from tasks.core.errors import FailureReason, PageError, ServerError
-from tasks.core.events import emit, subscribe
+from tasks.core.events import PageStarted, emit, subscribe
 from tasks.reading.events import PageDone
 from tasks.results.page import PageResult, PageStatus
 from tasks.serving.admission_limiter import AdmissionLimiter
@@ -82,12 +82,14 @@ class Shown:
         self.tables: dict[str, list[dict[str, Any]]] = {}
         self.keys: set[str | None] = set()
         self.states: list[Any] = []
+        self.begun: list[str] = []
 
     async def table(self, rows: list[dict[str, Any]], key: str | None, told: str) -> None:
         self.tables[told] = rows
         self.keys.add(key)
 
     async def block(self, *arguments: Any) -> None:
+        self.begun.append(str(arguments[1]))
         self.states.append(await read_block.fn(*arguments))
 
 
@@ -180,6 +182,33 @@ class TestWindow:
         async with asyncio.timeout(PATIENCE):
             await reading
         assert len(reader.done) == MANY
+
+
+class TestTaskRuns:
+    async def test_one_begins_when_its_page_has_a_slot(self, work, shown):
+        """Those that wait for a slot have none yet, however many are open."""
+        slots: list[int] = []
+        ended = asyncio.Event()
+
+        async def page(number: int, _: int) -> None:
+            while slots and not ended.is_set():  # one slot, and page 1 has it
+                await asyncio.sleep(0.001)
+            slots.append(number)
+            emit(PageStarted(number))
+            while not ended.is_set():
+                await asyncio.sleep(0.001)
+
+        reader = Reader(page)
+        reading = asyncio.create_task(read(work, reader, 4, count=4))
+        await until_async(lambda: reader.open == 4 and shown.begun)
+        assert shown.begun == ["page 1"]
+        ended.set()
+        await reading
+        assert sorted(shown.begun) == [f"page {number}" for number in range(1, 5)]
+
+    async def test_one_of_a_page_that_needs_no_slot_begins_when_that_has_ended(self, work, shown):
+        await read(work, Reader(), count=1)
+        assert shown.begun == ["page 1"]
 
 
 class TestFailures:
