@@ -6,19 +6,23 @@ Job -> Backend.acquire -> Allocation -> warm -> Slots -> pages -> PageResult -> 
 # No postponed annotations here: a served flow is pickled, and would lose sight of `Job`.
 
 from contextlib import closing
+from datetime import datetime
 
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.exceptions import Pause
 from prefect.runtime import flow_run
-from prefect.states import Completed, Failed
 
 from flows.engine.document import read_document
+from flows.engine.outcomes import Ended, document_state, failed_state
 from flows.orchestrator.blocks import password_of, resolved
 from flows.orchestrator.ephemeral import secure_ephemeral_server
+from flows.orchestrator.interruption import cancelled_if_interrupted
 from flows.orchestrator.late_ends import end_written_down, forget_end
 from flows.orchestrator.pausing import until_paused
+from flows.orchestrator.result_json import RESULT_JSON
 from flows.orchestrator.run_events import ProgressEvents, tell_left
+from flows.orchestrator.run_start import run_began
 from flows.orchestrator.termination import ended_by_sigterm
 from flows.ui.artifacts import log_to_run
 from flows.ui.live_artifacts import Live
@@ -28,8 +32,8 @@ from tasks.core.jobs import Job
 from tasks.core.visible import log_visibly
 from tasks.documents.render_process import shared_processes
 from tasks.reading.events import RunEnded
-from tasks.results.manifest import Manifest, RunStatus
-from tasks.results.page import PageStatus
+from tasks.results.document_result import DocumentResult
+from tasks.results.manifest import Manifest
 from tasks.runs.prepare import Prepared, prepare
 from tasks.runs.run_recorder import RunRecorder
 from tasks.settings.settings import Settings, load_settings
@@ -44,32 +48,43 @@ def _run_name() -> str:
 @flow(
     name="process-document",
     flow_run_name=_run_name,
-    persist_result=False,
+    persist_result=True,
+    result_serializer=RESULT_JSON,
     on_completion=[forget_end],
     on_failure=[forget_end],
 )
-async def process_document(job: Job) -> State[Manifest]:
+async def process_document(job: Job) -> State[DocumentResult]:
     """Read one PDF: start or reuse a server, warm it, read the pages over its slots, store them, release it.
 
     Args:
         job: What to read, and how. What is left empty is taken from the worker's settings.
 
     Returns:
-        Completed, named Partial if some pages failed, or Failed if all did; with the manifest.
+        Completed, named Partial if some pages failed, or Stopped if some are left; with the result. Whoever awaits
+        the call gets the result itself, a `DocumentResult`.
 
     Raises:
-        HearthError: the request is wrong, or the run could not go on; see `tasks.core.errors`.
+        HearthError: the request is wrong, the run could not go on, or every page failed; see `tasks.core.errors`.
+            The run's state is Failed, with the same sentence.
     """
-    with ended_by_sigterm(), end_written_down() as written_down, subscribe(ProgressEvents()):
-        try:
-            return written_down(await process(job))
-        except Pause:
-            tell_left()
-            raise
+    with ended_by_sigterm() as terminated, end_written_down() as written_down, subscribe(ProgressEvents()):
+        async with cancelled_if_interrupted(terminated):
+            try:
+                return written_down(document_state(await process(job, run_began())))
+            except HearthError as error:
+                return written_down(failed_state(error))
+            except Pause:
+                tell_left()
+                raise
 
 
-async def process(job: Job, *, in_batch: bool = False) -> State[Manifest]:
-    """What `process_document` does, within whatever run there is; in a batch's, servers are not the document's own.
+async def process(job: Job, began: datetime, *, in_batch: bool = False) -> Ended:
+    """Do what `process_document` does, within whatever run there is; in a batch's, servers are not the document's own.
+
+    Args:
+        job: see there.
+        began: when the run did; what it reads anew it does once since then.
+        in_batch: whether the run is a batch's.
 
     Raises:
         HearthError: see there.
@@ -81,17 +96,16 @@ async def process(job: Job, *, in_batch: bool = False) -> State[Manifest]:
             emit(RunStarted(flow_run.ui_url))
         try:
             async with shared_processes():
-                manifest = await until_paused(_process(job, in_batch=in_batch))
+                return await until_paused(_process(job, began, in_batch=in_batch))
         except HearthError as error:
             emit(RunEnded(error))
             raise
-    return _final_state(manifest)
 
 
-async def _process(job: Job, *, in_batch: bool) -> Manifest | None:
+async def _process(job: Job, began: datetime, *, in_batch: bool) -> Ended:
     settings = load_settings()
     job = await resolved(job)
-    prepared = await prepare(job, settings, await password_of(job))
+    prepared = await prepare(job, settings, await password_of(job), began=began)
     with closing(prepared.file):
         prepared.store.prepare()
         live = Live(prepared.plan.document.name, settings, has_servers=not in_batch)
@@ -99,7 +113,7 @@ async def _process(job: Job, *, in_batch: bool) -> Manifest | None:
             manifest = await _read(prepared, settings, live)
             if manifest is not None:
                 emit(RunEnded(manifest))
-    return manifest
+    return Ended(prepared.plan, manifest)
 
 
 async def _read(prepared: Prepared, settings: Settings, live: Live) -> Manifest | None:
@@ -113,19 +127,3 @@ async def _read(prepared: Prepared, settings: Settings, live: Live) -> Manifest 
         if manifest is not None:
             await live.ended(manifest, prepared.store)
     return manifest
-
-
-def _final_state(manifest: Manifest | None) -> State[Manifest]:
-    if manifest is None:
-        return Completed(name="Stopped", message="no page was begun: they are left for the next run")
-    failed = len(manifest.failed)
-    told = f"{manifest.count(PageStatus.READ)} pages read, {manifest.count(PageStatus.BLANK)} blank, {failed} failed"
-    if failed and failed == len(manifest.pages):
-        return Failed(message=told, data=manifest)
-    if manifest.status is RunStatus.STOPPED:
-        return Completed(name="Stopped", message=f"{told}; the others are left for the next run", data=manifest)
-    if manifest.changed:
-        told += "; the document was changed while it was read"
-    if manifest.changed or manifest.status is RunStatus.PARTIAL:
-        return Completed(name="Partial", message=told, data=manifest)
-    return Completed(message=told, data=manifest)

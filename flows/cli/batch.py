@@ -56,6 +56,9 @@ def batch(
     workers: Annotated[
         int, typer.Option(min=1, max=64, metavar="RUNS", help="Runs of Prefect that share the documents.")
     ] = 1,
+    worker_pages: Annotated[
+        int, typer.Option(min=1, metavar="PAGES", help="Fewer runs share them if each would have fewer pages.")
+    ] = 200,
     strict: options.Strict = False,
     fallback: options.OfFailed = Fallback.NONE,
     attempts: options.Attempts = None,
@@ -87,6 +90,7 @@ def batch(
             finish_by=time.fromisoformat(finish_by) if finish_by else None,
             time_zone=time_zone,
             workers=workers,
+            worker_pages=worker_pages,
         )
     except ValidationError as error:
         first = error.errors()[0]

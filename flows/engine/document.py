@@ -70,9 +70,8 @@ async def read_document(prepared: Prepared, settings: Settings, account: RunReco
 
 def _left_with(prepared: Prepared, account: RunRecorder, digest: str) -> Sequence[int]:
     """The pages that are still to be read with a model, neither standing nor done in this run."""
-    plan, store = prepared.plan, prepared.store
-    numbers = plan.numbers if plan.force else store.missing(plan, digest)
-    return [number for number in numbers if number not in account.done]
+    missing = prepared.store.missing(prepared.plan, digest)
+    return [number for number in missing if number not in account.done]
 
 
 def _expected(prepared: Prepared, account: RunRecorder) -> Sequence[int]:

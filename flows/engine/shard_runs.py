@@ -46,6 +46,7 @@ class ShardRuns:
         asked: the batch as it was asked for, its output block unresolved: whoever reads a part has its own access.
         output: where the results go.
         began: when the batch did.
+        since: when its run began first; what it reads anew it does once since then, whoever reads the part.
         read_here: reads a part in this run.
         shelf: knows what stands.
     """
@@ -53,6 +54,7 @@ class ShardRuns:
     asked: Batch
     output: Place
     began: datetime
+    since: datetime
     read_here: Read
     shelf: Callable[[], DocumentIndex]
     _waiting: dict[UUID, Shard] = field(default_factory=dict)
@@ -91,6 +93,7 @@ class ShardRuns:
                 documents=tuple(document.source.name for document in shard.documents),
                 max_usd=self.asked.max_usd and self.asked.max_usd * shard.pages / pages,
                 ends_at=self.asked.deadline(self.began),
+                since=self.since if self.asked.force else None,
             )
             for number, shard in enumerate(shards, 1)
         ]
@@ -133,6 +136,7 @@ class ShardRuns:
             return []
         part, run = self._waiting[ended[0]], runs.get(ended[0])
         if run is not None and run.run_count == 0:  # one that is cancelled has a start time all the same
+            emit(RunWarning(f"No other worker has begun part {part.name}: this run reads it, too."))
             report = await self.read_here(part)
         else:
             report = await asyncio.to_thread(self._report, run, part)

@@ -16,12 +16,13 @@ from flows.orchestrator.termination import Termination
 from flows.process_batch import process_batch
 from flows.process_document import process_document
 from tasks.batches.batch import Batch
-from tasks.core.errors import ServerError, UnavailableError
+from tasks.core.errors import AllFailedError, ServerError, UnavailableError
 from tasks.core.events import Event, Progress, RunWarning, emit, subscribe
 from tasks.core.jobs import Job
 from tasks.reading.events import Outcome, RunEnded
 from tasks.results.manifest import Manifest
 from tasks.results.report import Report
+from tasks.runs.check_batch import check_batch
 from tasks.settings.settings import Settings
 
 if TYPE_CHECKING:
@@ -44,11 +45,16 @@ async def run_document(job: Job, settings: Settings) -> Manifest | None:
 
 
 async def run_batch(batch: Batch, settings: Settings) -> Report:
-    """Run `process_batch`; see `_run_flow`."""
+    """Run `process_batch`; see `_run_flow`.
+
+    Raises:
+        InputError: the batch is wrong as a whole; no run was made.
+    """
+    await asyncio.to_thread(check_batch, batch, settings)
     return cast("Report", await _run_flow(cast("AnyFlow", process_batch), batch, settings))
 
 
-async def _run_flow(flow: AnyFlow, request: Job | Batch, settings: Settings) -> Manifest | Report:
+async def _run_flow(flow: AnyFlow, request: Job | Batch, settings: Settings) -> Outcome | None:
     """Run a flow over the Prefect server that is configured, or a local one.
 
     Returns:
@@ -57,19 +63,18 @@ async def _run_flow(flow: AnyFlow, request: Job | Batch, settings: Settings) -> 
     Raises:
         HearthError: what the run raised, or that Prefect's server went away before the document was done.
     """
-    ended: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+    marks = Marks()
     termination = Termination()
 
     def hear(event: Event) -> None:
         termination.catch()
-        if isinstance(event, RunEnded) and not ended.done():
-            ended.set_result(event.outcome)
+        marks.hear(event)
 
     try:
-        with subscribe(hear):
-            async with prefect_api(settings) as api:
-                emit(Progress("starting the run"))
-                outcome = await _outcome(asyncio.ensure_future(_run(flow, request)), ended, api)
+        async with prefect_api(settings) as api:
+            emit(Progress("starting the run"))
+            with subscribe(hear):
+                outcome = await _outcome(asyncio.ensure_future(_run(flow, request)), marks, api)
     except _AWAY as error:
         raise ServerError(
             f"Prefect's server went away during the run ({type(error).__name__}). "
@@ -89,16 +94,39 @@ async def _run_flow(flow: AnyFlow, request: Job | Batch, settings: Settings) -> 
     return outcome
 
 
-async def _run(flow: AnyFlow, request: Job | Batch) -> Manifest | Report | BaseException:
+class Marks:
+    """How far a run is, by its events.
+
+    Attributes:
+        begun: done when it has begun, so that Prefect takes it for running.
+        ended: its account, or why it could not go on.
+    """
+
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.begun: asyncio.Future[None] = loop.create_future()
+        self.ended: asyncio.Future[Outcome] = loop.create_future()
+
+    def hear(self, event: Event) -> None:
+        """Take note of an event of the run; its first and its last are told on its own loop."""
+        if not self.begun.done():
+            self.begun.set_result(None)
+        if isinstance(event, RunEnded) and not self.ended.done():
+            self.ended.set_result(event.outcome)
+
+
+async def _run(flow: AnyFlow, request: Job | Batch) -> BaseException | None:
+    """Run a flow, and return what it raised; its account is heard of."""
     # Prefect's types do not know that an async flow's state is awaited, too.
-    state: State[Manifest | Report] = await cast("Any", flow)(request, return_state=True)
-    outcome: Manifest | Report | BaseException = await state.aresult(raise_on_failure=False)
-    return outcome
+    state: State[Any] = await cast("Any", flow)(request, return_state=True)
+    outcome = await state.aresult(raise_on_failure=False)
+    return outcome if isinstance(outcome, BaseException) and not isinstance(outcome, AllFailedError) else None
 
 
 async def _outcome(
-    run: asyncio.Future[Manifest | Report | BaseException], ended: asyncio.Future[Outcome], api: PrefectApi
-) -> Manifest | Report | BaseException:
+    run: asyncio.Future[BaseException | None], marks: Marks, api: PrefectApi
+) -> Outcome | BaseException | None:
+    ended = marks.ended
     try:
         both: set[asyncio.Future[Any]] = {run, ended}
         await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
@@ -108,18 +136,25 @@ async def _outcome(
             if not (run.done() or api.returns or await _prefect_answers()):
                 break
     except asyncio.CancelledError:
-        run.cancel()
-        await asyncio.wait({run})
+        await _interrupt(run, marks)
         raise
-    if run.done() and not (ended.done() and isinstance(run.exception(), _AWAY)):
-        return run.result()
-    emit(
-        RunWarning(
-            "Prefect's server does not answer: there, this run may be shown as still running until the server is back "
-            "and Hearth uses it again."
+    if not run.done() or (ended.done() and isinstance(run.exception(), _AWAY)):
+        emit(
+            RunWarning(
+                "Prefect's server does not answer: there, this run may be shown as still running until the server is "
+                "back and Hearth uses it again."
+            )
         )
-    )
-    return ended.result()
+        return ended.result()
+    return run.result() or (ended.result() if ended.done() else None)
+
+
+async def _interrupt(run: asyncio.Future[Any], marks: Marks) -> None:
+    """Cancel a run where it can say so to Prefect; while it begins, or ends, Prefect would take it for crashed."""
+    waiting: set[asyncio.Future[Any]] = {run} if marks.ended.done() else {run, marks.begun}
+    await asyncio.wait(waiting, timeout=_LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+    run.cancel()
+    await asyncio.wait({run})
 
 
 async def _prefect_answers() -> bool:

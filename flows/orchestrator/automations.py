@@ -33,7 +33,7 @@ SWEEP = "sweep-machines/sweep-machines"
 FLOWS = ["process-document", "process-batch"]
 _PREFIX = "Hearth: "
 _BEGINS = ("Running", "Retrying")
-_ENDS = ("Completed", "Partial", "Stopped", "Failed", "Crashed", "TimedOut", "Cancelled")
+_ENDS = ("Completed", "Partial", "Stopped", "Skipped", "Failed", "Crashed", "TimedOut", "Cancelled")
 _RESTS = ("Paused", "Suspended", "Resuming", "AwaitingRetry")
 _ALIVE = "prefect.flow-run.heartbeat"
 _ONCE = timedelta(minutes=1)

@@ -11,20 +11,23 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, cast
 
 
 @contextmanager
-def ended_by_sigterm() -> Iterator[None]:
+def ended_by_sigterm() -> Iterator[Callable[[], bool]]:
     """Have the task of a worker's run that enters this cancelled by SIGTERM, whatever becomes of Prefect's exception.
 
     Prefect's handler stays where it is, since Prefect asks for it. A command has one of its own: see `Termination`.
+
+    Yields:
+        Tells whether the signal has come.
     """
     task = asyncio.current_task()
     if task is None or not _worker_runs_this() or threading.current_thread() is not threading.main_thread():
-        yield
+        yield lambda: False
         return
     loop = asyncio.get_running_loop()
     told, telling = socket.socketpair()
@@ -32,16 +35,23 @@ def ended_by_sigterm() -> Iterator[None]:
         told.settimeout(0)
         telling.settimeout(0)
 
+        heard: set[int] = set()
+
+        def came() -> bool:
+            with suppress(BlockingIOError):
+                heard.update(told.recv(4096))
+            return signal.SIGTERM in heard
+
         def hear() -> None:
             # Where the exception came through, all tasks are being cancelled: a second time would cut off what they
             # give back.
-            if signal.SIGTERM in told.recv(4096) and not task.cancelling():
+            if came() and not task.cancelling():
                 task.cancel()
 
         before = signal.set_wakeup_fd(telling.fileno(), warn_on_full_buffer=False)
         loop.add_reader(told, hear)
         try:
-            yield
+            yield came
         finally:
             loop.remove_reader(told)
             signal.set_wakeup_fd(before)

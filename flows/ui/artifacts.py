@@ -15,14 +15,11 @@ from uuid import UUID
 from prefect.artifacts import acreate_markdown_artifact, acreate_progress_artifact, acreate_table_artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactUpdate
-from prefect.client.schemas.objects import State
 from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
-from prefect.states import Completed, Failed
 
 from tasks.core.events import Event, Progress, Pulling, RunWarning
 from tasks.reading.events import PageDone
-from tasks.results.page import PageStatus
 from tasks.results.report import Report
 from tasks.views.summary import page_row
 
@@ -112,14 +109,6 @@ class PageTable:
         if self._rows:
             async with shown_if_possible(seconds):
                 await acreate_table_artifact(sorted(self._rows, key=lambda row: int(row["page"])), None, self._told)
-
-    def state(self) -> State[None]:
-        """How the task run ended, by its pages."""
-        pages, failed = len(self._rows), sum(row["status"] == PageStatus.FAILED for row in self._rows)
-        told = f"{pages} pages, {failed} failed"
-        if failed and failed == pages:
-            return Failed(message=told)
-        return Completed(name="Partial" if failed else None, message=told)
 
 
 @asynccontextmanager

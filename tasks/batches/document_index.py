@@ -14,7 +14,7 @@ from typing import Self
 
 from tasks.batches.batch import Batch, Source
 from tasks.core.jobs import Frozen
-from tasks.results.report import DocumentStatus, Row
+from tasks.results.report import DocumentStatus, Row, text_of
 from tasks.settings.settings import Settings
 from tasks.storage.files import Place, S3Path, entries, files_at, place_of
 
@@ -80,7 +80,13 @@ class DocumentIndex:
         known = self._stands(source)
         if known is None or known.left:
             return None
-        return Row(document=known.path, status=DocumentStatus.UNCHANGED, pages=known.pages, output=known.output)
+        return Row(
+            document=known.path,
+            status=DocumentStatus.UNCHANGED,
+            pages=known.pages,
+            output=known.output,
+            text=text_of(place_of(known.output)),
+        )
 
     def left(self, source: Source) -> int | None:
         """How many of its pages are still to be read; None if that is not known."""

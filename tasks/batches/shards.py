@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import heapq
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+
+from pydantic import Field
 
 from tasks.batches.batch import Batch, Source
 from tasks.core.errors import HearthError, InputError
@@ -20,7 +23,8 @@ from tasks.storage.files import Place, files_at
 # A document in S3 is not fetched only to be counted. Scanned pages have more bytes, written ones fewer; what matters is
 # that all are taken by the same measure.
 _BYTES_A_PAGE = 50_000
-_FOLDER = "batches"
+FOLDER = "batches"
+"""Of the output: where shards and reports are."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +54,14 @@ class Shard(Frozen):
         documents: their paths.
         max_usd: its part of the batch's dollars.
         ends_at: no page is begun after it.
+        since: of a batch that reads anew: when its run began; what was stored since then is not read again.
     """
 
     name: str
     documents: tuple[str, ...]
     max_usd: float | None = None
     ends_at: datetime | None = None
+    since: datetime | None = Field(None, exclude_if=operator.not_)
 
     @classmethod
     def named(cls, name: str, output: Place) -> Shard:
@@ -64,10 +70,10 @@ class Shard(Frozen):
         Raises:
             InputError: there is none.
         """
-        written = files_at(output / _FOLDER).read(f"{name}.json")
+        written = files_at(output / FOLDER).read(f"{name}.json")
         if written is None:
             raise InputError(
-                f"{output / _FOLDER} has no part {name}. Have all workers see the batch's output, or name one under "
+                f"{output / FOLDER} has no part {name}. Have all workers see the batch's output, or name one under "
                 "s3://."
             )
         return cls.model_validate_json(written)
@@ -78,17 +84,19 @@ class Shard(Frozen):
         Raises:
             StorageError: it cannot be written.
         """
-        files = files_at(output / _FOLDER)
+        files = files_at(output / FOLDER)
         files.make()
         files.write(f"{self.name}.json", [self.model_dump_json()])
 
-    def write_report(self, report: Report, output: Place) -> None:
-        """Have the report there for the batch.
+    def write_report(self, report: Report, output: Place) -> Place:
+        """Have the report there for the batch, and return its path.
 
         Raises:
             StorageError: it cannot be written.
         """
-        files_at(output / _FOLDER).write(f"{self.name}-report.json", [report.model_dump_json()])
+        files, name = files_at(output / FOLDER), f"{self.name}-report.json"
+        files.write(name, [report.model_dump_json()])
+        return files.place / name
 
     def report(self, output: Place) -> Report | None:
         """The report of its run; None if that wrote none.
@@ -96,7 +104,7 @@ class Shard(Frozen):
         Raises:
             OutputError: it cannot be read.
         """
-        report = files_at(output / _FOLDER).read(f"{self.name}-report.json")
+        report = files_at(output / FOLDER).read(f"{self.name}-report.json")
         return None if report is None else Report.model_validate_json(report)
 
     def asked_for(self, batch: Batch, output: Place) -> Batch:
@@ -144,3 +152,17 @@ def balanced(documents: Sequence[Weighed], most: int, least_pages: int) -> list[
         heapq.heappush(loads, (load + documents[at].pages, number))
     found = [ShardPlan(tuple(documents[at] for at in sorted(shard))) for shard in shards if shard]
     return sorted(found, key=lambda shard: -shard.pages)
+
+
+def why_fewer(shards: Sequence[ShardPlan], most: int, least_pages: int) -> str:
+    """Say why fewer runs share documents than may; empty if as many do, or there are no documents."""
+    documents, pages = sum(len(shard.documents) for shard in shards), sum(shard.pages for shard in shards)
+    if not 0 < len(shards) < most:
+        return ""
+    read = "One run reads" if len(shards) == 1 else f"{len(shards)} runs read"
+    if documents == len(shards):
+        return f"{read}, and not {most} workers: there are no more documents to read."
+    return (
+        f"{read}, and not {most} workers: {pages} pages are to be read, and each worker gets {least_pages} at least "
+        "(--worker-pages; in Prefect worker_pages)."
+    )

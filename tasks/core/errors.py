@@ -17,6 +17,7 @@
     │   ├── RendererError       the process that renders pages does not start
     │   └── CloudError          the cloud refuses, or cannot be reached
     ├── StorageError          a result cannot be stored: stop       exit code 1
+    ├── AllFailedError        every page, or document, has failed   exit code 3
     ├── PassingError          the server could not just now: send the request again
     │   ├── SilentError         not a word came back in time
     │   └── FaultError          the server answered an error of its own: alike twice, it will not pass
@@ -158,6 +159,17 @@ class CloudError(UnavailableError):
     def __init__(self, message: str, code: str = "") -> None:
         super().__init__(message)
         self.code = code
+
+
+class AllFailedError(HearthError):
+    """The run has finished, but every page of the document, or every document of the batch, has failed.
+
+    Attributes:
+        result: what the run would otherwise have returned, in the process that read.
+    """
+
+    exit_code = 3
+    result: object = None
 
 
 class StorageError(HearthError):

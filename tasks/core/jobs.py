@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from datetime import UTC, datetime
 from pathlib import PurePath
 
 from pydantic import Field
@@ -91,6 +92,8 @@ class Plan(Frozen):
         numbers: the pages to be read, counted from 1, ascending.
         slots: how many pages in flight are asked for; what is measured may be fewer.
         attempts: at each page, at the most.
+        force: pages are read anew, those apart that were stored since `began`.
+        began: when the run did first, so that it goes on after an interruption with what is left.
         max_usd: no page is begun when the run's machines have cost so much.
         minutes: nor so long after the start.
         strict: a flagged page counts as failed.
@@ -107,23 +110,36 @@ class Plan(Frozen):
     attempts: int
     force: bool
     require_gpu: bool
+    began: datetime | None = None
     max_usd: float | None = None
     minutes: float | None = None
     strict: bool = False
     fallback: Fallback = Fallback.NONE
 
+    @property
+    def since(self) -> datetime | None:
+        """Pages that were stored before do not count; None: whenever they were."""
+        return (self.began or datetime.max.replace(tzinfo=UTC)) if self.force else None
+
     def identity(self, number: int, digest: str) -> str:
-        """The page's identity: what has the same one is never read twice.
+        """The page's identity; see `page_identity`."""
+        return page_identity(self.document.sha256, number, digest, self.options)
 
-        Made of the page (the PDF's sha256 and the page number), the model's digest, the prompt and
-        the options; the temperature is left out, since it is part of the way and not of the request.
 
-        Args:
-            number: the page, counted from 1.
-            digest: the model's, as Ollama's /api/tags tells it.
+def page_identity(sha256: str, number: int, digest: str, options: ReadOptions) -> str:
+    """Return a page's identity: what has the same one is never read twice.
 
-        Returns:
-            64 hex digits.
-        """
-        facts = [self.document.sha256, number, digest, self.options.model_dump(mode="json")]
-        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    Made of the page (the PDF's sha256 and the page number), the model's digest, the prompt and the options; the
+    temperature is left out, since it is part of the way and not of the request.
+
+    Args:
+        sha256: the PDF's.
+        number: the page, counted from 1.
+        digest: the model's, as Ollama's /api/tags tells it.
+        options: all else that decides what the answer is.
+
+    Returns:
+        64 hex digits.
+    """
+    facts = [sha256, number, digest, options.model_dump(mode="json")]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

@@ -76,6 +76,10 @@ class PageResult(Frozen):
         """Whether the page needs no more reading."""
         return self.status is not PageStatus.FAILED
 
+    def stored_since(self, moment: datetime | None) -> bool:
+        """Whether the page was not stored before a moment; True if there is none."""
+        return moment is None or self.finished_at >= moment
+
     def strictly(self) -> PageResult:
         """The page as a strict run has it: failed if it is flagged."""
         if not self.flags or not self.settled:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
+import operator
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 
+from pydantic import Field
+
 from tasks.core.flags import FlagName
 from tasks.core.jobs import Frozen
-from tasks.core.paths import written
+from tasks.core.paths import place_of, written
 from tasks.core.visible import visible_line
 from tasks.results.manifest import Manifest, RunStatus
+from tasks.results.store import ResultStore
 from tasks.storage.files import Place, files_at
-from tasks.text.markdown import table
+from tasks.text.markdown import link, table
 
 
 class DocumentStatus(StrEnum):
@@ -29,6 +33,11 @@ class DocumentStatus(StrEnum):
     """The budget was used up before all its pages were begun; the next run goes on with it."""
     FAILED = "failed"
     """It cannot be read at all."""
+
+
+def text_of(output: Place) -> str:
+    """The text of a document, by the directory of its results."""
+    return written(ResultStore(output).document_path)
 
 
 def _why(manifest: Manifest) -> str:
@@ -50,6 +59,7 @@ class Row(Frozen):
         usd: its part of what the machines cost, by its page seconds.
         why: what went wrong, if anything did.
         output: where its results are.
+        text: its document.md; empty while pages are left.
     """
 
     document: str
@@ -64,6 +74,7 @@ class Row(Frozen):
     usd: float = 0.0
     why: str = ""
     output: str = ""
+    text: str = Field("", exclude_if=operator.not_)
 
     @classmethod
     def of(cls, document: str, manifest: Manifest) -> Row:
@@ -90,6 +101,7 @@ class Row(Frozen):
             tokens=manifest.pages.tokens_in + manifest.pages.tokens_out,
             why=_why(manifest),
             output=written(manifest.output),
+            text="" if manifest.status is RunStatus.STOPPED else text_of(manifest.output),
         )
 
 
@@ -153,8 +165,8 @@ class Report(Frozen):
         lines = [f"# Batch of {self.started_at:%Y-%m-%d %H:%M} UTC", ""]
         lines += table(("", ""), (map(_cell, told) for told in self.totals().items()))
         lines += ["", self.insight] if self.insight else []
-        head = ("document", "status", "pages", "read now", "failed", "page seconds", "USD", "why")
-        lines += ["", *table(head, (map(_cell, _cells(row)) for row in told))] if told else []
+        head = ("document", "status", "pages", "read now", "failed", "page seconds", "USD", "why", "text")
+        lines += ["", *table(head, ((*map(_cell, _cells(row)), _text(row)) for row in told))] if told else []
         return "\n".join(lines) + "\n"
 
     def path(self, output: Place) -> Place:
@@ -195,6 +207,10 @@ def shared_out(rows: Sequence[Row], usd: float) -> tuple[Row, ...]:
 def _cells(row: Row) -> tuple[str, ...]:
     figures = (row.pages, row.read_now, row.failed)
     return (row.document, row.status, *map(str, figures), f"{row.page_seconds:.1f}", f"{row.usd:.4f}", row.why)
+
+
+def _text(row: Row) -> str:
+    return link(place_of(row.text)) if row.text else ""
 
 
 def _cell(text: str) -> str:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, nullcontext
+from datetime import datetime
 from itertools import dropwhile, takewhile
 from typing import Final
 
@@ -57,6 +58,11 @@ class ResultStore:
         """The account of the last run."""
         return self.directory / _MANIFEST
 
+    @property
+    def pages_path(self) -> Place:
+        """The directory with a file for each page."""
+        return self.directory / _PAGES
+
     def has_document(self) -> bool:
         """Whether there is a text, of whichever request."""
         return self._files.has(_DOCUMENT)
@@ -90,7 +96,7 @@ class ResultStore:
         others = [ResultStore(place) for place in self._same.others()] if self._same else []
         left = list(numbers)
         for other in others:
-            mine = zip(left, self._pages(left), strict=True)
+            mine = zip(left, self.each(left), strict=True)
             left = [number for number, page in mine if page is None or not (page.settled and wanted(page))]
             for page in other.results(left):
                 if page.settled and wanted(page):
@@ -122,9 +128,12 @@ class ResultStore:
             return None
 
     def missing(self, plan: Plan, digest: str) -> tuple[int, ...]:
-        """Which of the plan's pages are still to be read with this model: no result, a failed one, or another's."""
-        pages = zip(plan.numbers, self._pages(plan.numbers), strict=True)
-        return tuple(number for number, page in pages if not _stands(page, plan.identity(number, digest)))
+        """Which of the plan's pages are still to be read with this model.
+
+        They have no result, a failed one, another request's, or one from before the time from which pages count.
+        """
+        pages = zip(plan.numbers, self.each(plan.numbers), strict=True)
+        return tuple(number for number, page in pages if not _counts(page, plan.identity(number, digest), plan.since))
 
     def write_page(self, result: PageResult) -> None:
         """Store a page's result, whole or not at all. What another run has stored of the same identity stays.
@@ -166,14 +175,26 @@ class ResultStore:
 
     def sections(self, numbers: Iterable[int], *, strict: bool = False) -> Iterator[str]:
         """The text of these pages in the order given, each behind its marker."""
-        return map(_section, self.results(numbers, strict=strict))
+        return map(self.section, self.results(numbers, strict=strict))
+
+    @staticmethod
+    def section(result: PageResult) -> str:
+        """The text of a page behind its marker, as document.md holds it."""
+        # A comment in a page's text is its text: it must neither look like a marker nor hide one that follows it.
+        text = f"{result.text}\n\n".replace("<!--", "&lt;!--")
+        if result.status is PageStatus.READ:
+            return f"<!-- page {result.page} -->\n\n{text}"
+        told = f"{result.status}: {result.reason}" if result.reason else str(result.status)
+        partial = any(flag.name is FlagName.PARTIAL for flag in result.flags)
+        return f"<!-- page {result.page}, {told}{', partial' if partial else ''} -->\n\n{text if partial else ''}"
 
     def results(self, numbers: Iterable[int], *, strict: bool = False) -> Iterator[PageResult]:
         """The results there are of these pages, in the order given; if strict, flagged ones have failed."""
-        found = (result for result in self._pages(numbers) if result is not None)
+        found = (result for result in self.each(numbers) if result is not None)
         return map(PageResult.strictly, found) if strict else found
 
-    def _pages(self, numbers: Iterable[int]) -> Iterator[PageResult | None]:
+    def each(self, numbers: Iterable[int]) -> Iterator[PageResult | None]:
+        """The result of each page, in the order given; None where there is none that can be understood."""
         return map(_understood, self._files.read_each(map(_name, numbers)))
 
 
@@ -192,11 +213,5 @@ def _stands(page: PageResult | None, identity: str) -> bool:
     return page is not None and page.settled and page.identity == identity
 
 
-def _section(result: PageResult) -> str:
-    # A comment in a page's text is its text: it must neither look like a marker nor hide one that follows it.
-    text = f"{result.text}\n\n".replace("<!--", "&lt;!--")
-    if result.status is PageStatus.READ:
-        return f"<!-- page {result.page} -->\n\n{text}"
-    told = f"{result.status}: {result.reason}" if result.reason else str(result.status)
-    partial = any(flag.name is FlagName.PARTIAL for flag in result.flags)
-    return f"<!-- page {result.page}, {told}{', partial' if partial else ''} -->\n\n{text if partial else ''}"
+def _counts(page: PageResult | None, identity: str, since: datetime | None) -> bool:
+    return page is not None and _stands(page, identity) and page.stored_since(since)

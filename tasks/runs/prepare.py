@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 from tasks.core.errors import InputError
 from tasks.core.flags import Flag
@@ -49,18 +50,19 @@ class Prepared:
             StorageError: these cannot be stored.
         """
         async with self.store.turn():
-            if not self.plan.force:
-                await asyncio.to_thread(self.store.take_over, self.plan.numbers, self._wanted)
+            await asyncio.to_thread(self.store.take_over, self.plan.numbers, self._wanted)
             yield
 
     def _wanted(self, page: PageResult) -> bool:
+        if not page.stored_since(self.plan.since):
+            return False
         if self.digest is None:
             return canonical(page.model) == canonical(self.plan.model)
         return page.identity == self.plan.identity(page.page, self.digest)
 
     def nothing_left(self) -> bool:
         """Whether every page stands now, so that no server is needed. True only for good in the document's `turn`."""
-        return self.digest is not None and not self.plan.force and not self.store.missing(self.plan, self.digest)
+        return self.digest is not None and not self.store.missing(self.plan, self.digest)
 
     def request(self, idle_seconds: float) -> GenerateRequest:
         """The options of every request of the run, the warm-up's included."""
@@ -68,13 +70,16 @@ class Prepared:
         return GenerateRequest(self.plan.model, options.num_ctx, options.num_predict, idle_seconds)
 
 
-async def prepare(job: Job, settings: Settings, password: str | None = None) -> Prepared:
+async def prepare(
+    job: Job, settings: Settings, password: str | None = None, *, began: datetime | None = None
+) -> Prepared:
     """Decide what a run will do.
 
     Args:
         job: what is asked for; blocks that it names are the caller's affair.
         settings: what is asked where the job leaves it open.
         password: the document's, where it does not come from a variable.
+        began: when the run did, which may have been interrupted since; now if None.
 
     Raises:
         InputError: the request is wrong; nothing was started or written.
@@ -84,14 +89,14 @@ async def prepare(job: Job, settings: Settings, password: str | None = None) -> 
     try:
         password = password or password_from(job.password_env)
         inspected = await inspect_document(file.path, settings.limits, password, place=place)
-        prepared = await _prepared(job, settings, inspected.document, file)
+        prepared = await _prepared(job, settings, inspected.document, file, began or datetime.now(UTC))
         return replace(prepared, password=password, flags=inspected.flags)
     except BaseException:
         file.close()  # an error's traceback would keep it
         raise
 
 
-async def _prepared(job: Job, settings: Settings, document: Document, file: LocalFile) -> Prepared:
+async def _prepared(job: Job, settings: Settings, document: Document, file: LocalFile, began: datetime) -> Prepared:
     numbers = select_pages(job.pages, document.pages)
     # A backend that serves several models has to know which one is meant.
     named = settings.model_copy(update={"model": job.model or settings.model})
@@ -118,6 +123,7 @@ async def _prepared(job: Job, settings: Settings, document: Document, file: Loca
         slots=job.slots or settings.slots or choice.backend.default_slots,
         attempts=job.attempts or read.attempts,
         force=job.force,
+        began=began,
         require_gpu=job.require_gpu,
         strict=job.strict,
         fallback=job.fallback,

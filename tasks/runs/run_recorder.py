@@ -113,8 +113,6 @@ class RunRecorder:
             return None
         pages = Listing.of(self._entries(digest), store.manifest_path)
         status = _status(pages, len(plan.numbers))
-        if plan.force and len(self.done) < len(plan.numbers):
-            status = RunStatus.STOPPED
         if not self.done:
             if status is RunStatus.STOPPED:
                 return None
@@ -175,7 +173,7 @@ class RunRecorder:
         """The pages that stand, from their files, one in memory at a time."""
         plan = self.prepared.plan
         for result in self.prepared.store.results(plan.numbers, strict=plan.strict):
-            if result.identity == plan.identity(result.page, digest):
+            if result.identity == plan.identity(result.page, digest) and result.stored_since(plan.since):
                 yield PageEntry.of(result)
 
     def _listed(self, pages: Listing, digest: str) -> bool:

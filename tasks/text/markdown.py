@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
+from urllib.parse import quote
 
+from tasks.core.paths import S3Path
 from tasks.core.visible import visible_line
 
 EXCERPT = 80
@@ -24,6 +27,12 @@ def excerpt(text: str) -> str:
     """The first words of a text, in one line and escaped."""
     line = " ".join(text[: 8 * EXCERPT].split())
     return escaped(line if len(line) <= EXCERPT else f"{line[: EXCERPT - 1].rstrip()}…")
+
+
+def link(place: Path | S3Path) -> str:
+    """A link to a file that shows the file's path, for pages that cannot follow it."""
+    url = place.as_uri() if isinstance(place, Path) else quote(str(place), safe=":/")
+    return f"[{escaped(str(place))}]({url})"
 
 
 def table(head: Sequence[str], rows: Iterable[Iterable[str]]) -> list[str]:

@@ -10,7 +10,7 @@ from tasks.results.manifest import Manifest, RunStatus
 from tasks.results.page import PageEntry, PageResult
 from tasks.storage.files import Place
 from tasks.text.duration import duration
-from tasks.text.markdown import escaped, excerpt, table
+from tasks.text.markdown import escaped, excerpt, link, table
 
 _MOST_FAILURES = 50
 _ENDED = {
@@ -96,9 +96,8 @@ def summary(manifest: Manifest, held: Sequence[Held], text: Place) -> str:
         told["slots"] = f"{endpoint.slots} of the {endpoint.slots_asked} asked for" + (
             f" ({endpoint.note})" if endpoint.note else ""
         )
-    told["text"] = str(text)
     lines = [f"# {escaped(manifest.document.name)}", "", f"**{manifest.status}** {_ENDED[manifest.status]}", ""]
-    lines += table(("", ""), [(name, escaped(value)) for name, value in told.items()])
+    lines += table(("", ""), [*((name, escaped(value)) for name, value in told.items()), ("text", link(text))])
     if manifest.insight:
         lines += ["", escaped(manifest.insight.told)]
     if held:

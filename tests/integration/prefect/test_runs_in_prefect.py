@@ -102,6 +102,26 @@ def test_pause_stops_pages_and_gives_slots_back_and_resume_reads_what_is_left(
 
 
 @pytest.mark.parametrize("ends", ["suspend", "cancel"])
+def test_a_run_that_reads_anew_goes_on_with_what_it_has_not_read(
+    prefect: Processes, tmp_path: Path, output: Path, ends: str
+):
+    """All of it stood before; what the run had read when it was interrupted is not paid for a third time."""
+    path = written(tmp_path / "long.pdf", *(f"{tmp_path.name} {number}" for number in range(SINGLE)))
+    job = {"document": str(path), "output": str(output)}
+    assert prefect.ended(prefect.run("process-document/on-demand", job=job))["state_name"] == "Completed"
+    before = prefect.read
+    run = prefect.run("process-document/on-demand", job=job | {"force": True})
+    until(lambda: (prefect.read - before).total() >= 10)
+    getattr(prefect, ends)(run)
+    stopped(run, output)
+    until(lambda: prefect.state(run) in {"Suspended", "Cancelled"})
+    prefect.resume(run) if ends == "suspend" else prefect.retry(run)
+    assert prefect.ended(run)["state_name"] == "Completed"
+    more = (prefect.read - before).total()
+    assert SINGLE <= more <= SINGLE + 8  # measurements of the warm-ups, and pages in a slot when it was interrupted
+
+
+@pytest.mark.parametrize("ends", ["suspend", "cancel"])
 def test_a_batch_that_is_paused_or_cancelled_goes_on_with_the_pages_that_are_left(
     prefect: Processes, tmp_path: Path, output: Path, ends: str
 ):

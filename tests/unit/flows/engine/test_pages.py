@@ -18,11 +18,12 @@ from prefect.logging import disable_run_logger
 
 import flows.engine.pages
 import flows.ui.artifacts
-from flows.engine.pages import BLOCK, Block, read_block, read_pages
+from flows.engine.block import Block
+from flows.engine.pages import BLOCK, read_block, read_pages
 from flows.ui.artifacts import MOST_SINGLE
 from tasks.core.aio import WorkLoop
 from tasks.core.errors import FailureReason, PageError, ServerError
-from tasks.core.events import emit, subscribe
+from tasks.core.events import PageStarted, emit, subscribe
 from tasks.reading.events import PageDone
 from tasks.results.page import PageResult, PageStatus
 from tasks.serving.admission_limiter import AdmissionLimiter
@@ -81,12 +82,14 @@ class Shown:
         self.tables: dict[str, list[dict[str, Any]]] = {}
         self.keys: set[str | None] = set()
         self.states: list[Any] = []
+        self.begun: list[str] = []
 
     async def table(self, rows: list[dict[str, Any]], key: str | None, told: str) -> None:
         self.tables[told] = rows
         self.keys.add(key)
 
     async def block(self, *arguments: Any) -> None:
+        self.begun.append(str(arguments[1]))
         self.states.append(await read_block.fn(*arguments))
 
 
@@ -109,6 +112,20 @@ async def work() -> AsyncIterator[WorkLoop]:
 async def read(work: WorkLoop, reader: Any, window: int = 12, count: int = MANY) -> None:
     async with asyncio.timeout(PATIENCE):
         await read_pages(work, reader, range(1, count + 1), AdmissionLimiter(window))
+
+
+async def ended_block(numbers: tuple[int, ...], failed: tuple[int, ...]) -> Any:
+    """How a block ends of whose pages these failed."""
+    block = Block(numbers)
+
+    async def page(number: int) -> None:
+        status = PageStatus.FAILED if number in failed else PageStatus.READ
+        emit(PageDone(good(number, status=status, detail="The answer is empty." if number in failed else None)))
+
+    for number in numbers:
+        block.begin(number, page, lambda: None)
+    await block.ended()
+    return block.state()
 
 
 def failing(*numbers: int, final: bool = False) -> Page:
@@ -165,6 +182,33 @@ class TestWindow:
         async with asyncio.timeout(PATIENCE):
             await reading
         assert len(reader.done) == MANY
+
+
+class TestTaskRuns:
+    async def test_one_begins_when_its_page_has_a_slot(self, work, shown):
+        """Those that wait for a slot have none yet, however many are open."""
+        slots: list[int] = []
+        ended = asyncio.Event()
+
+        async def page(number: int, _: int) -> None:
+            while slots and not ended.is_set():  # one slot, and page 1 has it
+                await asyncio.sleep(0.001)
+            slots.append(number)
+            emit(PageStarted(number))
+            while not ended.is_set():
+                await asyncio.sleep(0.001)
+
+        reader = Reader(page)
+        reading = asyncio.create_task(read(work, reader, 4, count=4))
+        await until_async(lambda: reader.open == 4 and shown.begun)
+        assert shown.begun == ["page 1"]
+        ended.set()
+        await reading
+        assert sorted(shown.begun) == [f"page {number}" for number in range(1, 5)]
+
+    async def test_one_of_a_page_that_needs_no_slot_begins_when_that_has_ended(self, work, shown):
+        await read(work, Reader(), count=1)
+        assert shown.begun == ["page 1"]
 
 
 class TestFailures:
@@ -245,14 +289,14 @@ class TestTables:
         ("numbers", "state"),
         [((), ("COMPLETED", "Completed")), ((2,), ("COMPLETED", "Partial")), ((1, 2, 3), ("FAILED", "Failed"))],
     )
-    async def test_a_block_ends_partial_if_some_of_its_pages_failed_and_failed_if_all_did(self, work, numbers, state):
-        table = flows.ui.artifacts.PageTable("Report pages 1-3", excerpts=False)
-        for number in (1, 2, 3):
-            failed = number in numbers
-            table(PageDone(good(number, status=PageStatus.FAILED if failed else PageStatus.READ)))
-        ended = table.state()
+    async def test_a_block_ends_partial_if_some_of_its_pages_failed_and_failed_if_all_did(self, shown, numbers, state):
+        ended = await ended_block((1, 2, 3), numbers)
         assert (ended.type.value, ended.name) == state
         assert ended.message == f"3 pages, {len(numbers)} failed"
+
+    async def test_a_page_of_its_own_that_failed_says_why(self, shown):
+        ended = await ended_block((1,), (1,))
+        assert (ended.type.value, ended.message) == ("FAILED", "The answer is empty.")
 
     async def test_a_block_that_is_broken_off_shows_what_was_stored(self, work, shown):
         async def page(number: int, _: int) -> None:
@@ -277,7 +321,8 @@ class TestTables:
         ((1, 3, 9), "pages 1-9, 3 of them"),
     ],
 )
-def test_a_block_is_named_for_its_pages(numbers, name):
+@pytest.mark.usefixtures("shown")
+async def test_a_block_is_named_for_its_pages(numbers, name):
     assert str(Block(numbers)) == name
 
 

@@ -12,7 +12,7 @@ import pytest
 import flows.local.run_flow
 from flows.local.own_server import OwnServer
 from flows.local.prefect_server import PrefectApi
-from flows.local.run_flow import _outcome
+from flows.local.run_flow import Marks, _outcome
 from tasks.core.errors import ServerError
 from tasks.core.events import Event, RunWarning, subscribe
 
@@ -38,17 +38,16 @@ def answering(monkeypatch: pytest.MonkeyPatch, *answers: bool) -> list[bool]:
     return left
 
 
-def outcomes() -> tuple[asyncio.Future[Any], asyncio.Future[Any]]:
-    """How Prefect has a run end, and how it ended."""
-    loop = asyncio.get_running_loop()
-    return loop.create_future(), loop.create_future()
+def outcomes() -> tuple[asyncio.Future[Any], Marks]:
+    """How Prefect has a run end, and how far it is."""
+    return asyncio.get_running_loop().create_future(), Marks()
 
 
 async def test_a_server_that_is_slow_to_note_the_end_is_waited_for(monkeypatch: pytest.MonkeyPatch, told: list[Event]):
     left = answering(monkeypatch, *[True] * 5)
-    run, ended = outcomes()
-    ended.set_result(ServerError("as it ended"))
-    waiting = asyncio.create_task(_outcome(run, ended, ELSEWHERE))
+    run, marks = outcomes()
+    marks.ended.set_result(ServerError("as it ended"))
+    waiting = asyncio.create_task(_outcome(run, marks, ELSEWHERE))
     while len(left) > 1:
         await asyncio.sleep(0.001)
     run.set_result(noted := ServerError("as Prefect noted it"))
@@ -58,9 +57,9 @@ async def test_a_server_that_is_slow_to_note_the_end_is_waited_for(monkeypatch: 
 
 async def test_a_server_that_went_away_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, told: list[Event]):
     answering(monkeypatch, True, False)
-    run, ended = outcomes()
-    ended.set_result(outcome := ServerError("as it ended"))
-    assert await _outcome(run, ended, ELSEWHERE) is outcome
+    run, marks = outcomes()
+    marks.ended.set_result(outcome := ServerError("as it ended"))
+    assert await _outcome(run, marks, ELSEWHERE) is outcome
     (warning,) = told
     assert isinstance(warning, RunWarning)
     assert "may be shown as still running until the server is back" in warning.what
@@ -70,10 +69,10 @@ async def test_a_server_of_hearth_s_own_that_is_being_started_again_is_waited_fo
     monkeypatch: pytest.MonkeyPatch, told: list[Event]
 ):
     answering(monkeypatch, False)
-    run, ended = outcomes()
-    ended.set_result(ServerError("as it ended"))
+    run, marks = outcomes()
+    marks.ended.set_result(ServerError("as it ended"))
     own = PrefectApi("http://127.0.0.1:4200/api", cast("OwnServer", object()))
-    waiting = asyncio.create_task(_outcome(run, ended, own))
+    waiting = asyncio.create_task(_outcome(run, marks, own))
     await asyncio.sleep(0.05)
     assert not waiting.done()
     run.set_result(noted := ServerError("as Prefect noted it"))
@@ -86,9 +85,9 @@ async def test_a_server_that_never_notes_the_end_is_not_waited_for_for_ever(
 ):
     answering(monkeypatch, True)
     monkeypatch.setattr(flows.local.run_flow, "_NOTED_SECONDS", 0.1)
-    run, ended = outcomes()
-    ended.set_result(outcome := ServerError("as it ended"))
-    assert await _outcome(run, ended, ELSEWHERE) is outcome
+    run, marks = outcomes()
+    marks.ended.set_result(outcome := ServerError("as it ended"))
+    assert await _outcome(run, marks, ELSEWHERE) is outcome
     assert len(told) == 1
 
 
@@ -96,8 +95,8 @@ async def test_a_run_that_has_ended_does_not_fail_because_prefect_could_not_note
     monkeypatch: pytest.MonkeyPatch, told: list[Event]
 ):
     answering(monkeypatch, False)
-    run, ended = outcomes()
-    ended.set_result(outcome := ServerError("as it ended"))
+    run, marks = outcomes()
+    marks.ended.set_result(outcome := ServerError("as it ended"))
     run.set_exception(httpx.ConnectError("All connection attempts failed"))
-    assert await _outcome(run, ended, ELSEWHERE) is outcome
+    assert await _outcome(run, marks, ELSEWHERE) is outcome
     assert len(told) == 1

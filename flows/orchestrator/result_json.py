@@ -1,0 +1,21 @@
+"""How Prefect stores what a flow returns: as JSON that any process can read, whether Hearth is installed there or not.
+
+Where it is not, `state.result()` is a plain dictionary; an error is Prefect's own, with Hearth's sentence, everywhere.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect.serializers import JSONSerializer, prefect_json_object_encoder
+
+
+def encoded(value: object) -> Any:  # noqa: ANN401 - whatever JSON holds
+    """Return a result, or why there is none, as JSON holds it."""
+    if isinstance(value, Exception):
+        return {"__exc_type__": "prefect.exceptions.FailedRun", "message": str(value)}
+    return prefect_json_object_encoder(value)
+
+
+RESULT_JSON: JSONSerializer[Any] = JSONSerializer(object_encoder=f"{encoded.__module__}.{encoded.__name__}")
+"""The serializer of the flows that return something."""

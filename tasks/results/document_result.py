@@ -1,0 +1,223 @@
+"""What a run returns: small, stored by Prefect, and good for the text of each page wherever the results can be read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from itertools import groupby
+from typing import Any, overload
+
+from pydantic import BaseModel, ConfigDict
+
+from tasks.core.errors import StorageError
+from tasks.core.flags import Flag, FlagName
+from tasks.core.jobs import Document, Plan, ReadOptions, page_identity
+from tasks.results.manifest import Manifest, RunStatus
+from tasks.results.page import PageResult, PageStatus
+from tasks.results.store import ResultStore
+from tasks.results.usage import EndpointRecord
+from tasks.storage.files import Place
+
+
+class Result(BaseModel):
+    """What runs return: immutable, and read by other versions, too, which leave out what they do not know."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
+
+
+class PageCounts(Result):
+    """How many pages there are, how they ended, how many are flagged, and how many this run read."""
+
+    pages: int = 0
+    read: int = 0
+    blank: int = 0
+    failed: int = 0
+    flagged: int = 0
+    read_now: int = 0
+
+
+class DocumentResult(Result):
+    """What `process_document` returns.
+
+    The text is not in it: `text()` and `pages` read it from where the results are, a directory or S3.
+
+    Attributes:
+        status: complete, partial or stopped.
+        document: the PDF: path, sha256, number of pages, size.
+        output: directory or s3:// prefix of its results.
+        document_path: of the text, document.md; None while pages are left.
+        manifest_path: of the run's account.
+        pages_path: of the directory with a file for each page.
+        numbers: of the pages that are stored, such as 1-7,9.
+        counts: how they ended.
+        strict: a flagged page counts as failed.
+        cost_usd: what the machines cost, as far as their prices are known.
+        flags: what a person should know of the document as a whole.
+        endpoint: the server that read the pages; None if nothing was left to read.
+        read_seconds: from the first page's start to the last page's end.
+    """
+
+    status: RunStatus
+    document: Document
+    output: Place
+    document_path: Place | None
+    manifest_path: Place
+    pages_path: Place
+    numbers: str = ""
+    counts: PageCounts = PageCounts()
+    strict: bool = False
+    model: str
+    digest: str = ""
+    options: ReadOptions
+    endpoint: EndpointRecord | None = None
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cost_usd: float = 0.0
+    warm_seconds: float = 0.0
+    read_seconds: float = 0.0
+    flags: tuple[Flag, ...] = ()
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    flow_run_id: str | None = None
+
+    @classmethod
+    def of(cls, plan: Plan, manifest: Manifest | None) -> DocumentResult:
+        """The result of a run that has written this manifest, or none because it stored nothing."""
+        if manifest is None:
+            return cls(
+                status=RunStatus.STOPPED, document=plan.document, model=plan.model, options=plan.options,
+                strict=plan.strict, **_places(plan.output, RunStatus.STOPPED),
+            )  # fmt: skip
+        return cls._of(manifest, strict=plan.strict)
+
+    @classmethod
+    def load(cls, output: Place) -> DocumentResult:
+        """Return the result of the last run that read into a document's directory.
+
+        Raises:
+            StorageError: there is none.
+        """
+        manifest = ResultStore(output).manifest()
+        if manifest is None:
+            raise StorageError(f"{output} holds no results of a document. Read it again, or name another directory.")
+        return cls._of(manifest, strict=any(entry.reason == "flagged" for entry in manifest.failed))
+
+    @classmethod
+    def _of(cls, manifest: Manifest, *, strict: bool) -> DocumentResult:
+        pages = manifest.pages
+        shared = set(cls.model_fields) & set(Manifest.model_fields)
+        return cls(
+            **{name: getattr(manifest, name) for name in shared},
+            **{name: place for name, place in _places(manifest.output, manifest.status).items() if name not in shared},
+            numbers=_ranges(entry.page for entry in pages),
+            counts=PageCounts(
+                pages=len(pages),
+                read=pages.read,
+                blank=pages.blank,
+                failed=len(pages.failed),
+                flagged=pages.flagged,
+                read_now=manifest.read_now,
+            ),
+            strict=strict,
+            tokens_in=pages.tokens_in,
+            tokens_out=pages.tokens_out,
+        )
+
+    @property
+    def pages(self) -> Pages:
+        """The pages in order: `pages[0].text` is the first one's text. Each is read when it is asked for."""
+        return Pages(self)
+
+    def text(self) -> str:
+        """Return the text of all pages in order, each behind its marker, as document.md holds it.
+
+        Raises:
+            StorageError: a page is gone, or another request has replaced it.
+            OutputError: the results cannot be read.
+        """
+        return "".join(map(ResultStore.section, self.pages))
+
+    @property
+    def read_now(self) -> int:
+        """How many of the pages this run read."""
+        return self.counts.read_now
+
+    @property
+    def failed(self) -> tuple[PageResult, ...]:
+        """The pages that failed."""
+        found = (page for page in self.pages if page.status is PageStatus.FAILED) if self.counts.failed else ()
+        return tuple(found)
+
+    @property
+    def changed(self) -> bool:
+        """Whether the document was changed while it was read, so that the results are of what it was."""
+        return any(flag.name is FlagName.CHANGED for flag in self.flags)
+
+    def count(self, *statuses: PageStatus) -> int:
+        """How many pages ended so."""
+        return sum(getattr(self.counts, PageStatus(status).value) for status in statuses)
+
+    def totals(self) -> dict[str, Any]:
+        """The run in figures, for a program."""
+        return {
+            **{"status": self.status.value, **self.counts.model_dump()},
+            **{"tokens_in": self.tokens_in, "tokens_out": self.tokens_out, "cost_usd": self.cost_usd},
+        }
+
+
+class Pages(Sequence[PageResult]):
+    """The stored pages of a result, each read from its file when it is asked for."""
+
+    def __init__(self, result: DocumentResult) -> None:
+        self._result = result
+        self._numbers = _expanded(result.numbers)
+        self._store = ResultStore(result.output)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @overload
+    def __getitem__(self, index: int) -> PageResult: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[PageResult]: ...
+    def __getitem__(self, index: int | slice) -> PageResult | list[PageResult]:
+        if isinstance(index, slice):
+            return list(self._read(self._numbers[index]))
+        return next(self._read((self._numbers[index],)))
+
+    def __iter__(self) -> Iterator[PageResult]:
+        return self._read(self._numbers)
+
+    def _read(self, numbers: Sequence[int]) -> Iterator[PageResult]:
+        result = self._result
+        for number, page in zip(numbers, self._store.each(numbers), strict=True):
+            told = f"Page {number} of {result.document.name}"
+            if page is None:
+                raise StorageError(f"{told} is not in {result.pages_path} any more. Read the document again.")
+            if page.identity != page_identity(result.document.sha256, number, result.digest, result.options):
+                raise StorageError(
+                    f"{told} was read anew since, with another model or other options. Use that run's result, or read "
+                    "again as before."
+                )
+            yield page.strictly() if result.strict else page
+
+
+def _places(output: Place, status: RunStatus) -> dict[str, Any]:
+    store = ResultStore(output)
+    return {
+        "output": output,
+        "document_path": None if status is RunStatus.STOPPED else store.document_path,
+        "manifest_path": store.manifest_path,
+        "pages_path": store.pages_path,
+    }
+
+
+def _ranges(numbers: Iterable[int]) -> str:
+    """Page numbers in short, such as 1-7,9."""
+    runs = [[number for _, number in run] for _, run in groupby(enumerate(numbers), lambda pair: pair[1] - pair[0])]
+    return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+
+
+def _expanded(ranges: str) -> Sequence[int]:
+    bounds = [part.partition("-") for part in ranges.split(",") if part]
+    return [number for first, _, last in bounds for number in range(int(first), int(last or first) + 1)]

@@ -1,0 +1,44 @@
+"""What is wrong with a batch as a whole, found before anything is started or paid for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tasks.batches.batch import Batch, find_documents
+from tasks.batches.shards import FOLDER
+from tasks.core.errors import InputError
+from tasks.runs.choose_backend import choose_backend
+from tasks.settings.settings import Settings
+from tasks.storage.files import files_at
+
+
+def check_batch(batch: Batch, settings: Settings) -> None:
+    """Refuse a batch none of whose documents could be read as it is.
+
+    Args:
+        batch: its output block resolved.
+        settings: what is asked where the batch leaves it open.
+
+    Raises:
+        InputError: a source is missing, a setting of the backend is, or the results cannot be written.
+    """
+    if why := missing_inbox(batch, settings):
+        raise InputError(why)
+    for _ in find_documents(sources_of(batch, settings)):
+        pass
+    named = settings.model_copy(update={"model": batch.model or settings.model})
+    choose_backend(batch.backend or settings.backend, named)
+    files_at(batch.directory(settings)).prepare(FOLDER)
+
+
+def sources_of(batch: Batch, settings: Settings) -> tuple[str, ...]:
+    """The sources that a batch names, or else the inbox."""
+    return batch.sources or (str(settings.inbox),)
+
+
+def missing_inbox(batch: Batch, settings: Settings) -> str:
+    """Say that a batch without sources has no inbox either; empty if it has."""
+    inbox = settings.inbox
+    if batch.part or batch.sources or not isinstance(inbox, Path) or inbox.exists():
+        return ""
+    return f"The inbox {inbox} does not exist. Make it, set HEARTH_INBOX, or name the batch's sources."
