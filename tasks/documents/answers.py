@@ -12,6 +12,7 @@ from tasks.documents import png
 _MOST_IMAGES = 128
 _MOST_BYTES = 2**29
 _LONGEST_NUMBER = 2**63
+_LONGEST_TOLD = 200
 # What rounding may add to an image.
 _MORE_PIXELS = 1.05
 
@@ -129,4 +130,4 @@ def parsed(data: bytes, kind: TypeAdapter[T]) -> T:
         return kind.validate_json(data)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        raise MalformedError(f"{first['msg']} at {'.'.join(map(str, first['loc']))}") from None
+        raise MalformedError(f"{first['msg']} at {'.'.join(map(str, first['loc']))}"[:_LONGEST_TOLD]) from None

@@ -140,7 +140,7 @@ async def _facts_of(path: Path, told: Place, limits: LimitSettings, password: st
             answer = await facts_of(file)
         except TimeoutError:
             raise _hostile(
-                told, f"takes more than {file.seconds:g} s to open", "raise HEARTH_LIMITS__OPEN_SECONDS"
+                told, f"takes more than {file.seconds:.3g} s to open", "raise HEARTH_LIMITS__OPEN_SECONDS"
             ) from None
         except CrashedError:
             raise _hostile(told, "crashes the process that opens it") from None
@@ -170,7 +170,7 @@ def _refusal(answer: Refused, told: Place) -> InputError:
 
 def _hostile(told: Place, why: str, remedy: str = "") -> HostileError:
     advice = f"Export it again{f'; or {remedy}' if remedy else ''}."
-    return HostileError(f"{told} is refused as hostile: it {why}, which only damage or intent can do. {advice}")
+    return HostileError(f"{told} is refused as hostile: it {why}. It is damaged, or made to do harm. {advice}")
 
 
 def _flags_of(facts: Facts) -> Iterator[Flag]:

@@ -33,7 +33,7 @@ _STORE_PAGES = 16
 _REOPEN_PAGES = 500
 # To open a document takes a small part of what a page may take, and more for a large one: a few kilobytes of a
 # hostile one can ask for gigabytes.
-_OPENING_MB = 900
+_OPENING_MB = 500
 _OPENING_MB_EACH_MB = 4
 _LONGEST_CAUSE = 300
 
