@@ -1,1 +1,1 @@
-"""Prefect on this machine: a server, a worker, and `hearth up`."""
+"""Prefect on this machine: a server, a worker, `hearth up`, and calls from Python."""
