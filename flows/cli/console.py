@@ -21,6 +21,8 @@ from rich.text import Text
 from tasks.core.errors import StorageError
 from tasks.core.visible import visible, visible_line
 
+_WIDE = 120
+"""Columns from which a message stays one line."""
 _ASCII = {"ascii", "us-ascii", "ansi_x3.4-1968", "646"}
 
 
@@ -54,11 +56,11 @@ class Terminal(Console):
         self.print(told, soft_wrap=True)
 
     def _wrapped(self, text: str) -> str:
-        """Wrap between words at COLUMNS, if it is set; addresses and paths stay whole.
+        """Wrap between words at COLUMNS, if it is set and narrow; addresses and paths stay whole.
 
         Elsewhere a terminal wraps, from which a command can be copied; and in a pipe a message is one line.
         """
-        if not os.environ.get("COLUMNS", "").isdecimal():
+        if not os.environ.get("COLUMNS", "").isdecimal() or self.width >= _WIDE:
             return text
         wrap = TextWrapper(self.width, break_long_words=False, break_on_hyphens=False, drop_whitespace=True)
         return "\n".join(wrap.fill(line) for line in text.split("\n"))

@@ -29,6 +29,6 @@ def test_one_that_is_not_deployed_is_missing_with_the_command_that_deploys_it(ec
     assert "hearth infra up ec2" in found(outcome)[-1]["why"]
 
 
-def test_no_secret_is_shown(ec2: Hearth):  # noqa: F811
+def test_the_credentials_are_not_shown(ec2: Hearth):  # noqa: F811
     told = ec2("check").out
     assert ec2.environment["AWS_SECRET_ACCESS_KEY"] not in told.replace("\n", "")
