@@ -64,7 +64,7 @@ class OwnServer:
             return False  # it was started with another home of Prefect's, or by another interpreter
         try:
             again = await _leased(spec, settings)
-        except ServerError:
+        except (ServerError, OSError):
             return False
         if again.url != self.leased.url:  # somebody else started it, elsewhere
             again.lease.release()
