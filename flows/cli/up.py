@@ -32,11 +32,12 @@ def up() -> None:
         raise InputError(f"There is no prefect.yaml in {Path.cwd()}. Run hearth up in Hearth's directory.")
     refuse_strangers_file(Path("prefect.yaml"))  # its steps are commands
     refuse_other_encodings()
+    settings = load_settings()  # before Prefect reads .env, too
     refuse_unusable()  # what would be taken from the worker's environment without a word
     with TerminalProgress(_err) as terminal, subscribe(terminal):
         from flows.local.bring_up import bring_up
 
-        url = asyncio.run(bring_up(load_settings()))
+        url = asyncio.run(bring_up(settings))
     _out.print(f"Prefect is up at {url}", highlight=False, soft_wrap=True)
     _out.print("Run a deployment there, or so:", highlight=False)
     run = """prefect deployment run process-document/on-demand --param 'job={"document": "/path/to/paper.pdf"}'"""
@@ -59,6 +60,7 @@ def serve_api(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8080,
 ) -> None:
     """Serve the HTTP API: post a PDF, watch its pages, fetch its text (docs/api.md)."""
+    load_settings()  # before Prefect reads .env, too
     from flows.api.app import serve
 
     where = f"http://{host}:{port}"
