@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from flows.cli import options
 from flows.cli.console import Terminal, write
 from tasks.core.errors import ServerError
 from tasks.settings.settings import Settings, load_settings
@@ -24,15 +25,14 @@ _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 def clean(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would go, and delete nothing.")] = False,
-    output: Annotated[
-        str | None, typer.Option("--output", "-o", help="Directory of the results, if not HEARTH_OUTPUT.")
-    ] = None,
+    output: options.Output = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
     """Delete what is older than the settings HEARTH_RETENTION__* keep it.
 
-    Results stay for ever unless HEARTH_RETENTION__RESULTS_DAYS is set, and what a run uses is left alone. The end of a
-    batch and the worker of `hearth up` do the same by themselves.
+    Results stay for ever unless HEARTH_RETENTION__RESULTS_DAYS is set, and what
+    a run uses is left alone. The end of a batch and the worker of hearth up do
+    the same by themselves.
     """
     settings = load_settings()
     place = place_of(output).absolute() if output else settings.output

@@ -15,9 +15,9 @@ import typer
 from rich.table import Table
 
 from flows.api.settings import load_api_settings
+from flows.cli import options
 from flows.cli.console import Terminal, write
 from tasks.core.errors import HearthError
-from tasks.core.jobs import BackendName
 from tasks.core.private import close_to_others, settle_umask
 from tasks.settings.origins import Origin, Source, notes, origins
 from tasks.settings.settings import OF_THE_EMBEDDED_SERVER, Settings, load_settings
@@ -49,16 +49,19 @@ def _loose(settings: Settings) -> Iterator[str]:
 
 
 def config(
-    backend: Annotated[BackendName | None, typer.Option(help="Show it as if this were given to `hearth read`.")] = None,
-    model: Annotated[str | None, typer.Option(help="Show it as if this were given to `hearth read`.")] = None,
-    output: Annotated[str | None, typer.Option("--output", "-o", help="Show it as if this were given.")] = None,
+    backend: options.Backend = None,
+    model: options.Model = None,
+    output: options.Output = None,
     changed: Annotated[bool, typer.Option("--changed", help="Show only what is not at its default.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON, with descriptions.")] = False,
 ) -> None:
-    """Show every setting: its value without secrets, its default, its unit, and where it comes from."""
-    options = {"HEARTH_BACKEND": backend, "HEARTH_MODEL": model, "HEARTH_OUTPUT": output}
+    """Show every setting: its value, default and unit, and where it comes from.
+
+    Secrets are masked. Options show a setting as if they were given to read.
+    """
+    given = {"HEARTH_BACKEND": backend, "HEARTH_MODEL": model, "HEARTH_OUTPUT": output}
     found = [
-        *origins(load_settings(), "HEARTH_", options),
+        *origins(load_settings(), "HEARTH_", given),
         *_of_the_embedded_server(),
         *origins(load_api_settings(), "API_"),
     ]

@@ -44,6 +44,7 @@ def up(
             raise InputError(f"There is no file {prefect_file}. Name a prefect.yaml, or leave --prefect-file out.")
         refuse_strangers_file(prefect_file)  # its steps are commands
     refuse_other_encodings()
+    settings = load_settings()  # before Prefect reads .env, too
     refuse_unusable()  # what would be taken from the worker's environment without a word
     with TerminalProgress(_err) as terminal, subscribe(terminal):
         from flows.local.bring_up import bring_up
@@ -89,6 +90,7 @@ def serve_api(
     port: Annotated[int, typer.Option(min=0, max=65535, metavar="PORT", help="Where to listen.")] = 8080,
 ) -> None:
     """Serve the HTTP API: post a PDF, watch its pages, fetch its text."""
+    load_settings()  # before Prefect reads .env, too
     from flows.api.app import serve
 
     where = f"http://{host}:{port}"

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from flows.cli.main import app
 
-GROUPS = ["Read", "Prefect and HTTP", "Servers", "Costs", "Shell", "AWS"]
+GROUPS = ["Read", "Prefect and HTTP", "Servers", "Costs", "Settings and shell", "AWS"]
 NOT_OURS = {"help", "version"}
 UNITLESS = {"<str>", "<int>", "<float>", "TEXT", "INTEGER", "FLOAT", None}
 
