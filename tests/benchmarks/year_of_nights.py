@@ -41,7 +41,7 @@ def main(count: int, documents: int) -> None:
                         table.add_column(column, justify="right")
                 table.add_row(f"{number + 1}", *_row(night), *(f"{n}: {b / 1e6:.1f} MB" for n, b in sizes.values()))
                 sys.stderr.write(f"night {number + 1} is over\n")
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+        Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 
 def _row(night: Night) -> list[str]:
