@@ -38,7 +38,7 @@ from tasks.core.errors import HearthError, IncompleteError, InputError
 from tasks.core.events import Listener, Progress, RunStarted, RunWarning, emit, subscribe, subscribe_only
 from tasks.core.jobs import Job
 from tasks.core.visible import log_visibly, visible_line
-from tasks.documents.render_process import shared_processes
+from tasks.documents.shared_processes import shared_processes
 from tasks.reading.events import RunEnded
 from tasks.results.manifest import Manifest
 from tasks.results.report import DocumentStatus, Report, Row, shared_out
