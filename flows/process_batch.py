@@ -41,7 +41,7 @@ from tasks.core.errors import HearthError
 from tasks.core.events import Progress, RunStarted, emit, subscribe
 from tasks.core.jobs import Job
 from tasks.core.visible import log_visibly, visible_line
-from tasks.documents.render_process import shared_processes
+from tasks.documents.shared_processes import shared_processes
 from tasks.reading.events import RunEnded
 from tasks.results.batch_result import BatchResult
 from tasks.results.manifest import Manifest

@@ -30,7 +30,7 @@ from tasks.core.errors import HearthError
 from tasks.core.events import RunStarted, emit, subscribe
 from tasks.core.jobs import Job
 from tasks.core.visible import log_visibly
-from tasks.documents.render_process import shared_processes
+from tasks.documents.shared_processes import shared_processes
 from tasks.reading.events import RunEnded
 from tasks.results.document_result import DocumentResult
 from tasks.results.manifest import Manifest

@@ -17,7 +17,9 @@ from tasks.core.errors import DocumentError, HostileError, IncompleteError, Inpu
 from tasks.core.flags import Flag, FlagName
 from tasks.core.jobs import Document
 from tasks.documents.answers import Facts, Refused
-from tasks.documents.render_process import CrashedError, DocumentFile, facts_of
+from tasks.documents.document_file import DocumentFile
+from tasks.documents.render_process import CrashedError
+from tasks.documents.shared_processes import facts_of
 from tasks.settings.reading import LimitSettings
 from tasks.storage.files import Place
 

@@ -13,7 +13,9 @@ from typing import Self
 from tasks.core.errors import FailureReason, PageError
 from tasks.core.flags import Flag, FlagName
 from tasks.documents.answers import PageFacts, PageRefused
-from tasks.documents.render_process import CrashedError, DocumentFile, RenderProcess, processes_here
+from tasks.documents.document_file import DocumentFile
+from tasks.documents.render_process import CrashedError, RenderProcess
+from tasks.documents.shared_processes import processes_here
 from tasks.settings.reading import LimitSettings
 
 # Less ink than this is dust: a page number of one digit at 1288 px is about 0.00004 of its page.

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from contextvars import ContextVar
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from tasks.core.environment import PYTHON, only
-from tasks.core.errors import DocumentError, RendererError
+from tasks.core.errors import RendererError
 from tasks.documents import png
 from tasks.documents.answers import (
     CONFINED,
@@ -30,6 +26,7 @@ from tasks.documents.answers import (
     Refused,
     parsed,
 )
+from tasks.documents.document_file import DocumentFile
 from tasks.documents.wire import HEAD, LONGEST_MESSAGE, packed
 from tasks.settings.reading import LimitSettings
 
@@ -38,9 +35,6 @@ _COMMAND = (sys.executable, "-P", "-B", "-m", "tasks.documents.sandbox.worker")
 _START_SECONDS = 120.0
 _LONGEST_CAUSE = 200
 _MOST_STDERR = 2**16
-_OPEN_SECONDS_MB = 0.2
-_MOST_DOCUMENTS = 50
-_MOST_IDLE = 4
 
 _log = logging.getLogger(__name__)
 _told: set[str] = set()
@@ -48,50 +42,6 @@ _told: set[str] = set()
 
 class CrashedError(Exception):
     """The process died of what it was asked for, was killed meanwhile, or answered what is no answer."""
-
-
-@dataclass(frozen=True, eq=False)
-class DocumentFile:
-    """A document as a process is handed it: open, so that it can be no other, and with what is refused of it.
-
-    Use as a context manager.
-    """
-
-    descriptor: int
-    size: int
-    limits: LimitSettings
-    password: str | None = field(default=None, repr=False)
-
-    @classmethod
-    def at(cls, path: Path, limits: LimitSettings, password: str | None = None) -> Self:
-        """Open a file.
-
-        Raises:
-            DocumentError: it cannot be read.
-        """
-        try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as error:
-            raise DocumentError(f"{path} cannot be read: {error.strerror}. Check the path.") from None
-        return cls(descriptor, os.fstat(descriptor).st_size, limits, password)
-
-    @property
-    def seconds(self) -> float:
-        """How long it may take to be opened: a large one longer than a small one, and none longer than a page."""
-        least = self.limits.open_seconds
-        return min(least + _OPEN_SECONDS_MB * self.size / 1e6, max(least, self.limits.render_seconds))
-
-    def __enter__(self) -> Self:
-        """Do nothing: it is open."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Close it."""
-        self.close()
-
-    def close(self) -> None:
-        """Close it."""
-        os.close(self.descriptor)
 
 
 class RenderProcess:
@@ -235,74 +185,6 @@ class RenderProcess:
                 channel.shutdown(socket.SHUT_RDWR)  # whoever waits for an answer hears of it
             # To give its memory back takes the system a while.
             await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, _reap, process, channel))
-
-
-class RenderProcesses:
-    """Processes that the documents of one run share, each with one document at a time."""
-
-    def __init__(self) -> None:
-        self._idle: list[RenderProcess] = []
-        self._open = True
-
-    def take(self) -> RenderProcess:
-        """Return one that nobody uses."""
-        return self._idle.pop() if self._idle else RenderProcess()
-
-    async def give_back(self, process: RenderProcess) -> None:
-        """Keep a process for the next document, unless it has had its share of them."""
-        kept = self._open and process.sound and process.documents < _MOST_DOCUMENTS and len(self._idle) < _MOST_IDLE
-        if kept:
-            self._idle.append(process)
-        else:
-            await process.end()
-
-    async def close(self) -> None:
-        """End those that nobody uses, and each of the others when it is given back."""
-        self._open = False
-        while self._idle:
-            await self._idle.pop().end()
-
-
-_shared: ContextVar[RenderProcesses | None] = ContextVar("hearth_render_processes", default=None)
-
-
-@asynccontextmanager
-async def shared_processes() -> AsyncIterator[None]:
-    """Have all documents that are opened within share processes. Elsewhere each document has one of its own."""
-    if _shared.get() is not None:
-        yield
-        return
-    processes = RenderProcesses()
-    token = _shared.set(processes)
-    try:
-        yield
-    finally:
-        with suppress(ValueError):  # a generator may be closed in another context
-            _shared.reset(token)
-        await processes.close()
-
-
-def processes_here() -> RenderProcesses:
-    """Return the processes that are shared here; those of nobody else if none are."""
-    shared = _shared.get()
-    if shared is None:
-        shared = RenderProcesses()
-        shared._open = False
-    return shared
-
-
-async def facts_of(document: DocumentFile) -> Facts | Refused:
-    """Open a document in a sandboxed process, and return what it is.
-
-    Raises:
-        RendererError, CrashedError, TimeoutError: as `RenderProcess.open` does.
-    """
-    processes = processes_here()
-    process = processes.take()
-    try:
-        return await process.open(document)
-    finally:
-        await processes.give_back(process)
 
 
 def _started() -> tuple[subprocess.Popen[bytes], socket.socket]:

@@ -38,8 +38,8 @@ def _zeros(times: int, size: int) -> bytes:
 def _indexed(path: Path, updates: int, size: int, packed: bytes, filters: str) -> Path:
     """A document whose index streams name `size` objects, `updates` times."""
     assembled(path, [CATALOG, _tree(), _page(), stream(b"BT ET")])
-    data = path.read_bytes()
-    data = data[: data.rindex(b"xref\n")]
+    data = bytearray(path.read_bytes())
+    del data[data.rindex(b"xref\n") :]
     before, start = "", 0
     for _ in range(updates):
         start = len(data)
@@ -56,13 +56,13 @@ def index_bomb(path: Path) -> Path:
 
 
 def many_updates(path: Path) -> Path:
-    """Thousands of updates, each with an index of its own, of which each is looked for in all."""
-    return _indexed(path, 9000, 200_000, _zeros(1, 1_199_964), "/FlateDecode")
+    """A thousand updates, each with an index of 200,000 objects."""
+    return _indexed(path, 1000, 200_000, _zeros(1, 1_199_964), "/FlateDecode")
 
 
 def object_stream_bomb(path: Path) -> Path:
-    """Object streams that each unpack to 600 MB, for every object of the page tree."""
-    packed = zlib.compress(zlib.compress(b"1 0 " + b" " * (600 * _MEGA), 9), 9)
+    """Object streams that each unpack to 200 MB, for every object of the page tree."""
+    packed = zlib.compress(zlib.compress(b"1 0 " + b" " * (200 * _MEGA), 9), 9)
     kids = " ".join(f"{number} 0 R" for number in range(10, 40))
     streams = stream(packed, b"<</Type/ObjStm/N 1/First 4/Filter[/FlateDecode/FlateDecode]")
     rows = [struct.pack(">BHB", 0, 0, 0)] * 10 + [struct.pack(">BHB", 2, 5, 0)] * 30
@@ -122,8 +122,8 @@ def form_in_itself(path: Path) -> Path:
 
 
 def content_bomb(path: Path) -> Path:
-    """Instructions that are unpacked three times, to two gigabytes."""
-    packed = zlib.compress(zlib.compress(zlib.compress(b"0 0 m 9 9 l S\n" * (20 * _MEGA), 9), 9), 9)
+    """Instructions that are unpacked three times, to 70 MB of lines."""
+    packed = zlib.compress(zlib.compress(zlib.compress(b"0 0 m 9 9 l S\n" * (5 * _MEGA), 9), 9), 9)
     return _document(path, packed, filters="/FlateDecode/FlateDecode/FlateDecode")
 
 
@@ -162,8 +162,8 @@ def jbig2_bomb(path: Path) -> Path:
 
 
 def font_bomb(path: Path) -> Path:
-    """A font whose program is unpacked to a gigabyte, and a character map of as much."""
-    program = stream(_zeros(2, 1000 * _MEGA), b"<</Length1 1000000000/Filter[/FlateDecode/FlateDecode]")
+    """A font whose program is unpacked to 300 MB, and a character map of as much."""
+    program = stream(_zeros(2, 300 * _MEGA), b"<</Length1 300000000/Filter[/FlateDecode/FlateDecode]")
     describes = b"<</Type/FontDescriptor/FontName/Bomb/Flags 4/FontFile2 7 0 R>>"
     font = b"<</Type/Font/Subtype/TrueType/BaseFont/Bomb/FontDescriptor 6 0 R/ToUnicode 7 0 R>>"
     return _document(path, b"BT /F 12 Tf 72 700 Td (Hello) Tj ET", "/Font<</F 5 0 R>>", font, describes, program)
@@ -211,9 +211,9 @@ def form_fields_in_circles(path: Path) -> Path:
 
 
 def xfa_bomb(path: Path) -> Path:
-    """An XFA packet that is unpacked to two gigabytes."""
+    """An XFA packet that is unpacked to 500 MB."""
     catalog = b"<</Type/Catalog/Pages 2 0 R/AcroForm<</Fields[]/XFA[(template)5 0 R]>>>>"
-    packet = stream(_zeros(2, 2000 * _MEGA), b"<</Filter[/FlateDecode/FlateDecode]")
+    packet = stream(_zeros(2, 500 * _MEGA), b"<</Filter[/FlateDecode/FlateDecode]")
     return assembled(path, [catalog, _tree(), _page(), stream(b"BT ET"), packet])
 
 

@@ -238,7 +238,9 @@ def test_a_document_that_takes_too_much_memory_to_open_is_refused(tmp_path):
 
 def test_a_document_that_takes_too_long_to_open_is_refused(tmp_path):
     path = pdfs.written(tmp_path / "slow.pdf", "one")
-    with pytest.raises(HostileError, match=r"hostile.*takes more than 0\.0001\d* s to open.*HEARTH_LIMITS__OPEN_SECONDS"):
+    with pytest.raises(
+        HostileError, match=r"hostile.*takes more than 0\.0001\d* s to open.*HEARTH_LIMITS__OPEN_SECONDS"
+    ):
         open_document(path, LimitSettings(open_seconds=0.0001, render_seconds=0.0001))
 
 

@@ -14,10 +14,13 @@ import pytest
 
 from tasks.core.errors import RendererError
 from tasks.documents import render_process
+from tasks.documents import shared_processes as sharing
 from tasks.documents.answers import Facts, Refused
+from tasks.documents.document_file import DocumentFile
 from tasks.documents.pdf import inspect_document
 from tasks.documents.png import encoded
-from tasks.documents.render_process import CrashedError, DocumentFile, RenderProcess, shared_processes
+from tasks.documents.render_process import CrashedError, RenderProcess
+from tasks.documents.shared_processes import shared_processes
 from tasks.settings.reading import LimitSettings
 from tests.support import pdfs
 
@@ -109,7 +112,7 @@ async def test_a_document_that_shares_with_none_leaves_no_process(tmp_path):
 
 
 async def test_a_process_is_replaced_after_a_number_of_documents(tmp_path, monkeypatch):
-    monkeypatch.setattr(render_process, "_MOST_DOCUMENTS", 2)
+    monkeypatch.setattr(sharing, "_MOST_DOCUMENTS", 2)
     path = pdfs.written(tmp_path / "one.pdf", "one")
     seen = []
     async with shared_processes():
