@@ -211,9 +211,9 @@ def form_fields_in_circles(path: Path) -> Path:
 
 
 def xfa_bomb(path: Path) -> Path:
-    """An XFA packet that is unpacked to 500 MB."""
+    """An XFA packet that is unpacked to 200 MB."""
     catalog = b"<</Type/Catalog/Pages 2 0 R/AcroForm<</Fields[]/XFA[(template)5 0 R]>>>>"
-    packet = stream(_zeros(2, 500 * _MEGA), b"<</Filter[/FlateDecode/FlateDecode]")
+    packet = stream(_zeros(2, 200 * _MEGA), b"<</Filter[/FlateDecode/FlateDecode]")
     return assembled(path, [catalog, _tree(), _page(), stream(b"BT ET"), packet])
 
 
