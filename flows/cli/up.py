@@ -49,7 +49,6 @@ def up(
     with TerminalProgress(_err) as terminal, subscribe(terminal):
         from flows.local.bring_up import bring_up
 
-        settings = load_settings()
         brought = asyncio.run(bring_up(settings, prefect_file))
     _out.say(f"Prefect is up at {brought.ui}")
     if brought.password is not None:
