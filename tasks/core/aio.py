@@ -14,6 +14,7 @@ T = TypeVar("T")
 
 _THREADS_SECONDS = 5.0
 _AGAIN_SECONDS = 5.0
+_LOOK_SECONDS = 0.1
 
 
 class WorkLoop:
@@ -79,15 +80,16 @@ async def cancel_and_wait(*tasks: asyncio.Task[Any]) -> None:
     """Cancel tasks, once, and wait until they have ended, however often the wait itself is cancelled.
 
     When a signal ends a worker's run, all its tasks are cancelled at once, and then each by whoever waits for it: a
-    second time, in the middle of giving back what it holds.
+    second time, in the middle of giving back what it holds. One that a time-out of its own is just cancelling would
+    catch that, and go on: it is looked after again.
     """
-    for task in tasks:
-        if not task.done() and not task.cancelling():
-            task.cancel()
     again: asyncio.CancelledError | None = None
-    while not all(task.done() for task in tasks):
+    while left := [task for task in tasks if not task.done()]:
+        for task in left:
+            if not task.cancelling():
+                task.cancel()
         try:
-            await asyncio.wait(tasks)
+            await asyncio.wait(left, timeout=_LOOK_SECONDS)
         except asyncio.CancelledError as error:
             again = error
     if again is not None:

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from tasks.core.aio import cancel_and_wait
+from tests.support.waiting import PATIENCE
 
 
 async def gives_back(given: list[str]) -> None:
@@ -55,3 +56,21 @@ async def test_tasks_that_have_ended_are_not_waited_for():
     await done
     await cancel_and_wait(done)
     await cancel_and_wait()
+
+
+async def test_a_task_that_a_time_out_of_its_own_is_just_cancelling_is_ended_all_the_same():
+    async def go_on() -> None:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            assert task is not None
+            task.uncancel()  # as asyncio.timeout does
+        await asyncio.sleep(3600)
+
+    working = asyncio.create_task(go_on())
+    await asyncio.sleep(0)
+    working.cancel()
+    async with asyncio.timeout(PATIENCE):
+        await cancel_and_wait(working)
+    assert working.cancelled()
