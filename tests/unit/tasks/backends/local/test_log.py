@@ -20,7 +20,7 @@ def test_a_log_never_grows_beyond_its_limit_and_ends_with_the_newest_line(
     monkeypatch.setattr(watchdog, "_MOST_LOG_BYTES", 5000)
     monkeypatch.setattr(watchdog.signal, "signal", lambda *_: None)  # as this is no main thread
     directory = ServerDirectory(tmp_path)
-    server = Watchdog(directory, "http://127.0.0.1:1", 600, None, ["sh", "-c", TALKS])
+    server = Watchdog(directory, "http://127.0.0.1:1", 600, {}, ["sh", "-c", TALKS])
     running = threading.Thread(target=server.run)
     running.start()
     until(lambda: directory.last_log.exists() and directory.last_log.stat().st_size > 5000)
