@@ -5,15 +5,18 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from prefect.client.orchestration import PrefectClient, get_client
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.results import ResultRecordMetadata
+from prefect.settings import PREFECT_API_URL, PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 
 from flows.local import clean
 from flows.local.clean import _clean_prefect
 from flows.orchestrator.old_runs import OTHERS, count_old_runs, delete_old_runs
+from flows.orchestrator.result_json import RESULT_JSON
 from tasks.retention.expired import Kind, Tally
 from tasks.settings.settings import Settings
 from tests.support.commands import PrefectServer
@@ -23,17 +26,24 @@ from tests.support.waiting import until
 OURS, OTHER = "plan-costs", "somebodys-flow"
 
 
+def returned(path: Path) -> dict[str, Any]:
+    """The state of a run whose result is in a file, as Prefect's client sets it."""
+    stored = ResultRecordMetadata(storage_key=str(path), serializer=RESULT_JSON)
+    return {"type": "COMPLETED", "data": stored.model_dump(mode="json")}
+
+
 class Runs:
     def __init__(self, prefect: PrefectServer) -> None:
         self.prefect = prefect
         self.made: list[str] = []
         self.flows = {name: prefect.ask("POST", "flows/", json={"name": name}).json()["id"] for name in (OURS, OTHER)}
 
-    def run(self, flow: str, *states: str) -> str:
+    def run(self, flow: str, *states: str | dict[str, Any]) -> str:
         asked = {"flow_id": self.flows[flow], "state": {"type": "PENDING"}, "idempotency_key": uuid.uuid4().hex}
         run = self.prefect.ask("POST", "flow_runs/", json=asked).json()["id"]
         for state in states:
-            self.prefect.ask("POST", f"flow_runs/{run}/set_state", json={"state": {"type": state}})
+            asked = {"state": {"type": state} if isinstance(state, str) else state}
+            self.prefect.ask("POST", f"flow_runs/{run}/set_state", json=asked)
         self.made.append(run)
         return run
 
@@ -94,6 +104,23 @@ async def test_the_log_of_a_run_goes_with_it(client: PrefectClient, runs: Runs):
     assert len(runs.logs(run)) == 1
     await delete_old_runs(client, [OURS], days=0)
     until(lambda: not runs.logs(run))
+
+
+async def test_the_stored_result_of_a_run_goes_with_it_and_no_other_file(
+    client: PrefectClient, runs: Runs, tmp_path: Path
+):
+    storage, elsewhere = tmp_path / "storage", tmp_path / "elsewhere"
+    for folder in (storage, elsewhere):
+        folder.mkdir()
+    kept, gone, others = elsewhere / "result", storage / "result", storage / "others"
+    for path in (kept, gone, others):
+        path.write_text("{}")
+    for path in (gone, kept):
+        runs.run(OURS, "RUNNING", returned(path))
+    runs.run(OURS, "RUNNING", "COMPLETED")
+    with temporary_settings({PREFECT_LOCAL_STORAGE_PATH: storage}):
+        assert await delete_old_runs(client, [OURS], days=0) == 2
+    assert (gone.exists(), kept.exists(), others.exists()) == (False, True, True)
 
 
 async def test_on_a_server_that_hearth_did_not_start_nothing_is_deleted(
