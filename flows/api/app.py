@@ -17,17 +17,20 @@ from uuid import UUID
 import uvicorn
 from fastapi import APIRouter, Depends, FastAPI, Header, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
+from fastapi.responses import FileResponse, JSONResponse
 from prefect.client.orchestration import get_client
+from starlette.requests import ClientDisconnect
 
+from flows.api.connections import limited
+from flows.api.gate import HEAD_BYTES, Gate
+from flows.api.limits import LimitedStream
 from flows.api.prefect_state import is_over, status_of
 from flows.api.records import numbers_in
-from flows.api.runs import Followed, Runs
+from flows.api.runs import Followed
 from flows.api.service import Service
 from flows.api.settings import ApiSettings, load_api_settings
 from flows.api.sse import END_ID, events
-from flows.api.uploads import Upload, clear_leftovers, job_from, parameters
-from flows.api.webhooks import Webhooks
+from flows.api.uploads import Upload, job_from, parameters
 from flows.local.prefect_server import prefect_api
 from tasks.core.aio import cancel_and_wait
 from tasks.core.errors import HearthError, InputError, LimitError
@@ -76,10 +79,11 @@ async def post_document(request: Request, service: TheService, webhook: str | No
     if sum(name == "webhook" for name, _ in query) > 1:
         raise InputError("The parameter webhook is given twice. Give it once.")
     job = job_from((each for each in query if each[0] != "webhook"), service.api.password_variables)
+    service.ceilings.check(job)
     if webhook is not None:
         await service.webhooks.check(webhook)
-    with Upload(service.api.directory / "documents", service.settings) as upload:
-        await upload.receive(request.stream(), request.headers.get("content-length"))
+    with service.limits.upload(), Upload(service.api.directory / "documents", service.settings) as upload:
+        await upload.receive(service.limits.body(request.stream()), request.headers.get("content-length"))
         run = await _unless_client_leaves(request, service.run(job, upload, webhook))
     view = await run.view(state := await run.state())
     return JSONResponse(view, 200 if is_over(state) else 202, {"Location": view["links"]["self"]})
@@ -93,16 +97,17 @@ async def get_document(run: TheRun) -> dict[str, Any]:
 
 @router.get("/{document}/events")
 async def get_events(
-    run: TheRun, last_event_id: Annotated[str | None, Header()] = None, *, text: bool = False
+    run: TheRun, service: TheService, last_event_id: Annotated[str | None, Header()] = None, *, text: bool = False
 ) -> Response:
     """The pages as they are stored, and the end, as server-sent events; resumable with Last-Event-ID."""
     if last_event_id == END_ID:
         return Response(status_code=204)  # tells an EventSource not to come back
     try:
-        sent = numbers_in(last_event_id or "")
+        sent = numbers_in(last_event_id or "", max(run.numbers, default=0))
     except InputError:
         raise HTTPException(400, "Last-Event-ID is not one of this stream's. Leave it out.") from None
-    return StreamingResponse(
+    return LimitedStream(
+        service.limits,
         events(run, sent, text=text),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
@@ -179,17 +184,13 @@ def create_app(settings: Settings | None = None, api: ApiSettings | None = None)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        for name in ("documents", "results", "runs", "webhooks"):
-            (own.directory / name).mkdir(parents=True, exist_ok=True)
-        clear_leftovers(own.directory / "documents")
-        async with prefect_api(hearth), get_client() as client:
-            runs = Runs(own.directory / "runs", client, own.prefect_seconds)
-            async with Webhooks(own.directory / "webhooks", runs, client, own) as webhooks:
-                app.state.service = Service(hearth, own, client, runs, webhooks)
-                yield
+        async with prefect_api(hearth), get_client() as client, Service.over(hearth, own, client) as service:
+            app.state.service = service
+            yield
 
     app = FastAPI(title="Hearth", lifespan=lifespan)
     app.include_router(router)
+    app.add_middleware(Gate, open_to_all=own.token is None)
 
     @app.exception_handler(HearthError)
     async def _(_: Request, error: HearthError) -> JSONResponse:
@@ -201,6 +202,10 @@ def create_app(settings: Settings | None = None, api: ApiSettings | None = None)
     async def _(_: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
         return JSONResponse({"detail": f"The parameter {first['loc'][-1]} is wrong: {first['msg']}."}, 422)
+
+    @app.exception_handler(ClientDisconnect)
+    async def _(_: Request, __: ClientDisconnect) -> Response:
+        return Response(status_code=499)  # nobody reads it
 
     return app
 
@@ -230,5 +235,13 @@ def serve(host: str, port: int, told: Callable[[], None]) -> None:
     app = create_app(api=api)
     told()
     uvicorn.run(
-        app, host=host, port=port, log_level="warning", access_log=False, timeout_graceful_shutdown=_GRACE_SECONDS
+        app,
+        host=host,
+        port=port,
+        http=limited(api.connections, api.header_seconds),
+        ws="none",  # its connections would be without limits
+        h11_max_incomplete_event_size=HEAD_BYTES,
+        log_level="error",  # warnings are of what strangers send
+        access_log=False,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
     )

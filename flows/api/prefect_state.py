@@ -19,6 +19,12 @@ _AGAIN_SECONDS = 1.0
 
 
 _PASSING = {408, 429, 502, 503, 504}
+_OF_ITSELF = {400, 409, 413, 422}
+"""What Prefect answers because of this one request."""
+
+
+class RefusedError(ServerError):
+    """Prefect answers, but does not take this one request."""
 
 
 class Status(StrEnum):
@@ -48,6 +54,7 @@ async def answer_of_prefect(ask: Callable[[], Awaitable[T]], seconds: float) -> 
         seconds: limit for all of it.
 
     Raises:
+        RefusedError: Prefect refuses the request.
         ServerError: Prefect does not answer, or not in time.
     """
     try:
@@ -59,7 +66,9 @@ async def answer_of_prefect(ask: Callable[[], Awaitable[T]], seconds: float) -> 
                     if not _may_pass(error):
                         raise
                 await asyncio.sleep(_AGAIN_SECONDS)
-    except (TimeoutError, httpx.HTTPError, PrefectHTTPStatusError):
+    except (TimeoutError, httpx.HTTPError, PrefectHTTPStatusError) as error:
+        if isinstance(error, PrefectHTTPStatusError) and (code := error.response.status_code) in _OF_ITSELF:
+            raise RefusedError(f"Prefect refuses the request (HTTP {code}). Look into its server's log.") from None
         raise ServerError("Prefect does not answer just now. Ask again later.") from None
 
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 from uuid import UUID
+
+from pydantic import model_validator
 
 from tasks.core.jobs import Frozen
 from tasks.documents.pdf import select_pages
@@ -17,16 +21,28 @@ class Record(Frozen):
     """A run as the backend remembers it.
 
     Attributes:
+        id: by which the API knows it; a request that follows a failed one has another.
+        run: Prefect's; None as long as it waits in the queue.
         sha256: the document's.
         pages: those that were asked for, such as 1-12.
         output: the directory of the results.
+        created: the run, or the request as long as it waits.
+        generation: of its idempotency key; see `flows.orchestrator.trigger`.
     """
 
     id: UUID
+    run: UUID | None
     sha256: str
     pages: str
     output: Path
     created: datetime
+    generation: int = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_before(cls, facts: Any) -> Any:  # noqa: ANN401 - pydantic's
+        """Earlier versions knew a run by Prefect's id alone."""
+        return facts if not isinstance(facts, dict) or "run" in facts else {**facts, "run": facts.get("id")}
 
     @property
     def numbers(self) -> tuple[int, ...]:
@@ -45,20 +61,49 @@ def ranges(numbers: Iterable[int]) -> str:
     return ",".join("-".join(map(str, part)) for part in parts)
 
 
-def numbers_in(told: str) -> tuple[int, ...]:
-    """The numbers that `ranges` wrote.
+def numbers_in(told: str, most: int = 999_999) -> tuple[int, ...]:
+    """The numbers that `ranges` wrote, none over `most`.
 
     Raises:
         InputError: it did not.
     """
-    return select_pages(told, 999_999) if told else ()
+    return select_pages(told, most) if told else ()
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    """Write a file whole or not at all, so that it is there after a power failure."""
+    with _written(path.parent, text) as temporary:
+        temporary.replace(path)
+
+
+def write_new(path: Path, text: str) -> bool:
+    """Write a file as `write_whole`, unless there is one; whether it was written. Of several that do, one does."""
+    with _written(path.parent, text) as temporary:
+        try:
+            path.hardlink_to(temporary)
+        except FileExistsError:
+            return False
+    return True
+
+
+@contextmanager
+def _written(directory: Path, text: str) -> Iterator[Path]:
+    temporary = directory / f".{uuid.uuid4().hex}.tmp"
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+    flush_names(directory)
+
+
+def flush_names(directory: Path) -> None:
+    """Have the names of a directory's files on disk, as their contents are."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -15,10 +15,11 @@ from uuid import UUID
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import State
 from prefect.exceptions import ObjectNotFound
+from prefect.states import Scheduled
 from pydantic import ValidationError
 
 from flows.api.prefect_state import answer_of_prefect, is_over, status_of
-from flows.api.records import Record, write_whole
+from flows.api.records import Record, write_new, write_whole
 from tasks.results.manifest import Manifest
 from tasks.results.page import PageResult, PageStatus
 from tasks.results.store import ResultStore
@@ -27,6 +28,9 @@ _STATE_SECONDS = 1.0
 # A directory that changed within its clock's resolution looks unchanged: look into it that often all the same.
 _RESCAN_SECONDS = 2.0
 _FOLLOWED = 256
+
+QUEUED = "Queued"
+"""The name of the state of what was accepted, and is not yet a run of Prefect."""
 
 T = TypeVar("T")
 
@@ -44,19 +48,30 @@ class Seen:
 class Followed:
     """A run that somebody looks at. All who do share it, so that its directory is scanned once for all of them."""
 
-    def __init__(self, record: Record, client: PrefectClient, seconds: float) -> None:
-        self.record = record
-        self.store = ResultStore(record.output)
+    def __init__(self, record: Record, client: PrefectClient, seconds: float, runs: Runs | None = None) -> None:
+        self._is(record)
         self.numbers = frozenset(record.numbers)
         self.pages: dict[int, Seen] = {}
+        self.changes = 0
+        """How often `pages` has changed."""
         self._client = client
         self._seconds = seconds
-        self._directory = record.output / "pages"
+        self._runs = runs
         self._scanned: tuple[int, float] = (0, 0.0)
         self._scanning = asyncio.Lock()
         self._state: State[Any] | None = None
         self._answered = float("-inf")
         self._asking: asyncio.Task[State[Any] | None] | None = None
+
+    def _is(self, record: Record) -> None:
+        self.record = record
+        self.store = ResultStore(record.output)
+        self._directory = record.output / "pages"
+
+    def refresh(self) -> None:
+        """Find out whether what was queued is a run by now."""
+        if self.record.run is None and self._runs is not None and (known := self._runs.record(self.record.id)):
+            self._is(known)
 
     async def look(self, *, anew: bool = False) -> None:
         """Bring `pages` up to date; `anew`, even if nothing seems to have changed."""
@@ -69,18 +84,21 @@ class Followed:
         Raises:
             ServerError: Prefect does not answer.
         """
+        self.refresh()
+        if self.record.run is None:
+            return Scheduled(name=QUEUED, message=self._runs and self._runs.troubles.get(self.record.id))
         if self._asking is None and time.monotonic() - self._answered <= _STATE_SECONDS:
             return self._state
         if self._asking is None:
-            self._asking = asyncio.create_task(self._ask())
+            self._asking = asyncio.create_task(self._ask(self.record.run))
             self._asking.add_done_callback(self._asked)
         # Whoever stops waiting leaves the request to those who still wait for it.
         return await asyncio.shield(self._asking)
 
-    async def _ask(self) -> State[Any] | None:
+    async def _ask(self, run: UUID) -> State[Any] | None:
         async def read() -> State[Any] | None:
             try:
-                return (await self._client.read_flow_run(self.record.id)).state
+                return (await self._client.read_flow_run(run)).state
             except ObjectNotFound:
                 return None
 
@@ -112,6 +130,7 @@ class Followed:
         here = f"/documents/{self.record.id}"
         return {
             "id": str(self.record.id),
+            "run": self.record.run and str(self.record.run),
             "sha256": self.record.sha256,
             "status": status_of(state),
             "prefect": None if state is None else {"type": state.type, "name": state.name, "message": state.message},
@@ -122,7 +141,7 @@ class Followed:
                 "blank": shown.count(PageStatus.BLANK),
                 "failed": self.failed(ended=ended),
             },
-            **_paid(manifest, self.record.id),
+            **_paid(manifest, self.record.run),
             "links": {
                 "self": here,
                 **{what: f"{here}/{what}" for what in ("events", "text", "manifest")},
@@ -149,6 +168,7 @@ class Followed:
                     result = self.store.page(number)
                     if result is not None:
                         self.pages[number] = _seen(entry.inode(), result)
+                        self.changes += 1
 
 
 class Runs:
@@ -165,29 +185,40 @@ class Runs:
         self._client = client
         self._seconds = seconds
         self._followed: OrderedDict[UUID, Followed] = OrderedDict()
+        self.troubles: dict[UUID, str] = {}
+        """Why what is queued waits, where that is known."""
 
-    def remember(self, record: Record) -> Followed:
-        """Keep a record; the same run has the same one."""
-        write_whole(self._directory / f"{record.id}.json", record.model_dump_json())
-        return self._followed.get(record.id) or self._follow(record)
+    def remember(self, record: Record) -> None:
+        """Keep a record, in place of an earlier one of the same request."""
+        write_whole(self._path(record.id), record.model_dump_json(exclude_defaults=True))
 
-    def follow(self, run: UUID) -> Followed | None:
-        """The run, or None if it was not made here."""
-        followed = self._followed.pop(run, None)
+    def remember_new(self, record: Record) -> None:
+        """Keep a record, unless there is one of the same request."""
+        write_new(self._path(record.id), record.model_dump_json(exclude_defaults=True))
+
+    def record(self, request: UUID) -> Record | None:
+        """What is remembered of a request, or None if it was not made here."""
+        try:
+            return Record.model_validate_json(self._path(request).read_bytes())
+        except (FileNotFoundError, ValidationError):
+            return None
+
+    def follow(self, request: UUID) -> Followed | None:
+        """The run of a request, or None if it was not made here."""
+        followed = self._followed.pop(request, None)
         if followed is None:
-            try:
-                record = Record.model_validate_json((self._directory / f"{run}.json").read_bytes())
-            except (FileNotFoundError, ValidationError):
+            record = self.record(request)
+            if record is None:
                 return None
-            return self._follow(record)
-        self._followed[run] = followed
-        return followed
-
-    def _follow(self, record: Record) -> Followed:
-        followed = self._followed[record.id] = Followed(record, self._client, self._seconds)
+            followed = Followed(record, self._client, self._seconds, self)
+        followed.refresh()
+        self._followed[request] = followed
         if len(self._followed) > _FOLLOWED:
             self._followed.popitem(last=False)
         return followed
+
+    def _path(self, request: UUID) -> Path:
+        return self._directory / f"{request}.json"
 
 
 def _seen(inode: int, result: PageResult) -> Seen:
@@ -197,7 +228,7 @@ def _seen(inode: int, result: PageResult) -> Seen:
     return Seen(inode, result.status, facts, result.finished_at)
 
 
-def _paid(manifest: Manifest | None, run: UUID) -> dict[str, Any]:
+def _paid(manifest: Manifest | None, run: UUID | None) -> dict[str, Any]:
     """The machine and what it cost; both null until the run has ended."""
     if manifest is None or manifest.flow_run_id != str(run):
         return {"machine": None, "cost_usd": None}

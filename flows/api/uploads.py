@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from pydantic import ValidationError
 
+from flows.api.records import flush_names
 from tasks.core.errors import HearthError, InputError, LimitError
 from tasks.core.jobs import Job, Plan
 from tasks.runs.prepare import prepare
@@ -63,6 +64,9 @@ class Upload:
     Args:
         directory: where it will be kept.
         settings: for its limits.
+
+    Attributes:
+        is_new: whether it was not kept before.
     """
 
     def __init__(self, directory: Path, settings: Settings) -> None:
@@ -70,6 +74,7 @@ class Upload:
         self._settings = settings
         self._most = settings.limits.file_mb * 1_000_000
         self._digest = hashlib.sha256()
+        self.is_new = False
 
     def __enter__(self) -> Self:
         """Open a file for it."""
@@ -121,12 +126,14 @@ class Upload:
         return prepared.plan
 
     def keep(self) -> tuple[Path, str]:
-        """Keep it; where, and its sha256. The same bytes are kept once."""
+        """Keep it on disk; where, and its sha256. The same bytes are kept once."""
         sha256 = self._digest.hexdigest()
         path = self._directory / f"{sha256}.pdf"
         if not path.exists():
             self._path.chmod(0o644)  # the worker may be another user
             self._path.replace(path)
+            flush_names(self._directory)
+            self.is_new = True
         return path, sha256
 
     def _check(self, size: int) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 import httpx
 import stamina
@@ -36,7 +37,8 @@ from tasks.storage.file_locks import FileLease, try_exclusive
 
 _LOOK_SECONDS = 1.0
 _ASKED_AT_ONCE = 200
-_SENT_AT_ONCE = 8
+_SENT_AT_ONCE = 64
+_SENT_TO_ONE = 4
 _ANSWER_SECONDS = 10.0
 _ATTEMPTS = 5
 _AGAIN_SECONDS = 300.0
@@ -86,6 +88,7 @@ class Webhooks:
         self._sending: dict[str, asyncio.Task[None]] = {}
         self._not_before: dict[str, float] = {}
         self._lanes = asyncio.Semaphore(_SENT_AT_ONCE)
+        self._of_receivers: WeakValueDictionary[tuple[str, str], asyncio.Semaphore] = WeakValueDictionary()
 
     async def check(self, url: str) -> None:
         """Find out whether a webhook may be sent there.
@@ -140,42 +143,56 @@ class Webhooks:
             if (error := self._sending.pop(sent).exception()) is not None:
                 _log.error("A webhook was not sent: %s", type(error).__name__)
                 self._not_before[sent] = time.monotonic() + _AGAIN_SECONDS
-        due = [
-            pending
-            for path in self._directory.glob("*.json")
-            if path.stem not in self._sending
-            and self._not_before.get(path.stem, 0.0) <= time.monotonic()
-            and (pending := _read(path)) is not None
-        ]
+        due = await asyncio.to_thread(self._due, frozenset(self._sending), time.monotonic())
         for at in range(0, len(due), _ASKED_AT_ONCE):
             some = due[at : at + _ASKED_AT_ONCE]
             states = await self._states([pending.run for pending in some])
             for pending in some:
-                state = states.get(pending.run)
-                if is_over(state):
+                if pending.run in states and is_over(state := states[pending.run]):
                     self._sending[pending.id] = asyncio.create_task(self._send(pending, state))
 
-    async def _states(self, runs: Sequence[UUID]) -> dict[UUID, State[Any] | None]:
-        chosen = FlowRunFilter(id=FlowRunFilterId(any_=list(runs)))
+    def _due(self, sending: frozenset[str], now: float) -> list[Pending]:
+        return [
+            pending
+            for path in self._directory.glob("*.json")
+            if path.stem not in sending
+            and self._not_before.get(path.stem, 0.0) <= now
+            and (pending := _read(path)) is not None
+        ]
+
+    async def _states(self, requests: Sequence[UUID]) -> dict[UUID, State[Any] | None]:
+        """Of those whose runs Prefect was asked for; those that are queued still are not among them."""
+        records = {request: self._runs.record(request) for request in requests}
+        runs = {request: request if known is None else known.run for request, known in records.items()}
+        chosen = FlowRunFilter(id=FlowRunFilterId(any_=[run for run in runs.values() if run is not None]))
         found = await answer_of_prefect(
             lambda: self._prefect.read_flow_runs(flow_run_filter=chosen, limit=_ASKED_AT_ONCE), self._prefect_seconds
         )
-        return {run.id: run.state for run in found}
+        states = {run.id: run.state for run in found}
+        return {request: states.get(run) for request, run in runs.items() if run is not None}
 
     async def _send(self, pending: Pending, state: State[Any] | None) -> None:
         run = self._runs.follow(pending.run)
         view = {"id": str(pending.run)} if run is None else await run.view(state)
         body = json.dumps({"webhook": pending.id, **view}).encode()
+        trouble = (httpx.HTTPError, _NotTakenError, TimeoutError)
         try:
-            async with self._lanes:
-                trouble = (httpx.HTTPError, _NotTakenError)
-                async for attempt in stamina.retry_context(on=trouble, attempts=_ATTEMPTS, timeout=None):
-                    with attempt:
+            async for attempt in stamina.retry_context(on=trouble, attempts=_ATTEMPTS, timeout=None):
+                with attempt:
+                    # Only as long as it is sent: who waits between two attempts holds up nobody.
+                    async with self._lane(pending.url), self._lanes, asyncio.timeout(_ANSWER_SECONDS):
                         await self._post(pending, body)
-        except (httpx.HTTPError, _NotTakenError, InputError) as error:
+        except (*trouble, InputError) as error:
             self._postpone(pending, error)
         else:
-            (self._directory / f"{pending.id}.json").unlink(missing_ok=True)
+            self._forget(pending)
+
+    def _lane(self, url: str) -> asyncio.Semaphore:
+        """Few at once to each receiver, so that a slow one does not take all lanes."""
+        receiver = httpx.URL(url)
+        return self._of_receivers.setdefault(
+            (receiver.scheme, receiver.netloc.decode("ascii")), asyncio.Semaphore(_SENT_TO_ONE)
+        )
 
     async def _post(self, pending: Pending, body: bytes) -> None:
         url = httpx.URL(pending.url)
@@ -198,11 +215,15 @@ class Webhooks:
         code = str(error) if isinstance(error, _NotTakenError) else type(error).__name__
         if time.time() - since > _GIVE_UP_SECONDS:
             _log.error("The webhook of run %s was not delivered for a day (%s): it is given up.", pending.run, code)
-            (self._directory / f"{pending.id}.json").unlink(missing_ok=True)
+            self._forget(pending)
             return
         _log.warning("The webhook of run %s was not delivered (%s): it is sent again later.", pending.run, code)
         self._not_before[pending.id] = time.monotonic() + _AGAIN_SECONDS
         self._keep(pending.model_copy(update={"failing_since": since}))
+
+    def _forget(self, pending: Pending) -> None:
+        (self._directory / f"{pending.id}.json").unlink(missing_ok=True)
+        self._not_before.pop(pending.id, None)
 
     def _keep(self, pending: Pending) -> None:
         write_whole(self._directory / f"{pending.id}.json", pending.model_dump_json())

@@ -8,6 +8,7 @@ that failed or was cancelled is followed by another.
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
 from typing import Any
 
 from prefect.client.orchestration import PrefectClient
@@ -19,6 +20,8 @@ from tasks.core.errors import UnavailableError
 from tasks.core.jobs import Job
 
 DEPLOYMENT = "process-document/on-demand"
+_OWNER = "hearth.owner"
+_REQUEST = "hearth.request"
 
 
 def request_key(job: Job, content: str) -> str:
@@ -34,7 +37,43 @@ def request_key(job: Job, content: str) -> str:
     return run_key(content, job.model_dump(mode="json", exclude={"document", "output"}))
 
 
-async def trigger(client: PrefectClient, job: Job, content: str, deployment: str = DEPLOYMENT) -> FlowRun:
+@dataclass(frozen=True)
+class Asked:
+    """Who asks for a run, and how often it was asked before.
+
+    Attributes:
+        key: what requests for the same have in common; see `request_key`.
+        owner: of several that share a Prefect server and know nothing of each other's runs.
+        request: the owner's own name for the request, which becomes one run however often it is submitted.
+        first: the generation to begin with, of those before which none is left to be found.
+    """
+
+    key: str
+    owner: str | None = None
+    request: str | None = None
+    first: int = 0
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What the run is marked with."""
+        named = {_OWNER: self.owner, _REQUEST: self.request}
+        return {name: value for name, value in named.items() if value}
+
+    def owns(self, run: FlowRun, output: str | None) -> bool:
+        """Whether a run is the owner's; one without a mark, of an earlier version, is where its results are."""
+        if self.owner is None:
+            return True
+        owner = run.labels.get(_OWNER)
+        return owner == self.owner if owner else run.parameters.get("job", {}).get("output") == output
+
+
+async def trigger(
+    client: PrefectClient,
+    job: Job,
+    content: str,
+    deployment: str = DEPLOYMENT,
+    asked: Asked | None = None,
+) -> FlowRun:
     """Have a document read.
 
     It may be called again after any failure: what was created is found by its key.
@@ -45,6 +84,7 @@ async def trigger(client: PrefectClient, job: Job, content: str, deployment: str
             before is not taken for its pages.
         content: see `request_key`.
         deployment: the one to run.
+        asked: who asks, and how often it was asked before.
 
     Returns:
         The run: a new one, or the one that the same request made before.
@@ -58,23 +98,30 @@ async def trigger(client: PrefectClient, job: Job, content: str, deployment: str
         raise UnavailableError(
             f"Prefect has no deployment {deployment}. Make it: prefect --no-prompt deploy --all."
         ) from None
-    key = request_key(job, content)
-    for generation in itertools.count():
-        asked = job
-        if job.force and job.output:
-            asked = job.model_copy(update={"output": f"{job.output}/{generation}"})
+    asked = asked or Asked(request_key(job, content))
+    for generation in itertools.count(asked.first):
+        output = f"{job.output}/{generation}" if job.force and job.output else job.output
+        parameters = job.model_copy(update={"output": output}).model_dump(mode="json", exclude_none=True)
         # With a name and without a key, Prefect 3.8 may answer 503 for a run that it created.
         run = await client.create_flow_run_from_deployment(
             found.id,
-            parameters={"job": asked.model_dump(mode="json", exclude_none=True)},
-            idempotency_key=generation_key(key, generation),
+            parameters={"job": parameters},
+            idempotency_key=generation_key(asked.key, generation),
+            labels={**asked.labels},
         )
-        if not _begins_anew(run.state, forced=job.force):
+        if asked.request and run.labels.get(_REQUEST) == asked.request:
+            return run  # also if it has ended: one request is one run
+        if asked.owns(run, output) and not begins_anew(run.state, forced=job.force):
             return run
     raise AssertionError("there is always another generation")
 
 
-def _begins_anew(state: State[Any] | None, *, forced: bool) -> bool:
+def generation_of(run: FlowRun) -> int:
+    """The generation of a run that `trigger` made."""
+    return int((run.idempotency_key or "").rpartition("-")[2] or 0)
+
+
+def begins_anew(state: State[Any] | None, *, forced: bool) -> bool:
     """Whether the same request makes another run, because this one is over and there is more to do."""
     if state is None or not state.is_final():
         return False
