@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import ipaddress
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,6 +22,7 @@ from prefect.client.orchestration import get_client
 from starlette.requests import ClientDisconnect
 
 from flows.api.connections import limited
+from flows.api.departure import unless_client_leaves
 from flows.api.gate import HEAD_BYTES, Gate
 from flows.api.limits import LimitedStream
 from flows.api.prefect_state import is_over, status_of
@@ -32,7 +33,6 @@ from flows.api.settings import ApiSettings, load_api_settings
 from flows.api.sse import END_ID, events
 from flows.api.uploads import Upload, job_from, parameters
 from flows.local.prefect_server import prefect_api
-from tasks.core.aio import cancel_and_wait
 from tasks.core.errors import HearthError, InputError, LimitError
 from tasks.settings.settings import Settings, load_settings
 
@@ -51,10 +51,17 @@ async def _permit(request: Request, authorization: Annotated[str | None, Header(
     if token is None:
         # Nobody else can connect to loopback; and a page in a browser here cannot under another name.
         local = request.scope.get("server") or ("", None)
-        if not (_is_loopback(local[0]) and _is_loopback(request.url.hostname or "")):
+        if not (_is_loopback(local[0]) and _is_loopback(_host(request))):
             raise HTTPException(403, "Without API_TOKEN the API serves http://127.0.0.1 alone. Set a token.")
     elif not hmac.compare_digest((authorization or "").encode(), f"Bearer {token.get_secret_value()}".encode()):
         raise HTTPException(401, "The bearer token is missing or wrong.", {"WWW-Authenticate": "Bearer"})
+
+
+def _host(request: Request) -> str:
+    try:
+        return request.url.hostname or ""
+    except ValueError:
+        return ""  # as it was sent, it is no host's name
 
 
 async def _run(document: UUID, request: Request) -> Followed:
@@ -84,7 +91,7 @@ async def post_document(request: Request, service: TheService, webhook: str | No
         await service.webhooks.check(webhook)
     with service.limits.upload(), Upload(service.api.directory / "documents", service.settings) as upload:
         await upload.receive(service.limits.body(request.stream()), request.headers.get("content-length"))
-        run = await _unless_client_leaves(request, service.run(job, upload, webhook))
+        run = await unless_client_leaves(request, service.run(job, upload, webhook))
     view = await run.view(state := await run.state())
     return JSONResponse(view, 200 if is_over(state) else 202, {"Location": view["links"]["self"]})
 
@@ -149,25 +156,6 @@ async def _ready(run: Followed, name: str) -> Path:
     if not is_over(state):
         raise HTTPException(409, f"The run is {status_of(state)}: {told}. Ask again when it has ended.")
     raise HTTPException(409, f"The run has ended ({status_of(state)}): {told}. Post the document again to go on.")
-
-
-async def _unless_client_leaves(request: Request, work: Coroutine[Any, Any, Followed]) -> Followed:
-    """Do the work of a request whose body was received, as long as somebody waits for the response."""
-    working = asyncio.create_task(work)
-    leaving = asyncio.create_task(_client_left(request))
-    try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise HTTPException(499, "The client left before the response.")
-    finally:
-        await cancel_and_wait(working)
-        await cancel_and_wait(leaving)
-    return working.result()
-
-
-async def _client_left(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 def create_app(settings: Settings | None = None, api: ApiSettings | None = None) -> FastAPI:

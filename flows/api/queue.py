@@ -24,7 +24,6 @@ from flows.api.prefect_state import RefusedError, answer_of_prefect
 from flows.api.records import Record, write_new
 from flows.api.runs import Runs
 from flows.orchestrator.trigger import Asked, generation_of, trigger
-from tasks.core.aio import cancel_and_wait
 from tasks.core.errors import HearthError
 from tasks.core.jobs import Document, Frozen, Job
 from tasks.results.store import results_directory
@@ -108,7 +107,8 @@ class Queue:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stop; what was not submitted stays."""
-        await cancel_and_wait(self._submitting)
+        self._submitting.cancel()  # for certain: a time-out of its own may be just cancelling it
+        await asyncio.wait([self._submitting])
 
     async def _submit_all(self) -> None:
         turn: FileLease | None = None
@@ -155,10 +155,13 @@ class Queue:
         known = self._runs.record(request.id)
         if known is None or known.run is None:
             run = await answer_of_prefect(self._ask(request), self._seconds)
-            await asyncio.to_thread(self._runs.remember, request.record(run))
+            await self._noted(request.record(run))
         self._path(request.id).unlink(missing_ok=True)
         self._runs.troubles.pop(request.id, None)
         self._not_before.pop(request.id, None)
+
+    async def _noted(self, record: Record) -> None:
+        await asyncio.to_thread(self._runs.remember, record)
 
     def _ask(self, request: Request) -> Callable[[], Awaitable[FlowRun]]:
         client, job, content = self._prefect, request.job, request.document.sha256
