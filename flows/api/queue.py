@@ -143,12 +143,12 @@ class Queue:
                 continue
             try:
                 await self._submit(request)
-            except RefusedError as error:  # that one alone
+            except Exception as error:  # noqa: BLE001 - whatever is wrong with one, the others go on
+                if isinstance(error, HearthError) and not isinstance(error, RefusedError):
+                    self._tell(waiting, str(error))
+                    return False
                 self._not_before[request.id] = time.monotonic() + _REFUSED_SECONDS
-                self._tell([request], error)
-            except HearthError as error:
-                self._tell(waiting, error)
-                return False
+                self._tell([request], str(error) if isinstance(error, HearthError) else type(error).__name__)
         return True
 
     async def _submit(self, request: Request) -> None:
@@ -168,11 +168,11 @@ class Queue:
         asked = Asked(request.key, self._owner, str(request.id), request.first)
         return lambda: trigger(client, job, content, asked=asked)
 
-    def _tell(self, waiting: list[Request], error: HearthError) -> None:
-        new = [request.id for request in waiting if self._runs.troubles.get(request.id) != str(error)]
+    def _tell(self, waiting: list[Request], why: str) -> None:
+        new = [request.id for request in waiting if self._runs.troubles.get(request.id) != why]
         if new:
-            self._runs.troubles.update(dict.fromkeys(new, str(error)))
-            _log.warning("%d accepted documents wait for Prefect: %s", len(new), error)
+            self._runs.troubles.update(dict.fromkeys(new, why))
+            _log.warning("%d accepted documents wait for Prefect: %s", len(new), why)
 
     def _path(self, request: UUID) -> Path:
         return self._directory / f"{request}.json"

@@ -226,6 +226,20 @@ async def test_what_prefect_refuses_holds_up_no_other(api: ApiSettings, pdf: byt
         assert (await _view(client, refused))["prefect"]["message"].startswith("Prefect refuses the request (HTTP 422)")
 
 
+async def test_a_run_that_is_not_understood_holds_up_no_other(
+    api: ApiSettings, pdf: bytes, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(queue, "_REFUSED_SECONDS", PATIENCE)
+    key = request_key(Job(document=""), hashlib.sha256(pdf).hexdigest())
+    prefect = Prefect()
+    output = str(api.directory / "results" / key[:32])
+    foreign = {"id": uuid4(), "parameters": {"job": {"moon": 1, "output": output}}, "labels": {}}
+    prefect.runs[f"{key}-0"] = SimpleNamespace(**foreign, idempotency_key=f"{key}-0", state=Scheduled(), created=None)
+    async with serving(api, prefect) as client:
+        await _accepted(client, pdf)
+        await _submitted(client, await _accepted(client, pdf, pages="1"))
+
+
 async def test_a_request_becomes_one_run_though_the_backend_died_before_it_noted_it(
     api: ApiSettings, pdf: bytes, monkeypatch: pytest.MonkeyPatch
 ):
