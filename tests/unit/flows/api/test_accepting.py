@@ -277,7 +277,7 @@ async def test_a_run_of_an_earlier_version_is_found_by_its_key_and_paid_for_once
     run.state, run.created = Completed(), datetime.now(UTC)
     (api.directory / "results" / key[:32] / f"{content}-{content[:12]}").mkdir(parents=True)
     async with serving(api, prefect) as client:
-        request = await _accepted(client, pdf)
+        request = (await client.post("/documents", content=pdf)).json()["id"]
         assert (await _submitted(client, request))["run"] == str(run.id)
     assert list(prefect.runs) == [f"{key}-0"]
 

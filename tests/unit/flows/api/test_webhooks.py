@@ -32,6 +32,7 @@ class Receiver:
         self.open = 0
         self.most = 0
         self.received: list[bytes] = []
+        self._writers: list[asyncio.StreamWriter] = []
 
     async def __aenter__(self) -> Receiver:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -40,8 +41,11 @@ class Receiver:
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
+        for writer in self._writers:
+            writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.append(writer)
         self.connected += 1
         self.open += 1
         self.most = max(self.most, self.open)
