@@ -191,7 +191,7 @@ def listed(record: Record, status: Status) -> dict[str, Any]:
         "run": record.run and str(record.run),
         "sha256": record.sha256,
         "filename": record.filename,
-        "created": record.created.isoformat(),
+        "created": record.created.isoformat().replace("+00:00", "Z"),
         "status": status,
         "links": {
             "self": here,

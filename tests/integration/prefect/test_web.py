@@ -156,7 +156,7 @@ def test_a_document_that_comes_as_a_form_gives_its_name_to_the_run_and_its_resul
         posted = client.post("/documents", files={"file": ("Minutes of May.pdf", pdf)}, data={"pages": "1"}).json()
     *_, end = backend.events(posted["id"])
     assert (end.data["status"], end.data["filename"]) == ("complete", "Minutes of May.pdf")
-    run = backend.prefect(f"/flow_runs/{posted['id']}")
+    run = backend.prefect(f"/flow_runs/{end.data['run']}")
     assert run["name"] == "Minutes of May, pages 1"
     assert list((backend.directory / "api" / "results").glob("*/Minutes_of_May-*/document.md"))
     assert posted["id"] in [each["id"] for each in backend.get("/documents?status=complete").json()["documents"]]

@@ -87,8 +87,11 @@ class Prefect:
             )
 
     def end(self, state: State[Any]) -> None:
+        """Have all runs end so, with results."""
         for run in self.runs.values():
             run.state = state
+            name = Path(run.parameters["job"]["document"]).stem
+            (Path(run.parameters["job"]["output"]) / f"{name}-{name[:12]}").mkdir(parents=True, exist_ok=True)
 
 
 @pytest.fixture(autouse=True)
@@ -96,7 +99,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("queue._LOOK_SECONDS", "queue._LONGEST_PAUSE", "queue._REFUSED_SECONDS"):
         monkeypatch.setattr(f"flows.api.{name}", 0.01)
     monkeypatch.setattr("flows.api.prefect_state._AGAIN_SECONDS", 0.001)
-    monkeypatch.setattr("flows.api.runs._STATE_SECONDS", 0.0)
+    monkeypatch.setattr("flows.api.followed._STATE_SECONDS", 0.0)
     monkeypatch.setattr("flows.api.service._KNOWN_SECONDS", 0.05)
 
 

@@ -67,6 +67,7 @@ def _raised(name: str, seen: set[str]) -> Iterator[int]:
         return
     seen.add(name)
     for function in FUNCTIONS.get(name, ()):
+        given = {node.arg for node in ast.walk(function) if isinstance(node, ast.arg)}
         for node in ast.walk(function):
             if isinstance(node, ast.Call):
                 called = getattr(node.func, "id", getattr(node.func, "attr", ""))
@@ -75,7 +76,7 @@ def _raised(name: str, seen: set[str]) -> Iterator[int]:
                 elif called in RAISED:
                     yield RAISED[called]
                 yield from _raised(called, seen)
-            elif isinstance(node, ast.Name):
+            elif isinstance(node, ast.Name) and node.id not in given:
                 yield from _raised(node.id, seen)  # handed on, and called elsewhere
 
 
