@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 
+from flows.api.networks import Address, is_private, is_public, unmapped
 from tasks.core.errors import InputError
 
-_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_PORTS = {"http": 80, "https": 443}
+_LOOKUP_SECONDS = 5.0
+# Their own: a name server that does not answer holds one up for half a minute, and nobody else may wait for that.
+_lookups = ThreadPoolExecutor(32, thread_name_prefix="hearth-lookup")
 
 
 async def resolved(url: str, *, private: bool) -> str:
@@ -25,39 +28,40 @@ async def resolved(url: str, *, private: bool) -> str:
     Raises:
         InputError: it may not be sent there.
     """
-    try:
-        parsed = httpx.URL(url)
-        port = parsed.port or {"http": 80, "https": 443}[parsed.scheme]
-        known = await asyncio.get_running_loop().getaddrinfo(parsed.host, port, type=socket.SOCK_STREAM)
-    except KeyError:
-        raise InputError("The webhook's address is not one of https. Write it like https://example.com/hook.") from None
-    except (httpx.InvalidURL, UnicodeError, ValueError):
-        raise InputError("The webhook's address is not understood. Write it like https://example.com/hook.") from None
-    except OSError:
-        raise InputError(f"The webhook's host {parsed.host!r} is not found. Check its name.") from None
-    if parsed.userinfo:
-        raise InputError("The webhook's address holds a password. Leave it out: webhooks are signed.")
-    addresses = [ipaddress.ip_address(str(each[4][0]).partition("%")[0]) for each in known]
-    for address in map(_meant, addresses):
-        if not _allowed(address, private=private):
-            raise InputError(
-                f"The webhook's host {parsed.host!r} is in a network to which none are sent. Use a public one."
-            )
-        if parsed.scheme != "https" and not (private and address.is_loopback):
+    host, port, secure = _parsed(url)
+    addresses = await _addresses(host, port)
+    for address in addresses:
+        if not (is_public(address) or (private and is_private(address))):
+            raise InputError(f"The webhook's host {host!r} is in a network to which none are sent. Use a public one.")
+        if not secure and not (private and unmapped(address).is_loopback):
             raise InputError("The webhook's address must begin with https.")
     return str(addresses[0])
 
 
-def _allowed(address: _Address, *, private: bool) -> bool:
-    if address.is_multicast or address.is_unspecified or address.is_link_local:
-        return False  # clouds tell their machines' credentials at a link-local address
-    return address.is_global or (private and (address.is_private or address.is_loopback))
+def _parsed(url: str) -> tuple[str, int, bool]:
+    try:
+        parsed = httpx.URL(url)
+        port = _PORTS[parsed.scheme] if parsed.port is None else parsed.port
+    except KeyError:
+        raise InputError("The webhook's address is not one of https. Write it like https://example.com/hook.") from None
+    except (httpx.InvalidURL, UnicodeError, ValueError):
+        raise InputError("The webhook's address is not understood. Write it like https://example.com/hook.") from None
+    if parsed.userinfo:
+        raise InputError("The webhook's address holds a password. Leave it out: webhooks are signed.")
+    if not 1 <= port <= 65535:  # the system would take it modulo 65536
+        raise InputError(f"The webhook's port {port} is out of range: ports are 1 to 65535.")
+    return parsed.host, port, parsed.scheme == "https"
 
 
-def _meant(address: _Address) -> _Address:
-    """The IPv4 address that an IPv6 address stands for, if it does."""
-    if isinstance(address, ipaddress.IPv4Address):
-        return address
-    if address in _NAT64:
-        return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
-    return address.ipv4_mapped or address.sixtofour or address
+async def _addresses(host: str, port: int) -> list[Address]:
+    def look_up() -> list[Address]:
+        known = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        return [ipaddress.ip_address(str(each[4][0]).partition("%")[0]) for each in known]
+
+    try:
+        async with asyncio.timeout(_LOOKUP_SECONDS):
+            return await asyncio.get_running_loop().run_in_executor(_lookups, look_up)
+    except (UnicodeError, ValueError):
+        raise InputError("The webhook's address is not understood. Write it like https://example.com/hook.") from None
+    except OSError:  # a TimeoutError is one
+        raise InputError(f"The webhook's host {host!r} is not found. Check its name.") from None

@@ -6,10 +6,8 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
-import ipaddress
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,43 +18,31 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from fastapi_offline import FastAPIOffline
 from prefect.client.orchestration import get_client
+from starlette.requests import ClientDisconnect
 
 from flows.api import health, management, openapi
-from flows.api.dependencies import TheRun, TheService, service_of
-from flows.api.posting import receive
+from flows.api.connections import limited
+from flows.api.departure import unless_client_leaves
+from flows.api.dependencies import TheRun, TheService
+from flows.api.followed import Followed
+from flows.api.gate import HEAD_BYTES, Gate
+from flows.api.limits import LimitedStream
+from flows.api.permission import is_loopback, permit
+from flows.api.posting import Post
 from flows.api.prefect_state import is_over, status_of
 from flows.api.records import numbers_in
 from flows.api.retention import cleaned_daily
-from flows.api.runs import Followed, Runs
-from flows.api.service import Service
+from flows.api.service import OURS, Service
 from flows.api.settings import ApiSettings, load_api_settings
 from flows.api.sse import END_ID, events
-from flows.api.uploads import Upload, clear_leftovers, parameters
-from flows.api.webhooks import Webhooks
+from flows.api.uploads import Upload, parameters
 from flows.local.prefect_server import prefect_api
-from tasks.core.aio import cancel_and_wait
 from tasks.core.errors import HearthError, InputError, LimitError
-from tasks.core.private import close_to_others, make_directory, refuse_closed
+from tasks.core.private import close_to_others, refuse_closed
 from tasks.settings.settings import Settings, load_settings
 
 _GRACE_SECONDS = 5
 _RETRY_AFTER_SECONDS = 10
-
-
-async def _permit(
-    request: Request, authorization: Annotated[str | None, Header(include_in_schema=False)] = None
-) -> None:
-    token = (await service_of(request)).api.token
-    if token is None:
-        # Nobody else can connect to loopback; and a page in a browser here cannot under another name.
-        local = request.scope.get("server") or ("", None)
-        if not (_is_loopback(local[0]) and _is_loopback(request.url.hostname or "")):
-            raise HTTPException(403, "Without API_TOKEN the API serves http://127.0.0.1 alone. Set a token.")
-        # A form is what any page may post anywhere; its browser tells whose page it is.
-        if request.headers.get("origin") not in {None, f"{request.url.scheme}://{request.url.netloc}"}:
-            raise HTTPException(403, "Without API_TOKEN the API serves no page of another origin. Set a token.")
-    elif not hmac.compare_digest((authorization or "").encode(), f"Bearer {token.get_secret_value()}".encode()):
-        raise HTTPException(401, "The bearer token is missing or wrong.", {"WWW-Authenticate": "Bearer"})
 
 
 router = APIRouter(prefix="/documents")
@@ -71,9 +57,11 @@ router = APIRouter(prefix="/documents")
 )
 async def post_document(request: Request, service: TheService) -> Response:
     """Have a PDF read. The same PDF with the same options is the same run."""
-    with Upload(service.api.directory / "documents", service.settings) as upload:
-        posted = await receive(request, service, upload)
-        run = await _unless_client_leaves(request, service.run(posted, upload))
+    post = Post(request, service)
+    await post.check()
+    with service.limits.upload(), Upload(service.api.directory / "documents", service.settings) as upload:
+        posted = await post.receive(upload)
+        run = await unless_client_leaves(request, service.accept(posted, upload))
     view = await run.view(state := await run.state())
     return JSONResponse(view, 200 if is_over(state) else 202, {"Location": view["links"]["self"]})
 
@@ -87,19 +75,24 @@ async def get_document(run: TheRun) -> dict[str, Any]:
 @router.get(
     "/{document}/events",
     response_class=StreamingResponse,
-    responses={200: openapi.EVENTS, 204: {"description": "The client has them all."}, **openapi.refusals(400, 404)},
+    responses={
+        200: openapi.EVENTS,
+        204: {"description": "The client has them all."},
+        **openapi.refusals(400, 404, 429),
+    },
 )
 async def get_events(
-    run: TheRun, last_event_id: Annotated[str | None, Header()] = None, *, text: bool = False
+    run: TheRun, service: TheService, last_event_id: Annotated[str | None, Header()] = None, *, text: bool = False
 ) -> Response:
     """The pages as they are stored, and the end, as server-sent events; resumable with Last-Event-ID."""
     if last_event_id == END_ID:
         return Response(status_code=204)  # tells an EventSource not to come back
     try:
-        sent = numbers_in(last_event_id or "")
+        sent = numbers_in(last_event_id or "", max(run.numbers, default=0))
     except InputError:
         raise HTTPException(400, "Last-Event-ID is not one of this stream's. Leave it out.") from None
-    return StreamingResponse(
+    return LimitedStream(
+        service.limits,
         events(run, sent, text=text),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
@@ -155,26 +148,6 @@ async def _ready(run: Followed, name: str) -> Path:
     raise HTTPException(409, f"The run has ended ({status_of(state)}): {told}. Post the document again to go on.")
 
 
-async def _unless_client_leaves(request: Request, work: Coroutine[Any, Any, Followed]) -> Followed:
-    """Do the work of a request whose body was received, as long as somebody waits for the response."""
-    working = asyncio.create_task(work)
-    leaving = asyncio.create_task(_client_left(request))
-    try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise HTTPException(499, "The client left before the response.")
-    finally:
-        await cancel_and_wait(working)
-        await cancel_and_wait(leaving)
-    return working.result()
-
-
-async def _client_left(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-
-
-_FOLDERS = ("documents", "results", "runs", "webhooks")
 _log = logging.getLogger(__name__)
 
 
@@ -192,27 +165,28 @@ def create_app(settings: Settings | None = None, api: ApiSettings | None = None)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        if note := close_to_others(own.directory, _FOLDERS.__contains__):
+        if note := close_to_others(own.directory, OURS.__contains__):
             _log.warning(note)
-        for name in _FOLDERS:
-            make_directory(own.directory / name)
-        clear_leftovers(own.directory / "documents")
-        async with prefect_api(hearth), get_client() as client:
-            runs = Runs(own.directory / "runs", client, own.prefect_seconds)
-            async with Webhooks(own.directory / "webhooks", runs, client, own) as webhooks, cleaned_daily(own, hearth):
-                app.state.service = Service(hearth, own, client, runs, webhooks)
-                yield
+        async with (
+            prefect_api(hearth),
+            get_client() as client,
+            Service.over(hearth, own, client) as service,
+            cleaned_daily(own, hearth),
+        ):
+            app.state.service = service
+            yield
 
     # The form of /docs loads nothing from elsewhere, and asks no validator there.
     app = FastAPIOffline(
         title="Hearth", lifespan=lifespan, redoc_url=None, swagger_ui_parameters={"validatorUrl": None}
     )
+    app.add_middleware(Gate, open_to_all=own.token is None)
     app.include_router(health.router)
     for documents in (router, management.router):
         app.include_router(
             documents,
             tags=["documents"],
-            dependencies=[Depends(_permit), Depends(openapi.BEARER)],
+            dependencies=[Depends(permit), Depends(openapi.BEARER)],
             responses=openapi.OF_EVERY_ROUTE,
         )
 
@@ -227,14 +201,11 @@ def create_app(settings: Settings | None = None, api: ApiSettings | None = None)
         first = error.errors()[0]
         return JSONResponse({"detail": f"The parameter {first['loc'][-1]} is wrong: {first['msg']}."}, 422)
 
+    @app.exception_handler(ClientDisconnect)
+    async def _(_: Request, __: ClientDisconnect) -> JSONResponse:
+        return JSONResponse({"detail": "The client left before the response."}, 499)  # nobody reads it
+
     return app
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def serve(host: str, port: int, told: Callable[[], None]) -> None:
@@ -250,12 +221,20 @@ def serve(host: str, port: int, told: Callable[[], None]) -> None:
         StorageError: the directory is another user's.
     """
     api = load_api_settings()
-    if api.token is None and not _is_loopback(host):
+    if api.token is None and not is_loopback(host):
         raise InputError(f"Without API_TOKEN the API cannot be served at {host}: whoever reaches it could use it.")
     refuse_closed(api.directory)
     # No log of requests: their parameters hold prompts and the addresses of webhooks.
     app = create_app(api=api)
     told()
     uvicorn.run(
-        app, host=host, port=port, log_level="warning", access_log=False, timeout_graceful_shutdown=_GRACE_SECONDS
+        app,
+        host=host,
+        port=port,
+        http=limited(api.connections, api.header_seconds),
+        ws="none",  # its connections would be without limits
+        h11_max_incomplete_event_size=HEAD_BYTES,
+        log_level="error",  # warnings are of what strangers send
+        access_log=False,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
     )

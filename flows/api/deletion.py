@@ -9,10 +9,11 @@ from pathlib import Path
 
 from fastapi import HTTPException
 
+from flows.api.followed import Followed
 from flows.api.prefect_state import is_over, status_of
 from flows.api.records import Record
-from flows.api.runs import Followed
 from flows.api.service import Service
+from flows.api.uploads import remove_document
 from tasks.core.errors import StorageError
 from tasks.storage.file_locks import is_held, try_exclusive
 
@@ -31,7 +32,7 @@ async def delete(run: Followed, service: Service) -> None:
 
 
 def _delete(record: Record, service: Service) -> None:
-    lease = try_exclusive(service.lock_of(record.sha256))
+    lease = try_exclusive(service.locks.of_document(record.sha256))
     if lease is None:
         raise HTTPException(409, "A document is just being posted. Delete the run again in a moment.")
     try:
@@ -42,8 +43,8 @@ def _delete(record: Record, service: Service) -> None:
         if not shared.results:
             _remove_results(record, service.api.directory / "results", alone=not shared.parent)
         if not shared.document:
-            remove_document(service.api.directory, record.sha256)
-        service.runs.forget(record.id)
+            remove_document(service.api.directory / "documents", record.sha256)
+        service.accepted.delete(record)
     except OSError as error:
         raise StorageError(
             f"{error.filename} cannot be removed: {error.strerror}. Mend the directory, and delete the run again."
@@ -62,13 +63,6 @@ def _remove_results(record: Record, results: Path, *, alone: bool) -> None:
     if parent.parent != results:
         with suppress(OSError):  # the directory of a forced request has those of its other generations
             parent.parent.rmdir()
-
-
-def remove_document(directory: Path, sha256: str) -> None:
-    """Remove a document, under each of its names."""
-    document = directory / "documents" / f"{sha256}.pdf"
-    _remove_tree(document.with_suffix(""))
-    document.unlink(missing_ok=True)
 
 
 def _remove_tree(place: Path) -> None:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from fastapi import Depends, HTTPException, Request
 
-from flows.api.runs import Followed
+from flows.api.followed import Followed
 from flows.api.service import Service
 
 

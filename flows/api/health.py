@@ -10,9 +10,9 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
 from flows.api.dependencies import TheService
-from flows.api.openapi import HealthView
+from flows.api.openapi import OF_EVERY_ADDRESS, HealthView
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], responses=OF_EVERY_ADDRESS)
 
 
 @router.get("/health", responses={200: {"model": HealthView}, 503: {"model": HealthView, "description": "Not now."}})

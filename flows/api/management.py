@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, HTTPException, Query, Response
 from fastapi.responses import JSONResponse
-from prefect.exceptions import ObjectNotFound
-from prefect.states import Cancelling
 
 from flows.api.deletion import delete
 from flows.api.dependencies import TheRun, TheService
+from flows.api.followed import Followed, listed
 from flows.api.openapi import ListView, RunView, refusals
-from flows.api.prefect_state import ASKED_AT_ONCE, Status, answer_of_prefect, is_over, states_of, status_of
+from flows.api.prefect_state import ASKED_AT_ONCE, Status, cancel, is_over, status_of
 from flows.api.run_index import Position
-from flows.api.runs import Followed, listed
 from flows.api.service import Service
 
 _MOST_LISTED = 100
@@ -63,8 +60,7 @@ async def get_documents(
 
 
 async def _statuses(service: Service, runs: Sequence[UUID]) -> dict[UUID, Status]:
-    states = await states_of(service.prefect, runs, service.api.prefect_seconds)
-    return {run: status_of(states.get(run)) for run in runs}
+    return {run: status_of(state) for run, state in (await service.runs.states(runs)).items()}
 
 
 @router.post(
@@ -78,7 +74,7 @@ async def _statuses(service: Service, runs: Sequence[UUID]) -> dict[UUID, Status
     },
 )
 async def cancel_document(run: TheRun, service: TheService) -> Response:
-    """Cancel a run, for all who have posted it. The pages that are stored stand. It may be asked for again."""
+    """Cancel a run, for all who have posted it. In the queue, it is taken out. Stored pages stand."""
     if not is_over(await run.state(anew=True)):
         await _cancel(run, service)
     state = await run.state(anew=True)
@@ -89,12 +85,10 @@ async def cancel_document(run: TheRun, service: TheService) -> Response:
 
 
 async def _cancel(run: Followed, service: Service) -> None:
-    async def ask() -> None:
-        # Prefect decides: a run that no worker has begun is cancelled at once, one that has ended stays as it is.
-        with suppress(ObjectNotFound):
-            await service.prefect.set_flow_run_state(run.record.id, Cancelling())
-
-    await answer_of_prefect(ask, service.api.prefect_seconds)
+    if not await asyncio.to_thread(service.accepted.take_out, run.record):
+        run.refresh()
+        if run.record.run is not None:
+            await cancel(service.prefect, run.record.run, service.api.prefect_seconds)
 
 
 @router.delete("/{document}", status_code=204, responses=refusals(404, 409))

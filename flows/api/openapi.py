@@ -67,6 +67,7 @@ class ListedView(BaseModel):
     """A run as the list tells it."""
 
     id: UUID
+    run: UUID | None = Field(description="Prefect's flow run; none as long as the request waits in the queue.")
     sha256: str = Field(description="The document's.")
     filename: str | None = Field(description="What its client calls the document.")
     created: datetime
@@ -100,13 +101,18 @@ class HealthView(BaseModel):
 _PROBLEMS = {
     400: "The `Last-Event-ID` is not one of this stream's.",
     401: "The bearer token is missing or wrong.",
-    403: "There is no token, and the request is not for this machine.",
+    403: "There is no token, and the request is not from and for this machine.",
     404: "There is no such run, or no such page in it.",
+    408: "The head of the request, or the document, did not come in time.",
     409: "It cannot be done now; `detail` tells when.",
-    413: "The document is larger than the limits allow.",
+    413: "The document is larger than the limits allow, or there is no room for it.",
+    414: "The address is too long.",
     415: "The body is neither a PDF nor a form.",
-    422: "A parameter or the document is wrong.",
-    503: "Prefect or the storage does not answer. Ask again after `Retry-After` seconds.",
+    422: "A parameter or the document is wrong, or asks for what is not allowed.",
+    429: "Too many uploads, or streams, at once. Ask again after `Retry-After` seconds.",
+    431: "The headers are too long.",
+    499: "The client left before the response, which nobody reads.",
+    503: "Prefect or the storage does not answer, or all connections are busy. Ask again after `Retry-After` seconds.",
 }
 
 Responses = dict[int | str, dict[str, Any]]
@@ -117,7 +123,8 @@ def refusals(*codes: int) -> Responses:
     return {code: {"model": Problem, "description": _PROBLEMS[code]} for code in sorted(codes)}
 
 
-OF_EVERY_ROUTE = refusals(401, 403, 422, 503)
+OF_EVERY_ADDRESS = refusals(403, 408, 414, 431)
+OF_EVERY_ROUTE = OF_EVERY_ADDRESS | refusals(401, 422, 503)
 EVENTS = {"description": "The events.", "content": {"text/event-stream": {"schema": {"type": "string"}}}}
 MARKDOWN = {"description": "The text.", "content": {"text/markdown": {"schema": {"type": "string"}}}}
 MANIFEST = {"description": "The account of the run.", "model": Manifest}
@@ -125,5 +132,5 @@ PAGE = {"description": "The page.", "model": PageResult}
 POSTED: Responses = {
     202: {"model": RunView, "description": "It is being read."},
     200: {"model": RunView, "description": "It has been read, or could not be."},
-    **refusals(413, 415),
+    **refusals(413, 415, 429, 499),
 }

@@ -13,24 +13,52 @@ from flows.api.service import Service
 from flows.api.uploads import Posted, Upload, posted_from
 
 
-async def receive(request: Request, service: Service, upload: Upload) -> Posted:
-    """Receive a document, and return what is posted for it. What the query asks for is checked before it comes.
+class Post:
+    """A request with a document. First it is checked, then received.
 
-    Raises:
-        HTTPException: 415, it is sent as something else.
-        InputError: an option or the form is wrong.
-        LimitError: it is too large.
+    Args:
+        request: the request.
+        service: what it is for.
     """
-    form = _form_of(request)
-    query = request.query_params.multi_items()
-    posted = await _posted(query, service)
-    announced = request.headers.get("content-length")
-    if form is None:
-        await upload.receive(request.stream(), announced)
+
+    def __init__(self, request: Request, service: Service) -> None:
+        self._request = request
+        self._service = service
+        self._query = request.query_params.multi_items()
+
+    async def check(self) -> None:
+        """Refuse what is wrong before the document comes.
+
+        Raises:
+            HTTPException: 415, it is sent as something else.
+            InputError: what its query asks for is wrong, or not allowed, or the form is.
+        """
+        self._form = _form_of(self._request)
+        self._posted = await self._asked(self._query)
+
+    async def receive(self, upload: Upload) -> Posted:
+        """Receive the document, and return what is posted for it.
+
+        Raises:
+            HTTPException: 408, it does not come in time.
+            InputError: a field of the form is wrong, or not allowed.
+            LimitError: it is too large, or there is no room for it.
+        """
+        body = self._service.limits.body(self._request.stream())
+        announced = self._request.headers.get("content-length")
+        if self._form is None:
+            await upload.receive(body, announced)
+            return self._posted
+        await upload.receive(self._form.file(body), announced, beside=FIELDS_BYTES)
+        posted = await self._asked([*self._query, *self._form.fields])
+        return posted._replace(filename=posted.filename or safe_filename(self._form.filename))
+
+    async def _asked(self, given: Sequence[tuple[str, str]]) -> Posted:
+        posted = posted_from(given, self._service.api.password_variables)
+        self._service.ceilings.check(posted.job)
+        if posted.webhook is not None:
+            await self._service.webhooks.check(posted.webhook)
         return posted
-    await upload.receive(form.file(request.stream()), announced, beside=FIELDS_BYTES)
-    posted = await _posted([*query, *form.fields], service)
-    return posted._replace(filename=posted.filename or safe_filename(form.filename))
 
 
 def _form_of(request: Request) -> FormBody | None:
@@ -40,10 +68,3 @@ def _form_of(request: Request) -> FormBody | None:
     if kind not in {PDF, KIND}:
         raise HTTPException(415, f"The document is sent as the body ({PDF}), or as the field file of a form ({KIND}).")
     return FormBody(content_type) if kind == KIND else None
-
-
-async def _posted(given: Sequence[tuple[str, str]], service: Service) -> Posted:
-    posted = posted_from(given, service.api.password_variables)
-    if posted.webhook is not None:
-        await service.webhooks.check(posted.webhook)
-    return posted

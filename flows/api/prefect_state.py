@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from enum import StrEnum
 from typing import Any, TypeVar
 from uuid import UUID
@@ -14,6 +15,7 @@ from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import State, StateType
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.states import Cancelling
 
 from flows.orchestrator.trigger import DEPLOYMENT
 from tasks.core.errors import ServerError
@@ -28,13 +30,19 @@ _FRESH_SECONDS = 5.0
 _HEALTH_SECONDS = 3.0
 
 _PASSING = {408, 429, 502, 503, 504}
+_OF_ITSELF = {400, 409, 413, 422}
+"""What Prefect answers because of this one request."""
+
+
+class RefusedError(ServerError):
+    """Prefect answers, but does not take this one request."""
 
 
 class Status(StrEnum):
     """How far a run is, in Hearth's words."""
 
     WAITING = "waiting"
-    """For a worker."""
+    """In the queue, or for a worker."""
     READING = "reading"
     CANCELLING = "cancelling"
     COMPLETE = "complete"
@@ -58,6 +66,7 @@ async def answer_of_prefect(ask: Callable[[], Awaitable[T]], seconds: float) -> 
         seconds: limit for all of it.
 
     Raises:
+        RefusedError: Prefect refuses the request.
         ServerError: Prefect does not answer, or not in time.
     """
     try:
@@ -69,7 +78,9 @@ async def answer_of_prefect(ask: Callable[[], Awaitable[T]], seconds: float) -> 
                     if not _may_pass(error):
                         raise
                 await asyncio.sleep(_AGAIN_SECONDS)
-    except (TimeoutError, httpx.HTTPError, PrefectHTTPStatusError):
+    except (TimeoutError, httpx.HTTPError, PrefectHTTPStatusError) as error:
+        if isinstance(error, PrefectHTTPStatusError) and (code := error.response.status_code) in _OF_ITSELF:
+            raise RefusedError(f"Prefect refuses the request (HTTP {code}). Look into its server's log.") from None
         raise ServerError("Prefect does not answer just now. Ask again later.") from None
 
 
@@ -86,6 +97,20 @@ async def states_of(client: PrefectClient, runs: Sequence[UUID], seconds: float)
     chosen = FlowRunFilter(id=FlowRunFilterId(any_=list(runs)))
     found = await answer_of_prefect(lambda: client.read_flow_runs(flow_run_filter=chosen, limit=ASKED_AT_ONCE), seconds)
     return {run.id: run.state for run in found}
+
+
+async def cancel(client: PrefectClient, run: UUID, seconds: float) -> None:
+    """Have a run cancelled. Prefect decides: one that no worker has begun is so at once, one that has ended stays so.
+
+    Raises:
+        ServerError: as `answer_of_prefect`.
+    """
+
+    async def ask() -> None:
+        with suppress(ObjectNotFound):
+            await client.set_flow_run_state(run, Cancelling())
+
+    await answer_of_prefect(ask, seconds)
 
 
 def is_over(state: State[Any] | None) -> bool:

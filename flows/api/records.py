@@ -7,9 +7,10 @@ import uuid
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tasks.core.jobs import Frozen
 from tasks.core.private import create
@@ -20,18 +21,32 @@ class Record(Frozen):
     """A run as the backend remembers it.
 
     Attributes:
+        id: by which the API knows it; a request that follows a failed one has another.
+        run: Prefect's; None as long as it waits in the queue, and of one that was cancelled there.
         sha256: the document's.
         pages: those that were asked for, such as 1-12.
         output: the directory of the results.
+        created: when it was accepted, or its run was made, if that was before.
+        generation: of its idempotency key; see `flows.orchestrator.trigger`.
         filename: what its client calls the document, if that is known.
+        cancelled: it was taken out of the queue.
     """
 
     id: UUID
+    run: UUID | None
     sha256: str
     pages: str
     output: Path
     created: datetime
+    generation: int = 0
     filename: str | None = Field(None, exclude_if=lambda name: name is None)
+    cancelled: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_before(cls, facts: Any) -> Any:  # noqa: ANN401 - pydantic's
+        """Earlier versions knew a run by Prefect's id alone."""
+        return facts if not isinstance(facts, dict) or "run" in facts else {**facts, "run": facts.get("id")}
 
     @property
     def numbers(self) -> tuple[int, ...]:
@@ -50,20 +65,33 @@ def ranges(numbers: Iterable[int]) -> str:
     return ",".join("-".join(map(str, part)) for part in parts)
 
 
-def numbers_in(told: str) -> tuple[int, ...]:
-    """The numbers that `ranges` wrote.
+def numbers_in(told: str, most: int = 999_999) -> tuple[int, ...]:
+    """The numbers that `ranges` wrote, none over `most`.
 
     Raises:
         InputError: it did not.
     """
-    return select_pages(told, 999_999) if told else ()
+    return select_pages(told, most) if told else ()
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
+    """Write a file whole or not at all, so that it is there after a power failure."""
     temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
-    with create(temporary) as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with create(temporary) as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    flush_names(path.parent)
+
+
+def flush_names(directory: Path) -> None:
+    """Have the names of a directory's files on disk, as their contents are."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

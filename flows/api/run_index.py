@@ -20,10 +20,11 @@ from tasks.core.errors import InputError, StorageError
 _NAME = ".index.sqlite"
 _LOCKED_SECONDS = 10.0
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS runs (id TEXT PRIMARY KEY, created INTEGER, sha256 TEXT, parent TEXT, output TEXT);
-CREATE INDEX IF NOT EXISTS newest ON runs (created, id);
-CREATE INDEX IF NOT EXISTS documents ON runs (sha256);
-CREATE INDEX IF NOT EXISTS results ON runs (parent);
+CREATE TABLE IF NOT EXISTS requests
+    (id TEXT PRIMARY KEY, created INTEGER, sha256 TEXT, place TEXT, parent TEXT, output TEXT);
+CREATE INDEX IF NOT EXISTS newest_requests ON requests (created, id);
+CREATE INDEX IF NOT EXISTS documents_of_requests ON requests (sha256);
+CREATE INDEX IF NOT EXISTS places_of_requests ON requests (place, created, id);
 """
 
 
@@ -85,49 +86,74 @@ class RunIndex:
     def add(self, record: Record) -> None:
         """Note a run, again or for the first time."""
         with self._open() as database:
-            _add(database, record)
+            self._add(database, record)
 
     def remove(self, run: UUID) -> None:
         """Forget one."""
         with self._open() as database:
-            database.execute("DELETE FROM runs WHERE id = ?", (str(run),))
+            database.execute("DELETE FROM requests WHERE id = ?", (str(run),))
 
     def after(self, position: Position | None, most: int) -> list[Position]:
         """The runs that come after a position, or first, newest first."""
         before = position or Position(2**63 - 1, UUID(int=2**128 - 1))
         with self._open() as database:
             rows = database.execute(
-                "SELECT created, id FROM runs WHERE (created, id) < (?, ?) ORDER BY created DESC, id DESC LIMIT ?",
+                "SELECT created, id FROM requests WHERE (created, id) < (?, ?) ORDER BY created DESC, id DESC LIMIT ?",
                 (before.created, str(before.id), most),
             )
             return [Position(created, UUID(identity)) for created, identity in rows]
+
+    def latest(self, place: str) -> Record | None:
+        """The newest of the requests whose results are in the same place below `results`: those for the same."""
+        with self._open() as database:
+            rows = database.execute("SELECT id FROM requests WHERE place = ? ORDER BY created DESC, id DESC", (place,))
+            return next(
+                (record for (found,) in rows if (record := read_record(self._records, found)) is not None), None
+            )
 
     def shared(self, record: Record) -> Shared:
         """What runs beside this one need of its document, its results, and the directory that these are in."""
         parent, output = str(record.output.parent), str(record.output)
         with self._open() as database:
 
-            def other(condition: str, *values: str) -> bool:
-                query = f"SELECT 1 FROM runs WHERE id <> ? AND {condition} LIMIT 1"  # noqa: S608 - no value is in it
-                return database.execute(query, (str(record.id), *values)).fetchone() is not None
+            def other(condition: str, *values: str | int) -> bool:
+                query = f"SELECT id FROM requests WHERE id <> ? AND {condition}"  # noqa: S608 - no value is in it
+                rows = database.execute(query, (str(record.id), *values))
+                return any((self._records / f"{found}.json").exists() for (found,) in rows)
 
+            place = self._place(record)
+            below = f"{parent}/"
             return Shared(
                 document=other("sha256 = ?", record.sha256),
-                results=other("parent = ? AND output = ?", parent, output),
-                parent=other("parent = ?", parent),
+                results=other("place = ? AND output = ?", place, output),
+                parent=other(
+                    "place = ? AND (parent = ? OR substr(parent, 1, ?) = ?)", place, parent, len(below), below
+                ),
             )
 
     def _begin(self) -> None:
         with closing(sqlite3.connect(self._path, timeout=_LOCKED_SECONDS)) as database, database:
             database.executescript(_SCHEMA)
-            noted = {identity for (identity,) in database.execute("SELECT id FROM runs")}
+            noted = {identity for (identity,) in database.execute("SELECT id FROM requests")}
             kept = {path.stem for path in self._records.glob("*.json")}
             for identity in noted - kept:
-                database.execute("DELETE FROM runs WHERE id = ?", (identity,))
+                database.execute("DELETE FROM requests WHERE id = ?", (identity,))
             for identity in kept - noted:
                 record = read_record(self._records, identity)
                 if record is not None:
-                    _add(database, record)
+                    self._add(database, record)
+
+    def _add(self, database: sqlite3.Connection, record: Record) -> None:
+        created = int(record.created.timestamp() * 1_000_000)
+        where = (self._place(record), str(record.output.parent), str(record.output))
+        values = (str(record.id), created, record.sha256, *where)
+        database.execute("INSERT OR REPLACE INTO requests VALUES (?, ?, ?, ?, ?, ?)", values)
+
+    def _place(self, record: Record) -> str:
+        try:
+            return record.output.relative_to(self._records.parent / "results").parts[0]
+        except (ValueError, IndexError):
+            return str(record.output.parent)  # elsewhere
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
@@ -144,12 +170,6 @@ def read_record(records: Path, run: UUID | str) -> Record | None:
         return Record.model_validate_json((records / f"{run}.json").read_bytes())
     except (FileNotFoundError, ValidationError):
         return None
-
-
-def _add(database: sqlite3.Connection, record: Record) -> None:
-    created = int(record.created.timestamp() * 1_000_000)
-    values = (str(record.id), created, record.sha256, str(record.output.parent), str(record.output))
-    database.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?)", values)
 
 
 def _told(path: Path, error: sqlite3.Error) -> StorageError:

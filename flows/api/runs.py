@@ -1,148 +1,23 @@
-"""What the HTTP API knows of a run: its record, the pages as the worker stores them, and its state in Prefect."""
+"""The runs that the HTTP API knows: their records, who follows them, and what Prefect says of many."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import time
 from collections import OrderedDict
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import State
-from prefect.exceptions import ObjectNotFound
 
-from flows.api.prefect_state import Status, answer_of_prefect, is_over, status_of
+from flows.api.followed import Followed, Queued
+from flows.api.prefect_state import states_of
 from flows.api.records import Record, write_whole
 from flows.api.run_index import RunIndex, read_record
-from tasks.results.manifest import Manifest
-from tasks.results.page import PageResult, PageStatus
-from tasks.results.store import ResultStore
 
-_STATE_SECONDS = 1.0
-# A directory that changed within its clock's resolution looks unchanged: look into it that often all the same.
-_RESCAN_SECONDS = 2.0
 _FOLLOWED = 256
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Seen:
-    """A page that is stored; its file is known by its inode, since each writing makes another file."""
-
-    inode: int
-    status: PageStatus
-    facts: dict[str, Any]
-    finished_at: datetime
-
-
-class Followed:
-    """A run that somebody looks at. All who do share it, so that its directory is scanned once for all of them."""
-
-    def __init__(self, record: Record, client: PrefectClient, seconds: float) -> None:
-        self.record = record
-        self.store = ResultStore(record.output)
-        self.numbers = frozenset(record.numbers)
-        self.pages: dict[int, Seen] = {}
-        self._client = client
-        self._seconds = seconds
-        self._directory = record.output / "pages"
-        self._scanned: tuple[int, float] = (0, 0.0)
-        self._scanning = asyncio.Lock()
-        self._state: State[Any] | None = None
-        self._answered = float("-inf")
-        self._asking: asyncio.Task[State[Any] | None] | None = None
-
-    async def look(self, *, anew: bool = False) -> None:
-        """Bring `pages` up to date; `anew`, even if nothing seems to have changed."""
-        async with self._scanning:
-            await asyncio.to_thread(self._scan, anew=anew)
-
-    async def state(self, *, anew: bool = False) -> State[Any] | None:
-        """In Prefect, a second old at the most, or `anew`; None if it has forgotten the run.
-
-        Raises:
-            ServerError: Prefect does not answer.
-        """
-        if anew:
-            return await self._ask()
-        if self._asking is None and time.monotonic() - self._answered <= _STATE_SECONDS:
-            return self._state
-        if self._asking is None:
-            self._asking = asyncio.create_task(self._ask())
-            self._asking.add_done_callback(self._asked)
-        # Whoever stops waiting leaves the request to those who still wait for it.
-        return await asyncio.shield(self._asking)
-
-    async def _ask(self) -> State[Any] | None:
-        async def read() -> State[Any] | None:
-            try:
-                return (await self._client.read_flow_run(self.record.id)).state
-            except ObjectNotFound:
-                return None
-
-        self._state = await answer_of_prefect(read, self._seconds)
-        self._answered = time.monotonic()
-        return self._state
-
-    def _asked(self, asking: asyncio.Task[State[Any] | None]) -> None:
-        self._asking = None
-        if not asking.cancelled():
-            asking.exception()  # and nobody may have waited for it
-
-    def failed(self, *, ended: bool) -> list[int]:
-        """The pages that failed, but while the run goes on not those of a run before it: they are read again."""
-        return sorted(n for n, seen in self.pages.items() if seen.status is PageStatus.FAILED and self.stands(n, ended))
-
-    def stands(self, number: int, ended: bool) -> bool:  # noqa: FBT001 - as in `failed`
-        """Whether a stored page will not be read again by this run."""
-        seen = self.pages[number]
-        return ended or seen.status is not PageStatus.FAILED or seen.finished_at >= self.record.created
-
-    async def view(self, state: State[Any] | None) -> dict[str, Any]:
-        """The run as the API tells it."""
-        ended = is_over(state)
-        await self.look(anew=ended)
-        manifest = await asyncio.to_thread(self.store.manifest) if ended else None
-        standing = [number for number in self.pages if self.stands(number, ended)]
-        shown = [self.pages[number].status for number in standing]
-        return {
-            **listed(self.record, status_of(state)),
-            "prefect": None if state is None else {"type": state.type, "name": state.name, "message": state.message},
-            "pages": {
-                "asked": len(self.numbers),
-                "done": len(standing),
-                "read": shown.count(PageStatus.READ),
-                "blank": shown.count(PageStatus.BLANK),
-                "failed": self.failed(ended=ended),
-            },
-            **_paid(manifest, self.record.id),
-        }
-
-    def _scan(self, *, anew: bool) -> None:
-        try:
-            changed = self._directory.stat().st_mtime_ns
-        except OSError:
-            return  # the worker has not begun
-        stamp, at = self._scanned
-        if not anew and changed == stamp and time.monotonic() - at < _RESCAN_SECONDS:
-            return
-        self._scanned = (changed, time.monotonic())
-        with os.scandir(self._directory) as entries:
-            for entry in entries:
-                name = entry.name.removesuffix(".json")
-                if not name.isdecimal() or (number := int(name)) not in self.numbers:
-                    continue
-                known = self.pages.get(number)
-                if known is None or known.inode != entry.inode():
-                    result = self.store.page(number)
-                    if result is not None:
-                        self.pages[number] = _seen(entry.inode(), result)
 
 
 class Runs:
@@ -156,75 +31,54 @@ class Runs:
 
     def __init__(self, directory: Path, client: PrefectClient, seconds: float) -> None:
         self.index = RunIndex(directory)
+        self.queued = Queued(self.record)
         self._directory = directory
         self._client = client
         self._seconds = seconds
         self._followed: OrderedDict[UUID, Followed] = OrderedDict()
 
-    def remember(self, record: Record) -> Followed:
-        """Keep a record; the same run has the same one."""
+    def remember(self, record: Record) -> None:
+        """Keep a record, in place of an earlier one of the same request."""
         self.index.add(record)
-        write_whole(self._directory / f"{record.id}.json", record.model_dump_json())
-        return self._followed.get(record.id) or self._follow(record)
+        write_whole(self._directory / f"{record.id}.json", record.model_dump_json(exclude_defaults=True))
 
-    def record(self, run: UUID) -> Record | None:
-        """What is remembered of a run, or None if it was not made here."""
-        return read_record(self._directory, run)
+    def record(self, request: UUID) -> Record | None:
+        """What is remembered of a request, or None if it was not made here."""
+        return read_record(self._directory, request)
 
-    def follow(self, run: UUID) -> Followed | None:
-        """The run, or None if it was not made here."""
-        followed = self._followed.pop(run, None)
+    def follow(self, request: UUID) -> Followed | None:
+        """The run of a request, or None if it was not made here, or was deleted."""
+        followed, record = self._followed.pop(request, None), self.record(request)
+        if record is None:
+            return None
         if followed is None:
-            record = self.record(run)
-            return None if record is None else self._follow(record)
-        self._followed[run] = followed
-        return followed
-
-    def forget(self, run: UUID) -> None:
-        """Remove the record of a run that is deleted."""
-        self._followed.pop(run, None)
-        (self._directory / f"{run}.json").unlink(missing_ok=True)
-        self.index.remove(run)
-
-    def _follow(self, record: Record) -> Followed:
-        followed = self._followed[record.id] = Followed(record, self._client, self._seconds)
+            followed = Followed(record, self._client, self._seconds, self.queued)
+        followed.becomes(record)
+        self._followed[request] = followed
         if len(self._followed) > _FOLLOWED:
             self._followed.popitem(last=False)
         return followed
 
+    async def states(self, requests: Sequence[UUID]) -> dict[UUID, State[Any] | None]:
+        """Return the states of up to `ASKED_AT_ONCE` requests; None for those that Prefect, or this, has forgotten.
 
-def listed(record: Record, status: Status) -> dict[str, Any]:
-    """A run as the list of all tells it."""
-    here = f"/documents/{record.id}"
-    return {
-        "id": str(record.id),
-        "sha256": record.sha256,
-        "filename": record.filename,
-        "created": record.created.isoformat(),
-        "status": status,
-        "links": {
-            "self": here,
-            **{what: f"{here}/{what}" for what in ("events", "text", "manifest")},
-            "page": f"{here}/pages/{{number}}",
-        },
-    }
+        Raises:
+            ServerError: Prefect does not answer.
+        """
+        records = await asyncio.to_thread(lambda: {request: self.record(request) for request in requests})
+        runs = [record.run for record in records.values() if record is not None and record.run is not None]
+        states = await states_of(self._client, runs, self._seconds) if runs else {}
+        return {
+            request: None
+            if record is None
+            else states.get(record.run)
+            if record.run is not None
+            else self.queued.state(record)
+            for request, record in records.items()
+        }
 
-
-def _seen(inode: int, result: PageResult) -> Seen:
-    facts = {"page": result.page, "status": result.status.value, "seconds": result.seconds}
-    if result.reason is not None:
-        facts["reason"] = result.reason.value
-    return Seen(inode, result.status, facts, result.finished_at)
-
-
-def _paid(manifest: Manifest | None, run: UUID) -> dict[str, Any]:
-    """The machine and what it cost; both null until the run has ended."""
-    if manifest is None or manifest.flow_run_id != str(run):
-        return {"machine": None, "cost_usd": None}
-    endpoint = manifest.endpoint
-    machine = endpoint and {
-        "backend": endpoint.backend.value,
-        "slots": endpoint.slots,
-        "machines": [record.model_dump(mode="json") for record in manifest.machines],
-    }
-    return {"machine": machine, "cost_usd": manifest.cost_usd}
+    def forget(self, request: UUID) -> None:
+        """Remove the record of a run that is deleted."""
+        self._followed.pop(request, None)
+        (self._directory / f"{request}.json").unlink(missing_ok=True)
+        self.index.remove(request)

@@ -12,9 +12,9 @@ import time
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
+from flows.api.followed import Followed
 from flows.api.prefect_state import is_over
 from flows.api.records import ranges
-from flows.api.runs import Followed
 from tasks.core.errors import ServerError
 
 END_ID = "end"
@@ -22,6 +22,7 @@ END_ID = "end"
 _LOOK_SECONDS = 0.2
 _PREFECT_SECONDS = 1.0
 _STILL_HERE_SECONDS = 15.0
+_IDENTITY_LENGTH = 4096
 
 
 async def events(run: Followed, sent: Iterable[int], *, text: bool) -> AsyncIterator[str]:
@@ -33,6 +34,7 @@ async def events(run: Followed, sent: Iterable[int], *, text: bool) -> AsyncIter
         text: each page's event brings its text.
     """
     known = set(sent)
+    looked: tuple[int, bool] | None = None
     told = time.monotonic()
     yield "retry: 1000\n\n"
     while True:
@@ -45,11 +47,14 @@ async def events(run: Followed, sent: Iterable[int], *, text: bool) -> AsyncIter
         except (ServerError, TimeoutError):
             pass  # the pages go on without Prefect
         await run.look(anew=ended)
-        new = sorted(n for n in run.pages if n not in known and run.stands(n, ended))
-        known.update(new)
+        new: list[int] = []
+        if (run.changes, ended) != looked:
+            looked = (run.changes, ended)
+            new = sorted(n for n in run.pages if n not in known and run.stands(n, ended))
+            known.update(new)
         for number in new:
             # Only the last of several lists them: who leaves in between gets these again, and misses none.
-            yield _event("page", await _page(run, number, text=text), ranges(known) if number == new[-1] else None)
+            yield _event("page", await _page(run, number, text=text), _identity(known) if number == new[-1] else None)
             told = time.monotonic()
         if ended:
             yield _event("end", await run.view(state), END_ID)
@@ -66,6 +71,12 @@ async def _page(run: Followed, number: int, *, text: bool) -> dict[str, Any]:
         return facts
     result = await asyncio.to_thread(run.store.page, number)
     return facts if result is None else {**facts, "text": result.text}
+
+
+def _identity(known: Iterable[int]) -> str:
+    """What the client comes back with; as much of it as a header may hold, and the other pages come twice."""
+    listed = ranges(known)
+    return listed if len(listed) <= _IDENTITY_LENGTH else listed[:_IDENTITY_LENGTH].rpartition(",")[0]
 
 
 def _event(name: str, data: dict[str, Any], identity: str | None) -> str:

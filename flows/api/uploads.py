@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -15,9 +17,10 @@ from typing import Any, NamedTuple, Self
 from pydantic import ValidationError
 
 from flows.api.filenames import safe_filename
+from flows.api.records import flush_names
 from tasks.core.errors import HearthError, InputError, LimitError
 from tasks.core.jobs import Job, Plan
-from tasks.core.private import open_private
+from tasks.core.private import make_directory, open_private
 from tasks.runs.prepare import prepare
 from tasks.settings.settings import Settings
 
@@ -93,6 +96,9 @@ class Upload:
     Args:
         directory: where it will be kept.
         settings: for its limits.
+
+    Attributes:
+        is_new: whether it was not kept before.
     """
 
     def __init__(self, directory: Path, settings: Settings) -> None:
@@ -100,6 +106,7 @@ class Upload:
         self._settings = settings
         self._most = settings.limits.file_mb * 1_000_000
         self._digest = hashlib.sha256()
+        self.is_new = False
 
     def __enter__(self) -> Self:
         """Open a file for it."""
@@ -157,11 +164,13 @@ class Upload:
         return self._digest.hexdigest()
 
     def keep(self, filename: str | None) -> Path:
-        """Keep it, and return where. The same bytes are kept once, under each of their names."""
+        """Keep it on disk, and return where. The same bytes are kept once, under each of their names."""
         path = self._directory / f"{self.sha256}.pdf"
         if not path.exists():
             os.close(open_private(self._path, os.O_RDONLY))  # the worker may be another user of the group
             self._path.replace(path)
+            flush_names(self._directory)
+            self.is_new = True
         else:
             path.touch()  # so that it is not old: see `expired_runs`
         return path if filename is None else _named(path, filename)
@@ -176,16 +185,25 @@ def _named(path: Path, filename: str) -> Path:
     folder = path.with_suffix("")
     named = folder / filename
     try:
-        folder.mkdir(exist_ok=True)
+        make_directory(folder)
         if not named.exists():
             if len(list(folder.iterdir())) >= _NAMES:
                 return path
             named.hardlink_to(path)
+            flush_names(folder)
     except FileExistsError:
         pass  # somebody else has named it so meanwhile
     except OSError:
         return path  # the file system has no links
     return named
+
+
+def remove_document(directory: Path, sha256: str) -> None:
+    """Remove a document that was kept, under each of its names."""
+    document = directory / f"{sha256}.pdf"
+    with suppress(FileNotFoundError):
+        shutil.rmtree(document.with_suffix(""))
+    document.unlink(missing_ok=True)
 
 
 def clear_leftovers(directory: Path) -> None:

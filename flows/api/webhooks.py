@@ -15,15 +15,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 import httpx
 import stamina
-from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import State
 from pydantic import ValidationError
 
 from flows.api.addresses import resolved
-from flows.api.prefect_state import ASKED_AT_ONCE, is_over, states_of
+from flows.api.prefect_state import ASKED_AT_ONCE, is_over
 from flows.api.records import write_whole
 from flows.api.runs import Runs
 from flows.api.settings import ApiSettings
@@ -33,7 +33,8 @@ from tasks.core.jobs import Frozen
 from tasks.storage.file_locks import FileLease, try_exclusive
 
 _LOOK_SECONDS = 1.0
-_SENT_AT_ONCE = 8
+_SENT_AT_ONCE = 64
+_SENT_TO_ONE = 4
 _ANSWER_SECONDS = 10.0
 _ATTEMPTS = 5
 _AGAIN_SECONDS = 300.0
@@ -69,20 +70,18 @@ class Webhooks:
     Args:
         directory: of what is pending; it exists.
         runs: what they tell of.
-        client: of Prefect's API.
         settings: the secret, and where they may go.
     """
 
-    def __init__(self, directory: Path, runs: Runs, client: PrefectClient, settings: ApiSettings) -> None:
+    def __init__(self, directory: Path, runs: Runs, settings: ApiSettings) -> None:
         self._directory = directory
         self._runs = runs
-        self._prefect = client
         self._private = settings.webhook_private
-        self._prefect_seconds = settings.prefect_seconds
         self._secret = settings.webhook_secret.get_secret_value() if settings.webhook_secret is not None else ""
         self._sending: dict[str, asyncio.Task[None]] = {}
         self._not_before: dict[str, float] = {}
         self._lanes = asyncio.Semaphore(_SENT_AT_ONCE)
+        self._of_receivers: WeakValueDictionary[tuple[str, str], asyncio.Semaphore] = WeakValueDictionary()
 
     async def check(self, url: str) -> None:
         """Find out whether a webhook may be sent there.
@@ -144,20 +143,22 @@ class Webhooks:
             if (error := self._sending.pop(sent).exception()) is not None:
                 _log.error("A webhook was not sent: %s", type(error).__name__)
                 self._not_before[sent] = time.monotonic() + _AGAIN_SECONDS
-        due = [
-            pending
-            for path in self._directory.glob("*.json")
-            if path.stem not in self._sending
-            and self._not_before.get(path.stem, 0.0) <= time.monotonic()
-            and (pending := read_pending(path)) is not None
-        ]
+        due = await asyncio.to_thread(self._due, frozenset(self._sending), time.monotonic())
         for at in range(0, len(due), ASKED_AT_ONCE):
             some = due[at : at + ASKED_AT_ONCE]
-            states = await states_of(self._prefect, [pending.run for pending in some], self._prefect_seconds)
+            states = await self._runs.states([pending.run for pending in some])
             for pending in some:
-                state = states.get(pending.run)
-                if is_over(state):
+                if is_over(state := states.get(pending.run)):
                     self._sending[pending.id] = asyncio.create_task(self._send(pending, state))
+
+    def _due(self, sending: frozenset[str], now: float) -> list[Pending]:
+        return [
+            pending
+            for path in self._directory.glob("*.json")
+            if path.stem not in sending
+            and self._not_before.get(path.stem, 0.0) <= now
+            and (pending := read_pending(path)) is not None
+        ]
 
     async def _send(self, pending: Pending, state: State[Any] | None) -> None:
         run = self._runs.follow(pending.run)
@@ -165,16 +166,24 @@ class Webhooks:
             self._drop(pending)
             return
         body = json.dumps({"webhook": pending.id, **await run.view(state)}).encode()
+        trouble = (httpx.HTTPError, _NotTakenError, TimeoutError)
         try:
-            async with self._lanes:
-                trouble = (httpx.HTTPError, _NotTakenError)
-                async for attempt in stamina.retry_context(on=trouble, attempts=_ATTEMPTS, timeout=None):
-                    with attempt:
+            async for attempt in stamina.retry_context(on=trouble, attempts=_ATTEMPTS, timeout=None):
+                with attempt:
+                    # Only as long as it is sent: who waits between two attempts holds up nobody.
+                    async with self._lane(pending.url), self._lanes, asyncio.timeout(_ANSWER_SECONDS):
                         await self._post(pending, body)
-        except (httpx.HTTPError, _NotTakenError, InputError) as error:
+        except (*trouble, InputError) as error:
             self._postpone(pending, error)
         else:
             self._drop(pending)
+
+    def _lane(self, url: str) -> asyncio.Semaphore:
+        """Few at once to each receiver, so that a slow one does not take all lanes."""
+        receiver = httpx.URL(url)
+        return self._of_receivers.setdefault(
+            (receiver.scheme, receiver.netloc.decode("ascii")), asyncio.Semaphore(_SENT_TO_ONE)
+        )
 
     async def _post(self, pending: Pending, body: bytes) -> None:
         url = httpx.URL(pending.url)
@@ -205,6 +214,7 @@ class Webhooks:
 
     def _drop(self, pending: Pending) -> None:
         (self._directory / f"{pending.id}.json").unlink(missing_ok=True)
+        self._not_before.pop(pending.id, None)
 
     def _keep(self, pending: Pending) -> None:
         write_whole(self._directory / f"{pending.id}.json", pending.model_dump_json())

@@ -12,6 +12,7 @@ from contextvars import copy_context
 from dataclasses import dataclass
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
+from string import whitespace
 
 from tasks.core.errors import DocumentError, HostileError, IncompleteError, InputError, LimitError, PasswordError
 from tasks.core.flags import Flag, FlagName
@@ -25,6 +26,9 @@ from tasks.storage.files import Place
 
 # Readers look for the mark within this many bytes of the file's beginning (PDF Reference 1.7, appendix H.3).
 _MARK_WINDOW = 1024
+# Stripped of blanks; with more than one place for a blank its time would grow with their square.
+_RANGE = re.compile(r"(\d{1,9})(?:\s*(-)\s*(\d{1,9})?)?", re.ASCII)
+_SHOWN = 100
 _OBJECT = re.compile(rb"\d+\s+\d+\s+obj\b")
 _LINEARIZED = re.compile(rb"/Linearized\b.{0,200}?/L\s+(\d{1,15})", re.DOTALL)
 
@@ -213,17 +217,25 @@ def select_pages(selection: str | None, pages: int) -> tuple[int, ...]:
     """
     if not selection:
         return tuple(range(1, pages + 1))
-    return tuple(sorted(set(_numbers(selection, pages))))
+    numbers: list[int] = []
+    # In order, so that each number is counted once, however many ranges name it.
+    for first, last in sorted(_ranges(selection, pages)):
+        numbers.extend(range(max(first, numbers[-1] + 1 if numbers else 1), last + 1))
+    return tuple(numbers)
 
 
-def _numbers(selection: str, pages: int) -> Iterator[int]:
-    for part in selection.split(","):
-        match = re.fullmatch(r"\s*(\d{1,9})(?:\s*(-)\s*(\d{1,9})?)?\s*", part, flags=re.ASCII)
+def _ranges(selection: str, pages: int) -> Iterator[tuple[int, int]]:
+    for part in (each.strip(whitespace) for each in selection.split(",")):
+        match = _RANGE.fullmatch(part)
         if match is None:
-            raise InputError(f"The page selection {selection!r} is not understood. Write it like 3,7-9 or 10-.")
+            raise InputError(f"The page selection {_short(selection)!r} is not understood. Write it like 3,7-9 or 10-.")
         first = int(match[1])
         last = int(match[3]) if match[3] else pages if match[2] else first
         if first > last or first < 1 or last > pages:
             told = f"it has {pages} page{'s' if pages > 1 else ''}"
-            raise InputError(f"The page selection {part.strip()!r} is out of the document's range: {told}.")
-        yield from range(first, last + 1)
+            raise InputError(f"The page selection {_short(part)!r} is out of the document's range: {told}.")
+        yield first, last
+
+
+def _short(selection: str) -> str:
+    return selection if len(selection) <= _SHOWN else f"{selection[:_SHOWN]}..."

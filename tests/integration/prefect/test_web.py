@@ -17,7 +17,7 @@ from prefect.states import Cancelled, Completed, Failed
 
 from flows.api.signature import verify
 from flows.cli.main import app
-from flows.orchestrator.trigger import trigger
+from flows.orchestrator.trigger import Asked, trigger
 from flows.process_document import process_document
 from tasks.core.errors import InputError, UnavailableError
 from tasks.core.jobs import Job
@@ -146,7 +146,7 @@ def test_the_results_are_those_that_the_links_lead_to(backend: Backend, tmp_path
     assert text.headers["content-type"] == "text/markdown; charset=utf-8"
     assert page.json()["text"] in text.text
     assert [f"<!-- page {number} -->" in text.text for number in range(1, 4)] == [True] * 3
-    assert manifest.json()["flow_run_id"] == run
+    assert manifest.json()["flow_run_id"] == backend.get(f"/documents/{run}").json()["run"]
     assert backend.get(links["page"].format(number=4)).status_code == 404
 
 
@@ -156,7 +156,7 @@ def test_a_document_that_comes_as_a_form_gives_its_name_to_the_run_and_its_resul
         posted = client.post("/documents", files={"file": ("Minutes of May.pdf", pdf)}, data={"pages": "1"}).json()
     *_, end = backend.events(posted["id"])
     assert (end.data["status"], end.data["filename"]) == ("complete", "Minutes of May.pdf")
-    run = backend.prefect(f"/flow_runs/{posted['id']}")
+    run = backend.prefect(f"/flow_runs/{end.data['run']}")
     assert run["name"] == "Minutes of May, pages 1"
     assert list((backend.directory / "api" / "results").glob("*/Minutes_of_May-*/document.md"))
     assert posted["id"] in [each["id"] for each in backend.get("/documents?status=complete").json()["documents"]]
@@ -231,6 +231,8 @@ def test_the_log_tells_no_secret_and_no_address_of_a_webhook(backend: Backend, t
         ({"pages": "x"}, "The page selection 'x' is not understood."),
         ({"num_ctx": "4096", "num_predict": "4096"}, "num_predict (4096) leaves no room"),
         ({"backend": "moon"}, "The parameter backend is wrong"),
+        ({"backend": "ec2"}, "The backend 'ec2' is not allowed here."),
+        ({"model": "llama3.1:405b"}, "The model 'llama3.1:405b' is not allowed here."),
         ({"paegs": "1"}, "There is no parameter 'paegs'."),
         ({"output": "/etc"}, "There is no parameter 'output'."),
         ({"document": "/etc/passwd"}, "There is no parameter 'document'."),
@@ -291,10 +293,11 @@ def test_a_run_that_was_not_made_here_is_not_found(backend: Backend):
     assert backend.get(f"/documents/{uuid4()}").status_code == 404
 
 
-def test_a_foreign_last_event_id_is_refused(backend: Backend, held: Held):
+@pytest.mark.parametrize("last", ["no; pages", "4", ",".join(["1-999999"] * 400)], ids=["words", "page", "ranges"])
+def test_a_foreign_last_event_id_is_refused(backend: Backend, held: Held, last: str):
     run = _posted(backend, held.pdf)
     with backend.client() as client:
-        response = client.get(f"/documents/{run}/events", headers={"Last-Event-ID": "no; pages"})
+        response = client.get(f"/documents/{run}/events", headers={"Last-Event-ID": last})
     assert response.status_code == 400
 
 
@@ -343,6 +346,25 @@ async def test_a_forced_request_reads_anew_into_a_directory_of_its_own(deploymen
     assert await _run(deployment, force=True) == first
     await deployment[0].set_flow_run_state(first[0], Completed(), force=True)
     assert (await _run(deployment, force=True))[1] == "/results/1"
+
+
+async def test_owners_on_one_prefect_server_have_runs_of_their_own(deployment: tuple[PrefectClient, str]):
+    """Whoever comes second takes the next generation; a run without a mark is the owner's where its results are."""
+    client, name = deployment
+    job = Job(document="/a.pdf", output="/results")
+
+    async def run(owner: str, request: str, output: str) -> UUID:
+        asked = Asked("their key", owner, request)
+        return (await trigger(client, job.model_copy(update={"output": output}), "a", name, asked)).id
+
+    unmarked = (await trigger(client, job, "a", name, Asked("their key"))).id
+    assert await run("ours", "1", "/results") == unmarked
+    theirs = await run("theirs", "2", "/elsewhere")
+    assert theirs != unmarked
+    assert await run("theirs", "3", "/elsewhere") == theirs
+    await client.set_flow_run_state(theirs, Failed(), force=True)
+    assert await run("theirs", "2", "/elsewhere") == theirs  # one request is one run
+    assert await run("theirs", "3", "/elsewhere") not in (theirs, unmarked)
 
 
 async def test_a_deployment_that_is_missing_is_told_with_what_to_do(deployment: tuple[PrefectClient, str]):

@@ -69,6 +69,24 @@ def test_without_prefect_the_api_lives_and_tells_load_balancers_that_it_is_not_r
     assert live.status_code == 200
 
 
+def test_without_prefect_a_document_is_accepted_listed_and_can_be_cancelled_and_deleted(
+    backend: Backend, tmp_path: Path
+):
+    """Before Prefect was asked for a run of it, and afterwards: no answer holds anybody up."""
+    posted = backend.post(written(tmp_path / "paper.pdf", "One.").read_bytes())
+    here = posted.json()["links"]["self"]
+    (listed,) = backend.get("/documents?status=waiting").json()["documents"]
+    assert (posted.status_code, listed["links"]["self"], listed["run"]) == (202, here, None)
+    assert httpx.get(f"{backend.url}/health").json()["missing"] == ["prefect"]
+    with backend.client() as client:
+        assert client.delete(here).status_code == 409
+        cancelled = client.post(f"{here}/cancel")
+        assert (cancelled.status_code, cancelled.json()["status"]) == (200, "cancelled")
+        assert client.delete(here).status_code == 204
+    kept = [path for name in ("documents", "queue", "runs", "results") for path in (tmp_path / "api" / name).iterdir()]
+    assert {path.name for path in kept} <= {".lock", ".index.sqlite"}
+
+
 def _sent_by(shown: Browser, path: Path) -> str:
     """What the page shows of the response to a document that is sent by its form."""
     driver = shown.driver
@@ -100,8 +118,9 @@ def test_off_line_the_page_of_the_routes_shows_their_forms_and_sends_a_document(
         shown.open("/docs", "/documents")
         told = _sent_by(shown, document)
         loaded = shown.driver.execute_script("return performance.getEntriesByType('resource').map(each => each.name)")
-    # It came through to Prefect, which is not there.
-    assert "503" in told
-    assert "Prefect does not answer just now." in told
+    # It is accepted, and waits for Prefect, which is not there.
+    assert "202" in told
+    assert '"Queued"' in told
+    assert '"paper.pdf"' in told
     assert loaded
     assert [address for address in loaded if not address.startswith(backend.url)] == []

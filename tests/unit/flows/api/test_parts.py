@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,14 +15,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prefect.exceptions import PrefectHTTPStatusError
-from prefect.states import Completed, Running, Scheduled, State
+from prefect.states import Completed, Running, State
 
 from flows.api.addresses import resolved
 from flows.api.app import create_app
-from flows.api.prefect_state import Status, answer_of_prefect
+from flows.api.followed import Followed, Seen
+from flows.api.prefect_state import RefusedError, Status, answer_of_prefect
 from flows.api.records import Record, numbers_in, ranges
-from flows.api.runs import Followed, Runs
-from flows.api.service import Service
+from flows.api.runs import Runs
 from flows.api.settings import ApiSettings, load_api_settings
 from flows.api.signature import SIGNATURE_HEADER, sign, verify
 from flows.api.sse import events
@@ -31,9 +31,8 @@ from tasks.core.errors import FailureReason, InputError, ServerError
 from tasks.results.page import PageResult, PageStatus
 from tasks.results.store import ResultStore
 from tasks.settings.settings import Settings
-from tests.support import pdfs
 from tests.support.commands import ROOT
-from tests.support.waiting import PATIENCE, until_async
+from tests.support.waiting import PATIENCE
 
 NOW = 1_800_000_000.0
 
@@ -98,13 +97,26 @@ def test_page_numbers_are_written_and_read_again(numbers: set[int]):
     assert set(numbers_in(ranges(numbers))) == numbers
 
 
+@pytest.mark.parametrize("told", ["11", "1-999999", ",".join(["1-999999"] * 4000), "0", "x", f"1-{' ' * 50_000}x"])
+def test_no_page_number_is_read_that_there_cannot_be(told: str):
+    with pytest.raises(InputError):
+        numbers_in(told, 10)
+
+
+def test_an_open_range_ends_at_the_last_page():
+    assert numbers_in("8-", 10) == (8, 9, 10)
+
+
 def test_page_numbers_are_written_short():
     assert ranges([1, 2, 3, 7]) == "1-3,7"
 
 
 @pytest.mark.parametrize(
     ("address", "host", "code"),
-    [("127.0.0.1", "localhost", 404), ("10.0.0.5", "10.0.0.5", 403), ("127.0.0.1", "evil", 403)],
+    [
+        *(("127.0.0.1", "localhost", 404), ("10.0.0.5", "10.0.0.5", 403), ("127.0.0.1", "evil", 403)),
+        *(("127.0.0.1", "evil:80", 403), ("127.0.0.1", "[::1]", 404)),
+    ],
 )
 async def test_without_a_token_only_this_machine_is_served(tmp_path: Path, address: str, host: str, code: int):
     app = create_app(Settings(), ApiSettings(directory=tmp_path))
@@ -115,8 +127,8 @@ async def test_without_a_token_only_this_machine_is_served(tmp_path: Path, addre
     async def at_address(scope, receive, send) -> None:
         await app({**scope, "server": (address, 8000)}, receive, send)
 
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(at_address), base_url=f"http://{host}") as client:
-        assert (await client.get(f"/documents/{uuid4()}")).status_code == code
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(at_address), base_url="http://a") as client:
+        assert (await client.get(f"/documents/{uuid4()}", headers={"Host": host})).status_code == code
 
 
 def test_a_short_token_is_told_without_it(monkeypatch: pytest.MonkeyPatch):
@@ -153,7 +165,7 @@ class Worker:
         self.state: State = Running()
         self.store = ResultStore(directory)
         self.store.prepare()
-        record = Record(id=uuid4(), sha256="", pages="1-3", output=directory, created=self.began)
+        record = Record(id=uuid4(), run=uuid4(), sha256="", pages="1-3", output=directory, created=self.began)
         self.run = Followed(record, self, PATIENCE)
 
     def page(self, number: int, status: PageStatus = PageStatus.READ, seconds: float = 1.0) -> None:
@@ -199,6 +211,18 @@ async def test_the_last_of_the_events_lists_all_pages_that_were_sent(tmp_path: P
     assert end.startswith("id: end\nevent: end\n")
 
 
+async def test_the_list_of_pages_that_were_sent_fits_into_a_header(tmp_path: Path):
+    worker = Worker(tmp_path)
+    numbers = range(1, 4000, 2)
+    worker.run.numbers = frozenset(numbers)
+    worker.run.pages = {n: Seen(n, PageStatus.READ, {"page": n}, worker.began) for n in numbers}
+    worker.run.changes += 1
+    *_, last, _ = await worker.told()
+    listed = last.partition("id: ")[2].partition("\n")[0]
+    assert len(listed) <= 4096
+    assert set(numbers_in(listed)) < set(numbers)
+
+
 async def test_what_the_client_has_is_not_sent_again(tmp_path: Path):
     worker = Worker(tmp_path)
     for number in (1, 2, 3):
@@ -207,15 +231,23 @@ async def test_what_the_client_has_is_not_sent_again(tmp_path: Path):
     assert page.startswith('id: 1-3\nevent: page\ndata: {"page": 2')
 
 
+def test_a_run_of_an_earlier_version_is_known_by_the_id_that_prefect_gave_it(tmp_path: Path):
+    run = uuid4()
+    facts = {"id": str(run), "sha256": "", "pages": "1", "output": str(tmp_path), "created": "2026-01-01T00:00:00Z"}
+    (tmp_path / f"{run}.json").write_text(json.dumps(facts))
+    record = Runs(tmp_path, SimpleNamespace(), PATIENCE).follow(run).record
+    assert (record.id, record.run) == (run, run)
+
+
 def test_a_run_is_known_after_a_restart(tmp_path: Path):
-    record = Record(id=uuid4(), sha256="", pages="1", output=tmp_path, created=datetime.now(UTC))
+    record = Record(id=uuid4(), run=uuid4(), sha256="", pages="1", output=tmp_path, created=datetime.now(UTC))
     Runs(tmp_path, SimpleNamespace(), PATIENCE).remember(record)
     assert Runs(tmp_path, SimpleNamespace(), PATIENCE).follow(record.id).record == record
     assert Runs(tmp_path, SimpleNamespace(), PATIENCE).follow(uuid4()) is None
 
 
 class Prefect:
-    """STAND-IN for Prefect's API: it answers requests for new runs as the test says, and makes one in the end."""
+    """STAND-IN for Prefect's API: it answers as the test says, and as it should in the end."""
 
     def __init__(self, *statuses: int) -> None:
         self.asked = 0
@@ -233,16 +265,6 @@ class Prefect:
                 httpx.HTTPStatusError(f"HTTP {status}", request=response.request, response=response)
             )
         return "the answer"
-
-    async def read_deployment_by_name(self, _: str) -> SimpleNamespace:
-        return SimpleNamespace(id=uuid4())
-
-    async def create_flow_run_from_deployment(self, _: object, **asked: object) -> SimpleNamespace:
-        await self.answer()
-        return SimpleNamespace(id=uuid4(), state=Scheduled(), created=datetime.now(UTC), **asked)
-
-    async def read_flow_run(self, _: object) -> SimpleNamespace:
-        return SimpleNamespace(state=Scheduled())
 
 
 @pytest.fixture
@@ -275,76 +297,16 @@ async def test_what_prefect_refuses_is_not_asked_again(at_once: None):
     assert prefect.asked == 1
 
 
+@pytest.mark.parametrize("status", [400, 409, 422])
+async def test_what_prefect_refuses_for_itself_is_told_from_a_server_that_is_out_of_order(at_once: None, status: int):
+    with pytest.raises(RefusedError, match=f"HTTP {status}"):
+        await answer_of_prefect(Prefect(status).answer, PATIENCE)
+
+
 @pytest.mark.parametrize("status", [503, 0], ids=["always busy", "silent"])
 async def test_a_trouble_of_prefects_that_does_not_pass_is_told_at_the_limit(at_once: None, status: int):
     with pytest.raises(ServerError, match="Prefect does not answer"):
         await answer_of_prefect(Prefect(*[status] * 10_000).answer, 0.05)
-
-
-@pytest.fixture
-def posting(tmp_path: Path, at_once: None) -> Callable[..., tuple[httpx.AsyncClient, bytes]]:
-    """Makes a client of the application over a stand-in for Prefect, and a document to post."""
-
-    def made(prefect: Prefect, seconds: float = PATIENCE) -> tuple[httpx.AsyncClient, bytes]:
-        api = ApiSettings(directory=tmp_path / "api", prefect_seconds=seconds)
-        for name in ("documents", "runs", "results"):
-            (api.directory / name).mkdir(parents=True)
-        app = create_app(Settings(), api)
-        runs = Runs(api.directory / "runs", prefect, seconds)
-        app.state.service = Service(Settings(), api, prefect, runs, SimpleNamespace())
-        client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1")
-        client.headers["Content-Type"] = "application/pdf"
-        return client, pdfs.written(tmp_path / "a.pdf", "One.").read_bytes()
-
-    return made
-
-
-async def test_a_post_waits_for_a_lock_of_prefects_to_pass(posting):
-    prefect = Prefect(503, 503)
-    client, pdf = posting(prefect)
-    async with client:
-        response = await client.post("/documents", content=pdf)
-    assert (response.status_code, response.json()["status"], prefect.asked) == (202, "waiting", 3)
-
-
-async def test_a_post_that_prefect_never_takes_is_told_when_to_come_again(posting):
-    client, pdf = posting(Prefect(0), seconds=0.05)
-    async with client:
-        response = await client.post("/documents", content=pdf)
-    assert response.status_code == 503
-    assert response.json()["detail"] == "Prefect does not answer just now. Ask again later."
-    assert int(response.headers["Retry-After"]) > 0
-
-
-async def test_for_a_client_that_left_prefect_is_not_asked_any_more(posting):
-    prefect = Prefect(*[503] * 1_000_000)
-    client, pdf = posting(prefect)
-    left = asyncio.Event()
-    messages = iter([{"type": "http.request", "body": pdf, "more_body": False}])
-
-    async def receive() -> dict[str, object]:
-        for message in messages:
-            return message
-        await left.wait()
-        return {"type": "http.disconnect"}
-
-    async def send(_: object) -> None:
-        pass
-
-    scope = {
-        **{"type": "http", "method": "POST", "path": "/documents", "raw_path": b"/documents", "query_string": b""},
-        **{"http_version": "1.1", "scheme": "http", "server": ("127.0.0.1", 80), "client": ("127.0.0.1", 9)},
-        "headers": [(b"host", b"127.0.0.1"), (b"content-type", b"application/pdf")],
-    }
-    async with client:
-        app = client._transport.app
-        posted = asyncio.create_task(app(scope, receive, send))
-        await until_async(lambda: prefect.asked > 3)
-        left.set()
-        await asyncio.wait_for(posted, PATIENCE)
-    asked = prefect.asked
-    await asyncio.sleep(0.05)
-    assert prefect.asked == asked
 
 
 async def test_pages_go_on_in_a_stream_while_prefect_is_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

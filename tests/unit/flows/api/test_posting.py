@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from prefect.states import Completed, Failed
@@ -23,25 +24,25 @@ async def _posted(api: Application, pdf: bytes, **options: str) -> dict[str, Any
         "/documents", content=pdf, params=options, headers={"Content-Type": "application/pdf"}
     )
     assert response.is_success, response.text
-    return response.json()
+    return await api.submitted(response.json()["id"])
 
 
 async def _sent(api: Application, pdf: bytes, name: str = "paper.pdf", **fields: str) -> dict[str, Any]:
     """As a form."""
     response = await api.client.post("/documents", files={"file": (name, pdf)}, data=fields)
     assert response.is_success, response.text
-    return response.json()
+    return await api.submitted(response.json()["id"])
 
 
 def _run(api: Application, view: dict[str, Any]) -> Any:
-    (run,) = (run for run in api.prefect.keys.values() if str(run.id) == view["id"])
+    (run,) = (run for run in api.prefect.keys.values() if str(run.id) == view["run"])
     return run
 
 
 async def _ended(api: Application, view: dict[str, Any], state: Any) -> Path:
     """The results of a run that has ended so."""
-    run = api.service.runs.follow(_run(api, view).id)
-    api.prefect.states[run.record.id] = state
+    run = api.service.runs.follow(UUID(view["id"]))
+    api.prefect.states[run.record.run] = state
     await run.state(anew=True)
     ResultStore(run.record.output).prepare()
     return run.record.output
@@ -55,7 +56,7 @@ async def test_a_form_and_a_bare_document_with_the_same_options_are_the_same_run
 
 async def test_options_may_be_in_the_query_of_a_form(api: Application, pdf: bytes):
     response = await api.client.post("/documents?slots=3", files={"file": pdf}, data={"pages": "1"})
-    job = _run(api, response.json()).parameters["job"]
+    job = _run(api, await api.submitted(response.json()["id"])).parameters["job"]
     assert (job["slots"], job["pages"]) == (3, "1")
 
 

@@ -10,9 +10,11 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from flows.api.accepted import Request
 from flows.api.records import Record
 from flows.api.retention import expired_runs
 from flows.api.webhooks import Pending
+from tasks.core.jobs import Document, Job
 from tasks.retention.expired import DAY_SECONDS, Kind, Tally, sweep
 from tasks.settings.retention import RetentionSettings
 from tasks.storage.file_locks import take_exclusive
@@ -25,7 +27,7 @@ class Api:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        for name in ("documents", "results", "runs", "webhooks"):
+        for name in ("documents", "results", "runs", "webhooks", "queue"):
             (directory / name).mkdir()
 
     def run(self, days: float, sha256: str = "a" * 64, request: str = "one") -> UUID:
@@ -37,6 +39,18 @@ class Api:
         self._write(output / "document.md", "Text.", days)
         self._write(self.directory / "runs" / f"{record.id}.json", record.model_dump_json(), days)
         return record.id
+
+    def queued(self, days: float, sha256: str = "a" * 64) -> Request:
+        """A request that has waited for so many days."""
+        path = self.directory / "documents" / f"{sha256}.pdf"
+        document = Document(path=path, sha256=sha256, pages=1, size=4)
+        job = Job(document=str(path), output=str(self.directory / "results" / "one"))
+        at = datetime.now(UTC)
+        request = Request(id=uuid4(), job=job, key="one", document=document, pages="1", created=at)
+        self._write(path, "%PDF", days)
+        self._write(self.directory / "queue" / f"{request.id}.json", request.model_dump_json(exclude_none=True), days)
+        self._write(self.directory / "runs" / f"{request.id}.json", request.record().model_dump_json(), days)
+        return request
 
     def results(self, request: str = "one") -> Path:
         (found,) = (self.directory / "results" / request).iterdir()
@@ -112,3 +126,29 @@ def test_a_run_that_reads_stays(api: Api):
     assert api.clean() == []
     turn.release()
     assert [tally.count for tally in api.clean()] == [1]
+
+
+def test_what_waits_in_the_queue_stays_with_its_document_however_long(api: Api):
+    waiting = api.queued(40)
+    api.run(40, request="two")
+    os.utime(api.directory / "documents" / f"{'a' * 64}.pdf", (0, 0))
+    assert [tally.count for tally in api.clean()] == [1]
+    assert (api.left("runs"), api.left("queue")) == ([f"{waiting.id}.json"], [f"{waiting.id}.json"])
+    assert len(api.left("documents")) == 1
+
+
+def test_a_request_that_was_cancelled_in_the_queue_goes_when_it_is_old(api: Api):
+    waiting = api.queued(40)
+    os.utime(api.directory / "documents" / f"{'a' * 64}.pdf", (0, 0))
+    (api.directory / "queue" / f"{waiting.id}.json").unlink()
+    assert [tally.count for tally in api.clean()] == [1]
+    assert (api.left("runs"), api.left("documents")) == ([], [])
+
+
+def test_a_document_goes_under_each_of_its_names(api: Api):
+    api.run(40)
+    named = api.directory / "documents" / ("a" * 64) / "paper.pdf"
+    named.parent.mkdir()
+    named.hardlink_to(api.directory / "documents" / f"{'a' * 64}.pdf")
+    api.clean()
+    assert api.left("documents") == []

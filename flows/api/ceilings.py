@@ -1,0 +1,93 @@
+"""What a request may ask for: allow-lists and ceilings, so that nobody spends what the backend's owner would not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from fnmatch import fnmatchcase
+from functools import cached_property
+
+from flows.api.settings import ApiSettings
+from tasks.backends.registry import BACKENDS
+from tasks.core.errors import InputError, LimitError
+from tasks.core.jobs import BackendName, Job, Plan
+from tasks.ollama.names import canonical
+from tasks.settings.settings import Settings
+
+
+class Ceilings:
+    """What requests may ask for. What the worker's own settings say may always be asked for.
+
+    Args:
+        settings: Hearth's, which are the worker's, too.
+        api: the allow-lists and ceilings.
+    """
+
+    def __init__(self, settings: Settings, api: ApiSettings) -> None:
+        self._settings = settings
+        self._api = api
+        self._backends = (settings.backend, *api.backends)
+
+    def check(self, job: Job) -> None:
+        """Refuse what a request may not ask for, before its document is received.
+
+        Raises:
+            InputError: it asks for too much, or for what is not allowed.
+        """
+        if job.backend is not None and job.backend not in self._backends:
+            raise _not_allowed("backend", job.backend.value, "API_BACKENDS")
+        if job.model is not None and not self._allows(job.model):
+            raise _not_allowed("model", job.model, "API_MODELS")
+        read, api = self._settings.read, self._api
+        for name, most, own in (
+            ("num_ctx", api.max_num_ctx, read.num_ctx),
+            ("num_predict", api.max_num_predict, read.num_predict),
+            ("attempts", api.max_attempts, read.attempts),
+            ("slots", api.max_slots, self._settings.slots or 1),
+            ("max_usd", api.max_usd, 0),
+        ):
+            value, limit = getattr(job, name), max(most, own)
+            if value is not None and not value <= limit:
+                setting = f"API_MAX_{name.removeprefix('max_')}".upper()
+                raise InputError(f"{name}={value:g} is more than {limit:g}, the limit here ({setting}). Ask for less.")
+        longest = max(api.max_prompt, len(read.prompt))
+        if job.prompt is not None and len(job.prompt) > longest:
+            raise InputError(
+                f"The prompt has {len(job.prompt)} characters; the limit is {longest} (API_MAX_PROMPT). Shorten it."
+            )
+
+    def check_plan(self, plan: Plan) -> None:
+        """Refuse a request for too many pages.
+
+        Raises:
+            LimitError: it is for too many.
+        """
+        if len(plan.numbers) > self._api.max_pages:
+            raise LimitError(
+                f"The request is for {len(plan.numbers)} pages; the limit here is {self._api.max_pages} "
+                "(API_MAX_PAGES). Ask for fewer at once, with `pages`."
+            )
+
+    def budgeted(self, job: Job) -> Job:
+        """The job with a budget; it is not part of what makes two requests the same."""
+        return job if job.max_usd is not None else job.model_copy(update={"max_usd": self._api.max_usd})
+
+    def _allows(self, model: str) -> bool:
+        name = canonical(model)
+        patterns = ("*" if pattern == "*" else canonical(pattern) for pattern in self._api.models)
+        return name in self._own or any(fnmatchcase(name, pattern) for pattern in patterns)
+
+    @cached_property
+    def _own(self) -> frozenset[str]:
+        """The models that are read with where a request names none."""
+        return frozenset(map(canonical, [self._settings.model] if self._settings.model else self._defaults()))
+
+    def _defaults(self) -> Iterator[str]:
+        for name in {*self._backends, *self._settings.auto.backends} - {BackendName.AUTO}:
+            with suppress(InputError):  # it lacks a setting, which requests for it are told
+                yield BACKENDS[name][0](self._settings).default_model
+
+
+def _not_allowed(name: str, value: str, setting: str) -> InputError:
+    shown = value if len(value) <= 100 else f"{value[:100]}..."
+    return InputError(f"The {name} {shown!r} is not allowed here. Leave {name} out, or have it added to {setting}.")

@@ -1,0 +1,103 @@
+"""What a request may ask for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from flows.api.ceilings import Ceilings
+from flows.api.settings import ApiSettings
+from tasks.core.errors import InputError, LimitError
+from tasks.core.jobs import BackendName, Job
+from tasks.settings.settings import Settings
+
+
+def _checked(job: dict[str, Any], *, settings: Settings | None = None, **api: Any) -> None:
+    Ceilings(settings or Settings(), ApiSettings(**api)).check(Job(document="", **job))
+
+
+@pytest.mark.parametrize(
+    ("job", "told"),
+    [
+        ({"backend": "ec2"}, "The backend 'ec2' is not allowed here. Leave backend out, or .* API_BACKENDS."),
+        ({"backend": "sagemaker"}, "API_BACKENDS"),
+        ({"backend": "ecs"}, "API_BACKENDS"),
+        ({"model": "llama3.1:405b"}, "The model 'llama3.1:405b' is not allowed here. .* API_MODELS."),
+        ({"model": "hf.co/someone/qwen2.5vl:7b"}, "API_MODELS"),
+        ({"num_ctx": 1_000_000}, r"num_ctx=1e\+06 is more than 32768, the limit here \(API_MAX_NUM_CTX\)"),
+        ({"num_predict": 100_000}, "API_MAX_NUM_PREDICT"),
+        ({"attempts": 20}, "attempts=20 is more than 8, the limit here .API_MAX_ATTEMPTS.. Ask for less."),
+        ({"slots": 256}, "API_MAX_SLOTS"),
+        ({"max_usd": 10.01}, "API_MAX_USD"),
+        ({"max_usd": float("inf")}, "API_MAX_USD"),
+        ({"prompt": "a" * 8001}, "The prompt has 8001 characters; the limit is 8000 .API_MAX_PROMPT.. Shorten it."),
+    ],
+)
+def test_what_is_over_a_ceiling_is_refused_with_its_setting(job: dict[str, Any], told: str):
+    with pytest.raises(InputError, match=told):
+        _checked(job)
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        *({}, {"backend": "embedded"}, {"backend": "auto"}, {"model": "tesseract:deu"}, {"model": "qwen2.5vl:7b"}),
+        *({"model": "registry.ollama.ai/library/Qwen2.5VL:7b"}, {"num_ctx": 32_768}, {"max_usd": 10}),
+    ],
+)
+def test_what_is_below_the_ceilings_is_allowed(job: dict[str, Any]):
+    _checked(job)
+
+
+@pytest.mark.parametrize(
+    ("job", "api"),
+    [
+        ({"backend": "ec2"}, {"backends": ["ec2"]}),
+        ({"model": "llama3.1:405b"}, {"models": ["*"]}),
+        ({"model": "gemma3:27b"}, {"models": ["gemma3:*"]}),
+        ({"model": "hf.co/someone/model:q4"}, {"models": ["hf.co/someone/*:*"]}),
+        ({"num_ctx": 65_536}, {"max_num_ctx": 65_536}),
+    ],
+)
+def test_settings_allow_more(job: dict[str, Any], api: dict[str, Any]):
+    _checked(job, **api)
+
+
+def test_a_pattern_of_models_allows_no_others_space():
+    with pytest.raises(InputError):
+        _checked({"model": "evil.example/library/gemma3:27b"}, models=["gemma3:*"])
+
+
+def test_what_the_workers_own_settings_say_may_be_asked_for():
+    settings = Settings(backend=BackendName.EC2, model="llama3.1:405b", slots=64)
+    _checked({"backend": "ec2", "model": "llama3.1:405b", "slots": 64}, settings=settings)
+
+
+def test_with_a_model_of_ones_own_the_backends_default_is_no_longer_allowed():
+    with pytest.raises(InputError, match="API_MODELS"):
+        _checked({"model": "qwen2.5vl:7b"}, settings=Settings(model="gemma3:4b"))
+
+
+def test_a_request_for_too_many_pages_is_refused():
+    ceilings = Ceilings(Settings(), ApiSettings(max_pages=3))
+    ceilings.check_plan(SimpleNamespace(numbers=(1, 2, 3)))
+    with pytest.raises(LimitError, match=r"for 4 pages; the limit here is 3 \(API_MAX_PAGES\)"):
+        ceilings.check_plan(SimpleNamespace(numbers=(1, 2, 3, 4)))
+
+
+def test_a_request_that_names_no_budget_has_the_ceiling_for_one():
+    ceilings = Ceilings(Settings(), ApiSettings(max_usd=2))
+    assert ceilings.budgeted(Job(document="")).max_usd == 2
+    assert ceilings.budgeted(Job(document="", max_usd=0.5)).max_usd == 0.5
+
+
+@pytest.mark.parametrize("name", ["MAX_NUM_CTX", "UPLOADS", "DISK_GB", "CONNECTIONS", "BACKENDS"])
+def test_a_ceiling_that_makes_no_sense_is_told_by_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str):
+    from flows.api.settings import load_api_settings
+
+    monkeypatch.setenv(f"API_{name}", '["moon"]' if name == "BACKENDS" else "-1")
+    with pytest.raises(InputError, match=f"API_{name}"):
+        load_api_settings()

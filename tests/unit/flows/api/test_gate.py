@@ -1,0 +1,73 @@
+"""What is refused before any route sees it."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+from starlette.responses import PlainTextResponse
+
+from flows.api.gate import Gate
+
+OURS = "http://127.0.0.1:8080"
+
+
+async def _answer(*, open_to_all: bool, path: str = "/", version: str = "1.1", **headers: str) -> httpx.Response:
+    gate = Gate(PlainTextResponse("served"), open_to_all=open_to_all)
+
+    async def spoken(scope, receive, send) -> None:
+        await gate({**scope, "http_version": version}, receive, send)
+
+    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(spoken), base_url=OURS) as client:
+        return await client.get(path, headers=sent)
+
+
+PROXIES = [
+    *(
+        {"X_Forwarded_For": "8.8.8.8"},
+        {"x_forwarded_proto": "https"},
+        {"X_Forwarded_Host": "a"},
+        {"Forwarded": "for=a"},
+    ),
+    *({"Via": "1.1 nginx"}, {"X_Real_IP": "8.8.8.8"}, {"CF_Connecting_IP": "8.8.8.8"}, {"True_Client_IP": "8.8.8.8"}),
+    *({"X_Client_IP": "8.8.8.8"}, {"X_Original_Forwarded_For": "8.8.8.8"}, {"X_Envoy_External_Address": "8.8.8.8"}),
+]
+
+
+@pytest.mark.parametrize("headers", PROXIES, ids=lambda headers: next(iter(headers)))
+async def test_without_a_token_what_comes_through_a_proxy_is_refused(headers: dict[str, str]):
+    response = await _answer(open_to_all=True, **headers)
+    assert (response.status_code, "through a proxy" in response.json()["detail"]) == (403, True)
+
+
+async def test_without_a_token_a_proxy_that_adds_no_header_is_known_by_its_version_of_http():
+    assert (await _answer(open_to_all=True, version="1.0")).status_code == 403
+
+
+@pytest.mark.parametrize("headers", PROXIES, ids=lambda headers: next(iter(headers)))
+async def test_with_a_token_proxies_are_welcome(headers: dict[str, str]):
+    assert (await _answer(open_to_all=False, version="1.0", **headers)).text == "served"
+
+
+@pytest.mark.parametrize(
+    ("origin", "code"),
+    [(OURS, 200), ("https://evil.example", 403), ("http://127.0.0.1:9999", 403), ("null", 403), ("http://[", 403)],
+)
+async def test_without_a_token_a_page_of_another_origin_is_refused(origin: str, code: int):
+    assert (await _answer(open_to_all=True, Origin=origin)).status_code == code
+
+
+async def test_a_plain_request_on_this_machine_needs_no_token():
+    assert (await _answer(open_to_all=True)).text == "served"
+
+
+async def test_an_endless_address_is_refused():
+    response = await _answer(open_to_all=False, path=f"/documents?pages={'1,' * 20_000}")
+    assert (response.status_code, response.json()["detail"]) == (
+        414,
+        "The address has more than 32768 bytes. Shorten its parameters.",
+    )
+
+
+async def test_endless_headers_are_refused():
+    assert (await _answer(open_to_all=False, Last_Event_ID="1," * 40_000)).status_code == 431
