@@ -10,7 +10,6 @@ import os
 import select
 import sys
 from collections.abc import Iterable
-from textwrap import TextWrapper
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -21,8 +20,6 @@ from rich.text import Text
 from tasks.core.errors import StorageError
 from tasks.core.visible import visible, visible_line
 
-_WIDE = 120
-"""Columns from which a message stays one line."""
 _ASCII = {"ascii", "us-ascii", "ansi_x3.4-1968", "646"}
 
 
@@ -32,14 +29,8 @@ class Terminal(Console):
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - rich's
         super().__init__(**{"markup": False, "emoji": False, "highlight": False, **options})
 
-    def print(self, *objects: Any, **options: Any) -> None:  # noqa: ANN401 - rich's
-        """See rich. Where somebody names a width, text that is left to the terminal is wrapped, too: see `_wrapped`."""
-        if options.get("soft_wrap"):
-            objects = tuple(self._wrapped(each) if isinstance(each, str) else each for each in objects)
-        super().print(*objects, **options)
-
     def say(self, text: str, style: str = "") -> None:
-        """Print one line, however long it is."""
+        """Print one line, however long it is: a terminal wraps it, from which it can be copied, and a log keeps it."""
         self.print(visible_line(text), style=style or None, soft_wrap=True)
 
     def error(self, text: str) -> None:
@@ -51,19 +42,9 @@ class Terminal(Console):
         self._headed("Note:", "yellow", text)
 
     def _headed(self, head: str, style: str, text: str) -> None:
-        told = Text(self._wrapped(f"{head} {visible_line(text)}"))
+        told = Text(f"{head} {visible_line(text)}")
         told.stylize(style, 0, len(head))
         self.print(told, soft_wrap=True)
-
-    def _wrapped(self, text: str) -> str:
-        """Wrap between words at COLUMNS, if it is set and narrow; addresses and paths stay whole.
-
-        Elsewhere a terminal wraps, from which a command can be copied; and in a pipe a message is one line.
-        """
-        if not os.environ.get("COLUMNS", "").isdecimal() or self.width >= _WIDE:
-            return text
-        wrap = TextWrapper(self.width, break_long_words=False, break_on_hyphens=False, drop_whitespace=True)
-        return "\n".join(wrap.fill(line) for line in text.split("\n"))
 
     def render_str(self, text: str, **options: Any) -> Text:  # noqa: ANN401 - rich's
         """See rich. What is spelled out before it is measured fits into its cell."""

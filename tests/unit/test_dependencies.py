@@ -33,7 +33,10 @@ class TestBounds:
 
     def test_an_older_minor_version_than_the_locked_one_is_not(self, requirement: Requirement):
         release = LOCKED[canonicalize_name(requirement.name)].release
-        older = f"{release[0] - 1}.999" if len(release) < 2 or not release[1] else f"{release[0]}.{release[1] - 1}.999"
+        at = next(
+            at for at in (1, 0, 2) if at < len(release) and release[at]
+        )
+        older = ".".join(map(str, (*release[:at], release[at] - 1, 999)))
         assert Version(older) not in requirement.specifier
 
     def test_the_next_version_that_may_break_it_is_not(self, requirement: Requirement):

@@ -48,7 +48,7 @@ def test_each_block_is_a_task_run_with_a_table_of_its_pages(hearth: Hearth, pref
     tables = {
         artifact["task_run_id"]: {row["page"]: row for row in json.loads(artifact["data"])}
         for artifact in prefect("artifacts", **run)
-        if artifact["key"] is None
+        if artifact["key"] is None and artifact["type"] == "table"
     }
     assert tables.keys() == {tasks[name]["id"] for name in named}
     assert sorted(page for rows in tables.values() for page in rows) == list(range(1, PAGES + 1))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.commands import Hearth, Outcome
-from tests.support.scripted_ollama import ScriptedOllama
+from tests.support.ollama.scripted import ScriptedOllama
 
 NO_AWS = {
     "AWS_EC2_METADATA_DISABLED": "true",

@@ -11,8 +11,8 @@ from tests.integration.prefect.bringing_up import START_SECONDS, Up
 from tests.support import pdfs
 from tests.support.commands import ROOT, Hearth
 from tests.support.environment import clean
+from tests.support.ollama.scripted import ScriptedOllama
 from tests.support.prefect_home import seed
-from tests.support.scripted_ollama import ScriptedOllama
 
 SHADOWED = ("prefect.py", "sitecustomize.py", "tasks.py", "typing_extensions.py", "json.py", "flows.py")
 

@@ -72,7 +72,7 @@ def _gone(home: str, module: str) -> bool:
 def test_the_next_run_finds_the_server_warm(own_home: Hearth, page: Path):
     first = own_home.read(page)
     second = own_home.read(page, "--force")
-    assert first.manifest["endpoint"]["url"] == second.manifest["allocation"]["url"]
+    assert first.manifest["endpoint"]["url"] == second.manifest["endpoint"]["url"]
     assert len(_running(own_home.environment["HEARTH_HOME"], "tasks.embedded")) == 1
 
 

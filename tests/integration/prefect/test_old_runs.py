@@ -133,5 +133,6 @@ async def test_on_a_server_that_hearth_did_not_start_nothing_is_deleted(
     )
     assert await _clean_prefect(settings, dry_run=False) == []
     monkeypatch.setattr(clean, "_own_servers", lambda _: {runs.prefect.api})
+    monkeypatch.setattr(clean, "OTHERS", (OURS,))
     assert Tally(Kind.RUNS, 1, None) in await _clean_prefect(settings, dry_run=True)
     assert OURS in OTHERS

@@ -12,8 +12,8 @@ import pytest
 
 from tests.support import pdfs
 from tests.support.commands import Hearth
+from tests.support.ollama.scripted import ScriptedOllama
 from tests.support.other_user import NEEDS_ROOT, UID
-from tests.support.scripted_ollama import ScriptedOllama
 
 OPEN = ("sh", "-c", 'umask 000; exec "$@"', "sh")
 """As whoever starts it with the widest umask."""

@@ -185,7 +185,7 @@ def test_a_batchs_documents_are_task_runs_with_their_results_and_its_report_an_a
     # Prefect hears of task runs by events, some of them after the run's end.
     documents = until(completed, every=0.2)
     artifacts = prefect("artifacts", artifacts={"flow_run_id": {"any_": [run["id"]]}})
-    results = {each["key"]: each["task_run_id"] for each in artifacts if each["key"].endswith("-summary")}
+    results = {each["key"]: each["task_run_id"] for each in artifacts if (each["key"] or "").endswith("-summary")}
     assert {key: documents[task]["name"] for key, task in results.items()} == {
         "hearth-a-summary": "a.pdf",
         "hearth-b-summary": "b.PDF",

@@ -36,7 +36,7 @@ from tests.support.aws.moto_server import Moto
 from tests.support.aws.wire import Call
 from tests.support.waiting import PATIENCE, until_async
 from tests.unit.tasks.results.test_store import DIGEST, DOCUMENT, blank, breaking, failed, manifest, page, planned
-from tests.unit.tasks.runs.test_usage_log import NOON, SINCE, endpoint
+from tests.unit.tasks.runs.test_usage_log import NOON, SINCE, allocation
 
 PLACE = S3Path(BUCKET, "results")
 FOLDER = "results/paper-aaaaaaaaaaaa"
@@ -377,7 +377,7 @@ async def test_a_page_that_is_read_by_force_replaces_an_earlier_runs(store: Resu
 def test_what_runs_held_is_noted_there_and_summed_up(s3: Any):
     facts = MachineFacts("hearth-ecs", "ECS tasks on g4dn.xlarge", 36.0, NOON, Replicas(0))
     for ended in (NOON + 100, NOON + 200):  # two runs at once: the service is counted once
-        note_held(PLACE, endpoint(BackendName.ECS, facts), "paper", ended)
+        note_held(PLACE, allocation(BackendName.ECS, facts), "paper", ended)
     assert keys(s3) == {"results/machines.jsonl"}
     assert held_bill(PLACE, By.DOCUMENT, SINCE).total.leased == 200
 

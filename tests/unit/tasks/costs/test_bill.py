@@ -74,7 +74,7 @@ def test_what_is_not_known_or_not_over_is_said(span: Span, told: str):
 
 def test_the_command_tells_what_waiting_cost_and_spot_saved(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("flows.cli.cost.held_bill", lambda _output, by, _since: billed(by))
-    done = CliRunner().invoke(app, ["cost", "--by", "machine"])
+    done = CliRunner().invoke(app, ["cost", "--by", "machine"], env={"COLUMNS": "200"})
     assert "i-1 (g4dn.xlarge spot in us-east-1a) 13.3 min 3.3 min" in done.output
     assert "Waiting for work cost USD 0.0220 (20%)" in done.output
     assert "Spot saved USD 0.1000" in done.output

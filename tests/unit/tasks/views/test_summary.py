@@ -50,7 +50,7 @@ def test_it_tells_pages_cost_slots_and_why_pages_failed():
         "| cost | USD 0.0500, USD 5.00 a thousand pages |",
         "| server | ec2 at http://m:11434: it was asked for |",
         "| slots | 4 of the 8 asked for (fewer) |",
-        "| text | /results/a\\|b/document.md |",
+        "| text | [/results/a\\|b/document.md](file:///results/a%7Cb/document.md) |",
         "| 3 | empty | 1 | It says \\| nothing. |",
     ):
         assert told in text
