@@ -11,7 +11,7 @@ from prefect.states import Completed
 
 from flows.engine.shutdown_schedule import schedule_idle_shutdown
 from flows.ui.artifacts import log_to_run
-from tasks.aws.client import NO_REGION
+from tasks.aws.errors import NO_REGION
 from tasks.backends.ec2.instances import Machine
 from tasks.backends.ec2.instances import machine as described
 from tasks.backends.ec2.policy import Decision

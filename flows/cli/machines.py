@@ -21,7 +21,7 @@ from tasks.backends.ec2.pool import open_pool
 from tasks.backends.ec2.reaper import end
 from tasks.backends.ec2.status import MachineStatus, status_of
 from tasks.backends.ecs.status import ServiceStatus, send_away, service_status
-from tasks.backends.local.server import ServerState, local_servers, stop_server
+from tasks.backends.local.server_state import ServerState, local_servers, stop_server
 from tasks.backends.sagemaker.status import EndpointStatus, endpoint_status
 from tasks.core.errors import CloudError, InputError
 from tasks.core.events import subscribe

@@ -13,7 +13,7 @@ import typer
 
 from flows.cli.console import Terminal
 from flows.cli.terminal import TerminalProgress
-from tasks.backends.local.server import local_servers, stop_server
+from tasks.backends.local.server_state import local_servers, stop_server
 from tasks.core.errors import InputError
 from tasks.core.events import subscribe
 from tasks.core.network import refuse_unusable

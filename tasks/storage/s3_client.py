@@ -12,7 +12,8 @@ from typing import IO, TYPE_CHECKING, Any
 from botocore.exceptions import ClientError, IncompleteReadError, ReadTimeoutError, ResponseStreamingError
 from s3transfer.exceptions import RetriesExceededError
 
-from tasks.aws.client import Aws, told_of
+from tasks.aws.client import Aws
+from tasks.aws.errors import told_of
 from tasks.core.errors import CloudError
 from tasks.core.paths import S3Path
 

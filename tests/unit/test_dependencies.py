@@ -33,9 +33,7 @@ class TestBounds:
 
     def test_an_older_minor_version_than_the_locked_one_is_not(self, requirement: Requirement):
         release = LOCKED[canonicalize_name(requirement.name)].release
-        at = next(
-            at for at in (1, 0, 2) if at < len(release) and release[at]
-        )
+        at = next(at for at in (1, 0, 2) if at < len(release) and release[at])
         older = ".".join(map(str, (*release[:at], release[at] - 1, 999)))
         assert Version(older) not in requirement.specifier
 

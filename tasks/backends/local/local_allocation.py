@@ -7,7 +7,8 @@ from functools import partial
 from pathlib import Path
 
 from tasks.backends.base import Allocation, Endpoint
-from tasks.backends.local.server import LeasedServer, local_servers
+from tasks.backends.local.server import LeasedServer
+from tasks.backends.local.server_state import local_servers
 from tasks.backends.server_status import ServerStatus, clock
 from tasks.core.interruption import Interruption
 from tasks.core.jobs import BackendName

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,12 +16,11 @@ from typing import Any
 
 import httpx
 
+from tasks.backends.local.server_state import published
 from tasks.backends.local.watchdog import ServerDirectory
-from tasks.core.clock import elapsed
 from tasks.core.environment import PYTHON, only
 from tasks.core.errors import ServerError
 from tasks.core.network import settle_network
-from tasks.core.owners import name_of
 from tasks.core.private import make_directory, refuse_closed
 from tasks.ollama.address import free_port
 from tasks.storage.file_locks import FileLease, is_held, take_exclusive, take_shared
@@ -85,7 +83,7 @@ class LeasedServer:
 
     def has_ended(self) -> bool:
         """Whether it is gone, though it is leased: it died, or was killed or stopped by hand."""
-        record = _published(self.directory)
+        record = published(self.directory)
         return record is None or process_of(record) != self.process
 
     def was_stopped(self) -> bool:
@@ -122,7 +120,7 @@ async def lease_server(spec: ServerSpec, home: Path, *, idle_seconds: float, dea
             url, started = await asyncio.to_thread(_ensure_started, spec, directory, idle_seconds)
             # It may have died just now, or lost its port in the moment between choosing and binding it.
             answers = await _answers(spec, url, directory, deadline)
-            record = _published(directory)
+            record = published(directory)
             if answers and record is not None:
                 return LeasedServer(url, lease, started, directory, process_of(record), record.get("slots"))
             if time.monotonic() >= deadline:
@@ -139,7 +137,7 @@ async def hold_server(home: Path, name: str) -> LeasedServer | None:
     """Hold on to a server that runs, by its name in `local_servers`; None if it has ended."""
     directory = ServerDirectory(home / "servers" / name)
     lease = await asyncio.to_thread(take_shared, directory.lease)
-    record = _published(directory)
+    record = published(directory)
     if record is None:
         lease.release()
         return None
@@ -150,7 +148,7 @@ def _ensure_started(spec: ServerSpec, directory: ServerDirectory, idle_seconds: 
     start = take_exclusive(directory.start)
     try:
         # While we hold a lease no watchdog stops its server; one that is withdrawing has let nobody in.
-        record = _published(directory)
+        record = published(directory)
         if record is not None:
             return str(record["url"]), False
         port = spec.port() if callable(spec.port) else spec.port or free_port()
@@ -193,12 +191,6 @@ def process_of(record: dict[str, Any]) -> str:
     return f"{record['watchdog_pid']} {record['server_pid']}"
 
 
-def _published(directory: ServerDirectory) -> dict[str, Any] | None:
-    """Where the server is, if its watchdog lives; one that was killed leaves its record behind."""
-    record = directory.read()
-    return record if record is not None and is_held(directory.alive) else None
-
-
 async def _answers(spec: ServerSpec, url: str, directory: ServerDirectory, deadline: float) -> bool:
     async with httpx.AsyncClient(timeout=5.0, verify=False, trust_env=False) as client:  # noqa: S501 - loopback, plain HTTP
         while time.monotonic() < deadline:
@@ -207,7 +199,7 @@ async def _answers(spec: ServerSpec, url: str, directory: ServerDirectory, deadl
                     spec.is_ours is None or await spec.is_ours(client, url)
                 ):
                     return True
-            if _published(directory) is None:
+            if published(directory) is None:
                 return False
             await asyncio.sleep(_HEALTH_POLL_SECONDS)
     return False
@@ -219,68 +211,3 @@ def _tail(log: Path, lines: int = 3) -> str:
     except OSError:
         return "(no log)"
     return " | ".join(text.splitlines()[-lines:]) or "(empty)"
-
-
-@dataclass(frozen=True)
-class ServerState:
-    """What `hearth status` tells of a server.
-
-    Attributes:
-        stops_at: seconds since the epoch; None while it is leased.
-        about: what it is for, if that is known.
-    """
-
-    name: str
-    url: str
-    stops_at: float | None
-    watchdog_pid: int
-    about: str | None = None
-
-
-def local_servers(home: Path) -> Iterator[ServerState]:
-    """The servers that Hearth keeps on this machine.
-
-    Raises:
-        StorageError: the directory is another user's.
-    """
-    refuse_closed(home)
-    for path in sorted((home / "servers").glob("*")):
-        directory = ServerDirectory(path)
-        record = _published(directory)
-        if record is not None:
-            stops_at, pid = _stops_at(record), int(record["watchdog_pid"])
-            yield ServerState(path.name, str(record["url"]), stops_at, pid, record.get("about"))
-
-
-def _stops_at(record: dict[str, Any]) -> float | None:
-    """When a watchdog will stop its server, by the wall clock; one of the version before goes by that itself."""
-    since = record["idle_since"]
-    if since is not None and (counted := record.get("idle_elapsed")) is not None:
-        since = time.time() - (elapsed() - float(counted))
-    return None if since is None else float(since) + float(record["idle_seconds"])
-
-
-def stop_server(state: ServerState, *, wait_seconds: float = 0.0) -> None:
-    """Have a server's watchdog stop it, and wait for so long for its end."""
-    with suppress(ProcessLookupError):  # it has stopped by itself meanwhile
-        _signal(state, signal.SIGTERM)
-        deadline = time.monotonic() + wait_seconds
-        while time.monotonic() < deadline:
-            time.sleep(_HEALTH_POLL_SECONDS)
-            os.kill(state.watchdog_pid, 0)
-
-
-def _signal(state: ServerState, number: int) -> None:
-    try:
-        os.kill(state.watchdog_pid, number)
-    except PermissionError:
-        raise ServerError(
-            f"{state.name} was started by {_user_of(state.watchdog_pid)}, who alone can stop it."
-        ) from None
-
-
-def _user_of(process: int) -> str:
-    try:
-        return name_of(Path("/proc", str(process)).stat().st_uid)
-    except OSError:  # no such list on this system
-        return "another user"

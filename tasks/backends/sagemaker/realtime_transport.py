@@ -10,7 +10,8 @@ from typing import Any
 
 import httpx
 
-from tasks.aws.client import Aws, told_of
+from tasks.aws.client import Aws
+from tasks.aws.errors import told_of
 from tasks.backends.sagemaker.envelope import enveloped, opened, saying
 from tasks.backends.sagemaker.refusals import refused
 from tasks.core.errors import FailureReason, PageError

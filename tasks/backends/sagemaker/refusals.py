@@ -19,7 +19,7 @@ from typing import Any
 
 import httpx
 
-from tasks.aws.client import told_of
+from tasks.aws.errors import told_of
 from tasks.backends.sagemaker.envelope import saying
 from tasks.core.errors import CloudError, MachineLostError
 from tasks.core.interruption import Interruption

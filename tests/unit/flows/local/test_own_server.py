@@ -14,7 +14,8 @@ import pytest
 from flows.local import own_server
 from flows.local.own_server import choose_port, remembered_port, was_own
 from flows.local.prefect_app import Proving, knows_password
-from tasks.backends.local.server import LeasedServer, ServerSpec, lease_server, local_servers, stop_server
+from tasks.backends.local.server import LeasedServer, ServerSpec, lease_server
+from tasks.backends.local.server_state import local_servers, stop_server
 from tasks.core.errors import ServerError
 from tasks.ollama.address import free_port
 from tests.support.waiting import until_async

@@ -20,7 +20,8 @@ import httpx
 import psutil
 import pytest
 
-from tasks.backends.local.server import LeasedServer, ServerSpec, lease_server, local_servers, stop_server
+from tasks.backends.local.server import LeasedServer, ServerSpec, lease_server
+from tasks.backends.local.server_state import local_servers, stop_server
 from tasks.core.errors import ServerError
 from tasks.storage.file_locks import is_held, take_exclusive, take_shared, try_exclusive
 from tests.support.waiting import PATIENCE, until

@@ -14,7 +14,8 @@ import psutil
 import pytest
 
 from tasks.backends.local.local_allocation import local_allocation
-from tasks.backends.local.server import LeasedServer, ServerSpec, lease_server, local_servers, stop_server
+from tasks.backends.local.server import LeasedServer, ServerSpec, lease_server
+from tasks.backends.local.server_state import local_servers, stop_server
 from tasks.core.jobs import BackendName
 from tasks.settings.settings import Settings
 from tasks.storage.file_locks import take_exclusive

@@ -1,0 +1,92 @@
+"""The servers that Hearth keeps on this machine, as people and commands see them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tasks.backends.local.watchdog import ServerDirectory
+from tasks.core.clock import elapsed
+from tasks.core.errors import ServerError
+from tasks.core.owners import name_of
+from tasks.core.private import refuse_closed
+from tasks.storage.file_locks import is_held
+
+_LOOK_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class ServerState:
+    """What `hearth status` tells of a server.
+
+    Attributes:
+        stops_at: seconds since the epoch; None while it is leased.
+        about: what it is for, if that is known.
+    """
+
+    name: str
+    url: str
+    stops_at: float | None
+    watchdog_pid: int
+    about: str | None = None
+
+
+def local_servers(home: Path) -> Iterator[ServerState]:
+    """The servers that Hearth keeps on this machine.
+
+    Raises:
+        StorageError: the directory is another user's.
+    """
+    refuse_closed(home)
+    for path in sorted((home / "servers").glob("*")):
+        directory = ServerDirectory(path)
+        record = published(directory)
+        if record is not None:
+            stops_at, pid = _stops_at(record), int(record["watchdog_pid"])
+            yield ServerState(path.name, str(record["url"]), stops_at, pid, record.get("about"))
+
+
+def _stops_at(record: dict[str, Any]) -> float | None:
+    """When a watchdog will stop its server, by the wall clock; one of the version before goes by that itself."""
+    since = record["idle_since"]
+    if since is not None and (counted := record.get("idle_elapsed")) is not None:
+        since = time.time() - (elapsed() - float(counted))
+    return None if since is None else float(since) + float(record["idle_seconds"])
+
+
+def stop_server(state: ServerState, *, wait_seconds: float = 0.0) -> None:
+    """Have a server's watchdog stop it, and wait for so long for its end."""
+    with suppress(ProcessLookupError):  # it has stopped by itself meanwhile
+        _signal(state, signal.SIGTERM)
+        deadline = time.monotonic() + wait_seconds
+        while time.monotonic() < deadline:
+            time.sleep(_LOOK_SECONDS)
+            os.kill(state.watchdog_pid, 0)
+
+
+def _signal(state: ServerState, number: int) -> None:
+    try:
+        os.kill(state.watchdog_pid, number)
+    except PermissionError:
+        raise ServerError(
+            f"{state.name} was started by {_user_of(state.watchdog_pid)}, who alone can stop it."
+        ) from None
+
+
+def _user_of(process: int) -> str:
+    try:
+        return name_of(Path("/proc", str(process)).stat().st_uid)
+    except OSError:  # no such list on this system
+        return "another user"
+
+
+def published(directory: ServerDirectory) -> dict[str, Any] | None:
+    """Where the server is, if its watchdog lives; one that was killed leaves its record behind."""
+    record = directory.read()
+    return record if record is not None and is_held(directory.alive) else None
