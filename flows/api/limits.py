@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -85,7 +85,7 @@ class Limits:
         finally:
             self._streams -= 1
 
-    async def body(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async def body(self, chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
         """The body of a request, as long as it comes in time and there is room for it.
 
         Raises:

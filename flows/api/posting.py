@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import aclosing
 
 from fastapi import HTTPException, Request
 
@@ -44,12 +45,12 @@ class Post:
             InputError: a field of the form is wrong, or not allowed.
             LimitError: it is too large, or there is no room for it.
         """
-        body = self._service.limits.body(self._request.stream())
         announced = self._request.headers.get("content-length")
-        if self._form is None:
-            await upload.receive(body, announced)
-            return self._posted
-        await upload.receive(self._form.file(body), announced, beside=FIELDS_BYTES)
+        async with aclosing(self._service.limits.body(self._request.stream())) as body:
+            if self._form is None:
+                await upload.receive(body, announced)
+                return self._posted
+            await upload.receive(self._form.file(body), announced, beside=FIELDS_BYTES)
         posted = await self._asked([*self._query, *self._form.fields])
         return posted._replace(filename=posted.filename or safe_filename(self._form.filename))
 

@@ -130,14 +130,13 @@ class Queue:
         known = self._runs.record(request.id)
         if known is not None and (known.run is not None or known.cancelled):
             self._accepted.remove(request.id)  # which was to follow when the backend was killed
-        else:
-            try:
-                run = await answer_of_prefect(self._ask(request), self._seconds)
-            except _TakenOutError:
-                return
-            if not await self._noted(request, run):
-                return
-        self._forget(request)
+            return
+        try:
+            run = await answer_of_prefect(self._ask(request), self._seconds)
+        except _TakenOutError:
+            return
+        if await self._noted(request, run):
+            self._forget(request)
 
     async def _noted(self, request: Request, run: FlowRun) -> bool:
         return await asyncio.to_thread(self._accepted.submitted, request, run)
