@@ -25,7 +25,7 @@ from tasks.settings.settings import OF_THE_EMBEDDED_SERVER, Settings, load_setti
 _out = Terminal()
 _err = Terminal(stderr=True)
 _MOST_CHARACTERS = 100
-_OF_HOME = re.compile(r"servers|slots|runs|copies|embedded|prices\.json|metrics\..*|clock-.*|\..*\.tmp")
+_OF_HOME = re.compile(r"prefect-[a-z]+|servers|slots|runs|copies|embedded|prices\.json|metrics\..*|clock-.*|\..*\.tmp")
 _OF_RESULTS = re.compile(r".*-[0-9a-f]{12}|\.by-content|batches|api|[a-z]+\.jsonl|\.lock|\..*\.tmp")
 _NOTED = {"read", "batch", "start", "up", "serve-api", "infra"}
 

@@ -29,6 +29,8 @@ from tasks.settings.settings import Settings, load_settings
 
 POOL = "hearth"
 _LIMITED = ("process-document/on-demand", "process-batch/on-demand")
+PATIENT = {"PREFECT_CLIENT_MAX_RETRIES": "12"}
+"""The environment of a worker that bears a busy server: after five tries, the default, it would crash the run."""
 _LOOK_SECONDS, _SETTLED_SECONDS, _DAY_SECONDS = 60.0, 600.0, 86_400.0
 _log = logging.getLogger(__name__)
 
@@ -40,7 +42,7 @@ async def main() -> int:
         await _before_the_first_run()
         worker = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", "flows.local.process_worker", "--pool", POOL, "--with-healthcheck"),
-            env=api.environment(),
+            env={**PATIENT, **api.environment()},
             preexec_fn=_as_child,
         )
         loop = asyncio.get_running_loop()

@@ -32,6 +32,11 @@ class Outcome:
     err: str
 
     @property
+    def notes(self) -> str:
+        """Standard error, but for the line that tells where the run can be watched."""
+        return "".join(line for line in self.err.splitlines(keepends=True) if not line.startswith("Watch it at http"))
+
+    @property
     def json(self) -> dict[str, Any]:
         return json.loads(self.out)
 

@@ -30,7 +30,7 @@ def test_proxies_and_missing_certificates_do_not_keep_it_from_this_machine(
     hearth: Hearth, tmp_path: Path, environment: dict[str, str]
 ):
     outcome = hearth.read(pdfs.written(tmp_path / "a.pdf", "one"), **environment)
-    assert (outcome.code, outcome.json["read"], outcome.err) == (0, 1, "")
+    assert (outcome.code, outcome.json["read"], outcome.notes) == (0, 1, "")
 
 
 def test_a_file_env_of_another_program_in_another_encoding_is_no_trouble(hearth: Hearth, tmp_path: Path):
@@ -38,7 +38,7 @@ def test_a_file_env_of_another_program_in_another_encoding_is_no_trouble(hearth:
     hearth.anew = True
     (tmp_path / ".env").write_bytes(b"NAME=caf\xe9\nservices: {}\n")
     outcome = hearth.read(pdfs.written(tmp_path / "a.pdf", "one"), HEARTH_SLOTS="", HEARTH_URL="")
-    assert (outcome.code, outcome.err) == (0, "")
+    assert (outcome.code, outcome.notes) == (0, "")
 
 
 def test_credentials_reach_the_server_and_nothing_else(hearth: Hearth, server: ScriptedOllama, tmp_path: Path):
@@ -84,7 +84,7 @@ def test_a_batch_tells_what_it_passes_over_and_lets_no_name_act(hearth: Hearth, 
     (inbox / "link").symlink_to(tmp_path)
     outcome = hearth("batch", inbox)
     assert outcome.code == 0, outcome.err
-    assert outcome.err.splitlines()[0] == (
+    assert outcome.notes.splitlines()[0] == (
         f"Note: {inbox}/link is a link to a folder, and not followed. Name the folder to have it read."
     )
     assert "3: 3 read" in outcome.err

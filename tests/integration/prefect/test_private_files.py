@@ -35,7 +35,7 @@ def opened(*places: Path) -> Iterator[str]:
 
 def test_a_run_leaves_nothing_that_others_can_read(hearth: Hearth, tmp_path: Path):
     outcome = hearth.read(pdfs.written(tmp_path / "a.pdf", "one", "two"))
-    assert (outcome.code, outcome.err) == (0, "")
+    assert (outcome.code, outcome.notes) == (0, "")
     assert sorted(path.name for path in (tmp_path / "home").iterdir()) >= ["copies", "metrics.json"]
     assert list(opened(tmp_path / "home", tmp_path / "results")) == []
 
@@ -53,7 +53,7 @@ def test_what_the_version_before_left_open_is_closed(hearth: Hearth, tmp_path: P
     assert hearth.read(paper, HEARTH_SHARED="all").code == 0
     assert len(list(opened(tmp_path / "home", tmp_path / "results"))) > 5
     outcome = hearth.read(paper)
-    assert (outcome.code, outcome.err) == (0, "")
+    assert (outcome.code, outcome.notes) == (0, "")
     for place in ("home", "results"):
         assert stat.S_IMODE((tmp_path / place).stat().st_mode) == 0o700
 
@@ -71,7 +71,7 @@ def test_a_directory_of_results_that_holds_other_things_is_told_of_and_left(hear
 
 def test_a_group_can_share_it_all(hearth: Hearth, tmp_path: Path):
     outcome = hearth.read(pdfs.written(tmp_path / "a.pdf", "one"), HEARTH_SHARED="group")
-    assert (outcome.code, outcome.err) == (0, "")
+    assert (outcome.code, outcome.notes) == (0, "")
     made = [tmp_path / "home", tmp_path / "results", *(tmp_path / "results").rglob("*")]
     assert {stat.S_IMODE(path.stat().st_mode) & 0o777 for path in made if path.is_dir()} == {0o770}
     assert {stat.S_IMODE(path.stat().st_mode) for path in made if path.is_file()} == {0o660}
@@ -128,7 +128,7 @@ def test_a_file_env_that_everybody_may_write_is_refused_with_a_sentence(hearth: 
 def test_deployments_that_everybody_may_write_are_not_made(hearth: Hearth, tmp_path: Path):
     (tmp_path / "prefect.yaml").write_text("deployments: []\n")
     (tmp_path / "prefect.yaml").chmod(0o666)
-    outcome = hearth("up")
+    outcome = hearth("up", "--prefect-file", tmp_path / "prefect.yaml")
     assert (outcome.code, outcome.out) == (2, "")
     assert f"{tmp_path / 'prefect.yaml'} is not read: every user may write it" in outcome.err
 
@@ -141,4 +141,4 @@ def test_what_a_file_env_sets_is_printed_before_a_run_and_nothing_else(
     (tmp_path / ".env").chmod(0o600)
     outcome = hearth.read(pdfs.written(tmp_path / "a.pdf", "one"))
     assert (outcome.code, outcome.json["read"]) == (0, 1)
-    assert outcome.err == f"Note: {tmp_path / '.env'} sets LLAMA_API_URL={server.url}, HEARTH_URL_TOKEN=(secret).\n"
+    assert outcome.notes == f"Note: {tmp_path / '.env'} sets LLAMA_API_URL={server.url}, HEARTH_URL_TOKEN=(secret).\n"

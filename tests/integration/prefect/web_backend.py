@@ -20,6 +20,7 @@ from typing import Any
 import httpx
 import pymupdf
 
+from flows.local.worker import PATIENT
 from tests.integration.prefect.web_engines import STEPS
 from tests.support import forkserver
 from tests.support.commands import ROOT
@@ -221,7 +222,7 @@ def _engine(environment: dict[str, str], gates: Path) -> Iterator[str]:
 @contextmanager
 def _worker(directory: Path, environment: dict[str, str]) -> Iterator[None]:
     """A worker of the pool, which it makes, and the deployment of prefect.yaml."""
-    environment = {**environment, "PREFECT_WORKER_QUERY_SECONDS": "1"}
+    environment = {**PATIENT, **environment, "PREFECT_WORKER_QUERY_SECONDS": "1"}
     with (directory / "worker.log").open("wb") as log:
         worker = forkserver.start(
             *("prefect", "worker", "start", "--pool", "hearth", "--type", "process"),
