@@ -14,6 +14,7 @@ from tests.support.environment import clean
 from tests.support.ollama.scripted import ScriptedOllama
 from tests.support.prefect_home import seed
 
+pytestmark = pytest.mark.long("brings up a server and a worker in a directory of strangers' files")
 SHADOWED = ("prefect.py", "sitecustomize.py", "tasks.py", "typing_extensions.py", "json.py", "flows.py")
 
 

@@ -69,7 +69,7 @@ def test_a_far_server_is_read_from_through_a_socks_proxy(hearth: Hearth, server:
 def test_a_document_whose_name_is_not_utf8_is_read_once(hearth: Hearth, tmp_path: Path):
     pdfs.written(tmp_path / "a.pdf", "one").rename(tmp_path / LATIN)
     first = hearth.read(tmp_path / LATIN)
-    assert (first.code, first.json["read"], first.err) == (0, 1, "")
+    assert (first.code, first.json["read"], first.notes) == (0, 1, "")
     assert first.manifest["document"]["path"] == f"{tmp_path.as_uri()}/caf%E9.pdf"
     again = hearth.read(f"{tmp_path.as_uri()}/caf%E9.pdf")
     assert (again.json["read"], again.json["read_now"]) == (1, 0)

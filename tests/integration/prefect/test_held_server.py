@@ -21,7 +21,7 @@ from tests.support.pdfs import ending_across, written
 from tests.support.prefect_home import QUIET, prefect_server, seed
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.timeout(1800)
+pytestmark = [pytest.mark.timeout(1800), pytest.mark.long("brings up a server and a worker, and kills them")]
 
 
 @pytest.fixture(scope="module")
