@@ -14,7 +14,11 @@ from prefect.settings import (
     PREFECT_API_AUTH_STRING,
     PREFECT_SERVER_API_AUTH_STRING,
     PREFECT_SERVER_CORS_ALLOWED_ORIGINS,
+    PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS,
 )
+
+_START_SECONDS = 300
+"""Twenty, Prefect's default, is not enough on a busy machine."""
 
 SECRET = f"hearth:{token_urlsafe(32)}"
 
@@ -25,10 +29,11 @@ def secure_ephemeral_server() -> None:
     if found.settings.api.url or found.settings.server.api.auth_string is not None:
         return
     # No page is its own: it has no UI.
-    ours: dict[Any, str] = {
+    ours: dict[Any, str | int] = {
         PREFECT_SERVER_API_AUTH_STRING: SECRET,
         PREFECT_API_AUTH_STRING: SECRET,
         PREFECT_SERVER_CORS_ALLOWED_ORIGINS: "null.invalid",
+        PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS: _START_SECONDS,
     }
     settings = found.settings.copy_with_update(updates=ours)
     context.GLOBAL_SETTINGS_CONTEXT = context.SettingsContext(profile=found.profile, settings=settings)

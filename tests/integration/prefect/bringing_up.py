@@ -58,7 +58,7 @@ class Server:
     def deployment(self, name: str) -> dict[str, Any]:
         return self.get(f"/deployments/name/{name}")
 
-    def run(self, name: str, *, key: str | None = None, **parameters: Any) -> str:
+    def run(self, name: str, /, *, key: str | None = None, **parameters: Any) -> str:
         deployment = self.deployment(name)["id"]
         asked = {"parameters": parameters, "idempotency_key": key or uuid.uuid4().hex}
         return self.ask("POST", f"/deployments/{deployment}/create_flow_run", asked)["id"]
@@ -130,7 +130,11 @@ def _outcome(process: subprocess.Popen[str]) -> Outcome:
 def left(home: Path) -> list[str]:
     """Command lines of processes that have this HEARTH_HOME."""
     of_it = processes("HEARTH_HOME", str(home)), processes(MARK, f"{home}/", begins=True)
-    return [" ".join(process.cmdline()) for found in of_it for process in found]
+    lines = []
+    for process in (process for found in of_it for process in found):
+        with suppress(psutil.Error):  # it has gone meanwhile
+            lines.append(" ".join(process.cmdline()))
+    return lines
 
 
 def processes(variable: str, value: str, *, begins: bool = False) -> list[psutil.Process]:
