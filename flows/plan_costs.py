@@ -8,11 +8,11 @@ from base64 import b64encode
 from prefect import flow
 from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
 
+from tasks.core.durations import duration
 from tasks.planning.chart import picture
 from tasks.planning.request import PlanRequest, planned
 from tasks.planning.verdict import CostPlan
 from tasks.settings.settings import load_settings
-from tasks.text.duration import duration
 
 
 @flow(name="plan-costs", flow_run_name="plan costs", persist_result=False)

@@ -14,11 +14,11 @@ from flows.cli.console import Terminal, plain_table, write
 from flows.cli.machines import has_pool, with_pool
 from tasks.backends.ec2.billing import pool_bill
 from tasks.backends.ec2.pool import open_pool
+from tasks.core.durations import duration
 from tasks.core.errors import InputError
 from tasks.costs.bill import Bill, By, Line, together
 from tasks.runs.usage_log import held_bill
 from tasks.settings.settings import Settings, load_settings
-from tasks.text.duration import duration
 
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 

@@ -10,7 +10,7 @@ import typer
 
 from flows.cli import options
 from flows.cli.console import Terminal, plain_table, write
-from tasks.core.durations import seconds_in
+from tasks.core.durations import duration, seconds_in
 from tasks.core.errors import InputError
 from tasks.costs.assumptions import Range
 from tasks.costs.price_book import REGIONS, Term, current, keep, own, shipped
@@ -18,7 +18,6 @@ from tasks.planning.chart import picture
 from tasks.planning.request import PlanRequest, planned
 from tasks.planning.verdict import CostPlan
 from tasks.settings.settings import load_settings
-from tasks.text.duration import duration
 
 prices = typer.Typer(no_args_is_help=True, help="The price book: show it, or ask AWS for today's prices.")
 _WIDTH = 100

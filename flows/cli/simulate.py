@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from flows.cli.console import Terminal, plain_table, write
 from flows.cli.plan import assumed
+from tasks.core.durations import duration
 from tasks.core.errors import InputError
 from tasks.costs.assumptions import Assumptions
 from tasks.costs.price_book import current
@@ -20,7 +21,6 @@ from tasks.simulation.fleet import simulate
 from tasks.simulation.outcome import Outcome
 from tasks.simulation.picture import picture
 from tasks.simulation.scenario import Arrivals, Physics, Policy, Rules, Work
-from tasks.text.duration import duration
 
 
 def simulate_command(

@@ -26,6 +26,7 @@ from prefect.settings import get_current_settings
 from prefect.states import Failed
 
 from tasks.core.errors import HearthError
+from tasks.core.private import make_directory, write_text
 from tasks.settings.settings import load_settings
 from tasks.storage.file_locks import FileLease, take_exclusive, try_exclusive
 
@@ -78,10 +79,10 @@ def _written(state: S) -> S:
     if api and run:
         with suppress(OSError):  # where nothing can be kept, the automation for runs that vanished is left
             path = _path(load_settings().home, str(run))
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_directory(path.parent)
             _telling[path.stem] = take_exclusive(path)
             facts = {"type": state.type.value, "name": state.name, "message": state.message}
-            path.write_text(json.dumps({"api": api, "state": facts}))
+            write_text(path, json.dumps({"api": api, "state": facts}))
     return state
 
 

@@ -1,4 +1,4 @@
-"""Durations as people write them: 2h, 90 minutes, 1 h 30 min, or PT2H (ISO 8601)."""
+"""Durations as people write them (2h, 90 minutes, 1 h 30 min, or PT2H of ISO 8601), and as they are shown to people."""
 
 from __future__ import annotations
 
@@ -51,3 +51,11 @@ def _iso(text: str) -> float | None:
         return TypeAdapter(timedelta).validate_python(text.upper()).total_seconds()
     except ValidationError:
         return None
+
+
+def duration(seconds: float) -> str:
+    """For a person: 35 s, 12 min, 3.5 h, 2.1 d."""
+    for size, unit in ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"

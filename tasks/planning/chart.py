@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from math import floor, log10
 
+from tasks.core.durations import duration
 from tasks.planning.architectures import Estimate, Running
 from tasks.planning.verdict import CostPlan
-from tasks.text.duration import duration
 from tasks.text.svg import framed, line, text
 
 _WIDTH, _HEIGHT = 760.0, 460.0

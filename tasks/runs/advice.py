@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tasks.core.durations import duration
 from tasks.costs.assumptions import Assumptions
 from tasks.results.figures import Figures, Insight, Saving
-from tasks.text.duration import duration
 
 _SHORT_IDLE = 120.0
 """An idle time in seconds that still lets the next run of a few at a time find the machine warm."""

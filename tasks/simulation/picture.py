@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from tasks.core.durations import duration
 from tasks.simulation.outcome import Outcome
-from tasks.text.duration import duration
 from tasks.text.svg import framed
 
 _WIDTH, _PANEL, _TOP = 760.0, 110.0, 66.0

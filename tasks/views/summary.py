@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tasks.core.durations import duration
 from tasks.results.manifest import Manifest, RunStatus
 from tasks.results.page import PageEntry, PageResult
 from tasks.storage.files import Place
-from tasks.text.duration import duration
 from tasks.text.markdown import escaped, excerpt, link, table
 
 _MOST_FAILURES = 50

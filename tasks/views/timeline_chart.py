@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 
-from tasks.text.duration import duration
+from tasks.core.durations import duration
 from tasks.text.svg import framed, line, text
 from tasks.views.timeline import Timeline, quantile
 

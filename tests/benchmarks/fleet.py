@@ -11,12 +11,12 @@ from itertools import pairwise
 from math import log10
 from pathlib import Path
 
+from tasks.core.durations import duration
 from tasks.costs.assumptions import Assumptions
 from tasks.costs.price_book import shipped
 from tasks.simulation.fleet import simulate
 from tasks.simulation.outcome import Outcome
 from tasks.simulation.scenario import Arrivals, Policy, Rules, Work
-from tasks.text.duration import duration
 from tests.benchmarks.drawing import Picture
 
 PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
