@@ -63,17 +63,17 @@ def many_updates(path: Path) -> Path:
 def object_stream_bomb(path: Path) -> Path:
     """Object streams that each unpack to 200 MB, for every object of the page tree."""
     packed = zlib.compress(zlib.compress(b"1 0 " + b" " * (200 * _MEGA), 9), 9)
-    kids = " ".join(f"{number} 0 R" for number in range(10, 40))
+    kids = " ".join(f"{number} 0 R" for number in range(10, 510))
     streams = stream(packed, b"<</Type/ObjStm/N 1/First 4/Filter[/FlateDecode/FlateDecode]")
-    rows = [struct.pack(">BHB", 0, 0, 0)] * 10 + [struct.pack(">BHB", 2, 5, 0)] * 30
-    assembled(path, [CATALOG, _tree(30, kids), b"null", b"null", streams])
+    rows = [struct.pack(">BHB", 0, 0, 0)] * 10 + [struct.pack(">BHB", 2, 5, 0)] * 500
+    assembled(path, [CATALOG, _tree(500, kids), b"null", b"null", streams])
     data = path.read_bytes()
     places = {number: data.index(b"%d 0 obj" % number) for number in (1, 2, 5)}
     for number, place in places.items():
         rows[number] = struct.pack(">BHB", 1, place, 0)
     start = data.rindex(b"xref\n")
     start = data.rindex(b"xref\n", 0, start) if data[start - 5 : start] == b"start" else start
-    index = b"<</Type/XRef/Size 40/Root 1 0 R/W[1 2 1]"
+    index = b"<</Type/XRef/Size 510/Root 1 0 R/W[1 2 1]"
     whole = data[:start] + b"7 0 obj\n" + stream(b"".join(rows), index) + b"\nendobj\nstartxref\n%d\n%%%%EOF\n" % start
     path.write_bytes(whole)
     return path
