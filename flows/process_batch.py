@@ -4,7 +4,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
@@ -100,7 +100,7 @@ async def process_batch(batch: Batch) -> State[BatchResult]:
             if flow_run.ui_url:
                 emit(RunStarted(flow_run.ui_url))
             try:
-                return written_down(await _read(batch, load_settings()))
+                return written_down(await _read(batch, load_settings(), written_down))
             except HearthError as error:
                 emit(RunEnded(error))
                 return written_down(failed_state(error))
@@ -109,7 +109,7 @@ async def process_batch(batch: Batch) -> State[BatchResult]:
                 raise
 
 
-async def _read(asked: Batch, settings: Settings) -> State[BatchResult]:
+async def _read(asked: Batch, settings: Settings, known: Callable[[State[BatchResult]], object]) -> State[BatchResult]:
     batch = await resolved(asked)
     output = batch.directory(settings)
     if why := missing_inbox(batch, settings):
@@ -122,9 +122,11 @@ async def _read(asked: Batch, settings: Settings) -> State[BatchResult]:
     except AlreadyReadError:
         why = "Another nightly run reads the same sources. It reads what is new, too, and the next one does."
         return _skipped(why, output)
+    state = batch_state(BatchResult.of(report, output, run.written))
+    known(state)  # before Prefect is shown it
     emit(RunEnded(report))
     await show_report(report)
-    return batch_state(BatchResult.of(report, output, run.written))
+    return state
 
 
 def _skipped(why: str, output: Place) -> State[BatchResult]:

@@ -5,6 +5,7 @@ Job -> Backend.acquire -> Allocation -> warm -> Slots -> pages -> PageResult -> 
 
 # No postponed annotations here: a served flow is pickled, and would lose sight of `Job`.
 
+from collections.abc import Callable
 from contextlib import closing
 from datetime import datetime
 
@@ -70,7 +71,8 @@ async def process_document(job: Job) -> State[DocumentResult]:
     with ended_by_sigterm() as terminated, end_written_down() as written_down, subscribe(ProgressEvents()):
         async with cancelled_if_interrupted(terminated):
             try:
-                return written_down(document_state(await process(job, run_began())))
+                ended = await process(job, run_began(), known=lambda ended: written_down(document_state(ended)))
+                return written_down(document_state(ended))
             except HearthError as error:
                 return written_down(failed_state(error))
             except Pause:
@@ -78,13 +80,16 @@ async def process_document(job: Job) -> State[DocumentResult]:
                 raise
 
 
-async def process(job: Job, began: datetime, *, in_batch: bool = False) -> Ended:
+async def process(
+    job: Job, began: datetime, *, in_batch: bool = False, known: Callable[[Ended], object] | None = None
+) -> Ended:
     """Do what `process_document` does, within whatever run there is; in a batch's, servers are not the document's own.
 
     Args:
         job: see there.
         began: when the run did; what it reads anew it does once since then.
         in_batch: whether the run is a batch's.
+        known: called when it is known how the document ended, before Prefect is shown the last of it.
 
     Raises:
         HearthError: see there.
@@ -96,13 +101,13 @@ async def process(job: Job, began: datetime, *, in_batch: bool = False) -> Ended
             emit(RunStarted(flow_run.ui_url))
         try:
             async with shared_processes():
-                return await until_paused(_process(job, began, in_batch=in_batch))
+                return await until_paused(_process(job, began, in_batch, known))
         except HearthError as error:
             emit(RunEnded(error))
             raise
 
 
-async def _process(job: Job, began: datetime, *, in_batch: bool) -> Ended:
+async def _process(job: Job, began: datetime, in_batch: bool, known: Callable[[Ended], object] | None) -> Ended:  # noqa: FBT001
     settings = load_settings()
     job = await resolved(job)
     prepared = await prepare(job, settings, await password_of(job), began=began)
@@ -110,10 +115,12 @@ async def _process(job: Job, began: datetime, *, in_batch: bool) -> Ended:
         prepared.store.prepare()
         live = Live(prepared.plan.document.name, settings, has_servers=not in_batch)
         async with prepared.turn(), live:
-            manifest = await _read(prepared, settings, live)
-            if manifest is not None:
-                emit(RunEnded(manifest))
-    return Ended(prepared.plan, manifest)
+            ended = Ended(prepared.plan, await _read(prepared, settings, live))
+            if known is not None:
+                known(ended)
+            if ended.manifest is not None:
+                emit(RunEnded(ended.manifest))
+    return ended
 
 
 async def _read(prepared: Prepared, settings: Settings, live: Live) -> Manifest | None:

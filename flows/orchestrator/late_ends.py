@@ -46,7 +46,9 @@ def end_written_down() -> Iterator[Callable[[S], S]]:
     """Have the end of this run written down until Prefect has noted it.
 
     Yields:
-        What writes down a state, and returns it. An error of Hearth's is written down as it passes.
+        What writes down a state, and returns it: to be called as soon as the end is certain, before Prefect is shown
+        the last pictures, for which a server that is away is waited for. An error of Hearth's is written down as it
+        passes.
     """
     _forget(this_run.id)  # of an earlier try
     try:
@@ -80,7 +82,8 @@ def _written(state: S) -> S:
         with suppress(OSError):  # where nothing can be kept, the automation for runs that vanished is left
             path = _path(load_settings().home, str(run))
             make_directory(path.parent)
-            _telling[path.stem] = take_exclusive(path)
+            if path.stem not in _telling:
+                _telling[path.stem] = take_exclusive(path)
             facts = {"type": state.type.value, "name": state.name, "message": state.message}
             write_text(path, json.dumps({"api": api, "state": facts}))
     return state

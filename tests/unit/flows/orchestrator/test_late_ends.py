@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -14,9 +17,13 @@ import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Completed
 
+from flows import process_batch
 from flows.orchestrator import late_ends
 from flows.orchestrator.late_ends import end_written_down, forget_end
+from tasks.batches.batch import Batch
 from tasks.core.errors import InputError
+from tasks.results.report import Report
+from tasks.settings.settings import load_settings
 
 API = "http://prefect.lan:4200/api"
 RUN = "3aba27d1-dd03-42b9-af4c-e7b7cb831c8f"
@@ -53,6 +60,34 @@ def test_the_state_is_written_down_with_the_server_that_should_have_it(home: Pat
     ended()
     state = {"type": "COMPLETED", "name": "Partial", "message": "2 pages read"}
     assert written(home) == [{"api": API, "state": state}]
+
+
+def test_of_two_states_the_last_is_its_end(home: Path):
+    with end_written_down() as written_down:
+        written_down(Completed(message="while Prefect is shown the last of it"))
+        written_down(Completed(message="2 pages read"))
+    assert [end["state"]["message"] for end in written(home)] == ["2 pages read"]
+
+
+def test_that_of_a_batch_is_written_down_before_prefect_is_shown_its_report(
+    home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    """A server that is away is waited for while it is shown: whoever reads at a terminal is not, and the process ends."""
+    seen: list[list[dict[str, Any]]] = []
+
+    async def shown(report: Report) -> None:
+        seen.append(written(home))
+
+    async def read(run: process_batch._Run) -> Report:
+        return Report(started_at=datetime.now(UTC), minutes=0, usd=0, rows=())
+
+    monkeypatch.setattr(process_batch, "show_report", shown)
+    monkeypatch.setattr(process_batch._Run, "read", read)
+    monkeypatch.setattr(process_batch, "Live", lambda *_, **__: nullcontext())
+    batch = Batch(sources=(str(tmp_path),), output=str(tmp_path))
+    with end_written_down() as written_down:
+        asyncio.run(process_batch._read(batch, load_settings(), written_down))
+    assert [[end["state"]["type"] for end in ends] for ends in seen] == [["COMPLETED"]]
 
 
 def test_an_error_is_written_down_as_it_passes(home: Path):
