@@ -72,7 +72,7 @@ def test_of_two_states_the_last_is_its_end(home: Path):
 def test_that_of_a_batch_is_written_down_before_prefect_is_shown_its_report(
     home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
-    """A server that is away is waited for while it is shown: whoever reads at a terminal is not, and the process ends."""
+    """A server that is away is waited for while it is shown: the process of a command ends meanwhile."""
     seen: list[list[dict[str, Any]]] = []
 
     async def shown(report: Report) -> None:
