@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,14 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
         yield up
 
 
+@contextmanager
+def ui(up: Up) -> Iterator[Browser]:
+    """Prefect's UI, with the password given."""
+    with browser(up.api.removesuffix("/api")) as shown:
+        shown.log_in(up.password)
+        yield shown
+
+
 def _labels(up: Up, shown: Browser, deployment: str) -> list[str]:
     """The fields of a deployment's form, as they stand below each other."""
     shown.open(f"/deployments/deployment/{up.deployment(deployment)['id']}/run", "Submit")
@@ -36,7 +45,7 @@ def _labels(up: Up, shown: Browser, deployment: str) -> list[str]:
 
 
 def test_the_forms_show_the_usual_fields_first_and_no_internal_ones(up: Up):
-    with browser(up.api.removesuffix("/api")) as shown:
+    with ui(up) as shown:
         document = _labels(up, shown, "process-document/on-demand")
         batch = _labels(up, shown, "process-batch/on-demand")
         plan = _labels(up, shown, "plan-costs/plan-costs")
@@ -48,7 +57,7 @@ def test_the_forms_show_the_usual_fields_first_and_no_internal_ones(up: Up):
 
 
 def test_a_deadline_that_is_no_duration_is_refused_in_the_form(up: Up):
-    with browser(up.api.removesuffix("/api")) as shown:
+    with ui(up) as shown:
         _labels(up, shown, "process-batch/on-demand")
         shown.fill("Finish within (Optional)", "soon")
         shown.click("Submit")
@@ -60,8 +69,7 @@ def test_a_deadline_that_is_no_duration_is_refused_in_the_form(up: Up):
 def test_a_document_is_read_by_filling_in_the_form_and_its_pages_and_artifacts_are_shown(up: Up, tmp_path: Path):
     document = tmp_path / "paper.pdf"
     assert up.hearth("sample", document).code == 0
-    with browser(up.api.removesuffix("/api")) as shown:
-        shown.log_in(up.password)
+    with ui(up) as shown:
         tour = Tour(up, shown, tmp_path)
         run = tour.form(document, tmp_path / "results")
         assert run["state_name"] == "Completed"
