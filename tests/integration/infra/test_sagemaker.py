@@ -1,45 +1,18 @@
-"""The SageMaker stack: judged by cfn-lint, and brought up and down on moto's server."""
+"""The SageMaker stack's template and values, judged by cfn-lint."""
 
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
-import boto3
 import pytest
 from cfnlint.api import ManualArgs, lint
 from pydantic import ValidationError
-from typer.testing import CliRunner
 
-from flows.cli.infra import infra
-from flows.stacks.registry import StackName, open_deployment
-from infra_scripts.common.cloudformation import Change, Stack
-from infra_scripts.common.deployment import Options
-from infra_scripts.common.errors import InUseError, LeftoverError, RequestError
-from infra_scripts.common.policy import Who, policy
-from infra_scripts.sagemaker import deploy
+from infra_scripts.common.errors import RequestError
 from infra_scripts.sagemaker.endpoint import SagemakerStack, parameters, plan, template
-from tasks.settings.settings import load_settings
-from tests.integration.infra.test_policies import allows
-from tests.support.infra.endpoints import IMAGE, endpoint, for_moto, parsed
-from tests.support.infra.fixtures import Cloud
-
-POLL = 0.02
-ASYNC = endpoint(model_data="s3://weights/store/")
-MODELS = ("qwen2.5vl:7b", "gemma3:12b")
-REALTIME = endpoint(serving="realtime", models=MODELS, max_copies=3, model_data="s3://weights/store/")
-
-
-@pytest.fixture(params=[ASYNC, REALTIME], ids=lambda stack: stack.serving)
-def stack(request: pytest.FixtureRequest) -> SagemakerStack:
-    return request.param
-
-
-@pytest.fixture
-def on_moto(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Cloud:
-    monkeypatch.setattr(deploy, "template", for_moto)
-    return cloud
+from tests.integration.infra.sagemaker_stacks import ASYNC, EITHER, REALTIME
+from tests.support.infra.endpoints import IMAGE, endpoint, parsed
 
 
 def resources(stack: SagemakerStack) -> dict[str, Any]:
@@ -63,9 +36,11 @@ class TestTemplate:
     def test_it_is_small_enough_to_be_sent_with_four_models(self):
         assert len(template(endpoint(serving="realtime", models=("a:1", "b:1", "c:1", "d:1")))) < 51_200
 
+    @EITHER
     def test_every_parameter_has_a_value_and_every_value_a_parameter(self, stack: SagemakerStack):
         assert set(parsed(stack)["Parameters"]) == set(parameters(stack))
 
+    @EITHER
     def test_whatever_may_scale_to_none_is_led_out_of_it_by_an_alarm(self, stack: SagemakerStack):
         targets = of_type(stack, "AWS::ApplicationAutoScaling::ScalableTarget")
         alarms = of_type(stack, "AWS::CloudWatch::Alarm")
@@ -153,105 +128,3 @@ class TestPlan:
         _, notes = plan(endpoint(), 0.7364)
         assert "starts with the endpoint" in notes[0]
         assert "AWS scales it in to none" in notes[1]
-
-
-class TestOnMoto:
-    def test_the_outputs_tell_runs_all_they_need(self, on_moto: Cloud, stack: SagemakerStack):
-        assert deploy.up(on_moto.aws, stack, on_moto.listen, poll_seconds=POLL) is Change.CREATED
-        found = on_moto.aws.cloudformation.describe_stacks(StackName=stack.name)["Stacks"][0]["Outputs"]
-        outputs = {one["OutputKey"]: one["OutputValue"] for one in found}
-        expected = {"EndpointName", "Serving", "Models", "TableName", "InstanceType", "Slots", "MinCopies"}
-        assert set(outputs) == expected | ({"BucketName"} if stack.serving == "async" else set())
-        assert json.loads(outputs["Models"]) == stack.components
-
-    def test_the_same_again_changes_nothing(self, on_moto: Cloud):
-        deploy.up(on_moto.aws, ASYNC, on_moto.listen, poll_seconds=POLL)
-        assert deploy.up(on_moto.aws, ASYNC, on_moto.listen, poll_seconds=POLL) is Change.UNCHANGED
-
-    def test_an_endpoint_of_the_other_kind_is_to_be_taken_down_first(self, on_moto: Cloud):
-        deploy.up(on_moto.aws, ASYNC, on_moto.listen, poll_seconds=POLL)
-        with pytest.raises(RequestError, match="is async, and SageMaker cannot make it realtime"):
-            deploy.up(on_moto.aws, REALTIME, on_moto.listen, poll_seconds=POLL)
-
-    def test_down_leaves_nothing_not_even_a_bucket_that_a_dead_run_left_full(self, on_moto: Cloud):
-        deploy.up(on_moto.aws, ASYNC, on_moto.listen, poll_seconds=POLL)
-        s3 = on_moto.aws.session.client("s3", config=on_moto.aws.config)
-        (bucket,) = (one["Name"] for one in s3.list_buckets()["Buckets"])
-        s3.put_object(Bucket=bucket, Key="requests/left.json", Body=b"{}")
-        deploy.down(on_moto.aws, "default", on_moto.listen, poll_seconds=POLL)
-        assert s3.list_buckets()["Buckets"] == []
-        assert on_moto.aws.session.client("sagemaker", config=on_moto.aws.config).list_endpoints()["Endpoints"] == []
-        deploy.down(on_moto.aws, "default", on_moto.listen, poll_seconds=POLL)  # once more is no error
-
-    def test_an_endpoint_in_use_is_not_taken_down_without_force(self, on_moto: Cloud):
-        deploy.up(on_moto.aws, ASYNC, on_moto.listen, poll_seconds=POLL)
-        dynamodb = on_moto.aws.session.client("dynamodb", config=on_moto.aws.config)
-
-        def claim(name: str, ends_at: float) -> None:
-            ledger = json.dumps({"claims": {name: {"wants": 1, "ends_at": ends_at, "came_at": 0}}})
-            item = {"id": {"S": f"slots#{name}"}, "ledger": {"S": ledger}}
-            dynamodb.put_item(TableName="hearth-sagemaker-default", Item=item)
-
-        claim("ended", time.time() - 1)
-        claim("live", time.time() + 100)
-        with pytest.raises(InUseError, match="1 run holds slots of the endpoint hearth-default"):
-            deploy.down(on_moto.aws, "default", on_moto.listen, poll_seconds=POLL)
-        deploy.down(on_moto.aws, "default", on_moto.listen, force=True, poll_seconds=POLL)
-
-    def test_an_endpoint_that_is_left_is_named_with_what_it_does(self, on_moto: Cloud, monkeypatch: pytest.MonkeyPatch):
-        deploy.up(on_moto.aws, ASYNC, on_moto.listen, poll_seconds=POLL)
-        found = {"EndpointStatus": "InService"}
-        monkeypatch.setattr(deploy, "_endpoint", lambda *_: found)  # SCRIPTED: moto deletes at once
-        with pytest.raises(LeftoverError, match=r"InService.*cost money") as error:
-            deploy.down(on_moto.aws, "default", on_moto.listen, poll_seconds=POLL)
-        assert error.value.left == ("endpoint hearth-default (InService), whose instances cost money",)
-
-    def test_the_deployer_may_do_what_the_code_was_seen_to_do(self, on_moto: Cloud):
-        actions = {"s3:ListObjectsV2": "s3:ListBucket", "s3:HeadBucket": "s3:ListBucket"}
-        actions["s3:DeleteObjects"] = "s3:DeleteObject"
-        asked = set()
-
-        def record(model: Any, **_: object) -> None:
-            asked.add(f"{model.service_model.service_name}:{model.name}")
-
-        on_moto.aws.session.events.register("before-call", record)
-        try:
-            deploy.up(on_moto.aws, ASYNC, on_moto.listen, poll_seconds=POLL)
-            bucket = Stack(on_moto.aws, ASYNC.name, on_moto.listen).outputs()["BucketName"]
-            s3 = boto3.client("s3")
-            s3.put_object(Bucket=bucket, Key="requests/left.json", Body=b"{}")
-            deploy.status(on_moto.aws, "default")
-            deploy.down(on_moto.aws, "default", on_moto.listen, poll_seconds=POLL)
-        finally:
-            on_moto.aws.session.events.unregister("before-call", record)
-        asked |= {f"{service}:{name}" for service, name in on_moto.calls}
-        document = policy(Who.DEPLOYER, pool="default", account="123456789012", region="us-east-1", stack="sagemaker")
-        assert asked >= {"s3:DeleteObjects", "dynamodb:Scan", "sagemaker:DescribeEndpoint"}
-        assert {call for call in asked if not allows(document, actions.get(call, call))} == set()
-
-
-class TestCommands:
-    def test_up_tells_what_it_costs_and_asks_and_status_and_down_follow(
-        self, on_moto: Cloud, monkeypatch: pytest.MonkeyPatch
-    ):
-        def run(*arguments: str, answer: str = "") -> Any:
-            return CliRunner().invoke(infra, list(arguments), input=answer)
-
-        monkeypatch.setattr("infra_scripts.common.clients.connect", lambda _: on_moto.aws)
-        monkeypatch.setenv("HEARTH_SAGEMAKER_STACK__IMAGE", IMAGE)
-        monkeypatch.setenv("HEARTH_SAGEMAKER_STACK__MIN_COPIES", "1")
-        refused = run("up", "sagemaker", answer="n\n")
-        assert refused.exit_code == 1
-        assert "USD 17.67 a day" in refused.output
-        assert "hearth-sagemaker-default in us-east-1: not deployed" in run("status", "sagemaker").output
-        assert run("up", "sagemaker", answer="y\n").exit_code == 0
-        told = json.loads(run("status", "sagemaker", "--json").output)["sagemaker"]
-        assert (told["state"], told["instances"]) == ("CREATE_COMPLETE", "1 x ml.g4dn.xlarge at USD 0.74 an hour")
-        done = run("down", "sagemaker", "--yes")
-        assert done.exit_code == 0, done.output
-        assert "is gone" in done.output
-
-    def test_without_an_image_up_says_where_the_commands_are(self):
-        deployment = open_deployment(StackName.SAGEMAKER, load_settings(), Options(), "us-east-1")
-        with pytest.raises(RequestError, match=r"docs/sagemaker\.md"):
-            deployment.plan()
