@@ -10,6 +10,9 @@ from tasks.backends.ec2.pool import Pool as OpenPool
 from tasks.backends.ec2.pool import open_pool
 from tasks.leasing.lease import Lease
 from tasks.settings.settings import Settings
+from tests.support.aws.front import AwsFront
+from tests.support.aws.launches import launch
+from tests.support.aws.pool import Pool
 from tests.support.aws.wire import Call
 
 AT_ONCE = 0.00001
@@ -30,6 +33,12 @@ async def leased(pool: OpenPool, name: str, seconds: float = 36_000) -> Lease:
     taken = Lease("paper on desk", 2, time.time() + seconds)
     assert await pool.records.take(name, taken)
     return taken
+
+
+def stopped(aws: AwsFront, pool: Pool) -> str:
+    name = launch(aws, pool)
+    aws.client("ec2").stop_instances(InstanceIds=[name])
+    return name
 
 
 def closing(call: Call) -> bool:

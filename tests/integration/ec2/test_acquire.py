@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import Any
 
 import pytest
 
 from tasks.core.errors import CloudError
-from tests.integration.ec2.acquired import acquired
+from tests.integration.ec2.acquiring import acquired, leases
 from tests.support.aws.faults import answer_held, lost_answer
 from tests.support.aws.front import AwsFront
 from tests.support.aws.machines import Machines
 from tests.support.aws.pool import Pool
 from tests.support.waiting import PATIENCE, until_async
-
-
-def leases(aws: AwsFront, machine: str) -> dict[str, Any]:
-    item = aws.behind("dynamodb").get_item(TableName="hearth-default", Key={"id": {"S": machine}})["Item"]
-    return item["leases"]["M"]
 
 
 async def test_with_no_machine_one_is_launched_and_answers(aws: AwsFront, pool: Pool, machines: Machines):

@@ -12,7 +12,7 @@ import pytest
 import tasks.backends.ec2.connection
 from tasks.core.errors import CloudError, ServerError
 from tasks.core.events import Event, Progress, subscribe
-from tests.integration.ec2.acquired import acquired
+from tests.integration.ec2.acquiring import acquired
 from tests.support.aws.faults import denied, held
 from tests.support.aws.front import AwsFront
 from tests.support.aws.machines import Machines

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from tasks.core.errors import CapacityError, CloudError
-from tests.integration.ec2.acquired import acquired
+from tests.integration.ec2.acquiring import acquired
 from tests.support.aws.faults import denied, throttled
 from tests.support.aws.front import AwsFront
 from tests.support.aws.machines import Machines

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from tasks.leasing.table import Table
-from tests.integration.ec2.leased import UPDATE, opened
+from tests.integration.ec2.lease_pool import UPDATE, opened
 from tests.support.aws.faults import lost_answer
 from tests.support.aws.front import AwsFront
 from tests.support.aws.pool import Pool

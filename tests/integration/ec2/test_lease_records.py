@@ -12,7 +12,7 @@ import tasks.leasing.launch_lock
 import tasks.leasing.leases
 from tasks.leasing.lease import Record
 from tasks.leasing.table import Table
-from tests.integration.ec2.leased import MACHINE, UPDATE, closed_over, lease, leased, live, opened
+from tests.integration.ec2.lease_pool import MACHINE, UPDATE, closed_over, lease, leased, live, opened
 from tests.support.aws.faults import lost_answer
 from tests.support.aws.front import AwsFront
 from tests.support.aws.pool import Pool

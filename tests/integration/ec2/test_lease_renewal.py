@@ -18,8 +18,8 @@ from tasks.backends.ec2.lease_renewal import LeaseRenewer
 from tasks.backends.ec2.pool import Pool as OpenPool
 from tasks.core.interruption import Interruption
 from tasks.leasing.lease import Lease, Record
-from tests.integration.ec2.leased import LEASE_S, MACHINE, UPDATE, closed_over, leased, live, opened
-from tests.integration.ec2.test_acquire import acquired
+from tests.integration.ec2.acquiring import acquired
+from tests.integration.ec2.lease_pool import LEASE_S, MACHINE, UPDATE, closed_over, leased, live, opened
 from tests.support.aws.faults import error, held
 from tests.support.aws.front import AwsFront
 from tests.support.aws.launches import launch

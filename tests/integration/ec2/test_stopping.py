@@ -12,8 +12,8 @@ import pytest
 from tasks.backends.ec2.policy import Action, Decision, Why
 from tasks.backends.ec2.reaper import end, reap
 from tasks.leasing.lease import Record
-from tests.integration.ec2.idle_machines import closing, leased, opened, seen
-from tests.integration.ec2.test_acquire import acquired
+from tests.integration.ec2.acquiring import acquired
+from tests.integration.ec2.idle_machines import closing, leased, opened, seen, stopped
 from tests.support.aws.faults import held
 from tests.support.aws.front import AwsFront
 from tests.support.aws.launches import launch, state
@@ -25,12 +25,6 @@ from tests.support.aws.visits import serving
 from tests.support.waiting import PATIENCE, until_async
 
 WATCHDOG = {"HEARTH_IDLE_SECONDS": "1", "HEARTH_POLL_SECONDS": "0.1"}
-
-
-def stopped(aws: AwsFront, pool: Pool) -> str:
-    name = launch(aws, pool)
-    aws.client("ec2").stop_instances(InstanceIds=[name])
-    return name
 
 
 def use(machine: Machine, keep_alive: str) -> None:

@@ -13,8 +13,8 @@ from tasks.backends.ec2.policy import Action, Why
 from tasks.backends.ec2.reaper import reap
 from tasks.core.errors import CloudError
 from tasks.leasing.leases import CLOSED_SECONDS
+from tests.integration.ec2.acquiring import acquired
 from tests.integration.ec2.idle_machines import closing, leased, opened, seen
-from tests.integration.ec2.test_acquire import acquired
 from tests.support.aws.faults import error, held
 from tests.support.aws.front import AwsFront
 from tests.support.aws.launches import launch, state

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tasks.backends.ec2.instances import Machine, MachineState, Notice
 from tasks.backends.ec2.policy import Step, placement_policy
 from tasks.leasing.lease import Record
-from tests.unit.tasks.backends.ec2.decided import CONFIG, NOW, found, machine, moments, records, used
+from tests.unit.tasks.backends.ec2.policy_facts import CONFIG, NOW, found, machine, moments, records, used
 
 
 def chosen(*machines: Machine, records: tuple[Record, ...] = (), avoid: tuple[str, ...] = ()) -> tuple[Step, str]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tasks.backends.ec2.instances import Machine, MachineState, Market
 from tasks.backends.ec2.policy import Action, Decision, Limits, Why, retention_policy
 from tasks.leasing.lease import Lease, Record
-from tests.unit.tasks.backends.ec2.decided import MACHINE, NOW, found, moments, records, used
+from tests.unit.tasks.backends.ec2.policy_facts import MACHINE, NOW, found, moments, records, used
 
 LIMITS = Limits(idle=600, terminate=86_400)
 SPOT = replace(MACHINE, market=Market.SPOT)

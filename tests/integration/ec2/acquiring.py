@@ -7,6 +7,7 @@ from typing import Any
 from tasks.backends.base import Allocation
 from tasks.backends.ec2.backend import Ec2Backend
 from tasks.settings.settings import Settings
+from tests.support.aws.front import AwsFront
 from tests.support.waiting import PATIENCE
 
 
@@ -21,3 +22,8 @@ def backend(**changed: Any) -> Ec2Backend:
 async def acquired(**changed: Any) -> tuple[Ec2Backend, Allocation]:
     used = backend(**changed)
     return used, await used.acquire(2, "paper on desk")
+
+
+def leases(aws: AwsFront, machine: str) -> dict[str, Any]:
+    item = aws.behind("dynamodb").get_item(TableName="hearth-default", Key={"id": {"S": machine}})["Item"]
+    return item["leases"]["M"]
