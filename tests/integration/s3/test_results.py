@@ -35,7 +35,7 @@ from tests.support.aws.front import AwsFront
 from tests.support.aws.moto_server import Moto
 from tests.support.aws.wire import Call
 from tests.support.waiting import PATIENCE, until_async
-from tests.unit.tasks.results.test_store import DIGEST, DOCUMENT, blank, breaking, failed, manifest, page, planned
+from tests.unit.tasks.results.stored import DIGEST, DOCUMENT, blank, breaking, failed, manifest, page, planned
 from tests.unit.tasks.runs.test_usage_log import NOON, SINCE, allocation
 
 PLACE = S3Path(BUCKET, "results")
