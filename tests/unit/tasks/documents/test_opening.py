@@ -13,7 +13,8 @@ from tasks.core.errors import HostileError, InputError, LimitError, PasswordErro
 from tasks.documents.pdf import open_document, password_from
 from tasks.settings.reading import LimitSettings
 from tests.support import pdfs
-from tests.unit.tasks.documents.opened import LIMITS
+
+LIMITS = LimitSettings()
 
 
 def locked(path: Path) -> Path:

@@ -15,8 +15,10 @@ import pytest
 from tasks.core.errors import DocumentError
 from tasks.core.flags import FlagName
 from tasks.documents.pdf import inspect_document, open_document
+from tasks.settings.reading import LimitSettings
 from tests.support import pdfs
-from tests.unit.tasks.documents.opened import LIMITS
+
+LIMITS = LimitSettings()
 
 
 @contextmanager
