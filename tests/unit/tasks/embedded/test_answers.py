@@ -1,33 +1,16 @@
-"""The pure parts, with whatever inputs can be made up."""
+"""Answers of the embedded server, with whatever inputs can be made up."""
 
-import base64
-import contextlib
 import json
-import math
 import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
-from tasks.embedded import answers, fields, wire
-from tasks.embedded.errors import BadRequestError, FormatError, ImageError
-from tasks.embedded.hosts import is_local
-from tasks.embedded.images import inspect
+from tasks.embedded import answers
+from tasks.embedded.errors import FormatError
 from tasks.embedded.models import CONTEXT_LENGTH
-from tasks.embedded.straighten import straighten
-from tasks.embedded.tesseract import tidy
-from tests.integration.embedded.pages import PARAGRAPHS, render
-
-UNITS = {"h": 3600, "m": 60, "s": 1, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
-texts = st.text(st.characters(exclude_categories=("Cs",)))
-
-
-@pytest.fixture(scope="module")
-def page():
-    """Two paragraphs."""
-    return render(((60, 80, 535, 180), PARAGRAPHS[0]), ((60, 200, 535, 300), PARAGRAPHS[1]))
+from tests.unit.tasks.embedded.made_up import texts
 
 
 def _greedy_schemas():
@@ -63,75 +46,6 @@ _nested_schemas = st.deferred(
 
 def _pair(reference):
     return {"properties": {"a": {"$ref": reference}, "b": {"$ref": reference}}}
-
-
-class TestDurations:
-    @given(
-        st.lists(st.tuples(st.integers(0, 999), st.sampled_from(list(UNITS))), min_size=1),
-        st.sampled_from(["", "-", "+"]),
-    )
-    def test_a_go_duration_is_the_sum_of_its_parts(self, parts, sign):
-        seconds = sum(number * UNITS[unit] for number, unit in parts) * (-1 if sign == "-" else 1)
-        text = sign + "".join(f"{number}{unit}" for number, unit in parts)
-        assert wire.parse_duration(text) == pytest.approx(seconds)
-
-    @pytest.mark.parametrize(("text", "seconds"), [("5m", 300), ("1h30m", 5400), ("1.5s", 1.5), (".5s", 0.5), ("0", 0)])
-    def test_examples(self, text, seconds):
-        assert wire.parse_duration(text) == seconds
-
-    @pytest.mark.parametrize("text", ["", "-", "5", "-1", "5 m", "m", "1d", "five", "1.2.3s", "5m3"])
-    def test_what_go_does_not_take_is_refused(self, text):
-        with pytest.raises(BadRequestError, match="time: "):
-            wire.parse_duration(text)
-
-    @given(st.text())
-    def test_no_text_does_more_than_be_refused(self, text):
-        with contextlib.suppress(BadRequestError):
-            assert math.isfinite(wire.parse_duration(text))
-
-    @given(st.integers(0, 10**6) | st.floats(0, 1e6))
-    def test_a_keep_alive_in_numbers_is_in_seconds(self, seconds):
-        assert wire.parse_keep_alive(seconds) == seconds
-
-    @pytest.mark.parametrize("value", [-1, -0.5, "-1m", "-1h"])
-    def test_a_negative_keep_alive_is_infinite(self, value):
-        assert wire.parse_keep_alive(value) == math.inf
-
-
-class TestBodies:
-    @given(st.binary())
-    def test_no_bytes_do_more_than_be_refused(self, body):
-        with contextlib.suppress(BadRequestError):
-            assert isinstance(wire.parse_body(body, fields.GENERATE_FIELDS, "GenerateRequest"), dict)
-
-    @settings(max_examples=30)
-    @given(
-        st.dictionaries(
-            st.sampled_from(sorted(fields.CHAT_FIELDS)),
-            st.recursive(st.none() | st.booleans() | st.integers() | texts, st.lists),
-        )
-    )
-    def test_no_object_does_more_than_be_refused(self, value):
-        with contextlib.suppress(BadRequestError):
-            found = wire.parse_body(json.dumps(value).encode(), fields.CHAT_FIELDS, "ChatRequest")
-            assert None not in found.values()
-
-    def test_what_follows_the_first_value_is_ignored_as_in_go(self):
-        assert wire.parse_body(b' {"model": "x"} rubbish', fields.MODEL_FIELDS, "ShowRequest") == {"model": "x"}
-
-    @given(st.binary())
-    def test_base64_comes_back_as_it_was(self, data):
-        encoded = base64.b64encode(data).decode()
-        assert wire.parse_images([encoded]) == [data]
-
-    def test_base64_may_have_line_ends(self):
-        assert wire.parse_images(["aGVs\r\nbG8=\n"]) == [b"hello"]
-
-    @given(st.text())
-    def test_what_is_no_base64_is_refused(self, text):
-        with contextlib.suppress(BadRequestError):
-            (data,) = wire.parse_images([text])
-            assert base64.b64encode(data).decode() == text.replace("\r", "").replace("\n", "")
 
 
 class TestAnswers:
@@ -240,49 +154,3 @@ class TestAnswers:
     @pytest.mark.parametrize("seconds", [-1, 0, 1e-12])
     def test_a_duration_is_at_least_a_nanosecond(self, seconds):
         assert answers.duration_ns(seconds) == 1
-
-
-class TestPages:
-    @given(st.binary(max_size=200))
-    def test_random_bytes_are_no_image(self, data):
-        with pytest.raises(ImageError):
-            inspect(data)
-
-    @pytest.mark.parametrize("degrees", [-7, -3, -1, 1, 3, 7])
-    def test_a_page_is_straightened_to_half_a_degree(self, page, degrees):
-        grey = page.convert("L")
-        askew = grey.rotate(degrees, expand=True, fillcolor=255, resample=Image.Resampling.BICUBIC)
-        back = straighten(askew)
-        assert back.size != askew.size
-        assert straighten(back) is back
-
-    def test_a_level_page_is_left_as_it_is(self, page):
-        grey = page.convert("L")
-        assert straighten(grey) is grey
-
-    @pytest.mark.parametrize("shade", [0, 128, 255])
-    def test_a_blank_page_is_left_as_it_is(self, shade):
-        blank = Image.new("L", (600, 800), shade)
-        assert straighten(blank) is blank
-
-    @pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 1), (2, 2)])
-    def test_the_smallest_images_are_left_as_they_are(self, size):
-        image = Image.new("L", size)
-        assert straighten(image) is image
-
-    def test_text_is_tidied(self):
-        assert tidy(" a \nb\n \n\n\nc\f\n") == "a\nb\n\nc"
-
-
-@pytest.mark.parametrize(
-    "host", ["localhost", "LOCALHOST:1", "127.0.0.1:80", "[::1]:80", "::1", "10.1.2.3", "a.localhost", ""]
-)
-def test_names_of_this_machine_are_local(host):
-    assert is_local(host)
-
-
-@pytest.mark.parametrize(
-    "host", ["example.com", "8.8.8.8", "localhost.example.com", "[2001:4860::1]:80", "127.0.0.1.example"]
-)
-def test_other_names_are_not(host):
-    assert not is_local(host)
