@@ -1,0 +1,3 @@
+"""The model that pages are read with."""
+
+MODEL = "tesseract:eng"
