@@ -5,9 +5,9 @@ import json
 import pytest
 from PIL import Image
 
-from tests.integration.embedded.inference import MODEL
 from tests.integration.embedded.pages import png
 
+MODEL = "tesseract:eng"
 METRICS = ("total_duration", "load_duration", "prompt_eval_duration", "eval_duration")
 
 

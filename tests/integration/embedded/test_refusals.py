@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from tasks.embedded.server import MAX_BODY_BYTES
-from tests.integration.embedded.inference import MODEL
 from tests.integration.embedded.pages import png
 
+MODEL = "tesseract:eng"
 BAD_IMAGE = '{"error":{"code":400,"message":"Failed to load image or audio file","type":"invalid_request_error"}}'
 
 

@@ -15,7 +15,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from tasks.core.errors import ServerError
 from tasks.metrics.otlp import Otlp
 from tasks.metrics.totals import TotalsSink
-from tests.unit.tasks.metrics.numbers import WHOSE, some_pages
+from tests.unit.tasks.metrics.measured_pages import WHOSE, some_pages
 
 
 @contextmanager

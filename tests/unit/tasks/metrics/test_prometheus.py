@@ -11,7 +11,7 @@ from tasks.metrics.live import LiveFile
 from tasks.metrics.prometheus import Machine, Textfile, registry, text
 from tasks.metrics.totals import TotalsSink
 from tests.support.metrics.runs import live_run
-from tests.unit.tasks.metrics.numbers import WHOSE, some_pages
+from tests.unit.tasks.metrics.measured_pages import WHOSE, some_pages
 
 
 def samples(told: str) -> dict[tuple[str, str], float]:

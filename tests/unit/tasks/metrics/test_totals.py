@@ -17,7 +17,7 @@ from tasks.metrics.totals import TotalsSink, read_totals
 from tests.support.commands import ROOT
 from tests.support.metrics.runs import live_run
 from tests.support.waiting import PATIENCE
-from tests.unit.tasks.metrics.numbers import WHOSE, some_pages
+from tests.unit.tasks.metrics.measured_pages import WHOSE, some_pages
 
 # The machine's totals
 

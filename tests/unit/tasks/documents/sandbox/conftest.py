@@ -7,6 +7,6 @@ import pytest
 from tasks.documents.sandbox import mupdf_messages
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def quiet_mupdf() -> None:
     mupdf_messages.quiet()

@@ -13,8 +13,6 @@ from tasks.documents.sandbox import mupdf_messages
 from tasks.documents.sandbox.page_renderer import Limits, PageRenderer, RefusedError
 from tests.support import damaged, pdfs
 
-pytestmark = pytest.mark.usefixtures("quiet_mupdf")
-
 SHARED = Path(__file__).parents[5].parent / "shared"
 LIMITS = Limits(pages=1000, image_megapixels=250)
 CODINGS = sorted(damaged.pictures())

@@ -13,8 +13,6 @@ from PIL import Image
 
 from tasks.documents.sandbox.stream_checks import damage
 
-pytestmark = pytest.mark.usefixtures("quiet_mupdf")
-
 
 def _jpeg(**options: Any) -> bytes:
     stored = io.BytesIO()

@@ -1,3 +1,0 @@
-"""The model that pages are read with."""
-
-MODEL = "tesseract:eng"
