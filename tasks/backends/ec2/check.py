@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import shutil
 
-from tasks.aws.account import caller
-from tasks.aws.client import Aws
+from tasks.aws.client import Aws, caller
 from tasks.aws.quotas import ec2_quota
 from tasks.backends.ec2.instances import Market
 from tasks.backends.ec2.outputs import find_stack

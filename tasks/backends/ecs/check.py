@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from tasks.aws.account import caller
-from tasks.aws.client import Aws
+from tasks.aws.client import Aws, caller
 from tasks.aws.quotas import ec2_quota
 from tasks.backends.ecs.status import service_status
 from tasks.backends.finding import Finding, Findings, State, of_quotas
