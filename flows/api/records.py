@@ -98,7 +98,7 @@ def flush_names(directory: Path) -> None:
 
 
 class Locks:
-    """Where they are.
+    """The locks of an API_DIRECTORY, by a document's sha256. Several documents share one, so that they stay few.
 
     Args:
         directory: API_DIRECTORY.

@@ -26,6 +26,9 @@ from tasks.core.visible import encodable, visible_line
 from tasks.runs.prepare import prepare
 from tasks.settings.settings import Settings
 
+_ENDING = ".pdf"
+_BYTES = 180
+"""File systems allow 255 a name, and what is made of this one gets longer."""
 # Where things are is the backend's affair; and Prefect's blocks are not for whoever may send a PDF.
 _NOT_OPTIONS = {"document", "output", "output_block", "password_block"}
 _OWN = {
@@ -213,11 +216,6 @@ def clear_leftovers(directory: Path) -> None:
     for leftover in directory.glob(".*.tmp"):
         if leftover.stat().st_mtime < time.time() - _LEFTOVER_SECONDS:
             leftover.unlink(missing_ok=True)
-
-
-_ENDING = ".pdf"
-_BYTES = 180
-"""File systems allow 255 a name, and what is made of this one gets longer."""
 
 
 def safe_filename(text: str | None) -> str | None:

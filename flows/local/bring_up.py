@@ -30,6 +30,7 @@ from tasks.settings.settings import Settings
 
 _WORKER = "worker"
 _FOR = "for "
+_VANISHED = "Hearth: a run vanished"
 _ANSWER_SECONDS = 10.0
 _STOP_SECONDS = 60.0
 _ATTEMPTS = 3
@@ -147,9 +148,6 @@ def _prefect(arguments: tuple[str, ...], environment: dict[str, str]) -> None:
             continue
         lines = told.strip().splitlines()
         raise ServerError(f"`prefect {' '.join(arguments)}` failed: {lines[-1] if lines else 'it said nothing'}")
-
-
-_VANISHED = "Hearth: a run vanished"
 
 
 async def _have_vanished_crash(client: PrefectClient) -> None:

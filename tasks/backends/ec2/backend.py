@@ -31,19 +31,18 @@ from tasks.leasing.table import Table
 from tasks.settings.ec2 import Access, SpotPolicy
 from tasks.settings.settings import Settings
 
-
-def offer(settings: Settings) -> str | None:
-    """Why `auto` takes this backend: it never does, since it costs money."""
-    del settings
-    return None
-
-
 _PLUGIN = "session-manager-plugin"
 _MARKETS = {
     SpotPolicy.AUTO: (Market.SPOT, Market.ON_DEMAND),
     SpotPolicy.SPOT: (Market.SPOT,),
     SpotPolicy.ON_DEMAND: (Market.ON_DEMAND,),
 }
+
+
+def offer(settings: Settings) -> str | None:
+    """Why `auto` takes this backend: it never does, since it costs money."""
+    del settings
+    return None
 
 
 async def check(settings: Settings) -> Findings:
