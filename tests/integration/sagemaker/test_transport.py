@@ -33,7 +33,8 @@ from tests.support.aws.buckets import BUCKET, keys, make_bucket
 from tests.support.aws.container import MODEL, Container, container
 from tests.support.aws.faults import denied, dropped, error, throttled
 from tests.support.aws.front import AwsFront
-from tests.support.aws.sagemaker import Endpoint, event
+from tests.support.aws.sagemaker import Endpoint
+from tests.support.aws.sagemaker_answers import event
 from tests.support.aws.wire import REGION
 from tests.support.waiting import PATIENCE, until_async
 
