@@ -7,10 +7,13 @@ from collections.abc import Callable
 from tasks.backends import url
 from tasks.backends.base import Backend
 from tasks.backends.ec2 import backend as ec2
+from tasks.backends.ec2 import check as ec2_check
 from tasks.backends.ecs import backend as ecs
+from tasks.backends.ecs import check as ecs_check
 from tasks.backends.finding import Findings
 from tasks.backends.local import embedded, ollama
 from tasks.backends.sagemaker import backend as sagemaker
+from tasks.backends.sagemaker import check as sagemaker_check
 from tasks.core.jobs import BackendName
 from tasks.settings.settings import Settings
 
@@ -29,7 +32,7 @@ CHECKS: dict[BackendName, Callable[[Settings], Findings]] = {
     BackendName.URL: url.check,
     BackendName.OLLAMA: ollama.check,
     BackendName.EMBEDDED: embedded.check,
-    BackendName.EC2: ec2.check,
-    BackendName.ECS: ecs.check,
-    BackendName.SAGEMAKER: sagemaker.check,
+    BackendName.EC2: ec2_check.check,
+    BackendName.ECS: ecs_check.check,
+    BackendName.SAGEMAKER: sagemaker_check.check,
 }

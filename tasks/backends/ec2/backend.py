@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from contextlib import suppress
 from functools import partial
 
-from tasks.aws.client import Aws, caller
-from tasks.aws.quotas import ec2_quota
 from tasks.backends.base import Allocation, Endpoint, MachineFacts, Release
 from tasks.backends.ec2.acquire import Acquisition
 from tasks.backends.ec2.billing import over_today, usd_today
 from tasks.backends.ec2.instance_lease import InstanceLease
 from tasks.backends.ec2.instances import Machine, Market
-from tasks.backends.ec2.outputs import find_stack
 from tasks.backends.ec2.pool import Pool, log_tail, open_pool
 from tasks.backends.ec2.spending import usd_per_hour
 from tasks.backends.ec2.status import status_of
-from tasks.backends.finding import Finding, Findings, State, of_quotas
 from tasks.backends.server_status import ServerStatus, leased
 from tasks.core.errors import BudgetSpentError, CloudError
 from tasks.core.events import Progress, RunWarning, emit
@@ -28,33 +23,13 @@ from tasks.costs.price_book import Book, current
 from tasks.costs.rates import spot_usd_per_hour, told_of_elsewhere
 from tasks.leasing.slot_store import TableStore
 from tasks.leasing.table import Table
-from tasks.settings.ec2 import Access, SpotPolicy
 from tasks.settings.settings import Settings
-
-_PLUGIN = "session-manager-plugin"
-_MARKETS = {
-    SpotPolicy.AUTO: (Market.SPOT, Market.ON_DEMAND),
-    SpotPolicy.SPOT: (Market.SPOT,),
-    SpotPolicy.ON_DEMAND: (Market.ON_DEMAND,),
-}
 
 
 def offer(settings: Settings) -> str | None:
     """Why `auto` takes this backend: it never does, since it costs money."""
     del settings
     return None
-
-
-async def check(settings: Settings) -> Findings:
-    """Look for what a run needs, in the order in which it needs it. Nothing is started."""
-    aws = Aws(settings.ec2.region)
-    yield Finding(State.OK, f"AWS knows the credentials: {await caller(aws)}.")
-    stack = await find_stack(aws, settings.ec2.pool)
-    yield Finding(State.OK, f"The pool {stack.pool} is deployed.")
-    if stack.access is Access.TUNNEL and shutil.which(_PLUGIN) is None:
-        yield Finding(State.MISSING, f"The pool is reached by a tunnel, and {_PLUGIN} is not on PATH.", "Install it.")
-    markets = _MARKETS[settings.ec2.spot_policy]
-    yield of_quotas(*[await ec2_quota(aws, market, settings.ec2.types[0]) for market in markets])
 
 
 class Ec2Backend:

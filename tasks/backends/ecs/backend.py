@@ -8,14 +8,11 @@ import time
 from contextlib import suppress
 from functools import partial
 
-from tasks.aws.client import Aws, caller
-from tasks.aws.quotas import ec2_quota
+from tasks.aws.client import Aws
 from tasks.backends.base import Allocation, Endpoint, MachineFacts, Release
 from tasks.backends.ecs.outputs import EcsStack, find_stack
 from tasks.backends.ecs.service import Service
 from tasks.backends.ecs.session import SERVICE, Session
-from tasks.backends.ecs.status import service_status
-from tasks.backends.finding import Finding, Findings, State, of_quotas
 from tasks.backends.server_status import ServerStatus, leased
 from tasks.core.errors import CapacityError, CloudError
 from tasks.core.events import Progress, RunWarning, emit
@@ -27,7 +24,6 @@ from tasks.leasing.lease import Lease
 from tasks.leasing.leases import Records
 from tasks.leasing.slot_store import TableStore
 from tasks.leasing.table import Table
-from tasks.settings.ecs import Capacity
 from tasks.settings.settings import Settings
 
 
@@ -35,17 +31,6 @@ def offer(settings: Settings) -> str | None:
     """Why `auto` takes this backend: it never does, since it costs money."""
     del settings
     return None
-
-
-async def check(settings: Settings) -> Findings:
-    """Look for what a run needs, in the order in which it needs it. Nothing is started."""
-    aws = Aws(settings.ec2.region)
-    yield Finding(State.OK, f"AWS knows the credentials: {await caller(aws)}.")
-    yield Finding(State.OK, (await service_status(settings)).told)
-    stack = settings.ecs_stack
-    if stack.capacity is Capacity.GPU:
-        market = "on-demand" if stack.on_demand_base or stack.on_demand_percent else "spot"
-        yield of_quotas(await ec2_quota(aws, market, stack.types[0]))
 
 
 class EcsBackend:

@@ -8,15 +8,12 @@ from functools import partial
 
 import httpx
 
-from tasks.aws.client import Aws, caller
-from tasks.aws.quotas import endpoint_quota
+from tasks.aws.client import Aws
 from tasks.backends.base import Allocation, Endpoint, MachineFacts, Release
-from tasks.backends.finding import Finding, Findings, State, of_quotas
 from tasks.backends.sagemaker.async_transport import QueuedTransport
 from tasks.backends.sagemaker.endpoint import Follower, Size, wake
 from tasks.backends.sagemaker.outputs import Stack, find_stack
 from tasks.backends.sagemaker.realtime_transport import RealTimeTransport
-from tasks.backends.sagemaker.status import endpoint_status
 from tasks.backends.server_status import ServerStatus
 from tasks.core.events import Progress, RunWarning, emit
 from tasks.core.interruption import Interruption
@@ -34,15 +31,6 @@ def offer(settings: Settings) -> str | None:
     """Why `auto` takes this backend: it never does, since it costs money."""
     del settings
     return None
-
-
-async def check(settings: Settings) -> Findings:
-    """Look for what a run needs, in the order in which it needs it. Nothing is started."""
-    aws = Aws(settings.ec2.region)
-    yield Finding(State.OK, f"AWS knows the credentials: {await caller(aws)}.")
-    status = await endpoint_status(settings)
-    yield Finding(State.OK, status.told)
-    yield of_quotas(await endpoint_quota(aws, status.stack.instance_type))
 
 
 class SagemakerBackend:

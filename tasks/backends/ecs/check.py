@@ -1,0 +1,22 @@
+"""Whether a run could have tasks: credentials, the service, the quota. Nothing is started."""
+
+from __future__ import annotations
+
+from tasks.aws.account import caller
+from tasks.aws.client import Aws
+from tasks.aws.quotas import ec2_quota
+from tasks.backends.ecs.status import service_status
+from tasks.backends.finding import Finding, Findings, State, of_quotas
+from tasks.settings.ecs import Capacity
+from tasks.settings.settings import Settings
+
+
+async def check(settings: Settings) -> Findings:
+    """Look for what a run needs, in the order in which it needs it."""
+    aws = Aws(settings.ec2.region)
+    yield Finding(State.OK, f"AWS knows the credentials: {await caller(aws)}.")
+    yield Finding(State.OK, (await service_status(settings)).told)
+    stack = settings.ecs_stack
+    if stack.capacity is Capacity.GPU:
+        market = "on-demand" if stack.on_demand_base or stack.on_demand_percent else "spot"
+        yield of_quotas(await ec2_quota(aws, market, stack.types[0]))

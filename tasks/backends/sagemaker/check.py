@@ -1,0 +1,19 @@
+"""Whether a run could have the endpoint: credentials, the stack, the quota. Nothing is started."""
+
+from __future__ import annotations
+
+from tasks.aws.account import caller
+from tasks.aws.client import Aws
+from tasks.aws.quotas import endpoint_quota
+from tasks.backends.finding import Finding, Findings, State, of_quotas
+from tasks.backends.sagemaker.status import endpoint_status
+from tasks.settings.settings import Settings
+
+
+async def check(settings: Settings) -> Findings:
+    """Look for what a run needs, in the order in which it needs it."""
+    aws = Aws(settings.ec2.region)
+    yield Finding(State.OK, f"AWS knows the credentials: {await caller(aws)}.")
+    status = await endpoint_status(settings)
+    yield Finding(State.OK, status.told)
+    yield of_quotas(await endpoint_quota(aws, status.stack.instance_type))
