@@ -25,9 +25,9 @@ from flows.orchestrator.blocks import resolved
 from flows.orchestrator.expected_errors import QUIET
 from flows.orchestrator.interruption import cancelled_if_interrupted
 from flows.orchestrator.late_ends import end_written_down, forget_end
+from flows.orchestrator.pausing import run_began
 from flows.orchestrator.result_json import RESULT_JSON
 from flows.orchestrator.run_events import ProgressEvents, tell_left
-from flows.orchestrator.run_start import run_began
 from flows.orchestrator.termination import ended_by_sigterm
 from flows.process_document import process
 from flows.ui.artifacts import log_to_run, show_report

@@ -14,10 +14,9 @@ from uuid import UUID
 from prefect.client.schemas.objects import FlowRun
 from pydantic import ValidationError
 
-from flows.api.filenames import safe_filename
-from flows.api.locks import Locks
-from flows.api.records import Record, write_whole
+from flows.api.records import Locks, Record, write_whole
 from flows.api.runs import Runs
+from flows.api.uploads import safe_filename
 from flows.orchestrator.trigger import Asked, generation_of
 from tasks.core.jobs import Document, Frozen, Job
 from tasks.results.store import results_directory

@@ -23,11 +23,10 @@ from starlette.requests import ClientDisconnect
 from flows.api import health, management, openapi
 from flows.api.connections import limited
 from flows.api.departure import unless_client_leaves
-from flows.api.dependencies import TheRun, TheService
+from flows.api.dependencies import TheRun, TheService, is_loopback, permit
 from flows.api.followed import Followed
 from flows.api.gate import HEAD_BYTES, Gate
 from flows.api.limits import LimitedStream
-from flows.api.permission import is_loopback, permit
 from flows.api.posting import Post
 from flows.api.prefect_state import is_over, status_of
 from flows.api.records import numbers_in

@@ -7,11 +7,10 @@ from contextlib import aclosing
 
 from fastapi import HTTPException, Request
 
-from flows.api.filenames import safe_filename
 from flows.api.multipart import FIELDS_BYTES, KIND, FormBody
 from flows.api.openapi import PDF
 from flows.api.service import Service
-from flows.api.uploads import Posted, Upload, posted_from
+from flows.api.uploads import Posted, Upload, posted_from, safe_filename
 
 
 class Post:

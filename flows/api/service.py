@@ -18,10 +18,9 @@ from flows.api.accepted import Accepted, Request
 from flows.api.ceilings import Ceilings
 from flows.api.followed import Followed
 from flows.api.limits import Limits
-from flows.api.locks import Locks
 from flows.api.prefect_state import PrefectHealth, is_over
 from flows.api.queue import Queue
-from flows.api.records import Record, ranges, write_whole
+from flows.api.records import Locks, Record, ranges, write_whole
 from flows.api.runs import Runs
 from flows.api.settings import ApiSettings
 from flows.api.uploads import Posted, Upload, clear_leftovers

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 import time
+import unicodedata
 from collections.abc import AsyncIterator, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -16,14 +18,17 @@ from typing import Any, NamedTuple, Self
 
 from pydantic import ValidationError
 
-from flows.api.filenames import safe_filename
 from flows.api.records import flush_names
 from tasks.core.errors import HearthError, InputError, LimitError
 from tasks.core.jobs import Job, Plan
 from tasks.core.private import make_directory, open_private
+from tasks.core.visible import encodable, visible_line
 from tasks.runs.prepare import prepare
 from tasks.settings.settings import Settings
 
+_ENDING = ".pdf"
+_BYTES = 180
+"""File systems allow 255 a name, and what is made of this one gets longer."""
 # Where things are is the backend's affair; and Prefect's blocks are not for whoever may send a PDF.
 _NOT_OPTIONS = {"document", "output", "output_block", "password_block"}
 _OWN = {
@@ -211,3 +216,15 @@ def clear_leftovers(directory: Path) -> None:
     for leftover in directory.glob(".*.tmp"):
         if leftover.stat().st_mtime < time.time() - _LEFTOVER_SECONDS:
             leftover.unlink(missing_ok=True)
+
+
+def safe_filename(text: str | None) -> str | None:
+    """Return a client's file name as one that may be a file's here; None if nothing is left of it.
+
+    Directories before it are cut off, characters that nobody sees are spelled out, and it ends in .pdf once.
+    """
+    name = re.split(r"[/\\]", text or "")[-1]
+    name = unicodedata.normalize("NFC", visible_line(encodable(name))).replace("\\", "")
+    stem = name[: -len(_ENDING)] if name.lower().endswith(_ENDING) else name
+    stem = stem.strip(". ").encode()[:_BYTES].decode(errors="ignore").rstrip(". ")
+    return f"{stem}{_ENDING}" if stem else None

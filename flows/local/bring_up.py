@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectAlreadyExists
 from prefect.settings import get_current_settings
@@ -20,7 +20,7 @@ from flows.local.prefect_server import prefect_api
 from flows.local.prefect_yaml import prefect_yaml
 from flows.local.profile import keep_profile
 from flows.local.worker import POOL
-from flows.orchestrator.vanished import have_vanished_crash
+from flows.orchestrator.automations import Wanted, defined
 from tasks.backends.local.server import ServerSpec, lease_server
 from tasks.backends.local.server_state import local_servers, stop_server
 from tasks.core.errors import ServerError
@@ -30,6 +30,7 @@ from tasks.settings.settings import Settings
 
 _WORKER = "worker"
 _FOR = "for "
+_VANISHED = "Hearth: a run vanished"
 _ANSWER_SECONDS = 10.0
 _STOP_SECONDS = 60.0
 _ATTEMPTS = 3
@@ -68,7 +69,7 @@ async def bring_up(settings: Settings, deployments: Path | None = None) -> Broug
         await asyncio.to_thread(_prefect, _deploy(deployments or prefect_yaml()), api.environment())
         if api.own is not None:
             async with get_client() as client:
-                await have_vanished_crash(client)
+                await _have_vanished_crash(client)
         emit(Progress("starting the worker"))
         await end_orphans(settings.home)
         worker = await lease_server(
@@ -147,3 +148,16 @@ def _prefect(arguments: tuple[str, ...], environment: dict[str, str]) -> None:
             continue
         lines = told.strip().splitlines()
         raise ServerError(f"`prefect {' '.join(arguments)}` failed: {lines[-1] if lines else 'it said nothing'}")
+
+
+async def _have_vanished_crash(client: PrefectClient) -> None:
+    """Have Prefect crash runs that vanished. An automation for it that is there stays as a person wants it.
+
+    Raises:
+        UnavailableError: the deployments are not made.
+    """
+    if _VANISHED in {each.name for each in await client.read_automations()}:
+        return
+    for automation in await defined(client, Wanted()):
+        if automation.name == _VANISHED:
+            await client.create_automation(automation)

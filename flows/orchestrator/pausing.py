@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
 
 from prefect.client.schemas.objects import State
@@ -52,6 +53,18 @@ async def until_paused(work: Coroutine[Any, Any, T]) -> T:
     if working.cancelled() or working.exception() is not None:
         raise_if_paused()
     return working.result()
+
+
+def run_began() -> datetime:
+    """Return when the run that this is a part of began first: a retry, a *Resume* or another worker leaves it.
+
+    The first time it is this machine's clock that counts, by which pages are stored, and not that of Prefect's server.
+    """
+    context = FlowRunContext.get()
+    run = context.flow_run if context is not None else None
+    if run is None or run.start_time is None or run.run_count <= 1:
+        return datetime.now(UTC)
+    return run.start_time
 
 
 def _paused() -> State[Any] | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tasks.core.paths import Place, is_address, place_of
 from tasks.core.visible import encodable
-from tasks.text.decode import decoded
+from tasks.text.legible import decoded
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 

@@ -16,7 +16,7 @@ from pydantic_settings import DotEnvSettingsSource
 
 from tasks.core.errors import InputError
 from tasks.settings.trust import TRUST, is_honoured, refuse_strangers
-from tasks.text.decode import decoded
+from tasks.text.legible import decoded
 
 ENV_FILE = ".env"
 _UNSET = ("HEARTH_", "PREFECT_", "OLLAMA_", "LLAMA_API_", "AWS_", "SSL_CERT_", "REQUESTS_CA_", "CURL_CA_", "XDG_")

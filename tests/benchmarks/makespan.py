@@ -21,46 +21,19 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import psutil
-from rich.console import Console
-from rich.table import Table
 
 from tasks.documents.render import Renderer
 from tasks.embedded.models import DEFAULT_MODEL
 from tasks.settings.reading import LimitSettings
 from tasks.settings.settings import Settings
-from tests.benchmarks.drawing import draw
+from tests.benchmarks.makespan_settings import Setting, settings
+from tests.benchmarks.makespan_tables import BUILD, ON_PREFECT, RIVALS, Row, report
 from tests.benchmarks.page_times import PageTimes, write_pdf
 from tests.benchmarks.servers import ROOT, Machine, PageServer, PrefectServer, page_server, prefect_server
 
-BUILD = ROOT / "build" / "bench"
 OTHERS = ROOT / "build" / "rivals"
-RIVALS = {
-    "flow": "Hearth's flow",
-    "bare": "bare asyncio + httpx loop",
-    "map": "Prefect, ThreadPoolTaskRunner.map",
-    "zerox": "py-zerox 0.0.7",
-    "olmocr": "olmOCR 0.4.27",
-    "limit": "Prefect, global limit a page",
-}
-_ON_PREFECT = {"flow", "map", "limit"}
-Row = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What is measured together, on one page server."""
-
-    times: PageTimes
-    slots: int
-    sizes: tuple[int, ...]
-
-    @property
-    def name(self) -> str:
-        """For people."""
-        return f"{self.slots} slots, {self.times.name}"
 
 
 @dataclass
@@ -118,7 +91,7 @@ class Bench:
         except subprocess.TimeoutExpired:
             return row | {"not_run": f"not done after {self.most_seconds:.0f} s", "at_least": self.most_seconds / ideal}
         others = machine.others()
-        if rival in _ON_PREFECT:
+        if rival in ON_PREFECT:
             self.prefect.settle()
         # What the server uses when nobody asks it for anything is not the pages'.
         cpu = self.prefect.cpu() - cpu - self.prefect.idle_share * (time.monotonic() - began)
@@ -206,89 +179,12 @@ def write(rows: list[Row]) -> None:
     (BUILD / "results.json").write_text(json.dumps({"machine": machine(), "rows": rows}))
 
 
-def show(rows: list[Row]) -> None:
-    """Print them."""
-    console = Console(width=None if sys.stdout.isatty() else 140)
-    for name in dict.fromkeys(row["setting"] for row in rows if row["what"] == "makespan"):
-        of = [row for row in rows if row["setting"] == name and row["what"] == "makespan"]
-        sizes = list(dict.fromkeys(row["pages"] for row in of))
-        ideals = ", ".join(f"{next(r['ideal'] for r in of if r['pages'] == size):.1f} s for {size}" for size in sizes)
-        table = Table("", *(f"{size} pages" for size in sizes), title=f"{name}: makespan / ideal ({ideals})")
-        for rival in dict.fromkeys(row["rival"] for row in of):
-            table.add_row(RIVALS[rival], *(_cell(of, rival, size) for size in sizes))
-        console.print(table)
-    columns = ["pages", "idle slot", "client CPU", "rendering", "Prefect CPU", "requests", "events", "MB", "other work"]
-    title = "ms a page (idle slot: median and 95th percentile); requests and events a page; processors that others used"
-    for name in dict.fromkeys(row["setting"] for row in rows):
-        table = Table("", *columns, title=f"{name}: {title}")
-        for row in [row for row in rows if row["setting"] == name and row["ratio"]]:
-            rendering, renderer = row["renderer_cpu_ms"], row["renderer_mb"]
-            table.add_row(
-                RIVALS[row["rival"]],
-                str(row["pages"]),
-                idle_slots(row),
-                f"{row['client_cpu_ms'] + rendering:.1f}",
-                f"{rendering:.1f}" if rendering else "",
-                f"{row['prefect_cpu_ms']:.1f}" if row["rival"] in _ON_PREFECT else "",
-                f"{row['prefect_requests']:.2f}" if row["rival"] in _ON_PREFECT else "",
-                f"{row['prefect_events']:.2f}" if row["rival"] in _ON_PREFECT else "",
-                f"{row['memory_mb']:.0f}" + (f" + {renderer:.0f}" if renderer else ""),
-                f"{row['others_cpu']:.2f}",
-            )
-        console.print(table)
-
-
-def report(rows: list[Row]) -> None:
-    """Tables and pictures."""
-    show(rows)
-    BUILD.mkdir(parents=True, exist_ok=True)
-    for picture in draw(rows, RIVALS, BUILD):
-        print(picture.relative_to(ROOT))  # noqa: T201
-
-
-def _cell(rows: list[Row], rival: str, size: int) -> str:
-    of = [row for row in rows if (row["rival"], row["pages"]) == (rival, size)]
-    ratios = sorted(row["ratio"] for row in of if row["ratio"])
-    if ratios:
-        spread = f" ({ratios[0]:.3f}-{ratios[-1]:.3f})" if len(ratios) > 1 else ""
-        return f"{ratios[len(ratios) // 2]:.3f}{spread}"
-    return f"not run: {of[0]['not_run']}" if of else ""
-
-
-def idle_slots(row: Row) -> str:
-    """How long a slot that came free stayed so: the median and the 95th percentile, in ms."""
-    starts = sorted(start for start, _ in row["busy"])
-    ends = sorted(end for _, end in row["busy"])
-    gaps = sorted((start - end) * 1000 for start, end in zip(starts[row["slots"] :], ends, strict=False))
-    return f"{gaps[len(gaps) // 2]:.0f}, {gaps[len(gaps) * 95 // 100]:.0f}" if gaps else ""
-
-
 def install_others() -> None:
     """Other projects' code, from PyPI, into an environment of its own."""
     subprocess.run([sys.executable, "-m", "venv", str(OTHERS)], check=True)
     requirements = Path(__file__).parent / "others" / "requirements.txt"
     pip = [str(OTHERS / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
     subprocess.run([*pip, "--requirement", str(requirements)], check=True)
-
-
-def settings(options: argparse.Namespace) -> list[Setting]:
-    """Those asked for, or the usual ones."""
-    if options.seconds:
-        times = [PageTimes(seconds, sigma, options.seed) for seconds in options.seconds for sigma in options.sigma]
-        sizes = tuple(options.pages or (50, 500))
-        return [Setting(each, slots, sizes) for each in times for slots in options.slots]
-    sizes = (50, 500, 5000) if options.full else (50, 500)
-    usual = [
-        Setting(PageTimes(0.2), 8, sizes),
-        Setting(PageTimes(0.2, 0.5, options.seed), 8, sizes),
-    ]
-    if options.full:
-        usual += [
-            Setting(PageTimes(0.2), 4, (50, 500)),
-            Setting(PageTimes(2.0), 8, (50, 500)),
-            Setting(PageTimes(2.0, 0.5, options.seed), 16, (50, 500)),
-        ]
-    return usual
 
 
 def main() -> None:

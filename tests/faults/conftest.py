@@ -13,9 +13,10 @@ from tests.faults import judge
 from tests.faults.marks import Page, document
 from tests.faults.proxy import FaultProxy, fault_proxy
 from tests.faults.server import MODEL, PageServer, page_server
-from tests.faults.wire_faults import Plan, nothing
+from tests.faults.wire_faults import GENERATE, Fault, Kind, Plan, nothing, nth
 from tests.support.commands import Hearth, Outcome, PrefectServer
 from tests.support.environment import clean
+from tests.support.ollama.scripted import ScriptedOllama, says
 from tests.support.waiting import PATIENCE
 
 QUICK = {
@@ -96,5 +97,18 @@ def staged(
             server = stack.enter_context(page_server(directory, slots, seconds))
             proxy = stack.enter_context(fault_proxy(server.url, plan))
             return Stage(directory, server, proxy, Hearth(directory, {**clean(), **shared}))
+
+        yield made
+
+
+@pytest.fixture
+def proxied(server: ScriptedOllama) -> Iterator[Callable[..., FaultProxy]]:
+    """A proxy before the scripted server; the first request to /api/generate gets the fault."""
+    server.answers(GENERATE, says(response="Hello.", done=True))
+    with fault_proxy(server.url) as proxy:
+
+        def made(kind: Kind | None = None, seconds: float = 0.0, plan: Plan | None = None) -> FaultProxy:
+            proxy.plan = plan or nth(GENERATE, {1: Fault(kind, seconds)} if kind else {})
+            return proxy
 
         yield made

@@ -23,7 +23,7 @@ from tests.support.forkserver import SESSION
 _GRACE_SECONDS = float(os.environ.get("TESTS_GRACE_SECONDS", "30"))
 """What was asked to end may take so long on a busy machine."""
 
-_FORK_SERVER = "tests.support.forkserver"
+_FORK_SERVER = "tests.support.forkserver_main"
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from tasks.backends.ec2.pool import log_tail
 from tasks.backends.ec2.reaper import end, reap, sweep_disks
 from tasks.backends.ec2.status import status_of
 from tasks.costs.bill import By
-from tests.integration.ec2.test_acquire import acquired
+from tests.integration.ec2.acquiring import acquired
 from tests.support.aws.front import AwsFront
 from tests.support.aws.machines import Machines
 from tests.support.aws.pool import Pool

@@ -11,7 +11,7 @@ import pytest
 
 from tasks.backends.ec2.pool import open_pool
 from tasks.leasing.lease import Lease
-from tests.integration.ec2.test_acquire import backend
+from tests.integration.ec2.acquiring import backend
 from tests.support.aws.front import AwsFront
 from tests.support.aws.machines import Machines
 from tests.support.aws.pool import Pool

@@ -12,7 +12,7 @@ import pytest
 
 from tasks.core.errors import CloudError, ServerError
 from tasks.ollama.client import OllamaClient
-from tests.integration.ec2.test_acquire import acquired
+from tests.integration.ec2.acquiring import acquired
 from tests.support.aws.front import AwsFront
 from tests.support.aws.machines import Machines
 from tests.support.aws.pool import Pool

@@ -18,8 +18,8 @@ from tasks.core.errors import BudgetSpentError, CloudError
 from tasks.costs.attribution import Rates, Span
 from tasks.costs.bill import Bill, By, Line
 from tasks.leasing.usage_ledger import Started, day_of
-from tests.integration.ec2.test_acquire import backend
-from tests.integration.ec2.test_stopping import leased, opened, seen, stopped
+from tests.integration.ec2.acquiring import backend
+from tests.integration.ec2.idle_machines import leased, opened, seen, stopped
 from tests.support.aws.faults import denied
 from tests.support.aws.front import AwsFront
 from tests.support.aws.launches import launch

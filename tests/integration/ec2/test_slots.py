@@ -16,7 +16,7 @@ from tasks.leasing.slot_store import TableStore
 from tasks.leasing.table import Table
 from tasks.slots.allocation import SlotAllocation
 from tasks.slots.ledger import Ledger, Measured
-from tests.integration.ec2.test_acquire import backend, leases
+from tests.integration.ec2.acquiring import backend, leases
 from tests.support.aws.faults import denied, lost_answer
 from tests.support.aws.front import AwsFront
 from tests.support.aws.machines import Machines

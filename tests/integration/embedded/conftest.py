@@ -198,3 +198,9 @@ def dot() -> str:
 def lines() -> Callable[[httpx.Response], list[dict]]:
     """The objects of an NDJSON response."""
     return lambda response: [json.loads(line) for line in response.text.splitlines()]
+
+
+@pytest.fixture(scope="session")
+def sentence(page):
+    """A page's image."""
+    return png(page)

@@ -1,31 +1,24 @@
 """The pool's stack, brought up and taken down on moto's server over HTTP."""
 
 import ssl
-import threading
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from cryptography import x509
 
-from infra_scripts.common.clients import connect
 from infra_scripts.common.cloudformation import Change
-from infra_scripts.common.errors import AccessError, InUseError, LeftoverError, RequestError, StackError
+from infra_scripts.common.errors import InUseError, LeftoverError
 from infra_scripts.ec2.access import parameter_names
-from infra_scripts.ec2.deploy import Up, down, up
+from infra_scripts.ec2.deploy import down
 from infra_scripts.ec2.user_data import config_of
+from tests.integration.infra.ec2_deploy import POLL, bring_up
 from tests.support.infra.fixtures import BASE_PARAMETER, Cloud
 from tests.support.infra.pools import NETWORK, pool
 
-POLL = 0.02
 OUTPUTS = {
     "LaunchTemplateId", "LaunchTemplateVersion", "TableName", "LogGroupName", "AmiParameter",
     "Subnets", "Access", "Port", "Slots", "Config",
 }  # fmt: skip
-
-
-def bring_up(cloud: Cloud, **changed: object) -> Up:
-    return up(cloud.aws, pool(**changed), cloud.listen, poll_seconds=POLL)
 
 
 class TestUp:
@@ -144,105 +137,6 @@ class TestToken:
     def test_none_is_made_otherwise(self, cloud: Cloud):
         bring_up(cloud)
         assert cloud.parameter("/hearth/default/token") is None
-
-
-class TestRefusals:
-    def test_without_a_default_network_the_subnets_are_asked_for(self, cloud: Cloud):
-        for vpc in cloud.aws.ec2.describe_vpcs()["Vpcs"]:
-            for subnet in cloud.aws.ec2.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [vpc["VpcId"]]}])[
-                "Subnets"
-            ]:
-                cloud.aws.ec2.delete_subnet(SubnetId=subnet["SubnetId"])
-            cloud.aws.ec2.delete_vpc(VpcId=vpc["VpcId"])
-        with pytest.raises(RequestError, match="HEARTH_EC2_STACK__SUBNETS"):
-            bring_up(cloud)
-
-    def test_subnets_that_do_not_exist(self, cloud: Cloud):
-        with pytest.raises(RequestError, match="subnet-0123"):
-            bring_up(cloud, subnets=("subnet-0123",))
-
-    def test_subnets_of_two_networks(self, cloud: Cloud):
-        vpc = cloud.aws.ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
-        other = cloud.aws.ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.1.0/24")["Subnet"]["SubnetId"]
-        ours = cloud.aws.ec2.describe_subnets()["Subnets"][0]["SubnetId"]
-        with pytest.raises(RequestError, match="several VPCs"):
-            bring_up(cloud, subnets=(ours, other))
-
-    def test_a_base_image_that_no_parameter_names(self, cloud: Cloud):
-        with pytest.raises(RequestError, match="/no/such"):
-            bring_up(cloud, base_ami_parameter="/no/such")
-
-    @pytest.mark.parametrize(
-        ("operation", "code", "says"),
-        [
-            ("DescribeVpcs", "UnauthorizedOperation", "does not permit DescribeVpcs.*policy deployer"),
-            ("CreateStack", "AccessDenied", "does not permit CreateStack"),
-            ("DescribeVpcs", "ExpiredToken", "expired"),
-            ("DescribeVpcs", "AuthFailure", "does not accept the credentials"),
-            ("CreateStack", "AlreadyWeird", "CreateStack with AlreadyWeird"),
-        ],
-    )
-    def test_what_aws_refuses_is_told_plainly(self, cloud: Cloud, operation: str, code: str, says: str):
-        cloud.fail(operation, code)
-        with pytest.raises(Exception, match=says) as caught:
-            bring_up(cloud)
-        assert type(caught.value).__module__ == "infra_scripts.common.errors"
-
-    def test_throttling_is_waited_out(self, cloud: Cloud):
-        cloud.fail("DescribeVpcs", "RequestLimitExceeded", status=503, times=2)
-        assert bring_up(cloud).change is Change.CREATED
-
-    def test_no_credentials(self, aws_environment: str, monkeypatch: pytest.MonkeyPatch):
-        monkeypatch.delenv("AWS_ACCESS_KEY_ID")
-        monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-        with pytest.raises(AccessError, match="Sign in"):
-            up(connect(), pool(), print, poll_seconds=POLL)
-
-    def test_no_region(self, aws_environment: str, monkeypatch: pytest.MonkeyPatch):
-        monkeypatch.delenv("AWS_REGION")
-        monkeypatch.delenv("AWS_DEFAULT_REGION")
-        with pytest.raises(AccessError, match="HEARTH_EC2__REGION"):
-            connect()
-
-    def test_the_region_is_read_from_either_variable(self, aws_environment: str, monkeypatch: pytest.MonkeyPatch):
-        monkeypatch.delenv("AWS_DEFAULT_REGION")
-        monkeypatch.setenv("AWS_REGION", "eu-west-1")
-        assert connect().region == "eu-west-1"
-        monkeypatch.delenv("AWS_REGION")
-        monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-3")
-        assert connect().region == "eu-west-3"
-
-    def test_what_is_not_aws_is_told_to_be_none(self, aws_environment: str, monkeypatch: pytest.MonkeyPatch):
-        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-        with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as other:  # a page of HTML, and 501
-            threading.Thread(target=other.serve_forever, args=(0.02,), daemon=True).start()
-            monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{other.server_address[1]}")
-            with pytest.raises(AccessError, match="What answers is not AWS"):
-                down(connect(), "default", print)
-            other.shutdown()
-
-    def test_no_connection(self, aws_environment: str, monkeypatch: pytest.MonkeyPatch):
-        monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-        with pytest.raises(AccessError, match="cannot be reached"):
-            down(connect(), "default", print)
-
-    def test_a_stack_that_fails_tells_what_failed_first(self, cloud: Cloud):
-        bring_up(cloud)
-
-        def failed(parsed: dict[str, list[dict[str, str]]], **_: object) -> None:
-            # SCRIPTED: moto never fails a resource.
-            for stack in parsed.get("Stacks", []):
-                stack["StackStatus"] = "UPDATE_ROLLBACK_COMPLETE"
-
-        def events(parsed: dict[str, list[dict[str, str]]], **_: object) -> None:
-            reason = {"ResourceStatus": "UPDATE_FAILED", "ResourceStatusReason": "The name is taken."}
-            parsed["StackEvents"].insert(0, {"EventId": "f", "LogicalResourceId": "Role", **reason})
-
-        cloud.on("after-call", "DescribeStacks", failed)
-        cloud.on("after-call", "DescribeStackEvents", events)
-        with pytest.raises(StackError, match="Role failed, The name is taken"):
-            bring_up(cloud, slots=3)
 
 
 class TestDown:

@@ -216,7 +216,7 @@ def test_the_machines_metrics_are_those_of_the_table():
 def test_cloudwatch_takes_the_request_as_the_machine_signs_and_writes_it(
     aws_environment: str, monkeypatch: pytest.MonkeyPatch, around: Surroundings
 ):
-    """moto stands for CloudWatch; it checks no signature (test_machine.py compares that with botocore's)."""
+    """moto stands for CloudWatch; it checks no signature (test_machine_commands.py compares that with botocore's)."""
     monkeypatch.setenv("HEARTH_MONITORING_URL", aws_environment)
     monkeypatch.setenv("HEARTH_IMDS_URL", around.aws.url)
     monkeypatch.setenv("HEARTH_REGION", "us-east-1")

@@ -19,9 +19,10 @@ import flows.ui.live_artifacts
 from flows.ui.artifacts import MOST_SINGLE
 from flows.ui.live_artifacts import Live
 from tasks.core.events import PagesStart, SlotsChanged
+from tasks.reading.events import PageDone
 from tasks.settings.settings import Settings
 from tests.support.waiting import PATIENCE, until
-from tests.unit.flows.engine.test_pages import PageDone, good
+from tests.unit.flows.engine.page_runs import good
 
 
 class Prefect:

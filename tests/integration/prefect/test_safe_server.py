@@ -21,9 +21,7 @@ from tests.integration.prefect.bringing_up import Up, brought_up, processes
 from tests.support import forkserver
 from tests.support.browser import browser
 from tests.support.commands import ROOT
-from tests.support.environment import clean
 from tests.support.pdfs import written
-from tests.support.prefect_home import seed
 from tests.support.tools import CHROMEDRIVER, CHROMIUM, needs
 from tests.support.waiting import until
 
@@ -234,23 +232,3 @@ def test_the_password_is_shown_to_a_reader_but_not_written_into_a_file(up: Up, s
     for path in set(up.home.rglob("*")) - kept:
         if path.is_file():
             assert secret.partition(":")[2].encode() not in path.read_bytes(), path
-
-
-TEMPORARY = """
-import httpx
-import flows.process_document
-from prefect.client.orchestration import get_client
-from prefect.server.api.server import SubprocessASGIServer
-
-with get_client(sync_client=True) as client:
-    client.read_flows()
-    print(httpx.get(SubprocessASGIServer().api_url + "/admin/version").status_code)
-"""
-
-
-@pytest.mark.long("Prefect starts a server of its own")
-def test_a_script_without_a_server_has_a_temporary_one_that_serves_it_alone(tmp_path: Path):
-    home = {"PREFECT_HOME": str(seed(tmp_path)), "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "200"}
-    command = [sys.executable, "-P", "-c", TEMPORARY]
-    done = subprocess.run(command, cwd=ROOT, env={**clean(), **home}, capture_output=True, text=True, check=False)
-    assert done.stdout == "401\n", done.stderr

@@ -31,7 +31,7 @@ from tests.support.commands import ROOT, Hearth
 from tests.support.metrics.runs import live_run
 from tests.support.ollama.counting import CountingOllama, counting_ollama, run_settings
 from tests.support.waiting import PATIENCE, until
-from tests.unit.tasks.metrics.test_sinks import some_pages
+from tests.unit.tasks.metrics.measured_pages import some_pages
 
 URL = "http://127.0.0.1:11434"
 

@@ -1,8 +1,7 @@
-"""Documents under s3://: which there are, which have changed, and their copies while they are read."""
+"""Documents under s3://: which there are, and which have changed."""
 
 from __future__ import annotations
 
-import gc
 import subprocess
 import sys
 from pathlib import Path
@@ -10,41 +9,18 @@ from typing import Any
 
 import pytest
 
-from tasks.aws.client import Aws
 from tasks.batches.batch import Batch, Source, find_documents
 from tasks.batches.document_index import DocumentIndex
 from tasks.batches.one_at_a_time import AlreadyReadError, one_at_a_time
-from tasks.core.errors import DocumentError, InputError, LimitError, StorageError
-from tasks.documents.pdf import open_document
+from tasks.core.errors import InputError
 from tasks.results.report import DocumentStatus, Row
-from tasks.settings.reading import LimitSettings
 from tasks.settings.settings import Settings
 from tasks.storage import s3_client as objects
-from tasks.storage.files import S3Path, files_at, local_file
+from tasks.storage.files import S3Path, files_at
+from tests.integration.s3.papers import PAPER, ROOT, stored
 from tests.support import pdfs
-from tests.support.aws.buckets import BUCKET, make_bucket
-from tests.support.aws.faults import denied
+from tests.support.aws.buckets import BUCKET
 from tests.support.aws.front import AwsFront
-
-PAPER = S3Path(BUCKET, "inbox/paper.pdf")
-ROOT = Path(__file__).parents[3]
-
-
-@pytest.fixture
-def s3(aws: AwsFront, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The bucket's owner."""
-    monkeypatch.setattr(objects, "_aws", Aws())
-    return make_bucket(aws)
-
-
-@pytest.fixture
-def copies(tmp_path: Path) -> Path:
-    return tmp_path / "copies"
-
-
-def stored(s3: Any, *names: str) -> None:
-    for name in names:
-        s3.put_object(Bucket=BUCKET, Key=name, Body=name.encode())
 
 
 def found(*sources: str) -> list[str]:
@@ -163,86 +139,6 @@ async def test_many_documents_are_noted_with_few_writes(s3: Any, aws: AwsFront):
             shelf.note(Source(PAPER.parent / f"{number}.pdf", "v"), row)
     assert len(s3.get_object(Bucket=BUCKET, Key="results/documents.jsonl")["Body"].read().splitlines()) == 50
     assert len(aws.called("PUT")) < 10
-
-
-# Their copies
-
-
-def test_a_document_has_a_copy_until_it_is_closed(s3: Any, copies: Path, tmp_path: Path):
-    s3.upload_file(str(pdfs.written(tmp_path / "paper.pdf", "one", "two")), BUCKET, PAPER.key)
-    file = local_file(PAPER, copies, 10)
-    document = open_document(file.path, LimitSettings(), place=PAPER)
-    assert (document.path, document.name, document.pages) == (PAPER, "paper", 2)
-    file.close()
-    gc.collect()
-    assert list(copies.iterdir()) == []
-
-
-def test_those_who_read_a_document_at_the_same_time_share_its_copy(s3: Any, aws: AwsFront, copies: Path):
-    stored(s3, PAPER.key)
-    one, other = local_file(PAPER, copies, 10), local_file(PAPER, copies, 10)
-    one.close()
-    gc.collect()
-    assert other.path.read_bytes() == PAPER.key.encode()
-    assert len(aws.called("GET")) == 1
-
-
-def test_a_document_that_changed_is_copied_anew(s3: Any, copies: Path):
-    stored(s3, PAPER.key)
-    old = local_file(PAPER, copies, 10)
-    s3.put_object(Bucket=BUCKET, Key=PAPER.key, Body=b"changed")
-    assert local_file(PAPER, copies, 10).path.read_bytes() == b"changed"
-    assert old.path.read_bytes() == PAPER.key.encode()
-
-
-KILLED = """
-import os, sys
-from pathlib import Path
-from tasks.storage.files import S3Path, files_at, local_file
-file = local_file(S3Path.parse(sys.argv[1]), Path(sys.argv[2]), 10)
-os.kill(os.getpid(), 9)
-"""
-
-
-def test_what_a_killed_run_copied_is_cleared_by_the_next(s3: Any, copies: Path):
-    stored(s3, PAPER.key)
-    subprocess.run([sys.executable, "-c", KILLED, str(PAPER), str(copies)], check=False, cwd=ROOT)
-    (left,) = copies.iterdir()
-    file = local_file(PAPER, copies, 10)
-    assert list(copies.iterdir()) == [file.path] != [left]
-
-
-def test_a_document_over_the_limit_is_not_copied(s3: Any, aws: AwsFront, copies: Path):
-    s3.put_object(Bucket=BUCKET, Key=PAPER.key, Body=b"x" * 1_000_001)
-    with pytest.raises(LimitError, match=r"paper\.pdf has 1 MB; .*HEARTH_LIMITS__FILE_MB"):
-        local_file(PAPER, copies, 1)
-    assert aws.called("GET") == []
-
-
-def test_a_document_that_is_not_there_is_named(s3: Any, copies: Path):
-    with pytest.raises(DocumentError, match=r"s3://papers/inbox/paper\.pdf does not exist"):
-        local_file(PAPER, copies, 1)
-
-
-def test_a_document_that_may_not_be_read_is_named(s3: Any, aws: AwsFront, copies: Path):
-    stored(s3, PAPER.key)
-    aws.inject(denied(), "GET", "HEAD", times=None)
-    with pytest.raises(DocumentError, match=r"paper\.pdf cannot be read: AWS does not permit it\. Allow"):
-        local_file(PAPER, copies, 1)
-
-
-def test_a_folder_that_cannot_hold_a_copy_is_named(s3: Any, tmp_path: Path):
-    stored(s3, PAPER.key)
-    (tmp_path / "taken").touch()
-    with pytest.raises(StorageError, match=r"cannot be copied to .*taken.*HEARTH_HOME"):
-        local_file(PAPER, tmp_path / "taken" / "copies", 1)
-
-
-def test_a_document_that_is_no_pdf_is_told_by_its_own_name(s3: Any, copies: Path):
-    stored(s3, PAPER.key)
-    file = local_file(PAPER, copies, 10)
-    with pytest.raises(DocumentError, match=r"^s3://papers/inbox/paper\.pdf is not a PDF"):
-        open_document(file.path, LimitSettings(), place=PAPER)
 
 
 # Only who uses S3 pays for it

@@ -1,76 +1,34 @@
-"""Results under s3://: the layout of a directory, written on condition, in turns that expire."""
+"""Results under s3://: the layout of a directory, what stands in it, and what is refused."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
 import tracemalloc
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tasks.aws.client import Aws
-from tasks.backends.base import MachineFacts
 from tasks.core.errors import InputError, OutputError, StorageError
-from tasks.core.events import Progress, subscribe
-from tasks.core.jobs import BackendName
-from tasks.core.replicas import Replicas
-from tasks.costs.assumptions import Assumptions
-from tasks.costs.bill import By
-from tasks.planning.history import page_times
-from tasks.results.page import Attempt, PageEntry, PageResult
+from tasks.results.page import Attempt, PageEntry
 from tasks.results.store import ResultStore, results_directory
-from tasks.runs.usage_log import held_bill, note_held
-from tasks.storage import s3 as s3_module
-from tasks.storage import s3_client as objects
-from tasks.storage.files import S3Path, files_at, place_of
-from tasks.storage.s3_lock import S3Lock
-from tests.support.aws.buckets import BUCKET, body, keys, make_bucket
+from tasks.storage.files import S3Path, place_of
+from tests.integration.s3.result_places import new_store
+from tests.support.aws.buckets import BUCKET, body, keys
 from tests.support.aws.faults import Fault, denied, dropped, lost_answer
 from tests.support.aws.front import AwsFront
 from tests.support.aws.moto_server import Moto
 from tests.support.aws.wire import Call
-from tests.support.waiting import PATIENCE, until_async
-from tests.unit.tasks.results.test_store import DIGEST, DOCUMENT, blank, breaking, failed, manifest, page, planned
-from tests.unit.tasks.runs.test_usage_log import NOON, SINCE, allocation
+from tests.support.waiting import PATIENCE
+from tests.unit.tasks.results.stored import DIGEST, DOCUMENT, blank, breaking, failed, manifest, page, planned
 
-PLACE = S3Path(BUCKET, "results")
 FOLDER = "results/paper-aaaaaaaaaaaa"
-
-
-@pytest.fixture
-def s3(aws: AwsFront, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The bucket's owner, who asks moto itself."""
-    monkeypatch.setattr(objects, "_aws", Aws())
-    return make_bucket(aws)
-
-
-@pytest.fixture
-def store(s3: Any) -> ResultStore:
-    """The results of a document."""
-    return new_store()
-
-
-def new_store() -> ResultStore:
-    """Another run's view of them."""
-    s3_module._known.clear()
-    store = ResultStore(results_directory(PLACE, DOCUMENT))
-    store.prepare()
-    return store
 
 
 def gets(aws: AwsFront) -> int:
     """How often a page was asked for."""
     return sum(call.path.endswith("json") and "/pages/" in call.path for call in aws.called("GET"))
-
-
-def to(ending: str) -> Callable[[Call], bool]:
-    """Which calls are about an object."""
-    return lambda call: call.path.endswith(ending)
 
 
 # The layout
@@ -232,173 +190,3 @@ def test_a_write_that_was_not_answered_is_made_again(store: ResultStore, aws: Aw
 def test_a_place_without_a_bucket_shows_how_to_write_it(uri: str):
     with pytest.raises(InputError, match=r"names no S3 bucket\. Write it like s3://bucket/prefix"):
         place_of(uri)
-
-
-# Turns
-
-
-WAITING = Progress("waiting for another run that reads this document")
-
-
-@pytest.fixture
-def turns(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Let turns last for so many seconds, and be renewed ten times a second; hours at first."""
-
-    def last(seconds: float) -> None:
-        monkeypatch.setattr("tasks.storage.s3_lock.SECONDS", seconds)
-        monkeypatch.setattr("tasks.storage.s3_lock._RENEWALS", seconds / 0.1)
-
-    monkeypatch.setattr("tasks.storage.s3._TURN_POLL_SECONDS", 0.05)
-    last(36_000)
-    return last
-
-
-async def has_it(store: ResultStore, told: list[Any]) -> None:
-    """Wait for a turn, and end it."""
-    with subscribe(told.append):
-        async with store.turn():
-            told.append("has it")
-
-
-async def test_two_runs_of_one_document_take_turns(store: ResultStore, aws: AwsFront, turns: Callable[[float], None]):
-    told: list[Any] = []
-    async with store.turn():
-        other = asyncio.create_task(has_it(new_store(), told))
-        await until_async(lambda: told)
-        asked = len(aws.calls)
-        await until_async(lambda: len([call for call in aws.calls[asked:] if to(".lock")(call)]) > 10)
-        assert set(told) == {WAITING}
-    await other
-    assert told[-1] == "has it"
-
-
-async def test_the_same_bytes_under_another_name_are_copied_and_not_read(s3: Any):
-    one, other = (ResultStore(PLACE / f"{name}-aaaaaaaaaaaa", shared=True) for name in ("one", "other"))
-    for store in (one, other):
-        store.prepare()
-    async with one.turn():
-        one.write_page(page(1))
-        one.write_page(failed(2))
-    async with other.turn():
-        other.take_over([1, 2, 3], lambda _: True)
-    assert (other.page(1), other.page(2)) == (page(1), None)
-
-
-async def test_the_same_bytes_under_two_names_take_turns(s3: Any, turns: Callable[[float], None]):
-    one, other = (ResultStore(PLACE / f"{name}-aaaaaaaaaaaa", shared=True) for name in ("one", "other"))
-    for store in (one, other):
-        store.prepare()
-    told: list[Any] = []
-    async with one.turn():
-        waiting = asyncio.create_task(has_it(other, told))
-        await until_async(lambda: told)
-    await waiting
-    assert (told[0], told[-1]) == (WAITING, "has it")
-
-
-async def test_a_turn_is_renewed_while_its_holder_lives(store: ResultStore, turns: Callable[[float], None]):
-    async with store.turn():
-        first = objects.get(store.directory / ".lock").etag
-        await until_async(lambda: objects.get(store.directory / ".lock").etag != first)
-
-
-async def test_the_turn_of_a_run_that_died_ends_by_itself(store: ResultStore, turns: Callable[[float], None]):
-    died = S3Lock(store.directory / ".lock")
-    assert died.take()
-    died._over.set()  # nobody renews it any more
-    told: list[Any] = []
-    other = asyncio.create_task(has_it(new_store(), told))
-    await until_async(lambda: told)
-    turns(1.0)
-    async with asyncio.timeout(PATIENCE):
-        await other
-    assert told[0] == WAITING
-
-
-async def test_a_turn_whose_answer_is_lost_is_had(store: ResultStore, aws: AwsFront, turns: Callable[[float], None]):
-    aws.inject(lost_answer(), "PUT", where=to(".lock"))
-    async with asyncio.timeout(PATIENCE), store.turn():  # far less than a turn lasts
-        pass
-
-
-def test_who_saw_an_older_turn_does_not_get_it(store: ResultStore):
-    lock = store.directory / ".lock"
-    holder = S3Lock(lock)
-    assert holder.take()
-    seen = objects.get(lock)
-    assert holder._write(seen.etag)
-    assert not S3Lock(lock)._write(seen.etag)
-    holder.release()
-
-
-# Pages that another run stored meanwhile
-
-
-@pytest.fixture
-async def usurped(store: ResultStore, turns: Callable[[float], None]) -> AsyncIterator[tuple[ResultStore, ResultStore]]:
-    """A run that lost its turn without knowing, and the one that has it now."""
-    async with store.turn():
-        store._files._turn._over.set()
-        other = new_store()
-        turns(1.0)
-        async with AsyncExitStack() as block:
-            async with asyncio.timeout(PATIENCE):
-                await block.enter_async_context(other.turn())
-            turns(36_000)
-            yield store, other
-
-
-async def test_a_page_that_another_run_read_meanwhile_stays(usurped: tuple[ResultStore, ResultStore]):
-    late, other = usurped
-    other.write_page(page(1, "the other's"))
-    late.write_page(page(1, "the late one's"))
-    assert late.page(1).text == "the other's"
-
-
-@pytest.mark.parametrize("theirs", [failed(1), page(1, "theirs", digest="e" * 64)], ids=["failed", "another model"])
-async def test_a_page_that_another_run_read_otherwise_is_replaced(
-    usurped: tuple[ResultStore, ResultStore], theirs: PageResult
-):
-    late, other = usurped
-    other.write_page(theirs)
-    late.write_page(page(1, "ours"))
-    assert late.page(1).text == "ours"
-
-
-async def test_a_page_that_is_read_by_force_replaces_an_earlier_runs(store: ResultStore):
-    async with new_store().turn():
-        store.write_page(page(1, "earlier"))
-    later = new_store()
-    async with later.turn():
-        later.write_page(page(1, "by force"))
-    assert later.page(1).text == "by force"
-
-
-def test_what_runs_held_is_noted_there_and_summed_up(s3: Any):
-    facts = MachineFacts("hearth-ecs", "ECS tasks on g4dn.xlarge", 36.0, NOON, Replicas(0))
-    for ended in (NOON + 100, NOON + 200):  # two runs at once: the service is counted once
-        note_held(PLACE, allocation(BackendName.ECS, facts), "paper", ended)
-    assert keys(s3) == {"results/machines.jsonl"}
-    assert held_bill(PLACE, By.DOCUMENT, SINCE).total.leased == 200
-
-
-def test_page_times_are_looked_for_there_too(store: ResultStore):
-    results = [page(number, seconds=3.0) for number in range(1, 31)]
-    store.write_manifest(manifest(store), map(PageEntry.of, results))
-    times = page_times(PLACE, "qwen2.5vl:7b", Assumptions())
-    assert (times.measured, times.source) == ((3.0,) * 30, "measured, of 30 pages that qwen2.5vl:7b has read")
-
-
-def test_page_times_that_cannot_be_read_are_assumed_and_it_is_said(aws: AwsFront, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(objects, "_aws", Aws())
-    times = page_times(S3Path("nobody-s-bucket", "results"), "qwen2.5vl:7b", Assumptions())
-    assert times.measured == ()
-    assert times.source.startswith("assumed, as those below s3://nobody-s-bucket/results cannot be read")
-
-
-def test_lines_that_many_runs_append_at_the_same_time_all_stand(s3: Any):
-    place = S3Path(BUCKET, "many")
-    lines = [f"{number:02}\n" for number in range(24)]
-    with ThreadPoolExecutor(24) as runs:
-        list(runs.map(lambda line: files_at(place).append("lines", line), lines))
-    assert sorted(files_at(place).read("lines").decode().splitlines(keepends=True)) == sorted(lines)

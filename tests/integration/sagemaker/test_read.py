@@ -15,7 +15,8 @@ from tests.support.aws.endpoints import make_endpoint
 from tests.support.aws.faults import Fault, error
 from tests.support.aws.front import AwsFront
 from tests.support.aws.reading import Reading, complete, paper
-from tests.support.aws.sagemaker import Endpoint, model_error
+from tests.support.aws.sagemaker import Endpoint
+from tests.support.aws.sagemaker_answers import model_error
 from tests.support.commands import Hearth
 from tests.support.waiting import until
 

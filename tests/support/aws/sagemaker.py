@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import struct
-import zlib
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,10 +19,10 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from tests.support.aws.sagemaker_answers import ACCOUNT, event, model_error
 from tests.support.aws.wire import REGION, Answer, Call, Proceed, error_answer
 
 SECRET = "secret"
-ACCOUNT = "123456789012"
 MOST_BYTES = 25_000_000
 MOST_ASYNC_BYTES = 1_000_000_000
 
@@ -220,30 +218,6 @@ def signed(call: Call) -> bool:
     signer = SigV4Auth(Credentials("any", SECRET), "sagemaker", REGION)
     text = signer.string_to_sign(request, signer.canonical_request(request))
     return given.endswith("Signature=" + signer.signature(text, request))
-
-
-def event(headers: dict[str, str], payload: bytes) -> bytes:
-    """A message of AWS's event stream: lengths and their CRC, headers of strings, the payload, and a CRC of it all."""
-    told = b"".join(
-        struct.pack(f">B{len(name)}sBH{len(value)}s", len(name), name.encode(), 7, len(value), value.encode())
-        for name, value in headers.items()
-    )
-    prelude = struct.pack(">II", len(told) + len(payload) + 16, len(told))
-    message = prelude + struct.pack(">I", zlib.crc32(prelude)) + told + payload
-    return message + struct.pack(">I", zlib.crc32(message))
-
-
-def model_error(status: int, message: str) -> Answer:
-    kind = "client" if 400 <= status < 500 else "server"
-    told = {
-        "ErrorCode": f"{kind.upper()}_ERROR_FROM_MODEL",
-        "LogStreamArn": f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/aws/sagemaker/Endpoints/simulated",
-        "Message": f'Received {kind} error ({status}) from primary with message "{message}".',
-        "OriginalMessage": message,
-        "OriginalStatusCode": status,
-    }
-    headers = {"content-type": "application/json", "x-amzn-errortype": "ModelError"}
-    return Answer(424, headers, json.dumps(told).encode())
 
 
 def _anyone(service: str) -> dict[str, str]:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from flows.api.settings import ApiSettings
+from tests.support import pdfs
 from tests.unit.flows.api.application import Application, application
 
 
@@ -14,3 +16,22 @@ from tests.unit.flows.api.application import Application, application
 async def api(tmp_path: Path) -> AsyncIterator[Application]:
     async with application(tmp_path) as api:
         yield api
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("queue._LOOK_SECONDS", "queue._LONGEST_PAUSE", "queue._REFUSED_SECONDS"):
+        monkeypatch.setattr(f"flows.api.{name}", 0.01)
+    monkeypatch.setattr("flows.api.prefect_state._AGAIN_SECONDS", 0.001)
+    monkeypatch.setattr("flows.api.followed._STATE_SECONDS", 0.0)
+    monkeypatch.setattr("flows.api.service._KNOWN_SECONDS", 0.05)
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> ApiSettings:
+    return ApiSettings(directory=tmp_path / "api", prefect_seconds=0.5)
+
+
+@pytest.fixture
+def pdf(tmp_path: Path) -> bytes:
+    return pdfs.written(tmp_path / "a.pdf", "One.").read_bytes()

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.api.filenames import safe_filename
 from flows.api.multipart import FormBody
+from flows.api.uploads import safe_filename
 from tasks.core.errors import InputError, LimitError
 
 BOUNDARY = "XX"

@@ -21,7 +21,6 @@ from flows.api import (
     limits,
     management,
     multipart,
-    permission,
     posting,
     prefect_state,
     run_index,
@@ -37,7 +36,7 @@ from tests.unit.flows.api.application import Application
 
 MODULES = (
     *(accepted, application_module, ceilings, deletion, departure, dependencies, followed, health, limits, management),
-    *(multipart, permission, posting, prefect_state, run_index, runs, service, uploads),
+    *(multipart, posting, prefect_state, run_index, runs, service, uploads),
 )
 RAISED = {"LimitError": 413, "InputError": 422, "ServerError": 503, "StorageError": 503}
 OF_EVERY_ROUTE = {401, 403, 408, 414, 422, 431, 503}

@@ -10,8 +10,8 @@ from unittest.mock import patch
 
 import pytest
 
-from flows.orchestrator import run_start
-from flows.orchestrator.run_start import run_began
+from flows.orchestrator import pausing
+from flows.orchestrator.pausing import run_began
 
 FIRST = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -19,7 +19,7 @@ FIRST = datetime(2026, 11, 1, tzinfo=UTC)
 @contextmanager
 def in_run(run_count: int, start_time: datetime | None) -> Iterator[None]:
     run = SimpleNamespace(run_count=run_count, start_time=start_time)
-    with patch.object(run_start, "FlowRunContext", SimpleNamespace(get=lambda: SimpleNamespace(flow_run=run))):
+    with patch.object(pausing, "FlowRunContext", SimpleNamespace(get=lambda: SimpleNamespace(flow_run=run))):
         yield
 
 

@@ -1,4 +1,4 @@
-"""What a plan says, and that the classic table comes out of its own assumptions."""
+"""What a plan says."""
 
 from __future__ import annotations
 
@@ -8,20 +8,16 @@ from datetime import date
 import pytest
 
 from tasks.core.errors import InputError
-from tasks.costs.assumptions import CLASSIC, Assumptions, Range
+from tasks.costs.assumptions import Assumptions, Range
 from tasks.costs.price_book import Book, Price, Source, Term, shipped
-from tasks.planning.architectures import Estimate, Running, Shape, estimates
+from tasks.planning.architectures import Running, Shape
 from tasks.planning.chart import picture
 from tasks.planning.page_times import PageTimes
 from tasks.planning.sizing import needs_gib, sizes
 from tasks.planning.verdict import CostPlan, cost_plan
+from tests.unit.tasks.costs.estimated import ends, table
 
 TODAY = date(2026, 11, 24)
-
-
-def _rows(assumptions: Assumptions, pages: int = 50) -> dict[tuple[Shape, Running, Term], Estimate]:
-    found = estimates(pages, assumptions, PageTimes(assumptions), shipped()).rows
-    return {(row.shape, row.running, row.term): row for row in found}
 
 
 def _plan(pages: int = 50, *, book: Book | None = None, today: date = TODAY, **limits: float) -> CostPlan:
@@ -29,69 +25,19 @@ def _plan(pages: int = 50, *, book: Book | None = None, today: date = TODAY, **l
     return cost_plan(pages, assumptions, PageTimes(assumptions), book or shipped(), today, **limits)
 
 
-def _ends(of: Range) -> tuple[float, float]:
-    return of.low, of.high
-
-
-class TestClassic:
-    """50 pages, 5-10 s a page, load 10-30 s, 8 slots, USD 0.75 an hour."""
-
-    rows = _rows(Assumptions().changed(CLASSIC))
-
-    def test_one_machine_per_page_takes_12_to_33_minutes_in_turn(self):
-        row = self.rows[Shape.PER_PAGE_SERIAL, Running.AUTO_STOP, Term.ON_DEMAND]
-        assert _ends(row.total) == pytest.approx((12.5 * 60, 33.3 * 60), rel=0.01)
-        assert _ends(row.load) == (500, 1500)
-        assert _ends(row.reading) == pytest.approx((250, 500))
-
-    def test_all_at_once_they_take_as_long_as_one_and_cost_the_same(self):
-        row = self.rows[Shape.PER_PAGE_AT_ONCE, Running.AUTO_STOP, Term.ON_DEMAND]
-        serial = self.rows[Shape.PER_PAGE_SERIAL, Running.AUTO_STOP, Term.ON_DEMAND]
-        assert _ends(row.total) == pytest.approx((15, 40))
-        assert _ends(row.usd) == pytest.approx(_ends(serial.usd))
-
-    def test_one_warm_machine_takes_35_to_70_seconds_and_a_cent(self):
-        row = self.rows[Shape.SINGLE, Running.WARM, Term.ON_DEMAND]
-        assert _ends(row.total) == pytest.approx((35, 70))
-        assert round(row.usd.typical, 2) == 0.01
-
-    def test_four_containers_take_10_to_20_seconds_and_two_cents_at_most(self):
-        row = self.rows[Shape.ECS, Running.WARM, Term.ON_DEMAND]
-        assert _ends(row.total) == pytest.approx((10, 20))
-        assert round(row.usd.high, 2) == 0.02
-
-
-class TestWithWhatTheClassicTableLeavesOut:
-    """The same, with boot, minimum billing and idling, all else as in the table."""
-
-    rows = _rows(Assumptions().changed({"usd_per_hour": "0.75", "page_sigma": "0", "slowdown_per_slot": "0"}))
-
-    def test_a_machine_per_page_pays_50_boots_and_loads(self):
-        row = self.rows[Shape.PER_PAGE_AT_ONCE, Running.AUTO_STOP, Term.ON_DEMAND]
-        assert _ends(row.billed) == pytest.approx((60, 160))  # the minimum; boot, load and page
-        assert row.usd.low > 50 * 60 / 3600 * 0.75
-
-    def test_one_machine_costs_ten_times_as_much_when_its_idling_is_paid_for(self):
-        warm = self.rows[Shape.SINGLE, Running.WARM, Term.ON_DEMAND]
-        row = self.rows[Shape.SINGLE, Running.AUTO_STOP, Term.ON_DEMAND]
-        assert _ends(row.total) == pytest.approx((40 + 10 + 35, 120 + 30 + 70))
-        assert _ends(row.billed) == pytest.approx((85 + 600, 220 + 600))
-        assert row.usd.typical > 10 * warm.usd.typical
-
-
 def test_always_on_is_paid_for_all_day_and_shared_by_the_runs_of_the_day():
-    one = _rows(Assumptions())[Shape.SINGLE, Running.ALWAYS_ON, Term.ON_DEMAND]
-    ten = _rows(Assumptions().changed({"runs_a_day": "10"}))[Shape.SINGLE, Running.ALWAYS_ON, Term.ON_DEMAND]
+    one = table(Assumptions())[Shape.SINGLE, Running.ALWAYS_ON, Term.ON_DEMAND]
+    ten = table(Assumptions().changed({"runs_a_day": "10"}))[Shape.SINGLE, Running.ALWAYS_ON, Term.ON_DEMAND]
     assert one.usd.typical > 24 * 0.526
     assert ten.usd.typical == pytest.approx(one.usd.typical / 10)
 
 
 def test_real_time_from_no_instance_is_paid_for_until_its_instance_goes_after_its_last_copy():
-    rows = _rows(Assumptions())
+    rows = table(Assumptions())
     queued = rows[Shape.SAGEMAKER_ASYNC, Running.AUTO_STOP, Term.ON_DEMAND]
     row = rows[Shape.SAGEMAKER, Running.AUTO_STOP, Term.ON_DEMAND]
     assert row.total == queued.total
-    assert _ends(row.billed) == pytest.approx([seconds + 600 for seconds in _ends(queued.billed)])
+    assert ends(row.billed) == pytest.approx([seconds + 600 for seconds in ends(queued.billed)])
     assert row.usd.typical < rows[Shape.SAGEMAKER, Running.ALWAYS_ON, Term.ON_DEMAND].usd.typical
 
 
@@ -124,7 +70,7 @@ def test_fargate_reads_with_another_model_and_never_wins():
     assert row.total.high < 240
     assert row.usd.typical < plan.best.usd.typical  # and yet
     # 50 pages of 1.3 s over four tasks of four vCPUs; a minute of 4 vCPUs, 8 GB and an address is billed.
-    flat = _rows(Assumptions().changed({"page_sigma": "0", "machines": "4"}))
+    flat = table(Assumptions().changed({"page_sigma": "0", "machines": "4"}))
     row = flat[Shape.FARGATE, Running.AUTO_STOP, Term.ON_DEMAND]
     assert row.reading.typical == pytest.approx(4 * 1.3)
     assert row.usd.typical == pytest.approx(4 * (4 * 0.04048 + 8 * 0.004445 + 0.005) / 60)

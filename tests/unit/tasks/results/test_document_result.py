@@ -19,7 +19,7 @@ from tasks.results.document_result import DocumentResult, _expanded, _ranges
 from tasks.results.manifest import Listing, Manifest, RunStatus
 from tasks.results.page import PageEntry, PageResult, PageStatus
 from tasks.results.store import ResultStore
-from tests.unit.tasks.results.test_store import DIGEST, DOCUMENT, OPTIONS, failed, page, planned
+from tests.unit.tasks.results.stored import DIGEST, DOCUMENT, OPTIONS, failed, page, planned
 
 BEGAN = datetime(2026, 11, 1, tzinfo=UTC)
 

@@ -9,7 +9,7 @@ import pytest
 
 from tasks.results.store import ResultStore
 from tests.support.waiting import PATIENCE
-from tests.unit.tasks.results.test_store import blank, failed, page
+from tests.unit.tasks.results.stored import blank, failed, page
 
 
 def store(output: Path, name: str, digits: str = "aaaaaaaaaaaa") -> ResultStore:

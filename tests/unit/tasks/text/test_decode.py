@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.text.decode import decoded
+from tasks.text.legible import decoded
 
 TEXT = "/data/café.pdf\n# Größe\nreport.pdf\n"
 

@@ -1,68 +1,31 @@
-"""What becomes of a machine, and which one a run takes: decided from facts alone."""
+"""What becomes of a machine: decided from facts alone."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import permutations
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.backends.ec2.instances import Machine, MachineState, Market, Notice
-from tasks.backends.ec2.policy import Action, Decision, Limits, Step, Why, placement_policy, retention_policy
+from tasks.backends.ec2.instances import Machine, MachineState, Market
+from tasks.backends.ec2.policy import Action, Decision, Limits, Why, retention_policy
 from tasks.leasing.lease import Lease, Record
+from tests.unit.tasks.backends.ec2.policy_facts import MACHINE, NOW, found, moments, records, used
 
-NOW = 1_000_000.0
 LIMITS = Limits(idle=600, terminate=86_400)
-CONFIG = "0123456789ab"
-
-MACHINE = Machine(
-    id="i-1",
-    pool="default",
-    state=MachineState.RUNNING,
-    type="g4dn.xlarge",
-    market=Market.ON_DEMAND,
-    zone="us-east-1a",
-    launched_at=NOW - 3600,
-    private_ip="10.0.0.1",
-    public_ip=None,
-    config=CONFIG,
-    stage="serving",
-    notice=None,
-    spot_request=None,
-)
 SPOT = replace(MACHINE, market=Market.SPOT)
 STOPPED = replace(MACHINE, state=MachineState.STOPPED)
 PUT_AWAY = {Action.STOP, Action.TERMINATE}
 GOING = {MachineState.SHUTTING_DOWN, MachineState.TERMINATED}
 
 
-def used(*ends: float, machine: Machine = MACHINE, **known: float) -> Record:
-    """The record of a machine whose leases end at these times."""
-    return Record(machine.id, tuple(Lease("paper", 1, until, f"token{n}") for n, until in enumerate(ends)), **known)
-
-
 def decided(machine: Machine = MACHINE, record: Record | None = None, active_until: float = 0.0, now: float = NOW):
     return retention_policy(machine, record or Record(machine.id), active_until, now, LIMITS)
 
 
-# Whole seconds: the order of sums of arbitrary fractions is not what is specified here.
-moments = st.integers(0, 10_000).map(float)
 spans = st.integers(1, 5_000).map(float)
 limits = st.builds(Limits, idle=spans, terminate=st.integers(0, 5_000).map(float))
-notices = st.none() | st.builds(Notice, at=moments, why=st.just("lifetime"))
-found = st.builds(
-    replace,
-    st.just(MACHINE),
-    state=st.sampled_from(MachineState),
-    market=st.sampled_from(Market),
-    launched_at=moments,
-    notice=notices,
-)
-records = st.builds(
-    used, moments, moments, released_at=moments, stopped_at=st.just(0.0) | moments, closed_until=moments
-) | st.builds(used, released_at=st.just(0.0) | moments, stopped_at=st.just(0.0) | moments)
 
 
 class TestRunning:
@@ -197,106 +160,3 @@ class TestAlways:
         if at is not None:
             assert retention_policy(running, known, 0, at - 1, limits).action is Action.KEEP
             assert retention_policy(running, known, 0, at, limits).action in PUT_AWAY
-
-
-def machine(name: str, state: str = "running", **known: object) -> Machine:
-    return replace(MACHINE, id=name, state=MachineState(state), **known)
-
-
-def chosen(*machines: Machine, records: tuple[Record, ...] = (), avoid: tuple[str, ...] = ()) -> tuple[Step, str]:
-    """What the choice is, and of which machine, in whatever order EC2 lists them."""
-    picks = {placement_policy(order, records, CONFIG, avoid, NOW) for order in permutations(machines)}
-    (pick,) = picks
-    return pick[0], pick[1].id if pick[1] else ""
-
-
-class TestChoice:
-    def test_with_no_machine_one_is_launched(self):
-        assert chosen() == (Step.LAUNCH, "")
-
-    def test_running_comes_before_pending_before_stopped(self):
-        three = machine("i-1", "stopped"), machine("i-2", "pending"), machine("i-3", "running")
-        assert chosen(*three) == (Step.USE, "i-3")
-        assert chosen(*three[:2]) == (Step.USE, "i-2")
-        assert chosen(three[0]) == (Step.START, "i-1")
-
-    def test_the_one_with_fewest_leases_comes_first(self):
-        busy = used(NOW + 60, machine=machine("i-1"))
-        assert chosen(machine("i-1"), machine("i-2"), records=(busy,)) == (Step.USE, "i-2")
-
-    def test_leases_that_have_ended_do_not_count(self):
-        dead, alive = used(NOW - 1, NOW - 2, machine=machine("i-1")), used(NOW + 1, machine=machine("i-2"))
-        assert chosen(machine("i-1"), machine("i-2"), records=(dead, alive)) == (Step.USE, "i-1")
-
-    def test_of_equals_the_oldest_is_taken_so_that_runs_agree(self):
-        pair = machine("i-1", launched_at=NOW - 10), machine("i-2", launched_at=NOW - 20)
-        assert chosen(*pair) == (Step.USE, "i-2")
-
-    @pytest.mark.parametrize("state", ["shutting-down", "terminated"])
-    def test_one_that_goes_is_nothing_to_wait_for(self, state: str):
-        assert chosen(machine("i-1", state)) == (Step.LAUNCH, "")
-
-    @pytest.mark.parametrize("state", ["running", "pending", "stopped", "stopping"])
-    @pytest.mark.parametrize(
-        "known",
-        [{"config": "older"}, {"notice": Notice(NOW + 100, "spot-interruption")}, {"id": "i-avoided"}],
-        ids=["otherwise set up", "with a notice", "avoided"],
-    )
-    def test_one_that_does_not_fit_is_neither_used_nor_waited_for(self, state: str, known: dict[str, object]):
-        unfit = replace(machine("i-1", state), **known)
-        assert chosen(unfit, avoid=("i-avoided",)) == (Step.LAUNCH, "")
-
-    @pytest.mark.parametrize("state", ["running", "pending", "stopped"])
-    def test_one_that_is_closed_is_waited_for_where_there_is_no_other(self, state: str):
-        closed = used(machine=machine("i-1"), closed_until=NOW + 1)
-        assert chosen(machine("i-1", state), records=(closed,)) == (Step.WAIT, "i-1")
-        assert chosen(machine("i-1", state), machine("i-2", "stopped"), records=(closed,)) == (Step.START, "i-2")
-
-    def test_a_stopping_one_is_waited_for_where_there_is_no_other(self):
-        assert chosen(machine("i-1", "stopping")) == (Step.WAIT, "i-1")
-        assert chosen(machine("i-1", "stopping"), machine("i-2", "stopped")) == (Step.START, "i-2")
-
-    def test_a_closing_that_has_ended_keeps_nobody_out(self):
-        ended = used(machine=machine("i-1"), closed_until=NOW)
-        assert chosen(machine("i-1"), records=(ended,)) == (Step.USE, "i-1")
-
-
-names = st.sampled_from(["i-1", "i-2", "i-3", "i-4"])
-pools = st.lists(
-    st.builds(
-        replace,
-        found,
-        id=names,
-        config=st.sampled_from([CONFIG, "older"]),
-    ),
-    unique_by=lambda each: each.id,
-)
-books = st.lists(st.builds(replace, records, machine=names), unique_by=lambda each: each.machine)
-ready = {MachineState.RUNNING: Step.USE, MachineState.PENDING: Step.USE, MachineState.STOPPED: Step.START}
-
-
-class TestAnyChoice:
-    @given(pools, books, st.sets(names), moments)
-    def test_what_is_taken_fits(self, machines: list[Machine], book: list[Record], avoid: set[str], now: float):
-        step, taken = placement_policy(machines, book, CONFIG, avoid, now)
-        assert (taken is None) == (step is Step.LAUNCH)
-        if taken is not None:
-            assert (taken.config, taken.notice, taken.id in avoid) == (CONFIG, None, False)
-            assert taken.there
-        if step in {Step.USE, Step.START}:
-            assert ready[taken.state] is step
-            assert not any(record.machine == taken.id and record.closed_until > now for record in book)
-
-    @given(pools, books, st.sets(names), moments)
-    def test_nothing_better_is_passed_over(
-        self, machines: list[Machine], book: list[Record], avoid: set[str], now: float
-    ):
-        step, taken = placement_policy(machines, book, CONFIG, avoid, now)
-        closed = {record.machine for record in book if record.closed_until > now}
-        fit = [m for m in machines if m.there and m.config == CONFIG and m.id not in avoid and m.notice is None]
-        states = {m.state for m in fit if m.id not in closed}
-        better = [state for state in ready if state in states]
-        if better:
-            assert taken.state is better[0]
-        else:
-            assert step is (Step.WAIT if fit else Step.LAUNCH)

@@ -9,18 +9,12 @@ import pymupdf
 import pytest
 from PIL import Image
 
-from tasks.documents.sandbox import mupdf_messages
 from tasks.documents.sandbox.forms import Forms
 from tasks.documents.sandbox.page_renderer import Limits, PageRenderer, RefusedError
 from tests.support import forms, pdfs
 
 LIMITS = Limits(pages=10, image_megapixels=250)
 STALE = "Old name"
-
-
-@pytest.fixture(autouse=True)
-def quiet_mupdf() -> None:
-    mupdf_messages.quiet()
 
 
 def shown(path: Path) -> list[str]:

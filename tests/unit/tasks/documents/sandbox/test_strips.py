@@ -11,17 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageChops
 
-from tasks.documents.sandbox import mupdf_messages
 from tasks.documents.sandbox.page_renderer import Limits, PageRenderer, RefusedError
 from tasks.documents.sandbox.strips import strip_points
 from tests.support import pdfs
 
 LIMITS = Limits(pages=100, image_megapixels=250)
-
-
-@pytest.fixture(autouse=True)
-def quiet_mupdf() -> None:
-    mupdf_messages.quiet()
 
 
 def rendered(path: Path, longest_side: int = 1288) -> tuple[dict, list[Image.Image]]:

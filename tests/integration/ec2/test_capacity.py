@@ -1,0 +1,74 @@
+"""Where EC2 has no machine, or refuses one, another is asked for, waited for, or the reason is told."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tasks.core.errors import CapacityError, CloudError
+from tests.integration.ec2.acquiring import acquired
+from tests.support.aws.faults import denied, throttled
+from tests.support.aws.front import AwsFront
+from tests.support.aws.machines import Machines
+from tests.support.aws.pool import Pool
+from tests.support.waiting import PATIENCE
+
+
+async def test_where_spot_is_out_in_one_zone_another_is_taken(aws: AwsFront, pool: Pool, machines: Machines):
+    aws.capacity.none(market="spot", zone="a")
+    used, allocation = await acquired()
+    assert allocation.machine.kind == "g4dn.xlarge spot in us-east-1b"
+    await used.release(allocation)
+
+
+async def test_where_spot_is_out_of_a_type_the_next_is_taken(aws: AwsFront, pool: Pool, machines: Machines):
+    aws.capacity.none(market="spot", type="g4dn.xlarge")
+    used, allocation = await acquired()
+    assert allocation.machine.kind.startswith("g4dn.2xlarge spot")
+    await used.release(allocation)
+
+
+async def test_where_spot_is_out_altogether_it_is_on_demand(aws: AwsFront, pool: Pool, machines: Machines):
+    aws.capacity.none(market="spot")
+    used, allocation = await acquired()
+    assert allocation.machine.kind.startswith("g4dn.xlarge on-demand")
+    await used.release(allocation)
+
+
+async def test_places_that_a_fleet_did_not_try_are_asked_for_again(aws: AwsFront, pool: Pool, machines: Machines):
+    for kind in ("g4dn.xlarge", "g4dn.2xlarge", "g5.xlarge"):
+        aws.capacity.none(type=kind)
+    used, allocation = await acquired(spot_policy="on_demand")
+    assert allocation.machine.kind.startswith("g6.xlarge")
+    await used.release(allocation)
+
+
+async def test_asked_for_spot_alone_it_waits_for_capacity_and_then_says_so(
+    aws: AwsFront, pool: Pool, machines: Machines
+):
+    aws.capacity.none(market="spot")
+    with pytest.raises(CapacityError, match=r"InsufficientInstanceCapacity for g4dn.xlarge"):
+        await acquired(spot_policy="spot", capacity_seconds=0.5)
+    assert machines.instances() == {}
+
+
+async def test_a_quota_of_zero_is_named_at_once(aws: AwsFront, pool: Pool, machines: Machines):
+    aws.capacity.quota(market="spot")
+    aws.capacity.quota(market="on-demand")
+    with pytest.raises(CloudError, match=r"All G and VT Spot Instance Requests.*Running On-Demand G and VT instances"):
+        async with asyncio.timeout(PATIENCE):
+            await acquired(capacity_seconds=36_000)
+
+
+async def test_a_missing_permission_names_the_action(aws: AwsFront, pool: Pool, machines: Machines):
+    aws.inject(denied(), "CreateFleet", times=None)
+    with pytest.raises(CloudError, match="does not permit CreateFleet"):
+        await acquired()
+
+
+async def test_throttling_backs_off(aws: AwsFront, pool: Pool, machines: Machines):
+    injection = aws.inject(throttled(), "DescribeInstances", "CreateFleet", times=2)
+    used, allocation = await acquired()
+    assert len(injection.hits) == 2
+    await used.release(allocation)

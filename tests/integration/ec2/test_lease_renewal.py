@@ -1,0 +1,243 @@
+"""The thread that renews a lease, and tells what becomes of the machine meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+import tasks.backends.ec2.lease_renewal
+import tasks.leasing.launch_lock
+import tasks.leasing.leases
+from tasks.backends.ec2.connection import Connection
+from tasks.backends.ec2.lease_renewal import LeaseRenewer
+from tasks.backends.ec2.pool import Pool as OpenPool
+from tasks.core.interruption import Interruption
+from tasks.leasing.lease import Lease, Record
+from tests.integration.ec2.acquiring import acquired
+from tests.integration.ec2.lease_pool import LEASE_S, MACHINE, UPDATE, closed_over, leased, live, opened
+from tests.support.aws.faults import error, held
+from tests.support.aws.front import AwsFront
+from tests.support.aws.launches import launch
+from tests.support.aws.machines import Machines
+from tests.support.aws.pool import Pool
+from tests.support.waiting import PATIENCE, until, until_async
+
+NO_DOOR = Connection("http://127.0.0.1:9")
+
+Keep = Callable[[OpenPool, str, Lease], Interruption]
+
+
+@pytest.fixture(autouse=True)
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Renew leases often, however long they last."""
+    monkeypatch.setattr(tasks.backends.ec2.lease_renewal, "_RENEWALS", LEASE_S / 0.1)
+
+
+@pytest.fixture
+def keep(aws: AwsFront) -> Iterator[Keep]:
+    """Starts renewers that end with the test."""
+    renewers: list[LeaseRenewer] = []
+
+    def start(pool: OpenPool, machine: str, kept: Lease) -> Interruption:
+        interruption = Interruption()
+        renewers.append(LeaseRenewer(pool, machine, kept, interruption))
+        if machine != MACHINE:  # which EC2 does not know
+            renewers[-1].watch(NO_DOOR)
+        return interruption
+
+    yield start
+    aws.heal()
+    for renewer in renewers:
+        renewer.stop()
+    for renewer in renewers:
+        renewer._thread.join(PATIENCE)
+        assert not renewer._thread.is_alive()
+
+
+async def renewed(pool: OpenPool, machine: str, taken: Lease) -> bool:
+    """Has the end of a lease moved since it was taken?"""
+    (found,) = (await pool.records.get(machine)).leases
+    return found.until > taken.until + 0.01
+
+
+async def with_leases(pool: OpenPool) -> Record | None:
+    """Return the record once there are leases in it."""
+    record = await pool.records.get(MACHINE)
+    return record if record.leases else None
+
+
+async def announced(interruption: Interruption) -> str:
+    async with asyncio.timeout(PATIENCE):
+        return await interruption.wait_announced()
+
+
+async def gone(interruption: Interruption) -> str:
+    async with asyncio.timeout(PATIENCE):
+        await interruption.wait_gone()
+    return interruption.why
+
+
+async def test_the_keeper_renews(aws: AwsFront, pool: Pool, keep: Keep):
+    pool_ = await opened()
+    taken = await leased(pool_)
+    keep(pool_, MACHINE, taken)
+    await until_async(lambda: renewed(pool_, MACHINE, taken))
+    assert await live(pool_) == [taken.token]
+
+
+async def test_a_busy_event_loop_loses_no_lease(aws: AwsFront, pool: Pool, keep: Keep):
+    pool_ = await opened()
+    taken = await leased(pool_)
+    before = len(aws.called(UPDATE))
+    keep(pool_, MACHINE, taken)
+    until(lambda: len(aws.called(UPDATE)) >= before + 3)  # and nothing else runs on this loop: that is the test
+    assert await renewed(pool_, MACHINE, taken)
+    assert await live(pool_) == [taken.token]
+
+
+async def test_a_look_at_the_machine_that_hangs_does_not_keep_the_lease_from_being_renewed(
+    aws: AwsFront, pool: Pool, keep: Keep
+):
+    pool_ = await opened()
+    name = launch(aws, pool)
+    taken = await leased(pool_, name)
+    release = threading.Event()
+    hung = aws.inject(held(release), "DescribeInstances", times=None)
+    interruption = keep(pool_, name, taken)
+    await until_async(lambda: hung.hits)
+    before = len(aws.called(UPDATE))
+    await until_async(lambda: len(aws.called(UPDATE)) >= before + 3)
+    assert await renewed(pool_, name, taken)
+    assert await live(pool_, name) == [taken.token]
+    assert not interruption.announced
+    release.set()
+
+
+async def test_with_aws_down_for_less_than_the_lease_it_is_kept(aws: AwsFront, pool: Pool, keep: Keep):
+    pool_ = await opened()
+    name = launch(aws, pool)
+    taken = await leased(pool_, name)
+    before = len(aws.called(UPDATE))
+    interruption = keep(pool_, name, taken)
+    aws.down()
+    await until_async(lambda: len(aws.called(UPDATE)) > before)
+    aws.up()
+    await until_async(lambda: renewed(pool_, name, taken))
+    assert await live(pool_, name) == [taken.token]
+    assert not interruption.announced
+
+
+async def test_a_lease_that_was_lost_is_taken_back_where_nobody_minds(aws: AwsFront, pool: Pool, keep: Keep):
+    pool_ = await opened()
+    ended, closed = await closed_over(pool_)
+    await pool_.records.reopen(closed)
+    interruption = keep(pool_, MACHINE, ended)
+    await until_async(lambda: live(pool_))
+    assert await live(pool_) == [ended.token]
+    assert not interruption.announced
+
+
+async def test_a_lease_that_is_taken_back_protects_from_the_first_moment(aws: AwsFront, pool: Pool, keep: Keep):
+    pool_ = await opened()
+    ended, closed = await closed_over(pool_)
+    await pool_.records.reopen(closed)
+    release = threading.Event()
+    # Only the renewal that takes it back gets through, and none of those after it.
+    aws.inject(held(release), UPDATE, times=None, skip=2)
+    keep(pool_, MACHINE, ended)
+    record = await until_async(lambda: with_leases(pool_))
+    release.set()
+    assert record.live(time.time())
+
+
+async def test_the_keeper_tells_that_somebody_else_stops_the_machine(aws: AwsFront, pool: Pool, keep: Keep):
+    pool_ = await opened()
+    ended, _ = await closed_over(pool_)
+    interruption = keep(pool_, MACHINE, ended)
+    assert await announced(interruption) == f"{MACHINE} is being stopped by somebody else"
+    assert not interruption.gone
+
+
+async def test_the_keeper_tells_what_the_machine_says_of_its_end(aws: AwsFront, pool: Pool, keep: Keep):
+    pool_ = await opened()
+    name = launch(aws, pool)
+    interruption = keep(pool_, name, await leased(pool_, name))
+    at = datetime.now(UTC) + timedelta(seconds=3600)
+    tag = {"Key": "hearth:notice", "Value": f"{at:%Y-%m-%dT%H:%M:%SZ} spot-interruption"}
+    aws.client("ec2").create_tags(Resources=[name], Tags=[tag])
+    assert await announced(interruption) == f"{name} goes at {at:%H:%M:%S} UTC (spot-interruption)"
+    assert not interruption.gone
+
+
+async def test_the_keeper_tells_what_ec2_says_of_a_spot_request(
+    aws: AwsFront, pool: Pool, machines: Machines, keep: Keep
+):
+    pool_ = await opened()
+    name = launch(aws, pool, "spot")
+    interruption = keep(pool_, name, await leased(pool_, name))
+    machines.interrupt(machines.one(), after=36_000)
+    assert (await announced(interruption)).endswith("(spot: marked-for-termination)")
+    assert not interruption.gone
+
+
+async def test_the_keeper_tells_that_the_machine_was_stopped(aws: AwsFront, pool: Pool, keep: Keep):
+    pool_ = await opened()
+    name = launch(aws, pool)
+    interruption = keep(pool_, name, await leased(pool_, name))
+    aws.client("ec2").stop_instances(InstanceIds=[name])
+    assert await gone(interruption) == f"{name} is stopped"
+
+
+async def test_the_keeper_tells_that_the_machine_has_vanished(
+    aws: AwsFront, pool: Pool, machines: Machines, keep: Keep
+):
+    pool_ = await opened()
+    name = launch(aws, pool, "spot")
+    interruption = keep(pool_, name, await leased(pool_, name))
+    machines.vanish(machines.one())
+    assert await gone(interruption) == f"{name} is terminated"
+
+
+async def test_a_machine_that_ec2_does_not_know_for_two_looks_has_not_gone(aws: AwsFront, pool: Pool, keep: Keep):
+    pool_ = await opened()
+    name = launch(aws, pool)
+    unknown = aws.inject(error("InvalidInstanceID.NotFound"), "DescribeInstances", times=2)
+    interruption = keep(pool_, name, await leased(pool_, name))
+    await until_async(lambda: len(aws.called("DescribeInstances")) >= 5)
+    assert len(unknown.hits) == 2
+    assert not interruption.announced
+
+
+async def test_a_machine_that_ec2_knows_no_more_has_gone(aws: AwsFront, pool: Pool, keep: Keep):
+    pool_ = await opened()
+    name = launch(aws, pool)
+    interruption = keep(pool_, name, await leased(pool_, name))
+    aws.inject(error("InvalidInstanceID.NotFound"), "DescribeInstances", times=None)
+    assert await gone(interruption) == f"{name} is gone"
+
+
+async def test_the_keeper_ends_with_the_release(aws: AwsFront, pool: Pool, machines: Machines):
+    used, allocation = await acquired()
+    renewer = allocation.lease.renewer
+    await used.release(allocation)
+    await asyncio.to_thread(renewer._thread.join, PATIENCE)
+    assert not renewer._thread.is_alive()
+    assert not allocation.interruption.announced
+
+
+async def test_a_renewal_under_way_does_not_bring_a_lease_back_that_is_given_back(
+    aws: AwsFront, pool: Pool, machines: Machines
+):
+    used, allocation = await acquired(lease_seconds=LEASE_S)
+    release = threading.Event()
+    renewal = aws.inject(held(release), UPDATE, where=lambda call: "ends_at" in call.parameters["UpdateExpression"])
+    await until_async(lambda: renewal.hits)
+    await used.release(allocation)
+    release.set()
+    await asyncio.to_thread(allocation.lease.renewer._thread.join, PATIENCE)
+    assert (await (await opened()).records.get(allocation.machine.id)).leases == ()

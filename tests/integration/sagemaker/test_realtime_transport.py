@@ -1,0 +1,132 @@
+"""Ollama's client through a real-time endpoint of SageMaker, SIMULATED over the real container."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tasks.core.errors import (
+    CloudError,
+    PageError,
+    PassingError,
+    SilentError,
+)
+from tasks.ollama.client import OllamaClient
+from tests.integration.sagemaker.transports import REQUEST, picture
+from tests.support.aws.container import Container
+from tests.support.aws.faults import dropped, error, throttled
+from tests.support.aws.front import AwsFront
+from tests.support.aws.sagemaker import Endpoint
+from tests.support.aws.sagemaker_answers import event
+from tests.support.waiting import until_async
+
+
+class TestRealTime:
+    @pytest.mark.parametrize(
+        "fault",
+        [
+            throttled(),
+            error("ThrottlingException", "Rate exceeded", 429),
+            error("ModelNotReadyException", "Loading.", 429),
+            error("ServiceUnavailable", "Unavailable.", 503),
+            error("InternalFailure", "Failure.", 500),
+            error("InternalDependencyException", "Failure.", 530),
+            dropped(),
+        ],
+        ids=lambda fault: fault.name,
+    )
+    async def test_what_passes_is_a_passing_error(
+        self, real_time: Callable[..., OllamaClient], aws: AwsFront, fault: Any
+    ):
+        aws.inject(fault, "InvokeEndpoint*")
+        async with real_time() as carried:
+            with pytest.raises(PassingError):
+                await carried.generate(REQUEST, "read", (picture(),))
+            assert await carried.generate(REQUEST, "read", (picture(),))
+
+    async def test_a_page_over_the_limit_is_refused_before_it_is_sent(
+        self, real_time: Callable[..., OllamaClient], aws: AwsFront
+    ):
+        async with real_time(most_bytes=10_000) as carried:
+            assert await carried.version()
+            sent = len(aws.called("InvokeEndpointWithResponseStream"))
+            with pytest.raises(PageError, match=r"has 0\.0 MB.*Lower --longest-side") as refusal:
+                await carried.generate(REQUEST, "read", (b"\0" * 10_000,))
+        assert refusal.value.final
+        assert len(aws.called("InvokeEndpointWithResponseStream")) == sent
+
+    async def test_a_limit_that_sagemaker_lowers_is_the_pages_error_too(
+        self, real_time: Callable[..., OllamaClient], endpoint: Endpoint
+    ):
+        endpoint.most_bytes = 5_000
+        async with real_time() as carried:
+            with pytest.raises(PageError, match="content length exceeded"):
+                await carried.generate(REQUEST, "read", (b"\0" * 10_000,))
+
+    async def test_a_page_that_takes_longer_than_sagemaker_waits_may_be_sent_again_and_the_way_out_is_told(
+        self, real_time: Callable[..., OllamaClient], endpoint: Endpoint
+    ):
+        endpoint.stream_seconds = 0.15
+        async with real_time() as carried:
+            with pytest.raises(PassingError, match="need an asynchronous endpoint"):
+                await carried.generate(REQUEST, "read", (picture(),))
+
+    async def test_a_page_may_take_longer_than_sagemaker_waits_for_a_silent_container(
+        self, real_time: Callable[..., OllamaClient], endpoint: Endpoint, served: Container
+    ):
+        endpoint.seconds = 2  # far more than from one blank to the next
+        served.hold()
+        async with real_time() as carried:
+            answering = asyncio.create_task(carried.generate(REQUEST, "read", (picture(),)))
+            began = time.monotonic()
+            await until_async(lambda: time.monotonic() - began > 2.2 and endpoint.parts > 3)
+            served.let_go()
+            assert await answering
+
+    async def test_blanks_do_not_keep_a_call_waiting_for_longer_than_it_may(
+        self, real_time: Callable[..., OllamaClient]
+    ):
+        async with real_time(timeout=0.15) as carried:
+            with pytest.raises(SilentError):
+                await carried.generate(REQUEST, "read", (picture(),))
+
+    @pytest.mark.parametrize(
+        ("garbled", "told"),
+        [
+            (b"no event stream", "makes no sense"),
+            (event({}, b"{")[:-1] + b"x", "makes no sense"),
+            (event({":message-type": "event", ":event-type": "PayloadPart"}, b"   "), "ended before the answer"),
+            (b"", "ended before the answer"),
+        ],
+        ids=["no stream", "a wrong CRC", "blanks alone", "nothing"],
+    )
+    async def test_a_stream_that_makes_no_sense_may_be_asked_for_again(
+        self, real_time: Callable[..., OllamaClient], aws: AwsFront, garbled: bytes, told: str
+    ):
+        async with real_time() as carried:
+            assert await carried.version()
+            aws.sagemaker.garbled = garbled
+            with pytest.raises(PassingError, match=told):
+                await carried.version()
+
+    async def test_a_copy_is_waited_for_where_there_is_none(
+        self, real_time: Callable[..., OllamaClient], endpoint: Endpoint
+    ):
+        endpoint.copies = 0
+        async with real_time() as carried:
+            with pytest.raises(PassingError, match="no capacity"):
+                await carried.version()
+        assert endpoint.refused == 1  # which sets off AWS's scaling out
+
+    async def test_the_signature_is_one_that_aws_computes_too(
+        self, real_time: Callable[..., OllamaClient], monkeypatch: pytest.MonkeyPatch
+    ):
+        async with real_time() as carried:
+            assert await carried.version()
+            monkeypatch.setattr("tests.support.aws.sagemaker.SECRET", "another")
+            with pytest.raises(CloudError, match="signature"):
+                await carried.version()

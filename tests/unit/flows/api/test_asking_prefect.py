@@ -1,0 +1,76 @@
+"""How often the HTTP API asks Prefect, and what it makes of a refusal."""
+
+from __future__ import annotations
+
+import asyncio
+
+import httpx
+import pytest
+from prefect.exceptions import PrefectHTTPStatusError
+
+from flows.api.prefect_state import RefusedError, answer_of_prefect
+from tasks.core.errors import ServerError
+from tests.support.waiting import PATIENCE
+
+
+class Prefect:
+    """STAND-IN for Prefect's API: it answers as the test says, and as it should in the end."""
+
+    def __init__(self, *statuses: int) -> None:
+        self.asked = 0
+        self.silent = asyncio.Event()
+        self._statuses = list(statuses)
+
+    async def answer(self) -> str:
+        self.asked += 1
+        if self._statuses:
+            status = self._statuses.pop(0)
+            if not status:
+                await self.silent.wait()
+            response = httpx.Response(status, request=httpx.Request("POST", "http://prefect"))
+            raise PrefectHTTPStatusError.from_httpx_error(
+                httpx.HTTPStatusError(f"HTTP {status}", request=response.request, response=response)
+            )
+        return "the answer"
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flows.api.prefect_state._AGAIN_SECONDS", 0.001)
+
+
+@pytest.mark.parametrize("status", [408, 429, 502, 503, 504])
+async def test_prefect_is_asked_again_while_a_trouble_may_pass(at_once: None, status: int):
+    prefect = Prefect(status, status, status)
+    assert await answer_of_prefect(prefect.answer, PATIENCE) == "the answer"
+    assert prefect.asked == 4
+
+
+async def test_prefect_is_asked_again_when_a_connection_breaks(at_once: None):
+    broken = iter([httpx.ConnectError("refused"), httpx.ReadError("reset")])
+
+    async def ask() -> str:
+        for error in broken:
+            raise error
+        return "the answer"
+
+    assert await answer_of_prefect(ask, PATIENCE) == "the answer"
+
+
+async def test_what_prefect_refuses_is_not_asked_again(at_once: None):
+    prefect = Prefect(401)
+    with pytest.raises(ServerError, match="Prefect does not answer"):
+        await answer_of_prefect(prefect.answer, PATIENCE)
+    assert prefect.asked == 1
+
+
+@pytest.mark.parametrize("status", [400, 409, 422])
+async def test_what_prefect_refuses_for_itself_is_told_from_a_server_that_is_out_of_order(at_once: None, status: int):
+    with pytest.raises(RefusedError, match=f"HTTP {status}"):
+        await answer_of_prefect(Prefect(status).answer, PATIENCE)
+
+
+@pytest.mark.parametrize("status", [503, 0], ids=["always busy", "silent"])
+async def test_a_trouble_of_prefects_that_does_not_pass_is_told_at_the_limit(at_once: None, status: int):
+    with pytest.raises(ServerError, match="Prefect does not answer"):
+        await answer_of_prefect(Prefect(*[status] * 10_000).answer, 0.05)
