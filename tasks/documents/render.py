@@ -14,7 +14,7 @@ from tasks.core.errors import FailureReason, PageError
 from tasks.core.flags import Flag, FlagName
 from tasks.documents.answers import PageFacts, PageRefused
 from tasks.documents.document_file import DocumentFile
-from tasks.documents.render_process import CrashedError, RenderProcess
+from tasks.documents.render_process import PATIENCE, CrashedError, RenderProcess
 from tasks.documents.shared_processes import processes_here
 from tasks.settings.reading import LimitSettings
 
@@ -157,7 +157,7 @@ class Renderer:
     async def _answer(self, process: RenderProcess, number: int) -> tuple[PageFacts, list[bytes]] | PageRefused:
         """Ask for a page; once more if the process died, which may have been killed for another's sake."""
         assert self._file is not None  # noqa: S101 - narrows the type: the context was entered
-        async with asyncio.timeout(self._limits.render_seconds):
+        async with asyncio.timeout(PATIENCE * self._limits.render_seconds):
             try:
                 return await process.page(self._file, number, self._longest_side)
             except CrashedError:

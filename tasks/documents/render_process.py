@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import socket
 import subprocess
 import sys
@@ -33,6 +34,10 @@ from tasks.settings.reading import LimitSettings
 # -P: the working directory may hold files named like modules. -B: it writes nothing.
 _COMMAND = (sys.executable, "-P", "-B", "-m", "tasks.documents.sandbox.worker")
 _START_SECONDS = 120.0
+# What ends a process that was at work for longer than it may; see `confine.limit_processor`.
+_OUT_OF_TIME = {-signal.SIGPROF, -signal.SIGXCPU}
+PATIENCE = 5.0
+"""How many times as long as it may be at work a process is waited for: on a busy machine it gets a part of the time."""
 _LONGEST_CAUSE = 200
 _MOST_STDERR = 2**16
 
@@ -76,7 +81,7 @@ class RenderProcess:
         }
         async with self._asking():
             await self._ready(limits)
-            async with asyncio.timeout(document.seconds):
+            async with asyncio.timeout(PATIENCE * document.seconds):
                 await self._send({"open": opening}, document.descriptor)
                 answer = parsed(await self._message(), OPENED)
         self.documents += 1
@@ -113,7 +118,10 @@ class RenderProcess:
         except (EOFError, ConnectionError, MalformedError, ValueError) as error:
             if isinstance(error, MalformedError | ValueError):
                 _log.warning("The process that renders pages answered what is no answer, and was ended: %s", error)
+            process = self._running
             await self.end()
+            if process is not None and process.returncode in _OUT_OF_TIME:
+                raise TimeoutError from None
             raise CrashedError from None
         except BaseException:  # the answer would be taken for the next one's
             await self.end()

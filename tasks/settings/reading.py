@@ -49,9 +49,12 @@ class LimitSettings(Frozen):
     open_seconds: float = Field(
         6,
         gt=0,
-        description="Longest time to open a PDF, seconds; a fifth of a second more a megabyte, up to `render_seconds`.",
+        description="Longest processor time to open a PDF, seconds; a fifth of a second more a megabyte, up to "
+        "`render_seconds`.",
     )
-    render_seconds: float = Field(60, gt=0, description="Longest time to render one page, seconds.")
+    render_seconds: float = Field(
+        60, gt=0, description="Longest processor time to render one page, seconds; it is waited for five times as long."
+    )
     render_memory_mb: int = Field(4096, ge=256, description="Memory of the rendering process, megabytes (Linux).")
 
 

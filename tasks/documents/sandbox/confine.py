@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+import signal
 import sys
 from contextlib import suppress
 from typing import Any
@@ -66,11 +67,15 @@ def limit_memory(megabytes: int, *, for_good: bool = False) -> int:
 
 
 def limit_processor(seconds: float) -> None:
-    """Have the system end this process after so many more seconds at work, though nobody is left who would."""
+    """Have the system end this process by SIGPROF after so many more seconds at work, however busy the machine is.
+
+    And by SIGXCPU soon afterwards: of the first, what has taken the process over could rid itself.
+    """
     if sys.platform == "win32":
         return
     import resource
 
+    signal.setitimer(signal.ITIMER_PROF, seconds)
     used = resource.getrusage(resource.RUSAGE_SELF)
     _, most = resource.getrlimit(resource.RLIMIT_CPU)
     wanted = math.ceil(used.ru_utime + used.ru_stime + seconds) + 1

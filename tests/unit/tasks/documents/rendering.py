@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,12 @@ async def rendered(path: Path, number: int = 1, longest_side: int = 400) -> Page
 
 
 def workers() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children() if "tasks.documents.sandbox.worker" in child.cmdline()]
+    """Those that live; one that ends just now is none."""
+    found = []
+    for child in psutil.Process().children():
+        with suppress(psutil.Error):
+            found += [child] if "tasks.documents.sandbox.worker" in child.cmdline() else []
+    return found
 
 
 @asynccontextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -48,7 +47,7 @@ def memory_of_children() -> Iterator[list[int]]:
 def test_what_bites_when_it_is_opened_is_refused_or_harmless_within_a_gigabyte(tmp_path, make):
     path = make(tmp_path / "bomb.pdf")
     with memory_of_children() as memory, suppress(DocumentError):
-        assert open_document(path, LimitSettings(open_seconds=3, pages=3_000_000)).pages > 0
+        assert open_document(path, LimitSettings(open_seconds=1, pages=3_000_000)).pages > 0
     assert memory[0] < GIGABYTE
 
 
@@ -63,19 +62,17 @@ def test_what_takes_too_much_to_open_is_refused_as_hostile(tmp_path, make):
 
 
 @pytest.mark.skipif(not CASE.exists(), reason="the case is not here")
-def test_a_known_bomb_of_four_kilobytes_is_refused_within_ten_seconds():
-    started = time.monotonic()
+def test_a_known_bomb_of_four_kilobytes_is_refused_for_its_memory_before_its_time_is_over():
     with memory_of_children() as memory, pytest.raises(HostileError, match="500 MB of memory"):
         open_document(CASE, LimitSettings())
     assert memory[0] < GIGABYTE
-    assert time.monotonic() - started < 10
 
 
 @pytest.mark.parametrize("make", hostile.ON_THE_PAGE)
 async def test_what_bites_on_its_page_ends_in_time(tmp_path, make):
     async with (
         asyncio.timeout(PATIENCE),
-        Renderer(make(tmp_path / "bomb.pdf"), 400, LimitSettings(render_seconds=3)) as renderer,
+        Renderer(make(tmp_path / "bomb.pdf"), 400, LimitSettings(render_seconds=1)) as renderer,
     ):
         with suppress(PageError):
             assert (await renderer.page(1)).width > 0

@@ -23,6 +23,8 @@ from tasks.documents.render_process import CrashedError, RenderProcess
 from tasks.documents.shared_processes import shared_processes
 from tasks.settings.reading import LimitSettings
 from tests.support import pdfs
+from tests.support.waiting import PATIENCE
+from tests.unit.tasks.documents import rendering
 
 LIMITS = LimitSettings()
 
@@ -30,9 +32,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has Landl
 
 
 def workers() -> list[int]:
-    """Those that live; what has ended is waited for by whoever ends it."""
-    children = psutil.Process().children()
-    return [child.pid for child in children if "tasks.documents.sandbox.worker" in child.cmdline()]
+    return [process.pid for process in rendering.workers()]
 
 
 # What it cannot do
@@ -230,6 +230,18 @@ async def test_what_is_no_answer_about_a_page_ends_the_process(monkeypatch, answ
     with DocumentFile.at(Path(__file__), LIMITS) as file, pytest.raises(CrashedError):
         await process.page(file, 1, 100)
     assert psutil.Process().children() == []
+
+
+async def test_a_process_that_gets_a_part_of_the_time_alone_is_waited_for(monkeypatch):
+    """A busy machine makes no document hostile."""
+    monkeypatch.setattr(render_process, "PATIENCE", 10 * PATIENCE)
+    idle = ANSWERS.replace("    message()", "    message(); time.sleep(0.5)").replace("import ", "import time, ", 1)
+    answers = json.dumps([answer.hex() for answer in (sent(CONFINED), sent(FACTS))])
+    monkeypatch.setattr(render_process, "_COMMAND", (sys.executable, "-S", "-c", idle, answers))
+    process = RenderProcess()
+    with DocumentFile.at(Path(__file__), LimitSettings(open_seconds=0.1)) as file:
+        assert isinstance(await process.open(file), Facts)
+    await process.end()
 
 
 async def test_a_true_answer_is_believed(monkeypatch):
