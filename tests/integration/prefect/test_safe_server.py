@@ -34,7 +34,8 @@ from prefect import flow
 def hello(name: str):
     return f"Hello {name}"
 
-hello.serve(name="mine")
+if __name__ == "__main__":
+    hello.serve(name="mine")
 """
 
 
@@ -206,9 +207,11 @@ def test_a_users_own_flow_is_served(up: Up, tmp_path: Path):
     script.write_text(SERVES)
     environment = {**up.hearth.environment, "PREFECT_PROFILE": "hearth", "PREFECT_RUNNER_POLL_FREQUENCY": "1"}
     with subprocess.Popen([sys.executable, str(script)], env=environment, stdout=subprocess.DEVNULL) as serving:
-        until(lambda: up.post("/deployments/filter", deployments={"name": {"any_": ["mine"]}}))
-        assert up.ended(up.run("hello/mine", name="you"))["state_name"] == "Completed"
-        serving.terminate()
+        try:
+            until(lambda: up.post("/deployments/filter", deployments={"name": {"any_": ["mine"]}}))
+            assert up.ended(up.run("hello/mine", name="you"))["state_name"] == "Completed"
+        finally:
+            serving.terminate()
 
 
 @pytest.mark.long("another run of the command")
