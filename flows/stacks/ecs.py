@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from infra_scripts.common.deployment import CostTable, Options, StackPlan, StackStatus
-from infra_scripts.ecs.deploy import down, status, up
+from infra_scripts.ecs.deploy import down, image_trouble, status, up
 from infra_scripts.ecs.service import BUILD_SCRIPT, EcsStack, plan_rows, stack_name, template
 from tasks.costs.price_book import current
 from tasks.costs.rates import (
@@ -83,10 +83,11 @@ class EcsDeployment:
         stack = self._stack()
         done = up(aws, stack, listener)
         image = f"{done.outputs['Repository']}:{stack.image_tag}"
+        trouble = image_trouble(aws, image)
+        build = (f"{trouble} Here:  sh {BUILD_SCRIPT} {image} {stack.model} {stack.ollama_version}",) if trouble else ()
         return (
             f"The stack {self.name} in {self.region} is {done.change}.",
-            f"Build and push its image, unless it is there:  sh {BUILD_SCRIPT} {image} {stack.model} "
-            f"{stack.ollama_version}",
+            *build,
             f"Read with it:  HEARTH_EC2__POOL={self.pool} hearth read paper.pdf --backend ecs",
         )
 
