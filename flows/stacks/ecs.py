@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from infra_scripts.common.deployment import CostTable, Options, StackPlan, StackStatus
 from infra_scripts.ecs.deploy import down, image_trouble, status, up
 from infra_scripts.ecs.service import BUILD_SCRIPT, EcsStack, plan_rows, stack_name, template
+from tasks.costs.disks import disk_mb_s
 from tasks.costs.price_book import current
 from tasks.costs.rates import (
     HOURS_A_MONTH,
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from infra_scripts.common.clients import Aws, Listener
     from tasks.settings.settings import Settings
 
-_DISK_MB_S = 500
 _NOTES = (
     "On-demand prices; disks included, a public IPv4 address (USD 0.005 an hour) not. Spot costs less.",
     "A machine without a task goes after about 15 minutes more, as ECS takes its time.",
@@ -59,7 +59,7 @@ class EcsDeployment:
         stack, most = self._stack(), self.settings.ecs_stack.max_tasks
         region, book = self.region, current(self.settings.home)
         if stack.capacity == "gpu":
-            disk = gp3_usd_per_hour(stack.disk_gb, _DISK_MB_S, region, book)
+            disk = gp3_usd_per_hour(stack.disk_gb, stack.disk_throughput, region, book)
             prices = {name: on_demand_usd_per_hour(name, region, book) for name in stack.types}
             hourly = {name: None if usd is None else usd + disk for name, usd in prices.items()}
             items = [*stack.types, "gp3:gb", "alb:hour"]
@@ -101,8 +101,10 @@ class EcsDeployment:
         return status(aws, self.pool)
 
     def _stack(self) -> EcsStack:
+        values = self.settings.ecs_stack.model_dump()
+        values["disk_throughput"] = disk_mb_s(values["disk_throughput"], values["types"])
         return EcsStack(
-            **self.settings.ecs_stack.model_dump(),
+            **values,
             pool=self.pool,
             region=self.region,
             allow_from=self.options.allow_from,
