@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 from infra_scripts.common.clients import told
 from infra_scripts.common.cloudformation import Stack
-from infra_scripts.common.deployment import CostTable, Options, StackPlan, StackStatus
-from infra_scripts.common.instances import images, machines
+from infra_scripts.common.deployment import CostTable, Options, StackPlan, StackRequest, StackStatus
+from infra_scripts.common.instances import POOL_TAG, images, machines
+from infra_scripts.common.network import AMI_STAND_IN, STAND_INS
 from infra_scripts.ec2.deploy import down, up
 from infra_scripts.ec2.pool import Ec2Stack
-from infra_scripts.ec2.template import plan, template
+from infra_scripts.ec2.template import parameters, plan, template
 from tasks.costs.disks import disk_mb_s, initialization_usd
 from tasks.costs.price_book import current
 from tasks.costs.rates import gp3_usd_per_hour, on_demand_usd_per_hour, whose_prices
@@ -72,6 +73,12 @@ class Ec2Deployment:
     def template(self) -> str:
         """The CloudFormation template."""
         return template(self._stack())
+
+    def request(self) -> StackRequest:
+        """What CloudFormation is asked for."""
+        stack = self._stack()
+        values = parameters(stack, **STAND_INS, ami=AMI_STAND_IN)
+        return StackRequest(template(stack), values, {POOL_TAG: self.pool})
 
     def up(self, aws: Aws, listener: Listener) -> tuple[str, ...]:
         """Create or update the pool's stack."""

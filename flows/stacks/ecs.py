@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from infra_scripts.common.deployment import CostTable, Options, StackPlan, StackStatus
-from infra_scripts.ecs.deploy import down, image_trouble, status, up
-from infra_scripts.ecs.service import BUILD_SCRIPT, EcsStack, plan_rows, stack_name, template
+from infra_scripts.common.deployment import CostTable, Options, StackPlan, StackRequest, StackStatus
+from infra_scripts.common.network import AMI_STAND_IN, STAND_INS
+from infra_scripts.ecs.deploy import ECS_TAG, down, image_trouble, status, up
+from infra_scripts.ecs.service import BUILD_SCRIPT, EcsStack, parameters, plan_rows, stack_name, template
 from tasks.costs.disks import disk_mb_s
 from tasks.costs.price_book import current
 from tasks.costs.rates import (
@@ -77,6 +78,12 @@ class EcsDeployment:
     def template(self) -> str:
         """The CloudFormation template."""
         return template(self._stack())
+
+    def request(self) -> StackRequest:
+        """What CloudFormation is asked for."""
+        stack = self._stack()
+        values = parameters(stack, **STAND_INS, ami=AMI_STAND_IN)
+        return StackRequest(template(stack), values, {ECS_TAG: self.pool})
 
     def up(self, aws: Aws, listener: Listener) -> tuple[str, ...]:
         """Create or update the service's stack."""
