@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tasks.aws.client import Aws, ask
-from tasks.backends.ec2.instances import Machine, list_machines
+from tasks.backends.ec2.instances import GONE, Machine, list_machines
 from tasks.backends.ec2.outputs import Stack, find_stack
 from tasks.backends.ec2.policy import Limits, Step, placement_policy
 from tasks.backends.ec2.sightings import Sightings, sightings_of
@@ -53,7 +53,13 @@ class Pool:
 
     async def recent_machine(self, machine_id: str) -> Machine | None:
         """One of them; None if EC2 does not list it (any more, or yet)."""
-        return next((each for each in await self.recent_machines() if each.id == machine_id), None)
+        try:
+            listed = await self.recent_machines()
+        except CloudError as error:
+            if error.code not in GONE:
+                raise
+            return None  # one that went between the pages of the answer
+        return next((each for each in listed if each.id == machine_id), None)
 
     async def survey(self, avoid: Collection[str], *, recent: bool = False) -> Survey:
         """Look at all of it, and choose what a run that needs a machine does.
