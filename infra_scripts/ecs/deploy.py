@@ -12,6 +12,7 @@ from infra_scripts.common.cloudformation import Stack, Up
 from infra_scripts.common.deployment import StackStatus
 from infra_scripts.common.errors import InUseError, LeftoverError, StackError
 from infra_scripts.common.instances import ALIVE, tagged
+from infra_scripts.common.linked_roles import ensure_linked_roles
 from infra_scripts.common.network import base_image, network
 from infra_scripts.ecs.service import EcsStack, parameters, stack_name, template
 
@@ -37,6 +38,7 @@ def up(aws: Aws, stack: EcsStack, listener: Listener, *, poll_seconds: float = _
     with told():
         vpc, subnets = network(aws, stack)
         values = parameters(stack, vpc=vpc, subnets=subnets, ami=base_image(aws, stack.ami_parameter))
+        ensure_linked_roles(aws, stack.linked, listener)
         made = Stack(aws, stack.name, listener, poll_seconds=poll_seconds)
         change = made.bring_to(template(stack), values, {ECS_TAG: stack.pool})
         return Up(change, made.outputs())

@@ -82,6 +82,13 @@ class EcsStack(EcsStackSettings):
         return self.types[0] if gpu else f"fargate {self.fargate_vcpu} vCPU {self.fargate_gb} GB"
 
     @property
+    def linked(self) -> tuple[str, ...]:
+        """The services whose service-linked roles must be there first."""
+        machines = ("autoscaling", "spot") if self.capacity == "gpu" else ()
+        of_all = ("ecs", "ecs.application-autoscaling", "elasticloadbalancing")
+        return tuple(f"{name}.amazonaws.com" for name in (*of_all, *machines))
+
+    @property
     def image_tag(self) -> str:
         """The digest of all that makes images differ: another one is another image, which has to be built."""
         told = json.dumps([self.model, self.ollama_version, *(path.read_text() for path in IMAGE_FILES)])

@@ -11,12 +11,15 @@ from infra_scripts.common.cloudformation import Change, Stack
 from infra_scripts.common.deployment import StackStatus
 from infra_scripts.common.errors import InUseError
 from infra_scripts.common.instances import POOL_TAG
+from infra_scripts.common.linked_roles import ensure_linked_roles
 from infra_scripts.common.network import network
 from infra_scripts.trigger.upload_trigger import TriggerStack, template
 
 if TYPE_CHECKING:
     from infra_scripts.common.clients import Aws, Listener
 
+LINKED = ("ecs.amazonaws.com",)
+"""The service of the tasks, whose role the first cluster of an account needs."""
 _POLL_SECONDS = 3.0
 
 
@@ -30,6 +33,7 @@ def up(aws: Aws, stack: TriggerStack, listener: Listener, *, poll_seconds: float
     stack.checked()
     with told():
         vpc, subnets = network(aws, stack)
+        ensure_linked_roles(aws, LINKED, listener)
         made = Stack(aws, stack.name, listener, poll_seconds=poll_seconds)
         return made.bring_to(template(), stack.parameters(vpc=vpc, subnets=subnets), {POOL_TAG: stack.pool})
 
