@@ -61,6 +61,7 @@ class Machine:
         notice: when and why it will go, if it knows.
         transition: EC2's words for its last change of state, which may hold the time.
         reason: EC2's code for it, such as Server.SpotInstanceTermination.
+        explained: EC2's words for that code.
     """
 
     id: str
@@ -78,6 +79,7 @@ class Machine:
     spot_request: str | None
     transition: str = ""
     reason: str = ""
+    explained: str = ""
 
     @property
     def there(self) -> bool:
@@ -234,6 +236,7 @@ def _machine(instance: InstanceTypeDef) -> Machine:
         spot_request=instance.get("SpotInstanceRequestId"),
         transition=instance.get("StateTransitionReason", ""),
         reason=instance.get("StateReason", {}).get("Code", ""),
+        explained=instance.get("StateReason", {}).get("Message", ""),
     )
 
 
