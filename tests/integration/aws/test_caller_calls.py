@@ -81,7 +81,7 @@ async def test_of_tasks_of_ecs(aws: AwsFront, tmp_path: Path):
 
 
 async def test_of_an_endpoint_of_sagemaker(aws: AwsFront, tmp_path: Path):
-    with container(tmp_path / "container", engine="echo") as served:
+    with container(tmp_path, engine="echo") as served:
         make_endpoint(aws, served, copies=1)
         quick = SagemakerSettings(poll_seconds=0.05, follow_seconds=0.05, start_seconds=36_000)
         settings = Settings(model=MODEL, sagemaker=quick, sagemaker_stack=SagemakerStackSettings(slots=2))
