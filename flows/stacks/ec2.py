@@ -11,7 +11,7 @@ from infra_scripts.common.cloudformation import Stack
 from infra_scripts.common.deployment import CostTable, Options, StackPlan, StackRequest, StackStatus
 from infra_scripts.common.instances import POOL_TAG, images, machines
 from infra_scripts.common.network import AMI_STAND_IN, STAND_INS
-from infra_scripts.ec2.deploy import down, up
+from infra_scripts.ec2.deploy import LINKED, down, up
 from infra_scripts.ec2.pool import Ec2Stack
 from infra_scripts.ec2.template import parameters, plan, template
 from tasks.costs.disks import disk_mb_s, initialization_usd
@@ -78,7 +78,7 @@ class Ec2Deployment:
         """What CloudFormation is asked for."""
         stack = self._stack()
         values = parameters(stack, **STAND_INS, ami=AMI_STAND_IN)
-        return StackRequest(template(stack), values, {POOL_TAG: self.pool})
+        return StackRequest(template(stack), values, {POOL_TAG: self.pool}, LINKED)
 
     def up(self, aws: Aws, listener: Listener) -> tuple[str, ...]:
         """Create or update the pool's stack."""

@@ -88,7 +88,7 @@ class EcsDeployment:
         """What CloudFormation is asked for."""
         stack = self._stack()
         values = parameters(stack, **STAND_INS, ami=AMI_STAND_IN)
-        return StackRequest(template(stack), values, {ECS_TAG: self.pool})
+        return StackRequest(template(stack), values, {ECS_TAG: self.pool}, stack.linked)
 
     def up(self, aws: Aws, listener: Listener) -> tuple[str, ...]:
         """Create or update the service's stack."""

@@ -46,10 +46,11 @@ def test_it_may_with_the_longest_name_of_a_pool(form: str):
     assert denied([deployer(form, LONGEST_POOL)], needed(form, LONGEST_POOL)) == []
 
 
+@pytest.mark.parametrize("other", ["other", "default-2"])
 @pytest.mark.parametrize("form", FORMS)
-def test_it_may_not_do_it_to_another_pool(form: str):
-    """A pool's deployer reaches no other pool: whatever names one is refused."""
-    named = [each for each in needed(form, "other") if "other" in each.resource and ":Describe" not in each.action]
+def test_it_may_not_do_it_to_another_pool(form: str, other: str):
+    """A pool's deployer reaches no other pool, also none whose name begins alike: whatever names one is refused."""
+    named = [each for each in needed(form, other) if other in each.resource and ":Describe" not in each.action]
     changing = [each for each in named if each.action not in MADE_WITHOUT_A_NAME]
     assert len(changing) > 5
     assert [each for each in changing if allows([deployer(form)], each)] == []
