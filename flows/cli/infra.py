@@ -34,6 +34,7 @@ class Who(StrEnum):
 
     CALLER = "caller"
     DEPLOYER = "deployer"
+    BAKER = "baker"
 
 
 _STACKS = ", ".join(StackName)
@@ -155,14 +156,17 @@ def template(name: Name, allow_from: AllowFrom = None) -> None:
 @infra.command()
 def policy(
     who: Annotated[
-        Who, typer.Argument(metavar="WHO", help="caller, who reads on it; or deployer, who runs hearth infra.")
+        Who,
+        typer.Argument(
+            metavar="WHO", help="caller, who reads on it; deployer, who brings it up; or baker, who bakes images (ec2)."
+        ),
     ],
     name: Annotated[StackName, typer.Argument(metavar="STACK", help=f"Which stack: {_STACKS}.")] = StackName.EC2,
     account: Annotated[
         str | None, typer.Option(metavar="NUMBER", show_default="AWS is asked for it", help="The account's number.")
     ] = None,
 ) -> None:
-    """Print the IAM policy of whoever reads on a stack, or deploys it."""
+    """Print the IAM policy of whoever reads on a stack, deploys it, or bakes images for it."""
     from infra_scripts.common.clients import told
     from infra_scripts.common.policy import Who as Policies
     from infra_scripts.common.policy import policy as rendered

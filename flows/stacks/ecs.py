@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from infra_scripts.common.deployment import CostTable, Options, StackPlan, StackStatus
-from infra_scripts.ecs.deploy import down, status, up
-from infra_scripts.ecs.service import BUILD_SCRIPT, EcsStack, plan_rows, stack_name, template
+from infra_scripts.common.deployment import CostTable, Options, StackPlan, StackRequest, StackStatus
+from infra_scripts.common.network import AMI_STAND_IN, STAND_INS
+from infra_scripts.ecs.deploy import ECS_TAG, down, image_trouble, status, up
+from infra_scripts.ecs.service import BUILD_SCRIPT, EcsStack, parameters, plan_rows, stack_name, template
+from tasks.costs.disks import disk_mb_s
 from tasks.costs.price_book import current
 from tasks.costs.rates import (
     HOURS_A_MONTH,
@@ -22,11 +24,14 @@ if TYPE_CHECKING:
     from infra_scripts.common.clients import Aws, Listener
     from tasks.settings.settings import Settings
 
-_DISK_MB_S = 500
 _NOTES = (
     "On-demand prices; disks included, a public IPv4 address (USD 0.005 an hour) not. Spot costs less.",
     "A machine without a task goes after about 15 minutes more, as ECS takes its time.",
     "`hearth plan` reckons time and dollars of a document or a batch on it.",
+)
+_FIRST = (
+    "Where there is no machine ECS starts two, also for one task; the second then goes as one without a task. "
+    "HEARTH_ECS_STACK__MAX_TASKS=1 allows one alone."
 )
 
 
@@ -59,7 +64,7 @@ class EcsDeployment:
         stack, most = self._stack(), self.settings.ecs_stack.max_tasks
         region, book = self.region, current(self.settings.home)
         if stack.capacity == "gpu":
-            disk = gp3_usd_per_hour(stack.disk_gb, _DISK_MB_S, region, book)
+            disk = gp3_usd_per_hour(stack.disk_gb, stack.disk_throughput, region, book)
             prices = {name: on_demand_usd_per_hour(name, region, book) for name in stack.types}
             hourly = {name: None if usd is None else usd + disk for name, usd in prices.items()}
             items = [*stack.types, "gp3:gb", "alb:hour"]
@@ -71,22 +76,30 @@ class EcsDeployment:
             for name, usd in hourly.items()
         )
         costs = CostTable(("a task on", "one running, on demand", f"{most} running"), rows)
-        notes = (*_NOTES, *whose_prices(items, region, book))
+        first = (_FIRST,) if stack.capacity == "gpu" and most > 1 else ()
+        notes = (*_NOTES, *first, *whose_prices(items, region, book))
         return StackPlan(plan_rows(stack, balancer_usd_per_hour(region, book), HOURS_A_MONTH), costs, notes)
 
     def template(self) -> str:
         """The CloudFormation template."""
         return template(self._stack())
 
+    def request(self) -> StackRequest:
+        """What CloudFormation is asked for."""
+        stack = self._stack()
+        values = parameters(stack, **STAND_INS, ami=AMI_STAND_IN)
+        return StackRequest(template(stack), values, {ECS_TAG: self.pool}, stack.linked)
+
     def up(self, aws: Aws, listener: Listener) -> tuple[str, ...]:
         """Create or update the service's stack."""
         stack = self._stack()
         done = up(aws, stack, listener)
         image = f"{done.outputs['Repository']}:{stack.image_tag}"
+        trouble = image_trouble(aws, image)
+        build = (f"{trouble} Here:  sh {BUILD_SCRIPT} {image} {stack.model} {stack.ollama_version}",) if trouble else ()
         return (
             f"The stack {self.name} in {self.region} is {done.change}.",
-            f"Build and push its image, unless it is there:  sh {BUILD_SCRIPT} {image} {stack.model} "
-            f"{stack.ollama_version}",
+            *build,
             f"Read with it:  HEARTH_EC2__POOL={self.pool} hearth read paper.pdf --backend ecs",
         )
 
@@ -100,8 +113,10 @@ class EcsDeployment:
         return status(aws, self.pool)
 
     def _stack(self) -> EcsStack:
+        values = self.settings.ecs_stack.model_dump()
+        values["disk_throughput"] = disk_mb_s(values["disk_throughput"], values["types"])
         return EcsStack(
-            **self.settings.ecs_stack.model_dump(),
+            **values,
             pool=self.pool,
             region=self.region,
             allow_from=self.options.allow_from,

@@ -6,8 +6,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from infra_scripts.common.deployment import CostTable, Options, StackPlan, StackStatus
-from infra_scripts.trigger.deploy import down, sends_events, status, up
+from infra_scripts.common.deployment import CostTable, Options, StackPlan, StackRequest, StackStatus
+from infra_scripts.common.instances import POOL_TAG
+from infra_scripts.common.network import STAND_INS
+from infra_scripts.trigger.deploy import LINKED, down, sends_events, status, up
 from infra_scripts.trigger.upload_trigger import TriggerStack, rows, template
 from tasks.costs.price_book import current
 from tasks.costs.rates import fargate_usd_per_hour, whose_prices
@@ -58,6 +60,11 @@ class LambdaDeployment:
     def template(self) -> str:
         """The CloudFormation template."""
         return template()
+
+    def request(self) -> StackRequest:
+        """What CloudFormation is asked for."""
+        stack = self._stack()
+        return StackRequest(template(), stack.parameters(**STAND_INS), {POOL_TAG: stack.pool}, LINKED)
 
     def up(self, aws: Aws, listener: Listener) -> tuple[str, ...]:
         """Create or update it."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from infra_scripts.common.deployment import CostTable, Options, StackPlan, StackStatus
+from infra_scripts.common.deployment import CostTable, Options, StackPlan, StackRequest, StackStatus
 from infra_scripts.common.errors import RequestError
-from infra_scripts.sagemaker.deploy import down, status, up
-from infra_scripts.sagemaker.endpoint import SagemakerStack, plan, stack_name, template
+from infra_scripts.common.instances import POOL_TAG
+from infra_scripts.sagemaker.deploy import LINKED, down, status, up
+from infra_scripts.sagemaker.endpoint import SagemakerStack, parameters, plan, stack_name, template
 from tasks.costs.price_book import current
 from tasks.costs.rates import on_demand_usd_per_hour, whose_prices
 
@@ -55,6 +56,11 @@ class SagemakerDeployment:
     def template(self) -> str:
         """The CloudFormation template."""
         return template(self._stack())
+
+    def request(self) -> StackRequest:
+        """What CloudFormation is asked for."""
+        stack = self._stack()
+        return StackRequest(template(stack), parameters(stack), {POOL_TAG: stack.pool}, LINKED)
 
     def up(self, aws: Aws, listener: Listener) -> tuple[str, ...]:
         """Create or update the stack."""

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudformation.type_defs import StackEventTypeDef, StackTypeDef
 
 _DEADLINE_SECONDS = 1800.0
-_MOST_BYTES = 51_200
+MOST_BYTES = 51_200
+"""Of a template that is sent with the request."""
 # A stack in one of these has never worked, and CloudFormation updates none of them.
 _DEAD = {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED", "REVIEW_IN_PROGRESS"}
 
@@ -81,8 +82,8 @@ class Stack:
         Raises:
             StackError: it was rolled back, or is in no state to be changed.
         """
-        if len(body.encode()) > _MOST_BYTES:
-            raise StackError(f"The template has {len(body.encode())} bytes, and CloudFormation takes {_MOST_BYTES}.")
+        if len(body.encode()) > MOST_BYTES:
+            raise StackError(f"The template has {len(body.encode())} bytes, and CloudFormation takes {MOST_BYTES}.")
         self._note_events()
         status = self._settled()
         if status in _DEAD:

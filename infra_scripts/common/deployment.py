@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
@@ -47,6 +48,18 @@ class StackStatus:
 
 
 @dataclass(frozen=True)
+class StackRequest:
+    """What CloudFormation is asked for."""
+
+    template: str
+    parameters: Mapping[str, str]
+    tags: Mapping[str, str]
+    """Of the stack; CloudFormation puts them on all that can be tagged."""
+    linked: tuple[str, ...] = ()
+    """The services whose service-linked roles must be there first, such as spot.amazonaws.com."""
+
+
+@dataclass(frozen=True)
 class Options:
     """What the command line says beyond the settings. A stack names those that it takes."""
 
@@ -83,6 +96,10 @@ class Deployment(Protocol):
 
     def template(self) -> str:
         """The CloudFormation template; AWS is not asked."""
+        ...
+
+    def request(self) -> StackRequest:
+        """What `up` asks CloudFormation for, with stand-ins for what only AWS knows: network and image."""
         ...
 
     def up(self, aws: Aws, listener: Listener) -> tuple[str, ...]:

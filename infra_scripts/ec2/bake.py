@@ -1,4 +1,4 @@
-"""Bake an image with Ollama and the model on it, so that machines boot in a minute instead of ten.
+"""Bake an image with Ollama and the model on it, so that machines install and pull nothing while they boot.
 
 One machine is launched from the pool's launch template, but not as one of the pool: no run uses it. Whatever goes
 wrong, it is terminated; and if even that fails, its own watchdog and hard limit end it.
@@ -81,7 +81,7 @@ def _image(aws: Aws, how: Bake, machine: str, outputs: dict[str, str], listener:
     image = aws.ec2.create_image(
         InstanceId=machine,
         Name=f"hearth-{how.pool}-{now:%Y%m%d-%H%M%S}-{outputs['Config']}",
-        Description=f"Hearth's pool {how.pool}: Ollama and its model",
+        Description=f"Hearth pool {how.pool}: Ollama and its model",
         TagSpecifications=[
             {"ResourceType": "image", "Tags": listed},
             {"ResourceType": "snapshot", "Tags": listed},

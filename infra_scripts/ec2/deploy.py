@@ -19,15 +19,19 @@ from infra_scripts.common.instances import (
     terminate,
     volumes,
 )
-from infra_scripts.common.network import base_image, network
+from infra_scripts.common.linked_roles import ensure_linked_roles
+from infra_scripts.common.network import base_image, network, refuse_small_disk
 from infra_scripts.common.parameters import delete_parameters, existing_parameters, read_parameter
+from infra_scripts.common.teardown import delete_freed
 from infra_scripts.ec2.access import ensure_secrets, parameter_names
-from infra_scripts.ec2.pool import Ec2Stack
+from infra_scripts.ec2.pool import BASE_IMAGE, Ec2Stack
 from infra_scripts.ec2.template import parameters, template
 from infra_scripts.ec2.user_data import config_of
 
 BASE_TAG = "hearth:base"
 """On a baked image: the parameter of the image that it was baked from."""
+LINKED = ("ec2fleet.amazonaws.com", "spot.amazonaws.com")
+"""Services that launch machines, with roles that no request of a run makes."""
 _POLL_SECONDS = 3.0
 _LOOKS = 5
 
@@ -50,8 +54,10 @@ def up(aws: Aws, stack: Ec2Stack, listener: Listener, *, poll_seconds: float = _
         StackError: the stack could not be brought there.
     """
     with told():
-        vpc, subnets = network(aws, stack)
+        vpc, subnets = network(aws, stack, "HEARTH_EC2_STACK__SUBNETS")
         ami = _image(aws, stack, listener)
+        refuse_small_disk(aws, ami, stack.disk_gb, "HEARTH_EC2_STACK__DISK_GB")
+        ensure_linked_roles(aws, LINKED, listener)
         if stack.access == "token":
             ensure_secrets(aws, stack.pool, listener)
         values = parameters(stack, vpc=vpc, subnets=subnets, ami=ami)
@@ -77,7 +83,7 @@ def _image(aws: Aws, stack: Ec2Stack, listener: Listener) -> str:
                     )
                 return current
             listener(f"The baked image {current} is of another base and is used no more.")
-    return base_image(aws, stack.base_ami_parameter)
+    return base_image(aws, stack.base_ami_parameter, *BASE_IMAGE)
 
 
 def down(
@@ -97,22 +103,29 @@ def down(
         LeftoverError: something is left; it is named.
     """
     with told():
-        found = machines(aws, pool)
-        running = [machine for machine in found if machine.in_use]
+        running = [machine for machine in machines(aws, pool) if machine.in_use]
         if running and not force:
             raise InUseError(
                 f"Machines of the pool {pool} run: {', '.join(map(str, running))}. "
                 "Wait until they are idle and stop, or use --force to end them and what they do."
             )
-        for machine in found:
-            listener(f"Terminating {machine}.")
-        terminate(aws, [machine.id for machine in found], listener, poll_seconds=poll_seconds)
-        for volume in volumes(aws, pool, "available"):
-            delete_volume(aws, volume)
-            listener(f"Deleted: disk {volume}")
+        ended: dict[str, None] = {}
+
+        def free() -> None:
+            """Machines, also those that a run has launched meanwhile, and disks without one."""
+            there = machines(aws, pool)
+            for machine in there:
+                listener(f"Terminating {machine}.")
+            terminate(aws, [machine.id for machine in there], listener, poll_seconds=poll_seconds)
+            ended.update(dict.fromkeys(machine.id for machine in there))
+            for volume in volumes(aws, pool, "available"):
+                delete_volume(aws, volume)
+                listener(f"Deleted: disk {volume}")
+
         failed = None
         try:
-            Stack(aws, f"hearth-{pool}", listener, poll_seconds=poll_seconds).delete()
+            stack = Stack(aws, f"hearth-{pool}", listener, poll_seconds=poll_seconds)
+            delete_freed(aws, stack, free, listener, poll_seconds=poll_seconds)
         except StackError as error:
             failed = str(error)
         for name in delete_parameters(aws, (*parameter_names(pool), f"/hearth/{pool}/ami")):
@@ -127,7 +140,7 @@ def down(
             time.sleep(poll_seconds)
         if failed or left:
             raise LeftoverError(f"The pool {pool}", left, failed)
-        return Down(tuple(machine.id for machine in found), kept)
+        return Down(tuple(ended), kept)
 
 
 def _delete_images(aws: Aws, pool: str, listener: Listener) -> None:

@@ -12,7 +12,8 @@ from infra_scripts.common.cloudformation import filled
 from infra_scripts.common.deployment import PlanRow
 from infra_scripts.common.errors import RequestError
 from infra_scripts.common.ingress import ingress
-from infra_scripts.common.names import SHAPES, check_shapes
+from infra_scripts.common.names import SHAPES, check_pool, check_shapes
+from infra_scripts.common.sweep import SWEEP_COST, with_sweep
 from tasks.settings.ecs import EcsStackSettings
 
 _FILES = Path(__file__).parent
@@ -50,6 +51,7 @@ class EcsStack(EcsStackSettings):
         Raises:
             RequestError: a value is not what it should be.
         """
+        check_pool(self.pool)
         check_shapes(self, _SHAPES)
         least, most, step = _FARGATE.get(self.fargate_vcpu, (0, -1, 1))
         if self.capacity == "fargate" and self.fargate_gb not in range(least, most + 1, step):
@@ -81,6 +83,13 @@ class EcsStack(EcsStackSettings):
         return self.types[0] if gpu else f"fargate {self.fargate_vcpu} vCPU {self.fargate_gb} GB"
 
     @property
+    def linked(self) -> tuple[str, ...]:
+        """The services whose service-linked roles must be there first."""
+        machines = ("autoscaling", "spot") if self.capacity == "gpu" else ()
+        of_all = ("ecs", "ecs.application-autoscaling", "elasticloadbalancing")
+        return tuple(f"{name}.amazonaws.com" for name in (*of_all, *machines))
+
+    @property
     def image_tag(self) -> str:
         """The digest of all that makes images differ: another one is another image, which has to be built."""
         told = json.dumps([self.model, self.ollama_version, *(path.read_text() for path in IMAGE_FILES)])
@@ -99,7 +108,12 @@ def template(stack: EcsStack) -> str:
         "SecurityGroupIngress: []": f"SecurityGroupIngress: {json.dumps(stack.ingress)}",
         "Overrides: []": f"Overrides: {json.dumps(types)}",
     }
-    return filled(_FILES / "template.yaml", values)
+    variables = {
+        **{"HEARTH_POOL": {"Ref": "Pool"}, "HEARTH_SERVICE": {"Ref": "Cluster"}, "HEARTH_TABLE": {"Ref": "Table"}},
+        "HEARTH_IDLE_MINUTES": {"Ref": "IdleMinutes"},
+    }
+    body = filled(_FILES / "template.yaml", values)
+    return with_sweep(body, prefix="hearth-ecs-", handler=_FILES / "sweep.py", variables=variables)
 
 
 def parameters(stack: EcsStack, *, vpc: str, subnets: tuple[str, ...], ami: str) -> dict[str, str]:
@@ -122,6 +136,8 @@ def parameters(stack: EcsStack, *, vpc: str, subnets: tuple[str, ...], ami: str)
         "PagesPerSlot": f"{stack.pages_per_slot:g}",
         "IdleMinutes": str(stack.idle_minutes),
         "DiskGb": str(stack.disk_gb),
+        "DiskThroughput": str(stack.disk_throughput),
+        "DiskIops": str(max(3000, stack.disk_throughput * 4)),
         "Metrics": str(stack.metrics).lower(),
         "Cpu": str(stack.fargate_vcpu * 1024),
         "MemoryMb": str(stack.fargate_gb * 1024),
@@ -138,6 +154,8 @@ def plan_rows(stack: EcsStack, balancer_usd_per_hour: float, hours_a_month: floa
     """
     sources = ", ".join(stack.allow_from)
     monthly = f"USD {balancer_usd_per_hour * hours_a_month:.2f} a month, used or not"
+    # An alarm is paid for by the metrics that it looks at; of machines AWS makes two more, for its own scaling.
+    alarms, usd = ("two, and two of AWS's own,", 0.50) if stack.capacity == "gpu" else ("two", 0.20)
     per_metric = "USD 0.30 a month each, by the hour"
     machines = [
         PlanRow("Auto Scaling group", f"0 to {stack.max_tasks} of {', '.join(stack.types)}", "nothing while empty"),
@@ -147,7 +165,8 @@ def plan_rows(stack: EcsStack, balancer_usd_per_hour: float, hours_a_month: floa
         PlanRow("internal load balancer", f"port {PORT} from {sources}", monthly),
         PlanRow("ECS service", f"{stack.name}, 0 to {stack.max_tasks} tasks on {stack.kind}", "nothing without tasks"),
         *(machines if stack.capacity == "gpu" else ()),
-        PlanRow("scaling, two alarms", f"none after {stack.idle_minutes} idle minutes", "USD 0.40 a month"),
+        PlanRow(f"scaling, {alarms} alarms", f"none after {stack.idle_minutes} idle minutes", f"USD {usd:.2f} a month"),
+        PlanRow("schedule, function", f"{stack.name}-sweep, the same where that fails", SWEEP_COST),
         PlanRow("image repository", stack.name, "USD 0.10 per GB and month of the image"),
         PlanRow("roles", f"{stack.name}-{stack.region}-start, -task", "nothing"),
         *((PlanRow("metrics", "6 of the tasks, while they run", per_metric),) if stack.metrics else ()),

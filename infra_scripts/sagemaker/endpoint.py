@@ -6,9 +6,10 @@ import json
 import re
 from pathlib import Path
 
+from infra_scripts.common.container_images import parse_image
 from infra_scripts.common.deployment import PlanRow
 from infra_scripts.common.errors import RequestError
-from infra_scripts.common.names import HOURS_A_MONTH, POOL, partition
+from infra_scripts.common.names import HOURS_A_MONTH, check_pool, partition
 from tasks.settings.sagemaker import SagemakerStackSettings
 
 _FILES = Path(__file__).parent
@@ -17,11 +18,8 @@ _ANSWER_SECONDS = {"async": 3600, "realtime": 470}
 _BUSY_PART = 0.75
 _GPU = re.compile(r"ml\.(g|p)\d")
 _SHAPES = {
-    "pool": POOL,
-    "image": re.compile(
-        r"(?P<account>[0-9]{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?/(?P<name>[a-z0-9._/-]+)"
-        r"(:[A-Za-z0-9._-]+|@sha256:[0-9a-f]{64})"
-    ),
+    # With a tag or a digest, which CloudFormation's parameter wants, too.
+    "image": re.compile(r"[a-z0-9.-]+/[a-z0-9._/-]+(:[A-Za-z0-9._-]+|@sha256:[0-9a-f]{64})"),
     "model_data": re.compile(r"(s3://[a-z0-9.-]+/[A-Za-z0-9._/-]+/)?"),
     "instance_type": re.compile(r"ml\.[a-z0-9-]+\.[a-z0-9-]+"),
 }
@@ -42,9 +40,12 @@ class SagemakerStack(SagemakerStackSettings):
         Raises:
             RequestError: a value is not what it should be.
         """
+        check_pool(self.pool)
         for name, shape in _SHAPES.items():
             if not shape.fullmatch(getattr(self, name) or ""):
                 raise RequestError(f"The endpoint's {name.replace('_', ' ')} cannot be {getattr(self, name)!r}.")
+        if parse_image(self.image) is None:
+            raise RequestError(f"The endpoint's image must be in ECR, and {self.image} is not.")
         for model in self.models:
             if not _MODEL.fullmatch(model):
                 raise RequestError(f"{model!r} is no name of a model.")
@@ -74,9 +75,9 @@ class SagemakerStack(SagemakerStackSettings):
     @property
     def repository(self) -> str:
         """The ARN of the image's repository."""
-        found = _SHAPES["image"].fullmatch(self.image)
-        assert found is not None  # noqa: S101 - it was checked
-        return f"arn:{partition(self.region)}:ecr:{found['region']}:{found['account']}:repository/{found['name']}"
+        image = parse_image(self.image)
+        assert image is not None  # noqa: S101 - it was checked
+        return f"arn:{partition(self.region)}:ecr:{image.region}:{image.account}:repository/{image.repository}"
 
 
 def stack_name(pool: str) -> str:
@@ -140,6 +141,7 @@ def plan(stack: SagemakerStack, usd_per_hour: float | None) -> tuple[tuple[PlanR
         ),
         PlanRow("role", f"hearth-sagemaker-{stack.pool}-{stack.region}", "nothing"),
         PlanRow("DynamoDB table", stack.name, "cents a month, by request"),
+        PlanRow("scaling, alarms", "one, and two of AWS's own, a model", f"USD {0.30 * len(stack.models):.2f} a month"),
         PlanRow("log groups", "14 days", "cents a month"),
     ]
     if stack.serving == "async":

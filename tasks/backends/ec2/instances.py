@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 POOL_TAG = "hearth:pool"
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html
 _NOTICE_SECONDS = 120
+_LAUNCH_SECONDS = 60
+"""A machine that started so long after its disk was attached was stopped before."""
 # "User initiated (2026-11-25 10:20:33 GMT)"; EC2 promises no form, and it may be empty.
 _AT = re.compile(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:GMT|UTC)\)")
-_GONE = {"InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed"}
+GONE = {"InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed"}
 
 
 class MachineState(StrEnum):
@@ -61,6 +63,8 @@ class Machine:
         notice: when and why it will go, if it knows.
         transition: EC2's words for its last change of state, which may hold the time.
         reason: EC2's code for it, such as Server.SpotInstanceTermination.
+        disk_since: when its root disk was attached: a little after its launch; at no start after that.
+        explained: EC2's words for that code.
     """
 
     id: str
@@ -78,6 +82,13 @@ class Machine:
     spot_request: str | None
     transition: str = ""
     reason: str = ""
+    explained: str = ""
+    disk_since: float = 0.0
+
+    @property
+    def new(self) -> bool:
+        """Whether it was last started by its launch, and not again after a stop."""
+        return self.launched_at - self.disk_since < _LAUNCH_SECONDS
 
     @property
     def there(self) -> bool:
@@ -122,7 +133,7 @@ async def machine(aws: Aws, machine_id: str, *, at_once: bool = False) -> Machin
     try:
         page = await ask(client.describe_instances, InstanceIds=[machine_id])
     except CloudError as error:
-        if error.code in _GONE:
+        if error.code in GONE:
             return None
         raise
     return next(iter(await _with_marks(aws, list(_machines(page)))), None)
@@ -153,8 +164,8 @@ async def stop(aws: Aws, machine_id: str, before: float) -> None:
         await ask(stop_instances)
     except CloudError as error:
         # Somebody may have been quicker.
-        seen = await machine(aws, machine_id) if error.code in {*_GONE, "IncorrectInstanceState"} else None
-        if error.code not in _GONE and (seen is None or seen.state in {MachineState.PENDING, MachineState.RUNNING}):
+        seen = await machine(aws, machine_id) if error.code in {*GONE, "IncorrectInstanceState"} else None
+        if error.code not in GONE and (seen is None or seen.state in {MachineState.PENDING, MachineState.RUNNING}):
             raise
 
 
@@ -168,7 +179,7 @@ async def terminate(aws: Aws, machine_id: str, before: float) -> None:
     try:
         await ask(terminate_instances)
     except CloudError as error:
-        if error.code not in _GONE:
+        if error.code not in GONE:
             raise
 
 
@@ -218,6 +229,7 @@ def _machine(instance: InstanceTypeDef) -> Machine:
     tags = {tag["Key"]: tag["Value"] for tag in instance.get("Tags", ())}
     launched = instance.get("LaunchTime")
     launched_at = launched.timestamp() if isinstance(launched, datetime) else 0.0
+    attached = [disk.get("Ebs", {}).get("AttachTime") for disk in instance.get("BlockDeviceMappings", ())]
     return Machine(
         id=instance["InstanceId"],
         pool=tags.get(POOL_TAG, ""),
@@ -234,6 +246,8 @@ def _machine(instance: InstanceTypeDef) -> Machine:
         spot_request=instance.get("SpotInstanceRequestId"),
         transition=instance.get("StateTransitionReason", ""),
         reason=instance.get("StateReason", {}).get("Code", ""),
+        disk_since=min((at.timestamp() for at in attached if isinstance(at, datetime)), default=launched_at),
+        explained=instance.get("StateReason", {}).get("Message", ""),
     )
 
 

@@ -9,7 +9,9 @@ from tasks.aws.client import Aws, ask
 from tasks.backends.ec2.instances import Machine, MachineState, Market
 from tasks.backends.ec2.pool import Pool
 from tasks.backends.ec2.spending import usd_per_hour
+from tasks.backends.ec2.state_reasons import WHY
 from tasks.costs.attribution import Rates
+from tasks.costs.disks import disk_mb_s, initialization_usd
 from tasks.costs.price_book import current
 from tasks.costs.rates import gp3_usd_per_hour, on_demand_usd_per_hour
 from tasks.leasing.lease import Record
@@ -17,14 +19,6 @@ from tasks.leasing.usage_ledger import Started, Stopped, if_possible
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import FilterTypeDef
-
-# Codes of StateReason (https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_StateReason.html).
-_WHY = {
-    "Server.SpotInstanceTermination": "EC2 took the spot machine back",
-    "Server.SpotInstanceShutdown": "EC2 took the spot machine back",
-    "Client.InstanceInitiatedShutdown": "it powered itself off",
-    "Client.UserInitiatedShutdown": "it was stopped through AWS",
-}
 
 
 async def noticed(pool: Pool, machine: Machine, by: str = "") -> None:
@@ -85,7 +79,7 @@ async def _leases(pool: Pool, record: Record) -> None:
 
 
 async def _how(aws: Aws, machine: Machine, *, keeps_disk: bool) -> Stopped:
-    why = _WHY.get(machine.reason, machine.reason or "unknown")
+    why = WHY.get(machine.reason, machine.reason or "unknown")
     at = machine.changed_at or await _spot_ended_at(aws, machine)
     return Stopped(at or time.time(), why, exact=at is not None, keeps_disk=keeps_disk)
 
@@ -110,5 +104,8 @@ async def _rates(pool: Pool, machine: Machine) -> Rates:
         machine=await usd_per_hour(pool.aws, machine, book),
         on_demand=on_demand_usd_per_hour(machine.type, machine.region, book) if machine.market is Market.SPOT else None,
         address=book.usd("ipv4", machine.region) if machine.public_ip else 0.0,
-        disk=gp3_usd_per_hour(stack.disk_gb, stack.disk_throughput, machine.region, book),
+        disk=gp3_usd_per_hour(
+            stack.disk_gb, disk_mb_s(stack.disk_throughput, pool.settings.ec2.types), machine.region, book
+        ),
+        launch=initialization_usd(stack.model_disk, stack.disk_gb, machine.region, book) if machine.new else 0.0,
     )

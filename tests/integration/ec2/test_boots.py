@@ -27,7 +27,7 @@ async def test_a_machine_that_does_not_boot_is_ended_and_its_log_is_told(aws: Aw
     acquiring = asyncio.create_task(acquired())
     machine = await asyncio.to_thread(machines.one)
     name = machine.id
-    logs, stream = aws.behind("logs"), {"logGroupName": "hearth-default", "logStreamName": name}
+    logs, stream = aws.behind("logs"), {"logGroupName": "/hearth/default", "logStreamName": name}
     logs.create_log_stream(**stream)
     logs.put_log_events(**stream, logEvents=[{"timestamp": int(time.time() * 1000), "message": "no space left"}])
     machines.tag(machine, "hearth:stage", "failed: pulling qwen2.5vl:7b")

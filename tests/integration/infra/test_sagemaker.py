@@ -21,6 +21,7 @@ from infra_scripts.sagemaker.endpoint import SagemakerStack
 from tasks.settings.settings import load_settings
 from tests.integration.infra.sagemaker_stacks import ASYNC, EITHER, REALTIME
 from tests.integration.infra.test_policies import allows
+from tests.support.infra.container_images import push_image
 from tests.support.infra.endpoints import IMAGE, for_moto
 from tests.support.infra.fixtures import Cloud
 
@@ -30,6 +31,7 @@ POLL = 0.02
 @pytest.fixture
 def on_moto(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Cloud:
     monkeypatch.setattr(deploy, "template", for_moto)
+    push_image(IMAGE)
     return cloud
 
 

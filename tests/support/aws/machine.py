@@ -31,7 +31,7 @@ TOKEN_PORT = 11435
 WATCHDOG = {
     "HEARTH_POOL": "default",
     "HEARTH_REGION": REGION,
-    "HEARTH_LOG_GROUP": "hearth-default",
+    "HEARTH_LOG_GROUP": "/hearth/default",
     "HEARTH_IDLE_SECONDS": "36000",
     "HEARTH_BOOT_SECONDS": "36000",
     "HEARTH_LIFETIME_SECONDS": "360000",

@@ -94,7 +94,7 @@ def make_pool(
         "LaunchTemplateId": template["LaunchTemplate"]["LaunchTemplateId"],
         "LaunchTemplateVersion": "1",
         "TableName": table,
-        "LogGroupName": f"hearth-{name}",
+        "LogGroupName": f"/hearth/{name}",
         "AmiParameter": parameter,
         "Subnets": ",".join(network.subnets.values()),
         "Access": access,
@@ -103,7 +103,7 @@ def make_pool(
         "Config": config,
     }
     body = {
-        "Resources": {"Logs": {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": f"hearth-{name}"}}},
+        "Resources": {"Logs": {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": f"/hearth/{name}"}}},
         "Outputs": {key: {"Value": value} for key, value in outputs.items()},
     }
     aws.behind("cloudformation").create_stack(StackName=f"hearth-{name}", TemplateBody=json.dumps(body))

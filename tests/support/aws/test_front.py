@@ -50,7 +50,7 @@ def test_a_call_is_recorded_with_who_asked_for_what_and_how_it_ended(aws: AwsFro
 def test_every_service_of_hearth_is_reached(aws: AwsFront, pool: Pool):
     assert aws.client("sts").get_caller_identity()["Account"]
     assert aws.client("iam").list_roles()["Roles"] is not None
-    assert aws.client("logs").describe_log_groups()["logGroups"][0]["logGroupName"] == "hearth-default"
+    assert aws.client("logs").describe_log_groups()["logGroups"][0]["logGroupName"] == "/hearth/default"
     table = {"TableName": pool.outputs["TableName"]}
     aws.client("dynamodb").put_item(**table, Item={"id": {"S": "lock"}})
     assert aws.client("dynamodb").get_item(**table, Key={"id": {"S": "lock"}})["Item"]

@@ -82,6 +82,6 @@ def test_the_machine_s_other_commands_reach_aws(aws: AwsFront, pool: Pool, machi
     assert tags(aws, machine)["hearth:stage"] == "pulling qwen2.5vl:7b"
     (tmp_path / "boot.log").write_text("one\ntwo\n")
     assert machine.run("log", str(tmp_path / "boot.log")).returncode == 0
-    place = {"logGroupName": "hearth-default", "logStreamName": machine.id}
+    place = {"logGroupName": "/hearth/default", "logStreamName": machine.id}
     events = aws.client("logs").get_log_events(**place)["events"]
     assert [event["message"] for event in events] == ["one", "two"]
