@@ -185,7 +185,7 @@ DELIBERATE: dict[str, dict[str, str]] = {
         "RESOURCE_STAR cloudwatch:DescribeAlarms": _LOOKS,
         **{
             "RESOURCE_POLICY_PRIVILEGE_ESCALATION Possible resource policy privilege escalation on "
-            f"arn:aws:s3:::hearth-sagemaker-default-* due to s3:{action} not being allowed, "
+            f"arn:aws:s3:::hearth-sagemaker-default-bucket-* due to s3:{action} not being allowed, "
             "but does allow s3:PutBucketPolicy": _POLICY
             for action in ("GetObject", "PutObject")
         },
