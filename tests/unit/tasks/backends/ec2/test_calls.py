@@ -71,7 +71,7 @@ class TestCalls:
             await parameter(pool_of(aws), "/hearth/default/token")
 
     async def test_the_log_s_end_is_asked_for(self, aws: Stubbed):
-        asked = {"logGroupName": "/hearth/default", "logStreamName": ID, "limit": 5, "startFromHead": False}
+        asked = {"logGroupName": "hearth-default", "logStreamName": ID, "limit": 5, "startFromHead": False}
         events = {"events": [{"message": "one"}, {"message": " two\n"}, {"message": " "}]}
         aws.answers("logs", "get_log_events", events, asked)
         assert await log_tail(pool_of(aws), ID) == "one | two"
@@ -134,7 +134,7 @@ class TestCalls:
             "LaunchTemplateId": STACK.launch_template,
             "LaunchTemplateVersion": "3",
             "TableName": "hearth-default",
-            "LogGroupName": "/hearth/default",
+            "LogGroupName": "hearth-default",
             "AmiParameter": "/hearth/default/ami",
             "Subnets": "subnet-a,subnet-b",
             "Access": "private",
