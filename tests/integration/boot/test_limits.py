@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from infra_scripts.ec2.user_data import machine_environment
 from tests.support.boot.fixtures import Maker, Took, limits_run, stack
 from tests.support.boot.machine import Machine
 from tests.support.waiting import until
@@ -82,21 +83,23 @@ def test_the_hard_limit_needs_no_watchdog(machine: Maker, baked: Path, took: Too
     took("a machine whose hard limit is 25 s is off", new.wait_until_off())
 
 
-def test_the_hard_limit_ends_a_machine_that_is_stuck_in_emergency_mode(machine: Maker, baked: Path):
-    new = machine(NEW, baked)
-    asleep(new)
-    new.write("/etc/systemd/system/broken.service", "[Unit]\nDefaultDependencies=no\n[Service]\nType=oneshot\nExecStart=/bin/false\n")
-    new.write("/etc/systemd/system/local-fs.target.d/broken.conf", "[Unit]\nRequires=broken.service\nAfter=broken.service\n")
-    new.boot(stack())
-    until(lambda: new.state("emergency.target", "ActiveState") == "active", every=0.2)
-    new.wait_until_off()
+def broken(machine: Machine) -> None:
+    """Its file systems do not come up, so that systemd gives up the boot."""
+    unit = "[Unit]\nDefaultDependencies=no\n[Service]\nType=oneshot\nExecStart=/bin/false\n"
+    machine.write("/etc/systemd/system/broken.service", unit)
+    needed = "[Unit]\nRequires=broken.service\nAfter=broken.service\n"
+    machine.write("/etc/systemd/system/local-fs.target.d/broken.conf", needed)
 
 
-def test_the_watchdog_ends_a_machine_that_is_stuck_in_emergency_mode(machine: Maker, baked: Path):
+@pytest.mark.parametrize("limit", ["watchdog", "hard limit"])
+def test_a_machine_that_is_stuck_in_emergency_mode_is_ended_by_either_limit(machine: Maker, baked: Path, limit: str):
     new = machine(NEW, baked)
-    new.write("/etc/systemd/system/broken.service", "[Unit]\nDefaultDependencies=no\n[Service]\nType=oneshot\nExecStart=/bin/false\n")
-    new.write("/etc/systemd/system/local-fs.target.d/broken.conf", "[Unit]\nRequires=broken.service\nAfter=broken.service\n")
-    new.write("/etc/hearth/machine.env", "HEARTH_IDLE_SECONDS=12\nHEARTH_BOOT_SECONDS=20\nHEARTH_LIFETIME_SECONDS=3600\nHEARTH_REGION=us-east-1\n")
+    broken(new)
+    if limit == "hard limit":
+        asleep(new)
+    new.write("/etc/cloud/cloud-init.disabled", "")
+    told = machine_environment(short() if limit == "watchdog" else stack())
+    new.write("/etc/hearth/machine.env", "".join(f"{name}={value}\n" for name, value in told.items()))
     new.boot(stack())
     until(lambda: new.state("emergency.target", "ActiveState") == "active", every=0.2)
     new.wait_until_off()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from infra_scripts.ec2.access import certificate, parameter_names
 from infra_scripts.ec2.pool import Ec2Stack
 from tests.support.boot import cloud, ollama
 from tests.support.boot.machine import Machine
-from tests.support.boot.root import make_root, why_not
+from tests.support.boot.root import large_directory, make_root, why_not
 from tests.support.infra.pools import pool
 
 TOKEN = "5a" * 32
@@ -52,9 +51,7 @@ def ground() -> Iterator[Ground]:
     """The root and the cloud, which go with the run."""
     if reason := why_not():
         pytest.skip(reason)
-    # Not pytest's own, which keeps what was in it.
-    with tempfile.TemporaryDirectory(prefix="hearth-boot-", dir="/var/tmp") as name:
-        directory = Path(name)
+    with large_directory() as directory:
         directory.chmod(0o755)  # apt fetches as a user of its own
         public = _make_cloud(directory / "cloud")
         trusted = (directory / "cloud/certificate.pem").read_text()
@@ -120,7 +117,7 @@ def machine(ground: Ground) -> Iterator[Maker]:
     with ExitStack() as ending:
 
         def make(instance: str, image: Path | None = None) -> Machine:
-            directory = Path(ending.enter_context(tempfile.TemporaryDirectory(dir=ground.root.parent)))
+            directory = ending.enter_context(large_directory(ground.root.parent))
             made = Machine(ground.root, ground.cloud, directory, instance, image)
             ending.callback(made.close)
             return made
@@ -131,8 +128,8 @@ def machine(ground: Ground) -> Iterator[Maker]:
 @pytest.fixture(scope="session")
 def baked(ground: Ground) -> Iterator[Path]:
     """The disk of a machine that came to serving and was powered off, as `hearth infra bake` takes it."""
-    with tempfile.TemporaryDirectory(dir=ground.root.parent) as directory:
-        first = Machine(ground.root, ground.cloud, Path(directory), "i-0baked0000000000")
+    with large_directory(ground.root.parent) as directory:
+        first = Machine(ground.root, ground.cloud, directory, "i-0baked0000000000")
         try:
             first.boot(stack())
             first.wait_for("serving")

@@ -16,6 +16,7 @@ from typing import Any
 
 from infra_scripts.ec2.pool import Ec2Stack
 from infra_scripts.ec2.user_data import user_data
+from tests.support.boot.root import remove
 from tests.support.tools import ROOT
 from tests.support.waiting import until
 
@@ -62,6 +63,7 @@ class Machine:
         )
         assert self._cloud.stdout
         assert self._cloud.stdout.readline() == "ready\n"
+        self._groups = _groups()
         self._container: subprocess.Popen[bytes] | None = None
         self._init: int | None = None
         self.booted_at = 0.0
@@ -195,7 +197,13 @@ class Machine:
         with self._cloud:
             assert self._cloud.stdin
             self._cloud.stdin.close()
-        shutil.rmtree(self._disk)
-        # The container's control groups, where it had none to live in; they stay while another container is in them.
-        for group in (*_CGROUPS.glob("payload"), *_CGROUPS.glob("supervisor"), *_CGROUPS.glob("*/payload")):
-            subprocess.run(["find", group, "-depth", "-type", "d", "-exec", "rmdir", "{}", ";"], capture_output=True, check=False)
+        remove(self._disk)
+        # The container's control groups, where it had none to live in: those alone that its boot made.
+        for group in _groups() - self._groups:
+            find = ["find", group, "-depth", "-type", "d", "-exec", "rmdir", "{}", ";"]
+            subprocess.run(find, capture_output=True, check=False)
+
+
+def _groups() -> set[Path]:
+    names = ("payload", "supervisor", "*/payload", "*/supervisor")
+    return {group for name in names for group in _CGROUPS.glob(name)}

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.tools import Tool
@@ -19,6 +22,10 @@ datasource_list: [NoCloud, None]
 # A minimal root has no locales.
 locale: false
 """
+
+
+# It mounts the host's /proc and /sys into the root: here out of everybody's sight, and all of it ends with its parent.
+_ALONE = ("unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc")
 
 
 def why_not() -> str | None:
@@ -52,8 +59,8 @@ def make_root(root: Path, certificate: str, hosts: dict[str, str]) -> None:
     """
     made = ["--quiet", "--variant=minbase", f"--include={','.join(_PACKAGES)}"]
     # A mirror that stands still will do, too.
-    made += ["--aptopt=Acquire::Check-Valid-Until \"false\"", "bookworm", str(root)]
-    subprocess.run([MMDEBSTRAP.command, *made], check=True)
+    made += ['--aptopt=Acquire::Check-Valid-Until "false"', "bookworm", str(root)]
+    subprocess.run([*_ALONE, MMDEBSTRAP.command, *made], check=True)
     (root / "etc/cloud/cloud.cfg.d/99-boot-tests.cfg").write_text(_CLOUD_INIT)
     (root / "etc/hosts").write_text("127.0.0.1 localhost\n" + "".join(f"{at} {name}\n" for name, at in hosts.items()))
     (root / "usr/local/share/ca-certificates/boot-tests.crt").write_text(certificate)
@@ -62,3 +69,19 @@ def make_root(root: Path, certificate: str, hosts: dict[str, str]) -> None:
     subprocess.run(["chroot", root, "update-ca-certificates"], check=True, capture_output=True)
     # boot.sh masks it where it installs nginx.
     subprocess.run(["chroot", root, "systemctl", "mask", "nginx.service"], check=True, capture_output=True)
+
+
+@contextmanager
+def large_directory(inside: Path | None = None) -> Iterator[Path]:
+    """A directory for roots and disks. Removing it never leaves its file system, whatever is mounted there."""
+    # Not pytest's own, which keeps what was in it.
+    directory = Path(tempfile.mkdtemp(prefix="hearth-boot-", dir=inside or "/var/tmp"))
+    try:
+        yield directory
+    finally:
+        remove(directory)
+
+
+def remove(directory: Path) -> None:
+    """Remove a directory, and nothing of what may be mounted in it."""
+    subprocess.run(["rm", "-rf", "--one-file-system", "--", directory], check=True)
