@@ -26,11 +26,14 @@ from tests.support.aws.faults import Fault, Faults, Injection, dropped
 from tests.support.aws.fleets import Fleets
 from tests.support.aws.lifecycle import Lifecycle
 from tests.support.aws.moto_server import Moto
+from tests.support.aws.permissions import Permissions
+from tests.support.aws.refusals import Account, Refusals
 from tests.support.aws.sagemaker import SageMaker
 from tests.support.aws.serial import Serial
 from tests.support.aws.sessions import Sessions
 from tests.support.aws.shapes import misfits_of_answer, misfits_of_request
 from tests.support.aws.spot import Spot
+from tests.support.aws.stacks import Stacks
 from tests.support.aws.tokens import Tokens
 from tests.support.aws.wire import REGION, Answer, Call, DroppedError, Layer, Proceed, error_answer, parse
 from tests.support.in_thread import in_thread
@@ -52,6 +55,7 @@ class AwsFront:
         spot: what became of spot requests.
         descriptions: where the console's output comes from.
         sagemaker: the endpoints that answer.
+        account: what it refuses.
         misfits: what the front itself answered that is not as AWS's models say; the fixture fails a test for it.
     """
 
@@ -67,10 +71,13 @@ class AwsFront:
         self.lifecycle = Lifecycle(direct)
         self.descriptions = Descriptions(self.lifecycle, self.spot, direct)
         self.sagemaker = SageMaker(self._client)
+        self.account = Account()
         self._faults = Faults()
         self._crashes = Crashes()
         fleets = Fleets(self.capacity, direct)
-        corrections = [Tokens(), self.lifecycle, fleets, self.descriptions, Sessions(direct), Serial(), self.sagemaker]
+        stacks = Stacks(Refusals(self.account, self.behind), self.lifecycle, direct, self.behind)
+        states = [Tokens(), self.lifecycle, fleets, self.descriptions, stacks]
+        corrections = [Permissions(self.account), *states, Sessions(direct), Serial(), self.sagemaker]
         self._answer = _chain([self._crashes, self._faults, *corrections], self._forward)
         self._path = os.environ["PATH"]
         self._clients: dict[str, Any] = {}

@@ -28,11 +28,11 @@ _NAMES = {
 _JSON, _FORMS = {"json"}, {"query", "ec2"}
 
 # Of AWS's API references, where its models say nothing: docs.aws.amazon.com/AWSEC2/latest/APIReference/API_<operation>.
-_GROUP_TEXT = r"[a-zA-Z0-9 ._\-:/()#,@\[\]+=&;{}!$*]{0,255}"
+GROUP_TEXT = r"[a-zA-Z0-9 ._\-:/()#,@\[\]+=&;{}!$*]{0,255}"
 _TEMPLATE_NAME = r"[a-zA-Z0-9().\-/_]{3,128}"
 _DOCUMENTED = {
-    ("CreateSecurityGroup", "GroupDescription"): _GROUP_TEXT,
-    ("CreateSecurityGroup", "GroupName"): _GROUP_TEXT,
+    ("CreateSecurityGroup", "GroupDescription"): GROUP_TEXT,
+    ("CreateSecurityGroup", "GroupName"): GROUP_TEXT,
     ("CreateLaunchTemplate", "LaunchTemplateName"): _TEMPLATE_NAME,
     ("CreateTags", r"Tag.\d+.Key"): r"(?!aws:).{1,128}",
     ("CreateTags", r"Tag.\d+.Value"): r".{0,256}",
