@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from infra_scripts.ec2.pool import Ec2Stack
 from infra_scripts.ec2.user_data import machine_environment
 from tests.support.boot.fixtures import Maker, Took, limits_run, stack
 from tests.support.boot.machine import Machine
@@ -21,8 +22,14 @@ SOON = "[Timer]\nOnBootSec=\nOnBootSec=25s\n"
 WATCHDOG_ASLEEP = "[Service]\nType=exec\nWatchdogSec=0\nExecStart=\nExecStart=/bin/sleep infinity\n"
 
 
-def short(**changed: object):
+def short(**changed: object) -> Ec2Stack:
     return stack().model_copy(update={**SHORT, **changed})
+
+
+def tell(machine: Machine, settings: Ec2Stack) -> None:
+    """Write settings on its disk, which cloud-init does not write there."""
+    told = machine_environment(settings)
+    machine.write("/etc/hearth/machine.env", "".join(f"{name}={value}\n" for name, value in told.items()))
 
 
 def asleep(machine: Machine) -> None:
@@ -98,8 +105,8 @@ def test_a_machine_that_is_stuck_in_emergency_mode_is_ended_by_either_limit(mach
     if limit == "hard limit":
         asleep(new)
     new.write("/etc/cloud/cloud-init.disabled", "")
-    told = machine_environment(short() if limit == "watchdog" else stack())
-    new.write("/etc/hearth/machine.env", "".join(f"{name}={value}\n" for name, value in told.items()))
+    if limit == "watchdog":
+        tell(new, short())
     new.boot(stack())
     until(lambda: new.state("emergency.target", "ActiveState") == "active", every=0.2)
     new.wait_until_off()
@@ -125,9 +132,10 @@ disk=$disk/full
 """
 
 
-def test_a_machine_with_a_full_disk_keeps_its_limits_and_ends(machine: Maker, baked: Path, took: Took):
+def test_a_machine_with_a_full_disk_has_the_limits_that_are_on_it(machine: Maker, baked: Path, took: Took):
     full = machine(NEW, baked)
-    full.boot(short(), FULL)
+    tell(full, short())
+    full.boot(stack(), FULL)
     until(lambda: limits_run(full), every=0.2)
     assert full.run("df", "--output=pcent", "/").split()[-1] == "100%"
     took("a machine with a full disk is off", full.wait_until_off())
