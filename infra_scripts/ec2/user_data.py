@@ -63,6 +63,7 @@ def cloud_config(stack: Ec2Stack) -> str:
         _file("/opt/hearth/machine.py", _read("machine.py")),
         _file("/opt/hearth/aws.py", _read("aws.py")),
         _file("/opt/hearth/boot.sh", _read("boot.sh"), "0755"),
+        _file("/etc/systemd/system/poweroff.target.d/hearth.conf", _read("poweroff.conf")),
     ]
     if stack.access == "token":
         others.append("hearth-proxy.service")

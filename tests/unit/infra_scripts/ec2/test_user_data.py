@@ -165,7 +165,7 @@ class TestUnits:
     @needs(SYSTEMD_ANALYZE)
     def test_systemd_finds_nothing_wrong(self, stack: Ec2Stack, tmp_path: Path):
         root = unpacked(stack, tmp_path)
-        units = sorted(map(str, (root / "etc/systemd/system").iterdir()))
+        units = [str(unit) for unit in sorted((root / "etc/systemd/system").iterdir()) if unit.is_file()]
         done = subprocess.run(
             [SYSTEMD_ANALYZE.command, "verify", "--man=no", *units], capture_output=True, text=True, check=False
         )
@@ -183,6 +183,10 @@ class TestUnits:
             lines = set(files(stack)[f"/etc/systemd/system/{unit}"]["content"].splitlines())
             assert {"DefaultDependencies=no", "IgnoreOnIsolate=yes", "WantedBy=sysinit.target"} <= lines
             assert not [line for line in lines if line.startswith(("After=", "Requires="))]
+
+    def test_a_service_that_does_not_end_holds_a_power_off_up_for_a_minute_at_most(self, stack: Ec2Stack):
+        lines = files(stack)["/etc/systemd/system/poweroff.target.d/hearth.conf"]["content"].splitlines()
+        assert {"JobTimeoutSec=60s", "JobTimeoutAction=poweroff-force"} <= set(lines)
 
     def test_every_unit_that_starts_at_each_boot_says_when(self, stack: Ec2Stack):
         started = units(pool(access=stack.access, metrics=True))
