@@ -153,7 +153,7 @@ class Refusals:
         return _UNSUPPORTED.format(media_type, image) if media_type == OCI_INDEX else None
 
 
-_UNSUPPORTED = "Unsupported manifest media type {} for image {}. Ensure that valid manifest media type is used for specified image."
+_UNSUPPORTED = "Unsupported manifest media type {} for image {}. Ensure that a valid one is used."
 _PUTS_TAGS = re.compile(r":(?:Tag|CreateTags|CreateOrUpdateTags|Add\w*Tags)")
 _TAGGING = (
     "Encountered a permissions error performing a tagging operation, please add required tag permissions. See "
