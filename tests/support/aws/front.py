@@ -18,6 +18,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from tests.support.aws.answers import misfits_of_answer
 from tests.support.aws.capacity import Capacity
 from tests.support.aws.crashes import Crash, Crashes, Victim, asking, family
 from tests.support.aws.descriptions import Descriptions
@@ -31,7 +32,7 @@ from tests.support.aws.refusals import Account, Refusals
 from tests.support.aws.sagemaker import SageMaker
 from tests.support.aws.serial import Serial
 from tests.support.aws.sessions import Sessions
-from tests.support.aws.shapes import misfits_of_answer, misfits_of_request
+from tests.support.aws.shapes import misfits_of_request
 from tests.support.aws.spot import Spot
 from tests.support.aws.stacks import Stacks
 from tests.support.aws.tokens import Tokens

@@ -8,8 +8,8 @@ import pytest
 from botocore.exceptions import ClientError
 from starlette.datastructures import Headers
 
+from tests.support.aws.answers import misfits_of_answer
 from tests.support.aws.front import AwsFront
-from tests.support.aws.shapes import misfits_of_answer
 from tests.support.aws.wire import Answer, Call, element, xml_answer
 
 
