@@ -49,7 +49,7 @@ test: .venv/.installed-dev ## Run every test but the long ones
 test-long: .venv/.installed-dev ## Run the tests that take over ten seconds each, or repeat others
 	@$(PYTEST) -m long
 
-test-boot: .venv/.installed-dev ## Boot machines for real, in containers (as root, with `make tools` and the way to a Debian mirror; five minutes)
+test-boot: .venv/.installed-dev ## Boot machines for real, in containers (as root, with `make tools` and a Debian mirror in reach; about ten minutes)
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -p no:xdist -m boot tests/integration/boot
 
 tools: | $(BIN)/python ## Install the programs that some tests need: nginx, Chromium, PostgreSQL, llama-server and others
