@@ -17,7 +17,7 @@ from tasks.core.jobs import BackendName
 from tasks.settings.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from tasks.backends.finding import Finding, Findings
+    from tasks.core.finding import Finding, Findings
 
 _EXIT_MISSING = 1
 _NEEDED = ("output", "home", "prefect")
@@ -69,8 +69,8 @@ def _chosen(settings: Settings) -> tuple[str, str]:
 
 async def _found(settings: Settings) -> Found:
     from flows.local.check import check_prefect
-    from tasks.backends.finding import collected
     from tasks.backends.registry import CHECKS
+    from tasks.core.finding import collected
     from tasks.runs.check import check_home, check_output
 
     checks: dict[str, Findings] = {name.value: check(settings) for name, check in CHECKS.items()}

@@ -8,6 +8,7 @@ from typing import Any
 
 from tasks.aws.client import Aws, ask
 from tasks.core.errors import CloudError
+from tasks.core.finding import Finding, State
 
 # Names as Service Quotas shows them (https://docs.aws.amazon.com/ec2/latest/instancetypes/ec2-instance-quotas.html).
 _STANDARD = "Standard (A, C, D, H, I, M, R, T, Z)"
@@ -89,3 +90,19 @@ def _of_ec2(market: str, instance_type: str) -> tuple[str, str]:
 
 def _unknown(name: str, error: Exception) -> Quota:
     return Quota(name, None, why_unknown=str(error) or "AWS did not answer in time.")
+
+
+def of_quotas(*quotas: Quota) -> Finding:
+    """Say whether one of several quotas, any of which will do, lets a machine in."""
+    told = "; ".join(_told(quota) for quota in quotas)
+    if any(quota.allowed is not None and quota.suffices for quota in quotas):
+        return Finding(State.OK, f"Quota: {told}.")
+    if any(quota.allowed is None for quota in quotas):
+        return Finding(State.UNKNOWN, f"Quota: {told}.", "Look in Service Quotas.")
+    return Finding(State.MISSING, f"Quota: {told}.", "Ask for more of it in Service Quotas.")
+
+
+def _told(quota: Quota) -> str:
+    if quota.allowed is None:
+        return f"{quota.name} is not known: {quota.why_unknown.rstrip('.')}"
+    return f"{quota.name} is {quota.allowed:g}, and a machine takes {quota.needed:g}"
