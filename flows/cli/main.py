@@ -21,6 +21,7 @@ from flows.cli.completion import complete, completion
 from flows.cli.config import config, note_directory
 from flows.cli.console import Terminal, close_streams, open_streams, speak_utf8, write
 from flows.cli.cost import cost
+from flows.cli.doctor import doctor
 from flows.cli.infra import infra
 from flows.cli.logs import logs
 from flows.cli.machines import start, status, stop
@@ -91,6 +92,7 @@ app.command("simulate", rich_help_panel=_COSTS)(simulate_command)
 app.command("serve-embedded", rich_help_panel=_SERVERS, context_settings=_PASSED_ON, add_help_option=False)(
     serve_embedded
 )
+infra.command()(doctor)
 infra.command()(automations)
 app.add_typer(prices, name="prices", rich_help_panel=_COSTS)
 app.add_typer(infra, name="infra", rich_help_panel="AWS")

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from infra_scripts.common.clients import told
-from infra_scripts.common.cloudformation import Stack
+from infra_scripts.common.cloudformation import Stack, StackRequest
 from infra_scripts.common.deployment import CostTable, Options, StackPlan, StackStatus
 from infra_scripts.common.instances import images, machines
-from infra_scripts.ec2.deploy import down, up
+from infra_scripts.common.needs import FLEET, SPOT, Machines, Market, Needs
+from infra_scripts.ec2.deploy import down, request, up
 from infra_scripts.ec2.pool import Ec2Stack
 from infra_scripts.ec2.template import plan, template
 from tasks.costs.price_book import current
 from tasks.costs.rates import gp3_usd_per_hour, on_demand_usd_per_hour, whose_prices
+from tasks.settings.ec2 import SpotPolicy
 
 if TYPE_CHECKING:
     from infra_scripts.common.clients import Aws, Listener
@@ -24,6 +26,11 @@ _NOTES = (
     "Disks included, a public IPv4 address (USD 0.005 an hour) not.",
     "Spot machines cost less, and are never stopped but ended.",
 )
+_MARKETS: dict[SpotPolicy, tuple[Market, ...]] = {
+    SpotPolicy.AUTO: ("spot", "on-demand"),
+    SpotPolicy.SPOT: ("spot",),
+    SpotPolicy.ON_DEMAND: ("on-demand",),
+}
 
 
 @dataclass(frozen=True)
@@ -68,6 +75,24 @@ class Ec2Deployment:
     def template(self) -> str:
         """The CloudFormation template."""
         return template(self._stack())
+
+    def needs(self) -> Needs:
+        """Machines on either market, and the roles that EC2 has for them."""
+        stack, markets = self.settings.ec2_stack, _MARKETS[self.settings.ec2.spot_policy]
+        machines = Machines(
+            types=self.settings.ec2.types,
+            markets=markets,
+            ami_parameter=stack.base_ami_parameter,
+            ami_setting="HEARTH_EC2_STACK__BASE_AMI_PARAMETER",
+            disk_gb=stack.disk_gb,
+            disk_setting="HEARTH_EC2_STACK__DISK_GB",
+        )
+        return Needs(machines=machines, roles=(FLEET, *([SPOT] if "spot" in markets else [])))
+
+    def request(self, aws: Aws) -> StackRequest:
+        """What `up` asks CloudFormation for."""
+        with told():
+            return request(aws, self._stack(), lambda _: None)
 
     def up(self, aws: Aws, listener: Listener) -> tuple[str, ...]:
         """Create or update the pool's stack."""

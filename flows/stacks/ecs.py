@@ -5,8 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from infra_scripts.common.clients import told
 from infra_scripts.common.deployment import CostTable, Options, StackPlan, StackStatus
-from infra_scripts.ecs.deploy import down, status, up
+from infra_scripts.common.needs import (
+    AUTO_SCALING,
+    ECS,
+    LOAD_BALANCING,
+    SERVICE_SCALING,
+    SPOT,
+    Container,
+    Machines,
+    Needs,
+)
+from infra_scripts.ecs.deploy import down, request, status, up
 from infra_scripts.ecs.service import BUILD_SCRIPT, EcsStack, plan_rows, stack_name, template
 from tasks.costs.price_book import current
 from tasks.costs.rates import (
@@ -17,9 +28,11 @@ from tasks.costs.rates import (
     on_demand_usd_per_hour,
     whose_prices,
 )
+from tasks.settings.ecs import Capacity
 
 if TYPE_CHECKING:
     from infra_scripts.common.clients import Aws, Listener
+    from infra_scripts.common.cloudformation import StackRequest
     from tasks.settings.settings import Settings
 
 _DISK_MB_S = 500
@@ -77,6 +90,36 @@ class EcsDeployment:
     def template(self) -> str:
         """The CloudFormation template."""
         return template(self._stack())
+
+    def needs(self) -> Needs:
+        """Machines or Fargate, an image, and the roles of all the services that take part."""
+        settings, stack = self.settings.ecs_stack, self._stack()
+        container = Container(
+            uri=f"{stack.name}:{stack.image_tag}",
+            docker_types_alone=False,
+            made_after_up=True,
+            build=f"`hearth infra up ecs` prints the command that builds it ({BUILD_SCRIPT.name})",
+        )
+        roles = (ECS, LOAD_BALANCING, SERVICE_SCALING)
+        on_demand = bool(settings.on_demand_base or settings.on_demand_percent)
+        if settings.capacity is Capacity.FARGATE:
+            vcpu = float(settings.fargate_vcpu)
+            return Needs(zones=2, fargate_vcpu=vcpu, fargate_spot=not on_demand, roles=roles, container=container)
+        machines = Machines(
+            types=settings.types,
+            markets=("on-demand",) if on_demand else ("spot",),
+            ami_parameter=settings.ami_parameter,
+            ami_setting="HEARTH_ECS_STACK__AMI_PARAMETER",
+            disk_gb=settings.disk_gb,
+            disk_setting="HEARTH_ECS_STACK__DISK_GB",
+        )
+        spot = (SPOT,) if settings.on_demand_percent < 100 else ()
+        return Needs(machines=machines, zones=2, roles=(*roles, AUTO_SCALING, *spot), container=container)
+
+    def request(self, aws: Aws) -> StackRequest:
+        """What `up` asks CloudFormation for."""
+        with told():
+            return request(aws, self._stack())
 
     def up(self, aws: Aws, listener: Listener) -> tuple[str, ...]:
         """Create or update the service's stack."""

@@ -6,14 +6,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from infra_scripts.common.clients import told
 from infra_scripts.common.deployment import CostTable, Options, StackPlan, StackStatus
-from infra_scripts.trigger.deploy import down, sends_events, status, up
+from infra_scripts.common.needs import ECS, Container, Needs
+from infra_scripts.trigger.deploy import down, request, sends_events, status, up
 from infra_scripts.trigger.upload_trigger import TriggerStack, rows, template
 from tasks.costs.price_book import current
 from tasks.costs.rates import fargate_usd_per_hour, whose_prices
+from tasks.settings.trigger import Capacity
 
 if TYPE_CHECKING:
     from infra_scripts.common.clients import Aws, Listener
+    from infra_scripts.common.cloudformation import StackRequest
     from tasks.settings.settings import Settings
 
 _NOTES = (
@@ -58,6 +62,30 @@ class LambdaDeployment:
     def template(self) -> str:
         """The CloudFormation template."""
         return template()
+
+    def needs(self) -> Needs:
+        """Concurrency of its function, and Fargate with an image where it starts tasks."""
+        given = self.settings.trigger
+        if given.prefect_url:  # Prefect is told of uploads, and no task is started
+            return Needs(reserved_concurrency=given.reserved_concurrency)
+        container = Container(
+            uri=given.image or "",
+            docker_types_alone=False,
+            made_after_up=False,
+            build="infra_scripts/worker/Dockerfile is its recipe, and docs/lambda.md has the commands",
+        )
+        return Needs(
+            fargate_vcpu=given.cpu / 1024,
+            fargate_spot=given.capacity is Capacity.FARGATE_SPOT,
+            roles=(ECS,),
+            container=container,
+            reserved_concurrency=given.reserved_concurrency,
+        )
+
+    def request(self, aws: Aws) -> StackRequest:
+        """What `up` asks CloudFormation for."""
+        with told():
+            return request(aws, self._stack())
 
     def up(self, aws: Aws, listener: Listener) -> tuple[str, ...]:
         """Create or update it."""

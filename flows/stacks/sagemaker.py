@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, ClassVar
 
 from infra_scripts.common.deployment import CostTable, Options, StackPlan, StackStatus
 from infra_scripts.common.errors import RequestError
-from infra_scripts.sagemaker.deploy import down, status, up
+from infra_scripts.common.needs import ENDPOINT_SCALING, Container, Needs
+from infra_scripts.sagemaker.deploy import down, request, status, up
 from infra_scripts.sagemaker.endpoint import SagemakerStack, plan, stack_name, template
 from tasks.costs.price_book import current
 from tasks.costs.rates import on_demand_usd_per_hour, whose_prices
 
 if TYPE_CHECKING:
     from infra_scripts.common.clients import Aws, Listener
+    from infra_scripts.common.cloudformation import StackRequest
     from tasks.settings.settings import Settings
 
 
@@ -55,6 +57,19 @@ class SagemakerDeployment:
     def template(self) -> str:
         """The CloudFormation template."""
         return template(self._stack())
+
+    def needs(self) -> Needs:
+        """Instances of an endpoint, the container, and the role that scales them."""
+        stack = self._stack()
+        container = Container(
+            uri=stack.image, docker_types_alone=True, made_after_up=False, build="docs/sagemaker.md has the commands"
+        )
+        return Needs(endpoint_type=stack.instance_type, roles=(ENDPOINT_SCALING,), container=container)
+
+    def request(self, aws: Aws) -> StackRequest:
+        """What `up` asks CloudFormation for."""
+        del aws
+        return request(self._stack())
 
     def up(self, aws: Aws, listener: Listener) -> tuple[str, ...]:
         """Create or update the stack."""

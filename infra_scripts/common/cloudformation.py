@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _DEADLINE_SECONDS = 1800.0
 _MOST_BYTES = 51_200
 # A stack in one of these has never worked, and CloudFormation updates none of them.
-_DEAD = {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED", "REVIEW_IN_PROGRESS"}
+DEAD = {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED", "REVIEW_IN_PROGRESS"}
 
 
 def filled(template: Path, values: Mapping[str, str]) -> str:
@@ -40,6 +40,25 @@ class Change(StrEnum):
     CREATED = "created"
     UPDATED = "updated"
     UNCHANGED = "unchanged"
+
+
+@dataclass(frozen=True)
+class StackRequest:
+    """What CloudFormation is asked for: all that `Stack.bring_to` takes."""
+
+    body: str
+    parameters: dict[str, str]
+    tags: dict[str, str]
+
+    def arguments(self, name: str) -> dict[str, object]:
+        """What its calls that make or change a stack of a name have in common."""
+        return {
+            "StackName": name,
+            "TemplateBody": self.body,
+            "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in self.parameters.items()],
+            "Tags": [{"Key": key, "Value": value} for key, value in self.tags.items()],
+            "Capabilities": ["CAPABILITY_NAMED_IAM"],
+        }
 
 
 @dataclass(frozen=True)
@@ -75,17 +94,17 @@ class Stack:
         told = found.get("Outputs", []) if found else []
         return {output["OutputKey"]: output["OutputValue"] for output in told}
 
-    def bring_to(self, body: str, parameters: dict[str, str], tags: dict[str, str]) -> Change:
+    def bring_to(self, request: StackRequest) -> Change:
         """Create it, or update it, and wait until that is done.
 
         Raises:
             StackError: it was rolled back, or is in no state to be changed.
         """
-        if len(body.encode()) > _MOST_BYTES:
-            raise StackError(f"The template has {len(body.encode())} bytes, and CloudFormation takes {_MOST_BYTES}.")
+        if (size := len(request.body.encode())) > _MOST_BYTES:
+            raise StackError(f"The template has {size} bytes, and CloudFormation takes {_MOST_BYTES}.")
         self._note_events()
         status = self._settled()
-        if status in _DEAD:
+        if status in DEAD:
             self._tell(f"The stack {self.name} is in {status}, a dead end: it is deleted and made anew.")
             self.delete()
             status = None
@@ -94,13 +113,7 @@ class Stack:
                 f"The stack {self.name} is in {status}{self._why()}. Mend that, continue the rollback in "
                 "CloudFormation's console, and run again; or take it down and up again."
             )
-        asked = {
-            "StackName": self.name,
-            "TemplateBody": body,
-            "Parameters": [{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()],
-            "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
-            "Capabilities": ["CAPABILITY_NAMED_IAM"],
-        }
+        asked = request.arguments(self.name)
         if status is None:
             self._client.create_stack(**asked)  # type: ignore[arg-type]  # one dictionary for both calls
         else:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 
 if TYPE_CHECKING:
     from infra_scripts.common.clients import Aws, Listener
+    from infra_scripts.common.cloudformation import StackRequest
+    from infra_scripts.common.needs import Needs
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,14 @@ class Deployment(Protocol):
 
     def template(self) -> str:
         """The CloudFormation template; AWS is not asked."""
+        ...
+
+    def needs(self) -> Needs:
+        """What it needs of the account beside the resources of its template."""
+        ...
+
+    def request(self, aws: Aws) -> StackRequest:
+        """What `up` would ask CloudFormation for; AWS is asked where it would be made, and nothing is made."""
         ...
 
     def up(self, aws: Aws, listener: Listener) -> tuple[str, ...]:

@@ -1,4 +1,7 @@
-"""The IAM policies of those who run Hearth: `caller` reads on a stack, `deployer` runs `hearth infra` for it."""
+"""The IAM policies of those who run Hearth: `caller` reads on a stack, `deployer` runs `hearth infra` for it.
+
+`doctor` is what `hearth infra doctor` asks beyond the deployer's: it looks, and makes nothing but a change set.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,7 @@ class Who(StrEnum):
 
     CALLER = "caller"
     DEPLOYER = "deployer"
+    DOCTOR = "doctor"
 
 
 def policy(who: Who, *, pool: str, account: str, region: str, stack: str = "ec2") -> dict[str, Any]:
@@ -36,7 +40,8 @@ def policy(who: Who, *, pool: str, account: str, region: str, stack: str = "ec2"
         raise RequestError(
             f"There is no policy for pool {pool!r}, account {account!r}, region {region!r}: one of them is not one."
         )
-    text = (_STACKS / _FOLDERS.get(stack, stack) / "policies" / f"{who}.json").read_text()
+    folder = "doctor" if who is Who.DOCTOR else _FOLDERS.get(stack, stack)
+    text = (_STACKS / folder / "policies" / f"{who}.json").read_text()
     for name, value in {"pool": pool, "account": account, "region": region, "partition": partition(region)}.items():
         text = text.replace("{{" + name + "}}", value)
     filled: dict[str, Any] = json.loads(text)

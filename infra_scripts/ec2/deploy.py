@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 
 from infra_scripts.common.clients import Aws, Listener, told
-from infra_scripts.common.cloudformation import Stack, Up
+from infra_scripts.common.cloudformation import Stack, StackRequest, Up
 from infra_scripts.common.errors import InUseError, LeftoverError, StackError
 from infra_scripts.common.instances import (
     POOL_TAG,
@@ -50,18 +50,28 @@ def up(aws: Aws, stack: Ec2Stack, listener: Listener, *, poll_seconds: float = _
         StackError: the stack could not be brought there.
     """
     with told():
-        vpc, subnets = network(aws, stack)
-        ami = _image(aws, stack, listener)
+        asked = request(aws, stack, listener)
         if stack.access == "token":
             ensure_secrets(aws, stack.pool, listener)
-        values = parameters(stack, vpc=vpc, subnets=subnets, ami=ami)
         made = Stack(aws, stack.name, listener, poll_seconds=poll_seconds)
-        change = made.bring_to(template(stack), values, {POOL_TAG: stack.pool})
-        outputs = made.outputs()
+        change = made.bring_to(asked)
+        outputs, ami = made.outputs(), asked.parameters["AmiId"]
         # A bake sets the parameter behind CloudFormation's back, which then sees no change where there is one.
         if read_parameter(aws, outputs["AmiParameter"]) != ami:
             aws.ssm.put_parameter(Name=outputs["AmiParameter"], Value=ami, Type="String", Overwrite=True)
         return Up(change, outputs)
+
+
+def request(aws: Aws, stack: Ec2Stack, listener: Listener) -> StackRequest:
+    """What CloudFormation is asked for; nothing is made.
+
+    Raises:
+        RequestError: there is no network or no image to use.
+        ClientError: AWS refuses.
+    """
+    vpc, subnets = network(aws, stack)
+    values = parameters(stack, vpc=vpc, subnets=subnets, ami=_image(aws, stack, listener))
+    return StackRequest(template(stack), values, {POOL_TAG: stack.pool})
 
 
 def _image(aws: Aws, stack: Ec2Stack, listener: Listener) -> str:

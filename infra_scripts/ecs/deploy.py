@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from infra_scripts.common.clients import Aws, Listener, code, told
-from infra_scripts.common.cloudformation import Stack, Up
+from infra_scripts.common.cloudformation import Stack, StackRequest, Up
 from infra_scripts.common.deployment import StackStatus
 from infra_scripts.common.errors import InUseError, LeftoverError, StackError
 from infra_scripts.common.instances import ALIVE, tagged
@@ -35,11 +35,21 @@ def up(aws: Aws, stack: EcsStack, listener: Listener, *, poll_seconds: float = _
         StackError: the stack could not be brought there.
     """
     with told():
-        vpc, subnets = network(aws, stack)
-        values = parameters(stack, vpc=vpc, subnets=subnets, ami=base_image(aws, stack.ami_parameter))
         made = Stack(aws, stack.name, listener, poll_seconds=poll_seconds)
-        change = made.bring_to(template(stack), values, {ECS_TAG: stack.pool})
+        change = made.bring_to(request(aws, stack))
         return Up(change, made.outputs())
+
+
+def request(aws: Aws, stack: EcsStack) -> StackRequest:
+    """What CloudFormation is asked for; nothing is made.
+
+    Raises:
+        RequestError: there is no network or no image to use.
+        ClientError: AWS refuses.
+    """
+    vpc, subnets = network(aws, stack)
+    values = parameters(stack, vpc=vpc, subnets=subnets, ami=base_image(aws, stack.ami_parameter))
+    return StackRequest(template(stack), values, {ECS_TAG: stack.pool})
 
 
 def down(aws: Aws, pool: str, listener: Listener, *, force: bool, poll_seconds: float = _POLL_SECONDS) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from infra_scripts.common.clients import Aws, Listener, code, told
-from infra_scripts.common.cloudformation import Change, Stack
+from infra_scripts.common.cloudformation import Change, Stack, StackRequest
 from infra_scripts.common.errors import InUseError, LeftoverError, RequestError, StackError
 from infra_scripts.sagemaker.endpoint import SagemakerStack, parameters, stack_name, template
 
@@ -54,7 +54,12 @@ def up(aws: Aws, stack: SagemakerStack, listener: Listener, *, poll_seconds: flo
                 "hearth infra down sagemaker."
             )
         listener("SageMaker starts the first instance, and waits until the model is warm: 10 to 20 minutes.")
-        return made.bring_to(template(stack), parameters(stack), {"hearth:pool": stack.pool})
+        return made.bring_to(request(stack))
+
+
+def request(stack: SagemakerStack) -> StackRequest:
+    """What CloudFormation is asked for."""
+    return StackRequest(template(stack), parameters(stack), {"hearth:pool": stack.pool})
 
 
 def down(aws: Aws, pool: str, listener: Listener, *, force: bool = False, poll_seconds: float = _POLL_SECONDS) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from infra_scripts.common.clients import told
-from infra_scripts.common.cloudformation import Change, Stack
+from infra_scripts.common.cloudformation import Change, Stack, StackRequest
 from infra_scripts.common.deployment import StackStatus
 from infra_scripts.common.errors import InUseError
 from infra_scripts.common.instances import POOL_TAG
@@ -29,9 +29,19 @@ def up(aws: Aws, stack: TriggerStack, listener: Listener, *, poll_seconds: float
     """
     stack.checked()
     with told():
-        vpc, subnets = network(aws, stack)
-        made = Stack(aws, stack.name, listener, poll_seconds=poll_seconds)
-        return made.bring_to(template(), stack.parameters(vpc=vpc, subnets=subnets), {POOL_TAG: stack.pool})
+        asked = request(aws, stack)
+        return Stack(aws, stack.name, listener, poll_seconds=poll_seconds).bring_to(asked)
+
+
+def request(aws: Aws, stack: TriggerStack) -> StackRequest:
+    """What CloudFormation is asked for; nothing is made.
+
+    Raises:
+        RequestError: a value is missing, or there is no network.
+        ClientError: AWS refuses.
+    """
+    vpc, subnets = network(aws, stack)
+    return StackRequest(template(), stack.parameters(vpc=vpc, subnets=subnets), {POOL_TAG: stack.pool})
 
 
 def sends_events(aws: Aws, bucket: str) -> bool | None:

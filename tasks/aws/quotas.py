@@ -18,6 +18,11 @@ _OF_EC2 = {
     ("on-demand", True): ("Running On-Demand G and VT instances", "L-DB2E81BA"),
     ("on-demand", False): (f"Running On-Demand {_STANDARD} instances", "L-1216C47A"),
 }
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-quotas.html
+_OF_FARGATE = {
+    False: ("Fargate On-Demand vCPU resource count", "L-3032A538"),
+    True: ("Fargate Spot vCPU resource count", "L-36FBB829"),
+}
 _MOST_PAGES = 60
 _CALL_SECONDS = 12.0
 
@@ -82,6 +87,17 @@ async def endpoint_quota(aws: Aws, instance_type: str) -> Quota:
     except (CloudError, TimeoutError) as error:
         return _unknown(name, error)
     return Quota(name, None, why_unknown="AWS lists no quota of that name.")
+
+
+async def fargate_quota(aws: Aws, vcpus: float, *, spot: bool) -> Quota:
+    """Ask for the quota on vCPUs of Fargate tasks, of which one task takes so many."""
+    name, code = _OF_FARGATE[spot]
+    try:
+        async with asyncio.timeout(_CALL_SECONDS):
+            answer = await ask(aws.service_quotas.get_service_quota, ServiceCode="fargate", QuotaCode=code)
+    except (CloudError, TimeoutError) as error:
+        return _unknown(f"{name} ({code})", error)
+    return Quota(f"{name} ({code})", float(answer["Quota"]["Value"]), vcpus)
 
 
 def _of_ec2(market: str, instance_type: str) -> tuple[str, str]:

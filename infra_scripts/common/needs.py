@@ -1,0 +1,93 @@
+"""What a stack needs of an account beside CloudFormation's resources: what `hearth infra doctor` looks at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Market = Literal["spot", "on-demand"]
+
+
+@dataclass(frozen=True)
+class Machines:
+    """EC2 instances that are launched.
+
+    Attributes:
+        types: instance types, the preferred one first; any of them will do.
+        markets: where they are bought; any of them will do.
+        ami_parameter: public SSM parameter of the image that they are launched from.
+        ami_setting: the setting that names it.
+        disk_gb: size of the root disk.
+        disk_setting: the setting of that size.
+    """
+
+    types: tuple[str, ...]
+    markets: tuple[Market, ...]
+    ami_parameter: str
+    ami_setting: str
+    disk_gb: int
+    disk_setting: str
+
+
+@dataclass(frozen=True)
+class ServiceRole:
+    """A role that a service of AWS has in an account: named by AWS, and missing until somebody made it.
+
+    Attributes:
+        service: as CreateServiceLinkedRole calls it, without `.amazonaws.com`.
+        name: of the role.
+    """
+
+    service: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Container:
+    """An image of a container in ECR.
+
+    Attributes:
+        uri: registry, repository, and tag or digest.
+        docker_types_alone: whether whoever runs it refuses OCI's media types.
+        made_after_up: whether the repository is part of the stack, so that the image comes after it.
+        build: how it is built and pushed.
+    """
+
+    uri: str
+    docker_types_alone: bool
+    made_after_up: bool
+    build: str
+
+
+@dataclass(frozen=True)
+class Needs:
+    """All of them. What a stack does not need is None or empty.
+
+    Attributes:
+        zones: availability zones that its subnets must lie in, at least.
+        fargate_vcpu: of one task; `fargate_spot` says on which market.
+        endpoint_type: instance type of a SageMaker endpoint.
+        reserved_concurrency: of its Lambda function.
+    """
+
+    machines: Machines | None = None
+    zones: int = 1
+    fargate_vcpu: float = 0
+    fargate_spot: bool = False
+    endpoint_type: str | None = None
+    roles: tuple[ServiceRole, ...] = ()
+    container: Container | None = None
+    reserved_concurrency: int = 0
+
+
+# As the services' own documents call them: https://docs.aws.amazon.com/IAM/latest/UserGuide/
+# reference_aws-services-that-work-with-iam.html leads to each.
+SPOT = ServiceRole("spot", "AWSServiceRoleForEC2Spot")
+FLEET = ServiceRole("ec2fleet", "AWSServiceRoleForEC2Fleet")
+ECS = ServiceRole("ecs", "AWSServiceRoleForECS")
+AUTO_SCALING = ServiceRole("autoscaling", "AWSServiceRoleForAutoScaling")
+LOAD_BALANCING = ServiceRole("elasticloadbalancing", "AWSServiceRoleForElasticLoadBalancing")
+SERVICE_SCALING = ServiceRole("ecs.application-autoscaling", "AWSServiceRoleForApplicationAutoScaling_ECSService")
+ENDPOINT_SCALING = ServiceRole(
+    "sagemaker.application-autoscaling", "AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
+)
