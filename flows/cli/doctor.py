@@ -41,7 +41,7 @@ def doctor(name: Name, allow_from: AllowFrom = None, as_json: options.Json = Fal
         deployment = open_deployment(name, settings, Options(allow_from=tuple(allow_from or ())), aws.region)
         deployment.plan()  # a wrong setting is refused before AWS is asked
         needs = deployment.needs()
-        case = Case(aws, name.value, deployment.name, settings.ec2.pool, needs, deployment.request)
+        case = Case(aws, name.value, deployment.name, settings.ec2.pool, needs, deployment.request_for)
         found: Found = {}
         for of, finding in examine(case):
             found.setdefault(of, []).append(finding)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from infra_scripts.common.clients import told
-from infra_scripts.common.cloudformation import Stack, StackRequest
-from infra_scripts.common.deployment import CostTable, Options, StackPlan, StackStatus
+from infra_scripts.common.cloudformation import Stack
+from infra_scripts.common.deployment import CostTable, Options, StackPlan, StackRequest, StackStatus
 from infra_scripts.common.instances import images, machines
 from infra_scripts.common.needs import FLEET, SPOT, Machines, Market, Needs
 from infra_scripts.ec2.deploy import down, request, up
@@ -89,7 +89,7 @@ class Ec2Deployment:
         )
         return Needs(machines=machines, roles=(FLEET, *([SPOT] if "spot" in markets else [])))
 
-    def request(self, aws: Aws) -> StackRequest:
+    def request_for(self, aws: Aws) -> StackRequest:
         """What `up` asks CloudFormation for."""
         with told():
             return request(aws, self._stack(), lambda _: None)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from infra_scripts.common.clients import told
-from infra_scripts.common.deployment import CostTable, Options, StackPlan, StackStatus
+from infra_scripts.common.deployment import CostTable, Options, StackPlan, StackRequest, StackStatus
 from infra_scripts.common.needs import (
     AUTO_SCALING,
     ECS,
@@ -32,7 +32,6 @@ from tasks.settings.ecs import Capacity
 
 if TYPE_CHECKING:
     from infra_scripts.common.clients import Aws, Listener
-    from infra_scripts.common.cloudformation import StackRequest
     from tasks.settings.settings import Settings
 
 _DISK_MB_S = 500
@@ -116,7 +115,7 @@ class EcsDeployment:
         spot = (SPOT,) if settings.on_demand_percent < 100 else ()
         return Needs(machines=machines, zones=2, roles=(*roles, AUTO_SCALING, *spot), container=container)
 
-    def request(self, aws: Aws) -> StackRequest:
+    def request_for(self, aws: Aws) -> StackRequest:
         """What `up` asks CloudFormation for."""
         with told():
             return request(aws, self._stack())

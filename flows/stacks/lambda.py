@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from infra_scripts.common.clients import told
-from infra_scripts.common.deployment import CostTable, Options, StackPlan, StackStatus
+from infra_scripts.common.deployment import CostTable, Options, StackPlan, StackRequest, StackStatus
 from infra_scripts.common.needs import ECS, Container, Needs
 from infra_scripts.trigger.deploy import down, request, sends_events, status, up
 from infra_scripts.trigger.upload_trigger import TriggerStack, rows, template
@@ -17,7 +17,6 @@ from tasks.settings.trigger import Capacity
 
 if TYPE_CHECKING:
     from infra_scripts.common.clients import Aws, Listener
-    from infra_scripts.common.cloudformation import StackRequest
     from tasks.settings.settings import Settings
 
 _NOTES = (
@@ -82,7 +81,7 @@ class LambdaDeployment:
             reserved_concurrency=given.reserved_concurrency,
         )
 
-    def request(self, aws: Aws) -> StackRequest:
+    def request_for(self, aws: Aws) -> StackRequest:
         """What `up` asks CloudFormation for."""
         with told():
             return request(aws, self._stack())

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from infra_scripts.common.clients import told
-from infra_scripts.common.cloudformation import Stack, StackRequest
-from infra_scripts.common.deployment import Options, StackPlan, StackStatus
+from infra_scripts.common.cloudformation import Stack
+from infra_scripts.common.deployment import Options, StackPlan, StackRequest, StackStatus
 from infra_scripts.common.needs import Needs
 from infra_scripts.monitoring.dashboard import MonitoringStack, plan, template
 from tasks.costs.price_book import current
@@ -49,7 +49,7 @@ class MonitoringDeployment:
         """Nothing beside its template."""
         return Needs()
 
-    def request(self, aws: Aws) -> StackRequest:
+    def request_for(self, aws: Aws) -> StackRequest:
         """What `up` asks CloudFormation for."""
         del aws
         return StackRequest(template(), self.stack.parameters(), {"hearth:pool": self.stack.pool})
@@ -58,7 +58,7 @@ class MonitoringDeployment:
         """Create or update the stack."""
         with told():
             stack = Stack(aws, self.name, listener, poll_seconds=_POLL_SECONDS)
-            change = stack.bring_to(self.request(aws))
+            change = stack.bring_to(self.request_for(aws))
             dashboard = stack.outputs()["Dashboard"]
         mail = f"AWS has written to {self.stack.email}: confirm it, or no alarm arrives." if self.stack.email else ""
         done = f"The stack {self.name} in {self.stack.region} is {change}."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from infra_scripts.common.deployment import CostTable, Options, StackPlan, StackStatus
+from infra_scripts.common.deployment import CostTable, Options, StackPlan, StackRequest, StackStatus
 from infra_scripts.common.errors import RequestError
 from infra_scripts.common.needs import ENDPOINT_SCALING, Container, Needs
 from infra_scripts.sagemaker.deploy import down, request, status, up
@@ -15,7 +15,6 @@ from tasks.costs.rates import on_demand_usd_per_hour, whose_prices
 
 if TYPE_CHECKING:
     from infra_scripts.common.clients import Aws, Listener
-    from infra_scripts.common.cloudformation import StackRequest
     from tasks.settings.settings import Settings
 
 
@@ -66,7 +65,7 @@ class SagemakerDeployment:
         )
         return Needs(endpoint_type=stack.instance_type, roles=(ENDPOINT_SCALING,), container=container)
 
-    def request(self, aws: Aws) -> StackRequest:
+    def request_for(self, aws: Aws) -> StackRequest:
         """What `up` asks CloudFormation for."""
         del aws
         return request(self._stack())

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
@@ -16,6 +16,8 @@ from infra_scripts.common.errors import StackError
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation.type_defs import StackEventTypeDef, StackTypeDef
+
+    from infra_scripts.common.deployment import StackRequest
 
 _DEADLINE_SECONDS = 1800.0
 _MOST_BYTES = 51_200
@@ -34,31 +36,23 @@ def filled(template: Path, values: Mapping[str, str]) -> str:
     return text
 
 
+def arguments(name: str, request: StackRequest) -> dict[str, Any]:
+    """Return what all calls take that make or change a stack."""
+    return {
+        "StackName": name,
+        "TemplateBody": request.template,
+        "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in request.parameters.items()],
+        "Tags": [{"Key": key, "Value": value} for key, value in request.tags.items()],
+        "Capabilities": ["CAPABILITY_NAMED_IAM"],
+    }
+
+
 class Change(StrEnum):
     """What was done to a stack."""
 
     CREATED = "created"
     UPDATED = "updated"
     UNCHANGED = "unchanged"
-
-
-@dataclass(frozen=True)
-class StackRequest:
-    """What CloudFormation is asked for: all that `Stack.bring_to` takes."""
-
-    body: str
-    parameters: dict[str, str]
-    tags: dict[str, str]
-
-    def arguments(self, name: str) -> dict[str, object]:
-        """What its calls that make or change a stack of a name have in common."""
-        return {
-            "StackName": name,
-            "TemplateBody": self.body,
-            "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in self.parameters.items()],
-            "Tags": [{"Key": key, "Value": value} for key, value in self.tags.items()],
-            "Capabilities": ["CAPABILITY_NAMED_IAM"],
-        }
 
 
 @dataclass(frozen=True)
@@ -100,7 +94,7 @@ class Stack:
         Raises:
             StackError: it was rolled back, or is in no state to be changed.
         """
-        if (size := len(request.body.encode())) > _MOST_BYTES:
+        if (size := len(request.template.encode())) > _MOST_BYTES:
             raise StackError(f"The template has {size} bytes, and CloudFormation takes {_MOST_BYTES}.")
         self._note_events()
         status = self._settled()
@@ -113,7 +107,7 @@ class Stack:
                 f"The stack {self.name} is in {status}{self._why()}. Mend that, continue the rollback in "
                 "CloudFormation's console, and run again; or take it down and up again."
             )
-        asked = request.arguments(self.name)
+        asked = arguments(self.name, request)
         if status is None:
             self._client.create_stack(**asked)  # type: ignore[arg-type]  # one dictionary for both calls
         else:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 if TYPE_CHECKING:
     from infra_scripts.common.clients import Aws, Listener
-    from infra_scripts.common.cloudformation import StackRequest
     from infra_scripts.common.needs import Needs
 
 
@@ -46,6 +46,16 @@ class StackStatus:
     """CloudFormation's word for it, such as UPDATE_COMPLETE; None if it is not deployed."""
     facts: tuple[tuple[str, str], ...] = ()
     """What is worth knowing, by name: what runs, what is paid for."""
+
+
+@dataclass(frozen=True)
+class StackRequest:
+    """What CloudFormation is asked for."""
+
+    template: str
+    parameters: Mapping[str, str]
+    tags: Mapping[str, str]
+    """Of the stack; CloudFormation puts them on all that can be tagged."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +101,7 @@ class Deployment(Protocol):
         """What it needs of the account beside the resources of its template."""
         ...
 
-    def request(self, aws: Aws) -> StackRequest:
+    def request_for(self, aws: Aws) -> StackRequest:
         """What `up` would ask CloudFormation for; AWS is asked where it would be made, and nothing is made."""
         ...
 

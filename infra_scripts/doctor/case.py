@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from infra_scripts.common.clients import Aws
-from infra_scripts.common.cloudformation import StackRequest
+from infra_scripts.common.deployment import StackRequest
 from infra_scripts.common.needs import Needs
 from tasks.core.finding import Finding
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from infra_scripts.common.clients import code, message
-from infra_scripts.common.cloudformation import DEAD, Stack
+from infra_scripts.common.cloudformation import DEAD, Stack, arguments
 from infra_scripts.doctor.case import Case
 from tasks.core.finding import Finding, State
 
@@ -31,7 +31,7 @@ def change_set(case: Case) -> Iterator[Finding]:
     CloudFormation validates properties and names that are taken while it makes a change set
     (https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/validate-stack-deployments.html).
     """
-    client, asked = case.aws.cloudformation, case.request.arguments(case.name)
+    client, asked = case.aws.cloudformation, arguments(case.name, case.request)
     found = Stack(case.aws, case.name, lambda _: None).describe()
     status = None if found is None else found["StackStatus"]
     if status in DEAD - {_IN_REVIEW}:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -123,7 +123,7 @@ def dry_run(case: Case) -> Iterator[Finding]:
         yield _tried(operation, call, case)
 
 
-def _tags(kind: str, tags: dict[str, str]) -> Any:  # noqa: ANN401 - a list of botocore's
+def _tags(kind: str, tags: Mapping[str, str]) -> Any:  # noqa: ANN401 - a list of botocore's
     return [{"ResourceType": kind, "Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}]
 
 

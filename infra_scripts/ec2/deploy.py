@@ -6,7 +6,8 @@ import time
 from dataclasses import dataclass
 
 from infra_scripts.common.clients import Aws, Listener, told
-from infra_scripts.common.cloudformation import Stack, StackRequest, Up
+from infra_scripts.common.cloudformation import Stack, Up
+from infra_scripts.common.deployment import StackRequest
 from infra_scripts.common.errors import InUseError, LeftoverError, StackError
 from infra_scripts.common.instances import (
     POOL_TAG,

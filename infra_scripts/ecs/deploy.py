@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from infra_scripts.common.clients import Aws, Listener, code, told
-from infra_scripts.common.cloudformation import Stack, StackRequest, Up
-from infra_scripts.common.deployment import StackStatus
+from infra_scripts.common.cloudformation import Stack, Up
+from infra_scripts.common.deployment import StackRequest, StackStatus
 from infra_scripts.common.errors import InUseError, LeftoverError, StackError
 from infra_scripts.common.instances import ALIVE, tagged
 from infra_scripts.common.network import base_image, network

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from infra_scripts.common.clients import Aws, Listener, code, told
-from infra_scripts.common.cloudformation import Change, Stack, StackRequest
+from infra_scripts.common.cloudformation import Change, Stack
+from infra_scripts.common.deployment import StackRequest
 from infra_scripts.common.errors import InUseError, LeftoverError, RequestError, StackError
 from infra_scripts.sagemaker.endpoint import SagemakerStack, parameters, stack_name, template
 

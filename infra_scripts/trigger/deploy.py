@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from infra_scripts.common.clients import told
-from infra_scripts.common.cloudformation import Change, Stack, StackRequest
-from infra_scripts.common.deployment import StackStatus
+from infra_scripts.common.cloudformation import Change, Stack
+from infra_scripts.common.deployment import StackRequest, StackStatus
 from infra_scripts.common.errors import InUseError
 from infra_scripts.common.instances import POOL_TAG
 from infra_scripts.common.network import network
