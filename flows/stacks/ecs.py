@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from infra_scripts.common.clients import told
+from infra_scripts.common.container_images import ECS_MEDIA_TYPES
 from infra_scripts.common.deployment import CostTable, Options, StackPlan, StackRequest, StackStatus
 from infra_scripts.common.needs import (
     AUTO_SCALING,
@@ -17,7 +18,7 @@ from infra_scripts.common.needs import (
     Machines,
     Needs,
 )
-from infra_scripts.ecs.deploy import down, request, status, up
+from infra_scripts.ecs.deploy import down, image_trouble, request, status, up
 from infra_scripts.ecs.service import BUILD_SCRIPT, EcsStack, plan_rows, stack_name, template
 from tasks.costs.price_book import current
 from tasks.costs.rates import (
@@ -94,9 +95,8 @@ class EcsDeployment:
         """Machines or Fargate, an image, and the roles of all the services that take part."""
         settings, stack = self.settings.ecs_stack, self._stack()
         container = Container(
-            uri=f"{stack.name}:{stack.image_tag}",
-            docker_types_alone=False,
-            made_after_up=True,
+            name=f"{stack.name}:{stack.image_tag}",
+            media_types=ECS_MEDIA_TYPES,
             build=f"`hearth infra up ecs` prints the command that builds it ({BUILD_SCRIPT.name})",
         )
         roles = (ECS, LOAD_BALANCING, SERVICE_SCALING)
@@ -125,10 +125,11 @@ class EcsDeployment:
         stack = self._stack()
         done = up(aws, stack, listener)
         image = f"{done.outputs['Repository']}:{stack.image_tag}"
+        trouble = image_trouble(aws, image)
+        build = (f"{trouble} Here:  sh {BUILD_SCRIPT} {image} {stack.model} {stack.ollama_version}",) if trouble else ()
         return (
             f"The stack {self.name} in {self.region} is {done.change}.",
-            f"Build and push its image, unless it is there:  sh {BUILD_SCRIPT} {image} {stack.model} "
-            f"{stack.ollama_version}",
+            *build,
             f"Read with it:  HEARTH_EC2__POOL={self.pool} hearth read paper.pdf --backend ecs",
         )
 

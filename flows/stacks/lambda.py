@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from infra_scripts.common.clients import told
+from infra_scripts.common.container_images import ECS_MEDIA_TYPES
 from infra_scripts.common.deployment import CostTable, Options, StackPlan, StackRequest, StackStatus
 from infra_scripts.common.needs import ECS, Container, Needs
 from infra_scripts.trigger.deploy import down, request, sends_events, status, up
@@ -68,9 +69,8 @@ class LambdaDeployment:
         if given.prefect_url:  # Prefect is told of uploads, and no task is started
             return Needs(reserved_concurrency=given.reserved_concurrency)
         container = Container(
-            uri=given.image or "",
-            docker_types_alone=False,
-            made_after_up=False,
+            name=given.image or "",
+            media_types=ECS_MEDIA_TYPES,
             build="infra_scripts/worker/Dockerfile is its recipe, and docs/lambda.md has the commands",
         )
         return Needs(

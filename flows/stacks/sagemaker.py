@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from infra_scripts.common.container_images import SAGEMAKER_MEDIA_TYPES
 from infra_scripts.common.deployment import CostTable, Options, StackPlan, StackRequest, StackStatus
 from infra_scripts.common.errors import RequestError
 from infra_scripts.common.needs import ENDPOINT_SCALING, Container, Needs
@@ -60,9 +61,7 @@ class SagemakerDeployment:
     def needs(self) -> Needs:
         """Instances of an endpoint, the container, and the role that scales them."""
         stack = self._stack()
-        container = Container(
-            uri=stack.image, docker_types_alone=True, made_after_up=False, build="docs/sagemaker.md has the commands"
-        )
+        container = Container(stack.image, SAGEMAKER_MEDIA_TYPES, build="docs/sagemaker.md has the commands")
         return Needs(endpoint_type=stack.instance_type, roles=(ENDPOINT_SCALING,), container=container)
 
     def request_for(self, aws: Aws) -> StackRequest:

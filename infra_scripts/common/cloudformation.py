@@ -109,10 +109,10 @@ class Stack:
             )
         asked = arguments(self.name, request)
         if status is None:
-            self._client.create_stack(**asked)  # type: ignore[arg-type]  # one dictionary for both calls
+            self._client.create_stack(**asked)
         else:
             try:
-                self._client.update_stack(**asked)  # type: ignore[arg-type]
+                self._client.update_stack(**asked)
             except ClientError as error:
                 if "No updates are to be performed" in message(error):
                     return Change.UNCHANGED

@@ -47,16 +47,19 @@ class Container:
     """An image of a container in ECR.
 
     Attributes:
-        uri: registry, repository, and tag or digest.
-        docker_types_alone: whether whoever runs it refuses OCI's media types.
-        made_after_up: whether the repository is part of the stack, so that the image comes after it.
+        name: registry, repository, and tag or digest; without the registry where the repository is part of the stack.
+        media_types: of manifests, those that whoever runs it takes.
         build: how it is built and pushed.
     """
 
-    uri: str
-    docker_types_alone: bool
-    made_after_up: bool
+    name: str
+    media_types: frozenset[str]
     build: str
+
+    @property
+    def of_the_stack(self) -> bool:
+        """Whether the repository is part of the stack, so that the image can only come after it."""
+        return "/" not in self.name
 
 
 @dataclass(frozen=True)

@@ -3,36 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Iterator
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from infra_scripts.common.clients import code
+from infra_scripts.common.cloudformation import Stack
+from infra_scripts.common.container_images import BUILD_REMEDY, find_image, parse_image
 from infra_scripts.common.names import partition
-from infra_scripts.common.needs import Container, Needs, ServiceRole
+from infra_scripts.common.needs import Needs, ServiceRole
 from infra_scripts.doctor.case import Case
 from infra_scripts.doctor.permissions import may
 from tasks.aws.client import Aws as Asked
 from tasks.aws.quotas import Quota, ec2_quota, endpoint_quota, fargate_quota, of_quotas
 from tasks.core.finding import Finding, State
 
-_DOCKER = "application/vnd.docker.distribution.manifest.v2+json"
-_TYPES = (
-    _DOCKER,
-    "application/vnd.docker.distribution.manifest.list.v2+json",
-    "application/vnd.oci.image.manifest.v1+json",
-    "application/vnd.oci.image.index.v1+json",
-)
-_REBUILD = (
-    "docker buildx build --platform linux/amd64 --provenance=false --sbom=false "
-    "--output type=image,oci-mediatypes=false,push=true"
-)
-_ECR = re.compile(
-    r"((?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?/)?"
-    r"(?P<name>[a-z0-9._/-]+?)(:(?P<tag>[A-Za-z0-9._-]+))?(@(?P<digest>sha256:[0-9a-f]{64}))?"
-)
 # Lambda keeps some for functions without a reservation: 100 of a usual account, 10 of one that has few
 # (https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html).
 _LEFT, _LEFT_OF_FEW = 100, 10
@@ -99,39 +85,22 @@ def concurrency(case: Case) -> Iterator[Finding]:
 
 
 def container(case: Case) -> Iterator[Finding]:
-    """See that the image is in ECR, in a form that whoever runs it takes."""
-    image = case.needs.container
+    """See that the image is in ECR, with a manifest that whoever runs it takes."""
+    wanted = case.needs.container
+    if wanted is None:
+        return
+    registry = f"{case.account}.dkr.ecr.{case.aws.region}.amazonaws.com/" if wanted.of_the_stack else ""
+    image = parse_image(registry + wanted.name)
     if image is None:
+        yield Finding(State.UNKNOWN, f"The image {wanted.name} is not in ECR, and was not looked at.")
         return
-    named = _ECR.fullmatch(image.uri)
-    if named is None or (named["account"] is None and not image.made_after_up):
-        yield Finding(State.UNKNOWN, f"The image {image.uri} is not in ECR, and was not looked at.")
-        return
-    client: Any = case.aws.session.client("ecr", config=case.aws.config, region_name=named["region"] or case.aws.region)
-    wanted = {"imageDigest": named["digest"]} if named["digest"] else {"imageTag": named["tag"] or "latest"}
-    owner = {"registryId": named["account"]} if named["account"] else {}
-    try:
-        found = client.batch_get_image(
-            **owner, repositoryName=named["name"], imageIds=[wanted], acceptedMediaTypes=list(_TYPES)
-        )["images"]
-    except ClientError as error:
-        if code(error) != "RepositoryNotFoundException":
-            raise
-        if image.made_after_up:
-            yield Finding(State.OK, f"The repository of the image is made by `up`; the image follows: {image.build}.")
-        else:
-            yield Finding(
-                State.MISSING, f"ECR has no repository {named['name']}.", f"Make it, and push: {image.build}."
-            )
-        return
-    yield _judged(image, found)
-
-
-def _judged(image: Container, found: list[dict[str, Any]]) -> Finding:
-    if not found:
-        return Finding(State.MISSING, f"ECR has no image {image.uri}.", f"Push it: {image.build}.")
-    kind = found[0].get("imageManifestMediaType", "")
-    if image.docker_types_alone and kind != _DOCKER:
-        why = f"The image {image.uri} is of the type {kind or 'unknown'}, and SageMaker takes {_DOCKER} alone."
-        return Finding(State.MISSING, why, f"Push it anew: {_REBUILD}")
-    return Finding(State.OK, f"The image {image.uri} is in ECR ({kind}).")
+    found = find_image(case.aws, image)
+    if found is None and wanted.of_the_stack and Stack(case.aws, case.name, lambda _: None).describe() is None:
+        yield Finding(State.OK, f"`up` makes the repository of the image; push it afterwards: {wanted.build}.")
+    elif found is None:
+        yield Finding(State.MISSING, f"ECR has no image {image.name}.", f"Push it: {wanted.build}.")
+    elif found.media_type not in wanted.media_types:
+        told = f"The manifest of {image.name} is of the type {found.media_type or 'not known'}, which is refused."
+        yield Finding(State.MISSING, told, BUILD_REMEDY)
+    else:
+        yield Finding(State.OK, f"The image {image.name} is in ECR ({found.media_type}).")

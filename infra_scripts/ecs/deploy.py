@@ -9,8 +9,9 @@ from botocore.exceptions import ClientError
 
 from infra_scripts.common.clients import Aws, Listener, code, told
 from infra_scripts.common.cloudformation import Stack, Up
+from infra_scripts.common.container_images import ECS_MEDIA_TYPES, check_image
 from infra_scripts.common.deployment import StackRequest, StackStatus
-from infra_scripts.common.errors import InUseError, LeftoverError, StackError
+from infra_scripts.common.errors import InUseError, LeftoverError, RequestError, StackError
 from infra_scripts.common.instances import ALIVE, tagged
 from infra_scripts.common.network import base_image, network
 from infra_scripts.ecs.service import EcsStack, parameters, stack_name, template
@@ -30,12 +31,13 @@ def up(aws: Aws, stack: EcsStack, listener: Listener, *, poll_seconds: float = _
     """Create or update the service's stack; all of it can be run again at any time.
 
     Raises:
-        RequestError: there is no network or no image to use.
+        RequestError: there is no network or no machine image to use; or tasks run, and the new ones have no image.
         AccessError: AWS refuses.
         StackError: the stack could not be brought there.
     """
     with told():
         made = Stack(aws, stack.name, listener, poll_seconds=poll_seconds)
+        _check_update(aws, stack, made.outputs())
         change = made.bring_to(request(aws, stack))
         return Up(change, made.outputs())
 
@@ -50,6 +52,27 @@ def request(aws: Aws, stack: EcsStack) -> StackRequest:
     vpc, subnets = network(aws, stack)
     values = parameters(stack, vpc=vpc, subnets=subnets, ami=base_image(aws, stack.ami_parameter))
     return StackRequest(template(stack), values, {ECS_TAG: stack.pool})
+
+
+def image_trouble(aws: Aws, image: str) -> str:
+    """Return why tasks cannot run an image of the stack's repository; empty if they can.
+
+    Raises:
+        AccessError: AWS refuses.
+    """
+    with told():
+        try:
+            check_image(aws, image, ECS_MEDIA_TYPES)
+        except RequestError as error:
+            return str(error)
+    return ""
+
+
+def _check_update(aws: Aws, stack: EcsStack, outputs: dict[str, str]) -> None:
+    """See that tasks that run now would not be replaced by ones that cannot start."""
+    service = _service(_ecs(aws), stack.name) if outputs else None
+    if service is not None and (service["desiredCount"] or service["runningCount"]):
+        check_image(aws, f"{outputs['Repository']}:{stack.image_tag}", ECS_MEDIA_TYPES)
 
 
 def down(aws: Aws, pool: str, listener: Listener, *, force: bool, poll_seconds: float = _POLL_SECONDS) -> None:

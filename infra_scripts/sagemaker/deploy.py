@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 
 from infra_scripts.common.clients import Aws, Listener, code, told
 from infra_scripts.common.cloudformation import Change, Stack
+from infra_scripts.common.container_images import SAGEMAKER_MEDIA_TYPES, check_image, parse_image
 from infra_scripts.common.deployment import StackRequest
 from infra_scripts.common.errors import InUseError, LeftoverError, RequestError, StackError
 from infra_scripts.sagemaker.endpoint import SagemakerStack, parameters, stack_name, template
@@ -42,7 +43,7 @@ def up(aws: Aws, stack: SagemakerStack, listener: Listener, *, poll_seconds: flo
     """Create or update the stack; it starts an instance, which AWS takes away again if it may.
 
     Raises:
-        RequestError: there is an endpoint of the other kind.
+        RequestError: there is an endpoint of the other kind, or the image is none that SageMaker takes.
         AccessError: AWS refuses.
         StackError: the stack could not be brought there; its first instance may run.
     """
@@ -54,6 +55,7 @@ def up(aws: Aws, stack: SagemakerStack, listener: Listener, *, poll_seconds: flo
                 f"The endpoint is {serving}, and SageMaker cannot make it {stack.serving}. Take it down first: "
                 "hearth infra down sagemaker."
             )
+        _check_image(aws, stack)
         listener("SageMaker starts the first instance, and waits until the model is warm: 10 to 20 minutes.")
         return made.bring_to(request(stack))
 
@@ -61,6 +63,16 @@ def up(aws: Aws, stack: SagemakerStack, listener: Listener, *, poll_seconds: flo
 def request(stack: SagemakerStack) -> StackRequest:
     """What CloudFormation is asked for."""
     return StackRequest(template(stack), parameters(stack), {"hearth:pool": stack.pool})
+
+
+def _check_image(aws: Aws, stack: SagemakerStack) -> None:
+    image = parse_image(stack.image)
+    if image is None or image.region != aws.region:
+        # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ContainerDefinition.html
+        raise RequestError(
+            f"The image {stack.image} is not in ECR of {aws.region}, where SageMaker looks. Push it there."
+        )
+    check_image(aws, stack.image, SAGEMAKER_MEDIA_TYPES)
 
 
 def down(aws: Aws, pool: str, listener: Listener, *, force: bool = False, poll_seconds: float = _POLL_SECONDS) -> None:

@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+from infra_scripts.common.container_images import parse_image
 from infra_scripts.common.deployment import PlanRow
 from infra_scripts.common.errors import RequestError
 from infra_scripts.common.names import HOURS_A_MONTH, POOL, partition
@@ -18,10 +19,8 @@ _BUSY_PART = 0.75
 _GPU = re.compile(r"ml\.(g|p)\d")
 _SHAPES = {
     "pool": POOL,
-    "image": re.compile(
-        r"(?P<account>[0-9]{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?/(?P<name>[a-z0-9._/-]+)"
-        r"(:[A-Za-z0-9._-]+|@sha256:[0-9a-f]{64})"
-    ),
+    # With a tag or a digest, which CloudFormation's parameter wants, too.
+    "image": re.compile(r"[a-z0-9.-]+/[a-z0-9._/-]+(:[A-Za-z0-9._-]+|@sha256:[0-9a-f]{64})"),
     "model_data": re.compile(r"(s3://[a-z0-9.-]+/[A-Za-z0-9._/-]+/)?"),
     "instance_type": re.compile(r"ml\.[a-z0-9-]+\.[a-z0-9-]+"),
 }
@@ -45,6 +44,8 @@ class SagemakerStack(SagemakerStackSettings):
         for name, shape in _SHAPES.items():
             if not shape.fullmatch(getattr(self, name) or ""):
                 raise RequestError(f"The endpoint's {name.replace('_', ' ')} cannot be {getattr(self, name)!r}.")
+        if parse_image(self.image) is None:
+            raise RequestError(f"The endpoint's image must be in ECR, and {self.image} is not.")
         for model in self.models:
             if not _MODEL.fullmatch(model):
                 raise RequestError(f"{model!r} is no name of a model.")
@@ -74,9 +75,9 @@ class SagemakerStack(SagemakerStackSettings):
     @property
     def repository(self) -> str:
         """The ARN of the image's repository."""
-        found = _SHAPES["image"].fullmatch(self.image)
-        assert found is not None  # noqa: S101 - it was checked
-        return f"arn:{partition(self.region)}:ecr:{found['region']}:{found['account']}:repository/{found['name']}"
+        image = parse_image(self.image)
+        assert image is not None  # noqa: S101 - it was checked
+        return f"arn:{partition(self.region)}:ecr:{image.region}:{image.account}:repository/{image.repository}"
 
 
 def stack_name(pool: str) -> str:

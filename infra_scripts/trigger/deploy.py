@@ -8,6 +8,7 @@ from botocore.exceptions import ClientError
 
 from infra_scripts.common.clients import told
 from infra_scripts.common.cloudformation import Change, Stack
+from infra_scripts.common.container_images import ECS_MEDIA_TYPES, check_image
 from infra_scripts.common.deployment import StackRequest, StackStatus
 from infra_scripts.common.errors import InUseError
 from infra_scripts.common.instances import POOL_TAG
@@ -24,12 +25,14 @@ def up(aws: Aws, stack: TriggerStack, listener: Listener, *, poll_seconds: float
     """Create or update the stack.
 
     Raises:
-        RequestError: a value is missing, or there is no network.
+        RequestError: a value is missing, there is no network, or ECR has no such image.
         StackError: the stack could not be brought there.
     """
     stack.checked()
     with told():
         asked = request(aws, stack)
+        if stack.image and not stack.prefect_url:
+            check_image(aws, stack.image, ECS_MEDIA_TYPES)
         return Stack(aws, stack.name, listener, poll_seconds=poll_seconds).bring_to(asked)
 
 

@@ -101,6 +101,11 @@ class Aws:
         return client
 
     @property
+    def ecr(self) -> Any:  # noqa: ANN401 - a single call
+        """Whether tasks have an image."""
+        return self._client("ecr", attempts=2, read_timeout=5)
+
+    @property
     def elbv2(self) -> ElasticLoadBalancingv2Client:
         """Which tasks serve."""
         client: ElasticLoadBalancingv2Client = self._client("elbv2")

@@ -10,7 +10,7 @@ from tasks.core.errors import CloudError
 
 NO_REGION = "NoRegion"
 """The code of a CloudError: AWS is not configured here at all."""
-_DENIED = {"UnauthorizedOperation", "AccessDenied", "AccessDeniedException", "AuthFailure"}
+DENIED = {"UnauthorizedOperation", "AccessDenied", "AccessDeniedException", "AuthFailure"}
 
 
 _EXPIRED = {
@@ -56,7 +56,7 @@ def _refusal(error: Any) -> CloudError:  # noqa: ANN401 - botocore ships no type
     # AWS's message may hold an encoded policy of several kilobytes.
     message = str(error.response.get("Error", {}).get("Message", ""))[:300].rstrip(". ")
     operation = error.operation_name
-    if code in _DENIED:
+    if code in DENIED:
         remedy = f"Allow {operation}: `hearth infra policy caller` prints the policy that suffices"
         return CloudError(f"AWS does not permit {operation}: {message}. {remedy}.", code)
     if code in _EXPIRED:

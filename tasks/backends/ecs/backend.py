@@ -9,6 +9,7 @@ from contextlib import suppress
 from functools import partial
 
 from tasks.aws.client import Aws
+from tasks.aws.errors import DENIED
 from tasks.backends.base import Allocation, Endpoint, MachineFacts, Release
 from tasks.backends.ecs.outputs import EcsStack, find_stack
 from tasks.backends.ecs.service import Service
@@ -76,12 +77,14 @@ class EcsBackend:
         if (told := told_of_elsewhere(["fargate:vcpu" if stack.on_fargate else stack.kind], region, book)) is not None:
             emit(RunWarning(told))
         tasks = min(parts, stack.max_tasks, math.ceil(slots / stack.slots))
+        service = Service(self._aws, stack)
+        await _check_image(service)
         table = Table(self._aws, stack.table)
         records = Records(table)
         lease = Lease(holder, slots, records.now() + settings.lease_seconds)
         if not await records.take(SERVICE, lease):
             raise CloudError(f"The ECS service of the pool {stack.pool!r} is being stopped. Try again in two minutes.")
-        session = Session(Service(self._aws, stack), records, settings, lease, tasks)
+        session = Session(service, records, settings, lease, tasks)
         try:
             started = await self._warm(session)
         except BaseException:
@@ -149,6 +152,15 @@ class EcsBackend:
         if sent_away:
             return Release(f"{name} did not work: its tasks are sent away")
         return Release(f"{name} keeps its tasks until nobody has used them for its idle time")
+
+
+async def _check_image(service: Service) -> None:
+    try:
+        await service.check_image()
+    except CloudError as error:
+        if error.code not in DENIED:
+            raise
+        emit(RunWarning(f"Whether tasks have an image cannot be seen: {error}"))
 
 
 async def _status(session: Session) -> ServerStatus:

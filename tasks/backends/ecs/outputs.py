@@ -24,6 +24,7 @@ class EcsStack:
         slots: OLLAMA_NUM_PARALLEL of each task.
         max_tasks: how far AWS scales out.
         kind: what a task runs on: an instance type, or such as `fargate 4 vCPU 16 GB`.
+        repository, image_tag: of the tasks' image; empty where the stack does not name it.
     """
 
     pool: str
@@ -37,6 +38,8 @@ class EcsStack:
     slots: int
     max_tasks: int
     kind: str
+    repository: str = ""
+    image_tag: str = ""
 
     @property
     def on_fargate(self) -> bool:
@@ -76,6 +79,8 @@ async def find_stack(aws: Aws, pool: str) -> EcsStack:
             slots=int(outputs["Slots"]),
             max_tasks=int(outputs["MaxTasks"]),
             kind=outputs["Kind"],
+            repository=outputs.get("Repository", ""),
+            image_tag=outputs.get("ImageTag", ""),
         )
 
     return await read_stack(aws, name, f"The ECS service of the pool {pool!r}", remedy, read)

@@ -82,6 +82,28 @@ class Service:
             told=next((event["message"] for event in service.get("events", ())), ""),
         )
 
+    async def check_image(self) -> None:
+        """See that tasks have an image, before machines are paid for that would wait for it in vain.
+
+        Raises:
+            CloudError: ECR has none, or AWS refuses.
+        """
+        stack = self.stack
+        if not stack.image_tag:
+            return
+        by = [{"imageTag": stack.image_tag}]
+        name = stack.repository.partition("/")[2]
+        try:
+            await ask(self._aws.ecr.describe_images, repositoryName=name, imageIds=by)
+        except CloudError as error:
+            if error.code not in {"ImageNotFoundException", "RepositoryNotFoundException"}:
+                raise
+            raise CloudError(
+                f"Tasks of {stack.service} have no image: {stack.repository}:{stack.image_tag} was not pushed. "
+                "`hearth infra up ecs` prints the command that builds and pushes it.",
+                error.code,
+            ) from None
+
     async def want(self, tasks: int) -> None:
         """Have ECS try to have so many tasks; AWS scales in by itself when nobody uses them.
 

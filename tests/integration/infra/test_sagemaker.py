@@ -22,6 +22,7 @@ from infra_scripts.sagemaker import deploy
 from infra_scripts.sagemaker.endpoint import SagemakerStack, parameters, plan, template
 from tasks.settings.settings import load_settings
 from tests.integration.infra.test_policies import allows
+from tests.support.infra.container_images import push_image
 from tests.support.infra.endpoints import IMAGE, endpoint, for_moto, parsed
 from tests.support.infra.fixtures import Cloud
 
@@ -39,6 +40,7 @@ def stack(request: pytest.FixtureRequest) -> SagemakerStack:
 @pytest.fixture
 def on_moto(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Cloud:
     monkeypatch.setattr(deploy, "template", for_moto)
+    push_image(IMAGE)
     return cloud
 
 

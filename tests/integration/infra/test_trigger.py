@@ -21,6 +21,7 @@ from infra_scripts.trigger import deploy
 from infra_scripts.trigger.upload_trigger import TriggerStack, template
 from tasks.settings.settings import Settings
 from tasks.settings.trigger import TriggerSettings
+from tests.support.infra.container_images import push_image
 from tests.support.infra.fixtures import Cloud
 from tests.support.infra.trigger_events import stopped
 
@@ -186,6 +187,7 @@ def made(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Cloud:
     monkeypatch.setattr(
         deploy, "template", lambda: before + "  FunctionLog:\n" + after.partition("  FunctionLog:\n")[2]
     )
+    push_image(VALUES["image"])
     assert deploy.up(cloud.aws, stack(), cloud.listen, poll_seconds=0.01) == "created"
     return cloud
 

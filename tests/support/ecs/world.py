@@ -51,6 +51,7 @@ class World:
         tasks: by the address under which they are targets.
         most: tasks that there are machines for.
         ended: exit codes of agents that were told to end.
+        more_outputs: of the stack, such as the image of its tasks.
     """
 
     aws: AwsFront
@@ -60,6 +61,7 @@ class World:
     tasks: dict[str, Task] = field(default_factory=dict)
     most: int = 8
     ended: list[int] = field(default_factory=list)
+    more_outputs: dict[str, str] = field(default_factory=dict)
     _going: list[threading.Thread] = field(default_factory=list)
     _number: int = 0
     _done: bool = False
@@ -92,7 +94,7 @@ class World:
         outputs = {
             **{"Cluster": CLUSTER, "Service": SERVICE, "TargetGroup": self.target_group, "Url": self.alb.url},
             **{"TableName": TABLE, "Model": MODEL, "NumCtx": str(NUM_CTX), "Slots": str(SLOTS)},
-            **{"MaxTasks": "4", "Kind": "g4dn.xlarge"},
+            **{"MaxTasks": "4", "Kind": "g4dn.xlarge", **self.more_outputs},
         }
         body = {
             "Resources": {"Logs": {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": "hearth-ecs"}}},
