@@ -1,0 +1,113 @@
+"""An account as the front shows it: what moto answers nothing of. All of it is SIMULATED."""
+
+from __future__ import annotations
+
+import json
+import re
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+from tests.support.aws.faults import Fault
+from tests.support.aws.front import AwsFront
+from tests.support.aws.wire import Answer, Call, Proceed, element, error_answer, xml_answer
+
+_JSON = {"content-type": "application/x-amz-json-1.1"}
+
+
+@dataclass
+class Account:
+    """What an account allows.
+
+    Attributes:
+        refused: patterns of actions that its policies do not allow; `explained` says why not.
+        quotas: values by code; `usual` is that of all others.
+        functions: Lambda functions at once, and those of them that are not reserved.
+        snapshot_gb: size of each image's snapshot.
+        simulated: every action that was simulated, with its resources and condition keys.
+    """
+
+    refused: set[str] = field(default_factory=set)
+    explained: dict[str, bool] = field(default_factory=dict)
+    quotas: dict[str, float] = field(default_factory=dict)
+    usual: float = 64.0
+    functions: tuple[int, int] = (1000, 1000)
+    snapshot_gb: int = 100
+    simulated: list[tuple[str, tuple[str, ...], dict[str, list[str]]]] = field(default_factory=list)
+
+    def simulate(self, call: Call) -> Answer:
+        """SimulatePrincipalPolicy."""
+        actions, resources = call.listed("ActionNames.member"), tuple(call.listed("ResourceArns.member"))
+        context = self._context(call)
+        results = []
+        for action in actions:
+            assert "*" not in action, "IAM takes no wildcards in actions"
+            self.simulated.append((action, resources, context))
+            allowed = not any(fnmatchcase(action, pattern) for pattern in self.refused)
+            result: dict[str, object] = {
+                "EvalActionName": action,
+                "EvalResourceName": resources[0] if resources else "*",
+                "EvalDecision": "allowed" if allowed else "implicitDeny",
+            }
+            if not allowed and "AllowedByPermissionsBoundary" in self.explained:
+                result["PermissionsBoundaryDecisionDetail"] = {"AllowedByPermissionsBoundary": "false"}
+            if not allowed and "AllowedByOrganizations" in self.explained:
+                result["OrganizationsDecisionDetail"] = {"AllowedByOrganizations": "false"}
+            results.append(result)
+        root = ET.Element("SimulatePrincipalPolicyResponse")
+        found = ET.SubElement(root, "SimulatePrincipalPolicyResult")
+        found.append(element("IsTruncated", "false"))
+        members = ET.SubElement(found, "EvaluationResults")
+        members.extend(element("member", result) for result in results)
+        return xml_answer(root)
+
+    @staticmethod
+    def _context(call: Call) -> dict[str, list[str]]:
+        prefix, found = "ContextEntries.member.", {}
+        numbers = {key.removeprefix(prefix).partition(".")[0] for key in call.parameters if key.startswith(prefix)}
+        for number in sorted(numbers):
+            name = call.parameters[f"{prefix}{number}.ContextKeyName"]
+            found[name] = call.listed(f"{prefix}{number}.ContextKeyValues.member")
+        return found
+
+    def quota(self, call: Call) -> Answer:
+        """GetServiceQuota and ListServiceQuotas."""
+        if call.action == "GetServiceQuota":
+            value = self.quotas.get(call.parameters["QuotaCode"], self.usual)
+            return Answer(200, _JSON, json.dumps({"Quota": {"Value": value}}).encode())
+        name = "ml.g4dn.xlarge for endpoint usage"
+        listed = [{"QuotaName": name, "Value": self.quotas.get(name, self.usual)}]
+        return Answer(200, _JSON, json.dumps({"Quotas": listed}).encode())
+
+    def limits(self) -> Answer:
+        """GetAccountSettings of Lambda."""
+        most, free = self.functions
+        told = {"AccountLimit": {"ConcurrentExecutions": most, "UnreservedConcurrentExecutions": free}}
+        return Answer(200, {"content-type": "application/json"}, json.dumps(told).encode())
+
+    async def answer(self, call: Call, proceed: Proceed) -> Answer:
+        """The layer."""
+        match call.service, call.action:
+            case "iam", "SimulatePrincipalPolicy":
+                return self.simulate(call)
+            case "servicequotas", _:
+                return self.quota(call)
+            case "lambda", "GET" if "account-settings" in call.path:
+                return self.limits()
+            case "cloudformation", "DescribeEvents":
+                return error_answer(call, "AccessDenied", "FILLED: moto does not know it", 403)
+            case "ec2", "DescribeImages":
+                answer = await proceed(call)
+                size = f"<volumeSize>{self.snapshot_gb}</volumeSize>".encode()
+                body = re.sub(rb"<volumeSize>\d+</volumeSize>", size, answer.body)  # moto's are all of 15 GB
+                return Answer(answer.status, answer.headers, body)
+        return await proceed(call)
+
+
+def account_of(aws: AwsFront) -> Account:
+    """Have the front show an account."""
+    made = Account()
+    aws.inject(
+        Fault("account", made.answer), "iam:Simulate*", "servicequotas:*", "lambda:GET", "*:DescribeEvents", times=None
+    )
+    return made
