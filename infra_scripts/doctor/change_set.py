@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
+from botocore.parsers import ResponseParserError
 
 from infra_scripts.common.clients import code, message
 from infra_scripts.common.cloudformation import DEAD, Stack, arguments
@@ -40,8 +41,7 @@ def change_set(case: Case) -> Iterator[Finding]:
     new = status in {None, _IN_REVIEW}
     name = f"hearth-doctor-{uuid.uuid4().hex[:12]}"
     try:
-        options: dict[str, Any] = {**asked, "ChangeSetName": name, "ChangeSetType": "CREATE" if new else "UPDATE"}
-        client.create_change_set(**options)
+        client.create_change_set(**asked, ChangeSetName=name, ChangeSetType="CREATE" if new else "UPDATE")
         yield _judged(client, case.name, name, new=new)
     except ClientError as error:
         if code(error) != "ValidationError":
@@ -99,8 +99,8 @@ def _remove(case: Case, name: str, *, made_stack: bool) -> None:
     for _ in range(_TRIES):
         try:
             client.delete_change_set(StackName=case.name, ChangeSetName=name)
-        except ClientError as error:
-            if code(error) == "InvalidChangeSetStatus":  # it is still being made
+        except (ClientError, ResponseParserError) as error:
+            if isinstance(error, ClientError) and code(error) == "InvalidChangeSetStatus":  # it is still being made
                 time.sleep(_POLL_SECONDS)
                 continue
         break

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from infra_scripts.common.clients import denied, message, told
 from infra_scripts.common.errors import InfraError
@@ -48,7 +49,7 @@ def _looked(look: Look, case: Case, otherwise: State) -> list[Finding]:
             found.append(finding)  # noqa: PERF402 - what was found before an error counts
     except InfraError as error:  # of what `up` does first, too
         found.append(Finding(State.MISSING, str(error)))
-    except (ClientError, BotoCoreError, OSError) as error:
+    except (ClientError, BotoCoreError, ResponseParserError, OSError) as error:
         found.append(_unasked(error, otherwise))
     return found
 
