@@ -29,6 +29,7 @@ from flows.cli.plan import plan, prices
 from flows.cli.read import read
 from flows.cli.run import SIGNALS, leave_within
 from flows.cli.simulate import simulate_command
+from flows.cli.smoke import smoke
 from flows.cli.top import metrics, top
 from flows.cli.up import down, serve_api, up
 from tasks.core.errors import HearthError, InputError
@@ -93,6 +94,7 @@ app.command("serve-embedded", rich_help_panel=_SERVERS, context_settings=_PASSED
     serve_embedded
 )
 infra.command()(doctor)
+infra.command()(smoke)
 infra.command()(automations)
 app.add_typer(prices, name="prices", rich_help_panel=_COSTS)
 app.add_typer(infra, name="infra", rich_help_panel="AWS")

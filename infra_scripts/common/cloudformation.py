@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _DEADLINE_SECONDS = 1800.0
 _MOST_BYTES = 51_200
 # A stack in one of these has never worked, and CloudFormation updates none of them.
+_BEING_MADE = "CREATE_IN_PROGRESS"
 DEAD = {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED", "REVIEW_IN_PROGRESS"}
 
 
@@ -132,7 +133,8 @@ class Stack:
         if found is None:
             return
         self._note_events()
-        self._settled()
+        if found["StackStatus"] != _BEING_MADE:  # what is being made already costs money, and can be given up
+            self._settled()
         # By its id, as its name means nothing once it is gone.
         self._client.delete_stack(StackName=found["StackId"])
         reached = self._settled()
