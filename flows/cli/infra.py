@@ -35,6 +35,7 @@ class Who(StrEnum):
     CALLER = "caller"
     DEPLOYER = "deployer"
     DOCTOR = "doctor"
+    BAKER = "baker"
 
 
 _STACKS = ", ".join(StackName)
@@ -159,7 +160,8 @@ def policy(
         Who,
         typer.Argument(
             metavar="WHO",
-            help="caller, who reads on it; deployer, who runs hearth infra; doctor, what its checks ask beyond that.",
+            help="caller, who reads on it; deployer, who brings it up; baker, who bakes images (ec2); or doctor, what "
+            "`hearth infra doctor` asks beyond the deployer's.",
         ),
     ],
     name: Annotated[StackName, typer.Argument(metavar="STACK", help=f"Which stack: {_STACKS}.")] = StackName.EC2,
@@ -167,7 +169,7 @@ def policy(
         str | None, typer.Option(metavar="NUMBER", show_default="AWS is asked for it", help="The account's number.")
     ] = None,
 ) -> None:
-    """Print the IAM policy of whoever reads on a stack, deploys it, or checks whether it can be deployed."""
+    """Print the IAM policy of whoever reads on a stack, deploys it, bakes images for it, or checks it before."""
     from infra_scripts.common.clients import told
     from infra_scripts.common.policy import Who as Policies
     from infra_scripts.common.policy import policy as rendered

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from infra_scripts.common.deployment import Deployment
     from tasks.planning.measured import Measurement
 
-_EXIT_FAILED = 1
+_EXIT_FAILED, _EXIT_INTERRUPTED = 1, 130
 _out = Terminal()
 _err = Terminal(stderr=True)
 
@@ -74,13 +74,15 @@ def smoke(
         _refuse_what_is_there(deployment, aws)
         minutes = target.work_seconds / 60
         _err.say(
-            f"One {target.kind}, at most USD {max_usd:g}: after {minutes:.0f} minutes all is removed at the latest."
+            f"One {target.kind}, at most USD {max_usd:g}: it is removed after {minutes:.0f} minutes at the latest."
         )
         if not yes:
             typer.confirm(f"Make {deployment.name} in {aws.region}, read a page, and delete it?", abort=True)
         trial = Trial()
         try:
             run_trial(deployment, target, aws, _err.say, PageReader(target), prepare, trial)
+        except KeyboardInterrupt:
+            raise typer.Exit(_EXIT_INTERRUPTED) from None
         finally:
             _tell(trial, target, as_json=as_json, baked=bake, region=aws.region)
     if trial.left:
@@ -141,10 +143,9 @@ def _tell(trial: Trial, target: Target, *, as_json: bool, baked: bool, region: s
         return
     if measured is not None:
         gpu = "none" if measured.gpu_memory_gib is None else f"{measured.gpu_memory_gib:.1f} GiB"
-        _out.say(
-            f"{measured.instance_type}, {measured.model}: boot {measured.boot_seconds:.0f} s, load "
-            f"{measured.load_seconds:.0f} s, page {measured.page_seconds:.1f} s, {measured.slots} slots, GPU memory {gpu}."
-        )
+        times = f"boot {measured.boot_seconds:.0f} s, load {measured.load_seconds:.0f} s"
+        page = f"page {measured.page_seconds:.1f} s, {measured.slots} slots, GPU memory {gpu}"
+        _out.say(f"{measured.instance_type}, {measured.model}: {times}, {page}.")
         _out.say(f"Kept in {file}: `hearth plan` uses it. It holds nothing of yours; send it to Hearth's issues.")
     _out.say(f"Spent: USD {trial.usd:.2f} at most.")
     _out.say(f"Left: {', '.join(trial.left)}. Delete it: hearth infra down." if trial.left else "Nothing is left.")

@@ -10,12 +10,15 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from flows.local.smoke_page import PageReader
+from flows.stacks.registry import StackName
+from infra_scripts.common.clients import told
 from infra_scripts.common.errors import InfraError, LeftoverError
+from infra_scripts.common.instances import machines, terminate
 from tasks.core.errors import HearthError, UnavailableError
 
 if TYPE_CHECKING:
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 
 _TRIES = 3
 _PAUSE_SECONDS = 10.0
+_POLL_SECONDS = 3.0
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -41,14 +45,13 @@ class Trial:
         manifest: of the page that was read; None if none was.
         left: what could not be removed, by kind and name.
         usd: what all of it cost, at most.
-        seconds: for which the machine may have been paid.
+        seconds: for which the machine was paid, at most.
     """
 
     manifest: Manifest | None = None
     left: tuple[str, ...] = ()
     usd: float = 0.0
     seconds: float = 0.0
-    told: list[str] = field(default_factory=list)
 
 
 def run_trial(
@@ -86,9 +89,24 @@ def run_trial(
     finally:
         with _undisturbed(listener):
             reader.stop()
+            paid_until = _end_machines(target, aws, listener)
             trial.left = _remove(deployment, aws, listener)
-            trial.seconds = time.monotonic() - began
+            trial.seconds = (paid_until or time.monotonic()) - began
             trial.usd = trial.seconds / 3600 * target.usd_per_hour
+
+
+def _end_machines(target: Target, aws: Aws, listener: Listener) -> float | None:
+    """End the pool's machines before all else, and return when that was done; None if it was not, or there are none."""
+    if target.stack is not StackName.EC2:
+        return None
+    pool = target.settings.ec2.pool
+    try:
+        with told():
+            terminate(aws, [machine.id for machine in machines(aws, pool)], listener, poll_seconds=_POLL_SECONDS)
+    except InfraError as error:
+        listener(str(error))
+        return None
+    return time.monotonic()
 
 
 def _remove(deployment: Deployment, aws: Aws, listener: Listener) -> tuple[str, ...]:
@@ -146,7 +164,9 @@ def _undisturbed(listener: Listener) -> Iterator[None]:
 
 @contextmanager
 def _handled(handlers: dict[signal.Signals, Any]) -> Iterator[None]:
-    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    # One that is ignored, as SIGHUP is after nohup, stays so.
+    wanted = {number: handler for number, handler in handlers.items() if signal.getsignal(number) != signal.SIG_IGN}
+    before = {number: signal.signal(number, handler) for number, handler in wanted.items()}
     try:
         yield
     finally:

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, ClassVar
 from infra_scripts.common.clients import told
 from infra_scripts.common.cloudformation import Stack
 from infra_scripts.common.deployment import CostTable, Options, StackPlan, StackRequest, StackStatus
-from infra_scripts.common.instances import images, machines
+from infra_scripts.common.instances import POOL_TAG, images, machines
 from infra_scripts.common.needs import FLEET, SPOT, Machines, Market, Needs
+from infra_scripts.common.network import AMI_STAND_IN, STAND_INS
 from infra_scripts.ec2.deploy import down, request, up
 from infra_scripts.ec2.pool import Ec2Stack
-from infra_scripts.ec2.template import plan, template
+from infra_scripts.ec2.template import parameters, plan, template
+from tasks.costs.disks import disk_mb_s, initialization_usd
 from tasks.costs.price_book import current
 from tasks.costs.rates import gp3_usd_per_hour, on_demand_usd_per_hour, whose_prices
 from tasks.settings.ec2 import SpotPolicy
@@ -63,13 +65,16 @@ class Ec2Deployment:
         stack = self._stack()
         region, book, types = self.region, current(self.settings.home), self.settings.ec2.types
         prices = {name: on_demand_usd_per_hour(name, region, book) for name in types}
-        planned = plan(stack, prices, gp3_usd_per_hour(stack.disk_gb, stack.disk_throughput, region, book))
+        disk = gp3_usd_per_hour(stack.disk_gb, stack.disk_throughput, region, book)
+        filling = initialization_usd(stack.model_disk, stack.disk_gb, region, book)
+        planned = plan(stack, prices, disk, filling)
         stopped = f"USD {planned.stopped_usd_per_month:.2f} a month"
         machine_rows = tuple(
             (name, "not known" if usd is None else f"USD {usd:.3f} an hour", stopped)
             for name, usd in planned.machine_usd_per_hour.items()
         )
-        notes = (*_NOTES, *whose_prices([*types, "gp3:gb"], region, book))
+        items = [*types, "gp3:gb", *(["ebs:init_gb"] if filling else [])]
+        notes = (*_NOTES, *self._capped(stack), *whose_prices(items, region, book))
         return StackPlan(planned.rows, CostTable(("machine", "running, on demand", "stopped"), machine_rows), notes)
 
     def template(self) -> str:
@@ -93,6 +98,12 @@ class Ec2Deployment:
         """What `up` asks CloudFormation for."""
         with told():
             return request(aws, self._stack(), lambda _: None)
+
+    def request(self) -> StackRequest:
+        """What CloudFormation is asked for."""
+        stack = self._stack()
+        values = parameters(stack, **STAND_INS, ami=AMI_STAND_IN)
+        return StackRequest(template(stack), values, {POOL_TAG: self.pool})
 
     def up(self, aws: Aws, listener: Listener) -> tuple[str, ...]:
         """Create or update the pool's stack."""
@@ -125,10 +136,16 @@ class Ec2Deployment:
             ),
         )
 
+    def _capped(self, stack: Ec2Stack) -> tuple[str, ...]:
+        wanted, capped = self.settings.ec2_stack.disk_throughput, stack.disk_throughput
+        told = f"Disks have {capped} MB/s and not {wanted}: none of the pool's types takes more."
+        return () if wanted == capped else (told,)
+
     def _stack(self) -> Ec2Stack:
-        pool = self.settings.ec2
+        pool, values = self.settings.ec2, self.settings.ec2_stack.model_dump()
+        values["disk_throughput"] = disk_mb_s(values["disk_throughput"], pool.types)
         return Ec2Stack(
-            **self.settings.ec2_stack.model_dump(),
+            **values,
             pool=pool.pool,
             region=self.region,
             allow_from=self.options.allow_from,

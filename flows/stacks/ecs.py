@@ -18,8 +18,10 @@ from infra_scripts.common.needs import (
     Machines,
     Needs,
 )
-from infra_scripts.ecs.deploy import down, image_trouble, request, status, up
-from infra_scripts.ecs.service import BUILD_SCRIPT, EcsStack, plan_rows, stack_name, template
+from infra_scripts.common.network import AMI_STAND_IN, STAND_INS
+from infra_scripts.ecs.deploy import ECS_TAG, down, image_trouble, request, status, up
+from infra_scripts.ecs.service import BUILD_SCRIPT, EcsStack, parameters, plan_rows, stack_name, template
+from tasks.costs.disks import disk_mb_s
 from tasks.costs.price_book import current
 from tasks.costs.rates import (
     HOURS_A_MONTH,
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
     from infra_scripts.common.clients import Aws, Listener
     from tasks.settings.settings import Settings
 
-_DISK_MB_S = 500
 _NOTES = (
     "On-demand prices; disks included, a public IPv4 address (USD 0.005 an hour) not. Spot costs less.",
     "A machine without a task goes after about 15 minutes more, as ECS takes its time.",
@@ -72,7 +73,7 @@ class EcsDeployment:
         stack, most = self._stack(), self.settings.ecs_stack.max_tasks
         region, book = self.region, current(self.settings.home)
         if stack.capacity == "gpu":
-            disk = gp3_usd_per_hour(stack.disk_gb, _DISK_MB_S, region, book)
+            disk = gp3_usd_per_hour(stack.disk_gb, stack.disk_throughput, region, book)
             prices = {name: on_demand_usd_per_hour(name, region, book) for name in stack.types}
             hourly = {name: None if usd is None else usd + disk for name, usd in prices.items()}
             items = [*stack.types, "gp3:gb", "alb:hour"]
@@ -120,6 +121,12 @@ class EcsDeployment:
         with told():
             return request(aws, self._stack())
 
+    def request(self) -> StackRequest:
+        """What CloudFormation is asked for."""
+        stack = self._stack()
+        values = parameters(stack, **STAND_INS, ami=AMI_STAND_IN)
+        return StackRequest(template(stack), values, {ECS_TAG: self.pool})
+
     def up(self, aws: Aws, listener: Listener) -> tuple[str, ...]:
         """Create or update the service's stack."""
         stack = self._stack()
@@ -143,8 +150,10 @@ class EcsDeployment:
         return status(aws, self.pool)
 
     def _stack(self) -> EcsStack:
+        values = self.settings.ecs_stack.model_dump()
+        values["disk_throughput"] = disk_mb_s(values["disk_throughput"], values["types"])
         return EcsStack(
-            **self.settings.ecs_stack.model_dump(),
+            **values,
             pool=self.pool,
             region=self.region,
             allow_from=self.options.allow_from,

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, ClassVar
 from infra_scripts.common.clients import told
 from infra_scripts.common.container_images import ECS_MEDIA_TYPES
 from infra_scripts.common.deployment import CostTable, Options, StackPlan, StackRequest, StackStatus
+from infra_scripts.common.instances import POOL_TAG
 from infra_scripts.common.needs import ECS, Container, Needs
+from infra_scripts.common.network import STAND_INS
 from infra_scripts.trigger.deploy import down, request, sends_events, status, up
 from infra_scripts.trigger.upload_trigger import TriggerStack, rows, template
 from tasks.costs.price_book import current
@@ -85,6 +87,11 @@ class LambdaDeployment:
         """What `up` asks CloudFormation for."""
         with told():
             return request(aws, self._stack())
+
+    def request(self) -> StackRequest:
+        """What CloudFormation is asked for."""
+        stack = self._stack()
+        return StackRequest(template(), stack.parameters(**STAND_INS), {POOL_TAG: stack.pool})
 
     def up(self, aws: Aws, listener: Listener) -> tuple[str, ...]:
         """Create or update it."""

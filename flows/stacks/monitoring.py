@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from infra_scripts.common.clients import told
 from infra_scripts.common.cloudformation import Stack
 from infra_scripts.common.deployment import Options, StackPlan, StackRequest, StackStatus
+from infra_scripts.common.instances import POOL_TAG
 from infra_scripts.common.needs import Needs
 from infra_scripts.monitoring.dashboard import MonitoringStack, plan, template
 from tasks.costs.price_book import current
@@ -53,6 +54,10 @@ class MonitoringDeployment:
         """What `up` asks CloudFormation for."""
         del aws
         return StackRequest(template(), self.stack.parameters(), {"hearth:pool": self.stack.pool})
+
+    def request(self) -> StackRequest:
+        """What CloudFormation is asked for."""
+        return StackRequest(template(), self.stack.parameters(), {POOL_TAG: self.stack.pool})
 
     def up(self, aws: Aws, listener: Listener) -> tuple[str, ...]:
         """Create or update the stack."""

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, ClassVar
 from infra_scripts.common.container_images import SAGEMAKER_MEDIA_TYPES
 from infra_scripts.common.deployment import CostTable, Options, StackPlan, StackRequest, StackStatus
 from infra_scripts.common.errors import RequestError
+from infra_scripts.common.instances import POOL_TAG
 from infra_scripts.common.needs import ENDPOINT_SCALING, Container, Needs
 from infra_scripts.sagemaker.deploy import down, request, status, up
-from infra_scripts.sagemaker.endpoint import SagemakerStack, plan, stack_name, template
+from infra_scripts.sagemaker.endpoint import SagemakerStack, parameters, plan, stack_name, template
 from tasks.costs.price_book import current
 from tasks.costs.rates import on_demand_usd_per_hour, whose_prices
 
@@ -68,6 +69,11 @@ class SagemakerDeployment:
         """What `up` asks CloudFormation for."""
         del aws
         return request(self._stack())
+
+    def request(self) -> StackRequest:
+        """What CloudFormation is asked for."""
+        stack = self._stack()
+        return StackRequest(template(stack), parameters(stack), {POOL_TAG: stack.pool})
 
     def up(self, aws: Aws, listener: Listener) -> tuple[str, ...]:
         """Create or update the stack."""

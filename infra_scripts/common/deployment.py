@@ -105,6 +105,10 @@ class Deployment(Protocol):
         """What `up` would ask CloudFormation for; AWS is asked where it would be made, and nothing is made."""
         ...
 
+    def request(self) -> StackRequest:
+        """What `up` asks CloudFormation for, with stand-ins for what only AWS knows: network and image."""
+        ...
+
     def up(self, aws: Aws, listener: Listener) -> tuple[str, ...]:
         """Create or update it; sentences that say what was done and how it is used."""
         ...

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 from botocore.exceptions import ClientError
 
@@ -12,6 +13,14 @@ from infra_scripts.common.parameters import read_parameter
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import FilterTypeDef
+
+
+STAND_INS: Mapping[str, Any] = {
+    "vpc": "vpc-0123456789abcdef0",
+    "subnets": ("subnet-0123456789abcdef0", "subnet-0123456789abcdef1"),
+}
+"""A network where AWS is not asked for one."""
+AMI_STAND_IN = "ami-0123456789abcdef0"
 
 
 class Placed(Protocol):

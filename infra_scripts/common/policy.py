@@ -1,4 +1,4 @@
-"""The IAM policies of those who run Hearth: `caller` reads on a stack, `deployer` runs `hearth infra` for it.
+"""The IAM policies of those who run Hearth: `caller` reads, `deployer` brings stacks up, `baker` bakes images.
 
 `doctor` is what `hearth infra doctor` asks beyond the deployer's: it looks, and makes nothing but a change set.
 """
@@ -24,13 +24,14 @@ class Who(StrEnum):
     CALLER = "caller"
     DEPLOYER = "deployer"
     DOCTOR = "doctor"
+    BAKER = "baker"
 
 
 def policy(who: Who, *, pool: str, account: str, region: str, stack: str = "ec2") -> dict[str, Any]:
     """The policy for a stack of a pool, in its account and region: the `policies/<who>.json` of its folder, filled.
 
     Raises:
-        RequestError: the pool, account or region is not one.
+        RequestError: the pool, account or region is not one, or the stack has no such policy.
     """
     if (
         not POOL.fullmatch(pool)
@@ -40,9 +41,21 @@ def policy(who: Who, *, pool: str, account: str, region: str, stack: str = "ec2"
         raise RequestError(
             f"There is no policy for pool {pool!r}, account {account!r}, region {region!r}: one of them is not one."
         )
-    folder = "doctor" if who is Who.DOCTOR else _FOLDERS.get(stack, stack)
-    text = (_STACKS / folder / "policies" / f"{who}.json").read_text()
+    file = _file(who, stack)
+    if not file.exists():
+        raise RequestError(f"The stack {stack} has no policy for a {who}: nothing is baked for it.")
+    text = file.read_text()
     for name, value in {"pool": pool, "account": account, "region": region, "partition": partition(region)}.items():
         text = text.replace("{{" + name + "}}", value)
     filled: dict[str, Any] = json.loads(text)
     return filled
+
+
+def who_for(stack: str) -> tuple[Who, ...]:
+    """Who has a policy for a stack."""
+    return tuple(who for who in Who if _file(who, stack).exists())
+
+
+def _file(who: Who, stack: str) -> Path:
+    folder = "doctor" if who is Who.DOCTOR else _FOLDERS.get(stack, stack)
+    return _STACKS / folder / "policies" / f"{who}.json"

@@ -8,15 +8,18 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from infra_scripts.common.clients import code
-from infra_scripts.common.policy import Who, policy
 from infra_scripts.doctor.case import Case
-from infra_scripts.doctor.need import Need, needs_of
+from infra_scripts.iam.need import Permission, need
+from infra_scripts.iam.rendered import Place
 from tasks.core.finding import Finding, State
 
 _AT_ONCE = 50
 """Actions of one simulation."""
 _SHOWN = 12
 _ALLOWED = "allowed"
+_SEVERAL = {"aws:TagKeys"}
+"""Condition keys of which a request may have several values."""
+_Context = tuple[tuple[str, tuple[str, ...]], ...]
 
 
 def credentials(case: Case) -> Iterator[Finding]:
@@ -33,15 +36,15 @@ def permissions(case: Case) -> Iterator[Finding]:
     if isinstance(principal, Finding):
         yield principal
         return
-    needs = tuple(needs_of([_deployers(case)]))
-    refused = sorted(set(_refused(case, principal, needs)))
+    wanted = need(case.request, Place(case.account, case.aws.region, case.name))
+    refused = sorted(set(_refused(case, principal, wanted)))
     remedy = f"Attach what `hearth infra policy deployer {case.stack}` prints, or have the boundary lifted."
     if refused:
         shown = ", ".join(refused[:_SHOWN]) + (f" and {len(refused) - _SHOWN} more" if refused[_SHOWN:] else "")
         yield Finding(State.MISSING, f"{principal} may not: {shown}.", remedy)
     else:
-        count = len({action for need in needs for action in need.actions})
-        yield Finding(State.OK, f"{principal} may do the {count} actions of the deployer's policy.")
+        count = len({permission.action for permission in wanted})
+        yield Finding(State.OK, f"{principal} may do the {count} actions that the template takes.")
 
 
 def may(case: Case, action: str, resource: str, context: dict[str, str]) -> bool | None:
@@ -50,14 +53,10 @@ def may(case: Case, action: str, resource: str, context: dict[str, str]) -> bool
         principal = _principal(case)
         if isinstance(principal, Finding):
             return None
-        entries = tuple((key, "string", (value,)) for key, value in context.items())
-        return not list(_refused(case, principal, [Need((action,), (resource,), entries)]))
+        filled = {key: (value,) for key, value in context.items()}
+        return not list(_refused(case, principal, [Permission(action, resource, filled)]))
     except ClientError:
         return None
-
-
-def _deployers(case: Case) -> dict[str, Any]:
-    return policy(Who.DEPLOYER, pool=case.pool, account=case.account, region=case.aws.region, stack=case.stack)
 
 
 def _principal(case: Case) -> str | Finding:
@@ -78,18 +77,21 @@ def _principal(case: Case) -> str | Finding:
     return Finding(State.UNKNOWN, why, "Deploy with a role of its own.")
 
 
-def _refused(case: Case, principal: str, needs: Iterable[Need]) -> Iterator[str]:
-    """The actions that would be refused, with what refuses them where it is not simply no policy."""
-    for need in needs:
-        for first in range(0, len(need.actions), _AT_ONCE):
+def _refused(case: Case, principal: str, wanted: Iterable[Permission]) -> Iterator[str]:
+    """The actions that would be refused, with what refuses them where it is not simply no policy.
+
+    One simulation asks for all actions that have a resource and the circumstances in common.
+    """
+    for (resource, context), actions in _grouped(wanted).items():
+        for first in range(0, len(actions), _AT_ONCE):
             pages = (
                 _iam(case)
                 .get_paginator("simulate_principal_policy")
                 .paginate(
                     PolicySourceArn=principal,
-                    ActionNames=list(need.actions[first : first + _AT_ONCE]),
-                    ResourceArns=list(need.resources),
-                    ContextEntries=need.entries(),
+                    ActionNames=actions[first : first + _AT_ONCE],
+                    ResourceArns=[resource],
+                    ContextEntries=[_entry(key, values) for key, values in context],
                 )
             )
             for page in pages:
@@ -98,6 +100,19 @@ def _refused(case: Case, principal: str, needs: Iterable[Need]) -> Iterator[str]
                     for result in page["EvaluationResults"]
                     if result["EvalDecision"] != _ALLOWED
                 )
+
+
+def _grouped(wanted: Iterable[Permission]) -> dict[tuple[str, _Context], list[str]]:
+    groups: dict[tuple[str, _Context], list[str]] = {}
+    for permission in wanted:
+        context = tuple(sorted(permission.context.items()))
+        groups.setdefault((permission.resource, context), []).append(permission.action)
+    return groups
+
+
+def _entry(key: str, values: tuple[str, ...]) -> dict[str, Any]:
+    kind = "stringList" if key in _SEVERAL else "string"
+    return {"ContextKeyName": key, "ContextKeyType": kind, "ContextKeyValues": list(values)}
 
 
 def _why(result: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Bake an image with Ollama and the model on it, so that machines boot in a minute instead of ten.
+"""Bake an image with Ollama and the model on it, so that machines install and pull nothing while they boot.
 
 One machine is launched from the pool's launch template, but not as one of the pool: no run uses it. Whatever goes
 wrong, it is terminated; and if even that fails, its own watchdog and hard limit end it.

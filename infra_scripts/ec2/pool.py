@@ -11,6 +11,8 @@ from infra_scripts.common.names import SHAPES, check_shapes
 from tasks.settings.ec2 import Ec2StackSettings
 
 _PORTS = {"private": 11434, "token": 11435, "tunnel": 11434}
+INITIALIZATION_MIB_S = 300
+"""The most that EBS offers (https://docs.aws.amazon.com/ebs/latest/userguide/initalize-volume.html)."""
 _GP3_IOPS = 3000
 _GP3_IOPS_PER_MB_S = 4
 _SHAPES = {
@@ -84,6 +86,11 @@ class Ec2Stack(Ec2StackSettings):
     def log_group(self) -> str:
         """Where machines send their boot log."""
         return f"/hearth/{self.pool}"
+
+    @property
+    def initialization_mib_s(self) -> int:
+        """MiB/s at which EBS fills a new disk from its snapshot; 0 for the rate that costs nothing."""
+        return INITIALIZATION_MIB_S if self.model_disk == "provisioned" else 0
 
     @property
     def disk_iops(self) -> int:

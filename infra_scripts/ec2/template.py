@@ -39,6 +39,7 @@ def parameters(stack: Ec2Stack, *, vpc: str, subnets: tuple[str, ...], ami: str)
         "DiskGb": str(stack.disk_gb),
         "DiskIops": str(stack.disk_iops),
         "DiskThroughput": str(stack.disk_throughput),
+        "InitializationRate": str(stack.initialization_mib_s),
         "Metrics": str(stack.metrics).lower(),
     }
 
@@ -54,13 +55,19 @@ class Plan:
     """Of a stopped machine: its disk."""
 
 
-def plan(stack: Ec2Stack, usd_per_hour: Mapping[str, float | None], disk_usd_per_hour: float) -> Plan:
+def plan(
+    stack: Ec2Stack,
+    usd_per_hour: Mapping[str, float | None],
+    disk_usd_per_hour: float,
+    initialization_usd: float = 0.0,
+) -> Plan:
     """What `up` makes and what it costs, at the prices given.
 
     Args:
         stack: the pool.
         usd_per_hour: of each instance type that runs may launch, on demand; None where it is not known.
         disk_usd_per_hour: of one machine's disk.
+        initialization_usd: of filling a new machine's disk, if that is paid for.
     """
     sources = ", ".join(stack.allow_from) or "nobody; through SSM alone"
     rows = [
@@ -73,6 +80,9 @@ def plan(stack: Ec2Stack, usd_per_hour: Mapping[str, float | None], disk_usd_per
     ]
     if stack.metrics:
         rows.append(PlanRow("metrics", "8 of the machines, while they run", "USD 0.30 a month each, by the hour"))
+    if stack.initialization_mib_s:
+        what = f"of each new disk from its image, {stack.initialization_mib_s} MiB/s"
+        rows.append(PlanRow("initialization", what, f"USD {initialization_usd:.2f} a launch at most"))
     if stack.access == "token":
         names = ", ".join(f"/hearth/{stack.pool}/{name}" for name in ("token", "tls-key", "tls-certificate"))
         rows.append(PlanRow("secrets", names, "nothing"))

@@ -35,6 +35,7 @@ def machine_environment(stack: Ec2Stack) -> dict[str, str]:
         **({"HEARTH_OLLAMA_SHA256": stack.ollama_sha256} if stack.ollama_sha256 else {}),
         **({"HEARTH_MODEL_DIGEST": stack.model_digest} if stack.model_digest else {}),
         **({"HEARTH_METRICS": "yes"} if stack.metrics else {}),
+        "HEARTH_MODEL_DISK": stack.model_disk,
     }
 
 
@@ -48,6 +49,8 @@ def ollama_environment(stack: Ec2Stack) -> dict[str, str]:
         "OLLAMA_MAX_LOADED_MODELS": "1",
         "OLLAMA_CONTEXT_LENGTH": str(stack.num_ctx),
         "OLLAMA_KEEP_ALIVE": "5m",
+        # A link, which boot.sh sets.
+        **({"OLLAMA_MODELS": "/opt/hearth/models"} if stack.model_disk == "instance_store" else {}),
     }
 
 
@@ -61,6 +64,8 @@ def cloud_config(stack: Ec2Stack) -> str:
         _file("/opt/hearth/aws.py", _read("aws.py")),
         _file("/opt/hearth/boot.sh", _read("boot.sh"), "0755"),
     ]
+    script = "instance-store.sh" if stack.model_disk == "instance_store" else "prefetch.sh"
+    files.append(_file(f"/opt/hearth/{script}", _read(script), "0755"))
     if stack.access == "token":
         units.append("hearth-proxy.service")
         files.append(_file("/etc/hearth/nginx.conf", _read("nginx.conf")))

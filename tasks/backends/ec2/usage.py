@@ -10,6 +10,7 @@ from tasks.backends.ec2.instances import Machine, MachineState, Market
 from tasks.backends.ec2.pool import Pool
 from tasks.backends.ec2.spending import usd_per_hour
 from tasks.costs.attribution import Rates
+from tasks.costs.disks import disk_mb_s, initialization_usd
 from tasks.costs.price_book import current
 from tasks.costs.rates import gp3_usd_per_hour, on_demand_usd_per_hour
 from tasks.leasing.lease import Record
@@ -110,5 +111,8 @@ async def _rates(pool: Pool, machine: Machine) -> Rates:
         machine=await usd_per_hour(pool.aws, machine, book),
         on_demand=on_demand_usd_per_hour(machine.type, machine.region, book) if machine.market is Market.SPOT else None,
         address=book.usd("ipv4", machine.region) if machine.public_ip else 0.0,
-        disk=gp3_usd_per_hour(stack.disk_gb, stack.disk_throughput, machine.region, book),
+        disk=gp3_usd_per_hour(
+            stack.disk_gb, disk_mb_s(stack.disk_throughput, pool.settings.ec2.types), machine.region, book
+        ),
+        launch=initialization_usd(stack.model_disk, stack.disk_gb, machine.region, book) if machine.new else 0.0,
     )

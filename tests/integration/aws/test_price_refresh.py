@@ -85,7 +85,10 @@ def _beside(code: str) -> list[str]:
         ],
         "AWSELB": [offer("EU-TS-LoadBalancerUsage", "0.005"), offer("EU-LoadBalancerUsage", "0.0252")],
         "AmazonECS": [offer("EU-Fargate-ARM-vCPU-Hours:perCPU", "9"), offer("EU-Fargate-vCPU-Hours:perCPU", "0.04048")],
-        "AWSLambda": [offer("EU-Lambda-GB-Second", "0.0000000000", "0.0000166667", "0.0000150000")],
+        "AWSLambda": [
+            offer("EU-Lambda-GB-Second", "0.0000166667"),
+            offer("EU-Lambda-GB-Second-ARM", "0.0000000000", "0.0000133334", "0.0000120001"),
+        ],
         "AmazonSageMaker": [offer("EU-Train:ml.g4dn.xlarge", "9"), offer("EU-Host:ml.g4dn.xlarge", "0.8218")],
     }.get(code, [])
 
@@ -177,7 +180,7 @@ def test_prices_are_asked_for_page_by_page_kept_and_planned_with(hearth: Hearth,
     beside = {p["item"]: p["usd"] for p in book["prices"] if p["region"] == "eu-west-1"}
     assert {item: beside[item] for item in ("gp3:gb", "gp3:iops", "alb:hour", "fargate:vcpu", "lambda:gb_s")} == {
         **{"gp3:gb": 0.088, "gp3:iops": 0.0055, "alb:hour": 0.0252, "fargate:vcpu": 0.04048},
-        "lambda:gb_s": 0.0000166667,
+        "lambda:gb_s": 0.0000133334,
     }
     assert beside["gp3:mb_s"] == pytest.approx(0.044)
     assert beside["ml.g4dn.xlarge"] == 0.8218  # hosting, not training

@@ -2,6 +2,7 @@
 
 import fnmatch
 import json
+import re
 from typing import Any
 
 import boto3
@@ -9,7 +10,7 @@ import pytest
 
 from flows.stacks.registry import StackName
 from infra_scripts.common.errors import RequestError
-from infra_scripts.common.policy import Who, policy
+from infra_scripts.common.policy import Who, policy, who_for
 from infra_scripts.ec2.deploy import down, up
 from tests.integration.infra.test_bake import baked
 from tests.support.infra.fixtures import Cloud
@@ -45,7 +46,9 @@ RUNS = [
 ]
 # Actions that no API has an operation for.
 ACTIONS_ALONE = {
-    *("iam:PassRole", "cloudformation:TagResource"),
+    *("iam:PassRole", "cloudformation:*", "ssmmessages:OpenDataChannel"),
+    # Operations of several services, by a name that is theirs alone here.
+    *("s3:Get*Configuration", "s3:GetBucket*", "s3:ListTagsForResource", "s3:TagResource", "s3:UntagResource"),
     # Operations of sagemaker-runtime, whose actions are SageMaker's.
     *("sagemaker:InvokeEndpoint", "sagemaker:InvokeEndpointAsync", "sagemaker:InvokeEndpointWithResponseStream"),
     # S3's operations are called otherwise.
@@ -61,18 +64,17 @@ SERVICES = {"elasticloadbalancing": "elbv2"}
 # What IAM knows no resource for, though it is no look.
 RESOURCELESS = {
     "cloudwatch:PutMetricData",
-    "ecr:GetAuthorizationToken",
     "ecs:CreateCapacityProvider",
     "ecs:CreateCluster",
     "ecs:DeregisterTaskDefinition",
     "ecs:RegisterTaskDefinition",
-    "sns:GetSubscriptionAttributes",
+    "sns:SetSubscriptionAttributes",
     "sns:Unsubscribe",
 }
 UNCHECKED = {"GetCallerIdentity"}  # anybody may
 
 
-@pytest.fixture(params=[(stack, who) for stack in StackName for who in Who], ids="-".join)
+@pytest.fixture(params=[(stack, who) for stack in StackName for who in who_for(stack)], ids="-".join)
 def filled(request: pytest.FixtureRequest) -> dict[str, Any]:
     stack, who = request.param
     return policy(who, pool="default", account="123456789012", region="eu-central-1", stack=stack)
@@ -91,8 +93,9 @@ class TestForm:
         session = boto3.Session(region_name="us-east-1")
         for action in actions(filled):
             service, name = action.split(":")
-            operations = session._session.get_service_model(SERVICES.get(service, service)).operation_names
-            assert action in ACTIONS_ALONE or fnmatch.filter(operations, name), action
+            if action not in ACTIONS_ALONE:
+                operations = session._session.get_service_model(SERVICES.get(service, service)).operation_names
+                assert fnmatch.filter(operations, name), action
 
     def test_it_fits_into_a_managed_policy(self, filled: dict[str, Any]):
         assert len(json.dumps(filled, separators=(",", ":"))) <= 6144
@@ -108,7 +111,7 @@ class TestForm:
     def test_only_looking_and_what_has_no_resource_is_allowed_everywhere(self, filled: dict[str, Any]):
         for statement in filled["Statement"]:
             if statement["Resource"] == "*":
-                doing = {action for action in statement["Action"] if not action.split(":")[1].startswith("Describe")}
+                doing = {action for action in statement["Action"] if not re.match(r"\w+(-\w+)?:(Describe|Get)", action)}
                 assert doing <= RESOURCELESS
                 held = statement["Condition"]["StringEquals"]
                 if "cloudwatch:PutMetricData" in doing:
@@ -146,10 +149,11 @@ class TestEnough:
             assert not allows(document, action)
 
     def test_the_deployer_may_do_what_the_code_was_seen_to_do(self, cloud: Cloud):
-        document = policy(Who.DEPLOYER, pool="default", account="123456789012", region="us-east-1")
+        given = {"pool": "default", "account": "123456789012", "region": "us-east-1"}
+        documents = [policy(who, **given) for who in (Who.DEPLOYER, Who.BAKER)]
         up(cloud.aws, pool(access="token"), cloud.listen, poll_seconds=0.02)
         baked(cloud)
         down(cloud.aws, "default", cloud.listen, with_images=True, poll_seconds=0.02)
         asked = {f"{service}:{name}" for service, name in cloud.calls if name not in UNCHECKED}
         assert {"ec2:RunInstances", "ssm:PutParameter", "ec2:DeregisterImage"} <= asked
-        assert not [action for action in sorted(asked) if not allows(document, action)]
+        assert not [action for action in sorted(asked) if not any(allows(document, action) for document in documents)]

@@ -10,7 +10,7 @@ import pytest
 from cfnlint import decode
 
 from flows.stacks.registry import StackName
-from infra_scripts.common.policy import Who, policy
+from infra_scripts.common.policy import policy, who_for
 from infra_scripts.ec2 import template as ec2
 from infra_scripts.ecs import service as ecs
 from infra_scripts.monitoring import dashboard as monitoring
@@ -127,7 +127,7 @@ POLICIES: dict[str, dict[str, Any]] = {
     **{
         f"{stack}-{who}": policy(who, pool="default", account=ACCOUNT, region=REGION, stack=stack)
         for stack in StackName
-        for who in Who
+        for who in who_for(stack)
     },
     **{
         f"{stack}-template-{name}": document
@@ -143,16 +143,23 @@ _POLICY = (
     "The deployer writes the policy of the stack's own bucket. The template, which refuses plain HTTP, is that policy."
 )
 _ANY = "The resource is arn:...:*/*, which has these, too. Parliament compares the words."
+_STREAM = {
+    "RESOURCE_MISMATCH dynamodb:GetResourcePolicy arn:*:dynamodb:*:*:table/*/stream/*": "The table has no stream.",
+}
 DELIBERATE: dict[str, dict[str, str]] = {
-    "ec2-deployer": {
-        "RESOURCE_MISMATCH dynamodb:GetResourcePolicy arn:*:dynamodb:*:*:table/*/stream/*": "The table has no stream.",
+    "ec2-caller": {
+        "RESOURCE_MISMATCH ssmmessages:OpenDataChannel *": (
+            "Session Manager's guide holds it to the caller's own sessions; the reference of actions names no resource."
+        ),
     },
+    "ec2-deployer": _STREAM,
     "ec2-template-Role-1": {
         "UNKNOWN_CONDITION_FOR_ACTION Unknown condition ec2:SourceInstanceARN for action ec2:CreateTags": (
             "EC2 sets this key on every request with a machine's credentials."
         ),
     },
     "ecs-deployer": {
+        **_STREAM,
         **{
             f"RESOURCE_MISMATCH ec2:RunInstances arn:*:ec2:*:*:{kind}/*": _ANY
             for kind in ("instance", "network-interface", "security-group", "subnet")
@@ -165,6 +172,7 @@ DELIBERATE: dict[str, dict[str, str]] = {
     },
     "lambda-caller": {"RESOURCE_STAR ecs:ListTasks": _CLUSTER},
     "lambda-deployer": {
+        **_STREAM,
         "RESOURCE_STAR cloudwatch:DescribeAlarms": _LOOKS,
         "RESOURCE_STAR ecs:DescribeTasks": _CLUSTER,
         "RESOURCE_STAR ecs:ListTasks": _CLUSTER,
@@ -172,6 +180,7 @@ DELIBERATE: dict[str, dict[str, str]] = {
         "RESOURCE_STAR ecs:StopTask": _CLUSTER,
     },
     "sagemaker-deployer": {
+        **_STREAM,
         "RESOURCE_STAR cloudwatch:DescribeAlarms": _LOOKS,
         **{
             "RESOURCE_POLICY_PRIVILEGE_ESCALATION Possible resource policy privilege escalation on "

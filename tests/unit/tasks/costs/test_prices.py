@@ -109,7 +109,7 @@ def test_a_price_is_old_after_90_days_and_not_before():
 def test_what_is_about_to_be_deployed_is_priced_in_its_region_and_it_is_said_where_the_book_lacks_it():
     plan = deployment(Settings(), Options(allow_from=("10.0.0.0/16",)), "eu-central-1").plan()
     (cost,) = [cell for kind, cell, _ in plan.costs.rows if kind == "g4dn.xlarge"]
-    disk = gp3_usd_per_hour(100, 500, "eu-central-1")
+    disk = gp3_usd_per_hour(100, 437, "eu-central-1")
     assert cost == f"USD {0.658 + disk:.3f} an hour"
     assert plan.notes[-1] == "Prices of eu-central-1."
     abroad = deployment(Settings(), Options(allow_from=("10.0.0.0/16",)), "sa-east-1").plan()

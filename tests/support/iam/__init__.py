@@ -1,0 +1,1 @@
+"""IAM as it decides: policies asked for permissions."""
