@@ -92,7 +92,7 @@ def run_trial(
             paid_until = _end_machines(target, aws, listener)
             trial.left = _remove(deployment, aws, listener)
             trial.seconds = (paid_until or time.monotonic()) - began
-            trial.usd = trial.seconds / 3600 * target.usd_per_hour
+            trial.usd = trial.seconds / 3600 * target.usd_per_hour + target.usd_at_launch
 
 
 def _end_machines(target: Target, aws: Aws, listener: Listener) -> float | None:

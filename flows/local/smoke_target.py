@@ -8,6 +8,7 @@ from typing import Any
 
 from flows.stacks.registry import StackName
 from tasks.core.errors import InputError
+from tasks.costs.disks import initialization_usd
 from tasks.costs.price_book import Book
 from tasks.costs.rates import balancer_usd_per_hour, gp3_usd_per_hour, on_demand_usd_per_hour
 from tasks.settings.ecs import Capacity
@@ -35,6 +36,7 @@ class Target:
         kind: instance type.
         model: that reads.
         usd_per_hour: of all that runs, on demand, disk and address included.
+        usd_at_launch: that are paid once, for filling the disk.
         work_seconds: for which it may go on before everything is removed.
         num_ctx: the context of each slot.
     """
@@ -45,6 +47,7 @@ class Target:
     kind: str
     model: str
     usd_per_hour: float
+    usd_at_launch: float
     work_seconds: float
     num_ctx: int
     read_options: dict[str, Any]
@@ -59,9 +62,11 @@ def target_of(stack: StackName, settings: Settings, region: str, max_usd: float,
     if stack not in _REMOVAL_SECONDS:
         raise InputError(f"The stack {stack} reads nothing on its own. Try what it reads on: hearth infra smoke ec2.")
     kind, hourly = _cheapest(stack, settings, region, book)
-    paid, removal = max_usd * _OF_MACHINES / hourly * 3600, _REMOVAL_SECONDS[stack]
+    launch = _at_launch(stack, settings, region, book)
+    paid = max(0.0, max_usd * _OF_MACHINES - launch) / hourly * 3600
+    removal = _REMOVAL_SECONDS[stack]
     if paid < removal + _LEAST_SECONDS:
-        least = (removal + _LEAST_SECONDS) / 3600 * hourly / _OF_MACHINES
+        least = ((removal + _LEAST_SECONDS) / 3600 * hourly + launch) / _OF_MACHINES
         raise InputError(
             f"USD {max_usd:g} pay for {paid / 60:.0f} minutes of {kind}, too few to boot, read and remove it. "
             f"Allow at least USD {least + 0.005:.2f}; a boot without a baked image may take 20 minutes."
@@ -69,7 +74,7 @@ def target_of(stack: StackName, settings: Settings, region: str, max_usd: float,
     changed, environment = _small(stack, settings, kind, paid)
     model, slots, num_ctx = _served(stack, settings)
     options = {"--backend": stack.value, "--pages": "1", "--model": model, "--slots": slots, "--max-usd": max_usd}
-    return Target(stack, changed, environment, kind, model, hourly, paid - removal, num_ctx, options)
+    return Target(stack, changed, environment, kind, model, hourly, launch, paid - removal, num_ctx, options)
 
 
 def _cheapest(stack: StackName, settings: Settings, region: str, book: Book) -> tuple[str, float]:
@@ -96,6 +101,13 @@ def _cheapest(stack: StackName, settings: Settings, region: str, book: Book) -> 
     kind = min(priced, key=lambda each: priced[each])
     balancer = balancer_usd_per_hour(region, book) if stack is StackName.ECS else 0.0
     return kind, (priced[kind] + beside) * count + balancer
+
+
+def _at_launch(stack: StackName, settings: Settings, region: str, book: Book) -> float:
+    """What filling a new machine's disk costs, if that is paid for."""
+    if stack is not StackName.EC2:
+        return 0.0
+    return initialization_usd(settings.ec2_stack.model_disk, settings.ec2_stack.disk_gb, region, book)
 
 
 def _small(stack: StackName, settings: Settings, kind: str, paid_seconds: float) -> tuple[Settings, dict[str, str]]:

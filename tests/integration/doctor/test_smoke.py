@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,7 @@ from tests.support.commands import Hearth, Outcome
 from tests.support.waiting import until
 
 PARAMETER = "/base/ami-id"
+long = pytest.mark.long("a stack comes and goes, and a run between")
 SMOKE = ("infra", "smoke", "ec2", "--allow-from", "127.0.0.0/8", "--yes", "--json")
 
 
@@ -47,7 +49,8 @@ def left(aws: AwsFront) -> set[str]:
     return found
 
 
-def test_a_page_is_read_measured_and_everything_removed(smoke: Hearth, aws: AwsFront, machines: Machines):
+@long
+def test_a_page_is_read_and_measured_and_nothing_is_left(smoke: Hearth, aws: AwsFront, machines: Machines):
     done = smoke(*SMOKE, "--max-usd", "1")
     assert done.code == 0, done.err
     told = done.json
@@ -55,25 +58,16 @@ def test_a_page_is_read_measured_and_everything_removed(smoke: Hearth, aws: AwsF
     assert left(aws) == set()
     assert 0 < told["usd_at_most"] < 1
     measured = told["measured"]
-    assert (measured["stack"], measured["instance_type"], measured["slots"]) == ("ec2", "g4dn.xlarge", 2)
+    assert (measured["stack"], measured["instance_type"], measured["market"]) == ("ec2", "g4dn.xlarge", "spot")
     assert measured["boot_seconds"] > 0 < measured["page_seconds"]
 
-
-def test_what_was_measured_holds_no_account_address_pool_or_text(smoke: Hearth, aws: AwsFront):
-    done = smoke(*SMOKE, "--max-usd", "1")
-    assert done.code == 0, done.err
-    text = open(done.json["file"]).read()
+    file = Path(told["file"]).read_text()
     account = aws.client("sts").get_caller_identity()["Account"]
-    for secret in (account, "127.", "smoke", "arn:", "i-", "oven", smoke.environment["AWS_ACCESS_KEY_ID"]):
-        assert secret not in text
-    assert len(text) < 1_000
+    for own in (account, "127.", '"smoke', "arn:", '"i-', "oven", smoke.environment["AWS_ACCESS_KEY_ID"]):
+        assert own not in file
 
-
-def test_plan_prefers_what_was_measured_and_says_so(smoke: Hearth):
-    done = smoke(*SMOKE, "--max-usd", "1")
-    assert done.code == 0, done.err
     plan = smoke("plan", "--pages", "50", "--model", "tesseract:eng", "--json")
-    assert plan.json["given"]["slots"] == 2
+    assert plan.json["given"]["slots"] == measured["slots"]
     assert any("measured by `hearth infra smoke ec2` on g4dn.xlarge" in note for note in plan.json["notes"])
 
 
@@ -93,6 +87,7 @@ def test_a_pool_that_is_deployed_is_not_touched(smoke: Hearth, aws: AwsFront):
     assert "hearth-smoke" in left(aws)
 
 
+@long
 def test_a_machine_that_fails_is_removed_with_all_the_rest(smoke: Hearth, aws: AwsFront, machines: Machines):
     machines.plan = Plan(fails="failed: pulling tesseract:eng")
     done = smoke(*SMOKE, "--max-usd", "1")
@@ -101,6 +96,7 @@ def test_a_machine_that_fails_is_removed_with_all_the_rest(smoke: Hearth, aws: A
     assert left(aws) == set()
 
 
+@long
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_so_is_one_of_a_trial_that_is_interrupted(
     smoke: Hearth, aws: AwsFront, machines: Machines, sent: signal.Signals
@@ -115,14 +111,7 @@ def test_so_is_one_of_a_trial_that_is_interrupted(
     assert left(aws) == set()
 
 
-def test_dollars_are_a_time_and_its_end_is_the_trials(smoke: Hearth, aws: AwsFront, machines: Machines):
-    machines.plan = Plan(answers=False)
-    done = smoke(*SMOKE, "--max-usd", "1", HEARTH_TEST_WORK_SECONDS="8")
-    assert done.code == 1
-    assert "--max-usd" in done.err
-    assert left(aws) == set()
-
-
+@long
 def test_what_cannot_be_removed_is_listed_and_told_by_the_exit_code(smoke: Hearth, aws: AwsFront):
     aws.inject(error("AccessDenied", status=403), "DeleteStack", times=None)
     done: Outcome = smoke(*SMOKE, "--max-usd", "1")
