@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from typing import Any
 
 from botocore.exceptions import ClientError
 
@@ -50,7 +49,7 @@ def roles(case: Case) -> Iterator[Finding]:
 
 def _role(case: Case, role: ServiceRole) -> Finding:
     try:
-        case.aws.session.client("iam", config=case.aws.config).get_role(RoleName=role.name)
+        case.client("iam").get_role(RoleName=role.name)
     except ClientError as error:
         if code(error) != "NoSuchEntity":
             raise
@@ -71,8 +70,7 @@ def concurrency(case: Case) -> Iterator[Finding]:
     wanted = case.needs.reserved_concurrency
     if not wanted:
         return
-    client: Any = case.aws.session.client("lambda", config=case.aws.config)
-    limit = client.get_account_settings()["AccountLimit"]
+    limit = case.client("lambda").get_account_settings()["AccountLimit"]
     most, free = limit["ConcurrentExecutions"], limit["UnreservedConcurrentExecutions"]
     told = f"The account runs {most} functions at once, {free} of them not reserved, and {wanted} are to be reserved"
     left = free - wanted

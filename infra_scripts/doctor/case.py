@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from infra_scripts.common.clients import Aws
 from infra_scripts.common.deployment import StackRequest
@@ -29,6 +30,7 @@ class Case:
     pool: str
     needs: Needs
     make_request: Callable[[Aws], StackRequest]
+    _clients: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def arn(self) -> str:
@@ -39,6 +41,13 @@ class Case:
     def account(self) -> str:
         """The account's number."""
         return self.arn.split(":")[4]
+
+    def client(self, service: str) -> Any:  # noqa: ANN401 - of whichever service
+        """Return a client; making one takes a while, and one is asked often."""
+        if service not in self._clients:
+            make: Any = self.aws.session.client  # its overloads know no service that is not written down
+            self._clients[service] = make(service, config=self.aws.config)
+        return self._clients[service]
 
     @cached_property
     def request(self) -> StackRequest:

@@ -68,7 +68,7 @@ def _principal(case: Case) -> str | Finding:
     if kind[0] == "assumed-role":
         try:
             # A session's ARN leaves out the path of its role.
-            return str(_iam(case).get_role(RoleName=kind[1])["Role"]["Arn"])
+            return str(case.client("iam").get_role(RoleName=kind[1])["Role"]["Arn"])
         except ClientError as error:
             if code(error) != "NoSuchEntity":
                 raise
@@ -85,7 +85,7 @@ def _refused(case: Case, principal: str, wanted: Iterable[Permission]) -> Iterat
     for (resource, context), actions in _grouped(wanted).items():
         for first in range(0, len(actions), _AT_ONCE):
             pages = (
-                _iam(case)
+                case.client("iam")
                 .get_paginator("simulate_principal_policy")
                 .paginate(
                     PolicySourceArn=principal,
@@ -121,7 +121,3 @@ def _why(result: dict[str, Any]) -> str:
     if not result.get("PermissionsBoundaryDecisionDetail", {}).get("AllowedByPermissionsBoundary", True):
         return " (by the permissions boundary)"
     return " (denied explicitly)" if result["EvalDecision"] == "explicitDeny" else ""
-
-
-def _iam(case: Case) -> Any:  # noqa: ANN401 - IAM has no types here
-    return case.aws.session.client("iam", config=case.aws.config)

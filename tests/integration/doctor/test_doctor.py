@@ -136,6 +136,20 @@ class TestPermissions:
         account.refused, account.explained = {"iam:CreateRole"}, {key: False}
         assert doctor().one("permissions", words) == "missing"
 
+    def test_of_a_session_the_roles_own_policies_count_wherever_its_path_is(
+        self, doctor: Doctor, account: Account, aws: AwsFront
+    ):
+        trust = {"RoleName": "Deployer", "Path": "/teams/", "AssumeRolePolicyDocument": "{}"}
+        role = aws.behind("iam").create_role(**trust)["Role"]["Arn"]
+        account.arn = "arn:aws:sts::123456789012:assumed-role/Deployer/alice"
+        assert doctor().code == 0
+        assert account.principals == {role}
+
+    def test_of_the_accounts_root_nothing_can_be_simulated(self, doctor: Doctor, account: Account):
+        account.arn = "arn:aws:iam::123456789012:root"
+        assert doctor().one("permissions", "neither a user nor a role") == "unknown"
+        assert account.principals == set()
+
     def test_conditions_of_the_policy_are_met_in_the_simulation(self, doctor: Doctor, account: Account):
         doctor()
         contexts = {key for _, _, context in account.simulated for key in context}

@@ -23,6 +23,8 @@ class Account:
         refused: patterns of actions that its policies do not allow; `explained` says why not.
         quotas: values by code; `usual` is that of all others.
         functions: Lambda functions at once, and those of them that are not reserved.
+        arn: whose the credentials are; moto's own if empty.
+        principals: whose policies were simulated.
         snapshot_gb: size of each image's snapshot.
         simulated: every action that was simulated, with its resources and condition keys.
     """
@@ -33,12 +35,15 @@ class Account:
     usual: float = 64.0
     functions: tuple[int, int] = (1000, 1000)
     snapshot_gb: int = 100
+    arn: str = ""
+    principals: set[str] = field(default_factory=set)
     simulated: list[tuple[str, tuple[str, ...], dict[str, list[str]]]] = field(default_factory=list)
 
     def simulate(self, call: Call) -> Answer:
         """SimulatePrincipalPolicy."""
         actions, resources = call.listed("ActionNames.member"), tuple(call.listed("ResourceArns.member"))
         context = self._context(call)
+        self.principals.add(call.parameters["PolicySourceArn"])
         results = []
         for action in actions:
             assert "*" not in action, "IAM takes no wildcards in actions"
@@ -70,6 +75,13 @@ class Account:
             found[name] = call.listed(f"{prefix}{number}.ContextKeyValues.member")
         return found
 
+    def identity(self) -> Answer:
+        """GetCallerIdentity."""
+        root = ET.Element("GetCallerIdentityResponse")
+        told = {"Arn": self.arn, "UserId": "AIDA", "Account": self.arn.split(":")[4]}
+        root.append(element("GetCallerIdentityResult", told))
+        return xml_answer(root)
+
     def quota(self, call: Call) -> Answer:
         """GetServiceQuota and ListServiceQuotas."""
         if call.action == "GetServiceQuota":
@@ -85,28 +97,40 @@ class Account:
         told = {"AccountLimit": {"ConcurrentExecutions": most, "UnreservedConcurrentExecutions": free}}
         return Answer(200, {"content-type": "application/json"}, json.dumps(told).encode())
 
+    def sized(self, answer: Answer) -> Answer:
+        """DescribeImages with other sizes than moto's, which are all of 15 GB."""
+        size = f"<volumeSize>{self.snapshot_gb}</volumeSize>".encode()
+        body = re.sub(rb"<volumeSize>\d+</volumeSize>", size, answer.body)
+        return Answer(answer.status, answer.headers, body)
+
     async def answer(self, call: Call, proceed: Proceed) -> Answer:
         """The layer."""
         match call.service, call.action:
             case "iam", "SimulatePrincipalPolicy":
-                return self.simulate(call)
+                made = self.simulate(call)
+            case "sts", "GetCallerIdentity" if self.arn:
+                made = self.identity()
             case "servicequotas", _:
-                return self.quota(call)
+                made = self.quota(call)
             case "lambda", "GET" if "account-settings" in call.path:
-                return self.limits()
+                made = self.limits()
             case "cloudformation", "DescribeEvents":
-                return error_answer(call, "AccessDenied", "FILLED: moto does not know it", 403)
+                made = error_answer(call, "AccessDenied", "FILLED: moto does not know it", 403)
             case "ec2", "DescribeImages":
-                answer = await proceed(call)
-                size = f"<volumeSize>{self.snapshot_gb}</volumeSize>".encode()
-                body = re.sub(rb"<volumeSize>\d+</volumeSize>", size, answer.body)  # moto's are all of 15 GB
-                return Answer(answer.status, answer.headers, body)
-        return await proceed(call)
+                made = self.sized(await proceed(call))
+            case _:
+                made = await proceed(call)
+        return made
+
+
+_ANSWERS = (
+    *("iam:Simulate*", "sts:GetCallerIdentity", "servicequotas:*", "lambda:GET"),
+    *("cloudformation:DescribeEvents", "ec2:DescribeImages"),
+)
 
 
 def account_of(aws: AwsFront) -> Account:
     """Have the front show an account."""
     made = Account()
-    answers = ("iam:Simulate*", "servicequotas:*", "lambda:GET", "*:DescribeEvents", "ec2:DescribeImages")
-    aws.inject(Fault("account", made.answer), *answers, times=None)
+    aws.inject(Fault("account", made.answer), *_ANSWERS, times=None)
     return made

@@ -45,13 +45,9 @@ def test_its_disk_and_address_are_counted_and_of_ecs_two_machines_and_the_balanc
 
 
 @pytest.mark.parametrize("stack", list(_REMOVAL_SECONDS))
-@given(max_usd=st.floats(0.01, 100, allow_nan=False))
+@given(max_usd=st.floats(2, 100, allow_nan=False))
 def test_whatever_it_does_it_never_costs_more_than_was_allowed(stack: StackName, max_usd: float):
-    try:
-        target = chosen(stack, max_usd)
-    except InputError as error:
-        assert "Allow at least USD" in str(error)
-        return
+    target = chosen(stack, max_usd)
     seconds = target.work_seconds + _REMOVAL_SECONDS[stack]
     assert seconds / 3600 * target.usd_per_hour + target.usd_at_launch <= max_usd
 
