@@ -10,9 +10,9 @@ from infra_scripts.common.clients import told
 from infra_scripts.common.cloudformation import Stack
 from infra_scripts.common.deployment import CostTable, Options, StackPlan, StackRequest, StackStatus
 from infra_scripts.common.instances import POOL_TAG, images, machines
-from infra_scripts.common.needs import FLEET, SPOT, Machines, Market, Needs
+from infra_scripts.common.needs import Machines, Market, Needs
 from infra_scripts.common.network import AMI_STAND_IN, STAND_INS
-from infra_scripts.ec2.deploy import down, request, up
+from infra_scripts.ec2.deploy import LINKED, down, request, up
 from infra_scripts.ec2.pool import Ec2Stack
 from infra_scripts.ec2.template import parameters, plan, template
 from tasks.costs.disks import disk_mb_s, initialization_usd
@@ -82,7 +82,7 @@ class Ec2Deployment:
         return template(self._stack())
 
     def needs(self) -> Needs:
-        """Machines on either market, and the roles that EC2 has for them."""
+        """Machines on either market."""
         stack, markets = self.settings.ec2_stack, _MARKETS[self.settings.ec2.spot_policy]
         machines = Machines(
             types=self.settings.ec2.types,
@@ -92,7 +92,7 @@ class Ec2Deployment:
             disk_gb=stack.disk_gb,
             disk_setting="HEARTH_EC2_STACK__DISK_GB",
         )
-        return Needs(machines=machines, roles=(FLEET, *([SPOT] if "spot" in markets else [])))
+        return Needs(machines=machines)
 
     def request_for(self, aws: Aws) -> StackRequest:
         """What `up` asks CloudFormation for."""
@@ -103,7 +103,7 @@ class Ec2Deployment:
         """What CloudFormation is asked for."""
         stack = self._stack()
         values = parameters(stack, **STAND_INS, ami=AMI_STAND_IN)
-        return StackRequest(template(stack), values, {POOL_TAG: self.pool})
+        return StackRequest(template(stack), values, {POOL_TAG: self.pool}, LINKED)
 
     def up(self, aws: Aws, listener: Listener) -> tuple[str, ...]:
         """Create or update the pool's stack."""

@@ -8,16 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from infra_scripts.common.clients import told
 from infra_scripts.common.container_images import ECS_MEDIA_TYPES
 from infra_scripts.common.deployment import CostTable, Options, StackPlan, StackRequest, StackStatus
-from infra_scripts.common.needs import (
-    AUTO_SCALING,
-    ECS,
-    LOAD_BALANCING,
-    SERVICE_SCALING,
-    SPOT,
-    Container,
-    Machines,
-    Needs,
-)
+from infra_scripts.common.needs import Container, Machines, Needs
 from infra_scripts.common.network import AMI_STAND_IN, STAND_INS
 from infra_scripts.ecs.deploy import ECS_TAG, down, image_trouble, request, status, up
 from infra_scripts.ecs.service import BUILD_SCRIPT, EcsStack, parameters, plan_rows, stack_name, template
@@ -93,18 +84,17 @@ class EcsDeployment:
         return template(self._stack())
 
     def needs(self) -> Needs:
-        """Machines or Fargate, an image, and the roles of all the services that take part."""
+        """Machines or Fargate, and an image."""
         settings, stack = self.settings.ecs_stack, self._stack()
         container = Container(
             name=f"{stack.name}:{stack.image_tag}",
             media_types=ECS_MEDIA_TYPES,
             build=f"`hearth infra up ecs` prints the command that builds it ({BUILD_SCRIPT.name})",
         )
-        roles = (ECS, LOAD_BALANCING, SERVICE_SCALING)
         on_demand = bool(settings.on_demand_base or settings.on_demand_percent)
         if settings.capacity is Capacity.FARGATE:
             vcpu = float(settings.fargate_vcpu)
-            return Needs(zones=2, fargate_vcpu=vcpu, fargate_spot=not on_demand, roles=roles, container=container)
+            return Needs(zones=2, fargate_vcpu=vcpu, fargate_spot=not on_demand, container=container)
         machines = Machines(
             types=settings.types,
             markets=("on-demand",) if on_demand else ("spot",),
@@ -113,8 +103,7 @@ class EcsDeployment:
             disk_gb=settings.disk_gb,
             disk_setting="HEARTH_ECS_STACK__DISK_GB",
         )
-        spot = (SPOT,) if settings.on_demand_percent < 100 else ()
-        return Needs(machines=machines, zones=2, roles=(*roles, AUTO_SCALING, *spot), container=container)
+        return Needs(machines=machines, zones=2, container=container)
 
     def request_for(self, aws: Aws) -> StackRequest:
         """What `up` asks CloudFormation for."""
@@ -125,7 +114,7 @@ class EcsDeployment:
         """What CloudFormation is asked for."""
         stack = self._stack()
         values = parameters(stack, **STAND_INS, ami=AMI_STAND_IN)
-        return StackRequest(template(stack), values, {ECS_TAG: self.pool})
+        return StackRequest(template(stack), values, {ECS_TAG: self.pool}, stack.linked)
 
     def up(self, aws: Aws, listener: Listener) -> tuple[str, ...]:
         """Create or update the service's stack."""

@@ -10,9 +10,9 @@ from infra_scripts.common.clients import told
 from infra_scripts.common.container_images import ECS_MEDIA_TYPES
 from infra_scripts.common.deployment import CostTable, Options, StackPlan, StackRequest, StackStatus
 from infra_scripts.common.instances import POOL_TAG
-from infra_scripts.common.needs import ECS, Container, Needs
+from infra_scripts.common.needs import Container, Needs
 from infra_scripts.common.network import STAND_INS
-from infra_scripts.trigger.deploy import down, request, sends_events, status, up
+from infra_scripts.trigger.deploy import LINKED, down, request, sends_events, status, up
 from infra_scripts.trigger.upload_trigger import TriggerStack, rows, template
 from tasks.costs.price_book import current
 from tasks.costs.rates import fargate_usd_per_hour, whose_prices
@@ -78,7 +78,6 @@ class LambdaDeployment:
         return Needs(
             fargate_vcpu=given.cpu / 1024,
             fargate_spot=given.capacity is Capacity.FARGATE_SPOT,
-            roles=(ECS,),
             container=container,
             reserved_concurrency=given.reserved_concurrency,
         )
@@ -91,7 +90,7 @@ class LambdaDeployment:
     def request(self) -> StackRequest:
         """What CloudFormation is asked for."""
         stack = self._stack()
-        return StackRequest(template(), stack.parameters(**STAND_INS), {POOL_TAG: stack.pool})
+        return StackRequest(template(), stack.parameters(**STAND_INS), {POOL_TAG: stack.pool}, LINKED)
 
     def up(self, aws: Aws, listener: Listener) -> tuple[str, ...]:
         """Create or update it."""

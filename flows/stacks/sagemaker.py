@@ -9,8 +9,8 @@ from infra_scripts.common.container_images import SAGEMAKER_MEDIA_TYPES
 from infra_scripts.common.deployment import CostTable, Options, StackPlan, StackRequest, StackStatus
 from infra_scripts.common.errors import RequestError
 from infra_scripts.common.instances import POOL_TAG
-from infra_scripts.common.needs import ENDPOINT_SCALING, Container, Needs
-from infra_scripts.sagemaker.deploy import down, request, status, up
+from infra_scripts.common.needs import Container, Needs
+from infra_scripts.sagemaker.deploy import LINKED, down, request, status, up
 from infra_scripts.sagemaker.endpoint import SagemakerStack, parameters, plan, stack_name, template
 from tasks.costs.price_book import current
 from tasks.costs.rates import on_demand_usd_per_hour, whose_prices
@@ -63,7 +63,7 @@ class SagemakerDeployment:
         """Instances of an endpoint, the container, and the role that scales them."""
         stack = self._stack()
         container = Container(stack.image, SAGEMAKER_MEDIA_TYPES, build="docs/sagemaker.md has the commands")
-        return Needs(endpoint_type=stack.instance_type, roles=(ENDPOINT_SCALING,), container=container)
+        return Needs(endpoint_type=stack.instance_type, container=container)
 
     def request_for(self, aws: Aws) -> StackRequest:
         """What `up` asks CloudFormation for."""
@@ -73,7 +73,7 @@ class SagemakerDeployment:
     def request(self) -> StackRequest:
         """What CloudFormation is asked for."""
         stack = self._stack()
-        return StackRequest(template(stack), parameters(stack), {POOL_TAG: stack.pool})
+        return StackRequest(template(stack), parameters(stack), {POOL_TAG: stack.pool}, LINKED)
 
     def up(self, aws: Aws, listener: Listener) -> tuple[str, ...]:
         """Create or update the stack."""

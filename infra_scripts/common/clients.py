@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 Listener = Callable[[str], None]
 """Is told, in a sentence, what goes on."""
 
-_DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "NotAuthorized", "UnauthorizedException"}
+DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "NotAuthorized", "UnauthorizedException"}
 _THROTTLED = {"Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException", "SlowDown"}
 _STALE = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
 _UNKNOWN = {
@@ -98,7 +98,7 @@ def code(error: ClientError) -> str:
 
 def denied(error: ClientError) -> bool:
     """Whether AWS refuses for want of a permission."""
-    return code(error) in _DENIED
+    return code(error) in DENIED
 
 
 def message(error: ClientError) -> str:
@@ -148,7 +148,7 @@ def told() -> Iterator[None]:
 
 def _client_error(error: ClientError) -> InfraError:
     word, said, operation = code(error), message(error), error.operation_name
-    if word in _DENIED:
+    if word in DENIED:
         return AccessError(
             f"AWS does not permit {operation}: {said}. "
             "`hearth infra policy deployer` prints what whoever runs `hearth infra` needs."

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from infra_scripts.common.deployment import StackRequest
 
 _DEADLINE_SECONDS = 1800.0
-_MOST_BYTES = 51_200
+MOST_BYTES = 51_200
+"""Of a template that is sent with the request."""
 # A stack in one of these has never worked, and CloudFormation updates none of them.
 _BEING_MADE = "CREATE_IN_PROGRESS"
 DEAD = {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED", "REVIEW_IN_PROGRESS"}
@@ -95,8 +96,8 @@ class Stack:
         Raises:
             StackError: it was rolled back, or is in no state to be changed.
         """
-        if (size := len(request.template.encode())) > _MOST_BYTES:
-            raise StackError(f"The template has {size} bytes, and CloudFormation takes {_MOST_BYTES}.")
+        if (size := len(request.template.encode())) > MOST_BYTES:
+            raise StackError(f"The template has {size} bytes, and CloudFormation takes {MOST_BYTES}.")
         self._note_events()
         status = self._settled()
         if status in DEAD:

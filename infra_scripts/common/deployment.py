@@ -56,6 +56,8 @@ class StackRequest:
     parameters: Mapping[str, str]
     tags: Mapping[str, str]
     """Of the stack; CloudFormation puts them on all that can be tagged."""
+    linked: tuple[str, ...] = ()
+    """The services whose service-linked roles must be there first, such as spot.amazonaws.com."""
 
 
 @dataclass(frozen=True)

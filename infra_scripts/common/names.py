@@ -17,6 +17,30 @@ SHAPES = {
 }
 
 
+# Names are made of a pool's: these would make those of another pool's stack.
+_TAKEN = re.compile(r"ecs|(ecs|sagemaker)-.*|.*-(lambda|lambda-dead|monitoring)")
+
+
+def check_pool(pool: str) -> None:
+    """See that a stack can be called after a pool.
+
+    Raises:
+        RequestError: AWS refuses such names, or another pool's stack would have the same.
+    """
+    if not POOL.fullmatch(pool):
+        raise RequestError(f"The pool cannot be {pool!r}; it must match {POOL.pattern}.")
+    if pool.endswith("-"):
+        raise RequestError(
+            f"The pool cannot be {pool!r}: load balancers and endpoints are called after it, and their names must not "
+            "end in a hyphen. Choose another with HEARTH_EC2__POOL."
+        )
+    if _TAKEN.fullmatch(pool):
+        raise RequestError(
+            f"The pool cannot be {pool!r}: its stacks would have the names of another pool's. Choose one that neither "
+            "begins with ecs or sagemaker nor ends in -lambda, -lambda-dead or -monitoring, with HEARTH_EC2__POOL."
+        )
+
+
 def check_shapes(stack: object, shapes: Mapping[str, re.Pattern[str]]) -> None:
     """See that the fields of a stack are such as they may be; some become lines of files that root's shell reads.
 

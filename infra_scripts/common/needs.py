@@ -30,19 +30,6 @@ class Machines:
 
 
 @dataclass(frozen=True)
-class ServiceRole:
-    """A role that a service of AWS has in an account: named by AWS, and missing until somebody made it.
-
-    Attributes:
-        service: as CreateServiceLinkedRole calls it, without `.amazonaws.com`.
-        name: of the role.
-    """
-
-    service: str
-    name: str
-
-
-@dataclass(frozen=True)
 class Container:
     """An image of a container in ECR.
 
@@ -78,19 +65,5 @@ class Needs:
     fargate_vcpu: float = 0
     fargate_spot: bool = False
     endpoint_type: str | None = None
-    roles: tuple[ServiceRole, ...] = ()
     container: Container | None = None
     reserved_concurrency: int = 0
-
-
-# As the services' own documents call them: https://docs.aws.amazon.com/IAM/latest/UserGuide/
-# reference_aws-services-that-work-with-iam.html leads to each.
-SPOT = ServiceRole("spot", "AWSServiceRoleForEC2Spot")
-FLEET = ServiceRole("ec2fleet", "AWSServiceRoleForEC2Fleet")
-ECS = ServiceRole("ecs", "AWSServiceRoleForECS")
-AUTO_SCALING = ServiceRole("autoscaling", "AWSServiceRoleForAutoScaling")
-LOAD_BALANCING = ServiceRole("elasticloadbalancing", "AWSServiceRoleForElasticLoadBalancing")
-SERVICE_SCALING = ServiceRole("ecs.application-autoscaling", "AWSServiceRoleForApplicationAutoScaling_ECSService")
-ENDPOINT_SCALING = ServiceRole(
-    "sagemaker.application-autoscaling", "AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
-)

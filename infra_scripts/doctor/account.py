@@ -11,13 +11,24 @@ from infra_scripts.common.clients import code
 from infra_scripts.common.cloudformation import Stack
 from infra_scripts.common.container_images import BUILD_REMEDY, find_image, parse_image
 from infra_scripts.common.names import partition
-from infra_scripts.common.needs import Needs, ServiceRole
+from infra_scripts.common.needs import Needs
 from infra_scripts.doctor.case import Case
 from infra_scripts.doctor.permissions import may
 from tasks.aws.client import Aws as Asked
 from tasks.aws.quotas import Quota, ec2_quota, endpoint_quota, fargate_quota, of_quotas
 from tasks.core.finding import Finding, State
 
+# As the services' own documents name them: https://docs.aws.amazon.com/IAM/latest/UserGuide/
+# reference_aws-services-that-work-with-iam.html leads to each.
+_ROLES = {
+    "autoscaling.amazonaws.com": "AWSServiceRoleForAutoScaling",
+    "ec2fleet.amazonaws.com": "AWSServiceRoleForEC2Fleet",
+    "ecs.amazonaws.com": "AWSServiceRoleForECS",
+    "ecs.application-autoscaling.amazonaws.com": "AWSServiceRoleForApplicationAutoScaling_ECSService",
+    "elasticloadbalancing.amazonaws.com": "AWSServiceRoleForElasticLoadBalancing",
+    "sagemaker.application-autoscaling.amazonaws.com": "AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint",
+    "spot.amazonaws.com": "AWSServiceRoleForEC2Spot",
+}
 # Lambda keeps some for functions without a reservation: 100 of a usual account, 10 of one that has few
 # (https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html).
 _LEFT, _LEFT_OF_FEW = 100, 10
@@ -43,24 +54,23 @@ async def _quotas(needs: Needs, aws: Asked) -> list[list[Quota]]:
 
 def roles(case: Case) -> Iterator[Finding]:
     """See which roles of AWS's services are there; one that is not is made by who may make it."""
-    for role in case.needs.roles:
-        yield _role(case, role)
+    for service in case.request.linked:
+        yield _role(case, service, _ROLES[service])
 
 
-def _role(case: Case, role: ServiceRole) -> Finding:
+def _role(case: Case, service: str, role: str) -> Finding:
     try:
-        case.client("iam").get_role(RoleName=role.name)
+        case.client("iam").get_role(RoleName=role)
     except ClientError as error:
         if code(error) != "NoSuchEntity":
             raise
     else:
-        return Finding(State.OK, f"The service-linked role {role.name} is there.")
-    service = f"{role.service}.amazonaws.com"
-    arn = f"arn:{partition(case.aws.region)}:iam::{case.account}:role/aws-service-role/{service}/{role.name}"
+        return Finding(State.OK, f"The service-linked role {role} is there.")
+    arn = f"arn:{partition(case.aws.region)}:iam::{case.account}:role/aws-service-role/{service}/{role}"
     allowed = may(case, "iam:CreateServiceLinkedRole", arn, {"iam:AWSServiceName": service})
-    why = f"The service-linked role {role.name} is not there yet"
+    why = f"The service-linked role {role} is not there yet"
     if allowed:
-        return Finding(State.OK, f"{why}, and may be made with the first use.")
+        return Finding(State.OK, f"{why}: `up` makes it.")
     remedy = f"Have it made once: aws iam create-service-linked-role --aws-service-name {service}"
     return Finding(State.UNKNOWN if allowed is None else State.MISSING, f"{why}.", remedy)
 

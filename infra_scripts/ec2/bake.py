@@ -81,7 +81,7 @@ def _image(aws: Aws, how: Bake, machine: str, outputs: dict[str, str], listener:
     image = aws.ec2.create_image(
         InstanceId=machine,
         Name=f"hearth-{how.pool}-{now:%Y%m%d-%H%M%S}-{outputs['Config']}",
-        Description=f"Hearth's pool {how.pool}: Ollama and its model",
+        Description=f"Hearth pool {how.pool}: Ollama and its model",
         TagSpecifications=[
             {"ResourceType": "image", "Tags": listed},
             {"ResourceType": "snapshot", "Tags": listed},

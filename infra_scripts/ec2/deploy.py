@@ -20,6 +20,7 @@ from infra_scripts.common.instances import (
     terminate,
     volumes,
 )
+from infra_scripts.common.linked_roles import ensure_linked_roles
 from infra_scripts.common.network import base_image, network
 from infra_scripts.common.parameters import delete_parameters, existing_parameters, read_parameter
 from infra_scripts.ec2.access import ensure_secrets, parameter_names
@@ -29,6 +30,8 @@ from infra_scripts.ec2.user_data import config_of
 
 BASE_TAG = "hearth:base"
 """On a baked image: the parameter of the image that it was baked from."""
+LINKED = ("ec2fleet.amazonaws.com", "spot.amazonaws.com")
+"""Services that launch machines, with roles that no request of a run makes."""
 _POLL_SECONDS = 3.0
 _LOOKS = 5
 
@@ -52,6 +55,7 @@ def up(aws: Aws, stack: Ec2Stack, listener: Listener, *, poll_seconds: float = _
     """
     with told():
         asked = request(aws, stack, listener)
+        ensure_linked_roles(aws, asked.linked, listener)
         if stack.access == "token":
             ensure_secrets(aws, stack.pool, listener)
         made = Stack(aws, stack.name, listener, poll_seconds=poll_seconds)
@@ -72,7 +76,7 @@ def request(aws: Aws, stack: Ec2Stack, listener: Listener) -> StackRequest:
     """
     vpc, subnets = network(aws, stack)
     values = parameters(stack, vpc=vpc, subnets=subnets, ami=_image(aws, stack, listener))
-    return StackRequest(template(stack), values, {POOL_TAG: stack.pool})
+    return StackRequest(template(stack), values, {POOL_TAG: stack.pool}, LINKED)
 
 
 def _image(aws: Aws, stack: Ec2Stack, listener: Listener) -> str:

@@ -7,7 +7,7 @@ from functools import cached_property
 
 from infra_scripts.common.errors import RequestError
 from infra_scripts.common.ingress import ingress
-from infra_scripts.common.names import SHAPES, check_shapes
+from infra_scripts.common.names import SHAPES, check_pool, check_shapes
 from tasks.settings.ec2 import Ec2StackSettings
 
 _PORTS = {"private": 11434, "token": 11435, "tunnel": 11434}
@@ -41,6 +41,7 @@ class Ec2Stack(Ec2StackSettings):
         Raises:
             RequestError: a value is not what it should be.
         """
+        check_pool(self.pool)
         check_shapes(self, _SHAPES)
         if min(self.idle_seconds, self.boot_seconds, self.lifetime_seconds) < 60:
             raise RequestError(

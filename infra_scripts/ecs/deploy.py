@@ -13,6 +13,7 @@ from infra_scripts.common.container_images import ECS_MEDIA_TYPES, check_image
 from infra_scripts.common.deployment import StackRequest, StackStatus
 from infra_scripts.common.errors import InUseError, LeftoverError, RequestError, StackError
 from infra_scripts.common.instances import ALIVE, tagged
+from infra_scripts.common.linked_roles import ensure_linked_roles
 from infra_scripts.common.network import base_image, network
 from infra_scripts.ecs.service import EcsStack, parameters, stack_name, template
 
@@ -36,9 +37,11 @@ def up(aws: Aws, stack: EcsStack, listener: Listener, *, poll_seconds: float = _
         StackError: the stack could not be brought there.
     """
     with told():
+        asked = request(aws, stack)
+        ensure_linked_roles(aws, asked.linked, listener)
         made = Stack(aws, stack.name, listener, poll_seconds=poll_seconds)
         _check_update(aws, stack, made.outputs())
-        change = made.bring_to(request(aws, stack))
+        change = made.bring_to(asked)
         return Up(change, made.outputs())
 
 
@@ -51,7 +54,7 @@ def request(aws: Aws, stack: EcsStack) -> StackRequest:
     """
     vpc, subnets = network(aws, stack)
     values = parameters(stack, vpc=vpc, subnets=subnets, ami=base_image(aws, stack.ami_parameter))
-    return StackRequest(template(stack), values, {ECS_TAG: stack.pool})
+    return StackRequest(template(stack), values, {ECS_TAG: stack.pool}, stack.linked)
 
 
 def image_trouble(aws: Aws, image: str) -> str:

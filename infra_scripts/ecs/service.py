@@ -12,7 +12,7 @@ from infra_scripts.common.cloudformation import filled
 from infra_scripts.common.deployment import PlanRow
 from infra_scripts.common.errors import RequestError
 from infra_scripts.common.ingress import ingress
-from infra_scripts.common.names import SHAPES, check_shapes
+from infra_scripts.common.names import SHAPES, check_pool, check_shapes
 from tasks.settings.ecs import EcsStackSettings
 
 _FILES = Path(__file__).parent
@@ -50,6 +50,7 @@ class EcsStack(EcsStackSettings):
         Raises:
             RequestError: a value is not what it should be.
         """
+        check_pool(self.pool)
         check_shapes(self, _SHAPES)
         least, most, step = _FARGATE.get(self.fargate_vcpu, (0, -1, 1))
         if self.capacity == "fargate" and self.fargate_gb not in range(least, most + 1, step):
@@ -79,6 +80,13 @@ class EcsStack(EcsStackSettings):
         """What a task runs on."""
         gpu = self.capacity == "gpu"
         return self.types[0] if gpu else f"fargate {self.fargate_vcpu} vCPU {self.fargate_gb} GB"
+
+    @property
+    def linked(self) -> tuple[str, ...]:
+        """The services whose service-linked roles must be there first."""
+        machines = ("autoscaling", "spot") if self.capacity == "gpu" else ()
+        of_all = ("ecs", "ecs.application-autoscaling", "elasticloadbalancing")
+        return tuple(f"{name}.amazonaws.com" for name in (*of_all, *machines))
 
     @property
     def image_tag(self) -> str:

@@ -80,7 +80,8 @@ def need(request: StackRequest, place: Place) -> tuple[Permission, ...]:
         if needed(action, resource.type, resource.properties)
         for permission in _of(action, resource, resources, tags, place)
     ]
-    return tuple(dict.fromkeys([*_of_the_stack(tags, place), *wanted]))
+    linked = [linked_role(service, place) for service in request.linked]
+    return tuple(dict.fromkeys([*_of_the_stack(tags, place), *linked, *wanted]))
 
 
 @cache

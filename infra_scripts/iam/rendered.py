@@ -146,7 +146,7 @@ class _Renderer:
         logical, _, attribute = (argument if isinstance(argument, str) else ".".join(argument)).partition(".")
         if attribute.endswith("Arn") or attribute == "Arn":
             return self._arns(logical)[0]
-        return self._name(logical) if attribute.endswith("Name") else f"{self._name(logical)}.{attribute}"
+        return self._name(logical) if attribute.endswith(("Name", "Id")) else f"{self._name(logical)}.{attribute}"
 
     def _sub(self, argument: Value) -> str:
         text, local = (argument, {}) if isinstance(argument, str) else argument

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from infra_scripts.common.deployment import CostTable, PlanRow, StackPlan
 from infra_scripts.common.errors import RequestError
-from infra_scripts.common.names import POOL
+from infra_scripts.common.names import POOL, check_pool
 from tasks.settings.metrics import MonitoringSettings
 
 _TEMPLATE = Path(__file__).with_name("template.yaml")
@@ -52,7 +52,12 @@ class MonitoringStack(MonitoringSettings):
         return f"hearth-{self.pool}-monitoring"
 
     def parameters(self) -> dict[str, str]:
-        """The values of the template's parameters."""
+        """The values of the template's parameters.
+
+        Raises:
+            RequestError: no stack can be called after the pool.
+        """
+        check_pool(self.pool)
         return {
             "Pool": self.pool,
             "Model": self.model,
@@ -74,7 +79,7 @@ def plan(stack: MonitoringStack) -> StackPlan:
     billed = stack.monthly_usd is not None and stack.region == "us-east-1"
     metrics = ALARM_METRICS + billed
     rows = (
-        PlanRow("dashboard", f"hearth-{stack.pool}", "USD 3.00 a month"),
+        PlanRow("dashboard", f"hearth-{stack.pool}-{stack.region}", "USD 3.00 a month"),
         PlanRow("alarms", f"{7 + billed}, which look at {metrics} metrics", f"USD {metrics / 10:.2f} a month"),
         PlanRow("topic", f"hearth-{stack.pool}-alarms, to {stack.email or 'nobody'}", "nothing, up to 1,000 e-mails"),
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 from infra_scripts.common.container_images import parse_image
 from infra_scripts.common.deployment import PlanRow
 from infra_scripts.common.errors import RequestError
-from infra_scripts.common.names import HOURS_A_MONTH, POOL, partition
+from infra_scripts.common.names import HOURS_A_MONTH, check_pool, partition
 from tasks.settings.sagemaker import SagemakerStackSettings
 
 _FILES = Path(__file__).parent
@@ -18,7 +18,6 @@ _ANSWER_SECONDS = {"async": 3600, "realtime": 470}
 _BUSY_PART = 0.75
 _GPU = re.compile(r"ml\.(g|p)\d")
 _SHAPES = {
-    "pool": POOL,
     # With a tag or a digest, which CloudFormation's parameter wants, too.
     "image": re.compile(r"[a-z0-9.-]+/[a-z0-9._/-]+(:[A-Za-z0-9._-]+|@sha256:[0-9a-f]{64})"),
     "model_data": re.compile(r"(s3://[a-z0-9.-]+/[A-Za-z0-9._/-]+/)?"),
@@ -41,6 +40,7 @@ class SagemakerStack(SagemakerStackSettings):
         Raises:
             RequestError: a value is not what it should be.
         """
+        check_pool(self.pool)
         for name, shape in _SHAPES.items():
             if not shape.fullmatch(getattr(self, name) or ""):
                 raise RequestError(f"The endpoint's {name.replace('_', ' ')} cannot be {getattr(self, name)!r}.")

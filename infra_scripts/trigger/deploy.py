@@ -12,12 +12,15 @@ from infra_scripts.common.container_images import ECS_MEDIA_TYPES, check_image
 from infra_scripts.common.deployment import StackRequest, StackStatus
 from infra_scripts.common.errors import InUseError
 from infra_scripts.common.instances import POOL_TAG
+from infra_scripts.common.linked_roles import ensure_linked_roles
 from infra_scripts.common.network import network
 from infra_scripts.trigger.upload_trigger import TriggerStack, template
 
 if TYPE_CHECKING:
     from infra_scripts.common.clients import Aws, Listener
 
+LINKED = ("ecs.amazonaws.com",)
+"""The service of the tasks, whose role the first cluster of an account needs."""
 _POLL_SECONDS = 3.0
 
 
@@ -33,6 +36,7 @@ def up(aws: Aws, stack: TriggerStack, listener: Listener, *, poll_seconds: float
         asked = request(aws, stack)
         if stack.image and not stack.prefect_url:
             check_image(aws, stack.image, ECS_MEDIA_TYPES)
+        ensure_linked_roles(aws, asked.linked, listener)
         return Stack(aws, stack.name, listener, poll_seconds=poll_seconds).bring_to(asked)
 
 
@@ -44,7 +48,7 @@ def request(aws: Aws, stack: TriggerStack) -> StackRequest:
         ClientError: AWS refuses.
     """
     vpc, subnets = network(aws, stack)
-    return StackRequest(template(), stack.parameters(vpc=vpc, subnets=subnets), {POOL_TAG: stack.pool})
+    return StackRequest(template(), stack.parameters(vpc=vpc, subnets=subnets), {POOL_TAG: stack.pool}, LINKED)
 
 
 def sends_events(aws: Aws, bucket: str) -> bool | None:

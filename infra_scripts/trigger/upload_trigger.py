@@ -9,7 +9,7 @@ from pathlib import Path
 from infra_scripts.common.cloudformation import filled
 from infra_scripts.common.deployment import PlanRow
 from infra_scripts.common.errors import RequestError
-from infra_scripts.common.names import POOL
+from infra_scripts.common.names import check_pool
 from tasks.settings.trigger import TriggerSettings
 
 _TEMPLATE = Path(__file__).with_name("template.yaml")
@@ -73,8 +73,7 @@ class TriggerStack(TriggerSettings):
         Raises:
             RequestError: a value is missing, or would not work.
         """
-        if not POOL.fullmatch(self.pool):
-            raise RequestError(f"The pool cannot be {self.pool!r}; it must match {POOL.pattern}.")
+        check_pool(self.pool)
         if not self.bucket:
             raise RequestError("No bucket is watched. Set HEARTH_TRIGGER__BUCKET to the one where PDFs land.")
         if not re.fullmatch(_BUCKET, self.bucket):

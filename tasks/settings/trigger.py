@@ -39,7 +39,7 @@ class TriggerSettings(Frozen):
     cpu: int = Field(2048, ge=1024, le=8192, description="Of the task; 1024 is a vCPU.")
     memory_mb: int = Field(4096, ge=2048, description="Of the task, MB; Fargate takes 4 to 16 GB beside 2 vCPU.")
     reserved_concurrency: int = Field(
-        2, ge=0, description="Of the function; 0 reserves none, for accounts whose quota leaves none to reserve."
+        0, ge=0, description="Of the function; 0 reserves none: an account limited to 10 at once has none to reserve."
     )
     alarm_topic: str = Field("", description="ARN of an SNS topic that is told of dead letters and tasks that failed.")
     caller_policy: str = Field(

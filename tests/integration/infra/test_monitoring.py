@@ -252,7 +252,7 @@ class TestStack:
         up = run("up", "monitoring", "--yes", HEARTH_MONITORING__EMAIL="a@example.com")
         assert up.exit_code == 0, up.output
         assert "a@example.com: confirm it" in up.output
-        body = boto3.client("cloudwatch").get_dashboard(DashboardName="hearth-default")["DashboardBody"]
+        body = boto3.client("cloudwatch").get_dashboard(DashboardName="hearth-default-us-east-1")["DashboardBody"]
         assert json.loads(body)["widgets"][0]["properties"]["title"] == "Latency of a page, s"
         assert boto3.client("sns").list_topics()["Topics"][0]["TopicArn"].endswith(":hearth-default-alarms")
         assert "CREATE_COMPLETE. dashboard: https://us-east-1.console" in run("status", "monitoring").output
