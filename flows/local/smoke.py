@@ -120,7 +120,7 @@ def _remove(deployment: Deployment, aws: Aws, listener: Listener) -> tuple[str, 
             left = error.left or (str(error),)
             listener(str(error))
         except (InfraError, HearthError) as error:
-            left = (f"{deployment.whole}, as far as is known",)
+            left = (f"stack {deployment.name} and what it made, as far as is known",)
             listener(str(error))
         else:
             return ()

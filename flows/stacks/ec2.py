@@ -150,6 +150,7 @@ class Ec2Deployment:
             region=self.region,
             allow_from=self.options.allow_from,
             boot_seconds=pool.boot_seconds,
+            terminate_hours=pool.terminate_hours,
         )
 
 

@@ -28,12 +28,14 @@ class Ec2Stack(Ec2StackSettings):
     Attributes:
         allow_from: networks and security groups that may reach the machines; none in tunnel mode.
         boot_seconds: from running until Ollama answers, at the most.
+        terminate_hours: how long a stopped machine is kept.
     """
 
     pool: str
     region: str
     allow_from: tuple[str, ...]
     boot_seconds: float
+    terminate_hours: float = 24.0
 
     def model_post_init(self, _: object) -> None:
         """Refuse what would not work, or not be safe, before anything is made.

@@ -10,6 +10,7 @@ from pathlib import Path
 from infra_scripts.common.cloudformation import filled
 from infra_scripts.common.deployment import PlanRow
 from infra_scripts.common.names import HOURS_A_MONTH
+from infra_scripts.common.sweep import SWEEP_COST, with_sweep
 from infra_scripts.ec2.pool import Ec2Stack
 from infra_scripts.ec2.user_data import config_of, user_data
 
@@ -22,7 +23,12 @@ def template(stack: Ec2Stack) -> str:
         "SecurityGroupIngress: []": f"SecurityGroupIngress: {json.dumps(stack.ingress)}",
         "UserData: USER-DATA": f"UserData: {user_data(stack)}",
     }
-    return filled(_TEMPLATE, values)
+    variables = {
+        **{"HEARTH_POOL": {"Ref": "Pool"}, "HEARTH_TABLE": {"Ref": "Table"}},
+        "HEARTH_TERMINATE_HOURS": {"Ref": "TerminateHours"},
+    }
+    handler = _TEMPLATE.with_name("sweep.py")
+    return with_sweep(filled(_TEMPLATE, values), prefix="hearth-", handler=handler, variables=variables)
 
 
 def parameters(stack: Ec2Stack, *, vpc: str, subnets: tuple[str, ...], ami: str) -> dict[str, str]:
@@ -40,6 +46,7 @@ def parameters(stack: Ec2Stack, *, vpc: str, subnets: tuple[str, ...], ami: str)
         "DiskIops": str(stack.disk_iops),
         "DiskThroughput": str(stack.disk_throughput),
         "InitializationRate": str(stack.initialization_mib_s),
+        "TerminateHours": f"{stack.terminate_hours:g}",
         "Metrics": str(stack.metrics).lower(),
     }
 
@@ -77,6 +84,7 @@ def plan(
         PlanRow("DynamoDB table", stack.name, "cents a month, by request"),
         PlanRow("log group", f"{stack.log_group}, 14 days", "cents a month"),
         PlanRow("parameter", f"/hearth/{stack.pool}/ami", "nothing"),
+        PlanRow("schedule, function", f"ends what was stopped for {stack.terminate_hours:g} hours", SWEEP_COST),
     ]
     if stack.metrics:
         rows.append(PlanRow("metrics", "8 of the machines, while they run", "USD 0.30 a month each, by the hour"))

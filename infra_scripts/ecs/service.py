@@ -13,6 +13,7 @@ from infra_scripts.common.deployment import PlanRow
 from infra_scripts.common.errors import RequestError
 from infra_scripts.common.ingress import ingress
 from infra_scripts.common.names import SHAPES, check_pool, check_shapes
+from infra_scripts.common.sweep import SWEEP_COST, with_sweep
 from tasks.settings.ecs import EcsStackSettings
 
 _FILES = Path(__file__).parent
@@ -107,7 +108,12 @@ def template(stack: EcsStack) -> str:
         "SecurityGroupIngress: []": f"SecurityGroupIngress: {json.dumps(stack.ingress)}",
         "Overrides: []": f"Overrides: {json.dumps(types)}",
     }
-    return filled(_FILES / "template.yaml", values)
+    variables = {
+        **{"HEARTH_POOL": {"Ref": "Pool"}, "HEARTH_SERVICE": {"Ref": "Cluster"}, "HEARTH_TABLE": {"Ref": "Table"}},
+        "HEARTH_IDLE_MINUTES": {"Ref": "IdleMinutes"},
+    }
+    body = filled(_FILES / "template.yaml", values)
+    return with_sweep(body, prefix="hearth-ecs-", handler=_FILES / "sweep.py", variables=variables)
 
 
 def parameters(stack: EcsStack, *, vpc: str, subnets: tuple[str, ...], ami: str) -> dict[str, str]:
@@ -158,6 +164,7 @@ def plan_rows(stack: EcsStack, balancer_usd_per_hour: float, hours_a_month: floa
         PlanRow("ECS service", f"{stack.name}, 0 to {stack.max_tasks} tasks on {stack.kind}", "nothing without tasks"),
         *(machines if stack.capacity == "gpu" else ()),
         PlanRow("scaling, two alarms", f"none after {stack.idle_minutes} idle minutes", "USD 0.40 a month"),
+        PlanRow("schedule, function", f"{stack.name}-sweep, the same where that fails", SWEEP_COST),
         PlanRow("image repository", stack.name, "USD 0.10 per GB and month of the image"),
         PlanRow("roles", f"{stack.name}-{stack.region}-start, -task", "nothing"),
         *((PlanRow("metrics", "6 of the tasks, while they run", per_metric),) if stack.metrics else ()),

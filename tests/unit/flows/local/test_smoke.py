@@ -23,7 +23,7 @@ WORDS = "the endpoint hearth-smoke"
 class Deployment:
     """A stack that notes what is done to it."""
 
-    whole = WORDS
+    whole, name = WORDS, "hearth-smoke"
 
     def __init__(self, up: Callable[[], None] = lambda: None, down: Callable[[], None] = lambda: None) -> None:
         self.done: list[str] = []
@@ -152,4 +152,4 @@ def test_what_stays_is_listed():
     left = LeftoverError("The pool smoke", ("machine i-1",), "AWS refuses")
     assert run(Deployment(down=failing(left)), Reader()).left == ("machine i-1",)
     trial = run(Deployment(down=failing(AccessError("denied"))), Reader())
-    assert trial.left == (f"{WORDS}, as far as is known",)
+    assert trial.left == ("stack hearth-smoke and what it made, as far as is known",)
