@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -37,8 +38,13 @@ class Placed(Protocol):
         ...
 
 
-def network(aws: Aws, stack: Placed) -> tuple[str, tuple[str, ...]]:
+def network(aws: Aws, stack: Placed, setting: str) -> tuple[str, tuple[str, ...]]:
     """The network to launch in, and its subnets: those given, or the default network's.
+
+    Args:
+        aws: the account.
+        stack: what is placed there.
+        setting: the variable that names the subnets.
 
     Raises:
         RequestError: there is no default network, or the subnets given do not exist or are not of one network.
@@ -48,7 +54,7 @@ def network(aws: Aws, stack: Placed) -> tuple[str, tuple[str, ...]]:
         if not found:
             raise RequestError(
                 f"The account has no default VPC in {stack.region}. Name the subnets to launch in: "
-                "HEARTH_EC2_STACK__SUBNETS='[\"subnet-...\"]'."
+                f"{setting}='[\"subnet-...\"]'."
             )
         vpc = found[0]["VpcId"]
         filters: list[FilterTypeDef] = [
@@ -57,7 +63,7 @@ def network(aws: Aws, stack: Placed) -> tuple[str, tuple[str, ...]]:
         ]
         subnets = aws.ec2.describe_subnets(Filters=filters)["Subnets"]
         if not subnets:
-            raise RequestError(f"The default VPC {vpc} has no subnets. Name some with HEARTH_EC2_STACK__SUBNETS.")
+            raise RequestError(f"The default VPC {vpc} has no subnets. Name some with {setting}.")
         return vpc, tuple(sorted(subnet["SubnetId"] for subnet in subnets))
     try:
         subnets = aws.ec2.describe_subnets(SubnetIds=list(stack.subnets))["Subnets"]
@@ -72,8 +78,34 @@ def network(aws: Aws, stack: Placed) -> tuple[str, tuple[str, ...]]:
     return networks.pop(), stack.subnets
 
 
-def base_image(aws: Aws, parameter: str) -> str:
+def refuse_for_balancer(aws: Aws, subnets: tuple[str, ...], setting: str) -> None:
+    """See that a load balancer can be in these subnets: in two zones at least, and in each of them once.
+
+    Raises:
+        RequestError: it cannot.
+    """
+    found = aws.ec2.describe_subnets(SubnetIds=list(subnets))["Subnets"]
+    zones = Counter(subnet["AvailabilityZone"] for subnet in found)
+    if len(zones) < 2:
+        raise RequestError(
+            f"A load balancer needs subnets in two zones, and {', '.join(subnets)} "
+            f"{'is' if len(subnets) == 1 else 'are all'} in {', '.join(zones)}. Name others with {setting}."
+        )
+    if twice := [zone for zone, count in zones.items() if count > 1]:
+        raise RequestError(
+            f"A load balancer takes one subnet of a zone, and {', '.join(subnets)} are several of {', '.join(twice)}. "
+            f"Name one of each zone with {setting}."
+        )
+
+
+def base_image(aws: Aws, parameter: str, setting: str, what: str) -> str:
     """The image that a public parameter names.
+
+    Args:
+        aws: the account.
+        parameter: its name.
+        setting: the variable that names the parameter.
+        what: the image that is wanted, for whoever has to name another.
 
     Raises:
         RequestError: there is no such parameter.
@@ -81,7 +113,23 @@ def base_image(aws: Aws, parameter: str) -> str:
     ami = read_parameter(aws, parameter)
     if ami is None:
         raise RequestError(
-            f"There is no parameter {parameter} in {aws.region}. Set HEARTH_EC2_STACK__BASE_AMI_PARAMETER to one that "
-            "names an Ubuntu image, with NVIDIA's driver for machines with a GPU."
+            f"There is no parameter {parameter} in {aws.region}. Set {setting} to one that names {what}."
         )
     return ami
+
+
+def refuse_small_disk(aws: Aws, ami: str, disk_gb: int, setting: str) -> None:
+    """See that an image fits on the disk: EC2 launches nothing whose disk is smaller than the snapshot on it.
+
+    Raises:
+        RequestError: it does not fit.
+    """
+    for image in aws.ec2.describe_images(ImageIds=[ami])["Images"]:
+        root = image.get("RootDeviceName")
+        for mapping in image.get("BlockDeviceMappings", []):
+            size = mapping.get("Ebs", {}).get("VolumeSize", 0)
+            if mapping.get("DeviceName") == root and size > disk_gb:
+                raise RequestError(
+                    f"The image {ami} has {size} GB, and the disk {disk_gb} GB: EC2 would launch nothing. "
+                    f"Set {setting} to {size} at least."
+                )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
@@ -13,9 +14,10 @@ from infra_scripts.common.errors import BakeError, InfraError, RequestError
 from infra_scripts.common.instances import BAKE_TAG, POOL_TAG, machines, terminate
 from infra_scripts.common.names import POOL
 from infra_scripts.common.network import base_image
+from infra_scripts.ec2.pool import BASE_IMAGE
 
 if TYPE_CHECKING:
-    from mypy_boto3_ec2.type_defs import InstanceTypeDef
+    from mypy_boto3_ec2.type_defs import InstanceTypeDef, ReservationResponseTypeDef
 
 _LOG_LINES = 40
 
@@ -30,6 +32,8 @@ class Bake:
     base_ami_parameter: str
     serving_seconds: float = 2700.0
     """How long the machine may take to install Ollama and pull the model."""
+    settling_seconds: float = 180.0
+    """For so long EC2 may not know an instance profile that was just made."""
     poll_seconds: float = 5.0
 
     def __post_init__(self) -> None:
@@ -44,18 +48,21 @@ class Bake:
 
 def launch(aws: Aws, how: Bake, outputs: dict[str, str], listener: Listener) -> str:
     """Launch where there is room: each type in each subnet, until one is to be had."""
-    base = base_image(aws, how.base_ami_parameter)
+    base = base_image(aws, how.base_ami_parameter, *BASE_IMAGE)
     refused = ""
     for instance_type in how.types:
         for subnet in outputs["Subnets"].split(","):
             try:
-                launched = aws.ec2.run_instances(
+                launched = _run(
+                    aws,
+                    how,
+                    listener,
                     LaunchTemplate={
                         "LaunchTemplateId": outputs["LaunchTemplateId"],
                         "Version": outputs["LaunchTemplateVersion"],
                     },
                     ImageId=base,
-                    InstanceType=instance_type,  # type: ignore[arg-type]  # stubs list the types they know
+                    InstanceType=instance_type,
                     SubnetId=subnet,
                     MinCount=1,
                     MaxCount=1,
@@ -85,6 +92,21 @@ def launch(aws: Aws, how: Bake, outputs: dict[str, str], listener: Listener) -> 
     )
 
 
+def _run(aws: Aws, how: Bake, listener: Listener, **asked: object) -> ReservationResponseTypeDef:
+    """RunInstances, asked again while EC2 does not know the stack's instance profile: IAM tells it in its own time."""
+    deadline = time.monotonic() + how.settling_seconds
+    run: Callable[..., ReservationResponseTypeDef] = aws.ec2.run_instances
+    while True:
+        try:
+            return run(**asked)
+        except ClientError as error:
+            new = "invalid iam instance profile" in message(error).lower()
+            if code(error) != "InvalidParameterValue" or not new or time.monotonic() > deadline:
+                raise
+            listener("EC2 does not know the new instance profile yet; asking again.")
+            time.sleep(how.poll_seconds)
+
+
 def wait_until_serving(aws: Aws, how: Bake, machine: str, log_group: str, listener: Listener) -> None:
     """Wait until the machine says that it serves.
 
@@ -110,7 +132,10 @@ def wait_until_serving(aws: Aws, how: Bake, machine: str, log_group: str, listen
                 _fail(aws, machine, log_group, f"The machine {machine} {stage}.")
             if state not in {"pending", "running"}:
                 _fail(
-                    aws, machine, log_group, f"The machine {machine} is {state}; it had got to: {stage or 'nothing'}."
+                    aws,
+                    machine,
+                    log_group,
+                    f"The machine {machine} is {state}{_why(found)}; it had got to: {stage or 'nothing'}.",
                 )
         if time.monotonic() > deadline:
             why = f"The machine {machine} did not serve in {how.serving_seconds / 60:g} minutes"
@@ -128,6 +153,12 @@ def _describe(aws: Aws, machine: str) -> InstanceTypeDef | None:
         raise
     except IndexError:
         return None
+
+
+def _why(instance: InstanceTypeDef) -> str:
+    """What EC2 says of its state, in brackets."""
+    told = instance.get("StateReason", {}).get("Message", "").rstrip(". ")
+    return f" ({told})" if told else ""
 
 
 def _fail(aws: Aws, machine: str, log_group: str, why: str) -> NoReturn:

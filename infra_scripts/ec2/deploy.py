@@ -21,10 +21,11 @@ from infra_scripts.common.instances import (
     volumes,
 )
 from infra_scripts.common.linked_roles import ensure_linked_roles
-from infra_scripts.common.network import base_image, network
+from infra_scripts.common.network import base_image, network, refuse_small_disk
 from infra_scripts.common.parameters import delete_parameters, existing_parameters, read_parameter
+from infra_scripts.common.teardown import delete_freed
 from infra_scripts.ec2.access import ensure_secrets, parameter_names
-from infra_scripts.ec2.pool import Ec2Stack
+from infra_scripts.ec2.pool import BASE_IMAGE, Ec2Stack
 from infra_scripts.ec2.template import parameters, template
 from infra_scripts.ec2.user_data import config_of
 
@@ -55,6 +56,7 @@ def up(aws: Aws, stack: Ec2Stack, listener: Listener, *, poll_seconds: float = _
     """
     with told():
         asked = request(aws, stack, listener)
+        refuse_small_disk(aws, asked.parameters["AmiId"], stack.disk_gb, "HEARTH_EC2_STACK__DISK_GB")
         ensure_linked_roles(aws, asked.linked, listener)
         if stack.access == "token":
             ensure_secrets(aws, stack.pool, listener)
@@ -74,7 +76,7 @@ def request(aws: Aws, stack: Ec2Stack, listener: Listener) -> StackRequest:
         RequestError: there is no network or no image to use.
         ClientError: AWS refuses.
     """
-    vpc, subnets = network(aws, stack)
+    vpc, subnets = network(aws, stack, "HEARTH_EC2_STACK__SUBNETS")
     values = parameters(stack, vpc=vpc, subnets=subnets, ami=_image(aws, stack, listener))
     return StackRequest(template(stack), values, {POOL_TAG: stack.pool}, LINKED)
 
@@ -92,7 +94,7 @@ def _image(aws: Aws, stack: Ec2Stack, listener: Listener) -> str:
                     )
                 return current
             listener(f"The baked image {current} is of another base and is used no more.")
-    return base_image(aws, stack.base_ami_parameter)
+    return base_image(aws, stack.base_ami_parameter, *BASE_IMAGE)
 
 
 def down(
@@ -112,22 +114,29 @@ def down(
         LeftoverError: something is left; it is named.
     """
     with told():
-        found = machines(aws, pool)
-        running = [machine for machine in found if machine.in_use]
+        running = [machine for machine in machines(aws, pool) if machine.in_use]
         if running and not force:
             raise InUseError(
                 f"Machines of the pool {pool} run: {', '.join(map(str, running))}. "
                 "Wait until they are idle and stop, or use --force to end them and what they do."
             )
-        for machine in found:
-            listener(f"Terminating {machine}.")
-        terminate(aws, [machine.id for machine in found], listener, poll_seconds=poll_seconds)
-        for volume in volumes(aws, pool, "available"):
-            delete_volume(aws, volume)
-            listener(f"Deleted: disk {volume}")
+        ended: dict[str, None] = {}
+
+        def free() -> None:
+            """Machines, also those that a run has launched meanwhile, and disks without one."""
+            there = machines(aws, pool)
+            for machine in there:
+                listener(f"Terminating {machine}.")
+            terminate(aws, [machine.id for machine in there], listener, poll_seconds=poll_seconds)
+            ended.update(dict.fromkeys(machine.id for machine in there))
+            for volume in volumes(aws, pool, "available"):
+                delete_volume(aws, volume)
+                listener(f"Deleted: disk {volume}")
+
         failed = None
         try:
-            Stack(aws, f"hearth-{pool}", listener, poll_seconds=poll_seconds).delete()
+            stack = Stack(aws, f"hearth-{pool}", listener, poll_seconds=poll_seconds)
+            delete_freed(aws, stack, free, listener, poll_seconds=poll_seconds)
         except StackError as error:
             failed = str(error)
         for name in delete_parameters(aws, (*parameter_names(pool), f"/hearth/{pool}/ami")):
@@ -142,7 +151,7 @@ def down(
             time.sleep(poll_seconds)
         if failed or left:
             raise LeftoverError(f"The pool {pool}", left, failed)
-        return Down(tuple(machine.id for machine in found), kept)
+        return Down(tuple(ended), kept)
 
 
 def _delete_images(aws: Aws, pool: str, listener: Listener) -> None:

@@ -10,6 +10,9 @@ from infra_scripts.common.ingress import ingress
 from infra_scripts.common.names import SHAPES, check_pool, check_shapes
 from tasks.settings.ec2 import Ec2StackSettings
 
+BASE_IMAGE = ("HEARTH_EC2_STACK__BASE_AMI_PARAMETER", "an Ubuntu image, with NVIDIA's driver for machines with a GPU")
+"""The setting that names the image's parameter, and what that has to name."""
+_DEEP_LEARNING_GB = 100
 _PORTS = {"private": 11434, "token": 11435, "tunnel": 11434}
 INITIALIZATION_MIB_S = 300
 """The most that EBS offers (https://docs.aws.amazon.com/ebs/latest/userguide/initalize-volume.html)."""
@@ -48,6 +51,11 @@ class Ec2Stack(Ec2StackSettings):
         if min(self.idle_seconds, self.boot_seconds, self.lifetime_seconds) < 60:
             raise RequestError(
                 "A machine cannot be told to go in less than a minute: idle, boot and lifetime limits are longer."
+            )
+        if "/deeplearning/" in self.base_ami_parameter and self.disk_gb < _DEEP_LEARNING_GB:
+            raise RequestError(
+                f"The deep-learning image needs a disk of {_DEEP_LEARNING_GB} GB, and {self.disk_gb} GB were given. "
+                "Raise HEARTH_EC2_STACK__DISK_GB."
             )
         if self.access == "tunnel" and self.allow_from:
             raise RequestError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
@@ -14,7 +15,8 @@ from infra_scripts.common.deployment import StackRequest, StackStatus
 from infra_scripts.common.errors import InUseError, LeftoverError, RequestError, StackError
 from infra_scripts.common.instances import ALIVE, tagged
 from infra_scripts.common.linked_roles import ensure_linked_roles
-from infra_scripts.common.network import base_image, network
+from infra_scripts.common.network import base_image, network, refuse_for_balancer, refuse_small_disk
+from infra_scripts.common.teardown import delete_freed
 from infra_scripts.ecs.service import EcsStack, parameters, stack_name, template
 
 if TYPE_CHECKING:
@@ -24,8 +26,11 @@ if TYPE_CHECKING:
 
 ECS_TAG = "hearth:ecs"
 """On all that belongs to a service. Not `hearth:pool`: what carries that, the stoppers of EC2's machines look after."""
+_SUBNETS = "HEARTH_ECS_STACK__SUBNETS"
+_IMAGE = ("HEARTH_ECS_STACK__AMI_PARAMETER", "an image made for ECS, with NVIDIA's driver")
 _POLL_SECONDS = 3.0
-_LOOKS = 100
+_LOOKS = 200
+"""A task ends its pages first, which takes five and a half minutes at the most."""
 
 
 def up(aws: Aws, stack: EcsStack, listener: Listener, *, poll_seconds: float = _POLL_SECONDS) -> Up:
@@ -38,6 +43,9 @@ def up(aws: Aws, stack: EcsStack, listener: Listener, *, poll_seconds: float = _
     """
     with told():
         asked = request(aws, stack)
+        refuse_for_balancer(aws, tuple(asked.parameters["Subnets"].split(",")), _SUBNETS)
+        if stack.capacity == "gpu":
+            refuse_small_disk(aws, asked.parameters["AmiId"], stack.disk_gb, "HEARTH_ECS_STACK__DISK_GB")
         ensure_linked_roles(aws, asked.linked, listener)
         made = Stack(aws, stack.name, listener, poll_seconds=poll_seconds)
         _check_update(aws, stack, made.outputs())
@@ -52,8 +60,9 @@ def request(aws: Aws, stack: EcsStack) -> StackRequest:
         RequestError: there is no network or no image to use.
         ClientError: AWS refuses.
     """
-    vpc, subnets = network(aws, stack)
-    values = parameters(stack, vpc=vpc, subnets=subnets, ami=base_image(aws, stack.ami_parameter))
+    vpc, subnets = network(aws, stack, _SUBNETS)
+    ami = base_image(aws, stack.ami_parameter, *_IMAGE)
+    values = parameters(stack, vpc=vpc, subnets=subnets, ami=ami)
     return StackRequest(template(stack), values, {ECS_TAG: stack.pool}, stack.linked)
 
 
@@ -94,10 +103,11 @@ def down(aws: Aws, pool: str, listener: Listener, *, force: bool, poll_seconds: 
                 f"{service['runningCount']} tasks of {name} run, and {service['desiredCount']} are wanted. "
                 "Wait until they are idle and gone, or use --force to end them and what they do."
             )
-        _empty(aws, name, listener)
         failed = None
         try:
-            Stack(aws, name, listener, poll_seconds=poll_seconds).delete()
+            stack = Stack(aws, name, listener, poll_seconds=poll_seconds)
+            free = partial(_empty, aws, pool, listener, poll_seconds)
+            delete_freed(aws, stack, free, listener, poll_seconds=poll_seconds)
         except StackError as error:
             failed = str(error)
         for _ in range(_LOOKS):
@@ -134,9 +144,9 @@ def status(aws: Aws, pool: str) -> StackStatus:
     )
 
 
-def _empty(aws: Aws, name: str, listener: Listener) -> None:
-    """Have no task wanted, and no machine: CloudFormation deletes neither service nor group that has some."""
-    ecs, group = _ecs(aws), _groups(aws)
+def _empty(aws: Aws, pool: str, listener: Listener, poll_seconds: float) -> None:
+    """Have no task and no machine, and wait until they are gone: what they use cannot be deleted before."""
+    ecs, group, name = _ecs(aws), _groups(aws), stack_name(pool)
     try:
         ecs.update_service(cluster=name, service=name, desiredCount=0)
         listener(f"No task of {name} is wanted any more.")
@@ -146,6 +156,11 @@ def _empty(aws: Aws, name: str, listener: Listener) -> None:
     if group.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]:
         group.update_auto_scaling_group(AutoScalingGroupName=name, MinSize=0, MaxSize=0, DesiredCapacity=0)
         listener(f"The machines of {name} are ended.")
+    for _ in range(_LOOKS):
+        service = _service(ecs, name)
+        if not (service and service["runningCount"]) and not _machines(aws, pool):
+            break
+        time.sleep(poll_seconds)
 
 
 def _machines(aws: Aws, pool: str) -> list[str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from infra_scripts.common.clients import told
+from infra_scripts.common.clients import code, told
 from infra_scripts.common.cloudformation import Change, Stack
 from infra_scripts.common.container_images import ECS_MEDIA_TYPES, check_image
 from infra_scripts.common.deployment import StackRequest, StackStatus
@@ -14,6 +14,7 @@ from infra_scripts.common.errors import InUseError
 from infra_scripts.common.instances import POOL_TAG
 from infra_scripts.common.linked_roles import ensure_linked_roles
 from infra_scripts.common.network import network
+from infra_scripts.common.teardown import delete_freed
 from infra_scripts.trigger.upload_trigger import TriggerStack, template
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 LINKED = ("ecs.amazonaws.com",)
 """The service of the tasks, whose role the first cluster of an account needs."""
 _POLL_SECONDS = 3.0
+_DESCRIBED = 100
+"""So many tasks ECS describes at once."""
 
 
 def up(aws: Aws, stack: TriggerStack, listener: Listener, *, poll_seconds: float = _POLL_SECONDS) -> Change:
@@ -47,7 +50,7 @@ def request(aws: Aws, stack: TriggerStack) -> StackRequest:
         RequestError: a value is missing, or there is no network.
         ClientError: AWS refuses.
     """
-    vpc, subnets = network(aws, stack)
+    vpc, subnets = network(aws, stack, "HEARTH_TRIGGER__SUBNETS")
     return StackRequest(template(), stack.parameters(vpc=vpc, subnets=subnets), {POOL_TAG: stack.pool}, LINKED)
 
 
@@ -75,14 +78,19 @@ def down(aws: Aws, stack: TriggerStack, listener: Listener, *, force: bool, poll
         if running and not force:
             raise InUseError(f"{len(running)} tasks of {stack.name} run. Wait for them, or end them with --force.")
         waiting = sum(_waiting(aws, outputs.get(name)) for name in ("Queue", "DeadLetters"))
-        ecs: Any = aws.session.client("ecs", config=aws.config)
-        for task in running:
-            ecs.stop_task(cluster=outputs["Cluster"], task=task, reason="hearth infra down lambda")
-            listener(f"{task.rpartition('/')[2]} is told to stop")
-        if running:
-            ecs.get_waiter("tasks_stopped").wait(cluster=outputs["Cluster"], tasks=running)
-        made.delete()
+        delete_freed(aws, made, lambda: _end_tasks(aws, outputs, listener), listener, poll_seconds=poll_seconds)
         return waiting
+
+
+def _end_tasks(aws: Aws, outputs: dict[str, str], listener: Listener) -> None:
+    """End the tasks, also those that the function has started meanwhile."""
+    ecs: Any = aws.session.client("ecs", config=aws.config)
+    tasks = _tasks(aws, outputs) if outputs else []
+    for task in tasks:
+        ecs.stop_task(cluster=outputs["Cluster"], task=task, reason="hearth infra down lambda")
+        listener(f"{task.rpartition('/')[2]} is told to stop")
+    for first in range(0, len(tasks), _DESCRIBED):
+        ecs.get_waiter("tasks_stopped").wait(cluster=outputs["Cluster"], tasks=tasks[first : first + _DESCRIBED])
 
 
 def status(aws: Aws, stack: TriggerStack) -> StackStatus:
@@ -103,8 +111,13 @@ def status(aws: Aws, stack: TriggerStack) -> StackStatus:
 
 def _tasks(aws: Aws, outputs: dict[str, str]) -> list[str]:
     ecs: Any = aws.session.client("ecs", config=aws.config)
-    pages = ecs.get_paginator("list_tasks").paginate(cluster=outputs["Cluster"])
-    return [task for page in pages for task in page["taskArns"]]
+    try:
+        pages = ecs.get_paginator("list_tasks").paginate(cluster=outputs["Cluster"])
+        return [task for page in pages for task in page["taskArns"]]
+    except ClientError as error:
+        if code(error) == "ClusterNotFoundException":  # deleted by a try before
+            return []
+        raise
 
 
 def _waiting(aws: Aws, queue: str | None) -> int:

@@ -7,6 +7,7 @@ import time
 
 from tasks.backends.ec2.bring_up import ChangedError, NotUpError, bring_up
 from tasks.backends.ec2.connection import check_access
+from tasks.backends.ec2.fleet import UnsettledError
 from tasks.backends.ec2.instance_lease import InstanceLease
 from tasks.backends.ec2.instances import Machine, start
 from tasks.backends.ec2.launch import launch_one
@@ -24,6 +25,8 @@ from tasks.leasing.lease import Lease
 _MOST_LOSSES = 5
 _CAPACITY_PAUSE_SECONDS = 15.0
 _GIVE_UP_SECONDS = 60.0
+_UNSETTLED_SECONDS = 180.0
+"""For so long EC2 may not know a new instance profile; what it does not know then, it never will."""
 _START_REFUSED = {
     "InsufficientInstanceCapacity",
     "InsufficientHostCapacity",
@@ -52,6 +55,7 @@ class Acquisition:
         self._avoid: set[str] = set()
         self._losses = 0
         self._waiting_for: dict[str, float] = {}
+        self._unsettled_since: float | None = None
 
     async def run(self) -> InstanceLease:
         """Return when Ollama answers.
@@ -93,13 +97,17 @@ class Acquisition:
                 try:
                     instance = await self._launched()
                 except CapacityError as error:
+                    self._refuse_lasting(error)
                     left = give_up_at - time.monotonic()
                     if left <= 0:
                         raise CapacityError(
                             f"{error} It was so for {self._settings.capacity_seconds:g} s. "
                             "Add types or zones (HEARTH_EC2__TYPES, HEARTH_EC2__ZONES), another market, or try later."
                         ) from None
-                    emit(Progress(f"EC2 has no machine; asking again for {left:.0f} s"))
+                    what = (
+                        "does not know all of the stack yet" if isinstance(error, UnsettledError) else "has no machine"
+                    )
+                    emit(Progress(f"EC2 {what}; asking again for {left:.0f} s"))
                     await asyncio.sleep(min(_CAPACITY_PAUSE_SECONDS, max(left, 0.1)))
                     continue
             elif step is Step.WAIT:
@@ -109,6 +117,23 @@ class Acquisition:
             if instance is not None:
                 return instance
             await asyncio.sleep(self._settings.poll_seconds)
+
+    def _refuse_lasting(self, error: CapacityError) -> None:
+        """Give up on what EC2 should have come to know by now.
+
+        Raises:
+            CloudError: it has not for three minutes.
+        """
+        if not isinstance(error, UnsettledError):
+            self._unsettled_since = None
+            return
+        now = time.monotonic()
+        self._unsettled_since = now if self._unsettled_since is None else self._unsettled_since
+        if now - self._unsettled_since > _UNSETTLED_SECONDS:
+            raise CloudError(
+                f"{error} It was so for {_UNSETTLED_SECONDS / 60:g} minutes. Run `hearth infra up ec2`, or take the "
+                "pool down and up again."
+            ) from None
 
     def _wait_for(self, stopping: Machine) -> None:
         """Wait for what is being stopped, but not for ever."""

@@ -10,6 +10,7 @@ from tasks.backends.ec2.instance_lease import InstanceLease
 from tasks.backends.ec2.instances import Machine, MachineState
 from tasks.backends.ec2.launch import seen_machine, set_up
 from tasks.backends.ec2.pool import Pool, log_tail
+from tasks.backends.ec2.state_reasons import stillborn, told_state
 from tasks.backends.ec2.usage import noticed, noticed_up
 from tasks.core.errors import MachineLostError, PassingError, ServerError, SilentError
 from tasks.core.events import Progress, emit
@@ -57,7 +58,9 @@ async def _running(pool: Pool, instance: InstanceLease) -> Machine:
             raise ChangedError(f"{instance.id} is {seen.state}.")
         elif seen.state not in before_start:
             await _check_stage(pool, instance, seen)
-            raise MachineLostError(f"{instance.id} is {seen.state}.")
+            if instance.started and (why := stillborn(seen)):
+                raise NotUpError(why)
+            raise MachineLostError(f"{instance.id} is {told_state(seen)}.")
         if asked > deadline:
             raise NotUpError(
                 f"{instance.id} was not running after {pool.settings.ec2.start_seconds:g} s. It is terminated, unless "
@@ -87,7 +90,7 @@ async def _answering(pool: Pool, instance: InstanceLease, booting: Machine, conn
             seen = await seen_machine(pool, instance.id)
             await _check_stage(pool, instance, seen)
             if seen.state is not MachineState.RUNNING:
-                raise MachineLostError(f"{instance.id} is {seen.state}.")
+                raise MachineLostError(f"{instance.id} is {told_state(seen)}.")
             serves = seen.stage == "serving" and seen.stage != instance.stale_stage
             # Whatever was slow meanwhile, AWS or this process: only a request sent after the limit can fail it.
             unheard = serves and serving_since is not None and asked - serving_since > glance

@@ -38,7 +38,12 @@ _NO_CAPACITY = {
 _NOT_TRIED = "UnfulfillableCapacity"
 _SILENT = {_NOT_TRIED, "Unsupported", "InvalidFleetConfiguration"}
 _QUOTA = {"VcpuLimitExceeded", "MaxSpotInstanceCountExceeded", "InstanceLimitExceeded"}
+_PROFILE = ("InvalidParameterValue", "invalid iam instance profile")  # new: EC2 learns of it in IAM's own time
 _DENIED = {"UnauthorizedOperation", "AccessDenied", "AuthFailure.ServiceLinkedRoleCreationNotPermitted"}
+
+
+class UnsettledError(CapacityError):
+    """EC2 does not know yet what the stack made, and will in some minutes."""
 
 
 @dataclass(frozen=True)
@@ -204,13 +209,20 @@ def _judged(failures: Sequence[tuple[Market, Failure]]) -> CapacityError | Cloud
     if any(failure.code in _NO_CAPACITY for _, failure in telling) or not (telling or codes - {_NOT_TRIED}):
         told = _summary([failure for _, failure in failures]) or "it did not say why"
         return CapacityError(f"EC2 has no machine for the pool just now: {told}.")
+    unsettled = [failure for _, failure in telling if _of_a_new_profile(failure)]
+    if unsettled and len(unsettled) == len(telling):
+        return UnsettledError(f"EC2 does not know the machines' instance profile: {unsettled[0].message}.")
     if telling:
-        return _forbidden(telling)
+        return _forbidden([each for each in telling if not _of_a_new_profile(each[1])])
     return CloudError(
         f"EC2 offers none of the wanted types in the pool's zones: {_summary([f for _, f in failures])}. "
         "Change HEARTH_EC2__TYPES, or deploy the pool in other subnets.",
         failures[0][1].code,
     )
+
+
+def _of_a_new_profile(failure: Failure) -> bool:
+    return failure.code == _PROFILE[0] and _PROFILE[1] in failure.message.lower()
 
 
 def _forbidden(failures: Sequence[tuple[Market, Failure]]) -> CloudError:
@@ -230,4 +242,7 @@ def _forbidden(failures: Sequence[tuple[Market, Failure]]) -> CloudError:
         return CloudError(
             f"The pool's image cannot be used: {failure.message}. Make another: hearth infra bake.", failure.code
         )
+    if failure.code == "InvalidBlockDeviceMapping":
+        remedy = "Raise HEARTH_EC2_STACK__DISK_GB and run `hearth infra up ec2`"
+        return CloudError(f"EC2 cannot make the disk: {failure.message}. {remedy}.", failure.code)
     return CloudError(f"EC2 refused the launch: {failure.message} ({failure.code}).", failure.code)

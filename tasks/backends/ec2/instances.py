@@ -64,6 +64,7 @@ class Machine:
         transition: EC2's words for its last change of state, which may hold the time.
         reason: EC2's code for it, such as Server.SpotInstanceTermination.
         disk_since: when its root disk was attached: a little after its launch; at no start after that.
+        explained: EC2's words for that code.
     """
 
     id: str
@@ -81,6 +82,7 @@ class Machine:
     spot_request: str | None
     transition: str = ""
     reason: str = ""
+    explained: str = ""
     disk_since: float = 0.0
 
     @property
@@ -245,6 +247,7 @@ def _machine(instance: InstanceTypeDef) -> Machine:
         transition=instance.get("StateTransitionReason", ""),
         reason=instance.get("StateReason", {}).get("Code", ""),
         disk_since=min((at.timestamp() for at in attached if isinstance(at, datetime)), default=launched_at),
+        explained=instance.get("StateReason", {}).get("Message", ""),
     )
 
 

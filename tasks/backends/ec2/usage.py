@@ -9,6 +9,7 @@ from tasks.aws.client import Aws, ask
 from tasks.backends.ec2.instances import Machine, MachineState, Market
 from tasks.backends.ec2.pool import Pool
 from tasks.backends.ec2.spending import usd_per_hour
+from tasks.backends.ec2.state_reasons import WHY
 from tasks.costs.attribution import Rates
 from tasks.costs.disks import disk_mb_s, initialization_usd
 from tasks.costs.price_book import current
@@ -18,14 +19,6 @@ from tasks.leasing.usage_ledger import Started, Stopped, if_possible
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import FilterTypeDef
-
-# Codes of StateReason (https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_StateReason.html).
-_WHY = {
-    "Server.SpotInstanceTermination": "EC2 took the spot machine back",
-    "Server.SpotInstanceShutdown": "EC2 took the spot machine back",
-    "Client.InstanceInitiatedShutdown": "it powered itself off",
-    "Client.UserInitiatedShutdown": "it was stopped through AWS",
-}
 
 
 async def noticed(pool: Pool, machine: Machine, by: str = "") -> None:
@@ -86,7 +79,7 @@ async def _leases(pool: Pool, record: Record) -> None:
 
 
 async def _how(aws: Aws, machine: Machine, *, keeps_disk: bool) -> Stopped:
-    why = _WHY.get(machine.reason, machine.reason or "unknown")
+    why = WHY.get(machine.reason, machine.reason or "unknown")
     at = machine.changed_at or await _spot_ended_at(aws, machine)
     return Stopped(at or time.time(), why, exact=at is not None, keeps_disk=keeps_disk)
 
