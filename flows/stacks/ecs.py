@@ -94,7 +94,12 @@ class EcsDeployment:
         on_demand = bool(settings.on_demand_base or settings.on_demand_percent)
         if settings.capacity is Capacity.FARGATE:
             vcpu = float(settings.fargate_vcpu)
-            return Needs(zones=2, fargate_vcpu=vcpu, fargate_spot=not on_demand, container=container)
+            return Needs(
+                balanced_in="HEARTH_ECS_STACK__SUBNETS",
+                fargate_vcpu=vcpu,
+                fargate_spot=not on_demand,
+                container=container,
+            )
         machines = Machines(
             types=settings.types,
             markets=("on-demand",) if on_demand else ("spot",),
@@ -103,7 +108,7 @@ class EcsDeployment:
             disk_gb=settings.disk_gb,
             disk_setting="HEARTH_ECS_STACK__DISK_GB",
         )
-        return Needs(machines=machines, zones=2, container=container)
+        return Needs(machines=machines, balanced_in="HEARTH_ECS_STACK__SUBNETS", container=container)
 
     def request_for(self, aws: Aws) -> StackRequest:
         """What `up` asks CloudFormation for."""

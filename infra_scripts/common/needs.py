@@ -54,14 +54,14 @@ class Needs:
     """All of them. What a stack does not need is None or empty.
 
     Attributes:
-        zones: availability zones that its subnets must lie in, at least.
+        balanced_in: the setting that names the subnets of its load balancer.
         fargate_vcpu: of one task; `fargate_spot` says on which market.
         endpoint_type: instance type of a SageMaker endpoint.
         reserved_concurrency: of its Lambda function.
     """
 
     machines: Machines | None = None
-    zones: int = 1
+    balanced_in: str = ""
     fargate_vcpu: float = 0
     fargate_spot: bool = False
     endpoint_type: str | None = None

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from botocore.exceptions import ClientError
 
 from infra_scripts.common.clients import code, message
+from infra_scripts.common.errors import RequestError
 from infra_scripts.common.needs import Machines
+from infra_scripts.common.network import refuse_for_balancer, refuse_small_disk
 from infra_scripts.common.parameters import read_parameter
 from infra_scripts.doctor.case import Case
 from tasks.core.finding import Finding, State
-
-if TYPE_CHECKING:
-    from mypy_boto3_ec2.type_defs import ImageTypeDef
 
 _DRY = "DryRunOperation"
 
@@ -26,9 +25,11 @@ def zones(case: Case) -> Iterator[Finding]:
         return
     subnets = case.aws.ec2.describe_subnets(SubnetIds=parameters["Subnets"].split(","))["Subnets"]
     there = sorted({subnet["AvailabilityZone"] for subnet in subnets})
-    if len(there) < case.needs.zones:
-        why = f"The subnets lie in {', '.join(there)}, and a load balancer needs {case.needs.zones} zones."
-        yield Finding(State.MISSING, why, "Name subnets of further zones (HEARTH_ECS_STACK__SUBNETS).")
+    if case.needs.balanced_in:
+        try:
+            refuse_for_balancer(case.aws, tuple(parameters["Subnets"].split(",")), case.needs.balanced_in)
+        except RequestError as error:
+            yield Finding(State.MISSING, str(error))
     if case.needs.machines is not None:
         yield _offered(case, case.needs.machines, there)
 
@@ -63,38 +64,25 @@ def images(case: Case) -> Iterator[Finding]:
         return
     yield Finding(State.OK, f"The SSM parameter {machines.ami_parameter} names {ami}.")
     used = case.request.parameters.get("AmiId", ami)
-    image = _image(case, used)
-    if image is None:
+    if not _is_there(case, used):
         why = f"The image {used} is not there, or not for this account."
         yield Finding(State.MISSING, why, f"Correct {machines.ami_setting}.")
         return
-    yield _fits(machines, image)
-
-
-def _image(case: Case, ami: str) -> ImageTypeDef | None:
     try:
-        return next(iter(case.aws.ec2.describe_images(ImageIds=[ami])["Images"]), None)
+        refuse_small_disk(case.aws, used, machines.disk_gb, machines.disk_setting)
+    except RequestError as error:
+        yield Finding(State.MISSING, str(error))
+    else:
+        yield Finding(State.OK, f"The disk of {machines.disk_gb} GB holds the snapshot of {used}.")
+
+
+def _is_there(case: Case, ami: str) -> bool:
+    try:
+        return bool(case.aws.ec2.describe_images(ImageIds=[ami])["Images"])
     except ClientError as error:
         if code(error).startswith("InvalidAMIID"):
-            return None
+            return False
         raise
-
-
-def _fits(machines: Machines, image: ImageTypeDef) -> Finding:
-    """Compare: EC2 refuses a volume that is smaller than the snapshot it is made of."""
-    root, name = image.get("RootDeviceName"), image["ImageId"]
-    sizes = [
-        mapping.get("Ebs", {}).get("VolumeSize")
-        for mapping in image.get("BlockDeviceMappings", [])
-        if mapping.get("DeviceName") == root
-    ]
-    size = sizes[0] if sizes else None
-    if size is None:
-        return Finding(State.UNKNOWN, f"EC2 does not say how large the snapshot of {name} is.")
-    if machines.disk_gb < size:
-        why = f"The disk has {machines.disk_gb} GB, and the snapshot of {name} {size}: no machine can be launched."
-        return Finding(State.MISSING, why, f"Set {machines.disk_setting}={size} or more.")
-    return Finding(State.OK, f"The disk of {machines.disk_gb} GB holds the snapshot of {name}, {size} GB.")
 
 
 def dry_run(case: Case) -> Iterator[Finding]:

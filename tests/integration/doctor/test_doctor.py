@@ -170,7 +170,7 @@ class TestMachines:
         monkeypatch.setenv("HEARTH_EC2_STACK__DISK_GB", "60")
         seen = doctor()
         assert missing_alone(seen, "image"), seen.told
-        assert seen.one("image", "HEARTH_EC2_STACK__DISK_GB=100") == "missing"
+        assert seen.one("image", "Set HEARTH_EC2_STACK__DISK_GB to 100") == "missing"
 
     def test_a_parameter_that_names_no_image_is_told_with_its_setting(
         self, doctor: Doctor, monkeypatch: pytest.MonkeyPatch
@@ -192,7 +192,7 @@ class TestMachines:
 
     def test_a_load_balancer_needs_two_zones(self, doctor: Doctor, network: Network, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setenv("HEARTH_ECS_STACK__SUBNETS", json.dumps([network.subnets["a"]]))
-        assert doctor("ecs").one("zones", "needs 2 zones") == "missing"
+        assert doctor("ecs").one("zones", "needs subnets in two zones") == "missing"
 
     @pytest.mark.parametrize("operation", ["CreateSecurityGroup", "CreateLaunchTemplate"])
     def test_what_ec2_would_not_permit_is_told(self, doctor: Doctor, aws: AwsFront, operation: str):
