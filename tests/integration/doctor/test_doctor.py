@@ -107,7 +107,8 @@ class TestAll:
 
 
 class TestCredentials:
-    def test_without_credentials_nothing_else_is_asked(self, doctor: Doctor, aws: AwsFront):
+    def test_without_credentials_nothing_else_is_asked(self, doctor: Doctor, aws: AwsFront, account: Account):
+        account.left = {"GetCallerIdentity"}
         aws.inject(error("InvalidClientTokenId"), "GetCallerIdentity", times=None)
         seen = doctor()
         assert missing_alone(seen, "credentials")
@@ -155,11 +156,12 @@ class TestPermissions:
         contexts = {key for _, _, context in account.simulated for key in context}
         assert "aws:RequestedRegion" in contexts
 
-    def test_a_simulation_that_is_not_permitted_is_unknown_and_in_nobodys_way(self, doctor: Doctor, aws: AwsFront):
-        with_it = aws.inject(denied(), "SimulatePrincipalPolicy", times=None)
-        aws._faults.injections.insert(0, aws._faults.injections.pop())
+    def test_a_simulation_that_is_not_permitted_is_unknown_and_in_nobodys_way(
+        self, doctor: Doctor, aws: AwsFront, account: Account
+    ):
+        account.left = {"SimulatePrincipalPolicy"}
+        aws.inject(denied(), "SimulatePrincipalPolicy", times=None)
         seen = doctor()
-        assert with_it.hits
         assert (seen.code, seen.one("permissions", "hearth infra policy doctor")) == (0, "unknown")
 
 
@@ -242,9 +244,9 @@ class TestAccount:
         account.quotas = {"L-3032A538": 2.0}
         assert doctor("ecs").one("quotas", "Fargate On-Demand vCPU resource count (L-3032A538) is 2") == "missing"
 
-    def test_a_quota_that_cannot_be_asked_for_is_unknown(self, doctor: Doctor, aws: AwsFront):
+    def test_a_quota_that_cannot_be_asked_for_is_unknown(self, doctor: Doctor, aws: AwsFront, account: Account):
+        account.left = {"GetServiceQuota"}
         aws.inject(denied(), "GetServiceQuota", times=None)
-        aws._faults.injections.insert(0, aws._faults.injections.pop())
         seen = doctor()
         assert (seen.code, [state for state, _ in seen["quotas"]]) == (0, ["unknown"])
 
