@@ -9,6 +9,8 @@ To add one, say `queue`:
    `def deployment(settings: Settings, options: Options, region: str) -> Deployment` that makes it of the settings. It
    may not fail for want of an option that `down` and `status` do not need.
 3. Add the line `QUEUE = "queue"` to `StackName`. The module is found by this name.
+4. Add the types of its resources to `infra_scripts/iam/kinds.py`, its forms to `tests/support/infra/deployments.py`, and
+   run `python -m tests.support.iam_facts`: the tests then say what its deployer's policy lacks.
 
 Modules are imported when they are asked for, so that `hearth --help` stays quick.
 """

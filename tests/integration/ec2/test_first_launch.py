@@ -1,0 +1,98 @@
+"""The first launch of an account: a profile that EC2 does not know yet, and machines that end as they begin."""
+
+from __future__ import annotations
+
+import pytest
+
+from tasks.backends.ec2.instances import Machine, MachineState, Market
+from tasks.backends.ec2.state_reasons import stillborn, told_state
+from tasks.core.errors import CloudError
+from tests.integration.ec2.test_acquire import acquired
+from tests.support.aws import capacity
+from tests.support.aws.front import AwsFront
+from tests.support.aws.machines import Machines
+from tests.support.aws.pool import Pool
+
+UNKNOWN = (
+    "Value (hearth-default-us-east-1) for parameter iamInstanceProfile.name is invalid. "
+    "Invalid IAM Instance Profile name"
+)
+
+
+@pytest.fixture
+def unknown_profile(aws: AwsFront, monkeypatch: pytest.MonkeyPatch) -> capacity.Rule:
+    """SIMULATED: EC2's answer while IAM has not told it of a profile."""
+    monkeypatch.setitem(capacity.MESSAGES, "InvalidParameterValue", UNKNOWN)
+    monkeypatch.setattr("tasks.backends.ec2.acquire._CAPACITY_PAUSE_SECONDS", 0.05)
+    return aws.capacity.none(code="InvalidParameterValue")
+
+
+async def test_it_is_asked_for_again_until_ec2_knows_it(
+    aws: AwsFront, pool: Pool, machines: Machines, unknown_profile: capacity.Rule, monkeypatch: pytest.MonkeyPatch
+):
+    def known_after_four(market: str, zone: str, kind: str) -> str | None:
+        return "InvalidParameterValue" if len(aws.called("CreateFleet")) < 4 else None
+
+    monkeypatch.setattr(aws.capacity, "refusal", known_after_four)
+    used, allocation = await acquired()
+    await used.release(allocation)
+    assert len(aws.called("CreateFleet")) >= 4
+
+
+async def test_after_three_minutes_it_is_no_passing_matter(
+    aws: AwsFront, pool: Pool, machines: Machines, unknown_profile: capacity.Rule, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("tasks.backends.ec2.acquire._UNSETTLED_SECONDS", 0.2)
+    with pytest.raises(CloudError, match=r"instance profile.*Run `hearth infra up ec2`"):
+        await acquired(capacity_seconds=36_000)
+
+
+async def test_another_invalid_value_is_told_at_once(
+    aws: AwsFront, pool: Pool, machines: Machines, unknown_profile: capacity.Rule, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(capacity.MESSAGES, "InvalidParameterValue", "Invalid value 'x' for InstanceType")
+    with pytest.raises(CloudError, match="Invalid value 'x'"):
+        await acquired(capacity_seconds=36_000)
+
+
+async def test_a_disk_smaller_than_the_image_names_its_setting(
+    aws: AwsFront, pool: Pool, machines: Machines, monkeypatch: pytest.MonkeyPatch
+):
+    said = "Volume of size 60GB is smaller than snapshot 'snap-1', expect size >= 100GB"
+    monkeypatch.setitem(capacity.MESSAGES, "InvalidBlockDeviceMapping", said)
+    aws.capacity.none(code="InvalidBlockDeviceMapping")
+    with pytest.raises(CloudError, match=r"expect size >= 100GB.*HEARTH_EC2_STACK__DISK_GB"):
+        await acquired(capacity_seconds=36_000)
+
+
+def ended(reason: str, explained: str, state: MachineState = MachineState.TERMINATED) -> Machine:
+    return Machine(
+        **{"id": "i-1", "pool": "default", "state": state, "type": "g4dn.xlarge", "market": Market.SPOT},  # type: ignore[arg-type]
+        **{"zone": "us-east-1a", "launched_at": 0.0, "private_ip": None, "public_ip": None, "config": ""},  # type: ignore[arg-type]
+        **{"stage": "", "notice": None, "spot_request": None, "reason": reason, "explained": explained},  # type: ignore[arg-type]
+    )
+
+
+class TestStateReason:
+    """EC2's own words for the end of a machine reach whoever waits for it."""
+
+    def test_a_key_that_may_not_be_used_is_named_as_the_likely_reason(self):
+        told = stillborn(ended("Client.InternalError", "Client.InternalError: Client error on launch"))
+        assert told is not None
+        assert "Client error on launch" in told
+        assert "default key for EBS" in told
+
+    def test_what_ends_it_for_good_is_not_met_again(self):
+        told = stillborn(ended("Client.VolumeLimitExceeded", "Volume limit exceeded"))
+        assert told == "EC2 ended i-1 at its launch: Volume limit exceeded. Another would end the same way."
+
+    @pytest.mark.parametrize("reason", ["Server.SpotInstanceTermination", "Client.UserInitiatedShutdown", ""])
+    def test_another_machine_may_do_better_than_one_that_was_taken(self, reason: str):
+        assert stillborn(ended(reason, "")) is None
+
+    def test_a_machine_that_is_there_is_not_judged(self):
+        assert stillborn(ended("Client.InternalError", "", MachineState.RUNNING)) is None
+
+    def test_the_state_is_told_with_its_reason(self):
+        assert told_state(ended("x", "Server.Spot: taken.")) == "terminated (Server.Spot: taken)"
+        assert told_state(ended("", "")) == "terminated"
