@@ -33,6 +33,10 @@ _NOTES = (
     "A machine without a task goes after about 15 minutes more, as ECS takes its time.",
     "`hearth plan` reckons time and dollars of a document or a batch on it.",
 )
+_FIRST = (
+    "Where there is no machine ECS starts two, also for one task; the second then goes as one without a task. "
+    "HEARTH_ECS_STACK__MAX_TASKS=1 allows one alone."
+)
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,8 @@ class EcsDeployment:
             for name, usd in hourly.items()
         )
         costs = CostTable(("a task on", "one running, on demand", f"{most} running"), rows)
-        notes = (*_NOTES, *whose_prices(items, region, book))
+        first = (_FIRST,) if stack.capacity == "gpu" and most > 1 else ()
+        notes = (*_NOTES, *first, *whose_prices(items, region, book))
         return StackPlan(plan_rows(stack, balancer_usd_per_hour(region, book), HOURS_A_MONTH), costs, notes)
 
     def template(self) -> str:

@@ -154,6 +154,8 @@ def plan_rows(stack: EcsStack, balancer_usd_per_hour: float, hours_a_month: floa
     """
     sources = ", ".join(stack.allow_from)
     monthly = f"USD {balancer_usd_per_hour * hours_a_month:.2f} a month, used or not"
+    # An alarm is paid for by the metrics that it looks at; of machines AWS makes two more, for its own scaling.
+    alarms, usd = ("two, and two of AWS's own,", 0.50) if stack.capacity == "gpu" else ("two", 0.20)
     per_metric = "USD 0.30 a month each, by the hour"
     machines = [
         PlanRow("Auto Scaling group", f"0 to {stack.max_tasks} of {', '.join(stack.types)}", "nothing while empty"),
@@ -163,7 +165,7 @@ def plan_rows(stack: EcsStack, balancer_usd_per_hour: float, hours_a_month: floa
         PlanRow("internal load balancer", f"port {PORT} from {sources}", monthly),
         PlanRow("ECS service", f"{stack.name}, 0 to {stack.max_tasks} tasks on {stack.kind}", "nothing without tasks"),
         *(machines if stack.capacity == "gpu" else ()),
-        PlanRow("scaling, two alarms", f"none after {stack.idle_minutes} idle minutes", "USD 0.40 a month"),
+        PlanRow(f"scaling, {alarms} alarms", f"none after {stack.idle_minutes} idle minutes", f"USD {usd:.2f} a month"),
         PlanRow("schedule, function", f"{stack.name}-sweep, the same where that fails", SWEEP_COST),
         PlanRow("image repository", stack.name, "USD 0.10 per GB and month of the image"),
         PlanRow("roles", f"{stack.name}-{stack.region}-start, -task", "nothing"),

@@ -141,6 +141,7 @@ def plan(stack: SagemakerStack, usd_per_hour: float | None) -> tuple[tuple[PlanR
         ),
         PlanRow("role", f"hearth-sagemaker-{stack.pool}-{stack.region}", "nothing"),
         PlanRow("DynamoDB table", stack.name, "cents a month, by request"),
+        PlanRow("scaling, alarms", "one, and two of AWS's own, a model", f"USD {0.30 * len(stack.models):.2f} a month"),
         PlanRow("log groups", "14 days", "cents a month"),
     ]
     if stack.serving == "async":

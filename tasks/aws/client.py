@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 from tasks.aws.errors import told_of
 from tasks.core.clock import ServerClock
@@ -67,7 +67,7 @@ class Aws:
     @property
     def ec2(self) -> EC2Client:
         """Machines."""
-        client: EC2Client = self._client("ec2")
+        client: EC2Client = self._client("ec2", mode="adaptive")
         return client
 
     @property
@@ -164,17 +164,25 @@ class Aws:
             raise NoCredentialsError
         return found.get_frozen_credentials()
 
-    def _client(self, service: str, attempts: int = 6, read_timeout: float = 30, connections: int = 10) -> Any:  # noqa: ANN401 - each property names its own
+    def _client(
+        self,
+        service: str,
+        attempts: int = 6,
+        read_timeout: float = 30,
+        connections: int = 10,
+        mode: Literal["standard", "adaptive"] = "standard",
+    ) -> Any:  # noqa: ANN401 - each property names its own
         key = f"{service} {attempts}"
         with _making:
             if key not in self._clients:
                 from botocore.config import Config
 
-                # botocore's own retries back off, throttling included; nothing else retries a call to AWS.
+                # botocore's own retries back off, throttling included; nothing else retries a call to AWS. The
+                # adaptive mode also asks less often while it is throttled, which may hold a call up for a while.
                 config = Config(
                     connect_timeout=5,
                     read_timeout=read_timeout,
-                    retries={"mode": "standard", "total_max_attempts": attempts},
+                    retries={"mode": mode, "total_max_attempts": attempts},
                     max_pool_connections=connections,
                     user_agent_extra="hearth",
                 )

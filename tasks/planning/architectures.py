@@ -27,6 +27,9 @@ class Shape(StrEnum):
     """Without GPUs, so with another model: `tesseract:eng`, a page on each vCPU. It never wins."""
 
 
+ECS_FIRST_MACHINES = 2
+"""That ECS starts where there is none, however few tasks want one: its metric then says 200 % of what there is
+(https://aws.amazon.com/blogs/containers/deep-dive-on-amazon-ecs-cluster-auto-scaling/)."""
 _ENDPOINTS = {Shape.SAGEMAKER, Shape.SAGEMAKER_ASYNC}
 
 
@@ -144,6 +147,8 @@ def _estimate(
         )
     total = boot + load + reading
     billed = _billed(shape, running, pages, given, times, total)
+    if shape is Shape.ECS and running is Running.AUTO_STOP:
+        machines = max(machines, ECS_FIRST_MACHINES)
     hours = billed.times(machines / 3600)
     usd = hours.times(usd_per_hour) + _beside(shape, running, term, machines, hours, given, book)
     return Estimate(

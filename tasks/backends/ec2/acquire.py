@@ -89,7 +89,7 @@ class Acquisition:
         """Lease a machine that runs or is being started."""
         give_up_at = time.monotonic() + self._settings.capacity_seconds
         while True:
-            _, step, chosen = await self._pool.survey(self._avoid | self._held)
+            _, step, chosen = await self._pool.survey(self._avoid | self._held, recent=True)
             instance: InstanceLease | None = None
             if chosen is not None and chosen.id in self._held:
                 continue  # taken meanwhile, for another berth of the run

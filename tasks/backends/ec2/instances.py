@@ -23,7 +23,7 @@ _LAUNCH_SECONDS = 60
 """A machine that started so long after its disk was attached was stopped before."""
 # "User initiated (2026-11-25 10:20:33 GMT)"; EC2 promises no form, and it may be empty.
 _AT = re.compile(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:GMT|UTC)\)")
-_GONE = {"InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed"}
+GONE = {"InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed"}
 
 
 class MachineState(StrEnum):
@@ -133,7 +133,7 @@ async def machine(aws: Aws, machine_id: str, *, at_once: bool = False) -> Machin
     try:
         page = await ask(client.describe_instances, InstanceIds=[machine_id])
     except CloudError as error:
-        if error.code in _GONE:
+        if error.code in GONE:
             return None
         raise
     return next(iter(await _with_marks(aws, list(_machines(page)))), None)
@@ -164,8 +164,8 @@ async def stop(aws: Aws, machine_id: str, before: float) -> None:
         await ask(stop_instances)
     except CloudError as error:
         # Somebody may have been quicker.
-        seen = await machine(aws, machine_id) if error.code in {*_GONE, "IncorrectInstanceState"} else None
-        if error.code not in _GONE and (seen is None or seen.state in {MachineState.PENDING, MachineState.RUNNING}):
+        seen = await machine(aws, machine_id) if error.code in {*GONE, "IncorrectInstanceState"} else None
+        if error.code not in GONE and (seen is None or seen.state in {MachineState.PENDING, MachineState.RUNNING}):
             raise
 
 
@@ -179,7 +179,7 @@ async def terminate(aws: Aws, machine_id: str, before: float) -> None:
     try:
         await ask(terminate_instances)
     except CloudError as error:
-        if error.code not in _GONE:
+        if error.code not in GONE:
             raise
 
 

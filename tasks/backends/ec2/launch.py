@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from tasks.aws.client import ask
 from tasks.backends.ec2.fleet import affordable, launch, offers
-from tasks.backends.ec2.instances import Machine, Market, keep_disk_on_power_off, machine, terminate
+from tasks.backends.ec2.instances import Machine, Market, keep_disk_on_power_off, terminate
 from tasks.backends.ec2.policy import Step
 from tasks.backends.ec2.pool import Pool, parameter
 from tasks.core.errors import CapacityError, CloudError, MachineLostError
@@ -92,7 +92,7 @@ async def seen_machine(pool: Pool, machine_id: str) -> Machine:
         MachineLostError: EC2 does not know it for two minutes.
     """
     deadline = time.monotonic() + _UNLISTED_SECONDS
-    while (seen := await machine(pool.aws, machine_id)) is None:
+    while (seen := await pool.recent_machine(machine_id)) is None:
         if time.monotonic() > deadline:
             raise MachineLostError(f"EC2 does not know {machine_id}.")
         await asyncio.sleep(min(1.0, pool.settings.ec2.poll_seconds))

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from tasks.backends.ec2.connection import Connection
-from tasks.backends.ec2.instances import MachineState, machine
+from tasks.backends.ec2.instances import MachineState
 from tasks.backends.ec2.pool import Pool
 from tasks.core.aio import repeat_every
 from tasks.core.interruption import Interruption
@@ -63,7 +63,7 @@ class LeaseRenewer:
             return  # whoever starts the machine still looks after it
         if self._connection.shut:
             self._interruption.mark_gone(f"the tunnel to {self._machine} ended")
-        seen = await machine(self._pool.aws, self._machine, at_once=True)
+        seen = await self._pool.recent_machine(self._machine)
         if self._done.is_set():
             return
         if seen is None:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tasks.aws.client import Aws, ask
-from tasks.backends.ec2.instances import Machine, list_machines
+from tasks.backends.ec2.instances import GONE, Machine, list_machines
 from tasks.backends.ec2.outputs import Stack, find_stack
 from tasks.backends.ec2.policy import Limits, Step, placement_policy
+from tasks.backends.ec2.sightings import Sightings, sightings_of
 from tasks.core.errors import CloudError
 from tasks.leasing.launch_lock import LaunchLocks
 from tasks.leasing.lease import Record
@@ -43,19 +44,41 @@ class Pool:
         return Limits(self.settings.idle_minutes * 60, self.settings.ec2.terminate_hours * 3600)
 
     async def machines(self) -> tuple[Machine, ...]:
-        """The pool's machines, those that have gone lately included."""
-        return await list_machines(self.aws, self.stack.pool)
+        """The pool's machines as they are now, those that have gone lately included."""
+        return await self._sightings.fresh(self._list)
 
-    async def survey(self, avoid: Collection[str]) -> Survey:
+    async def recent_machines(self) -> tuple[Machine, ...]:
+        """The same, as somebody in this process has seen them within the poll interval."""
+        return await self._sightings.recent(self._list, self.settings.ec2.poll_seconds)
+
+    async def recent_machine(self, machine_id: str) -> Machine | None:
+        """One of them; None if EC2 does not list it (any more, or yet)."""
+        try:
+            listed = await self.recent_machines()
+        except CloudError as error:
+            if error.code not in GONE:
+                raise
+            return None  # one that went between the pages of the answer
+        return next((each for each in listed if each.id == machine_id), None)
+
+    async def survey(self, avoid: Collection[str], *, recent: bool = False) -> Survey:
         """Look at all of it, and choose what a run that needs a machine does.
 
         Args:
             avoid: ids of machines that did not work.
+            recent: what was seen within the poll interval will do.
         """
-        machines = await self.machines()
+        machines = await (self.recent_machines() if recent else self.machines())
         records = await self.records_of(tuple(machine for machine in machines if machine.there))
         step, chosen = placement_policy(machines, records, self.stack.config, avoid, self.records.now())
         return Survey(machines, step, chosen)
+
+    async def _list(self) -> tuple[Machine, ...]:
+        return await list_machines(self.aws, self.stack.pool)
+
+    @property
+    def _sightings(self) -> Sightings:
+        return sightings_of(str(self.aws.ec2.meta.endpoint_url), self.stack.pool, self.stack.launch_template)
 
     async def records_of(self, machines: tuple[Machine, ...]) -> tuple[Record, ...]:
         """The records of machines, in their order."""

@@ -1,4 +1,4 @@
-"""The function that ends what was stopped for long, over moto; the clock is the test's, the records are Hearth's own."""
+"""The function that ends what was stopped for long, over moto; the clock is the test's, records are Hearth's own."""
 
 from __future__ import annotations
 

@@ -1,0 +1,70 @@
+"""However many machines and runs a process has, EC2 is asked about their pool once in a poll interval."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tasks.backends.ec2.connection import Connection
+from tasks.backends.ec2.instances import MachineState
+from tasks.backends.ec2.lease_renewal import LeaseRenewer
+from tasks.backends.ec2.pool import Pool as OpenPool
+from tasks.backends.ec2.pool import open_pool
+from tasks.core.interruption import Interruption
+from tasks.leasing.lease import Lease
+from tasks.settings.settings import Settings
+from tests.support.aws.front import AwsFront
+from tests.support.aws.launches import launch
+from tests.support.aws.pool import Pool
+from tests.support.waiting import until_async
+
+POLL_S = 0.5
+MACHINES = 6
+
+
+async def opened() -> OpenPool:
+    return await open_pool(Settings(ec2={"poll_seconds": POLL_S, "lease_seconds": 36_000.0}))  # type: ignore[arg-type]
+
+
+def looks(aws: AwsFront) -> int:
+    return sum(call.action == "DescribeInstances" for call in list(aws.calls))
+
+
+@pytest.fixture
+def renewers() -> Iterator[list[LeaseRenewer]]:
+    made: list[LeaseRenewer] = []
+    yield made
+    for each in made:
+        each.stop()
+
+
+async def follow(pool: OpenPool, machine: str, renewers: list[LeaseRenewer]) -> Interruption:
+    """A run that reads on a machine."""
+    lease, interruption = Lease("a run", 2, time.time() + 36_000), Interruption()
+    assert await pool.records.take(machine, lease)
+    renewers.append(LeaseRenewer(pool, machine, lease, interruption))
+    renewers[-1].watch(Connection("http://127.0.0.1:9"))
+    return interruption
+
+
+async def test_six_runs_on_six_machines_look_no_oftener_than_one(
+    aws: AwsFront, pool: Pool, renewers: list[LeaseRenewer]
+):
+    for _ in range(MACHINES):
+        await follow(await opened(), launch(aws, pool), renewers)
+    before, began = looks(aws), time.monotonic()
+    await until_async(lambda: looks(aws) >= before + 5)
+    assert time.monotonic() - began >= 4 * POLL_S * 0.9
+
+
+async def test_a_run_sees_of_its_own_machine_what_another_looked_for(
+    aws: AwsFront, pool: Pool, renewers: list[LeaseRenewer]
+):
+    names = [launch(aws, pool) for _ in range(2)]
+    interruptions = [await follow(await opened(), name, renewers) for name in names]
+    aws.behind("ec2").terminate_instances(InstanceIds=[names[1]])
+    await until_async(lambda: interruptions[1].gone)
+    assert MachineState.RUNNING not in interruptions[1].why
+    assert not interruptions[0].gone
