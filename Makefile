@@ -4,7 +4,7 @@ PDF ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help read up down test test-long test-bare tools check fmt bench accuracy screenshots docs lock clean
+.PHONY: help read up down test test-long test-boot test-bare tools check fmt bench accuracy screenshots docs lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -48,6 +48,9 @@ test: .venv/.installed-dev ## Run every test but the long ones
 
 test-long: .venv/.installed-dev ## Run the tests that take over ten seconds each, or repeat others
 	@$(PYTEST) -m long
+
+test-boot: .venv/.installed-dev ## Boot machines for real, in containers (as root, with `make tools` and the way to a Debian mirror; five minutes)
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -p no:xdist -m boot tests/integration/boot
 
 tools: | $(BIN)/python ## Install the programs that some tests need: nginx, Chromium, PostgreSQL, llama-server and others
 	@PYTHON=$(BIN)/python tests/support/tools.sh

@@ -21,6 +21,7 @@ pytest_plugins = [
     "tests.support.order",
     "tests.support.tools",
     "tests.support.aws.fixtures",
+    "tests.support.boot.fixtures",
     "tests.support.ecs.fixtures",
     "tests.support.infra.fixtures",
     "tests.support.ollama.stand_in.program",

@@ -8,7 +8,6 @@ import hashlib
 import json
 import math
 from pathlib import Path
-from typing import Any
 
 from infra_scripts.common.errors import StackError
 from infra_scripts.ec2.pool import Ec2Stack
@@ -28,7 +27,6 @@ def machine_environment(stack: Ec2Stack) -> dict[str, str]:
         "HEARTH_IDLE_SECONDS": f"{stack.idle_seconds:g}",
         "HEARTH_BOOT_SECONDS": f"{stack.boot_seconds:g}",
         "HEARTH_LIFETIME_SECONDS": f"{stack.lifetime_seconds:g}",
-        "HEARTH_LIFETIME_MINUTES": str(math.ceil(stack.lifetime_seconds / 60) + _HARD_LIMIT_MINUTES),
         "HEARTH_ACCESS": stack.access,
         "HEARTH_MODEL": stack.model,
         "HEARTH_OLLAMA_VERSION": stack.ollama_version,
@@ -55,27 +53,36 @@ def ollama_environment(stack: Ec2Stack) -> dict[str, str]:
 
 
 def cloud_config(stack: Ec2Stack) -> str:
-    """The cloud-config: it only writes files, of which cloud-init runs the last at each boot."""
-    units = ["hearth-watchdog.service", "hearth-lifetime.service", "ollama.service"]
+    """The cloud-config: one command, which installs the machine's files and starts its units.
+
+    It is a `bootcmd`, which cloud-init runs at each boot in cloud-init.service. What it writes by `write_files` and
+    starts by scripts waits for cloud-final.service, and that for all of multi-user.target.
+    """
+    units = ["hearth-lifetime.timer", "hearth-watchdog.service", "hearth-boot.service"]
+    others = ["hearth-poweroff.service", "ollama.service"]
     files = [
         _file("/etc/hearth/machine.env", _lines(machine_environment(stack)), "0600"),
         _file("/etc/hearth/ollama.env", _lines(ollama_environment(stack)), "0600"),
         _file("/opt/hearth/machine.py", _read("machine.py")),
         _file("/opt/hearth/aws.py", _read("aws.py")),
         _file("/opt/hearth/boot.sh", _read("boot.sh"), "0755"),
+        _file("/etc/systemd/system/poweroff.target.d/hearth.conf", _read("poweroff.conf")),
     ]
     script = "instance-store.sh" if stack.model_disk == "instance_store" else "prefetch.sh"
     files.append(_file(f"/opt/hearth/{script}", _read(script), "0755"))
     if stack.access == "token":
-        units.append("hearth-proxy.service")
+        others.append("hearth-proxy.service")
         files.append(_file("/etc/hearth/nginx.conf", _read("nginx.conf")))
     if stack.metrics:
         units.append("hearth-metrics.service")
         files += [_file(f"/opt/hearth/{name}", _read(name)) for name in ("metrics.py", "gpu.py")]
-    files += [_file(f"/etc/systemd/system/{unit}", _read(unit)) for unit in units]
-    files.append(_file("/var/lib/cloud/scripts/per-boot/hearth", _read("per-boot.sh"), "0755"))
+    minutes = str(math.ceil(stack.lifetime_seconds / 60) + _HARD_LIMIT_MINUTES)
+    for unit in (*units, *others):
+        files.append(_file(f"/etc/systemd/system/{unit}", _read(unit).replace("LIFETIME-MINUTES", minutes)))
+    arguments = [part for file in files for part in file]
+    command = ["sh", "-c", _read("install.sh"), "hearth", " ".join(units), *arguments]
     # JSON is YAML, and quotes every file without a doubt.
-    return "#cloud-config\n" + json.dumps({"write_files": files}, indent=1) + "\n"
+    return "#cloud-config\n" + json.dumps({"bootcmd": [command]}, indent=1) + "\n"
 
 
 def config_of(stack: Ec2Stack) -> str:
@@ -99,8 +106,8 @@ def user_data(stack: Ec2Stack) -> str:
     return base64.b64encode(packed).decode()
 
 
-def _file(path: str, content: str, permissions: str = "0644") -> dict[str, Any]:
-    return {"path": path, "permissions": permissions, "content": content}
+def _file(path: str, content: str, permissions: str = "0644") -> tuple[str, str, str]:
+    return permissions, path, content
 
 
 def _read(name: str) -> str:

@@ -1,8 +1,8 @@
 #!/bin/bash
 # Brings the machine to serving, at each boot. What is already there is left alone, so that a machine that was stopped
-# and one that was made from a baked image are quick. The watchdog and the hard limit run before this does.
+# and one that was made from a baked image are quick. The watchdog and the hard limit do not wait for this.
 set -Eeuo pipefail
-exec > >(tee -a /var/log/hearth-boot.log /dev/console) 2>&1
+exec > >(tee -a /var/log/hearth-boot.log) 2>&1
 
 set -a
 # shellcheck source=/dev/null

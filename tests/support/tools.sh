@@ -18,6 +18,9 @@ cloud-init cloud-init
 shellcheck shellcheck
 initdb postgresql
 systemd-analyze systemd
+systemd-nspawn systemd-container
+mmdebstrap mmdebstrap
+zstd zstd
 unshare util-linux
 mount mount
 "

@@ -70,7 +70,6 @@ class Machine:
             "/opt/hearth": here / "opt",
             "/usr/local": here / "usr",
             "/var/log/hearth-boot.log": here / "boot.log",
-            "/dev/console": "/dev/null",
             "/run/hearth-proxy": here / "proxy",
             "/sys/bus": here / "sys",
         }.items():

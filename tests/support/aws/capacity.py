@@ -5,6 +5,7 @@ Simulated, after the EC2 API Reference (Error codes) and the EC2 Fleet documenta
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
@@ -12,10 +13,16 @@ from typing import Literal
 Market = Literal["spot", "on-demand"]
 
 NO_CAPACITY = "InsufficientInstanceCapacity"
+PROFILE = "InvalidParameterValue"
+NO_SPOT_ROLE = "AuthFailure.ServiceLinkedRoleCreationNotPermitted"
 QUOTAS = {"spot": "MaxSpotInstanceCountExceeded", "on-demand": "VcpuLimitExceeded"}
 MESSAGES = {
     NO_CAPACITY: "We currently do not have sufficient capacity in the Availability Zone you requested.",
     "MaxSpotInstanceCountExceeded": "Max spot instance count exceeded",
+    PROFILE: "Value (hearth-default-us-east-1) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance "
+    "Profile name",
+    NO_SPOT_ROLE: "The provided credentials do not have permission to create the service-linked role for EC2 Spot "
+    "Instances.",
     "VcpuLimitExceeded": "You have requested more vCPU capacity than your current vCPU limit allows.",
 }
 
@@ -39,10 +46,19 @@ class Rule:
 
 
 class Capacity:
-    """All there is, minus the rules."""
+    """All there is, minus the rules, once EC2 knows the instance profile."""
 
     def __init__(self) -> None:
         self.rules: list[Rule] = []
+        self._known_at = 0.0
+
+    def profile_unknown_for(self, seconds: float) -> None:
+        """Have EC2 not know the machines' instance profile yet, as after it was made (IAM: eventual consistency)."""
+        self._known_at = time.monotonic() + seconds
+
+    def no_spot_role(self) -> Rule:
+        """The account has no service-linked role for spot, and whoever launches may not make it."""
+        return self.none("spot", code=NO_SPOT_ROLE)
 
     def none(
         self,
@@ -78,6 +94,8 @@ class Capacity:
 
     def refusal(self, market: str, zone: str, kind: str) -> str | None:
         """The error's code for one more machine."""
+        if time.monotonic() < self._known_at:
+            return PROFILE
         matching = (rule for rule in self.rules if rule.left <= 0 and rule.covers(market, zone, kind))
         return next((rule.code for rule in matching), None)
 

@@ -51,6 +51,7 @@ def aws(moto: Moto, clean_aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterato
         for name, value in front.environment.items():
             monkeypatch.setenv(name, value)
         yield front
+        assert not front.misfits, "the front answered what AWS never does"
 
 
 @pytest.fixture(name="machines")

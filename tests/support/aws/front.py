@@ -26,12 +26,16 @@ from tests.support.aws.faults import Fault, Faults, Injection, dropped
 from tests.support.aws.fleets import Fleets
 from tests.support.aws.lifecycle import Lifecycle
 from tests.support.aws.moto_server import Moto
+from tests.support.aws.permissions import Permissions
+from tests.support.aws.refusals import Account, Refusals
 from tests.support.aws.sagemaker import SageMaker
 from tests.support.aws.serial import Serial
 from tests.support.aws.sessions import Sessions
+from tests.support.aws.shapes import misfits_of_answer, misfits_of_request
 from tests.support.aws.spot import Spot
+from tests.support.aws.stacks import Stacks
 from tests.support.aws.tokens import Tokens
-from tests.support.aws.wire import REGION, Answer, Call, DroppedError, Layer, Proceed, parse
+from tests.support.aws.wire import REGION, Answer, Call, DroppedError, Layer, Proceed, error_answer, parse
 from tests.support.in_thread import in_thread
 from tests.support.waiting import PATIENCE
 
@@ -51,12 +55,15 @@ class AwsFront:
         spot: what became of spot requests.
         descriptions: where the console's output comes from.
         sagemaker: the endpoints that answer.
+        account: what it refuses.
+        misfits: what the front itself answered that is not as AWS's models say; the fixture fails a test for it.
     """
 
     def __init__(self, moto: Moto) -> None:
         self.url = ""
         self.moto = moto
         self.calls: list[Call] = []
+        self.misfits: list[str] = []
         self._client = httpx.AsyncClient(base_url=moto.url, timeout=PATIENCE, trust_env=False, verify=False)
         direct = AsyncDirect(self._client)
         self.capacity = Capacity()
@@ -64,10 +71,13 @@ class AwsFront:
         self.lifecycle = Lifecycle(direct)
         self.descriptions = Descriptions(self.lifecycle, self.spot, direct)
         self.sagemaker = SageMaker(self._client)
+        self.account = Account()
         self._faults = Faults()
         self._crashes = Crashes()
         fleets = Fleets(self.capacity, direct)
-        corrections = [Tokens(), self.lifecycle, fleets, self.descriptions, Sessions(direct), Serial(), self.sagemaker]
+        stacks = Stacks(Refusals(self.account, self.behind), self.lifecycle, direct, self.behind)
+        states = [Tokens(), self.lifecycle, fleets, self.descriptions, stacks]
+        corrections = [Permissions(self.account), *states, Sessions(direct), Serial(), self.sagemaker]
         self._answer = _chain([self._crashes, self._faults, *corrections], self._forward)
         self._path = os.environ["PATH"]
         self._clients: dict[str, Any] = {}
@@ -170,10 +180,12 @@ class AwsFront:
         call.pids = self._asking(transport, scope)
         self.calls.append(call)
         try:
-            answer = await self._answer(call)
+            answer = _invalid(call) or await self._answer(call)
         except DroppedError:
             transport.abort()
             return
+        if answer.simulated:
+            self.misfits += misfits_of_answer(call, answer)
         if call.outcome == "unanswered":
             call.outcome = "ok" if answer.ok else answer.code()
         await Response(answer.body, answer.status, answer.headers)(scope, receive, send)
@@ -190,11 +202,19 @@ class AwsFront:
         kept = {name: value for name, value in response.headers.items() if name not in HOPS}
         if call.method == "HEAD" and (length := response.headers.get("content-length")):
             kept["content-length"] = length
-        return Answer(response.status_code, kept, response.content)
+        return Answer(response.status_code, kept, response.content, simulated=False)
 
     async def close(self) -> None:
         await self.sagemaker.close()
         await self._client.aclose()
+
+
+def _invalid(call: Call) -> Answer | None:
+    """AWS's refusal of a request that its own models do not allow."""
+    if found := misfits_of_request(call):
+        code = "ValidationException" if call.headers.get("x-amz-target") else "ValidationError"
+        return error_answer(call, "InvalidParameterValue" if call.service == "ec2" else code, "; ".join(found))
+    return None
 
 
 @cache

@@ -35,7 +35,9 @@ class Metadata:
         asked: the paths that were asked for.
     """
 
-    def __init__(self, facts: dict[str, str], power_off: Callable[[], None]) -> None:
+    def __init__(
+        self, facts: dict[str, str], power_off: Callable[[], None], address: tuple[str, int] = ("127.0.0.1", 0)
+    ) -> None:
         self.broken = False
         self.asked: list[str] = []
         self._power_off = power_off
@@ -45,8 +47,8 @@ class Metadata:
             "iam/security-credentials/": ROLE,
             f"iam/security-credentials/{ROLE}": json.dumps(CREDENTIALS),
         }
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._server = ThreadingHTTPServer(address, self._handler())
+        self.url = f"http://{address[0]}:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
         self._thread.start()
 

@@ -21,12 +21,13 @@ from tests.support.aws.plan import Plan
 
 
 class Misbehaving:
-    """Counts the pages and models that are asked for, and hangs or dies in time."""
+    """Counts the pages and models that are asked for, loads slowly, and hangs or dies in time."""
 
     def __init__(self, app: ASGIApp, plan: Plan) -> None:
         self._app = app
         self._plan = plan
         self._count = itertools.count(1)
+        self._load: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or not."""
@@ -38,6 +39,9 @@ class Misbehaving:
                 os.kill(os.getpid(), signal.SIGKILL)
             if self._plan.hangs_from is not None and number >= self._plan.hangs_from:
                 await asyncio.sleep(3600)
+            # It goes on when whoever asked first gives up, and all that ask meanwhile wait for it.
+            self._load = self._load or asyncio.create_task(asyncio.sleep(self._plan.load_s))
+            await asyncio.shield(self._load)
         await self._app(scope, receive, send)
 
 

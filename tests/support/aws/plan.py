@@ -23,6 +23,8 @@ class Plan:
         model: its name, for engines other than the real one.
         pulled: False: the model is missing until it is pulled.
         pull_s: how long a pull takes.
+        model_mb: what a load reads from the disk, MB.
+        disk_mb_s: how fast a disk that fills from a snapshot gives that, MB/s; None: there is nothing to wait for.
         hangs_from: from this request to /api/generate on, nothing is answered; 1 is the first.
         dies_at: Ollama is killed by this request to /api/generate, the loading and measuring ones included.
         watchdog: settings of machine.py, such as {"HEARTH_IDLE_SECONDS": "1"}; None: no watchdog runs.
@@ -39,6 +41,13 @@ class Plan:
     model: str = "tesseract:eng"
     pulled: bool = True
     pull_s: float = 0.0
+    model_mb: float = 6000.0
+    disk_mb_s: float | None = None
     hangs_from: int | None = None
     dies_at: int | None = None
     watchdog: dict[str, str] | None = field(default=None)
+
+    @property
+    def load_s(self) -> float:
+        """How long the first load takes."""
+        return self.model_mb / self.disk_mb_s if self.disk_mb_s else 0.0

@@ -75,11 +75,16 @@ class Call:
 
 @dataclass
 class Answer:
-    """What AWS says."""
+    """What AWS says.
+
+    Attributes:
+        simulated: whether the front made it, or moto did.
+    """
 
     status: int
     headers: dict[str, str]
     body: bytes
+    simulated: bool = True
 
     @property
     def ok(self) -> bool:
