@@ -7,24 +7,20 @@ import json
 from typing import TYPE_CHECKING
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from flows.cli import options
 from flows.cli.console import Terminal, write
+from flows.cli.findings import Found, finding_facts, findings_table
 from flows.cli.run import run_command
 from tasks.core.jobs import BackendName
 from tasks.settings.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from tasks.backends.finding import Finding, Findings
+    from tasks.core.finding import Finding, Findings
 
 _EXIT_MISSING = 1
 _NEEDED = ("output", "home", "prefect")
-_STYLES = {"ok": "green", "missing": "red", "unknown": "yellow"}
 _out = Terminal()
-
-Found = dict[str, list["Finding"]]
 
 
 def check(backend: options.Backend = None, model: options.Model = None, as_json: options.Json = False) -> None:
@@ -69,8 +65,8 @@ def _chosen(settings: Settings) -> tuple[str, str]:
 
 async def _found(settings: Settings) -> Found:
     from flows.local.check import check_prefect
-    from tasks.backends.finding import collected
     from tasks.backends.registry import CHECKS
+    from tasks.core.finding import collected
     from tasks.runs.check import check_home, check_output
 
     checks: dict[str, Findings] = {name.value: check(settings) for name, check in CHECKS.items()}
@@ -80,28 +76,15 @@ async def _found(settings: Settings) -> Found:
 
 
 def _facts(of: str, finding: Finding, chosen: str) -> dict[str, object]:
-    facts = {"of": of, "state": finding.state.value, "why": finding.why, "remedy": finding.remedy or None}
-    return {**facts, "needed": of in {chosen, *_NEEDED}}
+    return {**finding_facts(of, finding), "needed": of in {chosen, *_NEEDED}}
 
 
 def _show(found: Found, chosen: str, why: str, *, usable: bool) -> None:
     _out.print(f"A run would use {chosen}: {why}.")
     needed = {of: found[of] for of in (chosen, *_NEEDED)}
     _out.print()
-    _out.print(_table(needed))
+    _out.print(findings_table(needed))
     _out.print("\nOther backends, each by --backend:\n")
-    _out.print(_table({of: findings for of, findings in found.items() if of not in needed}))
+    _out.print(findings_table({of: findings for of, findings in found.items() if of not in needed}))
     told = "A run could read now." if usable else "A run could not read now: see what is missing."
     _out.print(f"\n{told}", style="green" if usable else "red")
-
-
-def _table(found: Found) -> Table:
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(width=max(map(len, _STYLES)))
-    table.add_column(width=max(map(len, BackendName)))
-    table.add_column(overflow="fold")
-    for of, findings in found.items():
-        for place, finding in enumerate(findings):
-            state = Text(finding.state, style=_STYLES[finding.state])
-            table.add_row(state, "" if place else of, " ".join(filter(None, (finding.why, finding.remedy))))
-    return table

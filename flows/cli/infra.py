@@ -34,6 +34,7 @@ class Who(StrEnum):
 
     CALLER = "caller"
     DEPLOYER = "deployer"
+    DOCTOR = "doctor"
     BAKER = "baker"
 
 
@@ -64,9 +65,9 @@ def up(
 
     It costs next to nothing until a run uses it.
     """
-    with _errors():
+    with errors():
         settings = load_settings()
-        aws = None if dry_run else _connect(settings)
+        aws = None if dry_run else connected(settings)
         region = _region(settings, aws.region if aws else None)
         deployment = open_deployment(name, settings, Options(allow_from=tuple(allow_from or ())), region)
         _show(f"{deployment.name} in {region}", deployment.plan())
@@ -88,9 +89,9 @@ def down(
 
     Then see that nothing is left that costs money.
     """
-    with _errors():
+    with errors():
         settings = load_settings()
-        aws = _connect(settings)
+        aws = connected(settings)
         deployment = open_deployment(name, settings, Options(images=images), aws.region)
         if not yes:
             typer.confirm(f"Delete {deployment.whole}?", abort=True)
@@ -105,9 +106,9 @@ def status(
     as_json: options.Json = False,
 ) -> None:
     """Show which stacks are deployed, and what of them is paid for."""
-    with _errors():
+    with errors():
         settings = load_settings()
-        aws = _connect(settings)
+        aws = connected(settings)
         found: dict[StackName, StackStatus] = {}
         for each in [name] if name else list(StackName):
             deployment = open_deployment(each, settings, Options(), aws.region)
@@ -130,9 +131,9 @@ def bake(yes: Yes = False) -> None:
     from infra_scripts.ec2.bake import bake as bake_image
     from infra_scripts.ec2.baker import Bake
 
-    with _errors():
+    with errors():
         settings = load_settings()
-        aws = _connect(settings)
+        aws = connected(settings)
         how = Bake(settings.ec2.pool, settings.ec2.types, settings.ec2_stack.base_ami_parameter)
         if not yes:
             usd = on_demand_usd_per_hour(how.types[0], aws.region, current(settings.home))
@@ -147,7 +148,7 @@ def bake(yes: Yes = False) -> None:
 @infra.command()
 def template(name: Name, allow_from: AllowFrom = None) -> None:
     """Print a stack's CloudFormation template."""
-    with _errors():
+    with errors():
         settings = load_settings()
         options = Options(allow_from=tuple(allow_from or ()))
         write(open_deployment(name, settings, options, _region(settings, None)).template())
@@ -158,7 +159,9 @@ def policy(
     who: Annotated[
         Who,
         typer.Argument(
-            metavar="WHO", help="caller, who reads on it; deployer, who brings it up; or baker, who bakes images (ec2)."
+            metavar="WHO",
+            help="caller, who reads on it; deployer, who brings it up; baker, who bakes images (ec2); or doctor, what "
+            "`hearth infra doctor` asks beyond the deployer's.",
         ),
     ],
     name: Annotated[StackName, typer.Argument(metavar="STACK", help=f"Which stack: {_STACKS}.")] = StackName.EC2,
@@ -166,30 +169,31 @@ def policy(
         str | None, typer.Option(metavar="NUMBER", show_default="AWS is asked for it", help="The account's number.")
     ] = None,
 ) -> None:
-    """Print the IAM policy of whoever reads on a stack, deploys it, or bakes images for it."""
+    """Print the IAM policy of whoever reads on a stack, deploys it, bakes images for it, or checks it before."""
     from infra_scripts.common.clients import told
     from infra_scripts.common.policy import Who as Policies
     from infra_scripts.common.policy import policy as rendered
 
-    with _errors():
+    with errors():
         settings = load_settings()
         region = _region(settings, None)
         if account is None:
             with told():
-                account = _connect(settings).account()
+                account = connected(settings).account()
         filled = rendered(Policies(who.value), pool=settings.ec2.pool, account=account, region=region, stack=name.value)
         write(json.dumps(filled, indent=2) + "\n")
 
 
-def _connect(settings: Settings) -> Aws:
+def connected(settings: Settings) -> Aws:
+    """Return the clients of the region that the settings name."""
     from infra_scripts.common.clients import connect
 
     return connect(settings.ec2.region)
 
 
-def _region(settings: Settings, connected: str | None) -> str:
+def _region(settings: Settings, region: str | None) -> str:
     """The region to say; found without asking AWS."""
-    return connected or settings.ec2.region or _connect(settings).region
+    return region or settings.ec2.region or connected(settings).region
 
 
 def _show(title: str, planned: StackPlan) -> None:
@@ -215,7 +219,7 @@ def _tell(text: str) -> None:
 
 
 @contextmanager
-def _errors() -> Iterator[None]:
+def errors() -> Iterator[None]:
     """One line for a person, and the exit code."""
     try:
         yield

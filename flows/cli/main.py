@@ -21,6 +21,7 @@ from flows.cli.completion import complete, completion
 from flows.cli.config import config, note_directory
 from flows.cli.console import Terminal, close_streams, open_streams, speak_utf8, write
 from flows.cli.cost import cost
+from flows.cli.doctor import doctor
 from flows.cli.infra import infra
 from flows.cli.logs import logs
 from flows.cli.machines import start, status, stop
@@ -28,6 +29,7 @@ from flows.cli.plan import plan, prices
 from flows.cli.read import read
 from flows.cli.run import SIGNALS, leave_within
 from flows.cli.simulate import simulate_command
+from flows.cli.smoke import smoke
 from flows.cli.top import metrics, top
 from flows.cli.up import down, serve_api, up
 from tasks.core.errors import HearthError, InputError
@@ -91,6 +93,8 @@ app.command("simulate", rich_help_panel=_COSTS)(simulate_command)
 app.command("serve-embedded", rich_help_panel=_SERVERS, context_settings=_PASSED_ON, add_help_option=False)(
     serve_embedded
 )
+infra.command()(doctor)
+infra.command()(smoke)
 infra.command()(automations)
 app.add_typer(prices, name="prices", rich_help_panel=_COSTS)
 app.add_typer(infra, name="infra", rich_help_panel="AWS")

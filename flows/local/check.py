@@ -7,8 +7,8 @@ from prefect.client.orchestration import get_client
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import get_current_settings
 
-from tasks.backends.finding import Finding, Findings, State
 from tasks.backends.local.server_state import local_servers
+from tasks.core.finding import Finding, Findings, State
 from tasks.core.network import PREFECTS_CERTIFICATES, check_way_to, without_credentials
 from tasks.settings.settings import Settings
 

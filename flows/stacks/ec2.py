@@ -10,13 +10,15 @@ from infra_scripts.common.clients import told
 from infra_scripts.common.cloudformation import Stack
 from infra_scripts.common.deployment import CostTable, Options, StackPlan, StackRequest, StackStatus
 from infra_scripts.common.instances import POOL_TAG, images, machines
+from infra_scripts.common.needs import Machines, Market, Needs
 from infra_scripts.common.network import AMI_STAND_IN, STAND_INS
-from infra_scripts.ec2.deploy import LINKED, down, up
+from infra_scripts.ec2.deploy import LINKED, down, request, up
 from infra_scripts.ec2.pool import Ec2Stack
 from infra_scripts.ec2.template import parameters, plan, template
 from tasks.costs.disks import disk_mb_s, initialization_usd
 from tasks.costs.price_book import current
 from tasks.costs.rates import gp3_usd_per_hour, on_demand_usd_per_hour, whose_prices
+from tasks.settings.ec2 import SpotPolicy
 
 if TYPE_CHECKING:
     from infra_scripts.common.clients import Aws, Listener
@@ -26,6 +28,11 @@ _NOTES = (
     "Disks included, a public IPv4 address (USD 0.005 an hour) not.",
     "Spot machines cost less, and are never stopped but ended.",
 )
+_MARKETS: dict[SpotPolicy, tuple[Market, ...]] = {
+    SpotPolicy.AUTO: ("spot", "on-demand"),
+    SpotPolicy.SPOT: ("spot",),
+    SpotPolicy.ON_DEMAND: ("on-demand",),
+}
 
 
 @dataclass(frozen=True)
@@ -73,6 +80,24 @@ class Ec2Deployment:
     def template(self) -> str:
         """The CloudFormation template."""
         return template(self._stack())
+
+    def needs(self) -> Needs:
+        """Machines on either market."""
+        stack, markets = self.settings.ec2_stack, _MARKETS[self.settings.ec2.spot_policy]
+        machines = Machines(
+            types=self.settings.ec2.types,
+            markets=markets,
+            ami_parameter=stack.base_ami_parameter,
+            ami_setting="HEARTH_EC2_STACK__BASE_AMI_PARAMETER",
+            disk_gb=stack.disk_gb,
+            disk_setting="HEARTH_EC2_STACK__DISK_GB",
+        )
+        return Needs(machines=machines)
+
+    def request_for(self, aws: Aws) -> StackRequest:
+        """What `up` asks CloudFormation for."""
+        with told():
+            return request(aws, self._stack(), lambda _: None)
 
     def request(self) -> StackRequest:
         """What CloudFormation is asked for."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from infra_scripts.common.clients import told
+from infra_scripts.common.container_images import ECS_MEDIA_TYPES
 from infra_scripts.common.deployment import CostTable, Options, StackPlan, StackRequest, StackStatus
+from infra_scripts.common.needs import Container, Machines, Needs
 from infra_scripts.common.network import AMI_STAND_IN, STAND_INS
-from infra_scripts.ecs.deploy import ECS_TAG, down, image_trouble, status, up
+from infra_scripts.ecs.deploy import ECS_TAG, down, image_trouble, request, status, up
 from infra_scripts.ecs.service import BUILD_SCRIPT, EcsStack, parameters, plan_rows, stack_name, template
 from tasks.costs.disks import disk_mb_s
 from tasks.costs.price_book import current
@@ -19,6 +22,7 @@ from tasks.costs.rates import (
     on_demand_usd_per_hour,
     whose_prices,
 )
+from tasks.settings.ecs import Capacity
 
 if TYPE_CHECKING:
     from infra_scripts.common.clients import Aws, Listener
@@ -83,6 +87,38 @@ class EcsDeployment:
     def template(self) -> str:
         """The CloudFormation template."""
         return template(self._stack())
+
+    def needs(self) -> Needs:
+        """Machines or Fargate, and an image."""
+        settings, stack = self.settings.ecs_stack, self._stack()
+        container = Container(
+            name=f"{stack.name}:{stack.image_tag}",
+            media_types=ECS_MEDIA_TYPES,
+            build=f"`hearth infra up ecs` prints the command that builds it ({BUILD_SCRIPT.name})",
+        )
+        on_demand = bool(settings.on_demand_base or settings.on_demand_percent)
+        if settings.capacity is Capacity.FARGATE:
+            vcpu = float(settings.fargate_vcpu)
+            return Needs(
+                balanced_in="HEARTH_ECS_STACK__SUBNETS",
+                fargate_vcpu=vcpu,
+                fargate_spot=not on_demand,
+                container=container,
+            )
+        machines = Machines(
+            types=settings.types,
+            markets=("on-demand",) if on_demand else ("spot",),
+            ami_parameter=settings.ami_parameter,
+            ami_setting="HEARTH_ECS_STACK__AMI_PARAMETER",
+            disk_gb=settings.disk_gb,
+            disk_setting="HEARTH_ECS_STACK__DISK_GB",
+        )
+        return Needs(machines=machines, balanced_in="HEARTH_ECS_STACK__SUBNETS", container=container)
+
+    def request_for(self, aws: Aws) -> StackRequest:
+        """What `up` asks CloudFormation for."""
+        with told():
+            return request(aws, self._stack())
 
     def request(self) -> StackRequest:
         """What CloudFormation is asked for."""

@@ -6,13 +6,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from infra_scripts.common.clients import told
+from infra_scripts.common.container_images import ECS_MEDIA_TYPES
 from infra_scripts.common.deployment import CostTable, Options, StackPlan, StackRequest, StackStatus
 from infra_scripts.common.instances import POOL_TAG
+from infra_scripts.common.needs import Container, Needs
 from infra_scripts.common.network import STAND_INS
-from infra_scripts.trigger.deploy import LINKED, down, sends_events, status, up
+from infra_scripts.trigger.deploy import LINKED, down, request, sends_events, status, up
 from infra_scripts.trigger.upload_trigger import TriggerStack, rows, template
 from tasks.costs.price_book import current
 from tasks.costs.rates import fargate_usd_per_hour, whose_prices
+from tasks.settings.trigger import Capacity
 
 if TYPE_CHECKING:
     from infra_scripts.common.clients import Aws, Listener
@@ -60,6 +64,28 @@ class LambdaDeployment:
     def template(self) -> str:
         """The CloudFormation template."""
         return template()
+
+    def needs(self) -> Needs:
+        """Concurrency of its function, and Fargate with an image where it starts tasks."""
+        given = self.settings.trigger
+        if given.prefect_url:  # Prefect is told of uploads, and no task is started
+            return Needs(reserved_concurrency=given.reserved_concurrency)
+        container = Container(
+            name=given.image or "",
+            media_types=ECS_MEDIA_TYPES,
+            build="infra_scripts/worker/Dockerfile is its recipe, and docs/lambda.md has the commands",
+        )
+        return Needs(
+            fargate_vcpu=given.cpu / 1024,
+            fargate_spot=given.capacity is Capacity.FARGATE_SPOT,
+            container=container,
+            reserved_concurrency=given.reserved_concurrency,
+        )
+
+    def request_for(self, aws: Aws) -> StackRequest:
+        """What `up` asks CloudFormation for."""
+        with told():
+            return request(aws, self._stack())
 
     def request(self) -> StackRequest:
         """What CloudFormation is asked for."""

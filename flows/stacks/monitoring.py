@@ -9,6 +9,7 @@ from infra_scripts.common.clients import told
 from infra_scripts.common.cloudformation import Stack
 from infra_scripts.common.deployment import Options, StackPlan, StackRequest, StackStatus
 from infra_scripts.common.instances import POOL_TAG
+from infra_scripts.common.needs import Needs
 from infra_scripts.monitoring.dashboard import MonitoringStack, plan, template
 from tasks.costs.price_book import current
 from tasks.costs.rates import on_demand_usd_per_hour
@@ -45,6 +46,15 @@ class MonitoringDeployment:
         """The CloudFormation template."""
         return template()
 
+    def needs(self) -> Needs:
+        """Nothing beside its template."""
+        return Needs()
+
+    def request_for(self, aws: Aws) -> StackRequest:
+        """What `up` asks CloudFormation for."""
+        del aws
+        return StackRequest(template(), self.stack.parameters(), {"hearth:pool": self.stack.pool})
+
     def request(self) -> StackRequest:
         """What CloudFormation is asked for."""
         return StackRequest(template(), self.stack.parameters(), {POOL_TAG: self.stack.pool})
@@ -53,7 +63,7 @@ class MonitoringDeployment:
         """Create or update the stack."""
         with told():
             stack = Stack(aws, self.name, listener, poll_seconds=_POLL_SECONDS)
-            change = stack.bring_to(template(), self.stack.parameters(), {POOL_TAG: self.stack.pool})
+            change = stack.bring_to(self.request_for(aws))
             dashboard = stack.outputs()["Dashboard"]
         mail = f"AWS has written to {self.stack.email}: confirm it, or no alarm arrives." if self.stack.email else ""
         done = f"The stack {self.name} in {self.stack.region} is {change}."

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from infra_scripts.common.container_images import SAGEMAKER_MEDIA_TYPES
 from infra_scripts.common.deployment import CostTable, Options, StackPlan, StackRequest, StackStatus
 from infra_scripts.common.errors import RequestError
 from infra_scripts.common.instances import POOL_TAG
-from infra_scripts.sagemaker.deploy import LINKED, down, status, up
+from infra_scripts.common.needs import Container, Needs
+from infra_scripts.sagemaker.deploy import LINKED, down, request, status, up
 from infra_scripts.sagemaker.endpoint import SagemakerStack, parameters, plan, stack_name, template
 from tasks.costs.price_book import current
 from tasks.costs.rates import on_demand_usd_per_hour, whose_prices
@@ -56,6 +58,17 @@ class SagemakerDeployment:
     def template(self) -> str:
         """The CloudFormation template."""
         return template(self._stack())
+
+    def needs(self) -> Needs:
+        """Instances of an endpoint, the container, and the role that scales them."""
+        stack = self._stack()
+        container = Container(stack.image, SAGEMAKER_MEDIA_TYPES, build="docs/sagemaker.md has the commands")
+        return Needs(endpoint_type=stack.instance_type, container=container)
+
+    def request_for(self, aws: Aws) -> StackRequest:
+        """What `up` asks CloudFormation for."""
+        del aws
+        return request(self._stack())
 
     def request(self) -> StackRequest:
         """What CloudFormation is asked for."""

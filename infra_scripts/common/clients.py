@@ -96,6 +96,11 @@ def code(error: ClientError) -> str:
     return error.response.get("Error", {}).get("Code", "")
 
 
+def denied(error: ClientError) -> bool:
+    """Whether AWS refuses for want of a permission."""
+    return code(error) in DENIED
+
+
 def message(error: ClientError) -> str:
     """AWS's sentence for an error."""
     return error.response.get("Error", {}).get("Message", "").rstrip(".")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
@@ -17,11 +17,14 @@ from infra_scripts.common.errors import StackError
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation.type_defs import StackEventTypeDef, StackTypeDef
 
+    from infra_scripts.common.deployment import StackRequest
+
 _DEADLINE_SECONDS = 1800.0
 MOST_BYTES = 51_200
 """Of a template that is sent with the request."""
 # A stack in one of these has never worked, and CloudFormation updates none of them.
-_DEAD = {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED", "REVIEW_IN_PROGRESS"}
+_BEING_MADE = "CREATE_IN_PROGRESS"
+DEAD = {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED", "REVIEW_IN_PROGRESS"}
 
 
 def filled(template: Path, values: Mapping[str, str]) -> str:
@@ -33,6 +36,17 @@ def filled(template: Path, values: Mapping[str, str]) -> str:
             raise AssertionError(f"{template.name} has no {placeholder}")
         text = before + value + after
     return text
+
+
+def arguments(name: str, request: StackRequest) -> dict[str, Any]:
+    """Return what all calls take that make or change a stack."""
+    return {
+        "StackName": name,
+        "TemplateBody": request.template,
+        "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in request.parameters.items()],
+        "Tags": [{"Key": key, "Value": value} for key, value in request.tags.items()],
+        "Capabilities": ["CAPABILITY_NAMED_IAM"],
+    }
 
 
 class Change(StrEnum):
@@ -76,17 +90,17 @@ class Stack:
         told = found.get("Outputs", []) if found else []
         return {output["OutputKey"]: output["OutputValue"] for output in told}
 
-    def bring_to(self, body: str, parameters: dict[str, str], tags: dict[str, str]) -> Change:
+    def bring_to(self, request: StackRequest) -> Change:
         """Create it, or update it, and wait until that is done.
 
         Raises:
             StackError: it was rolled back, or is in no state to be changed.
         """
-        if len(body.encode()) > MOST_BYTES:
-            raise StackError(f"The template has {len(body.encode())} bytes, and CloudFormation takes {MOST_BYTES}.")
+        if (size := len(request.template.encode())) > MOST_BYTES:
+            raise StackError(f"The template has {size} bytes, and CloudFormation takes {MOST_BYTES}.")
         self._note_events()
         status = self._settled()
-        if status in _DEAD:
+        if status in DEAD:
             self._tell(f"The stack {self.name} is in {status}, a dead end: it is deleted and made anew.")
             self.delete()
             status = None
@@ -95,18 +109,12 @@ class Stack:
                 f"The stack {self.name} is in {status}{self._why()}. Mend that, continue the rollback in "
                 "CloudFormation's console, and run again; or take it down and up again."
             )
-        asked = {
-            "StackName": self.name,
-            "TemplateBody": body,
-            "Parameters": [{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()],
-            "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
-            "Capabilities": ["CAPABILITY_NAMED_IAM"],
-        }
+        asked = arguments(self.name, request)
         if status is None:
-            self._client.create_stack(**asked)  # type: ignore[arg-type]  # one dictionary for both calls
+            self._client.create_stack(**asked)
         else:
             try:
-                self._client.update_stack(**asked)  # type: ignore[arg-type]
+                self._client.update_stack(**asked)
             except ClientError as error:
                 if "No updates are to be performed" in message(error):
                     return Change.UNCHANGED
@@ -126,7 +134,8 @@ class Stack:
         if found is None:
             return
         self._note_events()
-        self._settled()
+        if found["StackStatus"] != _BEING_MADE:  # what is being made already costs money, and can be given up
+            self._settled()
         # By its id, as its name means nothing once it is gone.
         self._client.delete_stack(StackName=found["StackId"])
         reached = self._settled()

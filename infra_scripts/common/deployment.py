@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 
 if TYPE_CHECKING:
     from infra_scripts.common.clients import Aws, Listener
+    from infra_scripts.common.needs import Needs
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,14 @@ class Deployment(Protocol):
 
     def template(self) -> str:
         """The CloudFormation template; AWS is not asked."""
+        ...
+
+    def needs(self) -> Needs:
+        """What it needs of the account beside the resources of its template."""
+        ...
+
+    def request_for(self, aws: Aws) -> StackRequest:
+        """What `up` would ask CloudFormation for; AWS is asked where it would be made, and nothing is made."""
         ...
 
     def request(self) -> StackRequest:

@@ -1,4 +1,7 @@
-"""The IAM policies of those who run Hearth: `caller` reads, `deployer` brings stacks up, `baker` bakes images."""
+"""The IAM policies of those who run Hearth: `caller` reads, `deployer` brings stacks up, `baker` bakes images.
+
+`doctor` is what `hearth infra doctor` asks beyond the deployer's: it looks, and makes nothing but a change set.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,7 @@ class Who(StrEnum):
 
     CALLER = "caller"
     DEPLOYER = "deployer"
+    DOCTOR = "doctor"
     BAKER = "baker"
 
 
@@ -53,4 +57,5 @@ def who_for(stack: str) -> tuple[Who, ...]:
 
 
 def _file(who: Who, stack: str) -> Path:
-    return _STACKS / _FOLDERS.get(stack, stack) / "policies" / f"{who}.json"
+    folder = "doctor" if who is Who.DOCTOR else _FOLDERS.get(stack, stack)
+    return _STACKS / folder / "policies" / f"{who}.json"

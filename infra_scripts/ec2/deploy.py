@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from infra_scripts.common.clients import Aws, Listener, told
 from infra_scripts.common.cloudformation import Stack, Up
+from infra_scripts.common.deployment import StackRequest
 from infra_scripts.common.errors import InUseError, LeftoverError, StackError
 from infra_scripts.common.instances import (
     POOL_TAG,
@@ -54,20 +55,30 @@ def up(aws: Aws, stack: Ec2Stack, listener: Listener, *, poll_seconds: float = _
         StackError: the stack could not be brought there.
     """
     with told():
-        vpc, subnets = network(aws, stack, "HEARTH_EC2_STACK__SUBNETS")
-        ami = _image(aws, stack, listener)
-        refuse_small_disk(aws, ami, stack.disk_gb, "HEARTH_EC2_STACK__DISK_GB")
-        ensure_linked_roles(aws, LINKED, listener)
+        asked = request(aws, stack, listener)
+        refuse_small_disk(aws, asked.parameters["AmiId"], stack.disk_gb, "HEARTH_EC2_STACK__DISK_GB")
+        ensure_linked_roles(aws, asked.linked, listener)
         if stack.access == "token":
             ensure_secrets(aws, stack.pool, listener)
-        values = parameters(stack, vpc=vpc, subnets=subnets, ami=ami)
         made = Stack(aws, stack.name, listener, poll_seconds=poll_seconds)
-        change = made.bring_to(template(stack), values, {POOL_TAG: stack.pool})
-        outputs = made.outputs()
+        change = made.bring_to(asked)
+        outputs, ami = made.outputs(), asked.parameters["AmiId"]
         # A bake sets the parameter behind CloudFormation's back, which then sees no change where there is one.
         if read_parameter(aws, outputs["AmiParameter"]) != ami:
             aws.ssm.put_parameter(Name=outputs["AmiParameter"], Value=ami, Type="String", Overwrite=True)
         return Up(change, outputs)
+
+
+def request(aws: Aws, stack: Ec2Stack, listener: Listener) -> StackRequest:
+    """What CloudFormation is asked for; nothing is made.
+
+    Raises:
+        RequestError: there is no network or no image to use.
+        ClientError: AWS refuses.
+    """
+    vpc, subnets = network(aws, stack, "HEARTH_EC2_STACK__SUBNETS")
+    values = parameters(stack, vpc=vpc, subnets=subnets, ami=_image(aws, stack, listener))
+    return StackRequest(template(stack), values, {POOL_TAG: stack.pool}, LINKED)
 
 
 def _image(aws: Aws, stack: Ec2Stack, listener: Listener) -> str:

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from infra_scripts.common.clients import Aws, Listener, code, told
 from infra_scripts.common.cloudformation import Stack, Up
 from infra_scripts.common.container_images import ECS_MEDIA_TYPES, check_image
-from infra_scripts.common.deployment import StackStatus
+from infra_scripts.common.deployment import StackRequest, StackStatus
 from infra_scripts.common.errors import InUseError, LeftoverError, RequestError, StackError
 from infra_scripts.common.instances import ALIVE, tagged
 from infra_scripts.common.linked_roles import ensure_linked_roles
@@ -42,17 +42,28 @@ def up(aws: Aws, stack: EcsStack, listener: Listener, *, poll_seconds: float = _
         StackError: the stack could not be brought there.
     """
     with told():
-        vpc, subnets = network(aws, stack, _SUBNETS)
-        refuse_for_balancer(aws, subnets, _SUBNETS)
-        ami = base_image(aws, stack.ami_parameter, *_IMAGE)
+        asked = request(aws, stack)
+        refuse_for_balancer(aws, tuple(asked.parameters["Subnets"].split(",")), _SUBNETS)
         if stack.capacity == "gpu":
-            refuse_small_disk(aws, ami, stack.disk_gb, "HEARTH_ECS_STACK__DISK_GB")
-        values = parameters(stack, vpc=vpc, subnets=subnets, ami=ami)
-        ensure_linked_roles(aws, stack.linked, listener)
+            refuse_small_disk(aws, asked.parameters["AmiId"], stack.disk_gb, "HEARTH_ECS_STACK__DISK_GB")
+        ensure_linked_roles(aws, asked.linked, listener)
         made = Stack(aws, stack.name, listener, poll_seconds=poll_seconds)
         _check_update(aws, stack, made.outputs())
-        change = made.bring_to(template(stack), values, {ECS_TAG: stack.pool})
+        change = made.bring_to(asked)
         return Up(change, made.outputs())
+
+
+def request(aws: Aws, stack: EcsStack) -> StackRequest:
+    """What CloudFormation is asked for; nothing is made.
+
+    Raises:
+        RequestError: there is no network or no image to use.
+        ClientError: AWS refuses.
+    """
+    vpc, subnets = network(aws, stack, _SUBNETS)
+    ami = base_image(aws, stack.ami_parameter, *_IMAGE)
+    values = parameters(stack, vpc=vpc, subnets=subnets, ami=ami)
+    return StackRequest(template(stack), values, {ECS_TAG: stack.pool}, stack.linked)
 
 
 def image_trouble(aws: Aws, image: str) -> str:

@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 from infra_scripts.common.clients import Aws, Listener, code, told
 from infra_scripts.common.cloudformation import Change, Stack
 from infra_scripts.common.container_images import SAGEMAKER_MEDIA_TYPES, check_image, parse_image
+from infra_scripts.common.deployment import StackRequest
 from infra_scripts.common.errors import InUseError, LeftoverError, RequestError, StackError
 from infra_scripts.common.linked_roles import ensure_linked_roles
 from infra_scripts.sagemaker.endpoint import SagemakerStack, parameters, stack_name, template
@@ -60,7 +61,12 @@ def up(aws: Aws, stack: SagemakerStack, listener: Listener, *, poll_seconds: flo
         _check_image(aws, stack)
         ensure_linked_roles(aws, LINKED, listener)
         listener("SageMaker starts the first instance, and waits until the model is warm: 10 to 20 minutes.")
-        return made.bring_to(template(stack), parameters(stack), {"hearth:pool": stack.pool})
+        return made.bring_to(request(stack))
+
+
+def request(stack: SagemakerStack) -> StackRequest:
+    """What CloudFormation is asked for."""
+    return StackRequest(template(stack), parameters(stack), {"hearth:pool": stack.pool}, LINKED)
 
 
 def _check_image(aws: Aws, stack: SagemakerStack) -> None:

@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 from infra_scripts.common.clients import code, told
 from infra_scripts.common.cloudformation import Change, Stack
 from infra_scripts.common.container_images import ECS_MEDIA_TYPES, check_image
-from infra_scripts.common.deployment import StackStatus
+from infra_scripts.common.deployment import StackRequest, StackStatus
 from infra_scripts.common.errors import InUseError
 from infra_scripts.common.instances import POOL_TAG
 from infra_scripts.common.linked_roles import ensure_linked_roles
@@ -36,12 +36,22 @@ def up(aws: Aws, stack: TriggerStack, listener: Listener, *, poll_seconds: float
     """
     stack.checked()
     with told():
-        vpc, subnets = network(aws, stack, "HEARTH_TRIGGER__SUBNETS")
+        asked = request(aws, stack)
         if stack.image and not stack.prefect_url:
             check_image(aws, stack.image, ECS_MEDIA_TYPES)
-        ensure_linked_roles(aws, LINKED, listener)
-        made = Stack(aws, stack.name, listener, poll_seconds=poll_seconds)
-        return made.bring_to(template(), stack.parameters(vpc=vpc, subnets=subnets), {POOL_TAG: stack.pool})
+        ensure_linked_roles(aws, asked.linked, listener)
+        return Stack(aws, stack.name, listener, poll_seconds=poll_seconds).bring_to(asked)
+
+
+def request(aws: Aws, stack: TriggerStack) -> StackRequest:
+    """What CloudFormation is asked for; nothing is made.
+
+    Raises:
+        RequestError: a value is missing, or there is no network.
+        ClientError: AWS refuses.
+    """
+    vpc, subnets = network(aws, stack, "HEARTH_TRIGGER__SUBNETS")
+    return StackRequest(template(), stack.parameters(vpc=vpc, subnets=subnets), {POOL_TAG: stack.pool}, LINKED)
 
 
 def sends_events(aws: Aws, bucket: str) -> bool | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from tasks.aws.client import Aws, ask
 from tasks.core.errors import CloudError
+from tasks.core.finding import Finding, State
 
 # Names as Service Quotas shows them (https://docs.aws.amazon.com/ec2/latest/instancetypes/ec2-instance-quotas.html).
 _STANDARD = "Standard (A, C, D, H, I, M, R, T, Z)"
@@ -16,6 +17,11 @@ _OF_EC2 = {
     ("spot", False): (f"All {_STANDARD} Spot Instance Requests", "L-34B43A08"),
     ("on-demand", True): ("Running On-Demand G and VT instances", "L-DB2E81BA"),
     ("on-demand", False): (f"Running On-Demand {_STANDARD} instances", "L-1216C47A"),
+}
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-quotas.html
+_OF_FARGATE = {
+    False: ("Fargate On-Demand vCPU resource count", "L-3032A538"),
+    True: ("Fargate Spot vCPU resource count", "L-36FBB829"),
 }
 _MOST_PAGES = 60
 _CALL_SECONDS = 12.0
@@ -83,9 +89,36 @@ async def endpoint_quota(aws: Aws, instance_type: str) -> Quota:
     return Quota(name, None, why_unknown="AWS lists no quota of that name.")
 
 
+async def fargate_quota(aws: Aws, vcpus: float, *, spot: bool) -> Quota:
+    """Ask for the quota on vCPUs of Fargate tasks, of which one task takes so many."""
+    name, code = _OF_FARGATE[spot]
+    try:
+        async with asyncio.timeout(_CALL_SECONDS):
+            answer = await ask(aws.service_quotas.get_service_quota, ServiceCode="fargate", QuotaCode=code)
+    except (CloudError, TimeoutError) as error:
+        return _unknown(f"{name} ({code})", error)
+    return Quota(f"{name} ({code})", float(answer["Quota"]["Value"]), vcpus)
+
+
 def _of_ec2(market: str, instance_type: str) -> tuple[str, str]:
     return _OF_EC2[market, instance_type.startswith(("g", "vt")) or not instance_type]
 
 
 def _unknown(name: str, error: Exception) -> Quota:
     return Quota(name, None, why_unknown=str(error) or "AWS did not answer in time.")
+
+
+def of_quotas(*quotas: Quota) -> Finding:
+    """Say whether one of several quotas, any of which will do, lets a machine in."""
+    told = "; ".join(_told(quota) for quota in quotas)
+    if any(quota.allowed is not None and quota.suffices for quota in quotas):
+        return Finding(State.OK, f"Quota: {told}.")
+    if any(quota.allowed is None for quota in quotas):
+        return Finding(State.UNKNOWN, f"Quota: {told}.", "Look in Service Quotas.")
+    return Finding(State.MISSING, f"Quota: {told}.", "Ask for more of it in Service Quotas.")
+
+
+def _told(quota: Quota) -> str:
+    if quota.allowed is None:
+        return f"{quota.name} is not known: {quota.why_unknown.rstrip('.')}"
+    return f"{quota.name} is {quota.allowed:g}, and a machine takes {quota.needed:g}"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tasks.backends.finding import Finding, Findings, State
 from tasks.core.errors import PassingError
+from tasks.core.finding import Finding, Findings, State
 from tasks.ollama.client import OllamaClient
 from tasks.ollama.names import canonical
 from tasks.serving.capabilities import Capabilities

@@ -10,10 +10,10 @@ from tasks.backends.ec2 import backend as ec2
 from tasks.backends.ec2 import check as ec2_check
 from tasks.backends.ecs import backend as ecs
 from tasks.backends.ecs import check as ecs_check
-from tasks.backends.finding import Findings
 from tasks.backends.local import embedded, ollama
 from tasks.backends.sagemaker import backend as sagemaker
 from tasks.backends.sagemaker import check as sagemaker_check
+from tasks.core.finding import Findings
 from tasks.core.jobs import BackendName
 from tasks.settings.settings import Settings
 

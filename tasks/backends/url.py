@@ -6,8 +6,8 @@ import os
 
 from tasks.backends.base import Allocation, Endpoint, Release
 from tasks.backends.check import check_server
-from tasks.backends.finding import Finding, Findings, State
 from tasks.core.errors import InputError, ServerError
+from tasks.core.finding import Finding, Findings, State
 from tasks.core.jobs import BackendName
 from tasks.core.network import HTTPX_CERTIFICATES, check_way_to, trusted
 from tasks.core.scaling import Scale

@@ -17,6 +17,7 @@ from tasks.costs.price_book import STALE_DAYS, current
 from tasks.documents.pdf import open_document
 from tasks.planning.architectures import Shape
 from tasks.planning.history import page_times
+from tasks.planning.measured import kept, preferred
 from tasks.planning.verdict import CostPlan, cost_plan
 from tasks.settings.reading import LimitSettings
 from tasks.settings.settings import Settings
@@ -81,13 +82,22 @@ def planned(asked: PlanRequest, settings: Settings) -> CostPlan:
     if (asked.pages is None) == (not asked.sources):
         raise InputError("Name either documents or --pages, such as --pages 50.")
     pages = asked.pages or sum(_pages(Path(each), settings.limits) for each in asked.sources)
-    given = Assumptions(num_ctx=settings.read.num_ctx).changed({**(CLASSIC if asked.classic else {}), **asked.assume})
-    times = page_times(settings.output, asked.model or settings.model or DEFAULT_MODEL, given)
+    model = asked.model or settings.model or DEFAULT_MODEL
+    told: tuple[str, ...] = ()
+    assumed = Assumptions(num_ctx=settings.read.num_ctx)
+    machine = asked.assume.get("instance_type", assumed.instance_type)
+    if not asked.classic:
+        assumed, told = preferred(assumed, kept(settings.home, machine, model))
+    given = assumed.changed({**(CLASSIC if asked.classic else {}), **asked.assume})
+    times = page_times(settings.output, model, given)
+    if told and not times.measured:
+        times = type(times)(given, source=f"of one page, measured by `hearth infra smoke` on {machine}")
     if "page_seconds" in asked.assume or asked.classic:
         times = type(times)(given, source="assumed, as asked")
     today = datetime.now(UTC).date()
     book = current(settings.home)
     plan = cost_plan(pages, given, times, book, today, asked.seconds, asked.budget_usd, stale_days=asked.stale_days)
+    plan = plan.model_copy(update={"notes": (*plan.notes, *told)})
     if all(row.shape is Shape.FARGATE for row in plan.rows):
         raise no_price(given)
     return plan

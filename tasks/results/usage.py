@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from tasks.core.jobs import BackendName, Frozen
 
 
 class EndpointRecord(Frozen):
-    """The server that read the pages, and why it was this one."""
+    """The server that read the pages, and why it was this one.
+
+    Attributes:
+        gpu_bytes: of GPU memory that the loaded model takes, with the room of all its slots; None if it takes none.
+    """
 
     backend: BackendName
     why: str
@@ -16,6 +22,7 @@ class EndpointRecord(Frozen):
     slots_asked: int
     slots: int
     note: str | None = None
+    gpu_bytes: int | None = Field(None, ge=0, exclude_if=lambda value: value is None)
 
 
 class MachineRecord(Frozen):

@@ -7,8 +7,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from tasks.backends.finding import Finding, Findings, State
 from tasks.core.errors import CloudError
+from tasks.core.finding import Finding, Findings, State
 from tasks.core.paths import Place
 from tasks.settings.settings import Settings
 from tasks.storage import s3_client

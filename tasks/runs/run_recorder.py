@@ -63,6 +63,7 @@ class RunRecorder:
             slots_asked=self.prepared.plan.slots,
             slots=warmth.measured.slots * allocation.parts.count,
             note=warmth.note,
+            gpu_bytes=warmth.gpu_bytes or None,
         )
 
     def pages_start(self) -> None:

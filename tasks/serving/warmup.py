@@ -33,6 +33,7 @@ class Warmth:
         measured: how many requests the server really serves at once.
         note: why it is fewer than was asked for, or where the model runs; None if there is nothing to tell.
         thinks: the model can think, and is to be told not to.
+        gpu_bytes: of GPU memory that it takes, with the room of all the server's slots; 0 if it takes none.
     """
 
     digest: str
@@ -40,6 +41,7 @@ class Warmth:
     measured: Measured
     note: str | None = None
     thinks: bool = False
+    gpu_bytes: int = 0
 
 
 async def warm(
@@ -110,7 +112,8 @@ async def warm(
     if note:
         emit(RunWarning(note))
     notes = " ".join(filter(None, (note, placed, *suited)))
-    return Warmth(model.digest, details.family, measured, notes or None, capabilities.thinks)
+    gpu_bytes = loaded.size_vram if loaded else 0
+    return Warmth(model.digest, details.family, measured, notes or None, capabilities.thinks, gpu_bytes)
 
 
 async def _present(client: OllamaClient, name: str, version: str, deadline: Deadline, limits: WarmSettings) -> Model:

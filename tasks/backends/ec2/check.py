@@ -6,10 +6,10 @@ import shutil
 
 from tasks.aws.account import caller
 from tasks.aws.client import Aws
-from tasks.aws.quotas import ec2_quota
+from tasks.aws.quotas import ec2_quota, of_quotas
 from tasks.backends.ec2.instances import Market
 from tasks.backends.ec2.outputs import find_stack
-from tasks.backends.finding import Finding, Findings, State, of_quotas
+from tasks.core.finding import Finding, Findings, State
 from tasks.settings.ec2 import Access, SpotPolicy
 from tasks.settings.settings import Settings
 

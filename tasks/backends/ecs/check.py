@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from tasks.aws.account import caller
 from tasks.aws.client import Aws
-from tasks.aws.quotas import ec2_quota
+from tasks.aws.quotas import ec2_quota, of_quotas
 from tasks.backends.ecs.status import service_status
-from tasks.backends.finding import Finding, Findings, State, of_quotas
+from tasks.core.finding import Finding, Findings, State
 from tasks.settings.ecs import Capacity
 from tasks.settings.settings import Settings
 

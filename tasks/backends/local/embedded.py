@@ -8,10 +8,10 @@ from importlib.metadata import version
 from importlib.util import find_spec
 
 from tasks.backends.base import Allocation, Release
-from tasks.backends.finding import Finding, Findings, State
 from tasks.backends.local.local_allocation import local_allocation
 from tasks.backends.local.server import ServerSpec, lease_server
 from tasks.core.environment import MACHINE
+from tasks.core.finding import Finding, Findings, State
 from tasks.core.jobs import BackendName
 from tasks.core.scaling import Scale
 from tasks.settings.settings import Settings

@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 
 from tasks.backends.base import Allocation, Endpoint, Release
 from tasks.backends.check import check_server
-from tasks.backends.finding import Finding, Findings, State
 from tasks.backends.local.local_allocation import local_allocation
 from tasks.backends.local.server import ServerSpec, lease_server
 from tasks.backends.local.server_state import local_servers
 from tasks.core.environment import MACHINE
 from tasks.core.errors import InputError, PassingError, ServerError
+from tasks.core.finding import Finding, Findings, State
 from tasks.core.jobs import BackendName
 from tasks.core.network import is_loopback
 from tasks.core.scaling import Scale

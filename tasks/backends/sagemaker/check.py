@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from tasks.aws.account import caller
 from tasks.aws.client import Aws
-from tasks.aws.quotas import endpoint_quota
-from tasks.backends.finding import Finding, Findings, State, of_quotas
+from tasks.aws.quotas import endpoint_quota, of_quotas
 from tasks.backends.sagemaker.status import endpoint_status
+from tasks.core.finding import Finding, Findings, State
 from tasks.settings.settings import Settings
 
 

@@ -147,7 +147,13 @@ _ANY = "The resource is arn:...:*/*, which has these, too. Parliament compares t
 _STREAM = {
     "RESOURCE_MISMATCH dynamodb:GetResourcePolicy arn:*:dynamodb:*:*:table/*/stream/*": "The table has no stream.",
 }
+_NEWER = {
+    "UNKNOWN_ACTION Unknown action cloudformation:DescribeEvents": (
+        "CloudFormation's API has it since the end of 2025; parliament's list of actions is older."
+    ),
+}
 DELIBERATE: dict[str, dict[str, str]] = {
+    **{f"{stack}-doctor": _NEWER for stack in StackName},
     "ec2-caller": {
         "RESOURCE_MISMATCH ssmmessages:OpenDataChannel *": (
             "Session Manager's guide holds it to the caller's own sessions; the reference of actions names no resource."

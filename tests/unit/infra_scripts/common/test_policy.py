@@ -31,8 +31,8 @@ def test_a_policy_leaves_room_at_the_longest_pool_and_region(stack: StackName, w
     assert {region: size for region, size in sizes.items() if size >= MOST} == {}
 
 
-def test_every_stack_has_a_caller_and_a_deployer_and_machines_alone_are_baked():
-    assert {stack: set(who_for(stack)) - {Who.CALLER, Who.DEPLOYER} for stack in StackName} == {
+def test_every_stack_has_a_caller_a_deployer_and_a_doctor_and_machines_alone_are_baked():
+    assert {stack: set(who_for(stack)) - {Who.CALLER, Who.DEPLOYER, Who.DOCTOR} for stack in StackName} == {
         **{stack: set() for stack in StackName},
         StackName.EC2: {Who.BAKER},
     }

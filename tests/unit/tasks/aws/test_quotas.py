@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tasks.aws.quotas import Quota, ec2_quota, ec2_quota_name, endpoint_quota
-from tasks.backends.finding import State, of_quotas
+from tasks.aws.quotas import Quota, ec2_quota, ec2_quota_name, endpoint_quota, of_quotas
 from tasks.core.errors import CloudError
+from tasks.core.finding import State
 
 
 def aws(value: float = 8.0, vcpus: int = 4, refusal: CloudError | None = None, pages: int = 1) -> Any:

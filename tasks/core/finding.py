@@ -1,4 +1,4 @@
-"""What `hearth check` finds of a backend, or of anything else that a run needs."""
+"""What is found of something that a run, or a stack, needs: a line of `hearth check` or `hearth infra doctor`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tasks.aws.quotas import Quota
 from tasks.core.errors import HearthError
 
 _SECONDS = 30.0
@@ -24,7 +23,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """A line of the check.
+    """A line of a check.
 
     Attributes:
         why: what was found.
@@ -52,19 +51,3 @@ async def collected(findings: Findings) -> list[Finding]:
         why = f"There was no answer within {_SECONDS:.0f} s."
         found.append(Finding(State.MISSING, why, "See that the network leads there, and try again."))
     return found
-
-
-def of_quotas(*quotas: Quota) -> Finding:
-    """Say whether one of several quotas, any of which will do, lets a machine in."""
-    told = "; ".join(_told(quota) for quota in quotas)
-    if any(quota.allowed is not None and quota.suffices for quota in quotas):
-        return Finding(State.OK, f"Quota: {told}.")
-    if any(quota.allowed is None for quota in quotas):
-        return Finding(State.UNKNOWN, f"Quota: {told}.", "Look in Service Quotas.")
-    return Finding(State.MISSING, f"Quota: {told}.", "Ask for more of it in Service Quotas.")
-
-
-def _told(quota: Quota) -> str:
-    if quota.allowed is None:
-        return f"{quota.name} is not known: {quota.why_unknown.rstrip('.')}"
-    return f"{quota.name} is {quota.allowed:g}, and a machine takes {quota.needed:g}"

@@ -1,0 +1,33 @@
+"""How findings are shown: `hearth check` and `hearth infra doctor` look alike."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from tasks.core.finding import Finding
+
+Found = dict[str, list["Finding"]]
+_STYLES = {"ok": "green", "missing": "red", "unknown": "yellow"}
+_LEAST_WIDTH = 9
+
+
+def findings_table(found: Found) -> Table:
+    """Make a table of findings, a line each: their state, what they are of, and what to do."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(width=max(map(len, _STYLES)))
+    table.add_column(width=max(_LEAST_WIDTH, *map(len, found)))
+    table.add_column(overflow="fold")
+    for of, findings in found.items():
+        for place, finding in enumerate(findings):
+            state = Text(finding.state, style=_STYLES[finding.state])
+            table.add_row(state, "" if place else of, " ".join(filter(None, (finding.why, finding.remedy))))
+    return table
+
+
+def finding_facts(of: str, finding: Finding) -> dict[str, object]:
+    """Return a finding as JSON has it."""
+    return {"of": of, "state": finding.state.value, "why": finding.why, "remedy": finding.remedy or None}

@@ -1,0 +1,128 @@
+"""Whether machines could be launched: their types in the network's zones, their image, and what EC2 lets be made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from infra_scripts.common.clients import code, message
+from infra_scripts.common.errors import RequestError
+from infra_scripts.common.needs import Machines
+from infra_scripts.common.network import refuse_for_balancer, refuse_small_disk
+from infra_scripts.common.parameters import read_parameter
+from infra_scripts.doctor.case import Case
+from tasks.core.finding import Finding, State
+
+_DRY = "DryRunOperation"
+
+
+def zones(case: Case) -> Iterator[Finding]:
+    """See which of the instance types are offered in the zones of the subnets."""
+    parameters = case.request.parameters
+    if "Subnets" not in parameters:
+        return
+    subnets = case.aws.ec2.describe_subnets(SubnetIds=parameters["Subnets"].split(","))["Subnets"]
+    there = sorted({subnet["AvailabilityZone"] for subnet in subnets})
+    if case.needs.balanced_in:
+        try:
+            refuse_for_balancer(case.aws, tuple(parameters["Subnets"].split(",")), case.needs.balanced_in)
+        except RequestError as error:
+            yield Finding(State.MISSING, str(error))
+    if case.needs.machines is not None:
+        yield _offered(case, case.needs.machines, there)
+
+
+def _offered(case: Case, machines: Machines, there: list[str]) -> Finding:
+    filters: Any = [{"Name": "instance-type", "Values": list(machines.types)}]
+    pages = case.aws.ec2.get_paginator("describe_instance_type_offerings").paginate(
+        LocationType="availability-zone", Filters=filters
+    )
+    offered: dict[str, set[str]] = {}
+    for page in pages:
+        for one in page["InstanceTypeOfferings"]:
+            offered.setdefault(one["InstanceType"], set()).add(one["Location"])
+    told = "; ".join(
+        f"{kind} in {', '.join(sorted(offered.get(kind, set()) & set(there))) or 'none'}" for kind in machines.types
+    )
+    if not any(offered.get(kind, set()) & set(there) for kind in machines.types):
+        why = f"None of the instance types is offered in the zones of the subnets ({', '.join(there)}): {told}."
+        return Finding(State.MISSING, why, "Choose other types, subnets of other zones, or another region.")
+    return Finding(State.OK, f"Instance types by zone: {told}.")
+
+
+def images(case: Case) -> Iterator[Finding]:
+    """See that the parameter of the image is there, and that the disk is as large as the image's snapshot."""
+    machines = case.needs.machines
+    if machines is None:
+        return
+    ami = read_parameter(case.aws, machines.ami_parameter)
+    if ami is None:
+        why = f"There is no SSM parameter {machines.ami_parameter} in {case.aws.region}."
+        yield Finding(State.MISSING, why, f"Set {machines.ami_setting} to one that names an image there.")
+        return
+    yield Finding(State.OK, f"The SSM parameter {machines.ami_parameter} names {ami}.")
+    used = case.request.parameters.get("AmiId", ami)
+    if not _is_there(case, used):
+        why = f"The image {used} is not there, or not for this account."
+        yield Finding(State.MISSING, why, f"Correct {machines.ami_setting}.")
+        return
+    try:
+        refuse_small_disk(case.aws, used, machines.disk_gb, machines.disk_setting)
+    except RequestError as error:
+        yield Finding(State.MISSING, str(error))
+    else:
+        yield Finding(State.OK, f"The disk of {machines.disk_gb} GB holds the snapshot of {used}.")
+
+
+def _is_there(case: Case, ami: str) -> bool:
+    try:
+        return bool(case.aws.ec2.describe_images(ImageIds=[ami])["Images"])
+    except ClientError as error:
+        if code(error).startswith("InvalidAMIID"):
+            return False
+        raise
+
+
+def dry_run(case: Case) -> Iterator[Finding]:
+    """Have EC2 try what it can try without doing it: it says whether it would have been allowed."""
+    if case.needs.machines is None:
+        return
+    vpc, name, tags = case.request.parameters["VpcId"], f"{case.name}-doctor", case.request.tags
+    data: Any = {"ImageId": case.request.parameters["AmiId"], "InstanceType": case.needs.machines.types[0]}
+    ec2 = case.aws.ec2
+    calls: dict[str, Callable[[], object]] = {
+        "CreateSecurityGroup": lambda: ec2.create_security_group(
+            GroupName=name,
+            Description="Hearth",
+            VpcId=vpc,
+            TagSpecifications=_tags("security-group", tags),
+            DryRun=True,
+        ),
+        "CreateLaunchTemplate": lambda: ec2.create_launch_template(
+            LaunchTemplateName=name,
+            LaunchTemplateData=data,
+            TagSpecifications=_tags("launch-template", tags),
+            DryRun=True,
+        ),
+    }
+    for operation, call in calls.items():
+        yield _tried(operation, call, case)
+
+
+def _tags(kind: str, tags: Mapping[str, str]) -> Any:  # noqa: ANN401 - a list of botocore's
+    return [{"ResourceType": kind, "Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}]
+
+
+def _tried(operation: str, call: Callable[[], object], case: Case) -> Finding:
+    try:
+        call()
+    except ClientError as error:
+        if code(error) == _DRY:
+            return Finding(State.OK, f"EC2 would permit {operation}.")
+        if code(error) == "UnauthorizedOperation":
+            remedy = f"`hearth infra policy deployer {case.stack}` prints what is needed."
+            return Finding(State.MISSING, f"EC2 does not permit {operation} with the tags of the stack.", remedy)
+        return Finding(State.MISSING, f"EC2 refuses {operation}: {message(error)} ({code(error)}).")
+    return Finding(State.UNKNOWN, f"EC2 took the dry run of {operation} for a real one.", "Look what it made.")

@@ -1,0 +1,155 @@
+"""A trial of a stack removes what it made, however it went, and costs no more than was allowed."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+
+from flows.local import smoke
+from flows.local.smoke import TimeUpError, Trial, run_trial
+from flows.local.smoke_target import Target
+from flows.stacks.registry import StackName
+from infra_scripts.common.errors import AccessError, LeftoverError, StackError
+from tasks.core.errors import UnavailableError
+from tasks.settings.settings import Settings
+
+WORDS = "the endpoint hearth-smoke"
+
+
+class Deployment:
+    """A stack that notes what is done to it."""
+
+    whole, name = WORDS, "hearth-smoke"
+
+    def __init__(self, up: Callable[[], None] = lambda: None, down: Callable[[], None] = lambda: None) -> None:
+        self.done: list[str] = []
+        self._up, self._down = up, down
+
+    def up(self, *_: object) -> tuple[str, ...]:
+        self.done.append("up")
+        self._up()
+        return ()
+
+    def down(self, *_: object, force: bool) -> tuple[str, ...]:
+        assert force
+        self._down()
+        self.done.append("down")
+        return ()
+
+
+class Reader:
+    """Reads a page, or does what is scripted instead."""
+
+    def __init__(self, read: Callable[[], Any] = lambda: "manifest") -> None:
+        self.read, self.stopped = read, False
+
+    def stop(self) -> None:
+        self.stopped = True
+
+
+def target(work_seconds: float = 600.0) -> Target:
+    return Target(
+        stack=StackName.SAGEMAKER,
+        settings=Settings(),
+        environment={},
+        kind="ml.g4dn.xlarge",
+        model="qwen2.5vl:7b",
+        usd_per_hour=0.7,
+        usd_at_launch=0.0,
+        work_seconds=work_seconds,
+        num_ctx=8192,
+        read_options={},
+    )
+
+
+def run(deployment: Deployment, reader: Reader, *, work_seconds: float = 600.0) -> Trial:
+    trial = Trial()
+    given = cast("Any", deployment), target(work_seconds), cast("Any", None), lambda _: None, cast("Any", reader)
+    try:
+        run_trial(*given, lambda: None, trial)
+    finally:
+        run.trial = trial  # type: ignore[attr-defined]  # for those who expect an error
+    return trial
+
+
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(smoke, "_PAUSE_SECONDS", 0.0)
+
+
+def failing(error: Exception, times: int = 1_000) -> Callable[[], None]:
+    left = [times]
+
+    def fail() -> None:
+        left[0] -= 1
+        if left[0] >= 0:
+            raise error
+
+    return fail
+
+
+def test_a_page_is_read_between_the_stacks_coming_and_its_going():
+    deployment, reader = Deployment(), Reader()
+    trial = run(deployment, reader)
+    assert (deployment.done, trial.manifest, trial.left) == (["up", "down"], "manifest", ())
+    assert trial.usd == pytest.approx(trial.seconds / 3600 * 0.7)
+    assert reader.stopped
+
+
+@pytest.mark.parametrize(
+    ("deployment", "reader", "error"),
+    [
+        (Deployment(up=failing(StackError("rolled back"))), Reader(), StackError),
+        (Deployment(), Reader(failing(UnavailableError("no page"))), UnavailableError),
+        (Deployment(), Reader(failing(RuntimeError("a bug"))), RuntimeError),
+    ],
+)
+def test_what_fails_is_removed(deployment: Deployment, reader: Reader, error: type[Exception]):
+    with pytest.raises(error):
+        run(deployment, reader)
+    assert deployment.done == ["up", "down"]
+    assert reader.stopped
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_what_is_interrupted_is_removed_and_further_signals_do_not_disturb_that(number: signal.Signals):
+    before = signal.getsignal(number)
+
+    def signalled() -> None:
+        os.kill(os.getpid(), number)
+
+    deployment = Deployment(down=signalled)
+    with pytest.raises(KeyboardInterrupt):
+        run(deployment, Reader(signalled))
+    assert deployment.done == ["up", "down"]
+    assert signal.getsignal(number) == before
+
+
+def test_the_end_of_the_dollars_ends_it_whatever_goes_on():
+    deployment = Deployment()
+    with pytest.raises(TimeUpError, match="--max-usd"):
+        run(deployment, Reader(signal.pause), work_seconds=0.05)
+    assert deployment.done == ["up", "down"]
+
+
+def test_a_stack_that_takes_too_long_to_make_is_given_up_likewise():
+    deployment = Deployment(up=signal.pause)
+    with pytest.raises(TimeUpError):
+        run(deployment, Reader(), work_seconds=0.05)
+    assert deployment.done == ["up", "down"]
+
+
+def test_a_removal_that_aws_refuses_once_is_tried_again():
+    trial = run(Deployment(down=failing(AccessError("throttled"), times=1)), Reader())
+    assert trial.left == ()
+
+
+def test_what_stays_is_listed():
+    left = LeftoverError("The pool smoke", ("machine i-1",), "AWS refuses")
+    assert run(Deployment(down=failing(left)), Reader()).left == ("machine i-1",)
+    trial = run(Deployment(down=failing(AccessError("denied"))), Reader())
+    assert trial.left == ("stack hearth-smoke and what it made, as far as is known",)
