@@ -30,7 +30,7 @@ ALLOWED = {
 # What AWS asks for on behalf of another call, which no call of the code's own shows.
 IMPLIED = {"ec2:RunInstances", "ec2:CreateTags", "iam:PassRole", "iam:CreateServiceLinkedRole"}
 # Calls of the Session Manager plugin, and of a sweep that finds a disk to delete.
-ELSEWHERE = {"ssm:ResumeSession", "ssm:TerminateSession", "ec2:DeleteVolume"}
+ELSEWHERE = {"ssm:ResumeSession", "ssm:TerminateSession", "ssmmessages:OpenDataChannel", "ec2:DeleteVolume"}
 
 
 @pytest.mark.parametrize("market", ["spot", "on_demand"])

@@ -46,7 +46,7 @@ RUNS = [
 ]
 # Actions that no API has an operation for.
 ACTIONS_ALONE = {
-    *("iam:PassRole", "cloudformation:*", "ssmmessages:OpenDataChannel"),
+    *("iam:PassRole", "cloudformation:*", "cloudformation:TagResource", "ssmmessages:OpenDataChannel"),
     # Operations of several services, by a name that is theirs alone here.
     *("s3:Get*Configuration", "s3:GetBucket*", "s3:ListTagsForResource", "s3:TagResource", "s3:UntagResource"),
     # Operations of sagemaker-runtime, whose actions are SageMaker's.
@@ -60,7 +60,7 @@ ACTIONS_ALONE = {
     ),
 }
 # What IAM calls otherwise than boto3 does.
-SERVICES = {"elasticloadbalancing": "elbv2"}
+SERVICES = {"elasticloadbalancing": "elbv2", "servicequotas": "service-quotas"}
 # What IAM knows no resource for, though it is no look.
 RESOURCELESS = {
     "cloudwatch:PutMetricData",
@@ -68,6 +68,7 @@ RESOURCELESS = {
     "ecs:CreateCluster",
     "ecs:DeregisterTaskDefinition",
     "ecs:RegisterTaskDefinition",
+    "servicequotas:ListServiceQuotas",
     "sns:SetSubscriptionAttributes",
     "sns:Unsubscribe",
 }

@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 
 from infra_scripts.common.clients import Aws, connect
 from infra_scripts.common.cloudformation import Change, Stack
+from infra_scripts.common.deployment import StackRequest
 from infra_scripts.common.errors import StackError
 from tests.support.aws.front import AwsFront
 from tests.support.aws.refusals import OCI_INDEX, Refusals
@@ -33,7 +34,9 @@ def bring(deployer: Aws) -> Bring:
 
     def made(resources: dict[str, object], name: str = "hearth-x", **declared: object) -> Change:
         body = json.dumps({"Resources": resources, **declared})
-        return Stack(deployer, name, lambda _: None, poll_seconds=0.02).bring_to(body, {}, {"hearth:pool": "x"})
+        return Stack(deployer, name, lambda _: None, poll_seconds=0.02).bring_to(
+            StackRequest(body, {}, {"hearth:pool": "x"})
+        )
 
     return made
 

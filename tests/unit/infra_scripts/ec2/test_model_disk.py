@@ -22,7 +22,8 @@ from tests.support.infra.pools import pool
 
 def files(**changed: Any) -> set[str]:
     config = gzip.decompress(base64.b64decode(user_data(pool(**changed)))).decode()
-    return {file["path"] for file in json.loads(config.partition("\n")[2])["write_files"]}
+    (command,) = json.loads(config.partition("\n")[2])["bootcmd"]
+    return {argument for argument in command if argument.startswith("/")}
 
 
 def planned(**changed: Any) -> StackPlan:
