@@ -12,8 +12,8 @@ from prefect.states import Completed
 from flows.engine.shutdown_schedule import schedule_idle_shutdown
 from flows.ui.artifacts import log_to_run
 from tasks.aws.errors import NO_REGION
-from tasks.backends.ec2.instances import Machine
 from tasks.backends.ec2.instances import machine as described
+from tasks.backends.ec2.machine import Machine
 from tasks.backends.ec2.policy import Decision
 from tasks.backends.ec2.pool import Pool, open_pool
 from tasks.backends.ec2.reaper import reap, sweep_disks

@@ -218,3 +218,14 @@ async def ask(call: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
     """
     with told_of(getattr(call, "__name__", "call")):
         return await asyncio.to_thread(call, *arguments, **named)
+
+
+async def caller(aws: Aws) -> str:
+    """Ask AWS who this is, and return it with the region; never anything secret.
+
+    Raises:
+        CloudError: there are no credentials or no region, or AWS does not take them.
+    """
+    region = aws.region
+    answer = await ask(aws.sts.get_caller_identity)
+    return f"{answer['Arn']} in {region}"

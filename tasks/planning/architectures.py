@@ -3,78 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from enum import StrEnum
 
-from tasks.core.jobs import Frozen
 from tasks.costs.assumptions import DAY_SECONDS, Assumptions, Range
 from tasks.costs.price_book import HOME_REGION, Book, Price, Term
 from tasks.costs.rates import HOURS_A_MONTH
+from tasks.planning.estimate import Estimate, Estimates, Running, Shape
 from tasks.planning.page_times import PageTimes
-
-
-class Shape(StrEnum):
-    """How pages meet machines."""
-
-    PER_PAGE_SERIAL = "per page, in turn"
-    PER_PAGE_AT_ONCE = "per page, at once"
-    SINGLE = "one machine"
-    SEVERAL = "several machines"
-    ECS = "ECS tasks"
-    SAGEMAKER = "SageMaker real time"
-    SAGEMAKER_ASYNC = "SageMaker async"
-    LAMBDA_ECS = "Lambda + ECS task"
-    FARGATE = "Fargate tasks, OCR"
-    """Without GPUs, so with another model: `tesseract:eng`, a page on each vCPU. It never wins."""
-
 
 ECS_FIRST_MACHINES = 2
 """That ECS starts where there is none, however few tasks want one: its metric then says 200 % of what there is
 (https://aws.amazon.com/blogs/containers/deep-dive-on-amazon-ecs-cluster-auto-scaling/)."""
 _ENDPOINTS = {Shape.SAGEMAKER, Shape.SAGEMAKER_ASYNC}
-
-
-class Running(StrEnum):
-    """How long machines run."""
-
-    WARM = "warm already"
-    """Someone else pays for boot, load and idling: what the classic table says. It never wins."""
-    AUTO_STOP = "auto-stop"
-    ALWAYS_ON = "always on"
-
-
-class Estimate(Frozen):
-    """One way of reading the pages. Times are seconds, `usd` is of the whole run.
-
-    Attributes:
-        billed: seconds that each machine is paid for, its minimum included.
-        usd_per_1000: of pages.
-    """
-
-    shape: Shape
-    running: Running
-    term: Term
-    machines: int
-    boot: Range
-    load: Range
-    reading: Range
-    total: Range
-    billed: Range
-    usd: Range
-    usd_per_1000: Range
-
-    @property
-    def name(self) -> str:
-        """For a person."""
-        many = f" x{self.machines}" if self.machines > 1 else ""
-        return f"{self.shape}{many}, {self.running}, {self.term}"
-
-
-class Estimates(Frozen):
-    """What could be estimated, the prices that it rests on, and what has no price."""
-
-    rows: tuple[Estimate, ...]
-    prices: tuple[Price, ...]
-    unpriced: tuple[str, ...]
 
 
 Way = tuple[Shape, Running, Term]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import floor, log10
 
 from tasks.core.durations import duration
-from tasks.planning.architectures import Estimate, Running
+from tasks.planning.estimate import Estimate, Running
 from tasks.planning.verdict import CostPlan
 from tasks.text.svg import framed, line, text
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from tasks.core.jobs import BackendName
 from tasks.costs.assumptions import DAY_SECONDS, Assumptions
 from tasks.costs.price_book import Book, Term
-from tasks.planning.architectures import Estimate, Running, Shape, Way, estimates
+from tasks.planning.architectures import Way, estimates
+from tasks.planning.estimate import Estimate, Running, Shape
 from tasks.planning.page_times import PageTimes
 
 

@@ -15,7 +15,7 @@ from tasks.core.forms import Form, duration_field
 from tasks.costs.assumptions import CLASSIC, Assumptions
 from tasks.costs.price_book import STALE_DAYS, current
 from tasks.documents.pdf import open_document
-from tasks.planning.architectures import Shape
+from tasks.planning.estimate import Shape
 from tasks.planning.history import page_times
 from tasks.planning.measured import kept, preferred
 from tasks.planning.verdict import CostPlan, cost_plan

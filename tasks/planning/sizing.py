@@ -5,7 +5,8 @@ from __future__ import annotations
 from tasks.core.jobs import Frozen
 from tasks.costs.assumptions import Assumptions, Range
 from tasks.costs.price_book import Book, Term
-from tasks.planning.architectures import Running, Shape, estimates
+from tasks.planning.architectures import estimates
+from tasks.planning.estimate import Running, Shape
 from tasks.planning.page_times import PageTimes
 
 # GiB, as AWS's DescribeInstanceTypes has them (one GPU each).

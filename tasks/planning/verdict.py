@@ -8,7 +8,8 @@ from tasks.core.durations import duration
 from tasks.core.jobs import Frozen
 from tasks.costs.assumptions import DAY_SECONDS, Assumptions
 from tasks.costs.price_book import HOME_REGION, STALE_DAYS, Book
-from tasks.planning.architectures import Estimate, Running, Shape, estimates
+from tasks.planning.architectures import estimates
+from tasks.planning.estimate import Estimate, Running, Shape
 from tasks.planning.page_times import PageTimes
 from tasks.planning.sizing import Size, sizes
 

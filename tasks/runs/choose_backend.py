@@ -10,8 +10,8 @@ from tasks.backends.registry import BACKENDS
 from tasks.core.jobs import BackendName
 from tasks.costs.assumptions import Assumptions
 from tasks.costs.price_book import HOME_REGION, Term, current
-from tasks.planning.architectures import Shape
 from tasks.planning.cheapest import Suits, suitable
+from tasks.planning.estimate import Shape
 from tasks.settings.ec2 import SpotPolicy
 from tasks.settings.sagemaker import Serving
 from tasks.settings.settings import Settings

@@ -13,7 +13,7 @@ import itertools
 from heapq import heappop
 from math import ceil
 
-from tasks.backends.ec2.instances import MachineState
+from tasks.backends.ec2.machine import MachineState
 from tasks.backends.ec2.policy import Step, placement_policy
 from tasks.core.scaling import machines_for
 from tasks.costs.assumptions import DAY_SECONDS, Assumptions

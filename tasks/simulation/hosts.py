@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from heapq import nsmallest
 from math import inf
 
-from tasks.backends.ec2.instances import Machine, MachineState, Market, Notice
+from tasks.backends.ec2.machine import Machine, MachineState, Market, Notice
 from tasks.leasing.lease import Lease, Record
 from tasks.slots.ledger import Ledger, SlotClaim
 from tasks.slots.sharing import holding, shares

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from heapq import heappush
 from math import inf
 
-from tasks.backends.ec2.instances import MachineState
+from tasks.backends.ec2.machine import MachineState
 from tasks.backends.ec2.policy import Action, Limits, retention_policy
 from tasks.costs.assumptions import Assumptions
 from tasks.simulation.hosts import Block, Host, Run

@@ -10,7 +10,7 @@ from tasks.backends.base import Allocation, Endpoint, MachineFacts, Release
 from tasks.backends.ec2.acquire import Acquisition
 from tasks.backends.ec2.billing import over_today, usd_today
 from tasks.backends.ec2.instance_lease import InstanceLease
-from tasks.backends.ec2.instances import Machine, Market
+from tasks.backends.ec2.machine import Machine, Market
 from tasks.backends.ec2.pool import Pool, log_tail, open_pool
 from tasks.backends.ec2.spending import usd_per_hour
 from tasks.backends.ec2.status import status_of

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from tasks.backends.ec2.instances import Machine
+from tasks.backends.ec2.machine import Machine
 from tasks.backends.ec2.pool import Pool
 from tasks.backends.ec2.usage import noticed
 from tasks.costs.attribution import Span, Use, pieces

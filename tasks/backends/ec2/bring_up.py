@@ -7,8 +7,8 @@ import time
 
 from tasks.backends.ec2.connection import Connection, open_connection
 from tasks.backends.ec2.instance_lease import InstanceLease
-from tasks.backends.ec2.instances import Machine, MachineState
 from tasks.backends.ec2.launch import seen_machine, set_up
+from tasks.backends.ec2.machine import Machine, MachineState
 from tasks.backends.ec2.pool import Pool, log_tail
 from tasks.backends.ec2.state_reasons import stillborn, told_state
 from tasks.backends.ec2.usage import noticed, noticed_up

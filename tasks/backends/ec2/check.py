@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import shutil
 
-from tasks.aws.account import caller
-from tasks.aws.client import Aws
+from tasks.aws.client import Aws, caller
 from tasks.aws.quotas import ec2_quota, of_quotas
-from tasks.backends.ec2.instances import Market
+from tasks.backends.ec2.machine import Market
 from tasks.backends.ec2.outputs import find_stack
 from tasks.core.finding import Finding, Findings, State
 from tasks.settings.ec2 import Access, SpotPolicy

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from tasks.aws.client import ask
-from tasks.backends.ec2.instances import Machine
+from tasks.backends.ec2.machine import Machine
 from tasks.backends.ec2.pool import Pool, parameter
 from tasks.core.errors import HearthError, ServerError
 from tasks.ollama.address import free_port

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.aws.client import Aws, ask
 from tasks.aws.quotas import ec2_quota_name
-from tasks.backends.ec2.instances import Market
+from tasks.backends.ec2.machine import Market
 from tasks.backends.ec2.outputs import Stack
 from tasks.core.errors import CapacityError, CloudError, InputError
 from tasks.core.events import Progress, RunWarning, emit

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tasks.backends.ec2.connection import Connection
-from tasks.backends.ec2.instances import Machine
 from tasks.backends.ec2.instances import machine as described
 from tasks.backends.ec2.lease_renewal import LeaseRenewer
+from tasks.backends.ec2.machine import Machine
 from tasks.backends.ec2.policy import Why
 from tasks.backends.ec2.pool import Pool
 from tasks.backends.ec2.reaper import end

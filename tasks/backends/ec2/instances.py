@@ -1,115 +1,23 @@
-"""A machine as EC2 describes it, and the calls that change its state."""
+"""Machines are listed, and the calls that change their state."""
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from tasks.aws.client import Aws, ask
+from tasks.backends.ec2.machine import POOL_TAG, Machine, MachineState, Notice, described
 from tasks.core.errors import CloudError
 
 if TYPE_CHECKING:
-    from mypy_boto3_ec2.type_defs import DescribeInstancesResultTypeDef, FilterTypeDef, InstanceTypeDef
+    from mypy_boto3_ec2.type_defs import DescribeInstancesResultTypeDef, FilterTypeDef
 
-POOL_TAG = "hearth:pool"
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html
 _NOTICE_SECONDS = 120
-_LAUNCH_SECONDS = 60
-"""A machine that started so long after its disk was attached was stopped before."""
-# "User initiated (2026-11-25 10:20:33 GMT)"; EC2 promises no form, and it may be empty.
-_AT = re.compile(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:GMT|UTC)\)")
 GONE = {"InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed"}
-
-
-class MachineState(StrEnum):
-    """EC2's states of an instance."""
-
-    PENDING = "pending"
-    RUNNING = "running"
-    STOPPING = "stopping"
-    STOPPED = "stopped"
-    SHUTTING_DOWN = "shutting-down"
-    TERMINATED = "terminated"
-
-
-class Market(StrEnum):
-    """How a machine is paid for."""
-
-    SPOT = "spot"
-    ON_DEMAND = "on-demand"
-
-
-@dataclass(frozen=True)
-class Notice:
-    """What a machine tells of its own end: when, in seconds since the epoch, and why, such as spot-interruption."""
-
-    at: float
-    why: str
-
-
-@dataclass(frozen=True)
-class Machine:
-    """An instance of a pool.
-
-    Attributes:
-        launched_at: when it was last started, seconds since the epoch.
-        config: of the stack that it was made from.
-        stage: what it says of itself while it boots; empty at first.
-        notice: when and why it will go, if it knows.
-        transition: EC2's words for its last change of state, which may hold the time.
-        reason: EC2's code for it, such as Server.SpotInstanceTermination.
-        disk_since: when its root disk was attached: a little after its launch; at no start after that.
-        explained: EC2's words for that code.
-    """
-
-    id: str
-    pool: str
-    state: MachineState
-    type: str
-    market: Market
-    zone: str
-    launched_at: float
-    private_ip: str | None
-    public_ip: str | None
-    config: str
-    stage: str
-    notice: Notice | None
-    spot_request: str | None
-    transition: str = ""
-    reason: str = ""
-    explained: str = ""
-    disk_since: float = 0.0
-
-    @property
-    def new(self) -> bool:
-        """Whether it was last started by its launch, and not again after a stop."""
-        return self.launched_at - self.disk_since < _LAUNCH_SECONDS
-
-    @property
-    def there(self) -> bool:
-        """Whether it exists and can serve, now or after a start."""
-        return self.state not in {MachineState.SHUTTING_DOWN, MachineState.TERMINATED}
-
-    @property
-    def kind(self) -> str:
-        """Such as `g4dn.xlarge spot in us-east-1a`."""
-        return f"{self.type} {self.market} in {self.zone}"
-
-    @property
-    def region(self) -> str:
-        """Of its zone."""
-        return self.zone[:-1]
-
-    @property
-    def changed_at(self) -> float | None:
-        """When it was told to change its state last, seconds since the epoch; None if EC2 does not say."""
-        found = _AT.search(self.transition)
-        return None if found is None else datetime.strptime(f"{found[1]} +0000", "%Y-%m-%d %H:%M:%S %z").timestamp()
 
 
 async def list_machines(aws: Aws, pool: str) -> tuple[Machine, ...]:
@@ -222,40 +130,4 @@ async def _with_marks(aws: Aws, machines: Sequence[Machine]) -> tuple[Machine, .
 def _machines(page: DescribeInstancesResultTypeDef) -> Iterator[Machine]:
     for reservation in page["Reservations"]:
         for instance in reservation.get("Instances", ()):
-            yield _machine(instance)
-
-
-def _machine(instance: InstanceTypeDef) -> Machine:
-    tags = {tag["Key"]: tag["Value"] for tag in instance.get("Tags", ())}
-    launched = instance.get("LaunchTime")
-    launched_at = launched.timestamp() if isinstance(launched, datetime) else 0.0
-    attached = [disk.get("Ebs", {}).get("AttachTime") for disk in instance.get("BlockDeviceMappings", ())]
-    return Machine(
-        id=instance["InstanceId"],
-        pool=tags.get(POOL_TAG, ""),
-        state=MachineState(instance["State"]["Name"]),
-        type=instance["InstanceType"],
-        market=Market.SPOT if instance.get("InstanceLifecycle") == "spot" else Market.ON_DEMAND,
-        zone=instance.get("Placement", {}).get("AvailabilityZone", ""),
-        launched_at=launched_at,
-        private_ip=instance.get("PrivateIpAddress"),
-        public_ip=instance.get("PublicIpAddress"),
-        config=tags.get("hearth:config", ""),
-        stage=tags.get("hearth:stage", ""),
-        notice=_notice(tags.get("hearth:notice", ""), launched_at),
-        spot_request=instance.get("SpotInstanceRequestId"),
-        transition=instance.get("StateTransitionReason", ""),
-        reason=instance.get("StateReason", {}).get("Code", ""),
-        disk_since=min((at.timestamp() for at in attached if isinstance(at, datetime)), default=launched_at),
-        explained=instance.get("StateReason", {}).get("Message", ""),
-    )
-
-
-def _notice(tag: str, launched_at: float) -> Notice | None:
-    when, _, why = tag.partition(" ")
-    try:
-        at = datetime.fromisoformat(when).timestamp()
-    except ValueError:
-        return None
-    # A tag outlives a stop and a start.
-    return Notice(at, why or "its end was announced") if at >= launched_at else None
+            yield described(instance)

@@ -8,7 +8,8 @@ from collections.abc import Callable, Collection, Sequence
 
 from tasks.aws.client import ask
 from tasks.backends.ec2.fleet import affordable, launch, offers
-from tasks.backends.ec2.instances import Machine, Market, keep_disk_on_power_off, terminate
+from tasks.backends.ec2.instances import keep_disk_on_power_off, terminate
+from tasks.backends.ec2.machine import Machine, Market
 from tasks.backends.ec2.policy import Step
 from tasks.backends.ec2.pool import Pool, parameter
 from tasks.core.errors import CapacityError, CloudError, MachineLostError

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from tasks.backends.ec2.connection import Connection
-from tasks.backends.ec2.instances import MachineState
+from tasks.backends.ec2.machine import MachineState
 from tasks.backends.ec2.pool import Pool
 from tasks.core.aio import repeat_every
 from tasks.core.interruption import Interruption

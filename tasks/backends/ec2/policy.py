@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tasks.backends.ec2.instances import Machine, MachineState, Market
+from tasks.backends.ec2.machine import Machine, MachineState, Market
 from tasks.leasing.lease import Record
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tasks.aws.client import Aws, ask
-from tasks.backends.ec2.instances import GONE, Machine, list_machines
+from tasks.backends.ec2.instances import GONE, list_machines
+from tasks.backends.ec2.machine import Machine
 from tasks.backends.ec2.outputs import Stack, find_stack
 from tasks.backends.ec2.policy import Limits, Step, placement_policy
 from tasks.backends.ec2.sightings import Sightings, sightings_of

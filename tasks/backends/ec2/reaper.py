@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from tasks.aws.client import ask
 from tasks.backends.ec2.connection import active_until
-from tasks.backends.ec2.instances import POOL_TAG, Machine, MachineState, stop, terminate
+from tasks.backends.ec2.instances import stop, terminate
+from tasks.backends.ec2.machine import POOL_TAG, Machine, MachineState
 from tasks.backends.ec2.policy import Action, Decision, Why, retention_policy, stop_or_terminate
 from tasks.backends.ec2.pool import Pool
 from tasks.backends.ec2.usage import noticed, noticed_leases, noticed_stop

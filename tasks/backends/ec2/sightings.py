@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from tasks.backends.ec2.instances import Machine
+from tasks.backends.ec2.machine import Machine
 from tasks.core.errors import CloudError
 
 Look = Callable[[], Awaitable[tuple[Machine, ...]]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from tasks.aws.client import Aws, ask
-from tasks.backends.ec2.instances import Machine, Market
+from tasks.backends.ec2.machine import Machine, Market
 from tasks.core.errors import CloudError
 from tasks.costs.price_book import Book
 from tasks.costs.rates import on_demand_usd_per_hour

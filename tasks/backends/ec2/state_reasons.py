@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tasks.backends.ec2.instances import Machine
+from tasks.backends.ec2.machine import Machine
 
 _KEY_REFUSED = "Client.InternalError"
 _LASTING = {_KEY_REFUSED, "Client.InvalidSnapshot.NotFound", "Client.VolumeLimitExceeded"}

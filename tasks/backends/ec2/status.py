@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 
 from tasks.backends.ec2.connection import loaded_models
-from tasks.backends.ec2.instances import Machine, MachineState
+from tasks.backends.ec2.machine import Machine, MachineState
 from tasks.backends.ec2.policy import Action, Decision, retention_policy
 from tasks.backends.ec2.pool import Pool
 from tasks.backends.ec2.spending import usd_per_hour, usd_so_far

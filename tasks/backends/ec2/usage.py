@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from tasks.aws.client import Aws, ask
-from tasks.backends.ec2.instances import Machine, MachineState, Market
+from tasks.backends.ec2.machine import Machine, MachineState, Market
 from tasks.backends.ec2.pool import Pool
 from tasks.backends.ec2.spending import usd_per_hour
 from tasks.backends.ec2.state_reasons import WHY

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from tasks.aws.account import caller
-from tasks.aws.client import Aws
+from tasks.aws.client import Aws, caller
 from tasks.aws.quotas import ec2_quota, of_quotas
 from tasks.backends.ecs.status import service_status
 from tasks.core.finding import Finding, Findings, State

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.backends.ec2.instances import Machine, MachineState, Market
+from tasks.backends.ec2.machine import Machine, MachineState, Market
 from tasks.backends.ec2.state_reasons import stillborn, told_state
 from tasks.core.errors import CloudError
 from tests.integration.ec2.acquiring import acquired

@@ -9,7 +9,8 @@ import pytest
 from tasks.costs.assumptions import Assumptions
 from tasks.costs.price_book import Term, shipped
 from tasks.costs.rates import HOURS_A_MONTH, balancer_usd_per_hour
-from tasks.planning.architectures import Running, Shape, estimates
+from tasks.planning.architectures import estimates
+from tasks.planning.estimate import Running, Shape
 from tasks.planning.page_times import PageTimes
 
 TEXT = (Path(__file__).parents[3] / "docs" / "ecs.md").read_text()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from tasks.costs.assumptions import Assumptions, Range
 from tasks.costs.price_book import Term, shipped
-from tasks.planning.architectures import Estimate, Running, Shape, estimates
+from tasks.planning.architectures import estimates
+from tasks.planning.estimate import Estimate, Running, Shape
 from tasks.planning.page_times import PageTimes
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from tasks.costs.assumptions import CLASSIC, Assumptions
 from tasks.costs.price_book import Term
-from tasks.planning.architectures import Running, Shape
+from tasks.planning.estimate import Running, Shape
 from tests.unit.tasks.costs.estimated import ends, table
 
 

@@ -10,8 +10,8 @@ import pytest
 from tasks.core.errors import InputError
 from tasks.costs.assumptions import Assumptions, Range
 from tasks.costs.price_book import Book, Price, Source, Term, shipped
-from tasks.planning.architectures import Running, Shape
 from tasks.planning.chart import picture
+from tasks.planning.estimate import Running, Shape
 from tasks.planning.page_times import PageTimes
 from tasks.planning.sizing import needs_gib, sizes
 from tasks.planning.verdict import CostPlan, cost_plan

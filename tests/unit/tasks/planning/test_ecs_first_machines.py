@@ -8,7 +8,8 @@ from flows.stacks.registry import StackName, open_deployment
 from infra_scripts.common.deployment import Options
 from tasks.costs.assumptions import Assumptions
 from tasks.costs.price_book import Term, shipped
-from tasks.planning.architectures import Estimate, Running, Shape, estimates
+from tasks.planning.architectures import estimates
+from tasks.planning.estimate import Estimate, Running, Shape
 from tasks.planning.page_times import PageTimes
 from tasks.settings.ecs import EcsStackSettings
 from tasks.settings.settings import Settings

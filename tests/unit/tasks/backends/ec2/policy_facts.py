@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
-from tasks.backends.ec2.instances import Machine, MachineState, Market, Notice
+from tasks.backends.ec2.machine import Machine, MachineState, Market, Notice
 from tasks.leasing.lease import Lease, Record
 
 NOW = 1_000_000.0

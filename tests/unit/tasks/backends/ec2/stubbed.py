@@ -9,10 +9,8 @@ from botocore.stub import Stubber
 
 from tasks.aws.client import Aws
 from tasks.backends.ec2.fleet import Offer, affordable, offers
-from tasks.backends.ec2.instances import (
-    Machine,
-)
 from tasks.backends.ec2.instances import machine as described
+from tasks.backends.ec2.machine import Machine
 from tasks.backends.ec2.outputs import Stack
 from tasks.backends.ec2.pool import Pool
 from tasks.costs.price_book import shipped

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.backends.ec2.instances import Machine, MachineState, Notice
+from tasks.backends.ec2.machine import Machine, MachineState, Notice
 from tasks.backends.ec2.policy import Step, placement_policy
 from tasks.leasing.lease import Record
 from tests.unit.tasks.backends.ec2.policy_facts import CONFIG, NOW, found, machine, moments, records, used

@@ -9,9 +9,7 @@ import pytest
 from botocore.validate import validate_parameters
 
 from tasks.backends.ec2.fleet import Offer, affordable
-from tasks.backends.ec2.instances import (
-    Market,
-)
+from tasks.backends.ec2.machine import Market
 from tasks.core.errors import InputError
 from tasks.core.events import subscribe
 from tasks.costs.price_book import Book, Price, shipped

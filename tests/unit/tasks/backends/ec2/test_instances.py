@@ -6,12 +6,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tasks.backends.ec2.instances import (
-    MachineState,
-    Market,
-    list_machines,
-)
+from tasks.backends.ec2.instances import list_machines
 from tasks.backends.ec2.instances import machine as described
+from tasks.backends.ec2.machine import MachineState, Market
 from tasks.core.errors import CloudError
 from tests.unit.tasks.backends.ec2.stubbed import ID, STACK, Stubbed, instance, page, seen
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.backends.ec2.instances import Machine, MachineState, Market
+from tasks.backends.ec2.machine import Machine, MachineState, Market
 from tasks.backends.ec2.policy import Action, Decision, Limits, Why, retention_policy
 from tasks.leasing.lease import Lease, Record
 from tests.unit.tasks.backends.ec2.policy_facts import MACHINE, NOW, found, moments, records, used

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tasks.aws.client import Aws
-from tasks.backends.ec2.instances import Machine
+from tasks.backends.ec2.machine import Machine
 from tasks.backends.ec2.sightings import Sightings, sightings_of
 from tasks.core.errors import CloudError
 from tests.support.waiting import PATIENCE, until, until_async
