@@ -62,7 +62,8 @@ def run_began() -> datetime:
     """
     context = FlowRunContext.get()
     run = context.flow_run if context is not None else None
-    if run is None or run.start_time is None or run.run_count <= 1:
+    # Prefect does not count a run that goes on after a pause as another try; it does add up how long it ran before.
+    if run is None or run.start_time is None or (run.run_count <= 1 and not run.total_run_time):
         return datetime.now(UTC)
     return run.start_time
 

@@ -117,8 +117,9 @@ def test_a_run_that_reads_anew_goes_on_with_what_it_has_not_read(
     until(lambda: prefect.state(run) in {"Suspended", "Cancelled"})
     prefect.resume(run) if ends == "suspend" else prefect.retry(run)
     assert prefect.ended(run)["state_name"] == "Completed"
-    more = (prefect.read - before).total()
-    assert SINGLE <= more <= SINGLE + 8  # measurements of the warm-ups, and pages in a slot when it was interrupted
+    # Each page was read once before; the image that warm-ups measure with, more often.
+    more = sum(count for image, count in (prefect.read - before).items() if before[image] <= 1)
+    assert SINGLE <= more <= SINGLE + 4  # pages in a slot when it was interrupted
 
 
 @pytest.mark.parametrize("ends", ["suspend", "cancel"])

@@ -17,8 +17,8 @@ FIRST = datetime(2026, 11, 1, tzinfo=UTC)
 
 
 @contextmanager
-def in_run(run_count: int, start_time: datetime | None) -> Iterator[None]:
-    run = SimpleNamespace(run_count=run_count, start_time=start_time)
+def in_run(run_count: int, start_time: datetime | None, ran: timedelta = timedelta(0)) -> Iterator[None]:
+    run = SimpleNamespace(run_count=run_count, start_time=start_time, total_run_time=ran)
     with patch.object(pausing, "FlowRunContext", SimpleNamespace(get=lambda: SimpleNamespace(flow_run=run))):
         yield
 
@@ -26,6 +26,11 @@ def in_run(run_count: int, start_time: datetime | None) -> Iterator[None]:
 @pytest.mark.parametrize("run_count", [2, 5])
 def test_a_run_that_was_interrupted_began_when_it_first_did(run_count: int):
     with in_run(run_count, FIRST):
+        assert run_began() == FIRST
+
+
+def test_so_it_is_after_a_pause_which_prefect_does_not_count_as_a_try():
+    with in_run(1, FIRST, timedelta(seconds=4)):
         assert run_began() == FIRST
 
 
