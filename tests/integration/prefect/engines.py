@@ -64,8 +64,10 @@ def looping(_: Path) -> Reader:
 
 
 def wordy(_: Path) -> Reader:
-    """A thousand different words."""
-    return lambda image: _note(image) + "".join(f" word{number}" for number in range(1000))
+    """A thousand different words, which do not count on."""
+    digests = (hashlib.sha256(str(number).encode()).hexdigest() for number in range(1000))
+    words = "".join(f" {digest[:8]}" for digest in digests)
+    return lambda image: _note(image) + words
 
 
 def fickle(_: Path) -> Reader:
