@@ -100,7 +100,7 @@ async def process_batch(batch: Batch) -> State[BatchResult]:
             if flow_run.ui_url:
                 emit(RunStarted(flow_run.ui_url))
             try:
-                return written_down(await _read(batch, load_settings(), written_down))
+                return await _read(batch, load_settings(), written_down)
             except HearthError as error:
                 emit(RunEnded(error))
                 return written_down(failed_state(error))
@@ -109,11 +109,13 @@ async def process_batch(batch: Batch) -> State[BatchResult]:
                 raise
 
 
-async def _read(asked: Batch, settings: Settings, known: Callable[[State[BatchResult]], object]) -> State[BatchResult]:
+async def _read(
+    asked: Batch, settings: Settings, known: Callable[[State[BatchResult]], State[BatchResult]]
+) -> State[BatchResult]:
     batch = await resolved(asked)
     output = batch.directory(settings)
     if why := missing_inbox(batch, settings):
-        return _skipped(why, output)
+        return known(_skipped(why, output))
     run = _Run(asked, batch, settings)
     try:
         async with shared_processes(), Live("batch", settings, has_pages=False) as live:
@@ -121,9 +123,8 @@ async def _read(asked: Batch, settings: Settings, known: Callable[[State[BatchRe
                 report = await run.read()
     except AlreadyReadError:
         why = "Another nightly run reads the same sources. It reads what is new, too, and the next one does."
-        return _skipped(why, output)
-    state = batch_state(BatchResult.of(report, output, run.written))
-    known(state)  # before Prefect is shown it
+        return known(_skipped(why, output))
+    state = known(batch_state(BatchResult.of(report, output, run.written)))  # before Prefect is shown it
     emit(RunEnded(report))
     await show_report(report)
     return state

@@ -71,7 +71,7 @@ async def process_document(job: Job) -> State[DocumentResult]:
         async with cancelled_if_interrupted(terminated):
             try:
                 ended = await process(job, run_began(), known=lambda ended: written_down(document_state(ended)))
-                return written_down(document_state(ended))
+                return document_state(ended)
             except HearthError as error:
                 return written_down(failed_state(error))
             except Pause:
