@@ -18,7 +18,7 @@ import httpx
 
 from tasks.backends.local.server_state import published
 from tasks.backends.local.watchdog import ServerDirectory
-from tasks.core.environment import PYTHON, only
+from tasks.core.environment import PYTHON, select_variables
 from tasks.core.errors import ServerError
 from tasks.core.network import settle_network
 from tasks.core.private import make_directory, refuse_closed
@@ -183,7 +183,7 @@ def _ensure_started(spec: ServerSpec, directory: ServerDirectory, idle_seconds: 
 
 
 def _inherited(spec: ServerSpec) -> dict[str, str]:
-    return dict(os.environ) if spec.inherits is None else only((*PYTHON, *spec.inherits))
+    return dict(os.environ) if spec.inherits is None else select_variables((*PYTHON, *spec.inherits))
 
 
 def process_of(record: dict[str, Any]) -> str:
