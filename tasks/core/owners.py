@@ -8,7 +8,7 @@ import pwd
 from pathlib import Path
 
 
-def name_of(uid: int) -> str:
+def user_name(uid: int) -> str:
     """Return a user's name and number."""
     try:
         return f"{pwd.getpwuid(uid).pw_name} (uid {uid})"

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from tasks.core.errors import StorageError
-from tasks.core.owners import name_of
 
 SHARED = "HEARTH_SHARED"
 """Is read at each use, since processes that Hearth starts inherit it."""

@@ -14,7 +14,7 @@ from typing import Any
 from tasks.backends.local.watchdog import ServerDirectory
 from tasks.core.clock import elapsed
 from tasks.core.errors import ServerError
-from tasks.core.owners import name_of
+from tasks.core.owners import user_name
 from tasks.core.private import refuse_closed
 from tasks.storage.file_locks import is_held
 
@@ -81,7 +81,7 @@ def _signal(state: ServerState, number: int) -> None:
 
 def _user_of(process: int) -> str:
     try:
-        return name_of(Path("/proc", str(process)).stat().st_uid)
+        return user_name(Path("/proc", str(process)).stat().st_uid)
     except OSError:  # no such list on this system
         return "another user"
 
