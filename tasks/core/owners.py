@@ -30,7 +30,7 @@ def is_private_group(gid: int, owner: int) -> bool:
     return gid == user.pw_gid and group.gr_name == user.pw_name and set(group.gr_mem) <= {user.pw_name}
 
 
-def stranger(path: Path) -> str:
+def foreign_holder(path: Path) -> str:
     """Return who holds a file, if it is a process of another user; empty if it is none, or nobody."""
     found = _holder(path)
     if found is None or found[1] == os.geteuid():

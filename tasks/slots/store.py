@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from tasks.core.clock import MachineClock
 from tasks.core.errors import StorageError
-from tasks.core.owners import stranger
+from tasks.core.owners import foreign_holder
 from tasks.core.private import closed, make_directory, open_private, write_text
 from tasks.slots.ledger import Ledger
 
@@ -133,7 +133,7 @@ class FileStore:
                     await asyncio.sleep(_TURN_SECONDS)
             yield
         except TimeoutError:
-            who = stranger(self._lock) or "a process that stands still"
+            who = foreign_holder(self._lock) or "a process that stands still"
             raise StorageError(f"{self._lock} is held by {who}. End it, and run again.") from None
         finally:
             if descriptor is not None:

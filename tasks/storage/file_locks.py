@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tasks.core.errors import StorageError
 from tasks.core.events import RunWarning, emit
-from tasks.core.owners import stranger
+from tasks.core.owners import foreign_holder
 from tasks.core.private import closed, open_private
 
 NAMED_SECONDS = 2.0
@@ -89,7 +89,7 @@ def is_at(descriptor: int, path: Path) -> bool:
 
 def name_stranger(path: Path) -> None:
     """Warn that a file is waited for, if another user holds it."""
-    if who := stranger(path):
+    if who := foreign_holder(path):
         emit(RunWarning(f"{path} is held by {who}: this run waits until it is free. Ask them to end what holds it."))
 
 
