@@ -22,7 +22,7 @@ from tasks.core.forms import Options
 from tasks.core.jobs import Job
 from tasks.core.paths import written
 from tasks.settings.settings import Settings
-from tasks.storage.files import Place, S3Path, place_of
+from tasks.storage.files import Place, S3Path, parse_path
 
 _LIST = ".txt"
 # Not the format "time", which asks for seconds and a time zone.
@@ -120,7 +120,7 @@ class Batch(Options):
 
     def directory(self, settings: Settings) -> Place:
         """Where the results go."""
-        return place_of(self.output).absolute() if self.output else settings.output
+        return parse_path(self.output).absolute() if self.output else settings.output
 
     def job(self, document: Place) -> Job:
         """What is asked of one document."""
@@ -184,7 +184,7 @@ def find_documents(sources: Sequence[str], passed_over: PassedOver = _silently) 
     for source in sources:
         if not source.strip():  # an unset variable of a shell; it would mean the working directory
             raise InputError("A source of the batch is empty. Name a folder, a PDF or a list (.txt).")
-        for found in _documents(place_of(source).absolute(), passed_over):
+        for found in _documents(parse_path(source).absolute(), passed_over):
             if found.path not in seen:
                 seen.add(found.path)
                 yield found

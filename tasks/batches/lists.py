@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from tasks.core.paths import Place, is_address, place_of
+from tasks.core.paths import Place, is_address, parse_path
 from tasks.core.visible import encodable
 from tasks.text.legible import decoded
 
@@ -35,7 +35,7 @@ def places_listed(content: bytes, source: Place) -> Iterator[Place]:
 
 def _beside(source: Place, line: str) -> Place:
     alone = is_address(line) or line.startswith(("/", "~"))
-    return place_of(line) if alone else source.parent / line
+    return parse_path(line) if alone else source.parent / line
 
 
 def _exists(path: Path) -> bool:

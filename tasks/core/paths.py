@@ -90,7 +90,7 @@ def is_address(text: str) -> bool:
     return _ADDRESS.fullmatch(text) is not None
 
 
-def place_of(text: str) -> Path | S3Path:
+def parse_path(text: str) -> Path | S3Path:
     """The place that a person's words mean; ~ is the home directory, and file:/// a path, byte by byte.
 
     Raises:
@@ -105,7 +105,7 @@ def place_of(text: str) -> Path | S3Path:
 
 
 def written(place: Path | S3Path) -> str:
-    """Return a place as text: what `place_of` reads.
+    """Return a place as text: what `parse_path` reads.
 
     Names on Linux are bytes. What is not UTF-8 among them is written as a file URI, since no JSON could hold it.
     """

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from tasks.core.flags import FlagName
 from tasks.core.jobs import Frozen
-from tasks.core.paths import place_of, written
+from tasks.core.paths import parse_path, written
 from tasks.core.visible import visible_line
 from tasks.results.manifest import Manifest, RunStatus
 from tasks.results.store import ResultStore
@@ -210,7 +210,7 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 
 def _text(row: Row) -> str:
-    return link(place_of(row.text)) if row.text else ""
+    return link(parse_path(row.text)) if row.text else ""
 
 
 def _cell(text: str) -> str:

@@ -18,7 +18,7 @@ from tasks.results.page import PageResult
 from tasks.results.store import ResultStore, results_directory
 from tasks.runs.choose_backend import Choice, choose_backend
 from tasks.settings.settings import Settings
-from tasks.storage.files import LocalFile, local_file, place_of
+from tasks.storage.files import LocalFile, local_file, parse_path
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ async def prepare(
     Raises:
         InputError: the request is wrong; nothing was started or written.
     """
-    place = place_of(job.document)
+    place = parse_path(job.document)
     file = await asyncio.to_thread(local_file, place, settings.home / "copies", settings.limits.file_mb)
     try:
         password = password or password_from(job.password_env)
@@ -119,7 +119,7 @@ async def _prepared(job: Job, settings: Settings, document: Document, file: Loca
         backend=choice.backend.name,
         model=named.model or choice.backend.default_model,
         options=options,
-        output=results_directory(place_of(job.output) if job.output else settings.output, document),
+        output=results_directory(parse_path(job.output) if job.output else settings.output, document),
         slots=job.slots or settings.slots or choice.backend.default_slots,
         attempts=job.attempts or read.attempts,
         force=job.force,

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from tasks.core.paths import Place, S3Path, is_s3, place_of
+from tasks.core.paths import Place, S3Path, is_s3
 from tasks.storage.base import Files
 from tasks.storage.copies import Version, download_of, snapshot_of, version_of
 from tasks.storage.local import Directory
