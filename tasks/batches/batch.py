@@ -20,7 +20,7 @@ from tasks.batches.lists import places_listed
 from tasks.core.errors import CloudError, InputError
 from tasks.core.forms import Options
 from tasks.core.jobs import Job
-from tasks.core.paths import written
+from tasks.core.paths import format_path
 from tasks.settings.settings import Settings
 from tasks.storage.files import Place, S3Path, parse_path
 
@@ -124,7 +124,7 @@ class Batch(Options):
 
     def job(self, document: Place) -> Job:
         """What is asked of one document."""
-        return Job(document=written(document), **self.model_dump(include=_OF_EACH))
+        return Job(document=format_path(document), **self.model_dump(include=_OF_EACH))
 
 
 _OF_EACH = set(Options.model_fields) - {"output_block", "max_usd", "finish_within"}
@@ -149,7 +149,7 @@ class Source:
     @property
     def name(self) -> str:
         """Its path as text."""
-        return written(self.path)
+        return format_path(self.path)
 
     @classmethod
     def of(cls, path: Path) -> Source:

@@ -80,9 +80,9 @@ class S3Path:
         return str(self)
 
 
-def is_s3(written: str) -> bool:
+def is_s3(format_path: str) -> bool:
     """Whether this is meant to be in S3."""
-    return written.startswith(_SCHEME)
+    return format_path.startswith(_SCHEME)
 
 
 def is_address(text: str) -> bool:
@@ -104,7 +104,7 @@ def parse_path(text: str) -> Path | S3Path:
     return Path(os.path.expanduser(text))  # noqa: PTH111 - see above
 
 
-def written(place: Path | S3Path) -> str:
+def format_path(place: Path | S3Path) -> str:
     """Return a place as text: what `parse_path` reads.
 
     Names on Linux are bytes. What is not UTF-8 among them is written as a file URI, since no JSON could hold it.
@@ -115,7 +115,7 @@ def written(place: Path | S3Path) -> str:
 
 def as_text(name: str) -> str:
     """Return what a person wrote as a path, or its URI where it is not UTF-8."""
-    return name if encodable(name) == name else written(Path(os.path.expanduser(name)))  # noqa: PTH111 - see place_of
+    return name if encodable(name) == name else format_path(Path(os.path.expanduser(name)))  # noqa: PTH111 - see place_of
 
 
 def _local(text: str) -> Path:
@@ -138,6 +138,6 @@ def _validated(value: object) -> Path | S3Path:
 
 
 Place = Annotated[
-    Path | S3Path, PlainValidator(_validated), PlainSerializer(written, return_type=str, when_used="json")
+    Path | S3Path, PlainValidator(_validated), PlainSerializer(format_path, return_type=str, when_used="json")
 ]
 """Either of the two, in a model, too."""

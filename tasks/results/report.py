@@ -13,7 +13,7 @@ from pydantic import Field
 
 from tasks.core.flags import FlagName
 from tasks.core.jobs import Frozen
-from tasks.core.paths import parse_path, written
+from tasks.core.paths import format_path, parse_path
 from tasks.core.visible import visible_line
 from tasks.results.manifest import Manifest, RunStatus
 from tasks.results.store import ResultStore
@@ -37,7 +37,7 @@ class DocumentStatus(StrEnum):
 
 def text_of(output: Place) -> str:
     """The text of a document, by the directory of its results."""
-    return written(ResultStore(output).document_path)
+    return format_path(ResultStore(output).document_path)
 
 
 def _why(manifest: Manifest) -> str:
@@ -100,7 +100,7 @@ class Row(Frozen):
             page_seconds=manifest.page_seconds,
             tokens=manifest.pages.tokens_in + manifest.pages.tokens_out,
             why=_why(manifest),
-            output=written(manifest.output),
+            output=format_path(manifest.output),
             text="" if manifest.status is RunStatus.STOPPED else text_of(manifest.output),
         )
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from tasks.batches.batch import Batch
 from tasks.core.errors import InputError
 from tasks.core.jobs import Document, Job
-from tasks.core.paths import S3Path, parse_path, written
+from tasks.core.paths import S3Path, format_path, parse_path
 from tasks.settings.settings import load_settings
 
 NAME = os.fsdecode(b"/data/caf\xe9 #1?.pdf")
@@ -23,17 +23,17 @@ NAME = os.fsdecode(b"/data/caf\xe9 #1?.pdf")
 @given(st.binary(min_size=1, max_size=20).filter(lambda name: not {0, 47} & set(name) and name not in {b".", b".."}))
 def test_every_path_comes_back_from_its_text(name: bytes):
     path = Path("/data") / os.fsdecode(name)
-    json.dumps(written(path)).encode()
-    assert parse_path(written(path)) == path
+    json.dumps(format_path(path)).encode()
+    assert parse_path(format_path(path)) == path
 
 
 @pytest.mark.parametrize("text", ["/data/café.pdf", "relative/x.pdf", "/data/100%.pdf"])
 def test_one_that_is_utf8_is_its_own_text(text: str):
-    assert written(Path(text)) == text
+    assert format_path(Path(text)) == text
 
 
 def test_a_place_in_s3_is_its_uri():
-    assert written(S3Path("bucket", "a/b.pdf")) == "s3://bucket/a/b.pdf"
+    assert format_path(S3Path("bucket", "a/b.pdf")) == "s3://bucket/a/b.pdf"
 
 
 def test_a_job_names_such_a_document():
