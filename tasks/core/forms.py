@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, field_v
 from pydantic_core import CoreSchema
 
 from tasks.core.durations import PATTERN, seconds_in
-from tasks.core.paths import as_text
+from tasks.core.paths import normalize_path_text
 from tasks.core.visible import encodable
 
 
@@ -63,8 +63,8 @@ class Form(Frozen):
     @classmethod
     def _as_text(cls, value: object) -> object:
         if isinstance(value, tuple | list):
-            return [as_text(each) if isinstance(each, str) else each for each in value]
-        return as_text(value) if isinstance(value, str) else value
+            return [normalize_path_text(each) if isinstance(each, str) else each for each in value]
+        return normalize_path_text(value) if isinstance(value, str) else value
 
     @field_validator("*")
     @classmethod

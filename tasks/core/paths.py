@@ -113,7 +113,7 @@ def format_path(place: Path | S3Path) -> str:
     return text if encodable(text) == text else place.absolute().as_uri()
 
 
-def as_text(name: str) -> str:
+def normalize_path_text(name: str) -> str:
     """Return what a person wrote as a path, or its URI where it is not UTF-8."""
     return name if encodable(name) == name else format_path(Path(os.path.expanduser(name)))  # noqa: PTH111 - see place_of
 
