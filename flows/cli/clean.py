@@ -14,7 +14,7 @@ from flows.cli import options
 from flows.cli.console import Terminal, write
 from tasks.core.errors import ServerError
 from tasks.settings.settings import Settings, load_settings
-from tasks.storage.files import Place, parse_path
+from tasks.storage.files import StoragePath, parse_path
 
 if TYPE_CHECKING:
     from tasks.retention.expired import Tally
@@ -47,7 +47,7 @@ def clean(
         _out.print("Nothing is older than it is kept.")
 
 
-async def _cleaned(settings: Settings, output: Place, *, dry_run: bool) -> list[Tally]:
+async def _cleaned(settings: Settings, output: StoragePath, *, dry_run: bool) -> list[Tally]:
     import httpx
 
     from flows.api.retention import expired_runs

@@ -16,7 +16,7 @@ from tasks.batches.batch import Batch, Source
 from tasks.core.jobs import Frozen
 from tasks.results.report import DocumentStatus, Row, text_of
 from tasks.settings.settings import Settings
-from tasks.storage.files import Place, S3Path, entries, files_at, parse_path
+from tasks.storage.files import S3Path, StoragePath, entries, files_at, parse_path
 
 INDEX = "documents.jsonl"
 # S3 adds nothing to a file: it is written anew. A document that was not noted is opened again, and not read again.
@@ -54,7 +54,7 @@ class DocumentIndex:
         settings: what is asked where the batch leaves it open.
     """
 
-    def __init__(self, output: Place, batch: Batch, settings: Settings) -> None:
+    def __init__(self, output: StoragePath, batch: Batch, settings: Settings) -> None:
         self._output = output
         self._files = files_at(output)
         self._unsaved: list[str] = []

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tasks.core.paths import format_path
-from tasks.storage.files import Place, files_at, parse_path
+from tasks.storage.files import StoragePath, files_at, parse_path
 
 FOLDER = ".one-at-a-time"
 """Below the results: a folder for each choice of sources."""
@@ -26,7 +26,7 @@ class AlreadyReadError(Exception):
 
 
 @asynccontextmanager
-async def one_at_a_time(sources: Sequence[str], output: Place) -> AsyncIterator[None]:
+async def one_at_a_time(sources: Sequence[str], output: StoragePath) -> AsyncIterator[None]:
     """Have a batch's sources for oneself, as far as others ask for that, too.
 
     Args:

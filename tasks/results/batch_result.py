@@ -10,7 +10,7 @@ from pydantic import ConfigDict
 from tasks.core.paths import parse_path
 from tasks.results.document_result import DocumentResult
 from tasks.results.report import Report
-from tasks.storage.files import Place
+from tasks.storage.files import StoragePath
 
 
 class BatchResult(Report):
@@ -23,11 +23,11 @@ class BatchResult(Report):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    output: Place
-    report_path: Place | None = None
+    output: StoragePath
+    report_path: StoragePath | None = None
 
     @classmethod
-    def of(cls, report: Report, output: Place, path: Place | None) -> BatchResult:
+    def of(cls, report: Report, output: StoragePath, path: StoragePath | None) -> BatchResult:
         """The result of a batch that read into this directory and wrote this report."""
         return cls(**dict(report), output=output, report_path=path)
 

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from weakref import WeakValueDictionary, finalize
 
 from tasks.core.errors import CloudError, DocumentError, IncompleteError, LimitError, StorageError
-from tasks.core.paths import Place, S3Path
+from tasks.core.paths import S3Path, StoragePath
 from tasks.core.private import create, make_directory, refuse_closed
 from tasks.storage.file_locks import FileLease, remove_unheld, take_shared
 
@@ -29,7 +29,7 @@ class _Copy:
 Version = tuple[int, ...]
 """Of a file of this machine: another one, or one that was written to, has another."""
 
-_copies: WeakValueDictionary[tuple[Place, str | Version], _Copy] = WeakValueDictionary()
+_copies: WeakValueDictionary[tuple[StoragePath, str | Version], _Copy] = WeakValueDictionary()
 
 
 def version_of(stat: os.stat_result) -> Version:
@@ -107,7 +107,7 @@ def download_of(place: S3Path, folder: Path, most_mb: int) -> _Copy:
     return copy
 
 
-def _made(place: Place, folder: Path, fill: Callable[[BinaryIO], None]) -> _Copy:
+def _made(place: StoragePath, folder: Path, fill: Callable[[BinaryIO], None]) -> _Copy:
     try:
         copy = _empty(folder)
         with create(copy.path, "wb") as file:
