@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from tasks.core.paths import StoragePath, is_address, parse_path
+from tasks.core.paths import StoragePath, is_url, parse_path
 from tasks.core.visible import encodable
 from tasks.text.legible import decoded
 
@@ -34,7 +34,7 @@ def places_listed(content: bytes, source: StoragePath) -> Iterator[StoragePath]:
 
 
 def _beside(source: StoragePath, line: str) -> StoragePath:
-    alone = is_address(line) or line.startswith(("/", "~"))
+    alone = is_url(line) or line.startswith(("/", "~"))
     return parse_path(line) if alone else source.parent / line
 
 

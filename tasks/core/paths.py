@@ -85,7 +85,7 @@ def is_s3(format_path: str) -> bool:
     return format_path.startswith(_SCHEME)
 
 
-def is_address(text: str) -> bool:
+def is_url(text: str) -> bool:
     """Whether this is meant to be somewhere else than in a folder beside others: scheme://..."""
     return _ADDRESS.fullmatch(text) is not None
 
@@ -98,7 +98,7 @@ def parse_path(text: str) -> Path | S3Path:
     """
     if is_s3(text):
         return S3Path.parse(text)
-    if is_address(text):
+    if is_url(text):
         return _local(text)
     # Path.expanduser raises where there is no such user; a file may really be called so.
     return Path(os.path.expanduser(text))  # noqa: PTH111 - see above
@@ -121,7 +121,7 @@ def normalize_path_text(name: str) -> str:
 def _local(text: str) -> Path:
     if text.startswith(_FILE):
         return Path(os.fsdecode(unquote_to_bytes(text.removeprefix(_FILE))))
-    if is_address(text):
+    if is_url(text):
         raise InputError(
             f"{without_credentials(text)} is an address. Hearth takes paths and s3://bucket/key: download the "
             "document and name its file, or pass it on: curl -fL ADDRESS | hearth read -"
