@@ -36,7 +36,7 @@ def foreign_holder(path: Path) -> str:
     if found is None or found[1] == os.geteuid():
         return ""
     process, user = found
-    return f"{name_of(user)}" + (f", process {process}" if process else "")
+    return f"{user_name(user)}" + (f", process {process}" if process else "")
 
 
 def _holder(path: Path) -> tuple[int, int] | None:

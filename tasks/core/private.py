@@ -163,7 +163,7 @@ def closed(path: Path) -> str:
     """Return what to tell of a file or directory that this user may not use: whose it is, or what it is in."""
     place, owner = next(_found(path))
     return (
-        f"{place} belongs to {name_of(owner)}, and {name_of(os.geteuid())} may not use it. Use directories of your own "
+        f"{place} belongs to {user_name(owner)}, and {user_name(os.geteuid())} may not use it. Use directories of your own "
         f"(HEARTH_HOME, HEARTH_OUTPUT, API_DIRECTORY), or share these: {SHARED}=group for all who use them."
     )
 

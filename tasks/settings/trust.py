@@ -109,7 +109,7 @@ def _why_not(path: Path, file: os.stat_result) -> str:
     links = [path.lstat()] if path.is_symlink() else []
     for owned, what in ((file, "it"), *((link, "the link") for link in links)):
         if owned.st_uid not in trusted:
-            return f"{what} belongs to {name_of(owned.st_uid)}"
+            return f"{what} belongs to {user_name(owned.st_uid)}"
     if file.st_mode & stat.S_IWOTH:
         return "every user may write it"
     shared = sharing() is not Sharing.NO  # in the environment: this very file is still to be read

@@ -15,7 +15,7 @@ from tasks.storage.base import Files
 from tasks.storage.copies import Version, download_of, snapshot_of, version_of
 from tasks.storage.local import Directory
 
-__all__ = ["Files", "LocalFile", "Place", "S3Path", "entries", "files_at", "is_s3", "local_file", "place_of"]
+__all__ = ["Files", "LocalFile", "StoragePath", "S3Path", "entries", "files_at", "is_s3", "local_file", "parse_path"]
 
 M = TypeVar("M", bound=BaseModel)
 
