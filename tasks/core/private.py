@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.core.errors import StorageError
+from tasks.core.owners import user_name
 
 SHARED = "HEARTH_SHARED"
 """Is read at each use, since processes that Hearth starts inherit it."""
@@ -163,8 +164,8 @@ def closed(path: Path) -> str:
     """Return what to tell of a file or directory that this user may not use: whose it is, or what it is in."""
     place, owner = next(_found(path))
     return (
-        f"{place} belongs to {user_name(owner)}, and {user_name(os.geteuid())} may not use it. Use directories of your own "
-        f"(HEARTH_HOME, HEARTH_OUTPUT, API_DIRECTORY), or share these: {SHARED}=group for all who use them."
+        f"{place} belongs to {user_name(owner)}, and {user_name(os.geteuid())} may not use it. Use directories of your "
+        f"own (HEARTH_HOME, HEARTH_OUTPUT, API_DIRECTORY), or share these: {SHARED}=group for all who use them."
     )
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from pydantic_settings.sources import ConfigFileSourceMixin
 
 from tasks.core.errors import InputError
-from tasks.core.owners import is_private_group
+from tasks.core.owners import is_private_group, user_name
 from tasks.core.private import Sharing, sharing
 
 TRUST = "HEARTH_TRUST_DIRECTORY"

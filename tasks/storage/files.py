@@ -10,12 +10,12 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from tasks.core.paths import S3Path, StoragePath, is_s3
+from tasks.core.paths import S3Path, StoragePath, is_s3, parse_path
 from tasks.storage.base import Files
 from tasks.storage.copies import Version, download_of, snapshot_of, version_of
 from tasks.storage.local import Directory
 
-__all__ = ["Files", "LocalFile", "StoragePath", "S3Path", "entries", "files_at", "is_s3", "local_file", "parse_path"]
+__all__ = ["Files", "LocalFile", "S3Path", "StoragePath", "entries", "files_at", "is_s3", "local_file", "parse_path"]
 
 M = TypeVar("M", bound=BaseModel)
 
