@@ -40,7 +40,7 @@ from tasks.core.budget import Budget
 from tasks.core.errors import HearthError
 from tasks.core.events import Progress, RunStarted, emit, subscribe
 from tasks.core.jobs import Job
-from tasks.core.visible import log_visibly, visible_line
+from tasks.core.visible import escape_line, log_visibly
 from tasks.documents.shared_processes import shared_processes
 from tasks.reading.events import RunEnded
 from tasks.results.batch_result import BatchResult
@@ -60,7 +60,7 @@ def _run_name() -> str:
     if batch.part:
         return f"part {batch.part}"
     more = f" and {len(batch.sources) - 1} more" if len(batch.sources) > 1 else ""
-    return f"batch of {visible_line(Path(batch.sources[0]).name) if batch.sources else 'the inbox'}{more}"
+    return f"batch of {escape_line(Path(batch.sources[0]).name) if batch.sources else 'the inbox'}{more}"
 
 
 @flow(

@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tasks.core.errors import StorageError
-from tasks.core.visible import escape_controls, visible_line
+from tasks.core.visible import escape_controls, escape_line
 
 _ASCII = {"ascii", "us-ascii", "ansi_x3.4-1968", "646"}
 
@@ -31,7 +31,7 @@ class Terminal(Console):
 
     def say(self, text: str, style: str = "") -> None:
         """Print one line, however long it is: a terminal wraps it, from which it can be copied, and a log keeps it."""
-        self.print(visible_line(text), style=style or None, soft_wrap=True)
+        self.print(escape_line(text), style=style or None, soft_wrap=True)
 
     def error(self, text: str) -> None:
         """Print what went wrong."""
@@ -42,7 +42,7 @@ class Terminal(Console):
         self._headed("Note:", "yellow", text)
 
     def _headed(self, head: str, style: str, text: str) -> None:
-        told = Text(f"{head} {visible_line(text)}")
+        told = Text(f"{head} {escape_line(text)}")
         told.stylize(style, 0, len(head))
         self.print(told, soft_wrap=True)
 

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from tasks.core.forms import BackendName, Fallback, Form, Frozen, Options
 from tasks.core.paths import StoragePath
-from tasks.core.visible import visible_line
+from tasks.core.visible import escape_line
 
 __all__ = ["ON_AWS", "BackendName", "Document", "Fallback", "Form", "Frozen", "Job", "Plan", "ReadOptions", "title_of"]
 
@@ -30,7 +30,7 @@ def title_of(name: str) -> str:
 
     One that is kept under its sha256 is called by eight digits of it.
     """
-    return f"document {name[:8]}" if _SHA256.fullmatch(name) else visible_line(name)
+    return f"document {name[:8]}" if _SHA256.fullmatch(name) else escape_line(name)
 
 
 def _short(text: str) -> str:
@@ -51,7 +51,7 @@ class Job(Options):
     @property
     def run_name(self) -> str:
         """What its run is called in Prefect."""
-        pages = f"pages {_short(visible_line(self.pages))}" if self.pages else "all pages"
+        pages = f"pages {_short(escape_line(self.pages))}" if self.pages else "all pages"
         return f"{_short(title_of(PurePath(self.document).stem))}, {pages}"
 
 

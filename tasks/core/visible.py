@@ -18,7 +18,7 @@ def escape_controls(text: str) -> str:
     return _HIDDEN.sub(_spelled, text.replace("\r\n", "\n"))
 
 
-def visible_line(text: str) -> str:
+def escape_line(text: str) -> str:
     """Return text as `escape_controls` does, in one line: who wrote it cannot begin another."""
     return _HIDDEN_IN_LINE.sub(_spelled, text)
 

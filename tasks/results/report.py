@@ -14,7 +14,7 @@ from pydantic import Field
 from tasks.core.flags import FlagName
 from tasks.core.jobs import Frozen
 from tasks.core.paths import format_path, parse_path
-from tasks.core.visible import visible_line
+from tasks.core.visible import escape_line
 from tasks.results.manifest import Manifest, RunStatus
 from tasks.results.store import ResultStore
 from tasks.storage.files import StoragePath, files_at
@@ -193,7 +193,7 @@ class Report(Frozen):
         writer.writeheader()
         for row in self.rows:
             writer.writerow(
-                {n: visible_line(v) if isinstance(v, str) else v for n, v in row.model_dump(mode="json").items()}
+                {n: escape_line(v) if isinstance(v, str) else v for n, v in row.model_dump(mode="json").items()}
             )
         return text.getvalue()
 
@@ -214,4 +214,4 @@ def _text(row: Row) -> str:
 
 
 def _cell(text: str) -> str:
-    return visible_line(text.replace("|", "\\|").replace("\n", " "))
+    return escape_line(text.replace("|", "\\|").replace("\n", " "))

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.core.errors import InputError
-from tasks.core.visible import encodable, escape_controls, log_visibly, visible_line
+from tasks.core.visible import encodable, escape_controls, escape_line, log_visibly
 
 BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
@@ -27,7 +27,7 @@ def test_no_control_character_is_left(text: str):
 
 @given(st.text(alphabet=st.characters(exclude_categories=("Cc", "Cf", "Cs", "Zl", "Zp"))))
 def test_all_else_stays(text: str):
-    assert escape_controls(text) == visible_line(text) == text
+    assert escape_controls(text) == escape_line(text) == text
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_they_are_spelled_out(text: str, shown: str):
 
 
 def test_a_name_cannot_begin_a_line_of_its_own():
-    assert visible_line("x.pdf\nError: forged") == r"x.pdf\nError: forged"
+    assert escape_line("x.pdf\nError: forged") == r"x.pdf\nError: forged"
 
 
 def test_the_message_of_an_error_can_be_stored():
