@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tasks.core.paths import StoragePath, is_url, parse_path
-from tasks.core.visible import encodable
+from tasks.core.visible import escape_surrogates
 from tasks.text.legible import decoded
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
@@ -29,7 +29,9 @@ def places_listed(content: bytes, source: StoragePath) -> Iterator[StoragePath]:
             continue
         by_bytes = _beside(source, os.fsdecode(raw[number].strip())) if number < len(raw) else source
         by_text = _beside(source, line.replace("\0", ""))
-        is_meant = encodable(str(by_bytes)) != str(by_bytes) and isinstance(by_bytes, Path) and _exists(by_bytes)
+        is_meant = (
+            escape_surrogates(str(by_bytes)) != str(by_bytes) and isinstance(by_bytes, Path) and _exists(by_bytes)
+        )
         yield by_bytes if is_meant else by_text
 
 

@@ -32,7 +32,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import ClassVar
 
-from tasks.core.visible import encodable
+from tasks.core.visible import escape_surrogates
 
 
 class FailureReason(StrEnum):
@@ -78,7 +78,7 @@ class HearthError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __init__(self, message: str) -> None:
-        super().__init__(encodable(message))
+        super().__init__(escape_surrogates(message))
 
 
 class InputError(HearthError):

@@ -15,7 +15,7 @@ from pydantic_core import CoreSchema
 
 from tasks.core.durations import PATTERN, seconds_in
 from tasks.core.paths import normalize_path_text
-from tasks.core.visible import encodable
+from tasks.core.visible import escape_surrogates
 
 
 class Frozen(BaseModel):
@@ -69,7 +69,7 @@ class Form(Frozen):
     @field_validator("*")
     @classmethod
     def _encodable(cls, value: object) -> object:
-        if isinstance(value, str) and encodable(value) != value:
+        if isinstance(value, str) and escape_surrogates(value) != value:
             raise ValueError("it is not valid UTF-8")
         return value
 

@@ -13,7 +13,7 @@ from pydantic import PlainSerializer, PlainValidator
 
 from tasks.core.errors import InputError
 from tasks.core.network import without_credentials
-from tasks.core.visible import encodable
+from tasks.core.visible import escape_surrogates
 
 _SCHEME = "s3://"
 _FILE = "file://"
@@ -110,12 +110,12 @@ def format_path(place: Path | S3Path) -> str:
     Names on Linux are bytes. What is not UTF-8 among them is written as a file URI, since no JSON could hold it.
     """
     text = str(place)
-    return text if encodable(text) == text else place.absolute().as_uri()
+    return text if escape_surrogates(text) == text else place.absolute().as_uri()
 
 
 def normalize_path_text(name: str) -> str:
     """Return what a person wrote as a path, or its URI where it is not UTF-8."""
-    return name if encodable(name) == name else format_path(Path(os.path.expanduser(name)))  # noqa: PTH111 - see place_of
+    return name if escape_surrogates(name) == name else format_path(Path(os.path.expanduser(name)))  # noqa: PTH111 - see place_of
 
 
 def _local(text: str) -> Path:

@@ -23,7 +23,7 @@ def escape_line(text: str) -> str:
     return _HIDDEN_IN_LINE.sub(_spelled, text)
 
 
-def encodable(text: str) -> str:
+def escape_surrogates(text: str) -> str:
     """Return text that is valid as UTF-8: halves of a character, which stand for bytes of a name, are spelled out."""
     return text.encode(errors="backslashreplace").decode()
 

@@ -14,7 +14,7 @@ from tasks.core.errors import InputError
 from tasks.core.jobs import ON_AWS, BackendName, Frozen
 from tasks.core.paths import StoragePath
 from tasks.core.private import SHARED, Sharing
-from tasks.core.visible import encodable
+from tasks.core.visible import escape_surrogates
 from tasks.settings.ec2 import Ec2Settings, Ec2StackSettings
 from tasks.settings.ecs import EcsSettings, EcsStackSettings
 from tasks.settings.env_file import ENV_FILE, names_in_env_file, read_any_encoding
@@ -193,7 +193,7 @@ def load_settings() -> Settings:
 
 def _is_no_text(variable: str) -> bool:
     value = os.environ.get(variable, "")
-    return encodable(value) != value and variable.upper() not in _PATHS
+    return escape_surrogates(value) != value and variable.upper() not in _PATHS
 
 
 def _unknown(variable: str) -> InputError:

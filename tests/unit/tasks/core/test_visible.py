@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.core.errors import InputError
-from tasks.core.visible import encodable, escape_controls, escape_line, log_visibly
+from tasks.core.visible import escape_controls, escape_line, escape_surrogates, log_visibly
 
 BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
@@ -53,7 +53,7 @@ def test_a_name_cannot_begin_a_line_of_its_own():
 
 def test_the_message_of_an_error_can_be_stored():
     assert str(InputError("caf\udce9.pdf is missing")).encode()
-    assert encodable("café") == "café"
+    assert escape_surrogates("café") == "café"
 
 
 @pytest.fixture
