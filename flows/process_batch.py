@@ -40,7 +40,7 @@ from tasks.core.budget import Budget
 from tasks.core.errors import HearthError
 from tasks.core.events import Progress, RunStarted, emit, subscribe
 from tasks.core.jobs import Job
-from tasks.core.visible import escape_line, log_visibly
+from tasks.core.visible import escape_line, escape_logs
 from tasks.documents.shared_processes import shared_processes
 from tasks.reading.events import RunEnded
 from tasks.results.batch_result import BatchResult
@@ -89,7 +89,7 @@ async def process_batch(batch: Batch) -> State[BatchResult]:
         HearthError: the request is wrong, no server is to be had, or no document could be read. The run's state is
             Failed, with the same sentence.
     """
-    log_visibly()
+    escape_logs()
     with (
         ended_by_sigterm() as terminated,
         end_written_down() as written_down,

@@ -35,7 +35,7 @@ from flows.cli.up import down, serve_api, up
 from tasks.core.errors import HearthError, InputError
 from tasks.core.network import settle_network
 from tasks.core.private import settle_umask
-from tasks.core.visible import log_visibly
+from tasks.core.visible import escape_logs
 from tasks.settings.env_file import read_any_encoding, unset_empty
 from tasks.settings.trust import settle_prefect
 
@@ -104,7 +104,7 @@ def main() -> None:
     """The entry point."""
     speak_utf8()
     open_streams()
-    log_visibly()
+    escape_logs()
     unset_empty()
     settle_network()
     read_any_encoding()

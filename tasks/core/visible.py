@@ -41,7 +41,7 @@ class VisibleRecord(logging.LogRecord):
         return escape_controls(super().getMessage())
 
 
-def log_visibly() -> None:
+def escape_logs() -> None:
     """Have all log records of this process spell out the control characters in them. Doing it twice is harmless."""
     logging.setLogRecordFactory(VisibleRecord)
 

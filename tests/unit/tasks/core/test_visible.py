@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.core.errors import InputError
-from tasks.core.visible import escape_controls, escape_line, escape_surrogates, log_visibly
+from tasks.core.visible import escape_controls, escape_line, escape_logs, escape_surrogates
 
 BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
@@ -70,14 +70,14 @@ def log() -> Iterator[io.StringIO]:
 
 
 def test_log_records_are_visible_whoever_writes_them(log: io.StringIO):
-    log_visibly()
-    log_visibly()
+    escape_logs()
+    escape_logs()
     logging.getLogger("others").warning("reading %s", "\x1b[2J.pdf")
     assert log.getvalue() == "reading \\x1b[2J.pdf\n"
 
 
 def test_so_are_their_tracebacks(log: io.StringIO):
-    log_visibly()
+    escape_logs()
     try:
         raise InputError("\x1b]0;title\x07 is no PDF")
     except InputError:
