@@ -28,7 +28,7 @@ def escape_surrogates(text: str) -> str:
     return text.encode(errors="backslashreplace").decode()
 
 
-class VisibleRecord(logging.LogRecord):
+class EscapedRecord(logging.LogRecord):
     """A log record whose message and traceback are `escape_controls`."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - whatever the logging module passes
@@ -43,7 +43,7 @@ class VisibleRecord(logging.LogRecord):
 
 def escape_logs() -> None:
     """Have all log records of this process spell out the control characters in them. Doing it twice is harmless."""
-    logging.setLogRecordFactory(VisibleRecord)
+    logging.setLogRecordFactory(EscapedRecord)
 
 
 def _spelled(found: re.Match[str]) -> str:
