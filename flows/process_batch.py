@@ -38,9 +38,9 @@ from tasks.batches.one_at_a_time import AlreadyReadError, one_at_a_time
 from tasks.batches.shards import Shard, balanced, weighed, why_fewer
 from tasks.core.budget import Budget
 from tasks.core.errors import HearthError
+from tasks.core.escaping import escape_line, escape_logs
 from tasks.core.events import Progress, RunStarted, emit, subscribe
 from tasks.core.jobs import Job
-from tasks.core.visible import escape_line, escape_logs
 from tasks.documents.shared_processes import shared_processes
 from tasks.reading.events import RunEnded
 from tasks.results.batch_result import BatchResult

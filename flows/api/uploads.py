@@ -20,9 +20,9 @@ from pydantic import ValidationError
 
 from flows.api.records import flush_names
 from tasks.core.errors import HearthError, InputError, LimitError
+from tasks.core.escaping import escape_line, escape_surrogates
 from tasks.core.jobs import Job, Plan
 from tasks.core.private import make_directory, open_private
-from tasks.core.visible import escape_line, escape_surrogates
 from tasks.runs.prepare import prepare
 from tasks.settings.settings import Settings
 

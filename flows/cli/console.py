@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tasks.core.errors import StorageError
-from tasks.core.visible import escape_controls, escape_line
+from tasks.core.escaping import escape_controls, escape_line
 
 _ASCII = {"ascii", "us-ascii", "ansi_x3.4-1968", "646"}
 

@@ -33,9 +33,9 @@ from flows.cli.smoke import smoke
 from flows.cli.top import metrics, top
 from flows.cli.up import down, serve_api, up
 from tasks.core.errors import HearthError, InputError
+from tasks.core.escaping import escape_logs
 from tasks.core.network import settle_network
 from tasks.core.private import settle_umask
-from tasks.core.visible import escape_logs
 from tasks.settings.env_file import read_any_encoding, unset_empty
 from tasks.settings.trust import settle_prefect
 

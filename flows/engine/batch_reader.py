@@ -23,9 +23,9 @@ from tasks.batches.document_index import DocumentIndex
 from tasks.batches.shards import weighed
 from tasks.core.budget import Budget
 from tasks.core.errors import HearthError, IncompleteError, InputError
+from tasks.core.escaping import escape_line
 from tasks.core.events import Listener, RunWarning, emit, subscribe_only
 from tasks.core.jobs import Job
-from tasks.core.visible import escape_line
 from tasks.results.manifest import Manifest
 from tasks.results.report import DocumentStatus, Report, Row, shared_out
 from tasks.runs.advice import insight

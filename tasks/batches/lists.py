@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from tasks.core.escaping import escape_surrogates
 from tasks.core.paths import StoragePath, is_url, parse_path
-from tasks.core.visible import escape_surrogates
 from tasks.text.legible import decoded
 
 _LINE_END = re.compile(r"\r\n|\r|\n")

@@ -32,7 +32,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import ClassVar
 
-from tasks.core.visible import escape_surrogates
+from tasks.core.escaping import escape_surrogates
 
 
 class FailureReason(StrEnum):

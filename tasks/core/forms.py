@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, field_v
 from pydantic_core import CoreSchema
 
 from tasks.core.durations import PATTERN, seconds_in
+from tasks.core.escaping import escape_surrogates
 from tasks.core.paths import normalize_path_text
-from tasks.core.visible import escape_surrogates
 
 
 class Frozen(BaseModel):

@@ -10,9 +10,9 @@ from pathlib import PurePath
 
 from pydantic import Field
 
+from tasks.core.escaping import escape_line
 from tasks.core.forms import BackendName, Fallback, Form, Frozen, Options
 from tasks.core.paths import StoragePath
-from tasks.core.visible import escape_line
 
 __all__ = ["ON_AWS", "BackendName", "Document", "Fallback", "Form", "Frozen", "Job", "Plan", "ReadOptions", "title_of"]
 

@@ -12,8 +12,8 @@ from urllib.parse import unquote_to_bytes
 from pydantic import PlainSerializer, PlainValidator
 
 from tasks.core.errors import InputError
+from tasks.core.escaping import escape_surrogates
 from tasks.core.network import without_credentials
-from tasks.core.visible import escape_surrogates
 
 _SCHEME = "s3://"
 _FILE = "file://"

@@ -11,10 +11,10 @@ from enum import StrEnum
 
 from pydantic import Field
 
+from tasks.core.escaping import escape_line
 from tasks.core.flags import FlagName
 from tasks.core.jobs import Frozen
 from tasks.core.paths import format_path, parse_path
-from tasks.core.visible import escape_line
 from tasks.results.manifest import Manifest, RunStatus
 from tasks.results.store import ResultStore
 from tasks.storage.files import StoragePath, files_at

@@ -11,10 +11,10 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_vali
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from tasks.core.errors import InputError
+from tasks.core.escaping import escape_surrogates
 from tasks.core.jobs import ON_AWS, BackendName, Frozen
 from tasks.core.paths import StoragePath
 from tasks.core.private import SHARED, Sharing
-from tasks.core.visible import escape_surrogates
 from tasks.settings.ec2 import Ec2Settings, Ec2StackSettings
 from tasks.settings.ecs import EcsSettings, EcsStackSettings
 from tasks.settings.env_file import ENV_FILE, names_in_env_file, read_any_encoding

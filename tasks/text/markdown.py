@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
+from tasks.core.escaping import escape_line
 from tasks.core.paths import S3Path
-from tasks.core.visible import escape_line
 
 EXCERPT = 80
 """Characters of a page that are shown of it."""

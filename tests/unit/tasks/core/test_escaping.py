@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.core.errors import InputError
-from tasks.core.visible import escape_controls, escape_line, escape_logs, escape_surrogates
+from tasks.core.escaping import escape_controls, escape_line, escape_logs, escape_surrogates
 
 BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
