@@ -157,10 +157,10 @@ def refuse_closed(path: Path) -> None:
     """
     place, owner = next(_found(path))
     if owner != os.geteuid() and not os.access(place, os.X_OK | (os.R_OK | os.W_OK if place == path else 0)):
-        raise StorageError(closed(place))
+        raise StorageError(access_message(place))
 
 
-def closed(path: Path) -> str:
+def access_message(path: Path) -> str:
     """Return what to tell of a file or directory that this user may not use: whose it is, or what it is in."""
     place, owner = next(_found(path))
     return (

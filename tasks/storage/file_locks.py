@@ -17,7 +17,7 @@ from pathlib import Path
 from tasks.core.errors import StorageError
 from tasks.core.events import RunWarning, emit
 from tasks.core.owners import foreign_holder
-from tasks.core.private import closed, open_private
+from tasks.core.private import access_message, open_private
 
 NAMED_SECONDS = 2.0
 """How long a lock is waited for before its holder is named, if that is another user."""
@@ -98,7 +98,7 @@ def _locked(path: Path, operation: int) -> int:
         try:
             descriptor = open_private(path, os.O_RDWR | os.O_CREAT)
         except PermissionError:
-            raise StorageError(closed(path)) from None
+            raise StorageError(access_message(path)) from None
         try:
             _flock(path, descriptor, operation)
             if is_at(descriptor, path):
