@@ -135,7 +135,7 @@ def close_to_others(path: Path, is_ours: Callable[[str], object]) -> str | None:
     Raises:
         StorageError: it is another user's, and this one may not use it.
     """
-    refuse_closed(path)
+    check_access(path)
     if not is_open_to_others(path):
         return None
     if path.stat().st_uid == os.geteuid() and all(map(is_ours, os.listdir(path))):  # noqa: PTH208 - names alone
@@ -149,7 +149,7 @@ def close_to_others(path: Path, is_ours: Callable[[str], object]) -> str | None:
     )
 
 
-def refuse_closed(path: Path) -> None:
+def check_access(path: Path) -> None:
     """See that a directory, if it is another user's, may be used.
 
     Raises:

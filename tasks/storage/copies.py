@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary, finalize
 
 from tasks.core.errors import CloudError, DocumentError, IncompleteError, LimitError, StorageError
 from tasks.core.paths import S3Path, StoragePath
-from tasks.core.private import create, make_directory, refuse_closed
+from tasks.core.private import check_access, create, make_directory
 from tasks.storage.file_locks import FileLease, remove_unheld, take_shared
 
 _CHUNK = 1 << 20
@@ -120,7 +120,7 @@ def _made(place: StoragePath, folder: Path, fill: Callable[[BinaryIO], None]) ->
 
 
 def _empty(folder: Path) -> _Copy:
-    refuse_closed(folder.parent)
+    check_access(folder.parent)
     make_directory(folder)
     for path in folder.iterdir():
         with suppress(StorageError):  # another user's, in a directory that several share

@@ -21,7 +21,7 @@ from tasks.backends.local.watchdog import ServerDirectory
 from tasks.core.environment import PYTHON, select_variables
 from tasks.core.errors import ServerError
 from tasks.core.network import settle_network
-from tasks.core.private import make_directory, refuse_closed
+from tasks.core.private import check_access, make_directory
 from tasks.ollama.address import free_port
 from tasks.storage.file_locks import FileLease, is_held, take_exclusive, take_shared
 
@@ -105,7 +105,7 @@ async def lease_server(spec: ServerSpec, home: Path, *, idle_seconds: float, dea
     """
     settle_network()
     directory = spec.directory(home)
-    refuse_closed(home)
+    check_access(home)
     try:
         make_directory(directory.path.parent)
         make_directory(directory.path)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.core.private import close_to_others, create, make_directory, open_private, refuse_closed, tighten, write_text
+from tasks.core.private import check_access, close_to_others, create, make_directory, open_private, tighten, write_text
 from tests.support.other_user import NEEDS_ROOT, UID, as_other, public  # noqa: F401 - a fixture
 
 
@@ -90,7 +90,7 @@ def test_a_directory_for_everybody_such_as_tmp_is_never_closed(tmp_path: Path):
 
 
 def test_a_directory_that_is_not_there_yet_is_no_trouble(tmp_path: Path):
-    refuse_closed(tmp_path / "new" / "home")
+    check_access(tmp_path / "new" / "home")
     assert close_to_others(tmp_path / "new", bool) is None
 
 
