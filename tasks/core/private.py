@@ -104,7 +104,7 @@ def open_private(path: Path, flags: int) -> int:
     return descriptor
 
 
-def create(path: Path, mode: str = "w") -> Any:  # noqa: ANN401 - as `open` has it
+def create_file(path: Path, mode: str = "w") -> Any:  # noqa: ANN401 - as `open` has it
     """Open a file of ours to write it anew, as text in UTF-8 unless `mode` says otherwise.
 
     Args:
@@ -118,7 +118,7 @@ def create(path: Path, mode: str = "w") -> Any:  # noqa: ANN401 - as `open` has 
 
 def write_text(path: Path, text: str) -> None:
     """Write a file of ours anew."""
-    with create(path) as file:
+    with create_file(path) as file:
         file.write(text)
 
 

@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary, finalize
 
 from tasks.core.errors import CloudError, DocumentError, IncompleteError, LimitError, StorageError
 from tasks.core.paths import S3Path, StoragePath
-from tasks.core.private import check_access, create, make_directory
+from tasks.core.private import check_access, create_file, make_directory
 from tasks.storage.file_locks import FileLease, remove_unheld, take_shared
 
 _CHUNK = 1 << 20
@@ -110,7 +110,7 @@ def download_of(place: S3Path, folder: Path, most_mb: int) -> _Copy:
 def _made(place: StoragePath, folder: Path, fill: Callable[[BinaryIO], None]) -> _Copy:
     try:
         copy = _empty(folder)
-        with create(copy.path, "wb") as file:
+        with create_file(copy.path, "wb") as file:
             fill(file)
     except OSError as error:
         raise StorageError(

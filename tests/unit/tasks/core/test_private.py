@@ -9,7 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from tasks.core.private import check_access, close_to_others, create, make_directory, open_private, tighten, write_text
+from tasks.core.private import (
+    check_access,
+    close_to_others,
+    create_file,
+    make_directory,
+    open_private,
+    tighten,
+    write_text,
+)
 from tests.support.other_user import NEEDS_ROOT, UID, as_other, public  # noqa: F401 - a fixture
 
 
@@ -31,7 +39,7 @@ def test_directories_are_made_for_their_owner_alone_those_above_too(tmp_path: Pa
 
 @pytest.mark.parametrize("how", ["w", "wb", "x"])
 def test_files_are_made_for_their_owner_alone(tmp_path: Path, how: str):
-    create(tmp_path / "file", how).close()
+    create_file(tmp_path / "file", how).close()
     assert mode(tmp_path / "file") == 0o600
 
 
