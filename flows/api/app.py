@@ -37,7 +37,7 @@ from flows.api.sse import END_ID, events
 from flows.api.uploads import Upload, parameters
 from flows.local.prefect_server import prefect_api
 from tasks.core.errors import HearthError, InputError, LimitError
-from tasks.core.private import check_access, close_to_others
+from tasks.core.private import check_access, restrict_directory
 from tasks.settings.settings import Settings, load_settings
 
 _GRACE_SECONDS = 5
@@ -164,7 +164,7 @@ def create_app(settings: Settings | None = None, api: ApiSettings | None = None)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        if note := close_to_others(own.directory, OURS.__contains__):
+        if note := restrict_directory(own.directory, OURS.__contains__):
             _log.warning(note)
         async with (
             prefect_api(hearth),

@@ -122,7 +122,7 @@ def write_text(path: Path, text: str) -> None:
         file.write(text)
 
 
-def close_to_others(path: Path, is_ours: Callable[[str], object]) -> str | None:
+def restrict_directory(path: Path, is_ours: Callable[[str], object]) -> str | None:
     """Close a directory of an earlier version to others, if nothing but Hearth's is in it.
 
     Args:

@@ -11,10 +11,10 @@ import pytest
 
 from tasks.core.private import (
     check_access,
-    close_to_others,
     create_file,
     make_directory,
     open_private,
+    restrict_directory,
     tighten,
     write_text,
 )
@@ -78,7 +78,7 @@ def test_what_the_version_before_left_open_is_closed_when_it_is_used(tmp_path: P
 def test_a_directory_that_holds_more_than_hearths_is_left_as_it_is_and_told(tmp_path: Path):
     tmp_path.chmod(0o755)
     (tmp_path / "somebody's").touch()
-    note = close_to_others(tmp_path, {"servers"}.__contains__)
+    note = restrict_directory(tmp_path, {"servers"}.__contains__)
     assert note is not None
     assert f"{tmp_path} (mode 755)" in note
     assert mode(tmp_path) == 0o755
@@ -87,7 +87,7 @@ def test_a_directory_that_holds_more_than_hearths_is_left_as_it_is_and_told(tmp_
 def test_a_directory_that_holds_hearths_alone_is_closed(tmp_path: Path):
     tmp_path.chmod(0o755)
     (tmp_path / "servers").mkdir()
-    assert close_to_others(tmp_path, {"servers"}.__contains__) is None
+    assert restrict_directory(tmp_path, {"servers"}.__contains__) is None
     assert mode(tmp_path) == 0o700
 
 
@@ -99,7 +99,7 @@ def test_a_directory_for_everybody_such_as_tmp_is_never_closed(tmp_path: Path):
 
 def test_a_directory_that_is_not_there_yet_is_no_trouble(tmp_path: Path):
     check_access(tmp_path / "new" / "home")
-    assert close_to_others(tmp_path / "new", bool) is None
+    assert restrict_directory(tmp_path / "new", bool) is None
 
 
 @NEEDS_ROOT
