@@ -35,7 +35,7 @@ from flows.cli.up import down, serve_api, up
 from tasks.core.errors import HearthError, InputError
 from tasks.core.escaping import escape_logs
 from tasks.core.network import settle_network
-from tasks.core.private import settle_umask
+from tasks.core.private import set_umask
 from tasks.settings.env_file import read_any_encoding, unset_empty
 from tasks.settings.trust import settle_prefect
 
@@ -109,7 +109,7 @@ def main() -> None:
     settle_network()
     read_any_encoding()
     settle_prefect()
-    settle_umask()
+    set_umask()
     code = _run()
     try:
         close_streams()

@@ -39,7 +39,7 @@ def sharing() -> Sharing:
         return Sharing.NO
 
 
-def settle_umask() -> None:
+def set_umask() -> None:
     """Have libraries and child processes make their files by the same rule."""
     if bits := _BITS.get(sharing()):
         os.umask(0o777 & ~bits)
