@@ -64,13 +64,13 @@ def make_directory(path: Path, *, ours: bool = True) -> None:
         if not path.is_dir():
             raise
         if ours:
-            tighten(path)
+            restrict(path)
     else:
         if bits and bits & stat.S_IRWXG:  # which the umask may have taken; what is made in it is of its group
             path.chmod(bits | stat.S_ISGID)
 
 
-def tighten(path: Path) -> None:
+def restrict(path: Path) -> None:
     """Close a file or directory of this user's to those that HEARTH_SHARED does not name."""
     with suppress(OSError):
         found = path.stat()
@@ -139,7 +139,7 @@ def restrict_directory(path: Path, is_ours: Callable[[str], object]) -> str | No
     if not is_open_to_others(path):
         return None
     if path.stat().st_uid == os.geteuid() and all(map(is_ours, os.listdir(path))):  # noqa: PTH208 - names alone
-        tighten(path)
+        restrict(path)
     if not is_open_to_others(path):
         return None
     mode = stat.S_IMODE(path.stat().st_mode)

@@ -14,8 +14,8 @@ from tasks.core.private import (
     create_file,
     make_directory,
     open_private,
+    restrict,
     restrict_directory,
-    tighten,
     write_text,
 )
 from tests.support.other_user import NEEDS_ROOT, UID, as_other, public  # noqa: F401 - a fixture
@@ -93,7 +93,7 @@ def test_a_directory_that_holds_hearths_alone_is_closed(tmp_path: Path):
 
 def test_a_directory_for_everybody_such_as_tmp_is_never_closed(tmp_path: Path):
     tmp_path.chmod(0o1777)
-    tighten(tmp_path)
+    restrict(tmp_path)
     assert mode(tmp_path) == 0o1777
 
 
