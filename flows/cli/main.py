@@ -34,7 +34,7 @@ from flows.cli.top import metrics, top
 from flows.cli.up import down, serve_api, up
 from tasks.core.errors import HearthError, InputError
 from tasks.core.escaping import escape_logs
-from tasks.core.network import settle_network
+from tasks.core.network import normalize_environment
 from tasks.core.private import set_umask
 from tasks.settings.env_file import read_any_encoding, unset_empty
 from tasks.settings.trust import settle_prefect
@@ -106,7 +106,7 @@ def main() -> None:
     open_streams()
     escape_logs()
     unset_empty()
-    settle_network()
+    normalize_environment()
     read_any_encoding()
     settle_prefect()
     set_umask()

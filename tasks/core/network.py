@@ -41,7 +41,7 @@ _unusable: dict[str, str] = {}
 Address = IPv4Address | IPv6Address
 
 
-def settle_network() -> None:
+def normalize_environment() -> None:
     """Make the environment one that this process's libraries and its children can use. Doing it twice is harmless."""
     for name in (*_PROXIES, *map(str.lower, _PROXIES)):
         if value := os.environ.get(name, ""):

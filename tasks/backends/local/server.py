@@ -20,7 +20,7 @@ from tasks.backends.local.server_state import published
 from tasks.backends.local.watchdog import ServerDirectory
 from tasks.core.environment import PYTHON, select_variables
 from tasks.core.errors import ServerError
-from tasks.core.network import settle_network
+from tasks.core.network import normalize_environment
 from tasks.core.private import check_access, make_directory
 from tasks.ollama.address import free_port
 from tasks.storage.file_locks import FileLease, is_held, take_exclusive, take_shared
@@ -103,7 +103,7 @@ async def lease_server(spec: ServerSpec, home: Path, *, idle_seconds: float, dea
     Raises:
         ServerError: it does not start, or does not answer in time; with the end of its log.
     """
-    settle_network()
+    normalize_environment()
     directory = spec.directory(home)
     check_access(home)
     try:

@@ -10,7 +10,7 @@ import pytest
 
 from tasks.core import network
 from tasks.core.errors import HearthError, InputError, PassingError, ServerError
-from tasks.core.network import settle_network
+from tasks.core.network import normalize_environment
 from tasks.ollama.client import OllamaClient, digest_at
 from tests.support.ollama.scripted import Say, ScriptedOllama, says
 from tests.support.ollama.wire import MODEL
@@ -44,7 +44,7 @@ async def test_a_far_server_is_reached_through_the_proxy(
 ):
     with proxy(server.url) as (port, asked):
         monkeypatch.setenv(variable, f"{scheme}://127.0.0.1:{port}")
-        settle_network()
+        normalize_environment()
         assert await version(FAR) == "0.33.0"
     assert asked == ["far.example:11434"]
 
@@ -111,7 +111,7 @@ async def test_one_of_another_host_is_not(tmp_path: Path):
 
 async def test_a_file_that_the_environment_names_in_vain_is_named(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SSL_CERT_FILE", "/missing.pem")
-    settle_network()
+    normalize_environment()
     with pytest.raises(InputError, match=r"SSL_CERT_FILE names /missing.pem"):
         await version("https://127.0.0.1:9")
 
