@@ -9,7 +9,7 @@ from tasks.backends.check import check_server
 from tasks.core.errors import InputError, ServerError
 from tasks.core.finding import Finding, Findings, State
 from tasks.core.jobs import BackendName
-from tasks.core.network import HTTPX_CERTIFICATES, check_way_to, trusted
+from tasks.core.network import HTTPX_CERTIFICATES, check_way_to, ssl_context
 from tasks.core.scaling import Scale
 from tasks.ollama.address import ServerAddress, parse_address
 from tasks.ollama.client import OllamaClient, digest_at
@@ -63,7 +63,7 @@ class UrlBackend:
         for url in self.urls:
             check_way_to(url, HTTPX_CERTIFICATES if self._trust is None else ())
         if self._trust is not None:
-            trusted(self._trust)
+            ssl_context(self._trust)
         self.servers = len(self.urls)
         self._in_use: set[str] = set()
 

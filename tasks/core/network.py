@@ -100,7 +100,7 @@ def refuse_unusable() -> None:
     _refuse(*_unusable)
 
 
-def trusted(certificates: Path | None = None) -> ssl.SSLContext:
+def ssl_context(certificates: Path | None = None) -> ssl.SSLContext:
     """Return a context that trusts the certificates of a file; without one, those that the environment names.
 
     Raises:

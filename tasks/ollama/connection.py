@@ -14,7 +14,7 @@ import httpx
 from pydantic import ValidationError
 
 from tasks.core.errors import FailureReason, HearthError, PageError, PassingError, ServerError, SilentError
-from tasks.core.network import proxy_for, trusted
+from tasks.core.network import proxy_for, ssl_context
 from tasks.ollama.detours import refusing_detours, trouble
 from tasks.ollama.errors import classified
 from tasks.ollama.schema import Wire
@@ -84,7 +84,7 @@ class JsonConnection:
         self._extensions = {"sni_hostname": _TLS_NAME} if certificate else {}
         self._proxy = None if transport else proxy_for(url)
         # Reading the system's certificates takes a tenth of a second; plain HTTP has no use for them.
-        context = _trusting(certificate) if certificate else url.startswith("https:") and trusted(trust)
+        context = _trusting(certificate) if certificate else url.startswith("https:") and ssl_context(trust)
         self._http = httpx.AsyncClient(
             base_url=url,
             transport=transport,

@@ -19,7 +19,7 @@ from tasks.core.network import (
     check_way_to,
     normalize_environment,
     proxy_for,
-    trusted,
+    ssl_context,
     without_credentials,
 )
 
@@ -207,7 +207,7 @@ def test_missing_ones_do_harm_only_over_tls_and_to_those_who_read_them(
 
 def test_a_file_without_certificates_is_named(tmp_path: Path):
     with pytest.raises(InputError, match="holds no certificate"):
-        trusted(tmp_path / "missing.pem")
+        ssl_context(tmp_path / "missing.pem")
 
 
 # Addresses that are shown
