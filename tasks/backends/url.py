@@ -9,7 +9,7 @@ from tasks.backends.check import check_server
 from tasks.core.errors import InputError, ServerError
 from tasks.core.finding import Finding, Findings, State
 from tasks.core.jobs import BackendName
-from tasks.core.network import HTTPX_CERTIFICATES, check_way_to, ssl_context
+from tasks.core.network import HTTPX_CERTIFICATES, check_connection, ssl_context
 from tasks.core.scaling import Scale
 from tasks.ollama.address import ServerAddress, parse_address
 from tasks.ollama.client import OllamaClient, digest_at
@@ -61,7 +61,7 @@ class UrlBackend:
         if not self.urls:
             raise InputError(_NO_ADDRESS)
         for url in self.urls:
-            check_way_to(url, HTTPX_CERTIFICATES if self._trust is None else ())
+            check_connection(url, HTTPX_CERTIFICATES if self._trust is None else ())
         if self._trust is not None:
             ssl_context(self._trust)
         self.servers = len(self.urls)

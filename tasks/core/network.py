@@ -75,7 +75,7 @@ def proxy_for(url: str) -> str | None:
     return None
 
 
-def check_way_to(url: str, certificates: Sequence[str] = HTTPX_CERTIFICATES) -> None:
+def check_connection(url: str, certificates: Sequence[str] = HTTPX_CERTIFICATES) -> None:
     """See that what the environment names for connections to a URL can be used.
 
     Args:

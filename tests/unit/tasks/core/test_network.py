@@ -16,7 +16,7 @@ from tasks.core.network import (
     AWS_CERTIFICATES,
     HTTPX_CERTIFICATES,
     PREFECTS_CERTIFICATES,
-    check_way_to,
+    check_connection,
     normalize_environment,
     proxy_for,
     ssl_context,
@@ -199,10 +199,10 @@ def test_missing_ones_do_harm_only_over_tls_and_to_those_who_read_them(
     monkeypatch.setenv(name, str(path))
     normalize_environment()
     httpx.Client()
-    check_way_to("http://far.example", readers)
-    check_way_to("https://far.example", ())
+    check_connection("http://far.example", readers)
+    check_connection("https://far.example", ())
     with pytest.raises(InputError, match=f"^{name} names {path}"):
-        check_way_to("https://far.example", readers)
+        check_connection("https://far.example", readers)
 
 
 def test_a_file_without_certificates_is_named(tmp_path: Path):
