@@ -58,7 +58,7 @@ def normalize_environment() -> None:
     os.environ["no_proxy"] = "*" if everything else ",".join(_for_httpx(listed))
 
 
-def proxy_for(url: str) -> str | None:
+def find_proxy(url: str) -> str | None:
     """Return the proxy for a URL; None for a direct connection.
 
     Raises:
@@ -86,7 +86,7 @@ def check_connection(url: str, certificates: Sequence[str] = HTTPX_CERTIFICATES)
         InputError: it cannot; the message names the variable.
     """
     parts = urlsplit(url)
-    proxy_for(url)
+    find_proxy(url)
     if parts.scheme == "https":
         _refuse(*certificates)
 

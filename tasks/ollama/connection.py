@@ -14,7 +14,7 @@ import httpx
 from pydantic import ValidationError
 
 from tasks.core.errors import FailureReason, HearthError, PageError, PassingError, ServerError, SilentError
-from tasks.core.network import proxy_for, ssl_context
+from tasks.core.network import find_proxy, ssl_context
 from tasks.ollama.detours import refusing_detours, trouble
 from tasks.ollama.errors import classified
 from tasks.ollama.schema import Wire
@@ -82,7 +82,7 @@ class JsonConnection:
         self.url = url
         # The server's address changes with each start; its name does not.
         self._extensions = {"sni_hostname": _TLS_NAME} if certificate else {}
-        self._proxy = None if transport else proxy_for(url)
+        self._proxy = None if transport else find_proxy(url)
         # Reading the system's certificates takes a tenth of a second; plain HTTP has no use for them.
         context = _trusting(certificate) if certificate else url.startswith("https:") and ssl_context(trust)
         self._http = httpx.AsyncClient(

@@ -17,8 +17,8 @@ from tasks.core.network import (
     HTTPX_CERTIFICATES,
     PREFECTS_CERTIFICATES,
     check_connection,
+    find_proxy,
     normalize_environment,
-    proxy_for,
     ssl_context,
     without_credentials,
 )
@@ -48,7 +48,7 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_this_machine_never_is(monkeypatch: pytest.MonkeyPatch, host: str):
     monkeypatch.setenv("ALL_PROXY", PROXY)
-    assert proxy_for(f"http://{host}:11434") is None
+    assert find_proxy(f"http://{host}:11434") is None
 
 
 @pytest.mark.parametrize("name", ["NO_PROXY", "no_proxy"])
@@ -77,7 +77,7 @@ def test_this_machine_never_is(monkeypatch: pytest.MonkeyPatch, host: str):
 def test_those_in_the_list_are_not(monkeypatch: pytest.MonkeyPatch, name: str, listed: str, url: str):
     monkeypatch.setenv("ALL_PROXY", PROXY)
     monkeypatch.setenv(name, listed)
-    assert proxy_for(url) is None
+    assert find_proxy(url) is None
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_those_in_the_list_are_not(monkeypatch: pytest.MonkeyPatch, name: str, l
 def test_others_are(monkeypatch: pytest.MonkeyPatch, listed: str, url: str):
     monkeypatch.setenv("ALL_PROXY", PROXY)
     monkeypatch.setenv("NO_PROXY", listed)
-    assert proxy_for(url) == PROXY
+    assert find_proxy(url) == PROXY
 
 
 @given(st.text(alphabet="a.*:/[]0123456789f, é%@-_", max_size=30))
@@ -107,8 +107,8 @@ def test_no_list_breaks_a_client(listed: str):
             patch.setenv(name, listed)
         patch.setenv("HTTP_PROXY", PROXY)
         normalize_environment()
-        assert proxy_for("http://localhost") is None
-        proxy_for("http://far.example")
+        assert find_proxy("http://localhost") is None
+        find_proxy("http://far.example")
         httpx.Client(verify=False)
 
 
@@ -152,7 +152,7 @@ def test_a_range_counts_for_prefects_own_client_which_knows_none(monkeypatch: py
 def test_a_proxy_is_written_as_libraries_understand_it(monkeypatch: pytest.MonkeyPatch, written: str, settled: str):
     monkeypatch.setenv("ALL_PROXY", written)
     normalize_environment()
-    assert os.environ["ALL_PROXY"] == proxy_for("https://far.example") == settled
+    assert os.environ["ALL_PROXY"] == find_proxy("https://far.example") == settled
     httpx.Client(verify=False)
 
 
@@ -164,16 +164,16 @@ def test_one_that_cannot_be_used_does_harm_only_where_it_is_needed(
     monkeypatch.setenv(name, written)
     normalize_environment()
     httpx.Client(verify=False)
-    assert proxy_for("http://127.0.0.1:11434") is None
+    assert find_proxy("http://127.0.0.1:11434") is None
     with pytest.raises(InputError, match=f"^{name.upper()} is no proxy"):
-        proxy_for("http://far.example")
+        find_proxy("http://far.example")
 
 
 def test_its_password_is_not_shown(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("ALL_PROXY", "socks4://user:secret@proxy:1080")
     normalize_environment()
     with pytest.raises(InputError) as caught:
-        proxy_for("http://far.example")
+        find_proxy("http://far.example")
     assert "secret" not in str(caught.value)
 
 
