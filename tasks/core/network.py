@@ -91,7 +91,7 @@ def check_connection(url: str, certificates: Sequence[str] = HTTPX_CERTIFICATES)
         _refuse(*certificates)
 
 
-def refuse_unusable() -> None:
+def check_environment() -> None:
     """See that all that the environment names can be used, for children that live long.
 
     Raises:
