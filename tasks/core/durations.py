@@ -22,7 +22,7 @@ PATTERN = r"^\s*[0-9Pp].*[A-Za-z]\s*$"
 _LONGEST = 366 * 86_400.0
 
 
-def seconds_in(text: str) -> float:
+def parse_duration(text: str) -> float:
     """Return the seconds of a duration.
 
     Raises:

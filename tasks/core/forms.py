@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, field_validator
 from pydantic_core import CoreSchema
 
-from tasks.core.durations import PATTERN, seconds_in
+from tasks.core.durations import PATTERN, parse_duration
 from tasks.core.escaping import escape_surrogates
 from tasks.core.paths import normalize_path_text
 
@@ -79,7 +79,7 @@ class Form(Frozen):
         if isinstance(value, timedelta):
             value = f"{value.total_seconds():f} s"
         if isinstance(value, str):
-            seconds_in(value)
+            parse_duration(value)
         return value
 
     @classmethod
@@ -243,4 +243,4 @@ class Options(Form):
     @property
     def minutes(self) -> float | None:
         """Minutes after the start at which no page is begun any more; None if there is no limit."""
-        return None if self.finish_within is None else seconds_in(self.finish_within) / 60
+        return None if self.finish_within is None else parse_duration(self.finish_within) / 60
