@@ -137,7 +137,7 @@ def _validated(value: object) -> Path | S3Path:
     return value
 
 
-Place = Annotated[
+StoragePath = Annotated[
     Path | S3Path, PlainValidator(_validated), PlainSerializer(format_path, return_type=str, when_used="json")
 ]
 """Either of the two, in a model, too."""

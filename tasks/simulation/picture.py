@@ -45,7 +45,8 @@ def picture(outcomes: Sequence[Outcome], slots: int) -> str:
         scale = (_RIGHT - _LEFT) / longest
         told = (
             f"{each.rules.policy}{', spot' if each.rules.spot else ''}: USD {each.usd:.2f}, "
-            f"{each.occupancy:.0%} of what is paid for reads; 95 of 100 runs done in {format_duration(each.finished_p95)}"
+            f"{each.occupancy:.0%} of what is paid for reads; 95 of 100 runs done in "
+            f"{format_duration(each.finished_p95)}"
         )
         parts.append(f'<text x="20" y="{base - room - 8:.1f}">{escape(told)}</text>')
         parts.append(f'<text x="{_LEFT - 6:.0f}" y="{base - room + 10:.1f}" class="faint end">{each.peak}</text>')
