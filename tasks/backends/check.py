@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tasks.core.errors import PassingError
+from tasks.core.errors import TransientError
 from tasks.core.finding import Finding, Findings, State
 from tasks.ollama.client import OllamaClient
 from tasks.ollama.names import canonical
@@ -25,6 +25,6 @@ async def check_server(client: OllamaClient, model: str) -> Findings:
             return
         Capabilities.of(model, known, await client.details(known.name)).require_vision()
         yield Finding(State.OK, f"The model {model} is on it.")
-    except PassingError as error:
+    except TransientError as error:
         why = f"{client.url} gives no answer: {str(error).rstrip('.')}."
         yield Finding(State.MISSING, why, "Start the server, or correct its address.")

@@ -23,7 +23,7 @@
     │   └── FaultError          the server answered an error of its own: alike twice, it will not pass
     └── PageError             this answer is no good: read the page again, hotter
 
-`PassingError` and `PageError` end inside the run, as retries and as reasons in the
+`TransientError` and `PageError` end inside the run, as retries and as reasons in the
 manifest. The others reach the person, as one line: what happened, to which thing, what to do.
 """
 
@@ -176,15 +176,15 @@ class StorageError(HearthError):
     """A result could not be stored (no room, or the directory went away): pages must stop being read."""
 
 
-class PassingError(HearthError):
+class TransientError(HearthError):
     """The server could not answer just now: unreachable, busy, out of memory, or a broken answer."""
 
 
-class SilentError(PassingError):
+class SilentError(TransientError):
     """Nothing came back in time: no answer, and no refusal either."""
 
 
-class FaultError(PassingError):
+class FaultError(TransientError):
     """The server answered an error of its own, such as HTTP 500. One that comes back alike will not pass.
 
     Attributes:

@@ -14,7 +14,7 @@ from typing import Self
 
 import httpx
 
-from tasks.core.errors import HearthError, PassingError, SilentError
+from tasks.core.errors import HearthError, SilentError, TransientError
 from tasks.ollama.connection import JsonConnection
 from tasks.ollama.names import find_model
 from tasks.ollama.schema import (
@@ -173,5 +173,5 @@ class OllamaClient:
             raise SilentError(f"{self.url} did not answer in time.") from None
         answer = building.answer()
         if answer is None:
-            raise PassingError(f"{self.url} broke its answer off.")
+            raise TransientError(f"{self.url} broke its answer off.")
         return answer

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import httpx
 from pydantic import ValidationError
 
-from tasks.core.errors import FailureReason, HearthError, PageError, PassingError, ServerError, SilentError
+from tasks.core.errors import FailureReason, HearthError, PageError, ServerError, SilentError, TransientError
 from tasks.core.network import find_proxy, ssl_context
 from tasks.ollama.detours import refusing_detours, trouble
 from tasks.ollama.errors import classified
@@ -112,7 +112,7 @@ class JsonConnection:
         async with aclosing(self.objects(method, path, body)) as found:
             async for decoded in found:
                 return decoded
-        raise PassingError(f"{self.url} answered nothing.")
+        raise TransientError(f"{self.url} answered nothing.")
 
     async def objects(
         self,
@@ -157,7 +157,7 @@ class JsonConnection:
                                 raise self._error(500, json.dumps(decoded))
                             yield decoded
                 except ValueError:
-                    raise PassingError(f"{self.url} answered something that is not Ollama's JSON.") from None
+                    raise TransientError(f"{self.url} answered something that is not Ollama's JSON.") from None
 
     @contextmanager
     def _transport_errors(self) -> Iterator[None]:
@@ -176,7 +176,7 @@ class JsonConnection:
             return model.model_validate(decoded)
         except ValidationError as error:
             fields = ", ".join(".".join(map(str, entry["loc"])) for entry in error.errors())
-            raise PassingError(f"{self.url} answered without what Ollama always sends: {fields}.") from None
+            raise TransientError(f"{self.url} answered without what Ollama always sends: {fields}.") from None
 
     def _error(self, status: int, body: str) -> HearthError:
         body = _HALF_CHARACTER.sub("?", body)  # which no log and no file could hold

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 
-from tasks.core.errors import FailureReason, FaultError, HearthError, ModelError, PageError, PassingError, ServerError
+from tasks.core.errors import FailureReason, FaultError, HearthError, ModelError, PageError, ServerError, TransientError
 
 _PASSING_STATUS = {408, 425, 429, 499, 502, 503, 504}
 _LONGEST = 300
@@ -55,7 +55,7 @@ def classified(url: str, status: int, body: str, *, authorized: bool) -> HearthE
         return ServerError(f"There is no Ollama at {url} (HTTP 404). Correct HEARTH_URL.")
     words = words or f"HTTP {status}"
     if status in _PASSING_STATUS:
-        return PassingError(f"{url} cannot answer just now: {words}.")
+        return TransientError(f"{url} cannot answer just now: {words}.")
     if status in {401, 403}:
         sent = "the token is not the server's" if authorized else "Hearth sent no token (HEARTH_URL_TOKEN)"
         return ServerError(f"{url} refuses access ({words}): {sent}; check the address.")

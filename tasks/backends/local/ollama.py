@@ -15,7 +15,7 @@ from tasks.backends.local.local_allocation import local_allocation
 from tasks.backends.local.server import ServerSpec, lease_server
 from tasks.backends.local.server_state import local_servers
 from tasks.core.environment import MACHINE
-from tasks.core.errors import InputError, PassingError, ServerError
+from tasks.core.errors import InputError, ServerError, TransientError
 from tasks.core.finding import Finding, Findings, State
 from tasks.core.jobs import BackendName
 from tasks.core.network import is_loopback
@@ -124,7 +124,7 @@ class OllamaBackend:
         async with OllamaClient(self.url, timeout=_PROBE_SECONDS) as client:
             try:
                 await client.version()
-            except PassingError:
+            except TransientError:
                 return False
         return True
 

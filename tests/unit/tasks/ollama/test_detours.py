@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tasks.core import network
-from tasks.core.errors import HearthError, InputError, PassingError, ServerError
+from tasks.core.errors import HearthError, InputError, ServerError, TransientError
 from tasks.core.network import normalize_environment
 from tasks.ollama.client import OllamaClient, digest_at
 from tests.support.ollama.scripted import Say, ScriptedOllama, says
@@ -60,13 +60,13 @@ async def test_a_server_of_this_machine_is_not(server: ScriptedOllama, monkeypat
 
 async def test_a_proxy_that_is_out_of_reach_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("ALL_PROXY", "http://user:secret@127.0.0.1:9")
-    with pytest.raises(PassingError, match=r"out of reach through the proxy http://127") as caught:
+    with pytest.raises(TransientError, match=r"out of reach through the proxy http://127") as caught:
         await version(FAR)
     assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("url", [FAR, "https://far.example"])
-@pytest.mark.parametrize(("status", "error"), [(403, ServerError), (407, ServerError), (502, PassingError)])
+@pytest.mark.parametrize(("status", "error"), [(403, ServerError), (407, ServerError), (502, TransientError)])
 async def test_a_proxy_that_refuses_is_named(
     monkeypatch: pytest.MonkeyPatch, url: str, status: int, error: type[HearthError]
 ):
