@@ -180,7 +180,7 @@ class TransientError(HearthError):
     """The server could not answer just now: unreachable, busy, out of memory, or a broken answer."""
 
 
-class SilentError(TransientError):
+class NoResponseError(TransientError):
     """Nothing came back in time: no answer, and no refusal either."""
 
 

@@ -14,7 +14,7 @@ from typing import Self
 
 import httpx
 
-from tasks.core.errors import HearthError, SilentError, TransientError
+from tasks.core.errors import HearthError, NoResponseError, TransientError
 from tasks.ollama.connection import JsonConnection
 from tasks.ollama.names import find_model
 from tasks.ollama.schema import (
@@ -170,7 +170,7 @@ class OllamaClient:
                     if building.add(self._server.parsed(Piece, piece), piece):
                         break
         except TimeoutError:
-            raise SilentError(f"{self.url} did not answer in time.") from None
+            raise NoResponseError(f"{self.url} did not answer in time.") from None
         answer = building.answer()
         if answer is None:
             raise TransientError(f"{self.url} broke its answer off.")

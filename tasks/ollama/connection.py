@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import httpx
 from pydantic import ValidationError
 
-from tasks.core.errors import FailureReason, HearthError, PageError, ServerError, SilentError, TransientError
+from tasks.core.errors import FailureReason, HearthError, NoResponseError, PageError, ServerError, TransientError
 from tasks.core.network import find_proxy, ssl_context
 from tasks.ollama.detours import refusing_detours, trouble
 from tasks.ollama.errors import classified
@@ -164,7 +164,7 @@ class JsonConnection:
         try:
             yield
         except httpx.TimeoutException:
-            raise SilentError(f"{self.url} did not answer in time.") from None
+            raise NoResponseError(f"{self.url} did not answer in time.") from None
         except httpx.InvalidURL as error:
             raise ServerError(f"{self.url} is not an address: {error}. Correct HEARTH_URL.") from None
         except httpx.RequestError as error:

@@ -12,7 +12,7 @@ from tasks.backends.ec2.machine import Machine, MachineState
 from tasks.backends.ec2.pool import Pool, log_tail
 from tasks.backends.ec2.state_reasons import stillborn, told_state
 from tasks.backends.ec2.usage import noticed, noticed_up
-from tasks.core.errors import MachineLostError, ServerError, SilentError, TransientError
+from tasks.core.errors import MachineLostError, NoResponseError, ServerError, TransientError
 from tasks.core.events import Progress, emit
 
 
@@ -82,7 +82,7 @@ async def _answering(pool: Pool, instance: InstanceLease, booting: Machine, conn
             try:
                 await client.version()
             except TransientError as error:
-                said, silent = str(error), isinstance(error, SilentError)
+                said, silent = str(error), isinstance(error, NoResponseError)
             else:
                 return
             if connection.shut:

@@ -12,7 +12,7 @@ from tasks.aws.client import Aws
 from tasks.backends.sagemaker.async_transport import QueuedTransport
 from tasks.core.errors import (
     CloudError,
-    SilentError,
+    NoResponseError,
     TransientError,
 )
 from tasks.core.interruption import Interruption
@@ -35,7 +35,7 @@ class TestQueued:
     ):
         endpoint.copies = 0
         async with queued(timeout=90) as carried:
-            with pytest.raises(SilentError):
+            with pytest.raises(NoResponseError):
                 await carried.generate(REQUEST, "read", (picture(),), seconds=3)
         (asked,) = endpoint.queued
         # The least that SageMaker takes is a minute.

@@ -11,8 +11,8 @@ import pytest
 
 from tasks.core.errors import (
     CloudError,
+    NoResponseError,
     PageError,
-    SilentError,
     TransientError,
 )
 from tasks.ollama.client import OllamaClient
@@ -91,7 +91,7 @@ class TestRealTime:
         self, real_time: Callable[..., OllamaClient]
     ):
         async with real_time(timeout=0.15) as carried:
-            with pytest.raises(SilentError):
+            with pytest.raises(NoResponseError):
                 await carried.generate(REQUEST, "read", (picture(),))
 
     @pytest.mark.parametrize(
