@@ -184,7 +184,7 @@ class NoResponseError(TransientError):
     """Nothing came back in time: no answer, and no refusal either."""
 
 
-class FaultError(TransientError):
+class ServerFaultError(TransientError):
     """The server answered an error of its own, such as HTTP 500. One that comes back alike will not pass.
 
     Attributes:

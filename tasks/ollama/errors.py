@@ -10,7 +10,15 @@ from __future__ import annotations
 import json
 import re
 
-from tasks.core.errors import FailureReason, FaultError, HearthError, ModelError, PageError, ServerError, TransientError
+from tasks.core.errors import (
+    FailureReason,
+    HearthError,
+    ModelError,
+    PageError,
+    ServerError,
+    ServerFaultError,
+    TransientError,
+)
 
 _PASSING_STATUS = {408, 425, 429, 499, 502, 503, 504}
 _LONGEST = 300
@@ -63,7 +71,7 @@ def classified(url: str, status: int, body: str, *, authorized: bool) -> HearthE
         return ModelError(words)
     if status in {400, 413}:
         return PageError(FailureReason.REFUSED, f"The server refuses the request: {words}.", final=True)
-    return FaultError(f"{url} failed: {words}.", words)
+    return ServerFaultError(f"{url} failed: {words}.", words)
 
 
 def server_words(body: str) -> str | None:

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import stamina
 
-from tasks.core.errors import FaultError, HearthError, PageError, ServerError, TransientError
+from tasks.core.errors import HearthError, PageError, ServerError, ServerFaultError, TransientError
 from tasks.core.events import RunWarning, emit
 from tasks.ollama.errors import kind_of
 
@@ -105,13 +105,13 @@ class Wait:
         except TransientError as error:
             self._last = str(error).rstrip(".")
             kind = kind_of(self._last)
-            if isinstance(error, FaultError) and self._final is not None:
+            if isinstance(error, ServerFaultError) and self._final is not None:
                 if kind in self._faults:
                     raise self._final(error.words) from None
                 self._faults.add(kind)
             if kind not in self._shown:
                 self._shown.add(kind)
                 emit(RunWarning(f"{self._last}. Trying again for {self._deadline.left:.0f} s."))
-            if isinstance(error, FaultError):
+            if isinstance(error, ServerFaultError):
                 await asyncio.sleep(_FAULT_SECONDS)
             raise
