@@ -132,7 +132,7 @@ def emit(event: Event) -> None:
 
 
 @contextmanager
-def timed(step: WarmStep) -> Iterator[None]:
+def measure_step(step: WarmStep) -> Iterator[None]:
     """Tell how long a step took, when it has succeeded."""
     started = time.monotonic()
     yield
