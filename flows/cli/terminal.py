@@ -18,7 +18,7 @@ from rich.progress import (
 )
 
 from flows.cli.console import Terminal
-from tasks.core.events import Event, PageRetried, PagesStart, PageStarted, Progress, Pulling, RunStarted, RunWarning
+from tasks.core.events import Event, PageRetried, PagesStarted, PageStarted, Progress, Pulling, RunStarted, RunWarning
 from tasks.reading.events import PageDone
 from tasks.results.manifest import Manifest, RunStatus
 from tasks.results.page import PageStatus
@@ -81,7 +81,7 @@ class TerminalProgress:
                 self._progress.update(
                     self._stage, description=step, completed=completed, total=total or None, told=megabytes
                 )
-            case PagesStart(total=total, standing=standing):
+            case PagesStarted(total=total, standing=standing):
                 self._progress.update(self._stage, visible=False)
                 if self._pages is None:
                     self._pages = self._progress.add_task("pages", total=total, completed=standing, told="")

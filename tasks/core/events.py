@@ -70,7 +70,7 @@ class StepDone(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class PagesStart(Event):
+class PagesStarted(Event):
     """How many pages there are, how many stood already, and how many may be in flight at once."""
 
     total: int
