@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil
 
-PAGES_A_SLOT = 32.0
+PAGES_PER_SLOT = 32.0
 """Four minutes of reading: what the simulation found to cost least at its worst (docs/simulation.md)."""
 
 
