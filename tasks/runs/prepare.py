@@ -13,7 +13,7 @@ from tasks.core.flags import Flag
 from tasks.core.jobs import Document, Job, Plan, ReadOptions
 from tasks.documents.pdf import inspect_document, password_from, select_pages
 from tasks.ollama.client import GenerateRequest
-from tasks.ollama.names import canonical
+from tasks.ollama.names import canonical_name
 from tasks.results.page import PageResult
 from tasks.results.store import ResultStore, results_directory
 from tasks.runs.choose_backend import Choice, choose_backend
@@ -57,7 +57,7 @@ class Prepared:
         if not page.stored_since(self.plan.since):
             return False
         if self.digest is None:
-            return canonical(page.model) == canonical(self.plan.model)
+            return canonical_name(page.model) == canonical_name(self.plan.model)
         return page.identity == self.plan.identity(page.page, self.digest)
 
     def nothing_left(self) -> bool:
@@ -138,4 +138,4 @@ async def _prepared(job: Job, settings: Settings, document: Document, file: Loca
 def _digest_of_last_run(store: ResultStore, plan: Plan) -> str | None:
     """What the model's digest was when this document was read last: good enough to find that nothing is left."""
     last = store.earlier_manifest()
-    return last.digest if last is not None and canonical(last.model) == canonical(plan.model) else None
+    return last.digest if last is not None and canonical_name(last.model) == canonical_name(plan.model) else None

@@ -22,7 +22,7 @@ from tasks.core.network import is_loopback
 from tasks.core.scaling import Scale
 from tasks.ollama.address import DEFAULT_PORT, server_url
 from tasks.ollama.client import OllamaClient, digest_at
-from tasks.ollama.names import canonical
+from tasks.ollama.names import canonical_name
 from tasks.settings.settings import Settings
 from tasks.slots.store import FileStore
 
@@ -86,7 +86,7 @@ class OllamaBackend:
         if answered is not None:
             return answered
         root = Path(os.environ.get("OLLAMA_MODELS") or Path.home() / ".ollama" / "models") / "manifests"
-        return await asyncio.to_thread(_digest_on_disk, root, canonical(model))
+        return await asyncio.to_thread(_digest_on_disk, root, canonical_name(model))
 
     def scale(self, slots: int) -> Scale:
         """See `Backend`."""
@@ -159,7 +159,7 @@ def _digest_on_disk(root: Path, name: str) -> str | None:
     try:
         for path in root.glob("*/*/*/*"):
             *place, model, tag = path.relative_to(root).parts
-            if canonical(f"{'/'.join(place)}/{model}:{tag}") == name:
+            if canonical_name(f"{'/'.join(place)}/{model}:{tag}") == name:
                 return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError:
         pass
