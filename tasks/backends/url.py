@@ -12,7 +12,7 @@ from tasks.core.jobs import BackendName
 from tasks.core.network import HTTPX_CERTIFICATES, check_connection, ssl_context
 from tasks.core.scaling import Scale
 from tasks.ollama.address import ServerAddress, parse_address
-from tasks.ollama.client import OllamaClient, digest_at
+from tasks.ollama.client import OllamaClient, fetch_digest
 from tasks.settings.settings import Settings
 from tasks.slots.store import FileStore
 
@@ -74,7 +74,7 @@ class UrlBackend:
     async def digest(self, model: str) -> str | None:
         """See `Backend`: only the server knows."""
         url = self.urls[0]
-        return await digest_at(url, model, self._headers[url], self._trust)
+        return await fetch_digest(url, model, self._headers[url], self._trust)
 
     def client(self, url: str, timeout: float) -> OllamaClient:
         """Return the API of one of its servers."""

@@ -40,13 +40,13 @@ __all__ = [
     "ModelDetails",
     "OllamaClient",
     "PullProgress",
-    "digest_at",
+    "fetch_digest",
 ]
 
 _GLANCE_SECONDS = 3.0
 
 
-async def digest_at(
+async def fetch_digest(
     url: str, model: str, headers: Mapping[str, str] | None = None, trust: Path | None = None
 ) -> str | None:
     """The digest of a model on a server; None if the server does not answer or does not have it."""

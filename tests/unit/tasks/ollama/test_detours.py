@@ -11,7 +11,7 @@ import pytest
 from tasks.core import network
 from tasks.core.errors import HearthError, InputError, ServerError, TransientError
 from tasks.core.network import normalize_environment
-from tasks.ollama.client import OllamaClient, digest_at
+from tasks.ollama.client import OllamaClient, fetch_digest
 from tests.support.ollama.scripted import Say, ScriptedOllama, says
 from tests.support.ollama.wire import MODEL
 from tests.support.relays import proxy, tls_server
@@ -142,7 +142,7 @@ async def test_a_redirect_is_told_and_not_followed(server: ScriptedOllama, statu
 
 
 async def test_a_glance_at_a_model_sends_the_credentials(server: ScriptedOllama):
-    await digest_at(server.url, MODEL, {"Authorization": "Bearer token"})
+    await fetch_digest(server.url, MODEL, {"Authorization": "Bearer token"})
     assert server.headers[-1]["authorization"] == "Bearer token"
 
 
