@@ -18,9 +18,9 @@
     │   └── CloudError          the cloud refuses, or cannot be reached
     ├── StorageError          a result cannot be stored: stop       exit code 1
     ├── AllFailedError        every page, or document, has failed   exit code 3
-    ├── PassingError          the server could not just now: send the request again
-    │   ├── SilentError         not a word came back in time
-    │   └── FaultError          the server answered an error of its own: alike twice, it will not pass
+    ├── TransientError        the server could not just now: send the request again
+    │   ├── NoResponseError       not a word came back in time
+    │   └── ServerFaultError      the server answered an error of its own: alike twice, it will not pass
     └── PageError             this answer is no good: read the page again, hotter
 
 `TransientError` and `PageError` end inside the run, as retries and as reasons in the

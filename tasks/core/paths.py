@@ -115,7 +115,7 @@ def format_path(place: Path | S3Path) -> str:
 
 def normalize_path_text(name: str) -> str:
     """Return what a person wrote as a path, or its URI where it is not UTF-8."""
-    return name if escape_surrogates(name) == name else format_path(Path(os.path.expanduser(name)))  # noqa: PTH111 - see place_of
+    return name if escape_surrogates(name) == name else format_path(Path(os.path.expanduser(name)))  # noqa: PTH111 - see above
 
 
 def _local(text: str) -> Path:

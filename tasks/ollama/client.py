@@ -69,7 +69,7 @@ class OllamaClient:
         trust: file of the certificates by which it is trusted, where those of the system do not do.
         transport: carries the requests where no plain HTTP goes; it may raise errors of Hearth's own.
 
-    Every method raises PassingError when the server is out of reach, busy or answers what is no JSON of
+    Every method raises TransientError when the server is out of reach, busy or answers what is no JSON of
     Ollama's, and ModelError when the model is missing or cannot be loaded.
     """
 

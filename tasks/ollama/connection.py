@@ -135,7 +135,7 @@ class JsonConnection:
             each: so many of each line of it instead.
 
         Raises:
-            PassingError: the server is out of reach, busy, or answers what is no JSON.
+            TransientError: the server is out of reach, busy, or answers what is no JSON.
             PageError: it refuses this request, or answers without end.
             UnavailableError: it cannot be used.
         """
@@ -171,7 +171,7 @@ class JsonConnection:
             raise trouble(self.url, error, self._proxy, pinned=bool(self._extensions)) from None
 
     def parsed(self, model: type[W], decoded: dict[str, Any]) -> W:
-        """What was sent, as a model; a PassingError if what is vital is missing."""
+        """What was sent, as a model; a TransientError if what is vital is missing."""
         try:
             return model.model_validate(decoded)
         except ValidationError as error:

@@ -1,8 +1,8 @@
 """What Ollama's errors say, and what follows from them for the caller.
 
-Ollama answers 500 for nearly everything that goes wrong, and passes on what its llama-server says, as JSON inside the
-text. What is known to stay as it is, is a ModelError at once; every other error of the server's own is a FaultError,
-and whoever waits decides by whether it comes back alike.
+Ollama answers nearly every failure with 500, and passes on its llama-server's message as JSON inside the text. A
+failure that is known to be permanent is a ModelError at once. Any other error of the server is a ServerFaultError; the
+caller treats it as permanent when it comes back alike.
 """
 
 from __future__ import annotations

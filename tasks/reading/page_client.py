@@ -99,7 +99,7 @@ class PageClient:
 
         Raises:
             PageError: it has the model.
-            PassingError: it does not say.
+            TransientError: it does not say.
         """
         try:
             await server.client.load(replace(self._request, thinks=server.thinks))

@@ -52,7 +52,7 @@ def test_a_run_begins_with_as_many_machines_as_its_simulation(pages: int):
 
 
 def test_the_simulation_and_a_run_call_the_same_function(monkeypatch: pytest.MonkeyPatch):
-    assert fleet.machines_for is machine_count
+    assert fleet.machine_count is machine_count
     monkeypatch.setattr("tasks.core.scaling.machine_count", lambda *_: 4)
     assert Ec2Backend(Settings(ec2={"machines": 5})).scale(8).machines(1) == 4
 
