@@ -47,7 +47,7 @@ def plan(
         list[str] | None,
         typer.Option(
             metavar="NAME=VALUE",
-            show_default="docs/costs.md lists them",
+            show_default="docs/reference/assumptions.md lists them",
             help="An assumption, such as page_seconds=5-10; repeatable.",
         ),
     ] = None,

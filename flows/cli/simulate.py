@@ -65,7 +65,7 @@ def simulate_command(
         list[str] | None,
         typer.Option(
             metavar="NAME=VALUE",
-            show_default="docs/costs.md lists them",
+            show_default="docs/reference/assumptions.md lists them",
             help="An assumption, as for hearth plan; repeatable.",
         ),
     ] = None,
@@ -127,4 +127,6 @@ def _show(outcomes: list[Outcome]) -> None:
         )
     out = Terminal()
     out.print(table)
-    out.print("Waits of half of the runs, and of 95 in 100. Simulated; docs/simulation.md says with what.", style="dim")
+    out.print(
+        "Waits of half of the runs, and of 95 in 100. Simulated: see docs/architecture/simulation.md.", style="dim"
+    )
