@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _NOTES = (
     "The machines that a task reads on come beside its price.",
-    "docs/lambda.md has an example of what a month costs.",
+    "docs/how-to/lambda.md has an example of what a month costs.",
 )
 
 
@@ -73,7 +73,7 @@ class LambdaDeployment:
         container = Container(
             name=given.image or "",
             media_types=ECS_MEDIA_TYPES,
-            build="infra_scripts/worker/Dockerfile is its recipe, and docs/lambda.md has the commands",
+            build="infra_scripts/worker/Dockerfile is its recipe, and docs/how-to/lambda.md has the commands",
         )
         return Needs(
             fargate_vcpu=given.cpu / 1024,

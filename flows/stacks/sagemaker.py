@@ -62,7 +62,7 @@ class SagemakerDeployment:
     def needs(self) -> Needs:
         """Instances of an endpoint, the container, and the role that scales them."""
         stack = self._stack()
-        container = Container(stack.image, SAGEMAKER_MEDIA_TYPES, build="docs/sagemaker.md has the commands")
+        container = Container(stack.image, SAGEMAKER_MEDIA_TYPES, build="docs/how-to/sagemaker.md has the commands")
         return Needs(endpoint_type=stack.instance_type, container=container)
 
     def request_for(self, aws: Aws) -> StackRequest:
@@ -107,7 +107,7 @@ class SagemakerDeployment:
         if endpoint.image is None:
             raise RequestError(
                 "The endpoint needs Hearth's container in ECR: set HEARTH_SAGEMAKER_STACK__IMAGE, such as "
-                "123456789012.dkr.ecr.us-east-1.amazonaws.com/hearth:1. docs/sagemaker.md has the commands."
+                "123456789012.dkr.ecr.us-east-1.amazonaws.com/hearth:1. docs/how-to/sagemaker.md has the commands."
             )
         return SagemakerStack(**endpoint.model_dump(), pool=self.pool, region=self.region)
 

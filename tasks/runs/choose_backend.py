@@ -17,7 +17,7 @@ from tasks.settings.sagemaker import Serving
 from tasks.settings.settings import Settings
 
 _AWS_SECONDS = 15 * 60.0
-"""What ECS takes to end an empty machine, and SageMaker to scale in: docs/ecs.md, docs/sagemaker.md."""
+"""What ECS takes to end an empty machine, and SageMaker to scale in: docs/how-to/ecs.md, docs/how-to/sagemaker.md."""
 
 
 @dataclass(frozen=True)

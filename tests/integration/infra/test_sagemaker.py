@@ -136,5 +136,5 @@ class TestCommands:
 
     def test_without_an_image_up_says_where_the_commands_are(self):
         deployment = open_deployment(StackName.SAGEMAKER, load_settings(), Options(), "us-east-1")
-        with pytest.raises(RequestError, match=r"docs/sagemaker\.md"):
+        with pytest.raises(RequestError, match=r"docs/how-to/sagemaker\.md"):
             deployment.plan()

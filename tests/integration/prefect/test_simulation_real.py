@@ -69,7 +69,7 @@ def test_a_run_on_the_embedded_server_takes_as_long_as_its_simulation(hearth: He
 
 @pytest.mark.long("compares times, and so wants a quiet machine")
 def test_two_runs_that_share_a_server_take_as_long_as_their_simulation(readers: Readers, counting):
-    """The bound is what a run costs beside its pages: 14 % of 50 pages of 0.2 s (docs/performance.md)."""
+    """The bound is what a run costs beside its pages: 14 % of 50 pages of 0.2 s (docs/architecture/performance.md)."""
     pages, times = 120, PageTimes(0.5, 0.3)
     server = counting(SLOTS, times.of)
     readers.start(1, [server], pages, "--slots", str(SLOTS))

@@ -1,4 +1,4 @@
-"""The figures of docs/ecs.md are those of the planner and of the price book."""
+"""The figures of docs/how-to/ecs.md are those of the planner and of the price book."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tasks.planning.architectures import estimates
 from tasks.planning.estimate import Running, Shape
 from tasks.planning.page_times import PageTimes
 
-TEXT = (Path(__file__).parents[3] / "docs" / "ecs.md").read_text()
+TEXT = (Path(__file__).parents[3] / "docs" / "how-to" / "ecs.md").read_text()
 PAGES = 5000
 
 
