@@ -16,7 +16,7 @@ from tasks.backends.ec2.billing import pool_bill
 from tasks.backends.ec2.pool import open_pool
 from tasks.core.durations import format_duration
 from tasks.core.errors import InputError
-from tasks.costs.bill import Bill, By, Line, together
+from tasks.costs.bill import Bill, By, Line, combine
 from tasks.runs.usage_log import held_bill
 from tasks.settings.settings import Settings, load_settings
 
@@ -48,7 +48,7 @@ def cost(
 async def _found(settings: Settings, by: By, since: datetime, *, ledger: bool) -> Bill:
     held = await asyncio.to_thread(held_bill, settings.output, by, since)
     if ledger:
-        return together(await pool_bill(await open_pool(settings), by, since), held)
+        return combine(await pool_bill(await open_pool(settings), by, since), held)
     return held
 
 

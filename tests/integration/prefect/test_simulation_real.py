@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tasks.costs.assumptions import Assumptions
-from tasks.costs.price_book import shipped
+from tasks.costs.price_book import shipped_book
 from tasks.simulation.fleet import simulate
 from tasks.simulation.outcome import Outcome
 from tasks.simulation.scenario import Rules, Work
@@ -35,9 +35,9 @@ class Came(Work):
 
 
 def simulated(pages: int, seconds: float, sigma: float, came: tuple[float, ...] = (0.0,)) -> Outcome:
-    given = Assumptions().changed(GIVEN | {"page_seconds": f"{seconds}", "page_sigma": f"{sigma}"})
+    given = Assumptions().with_values(GIVEN | {"page_seconds": f"{seconds}", "page_sigma": f"{sigma}"})
     work = Came(pages=pages * len(came), run_pages=pages, came=came)
-    return simulate(work, Rules(), given, shipped())
+    return simulate(work, Rules(), given, shipped_book())
 
 
 def times_of(server: CountingOllama, run: int) -> tuple[float, float, float]:
