@@ -49,8 +49,8 @@ def picture() -> str:
         ("store", "page by page"),
     ]
     shapes = [
-        _box(20, 40 + 58 * row, 132, 48, title, note) + _way(f"M152 {64 + 58 * row}C172 {64 + 58 * row} 168 122 186 122")
-        for row, (title, note) in enumerate(triggers)
+        _box(20, y - 24, 132, 48, title, note) + _way(f"M152 {y}C172 {y} 168 122 186 122")
+        for y, (title, note) in zip((64, 122, 180), triggers, strict=True)
     ]
     shapes += [_box(190 + 142 * at, 98, 124, 48, title, note) for at, (title, note) in enumerate(steps)]
     shapes += [_way(f"M{314 + 142 * at} 122H{330 + 142 * at}") for at in range(len(steps) - 1)]
