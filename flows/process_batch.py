@@ -49,7 +49,7 @@ from tasks.results.report import Report, Row
 from tasks.retention.clean import clean_files
 from tasks.runs.check_batch import check_batch, missing_inbox, sources_of
 from tasks.settings.settings import Settings, load_settings
-from tasks.storage.files import Place
+from tasks.storage.files import StoragePath
 
 _ONE_AT_A_TIME = "nightly"
 """A tag: of the runs that have it, one reads the same sources into the same results at a time."""
@@ -130,7 +130,7 @@ async def _read(
     return state
 
 
-def _skipped(why: str, output: Place) -> State[BatchResult]:
+def _skipped(why: str, output: StoragePath) -> State[BatchResult]:
     nothing = Report(started_at=datetime.now(UTC), minutes=0, usd=0, rows=(), stopped=why)
     emit(RunEnded(nothing))
     return Completed(name="Skipped", message=why, data=BatchResult.of(nothing, output, None))
@@ -152,7 +152,7 @@ class _Run:
         self._output = batch.directory(settings)
         self._began, self._started = datetime.now(UTC), time.monotonic()
         self._since = run_began()
-        self.written: Place | None = None
+        self.written: StoragePath | None = None
 
     async def read(self) -> Report:
         """Read what is asked for, and write the report."""

@@ -24,7 +24,7 @@ from tasks.results.manifest import Manifest, RunStatus
 from tasks.results.page import PageStatus
 from tasks.results.report import Report
 from tasks.results.store import ResultStore
-from tasks.storage.files import Place
+from tasks.storage.files import StoragePath
 from tasks.views.summary import flagged
 
 _MEGABYTE = 1_000_000
@@ -110,7 +110,7 @@ class TerminalProgress:
         self._progress.update(self._pages, advance=advance, told=told)
 
 
-def print_report(console: Terminal, report: Report, path: Place) -> None:
+def print_report(console: Terminal, report: Report, path: StoragePath) -> None:
     """Tell how a batch ended: sums, the documents with which something went wrong, and where the report is."""
     for name, told in report.totals().items():
         console.say(f"{name:<22}{told}")

@@ -31,7 +31,7 @@ from tasks.results.report import DocumentStatus, Report, Row, shared_out
 from tasks.runs.advice import insight
 from tasks.runs.run_stats import RunStats
 from tasks.settings.settings import Settings
-from tasks.storage.files import Place
+from tasks.storage.files import StoragePath
 
 # Documents whose pages have not all begun: one begins its pages, the others are being opened meanwhile.
 _OPENING = 8
@@ -46,7 +46,7 @@ class BatchReader:
 
     batch: Batch
     settings: Settings
-    output: Place
+    output: StoragePath
     budget: Budget
     read: Read
     rows: list[Row] = field(default_factory=list)

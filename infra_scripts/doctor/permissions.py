@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from infra_scripts.common.clients import code
 from infra_scripts.doctor.case import Case
 from infra_scripts.iam.need import Permission, need
-from infra_scripts.iam.rendered import Place
+from infra_scripts.iam.rendered import StoragePath
 from tasks.core.finding import Finding, State
 
 _AT_ONCE = 50
@@ -36,7 +36,7 @@ def permissions(case: Case) -> Iterator[Finding]:
     if isinstance(principal, Finding):
         yield principal
         return
-    wanted = need(case.request, Place(case.account, case.aws.region, case.name))
+    wanted = need(case.request, StoragePath(case.account, case.aws.region, case.name))
     refused = sorted(set(_refused(case, principal, wanted)))
     remedy = f"Attach what `hearth infra policy deployer {case.stack}` prints, or have the boundary lifted."
     if refused:

@@ -7,14 +7,14 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from tasks.core.paths import Place, is_address, place_of
+from tasks.core.paths import StoragePath, is_address, storage_path
 from tasks.core.visible import encodable
 from tasks.text.legible import decoded
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
 
-def places_listed(content: bytes, source: Place) -> Iterator[Place]:
+def places_listed(content: bytes, source: StoragePath) -> Iterator[StoragePath]:
     """Return the places that a list names, relative ones beside it.
 
     Names on Linux are bytes: where a line's own bytes are the name of a file, that file is meant.
@@ -33,9 +33,9 @@ def places_listed(content: bytes, source: Place) -> Iterator[Place]:
         yield by_bytes if is_meant else by_text
 
 
-def _beside(source: Place, line: str) -> Place:
+def _beside(source: StoragePath, line: str) -> StoragePath:
     alone = is_address(line) or line.startswith(("/", "~"))
-    return place_of(line) if alone else source.parent / line
+    return storage_path(line) if alone else source.parent / line
 
 
 def _exists(path: Path) -> bool:

@@ -18,7 +18,7 @@ from tasks.core.paths import written
 from tasks.documents.pdf import open_document, select_pages
 from tasks.results.report import Report
 from tasks.settings.reading import LimitSettings
-from tasks.storage.files import Place, files_at
+from tasks.storage.files import StoragePath, files_at
 
 # A document in S3 is not fetched only to be counted. Scanned pages have more bytes, written ones fewer; what matters is
 # that all are taken by the same measure.
@@ -64,7 +64,7 @@ class Shard(Frozen):
     since: datetime | None = Field(None, exclude_if=operator.not_)
 
     @classmethod
-    def named(cls, name: str, output: Place) -> Shard:
+    def named(cls, name: str, output: StoragePath) -> Shard:
         """The part of that name.
 
         Raises:
@@ -78,17 +78,17 @@ class Shard(Frozen):
             )
         return cls.model_validate_json(written)
 
-    def write(self, output: Place) -> None:
+    def write(self, output: StoragePath) -> None:
         """Have it there for its run.
 
         Raises:
             StorageError: it cannot be written.
         """
         files = files_at(output / FOLDER)
-        files.make()
+        files.mkdir()
         files.write(f"{self.name}.json", [self.model_dump_json()])
 
-    def write_report(self, report: Report, output: Place) -> Place:
+    def write_report(self, report: Report, output: StoragePath) -> StoragePath:
         """Have the report there for the batch, and return its path.
 
         Raises:
@@ -96,9 +96,9 @@ class Shard(Frozen):
         """
         files, name = files_at(output / FOLDER), f"{self.name}-report.json"
         files.write(name, [report.model_dump_json()])
-        return files.place / name
+        return files.path / name
 
-    def report(self, output: Place) -> Report | None:
+    def report(self, output: StoragePath) -> Report | None:
         """The report of its run; None if that wrote none.
 
         Raises:
@@ -107,7 +107,7 @@ class Shard(Frozen):
         report = files_at(output / FOLDER).read(f"{self.name}-report.json")
         return None if report is None else Report.model_validate_json(report)
 
-    def asked_for(self, batch: Batch, output: Place) -> Batch:
+    def asked_for(self, batch: Batch, output: StoragePath) -> Batch:
         """The batch that its run is given: the same, but for what the part decides."""
         changes = {"part": self.name, "sources": (), "workers": 1, "max_usd": None, "max_minutes": None}
         if not batch.output_block:

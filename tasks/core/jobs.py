@@ -11,7 +11,7 @@ from pathlib import PurePath
 from pydantic import Field
 
 from tasks.core.forms import BackendName, Fallback, Form, Frozen, Options
-from tasks.core.paths import Place
+from tasks.core.paths import StoragePath
 from tasks.core.visible import visible_line
 
 __all__ = ["ON_AWS", "BackendName", "Document", "Fallback", "Form", "Frozen", "Job", "Plan", "ReadOptions", "title_of"]
@@ -74,7 +74,7 @@ class Document(Frozen):
         size: in bytes.
     """
 
-    path: Place
+    path: StoragePath
     sha256: str
     pages: int
     size: int
@@ -105,7 +105,7 @@ class Plan(Frozen):
     backend: BackendName
     model: str
     options: ReadOptions
-    output: Place
+    output: StoragePath
     slots: int
     attempts: int
     force: bool

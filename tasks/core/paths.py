@@ -90,7 +90,7 @@ def is_address(text: str) -> bool:
     return _ADDRESS.fullmatch(text) is not None
 
 
-def place_of(text: str) -> Path | S3Path:
+def storage_path(text: str) -> Path | S3Path:
     """The place that a person's words mean; ~ is the home directory, and file:/// a path, byte by byte.
 
     Raises:
@@ -105,7 +105,7 @@ def place_of(text: str) -> Path | S3Path:
 
 
 def written(place: Path | S3Path) -> str:
-    """Return a place as text: what `place_of` reads.
+    """Return a place as text: what `storage_path` reads.
 
     Names on Linux are bytes. What is not UTF-8 among them is written as a file URI, since no JSON could hold it.
     """
@@ -137,7 +137,7 @@ def _validated(value: object) -> Path | S3Path:
     return value
 
 
-Place = Annotated[
+StoragePath = Annotated[
     Path | S3Path, PlainValidator(_validated), PlainSerializer(written, return_type=str, when_used="json")
 ]
 """Either of the two, in a model, too."""

@@ -13,11 +13,11 @@ from pydantic import Field
 
 from tasks.core.flags import FlagName
 from tasks.core.jobs import Frozen
-from tasks.core.paths import place_of, written
+from tasks.core.paths import storage_path, written
 from tasks.core.visible import visible_line
 from tasks.results.manifest import Manifest, RunStatus
 from tasks.results.store import ResultStore
-from tasks.storage.files import Place, files_at
+from tasks.storage.files import StoragePath, files_at
 from tasks.text.markdown import link, table
 
 
@@ -35,7 +35,7 @@ class DocumentStatus(StrEnum):
     """It cannot be read at all."""
 
 
-def text_of(output: Place) -> str:
+def text_of(output: StoragePath) -> str:
     """The text of a document, by the directory of its results."""
     return written(ResultStore(output).document_path)
 
@@ -169,11 +169,11 @@ class Report(Frozen):
         lines += ["", *table(head, ((*map(_cell, _cells(row)), _text(row)) for row in told))] if told else []
         return "\n".join(lines) + "\n"
 
-    def path(self, output: Place) -> Place:
+    def path(self, output: StoragePath) -> StoragePath:
         """Of the report as Markdown; beside it is the same as CSV."""
         return output / "batches" / f"{self.started_at:%Y%m%dT%H%M%S}.md"
 
-    def write(self, output: Place) -> Place:
+    def write(self, output: StoragePath) -> StoragePath:
         """Write it as Markdown and CSV into `batches` below the results, and return the Markdown's path.
 
         Raises:
@@ -181,7 +181,7 @@ class Report(Frozen):
         """
         path = self.path(output)
         files = files_at(path.parent)
-        files.make()
+        files.mkdir()
         files.write(path.name, [self.markdown()])
         files.write(f"{path.stem}.csv", [self.csv()])
         return path
@@ -210,7 +210,7 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 
 def _text(row: Row) -> str:
-    return link(place_of(row.text)) if row.text else ""
+    return link(storage_path(row.text)) if row.text else ""
 
 
 def _cell(text: str) -> str:

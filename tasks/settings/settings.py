@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, Settin
 
 from tasks.core.errors import InputError
 from tasks.core.jobs import ON_AWS, BackendName, Frozen
-from tasks.core.paths import Place
+from tasks.core.paths import StoragePath
 from tasks.core.private import SHARED, Sharing
 from tasks.core.visible import encodable
 from tasks.settings.ec2 import Ec2Settings, Ec2StackSettings
@@ -93,10 +93,10 @@ class Settings(BaseSettings):
     idle_minutes: float = Field(
         10, gt=0, description="How long a server that Hearth started stays warm after its last use, minutes."
     )
-    output: Annotated[Place, NoDecode] = Field(
+    output: Annotated[StoragePath, NoDecode] = Field(
         Path("results"), description="Directory of the results, or s3://bucket/prefix."
     )
-    inbox: Annotated[Place, NoDecode] = Field(
+    inbox: Annotated[StoragePath, NoDecode] = Field(
         Path("inbox"), description="Folder, or s3://bucket/prefix, that a batch reads which names no sources."
     )
     home: Path = Field(default_factory=_cache_directory, description="Where Hearth keeps track of its servers.")
@@ -139,7 +139,7 @@ class Settings(BaseSettings):
 
     @field_validator("output", "inbox", "home")
     @classmethod
-    def _absolute(cls, place: Place) -> Place:
+    def _absolute(cls, place: StoragePath) -> StoragePath:
         return place.expanduser().absolute() if isinstance(place, Path) else place
 
     excerpts: bool = Field(

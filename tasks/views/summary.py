@@ -9,7 +9,7 @@ from typing import Any
 from tasks.core.durations import duration
 from tasks.results.manifest import Manifest, RunStatus
 from tasks.results.page import PageEntry, PageResult
-from tasks.storage.files import Place
+from tasks.storage.files import StoragePath
 from tasks.text.markdown import escaped, excerpt, link, table
 
 _MOST_FAILURES = 50
@@ -73,7 +73,7 @@ def servers(held: Sequence[Held]) -> str:
     return "\n".join(table(head, rows)) + "\n"
 
 
-def summary(manifest: Manifest, held: Sequence[Held], text: Place) -> str:
+def summary(manifest: Manifest, held: Sequence[Held], text: StoragePath) -> str:
     """How a run ended.
 
     Args:
