@@ -28,14 +28,14 @@ _CHANGE_SECONDS, _LONGEST_PAUSE = 60.0, 2.0
 _REWRITES = 3
 _LOCK = ".lock"
 
-_open_files: WeakValueDictionary[S3Path, S3Files] = WeakValueDictionary()
+files_in_use: WeakValueDictionary[S3Path, S3Files] = WeakValueDictionary()
 
 
 def s3_files(path: S3Path) -> S3Files:
     """Return the files of a directory; all of this process that use them at the same time share one object."""
-    files = _open_files.get(path)
+    files = files_in_use.get(path)
     if files is None:
-        files = _open_files[path] = S3Files(path)
+        files = files_in_use[path] = S3Files(path)
     return files
 
 

@@ -30,7 +30,7 @@ _BROKEN = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
 _ATTEMPTS = 3
 _LOCK_METADATA = "hearth-turn"
 
-_aws = Aws()
+default_aws = Aws()
 _by_bucket: dict[str, Aws] = {}
 
 
@@ -211,7 +211,7 @@ def advice(error: CloudError) -> str:
 
 
 def _client(path: S3Path) -> S3Client:
-    return _by_bucket.get(path.bucket, _aws).s3
+    return _by_bucket.get(path.bucket, default_aws).s3
 
 
 def _transfer() -> TransferConfig:

@@ -175,7 +175,7 @@ async def test_of_two_nightly_batches_one_reads_and_one_that_was_killed_holds_up
     s3: Any, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("tasks.storage.s3_lock.EXPIRY_SECONDS", 1.0)
-    monkeypatch.setattr("tasks.storage.s3._TURN_POLL_SECONDS", 0.1)
+    monkeypatch.setattr("tasks.storage.s3.LOCK_POLL_SECONDS", 0.1)
     output, sources = S3Path(BUCKET, "results"), ["s3://papers/inbox"]
     monkeypatch.setattr("tasks.batches.one_at_a_time._S3_PATIENCE_SECONDS", 0.0)
     async with one_at_a_time(sources, output):

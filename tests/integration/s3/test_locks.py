@@ -199,7 +199,7 @@ def test_page_times_are_looked_for_there_too(store: ResultStore):
 
 
 def test_page_times_that_cannot_be_read_are_assumed_and_it_is_said(aws: AwsFront, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(objects, "_aws", Aws())
+    monkeypatch.setattr(objects, "default_aws", Aws())
     times = page_times(S3Path("nobody-s-bucket", "results"), "qwen2.5vl:7b", Assumptions())
     assert times.measured == ()
     assert times.source.startswith("assumed, as those below s3://nobody-s-bucket/results cannot be read")
