@@ -38,9 +38,9 @@ from tasks.batches.one_at_a_time import AlreadyReadError, one_at_a_time
 from tasks.batches.shards import Shard, balanced, weighed, why_fewer
 from tasks.core.budget import Budget
 from tasks.core.errors import HearthError
+from tasks.core.escaping import escape_line, escape_logs
 from tasks.core.events import Progress, RunStarted, emit, subscribe
 from tasks.core.jobs import Job
-from tasks.core.visible import log_visibly, visible_line
 from tasks.documents.shared_processes import shared_processes
 from tasks.reading.events import RunEnded
 from tasks.results.batch_result import BatchResult
@@ -60,7 +60,7 @@ def _run_name() -> str:
     if batch.part:
         return f"part {batch.part}"
     more = f" and {len(batch.sources) - 1} more" if len(batch.sources) > 1 else ""
-    return f"batch of {visible_line(Path(batch.sources[0]).name) if batch.sources else 'the inbox'}{more}"
+    return f"batch of {escape_line(Path(batch.sources[0]).name) if batch.sources else 'the inbox'}{more}"
 
 
 @flow(
@@ -89,7 +89,7 @@ async def process_batch(batch: Batch) -> State[BatchResult]:
         HearthError: the request is wrong, no server is to be had, or no document could be read. The run's state is
             Failed, with the same sentence.
     """
-    log_visibly()
+    escape_logs()
     with (
         ended_by_sigterm() as terminated,
         end_written_down() as written_down,

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from infra_scripts.common.deployment import StackRequest
-from infra_scripts.iam.conditional import needed
-from infra_scripts.iam.rendered import Resource, StoragePath, render, strings
+from infra_scripts.iam.conditional import is_needed
+from infra_scripts.iam.rendered import Place, Resource, render, strings
 
 _FACTS = Path(__file__).with_name("facts.json")
 _STAND_IN = "0123456789abcdef0"
@@ -27,7 +27,7 @@ _RESOURCELESS = {"sns:GetSubscriptionAttributes", "sns:SetSubscriptionAttributes
 _OF_THE_GROUP = {"logs:ListTagsForResource", "logs:TagResource", "logs:UntagResource"}
 _MAKES = re.compile(r"(Create|Register|Run)(?!\w*Version$|Tags$)")
 _TAGS = re.compile(r"Add|Create|Tag")
-LINKED = {
+LINKED_SERVICES = {
     "AWS::ApplicationAutoScaling::ScalableTarget": {
         "ecs": "ecs.application-autoscaling.amazonaws.com",
         "sagemaker": "sagemaker.application-autoscaling.amazonaws.com",
@@ -70,17 +70,17 @@ class Permission:
         return hash((self.action, self.resource, tuple(sorted(self.context.items()))))
 
 
-def need(request: StackRequest, place: StoragePath) -> tuple[Permission, ...]:
+def required_permissions(request: StackRequest, place: Place) -> tuple[Permission, ...]:
     """What bringing a stack up, changing it and taking it down must be allowed."""
     resources, tags = render(request.template, request.parameters, place), request.tags
     wanted = [
         permission
         for resource in resources
         for action in facts()["types"][resource.type]
-        if needed(action, resource.type, resource.properties)
+        if is_needed(action, resource.type, resource.properties)
         for permission in _of(action, resource, resources, tags, place)
     ]
-    linked = [linked_role(service, place) for service in request.linked]
+    linked = [linked_role(service, place) for service in request.linked_services]
     return tuple(dict.fromkeys([*_of_the_stack(tags, place), *linked, *wanted]))
 
 
@@ -96,26 +96,26 @@ def service_linked_roles(resources: tuple[Resource, ...]) -> tuple[str, ...]:
     found = {
         service
         for resource in resources
-        for namespace, service in LINKED.get(resource.type, {}).items()
+        for namespace, service in LINKED_SERVICES.get(resource.type, {}).items()
         if namespace in {"", resource.properties.get("ServiceNamespace")}
     }
     return tuple(sorted(found))
 
 
-def linked_role(service: str, place: StoragePath) -> Permission:
+def linked_role(service: str, place: Place) -> Permission:
     """The right to make the service-linked role of a service."""
     arn = place.arn(f"iam::{{account}}:role/aws-service-role/{service}/AWSServiceRoleFor")
     return Permission("iam:CreateServiceLinkedRole", arn, {"iam:AWSServiceName": (service,)}, "service-linked roles")
 
 
-def _of_the_stack(tags: Mapping[str, str], place: StoragePath) -> Iterator[Permission]:
+def _of_the_stack(tags: Mapping[str, str], place: Place) -> Iterator[Permission]:
     arn = place.arn(f"cloudformation:{{region}}:{{account}}:stack/{place.stack}/{_STAND_IN}")
     for name in _ON_THE_STACK:
         yield Permission(f"cloudformation:{name}", arn, _context(place, name, tags), f"the stack {place.stack}")
 
 
 def _of(
-    action: str, resource: Resource, resources: tuple[Resource, ...], tags: Mapping[str, str], place: StoragePath
+    action: str, resource: Resource, resources: tuple[Resource, ...], tags: Mapping[str, str], place: Place
 ) -> Iterator[Permission]:
     """The rights that one action of a resource's handlers takes."""
     why = f"{resource.logical} ({resource.type})"
@@ -136,7 +136,7 @@ def _of(
 
 
 def _contexts(
-    action: str, resource: Resource, tags: Mapping[str, str], resources: tuple[Resource, ...], place: StoragePath
+    action: str, resource: Resource, tags: Mapping[str, str], resources: tuple[Resource, ...], place: Place
 ) -> Iterator[Mapping[str, tuple[str, ...]]]:
     """The circumstances in which an action is asked for: EC2's tags are set with what they are on, or later."""
     name = action.split(":")[1]
@@ -152,7 +152,7 @@ def _contexts(
     yield context
 
 
-def _context(place: StoragePath, name: str, tags: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+def _context(place: Place, name: str, tags: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
     told: dict[str, tuple[str, ...]] = {"aws:RequestedRegion": (place.region,)}
     if _MAKES.match(name) or ("Tag" in name and _TAGS.match(name)):
         told |= {f"aws:RequestTag/{key}": (value,) for key, value in tags.items()} | {"aws:TagKeys": tuple(tags)}
@@ -161,7 +161,7 @@ def _context(place: StoragePath, name: str, tags: Mapping[str, str]) -> dict[str
     return told
 
 
-def _arns(action: str, resource: Resource, resources: tuple[Resource, ...], place: StoragePath) -> list[str]:
+def _arns(action: str, resource: Resource, resources: tuple[Resource, ...], place: Place) -> list[str]:
     """What an action on a resource is asked for: itself, and what else the action always is asked for."""
     forms = facts()["actions"].get(action, {})
     always, some = forms.get("always", []), forms.get("some", [])
@@ -203,7 +203,7 @@ def _pattern(form: str) -> re.Pattern[str]:
     return re.compile(re.sub(r"\\\$\\\{(\w+)\\\}", r"(?P<\1>[^:]*)", re.escape(form)))
 
 
-def _filled(form: str, place: StoragePath, names: Mapping[str, str]) -> str:
+def _filled(form: str, place: Place, names: Mapping[str, str]) -> str:
     """An ARN of a form that no resource of the stack has: of something in it, or of another in the account."""
     text = form.replace("arn:${Partition}:", "").replace("${Region}", "{region}").replace("${Account}", "{account}")
     return place.arn(re.sub(r"\$\{([^}]+)\}", lambda key: names.get(key[1], _STAND_IN), text))

@@ -20,7 +20,7 @@ _SUFFIX = "1A2B3C4D5E6F"
 
 
 @dataclass(frozen=True)
-class StoragePath:
+class Place:
     """Where a stack is: its account, region and name."""
 
     account: str
@@ -67,14 +67,14 @@ def parse(template: str) -> dict[str, Any]:
     return found
 
 
-def render(template: str, parameters: Mapping[str, str], place: StoragePath) -> tuple[Resource, ...]:
+def render(template: str, parameters: Mapping[str, str], place: Place) -> tuple[Resource, ...]:
     """The resources of a template that these parameters make; a parameter's default stands for one that is missing."""
     renderer = _Renderer(parse(template), parameters, place)
     return tuple(renderer.resource(logical) for logical in renderer.logical())
 
 
 class _Renderer:
-    def __init__(self, parsed: Mapping[str, Any], parameters: Mapping[str, str], place: StoragePath) -> None:
+    def __init__(self, parsed: Mapping[str, Any], parameters: Mapping[str, str], place: Place) -> None:
         declared: Mapping[str, Any] = parsed.get("Parameters", {})
         defaults = {name: str(entry["Default"]) for name, entry in declared.items() if "Default" in entry}
         self._kinds = {name: str(entry["Type"]) for name, entry in declared.items()}

@@ -20,9 +20,9 @@ from tasks.batches.lists import places_listed
 from tasks.core.errors import CloudError, InputError
 from tasks.core.forms import Options
 from tasks.core.jobs import Job
-from tasks.core.paths import written
+from tasks.core.paths import format_path
 from tasks.settings.settings import Settings
-from tasks.storage.files import S3Path, StoragePath, storage_path
+from tasks.storage.files import S3Path, StoragePath, parse_path
 
 _LIST = ".txt"
 # Not the format "time", which asks for seconds and a time zone.
@@ -120,11 +120,11 @@ class Batch(Options):
 
     def directory(self, settings: Settings) -> StoragePath:
         """Where the results go."""
-        return storage_path(self.output).absolute() if self.output else settings.output
+        return parse_path(self.output).absolute() if self.output else settings.output
 
     def job(self, document: StoragePath) -> Job:
         """What is asked of one document."""
-        return Job(document=written(document), **self.model_dump(include=_OF_EACH))
+        return Job(document=format_path(document), **self.model_dump(include=_OF_EACH))
 
 
 _OF_EACH = set(Options.model_fields) - {"output_block", "max_usd", "finish_within"}
@@ -149,7 +149,7 @@ class Source:
     @property
     def name(self) -> str:
         """Its path as text."""
-        return written(self.path)
+        return format_path(self.path)
 
     @classmethod
     def of(cls, path: Path) -> Source:
@@ -184,7 +184,7 @@ def find_documents(sources: Sequence[str], passed_over: PassedOver = _silently) 
     for source in sources:
         if not source.strip():  # an unset variable of a shell; it would mean the working directory
             raise InputError("A source of the batch is empty. Name a folder, a PDF or a list (.txt).")
-        for found in _documents(storage_path(source).absolute(), passed_over):
+        for found in _documents(parse_path(source).absolute(), passed_over):
             if found.path not in seen:
                 seen.add(found.path)
                 yield found

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from tasks.core.paths import StoragePath, is_address, storage_path
-from tasks.core.visible import encodable
+from tasks.core.escaping import escape_surrogates
+from tasks.core.paths import StoragePath, is_url, parse_path
 from tasks.text.legible import decoded
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
@@ -29,13 +29,15 @@ def places_listed(content: bytes, source: StoragePath) -> Iterator[StoragePath]:
             continue
         by_bytes = _beside(source, os.fsdecode(raw[number].strip())) if number < len(raw) else source
         by_text = _beside(source, line.replace("\0", ""))
-        is_meant = encodable(str(by_bytes)) != str(by_bytes) and isinstance(by_bytes, Path) and _exists(by_bytes)
+        is_meant = (
+            escape_surrogates(str(by_bytes)) != str(by_bytes) and isinstance(by_bytes, Path) and _exists(by_bytes)
+        )
         yield by_bytes if is_meant else by_text
 
 
 def _beside(source: StoragePath, line: str) -> StoragePath:
-    alone = is_address(line) or line.startswith(("/", "~"))
-    return storage_path(line) if alone else source.parent / line
+    alone = is_url(line) or line.startswith(("/", "~"))
+    return parse_path(line) if alone else source.parent / line
 
 
 def _exists(path: Path) -> bool:

@@ -14,7 +14,7 @@ from pydantic import Field
 from tasks.batches.batch import Batch, Source
 from tasks.core.errors import HearthError, InputError
 from tasks.core.jobs import Frozen
-from tasks.core.paths import written
+from tasks.core.paths import format_path
 from tasks.documents.pdf import open_document, select_pages
 from tasks.results.report import Report
 from tasks.settings.reading import LimitSettings
@@ -70,13 +70,13 @@ class Shard(Frozen):
         Raises:
             InputError: there is none.
         """
-        written = files_at(output / FOLDER).read(f"{name}.json")
-        if written is None:
+        format_path = files_at(output / FOLDER).read(f"{name}.json")
+        if format_path is None:
             raise InputError(
                 f"{output / FOLDER} has no part {name}. Have all workers see the batch's output, or name one under "
                 "s3://."
             )
-        return cls.model_validate_json(written)
+        return cls.model_validate_json(format_path)
 
     def write(self, output: StoragePath) -> None:
         """Have it there for its run.
@@ -111,7 +111,7 @@ class Shard(Frozen):
         """The batch that its run is given: the same, but for what the part decides."""
         changes = {"part": self.name, "sources": (), "workers": 1, "max_usd": None, "max_minutes": None}
         if not batch.output_block:
-            changes["output"] = written(output)  # the worker's own may be another
+            changes["output"] = format_path(output)  # the worker's own may be another
         return batch.model_copy(update={**changes, "finish_by": None, "finish_within": None})
 
 

@@ -7,7 +7,7 @@ from typing import overload
 
 from pydantic import ConfigDict
 
-from tasks.core.paths import storage_path
+from tasks.core.paths import parse_path
 from tasks.results.document_result import DocumentResult
 from tasks.results.report import Report
 from tasks.storage.files import StoragePath
@@ -53,4 +53,4 @@ class Documents(Sequence[DocumentResult]):
     def __getitem__(self, index: int | slice) -> DocumentResult | list[DocumentResult]:
         if isinstance(index, slice):
             return [self[at] for at in range(*index.indices(len(self)))]
-        return DocumentResult.load(storage_path(self._outputs[index]))
+        return DocumentResult.load(parse_path(self._outputs[index]))

@@ -11,10 +11,10 @@ from enum import StrEnum
 
 from pydantic import Field
 
+from tasks.core.escaping import escape_line
 from tasks.core.flags import FlagName
 from tasks.core.jobs import Frozen
-from tasks.core.paths import storage_path, written
-from tasks.core.visible import visible_line
+from tasks.core.paths import format_path, parse_path
 from tasks.results.manifest import Manifest, RunStatus
 from tasks.results.store import ResultStore
 from tasks.storage.files import StoragePath, files_at
@@ -37,7 +37,7 @@ class DocumentStatus(StrEnum):
 
 def text_of(output: StoragePath) -> str:
     """The text of a document, by the directory of its results."""
-    return written(ResultStore(output).document_path)
+    return format_path(ResultStore(output).document_path)
 
 
 def _why(manifest: Manifest) -> str:
@@ -100,7 +100,7 @@ class Row(Frozen):
             page_seconds=manifest.page_seconds,
             tokens=manifest.pages.tokens_in + manifest.pages.tokens_out,
             why=_why(manifest),
-            output=written(manifest.output),
+            output=format_path(manifest.output),
             text="" if manifest.status is RunStatus.STOPPED else text_of(manifest.output),
         )
 
@@ -193,7 +193,7 @@ class Report(Frozen):
         writer.writeheader()
         for row in self.rows:
             writer.writerow(
-                {n: visible_line(v) if isinstance(v, str) else v for n, v in row.model_dump(mode="json").items()}
+                {n: escape_line(v) if isinstance(v, str) else v for n, v in row.model_dump(mode="json").items()}
             )
         return text.getvalue()
 
@@ -210,8 +210,8 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 
 def _text(row: Row) -> str:
-    return link(storage_path(row.text)) if row.text else ""
+    return link(parse_path(row.text)) if row.text else ""
 
 
 def _cell(text: str) -> str:
-    return visible_line(text.replace("|", "\\|").replace("\n", " "))
+    return escape_line(text.replace("|", "\\|").replace("\n", " "))

@@ -21,7 +21,7 @@ from tasks.core.errors import HearthError
 from tasks.core.events import RunWarning, emit
 from tasks.core.jobs import BackendName, Frozen
 from tasks.costs.assumptions import DAY_SECONDS
-from tasks.costs.bill import Bill, By, Line, in_order, unpriced
+from tasks.costs.bill import Bill, By, Line, sort_lines, unpriced_notes
 from tasks.costs.rates import HOURS_A_MONTH, balancer_usd_per_hour
 from tasks.storage.files import StoragePath, entries, files_at
 
@@ -144,7 +144,7 @@ def held_bill(output: StoragePath, by: By, since: datetime) -> Bill:
         total.add(part, 1.0)
         for name, share in _names(part, by):
             sums.setdefault(name, _Sum()).add(part, share)
-    lines = in_order((sums[name].line(name) for name in sums), by)
+    lines = sort_lines((sums[name].line(name) for name in sums), by)
     notes = (*_notes(output, found, total.usd), *_not_returned(out))
     return Bill(by=by, since=since, until=datetime.now(UTC), lines=lines, total=total.line("total"), notes=notes)
 
@@ -228,7 +228,7 @@ def _notes(output: StoragePath, found: Sequence[Held], usd: float) -> Iterator[s
         f"USD {usd:.4f} of {' and '.join(backends)} is what runs reckoned themselves, on demand, while they held the "
         f"machines ({output}/{MACHINES})."
     )
-    yield from unpriced(held.kind for held in found if held.usd is None)
+    yield from unpriced_notes(held.kind for held in found if held.usd is None)
     for backend in backends:
         if backend in _NOT_IN_IT:
             yield _NOT_IN_IT[backend].format(balancer=balancer_usd_per_hour() * HOURS_A_MONTH)

@@ -11,10 +11,10 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_vali
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from tasks.core.errors import InputError
+from tasks.core.escaping import escape_surrogates
 from tasks.core.jobs import ON_AWS, BackendName, Frozen
 from tasks.core.paths import StoragePath
 from tasks.core.private import SHARED, Sharing
-from tasks.core.visible import encodable
 from tasks.settings.ec2 import Ec2Settings, Ec2StackSettings
 from tasks.settings.ecs import EcsSettings, EcsStackSettings
 from tasks.settings.env_file import ENV_FILE, names_in_env_file, read_any_encoding
@@ -193,8 +193,8 @@ def load_settings() -> Settings:
 
 def _is_no_text(variable: str) -> bool:
     value = os.environ.get(variable, "")
-    return encodable(value) != value and variable.upper() not in _PATHS
+    return escape_surrogates(value) != value and variable.upper() not in _PATHS
 
 
 def _unknown(variable: str) -> InputError:
-    return InputError(f"There is no setting {variable}. docs/reference.md lists those that there are.")
+    return InputError(f"There is no setting {variable}. docs/reference/settings.md lists those that there are.")

@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary, finalize
 
 from tasks.core.errors import CloudError, DocumentError, IncompleteError, LimitError, StorageError
 from tasks.core.paths import S3Path, StoragePath
-from tasks.core.private import create, make_directory, refuse_closed
+from tasks.core.private import check_access, create_file, make_directory
 from tasks.storage.file_locks import FileLock, remove_unheld, take_shared
 
 _CHUNK = 1 << 20
@@ -145,7 +145,7 @@ def _download(
     if download is None:
         try:
             download = _empty(folder)
-            with create(download.path, "wb") as file:
+            with create_file(download.path, "wb") as file:
                 fill(file)
         except OSError as error:
             raise StorageError(
@@ -157,7 +157,7 @@ def _download(
 
 
 def _empty(folder: Path) -> _Download:
-    refuse_closed(folder.parent)
+    check_access(folder.parent)
     make_directory(folder)
     for path in folder.iterdir():
         with suppress(StorageError):  # another user's, in a shared directory

@@ -17,8 +17,8 @@ from typing import Self
 
 from tasks.core.errors import StorageError
 from tasks.core.events import RunWarning, emit
-from tasks.core.owners import stranger
-from tasks.core.private import closed, open_private
+from tasks.core.owners import foreign_holder
+from tasks.core.private import access_message, open_private
 
 NAMED_SECONDS = 2.0
 """Wait for a lock after which its holder is named, if that is another user."""
@@ -96,9 +96,9 @@ def is_at(descriptor: int, path: Path) -> bool:
         return False
 
 
-def name_stranger(path: Path) -> None:
+def warn_of_foreign_holder(path: Path) -> None:
     """Warn that this run waits for a file, if another user holds it."""
-    if who := stranger(path):
+    if who := foreign_holder(path):
         emit(RunWarning(f"{path} is held by {who}: this run waits until it is free. Ask them to end what holds it."))
 
 
@@ -107,7 +107,7 @@ def _locked(path: Path, operation: int) -> int:
         try:
             descriptor = open_private(path, os.O_RDWR | os.O_CREAT)
         except PermissionError:
-            raise StorageError(closed(path)) from None
+            raise StorageError(access_message(path)) from None
         try:
             _flock(path, descriptor, operation)
             if is_at(descriptor, path):
@@ -124,7 +124,7 @@ def _flock(path: Path, descriptor: int, operation: int) -> None:
     except BlockingIOError:
         if operation & fcntl.LOCK_NB:
             raise
-        naming = threading.Timer(NAMED_SECONDS, copy_context().run, [name_stranger, path])
+        naming = threading.Timer(NAMED_SECONDS, copy_context().run, [warn_of_foreign_holder, path])
         naming.daemon = True
         naming.start()
         try:

@@ -8,11 +8,11 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from tasks.core.paths import S3Path, StoragePath, storage_path
+from tasks.core.paths import S3Path, StoragePath, parse_path
 from tasks.storage.base import Files
 from tasks.storage.local import LocalFiles
 
-__all__ = ["Files", "S3Path", "StoragePath", "entries", "files_at", "storage_path"]
+__all__ = ["Files", "S3Path", "StoragePath", "entries", "files_at", "parse_path"]
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -13,8 +13,8 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from tasks.core.errors import OutputError, StorageError
-from tasks.core.private import create, make_directory, open_private, refuse_closed
-from tasks.storage.file_locks import name_stranger, take_exclusive, try_exclusive
+from tasks.core.private import check_access, create_file, make_directory, open_private
+from tasks.storage.file_locks import take_exclusive, try_exclusive, warn_of_foreign_holder
 
 LOCK_POLL_SECONDS = 1.0
 _POLLS_UNTIL_NAMED = 2
@@ -39,7 +39,7 @@ class LocalFiles:
     def prepare(self, folder: str) -> None:
         """See `Files`."""
         try:
-            refuse_closed(self.path)
+            check_access(self.path)
             make_directory(self.path)
             make_directory(self.path / folder)
             with tempfile.TemporaryFile(dir=self.path / folder) as probe:
@@ -61,7 +61,7 @@ class LocalFiles:
             waiting()
             polls += 1
             if polls == _POLLS_UNTIL_NAMED:
-                name_stranger(path)
+                warn_of_foreign_holder(path)
             await asyncio.sleep(LOCK_POLL_SECONDS)
         with lock:
             for pattern in (".*.tmp", "*/.*.tmp"):
@@ -107,7 +107,7 @@ class LocalFiles:
         temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
         try:
             with _writing(path):
-                with create(temporary, "x") as file:
+                with create_file(temporary, "x") as file:
                     file.writelines(parts)
                     file.flush()
                     os.fsync(file.fileno())

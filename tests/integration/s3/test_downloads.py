@@ -20,6 +20,8 @@ from tests.support.aws.buckets import BUCKET
 from tests.support.aws.faults import denied
 from tests.support.aws.front import AwsFront
 
+pytestmark = pytest.mark.long("S3 for each test: up to 4 s")
+
 
 @pytest.fixture
 def copies(tmp_path: Path) -> Path:
@@ -45,6 +47,7 @@ def test_simultaneous_readers_share_the_copy(s3: Any, aws: AwsFront, copies: Pat
     assert len(aws.called("GET")) == 1
 
 
+@pytest.mark.always
 def test_a_document_that_changed_is_copied_anew(s3: Any, copies: Path):
     stored(s3, PAPER.key)
     old = local_copy(PAPER, copies, 10)

@@ -7,7 +7,7 @@ from typing import Any
 
 from flows.stacks.registry import StackName, open_deployment
 from infra_scripts.common.deployment import Deployment, Options
-from infra_scripts.iam.rendered import Resource, StoragePath, render
+from infra_scripts.iam.rendered import Place, Resource, render
 from tasks.settings.settings import Settings
 
 ACCOUNT = "123456789012"
@@ -48,9 +48,9 @@ def deployment(form: str, *, pool: str = "default", region: str = "us-east-1") -
     return open_deployment(name, settings, Options(allow_from=allowed), region)
 
 
-def place(made: Deployment, region: str = "us-east-1") -> StoragePath:
+def place(made: Deployment, region: str = "us-east-1") -> Place:
     """Return where a stack is."""
-    return StoragePath(ACCOUNT, region, made.name)
+    return Place(ACCOUNT, region, made.name)
 
 
 def resources(form: str, *, pool: str = "default", region: str = "us-east-1") -> tuple[Resource, ...]:

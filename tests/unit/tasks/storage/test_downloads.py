@@ -64,13 +64,13 @@ def test_nobody_else_can_read_the_copies(document: Path, folder: Path):
 def test_a_document_that_changes_while_it_is_copied_is_incomplete(
     document: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    create = downloads.create
+    create_file = downloads.create_file
 
     def write_and_create(path: Path, mode: str):
         document.write_bytes(b"%PDF-1.7 longer than before")
-        return create(path, mode)
+        return create_file(path, mode)
 
-    monkeypatch.setattr(downloads, "create", write_and_create)
+    monkeypatch.setattr(downloads, "create_file", write_and_create)
     with pytest.raises(IncompleteError, match=r"a\.pdf is still being written\. Run again when it is complete\."):
         local_copy(document, folder, 1)
 
