@@ -37,9 +37,9 @@ from tasks.batches.document_index import DocumentIndex
 from tasks.batches.one_at_a_time import AlreadyReadError, one_at_a_time
 from tasks.batches.shards import Shard, balanced, weighed, why_fewer
 from tasks.core.budget import Budget
+from tasks.core.escaping import escape_line
 from tasks.core.events import Progress, emit, subscribe
 from tasks.core.jobs import Job
-from tasks.core.visible import visible_line
 from tasks.reading.events import RunEnded
 from tasks.results.batch_result import BatchResult
 from tasks.results.manifest import Manifest
@@ -47,7 +47,7 @@ from tasks.results.report import Report, Row
 from tasks.retention.clean import clean_files
 from tasks.runs.check_batch import check_batch, missing_inbox, sources_of
 from tasks.settings.settings import Settings, load_settings
-from tasks.storage.files import Place
+from tasks.storage.files import StoragePath
 
 secure_ephemeral_server()  # before a script can call the flow
 
@@ -60,7 +60,7 @@ def _run_name() -> str:
     if batch.part:
         return f"part {batch.part}"
     more = f" and {len(batch.sources) - 1} more" if len(batch.sources) > 1 else ""
-    return f"batch of {visible_line(Path(batch.sources[0]).name) if batch.sources else 'the inbox'}{more}"
+    return f"batch of {escape_line(Path(batch.sources[0]).name) if batch.sources else 'the inbox'}{more}"
 
 
 @flow(
@@ -112,7 +112,7 @@ async def read_batch(batch: Batch, settings: Settings, note_end: NoteEnd) -> Sta
     return state
 
 
-def _skipped(why: str, output: Place) -> State[BatchResult]:
+def _skipped(why: str, output: StoragePath) -> State[BatchResult]:
     nothing = Report(started_at=datetime.now(UTC), minutes=0, usd=0, rows=(), stopped=why)
     emit(RunEnded(nothing))
     return Completed(name="Skipped", message=why, data=BatchResult.of(nothing, output, None))
@@ -134,7 +134,7 @@ class _Run:
         self._output = batch.directory(settings)
         self._began, self._started = datetime.now(UTC), time.monotonic()
         self._since = run_began()
-        self.report_path: Place | None = None
+        self.report_path: StoragePath | None = None
 
     async def read(self) -> Report:
         """Read the documents and write the report."""

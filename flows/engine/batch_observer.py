@@ -6,7 +6,7 @@ import time
 from contextvars import copy_context
 
 from tasks.backends.base import Allocation, MachineFacts
-from tasks.core.events import Event, PagesStart, Progress, RunWarning, emit
+from tasks.core.events import Event, PagesStarted, Progress, RunWarning, emit
 from tasks.reading.events import PageDone
 from tasks.runs.run_stats import RunStats
 from tasks.serving.warmup import Warmth
@@ -38,9 +38,9 @@ class BatchObserver:
         """Measure an event of a document, and pass it on; the pages of all documents are added up."""
         self._stats(event)
         match event:
-            case PagesStart(total=total, standing=standing, slots=slots):
+            case PagesStarted(total=total, standing=standing, slots=slots):
                 self._total, self._standing = self._total + total, self._standing + standing
-                event = PagesStart(self._total, self._standing, slots)
+                event = PagesStarted(self._total, self._standing, slots)
             case PageDone() | RunWarning():
                 pass
             case _:

@@ -23,15 +23,15 @@ from tasks.batches.document_index import DocumentIndex
 from tasks.batches.shards import weighed
 from tasks.core.budget import Budget
 from tasks.core.errors import HearthError, IncompleteError, InputError
+from tasks.core.escaping import escape_line
 from tasks.core.events import Listener, RunWarning, emit, subscribe_only
 from tasks.core.jobs import Job
-from tasks.core.visible import visible_line
 from tasks.results.manifest import Manifest
 from tasks.results.report import DocumentStatus, Report, Row, shared_out
 from tasks.runs.advice import insight
 from tasks.runs.run_stats import RunStats
 from tasks.settings.settings import Settings
-from tasks.storage.files import Place
+from tasks.storage.files import StoragePath
 
 _OPENING = 8
 """Documents whose pages have not all begun: one begins its pages, while the others are being opened."""
@@ -49,7 +49,7 @@ class BatchReader:
 
     batch: Batch
     settings: Settings
-    output: Place
+    output: StoragePath
     budget: Budget
     read: ReadTask
     rows: list[Row] = field(default_factory=list)
@@ -76,7 +76,7 @@ class BatchReader:
                         self.rows.append(row)
                         continue
                     await opening.acquire()
-                    stopped = servers.stopped or budget.spent(servers.usd) or ""
+                    stopped = servers.stopped or budget.exhausted(servers.usd) or ""
                     if stopped or self.error is not None:
                         self.rows.append(Row(document=source.name, status=DocumentStatus.LEFT))
                         opening.release()
@@ -104,7 +104,7 @@ class BatchReader:
         try:
             with subscribe_only(observer):
                 job = self.batch.job(source.path)
-                run = await self.read(visible_line(source.path.name), job, servers, all_begun)
+                run = await self.read(escape_line(source.path.name), job, servers, all_begun)
             outcome = await run.aresult(raise_on_failure=False)
         finally:
             all_begun()

@@ -19,7 +19,7 @@ from flows.engine.shared_server_group import SharedServerGroup
 from flows.orchestrator.blocks import password_of, resolved
 from flows.ui.live_artifacts import Live
 from tasks.core.budget import Budget
-from tasks.core.events import PagesStart, emit, subscribe
+from tasks.core.events import PagesStarted, emit, subscribe
 from tasks.core.jobs import Job, Plan
 from tasks.documents.render import Renderer
 from tasks.reading.events import RunEnded
@@ -102,7 +102,7 @@ async def _read_on_servers(
             # Again if another server has another version of the model: its pages are others.
             while not group.stopped and (left := _left(prepared, recorder, servers.digest)):
                 async with group.limiter.admission(len(left), all_admitted) as admission:
-                    emit(PagesStart(len(plan.numbers), len(plan.numbers) - len(left), servers.capacity))
+                    emit(PagesStarted(len(plan.numbers), len(plan.numbers) - len(left), servers.capacity))
                     recorder.pages_start()
                     try:
                         await read_pages(group.work, reader, left, admission)

@@ -17,9 +17,9 @@ from flows.orchestrator.run_events import ProgressEvents, emit_left
 from flows.orchestrator.termination import ended_by_sigterm
 from flows.ui.artifacts import log_to_run
 from tasks.core.errors import AllFailedError, HearthError
+from tasks.core.escaping import escape_logs
 from tasks.core.events import RunStarted, emit, subscribe
 from tasks.core.jobs import Plan
-from tasks.core.visible import log_visibly
 from tasks.documents.shared_processes import shared_processes
 from tasks.reading.events import RunEnded
 from tasks.results.batch_result import BatchResult
@@ -42,7 +42,7 @@ async def final_state(read: Callable[[NoteEnd], Awaitable[State[T]]]) -> State[T
     Raises:
         Pause: the run was paused; Prefect resumes it.
     """
-    log_visibly()
+    escape_logs()
     with (
         ended_by_sigterm() as terminated,
         end_written_down() as note_end,

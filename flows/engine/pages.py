@@ -33,7 +33,7 @@ BLOCK = 25
 """Pages a task run, where a document has more than MOST_SINGLE pages.
 
 A page as a task run costs Prefect's server 14 ms, 3 events and 19 kB, and this process 13 ms; in blocks of 25 it costs
-3.3 ms, 0.2 events, 1.3 kB and 7.4 ms, and little less in blocks of 100 (docs/performance.md).
+3.3 ms, 0.2 events, 1.3 kB and 7.4 ms, and little less in blocks of 100 (docs/architecture/performance.md).
 """
 
 _RETRY_SECONDS = 0.5

@@ -117,7 +117,7 @@ class ServerGroup:
     async def _check_budget(self) -> None:
         """Admit no more pages if a budget is spent, and warn once."""
         budget, usd = self._requirements.budget, self.costs.usd
-        spent = budget.spent(usd) or await self._pool_budget_spent()
+        spent = budget.exhausted(usd) or await self._pool_budget_spent()
         if spent is None or self.stopped:
             return
         self.stopped = spent

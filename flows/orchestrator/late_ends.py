@@ -28,7 +28,7 @@ from prefect.states import Failed
 from tasks.core.errors import HearthError
 from tasks.core.private import make_directory, write_text
 from tasks.settings.settings import load_settings
-from tasks.storage.file_locks import FileLease, take_exclusive, try_exclusive
+from tasks.storage.file_locks import FileLock, take_exclusive, try_exclusive
 
 S = TypeVar("S", bound=State[Any])
 
@@ -38,7 +38,7 @@ _DELIVERING_SECONDS = 600.0
 _WRONG = {StateType.RUNNING, StateType.CANCELLING, StateType.CRASHED}
 """States that a written end replaces; any other is a person's choice, or an end that Prefect knows."""
 
-_held: dict[str, FileLease] = {}
+_held: dict[str, FileLock] = {}
 
 
 class NoteEnd(Protocol):
@@ -88,10 +88,10 @@ def undelivered(home: Path, api: str) -> list[Path]:
     files = []
     for path in (home / "prefect-ends").glob("*.json"):
         with suppress(OSError, ValueError, LookupError, TypeError):
-            lease = try_exclusive(path)
-            alone = lease is not None or time.time() - path.stat().st_mtime > _DELIVERING_SECONDS
-            if lease is not None:
-                lease.release()
+            lock = try_exclusive(path)
+            alone = lock is not None or time.time() - path.stat().st_mtime > _DELIVERING_SECONDS
+            if lock is not None:
+                lock.release()
             if alone and json.loads(path.read_text())["api"] == api:
                 files.append(path)
     return files
@@ -113,8 +113,8 @@ def _note(state: S) -> S:
 def _forget(run: str | None) -> None:
     with suppress(OSError):
         _path(load_settings().home, str(run)).unlink(missing_ok=True)
-    if lease := _held.pop(str(run), None):
-        lease.release()
+    if lock := _held.pop(str(run), None):
+        lock.release()
 
 
 def _path(home: Path, run: str) -> Path:

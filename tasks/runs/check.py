@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tasks.core.errors import CloudError
 from tasks.core.finding import Finding, Findings, State
-from tasks.core.paths import Place
+from tasks.core.paths import StoragePath
 from tasks.settings.settings import Settings
 from tasks.storage import s3_client
 
@@ -26,12 +26,12 @@ async def check_home(settings: Settings) -> Findings:
     yield await asyncio.to_thread(_writable, settings.home, "HEARTH_HOME")
 
 
-def _writable(place: Place, setting: str) -> Finding:
+def _writable(place: StoragePath, setting: str) -> Finding:
     if not isinstance(place, Path):
         try:
-            next(s3_client.below(place, most=1), None)
+            next(s3_client.list_objects(place, most=1), None)
         except CloudError as error:
-            return Finding(State.MISSING, f"{place} cannot be reached: {s3_client.why(error)}.")
+            return Finding(State.MISSING, f"{place} cannot be reached: {s3_client.advice(error)}.")
         return Finding(State.OK, f"{place} can be reached; whether it can be written to, a run finds out.")
     there = next(folder for folder in (place, *place.parents) if folder.exists())
     try:

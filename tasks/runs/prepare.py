@@ -12,14 +12,15 @@ from tasks.core.errors import InputError
 from tasks.core.flags import Flag
 from tasks.core.forms import Options
 from tasks.core.jobs import Document, Job, Plan, ReadOptions
+from tasks.core.paths import parse_path
 from tasks.documents.pdf import inspect_document, password_from, select_pages
 from tasks.ollama.client import GenerateRequest
-from tasks.ollama.names import canonical
+from tasks.ollama.names import canonical_name
 from tasks.results.page import PageResult
 from tasks.results.store import ResultStore, results_directory
 from tasks.runs.choose_backend import Choice, choose_backend
 from tasks.settings.settings import Settings
-from tasks.storage.files import LocalFile, local_file, place_of
+from tasks.storage.downloads import LocalCopy, local_copy
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class Prepared:
     setup: Setup
     store: ResultStore
     digest: str | None
-    file: LocalFile
+    file: LocalCopy
     password: str | None = field(default=None, repr=False)
     flags: tuple[Flag, ...] = ()
 
@@ -104,7 +105,7 @@ class Prepared:
         if not page.stored_since(self.plan.since):
             return False
         if self.digest is None:
-            return canonical(page.model) == canonical(self.plan.model)
+            return canonical_name(page.model) == canonical_name(self.plan.model)
         return page.identity == self.plan.identity(page.page, self.digest)
 
     def nothing_left(self) -> bool:
@@ -126,8 +127,8 @@ async def prepare(
     Raises:
         InputError: the request is wrong; nothing was started or written.
     """
-    place = place_of(job.document)
-    file = await asyncio.to_thread(local_file, place, settings.home / "copies", settings.limits.file_mb)
+    place = parse_path(job.document)
+    file = await asyncio.to_thread(local_copy, place, settings.home / "copies", settings.limits.file_mb)
     try:
         password = password or password_from(job.password_env)
         inspected = await inspect_document(file.path, settings.limits, password, place=place)
@@ -138,7 +139,7 @@ async def prepare(
         raise
 
 
-async def _prepared(job: Job, settings: Settings, document: Document, file: LocalFile, began: datetime) -> Prepared:
+async def _prepared(job: Job, settings: Settings, document: Document, file: LocalCopy, began: datetime) -> Prepared:
     numbers = select_pages(job.pages, document.pages)
     setup = choose_setup(job, settings)
     backend = setup.choice.backend
@@ -148,7 +149,7 @@ async def _prepared(job: Job, settings: Settings, document: Document, file: Loca
         backend=backend.name,
         model=setup.model,
         options=setup.options,
-        output=results_directory(place_of(job.output) if job.output else settings.output, document),
+        output=results_directory(parse_path(job.output) if job.output else settings.output, document),
         slots=setup.slots,
         attempts=job.attempts or settings.read.attempts,
         force=job.force,
@@ -167,4 +168,4 @@ async def _prepared(job: Job, settings: Settings, document: Document, file: Loca
 def _digest_of_last_run(store: ResultStore, plan: Plan) -> str | None:
     """Return the model's digest when this document was read last: good enough to find that nothing is left."""
     last = store.earlier_manifest()
-    return last.digest if last is not None and canonical(last.model) == canonical(plan.model) else None
+    return last.digest if last is not None and canonical_name(last.model) == canonical_name(plan.model) else None

@@ -21,7 +21,10 @@ from tests.support.aws.pool import Pool
 from tests.support.aws.visits import tags
 from tests.support.waiting import until_async
 
+pytestmark = pytest.mark.long("launches a machine for each test: 2 to 7 s")
 
+
+@pytest.mark.always
 async def test_a_machine_that_does_not_boot_is_ended_and_its_log_is_told(aws: AwsFront, pool: Pool, machines: Machines):
     machines.plan = Plan(serves=False, stages=())
     acquiring = asyncio.create_task(acquired())
@@ -75,7 +78,7 @@ async def test_a_machine_that_has_just_come_up_is_not_ended_because_ec2_was_slow
     told: list[Event] = []
     with subscribe(told.append):
         acquiring = asyncio.create_task(acquired(answer_seconds=0.05))
-    await until_async(lambda: any(isinstance(each, Progress) and each.what.endswith(" boots") for each in told))
+    await until_async(lambda: any(isinstance(each, Progress) and each.message.endswith(" boots") for each in told))
     release = threading.Event()
     look = aws.inject(held(release), "DescribeInstances")
     await until_async(lambda: look.hits)

@@ -12,10 +12,12 @@ from infra_scripts.common.errors import BakeError, RequestError
 from infra_scripts.ec2.bake import bake
 from infra_scripts.ec2.baker import Bake
 from infra_scripts.ec2.deploy import BASE_TAG, down, up
-from infra_scripts.ec2.user_data import config_of
+from infra_scripts.ec2.user_data import config_digest
 from tests.support.infra.fixtures import BASE_PARAMETER, Cloud
 from tests.support.infra.pools import pool
 from tests.support.waiting import until
+
+pytestmark = pytest.mark.long("deploys a pool and bakes an image for each test: 1 to 3 s")
 
 POLL = 0.02
 
@@ -70,6 +72,7 @@ def baked(cloud: Cloud) -> str:
 
 
 class TestBaking:
+    @pytest.mark.always
     def test_the_pool_launches_from_the_image_and_the_machine_is_gone(self, deployed: Cloud):
         image = baked(deployed)
         assert deployed.parameter("/hearth/default/ami") == image
@@ -81,7 +84,7 @@ class TestBaking:
         (image,) = deployed.aws.ec2.describe_images(ImageIds=[baked(deployed)])["Images"]
         tags = {tag["Key"]: tag["Value"] for tag in image["Tags"]}
         assert tags["hearth:pool"] == "default"
-        assert tags["hearth:config"] == config_of(pool())
+        assert tags["hearth:config"] == config_digest(pool())
         assert tags[BASE_TAG] == BASE_PARAMETER
 
     def test_the_machine_is_never_one_of_the_pool(self, deployed: Cloud):

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli.main import app
-from infra_scripts.common.policy import Who, policy
+from infra_scripts.common.policy import PolicyName, policy
 from tasks.backends.sagemaker.backend import SagemakerBackend
 from tasks.core.errors import CapacityError, CloudError, ModelError, ServerError
 from tasks.settings.sagemaker import SagemakerSettings, SagemakerStackSettings
@@ -22,6 +22,8 @@ from tests.support.aws.front import AwsFront
 from tests.support.aws.wire import REGION
 from tests.support.clock import Clock
 from tests.support.waiting import PATIENCE, until_async
+
+pytestmark = pytest.mark.long("starts an endpoint for each test: 1 to 7 s")
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +109,7 @@ async def test_without_a_stack_it_is_told_how_to_make_one(backend: Callable[...,
         await backend().acquire(2, "a test")
 
 
+@pytest.mark.always
 async def test_a_run_asks_the_component_of_its_own_model(
     aws: AwsFront, served: Container, backend: Callable[..., SagemakerBackend]
 ):
@@ -140,6 +143,7 @@ async def test_an_endpoint_that_failed_is_not_waited_for(
         await backend().acquire(2, "a test")
 
 
+@pytest.mark.always
 async def test_an_endpoint_is_waited_for_while_it_is_being_created(
     aws: AwsFront, served: Container, backend: Callable[..., SagemakerBackend]
 ):
@@ -167,7 +171,7 @@ async def test_the_caller_s_policy_allows_every_call_of_a_run(
     await made.release(allocation)
     named = {"s3:GET": "s3:GetObject", "s3:PUT": "s3:PutObject", "s3:POST": "s3:DeleteObject"}
     asked = {f"{call.service}:{call.action}" for call in aws.calls}
-    document = policy(Who.CALLER, pool="default", account="123456789012", region=REGION, stack="sagemaker")
+    document = policy(PolicyName.CALLER, pool="default", account="123456789012", region=REGION, stack="sagemaker")
     allowed = {action for statement in document["Statement"] for action in statement["Action"]}
     assert {named.get(call, call) for call in asked} <= allowed
     assert "sagemaker:InvokeEndpointAsync" in asked if queued else "sagemaker:InvokeEndpointWithResponseStream" in asked

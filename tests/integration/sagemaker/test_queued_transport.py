@@ -12,8 +12,8 @@ from tasks.aws.client import Aws
 from tasks.backends.sagemaker.async_transport import QueuedTransport
 from tasks.core.errors import (
     CloudError,
-    PassingError,
-    SilentError,
+    NoResponseError,
+    TransientError,
 )
 from tasks.core.interruption import Interruption
 from tasks.ollama.client import OllamaClient
@@ -22,6 +22,8 @@ from tests.support.aws.buckets import keys
 from tests.support.aws.sagemaker import Endpoint
 from tests.support.aws.wire import REGION
 from tests.support.waiting import PATIENCE, until_async
+
+pytestmark = pytest.mark.long("starts an endpoint for each test: up to 5 s")
 
 
 class TestQueued:
@@ -35,7 +37,7 @@ class TestQueued:
     ):
         endpoint.copies = 0
         async with queued(timeout=90) as carried:
-            with pytest.raises(SilentError):
+            with pytest.raises(NoResponseError):
                 await carried.generate(REQUEST, "read", (picture(),), seconds=3)
         (asked,) = endpoint.queued
         # The least that SageMaker takes is a minute.
@@ -54,6 +56,7 @@ class TestQueued:
                 await page
         assert keys(s3) == set()
 
+    @pytest.mark.always
     async def test_a_request_waits_in_the_queue_until_there_is_an_instance(
         self, queued: Callable[..., OllamaClient], endpoint: Endpoint
     ):
@@ -70,7 +73,7 @@ class TestQueued:
     ):
         endpoint.seconds = 0.05
         async with queued() as carried:
-            with pytest.raises(PassingError, match=r"the endpoint failed: .*timed out"):
+            with pytest.raises(TransientError, match=r"the endpoint failed: .*timed out"):
                 await carried.generate(REQUEST, "read", (picture(),))
         assert keys(s3) == set()
 

@@ -6,17 +6,16 @@ import json
 import re
 
 import pytest
-from cfnlint.api import lint
-from cfnlint.config import ManualArgs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra_scripts.common.cloudformation import MOST_BYTES
+from infra_scripts.common.cloudformation import MAX_TEMPLATE_BYTES
 from infra_scripts.common.errors import RequestError
 from infra_scripts.common.names import POOL, check_pool
 from infra_scripts.iam.rendered import parse
 from tests.support.infra import documented
 from tests.support.infra.deployments import FORMS, LONGEST_POOL, deployment, resources
+from tests.support.infra.linted import lint
 
 LONGEST_REGION = "us-gov-east-1"
 """Of its length no other has so long a partition."""
@@ -28,7 +27,7 @@ def test_cfn_lint_knows_every_string_of_the_rendered_template(form: str):
     made = {
         each.logical: {"Type": each.type, "Properties": each.properties} for each in resources(form, pool=LONGEST_POOL)
     }
-    found = lint(json.dumps({"Resources": made}), config=ManualArgs(regions=["us-east-1"]))
+    found = lint(json.dumps({"Resources": made}), "us-east-1")
     assert [f"{match.rule.id} {'.'.join(map(str, match.path or []))}: {match.message}" for match in found] == []
 
 
@@ -47,7 +46,7 @@ def test_what_the_template_says_of_itself_is_short_enough(form: str):
     for name, parameter in body["Parameters"].items():
         assert re.fullmatch(documented.PARAMETER_TEXT, parameter["Description"]), name
     assert len(body["Parameters"]) <= 200
-    assert len(text.encode()) <= MOST_BYTES
+    assert len(text.encode()) <= MAX_TEMPLATE_BYTES
 
 
 @pytest.mark.parametrize(

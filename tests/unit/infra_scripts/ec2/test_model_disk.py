@@ -8,15 +8,20 @@ import json
 from typing import Any
 
 import pytest
-from cfnlint import decode
-from cfnlint.api import ManualArgs, lint
 
 from flows.stacks.registry import StackName, open_deployment
 from infra_scripts.common.deployment import Options, StackPlan
 from infra_scripts.ec2.template import parameters, template
-from infra_scripts.ec2.user_data import MOST_BYTES, config_of, machine_environment, ollama_environment, user_data
+from infra_scripts.ec2.user_data import (
+    MAX_USER_DATA_BYTES,
+    config_digest,
+    machine_environment,
+    ollama_environment,
+    user_data,
+)
 from tasks.settings.ec2 import Ec2Settings, Ec2StackSettings, ModelDisk
 from tasks.settings.settings import Settings
+from tests.support.infra.linted import decode, lint
 from tests.support.infra.pools import pool
 
 
@@ -36,15 +41,15 @@ def test_the_rate_is_asked_of_ebs_only_where_it_is_paid_for(how: str, rate: str)
     stack = pool(model_disk=how)
     given = parameters(stack, vpc="vpc-1", subnets=("subnet-1",), ami="ami-1")
     assert given["InitializationRate"] == rate
-    parsed, _ = decode.decode_str(template(stack))
+    parsed, _ = decode(template(stack))
     (disk,) = parsed["Resources"]["LaunchTemplate"]["Properties"]["LaunchTemplateData"]["BlockDeviceMappings"]
     wanted = {"Fn::If": ["Provisioned", {"Ref": "InitializationRate"}, {"Ref": "AWS::NoValue"}]}
     assert disk["Ebs"]["VolumeInitializationRate"] == wanted
-    assert not lint(template(stack), config=ManualArgs(regions=["us-east-1"]))
+    assert not lint(template(stack), "us-east-1")
 
 
 def test_machines_that_differ_by_it_are_of_another_config():
-    assert len({config_of(pool(model_disk=how)) for how in ModelDisk}) == len(ModelDisk)
+    assert len({config_digest(pool(model_disk=how)) for how in ModelDisk}) == len(ModelDisk)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +68,9 @@ def test_ollama_looks_on_the_instance_store_only_where_the_model_is_there():
 
 @pytest.mark.parametrize("how", ModelDisk)
 def test_the_largest_user_data_fits(how: str):
-    assert len(base64.b64decode(user_data(pool(access="token", metrics=True, model_disk=how)))) < MOST_BYTES * 0.9
+    assert (
+        len(base64.b64decode(user_data(pool(access="token", metrics=True, model_disk=how)))) < MAX_USER_DATA_BYTES * 0.9
+    )
 
 
 def test_the_plan_says_what_initialization_costs_at_each_launch():
