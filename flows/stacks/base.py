@@ -1,0 +1,47 @@
+"""The common part of the stacks: their settings, and what follows from the request to CloudFormation."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from tasks.costs.price_book import Book, current
+
+if TYPE_CHECKING:
+    from infra_scripts.common.clients import Aws
+    from infra_scripts.common.deployment import Options, StackRequest
+    from tasks.settings.settings import Settings
+
+
+@dataclass(frozen=True)
+class StackDeployment(ABC):
+    """A stack of a pool. Its subclasses satisfy `infra_scripts.common.deployment.Deployment`, which says more."""
+
+    settings: Settings
+    options: Options
+    region: str
+    takes: ClassVar[frozenset[str]] = frozenset()
+
+    @property
+    def pool(self) -> str:
+        """The name of the pool."""
+        return self.settings.ec2.pool
+
+    @property
+    def book(self) -> Book:
+        """The current price book."""
+        return current(self.settings.home)
+
+    def template(self) -> str:
+        """Return the CloudFormation template."""
+        return self.request().template
+
+    @abstractmethod
+    def request(self) -> StackRequest:
+        """Return the request to CloudFormation, with placeholders for what only AWS knows."""
+
+    def request_for(self, aws: Aws) -> StackRequest:
+        """Return the request of `up`; the same unless AWS has to be asked for a part of it."""
+        del aws
+        return self.request()
