@@ -14,7 +14,7 @@ from flows.cli import options
 from flows.cli.console import out, print_json
 from tasks.core.errors import ServerError
 from tasks.settings.settings import Settings, load_settings
-from tasks.storage.files import Place, place_of
+from tasks.storage.files import StoragePath, parse_path
 
 if TYPE_CHECKING:
     from tasks.retention.expired import Tally
@@ -32,7 +32,7 @@ def clean(
     batch, and daily in the worker of hearth up.
     """
     settings = load_settings()
-    place = place_of(output).absolute() if output else settings.output
+    place = parse_path(output).absolute() if output else settings.output
     tallies = asyncio.run(_cleaned(settings, place, dry_run=dry_run))
     if as_json:
         rows = [{"what": str(tally.kind), "count": tally.count, "bytes": tally.bytes} for tally in tallies]
@@ -48,7 +48,7 @@ def clean(
         out.print(table)
 
 
-async def _cleaned(settings: Settings, output: Place, *, dry_run: bool) -> list[Tally]:
+async def _cleaned(settings: Settings, output: StoragePath, *, dry_run: bool) -> list[Tally]:
     import httpx
 
     from flows.api.retention import expired_runs

@@ -17,7 +17,7 @@ from flows.api.settings import load_api_settings
 from flows.cli import options
 from flows.cli.console import err, out, print_json
 from tasks.core.errors import HearthError
-from tasks.core.private import close_to_others, settle_umask
+from tasks.core.private import restrict_directory, set_umask
 from tasks.settings.origins import Origin, Source, notes, origins
 from tasks.settings.settings import OF_THE_EMBEDDED_SERVER, Settings, load_settings
 
@@ -40,9 +40,9 @@ def note_directory(command: str | None) -> None:
 
 def _exposed(settings: Settings) -> Iterator[str]:
     """Close files that an earlier version left open to other users, and yield a note for each directory."""
-    settle_umask()
+    set_umask()
     for place, names in ((settings.home, _HOME_NAMES), (settings.output, _RESULT_NAMES)):
-        if isinstance(place, Path) and (note := close_to_others(place, names.fullmatch)):
+        if isinstance(place, Path) and (note := restrict_directory(place, names.fullmatch)):
             yield note
 
 

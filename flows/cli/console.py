@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tasks.core.errors import StorageError
-from tasks.core.visible import visible, visible_line
+from tasks.core.escaping import escape_controls, escape_line
 
 _ASCII = {"ascii", "us-ascii", "ansi_x3.4-1968", "646"}
 
@@ -33,7 +33,7 @@ class Terminal(Console):
 
     def say(self, text: str, style: str = "") -> None:
         """Print one line of any length. Only the terminal wraps it, so that it can be copied, and logs keep it."""
-        self.print(visible_line(text), style=style or None, soft_wrap=True)
+        self.print(escape_line(text), style=style or None, soft_wrap=True)
 
     def error(self, text: str) -> None:
         """Print an error."""
@@ -44,18 +44,18 @@ class Terminal(Console):
         self._labelled("Note:", "yellow", text)
 
     def _labelled(self, label: str, style: str, text: str) -> None:
-        line = Text(f"{label} {visible_line(text)}")
+        line = Text(f"{label} {escape_line(text)}")
         line.stylize(style, 0, len(label))
         self.print(line, soft_wrap=True)
 
     def render_str(self, text: str, **options: Any) -> Text:  # noqa: ANN401 - rich's
         """Spell out control characters before rich measures the text, so that it fits its table cell."""
-        return super().render_str(visible(text), **options)
+        return super().render_str(escape_controls(text), **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Spell out the control characters of everything that is not rich's own control."""
         for segment in super().render(renderable, options):
-            yield segment if segment.control else segment._replace(text=visible(segment.text))
+            yield segment if segment.control else segment._replace(text=escape_controls(segment.text))
 
 
 out = Terminal()
@@ -72,7 +72,7 @@ def plain_table(*headers: str, title: str | None = None) -> Table:
 
 def write(text: str) -> None:
     """Write text to standard output unchanged; on a terminal, control characters are spelled out."""
-    sys.stdout.write(visible(text) if sys.stdout.isatty() else text)
+    sys.stdout.write(escape_controls(text) if sys.stdout.isatty() else text)
 
 
 def print_json(value: object) -> None:

@@ -10,12 +10,12 @@ import typer
 
 from flows.cli import options
 from flows.cli.console import Terminal, out, plain_table, write
-from tasks.core.durations import duration, seconds_in
+from tasks.core.durations import format_duration, parse_duration
 from tasks.core.errors import InputError
 from tasks.costs.assumptions import Range
-from tasks.costs.price_book import REGIONS, Term, current, keep, own, shipped
+from tasks.costs.price_book import REGIONS, Term, current_book, save_book, shipped_book, user_book
 from tasks.planning.chart import picture
-from tasks.planning.request import PlanRequest, planned
+from tasks.planning.request import PlanRequest, make_plan
 from tasks.planning.verdict import CostPlan
 from tasks.settings.settings import load_settings
 
@@ -51,7 +51,7 @@ def plan(
         list[str] | None,
         typer.Option(
             metavar="NAME=VALUE",
-            show_default="docs/costs.md lists them",
+            show_default="docs/reference/assumptions.md lists them",
             help="Change an assumption, for example page_seconds=5-10; repeatable.",
         ),
     ] = None,
@@ -77,7 +77,7 @@ def plan(
         assume=parse_assumptions(assume or []),
         stale_days=stale_days,
     )
-    costs = planned(request, load_settings())
+    costs = make_plan(request, load_settings())
     if svg is not None:
         svg.write_text(picture(costs), encoding="utf-8")
     if as_json:
@@ -95,7 +95,7 @@ def show(
     as_json: options.Json = False,
 ) -> None:
     """Show every price, its source, and the day on which it was read."""
-    book = current(load_settings().home)
+    book = current_book(load_settings().home)
     if as_json:
         write(book.model_dump_json() + "\n")
         return
@@ -131,13 +131,13 @@ def refresh(
     ] = None,
 ) -> None:
     """Read today's prices from AWS, store them, and show what changed."""
-    from tasks.costs.refresh import TYPES, asked
+    from tasks.costs.refresh import TYPES, fetch_prices
     from tasks.costs.services import SERVICES
 
     home = load_settings().home
-    before = current(home)
-    newer = asyncio.run(asked(tuple(instance_type or TYPES), tuple(region or REGIONS)))
-    keep((own(home) or shipped()).merged(newer), home)
+    before = current_book(home)
+    newer = asyncio.run(fetch_prices(tuple(instance_type or TYPES), tuple(region or REGIONS)))
+    save_book((user_book(home) or shipped_book()).merged(newer), home)
     changes = before.changes(newer)
     table = plain_table("item", "region", "term", "was", "is")
     for old, new in changes:
@@ -176,8 +176,8 @@ def _console() -> Terminal:
 
 
 def _short(seconds: float) -> str:
-    """Format seconds as `duration` does, without spaces: 3m20s."""
-    return duration(seconds).replace(" min", "m").replace(" ", "")
+    """Format seconds as `format_duration` does, without spaces: 3m20s."""
+    return format_duration(seconds).replace(" min", "m").replace(" ", "")
 
 
 def _dollars(usd: Range) -> str:
@@ -189,7 +189,7 @@ def _seconds(text: str | None) -> float | None:
     if text is None:
         return None
     try:
-        return seconds_in(f"{text}s" if text.strip().replace(".", "", 1).isdecimal() else text)
+        return parse_duration(f"{text}s" if text.strip().replace(".", "", 1).isdecimal() else text)
     except ValueError:
         raise InputError(f"--deadline is {text!r}. Write it like 90s, 10min, 2h or 1d.") from None
 

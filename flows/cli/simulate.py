@@ -9,10 +9,10 @@ import typer
 
 from flows.cli.console import out, plain_table, print_json
 from flows.cli.plan import parse_assumptions
-from tasks.core.durations import duration
+from tasks.core.durations import format_duration
 from tasks.costs.assumptions import Assumptions
-from tasks.costs.price_book import current
-from tasks.planning.request import no_price
+from tasks.costs.price_book import current_book
+from tasks.planning.request import missing_price_error
 from tasks.settings.settings import load_settings
 from tasks.simulation.fleet import simulate
 from tasks.simulation.outcome import Outcome
@@ -62,7 +62,7 @@ def simulate_command(
         list[str] | None,
         typer.Option(
             metavar="NAME=VALUE",
-            show_default="docs/costs.md lists them",
+            show_default="docs/reference/assumptions.md lists them",
             help="Change an assumption, as in hearth plan; repeatable.",
         ),
     ] = None,
@@ -74,7 +74,7 @@ def simulate_command(
 ) -> None:
     """Simulate days of runs on each kind of fleet; nothing is started."""
     settings = load_settings()
-    assumptions = Assumptions().changed({**parse_assumptions(assume or []), "seed": str(seed)})
+    assumptions = Assumptions().with_values({**parse_assumptions(assume or []), "seed": str(seed)})
     idle = settings.idle_minutes if idle_minutes is None else idle_minutes
     threshold = settings.ec2.pages_a_slot if pages_per_slot is None else pages_per_slot
     work = Work(pages=pages, run_pages=run_pages, arrivals=arrivals, days=days, seed=seed)
@@ -89,11 +89,11 @@ def simulate_command(
         )
         for name in policy or Policy
     ]
-    physics, book = Physics(interruptions_an_hour=interruptions), current(settings.home)
+    physics, book = Physics(interruptions_an_hour=interruptions), current_book(settings.home)
     try:
         outcomes = [simulate(work, rules, assumptions, book, physics) for rules in fleets]
     except KeyError:
-        raise no_price(assumptions) from None
+        raise missing_price_error(assumptions) from None
     if svg is not None:
         svg.write_text(picture(outcomes, assumptions.slots), encoding="utf-8")
     if as_json:
@@ -108,8 +108,8 @@ def _show(outcomes: list[Outcome]) -> None:
     for outcome in outcomes:
         table.add_row(
             outcome.rules.policy,
-            f"{duration(outcome.started_p50)}, {duration(outcome.started_p95)}",
-            f"{duration(outcome.finished_p50)}, {duration(outcome.finished_p95)}",
+            f"{format_duration(outcome.started_p50)}, {format_duration(outcome.started_p95)}",
+            f"{format_duration(outcome.finished_p50)}, {format_duration(outcome.finished_p95)}",
             f"{outcome.machine_hours:.1f}",
             f"{outcome.occupancy:.0%}",
             str(outcome.launches),
@@ -118,4 +118,7 @@ def _show(outcomes: list[Outcome]) -> None:
             f"{outcome.usd_per_1000:.3f}",
         )
     out.print(table)
-    out.print("Times: median, 95th percentile of the runs. Simulated; docs/simulation.md explains how.", style="dim")
+    out.print(
+        "Median and 95th percentile of the runs. Simulated: docs/architecture/simulation.md",
+        style="dim",
+    )

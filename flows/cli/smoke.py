@@ -17,7 +17,7 @@ from flows.cli.infra import AllowFrom, Name, Yes, connected, errors
 from flows.stacks.registry import StackName, open_deployment
 from infra_scripts.common.deployment import Options
 from tasks.core.errors import InputError
-from tasks.costs.price_book import current
+from tasks.costs.price_book import current_book
 from tasks.settings.settings import load_settings
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def smoke(
             raise InputError("Set the maximum cost of the test, for example --max-usd 0.50.")
         settings = load_settings()
         aws = connected(settings)
-        target = target_of(name, settings, aws.region, max_usd, current(settings.home))
+        target = target_of(name, settings, aws.region, max_usd, current_book(settings.home))
         chosen = Options(allow_from=tuple(allow_from or ()), images=bake)
         deployment = open_deployment(name, target.settings, chosen, aws.region)
         deployment.plan()  # rejects a wrong setting before AWS is called
@@ -130,9 +130,9 @@ def _preparation(target: Target, deployment: Deployment, aws: Aws, *, bake: bool
 
 
 def _report(trial: Trial, measured: Measurement | None, target: Target, *, as_json: bool) -> None:
-    from tasks.planning.measured import keep
+    from tasks.planning.measured import save_measurement
 
-    file = None if measured is None else keep(measured, target.settings.home)
+    file = None if measured is None else save_measurement(measured, target.settings.home)
     if as_json:
         outcome = {"read": measured is not None, "left": list(trial.left), "usd_at_most": round(trial.usd, 4)}
         facts = None if measured is None else measured.model_dump(mode="json")

@@ -12,7 +12,7 @@ from flows.cli.console import err
 from tasks.core.events import (
     Event,
     PageRetried,
-    PagesStart,
+    PagesStarted,
     PageStarted,
     Progress,
     Pulling,
@@ -25,7 +25,7 @@ from tasks.results.manifest import Manifest, RunStatus
 from tasks.results.page import PageStatus
 from tasks.results.report import Report
 from tasks.results.store import ResultStore
-from tasks.storage.files import Place
+from tasks.storage.files import StoragePath
 from tasks.views.summary import flagged
 
 _MEGABYTE = 1_000_000
@@ -69,16 +69,16 @@ class _EventDisplay:
         match event:
             case RunStarted(url=url):
                 err.say(f"Watch it at {url}")
-            case Progress(what=what):
-                self._bars.update(self._step, description=what, completed=0, total=None, detail="")
-            case RunWarning(what=what):
-                err.note(what)
+            case Progress(message=message):
+                self._bars.update(self._step, description=message, completed=0, total=None, detail="")
+            case RunWarning(message=message):
+                err.note(message)
             case Pulling(step=step, completed=completed, total=total):
                 megabytes = f"{completed / _MEGABYTE:.0f} of {total / _MEGABYTE:.0f} MB" if total else ""
                 self._bars.update(
                     self._step, description=step, completed=completed, total=total or None, detail=megabytes
                 )
-            case PagesStart(total=total, standing=stored):
+            case PagesStarted(total=total, standing=stored):
                 self._bars.update(self._step, visible=False)
                 if self._pages is None:
                     self._pages = self._bars.add_task("pages", total=total, completed=stored, detail="")
@@ -106,7 +106,7 @@ class _EventDisplay:
         self._bars.update(self._pages, advance=advance, detail=f"{len(self._in_flight)} in flight{failed}{rate}")
 
 
-def print_report(report: Report, path: Place) -> None:
+def print_report(report: Report, path: StoragePath) -> None:
     """Print the outcome of a batch: totals, documents with problems, and the report's path."""
     insight = {"insight": report.insight} if report.insight else {}
     for name, value in {**report.totals(), "report": path, **insight}.items():

@@ -15,7 +15,7 @@ from flows.cli.console import out
 from flows.cli.terminal import show_progress
 from tasks.backends.local.server_state import local_servers, stop_server
 from tasks.core.errors import InputError
-from tasks.core.network import refuse_unusable
+from tasks.core.network import check_environment
 from tasks.settings.env_file import refuse_other_encodings
 from tasks.settings.settings import load_settings
 from tasks.settings.trust import refuse_strangers_file
@@ -42,7 +42,7 @@ def up(
         refuse_strangers_file(prefect_file)  # its steps are commands
     refuse_other_encodings()
     settings = load_settings()  # before Prefect reads .env, too
-    refuse_unusable()  # network settings that the worker would silently ignore
+    check_environment()  # network settings that the worker would silently ignore
     with show_progress():
         from flows.local.bring_up import bring_up
 

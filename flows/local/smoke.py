@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from flows.local.smoke_page import PageReader
 from flows.stacks.registry import StackName
-from infra_scripts.common.clients import told
+from infra_scripts.common.clients import explain_errors
 from infra_scripts.common.errors import InfraError, LeftoverError
 from infra_scripts.common.instances import machines, terminate
 from tasks.core.errors import HearthError, UnavailableError
@@ -100,7 +100,7 @@ def _terminate_machines(target: Target, aws: Aws, listener: Listener) -> float |
     if target.stack is not StackName.EC2:
         return None
     try:
-        with told():
+        with explain_errors():
             ids = [machine.id for machine in machines(aws, target.settings.ec2.pool)]
             terminate(aws, ids, listener, poll_seconds=_POLL_SECONDS)
     except InfraError as error:
@@ -111,7 +111,7 @@ def _terminate_machines(target: Target, aws: Aws, listener: Listener) -> float |
 
 def _remove(deployment: Deployment, aws: Aws, listener: Listener) -> tuple[str, ...]:
     """Remove everything, and return the names of what is left."""
-    listener(f"Removing {deployment.whole}.")
+    listener(f"Removing {deployment.teardown_summary}.")
     left: tuple[str, ...] = ()
     for attempt in range(_REMOVAL_ATTEMPTS):
         if attempt:

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from tasks.costs.price_book import Book, current
+from tasks.costs.price_book import Book, current_book
 
 if TYPE_CHECKING:
     from infra_scripts.common.clients import Aws
@@ -31,7 +31,7 @@ class StackDeployment(ABC):
     @property
     def book(self) -> Book:
         """The current price book."""
-        return current(self.settings.home)
+        return current_book(self.settings.home)
 
     def template(self) -> str:
         """Return the CloudFormation template."""

@@ -6,17 +6,17 @@ from collections import Counter
 from typing import TYPE_CHECKING, ClassVar
 
 from flows.stacks.base import StackDeployment
-from infra_scripts.common.clients import told
+from infra_scripts.common.clients import explain_errors
 from infra_scripts.common.cloudformation import Stack
 from infra_scripts.common.deployment import CostTable, StackPlan, StackRequest, StackStatus
 from infra_scripts.common.instances import POOL_TAG, images, machines
 from infra_scripts.common.needs import Machines, Market, Needs
 from infra_scripts.common.network import AMI_STAND_IN, STAND_INS
-from infra_scripts.ec2.deploy import LINKED, down, request, up
+from infra_scripts.ec2.deploy import LINKED_SERVICES, down, request, up
 from infra_scripts.ec2.pool import Ec2Stack
 from infra_scripts.ec2.template import parameters, plan, template
 from tasks.costs.disks import disk_mb_s, initialization_usd
-from tasks.costs.rates import gp3_usd_per_hour, on_demand_usd_per_hour, whose_prices
+from tasks.costs.rates import gp3_usd_per_hour, on_demand_usd_per_hour, price_notes
 from tasks.settings.ec2 import SpotPolicy
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ _MARKETS: dict[SpotPolicy, tuple[Market, ...]] = {
 class Ec2Deployment(StackDeployment):
     """A pool of machines, which runs launch when they need them."""
 
-    takes: ClassVar[frozenset[str]] = frozenset({"allow_from", "images"})
+    supported_options: ClassVar[frozenset[str]] = frozenset({"allow_from", "images"})
 
     @property
     def name(self) -> str:
@@ -44,7 +44,7 @@ class Ec2Deployment(StackDeployment):
         return f"hearth-{self.pool}"
 
     @property
-    def whole(self) -> str:
+    def teardown_summary(self) -> str:
         """Everything that `down` deletes, for a question to the user."""
         and_images = " and images" if self.options.images else ""
         return f"the pool {self.pool} in {self.region}: its machines, stack, parameters{and_images}"
@@ -63,7 +63,7 @@ class Ec2Deployment(StackDeployment):
             for name, usd in planned.machine_usd_per_hour.items()
         )
         items = [*types, "gp3:gb", *(["ebs:init_gb"] if filling else [])]
-        notes = (*_NOTES, *self._capped(stack), *whose_prices(items, region, book))
+        notes = (*_NOTES, *self._capped(stack), *price_notes(items, region, book))
         return StackPlan(planned.rows, CostTable(("machine", "running, on demand", "stopped"), machine_rows), notes)
 
     def needs(self) -> Needs:
@@ -81,14 +81,14 @@ class Ec2Deployment(StackDeployment):
 
     def request_for(self, aws: Aws) -> StackRequest:
         """Return the request of `up`, with the network and image that AWS names."""
-        with told():
+        with explain_errors():
             return request(aws, self._stack(), lambda _: None)
 
     def request(self) -> StackRequest:
         """Return the request to CloudFormation, with placeholders for network and image."""
         stack = self._stack()
         values = parameters(stack, **STAND_INS, ami=AMI_STAND_IN)
-        return StackRequest(template(stack), values, {POOL_TAG: self.pool}, LINKED)
+        return StackRequest(template(stack), values, {POOL_TAG: self.pool}, LINKED_SERVICES)
 
     def up(self, aws: Aws, listener: Listener) -> tuple[str, ...]:
         """Create or update the pool's stack."""
@@ -106,7 +106,7 @@ class Ec2Deployment(StackDeployment):
 
     def status(self, aws: Aws) -> StackStatus:
         """Return the status of the stack, its machines and its images."""
-        with told():
+        with explain_errors():
             stack = Stack(aws, self.name, lambda _: None)
             found, outputs = stack.describe(), stack.outputs()
             states = Counter(machine.state for machine in machines(aws, self.pool))

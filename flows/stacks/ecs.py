@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from flows.stacks.base import StackDeployment
-from infra_scripts.common.clients import told
+from infra_scripts.common.clients import explain_errors
 from infra_scripts.common.container_images import ECS_MEDIA_TYPES
 from infra_scripts.common.deployment import CostTable, StackPlan, StackRequest, StackStatus
 from infra_scripts.common.needs import Container, Machines, Needs
@@ -19,7 +19,7 @@ from tasks.costs.rates import (
     fargate_usd_per_hour,
     gp3_usd_per_hour,
     on_demand_usd_per_hour,
-    whose_prices,
+    price_notes,
 )
 from tasks.settings.ecs import Capacity
 
@@ -40,7 +40,7 @@ _FIRST = (
 class EcsDeployment(StackDeployment):
     """Tasks behind a load balancer, which runs request when they need them."""
 
-    takes: ClassVar[frozenset[str]] = frozenset({"allow_from"})
+    supported_options: ClassVar[frozenset[str]] = frozenset({"allow_from"})
 
     @property
     def name(self) -> str:
@@ -48,7 +48,7 @@ class EcsDeployment(StackDeployment):
         return stack_name(self.pool)
 
     @property
-    def whole(self) -> str:
+    def teardown_summary(self) -> str:
         """Everything that `down` deletes, for a question to the user."""
         return f"the service {self.name} in {self.region}: its tasks, machines, image, load balancer and stack"
 
@@ -70,7 +70,7 @@ class EcsDeployment(StackDeployment):
         )
         costs = CostTable(("a task on", "one running, on demand", f"{most} running"), rows)
         first = (_FIRST,) if stack.capacity == "gpu" and most > 1 else ()
-        notes = (*_NOTES, *first, *whose_prices(items, region, book))
+        notes = (*_NOTES, *first, *price_notes(items, region, book))
         return StackPlan(plan_rows(stack, balancer_usd_per_hour(region, book), HOURS_A_MONTH), costs, notes)
 
     def needs(self) -> Needs:
@@ -85,7 +85,7 @@ class EcsDeployment(StackDeployment):
         if settings.capacity is Capacity.FARGATE:
             vcpu = float(settings.fargate_vcpu)
             return Needs(
-                balanced_in="HEARTH_ECS_STACK__SUBNETS",
+                balancer_subnets_setting="HEARTH_ECS_STACK__SUBNETS",
                 fargate_vcpu=vcpu,
                 fargate_spot=not on_demand,
                 container=container,
@@ -98,18 +98,18 @@ class EcsDeployment(StackDeployment):
             disk_gb=settings.disk_gb,
             disk_setting="HEARTH_ECS_STACK__DISK_GB",
         )
-        return Needs(machines=machines, balanced_in="HEARTH_ECS_STACK__SUBNETS", container=container)
+        return Needs(machines=machines, balancer_subnets_setting="HEARTH_ECS_STACK__SUBNETS", container=container)
 
     def request_for(self, aws: Aws) -> StackRequest:
         """Return the request of `up`, with the network and image that AWS names."""
-        with told():
+        with explain_errors():
             return request(aws, self._stack())
 
     def request(self) -> StackRequest:
         """Return the request to CloudFormation, with placeholders for network and image."""
         stack = self._stack()
         values = parameters(stack, **STAND_INS, ami=AMI_STAND_IN)
-        return StackRequest(template(stack), values, {ECS_TAG: self.pool}, stack.linked)
+        return StackRequest(template(stack), values, {ECS_TAG: self.pool}, stack.linked_services)
 
     def up(self, aws: Aws, listener: Listener) -> tuple[str, ...]:
         """Create or update the service's stack."""

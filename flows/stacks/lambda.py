@@ -6,15 +6,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flows.stacks.base import StackDeployment
-from infra_scripts.common.clients import told
+from infra_scripts.common.clients import explain_errors
 from infra_scripts.common.container_images import ECS_MEDIA_TYPES
 from infra_scripts.common.deployment import CostTable, StackPlan, StackRequest, StackStatus
 from infra_scripts.common.instances import POOL_TAG
 from infra_scripts.common.needs import Container, Needs
 from infra_scripts.common.network import STAND_INS
-from infra_scripts.trigger.deploy import LINKED, down, request, sends_events, status, up
-from infra_scripts.trigger.upload_trigger import TriggerStack, rows, template
-from tasks.costs.rates import fargate_usd_per_hour, whose_prices
+from infra_scripts.trigger.deploy import LINKED_SERVICES, down, request, sends_events, status, up
+from infra_scripts.trigger.upload_trigger import TriggerStack, plan_rows, template
+from tasks.costs.rates import fargate_usd_per_hour, price_notes
 from tasks.settings.trigger import Capacity
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _NOTES = (
     "The machines that a task reads on cost extra.",
-    "docs/lambda.md has an example of a month's cost.",
+    "docs/how-to/lambda.md has an example of a month's cost.",
 )
 
 
@@ -35,7 +35,7 @@ class LambdaDeployment(StackDeployment):
         return self._stack().name
 
     @property
-    def whole(self) -> str:
+    def teardown_summary(self) -> str:
         """Everything that `down` deletes, for a question to the user."""
         return f"{self.name} in {self.region}: its function, queues with what waits in them, tasks and roles"
 
@@ -50,7 +50,7 @@ class LambdaDeployment(StackDeployment):
             ("a task", "while it reads", "at most, machines included"),
             ((*row, f"USD {hourly * longest + trigger.max_usd:.2f}"),),
         )
-        return StackPlan(rows(stack), costs, (*_NOTES, *whose_prices(["fargate:vcpu"], self.region, self.book)))
+        return StackPlan(plan_rows(stack), costs, (*_NOTES, *price_notes(["fargate:vcpu"], self.region, self.book)))
 
     def template(self) -> str:
         """Return the CloudFormation template, which depends on no setting."""
@@ -64,7 +64,7 @@ class LambdaDeployment(StackDeployment):
         container = Container(
             name=trigger.image or "",
             media_types=ECS_MEDIA_TYPES,
-            build="infra_scripts/worker/Dockerfile is its recipe, and docs/lambda.md has the commands",
+            build="infra_scripts/worker/Dockerfile is its recipe, and docs/how-to/lambda.md has the commands",
         )
         return Needs(
             fargate_vcpu=trigger.cpu / 1024,
@@ -75,13 +75,13 @@ class LambdaDeployment(StackDeployment):
 
     def request_for(self, aws: Aws) -> StackRequest:
         """Return the request of `up`, with the network and image that AWS names."""
-        with told():
+        with explain_errors():
             return request(aws, self._stack())
 
     def request(self) -> StackRequest:
         """Return the request to CloudFormation, with placeholders for network and image."""
         stack = self._stack()
-        return StackRequest(template(), stack.parameters(**STAND_INS), {POOL_TAG: stack.pool}, LINKED)
+        return StackRequest(template(), stack.parameters(**STAND_INS), {POOL_TAG: stack.pool}, LINKED_SERVICES)
 
     def up(self, aws: Aws, listener: Listener) -> tuple[str, ...]:
         """Create or update the stack."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flows.stacks.base import StackDeployment
-from infra_scripts.common.clients import told
+from infra_scripts.common.clients import explain_errors
 from infra_scripts.common.cloudformation import Stack
 from infra_scripts.common.deployment import StackPlan, StackRequest, StackStatus
 from infra_scripts.common.instances import POOL_TAG
@@ -40,7 +40,7 @@ class MonitoringDeployment(StackDeployment):
         return self.stack.name
 
     @property
-    def whole(self) -> str:
+    def teardown_summary(self) -> str:
         """Everything that `down` deletes, for a question to the user."""
         return f"the dashboard and the alarms of the pool {self.pool} in {self.region}"
 
@@ -62,9 +62,9 @@ class MonitoringDeployment(StackDeployment):
 
     def up(self, aws: Aws, listener: Listener) -> tuple[str, ...]:
         """Create or update the stack."""
-        with told():
+        with explain_errors():
             stack = Stack(aws, self.name, listener, poll_seconds=_POLL_SECONDS)
-            change = stack.bring_to(self.request())
+            change = stack.deploy(self.request())
             dashboard = stack.outputs()["Dashboard"]
         email = self.settings.monitoring.email
         mail = f"AWS sent an e-mail to {email}: confirm it, or no alarm arrives." if email else ""
@@ -74,13 +74,13 @@ class MonitoringDeployment(StackDeployment):
     def down(self, aws: Aws, listener: Listener, *, force: bool) -> tuple[str, ...]:
         """Delete the stack, which no run ever uses."""
         del force
-        with told():
+        with explain_errors():
             Stack(aws, self.name, listener, poll_seconds=_POLL_SECONDS).delete()
         return (f"The dashboard and the alarms of the pool {self.pool} in {self.region} are gone.",)
 
     def status(self, aws: Aws) -> StackStatus:
         """Return the status of the stack, and the address of its dashboard."""
-        with told():
+        with explain_errors():
             stack = Stack(aws, self.name, lambda _: None)
             found, outputs = stack.describe(), stack.outputs()
         dashboard = (("dashboard", outputs["Dashboard"]),) if "Dashboard" in outputs else ()

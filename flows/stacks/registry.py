@@ -44,6 +44,6 @@ def open_deployment(name: StackName, settings: Settings, options: Options, regio
         RequestError: the stack does not support an option.
     """
     deployment: Deployment = import_module(f"flows.stacks.{name}").deployment(settings, options, region)
-    for option in sorted(options.given() - deployment.takes):
+    for option in sorted(options.non_default() - deployment.supported_options):
         raise RequestError(f"The {name} stack does not support --{option.replace('_', '-')}. Remove it.")
     return deployment

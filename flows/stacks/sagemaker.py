@@ -11,7 +11,7 @@ from infra_scripts.common.errors import RequestError
 from infra_scripts.common.needs import Container, Needs
 from infra_scripts.sagemaker.deploy import down, request, status, up
 from infra_scripts.sagemaker.endpoint import SagemakerStack, plan, stack_name
-from tasks.costs.rates import on_demand_usd_per_hour, whose_prices
+from tasks.costs.rates import on_demand_usd_per_hour, price_notes
 
 if TYPE_CHECKING:
     from infra_scripts.common.clients import Aws, Listener
@@ -26,7 +26,7 @@ class SagemakerDeployment(StackDeployment):
         return stack_name(self.pool)
 
     @property
-    def whole(self) -> str:
+    def teardown_summary(self) -> str:
         """Everything that `down` deletes, for a question to the user."""
         return f"the SageMaker endpoint hearth-{self.pool} in {self.region}: its instances, stack, table and bucket"
 
@@ -35,7 +35,7 @@ class SagemakerDeployment(StackDeployment):
         stack, book = self._stack(), self.book
         usd = on_demand_usd_per_hour(stack.instance_type, self.region, book)
         rows, notes = plan(stack, usd)
-        notes += tuple(whose_prices([stack.instance_type], self.region, book))
+        notes += tuple(price_notes([stack.instance_type], self.region, book))
         running = "unknown" if usd is None else f"USD {usd:.3f} an hour, USD {usd * 24:.2f} a day"
         costs = CostTable(("instance", "running", "scaled in to none"), ((stack.instance_type, running, "nothing"),))
         return StackPlan(rows, costs, notes)
@@ -43,7 +43,7 @@ class SagemakerDeployment(StackDeployment):
     def needs(self) -> Needs:
         """Return the endpoint's instance type and its container."""
         stack = self._stack()
-        container = Container(stack.image, SAGEMAKER_MEDIA_TYPES, build="docs/sagemaker.md has the commands")
+        container = Container(stack.image, SAGEMAKER_MEDIA_TYPES, build="docs/how-to/sagemaker.md has the commands")
         return Needs(endpoint_type=stack.instance_type, container=container)
 
     def request(self) -> StackRequest:
@@ -82,7 +82,7 @@ class SagemakerDeployment(StackDeployment):
         if endpoint.image is None:
             raise RequestError(
                 "The endpoint needs Hearth's container in ECR. Set HEARTH_SAGEMAKER_STACK__IMAGE, for example "
-                "123456789012.dkr.ecr.us-east-1.amazonaws.com/hearth:1. docs/sagemaker.md has the commands."
+                "123456789012.dkr.ecr.us-east-1.amazonaws.com/hearth:1. docs/how-to/sagemaker.md has the commands."
             )
         return SagemakerStack(**endpoint.model_dump(), pool=self.pool, region=self.region)
 
