@@ -66,7 +66,7 @@ def plan(
 ) -> None:
     """Compare time and cost of every architecture; nothing is started."""
     if budget is not None and budget <= 0:
-        raise InputError(f"--budget is {budget:g}. It must be above 0, for example 5.")
+        raise InputError(f"--budget is {budget:g}. It must be above 0, for example --budget 5.")
     request = PlanRequest(
         pages=pages,
         sources=tuple(sources or ()),

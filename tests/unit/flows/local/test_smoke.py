@@ -17,13 +17,13 @@ from infra_scripts.common.errors import AccessError, LeftoverError, StackError
 from tasks.core.errors import UnavailableError
 from tasks.settings.settings import Settings
 
-WORDS = "the endpoint hearth-smoke"
+SUMMARY = "the endpoint hearth-smoke"
 
 
 class Deployment:
     """A stack that notes what is done to it."""
 
-    whole, name = WORDS, "hearth-smoke"
+    teardown_summary, name = SUMMARY, "hearth-smoke"
 
     def __init__(self, up: Callable[[], None] = lambda: None, down: Callable[[], None] = lambda: None) -> None:
         self.done: list[str] = []
