@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -75,5 +76,14 @@ Verbose = Annotated[bool, typer.Option("--verbose", help="Show Prefect's log.")]
 Pool = Annotated[
     str | None,
     typer.Option(metavar="NAME", show_default="HEARTH_EC2__POOL, if EC2 is configured", help="Name of the EC2 pool."),
+]
+Svg = Annotated[Path | None, typer.Option(metavar="FILE", show_default="none", help="Write a chart to this SVG file.")]
+Assume = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=VALUE",
+        show_default="docs/reference/assumptions.md lists them",
+        help="Change an assumption, for example page_seconds=5-10; repeatable.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]

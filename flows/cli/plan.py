@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -47,21 +46,12 @@ def plan(
             help="Model, for example qwen2.5vl:7b.",
         ),
     ] = None,
-    assume: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=VALUE",
-            show_default="docs/reference/assumptions.md lists them",
-            help="Change an assumption, for example page_seconds=5-10; repeatable.",
-        ),
-    ] = None,
+    assume: options.Assume = None,
     classic: Annotated[bool, typer.Option("--classic", help="Ignore boot, minimum billing and idle time.")] = False,
     stale_days: Annotated[
         int, typer.Option(min=0, metavar="DAYS", help="Warn about prices older than this many days.")
     ] = 90,
-    svg: Annotated[
-        Path | None, typer.Option(metavar="FILE", show_default="none", help="Write a chart to this SVG file.")
-    ] = None,
+    svg: options.Svg = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the plan and its assumptions as JSON.")] = False,
 ) -> None:
     """Compare time and cost of every architecture; nothing is started."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from flows.cli import options
 from flows.cli.console import out, plain_table, print_json
 from flows.cli.plan import parse_assumptions
 from tasks.core.durations import format_duration
@@ -58,19 +58,10 @@ def simulate_command(
     interruptions: Annotated[
         float, typer.Option(min=0, metavar="TIMES", help="Interruptions of a spot machine per hour.")
     ] = 0.02,
-    assume: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=VALUE",
-            show_default="docs/reference/assumptions.md lists them",
-            help="Change an assumption, as in hearth plan; repeatable.",
-        ),
-    ] = None,
+    assume: options.Assume = None,
     seed: Annotated[int, typer.Option(metavar="NUMBER", help="Seed of the random numbers.")] = 1,
-    svg: Annotated[
-        Path | None, typer.Option(metavar="FILE", show_default="none", help="Write a chart to this SVG file.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the outcomes as JSON.")] = False,
+    svg: options.Svg = None,
+    as_json: options.Json = False,
 ) -> None:
     """Simulate days of runs on each kind of fleet; nothing is started."""
     settings = load_settings()
