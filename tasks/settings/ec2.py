@@ -92,12 +92,12 @@ class Ec2StackSettings(Frozen):
     ollama_sha256: str | None = Field(
         None,
         pattern=r"^[0-9a-f]{64}$",
-        description="SHA-256 of Ollama's archive; the release's own if unset. A machine with another one does not boot.",
+        description="SHA-256 of Ollama's archive; the release's own if unset. A machine with another does not boot.",
     )
     model_digest: str | None = Field(
         None,
         pattern=r"^[0-9a-f]{12,64}$",
-        description="Digest of the model, or its first 12 digits or more. A machine with another one does not boot.",
+        description="Digest of the model, or its first 12 digits or more. A machine with another does not boot.",
     )
     slots: int = Field(8, ge=1, le=256, description="Slots of each machine: OLLAMA_NUM_PARALLEL.")
     num_ctx: int = Field(8192, ge=256, description="Context length of each slot, tokens: OLLAMA_CONTEXT_LENGTH.")
