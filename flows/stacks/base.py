@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from infra_scripts.common.deployment import Deployment, Options
 from tasks.costs.price_book import Book, current_book
 
 if TYPE_CHECKING:
     from infra_scripts.common.clients import Aws
-    from infra_scripts.common.deployment import Options, StackRequest
+    from infra_scripts.common.deployment import StackRequest
     from tasks.settings.settings import Settings
 
 
 @dataclass(frozen=True)
-class StackDeployment(ABC):
-    """A stack of a pool. Its subclasses satisfy `infra_scripts.common.deployment.Deployment`, which says more."""
+class StackDeployment(Deployment):
+    """A stack of a pool, with its settings and options."""
 
     settings: Settings
     options: Options
     region: str
-    takes: ClassVar[frozenset[str]] = frozenset()
+    supported_options: ClassVar[frozenset[str]] = frozenset()
 
     @property
     def pool(self) -> str:
@@ -36,10 +36,6 @@ class StackDeployment(ABC):
     def template(self) -> str:
         """Return the CloudFormation template."""
         return self.request().template
-
-    @abstractmethod
-    def request(self) -> StackRequest:
-        """Return the request to CloudFormation, with placeholders for what only AWS knows."""
 
     def request_for(self, aws: Aws) -> StackRequest:
         """Return the request of `up`; the same unless AWS has to be asked for a part of it."""
