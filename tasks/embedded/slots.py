@@ -1,4 +1,4 @@
-"""At most N inferences at once, the others in order of arrival."""
+"""A limit on concurrent inferences, in order of arrival."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class Slots:
-    """A first-come, first-served cap on calls that run in threads of their own."""
+    """A first-come, first-served limit on calls that run in threads."""
 
     def __init__(self, count: int) -> None:
         self.count = count
@@ -20,13 +20,13 @@ class Slots:
     async def run(self, call: Callable[[], T], done: Callable[[], None]) -> T:
         """Wait for a slot, then run `call` in a thread.
 
-        A caller cancelled while it waits gives its place up. One cancelled later leaves at once, while
-        the slot stays taken until the call, which cannot be interrupted, returns.
+        A caller that is cancelled while it waits leaves the queue. One that is cancelled later returns at
+        once, while the slot stays taken until the call, which cannot be interrupted, ends.
 
         Args:
             call: The inference.
             done: Called on the event loop when the caller no longer needs the model: after the call
-                has really ended, or when the wait for a slot was given up.
+                has ended, or after a cancelled wait.
         """
         try:
             await self._free.acquire()
@@ -45,5 +45,5 @@ class Slots:
         return await asyncio.shield(future)
 
     def close(self) -> None:
-        """Accept no more calls, and do not wait for those that run."""
+        """Accept no more calls, without waiting for those that run."""
         self._pool.shutdown(wait=False, cancel_futures=True)
