@@ -124,7 +124,6 @@ def _message(message: object) -> Fields:
 
 
 def _image(url: object) -> str:
-    """Return the base64 text of a data URL."""
     if not isinstance(url, str):
         raise BadRequestError("invalid message format")
     if url.startswith(("http://", "https://")):
@@ -184,20 +183,15 @@ def _completion(outcome: Outcome) -> Fields:
 
 def _events(outcome: Outcome, *, usage: bool) -> Iterator[bytes]:
     head = _head(outcome, "chat.completion.chunk")
-    role = {"role": "assistant"}
-    for piece in pieces(outcome.text) or [""]:
-        delta = {**role, "content": piece}
-        yield _event({**head, "choices": [_choice(delta, None) | _logprobs(outcome, piece)]})
-        role = {}
-    yield _event({**head, "choices": [_choice({}, outcome.done_reason)]})
+    deltas = [{"content": piece} for piece in pieces(outcome.text) or [""]]
+    choices: list[Fields] = [
+        {"index": 0, "delta": delta, "finish_reason": None, **_logprobs(outcome, delta["content"])} for delta in deltas
+    ]
+    choices[0]["delta"] = {"role": "assistant", **deltas[0]}
+    choices.append({"index": 0, "delta": {}, "finish_reason": outcome.done_reason})
+    chunks: list[Fields] = [{**head, "choices": [choice]} for choice in choices]
     if usage:
-        yield _event({**head, "choices": [], "usage": _usage(outcome)})
+        chunks.append({**head, "choices": [], "usage": _usage(outcome)})
+    for chunk in chunks:
+        yield b"data: " + to_json(chunk) + b"\n\n"
     yield b"data: [DONE]\n\n"
-
-
-def _choice(delta: Mapping[str, str], reason: str | None) -> Fields:
-    return {"index": 0, "delta": delta, "finish_reason": reason}
-
-
-def _event(chunk: Fields) -> bytes:
-    return b"data: " + to_json(chunk) + b"\n\n"

@@ -1,18 +1,61 @@
-"""Loaded models: loaded at the first use, unloaded a while after the last, reloaded for new options."""
+"""Slots for inferences, and models: loaded at the first use, unloaded a while after the last."""
 
 import asyncio
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from tasks.embedded.engine import Engine, Reader
 from tasks.embedded.errors import QueueFullError
 from tasks.embedded.models import Model
-from tasks.embedded.slots import Slots
+
+T = TypeVar("T")
 
 FOREVER_S = 2**63 / 1e9
 """The longest Go duration, 292 years, which Ollama shows for a model that never expires."""
+
+
+class Slots:
+    """A first-come, first-served limit on calls that run in threads."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        # Fair since Python 3.11: a newcomer never overtakes a waiter, and a cancelled waiter leaves the queue.
+        self._free = asyncio.Semaphore(count)
+        self._pool = ThreadPoolExecutor(count, thread_name_prefix="slot")
+
+    async def run(self, call: Callable[[], T], done: Callable[[], None]) -> T:
+        """Wait for a slot, then run `call` in a thread.
+
+        A caller that is cancelled while it waits leaves the queue. One that is cancelled later returns at
+        once, while the slot stays taken until the call, which cannot be interrupted, ends.
+
+        Args:
+            call: The inference.
+            done: Called on the event loop when the caller no longer needs the model: after the call
+                has ended, or after a cancelled wait.
+        """
+        try:
+            await self._free.acquire()
+        except asyncio.CancelledError:
+            done()
+            raise
+
+        def finish(ended: asyncio.Future[T]) -> None:
+            self._free.release()
+            done()
+            if not ended.cancelled():
+                ended.exception()  # Marks it as seen: the caller may be gone.
+
+        future = asyncio.get_running_loop().run_in_executor(self._pool, call)
+        future.add_done_callback(finish)
+        return await asyncio.shield(future)
+
+    def close(self) -> None:
+        """Accept no more calls, without waiting for those that run."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
 
 class Runner:

@@ -26,8 +26,7 @@ from tasks.embedded.models import Store
 from tasks.embedded.openai import OpenAI
 from tasks.embedded.replies import failure, reply
 from tasks.embedded.routing import route, unrouted
-from tasks.embedded.runners import Runners
-from tasks.embedded.slots import Slots
+from tasks.embedded.runners import Runners, Slots
 
 VERSION = "0.33.0+embedded"
 """The version of Ollama whose API this is, with a mark."""

@@ -48,7 +48,7 @@ def test_all_that_ollama_takes_means_the_same(written: str, url: str):
 
 @pytest.mark.parametrize("written", ["", ":66000", "http://h:x", "http://", "ftp://h", "a b", "h\nx", "http:///x"])
 def test_an_address_of_hearths_own_is_refused_if_it_is_none(written: str):
-    with pytest.raises(InputError, match=r"is not understood. Write it like"):
+    with pytest.raises(InputError, match=r"is invalid. Write it like"):
         server_url(written)
 
 

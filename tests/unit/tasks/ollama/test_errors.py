@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.core.errors import ModelError, ServerError, ServerFaultError, TransientError
-from tasks.ollama.errors import classified, kind_of, server_words
+from tasks.ollama.errors import classify, kind_of, server_words
 from tests.support.commands import ROOT
 
 ANSWERS = ROOT.parent / "shared" / "ollama" / "answers.jsonl"
@@ -95,9 +95,9 @@ def test_other_words_are_another_error():
     [(500, ServerFaultError), (501, ServerFaultError), (503, TransientError), (404, ModelError), (403, ServerError)],
 )
 def test_an_error_is_judged_by_its_status(status, kind):
-    assert type(classified(URL, status, '{"error": "what nobody has seen"}', authorized=False)) is kind
+    assert type(classify(URL, status, '{"error": "what nobody has seen"}', authorized=False)) is kind
 
 
 def test_a_wrapped_error_is_judged_by_its_words():
-    error = classified(URL, 400, wrapped("the model does not support images", 1), authorized=False)
+    error = classify(URL, 400, wrapped("the model does not support images", 1), authorized=False)
     assert (type(error), str(error)) == (ModelError, "the model does not support images")

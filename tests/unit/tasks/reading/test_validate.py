@@ -83,7 +83,7 @@ def test_a_context_that_was_full_is_named():
 
 def test_a_context_that_the_server_made_smaller_is_named():
     error = failure(answered("And so", "length", eval_count=1096, prompt_eval_count=3000))
-    assert "a context smaller than the 8192 tokens asked for" in str(error)
+    assert "a context smaller than the requested 8192 tokens" in str(error)
 
 
 @pytest.mark.parametrize(
