@@ -1,4 +1,4 @@
-"""Checks and decoding of images before an engine reads them."""
+"""Checks and decoding of images before an engine reads them. Unreadable images raise an ImageError."""
 
 import io
 import math
@@ -31,21 +31,13 @@ class PageImage:
 
 
 def inspect(data: bytes) -> PageImage:
-    """Check format and dimensions from the header, without decoding the pixels.
-
-    Raises:
-        ImageError: If it is not a JPEG, PNG or WebP image, or larger than MAX_PIXELS.
-    """
+    """Check format and dimensions from the header, without decoding the pixels."""
     with _open(data) as image:
         return PageImage(data, *image.size)
 
 
 def decode_grey(data: bytes) -> Image.Image:
-    """Decode to 8-bit grey: transparency on white, and turned by the EXIF orientation.
-
-    Raises:
-        ImageError: If the bytes are not an image, or a damaged or truncated one.
-    """
+    """Decode to 8-bit grey: transparency on white, and turned by the EXIF orientation."""
     with _open(data) as image:
         try:
             page = ImageOps.exif_transpose(image)

@@ -81,8 +81,7 @@ def _installed() -> tuple[Path, ...]:
 def full_name(name: str) -> str:
     """Return a model's name as it is listed: in lower case, with its tag, without the default registry.
 
-    Raises:
-        InvalidNameError: If the name is invalid for Ollama, too.
+    Raises InvalidNameError for a name that Ollama refuses, too.
     """
     match = _NAME.fullmatch(name)
     if match is None:
@@ -98,7 +97,11 @@ def full_name(name: str) -> str:
 
 
 class Store:
-    """The models under one directory. Safe to use from several processes at once."""
+    """The models under one directory. Safe to use from several processes at once.
+
+    Methods that take a name raise InvalidNameError if no model can have that name, and UnknownModelError if the model
+    is not installed or, for `pull` and `source`, this machine has no weights for it.
+    """
 
     def __init__(self, root: Path | None = None, sources: list[Path] | None = None) -> None:
         """Use `root`, or HEARTH_EMBEDDED_MODELS, or the user's cache; look for weights in `sources` too."""
@@ -117,11 +120,7 @@ class Store:
         return sorted((model for model in found if model), key=lambda model: model.modified_at, reverse=True)
 
     def find(self, name: str) -> Model | None:
-        """Return the installed model of that name, or None.
-
-        Raises:
-            InvalidNameError: If no model can have that name.
-        """
+        """Return the installed model of that name, or None."""
         name = full_name(name)
         path = self.manifest_path(name)
         try:
@@ -136,12 +135,7 @@ class Store:
         return Model(name, digest, size, datetime.fromtimestamp(modified, UTC), weights)
 
     def pull(self, name: str) -> Iterator[Progress]:
-        """Install a model, yielding the progress in Ollama's words.
-
-        Raises:
-            InvalidNameError: If no model can have that name.
-            UnknownModelError: If there are no weights for it on this machine.
-        """
+        """Install a model, yielding the progress in Ollama's words."""
         name = full_name(name)
         yield {"status": "pulling manifest"}
         source = self.source(name)
@@ -160,24 +154,14 @@ class Store:
         yield {"status": "success"}
 
     def copy(self, source: str, destination: str) -> None:
-        """Give a model a second name.
-
-        Raises:
-            InvalidNameError: If no model can have one of the names.
-            UnknownModelError: If there is no model of the first.
-        """
+        """Give a model a second name."""
         model = self.find(source)
         if model is None:
             raise UnknownModelError(f'model "{source}" not found')
         model_files.write(self.manifest_path(full_name(destination)), self.manifest_path(model.name).read_bytes())
 
     def delete(self, name: str) -> None:
-        """Remove a model, and its weights unless another model shares them.
-
-        Raises:
-            InvalidNameError: If no model can have that name.
-            UnknownModelError: If it is not installed.
-        """
+        """Remove a model, and its weights unless another model shares them."""
         model = self.find(name)
         if model is None:
             raise UnknownModelError(f"model '{name}' not found")
@@ -186,11 +170,7 @@ class Store:
             model.weights.unlink(missing_ok=True)
 
     def source(self, name: str) -> Path:
-        """Return the file from which a model is pulled, by its full name.
-
-        Raises:
-            UnknownModelError: If there are no weights for it on this machine.
-        """
+        """Return the file from which a model is pulled, by its full name."""
         family, _, language = name.partition(":")
         if family == FAMILY and language not in NOT_LANGUAGES:
             for directory in self.sources:
@@ -208,10 +188,6 @@ class Store:
 
 
 def installed_digest(name: str, root: Path | None = None) -> str | None:
-    """Return a model's digest as in /api/tags (64 hex digits), or None if it is not installed.
-
-    Raises:
-        InvalidNameError: If no model can have that name.
-    """
+    """Return a model's digest as in /api/tags (64 hex digits), or None if it is not installed."""
     model = Store(root).find(name)
     return model.digest if model else None

@@ -1,4 +1,7 @@
-"""Requests of the endpoints that read pages, checked in Ollama's order."""
+"""Requests of the endpoints that read pages, checked in Ollama's order.
+
+A request that cannot be served raises a RequestError with Ollama's status and message.
+"""
 
 import json
 from collections.abc import Callable, Mapping
@@ -52,11 +55,7 @@ class Request:
 
 
 def parse_generate(data: Mapping[str, Any], store: Store) -> Request:
-    """Return a valid request of /api/generate.
-
-    Raises:
-        RequestError: If a field is wrong.
-    """
+    """Return a valid request of /api/generate."""
     pictures = wire.parse_images(data.get("images", []))
     _check_values(data)
     model = _model(data, store, UnknownModelError("model '' not found"))
@@ -77,11 +76,7 @@ def parse_generate(data: Mapping[str, Any], store: Store) -> Request:
 
 
 def parse_chat(data: Mapping[str, Any], store: Store) -> Request:
-    """Return a valid request of /api/chat, with the images of the last message that has any.
-
-    Raises:
-        RequestError: If a field is wrong.
-    """
+    """Return a valid request of /api/chat, with the images of the last message that has any."""
     messages = [
         wire.check_fields(each, fields.MESSAGE_FIELDS, "ChatRequest.messages") for each in data.get("messages", [])
     ]
@@ -95,12 +90,7 @@ def parse_chat(data: Mapping[str, Any], store: Store) -> Request:
 
 
 def find_model(name: str, store: Store) -> Model | None:
-    """Return the installed model of that name, or None.
-
-    Raises:
-        CloudModelError: If the model runs in Ollama's cloud.
-        InvalidNameError: If no model can have that name.
-    """
+    """Return the installed model of that name, or None."""
     tag = name.rpartition(":")[2]
     if ":" in name and (tag == CLOUD_TAG or tag.endswith(f"-{CLOUD_TAG}")):
         raise CloudModelError("ollama cloud is disabled: remote model is unavailable")
@@ -113,11 +103,7 @@ def unsupported(model: Model, capability: str) -> BadRequestError:
 
 
 def prompt_tokens(request: Request) -> int:
-    """Return the number of tokens of the prompt, without images.
-
-    Raises:
-        BadRequestError: If they do not fit into the context.
-    """
+    """Return the number of tokens of the prompt, without images."""
     count = count_tokens(request.question.prompt)
     limit = max(SMALLEST_CONTEXT, min(CONTEXT_LENGTH, request.options.num_ctx))
     if count <= limit:

@@ -1,4 +1,7 @@
-"""Decoding of requests as Ollama's Go types accept them, with its error messages."""
+"""Decoding of requests as Ollama's Go types accept them.
+
+A value of the wrong type or form raises a BadRequestError, and in `options` an OptionError, with Ollama's message.
+"""
 
 import binascii
 import json
@@ -51,9 +54,6 @@ def parse_body(body: bytes, fields: Mapping[str, str], struct: str) -> dict[str,
         body: The request's body.
         fields: Field name to its type's key in `fields.TYPES`. Unknown fields are ignored.
         struct: The Go type that Ollama's error messages name.
-
-    Raises:
-        BadRequestError: If the body is missing or not JSON, or a field has the wrong type.
     """
     text = body.decode("utf-8", errors="replace").lstrip(" \t\r\n")
     if not text:
@@ -89,11 +89,7 @@ def _is_a(value: object, accepted: type | tuple[type, ...]) -> bool:
 
 
 def parse_images(values: list[object], struct: str = "GenerateRequest") -> list[bytes]:
-    """Decode base64 images as strictly as Go does. `struct` is the Go type that has the field `images`.
-
-    Raises:
-        BadRequestError: If one is not base64.
-    """
+    """Decode base64 images as strictly as Go does. `struct` is the Go type that has the field `images`."""
     images = []
     for value in values:
         if not isinstance(value, str):
@@ -111,11 +107,7 @@ def parse_images(values: list[object], struct: str = "GenerateRequest") -> list[
 
 
 def parse_duration(text: str) -> float:
-    """Return the seconds of a Go duration such as "5m", "1h30m" or "-1s".
-
-    Raises:
-        BadRequestError: If it is not one: "-1" lacks its unit.
-    """
+    """Return the seconds of a Go duration such as "5m", "1h30m" or "-1s"."""
     sign, digits = (-1, text[1:]) if text.startswith("-") else (1, text.removeprefix("+"))
     if digits == "0":
         return 0.0
@@ -134,11 +126,7 @@ def parse_duration(text: str) -> float:
 
 
 def parse_keep_alive(value: object) -> float:
-    """Return the seconds that a model stays loaded after its last use: infinite for negative values.
-
-    Raises:
-        BadRequestError: If it is neither a number of seconds nor a Go duration.
-    """
+    """Return the seconds that a model stays loaded after its last use: infinite for negative values."""
     if isinstance(value, str):
         seconds = parse_duration(value)
     elif isinstance(value, int | float) and not isinstance(value, bool):
@@ -149,11 +137,7 @@ def parse_keep_alive(value: object) -> float:
 
 
 def parse_options(values: Mapping[str, object], *, shift: bool) -> Options:
-    """Check the types of the options, and return those that have an effect.
-
-    Raises:
-        OptionError: If one has the wrong type.
-    """
+    """Check the types of the options, and return those that have an effect."""
     options = {name: _option(name, value) for name, value in values.items() if value is not None}
     load = {name: options.get(name, default) for name, default in LOAD_DEFAULTS.items()}
     load |= {"num_ctx": max(load["num_ctx"], SMALLEST_CONTEXT), "num_gpu": max(load["num_gpu"], -1), "shift": shift}
