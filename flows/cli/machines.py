@@ -55,7 +55,7 @@ def status(
     asked = _SERVICES.get(settings.backend)
     service = asyncio.run(asked(settings)) if asked is not None else None
     if service is not None and not as_json:
-        _out.print(service.told, highlight=False, soft_wrap=True)
+        _out.print(service.summary, highlight=False, soft_wrap=True)
     if as_json:
         told: dict[str, Any] = {} if service is None else {"service": service.facts}
         told |= {"servers": [_server_facts(s) for s in servers], "machines": [_machine_facts(m) for m in machines]}
@@ -133,7 +133,7 @@ async def _start(settings: Settings, name: BackendName, model: str | None, slots
     allocation = await backend.acquire(slots, f"hearth start, {os.getpid()}", backend.scale(slots).least)
     broken = True
     try:
-        allocation.suits(request)
+        allocation.lease.check_request(request)
         async with allocation.endpoint.client(settings.warm.load_seconds) as client:
             warmth = await warm(
                 client,
@@ -142,7 +142,7 @@ async def _start(settings: Settings, name: BackendName, model: str | None, slots
                 settings.warm,
                 ledger=allocation.ledger,
                 require_gpu=False,
-                parts=allocation.parts,
+                parts=allocation.replicas,
             )
         broken = False
     finally:
@@ -154,8 +154,8 @@ async def _start(settings: Settings, name: BackendName, model: str | None, slots
 
             if get_current_settings().api.url:  # else there is no server, and no worker
                 await schedule_idle_shutdown(settings, allocation.machine.id, release.look_at)
-    slots_now = warmth.measured.slots * allocation.parts.count
-    return f"{request.model} is warm at {allocation.endpoint.url} with {slots_now} slots. The server {release.told}."
+    slots_now = warmth.measured.slots * allocation.replicas.count
+    return f"{request.model} is warm at {allocation.endpoint.url} with {slots_now} slots. The server {release.message}."
 
 
 async def _machines(settings: Settings) -> list[MachineStatus]:

@@ -22,7 +22,11 @@ class BatchObserver:
     def warmed(self, allocation: Allocation, warmth: Warmth) -> None:
         """See `Books`."""
         self.meter.warmed(allocation, warmth)
-        emit(Progress(f"{allocation.endpoint.url} is warm with {warmth.measured.slots * allocation.parts.count} slots"))
+        emit(
+            Progress(
+                f"{allocation.endpoint.url} is warm with {warmth.measured.slots * allocation.replicas.count} slots"
+            )
+        )
 
     def released(self, machine: MachineFacts, ended: str) -> None:
         """See `Books`."""

@@ -113,7 +113,7 @@ class ServerSupervisor:
                 await asyncio.wait({visit, going}, return_when=asyncio.FIRST_COMPLETED)
                 going.cancel()
                 trouble = visit.exception() if visit.done() else None
-                if trouble is not None and not (isinstance(trouble, ServerError) and allocation.replaceable):
+                if trouble is not None and not (isinstance(trouble, ServerError) and allocation.lease.managed):
                     raise trouble
                 losses = losses + 1 if self._common.servers.answered == answered_before else 0
                 if losses >= _MOST_LOSSES:
@@ -151,9 +151,8 @@ class ServerSupervisor:
                 warm_up(wanted.request, allocation, self._settings.warm, require_gpu=wanted.require_gpu)
             )
         except (ServerError, ModelError) as error:
-            if allocation.log_tail is None or isinstance(error, MachineLostError):
+            if isinstance(error, MachineLostError) or (tail := await allocation.lease.log_tail()) is None:
                 raise
-            tail = await allocation.log_tail()
             told = f"{error} The machine's log ends: {tail}" if tail else str(error)
             if allocation.started:
                 # Another would be set up alike, fail alike, and cost the same.
@@ -204,12 +203,12 @@ class ServerSupervisor:
                 told = slots
                 emit(SlotsChanged(slots))
 
-        share = SlotAllocation(allocation.ledger, self._wanted.slots, warmth.measured, changed, allocation.parts)
+        share = SlotAllocation(allocation.ledger, self._wanted.slots, warmth.measured, changed, allocation.replicas)
         await share.open()
-        allocation.parts.waiting = lambda: window.left
+        allocation.replicas.waiting = lambda: window.left
         pace = LatencyTracker(self._settings.read, self._wanted.request.num_predict)
         # Of a server with parts, each page is seen by one; of Ollama's serial families, the number is known.
-        one = allocation.parts.seen_at == 0 and warmth.family not in SERIAL_FAMILIES
+        one = allocation.replicas.seen_at == 0 and warmth.family not in SERIAL_FAMILIES
         concurrency = ConcurrencyTracker(warmth.measured, self._wanted.slots) if one else None
         server = Server(client, warmth.digest, share, pace, allocation.interruption, concurrency, warmth.thinks)
         try:
@@ -227,5 +226,5 @@ class ServerSupervisor:
         await asyncio.to_thread(note_held, self._settings.output, allocation, self._wanted.holder, time.time())
         if allocation.machine is not None and release.look_at is not None:
             await schedule_idle_shutdown(self._settings, allocation.machine.id, release.look_at)
-        emit(ServerReleased(allocation, release.told))
-        emit(Progress(f"the server {release.told}"))
+        emit(ServerReleased(allocation, release.message))
+        emit(Progress(f"the server {release.message}"))

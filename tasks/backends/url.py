@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from tasks.backends.base import Allocation, Endpoint, Release
+from tasks.backends.base import Allocation, Backend, Endpoint, Release
 from tasks.backends.check import check_server
 from tasks.core.errors import InputError, ServerError
 from tasks.core.finding import Finding, Findings, State
@@ -37,7 +37,7 @@ async def check(settings: Settings) -> Findings:
                 yield finding
 
 
-class UrlBackend:
+class UrlBackend(Backend):
     """See the module."""
 
     name = BackendName.URL
@@ -85,9 +85,9 @@ class UrlBackend:
         del slots
         return Scale(self.servers)
 
-    async def acquire(self, slots: int, holder: str, parts: int = 1) -> Allocation:
+    async def acquire(self, slots: int, holder: str, replicas: int = 1) -> Allocation:
         """See `Backend`. Nothing is asked yet: the warm-up waits for an answer."""
-        del holder, parts
+        del holder, replicas
         url = next((url for url in self.urls if url not in self._in_use), None)
         if url is None:
             raise ServerError(f"HEARTH_URL names no more than {self.servers} servers, and all are in use.")

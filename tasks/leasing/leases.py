@@ -15,7 +15,7 @@ from typing import Any
 
 from tasks.leasing.lease import Lease, Record
 from tasks.leasing.table import Item, Table, float_of, number, string
-from tasks.leasing.usage_ledger import Ledger, if_possible
+from tasks.leasing.usage_ledger import Ledger, best_effort
 
 CLOSED_SECONDS = 90.0
 """How long a stopper has for its stop."""
@@ -83,7 +83,7 @@ class Records:
             {"#token": lease.token},
         )
         if released:
-            await if_possible(self.ledger.leased(machine, lease, now, work or {}))
+            await best_effort(self.ledger.leased)(machine, lease, now, work or {})
 
     async def close(self, seen: Record) -> Record | None:
         """Close a machine's record, as it was seen, to leases, and drop those that have ended.

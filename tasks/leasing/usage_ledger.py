@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 from tasks.core.errors import CloudError
 from tasks.core.events import RunWarning, emit
@@ -21,6 +22,8 @@ from tasks.leasing.table import Item, Table, float_of, number, string
 
 if TYPE_CHECKING:
     from tasks.leasing.lease import Lease
+
+P = ParamSpec("P")
 
 _KEPT_SECONDS = 400 * 86_400
 """More than a year, so that the same month of two years can be compared."""
@@ -63,12 +66,17 @@ class Stopped:
     keeps_disk: bool
 
 
-async def if_possible(entry: Awaitable[None]) -> None:
-    """Make an entry, or say that it is missing."""
-    try:
-        await entry
-    except Exception as error:  # noqa: BLE001 - whatever it is: it must not keep a machine from being stopped
-        emit(RunWarning(f"The costs will lack something: {error}"))
+def best_effort(record: Callable[P, Awaitable[None]]) -> Callable[P, Awaitable[None]]:
+    """Have a function that makes entries warn where it would fail: no missing entry may keep a machine running."""
+
+    @wraps(record)
+    async def recorded(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            await record(*args, **kwargs)
+        except Exception as error:  # noqa: BLE001 - see above
+            emit(RunWarning(f"The costs will lack something: {error}"))
+
+    return recorded
 
 
 class Ledger:

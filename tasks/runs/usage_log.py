@@ -99,7 +99,7 @@ def note_held(output: Place, allocation: Allocation, holder: str, now: float) ->
         ended=max(now, taken.started),
         boot=machine.boot_seconds,
         usd=None if machine.usd_per_hour is None else machine.usd_so_far(),
-        work=allocation.work,
+        work=allocation.lease.work,
     )
     try:
         _append(output, held)

@@ -8,9 +8,9 @@ import time
 from tasks.backends.ec2.bring_up import ChangedError, NotUpError, bring_up
 from tasks.backends.ec2.connection import check_access
 from tasks.backends.ec2.fleet import UnsettledError
-from tasks.backends.ec2.instance_lease import InstanceLease
 from tasks.backends.ec2.instances import start
 from tasks.backends.ec2.launch import launch_one
+from tasks.backends.ec2.lease import InstanceLease
 from tasks.backends.ec2.machine import Machine
 from tasks.backends.ec2.policy import Step
 from tasks.backends.ec2.pool import Pool

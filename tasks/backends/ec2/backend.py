@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from functools import partial
 
-from tasks.backends.base import Allocation, Endpoint, MachineFacts, Release
+from tasks.backends.base import Allocation, Backend, Endpoint, MachineFacts, Release
 from tasks.backends.ec2.acquire import Acquisition
-from tasks.backends.ec2.billing import over_today, usd_today
-from tasks.backends.ec2.instance_lease import InstanceLease
+from tasks.backends.ec2.billing import why_over_budget
+from tasks.backends.ec2.lease import InstanceLease
 from tasks.backends.ec2.machine import Machine, Market
-from tasks.backends.ec2.pool import Pool, log_tail, open_pool
+from tasks.backends.ec2.pool import Pool, open_pool
 from tasks.backends.ec2.spending import usd_per_hour
-from tasks.backends.ec2.status import status_of
-from tasks.backends.server_status import ServerStatus, leased
 from tasks.core.errors import BudgetSpentError, CloudError
 from tasks.core.events import Progress, RunWarning, emit
 from tasks.core.jobs import BackendName
@@ -32,7 +29,7 @@ def offer(settings: Settings) -> str | None:
     return None
 
 
-class Ec2Backend:
+class Ec2Backend(Backend):
     """See the module. One pool is opened at the first use and kept."""
 
     name = BackendName.EC2
@@ -49,16 +46,11 @@ class Ec2Backend:
         """See `Backend`."""
         return f"a machine of the EC2 pool {self._settings.ec2.pool!r}"
 
-    async def digest(self, model: str) -> str | None:
-        """See `Backend`: only a machine knows, and none is started for it."""
-        del model
-        return None
-
     def scale(self, slots: int) -> Scale:
         """See `Backend`: a machine is paid for from its boot to the end of its idle time, however little it reads."""
         return Scale(self.servers, min(slots, self.default_slots), self._settings.ec2.pages_a_slot)
 
-    async def acquire(self, slots: int, holder: str, parts: int = 1) -> Allocation:
+    async def acquire(self, slots: int, holder: str, replicas: int = 1) -> Allocation:
         """See `Backend`.
 
         Raises:
@@ -66,12 +58,12 @@ class Ec2Backend:
             CapacityError: EC2 has no machine.
             CloudError: AWS refuses, or the pool is not deployed.
         """
-        del parts
+        del replicas
         emit(Progress("asking AWS for the pool"))
         if self._pool is None:
             self._pool = await open_pool(self._settings)
         pool = self._pool
-        if (why := await _over_budget(pool)) is not None:
+        if (why := await why_over_budget(pool)) is not None:
             raise BudgetSpentError(
                 f"No machine is taken: {why}. Run again tomorrow, or raise HEARTH_EC2__MAX_USD_A_DAY."
             )
@@ -99,7 +91,6 @@ class Ec2Backend:
             slots=pool.stack.slots,
             ledger=TableStore(Table(pool.aws, pool.stack.table), machine.id),
             started=instance.started,
-            owned=True,
             lease=instance,
             machine=MachineFacts(
                 id=machine.id,
@@ -109,10 +100,6 @@ class Ec2Backend:
                 boot_seconds=time.time() - instance.since if instance.started else 0.0,
                 spot_usd_per_hour=_spot_price(machine, book),
             ),
-            interruption=instance.interruption,
-            log_tail=partial(log_tail, pool, machine.id),
-            status=partial(_status, pool, machine.id),
-            over_budget=partial(_over_budget, pool) if self._settings.ec2.max_usd_a_day is not None else None,
         )
 
     async def release(self, allocation: Allocation, *, broken: bool = False) -> Release:
@@ -122,7 +109,7 @@ class Ec2Backend:
             return Release("was not leased")
         self._held.discard(instance.id)
         try:
-            await instance.hand_back(broken=broken, work=allocation.work)
+            await instance.hand_back(broken=broken)
         except CloudError as error:
             wait = self._settings.ec2.lease_seconds
             left = f"Its lease ends by itself in {wait:g} s."
@@ -141,17 +128,6 @@ class Ec2Backend:
 def _spot_price(machine: Machine, book: Book) -> float | None:
     """What a machine on demand would cost on spot, by the price book."""
     return None if machine.market is Market.SPOT else spot_usd_per_hour(machine.type, machine.region, book)
-
-
-async def _status(pool: Pool, machine: str) -> ServerStatus:
-    found = await status_of(pool, machine)
-    return leased(found[0].leases, found[0].ends) if found else ServerStatus("none", "it is gone")
-
-
-async def _over_budget(pool: Pool) -> str | None:
-    """Why nobody may begin anything on a pool any more today; None if they may."""
-    most = pool.settings.ec2.max_usd_a_day
-    return None if most is None else over_today(most, await usd_today(pool))
 
 
 def _told(instance: InstanceLease, idle_minutes: float) -> str:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from tasks.backends.ec2.machine import Machine
 from tasks.backends.ec2.pool import Pool
-from tasks.backends.ec2.usage import noticed
+from tasks.backends.ec2.usage import record_state
 from tasks.costs.attribution import Span, Use, pieces
 from tasks.costs.bill import Bill, By, bill
 from tasks.leasing.lease import Record
@@ -25,7 +25,7 @@ async def pool_bill(pool: Pool, by: By, since: datetime) -> Bill:
         CloudError: AWS refuses, or the pool was deployed before it had a ledger.
     """
     machines = await pool.machines()
-    await asyncio.gather(*(noticed(pool, machine) for machine in machines))
+    await asyncio.gather(*(record_state(pool, machine) for machine in machines))
     records = await pool.records_of(machines)
     now = time.time()
     # A machine that was started before may have run, or been kept, since.
@@ -54,11 +54,16 @@ async def usd_today(pool: Pool) -> float:
     return bill(lives, By.DAY, midnight, now).total.total_usd
 
 
-def over_today(max_usd: float, usd: float) -> str | None:
-    """Why a pool may begin nothing more today, for people; None if it may."""
-    if usd < max_usd:
+async def why_over_budget(pool: Pool) -> str | None:
+    """Return why nothing more may start on a pool today, or None if the pool's daily budget allows it.
+
+    Raises:
+        CloudError: see `usd_today`.
+    """
+    most = pool.settings.ec2.max_usd_a_day
+    if most is None or (usd := await usd_today(pool)) < most:
         return None
-    return f"the pool's {max_usd:g} USD a day are spent ({usd:.2f} since midnight UTC)"
+    return f"the pool's {most:g} USD a day are spent ({usd:.2f} since midnight UTC)"
 
 
 def _closed(spans: Sequence[Span], machines: Sequence[Machine]) -> Iterator[Span]:

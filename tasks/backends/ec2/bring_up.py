@@ -6,12 +6,12 @@ import asyncio
 import time
 
 from tasks.backends.ec2.connection import Connection, open_connection
-from tasks.backends.ec2.instance_lease import InstanceLease
 from tasks.backends.ec2.launch import seen_machine, set_up
+from tasks.backends.ec2.lease import InstanceLease
 from tasks.backends.ec2.machine import Machine, MachineState
 from tasks.backends.ec2.pool import Pool, log_tail
 from tasks.backends.ec2.state_reasons import stillborn, told_state
-from tasks.backends.ec2.usage import noticed, noticed_up
+from tasks.backends.ec2.usage import record_ready, record_state
 from tasks.core.errors import MachineLostError, PassingError, ServerError, SilentError
 from tasks.core.events import Progress, emit
 
@@ -35,10 +35,10 @@ async def bring_up(pool: Pool, instance: InstanceLease, holder: str) -> Instance
     if instance.machine is None:
         instance.machine = await set_up(pool, instance.id)
     instance.machine = await _running(pool, instance)
-    await noticed(pool, instance.machine, holder if instance.started else "")
+    await record_state(pool, instance.machine, holder if instance.started else "")
     instance.connection = await open_connection(pool, instance.machine)
     await _answering(pool, instance, instance.machine, instance.connection)
-    await noticed_up(pool, instance.machine)
+    await record_ready(pool, instance.machine)
     instance.renewer.watch(instance.connection)
     return instance
 

@@ -14,7 +14,7 @@ from tasks.backends.ec2.instances import stop, terminate
 from tasks.backends.ec2.machine import POOL_TAG, Machine, MachineState
 from tasks.backends.ec2.policy import Action, Decision, Why, retention_policy, stop_or_terminate
 from tasks.backends.ec2.pool import Pool
-from tasks.backends.ec2.usage import noticed, noticed_leases, noticed_stop
+from tasks.backends.ec2.usage import record_leases, record_state, record_stop
 from tasks.core.errors import CloudError
 from tasks.core.events import RunWarning, emit
 from tasks.leasing.lease import Lease, Record
@@ -35,7 +35,7 @@ async def reap(pool: Pool, machine: Machine) -> Decision:
     Raises:
         CloudError: AWS refuses, or is out of reach; nothing, or all of it, has been done.
     """
-    await noticed(pool, machine)
+    await record_state(pool, machine)
     record = await pool.records.get(machine.id)
     now = pool.records.now()
     if machine.state is MachineState.STOPPED and not record.stopped_at:
@@ -72,7 +72,7 @@ async def end(
     """
     if mine is not None:
         await pool.records.release(machine.id, mine, work)
-    await noticed(pool, machine)
+    await record_state(pool, machine)
     record = await pool.records.get(machine.id)
     others = record.live(pool.records.now())
     if others and not force:
@@ -122,7 +122,7 @@ async def _deleted(pool: Pool, volume: str) -> bool:
 async def _act(pool: Pool, machine: Machine, record: Record, decision: Decision) -> Decision:
     match decision.action:
         case Action.FORGET:
-            await noticed_leases(pool, record)
+            await record_leases(pool, record)
             await pool.records.forget(machine.id)
         case Action.STOP | Action.TERMINATE:
             return await _put_away(pool, machine, record, decision)
@@ -136,7 +136,7 @@ async def _put_away(pool: Pool, machine: Machine, record: Record, decision: Deci
     if closed is None:
         # Somebody came at the last moment, and comes first.
         return Decision(Action.KEEP, Why.LEASED, time.time() + pool.limits.idle)
-    await noticed_leases(pool, record)
+    await record_leases(pool, record)
     before = closed.closed_until - _MARGIN_SECONDS
     try:
         if decision.why is Why.IDLE and (active := await active_until(pool, machine)) > pool.records.now():
@@ -145,10 +145,10 @@ async def _put_away(pool: Pool, machine: Machine, record: Record, decision: Deci
         if decision.action is Action.TERMINATE:
             # It stays closed: EC2 may for a moment still tell of it as running.
             await terminate(pool.aws, machine.id, before)
-            await noticed_stop(pool, machine, decision.why, keeps_disk=False)
+            await record_stop(pool, machine, decision.why, keeps_disk=False)
             return decision
         await stop(pool.aws, machine.id, before)
-        await noticed_stop(pool, machine, decision.why, keeps_disk=True)
+        await record_stop(pool, machine, decision.why, keeps_disk=True)
     except BaseException:
         with suppress(CloudError):  # it opens by itself, a little later
             await pool.records.reopen(closed)

@@ -1,4 +1,4 @@
-"""See what became of a machine, and enter it in the ledger: EC2's own facts for what nobody wrote."""
+"""Record in the usage ledger what became of a machine, from EC2's own facts where nobody recorded it."""
 
 from __future__ import annotations
 
@@ -15,39 +15,21 @@ from tasks.costs.disks import disk_mb_s, initialization_usd
 from tasks.costs.price_book import current
 from tasks.costs.rates import gp3_usd_per_hour, on_demand_usd_per_hour
 from tasks.leasing.lease import Record
-from tasks.leasing.usage_ledger import Started, Stopped, if_possible
+from tasks.leasing.usage_ledger import Started, Stopped, best_effort
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import FilterTypeDef
 
 
-async def noticed(pool: Pool, machine: Machine, by: str = "") -> None:
-    """Enter what EC2 tells of a machine now; what is known already stays.
+@best_effort
+async def record_state(pool: Pool, machine: Machine, by: str = "") -> None:
+    """Record a machine's state; earlier entries stay.
 
     Args:
-        pool: whose it is.
+        pool: the machine's.
         machine: as EC2 described it.
-        by: for whom it was started, if it was just started.
+        by: holder of the lease for which it was just started; empty if it was not.
     """
-    await if_possible(_noticed(pool, machine, by))
-
-
-async def noticed_up(pool: Pool, machine: Machine) -> None:
-    """Enter that a machine's Ollama answers."""
-    await if_possible(pool.records.ledger.up(machine.id, machine.launched_at, time.time()))
-
-
-async def noticed_stop(pool: Pool, machine: Machine, why: str, *, keeps_disk: bool) -> None:
-    """Enter that a machine was stopped just now."""
-    await if_possible(_stopped_now(pool, machine, why, keeps_disk=keeps_disk))
-
-
-async def noticed_leases(pool: Pool, record: Record) -> None:
-    """Enter the leases of a record that is about to be forgotten, or closed: those of runs that died."""
-    await if_possible(_leases(pool, record))
-
-
-async def _noticed(pool: Pool, machine: Machine, by: str) -> None:
     ledger = pool.records.ledger
     if not await ledger.has(machine.id, machine.launched_at):
         rates = await _rates(pool, machine)
@@ -65,14 +47,24 @@ async def _noticed(pool: Pool, machine: Machine, by: str) -> None:
             await ledger.gone(machine.id, machine.launched_at, how.at)
 
 
-async def _stopped_now(pool: Pool, machine: Machine, why: str, *, keeps_disk: bool) -> None:
+@best_effort
+async def record_ready(pool: Pool, machine: Machine) -> None:
+    """Record that a machine's Ollama answers."""
+    await pool.records.ledger.up(machine.id, machine.launched_at, time.time())
+
+
+@best_effort
+async def record_stop(pool: Pool, machine: Machine, why: str, *, keeps_disk: bool) -> None:
+    """Record that a machine was stopped just now."""
     ledger, now = pool.records.ledger, time.time()
     await ledger.stopped(machine.id, machine.launched_at, Stopped(now, why, exact=True, keeps_disk=keeps_disk))
     if not keeps_disk:
         await ledger.gone(machine.id, machine.launched_at, now)
 
 
-async def _leases(pool: Pool, record: Record) -> None:
+@best_effort
+async def record_leases(pool: Pool, record: Record) -> None:
+    """Record the leases of runs that died, before their machine's record is closed or deleted."""
     now = time.time()
     for lease in record.leases:
         await pool.records.ledger.leased(record.machine, lease, min(lease.until, now), {})

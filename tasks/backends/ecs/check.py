@@ -14,7 +14,7 @@ async def check(settings: Settings) -> Findings:
     """Look for what a run needs, in the order in which it needs it."""
     aws = Aws(settings.ec2.region)
     yield Finding(State.OK, f"AWS knows the credentials: {await caller(aws)}.")
-    yield Finding(State.OK, (await service_status(settings)).told)
+    yield Finding(State.OK, (await service_status(settings)).summary)
     stack = settings.ecs_stack
     if stack.capacity is Capacity.GPU:
         market = "on-demand" if stack.on_demand_base or stack.on_demand_percent else "spot"

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.aws.client import Aws
+from tasks.backends.ecs.lease import SERVICE
 from tasks.backends.ecs.outputs import find_stack
 from tasks.backends.ecs.service import Look, Service
-from tasks.backends.ecs.session import SERVICE
 from tasks.core.errors import CloudError
 from tasks.costs.price_book import current
 from tasks.leasing.lease import Lease
@@ -38,7 +38,7 @@ class ServiceStatus:
         }
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """For a person."""
         users = ", ".join(lease.holder for lease in self.leases) or "nobody"
         cost = "" if not self.usd_per_hour else f", at most USD {self.usd_per_hour:.2f} an hour"

@@ -7,13 +7,12 @@ import sys
 from importlib.metadata import version
 from importlib.util import find_spec
 
-from tasks.backends.base import Allocation, Release
-from tasks.backends.local.local_allocation import local_allocation
+from tasks.backends.base import Allocation, Backend, Release
+from tasks.backends.local.lease import local_allocation
 from tasks.backends.local.server import ServerSpec, lease_server
 from tasks.core.environment import MACHINE
 from tasks.core.finding import Finding, Findings, State
 from tasks.core.jobs import BackendName
-from tasks.core.scaling import Scale
 from tasks.settings.settings import Settings
 
 _INHERITED = (*MACHINE, "HEARTH_TESSDATA", "OMP_*")
@@ -46,11 +45,10 @@ async def check(settings: Settings) -> Findings:
     yield Finding(State.OK, f"Tesseract reads with {source}.")
 
 
-class EmbeddedBackend:
+class EmbeddedBackend(Backend):
     """See the module."""
 
     name = BackendName.EMBEDDED
-    servers = 1
     default_model = "tesseract:eng"
     default_slots = os.cpu_count() or 1
 
@@ -72,14 +70,9 @@ class EmbeddedBackend:
         except InvalidNameError:
             return None  # the server says so when it is asked to pull it
 
-    def scale(self, slots: int) -> Scale:
+    async def acquire(self, slots: int, holder: str, replicas: int = 1) -> Allocation:
         """See `Backend`."""
-        del slots
-        return Scale()
-
-    async def acquire(self, slots: int, holder: str, parts: int = 1) -> Allocation:
-        """See `Backend`."""
-        del parts
+        del holder, replicas
         idle_seconds = self._settings.idle_minutes * 60
         server = await lease_server(
             self._spec(slots),
@@ -91,8 +84,7 @@ class EmbeddedBackend:
 
     async def release(self, allocation: Allocation, *, broken: bool = False) -> Release:
         """See `Backend`."""
-        if allocation.lease is not None:
-            allocation.lease.release()
+        allocation.lease.release()
         return Release(f"stays warm for {self._settings.idle_minutes:g} min, then stops")
 
     def _spec(self, slots: int) -> ServerSpec:

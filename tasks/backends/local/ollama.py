@@ -9,9 +9,9 @@ import shutil
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tasks.backends.base import Allocation, Endpoint, Release
+from tasks.backends.base import Allocation, Backend, Endpoint, Release
 from tasks.backends.check import check_server
-from tasks.backends.local.local_allocation import local_allocation
+from tasks.backends.local.lease import local_allocation
 from tasks.backends.local.server import ServerSpec, lease_server
 from tasks.backends.local.server_state import local_servers
 from tasks.core.environment import MACHINE
@@ -19,7 +19,6 @@ from tasks.core.errors import InputError, PassingError, ServerError
 from tasks.core.finding import Finding, Findings, State
 from tasks.core.jobs import BackendName
 from tasks.core.network import is_loopback
-from tasks.core.scaling import Scale
 from tasks.ollama.address import DEFAULT_PORT, server_url
 from tasks.ollama.client import OllamaClient, digest_at
 from tasks.ollama.names import canonical
@@ -61,11 +60,10 @@ async def check(settings: Settings) -> Findings:
     yield Finding(State.OK, f"The model {model} {told}.")
 
 
-class OllamaBackend:
+class OllamaBackend(Backend):
     """See the module."""
 
     name = BackendName.OLLAMA
-    servers = 1
     default_model = "qwen2.5vl:7b"
 
     def __init__(self, settings: Settings) -> None:
@@ -88,14 +86,9 @@ class OllamaBackend:
         root = Path(os.environ.get("OLLAMA_MODELS") or Path.home() / ".ollama" / "models") / "manifests"
         return await asyncio.to_thread(_digest_on_disk, root, canonical(model))
 
-    def scale(self, slots: int) -> Scale:
+    async def acquire(self, slots: int, holder: str, replicas: int = 1) -> Allocation:
         """See `Backend`."""
-        del slots
-        return Scale()
-
-    async def acquire(self, slots: int, holder: str, parts: int = 1) -> Allocation:
-        """See `Backend`."""
-        del parts
+        del holder, replicas
         if await self.answers() and not self._is_ours():
             return Allocation(self.name, Endpoint(self.url), slots, FileStore.of(self._settings.home, self.url))
         binary = shutil.which("ollama")
@@ -114,7 +107,7 @@ class OllamaBackend:
 
     async def release(self, allocation: Allocation, *, broken: bool = False) -> Release:
         """See `Backend`."""
-        if allocation.lease is None:
+        if not allocation.lease.managed:
             return Release("left as it was: Hearth did not start it")
         allocation.lease.release()
         return Release(f"stays warm for {self._settings.idle_minutes:g} min, then stops")

@@ -9,16 +9,15 @@ from functools import partial
 import httpx
 
 from tasks.aws.client import Aws
-from tasks.backends.base import Allocation, Endpoint, MachineFacts, Release
+from tasks.backends.base import Allocation, Backend, Endpoint, MachineFacts, Release
 from tasks.backends.sagemaker.async_transport import QueuedTransport
-from tasks.backends.sagemaker.endpoint import Follower, Size, wake
+from tasks.backends.sagemaker.endpoint import Size, wake
+from tasks.backends.sagemaker.lease import EndpointLease
 from tasks.backends.sagemaker.outputs import Stack, find_stack
 from tasks.backends.sagemaker.realtime_transport import RealTimeTransport
-from tasks.backends.server_status import ServerStatus
 from tasks.core.events import Progress, RunWarning, emit
 from tasks.core.interruption import Interruption
 from tasks.core.jobs import BackendName
-from tasks.core.scaling import Scale
 from tasks.costs.price_book import current
 from tasks.costs.rates import on_demand_usd_per_hour, told_of_elsewhere
 from tasks.leasing.slot_store import TableStore
@@ -33,11 +32,10 @@ def offer(settings: Settings) -> str | None:
     return None
 
 
-class SagemakerBackend:
+class SagemakerBackend(Backend):
     """See the module. One endpoint serves all of a run."""
 
     name = BackendName.SAGEMAKER
-    servers = 1
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -51,17 +49,7 @@ class SagemakerBackend:
         """See `Backend`."""
         return f"the SageMaker endpoint of the pool {self._settings.ec2.pool!r}"
 
-    async def digest(self, model: str) -> str | None:
-        """See `Backend`: only the endpoint knows, and it is not woken for it."""
-        del model
-        return None
-
-    def scale(self, slots: int) -> Scale:
-        """See `Backend`."""
-        del slots
-        return Scale()
-
-    async def acquire(self, slots: int, holder: str, parts: int = 1) -> Allocation:
+    async def acquire(self, slots: int, holder: str, replicas: int = 1) -> Allocation:
         """See `Backend`.
 
         Raises:
@@ -69,7 +57,7 @@ class SagemakerBackend:
             CapacityError: no instance came in time.
             CloudError: AWS refuses, or nothing is deployed.
         """
-        del holder, parts
+        del holder, replicas
         began = time.time()
         emit(Progress("asking AWS for the endpoint"))
         settings, aws = self._settings.sagemaker, self._aws
@@ -89,19 +77,16 @@ class SagemakerBackend:
             slots=min(slots, size.copies * stack.slots),
             # With another number of copies it is another server, whose slots are measured anew.
             ledger=TableStore(Table(aws, stack.table), f"{component or stack.endpoint}x{size.copies}"),
-            lease=Follower(aws, stack, component, size, interruption, settings.follow_seconds),
+            lease=EndpointLease(aws, stack, component, size, settings.follow_seconds, interruption=interruption),
             machine=_facts(
                 stack, size, began, aws.region, on_demand_usd_per_hour(stack.instance_type, aws.region, book)
             ),
-            interruption=interruption,
-            status=partial(_status, stack),
         )
 
     async def release(self, allocation: Allocation, *, broken: bool = False) -> Release:
         """See `Backend`: nothing is stopped from here."""
         del broken
-        if allocation.lease is not None:
-            allocation.lease.release()
+        allocation.lease.release()
         if allocation.interruption.gone:
             return Release(f"is gone: {allocation.interruption.why}")
         return Release("was not acquired" if self._stack is None else self._stack.ends)
@@ -121,7 +106,3 @@ def _facts(stack: Stack, size: Size, since: float, region: str, usd: float | Non
     """Its cost is that of all its instances, whoever else uses them, from when they were asked for."""
     kind = f"{size.instances} x {stack.instance_type}, SageMaker {'async' if stack.bucket else 'real time'}"
     return MachineFacts(stack.endpoint, kind, None if usd is None else usd * size.instances, since, region=region)
-
-
-async def _status(stack: Stack) -> ServerStatus:
-    return ServerStatus("SageMaker knows none", stack.ends)

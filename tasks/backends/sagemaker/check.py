@@ -14,5 +14,5 @@ async def check(settings: Settings) -> Findings:
     aws = Aws(settings.ec2.region)
     yield Finding(State.OK, f"AWS knows the credentials: {await caller(aws)}.")
     status = await endpoint_status(settings)
-    yield Finding(State.OK, status.told)
+    yield Finding(State.OK, status.summary)
     yield of_quotas(await endpoint_quota(aws, status.stack.instance_type))

@@ -1,4 +1,4 @@
-"""An endpoint while a run uses it: what there is of it, woken when it sleeps, followed when it grows or goes."""
+"""The size of an endpoint, and waking it when it has no instance."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from tasks.aws.client import Aws, ask
 from tasks.backends.sagemaker.outputs import Stack
 from tasks.core.errors import CapacityError, CloudError, PassingError, ServerError
 from tasks.core.events import Progress, emit
-from tasks.core.interruption import Interruption
 from tasks.ollama.client import OllamaClient
 from tasks.settings.sagemaker import SagemakerSettings
 
 _BROKEN = {"Failed", "OutOfService", "Deleting", "UpdateRollbackFailed"}
-_INVALID = {"ValidationException", "ValidationError"}
+INVALID = {"ValidationException", "ValidationError"}
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ async def look(aws: Aws, stack: Stack, component: str | None) -> Size:
             return Size(instances, instances, made)
         served = await ask(aws.sagemaker.describe_inference_component, InferenceComponentName=component)
     except CloudError as error:
-        if error.code not in _INVALID:
+        if error.code not in INVALID:
             raise
         told = f"There is no SageMaker endpoint {component or stack.endpoint}. Deploy it: hearth infra up sagemaker."
         raise CloudError(told, error.code) from None
@@ -102,33 +101,3 @@ async def wake(
                 "your quotas (hearth infra status sagemaker), or raise HEARTH_SAGEMAKER__START_SECONDS."
             )
         await asyncio.sleep(settings.poll_seconds)
-
-
-class Follower:
-    """Watches an endpoint that a run uses, and tells its interruption when it is another: larger, smaller or gone."""
-
-    def __init__(
-        self, aws: Aws, stack: Stack, component: str | None, size: Size, interruption: Interruption, seconds: float
-    ) -> None:
-        self._watching = asyncio.create_task(_follow(aws, stack, component, size, interruption, seconds))
-
-    def release(self) -> None:
-        """Watch no longer. AWS scales the endpoint in by itself."""
-        self._watching.cancel()
-
-
-async def _follow(
-    aws: Aws, stack: Stack, component: str | None, size: Size, interruption: Interruption, seconds: float
-) -> None:
-    while not interruption.announced:
-        await asyncio.sleep(seconds)
-        try:
-            now = await look(aws, stack, component)
-        except ServerError as error:
-            interruption.mark_gone(str(error).rstrip("."))
-        except CloudError as error:
-            if error.code in _INVALID:
-                interruption.mark_gone("the SageMaker endpoint was deleted")
-        else:
-            if now.copies and now.copies != size.copies:
-                interruption.notify(f"the endpoint has {now.copies} copies of the model now, not {size.copies}")

@@ -37,7 +37,7 @@ class EndpointStatus:
         }
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """For a person."""
         copies = ", ".join(f"{count} of {model}" for model, count in self.copies.items())
         cost = "" if not self.usd_per_hour else f", USD {self.usd_per_hour:.2f} an hour"

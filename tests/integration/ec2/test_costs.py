@@ -13,7 +13,7 @@ import pytest
 from tasks.backends.ec2.billing import pool_bill, usd_today
 from tasks.backends.ec2.pool import Pool as OpenPool
 from tasks.backends.ec2.reaper import end, reap
-from tasks.backends.ec2.usage import noticed, noticed_up
+from tasks.backends.ec2.usage import record_ready, record_state
 from tasks.core.errors import BudgetSpentError, CloudError
 from tasks.costs.attribution import Rates, Span
 from tasks.costs.bill import Bill, By, Line
@@ -76,8 +76,8 @@ async def _launched(name: str) -> float:
 async def test_runs_at_once_share_a_machine_s_seconds(aws: AwsFront, pool: Pool, machines: Machines):
     pool_, name = await opened(), launch(aws, pool)
     machine = await seen(pool_, name)
-    await noticed(pool_, machine)
-    await noticed_up(pool_, machine)
+    await record_state(pool_, machine)
+    await record_ready(pool_, machine)
     one, other = await leased(pool_, name), await leased(pool_, name)
     await asyncio.sleep(0.2)  # for some seconds to be shared
     await pool_.records.release(name, one, {"one": 3.0, "two": 1.0})
@@ -103,7 +103,7 @@ async def test_a_stop_that_hearth_made_is_entered_with_its_reason(aws: AwsFront,
 
 async def test_a_stop_that_nobody_wrote_is_entered_from_what_ec2_says(aws: AwsFront, pool: Pool):
     pool_, name = await opened(), launch(aws, pool)
-    await noticed(pool_, await seen(pool_, name))
+    await record_state(pool_, await seen(pool_, name))
     aws.client("ec2").stop_instances(InstanceIds=[name])
     bill = await billed(pool_)
     (span,), machine = await entered(pool_), await seen(pool_, name)
@@ -118,7 +118,7 @@ async def test_without_ec2_s_word_a_stop_is_dated_by_its_first_sight_and_a_bette
 ):
     pool_, name = await opened(), stopped(aws, pool)
     machine = await seen(pool_, name)
-    await noticed(pool_, replace(machine, transition="Server.SpotInstanceTermination", reason="Server.Odd"))
+    await record_state(pool_, replace(machine, transition="Server.SpotInstanceTermination", reason="Server.Odd"))
     (guessed,) = await entered(pool_)
     assert (guessed.exact, guessed.why) == (False, "Server.Odd")
     await billed(pool_)
@@ -128,10 +128,10 @@ async def test_without_ec2_s_word_a_stop_is_dated_by_its_first_sight_and_a_bette
 
 async def test_a_start_by_hand_is_another_start_and_the_disk_between_is_paid_for(aws: AwsFront, pool: Pool):
     pool_, name = await opened(), launch(aws, pool)
-    await noticed(pool_, await seen(pool_, name))
+    await record_state(pool_, await seen(pool_, name))
     before = time.time()
     aws.client("ec2").stop_instances(InstanceIds=[name])
-    await noticed(pool_, await seen(pool_, name))
+    await record_state(pool_, await seen(pool_, name))
     await asyncio.sleep(1.1)  # EC2 tells starts apart by the second
     aws.client("ec2").start_instances(InstanceIds=[name])
     bill = await billed(pool_)
@@ -150,10 +150,10 @@ async def test_the_lease_of_a_run_that_died_is_entered_by_whoever_stops_the_mach
 async def test_a_lease_that_goes_on_counts_up_to_now(aws: AwsFront, pool: Pool):
     pool_, name = await opened(), launch(aws, pool)
     machine = await seen(pool_, name)
-    await noticed_up(pool_, machine)
+    await record_ready(pool_, machine)
     await leased(pool_, name)
-    await noticed(pool_, machine)
-    await noticed_up(pool_, machine)
+    await record_state(pool_, machine)
+    await record_ready(pool_, machine)
     await asyncio.sleep(0.3)
     assert (await billed(pool_)).total.leased > 0.2
 
@@ -185,7 +185,7 @@ async def test_a_machine_that_ec2_has_forgotten_ended_when_it_was_last_seen(aws:
 
 async def test_a_terminated_machine_s_record_goes_and_its_costs_stay(aws: AwsFront, pool: Pool):
     pool_, name = await opened(), launch(aws, pool, "spot")
-    await noticed(pool_, await seen(pool_, name))
+    await record_state(pool_, await seen(pool_, name))
     lease = await leased(pool_, name)
     await pool_.records.release(name, lease, {"paper": 1.0})
     await end(pool_, await seen(pool_, name), "asked for")
@@ -200,7 +200,7 @@ async def test_a_run_goes_on_though_nothing_can_be_entered(aws: AwsFront, pool: 
     pool_, name = await opened(), launch(aws, pool)
     machine = await seen(pool_, name)
     aws.inject(denied(), "PutItem", times=None, where=lambda call: "span " in str(call.parameters.get("Item", "")))
-    await noticed(pool_, machine)
+    await record_state(pool_, machine)
     assert await entered(pool_) == []
 
 

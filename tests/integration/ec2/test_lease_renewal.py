@@ -10,11 +10,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-import tasks.backends.ec2.lease_renewal
+import tasks.backends.ec2.lease
 import tasks.leasing.launch_lock
 import tasks.leasing.leases
 from tasks.backends.ec2.connection import Connection
-from tasks.backends.ec2.lease_renewal import LeaseRenewer
+from tasks.backends.ec2.lease import LeaseRenewer
 from tasks.backends.ec2.pool import Pool as OpenPool
 from tasks.core.interruption import Interruption
 from tasks.leasing.lease import Lease, Record
@@ -35,7 +35,7 @@ Keep = Callable[[OpenPool, str, Lease], Interruption]
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Renew leases often, however long they last."""
-    monkeypatch.setattr(tasks.backends.ec2.lease_renewal, "_RENEWALS", LEASE_S / 0.1)
+    monkeypatch.setattr(tasks.backends.ec2.lease, "_RENEWALS", LEASE_S / 0.1)
 
 
 @pytest.fixture
@@ -221,12 +221,11 @@ async def test_a_machine_that_ec2_knows_no_more_has_gone(aws: AwsFront, pool: Po
     assert await gone(interruption) == f"{name} is gone"
 
 
-async def test_the_keeper_ends_with_the_release(aws: AwsFront, pool: Pool, machines: Machines):
+async def test_the_renewal_ends_with_the_release(aws: AwsFront, pool: Pool, machines: Machines):
     used, allocation = await acquired()
     renewer = allocation.lease.renewer
     await used.release(allocation)
-    await asyncio.to_thread(renewer._thread.join, PATIENCE)
-    assert not renewer._thread.is_alive()
+    assert await asyncio.to_thread(renewer.wait_ended, PATIENCE)
     assert not allocation.interruption.announced
 
 
@@ -239,5 +238,5 @@ async def test_a_renewal_under_way_does_not_bring_a_lease_back_that_is_given_bac
     await until_async(lambda: renewal.hits)
     await used.release(allocation)
     release.set()
-    await asyncio.to_thread(allocation.lease.renewer._thread.join, PATIENCE)
+    await asyncio.to_thread(allocation.lease.renewer.wait_ended, PATIENCE)
     assert (await (await opened()).records.get(allocation.machine.id)).leases == ()

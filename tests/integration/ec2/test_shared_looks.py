@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tasks.backends.ec2.connection import Connection
-from tasks.backends.ec2.lease_renewal import LeaseRenewer
+from tasks.backends.ec2.lease import LeaseRenewer
 from tasks.backends.ec2.machine import MachineState
 from tasks.backends.ec2.pool import Pool as OpenPool
 from tasks.backends.ec2.pool import open_pool

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from flows.cli.main import app
-from tasks.backends.base import Allocation, MachineFacts
+from tasks.backends.base import Allocation, MachineFacts, ServerLease
 from tasks.core.events import subscribe
 from tasks.core.jobs import BackendName
 from tasks.core.replicas import Replicas
@@ -117,7 +117,9 @@ def test_a_line_that_was_cut_off_is_passed_over(tmp_path: Path):
 
 
 def allocation(backend: BackendName, facts: MachineFacts | None) -> Allocation:
-    return Allocation(backend, "http://there", 4, FileStore(Path("/unused")), machine=facts, work={"a": 2.0})
+    return Allocation(
+        backend, "http://there", 4, FileStore(Path("/unused")), machine=facts, lease=ServerLease(work={"a": 2.0})
+    )
 
 
 def test_what_is_given_back_is_noted_with_its_documents(tmp_path: Path):

@@ -13,7 +13,7 @@ import httpx
 import psutil
 import pytest
 
-from tasks.backends.local.local_allocation import local_allocation
+from tasks.backends.local.lease import local_allocation
 from tasks.backends.local.server import LeasedServer, ServerSpec, lease_server
 from tasks.backends.local.server_state import local_servers, stop_server
 from tasks.core.jobs import BackendName

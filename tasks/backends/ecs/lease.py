@@ -1,4 +1,4 @@
-"""A run's use of the service: a lease that is renewed, demand that is published, and tasks that are followed."""
+"""A run's lease on the service: renewed while the run uses it, its demand published and its tasks followed."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
+from tasks.backends.base import ServerLease
 from tasks.backends.ecs.service import Service
+from tasks.backends.server_status import ServerStatus, leased
 from tasks.core.aio import repeat_every
-from tasks.core.errors import CloudError
-from tasks.core.interruption import Interruption
+from tasks.core.errors import CloudError, ModelError
 from tasks.core.replicas import Replicas
 from tasks.leasing.lease import Lease
 from tasks.leasing.leases import Records
+from tasks.ollama.client import GenerateRequest
+from tasks.ollama.names import canonical
 from tasks.settings.ecs import EcsSettings
 
 SERVICE = "service"
@@ -25,15 +28,15 @@ _HAND_BACK_SECONDS = 15.0
 
 
 @dataclass
-class Session:
-    """A use of the service until `hand_back`, kept in a thread of its own, so that a busy event loop loses no lease.
+class ServiceLease(ServerLease):
+    """A lease on the service until `hand_back`, kept in a thread of its own, so that a busy event loop loses none.
 
     Attributes:
-        lease: on the service.
-        tasks: that the run needs at the least; should AWS take them away while it reads, they are asked for again.
+        lease: as it stands in the table.
+        tasks: least number that the run needs; if AWS removes some while it reads, they are requested again.
         since: when it began, seconds since the epoch.
-        parts: the tasks that serve.
-        interruption: told when none has served for long, or the service was deleted.
+        replicas: the tasks that serve.
+        interruption: notified when none has served for long, or the service was deleted.
     """
 
     service: Service
@@ -42,19 +45,35 @@ class Session:
     lease: Lease
     tasks: int
     since: float = field(default_factory=time.time)
-    parts: Replicas = field(default_factory=lambda: Replicas(0))
-    interruption: Interruption = field(default_factory=Interruption)
+    managed = True
 
     def __post_init__(self) -> None:
-        """Begin to keep it."""
+        """Start to keep it."""
+        self.replicas = Replicas(0)
         self._done = threading.Event()
         self._served_at: float | None = None
         self._thread = threading.Thread(target=self._run, name="hearth-ecs", daemon=True)
         self._thread.start()
 
     def release(self) -> None:
-        """Let go of what is held here; the lease itself ends by `hand_back`, or by itself."""
+        """Stop the renewal; the lease itself ends by `hand_back`, or by itself."""
         self._done.set()
+
+    def check_request(self, request: GenerateRequest) -> None:
+        """See `ServerLease`: tasks that load another model would count as broken."""
+        model, num_ctx = self.service.stack.model, self.service.stack.num_ctx
+        if (canonical(request.model), request.num_ctx) != (canonical(model), num_ctx):
+            raise ModelError(
+                f"{self.service.stack.url} keeps {model} warm with num_ctx {num_ctx}, and the run requests "
+                f"{request.model} with {request.num_ctx}. Read with those (--model {model} --num-ctx {num_ctx}), or "
+                "deploy the others."
+            )
+
+    async def status(self) -> ServerStatus:
+        """See `ServerLease`."""
+        leases = (await self.records.get(SERVICE)).live(self.records.now())
+        count = self.replicas.count
+        return leased(leases, f"{count} tasks are warm; AWS sends them away when nobody uses them any more")
 
     async def hand_back(self, *, broken: bool) -> bool:
         """Give the lease back. Where the service did not work and nobody else uses it, no task is wanted any more.
@@ -88,7 +107,7 @@ class Session:
         if seen is None:
             self.interruption.mark_gone("the ECS service was deleted")
             return "the ECS service was deleted"
-        self.parts.see(seen.healthy, paid=seen.paid)
+        self.replicas.see(seen.healthy, paid=seen.paid)
         if self._done.is_set():
             return str(seen)
         if seen.desired < self.tasks:
@@ -104,7 +123,7 @@ class Session:
             asyncio.run(self._keep())
 
     async def _keep(self) -> None:
-        """All at once: a look that hangs must not keep the lease from being renewed."""
+        """Do all at once: a look that hangs must not keep the lease from being renewed."""
         with suppress(CloudError):
             await self._publish()  # before the alarm that takes silence for disuse strikes once more
         await asyncio.gather(
@@ -122,4 +141,4 @@ class Session:
                 await self.records.release(SERVICE, self.lease)
 
     async def _publish(self) -> None:
-        await self.service.publish(self.parts.waiting() / max(1, self.parts.count * self.service.stack.slots))
+        await self.service.publish(self.replicas.waiting() / max(1, self.replicas.count * self.service.stack.slots))
