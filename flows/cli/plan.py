@@ -10,7 +10,7 @@ import typer
 
 from flows.cli import options
 from flows.cli.console import Terminal, plain_table, write
-from tasks.core.durations import duration, seconds_in
+from tasks.core.durations import format_duration, parse_duration
 from tasks.core.errors import InputError
 from tasks.costs.assumptions import Range
 from tasks.costs.price_book import REGIONS, Term, current, keep, own, shipped
@@ -164,8 +164,8 @@ def _console() -> Terminal:
 
 
 def _short(seconds: float) -> str:
-    """As `duration` has it, without spaces."""
-    return duration(seconds).replace(" min", "m").replace(" ", "")
+    """As `format_duration` has it, without spaces."""
+    return format_duration(seconds).replace(" min", "m").replace(" ", "")
 
 
 def _dollars(usd: Range) -> str:
@@ -177,7 +177,7 @@ def _seconds(written: str | None) -> float | None:
     if written is None:
         return None
     try:
-        return seconds_in(f"{written}s" if written.strip().replace(".", "", 1).isdecimal() else written)
+        return parse_duration(f"{written}s" if written.strip().replace(".", "", 1).isdecimal() else written)
     except ValueError:
         raise InputError(f"The deadline is {written!r}. Write it like 90s, 10min, 2h or 1d.") from None
 

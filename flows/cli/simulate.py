@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from flows.cli.console import Terminal, plain_table, write
 from flows.cli.plan import assumed
-from tasks.core.durations import duration
+from tasks.core.durations import format_duration
 from tasks.core.errors import InputError
 from tasks.costs.assumptions import Assumptions
 from tasks.costs.price_book import current
@@ -116,8 +116,8 @@ def _show(outcomes: list[Outcome]) -> None:
     for each in outcomes:
         table.add_row(
             each.rules.policy,
-            f"{duration(each.started_p50)}, {duration(each.started_p95)}",
-            f"{duration(each.finished_p50)}, {duration(each.finished_p95)}",
+            f"{format_duration(each.started_p50)}, {format_duration(each.started_p95)}",
+            f"{format_duration(each.finished_p50)}, {format_duration(each.finished_p95)}",
             f"{each.machine_hours:.1f}",
             f"{each.occupancy:.0%}",
             str(each.launches),

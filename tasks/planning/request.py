@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from tasks.core.durations import seconds_in
+from tasks.core.durations import parse_duration
 from tasks.core.errors import InputError
 from tasks.core.forms import Form, duration_field
 from tasks.costs.assumptions import CLASSIC, Assumptions
@@ -68,7 +68,7 @@ class PlanRequest(Form):
     @property
     def seconds(self) -> float | None:
         """Seconds in which all is to be read; None if there is no deadline."""
-        named = None if self.deadline is None else seconds_in(self.deadline)
+        named = None if self.deadline is None else parse_duration(self.deadline)
         return min((each for each in (self.deadline_seconds, named) if each is not None), default=None)
 
 

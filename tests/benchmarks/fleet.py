@@ -11,7 +11,7 @@ from itertools import pairwise
 from math import log10
 from pathlib import Path
 
-from tasks.core.durations import duration
+from tasks.core.durations import format_duration
 from tasks.costs.assumptions import Assumptions
 from tasks.costs.price_book import shipped
 from tasks.simulation.fleet import simulate
@@ -152,4 +152,4 @@ if __name__ == "__main__":
         thresholds(usd)
     slots()
     pictures()
-    _say(f"\npictures in {PICTURES}; 10 million pages take {duration(at_once(10**7, Rules(machines=64)).span)}")
+    _say(f"\npictures in {PICTURES}; 10 million pages take {format_duration(at_once(10**7, Rules(machines=64)).span)}")

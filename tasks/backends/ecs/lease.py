@@ -17,7 +17,7 @@ from tasks.core.replicas import Replicas
 from tasks.leasing.lease import Lease
 from tasks.leasing.leases import Records
 from tasks.ollama.client import GenerateRequest
-from tasks.ollama.names import canonical
+from tasks.ollama.names import canonical_name
 from tasks.settings.ecs import EcsSettings
 
 SERVICE = "service"
@@ -62,7 +62,7 @@ class ServiceLease(ServerLease):
     def check_request(self, request: GenerateRequest) -> None:
         """See `ServerLease`: tasks that load another model would count as broken."""
         model, num_ctx = self.service.stack.model, self.service.stack.num_ctx
-        if (canonical(request.model), request.num_ctx) != (canonical(model), num_ctx):
+        if (canonical_name(request.model), request.num_ctx) != (canonical_name(model), num_ctx):
             raise ModelError(
                 f"{self.service.stack.url} keeps {model} warm with num_ctx {num_ctx}, and the run requests "
                 f"{request.model} with {request.num_ctx}. Read with those (--model {model} --num-ctx {num_ctx}), or "

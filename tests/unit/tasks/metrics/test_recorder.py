@@ -13,7 +13,7 @@ import pytest
 
 from tasks.backends.base import Allocation, MachineFacts
 from tasks.core.errors import CloudError, InputError
-from tasks.core.events import Event, PagesStart, RunWarning, subscribe
+from tasks.core.events import Event, PagesStarted, RunWarning, subscribe
 from tasks.core.jobs import BackendName
 from tasks.metrics import recorder as recording
 from tasks.metrics.aggregate import Snapshot
@@ -84,7 +84,7 @@ async def test_pages_in_flight_are_looked_at_and_shown_while_the_run_goes_on(ser
         pooled(server.url, home=tmp_path, slots=2) as (servers, _),
         recorded(tmp_path, lambda: [sink], servers) as recorder,
     ):
-        recorder.hear(PagesStart(9, 0, 2))
+        recorder.hear(PagesStarted(9, 0, 2))
         async with servers.slot():
             await until_async(lambda: [run.in_flight for run in live_runs(tmp_path)] == [1])
             (run,) = live_runs(tmp_path)
@@ -136,7 +136,7 @@ async def test_idle_slots_are_no_waste_when_no_page_is_left_to_begin(server: Scr
         pooled(server.url, home=tmp_path, slots=2) as (servers, _),
         recorded(tmp_path, lambda: [sink], servers) as recorder,
     ):
-        recorder.hear(PagesStart(1, 0, 2))
+        recorder.hear(PagesStarted(1, 0, 2))
         async with servers.slot():
             await until_async(lambda: [run.in_flight for run in live_runs(tmp_path)] == [1])
     assert ("SlotUsePercent", "") not in sink.told[-1].values
