@@ -12,12 +12,12 @@ import typer
 from flows.cli import options
 from flows.cli.console import Terminal, plain_table, write
 from flows.cli.machines import has_pool, with_pool
-from tasks.backends.ec2.billing import pool_bill
+from tasks.backends.ec2.billing import pool_pieces
 from tasks.backends.ec2.pool import open_pool
 from tasks.core.durations import format_duration
 from tasks.core.errors import InputError
-from tasks.costs.bill import Bill, By, Line, together
-from tasks.runs.usage_log import held_bill
+from tasks.costs.bill import Bill, By, Line, bill
+from tasks.runs.usage_log import read_usage
 from tasks.settings.settings import Settings, load_settings
 
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
@@ -38,18 +38,18 @@ def cost(
     Of an EC2 pool every second of its machines, from its ledger; of ECS and SageMaker what runs held, as they reckon.
     """
     settings = with_pool(load_settings(), pool)
-    found = asyncio.run(_found(settings, by, _since(since), ledger=pool is not None or has_pool(settings)))
+    found = asyncio.run(_bill(settings, by, _since(since), pooled=pool is not None or has_pool(settings)))
     if as_json:
         write(found.model_dump_json() + "\n")
     else:
         _show(found)
 
 
-async def _found(settings: Settings, by: By, since: datetime, *, ledger: bool) -> Bill:
-    held = await asyncio.to_thread(held_bill, settings.output, by, since)
-    if ledger:
-        return together(await pool_bill(await open_pool(settings), by, since), held)
-    return held
+async def _bill(settings: Settings, by: By, since: datetime, *, pooled: bool) -> Bill:
+    until = datetime.now(UTC)
+    usage = await asyncio.to_thread(read_usage, settings.output, since)
+    pieces = await pool_pieces(await open_pool(settings), since, until) if pooled else []
+    return bill([*pieces, *usage.pieces], by, since, until, usage.notes)
 
 
 def _since(written: str) -> datetime:

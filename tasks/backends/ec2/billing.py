@@ -1,10 +1,9 @@
-"""What a pool's machines were for, and what they have cost: the ledger, and what is still under way."""
+"""The use of a pool's machines, and its cost: from the ledger, and from what still runs."""
 
 from __future__ import annotations
 
 import asyncio
 import math
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,14 +11,16 @@ from datetime import UTC, datetime, timedelta
 from tasks.backends.ec2.machine import Machine
 from tasks.backends.ec2.pool import Pool
 from tasks.backends.ec2.usage import record_state
-from tasks.costs.attribution import Span, Use, pieces
-from tasks.costs.bill import Bill, By, bill
+from tasks.costs.attribution import Piece, Span, Use, pieces
+from tasks.costs.bill import By, bill
 from tasks.leasing.lease import Record
 from tasks.leasing.usage_ledger import day_of
 
 
-async def pool_bill(pool: Pool, by: By, since: datetime) -> Bill:
-    """What a pool has cost since a time. What nobody wrote is entered first, as far as EC2 still tells of it.
+async def pool_pieces(pool: Pool, since: datetime, until: datetime) -> list[Piece]:
+    """Split the lives of a pool's machines between two times, for a bill.
+
+    What the ledger lacks is recorded first, as far as EC2 still knows of it.
 
     Raises:
         CloudError: AWS refuses, or the pool was deployed before it had a ledger.
@@ -27,22 +28,22 @@ async def pool_bill(pool: Pool, by: By, since: datetime) -> Bill:
     machines = await pool.machines()
     await asyncio.gather(*(record_state(pool, machine) for machine in machines))
     records = await pool.records_of(machines)
-    now = time.time()
+    now = until.timestamp()
     # A machine that was started before may have run, or been kept, since.
     settings = pool.settings
     days = 1 + math.ceil((settings.ec2_stack.lifetime_hours + settings.ec2.terminate_hours) / 24)
     first, last = (since - timedelta(days=days)).date(), day_of(now)
     spans = _closed(await pool.records.ledger.spans(first, last), machines)
-    entered = await pool.records.ledger.uses(first, last)
-    uses = {use.token: use for use in (*_held(records, now), *entered)}
-    return bill(pieces(spans, uses.values(), round(now * 1000)), by, since, datetime.fromtimestamp(now, UTC))
+    ended = await pool.records.ledger.uses(first, last)
+    uses = {use.token: use for use in (*_held(records, now), *ended)}
+    return list(pieces(spans, uses.values(), round(now * 1000)))
 
 
 async def usd_today(pool: Pool) -> float:
-    """What a pool has cost since midnight (UTC): machines, addresses and disks.
+    """Return the cost of a pool since midnight (UTC), USD: machines, addresses and disks.
 
     Raises:
-        CloudError: see `pool_bill`.
+        CloudError: see `pool_pieces`.
     """
     now = datetime.now(UTC)
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
@@ -67,11 +68,11 @@ async def why_over_budget(pool: Pool) -> str | None:
 
 
 def _closed(spans: Sequence[Span], machines: Sequence[Machine]) -> Iterator[Span]:
-    """The spans. One whose end nobody saw, and of which EC2 tells no more, ended when it was last seen."""
-    told_of = {machine.id for machine in machines}
+    """Return the spans; one without an end whose machine EC2 no longer knows ended when it was last seen."""
+    listed = {machine.id for machine in machines}
     last = {span.machine: span.started for span in sorted(spans, key=lambda span: span.started)}
     for span in spans:
-        again, known = span.started < last[span.machine], span.machine in told_of
+        again, known = span.started < last[span.machine], span.machine in listed
         if span.ended is None and (again or not known):
             yield replace(span, ended=max(span.seen, span.up or 0), exact=False, keeps_disk=again)
         elif not known and not again and span.keeps_disk and span.kept_until is None:
@@ -81,7 +82,7 @@ def _closed(spans: Sequence[Span], machines: Sequence[Machine]) -> Iterator[Span
 
 
 def _held(records: Sequence[Record], now: float) -> Iterator[Use]:
-    """Leases that nobody has entered: of runs that go on, and of those that died and were not noticed yet."""
+    """Return the leases that are not in the ledger: of runs that go on, and of runs that died unnoticed."""
     for record in records:
         for lease in record.leases:
             if lease.since:

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from flows.cli.main import app
 from tasks.costs.attribution import DAY_MS, Rates, Span, Use, pieces
 from tasks.costs.bill import NOBODY, Bill, By, bill
+from tasks.runs.usage_log import Usage
 
 MIDNIGHT = 20_000 * DAY_MS
 RATES = Rates(machine=0.36, on_demand=0.72, address=0.036, disk=0.0036)
@@ -73,8 +74,9 @@ def test_what_is_not_known_or_not_over_is_said(span: Span, told: str):
 
 
 def test_the_command_tells_what_waiting_cost_and_spot_saved(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("flows.cli.cost.held_bill", lambda _output, by, _since: billed(by))
-    done = CliRunner().invoke(app, ["cost", "--by", "machine"], env={"COLUMNS": "200"})
+    usage = Usage(tuple(pieces([SPAN], [USE], MIDNIGHT + 900_000)), ())
+    monkeypatch.setattr("flows.cli.cost.read_usage", lambda _output, _since: usage)
+    done = CliRunner().invoke(app, ["cost", "--by", "machine", "--since", "2024-10-01"], env={"COLUMNS": "200"})
     assert "i-1 (g4dn.xlarge spot in us-east-1a) 13.3 min 3.3 min" in done.output
     assert "Waiting for work cost USD 0.0220 (20%)" in done.output
     assert "Spot saved USD 0.1000" in done.output
