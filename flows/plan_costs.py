@@ -10,7 +10,7 @@ from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
 
 from tasks.core.durations import format_duration
 from tasks.planning.chart import picture
-from tasks.planning.request import PlanRequest, planned
+from tasks.planning.request import PlanRequest, make_plan
 from tasks.planning.verdict import CostPlan
 from tasks.settings.settings import load_settings
 
@@ -28,7 +28,7 @@ async def plan_costs(request: PlanRequest) -> CostPlan:
     Raises:
         InputError: the request is wrong.
     """
-    plan = await asyncio.to_thread(planned, request, load_settings())
+    plan = await asyncio.to_thread(make_plan, request, load_settings())
     await acreate_table_artifact(_table(plan), key="hearth-plan-architectures", description=plan.verdict)
     shown = b64encode(picture(plan).encode()).decode()
     notes = "\n".join(f"- {note}" for note in plan.notes)

@@ -1,6 +1,6 @@
 """An HTTP API over the deployment that reads one PDF: post it, follow its pages, fetch its text.
 
-`hearth serve-api` serves it; docs/api.md tells how it is used.
+`hearth serve-api` serves it; docs/how-to/api.md tells how it is used.
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ def posted_from(query: Iterable[tuple[str, str]], password_variables: Iterable[s
         if name in given:
             raise InputError(f"The parameter {name} is given twice. Give it once.")
         if name not in _OWN and (name not in Job.model_fields or name in _NOT_OPTIONS):
-            raise InputError(f"There is no parameter {name!r}. docs/api.md lists those that there are.")
+            raise InputError(f"There is no parameter {name!r}. docs/reference/api.md lists those that there are.")
         given[name] = value
     webhook, filename = (given.pop(name, None) for name in ("webhook", "filename"))
     try:

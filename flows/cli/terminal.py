@@ -72,9 +72,9 @@ class TerminalProgress:
         match event:
             case RunStarted(url=url):
                 self._console.say(f"Watch it at {url}")
-            case Progress(what=what):
+            case Progress(message=what):
                 self._progress.update(self._stage, description=what, completed=0, total=None, told="")
-            case RunWarning(what=what):
+            case RunWarning(message=what):
                 self._console.note(what)
             case Pulling(step=step, completed=completed, total=total):
                 megabytes = f"{completed / _MEGABYTE:.0f} of {total / _MEGABYTE:.0f} MB" if total else ""

@@ -75,7 +75,7 @@ class BatchReader:
                         self.rows.append(known)
                         continue
                     await opening.acquire()
-                    stopped = shared.stopped or budget.spent(shared.usd) or ""
+                    stopped = shared.stopped or budget.exhausted(shared.usd) or ""
                     if stopped or self.trouble is not None:
                         self.rows.append(Row(document=source.name, status=DocumentStatus.LEFT))
                         opening.release()

@@ -74,7 +74,7 @@ class Live:
             case ServerTaken(allocation=allocation):
                 self._servers_known.taken(allocation)
                 self._servers.changed, self._servers.due = True, 0.0
-            case ServerReleased(allocation=allocation, told=what):
+            case ServerReleased(allocation=allocation, message=what):
                 self._servers_known.released(allocation, what)
                 self._servers.changed, self._servers.due = True, 0.0
             case _:

@@ -29,14 +29,14 @@ class RunStarted(Event):
 class Progress(Event):
     """The run does something else now."""
 
-    what: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
 class RunWarning(Event):
     """Something the person should know, though the run goes on."""
 
-    what: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import ceil
 
 PAGES_PER_SLOT = 32.0
-"""Four minutes of reading: what the simulation found to cost least at its worst (docs/simulation.md)."""
+"""Four minutes of reading: what the simulation found to cost least at its worst (docs/architecture/simulation.md)."""
 
 
 def machine_count(pages: int, slots: int, most: int, pages_a_slot: float) -> int:

@@ -45,7 +45,7 @@ class PageMetrics:
                 self._pages_from = self._pages_from or time.monotonic()
             case StepDone(step=step, seconds=seconds):
                 self._aggregate.see(names.WARM_SECONDS, seconds, step)
-            case Progress(what=what):
+            case Progress(message=what):
                 self.stage = what
             case _:
                 pass

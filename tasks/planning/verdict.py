@@ -66,7 +66,7 @@ def cost_plan(
     if stale := book.stale(found.prices, today, stale_days):
         old = ", ".join(f"{told} ({day})" for told, day in sorted(stale.items()))
         notes.append(f"Prices older than {stale_days} days: {old}. `hearth prices refresh` asks AWS for today's.")
-    unsure = sorted({price.told for price in found.prices if not price.checked})
+    unsure = sorted({price.label for price in found.prices if not price.checked})
     if unsure:
         notes.append(f"Prices not verified, or spot's of one moment: {', '.join(unsure)}.")
     if found.unpriced:

@@ -197,4 +197,4 @@ def _is_no_text(variable: str) -> bool:
 
 
 def _unknown(variable: str) -> InputError:
-    return InputError(f"There is no setting {variable}. docs/reference.md lists those that there are.")
+    return InputError(f"There is no setting {variable}. docs/reference/settings.md lists those that there are.")

@@ -14,7 +14,7 @@ from tasks.backends.base import Allocation
 from tasks.backends.ec2.backend import Ec2Backend
 from tasks.core.scaling import Scale, machine_count
 from tasks.costs.assumptions import Assumptions
-from tasks.costs.price_book import shipped
+from tasks.costs.price_book import shipped_book
 from tasks.ollama.client import GenerateRequest
 from tasks.settings.settings import Settings
 from tasks.simulation import fleet
@@ -47,7 +47,7 @@ def test_machines_that_are_there_anyway_are_all_used():
 def test_a_run_begins_with_as_many_machines_as_its_simulation(pages: int):
     settings = Settings(ec2={"machines": 5})
     work = Work(pages=pages, run_pages=pages, arrivals=Arrivals.ONCE)
-    seen = simulate(work, Rules(machines=5), Assumptions(), shipped())
+    seen = simulate(work, Rules(machines=5), Assumptions(), shipped_book())
     assert Ec2Backend(settings).scale(Assumptions().slots).machines(pages) == seen.peak
 
 

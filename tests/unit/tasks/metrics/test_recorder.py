@@ -149,7 +149,7 @@ async def test_a_sink_that_is_out_of_reach_is_told_of_once_and_tried_again(tmp_p
         async with recorded(tmp_path, lambda: [sink]):
             await until_async(lambda: len(sink.told) > 1)
     assert [type(event) for event in heard] == [RunWarning]
-    assert "AWS could not be asked" in heard[0].what
+    assert "AWS could not be asked" in heard[0].message
 
 
 async def test_a_sink_with_a_bug_is_left_and_the_others_go_on(tmp_path: Path):
@@ -170,7 +170,7 @@ async def test_a_sink_that_cannot_be_made_ends_nothing(tmp_path: Path):
     with subscribe(heard.append):
         async with recorded(tmp_path, sinks):
             pass
-    assert "not installed" in heard[0].what
+    assert "not installed" in heard[0].message
 
 
 async def test_a_sink_that_hangs_holds_the_end_of_a_run_up_no_longer_than_is_promised(

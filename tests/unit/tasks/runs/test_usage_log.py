@@ -172,7 +172,7 @@ def test_what_cannot_be_noted_is_told_and_ends_nothing(tmp_path: Path):
         note_taken(tmp_path / "file", allocation(BackendName.ECS, facts), "paper")
         note_held(tmp_path / "file", allocation(BackendName.ECS, facts), "paper", NOON + 1)
     (once,) = told
-    assert "`hearth cost` will lack this run" in once.what
+    assert "`hearth cost` will lack this run" in once.message
 
 
 def test_with_a_pool_both_are_one_bill_and_add_up(tmp_path: Path):

@@ -56,7 +56,7 @@ def held_by_another(path: Path) -> Iterator[int]:
 
 
 def heard(events: list[Event]) -> str:
-    return " ".join(event.what for event in events if isinstance(event, RunWarning))
+    return " ".join(event.message for event in events if isinstance(event, RunWarning))
 
 
 def test_the_holder_of_another_user_is_known_by_process_and_name(tmp_path: Path):
