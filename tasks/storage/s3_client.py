@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError, IncompleteReadError, ReadTimeoutErr
 from s3transfer.exceptions import RetriesExceededError
 
 from tasks.aws.client import Aws
-from tasks.aws.errors import told_of
+from tasks.aws.errors import wrap_errors
 from tasks.core.errors import CloudError
 from tasks.core.paths import S3Path
 
@@ -72,7 +72,7 @@ def get(place: S3Path) -> Stored | None:
     Raises:
         CloudError: it cannot be read.
     """
-    with told_of("GetObject"):
+    with wrap_errors("GetObject"):
         try:
             for _ in range(_TRIES - 1):
                 with suppress(*_BROKEN):
@@ -107,7 +107,7 @@ def put(place: S3Path, body: bytes, *, over: str | None, turn: str = "") -> date
         CloudError: it cannot be written.
     """
     condition: dict[str, Any] = {"IfNoneMatch": "*"} if over is None else {"IfMatch": over}
-    with told_of("PutObject"):
+    with wrap_errors("PutObject"):
         try:
             answer = _client(place).put_object(
                 Bucket=place.bucket, Key=place.key, Body=body, Metadata={_TURN: turn}, **condition
@@ -125,7 +125,7 @@ def head(place: S3Path) -> Listed | None:
     Raises:
         CloudError: it cannot be looked at.
     """
-    with told_of("HeadObject"):
+    with wrap_errors("HeadObject"):
         try:
             answer = _client(place).head_object(Bucket=place.bucket, Key=place.key)
         except ClientError as error:
@@ -151,7 +151,7 @@ def below(place: S3Path, begin: str = "", *, after: str = "", most: int = 1000) 
     if after:
         asked["StartAfter"] = place.folder + after
     while True:
-        with told_of("ListObjectsV2"):
+        with wrap_errors("ListObjectsV2"):
             answer = _client(place).list_objects_v2(**asked)
         for found in answer.get("Contents", ()):
             yield Listed(S3Path(place.bucket, found["Key"]), found["ETag"], found["Size"])
@@ -166,7 +166,7 @@ def folders(place: S3Path) -> Iterator[S3Path]:
     Raises:
         CloudError: they cannot be listed.
     """
-    with told_of("ListObjectsV2"):
+    with wrap_errors("ListObjectsV2"):
         pages = _client(place).get_paginator("list_objects_v2")
         for answer in pages.paginate(Bucket=place.bucket, Prefix=place.folder, Delimiter="/"):
             for found in answer.get("CommonPrefixes", ()):
@@ -179,7 +179,7 @@ def download(place: S3Path, file: IO[bytes]) -> bool:
     Raises:
         CloudError: it cannot be read.
     """
-    with told_of("GetObject"):
+    with wrap_errors("GetObject"):
         try:
             _client(place).download_fileobj(place.bucket, place.key, file, Config=_transfer())
         except ClientError as error:
@@ -197,7 +197,7 @@ def upload(place: S3Path, file: IO[bytes]) -> None:
     Raises:
         CloudError: it cannot be written.
     """
-    with told_of("PutObject"):
+    with wrap_errors("PutObject"):
         _client(place).upload_fileobj(file, place.bucket, place.key, Config=_transfer())
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from tasks.aws.client import Aws
-from tasks.aws.errors import told_of
+from tasks.aws.errors import wrap_errors
 from tasks.backends.sagemaker.envelope import enveloped, opened, saying
 from tasks.backends.sagemaker.refusals import refused
 from tasks.core.errors import FailureReason, PageError
@@ -90,7 +90,7 @@ class RealTimeTransport(httpx.AsyncBaseTransport):
         from botocore.auth import SigV4Auth
         from botocore.awsrequest import AWSRequest
 
-        with told_of("InvokeEndpoint"):
+        with wrap_errors("InvokeEndpoint"):
             request = AWSRequest("POST", self._url, headers=self._headers, data=content)
             SigV4Auth(self._aws.credentials(), _SERVICE, self._region).add_auth(request)
         return dict(request.headers)

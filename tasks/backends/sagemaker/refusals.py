@@ -19,7 +19,7 @@ from typing import Any
 
 import httpx
 
-from tasks.aws.errors import told_of
+from tasks.aws.errors import wrap_errors
 from tasks.backends.sagemaker.envelope import saying
 from tasks.core.errors import CloudError, MachineLostError
 from tasks.core.interruption import Interruption
@@ -92,7 +92,7 @@ def _cloud_error(code: str, message: str) -> CloudError:
     from botocore.exceptions import ClientError
 
     try:
-        with told_of("InvokeEndpoint"):
+        with wrap_errors("InvokeEndpoint"):
             raise ClientError({"Error": {"Code": code, "Message": message}}, "InvokeEndpoint")
     except CloudError as error:
         return error
