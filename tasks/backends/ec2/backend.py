@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 
-from tasks.backends.base import Allocation, Backend, Endpoint, MachineFacts, Release
+from tasks.backends.base import Allocation, Backend, MachineFacts, Release
 from tasks.backends.ec2.acquire import Acquisition
 from tasks.backends.ec2.billing import why_over_budget
 from tasks.backends.ec2.lease import InstanceLease
 from tasks.backends.ec2.machine import Machine, Market
 from tasks.backends.ec2.pool import Pool, open_pool
-from tasks.backends.ec2.spending import usd_per_hour
+from tasks.backends.ec2.usage import usd_per_hour
 from tasks.core.errors import BudgetSpentError, CloudError
 from tasks.core.events import Progress, RunWarning, emit
 from tasks.core.jobs import BackendName
@@ -87,7 +87,7 @@ class Ec2Backend(Backend):
             emit(RunWarning(told))
         return Allocation(
             backend=self.name,
-            endpoint=Endpoint(connection.url, headers=connection.headers, certificate=connection.certificate),
+            endpoint=connection.endpoint,
             slots=pool.stack.slots,
             ledger=TableStore(Table(pool.aws, pool.stack.table), machine.id),
             started=instance.started,

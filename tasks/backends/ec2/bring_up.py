@@ -1,4 +1,4 @@
-"""Wait until a machine runs and its Ollama answers, or say why it does not."""
+"""Wait until a machine runs and its Ollama answers, or report why it does not."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class NotUpError(ServerError):
 
 
 class ChangedError(MachineLostError):
-    """It was not any more what it was when it was chosen."""
+    """The machine has changed its state since it was chosen."""
 
 
 async def bring_up(pool: Pool, instance: InstanceLease, holder: str) -> InstanceLease:
@@ -29,7 +29,7 @@ async def bring_up(pool: Pool, instance: InstanceLease, holder: str) -> Instance
 
     Raises:
         MachineLostError: it went meanwhile.
-        NotUpError: it did not come up in time, or said that it cannot.
+        NotUpError: it did not come up in time, or reported that it cannot.
         ServerError: it serves, and cannot be reached from here.
     """
     if instance.machine is None:
@@ -45,10 +45,10 @@ async def bring_up(pool: Pool, instance: InstanceLease, holder: str) -> Instance
 
 async def _running(pool: Pool, instance: InstanceLease) -> Machine:
     deadline = time.monotonic() + pool.settings.ec2.start_seconds
-    # Right after a start, EC2 may still tell the state before it.
+    # Right after a start, EC2 may still report the state before it.
     before_start = {MachineState.STOPPED, MachineState.STOPPING} if instance.started else set()
     while True:
-        asked = time.monotonic()
+        looked_at = time.monotonic()
         seen = await seen_machine(pool, instance.id)
         if seen.state is MachineState.RUNNING:
             return seen
@@ -61,7 +61,7 @@ async def _running(pool: Pool, instance: InstanceLease) -> Machine:
             if instance.started and (why := stillborn(seen)):
                 raise NotUpError(why)
             raise MachineLostError(f"{instance.id} is {told_state(seen)}.")
-        if asked > deadline:
+        if looked_at > deadline:
             raise NotUpError(
                 f"{instance.id} was not running after {pool.settings.ec2.start_seconds:g} s. It is terminated, unless "
                 "others use it; run again, or raise HEARTH_EC2__START_SECONDS."
@@ -71,18 +71,18 @@ async def _running(pool: Pool, instance: InstanceLease) -> Machine:
 
 
 async def _answering(pool: Pool, instance: InstanceLease, booting: Machine, connection: Connection) -> None:
-    """Wait until Ollama answers, for as long as a boot may take, or a glance for one that has long been up."""
+    """Wait until Ollama answers: as long as a boot may take, or briefly if the machine has long been up."""
     boot_ends = booting.launched_at + pool.settings.ec2.boot_seconds
     glance = pool.settings.warm.answer_seconds
     deadline = time.monotonic() + max(boot_ends - time.time(), glance)
-    serving_since: float | None = None  # when it was first seen to say so
+    serving_since: float | None = None  # when its tag first said so
     async with connection.client() as client:
         while True:
-            asked = time.monotonic()
+            sent_at = time.monotonic()
             try:
                 await client.version()
             except TransientError as error:
-                said, silent = str(error), isinstance(error, NoResponseError)
+                why, silent = str(error), isinstance(error, NoResponseError)
             else:
                 return
             if connection.shut:
@@ -92,17 +92,17 @@ async def _answering(pool: Pool, instance: InstanceLease, booting: Machine, conn
             if seen.state is not MachineState.RUNNING:
                 raise MachineLostError(f"{instance.id} is {told_state(seen)}.")
             serves = seen.stage == "serving" and seen.stage != instance.stale_stage
-            # Whatever was slow meanwhile, AWS or this process: only a request sent after the limit can fail it.
-            unheard = serves and serving_since is not None and asked - serving_since > glance
-            if unheard and not silent:
-                raise NotUpError(await _not_up(pool, instance.id, f"it says that it serves, but {said}"))
-            if unheard:
+            # AWS or this process may have been slow: only a request sent after the limit can fail it.
+            overdue = serves and serving_since is not None and sent_at - serving_since > glance
+            if overdue and not silent:
+                raise NotUpError(await _not_up(pool, instance.id, f"it says that it serves, but {why}"))
+            if overdue:
                 raise ServerError(
-                    f"{instance.id} says that it serves, but cannot be reached from here at {connection.url}. Check "
-                    "the network, the VPN, and the source that was allowed by `hearth infra up ec2 --allow-from`."
+                    f"{instance.id} says that it serves, but cannot be reached from here at "
+                    f"{connection.endpoint.url}. Check the network, the VPN, and the source that was allowed by `hearth infra up ec2 --allow-from`."
                 )
-            if asked > deadline:
-                raise NotUpError(await _not_up(pool, instance.id, said))
+            if sent_at > deadline:
+                raise NotUpError(await _not_up(pool, instance.id, why))
             if not serves:
                 serving_since = None
             elif serving_since is None:
@@ -112,19 +112,19 @@ async def _answering(pool: Pool, instance: InstanceLease, booting: Machine, conn
 
 
 async def _check_stage(pool: Pool, instance: InstanceLease, seen: Machine) -> None:
-    """Raise if the machine says that it failed, which goes before its state: it may have ended itself for that.
+    """Raise if the machine reports that it failed. It may have ended itself for that, so its state comes second.
 
     Raises:
-        NotUpError: another one would fail, too.
+        NotUpError: another machine would fail, too.
     """
     if seen.stage.startswith("failed") and seen.stage != instance.stale_stage:
         raise NotUpError(await _not_up(pool, instance.id, seen.stage))
 
 
-async def _not_up(pool: Pool, machine_id: str, said: str) -> str:
+async def _not_up(pool: Pool, machine_id: str, why: str) -> str:
     tail = await log_tail(pool, machine_id)
     logged = f" Its boot log ends: {tail}" if tail else ""
     return (
-        f"Ollama on {machine_id} did not come up: {said.rstrip('.')}. The machine is terminated, unless others "
+        f"Ollama on {machine_id} did not come up: {why.rstrip('.')}. The machine is terminated, unless others "
         f"use it.{logged}"
     )

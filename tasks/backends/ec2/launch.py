@@ -1,4 +1,4 @@
-"""Launch one machine for a pool, under its lock, and lease it before anybody may think it idle."""
+"""Launch one machine for a pool, under its lock, and lease it before another process can take it for idle."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ async def launch_one(pool: Pool, new_lease: Callable[[str], Lease], avoid: Colle
     """Launch a machine and lease it.
 
     Args:
-        pool: whose it will be.
-        new_lease: makes the lease on a machine, whose time starts when there is one.
+        pool: the machine's.
+        new_lease: makes the lease on a machine of an id.
         avoid: ids of machines that did not work.
 
     Returns:
@@ -43,19 +43,19 @@ async def launch_one(pool: Pool, new_lease: Callable[[str], Lease], avoid: Colle
         if lock is None:
             emit(Progress("waiting for another run that launches a machine"))
             return None
-        if await _one_came_meanwhile(pool, lock, avoid):
+        if await _came_meanwhile(pool, lock, avoid):
             return None
         nonce = f"{name} {lock.generation}"
         subnets = await _subnets(pool)
         image = await parameter(pool, pool.stack.ami_parameter)
         types = affordable(pool.settings.ec2, pool.aws.region, current_book(pool.settings.home))
-        wanted = offers(pool.settings.ec2, pool.stack, subnets, image, nonce, types)
+        candidates = offers(pool.settings.ec2, pool.stack, subnets, image, nonce, types)
         if not await pool.launches.hold_on(name, lock):
             return None
         try:
-            machine_id = await launch(pool.aws, wanted)
+            machine_id = await launch(pool.aws, candidates)
         except (CapacityError, CloudError) as error:
-            # Without an answer it may have taken effect: whoever asks next asks the same, and gets that machine.
+            # Without a response it may have taken effect: the next run sends the same request, and gets that machine.
             if isinstance(error, CapacityError) or error.code:
                 await pool.launches.ended(name, lock, None)
             raise
@@ -64,17 +64,17 @@ async def launch_one(pool: Pool, new_lease: Callable[[str], Lease], avoid: Colle
             taken = await pool.records.take(machine_id, lease)
             await pool.launches.ended(name, lock, machine_id)
         except BaseException:
-            # Nobody would know whose it is.
+            # Without a lease it would belong to nobody.
             await terminate(pool.aws, machine_id, time.time() + _END_SECONDS)
             raise
     return (machine_id, lease) if taken else None
 
 
 async def set_up(pool: Pool, machine_id: str) -> Machine:
-    """See a machine that was just launched, and have its disk kept if it is on demand.
+    """Find a machine that was just launched, and have its disk kept if it is on demand.
 
     Raises:
-        MachineLostError: EC2 does not know it for two minutes.
+        MachineLostError: EC2 has not known it for two minutes.
     """
     launched = await seen_machine(pool, machine_id)
     emit(Progress(f"launched {launched.id} ({launched.kind})"))
@@ -87,10 +87,10 @@ async def set_up(pool: Pool, machine_id: str) -> Machine:
 
 
 async def seen_machine(pool: Pool, machine_id: str) -> Machine:
-    """A machine that exists; one that was launched a moment ago may not be known at once.
+    """Return a machine that exists; EC2 may take a moment to know one that was just launched.
 
     Raises:
-        MachineLostError: EC2 does not know it for two minutes.
+        MachineLostError: EC2 has not known it for two minutes.
     """
     deadline = time.monotonic() + _UNLISTED_SECONDS
     while (seen := await pool.recent_machine(machine_id)) is None:
@@ -100,7 +100,7 @@ async def seen_machine(pool: Pool, machine_id: str) -> Machine:
     return seen
 
 
-async def _one_came_meanwhile(pool: Pool, lock: LaunchLock, avoid: Collection[str]) -> bool:
+async def _came_meanwhile(pool: Pool, lock: LaunchLock, avoid: Collection[str]) -> bool:
     machines, step, _ = await pool.survey(avoid)
     if step is not Step.LAUNCH:
         return True
@@ -109,13 +109,13 @@ async def _one_came_meanwhile(pool: Pool, lock: LaunchLock, avoid: Collection[st
 
 
 async def _subnets(pool: Pool) -> Sequence[str]:
-    """The pool's subnets, in the zones that are wanted."""
+    """Return the pool's subnets in the zones of the settings."""
     subnets, zones = pool.stack.subnets, set(pool.settings.ec2.zones)
     if not zones:
         return subnets
-    answer = await ask(pool.aws.ec2.describe_subnets, SubnetIds=list(subnets))
-    kept = [s["SubnetId"] for s in answer["Subnets"] if s["AvailabilityZone"] in zones]
-    if not kept:
-        has = ", ".join(sorted(s["AvailabilityZone"] for s in answer["Subnets"]))
+    response = await ask(pool.aws.ec2.describe_subnets, SubnetIds=list(subnets))
+    fit = [s["SubnetId"] for s in response["Subnets"] if s["AvailabilityZone"] in zones]
+    if not fit:
+        has = ", ".join(sorted(s["AvailabilityZone"] for s in response["Subnets"]))
         raise CloudError(f"The pool has no subnet in {', '.join(sorted(zones))}; it has {has}. Set HEARTH_EC2__ZONES.")
-    return kept
+    return fit

@@ -9,7 +9,7 @@ from tasks.backends.ec2.connection import loaded_models
 from tasks.backends.ec2.machine import Machine, MachineState
 from tasks.backends.ec2.policy import Action, Decision, retention_policy
 from tasks.backends.ec2.pool import Pool
-from tasks.backends.ec2.spending import usd_per_hour, usd_so_far
+from tasks.backends.ec2.usage import usd_per_hour
 from tasks.costs.price_book import Book, current_book
 from tasks.leasing.lease import Lease, Record
 
@@ -73,6 +73,6 @@ async def _status(pool: Pool, book: Book, machine: Machine, record: Record) -> M
         leases=record.live(now),
         slots=pool.stack.slots,
         decision=retention_policy(machine, record, 0.0, now, pool.limits),
-        usd=usd_so_far(machine, price, now),
+        usd=None if price is None else price * max(0.0, now - machine.launched_at) / 3600,
         at=now,
     )

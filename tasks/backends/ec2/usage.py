@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from tasks.aws.client import Aws, ask
 from tasks.backends.ec2.machine import Machine, MachineState, Market
 from tasks.backends.ec2.pool import Pool
-from tasks.backends.ec2.spending import usd_per_hour
 from tasks.backends.ec2.state_reasons import WHY
-from tasks.costs.attribution import Rates
+from tasks.core.errors import CloudError
+from tasks.costs.attribution import Rates, Span
 from tasks.costs.disks import disk_mb_s, initialization_usd
-from tasks.costs.price_book import current_book
+from tasks.costs.price_book import Book, current_book
 from tasks.costs.rates import gp3_usd_per_hour, on_demand_usd_per_hour
 from tasks.leasing.lease import Record
-from tasks.leasing.usage_ledger import Started, Stopped, best_effort
+from tasks.leasing.usage_ledger import best_effort
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import FilterTypeDef
@@ -33,18 +34,16 @@ async def record_state(pool: Pool, machine: Machine, by: str = "") -> None:
     ledger = pool.records.ledger
     if not await ledger.has(machine.id, machine.launched_at):
         rates = await _rates(pool, machine)
-        await ledger.started(Started(machine.id, machine.kind, machine.launched_at, rates, by))
-    match machine.state:
-        case MachineState.PENDING:
-            pass
-        case MachineState.RUNNING:
-            await ledger.seen(machine.id, machine.launched_at, time.time())
-        case MachineState.STOPPING | MachineState.STOPPED:
-            await ledger.stopped(machine.id, machine.launched_at, await _how(pool.aws, machine, keeps_disk=True))
-        case MachineState.SHUTTING_DOWN | MachineState.TERMINATED:
-            how = await _how(pool.aws, machine, keeps_disk=False)
-            await ledger.stopped(machine.id, machine.launched_at, how)
-            await ledger.gone(machine.id, machine.launched_at, how.at)
+        await ledger.started(Span(machine.id, machine.kind, round(machine.launched_at * 1000), rates), by)
+    if machine.state is MachineState.RUNNING:
+        await ledger.seen(machine.id, machine.launched_at, time.time())
+    elif machine.state is not MachineState.PENDING:
+        why = WHY.get(machine.reason, machine.reason or "unknown")
+        known = machine.changed_at or await _spot_ended_at(pool.aws, machine)
+        at, exact = known or time.time(), known is not None
+        await ledger.stopped(machine.id, machine.launched_at, at, why, exact=exact, keeps_disk=machine.there)
+        if not machine.there:
+            await ledger.gone(machine.id, machine.launched_at, at)
 
 
 @best_effort
@@ -57,7 +56,7 @@ async def record_ready(pool: Pool, machine: Machine) -> None:
 async def record_stop(pool: Pool, machine: Machine, why: str, *, keeps_disk: bool) -> None:
     """Record that a machine was stopped just now."""
     ledger, now = pool.records.ledger, time.time()
-    await ledger.stopped(machine.id, machine.launched_at, Stopped(now, why, exact=True, keeps_disk=keeps_disk))
+    await ledger.stopped(machine.id, machine.launched_at, now, why, exact=True, keeps_disk=keeps_disk)
     if not keeps_disk:
         await ledger.gone(machine.id, machine.launched_at, now)
 
@@ -70,19 +69,32 @@ async def record_leases(pool: Pool, record: Record) -> None:
         await pool.records.ledger.leased(record.machine, lease, min(lease.until, now), {})
 
 
-async def _how(aws: Aws, machine: Machine, *, keeps_disk: bool) -> Stopped:
-    why = WHY.get(machine.reason, machine.reason or "unknown")
-    at = machine.changed_at or await _spot_ended_at(aws, machine)
-    return Stopped(at or time.time(), why, exact=at is not None, keeps_disk=keeps_disk)
+async def usd_per_hour(aws: Aws, machine: Machine, book: Book) -> float | None:
+    """Return a running machine's price: on spot its zone's now, on demand the price book's. None if unknown."""
+    if machine.market is Market.ON_DEMAND:
+        return on_demand_usd_per_hour(machine.type, machine.region, book)
+    try:
+        response = await ask(
+            aws.ec2.describe_spot_price_history,
+            AvailabilityZone=machine.zone,
+            InstanceTypes=[machine.type],  # type: ignore[list-item] # EC2 has types that the stubs do not know yet
+            ProductDescriptions=["Linux/UNIX"],
+            StartTime=datetime.now(UTC),
+            MaxResults=1,
+        )
+    except CloudError:
+        return None
+    prices = [float(entry["SpotPrice"]) for entry in response["SpotPriceHistory"]]
+    return prices[0] if prices else None
 
 
 async def _spot_ended_at(aws: Aws, machine: Machine) -> float | None:
-    """When EC2 took a spot machine back: it tells so of the request, not of the machine."""
+    """Return when EC2 took a spot machine back, which its request tells, and the machine does not."""
     if machine.spot_request is None:
         return None
-    wanted: list[FilterTypeDef] = [{"Name": "spot-instance-request-id", "Values": [machine.spot_request]}]
-    answer = await ask(aws.ec2.describe_spot_instance_requests, Filters=wanted)
-    for request in answer["SpotInstanceRequests"]:
+    filters: list[FilterTypeDef] = [{"Name": "spot-instance-request-id", "Values": [machine.spot_request]}]
+    response = await ask(aws.ec2.describe_spot_instance_requests, Filters=filters)
+    for request in response["SpotInstanceRequests"]:
         status = request.get("Status", {})
         if status.get("Code", "").startswith("instance-terminated") and "UpdateTime" in status:
             return status["UpdateTime"].timestamp()

@@ -17,7 +17,7 @@ from tasks.backends.ec2.usage import record_ready, record_state
 from tasks.core.errors import BudgetSpentError, CloudError
 from tasks.costs.attribution import Rates, Span
 from tasks.costs.bill import Bill, By, Line, bill
-from tasks.leasing.usage_ledger import Started, day_of
+from tasks.leasing.usage_ledger import day_of
 from tests.integration.ec2.acquiring import backend
 from tests.integration.ec2.idle_machines import leased, opened, seen, stopped
 from tests.support.aws.faults import denied
@@ -165,7 +165,7 @@ async def test_a_stop_that_was_never_seen_because_it_started_again_ends_the_firs
 ):
     pool_, name = await opened(), launch(aws, pool)
     earlier = round((await seen(pool_, name)).launched_at) - 1000
-    await pool_.records.ledger.started(Started(name, "g4dn.xlarge on-demand in us-east-1a", earlier, Rates(0.36)))
+    await pool_.records.ledger.started(Span(name, "g4dn.xlarge on-demand in us-east-1a", earlier * 1000, Rates(0.36)))
     await pool_.records.ledger.seen(name, earlier, earlier + 400.0)
     before = (await seen(pool_, name)).launched_at
     found = await billed(pool_)
@@ -177,7 +177,7 @@ async def test_a_stop_that_was_never_seen_because_it_started_again_ends_the_firs
 async def test_a_machine_that_ec2_has_forgotten_ended_when_it_was_last_seen(aws: AwsFront, pool: Pool):
     pool_ = await opened()
     started = round(time.time()) - 600
-    await pool_.records.ledger.started(Started("i-gone", "g4dn.xlarge spot in us-east-1a", started, Rates(0.36)))
+    await pool_.records.ledger.started(Span("i-gone", "g4dn.xlarge spot in us-east-1a", started * 1000, Rates(0.36)))
     await pool_.records.ledger.seen("i-gone", started, started + 300.0)
     found = await billed(pool_)
     assert life(found.total) == 300
@@ -219,7 +219,7 @@ async def test_a_pool_that_was_deployed_before_there_was_a_ledger_says_what_to_d
 
 async def test_no_machine_is_taken_when_the_day_s_budget_is_spent(aws: AwsFront, pool: Pool):
     pool_ = await opened()
-    await pool_.records.ledger.started(Started("i-1", "kind", round(time.time()) - 1, Rates(7200.0)))
+    await pool_.records.ledger.started(Span("i-1", "kind", (round(time.time()) - 1) * 1000, Rates(7200.0)))
     await pool_.records.ledger.seen("i-1", round(time.time()) - 1, time.time())
     assert await usd_today(pool_) > 0.001
     with pytest.raises(BudgetSpentError, match=r"0\.001 USD a day are spent .* HEARTH_EC2__MAX_USD_A_DAY"):
@@ -230,7 +230,7 @@ async def test_no_machine_is_taken_when_the_day_s_budget_is_spent(aws: AwsFront,
 async def test_yesterday_s_dollars_are_not_today_s(aws: AwsFront, pool: Pool, monkeypatch: pytest.MonkeyPatch):
     pool_ = await opened()
     midnight = time.time() // 86400 * 86400
-    await pool_.records.ledger.started(Started("i-1", "kind", midnight - 3600, Rates(1.0)))
+    await pool_.records.ledger.started(Span("i-1", "kind", round(midnight - 3600) * 1000, Rates(1.0)))
     await pool_.records.ledger.seen("i-1", midnight - 3600, midnight + 1.0)
     assert await usd_today(pool_) == pytest.approx(1 / 3600)
 

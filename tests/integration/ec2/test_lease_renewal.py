@@ -13,6 +13,7 @@ import pytest
 import tasks.backends.ec2.lease
 import tasks.leasing.launch_lock
 import tasks.leasing.leases
+from tasks.backends.base import Endpoint
 from tasks.backends.ec2.connection import Connection
 from tasks.backends.ec2.lease import LeaseRenewer
 from tasks.backends.ec2.pool import Pool as OpenPool
@@ -27,7 +28,7 @@ from tests.support.aws.machines import Machines
 from tests.support.aws.pool import Pool
 from tests.support.waiting import PATIENCE, until, until_async
 
-NO_DOOR = Connection("http://127.0.0.1:9")
+UNREACHABLE = Connection(Endpoint("http://127.0.0.1:9"))
 
 Keep = Callable[[OpenPool, str, Lease], Interruption]
 
@@ -47,7 +48,7 @@ def keep(aws: AwsFront) -> Iterator[Keep]:
         interruption = Interruption()
         renewers.append(LeaseRenewer(pool, machine, kept, interruption))
         if machine != MACHINE:  # which EC2 does not know
-            renewers[-1].watch(NO_DOOR)
+            renewers[-1].watch(UNREACHABLE)
         return interruption
 
     yield start

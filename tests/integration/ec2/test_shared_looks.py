@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tasks.backends.base import Endpoint
 from tasks.backends.ec2.connection import Connection
 from tasks.backends.ec2.lease import LeaseRenewer
 from tasks.backends.ec2.machine import MachineState
@@ -45,7 +46,7 @@ async def follow(pool: OpenPool, machine: str, renewers: list[LeaseRenewer]) -> 
     lease, interruption = Lease("a run", 2, time.time() + 36_000), Interruption()
     assert await pool.records.take(machine, lease)
     renewers.append(LeaseRenewer(pool, machine, lease, interruption))
-    renewers[-1].watch(Connection("http://127.0.0.1:9"))
+    renewers[-1].watch(Connection(Endpoint("http://127.0.0.1:9")))
     return interruption
 
 
