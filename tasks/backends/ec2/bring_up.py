@@ -99,7 +99,8 @@ async def _answering(pool: Pool, instance: InstanceLease, booting: Machine, conn
             if overdue:
                 raise ServerError(
                     f"{instance.id} says that it serves, but cannot be reached from here at "
-                    f"{connection.endpoint.url}. Check the network, the VPN, and the source that was allowed by `hearth infra up ec2 --allow-from`."
+                    f"{connection.endpoint.url}. Check the network, the VPN, and the source that was allowed by "
+                    "`hearth infra up ec2 --allow-from`."
                 )
             if sent_at > deadline:
                 raise NotUpError(await _not_up(pool, instance.id, why))
