@@ -85,7 +85,7 @@ class Ceilings:
     def _defaults(self) -> Iterator[str]:
         for name in {*self._backends, *self._settings.auto.backends} - {BackendName.AUTO}:
             with suppress(InputError):  # it lacks a setting, which requests for it are told
-                yield BACKENDS[name][0](self._settings).default_model
+                yield BACKENDS[name](self._settings).default_model
 
 
 def _not_allowed(name: str, value: str, setting: str) -> InputError:

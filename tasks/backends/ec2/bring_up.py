@@ -10,7 +10,7 @@ from tasks.backends.ec2.launch import seen_machine, set_up
 from tasks.backends.ec2.lease import InstanceLease
 from tasks.backends.ec2.machine import Machine, MachineState
 from tasks.backends.ec2.pool import Pool, log_tail
-from tasks.backends.ec2.state_reasons import stillborn, told_state
+from tasks.backends.ec2.state_reasons import launch_failure, state_text
 from tasks.backends.ec2.usage import record_ready, record_state
 from tasks.core.errors import MachineLostError, NoResponseError, ServerError, TransientError
 from tasks.core.events import Progress, emit
@@ -58,9 +58,9 @@ async def _running(pool: Pool, instance: InstanceLease) -> Machine:
             raise ChangedError(f"{instance.id} is {seen.state}.")
         elif seen.state not in before_start:
             await _check_stage(pool, instance, seen)
-            if instance.started and (why := stillborn(seen)):
+            if instance.started and (why := launch_failure(seen)):
                 raise NotUpError(why)
-            raise MachineLostError(f"{instance.id} is {told_state(seen)}.")
+            raise MachineLostError(f"{instance.id} is {state_text(seen)}.")
         if looked_at > deadline:
             raise NotUpError(
                 f"{instance.id} was not running after {pool.settings.ec2.start_seconds:g} s. It is terminated, unless "
@@ -90,7 +90,7 @@ async def _answering(pool: Pool, instance: InstanceLease, booting: Machine, conn
             seen = await seen_machine(pool, instance.id)
             await _check_stage(pool, instance, seen)
             if seen.state is not MachineState.RUNNING:
-                raise MachineLostError(f"{instance.id} is {told_state(seen)}.")
+                raise MachineLostError(f"{instance.id} is {state_text(seen)}.")
             serves = seen.stage == "serving" and seen.stage != instance.stale_stage
             # AWS or this process may have been slow: only a request sent after the limit can fail it.
             overdue = serves and serving_since is not None and sent_at - serving_since > glance

@@ -26,12 +26,6 @@ from tasks.leasing.table import Table
 from tasks.settings.settings import Settings
 
 
-def offer(settings: Settings) -> str | None:
-    """Why `auto` takes this backend: it never does, since it costs money."""
-    del settings
-    return None
-
-
 class EcsBackend(Backend):
     """See the module. The stack is looked up at the first use and kept."""
 

@@ -1,4 +1,4 @@
-"""Whether a run could have tasks: credentials, the service, the quota. Nothing is started."""
+"""Check what a run needs to get tasks: credentials, service, quota. Nothing is started."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tasks.settings.settings import Settings
 
 
 async def check(settings: Settings) -> Findings:
-    """Look for what a run needs, in the order in which it needs it."""
+    """Check what a run needs, in the order in which it needs it."""
     aws = Aws(settings.ec2.region)
     yield Finding(State.OK, f"AWS knows the credentials: {await caller(aws)}.")
     yield Finding(State.OK, (await service_status(settings)).summary)

@@ -26,12 +26,6 @@ from tasks.ollama.client import OllamaClient
 from tasks.settings.settings import Settings
 
 
-def offer(settings: Settings) -> str | None:
-    """Why `auto` takes this backend: it never does, since it costs money."""
-    del settings
-    return None
-
-
 class SagemakerBackend(Backend):
     """See the module. One endpoint serves all of a run."""
 
