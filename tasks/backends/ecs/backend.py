@@ -1,4 +1,4 @@
-"""Tasks on ECS behind a load balancer: one server whose slots follow the tasks that are warm."""
+"""Tasks on ECS behind a load balancer: one server whose slots follow the number of warm tasks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tasks.settings.settings import Settings
 
 
 class EcsBackend(Backend):
-    """See the module. The stack is looked up at the first use and kept."""
+    """The service of a pool. Its stack is looked up at the first use and kept."""
 
     name = BackendName.ECS
 
@@ -43,16 +43,16 @@ class EcsBackend(Backend):
         return f"the ECS service of the pool {self._settings.ec2.pool!r}"
 
     def scale(self, slots: int) -> Scale:
-        """See `Backend`: by the threshold at which AWS would add a task."""
+        """See `Backend`. The threshold is the one at which AWS adds a task."""
         deployed = self._settings.ecs_stack
         most = min(deployed.max_tasks, math.ceil(slots / deployed.slots))
         return Scale(most, deployed.slots, deployed.pages_per_slot, min(most, self._settings.ecs.tasks))
 
     async def acquire(self, slots: int, holder: str, replicas: int = 1) -> Allocation:
-        """See `Backend`: ask for tasks, and wait until the first is warm.
+        """See `Backend`. Requests tasks, and waits until the first is warm.
 
         Raises:
-            CapacityError: none gets warm in time; the newest event of the service says why.
+            CapacityError: none gets warm in time; the service's newest event says why.
             CloudError: AWS refuses, or the service is not deployed.
         """
         emit(Progress("asking AWS for the ECS service"))
@@ -60,8 +60,8 @@ class EcsBackend(Backend):
             self._stack = await find_stack(self._aws, self._settings.ec2.pool)
         stack, settings = self._stack, self._settings.ecs
         region, book = self._aws.region, current_book(self._settings.home)
-        if (told := fallback_note(["fargate:vcpu" if stack.on_fargate else stack.kind], region, book)) is not None:
-            emit(RunWarning(told))
+        if (note := fallback_note(["fargate:vcpu" if stack.on_fargate else stack.kind], region, book)) is not None:
+            emit(RunWarning(note))
         tasks = min(replicas, stack.max_tasks, math.ceil(slots / stack.slots))
         service = Service(self._aws, stack)
         await _check_image(service)
@@ -99,7 +99,7 @@ class EcsBackend(Backend):
         """Wait until a task serves, and return whether one had to be started."""
         settings = self._settings.ecs
         deadline = time.monotonic() + settings.start_seconds
-        started, said = False, ""
+        started, shown = False, ""
         while True:
             seen = await lease.look()
             if lease.replicas.count:
@@ -113,9 +113,9 @@ class EcsBackend(Backend):
                     "machines, and what the tasks logged; or raise HEARTH_ECS__START_SECONDS."
                 )
             started = True
-            if seen != said:
+            if seen != shown:
                 emit(Progress(f"waiting for ECS: {seen}"))
-                said = seen
+                shown = seen
             await asyncio.sleep(settings.poll_seconds)
 
     async def release(self, allocation: Allocation, *, broken: bool = False) -> Release:
@@ -141,4 +141,4 @@ async def _check_image(service: Service) -> None:
     except CloudError as error:
         if error.code not in DENIED:
             raise
-        emit(RunWarning(f"Whether tasks have an image cannot be seen: {error}"))
+        emit(RunWarning(f"The check whether tasks have an image failed: {error}"))

@@ -21,7 +21,7 @@ from tasks.ollama.names import canonical_name
 from tasks.settings.ecs import EcsSettings
 
 SERVICE = "service"
-"""The name of the service's record in its table."""
+"""The id of the service's record in its table."""
 _POLLS_A_PUBLICATION = 4
 _RENEWALS = 4
 _HAND_BACK_SECONDS = 15.0
@@ -48,7 +48,7 @@ class ServiceLease(ServerLease):
     managed = True
 
     def __post_init__(self) -> None:
-        """Start to keep it."""
+        """Start the thread."""
         self.replicas = Replicas(0)
         self._done = threading.Event()
         self._served_at: float | None = None
@@ -76,7 +76,7 @@ class ServiceLease(ServerLease):
         return leased(leases, f"{count} tasks are warm; AWS sends them away when nobody uses them any more")
 
     async def hand_back(self, *, broken: bool) -> bool:
-        """Give the lease back. Where the service did not work and nobody else uses it, no task is wanted any more.
+        """Give the lease back. If the service did not work and no other run uses it, request that no task runs.
 
         Returns:
             Whether the tasks were sent away.
@@ -90,15 +90,15 @@ class ServiceLease(ServerLease):
                 await self.records.release(SERVICE, self.lease)
                 others = (await self.records.get(SERVICE)).live(self.records.now())
                 if broken and not others:
-                    await asyncio.to_thread(self._thread.join)  # else a look under way might ask for them again
-                    await self.service.want(0)
+                    await asyncio.to_thread(self._thread.join)  # else a look under way might request them again
+                    await self.service.request_tasks(0)
                     return True
         except TimeoutError:
             raise CloudError(f"AWS did not answer in {_HAND_BACK_SECONDS:g} s.") from None
         return False
 
     async def look(self) -> str:
-        """See which tasks serve, and ask for those that are missing. What was seen, for people.
+        """Look which tasks serve, request those that are missing, and return a summary.
 
         Raises:
             CloudError: AWS refuses or cannot be reached.
@@ -111,12 +111,12 @@ class ServiceLease(ServerLease):
         if self._done.is_set():
             return str(seen)
         if seen.desired < self.tasks:
-            await self.service.want(self.tasks)
+            await self.service.request_tasks(self.tasks)
         if seen.healthy:
             self._served_at = time.monotonic()
         elif self._served_at is not None and time.monotonic() - self._served_at > self.settings.gone_seconds:
             self.interruption.mark_gone(f"no ECS task has served for {self.settings.gone_seconds:g} s")
-        return f"{seen}. {seen.told}" if seen.told else f"{seen}"
+        return f"{seen}. {seen.event}" if seen.event else f"{seen}"
 
     def _run(self) -> None:
         with suppress(RuntimeError):  # the interpreter ends, and takes no more calls
@@ -125,7 +125,7 @@ class ServiceLease(ServerLease):
     async def _keep(self) -> None:
         """Do all at once: a look that hangs must not keep the lease from being renewed."""
         with suppress(CloudError):
-            await self._publish()  # before the alarm that takes silence for disuse strikes once more
+            await self._publish()  # before the alarm that takes silence for disuse fires again
         await asyncio.gather(
             repeat_every(self.settings.poll_seconds, self.look, self._done),
             repeat_every(self.settings.lease_seconds / _RENEWALS, self._renew, self._done),

@@ -1,4 +1,4 @@
-"""A SageMaker endpoint: woken, used over its copies' slots, and scaled in by AWS itself when nobody asks."""
+"""A SageMaker endpoint: woken, used over its copies' slots, and scaled in by AWS when it is idle."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import httpx
 from tasks.aws.client import Aws
 from tasks.backends.base import Allocation, Backend, Endpoint, MachineFacts, Release
 from tasks.backends.sagemaker.async_transport import QueuedTransport
-from tasks.backends.sagemaker.endpoint import Size, wake
+from tasks.backends.sagemaker.endpoint import wake
 from tasks.backends.sagemaker.lease import EndpointLease
 from tasks.backends.sagemaker.outputs import Stack, find_stack
 from tasks.backends.sagemaker.realtime_transport import RealTimeTransport
@@ -27,7 +27,7 @@ from tasks.settings.settings import Settings
 
 
 class SagemakerBackend(Backend):
-    """See the module. One endpoint serves all of a run."""
+    """The endpoint of a pool, which serves a whole run."""
 
     name = BackendName.SAGEMAKER
 
@@ -48,7 +48,7 @@ class SagemakerBackend(Backend):
 
         Raises:
             ModelError: the endpoint does not serve the model.
-            CapacityError: no instance came in time.
+            CapacityError: no instance was ready in time.
             CloudError: AWS refuses, or nothing is deployed.
         """
         del holder, replicas
@@ -63,22 +63,28 @@ class SagemakerBackend(Backend):
         async with OllamaClient(url, timeout=settings.start_seconds, transport=transport()) as client:
             size = await wake(client, aws, stack, component, settings)
         book = current_book(self._settings.home)
-        if (told := fallback_note([stack.instance_type], aws.region, book)) is not None:
-            emit(RunWarning(told))
+        if (note := fallback_note([stack.instance_type], aws.region, book)) is not None:
+            emit(RunWarning(note))
+        price = on_demand_usd_per_hour(stack.instance_type, aws.region, book)
         return Allocation(
             backend=self.name,
             endpoint=Endpoint(url, transport=transport),
             slots=min(slots, size.copies * stack.slots),
-            # With another number of copies it is another server, whose slots are measured anew.
+            # With another number of copies it counts as another server, whose slots are measured again.
             ledger=TableStore(Table(aws, stack.table), f"{component or stack.endpoint}x{size.copies}"),
             lease=EndpointLease(aws, stack, component, size, settings.follow_seconds, interruption=interruption),
-            machine=_facts(
-                stack, size, began, aws.region, on_demand_usd_per_hour(stack.instance_type, aws.region, book)
+            # The cost is that of all its instances, whoever uses them, from when they were requested.
+            machine=MachineFacts(
+                id=stack.endpoint,
+                kind=f"{size.instances} x {stack.instance_type}, SageMaker {'async' if stack.bucket else 'real time'}",
+                usd_per_hour=None if price is None else price * size.instances,
+                since=began,
+                region=aws.region,
             ),
         )
 
     async def release(self, allocation: Allocation, *, broken: bool = False) -> Release:
-        """See `Backend`: nothing is stopped from here."""
+        """See `Backend`. AWS stops what is idle; nothing is stopped here."""
         del broken
         allocation.lease.release()
         if allocation.interruption.gone:
@@ -94,9 +100,3 @@ class SagemakerBackend(Backend):
         return partial(
             RealTimeTransport, self._aws, stack.endpoint, component, most_bytes=most, interruption=interruption
         )
-
-
-def _facts(stack: Stack, size: Size, since: float, region: str, usd: float | None) -> MachineFacts:
-    """Its cost is that of all its instances, whoever else uses them, from when they were asked for."""
-    kind = f"{size.instances} x {stack.instance_type}, SageMaker {'async' if stack.bucket else 'real time'}"
-    return MachineFacts(stack.endpoint, kind, None if usd is None else usd * size.instances, since, region=region)
