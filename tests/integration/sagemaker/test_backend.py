@@ -135,7 +135,7 @@ async def test_an_endpoint_that_failed_is_not_waited_for(
 ):
     broken = make_endpoint(aws, served, copies=0)
     broken.status = "Failed"
-    with pytest.raises(ServerError, match=r"is Failed, and cannot be used: Simulated\. Mend that"):
+    with pytest.raises(ServerError, match=r"is Failed, and cannot be used: Simulated\. Fix that"):
         await backend().acquire(2, "a test")
 
 
