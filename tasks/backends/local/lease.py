@@ -1,14 +1,13 @@
-"""A run's lease on a server that Hearth keeps on this machine."""
+"""A run's lease on a server that Hearth keeps on this machine, and what its backends share."""
 
 from __future__ import annotations
 
 import threading
 
-from tasks.backends.base import Allocation, Endpoint, ServerLease
-from tasks.backends.local.server import LeasedServer
+from tasks.backends.base import Allocation, Backend, Endpoint, Release, ServerLease
+from tasks.backends.local.server import LeasedServer, ServerSpec, lease_server
 from tasks.backends.local.server_state import local_servers
 from tasks.backends.server_status import ServerStatus, clock
-from tasks.core.jobs import BackendName
 from tasks.settings.settings import Settings
 from tasks.slots.store import FileStore
 
@@ -47,13 +46,36 @@ class LocalLease(ServerLease):
                 return
 
 
-def local_allocation(backend: BackendName, server: LeasedServer, slots: int, settings: Settings) -> Allocation:
-    """Return the allocation of a leased server, whose slots are shared by a file beside it."""
-    return Allocation(
-        backend=backend,
-        endpoint=Endpoint(server.url),
-        slots=slots,
-        ledger=FileStore.of(settings.home, server.url, server.process),
-        lease=LocalLease(server, settings),
-        started=server.started,
-    )
+class LocalBackend(Backend):
+    """A server on this machine that is started when needed, shared by a file beside it, and stopped when idle."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    async def start(self, spec: ServerSpec, slots: int) -> Allocation:
+        """Reuse a server, or start it.
+
+        Raises:
+            ServerError: it does not start, or does not answer in time.
+        """
+        server = await lease_server(
+            spec,
+            self._settings.home,
+            idle_seconds=self._settings.idle_minutes * 60,
+            deadline_seconds=self._settings.warm.deadline_seconds,
+        )
+        return Allocation(
+            backend=self.name,
+            endpoint=Endpoint(server.url),
+            slots=slots,
+            ledger=FileStore.of(self._settings.home, server.url, server.process),
+            lease=LocalLease(server, self._settings),
+            started=server.started,
+        )
+
+    async def release(self, allocation: Allocation, *, broken: bool = False) -> Release:
+        """See `Backend`."""
+        if not allocation.lease.managed:
+            return Release("left as it was: Hearth did not start it")
+        allocation.lease.release()
+        return Release(f"stays warm for {self._settings.idle_minutes:g} min, then stops")

@@ -19,6 +19,8 @@ from tests.support.ecs.world import SERVICE, World
 from tests.support.infra.container_images import push_image
 from tests.support.waiting import until_async
 
+pytestmark = pytest.mark.long("starts tasks for each test: 2 s")
+
 SETTINGS = Settings(
     ecs=EcsSettings(poll_seconds=0.05, start_seconds=36_000, lease_seconds=36_000, gone_seconds=36_000)  # type: ignore[call-arg]
 )
@@ -61,4 +63,6 @@ async def test_who_may_not_look_reads_all_the_same_and_is_told(service: World):
     heard: list[Event] = []
     with subscribe(heard.append):
         await asked_for_tasks(service)
-    assert any(isinstance(event, RunWarning) and "whether tasks have an image failed" in event.message for event in heard)
+    assert any(
+        isinstance(event, RunWarning) and "whether tasks have an image failed" in event.message for event in heard
+    )
