@@ -39,7 +39,7 @@ async def bring_up(pool: Pool, instance: InstanceLease, holder: str) -> Instance
     instance.connection = await open_connection(pool, instance.machine)
     await _answering(pool, instance, instance.machine, instance.connection)
     await record_ready(pool, instance.machine)
-    instance.renewer.watch(instance.connection)
+    instance.watch()
     return instance
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from tasks.backends.base import ServerLease
@@ -20,14 +18,11 @@ from tasks.backends.ec2.reaper import end
 from tasks.backends.ec2.status import status_of
 from tasks.backends.ec2.usage import record_state
 from tasks.backends.server_status import ServerStatus, leased
-from tasks.core.aio import repeat_every
 from tasks.core.errors import CloudError
-from tasks.core.interruption import Interruption
 from tasks.leasing.lease import Lease
+from tasks.leasing.renewer import LeaseRenewer
 
 _HAND_BACK_SECONDS = 15.0
-_RENEWALS = 4
-"""Renewals in a lease's length: three in a row must fail before it is lost."""
 _UNKNOWN_LOOKS = 3
 
 
@@ -58,8 +53,21 @@ class InstanceLease(ServerLease):
 
     def __post_init__(self) -> None:
         """Start to renew the lease."""
-        self.has_budget = self.pool.settings.ec2.max_usd_a_day is not None
-        self.renewer = LeaseRenewer(self.pool, self.id, self.lease, self.interruption)
+        settings = self.pool.settings.ec2
+        self.has_budget = settings.max_usd_a_day is not None
+        self._watching, self._unknown = False, 0
+        self.renewer = LeaseRenewer(
+            self.pool.records,
+            self.id,
+            self.lease,
+            settings.lease_seconds,
+            {self._look: settings.poll_seconds},
+            on_lost=lambda: self.interruption.notify(f"{self.id} is being stopped by somebody else"),
+        )
+
+    def watch(self) -> None:
+        """Start to report what becomes of the machine, which is up, and of the connection to it."""
+        self._watching = True
 
     def release(self) -> None:
         """Stop the renewal and close the connection; the lease itself ends by `hand_back`, or by itself."""
@@ -101,78 +109,24 @@ class InstanceLease(ServerLease):
         except TimeoutError:
             raise CloudError(f"AWS did not answer in {_HAND_BACK_SECONDS:g} s.") from None
 
-
-class LeaseRenewer:
-    """Renews one lease on one machine, in a thread of its own, so that a busy event loop loses no lease.
-
-    Args:
-        interruption: notified when the machine announces its end, or has gone.
-    """
-
-    def __init__(self, pool: Pool, machine_id: str, lease: Lease, interruption: Interruption) -> None:
-        self._pool = pool
-        self._machine = machine_id
-        self._lease = lease
-        self._interruption = interruption
-        self._done = threading.Event()
-        self._connection: Connection | None = None
-        self._unknown = 0
-        self._thread = threading.Thread(target=self._run, name="hearth-lease", daemon=True)
-        self._thread.start()
-
-    def watch(self, connection: Connection) -> None:
-        """Start to report what becomes of the machine, which is up, and of the connection to it."""
-        self._connection = connection
-
-    def stop(self) -> None:
-        """Stop the renewal; the lease stays as it is."""
-        self._done.set()
-
-    def wait_ended(self, timeout: float) -> bool:
-        """Wait for the thread to end after `stop`, at most `timeout` seconds, and return whether it did."""
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
-
-    def _run(self) -> None:
-        with suppress(RuntimeError):  # the interpreter ends, and takes no more calls
-            asyncio.run(self._keep())
-
-    async def _keep(self) -> None:
-        """Do both at once: a look that hangs must not keep the lease from being renewed."""
-        settings = self._pool.settings.ec2
-        await asyncio.gather(
-            repeat_every(settings.poll_seconds, self._look, self._done),
-            repeat_every(settings.lease_seconds / _RENEWALS, self._renew, self._done),
-        )
-
     async def _look(self) -> None:
-        if self._connection is None:
+        """Report what becomes of the machine, and of the connection to it."""
+        if not self._watching or self.connection is None:
             return  # the acquisition still looks after it
-        if self._connection.shut:
-            self._interruption.mark_gone(f"the tunnel to {self._machine} ended")
-        seen = await self._pool.recent_machine(self._machine)
-        if self._done.is_set():
+        if self.connection.shut:
+            self.interruption.mark_gone(f"the tunnel to {self.id} ended")
+        seen = await self.pool.recent_machine(self.id)
+        if self.renewer.stopped:
             return
         if seen is None:
             # EC2 may for a moment not know a machine that it has listed before.
             self._unknown += 1
             if self._unknown >= _UNKNOWN_LOOKS:
-                self._interruption.mark_gone(f"{self._machine} is gone")
+                self.interruption.mark_gone(f"{self.id} is gone")
             return
         self._unknown = 0
         if seen.state not in {MachineState.PENDING, MachineState.RUNNING}:
-            self._interruption.mark_gone(f"{self._machine} is {seen.state}")
+            self.interruption.mark_gone(f"{self.id} is {seen.state}")
         elif seen.notice is not None:
             at = datetime.fromtimestamp(seen.notice.at, UTC)
-            self._interruption.notify(f"{self._machine} goes at {at:%H:%M:%S} UTC ({seen.notice.why})")
-
-    async def _renew(self) -> None:
-        until = self._pool.records.now() + self._pool.settings.ec2.lease_seconds
-        if await self._pool.records.renew(self._machine, self._lease, until) or self._done.is_set():
-            return
-        # It had ended while AWS could not be reached; the machine may still be free.
-        taken = await self._pool.records.take(self._machine, replace(self._lease, until=until))
-        if not taken:
-            self._interruption.notify(f"{self._machine} is being stopped by somebody else")
-        elif self._done.is_set():  # given back meanwhile
-            await self._pool.records.release(self._machine, self._lease)
+            self.interruption.notify(f"{self.id} goes at {at:%H:%M:%S} UTC ({seen.notice.why})")

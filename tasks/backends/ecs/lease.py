@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from tasks.backends.base import ServerLease
 from tasks.backends.ecs.service import Service
 from tasks.backends.server_status import ServerStatus, leased
-from tasks.core.aio import repeat_every
 from tasks.core.errors import CloudError, ModelError
 from tasks.core.replicas import Replicas
 from tasks.leasing.lease import Lease
 from tasks.leasing.leases import Records
+from tasks.leasing.renewer import LeaseRenewer
 from tasks.ollama.client import GenerateRequest
 from tasks.ollama.names import canonical_name
 from tasks.settings.ecs import EcsSettings
@@ -23,7 +22,6 @@ from tasks.settings.ecs import EcsSettings
 SERVICE = "service"
 """The id of the service's record in its table."""
 _POLLS_A_PUBLICATION = 4
-_RENEWALS = 4
 _HAND_BACK_SECONDS = 15.0
 
 
@@ -50,14 +48,20 @@ class ServiceLease(ServerLease):
     def __post_init__(self) -> None:
         """Start the thread."""
         self.replicas = Replicas(0)
-        self._done = threading.Event()
         self._served_at: float | None = None
-        self._thread = threading.Thread(target=self._run, name="hearth-ecs", daemon=True)
-        self._thread.start()
+        poll = self.settings.poll_seconds
+        self._renewer = LeaseRenewer(
+            self.records,
+            SERVICE,
+            self.lease,
+            self.settings.lease_seconds,
+            {self.look: poll, self._publish: poll * _POLLS_A_PUBLICATION},
+            on_start=self._publish_first,
+        )
 
     def release(self) -> None:
         """Stop the renewal; the lease itself ends by `hand_back`, or by itself."""
-        self._done.set()
+        self._renewer.stop()
 
     def check_request(self, request: GenerateRequest) -> None:
         """See `ServerLease`: tasks that load another model would count as broken."""
@@ -90,7 +94,7 @@ class ServiceLease(ServerLease):
                 await self.records.release(SERVICE, self.lease)
                 others = (await self.records.get(SERVICE)).live(self.records.now())
                 if broken and not others:
-                    await asyncio.to_thread(self._thread.join)  # else a look under way might request them again
+                    await asyncio.to_thread(self._renewer.wait_ended)  # else a look under way might request them again
                     await self.service.request_tasks(0)
                     return True
         except TimeoutError:
@@ -108,7 +112,7 @@ class ServiceLease(ServerLease):
             self.interruption.mark_gone("the ECS service was deleted")
             return "the ECS service was deleted"
         self.replicas.see(seen.healthy, paid=seen.paid)
-        if self._done.is_set():
+        if self._renewer.stopped:
             return str(seen)
         if seen.desired < self.tasks:
             await self.service.request_tasks(self.tasks)
@@ -118,27 +122,9 @@ class ServiceLease(ServerLease):
             self.interruption.mark_gone(f"no ECS task has served for {self.settings.gone_seconds:g} s")
         return f"{seen}. {seen.event}" if seen.event else f"{seen}"
 
-    def _run(self) -> None:
-        with suppress(RuntimeError):  # the interpreter ends, and takes no more calls
-            asyncio.run(self._keep())
-
-    async def _keep(self) -> None:
-        """Do all at once: a look that hangs must not keep the lease from being renewed."""
+    async def _publish_first(self) -> None:
         with suppress(CloudError):
             await self._publish()  # before the alarm that takes silence for disuse fires again
-        await asyncio.gather(
-            repeat_every(self.settings.poll_seconds, self.look, self._done),
-            repeat_every(self.settings.lease_seconds / _RENEWALS, self._renew, self._done),
-            repeat_every(self.settings.poll_seconds * _POLLS_A_PUBLICATION, self._publish, self._done),
-        )
-
-    async def _renew(self) -> None:
-        until = self.records.now() + self.settings.lease_seconds
-        renewed = await self.records.renew(SERVICE, self.lease, until)
-        if not renewed and not self._done.is_set():  # it had ended while AWS was out of reach
-            await self.records.take(SERVICE, replace(self.lease, until=until))
-            if self._done.is_set():  # given back meanwhile
-                await self.records.release(SERVICE, self.lease)
 
     async def _publish(self) -> None:
         await self.service.publish(self.replicas.waiting() / max(1, self.replicas.count * self.service.stack.slots))

@@ -10,12 +10,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-import tasks.backends.ec2.lease
 import tasks.leasing.launch_lock
 import tasks.leasing.leases
+import tasks.leasing.renewer
 from tasks.backends.base import Endpoint
 from tasks.backends.ec2.connection import Connection
-from tasks.backends.ec2.lease import LeaseRenewer
+from tasks.backends.ec2.lease import InstanceLease
 from tasks.backends.ec2.pool import Pool as OpenPool
 from tasks.core.interruption import Interruption
 from tasks.leasing.lease import Lease, Record
@@ -38,28 +38,26 @@ Keep = Callable[[OpenPool, str, Lease], Interruption]
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Renew leases often, however long they last."""
-    monkeypatch.setattr(tasks.backends.ec2.lease, "_RENEWALS", LEASE_S / 0.1)
+    monkeypatch.setattr(tasks.leasing.renewer, "_RENEWALS", LEASE_S / 0.1)
 
 
 @pytest.fixture
 def keep(aws: AwsFront) -> Iterator[Keep]:
-    """Starts renewers that end with the test."""
-    renewers: list[LeaseRenewer] = []
+    """Start leases that are renewed, and end with the test."""
+    leases: list[InstanceLease] = []
 
     def start(pool: OpenPool, machine: str, kept: Lease) -> Interruption:
-        interruption = Interruption()
-        renewers.append(LeaseRenewer(pool, machine, kept, interruption))
+        leases.append(InstanceLease(pool, machine, kept, started=False, connection=UNREACHABLE))
         if machine != MACHINE:  # which EC2 does not know
-            renewers[-1].watch(UNREACHABLE)
-        return interruption
+            leases[-1].watch()
+        return leases[-1].interruption
 
     yield start
     aws.heal()
-    for renewer in renewers:
-        renewer.stop()
-    for renewer in renewers:
-        renewer._thread.join(PATIENCE)
-        assert not renewer._thread.is_alive()
+    for lease in leases:
+        lease.release()
+    for lease in leases:
+        assert lease.renewer.wait_ended(PATIENCE)
 
 
 async def renewed(pool: OpenPool, machine: str, taken: Lease) -> bool:
