@@ -70,7 +70,7 @@ class Bill(Frozen):
     notes: tuple[str, ...] = ()
 
 
-def bill(found: Iterable[Piece], by: By, since: datetime, until: datetime, notes: Iterable[str] = ()) -> Bill:
+def make_bill(found: Iterable[Piece], by: By, since: datetime, until: datetime, notes: Iterable[str] = ()) -> Bill:
     """Sum up what was paid for from one time to another.
 
     Args:

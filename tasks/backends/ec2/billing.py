@@ -12,7 +12,7 @@ from tasks.backends.ec2.machine import Machine
 from tasks.backends.ec2.pool import Pool
 from tasks.backends.ec2.usage import record_state
 from tasks.costs.attribution import Piece, Span, Use, pieces
-from tasks.costs.bill import By, bill
+from tasks.costs.bill import By, make_bill
 from tasks.leasing.lease import Record
 from tasks.leasing.usage_ledger import day_of
 
@@ -52,7 +52,7 @@ async def usd_today(pool: Pool) -> float:
         pool.machines(), pool.records.ledger.spans((midnight - timedelta(days=days)).date(), now.date())
     )
     lives = pieces(_closed(spans, machines), (), round(now.timestamp() * 1000))
-    return bill(lives, By.DAY, midnight, now).total.total_usd
+    return make_bill(lives, By.DAY, midnight, now).total.total_usd
 
 
 async def why_over_budget(pool: Pool) -> str | None:

@@ -16,7 +16,7 @@ from tasks.backends.ec2.reaper import end, reap
 from tasks.backends.ec2.usage import record_ready, record_state
 from tasks.core.errors import BudgetSpentError, CloudError
 from tasks.costs.attribution import Rates, Span
-from tasks.costs.bill import Bill, By, Line, bill
+from tasks.costs.bill import Bill, By, Line, make_bill
 from tasks.leasing.usage_ledger import day_of
 from tests.integration.ec2.acquiring import backend
 from tests.integration.ec2.idle_machines import leased, opened, seen, stopped
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.long("launches a machine for each test: 1 to 10 s")
 async def billed(pool: OpenPool, by: By = By.MACHINE) -> Bill:
     now = datetime.now(UTC)
     since = now - timedelta(days=1)
-    return bill(await pool_pieces(pool, since, now), by, since, now)
+    return make_bill(await pool_pieces(pool, since, now), by, since, now)
 
 
 async def entered(pool: OpenPool) -> list[Span]:

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from flows.cli.main import app
 from tasks.costs.attribution import DAY_MS, Rates, Span, Use, pieces
-from tasks.costs.bill import NOBODY, Bill, By, bill
+from tasks.costs.bill import NOBODY, Bill, By, make_bill
 from tasks.runs.usage_log import Usage
 
 MIDNIGHT = 20_000 * DAY_MS
@@ -24,7 +24,7 @@ def at(milliseconds: int) -> datetime:
 
 
 def billed(by: By = By.DAY, *, span: Span = SPAN, since: int = 0, now: int = MIDNIGHT + 900_000) -> Bill:
-    return bill(pieces([span], [USE], now), by, at(since), at(now))
+    return make_bill(pieces([span], [USE], now), by, at(since), at(now))
 
 
 def test_a_machine_that_runs_over_midnight_is_in_both_days():
@@ -54,7 +54,7 @@ def test_lines_add_up_to_the_total(by: By):
 
 
 def test_what_nobody_leased_is_nobody_s():
-    found = bill(pieces([SPAN], [], MIDNIGHT + 900_000), By.DOCUMENT, at(0), at(MIDNIGHT + 900_000))
+    found = make_bill(pieces([SPAN], [], MIDNIGHT + 900_000), By.DOCUMENT, at(0), at(MIDNIGHT + 900_000))
     assert [line.name for line in found.lines] == [NOBODY]
 
 

@@ -17,7 +17,7 @@ from tasks.core.events import subscribe
 from tasks.core.jobs import BackendName
 from tasks.core.replicas import Replicas
 from tasks.costs.attribution import pieces
-from tasks.costs.bill import Bill, By, bill
+from tasks.costs.bill import Bill, By, make_bill
 from tasks.runs.usage_log import Held, note_held, note_taken, read_usage
 from tasks.slots.store import FileStore
 from tasks.storage.files import files_at
@@ -36,7 +36,7 @@ def held(start: float, end: float, **changed: Any) -> Held:
 
 def held_bill(output: Path, by: By, since: datetime) -> Bill:
     usage = read_usage(output, since)
-    return bill(usage.pieces, by, since, datetime.now(UTC), usage.notes)
+    return make_bill(usage.pieces, by, since, datetime.now(UTC), usage.notes)
 
 
 def noted(output: Path, *entries: Held) -> None:
@@ -180,7 +180,7 @@ def test_with_a_pool_both_are_one_bill_and_add_up(tmp_path: Path):
     pool, service = billed(By.DAY), held_bill(tmp_path, By.DAY, SINCE)
     usage, now = read_usage(tmp_path, SINCE), datetime.now(UTC)
     split = pieces([SPAN], [USE], SPAN.ended + 400_000)
-    found = bill([*split, *usage.pieces], By.DAY, datetime.fromtimestamp(0, UTC), now, usage.notes)
+    found = make_bill([*split, *usage.pieces], By.DAY, datetime.fromtimestamp(0, UTC), now, usage.notes)
     assert found.total.total_usd == pytest.approx(pool.total.total_usd + service.total.total_usd)
     assert sum(line.total_usd for line in found.lines) == pytest.approx(found.total.total_usd)
     assert found.notes == (*pool.notes, *service.notes)
