@@ -203,11 +203,10 @@ class ServerSupervisor:
                 emit(SlotsChanged(slots))
 
         requirements, read = self._requirements, self._settings.read
-        share = SlotAllocation(
-            allocation.ledger, requirements.slots, warmth.measured, slots_changed, allocation.replicas
-        )
+        replicas = allocation.replicas
+        share = SlotAllocation(allocation.ledger, requirements.slots, warmth.measured, slots_changed, replicas)
         await share.open()
-        allocation.replicas.waiting = lambda: limiter.left
+        replicas.waiting = lambda: limiter.left
         latency = LatencyTracker(read, requirements.request.num_predict)
         # A server with replicas shows each page to one of them; of Ollama's serial families, the number is known.
         tracked = replicas.seen_at == 0 and warmth.family not in SERIAL_FAMILIES
