@@ -12,8 +12,8 @@ import typer
 from flows.cli import options
 from flows.cli.console import Terminal, plain_table, write
 from flows.cli.machines import has_pool, with_pool
-from tasks.backends.ec2.billing import pool_pieces
 from tasks.backends.ec2.pool import open_pool
+from tasks.backends.ec2.usage import pool_pieces
 from tasks.core.durations import format_duration
 from tasks.core.errors import InputError
 from tasks.costs.bill import Bill, By, Line, make_bill

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 
-from tasks.backends.ec2.bring_up import ChangedError, NotUpError, bring_up
 from tasks.backends.ec2.connection import check_access
 from tasks.backends.ec2.fleet import UnsettledError
 from tasks.backends.ec2.instances import start
-from tasks.backends.ec2.launch import launch_one
+from tasks.backends.ec2.launch import ChangedError, NotUpError, bring_up, launch_one
 from tasks.backends.ec2.lease import InstanceLease
 from tasks.backends.ec2.machine import Machine
 from tasks.backends.ec2.policy import Step

@@ -7,11 +7,10 @@ from contextlib import suppress
 
 from tasks.backends.base import Allocation, Backend, MachineFacts, Release
 from tasks.backends.ec2.acquire import Acquisition
-from tasks.backends.ec2.billing import why_over_budget
 from tasks.backends.ec2.lease import InstanceLease
 from tasks.backends.ec2.machine import Market
 from tasks.backends.ec2.pool import Pool, open_pool
-from tasks.backends.ec2.usage import usd_per_hour
+from tasks.backends.ec2.usage import usd_per_hour, why_over_budget
 from tasks.core.errors import BudgetSpentError, CloudError
 from tasks.core.events import Progress, RunWarning, emit
 from tasks.core.jobs import BackendName

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from tasks.backends.base import ServerLease
-from tasks.backends.ec2.billing import why_over_budget
 from tasks.backends.ec2.connection import Connection
 from tasks.backends.ec2.instances import machine as described
 from tasks.backends.ec2.machine import Machine, MachineState
@@ -16,7 +15,7 @@ from tasks.backends.ec2.policy import Why
 from tasks.backends.ec2.pool import Pool, log_tail
 from tasks.backends.ec2.reaper import end
 from tasks.backends.ec2.status import status_of
-from tasks.backends.ec2.usage import record_state
+from tasks.backends.ec2.usage import record_state, why_over_budget
 from tasks.backends.server_status import ServerStatus, leased
 from tasks.core.errors import CloudError
 from tasks.leasing.lease import Lease

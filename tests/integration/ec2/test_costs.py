@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tasks.backends.ec2.billing import pool_pieces, usd_today
 from tasks.backends.ec2.pool import Pool as OpenPool
 from tasks.backends.ec2.reaper import end, reap
-from tasks.backends.ec2.usage import record_ready, record_state
+from tasks.backends.ec2.usage import pool_pieces, record_ready, record_state, usd_today
 from tasks.core.errors import BudgetSpentError, CloudError
 from tasks.costs.attribution import Rates, Span
 from tasks.costs.bill import Bill, By, Line, make_bill

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.backends.ec2.machine import Machine, MachineState, Market
-from tasks.backends.ec2.state_reasons import launch_failure, state_text
+from tasks.backends.ec2.machine import Machine, MachineState, Market, launch_failure, state_text
 from tasks.core.errors import CloudError
 from tests.integration.ec2.acquiring import acquired
 from tests.support.aws import capacity
