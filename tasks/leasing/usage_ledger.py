@@ -77,21 +77,12 @@ class Ledger:
 
     async def up(self, machine: str, started_at: float, at: float) -> None:
         """Record that a machine's Ollama answered, unless that is recorded."""
-        await self._table.update(
-            _span_key(machine, started_at),
-            "SET up_at = :at, seen_at = :at",
-            "attribute_exists(id) AND attribute_not_exists(up_at)",
-            {":at": number(at)},
-        )
+        change, condition = "SET up_at = :at, seen_at = :at", "attribute_not_exists(up_at)"
+        await self._update(machine, started_at, change, condition, at=at)
 
     async def seen(self, machine: str, started_at: float, at: float) -> None:
         """Record that a machine ran at a time."""
-        await self._table.update(
-            _span_key(machine, started_at),
-            "SET seen_at = :at",
-            "attribute_exists(id) AND seen_at < :at",
-            {":at": number(at)},
-        )
+        await self._update(machine, started_at, "SET seen_at = :at", "seen_at < :at", at=at)
 
     async def stopped(
         self, machine: str, started_at: float, at: float, why: str, *, exact: bool, keeps_disk: bool
@@ -106,23 +97,23 @@ class Ledger:
             exact: `at` is the time of the stop, not of the first look after it.
             keeps_disk: it was stopped, not terminated.
         """
-        await self._table.update(
-            _span_key(machine, started_at),
-            "SET ended_at = :at, ended_why = :why, exact = :exact, keeps_disk = :keeps",
-            "attribute_exists(id) AND (attribute_not_exists(ended_at) OR (exact = :no AND :exact = :yes))",
-            {
-                **{":at": number(at), ":why": string(why), ":keeps": number(int(keeps_disk))},
-                **{":exact": number(int(exact)), ":no": number(0), ":yes": number(1)},
-            },
-        )
+        change = "SET ended_at = :at, ended_why = :why, exact = :exact, keeps_disk = :keeps"
+        condition = "(attribute_not_exists(ended_at) OR (exact = :no AND :exact = :yes))"
+        flags = {"exact": int(exact), "keeps": int(keeps_disk), "no": 0, "yes": 1}
+        await self._update(machine, started_at, change, condition, at=at, why=why, **flags)
 
     async def gone(self, machine: str, started_at: float, at: float) -> None:
         """Record when the disk of a stopped machine was deleted."""
+        condition = "keeps_disk = :yes AND attribute_not_exists(gone_at)"
+        await self._update(machine, started_at, "SET gone_at = :at", condition, at=at, yes=1)
+
+    async def _update(
+        self, machine: str, started_at: float, change: str, condition: str, **values: float | str
+    ) -> None:
+        """Change the item of a start, if there is one and the condition holds."""
+        written = {f":{name}": string(v) if isinstance(v, str) else number(v) for name, v in values.items()}
         await self._table.update(
-            _span_key(machine, started_at),
-            "SET gone_at = :at",
-            "attribute_exists(id) AND keeps_disk = :yes AND attribute_not_exists(gone_at)",
-            {":at": number(at), ":yes": number(1)},
+            _span_key(machine, started_at), change, f"attribute_exists(id) AND {condition}", written
         )
 
     async def leased(self, machine: str, lease: Lease, until: float, work: Mapping[str, float]) -> None:

@@ -165,23 +165,19 @@ def _offer(
     nonce: str,
 ) -> Offer:
     spot = market is Market.SPOT
+    price = {"MaxPrice": str(settings.max_price)} if spot and settings.max_price is not None else {}
     places: list[dict[str, Any]] = [
-        {"ImageId": image, "InstanceType": each, "SubnetId": subnet, "Priority": float(rank)}
+        {"ImageId": image, "InstanceType": each, "SubnetId": subnet, "Priority": float(rank), **price}
         for rank, each in enumerate(types)
         for subnet in subnets
     ]
-    if spot and settings.max_price is not None:
-        for place in places:
-            place["MaxPrice"] = str(settings.max_price)
     template = {"LaunchTemplateId": stack.launch_template, "Version": stack.launch_template_version}
+    strategy = "price-capacity-optimized" if spot else "prioritized"
     request: dict[str, Any] = {
         "Type": "instant",
         "TargetCapacitySpecification": {"TotalTargetCapacity": 1, "DefaultTargetCapacityType": market.value},
+        "SpotOptions" if spot else "OnDemandOptions": {"AllocationStrategy": strategy},
     }
-    if spot:
-        request["SpotOptions"] = {"AllocationStrategy": "price-capacity-optimized"}
-    else:
-        request["OnDemandOptions"] = {"AllocationStrategy": "prioritized"}
     return Offer(market, request, template, tuple(places), nonce)
 
 
@@ -226,23 +222,17 @@ def _is_new_profile(failure: Failure) -> bool:
 
 
 def _forbidden(failures: Sequence[tuple[Market, Failure]]) -> CloudError:
-    failure = failures[0][1]
-    if failure.code in _QUOTA:
+    code, message = failures[0][1].code, failures[0][1].message
+    if code in _QUOTA:
         counted = ((market, each.type) for market, each in failures if each.code in _QUOTA)
-        quotas = dict.fromkeys(ec2_quota_name(market, kind) for market, kind in counted)
-        return CloudError(
-            f"The account's quota allows no such machine: {failure.message}. "
-            f"Ask for more of {' or '.join(quotas)} in Service Quotas.",
-            failure.code,
-        )
-    if failure.code in _DENIED:
-        remedy = "`hearth infra policy caller` prints the policy that suffices"
-        return CloudError(f"AWS does not permit the launch: {failure.message}. {remedy}.", failure.code)
-    if failure.code.startswith("InvalidAMI"):
-        return CloudError(
-            f"The pool's image cannot be used: {failure.message}. Make another: hearth infra bake.", failure.code
-        )
-    if failure.code == "InvalidBlockDeviceMapping":
-        remedy = "Raise HEARTH_EC2_STACK__DISK_GB and run `hearth infra up ec2`"
-        return CloudError(f"EC2 cannot make the disk: {failure.message}. {remedy}.", failure.code)
-    return CloudError(f"EC2 refused the launch: {failure.message} ({failure.code}).", failure.code)
+        quotas = " or ".join(dict.fromkeys(ec2_quota_name(market, kind) for market, kind in counted))
+        why, remedy = "The account's quota allows no such machine", f"Ask for more of {quotas} in Service Quotas"
+    elif code in _DENIED:
+        why, remedy = "AWS does not permit the launch", "`hearth infra policy caller` prints the policy that suffices"
+    elif code.startswith("InvalidAMI"):
+        why, remedy = "The pool's image cannot be used", "Make another: hearth infra bake"
+    elif code == "InvalidBlockDeviceMapping":
+        why, remedy = "EC2 cannot make the disk", "Raise HEARTH_EC2_STACK__DISK_GB and run `hearth infra up ec2`"
+    else:
+        return CloudError(f"EC2 refused the launch: {message} ({code}).", code)
+    return CloudError(f"{why}: {message}. {remedy}.", code)

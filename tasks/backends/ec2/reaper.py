@@ -38,11 +38,9 @@ async def reap(pool: Pool, machine: Machine) -> Decision:
     await record_state(pool, machine)
     record = await pool.records.get(machine.id)
     now = pool.records.now()
-    if machine.state is MachineState.STOPPED and not record.stopped_at:
-        await pool.records.note_stopped(machine.id, now)
-        record = await pool.records.get(machine.id)
-    elif machine.state is MachineState.RUNNING and record.stopped_at:
-        await pool.records.note_stopped(machine.id, 0, anew=True)  # it was started by hand
+    started_by_hand = machine.state is MachineState.RUNNING and record.stopped_at > 0
+    if started_by_hand or (machine.state is MachineState.STOPPED and not record.stopped_at):
+        await pool.records.note_stopped(machine.id, 0 if started_by_hand else now, anew=started_by_hand)
         record = await pool.records.get(machine.id)
     decision = retention_policy(machine, record, 0.0, now, pool.limits)
     if decision.action in {Action.STOP, Action.TERMINATE}:
@@ -77,10 +75,9 @@ async def end(
     others = record.live(pool.records.now())
     if others and not force:
         return Decision(Action.KEEP, Why.LEASED, max(lease.until for lease in others))
-    action = stop_or_terminate(machine)
-    if machine.state is MachineState.STOPPED or why is Why.NEVER_WARM:
-        # A machine that did not work is not kept for another attempt.
-        action = Action.TERMINATE
+    # A machine that did not work is not kept for another attempt.
+    final = machine.state is MachineState.STOPPED or why is Why.NEVER_WARM
+    action = Action.TERMINATE if final else stop_or_terminate(machine)
     return await _carry_out(pool, machine, record, Decision(action, why))
 
 
@@ -120,14 +117,11 @@ async def _delete(pool: Pool, volume: str) -> bool:
 
 
 async def _carry_out(pool: Pool, machine: Machine, record: Record, decision: Decision) -> Decision:
-    match decision.action:
-        case Action.FORGET:
-            await record_leases(pool, record)
-            await pool.records.forget(machine.id)
-        case Action.STOP | Action.TERMINATE:
-            return await _stop_or_terminate(pool, machine, record, decision)
-        case Action.KEEP:
-            pass
+    if decision.action in {Action.STOP, Action.TERMINATE}:
+        return await _stop_or_terminate(pool, machine, record, decision)
+    if decision.action is Action.FORGET:
+        await record_leases(pool, record)
+        await pool.records.forget(machine.id)
     return decision
 
 
