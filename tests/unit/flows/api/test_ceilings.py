@@ -90,8 +90,8 @@ def test_a_request_for_too_many_pages_is_refused():
 
 def test_a_request_that_names_no_budget_has_the_ceiling_for_one():
     ceilings = Ceilings(Settings(), ApiSettings(max_usd=2))
-    assert ceilings.budgeted(Job(document="")).max_usd == 2
-    assert ceilings.budgeted(Job(document="", max_usd=0.5)).max_usd == 0.5
+    assert ceilings.with_budget(Job(document="")).max_usd == 2
+    assert ceilings.with_budget(Job(document="", max_usd=0.5)).max_usd == 0.5
 
 
 @pytest.mark.parametrize("name", ["MAX_NUM_CTX", "UPLOADS", "DISK_GB", "CONNECTIONS", "BACKENDS"])

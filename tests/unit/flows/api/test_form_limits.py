@@ -52,7 +52,7 @@ async def test_a_form_is_refused_while_there_are_too_many_uploads_or_no_room(tmp
 
 
 async def test_a_form_that_stops_coming_is_given_up(api: Application, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("flows.api.limits._SILENT_SECONDS", 0.05)
+    monkeypatch.setattr("flows.api.limits.SILENT_SECONDS", 0.05)
 
     async def body() -> AsyncIterator[bytes]:
         yield b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.pdf"\r\n\r\n%PDF-'

@@ -35,7 +35,7 @@ def test_one_upload_too_many_is_told_to_come_again():
 
 
 async def test_an_upload_that_falls_silent_is_given_up(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(module, "_SILENT_SECONDS", 0.05)
+    monkeypatch.setattr(module, "SILENT_SECONDS", 0.05)
     with pytest.raises(HTTPException, match=r"408: Nothing of the document came for 0.05 s"):
         async for _ in Limits(ApiSettings()).body(_body(b"%PDF", then=asyncio.Event())):
             pass
@@ -75,7 +75,7 @@ async def test_uploads_at_once_do_not_share_the_same_room(tmp_path: Path):
 
 async def test_what_was_kept_counts_before_it_is_measured(tmp_path: Path):
     limits = Limits(ApiSettings(directory=tmp_path, disk_gb=0.001))
-    limits.kept(900_000)
+    limits.add_stored(900_000)
     with pytest.raises(LimitError):
         await anext(limits.body(_body(bytes(200_000))))
 
