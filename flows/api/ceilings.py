@@ -10,7 +10,7 @@ from functools import cached_property
 from flows.api.settings import ApiSettings
 from tasks.backends.registry import BACKENDS
 from tasks.core.errors import InputError, LimitError
-from tasks.core.jobs import BackendName, Job, Plan
+from tasks.core.jobs import BackendName, Job
 from tasks.ollama.names import canonical_name
 from tasks.settings.settings import Settings
 
@@ -58,15 +58,15 @@ class Ceilings:
                 f"The prompt has {len(job.prompt)} characters; the limit is {longest} (API_MAX_PROMPT). Shorten it."
             )
 
-    def check_plan(self, plan: Plan) -> None:
+    def check_pages(self, pages: int) -> None:
         """Check how many pages a request reads.
 
         Raises:
             LimitError: they are too many.
         """
-        if len(plan.numbers) > self._api.max_pages:
+        if pages > self._api.max_pages:
             raise LimitError(
-                f"The request is for {len(plan.numbers)} pages; the limit is {self._api.max_pages} (API_MAX_PAGES). "
+                f"The request is for {pages} pages; the limit is {self._api.max_pages} (API_MAX_PAGES). "
                 "Select fewer with `pages`."
             )
 

@@ -26,21 +26,27 @@ _BLOCK = 512
 
 
 class Limits:
-    """The limits of one backend."""
+    """The limits of one backend.
+
+    Attributes:
+        uploads: documents that are being uploaded.
+        incoming: bytes of them so far.
+        stored: bytes on disk.
+    """
 
     def __init__(self, api: ApiSettings) -> None:
         self._api = api
-        self._uploads = 0
+        self.uploads = 0
         self._streams = 0
-        self._stored = 0
-        self._incoming = 0
+        self.stored = 0
+        self.incoming = 0
         # Opening documents takes threads of the pool that serves all other requests, too.
         self.opening = asyncio.Semaphore(max(1, min(4, os.cpu_count() or 1)))
 
     @asynccontextmanager
     async def measured(self) -> AsyncIterator[None]:
         """Measure what is on disk, now and again."""
-        seconds = await self._measure()
+        seconds = await self.measure()
         measuring = asyncio.create_task(self._keep_measuring(seconds))
         try:
             yield
@@ -54,14 +60,14 @@ class Limits:
         Raises:
             HTTPException: 429, too many documents are being uploaded.
         """
-        if self._uploads >= self._api.uploads:
-            detail = f"{self._uploads} documents are being uploaded, the limit (API_UPLOADS). Send it again later."
+        if self.uploads >= self._api.uploads:
+            detail = f"{self.uploads} documents are being uploaded, the limit (API_UPLOADS). Send it again later."
             raise HTTPException(429, detail, _RETRY)
-        self._uploads += 1
+        self.uploads += 1
         try:
             yield
         finally:
-            self._uploads -= 1
+            self.uploads -= 1
 
     @contextmanager
     def stream(self) -> Iterator[None]:
@@ -99,15 +105,15 @@ class Limits:
                 if chunk is None:
                     return
                 received += len(chunk)
-                self._incoming += len(chunk)
+                self.incoming += len(chunk)
                 self._check_room()
                 yield chunk
         finally:
-            self._incoming -= received
+            self.incoming -= received
 
     def add_stored(self, size: int) -> None:
         """Count a document that was kept, until the next measurement."""
-        self._stored += size
+        self.stored += size
 
     def _late_message(self, deadline: float) -> str:
         if time.monotonic() < deadline:
@@ -115,20 +121,21 @@ class Limits:
         return f"The document did not arrive within {self._api.upload_seconds:g} s (API_UPLOAD_SECONDS). Send it again."
 
     def _check_room(self) -> None:
-        if self._stored + self._incoming > self._api.disk_gb * 1e9:
+        if self.stored + self.incoming > self._api.disk_gb * 1e9:
             raise LimitError(
-                f"There is no room for the document: the backend stores {self._stored / 1e9:.3g} GB of at most "
+                f"There is no room for the document: the backend stores {self.stored / 1e9:.3g} GB of at most "
                 f"{self._api.disk_gb:g} GB (API_DISK_GB). Delete runs that nobody needs."
             )
 
     async def _keep_measuring(self, seconds: float) -> None:
         while True:
             await asyncio.sleep(max(_MEASURED_SECONDS, _MEASURING_SHARE * seconds))
-            seconds = await self._measure()
+            seconds = await self.measure()
 
-    async def _measure(self) -> float:
+    async def measure(self) -> float:
+        """Measure what is on disk, and return how long that took, in seconds."""
         began = time.monotonic()
-        self._stored = await asyncio.to_thread(_bytes_below, self._api.directory)
+        self.stored = await asyncio.to_thread(_bytes_below, self._api.directory)
         return time.monotonic() - began
 
 

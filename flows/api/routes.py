@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, HTTPException, Query, Request, Response
-from fastapi.responses import FileResponse, JSONResponse
-from fastapi.sse import EventSourceResponse
+from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 
 from flows.api import openapi
 from flows.api.access import TheRun, TheService
@@ -76,7 +75,7 @@ async def get_document(run: TheRun) -> dict[str, Any]:
 
 @documents.get(
     "/{document}/events",
-    response_class=EventSourceResponse,
+    response_class=StreamingResponse,
     responses={
         200: openapi.EVENTS,
         204: {"description": "The client has received all events."},

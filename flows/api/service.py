@@ -27,7 +27,6 @@ from flows.api.uploads import Posted, Upload, clear_leftovers
 from flows.api.webhooks import Webhooks
 from flows.orchestrator.trigger import begins_anew, request_key
 from tasks.core.errors import ServerError, StorageError
-from tasks.core.jobs import Job, Plan
 from tasks.core.private import make_directory
 from tasks.settings.settings import Settings
 from tasks.storage.file_locks import take_exclusive, take_shared
@@ -84,40 +83,37 @@ class Service:
             HearthError: it cannot be read with these options; nothing is kept.
         """
         async with self.limits.opening:
-            plan = await upload.plan(posted.job)
-        self.ceilings.check_plan(plan)
+            document, numbers = await upload.inspect(posted.job)
+        self.ceilings.check_pages(len(numbers))
         # Nobody deletes the document while its run is created.
         with await asyncio.to_thread(take_shared, self.locks.of_document(upload.sha256)):
             path = await asyncio.to_thread(upload.keep, posted.filename)
             if upload.is_new:
-                self.limits.add_stored(plan.document.size)
+                self.limits.add_stored(document.size)
             key = request_key(posted.job, upload.sha256)
-            output = self.api.directory / "results" / key[:32]
-            job = self.ceilings.with_budget(posted.job).model_copy(
-                update={"document": str(path), "output": str(output)}
+            paths = {"document": str(path), "output": str(self.api.directory / "results" / key[:32])}
+            request = Request(
+                id=uuid4(),
+                job=self.ceilings.with_budget(posted.job).model_copy(update=paths),
+                key=key,
+                document=document.model_copy(update={"path": path}),
+                pages=format_ranges(numbers),
+                created=datetime.now(UTC),
+                filename=posted.filename,
             )
-            plan = plan.model_copy(update={"document": plan.document.model_copy(update={"path": path})})
-            run = await self._request_for(key, job, plan, posted.filename)
+            run = await self._run_for(request)
             if posted.webhook is not None:
                 self.webhooks.add(run.record.id, posted.webhook)
         return run
 
-    async def _request_for(self, key: str, job: Job, plan: Plan, filename: str | None) -> Followed:
-        """Return the equal request that is active or has read everything, else a new one, which is on disk then."""
+    async def _run_for(self, request: Request) -> Followed:
+        """Return the run of an equal request that is active or has read everything, else store this request."""
         while True:
-            last = await asyncio.to_thread(self.runs.index.latest, key[:32])
-            if last is not None and not await self._may_start_again(last, forced=job.force):
+            last = await asyncio.to_thread(self.runs.index.latest, request.folder)
+            if last is not None and not await self._may_start_again(last, forced=request.job.force):
                 break
-            request = Request(
-                **{
-                    "id": uuid4(),
-                    "job": job,
-                    "key": key,
-                    "document": plan.document,
-                    "pages": format_ranges(plan.numbers),
-                },
-                **{"created": datetime.now(UTC), "first": last.generation if last else 0, "filename": filename},
-            )
+            first = last.generation if last else 0
+            request = request.model_copy(update={"first": first, "created": datetime.now(UTC)})
             # Of simultaneous equal requests one is stored; the others find it in their next round.
             if await asyncio.to_thread(self.accepted.add, request, last):
                 self.queue.submit_soon()

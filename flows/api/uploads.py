@@ -20,9 +20,10 @@ from pydantic import ValidationError
 from flows.api.records import sync_directory
 from tasks.core.errors import HearthError, InputError, LimitError
 from tasks.core.escaping import escape_line, escape_surrogates
-from tasks.core.jobs import Job, Plan
+from tasks.core.jobs import Document, Job
 from tasks.core.private import make_directory, open_private
-from tasks.runs.prepare import prepare
+from tasks.documents.pdf import inspect_document, password_from, select_pages
+from tasks.runs.prepare import choose_setup
 from tasks.settings.settings import Settings
 
 _ENDING = ".pdf"
@@ -145,20 +146,19 @@ class Upload:
         self._file.flush()
         await asyncio.to_thread(os.fsync, self._file.fileno())
 
-    async def plan(self, job: Job) -> Plan:
-        """Return the plan of the document's run.
+    async def inspect(self, job: Job) -> tuple[Document, tuple[int, ...]]:
+        """Return the document and the pages to read.
 
         Raises:
             HearthError: the document cannot be read with the job's options.
         """
-        job = job.model_copy(update={"document": str(self._path)})
         try:
-            # In a thread, since opening a large PDF blocks.
-            prepared = await asyncio.to_thread(lambda: asyncio.run(prepare(job, self._settings)))
+            await asyncio.to_thread(choose_setup, job, self._settings)  # which may ask AWS
+            password = password_from(job.password_env)
+            document = (await inspect_document(self._path, self._settings.limits, password)).document
+            return document, select_pages(job.pages, document.pages)
         except HearthError as error:
             raise type(error)(str(error).replace(str(self._path), "The document")) from None
-        prepared.file.close()
-        return prepared.plan
 
     @property
     def sha256(self) -> str:

@@ -32,7 +32,7 @@ from tasks.storage.file_locks import FileLock, try_exclusive
 
 POLL_SECONDS = 1.0
 _PARALLEL = 64
-_PARALLEL_PER_RECEIVER = 4
+PARALLEL_PER_RECEIVER = 4
 RESPONSE_SECONDS = 10.0
 _ATTEMPTS = 5
 _RETRY_SECONDS = 300.0
@@ -175,7 +175,7 @@ class Webhooks:
         """Return the limit of parallel webhooks to a receiver, so that a slow one does not take all slots."""
         receiver = httpx.URL(url)
         return self._receiver_slots.setdefault(
-            (receiver.scheme, receiver.netloc.decode("ascii")), asyncio.Semaphore(_PARALLEL_PER_RECEIVER)
+            (receiver.scheme, receiver.netloc.decode("ascii")), asyncio.Semaphore(PARALLEL_PER_RECEIVER)
         )
 
     async def _post(self, pending: Pending, body: bytes) -> None:

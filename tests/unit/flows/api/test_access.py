@@ -65,7 +65,7 @@ async def test_an_endless_address_is_refused():
     response = await _answer(has_token=True, path=f"/documents?pages={'1,' * 20_000}")
     assert (response.status_code, response.json()["detail"]) == (
         414,
-        "The address has more than 32768 bytes. Shorten its parameters.",
+        "The URL has more than 32768 bytes. Shorten its parameters.",
     )
 
 

@@ -59,7 +59,7 @@ async def test_prefect_is_asked_again_when_a_connection_breaks(at_once: None):
 
 async def test_what_prefect_refuses_is_not_asked_again(at_once: None):
     prefect = Prefect(401)
-    with pytest.raises(ServerError, match="Prefect does not answer"):
+    with pytest.raises(ServerError, match="Prefect does not respond"):
         await call_prefect(prefect.answer, PATIENCE)
     assert prefect.asked == 1
 
@@ -72,5 +72,5 @@ async def test_what_prefect_refuses_for_itself_is_told_from_a_server_that_is_out
 
 @pytest.mark.parametrize("status", [503, 0], ids=["always busy", "silent"])
 async def test_a_trouble_of_prefects_that_does_not_pass_is_told_at_the_limit(at_once: None, status: int):
-    with pytest.raises(ServerError, match="Prefect does not answer"):
+    with pytest.raises(ServerError, match="Prefect does not respond"):
         await call_prefect(Prefect(*[status] * 10_000).answer, 0.05)

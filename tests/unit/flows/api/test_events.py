@@ -72,9 +72,9 @@ class Worker:
         return SimpleNamespace(state=self.state)
 
     async def told(self, *sent: int) -> list[str]:
-        """What a stream tells until the run ends, which it does now."""
+        """End the run, and return the events of its stream."""
         self.state = Completed()
-        return [line async for line in events(self.run, sent, text=False)]
+        return [event.decode() async for event in events(self.run, sent, text=False)]
 
 
 async def test_a_page_that_failed_in_an_earlier_run_is_not_told_while_it_is_read_again(tmp_path: Path):
@@ -93,8 +93,10 @@ async def test_the_last_of_the_events_lists_all_pages_that_were_sent(tmp_path: P
         worker.page(number)
     retry, first, second, end = await worker.told()
     assert (retry, first.splitlines()[0]) == ("retry: 1000\n\n", "event: page")
-    assert second.startswith('id: 1,3\nevent: page\ndata: {"page": 3, "status": "read"')
-    assert end.startswith("id: end\nevent: end\n")
+    assert second.startswith('event: page\ndata: {"page": 3, "status": "read"')
+    assert second.endswith("\nid: 1,3\n\n")
+    assert end.startswith("event: end\n")
+    assert end.endswith("\nid: end\n\n")
 
 
 async def test_the_list_of_pages_that_were_sent_fits_into_a_header(tmp_path: Path):
@@ -114,7 +116,8 @@ async def test_what_the_client_has_is_not_sent_again(tmp_path: Path):
     for number in (1, 2, 3):
         worker.page(number)
     (page, _) = (await worker.told(1, 3))[1:]
-    assert page.startswith('id: 1-3\nevent: page\ndata: {"page": 2')
+    assert page.startswith('event: page\ndata: {"page": 2')
+    assert page.endswith("\nid: 1-3\n\n")
 
 
 def test_a_run_of_an_earlier_version_is_known_by_the_id_that_prefect_gave_it(tmp_path: Path):
@@ -142,8 +145,8 @@ async def test_pages_go_on_in_a_stream_while_prefect_is_silent(tmp_path: Path, m
 
     monkeypatch.setattr(worker, "read_flow_run", no_answer)
     stream = events(worker.run, (), text=False)
-    assert await anext(stream) == "retry: 1000\n\n"
+    assert await anext(stream) == b"retry: 1000\n\n"
     for number in (1, 2):
         worker.page(number)
-        assert f'"page": {number}' in await anext(stream)
+        assert f'"page": {number}' in (await anext(stream)).decode()
     await stream.aclose()

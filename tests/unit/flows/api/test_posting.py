@@ -62,7 +62,7 @@ async def test_options_may_be_in_the_query_of_a_form(api: Application, pdf: byte
 
 async def test_an_option_that_is_given_in_both_is_refused(api: Application, pdf: bytes):
     response = await api.client.post("/documents?pages=1", files={"file": pdf}, data={"pages": "1"})
-    assert (response.status_code, "given twice" in response.json()["detail"]) == (422, True)
+    assert (response.status_code, "repeated" in response.json()["detail"]) == (422, True)
 
 
 async def test_a_run_its_document_and_its_status_are_called_after_the_file(api: Application, pdf: bytes):

@@ -113,10 +113,10 @@ async def quick() -> AsyncIterator[Receiver]:
 async def test_many_for_a_slow_receiver_hold_up_no_other(sending: Sending, slow: Receiver, quick: Receiver):
     sending.ended(*[slow.url] * 100)
     async with sending.webhooks:
-        await until_async(lambda: slow.open == module._SENT_TO_ONE)
+        await until_async(lambda: slow.open == module.PARALLEL_PER_RECEIVER)
         sending.ended(*[quick.url] * 20)
         await until_async(lambda: len(quick.received) == 20)
-        assert slow.connected == slow.most == module._SENT_TO_ONE  # still the first ones
+        assert slow.connected == slow.most == module.PARALLEL_PER_RECEIVER  # still the first ones
 
 
 async def test_many_slow_receivers_hold_up_no_other(sending: Sending, quick: Receiver):
