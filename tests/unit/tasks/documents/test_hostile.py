@@ -69,6 +69,7 @@ def test_a_known_bomb_of_four_kilobytes_is_refused_for_its_memory_before_its_tim
     assert memory[0] < GIGABYTE
 
 
+@pytest.mark.long("renders each bomb until its second is over: 2 to 5 s")
 @pytest.mark.parametrize("make", hostile.ON_THE_PAGE)
 async def test_what_bites_on_its_page_ends_in_time(tmp_path, make):
     async with (
