@@ -43,6 +43,7 @@ def memory_of_children() -> Iterator[list[int]]:
         watching.join()
 
 
+@pytest.mark.long("opens each bomb and watches its memory: 3 to 8 s")
 @pytest.mark.parametrize("make", hostile.AT_ONCE)
 def test_a_document_hostile_to_opening_is_refused_or_harmless_within_a_gigabyte(tmp_path, make):
     path = make(tmp_path / "bomb.pdf")
@@ -68,6 +69,7 @@ def test_a_known_bomb_of_four_kilobytes_is_refused_for_its_memory_before_its_tim
     assert memory[0] < GIGABYTE
 
 
+@pytest.mark.long("renders each bomb until its second is over: 2 to 5 s")
 @pytest.mark.parametrize("make", hostile.ON_THE_PAGE)
 async def test_a_hostile_page_ends_in_time(tmp_path, make):
     async with (
