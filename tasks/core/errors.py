@@ -20,7 +20,7 @@
     ├── AllFailedError        every page, or document, has failed   exit code 3
     ├── TransientError        the server failed for now: send the request again
     │   ├── NoResponseError     no response came in time
-    │   └── ServerFaultError    the server reported an error of its own: permanent if it repeats
+    │   └── ServerFaultError    the server failed internally: permanent if it repeats
     └── PageError             the answer is unusable: read the page again at a higher temperature
 
 `TransientError` and `PageError` end inside the run, as retries and as reasons in the manifest. The others reach the
@@ -183,7 +183,7 @@ class NoResponseError(TransientError):
 
 
 class ServerFaultError(TransientError):
-    """The server reported an error of its own, such as HTTP 500. One that repeats is permanent.
+    """The server failed internally, such as HTTP 500. One that repeats is permanent.
 
     Attributes:
         words: the server's message, without the address.
