@@ -58,7 +58,7 @@ def test_the_simulation_and_a_run_call_the_same_function(monkeypatch: pytest.Mon
 
 
 class Slow(Ec2Backend):
-    """Machines that are asked for, and never come."""
+    """Machines that are requested and never start."""
 
     asked = 0
 

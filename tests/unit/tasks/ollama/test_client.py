@@ -1,4 +1,4 @@
-"""What goes over the wire to Ollama and back."""
+"""Requests to Ollama and its responses."""
 
 from __future__ import annotations
 

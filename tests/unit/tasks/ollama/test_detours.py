@@ -1,4 +1,4 @@
-"""What stands between the client and its server: proxies, certificates and redirects, each named as such."""
+"""Failures between the client and its server: proxies, certificates and redirects, each with its cause."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ async def test_tls_to_a_plain_server_is_reported(server: ScriptedOllama):
 
 
 async def test_plain_http_to_a_tls_server_is_reported(server: ScriptedOllama):
-    """As Go answers, and nginx in other words."""
+    """Go and nginx word it differently."""
     server.answers("/api/version", Say(b"Client sent an HTTP request to an HTTPS server.\n", 400))
     with pytest.raises(ServerError, match=r"speaks TLS. Write its address with https://"):
         await version(server.url)
