@@ -8,9 +8,9 @@ from base64 import b64encode
 from prefect import flow
 from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
 
-from tasks.core.durations import duration
+from tasks.core.durations import format_duration
 from tasks.planning.chart import picture
-from tasks.planning.request import PlanRequest, planned
+from tasks.planning.request import PlanRequest, make_plan
 from tasks.planning.verdict import CostPlan
 from tasks.settings.settings import load_settings
 
@@ -28,7 +28,7 @@ async def plan_costs(request: PlanRequest) -> CostPlan:
     Raises:
         InputError: the request is wrong.
     """
-    plan = await asyncio.to_thread(planned, request, load_settings())
+    plan = await asyncio.to_thread(make_plan, request, load_settings())
     await acreate_table_artifact(_table(plan), key="hearth-plan-architectures", description=plan.verdict)
     shown = b64encode(picture(plan).encode()).decode()
     notes = "\n".join(f"- {note}" for note in plan.notes)
@@ -44,10 +44,10 @@ def _table(plan: CostPlan) -> list[dict[str, object]]:
             "machines": row.machines,
             "runs": row.running.value,
             "terms": row.term.value,
-            "boot": duration(row.boot.typical),
-            "load": duration(row.load.typical),
-            "reading": duration(row.reading.typical),
-            "total": f"{duration(row.total.low)} - {duration(row.total.high)}",
+            "boot": format_duration(row.boot.typical),
+            "load": format_duration(row.load.typical),
+            "reading": format_duration(row.reading.typical),
+            "total": f"{format_duration(row.total.low)} - {format_duration(row.total.high)}",
             "USD low": round(row.usd.low, 4),
             "USD": round(row.usd.typical, 4),
             "USD high": round(row.usd.high, 4),

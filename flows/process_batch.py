@@ -38,9 +38,9 @@ from tasks.batches.one_at_a_time import AlreadyReadError, one_at_a_time
 from tasks.batches.shards import Shard, balanced, weighed, why_fewer
 from tasks.core.budget import Budget
 from tasks.core.errors import HearthError
+from tasks.core.escaping import escape_line, escape_logs
 from tasks.core.events import Progress, RunStarted, emit, subscribe
 from tasks.core.jobs import Job
-from tasks.core.visible import log_visibly, visible_line
 from tasks.documents.shared_processes import shared_processes
 from tasks.reading.events import RunEnded
 from tasks.results.batch_result import BatchResult
@@ -49,7 +49,7 @@ from tasks.results.report import Report, Row
 from tasks.retention.clean import clean_files
 from tasks.runs.check_batch import check_batch, missing_inbox, sources_of
 from tasks.settings.settings import Settings, load_settings
-from tasks.storage.files import Place
+from tasks.storage.files import StoragePath
 
 _ONE_AT_A_TIME = "nightly"
 """A tag: of the runs that have it, one reads the same sources into the same results at a time."""
@@ -60,7 +60,7 @@ def _run_name() -> str:
     if batch.part:
         return f"part {batch.part}"
     more = f" and {len(batch.sources) - 1} more" if len(batch.sources) > 1 else ""
-    return f"batch of {visible_line(Path(batch.sources[0]).name) if batch.sources else 'the inbox'}{more}"
+    return f"batch of {escape_line(Path(batch.sources[0]).name) if batch.sources else 'the inbox'}{more}"
 
 
 @flow(
@@ -89,7 +89,7 @@ async def process_batch(batch: Batch) -> State[BatchResult]:
         HearthError: the request is wrong, no server is to be had, or no document could be read. The run's state is
             Failed, with the same sentence.
     """
-    log_visibly()
+    escape_logs()
     with (
         ended_by_sigterm() as terminated,
         end_written_down() as written_down,
@@ -130,7 +130,7 @@ async def _read(
     return state
 
 
-def _skipped(why: str, output: Place) -> State[BatchResult]:
+def _skipped(why: str, output: StoragePath) -> State[BatchResult]:
     nothing = Report(started_at=datetime.now(UTC), minutes=0, usd=0, rows=(), stopped=why)
     emit(RunEnded(nothing))
     return Completed(name="Skipped", message=why, data=BatchResult.of(nothing, output, None))
@@ -152,7 +152,7 @@ class _Run:
         self._output = batch.directory(settings)
         self._began, self._started = datetime.now(UTC), time.monotonic()
         self._since = run_began()
-        self.written: Place | None = None
+        self.written: StoragePath | None = None
 
     async def read(self) -> Report:
         """Read what is asked for, and write the report."""

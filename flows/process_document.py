@@ -27,9 +27,9 @@ from flows.orchestrator.termination import ended_by_sigterm
 from flows.ui.artifacts import log_to_run
 from flows.ui.live_artifacts import Live
 from tasks.core.errors import HearthError
+from tasks.core.escaping import escape_logs
 from tasks.core.events import RunStarted, emit, subscribe
 from tasks.core.jobs import Job
-from tasks.core.visible import log_visibly
 from tasks.documents.shared_processes import shared_processes
 from tasks.reading.events import RunEnded
 from tasks.results.document_result import DocumentResult
@@ -94,7 +94,7 @@ async def process(
         HearthError: see there.
         Pause: the run was paused.
     """
-    log_visibly()
+    escape_logs()
     with subscribe(log_to_run):
         if flow_run.ui_url:
             emit(RunStarted(flow_run.ui_url))

@@ -1,6 +1,6 @@
 """An HTTP API over the deployment that reads one PDF: post it, follow its pages, fetch its text.
 
-`hearth serve-api` serves it; docs/api.md tells how it is used.
+`hearth serve-api` serves it; docs/how-to/api.md tells how it is used.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from flows.api.sse import END_ID, events
 from flows.api.uploads import Upload, parameters
 from flows.local.prefect_server import prefect_api
 from tasks.core.errors import HearthError, InputError, LimitError
-from tasks.core.private import close_to_others, refuse_closed
+from tasks.core.private import check_access, restrict_directory
 from tasks.settings.settings import Settings, load_settings
 
 _GRACE_SECONDS = 5
@@ -164,7 +164,7 @@ def create_app(settings: Settings | None = None, api: ApiSettings | None = None)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        if note := close_to_others(own.directory, OURS.__contains__):
+        if note := restrict_directory(own.directory, OURS.__contains__):
             _log.warning(note)
         async with (
             prefect_api(hearth),
@@ -222,7 +222,7 @@ def serve(host: str, port: int, told: Callable[[], None]) -> None:
     api = load_api_settings()
     if api.token is None and not is_loopback(host):
         raise InputError(f"Without API_TOKEN the API cannot be served at {host}: whoever reaches it could use it.")
-    refuse_closed(api.directory)
+    check_access(api.directory)
     # No log of requests: their parameters hold prompts and the addresses of webhooks.
     app = create_app(api=api)
     told()

@@ -11,7 +11,7 @@ from flows.api.settings import ApiSettings
 from tasks.backends.registry import BACKENDS
 from tasks.core.errors import InputError, LimitError
 from tasks.core.jobs import BackendName, Job, Plan
-from tasks.ollama.names import canonical
+from tasks.ollama.names import canonical_name
 from tasks.settings.settings import Settings
 
 
@@ -73,14 +73,14 @@ class Ceilings:
         return job if job.max_usd is not None else job.model_copy(update={"max_usd": self._api.max_usd})
 
     def _allows(self, model: str) -> bool:
-        name = canonical(model)
-        patterns = ("*" if pattern == "*" else canonical(pattern) for pattern in self._api.models)
+        name = canonical_name(model)
+        patterns = ("*" if pattern == "*" else canonical_name(pattern) for pattern in self._api.models)
         return name in self._own or any(fnmatchcase(name, pattern) for pattern in patterns)
 
     @cached_property
     def _own(self) -> frozenset[str]:
         """The models that are read with where a request names none."""
-        return frozenset(map(canonical, [self._settings.model] if self._settings.model else self._defaults()))
+        return frozenset(map(canonical_name, [self._settings.model] if self._settings.model else self._defaults()))
 
     def _defaults(self) -> Iterator[str]:
         for name in {*self._backends, *self._settings.auto.backends} - {BackendName.AUTO}:

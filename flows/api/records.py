@@ -13,7 +13,7 @@ from uuid import UUID
 from pydantic import Field, model_validator
 
 from tasks.core.jobs import Frozen
-from tasks.core.private import create, make_directory
+from tasks.core.private import create_file, make_directory
 from tasks.documents.pdf import select_pages
 
 
@@ -78,7 +78,7 @@ def write_whole(path: Path, text: str) -> None:
     """Write a file whole or not at all, so that it is there after a power failure."""
     temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
-        with create(temporary) as file:
+        with create_file(temporary) as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

@@ -20,9 +20,9 @@ from pydantic import ValidationError
 
 from flows.api.records import flush_names
 from tasks.core.errors import HearthError, InputError, LimitError
+from tasks.core.escaping import escape_line, escape_surrogates
 from tasks.core.jobs import Job, Plan
 from tasks.core.private import make_directory, open_private
-from tasks.core.visible import encodable, visible_line
 from tasks.runs.prepare import prepare
 from tasks.settings.settings import Settings
 
@@ -82,7 +82,7 @@ def posted_from(query: Iterable[tuple[str, str]], password_variables: Iterable[s
         if name in given:
             raise InputError(f"The parameter {name} is given twice. Give it once.")
         if name not in _OWN and (name not in Job.model_fields or name in _NOT_OPTIONS):
-            raise InputError(f"There is no parameter {name!r}. docs/api.md lists those that there are.")
+            raise InputError(f"There is no parameter {name!r}. docs/reference/api.md lists those that there are.")
         given[name] = value
     webhook, filename = (given.pop(name, None) for name in ("webhook", "filename"))
     try:
@@ -224,7 +224,7 @@ def safe_filename(text: str | None) -> str | None:
     Directories before it are cut off, characters that nobody sees are spelled out, and it ends in .pdf once.
     """
     name = re.split(r"[/\\]", text or "")[-1]
-    name = unicodedata.normalize("NFC", visible_line(encodable(name))).replace("\\", "")
+    name = unicodedata.normalize("NFC", escape_line(escape_surrogates(name))).replace("\\", "")
     stem = name[: -len(_ENDING)] if name.lower().endswith(_ENDING) else name
     stem = stem.strip(". ").encode()[:_BYTES].decode(errors="ignore").rstrip(". ")
     return f"{stem}{_ENDING}" if stem else None

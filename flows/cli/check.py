@@ -66,12 +66,12 @@ def _chosen(settings: Settings) -> tuple[str, str]:
 async def _found(settings: Settings) -> Found:
     from flows.local.check import check_prefect
     from tasks.backends.registry import CHECKS
-    from tasks.core.finding import collected
+    from tasks.core.finding import collect_findings
     from tasks.runs.check import check_home, check_output
 
     checks: dict[str, Findings] = {name.value: check(settings) for name, check in CHECKS.items()}
     checks |= {"output": check_output(settings), "home": check_home(settings), "prefect": check_prefect(settings)}
-    found = await asyncio.gather(*map(collected, checks.values()))
+    found = await asyncio.gather(*map(collect_findings, checks.values()))
     return dict(zip(checks, found, strict=True))
 
 

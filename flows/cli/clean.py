@@ -14,7 +14,7 @@ from flows.cli import options
 from flows.cli.console import Terminal, write
 from tasks.core.errors import ServerError
 from tasks.settings.settings import Settings, load_settings
-from tasks.storage.files import Place, place_of
+from tasks.storage.files import StoragePath, parse_path
 
 if TYPE_CHECKING:
     from tasks.retention.expired import Tally
@@ -35,7 +35,7 @@ def clean(
     the same by themselves.
     """
     settings = load_settings()
-    place = place_of(output).absolute() if output else settings.output
+    place = parse_path(output).absolute() if output else settings.output
     tallies = asyncio.run(_cleaned(settings, place, dry_run=dry_run))
     if as_json:
         rows = [{"what": str(each.kind), "count": each.count, "bytes": each.bytes} for each in tallies]
@@ -47,7 +47,7 @@ def clean(
         _out.print("Nothing is older than it is kept.")
 
 
-async def _cleaned(settings: Settings, output: Place, *, dry_run: bool) -> list[Tally]:
+async def _cleaned(settings: Settings, output: StoragePath, *, dry_run: bool) -> list[Tally]:
     import httpx
 
     from flows.api.retention import expired_runs

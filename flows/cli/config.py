@@ -18,7 +18,7 @@ from flows.api.settings import load_api_settings
 from flows.cli import options
 from flows.cli.console import Terminal, write
 from tasks.core.errors import HearthError
-from tasks.core.private import close_to_others, settle_umask
+from tasks.core.private import restrict_directory, set_umask
 from tasks.settings.origins import Origin, Source, notes, origins
 from tasks.settings.settings import OF_THE_EMBEDDED_SERVER, Settings, load_settings
 
@@ -41,10 +41,10 @@ def note_directory(command: str | None) -> None:
 
 def _loose(settings: Settings) -> Iterator[str]:
     """Close what an earlier version left open to others, and tell of what may be others', too."""
-    settle_umask()
+    set_umask()
     places = ((settings.home, _OF_HOME), (settings.output, _OF_RESULTS))
     for place, names in places:
-        if isinstance(place, Path) and (note := close_to_others(place, names.fullmatch)):
+        if isinstance(place, Path) and (note := restrict_directory(place, names.fullmatch)):
             yield note
 
 

@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tasks.core.errors import StorageError
-from tasks.core.visible import visible, visible_line
+from tasks.core.escaping import escape_controls, escape_line
 
 _ASCII = {"ascii", "us-ascii", "ansi_x3.4-1968", "646"}
 
@@ -31,7 +31,7 @@ class Terminal(Console):
 
     def say(self, text: str, style: str = "") -> None:
         """Print one line, however long it is: a terminal wraps it, from which it can be copied, and a log keeps it."""
-        self.print(visible_line(text), style=style or None, soft_wrap=True)
+        self.print(escape_line(text), style=style or None, soft_wrap=True)
 
     def error(self, text: str) -> None:
         """Print what went wrong."""
@@ -42,18 +42,18 @@ class Terminal(Console):
         self._headed("Note:", "yellow", text)
 
     def _headed(self, head: str, style: str, text: str) -> None:
-        told = Text(f"{head} {visible_line(text)}")
+        told = Text(f"{head} {escape_line(text)}")
         told.stylize(style, 0, len(head))
         self.print(told, soft_wrap=True)
 
     def render_str(self, text: str, **options: Any) -> Text:  # noqa: ANN401 - rich's
         """See rich. What is spelled out before it is measured fits into its cell."""
-        return super().render_str(visible(text), **options)
+        return super().render_str(escape_controls(text), **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """See rich."""
         for segment in super().render(renderable, options):
-            yield segment if segment.control else segment._replace(text=visible(segment.text))
+            yield segment if segment.control else segment._replace(text=escape_controls(segment.text))
 
 
 def plain_table(*heads: str, title: str | None = None) -> Table:
@@ -66,7 +66,7 @@ def plain_table(*heads: str, title: str | None = None) -> Table:
 
 def write(text: str) -> None:
     """Write text to standard output as it is; its control characters are spelled out on a terminal."""
-    sys.stdout.write(visible(text) if sys.stdout.isatty() else text)
+    sys.stdout.write(escape_controls(text) if sys.stdout.isatty() else text)
 
 
 class _Descriptor(io.FileIO):

@@ -14,9 +14,9 @@ from flows.cli.console import Terminal, plain_table, write
 from flows.cli.machines import has_pool, with_pool
 from tasks.backends.ec2.billing import pool_bill
 from tasks.backends.ec2.pool import open_pool
-from tasks.core.durations import duration
+from tasks.core.durations import format_duration
 from tasks.core.errors import InputError
-from tasks.costs.bill import Bill, By, Line, together
+from tasks.costs.bill import Bill, By, Line, combine
 from tasks.runs.usage_log import held_bill
 from tasks.settings.settings import Settings, load_settings
 
@@ -48,7 +48,7 @@ def cost(
 async def _found(settings: Settings, by: By, since: datetime, *, ledger: bool) -> Bill:
     held = await asyncio.to_thread(held_bill, settings.output, by, since)
     if ledger:
-        return together(await pool_bill(await open_pool(settings), by, since), held)
+        return combine(await pool_bill(await open_pool(settings), by, since), held)
     return held
 
 
@@ -88,7 +88,7 @@ _HEADS = ("leased", "boot", "idle", "stopped", "machine USD", "disk USD", "total
 def _cells(line: Line) -> tuple[str, ...]:
     times = (line.leased, line.boot, line.idle + line.minimum, line.stopped)
     usd = (line.usd, line.disk_usd, line.total_usd, line.saved_usd)
-    return *(duration(seconds) if seconds else "" for seconds in times), *(
+    return *(format_duration(seconds) if seconds else "" for seconds in times), *(
         f"{each:.4f}" if each else "" for each in usd
     )
 

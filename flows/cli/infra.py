@@ -16,7 +16,7 @@ from flows.stacks.registry import StackName, open_deployment
 from infra_scripts.common.deployment import Options
 from infra_scripts.common.errors import InfraError
 from tasks.core.errors import HearthError
-from tasks.costs.price_book import current
+from tasks.costs.price_book import current_book
 from tasks.costs.rates import on_demand_usd_per_hour
 from tasks.settings.settings import Settings, load_settings
 
@@ -94,7 +94,7 @@ def down(
         aws = connected(settings)
         deployment = open_deployment(name, settings, Options(images=images), aws.region)
         if not yes:
-            typer.confirm(f"Delete {deployment.whole}?", abort=True)
+            typer.confirm(f"Delete {deployment.teardown_summary}?", abort=True)
         _say(deployment.down(aws, _tell, force=force))
 
 
@@ -136,7 +136,7 @@ def bake(yes: Yes = False) -> None:
         aws = connected(settings)
         how = Bake(settings.ec2.pool, settings.ec2.types, settings.ec2_stack.base_ami_parameter)
         if not yes:
-            usd = on_demand_usd_per_hour(how.types[0], aws.region, current(settings.home))
+            usd = on_demand_usd_per_hour(how.types[0], aws.region, current_book(settings.home))
             cost = "at a price not known" if usd is None else f"at about USD {usd:.2f} an hour"
             _out.print(f"One {how.types[0]} runs for about 20 minutes, {cost};", highlight=False)
             _out.print("then the image's snapshot costs about USD 0.05 per GB and month.", highlight=False)
@@ -170,15 +170,15 @@ def policy(
     ] = None,
 ) -> None:
     """Print the IAM policy of whoever reads on a stack, deploys it, bakes images for it, or checks it before."""
-    from infra_scripts.common.clients import told
-    from infra_scripts.common.policy import Who as Policies
+    from infra_scripts.common.clients import explain_errors
+    from infra_scripts.common.policy import PolicyName as Policies
     from infra_scripts.common.policy import policy as rendered
 
     with errors():
         settings = load_settings()
         region = _region(settings, None)
         if account is None:
-            with told():
+            with explain_errors():
                 account = connected(settings).account()
         filled = rendered(Policies(who.value), pool=settings.ec2.pool, account=account, region=region, stack=name.value)
         write(json.dumps(filled, indent=2) + "\n")

@@ -33,9 +33,9 @@ from flows.cli.smoke import smoke
 from flows.cli.top import metrics, top
 from flows.cli.up import down, serve_api, up
 from tasks.core.errors import HearthError, InputError
-from tasks.core.network import settle_network
-from tasks.core.private import settle_umask
-from tasks.core.visible import log_visibly
+from tasks.core.escaping import escape_logs
+from tasks.core.network import normalize_environment
+from tasks.core.private import set_umask
 from tasks.settings.env_file import read_any_encoding, unset_empty
 from tasks.settings.trust import settle_prefect
 
@@ -104,12 +104,12 @@ def main() -> None:
     """The entry point."""
     speak_utf8()
     open_streams()
-    log_visibly()
+    escape_logs()
     unset_empty()
-    settle_network()
+    normalize_environment()
     read_any_encoding()
     settle_prefect()
-    settle_umask()
+    set_umask()
     code = _run()
     try:
         close_streams()

@@ -10,12 +10,12 @@ import typer
 
 from flows.cli import options
 from flows.cli.console import Terminal, plain_table, write
-from tasks.core.durations import duration, seconds_in
+from tasks.core.durations import format_duration, parse_duration
 from tasks.core.errors import InputError
 from tasks.costs.assumptions import Range
-from tasks.costs.price_book import REGIONS, Term, current, keep, own, shipped
+from tasks.costs.price_book import REGIONS, Term, current_book, save_book, shipped_book, user_book
 from tasks.planning.chart import picture
-from tasks.planning.request import PlanRequest, planned
+from tasks.planning.request import PlanRequest, make_plan
 from tasks.planning.verdict import CostPlan
 from tasks.settings.settings import load_settings
 
@@ -47,7 +47,7 @@ def plan(
         list[str] | None,
         typer.Option(
             metavar="NAME=VALUE",
-            show_default="docs/costs.md lists them",
+            show_default="docs/reference/assumptions.md lists them",
             help="An assumption, such as page_seconds=5-10; repeatable.",
         ),
     ] = None,
@@ -73,7 +73,7 @@ def plan(
         assume=assumed(assume or []),
         stale_days=stale_days,
     )
-    made = planned(asked, load_settings())
+    made = make_plan(asked, load_settings())
     if svg is not None:
         svg.write_text(picture(made), encoding="utf-8")
     if as_json:
@@ -90,7 +90,7 @@ def show(
     as_json: options.Json = False,
 ) -> None:
     """Show every price with its source and the day on which it was read."""
-    book = current(load_settings().home)
+    book = current_book(load_settings().home)
     if as_json:
         write(book.model_dump_json() + "\n")
         return
@@ -118,13 +118,13 @@ def refresh(
     ] = None,
 ) -> None:
     """Ask AWS for today's prices, keep them, and show what changed."""
-    from tasks.costs.refresh import TYPES, asked
+    from tasks.costs.refresh import TYPES, fetch_prices
     from tasks.costs.services import SERVICES
 
     home = load_settings().home
-    before = current(home)
-    newer = asyncio.run(asked(tuple(instance_type or TYPES), tuple(region or REGIONS)))
-    keep((own(home) or shipped()).merged(newer), home)
+    before = current_book(home)
+    newer = asyncio.run(fetch_prices(tuple(instance_type or TYPES), tuple(region or REGIONS)))
+    save_book((user_book(home) or shipped_book()).merged(newer), home)
     changes = before.changes(newer)
     table = plain_table("what", "region", "term", "was", "is")
     for old, new in changes:
@@ -164,8 +164,8 @@ def _console() -> Terminal:
 
 
 def _short(seconds: float) -> str:
-    """As `duration` has it, without spaces."""
-    return duration(seconds).replace(" min", "m").replace(" ", "")
+    """As `format_duration` has it, without spaces."""
+    return format_duration(seconds).replace(" min", "m").replace(" ", "")
 
 
 def _dollars(usd: Range) -> str:
@@ -177,7 +177,7 @@ def _seconds(written: str | None) -> float | None:
     if written is None:
         return None
     try:
-        return seconds_in(f"{written}s" if written.strip().replace(".", "", 1).isdecimal() else written)
+        return parse_duration(f"{written}s" if written.strip().replace(".", "", 1).isdecimal() else written)
     except ValueError:
         raise InputError(f"The deadline is {written!r}. Write it like 90s, 10min, 2h or 1d.") from None
 

@@ -11,11 +11,11 @@ from pydantic import ValidationError
 
 from flows.cli.console import Terminal, plain_table, write
 from flows.cli.plan import assumed
-from tasks.core.durations import duration
+from tasks.core.durations import format_duration
 from tasks.core.errors import InputError
 from tasks.costs.assumptions import Assumptions
-from tasks.costs.price_book import current
-from tasks.planning.request import no_price
+from tasks.costs.price_book import current_book
+from tasks.planning.request import missing_price_error
 from tasks.settings.settings import load_settings
 from tasks.simulation.fleet import simulate
 from tasks.simulation.outcome import Outcome
@@ -65,7 +65,7 @@ def simulate_command(
         list[str] | None,
         typer.Option(
             metavar="NAME=VALUE",
-            show_default="docs/costs.md lists them",
+            show_default="docs/reference/assumptions.md lists them",
             help="An assumption, as for hearth plan; repeatable.",
         ),
     ] = None,
@@ -77,7 +77,7 @@ def simulate_command(
 ) -> None:
     """Simulate days of runs on every kind of fleet; nothing is started."""
     settings = load_settings()
-    given = Assumptions().changed({**assumed(assume or []), "seed": str(seed)})
+    given = Assumptions().with_values({**assumed(assume or []), "seed": str(seed)})
     idle = settings.idle_minutes if idle_minutes is None else idle_minutes
     threshold = settings.ec2.pages_a_slot if pages_per_slot is None else pages_per_slot
     try:
@@ -96,11 +96,11 @@ def simulate_command(
     except ValidationError as error:
         first = error.errors()[0]
         raise InputError(f"{first['loc'][0]} is wrong: {first['msg']}.") from None
-    physics, book = Physics(interruptions_an_hour=interruptions), current(settings.home)
+    physics, book = Physics(interruptions_an_hour=interruptions), current_book(settings.home)
     try:
         outcomes = [simulate(work, rules, given, book, physics) for rules in kept]
     except KeyError:
-        raise no_price(given) from None
+        raise missing_price_error(given) from None
     if svg is not None:
         svg.write_text(picture(outcomes, given.slots), encoding="utf-8")
     if as_json:
@@ -116,8 +116,8 @@ def _show(outcomes: list[Outcome]) -> None:
     for each in outcomes:
         table.add_row(
             each.rules.policy,
-            f"{duration(each.started_p50)}, {duration(each.started_p95)}",
-            f"{duration(each.finished_p50)}, {duration(each.finished_p95)}",
+            f"{format_duration(each.started_p50)}, {format_duration(each.started_p95)}",
+            f"{format_duration(each.finished_p50)}, {format_duration(each.finished_p95)}",
             f"{each.machine_hours:.1f}",
             f"{each.occupancy:.0%}",
             str(each.launches),
@@ -127,4 +127,6 @@ def _show(outcomes: list[Outcome]) -> None:
         )
     out = Terminal()
     out.print(table)
-    out.print("Waits of half of the runs, and of 95 in 100. Simulated; docs/simulation.md says with what.", style="dim")
+    out.print(
+        "Waits of half of the runs, and of 95 in 100. Simulated: see docs/architecture/simulation.md.", style="dim"
+    )

@@ -18,7 +18,7 @@ from flows.cli.infra import AllowFrom, Name, Yes, connected, errors
 from flows.stacks.registry import StackName, open_deployment
 from infra_scripts.common.deployment import Options
 from tasks.core.errors import InputError
-from tasks.costs.price_book import current
+from tasks.costs.price_book import current_book
 from tasks.settings.settings import load_settings
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def smoke(
             raise InputError("Say what the trial may cost at most, such as --max-usd 0.50.")
         settings = load_settings()
         aws = connected(settings)
-        target = target_of(name, settings, aws.region, max_usd, current(settings.home))
+        target = target_of(name, settings, aws.region, max_usd, current_book(settings.home))
         opened = Options(allow_from=tuple(allow_from or ()), images=bake)
         deployment = open_deployment(name, target.settings, opened, aws.region)
         deployment.plan()  # a wrong setting is refused before AWS is asked
@@ -132,10 +132,10 @@ def _preparation(
 
 
 def _tell(trial: Trial, target: Target, *, as_json: bool, baked: bool, region: str) -> None:
-    from tasks.planning.measured import keep
+    from tasks.planning.measured import save_measurement
 
     measured = _measured(trial, target, baked=baked, region=region) if trial.manifest else None
-    file = None if measured is None else keep(measured, target.settings.home)
+    file = None if measured is None else save_measurement(measured, target.settings.home)
     if as_json:
         told = {"read": measured is not None, "left": list(trial.left), "usd_at_most": round(trial.usd, 4)}
         facts = None if measured is None else measured.model_dump(mode="json")

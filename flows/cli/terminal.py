@@ -18,13 +18,13 @@ from rich.progress import (
 )
 
 from flows.cli.console import Terminal
-from tasks.core.events import Event, PageRetried, PagesStart, PageStarted, Progress, Pulling, RunStarted, RunWarning
+from tasks.core.events import Event, PageRetried, PagesStarted, PageStarted, Progress, Pulling, RunStarted, RunWarning
 from tasks.reading.events import PageDone
 from tasks.results.manifest import Manifest, RunStatus
 from tasks.results.page import PageStatus
 from tasks.results.report import Report
 from tasks.results.store import ResultStore
-from tasks.storage.files import Place
+from tasks.storage.files import StoragePath
 from tasks.views.summary import flagged
 
 _MEGABYTE = 1_000_000
@@ -72,16 +72,16 @@ class TerminalProgress:
         match event:
             case RunStarted(url=url):
                 self._console.say(f"Watch it at {url}")
-            case Progress(what=what):
+            case Progress(message=what):
                 self._progress.update(self._stage, description=what, completed=0, total=None, told="")
-            case RunWarning(what=what):
+            case RunWarning(message=what):
                 self._console.note(what)
             case Pulling(step=step, completed=completed, total=total):
                 megabytes = f"{completed / _MEGABYTE:.0f} of {total / _MEGABYTE:.0f} MB" if total else ""
                 self._progress.update(
                     self._stage, description=step, completed=completed, total=total or None, told=megabytes
                 )
-            case PagesStart(total=total, standing=standing):
+            case PagesStarted(total=total, standing=standing):
                 self._progress.update(self._stage, visible=False)
                 if self._pages is None:
                     self._pages = self._progress.add_task("pages", total=total, completed=standing, told="")
@@ -110,7 +110,7 @@ class TerminalProgress:
         self._progress.update(self._pages, advance=advance, told=told)
 
 
-def print_report(console: Terminal, report: Report, path: Place) -> None:
+def print_report(console: Terminal, report: Report, path: StoragePath) -> None:
     """Tell how a batch ended: sums, the documents with which something went wrong, and where the report is."""
     for name, told in report.totals().items():
         console.say(f"{name:<22}{told}")

@@ -16,7 +16,7 @@ from flows.cli.terminal import TerminalProgress
 from tasks.backends.local.server_state import local_servers, stop_server
 from tasks.core.errors import InputError
 from tasks.core.events import subscribe
-from tasks.core.network import refuse_unusable
+from tasks.core.network import check_environment
 from tasks.settings.env_file import refuse_other_encodings
 from tasks.settings.settings import load_settings
 from tasks.settings.trust import refuse_strangers_file
@@ -45,7 +45,7 @@ def up(
         refuse_strangers_file(prefect_file)  # its steps are commands
     refuse_other_encodings()
     settings = load_settings()  # before Prefect reads .env, too
-    refuse_unusable()  # what would be taken from the worker's environment without a word
+    check_environment()  # what would be taken from the worker's environment without a word
     with TerminalProgress(_err) as terminal, subscribe(terminal):
         from flows.local.bring_up import bring_up
 

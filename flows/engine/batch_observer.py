@@ -7,7 +7,7 @@ from contextvars import Context
 from dataclasses import dataclass
 
 from tasks.backends.base import Allocation, MachineFacts
-from tasks.core.events import Event, PagesStart, Progress, RunWarning, emit
+from tasks.core.events import Event, PagesStarted, Progress, RunWarning, emit
 from tasks.reading.events import PageDone
 from tasks.runs.run_stats import RunStats
 from tasks.serving.warmup import Warmth
@@ -43,9 +43,9 @@ class Relay:
         """See `Listener`."""
         self.meter(event)
         match event:
-            case PagesStart(total=total, standing=standing, slots=slots):
+            case PagesStarted(total=total, standing=standing, slots=slots):
                 self.total, self.standing = self.total + total, self.standing + standing
-                event = PagesStart(self.total, self.standing, slots)
+                event = PagesStarted(self.total, self.standing, slots)
             case PageDone() | RunWarning():
                 pass
             case _:

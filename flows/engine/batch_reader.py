@@ -23,15 +23,15 @@ from tasks.batches.document_index import DocumentIndex
 from tasks.batches.shards import weighed
 from tasks.core.budget import Budget
 from tasks.core.errors import HearthError, IncompleteError, InputError
+from tasks.core.escaping import escape_line
 from tasks.core.events import Listener, RunWarning, emit, subscribe_only
 from tasks.core.jobs import Job
-from tasks.core.visible import visible_line
 from tasks.results.manifest import Manifest
 from tasks.results.report import DocumentStatus, Report, Row, shared_out
 from tasks.runs.advice import insight
 from tasks.runs.run_stats import RunStats
 from tasks.settings.settings import Settings
-from tasks.storage.files import Place
+from tasks.storage.files import StoragePath
 
 # Documents whose pages have not all begun: one begins its pages, the others are being opened meanwhile.
 _OPENING = 8
@@ -46,7 +46,7 @@ class BatchReader:
 
     batch: Batch
     settings: Settings
-    output: Place
+    output: StoragePath
     budget: Budget
     read: Read
     rows: list[Row] = field(default_factory=list)
@@ -75,7 +75,7 @@ class BatchReader:
                         self.rows.append(known)
                         continue
                     await opening.acquire()
-                    stopped = shared.stopped or budget.spent(shared.usd) or ""
+                    stopped = shared.stopped or budget.exhausted(shared.usd) or ""
                     if stopped or self.trouble is not None:
                         self.rows.append(Row(document=source.name, status=DocumentStatus.LEFT))
                         opening.release()
@@ -102,7 +102,7 @@ class BatchReader:
         """Read one document, as a task run of its own."""
         try:
             with subscribe_only(relay), shared.used_here(all_begun):
-                run = await self.read(visible_line(source.path.name), self.batch.job(source.path))
+                run = await self.read(escape_line(source.path.name), self.batch.job(source.path))
             outcome = await run.aresult(raise_on_failure=False)
         finally:
             all_begun()

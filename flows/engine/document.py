@@ -12,7 +12,7 @@ from flows.engine.server_group import ServerGroup
 from flows.engine.shared_server_group import servers_for
 from flows.engine.supervisor import ServerRequirements
 from tasks.core.budget import Budget
-from tasks.core.events import PagesStart, Progress, RunWarning, emit, subscribe
+from tasks.core.events import PagesStarted, Progress, RunWarning, emit, subscribe
 from tasks.documents.render import Renderer
 from tasks.reading.page_reader import PageReader
 from tasks.runs.prepare import Prepared
@@ -60,7 +60,7 @@ async def read_document(prepared: Prepared, settings: Settings, account: RunReco
                         leave()
                         all_begun()
 
-                    emit(PagesStart(len(plan.numbers), len(plan.numbers) - len(left), servers.capacity))
+                    emit(PagesStarted(len(plan.numbers), len(plan.numbers) - len(left), servers.capacity))
                     account.pages_start()
                     try:
                         await read_pages(serving.work, reader, left, serving.window, begun)

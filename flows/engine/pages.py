@@ -30,8 +30,8 @@ from tasks.settings.reading import WarmSettings
 from tasks.settings.settings import load_settings
 
 # A page as a task run costs Prefect's server 14 ms, 3 events and 19 kB, and this process 13 ms; in blocks of 25 it
-# costs 3.3 ms, 0.2 events, 1.3 kB and 7.4 ms, and little less in blocks of 100 (docs/performance.md). Up to MOST_SINGLE
-# pages that is no burden.
+# costs 3.3 ms, 0.2 events, 1.3 kB and 7.4 ms, and little less in blocks of 100 (docs/architecture/performance.md).
+# Up to MOST_SINGLE pages that is no burden.
 BLOCK = 25
 
 _RETRY_SECONDS = 0.5

@@ -130,7 +130,7 @@ class ServerGroup:
 
     async def _check_budget(self) -> None:
         """Close the window if a budget is spent; why is told once."""
-        spent = self._budget.spent(self.books.usd) or await self._all_spent()
+        spent = self._budget.exhausted(self.books.usd) or await self._all_spent()
         if spent is None or self.stopped:
             return
         self.stopped = spent

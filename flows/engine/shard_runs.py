@@ -30,7 +30,7 @@ from tasks.batches.shards import Shard, ShardPlan
 from tasks.core.errors import UnavailableError
 from tasks.core.events import Progress, RunWarning, emit
 from tasks.results.report import DocumentStatus, Report, Row
-from tasks.storage.files import Place
+from tasks.storage.files import StoragePath
 
 DEPLOYMENT = "process-batch/on-demand"
 _LOOK_SECONDS = 2.0
@@ -52,7 +52,7 @@ class ShardRuns:
     """
 
     asked: Batch
-    output: Place
+    output: StoragePath
     began: datetime
     since: datetime
     read_here: Read

@@ -15,7 +15,7 @@ from tasks.backends.base import Allocation, Backend
 from tasks.core.aio import WorkLoop, cancel_and_wait
 from tasks.core.budget import Budget
 from tasks.core.errors import MachineLostError, ModelError, ServerError, UnavailableError
-from tasks.core.events import Progress, RunWarning, SlotsChanged, WarmStep, emit, timed
+from tasks.core.events import Progress, RunWarning, SlotsChanged, WarmStep, emit, measure_step
 from tasks.ollama.client import GenerateRequest, OllamaClient
 from tasks.reading.events import ServerReleased, ServerTaken
 from tasks.runs.cost_tracker import CostTracker
@@ -97,7 +97,7 @@ class ServerSupervisor:
         losses = 0
         try:
             while True:
-                with timed(WarmStep.ACQUIRE):
+                with measure_step(WarmStep.ACQUIRE):
                     allocation = await self._backend.acquire(self._wanted.slots, self._wanted.holder, self._parts)
                 self._common.books.taken(allocation)
                 emit(ServerTaken(allocation))

@@ -9,7 +9,7 @@ from prefect.settings import get_current_settings
 
 from tasks.backends.local.server_state import local_servers
 from tasks.core.finding import Finding, Findings, State
-from tasks.core.network import PREFECTS_CERTIFICATES, check_way_to, without_credentials
+from tasks.core.network import PREFECTS_CERTIFICATES, check_connection, without_credentials
 from tasks.settings.settings import Settings
 
 
@@ -22,7 +22,7 @@ async def check_prefect(settings: Settings) -> Findings:
         yield Finding(State.OK, f"No server is configured: a local one {there}.")
         return
     shown = without_credentials(url)
-    check_way_to(url, PREFECTS_CERTIFICATES)
+    check_connection(url, PREFECTS_CERTIFICATES)
     async with get_client() as client:
         if await client.api_healthcheck() is not None:
             remedy = "Start it, correct PREFECT_API_URL, or unset it to have Hearth start a local one."

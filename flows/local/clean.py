@@ -11,13 +11,13 @@ from prefect.settings import get_current_settings
 from flows.local.prefect_server import prefect_api
 from flows.orchestrator.old_runs import OTHERS, SWEEPS, count_old_runs, delete_old_runs
 from tasks.backends.local.server_state import local_servers
-from tasks.core.paths import Place
+from tasks.core.paths import StoragePath
 from tasks.retention.clean import expired_files
 from tasks.retention.expired import Kind, Tally, sweep
 from tasks.settings.settings import Settings
 
 
-async def clean(settings: Settings, output: Place, *, dry_run: bool) -> list[Tally]:
+async def clean(settings: Settings, output: StoragePath, *, dry_run: bool) -> list[Tally]:
     """Delete what may go, or only count it.
 
     Raises:

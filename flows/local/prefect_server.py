@@ -28,7 +28,7 @@ from flows.orchestrator.late_ends import deliver
 from tasks.core.aio import cancel_and_wait
 from tasks.core.errors import ServerError
 from tasks.core.events import Progress, emit
-from tasks.core.network import PREFECTS_CERTIFICATES, check_way_to, without_credentials
+from tasks.core.network import PREFECTS_CERTIFICATES, check_connection, without_credentials
 from tasks.settings.settings import Settings
 
 _LOOK_SECONDS = 1.0
@@ -99,7 +99,7 @@ async def _own(configured: str | None, settings: Settings) -> OwnServer | None:
             return own
         was = was_own(configured, settings.home)
         if not (was and _sends_ours(settings)):  # to whom took the address meanwhile
-            check_way_to(configured, PREFECTS_CERTIFICATES)
+            check_connection(configured, PREFECTS_CERTIFICATES)
             async with get_client() as client:
                 trouble = await client.api_healthcheck()
             if trouble is None:

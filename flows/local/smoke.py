@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from flows.local.smoke_page import PageReader
 from flows.stacks.registry import StackName
-from infra_scripts.common.clients import told
+from infra_scripts.common.clients import explain_errors
 from infra_scripts.common.errors import InfraError, LeftoverError
 from infra_scripts.common.instances import machines, terminate
 from tasks.core.errors import HearthError, UnavailableError
@@ -101,7 +101,7 @@ def _end_machines(target: Target, aws: Aws, listener: Listener) -> float | None:
         return None
     pool = target.settings.ec2.pool
     try:
-        with told():
+        with explain_errors():
             terminate(aws, [machine.id for machine in machines(aws, pool)], listener, poll_seconds=_POLL_SECONDS)
     except InfraError as error:
         listener(str(error))
@@ -111,7 +111,7 @@ def _end_machines(target: Target, aws: Aws, listener: Listener) -> float | None:
 
 def _remove(deployment: Deployment, aws: Aws, listener: Listener) -> tuple[str, ...]:
     """Remove everything, and return what is left of it."""
-    listener(f"Removing {deployment.whole}.")
+    listener(f"Removing {deployment.teardown_summary}.")
     left: tuple[str, ...] = ()
     for at in range(_TRIES):
         try:

@@ -9,7 +9,7 @@ from prefect.events import emit_event
 from prefect.runtime import flow_run
 
 from tasks.core.budget import Budget
-from tasks.core.events import Event, PagesStart, Progress, Pulling
+from tasks.core.events import Event, PagesStarted, Progress, Pulling
 from tasks.reading.events import PageDone
 
 PROGRESS = "hearth.run.progress"
@@ -27,7 +27,7 @@ class ProgressEvents:
 
     def __call__(self, event: Event) -> None:
         """Tell, if the last time is long enough ago."""
-        if isinstance(event, (Progress, Pulling, PagesStart, PageDone)) and time.monotonic() >= self._next:
+        if isinstance(event, (Progress, Pulling, PagesStarted, PageDone)) and time.monotonic() >= self._next:
             self._next = time.monotonic() + PROGRESS_SECONDS
             _emit(PROGRESS, {})
 

@@ -2,7 +2,7 @@
 
 A worker claims a run (PENDING) some seconds before the run's own process begins it. If the worker is killed in between,
 Prefect leaves the run PENDING for ever. It counts against the limits of its work pool, and against its deployment's
-until its lease ends; if the server forgot its leases in a restart, that is never. See docs/prefect.md.
+until its lease ends; if the server forgot its leases in a restart, that is never. See docs/how-to/prefect.md.
 """
 
 from __future__ import annotations

@@ -6,18 +6,18 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from infra_scripts.common.clients import told
+from infra_scripts.common.clients import explain_errors
 from infra_scripts.common.cloudformation import Stack
 from infra_scripts.common.deployment import CostTable, Options, StackPlan, StackRequest, StackStatus
 from infra_scripts.common.instances import POOL_TAG, images, machines
 from infra_scripts.common.needs import Machines, Market, Needs
 from infra_scripts.common.network import AMI_STAND_IN, STAND_INS
-from infra_scripts.ec2.deploy import LINKED, down, request, up
+from infra_scripts.ec2.deploy import LINKED_SERVICES, down, request, up
 from infra_scripts.ec2.pool import Ec2Stack
 from infra_scripts.ec2.template import parameters, plan, template
 from tasks.costs.disks import disk_mb_s, initialization_usd
-from tasks.costs.price_book import current
-from tasks.costs.rates import gp3_usd_per_hour, on_demand_usd_per_hour, whose_prices
+from tasks.costs.price_book import current_book
+from tasks.costs.rates import gp3_usd_per_hour, on_demand_usd_per_hour, price_notes
 from tasks.settings.ec2 import SpotPolicy
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Ec2Deployment:
     settings: Settings
     options: Options
     region: str
-    takes: ClassVar[frozenset[str]] = frozenset({"allow_from", "images"})
+    supported_options: ClassVar[frozenset[str]] = frozenset({"allow_from", "images"})
 
     @property
     def pool(self) -> str:
@@ -55,7 +55,7 @@ class Ec2Deployment:
         return f"hearth-{self.pool}"
 
     @property
-    def whole(self) -> str:
+    def teardown_summary(self) -> str:
         """All that `down` deletes."""
         and_images = " and images" if self.options.images else ""
         return f"the pool {self.pool} in {self.region}: its machines, stack, parameters{and_images}"
@@ -63,7 +63,7 @@ class Ec2Deployment:
     def plan(self) -> StackPlan:
         """What `up` makes and what it costs."""
         stack = self._stack()
-        region, book, types = self.region, current(self.settings.home), self.settings.ec2.types
+        region, book, types = self.region, current_book(self.settings.home), self.settings.ec2.types
         prices = {name: on_demand_usd_per_hour(name, region, book) for name in types}
         disk = gp3_usd_per_hour(stack.disk_gb, stack.disk_throughput, region, book)
         filling = initialization_usd(stack.model_disk, stack.disk_gb, region, book)
@@ -74,7 +74,7 @@ class Ec2Deployment:
             for name, usd in planned.machine_usd_per_hour.items()
         )
         items = [*types, "gp3:gb", *(["ebs:init_gb"] if filling else [])]
-        notes = (*_NOTES, *self._capped(stack), *whose_prices(items, region, book))
+        notes = (*_NOTES, *self._capped(stack), *price_notes(items, region, book))
         return StackPlan(planned.rows, CostTable(("machine", "running, on demand", "stopped"), machine_rows), notes)
 
     def template(self) -> str:
@@ -96,14 +96,14 @@ class Ec2Deployment:
 
     def request_for(self, aws: Aws) -> StackRequest:
         """What `up` asks CloudFormation for."""
-        with told():
+        with explain_errors():
             return request(aws, self._stack(), lambda _: None)
 
     def request(self) -> StackRequest:
         """What CloudFormation is asked for."""
         stack = self._stack()
         values = parameters(stack, **STAND_INS, ami=AMI_STAND_IN)
-        return StackRequest(template(stack), values, {POOL_TAG: self.pool}, LINKED)
+        return StackRequest(template(stack), values, {POOL_TAG: self.pool}, LINKED_SERVICES)
 
     def up(self, aws: Aws, listener: Listener) -> tuple[str, ...]:
         """Create or update the pool's stack."""
@@ -121,7 +121,7 @@ class Ec2Deployment:
 
     def status(self, aws: Aws) -> StackStatus:
         """The stack, and what of the pool is paid for."""
-        with told():
+        with explain_errors():
             stack = Stack(aws, self.name, lambda _: None)
             found, outputs = stack.describe(), stack.outputs()
             states = Counter(machine.state for machine in machines(aws, self.pool))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from infra_scripts.common.clients import told
+from infra_scripts.common.clients import explain_errors
 from infra_scripts.common.container_images import ECS_MEDIA_TYPES
 from infra_scripts.common.deployment import CostTable, Options, StackPlan, StackRequest, StackStatus
 from infra_scripts.common.needs import Container, Machines, Needs
@@ -13,14 +13,14 @@ from infra_scripts.common.network import AMI_STAND_IN, STAND_INS
 from infra_scripts.ecs.deploy import ECS_TAG, down, image_trouble, request, status, up
 from infra_scripts.ecs.service import BUILD_SCRIPT, EcsStack, parameters, plan_rows, stack_name, template
 from tasks.costs.disks import disk_mb_s
-from tasks.costs.price_book import current
+from tasks.costs.price_book import current_book
 from tasks.costs.rates import (
     HOURS_A_MONTH,
     balancer_usd_per_hour,
     fargate_usd_per_hour,
     gp3_usd_per_hour,
     on_demand_usd_per_hour,
-    whose_prices,
+    price_notes,
 )
 from tasks.settings.ecs import Capacity
 
@@ -46,7 +46,7 @@ class EcsDeployment:
     settings: Settings
     options: Options
     region: str
-    takes: ClassVar[frozenset[str]] = frozenset({"allow_from"})
+    supported_options: ClassVar[frozenset[str]] = frozenset({"allow_from"})
 
     @property
     def pool(self) -> str:
@@ -59,14 +59,14 @@ class EcsDeployment:
         return stack_name(self.pool)
 
     @property
-    def whole(self) -> str:
+    def teardown_summary(self) -> str:
         """All that `down` deletes."""
         return f"the service {self.name} in {self.region}: its tasks, machines, image, load balancer and stack"
 
     def plan(self) -> StackPlan:
         """What `up` makes and what it costs."""
         stack, most = self._stack(), self.settings.ecs_stack.max_tasks
-        region, book = self.region, current(self.settings.home)
+        region, book = self.region, current_book(self.settings.home)
         if stack.capacity == "gpu":
             disk = gp3_usd_per_hour(stack.disk_gb, stack.disk_throughput, region, book)
             prices = {name: on_demand_usd_per_hour(name, region, book) for name in stack.types}
@@ -81,7 +81,7 @@ class EcsDeployment:
         )
         costs = CostTable(("a task on", "one running, on demand", f"{most} running"), rows)
         first = (_FIRST,) if stack.capacity == "gpu" and most > 1 else ()
-        notes = (*_NOTES, *first, *whose_prices(items, region, book))
+        notes = (*_NOTES, *first, *price_notes(items, region, book))
         return StackPlan(plan_rows(stack, balancer_usd_per_hour(region, book), HOURS_A_MONTH), costs, notes)
 
     def template(self) -> str:
@@ -100,7 +100,7 @@ class EcsDeployment:
         if settings.capacity is Capacity.FARGATE:
             vcpu = float(settings.fargate_vcpu)
             return Needs(
-                balanced_in="HEARTH_ECS_STACK__SUBNETS",
+                balancer_subnets_setting="HEARTH_ECS_STACK__SUBNETS",
                 fargate_vcpu=vcpu,
                 fargate_spot=not on_demand,
                 container=container,
@@ -113,18 +113,18 @@ class EcsDeployment:
             disk_gb=settings.disk_gb,
             disk_setting="HEARTH_ECS_STACK__DISK_GB",
         )
-        return Needs(machines=machines, balanced_in="HEARTH_ECS_STACK__SUBNETS", container=container)
+        return Needs(machines=machines, balancer_subnets_setting="HEARTH_ECS_STACK__SUBNETS", container=container)
 
     def request_for(self, aws: Aws) -> StackRequest:
         """What `up` asks CloudFormation for."""
-        with told():
+        with explain_errors():
             return request(aws, self._stack())
 
     def request(self) -> StackRequest:
         """What CloudFormation is asked for."""
         stack = self._stack()
         values = parameters(stack, **STAND_INS, ami=AMI_STAND_IN)
-        return StackRequest(template(stack), values, {ECS_TAG: self.pool}, stack.linked)
+        return StackRequest(template(stack), values, {ECS_TAG: self.pool}, stack.linked_services)
 
     def up(self, aws: Aws, listener: Listener) -> tuple[str, ...]:
         """Create or update the service's stack."""

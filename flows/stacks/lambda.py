@@ -6,16 +6,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from infra_scripts.common.clients import told
+from infra_scripts.common.clients import explain_errors
 from infra_scripts.common.container_images import ECS_MEDIA_TYPES
 from infra_scripts.common.deployment import CostTable, Options, StackPlan, StackRequest, StackStatus
 from infra_scripts.common.instances import POOL_TAG
 from infra_scripts.common.needs import Container, Needs
 from infra_scripts.common.network import STAND_INS
-from infra_scripts.trigger.deploy import LINKED, down, request, sends_events, status, up
-from infra_scripts.trigger.upload_trigger import TriggerStack, rows, template
-from tasks.costs.price_book import current
-from tasks.costs.rates import fargate_usd_per_hour, whose_prices
+from infra_scripts.trigger.deploy import LINKED_SERVICES, down, request, sends_events, status, up
+from infra_scripts.trigger.upload_trigger import TriggerStack, plan_rows, template
+from tasks.costs.price_book import current_book
+from tasks.costs.rates import fargate_usd_per_hour, price_notes
 from tasks.settings.trigger import Capacity
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _NOTES = (
     "The machines that a task reads on come beside its price.",
-    "docs/lambda.md has an example of what a month costs.",
+    "docs/how-to/lambda.md has an example of what a month costs.",
 )
 
 
@@ -35,7 +35,7 @@ class LambdaDeployment:
     settings: Settings
     options: Options
     region: str
-    takes: ClassVar[frozenset[str]] = frozenset()
+    supported_options: ClassVar[frozenset[str]] = frozenset()
 
     @property
     def name(self) -> str:
@@ -43,7 +43,7 @@ class LambdaDeployment:
         return self._stack().name
 
     @property
-    def whole(self) -> str:
+    def teardown_summary(self) -> str:
         """All that `down` deletes."""
         return f"{self.name} in {self.region}: its function, queues with what waits in them, tasks and roles"
 
@@ -51,7 +51,7 @@ class LambdaDeployment:
         """What `up` makes and what it costs."""
         stack, given = self._stack(), self.settings.trigger
         stack.checked()
-        book = current(self.settings.home)
+        book = current_book(self.settings.home)
         hourly = fargate_usd_per_hour(given.cpu // 1024, given.memory_mb // 1024, self.region, book)
         longest = given.max_minutes / 60 * 1.5
         row = (f"{given.cpu / 1024:g} vCPU, {given.memory_mb / 1024:g} GB", f"USD {hourly:.3f} an hour")
@@ -59,7 +59,7 @@ class LambdaDeployment:
             ("a task", "while it reads", "at the most, machines included"),
             ((*row, f"USD {hourly * longest + given.max_usd:.2f}"),),
         )
-        return StackPlan(rows(stack), costs, (*_NOTES, *whose_prices(["fargate:vcpu"], self.region, book)))
+        return StackPlan(plan_rows(stack), costs, (*_NOTES, *price_notes(["fargate:vcpu"], self.region, book)))
 
     def template(self) -> str:
         """The CloudFormation template."""
@@ -73,7 +73,7 @@ class LambdaDeployment:
         container = Container(
             name=given.image or "",
             media_types=ECS_MEDIA_TYPES,
-            build="infra_scripts/worker/Dockerfile is its recipe, and docs/lambda.md has the commands",
+            build="infra_scripts/worker/Dockerfile is its recipe, and docs/how-to/lambda.md has the commands",
         )
         return Needs(
             fargate_vcpu=given.cpu / 1024,
@@ -84,13 +84,13 @@ class LambdaDeployment:
 
     def request_for(self, aws: Aws) -> StackRequest:
         """What `up` asks CloudFormation for."""
-        with told():
+        with explain_errors():
             return request(aws, self._stack())
 
     def request(self) -> StackRequest:
         """What CloudFormation is asked for."""
         stack = self._stack()
-        return StackRequest(template(), stack.parameters(**STAND_INS), {POOL_TAG: stack.pool}, LINKED)
+        return StackRequest(template(), stack.parameters(**STAND_INS), {POOL_TAG: stack.pool}, LINKED_SERVICES)
 
     def up(self, aws: Aws, listener: Listener) -> tuple[str, ...]:
         """Create or update it."""

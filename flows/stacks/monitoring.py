@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from infra_scripts.common.clients import told
+from infra_scripts.common.clients import explain_errors
 from infra_scripts.common.cloudformation import Stack
 from infra_scripts.common.deployment import Options, StackPlan, StackRequest, StackStatus
 from infra_scripts.common.instances import POOL_TAG
 from infra_scripts.common.needs import Needs
 from infra_scripts.monitoring.dashboard import MonitoringStack, plan, template
-from tasks.costs.price_book import current
+from tasks.costs.price_book import current_book
 from tasks.costs.rates import on_demand_usd_per_hour
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class MonitoringDeployment:
     """A pool's dashboard, alarms and topic."""
 
     stack: MonitoringStack
-    takes: ClassVar[frozenset[str]] = frozenset()
+    supported_options: ClassVar[frozenset[str]] = frozenset()
 
     @property
     def name(self) -> str:
@@ -34,7 +34,7 @@ class MonitoringDeployment:
         return self.stack.name
 
     @property
-    def whole(self) -> str:
+    def teardown_summary(self) -> str:
         """All that `down` deletes."""
         return f"the dashboard and the alarms of the pool {self.stack.pool} in {self.stack.region}"
 
@@ -61,9 +61,9 @@ class MonitoringDeployment:
 
     def up(self, aws: Aws, listener: Listener) -> tuple[str, ...]:
         """Create or update the stack."""
-        with told():
+        with explain_errors():
             stack = Stack(aws, self.name, listener, poll_seconds=_POLL_SECONDS)
-            change = stack.bring_to(self.request_for(aws))
+            change = stack.deploy(self.request_for(aws))
             dashboard = stack.outputs()["Dashboard"]
         mail = f"AWS has written to {self.stack.email}: confirm it, or no alarm arrives." if self.stack.email else ""
         done = f"The stack {self.name} in {self.stack.region} is {change}."
@@ -72,13 +72,13 @@ class MonitoringDeployment:
     def down(self, aws: Aws, listener: Listener, *, force: bool) -> tuple[str, ...]:
         """Delete the stack; nothing of it is ever in use."""
         del force
-        with told():
+        with explain_errors():
             Stack(aws, self.name, listener, poll_seconds=_POLL_SECONDS).delete()
         return (f"The dashboard and the alarms of the pool {self.stack.pool} in {self.stack.region} are gone.",)
 
     def status(self, aws: Aws) -> StackStatus:
         """The stack, and where its dashboard is."""
-        with told():
+        with explain_errors():
             stack = Stack(aws, self.name, lambda _: None)
             found, outputs = stack.describe(), stack.outputs()
         dashboard = (("dashboard", outputs["Dashboard"]),) if "Dashboard" in outputs else ()
@@ -89,7 +89,7 @@ def deployment(settings: Settings, options: Options, region: str) -> MonitoringD
     """That of the pool that the settings name."""
     del options
     watched = settings.monitoring
-    known = on_demand_usd_per_hour(settings.ec2.types[0], region, current(settings.home))
+    known = on_demand_usd_per_hour(settings.ec2.types[0], region, current_book(settings.home))
     usd_per_hour = watched.usd_per_hour or known or 1.0
     return MonitoringDeployment(
         MonitoringStack(

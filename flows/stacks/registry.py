@@ -45,6 +45,6 @@ def open_deployment(name: StackName, settings: Settings, options: Options, regio
         RequestError: it does not take an option that was given.
     """
     deployment: Deployment = import_module(f"flows.stacks.{name}").deployment(settings, options, region)
-    for option in sorted(options.given() - deployment.takes):
+    for option in sorted(options.non_default() - deployment.supported_options):
         raise RequestError(f"--{option.replace('_', '-')} means nothing to the stack {name}. Leave it away.")
     return deployment

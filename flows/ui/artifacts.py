@@ -124,9 +124,9 @@ async def shown_if_possible(seconds: float) -> AsyncIterator[None]:
 def log_to_run(event: Event) -> None:
     """A listener: stages and cautions go into the run's log. Page text never does."""
     match event:
-        case Progress(what=what):
+        case Progress(message=what):
             get_run_logger().info(what)
-        case RunWarning(what=what):
+        case RunWarning(message=what):
             get_run_logger().warning(what)
         case Pulling(step=step, completed=completed, total=total) if completed == total:
             get_run_logger().info("pull: %s", step)

@@ -13,7 +13,7 @@ from typing import Any, Self
 from flows.ui.artifacts import LAST_SECONDS, MOST_SINGLE, Artifact, Data, artifact_key
 from flows.ui.known_servers import KnownServers
 from tasks.core.errors import StorageError
-from tasks.core.events import Event, PagesStart, SlotsChanged
+from tasks.core.events import Event, PagesStarted, SlotsChanged
 from tasks.reading.events import PageDone, ServerReleased, ServerTaken
 from tasks.results.manifest import Manifest
 from tasks.results.page import PageResult, PageStatus
@@ -62,7 +62,7 @@ class Live:
     def __call__(self, event: Event) -> None:
         """Take note; told on any thread."""
         match event:
-            case PagesStart(total=total, standing=standing, slots=slots):
+            case PagesStarted(total=total, standing=standing, slots=slots):
                 self._total, self._done = total, standing
                 self._listed = self._has_pages and total - standing <= MOST_SINGLE
                 self._progress.changed = self._has_pages
@@ -74,7 +74,7 @@ class Live:
             case ServerTaken(allocation=allocation):
                 self._servers_known.taken(allocation)
                 self._servers.changed, self._servers.due = True, 0.0
-            case ServerReleased(allocation=allocation, told=what):
+            case ServerReleased(allocation=allocation, message=what):
                 self._servers_known.released(allocation, what)
                 self._servers.changed, self._servers.due = True, 0.0
             case _:

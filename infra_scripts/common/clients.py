@@ -73,7 +73,7 @@ def connect(region: str | None = None) -> Aws:
     Raises:
         AccessError: there is no region, or the profile does not exist.
     """
-    with told():
+    with explain_errors():
         # boto3 reads AWS_DEFAULT_REGION alone; AWS's other tools, and Lambda, say AWS_REGION.
         session = boto3.Session(region_name=region or os.environ.get("AWS_REGION") or None)
         if session.region_name is None:
@@ -91,23 +91,23 @@ def connect(region: str | None = None) -> Aws:
         )
 
 
-def code(error: ClientError) -> str:
+def error_code(error: ClientError) -> str:
     """AWS's word for an error."""
     return error.response.get("Error", {}).get("Code", "")
 
 
-def denied(error: ClientError) -> bool:
+def is_denied(error: ClientError) -> bool:
     """Whether AWS refuses for want of a permission."""
-    return code(error) in DENIED
+    return error_code(error) in DENIED
 
 
-def message(error: ClientError) -> str:
+def error_message(error: ClientError) -> str:
     """AWS's sentence for an error."""
     return error.response.get("Error", {}).get("Message", "").rstrip(".")
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def explain_errors() -> Iterator[None]:
     """Turn boto3's errors into ones that tell a person what to do."""
     try:
         yield
@@ -147,7 +147,7 @@ def told() -> Iterator[None]:
 
 
 def _client_error(error: ClientError) -> InfraError:
-    word, said, operation = code(error), message(error), error.operation_name
+    word, said, operation = error_code(error), error_message(error), error.operation_name
     if word in DENIED:
         return AccessError(
             f"AWS does not permit {operation}: {said}. "

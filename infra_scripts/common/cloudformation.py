@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from infra_scripts.common.clients import Aws, Listener, code, message
+from infra_scripts.common.clients import Aws, Listener, error_code, error_message
 from infra_scripts.common.errors import StackError
 
 if TYPE_CHECKING:
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from infra_scripts.common.deployment import StackRequest
 
 _DEADLINE_SECONDS = 1800.0
-MOST_BYTES = 51_200
+MAX_TEMPLATE_BYTES = 51_200
 """Of a template that is sent with the request."""
 # A stack in one of these has never worked, and CloudFormation updates none of them.
 _BEING_MADE = "CREATE_IN_PROGRESS"
-DEAD = {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED", "REVIEW_IN_PROGRESS"}
+FAILED_STATES = {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED", "REVIEW_IN_PROGRESS"}
 
 
-def filled(template: Path, values: Mapping[str, str]) -> str:
+def fill_template(template: Path, values: Mapping[str, str]) -> str:
     """A template's text with each placeholder, which occurs in it, replaced by its value."""
     text = template.read_text()
     for placeholder, value in values.items():
@@ -38,7 +38,7 @@ def filled(template: Path, values: Mapping[str, str]) -> str:
     return text
 
 
-def arguments(name: str, request: StackRequest) -> dict[str, Any]:
+def request_arguments(name: str, request: StackRequest) -> dict[str, Any]:
     """Return what all calls take that make or change a stack."""
     return {
         "StackName": name,
@@ -58,7 +58,7 @@ class Change(StrEnum):
 
 
 @dataclass(frozen=True)
-class Up:
+class StackResult:
     """What `up` did."""
 
     change: Change
@@ -80,7 +80,7 @@ class Stack:
         try:
             return self._client.describe_stacks(StackName=self.name)["Stacks"][0]
         except ClientError as error:
-            if code(error) == "ValidationError" and "does not exist" in message(error):
+            if error_code(error) == "ValidationError" and "does not exist" in error_message(error):
                 return None
             raise
 
@@ -90,17 +90,17 @@ class Stack:
         told = found.get("Outputs", []) if found else []
         return {output["OutputKey"]: output["OutputValue"] for output in told}
 
-    def bring_to(self, request: StackRequest) -> Change:
+    def deploy(self, request: StackRequest) -> Change:
         """Create it, or update it, and wait until that is done.
 
         Raises:
             StackError: it was rolled back, or is in no state to be changed.
         """
-        if (size := len(request.template.encode())) > MOST_BYTES:
-            raise StackError(f"The template has {size} bytes, and CloudFormation takes {MOST_BYTES}.")
+        if (size := len(request.template.encode())) > MAX_TEMPLATE_BYTES:
+            raise StackError(f"The template has {size} bytes, and CloudFormation takes {MAX_TEMPLATE_BYTES}.")
         self._note_events()
         status = self._settled()
-        if status in DEAD:
+        if status in FAILED_STATES:
             self._tell(f"The stack {self.name} is in {status}, a dead end: it is deleted and made anew.")
             self.delete()
             status = None
@@ -109,14 +109,14 @@ class Stack:
                 f"The stack {self.name} is in {status}{self._why()}. Mend that, continue the rollback in "
                 "CloudFormation's console, and run again; or take it down and up again."
             )
-        asked = arguments(self.name, request)
+        asked = request_arguments(self.name, request)
         if status is None:
             self._client.create_stack(**asked)
         else:
             try:
                 self._client.update_stack(**asked)
             except ClientError as error:
-                if "No updates are to be performed" in message(error):
+                if "No updates are to be performed" in error_message(error):
                     return Change.UNCHANGED
                 raise
         reached = self._settled()
@@ -163,7 +163,7 @@ class Stack:
         try:
             found = self._client.describe_stack_events(StackName=self.name)["StackEvents"]
         except ClientError as error:
-            if code(error) == "ValidationError":
+            if error_code(error) == "ValidationError":
                 return []
             raise
         return found[::-1]

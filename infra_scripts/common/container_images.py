@@ -9,7 +9,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from infra_scripts.common.clients import Aws, code
+from infra_scripts.common.clients import Aws, error_code
 from infra_scripts.common.errors import RequestError
 
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
@@ -68,7 +68,7 @@ def find_image(aws: Aws, image: EcrImage) -> FoundImage | None:
     try:
         found = ecr.describe_images(registryId=image.account, repositoryName=image.repository, imageIds=[by])
     except ClientError as error:
-        if code(error) in _MISSING:
+        if error_code(error) in _MISSING:
             return None
         raise
     (detail,) = found["imageDetails"]

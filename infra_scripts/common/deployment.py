@@ -56,7 +56,7 @@ class StackRequest:
     parameters: Mapping[str, str]
     tags: Mapping[str, str]
     """Of the stack; CloudFormation puts them on all that can be tagged."""
-    linked: tuple[str, ...] = ()
+    linked_services: tuple[str, ...] = ()
     """The services whose service-linked roles must be there first, such as spot.amazonaws.com."""
 
 
@@ -67,7 +67,7 @@ class Options:
     allow_from: tuple[str, ...] = ()
     images: bool = False
 
-    def given(self) -> frozenset[str]:
+    def non_default(self) -> frozenset[str]:
         """The options that were given."""
         return frozenset(name for name, value in vars(self).items() if value)
 
@@ -78,7 +78,7 @@ class Deployment(Protocol):
     Every method may raise InfraError: the request is wrong, AWS refuses, or it did not get there.
     """
 
-    takes: ClassVar[frozenset[str]]
+    supported_options: ClassVar[frozenset[str]]
     """The fields of Options that mean something to it; others are refused before it is asked anything."""
 
     @property
@@ -87,7 +87,7 @@ class Deployment(Protocol):
         ...
 
     @property
-    def whole(self) -> str:
+    def teardown_summary(self) -> str:
         """All that `down` deletes, as a person is asked about it."""
         ...
 

@@ -17,7 +17,7 @@ _NETWORK = re.compile(r"[0-9A-Fa-f.:]+(/[0-9]{1,3})?", re.ASCII)
 Network = IPv4Network | IPv6Network
 
 
-def ingress(sources: Iterable[str], port: int) -> list[dict[str, object]]:
+def ingress_rules(sources: Iterable[str], port: int) -> list[dict[str, object]]:
     """The security group's rules that let these sources in on one port.
 
     Raises:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from botocore.exceptions import ClientError
 
-from infra_scripts.common.clients import Aws, Listener, code
+from infra_scripts.common.clients import Aws, Listener, error_code
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import FilterTypeDef, ImageTypeDef
@@ -35,7 +35,7 @@ class Machine:
         return f"{self.id} ({self.type}, {self.state})"
 
 
-def tagged(key: str, value: str) -> FilterTypeDef:
+def tag_filter(key: str, value: str) -> FilterTypeDef:
     """A filter on a tag."""
     return {"Name": f"tag:{key}", "Values": [value]}
 
@@ -45,7 +45,7 @@ def machines(aws: Aws, pool: str, *tags: str) -> list[Machine]:
     found: dict[str, Machine] = {}
     for key in tags or (POOL_TAG, BAKE_TAG):
         state: FilterTypeDef = {"Name": "instance-state-name", "Values": list(ALIVE)}
-        for page in aws.ec2.get_paginator("describe_instances").paginate(Filters=[tagged(key, pool), state]):
+        for page in aws.ec2.get_paginator("describe_instances").paginate(Filters=[tag_filter(key, pool), state]):
             for reservation in page["Reservations"]:
                 for one in reservation["Instances"]:
                     machine = Machine(one["InstanceId"], one["State"]["Name"], one["InstanceType"])
@@ -60,7 +60,7 @@ def terminate(aws: Aws, ids: list[str], listener: Listener, *, poll_seconds: flo
         try:
             aws.ec2.terminate_instances(InstanceIds=[one])
         except ClientError as error:
-            if code(error) != "InvalidInstanceID.NotFound":
+            if error_code(error) != "InvalidInstanceID.NotFound":
                 raise
         else:
             there.append(one)
@@ -72,7 +72,7 @@ def terminate(aws: Aws, ids: list[str], listener: Listener, *, poll_seconds: flo
 
 def images(aws: Aws, pool: str) -> list[ImageTypeDef]:
     """The images baked for a pool."""
-    return aws.ec2.describe_images(Owners=["self"], Filters=[tagged(POOL_TAG, pool)])["Images"]
+    return aws.ec2.describe_images(Owners=["self"], Filters=[tag_filter(POOL_TAG, pool)])["Images"]
 
 
 def image_snapshots(image: ImageTypeDef) -> list[str]:
@@ -95,7 +95,7 @@ def delete_snapshot(aws: Aws, snapshot: str) -> None:
     try:
         aws.ec2.delete_snapshot(SnapshotId=snapshot)
     except ClientError as error:
-        if code(error) != "InvalidSnapshot.NotFound":
+        if error_code(error) != "InvalidSnapshot.NotFound":
             raise
 
 
@@ -104,18 +104,18 @@ def delete_volume(aws: Aws, volume: str) -> None:
     try:
         aws.ec2.delete_volume(VolumeId=volume)
     except ClientError as error:
-        if code(error) != "InvalidVolume.NotFound":
+        if error_code(error) != "InvalidVolume.NotFound":
             raise
 
 
 def snapshots(aws: Aws, pool: str) -> list[str]:
     """The snapshots tagged with a pool."""
-    found = aws.ec2.describe_snapshots(OwnerIds=["self"], Filters=[tagged(POOL_TAG, pool)])["Snapshots"]
+    found = aws.ec2.describe_snapshots(OwnerIds=["self"], Filters=[tag_filter(POOL_TAG, pool)])["Snapshots"]
     return [snapshot["SnapshotId"] for snapshot in found]
 
 
 def volumes(aws: Aws, pool: str, *states: str) -> list[str]:
     """The disks tagged with a pool, in these states."""
     state: FilterTypeDef = {"Name": "status", "Values": list(states)}
-    found = aws.ec2.describe_volumes(Filters=[tagged(POOL_TAG, pool), state])["Volumes"]
+    found = aws.ec2.describe_volumes(Filters=[tag_filter(POOL_TAG, pool), state])["Volumes"]
     return [volume["VolumeId"] for volume in found]

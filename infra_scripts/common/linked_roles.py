@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from botocore.exceptions import ClientError
 
-from infra_scripts.common.clients import DENIED, Aws, Listener, code, message
+from infra_scripts.common.clients import DENIED, Aws, Listener, error_code, error_message
 
 
 def ensure_linked_roles(aws: Aws, services: Iterable[str], listener: Listener) -> tuple[str, ...]:
@@ -27,10 +27,11 @@ def ensure_linked_roles(aws: Aws, services: Iterable[str], listener: Listener) -
         try:
             iam.create_service_linked_role(AWSServiceName=service)
         except ClientError as error:
-            if code(error) in DENIED:
+            if error_code(error) in DENIED:
                 listener(
-                    f"The service-linked role of {service} could not be made ({message(error)}). If the account has "
-                    "none, what needs it will fail: `hearth infra policy deployer` prints the permission."
+                    f"The service-linked role of {service} could not be created ({error_message(error)}). If the "
+                    "account does not have it yet, the deployment will fail: `hearth infra policy deployer` prints the "
+                    "permission that is needed."
                 )
             elif not _is_there(error):
                 raise
@@ -42,6 +43,6 @@ def ensure_linked_roles(aws: Aws, services: Iterable[str], listener: Listener) -
 
 def _is_there(error: ClientError) -> bool:
     """Whether IAM refuses because the account has the role already."""
-    return code(error) in {"InvalidInput", "EntityAlreadyExists"} and (
-        "has been taken" in message(error) or "already exists" in message(error)
+    return error_code(error) in {"InvalidInput", "EntityAlreadyExists"} and (
+        "has been taken" in error_message(error) or "already exists" in error_message(error)
     )

@@ -44,7 +44,7 @@ class Container:
     build: str
 
     @property
-    def of_the_stack(self) -> bool:
+    def in_stack_repository(self) -> bool:
         """Whether the repository is part of the stack, so that the image can only come after it."""
         return "/" not in self.name
 
@@ -54,14 +54,14 @@ class Needs:
     """All of them. What a stack does not need is None or empty.
 
     Attributes:
-        balanced_in: the setting that names the subnets of its load balancer.
+        balancer_subnets_setting: the setting that names the subnets of its load balancer.
         fargate_vcpu: of one task; `fargate_spot` says on which market.
         endpoint_type: instance type of a SageMaker endpoint.
         reserved_concurrency: of its Lambda function.
     """
 
     machines: Machines | None = None
-    balanced_in: str = ""
+    balancer_subnets_setting: str = ""
     fargate_vcpu: float = 0
     fargate_spot: bool = False
     endpoint_type: str | None = None

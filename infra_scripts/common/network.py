@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from botocore.exceptions import ClientError
 
-from infra_scripts.common.clients import Aws, code
+from infra_scripts.common.clients import Aws, error_code
 from infra_scripts.common.errors import RequestError
 from infra_scripts.common.parameters import read_parameter
 
@@ -68,7 +68,7 @@ def network(aws: Aws, stack: Placed, setting: str) -> tuple[str, tuple[str, ...]
     try:
         subnets = aws.ec2.describe_subnets(SubnetIds=list(stack.subnets))["Subnets"]
     except ClientError as error:
-        if code(error).startswith(("InvalidSubnetID", "InvalidParameter")):
+        if error_code(error).startswith(("InvalidSubnetID", "InvalidParameter")):
             given = ", ".join(stack.subnets)
             raise RequestError(f"Not all of the subnets {given} exist in {stack.region}. Correct them.") from None
         raise
@@ -78,7 +78,7 @@ def network(aws: Aws, stack: Placed, setting: str) -> tuple[str, tuple[str, ...]
     return networks.pop(), stack.subnets
 
 
-def refuse_for_balancer(aws: Aws, subnets: tuple[str, ...], setting: str) -> None:
+def check_balancer_subnets(aws: Aws, subnets: tuple[str, ...], setting: str) -> None:
     """See that a load balancer can be in these subnets: in two zones at least, and in each of them once.
 
     Raises:
@@ -118,7 +118,7 @@ def base_image(aws: Aws, parameter: str, setting: str, what: str) -> str:
     return ami
 
 
-def refuse_small_disk(aws: Aws, ami: str, disk_gb: int, setting: str) -> None:
+def check_disk_size(aws: Aws, ami: str, disk_gb: int, setting: str) -> None:
     """See that an image fits on the disk: EC2 launches nothing whose disk is smaller than the snapshot on it.
 
     Raises:

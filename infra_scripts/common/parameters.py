@@ -6,7 +6,7 @@ from typing import Literal
 
 from botocore.exceptions import ClientError
 
-from infra_scripts.common.clients import Aws, code
+from infra_scripts.common.clients import Aws, error_code
 
 
 def delete_parameters(aws: Aws, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -25,7 +25,7 @@ def read_parameter(aws: Aws, name: str) -> str | None:
     try:
         return aws.ssm.get_parameter(Name=name)["Parameter"]["Value"]
     except ClientError as error:
-        if code(error) == "ParameterNotFound":
+        if error_code(error) == "ParameterNotFound":
             return None
         raise
 

@@ -18,7 +18,7 @@ _STACKS = Path(__file__).parents[1]
 _FOLDERS = {"lambda": "trigger"}  # no package can be called lambda
 
 
-class Who(StrEnum):
+class PolicyName(StrEnum):
     """Whose policy it is."""
 
     CALLER = "caller"
@@ -27,7 +27,7 @@ class Who(StrEnum):
     BAKER = "baker"
 
 
-def policy(who: Who, *, pool: str, account: str, region: str, stack: str = "ec2") -> dict[str, Any]:
+def policy(who: PolicyName, *, pool: str, account: str, region: str, stack: str = "ec2") -> dict[str, Any]:
     """The policy for a stack of a pool, in its account and region: the `policies/<who>.json` of its folder, filled.
 
     Raises:
@@ -51,11 +51,11 @@ def policy(who: Who, *, pool: str, account: str, region: str, stack: str = "ec2"
     return filled
 
 
-def who_for(stack: str) -> tuple[Who, ...]:
+def policy_names(stack: str) -> tuple[PolicyName, ...]:
     """Who has a policy for a stack."""
-    return tuple(who for who in Who if _file(who, stack).exists())
+    return tuple(who for who in PolicyName if _file(who, stack).exists())
 
 
-def _file(who: Who, stack: str) -> Path:
-    folder = "doctor" if who is Who.DOCTOR else _FOLDERS.get(stack, stack)
+def _file(who: PolicyName, stack: str) -> Path:
+    folder = "doctor" if who is PolicyName.DOCTOR else _FOLDERS.get(stack, stack)
     return _STACKS / folder / "policies" / f"{who}.json"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from infra_scripts.common.clients import Aws, Listener
 from infra_scripts.common.errors import StackError
-from infra_scripts.common.instances import tagged
+from infra_scripts.common.instances import tag_filter
 
 if TYPE_CHECKING:
     from infra_scripts.common.cloudformation import Stack
@@ -59,7 +59,7 @@ def delete_freed(
 
 def _wait_until_unused(aws: Aws, stack: str, listener: Listener, poll_seconds: float) -> tuple[str, ...]:
     """Wait until no network interface has a security group of the stack; those that still do after some minutes."""
-    groups = aws.ec2.describe_security_groups(Filters=[tagged("aws:cloudformation:stack-name", stack)])[
+    groups = aws.ec2.describe_security_groups(Filters=[tag_filter("aws:cloudformation:stack-name", stack)])[
         "SecurityGroups"
     ]
     ids = [group["GroupId"] for group in groups]

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 
 from botocore.exceptions import ClientError
 
-from infra_scripts.common.clients import code
+from infra_scripts.common.clients import error_code
 from infra_scripts.common.cloudformation import Stack
 from infra_scripts.common.container_images import BUILD_REMEDY, find_image, parse_image
 from infra_scripts.common.names import partition
 from infra_scripts.common.needs import Needs
 from infra_scripts.doctor.case import Case
-from infra_scripts.doctor.permissions import may
+from infra_scripts.doctor.permissions import is_allowed
 from tasks.aws.client import Aws as Asked
 from tasks.aws.quotas import Quota, ec2_quota, endpoint_quota, fargate_quota, of_quotas
 from tasks.core.finding import Finding, State
@@ -54,7 +54,7 @@ async def _quotas(needs: Needs, aws: Asked) -> list[list[Quota]]:
 
 def roles(case: Case) -> Iterator[Finding]:
     """See which roles of AWS's services are there; one that is not is made by who may make it."""
-    for service in case.request.linked:
+    for service in case.request.linked_services:
         yield _role(case, service, _ROLES[service])
 
 
@@ -62,12 +62,12 @@ def _role(case: Case, service: str, role: str) -> Finding:
     try:
         case.client("iam").get_role(RoleName=role)
     except ClientError as error:
-        if code(error) != "NoSuchEntity":
+        if error_code(error) != "NoSuchEntity":
             raise
     else:
         return Finding(State.OK, f"The service-linked role {role} is there.")
     arn = f"arn:{partition(case.aws.region)}:iam::{case.account}:role/aws-service-role/{service}/{role}"
-    allowed = may(case, "iam:CreateServiceLinkedRole", arn, {"iam:AWSServiceName": service})
+    allowed = is_allowed(case, "iam:CreateServiceLinkedRole", arn, {"iam:AWSServiceName": service})
     why = f"The service-linked role {role} is not there yet"
     if allowed:
         return Finding(State.OK, f"{why}: `up` makes it.")
@@ -97,13 +97,13 @@ def container(case: Case) -> Iterator[Finding]:
     wanted = case.needs.container
     if wanted is None:
         return
-    registry = f"{case.account}.dkr.ecr.{case.aws.region}.amazonaws.com/" if wanted.of_the_stack else ""
+    registry = f"{case.account}.dkr.ecr.{case.aws.region}.amazonaws.com/" if wanted.in_stack_repository else ""
     image = parse_image(registry + wanted.name)
     if image is None:
         yield Finding(State.UNKNOWN, f"The image {wanted.name} is not in ECR, and was not looked at.")
         return
     found = find_image(case.aws, image)
-    if found is None and wanted.of_the_stack and Stack(case.aws, case.name, lambda _: None).describe() is None:
+    if found is None and wanted.in_stack_repository and Stack(case.aws, case.name, lambda _: None).describe() is None:
         yield Finding(State.OK, f"`up` makes the repository of the image; push it afterwards: {wanted.build}.")
     elif found is None:
         yield Finding(State.MISSING, f"ECR has no image {image.name}.", f"Push it: {wanted.build}.")

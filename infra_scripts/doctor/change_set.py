@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 from botocore.parsers import ResponseParserError
 
-from infra_scripts.common.clients import code, message
-from infra_scripts.common.cloudformation import DEAD, Stack, arguments
+from infra_scripts.common.clients import error_code, error_message
+from infra_scripts.common.cloudformation import FAILED_STATES, Stack, request_arguments
 from infra_scripts.doctor.case import Case
 from tasks.core.finding import Finding, State
 
@@ -32,10 +32,10 @@ def change_set(case: Case) -> Iterator[Finding]:
     CloudFormation validates properties and names that are taken while it makes a change set
     (https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/validate-stack-deployments.html).
     """
-    client, asked = case.aws.cloudformation, arguments(case.name, case.request)
+    client, asked = case.aws.cloudformation, request_arguments(case.name, case.request)
     found = Stack(case.aws, case.name, lambda _: None).describe()
     status = None if found is None else found["StackStatus"]
-    if status in DEAD - {_IN_REVIEW}:
+    if status in FAILED_STATES - {_IN_REVIEW}:
         yield Finding(State.UNKNOWN, f"{case.name} is in {status}: `up` deletes it and makes it anew.")
         return
     new = status in {None, _IN_REVIEW}
@@ -44,9 +44,9 @@ def change_set(case: Case) -> Iterator[Finding]:
         client.create_change_set(**asked, ChangeSetName=name, ChangeSetType="CREATE" if new else "UPDATE")
         yield _judged(client, case.name, name, new=new)
     except ClientError as error:
-        if code(error) != "ValidationError":
+        if error_code(error) != "ValidationError":
             raise
-        yield _refused(message(error))
+        yield _refused(error_message(error))
     finally:
         _remove(case, name, made_stack=found is None)
 
@@ -100,7 +100,9 @@ def _remove(case: Case, name: str, *, made_stack: bool) -> None:
         try:
             client.delete_change_set(StackName=case.name, ChangeSetName=name)
         except (ClientError, ResponseParserError) as error:
-            if isinstance(error, ClientError) and code(error) == "InvalidChangeSetStatus":  # it is still being made
+            if (
+                isinstance(error, ClientError) and error_code(error) == "InvalidChangeSetStatus"
+            ):  # it is still being made
                 time.sleep(_POLL_SECONDS)
                 continue
         break

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
-from infra_scripts.common.clients import denied, message, told
+from infra_scripts.common.clients import error_message, explain_errors, is_denied
 from infra_scripts.common.errors import InfraError
 from infra_scripts.doctor.account import concurrency, container, quotas, roles
 from infra_scripts.doctor.case import Case, Look
@@ -55,11 +55,11 @@ def _looked(look: Look, case: Case, otherwise: State) -> list[Finding]:
 
 
 def _unasked(error: Exception, state: State) -> Finding:
-    if isinstance(error, ClientError) and denied(error):
-        why = f"AWS does not permit {error.operation_name}: {message(error)}."
+    if isinstance(error, ClientError) and is_denied(error):
+        why = f"AWS does not permit {error.operation_name}: {error_message(error)}."
         return Finding(state, why, "`hearth infra policy doctor` prints what this check asks.")
     try:
-        with told():
+        with explain_errors():
             raise error
     except InfraError as plain:
         return Finding(state, str(plain))

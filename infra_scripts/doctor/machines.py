@@ -7,10 +7,10 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from infra_scripts.common.clients import code, message
+from infra_scripts.common.clients import error_code, error_message
 from infra_scripts.common.errors import RequestError
 from infra_scripts.common.needs import Machines
-from infra_scripts.common.network import refuse_for_balancer, refuse_small_disk
+from infra_scripts.common.network import check_balancer_subnets, check_disk_size
 from infra_scripts.common.parameters import read_parameter
 from infra_scripts.doctor.case import Case
 from tasks.core.finding import Finding, State
@@ -25,9 +25,11 @@ def zones(case: Case) -> Iterator[Finding]:
         return
     subnets = case.aws.ec2.describe_subnets(SubnetIds=parameters["Subnets"].split(","))["Subnets"]
     there = sorted({subnet["AvailabilityZone"] for subnet in subnets})
-    if case.needs.balanced_in:
+    if case.needs.balancer_subnets_setting:
         try:
-            refuse_for_balancer(case.aws, tuple(parameters["Subnets"].split(",")), case.needs.balanced_in)
+            check_balancer_subnets(
+                case.aws, tuple(parameters["Subnets"].split(",")), case.needs.balancer_subnets_setting
+            )
         except RequestError as error:
             yield Finding(State.MISSING, str(error))
     if case.needs.machines is not None:
@@ -69,7 +71,7 @@ def images(case: Case) -> Iterator[Finding]:
         yield Finding(State.MISSING, why, f"Correct {machines.ami_setting}.")
         return
     try:
-        refuse_small_disk(case.aws, used, machines.disk_gb, machines.disk_setting)
+        check_disk_size(case.aws, used, machines.disk_gb, machines.disk_setting)
     except RequestError as error:
         yield Finding(State.MISSING, str(error))
     else:
@@ -80,7 +82,7 @@ def _is_there(case: Case, ami: str) -> bool:
     try:
         return bool(case.aws.ec2.describe_images(ImageIds=[ami])["Images"])
     except ClientError as error:
-        if code(error).startswith("InvalidAMIID"):
+        if error_code(error).startswith("InvalidAMIID"):
             return False
         raise
 
@@ -119,10 +121,10 @@ def _tried(operation: str, call: Callable[[], object], case: Case) -> Finding:
     try:
         call()
     except ClientError as error:
-        if code(error) == _DRY:
+        if error_code(error) == _DRY:
             return Finding(State.OK, f"EC2 would permit {operation}.")
-        if code(error) == "UnauthorizedOperation":
+        if error_code(error) == "UnauthorizedOperation":
             remedy = f"`hearth infra policy deployer {case.stack}` prints what is needed."
             return Finding(State.MISSING, f"EC2 does not permit {operation} with the tags of the stack.", remedy)
-        return Finding(State.MISSING, f"EC2 refuses {operation}: {message(error)} ({code(error)}).")
+        return Finding(State.MISSING, f"EC2 refuses {operation}: {error_message(error)} ({error_code(error)}).")
     return Finding(State.UNKNOWN, f"EC2 took the dry run of {operation} for a real one.", "Look what it made.")

@@ -7,9 +7,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from infra_scripts.common.clients import code
+from infra_scripts.common.clients import error_code
 from infra_scripts.doctor.case import Case
-from infra_scripts.iam.need import Permission, need
+from infra_scripts.iam.need import Permission, required_permissions
 from infra_scripts.iam.rendered import Place
 from tasks.core.finding import Finding, State
 
@@ -36,7 +36,7 @@ def permissions(case: Case) -> Iterator[Finding]:
     if isinstance(principal, Finding):
         yield principal
         return
-    wanted = need(case.request, Place(case.account, case.aws.region, case.name))
+    wanted = required_permissions(case.request, Place(case.account, case.aws.region, case.name))
     refused = sorted(set(_refused(case, principal, wanted)))
     remedy = f"Attach what `hearth infra policy deployer {case.stack}` prints, or have the boundary lifted."
     if refused:
@@ -47,7 +47,7 @@ def permissions(case: Case) -> Iterator[Finding]:
         yield Finding(State.OK, f"{principal} may do the {count} actions that the template takes.")
 
 
-def may(case: Case, action: str, resource: str, context: dict[str, str]) -> bool | None:
+def is_allowed(case: Case, action: str, resource: str, context: dict[str, str]) -> bool | None:
     """Whether who asks may do one thing; None if that cannot be found out."""
     try:
         principal = _principal(case)
@@ -70,7 +70,7 @@ def _principal(case: Case) -> str | Finding:
             # A session's ARN leaves out the path of its role.
             return str(case.client("iam").get_role(RoleName=kind[1])["Role"]["Arn"])
         except ClientError as error:
-            if code(error) != "NoSuchEntity":
+            if error_code(error) != "NoSuchEntity":
                 raise
             return Finding(State.UNKNOWN, f"The role {kind[1]} of the credentials is in another account.")
     why = f"IAM simulates no policies of {arn}: that is neither a user nor a role."

@@ -14,12 +14,12 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NoReturn
 
-from infra_scripts.common.clients import Aws, Listener, told
+from infra_scripts.common.clients import Aws, Listener, explain_errors
 from infra_scripts.common.cloudformation import Stack
 from infra_scripts.common.errors import BakeError, RequestError
 from infra_scripts.common.instances import POOL_TAG, delete_image, images
 from infra_scripts.common.parameters import read_parameter
-from infra_scripts.ec2.baker import Bake, end, launch, refuse_second, wait_until_serving
+from infra_scripts.ec2.baker import Bake, check_no_other_bake, launch_baker, terminate_baker, wait_until_serving
 from infra_scripts.ec2.deploy import BASE_TAG
 
 if TYPE_CHECKING:
@@ -39,15 +39,15 @@ def bake(aws: Aws, how: Bake, listener: Listener) -> str:
         BakeError: the machine did not get to serving, or no image came of it; the old image stands.
         AccessError: AWS refuses.
     """
-    with told(), _terminated_is_interrupted():
+    with explain_errors(), _terminated_is_interrupted():
         outputs = Stack(aws, f"hearth-{how.pool}", listener).outputs()
         if not outputs:
             raise RequestError(f"The pool {how.pool} has no stack in {aws.region}. Run `hearth infra up ec2` first.")
-        refuse_second(aws, how.pool)
+        check_no_other_bake(aws, how.pool)
         earlier = images(aws, how.pool)
         machine = image = None
         try:
-            machine = launch(aws, how, outputs, listener)
+            machine = launch_baker(aws, how, outputs, listener)
             wait_until_serving(aws, how, machine, outputs["LogGroupName"], listener)
             image = _image(aws, how, machine, outputs, listener)
             aws.ssm.put_parameter(Name=outputs["AmiParameter"], Value=image, Type="String", Overwrite=True)
@@ -57,7 +57,7 @@ def bake(aws: Aws, how: Bake, listener: Listener) -> str:
                 _give_up(aws, how, image, listener)
             raise
         finally:
-            end(aws, how, machine, listener)
+            terminate_baker(aws, how, machine, listener)
         for old in earlier:
             delete_image(aws, old, listener)
         return image

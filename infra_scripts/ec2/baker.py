@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from botocore.exceptions import ClientError
 
-from infra_scripts.common.clients import Aws, Listener, code, message, told
+from infra_scripts.common.clients import Aws, Listener, error_code, error_message, explain_errors
 from infra_scripts.common.errors import BakeError, InfraError, RequestError
 from infra_scripts.common.instances import BAKE_TAG, POOL_TAG, machines, terminate
 from infra_scripts.common.names import POOL
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import InstanceTypeDef, ReservationResponseTypeDef
 
 _LOG_LINES = 40
+_NO_CAPACITY = ("Insufficient", "Unsupported", "InstanceLimit", "VcpuLimit", "MaxSpot")
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Bake:
             raise RequestError(f"{self.pool!r} is not the name of a pool, or no instance type was given.")
 
 
-def launch(aws: Aws, how: Bake, outputs: dict[str, str], listener: Listener) -> str:
+def launch_baker(aws: Aws, how: Bake, outputs: dict[str, str], listener: Listener) -> str:
     """Launch where there is room: each type in each subnet, until one is to be had."""
     base = base_image(aws, how.base_ami_parameter, *BASE_IMAGE)
     refused = ""
@@ -79,9 +80,11 @@ def launch(aws: Aws, how: Bake, outputs: dict[str, str], listener: Listener) -> 
                     ],
                 )
             except ClientError as error:
-                if not code(error).startswith(("Insufficient", "Unsupported", "InstanceLimit", "VcpuLimit", "MaxSpot")):
+                if not error_code(error).startswith(
+                    ("Insufficient", "Unsupported", "InstanceLimit", "VcpuLimit", "MaxSpot")
+                ):
                     raise
-                refused = f"{instance_type} in {subnet}: {message(error)}"
+                refused = f"{instance_type} in {subnet}: {error_message(error)}"
                 listener(f"Not to be had: {refused}.")
                 continue
             machine = launched["Instances"][0]["InstanceId"]
@@ -100,8 +103,8 @@ def _run(aws: Aws, how: Bake, listener: Listener, **asked: object) -> Reservatio
         try:
             return run(**asked)
         except ClientError as error:
-            new = "invalid iam instance profile" in message(error).lower()
-            if code(error) != "InvalidParameterValue" or not new or time.monotonic() > deadline:
+            new = "invalid iam instance profile" in error_message(error).lower()
+            if error_code(error) != "InvalidParameterValue" or not new or time.monotonic() > deadline:
                 raise
             listener("EC2 does not know the new instance profile yet; asking again.")
             time.sleep(how.poll_seconds)
@@ -148,7 +151,7 @@ def _describe(aws: Aws, machine: str) -> InstanceTypeDef | None:
     try:
         return aws.ec2.describe_instances(InstanceIds=[machine])["Reservations"][0]["Instances"][0]
     except ClientError as error:
-        if code(error) == "InvalidInstanceID.NotFound":
+        if error_code(error) == "InvalidInstanceID.NotFound":
             return None
         raise
     except IndexError:
@@ -182,7 +185,7 @@ def log_tail(aws: Aws, machine: str, log_group: str) -> str:
     return "\n".join(lines[-_LOG_LINES:])
 
 
-def refuse_second(aws: Aws, pool: str) -> None:
+def check_no_other_bake(aws: Aws, pool: str) -> None:
     """See that nobody bakes for the pool already.
 
     Raises:
@@ -196,10 +199,10 @@ def refuse_second(aws: Aws, pool: str) -> None:
         )
 
 
-def end(aws: Aws, how: Bake, machine: str | None, listener: Listener) -> None:
+def terminate_baker(aws: Aws, how: Bake, machine: str | None, listener: Listener) -> None:
     """Terminate the machine, also one whose launch was interrupted before its id was known."""
     try:
-        with told():
+        with explain_errors():
             ids = {found.id for found in machines(aws, how.pool, BAKE_TAG)} | ({machine} if machine else set())
             terminate(aws, sorted(ids), listener, poll_seconds=how.poll_seconds)
     except InfraError as error:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from infra_scripts.common.clients import Aws, Listener, told
-from infra_scripts.common.cloudformation import Stack, Up
+from infra_scripts.common.clients import Aws, Listener, explain_errors
+from infra_scripts.common.cloudformation import Stack, StackResult
 from infra_scripts.common.deployment import StackRequest
 from infra_scripts.common.errors import InUseError, LeftoverError, StackError
 from infra_scripts.common.instances import (
@@ -21,17 +21,17 @@ from infra_scripts.common.instances import (
     volumes,
 )
 from infra_scripts.common.linked_roles import ensure_linked_roles
-from infra_scripts.common.network import base_image, network, refuse_small_disk
+from infra_scripts.common.network import base_image, check_disk_size, network
 from infra_scripts.common.parameters import delete_parameters, existing_parameters, read_parameter
 from infra_scripts.common.teardown import delete_freed
 from infra_scripts.ec2.access import ensure_secrets, parameter_names
 from infra_scripts.ec2.pool import BASE_IMAGE, Ec2Stack
 from infra_scripts.ec2.template import parameters, template
-from infra_scripts.ec2.user_data import config_of
+from infra_scripts.ec2.user_data import config_digest
 
 BASE_TAG = "hearth:base"
 """On a baked image: the parameter of the image that it was baked from."""
-LINKED = ("ec2fleet.amazonaws.com", "spot.amazonaws.com")
+LINKED_SERVICES = ("ec2fleet.amazonaws.com", "spot.amazonaws.com")
 """Services that launch machines, with roles that no request of a run makes."""
 _POLL_SECONDS = 3.0
 _LOOKS = 5
@@ -46,7 +46,7 @@ class Down:
     """Baked images, as nobody asked to delete them: their snapshots cost about USD 0.05 per GB and month."""
 
 
-def up(aws: Aws, stack: Ec2Stack, listener: Listener, *, poll_seconds: float = _POLL_SECONDS) -> Up:
+def up(aws: Aws, stack: Ec2Stack, listener: Listener, *, poll_seconds: float = _POLL_SECONDS) -> StackResult:
     """Create or update a pool's stack; all of it can be run again at any time.
 
     Raises:
@@ -54,19 +54,19 @@ def up(aws: Aws, stack: Ec2Stack, listener: Listener, *, poll_seconds: float = _
         AccessError: AWS refuses.
         StackError: the stack could not be brought there.
     """
-    with told():
+    with explain_errors():
         asked = request(aws, stack, listener)
-        refuse_small_disk(aws, asked.parameters["AmiId"], stack.disk_gb, "HEARTH_EC2_STACK__DISK_GB")
-        ensure_linked_roles(aws, asked.linked, listener)
+        check_disk_size(aws, asked.parameters["AmiId"], stack.disk_gb, "HEARTH_EC2_STACK__DISK_GB")
+        ensure_linked_roles(aws, asked.linked_services, listener)
         if stack.access == "token":
             ensure_secrets(aws, stack.pool, listener)
         made = Stack(aws, stack.name, listener, poll_seconds=poll_seconds)
-        change = made.bring_to(asked)
+        change = made.deploy(asked)
         outputs, ami = made.outputs(), asked.parameters["AmiId"]
         # A bake sets the parameter behind CloudFormation's back, which then sees no change where there is one.
         if read_parameter(aws, outputs["AmiParameter"]) != ami:
             aws.ssm.put_parameter(Name=outputs["AmiParameter"], Value=ami, Type="String", Overwrite=True)
-        return Up(change, outputs)
+        return StackResult(change, outputs)
 
 
 def request(aws: Aws, stack: Ec2Stack, listener: Listener) -> StackRequest:
@@ -78,7 +78,7 @@ def request(aws: Aws, stack: Ec2Stack, listener: Listener) -> StackRequest:
     """
     vpc, subnets = network(aws, stack, "HEARTH_EC2_STACK__SUBNETS")
     values = parameters(stack, vpc=vpc, subnets=subnets, ami=_image(aws, stack, listener))
-    return StackRequest(template(stack), values, {POOL_TAG: stack.pool}, LINKED)
+    return StackRequest(template(stack), values, {POOL_TAG: stack.pool}, LINKED_SERVICES)
 
 
 def _image(aws: Aws, stack: Ec2Stack, listener: Listener) -> str:
@@ -88,7 +88,7 @@ def _image(aws: Aws, stack: Ec2Stack, listener: Listener) -> str:
         if image["ImageId"] == current:
             tags = {tag["Key"]: tag["Value"] for tag in image.get("Tags", [])}
             if tags.get(BASE_TAG) == stack.base_ami_parameter:
-                if tags.get("hearth:config") != config_of(stack):
+                if tags.get("hearth:config") != config_digest(stack):
                     listener(
                         f"The baked image {current} is of other settings: machines boot slower until the next bake."
                     )
@@ -113,7 +113,7 @@ def down(
         AccessError: AWS refuses.
         LeftoverError: something is left; it is named.
     """
-    with told():
+    with explain_errors():
         running = [machine for machine in machines(aws, pool) if machine.in_use]
         if running and not force:
             raise InUseError(

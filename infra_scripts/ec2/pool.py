@@ -6,7 +6,7 @@ import re
 from functools import cached_property
 
 from infra_scripts.common.errors import RequestError
-from infra_scripts.common.ingress import ingress
+from infra_scripts.common.ingress import ingress_rules
 from infra_scripts.common.names import SHAPES, check_pool, check_shapes
 from tasks.settings.ec2 import Ec2StackSettings
 
@@ -71,7 +71,7 @@ class Ec2Stack(Ec2StackSettings):
     @cached_property
     def ingress(self) -> list[dict[str, object]]:
         """The security group's rules."""
-        return ingress(self.allow_from, self.port)
+        return ingress_rules(self.allow_from, self.port)
 
     @property
     def idle_seconds(self) -> float:

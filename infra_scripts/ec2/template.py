@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra_scripts.common.cloudformation import filled
+from infra_scripts.common.cloudformation import fill_template
 from infra_scripts.common.deployment import PlanRow
 from infra_scripts.common.names import HOURS_A_MONTH
 from infra_scripts.common.sweep import SWEEP_COST, with_sweep
 from infra_scripts.ec2.pool import Ec2Stack
-from infra_scripts.ec2.user_data import config_of, user_data
+from infra_scripts.ec2.user_data import config_digest, user_data
 
 _TEMPLATE = Path(__file__).with_name("template.yaml")
 
@@ -28,14 +28,14 @@ def template(stack: Ec2Stack) -> str:
         "HEARTH_TERMINATE_HOURS": {"Ref": "TerminateHours"},
     }
     handler = _TEMPLATE.with_name("sweep.py")
-    return with_sweep(filled(_TEMPLATE, values), prefix="hearth-", handler=handler, variables=variables)
+    return with_sweep(fill_template(_TEMPLATE, values), prefix="hearth-", handler=handler, variables=variables)
 
 
 def parameters(stack: Ec2Stack, *, vpc: str, subnets: tuple[str, ...], ami: str) -> dict[str, str]:
     """The values of the template's parameters."""
     return {
         "Pool": stack.pool,
-        "Config": config_of(stack),
+        "Config": config_digest(stack),
         "Access": stack.access,
         "Port": str(stack.port),
         "Slots": str(stack.slots),

@@ -12,7 +12,7 @@ from pathlib import Path
 from infra_scripts.common.errors import StackError
 from infra_scripts.ec2.pool import Ec2Stack
 
-MOST_BYTES = 16_384
+MAX_USER_DATA_BYTES = 16_384
 _FILES = Path(__file__).parents[1] / "machine"
 _HARD_LIMIT_MINUTES = 5
 """How much later than the watchdog's limit, which gives notice, the hard one is."""
@@ -85,7 +85,7 @@ def cloud_config(stack: Ec2Stack) -> str:
     return "#cloud-config\n" + json.dumps({"bootcmd": [command]}, indent=1) + "\n"
 
 
-def config_of(stack: Ec2Stack) -> str:
+def config_digest(stack: Ec2Stack) -> str:
     """Digest all that makes machines differ."""
     disk = [stack.disk_gb, stack.disk_iops, stack.disk_throughput]
     told = json.dumps([cloud_config(stack), disk, stack.base_ami_parameter])
@@ -99,9 +99,10 @@ def user_data(stack: Ec2Stack) -> str:
         StackError: it is larger than EC2 takes.
     """
     packed = gzip.compress(cloud_config(stack).encode(), mtime=0)
-    if len(packed) > MOST_BYTES:
+    if len(packed) > MAX_USER_DATA_BYTES:
         raise StackError(
-            f"The user data has {len(packed)} bytes, and EC2 takes {MOST_BYTES}. Shorten infra_scripts/machine."
+            f"The user data has {len(packed)} bytes, but EC2 accepts at most {MAX_USER_DATA_BYTES}. "
+            "Shorten the files in infra_scripts/machine."
         )
     return base64.b64encode(packed).decode()
 

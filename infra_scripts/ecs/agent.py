@@ -155,7 +155,7 @@ class Agent:
         if "GpuUsePercent" in seen:
             values["GpuUse"] = Counter([mean(seen["GpuUsePercent"].elements())])
         try:
-            aws.put_metrics(_NAMESPACE, metrics.data(values, self.seen.pool))
+            aws.put_metrics(_NAMESPACE, metrics.metric_data(values, self.seen.pool))
             self.used = False
             if self.metrics:
                 self.seen.publish(used)

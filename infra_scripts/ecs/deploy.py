@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from infra_scripts.common.clients import Aws, Listener, code, told
-from infra_scripts.common.cloudformation import Stack, Up
+from infra_scripts.common.clients import Aws, Listener, error_code, explain_errors
+from infra_scripts.common.cloudformation import Stack, StackResult
 from infra_scripts.common.container_images import ECS_MEDIA_TYPES, check_image
 from infra_scripts.common.deployment import StackRequest, StackStatus
 from infra_scripts.common.errors import InUseError, LeftoverError, RequestError, StackError
-from infra_scripts.common.instances import ALIVE, tagged
+from infra_scripts.common.instances import ALIVE, tag_filter
 from infra_scripts.common.linked_roles import ensure_linked_roles
-from infra_scripts.common.network import base_image, network, refuse_for_balancer, refuse_small_disk
+from infra_scripts.common.network import base_image, check_balancer_subnets, check_disk_size, network
 from infra_scripts.common.teardown import delete_freed
 from infra_scripts.ecs.service import EcsStack, parameters, stack_name, template
 
@@ -28,12 +28,13 @@ ECS_TAG = "hearth:ecs"
 """On all that belongs to a service. Not `hearth:pool`: what carries that, the stoppers of EC2's machines look after."""
 _SUBNETS = "HEARTH_ECS_STACK__SUBNETS"
 _IMAGE = ("HEARTH_ECS_STACK__AMI_PARAMETER", "an image made for ECS, with NVIDIA's driver")
+_NO_SERVICE = {"ClusterNotFoundException", "ServiceNotFoundException", "ServiceNotActiveException"}
 _POLL_SECONDS = 3.0
 _LOOKS = 200
 """A task ends its pages first, which takes five and a half minutes at the most."""
 
 
-def up(aws: Aws, stack: EcsStack, listener: Listener, *, poll_seconds: float = _POLL_SECONDS) -> Up:
+def up(aws: Aws, stack: EcsStack, listener: Listener, *, poll_seconds: float = _POLL_SECONDS) -> StackResult:
     """Create or update the service's stack; all of it can be run again at any time.
 
     Raises:
@@ -41,16 +42,16 @@ def up(aws: Aws, stack: EcsStack, listener: Listener, *, poll_seconds: float = _
         AccessError: AWS refuses.
         StackError: the stack could not be brought there.
     """
-    with told():
+    with explain_errors():
         asked = request(aws, stack)
-        refuse_for_balancer(aws, tuple(asked.parameters["Subnets"].split(",")), _SUBNETS)
+        check_balancer_subnets(aws, tuple(asked.parameters["Subnets"].split(",")), _SUBNETS)
         if stack.capacity == "gpu":
-            refuse_small_disk(aws, asked.parameters["AmiId"], stack.disk_gb, "HEARTH_ECS_STACK__DISK_GB")
-        ensure_linked_roles(aws, asked.linked, listener)
+            check_disk_size(aws, asked.parameters["AmiId"], stack.disk_gb, "HEARTH_ECS_STACK__DISK_GB")
+        ensure_linked_roles(aws, asked.linked_services, listener)
         made = Stack(aws, stack.name, listener, poll_seconds=poll_seconds)
         _check_update(aws, stack, made.outputs())
-        change = made.bring_to(asked)
-        return Up(change, made.outputs())
+        change = made.deploy(asked)
+        return StackResult(change, made.outputs())
 
 
 def request(aws: Aws, stack: EcsStack) -> StackRequest:
@@ -63,7 +64,7 @@ def request(aws: Aws, stack: EcsStack) -> StackRequest:
     vpc, subnets = network(aws, stack, _SUBNETS)
     ami = base_image(aws, stack.ami_parameter, *_IMAGE)
     values = parameters(stack, vpc=vpc, subnets=subnets, ami=ami)
-    return StackRequest(template(stack), values, {ECS_TAG: stack.pool}, stack.linked)
+    return StackRequest(template(stack), values, {ECS_TAG: stack.pool}, stack.linked_services)
 
 
 def image_trouble(aws: Aws, image: str) -> str:
@@ -72,7 +73,7 @@ def image_trouble(aws: Aws, image: str) -> str:
     Raises:
         AccessError: AWS refuses.
     """
-    with told():
+    with explain_errors():
         try:
             check_image(aws, image, ECS_MEDIA_TYPES)
         except RequestError as error:
@@ -96,7 +97,7 @@ def down(aws: Aws, pool: str, listener: Listener, *, force: bool, poll_seconds: 
         LeftoverError: something is left that costs money; it is named.
     """
     name = stack_name(pool)
-    with told():
+    with explain_errors():
         service = _service(_ecs(aws), name)
         if service is not None and not force and (service["desiredCount"] or service["runningCount"]):
             raise InUseError(
@@ -129,7 +130,7 @@ def status(aws: Aws, pool: str) -> StackStatus:
         AccessError: AWS refuses.
     """
     name = stack_name(pool)
-    with told():
+    with explain_errors():
         stack = Stack(aws, name, lambda _: None)
         found, outputs = stack.describe(), stack.outputs()
         service = _service(_ecs(aws), name)
@@ -151,7 +152,11 @@ def _empty(aws: Aws, pool: str, listener: Listener, poll_seconds: float) -> None
         ecs.update_service(cluster=name, service=name, desiredCount=0)
         listener(f"No task of {name} is wanted any more.")
     except ClientError as error:
-        if code(error) not in {"ClusterNotFoundException", "ServiceNotFoundException", "ServiceNotActiveException"}:
+        if error_code(error) not in {
+            "ClusterNotFoundException",
+            "ServiceNotFoundException",
+            "ServiceNotActiveException",
+        }:
             raise
     if group.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]:
         group.update_auto_scaling_group(AutoScalingGroupName=name, MinSize=0, MaxSize=0, DesiredCapacity=0)
@@ -164,7 +169,7 @@ def _empty(aws: Aws, pool: str, listener: Listener, poll_seconds: float) -> None
 
 
 def _machines(aws: Aws, pool: str) -> list[str]:
-    filters = [tagged(ECS_TAG, pool), {"Name": "instance-state-name", "Values": list(ALIVE)}]
+    filters = [tag_filter(ECS_TAG, pool), {"Name": "instance-state-name", "Values": list(ALIVE)}]
     pages = aws.ec2.get_paginator("describe_instances").paginate(Filters=filters)  # type: ignore[arg-type]
     return [one["InstanceId"] for page in pages for each in page["Reservations"] for one in each["Instances"]]
 
@@ -174,7 +179,7 @@ def _service(ecs: ECSClient, name: str) -> ServiceTypeDef | None:
     try:
         found = ecs.describe_services(cluster=name, services=[name])["services"]
     except ClientError as error:
-        if code(error) == "ClusterNotFoundException":
+        if error_code(error) == "ClusterNotFoundException":
             return None
         raise
     return next((service for service in found if service["status"] == "ACTIVE"), None)

@@ -8,10 +8,10 @@ import re
 from functools import cached_property
 from pathlib import Path
 
-from infra_scripts.common.cloudformation import filled
+from infra_scripts.common.cloudformation import fill_template
 from infra_scripts.common.deployment import PlanRow
 from infra_scripts.common.errors import RequestError
-from infra_scripts.common.ingress import ingress
+from infra_scripts.common.ingress import ingress_rules
 from infra_scripts.common.names import SHAPES, check_pool, check_shapes
 from infra_scripts.common.sweep import SWEEP_COST, with_sweep
 from tasks.settings.ecs import EcsStackSettings
@@ -69,7 +69,7 @@ class EcsStack(EcsStackSettings):
     @cached_property
     def ingress(self) -> list[dict[str, object]]:
         """The security group's rules."""
-        return ingress(self.allow_from, PORT)
+        return ingress_rules(self.allow_from, PORT)
 
     @property
     def name(self) -> str:
@@ -83,7 +83,7 @@ class EcsStack(EcsStackSettings):
         return self.types[0] if gpu else f"fargate {self.fargate_vcpu} vCPU {self.fargate_gb} GB"
 
     @property
-    def linked(self) -> tuple[str, ...]:
+    def linked_services(self) -> tuple[str, ...]:
         """The services whose service-linked roles must be there first."""
         machines = ("autoscaling", "spot") if self.capacity == "gpu" else ()
         of_all = ("ecs", "ecs.application-autoscaling", "elasticloadbalancing")
@@ -112,7 +112,7 @@ def template(stack: EcsStack) -> str:
         **{"HEARTH_POOL": {"Ref": "Pool"}, "HEARTH_SERVICE": {"Ref": "Cluster"}, "HEARTH_TABLE": {"Ref": "Table"}},
         "HEARTH_IDLE_MINUTES": {"Ref": "IdleMinutes"},
     }
-    body = filled(_FILES / "template.yaml", values)
+    body = fill_template(_FILES / "template.yaml", values)
     return with_sweep(body, prefix="hearth-ecs-", handler=_FILES / "sweep.py", variables=variables)
 
 

@@ -115,7 +115,7 @@ ONLY_WITH: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 }
 
 
-def needed(action: str, kind: str, properties: Mapping[str, Any]) -> bool:
+def is_needed(action: str, kind: str, properties: Mapping[str, Any]) -> bool:
     """Whether a resource of a type needs an action, having these properties."""
     for name in ("*", kind):
         for pattern, keys in ONLY_WITH.get(name, {}).items():

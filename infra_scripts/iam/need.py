@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from infra_scripts.common.deployment import StackRequest
-from infra_scripts.iam.conditional import needed
+from infra_scripts.iam.conditional import is_needed
 from infra_scripts.iam.rendered import Place, Resource, render, strings
 
 _FACTS = Path(__file__).with_name("facts.json")
@@ -27,7 +27,7 @@ _RESOURCELESS = {"sns:GetSubscriptionAttributes", "sns:SetSubscriptionAttributes
 _OF_THE_GROUP = {"logs:ListTagsForResource", "logs:TagResource", "logs:UntagResource"}
 _MAKES = re.compile(r"(Create|Register|Run)(?!\w*Version$|Tags$)")
 _TAGS = re.compile(r"Add|Create|Tag")
-LINKED = {
+LINKED_SERVICES = {
     "AWS::ApplicationAutoScaling::ScalableTarget": {
         "ecs": "ecs.application-autoscaling.amazonaws.com",
         "sagemaker": "sagemaker.application-autoscaling.amazonaws.com",
@@ -70,17 +70,17 @@ class Permission:
         return hash((self.action, self.resource, tuple(sorted(self.context.items()))))
 
 
-def need(request: StackRequest, place: Place) -> tuple[Permission, ...]:
+def required_permissions(request: StackRequest, place: Place) -> tuple[Permission, ...]:
     """What bringing a stack up, changing it and taking it down must be allowed."""
     resources, tags = render(request.template, request.parameters, place), request.tags
     wanted = [
         permission
         for resource in resources
         for action in facts()["types"][resource.type]
-        if needed(action, resource.type, resource.properties)
+        if is_needed(action, resource.type, resource.properties)
         for permission in _of(action, resource, resources, tags, place)
     ]
-    linked = [linked_role(service, place) for service in request.linked]
+    linked = [linked_role(service, place) for service in request.linked_services]
     return tuple(dict.fromkeys([*_of_the_stack(tags, place), *linked, *wanted]))
 
 
@@ -96,7 +96,7 @@ def service_linked_roles(resources: tuple[Resource, ...]) -> tuple[str, ...]:
     found = {
         service
         for resource in resources
-        for namespace, service in LINKED.get(resource.type, {}).items()
+        for namespace, service in LINKED_SERVICES.get(resource.type, {}).items()
         if namespace in {"", resource.properties.get("ServiceNamespace")}
     }
     return tuple(sorted(found))

@@ -26,10 +26,10 @@ def gpus() -> list[dict[str, float]]:
         process.kill()
         _hung.append(process)
         return []
-    return parsed(told.decode(errors="replace")) if process.returncode == 0 else []
+    return parse_gpus(told.decode(errors="replace")) if process.returncode == 0 else []
 
 
-def parsed(text: str) -> list[dict[str, float]]:
+def parse_gpus(text: str) -> list[dict[str, float]]:
     """A line a GPU; what it cannot tell ([N/A], [Not Supported], ERR!) is left out, and so is a line of rubbish."""
     found = []
     for line in text.splitlines():

@@ -65,7 +65,7 @@ class Seen:
         if leased is not None:
             self.note("MachinesLeased", leased)
         values, self.values = self.values, {}
-        aws.put_metrics(NAMESPACE, data(values, self.pool))
+        aws.put_metrics(NAMESPACE, metric_data(values, self.pool))
 
 
 class Metrics(Seen):
@@ -98,7 +98,7 @@ class Metrics(Seen):
     def used(self) -> float | None:
         """Whether a run holds a lease, by the pool's table: 1 or 0; None if it cannot be read."""
         try:
-            return float(leased(aws.item(self.table, aws.instance_id()), time.time()))
+            return float(is_leased(aws.item(self.table, aws.instance_id()), time.time()))
         except Exception as error:  # noqa: BLE001 - the other numbers are told all the same
             _log(f"The leases cannot be read ({type(error).__name__}: {error}).")
             return None
@@ -108,7 +108,7 @@ class Metrics(Seen):
         self.file.write_text(json.dumps(self.told))
 
 
-def data(seen: dict[str, Counter[float]], pool: str) -> list[dict[str, Any]]:
+def metric_data(seen: dict[str, Counter[float]], pool: str) -> list[dict[str, Any]]:
     """As PutMetricData wants it: by pool alone, for each machine's own would cost."""
     return [
         {
@@ -122,7 +122,7 @@ def data(seen: dict[str, Counter[float]], pool: str) -> list[dict[str, Any]]:
     ]
 
 
-def leased(item: dict[str, Any], now: float) -> bool:
+def is_leased(item: dict[str, Any], now: float) -> bool:
     """Whether a run holds a lease, by the machine's record in the pool's table."""
     leases = item.get("leases", {}).get("M", {})
     return any(float(lease["M"]["ends_at"]["N"]) > now for lease in leases.values())

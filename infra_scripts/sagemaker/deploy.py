@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from infra_scripts.common.clients import Aws, Listener, code, told
+from infra_scripts.common.clients import Aws, Listener, error_code, explain_errors
 from infra_scripts.common.cloudformation import Change, Stack
 from infra_scripts.common.container_images import SAGEMAKER_MEDIA_TYPES, check_image, parse_image
 from infra_scripts.common.deployment import StackRequest
@@ -21,7 +21,7 @@ from infra_scripts.sagemaker.endpoint import SagemakerStack, parameters, stack_n
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker.type_defs import DescribeEndpointOutputTypeDef
 
-LINKED = ("sagemaker.application-autoscaling.amazonaws.com",)
+LINKED_SERVICES = ("sagemaker.application-autoscaling.amazonaws.com",)
 """The service that scales the endpoint."""
 _POLL_SECONDS = 5.0
 _LOOKS = 5
@@ -50,7 +50,7 @@ def up(aws: Aws, stack: SagemakerStack, listener: Listener, *, poll_seconds: flo
         AccessError: AWS refuses.
         StackError: the stack could not be brought there; its first instance may run.
     """
-    with told():
+    with explain_errors():
         made = Stack(aws, stack.name, listener, poll_seconds=poll_seconds)
         serving = made.outputs().get("Serving", stack.serving)
         if serving != stack.serving:
@@ -59,14 +59,14 @@ def up(aws: Aws, stack: SagemakerStack, listener: Listener, *, poll_seconds: flo
                 "hearth infra down sagemaker."
             )
         _check_image(aws, stack)
-        ensure_linked_roles(aws, LINKED, listener)
+        ensure_linked_roles(aws, LINKED_SERVICES, listener)
         listener("SageMaker starts the first instance, and waits until the model is warm: 10 to 20 minutes.")
-        return made.bring_to(request(stack))
+        return made.deploy(request(stack))
 
 
 def request(stack: SagemakerStack) -> StackRequest:
     """What CloudFormation is asked for."""
-    return StackRequest(template(stack), parameters(stack), {"hearth:pool": stack.pool}, LINKED)
+    return StackRequest(template(stack), parameters(stack), {"hearth:pool": stack.pool}, LINKED_SERVICES)
 
 
 def _check_image(aws: Aws, stack: SagemakerStack) -> None:
@@ -87,7 +87,7 @@ def down(aws: Aws, pool: str, listener: Listener, *, force: bool = False, poll_s
         AccessError: AWS refuses.
         LeftoverError: something is left; it is named.
     """
-    with told():
+    with explain_errors():
         made = Stack(aws, stack_name(pool), listener, poll_seconds=poll_seconds)
         outputs = made.outputs()
         if not force and (runs := _runs(aws, stack_name(pool))):
@@ -116,7 +116,7 @@ def status(aws: Aws, pool: str) -> Status:
     Raises:
         AccessError: AWS refuses.
     """
-    with told():
+    with explain_errors():
         made = Stack(aws, stack_name(pool), lambda _: None)
         found, outputs = made.describe(), made.outputs()
         endpoint = _endpoint(aws, outputs.get("EndpointName", f"hearth-{pool}"))
@@ -134,7 +134,7 @@ def _endpoint(aws: Aws, name: str) -> DescribeEndpointOutputTypeDef | None:
     try:
         return aws.session.client("sagemaker", config=aws.config).describe_endpoint(EndpointName=name)
     except ClientError as error:
-        if code(error) in _MISSING:
+        if error_code(error) in _MISSING:
             return None
         raise
 
@@ -146,7 +146,7 @@ def _runs(aws: Aws, table: str) -> int:
         pages = aws.session.client("dynamodb", config=aws.config).get_paginator("scan").paginate(TableName=table)
         items: list[dict[str, Any]] = [item for page in pages for item in page["Items"]]
     except ClientError as error:
-        if code(error) in _MISSING:
+        if error_code(error) in _MISSING:
             return 0
         raise
     return sum(claim["ends_at"] > now for item in items for claim in _claims(item))
@@ -171,7 +171,7 @@ def _empty(aws: Aws, bucket: str | None) -> None:
             if keys:
                 s3.delete_objects(Bucket=bucket, Delete={"Objects": keys, "Quiet": True})  # type: ignore[typeddict-item] # a key alone is one
     except ClientError as error:
-        if code(error) not in _MISSING:
+        if error_code(error) not in _MISSING:
             raise
 
 
@@ -186,7 +186,7 @@ def _left(aws: Aws, pool: str, bucket: str | None) -> tuple[str, ...]:
             aws.session.client("s3", config=aws.config).head_bucket(Bucket=bucket)
             left.append(f"bucket {bucket}")
         except ClientError as error:
-            if code(error) not in _MISSING:
+            if error_code(error) not in _MISSING:
                 raise
     stack = Stack(aws, stack_name(pool), lambda _: None).describe()
     if stack is not None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from infra_scripts.common.clients import code, told
+from infra_scripts.common.clients import error_code, explain_errors
 from infra_scripts.common.cloudformation import Change, Stack
 from infra_scripts.common.container_images import ECS_MEDIA_TYPES, check_image
 from infra_scripts.common.deployment import StackRequest, StackStatus
@@ -20,7 +20,7 @@ from infra_scripts.trigger.upload_trigger import TriggerStack, template
 if TYPE_CHECKING:
     from infra_scripts.common.clients import Aws, Listener
 
-LINKED = ("ecs.amazonaws.com",)
+LINKED_SERVICES = ("ecs.amazonaws.com",)
 """The service of the tasks, whose role the first cluster of an account needs."""
 _POLL_SECONDS = 3.0
 _DESCRIBED = 100
@@ -35,12 +35,12 @@ def up(aws: Aws, stack: TriggerStack, listener: Listener, *, poll_seconds: float
         StackError: the stack could not be brought there.
     """
     stack.checked()
-    with told():
+    with explain_errors():
         asked = request(aws, stack)
         if stack.image and not stack.prefect_url:
             check_image(aws, stack.image, ECS_MEDIA_TYPES)
-        ensure_linked_roles(aws, asked.linked, listener)
-        return Stack(aws, stack.name, listener, poll_seconds=poll_seconds).bring_to(asked)
+        ensure_linked_roles(aws, asked.linked_services, listener)
+        return Stack(aws, stack.name, listener, poll_seconds=poll_seconds).deploy(asked)
 
 
 def request(aws: Aws, stack: TriggerStack) -> StackRequest:
@@ -51,13 +51,13 @@ def request(aws: Aws, stack: TriggerStack) -> StackRequest:
         ClientError: AWS refuses.
     """
     vpc, subnets = network(aws, stack, "HEARTH_TRIGGER__SUBNETS")
-    return StackRequest(template(), stack.parameters(vpc=vpc, subnets=subnets), {POOL_TAG: stack.pool}, LINKED)
+    return StackRequest(template(), stack.parameters(vpc=vpc, subnets=subnets), {POOL_TAG: stack.pool}, LINKED_SERVICES)
 
 
 def sends_events(aws: Aws, bucket: str) -> bool | None:
     """Whether a bucket sends its events to EventBridge; None if that cannot be seen from here."""
     s3 = aws.session.client("s3", config=aws.config)
-    with told():
+    with explain_errors():
         try:
             return "EventBridgeConfiguration" in s3.get_bucket_notification_configuration(Bucket=bucket)
         except ClientError:
@@ -71,7 +71,7 @@ def down(aws: Aws, stack: TriggerStack, listener: Listener, *, force: bool, poll
         InUseError: tasks run, and `force` was not given.
         StackError: something in it cannot be deleted.
     """
-    with told():
+    with explain_errors():
         made = Stack(aws, stack.name, listener, poll_seconds=poll_seconds)
         outputs = made.outputs()
         running = _tasks(aws, outputs) if outputs else []
@@ -95,7 +95,7 @@ def _end_tasks(aws: Aws, outputs: dict[str, str], listener: Listener) -> None:
 
 def status(aws: Aws, stack: TriggerStack) -> StackStatus:
     """What there is of it, what waits, and what of it is paid for."""
-    with told():
+    with explain_errors():
         made = Stack(aws, stack.name, lambda _: None)
         found, outputs = made.describe(), made.outputs()
         if not outputs:
@@ -115,7 +115,7 @@ def _tasks(aws: Aws, outputs: dict[str, str]) -> list[str]:
         pages = ecs.get_paginator("list_tasks").paginate(cluster=outputs["Cluster"])
         return [task for page in pages for task in page["taskArns"]]
     except ClientError as error:
-        if code(error) == "ClusterNotFoundException":  # deleted by a try before
+        if error_code(error) == "ClusterNotFoundException":  # deleted by a try before
             return []
         raise
 

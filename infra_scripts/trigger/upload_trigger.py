@@ -6,7 +6,7 @@ import json
 import re
 from pathlib import Path
 
-from infra_scripts.common.cloudformation import filled
+from infra_scripts.common.cloudformation import fill_template
 from infra_scripts.common.deployment import PlanRow
 from infra_scripts.common.errors import RequestError
 from infra_scripts.common.names import check_pool
@@ -93,10 +93,10 @@ class TriggerStack(TriggerSettings):
 
 def template() -> str:
     """The CloudFormation template with the function's code."""
-    return filled(_TEMPLATE, {"ZipFile: HANDLER": f"ZipFile: {json.dumps(_HANDLER.read_text())}"})
+    return fill_template(_TEMPLATE, {"ZipFile: HANDLER": f"ZipFile: {json.dumps(_HANDLER.read_text())}"})
 
 
-def rows(stack: TriggerStack) -> tuple[PlanRow, ...]:
+def plan_rows(stack: TriggerStack) -> tuple[PlanRow, ...]:
     """What `up` makes, and what each costs."""
     starts = f"runs of {stack.deployment} in Prefect" if stack.prefect_url else f"tasks on {stack.capacity}"
     return (

@@ -1,7 +1,7 @@
 """The base job template of an ECS work pool: prefect-aws's own, with what Hearth's runs need as defaults.
 
 `python -m infra_scripts.worker.ecs --help` prints the options, and without `--help` the template, which is the
-`--base-job-template` of `prefect work-pool create hearth --type ecs`; see docs/prefect.md.
+`--base-job-template` of `prefect work-pool create hearth --type ecs`; see docs/how-to/prefect-elsewhere.md.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 from tasks.aws.errors import told_of
 from tasks.core.clock import ServerClock
 from tasks.core.errors import CloudError
-from tasks.core.network import AWS_CERTIFICATES, check_way_to, proxy_for
+from tasks.core.network import AWS_CERTIFICATES, check_connection, find_proxy
 
 if TYPE_CHECKING:
     from boto3 import Session
@@ -196,8 +196,8 @@ class Aws:
 
 def _check_way() -> None:
     url = os.environ.get("AWS_ENDPOINT_URL") or _AWS
-    check_way_to(url, AWS_CERTIFICATES)
-    if (proxy_for(url) or "").startswith("socks"):
+    check_connection(url, AWS_CERTIFICATES)
+    if (find_proxy(url) or "").startswith("socks"):
         raise CloudError("AWS cannot be reached through a SOCKS proxy. Set HTTPS_PROXY to one of http or https.")
 
 

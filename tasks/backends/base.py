@@ -17,7 +17,7 @@ from tasks.core.jobs import BackendName
 from tasks.core.replicas import Replicas
 from tasks.core.scaling import Scale
 from tasks.ollama.client import GenerateRequest, OllamaClient
-from tasks.ollama.names import canonical
+from tasks.ollama.names import canonical_name
 from tasks.slots.store import LedgerStore
 
 
@@ -148,7 +148,7 @@ class Allocation:
         if self.kept is None:
             return
         model, num_ctx = self.kept
-        if (canonical(request.model), request.num_ctx) != (canonical(model), num_ctx):
+        if (canonical_name(request.model), request.num_ctx) != (canonical_name(model), num_ctx):
             raise ModelError(
                 f"{self.endpoint.url} keeps {model} warm with num_ctx {num_ctx}; asked for was {request.model} with "
                 f"{request.num_ctx}. Read with those (--model {model} --num-ctx {num_ctx}), or deploy the others."

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tasks.core.errors import PassingError
+from tasks.core.errors import TransientError
 from tasks.core.finding import Finding, Findings, State
 from tasks.ollama.client import OllamaClient
-from tasks.ollama.names import canonical
+from tasks.ollama.names import canonical_name
 from tasks.serving.capabilities import Capabilities
 
 
@@ -19,12 +19,12 @@ async def check_server(client: OllamaClient, model: str) -> Findings:
     try:
         version = await client.version()
         yield Finding(State.OK, f"Ollama {version} answers at {client.url}.")
-        known = {canonical(each.name): each for each in await client.models()}.get(canonical(model))
+        known = {canonical_name(each.name): each for each in await client.models()}.get(canonical_name(model))
         if known is None:
             yield Finding(State.OK, f"The model {model} is not on it: the first run pulls it.")
             return
         Capabilities.of(model, known, await client.details(known.name)).require_vision()
         yield Finding(State.OK, f"The model {model} is on it.")
-    except PassingError as error:
+    except TransientError as error:
         why = f"{client.url} gives no answer: {str(error).rstrip('.')}."
         yield Finding(State.MISSING, why, "Start the server, or correct its address.")

@@ -9,10 +9,10 @@ from tasks.backends.check import check_server
 from tasks.core.errors import InputError, ServerError
 from tasks.core.finding import Finding, Findings, State
 from tasks.core.jobs import BackendName
-from tasks.core.network import HTTPX_CERTIFICATES, check_way_to, trusted
+from tasks.core.network import HTTPX_CERTIFICATES, check_connection, ssl_context
 from tasks.core.scaling import Scale
 from tasks.ollama.address import ServerAddress, parse_address
-from tasks.ollama.client import OllamaClient, digest_at
+from tasks.ollama.client import OllamaClient, fetch_digest
 from tasks.settings.settings import Settings
 from tasks.slots.store import FileStore
 
@@ -61,9 +61,9 @@ class UrlBackend:
         if not self.urls:
             raise InputError(_NO_ADDRESS)
         for url in self.urls:
-            check_way_to(url, HTTPX_CERTIFICATES if self._trust is None else ())
+            check_connection(url, HTTPX_CERTIFICATES if self._trust is None else ())
         if self._trust is not None:
-            trusted(self._trust)
+            ssl_context(self._trust)
         self.servers = len(self.urls)
         self._in_use: set[str] = set()
 
@@ -74,7 +74,7 @@ class UrlBackend:
     async def digest(self, model: str) -> str | None:
         """See `Backend`: only the server knows."""
         url = self.urls[0]
-        return await digest_at(url, model, self._headers[url], self._trust)
+        return await fetch_digest(url, model, self._headers[url], self._trust)
 
     def client(self, url: str, timeout: float) -> OllamaClient:
         """Return the API of one of its servers."""

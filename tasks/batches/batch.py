@@ -20,9 +20,9 @@ from tasks.batches.lists import places_listed
 from tasks.core.errors import CloudError, InputError
 from tasks.core.forms import Options
 from tasks.core.jobs import Job
-from tasks.core.paths import written
+from tasks.core.paths import format_path
 from tasks.settings.settings import Settings
-from tasks.storage.files import Place, S3Path, place_of
+from tasks.storage.files import S3Path, StoragePath, parse_path
 
 _LIST = ".txt"
 # Not the format "time", which asks for seconds and a time zone.
@@ -118,13 +118,13 @@ class Batch(Options):
         used_up = None if self.minutes is None else start + timedelta(minutes=self.minutes)
         return min((end for end in (used_up, self.ends_at(start)) if end is not None), default=None)
 
-    def directory(self, settings: Settings) -> Place:
+    def directory(self, settings: Settings) -> StoragePath:
         """Where the results go."""
-        return place_of(self.output).absolute() if self.output else settings.output
+        return parse_path(self.output).absolute() if self.output else settings.output
 
-    def job(self, document: Place) -> Job:
+    def job(self, document: StoragePath) -> Job:
         """What is asked of one document."""
-        return Job(document=written(document), **self.model_dump(include=_OF_EACH))
+        return Job(document=format_path(document), **self.model_dump(include=_OF_EACH))
 
 
 _OF_EACH = set(Options.model_fields) - {"output_block", "max_usd", "finish_within"}
@@ -142,14 +142,14 @@ class Source:
         size: in bytes; 0 if it is missing.
     """
 
-    path: Place
+    path: StoragePath
     version: str
     size: int = 0
 
     @property
     def name(self) -> str:
         """Its path as text."""
-        return written(self.path)
+        return format_path(self.path)
 
     @classmethod
     def of(cls, path: Path) -> Source:
@@ -180,17 +180,17 @@ def find_documents(sources: Sequence[str], passed_over: PassedOver = _silently) 
     Raises:
         InputError: a source is missing, or is nothing that can be searched for PDFs.
     """
-    seen: set[Place] = set()
+    seen: set[StoragePath] = set()
     for source in sources:
         if not source.strip():  # an unset variable of a shell; it would mean the working directory
             raise InputError("A source of the batch is empty. Name a folder, a PDF or a list (.txt).")
-        for found in _documents(place_of(source).absolute(), passed_over):
+        for found in _documents(parse_path(source).absolute(), passed_over):
             if found.path not in seen:
                 seen.add(found.path)
                 yield found
 
 
-def _documents(source: Place, passed_over: PassedOver) -> Iterator[Source]:
+def _documents(source: StoragePath, passed_over: PassedOver) -> Iterator[Source]:
     if isinstance(source, S3Path):
         yield from _in_s3(source, passed_over)
     elif os.path.isdir(source):  # noqa: PTH112 - Path raises where a name is too long
@@ -210,7 +210,7 @@ def _documents(source: Place, passed_over: PassedOver) -> Iterator[Source]:
         raise InputError(f"{source} is no folder, no PDF and no list (.txt) of them. Correct the batch's sources.")
 
 
-def _listed(content: bytes, source: Place, passed_over: PassedOver) -> Iterator[Source]:
+def _listed(content: bytes, source: StoragePath, passed_over: PassedOver) -> Iterator[Source]:
     """The documents that a list names, one a line, relative ones beside it."""
     for place in places_listed(content, source):
         yield from _documents(place, passed_over)

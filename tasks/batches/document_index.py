@@ -16,7 +16,7 @@ from tasks.batches.batch import Batch, Source
 from tasks.core.jobs import Frozen
 from tasks.results.report import DocumentStatus, Row, text_of
 from tasks.settings.settings import Settings
-from tasks.storage.files import Place, S3Path, entries, files_at, place_of
+from tasks.storage.files import S3Path, StoragePath, entries, files_at, parse_path
 
 INDEX = "documents.jsonl"
 # S3 adds nothing to a file: it is written anew. A document that was not noted is opened again, and not read again.
@@ -54,7 +54,7 @@ class DocumentIndex:
         settings: what is asked where the batch leaves it open.
     """
 
-    def __init__(self, output: Place, batch: Batch, settings: Settings) -> None:
+    def __init__(self, output: StoragePath, batch: Batch, settings: Settings) -> None:
         self._output = output
         self._files = files_at(output)
         self._unsaved: list[str] = []
@@ -85,7 +85,7 @@ class DocumentIndex:
             status=DocumentStatus.UNCHANGED,
             pages=known.pages,
             output=known.output,
-            text=text_of(place_of(known.output)),
+            text=text_of(parse_path(known.output)),
         )
 
     def left(self, source: Source) -> int | None:
@@ -144,7 +144,7 @@ class DocumentIndex:
     def _stand(self, results: str) -> bool:
         if results.startswith("/"):  # without a path of each: an inbox may hold the documents of years
             return os.path.exists(f"{results}/document.md")  # noqa: PTH110 - see above
-        place = place_of(results)
+        place = parse_path(results)
         if isinstance(place, Path):
             return (place / "document.md").exists()
         # Some of them are there: to look at every one would be a request a document.

@@ -7,14 +7,14 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from tasks.core.paths import Place, is_address, place_of
-from tasks.core.visible import encodable
+from tasks.core.escaping import escape_surrogates
+from tasks.core.paths import StoragePath, is_url, parse_path
 from tasks.text.legible import decoded
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
 
-def places_listed(content: bytes, source: Place) -> Iterator[Place]:
+def places_listed(content: bytes, source: StoragePath) -> Iterator[StoragePath]:
     """Return the places that a list names, relative ones beside it.
 
     Names on Linux are bytes: where a line's own bytes are the name of a file, that file is meant.
@@ -29,13 +29,15 @@ def places_listed(content: bytes, source: Place) -> Iterator[Place]:
             continue
         by_bytes = _beside(source, os.fsdecode(raw[number].strip())) if number < len(raw) else source
         by_text = _beside(source, line.replace("\0", ""))
-        is_meant = encodable(str(by_bytes)) != str(by_bytes) and isinstance(by_bytes, Path) and _exists(by_bytes)
+        is_meant = (
+            escape_surrogates(str(by_bytes)) != str(by_bytes) and isinstance(by_bytes, Path) and _exists(by_bytes)
+        )
         yield by_bytes if is_meant else by_text
 
 
-def _beside(source: Place, line: str) -> Place:
-    alone = is_address(line) or line.startswith(("/", "~"))
-    return place_of(line) if alone else source.parent / line
+def _beside(source: StoragePath, line: str) -> StoragePath:
+    alone = is_url(line) or line.startswith(("/", "~"))
+    return parse_path(line) if alone else source.parent / line
 
 
 def _exists(path: Path) -> bool:

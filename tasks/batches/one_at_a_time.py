@@ -12,8 +12,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tasks.core.paths import written
-from tasks.storage.files import Place, files_at, place_of
+from tasks.core.paths import format_path
+from tasks.storage.files import StoragePath, files_at, parse_path
 
 FOLDER = ".one-at-a-time"
 """Below the results: a folder for each choice of sources."""
@@ -26,7 +26,7 @@ class AlreadyReadError(Exception):
 
 
 @asynccontextmanager
-async def one_at_a_time(sources: Sequence[str], output: Place) -> AsyncIterator[None]:
+async def one_at_a_time(sources: Sequence[str], output: StoragePath) -> AsyncIterator[None]:
     """Have a batch's sources for oneself, as far as others ask for that, too.
 
     Args:
@@ -37,7 +37,7 @@ async def one_at_a_time(sources: Sequence[str], output: Place) -> AsyncIterator[
         AlreadyReadError: another run has them.
         OutputError: the results cannot be written to.
     """
-    names = sorted({written(place_of(source).absolute()) for source in sources})
+    names = sorted({format_path(parse_path(source).absolute()) for source in sources})
     files = files_at(output / FOLDER / hashlib.sha256("\n".join(names).encode()).hexdigest()[:16])
     files.prepare("")
     patience = 0.0 if isinstance(output, Path) else _S3_PATIENCE_SECONDS

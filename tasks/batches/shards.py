@@ -14,11 +14,11 @@ from pydantic import Field
 from tasks.batches.batch import Batch, Source
 from tasks.core.errors import HearthError, InputError
 from tasks.core.jobs import Frozen
-from tasks.core.paths import written
+from tasks.core.paths import format_path
 from tasks.documents.pdf import open_document, select_pages
 from tasks.results.report import Report
 from tasks.settings.reading import LimitSettings
-from tasks.storage.files import Place, files_at
+from tasks.storage.files import StoragePath, files_at
 
 # A document in S3 is not fetched only to be counted. Scanned pages have more bytes, written ones fewer; what matters is
 # that all are taken by the same measure.
@@ -64,21 +64,21 @@ class Shard(Frozen):
     since: datetime | None = Field(None, exclude_if=operator.not_)
 
     @classmethod
-    def named(cls, name: str, output: Place) -> Shard:
+    def named(cls, name: str, output: StoragePath) -> Shard:
         """The part of that name.
 
         Raises:
             InputError: there is none.
         """
-        written = files_at(output / FOLDER).read(f"{name}.json")
-        if written is None:
+        format_path = files_at(output / FOLDER).read(f"{name}.json")
+        if format_path is None:
             raise InputError(
                 f"{output / FOLDER} has no part {name}. Have all workers see the batch's output, or name one under "
                 "s3://."
             )
-        return cls.model_validate_json(written)
+        return cls.model_validate_json(format_path)
 
-    def write(self, output: Place) -> None:
+    def write(self, output: StoragePath) -> None:
         """Have it there for its run.
 
         Raises:
@@ -88,7 +88,7 @@ class Shard(Frozen):
         files.make()
         files.write(f"{self.name}.json", [self.model_dump_json()])
 
-    def write_report(self, report: Report, output: Place) -> Place:
+    def write_report(self, report: Report, output: StoragePath) -> StoragePath:
         """Have the report there for the batch, and return its path.
 
         Raises:
@@ -98,7 +98,7 @@ class Shard(Frozen):
         files.write(name, [report.model_dump_json()])
         return files.place / name
 
-    def report(self, output: Place) -> Report | None:
+    def report(self, output: StoragePath) -> Report | None:
         """The report of its run; None if that wrote none.
 
         Raises:
@@ -107,11 +107,11 @@ class Shard(Frozen):
         report = files_at(output / FOLDER).read(f"{self.name}-report.json")
         return None if report is None else Report.model_validate_json(report)
 
-    def asked_for(self, batch: Batch, output: Place) -> Batch:
+    def asked_for(self, batch: Batch, output: StoragePath) -> Batch:
         """The batch that its run is given: the same, but for what the part decides."""
         changes = {"part": self.name, "sources": (), "workers": 1, "max_usd": None, "max_minutes": None}
         if not batch.output_block:
-            changes["output"] = written(output)  # the worker's own may be another
+            changes["output"] = format_path(output)  # the worker's own may be another
         return batch.model_copy(update={**changes, "finish_by": None, "finish_within": None})
 
 

@@ -22,7 +22,7 @@ class WorkLoop:
 
     Prefect spends about 8 ms of this process's time on a task run. On one loop with the requests that time passes
     between one page's end and the next one's start: 400 pages of 0.2 s over 8 slots took 1.18 times the ideal. With a
-    loop of their own for the requests it was 1.02 (docs/performance.md).
+    loop of their own for the requests it was 1.02 (docs/architecture/performance.md).
 
     Use as an async context manager.
     """

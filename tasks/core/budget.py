@@ -23,7 +23,7 @@ class Budget:
     finish_by: datetime | None = None
     started: float = 0.0
 
-    def spent(self, usd: float) -> str | None:
+    def exhausted(self, usd: float) -> str | None:
         """Why it is used up, for people; None while it is not.
 
         Args:

@@ -22,7 +22,7 @@ PATTERN = r"^\s*[0-9Pp].*[A-Za-z]\s*$"
 _LONGEST = 366 * 86_400.0
 
 
-def seconds_in(text: str) -> float:
+def parse_duration(text: str) -> float:
     """Return the seconds of a duration.
 
     Raises:
@@ -53,7 +53,7 @@ def _iso(text: str) -> float | None:
         return None
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """For a person: 35 s, 12 min, 3.5 h, 2.1 d."""
     for size, unit in ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min")):
         if seconds >= 2 * size:

@@ -19,7 +19,7 @@ MACHINE = (
 _SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL|AUTH", re.IGNORECASE)
 
 
-def only(names: Iterable[str]) -> dict[str, str]:
+def select_variables(names: Iterable[str]) -> dict[str, str]:
     """Return the variables of these names that are set.
 
     Args:

@@ -18,12 +18,12 @@
     │   └── CloudError          the cloud refuses, or cannot be reached
     ├── StorageError          a result cannot be stored: stop       exit code 1
     ├── AllFailedError        every page, or document, has failed   exit code 3
-    ├── PassingError          the server could not just now: send the request again
-    │   ├── SilentError         not a word came back in time
-    │   └── FaultError          the server answered an error of its own: alike twice, it will not pass
+    ├── TransientError        the server could not just now: send the request again
+    │   ├── NoResponseError       not a word came back in time
+    │   └── ServerFaultError      the server answered an error of its own: alike twice, it will not pass
     └── PageError             this answer is no good: read the page again, hotter
 
-`PassingError` and `PageError` end inside the run, as retries and as reasons in the
+`TransientError` and `PageError` end inside the run, as retries and as reasons in the
 manifest. The others reach the person, as one line: what happened, to which thing, what to do.
 """
 
@@ -32,7 +32,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import ClassVar
 
-from tasks.core.visible import encodable
+from tasks.core.escaping import escape_surrogates
 
 
 class FailureReason(StrEnum):
@@ -78,7 +78,7 @@ class HearthError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __init__(self, message: str) -> None:
-        super().__init__(encodable(message))
+        super().__init__(escape_surrogates(message))
 
 
 class InputError(HearthError):
@@ -176,15 +176,15 @@ class StorageError(HearthError):
     """A result could not be stored (no room, or the directory went away): pages must stop being read."""
 
 
-class PassingError(HearthError):
+class TransientError(HearthError):
     """The server could not answer just now: unreachable, busy, out of memory, or a broken answer."""
 
 
-class SilentError(PassingError):
+class NoResponseError(TransientError):
     """Nothing came back in time: no answer, and no refusal either."""
 
 
-class FaultError(PassingError):
+class ServerFaultError(TransientError):
     """The server answered an error of its own, such as HTTP 500. One that comes back alike will not pass.
 
     Attributes:

@@ -29,14 +29,14 @@ class RunStarted(Event):
 class Progress(Event):
     """The run does something else now."""
 
-    what: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
 class RunWarning(Event):
     """Something the person should know, though the run goes on."""
 
-    what: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class StepDone(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class PagesStart(Event):
+class PagesStarted(Event):
     """How many pages there are, how many stood already, and how many may be in flight at once."""
 
     total: int
@@ -132,7 +132,7 @@ def emit(event: Event) -> None:
 
 
 @contextmanager
-def timed(step: WarmStep) -> Iterator[None]:
+def measure_step(step: WarmStep) -> Iterator[None]:
     """Tell how long a step took, when it has succeeded."""
     started = time.monotonic()
     yield

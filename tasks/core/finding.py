@@ -38,7 +38,7 @@ class Finding:
 Findings = AsyncIterator[Finding]
 
 
-async def collected(findings: Findings) -> list[Finding]:
+async def collect_findings(findings: Findings) -> list[Finding]:
     """Return what a check finds. Its error, or that it took too long, is the last of it."""
     found: list[Finding] = []
     try:

@@ -13,9 +13,9 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, field_validator
 from pydantic_core import CoreSchema
 
-from tasks.core.durations import PATTERN, seconds_in
-from tasks.core.paths import as_text
-from tasks.core.visible import encodable
+from tasks.core.durations import PATTERN, parse_duration
+from tasks.core.escaping import escape_surrogates
+from tasks.core.paths import normalize_path_text
 
 
 class Frozen(BaseModel):
@@ -63,13 +63,13 @@ class Form(Frozen):
     @classmethod
     def _as_text(cls, value: object) -> object:
         if isinstance(value, tuple | list):
-            return [as_text(each) if isinstance(each, str) else each for each in value]
-        return as_text(value) if isinstance(value, str) else value
+            return [normalize_path_text(each) if isinstance(each, str) else each for each in value]
+        return normalize_path_text(value) if isinstance(value, str) else value
 
     @field_validator("*")
     @classmethod
     def _encodable(cls, value: object) -> object:
-        if isinstance(value, str) and encodable(value) != value:
+        if isinstance(value, str) and escape_surrogates(value) != value:
             raise ValueError("it is not valid UTF-8")
         return value
 
@@ -79,7 +79,7 @@ class Form(Frozen):
         if isinstance(value, timedelta):
             value = f"{value.total_seconds():f} s"
         if isinstance(value, str):
-            seconds_in(value)
+            parse_duration(value)
         return value
 
     @classmethod
@@ -243,4 +243,4 @@ class Options(Form):
     @property
     def minutes(self) -> float | None:
         """Minutes after the start at which no page is begun any more; None if there is no limit."""
-        return None if self.finish_within is None else seconds_in(self.finish_within) / 60
+        return None if self.finish_within is None else parse_duration(self.finish_within) / 60

@@ -10,11 +10,22 @@ from pathlib import PurePath
 
 from pydantic import Field
 
+from tasks.core.escaping import escape_line
 from tasks.core.forms import BackendName, Fallback, Form, Frozen, Options
-from tasks.core.paths import Place
-from tasks.core.visible import visible_line
+from tasks.core.paths import StoragePath
 
-__all__ = ["ON_AWS", "BackendName", "Document", "Fallback", "Form", "Frozen", "Job", "Plan", "ReadOptions", "title_of"]
+__all__ = [
+    "ON_AWS",
+    "BackendName",
+    "Document",
+    "Fallback",
+    "Form",
+    "Frozen",
+    "Job",
+    "Plan",
+    "ReadOptions",
+    "document_title",
+]
 
 
 ON_AWS = (BackendName.EC2, BackendName.ECS, BackendName.SAGEMAKER)
@@ -25,12 +36,12 @@ _SHOWN = 100
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-def title_of(name: str) -> str:
+def document_title(name: str) -> str:
     """What a document is called before people: its file's name without the ending, in one line.
 
     One that is kept under its sha256 is called by eight digits of it.
     """
-    return f"document {name[:8]}" if _SHA256.fullmatch(name) else visible_line(name)
+    return f"document {name[:8]}" if _SHA256.fullmatch(name) else escape_line(name)
 
 
 def _short(text: str) -> str:
@@ -51,8 +62,8 @@ class Job(Options):
     @property
     def run_name(self) -> str:
         """What its run is called in Prefect."""
-        pages = f"pages {_short(visible_line(self.pages))}" if self.pages else "all pages"
-        return f"{_short(title_of(PurePath(self.document).stem))}, {pages}"
+        pages = f"pages {_short(escape_line(self.pages))}" if self.pages else "all pages"
+        return f"{_short(document_title(PurePath(self.document).stem))}, {pages}"
 
 
 class ReadOptions(Frozen):
@@ -74,7 +85,7 @@ class Document(Frozen):
         size: in bytes.
     """
 
-    path: Place
+    path: StoragePath
     sha256: str
     pages: int
     size: int
@@ -82,7 +93,7 @@ class Document(Frozen):
     @property
     def name(self) -> str:
         """The file's name without its ending, as it is shown everywhere."""
-        return title_of(self.path.stem)
+        return document_title(self.path.stem)
 
 
 class Plan(Frozen):
@@ -105,7 +116,7 @@ class Plan(Frozen):
     backend: BackendName
     model: str
     options: ReadOptions
-    output: Place
+    output: StoragePath
     slots: int
     attempts: int
     force: bool

@@ -41,7 +41,7 @@ _unusable: dict[str, str] = {}
 Address = IPv4Address | IPv6Address
 
 
-def settle_network() -> None:
+def normalize_environment() -> None:
     """Make the environment one that this process's libraries and its children can use. Doing it twice is harmless."""
     for name in (*_PROXIES, *map(str.lower, _PROXIES)):
         if value := os.environ.get(name, ""):
@@ -58,7 +58,7 @@ def settle_network() -> None:
     os.environ["no_proxy"] = "*" if everything else ",".join(_for_httpx(listed))
 
 
-def proxy_for(url: str) -> str | None:
+def find_proxy(url: str) -> str | None:
     """Return the proxy for a URL; None for a direct connection.
 
     Raises:
@@ -75,7 +75,7 @@ def proxy_for(url: str) -> str | None:
     return None
 
 
-def check_way_to(url: str, certificates: Sequence[str] = HTTPX_CERTIFICATES) -> None:
+def check_connection(url: str, certificates: Sequence[str] = HTTPX_CERTIFICATES) -> None:
     """See that what the environment names for connections to a URL can be used.
 
     Args:
@@ -86,12 +86,12 @@ def check_way_to(url: str, certificates: Sequence[str] = HTTPX_CERTIFICATES) -> 
         InputError: it cannot; the message names the variable.
     """
     parts = urlsplit(url)
-    proxy_for(url)
+    find_proxy(url)
     if parts.scheme == "https":
         _refuse(*certificates)
 
 
-def refuse_unusable() -> None:
+def check_environment() -> None:
     """See that all that the environment names can be used, for children that live long.
 
     Raises:
@@ -100,7 +100,7 @@ def refuse_unusable() -> None:
     _refuse(*_unusable)
 
 
-def trusted(certificates: Path | None = None) -> ssl.SSLContext:
+def ssl_context(certificates: Path | None = None) -> ssl.SSLContext:
     """Return a context that trusts the certificates of a file; without one, those that the environment names.
 
     Raises:

@@ -8,7 +8,7 @@ import pwd
 from pathlib import Path
 
 
-def name_of(uid: int) -> str:
+def user_name(uid: int) -> str:
     """Return a user's name and number."""
     try:
         return f"{pwd.getpwuid(uid).pw_name} (uid {uid})"
@@ -30,13 +30,13 @@ def is_private_group(gid: int, owner: int) -> bool:
     return gid == user.pw_gid and group.gr_name == user.pw_name and set(group.gr_mem) <= {user.pw_name}
 
 
-def stranger(path: Path) -> str:
+def foreign_holder(path: Path) -> str:
     """Return who holds a file, if it is a process of another user; empty if it is none, or nobody."""
     found = _holder(path)
     if found is None or found[1] == os.geteuid():
         return ""
     process, user = found
-    return f"{name_of(user)}" + (f", process {process}" if process else "")
+    return f"{user_name(user)}" + (f", process {process}" if process else "")
 
 
 def _holder(path: Path) -> tuple[int, int] | None:

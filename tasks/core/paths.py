@@ -12,8 +12,8 @@ from urllib.parse import unquote_to_bytes
 from pydantic import PlainSerializer, PlainValidator
 
 from tasks.core.errors import InputError
+from tasks.core.escaping import escape_surrogates
 from tasks.core.network import without_credentials
-from tasks.core.visible import encodable
 
 _SCHEME = "s3://"
 _FILE = "file://"
@@ -80,17 +80,17 @@ class S3Path:
         return str(self)
 
 
-def is_s3(written: str) -> bool:
+def is_s3(format_path: str) -> bool:
     """Whether this is meant to be in S3."""
-    return written.startswith(_SCHEME)
+    return format_path.startswith(_SCHEME)
 
 
-def is_address(text: str) -> bool:
+def is_url(text: str) -> bool:
     """Whether this is meant to be somewhere else than in a folder beside others: scheme://..."""
     return _ADDRESS.fullmatch(text) is not None
 
 
-def place_of(text: str) -> Path | S3Path:
+def parse_path(text: str) -> Path | S3Path:
     """The place that a person's words mean; ~ is the home directory, and file:/// a path, byte by byte.
 
     Raises:
@@ -98,30 +98,30 @@ def place_of(text: str) -> Path | S3Path:
     """
     if is_s3(text):
         return S3Path.parse(text)
-    if is_address(text):
+    if is_url(text):
         return _local(text)
     # Path.expanduser raises where there is no such user; a file may really be called so.
     return Path(os.path.expanduser(text))  # noqa: PTH111 - see above
 
 
-def written(place: Path | S3Path) -> str:
-    """Return a place as text: what `place_of` reads.
+def format_path(place: Path | S3Path) -> str:
+    """Return a place as text: what `parse_path` reads.
 
     Names on Linux are bytes. What is not UTF-8 among them is written as a file URI, since no JSON could hold it.
     """
     text = str(place)
-    return text if encodable(text) == text else place.absolute().as_uri()
+    return text if escape_surrogates(text) == text else place.absolute().as_uri()
 
 
-def as_text(name: str) -> str:
+def normalize_path_text(name: str) -> str:
     """Return what a person wrote as a path, or its URI where it is not UTF-8."""
-    return name if encodable(name) == name else written(Path(os.path.expanduser(name)))  # noqa: PTH111 - see place_of
+    return name if escape_surrogates(name) == name else format_path(Path(os.path.expanduser(name)))  # noqa: PTH111 - see above
 
 
 def _local(text: str) -> Path:
     if text.startswith(_FILE):
         return Path(os.fsdecode(unquote_to_bytes(text.removeprefix(_FILE))))
-    if is_address(text):
+    if is_url(text):
         raise InputError(
             f"{without_credentials(text)} is an address. Hearth takes paths and s3://bucket/key: download the "
             "document and name its file, or pass it on: curl -fL ADDRESS | hearth read -"
@@ -137,7 +137,7 @@ def _validated(value: object) -> Path | S3Path:
     return value
 
 
-Place = Annotated[
-    Path | S3Path, PlainValidator(_validated), PlainSerializer(written, return_type=str, when_used="json")
+StoragePath = Annotated[
+    Path | S3Path, PlainValidator(_validated), PlainSerializer(format_path, return_type=str, when_used="json")
 ]
 """Either of the two, in a model, too."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.core.errors import StorageError
-from tasks.core.owners import name_of
+from tasks.core.owners import user_name
 
 SHARED = "HEARTH_SHARED"
 """Is read at each use, since processes that Hearth starts inherit it."""
@@ -39,7 +39,7 @@ def sharing() -> Sharing:
         return Sharing.NO
 
 
-def settle_umask() -> None:
+def set_umask() -> None:
     """Have libraries and child processes make their files by the same rule."""
     if bits := _BITS.get(sharing()):
         os.umask(0o777 & ~bits)
@@ -64,13 +64,13 @@ def make_directory(path: Path, *, ours: bool = True) -> None:
         if not path.is_dir():
             raise
         if ours:
-            tighten(path)
+            restrict(path)
     else:
         if bits and bits & stat.S_IRWXG:  # which the umask may have taken; what is made in it is of its group
             path.chmod(bits | stat.S_ISGID)
 
 
-def tighten(path: Path) -> None:
+def restrict(path: Path) -> None:
     """Close a file or directory of this user's to those that HEARTH_SHARED does not name."""
     with suppress(OSError):
         found = path.stat()
@@ -104,7 +104,7 @@ def open_private(path: Path, flags: int) -> int:
     return descriptor
 
 
-def create(path: Path, mode: str = "w") -> Any:  # noqa: ANN401 - as `open` has it
+def create_file(path: Path, mode: str = "w") -> Any:  # noqa: ANN401 - as `open` has it
     """Open a file of ours to write it anew, as text in UTF-8 unless `mode` says otherwise.
 
     Args:
@@ -118,11 +118,11 @@ def create(path: Path, mode: str = "w") -> Any:  # noqa: ANN401 - as `open` has 
 
 def write_text(path: Path, text: str) -> None:
     """Write a file of ours anew."""
-    with create(path) as file:
+    with create_file(path) as file:
         file.write(text)
 
 
-def close_to_others(path: Path, is_ours: Callable[[str], object]) -> str | None:
+def restrict_directory(path: Path, is_ours: Callable[[str], object]) -> str | None:
     """Close a directory of an earlier version to others, if nothing but Hearth's is in it.
 
     Args:
@@ -135,11 +135,11 @@ def close_to_others(path: Path, is_ours: Callable[[str], object]) -> str | None:
     Raises:
         StorageError: it is another user's, and this one may not use it.
     """
-    refuse_closed(path)
+    check_access(path)
     if not is_open_to_others(path):
         return None
     if path.stat().st_uid == os.geteuid() and all(map(is_ours, os.listdir(path))):  # noqa: PTH208 - names alone
-        tighten(path)
+        restrict(path)
     if not is_open_to_others(path):
         return None
     mode = stat.S_IMODE(path.stat().st_mode)
@@ -149,7 +149,7 @@ def close_to_others(path: Path, is_ours: Callable[[str], object]) -> str | None:
     )
 
 
-def refuse_closed(path: Path) -> None:
+def check_access(path: Path) -> None:
     """See that a directory, if it is another user's, may be used.
 
     Raises:
@@ -157,15 +157,15 @@ def refuse_closed(path: Path) -> None:
     """
     place, owner = next(_found(path))
     if owner != os.geteuid() and not os.access(place, os.X_OK | (os.R_OK | os.W_OK if place == path else 0)):
-        raise StorageError(closed(place))
+        raise StorageError(access_message(place))
 
 
-def closed(path: Path) -> str:
+def access_message(path: Path) -> str:
     """Return what to tell of a file or directory that this user may not use: whose it is, or what it is in."""
     place, owner = next(_found(path))
     return (
-        f"{place} belongs to {name_of(owner)}, and {name_of(os.geteuid())} may not use it. Use directories of your own "
-        f"(HEARTH_HOME, HEARTH_OUTPUT, API_DIRECTORY), or share these: {SHARED}=group for all who use them."
+        f"{place} belongs to {user_name(owner)}, and {user_name(os.geteuid())} may not use it. Use directories of your "
+        f"own (HEARTH_HOME, HEARTH_OUTPUT, API_DIRECTORY), or share these: {SHARED}=group for all who use them."
     )
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil
 
-PAGES_A_SLOT = 32.0
-"""Four minutes of reading: what the simulation found to cost least at its worst (docs/simulation.md)."""
+PAGES_PER_SLOT = 32.0
+"""Four minutes of reading: what the simulation found to cost least at its worst (docs/architecture/simulation.md)."""
 
 
-def machines_for(pages: int, slots: int, most: int, pages_a_slot: float) -> int:
+def machine_count(pages: int, slots: int, most: int, pages_a_slot: float) -> int:
     """As many machines as have enough to do: a further one comes for so many pages for each of its slots.
 
     Args:
@@ -35,7 +35,7 @@ class Scale:
     Attributes:
         most: machines.
         slots: of each.
-        pages_a_slot: see `machines_for`; None where machines are there anyway, so that all of them are used.
+        pages_a_slot: see `machine_count`; None where machines are there anyway, so that all of them are used.
         least: machines.
     """
 
@@ -48,4 +48,4 @@ class Scale:
         """For a run of so many pages."""
         if self.pages_a_slot is None:
             return self.most
-        return max(self.least, machines_for(pages, self.slots, self.most, self.pages_a_slot))
+        return max(self.least, machine_count(pages, self.slots, self.most, self.pages_a_slot))

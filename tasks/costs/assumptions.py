@@ -99,7 +99,7 @@ class Assumptions(Frozen):
     vram_reserve_gib: float = Field(1.0, ge=0, description="GPU memory for images and buffers, GiB")
     seed: int = Field(1, description="of the page times that are drawn")
 
-    def changed(self, given: dict[str, str]) -> Assumptions:
+    def with_values(self, given: dict[str, str]) -> Assumptions:
         """These, but for what is given as NAME=VALUE; a range as 5-10 or 5-7-10.
 
         Raises:

@@ -99,29 +99,29 @@ def bill(found: Iterable[Piece], by: By, since: datetime, until: datetime) -> Bi
         by=by,
         since=since,
         until=until,
-        lines=in_order((sums[name].line(name) for name in sums), by),
+        lines=sort_lines((sums[name].line(name) for name in sums), by),
         total=total.line("total"),
         provisional=live,
         notes=tuple(_notes(without, guessed, live=live)),
     )
 
 
-def together(one: Bill, other: Bill) -> Bill:
+def combine(one: Bill, other: Bill) -> Bill:
     """Two bills that have nothing in common, of the same time and by the same, as one."""
     lines = {line.name: line for line in one.lines}
     for line in other.lines:
         lines[line.name] = _added(lines[line.name], line) if line.name in lines else line
-    found, total = in_order(lines.values(), one.by), _added(one.total, other.total)
+    found, total = sort_lines(lines.values(), one.by), _added(one.total, other.total)
     return one.model_copy(update={"lines": found, "total": total, "notes": one.notes + other.notes})
 
 
-def in_order(lines: Iterable[Line], by: By) -> tuple[Line, ...]:
+def sort_lines(lines: Iterable[Line], by: By) -> tuple[Line, ...]:
     """Days as they come; the others the dearest first, and by name where they cost the same."""
     found = sorted(lines, key=lambda line: line.name)
     return tuple(found if by is By.DAY else sorted(found, key=lambda line: -line.total_usd))
 
 
-def unpriced(kinds: Iterable[str]) -> Iterator[str]:
+def unpriced_notes(kinds: Iterable[str]) -> Iterator[str]:
     """What is to be said of machines without a price, if there are some."""
     if names := sorted(set(kinds)):
         yield f"The price is not known, and counted as nothing, of: {', '.join(names)}."
@@ -181,7 +181,7 @@ def _names(piece: Piece, by: By) -> Iterator[tuple[str, Fraction]]:
 
 
 def _notes(without: Iterable[str], guessed: Iterable[str], *, live: bool) -> Iterator[str]:
-    yield from unpriced(without)
+    yield from unpriced_notes(without)
     if names := sorted(guessed):
         yield f"When these stopped is not known to the second: {', '.join(names)}."
     if live:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tasks.costs.assumptions import Range
-from tasks.costs.price_book import HOME_REGION, Book, shipped
+from tasks.costs.price_book import HOME_REGION, Book, shipped_book
 from tasks.settings.ec2 import ModelDisk
 
 # At the most, for 30 minutes a day at least; from 4xlarge on always. MB/s
@@ -60,10 +60,10 @@ def initialization_usd(how: ModelDisk, image_gb: float, region: str = HOME_REGIO
     """Reckon what filling a new machine's disk costs at its launch, USD."""
     if how is not ModelDisk.PROVISIONED:
         return 0.0
-    return (book or shipped()).usd("ebs:init_gb", region) * image_gb
+    return (book or shipped_book()).usd("ebs:init_gb", region) * image_gb
 
 
-def fastest(*, model_gb: float, image_gb: float, disk_mb_s: float) -> ModelDisk:
+def fastest_model_disk(*, model_gb: float, image_gb: float, disk_mb_s: float) -> ModelDisk:
     """Return the way that is typically the fastest; of equal ones the cheapest."""
 
     def rank(how: ModelDisk) -> tuple[float, float]:

@@ -18,7 +18,7 @@ _RESERVED = {
 }
 
 
-def prices_of(offer: str, source: str) -> Iterator[Price]:
+def machine_prices(offer: str, source: str) -> Iterator[Price]:
     """The prices in one document of `GetProducts` about an EC2 machine: on demand, and its standard reservations.
 
     Args:

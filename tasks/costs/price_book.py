@@ -70,7 +70,7 @@ class Price(Frozen):
         return self.item, self.region, self.term
 
     @property
-    def told(self) -> str:
+    def label(self) -> str:
         """What it is the price of, for people; on demand goes without saying."""
         return self.item if self.term is Term.ON_DEMAND else f"{self.item} {self.term}"
 
@@ -110,17 +110,17 @@ class Book(Frozen):
 
     def stale(self, prices: Iterable[Price], today: date, days: int = STALE_DAYS) -> dict[str, date]:
         """Those of the prices that were read longer than `days` ago, by what they are of, and when that was."""
-        read = {price.told: self.sources[price.source].date for price in prices}
+        read = {price.label: self.sources[price.source].date for price in prices}
         return {told: day for told, day in read.items() if today - day > timedelta(days=days)}
 
 
 @cache
-def shipped() -> Book:
+def shipped_book() -> Book:
     """The book that comes with Hearth."""
     return Book.model_validate_json((Path(__file__).parent / "book.json").read_bytes())
 
 
-def own(home: Path) -> Book | None:
+def user_book(home: Path) -> Book | None:
     """What `hearth prices refresh` wrote; None if it never did.
 
     Raises:
@@ -134,13 +134,13 @@ def own(home: Path) -> Book | None:
         raise InputError(told) from None
 
 
-def current(home: Path) -> Book:
+def current_book(home: Path) -> Book:
     """The shipped book with the user's own prices in place of its own."""
-    newer = own(home)
-    return shipped() if newer is None else shipped().merged(newer)
+    newer = user_book(home)
+    return shipped_book() if newer is None else shipped_book().merged(newer)
 
 
-def keep(book: Book, home: Path) -> None:
+def save_book(book: Book, home: Path) -> None:
     """Write the user's own book, whole or not at all."""
     files_at(home).make()
     files_at(home).write(_OWN, [book.model_dump_json(indent=1), "\n"])

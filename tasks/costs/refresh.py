@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tasks.aws.client import Aws, ask
-from tasks.costs.offers import prices_of
+from tasks.costs.offers import machine_prices
 from tasks.costs.price_book import REGIONS, Book, Price, Source, Term
-from tasks.costs.services import SERVICES, Service, hosting, prices_of_service
+from tasks.costs.services import SERVICES, Service, endpoint_instance, service_prices
 
 TYPES = (
     *("g4dn.xlarge", "g4dn.2xlarge", "g4dn.4xlarge", "g5.xlarge", "g5.2xlarge"),
@@ -26,7 +26,7 @@ _SAME_FOR_ALL = {
 _OFFERS, _SPOT = "aws-pricing-api", "aws-spot-history"
 
 
-async def asked(types: Iterable[str] = TYPES, regions: Iterable[str] = REGIONS) -> Book:
+async def fetch_prices(types: Iterable[str] = TYPES, regions: Iterable[str] = REGIONS) -> Book:
     """The prices of machines now (on demand, spot in the cheapest zone, reserved, SageMaker's), and of what is beside.
 
     Raises:
@@ -42,7 +42,7 @@ async def asked(types: Iterable[str] = TYPES, regions: Iterable[str] = REGIONS) 
     for region in regions:
         for each in chosen:
             prices += await _offered(pricing, each, region)
-        for service in (*SERVICES, *map(hosting, chosen)):
+        for service in (*SERVICES, *map(endpoint_instance, chosen)):
             prices += await _of_service(pricing, service, region)
         prices += await _spot(region, chosen)
     return Book(sources=sources, prices=tuple(prices))
@@ -51,7 +51,9 @@ async def asked(types: Iterable[str] = TYPES, regions: Iterable[str] = REGIONS) 
 async def _offered(pricing: Any, instance_type: str, region: str) -> list[Price]:  # noqa: ANN401 - boto3-stubs lack it here
     wanted = {**_SAME_FOR_ALL, "instanceType": instance_type}
     return [
-        price async for offer in _offers(pricing, "AmazonEC2", region, wanted) for price in prices_of(offer, _OFFERS)
+        price
+        async for offer in _offers(pricing, "AmazonEC2", region, wanted)
+        for price in machine_prices(offer, _OFFERS)
     ]
 
 
@@ -59,7 +61,7 @@ async def _of_service(pricing: Any, service: Service, region: str) -> list[Price
     found = [
         price
         async for offer in _offers(pricing, service.code, region, service.filters)
-        for price in prices_of_service(service, region, offer, _OFFERS)
+        for price in service_prices(service, region, offer, _OFFERS)
     ]
     return found[:1]
 

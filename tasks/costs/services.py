@@ -61,13 +61,13 @@ SERVICES = (
 )
 
 
-def hosting(instance_type: str) -> Service:
+def endpoint_instance(instance_type: str) -> Service:
     """A SageMaker endpoint's machine."""
     name = f"ml.{instance_type}"
     return Service(name, "AmazonSageMaker", {"instanceName": name}, f"Host:{name}", "hour")
 
 
-def prices_of_service(service: Service, region: str, offer: str, source: str) -> Iterator[Price]:
+def service_prices(service: Service, region: str, offer: str, source: str) -> Iterator[Price]:
     """The price in one document of `GetProducts`, if it is of this service's usage: that of the first units.
 
     Args:

@@ -22,7 +22,7 @@ from tasks.documents.document_file import DocumentFile
 from tasks.documents.render_process import CrashedError
 from tasks.documents.shared_processes import facts_of
 from tasks.settings.reading import LimitSettings
-from tasks.storage.files import Place
+from tasks.storage.files import StoragePath
 
 # Readers look for the mark within this many bytes of the file's beginning (PDF Reference 1.7, appendix H.3).
 _MARK_WINDOW = 1024
@@ -58,7 +58,7 @@ class Inspection:
 
 
 def open_document(
-    path: Path, limits: LimitSettings, password: str | None = None, *, place: Place | None = None
+    path: Path, limits: LimitSettings, password: str | None = None, *, place: StoragePath | None = None
 ) -> Document:
     """Check that a PDF can be read, and count its pages; see `inspect_document`. The thread waits for it."""
     with ThreadPoolExecutor(1) as thread:  # here a loop may be running
@@ -67,7 +67,7 @@ def open_document(
 
 
 async def inspect_document(
-    path: Path, limits: LimitSettings, password: str | None = None, *, place: Place | None = None
+    path: Path, limits: LimitSettings, password: str | None = None, *, place: StoragePath | None = None
 ) -> Inspection:
     """Check that a PDF can be read, count its pages, and find what is to be known of it.
 
@@ -104,7 +104,7 @@ async def inspect_document(
     return Inspection(document, tuple(_flags_of(facts)))
 
 
-def _size_and_digest(path: Path, told: Place, limits: LimitSettings) -> tuple[int, str]:
+def _size_and_digest(path: Path, told: StoragePath, limits: LimitSettings) -> tuple[int, str]:
     size = _size_of(path, told, limits)
     try:
         with path.open("rb") as file:
@@ -117,7 +117,7 @@ def _size_and_digest(path: Path, told: Place, limits: LimitSettings) -> tuple[in
         raise DocumentError(f"{told} cannot be read: {error.strerror}. Check its permissions.") from None
 
 
-def _size_of(path: Path, told: Place, limits: LimitSettings) -> int:
+def _size_of(path: Path, told: StoragePath, limits: LimitSettings) -> int:
     try:
         if path.is_dir():
             raise DocumentError(f"{told} is a directory. Name one PDF file.")
@@ -140,7 +140,7 @@ def _size_of(path: Path, told: Place, limits: LimitSettings) -> int:
     return size
 
 
-async def _facts_of(path: Path, told: Place, limits: LimitSettings, password: str | None) -> Facts:
+async def _facts_of(path: Path, told: StoragePath, limits: LimitSettings, password: str | None) -> Facts:
     with DocumentFile.at(path, limits, password) as file:
         try:
             answer = await facts_of(file)
@@ -155,7 +155,7 @@ async def _facts_of(path: Path, told: Place, limits: LimitSettings, password: st
     raise _refusal(answer, told)
 
 
-def _refusal(answer: Refused, told: Place) -> InputError:
+def _refusal(answer: Refused, told: StoragePath) -> InputError:
     match answer.refused:
         case "encrypted":
             return PasswordError(
@@ -174,7 +174,7 @@ def _refusal(answer: Refused, told: Place) -> InputError:
             return IncompleteError(f"{told} is damaged and cannot be opened as a PDF. Fetch or export it again.")
 
 
-def _hostile(told: Place, why: str, remedy: str = "") -> HostileError:
+def _hostile(told: StoragePath, why: str, remedy: str = "") -> HostileError:
     advice = f"Export it again{f'; or {remedy}' if remedy else ''}."
     return HostileError(f"{told} is refused as hostile: it {why}. It is damaged, or made to do harm. {advice}")
 

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from tasks.core.environment import PYTHON, only
+from tasks.core.environment import PYTHON, select_variables
 from tasks.core.errors import RendererError
 from tasks.documents import png
 from tasks.documents.answers import (
@@ -207,7 +207,7 @@ def _started() -> tuple[subprocess.Popen[bytes], socket.socket]:
                 stderr=subprocess.PIPE,
                 pass_fds=[theirs.fileno()],
                 cwd="/",
-                env=only(PYTHON),
+                env=select_variables(PYTHON),
             )
         except OSError as error:
             ours.close()

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from statistics import quantiles
 
-from tasks.core.events import Event, PagesStart, Progress, StepDone
+from tasks.core.events import Event, PagesStarted, Progress, StepDone
 from tasks.metrics import names
 from tasks.metrics.aggregate import Aggregate
 from tasks.reading.events import PageDone
@@ -39,13 +39,13 @@ class PageMetrics:
         match event:
             case PageDone(result=result):
                 self._count(result)
-            case PagesStart(total=total, standing=standing):
+            case PagesStarted(total=total, standing=standing):
                 self.stage = "reading"
                 self.asked += total - standing
                 self._pages_from = self._pages_from or time.monotonic()
             case StepDone(step=step, seconds=seconds):
                 self._aggregate.see(names.WARM_SECONDS, seconds, step)
-            case Progress(what=what):
+            case Progress(message=what):
                 self.stage = what
             case _:
                 pass

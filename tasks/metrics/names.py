@@ -1,6 +1,6 @@
 """Every metric by its names: what it counts, in which unit, and how it is told apart.
 
-docs/monitoring.md, the alarms, the dashboards and what machines send are checked against this.
+docs/reference/metrics.md, the alarms, the dashboards and what machines send are checked against this.
 """
 
 from __future__ import annotations

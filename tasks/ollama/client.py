@@ -14,7 +14,7 @@ from typing import Self
 
 import httpx
 
-from tasks.core.errors import HearthError, PassingError, SilentError
+from tasks.core.errors import HearthError, NoResponseError, TransientError
 from tasks.ollama.connection import JsonConnection
 from tasks.ollama.names import find_model
 from tasks.ollama.schema import (
@@ -40,13 +40,13 @@ __all__ = [
     "ModelDetails",
     "OllamaClient",
     "PullProgress",
-    "digest_at",
+    "fetch_digest",
 ]
 
 _GLANCE_SECONDS = 3.0
 
 
-async def digest_at(
+async def fetch_digest(
     url: str, model: str, headers: Mapping[str, str] | None = None, trust: Path | None = None
 ) -> str | None:
     """The digest of a model on a server; None if the server does not answer or does not have it."""
@@ -69,7 +69,7 @@ class OllamaClient:
         trust: file of the certificates by which it is trusted, where those of the system do not do.
         transport: carries the requests where no plain HTTP goes; it may raise errors of Hearth's own.
 
-    Every method raises PassingError when the server is out of reach, busy or answers what is no JSON of
+    Every method raises TransientError when the server is out of reach, busy or answers what is no JSON of
     Ollama's, and ModelError when the model is missing or cannot be loaded.
     """
 
@@ -170,8 +170,8 @@ class OllamaClient:
                     if building.add(self._server.parsed(Piece, piece), piece):
                         break
         except TimeoutError:
-            raise SilentError(f"{self.url} did not answer in time.") from None
+            raise NoResponseError(f"{self.url} did not answer in time.") from None
         answer = building.answer()
         if answer is None:
-            raise PassingError(f"{self.url} broke its answer off.")
+            raise TransientError(f"{self.url} broke its answer off.")
         return answer

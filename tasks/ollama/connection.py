@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 import httpx
 from pydantic import ValidationError
 
-from tasks.core.errors import FailureReason, HearthError, PageError, PassingError, ServerError, SilentError
-from tasks.core.network import proxy_for, trusted
+from tasks.core.errors import FailureReason, HearthError, NoResponseError, PageError, ServerError, TransientError
+from tasks.core.network import find_proxy, ssl_context
 from tasks.ollama.detours import refusing_detours, trouble
 from tasks.ollama.errors import classified
 from tasks.ollama.schema import Wire
@@ -82,9 +82,9 @@ class JsonConnection:
         self.url = url
         # The server's address changes with each start; its name does not.
         self._extensions = {"sni_hostname": _TLS_NAME} if certificate else {}
-        self._proxy = None if transport else proxy_for(url)
+        self._proxy = None if transport else find_proxy(url)
         # Reading the system's certificates takes a tenth of a second; plain HTTP has no use for them.
-        context = _trusting(certificate) if certificate else url.startswith("https:") and trusted(trust)
+        context = _trusting(certificate) if certificate else url.startswith("https:") and ssl_context(trust)
         self._http = httpx.AsyncClient(
             base_url=url,
             transport=transport,
@@ -112,7 +112,7 @@ class JsonConnection:
         async with aclosing(self.objects(method, path, body)) as found:
             async for decoded in found:
                 return decoded
-        raise PassingError(f"{self.url} answered nothing.")
+        raise TransientError(f"{self.url} answered nothing.")
 
     async def objects(
         self,
@@ -135,7 +135,7 @@ class JsonConnection:
             each: so many of each line of it instead.
 
         Raises:
-            PassingError: the server is out of reach, busy, or answers what is no JSON.
+            TransientError: the server is out of reach, busy, or answers what is no JSON.
             PageError: it refuses this request, or answers without end.
             UnavailableError: it cannot be used.
         """
@@ -157,26 +157,26 @@ class JsonConnection:
                                 raise self._error(500, json.dumps(decoded))
                             yield decoded
                 except ValueError:
-                    raise PassingError(f"{self.url} answered something that is not Ollama's JSON.") from None
+                    raise TransientError(f"{self.url} answered something that is not Ollama's JSON.") from None
 
     @contextmanager
     def _transport_errors(self) -> Iterator[None]:
         try:
             yield
         except httpx.TimeoutException:
-            raise SilentError(f"{self.url} did not answer in time.") from None
+            raise NoResponseError(f"{self.url} did not answer in time.") from None
         except httpx.InvalidURL as error:
             raise ServerError(f"{self.url} is not an address: {error}. Correct HEARTH_URL.") from None
         except httpx.RequestError as error:
             raise trouble(self.url, error, self._proxy, pinned=bool(self._extensions)) from None
 
     def parsed(self, model: type[W], decoded: dict[str, Any]) -> W:
-        """What was sent, as a model; a PassingError if what is vital is missing."""
+        """What was sent, as a model; a TransientError if what is vital is missing."""
         try:
             return model.model_validate(decoded)
         except ValidationError as error:
             fields = ", ".join(".".join(map(str, entry["loc"])) for entry in error.errors())
-            raise PassingError(f"{self.url} answered without what Ollama always sends: {fields}.") from None
+            raise TransientError(f"{self.url} answered without what Ollama always sends: {fields}.") from None
 
     def _error(self, status: int, body: str) -> HearthError:
         body = _HALF_CHARACTER.sub("?", body)  # which no log and no file could hold

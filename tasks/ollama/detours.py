@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import httpx
 
-from tasks.core.errors import HearthError, PassingError, ServerError
+from tasks.core.errors import HearthError, ServerError, TransientError
 from tasks.core.network import without_credentials
 
 _MIXED = (b"HTTP request to an HTTPS server", b"HTTP request was sent to HTTPS port")
@@ -37,7 +37,7 @@ def trouble(url: str, error: httpx.RequestError, proxy: str | None, *, pinned: b
         told = str(error)[:_MOST_CHARACTERS]
         return _of_proxy(proxy, url, told, refused=told.startswith(("401", "403", "407")))
     way = f" through the proxy {without_credentials(proxy)}" if proxy else ""
-    return PassingError(f"{url} is out of reach{way} ({type(error).__name__}).")
+    return TransientError(f"{url} is out of reach{way} ({type(error).__name__}).")
 
 
 def refusing_detours(url: str, proxy: str | None) -> Callable[[httpx.Response], Awaitable[None]]:
@@ -76,7 +76,7 @@ def _of_proxy(proxy: str, url: str, told: str, *, refused: bool) -> HearthError:
             f"The proxy {name} refuses {url} ({told}). Write a user and a password that it takes into its variable, "
             "or list the host in NO_PROXY."
         )
-    return PassingError(f"The proxy {name} does not reach {url} ({told}).")
+    return TransientError(f"The proxy {name} does not reach {url} ({told}).")
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

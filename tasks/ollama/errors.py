@@ -1,8 +1,8 @@
 """What Ollama's errors say, and what follows from them for the caller.
 
-Ollama answers 500 for nearly everything that goes wrong, and passes on what its llama-server says, as JSON inside the
-text. What is known to stay as it is, is a ModelError at once; every other error of the server's own is a FaultError,
-and whoever waits decides by whether it comes back alike.
+Ollama answers nearly every failure with 500, and passes on its llama-server's message as JSON inside the text. A
+failure that is known to be permanent is a ModelError at once. Any other error of the server is a ServerFaultError; the
+caller treats it as permanent when it comes back alike.
 """
 
 from __future__ import annotations
@@ -10,7 +10,15 @@ from __future__ import annotations
 import json
 import re
 
-from tasks.core.errors import FailureReason, FaultError, HearthError, ModelError, PageError, PassingError, ServerError
+from tasks.core.errors import (
+    FailureReason,
+    HearthError,
+    ModelError,
+    PageError,
+    ServerError,
+    ServerFaultError,
+    TransientError,
+)
 
 _PASSING_STATUS = {408, 425, 429, 499, 502, 503, 504}
 _LONGEST = 300
@@ -55,7 +63,7 @@ def classified(url: str, status: int, body: str, *, authorized: bool) -> HearthE
         return ServerError(f"There is no Ollama at {url} (HTTP 404). Correct HEARTH_URL.")
     words = words or f"HTTP {status}"
     if status in _PASSING_STATUS:
-        return PassingError(f"{url} cannot answer just now: {words}.")
+        return TransientError(f"{url} cannot answer just now: {words}.")
     if status in {401, 403}:
         sent = "the token is not the server's" if authorized else "Hearth sent no token (HEARTH_URL_TOKEN)"
         return ServerError(f"{url} refuses access ({words}): {sent}; check the address.")
@@ -63,7 +71,7 @@ def classified(url: str, status: int, body: str, *, authorized: bool) -> HearthE
         return ModelError(words)
     if status in {400, 413}:
         return PageError(FailureReason.REFUSED, f"The server refuses the request: {words}.", final=True)
-    return FaultError(f"{url} failed: {words}.", words)
+    return ServerFaultError(f"{url} failed: {words}.", words)
 
 
 def server_words(body: str) -> str | None:

@@ -15,10 +15,10 @@ _DEFAULTS = ("registry.ollama.ai", "library")
 
 def find_model(name: str, models: tuple[M, ...]) -> M | None:
     """Return the model of that name, however it is written; None if it is not listed."""
-    return next((model for model in models if canonical(model.name) == canonical(name)), None)
+    return next((model for model in models if canonical_name(model.name) == canonical_name(name)), None)
 
 
-def canonical(name: str) -> str:
+def canonical_name(name: str) -> str:
     """Return a model's name in full, as host/namespace/model:tag in lower case: equal for the same model.
 
     By Ollama's rules (types/model/name.go): what is missing is registry.ollama.ai, library and latest; a scheme is

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import floor, log10
 
-from tasks.core.durations import duration
+from tasks.core.durations import format_duration
 from tasks.planning.estimate import Estimate, Running
 from tasks.planning.verdict import CostPlan
 from tasks.text.svg import framed, line, text
@@ -35,7 +35,7 @@ def picture(plan: CostPlan) -> str:
     for value in across.ticks:
         x = across.at(value)
         parts.append(line(x, _TOP, x, _BOTTOM, "grid"))
-        parts.append(text(min(x - 14, _RIGHT - 34), _BOTTOM + 18, duration(value), "faint"))
+        parts.append(text(min(x - 14, _RIGHT - 34), _BOTTOM + 18, format_duration(value), "faint"))
     for value in up.ticks:
         y = up.at(value)
         parts.append(line(_LEFT, y, _RIGHT, y, "grid"))

@@ -11,7 +11,7 @@ from tasks.costs.assumptions import Assumptions
 from tasks.planning.page_times import PageTimes
 from tasks.results.page import PageStatus
 from tasks.results.store import ResultStore
-from tasks.storage.files import Place
+from tasks.storage.files import StoragePath
 
 _KEPT = 2_000
 _ENOUGH = 20
@@ -19,7 +19,7 @@ _MOST_ASKED = 20
 """Documents that are looked at in S3: each takes some requests."""
 
 
-def page_times(output: Place, model: str, given: Assumptions) -> PageTimes:
+def page_times(output: StoragePath, model: str, given: Assumptions) -> PageTimes:
     """Page times measured with this model, if there are enough; otherwise those that are assumed.
 
     However many pages were read, no more than a sample of them is held in memory.
@@ -47,7 +47,7 @@ def page_times(output: Place, model: str, given: Assumptions) -> PageTimes:
     return PageTimes(given, tuple(chosen), f"measured, of {seen:,} pages that {model} has read")
 
 
-def _documents(output: Place, stream: random.Random) -> Sequence[Place]:
+def _documents(output: StoragePath, stream: random.Random) -> Sequence[StoragePath]:
     """Where results lie; in S3 some of them."""
     if isinstance(output, Path):
         return sorted(path.parent for path in output.glob("*/manifest.json"))

@@ -68,7 +68,7 @@ class Measurement(Frozen):
         return f"{self.stack}-{self.instance_type}{image}-{re.sub(r'[^A-Za-z0-9._-]', '_', self.model)}.json"
 
 
-def keep(measurement: Measurement, home: Path) -> Path:
+def save_measurement(measurement: Measurement, home: Path) -> Path:
     """Store a measurement where plans look for it, and return where that is."""
     files = files_at(home / _FOLDER)
     files.make()
@@ -76,7 +76,7 @@ def keep(measurement: Measurement, home: Path) -> Path:
     return home / _FOLDER / measurement.file
 
 
-def kept(home: Path, machine: str, model: str) -> tuple[Measurement, ...]:
+def load_measurements(home: Path, machine: str, model: str) -> tuple[Measurement, ...]:
     """Return what was measured of a machine with a model, the newest first. What cannot be understood is left out."""
     found = [each for each in _all(home) if (each.machine, each.model) == (machine.removeprefix("ml."), model)]
     return tuple(sorted(found, key=lambda each: each.day, reverse=True))
@@ -93,7 +93,7 @@ def _all(home: Path) -> Iterator[Measurement]:
             continue
 
 
-def preferred(given: Assumptions, found: tuple[Measurement, ...]) -> tuple[Assumptions, tuple[str, ...]]:
+def apply_measurements(given: Assumptions, found: tuple[Measurement, ...]) -> tuple[Assumptions, tuple[str, ...]]:
     """Put what was measured in place of what is assumed, and say so, a sentence a measurement.
 
     One measurement says nothing of how much times vary: their ranges stay as wide, in proportion, as they were assumed.

@@ -9,15 +9,15 @@ from pathlib import Path
 
 from pydantic import Field
 
-from tasks.core.durations import seconds_in
+from tasks.core.durations import parse_duration
 from tasks.core.errors import InputError
 from tasks.core.forms import Form, duration_field
 from tasks.costs.assumptions import CLASSIC, Assumptions
-from tasks.costs.price_book import STALE_DAYS, current
+from tasks.costs.price_book import STALE_DAYS, current_book
 from tasks.documents.pdf import open_document
 from tasks.planning.estimate import Shape
 from tasks.planning.history import page_times
-from tasks.planning.measured import kept, preferred
+from tasks.planning.measured import apply_measurements, load_measurements
 from tasks.planning.verdict import CostPlan, cost_plan
 from tasks.settings.reading import LimitSettings
 from tasks.settings.settings import Settings
@@ -68,11 +68,11 @@ class PlanRequest(Form):
     @property
     def seconds(self) -> float | None:
         """Seconds in which all is to be read; None if there is no deadline."""
-        named = None if self.deadline is None else seconds_in(self.deadline)
+        named = None if self.deadline is None else parse_duration(self.deadline)
         return min((each for each in (self.deadline_seconds, named) if each is not None), default=None)
 
 
-def planned(asked: PlanRequest, settings: Settings) -> CostPlan:
+def make_plan(asked: PlanRequest, settings: Settings) -> CostPlan:
     """Make a plan. Nothing is started, and AWS is not asked.
 
     Raises:
@@ -87,23 +87,23 @@ def planned(asked: PlanRequest, settings: Settings) -> CostPlan:
     assumed = Assumptions(num_ctx=settings.read.num_ctx)
     machine = asked.assume.get("instance_type", assumed.instance_type)
     if not asked.classic:
-        assumed, told = preferred(assumed, kept(settings.home, machine, model))
-    given = assumed.changed({**(CLASSIC if asked.classic else {}), **asked.assume})
+        assumed, told = apply_measurements(assumed, load_measurements(settings.home, machine, model))
+    given = assumed.with_values({**(CLASSIC if asked.classic else {}), **asked.assume})
     times = page_times(settings.output, model, given)
     if told and not times.measured:
         times = type(times)(given, source=f"of one page, measured by `hearth infra smoke` on {machine}")
     if "page_seconds" in asked.assume or asked.classic:
         times = type(times)(given, source="assumed, as asked")
     today = datetime.now(UTC).date()
-    book = current(settings.home)
+    book = current_book(settings.home)
     plan = cost_plan(pages, given, times, book, today, asked.seconds, asked.budget_usd, stale_days=asked.stale_days)
     plan = plan.model_copy(update={"notes": (*plan.notes, *told)})
     if all(row.shape is Shape.FARGATE for row in plan.rows):
-        raise no_price(given)
+        raise missing_price_error(given)
     return plan
 
 
-def no_price(given: Assumptions) -> InputError:
+def missing_price_error(given: Assumptions) -> InputError:
     """That nothing can be said of a machine."""
     kind, region = given.instance_type, given.region
     return InputError(

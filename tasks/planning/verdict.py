@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from tasks.core.durations import duration
+from tasks.core.durations import format_duration
 from tasks.core.jobs import Frozen
 from tasks.costs.assumptions import DAY_SECONDS, Assumptions
 from tasks.costs.price_book import HOME_REGION, STALE_DAYS, Book
@@ -66,7 +66,7 @@ def cost_plan(
     if stale := book.stale(found.prices, today, stale_days):
         old = ", ".join(f"{told} ({day})" for told, day in sorted(stale.items()))
         notes.append(f"Prices older than {stale_days} days: {old}. `hearth prices refresh` asks AWS for today's.")
-    unsure = sorted({price.told for price in found.prices if not price.checked})
+    unsure = sorted({price.label for price in found.prices if not price.checked})
     if unsure:
         notes.append(f"Prices not verified, or spot's of one moment: {', '.join(unsure)}.")
     if found.unpriced:
@@ -113,19 +113,19 @@ def _verdict(
     budget: float | None,
 ) -> str:
     limits = [
-        *([f"{duration(deadline)}"] if deadline is not None else []),
+        *([f"{format_duration(deadline)}"] if deadline is not None else []),
         *([f"USD {budget:.2f}"] if budget is not None else []),
     ]
     if best is None:
         return f"Nothing keeps within {' and '.join(limits)}, were it slow. Allow more, or read fewer pages at a time."
     aim = "Fastest" if budget is not None and deadline is None else "Cheapest"
     within = f" within {' and '.join(limits)}" if limits else ""
-    parts = [f"{aim}{within}: {best.name}: {duration(best.total.typical)}, USD {best.usd.typical:.3f}"]
+    parts = [f"{aim}{within}: {best.name}: {format_duration(best.total.typical)}, USD {best.usd.typical:.3f}"]
     others = sorted((row for row in candidates if row.shape is not best.shape), key=lambda row: row.usd.typical)
     start = best.boot.typical + best.load.typical
     share = best.reading.typical / best.billed.typical if best.billed.typical else 1.0
-    reason = f"because it is paid for {duration(best.billed.typical)} a machine, {share:.0%} of it reading"
-    parts.append(f", {reason}" + (f", and starts in {duration(start)}" if start else ""))
+    reason = f"because it is paid for {format_duration(best.billed.typical)} a machine, {share:.0%} of it reading"
+    parts.append(f", {reason}" + (f", and starts in {format_duration(start)}" if start else ""))
     if others:
         parts.append(f"; next comes {others[0].name}, USD {others[0].usd.typical:.3f}")
     text = "".join(parts) + "."

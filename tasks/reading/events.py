@@ -31,7 +31,7 @@ class ServerReleased(Event):
     """A server was given back; `told` says what becomes of it."""
 
     allocation: Allocation
-    told: str
+    message: str
 
 
 Outcome = Manifest | Report | HearthError

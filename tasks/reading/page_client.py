@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import stamina
 
-from tasks.core.errors import FailureReason, MachineLostError, ModelError, PageError, PassingError, ServerError
+from tasks.core.errors import FailureReason, MachineLostError, ModelError, PageError, ServerError, TransientError
 from tasks.core.events import PageStarted, RunWarning, emit
 from tasks.core.flags import Flag
 from tasks.documents.render import PageImage
@@ -76,7 +76,7 @@ class PageClient:
                             patience.waited(time.monotonic() - waiting)
                             tried.append(server)
                             reading = await self._answered(server, number, image, temperature, trial.num)
-            except PassingError as error:
+            except TransientError as error:
                 await self._blame(tried[-1], number, error)
             if reading is not None:
                 return reading
@@ -99,7 +99,7 @@ class PageClient:
 
         Raises:
             PageError: it has the model.
-            PassingError: it does not say.
+            TransientError: it does not say.
         """
         try:
             await server.client.load(replace(self._request, thinks=server.thinks))
@@ -109,7 +109,7 @@ class PageClient:
             return
         raise PageError(FailureReason.REFUSED, f"The server refuses this page alone: {error}.") from None
 
-    async def _blame(self, server: Server, number: int, error: PassingError) -> None:
+    async def _blame(self, server: Server, number: int, error: TransientError) -> None:
         """Find out whether a page or its server is to blame for errors that did not pass.
 
         Raises:
@@ -170,7 +170,7 @@ class PageClient:
         except MachineLostError:
             note(FailureReason.INTERRUPTED)
             raise
-        except PassingError as error:
+        except TransientError as error:
             server.trouble(began)
             note(FailureReason.UNAVAILABLE, str(error))
             raise
@@ -208,7 +208,7 @@ class _Patience:
 
     def lasts(self, error: Exception) -> bool:
         """Whether to try again after an error."""
-        if not isinstance(error, PassingError) or not self._seconds:
+        if not isinstance(error, TransientError) or not self._seconds:
             return False
         if self._until is None:
             self._until = time.monotonic() + self._seconds
@@ -222,6 +222,6 @@ async def _is_well(server: Server) -> bool:
         return False
     try:
         await server.client.version()
-    except PassingError:
+    except TransientError:
         return False
     return True

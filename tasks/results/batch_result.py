@@ -7,10 +7,10 @@ from typing import overload
 
 from pydantic import ConfigDict
 
-from tasks.core.paths import place_of
+from tasks.core.paths import parse_path
 from tasks.results.document_result import DocumentResult
 from tasks.results.report import Report
-from tasks.storage.files import Place
+from tasks.storage.files import StoragePath
 
 
 class BatchResult(Report):
@@ -23,11 +23,11 @@ class BatchResult(Report):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    output: Place
-    report_path: Place | None = None
+    output: StoragePath
+    report_path: StoragePath | None = None
 
     @classmethod
-    def of(cls, report: Report, output: Place, path: Place | None) -> BatchResult:
+    def of(cls, report: Report, output: StoragePath, path: StoragePath | None) -> BatchResult:
         """The result of a batch that read into this directory and wrote this report."""
         return cls(**dict(report), output=output, report_path=path)
 
@@ -53,4 +53,4 @@ class Documents(Sequence[DocumentResult]):
     def __getitem__(self, index: int | slice) -> DocumentResult | list[DocumentResult]:
         if isinstance(index, slice):
             return [self[at] for at in range(*index.indices(len(self)))]
-        return DocumentResult.load(place_of(self._outputs[index]))
+        return DocumentResult.load(parse_path(self._outputs[index]))

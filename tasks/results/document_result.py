@@ -16,7 +16,7 @@ from tasks.results.manifest import Manifest, RunStatus
 from tasks.results.page import PageResult, PageStatus
 from tasks.results.store import ResultStore
 from tasks.results.usage import EndpointRecord
-from tasks.storage.files import Place
+from tasks.storage.files import StoragePath
 
 
 class Result(BaseModel):
@@ -59,10 +59,10 @@ class DocumentResult(Result):
 
     status: RunStatus
     document: Document
-    output: Place
-    document_path: Place | None
-    manifest_path: Place
-    pages_path: Place
+    output: StoragePath
+    document_path: StoragePath | None
+    manifest_path: StoragePath
+    pages_path: StoragePath
     numbers: str = ""
     counts: PageCounts = PageCounts()
     strict: bool = False
@@ -91,7 +91,7 @@ class DocumentResult(Result):
         return cls._of(manifest, strict=plan.strict)
 
     @classmethod
-    def load(cls, output: Place) -> DocumentResult:
+    def load(cls, output: StoragePath) -> DocumentResult:
         """Return the result of the last run that read into a document's directory.
 
         Raises:
@@ -202,7 +202,7 @@ class Pages(Sequence[PageResult]):
             yield page.strictly() if result.strict else page
 
 
-def _places(output: Place, status: RunStatus) -> dict[str, Any]:
+def _places(output: StoragePath, status: RunStatus) -> dict[str, Any]:
     store = ResultStore(output)
     return {
         "output": output,

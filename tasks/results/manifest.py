@@ -19,7 +19,7 @@ from tasks.core.jobs import Document, Frozen, ReadOptions
 from tasks.results.figures import Insight
 from tasks.results.page import SCHEMA_VERSION, PageEntry, PageStatus, _none
 from tasks.results.usage import CostShares, EndpointRecord, MachineRecord
-from tasks.storage.files import Place, files_at
+from tasks.storage.files import StoragePath, files_at
 
 # Between these lines of manifest.json, its last ones, each line is a page's.
 PAGES_BEGIN, PAGES_END = ' "pages": [\n', " ]\n"
@@ -37,7 +37,7 @@ class Listing:
         tokens_in, tokens_out: of all pages.
     """
 
-    file: Place
+    file: StoragePath
     read: int = 0
     blank: int = 0
     failed: tuple[PageEntry, ...] = ()
@@ -46,7 +46,7 @@ class Listing:
     flagged: int = 0
 
     @classmethod
-    def of(cls, entries: Iterable[PageEntry], file: Place) -> Listing:
+    def of(cls, entries: Iterable[PageEntry], file: StoragePath) -> Listing:
         """What there is to count."""
         read = blank = tokens_in = tokens_out = flagged = 0
         failed = []
@@ -120,7 +120,7 @@ class Manifest(Frozen):
     insight: Insight | None = None
     flags: tuple[Flag, ...] = Field((), exclude_if=_none)
     flow_run_id: str | None = None
-    output: Place
+    output: StoragePath
 
     def count(self, *statuses: PageStatus) -> int:
         """How many pages ended so."""

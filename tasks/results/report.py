@@ -11,13 +11,13 @@ from enum import StrEnum
 
 from pydantic import Field
 
+from tasks.core.escaping import escape_line
 from tasks.core.flags import FlagName
 from tasks.core.jobs import Frozen
-from tasks.core.paths import place_of, written
-from tasks.core.visible import visible_line
+from tasks.core.paths import format_path, parse_path
 from tasks.results.manifest import Manifest, RunStatus
 from tasks.results.store import ResultStore
-from tasks.storage.files import Place, files_at
+from tasks.storage.files import StoragePath, files_at
 from tasks.text.markdown import link, table
 
 
@@ -35,9 +35,9 @@ class DocumentStatus(StrEnum):
     """It cannot be read at all."""
 
 
-def text_of(output: Place) -> str:
+def text_of(output: StoragePath) -> str:
     """The text of a document, by the directory of its results."""
-    return written(ResultStore(output).document_path)
+    return format_path(ResultStore(output).document_path)
 
 
 def _why(manifest: Manifest) -> str:
@@ -100,7 +100,7 @@ class Row(Frozen):
             page_seconds=manifest.page_seconds,
             tokens=manifest.pages.tokens_in + manifest.pages.tokens_out,
             why=_why(manifest),
-            output=written(manifest.output),
+            output=format_path(manifest.output),
             text="" if manifest.status is RunStatus.STOPPED else text_of(manifest.output),
         )
 
@@ -169,11 +169,11 @@ class Report(Frozen):
         lines += ["", *table(head, ((*map(_cell, _cells(row)), _text(row)) for row in told))] if told else []
         return "\n".join(lines) + "\n"
 
-    def path(self, output: Place) -> Place:
+    def path(self, output: StoragePath) -> StoragePath:
         """Of the report as Markdown; beside it is the same as CSV."""
         return output / "batches" / f"{self.started_at:%Y%m%dT%H%M%S}.md"
 
-    def write(self, output: Place) -> Place:
+    def write(self, output: StoragePath) -> StoragePath:
         """Write it as Markdown and CSV into `batches` below the results, and return the Markdown's path.
 
         Raises:
@@ -193,7 +193,7 @@ class Report(Frozen):
         writer.writeheader()
         for row in self.rows:
             writer.writerow(
-                {n: visible_line(v) if isinstance(v, str) else v for n, v in row.model_dump(mode="json").items()}
+                {n: escape_line(v) if isinstance(v, str) else v for n, v in row.model_dump(mode="json").items()}
             )
         return text.getvalue()
 
@@ -210,8 +210,8 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 
 def _text(row: Row) -> str:
-    return link(place_of(row.text)) if row.text else ""
+    return link(parse_path(row.text)) if row.text else ""
 
 
 def _cell(text: str) -> str:
-    return visible_line(text.replace("|", "\\|").replace("\n", " "))
+    return escape_line(text.replace("|", "\\|").replace("\n", " "))

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tasks.storage.files import Place, files_at
+from tasks.storage.files import StoragePath, files_at
 
 _FOLDER = ".by-content"
 _NAMES = "directories.txt"
@@ -19,7 +19,7 @@ class SameContent:
         directory: of one of the names, `<name>-<first 12 of the sha256>`.
     """
 
-    def __init__(self, directory: Place) -> None:
+    def __init__(self, directory: StoragePath) -> None:
         self._directory = directory
         self._digits = directory.name.rpartition("-")[2]
         self._files = files_at(directory.parent / _FOLDER / self._digits)
@@ -40,7 +40,7 @@ class SameContent:
                 self._files.append(_NAMES, f"{self._directory.name}\n")
             yield
 
-    def others(self) -> Iterator[Place]:
+    def others(self) -> Iterator[StoragePath]:
         """Yield the directories of the other names; on this machine those of earlier versions, too."""
         names = dict.fromkeys(self._noted())
         output = self._directory.parent

@@ -18,14 +18,14 @@ from tasks.core.jobs import Document, Plan
 from tasks.results.manifest import PAGES_BEGIN, PAGES_END, Listing, Manifest
 from tasks.results.page import PageEntry, PageResult, PageStatus
 from tasks.results.same_content import SameContent
-from tasks.storage.files import Place, files_at
+from tasks.storage.files import StoragePath, files_at
 
 _PAGES: Final = "pages"
 _MANIFEST: Final = "manifest.json"
 _DOCUMENT: Final = "document.md"
 
 
-def results_directory(output: Place, document: Document) -> Place:
+def results_directory(output: StoragePath, document: Document) -> StoragePath:
     """Where a document's results live: <output>/<document name>-<first 12 of its sha256>."""
     name = re.sub(r"[^\w.-]+", "_", document.path.stem).strip("._") or "document"
     # File systems allow 255 bytes a name.
@@ -43,23 +43,23 @@ class ResultStore:
         shared: whether results of the same bytes under other names are taken over; see `results_directory`.
     """
 
-    def __init__(self, directory: Place, *, shared: bool = False) -> None:
+    def __init__(self, directory: StoragePath, *, shared: bool = False) -> None:
         self.directory = directory
         self._files = files_at(directory)
         self._same = SameContent(directory) if shared else None
 
     @property
-    def document_path(self) -> Place:
+    def document_path(self) -> StoragePath:
         """The pages in order, as Markdown."""
         return self.directory / _DOCUMENT
 
     @property
-    def manifest_path(self) -> Place:
+    def manifest_path(self) -> StoragePath:
         """The account of the last run."""
         return self.directory / _MANIFEST
 
     @property
-    def pages_path(self) -> Place:
+    def pages_path(self) -> StoragePath:
         """The directory with a file for each page."""
         return self.directory / _PAGES
 

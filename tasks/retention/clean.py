@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 
 from tasks.core.errors import HearthError
-from tasks.core.paths import Place
+from tasks.core.paths import StoragePath
 from tasks.retention.batch_files import expired_parts, expired_reports
 from tasks.retention.expired import Expired, Tally, sweep
 from tasks.retention.home_files import expired_copies, expired_ledgers, expired_logs
@@ -18,7 +18,7 @@ from tasks.retention.results import expired_results
 from tasks.settings.settings import Settings
 
 
-def expired_files(settings: Settings, output: Place, now: float) -> Iterator[Expired]:
+def expired_files(settings: Settings, output: StoragePath, now: float) -> Iterator[Expired]:
     """What may go of HEARTH_HOME and of one directory of results.
 
     Of results under s3:// these are lines of the files that runs add to; the rest is the bucket's lifecycle rules'.
@@ -37,7 +37,7 @@ def expired_files(settings: Settings, output: Place, now: float) -> Iterator[Exp
     return chain(here, *below)
 
 
-def clean_files(settings: Settings, output: Place) -> list[Tally]:
+def clean_files(settings: Settings, output: StoragePath) -> list[Tally]:
     """Delete what may go; what cannot be deleted stays, and is nobody's trouble before it is asked for."""
     with suppress(HearthError, OSError):
         return sweep(expired_files(settings, output, time.time()), dry_run=False)

@@ -11,7 +11,7 @@ from tasks.batches.document_index import INDEX
 from tasks.retention.expired import DAY_SECONDS, Expired, Kind
 from tasks.runs.usage_log import MACHINES
 from tasks.settings.retention import RetentionSettings
-from tasks.storage.files import Place, files_at
+from tasks.storage.files import StoragePath, files_at
 
 # Fewer are not worth a new file.
 _LEAST_LINES = 1000
@@ -20,12 +20,12 @@ _WORTH_IT = 0.25
 Thinned = Callable[[list[bytes]], list[bytes]]
 
 
-def outdated_index(output: Place) -> Iterator[Expired]:
+def outdated_index(output: StoragePath) -> Iterator[Expired]:
     """Lines of documents that were read again since, once they are a quarter of all."""
     yield from _thinned(output, INDEX, Kind.INDEX, _last_of_each)
 
 
-def expired_costs(output: Place, retention: RetentionSettings, now: float) -> Iterator[Expired]:
+def expired_costs(output: StoragePath, retention: RetentionSettings, now: float) -> Iterator[Expired]:
     """What machines were held longer ago than costs are kept."""
     before = now - retention.costs_days * DAY_SECONDS
 
@@ -35,7 +35,7 @@ def expired_costs(output: Place, retention: RetentionSettings, now: float) -> It
     yield from _thinned(output, MACHINES, Kind.COSTS, later)
 
 
-def _thinned(output: Place, name: str, kind: Kind, thin: Thinned) -> Iterator[Expired]:
+def _thinned(output: StoragePath, name: str, kind: Kind, thin: Thinned) -> Iterator[Expired]:
     files = files_at(output)
     before = (files.read(name) or b"").splitlines(keepends=True)
     after = thin(before)
@@ -45,7 +45,7 @@ def _thinned(output: Place, name: str, kind: Kind, thin: Thinned) -> Iterator[Ex
         yield Expired(kind, gone, freed, partial(_rewrite, output, name, thin))
 
 
-def _rewrite(output: Place, name: str, thin: Thinned) -> bool:
+def _rewrite(output: StoragePath, name: str, thin: Thinned) -> bool:
     files_at(output).rewrite(name, lambda text: b"".join(thin(text.splitlines(keepends=True))))
     return True
 

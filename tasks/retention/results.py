@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from tasks.core.errors import CloudError
-from tasks.core.paths import Place
+from tasks.core.paths import StoragePath
 from tasks.results.store import ResultStore
 from tasks.retention.expired import DAY_SECONDS, Expired, Kind, age_of, size_of
 from tasks.settings.retention import RetentionSettings
@@ -53,7 +53,7 @@ def _forget_name(directory: Path) -> None:
         shutil.rmtree(directory.parent / ".by-content" / digits, ignore_errors=True)
 
 
-def _is_there(document: Place) -> bool:
+def _is_there(document: StoragePath) -> bool:
     if isinstance(document, Path):
         return document.exists()
     from tasks.storage import s3_client as objects

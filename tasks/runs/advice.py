@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tasks.core.durations import duration
+from tasks.core.durations import format_duration
 from tasks.costs.assumptions import Assumptions
 from tasks.results.figures import Figures, Insight, Saving
 
@@ -38,7 +38,7 @@ def savings(figures: Figures) -> Iterator[Saving]:
     )
     shorter = f.idle - _SHORT_IDLE * f.machines
     if shorter > 0:
-        yield Saving(change=f"an idle time of {duration(_SHORT_IDLE)} (HEARTH_IDLE_MINUTES)", usd=f.usd(shorter))
+        yield Saving(change=f"an idle time of {format_duration(_SHORT_IDLE)} (HEARTH_IDLE_MINUTES)", usd=f.usd(shorter))
     if f.spot_usd_per_hour is not None and f.spot_usd_per_hour < f.usd_per_hour:
         part = 1 - f.spot_usd_per_hour / f.usd_per_hour
         yield Saving(change="spot machines, at the price book's spot price", usd=part * f.usd(f.held + f.idle))
@@ -59,7 +59,7 @@ def savings(figures: Figures) -> Iterator[Saving]:
 
 def _told(figures: Figures, best: Saving | None) -> Iterator[str]:
     f = figures
-    told = duration if f.seconds >= 10 else _tenths
+    told = format_duration if f.seconds >= 10 else _tenths
     parts = [
         *([f"{told(f.waiting)} waiting"] if round(f.waiting) else []),
         *([f"{told(f.boot)} of boot"] if round(f.boot) else []),
@@ -76,7 +76,7 @@ def _told(figures: Figures, best: Saving | None) -> Iterator[str]:
     if best is None:
         yield "No single change would have saved much."
         return
-    both = [*([f"USD {best.usd:.4f}"] if best.usd else []), *([duration(best.seconds)] if best.seconds else [])]
+    both = [*([f"USD {best.usd:.4f}"] if best.usd else []), *([format_duration(best.seconds)] if best.seconds else [])]
     yield f"What would have saved most: {best.change}: {' and '.join(both)}."
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tasks.core.errors import CloudError
 from tasks.core.finding import Finding, Findings, State
-from tasks.core.paths import Place
+from tasks.core.paths import StoragePath
 from tasks.settings.settings import Settings
 from tasks.storage import s3_client
 
@@ -26,7 +26,7 @@ async def check_home(settings: Settings) -> Findings:
     yield await asyncio.to_thread(_writable, settings.home, "HEARTH_HOME")
 
 
-def _writable(place: Place, setting: str) -> Finding:
+def _writable(place: StoragePath, setting: str) -> Finding:
     if not isinstance(place, Path):
         try:
             next(s3_client.below(place, most=1), None)

@@ -9,7 +9,7 @@ from tasks.backends.base import Backend
 from tasks.backends.registry import BACKENDS
 from tasks.core.jobs import BackendName
 from tasks.costs.assumptions import Assumptions
-from tasks.costs.price_book import HOME_REGION, Term, current
+from tasks.costs.price_book import HOME_REGION, Term, current_book
 from tasks.planning.cheapest import Suits, suitable
 from tasks.planning.estimate import Shape
 from tasks.settings.ec2 import SpotPolicy
@@ -17,7 +17,7 @@ from tasks.settings.sagemaker import Serving
 from tasks.settings.settings import Settings
 
 _AWS_SECONDS = 15 * 60.0
-"""What ECS takes to end an empty machine, and SageMaker to scale in: docs/ecs.md, docs/sagemaker.md."""
+"""What ECS takes to end an empty machine, and SageMaker to scale in: docs/how-to/ecs.md, docs/how-to/sagemaker.md."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def _on_aws(settings: Settings) -> Suits:
     use, endpoint = settings.auto, settings.sagemaker_stack
     term = Term.ON_DEMAND if settings.ec2.spot_policy is SpotPolicy.ON_DEMAND else Term.SPOT
     shape = Shape.SAGEMAKER if endpoint.serving is Serving.REALTIME else Shape.SAGEMAKER_ASYNC
-    book, given = current(settings.home), _deployed(settings)
+    book, given = current_book(settings.home), _deployed(settings)
     return suitable(use.backends, use.pages, use.runs_a_day, use.max_usd, given, book, term, shape)
 
 

@@ -13,12 +13,12 @@ from tasks.core.flags import Flag
 from tasks.core.jobs import Document, Job, Plan, ReadOptions
 from tasks.documents.pdf import inspect_document, password_from, select_pages
 from tasks.ollama.client import GenerateRequest
-from tasks.ollama.names import canonical
+from tasks.ollama.names import canonical_name
 from tasks.results.page import PageResult
 from tasks.results.store import ResultStore, results_directory
 from tasks.runs.choose_backend import Choice, choose_backend
 from tasks.settings.settings import Settings
-from tasks.storage.files import LocalFile, local_file, place_of
+from tasks.storage.files import LocalFile, local_file, parse_path
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Prepared:
         if not page.stored_since(self.plan.since):
             return False
         if self.digest is None:
-            return canonical(page.model) == canonical(self.plan.model)
+            return canonical_name(page.model) == canonical_name(self.plan.model)
         return page.identity == self.plan.identity(page.page, self.digest)
 
     def nothing_left(self) -> bool:
@@ -84,7 +84,7 @@ async def prepare(
     Raises:
         InputError: the request is wrong; nothing was started or written.
     """
-    place = place_of(job.document)
+    place = parse_path(job.document)
     file = await asyncio.to_thread(local_file, place, settings.home / "copies", settings.limits.file_mb)
     try:
         password = password or password_from(job.password_env)
@@ -119,7 +119,7 @@ async def _prepared(job: Job, settings: Settings, document: Document, file: Loca
         backend=choice.backend.name,
         model=named.model or choice.backend.default_model,
         options=options,
-        output=results_directory(place_of(job.output) if job.output else settings.output, document),
+        output=results_directory(parse_path(job.output) if job.output else settings.output, document),
         slots=job.slots or settings.slots or choice.backend.default_slots,
         attempts=job.attempts or read.attempts,
         force=job.force,
@@ -138,4 +138,4 @@ async def _prepared(job: Job, settings: Settings, document: Document, file: Loca
 def _digest_of_last_run(store: ResultStore, plan: Plan) -> str | None:
     """What the model's digest was when this document was read last: good enough to find that nothing is left."""
     last = store.earlier_manifest()
-    return last.digest if last is not None and canonical(last.model) == canonical(plan.model) else None
+    return last.digest if last is not None and canonical_name(last.model) == canonical_name(plan.model) else None

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 
 from tasks.backends.base import Allocation, MachineFacts
-from tasks.core.events import Event, PagesStart
+from tasks.core.events import Event, PagesStarted
 from tasks.core.jobs import BackendName
 from tasks.reading.events import PageDone
 from tasks.results.figures import Figures
@@ -64,7 +64,7 @@ class RunStats:
     def __call__(self, event: Event) -> None:
         """Count."""
         match event:
-            case PagesStart(slots=slots):
+            case PagesStarted(slots=slots):
                 self._slots = max(self._slots, slots)
                 if self._from is None:
                     self._from = time.monotonic()

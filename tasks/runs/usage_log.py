@@ -21,9 +21,9 @@ from tasks.core.errors import HearthError
 from tasks.core.events import RunWarning, emit
 from tasks.core.jobs import BackendName, Frozen
 from tasks.costs.assumptions import DAY_SECONDS
-from tasks.costs.bill import Bill, By, Line, in_order, unpriced
+from tasks.costs.bill import Bill, By, Line, sort_lines, unpriced_notes
 from tasks.costs.rates import HOURS_A_MONTH, balancer_usd_per_hour
-from tasks.storage.files import Place, entries, files_at
+from tasks.storage.files import StoragePath, entries, files_at
 
 MACHINES = "machines.jsonl"
 _LEDGERED = {BackendName.EC2}
@@ -81,7 +81,7 @@ class _Entry(RootModel[Held | Taken]):
     """A line, which is of the one kind or the other."""
 
 
-def note_taken(output: Place, allocation: Allocation, holder: str) -> None:
+def note_taken(output: StoragePath, allocation: Allocation, holder: str) -> None:
     """Write down what was just taken, if nobody else does."""
     taken = _taken(allocation, holder)
     if taken is not None:
@@ -89,7 +89,7 @@ def note_taken(output: Place, allocation: Allocation, holder: str) -> None:
             _append(output, taken)
 
 
-def note_held(output: Place, allocation: Allocation, holder: str, now: float) -> None:
+def note_held(output: StoragePath, allocation: Allocation, holder: str, now: float) -> None:
     """Write down what was just given back, if nobody else does; if that cannot be, it is told of."""
     taken, machine = _taken(allocation, holder), allocation.machine
     if taken is None or machine is None:
@@ -121,13 +121,13 @@ def _taken(allocation: Allocation, holder: str) -> Taken | None:
     )
 
 
-def _append(output: Place, entry: Taken) -> None:
+def _append(output: StoragePath, entry: Taken) -> None:
     files = files_at(output)
     files.make()
     files.append(MACHINES, entry.model_dump_json() + "\n")
 
 
-def held_bill(output: Place, by: By, since: datetime) -> Bill:
+def held_bill(output: StoragePath, by: By, since: datetime) -> Bill:
     """Sum up what was held since a time.
 
     Raises:
@@ -144,7 +144,7 @@ def held_bill(output: Place, by: By, since: datetime) -> Bill:
         total.add(part, 1.0)
         for name, share in _names(part, by):
             sums.setdefault(name, _Sum()).add(part, share)
-    lines = in_order((sums[name].line(name) for name in sums), by)
+    lines = sort_lines((sums[name].line(name) for name in sums), by)
     notes = (*_notes(output, found, total.usd), *_not_returned(out))
     return Bill(by=by, since=since, until=datetime.now(UTC), lines=lines, total=total.line("total"), notes=notes)
 
@@ -220,7 +220,7 @@ def _not_returned(taken: Sequence[Taken]) -> Iterator[str]:
         yield f"Not in it: {runs} killed: {names}{more}."
 
 
-def _notes(output: Place, found: Sequence[Held], usd: float) -> Iterator[str]:
+def _notes(output: StoragePath, found: Sequence[Held], usd: float) -> Iterator[str]:
     if not found:
         return
     backends = sorted({held.backend for held in found})
@@ -228,7 +228,7 @@ def _notes(output: Place, found: Sequence[Held], usd: float) -> Iterator[str]:
         f"USD {usd:.4f} of {' and '.join(backends)} is what runs reckoned themselves, on demand, while they held the "
         f"machines ({output}/{MACHINES})."
     )
-    yield from unpriced(held.kind for held in found if held.usd is None)
+    yield from unpriced_notes(held.kind for held in found if held.usd is None)
     for backend in backends:
         if backend in _NOT_IN_IT:
             yield _NOT_IN_IT[backend].format(balancer=balancer_usd_per_hour() * HOURS_A_MONTH)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tasks.ollama.names import canonical
+from tasks.ollama.names import canonical_name
 from tasks.serving.parallelism import SERIAL_FAMILIES
 from tasks.slots.ledger import Measured
 
@@ -26,7 +26,7 @@ def pull_failure(url: str, name: str, why: str, version: str = "") -> str:
 
 
 def _not_embedded(url: str, name: str) -> str:
-    if canonical(name).startswith("registry.ollama.ai/library/tesseract:"):
+    if canonical_name(name).startswith("registry.ollama.ai/library/tesseract:"):
         language = name.rpartition(":")[2]
         return (
             f"The embedded server at {url} has no Tesseract data for {language!r}. Put {language}.traineddata into a "

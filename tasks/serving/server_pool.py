@@ -55,7 +55,7 @@ class Server:
         """Ask the model about a page, in a slot that was taken, and wait `stretch` times the usual timeout.
 
         Raises:
-            PassingError: it could not answer just now.
+            TransientError: it could not answer just now.
             PageError: it refuses this very request.
             ModelError: it has lost the model.
             MachineLostError: its machine went away meanwhile.

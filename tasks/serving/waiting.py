@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import stamina
 
-from tasks.core.errors import FaultError, HearthError, PageError, PassingError, ServerError
+from tasks.core.errors import HearthError, PageError, ServerError, ServerFaultError, TransientError
 from tasks.core.events import RunWarning, emit
 from tasks.ollama.errors import kind_of
 
@@ -80,7 +80,7 @@ class Wait:
         try:
             async with asyncio.timeout(self._longest.left):
                 async for attempt in stamina.retry_context(
-                    on=PassingError,
+                    on=TransientError,
                     attempts=None,
                     timeout=self._deadline.left,
                     wait_initial=0.1,
@@ -89,7 +89,7 @@ class Wait:
                 ):
                     with attempt:
                         return await self._tried(call)
-        except (TimeoutError, PassingError) as error:
+        except (TimeoutError, TransientError) as error:
             # Whatever else ended in time, or did not, it was the last try.
             passed = self._longest if isinstance(error, TimeoutError) else self._deadline
             raise ServerError(
@@ -102,16 +102,16 @@ class Wait:
     async def _tried(self, call: Callable[[], Awaitable[T]]) -> T:
         try:
             return await call()
-        except PassingError as error:
+        except TransientError as error:
             self._last = str(error).rstrip(".")
             kind = kind_of(self._last)
-            if isinstance(error, FaultError) and self._final is not None:
+            if isinstance(error, ServerFaultError) and self._final is not None:
                 if kind in self._faults:
                     raise self._final(error.words) from None
                 self._faults.add(kind)
             if kind not in self._shown:
                 self._shown.add(kind)
                 emit(RunWarning(f"{self._last}. Trying again for {self._deadline.left:.0f} s."))
-            if isinstance(error, FaultError):
+            if isinstance(error, ServerFaultError):
                 await asyncio.sleep(_FAULT_SECONDS)
             raise

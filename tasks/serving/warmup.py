@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, replace
 
 from tasks.core.errors import ModelError
-from tasks.core.events import Progress, Pulling, RunWarning, WarmStep, emit, timed
+from tasks.core.events import Progress, Pulling, RunWarning, WarmStep, emit, measure_step
 from tasks.core.replicas import Replicas
 from tasks.ollama.client import GenerateRequest, LoadedModel, Model, OllamaClient, PullProgress
 from tasks.ollama.names import find_model
@@ -74,7 +74,7 @@ async def warm(
     deadline = Deadline.after(limits.deadline_seconds, "deadline_seconds")
     emit(Progress(f"waiting for {client.url}"))
     answer = Deadline.after(limits.answer_seconds, "answer_seconds")
-    with timed(WarmStep.ANSWER):
+    with measure_step(WarmStep.ANSWER):
         version = await Wait(min(deadline, answer, key=lambda each: each.at)).until(client.version)
     asked = time.monotonic()
     model = await _present(client, request.model, version, deadline, limits)
@@ -91,7 +91,7 @@ async def warm(
     request = replace(request, thinks=capabilities.thinks)
     try:
         emit(Progress(f"loading {request.model}"))
-        with timed(WarmStep.LOAD):
+        with measure_step(WarmStep.LOAD):
             await Wait(deadline, final=ModelError).until(lambda: client.load(request))
         loaded = find_model(request.model, await Wait(deadline, final=ModelError).until(client.loaded))
         placed = _placement(request.model, loaded, require_gpu=require_gpu)
@@ -100,7 +100,7 @@ async def warm(
             emit(RunWarning(told))
         emit(Progress(f"measuring how many requests {request.model} serves at once"))
         what = f"{model.digest[:12]}, num_ctx {request.num_ctx}"
-        with timed(WarmStep.MEASURE):
+        with measure_step(WarmStep.MEASURE):
             measured = await Wait(deadline, final=ModelError).until(
                 lambda: agreed_capacity(
                     ledger, what, slots, lambda: _measure_each(client, request, slots, parts or Replicas())
@@ -132,7 +132,7 @@ async def _present(client: OllamaClient, name: str, version: str, deadline: Dead
             return model
         emit(Progress(f"pulling {name}"))
         try:
-            with timed(WarmStep.PULL):
+            with measure_step(WarmStep.PULL):
                 async for step in client.pull(name):
                     download.note(step)
                     emit(Pulling(step.status, step.completed, step.total))

@@ -7,7 +7,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from tasks.core.jobs import Frozen
-from tasks.core.scaling import PAGES_A_SLOT
+from tasks.core.scaling import PAGES_PER_SLOT
 
 
 class Access(StrEnum):
@@ -73,7 +73,7 @@ class Ec2Settings(Frozen):
     )
     machines: int = Field(1, ge=1, le=64, description="Machines that one run reads on at once, at the most.")
     pages_a_slot: float = Field(
-        PAGES_A_SLOT,
+        PAGES_PER_SLOT,
         ge=0,
         description="A further one of them comes for so many pages for each of its slots, pages; 0: as soon as a page "
         "would wait for it.",

@@ -32,7 +32,7 @@ class Serving(StrEnum):
 class SagemakerStackSettings(Frozen):
     """What `hearth infra up sagemaker` deploys."""
 
-    image: str | None = Field(None, description="Hearth's container in ECR; docs/sagemaker.md says how it gets there.")
+    image: str | None = Field(None, description="Hearth's container in ECR; see docs/how-to/sagemaker.md.")
     serving: Serving = Field(
         Serving.ASYNC,
         description="How it answers: async (a queue in front; pages may take long) or realtime (8 minutes a page).",

@@ -11,10 +11,10 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_vali
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from tasks.core.errors import InputError
+from tasks.core.escaping import escape_surrogates
 from tasks.core.jobs import ON_AWS, BackendName, Frozen
-from tasks.core.paths import Place
+from tasks.core.paths import StoragePath
 from tasks.core.private import SHARED, Sharing
-from tasks.core.visible import encodable
 from tasks.settings.ec2 import Ec2Settings, Ec2StackSettings
 from tasks.settings.ecs import EcsSettings, EcsStackSettings
 from tasks.settings.env_file import ENV_FILE, names_in_env_file, read_any_encoding
@@ -93,10 +93,10 @@ class Settings(BaseSettings):
     idle_minutes: float = Field(
         10, gt=0, description="How long a server that Hearth started stays warm after its last use, minutes."
     )
-    output: Annotated[Place, NoDecode] = Field(
+    output: Annotated[StoragePath, NoDecode] = Field(
         Path("results"), description="Directory of the results, or s3://bucket/prefix."
     )
-    inbox: Annotated[Place, NoDecode] = Field(
+    inbox: Annotated[StoragePath, NoDecode] = Field(
         Path("inbox"), description="Folder, or s3://bucket/prefix, that a batch reads which names no sources."
     )
     home: Path = Field(default_factory=_cache_directory, description="Where Hearth keeps track of its servers.")
@@ -139,7 +139,7 @@ class Settings(BaseSettings):
 
     @field_validator("output", "inbox", "home")
     @classmethod
-    def _absolute(cls, place: Place) -> Place:
+    def _absolute(cls, place: StoragePath) -> StoragePath:
         return place.expanduser().absolute() if isinstance(place, Path) else place
 
     excerpts: bool = Field(
@@ -193,8 +193,8 @@ def load_settings() -> Settings:
 
 def _is_no_text(variable: str) -> bool:
     value = os.environ.get(variable, "")
-    return encodable(value) != value and variable.upper() not in _PATHS
+    return escape_surrogates(value) != value and variable.upper() not in _PATHS
 
 
 def _unknown(variable: str) -> InputError:
-    return InputError(f"There is no setting {variable}. docs/reference.md lists those that there are.")
+    return InputError(f"There is no setting {variable}. docs/reference/settings.md lists those that there are.")

@@ -17,7 +17,7 @@ from typing import Any
 from pydantic_settings.sources import ConfigFileSourceMixin
 
 from tasks.core.errors import InputError
-from tasks.core.owners import is_private_group, name_of
+from tasks.core.owners import is_private_group, user_name
 from tasks.core.private import Sharing, sharing
 
 TRUST = "HEARTH_TRUST_DIRECTORY"
@@ -109,7 +109,7 @@ def _why_not(path: Path, file: os.stat_result) -> str:
     links = [path.lstat()] if path.is_symlink() else []
     for owned, what in ((file, "it"), *((link, "the link") for link in links)):
         if owned.st_uid not in trusted:
-            return f"{what} belongs to {name_of(owned.st_uid)}"
+            return f"{what} belongs to {user_name(owned.st_uid)}"
     if file.st_mode & stat.S_IWOTH:
         return "every user may write it"
     shared = sharing() is not Sharing.NO  # in the environment: this very file is still to be read

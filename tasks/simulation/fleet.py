@@ -4,7 +4,7 @@ A run's pages go to free slots in order. As long as there are no more than 200,0
 of more, neighbours are read as one block, smaller ones towards a run's end, so that its last page ends as it would.
 What a run does for a machine is `tasks.backends.ec2.policy.placement_policy`, when a machine goes is
 `retention_policy`, who reads in which slot is `tasks.slots.sharing.shares`, and how many machines pages are worth is
-`tasks.core.scaling.machines_for`: the code that the product runs.
+`tasks.core.scaling.machine_count`: the code that the product runs.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from math import ceil
 
 from tasks.backends.ec2.machine import MachineState
 from tasks.backends.ec2.policy import Step, placement_policy
-from tasks.core.scaling import machines_for
+from tasks.core.scaling import machine_count
 from tasks.costs.assumptions import DAY_SECONDS, Assumptions
 from tasks.costs.price_book import Book
 from tasks.simulation.hosts import CONFIG, Host, Run
@@ -95,7 +95,7 @@ class Fleet(Pages):
     def _arrive(self, now: float, run: Run) -> None:
         self._reading[run.number] = run
         self._waiting += run.pages
-        wanted = machines_for(run.pages, self._slots, self._rules.machines, self._rules.pages_a_slot)
+        wanted = machine_count(run.pages, self._slots, self._rules.machines, self._rules.pages_a_slot)
         match self._rules.policy:
             case Policy.POOL:
                 for _ in range(wanted):
@@ -165,7 +165,7 @@ class Fleet(Pages):
         """A service has as many machines as its pages are worth; those too many go when they are idle."""
         if self._rules.policy is not Policy.SERVICE:
             return
-        wanted = machines_for(self._waiting, self._slots, self._rules.machines, self._rules.pages_a_slot)
+        wanted = machine_count(self._waiting, self._slots, self._rules.machines, self._rules.pages_a_slot)
         there = sum(host.machine.notice is None for host in self._hosts.values() if host.on)
         if not there and self._reading:
             wanted = max(1, wanted)

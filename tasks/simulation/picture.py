@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from tasks.core.durations import duration
+from tasks.core.durations import format_duration
 from tasks.simulation.outcome import Outcome
 from tasks.text.svg import framed
 
@@ -45,7 +45,8 @@ def picture(outcomes: Sequence[Outcome], slots: int) -> str:
         scale = (_RIGHT - _LEFT) / longest
         told = (
             f"{each.rules.policy}{', spot' if each.rules.spot else ''}: USD {each.usd:.2f}, "
-            f"{each.occupancy:.0%} of what is paid for reads; 95 of 100 runs done in {duration(each.finished_p95)}"
+            f"{each.occupancy:.0%} of what is paid for reads; 95 of 100 runs done in "
+            f"{format_duration(each.finished_p95)}"
         )
         parts.append(f'<text x="20" y="{base - room - 8:.1f}">{escape(told)}</text>')
         parts.append(f'<text x="{_LEFT - 6:.0f}" y="{base - room + 10:.1f}" class="faint end">{each.peak}</text>')
@@ -54,7 +55,9 @@ def picture(outcomes: Sequence[Outcome], slots: int) -> str:
             parts.append(_area(values, each.seconds * scale, base, room / most, kind))
     for share in (0, 0.25, 0.5, 0.75, 1):
         x = _LEFT + share * (_RIGHT - _LEFT)
-        parts.append(f'<text x="{x:.1f}" y="{height - 14:.1f}" class="faint end">{duration(share * longest)}</text>')
+        parts.append(
+            f'<text x="{x:.1f}" y="{height - 14:.1f}" class="faint end">{format_duration(share * longest)}</text>'
+        )
     return framed(_WIDTH, height, title, _STYLE, parts)
 
 

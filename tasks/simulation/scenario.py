@@ -11,7 +11,7 @@ from statistics import fmean, pstdev
 from pydantic import Field
 
 from tasks.core.jobs import Frozen
-from tasks.core.scaling import PAGES_A_SLOT
+from tasks.core.scaling import PAGES_PER_SLOT
 from tasks.costs.assumptions import DAY_SECONDS, Assumptions
 
 # So many page times are drawn one by one before their sum is taken for normally distributed.
@@ -97,7 +97,7 @@ class Rules(Frozen):
     idle_seconds: float = Field(600.0, ge=0)
     terminate_seconds: float = Field(86_400.0, ge=0)
     machines: int = Field(1, ge=1, le=1000)
-    pages_a_slot: float = Field(PAGES_A_SLOT, ge=0)
+    pages_a_slot: float = Field(PAGES_PER_SLOT, ge=0)
     spot: bool = False
 
 

@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 
 from tasks.core.clock import MachineClock
 from tasks.core.errors import StorageError
-from tasks.core.owners import stranger
-from tasks.core.private import closed, make_directory, open_private, write_text
+from tasks.core.owners import foreign_holder
+from tasks.core.private import access_message, make_directory, open_private, write_text
 from tasks.slots.ledger import Ledger
 
 _TURN_SECONDS = 0.002
@@ -116,7 +116,7 @@ class FileStore:
                     self._write(after)
                 return after
         except PermissionError as error:
-            raise StorageError(closed(Path(error.filename or self._lock))) from None
+            raise StorageError(access_message(Path(error.filename or self._lock))) from None
         except OSError as error:
             raise StorageError(
                 f"{self._path.parent} cannot be used ({error.strerror}), where runs agree on slots. "
@@ -133,7 +133,7 @@ class FileStore:
                     await asyncio.sleep(_TURN_SECONDS)
             yield
         except TimeoutError:
-            who = stranger(self._lock) or "a process that stands still"
+            who = foreign_holder(self._lock) or "a process that stands still"
             raise StorageError(f"{self._lock} is held by {who}. End it, and run again.") from None
         finally:
             if descriptor is not None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Protocol
 
-from tasks.core.paths import Place
+from tasks.core.paths import StoragePath
 
 
 class Files(Protocol):
@@ -16,7 +16,7 @@ class Files(Protocol):
     """
 
     @property
-    def place(self) -> Place:
+    def place(self) -> StoragePath:
         """The directory."""
         ...
 

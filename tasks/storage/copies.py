@@ -11,8 +11,8 @@ from typing import BinaryIO
 from weakref import WeakValueDictionary, finalize
 
 from tasks.core.errors import CloudError, DocumentError, IncompleteError, LimitError, StorageError
-from tasks.core.paths import Place, S3Path
-from tasks.core.private import create, make_directory, refuse_closed
+from tasks.core.paths import S3Path, StoragePath
+from tasks.core.private import check_access, create_file, make_directory
 from tasks.storage.file_locks import FileLease, remove_unheld, take_shared
 
 _CHUNK = 1 << 20
@@ -29,7 +29,7 @@ class _Copy:
 Version = tuple[int, ...]
 """Of a file of this machine: another one, or one that was written to, has another."""
 
-_copies: WeakValueDictionary[tuple[Place, str | Version], _Copy] = WeakValueDictionary()
+_copies: WeakValueDictionary[tuple[StoragePath, str | Version], _Copy] = WeakValueDictionary()
 
 
 def version_of(stat: os.stat_result) -> Version:
@@ -107,10 +107,10 @@ def download_of(place: S3Path, folder: Path, most_mb: int) -> _Copy:
     return copy
 
 
-def _made(place: Place, folder: Path, fill: Callable[[BinaryIO], None]) -> _Copy:
+def _made(place: StoragePath, folder: Path, fill: Callable[[BinaryIO], None]) -> _Copy:
     try:
         copy = _empty(folder)
-        with create(copy.path, "wb") as file:
+        with create_file(copy.path, "wb") as file:
             fill(file)
     except OSError as error:
         raise StorageError(
@@ -120,7 +120,7 @@ def _made(place: Place, folder: Path, fill: Callable[[BinaryIO], None]) -> _Copy
 
 
 def _empty(folder: Path) -> _Copy:
-    refuse_closed(folder.parent)
+    check_access(folder.parent)
     make_directory(folder)
     for path in folder.iterdir():
         with suppress(StorageError):  # another user's, in a directory that several share

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from tasks.core.errors import StorageError
 from tasks.core.events import RunWarning, emit
-from tasks.core.owners import stranger
-from tasks.core.private import closed, open_private
+from tasks.core.owners import foreign_holder
+from tasks.core.private import access_message, open_private
 
 NAMED_SECONDS = 2.0
 """How long a lock is waited for before its holder is named, if that is another user."""
@@ -89,7 +89,7 @@ def is_at(descriptor: int, path: Path) -> bool:
 
 def name_stranger(path: Path) -> None:
     """Warn that a file is waited for, if another user holds it."""
-    if who := stranger(path):
+    if who := foreign_holder(path):
         emit(RunWarning(f"{path} is held by {who}: this run waits until it is free. Ask them to end what holds it."))
 
 
@@ -98,7 +98,7 @@ def _locked(path: Path, operation: int) -> int:
         try:
             descriptor = open_private(path, os.O_RDWR | os.O_CREAT)
         except PermissionError:
-            raise StorageError(closed(path)) from None
+            raise StorageError(access_message(path)) from None
         try:
             _flock(path, descriptor, operation)
             if is_at(descriptor, path):

@@ -10,17 +10,17 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from tasks.core.paths import Place, S3Path, is_s3, place_of
+from tasks.core.paths import S3Path, StoragePath, is_s3, parse_path
 from tasks.storage.base import Files
 from tasks.storage.copies import Version, download_of, snapshot_of, version_of
 from tasks.storage.local import Directory
 
-__all__ = ["Files", "LocalFile", "Place", "S3Path", "entries", "files_at", "is_s3", "local_file", "place_of"]
+__all__ = ["Files", "LocalFile", "S3Path", "StoragePath", "entries", "files_at", "is_s3", "local_file", "parse_path"]
 
 M = TypeVar("M", bound=BaseModel)
 
 
-def files_at(place: Place) -> Files:
+def files_at(place: StoragePath) -> Files:
     """The files of a directory."""
     if isinstance(place, Path):
         return Directory(place)
@@ -63,7 +63,7 @@ class LocalFile:
         self._copy = None
 
 
-def local_file(place: Place, copies: Path, most_mb: int) -> LocalFile:
+def local_file(place: StoragePath, copies: Path, most_mb: int) -> LocalFile:
     """Copy a document, so that a run reads one file whatever becomes of the original.
 
     Args:

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from tasks.core.errors import OutputError, StorageError
-from tasks.core.private import create, make_directory, open_private, refuse_closed
+from tasks.core.private import check_access, create_file, make_directory, open_private
 from tasks.storage.file_locks import name_stranger, take_exclusive, try_exclusive
 
 _TURN_POLL_SECONDS = 1.0
@@ -39,7 +39,7 @@ class Directory:
     def prepare(self, folder: str) -> None:
         """See `Files`."""
         try:
-            refuse_closed(self.place)
+            check_access(self.place)
             make_directory(self.place)
             make_directory(self.place / folder)
             with tempfile.TemporaryFile(dir=self.place / folder) as probe:
@@ -109,7 +109,7 @@ class Directory:
         temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
         try:
             with _told(path):
-                with create(temporary, "x") as file:
+                with create_file(temporary, "x") as file:
                     file.writelines(parts)
                     file.flush()
                     os.fsync(file.fileno())

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
+from tasks.core.escaping import escape_line
 from tasks.core.paths import S3Path
-from tasks.core.visible import visible_line
 
 EXCERPT = 80
 """Characters of a page that are shown of it."""
@@ -19,7 +19,7 @@ _MEANT_FIRST = re.compile(r"^([#+=-]|\d+(?=[.)]))")
 
 def escaped(text: str) -> str:
     """In one line, every character shown as it is. Prefect's UI takes each string in a table for Markdown, too."""
-    line = _MEANT.sub(r"\\\g<0>", visible_line(" ".join(text.split())))
+    line = _MEANT.sub(r"\\\g<0>", escape_line(" ".join(text.split())))
     return _MEANT_FIRST.sub(lambda first: f"{first[0]}\\" if first[0].isdigit() else f"\\{first[0]}", line)
 
 

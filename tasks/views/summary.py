@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.core.durations import duration
+from tasks.core.durations import format_duration
 from tasks.results.manifest import Manifest, RunStatus
 from tasks.results.page import PageEntry, PageResult
-from tasks.storage.files import Place
+from tasks.storage.files import StoragePath
 from tasks.text.markdown import escaped, excerpt, link, table
 
 _MOST_FAILURES = 50
@@ -73,7 +73,7 @@ def servers(held: Sequence[Held]) -> str:
     return "\n".join(table(head, rows)) + "\n"
 
 
-def summary(manifest: Manifest, held: Sequence[Held], text: Place) -> str:
+def summary(manifest: Manifest, held: Sequence[Held], text: StoragePath) -> str:
     """How a run ended.
 
     Args:
@@ -85,8 +85,8 @@ def summary(manifest: Manifest, held: Sequence[Held], text: Place) -> str:
     told = {
         "pages": f"{figures['pages']}: {figures['read']} read, {figures['blank']} blank, {figures['failed']} failed"
         f"{flagged(manifest.pages.flagged)}; {manifest.read_now} of them by this run",
-        "time": f"{duration(manifest.warm_seconds)} to get warm, {duration(manifest.read_seconds)} reading, "
-        f"{figures['pages_per_minute']:g} pages a minute",
+        "time": f"{format_duration(manifest.warm_seconds)} to get warm, "
+        f"{format_duration(manifest.read_seconds)} reading, {figures['pages_per_minute']:g} pages a minute",
         "tokens": f"{figures['tokens_in']:,} in, {figures['tokens_out']:,} out",
         "cost": _cost(manifest),
         "model": f"{manifest.model}, {manifest.digest[:12]}",

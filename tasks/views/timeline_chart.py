@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 
-from tasks.core.durations import duration
+from tasks.core.durations import format_duration
 from tasks.text.svg import framed, line, text
 from tasks.views.timeline import Timeline, quantile
 
@@ -33,7 +33,7 @@ def told(timeline: Timeline) -> str:
     middle, late = quantile(times, 0.5), quantile(times, 0.95)
     slots = max((bucket.slots for bucket in timeline.buckets), default=0)
     return (
-        f"{timeline.pages:,} pages in {duration(timeline.lasted)} over {slots} slots, "
+        f"{timeline.pages:,} pages in {format_duration(timeline.lasted)} over {slots} slots, "
         f"{timeline.mean_occupancy:.0%} busy; half the pages took at most {middle:.2g} s, 95 % at most {late:.2g} s"
     )
 
@@ -77,7 +77,7 @@ def picture(timeline: Timeline) -> str:
         parts.append(f'<polyline points="{through}" class="middle"/>')
     for at in _clock_ticks(total):
         x = _LEFT + at / total * (_RIGHT - _LEFT)
-        parts.append(text(x - 36 * at / total, _TIME_BOTTOM + 22, duration(at), "faint"))
+        parts.append(text(x - 36 * at / total, _TIME_BOTTOM + 22, format_duration(at), "faint"))
     return framed(_WIDTH, _HEIGHT, told(timeline), _STYLE, parts)
 
 

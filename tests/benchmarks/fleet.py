@@ -11,16 +11,16 @@ from itertools import pairwise
 from math import log10
 from pathlib import Path
 
-from tasks.core.durations import duration
+from tasks.core.durations import format_duration
 from tasks.costs.assumptions import Assumptions
-from tasks.costs.price_book import shipped
+from tasks.costs.price_book import shipped_book
 from tasks.simulation.fleet import simulate
 from tasks.simulation.outcome import Outcome
 from tasks.simulation.scenario import Arrivals, Policy, Rules, Work
 from tests.benchmarks.drawing import Picture
 
 PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
-GIVEN, BOOK = Assumptions(), shipped()
+GIVEN, BOOK = Assumptions(), shipped_book()
 RUN_PAGES = 50
 A_DAY = (4, 24, 100, 400)
 IDLE_MINUTES = (1, 2, 5, 10, 15, 20, 30, 60)
@@ -152,4 +152,4 @@ if __name__ == "__main__":
         thresholds(usd)
     slots()
     pictures()
-    _say(f"\npictures in {PICTURES}; 10 million pages take {duration(at_once(10**7, Rules(machines=64)).span)}")
+    _say(f"\npictures in {PICTURES}; 10 million pages take {format_duration(at_once(10**7, Rules(machines=64)).span)}")

@@ -61,14 +61,14 @@ def flow(work: Work) -> dict[str, float]:
 async def _flow(work: Work) -> dict[str, float]:
     os.environ["HEARTH_URL"] = work.url
     from flows.process_document import process_document
-    from tasks.core.events import Event, PagesStart, subscribe
+    from tasks.core.events import Event, PagesStarted, subscribe
     from tasks.core.jobs import BackendName, Job
 
     started = cpu = 0.0
 
     def listen(event: Event) -> None:
         nonlocal started, cpu
-        if isinstance(event, PagesStart):
+        if isinstance(event, PagesStarted):
             started, cpu = time.monotonic(), time.process_time()
 
     job = Job(

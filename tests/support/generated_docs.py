@@ -12,17 +12,28 @@ from cfnlint import decode
 from pydantic import BaseModel
 from typer.main import get_command
 
+from flows.api.app import create_app
+from flows.api.prefect_state import Status
+from flows.api.settings import ApiSettings
+from flows.api.uploads import parameters
 from flows.cli.main import app
 from infra_scripts.monitoring.dashboard import template
 from tasks.core.errors import FailureReason
+from tasks.core.flags import FlagName
+from tasks.costs.assumptions import Assumptions, Range
 from tasks.metrics.names import OF_MACHINES, OF_RUNS, Metric
+from tasks.results.manifest import Manifest
+from tasks.results.page import Attempt, PageResult
+from tasks.results.usage import CostShares, EndpointRecord, MachineRecord
 from tasks.settings.settings import Settings
+from tests.support.code_tables import error_rows, field_rows, member_rows, table
 
 DOCS = Path(__file__).parents[2] / "docs"
+REFERENCE = DOCS / "reference"
 
 
 def with_blocks(page: Path) -> str:
-    """The page's text with each block between its markers as the code has it now."""
+    """Return the page's text with each block between its markers as the code has it now."""
     text = page.read_text()
     for name, block in PAGES[page].items():
         pattern = rf"(<!-- {name}: generated -->\n).*?(<!-- end -->)"
@@ -33,11 +44,13 @@ def with_blocks(page: Path) -> str:
 
 
 def settings_table() -> str:
-    """A row for each setting."""
-    rows = ["| variable | default | what it is |", "| --- | --- | --- |"]
-    for name, default, description in _settings(Settings, "HEARTH_"):
-        rows.append(f"| `{name}` | {default} | {description} |")
-    return "\n".join(rows)
+    """Return a row for each setting of Hearth's."""
+    return table(("variable", "default", "meaning"), _settings(Settings, "HEARTH_"))
+
+
+def api_settings_table() -> str:
+    """Return a row for each setting of the HTTP API."""
+    return table(("variable", "default", "meaning"), _settings(ApiSettings, "API_"))
 
 
 def _settings(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, str]]:
@@ -51,11 +64,22 @@ def _settings(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, s
             shown = json.dumps(default) if isinstance(default, tuple) else default
             shown = "" if default is None else f"`{shown}`"
             shown = {"home": "`~/.cache/hearth`", "prompt": "see `tasks/settings/settings.py`"}.get(name, shown)
-            yield f"{prefix}{name.upper()}", shown, field.description or ""
+            yield f"`{prefix}{name.upper()}`", shown, field.description or ""
+
+
+def assumptions_table() -> str:
+    """Return a row for each assumption of a plan."""
+    rows = []
+    for name, field in Assumptions.model_fields.items():
+        default: Any = field.get_default()
+        ends = (default.low, default.typical, default.high) if isinstance(default, Range) else (default,)
+        shown = "" if default is None else "-".join(f"{end:g}" if isinstance(end, float) else str(end) for end in ends)
+        rows.append((f"`{name}`", shown, field.description))
+    return table(("name", "default", "meaning"), rows)
 
 
 def command_tables() -> str:
-    """A section for each subcommand."""
+    """Return a section for each subcommand."""
     sections = []
     for name, command in _commands(get_command(app)):
         about = " ".join(command.help.split("\n\n")[0].split())
@@ -63,18 +87,15 @@ def command_tables() -> str:
         options = [parameter for parameter in command.params if parameter.param_type_name == "option"]
         options = [option for option in options if option.name != "help"]
         if options:
-            lines += ["", "| option | what it does | default |", "| --- | --- | --- |"]
-            lines += [_option(option) for option in options]
+            lines += ["", table(("option", "meaning", "default"), map(_option, options))]
         sections.append("\n".join(lines))
     return "\n\n".join(sections)
 
 
-def _option(option: Any) -> str:
-    """A row: its names and unit, what it does, and its default."""
-    unit = "" if option.is_flag else f" {option.metavar}".replace("|", "\\|")
+def _option(option: Any) -> tuple[str, str, object]:
+    unit = "" if option.is_flag else f" {option.metavar}"
     default = option.show_default if isinstance(option.show_default, str) else option.default
-    shown = "" if option.is_flag or default is None else default
-    return f"| `{' '.join(option.opts)}{unit}` | {option.help} | {shown} |"
+    return f"`{' '.join(option.opts)}{unit}`", option.help, None if option.is_flag else default
 
 
 def _commands(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -85,52 +106,102 @@ def _commands(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield f"{prefix}{name}", command
 
 
-def reasons() -> str:
-    """A row for each reason of a failure, with what stands under it in the code."""
-    source = (Path(__file__).parents[2] / "tasks" / "core" / "errors.py").read_text()
-    rows = ["| reason | what happened |", "| --- | --- |"]
-    for reason in FailureReason:
-        described = re.search(rf'{reason.name} = .*\n    """(.*?)"""', source)
-        assert described is not None
-        rows.append(f"| `{reason}` | {described[1]} |")
-    return "\n".join(rows)
-
-
 def metrics_table(*metrics: Metric) -> str:
-    """A row for each metric."""
-    rows = ["| CloudWatch | Prometheus | told apart by | unit | what it is |", "| --- | --- | --- | --- | --- |"]
-    for metric in metrics:
-        unit = "" if metric.unit in {"None", "Count"} else metric.unit.lower()
-        rows.append(f"| `{metric.name}` | `{metric.prometheus}` | {metric.label} | {unit} | {metric.about} |")
-    return "\n".join(rows)
+    """Return a row for each metric."""
+    units = {"None": "", "Count": ""}
+    return table(
+        ("CloudWatch", "Prometheus", "label", "unit", "meaning"),
+        ((f"`{m.name}`", f"`{m.prometheus}`", m.label, units.get(m.unit, m.unit.lower()), m.about) for m in metrics),
+    )
 
 
 def alarms_table() -> str:
-    """A row for each alarm."""
-    rows = ["| alarm | goes off when | for | what silence means |", "| --- | --- | --- | --- |"]
-    silence = {"notBreaching": "all is well", "ignore": "the last word stands"}
+    """Return a row for each alarm."""
+    rows = []
+    silence = {"notBreaching": "all is well", "ignore": "the state stays"}
     for resource in decode.decode_str(template())[0]["Resources"].values():
         if resource["Type"] == "AWS::CloudWatch::Alarm":
             alarm = resource["Properties"]
             about = alarm["AlarmDescription"]
             about = re.sub(r"\$\{(\w+)\}", r"`\1`", about["Fn::Sub"] if isinstance(about, dict) else about)
             name = alarm["AlarmName"]["Fn::Sub"].removeprefix("hearth-${Pool}-")
-            rows.append(f"| {name} | {about} | {_periods(alarm)} | {silence[alarm['TreatMissingData']]} |")
-    return "\n".join(rows)
+            rows.append((f"`{name}`", about, _periods(alarm), silence[alarm["TreatMissingData"]]))
+    return table(("alarm", "goes off when", "over", "missing data means"), rows)
 
 
 def _periods(alarm: dict[str, Any]) -> str:
-    """Such as `2 of 3 times 5 min`."""
+    """Return the time that an alarm looks at, such as `2 of 3 times 5 min`."""
     seconds = alarm.get("Period") or min(q["MetricStat"]["Period"] for q in alarm["Metrics"] if "MetricStat" in q)
-    all_of_them = alarm["EvaluationPeriods"]
-    some = alarm.get("DatapointsToAlarm", all_of_them)
+    periods = alarm["EvaluationPeriods"]
+    breaching = alarm.get("DatapointsToAlarm", periods)
     length = f"{seconds // 60} min" if seconds < 3600 else f"{seconds // 3600} h"
-    return length if all_of_them == 1 else f"{some} of {all_of_them} times {length}"
+    return length if periods == 1 else f"{breaching} of {periods} times {length}"
+
+
+def _described() -> dict[str, Any]:
+    return create_app(Settings(), ApiSettings()).openapi()
+
+
+def routes_table() -> str:
+    """Return a row for each route of the HTTP API."""
+    rows = []
+    for path, methods in _described()["paths"].items():
+        shown = path.replace("{document}", "{id}").replace("{number}", "{n}")
+        for method, facts in methods.items():
+            about = " ".join(facts.get("description", facts["summary"]).split())
+            rows.append((method.upper(), f"`{shown}`", about, ", ".join(c for c in facts["responses"] if c < "300")))
+    return table(("method", "path", "meaning", "success"), rows)
+
+
+def refusals_table() -> str:
+    """Return a row for each code with which the HTTP API refuses a request."""
+    described = {
+        code: response["description"]
+        for path, methods in _described()["paths"].items()
+        for facts in methods.values()
+        for code, response in facts["responses"].items()
+        if code >= "400" and path != "/health"
+    }
+    return table(("code", "why"), sorted(described.items()))
+
+
+def api_options_table() -> str:
+    """Return a row for each option of a posted document."""
+    return table(("option", "meaning"), ((f"`{option['name']}`", option["description"]) for option in parameters()))
+
+
+def files_tables() -> str:
+    """Return a section for each kind of record in the results."""
+    titles: dict[str, type[BaseModel]] = {
+        "`manifest.json`": Manifest,
+        "Its `endpoint`": EndpointRecord,
+        "Each of its `machines`": MachineRecord,
+        "Its `shares`": CostShares,
+        "`pages/0001.json`": PageResult,
+        "Each of its `attempts`": Attempt,
+    }
+    head = ("field", "type", "meaning")
+    return "\n\n".join(f"### {title}\n\n{table(head, field_rows(model))}" for title, model in titles.items())
 
 
 PAGES: dict[Path, dict[str, Callable[[], str]]] = {
-    DOCS / "reference.md": {"settings": settings_table, "command": command_tables, "reasons": reasons},
-    DOCS / "monitoring.md": {
+    REFERENCE / "command.md": {"command": command_tables},
+    REFERENCE / "settings.md": {"settings": settings_table},
+    REFERENCE / "assumptions.md": {"assumptions": assumptions_table},
+    REFERENCE / "errors.md": {
+        "errors": lambda: table(("error", "exit code", "meaning"), error_rows()),
+        "reasons": lambda: table(("reason", "meaning"), member_rows(FailureReason)),
+        "flags": lambda: table(("flag", "meaning"), member_rows(FlagName)),
+    },
+    REFERENCE / "files.md": {"fields": files_tables},
+    REFERENCE / "api.md": {
+        "routes": routes_table,
+        "options": api_options_table,
+        "statuses": lambda: table(("status", "meaning"), member_rows(Status)),
+        "refusals": refusals_table,
+        "settings": api_settings_table,
+    },
+    REFERENCE / "metrics.md": {
         "metrics of runs": lambda: metrics_table(*OF_RUNS),
         "metrics of machines": lambda: metrics_table(*OF_MACHINES),
         "alarms": alarms_table,
@@ -139,5 +210,5 @@ PAGES: dict[Path, dict[str, Callable[[], str]]] = {
 
 
 if __name__ == "__main__":
-    for each in PAGES:
-        each.write_text(with_blocks(each))
+    for written in PAGES:
+        written.write_text(with_blocks(written))

@@ -19,8 +19,8 @@ from tasks.core.errors import BudgetSpentError, CloudError
 from tasks.core.events import Progress, RunWarning, emit
 from tasks.core.jobs import BackendName
 from tasks.core.scaling import Scale
-from tasks.costs.price_book import Book, current
-from tasks.costs.rates import spot_usd_per_hour, told_of_elsewhere
+from tasks.costs.price_book import Book, current_book
+from tasks.costs.rates import fallback_note, spot_usd_per_hour
 from tasks.leasing.slot_store import TableStore
 from tasks.leasing.table import Table
 from tasks.settings.settings import Settings
@@ -89,9 +89,9 @@ class Ec2Backend:
         machine, connection = instance.machine, instance.connection
         assert machine is not None  # noqa: S101 - the acquisition has seen it run
         assert connection is not None  # noqa: S101 - and asked Ollama through this
-        book = current(self._settings.home)
+        book = current_book(self._settings.home)
         price = await usd_per_hour(pool.aws, machine, book)
-        if machine.market is Market.ON_DEMAND and (told := told_of_elsewhere([machine.type], machine.region, book)):
+        if machine.market is Market.ON_DEMAND and (told := fallback_note([machine.type], machine.region, book)):
             emit(RunWarning(told))
         return Allocation(
             backend=self.name,

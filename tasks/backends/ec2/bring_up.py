@@ -12,7 +12,7 @@ from tasks.backends.ec2.machine import Machine, MachineState
 from tasks.backends.ec2.pool import Pool, log_tail
 from tasks.backends.ec2.state_reasons import stillborn, told_state
 from tasks.backends.ec2.usage import noticed, noticed_up
-from tasks.core.errors import MachineLostError, PassingError, ServerError, SilentError
+from tasks.core.errors import MachineLostError, NoResponseError, ServerError, TransientError
 from tasks.core.events import Progress, emit
 
 
@@ -81,8 +81,8 @@ async def _answering(pool: Pool, instance: InstanceLease, booting: Machine, conn
             asked = time.monotonic()
             try:
                 await client.version()
-            except PassingError as error:
-                said, silent = str(error), isinstance(error, SilentError)
+            except TransientError as error:
+                said, silent = str(error), isinstance(error, NoResponseError)
             else:
                 return
             if connection.shut:

@@ -15,7 +15,7 @@ from tasks.backends.ec2.outputs import Stack
 from tasks.core.errors import CapacityError, CloudError, InputError
 from tasks.core.events import Progress, RunWarning, emit
 from tasks.costs.price_book import Book
-from tasks.costs.rates import on_demand_usd_per_hour, told_of_elsewhere
+from tasks.costs.rates import fallback_note, on_demand_usd_per_hour
 from tasks.settings.ec2 import Ec2Settings, SpotPolicy
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def affordable(settings: Ec2Settings, region: str, book: Book) -> tuple[str, ...
     """The types that are known to cost no more on demand than they may; told if that is judged by us-east-1's price."""
     if settings.max_price is None:
         return settings.types
-    if (told := told_of_elsewhere(settings.types, region, book)) is not None:
+    if (told := fallback_note(settings.types, region, book)) is not None:
         emit(RunWarning(f"HEARTH_EC2__MAX_PRICE: {told}"))
     prices = {each: on_demand_usd_per_hour(each, region, book) for each in settings.types}
     return tuple(each for each, price in prices.items() if price is not None and price <= settings.max_price)

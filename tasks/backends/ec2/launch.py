@@ -14,7 +14,7 @@ from tasks.backends.ec2.policy import Step
 from tasks.backends.ec2.pool import Pool, parameter
 from tasks.core.errors import CapacityError, CloudError, MachineLostError
 from tasks.core.events import Progress, RunWarning, emit
-from tasks.costs.price_book import current
+from tasks.costs.price_book import current_book
 from tasks.leasing.launch_lock import LaunchLock
 from tasks.leasing.lease import Lease
 
@@ -48,7 +48,7 @@ async def launch_one(pool: Pool, new_lease: Callable[[str], Lease], avoid: Colle
         nonce = f"{name} {lock.generation}"
         subnets = await _subnets(pool)
         image = await parameter(pool, pool.stack.ami_parameter)
-        types = affordable(pool.settings.ec2, pool.aws.region, current(pool.settings.home))
+        types = affordable(pool.settings.ec2, pool.aws.region, current_book(pool.settings.home))
         wanted = offers(pool.settings.ec2, pool.stack, subnets, image, nonce, types)
         if not await pool.launches.hold_on(name, lock):
             return None

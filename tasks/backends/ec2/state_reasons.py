@@ -30,5 +30,5 @@ def stillborn(machine: Machine) -> str | None:
         return f"{told} Another would end the same way."
     return (
         f"{told} Mostly that is a disk encrypted with a key that the launch may not use: see the account's default key "
-        "for EBS, and docs/ec2.md, *A key of your own for disks*."
+        "for EBS, and docs/how-to/ec2.md, *A key of your own for disks*."
     )

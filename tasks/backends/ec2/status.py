@@ -10,7 +10,7 @@ from tasks.backends.ec2.machine import Machine, MachineState
 from tasks.backends.ec2.policy import Action, Decision, retention_policy
 from tasks.backends.ec2.pool import Pool
 from tasks.backends.ec2.spending import usd_per_hour, usd_so_far
-from tasks.costs.price_book import Book, current
+from tasks.costs.price_book import Book, current_book
 from tasks.leasing.lease import Lease, Record
 
 
@@ -58,7 +58,7 @@ async def status_of(pool: Pool, only: str | None = None) -> list[MachineStatus]:
     """
     machines = tuple(each for each in await pool.machines() if each.there and only in {None, each.id})
     records = await pool.records_of(machines)
-    book = current(pool.settings.home)
+    book = current_book(pool.settings.home)
     return list(await asyncio.gather(*(_status(pool, book, *each) for each in zip(machines, records, strict=True))))
 
 

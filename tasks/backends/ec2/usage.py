@@ -12,7 +12,7 @@ from tasks.backends.ec2.spending import usd_per_hour
 from tasks.backends.ec2.state_reasons import WHY
 from tasks.costs.attribution import Rates
 from tasks.costs.disks import disk_mb_s, initialization_usd
-from tasks.costs.price_book import current
+from tasks.costs.price_book import current_book
 from tasks.costs.rates import gp3_usd_per_hour, on_demand_usd_per_hour
 from tasks.leasing.lease import Record
 from tasks.leasing.usage_ledger import Started, Stopped, if_possible
@@ -99,7 +99,7 @@ async def _spot_ended_at(aws: Aws, machine: Machine) -> float | None:
 
 async def _rates(pool: Pool, machine: Machine) -> Rates:
     stack = pool.settings.ec2_stack
-    book = current(pool.settings.home)
+    book = current_book(pool.settings.home)
     return Rates(
         machine=await usd_per_hour(pool.aws, machine, book),
         on_demand=on_demand_usd_per_hour(machine.type, machine.region, book) if machine.market is Market.SPOT else None,

@@ -19,8 +19,8 @@ from tasks.core.errors import CapacityError, CloudError
 from tasks.core.events import Progress, RunWarning, emit
 from tasks.core.jobs import BackendName
 from tasks.core.scaling import Scale
-from tasks.costs.price_book import current
-from tasks.costs.rates import told_of_elsewhere
+from tasks.costs.price_book import current_book
+from tasks.costs.rates import fallback_note
 from tasks.leasing.lease import Lease
 from tasks.leasing.leases import Records
 from tasks.leasing.slot_store import TableStore
@@ -73,8 +73,8 @@ class EcsBackend:
         if self._stack is None:
             self._stack = await find_stack(self._aws, self._settings.ec2.pool)
         stack, settings = self._stack, self._settings.ecs
-        region, book = self._aws.region, current(self._settings.home)
-        if (told := told_of_elsewhere(["fargate:vcpu" if stack.on_fargate else stack.kind], region, book)) is not None:
+        region, book = self._aws.region, current_book(self._settings.home)
+        if (told := fallback_note(["fargate:vcpu" if stack.on_fargate else stack.kind], region, book)) is not None:
             emit(RunWarning(told))
         tasks = min(parts, stack.max_tasks, math.ceil(slots / stack.slots))
         service = Service(self._aws, stack)

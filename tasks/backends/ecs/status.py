@@ -10,7 +10,7 @@ from tasks.backends.ecs.outputs import find_stack
 from tasks.backends.ecs.service import Look, Service
 from tasks.backends.ecs.session import SERVICE
 from tasks.core.errors import CloudError
-from tasks.costs.price_book import current
+from tasks.costs.price_book import current_book
 from tasks.leasing.lease import Lease
 from tasks.leasing.leases import Records
 from tasks.leasing.table import Table
@@ -55,7 +55,7 @@ async def service_status(settings: Settings) -> ServiceStatus:
     look = await service.look()
     if look is None:
         raise CloudError(f"The ECS service {service.stack.service} was deleted. Deploy it: hearth infra up ecs.")
-    price = service.stack.usd_per_hour(aws.region, current(settings.home))
+    price = service.stack.usd_per_hour(aws.region, current_book(settings.home))
     leases = (await records.get(SERVICE)).live(records.now())
     return ServiceStatus(service.stack.service, look, leases, None if price is None else price * look.paid)
 

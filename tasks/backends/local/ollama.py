@@ -15,14 +15,14 @@ from tasks.backends.local.local_allocation import local_allocation
 from tasks.backends.local.server import ServerSpec, lease_server
 from tasks.backends.local.server_state import local_servers
 from tasks.core.environment import MACHINE
-from tasks.core.errors import InputError, PassingError, ServerError
+from tasks.core.errors import InputError, ServerError, TransientError
 from tasks.core.finding import Finding, Findings, State
 from tasks.core.jobs import BackendName
 from tasks.core.network import is_loopback
 from tasks.core.scaling import Scale
 from tasks.ollama.address import DEFAULT_PORT, server_url
-from tasks.ollama.client import OllamaClient, digest_at
-from tasks.ollama.names import canonical
+from tasks.ollama.client import OllamaClient, fetch_digest
+from tasks.ollama.names import canonical_name
 from tasks.settings.settings import Settings
 from tasks.slots.store import FileStore
 
@@ -82,11 +82,11 @@ class OllamaBackend:
 
     async def digest(self, model: str) -> str | None:
         """See `Backend`. Asked of a server that is up, else computed as Ollama does: the manifest file's sha256."""
-        answered = await digest_at(self.url, model)
+        answered = await fetch_digest(self.url, model)
         if answered is not None:
             return answered
         root = Path(os.environ.get("OLLAMA_MODELS") or Path.home() / ".ollama" / "models") / "manifests"
-        return await asyncio.to_thread(_digest_on_disk, root, canonical(model))
+        return await asyncio.to_thread(_digest_on_disk, root, canonical_name(model))
 
     def scale(self, slots: int) -> Scale:
         """See `Backend`."""
@@ -124,7 +124,7 @@ class OllamaBackend:
         async with OllamaClient(self.url, timeout=_PROBE_SECONDS) as client:
             try:
                 await client.version()
-            except PassingError:
+            except TransientError:
                 return False
         return True
 
@@ -159,7 +159,7 @@ def _digest_on_disk(root: Path, name: str) -> str | None:
     try:
         for path in root.glob("*/*/*/*"):
             *place, model, tag = path.relative_to(root).parts
-            if canonical(f"{'/'.join(place)}/{model}:{tag}") == name:
+            if canonical_name(f"{'/'.join(place)}/{model}:{tag}") == name:
                 return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError:
         pass

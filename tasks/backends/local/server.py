@@ -18,10 +18,10 @@ import httpx
 
 from tasks.backends.local.server_state import published
 from tasks.backends.local.watchdog import ServerDirectory
-from tasks.core.environment import PYTHON, only
+from tasks.core.environment import PYTHON, select_variables
 from tasks.core.errors import ServerError
-from tasks.core.network import settle_network
-from tasks.core.private import make_directory, refuse_closed
+from tasks.core.network import normalize_environment
+from tasks.core.private import check_access, make_directory
 from tasks.ollama.address import free_port
 from tasks.storage.file_locks import FileLease, is_held, take_exclusive, take_shared
 
@@ -103,9 +103,9 @@ async def lease_server(spec: ServerSpec, home: Path, *, idle_seconds: float, dea
     Raises:
         ServerError: it does not start, or does not answer in time; with the end of its log.
     """
-    settle_network()
+    normalize_environment()
     directory = spec.directory(home)
-    refuse_closed(home)
+    check_access(home)
     try:
         make_directory(directory.path.parent)
         make_directory(directory.path)
@@ -183,7 +183,7 @@ def _ensure_started(spec: ServerSpec, directory: ServerDirectory, idle_seconds: 
 
 
 def _inherited(spec: ServerSpec) -> dict[str, str]:
-    return dict(os.environ) if spec.inherits is None else only((*PYTHON, *spec.inherits))
+    return dict(os.environ) if spec.inherits is None else select_variables((*PYTHON, *spec.inherits))
 
 
 def process_of(record: dict[str, Any]) -> str:

@@ -14,8 +14,8 @@ from typing import Any
 from tasks.backends.local.watchdog import ServerDirectory
 from tasks.core.clock import elapsed
 from tasks.core.errors import ServerError
-from tasks.core.owners import name_of
-from tasks.core.private import refuse_closed
+from tasks.core.owners import user_name
+from tasks.core.private import check_access
 from tasks.storage.file_locks import is_held
 
 _LOOK_SECONDS = 0.05
@@ -43,7 +43,7 @@ def local_servers(home: Path) -> Iterator[ServerState]:
     Raises:
         StorageError: the directory is another user's.
     """
-    refuse_closed(home)
+    check_access(home)
     for path in sorted((home / "servers").glob("*")):
         directory = ServerDirectory(path)
         record = published(directory)
@@ -81,7 +81,7 @@ def _signal(state: ServerState, number: int) -> None:
 
 def _user_of(process: int) -> str:
     try:
-        return name_of(Path("/proc", str(process)).stat().st_uid)
+        return user_name(Path("/proc", str(process)).stat().st_uid)
     except OSError:  # no such list on this system
         return "another user"
 

@@ -19,8 +19,8 @@ from tasks.core.events import Progress, RunWarning, emit
 from tasks.core.interruption import Interruption
 from tasks.core.jobs import BackendName
 from tasks.core.scaling import Scale
-from tasks.costs.price_book import current
-from tasks.costs.rates import on_demand_usd_per_hour, told_of_elsewhere
+from tasks.costs.price_book import current_book
+from tasks.costs.rates import fallback_note, on_demand_usd_per_hour
 from tasks.leasing.slot_store import TableStore
 from tasks.leasing.table import Table
 from tasks.ollama.client import OllamaClient
@@ -80,8 +80,8 @@ class SagemakerBackend:
         url = f"sagemaker://{component or stack.endpoint}"
         async with OllamaClient(url, timeout=settings.start_seconds, transport=transport()) as client:
             size = await wake(client, aws, stack, component, settings)
-        book = current(self._settings.home)
-        if (told := told_of_elsewhere([stack.instance_type], aws.region, book)) is not None:
+        book = current_book(self._settings.home)
+        if (told := fallback_note([stack.instance_type], aws.region, book)) is not None:
             emit(RunWarning(told))
         return Allocation(
             backend=self.name,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tasks.aws.client import Aws, ask
 from tasks.backends.sagemaker.outputs import Stack
-from tasks.core.errors import CapacityError, CloudError, PassingError, ServerError
+from tasks.core.errors import CapacityError, CloudError, ServerError, TransientError
 from tasks.core.events import Progress, emit
 from tasks.core.interruption import Interruption
 from tasks.ollama.client import OllamaClient
@@ -90,7 +90,7 @@ async def wake(
                 emit(Progress(f"waiting for {client.url}, which has no instance and gets one; that takes some minutes"))
             try:
                 await client.version()
-            except PassingError as error:
+            except TransientError as error:
                 said = str(error).rstrip(".")
             else:
                 size = await look(aws, stack, component)

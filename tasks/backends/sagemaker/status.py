@@ -8,7 +8,7 @@ from typing import Any
 from tasks.aws.client import Aws
 from tasks.backends.sagemaker.endpoint import look
 from tasks.backends.sagemaker.outputs import Stack, find_stack
-from tasks.costs.price_book import current
+from tasks.costs.price_book import current_book
 from tasks.costs.rates import on_demand_usd_per_hour
 from tasks.settings.settings import Settings
 
@@ -56,6 +56,6 @@ async def endpoint_status(settings: Settings) -> EndpointStatus:
     stack = await find_stack(aws, settings.ec2.pool)
     sizes = {model: await look(aws, stack, component) for model, component in stack.models.items()}
     instances = max((size.instances for size in sizes.values()), default=0)
-    price = on_demand_usd_per_hour(stack.instance_type, aws.region, current(settings.home))
+    price = on_demand_usd_per_hour(stack.instance_type, aws.region, current_book(settings.home))
     copies = {model: size.copies for model, size in sizes.items()}
     return EndpointStatus(stack, copies, instances, None if price is None else price * instances)

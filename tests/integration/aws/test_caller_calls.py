@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from flows.stacks.registry import StackName
-from infra_scripts.common.policy import Who, policy
+from infra_scripts.common.policy import PolicyName, policy
 from tasks.backends.ecs.backend import EcsBackend
 from tasks.backends.sagemaker.backend import SagemakerBackend
 from tasks.settings.sagemaker import SagemakerSettings, SagemakerStackSettings
@@ -29,7 +29,7 @@ from tests.support.iam.evaluation import allows, denied
 
 def refused(aws: AwsFront, stack: StackName) -> list[str]:
     """Return what of the recorded calls the caller's policy does not allow."""
-    given = policy(Who.CALLER, pool="default", account=ACCOUNT, region=REGION, stack=stack)
+    given = policy(PolicyName.CALLER, pool="default", account=ACCOUNT, region=REGION, stack=stack)
     asked = {permission: None for call in aws.calls for permission in permissions(call, "default", _owners(aws))}
     assert len({each.action for each in asked}) > 3
     return denied([given], asked)
@@ -62,7 +62,7 @@ async def test_a_machine_of_another_pool_may_not_be_ended(
     """The test can fail: the same calls, had they met another pool's machine, are refused."""
     pools()
     await _life("on_demand")
-    given = policy(Who.CALLER, pool="default", account=ACCOUNT, region=REGION, stack=StackName.EC2)
+    given = policy(PolicyName.CALLER, pool="default", account=ACCOUNT, region=REGION, stack=StackName.EC2)
     others = dict.fromkeys(_owners(aws), "other")
     ends = [call for call in aws.calls if call.action in {"StopInstances", "TerminateInstances"}]
     assert ends

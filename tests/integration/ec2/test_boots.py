@@ -75,7 +75,7 @@ async def test_a_machine_that_has_just_come_up_is_not_ended_because_ec2_was_slow
     told: list[Event] = []
     with subscribe(told.append):
         acquiring = asyncio.create_task(acquired(answer_seconds=0.05))
-    await until_async(lambda: any(isinstance(each, Progress) and each.what.endswith(" boots") for each in told))
+    await until_async(lambda: any(isinstance(each, Progress) and each.message.endswith(" boots") for each in told))
     release = threading.Event()
     look = aws.inject(held(release), "DescribeInstances")
     await until_async(lambda: look.hits)

@@ -78,7 +78,8 @@ def test_pages_on_a_task_that_dies_are_read_on_the_others(ecs: Hearth, world: Wo
     world.wait(lambda: world.warm() == 1)
     world.wait(lambda: world.ledger()["parts"] == 1)
     world.let_go()
-    # Pages that were sent again before the run had seen the task go wait inside the other (docs/ecs.md); from then on:
+    # Pages that were sent again before the run had seen the task go wait inside the other (docs/how-to/ecs.md);
+    # from then on:
     world.wait(lambda: world.alb.in_flight <= SLOTS and len(world.alb.targets) == 1)
     (left,) = world.alb.targets.values()
     left.most = 0

@@ -12,7 +12,7 @@ from infra_scripts.common.errors import BakeError, RequestError
 from infra_scripts.ec2.bake import bake
 from infra_scripts.ec2.baker import Bake
 from infra_scripts.ec2.deploy import BASE_TAG, down, up
-from infra_scripts.ec2.user_data import config_of
+from infra_scripts.ec2.user_data import config_digest
 from tests.support.infra.fixtures import BASE_PARAMETER, Cloud
 from tests.support.infra.pools import pool
 from tests.support.waiting import until
@@ -81,7 +81,7 @@ class TestBaking:
         (image,) = deployed.aws.ec2.describe_images(ImageIds=[baked(deployed)])["Images"]
         tags = {tag["Key"]: tag["Value"] for tag in image["Tags"]}
         assert tags["hearth:pool"] == "default"
-        assert tags["hearth:config"] == config_of(pool())
+        assert tags["hearth:config"] == config_digest(pool())
         assert tags[BASE_TAG] == BASE_PARAMETER
 
     def test_the_machine_is_never_one_of_the_pool(self, deployed: Cloud):

@@ -10,7 +10,7 @@ from flows.cli.infra import infra
 from flows.stacks.ec2 import Ec2Deployment
 from flows.stacks.registry import StackName, open_deployment
 from infra_scripts.common.deployment import Options
-from infra_scripts.common.policy import policy, who_for
+from infra_scripts.common.policy import policy, policy_names
 from tasks.settings.settings import load_settings
 from tests.integration.infra.test_bake import machine_says
 from tests.support.infra.fixtures import BASE_PARAMETER, Cloud
@@ -129,5 +129,5 @@ class TestInfra:
 def test_every_stack_of_the_registry_opens_and_has_a_policy_for_each(name: StackName):
     deployment = open_deployment(name, load_settings(), Options(), "us-east-1")
     assert deployment.name.startswith("hearth-")
-    for who in who_for(name):
+    for who in policy_names(name):
         assert policy(who, pool="default", account="123456789012", region="us-east-1", stack=name.value)["Statement"]

@@ -10,7 +10,7 @@ from infra_scripts.common.cloudformation import Change
 from infra_scripts.common.errors import InUseError, LeftoverError
 from infra_scripts.ec2.access import parameter_names
 from infra_scripts.ec2.deploy import down
-from infra_scripts.ec2.user_data import config_of
+from infra_scripts.ec2.user_data import config_digest
 from tests.integration.infra.ec2_deploy import POLL, bring_up
 from tests.support.infra.fixtures import BASE_PARAMETER, Cloud
 from tests.support.infra.pools import NETWORK, pool
@@ -26,7 +26,7 @@ class TestUp:
         made = bring_up(cloud)
         assert made.change is Change.CREATED
         assert set(made.outputs) == OUTPUTS
-        assert made.outputs["Config"] == config_of(pool())
+        assert made.outputs["Config"] == config_digest(pool())
         assert (made.outputs["Access"], made.outputs["Port"], made.outputs["Slots"]) == ("private", "11434", "8")
         assert made.outputs["AmiParameter"] == "/hearth/default/ami"
 

@@ -6,7 +6,7 @@ import pytest
 
 from infra_scripts.common.cloudformation import Change
 from infra_scripts.common.errors import InUseError, LeftoverError, RequestError
-from infra_scripts.common.policy import Who, policy
+from infra_scripts.common.policy import PolicyName, policy
 from infra_scripts.ecs.deploy import down, status, up
 from tests.integration.infra.test_policies import UNCHECKED, allows
 from tests.support.infra.fixtures import Cloud
@@ -82,7 +82,7 @@ def test_without_the_machines_image_it_says_which_parameter_to_set(cloud: Cloud)
 
 
 def test_the_deployer_may_do_what_the_code_was_seen_to_do(cloud: Cloud):
-    document = policy(Who.DEPLOYER, pool="default", account="123456789012", region="us-east-1", stack="ecs")
+    document = policy(PolicyName.DEPLOYER, pool="default", account="123456789012", region="us-east-1", stack="ecs")
     up(cloud.aws, service(), cloud.listen, poll_seconds=POLL)
     down(cloud.aws, "default", cloud.listen, force=False, poll_seconds=POLL)
     asked = {f"{kind}:{name}" for kind, name in cloud.calls if name not in UNCHECKED}

@@ -10,7 +10,7 @@ import pytest
 
 from infra_scripts.common.clients import Aws
 from infra_scripts.common.linked_roles import ensure_linked_roles
-from infra_scripts.ec2.deploy import LINKED, up
+from infra_scripts.ec2.deploy import LINKED_SERVICES, up
 from infra_scripts.iam.need import service_linked_roles
 from tests.support.infra.deployments import FORMS, deployment, resources
 from tests.support.infra.fixtures import Cloud, error_response
@@ -53,20 +53,20 @@ def roles(cloud: Cloud) -> set[str]:
 
 def test_up_makes_those_of_a_pool_before_anything_is_launched(cloud: Cloud):
     up(cloud.aws, pool(), cloud.listen, poll_seconds=0.02)
-    assert set(LINKED) <= roles(cloud)
+    assert set(LINKED_SERVICES) <= roles(cloud)
     assert any("service-linked role of spot.amazonaws.com was made" in text for text in cloud.told)
 
 
 def test_those_that_are_there_are_left_alone(cloud: Cloud):
-    assert ensure_linked_roles(cloud.aws, LINKED, cloud.listen) == LINKED
+    assert ensure_linked_roles(cloud.aws, LINKED_SERVICES, cloud.listen) == LINKED_SERVICES
     cloud.told.clear()
-    assert ensure_linked_roles(cloud.aws, LINKED, cloud.listen) == ()
+    assert ensure_linked_roles(cloud.aws, LINKED_SERVICES, cloud.listen) == ()
     assert cloud.told == []
 
 
 def test_iam_says_of_one_that_is_there_that_its_name_has_been_taken(cloud: Cloud, refusing: Callable[[str, str], Aws]):
     aws = refusing("InvalidInput", "Service role name AWSServiceRoleForEC2Spot has been taken in this account")
-    assert ensure_linked_roles(aws, LINKED, cloud.listen) == ()
+    assert ensure_linked_roles(aws, LINKED_SERVICES, cloud.listen) == ()
     assert cloud.told == []
 
 
@@ -80,4 +80,4 @@ def test_whoever_may_not_make_them_is_told_and_goes_on(cloud: Cloud, refusing: C
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_stack_names_every_service_whose_role_its_resources_need(form: str):
-    assert set(service_linked_roles(resources(form))) <= set(deployment(form).request().linked)
+    assert set(service_linked_roles(resources(form))) <= set(deployment(form).request().linked_services)

@@ -98,11 +98,11 @@ def told(around: Surroundings, name: str) -> dict[float, int]:
 class TestNvidiaSmi:
     @pytest.mark.parametrize(("text", "found"), SMI.values(), ids=SMI.keys())
     def test_its_lines_are_read_whatever_a_gpu_cannot_tell(self, text: str, found: list[dict[str, float]]):
-        assert gpu.parsed(text) == found
+        assert gpu.parse_gpus(text) == found
 
     @given(st.text())
     def test_rubbish_is_no_gpu_and_no_error(self, text: str):
-        assert all(value >= 0 for each in gpu.parsed(text) for value in each.values())
+        assert all(value >= 0 for each in gpu.parse_gpus(text) for value in each.values())
 
     def test_a_machine_without_it_has_no_gpus(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
         monkeypatch.setenv("PATH", str(tmp_path))
@@ -220,6 +220,6 @@ def test_cloudwatch_takes_the_request_as_the_machine_signs_and_writes_it(
     monkeypatch.setenv("HEARTH_MONITORING_URL", aws_environment)
     monkeypatch.setenv("HEARTH_IMDS_URL", around.aws.url)
     monkeypatch.setenv("HEARTH_REGION", "us-east-1")
-    machine_aws.put_metrics("Hearth", metrics.data({"GpuUsePercent": {75.0: 3}}, "default"))  # type: ignore[dict-item]
+    machine_aws.put_metrics("Hearth", metrics.metric_data({"GpuUsePercent": {75.0: 3}}, "default"))  # type: ignore[dict-item]
     listed = boto3.client("cloudwatch").list_metrics(Namespace="Hearth")["Metrics"]
     assert {metric["MetricName"] for metric in listed} == {"GpuUsePercent"}

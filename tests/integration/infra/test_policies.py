@@ -10,7 +10,7 @@ import pytest
 
 from flows.stacks.registry import StackName
 from infra_scripts.common.errors import RequestError
-from infra_scripts.common.policy import Who, policy, who_for
+from infra_scripts.common.policy import PolicyName, policy, policy_names
 from infra_scripts.ec2.deploy import down, up
 from tests.integration.infra.test_bake import baked
 from tests.support.infra.fixtures import Cloud
@@ -75,7 +75,7 @@ RESOURCELESS = {
 UNCHECKED = {"GetCallerIdentity"}  # anybody may
 
 
-@pytest.fixture(params=[(stack, who) for stack in StackName for who in who_for(stack)], ids="-".join)
+@pytest.fixture(params=[(stack, who) for stack in StackName for who in policy_names(stack)], ids="-".join)
 def filled(request: pytest.FixtureRequest) -> dict[str, Any]:
     stack, who = request.param
     return policy(who, pool="default", account="123456789012", region="eu-central-1", stack=stack)
@@ -131,10 +131,12 @@ class TestForm:
     @pytest.mark.parametrize("wrong", [{"pool": "A"}, {"account": "12"}, {"region": "x"}, {"pool": "a*"}], ids=str)
     def test_what_is_no_pool_account_or_region_is_refused(self, wrong: dict[str, str]):
         with pytest.raises(RequestError):
-            policy(Who.CALLER, **{"pool": "default", "account": "123456789012", "region": "eu-central-1", **wrong})
+            policy(
+                PolicyName.CALLER, **{"pool": "default", "account": "123456789012", "region": "eu-central-1", **wrong}
+            )
 
     def test_the_partition_is_the_regions(self):
-        text = json.dumps(policy(Who.CALLER, pool="default", account="123456789012", region="cn-north-1"))
+        text = json.dumps(policy(PolicyName.CALLER, pool="default", account="123456789012", region="cn-north-1"))
         assert "arn:aws-cn:" in text
         assert "arn:aws:" not in text
 
@@ -142,16 +144,16 @@ class TestForm:
 class TestEnough:
     @pytest.mark.parametrize("action", RUNS)
     def test_the_caller_may_do_what_runs_do(self, action: str):
-        assert allows(policy(Who.CALLER, pool="default", account="123456789012", region="us-east-1"), action)
+        assert allows(policy(PolicyName.CALLER, pool="default", account="123456789012", region="us-east-1"), action)
 
     def test_the_caller_may_not_deploy(self):
-        document = policy(Who.CALLER, pool="default", account="123456789012", region="us-east-1")
+        document = policy(PolicyName.CALLER, pool="default", account="123456789012", region="us-east-1")
         for action in ("cloudformation:CreateStack", "iam:CreateRole", "ssm:PutParameter", "ec2:CreateLaunchTemplate"):
             assert not allows(document, action)
 
     def test_the_deployer_may_do_what_the_code_was_seen_to_do(self, cloud: Cloud):
         given = {"pool": "default", "account": "123456789012", "region": "us-east-1"}
-        documents = [policy(who, **given) for who in (Who.DEPLOYER, Who.BAKER)]
+        documents = [policy(who, **given) for who in (PolicyName.DEPLOYER, PolicyName.BAKER)]
         up(cloud.aws, pool(access="token"), cloud.listen, poll_seconds=0.02)
         baked(cloud)
         down(cloud.aws, "default", cloud.listen, with_images=True, poll_seconds=0.02)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from infra_scripts.common.errors import RequestError
-from infra_scripts.common.network import base_image, network, refuse_for_balancer, refuse_small_disk
+from infra_scripts.common.network import base_image, check_balancer_subnets, check_disk_size, network
 from infra_scripts.ec2 import deploy as ec2
 from infra_scripts.ecs import deploy as ecs
 from infra_scripts.trigger import deploy as trigger
@@ -48,7 +48,7 @@ class TestDisk:
         assert stacks(cloud) == []
 
     def test_one_as_large_is_not(self, cloud: Cloud):
-        refuse_small_disk(cloud.aws, image(cloud, 120), 120, SETTING)
+        check_disk_size(cloud.aws, image(cloud, 120), 120, SETTING)
 
     def test_an_ecs_machine_is_looked_at_too_by_its_own_setting(self, cloud: Cloud):
         image(cloud, 120)
@@ -81,10 +81,10 @@ class TestBalancer:
 
     def test_two_subnets_of_a_zone_are_refused(self, cloud: Cloud):
         with pytest.raises(RequestError, match=f"us-east-1a.*{SETTING}"):
-            refuse_for_balancer(cloud.aws, self.subnets(cloud, "a", "a", "b"), SETTING)
+            check_balancer_subnets(cloud.aws, self.subnets(cloud, "a", "a", "b"), SETTING)
 
     def test_two_zones_are_enough(self, cloud: Cloud):
-        refuse_for_balancer(cloud.aws, self.subnets(cloud, "a", "b"), SETTING)
+        check_balancer_subnets(cloud.aws, self.subnets(cloud, "a", "b"), SETTING)
 
 
 class TestSetting:

@@ -15,7 +15,7 @@ from flows.stacks.registry import StackName, open_deployment
 from infra_scripts.common.cloudformation import Change, Stack
 from infra_scripts.common.deployment import Options
 from infra_scripts.common.errors import InUseError, LeftoverError, RequestError
-from infra_scripts.common.policy import Who, policy
+from infra_scripts.common.policy import PolicyName, policy
 from infra_scripts.sagemaker import deploy
 from infra_scripts.sagemaker.endpoint import SagemakerStack
 from tasks.settings.settings import load_settings
@@ -106,7 +106,9 @@ class TestOnMoto:
         finally:
             on_moto.aws.session.events.unregister("before-call", record)
         asked |= {f"{service}:{name}" for service, name in on_moto.calls}
-        document = policy(Who.DEPLOYER, pool="default", account="123456789012", region="us-east-1", stack="sagemaker")
+        document = policy(
+            PolicyName.DEPLOYER, pool="default", account="123456789012", region="us-east-1", stack="sagemaker"
+        )
         assert asked >= {"s3:DeleteObjects", "dynamodb:Scan", "sagemaker:DescribeEndpoint"}
         assert {call for call in asked if not allows(document, actions.get(call, call))} == set()
 
@@ -134,5 +136,5 @@ class TestCommands:
 
     def test_without_an_image_up_says_where_the_commands_are(self):
         deployment = open_deployment(StackName.SAGEMAKER, load_settings(), Options(), "us-east-1")
-        with pytest.raises(RequestError, match=r"docs/sagemaker\.md"):
+        with pytest.raises(RequestError, match=r"docs/how-to/sagemaker\.md"):
             deployment.plan()

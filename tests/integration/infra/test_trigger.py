@@ -16,7 +16,7 @@ from moto.events.models import EventPattern
 from flows.stacks.registry import StackName, open_deployment
 from infra_scripts.common.deployment import Options
 from infra_scripts.common.errors import InUseError, RequestError
-from infra_scripts.common.policy import Who, policy
+from infra_scripts.common.policy import PolicyName, policy
 from infra_scripts.trigger import deploy
 from infra_scripts.trigger.upload_trigger import TriggerStack, template
 from tasks.settings.settings import Settings
@@ -96,7 +96,9 @@ class TestTemplate:
         assert container["StopTimeout"] == 120
 
     def test_whoever_deploys_it_may_make_its_rules(self, parsed):
-        document = policy(Who.DEPLOYER, pool="p", account="111122223333", region="us-east-1", stack=StackName.LAMBDA)
+        document = policy(
+            PolicyName.DEPLOYER, pool="p", account="111122223333", region="us-east-1", stack=StackName.LAMBDA
+        )
         allowed = {each for statement in document["Statement"] for each in statement["Resource"]}
         rules = [each["Properties"]["Name"] for each in parsed["Resources"].values() if each["Type"].endswith("Rule")]
         assert len(rules) == 2

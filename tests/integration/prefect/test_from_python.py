@@ -1,4 +1,4 @@
-"""The result of a run, had from Python in the ways that docs/prefect.md shows: its examples are run as they stand."""
+"""The result of a run, from Python: the examples of docs/how-to/python.md are run as they stand."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ from tests.support.commands import ROOT, Hearth
 from tests.support.pdfs import written
 from tests.support.waiting import PATIENCE
 
-EXAMPLES = re.findall(
-    r"^```python\n# (.*?)\n(.*?)^```", (ROOT / "docs" / "prefect.md").read_text(), flags=re.DOTALL | re.MULTILINE
-)
+PAGE = (ROOT / "docs" / "how-to" / "python.md").read_text()
+EXAMPLES = re.findall(r"^```python\n# (.*?)\n(.*?)^```", PAGE, flags=re.DOTALL | re.MULTILINE)
 HERE = {told: code for told, code in EXAMPLES if told != "through a deployment"}
 WORDS = ("The harbour is quiet.", "Winter brings fewer ships.")
 

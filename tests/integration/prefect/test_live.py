@@ -18,7 +18,7 @@ import flows.ui.artifacts
 import flows.ui.live_artifacts
 from flows.ui.artifacts import MOST_SINGLE
 from flows.ui.live_artifacts import Live
-from tasks.core.events import PagesStart, SlotsChanged
+from tasks.core.events import PagesStarted, SlotsChanged
 from tasks.reading.events import PageDone
 from tasks.settings.settings import Settings
 from tests.support.waiting import PATIENCE, until
@@ -88,7 +88,7 @@ async def read(live: Live, pages: int, *, after: Callable[[int], object] = lambd
             after(number)
 
     async with live:
-        live(PagesStart(pages, 0, 4))
+        live(PagesStarted(pages, 0, 4))
         await asyncio.to_thread(told)
 
 
@@ -129,7 +129,7 @@ async def test_what_is_being_shown_when_the_run_ends_is_shown_whole_and_made_onc
     prefect.trouble = lambda: asyncio.sleep(0.05)
     live = Live("Report 7", Settings())
     async with live:
-        live(PagesStart(1, 0, 4))
+        live(PagesStarted(1, 0, 4))
         live(PageDone(good(1, seconds=0.5)))
         while not prefect.calls["progress"]:
             await asyncio.sleep(0.001)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tasks.costs.assumptions import Assumptions
-from tasks.costs.price_book import shipped
+from tasks.costs.price_book import shipped_book
 from tasks.simulation.fleet import simulate
 from tasks.simulation.outcome import Outcome
 from tasks.simulation.scenario import Rules, Work
@@ -35,9 +35,9 @@ class Came(Work):
 
 
 def simulated(pages: int, seconds: float, sigma: float, came: tuple[float, ...] = (0.0,)) -> Outcome:
-    given = Assumptions().changed(GIVEN | {"page_seconds": f"{seconds}", "page_sigma": f"{sigma}"})
+    given = Assumptions().with_values(GIVEN | {"page_seconds": f"{seconds}", "page_sigma": f"{sigma}"})
     work = Came(pages=pages * len(came), run_pages=pages, came=came)
-    return simulate(work, Rules(), given, shipped())
+    return simulate(work, Rules(), given, shipped_book())
 
 
 def times_of(server: CountingOllama, run: int) -> tuple[float, float, float]:
@@ -69,7 +69,7 @@ def test_a_run_on_the_embedded_server_takes_as_long_as_its_simulation(hearth: He
 
 @pytest.mark.long("compares times, and so wants a quiet machine")
 def test_two_runs_that_share_a_server_take_as_long_as_their_simulation(readers: Readers, counting):
-    """The bound is what a run costs beside its pages: 14 % of 50 pages of 0.2 s (docs/performance.md)."""
+    """The bound is what a run costs beside its pages: 14 % of 50 pages of 0.2 s (docs/architecture/performance.md)."""
     pages, times = 120, PageTimes(0.5, 0.3)
     server = counting(SLOTS, times.of)
     readers.start(1, [server], pages, "--slots", str(SLOTS))

@@ -13,7 +13,7 @@ import pytest
 from tasks.core.errors import InputError, OutputError, StorageError
 from tasks.results.page import Attempt, PageEntry
 from tasks.results.store import ResultStore, results_directory
-from tasks.storage.files import S3Path, place_of
+from tasks.storage.files import S3Path, parse_path
 from tests.integration.s3.result_places import new_store
 from tests.support.aws.buckets import BUCKET, body, keys
 from tests.support.aws.faults import Fault, denied, dropped, lost_answer
@@ -189,4 +189,4 @@ def test_a_write_that_was_not_answered_is_made_again(store: ResultStore, aws: Aw
 @pytest.mark.parametrize("uri", ["s3://", "s3://B/x", "s3:///x", "s3://a_b/x"])
 def test_a_place_without_a_bucket_shows_how_to_write_it(uri: str):
     with pytest.raises(InputError, match=r"names no S3 bucket\. Write it like s3://bucket/prefix"):
-        place_of(uri)
+        parse_path(uri)

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli.main import app
-from infra_scripts.common.policy import Who, policy
+from infra_scripts.common.policy import PolicyName, policy
 from tasks.backends.sagemaker.backend import SagemakerBackend
 from tasks.core.errors import CapacityError, CloudError, ModelError, ServerError
 from tasks.settings.sagemaker import SagemakerSettings, SagemakerStackSettings
@@ -167,7 +167,7 @@ async def test_the_caller_s_policy_allows_every_call_of_a_run(
     await made.release(allocation)
     named = {"s3:GET": "s3:GetObject", "s3:PUT": "s3:PutObject", "s3:POST": "s3:DeleteObject"}
     asked = {f"{call.service}:{call.action}" for call in aws.calls}
-    document = policy(Who.CALLER, pool="default", account="123456789012", region=REGION, stack="sagemaker")
+    document = policy(PolicyName.CALLER, pool="default", account="123456789012", region=REGION, stack="sagemaker")
     allowed = {action for statement in document["Statement"] for action in statement["Action"]}
     assert {named.get(call, call) for call in asked} <= allowed
     assert "sagemaker:InvokeEndpointAsync" in asked if queued else "sagemaker:InvokeEndpointWithResponseStream" in asked

@@ -12,8 +12,8 @@ from tasks.aws.client import Aws
 from tasks.backends.sagemaker.async_transport import QueuedTransport
 from tasks.core.errors import (
     CloudError,
-    PassingError,
-    SilentError,
+    NoResponseError,
+    TransientError,
 )
 from tasks.core.interruption import Interruption
 from tasks.ollama.client import OllamaClient
@@ -35,7 +35,7 @@ class TestQueued:
     ):
         endpoint.copies = 0
         async with queued(timeout=90) as carried:
-            with pytest.raises(SilentError):
+            with pytest.raises(NoResponseError):
                 await carried.generate(REQUEST, "read", (picture(),), seconds=3)
         (asked,) = endpoint.queued
         # The least that SageMaker takes is a minute.
@@ -70,7 +70,7 @@ class TestQueued:
     ):
         endpoint.seconds = 0.05
         async with queued() as carried:
-            with pytest.raises(PassingError, match=r"the endpoint failed: .*timed out"):
+            with pytest.raises(TransientError, match=r"the endpoint failed: .*timed out"):
                 await carried.generate(REQUEST, "read", (picture(),))
         assert keys(s3) == set()
 

@@ -11,9 +11,9 @@ import pytest
 
 from tasks.core.errors import (
     CloudError,
+    NoResponseError,
     PageError,
-    PassingError,
-    SilentError,
+    TransientError,
 )
 from tasks.ollama.client import OllamaClient
 from tests.integration.sagemaker.transports import REQUEST, picture
@@ -44,7 +44,7 @@ class TestRealTime:
     ):
         aws.inject(fault, "InvokeEndpoint*")
         async with real_time() as carried:
-            with pytest.raises(PassingError):
+            with pytest.raises(TransientError):
                 await carried.generate(REQUEST, "read", (picture(),))
             assert await carried.generate(REQUEST, "read", (picture(),))
 
@@ -72,7 +72,7 @@ class TestRealTime:
     ):
         endpoint.stream_seconds = 0.15
         async with real_time() as carried:
-            with pytest.raises(PassingError, match="need an asynchronous endpoint"):
+            with pytest.raises(TransientError, match="need an asynchronous endpoint"):
                 await carried.generate(REQUEST, "read", (picture(),))
 
     async def test_a_page_may_take_longer_than_sagemaker_waits_for_a_silent_container(
@@ -91,7 +91,7 @@ class TestRealTime:
         self, real_time: Callable[..., OllamaClient]
     ):
         async with real_time(timeout=0.15) as carried:
-            with pytest.raises(SilentError):
+            with pytest.raises(NoResponseError):
                 await carried.generate(REQUEST, "read", (picture(),))
 
     @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ class TestRealTime:
         async with real_time() as carried:
             assert await carried.version()
             aws.sagemaker.garbled = garbled
-            with pytest.raises(PassingError, match=told):
+            with pytest.raises(TransientError, match=told):
                 await carried.version()
 
     async def test_a_copy_is_waited_for_where_there_is_none(
@@ -118,7 +118,7 @@ class TestRealTime:
     ):
         endpoint.copies = 0
         async with real_time() as carried:
-            with pytest.raises(PassingError, match="no capacity"):
+            with pytest.raises(TransientError, match="no capacity"):
                 await carried.version()
         assert endpoint.refused == 1  # which sets off AWS's scaling out
 

@@ -34,7 +34,7 @@ def bring(deployer: Aws) -> Bring:
 
     def made(resources: dict[str, object], name: str = "hearth-x", **declared: object) -> Change:
         body = json.dumps({"Resources": resources, **declared})
-        return Stack(deployer, name, lambda _: None, poll_seconds=0.02).bring_to(
+        return Stack(deployer, name, lambda _: None, poll_seconds=0.02).deploy(
             StackRequest(body, {}, {"hearth:pool": "x"})
         )
 

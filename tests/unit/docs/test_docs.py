@@ -1,30 +1,129 @@
-"""The documentation says what the code does."""
+"""The documentation matches the code: generated parts, links, anchors, commands and examples."""
 
+from __future__ import annotations
+
+import ast
 import re
+import shlex
+import subprocess
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.main import get_command
 
+from flows.cli.main import app
 from tests.support import generated_docs
 
 ROOT = Path(__file__).parents[3]
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = sorted((ROOT / "docs").rglob("*.md"))
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *DOCS]
+SOURCES = [
+    ROOT / "prefect.yaml",
+    ROOT / "Makefile",
+    *(path for folder in ("flows", "tasks", "infra_scripts", "tests") for path in (ROOT / folder).rglob("*.py")),
+]
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+
+
+def blocks(page: Path, *languages: str) -> list[str]:
+    """Return the fenced blocks of a page in these languages."""
+    fences = re.findall(r"^```(\w+)\n(.*?)^```", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    return [block for language, block in fences if language in languages]
+
+
+def commands(page: Path) -> list[str]:
+    """Return the shell code of a page: its `sh` blocks, and what follows the prompts of its `console` blocks."""
+    typed = [re.findall(r"^\$ (.*(?:\\\n.*)*)", block, flags=re.MULTILINE) for block in blocks(page, "console")]
+    return [*blocks(page, "sh"), *("\n".join(lines) + "\n" for lines in typed)]
+
+
+@cache
+def anchors(page: Path) -> frozenset[str]:
+    """Return the anchors that GitHub gives a page's headings."""
+    prose = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ (.*)$", prose, flags=re.MULTILINE)
+    slugs = (re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings)
+    return frozenset(slugs)
 
 
 @pytest.mark.parametrize("page", generated_docs.PAGES, ids=lambda page: page.name)
-def test_what_is_made_from_the_code_is_what_it_says_now(page: Path):
+def test_generated_parts_are_up_to_date(page: Path):
     assert page.read_text() == generated_docs.with_blocks(page), "run: make docs"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_link_to_a_file_leads_somewhere(page: Path):
-    for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
-        assert (page.parent / target).exists(), target
+@each_page
+def test_links_lead_to_files_and_headings(page: Path):
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", text):
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        assert file.exists(), target
+        assert not anchor or anchor in anchors(file), target
 
 
-def test_every_make_target_that_the_readme_names_exists():
+def test_pages_that_the_code_names_exist():
+    named = {
+        (path, name)
+        for path in SOURCES
+        for name in re.findall(r"(?<![\w/.])docs/[\w/-]+\.\w+", path.read_text())
+        if not name.endswith(("/docs.py", "/test_docs.py"))
+    }
+    assert [(path.name, name) for path, name in named if not (ROOT / name).exists()] == []
+    assert len(named) > 10
+
+
+@each_page
+def test_shell_blocks_parse(page: Path):
+    for block in commands(page):
+        done = subprocess.run(["bash", "-n"], input=block, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{block}\n{done.stderr}"
+
+
+@each_page
+def test_hearth_commands_have_the_options_that_they_are_shown_with(page: Path):
+    for line in "".join(commands(page)).replace("\\\n", " ").splitlines():
+        for part in re.split(r"[|;&]|\$\(|<\(", line):
+            words = (
+                shlex.split(part, comments=True) if part.count("'") % 2 == part.count('"') % 2 == 0 else part.split()
+            )
+            if (
+                "hearth" in words
+                and words[: words.index("hearth")]
+                == [w for w in words if "=" in w.split("--")[0]][: words.index("hearth")]
+            ):
+                assert unknown(words[words.index("hearth") + 1 :]) == [], line
+
+
+def unknown(words: list[str]) -> list[str]:
+    """Return the subcommands and options among a command line's words that `hearth` does not have."""
+    command: Any = get_command(app)
+    while hasattr(command, "commands"):
+        if not words or words[0].startswith("-"):
+            return []
+        name, *words = words
+        if name not in command.commands:
+            return [name]
+        command = command.commands[name]
+    options = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+    given = {word.split("=")[0] for word in words if re.fullmatch(r"--?[a-z].*", word)}
+    return sorted(given - options)
+
+
+@each_page
+def test_python_blocks_compile(page: Path):
+    for block in blocks(page, "python"):
+        wrapped = re.sub(r"^(\s*)return\b", r"\1_ =", block, flags=re.MULTILINE) if "def " not in block else block
+        compile(wrapped, page.name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT | ast.PyCF_ONLY_AST)
+
+
+def test_make_targets_that_the_pages_name_exist():
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
-    named = set(re.findall(r"^make ([a-z-]+)", (ROOT / "README.md").read_text(), flags=re.MULTILINE))
+    shell = "".join(code for page in PAGES for code in commands(page))
+    prose = "".join(page.read_text() for page in PAGES)
+    named = {*re.findall(r"^make ([a-z-]+)", shell, re.MULTILINE), *re.findall(r"`make ([a-z-]+)", prose)}
     assert {"read", "test"} <= named <= targets
 
 
@@ -34,7 +133,7 @@ def test_every_source_file_stays_readable_in_one_sitting():
             assert path.read_text().count("\n") <= 300, path
 
 
-def test_what_was_never_run_is_told_on_one_page_to_which_the_others_lead():
+def test_what_was_never_run_is_on_one_page_to_which_the_others_link():
     claim = re.compile(
         r"untested|never (been )?run\b|not (been )?tried|be tried here|no AWS account|has not been built", re.I
     )

@@ -10,7 +10,7 @@ import pytest
 from cfnlint import decode
 
 from flows.stacks.registry import StackName
-from infra_scripts.common.policy import policy, who_for
+from infra_scripts.common.policy import policy, policy_names
 from infra_scripts.ec2 import template as ec2
 from infra_scripts.ecs import service as ecs
 from infra_scripts.monitoring import dashboard as monitoring
@@ -128,7 +128,7 @@ POLICIES: dict[str, dict[str, Any]] = {
     **{
         f"{stack}-{who}": policy(who, pool="default", account=ACCOUNT, region=REGION, stack=stack)
         for stack in StackName
-        for who in who_for(stack)
+        for who in policy_names(stack)
     },
     **{
         f"{stack}-template-{name}": document

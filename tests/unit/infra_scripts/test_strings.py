@@ -11,7 +11,7 @@ from cfnlint.config import ManualArgs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra_scripts.common.cloudformation import MOST_BYTES
+from infra_scripts.common.cloudformation import MAX_TEMPLATE_BYTES
 from infra_scripts.common.errors import RequestError
 from infra_scripts.common.names import POOL, check_pool
 from infra_scripts.iam.rendered import parse
@@ -47,7 +47,7 @@ def test_what_the_template_says_of_itself_is_short_enough(form: str):
     for name, parameter in body["Parameters"].items():
         assert re.fullmatch(documented.PARAMETER_TEXT, parameter["Description"]), name
     assert len(body["Parameters"]) <= 200
-    assert len(text.encode()) <= MOST_BYTES
+    assert len(text.encode()) <= MAX_TEMPLATE_BYTES
 
 
 @pytest.mark.parametrize(

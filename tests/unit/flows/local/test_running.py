@@ -62,7 +62,7 @@ async def test_a_server_that_went_away_is_not_waited_for(monkeypatch: pytest.Mon
     assert await _outcome(run, marks, ELSEWHERE) is outcome
     (warning,) = told
     assert isinstance(warning, RunWarning)
-    assert "may be shown as still running until the server is back" in warning.what
+    assert "may be shown as still running until the server is back" in warning.message
 
 
 async def test_a_server_of_hearth_s_own_that_is_being_started_again_is_waited_for(

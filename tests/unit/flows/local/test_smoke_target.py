@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from flows.local.smoke_target import _REMOVAL_SECONDS, Target, target_of
 from flows.stacks.registry import StackName
 from tasks.core.errors import InputError
-from tasks.costs.price_book import shipped
+from tasks.costs.price_book import shipped_book
 from tasks.costs.rates import on_demand_usd_per_hour
 from tasks.settings.ec2 import ModelDisk
 from tasks.settings.settings import Settings
@@ -24,7 +24,7 @@ def chosen(stack: StackName = StackName.EC2, max_usd: float = 2.0, **sections: d
     for name, changed in sections.items():
         section = getattr(settings, name)
         settings = settings.model_copy(update={name: section.model_copy(update=changed)})
-    return target_of(stack, settings, REGION, max_usd, shipped())
+    return target_of(stack, settings, REGION, max_usd, shipped_book())
 
 
 def test_the_cheapest_of_the_types_is_taken_and_no_second_machine():

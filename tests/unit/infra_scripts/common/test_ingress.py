@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra_scripts.common.errors import RequestError
-from infra_scripts.common.ingress import ingress
+from infra_scripts.common.ingress import ingress_rules
 
 
 def wide(version: int, widest: int, bits: int) -> st.SearchStrategy[str]:
@@ -19,12 +19,12 @@ class TestRefused:
     @given(wide(4, 8, 32))
     def test_every_network_wider_than_8_bits_whatever_its_host_bits(self, source: str):
         with pytest.raises(RequestError, match="wider than /8"):
-            ingress([source], 11434)
+            ingress_rules([source], 11434)
 
     @given(wide(6, 32, 128))
     def test_every_ipv6_network_wider_than_32_bits(self, source: str):
         with pytest.raises(RequestError, match="wider than /32"):
-            ingress([source], 11434)
+            ingress_rules([source], 11434)
 
     @pytest.mark.parametrize(
         "source",
@@ -62,19 +62,19 @@ class TestRefused:
     )
     def test_sneaky_and_senseless_spellings(self, source: str):
         with pytest.raises(RequestError):
-            ingress([source], 11434)
+            ingress_rules([source], 11434)
 
     def test_networks_that_are_too_wide_together(self):
         with pytest.raises(RequestError, match="together"):
-            ingress(["10.0.0.0/8", "11.0.0.0/8"], 11434)
+            ingress_rules(["10.0.0.0/8", "11.0.0.0/8"], 11434)
 
     def test_an_address_written_as_its_network(self):
         with pytest.raises(RequestError, match=r"Give 10\.1\.0\.0/16, or 10\.1\.2\.3"):
-            ingress(["10.1.2.3/16"], 11434)
+            ingress_rules(["10.1.2.3/16"], 11434)
 
     def test_more_sources_than_a_group_takes(self):
         with pytest.raises(RequestError, match="Join"):
-            ingress([f"10.0.{n}.1/32" for n in range(51)], 11434)
+            ingress_rules([f"10.0.{n}.1/32" for n in range(51)], 11434)
 
 
 class TestAllowed:
@@ -85,16 +85,16 @@ class TestAllowed:
         network = ip_network(f"{address}/{bits}", strict=False)
         if isinstance(network, IPv6Network) and network.network_address.ipv4_mapped:
             return
-        (rule,) = ingress([str(network)], 11435)
+        (rule,) = ingress_rules([str(network)], 11435)
         key = "CidrIp" if isinstance(network, IPv4Network) else "CidrIpv6"
         assert rule == {
             "IpProtocol": "tcp", "FromPort": 11435, "ToPort": 11435, "Description": "Hearth", key: str(network),
         }  # fmt: skip
 
     def test_an_address_alone_is_a_network_of_one(self):
-        (rule,) = ingress(["203.0.113.7"], 11434)
+        (rule,) = ingress_rules(["203.0.113.7"], 11434)
         assert rule["CidrIp"] == "203.0.113.7/32"
 
     def test_a_security_group(self):
-        (rule,) = ingress(["sg-0123456789abcdef0"], 11434)
+        (rule,) = ingress_rules(["sg-0123456789abcdef0"], 11434)
         assert rule["SourceSecurityGroupId"] == "sg-0123456789abcdef0"

@@ -10,17 +10,17 @@ from cfnlint.helpers import REGIONS
 
 from flows.stacks.registry import StackName
 from infra_scripts.common.errors import RequestError
-from infra_scripts.common.policy import Who, policy, who_for
+from infra_scripts.common.policy import PolicyName, policy, policy_names
 from tests.support.infra.deployments import ACCOUNT, LONGEST_POOL
 
 MOST = 5_500
 """Of the 6,144 characters that IAM takes of a managed policy; blanks do not count."""
 KNOWN = [region for region in REGIONS if re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d", region)]
-POLICIES = [(stack, who) for stack in StackName for who in who_for(stack)]
+POLICIES = [(stack, who) for stack in StackName for who in policy_names(stack)]
 
 
 @pytest.mark.parametrize(("stack", "who"), POLICIES)
-def test_a_policy_leaves_room_at_the_longest_pool_and_region(stack: StackName, who: Who):
+def test_a_policy_leaves_room_at_the_longest_pool_and_region(stack: StackName, who: PolicyName):
     sizes = {
         region: len(
             re.sub(r"\s", "", json.dumps(policy(who, pool=LONGEST_POOL, account=ACCOUNT, region=region, stack=stack)))
@@ -32,12 +32,15 @@ def test_a_policy_leaves_room_at_the_longest_pool_and_region(stack: StackName, w
 
 
 def test_every_stack_has_a_caller_a_deployer_and_a_doctor_and_machines_alone_are_baked():
-    assert {stack: set(who_for(stack)) - {Who.CALLER, Who.DEPLOYER, Who.DOCTOR} for stack in StackName} == {
+    assert {
+        stack: set(policy_names(stack)) - {PolicyName.CALLER, PolicyName.DEPLOYER, PolicyName.DOCTOR}
+        for stack in StackName
+    } == {
         **{stack: set() for stack in StackName},
-        StackName.EC2: {Who.BAKER},
+        StackName.EC2: {PolicyName.BAKER},
     }
 
 
 def test_a_policy_that_a_stack_has_not_is_refused():
     with pytest.raises(RequestError, match="baker"):
-        policy(Who.BAKER, pool="default", account=ACCOUNT, region="us-east-1", stack=StackName.ECS)
+        policy(PolicyName.BAKER, pool="default", account=ACCOUNT, region="us-east-1", stack=StackName.ECS)

@@ -14,7 +14,13 @@ from cfnlint.api import ManualArgs, lint
 from flows.stacks.registry import StackName, open_deployment
 from infra_scripts.common.deployment import Options, StackPlan
 from infra_scripts.ec2.template import parameters, template
-from infra_scripts.ec2.user_data import MOST_BYTES, config_of, machine_environment, ollama_environment, user_data
+from infra_scripts.ec2.user_data import (
+    MAX_USER_DATA_BYTES,
+    config_digest,
+    machine_environment,
+    ollama_environment,
+    user_data,
+)
 from tasks.settings.ec2 import Ec2Settings, Ec2StackSettings, ModelDisk
 from tasks.settings.settings import Settings
 from tests.support.infra.pools import pool
@@ -44,7 +50,7 @@ def test_the_rate_is_asked_of_ebs_only_where_it_is_paid_for(how: str, rate: str)
 
 
 def test_machines_that_differ_by_it_are_of_another_config():
-    assert len({config_of(pool(model_disk=how)) for how in ModelDisk}) == len(ModelDisk)
+    assert len({config_digest(pool(model_disk=how)) for how in ModelDisk}) == len(ModelDisk)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +69,9 @@ def test_ollama_looks_on_the_instance_store_only_where_the_model_is_there():
 
 @pytest.mark.parametrize("how", ModelDisk)
 def test_the_largest_user_data_fits(how: str):
-    assert len(base64.b64decode(user_data(pool(access="token", metrics=True, model_disk=how)))) < MOST_BYTES * 0.9
+    assert (
+        len(base64.b64decode(user_data(pool(access="token", metrics=True, model_disk=how)))) < MAX_USER_DATA_BYTES * 0.9
+    )
 
 
 def test_the_plan_says_what_initialization_costs_at_each_launch():

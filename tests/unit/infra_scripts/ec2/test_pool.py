@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from infra_scripts.common.errors import RequestError
 from infra_scripts.ec2.pool import Ec2Stack
 from infra_scripts.ec2.template import parameters, plan, template
-from infra_scripts.ec2.user_data import config_of
+from infra_scripts.ec2.user_data import config_digest
 from tests.support.infra.pools import pool
 
 
@@ -105,11 +105,11 @@ class TestConfig:
         ids=str,
     )
     def test_it_differs_where_machines_do(self, changed: dict[str, object]):
-        assert config_of(pool(**changed)) != config_of(pool())
+        assert config_digest(pool(**changed)) != config_digest(pool())
 
     @pytest.mark.parametrize("changed", [{"allow_from": ("10.9.0.0/16",)}, {"subnets": ("subnet-1",)}], ids=str)
     def test_it_is_the_same_where_machines_are(self, changed: dict[str, object]):
-        assert config_of(pool(**changed)) == config_of(pool())
+        assert config_digest(pool(**changed)) == config_digest(pool())
 
 
 class TestValues:

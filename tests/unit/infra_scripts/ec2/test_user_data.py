@@ -13,7 +13,13 @@ from typing import Any
 import pytest
 
 from infra_scripts.ec2.pool import Ec2Stack
-from infra_scripts.ec2.user_data import MOST_BYTES, cloud_config, machine_environment, ollama_environment, user_data
+from infra_scripts.ec2.user_data import (
+    MAX_USER_DATA_BYTES,
+    cloud_config,
+    machine_environment,
+    ollama_environment,
+    user_data,
+)
 from tests.support.infra.pools import pool
 from tests.support.tools import CLOUD_INIT, SYSTEMD_ANALYZE, needs
 
@@ -65,7 +71,7 @@ def unpacked(stack: Ec2Stack, directory: Path) -> Path:
 class TestCloudConfig:
     def test_it_fits_into_what_ec2_takes_with_room_to_spare(self, stack: Ec2Stack):
         packed = base64.b64decode(user_data(stack))
-        assert len(packed) < MOST_BYTES * 0.9
+        assert len(packed) < MAX_USER_DATA_BYTES * 0.9
         assert gzip.decompress(packed).decode() == cloud_config(stack)
 
     def test_it_is_the_same_each_time(self, stack: Ec2Stack):
@@ -112,7 +118,7 @@ class TestCloudConfig:
         asked = pool(access=stack.access, metrics=True)
         assert carried <= set(files(asked))
         assert "HEARTH_METRICS=yes\n" in files(asked)["/etc/hearth/machine.env"]["content"]
-        assert len(base64.b64decode(user_data(asked))) < MOST_BYTES * 0.9
+        assert len(base64.b64decode(user_data(asked))) < MAX_USER_DATA_BYTES * 0.9
 
     def test_no_secret_is_in_it(self):
         assert "token.map" in cloud_config(pool(access="token"))

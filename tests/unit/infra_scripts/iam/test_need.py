@@ -11,9 +11,9 @@ import pytest
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
 from infra_scripts.common.deployment import StackRequest
-from infra_scripts.common.policy import Who, policy
+from infra_scripts.common.policy import PolicyName, policy
 from infra_scripts.iam.conditional import ONLY_WITH
-from infra_scripts.iam.need import Permission, facts, need
+from infra_scripts.iam.need import Permission, facts, required_permissions
 from infra_scripts.iam.rendered import parse
 from tests.support import iam_facts
 from tests.support.iam.evaluation import allows, denied
@@ -26,13 +26,13 @@ REGIONS = ("us-east-1", "cn-north-1", "us-gov-west-1")
 
 
 def deployer(form: str, pool: str = "default", region: str = "us-east-1") -> dict[str, Any]:
-    return policy(Who.DEPLOYER, pool=pool, account=ACCOUNT, region=region, stack=FORMS[form][0])
+    return policy(PolicyName.DEPLOYER, pool=pool, account=ACCOUNT, region=region, stack=FORMS[form][0])
 
 
 @cache
 def needed(form: str, pool: str = "default", region: str = "us-east-1") -> tuple[Permission, ...]:
     made = deployment(form, pool=pool, region=region)
-    return need(made.request(), place(made, region))
+    return required_permissions(made.request(), place(made, region))
 
 
 @pytest.mark.parametrize("region", REGIONS)
@@ -87,7 +87,7 @@ def test_a_new_kind_of_resource_is_not_passed_over():
     request = made.request()
     text = request.template.replace("Resources:", "Resources:\n  Key:\n    Type: AWS::KMS::Key\n", 1)
     with pytest.raises(KeyError, match="AWS::KMS::Key"):
-        need(dataclasses.replace(request, template=text), place(made))
+        required_permissions(dataclasses.replace(request, template=text), place(made))
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -109,8 +109,10 @@ def test_a_property_brings_what_it_needs():
     template = 'Resources: {Log: {Type: "AWS::Logs::LogGroup", Properties: {LogGroupName: /a, KmsKeyId: k}}}'
     plain = template.replace(", KmsKeyId: k", "")
     where = place(deployment("monitoring"))
-    keyed = {each.action for each in need(StackRequest(template, {}, {}), where)}
-    assert "logs:AssociateKmsKey" in keyed - {each.action for each in need(StackRequest(plain, {}, {}), where)}
+    keyed = {each.action for each in required_permissions(StackRequest(template, {}, {}), where)}
+    assert "logs:AssociateKmsKey" in keyed - {
+        each.action for each in required_permissions(StackRequest(plain, {}, {}), where)
+    }
 
 
 def test_each_property_that_saves_an_action_exists():

@@ -23,23 +23,23 @@ START = datetime(2026, 11, 24, 1, 30, tzinfo=UTC)
 
 
 def test_without_bounds_nothing_is_ever_spent():
-    assert Budget().spent(1e9) is None
+    assert Budget().exhausted(1e9) is None
 
 
 def test_dollars_are_counted():
-    assert Budget(usd=2).spent(1.99) is None
-    assert "2 USD" in Budget(usd=2).spent(2.0)
+    assert Budget(usd=2).exhausted(1.99) is None
+    assert "2 USD" in Budget(usd=2).exhausted(2.0)
 
 
 def test_minutes_are_counted_from_the_start():
-    assert Budget(minutes=10, started=time.monotonic() - 599).spent(0) is None
-    assert "10 minutes" in Budget(minutes=10, started=time.monotonic() - 601).spent(0)
+    assert Budget(minutes=10, started=time.monotonic() - 599).exhausted(0) is None
+    assert "10 minutes" in Budget(minutes=10, started=time.monotonic() - 601).exhausted(0)
 
 
 def test_after_the_time_to_finish_it_is_spent():
     now = datetime.now(UTC)
-    assert Budget(finish_by=now + timedelta(minutes=1)).spent(0) is None
-    assert Budget(finish_by=now - timedelta(seconds=1)).spent(0)
+    assert Budget(finish_by=now + timedelta(minutes=1)).exhausted(0) is None
+    assert Budget(finish_by=now - timedelta(seconds=1)).exhausted(0)
 
 
 # The time to finish by

@@ -16,10 +16,10 @@ from tasks.core.network import (
     AWS_CERTIFICATES,
     HTTPX_CERTIFICATES,
     PREFECTS_CERTIFICATES,
-    check_way_to,
-    proxy_for,
-    settle_network,
-    trusted,
+    check_connection,
+    find_proxy,
+    normalize_environment,
+    ssl_context,
     without_credentials,
 )
 
@@ -48,7 +48,7 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_this_machine_never_is(monkeypatch: pytest.MonkeyPatch, host: str):
     monkeypatch.setenv("ALL_PROXY", PROXY)
-    assert proxy_for(f"http://{host}:11434") is None
+    assert find_proxy(f"http://{host}:11434") is None
 
 
 @pytest.mark.parametrize("name", ["NO_PROXY", "no_proxy"])
@@ -77,7 +77,7 @@ def test_this_machine_never_is(monkeypatch: pytest.MonkeyPatch, host: str):
 def test_those_in_the_list_are_not(monkeypatch: pytest.MonkeyPatch, name: str, listed: str, url: str):
     monkeypatch.setenv("ALL_PROXY", PROXY)
     monkeypatch.setenv(name, listed)
-    assert proxy_for(url) is None
+    assert find_proxy(url) is None
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_those_in_the_list_are_not(monkeypatch: pytest.MonkeyPatch, name: str, l
 def test_others_are(monkeypatch: pytest.MonkeyPatch, listed: str, url: str):
     monkeypatch.setenv("ALL_PROXY", PROXY)
     monkeypatch.setenv("NO_PROXY", listed)
-    assert proxy_for(url) == PROXY
+    assert find_proxy(url) == PROXY
 
 
 @given(st.text(alphabet="a.*:/[]0123456789f, é%@-_", max_size=30))
@@ -106,9 +106,9 @@ def test_no_list_breaks_a_client(listed: str):
         for name in ("no_proxy", "NO_PROXY"):
             patch.setenv(name, listed)
         patch.setenv("HTTP_PROXY", PROXY)
-        settle_network()
-        assert proxy_for("http://localhost") is None
-        proxy_for("http://far.example")
+        normalize_environment()
+        assert find_proxy("http://localhost") is None
+        find_proxy("http://far.example")
         httpx.Client(verify=False)
 
 
@@ -118,24 +118,24 @@ def test_no_list_breaks_a_client(listed: str):
 def test_the_users_list_is_kept_and_this_machine_added(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("NO_PROXY", "near.example,10.0.0.0/8")
     monkeypatch.setenv("no_proxy", "[fd12::1],fd00::/8")
-    settle_network()
-    settle_network()
+    normalize_environment()
+    normalize_environment()
     listed = os.environ["NO_PROXY"]
     assert listed.startswith("near.example,10.0.0.0/8,[fd12::1],fd00::/8,localhost,127.0.0.1,::1")
-    settle_network()
+    normalize_environment()
     assert os.environ["NO_PROXY"] == listed
 
 
 def test_everything_stays_everything_for_libraries_that_know_it_alone(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("no_proxy", "near.example,*")
-    settle_network()
+    normalize_environment()
     assert os.environ["NO_PROXY"] == os.environ["no_proxy"] == "*"
 
 
 def test_a_range_counts_for_prefects_own_client_which_knows_none(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("NO_PROXY", "10.0.0.0/8")
     monkeypatch.setenv("PREFECT_API_URL", "http://10.1.2.3:4200/api")
-    settle_network()
+    normalize_environment()
     assert "10.1.2.3" in os.environ["no_proxy"].split(",")
 
 
@@ -151,8 +151,8 @@ def test_a_range_counts_for_prefects_own_client_which_knows_none(monkeypatch: py
 )
 def test_a_proxy_is_written_as_libraries_understand_it(monkeypatch: pytest.MonkeyPatch, written: str, settled: str):
     monkeypatch.setenv("ALL_PROXY", written)
-    settle_network()
-    assert os.environ["ALL_PROXY"] == proxy_for("https://far.example") == settled
+    normalize_environment()
+    assert os.environ["ALL_PROXY"] == find_proxy("https://far.example") == settled
     httpx.Client(verify=False)
 
 
@@ -162,18 +162,18 @@ def test_one_that_cannot_be_used_does_harm_only_where_it_is_needed(
     monkeypatch: pytest.MonkeyPatch, name: str, written: str
 ):
     monkeypatch.setenv(name, written)
-    settle_network()
+    normalize_environment()
     httpx.Client(verify=False)
-    assert proxy_for("http://127.0.0.1:11434") is None
+    assert find_proxy("http://127.0.0.1:11434") is None
     with pytest.raises(InputError, match=f"^{name.upper()} is no proxy"):
-        proxy_for("http://far.example")
+        find_proxy("http://far.example")
 
 
 def test_its_password_is_not_shown(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("ALL_PROXY", "socks4://user:secret@proxy:1080")
-    settle_network()
+    normalize_environment()
     with pytest.raises(InputError) as caught:
-        proxy_for("http://far.example")
+        find_proxy("http://far.example")
     assert "secret" not in str(caught.value)
 
 
@@ -197,17 +197,17 @@ def test_missing_ones_do_harm_only_over_tls_and_to_those_who_read_them(
     if content is not None:
         path.write_text(content)
     monkeypatch.setenv(name, str(path))
-    settle_network()
+    normalize_environment()
     httpx.Client()
-    check_way_to("http://far.example", readers)
-    check_way_to("https://far.example", ())
+    check_connection("http://far.example", readers)
+    check_connection("https://far.example", ())
     with pytest.raises(InputError, match=f"^{name} names {path}"):
-        check_way_to("https://far.example", readers)
+        check_connection("https://far.example", readers)
 
 
 def test_a_file_without_certificates_is_named(tmp_path: Path):
     with pytest.raises(InputError, match="holds no certificate"):
-        trusted(tmp_path / "missing.pem")
+        ssl_context(tmp_path / "missing.pem")
 
 
 # Addresses that are shown

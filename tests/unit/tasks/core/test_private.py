@@ -9,7 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from tasks.core.private import close_to_others, create, make_directory, open_private, refuse_closed, tighten, write_text
+from tasks.core.private import (
+    check_access,
+    create_file,
+    make_directory,
+    open_private,
+    restrict,
+    restrict_directory,
+    write_text,
+)
 from tests.support.other_user import NEEDS_ROOT, UID, as_other, public  # noqa: F401 - a fixture
 
 
@@ -31,7 +39,7 @@ def test_directories_are_made_for_their_owner_alone_those_above_too(tmp_path: Pa
 
 @pytest.mark.parametrize("how", ["w", "wb", "x"])
 def test_files_are_made_for_their_owner_alone(tmp_path: Path, how: str):
-    create(tmp_path / "file", how).close()
+    create_file(tmp_path / "file", how).close()
     assert mode(tmp_path / "file") == 0o600
 
 
@@ -70,7 +78,7 @@ def test_what_the_version_before_left_open_is_closed_when_it_is_used(tmp_path: P
 def test_a_directory_that_holds_more_than_hearths_is_left_as_it_is_and_told(tmp_path: Path):
     tmp_path.chmod(0o755)
     (tmp_path / "somebody's").touch()
-    note = close_to_others(tmp_path, {"servers"}.__contains__)
+    note = restrict_directory(tmp_path, {"servers"}.__contains__)
     assert note is not None
     assert f"{tmp_path} (mode 755)" in note
     assert mode(tmp_path) == 0o755
@@ -79,19 +87,19 @@ def test_a_directory_that_holds_more_than_hearths_is_left_as_it_is_and_told(tmp_
 def test_a_directory_that_holds_hearths_alone_is_closed(tmp_path: Path):
     tmp_path.chmod(0o755)
     (tmp_path / "servers").mkdir()
-    assert close_to_others(tmp_path, {"servers"}.__contains__) is None
+    assert restrict_directory(tmp_path, {"servers"}.__contains__) is None
     assert mode(tmp_path) == 0o700
 
 
 def test_a_directory_for_everybody_such_as_tmp_is_never_closed(tmp_path: Path):
     tmp_path.chmod(0o1777)
-    tighten(tmp_path)
+    restrict(tmp_path)
     assert mode(tmp_path) == 0o1777
 
 
 def test_a_directory_that_is_not_there_yet_is_no_trouble(tmp_path: Path):
-    refuse_closed(tmp_path / "new" / "home")
-    assert close_to_others(tmp_path / "new", bool) is None
+    check_access(tmp_path / "new" / "home")
+    assert restrict_directory(tmp_path / "new", bool) is None
 
 
 @NEEDS_ROOT

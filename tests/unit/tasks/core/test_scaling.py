@@ -12,9 +12,9 @@ from flows.engine.server_group import ServerGroup
 from flows.engine.supervisor import ServerRequirements
 from tasks.backends.base import Allocation
 from tasks.backends.ec2.backend import Ec2Backend
-from tasks.core.scaling import Scale, machines_for
+from tasks.core.scaling import Scale, machine_count
 from tasks.costs.assumptions import Assumptions
-from tasks.costs.price_book import shipped
+from tasks.costs.price_book import shipped_book
 from tasks.ollama.client import GenerateRequest
 from tasks.settings.settings import Settings
 from tasks.simulation import fleet
@@ -32,7 +32,7 @@ def clean(clean_environment: None) -> None:
     [(0, 4, 0), (1, 4, 1), (63, 4, 1), (64, 4, 2), (10**6, 4, 5), (8, 0, 1), (9, 0, 2)],
 )
 def test_a_further_machine_comes_for_so_many_pages_for_each_slot(pages, threshold, machines):
-    assert machines_for(pages, 8, 5, threshold) == machines
+    assert machine_count(pages, 8, 5, threshold) == machines
 
 
 def test_a_run_begins_with_one_machine_at_least():
@@ -47,13 +47,13 @@ def test_machines_that_are_there_anyway_are_all_used():
 def test_a_run_begins_with_as_many_machines_as_its_simulation(pages: int):
     settings = Settings(ec2={"machines": 5})
     work = Work(pages=pages, run_pages=pages, arrivals=Arrivals.ONCE)
-    seen = simulate(work, Rules(machines=5), Assumptions(), shipped())
+    seen = simulate(work, Rules(machines=5), Assumptions(), shipped_book())
     assert Ec2Backend(settings).scale(Assumptions().slots).machines(pages) == seen.peak
 
 
 def test_the_simulation_and_a_run_call_the_same_function(monkeypatch: pytest.MonkeyPatch):
-    assert fleet.machines_for is machines_for
-    monkeypatch.setattr("tasks.core.scaling.machines_for", lambda *_: 4)
+    assert fleet.machine_count is machine_count
+    monkeypatch.setattr("tasks.core.scaling.machine_count", lambda *_: 4)
     assert Ec2Backend(Settings(ec2={"machines": 5})).scale(8).machines(1) == 4
 
 

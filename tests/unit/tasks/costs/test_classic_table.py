@@ -13,7 +13,7 @@ from tests.unit.tasks.costs.estimated import ends, table
 class TestClassic:
     """50 pages, 5-10 s a page, load 10-30 s, 8 slots, USD 0.75 an hour."""
 
-    rows = table(Assumptions().changed(CLASSIC))
+    rows = table(Assumptions().with_values(CLASSIC))
 
     def test_one_machine_per_page_takes_12_to_33_minutes_in_turn(self):
         row = self.rows[Shape.PER_PAGE_SERIAL, Running.AUTO_STOP, Term.ON_DEMAND]
@@ -41,7 +41,7 @@ class TestClassic:
 class TestWithWhatTheClassicTableLeavesOut:
     """The same, with boot, minimum billing and idling, all else as in the table."""
 
-    rows = table(Assumptions().changed({"usd_per_hour": "0.75", "page_sigma": "0", "slowdown_per_slot": "0"}))
+    rows = table(Assumptions().with_values({"usd_per_hour": "0.75", "page_sigma": "0", "slowdown_per_slot": "0"}))
 
     def test_a_machine_per_page_pays_50_boots_and_loads(self):
         row = self.rows[Shape.PER_PAGE_AT_ONCE, Running.AUTO_STOP, Term.ON_DEMAND]

@@ -9,7 +9,7 @@ import pytest
 
 from tasks.core.errors import InputError
 from tasks.costs.assumptions import Assumptions, Range
-from tasks.costs.price_book import Book, Price, Source, Term, shipped
+from tasks.costs.price_book import Book, Price, Source, Term, shipped_book
 from tasks.planning.chart import picture
 from tasks.planning.estimate import Running, Shape
 from tasks.planning.page_times import PageTimes
@@ -22,12 +22,12 @@ TODAY = date(2026, 11, 24)
 
 def _plan(pages: int = 50, *, book: Book | None = None, today: date = TODAY, **limits: float) -> CostPlan:
     assumptions = Assumptions()
-    return cost_plan(pages, assumptions, PageTimes(assumptions), book or shipped(), today, **limits)
+    return cost_plan(pages, assumptions, PageTimes(assumptions), book or shipped_book(), today, **limits)
 
 
 def test_always_on_is_paid_for_all_day_and_shared_by_the_runs_of_the_day():
     one = table(Assumptions())[Shape.SINGLE, Running.ALWAYS_ON, Term.ON_DEMAND]
-    ten = table(Assumptions().changed({"runs_a_day": "10"}))[Shape.SINGLE, Running.ALWAYS_ON, Term.ON_DEMAND]
+    ten = table(Assumptions().with_values({"runs_a_day": "10"}))[Shape.SINGLE, Running.ALWAYS_ON, Term.ON_DEMAND]
     assert one.usd.typical > 24 * 0.526
     assert ten.usd.typical == pytest.approx(one.usd.typical / 10)
 
@@ -44,7 +44,7 @@ def test_real_time_from_no_instance_is_paid_for_until_its_instance_goes_after_it
 def test_a_reserved_machine_is_offered_when_the_book_has_its_price():
     source = {"api": Source(url="https://example.com", date=TODAY)}
     price = Price(item="g4dn.xlarge", region="us-east-1", term=Term.RESERVED_3Y_FULL, usd=0.2, source="api")
-    plan = _plan(book=shipped().merged(Book(sources=source, prices=(price,))))
+    plan = _plan(book=shipped_book().merged(Book(sources=source, prices=(price,))))
     row = next(row for row in plan.rows if row.term is Term.RESERVED_3Y_FULL and row.shape is Shape.SINGLE)
     assert row.running is Running.ALWAYS_ON
     assert 24 * 0.2 < row.usd.typical < 24 * 0.526
@@ -56,10 +56,10 @@ def test_what_has_no_price_is_left_out_and_said():
 
 
 def test_what_was_not_verified_is_said_of_small_things_too():
-    price = shipped().find("alb:hour", "us-east-1")
+    price = shipped_book().find("alb:hour", "us-east-1")
     assert price is not None
-    doubted = Book(sources=shipped().sources, prices=(price.model_copy(update={"checked": False}),))
-    (note,) = [note for note in _plan(book=shipped().merged(doubted)).notes if "not verified" in note]
+    doubted = Book(sources=shipped_book().sources, prices=(price.model_copy(update={"checked": False}),))
+    (note,) = [note for note in _plan(book=shipped_book().merged(doubted)).notes if "not verified" in note]
     assert "alb:hour" in note
     assert "reserved 1 y, no upfront" in note
 
@@ -70,20 +70,20 @@ def test_fargate_reads_with_another_model_and_never_wins():
     assert row.total.high < 240
     assert row.usd.typical < plan.best.usd.typical  # and yet
     # 50 pages of 1.3 s over four tasks of four vCPUs; a minute of 4 vCPUs, 8 GB and an address is billed.
-    flat = table(Assumptions().changed({"page_sigma": "0", "machines": "4"}))
+    flat = table(Assumptions().with_values({"page_sigma": "0", "machines": "4"}))
     row = flat[Shape.FARGATE, Running.AUTO_STOP, Term.ON_DEMAND]
     assert row.reading.typical == pytest.approx(4 * 1.3)
     assert row.usd.typical == pytest.approx(4 * (4 * 0.04048 + 8 * 0.004445 + 0.005) / 60)
 
 
 def test_the_same_seed_gives_the_same_plan_and_another_another():
-    other = Assumptions().changed({"seed": "2"})
+    other = Assumptions().with_values({"seed": "2"})
     assert _plan() == _plan()
     assert PageTimes(Assumptions()).reading(50, 8) != PageTimes(other).reading(50, 8)
 
 
 def test_a_million_pages_are_read_at_the_rate_of_the_slots():
-    times = PageTimes(Assumptions().changed({"page_sigma": "0"}))
+    times = PageTimes(Assumptions().with_values({"page_sigma": "0"}))
     assert times.reading(1_000_000, 8, 4).typical == pytest.approx(1_000_000 * 7.5 / 32, rel=0.005)
 
 
@@ -93,7 +93,7 @@ def test_measured_pages_are_drawn_from_when_there_are_any():
 
 
 def test_fewer_pages_in_flight_take_less_time_each():
-    times = PageTimes(Assumptions().changed({"page_sigma": "0"}))
+    times = PageTimes(Assumptions().with_values({"page_sigma": "0"}))
     assert times.reading(1, 1).typical == pytest.approx(7.5 / 1.7)
 
 
@@ -132,7 +132,7 @@ def test_prices_of_over_90_days_ago_are_said_to_be_old():
 
 
 def test_no_size_holds_more_than_its_gpu():
-    found = sizes(50, Assumptions(), PageTimes(Assumptions()), shipped())
+    found = sizes(50, Assumptions(), PageTimes(Assumptions()), shipped_book())
     assert found
     assert all(size.needs_gib <= size.vram_gib for size in found)
 
@@ -146,9 +146,9 @@ def test_a_nearer_deadline_takes_more_slots_or_a_larger_machine():
 
 
 def test_a_larger_context_needs_a_larger_gpu():
-    wide = Assumptions().changed({"num_ctx": "32768"})
+    wide = Assumptions().with_values({"num_ctx": "32768"})
     assert needs_gib(wide, 8) == pytest.approx(6 + 1 + 14)  # 56 KiB x 32,768 x 8
-    found = sizes(50, wide, PageTimes(wide), shipped())
+    found = sizes(50, wide, PageTimes(wide), shipped_book())
     assert {size.instance_type for size in found if size.slots == 8} == {
         "g5.xlarge",
         "g5.2xlarge",
@@ -160,7 +160,7 @@ def test_a_larger_context_needs_a_larger_gpu():
 @pytest.mark.parametrize(("name", "value"), [("pages", "5"), ("page_seconds", "10-5"), ("slots", "0"), ("slots", "x")])
 def test_a_wrong_assumption_is_refused_by_its_name(name: str, value: str):
     with pytest.raises(InputError, match=name):
-        Assumptions().changed({name: value})
+        Assumptions().with_values({name: value})
 
 
 def test_ranges_are_read_as_people_write_them():
@@ -185,8 +185,8 @@ def test_the_same_plan_gives_the_same_picture():
 
 
 def test_small_things_that_another_region_has_no_price_for_are_said_to_be_of_us_east_1():
-    abroad = Assumptions().changed({"region": "eu-west-1"})
-    plan = cost_plan(50, abroad, PageTimes(abroad), shipped(), TODAY)
+    abroad = Assumptions().with_values({"region": "eu-west-1"})
+    plan = cost_plan(50, abroad, PageTimes(abroad), shipped_book(), TODAY)
     assert any("us-east-1's prices" in note for note in plan.notes)
     assert not any("us-east-1's prices" in note for note in _plan().notes)
 

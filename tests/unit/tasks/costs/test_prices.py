@@ -7,7 +7,7 @@ import pytest
 
 from flows.stacks.ec2 import deployment
 from infra_scripts.common.deployment import Options
-from tasks.costs.price_book import REGIONS, Book, Price, Source, Term, current, keep, shipped
+from tasks.costs.price_book import REGIONS, Book, Price, Source, Term, current_book, save_book, shipped_book
 from tasks.costs.rates import HOURS_A_MONTH, gp3_usd_per_hour, on_demand_usd_per_hour
 from tasks.costs.refresh import TYPES
 from tasks.settings.settings import Settings
@@ -31,7 +31,7 @@ def test_a_disk_costs_its_size_and_what_is_beyond_the_included(size: int, throug
 
 
 def test_every_price_names_a_dated_source_and_why_it_was_not_verified():
-    book = shipped()
+    book = shipped_book()
     assert {price.source for price in book.prices} <= set(book.sources)
     assert all(source.url.startswith("https://") for source in book.sources.values())
     assert all(price.why for price in book.prices if not price.checked)
@@ -41,7 +41,7 @@ def test_every_price_names_a_dated_source_and_why_it_was_not_verified():
 @pytest.mark.parametrize("region", REGIONS)
 @pytest.mark.parametrize("term", [Term.ON_DEMAND, Term.SPOT])
 def test_t4_and_a10_have_a_price_in_each_region(region: str, term: Term):
-    assert all(shipped().find(each, region, term) for each in ("g4dn.xlarge", "g5.xlarge"))
+    assert all(shipped_book().find(each, region, term) for each in ("g4dn.xlarge", "g5.xlarge"))
 
 
 @pytest.mark.parametrize(
@@ -72,38 +72,38 @@ def test_t4_and_a10_have_a_price_in_each_region(region: str, term: Term):
     ],
 )
 def test_everything_that_hearth_uses_has_a_price_in_us_east_1(item: str):
-    assert shipped().find(item, "us-east-1")
+    assert shipped_book().find(item, "us-east-1")
 
 
 @pytest.mark.parametrize("region", REGIONS)
 @pytest.mark.parametrize("kind", TYPES)
 def test_machines_have_the_price_of_each_region_where_there_are_such(kind: str, region: str):
     lacks = kind == "g4dn.4xlarge" or (kind.startswith("g6.") and region == "eu-west-1")  # AWS has no g6 there
-    assert lacks or shipped().find(kind, region)
+    assert lacks or shipped_book().find(kind, region)
 
 
 def test_the_users_own_prices_go_before_those_of_the_book(tmp_path: Path):
     price = Price(item="g4dn.xlarge", region="us-east-1", usd=0.6, source="mine")
     source = Source(url="https://example.com", date=date(2027, 1, 1))
-    keep(Book(sources={"mine": source}, prices=(price,)), tmp_path / "home")
-    book = current(tmp_path / "home")
+    save_book(Book(sources={"mine": source}, prices=(price,)), tmp_path / "home")
+    book = current_book(tmp_path / "home")
     assert book.find("g4dn.xlarge", "us-east-1") == price
-    assert book.find("g5.xlarge", "us-east-1") == shipped().find("g5.xlarge", "us-east-1")
+    assert book.find("g5.xlarge", "us-east-1") == shipped_book().find("g5.xlarge", "us-east-1")
 
 
 def test_only_what_is_new_or_differs_is_a_change():
-    old = shipped()
+    old = shipped_book()
     kept, dearer = old.prices[0], old.prices[1].model_copy(update={"usd": 9.0})
     new = Price(item="g9.xlarge", region="us-east-1", usd=1.0, source=kept.source)
     assert old.changes(Book(sources=old.sources, prices=(kept, dearer, new))) == ((old.prices[1], dearer), (None, new))
 
 
 def test_a_price_is_old_after_90_days_and_not_before():
-    book = shipped()
+    book = shipped_book()
     (price,) = [each for each in book.prices if each.item == "gp3:iops"]
     read = book.sources[price.source].date
     assert book.stale([price], read + timedelta(days=90)) == {}
-    assert book.stale([price], read + timedelta(days=91)) == {price.told: read}
+    assert book.stale([price], read + timedelta(days=91)) == {price.label: read}
 
 
 def test_what_is_about_to_be_deployed_is_priced_in_its_region_and_it_is_said_where_the_book_lacks_it():

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.core.errors import FailureReason
-from tasks.core.events import PagesStart, StepDone, WarmStep
+from tasks.core.events import PagesStarted, StepDone, WarmStep
 from tasks.metrics import names
 from tasks.metrics.aggregate import Aggregate, Snapshot, rounded
 from tasks.metrics.listener import PageMetrics
@@ -82,7 +82,7 @@ def test_rates_are_of_the_time_since_pages_began(monkeypatch: pytest.MonkeyPatch
     clock = Clock()
     monkeypatch.setattr("tasks.metrics.listener.time", clock)
     heard = PageMetrics(Aggregate())
-    heard(PagesStart(10, 4, 2))
+    heard(PagesStarted(10, 4, 2))
     heard(PageDone(result()))
     pages_a_minute, tokens_a_second = heard.rates()
     assert (pages_a_minute, tokens_a_second) == (60.0, 20.0)  # a second counts in full

@@ -13,7 +13,7 @@ import pytest
 
 from tasks.backends.base import Allocation, MachineFacts
 from tasks.core.errors import CloudError, InputError
-from tasks.core.events import Event, PagesStart, RunWarning, subscribe
+from tasks.core.events import Event, PagesStarted, RunWarning, subscribe
 from tasks.core.jobs import BackendName
 from tasks.metrics import recorder as recording
 from tasks.metrics.aggregate import Snapshot
@@ -84,7 +84,7 @@ async def test_pages_in_flight_are_looked_at_and_shown_while_the_run_goes_on(ser
         pooled(server.url, home=tmp_path, slots=2) as (servers, _),
         recorded(tmp_path, lambda: [sink], servers) as recorder,
     ):
-        recorder.hear(PagesStart(9, 0, 2))
+        recorder.hear(PagesStarted(9, 0, 2))
         async with servers.slot():
             await until_async(lambda: [run.in_flight for run in live_runs(tmp_path)] == [1])
             (run,) = live_runs(tmp_path)
@@ -136,7 +136,7 @@ async def test_idle_slots_are_no_waste_when_no_page_is_left_to_begin(server: Scr
         pooled(server.url, home=tmp_path, slots=2) as (servers, _),
         recorded(tmp_path, lambda: [sink], servers) as recorder,
     ):
-        recorder.hear(PagesStart(1, 0, 2))
+        recorder.hear(PagesStarted(1, 0, 2))
         async with servers.slot():
             await until_async(lambda: [run.in_flight for run in live_runs(tmp_path)] == [1])
     assert ("SlotUsePercent", "") not in sink.told[-1].values
@@ -149,7 +149,7 @@ async def test_a_sink_that_is_out_of_reach_is_told_of_once_and_tried_again(tmp_p
         async with recorded(tmp_path, lambda: [sink]):
             await until_async(lambda: len(sink.told) > 1)
     assert [type(event) for event in heard] == [RunWarning]
-    assert "AWS could not be asked" in heard[0].what
+    assert "AWS could not be asked" in heard[0].message
 
 
 async def test_a_sink_with_a_bug_is_left_and_the_others_go_on(tmp_path: Path):
@@ -170,7 +170,7 @@ async def test_a_sink_that_cannot_be_made_ends_nothing(tmp_path: Path):
     with subscribe(heard.append):
         async with recorded(tmp_path, sinks):
             pass
-    assert "not installed" in heard[0].what
+    assert "not installed" in heard[0].message
 
 
 async def test_a_sink_that_hangs_holds_the_end_of_a_run_up_no_longer_than_is_promised(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.core.errors import PassingError
+from tasks.core.errors import TransientError
 from tasks.ollama.client import GenerateRequest, LoadedModel, Model, ModelDetails, OllamaClient, PullProgress
 from tasks.ollama.schema import Timing
 from tests.support.ollama.scripted import lines, reads, says
@@ -141,5 +141,5 @@ async def test_models_may_lack_what_is_not_vital(server, client):
 async def test_an_answer_without_what_is_vital_is_named_and_passes(server, client, missing):
     whole = json.loads(reads().content)
     server.answers("/api/generate", says(**{name: whole[name] for name in whole if name != missing}))
-    with pytest.raises(PassingError, match=missing):
+    with pytest.raises(TransientError, match=missing):
         await generate(client)

@@ -10,7 +10,7 @@ import traceback
 
 import pytest
 
-from tasks.core.errors import FailureReason, HearthError, ModelError, PageError, PassingError, ServerError
+from tasks.core.errors import FailureReason, HearthError, ModelError, PageError, ServerError, TransientError
 from tasks.ollama.client import OllamaClient
 from tests.support.ollama.scripted import Say, cut, fails, lines, reads, says
 from tests.support.ollama.wire import MODEL
@@ -54,7 +54,7 @@ async def test_what_asking_again_cannot_mend_is_the_models_error(server, client,
 @pytest.mark.parametrize(("status", "text"), PASSING)
 async def test_what_may_pass_is_a_passing_error_with_the_servers_words(server, client, status, text):
     server.answers("/api/generate", fails(status, text))
-    with pytest.raises(PassingError) as caught:
+    with pytest.raises(TransientError) as caught:
         await generate(client)
     assert text in str(caught.value)
     assert server.url in str(caught.value)
@@ -83,7 +83,7 @@ async def test_an_address_without_ollamas_api_says_what_to_correct(server, clien
 
 async def test_an_error_under_http_200_is_an_error(server, client):
     server.answers("/api/generate", says(error="something went wrong"))
-    with pytest.raises(PassingError, match="something went wrong"):
+    with pytest.raises(TransientError, match="something went wrong"):
         await generate(client)
 
 
@@ -92,7 +92,7 @@ async def test_an_error_under_http_200_is_an_error(server, client):
     [
         ("pull model manifest: file does not exist", ModelError),
         ("write /models/blobs/a1: no space left on device", ModelError),
-        ("max retries exceeded: unexpected EOF", PassingError),
+        ("max retries exceeded: unexpected EOF", TransientError),
     ],
 )
 async def test_a_late_error_of_a_pull_is_told_though_its_status_was_200(server, client, text, kind):
@@ -110,7 +110,7 @@ async def test_a_pull_that_is_refused_at_once_is_judged_like_any_request(server,
 
 async def test_a_long_error_is_shortened(server, client):
     server.answers("/api/generate", fails(500, "x" * 100_000))
-    with pytest.raises(PassingError) as caught:
+    with pytest.raises(TransientError) as caught:
         await generate(client)
     assert len(str(caught.value)) < 500
 
@@ -139,20 +139,20 @@ BROKEN = {
 @pytest.mark.parametrize("say", BROKEN.values(), ids=BROKEN)
 async def test_an_answer_that_is_none_is_a_passing_error(server, client, say):
     server.answers("/api/generate", say)
-    with pytest.raises(PassingError, match=server.url):
+    with pytest.raises(TransientError, match=server.url):
         await generate(client)
 
 
 async def test_a_pull_that_is_cut_off_is_a_passing_error(server, client):
     server.answers("/api/pull", cut(b'{"status": "pulling manifest"}\n'))
-    with pytest.raises(PassingError, match="out of reach"):
+    with pytest.raises(TransientError, match="out of reach"):
         [step async for step in client.pull(MODEL)]
 
 
 async def test_a_server_that_takes_too_long_is_a_passing_error(server):
     server.answers("/api/generate", Say(b"{}", after=10 * PATIENCE))
     async with OllamaClient(server.url, timeout=0.1) as client:
-        with pytest.raises(PassingError, match="did not answer in time"):
+        with pytest.raises(TransientError, match="did not answer in time"):
             await generate(client)
 
 
@@ -160,14 +160,14 @@ async def test_a_server_that_is_not_there_is_a_passing_error():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
     async with OllamaClient(url) as client:
-        with pytest.raises(PassingError, match=f"{url} is out of reach"):
+        with pytest.raises(TransientError, match=f"{url} is out of reach"):
             await client.version()
 
 
 async def test_a_server_that_hangs_up_is_a_passing_error():
     hanging_up = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0)
     async with hanging_up, OllamaClient(f"http://127.0.0.1:{hanging_up.sockets[0].getsockname()[1]}") as client:
-        with pytest.raises(PassingError, match="out of reach"):
+        with pytest.raises(TransientError, match="out of reach"):
             await client.version()
 
 

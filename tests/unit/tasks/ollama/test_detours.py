@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from tasks.core import network
-from tasks.core.errors import HearthError, InputError, PassingError, ServerError
-from tasks.core.network import settle_network
-from tasks.ollama.client import OllamaClient, digest_at
+from tasks.core.errors import HearthError, InputError, ServerError, TransientError
+from tasks.core.network import normalize_environment
+from tasks.ollama.client import OllamaClient, fetch_digest
 from tests.support.ollama.scripted import Say, ScriptedOllama, says
 from tests.support.ollama.wire import MODEL
 from tests.support.relays import proxy, tls_server
@@ -44,7 +44,7 @@ async def test_a_far_server_is_reached_through_the_proxy(
 ):
     with proxy(server.url) as (port, asked):
         monkeypatch.setenv(variable, f"{scheme}://127.0.0.1:{port}")
-        settle_network()
+        normalize_environment()
         assert await version(FAR) == "0.33.0"
     assert asked == ["far.example:11434"]
 
@@ -60,13 +60,13 @@ async def test_a_server_of_this_machine_is_not(server: ScriptedOllama, monkeypat
 
 async def test_a_proxy_that_is_out_of_reach_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("ALL_PROXY", "http://user:secret@127.0.0.1:9")
-    with pytest.raises(PassingError, match=r"out of reach through the proxy http://127") as caught:
+    with pytest.raises(TransientError, match=r"out of reach through the proxy http://127") as caught:
         await version(FAR)
     assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("url", [FAR, "https://far.example"])
-@pytest.mark.parametrize(("status", "error"), [(403, ServerError), (407, ServerError), (502, PassingError)])
+@pytest.mark.parametrize(("status", "error"), [(403, ServerError), (407, ServerError), (502, TransientError)])
 async def test_a_proxy_that_refuses_is_named(
     monkeypatch: pytest.MonkeyPatch, url: str, status: int, error: type[HearthError]
 ):
@@ -111,7 +111,7 @@ async def test_one_of_another_host_is_not(tmp_path: Path):
 
 async def test_a_file_that_the_environment_names_in_vain_is_named(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SSL_CERT_FILE", "/missing.pem")
-    settle_network()
+    normalize_environment()
     with pytest.raises(InputError, match=r"SSL_CERT_FILE names /missing.pem"):
         await version("https://127.0.0.1:9")
 
@@ -142,7 +142,7 @@ async def test_a_redirect_is_told_and_not_followed(server: ScriptedOllama, statu
 
 
 async def test_a_glance_at_a_model_sends_the_credentials(server: ScriptedOllama):
-    await digest_at(server.url, MODEL, {"Authorization": "Bearer token"})
+    await fetch_digest(server.url, MODEL, {"Authorization": "Bearer token"})
     assert server.headers[-1]["authorization"] == "Bearer token"
 
 

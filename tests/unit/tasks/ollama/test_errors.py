@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.core.errors import FaultError, ModelError, PassingError, ServerError
+from tasks.core.errors import ModelError, ServerError, ServerFaultError, TransientError
 from tasks.ollama.errors import classified, kind_of, server_words
 from tests.support.commands import ROOT
 
@@ -92,7 +92,7 @@ def test_other_words_are_another_error():
 
 @pytest.mark.parametrize(
     ("status", "kind"),
-    [(500, FaultError), (501, FaultError), (503, PassingError), (404, ModelError), (403, ServerError)],
+    [(500, ServerFaultError), (501, ServerFaultError), (503, TransientError), (404, ModelError), (403, ServerError)],
 )
 def test_an_error_is_judged_by_its_status(status, kind):
     assert type(classified(URL, status, '{"error": "what nobody has seen"}', authorized=False)) is kind

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra_scripts.ecs import agent
-from tasks.ollama.names import canonical, find_model
+from tasks.ollama.names import canonical_name, find_model
 from tasks.ollama.schema import LoadedModel, Model
 from tests.support.ollama.wire import DIGEST, MODEL
 
@@ -53,12 +53,12 @@ def test_another_tag_namespace_or_host_is_another_model(name):
 @given(part, part, part, part)
 def test_a_name_in_full_stands_for_itself(host, namespace, model, tag):
     name = f"{host}/{namespace}/{model}:{tag}"
-    assert canonical(name) == name.lower()
-    assert canonical(canonical(f"{namespace}/{model}")) == canonical(f"{namespace}/{model}:LATEST")
+    assert canonical_name(name) == name.lower()
+    assert canonical_name(canonical_name(f"{namespace}/{model}")) == canonical_name(f"{namespace}/{model}:LATEST")
 
 
 @given(st.lists(part, min_size=1, max_size=3), st.none() | part)
 def test_an_ecs_task_goes_by_the_same_rules(path, tag):
     """It imports nothing of the project, and has its own copy."""
     name = "/".join(path) + ("" if tag is None else f":{tag}")
-    assert agent._canonical(name) == canonical(name)
+    assert agent._canonical(name) == canonical_name(name)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.core.errors import HearthError, PageError, PassingError
+from tasks.core.errors import HearthError, PageError, TransientError
 from tasks.ollama.client import Answer, GenerateRequest, OllamaClient
 from tasks.ollama.stream import json_values, most_bytes
 from tests.support.ollama.scripted import Say, ScriptedOllama, piece, reads, streams
@@ -85,7 +85,7 @@ async def test_an_answer_without_an_end_is_given_as_far_as_it_came(server, say):
     ],
 )
 async def test_a_stream_that_breaks_is_a_passing_error(server, say):
-    with pytest.raises(PassingError):
+    with pytest.raises(TransientError):
         await asked(server, say)
 
 

@@ -7,7 +7,7 @@ import pytest
 from flows.stacks.registry import StackName, open_deployment
 from infra_scripts.common.deployment import Options
 from tasks.costs.assumptions import Assumptions
-from tasks.costs.price_book import Term, shipped
+from tasks.costs.price_book import Term, shipped_book
 from tasks.planning.architectures import estimates
 from tasks.planning.estimate import Estimate, Running, Shape
 from tasks.planning.page_times import PageTimes
@@ -18,7 +18,7 @@ from tasks.settings.settings import Settings
 def estimate(machines: int, running: Running = Running.AUTO_STOP) -> Estimate:
     given = Assumptions(machines=machines)
     ways = [(Shape.ECS, running, Term.ON_DEMAND)]
-    (row,) = estimates(50, given, PageTimes(given), shipped(), ways).rows
+    (row,) = estimates(50, given, PageTimes(given), shipped_book(), ways).rows
     return row
 
 

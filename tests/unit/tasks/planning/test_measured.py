@@ -10,8 +10,8 @@ import pytest
 from pydantic import ValidationError
 
 from tasks.costs.assumptions import Assumptions
-from tasks.planning.measured import Measurement, keep, kept
-from tasks.planning.request import PlanRequest, planned
+from tasks.planning.measured import Measurement, load_measurements, save_measurement
+from tasks.planning.request import PlanRequest, make_plan
 from tasks.settings.settings import Settings
 
 FACTS: dict[str, Any] = {
@@ -36,11 +36,11 @@ ASSUMED = Assumptions()
 
 def plan(home: Path, **asked: Any) -> Any:
     settings = Settings(home=home, output=home / "results", model="qwen2.5vl:7b")
-    return planned(PlanRequest(**{"pages": 50, **asked}), settings)
+    return make_plan(PlanRequest(**{"pages": 50, **asked}), settings)
 
 
 def test_a_plan_rests_on_what_was_measured_and_says_so(tmp_path: Path):
-    keep(Measurement(**FACTS), tmp_path)
+    save_measurement(Measurement(**FACTS), tmp_path)
     made = plan(tmp_path)
     given = made.given
     assert (given.boot_seconds.typical, given.load_seconds.typical, given.page_seconds.typical) == (90, 40, 3)
@@ -50,19 +50,19 @@ def test_a_plan_rests_on_what_was_measured_and_says_so(tmp_path: Path):
 
 
 def test_one_measurement_says_nothing_of_the_spread(tmp_path: Path):
-    keep(Measurement(**FACTS), tmp_path)
+    save_measurement(Measurement(**FACTS), tmp_path)
     measured, assumed = plan(tmp_path).given.boot_seconds, ASSUMED.boot_seconds
     assert measured.high / measured.typical == pytest.approx(assumed.high / assumed.typical)
 
 
 def test_gpu_memory_without_the_slots_room_is_the_weights(tmp_path: Path):
-    keep(Measurement(**FACTS), tmp_path)
+    save_measurement(Measurement(**FACTS), tmp_path)
     room = ASSUMED.kv_kib_per_token * 8192 * 4 / 2**20
     assert plan(tmp_path).given.weights_gib == pytest.approx(9.0 - room)
 
 
 def test_what_is_assumed_by_name_wins(tmp_path: Path):
-    keep(Measurement(**FACTS), tmp_path)
+    save_measurement(Measurement(**FACTS), tmp_path)
     made = plan(tmp_path, assume={"slots": "16", "page_seconds": "5-10"})
     assert (made.given.slots, made.given.page_seconds.low) == (16, 5)
     assert made.notes[0] == "Page times: assumed, as asked."
@@ -73,23 +73,23 @@ def test_what_is_assumed_by_name_wins(tmp_path: Path):
 )
 def test_another_machine_or_model_or_the_classic_table_is_as_it_was(tmp_path: Path, asked: dict[str, Any]):
     without = plan(tmp_path, **asked)
-    keep(Measurement(**FACTS), tmp_path)
+    save_measurement(Measurement(**FACTS), tmp_path)
     assert plan(tmp_path, **asked) == without
 
 
 def test_the_newest_is_taken(tmp_path: Path):
-    keep(Measurement(**FACTS), tmp_path)
-    keep(
+    save_measurement(Measurement(**FACTS), tmp_path)
+    save_measurement(
         Measurement(**{**FACTS, "stack": "sagemaker", "instance_type": "ml.g4dn.xlarge", "day": date(2026, 12, 1)}),
         tmp_path,
     )
-    assert [each.stack for each in kept(tmp_path, "g4dn.xlarge", "qwen2.5vl:7b")] == ["sagemaker", "ec2"]
+    assert [each.stack for each in load_measurements(tmp_path, "g4dn.xlarge", "qwen2.5vl:7b")] == ["sagemaker", "ec2"]
     given = plan(tmp_path).given
     assert (given.sagemaker_seconds.typical, given.boot_seconds.typical) == (90, 90)
 
 
 def test_a_boot_without_a_baked_image_is_told_and_not_taken_for_that_of_a_baked_one(tmp_path: Path):
-    keep(Measurement(**{**FACTS, "baked": False, "boot_seconds": 600.0}), tmp_path)
+    save_measurement(Measurement(**{**FACTS, "baked": False, "boot_seconds": 600.0}), tmp_path)
     made = plan(tmp_path)
     assert made.given.boot_seconds == ASSUMED.boot_seconds
     assert any("--bake" in note and "600 s" in note for note in made.notes)
@@ -98,7 +98,7 @@ def test_a_boot_without_a_baked_image_is_told_and_not_taken_for_that_of_a_baked_
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"schema_version": 2}', "x" * 20_000, "\x00"], ids=len)
 def test_a_file_that_cannot_be_understood_is_as_good_as_none(tmp_path: Path, text: str):
     without = plan(tmp_path)
-    file = keep(Measurement(**FACTS), tmp_path)
+    file = save_measurement(Measurement(**FACTS), tmp_path)
     file.write_text(text)
     assert plan(tmp_path) == without
 

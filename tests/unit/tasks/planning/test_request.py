@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from flows.cli.main import app
 from tasks.core.errors import InputError
 from tasks.documents.sample import write_sample
-from tasks.planning.request import PlanRequest, planned
+from tasks.planning.request import PlanRequest, make_plan
 from tasks.settings.settings import Settings
 
 HEAD = {
@@ -42,26 +42,26 @@ def test_pages_of_documents_and_folders_are_counted(tmp_path: Path):
     write_sample(tmp_path / "a.pdf")
     (tmp_path / "more").mkdir()
     write_sample(tmp_path / "more" / "B.PDF")
-    one = planned(PlanRequest(sources=(str(tmp_path / "a.pdf"),)), Settings()).pages
+    one = make_plan(PlanRequest(sources=(str(tmp_path / "a.pdf"),)), Settings()).pages
     assert one > 0
-    assert planned(PlanRequest(sources=(str(tmp_path),)), Settings()).pages == 2 * one
+    assert make_plan(PlanRequest(sources=(str(tmp_path),)), Settings()).pages == 2 * one
 
 
 @pytest.mark.parametrize("asked", [PlanRequest(), PlanRequest(pages=1, sources=("a.pdf",))])
 def test_neither_pages_nor_documents_or_both_are_refused(asked: PlanRequest):
     with pytest.raises(InputError, match="--pages"):
-        planned(asked, Settings())
+        make_plan(asked, Settings())
 
 
 def test_a_folder_without_a_pdf_is_refused(tmp_path: Path):
     with pytest.raises(InputError, match="holds no PDF"):
-        planned(PlanRequest(sources=(str(tmp_path),)), Settings())
+        make_plan(PlanRequest(sources=(str(tmp_path),)), Settings())
 
 
 def test_page_times_are_those_that_the_model_took(tmp_path: Path):
     _run(tmp_path / "out" / "a", 2.0, "qwen2.5vl:7b")
     _run(tmp_path / "out" / "b", 90.0, "another")
-    plan = planned(PlanRequest(pages=8), Settings(output=tmp_path / "out"))
+    plan = make_plan(PlanRequest(pages=8), Settings(output=tmp_path / "out"))
     assert plan.notes[0] == "Page times: measured, of 30 pages that qwen2.5vl:7b has read."
     warm = next(row for row in plan.rows if row.running == "warm already" and row.machines == 1)
     assert warm.reading.typical == pytest.approx(2.0)
@@ -70,14 +70,14 @@ def test_page_times_are_those_that_the_model_took(tmp_path: Path):
 def test_without_runs_page_times_are_assumed_and_it_is_said(tmp_path: Path):
     (tmp_path / "out" / "a").mkdir(parents=True)
     (tmp_path / "out" / "a" / "manifest.json").write_text("{ damaged")
-    plan = planned(PlanRequest(pages=8), Settings(output=tmp_path / "out"))
+    plan = make_plan(PlanRequest(pages=8), Settings(output=tmp_path / "out"))
     assert plan.notes[0].startswith("Page times: assumed")
 
 
 def test_page_times_that_are_asked_for_go_before_measured_ones(tmp_path: Path):
     _run(tmp_path / "out" / "a", 2.0, "qwen2.5vl:7b")
     asked = PlanRequest(pages=8, assume={"page_seconds": "4", "page_sigma": "0"})
-    plan = planned(asked, Settings(output=tmp_path / "out"))
+    plan = make_plan(asked, Settings(output=tmp_path / "out"))
     assert next(row for row in plan.rows if row.running == "warm already").reading.typical == pytest.approx(4.0)
 
 
@@ -109,7 +109,7 @@ def test_a_machine_without_any_price_is_refused_with_what_to_do(wrong: str):
 
 def test_a_machine_without_a_price_of_its_own_is_planned_at_the_one_that_is_told():
     asked = PlanRequest(pages=5, assume={"instance_type": "p9.foo", "usd_per_hour": "2"})
-    best = planned(asked, Settings()).best
+    best = make_plan(asked, Settings()).best
     assert best is not None
 
 

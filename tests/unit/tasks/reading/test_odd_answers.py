@@ -147,5 +147,5 @@ async def test_a_model_that_thinks_all_the_same_is_told_of_once_and_its_thoughts
     await reading.reader.read(2, 1)
     assert reading.store.page(1).text == "one"
     (warning,) = [event for event in reading.events if isinstance(event, RunWarning)]
-    assert "thinks before it answers" in warning.what
-    assert "instruct" in warning.what
+    assert "thinks before it answers" in warning.message
+    assert "instruct" in warning.message

@@ -9,7 +9,7 @@ import pytest
 from tasks.core.errors import InputError
 from tasks.core.jobs import BackendName
 from tasks.costs.assumptions import Assumptions
-from tasks.costs.price_book import Term, shipped
+from tasks.costs.price_book import Term, shipped_book
 from tasks.planning.cheapest import suitable
 from tasks.runs.choose_backend import choose_backend
 from tasks.settings.settings import AutoSettings, Settings, load_settings
@@ -22,7 +22,7 @@ ALL = (EC2, ECS, SAGEMAKER)
 
 def suits(backends=ALL, pages=50, runs_a_day=3.0, max_usd=100.0, term=Term.ON_DEMAND):
     given = dict.fromkeys(backends, Assumptions())
-    return suitable(backends, pages, runs_a_day, max_usd, given, shipped(), term)
+    return suitable(backends, pages, runs_a_day, max_usd, given, shipped_book(), term)
 
 
 def auto(tmp_path: Path, **given):

@@ -11,7 +11,7 @@ import pytest
 
 import tasks.runs.run_stats
 from tasks.backends.base import Allocation, MachineFacts
-from tasks.core.events import PagesStart
+from tasks.core.events import PagesStarted
 from tasks.core.jobs import BackendName
 from tasks.ollama.schema import Timing
 from tasks.reading.events import PageDone
@@ -109,7 +109,7 @@ def test_a_run_s_time_is_split_into_waiting_boot_load_and_reading(tmp_path: Any,
     clock[0] += 85
     meter.warmed(allocation(tmp_path, machine=machine), WARM)
     clock[0] += 2  # its turn has not come
-    meter(PagesStart(3, 0, 8))
+    meter(PagesStarted(3, 0, 8))
     clock[0] += 10
     meter(done(1, 6.0, image=1.5))
     clock[0] += 20
@@ -144,6 +144,6 @@ def test_a_document_that_finds_its_server_warm_has_waited_for_its_turn_alone(tmp
     earlier = MachineFacts("i-1", "kind", 0.6, since=START - 500, boot_seconds=60)
     meter.warmed(allocation(tmp_path, machine=earlier), WARM)
     clock[0] += 30
-    meter(PagesStart(1, 0, 8))
+    meter(PagesStarted(1, 0, 8))
     figures = meter.figures()
     assert (figures.waiting, figures.boot, figures.load) == (30, 0, 0)

@@ -16,7 +16,7 @@ from tasks.backends.base import Allocation, MachineFacts
 from tasks.core.events import subscribe
 from tasks.core.jobs import BackendName
 from tasks.core.replicas import Replicas
-from tasks.costs.bill import By, together
+from tasks.costs.bill import By, combine
 from tasks.runs.usage_log import Held, held_bill, note_held, note_taken
 from tasks.slots.store import FileStore
 from tasks.storage.files import files_at
@@ -164,13 +164,13 @@ def test_what_cannot_be_noted_is_told_and_ends_nothing(tmp_path: Path):
         note_taken(tmp_path / "file", allocation(BackendName.ECS, facts), "paper")
         note_held(tmp_path / "file", allocation(BackendName.ECS, facts), "paper", NOON + 1)
     (once,) = told
-    assert "`hearth cost` will lack this run" in once.what
+    assert "`hearth cost` will lack this run" in once.message
 
 
 def test_with_a_pool_both_are_one_bill_and_add_up(tmp_path: Path):
     noted(tmp_path, held(0, 100))
     pool, service = billed(By.DAY), held_bill(tmp_path, By.DAY, SINCE)
-    bill = together(pool, service)
+    bill = combine(pool, service)
     assert bill.total.total_usd == pytest.approx(pool.total.total_usd + service.total.total_usd)
     assert sum(line.total_usd for line in bill.lines) == pytest.approx(bill.total.total_usd)
     assert bill.notes == (*pool.notes, *service.notes)

@@ -96,7 +96,7 @@ async def test_each_new_error_is_shown_while_it_is_waited(server, client, told):
     busy = [fails(503, f"loading, {percent} %") for percent in (10, 20)]
     server.answers("/api/version", *busy, fails(502, "bad gateway"), says(version="0.33.0"))
     await warmed(client)
-    notes = [event.what for event in told if isinstance(event, RunWarning)]
+    notes = [event.message for event in told if isinstance(event, RunWarning)]
     assert len(notes) == 2
     assert "loading, 10 %. Trying again for" in notes[0]
     assert "bad gateway" in notes[1]

@@ -98,7 +98,7 @@ def test_the_default_model_is_of_a_family_that_ollama_serves_in_parallel():
 async def test_each_step_is_told_in_order(server, client, told):
     server.answers("/api/tags", says(models=[]), LISTED)
     await warmed(client)
-    stages = [event.what.split()[0] for event in told if isinstance(event, Progress)]
+    stages = [event.message.split()[0] for event in told if isinstance(event, Progress)]
     assert stages == ["waiting", "pulling", "loading", "measuring"]
 
 

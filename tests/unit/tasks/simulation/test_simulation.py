@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.costs.assumptions import Assumptions, Range
-from tasks.costs.price_book import Term, shipped
+from tasks.costs.price_book import Term, shipped_book
 from tasks.simulation.fleet import simulate
 from tasks.simulation.hosts import Host, Run, Seat
 from tasks.simulation.one_run import reading_seconds
@@ -20,7 +20,7 @@ from tasks.simulation.picture import picture
 from tasks.simulation.scenario import Arrivals, Clock, Physics, Policy, Rules, Work
 from tests.support.commands import Hearth
 
-PLAIN = Assumptions().changed({"page_seconds": "10", "page_sigma": "0", "slowdown_per_slot": "0"})
+PLAIN = Assumptions().with_values({"page_seconds": "10", "page_sigma": "0", "slowdown_per_slot": "0"})
 LOAD = PLAIN.load_seconds.typical
 BOOT = PLAIN.boot_seconds.typical + LOAD
 TASK = BOOT + PLAIN.task_seconds.typical
@@ -42,7 +42,7 @@ def simulated(pages: int = 80, *, clock: Clock | None = None, physics: Physics |
     given = how.pop("given", PLAIN)
     assert isinstance(given, Assumptions)
     asked = Work(**{"pages": pages, "run_pages": pages, "arrivals": "once", **work})
-    return simulate(asked, Rules.model_validate(how), given, shipped(), physics, clock)
+    return simulate(asked, Rules.model_validate(how), given, shipped_book(), physics, clock)
 
 
 class TestOneRun:
@@ -163,7 +163,7 @@ class TestManyRuns:
 
 class TestSpot:
     def test_an_interrupted_run_goes_on_elsewhere_and_reads_only_what_was_in_flight_again(self):
-        given = PLAIN.changed({"page_seconds": "600"})
+        given = PLAIN.with_values({"page_seconds": "600"})
         seen = simulated(80, spot=True, given=given, physics=Physics(interruptions_an_hour=2), seed=3)
         assert seen.interruptions > 0
         assert 0 < seen.again <= 8 * seen.interruptions
@@ -178,7 +178,7 @@ class TestSpot:
 class TestDollars:
     def test_a_task_costs_its_seconds_its_disk_its_address_and_the_function(self):
         seen = simulated(80, policy="task")
-        book, hours = shipped(), (TASK + 100) / 3600
+        book, hours = shipped_book(), (TASK + 100) / 3600
         price = book.find("g4dn.xlarge", "us-east-1", Term.ON_DEMAND)
         assert price is not None
         an_hour = price.usd + book.usd("ipv4") + PLAIN.disk_gb * book.usd("gp3:gb") / 730
@@ -188,7 +188,7 @@ class TestDollars:
     def test_a_stopped_machine_still_pays_for_its_disk(self):
         kept = simulated(80, terminate_seconds=86_400).usd
         gone = simulated(80, terminate_seconds=0).usd
-        assert kept - gone == pytest.approx(PLAIN.disk_gb * shipped().usd("gp3:gb") / 730 * 24, rel=0.01)
+        assert kept - gone == pytest.approx(PLAIN.disk_gb * shipped_book().usd("gp3:gb") / 730 * 24, rel=0.01)
 
     def test_billing_has_its_minimum(self):
         given = PLAIN.model_copy(update={"boot_seconds": Range.exactly(1), "load_seconds": Range.exactly(1)})

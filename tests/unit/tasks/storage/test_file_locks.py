@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tasks.core.events import Event, RunWarning, subscribe
-from tasks.core.owners import stranger
+from tasks.core.owners import foreign_holder
 from tasks.storage import local
 from tasks.storage.file_locks import NAMED_SECONDS, take_exclusive, try_exclusive
 from tasks.storage.local import Directory
@@ -56,17 +56,17 @@ def held_by_another(path: Path) -> Iterator[int]:
 
 
 def heard(events: list[Event]) -> str:
-    return " ".join(event.what for event in events if isinstance(event, RunWarning))
+    return " ".join(event.message for event in events if isinstance(event, RunWarning))
 
 
 def test_the_holder_of_another_user_is_known_by_process_and_name(tmp_path: Path):
     with held_by_another(tmp_path / "lock") as process:
-        assert stranger(tmp_path / "lock") == f"nobody (uid {UID}), process {process}"
+        assert foreign_holder(tmp_path / "lock") == f"nobody (uid {UID}), process {process}"
 
 
 def test_ones_own_lock_is_no_strangers(tmp_path: Path):
     lease = take_exclusive(tmp_path / "lock")
-    assert stranger(tmp_path / "lock") == ""
+    assert foreign_holder(tmp_path / "lock") == ""
     lease.release()
 
 

@@ -13,7 +13,7 @@ from tasks.backends.ec2.instances import machine as described
 from tasks.backends.ec2.machine import Machine
 from tasks.backends.ec2.outputs import Stack
 from tasks.backends.ec2.pool import Pool
-from tasks.costs.price_book import shipped
+from tasks.costs.price_book import shipped_book
 from tasks.leasing.launch_lock import LaunchLocks
 from tasks.leasing.lease import Lease
 from tasks.leasing.leases import Records
@@ -39,7 +39,7 @@ STACK = Stack(
 
 def offered(nonce: str = "default 0", stack: Stack = STACK, image: str = "ami-1", **settings: Any) -> list[Offer]:
     chosen = Ec2Settings(**{"types": ("g4dn.xlarge", "g5.xlarge"), **settings})
-    return list(offers(chosen, stack, stack.subnets, image, nonce, affordable(chosen, "us-east-1", shipped())))
+    return list(offers(chosen, stack, stack.subnets, image, nonce, affordable(chosen, "us-east-1", shipped_book())))
 
 
 def places(offer: Offer) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from tasks.backends.ec2.fleet import Offer, affordable
 from tasks.backends.ec2.machine import Market
 from tasks.core.errors import InputError
 from tasks.core.events import subscribe
-from tasks.costs.price_book import Book, Price, shipped
+from tasks.costs.price_book import Book, Price, shipped_book
 from tasks.settings.ec2 import Ec2Settings, SpotPolicy
 from tests.unit.tasks.backends.ec2.stubbed import offered, places
 
@@ -94,22 +94,22 @@ class TestPriceCap:
 
     def test_a_type_is_judged_by_its_price_in_the_pool_s_region(self):
         capped = Ec2Settings(types=("g4dn.xlarge",), max_price=0.6)
-        assert affordable(capped, "us-west-2", shipped()) == ("g4dn.xlarge",)  # 0.526
-        assert affordable(capped, "eu-central-1", shipped()) == ()  # 0.658
+        assert affordable(capped, "us-west-2", shipped_book()) == ("g4dn.xlarge",)  # 0.526
+        assert affordable(capped, "eu-central-1", shipped_book()) == ()  # 0.658
 
     def test_a_price_that_aws_was_asked_for_goes_before_the_book_s(self):
         capped = Ec2Settings(types=("g4dn.xlarge",), max_price=0.6)
         asked = Price(item="g4dn.xlarge", region="eu-central-1", usd=0.55, source="skypilot")
-        book = shipped().merged(Book(sources={}, prices=(asked,)))
+        book = shipped_book().merged(Book(sources={}, prices=(asked,)))
         assert affordable(capped, "eu-central-1", book) == ("g4dn.xlarge",)
 
     def test_where_the_book_lacks_the_region_us_east_1_s_price_is_taken_and_it_is_said(self):
         told: list[Any] = []
         capped = Ec2Settings(types=("g4dn.xlarge", "p4d.24xlarge"), max_price=0.6)
         with subscribe(told.append):
-            assert affordable(capped, "sa-east-1", shipped()) == ("g4dn.xlarge",)
+            assert affordable(capped, "sa-east-1", shipped_book()) == ("g4dn.xlarge",)
         (caution,) = told
-        assert "lacks sa-east-1's price of g4dn.xlarge: us-east-1's is taken" in caution.what
+        assert "lacks sa-east-1's price of g4dn.xlarge: us-east-1's is taken" in caution.message
 
     def test_where_no_type_is_cheap_enough_on_demand_spot_alone_is_tried(self):
         assert [offer.market for offer in offered(max_price=0.2)] == [Market.SPOT]

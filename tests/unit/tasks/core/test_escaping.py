@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.core.errors import InputError
-from tasks.core.visible import encodable, log_visibly, visible, visible_line
+from tasks.core.escaping import escape_controls, escape_line, escape_logs, escape_surrogates
 
 BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 
 @given(st.text())
 def test_no_control_character_is_left(text: str):
-    shown = visible(text)
+    shown = escape_controls(text)
     assert not [c for c in shown if unicodedata.category(c) in {"Cc", "Cs", "Zl", "Zp"} and c not in "\t\n"]
     assert not set(BIDI) & set(shown)
     shown.encode()
@@ -27,7 +27,7 @@ def test_no_control_character_is_left(text: str):
 
 @given(st.text(alphabet=st.characters(exclude_categories=("Cc", "Cf", "Cs", "Zl", "Zp"))))
 def test_all_else_stays(text: str):
-    assert visible(text) == visible_line(text) == text
+    assert escape_controls(text) == escape_line(text) == text
 
 
 @pytest.mark.parametrize(
@@ -44,16 +44,16 @@ def test_all_else_stays(text: str):
     ],
 )
 def test_they_are_spelled_out(text: str, shown: str):
-    assert visible(text) == shown
+    assert escape_controls(text) == shown
 
 
 def test_a_name_cannot_begin_a_line_of_its_own():
-    assert visible_line("x.pdf\nError: forged") == r"x.pdf\nError: forged"
+    assert escape_line("x.pdf\nError: forged") == r"x.pdf\nError: forged"
 
 
 def test_the_message_of_an_error_can_be_stored():
     assert str(InputError("caf\udce9.pdf is missing")).encode()
-    assert encodable("café") == "café"
+    assert escape_surrogates("café") == "café"
 
 
 @pytest.fixture
@@ -70,14 +70,14 @@ def log() -> Iterator[io.StringIO]:
 
 
 def test_log_records_are_visible_whoever_writes_them(log: io.StringIO):
-    log_visibly()
-    log_visibly()
+    escape_logs()
+    escape_logs()
     logging.getLogger("others").warning("reading %s", "\x1b[2J.pdf")
     assert log.getvalue() == "reading \\x1b[2J.pdf\n"
 
 
 def test_so_are_their_tracebacks(log: io.StringIO):
-    log_visibly()
+    escape_logs()
     try:
         raise InputError("\x1b]0;title\x07 is no PDF")
     except InputError:

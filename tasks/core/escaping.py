@@ -13,37 +13,37 @@ _HIDDEN = re.compile(
 _HIDDEN_IN_LINE = re.compile(f"[\t\n]|{_HIDDEN.pattern}")
 
 
-def visible(text: str) -> str:
+def escape_controls(text: str) -> str:
     r"""Return text with its control characters spelled out, such as \x1b. Tabs and line ends stay."""
     return _HIDDEN.sub(_spelled, text.replace("\r\n", "\n"))
 
 
-def visible_line(text: str) -> str:
-    """Return text as `visible` does, in one line: who wrote it cannot begin another."""
+def escape_line(text: str) -> str:
+    """Return text as `escape_controls` does, in one line: who wrote it cannot begin another."""
     return _HIDDEN_IN_LINE.sub(_spelled, text)
 
 
-def encodable(text: str) -> str:
+def escape_surrogates(text: str) -> str:
     """Return text that is valid as UTF-8: halves of a character, which stand for bytes of a name, are spelled out."""
     return text.encode(errors="backslashreplace").decode()
 
 
-class VisibleRecord(logging.LogRecord):
-    """A log record whose message and traceback are `visible`."""
+class EscapedRecord(logging.LogRecord):
+    """A log record whose message and traceback are `escape_controls`."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - whatever the logging module passes
         super().__init__(*args, **kwargs)
         if self.exc_info and self.exc_info[0] is not None:
-            self.exc_text = visible(logging.Formatter().formatException(self.exc_info))
+            self.exc_text = escape_controls(logging.Formatter().formatException(self.exc_info))
 
     def getMessage(self) -> str:  # noqa: N802 - the logging module's
         """Return the message."""
-        return visible(super().getMessage())
+        return escape_controls(super().getMessage())
 
 
-def log_visibly() -> None:
+def escape_logs() -> None:
     """Have all log records of this process spell out the control characters in them. Doing it twice is harmless."""
-    logging.setLogRecordFactory(VisibleRecord)
+    logging.setLogRecordFactory(EscapedRecord)
 
 
 def _spelled(found: re.Match[str]) -> str:
