@@ -47,7 +47,7 @@ test: .venv/.installed-dev ## Run every test but the long ones
 	@$(PYTEST)
 
 test-long: .venv/.installed-dev ## Run the tests that take over ten seconds each, or repeat others
-	@$(PYTEST) -m long
+	@$(PYTEST) -m "long and not always"
 
 test-boot: .venv/.installed-dev ## Boot machines for real, in containers (as root, with `make tools` and a Debian mirror in reach; about ten minutes)
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -p no:xdist -m boot tests/integration/boot

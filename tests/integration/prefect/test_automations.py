@@ -25,6 +25,8 @@ from tests.support import pdfs
 from tests.support.commands import ROOT, Hearth, PrefectServer
 from tests.support.waiting import PATIENCE, until
 
+pytestmark = pytest.mark.long("makes automations on a Prefect server: 3 s a test")
+
 NAMES = ("a run failed", "a run vanished", "a run stands still", "a budget is spent")
 
 SPENDS = """

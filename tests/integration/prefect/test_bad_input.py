@@ -10,6 +10,8 @@ from tests.support import pdfs
 from tests.support.commands import Hearth
 from tests.support.tools import SmallDisk
 
+pytestmark = pytest.mark.long("each test runs the command: 1 to 4 s")
+
 
 def _directory(path: Path) -> Path:
     path.mkdir()
@@ -71,6 +73,7 @@ def test_a_limit_or_a_wrong_setting_is_named(hearth: Hearth, tmp_path: Path, set
     assert "Traceback" not in outcome.err
 
 
+@pytest.mark.always
 def test_a_program_gets_the_error_as_json(hearth: Hearth):
     outcome = hearth.read("nowhere.pdf")
     assert outcome.json["status"] == "error"

@@ -15,6 +15,8 @@ from tests.support.commands import Hearth
 from tests.support.ollama.scripted import ScriptedOllama
 from tests.support.other_user import NEEDS_ROOT, UID
 
+pytestmark = pytest.mark.long("each test runs the command: 2 to 12 s")
+
 OPEN = ("sh", "-c", 'umask 000; exec "$@"', "sh")
 """As whoever starts it with the widest umask."""
 
@@ -33,6 +35,7 @@ def opened(*places: Path) -> Iterator[str]:
                 yield f"{path} {mode:o}"
 
 
+@pytest.mark.always
 def test_a_run_leaves_nothing_that_others_can_read(hearth: Hearth, tmp_path: Path):
     outcome = hearth.read(pdfs.written(tmp_path / "a.pdf", "one", "two"))
     assert (outcome.code, outcome.notes) == (0, "")

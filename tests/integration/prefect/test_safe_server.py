@@ -25,6 +25,8 @@ from tests.support.pdfs import written
 from tests.support.tools import CHROMEDRIVER, CHROMIUM, needs
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.long("brings up a server with a password, and runs the command as another user: 70 s")
+
 NOBODY = 65534
 
 SERVES = """

@@ -14,6 +14,8 @@ from tests.support import pdfs
 from tests.support.commands import Hearth, Outcome
 from tests.support.waiting import PATIENCE
 
+pytestmark = pytest.mark.long("each test runs the command on several documents: 3 to 13 s")
+
 
 def lines(outcome: Outcome) -> list[dict[str, Any]]:
     return [json.loads(line) for line in outcome.out.splitlines()]
@@ -31,6 +33,7 @@ def piped(hearth: Hearth, document: bytes, *arguments: str) -> Outcome:
     return Outcome(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
+@pytest.mark.always
 def test_each_has_its_line_and_its_results(hearth: Hearth, letters: list[Path]):
     outcome = hearth.read(*letters)
     assert outcome.code == 0, outcome.err

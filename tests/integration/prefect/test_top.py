@@ -98,6 +98,7 @@ def server() -> Iterator[CountingOllama]:
         yield counting
 
 
+@pytest.mark.long("runs the command: 11 s")
 def test_a_run_in_another_process_is_seen_while_it_goes_on_and_not_after(
     hearth: Hearth, server: CountingOllama, tmp_path: Path
 ):

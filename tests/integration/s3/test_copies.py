@@ -20,6 +20,8 @@ from tests.support.aws.buckets import BUCKET
 from tests.support.aws.faults import denied
 from tests.support.aws.front import AwsFront
 
+pytestmark = pytest.mark.long("S3 for each test: up to 4 s")
+
 
 @pytest.fixture
 def copies(tmp_path: Path) -> Path:
@@ -45,6 +47,7 @@ def test_those_who_read_a_document_at_the_same_time_share_its_copy(s3: Any, aws:
     assert len(aws.called("GET")) == 1
 
 
+@pytest.mark.always
 def test_a_document_that_changed_is_copied_anew(s3: Any, copies: Path):
     stored(s3, PAPER.key)
     old = local_file(PAPER, copies, 10)

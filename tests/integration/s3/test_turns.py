@@ -33,6 +33,8 @@ from tests.support.waiting import PATIENCE, until_async
 from tests.unit.tasks.results.stored import failed, manifest, page
 from tests.unit.tasks.runs.test_usage_log import NOON, SINCE, allocation
 
+pytestmark = pytest.mark.long("S3 for each test: up to 8 s")
+
 
 def to(ending: str) -> Callable[[Call], bool]:
     """Which calls are about an object."""
@@ -65,6 +67,7 @@ async def has_it(store: ResultStore, told: list[Any]) -> None:
             told.append("has it")
 
 
+@pytest.mark.always
 async def test_two_runs_of_one_document_take_turns(store: ResultStore, aws: AwsFront, turns: Callable[[float], None]):
     told: list[Any] = []
     async with store.turn():
