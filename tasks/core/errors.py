@@ -177,7 +177,13 @@ class StorageError(HearthError):
 
 
 class TransientError(HearthError):
-    """The server could not answer just now: unreachable, busy, out of memory, or a broken answer."""
+    """The server could not answer just now: unreachable, busy, out of memory, or a broken answer.
+
+    Attributes:
+        retry_after: seconds that the server asks to be left alone for; 0 if it does not.
+    """
+
+    retry_after: float = 0.0
 
 
 class NoResponseError(TransientError):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 import ssl
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import httpx
 from pydantic import ValidationError
@@ -23,6 +23,8 @@ from tasks.ollama.stream import MOST_BYTES, json_values
 W = TypeVar("W", bound=Wire)
 
 _MOST_ERROR_BYTES = 1_000_000
+_LONGEST_RETRY_AFTER = 60.0
+"""Seconds; whoever asks for more is asked again sooner."""
 _TLS_NAME = "hearth"
 # Of llama-server: a request that it can never take, whatever Ollama makes of its status.
 _TOO_LARGE = re.compile(r"request \((\d+) tokens\) exceeds the available context size \((\d+) tokens\)")
@@ -58,10 +60,24 @@ def _too_large(body: str) -> PageError | None:
     return PageError(FailureReason.REFUSED, f"{told}. Raise --num-ctx, or lower --longest-side.", final=True)
 
 
+class Classify(Protocol):
+    """What an error's answer means."""
+
+    def __call__(self, url: str, status: int, body: str, *, authorized: bool) -> HearthError:
+        """Return the error; see `tasks.ollama.errors`."""
+        ...
+
+
+Decode = Callable[[AsyncIterator[bytes], int], AsyncGenerator[dict[str, Any]]]
+"""Takes the JSON objects out of an answer of at most so many bytes."""
+
+
 class JsonConnection:
     """See the module.
 
     Args:
+        api: what the server speaks, for errors.
+        classify: what its errors mean.
         url: of the server.
         timeout: longest wait for an answer, in seconds.
         headers: sent with each request.
@@ -78,8 +94,12 @@ class JsonConnection:
         certificate: str | None = None,
         trust: Path | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
+        api: str = "Ollama",
+        classify: Classify = classified,
     ) -> None:
         self.url = url
+        self._api = api
+        self._classify = classify
         # The server's address changes with each start; its name does not.
         self._extensions = {"sni_hostname": _TLS_NAME} if certificate else {}
         self._proxy = None if transport else find_proxy(url)
@@ -123,6 +143,7 @@ class JsonConnection:
         *,
         most: int = MOST_BYTES,
         each: bool = False,
+        decode: Decode | None = None,
     ) -> AsyncGenerator[dict[str, Any]]:
         """Ask, and yield the JSON objects of the answer as they come.
 
@@ -133,6 +154,7 @@ class JsonConnection:
             seconds: longest silence; the connection's timeout if None.
             most: bytes of the answer.
             each: so many of each line of it instead.
+            decode: takes the objects out of it; by lines if None.
 
         Raises:
             TransientError: the server is out of reach, busy, or answers what is no JSON.
@@ -149,15 +171,17 @@ class JsonConnection:
                 extensions=self._extensions,
             ) as response:
                 if response.is_error:
-                    raise self._error(response.status_code, await _text(response))
+                    raise self._error(response.status_code, await _text(response), response.headers)
+                chunks = response.aiter_bytes()
                 try:
-                    async with aclosing(json_values(response.aiter_bytes(), most, each=each)) as values:
+                    objects = decode(chunks, most) if decode else json_values(chunks, most, each=each)
+                    async with aclosing(objects) as values:
                         async for decoded in values:
                             if decoded.get("error"):
                                 raise self._error(500, json.dumps(decoded))
                             yield decoded
                 except ValueError:
-                    raise TransientError(f"{self.url} answered something that is not Ollama's JSON.") from None
+                    raise TransientError(f"{self.url} answered something that is not {self._api}'s JSON.") from None
 
     @contextmanager
     def _transport_errors(self) -> Iterator[None]:
@@ -176,8 +200,18 @@ class JsonConnection:
             return model.model_validate(decoded)
         except ValidationError as error:
             fields = ", ".join(".".join(map(str, entry["loc"])) for entry in error.errors())
-            raise TransientError(f"{self.url} answered without what Ollama always sends: {fields}.") from None
+            raise TransientError(f"{self.url} answered without what {self._api} always sends: {fields}.") from None
 
-    def _error(self, status: int, body: str) -> HearthError:
+    def _error(self, status: int, body: str, headers: httpx.Headers | None = None) -> HearthError:
         body = _HALF_CHARACTER.sub("?", body)  # which no log and no file could hold
-        return _too_large(body) or classified(self.url, status, body, authorized="authorization" in self._http.headers)
+        authorized = "authorization" in self._http.headers
+        error = _too_large(body) or self._classify(self.url, status, body, authorized=authorized)
+        if isinstance(error, TransientError) and headers is not None:
+            error.retry_after = _retry_after(headers)
+        return error
+
+
+def _retry_after(headers: httpx.Headers) -> float:
+    """Return the seconds that a server asks to be left alone for; 0 where it does not, or names a date."""
+    written = headers.get("retry-after", "")
+    return min(float(written), _LONGEST_RETRY_AFTER) if written.isascii() and written.isdigit() else 0.0

@@ -1,0 +1,293 @@
+"""A client of OpenAI's HTTP API with the calls that Hearth makes, the same as `tasks.ollama.client.OllamaClient`'s.
+
+Written against llama-server (llama.cpp b1-86a2835) and the documents of vLLM 0.11 (serving/openai_compatible_server),
+LM Studio and SGLang. What the API does not have is answered as far as it can be: models are there or not (nothing is
+pulled), they are loaded, and no digest is known, so that one is made of what the server says of the model.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import httpx
+
+from tasks.core.errors import (
+    FailureReason,
+    HearthError,
+    ModelError,
+    NoResponseError,
+    PageError,
+    ServerError,
+    TransientError,
+)
+from tasks.ollama.connection import JsonConnection
+from tasks.ollama.schema import Answer, GenerateRequest, LoadedModel, Model, ModelDetails, PullProgress
+from tasks.ollama.stream import most_bytes
+from tasks.openai.errors import classify
+from tasks.openai.schema import Choice, Kind, ListedModel, ModelList, Piece, Props
+from tasks.openai.stream import sse_values
+from tasks.text.legible import legible
+from tasks.text.loops import LoopDetector
+
+_API = "/v1"
+_PIECE_BYTES = 3
+"""An event of an answer is so many times as long as a line of Ollama's: it carries an id, a name and a fingerprint."""
+
+
+class OpenAIClient:
+    """The calls that Hearth makes. Use as an async context manager.
+
+    Args:
+        url: of the server, with or without `/v1`.
+        timeout: longest wait for an answer, in seconds.
+        headers, certificate, trust, transport: see `OllamaClient`.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout: float = 30.0,
+        headers: Mapping[str, str] | None = None,
+        certificate: str | None = None,
+        trust: Path | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.url = url
+        self._seconds = timeout
+        self._root = "" if urlsplit(url).path.rstrip("/").endswith(_API) else _API
+        self._kind: Kind | None = None
+        self._server = JsonConnection(
+            url,
+            timeout=timeout,
+            headers=headers,
+            certificate=certificate,
+            trust=trust,
+            transport=transport,
+            api="OpenAI's API",
+            classify=classify,
+        )
+
+    async def __aenter__(self) -> Self:
+        """Nothing is opened before the first call."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the connections."""
+        await self._server.aclose()
+
+    async def version(self) -> str:
+        """Return what the server is; the cheapest sign that it is ready.
+
+        Raises:
+            TransientError: it is loading its model (llama-server's and vLLM's /health say so).
+        """
+        try:
+            await self._health()
+        except TransientError:
+            raise
+        except (HearthError, ValueError):
+            pass  # it has no /health: its models tell
+        listed = await self._listed()
+        return str(self._kind_of(listed)) or "OpenAI's API"
+
+    async def models(self) -> tuple[Model, ...]:
+        """Return the models that the server offers; their digests are made of what it says of them."""
+        return tuple(Model(name=listed.id, digest=listed.digest) for listed in await self._listed())
+
+    async def loaded(self) -> tuple[LoadedModel, ...]:
+        """Return nothing: the API does not tell what is in memory, nor where."""
+        return ()
+
+    async def details(self, model: str) -> ModelDetails:
+        """Return what is known of a model: its context in tokens, and on llama-server whether it reads images."""
+        listed = next((listed for listed in await self._listed() if listed.id == model), None)
+        if listed is None:
+            raise ModelError(f"{self.url} does not list it")
+        capabilities: tuple[str, ...] = ()
+        if listed.kind is Kind.LLAMA_SERVER:
+            props = await self._props()
+            if props is not None and props.modalities:
+                capabilities = ("completion", *(("vision",) if props.modalities.get("vision") else ()))
+        return ModelDetails(capabilities=capabilities, context_length=listed.context_length)
+
+    async def pull(self, model: str) -> AsyncIterator[PullProgress]:
+        """Refuse to download a model, which the API has no call for.
+
+        Raises:
+            ModelError: always.
+        """
+        offered = ", ".join(listed.id for listed in await self._listed()) or "none"
+        raise ModelError(f"{self.url} does not offer it, and its API cannot download models. It offers {offered}")
+        yield PullProgress()  # makes this a generator, as Ollama's is
+
+    async def load(self, request: GenerateRequest) -> None:
+        """Ask for one token, which has servers load the model that load it at its first request.
+
+        Raises:
+            ModelError: it cannot be loaded.
+        """
+        body = {"model": request.model, "messages": [{"role": "user", "content": "."}], "max_tokens": 1}
+        try:
+            await self._server.json("POST", f"{self._root}/chat/completions", body)
+        except PageError as error:
+            raise ModelError(str(error)) from None
+
+    async def slots(self) -> int:
+        """Return the requests that a llama-server was started for at once; 0 where the server does not tell."""
+        props = await self._props()
+        return props.total_slots if props else 0
+
+    async def generate(
+        self,
+        request: GenerateRequest,
+        prompt: str,
+        images: tuple[bytes, ...] = (),
+        temperature: float = 0.0,
+        *,
+        seconds: float | None = None,
+    ) -> Answer:
+        """Ask the model, and end the request when its text has got into a loop; see `OllamaClient.generate`."""
+        seconds = self._seconds if seconds is None else seconds
+        if self._kind is None:
+            self._kind_of(await self._listed())
+        body = self._body(request, prompt, images, temperature)
+        building = _AnswerBuilder()
+        most = _PIECE_BYTES * most_bytes(request.num_predict)
+        try:
+            async with (
+                asyncio.timeout(seconds),
+                aclosing(
+                    self._server.objects(
+                        "POST", f"{self._root}/chat/completions", body, seconds, most=most, decode=sse_values
+                    )
+                ) as pieces,
+            ):
+                async for piece in pieces:
+                    if building.add(self._server.parsed(Piece, piece)):
+                        break
+        except TimeoutError:
+            raise NoResponseError(f"{self.url} did not answer in time.") from None
+        answer = building.answer()
+        if answer is None:
+            raise TransientError(f"{self.url} broke its answer off.")
+        return answer
+
+    def _body(
+        self, request: GenerateRequest, prompt: str, images: tuple[bytes, ...], temperature: float
+    ) -> dict[str, Any]:
+        content: list[dict[str, Any]] = [
+            {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{base64.b64encode(image).decode()}"}}
+            for image in images
+        ]
+        if prompt:
+            content.append({"type": "text", "text": prompt})
+        return {
+            "model": request.model,
+            "messages": [{"role": "user", "content": content}],
+            "max_tokens": request.num_predict,
+            "temperature": temperature,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            **({"chat_template_kwargs": {"enable_thinking": False}} if self._templates else {}),
+        }
+
+    @property
+    def _templates(self) -> bool:
+        """Whether the server passes options on to the model's template; others refuse what they do not know."""
+        return self._kind in {Kind.LLAMA_SERVER, Kind.VLLM, Kind.SGLANG}
+
+    async def _health(self) -> None:
+        """See that the server is ready. vLLM's answer is empty."""
+        async with aclosing(self._server.objects("GET", self._beside("/health"), decode=_anything)) as objects:
+            async for _ in objects:
+                pass
+
+    async def _props(self) -> Props | None:
+        try:
+            return self._server.parsed(Props, await self._server.json("GET", self._beside("/props")))
+        except (ServerError, ModelError, PageError):
+            return None  # no llama-server, or one that keeps them to itself
+
+    def _beside(self, path: str) -> str:
+        """Return the address of what lies beside `/v1`, not under it."""
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/').removesuffix(_API)}{path}"
+
+    async def _listed(self) -> tuple[ListedModel, ...]:
+        return self._server.parsed(ModelList, await self._server.json("GET", f"{self._root}/models")).data
+
+    def _kind_of(self, listed: tuple[ListedModel, ...]) -> Kind:
+        self._kind = listed[0].kind if listed else Kind.UNKNOWN
+        return self._kind
+
+
+async def _anything(chunks: AsyncIterator[bytes], most: int) -> AsyncGenerator[dict[str, Any]]:
+    """Take in an answer, whatever it is."""
+    del most
+    async for _ in chunks:
+        pass
+    return
+    yield {}
+
+
+class _AnswerBuilder:
+    """Puts an answer together of its pieces, and ends it when the text has got into a loop."""
+
+    def __init__(self) -> None:
+        self._started = time.perf_counter()
+        self._text: list[str] = []
+        self._thought = 0
+        self._reason = ""
+        self._refusal = ""
+        self._facts: dict[str, int] = {}
+        self._loops = LoopDetector()
+        self._looped = False
+
+    def add(self, piece: Piece) -> bool:
+        """Take in a piece. Returns whether no more is wanted; counts come after the end."""
+        if piece.usage:
+            self._facts["prompt_eval_count"] = piece.usage.prompt_tokens
+            self._facts["eval_count"] = piece.usage.completion_tokens
+        if piece.timings:
+            prompt, answer = (int(ms * 1e6) for ms in (piece.timings.prompt_ms, piece.timings.predicted_ms))
+            # It does not say how long the request waited for a slot: all the rest of the time, as seen from here.
+            total = max(prompt + answer, int((time.perf_counter() - self._started) * 1e9))
+            self._facts |= {"prompt_eval_duration": prompt, "eval_duration": answer, "total_duration": total}
+        for choice in piece.choices[:1]:
+            self._add(choice)
+        return self._looped
+
+    def _add(self, choice: Choice) -> None:
+        added = choice.added
+        thought = added.reasoning_content or added.reasoning
+        self._text.append(added.content)
+        self._thought += len(thought)
+        self._refusal += added.refusal
+        self._reason = choice.finish_reason or self._reason
+        self._looped = not choice.finish_reason and self._loops.add(added.content or thought)
+
+    def answer(self) -> Answer | None:
+        """Return the answer; None if it was broken off without a cause of its own.
+
+        Raises:
+            PageError: the model, or what watches it, declined.
+        """
+        if self._reason == "content_filter" or self._refusal:
+            raise PageError(FailureReason.DECLINED, "The server declined to answer for this page (its content filter).")
+        if not self._reason and not self._looped:
+            return None
+        text = legible("".join(self._text))
+        counted = {"eval_count": len(self._text), **self._facts}
+        reason = "length" if self._reason == "length" else "stop" if self._reason else ""
+        return Answer(response=text, done=bool(self._reason), thought=self._thought, done_reason=reason, **counted)
