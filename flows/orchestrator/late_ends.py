@@ -28,7 +28,7 @@ from prefect.states import Failed
 from tasks.core.errors import HearthError
 from tasks.core.private import make_directory, write_text
 from tasks.settings.settings import load_settings
-from tasks.storage.file_locks import FileLease, take_exclusive, try_exclusive
+from tasks.storage.file_locks import FileLock, take_exclusive, try_exclusive
 
 S = TypeVar("S", bound=State[Any])
 
@@ -38,7 +38,7 @@ _OWN_TRIES_SECONDS = 600.0
 # Anything else is a person's wish, or an end that Prefect knows.
 _WRONG = {StateType.RUNNING, StateType.CANCELLING, StateType.CRASHED}
 
-_telling: dict[str, FileLease] = {}
+_telling: dict[str, FileLock] = {}
 
 
 @contextmanager

@@ -71,7 +71,7 @@ class Measurement(Frozen):
 def save_measurement(measurement: Measurement, home: Path) -> Path:
     """Store a measurement where plans look for it, and return where that is."""
     files = files_at(home / _FOLDER)
-    files.make()
+    files.mkdir()
     files.write(measurement.file, [measurement.model_dump_json(indent=1), "\n"])
     return home / _FOLDER / measurement.file
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from tasks.core.errors import InputError
 from tasks.core.flags import Flag
 from tasks.core.jobs import Document, Job, Plan, ReadOptions
+from tasks.core.paths import parse_path
 from tasks.documents.pdf import inspect_document, password_from, select_pages
 from tasks.ollama.client import GenerateRequest
 from tasks.ollama.names import canonical_name
@@ -18,7 +19,7 @@ from tasks.results.page import PageResult
 from tasks.results.store import ResultStore, results_directory
 from tasks.runs.choose_backend import Choice, choose_backend
 from tasks.settings.settings import Settings
-from tasks.storage.files import LocalFile, local_file, parse_path
+from tasks.storage.downloads import LocalCopy, local_copy
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Prepared:
     choice: Choice
     store: ResultStore
     digest: str | None
-    file: LocalFile
+    file: LocalCopy
     password: str | None = field(default=None, repr=False)
     flags: tuple[Flag, ...] = ()
 
@@ -85,7 +86,7 @@ async def prepare(
         InputError: the request is wrong; nothing was started or written.
     """
     place = parse_path(job.document)
-    file = await asyncio.to_thread(local_file, place, settings.home / "copies", settings.limits.file_mb)
+    file = await asyncio.to_thread(local_copy, place, settings.home / "copies", settings.limits.file_mb)
     try:
         password = password or password_from(job.password_env)
         inspected = await inspect_document(file.path, settings.limits, password, place=place)
@@ -96,7 +97,7 @@ async def prepare(
         raise
 
 
-async def _prepared(job: Job, settings: Settings, document: Document, file: LocalFile, began: datetime) -> Prepared:
+async def _prepared(job: Job, settings: Settings, document: Document, file: LocalCopy, began: datetime) -> Prepared:
     numbers = select_pages(job.pages, document.pages)
     # A backend that serves several models has to know which one is meant.
     named = settings.model_copy(update={"model": job.model or settings.model})

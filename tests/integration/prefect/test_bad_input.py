@@ -108,7 +108,7 @@ def test_a_full_disk_ends_the_run_and_a_run_with_room_goes_on(
     within = replace(hearth, prefix=small_disk.prefix)
     full = within("read", document, "--output", small_disk.directory, **engine.settings)
     assert full.code == 1
-    assert "No space left on device. Make room and run again" in full.err
+    assert "No space left on device. Free space and run again" in full.err
     assert "Traceback" not in full.err
     stored = list(small_disk.outside.rglob("0*.json"))
     assert stored

@@ -180,7 +180,7 @@ def test_a_bucket_that_may_not_be_used_is_named_before_the_start(store: ResultSt
 
 def test_a_page_that_may_not_be_written_ends_the_run(store: ResultStore, aws: AwsFront):
     aws.inject(denied(), "PUT", times=None)
-    with pytest.raises(StorageError, match=r"0001\.json cannot be written: AWS does not permit it.*pages .* stand"):
+    with pytest.raises(StorageError, match=r"0001\.json cannot be written: AWS does not permit it.*pages .* kept"):
         store.write_page(page(1))
 
 

@@ -11,11 +11,11 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from cfnlint import decode
 from hypothesis import given
 from hypothesis import strategies as st
 
 from infra_scripts.ecs.service import template
+from tests.support.infra.linted import decode
 from tests.support.infra.services import service
 
 LIVE = service().image_tag
@@ -28,7 +28,7 @@ class Image:
 
 
 def rules() -> list[dict[str, Any]]:
-    parsed, _ = decode.decode_str(template(service()))
+    parsed, _ = decode(template(service()))
     text: str = parsed["Resources"]["Repository"]["Properties"]["LifecyclePolicy"]["LifecyclePolicyText"]["Fn::Sub"]
     found: list[dict[str, Any]] = json.loads(text.replace("${ImageTag}", LIVE))["rules"]
     return sorted(found, key=lambda rule: int(rule["rulePriority"]))
