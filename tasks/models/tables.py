@@ -6,6 +6,7 @@ import html
 import re
 from collections.abc import Sequence
 from html.parser import HTMLParser
+from itertools import product
 
 _TABLE = re.compile(r"<table\b[^>]*>.*?</table\s*>", re.DOTALL | re.IGNORECASE)
 _MARKDOWN_TABLE = re.compile(
@@ -14,6 +15,8 @@ _MARKDOWN_TABLE = re.compile(
 )
 _CELL = re.compile(r"(?<!\\)\|")
 _ENDS_LINE = frozenset({"br", "p", "div", "li"})
+_MOST_SPANNED = 100
+"""Rows or columns of one cell."""
 _KEPT = frozenset({"b", "strong", "i", "em", "sub", "sup", "u", "s", "code"})
 """Tags within a cell that Markdown has, or shows as HTML."""
 _BOLD = {"b": "**", "strong": "**", "i": "*", "em": "*", "code": "`"}
@@ -66,6 +69,10 @@ def _markdown(table: str) -> str | None:
     return f"{caption}{markdown_table(rows)}"
 
 
+def _span(value: str | None) -> int:
+    return min(int(value), _MOST_SPANNED) if value and value.isascii() and value.isdigit() and int(value) else 1
+
+
 class _TableParser(HTMLParser):
     """Collects the cells of one table.
 
@@ -78,6 +85,8 @@ class _TableParser(HTMLParser):
         super().__init__(convert_charrefs=True)
         self.rows: list[list[str]] = []
         self.spans = False
+        self._sizes: list[list[tuple[int, int]]] = []
+        self._size = (1, 1)
         self._caption: list[str] = []
         self._cell: list[str] | None = None
         self._tables = 0
@@ -94,11 +103,13 @@ class _TableParser(HTMLParser):
             self.spans |= self._tables > 1
         elif tag == "tr":
             self._end_cell()
-            self.rows.append([])
+            self._begin_row()
         elif tag in {"td", "th"}:
             self._end_cell()
             self._cell = []
-            self.spans |= any(name in {"rowspan", "colspan"} and (value or "1") != "1" for name, value in attrs)
+            named = dict(attrs)
+            self._size = (_span(named.get("rowspan")), _span(named.get("colspan")))
+            self.spans |= self._size != (1, 1)
         elif tag == "caption":
             self._cell = self._caption
         elif self._cell is not None:
@@ -116,6 +127,23 @@ class _TableParser(HTMLParser):
         if self._cell is not None:
             self._cell.append(data)
 
+    def grid(self) -> list[list[str]]:
+        """Return the rows with a cell in each place that it covers."""
+        places: dict[tuple[int, int], str] = {}
+        for down, (row, sizes) in enumerate(zip(self.rows, self._sizes, strict=True)):
+            across = 0
+            for cell, (height, width) in zip(row, sizes, strict=True):
+                while (down, across) in places:
+                    across += 1
+                for below, beside in product(range(min(height, len(self.rows) - down)), range(width)):
+                    places[down + below, across + beside] = cell
+        width = max((across for _, across in places), default=-1) + 1
+        return [[places.get((down, across), "") for across in range(width)] for down in range(len(self.rows))]
+
+    def _begin_row(self) -> None:
+        self.rows.append([])
+        self._sizes.append([])
+
     def _add_tag(self, tag: str, written: str) -> None:
         if self._cell is None:
             return
@@ -131,6 +159,23 @@ class _TableParser(HTMLParser):
         if cell is None or cell is self._caption:
             return
         if not self.rows:
-            self.rows.append([])
+            self._begin_row()
+        self._sizes[-1].append(self._size)
         text = " ".join("".join(cell).split()).removesuffix("<br>").strip()
         self.rows[-1].append(text.replace("|", "\\|"))
+
+
+def table_grids(text: str) -> list[list[list[str]]]:
+    """Return the tables of a text, HTML and Markdown, each as rows of cells.
+
+    A cell that spans rows or columns is repeated in each place that it covers, up to `_MOST_SPANNED`.
+    """
+    html_text = markdown_tables_to_html(_TABLE.sub("", text))
+    grids = []
+    for match in [*_TABLE.finditer(text), *_TABLE.finditer(html_text)]:
+        parser = _TableParser()
+        parser.feed(match[0])
+        parser.close()
+        if parser.rows:
+            grids.append(parser.grid())
+    return grids
