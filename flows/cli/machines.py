@@ -24,7 +24,7 @@ from tasks.backends.local.server_state import ServerState, local_servers, stop_s
 from tasks.backends.sagemaker.status import EndpointStatus, endpoint_status
 from tasks.core.errors import CloudError, InputError
 from tasks.core.jobs import BackendName
-from tasks.ollama.client import GenerateRequest
+from tasks.inference.schema import GenerateRequest
 from tasks.runs.choose_backend import choose_backend
 from tasks.serving.warmup import warm
 from tasks.settings.settings import Settings, load_settings

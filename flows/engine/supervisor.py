@@ -16,7 +16,8 @@ from tasks.core.aio import WorkLoop, cancel_and_wait
 from tasks.core.budget import Budget
 from tasks.core.errors import MachineLostError, ModelError, ServerError, UnavailableError
 from tasks.core.events import Progress, RunWarning, SlotsChanged, WarmStep, emit, measure_step
-from tasks.ollama.client import GenerateRequest, OllamaClient
+from tasks.inference.schema import GenerateRequest
+from tasks.ollama.client import OllamaClient
 from tasks.reading.events import ServerReleased, ServerTaken
 from tasks.runs.cost_tracker import CostTracker
 from tasks.runs.usage_log import note_held, note_taken

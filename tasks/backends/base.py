@@ -16,7 +16,8 @@ from tasks.core.interruption import Interruption
 from tasks.core.jobs import BackendName
 from tasks.core.replicas import Replicas
 from tasks.core.scaling import Scale
-from tasks.ollama.client import GenerateRequest, OllamaClient
+from tasks.inference.schema import GenerateRequest
+from tasks.ollama.client import OllamaClient
 from tasks.ollama.names import canonical_name
 from tasks.slots.store import LedgerStore
 

@@ -15,33 +15,13 @@ from typing import Self
 import httpx
 
 from tasks.core.errors import HearthError, NoResponseError, TransientError
-from tasks.ollama.connection import JsonConnection
+from tasks.inference.connection import JsonConnection
+from tasks.inference.schema import Answer, GenerateRequest, LoadedModel, Model, ModelDetails, PullProgress
+from tasks.ollama.errors import classified
 from tasks.ollama.names import find_model
-from tasks.ollama.schema import (
-    Answer,
-    GenerateRequest,
-    Loaded,
-    LoadedModel,
-    Model,
-    ModelDetails,
-    Piece,
-    PullProgress,
-    Shown,
-    Tags,
-)
+from tasks.ollama.schema import Loaded, Piece, Shown, Tags, load_body, page_body
 from tasks.ollama.stream import AnswerBuilder, most_bytes
 from tasks.text.legible import legible
-
-__all__ = [
-    "Answer",
-    "GenerateRequest",
-    "LoadedModel",
-    "Model",
-    "ModelDetails",
-    "OllamaClient",
-    "PullProgress",
-    "fetch_digest",
-]
 
 _GLANCE_SECONDS = 3.0
 
@@ -86,7 +66,14 @@ class OllamaClient:
         self.url = url
         self._seconds = timeout
         self._server = JsonConnection(
-            url, timeout=timeout, headers=headers, certificate=certificate, trust=trust, transport=transport
+            url,
+            timeout=timeout,
+            headers=headers,
+            certificate=certificate,
+            trust=trust,
+            transport=transport,
+            api="Ollama",
+            classify=classified,
         )
 
     async def __aenter__(self) -> Self:
@@ -128,10 +115,14 @@ class OllamaClient:
 
     async def load(self, request: GenerateRequest) -> None:
         """Load the model with the options of the requests to come. Returns when it is in memory."""
-        async with aclosing(self._server.objects("POST", "/api/generate", request.body(""))) as told:
+        async with aclosing(self._server.objects("POST", "/api/generate", load_body(request))) as told:
             async for step in told:  # a client that goes away before the end aborts the load
                 if step.get("done"):
                     return
+
+    async def slots(self) -> int:
+        """Return 0: Ollama does not tell how many requests it was started for."""
+        return 0
 
     async def generate(
         self,
@@ -158,13 +149,14 @@ class OllamaClient:
             PageError: the server refuses this very request (HTTP 400 or 413); another may pass.
         """
         seconds = self._seconds if seconds is None else seconds
-        body, most = request.body(prompt, images, temperature), most_bytes(request.num_predict)
+        body, most = page_body(request, prompt, images, temperature), most_bytes(request.num_predict)
+        path = "/api/chat" if request.chat else "/api/generate"
         building = AnswerBuilder()
         try:
             async with (
                 # Of the whole answer: one that comes drop by drop is never silent for long.
                 asyncio.timeout(seconds),
-                aclosing(self._server.objects("POST", "/api/generate", body, seconds, most=most)) as pieces,
+                aclosing(self._server.objects("POST", path, body, seconds, most=most)) as pieces,
             ):
                 async for piece in pieces:
                     if building.add(self._server.parsed(Piece, piece), piece):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from tasks.ollama.schema import LoadedModel, Model
+from tasks.inference.schema import LoadedModel, Model
 
 M = TypeVar("M", Model, LoadedModel)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import time
+import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from pathlib import Path
@@ -28,18 +28,28 @@ from tasks.core.errors import (
     ServerError,
     TransientError,
 )
-from tasks.ollama.connection import JsonConnection
-from tasks.ollama.schema import Answer, GenerateRequest, LoadedModel, Model, ModelDetails, PullProgress
-from tasks.ollama.stream import most_bytes
+from tasks.inference.answer_text import AnswerText
+from tasks.inference.connection import JsonConnection
+from tasks.inference.schema import Answer, GenerateRequest, LoadedModel, Model, ModelDetails, PullProgress
 from tasks.openai.errors import classify
 from tasks.openai.schema import Choice, Kind, ListedModel, ModelList, Piece, Props
 from tasks.openai.stream import sse_values
-from tasks.text.legible import legible
-from tasks.text.loops import LoopDetector
 
 _API = "/v1"
-_PIECE_BYTES = 3
-"""An event of an answer is so many times as long as a line of Ollama's: it carries an id, a name and a fingerprint."""
+_TOKEN_BYTES = 3000
+"""Of a streamed event: a token in JSON, beside an id, a name, a fingerprint and the token's probability."""
+_STANDARD = {"top_p": "top_p", "presence_penalty": "presence_penalty"}
+_SAMPLING = {
+    Kind.UNKNOWN: _STANDARD,
+    Kind.LLAMA_SERVER: {**_STANDARD, **{name: name for name in ("top_k", "min_p", "repeat_penalty", "repeat_last_n")}},
+    Kind.LM_STUDIO: {**_STANDARD, "top_k": "top_k", "repeat_penalty": "repeat_penalty"},
+    Kind.VLLM: {**_STANDARD, "top_k": "top_k", "min_p": "min_p", "repeat_penalty": "repetition_penalty"},
+    Kind.SGLANG: {**_STANDARD, "top_k": "top_k", "min_p": "min_p", "repeat_penalty": "repetition_penalty"},
+}
+"""Options by Ollama's names, under each server's own. Sources: llama-server's README, vLLM's and SGLang's documents of
+their sampling parameters, LM Studio's of its OpenAI-compatible endpoints."""
+_TEMPLATE_OPTIONS = {Kind.LLAMA_SERVER, Kind.VLLM, Kind.SGLANG}
+"""Servers that pass options on to the model's chat template."""
 
 
 class OpenAIClient:
@@ -163,7 +173,7 @@ class OpenAIClient:
             self._kind_of(await self._listed())
         body = self._body(request, prompt, images, temperature)
         building = _AnswerBuilder()
-        most = _PIECE_BYTES * most_bytes(request.num_predict)
+        most = 1_000_000 + _TOKEN_BYTES * request.num_predict
         try:
             async with (
                 asyncio.timeout(seconds),
@@ -192,20 +202,31 @@ class OpenAIClient:
         ]
         if prompt:
             content.append({"type": "text", "text": prompt})
-        return {
+        system = [{"role": "system", "content": request.system}] if request.system else []
+        body: dict[str, Any] = {
             "model": request.model,
-            "messages": [{"role": "user", "content": content}],
+            "messages": [*system, {"role": "user", "content": content}],
             "max_tokens": request.num_predict,
             "temperature": temperature,
             "stream": True,
             "stream_options": {"include_usage": True},
-            **({"chat_template_kwargs": {"enable_thinking": False}} if self._templates else {}),
+            **self._sampling(request),
         }
+        if request.stop:
+            body["stop"] = list(request.stop)
+        if request.schema:
+            schema = {"name": "page", "schema": json.loads(request.schema), "strict": True}
+            body["response_format"] = {"type": "json_schema", "json_schema": schema}
+        if request.logprobs and self._kind is not Kind.UNKNOWN:
+            body |= {"logprobs": True, "top_logprobs": 1}
+        if self._kind in _TEMPLATE_OPTIONS:
+            body["chat_template_kwargs"] = {"enable_thinking": False}
+        return body
 
-    @property
-    def _templates(self) -> bool:
-        """Whether the server passes options on to the model's template; others refuse what they do not know."""
-        return self._kind in {Kind.LLAMA_SERVER, Kind.VLLM, Kind.SGLANG}
+    def _sampling(self, request: GenerateRequest) -> dict[str, float]:
+        """Return the options under the names that this server knows; others refuse what they do not know."""
+        names = _SAMPLING[self._kind or Kind.UNKNOWN]
+        return {names[name]: value for name, value in request.sampling if name in names}
 
     async def _health(self) -> None:
         """See that the server is ready. vLLM's answer is empty."""
@@ -245,14 +266,10 @@ class _AnswerBuilder:
     """Puts an answer together of its pieces, and ends it when the text has got into a loop."""
 
     def __init__(self) -> None:
-        self._started = time.perf_counter()
-        self._text: list[str] = []
-        self._thought = 0
+        self._text = AnswerText()
         self._reason = ""
         self._refusal = ""
         self._facts: dict[str, int] = {}
-        self._loops = LoopDetector()
-        self._looped = False
 
     def add(self, piece: Piece) -> bool:
         """Take in a piece. Returns whether no more is wanted; counts come after the end."""
@@ -262,20 +279,18 @@ class _AnswerBuilder:
         if piece.timings:
             prompt, answer = (int(ms * 1e6) for ms in (piece.timings.prompt_ms, piece.timings.predicted_ms))
             # It does not say how long the request waited for a slot: all the rest of the time, as seen from here.
-            total = max(prompt + answer, int((time.perf_counter() - self._started) * 1e9))
+            total = max(prompt + answer, int(self._text.seconds * 1e9))
             self._facts |= {"prompt_eval_duration": prompt, "eval_duration": answer, "total_duration": total}
         for choice in piece.choices[:1]:
             self._add(choice)
-        return self._looped
+        return self._text.looped
 
     def _add(self, choice: Choice) -> None:
         added = choice.added
-        thought = added.reasoning_content or added.reasoning
-        self._text.append(added.content)
-        self._thought += len(thought)
         self._refusal += added.refusal
         self._reason = choice.finish_reason or self._reason
-        self._looped = not choice.finish_reason and self._loops.add(added.content or thought)
+        thinking = added.reasoning_content or added.reasoning
+        self._text.add(added.content, thinking, last=bool(choice.finish_reason), logprobs=choice.logprobs)
 
     def answer(self) -> Answer | None:
         """Return the answer; None if it was broken off without a cause of its own.
@@ -285,9 +300,14 @@ class _AnswerBuilder:
         """
         if self._reason == "content_filter" or self._refusal:
             raise PageError(FailureReason.DECLINED, "The server declined to answer for this page (its content filter).")
-        if not self._reason and not self._looped:
+        if not self._reason and not self._text.looped:
             return None
-        text = legible("".join(self._text))
-        counted = {"eval_count": len(self._text), **self._facts}
-        reason = "length" if self._reason == "length" else "stop" if self._reason else ""
-        return Answer(response=text, done=bool(self._reason), thought=self._thought, done_reason=reason, **counted)
+        return Answer(
+            response=self._text.text,
+            done=bool(self._reason),
+            thought=self._text.thought,
+            confidence=self._text.confidence,
+            first_seconds=self._text.first_seconds,
+            done_reason="length" if self._reason == "length" else "stop" if self._reason else "",
+            **{"eval_count": self._text.pieces, **self._facts},
+        )

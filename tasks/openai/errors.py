@@ -17,7 +17,7 @@ from tasks.core.errors import (
     ServerFaultError,
     TransientError,
 )
-from tasks.ollama.errors import server_words
+from tasks.inference.server_words import server_words
 
 _PASSING_STATUS = {408, 409, 425, 429, 499, 502, 503, 504, 529}
 # Of vLLM, which counts the answer's most tokens in; and of SGLang and OpenAI.

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, InstanceOf
 
-from tasks.ollama.schema import Count, Wire, Word
+from tasks.inference.schema import Count, Wire, Word
 
 
 def _mapping(value: object) -> dict[str, Any]:
@@ -86,12 +86,20 @@ class Delta(Wire):
     refusal: Text = ""
 
 
+def _logprobs(value: object) -> tuple[float, ...]:
+    """Return the tokens' logarithms of their probabilities; what is none counts as not sent."""
+    tokens = _objects(_mapping(value).get("content"))
+    found = (token.get("logprob") for token in tokens)
+    return tuple(float(logprob) for logprob in found if isinstance(logprob, int | float) and logprob <= 0)
+
+
 class Choice(Wire):
     """One answer of a piece; Hearth asks for one."""
 
     delta: Delta = Delta()
     message: Delta | None = None
     finish_reason: Word = ""
+    logprobs: Annotated[tuple[float, ...], BeforeValidator(_logprobs)] = ()
 
     @property
     def added(self) -> Delta:

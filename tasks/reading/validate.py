@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tasks.core.errors import FailureReason, PageError
 from tasks.documents.render import PageImage
-from tasks.ollama.client import Answer, GenerateRequest
+from tasks.inference.schema import Answer, GenerateRequest
 from tasks.reading.clean import Cleaned, cleaned, declined, unfinished_thought
 from tasks.text.loops import Loop, find_loop
 

@@ -11,7 +11,8 @@ from itertools import accumulate
 from statistics import mean, median
 
 from tasks.core.replicas import Replicas
-from tasks.ollama.client import Answer, GenerateRequest, OllamaClient
+from tasks.inference.schema import Answer, GenerateRequest
+from tasks.ollama.client import OllamaClient
 from tasks.serving.probe_image import probe_image
 from tasks.slots.capacity import Count
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from tasks.core.errors import ModelError
 from tasks.core.events import Progress, Pulling, RunWarning, WarmStep, emit, measure_step
 from tasks.core.replicas import Replicas
-from tasks.ollama.client import GenerateRequest, LoadedModel, Model, OllamaClient, PullProgress
+from tasks.inference.schema import GenerateRequest, LoadedModel, Model, PullProgress
+from tasks.ollama.client import OllamaClient
 from tasks.ollama.names import find_model
 from tasks.serving.capabilities import Capabilities
 from tasks.serving.parallelism import _measure_each

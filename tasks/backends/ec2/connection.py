@@ -19,8 +19,9 @@ from tasks.aws.client import ask
 from tasks.backends.ec2.machine import Machine
 from tasks.backends.ec2.pool import Pool, parameter
 from tasks.core.errors import HearthError, ServerError
+from tasks.inference.schema import LoadedModel
 from tasks.ollama.address import free_port
-from tasks.ollama.client import LoadedModel, OllamaClient
+from tasks.ollama.client import OllamaClient
 from tasks.settings.ec2 import Access
 
 _OLLAMA_PORT = 11434

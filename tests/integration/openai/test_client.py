@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tasks.core.errors import ModelError, PageError, ServerError, TransientError
-from tasks.ollama.schema import Answer, GenerateRequest
+from tasks.inference.schema import Answer, GenerateRequest
 from tasks.openai.client import OpenAIClient
 from tasks.serving.parallelism import measure_parallelism
 from tasks.serving.probe_image import probe_image

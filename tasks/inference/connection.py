@@ -1,4 +1,4 @@
-"""A connection to a server that speaks Ollama's JSON over HTTP."""
+"""A connection to a server that answers in JSON over HTTP, as a whole or in pieces."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from pydantic import ValidationError
 
 from tasks.core.errors import FailureReason, HearthError, NoResponseError, PageError, ServerError, TransientError
 from tasks.core.network import find_proxy, ssl_context
-from tasks.ollama.detours import refusing_detours, trouble
-from tasks.ollama.errors import classified
-from tasks.ollama.schema import Wire
-from tasks.ollama.stream import MOST_BYTES, json_values
+from tasks.inference.detours import refusing_detours, trouble
+from tasks.inference.json_values import MOST_BYTES, json_values
+from tasks.inference.schema import Wire
 
 W = TypeVar("W", bound=Wire)
 
@@ -26,7 +25,7 @@ _MOST_ERROR_BYTES = 1_000_000
 _LONGEST_RETRY_AFTER = 60.0
 """Seconds; whoever asks for more is asked again sooner."""
 _TLS_NAME = "hearth"
-# Of llama-server: a request that it can never take, whatever Ollama makes of its status.
+# Of llama-server: a request that it can never take, whatever status it comes with.
 _TOO_LARGE = re.compile(r"request \((\d+) tokens\) exceeds the available context size \((\d+) tokens\)")
 _HALF_CHARACTER = re.compile(r"\\+u[dD][89a-fA-F][0-9a-fA-F]{2}")
 
@@ -64,7 +63,7 @@ class Classify(Protocol):
     """What an error's answer means."""
 
     def __call__(self, url: str, status: int, body: str, *, authorized: bool) -> HearthError:
-        """Return the error; see `tasks.ollama.errors`."""
+        """Return the error that an answer with this status and body stands for."""
         ...
 
 
@@ -81,8 +80,9 @@ class JsonConnection:
         url: of the server.
         timeout: longest wait for an answer, in seconds.
         headers: sent with each request.
-        certificate, trust: see `OllamaClient`.
-        transport: see `OllamaClient`.
+        certificate: the one that the server must show, in PEM, made out to `hearth`; None trusts what the system does.
+        trust: file of the certificates by which it is trusted, where those of the system do not do.
+        transport: carries the requests where no plain HTTP goes; it may raise errors of Hearth's own.
     """
 
     def __init__(
@@ -94,8 +94,8 @@ class JsonConnection:
         certificate: str | None = None,
         trust: Path | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
-        api: str = "Ollama",
-        classify: Classify = classified,
+        api: str,
+        classify: Classify,
     ) -> None:
         self.url = url
         self._api = api
