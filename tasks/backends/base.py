@@ -16,9 +16,11 @@ from tasks.core.interruption import Interruption
 from tasks.core.jobs import BackendName
 from tasks.core.replicas import Replicas
 from tasks.core.scaling import Scale
+from tasks.inference.api import Api
+from tasks.inference.client import InferenceClient
 from tasks.inference.schema import GenerateRequest
-from tasks.ollama.client import OllamaClient
 from tasks.ollama.names import canonical_name
+from tasks.serving.clients import new_client
 from tasks.slots.store import LedgerStore
 
 
@@ -65,7 +67,8 @@ class Endpoint:
     """How to call a server.
 
     Attributes:
-        url: of Ollama's API.
+        url: of its API.
+        api: that it speaks.
         headers: to be sent with each request.
         certificate: what it shows over TLS, in PEM; None for what the system trusts.
         trust: file of the certificates by which it is trusted instead; None for those of the system.
@@ -73,19 +76,21 @@ class Endpoint:
     """
 
     url: str
+    api: Api = Api.OLLAMA
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     certificate: str | None = field(default=None, repr=False)
     trust: Path | None = None
     transport: Callable[[], httpx.AsyncBaseTransport] | None = field(default=None, repr=False)
 
-    def client(self, timeout: float) -> OllamaClient:
+    def client(self, timeout: float) -> InferenceClient:
         """Its API. Use as an async context manager.
 
         Args:
             timeout: longest wait for an answer, seconds.
         """
         transport = self.transport() if self.transport else None
-        return OllamaClient(
+        return new_client(
+            self.api,
             self.url,
             timeout=timeout,
             headers=self.headers,

@@ -11,8 +11,9 @@ from tasks.core.finding import Finding, Findings, State
 from tasks.core.jobs import BackendName
 from tasks.core.network import HTTPX_CERTIFICATES, check_connection, ssl_context
 from tasks.core.scaling import Scale
+from tasks.inference.client import InferenceClient
 from tasks.ollama.address import ServerAddress, parse_address
-from tasks.ollama.client import OllamaClient, fetch_digest
+from tasks.serving.clients import DIGEST_SECONDS, fetch_digest
 from tasks.settings.settings import Settings
 from tasks.slots.store import FileStore
 
@@ -49,6 +50,7 @@ class UrlBackend:
             raise InputError(_NO_ADDRESS)
         self._home = settings.home
         self._trust = settings.url_ca
+        self._api = settings.url_api
         self._headers = {
             address.url: _headers(settings, address)
             for address in (
@@ -74,11 +76,14 @@ class UrlBackend:
     async def digest(self, model: str) -> str | None:
         """See `Backend`: only the server knows."""
         url = self.urls[0]
-        return await fetch_digest(url, model, self._headers[url], self._trust)
+        return await fetch_digest(self.client(url, DIGEST_SECONDS), model)
 
-    def client(self, url: str, timeout: float) -> OllamaClient:
+    def client(self, url: str, timeout: float) -> InferenceClient:
         """Return the API of one of its servers."""
-        return OllamaClient(url, timeout=timeout, headers=self._headers[url], trust=self._trust)
+        return self._endpoint(url).client(timeout)
+
+    def _endpoint(self, url: str) -> Endpoint:
+        return Endpoint(url, self._api, headers=self._headers[url], trust=self._trust)
 
     def scale(self, slots: int) -> Scale:
         """See `Backend`: all that there are are used."""
@@ -93,7 +98,7 @@ class UrlBackend:
             raise ServerError(f"HEARTH_URL names no more than {self.servers} servers, and all are in use.")
         self._in_use.add(url)
         ledger = FileStore.of(self._home, url)
-        return Allocation(self.name, Endpoint(url, headers=self._headers[url], trust=self._trust), slots, ledger)
+        return Allocation(self.name, self._endpoint(url), slots, ledger)
 
     async def release(self, allocation: Allocation, *, broken: bool = False) -> Release:
         """See `Backend`."""

@@ -12,6 +12,7 @@
     │   ├── ServerError         the server does not start or respond
     │   │   └── MachineLostError  its machine went away: continue on another
     │   ├── ModelError          the model cannot be pulled or loaded
+    │   │   └── NotOfferedError   the server cannot download it either
     │   ├── CapacityError       the cloud has no such machine now
     │   ├── BudgetSpentError    the day's budget is spent
     │   ├── RendererError       the process that renders pages does not start
@@ -135,6 +136,10 @@ class MachineLostError(ServerError):
 
 class ModelError(UnavailableError):
     """The model does not exist, does not fit, or cannot be loaded by this server."""
+
+
+class NotOfferedError(ModelError):
+    """The server does not have the model, and cannot download it."""
 
 
 class CapacityError(UnavailableError):

@@ -21,6 +21,11 @@ class InferenceClient(Protocol):
 
     url: str
 
+    @property
+    def downloads(self) -> bool:
+        """Whether it can download models."""
+        ...
+
     async def __aenter__(self) -> Self:
         """Nothing is opened before the first call."""
         ...

@@ -14,28 +14,13 @@ from typing import Self
 
 import httpx
 
-from tasks.core.errors import HearthError, NoResponseError, TransientError
+from tasks.core.errors import NoResponseError, TransientError
 from tasks.inference.connection import JsonConnection
 from tasks.inference.schema import Answer, GenerateRequest, LoadedModel, Model, ModelDetails, PullProgress
 from tasks.ollama.errors import classified
-from tasks.ollama.names import find_model
 from tasks.ollama.schema import Loaded, Piece, Shown, Tags, load_body, page_body
 from tasks.ollama.stream import AnswerBuilder, most_bytes
 from tasks.text.legible import legible
-
-_GLANCE_SECONDS = 3.0
-
-
-async def fetch_digest(
-    url: str, model: str, headers: Mapping[str, str] | None = None, trust: Path | None = None
-) -> str | None:
-    """The digest of a model on a server; None if the server does not answer or does not have it."""
-    async with OllamaClient(url, timeout=_GLANCE_SECONDS, headers=headers, trust=trust) as client:
-        try:
-            found = find_model(model, await client.models())
-        except HearthError:
-            return None
-    return found.digest if found else None
 
 
 class OllamaClient:
@@ -85,6 +70,11 @@ class OllamaClient:
     ) -> None:
         """Close the connections."""
         await self._server.aclose()
+
+    @property
+    def downloads(self) -> bool:
+        """Whether it can download models."""
+        return True
 
     async def version(self) -> str:
         """The server's version; the cheapest sign of life."""

@@ -24,6 +24,7 @@ from tasks.core.errors import (
     HearthError,
     ModelError,
     NoResponseError,
+    NotOfferedError,
     PageError,
     ServerError,
     TransientError,
@@ -96,6 +97,11 @@ class OpenAIClient:
         """Close the connections."""
         await self._server.aclose()
 
+    @property
+    def downloads(self) -> bool:
+        """Whether it can download models: the API has no call for it."""
+        return False
+
     async def version(self) -> str:
         """Return what the server is; the cheapest sign that it is ready.
 
@@ -135,10 +141,13 @@ class OpenAIClient:
         """Refuse to download a model, which the API has no call for.
 
         Raises:
-            ModelError: always.
+            NotOfferedError: always.
         """
         offered = ", ".join(listed.id for listed in await self._listed()) or "none"
-        raise ModelError(f"{self.url} does not offer it, and its API cannot download models. It offers {offered}")
+        raise NotOfferedError(
+            f"{self.url} does not offer the model {model!r}, and its API cannot download models. "
+            f"Choose one of its own with --model: {offered}."
+        )
         yield PullProgress()  # makes this a generator, as Ollama's is
 
     async def load(self, request: GenerateRequest) -> None:

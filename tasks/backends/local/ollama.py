@@ -21,8 +21,9 @@ from tasks.core.jobs import BackendName
 from tasks.core.network import is_loopback
 from tasks.core.scaling import Scale
 from tasks.ollama.address import DEFAULT_PORT, server_url
-from tasks.ollama.client import OllamaClient, fetch_digest
+from tasks.ollama.client import OllamaClient
 from tasks.ollama.names import canonical_name
+from tasks.serving.clients import DIGEST_SECONDS, fetch_digest
 from tasks.settings.settings import Settings
 from tasks.slots.store import FileStore
 
@@ -82,7 +83,7 @@ class OllamaBackend:
 
     async def digest(self, model: str) -> str | None:
         """See `Backend`. Asked of a server that is up, else computed as Ollama does: the manifest file's sha256."""
-        answered = await fetch_digest(self.url, model)
+        answered = await fetch_digest(OllamaClient(self.url, timeout=DIGEST_SECONDS), model)
         if answered is not None:
             return answered
         root = Path(os.environ.get("OLLAMA_MODELS") or Path.home() / ".ollama" / "models") / "manifests"

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tasks.core.errors import ModelError, PageError, ServerError, TransientError
+from tasks.core.errors import NotOfferedError, PageError, ServerError, TransientError
 from tasks.inference.schema import Answer, GenerateRequest
 from tasks.openai.client import OpenAIClient
 from tasks.serving.parallelism import measure_parallelism
@@ -87,7 +87,7 @@ def test_a_model_that_is_not_offered_is_named_with_those_that_are(server: LlamaS
             async for _ in client.pull("qwen2.5vl:7b"):
                 pass
 
-    with pytest.raises(ModelError, match="offers chain"):
+    with pytest.raises(NotOfferedError, match="Choose one of its own with --model: chain"):
         asyncio.run(ask())
 
 

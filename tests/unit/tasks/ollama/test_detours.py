@@ -11,7 +11,8 @@ import pytest
 from tasks.core import network
 from tasks.core.errors import HearthError, InputError, ServerError, TransientError
 from tasks.core.network import normalize_environment
-from tasks.ollama.client import OllamaClient, fetch_digest
+from tasks.ollama.client import OllamaClient
+from tasks.serving.clients import fetch_digest
 from tests.support.ollama.scripted import Say, ScriptedOllama, says
 from tests.support.ollama.wire import MODEL
 from tests.support.relays import proxy, tls_server
@@ -142,7 +143,7 @@ async def test_a_redirect_is_told_and_not_followed(server: ScriptedOllama, statu
 
 
 async def test_a_glance_at_a_model_sends_the_credentials(server: ScriptedOllama):
-    await fetch_digest(server.url, MODEL, {"Authorization": "Bearer token"})
+    await fetch_digest(OllamaClient(server.url, headers={"Authorization": "Bearer token"}), MODEL)
     assert server.headers[-1]["authorization"] == "Bearer token"
 
 
