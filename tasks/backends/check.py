@@ -1,4 +1,4 @@
-"""Servers that can be asked now: whether they answer, and whether they have the model. Nothing is started or loaded."""
+"""Check whether a server answers, and has the model. Nothing is started or loaded."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tasks.serving.capabilities import Capabilities
 
 
 async def check_server(client: InferenceClient, model: str) -> Findings:
-    """Ask a server for its version and the model.
+    """Check a server's version and model.
 
     Raises:
         ModelError: the model cannot read images.
@@ -20,15 +20,15 @@ async def check_server(client: InferenceClient, model: str) -> Findings:
         version = await client.version()
         name = f"Ollama {version}" if version[:1].isdigit() else version
         yield Finding(State.OK, f"{name} answers at {client.url}.")
-        known = {canonical_name(each.name): each for each in await client.models()}.get(canonical_name(model))
-        if known is None and not client.downloads:
-            models = ", ".join(listed.name for listed in await client.models()) or "none"
-            yield Finding(State.MISSING, f"It does not offer the model {model}.", f"Choose one of its own: {models}.")
+        models = {canonical_name(each.name): each for each in await client.models()}
+        if (listed := models.get(canonical_name(model))) is None and not client.downloads:
+            names = ", ".join(each.name for each in models.values()) or "none"
+            yield Finding(State.MISSING, f"It does not offer the model {model}.", f"Choose one of its own: {names}.")
             return
-        if known is None:
+        if listed is None:
             yield Finding(State.OK, f"The model {model} is not on it: the first run pulls it.")
             return
-        Capabilities.of(model, known, await client.details(known.name)).require_vision()
+        Capabilities.of(model, listed, await client.details(listed.name)).require_vision()
         yield Finding(State.OK, f"The model {model} is on it.")
     except TransientError as error:
         why = f"{client.url} gives no answer: {str(error).rstrip('.')}."
