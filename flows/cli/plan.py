@@ -118,8 +118,8 @@ def refresh(
     ] = None,
 ) -> None:
     """Ask AWS for today's prices, keep them, and show what changed."""
+    from tasks.costs.offers import SERVICES
     from tasks.costs.refresh import TYPES, fetch_prices
-    from tasks.costs.services import SERVICES
 
     home = load_settings().home
     before = current_book(home)

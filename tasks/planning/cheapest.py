@@ -1,4 +1,4 @@
-"""Which of the backends on AWS suits a use: the cheapest that keeps up with it, by the plan. Pure."""
+"""The cheapest of the backends on AWS that keeps up with a workload, according to the plan. Pure."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tasks.planning.page_times import PageTimes
 
 @dataclass(frozen=True)
 class Suits:
-    """What was decided.
+    """The recommended backend.
 
     Attributes:
-        backend: None if nothing may be taken.
-        why: for a person; in either case.
+        backend: None if none is suitable.
+        why: the reason for either result, for display.
     """
 
     backend: BackendName | None
@@ -36,20 +36,20 @@ def suitable(
     term: Term,
     endpoint: Shape = Shape.SAGEMAKER_ASYNC,
 ) -> Suits:
-    """Decide between backends that are deployed.
+    """Choose between deployed backends.
 
-    Rare runs make what stops by itself the cheapest; many of them what is always on, for its hours are shared; and more
-    than one machine can read in a day leave only what has several.
+    Auto-stop is the cheapest for rare runs, always-on for frequent ones, which share its hours; and only backends with
+    several machines can read more than one machine reads in a day.
 
     Args:
-        backends: to choose from, the preferred one first where two cost the same.
-        pages: of a usual run.
-        runs_a_day: of everybody.
-        max_usd: nothing that may cost more a run is taken.
-        given: what is taken for granted of each.
-        book: of prices.
-        term: on which EC2's machines are bought.
-        endpoint: how SageMaker's answers.
+        backends: backends to choose from, in order of preference where two cost the same.
+        pages: pages of a usual run.
+        runs_a_day: runs per day of all users.
+        max_usd: highest cost of a run, USD.
+        given: assumptions about each backend.
+        book: the price book.
+        term: terms on which EC2 machines are bought.
+        endpoint: kind of the SageMaker endpoint.
     """
     use = f"runs of {pages:,} pages, {runs_a_day:g} a day"
     best: dict[BackendName, Estimate] = {}

@@ -198,7 +198,7 @@ def test_page_times_that_cannot_be_read_are_assumed_and_it_is_said(aws: AwsFront
     monkeypatch.setattr(objects, "_aws", Aws())
     times = page_times(S3Path("nobody-s-bucket", "results"), "qwen2.5vl:7b", Assumptions())
     assert times.measured == ()
-    assert times.source.startswith("assumed, as those below s3://nobody-s-bucket/results cannot be read")
+    assert times.source.startswith("assumed, because the results below s3://nobody-s-bucket/results cannot be read")
 
 
 def test_lines_that_many_runs_append_at_the_same_time_all_stand(s3: Any):

@@ -65,7 +65,7 @@ def test_what_is_assumed_by_name_wins(tmp_path: Path):
     save_measurement(Measurement(**FACTS), tmp_path)
     made = plan(tmp_path, assume={"slots": "16", "page_seconds": "5-10"})
     assert (made.given.slots, made.given.page_seconds.low) == (16, 5)
-    assert made.notes[0] == "Page times: assumed, as asked."
+    assert made.notes[0] == "Page times: assumed, as requested."
 
 
 @pytest.mark.parametrize(
