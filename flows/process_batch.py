@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,18 +19,17 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 
 from flows.engine.batch_reader import BatchReader, warn
-from flows.engine.outcomes import batch_state, failed_state, task_state
-from flows.engine.pages import cut_off
+from flows.engine.document import read_document
+from flows.engine.outcomes import batch_state, final_state, task_state
+from flows.engine.pages import cancelled_task
 from flows.engine.shard_runs import ShardRuns, merged
+from flows.engine.shared_server_group import SharedServerGroup
 from flows.orchestrator.blocks import resolved
+from flows.orchestrator.ephemeral import secure_ephemeral_server
 from flows.orchestrator.expected_errors import QUIET
-from flows.orchestrator.interruption import cancelled_if_interrupted
-from flows.orchestrator.late_ends import end_written_down, forget_end
-from flows.orchestrator.pausing import run_began
+from flows.orchestrator.late_ends import NoteEnd, forget_end
+from flows.orchestrator.pausing import run_began, until_paused
 from flows.orchestrator.result_json import RESULT_JSON
-from flows.orchestrator.run_events import ProgressEvents, tell_left
-from flows.orchestrator.termination import ended_by_sigterm
-from flows.process_document import process
 from flows.ui.artifacts import log_to_run, show_report
 from flows.ui.live_artifacts import Live
 from tasks.batches.batch import Batch, Source, find_documents
@@ -37,11 +37,9 @@ from tasks.batches.document_index import DocumentIndex
 from tasks.batches.one_at_a_time import AlreadyReadError, one_at_a_time
 from tasks.batches.shards import Shard, balanced, weighed, why_fewer
 from tasks.core.budget import Budget
-from tasks.core.errors import HearthError
-from tasks.core.escaping import escape_line, escape_logs
-from tasks.core.events import Progress, RunStarted, emit, subscribe
+from tasks.core.escaping import escape_line
+from tasks.core.events import Progress, emit, subscribe
 from tasks.core.jobs import Job
-from tasks.documents.shared_processes import shared_processes
 from tasks.reading.events import RunEnded
 from tasks.results.batch_result import BatchResult
 from tasks.results.manifest import Manifest
@@ -51,8 +49,10 @@ from tasks.runs.check_batch import check_batch, missing_inbox, sources_of
 from tasks.settings.settings import Settings, load_settings
 from tasks.storage.files import StoragePath
 
+secure_ephemeral_server()  # before a script can call the flow
+
 _ONE_AT_A_TIME = "nightly"
-"""A tag: of the runs that have it, one reads the same sources into the same results at a time."""
+"""A tag: of the runs that have it, only one at a time reads the same sources into the same results."""
 
 
 def _run_name() -> str:
@@ -74,57 +74,39 @@ def _run_name() -> str:
 async def process_batch(batch: Batch) -> State[BatchResult]:
     """Read all documents of a batch that are new or have changed, on the same servers.
 
-    Each document is a task run that does what `process_document` does. One that cannot be read does not keep the others
-    from it.
+    Each document is a task run that does what `process_document` does. One that cannot be read does not affect the
+    others.
 
     Args:
         batch: What to read, how, and what it may cost. What is left empty is taken from the worker's settings.
 
     Returns:
         Completed, named Partial if documents or pages failed, Stopped if the budget left some, or Skipped if no source
-        is named and the inbox does not exist, or if a run with the tag `nightly` finds another at it; with the
-        result. Whoever awaits the call gets the result itself, a `BatchResult`.
+        is named and the inbox does not exist, or if another run with the tag `nightly` reads the same; with the
+        result. A caller that awaits the flow gets the result itself, a `BatchResult`.
 
     Raises:
-        HearthError: the request is wrong, no server is to be had, or no document could be read. The run's state is
+        HearthError: the request is wrong, no server could be had, or no document could be read. The run's state is
             Failed, with the same sentence.
     """
-    escape_logs()
-    with (
-        ended_by_sigterm() as terminated,
-        end_written_down() as written_down,
-        subscribe(log_to_run),
-        subscribe(ProgressEvents()),
-    ):
-        async with cancelled_if_interrupted(terminated):
-            if flow_run.ui_url:
-                emit(RunStarted(flow_run.ui_url))
-            try:
-                return await _read(batch, load_settings(), written_down)
-            except HearthError as error:
-                emit(RunEnded(error))
-                return written_down(failed_state(error))
-            except Pause:
-                tell_left()
-                raise
+    return await final_state(lambda note_end: read_batch(batch, load_settings(), note_end))
 
 
-async def _read(
-    asked: Batch, settings: Settings, known: Callable[[State[BatchResult]], State[BatchResult]]
-) -> State[BatchResult]:
-    batch = await resolved(asked)
+async def read_batch(batch: Batch, settings: Settings, note_end: NoteEnd) -> State[BatchResult]:
+    """Read a batch, or a part of one, and return the state in which its run ends; see `process_batch`."""
+    requested, batch = batch, await resolved(batch)
     output = batch.directory(settings)
     if why := missing_inbox(batch, settings):
-        return known(_skipped(why, output))
-    run = _Run(asked, batch, settings)
+        return note_end(_skipped(why, output))
+    run = _Run(requested, batch, settings)
     try:
-        async with shared_processes(), Live("batch", settings, has_pages=False) as live:
+        async with Live("batch", settings, has_pages=False) as live:
             with subscribe(live):
                 report = await run.read()
     except AlreadyReadError:
-        why = "Another nightly run reads the same sources. It reads what is new, too, and the next one does."
-        return known(_skipped(why, output))
-    state = known(batch_state(BatchResult.of(report, output, run.written)))  # before Prefect is shown it
+        why = "Another nightly run reads the same sources. It also reads what is new, and so does the next run."
+        return note_end(_skipped(why, output))
+    state = note_end(batch_state(BatchResult.of(report, output, run.report_path)))  # before Prefect is shown it
     emit(RunEnded(report))
     await show_report(report)
     return state
@@ -137,87 +119,87 @@ def _skipped(why: str, output: StoragePath) -> State[BatchResult]:
 
 
 class _Run:
-    """One run: of a whole batch, shared with other runs or not, or of a part.
+    """One run: of a whole batch, alone or together with runs of its parts, or of a part.
 
     Args:
-        asked: as it was asked for.
-        batch: its output block resolved.
+        requested: the batch with its output block unresolved.
+        batch: the batch with its output block resolved.
 
     Attributes:
-        written: the report's path, when it is written.
+        report_path: where the report is, once it is written.
     """
 
-    def __init__(self, asked: Batch, batch: Batch, settings: Settings) -> None:
-        self._asked, self._batch, self._settings = asked, batch, settings
+    def __init__(self, requested: Batch, batch: Batch, settings: Settings) -> None:
+        self._requested, self._batch, self._settings = requested, batch, settings
         self._output = batch.directory(settings)
         self._began, self._started = datetime.now(UTC), time.monotonic()
         self._since = run_began()
-        self.written: StoragePath | None = None
+        self.report_path: StoragePath | None = None
 
     async def read(self) -> Report:
-        """Read what is asked for, and write the report."""
+        """Read the documents and write the report."""
         batch, output = self._batch, self._output
         if batch.part:
             part = await asyncio.to_thread(Shard.named, batch.part, output)
             report = await self._read_part(part)
-            self.written = await asyncio.to_thread(part.write_report, report, output)
+            self.report_path = await asyncio.to_thread(part.write_report, report, output)
             return report
         await asyncio.to_thread(check_batch, batch, self._settings)
         sources = sources_of(batch, self._settings)
         alone = one_at_a_time(sources, output) if _ONE_AT_A_TIME in flow_run.tags else nullcontext()
         async with alone:
             report = await self._read_all(sources)
-            self.written = report.write(output)
-            emit(Progress(f"the report is {self.written}"))
+            self.report_path = report.write(output)
+            emit(Progress(f"the report is {self.report_path}"))
             await asyncio.to_thread(clean_files, self._settings, output)
         return report
 
     async def _read_all(self, sources: Sequence[str]) -> Report:
         batch = self._batch
         if batch.workers > 1:
-            return await self._shared(find_documents(sources, warn))
+            return await self._read_shared(find_documents(sources, warn))
         budget = Budget(batch.max_usd, batch.minutes, batch.ends_at(self._began), self._started)
         return await self._reader(budget, self._since).run(sources)
 
-    async def _shared(self, sources: Iterator[Source]) -> Report:
-        """Read with other runs what is new or has changed."""
-        shelf = self._shelf()
-        known: list[Row] = []
+    async def _read_shared(self, sources: Iterator[Source]) -> Report:
+        """Read the documents that are new or have changed together with other runs."""
+        batch, settings = self._batch, self._settings
+        index = self._index()
+        unchanged: list[Row] = []
         documents = []
         for source in await asyncio.to_thread(list, sources):
-            row = shelf.unchanged(source)
-            if row is not None:
-                known.append(row)
+            if (row := index.unchanged(source)) is not None:
+                unchanged.append(row)
             else:
-                documents.append(await asyncio.to_thread(weighed, source, self._settings.limits, self._batch.pages))
-        shards = balanced(documents, self._batch.workers, self._batch.worker_pages)
-        if why := why_fewer(shards, self._batch.workers, self._batch.worker_pages):
+                documents.append(await asyncio.to_thread(weighed, source, settings.limits, batch.pages))
+        shards = balanced(documents, batch.workers, batch.worker_pages)
+        if why := why_fewer(shards, batch.workers, batch.worker_pages):
             warn(why)
-        parts = ShardRuns(self._asked, self._output, self._began, self._since, self._read_part, self._shelf)
-        return merged(await parts.read(shards) if shards else [], known, self._began)
+        parts = ShardRuns(self._requested, self._output, self._began, self._since, self._read_part, self._index)
+        return merged(await parts.read(shards) if shards else [], unchanged, self._began)
 
     async def _read_part(self, part: Shard) -> Report:
-        return await self._reader(Budget(part.max_usd, finish_by=part.ends_at), part.since or self._since).run(
-            part.documents
-        )
+        budget = Budget(part.max_usd, finish_by=part.ends_at)
+        return await self._reader(budget, part.since or self._since).run(part.documents)
 
     def _reader(self, budget: Budget, since: datetime) -> BatchReader:
-        async def read(name: str, job: Job) -> State[Manifest]:
-            # Prefect's types do not know that an async task's state is awaited, too.
-            state: State[Manifest] = await cast("Any", read_document)(name, job, since, return_state=True)
-            return state
-
+        # Prefect's types do not know that an async task's state is awaited, too.
+        read = partial(cast("Any", read_document_task), since, return_state=True)
         return BatchReader(self._batch, self._settings, self._output, budget, read)
 
-    def _shelf(self) -> DocumentIndex:
+    def _index(self) -> DocumentIndex:
         return DocumentIndex(self._output, self._batch, self._settings)
 
 
 # Not a run within the run: Prefect takes seconds to begin one, and short documents would leave slots idle meanwhile.
 @task(name="read-document", task_run_name="{name}", cache_policy=NO_CACHE, persist_result=False, **QUIET)
-async def read_document(name: str, job: Job, began: datetime) -> State[Manifest]:
-    """Read one document of a batch; `name` is what it is called in the UI. See `process_document`."""
+async def read_document_task(
+    began: datetime, name: str, job: Job, servers: SharedServerGroup, all_begun: Callable[[], None]
+) -> State[Manifest]:
+    """Read one document of a batch, shown in the UI as `name`; see `read_document`."""
     try:
-        return task_state(await process(job, began, in_batch=True))
+        with subscribe(log_to_run):
+            reading = read_document(job, began, task_state, shared=servers, all_admitted=all_begun)
+            return await until_paused(reading)
     except (Pause, asyncio.CancelledError):
-        return cut_off()
+        return cancelled_task()

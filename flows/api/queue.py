@@ -22,7 +22,7 @@ from flows.api.prefect_state import RefusedError, answer_of_prefect, cancel
 from flows.api.runs import Runs
 from flows.orchestrator.trigger import made_of, trigger
 from tasks.core.errors import HearthError, ServerError
-from tasks.storage.file_locks import FileLease, try_exclusive
+from tasks.storage.file_locks import FileLock, try_exclusive
 
 _LOOK_SECONDS = 1.0
 _LONGEST_PAUSE = 30.0
@@ -74,7 +74,7 @@ class Queue:
         await asyncio.wait([self._submitting])
 
     async def _submit_all(self) -> None:
-        turn: FileLease | None = None
+        turn: FileLock | None = None
         pause = _LOOK_SECONDS
         try:
             while True:

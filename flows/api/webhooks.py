@@ -30,7 +30,7 @@ from flows.api.settings import ApiSettings
 from flows.api.signature import ID_HEADER, sign
 from tasks.core.errors import HearthError, InputError
 from tasks.core.jobs import Frozen
-from tasks.storage.file_locks import FileLease, try_exclusive
+from tasks.storage.file_locks import FileLock, try_exclusive
 
 _LOOK_SECONDS = 1.0
 _SENT_AT_ONCE = 64
@@ -122,7 +122,7 @@ class Webhooks:
         await self._http.aclose()
 
     async def _deliver(self) -> None:
-        turn: FileLease | None = None
+        turn: FileLock | None = None
         try:
             while True:
                 turn = turn or try_exclusive(self._directory / ".lock")

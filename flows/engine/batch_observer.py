@@ -1,10 +1,9 @@
-"""What a batch hears of its documents and their servers: told, and measured, once."""
+"""The batch's own account of its servers and documents: what they share is shown, and measured, once."""
 
 from __future__ import annotations
 
 import time
-from contextvars import Context
-from dataclasses import dataclass
+from contextvars import copy_context
 
 from tasks.backends.base import Allocation, MachineFacts
 from tasks.core.events import Event, PagesStarted, Progress, RunWarning, emit
@@ -13,42 +12,38 @@ from tasks.runs.run_stats import RunStats
 from tasks.serving.warmup import Warmth
 
 
-@dataclass
 class BatchObserver:
-    """The batch's own account of servers: what the documents share is told, and measured, once."""
+    """Observes a batch's servers, and passes on to the batch's listeners the pages and warnings of its documents.
 
-    meter: RunStats
+    Args:
+        stats: measure the batch.
+    """
+
+    def __init__(self, stats: RunStats) -> None:
+        self._stats = stats
+        self._context = copy_context()
+        self._total = self._standing = 0
 
     def warmed(self, allocation: Allocation, warmth: Warmth) -> None:
-        """See `Books`."""
-        self.meter.warmed(allocation, warmth)
+        """Show and measure that a server is warm."""
+        self._stats.warmed(allocation, warmth)
         emit(Progress(f"{allocation.endpoint.url} is warm with {warmth.measured.slots * allocation.parts.count} slots"))
 
     def released(self, machine: MachineFacts, ended: str) -> None:
-        """See `Books`."""
-        self.meter.released(machine, ended)
+        """Show and measure that a machine was given back."""
+        self._stats.released(machine, ended)
         emit(Progress(f"{machine.id} was given back after {(time.time() - machine.since) / 60:.1f} min"))
 
-
-@dataclass
-class Relay:
-    """Passes on to the batch's listeners what matters of its documents, their pages added up."""
-
-    batch: Context
-    meter: RunStats
-    total: int = 0
-    standing: int = 0
-
     def __call__(self, event: Event) -> None:
-        """See `Listener`."""
-        self.meter(event)
+        """Measure an event of a document, and pass it on; the pages of all documents are added up."""
+        self._stats(event)
         match event:
             case PagesStarted(total=total, standing=standing, slots=slots):
-                self.total, self.standing = self.total + total, self.standing + standing
-                event = PagesStarted(self.total, self.standing, slots)
+                self._total, self._standing = self._total + total, self._standing + standing
+                event = PagesStarted(self._total, self._standing, slots)
             case PageDone() | RunWarning():
                 pass
             case _:
                 return
-        # Told of from several documents and two threads at once; a context is entered by one at a time.
-        self.batch.copy().run(emit, event)
+        # Several documents and two threads emit at once, and only one may be in a context.
+        self._context.copy().run(emit, event)

@@ -1,4 +1,4 @@
-"""Pages in a row that one task run carries."""
+"""Consecutive pages that one task run reads."""
 
 from __future__ import annotations
 
@@ -15,18 +15,16 @@ from tasks.core.events import Event, PageStarted, subscribe
 from tasks.reading.events import PageDone
 from tasks.results.page import PageStatus
 
-Read = Callable[[int], Coroutine[Any, Any, None]]
-
 
 class Block:
-    """Pages in a row, each begun when it may be. Its task run begins when the first of them has a slot.
+    """Consecutive pages, each begun when it is admitted. The task run begins when the first of them has a slot.
 
-    So the task runs' times are those in which pages were read, and no slot waits for Prefect to note that.
+    So the times of task runs are those in which pages were read, and no slot waits for Prefect to record that.
 
     Attributes:
         numbers: of the pages.
-        table: the pages, as they are shown at the task run; None where the run's own table has them.
-        log: where it is told that a page is read again, or failed; the task run's as soon as there is one.
+        table: the pages as the task run shows them; None where the run's own table has them.
+        log: for pages that are read again, or fail; the task run's as soon as there is one.
     """
 
     def __init__(self, numbers: Sequence[int]) -> None:
@@ -40,21 +38,23 @@ class Block:
         self._end: asyncio.Future[None] = self._loop.create_future()
         self._failures: list[str] = []
 
-    def begin(self, number: int, read: Read, done: Callable[[], None]) -> None:
-        """Begin a page; `done` is called when it has ended, however it does."""
-        with subscribe(self._hear):
+    def begin(
+        self, number: int, read: Callable[[int], Coroutine[Any, Any, None]], page_ended: Callable[[], None]
+    ) -> None:
+        """Begin a page; `page_ended` is called when it has ended in whatever way."""
+        with subscribe(self._on_event):
             page = asyncio.create_task(read(number))
         self._pages.append(page)
-        page.add_done_callback(lambda _: done())
-        page.add_done_callback(self._page_ended)
+        page.add_done_callback(lambda _: page_ended())
+        page.add_done_callback(self._on_page_end)
 
     def close(self) -> None:
-        """Begin no more pages of it."""
+        """Begin no more of its pages."""
         self._left -= len(self.numbers) - len(self._pages)
-        self._settle()
+        self._end_if_done()
 
     async def at_work(self) -> None:
-        """Wait until a page of it has a slot, or has ended without."""
+        """Wait until one of its pages has a slot, or has ended without one."""
         await self._at_work.wait()
 
     async def ended(self) -> None:
@@ -65,29 +65,29 @@ class Block:
         """
         await asyncio.shield(self._end)
 
-    def cut_off(self) -> None:
-        """Cut off the pages that have not ended."""
+    def cancel_pages(self) -> None:
+        """Cancel the pages that have not ended."""
         for page in self._pages:
             if not page.done() and not page.cancelling():
                 page.cancel()
 
     def state(self) -> State[None]:
-        """How its task run ends, by the pages that have ended."""
+        """Return the final state of its task run, by the pages that have ended."""
         pages, failed = len(self._pages), len(self._failures)
-        told = self._failures[0] if pages == failed == 1 else f"{pages} pages, {failed} failed"
+        message = self._failures[0] if pages == failed == 1 else f"{pages} pages, {failed} failed"
         if failed and failed == pages:
-            return Failed(message=told)
+            return Failed(message=message)
         if len(self.numbers) == 1:
             return Completed()
-        return Completed(name="Partial" if failed else None, message=told)
+        return Completed(name="Partial" if failed else None, message=message)
 
     def __str__(self) -> str:
         first, last, count = self.numbers[0], self.numbers[-1], len(self.numbers)
-        told = f"page {first}" if count == 1 else f"pages {first}-{last}"
-        return told if last - first < count else f"{told}, {count} of them"
+        name = f"page {first}" if count == 1 else f"pages {first}-{last}"
+        return name if last - first < count else f"{name}, {count} of them"
 
-    def _hear(self, event: Event) -> None:
-        """Take note of an event of its pages; on the thread of the slots."""
+    def _on_event(self, event: Event) -> None:
+        """Take note of an event of its pages; called on the slots' thread."""
         if isinstance(event, PageStarted):
             self._loop.call_soon_threadsafe(self._at_work.set)
         elif isinstance(event, PageDone):
@@ -96,7 +96,7 @@ class Block:
             if self.table is not None:
                 self.table(event)
 
-    def _page_ended(self, page: asyncio.Task[None]) -> None:
+    def _on_page_end(self, page: asyncio.Task[None]) -> None:
         self._at_work.set()
         self._left -= 1
         error = None if page.cancelled() else page.exception()
@@ -105,11 +105,11 @@ class Block:
         if page.cancelled():
             self._end.cancel()
         elif error is None:
-            self._settle()
+            self._end_if_done()
         else:
             self._end.set_exception(error)
-            self._end.exception()  # asyncio complains of one that nobody waits for, as when the run ends for another
+            self._end.exception()  # asyncio warns of one that nobody awaits, as when the run ends for another reason
 
-    def _settle(self) -> None:
+    def _end_if_done(self) -> None:
         if not self._left and not self._end.done():
             self._end.set_result(None)

@@ -1,79 +1,135 @@
-"""Read a document's pages on whatever servers there are."""
+"""Read one document: prepare it, lock it, read the pages that are left on whatever servers there are, and record it."""
 
 from __future__ import annotations
 
 import asyncio
 import platform
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, closing
+from datetime import datetime
+from typing import TypeVar
+
+from prefect.client.schemas.objects import State
+from prefect.runtime import flow_run
 
 from flows.engine.pages import read_pages
-from flows.engine.server_group import ServerGroup
-from flows.engine.shared_server_group import servers_for
-from flows.engine.supervisor import ServerRequirements
+from flows.engine.server_group import ServerGroup, new_server_group
+from flows.engine.shared_server_group import SharedServerGroup
+from flows.orchestrator.blocks import password_of, resolved
+from flows.ui.live_artifacts import Live
 from tasks.core.budget import Budget
-from tasks.core.events import PagesStarted, Progress, RunWarning, emit, subscribe
+from tasks.core.events import PagesStarted, emit, subscribe
+from tasks.core.jobs import Job, Plan
 from tasks.documents.render import Renderer
+from tasks.reading.events import RunEnded
 from tasks.reading.page_reader import PageReader
-from tasks.runs.prepare import Prepared
+from tasks.results.manifest import Manifest
+from tasks.runs.prepare import Prepared, prepare
 from tasks.runs.run_recorder import RunRecorder
-from tasks.settings.settings import Settings
+from tasks.settings.settings import Settings, load_settings
+
+T = TypeVar("T")
 
 
-async def read_document(prepared: Prepared, settings: Settings, account: RunRecorder) -> None:
-    """Read what is left of a document, on as many servers as the backend has for it.
+async def read_document(
+    job: Job,
+    began: datetime,
+    end: Callable[[Plan, Manifest | None], State[T]],
+    *,
+    shared: SharedServerGroup | None = None,
+    all_admitted: Callable[[], None] = lambda: None,
+) -> State[T]:
+    """Read one document, and return the state in which its run ends.
+
+    Args:
+        job: what to read, and how.
+        began: when the run began first; pages that are read anew are read once since then.
+        end: makes the state, as soon as the document's end is known; no manifest if nothing of it was stored.
+        shared: the servers of the batch that the document belongs to; it has servers of its own if None.
+        all_admitted: called when all its pages have begun, or will not begin.
 
     Raises:
-        UnavailableError: no server or no model is to be had.
-        StorageError: results cannot be stored.
+        InputError: the request is wrong, or the document cannot be read.
+        UnavailableError: no server or no model could be had.
+        StorageError: the results cannot be stored.
     """
+    settings = load_settings()
+    job = await resolved(job)
+    prepared = await prepare(job, settings, await password_of(job), began=began)
+    with closing(prepared.file):
+        prepared.store.prepare()
+        live = Live(prepared.plan.document.name, settings, has_servers=shared is None)
+        async with prepared.turn(), live:
+            recorder = RunRecorder(prepared, flow_run_id=flow_run.id, idle_seconds=settings.idle_minutes * 60)
+            try:
+                if not prepared.nothing_left():
+                    with subscribe(live):
+                        await _read_on_servers(prepared, settings, recorder, shared, all_admitted)
+            finally:
+                manifest = recorder.close()
+                if manifest is not None:
+                    await live.ended(manifest, prepared.store)
+            state = end(prepared.plan, manifest)
+            if manifest is not None:
+                emit(RunEnded(manifest))
+    return state
+
+
+async def _read_on_servers(
+    prepared: Prepared,
+    settings: Settings,
+    recorder: RunRecorder,
+    shared: SharedServerGroup | None,
+    all_admitted: Callable[[], None],
+) -> None:
     plan = prepared.plan
-    request = prepared.request(settings.idle_minutes * 60)
     renderer = Renderer(prepared.file.path, plan.options.longest_side, settings.limits, prepared.password)
-
-    def new_serving(budget: Budget, pages: Iterable[int]) -> ServerGroup:
-        told = f"reading with {prepared.choice.backend.describe()}: {prepared.choice.why}"
-        emit(RunWarning(f"{told}.") if prepared.choice.unasked else Progress(told))
-        holder = f"{plan.document.name} on {platform.node()}"
-        wanted = ServerRequirements(request, plan.slots, pages, plan.require_gpu, holder, budget)
-        return ServerGroup(prepared.choice.backend, wanted, settings)
-
-    budget = Budget(plan.max_usd, plan.minutes, started=time.monotonic())
-    expected = await asyncio.to_thread(_expected, prepared, account)
+    # Which pages are left is certain when the model is known.
+    expected = await asyncio.to_thread(_left, prepared, recorder, prepared.digest) if prepared.digest else plan.numbers
     async with (
-        servers_for(account, new_serving, budget, len(expected)) as (serving, all_begun),
-        serving.work.opened(renderer),
+        _servers(prepared, settings, recorder, shared, len(expected)) as group,
+        group.work.opened(renderer),
     ):
-        work = serving.books.work_of(plan.document.name)
-        with subscribe(account.hear), subscribe(work), subscribe(serving.metrics.hear):
-            await serving.work.run(lambda: renderer.ahead(expected[: plan.slots]))
-            await serving.ready()
-            servers = serving.servers
+        page_seconds = group.costs.work_of(plan.document.name)
+        with subscribe(recorder.hear), subscribe(page_seconds), subscribe(group.metrics.hear):
+            await group.work.run(lambda: renderer.ahead(expected[: plan.slots]))
+            await group.ready()
+            servers, request = group.servers, prepared.setup.request(settings.idle_minutes * 60)
             reader = PageReader(
                 plan, request, servers=servers, renderer=renderer, store=prepared.store, settings=settings.read
             )
-            # Again if another server's version of the model is another: its pages are others.
-            while not serving.stopped and (left := _left_with(prepared, account, servers.digest)):
-                async with serving.line() as leave:
-
-                    def begun(leave: Callable[[], None] = leave) -> None:
-                        leave()
-                        all_begun()
-
+            # Again if another server has another version of the model: its pages are others.
+            while not group.stopped and (left := _left(prepared, recorder, servers.digest)):
+                async with group.limiter.admission(len(left), all_admitted) as admission:
                     emit(PagesStarted(len(plan.numbers), len(plan.numbers) - len(left), servers.capacity))
-                    account.pages_start()
+                    recorder.pages_start()
                     try:
-                        await read_pages(serving.work, reader, left, serving.window, begun)
+                        await read_pages(group.work, reader, left, admission)
                     finally:
-                        account.pages_end()
+                        recorder.pages_end()
 
 
-def _left_with(prepared: Prepared, account: RunRecorder, digest: str) -> Sequence[int]:
-    """The pages that are still to be read with a model, neither standing nor done in this run."""
+@asynccontextmanager
+async def _servers(
+    prepared: Prepared, settings: Settings, recorder: RunRecorder, shared: SharedServerGroup | None, pages: int
+) -> AsyncIterator[ServerGroup]:
+    """Yield the servers for a document, the batch's or its own, whose use is recorded meanwhile."""
+    plan = prepared.plan
+    holder = f"{plan.document.name} on {platform.node()}"
+    if shared is not None:
+        group = await shared.acquired(holder)
+        with group.costs.observed_by(recorder):
+            yield group
+        return
+    budget = Budget(plan.max_usd, plan.minutes, started=time.monotonic())
+    group = new_server_group(prepared.setup, settings, holder, (pages,), budget)
+    with group.costs.observed_by(recorder):
+        async with group:
+            yield group
+
+
+def _left(prepared: Prepared, recorder: RunRecorder, digest: str) -> Sequence[int]:
+    """Return the pages that still have to be read with a model."""
     missing = prepared.store.missing(prepared.plan, digest)
-    return [number for number in missing if number not in account.done]
-
-
-def _expected(prepared: Prepared, account: RunRecorder) -> Sequence[int]:
-    """What will be read, as far as it is known before the model is."""
-    return _left_with(prepared, account, prepared.digest) if prepared.digest else prepared.plan.numbers
+    return [number for number in missing if number not in recorder.done]

@@ -2,79 +2,110 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 from prefect.client.schemas.objects import State
+from prefect.exceptions import Pause
 from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
+from flows.orchestrator.interruption import cancelled_if_interrupted
+from flows.orchestrator.late_ends import NoteEnd, end_written_down
+from flows.orchestrator.run_events import ProgressEvents, emit_left
+from flows.orchestrator.termination import ended_by_sigterm
+from flows.ui.artifacts import log_to_run
 from tasks.core.errors import AllFailedError, HearthError
+from tasks.core.escaping import escape_logs
+from tasks.core.events import RunStarted, emit, subscribe
 from tasks.core.jobs import Plan
+from tasks.documents.shared_processes import shared_processes
+from tasks.reading.events import RunEnded
 from tasks.results.batch_result import BatchResult
 from tasks.results.document_result import DocumentResult
 from tasks.results.manifest import Manifest, RunStatus
 from tasks.results.page import PageStatus
 from tasks.results.report import DocumentStatus
 
-
-@dataclass(frozen=True)
-class Ended:
-    """A document as far as a run has read it; without a manifest nothing of it was stored."""
-
-    plan: Plan
-    manifest: Manifest | None
+T = TypeVar("T")
 
 
-def document_state(ended: Ended) -> State[DocumentResult]:
-    """The final state of a document's own run, with its result."""
-    result = DocumentResult.of(ended.plan, ended.manifest)
-    where = result.document_path or result.output
-    return _named(ended.manifest, f" Results: {where}", result)
+async def final_state(read: Callable[[NoteEnd], Awaitable[State[T]]]) -> State[T]:
+    """Run the body of a flow that reads, and return the state in which its run ends.
+
+    A run that is interrupted ends as cancelled. Errors of Hearth's are logged as a sentence, without a traceback.
+
+    Args:
+        read: the body; it calls what it is given with the final state as soon as that is certain.
+
+    Raises:
+        Pause: the run was paused; Prefect resumes it.
+    """
+    escape_logs()
+    with (
+        ended_by_sigterm() as terminated,
+        end_written_down() as note_end,
+        subscribe(log_to_run),
+        subscribe(ProgressEvents()),
+    ):
+        async with cancelled_if_interrupted(terminated):
+            if flow_run.ui_url:
+                emit(RunStarted(flow_run.ui_url))
+            try:
+                async with shared_processes():
+                    return await read(note_end)
+            except HearthError as error:
+                emit(RunEnded(error))
+                get_run_logger().error(str(error))
+                return note_end(Failed(message=str(error), data=error))
+            except Pause:
+                emit_left()
+                raise
 
 
-def task_state(ended: Ended) -> State[Manifest]:
-    """The final state of a batch's task for a document, with its manifest."""
-    return _named(ended.manifest, "", ended.manifest)
+def document_state(plan: Plan, manifest: Manifest | None) -> State[DocumentResult]:
+    """Return the final state of a document's own run, with its result."""
+    result = DocumentResult.of(plan, manifest)
+    return _state_of(manifest, f" Results: {result.document_path or result.output}", result)
 
 
-def _named(manifest: Manifest | None, where: str, result: Any) -> State[Any]:  # noqa: ANN401 - either of the two
+def task_state(_: Plan, manifest: Manifest | None) -> State[Manifest]:
+    """Return the final state of a batch's task for a document, with its manifest."""
+    return _state_of(manifest, "", manifest)
+
+
+def _state_of(manifest: Manifest | None, where: str, result: Any) -> State[Any]:  # noqa: ANN401 - either of the two
     if manifest is None:
-        told = f"no page was begun: they are left for the next run.{where}"
-        return Completed(name="Stopped", message=told, data=result)
+        message = f"no page was begun: they are left for the next run.{where}"
+        return Completed(name="Stopped", message=message, data=result)
     failed = len(manifest.failed)
-    told = f"{manifest.count(PageStatus.READ)} pages read, {manifest.count(PageStatus.BLANK)} blank, {failed} failed"
+    message = f"{manifest.count(PageStatus.READ)} pages read, {manifest.count(PageStatus.BLANK)} blank, {failed} failed"
     if failed and failed == len(manifest.pages):
-        return _all_failed(f"{told}.{where}", result)
+        return _all_failed(f"{message}.{where}", result)
     if manifest.status is RunStatus.STOPPED:
-        told = f"{told}; the others are left for the next run.{where}"
-        return Completed(name="Stopped", message=told, data=result)
+        message += f"; the others are left for the next run.{where}"
+        return Completed(name="Stopped", message=message, data=result)
     if manifest.changed:
-        told += "; the document was changed while it was read"
+        message += "; the document was changed while it was read"
     partial = manifest.changed or manifest.status is RunStatus.PARTIAL
-    return Completed(name="Partial" if partial else None, message=f"{told}.{where}", data=result)
+    return Completed(name="Partial" if partial else None, message=f"{message}.{where}", data=result)
 
 
 def batch_state(result: BatchResult) -> State[BatchResult]:
-    """The final state of a batch's run, with its result."""
-    told = "; ".join(f"{name} {value}" for name, value in result.totals().items())
-    told = f"{told}. Report: {result.report_path}"
+    """Return the final state of a batch's run, with its result."""
+    message = "; ".join(f"{name} {value}" for name, value in result.totals().items())
+    message += f". Report: {result.report_path}"
     failed = result.count(DocumentStatus.FAILED)
     if failed and failed == len(result.rows):
-        return _all_failed(told, result)
+        return _all_failed(message, result)
     if result.count(DocumentStatus.LEFT):
-        return Completed(name="Stopped", message=told, data=result)
+        return Completed(name="Stopped", message=message, data=result)
     partial = failed or result.count(DocumentStatus.PARTIAL)
-    return Completed(name="Partial" if partial else None, message=told, data=result)
+    return Completed(name="Partial" if partial else None, message=message, data=result)
 
 
-def _all_failed(told: str, result: object) -> State[Any]:
-    error = AllFailedError(told)
+def _all_failed(message: str, result: object) -> State[Any]:
+    error = AllFailedError(message)
     error.result = result
-    return Failed(message=told, data=error)
-
-
-def failed_state(error: HearthError) -> State[Any]:
-    """The final state of a run that an error ended which says all: Prefect would log a traceback of what is raised."""
-    get_run_logger().error(str(error))
-    return Failed(message=str(error), data=error)
+    return Failed(message=message, data=error)

@@ -4,73 +4,76 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Self
 
 from flows.engine.supervisor import RunContext, ServerRequirements, ServerSupervisor
-from flows.orchestrator.run_events import tell_over_budget
+from flows.orchestrator.run_events import emit_over_budget
 from tasks.backends.base import Backend
 from tasks.core.aio import cancel_and_wait
+from tasks.core.budget import Budget
 from tasks.core.errors import CloudError, ServerError
 from tasks.core.events import Progress, RunWarning, emit, subscribe
 from tasks.core.jobs import ON_AWS
 from tasks.metrics.recorder import Identity, Recorder
 from tasks.metrics.sinks import sinks_for
+from tasks.runs.prepare import Setup
 from tasks.settings.settings import Settings
 
 _BUDGET_SECONDS = 1.0
-_ALL_SECONDS = 15.0
-"""How often what all runs have spent is asked for: it takes calls to the cloud."""
+_POOL_BUDGET_SECONDS = 15.0
+"""How often the spending of all runs is asked for: it takes calls to the cloud."""
 
 
 class ServerGroup:
-    """As many servers of a backend as one run's pages are worth. Use as an async context manager.
+    """As many servers of a backend as the pages of one run are worth. Use as an async context manager.
 
-    The first that is warm lets pages begin; the others join it. One that goes, or fails, is replaced if it can be.
+    Pages begin when the first server is warm; the others join it. A server that goes or fails is replaced if it can be.
 
     Attributes:
         servers: those that are warm.
-        window: how many pages may be open at once; it follows the servers' slots. Closed when the budget is spent.
+        limiter: how many pages may be open at once, by the servers' slots; closed when a budget is spent.
         work: the loop on which pages are read.
-        books: keep account of the servers.
-        metrics: listens to what is read on them.
-        stopped: why no page is begun any more; empty while they are.
+        costs: what the servers cost, and who observes their use.
+        metrics: a listener to what is read on them.
+        stopped: why no more pages are begun; empty while they are.
     """
 
-    def __init__(self, backend: Backend, wanted: ServerRequirements, settings: Settings) -> None:
-        self._backend, self._wanted, self._settings = backend, wanted, settings
-        self._common = common = RunContext()
-        self._budget = wanted.budget
-        self._ready = common.ready
-        self._line = asyncio.Lock()
-        self._keeping: list[asyncio.Task[None]] = []
-        self._watching: asyncio.Task[None] | None = None
-        self.servers, self.window, self.work, self.books = common.servers, common.window, common.work, common.books
+    def __init__(self, backend: Backend, requirements: ServerRequirements, settings: Settings) -> None:
+        self._backend, self._requirements, self._settings = backend, requirements, settings
+        self._context = context = RunContext()
+        self.servers, self.limiter, self.work, self.costs = (
+            context.servers,
+            context.limiter,
+            context.work,
+            context.costs,
+        )
+        self._tasks: list[asyncio.Task[None]] = []
+        self._ending: asyncio.Task[None] | None = None
         pool = settings.ec2.pool if backend.name in ON_AWS else backend.name.value
-        whose = Identity(wanted.holder, backend.name, pool, wanted.request.model)
-        self.metrics = Recorder(whose, self.servers, self.books, settings, lambda: sinks_for(settings, whose))
+        identity = Identity(requirements.holder, backend.name, pool, requirements.request.model)
+        self.metrics = Recorder(identity, self.servers, self.costs, settings, lambda: sinks_for(settings, identity))
         self.stopped = ""
-        self._ask_at = 0.0
+        self._next_pool_check = 0.0
 
     async def __aenter__(self) -> Self:
         """Begin to acquire servers."""
         machines = await self._machines()
-        servers = min(machines, self._backend.servers)
+        count = min(machines, self._backend.servers)
         await self.work.__aenter__()
         self.metrics.open()
         with subscribe(self.metrics.hear):
-            keeping = [
+            supervisors = [
                 asyncio.create_task(
                     ServerSupervisor(
-                        self._backend, self._wanted, machines // servers, self._settings, self._common
-                    ).keep()
+                        self._backend, self._requirements, machines // count, self._settings, self._context
+                    ).run()
                 )
-                for _ in range(servers)
+                for _ in range(count)
             ]
-        self._watching = asyncio.create_task(self._while_any(keeping))
-        self._keeping = [*keeping, asyncio.create_task(self._watch_budget())]
+        self._ending = asyncio.create_task(self._end_pages_without_servers(supervisors))
+        self._tasks = [*supervisors, asyncio.create_task(self._watch_budget())]
         return self
 
     async def __aexit__(
@@ -78,18 +81,18 @@ class ServerGroup:
     ) -> None:
         """Release all servers."""
         try:
-            await cancel_and_wait(*self._keeping)
+            await cancel_and_wait(*self._tasks)
         finally:
-            if self._watching is not None:
-                await asyncio.wait({self._watching})
+            if self._ending is not None:
+                await asyncio.wait({self._ending})
             await self.metrics.close()
             await self.work.__aexit__(kind, error, trace)
 
     async def _machines(self) -> int:
-        """How many the pages are worth; they are counted until they are worth all that there may be."""
-        scale = self._backend.scale(self._wanted.slots)
-        documents, pages = iter(self._wanted.pages), 0
-        # PDFs may be opened for it, which takes a while.
+        """Return how many machines the pages are worth; pages are counted until they are worth all there may be."""
+        scale = self._backend.scale(self._requirements.slots)
+        documents, pages = iter(self._requirements.pages), 0
+        # In a thread: PDFs may have to be opened.
         while scale.machines(pages) < scale.most and (more := await asyncio.to_thread(next, documents, 0)):
             pages += more
         machines = scale.machines(pages)
@@ -103,25 +106,8 @@ class ServerGroup:
         Raises:
             UnavailableError: none will be.
         """
-        await asyncio.shield(self._ready)
-        await self._check_budget()  # its start may have cost all of it
-
-    @asynccontextmanager
-    async def line(self) -> AsyncIterator[Callable[[], None]]:
-        """Be the one document whose pages are begun; what is given ends that, before the pages themselves end."""
-        await self._line.acquire()
-        left = False
-
-        def leave() -> None:
-            nonlocal left
-            if not left:
-                left = True
-                self._line.release()
-
-        try:
-            yield leave
-        finally:
-            leave()
+        await asyncio.shield(self._context.ready)
+        await self._check_budget()  # starting the server may have cost all of it
 
     async def _watch_budget(self) -> None:
         while not self.stopped:
@@ -129,33 +115,34 @@ class ServerGroup:
             await asyncio.sleep(_BUDGET_SECONDS)
 
     async def _check_budget(self) -> None:
-        """Close the window if a budget is spent; why is told once."""
-        spent = self._budget.exhausted(self.books.usd) or await self._all_spent()
+        """Admit no more pages if a budget is spent, and warn once."""
+        budget, usd = self._requirements.budget, self.costs.usd
+        spent = budget.exhausted(usd) or await self._pool_budget_spent()
         if spent is None or self.stopped:
             return
         self.stopped = spent
-        self.window.close()
-        tell_over_budget(self._budget, self.books.usd)
+        self.limiter.close()
+        emit_over_budget(budget, usd)
         emit(RunWarning(f"No more pages are begun: {spent}. The next run goes on with those that are left."))
 
-    async def _all_spent(self) -> str | None:
-        if not self.books.limited or time.monotonic() < self._ask_at:
+    async def _pool_budget_spent(self) -> str | None:
+        if not self.costs.limited or time.monotonic() < self._next_pool_check:
             return None
-        self._ask_at = time.monotonic() + _ALL_SECONDS
+        self._next_pool_check = time.monotonic() + _POOL_BUDGET_SECONDS
         try:
-            return await self.books.over_budget()
+            return await self.costs.over_budget()
         except CloudError as error:  # it is asked again; a cloud out of reach is no reason to stop reading
-            emit(RunWarning(f"What was spent today is not known: {error}"))
+            emit(RunWarning(f"The spending of today could not be read: {error}"))
             return None
 
-    async def _while_any(self, berths: Sequence[asyncio.Task[None]]) -> None:
-        """Wait until no berth has a server any more, and have the pages end for the reason."""
-        left = set(berths)
+    async def _end_pages_without_servers(self, supervisors: Sequence[asyncio.Task[None]]) -> None:
+        """Wait until no supervisor has a server any more, and end the pages with the first error."""
+        left = set(supervisors)
         first: BaseException | None = None
         while left:
             done, left = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
-            for berth in done:
-                if not berth.cancelled() and (error := berth.exception()) is not None:
+            for supervisor in done:
+                if not supervisor.cancelled() and (error := supervisor.exception()) is not None:
                     first = first or error
                     if left:
                         what = error.what if isinstance(error, ServerError) else error
@@ -163,6 +150,25 @@ class ServerGroup:
         if first is None:
             return
         why = first
-        if not self._ready.done():
-            self._ready.set_exception(why)
+        if not self._context.ready.done():
+            self._context.ready.set_exception(why)
         await self.work.run(lambda: self.servers.end(why))
+
+
+def new_server_group(
+    setup: Setup, settings: Settings, holder: str, pages: Iterable[int], budget: Budget
+) -> ServerGroup:
+    """Return the servers for documents of so many pages each, not yet acquired.
+
+    Args:
+        setup: the backend, the model and its options.
+        settings: for the servers and their warm-up.
+        holder: who uses the servers, for people who wonder why they run.
+        pages: pages of each document; see `ServerRequirements`.
+        budget: what the servers may cost.
+    """
+    message = f"reading with {setup.choice.backend.describe()}: {setup.choice.why}"
+    emit(RunWarning(f"{message}.") if setup.choice.unasked else Progress(message))
+    request = setup.request(settings.idle_minutes * 60)
+    requirements = ServerRequirements(request, setup.slots, pages, setup.require_gpu, holder, budget)
+    return ServerGroup(setup.choice.backend, requirements, settings)

@@ -1,4 +1,4 @@
-"""One server of a run at a time: acquired, warmed, used and released, and another in its place when it goes."""
+"""One server of a run at a time: acquired, warmed, used and released, and replaced when it goes."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ from tasks.serving.warmup import Warmth
 from tasks.settings.settings import Settings
 from tasks.slots.allocation import SlotAllocation
 
-AHEAD = 4
+_AHEAD = 4
 """Pages open beside those in a slot: rendered and waiting, or being recorded."""
-# Servers in a row that go without a page having been answered: something is wrong that another will not mend.
 _MOST_LOSSES = 3
+"""Servers in a row that may go before any page was answered; a further one would not help."""
 
 
 @dataclass(frozen=True)
 class ServerRequirements:
-    """What is wanted of servers.
+    """What a run needs of its servers.
 
     Attributes:
         request: the options of all requests.
-        slots: pages in flight on each, at the most.
-        pages: of each document that is to be read; looked at only as far as it takes to know how many machines to have.
-        require_gpu: a model that is not wholly in GPU memory is an error.
-        holder: who uses them, for people who wonder why they run.
-        budget: what they may cost.
+        slots: most pages in flight on each server.
+        pages: pages of each document to be read; looked at only until the number of machines is certain.
+        require_gpu: whether a model that is not wholly in GPU memory is an error.
+        holder: who uses the servers, for people who wonder why they run.
+        budget: what the servers may cost.
     """
 
     request: GenerateRequest
@@ -58,125 +58,125 @@ class ServerRequirements:
 
 @dataclass
 class RunContext:
-    """What the berths of a run have in common.
+    """What the supervisors of a run share.
 
     Attributes:
         servers: those that are warm.
-        window: how many pages may be open at once; it follows the servers' slots.
+        limiter: how many pages may be open at once; it follows the servers' slots.
         work: the loop on which pages are read.
-        books: keep account of the servers.
+        costs: what the servers cost, and who observes their use.
         ready: done when the first server is warm, or none will be.
     """
 
     servers: Servers = field(default_factory=Servers)
-    window: AdmissionLimiter = field(default_factory=lambda: AdmissionLimiter(AHEAD))
+    limiter: AdmissionLimiter = field(default_factory=lambda: AdmissionLimiter(_AHEAD))
     work: WorkLoop = field(default_factory=WorkLoop)
-    books: CostTracker = field(default_factory=CostTracker)
+    costs: CostTracker = field(default_factory=CostTracker)
     ready: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
 class ServerSupervisor:
-    """Room for one server, that should have so many parts."""
+    """Keeps one server of a run at work.
+
+    Args:
+        backend: where the server comes from.
+        requirements: what the run needs of it.
+        parts: replicas that a server which has several should have.
+        settings: timeouts, and where results go.
+        context: shared with the run's other supervisors.
+    """
 
     def __init__(
-        self, backend: Backend, wanted: ServerRequirements, parts: int, settings: Settings, common: RunContext
+        self, backend: Backend, requirements: ServerRequirements, parts: int, settings: Settings, context: RunContext
     ) -> None:
         self._backend = backend
-        self._wanted = wanted
+        self._requirements = requirements
         self._parts = parts
         self._settings = settings
-        self._common = common
+        self._context = context
 
-    async def keep(self) -> None:
-        """Keep one server at work, and another in its place as soon as it is about to go.
+    async def run(self) -> None:
+        """Keep one server at work, and acquire another as soon as its machine is about to go.
 
         Raises:
-            UnavailableError: no other is to be had, or there is no use in it.
+            UnavailableError: no other server could be had, or another would fail, too.
         """
-        visits: set[asyncio.Task[None]] = set()
+        requirements, servers = self._requirements, self._context.servers
+        sessions: set[asyncio.Task[None]] = set()
         losses = 0
         try:
             while True:
                 with measure_step(WarmStep.ACQUIRE):
-                    allocation = await self._backend.acquire(self._wanted.slots, self._wanted.holder, self._parts)
-                self._common.books.taken(allocation)
-                emit(ServerTaken(allocation))
-                if allocation.machine is not None and allocation.machine.usd_per_hour is None:
-                    kind = allocation.machine.kind
-                    emit(RunWarning(f"What {kind} costs is not known: no budget in dollars holds for it."))
-                url, how = allocation.endpoint.url, "started" if allocation.started else "reusing"
-                emit(Progress(f"{how} the server at {url}"))
-                answered_before = self._common.servers.answered
-                visit = asyncio.create_task(self._visit(allocation))
-                visits.add(visit)
+                    allocation = await self._backend.acquire(requirements.slots, requirements.holder, self._parts)
+                self._context.costs.taken(allocation)
+                _announce(allocation)
+                answered_before = servers.answered
+                session = asyncio.create_task(self._session(allocation))
+                sessions.add(session)
                 going = asyncio.create_task(allocation.interruption.wait_announced())
-                await asyncio.wait({visit, going}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({session, going}, return_when=asyncio.FIRST_COMPLETED)
                 going.cancel()
-                trouble = visit.exception() if visit.done() else None
-                if trouble is not None and not (isinstance(trouble, ServerError) and allocation.replaceable):
-                    raise trouble
-                losses = losses + 1 if self._common.servers.answered == answered_before else 0
+                error = session.exception() if session.done() else None
+                if error is not None and not (isinstance(error, ServerError) and allocation.replaceable):
+                    raise error
+                losses = losses + 1 if servers.answered == answered_before else 0
                 if losses >= _MOST_LOSSES:
-                    raise trouble or MachineLostError(
-                        f"No machine stays for long enough: {allocation.interruption.why}."
-                    )
-                why = trouble.what if trouble else f"No more pages go to {url}: {allocation.interruption.why}."
-                emit(RunWarning(f"{why} Going on with another."))
+                    raise error or MachineLostError(f"No machine stays for long enough: {allocation.interruption.why}.")
+                lost = f"No more pages go to {allocation.endpoint.url}: {allocation.interruption.why}."
+                emit(RunWarning(f"{error.what if error else lost} Going on with another."))
         finally:
-            await cancel_and_wait(*visits)
+            await cancel_and_wait(*sessions)
 
-    async def _visit(self, allocation: Allocation) -> None:
+    async def _session(self, allocation: Allocation) -> None:
         """Use one server, from its warm-up until its machine is about to go or nobody needs it, and release it."""
         broken = False
         noted = asyncio.create_task(
-            asyncio.to_thread(note_taken, self._settings.output, allocation, self._wanted.holder)
+            asyncio.to_thread(note_taken, self._settings.output, allocation, self._requirements.holder)
         )
         try:
-            warmth = await self._warmed(allocation)
-            await self._used(allocation, warmth)
+            warmth = await self._warm(allocation)
+            await self._serve(allocation, warmth)
         except UnavailableError as error:
             lost = isinstance(error, MachineLostError) or allocation.interruption.announced
-            # Somebody else's model, or page, is no fault of a machine that served before.
+            # A wrong model, or a bad page, is no fault of a machine that served before.
             broken = not lost and (isinstance(error, ServerError) or allocation.started)
             raise
         finally:
             await self._release(allocation, broken=broken)
             await noted
 
-    async def _warmed(self, allocation: Allocation) -> Warmth:
-        """Warm the model up, and say what the machine logged if that fails."""
-        wanted = self._wanted
+    async def _warm(self, allocation: Allocation) -> Warmth:
+        """Warm the model up; if that fails, add the end of the machine's log to the error."""
+        requirements = self._requirements
         try:
             return await allocation.interruption.unless_gone(
-                warm_up(wanted.request, allocation, self._settings.warm, require_gpu=wanted.require_gpu)
+                warm_up(requirements.request, allocation, self._settings.warm, require_gpu=requirements.require_gpu)
             )
         except (ServerError, ModelError) as error:
             if allocation.log_tail is None or isinstance(error, MachineLostError):
                 raise
             tail = await allocation.log_tail()
-            told = f"{error} The machine's log ends: {tail}" if tail else str(error)
-            if allocation.started:
-                # Another would be set up alike, fail alike, and cost the same.
-                raise UnavailableError(told) from None
-            raise type(error)(told) from None
+            message = f"{error} The machine's log ends: {tail}" if tail else str(error)
+            # Another machine would be set up, and fail, in the same way and at the same cost.
+            raise (UnavailableError if allocation.started else type(error))(message) from None
 
-    async def _used(self, allocation: Allocation, warmth: Warmth) -> None:
-        """Have pages read on a warm server until it goes; those on it then may end.
+    async def _serve(self, allocation: Allocation, warmth: Warmth) -> None:
+        """Have pages read on a warm server until it goes; pages in flight on it may end.
 
         Raises:
             UnavailableError: it failed.
         """
-        common = self._common
-        if common.servers.any_left and common.servers.digest != warmth.digest:
-            model = self._wanted.request.model
+        context = self._context
+        if context.servers.any_left and context.servers.digest != warmth.digest:
+            model = self._requirements.request.model
             raise ModelError(f"{allocation.endpoint.url} has another version of {model} than the other servers.")
-        common.books.warmed(allocation, warmth)
+        context.costs.warmed(allocation, warmth)
         async with (
-            common.work.opened(allocation.endpoint.client(self._settings.read.timeout_seconds)) as client,
-            common.work.opened(self._joined(allocation, warmth, client)) as server,
+            context.work.opened(allocation.endpoint.client(self._settings.read.timeout_seconds)) as client,
+            context.work.opened(self._joined(allocation, warmth, client)) as server,
         ):
-            if not common.ready.done():
-                common.ready.set_result(None)
+            if not context.ready.done():
+                context.ready.set_result(None)
             failed = asyncio.wrap_future(server.failure)
             going = asyncio.create_task(allocation.interruption.wait_announced())
             either: set[asyncio.Future[Any]] = {failed, going}
@@ -186,46 +186,54 @@ class ServerSupervisor:
                 going.cancel()
             if failed.done():
                 raise failed.result()
-            await common.work.run(lambda: common.servers.drained(server))
+            await context.work.run(lambda: context.servers.drained(server))
 
     @asynccontextmanager
     async def _joined(self, allocation: Allocation, warmth: Warmth, client: OllamaClient) -> AsyncIterator[Server]:
-        """A server among the others, with a share of its slots."""
-        servers, window = self._common.servers, self._common.window
+        """Yield the server, which is one of the run's meanwhile, with this run's share of its slots."""
+        servers, limiter = self._context.servers, self._context.limiter
+        last = -1
 
-        told = -1
-
-        def changed() -> None:
-            nonlocal told
+        def slots_changed() -> None:
+            nonlocal last
             slots = servers.capacity
-            window.resize(slots + AHEAD)
+            limiter.resize(slots + _AHEAD)
             servers.deal()
-            if slots != told:
-                told = slots
+            if slots != last:
+                last = slots
                 emit(SlotsChanged(slots))
 
-        share = SlotAllocation(allocation.ledger, self._wanted.slots, warmth.measured, changed, allocation.parts)
+        requirements, read = self._requirements, self._settings.read
+        share = SlotAllocation(allocation.ledger, requirements.slots, warmth.measured, slots_changed, allocation.parts)
         await share.open()
-        allocation.parts.waiting = lambda: window.left
-        pace = LatencyTracker(self._settings.read, self._wanted.request.num_predict)
-        # Of a server with parts, each page is seen by one; of Ollama's serial families, the number is known.
-        one = allocation.parts.seen_at == 0 and warmth.family not in SERIAL_FAMILIES
-        concurrency = ConcurrencyTracker(warmth.measured, self._wanted.slots) if one else None
-        server = Server(client, warmth.digest, share, pace, allocation.interruption, concurrency, warmth.thinks)
+        allocation.parts.waiting = lambda: limiter.left
+        latency = LatencyTracker(read, requirements.request.num_predict)
+        # A server with replicas shows each page to one of them; of Ollama's serial families, the number is known.
+        tracked = allocation.parts.seen_at == 0 and warmth.family not in SERIAL_FAMILIES
+        concurrency = ConcurrencyTracker(warmth.measured, requirements.slots) if tracked else None
+        server = Server(client, warmth.digest, share, latency, allocation.interruption, concurrency, warmth.thinks)
         try:
             servers.join(server)
-            changed()
+            slots_changed()
             yield server
         finally:
             servers.leave(server)
-            changed()
+            slots_changed()
             await share.close()
 
     async def _release(self, allocation: Allocation, *, broken: bool) -> None:
         release = await self._backend.release(allocation, broken=broken)
-        self._common.books.released(allocation, "it did not work" if broken else allocation.interruption.why)
-        await asyncio.to_thread(note_held, self._settings.output, allocation, self._wanted.holder, time.time())
+        self._context.costs.released(allocation, "it did not work" if broken else allocation.interruption.why)
+        await asyncio.to_thread(note_held, self._settings.output, allocation, self._requirements.holder, time.time())
         if allocation.machine is not None and release.look_at is not None:
             await schedule_idle_shutdown(self._settings, allocation.machine.id, release.look_at)
         emit(ServerReleased(allocation, release.told))
         emit(Progress(f"the server {release.told}"))
+
+
+def _announce(allocation: Allocation) -> None:
+    emit(ServerTaken(allocation))
+    if allocation.machine is not None and allocation.machine.usd_per_hour is None:
+        kind = allocation.machine.kind
+        emit(RunWarning(f"The price of {kind} is not known: no budget in dollars holds for it."))
+    emit(Progress(f"{'started' if allocation.started else 'reusing'} the server at {allocation.endpoint.url}"))

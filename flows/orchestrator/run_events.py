@@ -32,13 +32,13 @@ class ProgressEvents:
             _emit(PROGRESS, {})
 
 
-def tell_over_budget(budget: Budget, usd: float) -> None:
+def emit_over_budget(budget: Budget, usd: float) -> None:
     """Tell Prefect that a run's machines have cost what it may cost, if they have."""
     if budget.usd is not None and usd >= budget.usd:
         _emit(OVER_BUDGET, {"usd": round(usd, 4), "max_usd": budget.usd})
 
 
-def tell_left() -> None:
+def emit_left() -> None:
     """Tell Prefect that a paused run's process ends; it may have told after the pause that it lives."""
     _emit(LEFT, {})
 

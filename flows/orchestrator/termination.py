@@ -1,4 +1,4 @@
-"""SIGTERM of a run: Prefect's cancellation, or the end of the machine.
+"""How a worker's run ends: by SIGTERM, which is Prefect's cancellation or the machine's end, and not with its worker.
 
 Prefect's handler raises an exception wherever the program happens to be, in a task whose outcome nobody looks at, too.
 Then it is lost: the run reads on until it is killed with its slots and its lease, or waits for that task for ever.
@@ -7,13 +7,17 @@ Then it is lost: the run reads on until it is killed with its slots and its leas
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, cast
+
+from prefect.logging.handlers import PrefectConsoleHandler
 
 
 @contextmanager
@@ -29,6 +33,7 @@ def ended_by_sigterm() -> Iterator[Callable[[], bool]]:
     if task is None or not _worker_runs_this() or threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return
+    _outlive_worker()
     loop = asyncio.get_running_loop()
     told, telling = socket.socketpair()
     with told, telling:
@@ -55,6 +60,19 @@ def ended_by_sigterm() -> Iterator[Callable[[], bool]]:
         finally:
             loop.remove_reader(told)
             signal.set_wakeup_fd(before)
+
+
+def _outlive_worker() -> None:
+    """Have the run go on when its worker was killed.
+
+    Its console is a pipe to the worker. At the first line that is logged into a broken pipe, rich ends the process
+    (`Console.on_broken_pipe`), with pages in flight, and their slots held.
+    """
+    loggers = [logging.getLogger(), *map(logging.getLogger, logging.root.manager.loggerDict)]
+    for handler in {handler for logger in loggers for handler in logger.handlers}:
+        if isinstance(handler, PrefectConsoleHandler):
+            silence = partial(setattr, handler.console, "quiet", True)  # noqa: FBT003  setattr's
+            vars(handler.console)["on_broken_pipe"] = silence
 
 
 def _worker_runs_this() -> bool:

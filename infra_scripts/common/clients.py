@@ -47,7 +47,13 @@ _NO_CREDENTIALS = (
 DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "NotAuthorized", "UnauthorizedException"}
 _THROTTLED = {"Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException", "SlowDown"}
 _STALE = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
-_INVALID = {"InvalidClientTokenId", "UnrecognizedClientException", "AuthFailure", "SignatureDoesNotMatch", "OptInRequired"}
+_INVALID = {
+    "InvalidClientTokenId",
+    "UnrecognizedClientException",
+    "AuthFailure",
+    "SignatureDoesNotMatch",
+    "OptInRequired",
+}
 
 
 @dataclass(frozen=True)
@@ -127,13 +133,17 @@ def explain_errors() -> Iterator[None]:
     except ClientError as error:
         raise _client_error(error) from None
     except WaiterError as error:
-        raise InfraError(f"AWS did not finish in time: {error}. Check its state in the console, then run again.") from None
+        raise InfraError(
+            f"AWS did not finish in time: {error}. Check its state in the console, then run again."
+        ) from None
     except ResponseParserError:  # it holds the whole response
         raise AccessError(
             "The server's response is not one of AWS. Check the region, proxies and AWS_ENDPOINT_URL."
         ) from None
     except (HTTPClientError, BotoCoreError, OSError) as error:
-        raise AccessError(f"AWS cannot be reached: {error}. Check the network, the region and AWS_ENDPOINT_URL.") from None
+        raise AccessError(
+            f"AWS cannot be reached: {error}. Check the network, the region and AWS_ENDPOINT_URL."
+        ) from None
 
 
 def _client_error(error: ClientError) -> InfraError:
@@ -144,7 +154,9 @@ def _client_error(error: ClientError) -> InfraError:
             "`hearth infra` needs."
         )
     if code in _THROTTLED:
-        return AccessError(f"AWS throttled {operation}: {message}. Run again in a minute; it continues where it stopped.")
+        return AccessError(
+            f"AWS throttled {operation}: {message}. Run again in a minute; it continues where it stopped."
+        )
     if code in _STALE:
         return AccessError(f"The AWS credentials have expired ({message}). Sign in again.")
     if code in _INVALID:

@@ -112,7 +112,9 @@ class Stack:
         self._note_events()
         status = self._settled()
         if status in FAILED_STATES:
-            self._tell(f"The stack {self.name} is in {status}, which cannot be updated: it is deleted and created anew.")
+            self._tell(
+                f"The stack {self.name} is in {status}, which cannot be updated: it is deleted and created anew."
+            )
             self.delete()
             status = None
         if status in {"UPDATE_ROLLBACK_FAILED", "UPDATE_FAILED"}:

@@ -70,9 +70,7 @@ def network(aws: Aws, stack: Placed, setting: str) -> tuple[str, tuple[str, ...]
     except ClientError as error:
         if error_code(error).startswith(("InvalidSubnetID", "InvalidParameter")):
             given = ", ".join(stack.subnets)
-            raise RequestError(
-                f"Not all of the subnets {given} exist in {stack.region}. Correct {setting}."
-            ) from None
+            raise RequestError(f"Not all of the subnets {given} exist in {stack.region}. Correct {setting}.") from None
         raise
     networks = {subnet["VpcId"] for subnet in subnets}
     if len(networks) != 1:

@@ -59,7 +59,9 @@ def plan_rows(stack: Ec2Stack, initialization_usd: float = 0.0) -> tuple[PlanRow
         PlanRow("log group", f"{stack.log_group}, 14 days", "cents a month"),
         PlanRow("parameter", f"/hearth/{stack.pool}/ami", "nothing"),
         PlanRow(
-            "schedule, function", f"terminates machines that are stopped for {stack.terminate_hours:g} hours", SWEEP_COST
+            "schedule, function",
+            f"terminates machines that are stopped for {stack.terminate_hours:g} hours",
+            SWEEP_COST,
         ),
     ]
     if stack.metrics:

@@ -229,8 +229,8 @@ def _in_s3(source: S3Path, passed_over: PassedOver) -> Iterator[Source]:
                 raise InputError(f"{source} does not exist. Correct the batch's sources.")
             yield from _listed(listed.body, source, passed_over)
         else:
-            for each in objects.below(source):
-                if each.place.suffix.lower() == PDF and not is_companion(each.place.name):
-                    yield Source(each.place, each.etag, each.size)
+            for each in objects.list_objects(source):
+                if each.path.suffix.lower() == PDF and not is_companion(each.path.name):
+                    yield Source(each.path, each.etag, each.size)
     except CloudError as error:
-        raise InputError(f"{source} cannot be read: {objects.why(error)}, or correct the batch's sources.") from None
+        raise InputError(f"{source} cannot be read: {objects.advice(error)}, or correct the batch's sources.") from None

@@ -154,4 +154,4 @@ class DocumentIndex:
     def _folders(self) -> set[S3Path]:
         from tasks.storage import s3_client as objects
 
-        return set(objects.folders(self._output)) if isinstance(self._output, S3Path) else set()
+        return set(objects.list_folders(self._output)) if isinstance(self._output, S3Path) else set()

@@ -47,5 +47,5 @@ async def one_at_a_time(sources: Sequence[str], output: StoragePath) -> AsyncIte
         if time.monotonic() >= until:
             raise AlreadyReadError
 
-    async with files.turn(waiting):
+    async with files.lock(waiting):
         yield

@@ -85,7 +85,7 @@ class Shard(Frozen):
             StorageError: it cannot be written.
         """
         files = files_at(output / FOLDER)
-        files.make()
+        files.mkdir()
         files.write(f"{self.name}.json", [self.model_dump_json()])
 
     def write_report(self, report: Report, output: StoragePath) -> StoragePath:
@@ -96,7 +96,7 @@ class Shard(Frozen):
         """
         files, name = files_at(output / FOLDER), f"{self.name}-report.json"
         files.write(name, [report.model_dump_json()])
-        return files.place / name
+        return files.path / name
 
     def report(self, output: StoragePath) -> Report | None:
         """The report of its run; None if that wrote none.

@@ -142,5 +142,5 @@ def current_book(home: Path) -> Book:
 
 def save_book(book: Book, home: Path) -> None:
     """Write the user's own price book atomically."""
-    files_at(home).make()
+    files_at(home).mkdir()
     files_at(home).write(_OWN, [book.model_dump_json(indent=1), "\n"])

@@ -53,5 +53,5 @@ def _documents(output: StoragePath, stream: random.Random) -> Sequence[StoragePa
         return sorted(path.parent for path in output.glob("*/manifest.json"))
     from tasks.storage import s3_client as objects
 
-    found = list(objects.folders(output))
+    found = list(objects.list_folders(output))
     return stream.sample(found, min(len(found), _MAX_S3_DOCUMENTS))

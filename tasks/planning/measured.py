@@ -70,7 +70,7 @@ class Measurement(Frozen):
 def save_measurement(measurement: Measurement, home: Path) -> Path:
     """Write a measurement where plans look for it, and return the file's path."""
     files = files_at(home / _FOLDER)
-    files.make()
+    files.mkdir()
     files.write(measurement.file, [measurement.model_dump_json(indent=1), "\n"])
     return home / _FOLDER / measurement.file
 

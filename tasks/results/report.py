@@ -181,7 +181,7 @@ class Report(Frozen):
         """
         path = self.path(output)
         files = files_at(path.parent)
-        files.make()
+        files.mkdir()
         files.write(path.name, [self.markdown()])
         files.write(f"{path.stem}.csv", [self.csv()])
         return path

@@ -35,7 +35,7 @@ class SameContent:
     @asynccontextmanager
     async def turn(self, waiting: Callable[[], None]) -> AsyncIterator[None]:
         """Have the content for oneself, whatever it is called; wait while another run reads it."""
-        async with self._files.turn(waiting):
+        async with self._files.lock(waiting):
             if self._directory.name not in self._noted():
                 self._files.append(_NAMES, f"{self._directory.name}\n")
             yield

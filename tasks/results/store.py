@@ -65,7 +65,7 @@ class ResultStore:
 
     def has_document(self) -> bool:
         """Whether there is a text, of whichever request."""
-        return self._files.has(_DOCUMENT)
+        return self._files.exists(_DOCUMENT)
 
     def prepare(self) -> None:
         """Make the directory and prove that it can be written to.
@@ -84,7 +84,7 @@ class ResultStore:
         def waiting() -> None:
             emit(Progress("waiting for another run that reads this document"))
 
-        async with self._same.turn(waiting) if self._same else nullcontext(), self._files.turn(waiting):
+        async with self._same.turn(waiting) if self._same else nullcontext(), self._files.lock(waiting):
             yield
 
     def take_over(self, numbers: Iterable[int], wanted: Callable[[PageResult], bool]) -> None:
@@ -195,7 +195,7 @@ class ResultStore:
 
     def each(self, numbers: Iterable[int]) -> Iterator[PageResult | None]:
         """The result of each page, in the order given; None where there is none that can be understood."""
-        return map(_understood, self._files.read_each(map(_name, numbers)))
+        return map(_understood, self._files.read_many(map(_name, numbers)))
 
 
 def _name(number: int) -> str:

@@ -29,9 +29,9 @@ async def check_home(settings: Settings) -> Findings:
 def _writable(place: StoragePath, setting: str) -> Finding:
     if not isinstance(place, Path):
         try:
-            next(s3_client.below(place, most=1), None)
+            next(s3_client.list_objects(place, most=1), None)
         except CloudError as error:
-            return Finding(State.MISSING, f"{place} cannot be reached: {s3_client.why(error)}.")
+            return Finding(State.MISSING, f"{place} cannot be reached: {s3_client.advice(error)}.")
         return Finding(State.OK, f"{place} can be reached; whether it can be written to, a run finds out.")
     there = next(folder for folder in (place, *place.parents) if folder.exists())
     try:

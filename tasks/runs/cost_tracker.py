@@ -34,7 +34,7 @@ class CostTracker:
         self._spent = 0.0
 
     @contextmanager
-    def kept_by(self, books: UsageObserver) -> Iterator[None]:
+    def observed_by(self, books: UsageObserver) -> Iterator[None]:
         """Have an account kept of what is and what will be warm, and of the machines that are given back meanwhile."""
         for allocation, warmth in self._warm:
             books.warmed(allocation, warmth)

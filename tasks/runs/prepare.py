@@ -1,4 +1,4 @@
-"""Job + settings -> Plan: every blank filled in, everything checked, nothing started."""
+"""Job and settings become a Plan: every blank is filled in and everything is checked, but nothing is started."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from datetime import UTC, datetime
 
 from tasks.core.errors import InputError
 from tasks.core.flags import Flag
+from tasks.core.forms import Options
 from tasks.core.jobs import Document, Job, Plan, ReadOptions
+from tasks.core.paths import parse_path
 from tasks.documents.pdf import inspect_document, password_from, select_pages
 from tasks.ollama.client import GenerateRequest
 from tasks.ollama.names import canonical_name
@@ -18,7 +20,54 @@ from tasks.results.page import PageResult
 from tasks.results.store import ResultStore, results_directory
 from tasks.runs.choose_backend import Choice, choose_backend
 from tasks.settings.settings import Settings
-from tasks.storage.files import LocalFile, local_file, parse_path
+from tasks.storage.downloads import LocalCopy, local_copy
+
+
+@dataclass(frozen=True)
+class Setup:
+    """How documents are read: the same for all documents of a batch.
+
+    Attributes:
+        choice: the backend, and why it was chosen.
+        slots: pages in flight that are requested.
+        require_gpu: whether a model that is not wholly in GPU memory is an error.
+    """
+
+    choice: Choice
+    model: str
+    options: ReadOptions
+    slots: int
+    require_gpu: bool
+
+    def request(self, idle_seconds: float) -> GenerateRequest:
+        """Return the options of every request of the run, the warm-up's included."""
+        return GenerateRequest(self.model, self.options.num_ctx, self.options.num_predict, idle_seconds)
+
+
+def choose_setup(requested: Options, settings: Settings) -> Setup:
+    """Choose how to read, by a job or a batch, and by the settings for what it leaves empty.
+
+    Raises:
+        InputError: the options contradict each other, or the backend lacks a setting.
+    """
+    # A backend that serves several models has to know which one is meant.
+    named = settings.model_copy(update={"model": requested.model or settings.model})
+    choice = choose_backend(requested.backend or settings.backend, named)
+    read = settings.read
+    options = ReadOptions(
+        prompt=requested.prompt or read.prompt,
+        longest_side=requested.longest_side or read.longest_side,
+        num_ctx=requested.num_ctx or read.num_ctx,
+        num_predict=requested.num_predict or read.num_predict,
+    )
+    if options.num_predict >= options.num_ctx:
+        raise InputError(
+            f"num_predict ({options.num_predict}) leaves no room for the page in num_ctx ({options.num_ctx}). "
+            "Lower the one or raise the other."
+        )
+    model = named.model or choice.backend.default_model
+    slots = requested.slots or settings.slots or choice.backend.default_slots
+    return Setup(choice, model, options, slots, requested.require_gpu)
 
 
 @dataclass(frozen=True)
@@ -26,34 +75,33 @@ class Prepared:
     """A run that may start.
 
     Attributes:
-        choice: the backend, and why.
         store: where the results go; not yet made.
-        digest: the model's, where it is known before a server is acquired.
-        file: the document on this machine; to be closed when it has been read.
+        digest: the model's digest, where it is known before a server is acquired.
+        file: the document on this machine; close it when it has been read.
         password: the document's, if it has one.
-        flags: what is to be known of the document as a whole.
+        flags: what a person should know of the document as a whole.
     """
 
     plan: Plan
-    choice: Choice
+    setup: Setup
     store: ResultStore
     digest: str | None
-    file: LocalFile
+    file: LocalCopy
     password: str | None = field(default=None, repr=False)
     flags: tuple[Flag, ...] = ()
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Have the document for oneself, with the pages that were read of the same bytes under another name.
+        """Lock the document, and take over pages that were read of the same bytes under another name.
 
         Raises:
-            StorageError: these cannot be stored.
+            StorageError: these pages cannot be stored.
         """
         async with self.store.turn():
-            await asyncio.to_thread(self.store.take_over, self.plan.numbers, self._wanted)
+            await asyncio.to_thread(self.store.take_over, self.plan.numbers, self._is_usable)
             yield
 
-    def _wanted(self, page: PageResult) -> bool:
+    def _is_usable(self, page: PageResult) -> bool:
         if not page.stored_since(self.plan.since):
             return False
         if self.digest is None:
@@ -61,13 +109,8 @@ class Prepared:
         return page.identity == self.plan.identity(page.page, self.digest)
 
     def nothing_left(self) -> bool:
-        """Whether every page stands now, so that no server is needed. True only for good in the document's `turn`."""
+        """Return whether every page stands, so that no server is needed. It stays true only while locked by `turn`."""
         return self.digest is not None and not self.store.missing(self.plan, self.digest)
-
-    def request(self, idle_seconds: float) -> GenerateRequest:
-        """The options of every request of the run, the warm-up's included."""
-        options = self.plan.options
-        return GenerateRequest(self.plan.model, options.num_ctx, options.num_predict, idle_seconds)
 
 
 async def prepare(
@@ -76,52 +119,39 @@ async def prepare(
     """Decide what a run will do.
 
     Args:
-        job: what is asked for; blocks that it names are the caller's affair.
-        settings: what is asked where the job leaves it open.
+        job: what to read, and how; blocks that it names are resolved by the caller.
+        settings: for what the job leaves empty.
         password: the document's, where it does not come from a variable.
-        began: when the run did, which may have been interrupted since; now if None.
+        began: when the run began, which may have been interrupted since; now if None.
 
     Raises:
         InputError: the request is wrong; nothing was started or written.
     """
     place = parse_path(job.document)
-    file = await asyncio.to_thread(local_file, place, settings.home / "copies", settings.limits.file_mb)
+    file = await asyncio.to_thread(local_copy, place, settings.home / "copies", settings.limits.file_mb)
     try:
         password = password or password_from(job.password_env)
         inspected = await inspect_document(file.path, settings.limits, password, place=place)
         prepared = await _prepared(job, settings, inspected.document, file, began or datetime.now(UTC))
         return replace(prepared, password=password, flags=inspected.flags)
     except BaseException:
-        file.close()  # an error's traceback would keep it
+        file.close()  # the error's traceback would keep it open
         raise
 
 
-async def _prepared(job: Job, settings: Settings, document: Document, file: LocalFile, began: datetime) -> Prepared:
+async def _prepared(job: Job, settings: Settings, document: Document, file: LocalCopy, began: datetime) -> Prepared:
     numbers = select_pages(job.pages, document.pages)
-    # A backend that serves several models has to know which one is meant.
-    named = settings.model_copy(update={"model": job.model or settings.model})
-    choice = choose_backend(job.backend or settings.backend, named)
-    read = settings.read
-    options = ReadOptions(
-        prompt=job.prompt or read.prompt,
-        longest_side=job.longest_side or read.longest_side,
-        num_ctx=job.num_ctx or read.num_ctx,
-        num_predict=job.num_predict or read.num_predict,
-    )
-    if options.num_predict >= options.num_ctx:
-        raise InputError(
-            f"num_predict ({options.num_predict}) leaves no room for the page in num_ctx ({options.num_ctx}). "
-            "Lower the one or raise the other."
-        )
+    setup = choose_setup(job, settings)
+    backend = setup.choice.backend
     plan = Plan(
         document=document,
         numbers=numbers,
-        backend=choice.backend.name,
-        model=named.model or choice.backend.default_model,
-        options=options,
+        backend=backend.name,
+        model=setup.model,
+        options=setup.options,
         output=results_directory(parse_path(job.output) if job.output else settings.output, document),
-        slots=job.slots or settings.slots or choice.backend.default_slots,
-        attempts=job.attempts or read.attempts,
+        slots=setup.slots,
+        attempts=job.attempts or settings.read.attempts,
         force=job.force,
         began=began,
         require_gpu=job.require_gpu,
@@ -131,11 +161,11 @@ async def _prepared(job: Job, settings: Settings, document: Document, file: Loca
         minutes=job.minutes,
     )
     store = ResultStore(plan.output, shared=True)
-    digest = await choice.backend.digest(plan.model) or await asyncio.to_thread(_digest_of_last_run, store, plan)
-    return Prepared(plan, choice, store, digest, file)
+    digest = await backend.digest(plan.model) or await asyncio.to_thread(_digest_of_last_run, store, plan)
+    return Prepared(plan, setup, store, digest, file)
 
 
 def _digest_of_last_run(store: ResultStore, plan: Plan) -> str | None:
-    """What the model's digest was when this document was read last: good enough to find that nothing is left."""
+    """Return the model's digest when this document was read last: good enough to find that nothing is left."""
     last = store.earlier_manifest()
     return last.digest if last is not None and canonical_name(last.model) == canonical_name(plan.model) else None

@@ -58,7 +58,7 @@ class RunRecorder:
         self._digest = warmth.digest
         self._endpoint = EndpointRecord(
             backend=allocation.backend,
-            why=self.prepared.choice.why,
+            why=self.prepared.setup.choice.why,
             url=allocation.endpoint.url,
             slots_asked=self.prepared.plan.slots,
             slots=warmth.measured.slots * allocation.parts.count,

@@ -123,7 +123,7 @@ def _taken(allocation: Allocation, holder: str) -> Taken | None:
 
 def _append(output: StoragePath, entry: Taken) -> None:
     files = files_at(output)
-    files.make()
+    files.mkdir()
     files.append(MACHINES, entry.model_dump_json() + "\n")
 
 

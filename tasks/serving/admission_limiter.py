@@ -5,100 +5,119 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
-from contextlib import contextmanager
-from types import TracebackType
+from contextlib import asynccontextmanager
 
 
 class AdmissionClosedError(Exception):
-    """No place is given any more."""
+    """No more pages are admitted."""
 
 
 class AdmissionLimiter:
-    """At most `size` places, given in the order in which they were asked for; the size may change at any time.
+    """Admits at most `size` pages at once, one document after the other; the size may change at any time.
 
-    Growing admits those who wait; shrinking takes nobody's place, and admits nobody until enough were given back.
+    Growing admits pages that wait. Shrinking admits none until enough open pages have ended.
 
     Attributes:
-        left: pages that will ask for a place and have none yet.
+        left: pages of the documents in `admission` that have not been admitted yet.
     """
 
     def __init__(self, size: int) -> None:
         self.left = 0
         self._size = size
-        self._taken = 0
+        self._open = 0
         self._closed = False
         self._waiting: deque[Future[None]] = deque()
         self._lock = threading.Lock()
+        self._documents = asyncio.Lock()
 
     def resize(self, size: int) -> None:
-        """Change how many places there are; from any thread."""
+        """Change how many pages may be open; from any thread."""
         with self._lock:
             self._size = size
             self._admit()
 
     def close(self) -> None:
-        """Give no more places; those that are taken stay so. From any thread."""
+        """Admit no more pages; those that are open stay so. From any thread."""
         with self._lock:
             self._closed = True
             self._admit()
 
-    @contextmanager
-    def expecting(self, pages: int) -> Iterator[Callable[[], None]]:
-        """So many pages will ask for a place; what is given is called when one has it. From one thread alone."""
-        still = pages
-        self.left += pages
+    @asynccontextmanager
+    async def admission(self, pages: int, all_admitted: Callable[[], None] = lambda: None) -> AsyncIterator[Admission]:
+        """Wait until no other document admits pages, then admit those of one document. On one event loop alone.
 
-        def begun() -> None:
-            nonlocal still
-            still, self.left = still - 1, self.left - 1
-
+        Args:
+            pages: that will be admitted at the most.
+            all_admitted: called once, when the document admits no more pages.
+        """
+        await self._documents.acquire()
+        admission = Admission(self, pages, self._documents.release, all_admitted)
         try:
-            yield begun
+            yield admission
         finally:
-            self.left -= still
+            admission.end()
 
     async def acquire(self) -> None:
-        """Wait for a place and take it.
+        """Wait until a page may be opened, and count it as open.
 
         Raises:
-            AdmissionClosedError: none is given any more.
+            AdmissionClosedError: no more pages are admitted.
         """
-        place: Future[None] = Future()
+        admitted: Future[None] = Future()
         with self._lock:
-            self._waiting.append(place)
+            self._waiting.append(admitted)
             self._admit()
         try:
-            await asyncio.wrap_future(place)
+            await asyncio.wrap_future(admitted)
         except asyncio.CancelledError:
-            if not place.cancel():  # it was given just then
+            if not admitted.cancel():  # it was admitted at that moment
                 self.release()
             raise
 
     def release(self) -> None:
-        """Give a place back."""
+        """Count a page as ended."""
         with self._lock:
-            self._taken -= 1
+            self._open -= 1
             self._admit()
 
-    async def __aenter__(self) -> None:
-        """Wait for a place and take it."""
-        await self.acquire()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Give it back."""
-        self.release()
-
     def _admit(self) -> None:
-        while self._waiting and self._closed:
-            place = self._waiting.popleft()
-            if place.set_running_or_notify_cancel():
-                place.set_exception(AdmissionClosedError())
-        while self._waiting and self._taken < self._size:
-            place = self._waiting.popleft()
-            if place.set_running_or_notify_cancel():
-                self._taken += 1
-                place.set_result(None)
+        while self._waiting and (self._closed or self._open < self._size):
+            admitted = self._waiting.popleft()
+            if not admitted.set_running_or_notify_cancel():
+                continue
+            if self._closed:
+                admitted.set_exception(AdmissionClosedError())
+            else:
+                self._open += 1
+                admitted.set_result(None)
+
+
+class Admission:
+    """The admission of one document's pages; see `AdmissionLimiter.admission`."""
+
+    def __init__(self, limiter: AdmissionLimiter, pages: int, *ended: Callable[[], None]) -> None:
+        self._limiter = limiter
+        self._pages = pages
+        self._ended = ended
+        self.release = limiter.release
+        limiter.left += pages
+
+    async def acquire(self) -> None:
+        """Wait until the next page may be opened; `release` ends it.
+
+        Raises:
+            AdmissionClosedError: no more pages are admitted.
+        """
+        await self._limiter.acquire()
+        self._pages -= 1
+        self._limiter.left -= 1
+
+    def end(self) -> None:
+        """Admit no more pages of this document: the next document's are admitted while these are read."""
+        self._limiter.left -= self._pages
+        self._pages = 0
+        ended, self._ended = self._ended, ()
+        for call in ended:
+            call()

@@ -1,4 +1,4 @@
-"""What a directory of results can do, wherever it is."""
+"""What a directory of results can do, on this machine or in S3."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from tasks.core.paths import StoragePath
 class Files(Protocol):
     """The files of one directory, by their names below it. Text is UTF-8.
 
-    What reads raises OutputError, what writes StorageError; both say what to do.
+    Methods that read raise OutputError, those that write StorageError; both messages name the next step.
     """
 
     @property
-    def place(self) -> StoragePath:
+    def path(self) -> StoragePath:
         """The directory."""
         ...
 
-    def make(self) -> None:
-        """Have the directory there."""
+    def mkdir(self) -> None:
+        """Make the directory unless it exists."""
         ...
 
     def prepare(self, folder: str) -> None:
@@ -32,24 +32,24 @@ class Files(Protocol):
         """
         ...
 
-    def turn(self, waiting: Callable[[], None]) -> AbstractAsyncContextManager[None]:
-        """Have the directory for oneself; `waiting` is called now and then while another run has it."""
+    def lock(self, waiting: Callable[[], None]) -> AbstractAsyncContextManager[None]:
+        """Lock the directory against other runs; `waiting` is called repeatedly while another run holds the lock."""
         ...
 
-    def has(self, name: str) -> bool:
-        """Whether there is such a file."""
+    def exists(self, name: str) -> bool:
+        """Return whether a file exists."""
         ...
 
     def read(self, name: str) -> bytes | None:
-        """A file's content; None if there is none."""
+        """Return a file's content; None if there is no such file."""
         ...
 
-    def read_each(self, names: Iterable[str]) -> Iterator[bytes | None]:
-        """The content of each of many small files, in the order given, few of them in memory at a time."""
+    def read_many(self, names: Iterable[str]) -> Iterator[bytes | None]:
+        """Yield the contents of many small files in the order of `names`, few of them in memory at a time."""
         ...
 
     def lines(self, name: str) -> AbstractContextManager[Iterator[str]]:
-        """A file's lines, one in memory at a time.
+        """Open a file and yield its lines, one in memory at a time.
 
         Raises:
             FileNotFoundError: there is no such file.
@@ -60,20 +60,20 @@ class Files(Protocol):
         """Write a file, whole or not at all, one part in memory at a time."""
         ...
 
-    def replace(self, name: str, text: str, stays: Callable[[bytes], bool]) -> None:
+    def replace(self, name: str, text: str, keep: Callable[[bytes], bool]) -> None:
         """Write a small file, whole or not at all.
 
         Args:
             name: the file's.
             text: its content.
-            stays: whether what another run has written meanwhile, in spite of our turn, is left as it is.
+            keep: whether to leave content that another run wrote meanwhile, although this run held the lock.
         """
         ...
 
     def append(self, name: str, text: str) -> None:
-        """Add to a file, and make it if there is none."""
+        """Add text to a file, and create the file if there is none."""
         ...
 
     def rewrite(self, name: str, change: Callable[[bytes], bytes]) -> None:
-        """Write a file that others add to anew, if it is there and the change changes it; nothing added is lost."""
+        """Change a file to which others append, if it exists, without losing what they append."""
         ...

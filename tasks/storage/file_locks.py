@@ -1,9 +1,9 @@
-"""Who is using a server on this machine. A lease is a lock that the system itself takes back.
+"""Locks on files of this machine. The system itself releases a lock when its process ends.
 
-Each run holds a shared lock on the server's lease file; the watchdog stops the server only while it holds the
-same file exclusively. Nothing expires and nothing is renewed: a run that ends in whatever way, `kill -9`
-included, has let go, and a lease taken at the last moment either comes first, so that the server stays,
-or waits until it is gone, and then starts another.
+Each run holds a shared lock on the lease file of its server; the watchdog stops the server only while it holds the
+same file exclusively. Nothing expires and nothing is renewed: a run that ends in whatever way, `kill -9` included,
+has released its lock. A lock that is taken at the last moment either comes first, so that the server stays, or waits
+until the server has stopped, and the run starts another one.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import threading
 from contextvars import copy_context
 from pathlib import Path
+from typing import Self
 
 from tasks.core.errors import StorageError
 from tasks.core.events import RunWarning, emit
@@ -20,75 +21,83 @@ from tasks.core.owners import foreign_holder
 from tasks.core.private import access_message, open_private
 
 NAMED_SECONDS = 2.0
-"""How long a lock is waited for before its holder is named, if that is another user."""
+"""Wait for a lock after which its holder is named, if that is another user."""
 
 
-class FileLease:
-    """A held lock on a file; `release`, losing it or the end of the process lets go."""
+class FileLock:
+    """A lock on a file, released by `release`, at the end of a `with` block, or when the object or process ends."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor: int | None = descriptor
 
     def release(self) -> None:
-        """Let go. Doing it twice is harmless."""
+        """Release the lock; a second call does nothing."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
 
+    def __enter__(self) -> Self:
+        """Hold the lock until the end of the block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Release the lock."""
+        self.release()
+
     def __del__(self) -> None:
-        # A thread that was waiting for it when its caller was cancelled takes it for nobody.
+        # If a caller is cancelled while a thread waits for the lock, nobody is left to release it.
         self.release()
 
 
-def take_shared(path: Path) -> FileLease:
-    """Take a lease beside others; wait while somebody holds the file exclusively."""
-    return FileLease(_locked(path, fcntl.LOCK_SH))
+def take_shared(path: Path) -> FileLock:
+    """Take a shared lock; wait while somebody holds the file exclusively."""
+    return FileLock(_locked(path, fcntl.LOCK_SH))
 
 
-def take_exclusive(path: Path) -> FileLease:
-    """Take the file for oneself; wait until nobody else holds it."""
-    return FileLease(_locked(path, fcntl.LOCK_EX))
+def take_exclusive(path: Path) -> FileLock:
+    """Take an exclusive lock; wait until nobody else holds the file."""
+    return FileLock(_locked(path, fcntl.LOCK_EX))
 
 
-def try_exclusive(path: Path) -> FileLease | None:
-    """Take the file for oneself if nobody holds it, otherwise return None at once."""
+def try_exclusive(path: Path) -> FileLock | None:
+    """Take an exclusive lock, or return None at once if somebody holds the file."""
     try:
-        return FileLease(_locked(path, fcntl.LOCK_EX | fcntl.LOCK_NB))
+        return FileLock(_locked(path, fcntl.LOCK_EX | fcntl.LOCK_NB))
     except BlockingIOError:
         return None
 
 
 def is_held(path: Path) -> bool:
-    """Whether anybody holds the file exclusively. Two that ask at once do not take each other for a holder."""
+    """Return whether somebody holds the file exclusively. Simultaneous calls do not mistake each other for a holder."""
     if not path.exists():
         return False
     try:
-        FileLease(_locked(path, fcntl.LOCK_SH | fcntl.LOCK_NB)).release()
+        FileLock(_locked(path, fcntl.LOCK_SH | fcntl.LOCK_NB)).release()
     except BlockingIOError:
         return True
     return False
 
 
 def remove_unheld(path: Path) -> bool:
-    """Remove a lock's file; False if somebody holds it. Whoever waits for it meanwhile makes another."""
-    lease = try_exclusive(path)
-    if lease is None:
+    """Remove a lock's file; return False if somebody holds it. A process that is waiting for it creates another."""
+    lock = try_exclusive(path)
+    if lock is None:
         return False
-    path.unlink(missing_ok=True)
-    lease.release()
+    with lock:
+        path.unlink(missing_ok=True)
     return True
 
 
 def is_at(descriptor: int, path: Path) -> bool:
-    """Whether an open file is still the one of that name: a lock on one that was removed or replaced locks nothing."""
+    """Return whether an open file still has this name: a lock on a removed or replaced file locks nothing."""
     try:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:
         return False
 
 
-def name_stranger(path: Path) -> None:
-    """Warn that a file is waited for, if another user holds it."""
+def warn_of_foreign_holder(path: Path) -> None:
+    """Warn that this run waits for a file, if another user holds it."""
     if who := foreign_holder(path):
         emit(RunWarning(f"{path} is held by {who}: this run waits until it is free. Ask them to end what holds it."))
 
@@ -115,7 +124,7 @@ def _flock(path: Path, descriptor: int, operation: int) -> None:
     except BlockingIOError:
         if operation & fcntl.LOCK_NB:
             raise
-        naming = threading.Timer(NAMED_SECONDS, copy_context().run, [name_stranger, path])
+        naming = threading.Timer(NAMED_SECONDS, copy_context().run, [warn_of_foreign_holder, path])
         naming.daemon = True
         naming.start()
         try:

@@ -1,4 +1,4 @@
-"""S3's objects: a call each, botocore's retries, and AWS's refusals in Hearth's words."""
+"""Calls to S3, one function each, with botocore's retries and AWS's errors as Hearth's own."""
 
 from __future__ import annotations
 
@@ -22,86 +22,86 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 _MISSING = {"NoSuchKey", "404"}
-# Somebody else wrote first: before, at the same moment, or by deleting it.
-_LOST = {"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"}
+# Another client wrote first: earlier, at the same moment, or by deleting the object.
+_CONFLICT = {"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"}
 _DENIED = {"AccessDenied", "AllAccessDisabled", "403"}
-# botocore sends a request again, but not one whose answer breaks off in the middle.
+# botocore retries requests, but not one whose response breaks off in the middle.
 _BROKEN = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
-_TRIES = 3
-_TURN = "hearth-turn"
+_ATTEMPTS = 3
+_LOCK_METADATA = "hearth-turn"
 
-_aws = Aws()
-_of_bucket: dict[str, Aws] = {}
+default_aws = Aws()
+_by_bucket: dict[str, Aws] = {}
 
 
 def use_for(bucket: str, aws: Aws) -> None:
-    """Have this process ask for a bucket's objects as another account, from now on."""
-    _of_bucket[bucket] = aws
+    """Use these credentials for a bucket in this process from now on."""
+    _by_bucket[bucket] = aws
 
 
 @dataclass(frozen=True)
 class Stored:
-    """An object.
+    """An object with its content.
 
     Attributes:
         etag: changes whenever its content does.
         modified: when it was written, by S3's clock.
-        now: when S3 answered, by the same clock.
-        turn: in which turn it was written; see `S3Lock`.
+        now: when S3 responded, by the same clock.
+        lock: token of the `S3Lock` under which it was written; empty if there was none.
     """
 
     body: bytes
     etag: str
     modified: datetime
     now: datetime
-    turn: str
+    lock: str
 
 
 @dataclass(frozen=True)
 class Listed:
-    """An object as a listing shows it, its size in bytes."""
+    """An object as a listing shows it; its size is in bytes."""
 
-    place: S3Path
+    path: S3Path
     etag: str
     size: int
 
 
-def get(place: S3Path) -> Stored | None:
-    """An object; None if there is none.
+def get(path: S3Path) -> Stored | None:
+    """Return an object; None if there is none.
 
     Raises:
         CloudError: it cannot be read.
     """
     with told_of("GetObject"):
         try:
-            for _ in range(_TRIES - 1):
+            for _ in range(_ATTEMPTS - 1):
                 with suppress(*_BROKEN):
-                    return _got(place)
-            return _got(place)
+                    return _read(path)
+            return _read(path)
         except ClientError as error:
             if _code(error) in _MISSING:
                 return None
             raise
 
 
-def _got(place: S3Path) -> Stored:
-    answer = _client(place).get_object(Bucket=place.bucket, Key=place.key)
-    body = answer["Body"].read()
-    return Stored(body, answer["ETag"], answer["LastModified"], _now(answer), answer["Metadata"].get(_TURN, ""))
+def _read(path: S3Path) -> Stored:
+    response = _client(path).get_object(Bucket=path.bucket, Key=path.key)
+    body, lock = response["Body"].read(), response["Metadata"].get(_LOCK_METADATA, "")
+    return Stored(body, response["ETag"], response["LastModified"], _now(response), lock)
 
 
-def put(place: S3Path, body: bytes, *, over: str | None, turn: str = "") -> datetime | None:
-    """Write an object if it is still as it was seen.
+def put(path: S3Path, body: bytes, *, over: str | None, lock: str = "") -> datetime | None:
+    """Write an object if nobody has changed it meanwhile.
 
     Args:
-        place: the object's.
+        path: the object's.
         body: its content.
-        over: the ETag of what is to be replaced; None if nothing is there.
-        turn: in which turn this is.
+        over: the ETag of the version to replace; None if there is no such object yet.
+        lock: token of the lock that is held.
 
     Returns:
-        When, by S3's clock. None if somebody else wrote first, which may be ourselves: a request whose answer was
-        lost is sent again.
+        When it was written, by S3's clock. None if another request wrote first, which may be an earlier attempt of
+        this one: a request whose response was lost is sent again.
 
     Raises:
         CloudError: it cannot be written.
@@ -109,115 +109,115 @@ def put(place: S3Path, body: bytes, *, over: str | None, turn: str = "") -> date
     condition: dict[str, Any] = {"IfNoneMatch": "*"} if over is None else {"IfMatch": over}
     with told_of("PutObject"):
         try:
-            answer = _client(place).put_object(
-                Bucket=place.bucket, Key=place.key, Body=body, Metadata={_TURN: turn}, **condition
+            response = _client(path).put_object(
+                Bucket=path.bucket, Key=path.key, Body=body, Metadata={_LOCK_METADATA: lock}, **condition
             )
         except ClientError as error:
-            if _code(error) in _LOST:
+            if _code(error) in _CONFLICT:
                 return None
             raise
-    return _now(answer)
+    return _now(response)
 
 
-def head(place: S3Path) -> Listed | None:
-    """What a listing would show of an object; None if there is none.
+def head(path: S3Path) -> Listed | None:
+    """Return an object without its content; None if there is none.
 
     Raises:
-        CloudError: it cannot be looked at.
+        CloudError: it cannot be read.
     """
     with told_of("HeadObject"):
         try:
-            answer = _client(place).head_object(Bucket=place.bucket, Key=place.key)
+            response = _client(path).head_object(Bucket=path.bucket, Key=path.key)
         except ClientError as error:
             if _code(error) in _MISSING:
                 return None
             raise
-    return Listed(place, answer["ETag"], answer["ContentLength"])
+    return Listed(path, response["ETag"], response["ContentLength"])
 
 
-def below(place: S3Path, begin: str = "", *, after: str = "", most: int = 1000) -> Iterator[Listed]:
-    """The objects below a place, in the order of their keys' bytes.
+def list_objects(path: S3Path, prefix: str = "", *, after: str = "", most: int = 1000) -> Iterator[Listed]:
+    """Yield the objects below a path, in the byte order of their keys.
 
     Args:
-        place: a folder.
-        begin: how their names below it begin.
-        after: the name after which to begin.
-        most: how many are asked for at once.
+        path: a folder.
+        prefix: beginning of their names below it.
+        after: the name after which the list begins.
+        most: objects per request.
 
     Raises:
         CloudError: they cannot be listed.
     """
-    asked: dict[str, Any] = {"Bucket": place.bucket, "Prefix": place.folder + begin, "MaxKeys": most}
+    request: dict[str, Any] = {"Bucket": path.bucket, "Prefix": path.folder + prefix, "MaxKeys": most}
     if after:
-        asked["StartAfter"] = place.folder + after
+        request["StartAfter"] = path.folder + after
     while True:
         with told_of("ListObjectsV2"):
-            answer = _client(place).list_objects_v2(**asked)
-        for found in answer.get("Contents", ()):
-            yield Listed(S3Path(place.bucket, found["Key"]), found["ETag"], found["Size"])
-        if not answer.get("IsTruncated"):
+            response = _client(path).list_objects_v2(**request)
+        for listed in response.get("Contents", ()):
+            yield Listed(S3Path(path.bucket, listed["Key"]), listed["ETag"], listed["Size"])
+        if not response.get("IsTruncated"):
             return
-        asked["ContinuationToken"] = answer["NextContinuationToken"]
+        request["ContinuationToken"] = response["NextContinuationToken"]
 
 
-def folders(place: S3Path) -> Iterator[S3Path]:
-    """The folders right below a place.
+def list_folders(path: S3Path) -> Iterator[S3Path]:
+    """Yield the folders directly below a path.
 
     Raises:
         CloudError: they cannot be listed.
     """
     with told_of("ListObjectsV2"):
-        pages = _client(place).get_paginator("list_objects_v2")
-        for answer in pages.paginate(Bucket=place.bucket, Prefix=place.folder, Delimiter="/"):
-            for found in answer.get("CommonPrefixes", ()):
-                yield S3Path(place.bucket, found["Prefix"].rstrip("/"))
+        pages = _client(path).get_paginator("list_objects_v2")
+        for response in pages.paginate(Bucket=path.bucket, Prefix=path.folder, Delimiter="/"):
+            for folder in response.get("CommonPrefixes", ()):
+                yield S3Path(path.bucket, folder["Prefix"].rstrip("/"))
 
 
-def download(place: S3Path, file: IO[bytes]) -> bool:
-    """Copy an object into a file, in parts where it is large; False if there is none.
+def download(path: S3Path, file: IO[bytes]) -> bool:
+    """Copy an object into a file, in parts if it is large; return False if there is none.
 
     Raises:
         CloudError: it cannot be read.
     """
     with told_of("GetObject"):
         try:
-            _client(place).download_fileobj(place.bucket, place.key, file, Config=_transfer())
+            _client(path).download_fileobj(path.bucket, path.key, file, Config=_transfer())
         except ClientError as error:
             if _code(error) in _MISSING:
                 return False
             raise
         except RetriesExceededError as error:
-            raise CloudError(f"AWS could not be asked (GetObject): {error.last_exception}.") from None
+            raise CloudError(f"AWS could not be reached (GetObject): {error.last_exception}.") from None
     return True
 
 
-def upload(place: S3Path, file: IO[bytes]) -> None:
-    """Make an object of a file, in parts where it is large; it appears whole or not at all.
+def upload(path: S3Path, file: IO[bytes]) -> None:
+    """Store a file as an object, in parts if it is large; it appears whole or not at all.
 
     Raises:
         CloudError: it cannot be written.
     """
     with told_of("PutObject"):
-        _client(place).upload_fileobj(file, place.bucket, place.key, Config=_transfer())
+        _client(path).upload_fileobj(file, path.bucket, path.key, Config=_transfer())
 
 
-def why(error: CloudError) -> str:
-    """What is wrong, and the beginning of what to do, to be ended by the caller."""
+def advice(error: CloudError) -> str:
+    """Return what is wrong and what to do; the caller ends the sentence."""
     if error.code == "NoSuchBucket":
         return "there is no such bucket. Create it"
     if error.code in _DENIED:
         return "AWS does not permit it. Allow s3:ListBucket on the bucket, s3:GetObject and s3:PutObject below it"
-    return f"{str(error).rstrip('.')}. Mend this"
+    return f"{str(error).rstrip('.')}. Fix this"
 
 
-def _client(place: S3Path) -> S3Client:
-    return _of_bucket.get(place.bucket, _aws).s3
+def _client(path: S3Path) -> S3Client:
+    return _by_bucket.get(path.bucket, default_aws).s3
 
 
 def _transfer() -> TransferConfig:
     from boto3.s3.transfer import TransferConfig
 
-    # By this thread alone, one part after another: ten at once would be 80 MB of memory.
+    # In this thread, one part after another: ten at once would take 80 MB of memory.
     return TransferConfig(use_threads=False)
 
 
@@ -225,5 +225,5 @@ def _code(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
-def _now(answer: Any) -> datetime:  # noqa: ANN401 - any of boto3's answers
-    return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+def _now(response: Any) -> datetime:  # noqa: ANN401 - any of boto3's responses
+    return parsedate_to_datetime(response["ResponseMetadata"]["HTTPHeaders"]["date"])

@@ -1,9 +1,9 @@
-"""Having a place in S3 for oneself: an object that its holder writes anew while it lives, each time on condition.
+"""A lock in S3: an object that its holder rewrites while it runs, each time on condition that nobody else has.
 
-A run that dies leaves the object, and after `SECONDS` the next run takes it. Who has it and since when is told by S3's
-clock alone: an object's age is the time of the answer minus that of the object's last change. A holder that S3 did
-not hear of for so long has lost its turn without knowing; what it writes then does no harm, for pages are written on
-condition, too: a page is at the worst read twice, and none is replaced by its like.
+A run that dies leaves the object, and after `EXPIRY_SECONDS` the next run takes the lock. Holder and age are decided
+by S3's clock alone: an object's age is the time of the response minus that of the object's last change. A holder that
+could not reach S3 for that long has lost the lock without knowing it. What it writes then does no harm, for pages are
+written on condition, too: at worst a page is read twice, and none is replaced by a second reading of the same page.
 """
 
 from __future__ import annotations
@@ -16,93 +16,93 @@ from datetime import datetime
 
 from tasks.core.errors import CloudError
 from tasks.core.paths import S3Path
-from tasks.storage import s3_client as objects
+from tasks.storage import s3_client
 
-SECONDS = 30.0
+EXPIRY_SECONDS = 30.0
 """How long a run that died keeps others from its document."""
-_RENEWALS = 3
-"""In that time, by a holder that lives."""
+RENEWALS = 3
+"""Renewals in that time by a holder that is alive."""
 
 
 class S3Lock:
-    """One run's turn, or its wish for one.
+    """One run's lock, held or wanted.
 
     Attributes:
-        token: tells it from all others.
-        began: when it began, by S3's clock; None before.
+        token: distinguishes it from all others.
+        began: when it was taken, by S3's clock; None before.
     """
 
-    def __init__(self, place: S3Path) -> None:
+    def __init__(self, path: S3Path) -> None:
         self.token = uuid.uuid4().hex
         self.began: datetime | None = None
-        self._place = place
-        self._over = threading.Event()
+        self._path = path
+        self._released = threading.Event()
         self._renewal: threading.Thread | None = None
 
     def take(self) -> bool:
-        """Have the turn if it is free; otherwise return False at once.
+        """Take the lock if it is free; otherwise return False at once.
 
         Raises:
             CloudError: S3 refuses, or cannot be reached.
         """
-        held = objects.get(self._place)
-        if held is not None and not self._may_be_taken(held):
+        stored = s3_client.get(self._path)
+        if stored is not None and not self._is_free(stored):
             return False
-        if not self._write(held.etag if held else None):
+        if not self.write(stored.etag if stored else None):
             return False
-        # Not by the event loop: that may be busy for longer than a turn lasts.
-        self._renewal = threading.Thread(target=self._renew, name="hearth-turn", daemon=True)
+        # In a thread: the event loop may be busy for longer than the lock lasts.
+        self._renewal = threading.Thread(target=self._renew, name="hearth-s3-lock", daemon=True)
         self._renewal.start()
         return True
 
     def release(self) -> None:
-        """Let others have it."""
-        self._over.set()
+        """Release the lock."""
+        self._released.set()
         if self._renewal is not None:
             self._renewal.join()
             with suppress(CloudError):  # it expires
-                held = objects.get(self._place)
-                if held is not None and _holder(held) == self.token:
-                    objects.put(self._place, _record(""), over=held.etag)
+                stored = s3_client.get(self._path)
+                if stored is not None and _holder(stored) == self.token:
+                    s3_client.put(self._path, _record(""), over=stored.etag)
 
-    def _may_be_taken(self, held: objects.Stored) -> bool:
-        return _holder(held) in {"", self.token} or (held.now - held.modified).total_seconds() > SECONDS
-
-    def _write(self, over: str | None) -> bool:
-        """Whether the object is ours now."""
-        at = objects.put(self._place, _record(self.token), over=over)
+    def write(self, over: str | None) -> bool:
+        """Write the lock's object over the version with this ETag, and return whether the lock is held now."""
+        at = s3_client.put(self._path, _record(self.token), over=over)
         if at is None:
-            held = objects.get(self._place)
-            if held is None or _holder(held) != self.token:
+            stored = s3_client.get(self._path)
+            if stored is None or _holder(stored) != self.token:
                 return False
-            at = held.modified
+            at = stored.modified
         self.began = self.began or at
         return True
 
+    def _is_free(self, stored: s3_client.Stored) -> bool:
+        return _holder(stored) in {"", self.token} or (stored.now - stored.modified).total_seconds() > EXPIRY_SECONDS
+
     def _renew(self) -> None:
-        while not self._over.wait(SECONDS / _RENEWALS):
+        while not self._released.wait(EXPIRY_SECONDS / RENEWALS):
             with suppress(CloudError):
-                held = objects.get(self._place)
-                if held is not None and _holder(held) == self.token:
-                    self._write(held.etag)
+                stored = s3_client.get(self._path)
+                if stored is not None and _holder(stored) == self.token:
+                    self.write(stored.etag)
 
 
-def make(place: S3Path) -> None:
-    """Have a free one there, which proves that objects can be written so.
+def create_unlocked(path: S3Path) -> None:
+    """Create the object of a lock that nobody holds, which proves that such objects can be written.
 
     Raises:
         CloudError: they cannot.
     """
-    objects.put(place, _record(""), over=None)
+    s3_client.put(path, _record(""), over=None)
 
 
 def _record(holder: str) -> bytes:
-    # No two are alike, nor are their ETags: who saw an older one must not take it for this one.
+    # Each has other content and thus another ETag, so that an older one is never taken for this one.
     return json.dumps({"turn": holder, "written": uuid.uuid4().hex}).encode()
 
 
-def _holder(held: objects.Stored) -> str:
+def _holder(stored: s3_client.Stored) -> str:
     try:
-        return str(json.loads(held.body)["turn"])
+        return str(json.loads(stored.body)["turn"])
     except (ValueError, TypeError, KeyError):
         return ""

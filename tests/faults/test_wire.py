@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.faults.conftest import Stage, Staged
 from tests.faults.marks import Page
 from tests.faults.wire_faults import HARMLESS, Fault, Kind, listed, nth
@@ -42,6 +44,7 @@ def _wrong(stage: Stage, page: Page, kind: Kind) -> list[str]:
     return [rule for rule, kept in rules.items() if not kept and (kind not in HARMLESS or "manifest" not in rule)]
 
 
+@pytest.mark.long("another run of the command: 6 s")
 def test_an_answer_that_comes_twice_is_not_taken_for_the_next_page_s(staged: Staged):
     """At once, when the client has the rest of it in its buffer, or later, when it waits for the next page's answer."""
     twice = {Page(2, number): [Fault(Kind.ANSWERED_TWICE, seconds)] for number, seconds in [(1, 0), (4, 0.05), (5, 0)]}
@@ -51,6 +54,7 @@ def test_an_answer_that_comes_twice_is_not_taken_for_the_next_page_s(staged: Sta
     assert stage.troubles(2, 7) == []
 
 
+@pytest.mark.long("another run of the command: 8 s")
 def test_faults_while_the_model_gets_warm_cost_no_page(staged: Staged):
     faults = [Fault(Kind.RESET_BODY), Fault(Kind.EMPTY), Fault(Kind.WRONG_SHAPE)]
     paths = ["/api/version", "/api/tags", "/api/show", "/api/ps", "/api/generate"]

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from cfnlint import decode
 from pydantic import BaseModel
 from typer.main import get_command
 
@@ -26,7 +25,9 @@ from tasks.results.manifest import Manifest
 from tasks.results.page import Attempt, PageResult
 from tasks.results.usage import CostShares, EndpointRecord, MachineRecord
 from tasks.settings.settings import Settings
+from tests.support import flow_picture
 from tests.support.code_tables import error_rows, field_rows, member_rows, table
+from tests.support.infra.linted import decode
 
 DOCS = Path(__file__).parents[2] / "docs"
 REFERENCE = DOCS / "reference"
@@ -119,7 +120,7 @@ def alarms_table() -> str:
     """Return a row for each alarm."""
     rows = []
     silence = {"notBreaching": "all is well", "ignore": "the state stays"}
-    for resource in decode.decode_str(template())[0]["Resources"].values():
+    for resource in decode(template())[0]["Resources"].values():
         if resource["Type"] == "AWS::CloudWatch::Alarm":
             alarm = resource["Properties"]
             about = alarm["AlarmDescription"]
@@ -212,3 +213,4 @@ PAGES: dict[Path, dict[str, Callable[[], str]]] = {
 if __name__ == "__main__":
     for written in PAGES:
         written.write_text(with_blocks(written))
+    flow_picture.PICTURE.write_text(flow_picture.picture())

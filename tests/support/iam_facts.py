@@ -16,9 +16,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
-
 from infra_scripts.iam.kinds import KINDS
+from tests.support.infra.linted import schema
 from tests.support.tools import ROOT
 
 FACTS = ROOT / "infra_scripts/iam/facts.json"
@@ -54,8 +53,8 @@ def text() -> str:
 
 def _type(name: str) -> list[str]:
     """Return the actions that CloudFormation needs to make, look at, change, tag and delete a resource of a type."""
-    schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", name).schema
-    asking = [schema.get("handlers", {}).get(each, {}) for each in _HANDLERS] + [schema.get("tagging") or {}]
+    described = schema(name)
+    asking = [described.get("handlers", {}).get(each, {}) for each in _HANDLERS] + [described.get("tagging") or {}]
     return sorted({found for each in asking for action in each.get("permissions", ()) for found in _expanded(action)})
 
 

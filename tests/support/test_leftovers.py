@@ -11,6 +11,8 @@ import pytest
 
 from tests.support.forkserver import ROOT, SESSION
 
+pytestmark = pytest.mark.long("tests the harness")
+
 LEAVES = {
     "a process": "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], start_new_session=True)",
     "a daemon of a command": ("subprocess.run(['sh', '-c', 'setsid sleep 600 >/dev/null 2>&1 &'], check=True)"),

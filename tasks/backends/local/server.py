@@ -23,7 +23,7 @@ from tasks.core.errors import ServerError
 from tasks.core.network import normalize_environment
 from tasks.core.private import check_access, make_directory
 from tasks.ollama.address import free_port
-from tasks.storage.file_locks import FileLease, is_held, take_exclusive, take_shared
+from tasks.storage.file_locks import FileLock, is_held, take_exclusive, take_shared
 
 _HEALTH_POLL_SECONDS = 0.05
 _PUBLISH_SECONDS = 120.0
@@ -75,7 +75,7 @@ class LeasedServer:
     """
 
     url: str
-    lease: FileLease
+    lease: FileLock
     started: bool
     directory: ServerDirectory
     process: str

@@ -28,7 +28,7 @@ from typing import Any, NoReturn
 from tasks.backends.local.processes import MARK, end_group, end_marked
 from tasks.core.clock import elapsed
 from tasks.core.private import open_private, write_text
-from tasks.storage.file_locks import FileLease, take_exclusive, try_exclusive
+from tasks.storage.file_locks import FileLock, take_exclusive, try_exclusive
 
 _POLL_SECONDS = 0.5
 _GRACE_SECONDS = 10.0
@@ -111,7 +111,7 @@ class Watchdog:
         if lease is not None:
             lease.release()
 
-    def _watch(self, server: subprocess.Popen[bytes]) -> FileLease | None:
+    def _watch(self, server: subprocess.Popen[bytes]) -> FileLock | None:
         """Return when the server has ended by itself, or may be ended: then with everybody else locked out."""
         idle_since: float | None = None
         while server.poll() is None:

@@ -26,6 +26,8 @@ from tests.support.ecs.world import World
 from tests.support.iam.calls import ACCOUNT, permissions
 from tests.support.iam.evaluation import allows, denied
 
+pytestmark = pytest.mark.long("follows a machine's life call by call: 7 to 12 s")
+
 
 def refused(aws: AwsFront, stack: StackName) -> list[str]:
     """Return what of the recorded calls the caller's policy does not allow."""
@@ -70,6 +72,7 @@ async def test_a_machine_of_another_pool_may_not_be_ended(
         assert not any(allows([given], each) for each in permissions(call, "default", others))
 
 
+@pytest.mark.always
 async def test_of_tasks_of_ecs(aws: AwsFront, tmp_path: Path):
     world = World(aws, Balancer("http://127.0.0.1:9"), tmp_path)
     world.make()
@@ -80,6 +83,7 @@ async def test_of_tasks_of_ecs(aws: AwsFront, tmp_path: Path):
     assert refused(aws, StackName.ECS) == []
 
 
+@pytest.mark.always
 async def test_of_an_endpoint_of_sagemaker(aws: AwsFront, tmp_path: Path):
     with container(tmp_path, engine="echo") as served:
         make_endpoint(aws, served, copies=1)

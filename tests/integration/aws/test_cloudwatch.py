@@ -67,6 +67,7 @@ def test_a_runs_numbers_reach_cloudwatch(hearth: Hearth, aws: AwsFront, server: 
     assert len(different) <= 25  # each costs
 
 
+@pytest.mark.long("another run of the command: 6 s")
 def test_a_run_that_cannot_reach_cloudwatch_reads_on_and_says_so_once(
     hearth: Hearth, aws: AwsFront, server: CountingOllama, document: Path, free_port: int
 ):

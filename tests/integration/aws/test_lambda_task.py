@@ -13,7 +13,6 @@ from typing import Any
 
 import boto3
 import pytest
-from cfnlint import decode
 
 from infra_scripts.trigger import handler as trigger
 from infra_scripts.trigger.upload_trigger import template
@@ -24,6 +23,7 @@ from tests.support.aws.plan import Plan
 from tests.support.aws.reading import paper
 from tests.support.aws.tables import make_table
 from tests.support.commands import Hearth
+from tests.support.infra.linted import decode
 from tests.support.infra.trigger_events import Call, Tasks, bridged, queued, stand_in
 
 OUTPUT = f"s3://{BUCKET}/results"
@@ -32,7 +32,7 @@ PAGES = 12
 
 def ran(command: list[str], hearth: Hearth, directory: Path) -> subprocess.CompletedProcess[str]:
     """The container, with the template's entry point and environment; its home is the test's, not /tmp/hearth."""
-    parsed, errors = decode.decode_str(template())
+    parsed, errors = decode(template())
     assert not errors
     (container,) = parsed["Resources"]["Task"]["Properties"]["ContainerDefinitions"]
     entry = ["100" if part == {"Ref": "MaxSeconds"} else part for part in container["EntryPoint"]]

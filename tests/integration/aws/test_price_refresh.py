@@ -159,6 +159,7 @@ def aws() -> Iterator[dict[str, str]]:
         server.shutdown()
 
 
+@pytest.mark.long("runs the command with a price list: 5 s")
 def test_prices_are_asked_for_page_by_page_kept_and_planned_with(hearth: Hearth, aws: dict[str, str], tmp_path):
     home = {"HEARTH_HOME": str(tmp_path / "prices-home")}
     refresh = ("prices", "refresh", "--region", "eu-west-1", "--type", "g4dn.xlarge")

@@ -11,8 +11,11 @@ from tests.support.aws.account import Account
 from tests.support.aws.faults import denied, error
 from tests.support.aws.front import AwsFront
 
+pytestmark = pytest.mark.long("asks a whole account for each test: 1 to 11 s")
+
 
 class TestAll:
+    @pytest.mark.always
     def test_where_nothing_is_in_the_way_every_line_is_ok_and_so_is_the_exit_code(self, doctor: Doctor, aws: AwsFront):
         seen = doctor()
         assert (seen.code, seen.told["deployable"]) == (0, True), seen.told
@@ -52,6 +55,7 @@ class TestCredentials:
 
 
 class TestPermissions:
+    @pytest.mark.always
     def test_an_action_that_is_not_allowed_is_named_with_the_command_that_prints_the_policy(
         self, doctor: Doctor, account: Account
     ):

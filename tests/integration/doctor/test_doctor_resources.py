@@ -16,6 +16,8 @@ from tests.support.aws.front import AwsFront
 from tests.support.aws.pool import Network
 from tests.support.infra.container_images import push_image
 
+pytestmark = pytest.mark.long("asks a whole account for each test: 2 to 10 s")
+
 
 class TestMachines:
     def test_a_disk_that_is_smaller_than_the_images_snapshot_is_told_with_the_setting(
@@ -123,6 +125,7 @@ class TestLambda:
         monkeypatch.setenv("HEARTH_OUTPUT", "s3://papers-read/results")
         monkeypatch.setenv("HEARTH_TRIGGER__PREFECT_URL", "https://prefect.example/api")
 
+    @pytest.mark.always
     def test_an_account_with_ten_functions_can_reserve_none(
         self, doctor: Doctor, account: Account, monkeypatch: pytest.MonkeyPatch
     ):
@@ -146,6 +149,7 @@ class TestContainer:
     def settings(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HEARTH_SAGEMAKER_STACK__IMAGE", self.IMAGE)
 
+    @pytest.mark.always
     def test_an_image_that_is_not_there_is_told(self, doctor: Doctor):
         assert doctor("sagemaker").one("container", "ECR has no image") == "missing"
 

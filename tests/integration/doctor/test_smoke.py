@@ -79,6 +79,7 @@ def test_without_dollars_enough_nothing_is_made(smoke: Hearth, aws: AwsFront, bu
     assert not aws.called("CreateStack")
 
 
+@pytest.mark.long("deploys and runs the command: 13 s")
 def test_a_pool_that_is_deployed_is_not_touched(smoke: Hearth, aws: AwsFront):
     assert smoke("infra", "up", "ec2", "--allow-from", "127.0.0.0/8", "--yes").code == 0
     done = smoke(*SMOKE, "--max-usd", "1")

@@ -15,7 +15,10 @@ from tests.support.aws.machines import Machines
 from tests.support.aws.pool import Pool
 from tests.support.waiting import PATIENCE, until_async
 
+pytestmark = pytest.mark.long("launches machines for each test: 2 to 6 s")
 
+
+@pytest.mark.always
 async def test_with_no_machine_one_is_launched_and_answers(aws: AwsFront, pool: Pool, machines: Machines):
     used, allocation = await acquired()
     assert allocation.started
@@ -29,6 +32,7 @@ async def test_with_no_machine_one_is_launched_and_answers(aws: AwsFront, pool: 
     assert leases(aws, allocation.machine.id) == {}
 
 
+@pytest.mark.always
 async def test_a_running_machine_is_reused(aws: AwsFront, pool: Pool, machines: Machines):
     used, first = await acquired()
     await used.release(first)
@@ -47,6 +51,7 @@ async def test_a_pending_machine_is_waited_for(aws: AwsFront, pool: Pool, machin
         await used.release(allocation)
 
 
+@pytest.mark.always
 async def test_a_stopped_machine_is_started(aws: AwsFront, pool: Pool, machines: Machines):
     used, first = await acquired(spot_policy="on_demand")
     await used.release(first)

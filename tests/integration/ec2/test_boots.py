@@ -21,7 +21,10 @@ from tests.support.aws.pool import Pool
 from tests.support.aws.visits import tags
 from tests.support.waiting import until_async
 
+pytestmark = pytest.mark.long("launches a machine for each test: 2 to 7 s")
 
+
+@pytest.mark.always
 async def test_a_machine_that_does_not_boot_is_ended_and_its_log_is_told(aws: AwsFront, pool: Pool, machines: Machines):
     machines.plan = Plan(serves=False, stages=())
     acquiring = asyncio.create_task(acquired())

@@ -21,6 +21,8 @@ from tests.support.aws.front import AwsFront
 from tests.support.aws.machines import Machines
 from tests.support.aws.pool import Pool
 
+pytestmark = pytest.mark.long("follows a machine's life call by call: 5 to 13 s")
+
 POLICY = json.loads((Path(infra_scripts.__file__).parent / "ec2/policies/caller.json").read_text())
 ALLOWED = {
     action

@@ -14,7 +14,10 @@ from tests.support.aws.machines import Machines
 from tests.support.aws.pool import Pool
 from tests.support.waiting import PATIENCE
 
+pytestmark = pytest.mark.long("launches machines for each test: 1 to 8 s")
 
+
+@pytest.mark.always
 async def test_where_spot_is_out_in_one_zone_another_is_taken(aws: AwsFront, pool: Pool, machines: Machines):
     aws.capacity.none(market="spot", zone="a")
     used, allocation = await acquired()

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.integration.ec2.test_commands import ec2  # noqa: F401 - a fixture
 from tests.support.aws.front import AwsFront
 from tests.support.commands import Hearth, Outcome
+
+pytestmark = pytest.mark.long("deploys a pool for each test: 2 to 3 s")
 
 
 def found(outcome: Outcome, of: str = "ec2") -> list[dict[str, Any]]:

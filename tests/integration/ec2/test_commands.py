@@ -17,6 +17,8 @@ from tests.support.aws.machines import Machines
 from tests.support.aws.pool import Pool
 from tests.support.commands import Hearth
 
+pytestmark = pytest.mark.long("runs commands with a machine: 2 to 10 s")
+
 
 @pytest.fixture
 def ec2(hearth: Hearth, aws: AwsFront, pool: Pool) -> Hearth:
@@ -96,12 +98,14 @@ def test_stop_leaves_a_leased_machine_where_nobody_can_be_asked(ec2: Hearth, mac
     assert machines.running() == []
 
 
+@pytest.mark.always
 def test_stop_names_what_it_does_not_find(ec2: Hearth):
     refused = ec2("stop", "i-0123")
     assert refused.code == 2
     assert "Nothing is called i-0123" in refused.err
 
 
+@pytest.mark.always
 def test_status_asks_no_cloud_where_the_settings_name_none(hearth: Hearth, aws: AwsFront):
     told = Hearth(hearth.directory, {**hearth.environment, **aws.environment})("status")
     assert told.code == 0

@@ -17,7 +17,10 @@ from tests.support.aws.front import AwsFront
 from tests.support.aws.machines import Machines
 from tests.support.aws.pool import Pool
 
+pytestmark = pytest.mark.long("launches a machine for each test: 3 s")
 
+
+@pytest.mark.always
 async def test_with_a_token_ollama_answers_over_tls_to_who_has_it(
     aws: AwsFront, pools: Callable[..., Pool], machines: Machines
 ):
@@ -58,6 +61,7 @@ async def test_a_missing_token_says_what_to_do(aws: AwsFront, pools: Callable[..
     machines.wait(lambda: machines.running() == [])
 
 
+@pytest.mark.always
 async def test_through_a_tunnel_ollama_answers_on_this_machine_until_release(
     aws: AwsFront, pools: Callable[..., Pool], machines: Machines
 ):

@@ -29,6 +29,8 @@ from tests.support.aws.reading import complete, paper
 from tests.support.aws.tables import make_table
 from tests.support.commands import Hearth
 
+pytestmark = pytest.mark.long("launches a machine for each test: 1 to 10 s")
+
 
 async def billed(pool: OpenPool, by: By = By.MACHINE) -> Bill:
     return await pool_bill(pool, by, datetime.now(UTC) - timedelta(days=1))
@@ -44,6 +46,7 @@ def life(line: Line) -> float:
     return line.leased + line.boot + line.idle
 
 
+@pytest.mark.always
 def test_what_a_run_cost_is_told_by_document_and_adds_up(ec2: Hearth, machines: Machines, tmp_path: Path):
     outcome = ec2.read(paper(tmp_path, 2), HEARTH_EC2__SPOT_POLICY="on_demand")  # moto's spot costs nearly nothing
     complete(outcome, 2)

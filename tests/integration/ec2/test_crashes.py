@@ -17,7 +17,7 @@ from tests.support.aws.pool import Pool, end_leases
 from tests.support.waiting import PATIENCE, until_async
 
 RUNS = multiprocessing.get_context("forkserver")
-RUNS.set_forkserver_preload(["tests.support.aws.crash_run"])
+RUNS.set_forkserver_preload(["tests.support.aws.crash_run", "tests.support.aws.crash_clients"])
 
 
 def killed_at(aws: AwsFront, call: int, when: Literal["before", "after"], changed: dict[str, Any]) -> str | None:

@@ -138,5 +138,6 @@ def test_a_run_that_is_cancelled_in_prefect_gives_its_lease_back_and_its_machine
     assert 3 <= len(pages(tmp_path / "out")) < 80
 
 
+@pytest.mark.long("starts a server and a worker: 13 s")
 def test_the_sweep_is_scheduled_again_and_again(deployed: Hearth, prefect: PrefectServer):
     until(lambda: len(runs(prefect, "sweep-machines")) >= 2, every=1)

@@ -14,6 +14,8 @@ from tests.support.aws.front import AwsFront
 from tests.support.aws.pool import Pool
 from tests.support.clock import Clock
 
+pytestmark = pytest.mark.long("deploys a pool for each test: 1 s")
+
 
 async def test_a_launch_lock_whose_answer_was_lost_is_held(aws: AwsFront, pool: Pool):
     locks = (await opened()).launches
@@ -25,6 +27,7 @@ async def test_a_launch_lock_whose_answer_was_lost_is_held(aws: AwsFront, pool: 
 # The launch lock
 
 
+@pytest.mark.always
 async def test_of_ten_that_want_to_launch_one_may(aws: AwsFront, pool: Pool):
     locks = (await opened()).launches
     everybody = asyncio.Barrier(10)

@@ -18,6 +18,8 @@ from tests.support.aws.front import AwsFront
 from tests.support.aws.pool import Pool
 from tests.support.clock import Clock
 
+pytestmark = pytest.mark.long("deploys a pool for each test: 1 to 4 s")
+
 # Records
 
 
@@ -92,6 +94,7 @@ async def test_a_record_that_has_changed_since_it_was_seen_is_not_closed(aws: Aw
     assert await records.close(seen) is None
 
 
+@pytest.mark.always
 async def test_of_a_lease_and_a_close_at_the_same_moment_exactly_one_wins(aws: AwsFront, pool: Pool):
     records = (await opened()).records
     for number in range(20):

@@ -27,6 +27,8 @@ from tests.support.aws.machines import Machines
 from tests.support.aws.pool import Pool
 from tests.support.waiting import PATIENCE, until, until_async
 
+pytestmark = pytest.mark.long("deploys a pool for each test: 1 to 3 s")
+
 NO_DOOR = Connection("http://127.0.0.1:9")
 
 Keep = Callable[[OpenPool, str, Lease], Interruption]
@@ -82,6 +84,7 @@ async def gone(interruption: Interruption) -> str:
     return interruption.why
 
 
+@pytest.mark.always
 async def test_the_keeper_renews(aws: AwsFront, pool: Pool, keep: Keep):
     pool_ = await opened()
     taken = await leased(pool_)

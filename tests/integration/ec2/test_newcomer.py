@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tasks.settings.settings import Settings
 from tests.support.aws.front import AwsFront
 from tests.support.aws.machines import Machines
@@ -11,6 +13,8 @@ from tests.support.aws.plan import Plan
 from tests.support.aws.pool import Network
 from tests.support.commands import Hearth
 from tests.support.pdfs import written
+
+pytestmark = pytest.mark.long("deploys a pool, reads, and deletes it, by commands: 22 s")
 
 
 def test_up_read_status_down(hearth: Hearth, aws: AwsFront, network: Network, machines: Machines, tmp_path: Path):

@@ -13,6 +13,8 @@ from tests.support.aws.plan import Plan
 from tests.support.aws.reading import Reading, complete, halfway, paper
 from tests.support.commands import Hearth, PrefectServer
 
+pytestmark = pytest.mark.long("runs the command with machines: 7 to 14 s")
+
 
 @pytest.mark.long("takes 15 s; test_ec2_slots has the choice of machines")
 def test_a_small_pdf_is_read_on_one_machine_of_several_and_it_stays_warm_for_the_next(
@@ -65,6 +67,7 @@ def test_a_missing_permission_ends_the_command_with_one_line_and_no_machine(
     assert machines.instances() == {}
 
 
+@pytest.mark.always
 def test_two_commands_at_once_share_one_machine(ec2: Hearth, machines: Machines, tmp_path: Path):
     machines.plan = Plan(engine_s=0.1)
     one, other = Reading(ec2, paper(tmp_path, 6)), Reading(ec2, paper(tmp_path, 6, "other"))

@@ -40,6 +40,7 @@ def test_an_instance_profile_is_unknown_for_a_while_after_it_was_made(aws: AwsFr
     assert launch(aws, pool)
 
 
+@pytest.mark.long("waits for a slow disk: 10 s")
 def test_a_model_is_read_with_however_slowly_its_disk_fills_within_the_limits(
     ec2: Hearth, machines: Machines, tmp_path: Path
 ):
@@ -48,6 +49,7 @@ def test_a_model_is_read_with_however_slowly_its_disk_fills_within_the_limits(
     complete(outcome, 1)
 
 
+@pytest.mark.long("waits for a slow disk: 11 s")
 def test_a_model_that_its_disk_gives_too_slowly_fails_the_run_within_its_limit(
     ec2: Hearth, machines: Machines, tmp_path: Path
 ):

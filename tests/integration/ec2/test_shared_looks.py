@@ -20,6 +20,8 @@ from tests.support.aws.launches import launch
 from tests.support.aws.pool import Pool
 from tests.support.waiting import until_async
 
+pytestmark = pytest.mark.long("launches six machines: 7 s")
+
 POLL_S = 0.5
 MACHINES = 6
 

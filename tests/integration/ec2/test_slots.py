@@ -49,6 +49,7 @@ async def until_free(share: SlotAllocation, slots: int) -> None:
     await until_async(lambda: share.free == slots)
 
 
+@pytest.mark.long("many writers at once: 8 s")
 async def test_changes_at_once_are_all_made(store: TableStore):
     async def more() -> None:
         for _ in range(10):
@@ -98,6 +99,7 @@ async def test_a_table_that_is_refused_is_told(aws: AwsFront, store: TableStore)
         await store.change(lambda ledger: ledger)
 
 
+@pytest.mark.long("launches two machines: 5 s")
 async def test_a_second_machine_is_another_than_the_first(aws: AwsFront, pool: Pool, machines: Machines):
     used = backend(machines=2)
     first = await used.acquire(2, "paper on desk")

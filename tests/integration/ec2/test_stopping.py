@@ -24,6 +24,8 @@ from tests.support.aws.pool import Pool
 from tests.support.aws.visits import serving
 from tests.support.waiting import PATIENCE, until_async
 
+pytestmark = pytest.mark.long("launches a machine for each test: 1 to 11 s")
+
 WATCHDOG = {"HEARTH_IDLE_SECONDS": "1", "HEARTH_POLL_SECONDS": "0.1"}
 
 
@@ -36,6 +38,7 @@ def use(machine: Machine, keep_alive: str) -> None:
 # One machine
 
 
+@pytest.mark.always
 @pytest.mark.parametrize(
     ("market", "action", "left"),
     [("on-demand", Action.STOP, "stopped"), ("spot", Action.TERMINATE, "terminated")],
@@ -56,6 +59,7 @@ async def test_a_machine_that_was_stopped_is_looked_at_again_when_it_may_be_term
     assert before + 7200 <= decision.look_again_at <= time.time() + 7200
 
 
+@pytest.mark.always
 async def test_a_leased_machine_is_kept_for_its_idle_time_after_the_lease(aws: AwsFront, pool: Pool):
     pool_ = await opened(idle_minutes=600)
     name = launch(aws, pool)

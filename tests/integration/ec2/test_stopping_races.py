@@ -23,7 +23,10 @@ from tests.support.aws.pool import Pool
 from tests.support.aws.visits import ask, serving
 from tests.support.waiting import until_async
 
+pytestmark = pytest.mark.long("launches a machine for each test: 2 to 5 s")
 
+
+@pytest.mark.always
 async def test_a_lease_between_the_stopper_s_look_and_its_close_wins(aws: AwsFront, pool: Pool):
     pool_ = await opened()
     name = launch(aws, pool)

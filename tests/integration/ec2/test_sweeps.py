@@ -23,6 +23,8 @@ from tests.support.aws.machines import Machines
 from tests.support.aws.pool import Pool
 from tests.support.waiting import until_async
 
+pytestmark = pytest.mark.long("launches a machine for each test: 1 to 6 s")
+
 # Disks
 
 
@@ -96,6 +98,7 @@ async def test_one_machine_that_cannot_be_stopped_does_not_keep_the_sweep_from_t
     assert state(aws, names[1]) == "terminated"
 
 
+@pytest.mark.always
 async def test_the_sweep_tells_what_it_did(aws: AwsFront, pool: Pool, scheduled: list, pools: Callable[..., Pool]):
     names = [launch(aws, pool), launch(aws, pool, "spot")]
     elsewhere = launch(aws, pools("gpu"))

@@ -15,6 +15,8 @@ from tests.integration.ecs.agents import NUM_CTX, Running, png
 from tests.support.infra.machine_stubs import Asked, stub
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.long("starts the agent for each test: 1 to 2 s")
+
 
 @dataclass
 class Told:
@@ -65,6 +67,7 @@ def read(task: Running) -> None:
     task.generate(images=[png(100)], keep_alive="600s", shift=False, options=options)
 
 
+@pytest.mark.always
 def test_it_tells_cloudwatch_whether_it_was_used_signed_with_the_tasks_own_role(cloudwatch):
     task, told = cloudwatch()
     # Just come: somebody wants it. From then on what is asked of it counts, and not what the agent asks itself.

@@ -27,6 +27,8 @@ from tests.support.ecs.balancer import Balancer
 from tests.support.ecs.world import SLOTS, TABLE, World
 from tests.support.waiting import PATIENCE, until_async
 
+pytestmark = pytest.mark.long("starts tasks for each test: 1 to 5 s")
+
 SETTINGS = Settings(
     ecs=EcsSettings(poll_seconds=0.05, start_seconds=36_000, lease_seconds=36_000, gone_seconds=36_000)  # type: ignore[call-arg]
 )
@@ -56,6 +58,7 @@ async def leases() -> int:
     return len((await Records(Table(Aws(), TABLE)).get(SERVICE)).live(time.time()))
 
 
+@pytest.mark.always
 async def test_tasks_are_asked_for_and_the_first_that_is_warm_will_do(service: World):
     acquiring = asyncio.create_task(EcsBackend(SETTINGS).acquire(16, "a test", 2))
     await until_async(lambda: service.desired == 2)
@@ -96,6 +99,7 @@ async def test_no_more_tasks_are_asked_for_than_the_run_has_slots_for(service: W
     await backend.release(allocation)
 
 
+@pytest.mark.always
 @pytest.mark.parametrize(
     ("pages", "slots", "tasks"), [(3, 16, 2), (239, 16, 2), (240, 16, 3), (9999, 16, 4), (9999, 8, 2), (9999, 4, 1)]
 )
@@ -122,6 +126,7 @@ async def test_tasks_that_are_taken_away_while_a_run_reads_are_asked_for_again(s
     await backend.release(allocation)
 
 
+@pytest.mark.always
 async def test_where_no_task_gets_warm_the_newest_event_is_told_and_nothing_is_left(service: World):
     hasty = SETTINGS.model_copy(update={"ecs": SETTINGS.ecs.model_copy(update={"start_seconds": 0.3})})
     with pytest.raises(CapacityError, match=r"got warm in 0\.3 s: 0 of \d tasks warm"):

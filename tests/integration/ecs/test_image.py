@@ -19,6 +19,8 @@ from tests.support.ecs.world import SERVICE, World
 from tests.support.infra.container_images import push_image
 from tests.support.waiting import until_async
 
+pytestmark = pytest.mark.long("starts tasks for each test: 2 s")
+
 SETTINGS = Settings(
     ecs=EcsSettings(poll_seconds=0.05, start_seconds=36_000, lease_seconds=36_000, gone_seconds=36_000)  # type: ignore[call-arg]
 )

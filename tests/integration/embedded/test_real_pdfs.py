@@ -27,11 +27,13 @@ def _layer(name: str, page: int) -> str:
         return pdf[page - 1].get_text()
 
 
+@pytest.mark.long("reads three pages with the real engine: 6 s")
 @pytest.mark.parametrize(("other", "missing"), [("edgar-rotated90.pdf", 0.03), ("edgar_image.pdf", 0.15)])
 async def test_a_page_its_scan_and_its_rotation_give_nearly_the_same_words(reading, other, missing):
     assert words_missing(await _read(reading, other), await _read(reading, "edgar.pdf")) < missing
 
 
+@pytest.mark.long("reads with the real engine: 3 s")
 async def test_two_columns_come_one_after_the_other(reading):
     name = "pdftotext_two_column_issue.pdf"
     assert character_errors(await _read(reading, name, 2), _layer(name, 2)) < 0.06

@@ -1,11 +1,12 @@
 """Bring the pool's stack up quickly."""
 
-from infra_scripts.ec2.deploy import Up, up
+from infra_scripts.common.cloudformation import StackResult
+from infra_scripts.ec2.deploy import up
 from tests.support.infra.fixtures import Cloud
 from tests.support.infra.pools import pool
 
 POLL = 0.02
 
 
-def bring_up(cloud: Cloud, **changed: object) -> Up:
+def bring_up(cloud: Cloud, **changed: object) -> StackResult:
     return up(cloud.aws, pool(**changed), cloud.listen, poll_seconds=POLL)

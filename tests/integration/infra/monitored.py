@@ -6,8 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from cfnlint import decode
-
+from infra_scripts.iam.rendered import parse
 from infra_scripts.monitoring.dashboard import template
 
 WORDS = {
@@ -28,7 +27,7 @@ def resolved(value: Any) -> Any:
     return [resolved(each) for each in value] if isinstance(value, list) else value
 
 
-RESOURCES: dict[str, Any] = decode.decode_str(template())[0]["Resources"]
+RESOURCES: dict[str, Any] = parse(template())["Resources"]
 ALARMS = {
     name: resolved(each["Properties"]) for name, each in RESOURCES.items() if each["Type"].endswith("CloudWatch::Alarm")
 }

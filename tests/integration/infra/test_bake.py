@@ -17,6 +17,8 @@ from tests.support.infra.fixtures import BASE_PARAMETER, Cloud
 from tests.support.infra.pools import pool
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.long("deploys a pool and bakes an image for each test: 1 to 3 s")
+
 POLL = 0.02
 
 
@@ -70,6 +72,7 @@ def baked(cloud: Cloud) -> str:
 
 
 class TestBaking:
+    @pytest.mark.always
     def test_the_pool_launches_from_the_image_and_the_machine_is_gone(self, deployed: Cloud):
         image = baked(deployed)
         assert deployed.parameter("/hearth/default/ami") == image

@@ -12,6 +12,8 @@ from infra_scripts.ec2.user_data import machine_environment
 from tests.support.infra.machine_stubs import MACHINE
 from tests.support.infra.pools import pool
 
+pytestmark = pytest.mark.long("runs a machine's boot script for each test: 1 to 4 s")
+
 TOKEN = "ab" * 32
 DIGEST = sha256(b"archive").hexdigest()
 MODEL_DIGEST = "5ced39dfa4ba" + "0" * 52
@@ -103,6 +105,7 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path)
 
 
+@pytest.mark.always
 def test_a_bare_machine_installs_pulls_and_serves_and_says_so_at_each_step(machine: Machine):
     assert machine.boot() == 0
     assert [line for line in machine.told if line.startswith("tell")] == [
@@ -114,6 +117,7 @@ def test_a_bare_machine_installs_pulls_and_serves_and_says_so_at_each_step(machi
     assert "releases/download/v0.33.0/ollama-linux-amd64.tar.zst" in machine.calls
 
 
+@pytest.mark.always
 def test_what_is_there_is_neither_installed_nor_pulled_again(machine: Machine):
     machine.boot()
     assert machine.boot() == 0

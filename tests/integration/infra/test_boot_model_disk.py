@@ -8,6 +8,8 @@ import pytest
 
 from tests.integration.infra.test_boot import Machine
 
+pytestmark = pytest.mark.long("runs a machine's boot script for each test: 3 to 5 s")
+
 
 def machine(here: Path, how: str) -> Machine:
     """A machine whose scripts for the model's disk write down that they ran; its models lie in the test's directory."""

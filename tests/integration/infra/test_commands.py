@@ -16,6 +16,8 @@ from tests.integration.infra.test_bake import machine_says
 from tests.support.infra.fixtures import BASE_PARAMETER, Cloud
 from tests.support.infra.machine_stubs import free_port
 
+pytestmark = pytest.mark.long("runs commands that deploy: 1 to 7 s")
+
 
 @pytest.fixture
 def settings(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,6 +41,7 @@ def run(*arguments: str, answer: str = "") -> Result:
 
 @pytest.mark.usefixtures("settings")
 class TestInfra:
+    @pytest.mark.always
     def test_up_shows_what_it_makes_and_costs_asks_and_makes_it(self, cloud: Cloud):
         done = run("up", "ec2", "--allow-from", "10.0.0.0/16", answer="y\n")
         assert done.exit_code == 0, done.output
@@ -65,6 +68,7 @@ class TestInfra:
         assert done.output.count("\n") == 1
         assert "Traceback" not in done.output
 
+    @pytest.mark.always
     def test_down_ends_what_up_made(self, cloud: Cloud):
         run("up", "ec2", "--allow-from", "10.0.0.0/16", "--yes")
         done = run("down", "ec2", "--yes")
@@ -125,6 +129,7 @@ class TestInfra:
         assert "HEARTH_EC2__REGION" in done.output
 
 
+@pytest.mark.always
 @pytest.mark.parametrize("name", list(StackName))
 def test_every_stack_of_the_registry_opens_and_has_a_policy_for_each(name: StackName):
     deployment = open_deployment(name, load_settings(), Options(), "us-east-1")

@@ -15,6 +15,8 @@ from tests.integration.infra.ec2_deploy import POLL, bring_up
 from tests.support.infra.fixtures import BASE_PARAMETER, Cloud
 from tests.support.infra.pools import NETWORK, pool
 
+pytestmark = pytest.mark.long("deploys a stack for each test: 1 to 3 s")
+
 OUTPUTS = {
     "LaunchTemplateId", "LaunchTemplateVersion", "TableName", "LogGroupName", "AmiParameter",
     "Subnets", "Access", "Port", "Slots", "Config",
@@ -22,6 +24,7 @@ OUTPUTS = {
 
 
 class TestUp:
+    @pytest.mark.always
     def test_the_outputs_tell_runs_all_they_need(self, cloud: Cloud):
         made = bring_up(cloud)
         assert made.change is Change.CREATED
@@ -41,6 +44,7 @@ class TestUp:
         assert after.outputs["LaunchTemplateVersion"] > before["LaunchTemplateVersion"]
         assert after.outputs["Config"] != before["Config"]
 
+    @pytest.mark.always
     def test_only_those_allowed_reach_only_the_port(self, cloud: Cloud):
         bring_up(cloud, access="token")
         filters = [{"Name": "tag:hearth:pool", "Values": ["default"]}]
@@ -103,6 +107,7 @@ class TestUp:
 
 
 class TestToken:
+    @pytest.mark.always
     def test_the_secrets_are_made_and_the_certificate_is_good_for_tls(self, cloud: Cloud):
         bring_up(cloud, access="token")
         token, key, public = (cloud.parameter(name) for name in parameter_names("default"))
@@ -140,6 +145,7 @@ class TestToken:
 
 
 class TestDown:
+    @pytest.mark.always
     def test_nothing_is_left_and_it_can_be_run_again(self, cloud: Cloud):
         outputs = bring_up(cloud, access="token").outputs
         machine = cloud.launch(outputs)
@@ -202,5 +208,6 @@ class TestDown:
             down(cloud.aws, "default", cloud.listen, poll_seconds=POLL)
 
 
+@pytest.mark.always
 def test_the_base_parameter_of_the_tests_is_the_pools(cloud: Cloud):
     assert pool().base_ami_parameter == BASE_PARAMETER

@@ -13,6 +13,8 @@ from tests.integration.infra.ec2_deploy import POLL, bring_up
 from tests.support.infra.fixtures import Cloud
 from tests.support.infra.pools import pool
 
+pytestmark = pytest.mark.long("deploys a stack for each test: 1 s")
+
 
 class TestRefusals:
     def test_without_a_default_network_the_subnets_are_asked_for(self, cloud: Cloud):

@@ -8,8 +8,6 @@ from typing import Any
 
 import boto3
 import pytest
-from cfnlint import decode
-from cfnlint.api import ManualArgs, lint
 from typer.testing import CliRunner, Result
 
 from flows.cli.infra import infra
@@ -17,6 +15,7 @@ from infra_scripts.common.errors import RequestError
 from infra_scripts.monitoring.dashboard import ALARM_METRICS, MonitoringStack, plan, template
 from tests.integration.infra.monitored import ALARMS, OURS, RESOURCES, looked_at, resolved
 from tests.support.infra.fixtures import Cloud
+from tests.support.infra.linted import decode, lint
 
 
 def watched(**changed: Any) -> MonitoringStack:
@@ -29,14 +28,14 @@ def watched(**changed: Any) -> MonitoringStack:
 
 class TestTemplate:
     def test_cfn_lint_finds_nothing_wrong(self):
-        assert not lint(template(), config=ManualArgs(regions=["us-east-1", "eu-central-1"]))
+        assert not lint(template(), "us-east-1", "eu-central-1")
 
     def test_nobody_is_subscribed_where_nobody_is_named(self):
         assert RESOURCES["Subscription"]["Condition"] == "Written"
         assert resolved(RESOURCES["Subscription"]["Properties"])["TopicArn"] == "arn:of:Topic"
 
     def test_every_parameter_has_a_value_and_every_value_a_parameter(self):
-        parsed, _ = decode.decode_str(template())
+        parsed, _ = decode(template())
         assert set(parsed["Parameters"]) == set(watched().parameters())
 
     def test_it_is_small_enough_to_be_sent(self):
@@ -44,7 +43,7 @@ class TestTemplate:
 
     def test_the_charges_are_watched_only_where_aws_tells_them(self):
         assert RESOURCES["MonthlyCharges"]["Condition"] == "Billed"
-        parsed, _ = decode.decode_str(template())
+        parsed, _ = decode(template())
         assert "us-east-1" in str(parsed["Conditions"]["Billed"])
 
     @pytest.mark.parametrize("wrong", [{"pool": "Night"}, {"email": "nobody"}, {"email": "a@b c"}], ids=str)
@@ -62,7 +61,7 @@ def no_alarms(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Cloud:
     """FILLED: moto's CloudFormation does not make alarms; they and what names them are left out of what it gets."""
 
     def strip(params: dict[str, Any], **_: object) -> None:
-        body = decode.decode_str(params["TemplateBody"])[0]
+        body = decode(params["TemplateBody"])[0]
         kept = {name: each for name, each in body["Resources"].items() if name not in ALARMS}
         dashboard = kept["Dashboard"]["Properties"]["DashboardBody"]
         dashboard["Fn::Sub"] = re.sub(r"\$\{\w+\.Arn\}", "an alarm", dashboard["Fn::Sub"])

@@ -24,6 +24,8 @@ from tasks.embedded.models import Store
 from tests.support.aws.container import MODEL, Container, container
 from tests.support.waiting import PATIENCE, until
 
+pytestmark = pytest.mark.long("starts the adapter and an engine: 2 to 5 s a test")
+
 
 @pytest.fixture(scope="module")
 def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
@@ -62,6 +64,7 @@ def page(number: int = 0, **changed: object) -> dict[str, Any]:
 
 
 class TestServing:
+    @pytest.mark.always
     def test_a_page_comes_back_as_ollama_answers_it(self, warm: Container):
         answer = warm.invoke(page())
         assert answer.status_code == 200
@@ -80,6 +83,7 @@ class TestServing:
             assert answer["status"] == 200
             assert answer["body"] == behind(f"{warm.ollama}{path}", **asked).text
 
+    @pytest.mark.always
     def test_ollamas_errors_keep_their_status_with_an_envelope_or_without(self, warm: Container):
         asked = page(model="no-such-model")
         bare, enveloped = warm.invoke(asked), warm.invoke({"path": "/api/generate", "body": asked})
@@ -110,14 +114,17 @@ class TestServing:
         hasty.let_go()
         until(lambda: status(9) == 200)
 
+    @pytest.mark.always
     @pytest.mark.parametrize("path", ["/api/pull", "/api/delete", "/", "http://169.254.169.254/", None, 7])
     def test_no_other_call_gets_through(self, warm: Container, path: object):
         assert warm.invoke({"path": path, "body": {"model": MODEL}}).json()["status"] == 404
 
+    @pytest.mark.always
     def test_what_is_no_json_object_is_refused(self, warm: Container):
         assert httpx.post(f"{warm.url}/invocations", content=b"\x89PNG").status_code == 400
         assert warm.invoke([1]).status_code == 400
 
+    @pytest.mark.always
     def test_a_run_cannot_unload_the_model_that_others_pay_for(self, warm: Container):
         warm.invoke(page(prompt="", images=[], keep_alive=0))
         assert [each["name"] for each in httpx.get(f"{warm.ollama}/api/ps").json()["models"]] == [MODEL]

@@ -6,13 +6,13 @@ import json
 from typing import Any
 
 import pytest
-from cfnlint.api import ManualArgs, lint
 from pydantic import ValidationError
 
 from infra_scripts.common.errors import RequestError
 from infra_scripts.sagemaker.endpoint import SagemakerStack, parameters, plan, template
 from tests.integration.infra.sagemaker_stacks import ASYNC, EITHER, REALTIME
 from tests.support.infra.endpoints import IMAGE, endpoint, parsed
+from tests.support.infra.linted import lint
 
 
 def resources(stack: SagemakerStack) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def _made(one: dict[str, Any], stack: SagemakerStack) -> bool:
 class TestTemplate:
     def test_cfn_lint_finds_nothing_wrong(self):
         # It has all that an asynchronous endpoint's has, and more.
-        assert not lint(template(REALTIME), config=ManualArgs(regions=["us-east-1", "eu-central-1"]))
+        assert not lint(template(REALTIME), "us-east-1", "eu-central-1")
 
     def test_it_is_small_enough_to_be_sent_with_four_models(self):
         assert len(template(endpoint(serving="realtime", models=("a:1", "b:1", "c:1", "d:1")))) < 51_200

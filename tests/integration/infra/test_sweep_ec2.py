@@ -16,6 +16,8 @@ from tasks.leasing.leases import Records
 from tasks.leasing.table import Table
 from tests.support.infra.fixtures import Cloud
 
+pytestmark = pytest.mark.long("launches a machine for each test: 1 s")
+
 TABLE = "hearth-default"
 KEEP_HOURS = 24
 Look = Callable[[float], list[str]]
@@ -65,6 +67,7 @@ def take(name: str, hours: float) -> bool:
     return asyncio.run(records().take(name, Lease("a run", 8, time.time() + hours * 3600)))
 
 
+@pytest.mark.always
 def test_a_machine_that_was_stopped_for_long_ends_with_its_disk(cloud: Cloud, look: Look):
     stopped = machine(cloud)
     assert look(0) == []

@@ -65,6 +65,7 @@ def test_what_still_uses_the_network_is_named(cloud: Cloud, monkeypatch: pytest.
         delete_freed(cloud.aws, Stuck(*[HELD] * 20), lambda: None, cloud.listen, poll_seconds=POLL)  # type: ignore[arg-type]
 
 
+@pytest.mark.long("launches a machine while its pool goes: 7 s")
 def test_a_machine_that_a_run_launches_meanwhile_ends_with_the_pool(cloud: Cloud, monkeypatch: pytest.MonkeyPatch):
     """The first try meets the security group of a machine that came between; the second finds the machine."""
     outputs = up(cloud.aws, pool(), cloud.listen, poll_seconds=POLL).outputs

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import boto3
 import pytest
-from cfnlint import decode
 
 from infra_scripts.trigger.upload_trigger import template
 from tests.integration.infra.trigger_calls import AWS, VARIABLES, failed
+from tests.support.infra.linted import decode
 from tests.support.infra.trigger_events import (
     bridged,
     queued,
@@ -34,7 +34,7 @@ print(json.dumps(index.handler(json.load(sys.stdin), Context())))
 
 def test_the_templates_own_code_works_in_a_process_that_has_nothing_else(tasks, tmp_path: Path):
     """LAMBDA-LIKE: the code as CloudFormation ships it, alone in a directory, with boto3 as the only library."""
-    parsed, errors = decode.decode_str(template())
+    parsed, errors = decode(template())
     assert not errors
     properties = parsed["Resources"]["Function"]["Properties"]
     (tmp_path / "index.py").write_text(properties["Code"]["ZipFile"])

@@ -12,11 +12,11 @@ import boto3
 import botocore.session
 import pytest
 from botocore.validate import validate_parameters
-from cfnlint import decode
 
 from infra_scripts.trigger.handler import handler
 from infra_scripts.trigger.upload_trigger import template
 from tests.integration.infra.trigger_calls import VARIABLES, failed
+from tests.support.infra.linted import decode
 from tests.support.infra.trigger_events import (
     Answer,
     Call,
@@ -84,7 +84,7 @@ class TestTasks:
     def test_the_request_is_one_that_ecs_takes(self, tasks):
         handler(queued(bridged("a.pdf")), Call())
         (asked,) = tasks.started
-        asked |= json.loads(run_task(decode.decode_str(template())[0]))
+        asked |= json.loads(run_task(decode(template())[0]))
         shape = botocore.session.Session().get_service_model("ecs").operation_model("RunTask").input_shape
         validate_parameters(asked, shape)
         assert asked["capacityProviderStrategy"] == [{"capacityProvider": "FARGATE", "weight": 1}]

@@ -73,6 +73,7 @@ async def test_the_ecs_worker_makes_a_task_of_it_that_runs_the_flow(api: str, te
     assert configuration.env["HEARTH_OUTPUT"] == "s3://papers/results"
 
 
+@pytest.mark.long("starts a Prefect server and deploys all: 23 s")
 def test_a_server_takes_the_template_and_every_deployment_fits_it(
     hearth: Hearth, api: str, prefect: PrefectServer, template: dict[str, Any]
 ):

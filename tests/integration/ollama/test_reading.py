@@ -45,6 +45,7 @@ def test_pages_are_read_over_the_slots_that_the_engine_really_has(installed: Hea
     assert command[command.index("--parallel") + 1] == "2"
 
 
+@pytest.mark.long("kills an engine and starts it anew: 7 s")
 def test_kill_9_of_the_server_leaves_its_engine_without_a_parent(installed: Hearth, tmp_path: Path):
     document = pdfs.written(tmp_path / "page.pdf", "Page")
     assert installed.read(document, "--backend", "ollama", "--model", "chain").code == 0

@@ -23,6 +23,8 @@ from tests.support.environment import clean
 from tests.support.ollama.stand_in.program import Program, answers, runners
 from tests.support.waiting import PATIENCE, until
 
+pytestmark = pytest.mark.long("tests the harness")
+
 
 class Server:
     """A stand-in that runs, and ways to talk to it."""
@@ -68,6 +70,7 @@ def server(ollama_program: Program) -> Iterator[Server]:
         yield running
 
 
+@pytest.mark.always
 def test_a_page_is_answered_by_known_words_and_numbers_that_were_measured(server: Server):
     answer = server.generate(options={"num_predict": 20}).json()
     assert answer["response"].startswith(" the0 quick1 brown2 fox3")

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+import psutil
 
 from tasks.ollama.address import free_port
 from tests.integration.prefect.bringing_up import Server
@@ -50,13 +49,14 @@ class Processes(Server):
         health = {"server": f"{self.api}/health", "engine": f"{self.environment['HEARTH_URL']}/api/version"}
         until(self._works if name == "worker" else lambda: self._answers(name, health[name]))
 
-    def kill(self, name: str, *, group: bool = True) -> None:
-        """`kill -9` it, and what it started if `group`."""
+    def kill(self, name: str, *, children: bool = True) -> None:
+        """`kill -9` it, and what it started if `children`: a worker's runs have sessions of their own."""
         process = self.running.pop(name)
-        if group:
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
+        started = psutil.Process(process.pid).children(recursive=True) if children else []
+        process.kill()
+        for child in started:
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
         process.wait()
 
     def begin(self, document: Path, output: Path, **options: Any) -> str:

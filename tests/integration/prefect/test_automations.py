@@ -25,17 +25,19 @@ from tests.support import pdfs
 from tests.support.commands import ROOT, Hearth, PrefectServer
 from tests.support.waiting import PATIENCE, until
 
+pytestmark = pytest.mark.long("makes automations on a Prefect server: 3 s a test")
+
 NAMES = ("a run failed", "a run vanished", "a run stands still", "a budget is spent")
 
 SPENDS = """
 from prefect import flow
-from flows.orchestrator.run_events import tell_over_budget
+from flows.orchestrator.run_events import emit_over_budget
 from tasks.core.budget import Budget
 
 @flow(name="process-batch", flow_run_name="batch of tonight")
 def spends():
-    tell_over_budget(Budget(usd=2.0), 1.9)
-    tell_over_budget(Budget(usd=2.0), 2.01)
+    emit_over_budget(Budget(usd=2.0), 1.9)
+    emit_over_budget(Budget(usd=2.0), 2.01)
 
 spends()
 """

@@ -10,6 +10,8 @@ from tests.support import pdfs
 from tests.support.commands import Hearth
 from tests.support.tools import SmallDisk
 
+pytestmark = pytest.mark.long("each test runs the command: 1 to 4 s")
+
 
 def _directory(path: Path) -> Path:
     path.mkdir()
@@ -71,6 +73,7 @@ def test_a_limit_or_a_wrong_setting_is_named(hearth: Hearth, tmp_path: Path, set
     assert "Traceback" not in outcome.err
 
 
+@pytest.mark.always
 def test_a_program_gets_the_error_as_json(hearth: Hearth):
     outcome = hearth.read("nowhere.pdf")
     assert outcome.json["status"] == "error"
@@ -105,7 +108,7 @@ def test_a_full_disk_ends_the_run_and_a_run_with_room_goes_on(
     within = replace(hearth, prefix=small_disk.prefix)
     full = within("read", document, "--output", small_disk.directory, **engine.settings)
     assert full.code == 1
-    assert "No space left on device. Make room and run again" in full.err
+    assert "No space left on device. Free space and run again" in full.err
     assert "Traceback" not in full.err
     stored = list(small_disk.outside.rglob("0*.json"))
     assert stored

@@ -13,6 +13,8 @@ from tests.support import pdfs
 from tests.support.commands import Hearth
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.long("reads a long document: 9 s")
+
 PAGES = MOST_SINGLE + 5
 HARD, HOPELESS = BLOCK + 5, BLOCK * 4
 """Pages with ink: the first answer to the one is no good, the other cannot be rendered. All others are blank."""

@@ -10,6 +10,8 @@ import pytest
 from tests.support.commands import Hearth, Outcome
 from tests.support.ollama.scripted import ScriptedOllama
 
+pytestmark = pytest.mark.long("each test runs the command: 1 to 3 s")
+
 NO_AWS = {
     "AWS_EC2_METADATA_DISABLED": "true",
     "AWS_CONFIG_FILE": "/dev/null",
@@ -30,6 +32,7 @@ def states(outcome: Outcome, of: str) -> list[tuple[str, str]]:
     return [(each["state"], f"{each['why']} {each['remedy'] or ''}") for each in found if each["of"] == of]
 
 
+@pytest.mark.always
 def test_where_nothing_is_set_the_embedded_server_would_be_used(checked):
     outcome = checked()
     assert (outcome.code, outcome.json["backend"], outcome.json["usable"]) == (0, "embedded", True), outcome.err
@@ -37,6 +40,7 @@ def test_where_nothing_is_set_the_embedded_server_would_be_used(checked):
     assert "eng.traineddata" in states(outcome, "embedded")[0][1]
 
 
+@pytest.mark.always
 def test_every_backend_has_a_line_that_says_what_to_do(checked):
     outcome = checked()
     for backend in ("url", "ollama", "ec2", "ecs", "sagemaker"):

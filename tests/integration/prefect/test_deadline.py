@@ -10,6 +10,8 @@ from tests.integration.prefect.test_named_blocks import run
 from tests.support.commands import Hearth
 from tests.support.pdfs import written
 
+pytestmark = pytest.mark.long("a process of its own that runs the flow: 6 to 10 s")
+
 
 @pytest.mark.parametrize(("finish_within", "state"), [("0.001 s", "Stopped"), ("2 hours", "Completed")])
 def test_a_document_is_read_as_long_as_there_is_time(

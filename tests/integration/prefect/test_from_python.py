@@ -88,6 +88,7 @@ def test_a_script_needs_no_prefect_server(hearth: Hearth, serving, paper: Path):
     assert python(hearth, code, **serving("echo").settings).startswith("2 <!-- page 1 -->")
 
 
+@pytest.mark.long("a process of its own: 11 s")
 def test_the_example_of_a_notebook_runs_in_its_loop(hearth: Hearth, serving, paper: Path):
     code = example("a notebook, whose event loop is running", paper)
     assert python(hearth, CELL, code, **serving("echo").settings).startswith("<!-- page 1 -->")

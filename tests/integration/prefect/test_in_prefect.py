@@ -13,6 +13,8 @@ from tests.support import pdfs
 from tests.support.commands import Hearth, Outcome
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.long("each test runs the command: 4 to 15 s")
+
 
 @pytest.fixture
 def report(tmp_path: Path) -> Path:
@@ -28,6 +30,7 @@ def test_runs_and_tasks_are_named_for_document_and_page(hearth: Hearth, prefect,
     assert {task["state_name"] for task in tasks} == {"Completed"}
 
 
+@pytest.mark.always
 def test_a_run_shows_its_progress_pages_slots_servers_and_a_summary(hearth: Hearth, prefect, report: Path):
     outcome = hearth.read(report)
     artifacts = _artifacts(prefect, outcome)

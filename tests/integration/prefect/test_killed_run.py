@@ -51,6 +51,7 @@ def _kill_when(hearth: Hearth, novel: Path, engine: Engine, stored: int, number:
     return process.returncode
 
 
+@pytest.mark.long("kills a run and reads again: 16 s")
 @pytest.mark.parametrize(
     "seed", [0, *(pytest.param(seed, marks=pytest.mark.long("the same at other moments")) for seed in (1, 2))]
 )
@@ -83,12 +84,14 @@ def test_an_interrupted_run_says_so_and_keeps_its_pages(hearth: Hearth, serving,
     assert hearth.read(novel, **engine.settings).json["read_now"] == PAGES - stored
 
 
+@pytest.mark.long("another run of the command: 5 s")
 def test_a_terminated_run_says_so_and_keeps_its_pages(hearth: Hearth, serving, novel: Path, gate: Path):
     engine = serving("echo", gate=gate)
     assert _kill_when(hearth, novel, engine, 2, signal.SIGTERM) == 143
     assert len(_stored(hearth.directory)) >= 2
 
 
+@pytest.mark.long("starts a server and kills it: 12 s")
 def test_a_server_that_dies_ends_the_run_with_its_pages_kept(hearth: Hearth, serving, novel: Path, gate: Path):
     engine = serving("echo", gate=gate)
     process = _under_way(hearth, novel, 2, **engine.settings, HEARTH_READ__RETRY_SECONDS="1")

@@ -19,6 +19,8 @@ from tests.support.commands import Hearth
 from tests.support.prefect_home import password_in
 from tests.support.waiting import PATIENCE, until
 
+pytestmark = pytest.mark.long("each test starts a page server and waits for its end: 5 to 30 s")
+
 
 @pytest.fixture
 def page(tmp_path: Path) -> Path:

@@ -11,6 +11,8 @@ from tests.support import pdfs
 from tests.support.commands import Hearth, PrefectServer
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.long("each test runs the command: 1 to 11 s")
+
 
 @pytest.fixture
 def run(hearth: Hearth, tmp_path: Path, prefect: PrefectServer) -> str:

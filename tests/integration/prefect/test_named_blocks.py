@@ -33,6 +33,7 @@ def run(hearth: Hearth, **asked: Any) -> tuple[str, str]:
     return name, f"{message} {done.stderr}"
 
 
+@pytest.mark.long("runs the command twice: 11 s")
 def test_a_local_file_system_block_takes_the_results_and_a_secret_opens_the_document(
     hearth: Hearth, prefect, tmp_path: Path
 ):
@@ -56,6 +57,7 @@ def test_a_local_file_system_block_takes_the_results_and_a_secret_opens_the_docu
     assert "open sesame" not in manifest + told + json.dumps(flow_run) + json.dumps(logs)
 
 
+@pytest.mark.long("runs the command: 6 s")
 def test_a_secret_that_is_not_there_is_told(hearth: Hearth, tmp_path: Path):
     state, told = run(hearth, job={"document": str(written(tmp_path / "a.pdf", "One.")), "password_block": "nobody"})
     assert state == "Failed"

@@ -22,6 +22,8 @@ from tasks.settings.settings import Settings
 from tests.support.commands import PrefectServer
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.long("makes runs on a Prefect server for each test: 3 to 6 s")
+
 # Of no other test's runs.
 OURS, OTHER = "plan-costs", "somebodys-flow"
 
@@ -76,6 +78,7 @@ async def client(runs: Runs) -> AsyncIterator[PrefectClient]:
         yield client
 
 
+@pytest.mark.always
 async def test_finished_runs_go_but_the_last_and_what_still_runs_and_what_is_others(client: PrefectClient, runs: Runs):
     old = [runs.run(OURS, "RUNNING", state) for state in ("COMPLETED", "FAILED", "CRASHED")]
     last = runs.run(OURS, "RUNNING", "COMPLETED")

@@ -15,6 +15,8 @@ from tests.support import pdfs
 from tests.support.commands import Hearth, Outcome
 from tests.support.waiting import PATIENCE, until
 
+pytestmark = pytest.mark.long("each test runs the command: 2 to 7 s")
+
 TEXTS = ("Chapter 1.", "Chapter 2.", "Chapter 3.")
 
 
@@ -70,6 +72,7 @@ def test_what_changes_no_byte_is_no_change(hearth: Hearth, serving, novel: Path,
     assert (outcome.code, outcome.json["flags"]) == (0, []), outcome.err
 
 
+@pytest.mark.always
 def test_the_same_bytes_under_another_name_are_not_read_again(hearth: Hearth, serving, novel: Path):
     engine = serving("echo")
     first = hearth.read(novel, **engine.settings)

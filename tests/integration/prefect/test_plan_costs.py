@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import pytest
 from prefect.flows import load_flow_from_entrypoint
 
 from tests.support.commands import ROOT, Hearth
@@ -33,6 +34,7 @@ def test_the_dotted_entrypoint_loads():
     assert load_flow_from_entrypoint("flows.plan_costs.plan_costs").name == "plan-costs"
 
 
+@pytest.mark.long("a process of its own that runs the flow: 14 s")
 def test_a_run_leaves_a_table_and_a_verdict_with_a_picture(hearth: Hearth):
     command = [sys.executable, "-c", CODE]
     done = subprocess.run(command, cwd=ROOT, env=hearth.environment, capture_output=True, text=True, check=False)

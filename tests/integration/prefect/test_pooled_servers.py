@@ -11,6 +11,8 @@ from tests.integration.prefect import shared
 from tests.integration.prefect.shared import Readers, whole
 from tests.support.ollama.counting import CountingOllama, most, sent
 
+pytestmark = pytest.mark.long("each test reads with several servers: 10 to 12 s")
+
 readers, counting = shared.readers, shared.counting
 
 

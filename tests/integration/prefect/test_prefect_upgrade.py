@@ -20,6 +20,8 @@ from tests.support import forkserver
 from tests.support.commands import ROOT
 from tests.support.prefect_home import prefect_server
 
+pytestmark = pytest.mark.long("starts a Prefect server on a database of the version before: 6 s a test")
+
 OLD = Path(__file__).with_name("prefect-3.8.8.sql.xz")
 OURS = {"process-document", "process-batch", "plan-costs", "idle-shutdown", "sweep-machines"}
 
@@ -49,6 +51,7 @@ def api(home: Path, environment: dict[str, str]) -> Iterator[str]:
         yield url
 
 
+@pytest.mark.always
 def test_the_upgrade_keeps_every_row(home: Path, environment: dict[str, str]):
     columns = _columns(home)
     before = _rows(home, columns)

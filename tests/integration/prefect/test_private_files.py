@@ -15,6 +15,8 @@ from tests.support.commands import Hearth
 from tests.support.ollama.scripted import ScriptedOllama
 from tests.support.other_user import NEEDS_ROOT, UID
 
+pytestmark = pytest.mark.long("each test runs the command: 2 to 12 s")
+
 OPEN = ("sh", "-c", 'umask 000; exec "$@"', "sh")
 """As whoever starts it with the widest umask."""
 
@@ -33,6 +35,7 @@ def opened(*places: Path) -> Iterator[str]:
                 yield f"{path} {mode:o}"
 
 
+@pytest.mark.always
 def test_a_run_leaves_nothing_that_others_can_read(hearth: Hearth, tmp_path: Path):
     outcome = hearth.read(pdfs.written(tmp_path / "a.pdf", "one", "two"))
     assert (outcome.code, outcome.notes) == (0, "")
@@ -64,7 +67,7 @@ def test_a_directory_of_results_that_holds_other_things_is_told_of_and_left(hear
     (tmp_path / "results" / "holiday.jpg").touch()
     outcome = hearth.read(pdfs.written(tmp_path / "a.pdf", "one"))
     assert outcome.code == 0
-    assert f"Other users may see into {tmp_path / 'results'} (mode 755)" in outcome.err
+    assert f"Other users may list {tmp_path / 'results'} (mode 755)" in outcome.err
     assert (tmp_path / "results").stat().st_mode & 0o777 == 0o755
     assert list(opened(outcome.directory)) == []
 

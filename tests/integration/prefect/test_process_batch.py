@@ -21,6 +21,8 @@ from tests.support.commands import Hearth, Outcome
 from tests.support.pdfs import ending_across, written
 from tests.support.waiting import PATIENCE, until
 
+pytestmark = pytest.mark.long("each test runs a batch: 4 to 17 s")
+
 readers, counting = shared.readers, shared.counting
 
 
@@ -47,6 +49,7 @@ def texts(row: dict) -> list[str]:
     return [json.loads(page.read_text())["text"] for page in pages]
 
 
+@pytest.mark.always
 def test_every_pdf_of_a_folder_is_read_and_a_second_time_nothing(hearth: Hearth, serving, inbox: Path):
     engine = serving("echo", slots=4)
     first = batch(hearth, inbox, **engine.settings)
@@ -109,6 +112,7 @@ def test_a_list_names_documents_line_by_line(hearth: Hearth, serving, inbox: Pat
     assert set(rows(outcome)) == {"a.pdf", "c.pdf"}
 
 
+@pytest.mark.always
 def test_a_source_that_is_not_there_is_refused(hearth: Hearth, tmp_path: Path):
     outcome = hearth("batch", tmp_path / "nowhere")
     assert outcome.code == 2
@@ -139,6 +143,7 @@ def test_when_the_budget_is_spent_no_page_is_begun_and_the_next_run_goes_on(hear
     assert sum(row["read_now"] for each in (first, second) for row in rows(each).values()) == 60
 
 
+@pytest.mark.always
 @pytest.mark.parametrize(("options", "code"), [([], 0), (["--must-finish"], 3)], ids=["may go on later", "must finish"])
 def test_what_the_budget_leaves_fails_a_batch_that_must_finish(monkeypatch: pytest.MonkeyPatch, options, code):
     """STAND-IN: a run that left a document."""

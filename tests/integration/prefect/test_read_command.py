@@ -14,6 +14,8 @@ from tests.support import pdfs
 from tests.support.commands import Hearth
 from tests.support.waiting import PATIENCE
 
+pytestmark = pytest.mark.long("each test runs the command, some twice: 3 to 14 s")
+
 WORDS = ("The harbour is quiet in the morning.", "Winter brings fewer ships.", "The lamps are lit at five.")
 
 
@@ -23,6 +25,7 @@ def letter(tmp_path: Path) -> Path:
 
 
 class TestReading:
+    @pytest.mark.always
     def test_every_page_is_read_into_one_document_in_order(self, hearth: Hearth, letter: Path):
         outcome = replace(hearth, anew=True).read(letter)
         assert outcome.code == 0, outcome.err
@@ -89,6 +92,7 @@ def _read(descriptor: int) -> bytes:
 
 
 class TestReadingAgain:
+    @pytest.mark.always
     def test_what_was_read_is_not_read_again_and_no_server_is_started(
         self, hearth: Hearth, letter: Path, tmp_path: Path
     ):
@@ -179,6 +183,7 @@ class TestFailingPages:
         assert outcome.page(1)["reason"] == "size"
         assert outcome.page(2)["attempts"][0]["reason"] != "size"
 
+    @pytest.mark.always
     def test_the_failed_pages_are_listed_with_why(self, hearth: Hearth, serving, letter: Path):
         outcome = hearth("read", letter, "--pages", "2", "--attempts", "1", **serving("silent").settings)
         assert outcome.code == 3

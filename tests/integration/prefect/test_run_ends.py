@@ -14,6 +14,8 @@ from tests.support.commands import Hearth, PrefectServer
 from tests.support.pdfs import written
 from tests.support.waiting import PATIENCE, until
 
+pytestmark = pytest.mark.long("each test runs the command: 2 to 11 s")
+
 RUN = """
 import asyncio, sys
 from flows.process_{kind} import process_{kind}

@@ -171,7 +171,18 @@ def test_a_prefect_server_that_is_killed_and_comes_back_costs_no_page(prefect: P
     assert prefect.claims == []
 
 
-def test_a_run_whose_worker_is_killed_is_crashed_but_neither_one_that_lives_nor_one_that_is_paused(
+def test_a_run_whose_worker_alone_is_killed_reads_on_to_its_end(prefect: Processes, tmp_path: Path, output: Path):
+    run = prefect.begin(document(tmp_path, SINGLE), output)
+    prefect.kill("worker", children=False)
+    prefect.let_go()
+    assert prefect.ended(run)["state_name"] == "Completed"
+    assert len(pages(output)) == SINGLE
+    assert {prefect.read[text] for text in texts(pages(output))} == {1}
+    assert prefect.claims == []
+    prefect.start("worker")
+
+
+def test_a_run_that_is_killed_with_its_worker_is_crashed_but_neither_one_that_lives_nor_one_that_is_paused(
     prefect: Processes, tmp_path: Path
 ):
     outputs = {name: tmp_path / name for name in ("paused", "killed", "lives")}

@@ -14,6 +14,8 @@ from tests.support import pdfs
 from tests.support.commands import Hearth, Outcome
 from tests.support.waiting import PATIENCE
 
+pytestmark = pytest.mark.long("each test runs the command on several documents: 3 to 13 s")
+
 
 def lines(outcome: Outcome) -> list[dict[str, Any]]:
     return [json.loads(line) for line in outcome.out.splitlines()]
@@ -31,6 +33,7 @@ def piped(hearth: Hearth, document: bytes, *arguments: str) -> Outcome:
     return Outcome(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
+@pytest.mark.always
 def test_each_has_its_line_and_its_results(hearth: Hearth, letters: list[Path]):
     outcome = hearth.read(*letters)
     assert outcome.code == 0, outcome.err
@@ -87,7 +90,7 @@ def test_what_was_read_from_a_file_is_not_read_again_from_standard_input(hearth:
     [
         (["-", "-"], "named twice"),
         (["a.pdf", "--name", "b.pdf"], "--name is for a document from standard input"),
-        (["https://host/a.pdf"], "is an address"),
+        (["https://host/a.pdf"], "is a URL"),
     ],
 )
 def test_what_makes_no_sense_is_refused_at_once(hearth: Hearth, arguments: list[str], why: str):

@@ -18,6 +18,8 @@ from tests.integration.prefect import shared
 from tests.integration.prefect.shared import Readers, whole
 from tests.support.ollama.counting import CountingOllama, Note, most, sent
 
+pytestmark = pytest.mark.long("two runs beside each other: 15 s")
+
 readers, counting = shared.readers, shared.counting
 
 SLOTS, PAGES, FEW = 4, 40, 8

@@ -53,6 +53,7 @@ async def test_a_look_replaces_the_one_before_whichever_is_the_later(deployed: N
     assert scheduled(prefect) == [30]
 
 
+@pytest.mark.long("four writers at once on one Prefect server: 17 s")
 async def test_of_many_that_release_it_at_once_one_look_is_left(deployed: None, prefect: PrefectServer):
     await asyncio.gather(*(schedule_idle_shutdown(Settings(), MACHINE, NEXT_CENTURY + at) for at in range(4)))
     assert len(looks(prefect)) == 4

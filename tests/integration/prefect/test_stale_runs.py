@@ -14,6 +14,8 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from flows.orchestrator.stale_runs import crash_stale, drop_missed, free_leaked_slots
 from tests.support.commands import PrefectServer
 
+pytestmark = pytest.mark.long("makes runs on a Prefect server for each test: 3 s")
+
 POOL = "made-for-stale-runs"
 NAME = "sweep-machines/made-for-stale-runs"
 

@@ -62,7 +62,7 @@ async def test_a_servers_slots_are_shown_whoever_holds_them(tmp_path: Path):
     (server,) = (await Watch(tmp_path).look()).servers
     assert (server.url, server.in_flight) == (URL, 3)
     assert (server.slots.held, server.slots.served, server.slots.limit, server.slots.runs) == (6, 8, 6, 2)
-    assert "6/8, 6 at once just now" in await told(tmp_path)
+    assert "6/8, 6 at once now" in await told(tmp_path)
 
 
 async def test_looking_changes_no_ledger(tmp_path: Path):
@@ -98,6 +98,7 @@ def server() -> Iterator[CountingOllama]:
         yield counting
 
 
+@pytest.mark.long("runs the command: 11 s")
 def test_a_run_in_another_process_is_seen_while_it_goes_on_and_not_after(
     hearth: Hearth, server: CountingOllama, tmp_path: Path
 ):

@@ -44,6 +44,7 @@ def test_every_deployment_of_the_file_is_there_with_tags_a_description_and_its_l
     }
 
 
+@pytest.mark.long("brings it up once more: 16 s")
 def test_brought_up_again_it_changes_nothing_but_limits_of_the_version_before(up: Up):
     limited = ("process-batch/nightly", "sweep-machines/sweep-machines")
     before = {"concurrency_limit": 1, "concurrency_options": {"collision_strategy": "CANCEL_NEW"}}
@@ -95,6 +96,7 @@ def test_a_parameter_that_is_wrong_is_refused(up: Up):
         up.run("process-document/on-demand", job={"document": "/a.pdf", "slots": 0})
 
 
+@pytest.mark.long("another run of a worker: 19 s")
 def test_the_nightly_batch_reads_the_inbox(up: Up):
     (up.home / "inbox").mkdir(exist_ok=True)
     written(up.home / "inbox" / "tonight.pdf", "Tonight.")

@@ -106,6 +106,7 @@ def test_who_comes_back_after_the_end_is_told_to_stay_away(backend: Backend, hel
     assert response.status_code == 204
 
 
+@pytest.mark.long("another run of a worker: 9 s")
 def test_the_status_counts_pages_and_tells_prefects_state(backend: Backend, held: Held):
     run = _under_way(backend, held)
     early = backend.get(f"/documents/{run}").json()
@@ -120,6 +121,7 @@ def test_the_status_counts_pages_and_tells_prefects_state(backend: Backend, held
     assert (now["machine"]["backend"], now["machine"]["slots"]) == ("url", 2)
 
 
+@pytest.mark.long("another run of a worker: 8 s")
 def test_what_is_not_there_yet_is_a_conflict_with_the_reason(backend: Backend, held: Held):
     run = _under_way(backend, held)
     text, page = (backend.get(f"/documents/{run}{what}") for what in ("/text", "/pages/3"))
@@ -128,6 +130,7 @@ def test_what_is_not_there_yet_is_a_conflict_with_the_reason(backend: Backend, h
     assert page.json()["detail"] == "Page 3 is not read yet."
 
 
+@pytest.mark.long("another run of a worker: 7 s")
 def test_the_results_are_those_that_the_links_lead_to(backend: Backend, tmp_path: Path):
     pdf = pdfs.written(tmp_path / "a.pdf", *(f"Page {number} of {uuid4()}." for number in range(3))).read_bytes()
     run = _posted(backend, pdf)
@@ -142,6 +145,7 @@ def test_the_results_are_those_that_the_links_lead_to(backend: Backend, tmp_path
     assert backend.get(links["page"].format(number=4)).status_code == 404
 
 
+@pytest.mark.long("another run of a worker: 8 s")
 def test_a_document_that_comes_as_a_form_gives_its_name_to_the_run_and_its_results(backend: Backend, tmp_path: Path):
     pdf = pdfs.written(tmp_path / "a.pdf", f"One of {uuid4()}.").read_bytes()
     with backend.client() as client:
@@ -154,6 +158,7 @@ def test_a_document_that_comes_as_a_form_gives_its_name_to_the_run_and_its_resul
     assert posted["id"] in [each["id"] for each in backend.get("/documents?status=complete").json()["documents"]]
 
 
+@pytest.mark.long("another run of a worker: 11 s")
 def test_a_run_that_is_cancelled_ends_and_can_be_deleted_with_all_that_is_its_own(backend: Backend, held: Held):
     run = _under_way(backend, held)
     here = f"/documents/{run}"
@@ -176,6 +181,7 @@ def test_the_same_post_after_the_end_finds_the_same_run(backend: Backend, tmp_pa
     assert (again.status_code, again.json()["id"]) == (200, run)
 
 
+@pytest.mark.long("another run of a worker: 8 s")
 def test_a_webhook_that_was_refused_comes_again_signed_and_with_the_same_id(backend: Backend, tmp_path: Path):
     with receiver() as hooks:
         _, run = _read(backend, tmp_path, webhook=hooks.url)

@@ -19,6 +19,8 @@ from tests.support.pdfs import written
 from tests.support.tools import CHROMEDRIVER, CHROMIUM, needs
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.long("starts a backend whose Prefect server is gone: 4 s a test")
+
 
 @contextmanager
 def _prefect_that_goes() -> Iterator[str]:

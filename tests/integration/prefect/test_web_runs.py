@@ -47,6 +47,7 @@ async def test_a_request_is_one_run_while_it_goes_on_and_when_it_is_complete(dep
     assert await _run(deployment, pages="1") != first
 
 
+@pytest.mark.long("makes two runs, three times: 6 s")
 @pytest.mark.parametrize("state", [Failed(), Cancelled(), Completed(name="Partial")], ids=lambda state: state.name)
 async def test_a_run_that_did_not_read_everything_is_followed_by_one_other(
     deployment: tuple[PrefectClient, str], state
@@ -66,6 +67,7 @@ async def test_a_forced_request_reads_anew_into_a_directory_of_its_own(deploymen
     assert (await _run(deployment, force=True))[1] == "/results/1"
 
 
+@pytest.mark.long("two services: 3 s")
 async def test_owners_on_one_prefect_server_have_runs_of_their_own(deployment: tuple[PrefectClient, str]):
     """Whoever comes second takes the next generation; a run without a mark is the owner's where its results are."""
     client, name = deployment

@@ -17,7 +17,7 @@ from tests.support.aws.front import AwsFront
 @pytest.fixture
 def s3(aws: AwsFront, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The bucket's owner, who asks moto itself."""
-    monkeypatch.setattr(objects, "_aws", Aws())
+    monkeypatch.setattr(objects, "default_aws", Aws())
     return make_bucket(aws)
 
 

@@ -1,4 +1,4 @@
-"""A place for results under s3://."""
+"""Results under s3://."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ PLACE = S3Path(BUCKET, "results")
 
 
 def new_store() -> ResultStore:
-    """Another run's view of them."""
-    s3_module._known.clear()
+    """Return the results of a document as another process sees them."""
+    s3_module.files_in_use.clear()
     store = ResultStore(results_directory(PLACE, DOCUMENT))
     store.prepare()
     return store

@@ -6,12 +6,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.integration.prefect.test_named_blocks import run
 from tests.support import pdfs
 from tests.support.aws.buckets import BUCKET, body, keys, make_bucket
 from tests.support.aws.front import AwsFront
 from tests.support.aws.wire import REGION
 from tests.support.commands import Hearth
+
+pytestmark = pytest.mark.long("runs the command with S3: 15 s")
 
 KEY, SECRET = "AKIATHEBLOCKSOWNKEY1", "the-block's-own-secret"
 

@@ -43,8 +43,8 @@ def test_a_whole_bucket_is_a_source(s3: Any):
 
 def test_a_listing_of_several_pages_is_read_to_its_end(s3: Any):
     stored(s3, *(f"inbox/{number}.pdf" for number in range(5)))
-    listed = objects.below(S3Path(BUCKET, "inbox"), most=2)
-    assert [each.place.name for each in listed] == [f"{number}.pdf" for number in range(5)]
+    listed = objects.list_objects(S3Path(BUCKET, "inbox"), most=2)
+    assert [each.path.name for each in listed] == [f"{number}.pdf" for number in range(5)]
 
 
 def test_a_list_names_documents_beside_it_and_elsewhere(s3: Any, tmp_path: Path):
@@ -174,15 +174,15 @@ print([name for name in sys.modules if name.startswith("boto")])
 async def test_of_two_nightly_batches_one_reads_and_one_that_was_killed_holds_up_none(
     s3: Any, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("tasks.storage.s3_lock.SECONDS", 1.0)
-    monkeypatch.setattr("tasks.storage.s3._TURN_POLL_SECONDS", 0.1)
+    monkeypatch.setattr("tasks.storage.s3_lock.EXPIRY_SECONDS", 1.0)
+    monkeypatch.setattr("tasks.storage.s3.LOCK_POLL_SECONDS", 0.1)
     output, sources = S3Path(BUCKET, "results"), ["s3://papers/inbox"]
     monkeypatch.setattr("tasks.batches.one_at_a_time._S3_PATIENCE_SECONDS", 0.0)
     async with one_at_a_time(sources, output):
         with pytest.raises(AlreadyReadError):
             async with one_at_a_time(sources, output):
                 raise AssertionError("two read at once")
-    (lock,) = [each.place for each in objects.below(output / ".one-at-a-time")]
+    (lock,) = [each.path for each in objects.list_objects(output / ".one-at-a-time")]
     left = objects.get(lock)
     assert left is not None
     objects.put(lock, b'{"turn": "of one that was killed"}', over=left.etag)

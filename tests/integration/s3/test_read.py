@@ -77,12 +77,12 @@ def test_a_document_is_read_from_s3_to_s3_and_not_read_again(hearth: Hearth, s3:
 def test_a_bucket_that_is_not_there_ends_the_command_before_the_start(hearth: Hearth, s3: Any, tmp_path: Path):
     outcome = hearth.read(pdfs.written(tmp_path / "letter.pdf", *WORDS), "-o", "s3://no-such-bucket/x")
     assert outcome.code == 2
-    assert "there is no such bucket. Create it, or choose another place with --output" in outcome.json["error"]
+    assert "there is no such bucket. Create it, or choose another directory with --output" in outcome.json["error"]
 
 
 def start(hearth: Hearth, engine: Engine, document: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.support.aws.quick_turns", "read", document, "--output", RESULTS, "--json"],
+        [sys.executable, "-m", "tests.support.aws.quick_locks", "read", document, "--output", RESULTS, "--json"],
         cwd=hearth.directory,
         env={**hearth.environment, **engine.settings, "PYTHONPATH": str(ROOT)},
         stdin=subprocess.DEVNULL,

@@ -23,6 +23,8 @@ from tests.support.aws.wire import Call
 from tests.support.waiting import PATIENCE
 from tests.unit.tasks.results.stored import DIGEST, DOCUMENT, blank, breaking, failed, manifest, page, planned
 
+pytestmark = pytest.mark.long("S3 for each test: up to 8 s")
+
 FOLDER = "results/paper-aaaaaaaaaaaa"
 
 
@@ -34,6 +36,7 @@ def gets(aws: AwsFront) -> int:
 # The layout
 
 
+@pytest.mark.always
 def test_the_layout_is_that_of_a_directory(store: ResultStore, s3: Any, tmp_path: Path):
     local = ResultStore(results_directory(tmp_path, DOCUMENT))
     local.prepare()
@@ -50,6 +53,7 @@ def test_the_layout_is_that_of_a_directory(store: ResultStore, s3: Any, tmp_path
         assert body(s3, key) == path.read_bytes()
 
 
+@pytest.mark.always
 def test_a_page_reads_back_as_it_was_written(store: ResultStore):
     store.write_page(page(2, "Grüße ∑ 漢字"))
     assert store.page(2) == page(2, "Grüße ∑ 漢字")
@@ -61,6 +65,7 @@ def test_a_later_result_replaces_an_earlier_one(store: ResultStore):
     assert store.page(1).text == "twice"
 
 
+@pytest.mark.always
 def test_a_manifest_reads_back_as_it_was_written_and_lists_its_pages(store: ResultStore):
     results = (page(1), failed(2), blank(4))
     written = manifest(store, *results).model_copy(update={"output": store.directory})
@@ -175,7 +180,7 @@ def test_a_bucket_that_may_not_be_used_is_named_before_the_start(store: ResultSt
 
 def test_a_page_that_may_not_be_written_ends_the_run(store: ResultStore, aws: AwsFront):
     aws.inject(denied(), "PUT", times=None)
-    with pytest.raises(StorageError, match=r"0001\.json cannot be written: AWS does not permit it.*pages .* stand"):
+    with pytest.raises(StorageError, match=r"0001\.json cannot be written: AWS does not permit it.*pages .* kept"):
         store.write_page(page(1))
 
 
@@ -186,6 +191,7 @@ def test_a_write_that_was_not_answered_is_made_again(store: ResultStore, aws: Aw
     assert store.page(1) == page(1)
 
 
+@pytest.mark.always
 @pytest.mark.parametrize("uri", ["s3://", "s3://B/x", "s3:///x", "s3://a_b/x"])
 def test_a_place_without_a_bucket_shows_how_to_write_it(uri: str):
     with pytest.raises(InputError, match=r"names no S3 bucket\. Write it like s3://bucket/prefix"):

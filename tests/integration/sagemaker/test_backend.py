@@ -23,6 +23,8 @@ from tests.support.aws.wire import REGION
 from tests.support.clock import Clock
 from tests.support.waiting import PATIENCE, until_async
 
+pytestmark = pytest.mark.long("starts an endpoint for each test: 1 to 7 s")
+
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
@@ -107,6 +109,7 @@ async def test_without_a_stack_it_is_told_how_to_make_one(backend: Callable[...,
         await backend().acquire(2, "a test")
 
 
+@pytest.mark.always
 async def test_a_run_asks_the_component_of_its_own_model(
     aws: AwsFront, served: Container, backend: Callable[..., SagemakerBackend]
 ):
@@ -140,6 +143,7 @@ async def test_an_endpoint_that_failed_is_not_waited_for(
         await backend().acquire(2, "a test")
 
 
+@pytest.mark.always
 async def test_an_endpoint_is_waited_for_while_it_is_being_created(
     aws: AwsFront, served: Container, backend: Callable[..., SagemakerBackend]
 ):

@@ -23,6 +23,8 @@ from tests.support.aws.sagemaker import Endpoint
 from tests.support.aws.wire import REGION
 from tests.support.waiting import PATIENCE, until_async
 
+pytestmark = pytest.mark.long("starts an endpoint for each test: up to 5 s")
+
 
 class TestQueued:
     async def test_nothing_is_left_in_the_bucket(self, queued: Callable[..., OllamaClient], s3: Any):
@@ -54,6 +56,7 @@ class TestQueued:
                 await page
         assert keys(s3) == set()
 
+    @pytest.mark.always
     async def test_a_request_waits_in_the_queue_until_there_is_an_instance(
         self, queued: Callable[..., OllamaClient], endpoint: Endpoint
     ):

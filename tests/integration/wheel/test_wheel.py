@@ -18,6 +18,8 @@ from tests.integration.wheel.conftest import Installed
 from tests.support.commands import ROOT
 from tests.support.waiting import PATIENCE, until
 
+pytestmark = pytest.mark.long("runs commands of an installed wheel: 2 to 5 s")
+
 PACKAGES = ("flows", "tasks", "infra_scripts")
 AWS = {"HEARTH_EC2__REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none"}
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/hearth:1"
@@ -30,6 +32,7 @@ SETTINGS = {
 }
 
 
+@pytest.mark.always
 def test_it_has_every_file_of_the_packages_and_the_deployments(wheel: Path):
     tracked = subprocess.run(["git", "ls-files", *PACKAGES], cwd=ROOT, capture_output=True, text=True, check=True)
     with zipfile.ZipFile(wheel) as archive:
@@ -38,6 +41,7 @@ def test_it_has_every_file_of_the_packages_and_the_deployments(wheel: Path):
     assert {*tracked.stdout.split("\n")} - {""} <= packed
 
 
+@pytest.mark.always
 def test_it_names_its_licence_and_brings_the_text(wheel: Path):
     with zipfile.ZipFile(wheel) as archive:
         (about,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))

@@ -6,17 +6,12 @@ import asyncio
 import os
 from typing import Any
 
-from tasks.aws import client as aws
 from tasks.backends.ec2.backend import Ec2Backend
 from tasks.settings.settings import Settings
 from tests.support.waiting import PATIENCE
 
 LEASE_S = 36_000
 """What a dead process holds does not end by itself while a test lasts: the test ends it."""
-
-# A process that is forked from this one has nothing left to read from disk.
-for service in ("cloudformation", "dynamodb", "ec2", "ssm"):
-    aws._session(None).client(service, region_name="us-east-1")
 
 
 def backend(**changed: Any) -> Ec2Backend:

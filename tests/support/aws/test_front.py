@@ -20,6 +20,8 @@ from tests.support.aws.leash import ROOT
 from tests.support.aws.pool import Pool
 from tests.support.waiting import PATIENCE, until
 
+pytestmark = pytest.mark.long("tests the harness")
+
 ONCE = Config(retries={"total_max_attempts": 1})
 HASTY = Config(retries={"total_max_attempts": 1}, read_timeout=0.5)
 ASKS = """
@@ -36,6 +38,7 @@ def code(caught: pytest.ExceptionInfo[ClientError]) -> str:
     return caught.value.response["Error"]["Code"]
 
 
+@pytest.mark.always
 def test_a_call_is_recorded_with_who_asked_for_what_and_how_it_ended(aws: AwsFront):
     aws.client("ec2").describe_vpcs(VpcIds=[])
     with pytest.raises(ClientError):

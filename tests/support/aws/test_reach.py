@@ -17,6 +17,8 @@ from tests.support.aws.machines import Machines
 from tests.support.aws.pool import Pool
 from tests.support.aws.visits import serving
 
+pytestmark = pytest.mark.long("tests the harness")
+
 
 def test_a_pool_with_a_token_is_reached_over_tls_with_it(aws: AwsFront, pools, machines: Machines):
     pool = pools(access="token")

@@ -17,6 +17,8 @@ from tests.support.aws.refusals import OCI_INDEX, Refusals
 from tests.support.aws.templates import Asked, Resource
 from tests.support.aws.wire import REGION
 
+pytestmark = pytest.mark.long("tests the harness")
+
 IMAGE = f"123456789012.dkr.ecr.{REGION}.amazonaws.com/hearth:1"
 DOCKER = "application/vnd.docker.distribution.manifest.v2+json"
 ROLE = "arn:aws:iam::123456789012:role/x"

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from cfnlint import decode
-
 from infra_scripts.sagemaker.endpoint import SagemakerStack, template
+from tests.support.infra.linted import decode
 
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/hearth:1"
 # FILLED: moto's CloudFormation makes none of these; their properties are judged by cfn-lint alone.
@@ -26,7 +25,7 @@ def endpoint(**changed: object) -> SagemakerStack:
 
 def parsed(stack: SagemakerStack) -> dict[str, Any]:
     """The template."""
-    found, errors = decode.decode_str(template(stack))
+    found, errors = decode(template(stack))
     assert not errors
     return found
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from cfnlint import decode
 
 from flows.stacks.registry import StackName
 from infra_scripts.common.policy import policy, policy_names
@@ -18,6 +17,7 @@ from infra_scripts.sagemaker import endpoint as sagemaker
 from infra_scripts.trigger import upload_trigger as trigger
 from tests.support.infra.endpoints import endpoint
 from tests.support.infra.judges import parliament_findings
+from tests.support.infra.linted import decode
 from tests.support.infra.pools import pool
 from tests.support.infra.services import service
 from tests.support.tools import PARLIAMENT, needs
@@ -51,7 +51,7 @@ class Template:
     """A template whose policies are filled in as CloudFormation would do it."""
 
     def __init__(self, text: str) -> None:
-        parsed, errors = decode.decode_str(text)
+        parsed, errors = decode(text)
         assert not errors
         self._resources: dict[str, Any] = parsed["Resources"]
 

@@ -185,7 +185,7 @@ async def test_others_are_answered_while_many_documents_are_being_opened(
         opening += 1
         let_go.wait(PATIENCE)
 
-    monkeypatch.setattr("tasks.runs.prepare.local_file", slow)
+    monkeypatch.setattr("tasks.runs.prepare.local_copy", slow)
     pdf = pdfs.written(tmp_path / "a.pdf", "One.").read_bytes()
     async with serving(kept, Prefect()) as client:
         posts = [asyncio.create_task(client.post("/documents", content=pdf)) for _ in range(30)]

@@ -17,12 +17,13 @@ from flows.cli.main import app
 
 GROUPS = ["Read", "Prefect and HTTP", "Servers", "Costs", "Settings and shell", "AWS"]
 NOT_OURS = {"help", "version"}
+ROOT: Any = get_command(app)
 UNITLESS = {"<str>", "<int>", "<float>", "TEXT", "INTEGER", "FLOAT", None}
 
 
 def commands(group: Any = None, *path: str) -> Iterator[tuple[str, ...]]:
     """Every command that there is, groups and the whole included."""
-    group = group or get_command(app)
+    group = group or ROOT
     yield path
     for name, command in getattr(group, "commands", {}).items():
         yield from commands(command, *path, name)
@@ -30,7 +31,7 @@ def commands(group: Any = None, *path: str) -> Iterator[tuple[str, ...]]:
 
 def options() -> Iterator[Any]:
     for path in commands():
-        command: Any = get_command(app)
+        command: Any = ROOT
         for name in path:
             command = command.commands[name]
         for parameter in command.params:

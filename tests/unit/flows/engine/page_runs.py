@@ -83,5 +83,5 @@ class Shown:
 
 
 async def read(work: WorkLoop, reader: Any, window: int = 12, count: int = MANY) -> None:
-    async with asyncio.timeout(PATIENCE):
-        await read_pages(work, reader, range(1, count + 1), AdmissionLimiter(window))
+    async with asyncio.timeout(PATIENCE), AdmissionLimiter(window).admission(count) as admission:
+        await read_pages(work, reader, range(1, count + 1), admission)

@@ -57,13 +57,14 @@ class TestWindow:
         assert len(reader.done) == MANY
 
     async def test_a_window_that_grows_meanwhile_lets_more_pages_begin(self, work):
-        window, reader = AdmissionLimiter(0), Reader()
-        reading = asyncio.create_task(read_pages(work, reader, range(1, MANY + 1), window))
-        await asyncio.sleep(0.05)
-        assert reader.begun == []
-        window.resize(2)
-        async with asyncio.timeout(PATIENCE):
-            await reading
+        limiter, reader = AdmissionLimiter(0), Reader()
+        async with limiter.admission(MANY) as admission:
+            reading = asyncio.create_task(read_pages(work, reader, range(1, MANY + 1), admission))
+            await asyncio.sleep(0.05)
+            assert reader.begun == []
+            limiter.resize(2)
+            async with asyncio.timeout(PATIENCE):
+                await reading
         assert len(reader.done) == MANY
 
 
@@ -94,6 +95,7 @@ class TestTaskRuns:
         assert shown.begun == ["page 1"]
 
 
+@pytest.mark.long("2,000 pages of text: 7 s")
 @pytest.mark.usefixtures("shown")
 async def test_memory_does_not_grow_with_the_pages(work, monkeypatch):
     """2,000 pages of 20 kB of text: kept, they would be 40 MB."""

@@ -19,7 +19,7 @@ from prefect.states import Completed
 
 from flows import process_batch
 from flows.orchestrator import late_ends
-from flows.orchestrator.late_ends import end_written_down, forget_end
+from flows.orchestrator.late_ends import end_written_down, forget_end, undelivered
 from tasks.batches.batch import Batch
 from tasks.core.errors import InputError
 from tasks.results.report import Report
@@ -32,7 +32,7 @@ RUN = "3aba27d1-dd03-42b9-af4c-e7b7cb831c8f"
 @pytest.fixture(autouse=True)
 def in_a_run(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(late_ends, "this_run", SimpleNamespace(id=RUN))
-    monkeypatch.setattr(late_ends, "_telling", {})
+    monkeypatch.setattr(late_ends, "_held", {})
     with temporary_settings({PREFECT_API_URL: API}):
         yield
 
@@ -49,7 +49,7 @@ def ended(message: str = "2 pages read") -> None:
 
 def process_goes() -> None:
     """What becomes of the lock of a process that has ended."""
-    late_ends._telling.popitem()[1].release()
+    late_ends._held.popitem()[1].release()
 
 
 def written(home: Path) -> list[dict[str, Any]]:
@@ -86,7 +86,7 @@ def test_that_of_a_batch_is_written_down_before_prefect_is_shown_its_report(
     monkeypatch.setattr(process_batch, "Live", lambda *_, **__: nullcontext())
     batch = Batch(sources=(str(tmp_path),), output=str(tmp_path))
     with end_written_down() as written_down:
-        asyncio.run(process_batch._read(batch, load_settings(), written_down))
+        asyncio.run(process_batch.read_batch(batch, load_settings(), written_down))
     assert [[end["state"]["type"] for end in ends] for ends in seen] == [["COMPLETED"]]
 
 
@@ -111,22 +111,22 @@ def test_that_of_an_earlier_try_is_forgotten(home: Path):
 
 def test_nobody_else_tells_it_while_its_process_may(home: Path):
     ended()
-    assert late_ends._left(home, API) == []
+    assert undelivered(home, API) == []
     process_goes()
-    assert [path.stem for path in late_ends._left(home, API)] == [RUN]
+    assert [path.stem for path in undelivered(home, API)] == [RUN]
 
 
 def test_a_process_that_lives_on_is_not_waited_for_for_ever(home: Path):
     ended()
     (path,) = home.glob("prefect-ends/*.json")
     os.utime(path, (time.time() - 601,) * 2)
-    assert late_ends._left(home, API) == [path]
+    assert undelivered(home, API) == [path]
 
 
 def test_it_is_told_to_its_own_server_alone(home: Path):
     ended()
     process_goes()
-    assert late_ends._left(home, "http://127.0.0.1:4200/api") == []
+    assert undelivered(home, "http://127.0.0.1:4200/api") == []
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"state": {}}', "\x00"])
@@ -135,7 +135,7 @@ def test_what_is_damaged_is_left_alone(home: Path, content: str):
     process_goes()
     (path,) = home.glob("prefect-ends/*.json")
     path.write_text(content)
-    assert late_ends._left(home, API) == []
+    assert undelivered(home, API) == []
 
 
 def test_where_nothing_can_be_kept_the_run_ends_all_the_same(home: Path):

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cfnlint import decode
 
 from infra_scripts.ec2.template import parameters
 from infra_scripts.ec2.template import template as ec2
 from infra_scripts.ecs.service import template as ecs
+from tests.support.infra.linted import decode
 from tests.support.infra.pools import pool
 from tests.support.infra.services import service
 
@@ -26,7 +26,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def resources(name: str) -> dict[str, Any]:
-    parsed, errors = decode.decode_str(ec2(pool()) if name == "ec2" else ecs(service()))
+    parsed, errors = decode(ec2(pool()) if name == "ec2" else ecs(service()))
     assert not errors
     found: dict[str, Any] = {key: one["Properties"] for key, one in parsed["Resources"].items()}
     assert not any("Condition" in one for key, one in parsed["Resources"].items() if "Sweep" in key)

@@ -8,8 +8,6 @@ import json
 from typing import Any
 
 import pytest
-from cfnlint import decode
-from cfnlint.api import ManualArgs, lint
 
 from flows.stacks.registry import StackName, open_deployment
 from infra_scripts.common.deployment import Options, StackPlan
@@ -23,6 +21,7 @@ from infra_scripts.ec2.user_data import (
 )
 from tasks.settings.ec2 import Ec2Settings, Ec2StackSettings, ModelDisk
 from tasks.settings.settings import Settings
+from tests.support.infra.linted import decode, lint
 from tests.support.infra.pools import pool
 
 
@@ -42,11 +41,11 @@ def test_the_rate_is_asked_of_ebs_only_where_it_is_paid_for(how: str, rate: str)
     stack = pool(model_disk=how)
     given = parameters(stack, vpc="vpc-1", subnets=("subnet-1",), ami="ami-1")
     assert given["InitializationRate"] == rate
-    parsed, _ = decode.decode_str(template(stack))
+    parsed, _ = decode(template(stack))
     (disk,) = parsed["Resources"]["LaunchTemplate"]["Properties"]["LaunchTemplateData"]["BlockDeviceMappings"]
     wanted = {"Fn::If": ["Provisioned", {"Ref": "InitializationRate"}, {"Ref": "AWS::NoValue"}]}
     assert disk["Ebs"]["VolumeInitializationRate"] == wanted
-    assert not lint(template(stack), config=ManualArgs(regions=["us-east-1"]))
+    assert not lint(template(stack), "us-east-1")
 
 
 def test_machines_that_differ_by_it_are_of_another_config():

@@ -3,14 +3,13 @@
 from typing import Any
 
 import pytest
-from cfnlint import decode
-from cfnlint.api import ManualArgs, lint
 from pydantic import ValidationError
 
 from infra_scripts.common.errors import RequestError
 from infra_scripts.ec2.pool import Ec2Stack
 from infra_scripts.ec2.template import parameters, plan, template
 from infra_scripts.ec2.user_data import config_digest
+from tests.support.infra.linted import decode, lint
 from tests.support.infra.pools import pool
 
 
@@ -20,7 +19,7 @@ def stack(request: pytest.FixtureRequest) -> Ec2Stack:
 
 
 def resources(stack: Ec2Stack) -> dict[str, Any]:
-    parsed, errors = decode.decode_str(template(stack))
+    parsed, errors = decode(template(stack))
     assert not errors
     found: dict[str, Any] = parsed["Resources"]
     return found
@@ -33,14 +32,14 @@ def launch_data(stack: Ec2Stack) -> dict[str, Any]:
 
 class TestTemplate:
     def test_cfn_lint_finds_nothing_wrong(self, stack: Ec2Stack):
-        found = lint(template(stack), config=ManualArgs(regions=["us-east-1", "eu-central-1"]))
+        found = lint(template(stack), "us-east-1", "eu-central-1")
         assert not found
 
     def test_it_is_small_enough_to_be_sent(self, stack: Ec2Stack):
         assert len(template(stack)) < 51_200
 
     def test_every_parameter_has_a_value_and_every_value_a_parameter(self, stack: Ec2Stack):
-        parsed, _ = decode.decode_str(template(stack))
+        parsed, _ = decode(template(stack))
         assert set(parsed["Parameters"]) == set(parameters(stack, vpc="vpc-1", subnets=("subnet-1",), ami="ami-1"))
 
     def test_nothing_is_let_in_but_who_was_named(self, stack: Ec2Stack):

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from cfnlint import decode
 from hypothesis import given
 from hypothesis import strategies as st
 
 from infra_scripts.ecs.service import template
+from tests.support.infra.linted import decode
 from tests.support.infra.services import service
 
 LIVE = service().image_tag
@@ -27,8 +28,9 @@ class Image:
     of_index: bool = False
 
 
+@cache
 def rules() -> list[dict[str, Any]]:
-    parsed, _ = decode.decode_str(template(service()))
+    parsed, _ = decode(template(service()))
     text: str = parsed["Resources"]["Repository"]["Properties"]["LifecyclePolicy"]["LifecyclePolicyText"]["Fn::Sub"]
     found: list[dict[str, Any]] = json.loads(text.replace("${ImageTag}", LIVE))["rules"]
     return sorted(found, key=lambda rule: int(rule["rulePriority"]))

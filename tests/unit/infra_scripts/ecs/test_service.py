@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cfnlint import decode
-from cfnlint.api import ManualArgs, lint
 from pydantic import ValidationError
 
 from infra_scripts.common.errors import RequestError
 from infra_scripts.ecs.service import IMAGE_FILES, EcsStack, parameters, template
 from tasks.settings.settings import Settings
+from tests.support.infra.linted import decode, lint
 from tests.support.infra.services import service
 
 ECS = Path(IMAGE_FILES[0]).parent
@@ -25,7 +24,7 @@ def stack(request: pytest.FixtureRequest) -> EcsStack:
 
 @pytest.fixture(scope="module")
 def resources() -> dict[str, Any]:
-    parsed, errors = decode.decode_str(template(service()))
+    parsed, errors = decode(template(service()))
     assert not errors
     found: dict[str, Any] = {name: one["Properties"] for name, one in parsed["Resources"].items()}
     return found
@@ -33,18 +32,18 @@ def resources() -> dict[str, Any]:
 
 class TestTemplate:
     def test_cfn_lint_finds_nothing_wrong(self):
-        assert not lint(template(service()), config=ManualArgs(regions=["us-east-1", "eu-central-1"]))
+        assert not lint(template(service()), "us-east-1", "eu-central-1")
 
     def test_it_is_small_enough_to_be_sent(self):
         assert len(template(service())) < 51_200
 
     def test_every_parameter_has_a_value_and_every_value_a_parameter(self, stack: EcsStack):
-        parsed, _ = decode.decode_str(template(stack))
+        parsed, _ = decode(template(stack))
         given = parameters(stack, vpc="vpc-1", subnets=("subnet-1", "subnet-2"), ami="ami-1")
         assert set(parsed["Parameters"]) == set(given)
 
     def test_its_outputs_are_those_that_runs_look_for(self):
-        parsed, _ = decode.decode_str(template(service()))
+        parsed, _ = decode(template(service()))
         wanted = {
             "Cluster",
             "Service",

@@ -8,7 +8,6 @@ from functools import cache
 from typing import Any
 
 import pytest
-from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
 from infra_scripts.common.deployment import StackRequest
 from infra_scripts.common.policy import PolicyName, policy
@@ -18,6 +17,7 @@ from infra_scripts.iam.rendered import parse
 from tests.support import iam_facts
 from tests.support.iam.evaluation import allows, denied
 from tests.support.infra.deployments import ACCOUNT, FORMS, LONGEST_POOL, deployment, place, resources
+from tests.support.infra.linted import schema
 from tests.support.tools import IAM_DATA, needs
 
 # ECS's guide says that these take no resource; the reference of actions names one, which * includes.
@@ -119,8 +119,8 @@ def test_each_property_that_saves_an_action_exists():
     """A property that CloudFormation does not know would leave an action out for good."""
     for kind, patterns in ONLY_WITH.items():
         if kind != "*":
-            schema = json.dumps(PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema)
-            missing = [key for keys in patterns.values() for key in keys if f'"{key}"' not in schema]
+            described = json.dumps(schema(kind))
+            missing = [key for keys in patterns.values() for key in keys if f'"{key}"' not in described]
             assert [key for key in missing if not key.lower().startswith("kms")] == [], kind
 
 
@@ -134,8 +134,8 @@ def test_the_handlers_are_those_of_the_schemas():
     known = facts()
     for kind, actions in known["types"].items():
         lost = {action for action, kinds in known["unknown"].items() if kind in kinds}
-        schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema
-        asked = {action for handler in schema["handlers"].values() for action in handler["permissions"]}
-        listed = set(schema["handlers"].get("list", {}).get("permissions", ()))
+        handlers = schema(kind)["handlers"]
+        asked = {action for handler in handlers.values() for action in handler["permissions"]}
+        listed = set(handlers.get("list", {}).get("permissions", ()))
         plain = {action for action in asked - listed if not action.endswith("*")}
         assert plain <= set(actions) | lost, kind

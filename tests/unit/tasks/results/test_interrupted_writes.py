@@ -50,14 +50,14 @@ def test_a_page_that_cannot_be_read_leaves_no_half_document(store):
 
 def test_a_full_disk_says_to_make_room_and_that_the_pages_stand(store):
     full = OSError(errno.ENOSPC, "No space left on device")
-    with pytest.raises(StorageError, match=r"document\.md cannot be written: No space .*Make room.*stand") as caught:
+    with pytest.raises(StorageError, match=r"document\.md cannot be written: No space .*Free space.*kept") as caught:
         store.write_document(breaking(full))
     assert caught.value.exit_code == 1
 
 
 def test_a_directory_that_went_away_says_to_mend_it(store):
     shutil.rmtree(store.directory)
-    with pytest.raises(StorageError, match=r"0001\.json cannot be written: .*Mend the directory"):
+    with pytest.raises(StorageError, match=r"0001\.json cannot be written: .*Fix the directory"):
         store.write_page(page(1))
 
 
@@ -83,7 +83,7 @@ def test_a_disk_that_is_really_full_keeps_the_old_page_and_no_temporary(small_di
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[4])}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
     told, kept = done.stdout.splitlines()
-    assert "No space left on device. Make room" in told
+    assert "No space left on device. Free space" in told
     assert kept == "kept ['0001.json']"
 
 

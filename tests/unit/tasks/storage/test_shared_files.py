@@ -1,4 +1,4 @@
-"""Files that several processes lock, add to, write anew and remove: none loses what another has."""
+"""Files that several processes lock, append to, rewrite and remove, without losing changes."""
 
 from __future__ import annotations
 
@@ -6,35 +6,35 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tasks.storage.file_locks import FileLease, is_held, remove_unheld, take_exclusive, try_exclusive
-from tasks.storage.local import Directory
+from tasks.storage.file_locks import FileLock, is_held, remove_unheld, take_exclusive, try_exclusive
+from tasks.storage.local import LocalFiles
 from tests.support.waiting import until
 
 
 def test_a_lock_that_somebody_holds_is_not_removed(tmp_path: Path):
-    lease = take_exclusive(tmp_path / "lock")
+    lock = take_exclusive(tmp_path / "lock")
     assert not remove_unheld(tmp_path / "lock")
-    lease.release()
+    lock.release()
     assert remove_unheld(tmp_path / "lock")
     assert not (tmp_path / "lock").exists()
 
 
-def test_who_waits_for_a_lock_whose_file_is_removed_gets_one_that_others_see(tmp_path: Path):
+def test_a_waiter_whose_lock_file_is_removed_takes_a_lock_that_others_see(tmp_path: Path):
     lock = tmp_path / "lock"
     first = take_exclusive(lock)
-    got: list[FileLease] = []
-    waiting = threading.Thread(target=lambda: got.append(take_exclusive(lock)))
+    taken: list[FileLock] = []
+    waiting = threading.Thread(target=lambda: taken.append(take_exclusive(lock)))
     waiting.start()
-    lock.unlink()  # as who cleans up does, while it holds it
+    lock.unlink()  # as a clean-up does while it holds the lock
     first.release()
     waiting.join()
     assert is_held(lock)
     assert try_exclusive(lock) is None
-    got[0].release()
+    taken[0].release()
 
 
-def test_what_is_added_while_a_file_is_written_anew_is_not_lost(tmp_path: Path):
-    files = Directory(tmp_path)
+def test_lines_appended_while_a_file_is_rewritten_are_kept(tmp_path: Path):
+    files = LocalFiles(tmp_path)
     rewritten = threading.Event()
 
     def add(name: str) -> None:
@@ -57,11 +57,11 @@ def test_what_is_added_while_a_file_is_written_anew_is_not_lost(tmp_path: Path):
     assert sorted(lines) == sorted(["first", *(f"{name} {number}" for name in "abc" for number in range(100))])
 
 
-def test_a_file_that_is_not_there_or_does_not_change_is_not_written(tmp_path: Path):
-    Directory(tmp_path).rewrite("lines", lambda _: b"made")
+def test_a_missing_or_unchanged_file_is_not_written(tmp_path: Path):
+    LocalFiles(tmp_path).rewrite("lines", lambda _: b"made")
     assert not (tmp_path / "lines").exists()
     (tmp_path / "lines").write_text("same\n")
     before = (tmp_path / "lines").stat().st_ino
-    Directory(tmp_path).rewrite("lines", lambda text: text)
+    LocalFiles(tmp_path).rewrite("lines", lambda text: text)
     assert (tmp_path / "lines").stat().st_ino == before
     assert until(lambda: not is_held(tmp_path / "lines"))

@@ -1,4 +1,4 @@
-"""Results under s3://: written on condition, in turns that expire."""
+"""Results under s3://: written on condition, under locks that expire."""
 
 from __future__ import annotations
 
@@ -35,46 +35,49 @@ from tests.unit.tasks.runs.test_usage_log import NOON, SINCE, allocation
 
 
 def to(ending: str) -> Callable[[Call], bool]:
-    """Which calls are about an object."""
+    """Return a filter for calls about one object."""
     return lambda call: call.path.endswith(ending)
 
 
-# Turns
+# Locks
 
 
 WAITING = Progress("waiting for another run that reads this document")
 
 
+Expiry = Callable[..., None]
+
+
 @pytest.fixture
-def turns(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Let turns last for so many seconds, and be renewed ten times a second; hours at first."""
+def expiry(monkeypatch: pytest.MonkeyPatch) -> Expiry:
+    """Set after how many seconds locks expire, and whether holders renew them, ten times a second; hours at first."""
 
-    def last(seconds: float) -> None:
-        monkeypatch.setattr("tasks.storage.s3_lock.SECONDS", seconds)
-        monkeypatch.setattr("tasks.storage.s3_lock._RENEWALS", seconds / 0.1)
+    def set_expiry(seconds: float, *, renewed: bool = True) -> None:
+        monkeypatch.setattr("tasks.storage.s3_lock.EXPIRY_SECONDS", seconds)
+        monkeypatch.setattr("tasks.storage.s3_lock.RENEWALS", seconds / (0.1 if renewed else 36_000))
 
-    monkeypatch.setattr("tasks.storage.s3._TURN_POLL_SECONDS", 0.05)
-    last(36_000)
-    return last
+    monkeypatch.setattr("tasks.storage.s3.LOCK_POLL_SECONDS", 0.05)
+    set_expiry(36_000)
+    return set_expiry
 
 
-async def has_it(store: ResultStore, told: list[Any]) -> None:
-    """Wait for a turn, and end it."""
-    with subscribe(told.append):
+async def take_lock(store: ResultStore, events: list[Any]) -> None:
+    """Wait for the lock, and release it."""
+    with subscribe(events.append):
         async with store.turn():
-            told.append("has it")
+            events.append("locked")
 
 
-async def test_two_runs_of_one_document_take_turns(store: ResultStore, aws: AwsFront, turns: Callable[[float], None]):
-    told: list[Any] = []
+async def test_a_second_run_of_a_document_waits_for_the_first(store: ResultStore, aws: AwsFront, expiry: Expiry):
+    events: list[Any] = []
     async with store.turn():
-        other = asyncio.create_task(has_it(new_store(), told))
-        await until_async(lambda: told)
-        asked = len(aws.calls)
-        await until_async(lambda: len([call for call in aws.calls[asked:] if to(".lock")(call)]) > 10)
-        assert set(told) == {WAITING}
+        other = asyncio.create_task(take_lock(new_store(), events))
+        await until_async(lambda: events)
+        before = len(aws.calls)
+        await until_async(lambda: len([call for call in aws.calls[before:] if to(".lock")(call)]) > 10)
+        assert set(events) == {WAITING}
     await other
-    assert told[-1] == "has it"
+    assert events[-1] == "locked"
 
 
 async def test_the_same_bytes_under_another_name_are_copied_and_not_read(s3: Any):
@@ -89,50 +92,51 @@ async def test_the_same_bytes_under_another_name_are_copied_and_not_read(s3: Any
     assert (other.page(1), other.page(2)) == (page(1), None)
 
 
-async def test_the_same_bytes_under_two_names_take_turns(s3: Any, turns: Callable[[float], None]):
+async def test_the_same_bytes_under_two_names_share_one_lock(s3: Any, expiry: Expiry):
     one, other = (ResultStore(PLACE / f"{name}-aaaaaaaaaaaa", shared=True) for name in ("one", "other"))
     for store in (one, other):
         store.prepare()
-    told: list[Any] = []
+    events: list[Any] = []
     async with one.turn():
-        waiting = asyncio.create_task(has_it(other, told))
-        await until_async(lambda: told)
+        waiting = asyncio.create_task(take_lock(other, events))
+        await until_async(lambda: events)
     await waiting
-    assert (told[0], told[-1]) == (WAITING, "has it")
+    assert (events[0], events[-1]) == (WAITING, "locked")
 
 
-async def test_a_turn_is_renewed_while_its_holder_lives(store: ResultStore, turns: Callable[[float], None]):
+async def test_a_lock_is_renewed_while_its_holder_lives(store: ResultStore, expiry: Expiry):
     async with store.turn():
         first = objects.get(store.directory / ".lock").etag
         await until_async(lambda: objects.get(store.directory / ".lock").etag != first)
 
 
-async def test_the_turn_of_a_run_that_died_ends_by_itself(store: ResultStore, turns: Callable[[float], None]):
+async def test_the_lock_of_a_run_that_died_expires(store: ResultStore, expiry: Expiry):
+    expiry(36_000, renewed=False)
     died = S3Lock(store.directory / ".lock")
     assert died.take()
-    died._over.set()  # nobody renews it any more
-    told: list[Any] = []
-    other = asyncio.create_task(has_it(new_store(), told))
-    await until_async(lambda: told)
-    turns(1.0)
+    expiry(36_000)
+    events: list[Any] = []
+    other = asyncio.create_task(take_lock(new_store(), events))
+    await until_async(lambda: events)
+    expiry(1.0)
     async with asyncio.timeout(PATIENCE):
         await other
-    assert told[0] == WAITING
+    assert events[0] == WAITING
 
 
-async def test_a_turn_whose_answer_is_lost_is_had(store: ResultStore, aws: AwsFront, turns: Callable[[float], None]):
+async def test_a_lock_whose_response_is_lost_is_held(store: ResultStore, aws: AwsFront, expiry: Expiry):
     aws.inject(lost_answer(), "PUT", where=to(".lock"))
-    async with asyncio.timeout(PATIENCE), store.turn():  # far less than a turn lasts
+    async with asyncio.timeout(PATIENCE), store.turn():  # far less than a lock lasts
         pass
 
 
-def test_who_saw_an_older_turn_does_not_get_it(store: ResultStore):
+def test_an_older_version_of_the_lock_cannot_be_replaced(store: ResultStore):
     lock = store.directory / ".lock"
     holder = S3Lock(lock)
     assert holder.take()
     seen = objects.get(lock)
-    assert holder._write(seen.etag)
-    assert not S3Lock(lock)._write(seen.etag)
+    assert holder.write(seen.etag)
+    assert not S3Lock(lock).write(seen.etag)
     holder.release()
 
 
@@ -140,16 +144,16 @@ def test_who_saw_an_older_turn_does_not_get_it(store: ResultStore):
 
 
 @pytest.fixture
-async def usurped(store: ResultStore, turns: Callable[[float], None]) -> AsyncIterator[tuple[ResultStore, ResultStore]]:
-    """A run that lost its turn without knowing, and the one that has it now."""
+async def usurped(store: ResultStore, expiry: Expiry) -> AsyncIterator[tuple[ResultStore, ResultStore]]:
+    """A run that lost its lock without knowing it, and the one that holds it now."""
+    expiry(36_000, renewed=False)
     async with store.turn():
-        store._files._turn._over.set()
         other = new_store()
-        turns(1.0)
+        expiry(1.0)
         async with AsyncExitStack() as block:
             async with asyncio.timeout(PATIENCE):
                 await block.enter_async_context(other.turn())
-            turns(36_000)
+            expiry(36_000)
             yield store, other
 
 
@@ -195,7 +199,7 @@ def test_page_times_are_looked_for_there_too(store: ResultStore):
 
 
 def test_page_times_that_cannot_be_read_are_assumed_and_it_is_said(aws: AwsFront, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(objects, "_aws", Aws())
+    monkeypatch.setattr(objects, "default_aws", Aws())
     times = page_times(S3Path("nobody-s-bucket", "results"), "qwen2.5vl:7b", Assumptions())
     assert times.measured == ()
     assert times.source.startswith("assumed, because the results below s3://nobody-s-bucket/results cannot be read")

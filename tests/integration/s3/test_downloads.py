@@ -1,4 +1,4 @@
-"""Documents under s3://: their copies while they are read."""
+"""Local copies of documents under s3://."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ import pytest
 from tasks.core.errors import DocumentError, LimitError, StorageError
 from tasks.documents.pdf import open_document
 from tasks.settings.reading import LimitSettings
-from tasks.storage.files import local_file
+from tasks.storage.downloads import local_copy
 from tests.integration.s3.papers import PAPER, ROOT, stored
 from tests.support import pdfs
 from tests.support.aws.buckets import BUCKET
 from tests.support.aws.faults import denied
 from tests.support.aws.front import AwsFront
+
+pytestmark = pytest.mark.long("S3 for each test: up to 4 s")
 
 
 @pytest.fixture
@@ -28,7 +30,7 @@ def copies(tmp_path: Path) -> Path:
 
 def test_a_document_has_a_copy_until_it_is_closed(s3: Any, copies: Path, tmp_path: Path):
     s3.upload_file(str(pdfs.written(tmp_path / "paper.pdf", "one", "two")), BUCKET, PAPER.key)
-    file = local_file(PAPER, copies, 10)
+    file = local_copy(PAPER, copies, 10)
     document = open_document(file.path, LimitSettings(), place=PAPER)
     assert (document.path, document.name, document.pages) == (PAPER, "paper", 2)
     file.close()
@@ -36,68 +38,70 @@ def test_a_document_has_a_copy_until_it_is_closed(s3: Any, copies: Path, tmp_pat
     assert list(copies.iterdir()) == []
 
 
-def test_those_who_read_a_document_at_the_same_time_share_its_copy(s3: Any, aws: AwsFront, copies: Path):
+def test_simultaneous_readers_share_the_copy(s3: Any, aws: AwsFront, copies: Path):
     stored(s3, PAPER.key)
-    one, other = local_file(PAPER, copies, 10), local_file(PAPER, copies, 10)
+    one, other = local_copy(PAPER, copies, 10), local_copy(PAPER, copies, 10)
     one.close()
     gc.collect()
     assert other.path.read_bytes() == PAPER.key.encode()
     assert len(aws.called("GET")) == 1
 
 
+@pytest.mark.always
 def test_a_document_that_changed_is_copied_anew(s3: Any, copies: Path):
     stored(s3, PAPER.key)
-    old = local_file(PAPER, copies, 10)
+    old = local_copy(PAPER, copies, 10)
     s3.put_object(Bucket=BUCKET, Key=PAPER.key, Body=b"changed")
-    assert local_file(PAPER, copies, 10).path.read_bytes() == b"changed"
+    assert local_copy(PAPER, copies, 10).path.read_bytes() == b"changed"
     assert old.path.read_bytes() == PAPER.key.encode()
 
 
 KILLED = """
 import os, sys
 from pathlib import Path
-from tasks.storage.files import S3Path, files_at, local_file
-file = local_file(S3Path.parse(sys.argv[1]), Path(sys.argv[2]), 10)
+from tasks.storage.downloads import local_copy
+from tasks.storage.files import S3Path
+file = local_copy(S3Path.parse(sys.argv[1]), Path(sys.argv[2]), 10)
 os.kill(os.getpid(), 9)
 """
 
 
-def test_what_a_killed_run_copied_is_cleared_by_the_next(s3: Any, copies: Path):
+def test_the_next_run_removes_the_copy_of_a_killed_run(s3: Any, copies: Path):
     stored(s3, PAPER.key)
     subprocess.run([sys.executable, "-c", KILLED, str(PAPER), str(copies)], check=False, cwd=ROOT)
     (left,) = copies.iterdir()
-    file = local_file(PAPER, copies, 10)
+    file = local_copy(PAPER, copies, 10)
     assert list(copies.iterdir()) == [file.path] != [left]
 
 
 def test_a_document_over_the_limit_is_not_copied(s3: Any, aws: AwsFront, copies: Path):
     s3.put_object(Bucket=BUCKET, Key=PAPER.key, Body=b"x" * 1_000_001)
     with pytest.raises(LimitError, match=r"paper\.pdf has 1 MB; .*HEARTH_LIMITS__FILE_MB"):
-        local_file(PAPER, copies, 1)
+        local_copy(PAPER, copies, 1)
     assert aws.called("GET") == []
 
 
-def test_a_document_that_is_not_there_is_named(s3: Any, copies: Path):
+def test_a_missing_document_is_named(s3: Any, copies: Path):
     with pytest.raises(DocumentError, match=r"s3://papers/inbox/paper\.pdf does not exist"):
-        local_file(PAPER, copies, 1)
+        local_copy(PAPER, copies, 1)
 
 
-def test_a_document_that_may_not_be_read_is_named(s3: Any, aws: AwsFront, copies: Path):
+def test_a_document_without_permission_is_named(s3: Any, aws: AwsFront, copies: Path):
     stored(s3, PAPER.key)
     aws.inject(denied(), "GET", "HEAD", times=None)
     with pytest.raises(DocumentError, match=r"paper\.pdf cannot be read: AWS does not permit it\. Allow"):
-        local_file(PAPER, copies, 1)
+        local_copy(PAPER, copies, 1)
 
 
 def test_a_folder_that_cannot_hold_a_copy_is_named(s3: Any, tmp_path: Path):
     stored(s3, PAPER.key)
     (tmp_path / "taken").touch()
     with pytest.raises(StorageError, match=r"cannot be copied to .*taken.*HEARTH_HOME"):
-        local_file(PAPER, tmp_path / "taken" / "copies", 1)
+        local_copy(PAPER, tmp_path / "taken" / "copies", 1)
 
 
-def test_a_document_that_is_no_pdf_is_told_by_its_own_name(s3: Any, copies: Path):
+def test_an_invalid_pdf_is_named_by_its_s3_path(s3: Any, copies: Path):
     stored(s3, PAPER.key)
-    file = local_file(PAPER, copies, 10)
+    file = local_copy(PAPER, copies, 10)
     with pytest.raises(DocumentError, match=r"^s3://papers/inbox/paper\.pdf is not a PDF"):
         open_document(file.path, LimitSettings(), place=PAPER)
