@@ -91,8 +91,8 @@ class Stack:
 
     def outputs(self) -> dict[str, str]:
         """Return the stack's outputs, empty if it does not exist."""
-        outputs = (self.describe() or {}).get("Outputs", [])
-        return {output["OutputKey"]: output["OutputValue"] for output in outputs}
+        found = self.describe()
+        return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])} if found else {}
 
     def status(self) -> str | None:
         """Return CloudFormation's status, such as UPDATE_COMPLETE; None if the stack does not exist."""

@@ -1,7 +1,8 @@
-"""Actions that CloudFormation's schemas name for a type, and that a resource needs with a certain property alone.
+"""Actions in CloudFormation's schemas that a resource needs only with certain properties.
 
-A handler's list holds what any resource of its type may need. An action that matches one of the patterns is left out
-unless the resource has one of the properties, at whatever depth; without a property, it is left out always.
+The list of a type's handler contains the actions that any resource of the type may need. An action that matches a
+pattern is left out unless the resource has one of the properties, at any depth; without properties it is always left
+out.
 """
 
 from __future__ import annotations
@@ -17,21 +18,21 @@ _IMPORT = ("ImportSourceSpecification",)
 _METADATA = ("MetadataTableConfiguration", "MetadataConfiguration")
 
 ONLY_WITH: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    # AWS's own keys let in whoever may use their service.
+    # AWS's own keys admit everyone who may use their service.
     "*": {"kms:*": _KEY},
     "AWS::ApplicationAutoScaling::ScalableTarget": {
         "application-autoscaling:*ScheduledAction": ("ScheduledActions",),
-        "lambda:*": (),  # of a function's scaling
+        "lambda:*": (),  # for the scaling of functions
     },
     "AWS::AutoScaling::AutoScalingGroup": {
-        "cloudwatch:PutMetricAlarm": (),  # of scaling policies, which are resources of their own
+        "cloudwatch:PutMetricAlarm": (),  # for scaling policies, which are separate resources
         "ec2:Get*": ("InstanceRequirements",),
-        "ssm:Get*": (),  # of an image that the template names by a parameter; stacks name it by its id
+        "ssm:Get*": (),  # for an image that the template names by a parameter; stacks name it by its id
         "vpc-lattice:*": ("TrafficSources",),
     },
     "AWS::DynamoDB::Table": {
         "dynamodb:*ContributorInsights": ("ContributorInsightsSpecification",),
-        # Of replicas, which only a global table has.
+        # For replicas, which only a global table has.
         "dynamodb:*Item": (),
         "dynamodb:*KinesisStreamingDestination": ("KinesisStreamSpecification",),
         "dynamodb:*Replica": (),
@@ -91,7 +92,7 @@ ONLY_WITH: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "s3:CreateBucketMetadata*": _METADATA,
         "s3:DeleteBucketMetadata*": _METADATA,
         "s3:DeleteBucketWebsite": ("WebsiteConfiguration",),
-        "s3:DeleteObject": (),  # `down` asks for it by itself
+        "s3:DeleteObject": (),  # `down` deletes objects itself
         "s3:PutAccelerateConfiguration": ("AccelerateConfiguration",),
         "s3:PutAnalyticsConfiguration": ("AnalyticsConfigurations",),
         "s3:PutBucketAbac": ("AbacStatus",),
@@ -116,7 +117,7 @@ ONLY_WITH: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 
 
 def is_needed(action: str, kind: str, properties: Mapping[str, Any]) -> bool:
-    """Whether a resource of a type needs an action, having these properties."""
+    """Whether a resource with these properties needs an action of its type."""
     for name in ("*", kind):
         for pattern, keys in ONLY_WITH.get(name, {}).items():
             if fnmatchcase(action, pattern) and not _has(properties, keys):

@@ -1,6 +1,6 @@
-"""The types of resources that stacks are made of: what IAM calls one of each.
+"""The resource types of stacks, with the names and ARNs of their resources.
 
-The forms of ARNs are those of AWS's Service Authorization Reference
+The forms of ARNs come from AWS's Service Authorization Reference
 (https://docs.aws.amazon.com/service-authorization/latest/reference/).
 """
 
@@ -14,18 +14,18 @@ _UUID = "01234567-89ab-cdef-0123-456789abcdef"
 
 @dataclass(frozen=True)
 class Kind:
-    """How resources of a type are called.
+    """The naming of a type's resources.
 
     Attributes:
-        arn: what follows the partition in its ARN; {name} and {within} are filled.
-        named: the property that names it; without that CloudFormation chooses a name.
-        example: what AWS's own identifier of one looks like, where a name is no part of its ARN.
-        within: the property that {within} stands for.
-        of: the property that names the resources that it is a part of; its ARNs are theirs.
-        beneath: how the ARN of what it is a part of begins, and how its own does instead.
-        ref_is_arn: whether a Ref of it gives the ARN.
-        longest: how long a name may be that CloudFormation chooses.
-        lower: whether such a name has no capitals.
+        arn: the part of the ARN after the partition, with {name} and {within} as placeholders.
+        named: property with the resource's name; CloudFormation chooses a name without it.
+        example: example of AWS's identifier, if the ARN does not contain the name.
+        within: property whose value replaces {within}.
+        of: property that names the parent resources, whose ARNs the resource shares.
+        beneath: part of the parent's ARN, and the part that replaces it in the resource's own ARN.
+        ref_is_arn: whether a Ref returns the ARN.
+        longest: highest length of a name that CloudFormation chooses.
+        lower: whether such a name is in lower case.
     """
 
     arn: str
@@ -96,11 +96,11 @@ KINDS = {
     "AWS::SQS::QueuePolicy": Kind("sqs:{region}:{account}:{name}", of="Queues"),
     "AWS::SSM::Parameter": Kind("ssm:{region}:{account}:parameter{name}", "Name"),
     "AWS::SageMaker::Endpoint": Kind(_SAGEMAKER + ":endpoint/{name}", "EndpointName"),
-    # CloudFormation calls both after their name in the template alone.
+    # CloudFormation names this type after its logical name in the template.
     "AWS::SageMaker::EndpointConfig": Kind(
         _SAGEMAKER + ":endpoint-config/{name}", example="endpointconfig-1a2b3c4d5e6f"
     ),
     "AWS::SageMaker::InferenceComponent": Kind(_SAGEMAKER + ":inference-component/{name}", "InferenceComponentName"),
     "AWS::SageMaker::Model": Kind(_SAGEMAKER + ":model/{name}", example="model0-1a2b3c4d5e6f"),
 }
-"""A stack may hold these alone: another type is added here first."""
+"""The types that a stack may contain; add a new type here first."""
