@@ -137,12 +137,8 @@ class Adapter:
             await asyncio.wait({calling, gone}, timeout=self._seconds, return_when=asyncio.FIRST_COMPLETED)
             if calling.done():
                 return calling.result()
-            why = (
-                "the caller has disconnected"
-                if gone.done()
-                else f"no response within the endpoint's {self._seconds:g} s"
-            )
-            return JSONResponse({"error": why}, 504)
+            late = f"no response within the endpoint's {self._seconds:g} s"
+            return JSONResponse({"error": "the caller has disconnected" if gone.done() else late}, 504)
         finally:
             calling.cancel()
             gone.cancel()

@@ -43,10 +43,8 @@ class SagemakerStack(SagemakerStackSettings):
         check_pool(self.pool)
         for name, shape in _SHAPES.items():
             if not shape.fullmatch(getattr(self, name) or ""):
-                setting = f"HEARTH_SAGEMAKER_STACK__{name.upper()}"
-                raise RequestError(
-                    f"The endpoint's {name.replace('_', ' ')} cannot be {getattr(self, name)!r}. Set {setting}."
-                )
+                what, setting = name.replace("_", " "), f"HEARTH_SAGEMAKER_STACK__{name.upper()}"
+                raise RequestError(f"The endpoint's {what} cannot be {getattr(self, name)!r}. Correct {setting}.")
         if parse_image(self.image) is None:
             raise RequestError(f"The endpoint's image must be in ECR, but {self.image} is not. Push it to ECR.")
         for model in self.models:
@@ -56,8 +54,8 @@ class SagemakerStack(SagemakerStackSettings):
             raise RequestError("HEARTH_SAGEMAKER_STACK__MODELS names a model twice. Name each model once.")
         if len(self.model_digests) not in {0, len(self.models)} or not all(map(_DIGEST.fullmatch, self.model_digests)):
             raise RequestError(
-                "HEARTH_SAGEMAKER_STACK__MODEL_DIGESTS must have a digest for each model, in the same order, of 12 to 64 "
-                "hex digits."
+                "HEARTH_SAGEMAKER_STACK__MODEL_DIGESTS must have a digest for each model, in the same order, of 12 to "
+                "64 hex digits."
             )
         if self.serving == "async" and len(self.models) > 1:
             raise RequestError(
@@ -164,7 +162,5 @@ def plan(stack: SagemakerStack, usd_per_hour: float | None) -> tuple[tuple[PlanR
         price = f": USD {usd * 24:.2f} a day, {usd * HOURS_A_MONTH:.0f} a month" if usd else ""
         paid = f"{kept} of them run all day, used or not{price}."
     else:
-        paid = (
-            "After 15 to 25 minutes without a request AWS scales it to zero; the next run starts it in 5 to 10 minutes."
-        )
+        paid = "AWS scales it to zero after 15 to 25 minutes without a request; the next run starts it in 5 to 10."
     return tuple(rows), (first, paid)

@@ -70,19 +70,20 @@ class Bill(Frozen):
     notes: tuple[str, ...] = ()
 
 
-def bill(pieces: Iterable[Piece], by: By, since: datetime, until: datetime) -> Bill:
+def make_bill(found: Iterable[Piece], by: By, since: datetime, until: datetime, notes: Iterable[str] = ()) -> Bill:
     """Sum up the cost of a period.
 
     Args:
-        pieces: pieces of machines' lives up to `until`.
+        found: pieces of machines' lives up to `until`.
         by: the meaning of the lines.
         since: begin of the period; earlier pieces are left out.
         until: end of the period, for display.
+        notes: sentences to add to those that follow from the pieces.
     """
     start = round(since.timestamp() * 1000)
     sums: dict[str, _Sum] = {}
     total, without_price, inexact, live = _Sum(), set[str](), set[str](), False
-    for whole in pieces:
+    for whole in found:
         piece = _from(whole, start)
         if piece is None:
             continue
@@ -95,40 +96,16 @@ def bill(pieces: Iterable[Piece], by: By, since: datetime, until: datetime) -> B
             without_price.add(span.kind)
         if not span.exact:
             inexact.add(span.machine)
+    lines = [sums[name].line(name) for name in sums]
     return Bill(
         by=by,
         since=since,
         until=until,
-        lines=sort_lines((sums[name].line(name) for name in sums), by),
+        lines=tuple(sorted(lines, key=lambda line: (0 if by is By.DAY else -line.total_usd, line.name))),
         total=total.line("total"),
         provisional=live,
-        notes=tuple(_notes(without_price, inexact, live=live)),
+        notes=(*_notes(without_price, inexact, live=live), *notes),
     )
-
-
-def combine(one: Bill, other: Bill) -> Bill:
-    """Add up two bills of the same period and kind of lines, whose machines differ."""
-    lines = {line.name: line for line in one.lines}
-    for line in other.lines:
-        lines[line.name] = _added(lines[line.name], line) if line.name in lines else line
-    ordered, total = sort_lines(lines.values(), one.by), _added(one.total, other.total)
-    return one.model_copy(update={"lines": ordered, "total": total, "notes": one.notes + other.notes})
-
-
-def sort_lines(lines: Iterable[Line], by: By) -> tuple[Line, ...]:
-    """Sort days by date, and other lines by descending cost, then by name."""
-    return tuple(sorted(lines, key=lambda line: (0 if by is By.DAY else -line.total_usd, line.name)))
-
-
-def unpriced_notes(kinds: Iterable[str]) -> Iterator[str]:
-    """Yield a sentence on machines whose price is unknown, if there are any."""
-    if names := sorted(set(kinds)):
-        yield f"The price is unknown, and counted as nothing, of: {', '.join(names)}."
-
-
-def _added(one: Line, other: Line) -> Line:
-    figures = Line.model_fields.keys() - {"name"}
-    return one.model_copy(update={name: getattr(one, name) + getattr(other, name) for name in figures})
 
 
 class _Sum:
@@ -179,8 +156,10 @@ def _names(piece: Piece, by: By) -> Iterator[tuple[str, Fraction]]:
             yield from piece.use.documents().items()
 
 
+<<<<<<< HEAD
 def _notes(without_price: Iterable[str], inexact: Iterable[str], *, live: bool) -> Iterator[str]:
-    yield from unpriced_notes(without_price)
+    if names := sorted(without_price):
+        yield f"The price is unknown, and counted as nothing, of: {', '.join(names)}."
     if names := sorted(inexact):
         yield f"The exact stop time is unknown for: {', '.join(names)}."
     if live:
