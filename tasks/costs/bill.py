@@ -156,7 +156,6 @@ def _names(piece: Piece, by: By) -> Iterator[tuple[str, Fraction]]:
             yield from piece.use.documents().items()
 
 
-<<<<<<< HEAD
 def _notes(without_price: Iterable[str], inexact: Iterable[str], *, live: bool) -> Iterator[str]:
     if names := sorted(without_price):
         yield f"The price is unknown, and counted as nothing, of: {', '.join(names)}."
