@@ -9,111 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 from infra_scripts.iam.rendered import Value
 
-_KEY = ("KmsKeyArn", "KmsKeyId", "KMSMasterKeyId", "KmsMasterKeyId", "KmsKey")
-_IMPORT = ("ImportSourceSpecification",)
-_METADATA = ("MetadataTableConfiguration", "MetadataConfiguration")
-
-ONLY_WITH: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    # AWS's own keys admit everyone who may use their service.
-    "*": {"kms:*": _KEY},
-    "AWS::ApplicationAutoScaling::ScalableTarget": {
-        "application-autoscaling:*ScheduledAction": ("ScheduledActions",),
-        "lambda:*": (),  # for the scaling of functions
-    },
-    "AWS::AutoScaling::AutoScalingGroup": {
-        "cloudwatch:PutMetricAlarm": (),  # for scaling policies, which are separate resources
-        "ec2:Get*": ("InstanceRequirements",),
-        "ssm:Get*": (),  # for an image that the template names by a parameter; stacks name it by its id
-        "vpc-lattice:*": ("TrafficSources",),
-    },
-    "AWS::DynamoDB::Table": {
-        "dynamodb:*ContributorInsights": ("ContributorInsightsSpecification",),
-        # For replicas, which only a global table has.
-        "dynamodb:*Item": (),
-        "dynamodb:*KinesisStreamingDestination": ("KinesisStreamSpecification",),
-        "dynamodb:*Replica": (),
-        "dynamodb:Query": (),
-        "dynamodb:Scan": (),
-        "dynamodb:DeleteResourcePolicy": ("ResourcePolicy",),
-        "dynamodb:DescribeImport": _IMPORT,
-        "dynamodb:ImportTable": _IMPORT,
-        "dynamodb:PutResourcePolicy": ("ResourcePolicy",),
-        "dynamodb:UpdateContinuousBackups": ("PointInTimeRecoverySpecification",),
-        "iam:CreateServiceLinkedRole": (),
-        "kinesis:*": ("KinesisStreamSpecification",),
-        "logs:*": _IMPORT,
-        "s3:*": _IMPORT,
-    },
-    "AWS::ECS::CapacityProvider": {"iam:PassRole": ("InfrastructureRoleArn",)},
-    "AWS::ECS::Cluster": {"ecs:PutAccountSetting*": ("ClusterSettings",)},
-    "AWS::ECS::Service": {"iam:PassRole": ("Role", "RoleArn")},
-    "AWS::ElasticLoadBalancingV2::Listener": {"cognito-idp:*": ("AuthenticateCognitoConfig",)},
-    "AWS::ElasticLoadBalancingV2::LoadBalancer": {"ec2:DescribeIpamPools": ("Ipv4IpamPoolId",)},
-    "AWS::Events::Rule": {"iam:PassRole": ("RoleArn",)},
-    "AWS::IAM::Policy": {"iam:*User*": ("Users",), "iam:*Group*": ("Groups",)},
-    "AWS::IAM::Role": {
-        "iam:*PermissionsBoundary": ("PermissionsBoundary",),
-        "iam:AttachRolePolicy": ("ManagedPolicyArns",),
-        "iam:DetachRolePolicy": ("ManagedPolicyArns",),
-    },
-    "AWS::Lambda::Function": {
-        "ec2:*": ("VpcConfig",),
-        "elasticfilesystem:*": ("FileSystemConfigs",),
-        "lambda:*FunctionScalingConfig": ("FunctionScalingConfig",),
-        "lambda:DeleteFunctionCodeSigningConfig": ("CodeSigningConfigArn",),
-        "lambda:GetCodeSigningConfig": ("CodeSigningConfigArn",),
-        "lambda:GetLayerVersion": ("Layers",),
-        "lambda:PassCapacityProvider": ("CapacityProviderConfig",),
-        "lambda:PublishVersion": ("PublishToLatestPublished",),
-        "lambda:PutFunctionCodeSigningConfig": ("CodeSigningConfigArn",),
-        "lambda:PutFunctionRecursionConfig": ("RecursiveLoop",),
-        "lambda:PutRuntimeManagementConfig": ("RuntimeManagementConfig",),
-        "s3:*": ("S3Bucket",),
-        "s3files:*": ("FileSystemConfigs",),
-    },
-    "AWS::Logs::LogGroup": {
-        "firehose:*": ("DataProtectionPolicy",),
-        "logs:*IndexPolicy": ("FieldIndexPolicies",),
-        "logs:*KmsKey": _KEY,
-        "logs:CreateLogDelivery": ("DataProtectionPolicy",),
-        "logs:DeleteResourcePolicy": ("ResourcePolicyDocument",),
-        "logs:PutBearerTokenAuthentication": ("BearerTokenAuthenticationEnabled",),
-        "logs:PutDataProtectionPolicy": ("DataProtectionPolicy",),
-        "logs:PutLogGroupDeletionProtection": ("DeletionProtectionEnabled",),
-        "logs:PutResourcePolicy": ("ResourcePolicyDocument",),
-    },
-    "AWS::S3::Bucket": {
-        "iam:PassRole": ("ReplicationConfiguration",),
-        "s3:*BucketAcl": ("AccessControl",),
-        "s3:CreateBucketMetadata*": _METADATA,
-        "s3:DeleteBucketMetadata*": _METADATA,
-        "s3:DeleteBucketWebsite": ("WebsiteConfiguration",),
-        "s3:DeleteObject": (),  # `down` deletes objects itself
-        "s3:PutAccelerateConfiguration": ("AccelerateConfiguration",),
-        "s3:PutAnalyticsConfiguration": ("AnalyticsConfigurations",),
-        "s3:PutBucketAbac": ("AbacStatus",),
-        "s3:PutBucketCORS": ("CorsConfiguration",),
-        "s3:PutBucketLogging": ("LoggingConfiguration",),
-        "s3:PutBucketNotification": ("NotificationConfiguration",),
-        "s3:PutBucketObjectLockConfiguration": ("ObjectLockConfiguration", "ObjectLockEnabled"),
-        "s3:PutBucketOwnershipControls": ("OwnershipControls",),
-        "s3:PutBucketVersioning": ("VersioningConfiguration",),
-        "s3:PutBucketWebsite": ("WebsiteConfiguration",),
-        "s3:PutIntelligentTieringConfiguration": ("IntelligentTieringConfigurations",),
-        "s3:PutInventoryConfiguration": ("InventoryConfigurations",),
-        "s3:PutMetricsConfiguration": ("MetricsConfigurations",),
-        "s3:PutObjectAcl": ("AccessControl",),
-        "s3:PutReplicationConfiguration": ("ReplicationConfiguration",),
-        "s3:UpdateBucketMetadata*": _METADATA,
-        "s3tables:*": _METADATA,
-    },
-    "AWS::SNS::Subscription": {"iam:*": ("SubscriptionRoleArn",)},
-    "AWS::SNS::Topic": {"iam:*": ("DeliveryStatusLogging",), "sns:PutDataProtectionPolicy": ("DataProtectionPolicy",)},
-}
+ONLY_WITH: Mapping[str, Mapping[str, list[str]]] = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text())
 
 
 def is_needed(action: str, kind: str, properties: Mapping[str, Any]) -> bool:

@@ -64,7 +64,7 @@ class TestInfra:
     def test_the_world_is_refused_in_one_line(self, cloud: Cloud):
         done = run("up", "ec2", "--allow-from", "0.0.0.0/0", "--yes")
         assert done.exit_code == 2
-        assert done.output.startswith("Error: 0.0.0.0/0 would let in")
+        assert done.output.startswith("Error: 0.0.0.0/0 would admit")
         assert done.output.count("\n") == 1
         assert "Traceback" not in done.output
 

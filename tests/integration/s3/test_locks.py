@@ -195,7 +195,7 @@ def test_page_times_are_looked_for_there_too(store: ResultStore):
     results = [page(number, seconds=3.0) for number in range(1, 31)]
     store.write_manifest(manifest(store), map(PageEntry.of, results))
     times = page_times(PLACE, "qwen2.5vl:7b", Assumptions())
-    assert (times.measured, times.source) == ((3.0,) * 30, "measured, of 30 pages that qwen2.5vl:7b has read")
+    assert (times.measured, times.source) == ((3.0,) * 30, "measured, from 30 pages that qwen2.5vl:7b has read")
 
 
 def test_page_times_that_cannot_be_read_are_assumed_and_it_is_said(aws: AwsFront, monkeypatch: pytest.MonkeyPatch):
