@@ -22,11 +22,13 @@ from tasks.backends.ec2.status import MachineStatus, status_of
 from tasks.backends.ecs.status import ServiceStatus, send_away, service_status
 from tasks.backends.local.server_state import ServerState, local_servers, stop_server
 from tasks.backends.sagemaker.status import EndpointStatus, endpoint_status
+from tasks.core.budget import Budget
 from tasks.core.errors import CloudError, InputError
+from tasks.core.events import Event, subscribe
+from tasks.core.forms import Options
 from tasks.core.jobs import BackendName
-from tasks.ollama.client import GenerateRequest
-from tasks.runs.choose_backend import choose_backend
-from tasks.serving.warmup import warm
+from tasks.reading.events import ServerReleased
+from tasks.runs.prepare import choose_setup
 from tasks.settings.settings import Settings, load_settings
 
 _A_YEAR_MINUTES = 365 * 24 * 60
@@ -113,43 +115,26 @@ def start(
     """
     settings = with_pool(load_settings(), pool)
     with show_progress():
-        outcome = asyncio.run(_start(settings, backend or settings.backend, model, slots))
+        outcome = asyncio.run(_start(Options(backend=backend, model=model, slots=slots), settings))
     out.say(outcome)
 
 
-async def _start(settings: Settings, name: BackendName, model: str | None, slots: int | None) -> str:
-    backend = choose_backend(name, settings).backend
-    read = settings.read
-    request = GenerateRequest(
-        model or settings.model or backend.default_model, read.num_ctx, read.num_predict, settings.idle_minutes * 60
-    )
-    slots = slots or settings.slots or backend.default_slots
-    allocation = await backend.acquire(slots, f"hearth start, {os.getpid()}", backend.scale(slots).least)
-    broken = True
-    try:
-        allocation.suits(request)
-        async with allocation.endpoint.client(settings.warm.load_seconds) as client:
-            warmth = await warm(
-                client,
-                request,
-                allocation.slots,
-                settings.warm,
-                ledger=allocation.ledger,
-                require_gpu=False,
-                parts=allocation.parts,
-            )
-        broken = False
-    finally:
-        release = await backend.release(allocation, broken=broken and allocation.started)
-        if allocation.machine is not None and release.look_at is not None:
-            from prefect.settings import get_current_settings
+async def _start(requested: Options, settings: Settings) -> str:
+    from flows.engine.server_group import new_server_group
 
-            from flows.engine.shutdown_schedule import schedule_idle_shutdown
+    setup = choose_setup(requested, settings)
+    released: list[ServerReleased] = []
 
-            if get_current_settings().api.url:  # else there is no server, and no worker
-                await schedule_idle_shutdown(settings, allocation.machine.id, release.look_at)
-    slots_now = warmth.measured.slots * allocation.parts.count
-    return f"{request.model} is warm at {allocation.endpoint.url} with {slots_now} slots. The server {release.told}."
+    def hear(event: Event) -> None:
+        if isinstance(event, ServerReleased):
+            released.append(event)
+
+    with subscribe(hear):
+        async with new_server_group(setup, settings, f"hearth start, {os.getpid()}", (), Budget()) as group:
+            await group.ready()
+            slots = group.servers.capacity
+    url = released[-1].allocation.endpoint.url
+    return f"{setup.model} is warm at {url} with {slots} slots. The server {released[-1].message}."
 
 
 async def _machines(settings: Settings) -> list[MachineStatus]:
