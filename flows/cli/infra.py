@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,6 +14,8 @@ from flows.cli.console import err, out, plain_table, print_json, write
 from flows.stacks.registry import StackName, open_deployment
 from infra_scripts.common.deployment import Options
 from infra_scripts.common.errors import InfraError
+from infra_scripts.common.policy import PolicyName
+from infra_scripts.common.policy import policy as render_policy
 from tasks.core.errors import HearthError
 from tasks.costs.price_book import current_book
 from tasks.costs.rates import on_demand_usd_per_hour
@@ -25,15 +26,6 @@ if TYPE_CHECKING:
     from infra_scripts.common.deployment import StackPlan, StackStatus
 
 infra = typer.Typer(no_args_is_help=True, help="Deploy stacks on AWS, show their status, delete them.")
-
-
-class Who(StrEnum):
-    """The user of an IAM policy."""
-
-    CALLER = "caller"
-    DEPLOYER = "deployer"
-    DOCTOR = "doctor"
-    BAKER = "baker"
 
 
 _STACK_HELP = f"The stack: {', '.join(StackName)}."
@@ -151,7 +143,7 @@ def template(name: Name, allow_from: AllowFrom = None) -> None:
 @infra.command()
 def policy(
     who: Annotated[
-        Who,
+        PolicyName,
         typer.Argument(
             metavar="WHO",
             help="caller (reads on the stack), deployer (brings it up), baker (bakes images, ec2), or doctor (what "
@@ -165,8 +157,6 @@ def policy(
 ) -> None:
     """Print the IAM policy that reading on, deploying, baking or checking a stack requires."""
     from infra_scripts.common.clients import explain_errors
-    from infra_scripts.common.policy import PolicyName as Policies
-    from infra_scripts.common.policy import policy as rendered
 
     with errors():
         settings = load_settings()
@@ -174,7 +164,7 @@ def policy(
         if account is None:
             with explain_errors():
                 account = connected(settings).account()
-        filled = rendered(Policies(who.value), pool=settings.ec2.pool, account=account, region=region, stack=name.value)
+        filled = render_policy(who, pool=settings.ec2.pool, account=account, region=region, stack=name.value)
         write(json.dumps(filled, indent=2) + "\n")
 
 

@@ -56,9 +56,7 @@ class RunningPrefect:
 async def bring_up(settings: Settings, deployments: Path | None = None) -> RunningPrefect:
     """Start whatever is not running yet: the server, the deployments and the worker.
 
-    Args:
-        settings: the settings; their home holds the servers' state.
-        deployments: file with the deployments; Hearth's own if None.
+    `deployments` is a file with deployments; Hearth's own if None.
 
     Raises:
         ServerError: one of them does not start.

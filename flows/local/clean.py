@@ -8,9 +8,9 @@ import time
 from prefect.client.orchestration import get_client
 from prefect.settings import get_current_settings
 
+from flows.local.own_server import own_servers
 from flows.local.prefect_server import prefect_api
 from flows.orchestrator.old_runs import OTHERS, SWEEPS, count_old_runs, delete_old_runs
-from tasks.backends.local.server_state import local_servers
 from tasks.core.paths import StoragePath
 from tasks.retention.clean import expired_files
 from tasks.retention.expired import Kind, Tally, sweep
@@ -48,4 +48,4 @@ async def _clean_prefect(settings: Settings, *, dry_run: bool) -> list[Tally]:
 
 def _own_servers(settings: Settings) -> set[str]:
     """Return the API addresses of the Prefect servers that Hearth runs on this machine."""
-    return {f"{server.url}/api" for server in local_servers(settings.home) if server.name.startswith("prefect-")}
+    return {f"{server.url}/api" for server in own_servers(settings.home)}

@@ -66,11 +66,6 @@ def run_trial(
     """Deploy the stack, read a page, and remove everything, whether the page was read or not.
 
     Args:
-        deployment: the stack; it is not deployed yet.
-        target: the machine, and its limits.
-        aws: the clients.
-        listener: receives progress messages.
-        reader: reads the page.
         prepare: runs between the deployment and the page, for example to bake an image.
         trial: receives the outcome, also if an error is raised.
 

@@ -90,7 +90,7 @@ class Settings(BaseSettings):
         None, ge=1, le=256, description="Maximum pages in flight; the backend's default if unset."
     )
     idle_minutes: float = Field(
-        10, gt=0, description="Time for which a server that Hearth started stays warm unused, minutes."
+        10, gt=0, description="Time for which an unused server of Hearth's stays warm, minutes."
     )
     output: Annotated[StoragePath, NoDecode] = Field(
         Path("results"), description="Directory of the results, or s3://bucket/prefix."
@@ -142,8 +142,7 @@ class Settings(BaseSettings):
         return place.expanduser().absolute() if isinstance(place, Path) else place
 
     excerpts: bool = Field(
-        True,
-        description="Whether Prefect stores the first 80 characters of each page; use no for confidential documents.",
+        True, description="Whether Prefect stores the first 80 characters of each page; no for confidential documents."
     )
     read: ReadSettings = ReadSettings()
     limits: LimitSettings = LimitSettings()
