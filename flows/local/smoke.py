@@ -65,9 +65,8 @@ def run_trial(
 ) -> None:
     """Deploy the stack, read a page, and remove everything, whether the page was read or not.
 
-    Args:
-        prepare: runs between the deployment and the page, for example to bake an image.
-        trial: receives the outcome, also if an error is raised.
+    `prepare` runs between the deployment and the page, for example to bake an image. `trial` receives the outcome, also
+    if an error is raised. The listener receives progress messages.
 
     Raises:
         TimeUpError: the budget was used up.
