@@ -21,7 +21,7 @@ class WorkLoop:
 
     Prefect spends about 8 ms of this process's time on a task run. If requests share its loop, that time passes
     between the end of one page and the start of the next: 400 pages of 0.2 s on 8 slots took 1.18 times the ideal
-    time, and 1.02 with a loop for the requests alone (docs/performance.md).
+    time, and 1.02 with a loop for the requests alone (docs/architecture/performance.md).
 
     Use as an async context manager.
     """

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import ceil
 
 PAGES_PER_SLOT = 32.0
-"""Four minutes of reading: the threshold with the lowest worst-case cost in simulations (docs/simulation.md)."""
+"""Four minutes of reading: the lowest worst-case cost in simulations (docs/architecture/simulation.md)."""
 
 
 def machine_count(pages: int, slots: int, most: int, pages_a_slot: float) -> int:

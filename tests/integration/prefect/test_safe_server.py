@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import pytest
 import websockets
+import websockets.exceptions
 
 from tests.integration.prefect.bringing_up import Up, brought_up, processes
 from tests.support import forkserver

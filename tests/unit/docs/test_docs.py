@@ -75,7 +75,8 @@ def test_pages_that_the_code_names_exist():
         for name in re.findall(r"(?<![\w/.])docs/[\w/-]+\.\w+", path.read_text())
         if not name.endswith(("/docs.py", "/test_docs.py"))
     }
-    assert [(path.name, name) for path, name in named if not (ROOT / name).exists()] == []
+    missing = [(path.name, name) for path, name in named if not (ROOT / name).exists()]
+    assert not missing, missing
     assert len(named) > 10
 
 
@@ -208,4 +209,5 @@ def test_messages_in_the_troubleshooting_page_are_those_of_the_code():
     ]
     parts = [part.strip() for message in shown for part in message.split("...")]
     assert len(parts) > 50
-    assert [part for part in parts if part not in literals()] == []
+    missing = [part for part in parts if part not in literals()]
+    assert not missing, missing

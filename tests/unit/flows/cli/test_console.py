@@ -105,6 +105,7 @@ def test_a_reader_that_wants_no_more_is_no_error(tmp_path: Path):
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+@pytest.mark.long("starts an interpreter for each: 2 to 4 s")
 @pytest.mark.parametrize(
     "locale",
     [
