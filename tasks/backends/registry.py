@@ -22,7 +22,7 @@ BACKENDS: dict[BackendName, tuple[Callable[[Settings], Backend], Callable[[Setti
     BackendName.URL: (url.UrlBackend, url.offer),
     BackendName.OLLAMA: (ollama.OllamaBackend, ollama.offer),
     BackendName.EMBEDDED: (embedded.EmbeddedBackend, embedded.offer),
-    # What costs money is taken only by name, or where HEARTH_AUTO__BACKENDS names it.
+    # What costs money is used only by its name.
     BackendName.EC2: (ec2.Ec2Backend, ec2.offer),
     BackendName.SAGEMAKER: (sagemaker.SagemakerBackend, sagemaker.offer),
     BackendName.ECS: (ecs.EcsBackend, ecs.offer),
