@@ -38,19 +38,14 @@ _SERVICES: dict[BackendName, Callable[[Settings], Coroutine[Any, Any, ServiceSta
 }
 
 
-def status(
-    pool: options.Pool = None,
-    as_json: options.Json = False,
-) -> None:
+def status(pool: options.Pool = None, as_json: options.Json = False) -> None:
     """Show the warm servers: who uses them, when they stop, what they cost."""
     settings = with_pool(load_settings(), pool)
     servers = list(local_servers(settings.home))
     if not as_json:
         for server in servers:  # before AWS is called, which may fail
             out.say(_line(server))
-    machines = asyncio.run(_machines(settings)) if has_pool(settings) else []
-    get_service = _SERVICES.get(settings.backend)
-    service = asyncio.run(get_service(settings)) if get_service is not None else None
+    machines, service = asyncio.run(_on_aws(settings))
     if as_json:
         facts: dict[str, Any] = {} if service is None else {"service": service.facts}
         facts |= {"servers": [_server_facts(s) for s in servers], "machines": [_machine_facts(m) for m in machines]}
@@ -62,6 +57,12 @@ def status(
         out.print(_table(settings.ec2.pool, machines))
     if not servers and not machines and service is None:
         out.print("No server is warm.")
+
+
+async def _on_aws(settings: Settings) -> tuple[list[MachineStatus], ServiceStatus | EndpointStatus | None]:
+    machines = await status_of(await open_pool(settings)) if has_pool(settings) else []
+    service = _SERVICES.get(settings.backend)
+    return machines, None if service is None else await service(settings)
 
 
 def _line(server: ServerState) -> str:
@@ -104,10 +105,7 @@ def stop(
 
 
 def start(
-    backend: options.Backend = None,
-    model: options.Model = None,
-    slots: options.Slots = None,
-    pool: options.Pool = None,
+    backend: options.Backend = None, model: options.Model = None, slots: options.Slots = None, pool: options.Pool = None
 ) -> None:
     """Start a server, or find one, and load the model.
 
@@ -115,30 +113,22 @@ def start(
     """
     settings = with_pool(load_settings(), pool)
     with show_progress():
-        outcome = asyncio.run(_start(Options(backend=backend, model=model, slots=slots), settings))
-    out.say(outcome)
+        message = asyncio.run(_start(Options(backend=backend, model=model, slots=slots), settings))
+    out.say(message)
 
 
 async def _start(requested: Options, settings: Settings) -> str:
     from flows.engine.server_group import new_server_group
 
     setup = choose_setup(requested, settings)
-    released: list[ServerReleased] = []
-
-    def hear(event: Event) -> None:
-        if isinstance(event, ServerReleased):
-            released.append(event)
-
-    with subscribe(hear):
+    events: list[Event] = []
+    with subscribe(events.append):
         async with new_server_group(setup, settings, f"hearth start, {os.getpid()}", (), Budget()) as group:
             await group.ready()
             slots = group.servers.capacity
-    url = released[-1].allocation.endpoint.url
-    return f"{setup.model} is warm at {url} with {slots} slots. The server {released[-1].message}."
-
-
-async def _machines(settings: Settings) -> list[MachineStatus]:
-    return await status_of(await open_pool(settings))
+    released = next(event for event in events if isinstance(event, ServerReleased))
+    url = released.allocation.endpoint.url
+    return f"{setup.model} is warm at {url} with {slots} slots. The server {released.message}."
 
 
 async def _stop_machines(settings: Settings, wanted: set[str], *, force: bool) -> set[str]:

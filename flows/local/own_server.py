@@ -82,14 +82,14 @@ async def lease_own(settings: Settings) -> OwnServer:
     Raises:
         ServerError: it does not start, or a server of an earlier version is in use.
     """
-    await _replace_open(settings.home)
+    await replace_open(settings.home)
     secret = _password(settings.home)
     choose = partial(choose_port, settings.home)
     spec = _spec(secret, choose)
     directory = spec.directory(settings.home)
     running = await hold_server(settings.home, directory.path.name) if directory.path.exists() else None
     if running is not None:
-        await _check_password(running, secret)
+        await check_password(running, secret)
         running.lease.release()
     elif _is_used(remembered_port(settings.home)):
         # A client may have sent the password to the process that uses its address now.
@@ -105,11 +105,11 @@ async def hold_own(url: str, settings: Settings) -> OwnServer | None:
     for state in own_servers(settings.home):
         if _same_server(url, state.url):
             if await _is_open(state.url):
-                await _replace_open(settings.home)
+                await replace_open(settings.home)
             leased = await hold_server(settings.home, state.name)
             if leased is not None:
                 secret = _password(settings.home)
-                await _check_password(leased, secret)
+                await check_password(leased, secret)
                 return OwnServer(leased, secret)
     return None
 
@@ -178,7 +178,7 @@ def _spec(secret: str, port: int | Callable[[], int] | None) -> ServerSpec:
     return ServerSpec("prefect", command, "/api/health", variant, environment, port, is_ours=is_ours)
 
 
-async def _check_password(server: LeasedServer, secret: str) -> None:
+async def check_password(server: LeasedServer, secret: str) -> None:
     """Check the password of a server that answers.
 
     Raises:
@@ -195,7 +195,7 @@ async def _check_password(server: LeasedServer, secret: str) -> None:
                 )
 
 
-async def _replace_open(home: Path) -> None:
+async def replace_open(home: Path) -> None:
     """Stop a server of an earlier version, which has no password.
 
     Raises:
