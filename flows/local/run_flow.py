@@ -14,7 +14,7 @@ from prefect.exceptions import Pause, PrefectHTTPStatusError, TerminationSignal
 from flows.local.prefect_server import PrefectApi, prefect_api
 from flows.orchestrator.termination import Termination
 from flows.process_batch import process_batch
-from flows.process_document import process_document
+from flows.process_document import process_document, read_in_run
 from tasks.batches.batch import Batch
 from tasks.core.errors import AllFailedError, ServerError, UnavailableError
 from tasks.core.events import Event, Progress, RunWarning, emit, subscribe
@@ -23,6 +23,7 @@ from tasks.reading.events import Outcome, RunEnded
 from tasks.results.manifest import Manifest
 from tasks.results.report import Report
 from tasks.runs.check_batch import check_batch
+from tasks.runs.prepare import Prepared
 from tasks.settings.settings import Settings
 
 if TYPE_CHECKING:
@@ -39,9 +40,14 @@ _UNREACHABLE = (httpx.HTTPError, PrefectHTTPStatusError)
 _RESPONSE_SECONDS = 20.0
 
 
-async def run_document(job: Job, settings: Settings) -> Manifest | None:
-    """Run `process_document` and return its manifest; None if no page was started, because the budget is spent."""
-    return cast("Manifest | None", await _run_flow(cast("AnyFlow", process_document), job, settings))
+async def run_document(job: Job, prepared: Prepared, settings: Settings) -> Manifest | None:
+    """Run `process_document` on a prepared job, and return its manifest.
+
+    It is None if no page was started, because the budget is spent.
+    """
+    flow = cast("AnyFlow", process_document.with_options())  # a copy
+    flow.fn = lambda job: read_in_run(job, prepared)
+    return cast("Manifest | None", await _run_flow(flow, job, settings))
 
 
 async def run_batch(batch: Batch, settings: Settings) -> Report:
