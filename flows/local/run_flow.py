@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import httpx
@@ -46,7 +47,7 @@ async def run_document(job: Job, prepared: Prepared, settings: Settings) -> Mani
     It is None if no page was started, because the budget is spent.
     """
     flow = cast("AnyFlow", process_document.with_options())  # a copy
-    flow.fn = lambda job: read_in_run(job, prepared)
+    flow.fn = partial(read_in_run, prepared=prepared)
     return cast("Manifest | None", await _run_flow(flow, job, settings))
 
 
