@@ -80,11 +80,8 @@ class MonitoringDeployment(StackDeployment):
 
     def status(self, aws: Aws) -> StackStatus:
         """Return the status of the stack, and the address of its dashboard."""
-        with explain_errors():
-            stack = Stack(aws, self.name, lambda _: None)
-            found, outputs = stack.describe(), stack.outputs()
-        dashboard = (("dashboard", outputs["Dashboard"]),) if "Dashboard" in outputs else ()
-        return StackStatus(found["StackStatus"] if found else None, dashboard)
+        state, outputs = self.describe(aws)
+        return StackStatus(state, (("dashboard", outputs["Dashboard"]),) if "Dashboard" in outputs else ())
 
 
 deployment = MonitoringDeployment
