@@ -87,15 +87,15 @@ def stop(
 ) -> None:
     """Stop warm servers."""
     settings = with_pool(load_settings(), pool)
-    wanted = set(names or ())
-    servers = [s for s in local_servers(settings.home) if not wanted or s.name in wanted]
+    requested = set(names or ())
+    servers = [s for s in local_servers(settings.home) if not requested or s.name in requested]
     for server in servers:
         if server.stops_at is None and not force:
             out.print(f"{server.name} is in use. --force stops it anyway.")
         else:
             stop_server(server)
             out.print(f"{server.name} stops.")
-    missing = wanted - {server.name for server in servers}
+    missing = requested - {server.name for server in servers}
     if everything and settings.backend is BackendName.ECS:
         out.say(asyncio.run(send_away(settings, force=force)))
     if (everything or missing) and (has_pool(settings) or pool is not None):
@@ -131,10 +131,10 @@ async def _start(requested: Options, settings: Settings) -> str:
     return f"{setup.model} is warm at {url} with {slots} slots. The server {released.message}."
 
 
-async def _stop_machines(settings: Settings, wanted: set[str], *, force: bool) -> set[str]:
+async def _stop_machines(settings: Settings, requested: set[str], *, force: bool) -> set[str]:
     """Stop the named machines of the pool, or all if none is named, and return the names that exist."""
     pool = await open_pool(settings)
-    found = [status for status in await status_of(pool) if not wanted or status.machine.id in wanted]
+    found = [status for status in await status_of(pool) if not requested or status.machine.id in requested]
     refused: CloudError | None = None
     for status in found:
         machine = status.machine

@@ -70,14 +70,14 @@ async def _run_flow(flow: AnyFlow, request: Job | Batch, settings: Settings) -> 
     marks = RunMarks()
     termination = Termination()
 
-    def hear(event: Event) -> None:
+    def observe(event: Event) -> None:
         termination.catch()
-        marks.hear(event)
+        marks.observe(event)
 
     try:
         async with prefect_api(settings) as api:
             emit(Progress("starting the run"))
-            with subscribe(hear):
+            with subscribe(observe):
                 outcome = await wait_for_outcome(asyncio.ensure_future(_run(flow, request)), marks, api)
     except _UNREACHABLE as error:
         raise ServerError(
@@ -111,7 +111,7 @@ class RunMarks:
         self.begun: asyncio.Future[None] = loop.create_future()
         self.ended: asyncio.Future[Outcome] = loop.create_future()
 
-    def hear(self, event: Event) -> None:
+    def observe(self, event: Event) -> None:
         """Record an event of the run. The first and the last are emitted on the run's own loop."""
         if not self.begun.done():
             self.begun.set_result(None)

@@ -47,6 +47,6 @@ class StackDeployment(Deployment):
         return self.request().template
 
     def request_for(self, aws: Aws) -> StackRequest:
-        """Return the request of `up`; the same unless AWS has to be asked for a part of it."""
+        """Return the request of `up`; the same unless a part of it comes from AWS."""
         del aws
         return self.request()

@@ -116,9 +116,9 @@ class Ec2Deployment(StackDeployment):
         )
 
     def _capped(self, stack: Ec2Stack) -> tuple[str, ...]:
-        wanted, capped = self.settings.ec2_stack.disk_throughput, stack.disk_throughput
-        note = f"Disks get {capped} MB/s instead of {wanted}: no instance type of the pool supports more."
-        return () if wanted == capped else (note,)
+        configured, capped = self.settings.ec2_stack.disk_throughput, stack.disk_throughput
+        note = f"Disks get {capped} MB/s instead of {configured}: no instance type of the pool supports more."
+        return () if configured == capped else (note,)
 
     def _stack(self) -> Ec2Stack:
         pool, values = self.settings.ec2, self.settings.ec2_stack.model_dump()

@@ -57,7 +57,7 @@ class MonitoringDeployment(StackDeployment):
         return Needs()
 
     def request(self) -> StackRequest:
-        """Return the request to CloudFormation; AWS is not asked for any part of it."""
+        """Return the request to CloudFormation; no part of it comes from AWS."""
         return StackRequest(template(), self.stack.parameters(), {POOL_TAG: self.pool})
 
     def up(self, aws: Aws, listener: Listener) -> tuple[str, ...]:
