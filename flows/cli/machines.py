@@ -52,7 +52,7 @@ def status(pool: options.Pool = None, as_json: options.Json = False) -> None:
         print_json(facts)
         return
     if service is not None:
-        out.say(service.told)
+        out.say(service.summary)
     if machines:
         out.print(_table(settings.ec2.pool, machines))
     if not servers and not machines and service is None:

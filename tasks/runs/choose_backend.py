@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tasks.backends.base import Backend
-from tasks.backends.registry import BACKENDS
+from tasks.backends.registry import BACKENDS, OFFERS
 from tasks.core.jobs import BackendName
 from tasks.settings.settings import Settings
 
@@ -27,8 +27,8 @@ def choose_backend(name: BackendName, settings: Settings) -> Choice:
         InputError: the backend lacks a setting.
     """
     if name is not BackendName.AUTO:
-        return Choice(BACKENDS[name][0](settings), "it was asked for")
-    for make, offer in BACKENDS.values():
+        return Choice(BACKENDS[name](settings), "it was asked for")
+    for candidate, offer in OFFERS.items():
         if (why := offer(settings)) is not None:
-            return Choice(make(settings), why)
+            return Choice(BACKENDS[candidate](settings), why)
     raise AssertionError("the embedded backend always fits")

@@ -129,7 +129,7 @@ async def test_a_renderer_that_does_not_start_is_an_error_of_the_run(tmp_path, l
 
 async def test_a_process_that_died_between_two_pages_costs_none(tmp_path):
     async with renders(pdfs.written(tmp_path / "paper.pdf", "one", "two")) as renderer:
-        worker = workers()[0]
+        worker = (await until_async(workers))[0]
         worker.kill()
         await asyncio.to_thread(gone, worker)
         await asyncio.sleep(0.5)  # asyncio hears of it a moment after the system
