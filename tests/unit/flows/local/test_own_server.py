@@ -18,7 +18,7 @@ from tasks.backends.local.server import LeasedServer, ServerSpec, lease_server
 from tasks.backends.local.server_state import local_servers, stop_server
 from tasks.core.errors import ServerError
 from tasks.ollama.address import free_port
-from tests.support.waiting import until_async
+from tests.support.waiting import PATIENCE, until_async
 
 PASSWORD = "hearth:hush"
 
@@ -140,11 +140,11 @@ class TestServerOfAnEarlierVersion:
     @pytest.fixture
     async def open_server(self, tmp_path: Path) -> AsyncIterator[LeasedServer]:
         spec = ServerSpec("prefect", lambda port: [sys.executable, "-c", OPEN, str(port)], "/api/health")
-        server = await lease_server(spec, tmp_path, idle_seconds=600, deadline_seconds=60)
+        server = await lease_server(spec, tmp_path, idle_seconds=600, deadline_seconds=PATIENCE)
         yield server
         server.lease.release()
         for state in local_servers(tmp_path):
-            stop_server(state, wait_seconds=30)
+            stop_server(state, wait_seconds=PATIENCE)
 
     async def test_a_server_in_use_is_refused_with_a_remedy(self, open_server: LeasedServer, tmp_path: Path):
         with pytest.raises(ServerError, match=r"has no password.*Run hearth down"):
