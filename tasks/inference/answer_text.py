@@ -1,23 +1,21 @@
-"""An answer's text as it comes, piece by piece: ended when it gets into a loop."""
-
-from __future__ import annotations
+"""The text of an answer as it arrives, whatever API sends it."""
 
 import math
 import time
 from collections.abc import Iterable
+from typing import Any
 
 from tasks.text.legible import legible
 from tasks.text.loops import LoopDetector
 
 
 class AnswerText:
-    """Collects what every API sends of an answer.
+    """Collects the pieces of an answer.
 
     Attributes:
-        pieces: so many came.
-        thought: characters that the model wrote to itself.
-        looped: the text has got into a loop.
-        first_seconds: until the first piece that holds a word or a thought; None before that.
+        thought: characters of thinking so far.
+        looped: the text has entered a loop.
+        first_seconds: seconds from the request to the first text or thinking; None before that.
     """
 
     def __init__(self) -> None:
@@ -32,32 +30,22 @@ class AnswerText:
 
     @property
     def pieces(self) -> int:
-        """How many came."""
+        """The number of pieces so far."""
         return len(self._text)
 
     @property
     def seconds(self) -> float:
-        """Since the request."""
+        """Seconds since the request."""
         return time.perf_counter() - self._started
 
-    @property
-    def text(self) -> str:
-        """All of it, in which U+FFFD stands for what is no text."""
-        return legible("".join(self._text))
-
-    @property
-    def confidence(self) -> float | None:
-        """Geometric mean of the probabilities of its tokens, 0 to 1; None if none was told."""
-        return round(math.exp(self._log_probability / self._tokens), 4) if self._tokens else None
-
     def add(self, text: str, thinking: str = "", *, last: bool = False, logprobs: Iterable[float] = ()) -> None:
-        """Take in a piece.
+        """Add a piece.
 
         Args:
-            text: of the answer; it may end in half a character.
-            thinking: what the model wrote to itself.
-            last: the answer ends with it.
-            logprobs: of the tokens in it.
+            text: may end in half a character.
+            thinking: what the model wrote before its answer.
+            last: the answer ends with this piece.
+            logprobs: logarithms of the probabilities of its tokens.
         """
         if self.first_seconds is None and (text or thinking):
             self.first_seconds = self.seconds
@@ -67,3 +55,13 @@ class AnswerText:
             self._log_probability += logprob
             self._tokens += 1
         self.looped = not last and self._loops.add(text or thinking)
+
+    def fields(self) -> dict[str, Any]:
+        """Return the fields of an `Answer` that this knows."""
+        confidence = round(math.exp(self._log_probability / self._tokens), 4) if self._tokens else None
+        return {
+            "response": legible("".join(self._text)),
+            "thought": self.thought,
+            "confidence": confidence,
+            "first_seconds": self.first_seconds,
+        }

@@ -1,9 +1,6 @@
 """What Hearth asks of a server of models, whatever API it speaks."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator
-from types import TracebackType
 from typing import Protocol, Self
 
 from tasks.inference.schema import Answer, GenerateRequest, LoadedModel, Model, ModelDetails, PullProgress
@@ -26,15 +23,9 @@ class InferenceClient(Protocol):
         """Whether it can download models."""
         ...
 
-    async def __aenter__(self) -> Self:
-        """Nothing is opened before the first call."""
-        ...
+    async def __aenter__(self) -> Self: ...
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the connections."""
-        ...
+    async def __aexit__(self, *_: object) -> None: ...
 
     async def version(self) -> str:
         """Return the server's version, or what it is; the cheapest sign that it is ready."""

@@ -1,6 +1,4 @@
-"""JSON objects out of an answer: a line each, or one over several lines."""
-
-from __future__ import annotations
+"""JSON objects from a response: one per line, or one over several lines."""
 
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -9,20 +7,20 @@ from typing import Any
 from tasks.core.errors import FailureReason, PageError
 
 MOST_BYTES = 64_000_000
-"""Of an answer that lists models, and of a line of a download's."""
+"""Limit of a response that lists models, and of a line of a download's progress."""
 
 
 async def json_values(chunks: AsyncIterator[bytes], most: int, *, each: bool = False) -> AsyncGenerator[dict[str, Any]]:
-    """Take a body apart into its JSON objects, each as soon as it is there.
+    """Yield the JSON objects of a body, each as soon as it has arrived: one per line, or one over several lines.
 
     Args:
         chunks: of the body.
-        most: bytes of it.
-        each: so many of each line instead.
+        most: maximum bytes of the body.
+        each: `most` limits each line instead.
 
     Raises:
-        PageError: there are more.
-        ValueError: what is left at the end is no JSON object.
+        PageError: the limit is exceeded.
+        ValueError: the rest of the body is not a JSON object.
     """
     parts: list[bytes] = []
     size = 0
@@ -38,23 +36,23 @@ async def json_values(chunks: AsyncIterator[bytes], most: int, *, each: bool = F
         parts = [lines.pop()]
         size = len(parts[0]) if each else size
         for place, line in enumerate(lines):
-            value = _decoded(line) if line.strip() else None
+            value = _decode(line) if line.strip() else None
             if value is not None:
                 yield value
-            elif line.strip():  # it may be one object, written over several lines
+            elif line.strip():  # perhaps one object over several lines
                 parts = [b"\n".join([*lines[place:], *parts])]
                 in_lines = False
                 break
     if rest := b"".join(parts).strip():
-        value = _decoded(rest)
+        value = _decode(rest)
         if value is None:
             raise ValueError
         yield value
 
 
-def _decoded(text: bytes) -> dict[str, Any] | None:
+def _decode(text: bytes) -> dict[str, Any] | None:
     try:
-        decoded = json.loads(text.decode(errors="replace").lstrip("\ufeff"))
-    except (ValueError, RecursionError):  # no JSON, or a number or a nesting beyond Python's limits
+        value = json.loads(text.decode(errors="replace").lstrip("\ufeff"))
+    except (ValueError, RecursionError):  # not JSON, or a number or nesting beyond Python's limits
         return None
-    return decoded if isinstance(decoded, dict) else None
+    return value if isinstance(value, dict) else None

@@ -1,9 +1,7 @@
-"""Requests to a model and its answers, in the shape of Ollama's API; other APIs are brought into it.
+"""Requests to a model and its answers, in the shape of Ollama's API; other APIs are converted to it.
 
-What is not vital may be absent, null or of another kind than Ollama's: it then counts as not sent.
+Optional fields that are absent, null or of another type count as not sent.
 """
-
-from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,7 +24,7 @@ _LARGEST_COUNT = 2**63
 
 
 class Timing(Frozen):
-    """Ollama's own durations of one answer, in seconds; absent fields count as 0."""
+    """Ollama's durations of one answer, in seconds; 0 where absent."""
 
     total: float = 0.0
     load: float = 0.0
@@ -35,7 +33,7 @@ class Timing(Frozen):
 
     @property
     def queue(self) -> float:
-        """Seconds that the request waited inside the server."""
+        """Seconds that the request waited in the server."""
         return max(0.0, self.total - self.load - self.prompt_eval - self.eval)
 
 
@@ -58,26 +56,25 @@ Moment = Annotated[datetime | None, WrapValidator(_moment)]
 Word = Annotated[str, BeforeValidator(lambda value: legible(value) if isinstance(value, str) else "")]
 Words = Annotated[
     tuple[str, ...],
-    BeforeValidator(lambda value: tuple(str(each) for each in value) if isinstance(value, list | tuple) else ()),
+    BeforeValidator(lambda value: tuple(map(str, value)) if isinstance(value, list | tuple) else ()),
 ]
 
 
 class Wire(BaseModel):
-    """What Ollama sends: more fields than we read, some of them absent or null."""
+    """The base of responses, which have more fields than Hearth reads."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, protected_namespaces=())
 
     @model_validator(mode="before")
     @classmethod
-    def _present(cls, data: object) -> object:
-        """Null is absent."""
+    def _drop_nulls(cls, data: object) -> object:
         return {key: value for key, value in data.items() if value is not None} if isinstance(data, dict) else data
 
 
 class ModelDetails(Wire):
-    """What kind of model it is; `family` decides whether Ollama runs its requests in parallel.
+    """The kind of a model; `family` decides whether Ollama runs its requests in parallel.
 
-    `capabilities` are empty where the server does not tell; `context_length` (tokens, the model's own) is 0 then.
+    `capabilities` (empty) and `context_length` (the model's own, in tokens; 0) are missing from some servers.
     """
 
     family: Word = ""
@@ -100,7 +97,7 @@ class Model(Wire):
 class LoadedModel(Wire):
     """A model in memory (/api/ps).
 
-    `size_vram` under `size` (both bytes): a part of it runs on the CPU. `expires_at` moves on with every request.
+    If `size_vram` is below `size` (both bytes), part of it runs on the CPU. Every request postpones `expires_at`.
     """
 
     name: str
@@ -121,12 +118,12 @@ class PullProgress(Wire):
 
 
 class Answer(Wire):
-    """What the model wrote, and what it took.
+    """A whole answer, with its costs.
 
     Attributes:
-        response: the text, in which U+FFFD stands for what is no text.
-        done: the model came to an end, or to a limit; False where the answer was broken off.
-        thought: characters that it wrote to itself before.
+        response: the text; U+FFFD replaces undecodable characters.
+        done: the model finished or reached a limit; False if the answer was broken off.
+        thought: characters of thinking before the text.
         confidence: geometric mean of the probabilities of its tokens, 0 to 1; None if the server does not tell them.
         first_seconds: from the request to the first token, by this machine's clock; None if there was none.
     """
@@ -147,7 +144,7 @@ class Answer(Wire):
 
     @property
     def timing(self) -> Timing:
-        """The server's durations, in seconds (they are sent in nanoseconds)."""
+        """The durations, converted from nanoseconds."""
         return Timing(
             total=self.total_duration / 1e9,
             load=self.load_duration / 1e9,
@@ -158,20 +155,20 @@ class Answer(Wire):
 
 @dataclass(frozen=True, slots=True)
 class GenerateRequest:
-    """What all requests of a run share, the warm-up's included: alike in all that would make Ollama load a model again.
+    """The options of a page's request and of the warm-up's, which must be equal: a change may reload the model.
 
     Attributes:
         model: the server's name for it.
-        num_ctx: tokens; a change of it reloads the model.
-        num_predict: most tokens of the answer.
+        num_ctx: tokens; a change reloads the model.
+        num_predict: maximum tokens of the answer.
         keep_alive: seconds that the model stays loaded afterwards.
-        thinks: the model can think, which it then is told not to do: it would use up num_predict.
+        thinks: the model can think, which is then turned off, because it would use up num_predict.
         chat: pages go through Ollama's /api/chat instead of /api/generate.
-        system: the system message; empty for the model's own.
+        system: system message; empty for the model's own.
         stop: texts at which an answer ends.
         sampling: options by Ollama's names, beside the temperature.
-        schema: JSON Schema, as text, that an answer must follow; empty for free text.
-        logprobs: the probabilities of tokens are asked for.
+        schema: JSON Schema, as text, that the answer must follow; empty for free text.
+        logprobs: ask for the probabilities of the tokens.
     """
 
     model: str

@@ -1,11 +1,9 @@
-"""What Ollama's errors say, and what follows from them for the caller.
+"""Ollama's errors, turned into Hearth's.
 
 Ollama answers nearly every failure with 500, and passes on its llama-server's message as JSON inside the text. A
 failure that is known to be permanent is a ModelError at once. Any other error of the server is a ServerFaultError; the
 caller treats it as permanent when it comes back alike.
 """
-
-from __future__ import annotations
 
 from tasks.core.errors import (
     FailureReason,
@@ -20,7 +18,7 @@ from tasks.inference.server_words import server_words
 
 _PASSING_STATUS = {408, 425, 429, 499, 502, 503, 504}
 
-# Texts of errors that stay what they are however often one asks (ollama#16490, #16547; server/images.go).
+# Texts of permanent errors (ollama#16490, #16547; server/images.go).
 _PERMANENT = (
     "unknown model architecture",
     "file does not exist",
@@ -38,14 +36,14 @@ _PERMANENT = (
 )
 
 
-def classified(url: str, status: int, body: str, *, authorized: bool) -> HearthError:
-    """Return the error that an answer stands for.
+def classify(url: str, status: int, body: str, *, authorized: bool) -> HearthError:
+    """Return the error for a response.
 
     Args:
         url: of the server.
-        status: of the answer; 500 for an error that was sent under 200.
-        body: of the answer.
-        authorized: whether the request carried a token.
+        status: of the response; 500 for an error that was sent under 200.
+        body: of the response.
+        authorized: the request carried a token.
     """
     words = server_words(body)
     if status == 404 and words is None:
@@ -54,8 +52,8 @@ def classified(url: str, status: int, body: str, *, authorized: bool) -> HearthE
     if status in _PASSING_STATUS:
         return TransientError(f"{url} cannot answer just now: {words}.")
     if status in {401, 403}:
-        sent = "the token is not the server's" if authorized else "Hearth sent no token (HEARTH_URL_TOKEN)"
-        return ServerError(f"{url} refuses access ({words}): {sent}; check the address.")
+        cause = "the token is not the server's" if authorized else "Hearth sent no token (HEARTH_URL_TOKEN)"
+        return ServerError(f"{url} refuses access ({words}): {cause}; check the address.")
     if status == 404 or any(text in words.lower() for text in _PERMANENT):
         return ModelError(words)
     if status in {400, 413}:

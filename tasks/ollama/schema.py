@@ -1,9 +1,7 @@
-"""What goes over Ollama's wire: its answers as models, and the bodies of its requests.
+"""Ollama's messages: its responses as models, and the bodies of requests.
 
-What is not vital may be absent, null or of another kind than Ollama's: it then counts as not sent.
+Optional fields that are absent, null or of another type than Ollama's count as not sent.
 """
-
-from __future__ import annotations
 
 import base64
 import json
@@ -16,13 +14,12 @@ from tasks.inference.schema import GenerateRequest, LoadedModel, Model, ModelDet
 
 
 def _logprobs(value: object) -> tuple[float, ...]:
-    """Return the tokens' logarithms of their probabilities; what is none counts as not sent."""
     found = (entry.get("logprob") for entry in value if isinstance(entry, dict)) if isinstance(value, list) else ()
     return tuple(float(logprob) for logprob in found if isinstance(logprob, int | float) and logprob <= 0)
 
 
 class Piece(Wire):
-    """A line of an answer that is streamed, or all of one that is not. Its text may end in half a character."""
+    """A line of a streamed answer, or a whole answer. Its text may end in half a character."""
 
     response: InstanceOf[str]
     done: bool
@@ -31,11 +28,10 @@ class Piece(Wire):
 
     @model_validator(mode="before")
     @classmethod
-    def _of_either_call(cls, data: object) -> object:
-        """Take the message of /api/chat for the fields of /api/generate. An empty text may be null or absent."""
+    def _fill_response(cls, data: object) -> object:
         if not isinstance(data, dict):
             return data
-        if isinstance(message := data.get("message"), dict) and "response" not in data:
+        if isinstance(message := data.get("message"), dict) and "response" not in data:  # of /api/chat
             data = {**data, "response": message.get("content"), "thinking": message.get("thinking") or ""}
         if data.get("response") is None and ("response" in data or data.get("thinking")):
             return {**data, "response": ""}
@@ -43,19 +39,19 @@ class Piece(Wire):
 
 
 class Tags(Wire):
-    """What is on the server's disk."""
+    """The response of /api/tags."""
 
     models: tuple[Model, ...] = ()
 
 
 class Loaded(Wire):
-    """What is in the server's memory."""
+    """The response of /api/ps."""
 
     models: tuple[LoadedModel, ...] = ()
 
 
 class Shown(Wire):
-    """What /api/show tells of a model."""
+    """The response of /api/show."""
 
     details: ModelDetails = ModelDetails()
     capabilities: Words = ()
@@ -65,38 +61,39 @@ class Shown(Wire):
 
     @property
     def all_details(self) -> ModelDetails:
-        """The details, with what is told beside them."""
+        """The details, completed from the fields beside them."""
         architecture = self.model_info.get("general.architecture")
         own = to_count(self.model_info.get(f"{architecture}.context_length"))
-        told = {"capabilities": self.capabilities, "context_length": own or self.details.context_length}
-        return self.details.model_copy(update=told)
+        beside = {"capabilities": self.capabilities, "context_length": own or self.details.context_length}
+        return self.details.model_copy(update=beside)
 
 
 def load_body(request: GenerateRequest) -> dict[str, Any]:
-    """Return the body of the call that loads a model and answers nothing."""
+    """Return the body of the request that only loads a model."""
     return {**_shared(request, 0.0), "prompt": "", "images": []}
 
 
 def page_body(
     request: GenerateRequest, prompt: str, images: tuple[bytes, ...] = (), temperature: float = 0.0
 ) -> dict[str, Any]:
-    """Return the body of a page's call, of /api/chat if the request says so, else of /api/generate."""
+    """Return the body of a page's request to /api/chat if `request.chat`, else to /api/generate."""
     encoded = [base64.b64encode(image).decode() for image in images]
-    extra: dict[str, Any] = {}
+    body = _shared(request, temperature)
     if request.schema:
-        extra["format"] = json.loads(request.schema)
+        body["format"] = json.loads(request.schema)
     if request.logprobs:
-        extra["logprobs"] = True
+        body["logprobs"] = True
     if not request.chat:
         system = {"system": request.system} if request.system else {}
-        return {**_shared(request, temperature), **system, **extra, "prompt": prompt, "images": encoded}
+        return {**body, **system, "prompt": prompt, "images": encoded}
     messages: list[dict[str, Any]] = [{"role": "system", "content": request.system}] if request.system else []
     messages.append({"role": "user", "content": prompt, "images": encoded})
-    return {**_shared(request, temperature), **extra, "messages": messages}
+    return {**body, "messages": messages}
 
 
 def _shared(request: GenerateRequest, temperature: float) -> dict[str, Any]:
     options = {"num_ctx": request.num_ctx, "num_predict": request.num_predict, "temperature": temperature}
+    stop = {"stop": list(request.stop)} if request.stop else {}
     return {
         "model": request.model,
         "stream": True,
@@ -104,9 +101,5 @@ def _shared(request: GenerateRequest, temperature: float) -> dict[str, Any]:
         # Without this an answer may run on over a shifting context, to ten times num_ctx.
         "shift": False,
         "keep_alive": f"{math.ceil(request.keep_alive)}s",
-        "options": {
-            **options,
-            **dict(request.sampling),
-            **({"stop": list(request.stop)} if request.stop else {}),
-        },
+        "options": {**options, **dict(request.sampling), **stop},
     }

@@ -1,6 +1,4 @@
-"""A page's answer, put together of the lines that Ollama sends."""
-
-from __future__ import annotations
+"""A page's answer, built from the lines that Ollama sends."""
 
 from typing import Any
 
@@ -9,40 +7,34 @@ from tasks.inference.schema import Answer
 from tasks.ollama.schema import Piece
 
 _TOKEN_BYTES = 1000
-"""Of a streamed line: a token in JSON, beside Ollama's own fields."""
+"""Bytes of a streamed line: a token in JSON, with Ollama's own fields."""
 _BROKEN_OFF = 30
-"""Tokens alike after which Ollama breaks an answer off (llm/server.go); they may be such that leave no text."""
+"""Equal tokens after which Ollama breaks an answer off (llm/server.go); they may leave no text."""
 
 
 def most_bytes(num_predict: int) -> int:
-    """Return the most bytes of a page's answer."""
+    """Return the maximum bytes of a page's answer."""
     return 1_000_000 + _TOKEN_BYTES * num_predict
 
 
 class AnswerBuilder:
-    """Puts a page's answer together of its pieces, and ends it when the text has got into a loop."""
+    """Builds a page's answer from its pieces, and ends it when the text has entered a loop."""
 
     def __init__(self) -> None:
         self._text = AnswerText()
         self._last: dict[str, Any] = {}
 
-    def add(self, piece: Piece, sent: dict[str, Any]) -> bool:
-        """Take in a piece, as it was sent, too. Returns whether no more is wanted."""
+    def add(self, piece: Piece, line: dict[str, Any]) -> bool:
+        """Add a piece and the line that it came in; return whether the answer is complete."""
         self._text.add(piece.response, piece.thinking, last=piece.done, logprobs=piece.logprobs)
-        self._last = sent
+        self._last = line
         return piece.done or self._text.looped
 
     def answer(self) -> Answer | None:
-        """Return the answer so far; None if there is nothing in it that it could have been broken off for."""
-        text = self._text.text
-        own = {
-            "response": text,
-            "thought": self._text.thought,
-            "confidence": self._text.confidence,
-            "first_seconds": self._text.first_seconds,
-        }
+        """Return the answer so far; None if it was broken off without a reason in its text."""
+        fields = {**self._last, **self._text.fields()}
         if not self._last.get("done"):
-            if not text and not self._text.looped and self._text.pieces <= _BROKEN_OFF:
+            if not fields["response"] and not self._text.looped and self._text.pieces <= _BROKEN_OFF:
                 return None
-            own["eval_count"] = self._text.pieces
-        return Answer.model_validate({**self._last, **own})
+            fields["eval_count"] = self._text.pieces
+        return Answer.model_validate(fields)

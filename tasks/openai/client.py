@@ -5,19 +5,13 @@ LM Studio and SGLang. What the API does not have is answered as far as it can be
 pulled), they are loaded, and no digest is known, so that one is made of what the server says of the model.
 """
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import urlsplit
-
-import httpx
 
 from tasks.core.errors import (
     FailureReason,
@@ -53,49 +47,16 @@ _TEMPLATE_OPTIONS = {Kind.LLAMA_SERVER, Kind.VLLM, Kind.SGLANG}
 """Servers that pass options on to the model's chat template."""
 
 
-class OpenAIClient:
-    """The calls that Hearth makes. Use as an async context manager.
+class OpenAIClient(JsonConnection):
+    """OpenAI's API, as far as Hearth uses it; its URL may end in `/v1`. See `InferenceClient`."""
 
-    Args:
-        url: of the server, with or without `/v1`.
-        timeout: longest wait for an answer, in seconds.
-        headers, certificate, trust, transport: see `OllamaClient`.
-    """
+    api = "OpenAI's API"
+    classify = staticmethod(classify)
+    _kind: Kind | None = None
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        timeout: float = 30.0,
-        headers: Mapping[str, str] | None = None,
-        certificate: str | None = None,
-        trust: Path | None = None,
-        transport: httpx.AsyncBaseTransport | None = None,
-    ) -> None:
-        self.url = url
-        self._seconds = timeout
-        self._root = "" if urlsplit(url).path.rstrip("/").endswith(_API) else _API
-        self._kind: Kind | None = None
-        self._server = JsonConnection(
-            url,
-            timeout=timeout,
-            headers=headers,
-            certificate=certificate,
-            trust=trust,
-            transport=transport,
-            api="OpenAI's API",
-            classify=classify,
-        )
-
-    async def __aenter__(self) -> Self:
-        """Nothing is opened before the first call."""
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the connections."""
-        await self._server.aclose()
+    @property
+    def _root(self) -> str:
+        return "" if urlsplit(self.url).path.rstrip("/").endswith(_API) else _API
 
     @property
     def downloads(self) -> bool:
@@ -158,7 +119,7 @@ class OpenAIClient:
         """
         body = {"model": request.model, "messages": [{"role": "user", "content": "."}], "max_tokens": 1}
         try:
-            await self._server.json("POST", f"{self._root}/chat/completions", body)
+            await self.json("POST", f"{self._root}/chat/completions", body)
         except PageError as error:
             raise ModelError(str(error)) from None
 
@@ -177,7 +138,7 @@ class OpenAIClient:
         seconds: float | None = None,
     ) -> Answer:
         """Ask the model, and end the request when its text has got into a loop; see `OllamaClient.generate`."""
-        seconds = self._seconds if seconds is None else seconds
+        seconds = self.timeout if seconds is None else seconds
         if self._kind is None:
             self._kind_of(await self._listed())
         body = self._body(request, prompt, images, temperature)
@@ -187,13 +148,11 @@ class OpenAIClient:
             async with (
                 asyncio.timeout(seconds),
                 aclosing(
-                    self._server.objects(
-                        "POST", f"{self._root}/chat/completions", body, seconds, most=most, decode=sse_values
-                    )
+                    self.objects("POST", f"{self._root}/chat/completions", body, seconds, most=most, decode=sse_values)
                 ) as pieces,
             ):
                 async for piece in pieces:
-                    if building.add(self._server.parsed(Piece, piece)):
+                    if building.add(self.parse(Piece, piece)):
                         break
         except TimeoutError:
             raise NoResponseError(f"{self.url} did not answer in time.") from None
@@ -239,13 +198,13 @@ class OpenAIClient:
 
     async def _health(self) -> None:
         """See that the server is ready. vLLM's answer is empty."""
-        async with aclosing(self._server.objects("GET", self._beside("/health"), decode=_anything)) as objects:
+        async with aclosing(self.objects("GET", self._beside("/health"), decode=_anything)) as objects:
             async for _ in objects:
                 pass
 
     async def _props(self) -> Props | None:
         try:
-            return self._server.parsed(Props, await self._server.json("GET", self._beside("/props")))
+            return self.parse(Props, await self.json("GET", self._beside("/props")))
         except (ServerError, ModelError, PageError):
             return None  # no llama-server, or one that keeps them to itself
 
@@ -255,7 +214,7 @@ class OpenAIClient:
         return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/').removesuffix(_API)}{path}"
 
     async def _listed(self) -> tuple[ListedModel, ...]:
-        return self._server.parsed(ModelList, await self._server.json("GET", f"{self._root}/models")).data
+        return self.parse(ModelList, await self.json("GET", f"{self._root}/models")).data
 
     def _kind_of(self, listed: tuple[ListedModel, ...]) -> Kind:
         self._kind = listed[0].kind if listed else Kind.UNKNOWN
@@ -311,12 +270,6 @@ class _AnswerBuilder:
             raise PageError(FailureReason.DECLINED, "The server declined to answer for this page (its content filter).")
         if not self._reason and not self._text.looped:
             return None
-        return Answer(
-            response=self._text.text,
-            done=bool(self._reason),
-            thought=self._text.thought,
-            confidence=self._text.confidence,
-            first_seconds=self._text.first_seconds,
-            done_reason="length" if self._reason == "length" else "stop" if self._reason else "",
-            **{"eval_count": self._text.pieces, **self._facts},
-        )
+        reason = "length" if self._reason == "length" else "stop" if self._reason else ""
+        counts = {"eval_count": self._text.pieces, **self._facts}
+        return Answer(**self._text.fields(), done=bool(self._reason), done_reason=reason, **counts)

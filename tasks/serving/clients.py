@@ -1,10 +1,7 @@
 """The client that a server needs: of the API that is named, or of the one that it answers."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import httpx
@@ -81,15 +78,11 @@ class DetectingClient:
         self._found: InferenceClient | None = None
 
     async def __aenter__(self) -> Self:
-        """Nothing is opened before the first call."""
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the connections."""
-        await self._ollama.__aexit__(kind, error, trace)
-        await self._openai.__aexit__(kind, error, trace)
+    async def __aexit__(self, *_: object) -> None:
+        await self._ollama.__aexit__(*_)
+        await self._openai.__aexit__(*_)
 
     async def _client(self) -> InferenceClient:
         """Return the client of the API that the server answers: /api/version is Ollama's alone, /v1/models is both's.
