@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from prefect.runtime import flow_run
+
 from flows.engine.pages import warm_up
 from flows.engine.shutdown_schedule import schedule_idle_shutdown
 from tasks.backends.base import Allocation, Backend
@@ -16,7 +18,8 @@ from tasks.core.aio import WorkLoop, cancel_and_wait
 from tasks.core.budget import Budget
 from tasks.core.errors import MachineLostError, ModelError, ServerError, UnavailableError
 from tasks.core.events import Progress, RunWarning, SlotsChanged, WarmStep, emit, measure_step
-from tasks.ollama.client import GenerateRequest, OllamaClient
+from tasks.inference.client import InferenceClient
+from tasks.inference.schema import GenerateRequest
 from tasks.reading.events import ServerReleased, ServerTaken
 from tasks.runs.cost_tracker import CostTracker
 from tasks.runs.usage_log import note_held, note_taken
@@ -148,9 +151,10 @@ class ServerSupervisor:
     async def _warm(self, allocation: Allocation) -> Warmth:
         """Warm the model up; if that fails, add the end of the machine's log to the error."""
         requirements = self._requirements
+        call = warm_up if flow_run.id else warm_up.fn  # `hearth start` has no run, and so no task runs
         try:
             return await allocation.interruption.unless_gone(
-                warm_up(requirements.request, allocation, self._settings.warm, require_gpu=requirements.require_gpu)
+                call(requirements.request, allocation, self._settings.warm, require_gpu=requirements.require_gpu)
             )
         except (ServerError, ModelError) as error:
             if isinstance(error, MachineLostError) or (tail := await allocation.lease.log_tail()) is None:
@@ -188,7 +192,7 @@ class ServerSupervisor:
             await context.work.run(lambda: context.servers.drained(server))
 
     @asynccontextmanager
-    async def _joined(self, allocation: Allocation, warmth: Warmth, client: OllamaClient) -> AsyncIterator[Server]:
+    async def _joined(self, allocation: Allocation, warmth: Warmth, client: InferenceClient) -> AsyncIterator[Server]:
         """Yield the server, which is one of the run's meanwhile, with this run's share of its slots."""
         servers, limiter = self._context.servers, self._context.limiter
         last = -1

@@ -12,6 +12,7 @@
     │   ├── ServerError         the server does not start or respond
     │   │   └── MachineLostError  its machine went away: continue on another
     │   ├── ModelError          the model cannot be pulled or loaded
+    │   │   └── NotOfferedError   the server cannot download it either
     │   ├── CapacityError       the cloud has no such machine now
     │   ├── BudgetSpentError    the day's budget is spent
     │   ├── RendererError       the process that renders pages does not start
@@ -135,6 +136,10 @@ class ModelError(UnavailableError):
     """The model does not exist, does not fit, or cannot be loaded by this server."""
 
 
+class NotOfferedError(ModelError):
+    """The server does not have the model, and cannot download it."""
+
+
 class CapacityError(UnavailableError):
     """The cloud has no machine of the permitted kinds now, or only more expensive ones."""
 
@@ -175,7 +180,13 @@ class StorageError(HearthError):
 
 
 class TransientError(HearthError):
-    """The server failed for now: it was busy, out of memory or out of reach, or broke its answer off."""
+    """The server failed for now: it was busy, out of memory or out of reach, or broke its answer off.
+
+    Attributes:
+        retry_after: seconds after which the server wants to be asked again; 0 if it does not say.
+    """
+
+    retry_after: float = 0.0
 
 
 class NoResponseError(TransientError):

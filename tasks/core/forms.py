@@ -137,7 +137,7 @@ class Options(Form):
         "Backend",
         "Where the model runs: ec2 (a machine of the pool), ecs (a service), sagemaker (an endpoint), "
         "ollama (the worker's own), url (HEARTH_URL), embedded (OCR without a vision model), or auto (a server that is "
-        "set, what AWS may be taken, else the worker's own). HEARTH_BACKEND, or auto, if empty.",
+        "set, else the worker's own). HEARTH_BACKEND, or auto, if empty.",
     )
     model: str | None = optional_field(
         "Model",

@@ -15,7 +15,7 @@ from tasks.backends.ec2.backend import Ec2Backend
 from tasks.core.scaling import Scale, machine_count
 from tasks.costs.assumptions import Assumptions
 from tasks.costs.price_book import shipped_book
-from tasks.ollama.client import GenerateRequest
+from tasks.inference.schema import GenerateRequest
 from tasks.settings.settings import Settings
 from tasks.simulation import fleet
 from tasks.simulation.fleet import simulate
