@@ -15,7 +15,7 @@ from tasks.storage.files import StoragePath, files_at
 
 # Smaller files, and smaller shares of outdated lines, are not worth rewriting.
 LEAST_LINES = 1000
-_LEAST_SHARE = 0.25
+LEAST_SHARE = 0.25
 
 Thinned = Callable[[list[bytes]], list[bytes]]
 
@@ -40,7 +40,7 @@ def _thinned(output: StoragePath, name: str, kind: Kind, thin: Thinned) -> Itera
     before = (files.read(name) or b"").splitlines(keepends=True)
     after = thin(before)
     gone = len(before) - len(after)
-    if len(before) >= LEAST_LINES and gone > _LEAST_SHARE * len(before):
+    if len(before) >= LEAST_LINES and gone > LEAST_SHARE * len(before):
         freed = sum(map(len, before)) - sum(map(len, after))
         yield Expired(kind, gone, freed, partial(_rewrite, output, name, thin))
 

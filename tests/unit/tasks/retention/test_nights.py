@@ -33,7 +33,7 @@ def test_reports_are_kept_for_as_long_as_the_setting_says(nights: Nights):
 def test_the_index_has_a_line_a_document_and_few_more(nights: Nights):
     lines = (nights.output / "documents.jsonl").read_text().splitlines()
     documents = NIGHTS * DOCUMENTS + DAILY
-    assert documents <= len(lines) <= documents / (1 - tasks.retention.jsonl._WORTH_IT)
+    assert documents <= len(lines) <= documents / (1 - tasks.retention.jsonl.LEAST_SHARE)
 
 
 def test_what_machines_cost_goes_back_as_far_as_the_setting_says(nights: Nights):
