@@ -25,7 +25,7 @@ _WIDTH = 100
 def plan(
     sources: Annotated[
         list[str] | None,
-        typer.Argument(metavar="FILE.pdf|DIR", show_default="none", help="PDFs or folders to count pages of."),
+        typer.Argument(metavar="FILE.pdf|DIR", show_default="none", help="PDFs, or folders of PDFs."),
     ] = None,
     pages: Annotated[
         int | None,
@@ -43,7 +43,7 @@ def plan(
         typer.Option(
             metavar="NAME",
             show_default="HEARTH_MODEL",
-            help="Model, for example qwen2.5vl:7b.",
+            help="Model whose measured times are used.",
         ),
     ] = None,
     assume: options.Assume = None,
@@ -121,8 +121,8 @@ def refresh(
     ] = None,
 ) -> None:
     """Read today's prices from AWS, store them, and show what changed."""
+    from tasks.costs.offers import SERVICES
     from tasks.costs.refresh import TYPES, fetch_prices
-    from tasks.costs.services import SERVICES
 
     home = load_settings().home
     before = current_book(home)

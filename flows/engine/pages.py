@@ -22,7 +22,7 @@ from flows.ui.artifacts import LAST_SECONDS, MOST_SINGLE, SHOWN_SECONDS, PageTab
 from tasks.backends.base import Allocation
 from tasks.core.aio import WorkLoop
 from tasks.core.errors import HearthError, PageError
-from tasks.ollama.client import GenerateRequest
+from tasks.inference.schema import GenerateRequest
 from tasks.reading.page_reader import PageReader
 from tasks.serving.admission_limiter import Admission, AdmissionClosedError
 from tasks.serving.warmup import Warmth, warm
@@ -44,7 +44,7 @@ async def warm_up(
     request: GenerateRequest, allocation: Allocation, limits: WarmSettings, *, require_gpu: bool
 ) -> Warmth:
     """Get a model warm on a server; see `tasks.serving.warmup`."""
-    allocation.suits(request)
+    allocation.lease.check_request(request)
     async with allocation.endpoint.client(limits.load_seconds) as client:
         return await warm(
             client,
@@ -53,8 +53,8 @@ async def warm_up(
             limits,
             ledger=allocation.ledger,
             require_gpu=require_gpu,
-            parts=allocation.parts,
-            started_for=allocation.started_for,
+            parts=allocation.replicas,
+            started_for=allocation.lease.started_for,
         )
 
 

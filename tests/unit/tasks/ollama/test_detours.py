@@ -1,4 +1,4 @@
-"""What stands between the client and its server: proxies, certificates and redirects, each named as such."""
+"""Failures between the client and its server: proxies, certificates and redirects, each with its cause."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import pytest
 from tasks.core import network
 from tasks.core.errors import HearthError, InputError, ServerError, TransientError
 from tasks.core.network import normalize_environment
-from tasks.ollama.client import OllamaClient, fetch_digest
+from tasks.ollama.client import OllamaClient
+from tasks.serving.clients import fetch_digest
 from tests.support.ollama.scripted import Say, ScriptedOllama, says
 from tests.support.ollama.wire import MODEL
 from tests.support.relays import proxy, tls_server
@@ -50,7 +51,9 @@ async def test_a_far_server_is_reached_through_the_proxy(
 
 
 @pytest.mark.parametrize("scheme", ["http", "socks5"])
-async def test_a_server_of_this_machine_is_not(server: ScriptedOllama, monkeypatch: pytest.MonkeyPatch, scheme: str):
+async def test_a_server_of_this_machine_is_reached_directly(
+    server: ScriptedOllama, monkeypatch: pytest.MonkeyPatch, scheme: str
+):
     with proxy(server.url) as (port, asked):
         monkeypatch.setenv("ALL_PROXY", f"{scheme}://127.0.0.1:{port}")
         assert await version(server.url) == "0.33.0"
@@ -82,7 +85,7 @@ async def test_a_proxy_that_refuses_is_named(
 # Certificates
 
 
-async def test_a_certificate_that_nobody_vouches_for_is_named_as_such(tmp_path: Path):
+async def test_an_untrusted_certificate_is_reported(tmp_path: Path):
     with (
         tls_server(tmp_path) as (url, _),
         pytest.raises(ServerError, match=r"certificate of https://.* is not trusted .*HEARTH_URL_CA"),
@@ -90,18 +93,18 @@ async def test_a_certificate_that_nobody_vouches_for_is_named_as_such(tmp_path: 
         await version(url)
 
 
-async def test_one_that_is_vouched_for_by_a_file_is_trusted(tmp_path: Path):
+async def test_a_certificate_is_trusted_by_a_file(tmp_path: Path):
     with tls_server(tmp_path) as (url, certificate):
         assert await version(url, trust=certificate) == "0.33.0"
 
 
-async def test_so_is_one_of_the_environments_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+async def test_a_certificate_is_trusted_by_the_environments_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     with tls_server(tmp_path) as (url, certificate):
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
         assert await version(url) == "0.33.0"
 
 
-async def test_one_of_another_host_is_not(tmp_path: Path):
+async def test_a_certificate_of_another_host_is_not_trusted(tmp_path: Path):
     with (
         tls_server(tmp_path, host="127.0.0.2") as (url, certificate),
         pytest.raises(ServerError, match=r"is not trusted .*IP address mismatch"),
@@ -109,20 +112,20 @@ async def test_one_of_another_host_is_not(tmp_path: Path):
         await version(url, trust=certificate)
 
 
-async def test_a_file_that_the_environment_names_in_vain_is_named(monkeypatch: pytest.MonkeyPatch):
+async def test_an_unusable_certificate_file_is_reported_with_its_variable(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SSL_CERT_FILE", "/missing.pem")
     normalize_environment()
     with pytest.raises(InputError, match=r"SSL_CERT_FILE names /missing.pem"):
         await version("https://127.0.0.1:9")
 
 
-async def test_tls_to_a_server_without_is_named(server: ScriptedOllama):
+async def test_tls_to_a_plain_server_is_reported(server: ScriptedOllama):
     with pytest.raises(ServerError, match=r"does not speak TLS. Write its address with http://"):
         await version(server.url.replace("http:", "https:"))
 
 
-async def test_none_to_a_server_with_it_is_named(server: ScriptedOllama):
-    """As Go answers, and nginx in other words."""
+async def test_plain_http_to_a_tls_server_is_reported(server: ScriptedOllama):
+    """Go and nginx word it differently."""
     server.answers("/api/version", Say(b"Client sent an HTTP request to an HTTPS server.\n", 400))
     with pytest.raises(ServerError, match=r"speaks TLS. Write its address with https://"):
         await version(server.url)
@@ -132,7 +135,7 @@ async def test_none_to_a_server_with_it_is_named(server: ScriptedOllama):
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_a_redirect_is_told_and_not_followed(server: ScriptedOllama, status: int):
+async def test_a_redirect_is_reported_and_not_followed(server: ScriptedOllama, status: int):
     moved = {"Location": "https://user:secret@elsewhere.example/login?token=secret"}
     server.answers("/api/version", replace(says(), status=status, headers=moved))
     with pytest.raises(ServerError, match=rf"to https://elsewhere\.example/login \(HTTP {status}\)") as caught:
@@ -141,8 +144,8 @@ async def test_a_redirect_is_told_and_not_followed(server: ScriptedOllama, statu
     assert len(server.calls) == 1
 
 
-async def test_a_glance_at_a_model_sends_the_credentials(server: ScriptedOllama):
-    await fetch_digest(server.url, MODEL, {"Authorization": "Bearer token"})
+async def test_fetching_a_digest_sends_the_credentials(server: ScriptedOllama):
+    await fetch_digest(OllamaClient(server.url, headers={"Authorization": "Bearer token"}), MODEL)
     assert server.headers[-1]["authorization"] == "Bearer token"
 
 
