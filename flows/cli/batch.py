@@ -14,6 +14,7 @@ from flows.cli.terminal import print_report, show_progress
 from tasks.batches.batch import Batch
 from tasks.core.errors import InputError
 from tasks.core.events import Progress, emit
+from tasks.core.forms import Headers, Pictures
 from tasks.core.jobs import Fallback
 from tasks.results.report import DocumentStatus, Report
 from tasks.settings.settings import load_settings
@@ -63,6 +64,8 @@ def batch(
     ] = 200,
     strict: options.Strict = False,
     fallback: options.OfFailed = Fallback.NONE,
+    headers: options.RunningHeaders = Headers.KEEP,
+    pictures: options.OfPictures = Pictures.OMIT,
     attempts: options.Attempts = None,
     prompt: options.Prompt = None,
     verbose: options.Verbose = False,
@@ -90,6 +93,8 @@ def batch(
         force=force,
         strict=strict,
         fallback=fallback,
+        headers=headers,
+        pictures=pictures,
         max_usd=max_usd,
         max_minutes=max_minutes,
         finish_by=latest,

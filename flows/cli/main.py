@@ -25,6 +25,7 @@ from flows.cli.doctor import doctor
 from flows.cli.infra import infra
 from flows.cli.logs import logs
 from flows.cli.machines import start, status, stop
+from flows.cli.models import models
 from flows.cli.plan import plan, prices
 from flows.cli.read import read
 from flows.cli.run import SIGNALS, leave_within
@@ -80,7 +81,7 @@ def serve_embedded(context: typer.Context) -> None:
 _READ, _PREFECT, _SERVERS, _COSTS, _SHELL = "Read", "Prefect and HTTP", "Servers", "Costs", "Settings and shell"
 _PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 for _panel, _commands in {
-    _READ: (sample, check, read, batch, logs, clean),
+    _READ: (sample, check, read, batch, models, logs, clean),
     _PREFECT: (up, down, serve_api),
     _SERVERS: (start, status, stop, top, metrics),
     _COSTS: (plan, cost),

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tasks.core.forms import Headers, Pictures
 from tasks.core.jobs import BackendName, Fallback
 from tasks.settings.reading import ReadSettings
 
@@ -57,6 +58,14 @@ NumCtx = Annotated[
 NumPredict = Annotated[
     int | None,
     _setting("READ__NUM_PREDICT", _READ.num_predict, "TOKENS", "Maximum length of a page's text in tokens.", min=1),
+]
+RunningHeaders = Annotated[
+    Headers,
+    typer.Option(metavar="NAME", help="Running headers, running footers and page numbers: keep, or drop."),
+]
+OfPictures = Annotated[
+    Pictures,
+    typer.Option(metavar="NAME", help="Pictures: omit, or placeholder (one line for each). Their text is read."),
 ]
 MaxUsd = Annotated[
     float | None,

@@ -16,6 +16,7 @@ from flows.cli.stdin import STDIN, document_from_stdin
 from flows.cli.terminal import MOST_FLAGGED, print_summary, show_progress
 from tasks.core.errors import HearthError, InputError
 from tasks.core.events import Progress, emit
+from tasks.core.forms import Headers, Pictures
 from tasks.core.jobs import Fallback, Job
 from tasks.results.manifest import Manifest, RunStatus
 from tasks.results.store import ResultStore
@@ -52,6 +53,8 @@ def read(
     ] = None,
     strict: options.Strict = False,
     fallback: options.OfFailed = Fallback.NONE,
+    headers: options.RunningHeaders = Headers.KEEP,
+    pictures: options.OfPictures = Pictures.OMIT,
     attempts: options.Attempts = None,
     prompt: options.Prompt = None,
     longest_side: options.LongestSide = None,
@@ -100,6 +103,8 @@ def read(
                 max_usd=max_usd,
                 strict=strict,
                 fallback=fallback,
+                headers=headers,
+                pictures=pictures,
             )
             for document in documents
         ]

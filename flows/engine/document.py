@@ -87,7 +87,7 @@ async def _read_on_servers(
     all_admitted: Callable[[], None],
 ) -> None:
     plan = prepared.plan
-    renderer = Renderer(prepared.file.path, plan.options.longest_side, settings.limits, prepared.password)
+    renderer = Renderer(prepared.file.path, prepared.setup.call.longest_side, settings.limits, prepared.password)
     # Which pages are left is certain when the model is known.
     expected = await asyncio.to_thread(_left, prepared, recorder, prepared.digest) if prepared.digest else plan.numbers
     async with (
@@ -98,9 +98,15 @@ async def _read_on_servers(
         with subscribe(recorder.hear), subscribe(page_seconds), subscribe(group.metrics.hear):
             await group.work.run(lambda: renderer.ahead(expected[: plan.slots]))
             await group.ready()
-            servers, request = group.servers, prepared.setup.request(settings.idle_minutes * 60)
+            servers, call = group.servers, prepared.setup.call
             reader = PageReader(
-                plan, request, servers=servers, renderer=renderer, store=prepared.store, settings=settings.read
+                plan,
+                call,
+                settings.idle_minutes * 60,
+                servers=servers,
+                renderer=renderer,
+                store=prepared.store,
+                settings=settings.read,
             )
             # Again if another server has another version of the model: its pages are others.
             while not group.stopped and (left := _left(prepared, recorder, servers.digest)):

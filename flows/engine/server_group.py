@@ -168,6 +168,6 @@ def new_server_group(
         budget: what the servers may cost.
     """
     emit(Progress(f"reading with {setup.choice.backend.describe()}: {setup.choice.why}"))
-    request = setup.request(settings.idle_minutes * 60)
+    request = setup.call.request(settings.idle_minutes * 60)
     requirements = ServerRequirements(request, setup.slots, pages, setup.require_gpu, holder, budget)
     return ServerGroup(setup.choice.backend, requirements, settings)

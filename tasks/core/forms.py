@@ -41,6 +41,20 @@ class Fallback(StrEnum):
     """The text of its last attempts, flagged; the page counts as failed, and the next run reads it again."""
 
 
+class Headers(StrEnum):
+    """What becomes of running headers, running footers and page numbers."""
+
+    KEEP = "keep"
+    DROP = "drop"
+
+
+class Pictures(StrEnum):
+    """What becomes of pictures; text within them is always read."""
+
+    OMIT = "omit"
+    PLACEHOLDER = "placeholder"
+
+
 class Form(Frozen):
     """The parameters of a flow, shown as its form in Prefect's UI.
 
@@ -152,6 +166,18 @@ class Options(Form):
     )
     prompt: str | None = optional_field(
         "Prompt", "Instruction to the model for each page. HEARTH_READ__PROMPT, or plain transcription, if empty."
+    )
+    headers: Headers = Field(
+        Headers.KEEP,
+        title="Running headers",
+        description="Running headers, running footers and page numbers: keep, or drop. Part of the general prompt.",
+        exclude_if=lambda value: value is Headers.KEEP,
+    )
+    pictures: Pictures = Field(
+        Pictures.OMIT,
+        title="Pictures",
+        description="Pictures: omit, or placeholder, which is one line for each. Part of the general prompt.",
+        exclude_if=lambda value: value is Pictures.OMIT,
     )
     force: bool = Field(False, title="Read anew", description="Also read pages that have been read before.")
     max_usd: float | None = optional_field(

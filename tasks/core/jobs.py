@@ -9,7 +9,7 @@ from pathlib import PurePath
 from pydantic import Field
 
 from tasks.core.escaping import escape_line
-from tasks.core.forms import BackendName, Fallback, Form, Frozen, Options
+from tasks.core.forms import BackendName, Fallback, Form, Frozen, Headers, Options, Pictures
 from tasks.core.paths import StoragePath
 
 __all__ = ["ON_AWS", "BackendName", "Document", "Fallback", "Form", "Frozen", "Job", "Plan", "ReadOptions"]
@@ -49,12 +49,19 @@ class Job(Options):
 
 
 class ReadOptions(Frozen):
-    """The options that, beside page and model, decide the answer."""
+    """The options that, beside page and model, decide which stored pages are found again.
+
+    They are what a person or the settings ask for, with the first version's default for the rest: a model's profile, or
+    a better general prompt, does not have pages read anew that stand already. What is sent is `tasks.models.call`'s.
+    """
 
     prompt: str
     longest_side: int
     num_ctx: int
     num_predict: int
+    # Left out at their defaults: they were not there when the first pages were stored.
+    headers: Headers = Field(Headers.KEEP, exclude_if=lambda value: value is Headers.KEEP)
+    pictures: Pictures = Field(Pictures.OMIT, exclude_if=lambda value: value is Pictures.OMIT)
 
 
 class Document(Frozen):

@@ -1,25 +1,9 @@
 """The prompt of models that were not trained on one of their own."""
 
-from __future__ import annotations
-
-from enum import StrEnum
+from tasks.core.forms import Headers, Pictures
 
 NO_TEXT = "[no text]"
 """What a model answers where a page has nothing to read."""
-
-
-class Headers(StrEnum):
-    """What becomes of running headers, running footers and page numbers."""
-
-    KEEP = "keep"
-    DROP = "drop"
-
-
-class Pictures(StrEnum):
-    """What becomes of pictures; text within them is always read."""
-
-    OMIT = "omit"
-    PLACEHOLDER = "placeholder"
 
 
 _HEADERS = {

@@ -43,6 +43,7 @@ _SAMPLING = {
 }
 """Options by Ollama's names, under each server's own. Sources: llama-server's README, vLLM's and SGLang's documents of
 their sampling parameters, LM Studio's of its OpenAI-compatible endpoints."""
+_TELL_LOGPROBS = {Kind.LLAMA_SERVER, Kind.VLLM, Kind.SGLANG}
 _TEMPLATE_OPTIONS = {Kind.LLAMA_SERVER, Kind.VLLM, Kind.SGLANG}
 """Servers that pass options on to the model's chat template."""
 
@@ -185,7 +186,7 @@ class OpenAIClient(JsonConnection):
         if request.schema:
             schema = {"name": "page", "schema": json.loads(request.schema), "strict": True}
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
-        if request.logprobs and self._kind is not Kind.UNKNOWN:
+        if request.logprobs and self._kind in _TELL_LOGPROBS:
             body |= {"logprobs": True, "top_logprobs": 1}
         if self._kind in _TEMPLATE_OPTIONS:
             body["chat_template_kwargs"] = {"enable_thinking": False}

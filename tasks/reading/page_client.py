@@ -11,7 +11,8 @@ from tasks.core.errors import FailureReason, MachineLostError, ModelError, PageE
 from tasks.core.events import PageStarted, RunWarning, emit
 from tasks.core.flags import Flag
 from tasks.documents.render import PageImage
-from tasks.inference.schema import Answer, GenerateRequest
+from tasks.inference.schema import Answer
+from tasks.models.call import ModelCall
 from tasks.reading.validate import validate
 from tasks.results.page import Attempt
 from tasks.serving.server_pool import Server, Servers
@@ -32,8 +33,8 @@ class PageClient:
 
     Args:
         servers: each request waits for one of their slots.
-        request: the options of each request.
-        prompt: the instruction to the model.
+        call: what is sent for each page.
+        idle_seconds: for which the model stays loaded after each request.
         settings: how long transient errors are retried.
         note: is called for every request that was sent, with the page's number and, if there is one, a bad answer.
     """
@@ -41,14 +42,15 @@ class PageClient:
     def __init__(
         self,
         servers: Servers,
-        request: GenerateRequest,
-        prompt: str,
+        call: ModelCall,
+        idle_seconds: float,
         settings: ReadSettings,
         note: Callable[[int, Attempt, Answer | None], None],
     ) -> None:
         self._servers = servers
-        self._request = request
-        self._prompt = prompt
+        self._request = call.request(idle_seconds)
+        self._prompt = call.prompt
+        self._steps = call.profile.clean_up
         self._settings = settings
         self._note = note
         self._thinks = False
@@ -161,7 +163,7 @@ class PageClient:
             stretch = 2.0 ** (trial - 1)
             answer = await server.generate(self._request, self._prompt, image.png, temperature, stretch)
             self._warn_of_thinking(answer)
-            page = validate(answer, image, self._request)
+            page = validate(answer, image, self._request, self._steps)
         except asyncio.CancelledError as error:
             note(FailureReason.SLOW if error.args == (FailureReason.SLOW,) else FailureReason.INTERRUPTED)
             raise

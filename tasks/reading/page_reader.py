@@ -9,7 +9,8 @@ from tasks.core.events import PageRetried, emit
 from tasks.core.flags import Flag, FlagName
 from tasks.core.jobs import Fallback, Plan
 from tasks.documents.render import PageImage, Renderer
-from tasks.inference.schema import Answer, GenerateRequest
+from tasks.inference.schema import Answer
+from tasks.models.call import ModelCall
 from tasks.reading.events import PageDone
 from tasks.reading.page_client import PageClient, Reading
 from tasks.reading.strips import StripReader
@@ -27,7 +28,8 @@ class PageReader:
 
     Args:
         plan: the pages and options.
-        request: the options of each request.
+        call: what is sent for each page.
+        idle_seconds: for which the model stays loaded after each request.
         servers: a page waits for one of their slots.
         renderer: makes the images.
         store: stores the results.
@@ -37,7 +39,8 @@ class PageReader:
     def __init__(
         self,
         plan: Plan,
-        request: GenerateRequest,
+        call: ModelCall,
+        idle_seconds: float,
         *,
         servers: Servers,
         renderer: Renderer,
@@ -46,7 +49,8 @@ class PageReader:
     ) -> None:
         self._plan = plan
         self._servers = servers
-        self._client = PageClient(servers, request, plan.options.prompt, settings, self._note)
+        self._profile = call.profile
+        self._client = PageClient(servers, call, idle_seconds, settings, self._note)
         self._renderer = renderer
         self._store = store
         self._attempts: dict[int, tuple[Attempt, ...]] = {}
@@ -75,7 +79,7 @@ class PageReader:
             UnavailableError: no server is left, and none will come; nothing was stored.
             StorageError: the result cannot be stored.
         """
-        temperature = temperature_of(attempt)
+        temperature = self._profile.temperature(attempt)
         image: PageImage | None = None
         try:
             image = await self._renderer.page(number)
@@ -132,7 +136,7 @@ class PageReader:
         error: PageError | None = None,
     ) -> None:
         attempts, bad = self._attempts.pop(number, ()), self._bad.pop(number, None)
-        part = part_of(bad) if bad and error else ""
+        part = part_of(bad, self._profile.clean_up) if bad and error else ""
         partial = (Flag(name=FlagName.PARTIAL, detail="the text comes from its last attempts"),) if part else ()
         self._strips.pop(number, None)
         answer = reading.answer if reading else None
@@ -152,6 +156,7 @@ class PageReader:
             seconds=round(sum(attempt.seconds for attempt in attempts), 6),
             tokens_in=answer.prompt_eval_count if answer else 0,
             tokens_out=answer.eval_count if answer else 0,
+            confidence=answer.confidence if answer else None,
             **({"timing": answer.timing} if answer else {}),
             attempts=attempts,
             flags=(*(image.flags if image else ()), *(reading.flags if reading else ()), *partial),
@@ -163,8 +168,3 @@ class PageReader:
     async def _save(self, result: PageResult) -> None:
         await asyncio.to_thread(self._store.write_page, result)
         emit(PageDone(result))
-
-
-def temperature_of(attempt: int) -> float:
-    """Return an attempt's temperature: 0 at first, then 0.2 more each time up to 1, so that a model leaves a loop."""
-    return round(min(1.0, 0.2 * (attempt - 1)), 1)

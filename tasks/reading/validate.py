@@ -1,16 +1,27 @@
 """Validation of answers: accepted as a page's text, or refused with a reason."""
 
+from collections.abc import Sequence
+
 from tasks.core.errors import FailureReason, PageError
 from tasks.documents.render import PageImage
 from tasks.inference.schema import Answer, GenerateRequest
+from tasks.models.clean_up import clean_up
+from tasks.models.profile import CleanUp
+from tasks.models.prompts import NO_TEXT
 from tasks.reading.clean import Cleaned, clean, is_refusal, is_unfinished_thought
 from tasks.text.loops import Loop, find_loop
 
 _THINKS = "it spent them on thinking. Use a model that does not think (an instruct tag), or raise --num-predict"
 
 
-def validate(answer: Answer, image: PageImage, request: GenerateRequest) -> Cleaned:
-    """Return the page's text in an answer, without the text that the model added around it.
+def validate(answer: Answer, image: PageImage, request: GenerateRequest, steps: Sequence[CleanUp] = ()) -> Cleaned:
+    """Return the page's text in an answer, as Markdown, without the text that the model added around it.
+
+    Args:
+        answer: the model's.
+        image: the page's.
+        request: the options of the request.
+        steps: from what the model was trained to write to Markdown.
 
     Raises:
         PageError: the answer ends in a loop, was cut off, is a refusal, or is empty although the page has ink.
@@ -24,21 +35,30 @@ def validate(answer: Answer, image: PageImage, request: GenerateRequest) -> Clea
         raise PageError(FailureReason.TRUNCATED, f"The answer was cut off{after}{_limit(answer, request)}.")
     if is_unfinished_thought(answer.response):
         raise PageError(FailureReason.EMPTY, f"The answer ended after {answer.eval_count} tokens: {_THINKS}.")
-    page = clean(answer.response)
+    page = _page(answer.response, steps)
     if is_refusal(page.text):
         raise PageError(FailureReason.DECLINED, "The model answered that it cannot read the page.")
+    if page.text == NO_TEXT:
+        ink = (f"the model found no text, but {image.ink:.2%} of the page is ink",) if image.has_ink else ()
+        return Cleaned("", (*page.done, *ink))
     if not page.text and image.has_ink:
         thought = f" The model thought for {answer.thought} characters without an answer." if answer.thought else ""
         raise PageError(FailureReason.EMPTY, f"The answer is empty, but {image.ink:.2%} of the page is ink.{thought}")
     return page
 
 
-def part_of(answer: Answer) -> str:
+def part_of(answer: Answer, steps: Sequence[CleanUp] = ()) -> str:
     """Return the part of a page's text in a bad answer; a loop is kept once."""
     text = answer.response
     if loop := find_loop(text, cut=answer.done_reason == "length" or not answer.done):
         text = text[: loop.start + loop.size]
-    return "" if is_unfinished_thought(text) else clean(text).text
+    return "" if is_unfinished_thought(text) else _page(text, steps).text
+
+
+def _page(text: str, steps: Sequence[CleanUp]) -> Cleaned:
+    page = clean(text)
+    written = clean_up(page.text, steps)
+    return Cleaned(written.text.strip(), (*page.done, *written.removed))
 
 
 def _repetition(answer: Answer, loop: Loop | None) -> str:

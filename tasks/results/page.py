@@ -16,6 +16,10 @@ from tasks.inference.schema import Timing
 SCHEMA_VERSION: Literal[1] = 1
 
 
+def _unknown(value: float | None) -> bool:
+    return value is None
+
+
 def _none(flags: tuple[Flag, ...]) -> bool:
     return not flags
 
@@ -47,6 +51,7 @@ class PageResult(Frozen):
         dpi: its resolution, dots an inch.
         seconds: from the first attempt's start to the last one's end, without waiting for a slot.
         tokens_in, tokens_out: Ollama's prompt_eval_count and eval_count of the answer that was kept.
+        confidence: geometric mean of the probabilities of its tokens, 0 to 1; None if it is not known.
         flags: what a person should know of it.
     """
 
@@ -65,6 +70,8 @@ class PageResult(Frozen):
     seconds: float = 0.0
     tokens_in: int = 0
     tokens_out: int = 0
+    # Left out where it is not known, so that versions which do not know it understand all other pages.
+    confidence: float | None = Field(None, exclude_if=_unknown)
     timing: Timing = Timing()
     attempts: tuple[Attempt, ...] = ()
     # Left out where there are none, so that versions which know no flags understand all other pages.
@@ -101,6 +108,7 @@ class PageEntry(Frozen):
     seconds: float
     tokens_in: int
     tokens_out: int
+    confidence: float | None = Field(None, exclude_if=_unknown)
     flags: tuple[Flag, ...] = Field((), exclude_if=_none)
 
     @property

@@ -14,13 +14,17 @@ from tasks.core.forms import Options
 from tasks.core.jobs import Document, Job, Plan, ReadOptions
 from tasks.core.paths import parse_path
 from tasks.documents.pdf import inspect_document, password_from, select_pages
-from tasks.inference.schema import GenerateRequest
+from tasks.inference.api import Api
+from tasks.models.call import ModelCall, plan_call
+from tasks.models.catalog import find_profile
 from tasks.ollama.names import canonical_name
 from tasks.results.page import PageResult
 from tasks.results.store import ResultStore, results_directory
 from tasks.runs.choose_backend import Choice, choose_backend
 from tasks.settings.settings import Settings
 from tasks.storage.downloads import LocalCopy, local_copy
+
+_CALL_OPTIONS = ("prompt", "longest_side", "num_ctx", "num_predict")
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,8 @@ class Setup:
 
     Attributes:
         choice: the backend, and why it was chosen.
+        options: that decide which stored pages are found again.
+        call: what is sent for each page.
         slots: pages in flight that are requested.
         require_gpu: whether a model that is not wholly in GPU memory is an error.
     """
@@ -36,12 +42,9 @@ class Setup:
     choice: Choice
     model: str
     options: ReadOptions
+    call: ModelCall
     slots: int
     require_gpu: bool
-
-    def request(self, idle_seconds: float) -> GenerateRequest:
-        """Return the options of every request of the run, the warm-up's included."""
-        return GenerateRequest(self.model, self.options.num_ctx, self.options.num_predict, idle_seconds)
 
 
 def choose_setup(requested: Options, settings: Settings) -> Setup:
@@ -53,21 +56,18 @@ def choose_setup(requested: Options, settings: Settings) -> Setup:
     # A backend that serves several models has to know which one is meant.
     named = settings.model_copy(update={"model": requested.model or settings.model})
     choice = choose_backend(requested.backend or settings.backend, named)
-    read = settings.read
-    options = ReadOptions(
-        prompt=requested.prompt or read.prompt,
-        longest_side=requested.longest_side or read.longest_side,
-        num_ctx=requested.num_ctx or read.num_ctx,
-        num_predict=requested.num_predict or read.num_predict,
-    )
-    if options.num_predict >= options.num_ctx:
-        raise InputError(
-            f"num_predict ({options.num_predict}) leaves no room for the page in num_ctx ({options.num_ctx}). "
-            "Lower the one or raise the other."
-        )
     model = named.model or choice.backend.default_model
+    read = settings.read
+    named_options = {name: getattr(read, name) for name in _CALL_OPTIONS if name in read.model_fields_set}
+    named_options |= {name: value for name in _CALL_OPTIONS if (value := getattr(requested, name))}
+    defaults = {name: getattr(read, name) for name in _CALL_OPTIONS}
+    options = ReadOptions(**{**defaults, **named_options}, headers=requested.headers, pictures=requested.pictures)
+    profile = find_profile(model, directory=read.profiles_directory)
+    if profile.refused and settings.url_api is not Api.OPENAI:
+        raise InputError(f"The model {model} cannot be used: {profile.refused}")
+    call = plan_call(model, profile, options, named_options)
     slots = requested.slots or settings.slots or choice.backend.default_slots
-    return Setup(choice, model, options, slots, requested.require_gpu)
+    return Setup(choice, model, options, call, slots, requested.require_gpu)
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ class RunRecorder:
 
     def __post_init__(self) -> None:
         """Begin to measure."""
-        self._meter = RunStats(self.idle_seconds, self.prepared.plan.options.longest_side)
+        self._meter = RunStats(self.idle_seconds, self.prepared.setup.call.longest_side)
 
     def warmed(self, allocation: Allocation, warmth: Warmth) -> None:
         """The server is warm."""

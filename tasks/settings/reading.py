@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
@@ -28,6 +29,9 @@ class ReadSettings(Frozen):
     )
     num_ctx: int = Field(8192, ge=256, description="Context length of each slot, tokens; it costs memory.")
     num_predict: int = Field(4096, ge=1, description="Maximum length of a page's text, tokens.")
+    profiles_directory: Path | None = Field(
+        None, description="Directory of your own profiles of models, *.toml; see `hearth models`."
+    )
     attempts: int = Field(4, ge=1, le=20, description="Maximum attempts per page; the first has temperature 0.")
     timeout_seconds: float = Field(300, gt=0, description="Maximum time to wait for one response, seconds.")
     timeout_least_seconds: float = Field(

@@ -22,9 +22,10 @@ from typing import Any
 import httpx
 import psutil
 
+from tasks.core.forms import Options
 from tasks.embedded.models import DEFAULT_MODEL
-from tasks.inference.schema import GenerateRequest
-from tasks.settings.reading import DEFAULT_PROMPT
+from tasks.ollama.schema import page_body
+from tasks.runs.prepare import choose_setup
 from tasks.settings.settings import Settings
 
 
@@ -46,11 +47,9 @@ class Work:
 
 def body(images: str, number: int) -> dict[str, Any]:
     """The request of one page."""
-    settings = Settings()
-    request = GenerateRequest(
-        DEFAULT_MODEL, settings.read.num_ctx, settings.read.num_predict, settings.idle_minutes * 60
-    )
-    return request.body(DEFAULT_PROMPT, ((Path(images) / f"{number:05}.png").read_bytes(),))
+    setup = choose_setup(Options(model=DEFAULT_MODEL), Settings())
+    request = setup.call.request(Settings().idle_minutes * 60)
+    return page_body(request, setup.call.prompt, ((Path(images) / f"{number:05}.png").read_bytes(),))
 
 
 def flow(work: Work) -> dict[str, float]:

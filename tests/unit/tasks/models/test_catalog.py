@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tasks.core.errors import InputError
 from tasks.models.catalog import find_profile, profiles
@@ -113,3 +115,9 @@ def test_temperatures_follow_the_profiles_ladder_and_stay_on_its_last_step():
 
 def test_without_a_ladder_the_temperature_rises_by_a_fifth():
     assert [Profile(name="x").temperature(attempt) for attempt in (1, 2, 6, 9)] == [0.0, 0.2, 1.0, 1.0]
+
+
+@given(st.integers(1, 30))
+def test_each_further_attempt_is_hotter_up_to_1(attempt):
+    profile = Profile(name="x")
+    assert profile.temperature(attempt) < profile.temperature(attempt + 1) or profile.temperature(attempt) == 1

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tasks.models.prompts import NO_TEXT, Headers, Pictures, general_prompt
+from tasks.core.forms import Headers, Pictures
+from tasks.models.prompts import NO_TEXT, general_prompt
 
 
 def test_the_general_prompt_asks_for_what_a_page_may_hold():

@@ -14,7 +14,8 @@ from tasks.core.events import Event, subscribe
 from tasks.core.jobs import BackendName, Fallback, Plan, ReadOptions
 from tasks.documents.pdf import open_document
 from tasks.documents.render import Renderer
-from tasks.inference.schema import GenerateRequest
+from tasks.models.call import plan_call
+from tasks.models.profile import Profile
 from tasks.reading.page_reader import PageReader
 from tasks.results.store import ResultStore
 from tasks.serving.server_pool import Server
@@ -24,6 +25,7 @@ from tests.support.ollama.wire import MODEL
 from tests.support.pooled import pooled
 
 OPTIONS = ReadOptions(prompt="Transcribe.", longest_side=200, num_ctx=8192, num_predict=4096)
+GENERAL = Profile(name="general")
 EMPTY = reads("  \n")
 LOOP = reads("the same words again and " * 50)
 
@@ -53,6 +55,7 @@ async def opened(
     slots: int = 2,
     retry_seconds: float = 60,
     fallback: Fallback = Fallback.NONE,
+    profile: Profile = GENERAL,
 ) -> AsyncIterator[Reading]:
     plan = Plan(
         document=open_document(path, LimitSettings()),
@@ -69,13 +72,13 @@ async def opened(
     )
     store = ResultStore(plan.output)
     store.prepare()
-    request = GenerateRequest(MODEL, OPTIONS.num_ctx, OPTIONS.num_predict, 600)
+    call = plan_call(MODEL, profile, OPTIONS, OPTIONS.model_dump())
     settings = ReadSettings(retry_seconds=retry_seconds)
     async with (
         Renderer(path, OPTIONS.longest_side, LimitSettings()) as renderer,
         pooled(server.url, *others, home=path.parent, slots=slots, settings=settings) as (servers, joined),
     ):
-        reader = PageReader(plan, request, servers=servers, renderer=renderer, store=store, settings=settings)
+        reader = PageReader(plan, call, 600, servers=servers, renderer=renderer, store=store, settings=settings)
         events: list[Event] = []
         with subscribe(events.append):
             yield Reading(reader, plan, store, events, joined)

@@ -12,7 +12,8 @@ import pytest
 
 from tasks.core.errors import FailureReason, ServerError
 from tasks.documents.render import PageImage
-from tasks.inference.schema import GenerateRequest
+from tasks.models.call import ModelCall
+from tasks.models.profile import Profile
 from tasks.reading.page_client import PageClient
 from tasks.results.page import Attempt
 from tasks.serving.latency_tracker import Served
@@ -23,7 +24,7 @@ from tests.support.ollama.wire import MODEL, Body
 from tests.support.pooled import pooled
 from tests.support.waiting import PATIENCE, until_async
 
-REQUEST = GenerateRequest(MODEL, 8192, 4096, 600)
+CALL = ModelCall(MODEL, Profile(name="general"), "Read.", 1288, 8192, 4096)
 IMAGE = PageImage(b"PNG", 100, 100, 72.0, ink=0.05)
 QUICK = ReadSettings(retry_seconds=PATIENCE, timeout_least_seconds=1, timeout_seconds=PATIENCE)
 NEVER = 10 * PATIENCE
@@ -65,7 +66,7 @@ async def asking(
     noted: list[Attempt] = []
     async with pooled(*(server.url for server in servers), home=home, slots=slots, settings=settings) as (pool, joined):
         note = lambda _, attempt, _bad: noted.append(attempt)  # noqa: E731
-        yield Asking(PageClient(pool, REQUEST, "Read.", settings, note), joined, noted)
+        yield Asking(PageClient(pool, CALL, 600, settings, note), joined, noted)
 
 
 def knows_its_pages(server: Server, seconds: float = 0.1) -> None:

@@ -7,8 +7,6 @@ import base64
 import io
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from tasks.core.errors import FailureReason
@@ -17,7 +15,6 @@ from tasks.core.flags import FlagName
 from tasks.core.jobs import BackendName, Fallback, Plan
 from tasks.documents.pdf import open_document
 from tasks.reading.events import PageDone
-from tasks.reading.page_reader import temperature_of
 from tasks.results.page import PageStatus
 from tasks.settings.reading import LimitSettings
 from tests.support import pdfs
@@ -27,18 +24,6 @@ from tests.unit.tasks.reading.page_reading import EMPTY, LOOP, OPTIONS, opened
 
 pytestmark = pytest.mark.usefixtures("three_tries")
 TRUNCATED = reads("And so", done_reason="length", eval_count=4096)
-
-
-# Temperature
-
-
-def test_the_first_attempt_is_cold():
-    assert temperature_of(1) == 0
-
-
-@given(st.integers(1, 30))
-def test_each_further_attempt_is_hotter_up_to_1(attempt):
-    assert temperature_of(attempt) < temperature_of(attempt + 1) or temperature_of(attempt) == 1
 
 
 async def test_a_good_answer_is_stored_with_what_it_took(server, reading):
