@@ -111,7 +111,7 @@ async def test_a_warm_machine_that_cannot_be_reached_from_here_is_left_to_others
     await used.release(first)
     machines.wait(lambda: tags(aws, machines[first.machine.id]).get("hearth:stage") == "serving")
     machines[first.machine.id].freeze()
-    monkeypatch.setattr(tasks.backends.ec2.connection, "_GLANCE_SECONDS", 0.3)
+    monkeypatch.setattr(tasks.backends.ec2.connection, "GLANCE_SECONDS", 0.3)
     with pytest.raises(ServerError, match="cannot be reached from here"):
         await acquired(answer_seconds=0.3)
     assert machines.running() == [first.machine.id]

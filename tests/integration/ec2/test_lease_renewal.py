@@ -38,7 +38,7 @@ Keep = Callable[[OpenPool, str, Lease], Interruption]
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Renew leases often, however long they last."""
-    monkeypatch.setattr(tasks.leasing.renewer, "_RENEWALS", LEASE_S / 0.1)
+    monkeypatch.setattr(tasks.leasing.renewer, "RENEWALS", LEASE_S / 0.1)
 
 
 @pytest.fixture

@@ -134,7 +134,7 @@ async def test_a_machine_that_could_not_be_stopped_lets_leases_in_again(aws: Aws
 async def test_a_stopper_that_was_held_up_for_too_long_stops_nothing(
     aws: AwsFront, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(tasks.backends.ec2.reaper, "_MARGIN_SECONDS", CLOSED_SECONDS)
+    monkeypatch.setattr(tasks.backends.ec2.reaper, "MARGIN_SECONDS", CLOSED_SECONDS)
     pool_ = await opened()
     name = launch(aws, pool)
     with pytest.raises(CloudError, match="took too long"):

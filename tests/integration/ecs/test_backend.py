@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from flows.cli.main import app
 from tasks.aws.client import Aws
 from tasks.backends.ecs.backend import EcsBackend
-from tasks.backends.ecs.lease import SERVICE
+from tasks.backends.ecs.service import SERVICE
 from tasks.backends.ecs.status import send_away, service_status
 from tasks.core.errors import CapacityError, CloudError, InputError, ModelError
 from tasks.leasing.leases import Records
