@@ -127,4 +127,4 @@ class EcsBackend(Backend):
             return Release(f"{name} is left to its lease's end")
         if sent_away:
             return Release(f"{name} did not work: its tasks are sent away")
-        return Release(f"{name} keeps its tasks until nobody has used them for its idle time")
+        return Release(f"{name} keeps its tasks for its idle time after their last use")

@@ -72,9 +72,7 @@ class ServiceLease(ServerLease):
     async def status(self) -> ServerStatus:
         """See `ServerLease`."""
         count = self.replicas.count
-        return leased(
-            await self.service.leases(), f"{count} tasks are warm; AWS sends them away when nobody uses them any more"
-        )
+        return leased(await self.service.leases(), f"{count} tasks are warm; AWS stops them when they are idle")
 
     async def hand_back(self, *, broken: bool) -> bool:
         """Give the lease back. If the service did not work and no other run uses it, request that no task runs.

@@ -161,7 +161,7 @@ async def test_the_run_learns_that_another_process_stops_the_machine(aws: AwsFro
     pool_ = await opened()
     ended, _ = await closed_over(pool_)
     interruption = keep(pool_, MACHINE, ended)
-    assert await announced(interruption) == f"{MACHINE} is being stopped by somebody else"
+    assert await announced(interruption) == f"{MACHINE} is being stopped by another process"
     assert not interruption.gone
 
 

@@ -85,7 +85,7 @@ async def test_who_uses_the_tasks_and_when_they_go_can_be_asked(service: World):
     allocation = await EcsBackend(SETTINGS).acquire(1, "a test")
     now = await allocation.lease.status()
     assert now.leases.startswith("a test, 1 slots, until ")
-    assert now.ends == "1 tasks are warm; AWS sends them away when nobody uses them any more"
+    assert now.ends == "1 tasks are warm; AWS stops them when they are idle"
     await EcsBackend(SETTINGS).release(allocation)
 
 
