@@ -167,8 +167,7 @@ def new_server_group(
         pages: pages of each document; see `ServerRequirements`.
         budget: what the servers may cost.
     """
-    message = f"reading with {setup.choice.backend.describe()}: {setup.choice.why}"
-    emit(RunWarning(f"{message}.") if setup.choice.unasked else Progress(message))
+    emit(Progress(f"reading with {setup.choice.backend.describe()}: {setup.choice.why}"))
     request = setup.request(settings.idle_minutes * 60)
     requirements = ServerRequirements(request, setup.slots, pages, setup.require_gpu, holder, budget)
     return ServerGroup(setup.choice.backend, requirements, settings)

@@ -17,6 +17,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.settings import get_current_settings
 from prefect.states import Cancelled, Scheduled
 
 from tasks.core.events import RunWarning, emit
@@ -45,6 +46,8 @@ async def schedule_idle_shutdown(settings: Settings, machine: str, at: float, *,
     """
     look: FlowRun | None = None
     try:
+        if not get_current_settings().api.url:  # no server, and so no deployment
+            raise _NotDeployedError
         async with asyncio.timeout(_SECONDS), get_client() as client:
             look = await _scheduled(client, settings, machine, at)
             if released:
