@@ -56,6 +56,7 @@ class ServerGroup:
         self.metrics = Recorder(identity, self.servers, self.costs, settings, lambda: sinks_for(settings, identity))
         self.stopped = ""
         self._next_pool_check = 0.0
+        self._pool_check = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         """Begin to acquire servers."""
@@ -126,6 +127,10 @@ class ServerGroup:
         emit(RunWarning(f"No more pages are begun: {spent}. The next run goes on with those that are left."))
 
     async def _pool_budget_spent(self) -> str | None:
+        async with self._pool_check:  # no page begins while a check is under way
+            return await self._check_pool_budget()
+
+    async def _check_pool_budget(self) -> str | None:
         if not self.costs.limited or time.monotonic() < self._next_pool_check:
             return None
         self._next_pool_check = time.monotonic() + _POOL_BUDGET_SECONDS
