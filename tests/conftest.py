@@ -17,6 +17,7 @@ from tests.support.tls import share_default_context
 pytest_plugins = [
     "tests.support.aws.moto_server",
     "tests.support.commands",
+    "tests.support.early",
     "tests.support.leftovers",
     "tests.support.order",
     "tests.support.tools",

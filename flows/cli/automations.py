@@ -1,4 +1,4 @@
-"""`hearth infra automations`: what Prefect does when a run fails, stands still, vanishes or costs too much."""
+"""`hearth infra automations`: let Prefect react to runs that fail, stall, vanish or cost too much."""
 
 from __future__ import annotations
 
@@ -7,17 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.console import Terminal
-from flows.cli.terminal import TerminalProgress
+from flows.cli.console import out
+from flows.cli.terminal import show_progress
 from tasks.core.errors import ServerError
-from tasks.core.events import subscribe
 from tasks.settings.settings import load_settings
 
 if TYPE_CHECKING:
     from flows.orchestrator.automations import Change, Wanted
-
-_out = Terminal()
-_err = Terminal(stderr=True)
 
 
 def automations(
@@ -25,42 +21,40 @@ def automations(
         str | None,
         typer.Option(
             metavar="TYPE/NAME",
-            show_default="nobody is told",
-            help="Prefect block that tells somebody, such as slack-webhook/on-call.",
+            show_default="no notification",
+            help="Prefect notification block, for example slack-webhook/on-call.",
         ),
     ] = None,
     stalled_minutes: Annotated[
-        float, typer.Option(min=3, metavar="MINUTES", help="Tell of a run without progress for so long.")
+        float, typer.Option(min=3, metavar="MINUTES", help="Notify about a run without progress for this long.")
     ] = 20,
     vanished_minutes: Annotated[
         float,
-        typer.Option(
-            min=4, metavar="MINUTES", help="Count a run as crashed that has given no sign of life for so long."
-        ),
+        typer.Option(min=4, metavar="MINUTES", help="Mark a run as crashed after this long without a sign of life."),
     ] = 10,
     cancel_stalled: Annotated[
-        bool, typer.Option("--cancel-stalled", help="Cancel also a run that stands still.")
+        bool, typer.Option("--cancel-stalled", help="Also cancel a run without progress.")
     ] = False,
     remove: Annotated[bool, typer.Option("--remove", help="Delete the automations that Hearth made.")] = False,
 ) -> None:
-    """Have Prefect act on runs that fail, stall, vanish or overspend.
+    """Make Prefect react to runs that fail, stall, vanish or overspend.
 
-    It can be run again at any time: what is asked for then is what there is. One that a person disabled stays so.
+    Run it again to change the automations. One that you disabled stays disabled.
     """
     from flows.orchestrator.automations import Wanted
 
     wanted = None if remove else Wanted(notify, stalled_minutes, vanished_minutes, cancel_stalled)
-    with TerminalProgress(_err) as terminal, subscribe(terminal):
-        changes = asyncio.run(_applied(wanted))
+    with show_progress():
+        changes = asyncio.run(_apply(wanted))
     for name, change in changes:
-        _out.print(f"{name}: {change}", highlight=False)
+        out.print(f"{name}: {change}")
     if not changes:
-        _out.print("There was none.")
+        out.print("There was none.")
     if wanted is not None and notify is None:
-        _out.print("Nobody is told of anything: name a block with --notify.", highlight=False)
+        out.print("Nobody is notified. Name a notification block with --notify.")
 
 
-async def _applied(wanted: Wanted | None) -> list[tuple[str, Change]]:
+async def _apply(wanted: Wanted | None) -> list[tuple[str, Change]]:
     import httpx
     from prefect.client.orchestration import get_client
     from prefect.exceptions import PrefectHTTPStatusError
@@ -72,4 +66,4 @@ async def _applied(wanted: Wanted | None) -> list[tuple[str, Change]]:
         async with prefect_api(load_settings()), get_client() as client:
             return await apply(client, await defined(client, wanted) if wanted is not None else [])
     except (httpx.HTTPError, PrefectHTTPStatusError) as error:
-        raise ServerError(f"Prefect did not take the automations: {error}. Run it again when it does.") from None
+        raise ServerError(f"Prefect did not accept the automations: {error}. Run this again later.") from None

@@ -1,4 +1,4 @@
-"""`hearth batch`: many documents on the same servers."""
+"""`hearth batch`: read many documents on the same servers."""
 
 from __future__ import annotations
 
@@ -6,21 +6,19 @@ from datetime import time
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
 from flows.cli import options
-from flows.cli.console import Terminal, write
+from flows.cli.console import write
 from flows.cli.run import run_command
-from flows.cli.terminal import TerminalProgress, print_report
+from flows.cli.terminal import print_report, show_progress
 from tasks.batches.batch import Batch
 from tasks.core.errors import InputError
-from tasks.core.events import Progress, emit, subscribe
+from tasks.core.events import Progress, emit
 from tasks.core.jobs import Fallback
 from tasks.results.report import DocumentStatus, Report
 from tasks.settings.settings import load_settings
 
 _EXIT_FAILED = 3
-_err = Terminal(stderr=True)
 
 
 def batch(
@@ -29,7 +27,7 @@ def batch(
         typer.Argument(
             metavar="SOURCE",
             show_default="HEARTH_INBOX, or inbox",
-            help="Folders, PDFs, and lists of them (.txt), here or in s3://.",
+            help="Folders, PDFs, or lists of them (.txt), on this machine or in s3://.",
         ),
     ] = None,
     output: options.Output = None,
@@ -38,26 +36,30 @@ def batch(
     max_usd: options.MaxUsd = None,
     max_minutes: Annotated[
         float | None,
-        typer.Option(metavar="MINUTES", show_default="no limit", help="Begin no page so long after the start."),
+        typer.Option(metavar="MINUTES", show_default="no limit", help="Start no further page after this many minutes."),
     ] = None,
     finish_by: Annotated[
         str | None,
-        typer.Option(metavar="HH:MM", show_default="no limit", help="Begin no page after this time of day."),
+        typer.Option(
+            metavar="HH:MM",
+            show_default="no limit",
+            help="Start no further page after this time of day, for example 06:00.",
+        ),
     ] = None,
     time_zone: Annotated[
-        str, typer.Option(metavar="ZONE", help="Time zone of --finish-by, such as Europe/Berlin.")
+        str, typer.Option(metavar="ZONE", help="Time zone of --finish-by, for example Europe/Berlin.")
     ] = "UTC",
     must_finish: Annotated[
-        bool, typer.Option("--must-finish", help="Exit with 3 also where the budget left some.")
+        bool, typer.Option("--must-finish", help="Exit with 3 if the budget or a time limit leaves documents unread.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
     force: options.Force = False,
     slots: options.Slots = None,
     workers: Annotated[
-        int, typer.Option(min=1, max=64, metavar="RUNS", help="Runs of Prefect that share the documents.")
+        int, typer.Option(min=1, max=64, metavar="RUNS", help="Number of Prefect runs that share the documents.")
     ] = 1,
     worker_pages: Annotated[
-        int, typer.Option(min=1, metavar="PAGES", help="Fewer runs share them if each would have fewer pages.")
+        int, typer.Option(min=1, metavar="PAGES", help="Minimum pages per run: fewer runs share a small batch.")
     ] = 200,
     strict: options.Strict = False,
     fallback: options.OfFailed = Fallback.NONE,
@@ -65,52 +67,50 @@ def batch(
     prompt: options.Prompt = None,
     verbose: options.Verbose = False,
 ) -> None:
-    """Read all documents that are new or changed, on the same servers.
+    """Read all new or changed documents on the same servers.
 
     Exit codes:
-    0  all were read, or are left for the next run because the budget is spent
-    3  documents or pages failed or, with --must-finish, are left
+    0  all documents were read, or the budget leaves some for the next run
+    3  documents or pages failed or, with --must-finish, are left unread
     2  the request is wrong
-    1  no machine or model was to be had
+    1  no machine or model was available
     """
     try:
-        asked = Batch(
-            sources=tuple(sources or ()),
-            output=output,
-            backend=backend,
-            model=model,
-            prompt=prompt,
-            slots=slots,
-            attempts=attempts,
-            force=force,
-            strict=strict,
-            fallback=fallback,
-            max_usd=max_usd,
-            max_minutes=max_minutes,
-            finish_by=time.fromisoformat(finish_by) if finish_by else None,
-            time_zone=time_zone,
-            workers=workers,
-            worker_pages=worker_pages,
-        )
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise InputError(f"{first['loc'][0]} is wrong: {first['msg'].removeprefix('Value error, ')}.") from None
+        latest = time.fromisoformat(finish_by) if finish_by else None
     except ValueError:
-        raise InputError(f"finish_by is {finish_by!r}. Write it like 06:00.") from None
-    report = run_command(_run(asked, quiet=as_json), as_json=as_json, verbose=verbose)
+        raise InputError(f"--finish-by is {finish_by!r}. Write it like 06:00.") from None
+    requested = Batch(
+        sources=tuple(sources or ()),
+        output=output,
+        backend=backend,
+        model=model,
+        prompt=prompt,
+        slots=slots,
+        attempts=attempts,
+        force=force,
+        strict=strict,
+        fallback=fallback,
+        max_usd=max_usd,
+        max_minutes=max_minutes,
+        finish_by=latest,
+        time_zone=time_zone,
+        workers=workers,
+        worker_pages=worker_pages,
+    )
+    report = run_command(_run(requested, quiet=as_json), as_json=as_json, verbose=verbose)
     if as_json:
         write(report.model_dump_json() + "\n")
     else:
-        print_report(_err, report, report.path(asked.directory(load_settings())))
+        print_report(report, report.path(requested.directory(load_settings())))
     left = must_finish and report.count(DocumentStatus.LEFT)
     if left or report.failed or report.count(DocumentStatus.FAILED) or report.count(DocumentStatus.PARTIAL):
         raise typer.Exit(_EXIT_FAILED)
 
 
-async def _run(asked: Batch, *, quiet: bool) -> Report:
+async def _run(requested: Batch, *, quiet: bool) -> Report:
     settings = load_settings()
-    with TerminalProgress(_err, quiet=quiet) as terminal, subscribe(terminal):
+    with show_progress(quiet=quiet):
         emit(Progress("starting Prefect"))
         from flows.local.run_flow import run_batch
 
-        return await run_batch(asked, settings)
+        return await run_batch(requested, settings)

@@ -1,55 +1,63 @@
-"""`hearth check`: what a run would use, and what is missing; nothing is started, and nothing costs money."""
+"""`hearth check`: show what a run would use, and what is missing. It starts nothing and costs nothing."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import TYPE_CHECKING
 
 import typer
 
 from flows.cli import options
-from flows.cli.console import Terminal, write
+from flows.cli.console import out, print_json
 from flows.cli.findings import Found, finding_facts, findings_table
 from flows.cli.run import run_command
 from tasks.core.jobs import BackendName
 from tasks.settings.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from tasks.core.finding import Finding, Findings
+    from tasks.core.finding import Findings
 
 _EXIT_MISSING = 1
 _NEEDED = ("output", "home", "prefect")
-_out = Terminal()
 
 
 def check(backend: options.Backend = None, model: options.Model = None, as_json: options.Json = False) -> None:
     """Show what a run would use, and what is missing.
 
-    Nothing is started, and nothing is asked that costs money.
+    It starts nothing, and makes no call that costs money.
 
     Exit codes:
-    0  a run could read: the backend that it would use, Prefect, and the place
-       of the results are there
+    0  a run could read: its backend, Prefect and the results' directory are
+       available
     1  one of these is missing
     2  a setting is wrong
     """
     settings = load_settings()
     settings = settings.model_copy(update={"model": model or settings.model, "backend": backend or settings.backend})
     chosen, why = _chosen(settings)
-    found = run_command(_found(settings), as_json=as_json, verbose=False)  # waits for no call that was given up
-    usable = not any(finding.state == "missing" for part in (chosen, *_NEEDED) for finding in found[part])
+    found = run_command(_found(settings), as_json=as_json, verbose=False)  # does not wait for abandoned calls
+    needed = (chosen, *_NEEDED)
+    usable = not any(finding.state == "missing" for subject in needed for finding in found[subject])
     if as_json:
-        lines = [_facts(of, finding, chosen) for of, findings in found.items() for finding in findings]
-        write(json.dumps({"backend": chosen, "why": why, "usable": usable, "checks": lines}) + "\n")
+        checks = [
+            {**finding_facts(subject, finding), "needed": subject in needed}
+            for subject, findings in found.items()
+            for finding in findings
+        ]
+        print_json({"backend": chosen, "why": why, "usable": usable, "checks": checks})
     else:
-        _show(found, chosen, why, usable=usable)
+        out.print(f"A run would use {chosen}: {why}.\n")
+        out.print(findings_table({subject: found[subject] for subject in needed}))
+        out.print("\nOther backends, which --backend selects:\n")
+        out.print(findings_table({subject: found[subject] for subject in found if subject not in needed}))
+        verdict = "A run could read now." if usable else "A run could not read now: see what is missing."
+        out.print(f"\n{verdict}", style="green" if usable else "red")
     if not usable:
         raise typer.Exit(_EXIT_MISSING)
 
 
 def _chosen(settings: Settings) -> tuple[str, str]:
-    """Return which backend a run would use, and why; one that lacks a setting is used all the same."""
+    """Return the backend that a run would use, and why, even if a setting of it is missing."""
     from tasks.backends.registry import BACKENDS
     from tasks.core.errors import InputError
     from tasks.runs.choose_backend import choose_backend
@@ -58,7 +66,7 @@ def _chosen(settings: Settings) -> tuple[str, str]:
         choice = choose_backend(settings.backend, settings)
     except InputError:
         if settings.backend is not BackendName.AUTO:
-            return settings.backend.value, "it was asked for"
+            return settings.backend.value, "it was requested"
         return next((name.value, why) for name, (_, offer) in BACKENDS.items() if (why := offer(settings)))
     return choice.backend.name.value, choice.why
 
@@ -73,18 +81,3 @@ async def _found(settings: Settings) -> Found:
     checks |= {"output": check_output(settings), "home": check_home(settings), "prefect": check_prefect(settings)}
     found = await asyncio.gather(*map(collect_findings, checks.values()))
     return dict(zip(checks, found, strict=True))
-
-
-def _facts(of: str, finding: Finding, chosen: str) -> dict[str, object]:
-    return {**finding_facts(of, finding), "needed": of in {chosen, *_NEEDED}}
-
-
-def _show(found: Found, chosen: str, why: str, *, usable: bool) -> None:
-    _out.print(f"A run would use {chosen}: {why}.")
-    needed = {of: found[of] for of in (chosen, *_NEEDED)}
-    _out.print()
-    _out.print(findings_table(needed))
-    _out.print("\nOther backends, each by --backend:\n")
-    _out.print(findings_table({of: findings for of, findings in found.items() if of not in needed}))
-    told = "A run could read now." if usable else "A run could not read now: see what is missing."
-    _out.print(f"\n{told}", style="green" if usable else "red")

@@ -1,17 +1,17 @@
-"""`hearth clean`: delete what is older than it is kept."""
+"""`hearth clean`: delete what is older than the retention settings allow."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.filesize import decimal
 from rich.table import Table
 
 from flows.cli import options
-from flows.cli.console import Terminal, write
+from flows.cli.console import out, print_json
 from tasks.core.errors import ServerError
 from tasks.settings.settings import Settings, load_settings
 from tasks.storage.files import StoragePath, parse_path
@@ -19,32 +19,33 @@ from tasks.storage.files import StoragePath, parse_path
 if TYPE_CHECKING:
     from tasks.retention.expired import Tally
 
-_out = Terminal()
-_UNITS = ("bytes", "kB", "MB", "GB", "TB")
-
 
 def clean(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would go, and delete nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be deleted, and delete nothing.")] = False,
     output: options.Output = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    as_json: options.Json = False,
 ) -> None:
-    """Delete what is older than the settings HEARTH_RETENTION__* keep it.
+    """Delete what is older than the settings HEARTH_RETENTION__* allow.
 
-    Results stay for ever unless HEARTH_RETENTION__RESULTS_DAYS is set, and what
-    a run uses is left alone. The end of a batch and the worker of hearth up do
-    the same by themselves.
+    Results are kept for ever unless HEARTH_RETENTION__RESULTS_DAYS is set, and
+    nothing that a run uses is deleted. The same happens at the end of each
+    batch, and daily in the worker of hearth up.
     """
     settings = load_settings()
     place = parse_path(output).absolute() if output else settings.output
     tallies = asyncio.run(_cleaned(settings, place, dry_run=dry_run))
     if as_json:
-        rows = [{"what": str(each.kind), "count": each.count, "bytes": each.bytes} for each in tallies]
-        write(json.dumps({"dry_run": dry_run, "expired": rows}) + "\n")
-        return
-    if tallies:
-        _out.print(_table(tallies, dry_run=dry_run))
+        rows = [{"what": str(tally.kind), "count": tally.count, "bytes": tally.bytes} for tally in tallies]
+        print_json({"dry_run": dry_run, "expired": rows})
+    elif not tallies:
+        out.print("Nothing has expired.")
     else:
-        _out.print("Nothing is older than it is kept.")
+        table = Table("what", title="Would be deleted" if dry_run else "Deleted", title_justify="left")
+        table.add_column("how many", justify="right")
+        table.add_column("size", justify="right")
+        for tally in tallies:
+            table.add_row(str(tally.kind), f"{tally.count}", "" if tally.bytes is None else decimal(tally.bytes))
+        out.print(table)
 
 
 async def _cleaned(settings: Settings, output: StoragePath, *, dry_run: bool) -> list[Tally]:
@@ -58,22 +59,6 @@ async def _cleaned(settings: Settings, output: StoragePath, *, dry_run: bool) ->
     try:
         tallies = await clean_all(settings, output, dry_run=dry_run)
     except httpx.HTTPError as error:
-        raise ServerError(f"Prefect's server does not answer ({type(error).__name__}). Run it again later.") from None
+        raise ServerError(f"Prefect's server does not answer ({type(error).__name__}). Run this again later.") from None
     runs = expired_runs(load_api_settings().directory, settings.retention, time.time())
     return [*tallies, *await asyncio.to_thread(lambda: sweep(runs, dry_run=dry_run))]
-
-
-def _table(tallies: list[Tally], *, dry_run: bool) -> Table:
-    table = Table("what", title="Would be deleted" if dry_run else "Deleted", title_justify="left")
-    table.add_column("how many", justify="right")
-    table.add_column("size", justify="right")
-    for each in tallies:
-        table.add_row(str(each.kind), f"{each.count}", "" if each.bytes is None else _size(each.bytes))
-    return table
-
-
-def _size(count: float) -> str:
-    unit = 0
-    while count >= 1000 and unit < len(_UNITS) - 1:
-        count, unit = count / 1000, unit + 1
-    return f"{count:.0f} bytes" if unit == 0 else f"{count:.1f} {_UNITS[unit]}"

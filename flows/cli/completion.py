@@ -1,4 +1,4 @@
-"""`hearth completion`: what a shell needs to complete commands and options. Typer does it."""
+"""`hearth completion`: print the script with which a shell completes commands and options. Typer has the scripts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _VARIABLE = "_HEARTH_COMPLETE"
 
 
 class Shell(StrEnum):
-    """Whose completion."""
+    """A supported shell."""
 
     BASH = "bash"
     ZSH = "zsh"
@@ -22,9 +22,9 @@ class Shell(StrEnum):
 
 
 def completion(
-    shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="Which shell: bash, zsh or fish.")],
+    shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="The shell: bash, zsh or fish.")],
 ) -> None:
-    """Print the completion of a shell.
+    """Print the completion script of a shell.
 
     bash:  echo 'source <(hearth completion bash)' >> ~/.bashrc
     zsh:   echo 'source <(hearth completion zsh)' >> ~/.zshrc
@@ -36,7 +36,7 @@ def completion(
 
 
 def complete() -> None:
-    """Have Typer answer in place of the command where a shell asks what could follow."""
+    """Let Typer answer instead of the command when a shell asks for completions."""
     if _VARIABLE in os.environ:
         from typer._completion_classes import completion_init
 

@@ -1,8 +1,7 @@
-"""`hearth config`: every setting, and where it comes from."""
+"""`hearth config`: show every setting, and where its value comes from."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterator
@@ -16,34 +15,33 @@ from rich.table import Table
 
 from flows.api.settings import load_api_settings
 from flows.cli import options
-from flows.cli.console import Terminal, write
+from flows.cli.console import err, out, print_json
 from tasks.core.errors import HearthError
 from tasks.core.private import restrict_directory, set_umask
 from tasks.settings.origins import Origin, Source, notes, origins
 from tasks.settings.settings import OF_THE_EMBEDDED_SERVER, Settings, load_settings
 
-_out = Terminal()
-_err = Terminal(stderr=True)
 _MOST_CHARACTERS = 100
-_OF_HOME = re.compile(r"prefect-[a-z]+|servers|slots|runs|copies|embedded|prices\.json|metrics\..*|clock-.*|\..*\.tmp")
-_OF_RESULTS = re.compile(r".*-[0-9a-f]{12}|\.by-content|batches|api|[a-z]+\.jsonl|\.lock|\..*\.tmp")
-_NOTED = {"read", "batch", "start", "up", "serve-api", "infra"}
+_HOME_NAMES = re.compile(
+    r"prefect-[a-z]+|servers|slots|runs|copies|embedded|prices\.json|metrics\..*|clock-.*|\..*\.tmp"
+)
+_RESULT_NAMES = re.compile(r".*-[0-9a-f]{12}|\.by-content|batches|api|[a-z]+\.jsonl|\.lock|\..*\.tmp")
+_COMMANDS_WITH_NOTES = {"read", "batch", "start", "up", "serve-api", "infra"}
 
 
 def note_directory(command: str | None) -> None:
-    """Print what the working directory sets, for commands that send pages somewhere or cost money."""
-    if command not in _NOTED:
+    """Print what the working directory configures, for commands that send pages somewhere or cost money."""
+    if command not in _COMMANDS_WITH_NOTES:
         return
-    with suppress(HearthError):  # the command itself tells it
-        for note in (*notes(), *_loose(load_settings())):
-            _err.note(note)
+    with suppress(HearthError):  # the command itself reports it
+        for note in (*notes(), *_exposed(load_settings())):
+            err.note(note)
 
 
-def _loose(settings: Settings) -> Iterator[str]:
-    """Close what an earlier version left open to others, and tell of what may be others', too."""
+def _exposed(settings: Settings) -> Iterator[str]:
+    """Close files that an earlier version left open to other users, and yield a note for each directory."""
     set_umask()
-    places = ((settings.home, _OF_HOME), (settings.output, _OF_RESULTS))
-    for place, names in places:
+    for place, names in ((settings.home, _HOME_NAMES), (settings.output, _RESULT_NAMES)):
         if isinstance(place, Path) and (note := restrict_directory(place, names.fullmatch)):
             yield note
 
@@ -52,26 +50,26 @@ def config(
     backend: options.Backend = None,
     model: options.Model = None,
     output: options.Output = None,
-    changed: Annotated[bool, typer.Option("--changed", help="Show only what is not at its default.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON, with descriptions.")] = False,
+    changed: Annotated[bool, typer.Option("--changed", help="Show only settings with a changed value.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the settings and their descriptions as JSON.")] = False,
 ) -> None:
-    """Show every setting: its value, default and unit, and where it comes from.
+    """Show every setting: its value, unit, default, and where it comes from.
 
-    Secrets are masked. Options show a setting as if they were given to read.
+    Secrets are masked. Options show their setting as `hearth read` would use it.
     """
-    given = {"HEARTH_BACKEND": backend, "HEARTH_MODEL": model, "HEARTH_OUTPUT": output}
-    found = [
-        *origins(load_settings(), "HEARTH_", given),
+    overrides = {"HEARTH_BACKEND": backend, "HEARTH_MODEL": model, "HEARTH_OUTPUT": output}
+    settings = [
+        *origins(load_settings(), "HEARTH_", overrides),
         *_of_the_embedded_server(),
         *origins(load_api_settings(), "API_"),
     ]
-    shown = [each for each in found if each.source is not Source.DEFAULT or not changed]
+    shown = [setting for setting in settings if setting.source is not Source.DEFAULT or not changed]
     if as_json:
-        write(json.dumps([asdict(each) for each in shown]) + "\n")
+        print_json([asdict(setting) for setting in shown])
         return
-    _out.print(_table(shown))
+    out.print(_table(shown))
     for note in notes():
-        _err.note(note)
+        err.note(note)
 
 
 def _of_the_embedded_server() -> Iterator[Origin]:
@@ -85,12 +83,12 @@ def _table(shown: list[Origin]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for name, width in (("setting", 37), ("value", 17), ("default", 11), ("from", 11)):
         table.add_column(name, overflow="fold", width=width)
-    for each in shown:
-        default = "unset" if each.default is None else each.default
-        value = "unset" if each.value is None else f"{_cut(each.value)} {each.unit}".rstrip()
-        variable = each.where.partition(" in ")[0]
-        other = f" {variable}" if variable and variable != each.name else ""
-        table.add_row(each.name, value, _cut(default), f"{each.source.value}{other}")
+    for setting in shown:
+        default = "unset" if setting.default is None else setting.default
+        value = "unset" if setting.value is None else f"{_cut(setting.value)} {setting.unit}".rstrip()
+        variable = setting.where.partition(" in ")[0]
+        other = f" {variable}" if variable and variable != setting.name else ""
+        table.add_row(setting.name, value, _cut(default), f"{setting.source.value}{other}")
     return table
 
 

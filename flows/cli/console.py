@@ -1,11 +1,13 @@
-"""The ways to a person's terminal and to a pipe: nothing of others acts on the one, nothing is lost in the other.
+"""The terminal, and the standard streams, of every command.
 
-Whatever the commands print goes through a `Terminal`, or through `write`.
+Text of others cannot act on the terminal, and no output is lost in a pipe. Commands print through `out`, `err`,
+`write` or `print_json`.
 """
 
 from __future__ import annotations
 
 import io
+import json
 import os
 import select
 import sys
@@ -24,64 +26,73 @@ _ASCII = {"ascii", "us-ascii", "ansi_x3.4-1968", "646"}
 
 
 class Terminal(Console):
-    """A console for text of others: it has no markup, and its control characters are spelled out."""
+    """A rich console without markup, on which control characters are spelled out."""
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - rich's
         super().__init__(**{"markup": False, "emoji": False, "highlight": False, **options})
 
     def say(self, text: str, style: str = "") -> None:
-        """Print one line, however long it is: a terminal wraps it, from which it can be copied, and a log keeps it."""
+        """Print one line of any length. Only the terminal wraps it, so that it can be copied, and logs keep it."""
         self.print(escape_line(text), style=style or None, soft_wrap=True)
 
     def error(self, text: str) -> None:
-        """Print what went wrong."""
-        self._headed("Error:", "red", text)
+        """Print an error."""
+        self._labelled("Error:", "red", text)
 
     def note(self, text: str) -> None:
-        """Print what a person should know."""
-        self._headed("Note:", "yellow", text)
+        """Print a warning or a hint."""
+        self._labelled("Note:", "yellow", text)
 
-    def _headed(self, head: str, style: str, text: str) -> None:
-        told = Text(f"{head} {escape_line(text)}")
-        told.stylize(style, 0, len(head))
-        self.print(told, soft_wrap=True)
+    def _labelled(self, label: str, style: str, text: str) -> None:
+        line = Text(f"{label} {escape_line(text)}")
+        line.stylize(style, 0, len(label))
+        self.print(line, soft_wrap=True)
 
     def render_str(self, text: str, **options: Any) -> Text:  # noqa: ANN401 - rich's
-        """See rich. What is spelled out before it is measured fits into its cell."""
+        """Spell out control characters before rich measures the text, so that it fits its table cell."""
         return super().render_str(escape_controls(text), **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """See rich."""
+        """Spell out the control characters of everything that is not rich's own control."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else segment._replace(text=escape_controls(segment.text))
 
 
-def plain_table(*heads: str, title: str | None = None) -> Table:
-    """Make a table without lines. A cell that does not fit is folded: nothing of it is lost."""
+out = Terminal()
+err = Terminal(stderr=True)
+
+
+def plain_table(*headers: str, title: str | None = None) -> Table:
+    """Make a table without lines. Cells that do not fit are folded, not cut."""
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), title=title, title_justify="left")
-    for head in heads:
-        table.add_column(head, overflow="fold")
+    for header in headers:
+        table.add_column(header, overflow="fold")
     return table
 
 
 def write(text: str) -> None:
-    """Write text to standard output as it is; its control characters are spelled out on a terminal."""
+    """Write text to standard output unchanged; on a terminal, control characters are spelled out."""
     sys.stdout.write(escape_controls(text) if sys.stdout.isatty() else text)
 
 
+def print_json(value: object) -> None:
+    """Write a value as one line of JSON."""
+    write(json.dumps(value) + "\n")
+
+
 class _Descriptor(io.FileIO):
-    """One of the process's own streams. A write to it never fails in the middle of a run.
+    """A standard stream whose writes never raise in the middle of a run.
 
     Attributes:
-        lost: why something could not be written; None if all was, or if its reader wanted no more.
+        lost: why some output could not be written; None if all was written, or the reader closed the pipe.
     """
 
     lost: OSError | None = None
 
     def write(self, data: Any, /) -> int:  # noqa: ANN401 - a buffer
-        """Write what can be written; the rest is taken as written."""
+        """Write as much as possible, and report everything as written."""
         try:
-            while (written := super().write(data)) is None:  # somebody has set it not to block
+            while (written := super().write(data)) is None:  # another process made the stream non-blocking
                 select.select((), (self,), ())
         except BrokenPipeError:
             return len(data)
@@ -92,19 +103,19 @@ class _Descriptor(io.FileIO):
 
 
 def speak_utf8() -> None:
-    """Begin anew in UTF-8 mode where the locale is ASCII: a document's name must not depend on who runs the command."""
+    """Restart in UTF-8 mode if the locale is ASCII: a document's name must not depend on who runs the command."""
     if sys.getfilesystemencoding().lower() in _ASCII and os.environ.get("PYTHONUTF8") != "1":
         os.environ["PYTHONUTF8"] = "1"
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - no shell
 
 
 def open_streams() -> None:
-    """Have standard output and error at hand, whatever this process was started with; call it before anything else.
+    """Replace standard output and error with streams that are always usable; call it before anything else.
 
-    A closed one becomes a hole, before another file gets its number. An ASCII locale is taken for one that nobody has
-    chosen, and what an encoding has no character for is spelled out.
+    A closed descriptor is opened on /dev/null, before another file gets its number. An ASCII locale is treated as
+    unset, and characters that the encoding lacks are spelled out.
     """
-    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:  # a number is wanted
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:  # a descriptor of 0 to 2 was closed
         os.set_inheritable(number, True)  # noqa: FBT003 - the library's signature
     os.close(number)
     sys.stdout = _opened(1, sys.stdout)
@@ -112,16 +123,16 @@ def open_streams() -> None:
 
 
 def close_streams() -> None:
-    """Write what is still to be written to standard output.
+    """Flush standard output and error.
 
     Raises:
-        StorageError: some of it is lost.
+        StorageError: some standard output was lost.
     """
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     raw = sys.stdout.buffer.raw if isinstance(sys.stdout, io.TextIOWrapper) else None
     if isinstance(raw, _Descriptor) and raw.lost is not None:
-        raise StorageError(f"Standard output cannot be written: {raw.lost.strerror}. What was stored stands.")
+        raise StorageError(f"Standard output cannot be written: {raw.lost.strerror}. The stored results are complete.")
 
 
 def _opened(number: int, before: Any) -> io.TextIOWrapper:  # noqa: ANN401 - None where it was closed

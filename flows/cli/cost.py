@@ -1,4 +1,4 @@
-"""`hearth cost`: what was paid for, and why. Thin over tasks/backends/ec2/billing and tasks/costs."""
+"""`hearth cost`: show what was paid for, and why."""
 
 from __future__ import annotations
 
@@ -21,85 +21,78 @@ from tasks.runs.usage_log import held_bill
 from tasks.settings.settings import Settings, load_settings
 
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+_COLUMNS = ("leased", "boot", "idle", "stopped", "machine USD", "disk USD", "total USD", "spot saved")
+_NOTHING = (
+    "No paid machine is known here. Servers on this computer, and servers that others run, cost nothing; "
+    "--pool names an EC2 pool, whose machines are in its own ledger."
+)
 
 
 def cost(
-    by: Annotated[By, typer.Option(metavar="NAME", help=f"What a line is: {', '.join(By)}.")] = By.DAY,
+    by: Annotated[By, typer.Option(metavar="NAME", help=f"What each line shows: {', '.join(By)}.")] = By.DAY,
     since: Annotated[
-        str, typer.Option(metavar="TIME", help="From when on: 12h, 7d, 4w, or a day (UTC), such as 2026-11-25.")
+        str, typer.Option(metavar="TIME", help="Start of the bill: 12h, 7d or 4w ago, or a day (UTC): 2026-11-25.")
     ] = "7d",
     pool: options.Pool = None,
     as_json: options.Json = False,
 ) -> None:
-    """Show what was paid for.
+    """Show what was paid for: reading, boot, idle time and disks.
 
-    Reading, boot, idling, disks, and what spot saved.
-
-    Of an EC2 pool every second of its machines, from its ledger; of ECS and SageMaker what runs held, as they reckon.
+    For an EC2 pool, every second of its machines comes from the pool's ledger.
+    For ECS and SageMaker, each run records what it used. The bill also shows
+    what spot machines saved.
     """
     settings = with_pool(load_settings(), pool)
-    found = asyncio.run(_found(settings, by, _since(since), ledger=pool is not None or has_pool(settings)))
+    bill = asyncio.run(_bill(settings, by, _since(since), ledger=pool is not None or has_pool(settings)))
     if as_json:
-        write(found.model_dump_json() + "\n")
+        write(bill.model_dump_json() + "\n")
     else:
-        _show(found)
+        _show(bill)
 
 
-async def _found(settings: Settings, by: By, since: datetime, *, ledger: bool) -> Bill:
+async def _bill(settings: Settings, by: By, since: datetime, *, ledger: bool) -> Bill:
     held = await asyncio.to_thread(held_bill, settings.output, by, since)
     if ledger:
         return combine(await pool_bill(await open_pool(settings), by, since), held)
     return held
 
 
-def _since(written: str) -> datetime:
-    found = re.fullmatch(r"(\d+)([hdw])", written.strip())
+def _since(text: str) -> datetime:
+    match = re.fullmatch(r"(\d+)([hdw])", text.strip())
     try:
-        if found is not None:
-            return datetime.now(UTC) - int(found[1]) * _UNITS[found[2]]
-        return datetime.combine(date.fromisoformat(written.strip()), time(), UTC)
+        if match is not None:
+            return datetime.now(UTC) - int(match[1]) * _UNITS[match[2]]
+        return datetime.combine(date.fromisoformat(text.strip()), time(), UTC)
     except (ValueError, OverflowError):
-        raise InputError(f"--since is {written!r}. Write it like 12h, 7d, 4w or 2026-11-25.") from None
+        raise InputError(f"--since is {text!r}. Write it like 12h, 7d, 4w or 2026-11-25.") from None
 
 
-def _show(found: Bill) -> None:
+def _show(bill: Bill) -> None:
     out = Terminal()
-    total = _cells(found.total)
-    shown = [place for place, cell in enumerate(total) if cell]  # of what there is
-    table = plain_table(found.by.value, *(_HEADS[place] for place in shown))
-    for line in found.lines:
-        cells = _cells(line)
-        table.add_row(line.name, *(cells[place] for place in shown))
-    table.add_row(found.total.name, *(total[place] for place in shown), style="bold")
-    if found.lines:
+    total = _cells(bill.total)
+    shown = [column for column, cell in enumerate(total) if cell]
+    if bill.lines:
+        table = plain_table(bill.by.value, *(_COLUMNS[column] for column in shown))
+        for line in bill.lines:
+            cells = _cells(line)
+            table.add_row(line.name, *(cells[column] for column in shown))
+        table.add_row(bill.total.name, *(total[column] for column in shown), style="bold")
         out.print(table)
         out.print()
-    for told in (*_told(found.total), *(found.notes if found.lines else (_NOTHING,))):
-        out.print(told, highlight=False, soft_wrap=True)
-
-
-_NOTHING = (
-    "No machine was paid for, as far as is known here. Servers of this computer, and those that others run, cost "
-    "nothing; machines of an EC2 pool are in its own ledger: --pool names it."
-)
-_HEADS = ("leased", "boot", "idle", "stopped", "machine USD", "disk USD", "total USD", "spot saved")
+    if idle := bill.total.idle_usd + bill.total.stopped_usd:
+        share = f"{idle / bill.total.total_usd:.0%}"
+        out.say(f"Waiting for work cost USD {idle:.4f} ({share}): idle machines, and disks of stopped ones.")
+    if bill.total.saved_usd > 0:
+        out.say(f"Spot saved USD {bill.total.saved_usd:.4f} compared with the same machines on demand.")
+    for note in bill.notes if bill.lines else (_NOTHING,):
+        out.say(note)
 
 
 def _cells(line: Line) -> tuple[str, ...]:
+    """Return the cells of a line; an empty one means 0."""
     times = (line.leased, line.boot, line.idle + line.minimum, line.stopped)
     usd = (line.usd, line.disk_usd, line.total_usd, line.saved_usd)
-    return *(format_duration(seconds) if seconds else "" for seconds in times), *(
-        f"{each:.4f}" if each else "" for each in usd
+    return (
+        *(format_duration(seconds) if seconds else "" for seconds in times),
+        *(f"{amount:.4f}" if amount else "" for amount in usd),
     )
-
-
-def _told(total: Line) -> list[str]:
-    told = []
-    if idle := total.idle_usd + total.stopped_usd:
-        share = f"{idle / total.total_usd:.0%}"
-        told.append(
-            f"Waiting for work cost USD {idle:.4f} ({share}): machines that idled, disks of those that stopped."
-        )
-    if total.saved_usd > 0:
-        told.append(f"Spot saved USD {total.saved_usd:.4f} against the same machines on demand.")
-    return told

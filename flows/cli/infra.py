@@ -1,4 +1,4 @@
-"""`hearth infra`: the stacks on AWS, brought up, looked at and taken down. Thin over flows/stacks and infra_scripts."""
+"""`hearth infra`: deploy stacks on AWS, show their status, and delete them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli import options
-from flows.cli.console import Terminal, plain_table, write
+from flows.cli.console import err, out, plain_table, print_json, write
 from flows.stacks.registry import StackName, open_deployment
 from infra_scripts.common.deployment import Options
 from infra_scripts.common.errors import InfraError
@@ -24,13 +24,11 @@ if TYPE_CHECKING:
     from infra_scripts.common.clients import Aws
     from infra_scripts.common.deployment import StackPlan, StackStatus
 
-infra = typer.Typer(no_args_is_help=True, help="Deploy stacks on AWS, look at them, take them down.")
-_out = Terminal()
-_err = Terminal(stderr=True)
+infra = typer.Typer(no_args_is_help=True, help="Deploy stacks on AWS, show their status, delete them.")
 
 
 class Who(StrEnum):
-    """Whose IAM policy."""
+    """The user of an IAM policy."""
 
     CALLER = "caller"
     DEPLOYER = "deployer"
@@ -38,18 +36,18 @@ class Who(StrEnum):
     BAKER = "baker"
 
 
-_STACKS = ", ".join(StackName)
-Name = Annotated[StackName, typer.Argument(metavar="STACK", help=f"Which stack: {_STACKS}.")]
+_STACK_HELP = f"The stack: {', '.join(StackName)}."
+Name = Annotated[StackName, typer.Argument(metavar="STACK", help=_STACK_HELP)]
 AllowFrom = Annotated[
     list[str] | None,
     typer.Option(
         "--allow-from",
         metavar="CIDR|SG",
-        show_default="nobody; required but with access by tunnel",
-        help="Who may reach Ollama: 203.0.113.7/32, 10.0.0.0/16, sg-...; repeatable.",
+        show_default="none; required unless access is by tunnel",
+        help="Networks or security groups that may reach Ollama: 203.0.113.7/32, 10.0.0.0/16, sg-...; repeatable.",
     ),
 ]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
 
 @infra.command()
@@ -58,36 +56,36 @@ def up(
     allow_from: AllowFrom = None,
     yes: Yes = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be made and its cost; ask AWS nothing.")
+        bool, typer.Option("--dry-run", help="Show what would be made and its cost, without asking AWS.")
     ] = False,
 ) -> None:
     """Create or update a stack.
 
-    It costs next to nothing until a run uses it.
+    It costs almost nothing until a run uses it.
     """
     with errors():
         settings = load_settings()
         aws = None if dry_run else connected(settings)
-        region = _region(settings, aws.region if aws else None)
+        region = aws.region if aws else _region(settings)
         deployment = open_deployment(name, settings, Options(allow_from=tuple(allow_from or ())), region)
         _show(f"{deployment.name} in {region}", deployment.plan())
         if aws is None:
             return
         if not yes:
             typer.confirm("Make it?", abort=True)
-        _say(deployment.up(aws, _tell))
+        _say(deployment.up(aws, err.say))
 
 
 @infra.command()
 def down(
     name: Name,
-    force: Annotated[bool, typer.Option("--force", help="End also what is in use, and what it does.")] = False,
-    images: Annotated[bool, typer.Option("--images", help="Delete baked images and their snapshots, too.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Delete it even if a run uses it.")] = False,
+    images: Annotated[bool, typer.Option("--images", help="Also delete baked images and their snapshots.")] = False,
     yes: Yes = False,
 ) -> None:
-    """Delete a stack and all that it started.
+    """Delete a stack and everything that it started.
 
-    Then see that nothing is left that costs money.
+    Then check that nothing is left that costs money.
     """
     with errors():
         settings = load_settings()
@@ -95,36 +93,33 @@ def down(
         deployment = open_deployment(name, settings, Options(images=images), aws.region)
         if not yes:
             typer.confirm(f"Delete {deployment.teardown_summary}?", abort=True)
-        _say(deployment.down(aws, _tell, force=force))
+        _say(deployment.down(aws, err.say, force=force))
 
 
 @infra.command()
 def status(
-    name: Annotated[
-        StackName | None, typer.Argument(metavar="STACK", show_default="all", help=f"Which stack: {_STACKS}.")
-    ] = None,
+    name: Annotated[StackName | None, typer.Argument(metavar="STACK", show_default="all", help=_STACK_HELP)] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Show which stacks are deployed, and what of them is paid for."""
+    """Show which stacks are deployed, and which of their parts cost money."""
     with errors():
         settings = load_settings()
         aws = connected(settings)
         found: dict[StackName, StackStatus] = {}
-        for each in [name] if name else list(StackName):
-            deployment = open_deployment(each, settings, Options(), aws.region)
-            found[each] = deployment.status(aws)
+        for stack in [name] if name else list(StackName):
+            deployment = open_deployment(stack, settings, Options(), aws.region)
+            found[stack] = deployment.status(aws)
             if not as_json:
-                facts = "; ".join(f"{what}: {told}" for what, told in found[each].facts)
-                state = found[each].state or "not deployed"
-                _say((f"{each}: {deployment.name} in {aws.region}: {'. '.join(filter(None, (state, facts)))}",))
+                facts = "; ".join(f"{fact}: {value}" for fact, value in found[stack].facts)
+                state = found[stack].state or "not deployed"
+                out.say(f"{stack}: {deployment.name} in {aws.region}: {'. '.join(filter(None, (state, facts)))}")
         if as_json:
-            printed = {each: {"state": told.state, **dict(told.facts)} for each, told in found.items()}
-            write(json.dumps(printed) + "\n")
+            print_json({stack: {"state": now.state, **dict(now.facts)} for stack, now in found.items()})
 
 
 @infra.command()
 def bake(yes: Yes = False) -> None:
-    """Bake an image with Ollama and the model on it.
+    """Bake an image with Ollama and the model.
 
     Machines boot from it in a minute instead of ten.
     """
@@ -137,12 +132,11 @@ def bake(yes: Yes = False) -> None:
         how = Bake(settings.ec2.pool, settings.ec2.types, settings.ec2_stack.base_ami_parameter)
         if not yes:
             usd = on_demand_usd_per_hour(how.types[0], aws.region, current_book(settings.home))
-            cost = "at a price not known" if usd is None else f"at about USD {usd:.2f} an hour"
-            _out.print(f"One {how.types[0]} runs for about 20 minutes, {cost};", highlight=False)
-            _out.print("then the image's snapshot costs about USD 0.05 per GB and month.", highlight=False)
+            cost = "at an unknown price" if usd is None else f"at about USD {usd:.2f} an hour"
+            out.print(f"One {how.types[0]} runs for about 20 minutes, {cost}.")
+            out.print("Then the image's snapshot costs about USD 0.05 per GB and month.")
             typer.confirm("Bake?", abort=True)
-        image = bake_image(aws, how, _tell)
-        _out.print(f"Baked {image}.", highlight=False)
+        out.print(f"Baked {bake_image(aws, how, err.say)}.")
 
 
 @infra.command()
@@ -151,7 +145,7 @@ def template(name: Name, allow_from: AllowFrom = None) -> None:
     with errors():
         settings = load_settings()
         options = Options(allow_from=tuple(allow_from or ()))
-        write(open_deployment(name, settings, options, _region(settings, None)).template())
+        write(open_deployment(name, settings, options, _region(settings)).template())
 
 
 @infra.command()
@@ -160,23 +154,23 @@ def policy(
         Who,
         typer.Argument(
             metavar="WHO",
-            help="caller, who reads on it; deployer, who brings it up; baker, who bakes images (ec2); or doctor, what "
-            "`hearth infra doctor` asks beyond the deployer's.",
+            help="caller (reads on the stack), deployer (brings it up), baker (bakes images, ec2), or doctor (what "
+            "`hearth infra doctor` needs beyond the deployer's policy).",
         ),
     ],
-    name: Annotated[StackName, typer.Argument(metavar="STACK", help=f"Which stack: {_STACKS}.")] = StackName.EC2,
+    name: Annotated[StackName, typer.Argument(metavar="STACK", help=_STACK_HELP)] = StackName.EC2,
     account: Annotated[
-        str | None, typer.Option(metavar="NUMBER", show_default="AWS is asked for it", help="The account's number.")
+        str | None, typer.Option(metavar="NUMBER", show_default="AWS is asked", help="Account number, 12 digits.")
     ] = None,
 ) -> None:
-    """Print the IAM policy of whoever reads on a stack, deploys it, bakes images for it, or checks it before."""
+    """Print the IAM policy that reading on, deploying, baking or checking a stack requires."""
     from infra_scripts.common.clients import explain_errors
     from infra_scripts.common.policy import PolicyName as Policies
     from infra_scripts.common.policy import policy as rendered
 
     with errors():
         settings = load_settings()
-        region = _region(settings, None)
+        region = _region(settings)
         if account is None:
             with explain_errors():
                 account = connected(settings).account()
@@ -185,15 +179,15 @@ def policy(
 
 
 def connected(settings: Settings) -> Aws:
-    """Return the clients of the region that the settings name."""
+    """Return the clients of the configured region."""
     from infra_scripts.common.clients import connect
 
     return connect(settings.ec2.region)
 
 
-def _region(settings: Settings, region: str | None) -> str:
-    """The region to say; found without asking AWS."""
-    return region or settings.ec2.region or connected(settings).region
+def _region(settings: Settings) -> str:
+    """Return the configured region without calling AWS."""
+    return settings.ec2.region or connected(settings).region
 
 
 def _show(title: str, planned: StackPlan) -> None:
@@ -201,31 +195,27 @@ def _show(title: str, planned: StackPlan) -> None:
     for row in planned.rows:
         table.add_row(row.what, row.name, row.cost)
     costs = plain_table(*planned.costs.columns)
-    for each in planned.costs.rows:
-        costs.add_row(*each)
-    _out.print(table)
-    _out.print()
-    _out.print(costs)
+    for cells in planned.costs.rows:
+        costs.add_row(*cells)
+    out.print(table)
+    out.print()
+    out.print(costs)
     _say(planned.notes)
 
 
 def _say(sentences: Iterable[str]) -> None:
     for sentence in sentences:
-        _out.print(sentence, highlight=False, soft_wrap=True)
-
-
-def _tell(text: str) -> None:
-    _err.print(text, highlight=False, soft_wrap=True)
+        out.say(sentence)
 
 
 @contextmanager
 def errors() -> Iterator[None]:
-    """One line for a person, and the exit code."""
+    """Turn errors into one line on standard error and an exit code."""
     try:
         yield
     except (InfraError, HearthError) as error:
-        _err.error(str(error))
+        err.error(str(error))
         raise typer.Exit(error.exit_code) from None
     except KeyboardInterrupt:
-        _err.print("Interrupted. Run again to go on.")
+        err.print("Interrupted. Run the command again to continue.")
         raise typer.Exit(130) from None

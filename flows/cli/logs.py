@@ -1,4 +1,4 @@
-"""`hearth logs`: what a run has logged, by Prefect."""
+"""`hearth logs`: print a run's log from Prefect."""
 
 from __future__ import annotations
 
@@ -9,24 +9,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.console import Terminal
-from flows.cli.terminal import TerminalProgress
+from flows.cli.console import err, out
+from flows.cli.terminal import show_progress
 from tasks.core.errors import ServerError
-from tasks.core.events import subscribe
 from tasks.settings.settings import load_settings
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import Log
 
-_out = Terminal()
-_err = Terminal(stderr=True)
-
 
 def logs(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="Id or name of a run, or last: the last that read.")],
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run has ended.")] = False,
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Id or name of a run, or last for the latest reading run.")],
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Print new lines until the run has ended.")] = False,
 ) -> None:
-    """Print a run's log, as Prefect has it."""
+    """Print a run's log."""
     try:
         asyncio.run(_print(run, follow=follow))
     except KeyboardInterrupt:
@@ -42,24 +38,24 @@ async def _print(name: str, *, follow: bool) -> None:
     from flows.orchestrator.run_logs import find_run, read_log
 
     try:
-        async with AsyncExitStack() as held:
-            with TerminalProgress(_err) as progress, subscribe(progress):
-                await held.enter_async_context(prefect_api(load_settings()))
-            client = await held.enter_async_context(get_client())
+        async with AsyncExitStack() as stack:
+            with show_progress():
+                await stack.enter_async_context(prefect_api(load_settings()))
+            client = await stack.enter_async_context(get_client())
             run = await find_run(client, name)
-            _err.say(f"{run.name}: {run.state.name if run.state else 'not begun'}. {run.id}", "bold")
+            err.say(f"{run.name}: {run.state.name if run.state else 'not started'}. {run.id}", "bold")
             async for line in read_log(client, run.id, follow=follow):
-                _say(line)
+                _print_line(line)
     except (httpx.HTTPError, PrefectHTTPStatusError) as error:
-        raise ServerError(f"Prefect did not give the log: {error}. Run it again when it does.") from None
+        raise ServerError(f"Prefect did not return the log: {error}. Run this again later.") from None
 
 
-def _say(line: Log) -> None:
+def _print_line(line: Log) -> None:
     at = line.timestamp.astimezone().strftime("%H:%M:%S")
     level = logging.getLevelName(line.level)
     first, *more = line.message.splitlines() or [""]
-    _out.say(f"{at} {level:<8} {first}")
-    for each in more:
-        _out.say(f"{'':17} {each}")
-    if not _out.is_terminal:
-        _out.file.flush()  # whoever follows reads it now
+    out.say(f"{at} {level:<8} {first}")
+    for text in more:
+        out.say(f"{'':17} {text}")
+    if not out.is_terminal:
+        out.file.flush()  # for a reader that follows

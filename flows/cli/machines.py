@@ -1,9 +1,8 @@
-"""`hearth status`, `hearth stop` and `hearth start`: what is kept warm, here and on EC2."""
+"""`hearth status`, `hearth stop` and `hearth start`: the servers that are warm, on this machine and on AWS."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import sys
 import time
@@ -14,8 +13,8 @@ import typer
 from rich.table import Table
 
 from flows.cli import options
-from flows.cli.console import Terminal, plain_table, write
-from flows.cli.terminal import TerminalProgress
+from flows.cli.console import err, out, plain_table, print_json
+from flows.cli.terminal import show_progress
 from tasks.backends.ec2.policy import Why
 from tasks.backends.ec2.pool import open_pool
 from tasks.backends.ec2.reaper import end
@@ -24,15 +23,11 @@ from tasks.backends.ecs.status import ServiceStatus, send_away, service_status
 from tasks.backends.local.server_state import ServerState, local_servers, stop_server
 from tasks.backends.sagemaker.status import EndpointStatus, endpoint_status
 from tasks.core.errors import CloudError, InputError
-from tasks.core.events import subscribe
 from tasks.core.jobs import BackendName
 from tasks.ollama.client import GenerateRequest
 from tasks.runs.choose_backend import choose_backend
 from tasks.serving.warmup import warm
 from tasks.settings.settings import Settings, load_settings
-
-_out = Terminal()
-_err = Terminal(stderr=True)
 
 _A_YEAR_MINUTES = 365 * 24 * 60
 _SERVICES: dict[BackendName, Callable[[Settings], Coroutine[Any, Any, ServiceStatus | EndpointStatus]]] = {
@@ -45,66 +40,65 @@ def status(
     pool: options.Pool = None,
     as_json: options.Json = False,
 ) -> None:
-    """Show what is kept warm: who uses it, when it stops, what it costs."""
+    """Show the warm servers: who uses them, when they stop, what they cost."""
     settings = with_pool(load_settings(), pool)
     servers = list(local_servers(settings.home))
     if not as_json:
-        for server in servers:  # whatever AWS may say
-            _out.print(_told(server), highlight=False, soft_wrap=True)
+        for server in servers:  # before AWS is called, which may fail
+            out.say(_line(server))
     machines = asyncio.run(_machines(settings)) if has_pool(settings) else []
-    asked = _SERVICES.get(settings.backend)
-    service = asyncio.run(asked(settings)) if asked is not None else None
-    if service is not None and not as_json:
-        _out.print(service.told, highlight=False, soft_wrap=True)
+    get_service = _SERVICES.get(settings.backend)
+    service = asyncio.run(get_service(settings)) if get_service is not None else None
     if as_json:
-        told: dict[str, Any] = {} if service is None else {"service": service.facts}
-        told |= {"servers": [_server_facts(s) for s in servers], "machines": [_machine_facts(m) for m in machines]}
-        write(json.dumps(told) + "\n")
+        facts: dict[str, Any] = {} if service is None else {"service": service.facts}
+        facts |= {"servers": [_server_facts(s) for s in servers], "machines": [_machine_facts(m) for m in machines]}
+        print_json(facts)
         return
+    if service is not None:
+        out.say(service.told)
     if machines:
-        _out.print(_table(settings.ec2.pool, machines))
+        out.print(_table(settings.ec2.pool, machines))
     if not servers and not machines and service is None:
-        _out.print("No server is warm.")
+        out.print("No server is warm.")
 
 
-def _told(server: ServerState) -> str:
-    minutes = None if server.stops_at is None else max(0.0, server.stops_at - time.time()) / 60
-    if minutes is None:
-        told = "in use"
-    else:
-        told = "up until `hearth down`" if minutes > _A_YEAR_MINUTES else f"idle, stops in {minutes:.1f} min"
+def _line(server: ServerState) -> str:
+    state = "in use"
+    if server.stops_at is not None:
+        minutes = max(0.0, server.stops_at - time.time()) / 60
+        state = "up until `hearth down`" if minutes > _A_YEAR_MINUTES else f"idle, stops in {minutes:.1f} min"
     about = f"  {server.about}" if server.about else ""
-    return f"{server.name}  {server.url}{about}  {told}"
+    return f"{server.name}  {server.url}{about}  {state}"
 
 
 def stop(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="NAME", show_default="the servers of this machine", help="Names, as hearth status shows them."
+            metavar="NAME", show_default="servers on this machine", help="Names of servers, as in hearth status."
         ),
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Stop all of them, EC2 machines included.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Stop all servers, also EC2 machines.")] = False,
     pool: options.Pool = None,
-    force: Annotated[bool, typer.Option("--force", help="Stop also those that a run is using.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Also stop servers that a run is using.")] = False,
 ) -> None:
-    """Stop what is kept warm."""
+    """Stop warm servers."""
     settings = with_pool(load_settings(), pool)
     wanted = set(names or ())
     servers = [s for s in local_servers(settings.home) if not wanted or s.name in wanted]
     for server in servers:
         if server.stops_at is None and not force:
-            _out.print(f"{server.name} is in use; --force stops it all the same.", highlight=False)
+            out.print(f"{server.name} is in use. --force stops it anyway.")
         else:
             stop_server(server)
-            _out.print(f"{server.name} stops.", highlight=False)
+            out.print(f"{server.name} stops.")
     missing = wanted - {server.name for server in servers}
     if everything and settings.backend is BackendName.ECS:
-        _out.print(asyncio.run(send_away(settings, force=force)), highlight=False, soft_wrap=True)
+        out.say(asyncio.run(send_away(settings, force=force)))
     if (everything or missing) and (has_pool(settings) or pool is not None):
         missing -= asyncio.run(_stop_machines(settings, missing, force=force))
     if missing:
-        raise InputError(f"Nothing is called {', '.join(sorted(missing))}. `hearth status` shows what there is.")
+        raise InputError(f"Nothing is called {', '.join(sorted(missing))}. `hearth status` lists the servers.")
 
 
 def start(
@@ -113,14 +107,14 @@ def start(
     slots: options.Slots = None,
     pool: options.Pool = None,
 ) -> None:
-    """Get a server warm ahead of time.
+    """Start a server, or find one, and load the model.
 
-    It stays so for its idle time: HEARTH_IDLE_MINUTES, 10 minutes by default.
+    It stays warm for HEARTH_IDLE_MINUTES, 10 minutes by default.
     """
     settings = with_pool(load_settings(), pool)
-    with TerminalProgress(_err) as terminal, subscribe(terminal):
-        told = asyncio.run(_start(settings, backend or settings.backend, model, slots))
-    _out.print(told, highlight=False, soft_wrap=True)
+    with show_progress():
+        outcome = asyncio.run(_start(settings, backend or settings.backend, model, slots))
+    out.say(outcome)
 
 
 async def _start(settings: Settings, name: BackendName, model: str | None, slots: int | None) -> str:
@@ -163,38 +157,38 @@ async def _machines(settings: Settings) -> list[MachineStatus]:
 
 
 async def _stop_machines(settings: Settings, wanted: set[str], *, force: bool) -> set[str]:
-    """Stop machines of the pool, all of them if none is named; the names that were found."""
+    """Stop the named machines of the pool, or all if none is named, and return the names that exist."""
     pool = await open_pool(settings)
     found = [status for status in await status_of(pool) if not wanted or status.machine.id in wanted]
     refused: CloudError | None = None
-    for machine in found:
-        if machine.leases and not force and not _confirmed(machine):
-            _out.print(f"{machine.machine.id} is left running.", highlight=False)
+    for status in found:
+        machine = status.machine
+        if status.leases and not force and not _confirmed(status):
+            out.print(f"{machine.id} is left running.")
             continue
         try:
-            decision = await end(pool, machine.machine, Why.ASKED, force=bool(machine.leases))
-        except CloudError as error:  # the others are stopped all the same
-            _err.print(f"{machine.machine.id} is not stopped: {error}", highlight=False, soft_wrap=True)
+            decision = await end(pool, machine, Why.ASKED, force=bool(status.leases))
+        except CloudError as error:  # go on with the others
+            err.say(f"{machine.id} is not stopped: {error}")
             refused = refused or error
         else:
-            _out.print(f"{machine.machine.id}: {decision.action} ({decision.why})", highlight=False)
+            out.print(f"{machine.id}: {decision.action} ({decision.why})")
     if refused is not None:
         raise refused
-    return {machine.machine.id for machine in found}
+    return {status.machine.id for status in found}
 
 
 def _confirmed(status: MachineStatus) -> bool:
-    """Ask; where nobody can be asked, the answer is no."""
-    whose = ", ".join(lease.holder for lease in status.leases)
-    question = f"{status.machine.id} is in use by {whose}; its pages would be read elsewhere. Stop it?"
+    """Ask whether to stop a machine in use; without a terminal the answer is no."""
+    used = f"{status.machine.id} is in use by {', '.join(lease.holder for lease in status.leases)}"
     if not sys.stdin.isatty():
-        _out.print(f"{status.machine.id} is in use by {whose}; --force stops it all the same.", highlight=False)
+        out.print(f"{used}. --force stops it anyway.")
         return False
-    return typer.confirm(question)
+    return typer.confirm(f"{used}; its pages would be read elsewhere. Stop it?")
 
 
 def with_pool(settings: Settings, pool: str | None) -> Settings:
-    """The settings with the pool that the command names."""
+    """Return the settings with the pool that --pool names."""
     if pool is None:
         return settings
     named = settings.ec2.model_copy(update={"pool": pool})
@@ -202,17 +196,17 @@ def with_pool(settings: Settings, pool: str | None) -> Settings:
 
 
 def has_pool(settings: Settings) -> bool:
-    """Whether the settings speak of EC2; nobody else is to be asked for credentials. Others take their pool from it."""
+    """Return whether EC2 is configured: only then are credentials needed. ECS and SageMaker share the pool's name."""
     named = "ec2" in settings.model_fields_set and settings.backend not in _SERVICES
     return settings.backend is BackendName.EC2 or named
 
 
 def _table(pool: str, machines: list[MachineStatus]) -> Table:
-    heads = ("machine", "state", "kind", "up", "model", "slots", "leases", "what becomes of it", "USD")
-    table = plain_table(*heads, title=f"Machines of the pool {pool}")
+    headers = ("machine", "state", "kind", "up", "model", "slots", "leases", "next", "USD")
+    table = plain_table(*headers, title=f"Machines of the pool {pool}")
     for status in machines:
         facts = _machine_facts(status)
-        leases = [f"{each['holder']} ({each['slots']} slots)" for each in facts["leases"]]
+        leases = [f"{lease['holder']} ({lease['slots']} slots)" for lease in facts["leases"]]
         table.add_row(
             facts["id"],
             f"{facts['state']}{': ' + facts['notice'] if facts['notice'] else ''}",
@@ -242,7 +236,7 @@ def _machine_facts(status: MachineStatus) -> dict[str, Any]:
         "notice": machine.notice.why if machine.notice else None,
         "slots": status.slots,
         "slots_leased": status.slots_leased,
-        "leases": [{"holder": each.holder, "slots": each.slots, "until": each.until} for each in status.leases],
+        "leases": [{"holder": lease.holder, "slots": lease.slots, "until": lease.until} for lease in status.leases],
         "ends": status.ends,
         "look_again_at": status.decision.look_again_at,
         "usd": status.usd,

@@ -1,4 +1,4 @@
-"""The `hearth` command: thin over the flows."""
+"""The `hearth` command."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from flows.cli.check import check
 from flows.cli.clean import clean
 from flows.cli.completion import complete, completion
 from flows.cli.config import config, note_directory
-from flows.cli.console import Terminal, close_streams, open_streams, speak_utf8, write
+from flows.cli.console import close_streams, err, open_streams, speak_utf8, write
 from flows.cli.cost import cost
 from flows.cli.doctor import doctor
 from flows.cli.infra import infra
@@ -43,11 +43,10 @@ _EXIT_SECONDS = 10.0
 _INTERRUPTED_EXIT_SECONDS = 3.0
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, rich_markup_mode="rich")
-_err = Terminal(stderr=True)
 
 
-def _version(asked: bool) -> None:  # noqa: FBT001 - as typer calls it
-    if asked:
+def _version(requested: bool) -> None:  # noqa: FBT001 - as typer calls it
+    if requested:
         write(f"hearth {version('hearth-pages')}\n")
         raise typer.Exit
 
@@ -59,12 +58,12 @@ def hearth(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Read PDFs with a vision model, and keep exactly as much machine warm as the work needs."""
+    """Read PDFs with a vision model, and keep only as many machines warm as the work needs."""
     note_directory(context.invoked_subcommand)
 
 
-def sample(path: Annotated[Path, typer.Argument(metavar="FILE.pdf", help="Where to write it.")]) -> None:
-    """Write a small scanned PDF to try things on."""
+def sample(path: Annotated[Path, typer.Argument(metavar="FILE.pdf", help="File to write.")]) -> None:
+    """Write a small scanned PDF to try Hearth with."""
     from tasks.documents.sample import write_sample
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -72,8 +71,8 @@ def sample(path: Annotated[Path, typer.Argument(metavar="FILE.pdf", help="Where 
 
 
 def serve_embedded(context: typer.Context) -> None:
-    """Serve Ollama's API over an OCR engine here."""
-    # A process of its own from the start: the engine wants its environment set before anything is imported.
+    """Serve Ollama's API with an OCR engine on this machine."""
+    # In a new process: the engine reads its environment before anything else is imported.
     os.execv(sys.executable, [sys.executable, "-P", "-m", "tasks.embedded", *context.args])  # noqa: S606 - no shell
 
 
@@ -101,7 +100,7 @@ app.add_typer(infra, name="infra", rich_help_panel="AWS")
 
 
 def main() -> None:
-    """The entry point."""
+    """Run the command, and exit with its code."""
     speak_utf8()
     open_streams()
     escape_logs()
@@ -114,10 +113,10 @@ def main() -> None:
     try:
         close_streams()
     except HearthError as error:
-        _err.error(str(error))
+        err.error(str(error))
         code = code or error.exit_code
     logging.disable()
-    # What Prefect has still to send it sends at exit; a server that is gone would hold the exit up for hours.
+    # At exit, Prefect sends what it has not sent yet; without a server, that would take hours.
     leave_within(_INTERRUPTED_EXIT_SECONDS if code in SIGNALS.values() else _EXIT_SECONDS, code)
     sys.exit(code)
 
@@ -127,35 +126,36 @@ def _run() -> int:
         complete()
         return app(standalone_mode=False) or 0
     except HearthError as error:
-        _err.error(str(error))
+        err.error(str(error))
         return error.exit_code
     except ValidationError as error:
         first = error.errors()[0]
-        _err.error(f"{first['loc'][0]} is wrong: {first['msg'].removeprefix('Value error, ')}.")
+        name = f"{first['loc'][0]}" if first["loc"] else "The request"
+        err.error(f"{name} is wrong: {first['msg'].removeprefix('Value error, ')}.")
         return InputError.exit_code
     except typer.Abort:
-        _err.error("Aborted.")
+        err.error("Aborted.")
         return 1
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else 1
-    except Exception as error:  # noqa: BLE001 - the last place where it can be told
+    except Exception as error:  # noqa: BLE001 - the last place where it can be reported
         return _usage(error) or _crash(error)
 
 
 def _usage(error: Exception) -> int:
-    """Tell of a wrong command line; 0 if the error is none. Each version of typer has its own class for it."""
-    told = getattr(error, "format_message", None)
-    if told is None:
+    """Report a wrong command line; return 0 if the error is another one. Each version of typer has its own class."""
+    format_message = getattr(error, "format_message", None)
+    if format_message is None:
         return 0
     if context := getattr(error, "ctx", None):
-        _err.say(context.get_usage())
-    if message := told():  # without arguments the help was printed, and says all
-        _err.error(message)
+        err.say(context.get_usage())
+    if message := format_message():  # empty if there were no arguments, and the help was printed
+        err.error(message)
     return int(getattr(error, "exit_code", InputError.exit_code))
 
 
 def _crash(error: Exception) -> int:
-    _err.print("".join(traceback.format_exception(error)), soft_wrap=True)
+    err.print("".join(traceback.format_exception(error)), soft_wrap=True)
     return 1
 
 

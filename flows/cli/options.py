@@ -1,8 +1,9 @@
-"""Options that several commands share: each names its unit, and its default as the code has it."""
+"""Options that several commands share. Each help text names the unit, and the default that the code uses."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -10,109 +11,79 @@ from tasks.core.jobs import BackendName, Fallback
 from tasks.settings.reading import ReadSettings
 
 _READ = ReadSettings()
-_A_BACKENDS = "HEARTH_{0}, or the backend's"
+
+
+def _setting(variable: str, default: object, metavar: str, description: str, *names: str, **bounds: Any) -> Any:  # noqa: ANN401 - typer's
+    """Return an option that takes its value from a setting when it is omitted."""
+    shown = f"HEARTH_{variable}, or {default}"
+    return typer.Option(*names, metavar=metavar, show_default=shown, help=description, **bounds)
+
 
 Output = Annotated[
     str | None,
-    typer.Option(
-        "--output",
-        "-o",
-        metavar="DIR|S3",
-        show_default="HEARTH_OUTPUT, or results",
-        help="Directory of the results, or s3://bucket/prefix.",
-    ),
+    _setting("OUTPUT", "results", "DIR|S3", "Directory of the results, or s3://bucket/prefix.", "--output", "-o"),
 ]
 Backend = Annotated[
     BackendName | None,
-    typer.Option(
-        metavar="NAME",
-        show_default="HEARTH_BACKEND, or auto",
-        help=f"Where the model runs: {', '.join(BackendName)}.",
-    ),
+    _setting("BACKEND", "auto", "NAME", f"Where the model runs: {', '.join(BackendName)}."),
 ]
 Model = Annotated[
     str | None,
-    typer.Option(
-        metavar="NAME",
-        show_default=_A_BACKENDS.format("MODEL"),
-        help="Ollama's name of the model, such as qwen2.5vl:7b.",
-    ),
+    _setting("MODEL", "the backend's", "NAME", "Name of the model in Ollama, for example qwen2.5vl:7b."),
 ]
 Prompt = Annotated[
     str | None,
-    typer.Option(
-        metavar="PROMPT",
-        show_default="HEARTH_READ__PROMPT, or plain transcription",
-        help="What the model is told about each page image.",
-    ),
+    _setting("READ__PROMPT", "plain transcription", "PROMPT", "Prompt that is sent with each page image."),
 ]
 Slots = Annotated[
     int | None,
-    typer.Option(
-        min=1,
-        max=256,
-        metavar="PAGES",
-        show_default=_A_BACKENDS.format("SLOTS"),
-        help="Most pages in flight at once.",
-    ),
+    _setting("SLOTS", "the backend's", "PAGES", "Maximum number of pages in flight.", min=1, max=256),
 ]
 Attempts = Annotated[
     int | None,
-    typer.Option(
-        min=1,
-        max=20,
-        metavar="TIMES",
-        show_default=f"HEARTH_READ__ATTEMPTS, or {_READ.attempts}",
-        help="Most attempts at a page.",
-    ),
+    _setting("READ__ATTEMPTS", _READ.attempts, "TIMES", "Maximum attempts per page.", min=1, max=20),
 ]
 LongestSide = Annotated[
     int | None,
-    typer.Option(
-        min=64,
-        max=8192,
-        metavar="PIXELS",
-        show_default=f"HEARTH_READ__LONGEST_SIDE, or {_READ.longest_side}",
-        help="Longest side of the page images.",
+    _setting(
+        *("READ__LONGEST_SIDE", _READ.longest_side, "PIXELS", "Longest side of the page images in pixels."),
+        **{"min": 64, "max": 8192},
     ),
 ]
 NumCtx = Annotated[
     int | None,
-    typer.Option(
-        min=256,
-        metavar="TOKENS",
-        show_default=f"HEARTH_READ__NUM_CTX, or {_READ.num_ctx}",
-        help="Context of the model.",
-    ),
+    _setting("READ__NUM_CTX", _READ.num_ctx, "TOKENS", "Context length of the model in tokens.", min=256),
 ]
 NumPredict = Annotated[
     int | None,
-    typer.Option(
-        min=1,
-        metavar="TOKENS",
-        show_default=f"HEARTH_READ__NUM_PREDICT, or {_READ.num_predict}",
-        help="Most tokens that a page may take.",
-    ),
+    _setting("READ__NUM_PREDICT", _READ.num_predict, "TOKENS", "Maximum length of a page's text in tokens.", min=1),
 ]
 MaxUsd = Annotated[
     float | None,
-    typer.Option(metavar="USD", show_default="no limit", help="Begin no page when the machines have cost so much."),
+    typer.Option(
+        metavar="USD", show_default="no limit", help="Start no further page once the machines have cost this much."
+    ),
 ]
-Force = Annotated[bool, typer.Option("--force", help="Read again what has been read before.")]
-Strict = Annotated[bool, typer.Option("--strict", help="Count a flagged page as failed.")]
+Force = Annotated[bool, typer.Option("--force", help="Read all pages again, even if their text is stored.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Treat flagged pages as failed.")]
 OfFailed = Annotated[
     Fallback,
     typer.Option(
-        metavar="NAME", help="What document.md has of a failed page: none, or partial: its last text, flagged."
+        metavar="NAME", help="Text of a failed page in document.md: none, or partial (its last text, flagged)."
     ),
 ]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Show Prefect's log.")]
 Pool = Annotated[
     str | None,
+    typer.Option(metavar="NAME", show_default="HEARTH_EC2__POOL, if EC2 is configured", help="Name of the EC2 pool."),
+]
+Svg = Annotated[Path | None, typer.Option(metavar="FILE", show_default="none", help="Write a chart to this SVG file.")]
+Assume = Annotated[
+    list[str] | None,
     typer.Option(
-        metavar="NAME",
-        show_default="HEARTH_EC2__POOL, if EC2 is in the settings",
-        help="Pool of EC2 machines.",
+        metavar="NAME=VALUE",
+        show_default="docs/reference/assumptions.md lists them",
+        help="Change an assumption, for example page_seconds=5-10; repeatable.",
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print it as JSON.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]

@@ -1,15 +1,14 @@
-"""`hearth plan` and `hearth prices`: time and money before a run. Thin over tasks/planning and tasks/costs."""
+"""`hearth plan` and `hearth prices`: estimate time and cost before a run."""
 
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from flows.cli import options
-from flows.cli.console import Terminal, plain_table, write
+from flows.cli.console import Terminal, out, plain_table, write
 from tasks.core.durations import format_duration, parse_duration
 from tasks.core.errors import InputError
 from tasks.costs.assumptions import Range
@@ -19,105 +18,109 @@ from tasks.planning.request import PlanRequest, make_plan
 from tasks.planning.verdict import CostPlan
 from tasks.settings.settings import load_settings
 
-prices = typer.Typer(no_args_is_help=True, help="The price book: show it, or ask AWS for today's prices.")
+prices = typer.Typer(no_args_is_help=True, help="Show the price book, or refresh it from AWS.")
 _WIDTH = 100
 
 
 def plan(
     sources: Annotated[
         list[str] | None,
-        typer.Argument(metavar="FILE.pdf|DIR", show_default="none", help="PDFs whose pages are counted."),
+        typer.Argument(metavar="FILE.pdf|DIR", show_default="none", help="PDFs or folders to count pages of."),
     ] = None,
     pages: Annotated[
         int | None,
-        typer.Option(min=1, metavar="PAGES", show_default="those of the PDFs", help="How many, instead of PDFs."),
+        typer.Option(min=1, metavar="PAGES", show_default="those of the PDFs", help="Page count, instead of PDFs."),
     ] = None,
     deadline: Annotated[
         str | None,
         typer.Option(metavar="DURATION", show_default="none", help="Finish within 90s, 10min, 2h or 1d."),
     ] = None,
     budget: Annotated[
-        float | None, typer.Option(metavar="USD", show_default="none", help="Most that all pages may cost.")
+        float | None, typer.Option(metavar="USD", show_default="none", help="Maximum cost of all pages.")
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(metavar="NAME", show_default="HEARTH_MODEL", help="Model whose measured page times are used."),
-    ] = None,
-    assume: Annotated[
-        list[str] | None,
         typer.Option(
-            metavar="NAME=VALUE",
-            show_default="docs/reference/assumptions.md lists them",
-            help="An assumption, such as page_seconds=5-10; repeatable.",
+            metavar="NAME",
+            show_default="HEARTH_MODEL",
+            help="Model, for example qwen2.5vl:7b.",
         ),
     ] = None,
-    classic: Annotated[bool, typer.Option("--classic", help="Leave out boot, minimum billing and idling.")] = False,
+    assume: options.Assume = None,
+    classic: Annotated[bool, typer.Option("--classic", help="Ignore boot, minimum billing and idle time.")] = False,
     stale_days: Annotated[
-        int, typer.Option(min=0, metavar="DAYS", help="Warn about prices that are older than this.")
+        int, typer.Option(min=0, metavar="DAYS", help="Warn about prices older than this many days.")
     ] = 90,
-    svg: Annotated[
-        Path | None, typer.Option(metavar="FILE", show_default="none", help="Write a picture there.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the plan, its assumptions included, as JSON.")] = False,
+    svg: options.Svg = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the plan and its assumptions as JSON.")] = False,
 ) -> None:
-    """Compare time and cost on every architecture; nothing is started."""
+    """Compare time and cost of every architecture; nothing is started."""
     if budget is not None and budget <= 0:
-        raise InputError(f"The budget is {budget:g} USD. Allow more than nothing, such as --budget 5.")
-    asked = PlanRequest(
+        raise InputError(f"--budget is {budget:g}. It must be above 0, for example --budget 5.")
+    request = PlanRequest(
         pages=pages,
         sources=tuple(sources or ()),
         model=model,
         deadline_seconds=_seconds(deadline),
         budget_usd=budget,
         classic=classic,
-        assume=assumed(assume or []),
+        assume=parse_assumptions(assume or []),
         stale_days=stale_days,
     )
-    made = make_plan(asked, load_settings())
+    costs = make_plan(request, load_settings())
     if svg is not None:
-        svg.write_text(picture(made), encoding="utf-8")
+        svg.write_text(picture(costs), encoding="utf-8")
     if as_json:
-        write(made.model_dump_json() + "\n")
+        write(costs.model_dump_json() + "\n")
     else:
-        _show(made)
+        _show(costs)
 
 
 @prices.command("show")
 def show(
     region: Annotated[
-        str | None, typer.Option(metavar="REGION", show_default="all", help="Of one region alone.")
+        str | None,
+        typer.Option(metavar="REGION", show_default="all", help="Only this region, for example us-east-1."),
     ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Show every price with its source and the day on which it was read."""
+    """Show every price, its source, and the day on which it was read."""
     book = current_book(load_settings().home)
     if as_json:
         write(book.model_dump_json() + "\n")
         return
-    table = plain_table("what", "region", "term", "USD", "unit", "read", "source")
+    table = plain_table("item", "region", "term", "USD", "unit", "read", "source")
     for price in book.prices:
         if region in {None, price.region}:
             read = f"{book.sources[price.source].date}"
             mark = "" if price.checked else " ?"
             table.add_row(price.item, price.region, price.term, f"{price.usd:g}", price.unit, read, price.source + mark)
-    out = _console()
-    out.print(table)
-    out.print("?: not verified, or spot's of one moment; --json says why.", highlight=False)
+    console = _console()
+    console.print(table)
+    console.print("?: not verified, or a spot price of one moment; --json says why.")
     for name, source in book.sources.items():
-        out.print(f"{name}: {source.url} {source.note}", highlight=False, soft_wrap=True)
+        console.say(f"{name}: {source.url} {source.note}")
 
 
 @prices.command("refresh")
 def refresh(
     region: Annotated[
-        list[str] | None, typer.Option(metavar="REGION", show_default="the book's four", help="Which; repeatable.")
+        list[str] | None,
+        typer.Option(
+            metavar="REGION", show_default="the book's four", help="Region, for example us-east-1; repeatable."
+        ),
     ] = None,
     instance_type: Annotated[
         list[str] | None,
-        typer.Option("--type", metavar="TYPE", show_default="those of the book", help="Which machines; repeatable."),
+        typer.Option(
+            "--type",
+            metavar="TYPE",
+            show_default="the book's",
+            help="Type, for example g4dn.xlarge; repeatable.",
+        ),
     ] = None,
 ) -> None:
-    """Ask AWS for today's prices, keep them, and show what changed."""
+    """Read today's prices from AWS, store them, and show what changed."""
     from tasks.costs.refresh import TYPES, fetch_prices
     from tasks.costs.services import SERVICES
 
@@ -126,23 +129,22 @@ def refresh(
     newer = asyncio.run(fetch_prices(tuple(instance_type or TYPES), tuple(region or REGIONS)))
     save_book((user_book(home) or shipped_book()).merged(newer), home)
     changes = before.changes(newer)
-    table = plain_table("what", "region", "term", "was", "is")
+    table = plain_table("item", "region", "term", "was", "is")
     for old, new in changes:
         table.add_row(new.item, new.region, new.term, f"{old.usd:.4f}" if old else "", f"{new.usd:.4f}")
-    out = _console()
+    console = _console()
     if changes:
-        out.print(table)
-    out.print(f"{len(newer.prices)} prices read, {len(changes)} of them new or changed.", highlight=False)
-    lacking = sorted({service.item for service in SERVICES} - {price.item for price in newer.prices})
-    if lacking:
-        out.print(f"AWS gave none for: {', '.join(lacking)}. Those of before stand.", highlight=False)
+        console.print(table)
+    console.print(f"{len(newer.prices)} prices read, {len(changes)} of them new or changed.")
+    if missing := sorted({service.item for service in SERVICES} - {price.item for price in newer.prices}):
+        console.print(f"AWS returned no price of: {', '.join(missing)}. The earlier ones stay.")
 
 
-def _show(made: CostPlan) -> None:
-    out = _console()
-    heads = ["boot+load", "read", "total", "paid", "USD", *(["per 1,000"] if out.width >= _WIDTH else [])]
+def _show(costs: CostPlan) -> None:
+    console = _console()
+    heads = ["boot+load", "read", "total", "paid", "USD", *(["per 1,000"] if console.width >= _WIDTH else [])]
     table = plain_table("pages on", "runs, terms", *heads)
-    for row in made.rows:
+    for row in costs.rows:
         many = f" x{row.machines}" if row.machines > 1 else ""
         terms = row.term.replace("reserved ", "res. ").replace(", ", " ").replace(" upfront", "")
         cells = (
@@ -151,20 +153,20 @@ def _show(made: CostPlan) -> None:
             *(f"{_short(row.total.low)}-{_short(row.total.high)}", _short(row.billed.typical)),
             *(_dollars(row.usd), f"{row.usd_per_1000.typical:.2f}"),
         )
-        table.add_row(*cells[: 2 + len(heads)], style="bold" if row == made.best else "")
-    out.print(table)
-    out.print()
-    out.print(made.verdict, highlight=False)
-    for note in made.notes:
-        out.print(note, highlight=False, style="dim")
+        table.add_row(*cells[: 2 + len(heads)], style="bold" if row == costs.best else "")
+    console.print(table)
+    console.print()
+    console.print(costs.verdict)
+    for note in costs.notes:
+        console.print(note, style="dim")
 
 
 def _console() -> Terminal:
-    return Terminal(width=min(Terminal().width, _WIDTH))
+    return Terminal(width=min(out.width, _WIDTH))
 
 
 def _short(seconds: float) -> str:
-    """As `format_duration` has it, without spaces."""
+    """Format seconds as `format_duration` does, without spaces: 3m20s."""
     return format_duration(seconds).replace(" min", "m").replace(" ", "")
 
 
@@ -173,25 +175,25 @@ def _dollars(usd: Range) -> str:
     return f"{usd.low:.{digits}f}-{usd.high:.{digits}f}"
 
 
-def _seconds(written: str | None) -> float | None:
-    if written is None:
+def _seconds(text: str | None) -> float | None:
+    if text is None:
         return None
     try:
-        return parse_duration(f"{written}s" if written.strip().replace(".", "", 1).isdecimal() else written)
+        return parse_duration(f"{text}s" if text.strip().replace(".", "", 1).isdecimal() else text)
     except ValueError:
-        raise InputError(f"The deadline is {written!r}. Write it like 90s, 10min, 2h or 1d.") from None
+        raise InputError(f"--deadline is {text!r}. Write it like 90s, 10min, 2h or 1d.") from None
 
 
-def assumed(written: list[str]) -> dict[str, str]:
-    """Assumptions as they were written, NAME=VALUE each.
+def parse_assumptions(texts: list[str]) -> dict[str, str]:
+    """Split NAME=VALUE assumptions.
 
     Raises:
-        InputError: one is not written so.
+        InputError: one has no value.
     """
     pairs = {}
-    for each in written:
-        name, equals, value = each.partition("=")
+    for text in texts:
+        name, equals, value = text.partition("=")
         if not equals:
-            raise InputError(f"--assume {each!r} lacks its value. Write it like page_seconds=5-10.")
+            raise InputError(f"--assume {text!r} has no value. Write it like page_seconds=5-10.")
         pairs[name.strip()] = value.strip()
     return pairs

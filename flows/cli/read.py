@@ -1,20 +1,21 @@
-"""`hearth read`: documents one after the other, over the same warm server."""
+"""`hearth read`: read documents one after the other on the same warm server."""
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from flows.cli import options
-from flows.cli.console import Terminal, write
-from flows.cli.run import print_json, run_command
+from flows.cli.console import err, print_json, write
+from flows.cli.run import run_command
 from flows.cli.stdin import STDIN, document_from_stdin
-from flows.cli.terminal import MOST_FLAGGED, TerminalProgress, print_summary
+from flows.cli.terminal import MOST_FLAGGED, print_summary, show_progress
 from tasks.core.errors import HearthError, InputError
-from tasks.core.events import Progress, emit, subscribe
+from tasks.core.events import Progress, emit
 from tasks.core.jobs import Fallback, Job
 from tasks.results.manifest import Manifest, RunStatus
 from tasks.results.store import ResultStore
@@ -22,32 +23,32 @@ from tasks.settings.settings import load_settings
 
 _EXIT_UNAVAILABLE, EXIT_PAGES_FAILED = 1, 3
 _BY_GRAVITY = (0, EXIT_PAGES_FAILED, InputError.exit_code, _EXIT_UNAVAILABLE)
-_err = Terminal(stderr=True)
 
 
 def read(
     documents: Annotated[
         list[str],
-        typer.Argument(metavar="FILE.pdf", help="PDFs to read, on this machine or in s3://; - is standard input."),
+        typer.Argument(metavar="FILE.pdf", help="PDFs on this machine or in s3://; - is standard input."),
     ],
     pages: Annotated[
-        str | None, typer.Option(metavar="RANGES", show_default="all", help="Which pages, such as 3,7-9 or 10-.")
+        str | None, typer.Option(metavar="RANGES", show_default="all", help="Pages to read, for example 3,7-9 or 10-.")
     ] = None,
     backend: options.Backend = None,
     model: options.Model = None,
     output: options.Output = None,
     text: Annotated[bool, typer.Option("--text", help="Print the text of the pages at the end.")] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print the outcome as JSON, an object a line for each document.")
+        bool, typer.Option("--json", help="Print the outcome of each document as a line of JSON.")
     ] = False,
     force: options.Force = False,
     slots: options.Slots = None,
     max_usd: options.MaxUsd = None,
     password_env: Annotated[
-        str | None, typer.Option(metavar="VARIABLE", show_default="none", help="Variable that holds the password.")
+        str | None,
+        typer.Option(metavar="VARIABLE", show_default="none", help="Environment variable with the PDF's password."),
     ] = None,
     name: Annotated[
-        str | None, typer.Option(metavar="NAME", show_default="stdin.pdf", help="What a document from - is called.")
+        str | None, typer.Option(metavar="NAME", show_default="stdin.pdf", help="File name of the document from -.")
     ] = None,
     strict: options.Strict = False,
     fallback: options.OfFailed = Fallback.NONE,
@@ -56,30 +57,33 @@ def read(
     longest_side: options.LongestSide = None,
     num_ctx: options.NumCtx = None,
     num_predict: options.NumPredict = None,
-    require_gpu: Annotated[bool, typer.Option("--require-gpu", help="Fail unless the model fits on the GPU.")] = False,
+    require_gpu: Annotated[
+        bool, typer.Option("--require-gpu", help="Fail unless the whole model fits on the GPU.")
+    ] = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Read PDFs: a run each, one after the other, over the same warm server.
+    """Read PDFs one after the other, each in a run of its own, on the same warm server.
 
-    Exit codes; of several documents, the gravest:
+    Exit codes; with several documents, that of the gravest outcome:
     0  every page was read
-    3  finished, but pages failed or are left because the budget is spent, or
-       the document was changed while it was read
-    2  the request is wrong, or a document is refused
-    1  no machine or model was to be had, or the results could not be stored;
-       the documents after it are not begun
+    3  finished, but pages failed, the budget left pages unread, or the
+       document changed while it was read
+    2  the request is wrong, or a document was refused
+    1  no machine or model was available, or the results could not be stored;
+       the remaining documents are not read
     """
     if as_json and text:
         raise InputError("--json and --text both write to standard output. Choose one.")
     if documents.count(STDIN) > 1:
-        raise InputError("- is named twice, and standard input holds one document. Name it once.")
+        raise InputError("- is named twice, but standard input holds one document. Name it once.")
     if name is not None and STDIN not in documents:
-        raise InputError("--name is for a document from standard input. Name - as the document, or leave --name out.")
-    with ExitStack() as held:
-        paths = [_path(document, name or "stdin.pdf", held) for document in documents]
+        raise InputError("--name is for a document from standard input. Name - as the document, or omit --name.")
+    if max_usd is not None and max_usd <= 0:
+        raise InputError(f"--max-usd is {max_usd:g}. It must be above 0, for example 5.")
+    with ExitStack() as stack:
         jobs = [
             Job(
-                document=path,
+                document=document if document != STDIN else str(stack.enter_context(_stdin(name or "stdin.pdf"))),
                 pages=pages,
                 backend=backend,
                 model=model,
@@ -93,43 +97,35 @@ def read(
                 password_env=password_env,
                 force=force,
                 require_gpu=require_gpu,
-                max_usd=_positive(max_usd),
+                max_usd=max_usd,
                 strict=strict,
                 fallback=fallback,
             )
-            for path in paths
+            for document in documents
         ]
-        told = _Told(as_json=as_json, text=text, strict=strict, several=len(documents) > 1)
-        work = _read_all(list(zip(documents, jobs, strict=True)), told)
+        reporter = _Reporter(as_json=as_json, text=text, strict=strict, several=len(documents) > 1)
+        work = _read_all(list(zip(documents, jobs, strict=True)), reporter)
         if code := run_command(work, as_json=as_json, verbose=verbose):
             raise typer.Exit(code)
 
 
-def _path(document: str, name: str, held: ExitStack) -> str:
-    if document != STDIN:
-        return document
-    return str(held.enter_context(document_from_stdin(name, load_settings().limits.file_mb)))
+def _stdin(name: str) -> AbstractContextManager[Path]:
+    return document_from_stdin(name, load_settings().limits.file_mb)
 
 
-def _positive(usd: float | None) -> float | None:
-    if usd is not None and usd <= 0:
-        raise InputError(f"--max-usd is {usd:g}. Name a budget above 0.")
-    return usd
-
-
-async def _read_all(jobs: list[tuple[str, Job]], told: _Told) -> int:
-    """Read them in turn, tell of each, and return the gravest exit code."""
+async def _read_all(jobs: list[tuple[str, Job]], reporter: _Reporter) -> int:
+    """Read the documents in turn, report each, and return the gravest exit code."""
     gravest = 0
-    for place, (document, job) in enumerate(jobs, 1):
-        told.begin(document)
+    for count, (document, job) in enumerate(jobs, 1):
+        reporter.begin(document)
         try:
-            code = told.outcome(await _read(job, quiet=told.as_json))
+            code = reporter.outcome(await _read(job, quiet=reporter.as_json))
         except HearthError as error:
-            code = told.error(error)
+            code = reporter.error(error)
         gravest = max(gravest, code, key=_BY_GRAVITY.index)
-        left = [document for document, _ in jobs[place:]]
-        if code == _EXIT_UNAVAILABLE and left:
-            told.not_begun(left)
+        remaining = [document for document, _ in jobs[count:]]
+        if code == _EXIT_UNAVAILABLE and remaining:
+            reporter.not_begun(remaining)
             break
     return gravest
 
@@ -141,8 +137,8 @@ async def _read(job: Job, *, quiet: bool) -> Manifest | None:
     settings = load_settings()
     prepared = await prepare(job, settings)
     prepared.store.prepare()
-    with TerminalProgress(_err, quiet=quiet) as terminal, subscribe(terminal):
-        # Where every page stands no server is needed, not even Prefect's.
+    with show_progress(quiet=quiet):
+        # If every page is stored already, no server is needed, not even Prefect's.
         async with prepared.turn():
             manifest = RunRecorder(prepared).close() if prepared.nothing_left() else None
         if manifest is not None:
@@ -154,8 +150,8 @@ async def _read(job: Job, *, quiet: bool) -> Manifest | None:
 
 
 @dataclass
-class _Told:
-    """What a person, or a program, is told of each document."""
+class _Reporter:
+    """Reports the outcome of each document to a person or a program."""
 
     as_json: bool
     text: bool
@@ -166,34 +162,34 @@ class _Told:
     def begin(self, document: str) -> None:
         self.document = document
         if self.several and not self.as_json:
-            _err.say(document, "bold")
+            err.say(document, "bold")
 
     def outcome(self, manifest: Manifest | None) -> int:
-        """Return the exit code."""
+        """Report how a run ended, and return the exit code."""
         if manifest is None:
-            told = "No page was begun: the budget is spent. They are left for the next run."
-            _err.print(told)
-            self._json({"status": RunStatus.STOPPED.value, "error": told, "exit_code": EXIT_PAGES_FAILED})
+            message = "No page was started, because the budget is spent. They are left for the next run."
+            err.print(message)
+            self._json({"status": RunStatus.STOPPED.value, "error": message, "exit_code": EXIT_PAGES_FAILED})
             return EXIT_PAGES_FAILED
         store = ResultStore(manifest.output)
         if self.as_json:
             self._json({**manifest.totals(), **_facts(manifest)})
         else:
-            print_summary(_err, manifest, store)
+            print_summary(manifest, store)
         if self.text:
             for section in store.sections((entry.page for entry in manifest.pages), strict=self.strict):
                 write(section)
-        left = manifest.failed or manifest.changed or manifest.status is RunStatus.STOPPED
-        return EXIT_PAGES_FAILED if left else 0
+        unfinished = manifest.failed or manifest.changed or manifest.status is RunStatus.STOPPED
+        return EXIT_PAGES_FAILED if unfinished else 0
 
     def error(self, error: HearthError) -> int:
-        """Return the exit code."""
-        _err.error(str(error))
+        """Report an error, and return its exit code."""
+        err.error(str(error))
         self._json({"status": "error", "error": str(error), "exit_code": error.exit_code})
         return error.exit_code
 
     def not_begun(self, documents: list[str]) -> None:
-        _err.say(f"Not begun: {', '.join(documents)}. Run again when that is put right.")
+        err.say(f"Not started: {', '.join(documents)}. Resolve the error, and run the command again.")
         for self.document in documents:
             self._json({"status": "not begun", "exit_code": _EXIT_UNAVAILABLE})
 

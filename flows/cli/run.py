@@ -1,63 +1,63 @@
-"""How the commands run a flow and end: with an outcome, one line that says what went wrong, or a signal."""
+"""Run the asynchronous work of a command, and end it with an outcome, an error in one line, or a signal's exit code."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import threading
 from collections.abc import Coroutine
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import typer
 
-from flows.cli.console import Terminal, write
+from flows.cli.console import err, print_json
 from tasks.core.errors import HearthError
 
 T = TypeVar("T")
 
-# What is under way when a signal comes is given back: leases, slots, Prefect's record of the run.
+# Time to release leases and slots, and to record the run's end in Prefect, after a signal.
 _WIND_UP_SECONDS = 20.0
 SIGNALS = {"KeyboardInterrupt": 130, "TerminationSignal": 143}
 
-_err = Terminal(stderr=True)
-
 
 def run_command(work: Coroutine[Any, Any, T], *, as_json: bool, verbose: bool) -> T:
-    """Do a command's work to its end, or end the command.
+    """Run a command's work and return its result, or end the command with an exit code.
 
     Args:
-        work: what it does.
-        as_json: an error is printed as JSON, too.
-        verbose: Prefect's log is shown.
+        work: the work.
+        as_json: whether an error is also printed as JSON.
+        verbose: whether Prefect's log is shown.
     """
     os.environ.setdefault("DO_NOT_TRACK", "1")
     if not verbose:
-        # The flow's log goes to Prefect's server; a person gets the progress bar and one line an error.
+        # The flow's log goes to Prefect's server; a person gets the progress bar, and one line for each error.
         os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     runner = asyncio.Runner()
     try:
         outcome = runner.run(work)
-        if not asyncio.all_tasks(runner.get_loop()):  # otherwise it waits for what was given up
+        if not asyncio.all_tasks(runner.get_loop()):  # closing would wait for tasks that were abandoned
             _close(runner.get_loop())
     except BaseException as error:
-        code = _signalled(error)
+        code = _signal_code(error)
         if code is None:
             if isinstance(error, HearthError):
-                fail(error, as_json=as_json)
+                err.error(str(error))
+                if as_json:
+                    print_json({"status": "error", "error": str(error), "exit_code": error.exit_code})
+                raise typer.Exit(error.exit_code) from None
             raise
-        told = "Interrupted. The pages stored so far stand; run again to go on."
-        _err.print(told)
+        message = "Interrupted. The pages stored so far are kept; run the command again to continue."
+        err.print(message)
         if as_json:
-            print_json({"status": "interrupted", "error": told, "exit_code": code})
+            print_json({"status": "interrupted", "error": message, "exit_code": code})
         leave_within(_WIND_UP_SECONDS, code)
-        _close(runner.get_loop())  # SIGTERM is raised wherever the loop happens to be, and has ended nothing yet
+        _close(runner.get_loop())  # SIGTERM is raised wherever the loop happens to be, and its tasks still run
         raise typer.Exit(code) from None
     return outcome
 
 
 def _close(loop: asyncio.AbstractEventLoop) -> None:
-    """End a loop's tasks and close it, as a runner does, but wait for no thread: one may hang in a call to AWS."""
+    """Cancel a loop's tasks and close it, without waiting for threads: one may hang in a call to AWS."""
     tasks = asyncio.all_tasks(loop)
     for task in tasks:
         task.cancel()
@@ -74,29 +74,16 @@ def leave_within(seconds: float, code: int) -> None:
     leave.start()
 
 
-def _signalled(error: BaseException | None) -> int | None:
-    """The exit code if a signal is behind an error: Ctrl-C, or SIGTERM, of which Prefect makes an exception.
+def _signal_code(error: BaseException | None) -> int | None:
+    """Return the exit code if an error was caused by Ctrl-C or by SIGTERM, which Prefect turns into an exception.
 
-    It is raised wherever the program happens to be, in a group of tasks, too.
+    The signal's exception can be raised anywhere, even inside a task group.
     """
     while error is not None:
         code = SIGNALS.get(type(error).__name__)
         if code is None and isinstance(error, BaseExceptionGroup):
-            code = next(filter(None, map(_signalled, error.exceptions)), None)
+            code = next(filter(None, map(_signal_code, error.exceptions)), None)
         if code is not None:
             return code
         error = error.__cause__ or error.__context__
     return None
-
-
-def fail(error: HearthError, *, as_json: bool) -> NoReturn:
-    """Tell what went wrong in one line, and end the command."""
-    _err.error(str(error))
-    if as_json:
-        print_json({"status": "error", "error": str(error), "exit_code": error.exit_code})
-    raise typer.Exit(error.exit_code)
-
-
-def print_json(outcome: dict[str, object]) -> None:
-    """For a program."""
-    write(json.dumps(outcome) + "\n")

@@ -1,4 +1,4 @@
-"""A document from standard input: a file of its own for as long as it is read."""
+"""Read a document from standard input into a temporary file."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ _MOST_NAME_BYTES = 200
 
 @contextmanager
 def document_from_stdin(name: str, most_mb: int) -> Iterator[Path]:
-    """Have what comes on standard input as a file that nobody else can read, and that goes afterwards.
+    """Store standard input in a private file that is deleted afterwards.
 
     Args:
-        name: the document's, as its results are called; what was read under another name is found by its bytes.
-        most_mb: nothing larger is taken, megabytes.
+        name: the document's file name, which names its results. Earlier results of the same bytes are reused, whatever
+            their name.
+        most_mb: size limit, megabytes.
 
     Raises:
-        InputError: the name is not one of a file, nothing comes, or too much.
-        StorageError: there is no room for it.
+        InputError: the name is no file name, or standard input is empty or too large.
+        StorageError: the file cannot be written.
     """
     if name in {"", ".", ".."} or {"/", "\0"} & set(name) or len(name.encode(errors="replace")) > _MOST_NAME_BYTES:
-        raise InputError(f"--name is {name[:80]!r}. Give it the name of a file without its folders, such as paper.pdf.")
+        raise InputError(f"--name is {name[:80]!r}. Give it a file name without folders, such as paper.pdf.")
     if sys.stdin is None or sys.stdin.isatty():
         raise InputError(
             "- reads the document from standard input, which is a terminal. Write: hearth read - < FILE.pdf"
@@ -47,10 +48,10 @@ def _fill(path: Path, most_mb: int) -> None:
                 size += len(chunk)
                 if size > most_mb * 1_000_000:
                     raise LimitError(
-                        f"Standard input has more than {most_mb} MB (HEARTH_LIMITS__FILE_MB). Nothing of it is read."
+                        f"Standard input exceeds {most_mb} MB (HEARTH_LIMITS__FILE_MB). Nothing of it was read."
                     )
                 file.write(chunk)
     except OSError as error:
-        raise StorageError(f"What comes on standard input cannot be kept in {path.parent}: {error.strerror}.") from None
+        raise StorageError(f"Standard input cannot be stored in {path.parent}: {error.strerror}.") from None
     if not size:
         raise InputError("Standard input is empty. Write: hearth read - < FILE.pdf")

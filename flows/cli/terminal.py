@@ -1,24 +1,25 @@
-"""A run as a person in a terminal sees it: what happens now, a bar that moves, and a summary at the end."""
+"""Show a run in the terminal: the current step, a progress bar, and a summary at the end."""
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Self
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    SpinnerColumn,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.progress import (
-    Progress as ProgressBars,
-)
+from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as ProgressBars
 
-from flows.cli.console import Terminal
-from tasks.core.events import Event, PageRetried, PagesStarted, PageStarted, Progress, Pulling, RunStarted, RunWarning
+from flows.cli.console import err
+from tasks.core.events import (
+    Event,
+    PageRetried,
+    PagesStarted,
+    PageStarted,
+    Progress,
+    Pulling,
+    RunStarted,
+    RunWarning,
+    subscribe,
+)
 from tasks.reading.events import PageDone
 from tasks.results.manifest import Manifest, RunStatus
 from tasks.results.page import PageStatus
@@ -28,66 +29,62 @@ from tasks.storage.files import StoragePath
 from tasks.views.summary import flagged
 
 _MEGABYTE = 1_000_000
-
-
 MOST_FLAGGED = 20
-"""So many flagged pages are told of one by one."""
+"""Flagged pages that are listed one by one."""
 
 
-class TerminalProgress:
-    """A listener that draws on stderr; where that is no terminal, it tells cautions and the run's address alone."""
+@contextmanager
+def show_progress(*, quiet: bool = False) -> Iterator[None]:
+    """Show the events of the body on standard error.
 
-    def __init__(self, console: Terminal, *, quiet: bool = False) -> None:
-        self._console = console
-        self._progress = ProgressBars(
-            SpinnerColumn(),
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[told]}", markup=False),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-            disable=quiet or not console.is_terminal,
-        )
-        self._stage: TaskID = self._progress.add_task("starting", total=None, told="")
+    Where that is not a terminal, only warnings and the run's address are printed.
+    """
+    bars = ProgressBars(
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[detail]}", markup=False),
+        TimeRemainingColumn(),
+        console=err,
+        transient=True,
+        disable=quiet or not err.is_terminal,
+    )
+    with bars, subscribe(_EventDisplay(bars)):
+        yield
+
+
+class _EventDisplay:
+    """A listener that draws events as two bars: one for the current step, one for the pages."""
+
+    def __init__(self, bars: ProgressBars) -> None:
+        self._bars = bars
+        self._step: TaskID = bars.add_task("starting", total=None, detail="")
         self._pages: TaskID | None = None
         self._in_flight: set[int] = set()
         self._failed = 0
-        self._first = 0
-
-    def __enter__(self) -> Self:
-        """Start to draw."""
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Take the bar away; what it said is in the summary."""
-        self._progress.stop()
+        self._stored_before = 0
 
     def __call__(self, event: Event) -> None:
-        """Show an event."""
         match event:
             case RunStarted(url=url):
-                self._console.say(f"Watch it at {url}")
-            case Progress(message=what):
-                self._progress.update(self._stage, description=what, completed=0, total=None, told="")
-            case RunWarning(message=what):
-                self._console.note(what)
+                err.say(f"Watch it at {url}")
+            case Progress(message=message):
+                self._bars.update(self._step, description=message, completed=0, total=None, detail="")
+            case RunWarning(message=message):
+                err.note(message)
             case Pulling(step=step, completed=completed, total=total):
                 megabytes = f"{completed / _MEGABYTE:.0f} of {total / _MEGABYTE:.0f} MB" if total else ""
-                self._progress.update(
-                    self._stage, description=step, completed=completed, total=total or None, told=megabytes
+                self._bars.update(
+                    self._step, description=step, completed=completed, total=total or None, detail=megabytes
                 )
-            case PagesStarted(total=total, standing=standing):
-                self._progress.update(self._stage, visible=False)
+            case PagesStarted(total=total, standing=stored):
+                self._bars.update(self._step, visible=False)
                 if self._pages is None:
-                    self._pages = self._progress.add_task("pages", total=total, completed=standing, told="")
+                    self._pages = self._bars.add_task("pages", total=total, completed=stored, detail="")
                 else:  # another document of a batch
-                    self._progress.update(self._pages, total=total, advance=standing - self._first)
-                self._first = standing
+                    self._bars.update(self._pages, total=total, advance=stored - self._stored_before)
+                self._stored_before = stored
             case PageStarted(number=number):
                 self._in_flight.add(number)
                 self._draw(0)
@@ -102,29 +99,25 @@ class TerminalProgress:
     def _draw(self, advance: int) -> None:
         if self._pages is None:
             return
-        task = self._progress.tasks[-1]
-        read = task.completed + advance - self._first
+        task = self._bars.tasks[-1]
+        read = task.completed + advance - self._stored_before
         rate = f", {read / task.elapsed * 60:.0f} pages/min" if task.elapsed and read else ""
         failed = f", {self._failed} failed" if self._failed else ""
-        told = f"{len(self._in_flight)} in flight{failed}{rate}"
-        self._progress.update(self._pages, advance=advance, told=told)
+        self._bars.update(self._pages, advance=advance, detail=f"{len(self._in_flight)} in flight{failed}{rate}")
 
 
-def print_report(console: Terminal, report: Report, path: StoragePath) -> None:
-    """Tell how a batch ended: sums, the documents with which something went wrong, and where the report is."""
-    for name, told in report.totals().items():
-        console.say(f"{name:<22}{told}")
-    console.say(f"{'report':<22}{path}")
-    if report.insight:
-        console.say(f"{'insight':<22}{report.insight}")
+def print_report(report: Report, path: StoragePath) -> None:
+    """Print the outcome of a batch: totals, documents with problems, and the report's path."""
+    insight = {"insight": report.insight} if report.insight else {}
+    for name, value in {**report.totals(), "report": path, **insight}.items():
+        err.say(f"{name:<22}{value}")
     for row in report.rows:
         if row.why:
-            line = f"{row.document}: {row.status}: {row.why}"
-            console.say(line, "red")
+            err.say(f"{row.document}: {row.status}: {row.why}", "red")
 
 
-def print_summary(console: Terminal, manifest: Manifest, store: ResultStore) -> None:
-    """Tell how a run ended: figures, failed pages with their reasons, and where the text is."""
+def print_summary(manifest: Manifest, store: ResultStore) -> None:
+    """Print the outcome of a run: figures, failed and flagged pages with reasons, and the text's path."""
     figures = manifest.totals()
     lines = {
         "pages": f"{figures['pages']}: {figures['read']} read, {figures['blank']} blank, {figures['failed']} failed"
@@ -138,22 +131,22 @@ def print_summary(console: Terminal, manifest: Manifest, store: ResultStore) -> 
         lines["read by"] = f"{manifest.endpoint.backend} at {manifest.endpoint.url}: {manifest.endpoint.why}"
         lines["time"] = (
             f"{manifest.read_seconds:.1f} s for {manifest.read_now} pages over {slots} ({rate}), "
-            f"after {manifest.warm_seconds:.1f} s to get warm"
+            f"after {manifest.warm_seconds:.1f} s of warm-up"
         )
     if manifest.machines:
-        lines["cost"] = f"USD {manifest.cost_usd:.4f}; with what idles after it: hearth cost"
+        lines["cost"] = f"USD {manifest.cost_usd:.4f}; hearth cost adds the idle time after it"
     if manifest.insight is not None:
         lines["insight"] = manifest.insight.told
     stopped = manifest.status is RunStatus.STOPPED
-    lines["text"] = "not written yet: pages are left for the next run" if stopped else str(store.document_path)
-    for name, told in lines.items():
-        console.say(f"{name:<8}{told}")
+    lines["text"] = "not written yet: some pages are left for the next run" if stopped else str(store.document_path)
+    for name, value in lines.items():
+        err.say(f"{name:<8}{value}")
     for entry in manifest.failed:
-        console.say(f"page {entry.page} failed: {entry.why}", "red")
-    flags = [f"{flag}" for flag in manifest.flags]
-    found = manifest.flagged(MOST_FLAGGED)
-    flags += [f"page {entry.page} flagged: {'; '.join(map(str, entry.flags))}" for entry in found]
-    if (more := manifest.pages.flagged - len(found)) > 0:
-        flags.append(f"{more} more pages are flagged; manifest.json lists all")
-    for told in flags:
-        console.say(told, "yellow")
+        err.say(f"page {entry.page} failed: {entry.why}", "red")
+    listed = manifest.flagged(MOST_FLAGGED)
+    flags = [str(flag) for flag in manifest.flags]
+    flags += [f"page {entry.page} flagged: {'; '.join(map(str, entry.flags))}" for entry in listed]
+    if (more := manifest.pages.flagged - len(listed)) > 0:
+        flags.append(f"{more} more pages are flagged; manifest.json lists all of them")
+    for flag in flags:
+        err.say(flag, "yellow")

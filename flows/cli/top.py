@@ -1,9 +1,8 @@
-"""`hearth top` and `hearth metrics`: what runs do now, for people; and what they have done, for Prometheus."""
+"""`hearth top` and `hearth metrics`: the current runs for people, and all numbers for Prometheus."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Sequence
 from typing import Annotated
@@ -15,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.cli import options
-from flows.cli.console import Terminal, write
+from flows.cli.console import out, plain_table, print_json, write
 from flows.cli.machines import has_pool, with_pool
 from infra_scripts.machine.gpu import gpus
 from tasks.backends.ec2.pool import open_pool
@@ -23,29 +22,28 @@ from tasks.core.errors import InputError
 from tasks.metrics.top import MachineNow, ServerNow, Slots, View, Watch
 from tasks.settings.settings import load_settings
 
-_out = Terminal()
-_LOOK_SECONDS = 1.0
+_REFRESH_SECONDS = 1.0
 _GPU_SECONDS = 5.0
-_BAR = 10
+_BAR_WIDTH = 10
 
 
 def top(
     pool: options.Pool = None,
-    once: Annotated[bool, typer.Option("--once", help="Show it once, and end.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print it once, as JSON.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Show the current state once, and exit.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the current state once as JSON.")] = False,
 ) -> None:
-    """Watch the runs of this moment: slots, latency, pages, tokens, cost.
+    """Watch the current runs: slots, latency, pages, tokens and cost.
 
-    Ctrl-C ends it.
+    Press Ctrl-C to exit.
     """
     settings = with_pool(load_settings(), pool)
 
     async def watched() -> None:
         watch = Watch(settings.home, (lambda: open_pool(settings)) if has_pool(settings) else None)
         if as_json:
-            write(json.dumps({**(await watch.look()).facts(), "gpus": gpus()}) + "\n")
-        elif once or not _out.is_terminal:
-            _out.print(drawn(await watch.look(), gpus()))
+            print_json({**(await watch.look()).facts(), "gpus": gpus()})
+        elif once or not out.is_terminal:
+            out.print(drawn(await watch.look(), gpus()))
         else:
             await _follow(watch)
 
@@ -56,29 +54,31 @@ def top(
 
 
 def metrics(
-    serve: Annotated[bool, typer.Option("--serve", help="Serve them at /metrics until Ctrl-C.")] = False,
+    serve: Annotated[bool, typer.Option("--serve", help="Serve the metrics at /metrics until Ctrl-C.")] = False,
     host: Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(min=0, max=65535, metavar="PORT", help="Port to listen on; 0 takes a free one.")
+        int, typer.Option(min=0, max=65535, metavar="PORT", help="Port to listen on; 0 picks a free one.")
     ] = 9464,
 ) -> None:
-    """Print or serve this machine's numbers, as Prometheus reads them.
+    """Print or serve this machine's metrics in Prometheus' format.
 
-    They are those of all runs, and of its GPUs.
+    They cover all runs on this machine, and its GPUs.
     """
     from tasks.metrics.prometheus import Gpus, Machine, registry, text
 
-    found = registry(Machine(load_settings().home), Gpus(gpus))
+    metrics = registry(Machine(load_settings().home), Gpus(gpus))
     if not serve:
-        write(text(found))
+        write(text(metrics))
         return
     from prometheus_client import start_http_server
 
     try:
-        server, thread = start_http_server(port, host, found)
+        server, thread = start_http_server(port, host, metrics)
     except OSError as error:
-        raise InputError(f"{host}:{port} cannot be served at ({error.strerror}). Choose another --port.") from None
-    _out.print(f"http://{host}:{server.server_port}/metrics", highlight=False)
+        raise InputError(
+            f"Metrics cannot be served at {host}:{port} ({error.strerror}). Choose another --port."
+        ) from None
+    out.print(f"http://{host}:{server.server_port}/metrics")
     try:
         thread.join()
     except KeyboardInterrupt:
@@ -86,20 +86,20 @@ def metrics(
 
 
 async def _follow(watch: Watch) -> None:
-    seen: list[dict[str, float]] = []
-    look_at = 0.0
-    with Live(console=_out, screen=True, auto_refresh=False) as live:
+    usage: list[dict[str, float]] = []
+    next_usage = 0.0
+    with Live(console=out, screen=True, auto_refresh=False) as live:
         while True:
-            if time.monotonic() >= look_at:
-                seen = await asyncio.to_thread(gpus)
-                look_at = time.monotonic() + _GPU_SECONDS
-            live.update(drawn(await watch.look(), seen), refresh=True)
-            await asyncio.sleep(_LOOK_SECONDS)
+            if time.monotonic() >= next_usage:
+                usage = await asyncio.to_thread(gpus)
+                next_usage = time.monotonic() + _GPU_SECONDS
+            live.update(drawn(await watch.look(), usage), refresh=True)
+            await asyncio.sleep(_REFRESH_SECONDS)
 
 
-def drawn(view: View, seen: Sequence[dict[str, float]]) -> RenderableType:
-    """A view, and this machine's GPUs, as a person reads them."""
-    parts: list[RenderableType] = [_head(view, seen)]
+def drawn(view: View, usage: Sequence[dict[str, float]]) -> RenderableType:
+    """Return a view and the usage of this machine's GPUs as tables for the terminal."""
+    parts: list[RenderableType] = [_summary(view, usage)]
     if view.runs:
         parts += ["", _runs(view)]
     if view.servers:
@@ -111,9 +111,9 @@ def drawn(view: View, seen: Sequence[dict[str, float]]) -> RenderableType:
     return Group(*parts)
 
 
-def _head(view: View, seen: Sequence[dict[str, float]]) -> Text:
+def _summary(view: View, usage: Sequence[dict[str, float]]) -> Text:
     total = view.totals()
-    told = [
+    parts = [
         time.strftime("%H:%M:%S", time.localtime(view.at)),
         f"{total['runs']} run{'s' if total['runs'] != 1 else ''}",
         f"{total['in_flight']} of {total['slots']} slots",
@@ -123,13 +123,15 @@ def _head(view: View, seen: Sequence[dict[str, float]]) -> Text:
         f"USD {total['usd']:.4f}",
     ]
     if view.machines:
-        told.append(f"machines USD {total['machines_usd']:.3f} since they started")
-    told += [f"GPU {_percent(gpu.get('use'))}, memory {_percent(gpu.get('memory'))}" for gpu in seen]
-    return Text("hearth top  ", style="bold") + Text("  ".join(told), style="")
+        parts.append(f"machines USD {total['machines_usd']:.3f} since they started")
+    parts += [f"GPU {_percent(gpu.get('use'))}, memory {_percent(gpu.get('memory'))}" for gpu in usage]
+    return Text("hearth top  ", style="bold") + Text("  ".join(parts))
 
 
 def _runs(view: View) -> Table:
-    table = _table("run", "model", "does", "pages", "failed", "slots", "p50", "p95", "pages/min", "tokens/s", "USD")
+    table = plain_table(
+        "run", "model", "step", "pages", "failed", "slots", "p50", "p95", "pages/min", "tokens/s", "USD"
+    )
     for run in view.runs:
         table.add_row(
             run.name,
@@ -148,7 +150,7 @@ def _runs(view: View) -> Table:
 
 
 def _servers(servers: Sequence[ServerNow], at: float) -> Table:
-    table = _table("server", "", "slots held", "in flight", "runs", "stops")
+    table = plain_table("server", "", "slots held", "in flight", "runs", "stops")
     for server in servers:
         stops = "" if server.stops_at is None else f"in {max(0.0, server.stops_at - at) / 60:.0f} min"
         table.add_row(
@@ -158,14 +160,14 @@ def _servers(servers: Sequence[ServerNow], at: float) -> Table:
 
 
 def _machines(machines: Sequence[MachineNow]) -> Table:
-    table = _table("machine", "state", "kind", "slots held", "leases", "what becomes of it", "USD")
-    for each in machines:
-        status = each.status
+    table = plain_table("machine", "state", "kind", "slots held", "leases", "next", "USD")
+    for now in machines:
+        status = now.status
         table.add_row(
             status.machine.id,
             status.machine.state.value,
             status.machine.kind,
-            _held(each.slots),
+            _held(now.slots),
             "\n".join(lease.holder for lease in status.leases) or "none",
             status.ends,
             "" if status.usd is None else f"{status.usd:.3f}",
@@ -173,23 +175,16 @@ def _machines(machines: Sequence[MachineNow]) -> Table:
     return table
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
-
-
 def _held(slots: Slots) -> Text:
     if not slots.served:
         return Text("not measured")
-    fewer = f", {slots.limit} at once just now" if slots.limit < slots.served else ""
-    return _bar(slots.held, slots.served).append(fewer)
+    limit = f", {slots.limit} at once now" if slots.limit < slots.served else ""
+    return _bar(slots.held, slots.served).append(limit)
 
 
 def _bar(used: int, of: int) -> Text:
-    full = min(_BAR, round(_BAR * used / of)) if of else 0
-    return Text.assemble(("█" * full, "green"), ("░" * (_BAR - full), "dim"), f" {used}/{of}")
+    full = min(_BAR_WIDTH, round(_BAR_WIDTH * used / of)) if of else 0
+    return Text.assemble(("█" * full, "green"), ("░" * (_BAR_WIDTH - full), "dim"), f" {used}/{of}")
 
 
 def _seconds(seconds: float | None) -> str:

@@ -1,4 +1,4 @@
-"""`hearth up`, `hearth down` and `hearth serve-api`: Prefect on this machine, and the HTTP API before it."""
+"""`hearth up`, `hearth down` and `hearth serve-api`: Prefect on this machine, and the HTTP API."""
 
 from __future__ import annotations
 
@@ -11,86 +11,82 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.console import Terminal
-from flows.cli.terminal import TerminalProgress
+from flows.cli.console import out
+from flows.cli.terminal import show_progress
 from tasks.backends.local.server_state import local_servers, stop_server
 from tasks.core.errors import InputError
-from tasks.core.events import subscribe
 from tasks.core.network import check_environment
 from tasks.settings.env_file import refuse_other_encodings
 from tasks.settings.settings import load_settings
 from tasks.settings.trust import refuse_strangers_file
 
-_out = Terminal()
-_err = Terminal(stderr=True)
-_ENDED_SECONDS = 120.0
+_STOP_SECONDS = 120.0
 
 
 def up(
     prefect_file: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", show_default="Hearth's own", help="prefect.yaml with the deployments to make."),
+        typer.Option(metavar="FILE", show_default="Hearth's own", help="prefect.yaml with the deployments to create."),
     ] = None,
 ) -> None:
     """Start Prefect here: a server, Hearth's deployments, and a worker.
 
-    PREFECT_API_URL may name a server that is there already; one that it starts
-    asks for a password, and the Prefect profile hearth has both. The worker
-    runs in this directory: relative paths mean the same there, and its .env is
-    read. Run it again at any time; what has changed is deployed anew.
+    If PREFECT_API_URL names a server, that one is used. A server that Hearth
+    starts is protected by a password; the Prefect profile hearth holds its
+    address and password. The worker runs in this directory: it reads its .env,
+    and relative paths refer to it. Run it again to deploy changes.
     """
     if prefect_file is not None:
         if not prefect_file.is_file():
-            raise InputError(f"There is no file {prefect_file}. Name a prefect.yaml, or leave --prefect-file out.")
+            raise InputError(f"There is no file {prefect_file}. Name a prefect.yaml, or omit --prefect-file.")
         refuse_strangers_file(prefect_file)  # its steps are commands
     refuse_other_encodings()
     settings = load_settings()  # before Prefect reads .env, too
-    check_environment()  # what would be taken from the worker's environment without a word
-    with TerminalProgress(_err) as terminal, subscribe(terminal):
+    check_environment()  # network settings that the worker would silently ignore
+    with show_progress():
         from flows.local.bring_up import bring_up
 
-        brought = asyncio.run(bring_up(settings, prefect_file))
-    _out.say(f"Prefect is up at {brought.ui}")
-    if brought.password is not None:
+        running = asyncio.run(bring_up(settings, prefect_file))
+    out.say(f"Prefect is up at {running.ui}")
+    place = f"PREFECT_API_URL={running.ui}/api "
+    if running.password is not None:
         from flows.local.password import password_file
 
-        kept = password_file(settings.home)
-        shown = f"{brought.password} (kept in {kept})" if _is_seen(sys.stdout.fileno()) else f"kept in {kept}"
-        _out.say(f"The password that it asks for: {shown}")
-    _out.say("Run a deployment there, or so:")
-    if brought.password is not None:
-        _out.say("  export PREFECT_PROFILE=hearth")
-    place = f"PREFECT_API_URL={brought.ui}/api " if brought.password is None else ""
+        file = password_file(settings.home)
+        shown = f"{running.password} (stored in {file})" if _is_seen(sys.stdout.fileno()) else f"stored in {file}"
+        out.say(f"Password: {shown}")
+        place = "export PREFECT_PROFILE=hearth\n  "
+    out.say("Run a deployment there, or here:")
     run = """prefect deployment run process-document/on-demand --param 'job={"document": "/path/to/paper.pdf"}'"""
-    _out.say(f"  {place}{run}")
+    for line in f"  {place}{run}".splitlines():
+        out.say(line)
 
 
 def _is_seen(descriptor: int) -> bool:
-    """Whether what is written goes to a person or a program, and not into a file, where a password would stay."""
+    """Return whether output goes to a person or a program, and not into a file, where a password would stay."""
     mode = os.fstat(descriptor).st_mode
     return os.isatty(descriptor) or stat.S_ISFIFO(mode)
 
 
 def down() -> None:
-    """End what hearth up started: the worker and the server."""
-    servers = local_servers(load_settings().home)
-    ours = [server for server in servers if server.name.startswith(("worker-", "prefect-"))]
-    for server in reversed(ours):  # the worker first: it tells the server that it goes, and of the runs that it ends
-        stop_server(server, wait_seconds=_ENDED_SECONDS)
-        _out.print(f"{server.name} has stopped.", highlight=False)
-    if not ours:
-        _out.print("Nothing was up.", highlight=False)
+    """Stop what hearth up started: the worker and the server."""
+    servers = [s for s in local_servers(load_settings().home) if s.name.startswith(("worker-", "prefect-"))]
+    for server in reversed(servers):  # the worker first: it reports to the server which runs it ends
+        stop_server(server, wait_seconds=_STOP_SECONDS)
+        out.print(f"{server.name} has stopped.")
+    if not servers:
+        out.print("Nothing was running.")
 
 
 def serve_api(
     host: Annotated[
-        str, typer.Option(metavar="ADDRESS", help="Where to listen; beyond loopback a token must be set.")
+        str, typer.Option(metavar="ADDRESS", help="Address to listen on; others than loopback require a token.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, metavar="PORT", help="Where to listen.")] = 8080,
+    port: Annotated[int, typer.Option(min=0, max=65535, metavar="PORT", help="Port to listen on.")] = 8080,
 ) -> None:
     """Serve the HTTP API: post a PDF, watch its pages, fetch its text."""
     load_settings()  # before Prefect reads .env, too
     from flows.api.app import serve
 
-    where = f"http://{host}:{port}"
-    serve(host, port, lambda: _out.print(f"Serving at {where}; its routes as a form: {where}/docs", soft_wrap=True))
+    url = f"http://{host}:{port}"
+    serve(host, port, lambda: out.say(f"Serving at {url}; {url}/docs shows its routes"))

@@ -24,7 +24,7 @@ from tasks.batches.shards import weighed
 from tasks.core.budget import Budget
 from tasks.core.errors import HearthError, IncompleteError, InputError
 from tasks.core.escaping import escape_line
-from tasks.core.events import Listener, RunWarning, emit, subscribe_only
+from tasks.core.events import Listener, RunWarning, emit, subscribe
 from tasks.core.jobs import Job
 from tasks.results.manifest import Manifest
 from tasks.results.report import DocumentStatus, Report, Row, shared_out
@@ -102,7 +102,7 @@ class BatchReader:
     ) -> None:
         """Read one document, as a task run."""
         try:
-            with subscribe_only(observer):
+            with subscribe(observer, alone=True):
                 job = self.batch.job(source.path)
                 run = await self.read(escape_line(source.path.name), job, servers, all_begun)
             outcome = await run.aresult(raise_on_failure=False)

@@ -1,1 +1,1 @@
-"""Prefect on this machine: a server, a worker, `hearth up`, and calls from Python."""
+"""Prefect on this machine (server, worker, `hearth up`), calls from Python, and the smoke test of a stack."""

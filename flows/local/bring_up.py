@@ -1,4 +1,4 @@
-"""Prefect on this machine: a server, Hearth's deployments, and a worker that runs them."""
+"""Start Prefect on this machine: a server, Hearth's deployments, and a worker that runs them."""
 
 from __future__ import annotations
 
@@ -34,42 +34,42 @@ _VANISHED = "Hearth: a run vanished"
 _ANSWER_SECONDS = 10.0
 _STOP_SECONDS = 60.0
 _ATTEMPTS = 3
-_BUSY = ("503 Service Unavailable", "ReadTimeout", "database is locked")
+_BUSY_MESSAGES = ("503 Service Unavailable", "ReadTimeout", "database is locked")
 _FOR_EVER = 10 * 365 * 86_400.0
-# A worker that ends is noticed sooner; this is for machines with much else to do.
+# For busy machines; a worker that fails is noticed sooner.
 _DEADLINE_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
-class BroughtUp:
-    """What `hearth up` brought up.
+class RunningPrefect:
+    """The Prefect that `hearth up` started or found.
 
     Attributes:
-        ui: where Prefect's UI is.
-        password: of a server that Hearth started; None for another.
+        ui: address of Prefect's UI.
+        password: of a server that Hearth started; None for another server.
     """
 
     ui: str
     password: str | None = field(repr=False)
 
 
-async def bring_up(settings: Settings, deployments: Path | None = None) -> BroughtUp:
-    """Have a server, the deployments and a worker up.
+async def bring_up(settings: Settings, deployments: Path | None = None) -> RunningPrefect:
+    """Start whatever is not running yet: the server, the deployments and the worker.
 
     Args:
-        settings: whose home the servers are kept in.
-        deployments: the file of the deployments; Hearth's own if None.
+        settings: the settings; their home holds the servers' state.
+        deployments: file with the deployments; Hearth's own if None.
 
     Raises:
-        ServerError: one of them does not come up.
+        ServerError: one of them does not start.
     """
     async with prefect_api(settings) as api:
         emit(Progress("making the work pool and the deployments"))
-        await _have_pool()
+        await _create_pool()
         await asyncio.to_thread(_prefect, _deploy(deployments or prefect_yaml()), api.environment())
         if api.own is not None:
             async with get_client() as client:
-                await _have_vanished_crash(client)
+                await _create_vanished_automation(client)
         emit(Progress("starting the worker"))
         await end_orphans(settings.home)
         worker = await lease_server(
@@ -79,15 +79,15 @@ async def bring_up(settings: Settings, deployments: Path | None = None) -> Broug
         if api.own is not None:
             keep_profile(api.url, api.own.password)
         ui = str(get_current_settings().ui_url or api.url.removesuffix("/api"))
-        return BroughtUp(ui, None if api.own is None else api.own.password)
+        return RunningPrefect(ui, None if api.own is None else api.own.password)
 
 
 async def end_orphans(home: Path) -> None:
-    """End workers whose server does not answer."""
+    """Stop workers whose server does not answer."""
     for worker in local_servers(home):
         api = (worker.about or "").removeprefix(_FOR).partition(" ")[0]
         if worker.name.startswith(f"{_WORKER}-") and api and not await _answers(api):
-            emit(Progress(f"ending {worker.name}, whose server at {without_credentials(api)} is gone"))
+            emit(Progress(f"stopping {worker.name}, whose server at {without_credentials(api)} is gone"))
             await asyncio.to_thread(stop_server, worker, wait_seconds=_STOP_SECONDS)
 
 
@@ -103,18 +103,18 @@ def _deploy(file: Path) -> tuple[str, ...]:
     return ("--no-prompt", "deploy", "--all", "--prefect-file", str(file.absolute()))
 
 
-async def _have_pool() -> None:
-    """Make the work pool unless there is one, whose settings are somebody's own."""
-    wanted = WorkPoolCreate(
+async def _create_pool() -> None:
+    """Create the work pool. An existing one keeps its settings."""
+    pool = WorkPoolCreate(
         name=POOL, type=ProcessWorker.type, base_job_template=ProcessWorker.get_default_base_job_template()
     )
     async with get_client() as client:
         with suppress(ObjectAlreadyExists):
-            await client.create_work_pool(wanted)
+            await client.create_work_pool(pool)
         found = await client.read_work_pool(POOL)
     if found.type != ProcessWorker.type:
         raise ServerError(
-            f"Prefect has a work pool {POOL} of type {found.type}, whose runs a process on this machine does not take. "
+            f"Prefect has a work pool {POOL} of type {found.type}, which a process on this machine cannot serve. "
             f"Start a worker of that type, or delete the pool: prefect work-pool delete {POOL}"
         )
 
@@ -131,32 +131,32 @@ def _worker(api: str) -> ServerSpec:
 
 
 def _prefect(arguments: tuple[str, ...], environment: dict[str, str]) -> None:
-    """Run a command of Prefect that may be run again, and run it again if its server was only busy."""
+    """Run an idempotent Prefect command, and repeat it if the server was only busy."""
     for attempt in range(1, _ATTEMPTS + 1):
         done = subprocess.run(  # noqa: S603 - Prefect's own command
             [sys.executable, "-P", "-m", "prefect", *arguments],
             env=environment,
-            cwd="/",  # Prefect imports from where it is
+            cwd="/",  # Prefect imports modules from its working directory
             capture_output=True,
             text=True,
             check=False,
         )
-        told = done.stdout + done.stderr
+        output = done.stdout + done.stderr
         if not done.returncode:
             return
-        if attempt < _ATTEMPTS and any(busy in told for busy in _BUSY):
+        if attempt < _ATTEMPTS and any(busy in output for busy in _BUSY_MESSAGES):
             continue
-        lines = told.strip().splitlines()
-        raise ServerError(f"`prefect {' '.join(arguments)}` failed: {lines[-1] if lines else 'it said nothing'}")
+        lines = output.strip().splitlines()
+        raise ServerError(f"`prefect {' '.join(arguments)}` failed: {lines[-1] if lines else 'it printed nothing'}")
 
 
-async def _have_vanished_crash(client: PrefectClient) -> None:
-    """Have Prefect crash runs that vanished. An automation for it that is there stays as a person wants it.
+async def _create_vanished_automation(client: PrefectClient) -> None:
+    """Create the automation that marks vanished runs as crashed. An existing one stays as it is.
 
     Raises:
-        UnavailableError: the deployments are not made.
+        UnavailableError: the deployments do not exist.
     """
-    if _VANISHED in {each.name for each in await client.read_automations()}:
+    if _VANISHED in {automation.name for automation in await client.read_automations()}:
         return
     for automation in await defined(client, Wanted()):
         if automation.name == _VANISHED:

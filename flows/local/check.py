@@ -1,4 +1,4 @@
-"""Whether Prefect is there for a run."""
+"""Check whether a run can reach Prefect."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from tasks.settings.settings import Settings
 
 
 async def check_prefect(settings: Settings) -> Findings:
-    """Ask the server that is configured whether it answers, and knows who asks. None is started."""
+    """Check that the configured server answers and accepts this client's credentials. It starts no server."""
     url = get_current_settings().api.url
     if not url:
-        ours = [server.url for server in local_servers(settings.home) if server.name.startswith("prefect-")]
-        there = f"is up at {ours[0]}" if ours else "is started when a run needs it"
-        yield Finding(State.OK, f"No server is configured: a local one {there}.")
+        running = [server.url for server in local_servers(settings.home) if server.name.startswith("prefect-")]
+        local = f"is running at {running[0]}" if running else "starts when a run needs it"
+        yield Finding(State.OK, f"No server is configured. A local one {local}.")
         return
     shown = without_credentials(url)
     check_connection(url, PREFECTS_CERTIFICATES)
     async with get_client() as client:
         if await client.api_healthcheck() is not None:
-            remedy = "Start it, correct PREFECT_API_URL, or unset it to have Hearth start a local one."
+            remedy = "Start it, correct PREFECT_API_URL, or unset it so that Hearth starts a local one."
             yield Finding(State.MISSING, f"Prefect does not answer at {shown}.", remedy)
             return
         try:
@@ -33,6 +33,6 @@ async def check_prefect(settings: Settings) -> Findings:
         except (PrefectHTTPStatusError, httpx.HTTPError) as error:
             code = error.response.status_code if isinstance(error, PrefectHTTPStatusError) else type(error).__name__
             remedy = "Set PREFECT_API_KEY (Cloud), or PREFECT_API_AUTH_STRING (a server with a password)."
-            yield Finding(State.MISSING, f"Prefect at {shown} refuses this client ({code}).", remedy)
+            yield Finding(State.MISSING, f"Prefect at {shown} rejects this client ({code}).", remedy)
             return
     yield Finding(State.OK, f"Prefect {version} answers at {shown}.")

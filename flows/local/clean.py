@@ -1,4 +1,4 @@
-"""Everything that `hearth clean` looks through: files of this machine, and Hearth's own Prefect server."""
+"""Delete expired files on this machine, and expired runs on Hearth's own Prefect server."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tasks.settings.settings import Settings
 
 
 async def clean(settings: Settings, output: StoragePath, *, dry_run: bool) -> list[Tally]:
-    """Delete what may go, or only count it.
+    """Delete what has expired, or only count it.
 
     Raises:
         HearthError: the results cannot be read.
@@ -32,7 +32,7 @@ async def clean(settings: Settings, output: StoragePath, *, dry_run: bool) -> li
 
 
 async def _clean_prefect(settings: Settings, *, dry_run: bool) -> list[Tally]:
-    """The same for runs in Prefect, if the server is one that Hearth started: others belong to others, too."""
+    """Delete or count expired runs, if Hearth started the Prefect server: other servers may be shared."""
     if not _own_servers(settings):
         return []
     async with prefect_api(settings):
@@ -47,5 +47,5 @@ async def _clean_prefect(settings: Settings, *, dry_run: bool) -> list[Tally]:
 
 
 def _own_servers(settings: Settings) -> set[str]:
-    """The addresses of the Prefect servers that Hearth keeps on this machine."""
-    return {f"{each.url}/api" for each in local_servers(settings.home) if each.name.startswith("prefect-")}
+    """Return the API addresses of the Prefect servers that Hearth runs on this machine."""
+    return {f"{server.url}/api" for server in local_servers(settings.home) if server.name.startswith("prefect-")}

@@ -1,4 +1,4 @@
-"""Read from Python that is not asynchronous, or is inside of something that is: a script, a notebook, a sync flow."""
+"""Read documents from synchronous Python: a script, a notebook, or a flow that is not asynchronous."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from flows.process_batch import process_batch
 from flows.process_document import process_document
@@ -19,15 +19,16 @@ T = TypeVar("T")
 
 
 def read(job: Job) -> DocumentResult:
-    """Read one PDF and return its result, wherever this is called.
+    """Read one PDF and return its result, from any synchronous code.
 
-    It runs `process_document` in this process, over the Prefect server that is configured, or Prefect's temporary one;
-    within a flow as a run of that flow's. Asynchronous code awaits `process_document(job)` instead and is not held up.
+    It runs `process_document` in this process, with the configured Prefect server or Prefect's temporary one. Called in
+    a flow, the run is a subflow run. Asynchronous code should await `process_document(job)` instead, which does not
+    block its event loop.
 
     Raises:
         HearthError: as `process_document`.
     """
-    # Prefect's types take the state that a flow returns for what the call returns.
+    # Prefect's types confuse the returned state with the result of the call.
     work: Coroutine[Any, Any, DocumentResult] = cast("Any", process_document)(job)
     return run_to_end(work)
 
@@ -43,38 +44,27 @@ def read_batch(batch: Batch) -> BatchResult:
 
 
 def run_to_end(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end and return what it returns, also where an event loop is running already.
+    """Run a coroutine and return its result, even if an event loop is already running.
 
-    That loop waits meanwhile: the work has a thread and a loop of its own, and knows the flow that it is called in.
+    That loop is blocked meanwhile: the coroutine runs in a loop and a thread of its own, in the caller's context. If
+    the caller is interrupted, the coroutine is cancelled and its end awaited.
     """
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(work)
-    runner = _Runner(work)
+    tasks: list[asyncio.Task[Any] | None] = []
+
+    async def noted() -> T:
+        tasks.append(asyncio.current_task())
+        return await work
+
     with ThreadPoolExecutor(1, thread_name_prefix="hearth-run") as thread:
-        running = thread.submit(copy_context().run, runner.run)
+        running = thread.submit(copy_context().run, asyncio.run, noted())
         try:
             return running.result()
         except BaseException:
-            runner.cancel()  # Ctrl-C: the thread is waited for
+            for task in tasks:
+                if task is not None and not task.done():  # Ctrl-C: the thread is awaited on leaving the block
+                    task.get_loop().call_soon_threadsafe(task.cancel)
             raise
-
-
-class _Runner(Generic[T]):
-    """Runs a coroutine in another thread, from which it can be cancelled."""
-
-    def __init__(self, work: Coroutine[Any, Any, T]) -> None:
-        self._work = work
-        self._task: asyncio.Task[Any] | None = None
-
-    def run(self) -> T:
-        return asyncio.run(self._watched())
-
-    async def _watched(self) -> T:
-        self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
-        return await self._work
-
-    def cancel(self) -> None:
-        if self._task is not None and not self._task.done():
-            self._loop.call_soon_threadsafe(self._task.cancel)

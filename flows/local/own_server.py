@@ -1,4 +1,4 @@
-"""The Prefect server that Hearth starts on this machine: with a password, and at a port that stays."""
+"""The Prefect server that Hearth starts on this machine: with a password, and at a stable port."""
 
 from __future__ import annotations
 
@@ -28,18 +28,19 @@ from tasks.settings.settings import Settings
 
 NAME = "prefect-"
 _PORT = 4200
-# One that ends is noticed sooner; this is for machines with much else to do.
+# For busy machines; a server that fails is noticed sooner.
 _DEADLINE_SECONDS = 600.0
-_ANSWER_SECONDS = 5.0
+_RESPONSE_SECONDS = 5.0
 _STOP_SECONDS = 30.0
 
 
 @dataclass
 class OwnServer:
-    """A Prefect server of Hearth's that is leased.
+    """A leased Prefect server that Hearth started.
 
     Attributes:
-        password: what it asks for; it is in no representation of this.
+        leased: the server and its lease.
+        password: required by the server; omitted from the representation.
     """
 
     leased: LeasedServer
@@ -51,10 +52,10 @@ class OwnServer:
         return f"{self.leased.url}/api"
 
     async def revive(self, settings: Settings) -> bool:
-        """Start it again at its address if it has died.
+        """Restart the server at its address if it has died.
 
         Returns:
-            Whether it is there. One that somebody stopped stays away; so does one whose address is taken.
+            Whether the server runs. It is not restarted if it was stopped, or if its address is in use.
         """
         if not self.leased.has_ended():
             return True
@@ -62,24 +63,24 @@ class OwnServer:
             return False
         spec = _spec(self.password, urlsplit(self.leased.url).port)
         if spec.directory(settings.home).path != self.leased.directory.path:
-            return False  # it was started with another home of Prefect's, or by another interpreter
+            return False  # it was started with another PREFECT_HOME or interpreter
         try:
-            again = await _leased(spec, settings)
+            restarted = await _lease(spec, settings)
         except (ServerError, OSError):
             return False
-        if again.url != self.leased.url:  # somebody else started it, elsewhere
-            again.lease.release()
+        if restarted.url != self.leased.url:  # another process started it at another address
+            restarted.lease.release()
             return False
         self.leased.lease.release()
-        self.leased = again
+        self.leased = restarted
         return True
 
 
 async def lease_own(settings: Settings) -> OwnServer:
-    """Reuse or start the server.
+    """Reuse or start the server, and lease it.
 
     Raises:
-        ServerError: it does not start, or one of an earlier version is in use.
+        ServerError: it does not start, or a server of an earlier version is in use.
     """
     await _replace_open(settings.home)
     secret = _password(settings.home)
@@ -90,19 +91,19 @@ async def lease_own(settings: Settings) -> OwnServer:
     if running is not None:
         await _check_password(running, secret)
         running.lease.release()
-    elif _taken(remembered_port(settings.home)):
-        # Whoever took its address may have been sent the password by a client that knew no better.
+    elif _is_used(remembered_port(settings.home)):
+        # A client may have sent the password to the process that uses its address now.
         renew_password(settings.home)
         spec = _spec(secret := _password(settings.home), choose)
-    leased = await _leased(spec, settings)
+    leased = await _lease(spec, settings)
     write_text(settings.home / "prefect-port", f"{urlsplit(leased.url).port}\n")
     return OwnServer(leased, secret)
 
 
 async def hold_own(url: str, settings: Settings) -> OwnServer | None:
-    """Hold on to the server that a URL names, if it is one of Hearth's that runs."""
+    """Lease the server at a URL, if it is a running server of Hearth's."""
     for state in local_servers(settings.home):
-        if state.name.startswith(NAME) and _same_place(url, state.url):
+        if state.name.startswith(NAME) and _same_server(url, state.url):
             if await _is_open(state.url):
                 await _replace_open(settings.home)
             leased = await hold_server(settings.home, state.name)
@@ -114,13 +115,13 @@ async def hold_own(url: str, settings: Settings) -> OwnServer | None:
 
 
 def was_own(url: str, home: Path) -> bool:
-    """Whether a URL is the address that Hearth's server had when it ran last."""
+    """Return whether Hearth's server used this address when it last ran."""
     port = remembered_port(home)
-    return port is not None and _same_place(url, f"http://{HOSTS[0]}:{port}")
+    return port is not None and _same_server(url, f"http://{HOSTS[0]}:{port}")
 
 
 def remembered_port(home: Path) -> int | None:
-    """The port that the server had when it ran last."""
+    """Return the port that the server used when it last ran; None if there is none."""
     with suppress(OSError, ValueError):
         port = int((home / "prefect-port").read_text())
         return port if 0 < port < 2**16 else None
@@ -128,14 +129,14 @@ def remembered_port(home: Path) -> int | None:
 
 
 def _password(home: Path) -> str:
-    """The one that the user chose for servers, or Hearth's own."""
+    """Return the password that the user configured for Prefect servers, or Hearth's own."""
     chosen = get_current_settings().server.api.auth_string
     if chosen is None or chosen.get_secret_value() == ephemeral.SECRET:
         return password(home)
     return chosen.get_secret_value()
 
 
-async def _leased(spec: ServerSpec, settings: Settings) -> LeasedServer:
+async def _lease(spec: ServerSpec, settings: Settings) -> LeasedServer:
     return await lease_server(
         spec, settings.home, idle_seconds=settings.idle_minutes * 60, deadline_seconds=_DEADLINE_SECONDS
     )
@@ -143,7 +144,7 @@ async def _leased(spec: ServerSpec, settings: Settings) -> LeasedServer:
 
 def _spec(secret: str, port: int | Callable[[], int] | None) -> ServerSpec:
     def command(port: int) -> list[str]:
-        # Its bookkeeping may wait; the pages that share the processor with it should not.
+        # The pages that share the processor with it go first.
         return ["nice", "-n", "10", sys.executable, "-P", "-m", "flows.local.prefect_app", str(port)]
 
     def environment(port: int) -> Mapping[str, str]:
@@ -151,18 +152,18 @@ def _spec(secret: str, port: int | Callable[[], int] | None) -> ServerSpec:
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "DO_NOT_TRACK": "1",
             AUTH: secret,
-            # Its own pages alone, by both names of this machine.
+            # Only its own UI, by both names of this machine.
             "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": ",".join(f"http://{host}:{port}" for host in HOSTS),
-            # Where its pages look for it; unset, at port 4200.
+            # The address that the UI calls; the default has port 4200.
             "PREFECT_UI_API_URL": f"http://{HOSTS[0]}:{port}/api",
-            # One by one, as is the default, each task run costs the server 38 ms of processor time; in batches 15.
+            # Recorded one by one, the default, a task run costs the server 38 ms of processor time; in batches, 15.
             "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "50",
             "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "50",
             "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
-            # By default in memory: after a restart nobody would give the slots of runs back that were killed, and a
-            # run that lives, whose lease is forgotten, would be ended.
+            # The default is memory: after a restart, the slots of killed runs would never be freed, and living runs
+            # would be ended because their leases are forgotten.
             "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
-            # Logs and artifacts of runs that were deleted; they would stay, and runs themselves are Hearth's affair.
+            # Deletes logs and artifacts of deleted runs, which would stay; Hearth deletes the runs.
             "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,orphans",
         }
 
@@ -174,35 +175,35 @@ def _spec(secret: str, port: int | Callable[[], int] | None) -> ServerSpec:
 
 
 async def _check_password(server: LeasedServer, secret: str) -> None:
-    """See that a server that answers has this password.
+    """Check the password of a server that answers.
 
     Raises:
-        ServerError: it has another one.
+        ServerError: the server has another one.
     """
-    with suppress(httpx.TransportError):  # it starts just now, or ends
+    with suppress(httpx.TransportError):  # it is starting or stopping
         async with _client() as client:
             healthy = (await client.get(f"{server.url}/api/health")).is_success
             if healthy and not await knows_password(client, server.url, secret):
                 server.lease.release()
                 raise ServerError(
                     f"The Prefect server at {server.url} was started with another password. "
-                    "Run hearth down, and then this again."
+                    "Run hearth down, and repeat the command."
                 )
 
 
 async def _replace_open(home: Path) -> None:
-    """Stop the server of an earlier version, which asks for no password.
+    """Stop a server of an earlier version, which has no password.
 
     Raises:
-        ServerError: it is in use.
+        ServerError: the server is in use.
     """
     for state in local_servers(home):
         if not state.name.startswith(NAME) or not await _is_open(state.url):
             continue
         if state.stops_at is None:
             raise ServerError(
-                f"The Prefect server at {state.url} asks for no password, so that everybody on this machine can use "
-                "it: an earlier version of Hearth started it, and it is in use. Run hearth down, and then this again."
+                f"The Prefect server at {state.url} has no password, so every user of this machine can use it. An "
+                "earlier version of Hearth started it, and it is in use. Run hearth down, and repeat the command."
             )
         await asyncio.to_thread(stop_server, state, wait_seconds=_STOP_SECONDS)
 
@@ -215,21 +216,21 @@ async def _is_open(url: str) -> bool:
 
 
 def _client() -> httpx.AsyncClient:
-    return httpx.AsyncClient(timeout=_ANSWER_SECONDS, trust_env=False)
+    return httpx.AsyncClient(timeout=_RESPONSE_SECONDS, trust_env=False)
 
 
-def _same_place(url: str, other: str) -> bool:
+def _same_server(url: str, other: str) -> bool:
     ours, theirs = urlsplit(url), urlsplit(other)
     return ours.scheme == "http" and is_loopback(ours.hostname or "") and ours.port == theirs.port
 
 
 def choose_port(home: Path) -> int:
-    """Return 4200 if it is free, else the last one, else any that is free."""
+    """Return port 4200 if it is free, else the last one, else any free port."""
     last = remembered_port(home)
-    return next((port for port in (_PORT, last) if port is not None and not _taken(port)), None) or free_port()
+    return next((port for port in (_PORT, last) if port is not None and not _is_used(port)), None) or free_port()
 
 
-def _taken(port: int | None) -> bool:
+def _is_used(port: int | None) -> bool:
     if port is None:
         return False
     try:

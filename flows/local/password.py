@@ -1,7 +1,7 @@
-"""The password of the Prefect servers that Hearth starts: random, and kept where this user alone can read it.
+"""The password of the Prefect servers that Hearth starts: random, in a file that only this user can read.
 
-Whoever may use a Prefect server can have its worker run any command. So each that Hearth starts asks for this password,
-and Hearth gives it to its own clients by their environment, never on a command line, which every user can see.
+A client of a Prefect server can make its worker run any command, so each server that Hearth starts requires this
+password. Hearth passes it to its own clients in the environment, never on a command line, which every user can see.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ _MOST_BYTES = 1000
 
 
 def password_file(home: Path) -> Path:
-    """Where the password is kept, as Prefect wants it: one line, `user:password`."""
+    """Return the path of the password file: one line in Prefect's format, `user:password`."""
     return home / "prefect-password"
 
 
 def password(home: Path) -> str:
-    """Return the password, made at its first use. One that others could have read or written is replaced.
+    """Return the password, and create it at its first use. It is replaced if others could have read or written it.
 
     Raises:
-        ServerError: the file is another user's, or cannot be written.
+        ServerError: the file belongs to another user, or cannot be written.
     """
     path = password_file(home)
     try:
@@ -36,13 +36,11 @@ def password(home: Path) -> str:
     except FileNotFoundError:
         return _make(path, replace=False)
     except OSError as error:
-        raise ServerError(
-            f"{path} cannot be used: {error.strerror}. Set HEARTH_HOME to a directory of yours."
-        ) from None
+        raise _unusable(path, f"cannot be used ({error.strerror})") from None
 
 
 def renew_password(home: Path) -> None:
-    """Replace the password, because somebody may have been sent it."""
+    """Replace the password, because it may have been sent to a stranger."""
     _make(password_file(home), replace=True)
 
 
@@ -51,13 +49,13 @@ def _read(path: Path) -> str | None:
     with os.fdopen(descriptor) as file:
         status = os.fstat(descriptor)
         if status.st_uid != os.geteuid():
-            raise _unusable(path, "is another user's")
+            raise _unusable(path, "belongs to another user")
         text = file.read(_MOST_BYTES).strip()
     return text if not status.st_mode & (stat.S_IRWXG | stat.S_IRWXO) and ":" in text else None
 
 
 def _make(path: Path, *, replace: bool) -> str:
-    """Make a new one, whole or not at all; of two that are made at once the first stands."""
+    """Create a password file atomically; of two concurrent ones the first stays."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with NamedTemporaryFile("w", dir=path.parent, prefix=".prefect-password-") as file:  # its mode is 0600
         file.write(f"{_USER}:{token_urlsafe(32)}\n")
@@ -69,9 +67,9 @@ def _make(path: Path, *, replace: bool) -> str:
             os.link(file.name, path)
     made = _read(path)
     if made is None:
-        raise _unusable(path, "cannot be kept from other users")
+        raise _unusable(path, "cannot be hidden from other users")
     return made
 
 
 def _unusable(path: Path, why: str) -> ServerError:
-    return ServerError(f"{path} {why}. Set HEARTH_HOME to a directory of yours.")
+    return ServerError(f"{path} {why}. Set HEARTH_HOME to a directory of your own.")

@@ -1,8 +1,8 @@
 """The process of a Prefect server that Hearth starts: `python -m flows.local.prefect_app PORT`.
 
-It is Prefect's own application, with three differences. The port is taken before Prefect is imported, so that one that
-is taken is noticed at once. Requests for another host's name are refused: they come from a page whose name was made to
-lead here. And the server can prove that it knows the password, so that nobody sends it to a stranger.
+It serves Prefect's own application, with three differences. It binds the port before it imports Prefect, so that a used
+port is noticed at once. It rejects requests for other host names, which protects against DNS rebinding. And it can
+prove that it knows the password, so that no client sends the password to a stranger.
 """
 
 from __future__ import annotations
@@ -27,10 +27,12 @@ _NONCE_BYTES = 64
 
 
 async def knows_password(client: httpx.AsyncClient, url: str, password: str) -> bool:
-    """Whether what answers at an address knows the password. It is not sent."""
+    """Return whether the server at an address knows the password, without sending it."""
     nonce = token_hex(16)
-    answer = await client.get(f"{url}{_PATH}", params={"nonce": nonce})
-    return answer.is_success and hmac.compare_digest(answer.text.encode(), _proof(password, nonce.encode()).encode())
+    response = await client.get(f"{url}{_PATH}", params={"nonce": nonce})
+    return response.is_success and hmac.compare_digest(
+        response.text.encode(), _proof(password, nonce.encode()).encode()
+    )
 
 
 def _proof(password: str, nonce: bytes) -> str:
@@ -38,14 +40,14 @@ def _proof(password: str, nonce: bytes) -> str:
 
 
 class Proving:
-    """An application that answers a nonce with what only someone who knows the password can make of it."""
+    """ASGI middleware that answers a nonce with its HMAC, keyed by the password."""
 
     def __init__(self, app: ASGIApp, password: str) -> None:
         self._app = app
         self._password = password
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer it, and leave all other requests to Prefect."""
+        """Answer a nonce, and pass all other requests to Prefect."""
         if scope["type"] != "http" or scope["path"] != _PATH:
             await self._app(scope, receive, send)
             return
@@ -56,7 +58,7 @@ class Proving:
 
 
 def main() -> None:
-    """Serve until a signal comes."""
+    """Serve until a signal arrives."""
     password = os.environ[AUTH]
     os.umask(0o077)  # its database holds secrets, and the key to them
     with socket.create_server((HOSTS[0], int(sys.argv[1]))) as listening:

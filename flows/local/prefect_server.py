@@ -1,7 +1,7 @@
-"""A Prefect server for those who have none: started on this machine when needed, shared, stopped when idle.
+"""Use the configured Prefect server, or start a local one that is shared and stopped when idle.
 
-Prefect's own temporary server starts anew for each process (9 s here) and shows nothing in a browser. This one is
-kept warm like the servers that read pages, so that the next run starts at once and its runs can be looked at.
+Prefect's own temporary server starts for each process (9 s here) and has no UI. The local one stays warm like the
+servers that read pages: the next run starts at once, and its runs are visible in a browser.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from tasks.core.events import Progress, emit
 from tasks.core.network import PREFECTS_CERTIFICATES, check_connection, without_credentials
 from tasks.settings.settings import Settings
 
-_LOOK_SECONDS = 1.0
+_POLL_SECONDS = 1.0
 
 
 @dataclass
 class PrefectApi:
-    """Prefect's API, as long as `prefect_api` has it at hand.
+    """Prefect's API, while `prefect_api` keeps it available.
 
     Attributes:
         url: its address.
-        own: the server behind it, if Hearth started it.
+        own: its server, if Hearth started it.
         lost: set when that server is gone for good.
     """
 
@@ -54,20 +54,20 @@ class PrefectApi:
         return self.own is not None and not self.lost.is_set()
 
     def environment(self) -> dict[str, str]:
-        """What a process that uses the API has in its environment."""
+        """Return the environment of a process that uses the API."""
         if self.own is None:
             return {**os.environ, "PREFECT_API_URL": self.url}
-        # An empty key: one that is meant for another server must not be sent to this one.
-        ours = {"PREFECT_API_URL": self.url, "PREFECT_API_AUTH_STRING": self.own.password, "PREFECT_API_KEY": ""}
-        return {**os.environ, **ours}
+        # The empty key overrides one that is meant for another server and must not be sent to this one.
+        values = {"PREFECT_API_URL": self.url, "PREFECT_API_AUTH_STRING": self.own.password, "PREFECT_API_KEY": ""}
+        return {**os.environ, **values}
 
 
 @asynccontextmanager
 async def prefect_api(settings: Settings) -> AsyncIterator[PrefectApi]:
-    """Have Prefect's API at hand: the one that PREFECT_API_URL or the profile names, else a local server's.
+    """Provide Prefect's API: the one that PREFECT_API_URL or the profile names, else a local server's.
 
-    A server of Hearth's own stays as long as this has it, and is started again should it die. Runs whose end it could
-    not note are told of when it is back.
+    A server of Hearth's own is leased meanwhile, and restarted if it dies. When it is back, it receives the states of
+    runs that ended without it.
 
     Raises:
         ServerError: it does not answer, or the local server does not start.
@@ -93,12 +93,12 @@ async def prefect_api(settings: Settings) -> AsyncIterator[PrefectApi]:
 
 
 async def _own(configured: str | None, settings: Settings) -> OwnServer | None:
-    """The server that Hearth started or starts; None if another one is configured, and answers."""
+    """Return Hearth's own server, which is started if needed; None if another one is configured and answers."""
     if configured:
         if own := await hold_own(configured, settings):
             return own
         was = was_own(configured, settings.home)
-        if not (was and _sends_ours(settings)):  # to whom took the address meanwhile
+        if not (was and _sends_password(settings)):  # another process may have the address now
             check_connection(configured, PREFECTS_CERTIFICATES)
             async with get_client() as client:
                 trouble = await client.api_healthcheck()
@@ -107,24 +107,24 @@ async def _own(configured: str | None, settings: Settings) -> OwnServer | None:
         if not was:
             raise ServerError(
                 f"Prefect does not answer at {without_credentials(configured)}. "
-                "Start it, correct PREFECT_API_URL, or unset it to have Hearth start a local one."
+                "Start it, correct PREFECT_API_URL, or unset it so that Hearth starts a local one."
             )
     emit(Progress("starting a local Prefect server (the next run finds it warm)"))
     own = await lease_own(settings)
-    keep_profile(own.api, own.password, make=False)  # its address may be another one than the last
+    keep_profile(own.api, own.password, make=False)  # its address may have changed
     return own
 
 
-def _sends_ours(settings: Settings) -> bool:
-    """Whether Prefect's client would send the password of Hearth's own server."""
+def _sends_password(settings: Settings) -> bool:
+    """Return whether Prefect's client would send the password of Hearth's own server."""
     sent = get_current_settings().api.auth_string
     return sent is not None and sent.get_secret_value() == password(settings.home)
 
 
 async def _keep(api: PrefectApi, settings: Settings) -> None:
-    """Start the server again if it has died, and tell Prefect how runs ended that it could not note."""
+    """Restart the server if it has died, and send Prefect the states of runs that ended without it."""
     while True:
         if api.own is not None and not api.lost.is_set() and not await api.own.revive(settings):
             api.lost.set()
         await deliver(settings.home, api.url)
-        await asyncio.sleep(_LOOK_SECONDS)
+        await asyncio.sleep(_POLL_SECONDS)

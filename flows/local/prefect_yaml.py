@@ -1,4 +1,4 @@
-"""The file of Hearth's deployments: in the wheel, or at the root of a checkout."""
+"""Find the file with Hearth's deployments: in the wheel, or at the root of a checkout."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _NAME = "prefect.yaml"
 
 
 def prefect_yaml() -> Path:
-    """Return where it is, whatever directory the command is run in."""
+    """Return its path."""
     in_wheel = Path(__file__).with_name(_NAME)
     return in_wheel if in_wheel.is_file() else Path(__file__).parents[2] / _NAME
 

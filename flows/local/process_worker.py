@@ -1,7 +1,7 @@
-"""Prefect's worker, whose runs import nothing from the directory that they run in.
+"""Prefect's worker, whose runs import nothing from their working directory.
 
-`python -m flows.local.process_worker ARGUMENTS` is `prefect worker start ARGUMENTS`. Prefect itself would put that
-directory before all other places to import from.
+`python -m flows.local.process_worker ARGUMENTS` replaces `prefect worker start ARGUMENTS`, which would put that
+directory first on the import path.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from flows.local.run_engine import import_flows
 
 
 class SafeConfiguration(ProcessJobConfiguration):
-    """How a run's process is started."""
+    """The command of a run's process."""
 
     def prepare_for_flow_run(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - Prefect's
-        """See Prefect. A command that a deployment names is its own affair."""
+        """Start Hearth's engine, unless the deployment names a command of its own."""
         self.command = self.command or command_to_string([sys.executable, "-P", "-m", "flows.local.run_engine"])
         super().prepare_for_flow_run(*arguments, **options)
 
 
 def main() -> None:
-    """Run the worker until it is ended."""
-    import_flows()  # the worker itself loads the flow of a run that crashed or was cancelled, for its hooks
+    """Run the worker until it is stopped."""
+    import_flows()  # the worker loads the flow of a crashed or cancelled run to run its hooks
     ProcessWorker.job_configuration = SafeConfiguration
     sys.argv = ["prefect", "worker", "start", *sys.argv[1:]]
     app()

@@ -1,4 +1,4 @@
-"""The Prefect profile `hearth`: Prefect's own command and a user's own flows find server and password by it."""
+"""The Prefect profile `hearth`, through which Prefect's command and other flows find the server and its password."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ PROFILE = "hearth"
 
 
 def keep_profile(api: str, password: str, *, make: bool = True) -> None:
-    """Have the profile name the server. What else a user put into it stays, and so does the profile in use.
+    """Store the server's address and password in the profile. Its other settings and the active profile stay.
 
     Args:
-        api: address of its API.
-        password: what it asks for.
-        make: whether to make it where there is none.
+        api: address of the server's API.
+        password: the server's password.
+        make: whether to create the profile if it does not exist.
 
     Raises:
         InputError: the file of profiles cannot be used.
@@ -28,12 +28,12 @@ def keep_profile(api: str, password: str, *, make: bool = True) -> None:
             return
         settings = {PREFECT_API_URL: api, PREFECT_API_AUTH_STRING: password}
         before = profiles[PROFILE].settings if PROFILE in profiles else {}
-        wanted = {key: value for key, value in before.items() if key is not PREFECT_API_KEY} | settings
+        after = {key: value for key, value in before.items() if key is not PREFECT_API_KEY} | settings
         if path is not None and path.exists():
-            path.chmod(0o600)  # before the password is in it
-        if wanted != before:
+            path.chmod(0o600)  # before it contains the password
+        if after != before:
             profiles.profiles_by_name.pop(PROFILE, None)
-            profiles.add_profile(Profile(name=PROFILE, settings=wanted, source=path))
+            profiles.add_profile(Profile(name=PROFILE, settings=after, source=path))
             save_profiles(profiles)
     except (OSError, ValueError) as error:
         raise InputError(f"Prefect's profiles in {path} cannot be used: {error}. Correct the file.") from None

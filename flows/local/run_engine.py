@@ -1,6 +1,6 @@
-"""The process of one run: Hearth's flows are imported before Prefect looks for them in the working directory.
+"""The process of one run. It imports Hearth's flows before Prefect looks for them in the working directory.
 
-Prefect puts that directory before all other places to import from while it loads a flow.
+Prefect puts that directory first on the import path while it loads a flow.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ FLOWS = ("flows.process_document", "flows.process_batch", "flows.idle_shutdown",
 
 
 def import_flows() -> None:
-    """Import Hearth's flows from where Hearth is installed; Prefect then finds them imported."""
+    """Import the installed flows, so that Prefect finds them already imported."""
     for name in FLOWS:
         import_module(name)
 
 
 def main() -> None:
-    """Run what PREFECT__FLOW_RUN_ID names."""
+    """Run the flow run that PREFECT__FLOW_RUN_ID names."""
     import_flows()
     runpy.run_module("prefect.engine", run_name="__main__", alter_sys=True)
 

@@ -1,4 +1,4 @@
-"""Run a flow in this process, and do not wait for ever for a Prefect server that has gone."""
+"""Run a flow in this process, without waiting for ever for a Prefect server that is gone."""
 
 from __future__ import annotations
 
@@ -31,39 +31,36 @@ if TYPE_CHECKING:
 
     AnyFlow = Flow[..., Any]
 
-# How long Prefect may take to note how a run ended: longer than a request waits for its locked database, which is a
-# minute. A server that does not even answer that it is there is not waited for, though its client goes on trying.
-_NOTED_SECONDS = 180.0
-_LOOK_SECONDS = 10.0
-_AWAY = (httpx.HTTPError, PrefectHTTPStatusError)
-_ANSWER_SECONDS = 20.0
+# Time for Prefect to record a run's end: longer than the minute for which a request waits for its locked database.
+# A server that fails its health check is not waited for, although its client goes on retrying.
+_RECORDED_SECONDS = 180.0
+_POLL_SECONDS = 10.0
+_UNREACHABLE = (httpx.HTTPError, PrefectHTTPStatusError)
+_RESPONSE_SECONDS = 20.0
 
 
 async def run_document(job: Job, settings: Settings) -> Manifest | None:
-    """Run `process_document`; see `_run_flow`. None if no page was begun, because the budget was spent."""
+    """Run `process_document` and return its manifest; None if no page was started, because the budget is spent."""
     return cast("Manifest | None", await _run_flow(cast("AnyFlow", process_document), job, settings))
 
 
 async def run_batch(batch: Batch, settings: Settings) -> Report:
-    """Run `process_batch`; see `_run_flow`.
+    """Run `process_batch` and return its report.
 
     Raises:
-        InputError: the batch is wrong as a whole; no run was made.
+        InputError: the batch is wrong as a whole; no run was created.
     """
     await asyncio.to_thread(check_batch, batch, settings)
     return cast("Report", await _run_flow(cast("AnyFlow", process_batch), batch, settings))
 
 
 async def _run_flow(flow: AnyFlow, request: Job | Batch, settings: Settings) -> Outcome | None:
-    """Run a flow over the Prefect server that is configured, or a local one.
-
-    Returns:
-        The run's account.
+    """Run a flow with the configured Prefect server or a local one, and return its outcome.
 
     Raises:
-        HearthError: what the run raised, or that Prefect's server went away before the document was done.
+        HearthError: the run raised it, or Prefect's server went away before the run was done.
     """
-    marks = Marks()
+    marks = RunMarks()
     termination = Termination()
 
     def hear(event: Event) -> None:
@@ -74,11 +71,11 @@ async def _run_flow(flow: AnyFlow, request: Job | Batch, settings: Settings) -> 
         async with prefect_api(settings) as api:
             emit(Progress("starting the run"))
             with subscribe(hear):
-                outcome = await _outcome(asyncio.ensure_future(_run(flow, request)), marks, api)
-    except _AWAY as error:
+                outcome = await wait_for_outcome(asyncio.ensure_future(_run(flow, request)), marks, api)
+    except _UNREACHABLE as error:
         raise ServerError(
             f"Prefect's server went away during the run ({type(error).__name__}). "
-            "The pages stored so far stand: run again when it is back."
+            "The pages stored so far are kept: run again when it is back."
         ) from None
     except asyncio.CancelledError:
         if termination.came:
@@ -86,20 +83,20 @@ async def _run_flow(flow: AnyFlow, request: Job | Batch, settings: Settings) -> 
         raise
     except Pause:
         raise UnavailableError(
-            "The run was paused in Prefect, which can resume only what a worker runs. "
-            "The pages stored so far stand: run again to go on."
+            "The run was paused in Prefect, which can only resume runs of a worker. "
+            "The pages stored so far are kept: run again to continue."
         ) from None
     if isinstance(outcome, BaseException):
         raise outcome
     return outcome
 
 
-class Marks:
-    """How far a run is, by its events.
+class RunMarks:
+    """The progress of a run, derived from its events.
 
     Attributes:
-        begun: done when it has begun, so that Prefect takes it for running.
-        ended: its account, or why it could not go on.
+        begun: done when Prefect considers the run running.
+        ended: the run's outcome, or the error that ended it.
     """
 
     def __init__(self) -> None:
@@ -108,7 +105,7 @@ class Marks:
         self.ended: asyncio.Future[Outcome] = loop.create_future()
 
     def hear(self, event: Event) -> None:
-        """Take note of an event of the run; its first and its last are told on its own loop."""
+        """Record an event of the run. The first and the last are emitted on the run's own loop."""
         if not self.begun.done():
             self.begun.set_result(None)
         if isinstance(event, RunEnded) and not self.ended.done():
@@ -116,50 +113,52 @@ class Marks:
 
 
 async def _run(flow: AnyFlow, request: Job | Batch) -> BaseException | None:
-    """Run a flow, and return what it raised; its account is heard of."""
-    # Prefect's types do not know that an async flow's state is awaited, too.
+    """Run a flow, and return the error that it raised; its outcome arrives as an event."""
+    # Prefect's types lack that an async flow's state is awaited, too.
     state: State[Any] = await cast("Any", flow)(request, return_state=True)
     outcome = await state.aresult(raise_on_failure=False)
     return outcome if isinstance(outcome, BaseException) and not isinstance(outcome, AllFailedError) else None
 
 
-async def _outcome(
-    run: asyncio.Future[BaseException | None], marks: Marks, api: PrefectApi
+async def wait_for_outcome(
+    run: asyncio.Future[BaseException | None], marks: RunMarks, api: PrefectApi
 ) -> Outcome | BaseException | None:
+    """Wait until Prefect has recorded the run's end, or has stopped answering, and return the outcome."""
     ended = marks.ended
     try:
         both: set[asyncio.Future[Any]] = {run, ended}
         await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-        latest = time.monotonic() + _NOTED_SECONDS
+        latest = time.monotonic() + _RECORDED_SECONDS
         while not run.done() and time.monotonic() < latest:
-            await asyncio.wait({run}, timeout=_LOOK_SECONDS)
-            if not (run.done() or api.returns or await _prefect_answers()):
+            await asyncio.wait({run}, timeout=_POLL_SECONDS)
+            if not (run.done() or api.returns or await prefect_answers()):
                 break
     except asyncio.CancelledError:
         await _interrupt(run, marks)
         raise
-    if not run.done() or (ended.done() and isinstance(run.exception(), _AWAY)):
+    if not run.done() or (ended.done() and isinstance(run.exception(), _UNREACHABLE)):
         emit(
             RunWarning(
-                "Prefect's server does not answer: there, this run may be shown as still running until the server is "
-                "back and Hearth uses it again."
+                "Prefect's server does not answer. It may show this run as still running until the server is back and "
+                "Hearth uses it again."
             )
         )
         return ended.result()
     return run.result() or (ended.result() if ended.done() else None)
 
 
-async def _interrupt(run: asyncio.Future[Any], marks: Marks) -> None:
-    """Cancel a run where it can say so to Prefect; while it begins, or ends, Prefect would take it for crashed."""
+async def _interrupt(run: asyncio.Future[Any], marks: RunMarks) -> None:
+    """Cancel a run when Prefect can record it; while the run begins or ends, Prefect would record a crash."""
     waiting: set[asyncio.Future[Any]] = {run} if marks.ended.done() else {run, marks.begun}
-    await asyncio.wait(waiting, timeout=_LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait(waiting, timeout=_POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
     run.cancel()
     await asyncio.wait({run})
 
 
-async def _prefect_answers() -> bool:
+async def prefect_answers() -> bool:
+    """Return whether Prefect's server passes its health check in time."""
     try:
-        async with asyncio.timeout(_ANSWER_SECONDS), get_client() as client:
+        async with asyncio.timeout(_RESPONSE_SECONDS), get_client() as client:
             return await client.api_healthcheck() is None
     except TimeoutError:
         return False

@@ -1,7 +1,7 @@
-"""Try a stack out: brought up, one page read on its cheapest machine, everything removed, within a sum of dollars.
+"""Smoke-test a stack within a budget: deploy it, read one page on its cheapest machine, and remove everything.
 
-The sum is a time: what the machine costs by the hour says for how long it may run. An alarm ends whatever goes on then,
-what removes it included; on EC2 the machine itself goes at that time, too, though this process be gone.
+The budget becomes a time limit by the machine's price per hour. An alarm stops the work in time for the removal. On EC2
+the machine also ends itself then, even if this process has died.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ if TYPE_CHECKING:
     from infra_scripts.common.deployment import Deployment
     from tasks.results.manifest import Manifest
 
-_TRIES = 3
+_REMOVAL_ATTEMPTS = 3
 _PAUSE_SECONDS = 10.0
 _POLL_SECONDS = 3.0
-_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class TimeUpError(UnavailableError):
-    """The trial took as long as its dollars last."""
+    """The test used up the time that its budget pays for."""
 
 
 @dataclass
 class Trial:
-    """How a trial went.
+    """The outcome of a smoke test.
 
     Attributes:
         manifest: of the page that was read; None if none was.
         left: what could not be removed, by kind and name.
-        usd: what all of it cost, at most.
-        seconds: for which the machine was paid, at most.
+        usd: upper bound of the total cost.
+        seconds: upper bound of the machine's paid time.
     """
 
     manifest: Manifest | None = None
@@ -63,22 +63,22 @@ def run_trial(
     prepare: Callable[[], None],
     trial: Trial,
 ) -> None:
-    """Bring the stack up, have a page read, and remove everything, however it went; `trial` keeps how.
+    """Deploy the stack, read a page, and remove everything, whether the page was read or not.
 
     Args:
-        deployment: of the stack, which is not deployed.
-        target: where the page is read.
+        deployment: the stack; it is not deployed yet.
+        target: the machine, and its limits.
         aws: the clients.
-        listener: hears what goes on.
+        listener: receives progress messages.
         reader: reads the page.
-        prepare: what has to be done between the stack and the page, such as an image that is baked.
-        trial: what is told afterwards, whatever was raised.
+        prepare: runs between the deployment and the page, for example to bake an image.
+        trial: receives the outcome, also if an error is raised.
 
     Raises:
-        TimeUpError: the dollars did not last.
-        KeyboardInterrupt: it was interrupted.
+        TimeUpError: the budget was used up.
+        KeyboardInterrupt: the test was interrupted.
         HearthError: the page could not be read.
-        InfraError: the stack could not be brought up.
+        InfraError: the stack could not be deployed.
     """
     began = time.monotonic()
     try:
@@ -89,20 +89,20 @@ def run_trial(
     finally:
         with _undisturbed(listener):
             reader.stop()
-            paid_until = _end_machines(target, aws, listener)
+            paid_until = _terminate_machines(target, aws, listener)
             trial.left = _remove(deployment, aws, listener)
             trial.seconds = (paid_until or time.monotonic()) - began
             trial.usd = trial.seconds / 3600 * target.usd_per_hour + target.usd_at_launch
 
 
-def _end_machines(target: Target, aws: Aws, listener: Listener) -> float | None:
-    """End the pool's machines before all else, and return when that was done; None if it was not, or there are none."""
+def _terminate_machines(target: Target, aws: Aws, listener: Listener) -> float | None:
+    """Terminate the pool's machines first, and return when that was done; None if it failed or there is no pool."""
     if target.stack is not StackName.EC2:
         return None
-    pool = target.settings.ec2.pool
     try:
         with explain_errors():
-            terminate(aws, [machine.id for machine in machines(aws, pool)], listener, poll_seconds=_POLL_SECONDS)
+            ids = [machine.id for machine in machines(aws, target.settings.ec2.pool)]
+            terminate(aws, ids, listener, poll_seconds=_POLL_SECONDS)
     except InfraError as error:
         listener(str(error))
         return None
@@ -110,10 +110,12 @@ def _end_machines(target: Target, aws: Aws, listener: Listener) -> float | None:
 
 
 def _remove(deployment: Deployment, aws: Aws, listener: Listener) -> tuple[str, ...]:
-    """Remove everything, and return what is left of it."""
+    """Remove everything, and return the names of what is left."""
     listener(f"Removing {deployment.teardown_summary}.")
     left: tuple[str, ...] = ()
-    for at in range(_TRIES):
+    for attempt in range(_REMOVAL_ATTEMPTS):
+        if attempt:
+            time.sleep(_PAUSE_SECONDS)
         try:
             deployment.down(aws, listener, force=True)
         except LeftoverError as error:
@@ -124,25 +126,23 @@ def _remove(deployment: Deployment, aws: Aws, listener: Listener) -> tuple[str, 
             listener(str(error))
         else:
             return ()
-        if at < _TRIES - 1:
-            time.sleep(_PAUSE_SECONDS)
     return left
 
 
 @contextmanager
 def _stopped_after(seconds: float) -> Iterator[None]:
-    """Raise TimeUpError in what goes on after so long, and KeyboardInterrupt at each signal to end."""
+    """Raise TimeUpError in the body after a time, and KeyboardInterrupt at each signal that asks it to stop."""
 
     def time_up(_: int, __: FrameType | None) -> None:
         raise TimeUpError(
-            f"The trial was stopped after {seconds / 60:.0f} minutes, as its dollars would not last much longer. "
+            f"The test was stopped after {seconds / 60:.0f} minutes, because its budget was nearly used up. "
             "Allow more with --max-usd."
         )
 
     def stop(_: int, __: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    with _handled({signal.SIGALRM: time_up, **dict.fromkeys(_STOPPING, stop)}):
+    with _handled({signal.SIGALRM: time_up, **dict.fromkeys(_STOP_SIGNALS, stop)}):
         signal.setitimer(signal.ITIMER_REAL, seconds)
         try:
             yield
@@ -152,21 +152,21 @@ def _stopped_after(seconds: float) -> Iterator[None]:
 
 @contextmanager
 def _undisturbed(listener: Listener) -> Iterator[None]:
-    """Go on whatever signal comes: what is half removed would be paid for."""
+    """Finish the body whatever signal arrives: a half-removed stack would go on costing money."""
 
-    def tell(_: int, __: FrameType | None) -> None:
-        with suppress(RuntimeError):  # it may be in the middle of a line
+    def ask_to_wait(_: int, __: FrameType | None) -> None:
+        with suppress(RuntimeError):  # the signal may interrupt a write to the terminal
             listener("Everything is being removed; please wait.")
 
-    with _handled({signal.SIGALRM: signal.SIG_IGN, **dict.fromkeys(_STOPPING, tell)}):
+    with _handled({signal.SIGALRM: signal.SIG_IGN, **dict.fromkeys(_STOP_SIGNALS, ask_to_wait)}):
         yield
 
 
 @contextmanager
 def _handled(handlers: dict[signal.Signals, Any]) -> Iterator[None]:
-    # One that is ignored, as SIGHUP is after nohup, stays so.
-    wanted = {number: handler for number, handler in handlers.items() if signal.getsignal(number) != signal.SIG_IGN}
-    before = {number: signal.signal(number, handler) for number, handler in wanted.items()}
+    """Install signal handlers. An ignored signal, as SIGHUP after nohup, stays ignored."""
+    active = {number: handler for number, handler in handlers.items() if signal.getsignal(number) != signal.SIG_IGN}
+    before = {number: signal.signal(number, handler) for number, handler in active.items()}
     try:
         yield
     finally:

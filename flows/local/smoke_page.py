@@ -1,4 +1,4 @@
-"""The page of a trial: read by `hearth read` in a process of its own, which cannot keep the trial from its end."""
+"""Read the page of a smoke test with `hearth read`, in a process of its own that can be ended."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ if TYPE_CHECKING:
     from flows.local.smoke_target import Target
     from tasks.results.manifest import Manifest
 
-_WIND_UP_SECONDS = 30.0
+_STOP_SECONDS = 30.0
 
 
 @dataclass
 class PageReader:
-    """Has the first page of the sample read on a backend."""
+    """A process that reads the first page of the sample on a backend."""
 
     target: Target
     _process: subprocess.Popen[str] | None = None
     _directory: tempfile.TemporaryDirectory[str] | None = field(default=None, repr=False)
 
     def read(self) -> Manifest:
-        """Read the page, and return the run's account.
+        """Read the page, and return the run's manifest.
 
         Raises:
-            UnavailableError: it was not read; why is what the run said.
+            UnavailableError: the page was not read; the message is the run's own.
         """
         from tasks.documents.sample import write_sample
 
         self._directory = tempfile.TemporaryDirectory(prefix="hearth-smoke-")
-        place = Path(self._directory.name)
-        write_sample(place / "sample.pdf")
-        command = [sys.executable, "-P", "-m", "flows.cli.main", "read", str(place / "sample.pdf")]
-        options = {"--output": place / "results", **self.target.read_options}
-        # A session of its own: Ctrl-C at the terminal reaches it by `stop`, in its turn.
+        directory = Path(self._directory.name)
+        write_sample(directory / "sample.pdf")
+        command = [sys.executable, "-P", "-m", "flows.cli.main", "read", str(directory / "sample.pdf")]
+        options = {"--output": directory / "results", **self.target.read_options}
+        # In a session of its own, so that Ctrl-C at the terminal does not reach it before `stop` does.
         self._process = subprocess.Popen(  # noqa: S603 - our own command
             [*command, *(str(part) for pair in options.items() for part in pair), "--force", "--json"],
             env={**os.environ, **self.target.environment},
@@ -53,22 +53,22 @@ class PageReader:
             start_new_session=True,
         )
         out, _ = self._process.communicate()
-        told = _last_json(out)
+        outcome = _last_json(out)
         if self._process.returncode != 0:
-            failed = [each.get("detail") for each in told.get("failures", ())]
-            why = next(filter(None, (told.get("error"), *failed)), "see what it said above")
+            details = [failure.get("detail") for failure in outcome.get("failures", ())]
+            why = next(filter(None, (outcome.get("error"), *details)), "see the messages above")
             raise UnavailableError(f"The page was not read: {why}")
-        manifest = ResultStore(Path(str(told["output"]))).manifest()
+        manifest = ResultStore(Path(str(outcome["output"]))).manifest()
         if manifest is None or manifest.pages.read != 1:
-            raise UnavailableError("The page was not read: the run's account does not list it as read.")
+            raise UnavailableError("The page was not read: the run's manifest does not list it as read.")
         return manifest
 
     def stop(self) -> None:
-        """End the run, if it goes on, and forget what it stored."""
+        """End the process if it still runs, and delete what it stored."""
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
             try:
-                self._process.wait(_WIND_UP_SECONDS)
+                self._process.wait(_STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 with suppress(ProcessLookupError):
                     os.killpg(self._process.pid, signal.SIGKILL)
@@ -78,9 +78,8 @@ class PageReader:
 
 
 def _last_json(out: str) -> dict[str, Any]:
-    lines = out.strip().splitlines()
+    """Return the last line of an output if it is a JSON object, else an empty one."""
     with suppress(ValueError, IndexError):
-        found = json.loads(lines[-1])
-        if isinstance(found, dict):
-            return found
+        value = json.loads(out.strip().splitlines()[-1])
+        return value if isinstance(value, dict) else {}
     return {}

@@ -1,14 +1,14 @@
-"""The pool of EC2 machines, as `hearth infra` deploys it: the settings, handed to infra_scripts."""
+"""Deploy a pool of EC2 machines."""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from flows.stacks.base import StackDeployment
 from infra_scripts.common.clients import explain_errors
 from infra_scripts.common.cloudformation import Stack
-from infra_scripts.common.deployment import CostTable, Options, StackPlan, StackRequest, StackStatus
+from infra_scripts.common.deployment import CostTable, StackPlan, StackRequest, StackStatus
 from infra_scripts.common.instances import POOL_TAG, images, machines
 from infra_scripts.common.needs import Machines, Market, Needs
 from infra_scripts.common.network import AMI_STAND_IN, STAND_INS
@@ -16,17 +16,15 @@ from infra_scripts.ec2.deploy import LINKED_SERVICES, down, request, up
 from infra_scripts.ec2.pool import Ec2Stack
 from infra_scripts.ec2.template import parameters, plan, template
 from tasks.costs.disks import disk_mb_s, initialization_usd
-from tasks.costs.price_book import current_book
 from tasks.costs.rates import gp3_usd_per_hour, on_demand_usd_per_hour, price_notes
 from tasks.settings.ec2 import SpotPolicy
 
 if TYPE_CHECKING:
     from infra_scripts.common.clients import Aws, Listener
-    from tasks.settings.settings import Settings
 
 _NOTES = (
-    "Disks included, a public IPv4 address (USD 0.005 an hour) not.",
-    "Spot machines cost less, and are never stopped but ended.",
+    "Prices include disks, but not a public IPv4 address (USD 0.005 an hour).",
+    "Spot machines cost less. They are terminated instead of stopped.",
 )
 _MARKETS: dict[SpotPolicy, tuple[Market, ...]] = {
     SpotPolicy.AUTO: ("spot", "on-demand"),
@@ -35,54 +33,41 @@ _MARKETS: dict[SpotPolicy, tuple[Market, ...]] = {
 }
 
 
-@dataclass(frozen=True)
-class Ec2Deployment:
-    """A pool of machines that runs launch when they need them."""
+class Ec2Deployment(StackDeployment):
+    """A pool of machines, which runs launch when they need them."""
 
-    settings: Settings
-    options: Options
-    region: str
     supported_options: ClassVar[frozenset[str]] = frozenset({"allow_from", "images"})
 
     @property
-    def pool(self) -> str:
-        """Its name."""
-        return self.settings.ec2.pool
-
-    @property
     def name(self) -> str:
-        """Of the stack."""
+        """The name of the CloudFormation stack."""
         return f"hearth-{self.pool}"
 
     @property
     def teardown_summary(self) -> str:
-        """All that `down` deletes."""
+        """Everything that `down` deletes, for a question to the user."""
         and_images = " and images" if self.options.images else ""
         return f"the pool {self.pool} in {self.region}: its machines, stack, parameters{and_images}"
 
     def plan(self) -> StackPlan:
-        """What `up` makes and what it costs."""
+        """Return what `up` makes, and its cost."""
         stack = self._stack()
-        region, book, types = self.region, current_book(self.settings.home), self.settings.ec2.types
+        region, book, types = self.region, self.book, self.settings.ec2.types
         prices = {name: on_demand_usd_per_hour(name, region, book) for name in types}
         disk = gp3_usd_per_hour(stack.disk_gb, stack.disk_throughput, region, book)
         filling = initialization_usd(stack.model_disk, stack.disk_gb, region, book)
         planned = plan(stack, prices, disk, filling)
         stopped = f"USD {planned.stopped_usd_per_month:.2f} a month"
         machine_rows = tuple(
-            (name, "not known" if usd is None else f"USD {usd:.3f} an hour", stopped)
+            (name, "unknown" if usd is None else f"USD {usd:.3f} an hour", stopped)
             for name, usd in planned.machine_usd_per_hour.items()
         )
         items = [*types, "gp3:gb", *(["ebs:init_gb"] if filling else [])]
         notes = (*_NOTES, *self._capped(stack), *price_notes(items, region, book))
         return StackPlan(planned.rows, CostTable(("machine", "running, on demand", "stopped"), machine_rows), notes)
 
-    def template(self) -> str:
-        """The CloudFormation template."""
-        return template(self._stack())
-
     def needs(self) -> Needs:
-        """Machines on either market."""
+        """Return the machines that it launches, and their markets."""
         stack, markets = self.settings.ec2_stack, _MARKETS[self.settings.ec2.spot_policy]
         machines = Machines(
             types=self.settings.ec2.types,
@@ -95,12 +80,12 @@ class Ec2Deployment:
         return Needs(machines=machines)
 
     def request_for(self, aws: Aws) -> StackRequest:
-        """What `up` asks CloudFormation for."""
+        """Return the request of `up`, with the network and image that AWS names."""
         with explain_errors():
             return request(aws, self._stack(), lambda _: None)
 
     def request(self) -> StackRequest:
-        """What CloudFormation is asked for."""
+        """Return the request to CloudFormation, with placeholders for network and image."""
         stack = self._stack()
         values = parameters(stack, **STAND_INS, ami=AMI_STAND_IN)
         return StackRequest(template(stack), values, {POOL_TAG: self.pool}, LINKED_SERVICES)
@@ -114,13 +99,13 @@ class Ec2Deployment:
         )
 
     def down(self, aws: Aws, listener: Listener, *, force: bool) -> tuple[str, ...]:
-        """Terminate the pool's machines and delete its stack, parameters and, if asked, images."""
+        """Terminate the machines, and delete the stack, the parameters and, with --images, the images."""
         done = down(aws, self.pool, listener, force=force, with_images=self.options.images)
-        kept = (f"Kept, and paid for: {', '.join(done.kept)}. --images deletes them.",) if done.kept else ()
+        kept = (f"Kept, and still paid for: {', '.join(done.kept)}. --images deletes them.",) if done.kept else ()
         return (f"The pool {self.pool} in {self.region} is gone.", *kept)
 
     def status(self, aws: Aws) -> StackStatus:
-        """The stack, and what of the pool is paid for."""
+        """Return the status of the stack, its machines and its images."""
         with explain_errors():
             stack = Stack(aws, self.name, lambda _: None)
             found, outputs = stack.describe(), stack.outputs()
@@ -138,8 +123,8 @@ class Ec2Deployment:
 
     def _capped(self, stack: Ec2Stack) -> tuple[str, ...]:
         wanted, capped = self.settings.ec2_stack.disk_throughput, stack.disk_throughput
-        told = f"Disks have {capped} MB/s and not {wanted}: none of the pool's types takes more."
-        return () if wanted == capped else (told,)
+        note = f"Disks get {capped} MB/s instead of {wanted}: no instance type of the pool supports more."
+        return () if wanted == capped else (note,)
 
     def _stack(self) -> Ec2Stack:
         pool, values = self.settings.ec2, self.settings.ec2_stack.model_dump()
@@ -154,6 +139,4 @@ class Ec2Deployment:
         )
 
 
-def deployment(settings: Settings, options: Options, region: str) -> Ec2Deployment:
-    """The pool that the settings name."""
-    return Ec2Deployment(settings, options, region)
+deployment = Ec2Deployment

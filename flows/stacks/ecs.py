@@ -1,19 +1,18 @@
-"""The ECS service, as `hearth infra` deploys it: the settings, handed to infra_scripts."""
+"""Deploy an ECS service."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from flows.stacks.base import StackDeployment
 from infra_scripts.common.clients import explain_errors
 from infra_scripts.common.container_images import ECS_MEDIA_TYPES
-from infra_scripts.common.deployment import CostTable, Options, StackPlan, StackRequest, StackStatus
+from infra_scripts.common.deployment import CostTable, StackPlan, StackRequest, StackStatus
 from infra_scripts.common.needs import Container, Machines, Needs
 from infra_scripts.common.network import AMI_STAND_IN, STAND_INS
 from infra_scripts.ecs.deploy import ECS_TAG, down, image_trouble, request, status, up
 from infra_scripts.ecs.service import BUILD_SCRIPT, EcsStack, parameters, plan_rows, stack_name, template
 from tasks.costs.disks import disk_mb_s
-from tasks.costs.price_book import current_book
 from tasks.costs.rates import (
     HOURS_A_MONTH,
     balancer_usd_per_hour,
@@ -26,47 +25,37 @@ from tasks.settings.ecs import Capacity
 
 if TYPE_CHECKING:
     from infra_scripts.common.clients import Aws, Listener
-    from tasks.settings.settings import Settings
 
 _NOTES = (
-    "On-demand prices; disks included, a public IPv4 address (USD 0.005 an hour) not. Spot costs less.",
-    "A machine without a task goes after about 15 minutes more, as ECS takes its time.",
-    "`hearth plan` reckons time and dollars of a document or a batch on it.",
+    "On-demand prices include disks, but not a public IPv4 address (USD 0.005 an hour). Spot costs less.",
+    "ECS ends a machine without a task after about 15 more minutes.",
+    "`hearth plan` estimates time and cost of a document or a batch.",
 )
 _FIRST = (
-    "Where there is no machine ECS starts two, also for one task; the second then goes as one without a task. "
-    "HEARTH_ECS_STACK__MAX_TASKS=1 allows one alone."
+    "From zero machines ECS starts two, even for one task, and later ends the second. "
+    "HEARTH_ECS_STACK__MAX_TASKS=1 limits it to one."
 )
 
 
-@dataclass(frozen=True)
-class EcsDeployment:
-    """Tasks behind a load balancer that runs ask for when they need them."""
+class EcsDeployment(StackDeployment):
+    """Tasks behind a load balancer, which runs request when they need them."""
 
-    settings: Settings
-    options: Options
-    region: str
     supported_options: ClassVar[frozenset[str]] = frozenset({"allow_from"})
 
     @property
-    def pool(self) -> str:
-        """Its name."""
-        return self.settings.ec2.pool
-
-    @property
     def name(self) -> str:
-        """Of the stack."""
+        """The name of the CloudFormation stack."""
         return stack_name(self.pool)
 
     @property
     def teardown_summary(self) -> str:
-        """All that `down` deletes."""
+        """Everything that `down` deletes, for a question to the user."""
         return f"the service {self.name} in {self.region}: its tasks, machines, image, load balancer and stack"
 
     def plan(self) -> StackPlan:
-        """What `up` makes and what it costs."""
+        """Return what `up` makes, and its cost."""
         stack, most = self._stack(), self.settings.ecs_stack.max_tasks
-        region, book = self.region, current_book(self.settings.home)
+        region, book = self.region, self.book
         if stack.capacity == "gpu":
             disk = gp3_usd_per_hour(stack.disk_gb, stack.disk_throughput, region, book)
             prices = {name: on_demand_usd_per_hour(name, region, book) for name in stack.types}
@@ -76,7 +65,7 @@ class EcsDeployment:
             hourly = {stack.kind: fargate_usd_per_hour(stack.fargate_vcpu, stack.fargate_gb, region, book)}
             items = ["fargate:vcpu", "alb:hour"]
         rows = tuple(
-            (name, *("not known" if usd is None else f"USD {usd * count:.3f} an hour" for count in (1, most)))
+            (name, *("unknown" if usd is None else f"USD {usd * count:.3f} an hour" for count in (1, most)))
             for name, usd in hourly.items()
         )
         costs = CostTable(("a task on", "one running, on demand", f"{most} running"), rows)
@@ -84,12 +73,8 @@ class EcsDeployment:
         notes = (*_NOTES, *first, *price_notes(items, region, book))
         return StackPlan(plan_rows(stack, balancer_usd_per_hour(region, book), HOURS_A_MONTH), costs, notes)
 
-    def template(self) -> str:
-        """The CloudFormation template."""
-        return template(self._stack())
-
     def needs(self) -> Needs:
-        """Machines or Fargate, and an image."""
+        """Return the machines or Fargate capacity that it uses, and its image."""
         settings, stack = self.settings.ecs_stack, self._stack()
         container = Container(
             name=f"{stack.name}:{stack.image_tag}",
@@ -116,12 +101,12 @@ class EcsDeployment:
         return Needs(machines=machines, balancer_subnets_setting="HEARTH_ECS_STACK__SUBNETS", container=container)
 
     def request_for(self, aws: Aws) -> StackRequest:
-        """What `up` asks CloudFormation for."""
+        """Return the request of `up`, with the network and image that AWS names."""
         with explain_errors():
             return request(aws, self._stack())
 
     def request(self) -> StackRequest:
-        """What CloudFormation is asked for."""
+        """Return the request to CloudFormation, with placeholders for network and image."""
         stack = self._stack()
         values = parameters(stack, **STAND_INS, ami=AMI_STAND_IN)
         return StackRequest(template(stack), values, {ECS_TAG: self.pool}, stack.linked_services)
@@ -140,25 +125,18 @@ class EcsDeployment:
         )
 
     def down(self, aws: Aws, listener: Listener, *, force: bool) -> tuple[str, ...]:
-        """Send tasks and machines away and delete the stack, image included."""
+        """Stop the tasks and machines, and delete the stack and its image."""
         down(aws, self.pool, listener, force=force)
         return (f"{self.name} in {self.region} is gone.",)
 
     def status(self, aws: Aws) -> StackStatus:
-        """The stack, its tasks and its machines."""
+        """Return the status of the stack, its tasks and its machines."""
         return status(aws, self.pool)
 
     def _stack(self) -> EcsStack:
         values = self.settings.ecs_stack.model_dump()
         values["disk_throughput"] = disk_mb_s(values["disk_throughput"], values["types"])
-        return EcsStack(
-            **values,
-            pool=self.pool,
-            region=self.region,
-            allow_from=self.options.allow_from,
-        )
+        return EcsStack(**values, pool=self.pool, region=self.region, allow_from=self.options.allow_from)
 
 
-def deployment(settings: Settings, options: Options, region: str) -> EcsDeployment:
-    """The service of the pool that the settings name."""
-    return EcsDeployment(settings, options, region)
+deployment = EcsDeployment

@@ -1,129 +1,122 @@
 # ruff: noqa: N999 - the registry finds a module by the name of its stack
-"""The trigger for uploads, as `hearth infra` deploys it: the settings, handed to infra_scripts."""
+"""Deploy the upload trigger."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
+from flows.stacks.base import StackDeployment
 from infra_scripts.common.clients import explain_errors
 from infra_scripts.common.container_images import ECS_MEDIA_TYPES
-from infra_scripts.common.deployment import CostTable, Options, StackPlan, StackRequest, StackStatus
+from infra_scripts.common.deployment import CostTable, StackPlan, StackRequest, StackStatus
 from infra_scripts.common.instances import POOL_TAG
 from infra_scripts.common.needs import Container, Needs
 from infra_scripts.common.network import STAND_INS
 from infra_scripts.trigger.deploy import LINKED_SERVICES, down, request, sends_events, status, up
 from infra_scripts.trigger.upload_trigger import TriggerStack, plan_rows, template
-from tasks.costs.price_book import current_book
 from tasks.costs.rates import fargate_usd_per_hour, price_notes
 from tasks.settings.trigger import Capacity
 
 if TYPE_CHECKING:
     from infra_scripts.common.clients import Aws, Listener
-    from tasks.settings.settings import Settings
 
 _NOTES = (
-    "The machines that a task reads on come beside its price.",
-    "docs/how-to/lambda.md has an example of what a month costs.",
+    "The machines that a task reads on cost extra.",
+    "docs/how-to/lambda.md has an example of a month's cost.",
 )
 
 
-@dataclass(frozen=True)
-class LambdaDeployment:
-    """A function that has PDFs read that land in a bucket."""
-
-    settings: Settings
-    options: Options
-    region: str
-    supported_options: ClassVar[frozenset[str]] = frozenset()
+class LambdaDeployment(StackDeployment):
+    """A function that starts reading the PDFs that arrive in a bucket."""
 
     @property
     def name(self) -> str:
-        """Of the stack."""
+        """The name of the CloudFormation stack."""
         return self._stack().name
 
     @property
     def teardown_summary(self) -> str:
-        """All that `down` deletes."""
+        """Everything that `down` deletes, for a question to the user."""
         return f"{self.name} in {self.region}: its function, queues with what waits in them, tasks and roles"
 
     def plan(self) -> StackPlan:
-        """What `up` makes and what it costs."""
-        stack, given = self._stack(), self.settings.trigger
+        """Return what `up` makes, and its cost."""
+        stack, trigger = self._stack(), self.settings.trigger
         stack.checked()
-        book = current_book(self.settings.home)
-        hourly = fargate_usd_per_hour(given.cpu // 1024, given.memory_mb // 1024, self.region, book)
-        longest = given.max_minutes / 60 * 1.5
-        row = (f"{given.cpu / 1024:g} vCPU, {given.memory_mb / 1024:g} GB", f"USD {hourly:.3f} an hour")
+        hourly = fargate_usd_per_hour(trigger.cpu // 1024, trigger.memory_mb // 1024, self.region, self.book)
+        longest = trigger.max_minutes / 60 * 1.5
+        row = (f"{trigger.cpu / 1024:g} vCPU, {trigger.memory_mb / 1024:g} GB", f"USD {hourly:.3f} an hour")
         costs = CostTable(
-            ("a task", "while it reads", "at the most, machines included"),
-            ((*row, f"USD {hourly * longest + given.max_usd:.2f}"),),
+            ("a task", "while it reads", "at most, machines included"),
+            ((*row, f"USD {hourly * longest + trigger.max_usd:.2f}"),),
         )
-        return StackPlan(plan_rows(stack), costs, (*_NOTES, *price_notes(["fargate:vcpu"], self.region, book)))
+        return StackPlan(plan_rows(stack), costs, (*_NOTES, *price_notes(["fargate:vcpu"], self.region, self.book)))
 
     def template(self) -> str:
-        """The CloudFormation template."""
+        """Return the CloudFormation template, which depends on no setting."""
         return template()
 
     def needs(self) -> Needs:
-        """Concurrency of its function, and Fargate with an image where it starts tasks."""
-        given = self.settings.trigger
-        if given.prefect_url:  # Prefect is told of uploads, and no task is started
-            return Needs(reserved_concurrency=given.reserved_concurrency)
+        """Return the concurrency of its function and, if it starts tasks, Fargate capacity and an image."""
+        trigger = self.settings.trigger
+        if trigger.prefect_url:  # the function starts Prefect runs, and no task
+            return Needs(reserved_concurrency=trigger.reserved_concurrency)
         container = Container(
-            name=given.image or "",
+            name=trigger.image or "",
             media_types=ECS_MEDIA_TYPES,
             build="infra_scripts/worker/Dockerfile is its recipe, and docs/how-to/lambda.md has the commands",
         )
         return Needs(
-            fargate_vcpu=given.cpu / 1024,
-            fargate_spot=given.capacity is Capacity.FARGATE_SPOT,
+            fargate_vcpu=trigger.cpu / 1024,
+            fargate_spot=trigger.capacity is Capacity.FARGATE_SPOT,
             container=container,
-            reserved_concurrency=given.reserved_concurrency,
+            reserved_concurrency=trigger.reserved_concurrency,
         )
 
     def request_for(self, aws: Aws) -> StackRequest:
-        """What `up` asks CloudFormation for."""
+        """Return the request of `up`, with the network and image that AWS names."""
         with explain_errors():
             return request(aws, self._stack())
 
     def request(self) -> StackRequest:
-        """What CloudFormation is asked for."""
+        """Return the request to CloudFormation, with placeholders for network and image."""
         stack = self._stack()
         return StackRequest(template(), stack.parameters(**STAND_INS), {POOL_TAG: stack.pool}, LINKED_SERVICES)
 
     def up(self, aws: Aws, listener: Listener) -> tuple[str, ...]:
-        """Create or update it."""
+        """Create or update the stack."""
         stack = self._stack()
         change = up(aws, stack, listener)
-        told = f"The stack {self.name} in {self.region} is {change}."
+        done = f"The stack {self.name} in {self.region} is {change}."
         if stack.bucket and sends_events(aws, stack.bucket) is not True:
             return (
-                told,
-                f"The bucket {stack.bucket} sends no events to EventBridge, as far as can be seen. Turn that on in its "
-                "properties, or nothing is read. (put-bucket-notification-configuration would replace its others.)",
+                done,
+                f"The bucket {stack.bucket} seems to send no events to EventBridge. Turn that on in its properties, or "
+                "nothing is read. (put-bucket-notification-configuration would replace its other notifications.)",
             )
-        return (told, f"PDFs that land in s3://{stack.bucket}/{stack.prefix} are read from now on.")
+        return (done, f"From now on, PDFs that arrive in s3://{stack.bucket}/{stack.prefix} are read.")
 
     def down(self, aws: Aws, listener: Listener, *, force: bool) -> tuple[str, ...]:
-        """End its tasks and delete it; the bucket and the results stay."""
+        """Stop its tasks and delete the stack; the bucket and the results stay."""
         waiting = down(aws, self._stack(), listener, force=force)
-        lost = (f"{waiting} uploads or failed tasks were waiting: `hearth batch` reads them.",) if waiting else ()
-        return (f"{self.name} in {self.region} is gone; the bucket and the results are as they were.", *lost)
+        lost = (
+            (f"{waiting} uploads or failed tasks were still in the queue: `hearth batch` reads them.",)
+            if waiting
+            else ()
+        )
+        return (f"{self.name} in {self.region} is gone; the bucket and the results are unchanged.", *lost)
 
     def status(self, aws: Aws) -> StackStatus:
-        """The stack, what waits, and its tasks."""
+        """Return the status of the stack, its queue and its tasks."""
         return status(aws, self._stack())
 
     def _stack(self) -> TriggerStack:
         return TriggerStack(
             **self.settings.trigger.model_dump(),
-            pool=self.settings.ec2.pool,
+            pool=self.pool,
             region=self.region,
             output=str(self.settings.output),
         )
 
 
-def deployment(settings: Settings, options: Options, region: str) -> LambdaDeployment:
-    """The trigger that the settings describe."""
-    return LambdaDeployment(settings, options, region)
+deployment = LambdaDeployment

@@ -1,79 +1,54 @@
-"""The SageMaker endpoint, as `hearth infra` deploys it: the settings, handed to infra_scripts."""
+"""Deploy a SageMaker endpoint."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
+from flows.stacks.base import StackDeployment
 from infra_scripts.common.container_images import SAGEMAKER_MEDIA_TYPES
-from infra_scripts.common.deployment import CostTable, Options, StackPlan, StackRequest, StackStatus
+from infra_scripts.common.deployment import CostTable, StackPlan, StackRequest, StackStatus
 from infra_scripts.common.errors import RequestError
-from infra_scripts.common.instances import POOL_TAG
 from infra_scripts.common.needs import Container, Needs
-from infra_scripts.sagemaker.deploy import LINKED_SERVICES, down, request, status, up
-from infra_scripts.sagemaker.endpoint import SagemakerStack, parameters, plan, stack_name, template
-from tasks.costs.price_book import current_book
+from infra_scripts.sagemaker.deploy import down, request, status, up
+from infra_scripts.sagemaker.endpoint import SagemakerStack, plan, stack_name
 from tasks.costs.rates import on_demand_usd_per_hour, price_notes
 
 if TYPE_CHECKING:
     from infra_scripts.common.clients import Aws, Listener
-    from tasks.settings.settings import Settings
 
 
-@dataclass(frozen=True)
-class SagemakerDeployment:
-    """An endpoint that AWS scales to what is asked of it."""
-
-    settings: Settings
-    options: Options
-    region: str
-    supported_options: ClassVar[frozenset[str]] = frozenset()
-
-    @property
-    def pool(self) -> str:
-        """Its name."""
-        return self.settings.ec2.pool
+class SagemakerDeployment(StackDeployment):
+    """An endpoint that AWS scales with its requests."""
 
     @property
     def name(self) -> str:
-        """Of the stack."""
+        """The name of the CloudFormation stack."""
         return stack_name(self.pool)
 
     @property
     def teardown_summary(self) -> str:
-        """All that `down` deletes."""
+        """Everything that `down` deletes, for a question to the user."""
         return f"the SageMaker endpoint hearth-{self.pool} in {self.region}: its instances, stack, table and bucket"
 
     def plan(self) -> StackPlan:
-        """What `up` makes and what it costs."""
-        stack = self._stack()
-        book = current_book(self.settings.home)
+        """Return what `up` makes, and its cost."""
+        stack, book = self._stack(), self.book
         usd = on_demand_usd_per_hour(stack.instance_type, self.region, book)
         rows, notes = plan(stack, usd)
         notes += tuple(price_notes([stack.instance_type], self.region, book))
-        running = "not known" if usd is None else f"USD {usd:.3f} an hour, USD {usd * 24:.2f} a day"
+        running = "unknown" if usd is None else f"USD {usd:.3f} an hour, USD {usd * 24:.2f} a day"
         costs = CostTable(("instance", "running", "scaled in to none"), ((stack.instance_type, running, "nothing"),))
         return StackPlan(rows, costs, notes)
 
-    def template(self) -> str:
-        """The CloudFormation template."""
-        return template(self._stack())
-
     def needs(self) -> Needs:
-        """Instances of an endpoint, the container, and the role that scales them."""
+        """Return the endpoint's instance type and its container."""
         stack = self._stack()
         container = Container(stack.image, SAGEMAKER_MEDIA_TYPES, build="docs/how-to/sagemaker.md has the commands")
         return Needs(endpoint_type=stack.instance_type, container=container)
 
-    def request_for(self, aws: Aws) -> StackRequest:
-        """What `up` asks CloudFormation for."""
-        del aws
-        return request(self._stack())
-
     def request(self) -> StackRequest:
-        """What CloudFormation is asked for."""
-        stack = self._stack()
-        return StackRequest(template(stack), parameters(stack), {POOL_TAG: stack.pool}, LINKED_SERVICES)
+        """Return the request to CloudFormation; AWS is not asked for any part of it."""
+        return request(self._stack())
 
     def up(self, aws: Aws, listener: Listener) -> tuple[str, ...]:
         """Create or update the stack."""
@@ -84,17 +59,17 @@ class SagemakerDeployment:
         )
 
     def down(self, aws: Aws, listener: Listener, *, force: bool) -> tuple[str, ...]:
-        """Delete the stack with its endpoint."""
+        """Delete the stack and its endpoint."""
         down(aws, self.pool, listener, force=force)
         return (
             f"The SageMaker endpoint hearth-{self.pool} in {self.region} is gone. "
-            "Kept: the container's image in ECR (USD 0.10 per GB and month).",
+            "The container's image stays in ECR (USD 0.10 per GB and month).",
         )
 
     def status(self, aws: Aws) -> StackStatus:
-        """The stack, the endpoint, and what of it is paid for now."""
+        """Return the status of the stack, and of the endpoint and its instances."""
         found = status(aws, self.pool)
-        usd = on_demand_usd_per_hour(found.instance_type, self.region, current_book(self.settings.home))
+        usd = on_demand_usd_per_hour(found.instance_type, self.region, self.book)
         price = f" at USD {usd * found.instances:.2f} an hour" if usd is not None and found.instances else ""
         running = f"{found.instances} x {found.instance_type}{price}" if found.instances else "none"
         facts = [("endpoint", found.endpoint or "none"), ("instances", running)]
@@ -106,12 +81,10 @@ class SagemakerDeployment:
         endpoint = self.settings.sagemaker_stack
         if endpoint.image is None:
             raise RequestError(
-                "The endpoint needs Hearth's container in ECR: set HEARTH_SAGEMAKER_STACK__IMAGE, such as "
+                "The endpoint needs Hearth's container in ECR. Set HEARTH_SAGEMAKER_STACK__IMAGE, for example "
                 "123456789012.dkr.ecr.us-east-1.amazonaws.com/hearth:1. docs/how-to/sagemaker.md has the commands."
             )
         return SagemakerStack(**endpoint.model_dump(), pool=self.pool, region=self.region)
 
 
-def deployment(settings: Settings, options: Options, region: str) -> SagemakerDeployment:
-    """The endpoint that the settings name."""
-    return SagemakerDeployment(settings, options, region)
+deployment = SagemakerDeployment

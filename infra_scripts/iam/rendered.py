@@ -195,7 +195,7 @@ _FUNCTIONS: Mapping[str, Callable[[_Renderer, Value], Value]] = {
 }
 
 
-class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML ships no types
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # libyaml where PyYAML has it
     """YAML with CloudFormation's short forms."""
 
 

@@ -1,4 +1,4 @@
-"""What asyncio lacks: an event loop in a thread of its own, and tasks that are ended for certain."""
+"""Additions to asyncio: an event loop in its own thread, certain cancellation, and periodic work."""
 
 from __future__ import annotations
 
@@ -7,22 +7,21 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 T = TypeVar("T")
 
 _THREADS_SECONDS = 5.0
-_AGAIN_SECONDS = 5.0
-_LOOK_SECONDS = 0.1
+_RETRY_SECONDS = 5.0
+_POLL_SECONDS = 0.1
 
 
 class WorkLoop:
-    """Run an event loop in a thread of its own, apart from the one on which Prefect keeps its books.
+    """An event loop in its own thread, apart from the loop on which Prefect does its bookkeeping.
 
-    Prefect spends about 8 ms of this process's time on a task run. On one loop with the requests that time passes
-    between one page's end and the next one's start: 400 pages of 0.2 s over 8 slots took 1.18 times the ideal. With a
-    loop of their own for the requests it was 1.02 (docs/architecture/performance.md).
+    Prefect spends about 8 ms of this process's time on a task run. If requests share its loop, that time passes
+    between the end of one page and the start of the next: 400 pages of 0.2 s on 8 slots took 1.18 times the ideal
+    time, and 1.02 with a loop for the requests alone (docs/architecture/performance.md).
 
     Use as an async context manager.
     """
@@ -34,19 +33,17 @@ class WorkLoop:
         self._thread = threading.Thread(target=self._loop.run_forever, name="hearth-work", daemon=True)
 
     async def __aenter__(self) -> Self:
-        """Start it."""
+        """Start the loop."""
         self._thread.start()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """End it, when every call has ended; those that were cancelled are given the time that they need for it.
+    async def __aexit__(self, *_: object) -> None:
+        """End the loop after all its calls have ended, cancelled ones included.
 
-        A thread cannot be cancelled: one that waits for AWS, say, is left to itself after five seconds. The
+        A thread cannot be cancelled: one that waits for AWS, for example, is abandoned after five seconds. The
         process waits for it when it ends; a command does so for ten seconds.
         """
-        await self.run(self._wound_up)
+        await self.run(self._finish)
         ending = threading.Thread(target=self._calls.shutdown, daemon=True)
         ending.start()
         await asyncio.to_thread(ending.join, _THREADS_SECONDS)
@@ -55,16 +52,20 @@ class WorkLoop:
         self._loop.close()
 
     async def run(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Make a call there and wait for it here; cancelling the wait cancels the call."""
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_made(call), self._loop))
+        """Make a call on the loop and return its result. Cancelling the wait cancels the call."""
 
-    async def _wound_up(self) -> None:
+        async def made() -> T:
+            return await call()
+
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(made(), self._loop))
+
+    async def _finish(self) -> None:
         await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()}, return_exceptions=True)
         await self._loop.shutdown_asyncgens()
 
     @asynccontextmanager
     async def opened(self, manager: AbstractAsyncContextManager[T]) -> AsyncIterator[T]:
-        """Enter and leave a context manager there, for what is used there."""
+        """Enter and leave a context manager on the loop."""
         entered = await self.run(manager.__aenter__)
         try:
             yield entered
@@ -72,34 +73,30 @@ class WorkLoop:
             await self.run(lambda: manager.__aexit__(None, None, None))
 
 
-async def _made(call: Callable[[], Awaitable[T]]) -> T:
-    return await call()
-
-
 async def cancel_and_wait(*tasks: asyncio.Task[Any]) -> None:
-    """Cancel tasks, once, and wait until they have ended, however often the wait itself is cancelled.
+    """Cancel tasks once, and wait until they have ended, however often the wait itself is cancelled.
 
-    When a signal ends a worker's run, all its tasks are cancelled at once, and then each by whoever waits for it: a
-    second time, in the middle of giving back what it holds. One that a time-out of its own is just cancelling would
-    catch that, and go on: it is looked after again.
+    When a signal ends a worker's run, all its tasks are cancelled, and then a second time by their waiters, while
+    they release what they hold. A task that a timeout of its own is just cancelling would catch the cancellation and
+    go on, so every task is checked again.
     """
-    again: asyncio.CancelledError | None = None
+    cancelled: asyncio.CancelledError | None = None
     while left := [task for task in tasks if not task.done()]:
         for task in left:
             if not task.cancelling():
                 task.cancel()
         try:
-            await asyncio.wait(left, timeout=_LOOK_SECONDS)
+            await asyncio.wait(left, timeout=_POLL_SECONDS)
         except asyncio.CancelledError as error:
-            again = error
-    if again is not None:
-        raise again
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
 
 
 async def repeat_every(seconds: float, act: Callable[[], Awaitable[object]], done: threading.Event) -> None:
-    """Do something every so many seconds until it is done with, whatever goes wrong: so that a lease is kept.
+    """Repeat an action, such as the renewal of a lease, until `done` is set; errors only shorten the pause.
 
-    AWS out of reach is no reason to stop reading: the machine may well go on.
+    An unreachable AWS is no reason to stop reading: the machine may well go on.
     """
     pause = seconds
     while not await asyncio.to_thread(done.wait, pause):
@@ -107,4 +104,4 @@ async def repeat_every(seconds: float, act: Callable[[], Awaitable[object]], don
         try:
             await act()
         except Exception:  # noqa: BLE001 - whatever it is: the run goes on, and so must its lease
-            pause = min(seconds, _AGAIN_SECONDS)
+            pause = min(seconds, _RETRY_SECONDS)

@@ -1,4 +1,4 @@
-"""How much a run may spend: when it is used up no page is begun any more, and what is read stands."""
+"""What a run may spend. An exhausted budget starts no more pages; pages that were read stay."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 
 @dataclass(frozen=True)
 class Budget:
-    """What may be spent.
+    """The limits of a run.
 
     Attributes:
-        usd: on machines.
-        minutes: from the start.
-        finish_by: no page is begun after it.
-        started: on the monotonic clock, seconds.
+        usd: cost of the machines.
+        minutes: since the start.
+        finish_by: time after which no page is started.
+        started: seconds on the monotonic clock.
     """
 
     usd: float | None = None
@@ -24,7 +24,7 @@ class Budget:
     started: float = 0.0
 
     def exhausted(self, usd: float) -> str | None:
-        """Why it is used up, for people; None while it is not.
+        """Return the limit that was reached, as text for people; None if none was.
 
         Args:
             usd: what the machines have cost so far.

@@ -1,9 +1,8 @@
-"""Clocks that a step of the wall clock does not move, and that a suspended machine does not stop.
+"""Clocks that are independent of steps of the wall clock and go on while the machine is suspended.
 
-`elapsed` counts on one machine. `MachineClock` is the time that the processes of one machine agree on, `ServerClock`
-that of a service which many machines ask. Both read as seconds since the epoch, so that records of versions that went
-by the wall clock go on meaning what they did. Where a system has no CLOCK_BOOTTIME (all but Linux), the wall clock is
-used.
+`elapsed` counts on one machine. The processes of one machine agree on the time of a `MachineClock`; all clients of a
+service agree on that of a `ServerClock`. Both count seconds since the epoch, so that records of versions that used the
+wall clock keep their meaning. Where a system has no CLOCK_BOOTTIME (all but Linux), the wall clock is used.
 """
 
 from __future__ import annotations
@@ -22,12 +21,12 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def elapsed() -> float:
-    """Return seconds of this machine's own count, those in which it was suspended included (Linux)."""
+    """Return this machine's monotonic seconds, including those in which it was suspended (Linux)."""
     return time.monotonic() if _BOOTTIME is None else time.clock_gettime(_BOOTTIME)
 
 
 def boot_id() -> str | None:
-    """Return what tells this start of the machine from others; None if the system does not tell."""
+    """Return the identifier of the machine's current boot; None if the system has none."""
     try:
         return _BOOT_ID.read_text().strip() or None
     except OSError:
@@ -35,10 +34,10 @@ def boot_id() -> str | None:
 
 
 class MachineClock:
-    """The time of all processes of this machine that share a directory: the wall clock's as the first one found it.
+    """The common time of a machine's processes: the wall clock as the first of them read it.
 
     Args:
-        directory: where they agree, in a file for each start of the machine.
+        directory: holds a file for each boot of the machine.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -52,7 +51,7 @@ class MachineClock:
         return time.time() if self._epoch is None else self._epoch + elapsed()
 
     def _agreed(self) -> float | None:
-        """When the count began, in seconds since the epoch, as all say; None if they cannot agree."""
+        """Return the common start of `elapsed`, in seconds since the epoch; None if there is none."""
         boot = boot_id()
         if boot is None or _BOOTTIME is None:
             return None
@@ -63,7 +62,7 @@ class MachineClock:
                 mine = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}")
                 write_text(mine, f"{time.time() - elapsed():.6f}")
                 try:
-                    os.link(mine, path)  # whole or not at all, and the first one's stays
+                    os.link(mine, path)  # atomic, and keeps the first process's file
                 except FileExistsError:
                     pass
                 finally:
@@ -73,9 +72,9 @@ class MachineClock:
 
 
 class ServerClock:
-    """A service's time, from the Date headers of its answers: the same for all who ask it, whatever their clocks say.
+    """A service's time, from the Date headers of its responses: the same for all clients, whatever their clocks say.
 
-    It is the wall clock's time for as long as that agrees with the answers, which tell it to a second.
+    It equals the wall clock for as long as that agrees with the headers, which are exact to a second.
     """
 
     def __init__(self) -> None:
@@ -84,18 +83,18 @@ class ServerClock:
         self._epoch = time.time() - elapsed()
 
     def note(self, date: str, sent: float, received: float) -> None:
-        """Take an answer into account.
+        """Take a response's Date header into account; an invalid one is ignored.
 
         Args:
-            date: its Date header; one that makes no sense is passed over.
-            sent: when the request was, by `elapsed`.
-            received: when the answer was.
+            date: the header.
+            sent: when the request was sent, by `elapsed`.
+            received: when the response arrived, by `elapsed`.
         """
         try:
             stamp = parsedate_to_datetime(date).timestamp()
         except (ValueError, TypeError, OverflowError):
             return
-        # It was written between the two, in a second that is cut off.
+        # The header was written between the two; its fraction of a second is cut off.
         bounds = (stamp - received, stamp + 1 - sent)
         with self._lock:
             if self._bounds is not None:

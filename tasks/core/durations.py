@@ -1,4 +1,4 @@
-"""Durations as people write them (2h, 90 minutes, 1 h 30 min, or PT2H of ISO 8601), and as they are shown to people."""
+"""Durations: parsed from 2h, 90 minutes, 1 h 30 min or PT2H (ISO 8601), and formatted for people."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ISO = re.compile(r"P[0-9.,DTHMSW]{1,40}", re.IGNORECASE | re.ASCII)
 _PART = re.compile(r"(\d{1,9}(?:[.,]\d{1,9})?)\s{0,9}([a-z]{1,9})\s{0,9}", re.IGNORECASE | re.ASCII)
 _WORDS = re.compile(rf"(?:{_PART.pattern}){{1,4}}", re.IGNORECASE | re.ASCII)
 PATTERN = r"^\s*[0-9Pp].*[A-Za-z]\s*$"
-"""What a duration looks like, for forms: whatever is one, and short, since a person is shown it."""
+"""The pattern of a duration in forms: short, because people see it, and true for every duration."""
 _LONGEST = 366 * 86_400.0
 
 
@@ -26,25 +26,25 @@ def parse_duration(text: str) -> float:
     """Return the seconds of a duration.
 
     Raises:
-        ValueError: it is none, or is not above 0 and at most 366 days.
+        ValueError: it is not a duration, or not above 0 and at most 366 days.
     """
-    told = text.strip()
-    seconds = _iso(told) if told[:1] in {"P", "p"} else _words(told)
+    stripped = text.strip()
+    seconds = _parse_iso(stripped) if stripped[:1] in {"P", "p"} else _parse_words(stripped)
     if seconds is None:
-        raise ValueError(f"{told[:40]!r} is no duration; write it like 2h, 90 minutes or PT2H")
+        raise ValueError(f"{stripped[:40]!r} is not a duration; write it like 2h, 90 minutes or PT2H")
     if not 0 < seconds <= _LONGEST:
-        raise ValueError(f"{told[:40]!r} is not above 0 and at most 366 days")
+        raise ValueError(f"{stripped[:40]!r} is not above 0 and at most 366 days")
     return seconds
 
 
-def _words(text: str) -> float | None:
+def _parse_words(text: str) -> float | None:
     if _WORDS.fullmatch(text) is None:
         return None
     parts = [(float(number.replace(",", ".")), _UNITS.get(unit.lower())) for number, unit in _PART.findall(text)]
     return None if any(unit is None for _, unit in parts) else sum(number * (unit or 0.0) for number, unit in parts)
 
 
-def _iso(text: str) -> float | None:
+def _parse_iso(text: str) -> float | None:
     if _ISO.fullmatch(text) is None:
         return None
     try:
@@ -54,7 +54,7 @@ def _iso(text: str) -> float | None:
 
 
 def format_duration(seconds: float) -> str:
-    """For a person: 35 s, 12 min, 3.5 h, 2.1 d."""
+    """Return a duration for people, such as 35 s, 12 min, 3.5 h or 2.1 d."""
     for size, unit in ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min")):
         if seconds >= 2 * size:
             return f"{seconds / size:.1f} {unit}"

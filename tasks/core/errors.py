@@ -1,30 +1,30 @@
-"""Every error of Hearth's, named for what the caller does next.
+"""Hearth's errors, named for what the caller does next.
 
     HearthError
-    ├── InputError            mend the request                      exit code 2
+    ├── InputError            correct the request                   exit code 2
     │   ├── DocumentError       the PDF cannot be used
-    │   │   ├── IncompleteError   it is not whole, or written to just now
-    │   │   └── HostileError      to open it takes what no honest one takes
-    │   ├── PasswordError       it is encrypted, and the password is missing or wrong
-    │   ├── LimitError          it is larger than the limits allow
-    │   └── OutputError         the results cannot be written where they should go
+    │   │   ├── IncompleteError   it is cut off, damaged, or still being written
+    │   │   └── HostileError      opening it exceeds every honest limit
+    │   ├── PasswordError       the PDF is encrypted, and the password is missing or wrong
+    │   ├── LimitError          the PDF exceeds a limit
+    │   └── OutputError         the results cannot be written to their directory
     ├── UnavailableError      no machine or no model: give up       exit code 1
-    │   ├── ServerError         the server does not start or answer
-    │   │   └── MachineLostError  its machine went away: go on with another
-    │   ├── ModelError          the model cannot be had or cannot be loaded
-    │   ├── CapacityError       the cloud has no such machine just now
-    │   ├── BudgetSpentError    what may be spent today is spent
+    │   ├── ServerError         the server does not start or respond
+    │   │   └── MachineLostError  its machine went away: continue on another
+    │   ├── ModelError          the model cannot be pulled or loaded
+    │   ├── CapacityError       the cloud has no such machine now
+    │   ├── BudgetSpentError    the day's budget is spent
     │   ├── RendererError       the process that renders pages does not start
-    │   └── CloudError          the cloud refuses, or cannot be reached
+    │   └── CloudError          the cloud refuses, or is out of reach
     ├── StorageError          a result cannot be stored: stop       exit code 1
     ├── AllFailedError        every page, or document, has failed   exit code 3
-    ├── TransientError        the server could not just now: send the request again
-    │   ├── NoResponseError       not a word came back in time
-    │   └── ServerFaultError      the server answered an error of its own: alike twice, it will not pass
-    └── PageError             this answer is no good: read the page again, hotter
+    ├── TransientError        the server failed for now: send the request again
+    │   ├── NoResponseError     no response came in time
+    │   └── ServerFaultError    the server reported an error of its own: permanent if it repeats
+    └── PageError             the answer is unusable: read the page again at a higher temperature
 
-`TransientError` and `PageError` end inside the run, as retries and as reasons in the
-manifest. The others reach the person, as one line: what happened, to which thing, what to do.
+`TransientError` and `PageError` end inside the run, as retries and as reasons in the manifest. The others reach the
+person as one line: what happened, to which thing, what to do.
 """
 
 from __future__ import annotations
@@ -41,39 +41,39 @@ class FailureReason(StrEnum):
     TRUNCATED = "truncated"
     """The model was still writing when it reached num_predict or num_ctx."""
     EMPTY = "empty"
-    """The model answered nothing although the page has ink."""
+    """The answer is empty although the page has ink."""
     REPETITION = "repetition"
     """The answer ends in a loop of the same words."""
     RENDER = "render"
     """The page could not be turned into an image."""
     DAMAGED = "damaged"
-    """Nothing that is on the page can be decoded."""
+    """Nothing on the page can be decoded."""
     SIZE = "size"
-    """The page, or a picture on it, is larger than the limits allow."""
+    """The page, or a picture on it, exceeds a limit."""
     ILLEGIBLE = "illegible"
-    """No image of the page can be made on which its text could be read."""
+    """No image of the page could show its text in a readable size."""
     HOSTILE = "hostile"
-    """The document took too much to open, or so many of its pages took too much that no more are tried."""
+    """The document exceeds every honest limit, or so many of its pages do that no more are tried."""
     XFA = "xfa"
-    """Its content is an XFA form, of which only a placeholder is drawn."""
+    """The content is an XFA form, of which a PDF draws only a placeholder."""
     DECLINED = "declined"
     """The model answered that it will not read the page."""
     FLAGGED = "flagged"
-    """It was read, but flagged, and the run is strict."""
+    """The page was read but flagged, and the run is strict."""
     UNANSWERED = "unanswered"
-    """The server failed at this page until the deadline, though it is otherwise well."""
+    """The server failed at this page until the deadline, although it reads others."""
     REFUSED = "refused"
-    """The server refused this page's request, or answered what is not an answer."""
+    """The server refused the request, or sent something that is not an answer."""
     UNAVAILABLE = "unavailable"
-    """The server could not answer just then: busy, out of memory, out of reach, or a broken answer; asked again."""
+    """The server was busy, out of memory or out of reach, or broke its answer off; the request was sent again."""
     SLOW = "slow"
-    """It took far longer than other pages, and another server answered first."""
+    """The page took far longer than others, and another server answered first."""
     INTERRUPTED = "interrupted"
     """The machine went away, or the run was stopped, while the page was read."""
 
 
 class HearthError(Exception):
-    """The base of all: a message fit for a person, and the exit code of the command line."""
+    """The base class: a message for people, and the exit code of the command line."""
 
     exit_code: ClassVar[int] = 1
 
@@ -88,25 +88,25 @@ class InputError(HearthError):
 
 
 class DocumentError(InputError):
-    """The file is missing, not a PDF, empty, damaged, or has no pages."""
+    """The file is missing, not a PDF, or has no pages."""
 
 
 class IncompleteError(DocumentError):
-    """The file is not whole: empty, cut off, damaged, or just being written to."""
+    """The file is empty, cut off, damaged, or still being written."""
 
 
 class HostileError(DocumentError):
-    """To open the file takes more time or memory than any honest one does, or crashes the process that opens it."""
+    """Opening the file takes more time or memory than any honest file does, or crashes the process."""
 
     reason: ClassVar[FailureReason] = FailureReason.HOSTILE
 
 
 class PasswordError(InputError):
-    """The PDF is encrypted and no password, or a wrong one, was given."""
+    """The PDF is encrypted, and the password is missing or wrong."""
 
 
 class LimitError(InputError):
-    """The PDF is over a limit on size or pages."""
+    """The PDF exceeds a limit on size or pages."""
 
 
 class OutputError(InputError):
@@ -114,14 +114,14 @@ class OutputError(InputError):
 
 
 class UnavailableError(HearthError):
-    """No machine or no model is to be had; trying again at once will not help."""
+    """There is no machine or no model, and trying again at once will not help."""
 
 
 class ServerError(UnavailableError):
-    """The server cannot be started, or did not answer before its deadline.
+    """The server cannot be started, or did not respond before its deadline.
 
     Attributes:
-        what: the message without the remedy, for those who go on without the server.
+        what: the message without the remedy, for a run that goes on without the server.
     """
 
     def __init__(self, message: str, remedy: str = "") -> None:
@@ -130,19 +130,19 @@ class ServerError(UnavailableError):
 
 
 class MachineLostError(ServerError):
-    """The machine under the server is going or has gone; the pages that are left can be read on another."""
+    """The server's machine is going or has gone; another can read the remaining pages."""
 
 
 class ModelError(UnavailableError):
-    """The model does not exist, cannot be loaded by this server, or does not fit."""
+    """The model does not exist, does not fit, or cannot be loaded by this server."""
 
 
 class CapacityError(UnavailableError):
-    """The cloud has no machine of the kinds that may be used, or only dearer ones, just now."""
+    """The cloud has no machine of the permitted kinds now, or only more expensive ones."""
 
 
 class BudgetSpentError(UnavailableError):
-    """What may be spent on machines today is spent: none is taken."""
+    """The day's budget for machines is spent."""
 
 
 class RendererError(UnavailableError):
@@ -150,10 +150,10 @@ class RendererError(UnavailableError):
 
 
 class CloudError(UnavailableError):
-    """The cloud refuses (a permission, a quota, a missing stack), or cannot be reached.
+    """The cloud refuses (a permission, a quota, a missing stack), or is out of reach.
 
     Attributes:
-        code: the cloud's own word for it, such as UnauthorizedOperation; empty if it did not answer.
+        code: the cloud's error code, such as UnauthorizedOperation; empty if there was no response.
     """
 
     def __init__(self, message: str, code: str = "") -> None:
@@ -165,7 +165,7 @@ class AllFailedError(HearthError):
     """The run has finished, but every page of the document, or every document of the batch, has failed.
 
     Attributes:
-        result: what the run would otherwise have returned, in the process that read.
+        result: the run's result, within the process that read.
     """
 
     exit_code = 3
@@ -173,22 +173,22 @@ class AllFailedError(HearthError):
 
 
 class StorageError(HearthError):
-    """A result could not be stored (no room, or the directory went away): pages must stop being read."""
+    """A result could not be stored (no space, or the directory is gone): stop reading."""
 
 
 class TransientError(HearthError):
-    """The server could not answer just now: unreachable, busy, out of memory, or a broken answer."""
+    """The server failed for now: it was busy, out of memory or out of reach, or broke its answer off."""
 
 
 class NoResponseError(TransientError):
-    """Nothing came back in time: no answer, and no refusal either."""
+    """No response came in time."""
 
 
 class ServerFaultError(TransientError):
-    """The server answered an error of its own, such as HTTP 500. One that comes back alike will not pass.
+    """The server reported an error of its own, such as HTTP 500. One that repeats is permanent.
 
     Attributes:
-        words: the server's, without the address.
+        words: the server's message, without the address.
     """
 
     def __init__(self, message: str, words: str) -> None:
@@ -197,10 +197,10 @@ class ServerFaultError(TransientError):
 
 
 class PageError(HearthError):
-    """An attempt at a page gave no good answer.
+    """An attempt at a page gave no usable answer.
 
     Attributes:
-        reason: which kind of failure it was.
+        reason: the kind of failure.
         final: reading the page again cannot help.
     """
 

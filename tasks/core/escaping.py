@@ -1,4 +1,4 @@
-"""Text of others before a person's eyes: what would move a cursor, hide or turn round other text is spelled out."""
+"""Foreign text made safe to show: characters that would move a cursor, hide text or reorder it are escaped."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ _HIDDEN_IN_LINE = re.compile(f"[\t\n]|{_HIDDEN.pattern}")
 
 
 def escape_controls(text: str) -> str:
-    r"""Return text with its control characters spelled out, such as \x1b. Tabs and line ends stay."""
-    return _HIDDEN.sub(_spelled, text.replace("\r\n", "\n"))
+    r"""Return text with its control characters written out, such as \x1b. Tabs and line ends stay."""
+    return _HIDDEN.sub(_escape, text.replace("\r\n", "\n"))
 
 
 def escape_line(text: str) -> str:
-    """Return text as `escape_controls` does, in one line: who wrote it cannot begin another."""
-    return _HIDDEN_IN_LINE.sub(_spelled, text)
+    """Return text as `escape_controls` does, but on one line."""
+    return _HIDDEN_IN_LINE.sub(_escape, text)
 
 
 def escape_surrogates(text: str) -> str:
-    """Return text that is valid as UTF-8: halves of a character, which stand for bytes of a name, are spelled out."""
+    """Return text that is valid UTF-8: surrogates, which stand for undecodable bytes of a file name, are escaped."""
     return text.encode(errors="backslashreplace").decode()
 
 
 class EscapedRecord(logging.LogRecord):
-    """A log record whose message and traceback are `escape_controls`."""
+    """A log record whose message and traceback are escaped."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - whatever the logging module passes
         super().__init__(*args, **kwargs)
@@ -37,14 +37,14 @@ class EscapedRecord(logging.LogRecord):
             self.exc_text = escape_controls(logging.Formatter().formatException(self.exc_info))
 
     def getMessage(self) -> str:  # noqa: N802 - the logging module's
-        """Return the message."""
+        """Return the escaped message."""
         return escape_controls(super().getMessage())
 
 
 def escape_logs() -> None:
-    """Have all log records of this process spell out the control characters in them. Doing it twice is harmless."""
+    """Escape all log records of this process. Safe to call twice."""
     logging.setLogRecordFactory(EscapedRecord)
 
 
-def _spelled(found: re.Match[str]) -> str:
-    return found[0].encode("unicode_escape").decode()
+def _escape(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape").decode()

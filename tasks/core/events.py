@@ -1,4 +1,4 @@
-"""What a run says of itself while it goes: events, emitted by the steps, for a terminal, a log or an artifact."""
+"""Events of a run, emitted by its steps for a terminal, a log or an artifact."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from tasks.core.errors import FailureReason
 
 
 class Event:
-    """Something that happened in a run. Whoever emits it need not know who listens."""
+    """Something that happened in a run."""
 
     __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
 class RunStarted(Event):
-    """Prefect took the run on; `url` shows it."""
+    """Prefect started the run, which `url` shows."""
 
     url: str
 
 
 @dataclass(frozen=True, slots=True)
 class Progress(Event):
-    """The run does something else now."""
+    """The run entered its next step."""
 
     message: str
 
 
 @dataclass(frozen=True, slots=True)
 class RunWarning(Event):
-    """Something the person should know, though the run goes on."""
+    """The run goes on, but a person should know something."""
 
     message: str
 
 
 @dataclass(frozen=True, slots=True)
 class Pulling(Event):
-    """The server downloads the model; both in bytes, `total` 0 where it is not known."""
+    """The server downloads the model: bytes of a step, `total` 0 if unknown."""
 
     step: str
     completed: int
@@ -49,21 +49,21 @@ class Pulling(Event):
 
 
 class WarmStep(StrEnum):
-    """What a server goes through before its first page."""
+    """The steps of a server before its first page."""
 
     ACQUIRE = "acquire"
-    """Found, started or launched."""
+    """It is found, started or launched."""
     ANSWER = "answer"
     PULL = "pull"
-    """The model's download."""
+    """It downloads the model."""
     LOAD = "load"
     MEASURE = "measure"
-    """Of how many requests it serves at once."""
+    """Its number of parallel requests is measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class StepDone(Event):
-    """A server is one step nearer to its first page, after so many seconds in it."""
+    """A server finished a step."""
 
     step: WarmStep
     seconds: float
@@ -71,7 +71,7 @@ class StepDone(Event):
 
 @dataclass(frozen=True, slots=True)
 class PagesStarted(Event):
-    """How many pages there are, how many stood already, and how many may be in flight at once."""
+    """The run begins its pages: the total, those that were stored already, and the most in flight at once."""
 
     total: int
     standing: int
@@ -80,7 +80,7 @@ class PagesStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class PageStarted(Event):
-    """A page took a slot. Told on the slots' thread."""
+    """A page took a slot. Emitted on the slots' thread."""
 
     number: int
 
@@ -95,7 +95,7 @@ class PageRetried(Event):
 
 @dataclass(frozen=True, slots=True)
 class SlotsChanged(Event):
-    """How many slots of warm servers the run may use now."""
+    """The run may now use this many slots of warm servers."""
 
     slots: int
 
@@ -106,19 +106,14 @@ _listeners: ContextVar[tuple[Listener, ...]] = ContextVar("hearth_listeners", de
 
 
 @contextmanager
-def subscribe(listener: Listener) -> Iterator[None]:
-    """Have a listener hear what is told in this context."""
-    token = _listeners.set((*_listeners.get(), listener))
-    try:
-        yield
-    finally:
-        _listeners.reset(token)
+def subscribe(listener: Listener, *, alone: bool = False) -> Iterator[None]:
+    """Pass the events of this context to a listener.
 
-
-@contextmanager
-def subscribe_only(listener: Listener) -> Iterator[None]:
-    """Have nobody but a listener hear what is told in this context; it may pass on what others should hear."""
-    token = _listeners.set((listener,))
+    Args:
+        listener: is called with each event.
+        alone: the outer listeners receive only events that it passes on.
+    """
+    token = _listeners.set((listener,) if alone else (*_listeners.get(), listener))
     try:
         yield
     finally:
@@ -126,14 +121,14 @@ def subscribe_only(listener: Listener) -> Iterator[None]:
 
 
 def emit(event: Event) -> None:
-    """Tell whoever listens."""
+    """Pass an event to the listeners of this context."""
     for listener in _listeners.get():
         listener(event)
 
 
 @contextmanager
 def measure_step(step: WarmStep) -> Iterator[None]:
-    """Tell how long a step took, when it has succeeded."""
+    """Emit how long a step took, if it succeeds."""
     started = time.monotonic()
     yield
     emit(StepDone(step, time.monotonic() - started))

@@ -1,4 +1,4 @@
-"""What is found of something that a run, or a stack, needs: a line of `hearth check` or `hearth infra doctor`."""
+"""Results of checks: the lines of `hearth check` and `hearth infra doctor`."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ _SECONDS = 30.0
 
 
 class State(StrEnum):
-    """Whether it is there."""
+    """Whether the thing that was checked is there."""
 
     OK = "ok"
     UNKNOWN = "unknown"
-    """It could not be asked for; a run may do all the same."""
+    """The check was not possible; a run may still succeed."""
     MISSING = "missing"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A line of a check.
+    """One result of a check.
 
     Attributes:
         why: what was found.
-        remedy: what to do; empty where `why` says it, or nothing is to be done.
+        remedy: what to do; empty if `why` says it, or there is nothing to do.
     """
 
     state: State
@@ -39,15 +39,15 @@ Findings = AsyncIterator[Finding]
 
 
 async def collect_findings(findings: Findings) -> list[Finding]:
-    """Return what a check finds. Its error, or that it took too long, is the last of it."""
-    found: list[Finding] = []
+    """Return a check's results. If it fails or times out, the last one says so."""
+    collected: list[Finding] = []
     try:
         async with asyncio.timeout(_SECONDS):
             async for finding in findings:
-                found.append(finding)  # noqa: PERF401 - what was found before an error counts
+                collected.append(finding)  # noqa: PERF401 - results before an error count
     except HearthError as error:
-        found.append(Finding(State.MISSING, str(error)))
+        collected.append(Finding(State.MISSING, str(error)))
     except TimeoutError:
         why = f"There was no answer within {_SECONDS:.0f} s."
-        found.append(Finding(State.MISSING, why, "See that the network leads there, and try again."))
-    return found
+        collected.append(Finding(State.MISSING, why, "Check the network connection, and try again."))
+    return collected

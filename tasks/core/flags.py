@@ -1,4 +1,4 @@
-"""Flags: what a person should know of a page, or of a document, that was read all the same."""
+"""Flags: warnings about a page or document that was read."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ from tasks.core.jobs import Frozen
 
 
 class FlagName(StrEnum):
-    """What is to be known."""
+    """The kinds of warnings."""
 
     CHANGED = "changed"
     """The document changed while it was read."""
     CLEANED = "cleaned"
-    """The answer held what is no text of the page, which was taken out or replaced."""
+    """Text that is not the page's was removed from the answer, or replaced."""
     CROPPED = "cropped"
-    """What the page shows of itself is not what it says it shows."""
+    """The page's size or crop box is unusable and was replaced."""
     DAMAGED = "damaged"
-    """Part of it could not be decoded; the rest was read."""
+    """Part of the page could not be decoded; the rest was read."""
     FAINT = "faint"
-    """What is on it may be the other side, shining through, or dust."""
+    """The page's ink may be dust, or the other side shining through."""
     FILES = "files"
-    """The document carries files that were not read."""
+    """The document has attachments that were not read."""
     PAGES = "pages"
-    """It says that it has another number of pages than it has."""
+    """The document declares another number of pages than it has."""
     PARTIAL = "partial"
-    """The text is what a failed attempt gave, as `--fallback partial` asks."""
+    """The text comes from a failed attempt (`--fallback partial`)."""
     SEAM = "seam"
-    """It was read in strips, and where two of them meet lines may be cut or doubled."""
+    """The page was read in strips; lines may be cut or doubled where two strips meet."""
     UNDECODED = "undecoded"
-    """Something on it is of a kind that cannot be read."""
+    """The page may have content of a kind that cannot be read."""
 
 
 class Flag(Frozen):
-    """A flag, and what it is about in a sentence for a person."""
+    """A warning, with a sentence for people."""
 
     name: FlagName
     detail: str

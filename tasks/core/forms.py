@@ -1,11 +1,10 @@
-"""The parameters of flows, which are forms in Prefect's UI: the usual fields first, internal ones not shown.
+"""The parameters of flows, which Prefect's UI shows as forms: the usual fields first, internal ones hidden.
 
-What reads a document and what reads many has the same options: they are one class.
+Flows for one document and for many share one class of options.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any, ClassVar
@@ -19,13 +18,13 @@ from tasks.core.paths import normalize_path_text
 
 
 class Frozen(BaseModel):
-    """Immutable, and strict about names, so that a misspelt option is an error and not a default."""
+    """The base of immutable models, strict about names: a misspelt option is an error, not ignored."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
 
 class BackendName(StrEnum):
-    """Where Ollama runs."""
+    """Where the model runs."""
 
     AUTO = "auto"
     EC2 = "ec2"
@@ -37,23 +36,23 @@ class BackendName(StrEnum):
 
 
 class Fallback(StrEnum):
-    """What is stored of a page whose attempts have all failed."""
+    """What is stored of a page when all its attempts have failed."""
 
     NONE = "none"
     PARTIAL = "partial"
-    """What its last attempts gave, flagged; the page counts as failed, and is read again by the next run."""
+    """The text of its last attempts, flagged; the page counts as failed, and the next run reads it again."""
 
 
 class Form(Frozen):
-    """The parameters of a flow, which are its form in Prefect's UI.
+    """The parameters of a flow, shown as its form in Prefect's UI.
 
-    There, a field that may be None is simply one that may be left empty; pydantic's own schema of it would have a
-    person choose between `str` and `None` first. Over the API Prefect takes null for it all the same, but for a
-    backend, which is to be left out.
+    In the form, a field that may be None can simply be left empty; with pydantic's own schema a person would first
+    have to choose between `str` and `None`. Over the API Prefect accepts null for such a field, except for a backend,
+    which must be omitted.
 
     Attributes:
         usual: the fields that come first, in this order; the others follow as they are declared.
-        internal: those that are not shown. They may be passed all the same, as schedules of earlier versions do.
+        internal: the fields that are hidden. They may still be passed, as schedules of earlier versions do.
     """
 
     usual: ClassVar[tuple[str, ...]] = ()
@@ -63,7 +62,7 @@ class Form(Frozen):
     @classmethod
     def _as_text(cls, value: object) -> object:
         if isinstance(value, tuple | list):
-            return [normalize_path_text(each) if isinstance(each, str) else each for each in value]
+            return [normalize_path_text(path) if isinstance(path, str) else path for path in value]
         return normalize_path_text(value) if isinstance(value, str) else value
 
     @field_validator("*")
@@ -84,25 +83,21 @@ class Form(Frozen):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """See pydantic."""
+        """Return the schema of the form; pydantic calls this."""
         schema = handler(core)
         own = handler.resolve_ref_schema(schema)
         for field in own["properties"].values():
             _make_plain(field, handler)
-        shown = _ordered(cls.usual, (name for name in own["properties"] if name not in cls.internal))
-        # Prefect shows them by position: a database may keep an object's keys in another order.
+        shown = dict.fromkeys((*cls.usual, *(name for name in own["properties"] if name not in cls.internal)))
+        # Prefect orders the fields by position: a database may keep an object's keys in another order.
         own["properties"] = {name: {**own["properties"][name], "position": at} for at, name in enumerate(shown)}
         if cls.internal:
             own["patternProperties"] = {f"^({'|'.join(cls.internal)})$": {}}
         return schema
 
 
-def _ordered(first: Iterable[str], names: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys((*first, *names)))
-
-
 def _make_plain(field: dict[str, Any], handler: GetJsonSchemaHandler) -> None:
-    """Make of a field that may be None, or is an enumeration, one plain input."""
+    """Turn a field that may be None, or is an enumeration, into one plain input."""
     kinds = [kind for kind in field.get("anyOf", ()) if kind != {"type": "null"}]
     if len(kinds) == 1:
         del field["anyOf"], field["default"]
@@ -113,7 +108,7 @@ def _make_plain(field: dict[str, Any], handler: GetJsonSchemaHandler) -> None:
 
 
 def duration_field(title: str, description: str) -> Any:  # noqa: ANN401 - as pydantic's Field
-    """A duration in a form, such as 2h; left out of what is stored where it is empty."""
+    """Return a field for a duration, such as 2h. An empty one is not serialized."""
     return Field(
         None,
         max_length=60,
@@ -137,9 +132,9 @@ class Options(Form):
     backend: BackendName | None = Field(
         None,
         title="Backend",
-        description="Where the model runs: ec2 (a machine of the pool), ecs (its service), sagemaker (an endpoint), "
-        "ollama (the worker's own), url (HEARTH_URL), embedded (OCR without a model), or auto (a server that is set, "
-        "what AWS may be taken, else the worker's own). HEARTH_BACKEND, or auto, if empty.",
+        description="Where the model runs: ec2 (a machine of the pool), ecs (a service), sagemaker (an endpoint), "
+        "ollama (the worker's own), url (HEARTH_URL), embedded (OCR without a vision model), or auto (a server that is "
+        "set, what AWS may be taken, else the worker's own). HEARTH_BACKEND, or auto, if empty.",
     )
     model: str | None = Field(
         None,
@@ -156,34 +151,34 @@ class Options(Form):
     prompt: str | None = Field(
         None,
         title="Prompt",
-        description="What the model is told about each page. HEARTH_READ__PROMPT, or plain transcription, if empty.",
+        description="Instruction to the model for each page. HEARTH_READ__PROMPT, or plain transcription, if empty.",
     )
-    force: bool = Field(False, title="Read anew", description="Also read the pages that have been read before.")
+    force: bool = Field(False, title="Read anew", description="Also read pages that have been read before.")
     max_usd: float | None = Field(
         None,
         gt=0,
         title="Budget, USD",
-        description="Begin no page when the machines have cost so many US dollars; no limit if empty.",
+        description="Start no page once the machines have cost this many US dollars; no limit if empty.",
         examples=[2],
     )
-    finish_within: str | None = duration_field("Finish within", "Begin no page so long after the start.")
+    finish_within: str | None = duration_field("Finish within", "Start no page later than this after the start.")
     strict: bool = Field(
         False,
         title="Strict",
-        description="Count a page that was read but is flagged, as one that is damaged in part, as failed.",
+        description="Count a page as failed if it was read but flagged, for example because part of it is damaged.",
     )
     fallback: Fallback = Field(
         Fallback.NONE,
         title="Fallback",
-        description="What document.md has of a page that failed: none of it, or partial, the text of its last "
-        "attempts, flagged. The page counts as failed either way.",
+        description="Text of a failed page in document.md: none, or partial, which is the text of its last attempts, "
+        "flagged. The page counts as failed either way.",
     )
     slots: int | None = Field(
         None,
         ge=1,
         le=256,
         title="Slots",
-        description="Most pages in flight at once, 1 to 256. HEARTH_SLOTS, or the backend's default, if empty.",
+        description="Maximum pages in flight at once, 1 to 256. HEARTH_SLOTS, or the backend's default, if empty.",
         examples=[8],
     )
     attempts: int | None = Field(
@@ -191,7 +186,7 @@ class Options(Form):
         ge=1,
         le=20,
         title="Attempts",
-        description="Most attempts at a page, 1 to 20. HEARTH_READ__ATTEMPTS, or 4, if empty.",
+        description="Maximum attempts per page, 1 to 20. HEARTH_READ__ATTEMPTS, or 4, if empty.",
         examples=[4],
     )
     longest_side: int | None = Field(
@@ -207,15 +202,15 @@ class Options(Form):
         None,
         ge=256,
         title="Context (num_ctx), tokens",
-        description="Context of the model in tokens. Another value than the last run's loads the model anew. "
+        description="Context of the model in tokens. A value that differs from the last run's reloads the model. "
         "HEARTH_READ__NUM_CTX, or 8192, if empty.",
         examples=[8192],
     )
     num_predict: int | None = Field(
         None,
         ge=1,
-        title="Most tokens a page (num_predict)",
-        description="A page that takes more tokens is read again; less than the context. "
+        title="Maximum tokens per page (num_predict)",
+        description="Maximum tokens of an answer, less than the context. A page that needs more is read again. "
         "HEARTH_READ__NUM_PREDICT, or 4096, if empty.",
         examples=[4096],
     )
@@ -223,24 +218,24 @@ class Options(Form):
     password_block: str | None = Field(
         None,
         title="Password block",
-        description="Of an encrypted PDF: name of the Secret block of Prefect that holds its password.",
+        description="Name of the Prefect Secret block that holds the password of an encrypted PDF.",
         examples=["contract-password"],
     )
     password_env: str | None = Field(
         None,
         title="Password variable",
-        description="Or the worker's environment variable that holds it.",
+        description="Name of the worker's environment variable that holds the password of an encrypted PDF.",
         examples=["CONTRACT_PASSWORD"],
     )
     output_block: str | None = Field(
         None,
         title="Output block",
-        description="Instead of Output, a block of Prefect as type/name: s3-bucket/my-results, or "
-        "local-file-system/my-results. Its credentials are used, and never shown.",
+        description="Prefect block for the results, instead of Output, as type/name: s3-bucket/my-results or "
+        "local-file-system/my-results. Its credentials are used and never shown.",
         examples=["s3-bucket/my-results"],
     )
 
     @property
     def minutes(self) -> float | None:
-        """Minutes after the start at which no page is begun any more; None if there is no limit."""
+        """Minutes after the start at which no page is started any more; None if there is no limit."""
         return None if self.finish_within is None else parse_duration(self.finish_within) / 60

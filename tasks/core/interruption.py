@@ -1,4 +1,4 @@
-"""What becomes of the machine under a server: told by who watches it, heard by who uses it."""
+"""The interruption of a server's machine: signalled by its watcher, awaited by its users."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class Interruption:
-    """Whether the machine under a server will go, or has gone. Told from any thread, awaited on any loop."""
+    """Whether a server's machine will go away, or has gone. Set from any thread, awaited on any loop."""
 
     def __init__(self) -> None:
         self._announced: Future[str] = Future()
@@ -23,47 +23,47 @@ class Interruption:
 
     @property
     def announced(self) -> bool:
-        """No new work should be sent there."""
+        """Whether the machine will go away, so that it should get no new work."""
         return self._announced.done()
 
     @property
     def gone(self) -> bool:
-        """What was sent there will not be answered."""
+        """Whether the machine has gone, so that pending requests get no response."""
         return self._gone.done()
 
     @property
     def why(self) -> str:
-        """The reason, for people; empty while nothing was told."""
+        """The reason, for people; empty while nothing was announced."""
         return self._announced.result() if self.announced else ""
 
     def notify(self, why: str) -> None:
-        """Tell that it will go. Only the first reason counts."""
+        """Announce that the machine will go away. Only the first reason counts."""
         with suppress(InvalidStateError):
             self._announced.set_result(why)
 
     def mark_gone(self, why: str) -> None:
-        """Tell that it has gone."""
+        """Record that the machine has gone."""
         self.notify(why)
         with suppress(InvalidStateError):
             self._gone.set_result(why)
 
     async def wait_announced(self) -> str:
-        """Return the reason when it is told."""
+        """Wait for the announcement, and return its reason."""
         return await asyncio.shield(asyncio.wrap_future(self._announced))
 
     async def wait_gone(self) -> str:
-        """Return the reason when it has gone."""
+        """Wait until the machine has gone, and return the reason."""
         loop = asyncio.get_running_loop()
-        # One for all that wait: a wrapped future stays on the list of the one that it wraps.
+        # One for all waiters of a loop: a wrapped future stays on the list of the future that it wraps.
         if loop not in self._gone_here:
             self._gone_here[loop] = asyncio.wrap_future(self._gone)
         return await asyncio.shield(self._gone_here[loop])
 
     async def unless_gone(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do something for as long as the machine is there.
+        """Return the result of work that needs the machine.
 
         Raises:
-            MachineLostError: it has gone; what was under way was cancelled.
+            MachineLostError: the machine has gone; the work was cancelled.
         """
         working, gone = asyncio.ensure_future(work), asyncio.ensure_future(self.wait_gone())
         try:

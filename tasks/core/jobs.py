@@ -1,4 +1,4 @@
-"""What is asked for and what is decided: Job and Plan, frozen."""
+"""A run's request and its plan: Job and Plan, frozen."""
 
 from __future__ import annotations
 
@@ -14,38 +14,22 @@ from tasks.core.escaping import escape_line
 from tasks.core.forms import BackendName, Fallback, Form, Frozen, Options
 from tasks.core.paths import StoragePath
 
-__all__ = [
-    "ON_AWS",
-    "BackendName",
-    "Document",
-    "Fallback",
-    "Form",
-    "Frozen",
-    "Job",
-    "Plan",
-    "ReadOptions",
-    "document_title",
-]
-
+__all__ = ["ON_AWS", "BackendName", "Document", "Fallback", "Form", "Frozen", "Job", "Plan", "ReadOptions"]
 
 ON_AWS = (BackendName.EC2, BackendName.ECS, BackendName.SAGEMAKER)
-"""Those whose machines are a pool's, and cost money."""
+"""The backends whose machines cost money."""
 
-
-_SHOWN = 100
+_LONGEST = 100
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-def document_title(name: str) -> str:
-    """What a document is called before people: its file's name without the ending, in one line.
-
-    One that is kept under its sha256 is called by eight digits of it.
-    """
-    return f"document {name[:8]}" if _SHA256.fullmatch(name) else escape_line(name)
+def _document_title(stem: str) -> str:
+    """Return a document's name for people: on one line, and short if the file is named by its sha256."""
+    return f"document {stem[:8]}" if _SHA256.fullmatch(stem) else escape_line(stem)
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
+def _shorten(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 
 class Job(Options):
@@ -61,13 +45,13 @@ class Job(Options):
 
     @property
     def run_name(self) -> str:
-        """What its run is called in Prefect."""
-        pages = f"pages {_short(escape_line(self.pages))}" if self.pages else "all pages"
-        return f"{_short(document_title(PurePath(self.document).stem))}, {pages}"
+        """The name of the flow run."""
+        pages = f"pages {_shorten(escape_line(self.pages))}" if self.pages else "all pages"
+        return f"{_shorten(_document_title(PurePath(self.document).stem))}, {pages}"
 
 
 class ReadOptions(Frozen):
-    """All that decides what a page's answer is, beside the page and the model."""
+    """The options that, beside page and model, decide the answer."""
 
     prompt: str
     longest_side: int
@@ -76,12 +60,12 @@ class ReadOptions(Frozen):
 
 
 class Document(Frozen):
-    """A PDF that was opened and found usable.
+    """A PDF that was opened and can be read.
 
     Attributes:
         path: where it is.
         sha256: of the file's bytes, 64 hex digits.
-        pages: how many it has.
+        pages: number of pages.
         size: in bytes.
     """
 
@@ -92,8 +76,8 @@ class Document(Frozen):
 
     @property
     def name(self) -> str:
-        """The file's name without its ending, as it is shown everywhere."""
-        return document_title(self.path.stem)
+        """The document's name for people: its file's without the suffix."""
+        return _document_title(self.path.stem)
 
 
 class Plan(Frozen):
@@ -101,12 +85,12 @@ class Plan(Frozen):
 
     Attributes:
         numbers: the pages to be read, counted from 1, ascending.
-        slots: how many pages in flight are asked for; what is measured may be fewer.
-        attempts: at each page, at the most.
-        force: pages are read anew, those apart that were stored since `began`.
-        began: when the run did first, so that it goes on after an interruption with what is left.
-        max_usd: no page is begun when the run's machines have cost so much.
-        minutes: nor so long after the start.
+        slots: requested pages in flight; the measured number may be lower.
+        attempts: maximum for each page.
+        force: read pages anew, except those stored since `began`.
+        began: first start of the run, so that it continues after an interruption.
+        max_usd: cost of the machines at which no page is started any more.
+        minutes: time after the start at which no page is started any more.
         strict: a flagged page counts as failed.
         fallback: what is stored of a page that failed.
     """
@@ -129,28 +113,19 @@ class Plan(Frozen):
 
     @property
     def since(self) -> datetime | None:
-        """Pages that were stored before do not count; None: whenever they were."""
+        """The time from which stored pages count; None if all do."""
         return (self.began or datetime.max.replace(tzinfo=UTC)) if self.force else None
 
     def identity(self, number: int, digest: str) -> str:
-        """The page's identity; see `page_identity`."""
+        """Return a page's identity; see `page_identity`."""
         return page_identity(self.document.sha256, number, digest, self.options)
 
 
 def page_identity(sha256: str, number: int, digest: str, options: ReadOptions) -> str:
-    """Return a page's identity: what has the same one is never read twice.
+    """Return a page's identity, 64 hex digits: a page whose identity is stored is not read again.
 
-    Made of the page (the PDF's sha256 and the page number), the model's digest, the prompt and the options; the
-    temperature is left out, since it is part of the way and not of the request.
-
-    Args:
-        sha256: the PDF's.
-        number: the page, counted from 1.
-        digest: the model's, as Ollama's /api/tags tells it.
-        options: all else that decides what the answer is.
-
-    Returns:
-        64 hex digits.
+    It is made of the page (the PDF's sha256 and the page number, counted from 1), the model's digest (as in Ollama's
+    /api/tags), the prompt and the options. The temperature is left out: it belongs to an attempt, not to the request.
     """
     facts = [sha256, number, digest, options.model_dump(mode="json")]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

@@ -1,8 +1,8 @@
-"""The way to other machines, as the environment names it: proxies, hosts without one, and trusted certificates.
+"""The network settings of the environment: proxies, hosts without a proxy, and trusted certificates.
 
-Each library reads these variables with rules of its own, and breaks at other forms of them; so they are settled once a
-process, before any is used. What is on this machine is never reached through a proxy. A variable that cannot be used
-does no harm until a connection needs it, and is named then.
+Each library reads these variables by its own rules and fails on other notations, so every process normalizes them once,
+before it uses one. This machine is never reached through a proxy. An invalid variable does no harm until a connection
+needs it; the error then names it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _CERTIFICATES = (*PREFECTS_CERTIFICATES, *AWS_CERTIFICATES, "CURL_CA_BUNDLE")
 _FOLDERS = {"SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"}
 _PEM = re.compile(rb"-----BEGIN (X509 |TRUSTED )?CERTIFICATE-----")
 _PARSED_BYTES = 64_000
-# What httpx can take in its no_proxy: a name or an IPv4 address with a port, or the like of *.example.com.
+# The entries that httpx accepts in no_proxy: a name or an IPv4 address, with or without a port, or *.example.com.
 _PLAIN = re.compile(r"[\w.*-]+(:\d+)?(/\d+)?", re.ASCII)
 
 _unusable: dict[str, str] = {}
@@ -42,27 +42,27 @@ Address = IPv4Address | IPv6Address
 
 
 def normalize_environment() -> None:
-    """Make the environment one that this process's libraries and its children can use. Doing it twice is harmless."""
+    """Rewrite the environment so that this process's libraries and child processes can use it. Safe to call twice."""
     for name in (*_PROXIES, *map(str.lower, _PROXIES)):
         if value := os.environ.get(name, ""):
-            _settle(name, _proxy(value), "is no proxy of http, https or socks5")
+            _replace(name, _proxy(value), "is not a proxy of http, https or socks5")
     for name in _CERTIFICATES:
         if value := os.environ.get(name, ""):
             folders = value.split(os.pathsep) if name in _FOLDERS else ()
             usable = any(map(os.path.isdir, folders)) or _holds_certificates(Path(value))
-            _settle(name, value if usable else None, f"names {value}, which holds no certificate that can be read")
-    listed = list(_exceptions())
-    everything = "*" in listed
-    # Some programs prefer one spelling, some the other. httpx prefers the lower case, and breaks at some entries.
-    os.environ["NO_PROXY"] = "*" if everything else ",".join(listed)
-    os.environ["no_proxy"] = "*" if everything else ",".join(_for_httpx(listed))
+            _replace(name, value if usable else None, f"names {value}, which holds no readable certificate")
+    exceptions = _exceptions()
+    everything = "*" in exceptions
+    # Programs prefer one case or the other. httpx prefers the lower case, and fails on some entries.
+    os.environ["NO_PROXY"] = "*" if everything else ",".join(exceptions)
+    os.environ["no_proxy"] = "*" if everything else ",".join(_for_httpx(exceptions))
 
 
 def find_proxy(url: str) -> str | None:
     """Return the proxy for a URL; None for a direct connection.
 
     Raises:
-        InputError: one is set for it that cannot be used.
+        InputError: the one that is set cannot be used.
     """
     parts = urlsplit(url)
     if _is_excepted(parts):
@@ -76,35 +76,34 @@ def find_proxy(url: str) -> str | None:
 
 
 def check_connection(url: str, certificates: Sequence[str] = HTTPX_CERTIFICATES) -> None:
-    """See that what the environment names for connections to a URL can be used.
+    """Check that the environment's settings for connections to a URL can be used.
 
     Args:
-        url: where they lead.
-        certificates: the variables by which whoever connects finds certificates.
+        url: the target of the connections.
+        certificates: the variables by which the client finds certificates.
 
     Raises:
-        InputError: it cannot; the message names the variable.
+        InputError: one cannot; the message names the variable.
     """
-    parts = urlsplit(url)
     find_proxy(url)
-    if parts.scheme == "https":
+    if urlsplit(url).scheme == "https":
         _refuse(*certificates)
 
 
 def check_environment() -> None:
-    """See that all that the environment names can be used, for children that live long.
+    """Check that all network settings of the environment can be used, for long-lived child processes.
 
     Raises:
-        InputError: it cannot.
+        InputError: one cannot.
     """
     _refuse(*_unusable)
 
 
 def ssl_context(certificates: Path | None = None) -> ssl.SSLContext:
-    """Return a context that trusts the certificates of a file; without one, those that the environment names.
+    """Return a TLS context that trusts the certificates of a file, by default those that the environment names.
 
     Raises:
-        InputError: there is no certificate in it.
+        InputError: the file holds no certificate.
     """
     if certificates is not None:
         if not _holds_certificates(certificates):
@@ -121,22 +120,22 @@ def ssl_context(certificates: Path | None = None) -> ssl.SSLContext:
 
 
 def without_credentials(url: str) -> str:
-    """Return a URL as it may be shown and stored: without user, password, query and fragment."""
+    """Return a URL that may be shown and stored: without user, password, query and fragment."""
     try:
         parts = urlsplit(url)
     except ValueError:
-        return "an address that is not understood"
+        return "an invalid URL"
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine, by its name or address."""
+    """Return whether a host name or address is this machine's own."""
     name = host.lower().rstrip(".")
     address = _address(name)
     return name == "localhost" or name.endswith(".localhost") or (address is not None and address.is_loopback)
 
 
-def _settle(name: str, value: str | None, trouble: str) -> None:
+def _replace(name: str, value: str | None, trouble: str) -> None:
     if value is None:
         _unusable[name.upper()] = trouble
         del os.environ[name]
@@ -151,7 +150,7 @@ def _refuse(*names: str) -> None:
 
 
 def _proxy(value: str) -> str | None:
-    """A proxy as every library understands it; None if none does."""
+    """Return a proxy in the notation that every library understands; None if it is invalid."""
     text = value.strip()
     scheme, found, rest = text.rpartition("://")
     scheme = scheme.lower() if found else "http"
@@ -169,21 +168,21 @@ def _holds_certificates(path: Path) -> bool:
         content = path.read_bytes()
         if not _PEM.search(content):
             return False
-        if len(content) < _PARSED_BYTES:  # to parse the bundle of a whole system takes 60 ms
+        if len(content) < _PARSED_BYTES:  # parsing a system's bundle takes 60 ms
             ssl.create_default_context(cafile=str(path))
     except (OSError, ValueError):  # ssl.SSLError is an OSError
         return False
     return True
 
 
-def _exceptions() -> Iterator[str]:
-    """The hosts that are reached without a proxy: the user's, in either case, and this machine."""
-    written = [entry for name in _EXCEPTIONS for entry in re.split(r"[,\s]+", os.environ.get(name, "")) if entry]
-    yield from dict.fromkeys([*written, *_LOCAL])
+def _exceptions() -> list[str]:
+    """Return the hosts that are reached without a proxy: the user's, and this machine."""
+    entries = [entry for name in _EXCEPTIONS for entry in re.split(r"[,\s]+", os.environ.get(name, "")) if entry]
+    return list(dict.fromkeys([*entries, *_LOCAL]))
 
 
 def _for_httpx(listed: list[str]) -> Iterator[str]:
-    """The same for httpx, which knows no ranges: of these, what Prefect's own client has to know of."""
+    """Yield the entries in httpx's notation, which has no ranges; the host of Prefect's API stands for its range."""
     api = urlsplit(os.environ.get("PREFECT_API_URL", ""))
     with suppress(ValueError):
         if api.hostname and any(_matches(entry, api.hostname, api.port) for entry in listed):
@@ -202,7 +201,7 @@ def _is_excepted(parts: SplitResult) -> bool:
 
 
 def _matches(entry: str, host: str, port: int | None) -> bool:
-    """Whether an entry of NO_PROXY means a host: a name and those below it, an address, a range, each with a port."""
+    """Return whether an entry of NO_PROXY covers a host: a domain, an address or a range, with or without a port."""
     if entry == "*":
         return True
     entry = entry.lower().rpartition("://")[2]
@@ -221,11 +220,11 @@ def _matches(entry: str, host: str, port: int | None) -> bool:
 
 
 def _address(host: str) -> Address | None:
-    """The address that a host is, in whatever way it is written; None for a name."""
+    """Return the address that a host is, in any notation; None for a name."""
     with suppress(ValueError):
         address = ip_address(host.strip("[]").partition("%")[0])
         return getattr(address, "ipv4_mapped", None) or address
     if re.fullmatch(r"[0-9a-fx.]+", host):
         with suppress(OSError):
-            return IPv4Address(socket.inet_aton(host))  # 127.1 and 0x7f000001, as the system understands them
+            return IPv4Address(socket.inet_aton(host))  # the system's own notations, such as 127.1 and 0x7f000001
     return None

@@ -1,4 +1,4 @@
-"""Files and directories that their owner alone may use, whatever the umask; or a group, if HEARTH_SHARED says so."""
+"""Files and directories for their owner alone, whatever the umask, or for a group if HEARTH_SHARED says so."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from tasks.core.errors import StorageError
 from tasks.core.owners import user_name
 
 SHARED = "HEARTH_SHARED"
-"""Is read at each use, since processes that Hearth starts inherit it."""
+"""Read at each use, because child processes inherit it."""
 
 
 class Sharing(StrEnum):
-    """Who may use what Hearth stores on this machine."""
+    """Who may use the files that Hearth stores on this machine."""
 
     NO = "no"
-    """Its owner alone."""
+    """Their owner."""
     GROUP = "group"
     """The group of the directory, too."""
     ALL = "all"
-    """Whoever the umask lets in."""
+    """Everyone whom the umask admits."""
 
 
 _BITS = {Sharing.NO: 0o700, Sharing.GROUP: 0o770}
 
 
 def sharing() -> Sharing:
-    """Return who may use what is made from now on; its owner alone if the variable is not understood."""
+    """Return who may use new files; their owner alone if the variable is invalid."""
     try:
         return Sharing(os.environ.get(SHARED, "").strip().lower() or Sharing.NO)
     except ValueError:
@@ -40,17 +40,17 @@ def sharing() -> Sharing:
 
 
 def set_umask() -> None:
-    """Have libraries and child processes make their files by the same rule."""
+    """Apply the rule to files that libraries and child processes create."""
     if bits := _BITS.get(sharing()):
         os.umask(0o777 & ~bits)
 
 
 def make_directory(path: Path, *, ours: bool = True) -> None:
-    """Make a directory and what it is in.
+    """Make a directory and its parents.
 
     Args:
-        path: the directory's.
-        ours: whether nothing but Hearth's is in it, so that one of an earlier version is closed to others.
+        path: the directory.
+        ours: it is Hearth's own, so that one of an earlier version is restricted, too.
 
     Raises:
         OSError: it cannot be made.
@@ -66,20 +66,23 @@ def make_directory(path: Path, *, ours: bool = True) -> None:
         if ours:
             restrict(path)
     else:
-        if bits and bits & stat.S_IRWXG:  # which the umask may have taken; what is made in it is of its group
+        if bits and bits & stat.S_IRWXG:  # the umask may have removed it; new files in it get its group
             path.chmod(bits | stat.S_ISGID)
 
 
 def restrict(path: Path) -> None:
-    """Close a file or directory of this user's to those that HEARTH_SHARED does not name."""
+    """Close a file or directory of this user to everyone whom HEARTH_SHARED does not name."""
+    bits = _BITS.get(sharing())
     with suppress(OSError):
-        found = path.stat()
-        if mode := _tightened(found):
-            path.chmod(mode)
+        status = path.stat()
+        mode = stat.S_IMODE(status.st_mode)
+        everyones = mode & stat.S_ISVTX
+        if bits is not None and status.st_uid == os.geteuid() and not everyones and mode & 0o777 & ~bits:
+            path.chmod(mode & ~(0o777 & ~bits))
 
 
 def is_open_to_others(path: Path) -> bool:
-    """Return whether others than HEARTH_SHARED names may use a file or directory; not, if it is not there."""
+    """Return whether anyone whom HEARTH_SHARED does not name may use a file or directory; no if it is missing."""
     bits = _BITS.get(sharing())
     try:
         return bits is not None and bool(path.stat().st_mode & 0o777 & ~bits)
@@ -88,7 +91,7 @@ def is_open_to_others(path: Path) -> bool:
 
 
 def open_private(path: Path, flags: int) -> int:
-    """Open a file and return its descriptor; it is made, or closed to others if it is of an earlier version.
+    """Open or create a private file and return its descriptor. A file of an earlier version is restricted.
 
     Raises:
         OSError: it cannot be opened.
@@ -96,44 +99,39 @@ def open_private(path: Path, flags: int) -> int:
     bits = _BITS.get(sharing())
     descriptor = os.open(path, flags | os.O_CLOEXEC, 0o666 & (bits or 0o777))
     if bits is not None:
-        found = os.fstat(descriptor)
-        wrong = stat.S_ISREG(found.st_mode) and found.st_mode & 0o777 != 0o666 & bits
-        if wrong and found.st_uid == os.geteuid():
+        status = os.fstat(descriptor)
+        wrong = stat.S_ISREG(status.st_mode) and status.st_mode & 0o777 != 0o666 & bits
+        if wrong and status.st_uid == os.geteuid():
             with suppress(OSError):  # a file system without modes
                 os.fchmod(descriptor, 0o666 & bits)
     return descriptor
 
 
 def create_file(path: Path, mode: str = "w") -> Any:  # noqa: ANN401 - as `open` has it
-    """Open a file of ours to write it anew, as text in UTF-8 unless `mode` says otherwise.
-
-    Args:
-        path: the file's.
-        mode: w, wb or x.
-    """
+    """Open an empty private file for writing: as text in UTF-8, unless `mode` (w, wb or x) says otherwise."""
     flags = os.O_WRONLY | os.O_CREAT | (os.O_EXCL if "x" in mode else os.O_TRUNC)
     descriptor = open_private(path, flags)
     return os.fdopen(descriptor, mode.replace("x", "w"), encoding=None if "b" in mode else "utf-8")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file of ours anew."""
+    """Write a private file."""
     with create_file(path) as file:
         file.write(text)
 
 
 def restrict_directory(path: Path, is_ours: Callable[[str], object]) -> str | None:
-    """Close a directory of an earlier version to others, if nothing but Hearth's is in it.
+    """Restrict a directory of an earlier version, if it holds only Hearth's files.
 
     Args:
-        path: the directory's.
-        is_ours: tells by a name whether Hearth made the entry.
+        path: the directory.
+        is_ours: returns whether Hearth made the entry of that name.
 
     Returns:
-        What a person should do where it is left as it is; None if there is nothing to do.
+        What a person should do if the directory stays open to others; None if there is nothing to do.
 
     Raises:
-        StorageError: it is another user's, and this one may not use it.
+        StorageError: it belongs to another user, and this one may not use it.
     """
     check_access(path)
     if not is_open_to_others(path):
@@ -144,42 +142,33 @@ def restrict_directory(path: Path, is_ours: Callable[[str], object]) -> str | No
         return None
     mode = stat.S_IMODE(path.stat().st_mode)
     return (
-        f"Other users may see into {path} (mode {mode:o}); what Hearth writes there they cannot read. "
+        f"Other users may list {path} (mode {mode:o}), but cannot read what Hearth writes there. "
         f"Close it with chmod 700, or set {SHARED}=group or {SHARED}=all."
     )
 
 
 def check_access(path: Path) -> None:
-    """See that a directory, if it is another user's, may be used.
+    """Check that this user may use a directory.
 
     Raises:
-        StorageError: it may not; the message names its owner.
+        StorageError: another user's directory is closed to this one; the message names the owner.
     """
-    place, owner = next(_found(path))
-    if owner != os.geteuid() and not os.access(place, os.X_OK | (os.R_OK | os.W_OK if place == path else 0)):
-        raise StorageError(access_message(place))
+    existing, owner = next(_existing(path))
+    if owner != os.geteuid() and not os.access(existing, os.X_OK | (os.R_OK | os.W_OK if existing == path else 0)):
+        raise StorageError(access_message(existing))
 
 
 def access_message(path: Path) -> str:
-    """Return what to tell of a file or directory that this user may not use: whose it is, or what it is in."""
-    place, owner = next(_found(path))
+    """Return the error text for a file or directory that this user may not use: it names the owner."""
+    existing, owner = next(_existing(path))
     return (
-        f"{place} belongs to {user_name(owner)}, and {user_name(os.geteuid())} may not use it. Use directories of your "
-        f"own (HEARTH_HOME, HEARTH_OUTPUT, API_DIRECTORY), or share these: {SHARED}=group for all who use them."
+        f"{existing} belongs to {user_name(owner)}, and {user_name(os.geteuid())} may not use it. Use directories of "
+        f"your own (HEARTH_HOME, HEARTH_OUTPUT, API_DIRECTORY), or share these: {SHARED}=group for all who use them."
     )
 
 
-def _found(path: Path) -> Iterator[tuple[Path, int]]:
-    """Yield a file, if it can be seen, and what it is in, with their owners."""
+def _existing(path: Path) -> Iterator[tuple[Path, int]]:
+    """Yield a path and its parents, as far as they can be seen, with their owners."""
     for place in (path, *path.parents):
         with suppress(OSError):
             yield place, place.stat().st_uid
-
-
-def _tightened(found: os.stat_result) -> int | None:
-    """Return the mode that a file should have; None if it is well, or not this user's, or everybody's on purpose."""
-    bits = _BITS.get(sharing())
-    mode = stat.S_IMODE(found.st_mode)
-    if bits is None or found.st_uid != os.geteuid() or mode & stat.S_ISVTX or not mode & 0o777 & ~bits:
-        return None
-    return mode & ~(0o777 & ~bits)

@@ -1,4 +1,4 @@
-"""The equal parts behind one server's address, such as tasks behind a load balancer: how many there are."""
+"""The equal servers behind one address, such as tasks behind a load balancer."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Callable
 
 
 class Replicas:
-    """How many there are now: told by who watches them, from any thread; a server on its own is one, for good.
+    """The current number of servers, updated from any thread. A single server is one replica for good.
 
     Args:
-        count: that serve.
+        count: replicas that serve now.
 
     Attributes:
-        seen_at: when that was seen to be so, seconds since the epoch; 0 for one that never changes.
-        waiting: asks how many pages of this run are not begun for want of slots; set by who reads.
+        seen_at: when the count was last updated, seconds since the epoch; 0 if never.
+        waiting: returns how many pages of this run wait for a slot; set by the reader of the pages.
     """
 
     def __init__(self, count: int = 1) -> None:
@@ -28,17 +28,17 @@ class Replicas:
         self._lock = threading.Lock()
 
     def see(self, count: int, *, paid: int) -> None:
-        """Tell how many serve now, and how many are paid for, those that start or end among them."""
+        """Record how many replicas serve, and how many are paid for, including those that start or stop."""
         with self._lock:
-            self._paid_seconds = self._counted()
+            self._paid_seconds = self._total_seconds()
             self._paid, self._paid_since = paid, time.monotonic()
             self.count, self.seen_at = count, time.time()
 
     @property
     def paid_seconds(self) -> float:
-        """Of all parts together, since they were first seen."""
+        """Paid seconds of all replicas together, since the first update."""
         with self._lock:
-            return self._counted()
+            return self._total_seconds()
 
-    def _counted(self) -> float:
+    def _total_seconds(self) -> float:
         return self._paid_seconds + self._paid * (time.monotonic() - self._paid_since)

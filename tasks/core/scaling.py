@@ -1,4 +1,4 @@
-"""How many machines pages are worth: what a run begins with, and what is simulated. Pure."""
+"""How many machines a number of pages deserves: for the start of a run, and for simulations. Pure."""
 
 from __future__ import annotations
 
@@ -6,20 +6,17 @@ from dataclasses import dataclass
 from math import ceil
 
 PAGES_PER_SLOT = 32.0
-"""Four minutes of reading: what the simulation found to cost least at its worst (docs/architecture/simulation.md)."""
+"""Four minutes of reading: the lowest worst-case cost in simulations (docs/architecture/simulation.md)."""
 
 
 def machine_count(pages: int, slots: int, most: int, pages_a_slot: float) -> int:
-    """As many machines as have enough to do: a further one comes for so many pages for each of its slots.
+    """Return how many machines these pages keep busy: 0 without pages, else 1 to `most`.
 
     Args:
-        pages: that wait, or are read.
+        pages: waiting or being read.
         slots: of each machine.
-        most: machines.
-        pages_a_slot: the scale-out threshold; 0 asks for a machine as soon as a page waits for it.
-
-    Returns:
-        None for no pages, otherwise 1 at least.
+        most: maximum number of machines.
+        pages_a_slot: pages for each slot that justify a further machine; 0 adds one as soon as a page waits.
     """
     if pages <= 0:
         return 0
@@ -30,13 +27,13 @@ def machine_count(pages: int, slots: int, most: int, pages_a_slot: float) -> int
 
 @dataclass(frozen=True)
 class Scale:
-    """How what a run begins with follows its pages.
+    """How many machines a run starts with, by its pages.
 
     Attributes:
-        most: machines.
-        slots: of each.
-        pages_a_slot: see `machine_count`; None where machines are there anyway, so that all of them are used.
-        least: machines.
+        most: maximum number of machines.
+        slots: of each machine.
+        pages_a_slot: see `machine_count`; None if the machines exist anyway, so that all are used.
+        least: minimum number of machines.
     """
 
     most: int = 1
@@ -45,7 +42,7 @@ class Scale:
     least: int = 1
 
     def machines(self, pages: int) -> int:
-        """For a run of so many pages."""
+        """Return the number of machines for a run of so many pages."""
         if self.pages_a_slot is None:
             return self.most
         return max(self.least, machine_count(pages, self.slots, self.most, self.pages_a_slot))

@@ -1,1 +1,1 @@
-"""What can be configured, a module a section."""
+"""The settings, one module per section."""

@@ -1,4 +1,4 @@
-"""The settings of the pool of EC2 machines: how runs use it, and what is deployed."""
+"""Settings of the EC2 pool: how runs use it, and what is deployed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tasks.core.scaling import PAGES_PER_SLOT
 
 
 class Access(StrEnum):
-    """How runs reach a machine's Ollama."""
+    """How runs reach Ollama on a machine."""
 
     PRIVATE = "private"
     TOKEN = "token"  # noqa: S105 - a word, not a secret
@@ -19,119 +19,112 @@ class Access(StrEnum):
 
 
 class SpotPolicy(StrEnum):
-    """Which market machines are bought on."""
+    """The market on which machines are bought."""
 
     AUTO = "auto"
-    """Spot first, on demand where there is none."""
+    """Spot first, on demand if there is no spot capacity."""
     SPOT = "spot"
     ON_DEMAND = "on_demand"
 
 
 class ModelDisk(StrEnum):
-    """How a new machine of a baked image comes by its model: the image's disk is filled from S3 as it is read."""
+    """How a new machine of a baked image gets its model. The image's disk is filled from S3 as it is read."""
 
     PREFETCH = "prefetch"
-    """Read in many parts at once before the load."""
+    """The model is read in parallel parts before it is loaded."""
     PROVISIONED = "provisioned"
-    """The same, and EBS fills the disk at a rate that is paid for."""
+    """The same, and EBS fills the disk at a provisioned, paid rate."""
     INSTANCE_STORE = "instance_store"
-    """Pulled at each boot to the machine's own NVMe."""
+    """The model is pulled to the machine's NVMe disk at each boot."""
 
 
 class Ec2Settings(Frozen):
-    """The pool of EC2 machines."""
+    """How runs use the pool of EC2 machines."""
 
     pool: str = Field(
         "default",
         pattern=r"^[a-z][a-z0-9-]{0,19}$",
-        description="Name of the pool of machines; its CloudFormation stack is `hearth-<pool>`.",
+        description="Name of the pool, for example default; its CloudFormation stack is `hearth-<pool>`.",
     )
-    region: str | None = Field(None, description="AWS region; AWS's own configuration if unset.")
+    region: str | None = Field(None, description="AWS region, for example us-east-1; AWS's own setting if unset.")
     spot_policy: SpotPolicy = Field(
-        SpotPolicy.AUTO, description="Market: spot, on_demand, or auto (spot first, on demand where there is none)."
+        SpotPolicy.AUTO, description="Market: spot, on_demand, or auto (spot first, then on demand)."
     )
     types: tuple[str, ...] = Field(
         ("g4dn.xlarge", "g4dn.2xlarge", "g5.xlarge", "g6.xlarge"),
         min_length=1,
-        description="Instance types, the preferred one first (JSON list). Without a GPU: c5.2xlarge.",
+        description="Instance types, the preferred one first (JSON list). Use c5.2xlarge for machines without a GPU.",
     )
-    zones: tuple[str, ...] = Field((), description="Availability zones (JSON list); all of the pool's if empty.")
-    max_price: float | None = Field(None, gt=0, description="Most that a machine may cost, USD per hour.")
+    zones: tuple[str, ...] = Field((), description="Availability zones (JSON list); all zones of the pool if empty.")
+    max_price: float | None = Field(None, gt=0, description="Maximum price of a machine, USD per hour.")
     max_usd_a_day: float | None = Field(
         None,
         gt=0,
-        description="When the pool has cost so much since midnight UTC, whoever used it, no page is begun and no "
-        "machine is started, USD.",
+        description="Daily budget of the pool for all users, USD since midnight UTC. Once it is spent, no page and no "
+        "machine is started; no limit if unset.",
     )
-    capacity_seconds: float = Field(600, gt=0, description="How long to go on asking for a machine, seconds.")
-    start_seconds: float = Field(300, gt=0, description="From launch or start until EC2 says running, seconds.")
+    capacity_seconds: float = Field(600, gt=0, description="Time to wait for capacity for a machine, seconds.")
+    start_seconds: float = Field(300, gt=0, description="Maximum time until EC2 reports a machine as running, seconds.")
     boot_seconds: float = Field(
-        1200, gt=0, description="From running until Ollama answers; without a baked AMI it is installed then, seconds."
+        1200, gt=0, description="Maximum time from running until Ollama answers, its installation included, seconds."
     )
-    lease_seconds: float = Field(
-        180, gt=0, description="How long a machine stays leased to a run that died or lost AWS, seconds."
-    )
-    machines: int = Field(1, ge=1, le=64, description="Machines that one run reads on at once, at the most.")
+    lease_seconds: float = Field(180, gt=0, description="Time until the lease of a dead run expires, seconds.")
+    machines: int = Field(1, ge=1, le=64, description="Maximum machines of one run.")
     pages_a_slot: float = Field(
         PAGES_PER_SLOT,
         ge=0,
-        description="A further one of them comes for so many pages for each of its slots, pages; 0: as soon as a page "
-        "would wait for it.",
+        description="Waiting pages per slot that add a machine to a run, pages; 0 adds one as soon as a page waits.",
     )
-    poll_seconds: float = Field(3, gt=0, description="How often EC2 is asked about a machine, seconds.")
-    terminate_hours: float = Field(24, ge=0, description="How long a stopped machine is kept before it goes, hours.")
+    poll_seconds: float = Field(3, gt=0, description="Interval of EC2 status requests for a machine, seconds.")
+    terminate_hours: float = Field(24, ge=0, description="Time after which a stopped machine is terminated, hours.")
 
 
 class Ec2StackSettings(Frozen):
-    """What `hearth infra up ec2` deploys."""
+    """The stack that `hearth infra up ec2` deploys."""
 
     access: Access = Field(
         Access.PRIVATE,
         description="How runs reach Ollama: private (its private address), token (TLS and a bearer token, for callers "
         "outside the network), tunnel (SSM port forwarding, no inbound port).",
     )
-    model: str = Field("qwen2.5vl:7b", min_length=1, description="Model that machines pull while they boot.")
-    ollama_version: str = Field("0.33.0", pattern=r"^\d+\.\d+\.\d+$", description="Ollama that machines install.")
+    model: str = Field("qwen2.5vl:7b", min_length=1, description="Model that machines pull at boot.")
+    ollama_version: str = Field("0.33.0", pattern=r"^\d+\.\d+\.\d+$", description="Ollama version of the machines.")
     ollama_sha256: str | None = Field(
         None,
         pattern=r"^[0-9a-f]{64}$",
-        description="SHA-256 of Ollama's archive; that of the release's own sha256sum.txt if unset. A machine that "
-        "downloads another one does not boot.",
+        description="SHA-256 of Ollama's archive; the release's own if unset. A machine with another does not boot.",
     )
     model_digest: str | None = Field(
         None,
         pattern=r"^[0-9a-f]{12,64}$",
-        description="Digest of the model, or at least its first 12 digits; a machine that pulls another one does not "
-        "boot. Any will do if unset.",
+        description="Digest of the model, or its first 12 digits or more. A machine with another does not boot.",
     )
-    slots: int = Field(8, ge=1, le=256, description="OLLAMA_NUM_PARALLEL.")
-    num_ctx: int = Field(8192, ge=256, description="OLLAMA_CONTEXT_LENGTH, tokens.")
-    disk_gb: int = Field(100, ge=60, le=16_000, description="Size of the gp3 disk, GB.")
+    slots: int = Field(8, ge=1, le=256, description="Slots of each machine: OLLAMA_NUM_PARALLEL.")
+    num_ctx: int = Field(8192, ge=256, description="Context length of each slot, tokens: OLLAMA_CONTEXT_LENGTH.")
+    disk_gb: int = Field(100, ge=60, le=16_000, description="Size of each gp3 disk, GB.")
     disk_throughput: int = Field(
         437,
         ge=125,
         le=1000,
-        description="Of the gp3 disk, MB/s; it bounds a model's load. No more is paid for than a type of the pool "
-        "takes: 437 (g4dn, g5) or 625 (g6) up to 2xlarge, for half an hour at a time.",
+        description="Throughput of each gp3 disk, MB/s, which limits how fast a model loads. It is capped at what the "
+        "instance types support: 437 (g4dn, g5) or 625 (g6) up to 2xlarge, for half an hour at a time.",
     )
     model_disk: ModelDisk = Field(
         ModelDisk.PREFETCH,
-        description="How a new machine of a baked image comes by its model, as its disk is filled from S3 when it is "
-        "read: prefetch (in many parts at once, before the load), provisioned (the same, and EBS fills the disk at "
-        "300 MiB/s for USD 0.0036 a GB of the image at each launch), instance_store (pulled at each boot to the "
-        "machine's NVMe).",
+        description="How a new machine of a baked image gets its model, as its disk is filled from S3 when it is "
+        "read: prefetch (in parallel parts, before the load), provisioned (the same, and EBS fills the disk at "
+        "300 MiB/s for USD 0.0036 per GB of the image at each launch), instance_store (pulled to the machine's NVMe "
+        "disk at each boot).",
     )
-    watchdog_minutes: float = Field(
-        15, gt=0, description="Without a request for so long, a machine shuts itself down, minutes."
-    )
-    lifetime_hours: float = Field(12, gt=0, description="No machine runs longer than this, hours.")
+    watchdog_minutes: float = Field(15, gt=0, description="Idle time after which a machine shuts itself down, minutes.")
+    lifetime_hours: float = Field(12, gt=0, description="Maximum uptime of a machine, hours.")
     metrics: bool = Field(
         False,
-        description="Machines tell CloudWatch their GPUs' use, requests in flight and leases: 8 metrics a pool, "
-        "USD 0.30 a month each, for the hours in which a machine runs.",
+        description="Whether machines send GPU use, requests in flight and leases to CloudWatch: 8 metrics per pool, "
+        "USD 0.30 a month each, charged for the hours in which a machine runs.",
     )
-    subnets: tuple[str, ...] = Field((), description="Subnet ids (JSON list); the default VPC's if empty.")
+    subnets: tuple[str, ...] = Field((), description="Subnet ids (JSON list); those of the default VPC if empty.")
     base_ami_parameter: str = Field(
         "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id",
-        description="Public SSM parameter of the AMI to start from.",
+        description="Public SSM parameter that names the base AMI.",
     )

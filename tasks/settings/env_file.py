@@ -1,4 +1,4 @@
-"""The environment before it is read: empty variables, and the file .env, whoever wrote it and in what encoding."""
+"""Prepare the environment: unset empty variables, and check and decode the file .env."""
 
 from __future__ import annotations
 
@@ -27,49 +27,44 @@ _values = dotenv.dotenv_values
 
 
 def unset_empty() -> None:
-    """Unset variables that are empty: of some, libraries make a path or a profile without a name."""
+    """Unset empty variables, which some libraries take for a path or a profile without a name."""
     for name, value in list(os.environ.items()):
         if not value and name.startswith(_UNSET):
             del os.environ[name]
 
 
 def read_any_encoding() -> None:
-    """Have .env read in any encoding by whoever reads it in this process: Prefect does when it is imported, too.
+    """Make every library in this process read .env in any encoding.
 
-    It has no setting for that, and one file in Latin-1 would keep it from being imported.
+    Prefect reads .env on import, has no setting for its encoding, and cannot be imported beside a file in Latin-1.
     """
-    logging.getLogger("dotenv.main").setLevel(logging.ERROR)  # it warns of each line that it does not understand
+    logging.getLogger("dotenv.main").setLevel(logging.ERROR)  # it warns about each line that it cannot parse
     provider: Any = sys.modules[DotEnvSettingsSource.__module__]
     readers: tuple[Any, ...] = (dotenv, dotenv.main, provider)
     for module in readers:
         module.dotenv_values = _dotenv_values
 
 
-def names_in_env_file() -> list[str]:
-    """Return the names of the settings in .env that are not empty.
+def values_in_env_file() -> dict[str, str]:
+    """Return the variables in .env that are not empty.
 
     Raises:
-        InputError: a line of it names a setting of Hearth's, and gives it no value; or strangers may write it.
+        InputError: a line names a setting without a value, or strangers may write the file.
     """
-    return list(values_in_env_file())
-
-
-def values_in_env_file() -> dict[str, str]:
-    """Return the variables in .env that are not empty; see `names_in_env_file`."""
     text = _text(Path(ENV_FILE))
     if wrong := _NO_SETTING.search(text):
         raise InputError(f"{wrong[1]} in .env has no value. Write it like {wrong[1]}=value.")
     values = {name: value for name, value in _values(stream=io.StringIO(text)).items() if value}
     if TRUST in values:
-        raise InputError(f"{TRUST} in .env has no effect: no directory vouches for itself. Set it in the environment.")
+        raise InputError(f"{TRUST} has no effect in .env: no directory vouches for itself. Set it in the environment.")
     return values
 
 
 def refuse_other_encodings() -> None:
-    """See that .env is UTF-8, for processes of Prefect's own.
+    """Check that .env is UTF-8, as Prefect's own processes require.
 
     Raises:
-        InputError: it is not.
+        InputError: it has another encoding.
     """
     try:
         Path(ENV_FILE).read_bytes().decode()
@@ -100,14 +95,14 @@ def _text(path: Path) -> str:
             refuse_strangers(path, file.fileno())
             content = file.read(_MOST_BYTES + 1)
     except OSError as error:
-        _tell_once(f"{path.absolute()} cannot be read ({error.strerror}): no setting is taken from it.")
+        _warn_once(f"{path.absolute()} cannot be read ({error.strerror}). Its settings are ignored.")
         return ""
     if len(content) > _MOST_BYTES:
-        _tell_once(f"{path.absolute()} is larger than a megabyte: no setting is taken from it.")
+        _warn_once(f"{path.absolute()} is larger than a megabyte. Its settings are ignored.")
         return ""
     return decoded(content).replace("\0", "")
 
 
 @cache
-def _tell_once(told: str) -> None:
-    _log.warning(told)
+def _warn_once(message: str) -> None:
+    _log.warning(message)

@@ -1,4 +1,4 @@
-"""Settings of metrics, and of what watches them."""
+"""Settings of metrics, and of the dashboard and alarms that use them."""
 
 from __future__ import annotations
 
@@ -10,38 +10,38 @@ from tasks.core.jobs import Frozen
 
 
 class MetricsSettings(Frozen):
-    """Where runs tell their numbers."""
+    """Where runs send their metrics."""
 
     cloudwatch: bool = Field(
         False,
-        description="Send metrics to CloudWatch, in the namespace Hearth. USD 0.30 a month for each of about 25, "
-        "for the hours in which they are sent, and USD 0.01 for 1,000 requests, one a minute and run.",
+        description="Whether to send metrics to CloudWatch, in the namespace Hearth. Each of about 25 costs USD 0.30 a "
+        "month, charged for the hours in which it is sent; 1,000 requests, one a minute and run, cost USD 0.01.",
     )
     textfile: Path | None = Field(
         None,
-        description="File, ending in .prom, for node_exporter's textfile collector; nothing is written if unset.",
+        description="File for node_exporter's textfile collector; its name ends in .prom. None is written if unset.",
     )
     otlp: str | None = Field(
         None,
         pattern=r"^https?://",
         description="OTLP receiver over HTTP, such as http://collector:4318; nothing is sent if unset. "
-        "Wants `hearth-pages[otel]`.",
+        "Requires `hearth-pages[otel]`.",
     )
-    flush_seconds: float = Field(60, ge=1, le=3600, description="How often metrics are sent, seconds; and at the end.")
+    flush_seconds: float = Field(60, ge=1, le=3600, description="Interval of sending metrics, seconds.")
 
 
 class MonitoringSettings(Frozen):
-    """What `hearth infra up monitoring` deploys."""
+    """The stack that `hearth infra up monitoring` deploys."""
 
-    email: str = Field("", description="Who is written to when an alarm goes off; AWS asks for a confirmation.")
-    page_seconds: float = Field(10, ge=1, description="95 in 100 pages should take no longer, seconds.")
+    email: str = Field("", description="E-mail address for alarms; AWS asks it for a confirmation.")
+    page_seconds: float = Field(10, ge=1, description="Alarm threshold of the 95th percentile of page times, seconds.")
     usd_per_hour: float | None = Field(
-        None, gt=0, description="What a machine costs, USD per hour; that of the first instance type if unset."
+        None, gt=0, description="Price of a machine, USD per hour; that of the first instance type if unset."
     )
-    daily_usd: float = Field(25, ge=1, description="Machines should cost no more a day, USD.")
+    daily_usd: float = Field(25, ge=1, description="Alarm threshold of the machines' daily cost, USD.")
     monthly_usd: float | None = Field(
         None,
         gt=0,
-        description="The account should be charged no more a month, USD, all services; needs the region us-east-1 and "
-        "AWS's billing alerts. Not watched if unset.",
+        description="Alarm threshold of the account's monthly charges for all services, USD. It requires the region "
+        "us-east-1 and AWS's billing alerts; no alarm if unset.",
     )

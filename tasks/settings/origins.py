@@ -1,4 +1,4 @@
-"""Where each setting comes from: the environment, a file .env, or its default; and what may be shown of it."""
+"""The origin of each setting: the environment, .env, or its default. Secrets are masked."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tasks.core.network import without_credentials
 from tasks.settings.env_file import ENV_FILE, values_in_env_file
 from tasks.settings.trust import ignored_files, is_honoured
 
-SECRET = "(secret)"  # noqa: S105 - what is shown instead of one
+SECRET = "(secret)"  # noqa: S105 - a mask
 _UNITS = {
     **{"USD_PER_HOUR": "USD per hour", "MAX_PRICE": "USD per hour", "MAX_USD_A_DAY": "USD", "USD": "USD"},
     **{"NUM_CTX": "tokens", "NUM_PREDICT": "tokens", "LONGEST_SIDE": "pixels", "MEGAPIXELS": "megapixels"},
@@ -26,16 +26,16 @@ _UNITS = {
     **{"PAGES": "pages", "PAGES_A_SLOT": "pages", "PAGES_PER_SLOT": "pages", "DISK_THROUGHPUT": "MB/s"},
     **{"PERCENT": "percent", "CPU": "1/1024 vCPU"},
 }
-# They send no page elsewhere, and have no more requests paid for.
+# Settings that neither send pages elsewhere nor cost money.
 _HARMLESS = ("HEARTH_LIMITS__", "HEARTH_WARM__", "HEARTH_SLOTS", "HEARTH_READ__NUM_CTX", "HEARTH_READ__LONGEST_SIDE")
-_OF_OTHERS = ("PREFECT_", "API_", "OLLAMA_HOST", "LLAMA_API_URL")
+_OTHER_PREFIXES = ("PREFECT_", "API_", "OLLAMA_HOST", "LLAMA_API_URL")
 _NAMED_SECRET = re.compile(r"TOKEN|SECRET|KEY|PASSWORD|AUTH|HEADERS|CREDENTIAL", re.IGNORECASE)
 _URL = re.compile(r"\b[a-zA-Z][a-zA-Z0-9+.-]*://[^\s,\"']+")
 _MOST_CHARACTERS = 80
 
 
 class Source(StrEnum):
-    """Who set a setting."""
+    """The origin of a setting."""
 
     DEFAULT = "default"
     ENVIRONMENT = "environment"
@@ -45,13 +45,13 @@ class Source(StrEnum):
 
 @dataclass(frozen=True)
 class Origin:
-    """A setting as it may be shown: no secret is in it.
+    """A setting and its origin, without secrets.
 
     Attributes:
         name: its variable.
-        value: None where it is unset.
+        value: None if it is unset.
         unit: empty if it has none.
-        source: who set it.
+        source: its origin.
         where: the variable that was read, and its file; empty for a default.
     """
 
@@ -65,19 +65,19 @@ class Origin:
 
 
 def origins(model: BaseModel, prefix: str, options: Mapping[str, object] | None = None) -> Iterator[Origin]:
-    """Return every setting of a section and of those in it.
+    """Yield every setting of a section and of its subsections.
 
     Args:
         model: the section.
-        prefix: what its variables begin with.
-        options: values that options of the command take in their place, by variable.
+        prefix: prefix of its variables.
+        options: values of command options that override settings, by variable.
     """
     environment = {name.upper() for name, value in os.environ.items() if value}
     in_file = {name.upper() for name in values_in_env_file()}
     chosen = {name: value for name, value in (options or {}).items() if value is not None}
-    for names, given, field in _fields(model, prefix):
+    for names, configured, field in _fields(model, prefix):
         source, where = _source(names, environment, in_file)
-        value = chosen.get(names[0], given)
+        value = chosen.get(names[0], configured)
         if names[0] in chosen:
             source, where = Source.OPTION, ""
         yield Origin(
@@ -92,38 +92,38 @@ def origins(model: BaseModel, prefix: str, options: Mapping[str, object] | None 
 
 
 def notes() -> list[str]:
-    """Return what a person should know of the working directory before a run: a line for .env, and one for Prefect's.
+    """Return notes about the working directory: settings in .env, and Prefect settings that are not honoured.
 
-    Named is what sends pages or text somewhere, or costs money: all but what is known to do neither.
+    They name every setting that may send pages or text somewhere, or cost money.
     """
     set_here: list[str] = []
     ignored = list(ignored_files())
     for name, value in values_in_env_file().items():
         upper = name.upper()
-        if not upper.startswith(("HEARTH_", *_OF_OTHERS)) or upper.startswith(_HARMLESS) or os.environ.get(name):
+        if not upper.startswith(("HEARTH_", *_OTHER_PREFIXES)) or upper.startswith(_HARMLESS) or os.environ.get(name):
             continue
         if is_honoured(name):
             set_here.append(f"{name}={_short(name, value)}")
         else:
             ignored.append(f"{name} in .env")
-    told = [f"{Path(ENV_FILE).absolute()} sets {', '.join(set_here)}."] if set_here else []
+    lines = [f"{Path(ENV_FILE).absolute()} sets {', '.join(set_here)}."] if set_here else []
     if ignored:
-        told.append(
-            f"Not honoured here, because it can run code: {', '.join(ignored)}. "
-            "HEARTH_TRUST_DIRECTORY=1 in the environment honours it."
+        lines.append(
+            f"Ignored here, because it can run code: {', '.join(ignored)}. "
+            "Set HEARTH_TRUST_DIRECTORY=1 in the environment to allow it."
         )
-    return told
+    return lines
 
 
 def unit_of(name: str) -> str:
-    """Return a setting's unit, by the end of its name; empty if it has none."""
+    """Return a setting's unit, which follows from the end of its name; empty if it has none."""
     words = name.rpartition("__")[2].split("_")
     ends = ("_".join(words[start:]) for start in range(len(words)))
     return next((_UNITS[end] for end in ends if end in _UNITS), "")
 
 
 def _fields(model: BaseModel, prefix: str) -> Iterator[tuple[list[str], Any, FieldInfo]]:
-    """Yield each setting with the variables that set it, its own first."""
+    """Yield each setting's variables, its own first, with its value and field."""
     for name, field in type(model).model_fields.items():
         value = getattr(model, name)
         if isinstance(value, BaseModel):
@@ -138,12 +138,10 @@ def _fields(model: BaseModel, prefix: str) -> Iterator[tuple[list[str], Any, Fie
 
 
 def _source(names: list[str], environment: set[str], in_file: set[str]) -> tuple[Source, str]:
-    for each in names:
-        if each in environment:
-            return Source.ENVIRONMENT, each
-    for each in names:
-        if each in in_file:
-            return Source.ENV_FILE, f"{each} in {Path(ENV_FILE).absolute()}"
+    if name := next(filter(environment.__contains__, names), ""):
+        return Source.ENVIRONMENT, name
+    if name := next(filter(in_file.__contains__, names), ""):
+        return Source.ENV_FILE, f"{name} in {Path(ENV_FILE).absolute()}"
     return Source.DEFAULT, ""
 
 
@@ -151,14 +149,14 @@ def _written(value: object) -> str | None:
     if value is None or value == "" or isinstance(value, SecretStr):
         return SECRET if isinstance(value, SecretStr) else None
     if isinstance(value, dict):
-        return json.dumps({name: _written(each) for name, each in value.items()}) if value else None
+        return json.dumps({name: _written(item) for name, item in value.items()}) if value else None
     if isinstance(value, bool | tuple | list):
         return json.dumps(value, default=str)
     return _masked(str(value))
 
 
 def _masked(text: str) -> str:
-    if "://" not in text and "@" in text:  # a server without a scheme, as OLLAMA_HOST has it
+    if "://" not in text and "@" in text:  # a server without a scheme, as in OLLAMA_HOST
         return re.sub(r"[^\s,/]*@", "", text)
     return _URL.sub(lambda url: without_credentials(url[0]), text)
 

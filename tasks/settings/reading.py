@@ -1,4 +1,4 @@
-"""Settings of reading: how a page is asked for, what is refused, and how long a server is waited for."""
+"""Settings of reading: the requests for a page, limits of documents, and timeouts of servers."""
 
 from __future__ import annotations
 
@@ -14,65 +14,61 @@ DEFAULT_PROMPT = (
 
 
 class ReadSettings(Frozen):
-    """How a page is read."""
+    """The requests for a page."""
 
-    prompt: str = Field(DEFAULT_PROMPT, min_length=1, description="What the model is told about each page image.")
+    prompt: str = Field(DEFAULT_PROMPT, min_length=1, description="Prompt that is sent with each page image.")
     longest_side: int = Field(
         1288,
         ge=64,
         le=8192,
-        description="Longest side of the page images, pixels. 1288 is what olmOCR uses (arXiv:2502.18443).",
+        description="Longest side of the page images, pixels; olmOCR's default (arXiv:2502.18443).",
     )
-    num_ctx: int = Field(8192, ge=256, description="Context of the model, tokens; its memory is this times the slots.")
-    num_predict: int = Field(4096, ge=1, description="Most tokens that one page may take.")
-    attempts: int = Field(4, ge=1, le=20, description="Attempts at a page, the first at temperature 0.")
-    timeout_seconds: float = Field(300, gt=0, description="Longest wait for one answer, seconds.")
+    num_ctx: int = Field(8192, ge=256, description="Context length of each slot, tokens; it costs memory.")
+    num_predict: int = Field(4096, ge=1, description="Maximum length of a page's text, tokens.")
+    attempts: int = Field(4, ge=1, le=20, description="Maximum attempts per page; the first has temperature 0.")
+    timeout_seconds: float = Field(300, gt=0, description="Maximum time to wait for one response, seconds.")
     timeout_least_seconds: float = Field(
         30,
         gt=0,
-        description="Shortest such wait, seconds. Between the two it is twice what the longest answer "
-        "(`num_predict` tokens) would take, as measured on the pages before.",
+        description="Minimum of this time, seconds. Between the two, it is twice the time that the longest response "
+        "(`num_predict` tokens) would take at the speed of the pages before.",
     )
     retry_seconds: float = Field(
-        60, ge=0, description="How long a request meets passing errors before the run stops, seconds."
+        60, ge=0, description="Time for which transient errors of a request are retried, seconds."
     )
 
 
 class LimitSettings(Frozen):
-    """What is refused before it hurts."""
+    """Limits of the documents that are accepted."""
 
-    file_mb: int = Field(1024, ge=1, description="Largest PDF, megabytes.")
-    pages: int = Field(20_000, ge=1, description="Most pages of a PDF.")
+    file_mb: int = Field(1024, ge=1, description="Maximum size of a PDF, megabytes.")
+    pages: int = Field(20_000, ge=1, description="Maximum pages of a PDF.")
     image_megapixels: int = Field(
-        250, ge=1, description="Largest single picture on a page, megapixels; a page over it fails, the others go on."
+        250, ge=1, description="Maximum size of an image on a page, megapixels; a page that exceeds it fails."
     )
     open_seconds: float = Field(
         6,
         gt=0,
-        description="Longest processor time to open a PDF, seconds; a fifth of a second more a megabyte, up to "
+        description="Maximum processor time to open a PDF, seconds; 0.2 s are added per megabyte, up to "
         "`render_seconds`.",
     )
     render_seconds: float = Field(
-        60, gt=0, description="Longest processor time to render one page, seconds; it is waited for five times as long."
+        60, gt=0, description="Maximum processor time to render a page, seconds; 5 times as long by the clock."
     )
-    render_memory_mb: int = Field(4096, ge=256, description="Memory of the rendering process, megabytes (Linux).")
+    render_memory_mb: int = Field(4096, ge=256, description="Memory limit of the rendering process, MB (Linux).")
 
 
 class WarmSettings(Frozen):
-    """How long to wait for a server and its model."""
+    """Timeouts for a server and its model."""
 
     deadline_seconds: float = Field(
-        900, gt=0, description="From asking for the server to its first page, a download not counted, seconds."
+        900, gt=0, description="Maximum time until a server reads its first page, without downloads, seconds."
     )
-    answer_seconds: float = Field(
-        30,
-        gt=0,
-        description="How long a server that was started or found may take to answer, seconds.",
-    )
+    answer_seconds: float = Field(30, gt=0, description="Maximum time until a server answers, seconds.")
     model_digest: str | None = Field(
         None,
         pattern=r"^[0-9a-f]{12,64}$",
-        description="Digest of the model, or at least its first 12 digits; a server that has another reads nothing.",
+        description="Digest of the model, or at least its first 12 digits. A server with another model is not used.",
     )
-    pull_seconds: float = Field(3600, gt=0, description="Longest download of the model, seconds.")
-    load_seconds: float = Field(600, gt=0, description="Longest load of the model, seconds.")
+    pull_seconds: float = Field(3600, gt=0, description="Maximum time to download the model, seconds.")
+    load_seconds: float = Field(600, gt=0, description="Maximum time to load the model, seconds.")

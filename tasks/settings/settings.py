@@ -1,4 +1,4 @@
-"""Every setting, from HEARTH_* variables and .env: description, unit, bounds. The table in docs/ is made from these."""
+"""Every setting, from HEARTH_* variables and .env. The reference in docs/ is generated from the descriptions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tasks.core.paths import StoragePath
 from tasks.core.private import SHARED, Sharing
 from tasks.settings.ec2 import Ec2Settings, Ec2StackSettings
 from tasks.settings.ecs import EcsSettings, EcsStackSettings
-from tasks.settings.env_file import ENV_FILE, names_in_env_file, read_any_encoding
+from tasks.settings.env_file import ENV_FILE, read_any_encoding, values_in_env_file
 from tasks.settings.metrics import MetricsSettings, MonitoringSettings
 from tasks.settings.reading import LimitSettings, ReadSettings, WarmSettings
 from tasks.settings.retention import RetentionSettings
@@ -54,12 +54,12 @@ _PREFIX = "HEARTH_"
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 _HEADER = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]*")
-_PATHS = {"HEARTH_OUTPUT", "HEARTH_INBOX", "HEARTH_HOME", "HEARTH_URL_CA"}  # whose names may be any bytes
+_PATHS = {"HEARTH_OUTPUT", "HEARTH_INBOX", "HEARTH_HOME", "HEARTH_URL_CA"}  # paths may contain any bytes
 OF_THE_EMBEDDED_SERVER = {"HEARTH_EMBEDDED_MODELS", "HEARTH_TESSDATA"}
 
 
 class Settings(BaseSettings):
-    """All of Hearth's settings. A nested one is written HEARTH_READ__NUM_CTX."""
+    """All settings of Hearth. A nested one is written like HEARTH_READ__NUM_CTX."""
 
     model_config = SettingsConfigDict(
         env_prefix=_PREFIX,
@@ -71,45 +71,44 @@ class Settings(BaseSettings):
         populate_by_name=True,
     )
 
-    backend: BackendName = Field(BackendName.AUTO, description="Where the model runs.")
+    backend: BackendName = Field(BackendName.AUTO, description=f"Where the model runs: {', '.join(BackendName)}.")
     url: str | None = Field(
         None,
         validation_alias=AliasChoices("HEARTH_URL", "LLAMA_API_URL", "OLLAMA_HOST"),
-        description="An Ollama server that someone else runs, as http://user:password@host:port if it asks for them; "
-        "several with commas. LLAMA_API_URL and OLLAMA_HOST are read as well.",
+        description="Address of a running Ollama server, for example http://user:password@host:11434; separate several "
+        "by commas. LLAMA_API_URL and OLLAMA_HOST are read as well.",
     )
-    url_token: SecretStr | None = Field(None, description="Bearer token for servers at HEARTH_URL.")
+    url_token: SecretStr | None = Field(None, description="Bearer token for the servers at HEARTH_URL.")
     url_headers: dict[str, SecretStr] = Field(
-        {}, description='Headers for servers at HEARTH_URL (JSON object), such as {"X-Api-Key": "..."}.'
+        {}, description='Headers for the servers at HEARTH_URL (JSON object), for example {"X-Api-Key": "..."}.'
     )
     url_ca: Path | None = Field(
-        None,
-        description="File of the certificates (PEM) that servers at HEARTH_URL are trusted by; the system's if unset.",
+        None, description="PEM file of the certificate authorities for HEARTH_URL; the system's authorities if unset."
     )
     model: str | None = Field(None, description="Ollama's name of the model; the backend's default if unset.")
     slots: int | None = Field(
-        None, ge=1, le=256, description="Pages in flight at once; the backend's default if unset."
+        None, ge=1, le=256, description="Maximum pages in flight; the backend's default if unset."
     )
     idle_minutes: float = Field(
-        10, gt=0, description="How long a server that Hearth started stays warm after its last use, minutes."
+        10, gt=0, description="Time for which a server that Hearth started stays warm unused, minutes."
     )
     output: Annotated[StoragePath, NoDecode] = Field(
         Path("results"), description="Directory of the results, or s3://bucket/prefix."
     )
     inbox: Annotated[StoragePath, NoDecode] = Field(
-        Path("inbox"), description="Folder, or s3://bucket/prefix, that a batch reads which names no sources."
+        Path("inbox"), description="Directory, or s3://bucket/prefix, that a batch reads if it names no sources."
     )
-    home: Path = Field(default_factory=_cache_directory, description="Where Hearth keeps track of its servers.")
+    home: Path = Field(default_factory=_cache_directory, description="Directory of Hearth's own state.")
 
     shared: Sharing = Field(
         Sharing.NO,
-        description="Who may use what Hearth stores on this machine beside its owner: no (nobody), group (the group of "
-        "the directories), or all (whoever the umask lets in).",
+        description="Who else may use the files that Hearth stores on this machine: no (nobody), group (that of the "
+        "directory), or all (everybody whom the umask allows).",
     )
     trust_directory: bool = Field(
         False,
-        description="Whether Prefect reads prefect.toml, pyproject.toml and all its variables in .env in the working "
-        "directory, where they can run code; counts in the environment alone.",
+        description="Whether Prefect honours prefect.toml, pyproject.toml and all its variables in .env of the working "
+        "directory, which can run code. It has an effect only in the environment.",
     )
 
     @field_validator("url")
@@ -121,7 +120,7 @@ class Settings(BaseSettings):
     @classmethod
     def _token(cls, token: SecretStr | None) -> SecretStr | None:
         if token is not None and not _TOKEN.fullmatch(token.get_secret_value().strip()):
-            raise ValueError("a token has no blanks and no other characters than ASCII's")
+            raise ValueError("a token consists of printable ASCII characters without blanks")
         return token and SecretStr(token.get_secret_value().strip())
 
     @field_validator("url_headers")
@@ -129,7 +128,7 @@ class Settings(BaseSettings):
     def _headers(cls, headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
         for name, value in headers.items():
             if not _HEADER.fullmatch(name) or not _HEADER_VALUE.fullmatch(value.get_secret_value()):
-                raise ValueError("a header's name is one word, and its value one line, of ASCII characters")
+                raise ValueError("a header has a name of one word and a value of one line, in ASCII")
         return headers
 
     @field_validator("url_ca")
@@ -144,7 +143,7 @@ class Settings(BaseSettings):
 
     excerpts: bool = Field(
         True,
-        description="Whether Prefect is shown the first 80 characters of each page; no for confidential documents.",
+        description="Whether Prefect stores the first 80 characters of each page; use no for confidential documents.",
     )
     read: ReadSettings = ReadSettings()
     limits: LimitSettings = LimitSettings()
@@ -163,17 +162,17 @@ class Settings(BaseSettings):
 
 
 def load_settings() -> Settings:
-    """Read the settings from the environment and .env. An empty variable is one that is not set.
+    """Read the settings from the environment and .env. Empty variables count as unset.
 
     Raises:
-        InputError: one is not what it should be, or there is no such setting; the message names it.
+        InputError: a setting is invalid, unknown or no longer supported; the message names it.
     """
     known = {f"{_PREFIX}{name}".upper() for name in Settings.model_fields} | OF_THE_EMBEDDED_SERVER
     read_any_encoding()
-    for variable in (*(name for name, value in os.environ.items() if value), *names_in_env_file()):
+    for variable in (*(name for name, value in os.environ.items() if value), *values_in_env_file()):
         if variable.startswith(_PREFIX) and variable.upper().partition("__")[0] not in known:
             raise _unknown(variable)
-        if variable.startswith(_PREFIX) and _is_no_text(variable):
+        if variable.startswith(_PREFIX) and _is_invalid_text(variable):
             raise InputError(f"The setting {variable} is wrong: it is not valid UTF-8. Correct it in the environment.")
     try:
         settings = Settings()
@@ -184,17 +183,17 @@ def load_settings() -> Settings:
         name = _PREFIX + "__".join(str(part) for part in first["loc"]).upper()
         if first["type"] == "extra_forbidden":
             raise _unknown(name) from None
-        told = first["msg"].removeprefix("Value error, ")
-        raise InputError(f"The setting {name} is wrong: {told}. Correct it in the environment or in .env.") from None
+        why = first["msg"].removeprefix("Value error, ")
+        raise InputError(f"The setting {name} is wrong: {why}. Correct it in the environment or in .env.") from None
     if settings.shared.value != os.environ.get(SHARED, Sharing.NO):
-        os.environ[SHARED] = settings.shared.value  # for all that stores, in child processes, too
+        os.environ[SHARED] = settings.shared.value  # for all code that stores files, also in child processes
     return settings
 
 
-def _is_no_text(variable: str) -> bool:
+def _is_invalid_text(variable: str) -> bool:
     value = os.environ.get(variable, "")
     return escape_surrogates(value) != value and variable.upper() not in _PATHS
 
 
 def _unknown(variable: str) -> InputError:
-    return InputError(f"There is no setting {variable}. docs/reference/settings.md lists those that there are.")
+    return InputError(f"There is no setting {variable}. docs/reference/settings.md lists all settings.")

@@ -1,7 +1,7 @@
-"""How far the working directory is trusted: whose .env is read, and what Prefect reads and imports there.
+"""Trust in the working directory: which .env is read, and what Prefect reads and imports there.
 
-Documents come with whatever lay beside them. Nothing there runs code unless HEARTH_TRUST_DIRECTORY=1 is in the
-environment, and what others may write is not read at all.
+A directory of documents may hold files of strangers. No file there runs code unless HEARTH_TRUST_DIRECTORY=1 is in the
+environment, and files that other users may write are not read at all.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from tasks.core.private import Sharing, sharing
 
 TRUST = "HEARTH_TRUST_DIRECTORY"
 _GUARD = Path(__file__).parent / "guard"
-# Where Prefect's API is, and how it is reached; others of Prefect's settings run code, or lead to a file that does.
-_OF_AN_API = ("PREFECT_API_", "PREFECT_UI_", "PREFECT_CLIENT_")
+# The address of Prefect's API, and its connection; other Prefect settings run code, or name a file that does.
+_API_PREFIXES = ("PREFECT_API_", "PREFECT_UI_", "PREFECT_CLIENT_")
 _HARMLESS = {"PREFECT_LOGGING_LEVEL"}
 _SECTION = re.compile(r"^\s*\[+\s*tool\s*\.\s*prefect\b", re.MULTILINE)
 _MOST_BYTES = 1_000_000
@@ -31,39 +31,36 @@ _read_files = ConfigFileSourceMixin._read_files
 
 
 def is_trusted() -> bool:
-    """Return whether files of Prefect's in the working directory are honoured; no file there can say so itself."""
+    """Return whether Prefect's files in the working directory are honoured; only the environment decides."""
     return os.environ.get(TRUST, "").strip().lower() in {"1", "true", "yes", "on"}
 
 
 def is_honoured(name: str) -> bool:
-    """Return whether a variable in .env is honoured: of Prefect's, only those that name its API."""
-    return not name.upper().startswith("PREFECT_") or name.upper() in _HARMLESS or _names_api(name) or is_trusted()
-
-
-def _names_api(name: str) -> bool:
-    return name.upper().startswith(_OF_AN_API)
+    """Return whether a variable in .env is honoured: of Prefect's, only those about its API."""
+    upper = name.upper()
+    return not upper.startswith("PREFECT_") or upper in _HARMLESS or upper.startswith(_API_PREFIXES) or is_trusted()
 
 
 def settle_prefect() -> None:
-    """Keep Prefect, here and in all child processes, from files and modules of the working directory.
+    """Keep Prefect, here and in child processes, from reading files and modules of the working directory.
 
-    Call it before Prefect is imported, which reads its settings then. Doing it twice is harmless.
+    Call it before Prefect is imported, because Prefect reads its settings on import. It can be called repeatedly.
     """
     ignore_config_files()
     if is_trusted():
         return
     os.environ["PYTHONSAFEPATH"] = "1"
-    # An empty entry means the working directory.
+    # An empty entry stands for the working directory.
     paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path != str(_GUARD)]
     os.environ["PYTHONPATH"] = os.pathsep.join([str(_GUARD), *paths])
-    with suppress(RuntimeError):  # a user without a home, for whom Prefect has none either
+    with suppress(RuntimeError):  # a user without a home directory, where Prefect has none either
         home = Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser()
         os.environ.setdefault("PREFECT_PROFILES_PATH", str(home / "profiles.toml"))
-    os.environ["PREFECT_RUNNER_AUTO_INSTALL_DEPENDENCIES"] = "false"  # of a pyproject.toml, by uv
+    os.environ["PREFECT_RUNNER_AUTO_INSTALL_DEPENDENCIES"] = "false"  # uv would install those of a pyproject.toml
 
 
 def ignore_config_files() -> None:
-    """Keep Prefect in this process from prefect.toml and pyproject.toml."""
+    """Keep Prefect in this process from reading prefect.toml and pyproject.toml."""
     source: Any = ConfigFileSourceMixin
     source._read_files = _read_files if is_trusted() else _none_of_prefects
 
@@ -73,7 +70,7 @@ def _none_of_prefects(self: Any, *files: Any, **options: Any) -> dict[str, Any]:
 
 
 def ignored_files() -> Iterator[str]:
-    """Return which files with settings of Prefect's lie in the working directory and are not honoured."""
+    """Yield the files with Prefect settings in the working directory that are not honoured."""
     if is_trusted():
         return
     if Path("prefect.toml").exists():
@@ -87,11 +84,11 @@ def ignored_files() -> Iterator[str]:
 
 
 def refuse_strangers(path: Path, descriptor: int) -> None:
-    """See that an open file of the working directory was written by somebody who may.
+    """Check that strangers cannot have written an open file of the working directory.
 
     Args:
-        path: the file's.
-        descriptor: the file, so that it cannot be replaced after the look.
+        path: the path of the file.
+        descriptor: the open file, which cannot be replaced after the check.
 
     Raises:
         InputError: others may write it, or its owner is neither this user, nor root, nor the directory's owner.
@@ -112,18 +109,18 @@ def _why_not(path: Path, file: os.stat_result) -> str:
             return f"{what} belongs to {user_name(owned.st_uid)}"
     if file.st_mode & stat.S_IWOTH:
         return "every user may write it"
-    shared = sharing() is not Sharing.NO  # in the environment: this very file is still to be read
+    shared = sharing() is not Sharing.NO  # from the environment, because this file is not read yet
     if file.st_mode & stat.S_IWGRP and not shared and not is_private_group(file.st_gid, file.st_uid):
         return "a group of several users may write it"
     for place in {path.absolute().parent, path.resolve().parent}:
         mode = place.stat().st_mode
         if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
-            return f"every user may replace it, since {place} is writable for all"
+            return f"every user may replace it, because {place} is writable for all"
     return ""
 
 
 def refuse_strangers_file(path: Path) -> None:
-    """See that a file that is about to be used is none of a stranger's; see `refuse_strangers`."""
+    """Check that strangers cannot have written a file; see `refuse_strangers`."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         refuse_strangers(path, descriptor)

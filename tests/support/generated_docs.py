@@ -25,6 +25,7 @@ from tasks.results.manifest import Manifest
 from tasks.results.page import Attempt, PageResult
 from tasks.results.usage import CostShares, EndpointRecord, MachineRecord
 from tasks.settings.settings import Settings
+from tests.support import flow_picture
 from tests.support.code_tables import error_rows, field_rows, member_rows, table
 from tests.support.infra.linted import decode
 
@@ -212,3 +213,4 @@ PAGES: dict[Path, dict[str, Callable[[], str]]] = {
 if __name__ == "__main__":
     for written in PAGES:
         written.write_text(with_blocks(written))
+    flow_picture.PICTURE.write_text(flow_picture.picture())

@@ -37,7 +37,7 @@ QUIET = {
 def seed(home: Path) -> Path:
     """Make a directory for a PREFECT_HOME whose database is ready, and return it."""
     home.mkdir(parents=True, exist_ok=True)
-    shutil.copy(_template(), home / "prefect.db")
+    shutil.copy(template(), home / "prefect.db")
     return home
 
 
@@ -58,7 +58,8 @@ def fork_runs(api: str, pool: str = "hearth", auth: tuple[str, str] | None = Non
     httpx.patch(url, json={"base_job_template": template}, timeout=PATIENCE, auth=auth).raise_for_status()
 
 
-def _template() -> Path:
+def template() -> Path:
+    """Return a database that is ready, made at the first call of the test run."""
     directory = Path(os.environ[forkserver.SESSION].rsplit(":", 1)[0]) / "prefect-template"
     made = directory / "prefect.db"
     with directory.with_suffix(".lock").open("w") as lock:

@@ -121,7 +121,7 @@ class TestServerOfAnotherOwner:
             gate.touch()
             _, err = reading.communicate(timeout=120)
             assert reading.returncode == 0, err
-            assert "may be shown as still running until the server is back" in err
+            assert "may show this run as still running until the server is back" in err
         assert len(list(tmp_path.glob("home/prefect-ends/*.json"))) == 1
         port = api.rpartition(":")[2].partition("/")[0]
         with prefect_server(home, environment, int(port)) as (api, server):

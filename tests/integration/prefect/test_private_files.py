@@ -67,7 +67,7 @@ def test_a_directory_of_results_that_holds_other_things_is_told_of_and_left(hear
     (tmp_path / "results" / "holiday.jpg").touch()
     outcome = hearth.read(pdfs.written(tmp_path / "a.pdf", "one"))
     assert outcome.code == 0
-    assert f"Other users may see into {tmp_path / 'results'} (mode 755)" in outcome.err
+    assert f"Other users may list {tmp_path / 'results'} (mode 755)" in outcome.err
     assert (tmp_path / "results").stat().st_mode & 0o777 == 0o755
     assert list(opened(outcome.directory)) == []
 

@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import pytest
 import websockets
+import websockets.exceptions
 
 from tests.integration.prefect.bringing_up import Up, brought_up, processes
 from tests.support import forkserver
@@ -226,13 +227,13 @@ def test_a_key_that_is_meant_for_prefect_cloud_is_not_used(up: Up, tmp_path: Pat
 
 @pytest.mark.long("brings it up again, by an interpreter of its own")
 def test_the_password_is_shown_to_a_reader_but_not_written_into_a_file(up: Up, secret: str, tmp_path: Path):
-    assert f"{secret} (kept in {up.home / 'prefect-password'})" in up.told
+    assert f"{secret} (stored in {up.home / 'prefect-password'})" in up.told
     with (tmp_path / "up.log").open("w") as log:
         command = [sys.executable, "-P", "-m", "flows.cli.main", "up"]
         subprocess.run(command, cwd=ROOT, env=up.hearth.environment, stdout=log, stderr=log, check=True)
     told = (tmp_path / "up.log").read_text()
     assert secret not in told
-    assert f"kept in {up.home / 'prefect-password'}" in told
+    assert f"stored in {up.home / 'prefect-password'}" in told
     kept = {up.home / "prefect-password", up.home / "prefect" / "profiles.toml"}
     for path in set(up.home.rglob("*")) - kept:
         if path.is_file():

@@ -90,7 +90,7 @@ def test_what_was_read_from_a_file_is_not_read_again_from_standard_input(hearth:
     [
         (["-", "-"], "named twice"),
         (["a.pdf", "--name", "b.pdf"], "--name is for a document from standard input"),
-        (["https://host/a.pdf"], "is an address"),
+        (["https://host/a.pdf"], "is a URL"),
     ],
 )
 def test_what_makes_no_sense_is_refused_at_once(hearth: Hearth, arguments: list[str], why: str):

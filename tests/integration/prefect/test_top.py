@@ -62,7 +62,7 @@ async def test_a_servers_slots_are_shown_whoever_holds_them(tmp_path: Path):
     (server,) = (await Watch(tmp_path).look()).servers
     assert (server.url, server.in_flight) == (URL, 3)
     assert (server.slots.held, server.slots.served, server.slots.limit, server.slots.runs) == (6, 8, 6, 2)
-    assert "6/8, 6 at once just now" in await told(tmp_path)
+    assert "6/8, 6 at once now" in await told(tmp_path)
 
 
 async def test_looking_changes_no_ledger(tmp_path: Path):

@@ -205,6 +205,7 @@ def test_page_times_that_cannot_be_read_are_assumed_and_it_is_said(aws: AwsFront
     assert times.source.startswith("assumed, as those below s3://nobody-s-bucket/results cannot be read")
 
 
+@pytest.mark.long("many writers at once: 8 s")
 def test_lines_that_many_runs_append_at_the_same_time_all_stand(s3: Any):
     place = S3Path(BUCKET, "many")
     lines = [f"{number:02}\n" for number in range(24)]

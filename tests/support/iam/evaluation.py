@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from typing import Any
 
 from infra_scripts.iam.need import Permission
@@ -50,8 +51,13 @@ def _on(pattern: str, asked: Permission) -> bool:
 
 def _like(pattern: str, value: str) -> bool:
     """Compare with * and ? alone, which are all that IAM knows; a colon of an ARN is as good as any character."""
-    regex = "".join({"*": ".*", "?": "."}.get(character, re.escape(character)) for character in pattern)
-    return re.fullmatch(regex, value, re.DOTALL) is not None
+    return _regex(pattern).fullmatch(value) is not None
+
+
+@cache
+def _regex(pattern: str) -> re.Pattern[str]:
+    parts = ({"*": ".*", "?": "."}.get(character, re.escape(character)) for character in pattern)
+    return re.compile("".join(parts), re.DOTALL)
 
 
 def _equal(pattern: str, value: str) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 
+@cache
 def decode(template: str) -> tuple[Any, list[Any]]:
     """Return what cfn-lint reads in a template, and what it finds wrong with its form."""
     from cfnlint.decode import decode_str
@@ -12,6 +14,7 @@ def decode(template: str) -> tuple[Any, list[Any]]:
     return decode_str(template)
 
 
+@cache
 def lint(template: str, *regions: str) -> list[Any]:
     """Return what cfn-lint finds wrong with a template in these regions."""
     from cfnlint.api import ManualArgs

@@ -14,7 +14,7 @@ import pytest
 from typer.main import get_command
 
 from flows.cli.main import app
-from tests.support import generated_docs
+from tests.support import flow_picture, generated_docs
 
 ROOT = Path(__file__).parents[3]
 DOCS = sorted((ROOT / "docs").rglob("*.md"))
@@ -54,6 +54,10 @@ def test_generated_parts_are_up_to_date(page: Path):
     assert page.read_text() == generated_docs.with_blocks(page), "run: make docs"
 
 
+def test_the_picture_of_the_flow_is_up_to_date():
+    assert flow_picture.PICTURE.read_text() == flow_picture.picture(), "run: make docs"
+
+
 @each_page
 def test_links_lead_to_files_and_headings(page: Path):
     text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
@@ -71,8 +75,37 @@ def test_pages_that_the_code_names_exist():
         for name in re.findall(r"(?<![\w/.])docs/[\w/-]+\.\w+", path.read_text())
         if not name.endswith(("/docs.py", "/test_docs.py"))
     }
-    assert [(path.name, name) for path, name in named if not (ROOT / name).exists()] == []
+    missing = [(path.name, name) for path, name in named if not (ROOT / name).exists()]
+    assert not missing, missing
     assert len(named) > 10
+
+
+@each_page
+def test_files_and_folders_that_the_pages_name_exist(page: Path):
+    if page.name != "CHANGELOG.md":
+        named = re.findall(r"`((?:flows|tasks|infra_scripts|tests)/[\w/.-]+)`", page.read_text())
+        assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_settings_that_the_pages_name_exist():
+    reference = "".join((ROOT / "docs" / "reference" / name).read_text() for name in ("settings.md", "api.md"))
+    known = set(re.findall(r"^\| `((?:HEARTH|API)_\w+)`", reference, re.MULTILINE))
+    for page in PAGES:
+        if page.name not in {"CHANGELOG.md", "upgrade.md"}:
+            named = set(re.findall(r"\b((?:HEARTH|API)_[A-Z][A-Z0-9_]*[A-Z0-9])\b(?![*_])", page.read_text()))
+            assert {name for name in named if name not in known} <= {"API_MAX", "HEARTH_HOME"}, page
+
+
+def test_every_page_is_reached_from_the_readme():
+    reached, waiting = set(), [ROOT / "README.md"]
+    while waiting:
+        page = waiting.pop()
+        if page in reached or page.suffix != ".md":
+            continue
+        reached.add(page)
+        targets = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", page.read_text())
+        waiting += [(page.parent / target).resolve() for target in targets]
+    assert set(DOCS) <= reached
 
 
 @each_page
@@ -127,6 +160,10 @@ def test_make_targets_that_the_pages_name_exist():
     assert {"read", "test"} <= named <= targets
 
 
+def test_the_readme_is_short():
+    assert (ROOT / "README.md").read_text().count("\n") < 150
+
+
 def test_every_source_file_stays_readable_in_one_sitting():
     for folder in ("flows", "tasks", "infra_scripts"):
         for path in (ROOT / folder).rglob("*.py"):
@@ -142,3 +179,35 @@ def test_what_was_never_run_is_on_one_page_to_which_the_others_link():
             continue
         for paragraph in page.read_text().split("\n\n"):
             assert not claim.search(paragraph) or "tried.md" in paragraph, (page.name, paragraph)
+
+
+def test_the_changelog_keeps_the_form_of_keep_a_changelog():
+    lines = (ROOT / "CHANGELOG.md").read_text().splitlines()
+    headings = [line[4:] for line in lines if line.startswith("### ")]
+    assert set(headings) <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+    assert all(line.startswith(("#", "- ", "All notable")) for line in lines if line), "one line a change"
+
+
+@cache
+def literals() -> str:
+    """Return the strings of the code, one a line; `...` stands for what is filled in."""
+
+    def text_of(node: ast.AST) -> str:
+        if isinstance(node, ast.JoinedStr):
+            return "".join(map(text_of, node.values))
+        return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else "..."
+
+    paths = (path for folder in ("flows", "tasks") for path in (ROOT / folder).rglob("*.py"))
+    nodes = (node for path in paths for node in ast.walk(ast.parse(path.read_text())))
+    return "\n".join(text_of(node) for node in nodes if isinstance(node, ast.JoinedStr | ast.Constant))
+
+
+def test_messages_in_the_troubleshooting_page_are_those_of_the_code():
+    page = (ROOT / "docs" / "how-to" / "troubleshooting.md").read_text()
+    shown = [
+        message for row in re.findall(r"^\| (`.*?) \|", page, re.MULTILINE) for message in re.findall(r"`(.*?)`", row)
+    ]
+    parts = [part.strip() for message in shown for part in message.split("...")]
+    assert len(parts) > 50
+    missing = [part for part in parts if part not in literals()]
+    assert not missing, missing

@@ -49,6 +49,7 @@ def test_a_backend_is_chosen_from_a_list():
     assert backend["enum"] == [name.value for name in BackendName]
 
 
+@pytest.mark.long("an interpreter that imports Prefect: 8 s")
 def test_a_pickled_flow_knows_its_parameters(tmp_path: Path):
     pickled = tmp_path / "flow.pickle"
     pickled.write_bytes(cloudpickle.dumps(process_document))

@@ -156,7 +156,7 @@ def test_a_deadline_is_a_duration(flow: Any):
         FORMS[flow].model_validate({**required, name: told})
     for told in ("soon", "2", "06:00"):
         assert _refused(flow, **required, **{name: told})
-        with pytest.raises(ValueError, match="is no duration"):
+        with pytest.raises(ValueError, match="is not a duration"):
             FORMS[flow].model_validate({**required, name: told})
 
 

@@ -15,6 +15,8 @@ from tests.support.infra.pools import pool
 from tests.support.infra.services import service
 from tests.support.tools import CHECKOV, needs
 
+pytestmark = pytest.mark.long("runs checkov: 16 s")
+
 WEIGHTS = "s3://weights/store/"
 MODELS = ("qwen2.5vl:7b", "gemma3:12b")
 TEMPLATES = {

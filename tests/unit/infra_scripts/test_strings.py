@@ -21,6 +21,7 @@ LONGEST_REGION = "us-gov-east-1"
 """Of its length no other has so long a partition."""
 
 
+@pytest.mark.long("lints eleven templates once more, filled in: 31 s")
 @pytest.mark.parametrize("form", FORMS)
 def test_cfn_lint_knows_every_string_of_the_rendered_template(form: str):
     """Filled in first: cfn-lint looks at no string that a function or a parameter makes."""

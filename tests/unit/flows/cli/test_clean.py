@@ -48,7 +48,7 @@ def test_the_same_for_programs_and_then_nothing_is_left_to_delete(results: Path)
     assert json.loads(clean("--dry-run", "--json")) == {"dry_run": True, "expired": [gone]}
     assert json.loads(clean("--json")) == {"dry_run": False, "expired": [gone]}
     assert len(list(results.iterdir())) == 10
-    assert clean() == "Nothing is older than it is kept.\n"
+    assert clean() == "Nothing has expired.\n"
 
 
 def test_other_results_than_those_of_the_settings_are_named(tmp_path: Path, results: Path):
@@ -56,5 +56,5 @@ def test_other_results_than_those_of_the_settings_are_named(tmp_path: Path, resu
     results.rename(tmp_path / "moved")
     other.parent.mkdir()
     (tmp_path / "moved").rename(other)
-    assert clean("--dry-run") == "Nothing is older than it is kept.\n"
+    assert clean("--dry-run") == "Nothing has expired.\n"
     assert "reports of batches" in clean("--dry-run", "-o", str(other.parent))

@@ -26,6 +26,7 @@ def environment() -> dict[str, str]:
     return {**clean(), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
 
+@pytest.mark.long("a shell that starts the command twice: 4 s")
 @pytest.mark.parametrize(
     ("words", "expected"),
     [

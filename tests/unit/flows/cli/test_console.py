@@ -89,7 +89,7 @@ def test_standard_output_that_is_full_is_told(tmp_path: Path, command: tuple[str
     done = hearth(*command, redirected=">/dev/full", HEARTH_HOME=str(tmp_path))
     assert done.returncode == 1
     assert done.stderr.decode().splitlines() == [
-        "Error: Standard output cannot be written: No space left on device. What was stored stands."
+        "Error: Standard output cannot be written: No space left on device. The stored results are complete."
     ]
 
 
@@ -105,6 +105,7 @@ def test_a_reader_that_wants_no_more_is_no_error(tmp_path: Path):
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+@pytest.mark.long("starts an interpreter for each: 2 to 4 s")
 @pytest.mark.parametrize(
     "locale",
     [

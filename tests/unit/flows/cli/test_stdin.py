@@ -42,7 +42,7 @@ class TestPiped:
 
     def test_more_than_the_limit_is_refused_and_nothing_is_left(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-        with pytest.raises(LimitError, match="more than 2 MB"), document_from_stdin("paper.pdf", 2):
+        with pytest.raises(LimitError, match="exceeds 2 MB"), document_from_stdin("paper.pdf", 2):
             pass
         assert list(tmp_path.iterdir()) == []
 

@@ -95,6 +95,7 @@ class TestTaskRuns:
         assert shown.begun == ["page 1"]
 
 
+@pytest.mark.long("2,000 pages of text: 7 s")
 @pytest.mark.usefixtures("shown")
 async def test_memory_does_not_grow_with_the_pages(work, monkeypatch):
     """2,000 pages of 20 kB of text: kept, they would be 40 MB."""

@@ -147,7 +147,7 @@ class TestServerOfAnEarlierVersion:
             stop_server(state, wait_seconds=30)
 
     async def test_one_that_is_in_use_is_refused_with_what_to_do(self, open_server: LeasedServer, tmp_path: Path):
-        with pytest.raises(ServerError, match=r"asks for no password.*Run hearth down"):
+        with pytest.raises(ServerError, match=r"has no password.*Run hearth down"):
             await own_server._replace_open(tmp_path)
         assert not open_server.has_ended()
 

@@ -12,7 +12,7 @@ import pytest
 import flows.local.run_flow
 from flows.local.own_server import OwnServer
 from flows.local.prefect_server import PrefectApi
-from flows.local.run_flow import Marks, _outcome
+from flows.local.run_flow import RunMarks, wait_for_outcome
 from tasks.core.errors import ServerError
 from tasks.core.events import Event, RunWarning, subscribe
 
@@ -21,7 +21,7 @@ ELSEWHERE = PrefectApi("http://prefect.lan:4200/api", None)
 
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Event]]:
-    monkeypatch.setattr(flows.local.run_flow, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(flows.local.run_flow, "_POLL_SECONDS", 0.01)
     events: list[Event] = []
     with subscribe(events.append):
         yield events
@@ -34,20 +34,20 @@ def answering(monkeypatch: pytest.MonkeyPatch, *answers: bool) -> list[bool]:
     async def answers_now() -> bool:
         return left.pop(0) if len(left) > 1 else left[0]
 
-    monkeypatch.setattr(flows.local.run_flow, "_prefect_answers", answers_now)
+    monkeypatch.setattr(flows.local.run_flow, "prefect_answers", answers_now)
     return left
 
 
-def outcomes() -> tuple[asyncio.Future[Any], Marks]:
+def outcomes() -> tuple[asyncio.Future[Any], RunMarks]:
     """How Prefect has a run end, and how far it is."""
-    return asyncio.get_running_loop().create_future(), Marks()
+    return asyncio.get_running_loop().create_future(), RunMarks()
 
 
 async def test_a_server_that_is_slow_to_note_the_end_is_waited_for(monkeypatch: pytest.MonkeyPatch, told: list[Event]):
     left = answering(monkeypatch, *[True] * 5)
     run, marks = outcomes()
     marks.ended.set_result(ServerError("as it ended"))
-    waiting = asyncio.create_task(_outcome(run, marks, ELSEWHERE))
+    waiting = asyncio.create_task(wait_for_outcome(run, marks, ELSEWHERE))
     while len(left) > 1:
         await asyncio.sleep(0.001)
     run.set_result(noted := ServerError("as Prefect noted it"))
@@ -59,10 +59,10 @@ async def test_a_server_that_went_away_is_not_waited_for(monkeypatch: pytest.Mon
     answering(monkeypatch, True, False)
     run, marks = outcomes()
     marks.ended.set_result(outcome := ServerError("as it ended"))
-    assert await _outcome(run, marks, ELSEWHERE) is outcome
+    assert await wait_for_outcome(run, marks, ELSEWHERE) is outcome
     (warning,) = told
     assert isinstance(warning, RunWarning)
-    assert "may be shown as still running until the server is back" in warning.message
+    assert "may show this run as still running until the server is back" in warning.message
 
 
 async def test_a_server_of_hearth_s_own_that_is_being_started_again_is_waited_for(
@@ -72,7 +72,7 @@ async def test_a_server_of_hearth_s_own_that_is_being_started_again_is_waited_fo
     run, marks = outcomes()
     marks.ended.set_result(ServerError("as it ended"))
     own = PrefectApi("http://127.0.0.1:4200/api", cast("OwnServer", object()))
-    waiting = asyncio.create_task(_outcome(run, marks, own))
+    waiting = asyncio.create_task(wait_for_outcome(run, marks, own))
     await asyncio.sleep(0.05)
     assert not waiting.done()
     run.set_result(noted := ServerError("as Prefect noted it"))
@@ -84,10 +84,10 @@ async def test_a_server_that_never_notes_the_end_is_not_waited_for_for_ever(
     monkeypatch: pytest.MonkeyPatch, told: list[Event]
 ):
     answering(monkeypatch, True)
-    monkeypatch.setattr(flows.local.run_flow, "_NOTED_SECONDS", 0.1)
+    monkeypatch.setattr(flows.local.run_flow, "_RECORDED_SECONDS", 0.1)
     run, marks = outcomes()
     marks.ended.set_result(outcome := ServerError("as it ended"))
-    assert await _outcome(run, marks, ELSEWHERE) is outcome
+    assert await wait_for_outcome(run, marks, ELSEWHERE) is outcome
     assert len(told) == 1
 
 
@@ -98,5 +98,5 @@ async def test_a_run_that_has_ended_does_not_fail_because_prefect_could_not_note
     run, marks = outcomes()
     marks.ended.set_result(outcome := ServerError("as it ended"))
     run.set_exception(httpx.ConnectError("All connection attempts failed"))
-    assert await _outcome(run, marks, ELSEWHERE) is outcome
+    assert await wait_for_outcome(run, marks, ELSEWHERE) is outcome
     assert len(told) == 1

@@ -17,13 +17,13 @@ from infra_scripts.common.errors import AccessError, LeftoverError, StackError
 from tasks.core.errors import UnavailableError
 from tasks.settings.settings import Settings
 
-WORDS = "the endpoint hearth-smoke"
+SUMMARY = "the endpoint hearth-smoke"
 
 
 class Deployment:
     """A stack that notes what is done to it."""
 
-    whole, name = WORDS, "hearth-smoke"
+    teardown_summary, name = SUMMARY, "hearth-smoke"
 
     def __init__(self, up: Callable[[], None] = lambda: None, down: Callable[[], None] = lambda: None) -> None:
         self.done: list[str] = []
@@ -56,7 +56,7 @@ def target(work_seconds: float = 600.0) -> Target:
         stack=StackName.SAGEMAKER,
         settings=Settings(),
         environment={},
-        kind="ml.g4dn.xlarge",
+        instance_type="ml.g4dn.xlarge",
         model="qwen2.5vl:7b",
         usd_per_hour=0.7,
         usd_at_launch=0.0,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.local.smoke_target import _REMOVAL_SECONDS, Target, target_of
+from flows.local.smoke_target import REMOVAL_SECONDS, Target, target_of
 from flows.stacks.registry import StackName
 from tasks.core.errors import InputError
 from tasks.costs.price_book import shipped_book
@@ -29,7 +29,7 @@ def chosen(stack: StackName = StackName.EC2, max_usd: float = 2.0, **sections: d
 
 def test_the_cheapest_of_the_types_is_taken_and_no_second_machine():
     target = chosen(ec2={"types": ("g5.xlarge", "g4dn.xlarge"), "machines": 4})
-    assert (target.kind, target.settings.ec2.types, target.settings.ec2.machines) == (
+    assert (target.instance_type, target.settings.ec2.types, target.settings.ec2.machines) == (
         "g4dn.xlarge",
         ("g4dn.xlarge",),
         1,
@@ -44,11 +44,11 @@ def test_its_disk_and_address_are_counted_and_of_ecs_two_machines_and_the_balanc
     assert chosen(StackName.ECS).usd_per_hour > 2 * alone
 
 
-@pytest.mark.parametrize("stack", list(_REMOVAL_SECONDS))
+@pytest.mark.parametrize("stack", list(REMOVAL_SECONDS))
 @given(max_usd=st.floats(2, 100, allow_nan=False))
 def test_whatever_it_does_it_never_costs_more_than_was_allowed(stack: StackName, max_usd: float):
     target = chosen(stack, max_usd)
-    seconds = target.work_seconds + _REMOVAL_SECONDS[stack]
+    seconds = target.work_seconds + REMOVAL_SECONDS[stack]
     assert seconds / 3600 * target.usd_per_hour + target.usd_at_launch <= max_usd
 
 
@@ -56,7 +56,7 @@ def test_the_least_that_is_named_is_enough():
     with pytest.raises(InputError, match="Allow at least USD ") as refused:
         chosen(max_usd=0.01)
     least = float(str(refused.value).partition("Allow at least USD ")[2].partition(";")[0])
-    assert chosen(max_usd=least).kind == "g4dn.xlarge"
+    assert chosen(max_usd=least).instance_type == "g4dn.xlarge"
 
 
 def test_a_machine_on_ec2_ends_itself_when_the_dollars_are_spent():

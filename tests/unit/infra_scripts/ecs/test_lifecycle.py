@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from hypothesis import given
@@ -27,6 +28,7 @@ class Image:
     of_index: bool = False
 
 
+@cache
 def rules() -> list[dict[str, Any]]:
     parsed, _ = decode(template(service()))
     text: str = parsed["Resources"]["Repository"]["Properties"]["LifecyclePolicy"]["LifecyclePolicyText"]["Fn::Sub"]

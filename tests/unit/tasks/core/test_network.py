@@ -165,7 +165,7 @@ def test_one_that_cannot_be_used_does_harm_only_where_it_is_needed(
     normalize_environment()
     httpx.Client(verify=False)
     assert find_proxy("http://127.0.0.1:11434") is None
-    with pytest.raises(InputError, match=f"^{name.upper()} is no proxy"):
+    with pytest.raises(InputError, match=f"^{name.upper()} is not a proxy"):
         find_proxy("http://far.example")
 
 
@@ -218,7 +218,7 @@ def test_a_file_without_certificates_is_named(tmp_path: Path):
     [
         ("http://user:secret@far.example:1/x?token=secret#secret", "http://far.example:1/x"),
         ("http://far.example", "http://far.example"),
-        ("http://[secret", "an address that is not understood"),
+        ("http://[secret", "an invalid URL"),
     ],
 )
 def test_they_are_shown_without_credentials(url: str, shown: str):

@@ -55,7 +55,7 @@ def test_a_document_is_stored_with_it():
 
 @pytest.mark.parametrize("scheme", ["http", "https", "HTTPS", "ftp", "gs", "S3", "data+x"])
 def test_an_address_is_refused_with_what_to_do(scheme: str):
-    with pytest.raises(InputError, match=r"host/a\.pdf is an address.*curl -fL ADDRESS \| hearth read -"):
+    with pytest.raises(InputError, match=r"host/a\.pdf is a URL.*curl -fL URL \| hearth read -"):
         parse_path(f"{scheme}://host/a.pdf")
 
 
@@ -69,7 +69,7 @@ def test_what_is_secret_in_an_address_is_not_repeated():
 @pytest.mark.parametrize("name", ["output", "inbox"])
 def test_a_setting_that_is_a_place_is_no_address_either(monkeypatch: pytest.MonkeyPatch, name: str):
     monkeypatch.setenv(f"HEARTH_{name.upper()}", "https://host/results")
-    with pytest.raises(InputError, match="is an address"):
+    with pytest.raises(InputError, match="is a URL"):
         load_settings()
 
 

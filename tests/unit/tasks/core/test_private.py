@@ -105,9 +105,9 @@ def test_a_directory_that_is_not_there_yet_is_no_trouble(tmp_path: Path):
 @NEEDS_ROOT
 def test_another_users_directory_is_named_with_its_owner_and_what_to_do(public: Path):  # noqa: F811 - a fixture
     make_directory(public / "home" / "slots")
-    imports = "from pathlib import Path; from tasks.core.private import refuse_closed; import tasks.core.owners, pwd"
+    imports = "from pathlib import Path; from tasks.core.private import check_access; import tasks.core.owners, pwd"
     for place in (public / "home", public / "home" / "slots"):
-        done = as_other(imports, "refuse_closed(Path(sys.argv[1]))", place)
+        done = as_other(imports, "check_access(Path(sys.argv[1]))", place)
         told = done.stderr.splitlines()[-1]
         assert told.startswith("tasks.core.errors.StorageError: "), done.stderr
         assert f"{public / 'home'} belongs to root (uid 0), and " in told

@@ -43,6 +43,7 @@ def memory_of_children() -> Iterator[list[int]]:
         watching.join()
 
 
+@pytest.mark.long("opens each bomb and watches its memory: 3 to 8 s")
 @pytest.mark.parametrize("make", hostile.AT_ONCE)
 def test_what_bites_when_it_is_opened_is_refused_or_harmless_within_a_gigabyte(tmp_path, make):
     path = make(tmp_path / "bomb.pdf")

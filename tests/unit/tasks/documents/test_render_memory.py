@@ -6,6 +6,7 @@ from pathlib import Path
 
 import psutil
 import pymupdf
+import pytest
 
 from tasks.documents.render import Renderer
 from tasks.settings.reading import LimitSettings
@@ -30,6 +31,7 @@ async def test_files_beside_the_caller_are_not_taken_for_modules(tmp_path):
     assert (await rendered(pdfs.written(tmp_path / "paper.pdf", "one"))).has_ink
 
 
+@pytest.mark.long("renders many pages: 8 s")
 async def test_memory_does_not_grow_with_the_pages(tmp_path):
     """A picture on each page, so that a cache would show: 300 of them unpacked are more than 300 MB."""
     path = pdfs.illustrated(tmp_path / "book.pdf", 300)
@@ -57,6 +59,7 @@ def with_many_objects(path: Path, pages: int) -> Path:
     return path
 
 
+@pytest.mark.long("makes and renders large files: 18 s")
 async def test_memory_does_not_grow_with_the_objects_of_the_file(tmp_path):
     """1,500 of these dictionaries take 30 MB."""
     async with Renderer(with_many_objects(tmp_path / "book.pdf", 2000), 20, LimitSettings()) as renderer:

@@ -78,6 +78,7 @@ async def test_stopping_what_has_stopped_is_no_error(machine):
     stop_server(state)
 
 
+@pytest.mark.long("servers that stop and start again and again: 12 s")
 async def test_a_lease_taken_at_the_last_moment_keeps_the_server_or_gets_another(machine):
     """Each lease comes at another moment around the watchdog's look, and the stop that follows."""
     moments = random.Random(1)

@@ -118,7 +118,7 @@ def test_files_of_prefects_are_named_that_are_not_honoured(monkeypatch: pytest.M
     Path("pyproject.toml").write_text('[tool.ruff]\n[ tool . prefect ]\nhome = "x"\n')
     written(PREFECT_HOME="/theirs")
     (note,) = notes()
-    assert "prefect.toml, pyproject.toml, PREFECT_HOME in .env. HEARTH_TRUST_DIRECTORY=1 " in note
+    assert "prefect.toml, pyproject.toml, PREFECT_HOME in .env. Set HEARTH_TRUST_DIRECTORY=1 " in note
     monkeypatch.setenv("HEARTH_TRUST_DIRECTORY", "1")
     assert notes() == [f"{Path('.env').absolute()} sets PREFECT_HOME=/theirs."]
 

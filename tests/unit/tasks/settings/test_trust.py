@@ -12,6 +12,7 @@ import pytest
 from tasks.core.errors import InputError
 from tasks.settings.settings import load_settings
 from tasks.settings.trust import settle_prefect
+from tests.support import forkserver
 from tests.support.other_user import NEEDS_ROOT, UID
 
 THIRD = UID - 1
@@ -134,17 +135,10 @@ def test_no_directory_vouches_for_itself(env_file: Path):
         load_settings()
 
 
-def prefects(directory: Path, before: str = "settle_prefect(); read_any_encoding()") -> str:
-    """The file that configures Prefect's logging, as Prefect understands it in a process that begins so."""
-    program = (
-        "from tasks.settings.trust import settle_prefect; from tasks.settings.env_file import read_any_encoding;"
-        f"{before};{PREFECTS}"
-    )
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", program], cwd=directory, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+def prefects(directory: Path, *trusting: str) -> str:
+    """The file that configures Prefect's logging, as Prefect understands it in a process that begins there."""
+    module = "tests.unit.tasks.settings.prefect_logging"
+    return forkserver.run(module, *trusting, cwd=directory, env=dict(os.environ)).strip()
 
 
 FILES = {
@@ -175,7 +169,7 @@ def test_a_profile_that_they_name_is_none(tmp_path: Path, name: str):
     table = "[tool.prefect]\n" if name == "pyproject.toml" else ""
     key = "PREFECT_PROFILES_PATH=profiles.toml" if name == ".env" else 'profiles_path = "profiles.toml"'
     (tmp_path / name).write_text(f"{table}{key}\n")
-    assert prefects(tmp_path, "read_any_encoding()") == "theirs.yml" or name == ".env"
+    assert prefects(tmp_path, "trusting") == "theirs.yml" or name == ".env"
     assert prefects(tmp_path).endswith("/logging.yml")
 
 

@@ -1,0 +1,25 @@
+"""A pytest plugin: what all workers would wait for one after the other is begun while they collect their tests."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from tests.support.prefect_home import template
+
+_begun: list[threading.Thread] = []
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Start the fork server, and have it make the database of every Prefect server; for several workers alone."""
+    if getattr(session.config.option, "numprocesses", None) and not hasattr(session.config, "workerinput"):
+        _begun.append(threading.Thread(target=template, daemon=True))
+        _begun[0].start()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish() -> None:
+    """Wait for it: what it starts is not left over."""
+    for thread in _begun:
+        thread.join()
