@@ -1,6 +1,6 @@
 """Many documents on the same servers: a nightly batch."""
 
-# No postponed annotations here: a served flow is pickled, and would lose sight of `Batch`.
+# No postponed annotations here: a served flow is pickled, and would lose the type of `Batch`.
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""What a run shows in Prefect's UI while it goes on: progress, pages, servers, slots, and in the end how it went."""
+"""A run's artifacts in Prefect's UI while it goes on: progress, pages, servers, slots, and at the end a summary."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ _TICK_SECONDS = 1.0
 class Live:
     """A listener that keeps the artifacts of one run up to date. Use as an async context manager.
 
-    However long the run and however many its pages, it holds the rows of 200 pages and the buckets of a picture.
+    However many pages the run has, it holds at most the rows of 200 of them, and the buckets of a picture.
 
     Args:
-        name: the document's, or the batch's.
+        name: name of the document or the batch.
         settings: whether page text may be shown.
-        has_pages: it is a document: its pages are told of.
-        has_servers: it has servers of its own, and not those of its batch.
+        has_pages: whether it is a document, whose pages are shown.
+        has_servers: whether it has servers of its own, and not those of its batch.
     """
 
     def __init__(self, name: str, settings: Settings, *, has_pages: bool = True, has_servers: bool = True) -> None:
         self._name = name
         self._excerpts = settings.excerpts
-        self._lock = threading.Lock()  # pages are told of on another thread than shows them
+        self._lock = threading.Lock()  # events of pages come on another thread
         self._total = self._done = 0
         self._listed = False
         self._rows: dict[int, dict[str, Any]] = {}
@@ -60,7 +60,7 @@ class Live:
         self._ending = asyncio.Event()
 
     def __call__(self, event: Event) -> None:
-        """Take note; told on any thread."""
+        """Take note of an event; called on any thread."""
         match event:
             case PagesStarted(total=total, standing=standing, slots=slots):
                 self._total, self._done = total, standing
@@ -81,7 +81,7 @@ class Live:
                 pass
 
     async def ended(self, manifest: Manifest, store: ResultStore) -> None:
-        """The run has ended, however: show its summary, and in the table the pages that stood before, too."""
+        """Show the summary of a run that has ended, and also the pages that stood before it in the table."""
         self._summary = summary(manifest, self._servers_known.known, store.document_path)
         self._end.changed = True
         if self._has_pages and len(manifest.pages) <= MOST_SINGLE:
@@ -92,15 +92,15 @@ class Live:
             self._pages.changed = True
 
     async def __aenter__(self) -> Self:
-        """Begin to show."""
+        """Begin to update the artifacts."""
         self._keeping = asyncio.create_task(self._keep_shown())
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Show the last of it."""
-        # Not cancelled: what Prefect is being shown would count as shown, or be made twice.
+        """Show the final state."""
+        # Not cancelled: an artifact that is being sent would count as shown, or be created twice.
         self._ending.set()
         if self._keeping is not None:
             await self._keeping
@@ -118,7 +118,7 @@ class Live:
                 if artifact.changed and time.monotonic() >= artifact.due and not self._ending.is_set():
                     await artifact.show()
                     artifact.due = time.monotonic() + artifact.seconds
-            # Leases move on, and so does the time at which a machine stops.
+            # Leases are renewed, and the time at which a machine stops moves.
             self._servers.changed |= self._servers_known.any_held
 
     def _page(self, result: PageResult) -> None:

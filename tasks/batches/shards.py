@@ -107,7 +107,7 @@ class Shard(Frozen):
         report = files_at(output / FOLDER).read(f"{self.name}-report.json")
         return None if report is None else Report.model_validate_json(report)
 
-    def asked_for(self, batch: Batch, output: StoragePath) -> Batch:
+    def batch(self, batch: Batch, output: StoragePath) -> Batch:
         """The batch that its run is given: the same, but for what the part decides."""
         changes = {"part": self.name, "sources": (), "workers": 1, "max_usd": None, "max_minutes": None}
         if not batch.output_block:
