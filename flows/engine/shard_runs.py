@@ -113,8 +113,8 @@ class ShardRuns:
                 return True
         except ObjectNotFound:
             raise UnavailableError(
-                f"Prefect has no deployment {DEPLOYMENT}, which reads the parts of a batch. Create it with hearth up or "
-                "prefect --no-prompt deploy --all, or read with one worker."
+                f"Prefect has no deployment {DEPLOYMENT} for the parts of a batch. Create it with hearth up, "
+                "or prefect --no-prompt deploy --all, or read with one worker."
             ) from None
         return False
 

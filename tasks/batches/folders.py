@@ -1,4 +1,4 @@
-"""The PDFs below a folder, and what is passed over there: nothing goes unread without a word."""
+"""Find the PDFs below a folder, and report what is not read there."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ PDF = ".pdf"
 
 
 def is_companion(name: str) -> bool:
-    """Whether a file is one that programs keep beside a document: macOS its attributes, Office who has it open."""
+    """Return whether a program keeps a file beside a document: macOS its attributes, Office the name of its user."""
     return name.startswith(("._", "~$"))
 
 
-def pdfs_below(folder: Path, passed_over: Callable[[str], None]) -> Iterator[Path]:
+def pdfs_below(folder: Path, skipped: Callable[[str], None]) -> Iterator[Path]:
     """Return the PDFs below a folder, in the order of their paths.
 
-    A link to a folder is not followed: it may lead out of the folder, or round in a circle.
+    A link to a folder is not followed: it may lead out of the folder, or in a circle.
 
     Args:
         folder: where they are.
-        passed_over: is told in a sentence what is not read, and why.
+        skipped: called with a sentence for each file that is not read, and why.
     """
 
     def unreadable(error: OSError) -> None:
-        passed_over(f"The folder {error.filename} cannot be read ({error.strerror}): its documents are not read.")
+        skipped(f"The folder {error.filename} cannot be read ({error.strerror}): its documents were skipped.")
 
-    # As text: a path is made of what is found alone, for an inbox may hold the documents of years.
-    found: list[str] = []
+    # As text: an inbox may hold the documents of years, and only PDFs become paths.
+    pdfs: list[str] = []
     for root, folders, files in os.walk(folder, onerror=unreadable):
         for name in sorted(folders):
             path = os.path.join(root, name)  # noqa: PTH118 - see above
             if os.path.islink(path):  # noqa: PTH114 - see above
-                passed_over(f"{path} is a link to a folder, and not followed. Name the folder to have it read.")
+                skipped(f"{path} is a link to a folder, and not followed. Name the folder to have it read.")
         for name in sorted(files):
             if not name.lower().endswith(PDF) or len(name) == len(PDF) or is_companion(name):
                 continue
             path = os.path.join(root, name)  # noqa: PTH118 - see above
             if os.path.isfile(path):  # noqa: PTH113 - see above
-                found.append(path)
+                pdfs.append(path)
             else:
                 why = "a link that leads nowhere" if os.path.islink(path) else "no regular file"  # noqa: PTH114 - see above
-                passed_over(f"{path} is {why}, and not read.")
-    return map(Path, sorted(found, key=lambda path: path.split(os.sep)))  # noqa: PTH206 - see above
+                skipped(f"{path} is {why}, and not read.")
+    return map(Path, sorted(pdfs, key=lambda path: path.split(os.sep)))  # noqa: PTH206 - see above

@@ -1,4 +1,4 @@
-"""Lists of documents: text files, a path a line, in whatever encoding they were saved."""
+"""Lists of documents: text files in any encoding, with a path on each line."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _LINE_END = re.compile(r"\r\n|\r|\n")
 
 
 def places_listed(content: bytes, source: StoragePath) -> Iterator[StoragePath]:
-    """Return the places that a list names, relative ones beside it.
+    """Yield the paths that a list names, relative ones beside the list.
 
-    Names on Linux are bytes: where a line's own bytes are the name of a file, that file is meant.
+    Names on Linux are bytes: if the bytes of a line are the name of a file, they mean that file.
 
     Args:
-        content: the list's.
+        content: bytes of the list.
         source: where the list is.
     """
     lines, raw = _LINE_END.split(decoded(content)), content.splitlines()
@@ -43,5 +43,5 @@ def _beside(source: StoragePath, line: str) -> StoragePath:
 def _exists(path: Path) -> bool:
     try:
         return path.exists()
-    except (OSError, ValueError):  # no name of a file
+    except (OSError, ValueError):  # not a possible name of a file
         return False

@@ -1,4 +1,4 @@
-"""A run in figures, and what they say: as they are stored in its manifest."""
+"""The figures of a run, and the advice that follows from them, as its manifest stores them."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from tasks.core.jobs import Frozen
 
 
 class Figures(Frozen):
-    """What a run measured. Seconds, and USD per hour.
+    """What a run measured, in seconds and USD per hour.
 
     Attributes:
-        waiting: for a machine to be had, for other documents, for slots.
-        boot: of machines that were started for it, until they answered.
+        waiting: for a machine, for other documents and for slots.
+        boot: of machines that were started for the run, until they answered.
         load: from there until the model was warm.
-        reading: from the first page's start to the last one's end.
-        slots: pages at once, of all servers.
-        read: pages.
-        page_seconds: in slots, all attempts.
-        again_seconds: the part of it in attempts that were no good.
-        image_seconds: the part of it in which the model took in images and prompts, not wrote.
-        longest_side: of the images, pixels.
-        more_slots: whether the server could be given more.
+        reading: from the first page's start to the last page's end.
+        slots: pages at once on all servers.
+        read: pages that were read.
+        page_seconds: seconds in slots, all attempts.
+        again_seconds: the part of it in attempts that failed.
+        image_seconds: the part of it in which the model processed images and prompts and wrote nothing.
+        longest_side: longest side of the images, pixels.
+        more_slots: whether the server could be given more slots.
         held: of all machines, from taking to giving back, boots included.
-        usd_per_hour: of a machine, on the average; 0 if none was paid for.
-        spot_usd_per_hour: the same machine's on spot; None if it is, or that is not known.
-        machines: that wait for other runs afterwards.
-        idle: how long they wait if nobody comes, all together.
+        usd_per_hour: average price of a machine; 0 if none was paid for.
+        spot_usd_per_hour: price of the same machine on spot; None if it is one, or the price is not known.
+        machines: machines that wait for other runs afterwards.
+        idle: how long these wait if no other run comes, added up.
     """
 
     waiting: float = Field(0.0, ge=0)
@@ -48,7 +48,7 @@ class Figures(Frozen):
 
     @property
     def seconds(self) -> float:
-        """Of the whole run."""
+        """Seconds of the whole run."""
         return self.waiting + self.boot + self.load + self.reading
 
     @property
@@ -57,7 +57,7 @@ class Figures(Frozen):
         return min(1.0, self.page_seconds / (self.reading * self.slots)) if self.reading else 0.0
 
     def usd(self, seconds: float) -> float:
-        """Of a machine for so long."""
+        """Return what a machine costs in this time, USD."""
         return self.usd_per_hour * seconds / 3600
 
 

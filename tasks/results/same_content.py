@@ -1,4 +1,4 @@
-"""Documents of the same bytes under several names: read once, found under each name."""
+"""Documents with the same bytes under several names are read once, and found under each name."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class SameContent:
 
     @asynccontextmanager
     async def turn(self, waiting: Callable[[], None]) -> AsyncIterator[None]:
-        """Have the content for oneself, whatever it is called; wait while another run reads it."""
+        """Lock the content under all its names; wait while another run reads it."""
         async with self._files.lock(waiting):
             if self._directory.name not in self._noted():
                 self._files.append(_NAMES, f"{self._directory.name}\n")

@@ -1,4 +1,4 @@
-"""What a run used, as its manifest keeps it: servers, machines and shares of their cost."""
+"""What a run used, as its manifest stores it: servers, machines and shares of their cost."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from tasks.core.jobs import BackendName, Frozen
 
 
 class EndpointRecord(Frozen):
-    """The server that read the pages, and why it was this one.
+    """The server that read the pages, and why it was chosen.
 
     Attributes:
-        gpu_bytes: of GPU memory that the loaded model takes, with the room of all its slots; None if it takes none.
+        gpu_bytes: GPU memory of the loaded model with all its slots; None if it uses none.
     """
 
     backend: BackendName
@@ -29,10 +29,10 @@ class MachineRecord(Frozen):
     """A machine that was paid for while the run held it.
 
     Attributes:
-        seconds: from taking it to giving it back, its start included if it was started for the run.
-        usd: for these seconds, its disk not counted; None if its price is not known.
+        seconds: from taking it to giving it back, including its start if it was started for the run.
+        usd: cost of these seconds without its disk; None if its price is not known.
         ended: why the run left it before its pages were done; None if it did not.
-        boot_seconds: the part of them until it answered, if it was started for the run.
+        boot_seconds: the part of these seconds until it answered, if it was started for the run.
     """
 
     id: str
@@ -44,14 +44,14 @@ class MachineRecord(Frozen):
 
 
 class CostShares(Frozen):
-    """What a run's machines cost, as far as it can be known at its end, USD.
+    """What a run's machines cost, USD, as far as it is known at the run's end.
 
-    As if nobody else had used them: `hearth cost` knows later who did, and how long they idled.
+    As if no other run had used them: `hearth cost` shows later who did, and how long they idled.
 
     Attributes:
         direct_usd: while the run held them, warm and reading.
-        boot_usd: of the boots that it waited for.
-        idle_usd_at_most: of the idling after it, if nobody comes.
+        boot_usd: while they booted for the run.
+        idle_usd_at_most: while they idle after the run, if no other run comes.
     """
 
     direct_usd: float = 0.0
