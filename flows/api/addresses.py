@@ -1,4 +1,9 @@
-"""Where webhooks may go. Whoever posts names the address, so it must not lead into the backend's own network."""
+"""The addresses to which webhooks may be sent. A client chooses them, so they must not lead into the backend's network.
+
+The lists of networks are Hearth's own, since the standard library's differ from version to version: IANA's registries
+of special-purpose addresses (RFC 6890) without those that are reachable on the internet, and the addresses at which
+clouds give machines their credentials.
+"""
 
 from __future__ import annotations
 
@@ -9,59 +14,131 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 
-from flows.api.networks import Address, is_private, is_public, unmapped
 from tasks.core.errors import InputError
 
+LOOKUP_SECONDS = 5.0
 _PORTS = {"http": 80, "https": 443}
-_LOOKUP_SECONDS = 5.0
-# Their own: a name server that does not answer holds one up for half a minute, and nobody else may wait for that.
+# A pool for lookups alone: an unresponsive name server blocks a thread for half a minute, and nothing else may wait.
 _lookups = ThreadPoolExecutor(32, thread_name_prefix="hearth-lookup")
 
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-async def resolved(url: str, *, private: bool) -> str:
-    """The IP address to which a webhook may be sent; connect to this one, lest the name leads elsewhere meanwhile.
+
+def _networks(*written: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    return tuple(ipaddress.ip_network(network) for network in written)
+
+
+_METADATA = _networks(
+    "169.254.0.0/16",  # link-local: EC2, ECS, Google, Azure and most others
+    "fe80::/10",
+    "fd00:ec2::/32",  # EC2 over IPv6
+    "fd20:ce::/32",  # Google over IPv6
+    "100.100.100.200/32",  # Alibaba
+    "168.63.129.16/32",  # Azure
+    "192.0.0.192/32",  # Oracle
+)
+_PRIVATE = _networks(
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "100.64.0.0/10",  # carrier-grade and overlay NAT
+    "127.0.0.0/8",
+    "::1/128",
+    "fc00::/7",
+)
+_SPECIAL = _networks(
+    "0.0.0.0/8",
+    "192.0.0.0/24",  # IETF's assignments
+    "192.0.2.0/24",  # documentation, as the next two
+    "198.51.100.0/24",
+    "203.0.113.0/24",
+    "192.88.99.0/24",  # 6to4 relays
+    "198.18.0.0/15",  # benchmarks
+    "224.0.0.0/4",  # multicast
+    "240.0.0.0/4",  # reserved, and broadcast
+    "2001::/23",  # IETF's assignments: Teredo, benchmarks, ORCHID
+    "2001:db8::/32",  # documentation, as the next
+    "3fff::/20",
+)
+_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
+"""All assigned IPv6 addresses, without IPv4-compatible, site-local, local NAT64, SRv6 and multicast ones."""
+
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+
+
+def is_public(address: Address) -> bool:
+    """Return whether an address is on the internet; one that embeds an IPv4 address is as public as that."""
+    address = unmapped(address)
+    if isinstance(address, ipaddress.IPv6Address):
+        if address in _NAT64:
+            return is_public(ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF))
+        if address not in _GLOBAL_UNICAST:
+            return False
+        if address.sixtofour is not None:
+            return is_public(address.sixtofour)
+    return not any(address in network for network in (*_METADATA, *_PRIVATE, *_SPECIAL))
+
+
+def is_private(address: Address) -> bool:
+    """Return whether an address is in a private network, and not that of a cloud's metadata service."""
+    address = unmapped(address)
+    return any(address in network for network in _PRIVATE) and not any(address in network for network in _METADATA)
+
+
+def unmapped(address: Address) -> Address:
+    """Return the IPv4 address that an IPv4-mapped one stands for, or the address itself."""
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address
+
+
+async def resolve_webhook(url: str, *, private: bool) -> str:
+    """Return the IP address for a webhook. Connect to this one: the name may resolve to another one later.
 
     Args:
-        url: as it was asked for.
-        private: private networks are allowed, and plain http to this machine.
+        url: the webhook's URL.
+        private: whether private networks are allowed, and plain http to this machine.
 
     Raises:
-        InputError: it may not be sent there.
+        InputError: webhooks may not be sent there.
     """
-    host, port, secure = _parsed(url)
-    addresses = await _addresses(host, port)
+    host, port, secure = _parse(url)
+    addresses = await _look_up(host, port)
     for address in addresses:
         if not (is_public(address) or (private and is_private(address))):
-            raise InputError(f"The webhook's host {host!r} is in a network to which none are sent. Use a public one.")
+            raise InputError(f"The webhook's host {host!r} is in a network that is not allowed. Use a public one.")
         if not secure and not (private and unmapped(address).is_loopback):
-            raise InputError("The webhook's address must begin with https.")
+            raise InputError("The webhook's URL must begin with https.")
     return str(addresses[0])
 
 
-def _parsed(url: str) -> tuple[str, int, bool]:
+def _parse(url: str) -> tuple[str, int, bool]:
     try:
         parsed = httpx.URL(url)
         port = _PORTS[parsed.scheme] if parsed.port is None else parsed.port
     except KeyError:
-        raise InputError("The webhook's address is not one of https. Write it like https://example.com/hook.") from None
+        raise InputError("The webhook's URL must be https. Write it like https://example.com/hook.") from None
     except (httpx.InvalidURL, UnicodeError, ValueError):
-        raise InputError("The webhook's address is not understood. Write it like https://example.com/hook.") from None
+        raise _invalid_url() from None
     if parsed.userinfo:
-        raise InputError("The webhook's address holds a password. Leave it out: webhooks are signed.")
+        raise InputError("The webhook's URL contains a password. Leave it out: webhooks are signed.")
     if not 1 <= port <= 65535:  # the system would take it modulo 65536
         raise InputError(f"The webhook's port {port} is out of range: ports are 1 to 65535.")
     return parsed.host, port, parsed.scheme == "https"
 
 
-async def _addresses(host: str, port: int) -> list[Address]:
+async def _look_up(host: str, port: int) -> list[Address]:
     def look_up() -> list[Address]:
-        known = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        return [ipaddress.ip_address(str(each[4][0]).partition("%")[0]) for each in known]
+        entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        return [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in entries]
 
     try:
-        async with asyncio.timeout(_LOOKUP_SECONDS):
+        async with asyncio.timeout(LOOKUP_SECONDS):
             return await asyncio.get_running_loop().run_in_executor(_lookups, look_up)
     except (UnicodeError, ValueError):
-        raise InputError("The webhook's address is not understood. Write it like https://example.com/hook.") from None
+        raise _invalid_url() from None
     except OSError:  # a TimeoutError is one
         raise InputError(f"The webhook's host {host!r} is not found. Check its name.") from None
+
+
+def _invalid_url() -> InputError:
+    return InputError("The webhook's URL is not valid. Write it like https://example.com/hook.")

@@ -1,4 +1,4 @@
-"""What a request may ask for: allow-lists and ceilings, so that nobody spends what the backend's owner would not."""
+"""Allow-lists and ceilings of requests, by which the backend's owner limits what clients may spend."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from functools import cached_property
 from flows.api.settings import ApiSettings
 from tasks.backends.registry import BACKENDS
 from tasks.core.errors import InputError, LimitError
-from tasks.core.jobs import BackendName, Job, Plan
+from tasks.core.jobs import BackendName, Job
 from tasks.ollama.names import canonical_name
 from tasks.settings.settings import Settings
 
 
 class Ceilings:
-    """What requests may ask for. What the worker's own settings say may always be asked for.
+    """The allow-lists and ceilings. A request may always use the values of the worker's own settings.
 
     Args:
-        settings: Hearth's, which are the worker's, too.
+        settings: Hearth's, which the worker shares.
         api: the allow-lists and ceilings.
     """
 
@@ -29,10 +29,10 @@ class Ceilings:
         self._backends = (settings.backend, *api.backends)
 
     def check(self, job: Job) -> None:
-        """Refuse what a request may not ask for, before its document is received.
+        """Check the options of a request before its document is received.
 
         Raises:
-            InputError: it asks for too much, or for what is not allowed.
+            InputError: one is too large, or not allowed.
         """
         if job.backend is not None and job.backend not in self._backends:
             raise _not_allowed("backend", job.backend.value, "API_BACKENDS")
@@ -49,27 +49,29 @@ class Ceilings:
             value, limit = getattr(job, name), max(most, own)
             if value is not None and not value <= limit:
                 setting = f"API_MAX_{name.removeprefix('max_')}".upper()
-                raise InputError(f"{name}={value:g} is more than {limit:g}, the limit here ({setting}). Ask for less.")
+                raise InputError(
+                    f"{name}={value:g} is more than the limit of {limit:g} ({setting}). Use a smaller value."
+                )
         longest = max(api.max_prompt, len(read.prompt))
         if job.prompt is not None and len(job.prompt) > longest:
             raise InputError(
                 f"The prompt has {len(job.prompt)} characters; the limit is {longest} (API_MAX_PROMPT). Shorten it."
             )
 
-    def check_plan(self, plan: Plan) -> None:
-        """Refuse a request for too many pages.
+    def check_pages(self, pages: int) -> None:
+        """Check how many pages a request reads.
 
         Raises:
-            LimitError: it is for too many.
+            LimitError: they are too many.
         """
-        if len(plan.numbers) > self._api.max_pages:
+        if pages > self._api.max_pages:
             raise LimitError(
-                f"The request is for {len(plan.numbers)} pages; the limit here is {self._api.max_pages} "
-                "(API_MAX_PAGES). Ask for fewer at once, with `pages`."
+                f"The request is for {pages} pages; the limit is {self._api.max_pages} (API_MAX_PAGES). "
+                "Select fewer with `pages`."
             )
 
-    def budgeted(self, job: Job) -> Job:
-        """The job with a budget; it is not part of what makes two requests the same."""
+    def with_budget(self, job: Job) -> Job:
+        """Return the job with a budget, on which the equality of requests does not depend."""
         return job if job.max_usd is not None else job.model_copy(update={"max_usd": self._api.max_usd})
 
     def _allows(self, model: str) -> bool:
@@ -79,15 +81,15 @@ class Ceilings:
 
     @cached_property
     def _own(self) -> frozenset[str]:
-        """The models that are read with where a request names none."""
+        """The models that are used if a request names none."""
         return frozenset(map(canonical_name, [self._settings.model] if self._settings.model else self._defaults()))
 
     def _defaults(self) -> Iterator[str]:
         for name in {*self._backends, *self._settings.auto.backends} - {BackendName.AUTO}:
-            with suppress(InputError):  # it lacks a setting, which requests for it are told
-                yield BACKENDS[name][0](self._settings).default_model
+            with suppress(InputError):  # a setting of it is missing, which a request for it reports
+                yield BACKENDS[name](self._settings).default_model
 
 
 def _not_allowed(name: str, value: str, setting: str) -> InputError:
     shown = value if len(value) <= 100 else f"{value[:100]}..."
-    return InputError(f"The {name} {shown!r} is not allowed here. Leave {name} out, or have it added to {setting}.")
+    return InputError(f"The {name} {shown!r} is not allowed here. Leave {name} out, or add the value to {setting}.")

@@ -1,4 +1,4 @@
-"""A run that is followed: its record, the pages as the worker stores them, and its state in Prefect."""
+"""A run that clients follow: its record, the pages that the worker has stored, and its state in Prefect."""
 
 from __future__ import annotations
 
@@ -16,23 +16,24 @@ from prefect.client.schemas.objects import State
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Scheduled
 
-from flows.api.prefect_state import Status, answer_of_prefect, is_over, status_of
+from flows.api.prefect_state import Status, call_prefect, is_over, status_of
 from flows.api.records import Record
 from tasks.results.manifest import Manifest
 from tasks.results.page import PageResult, PageStatus
 from tasks.results.store import ResultStore
 
-_STATE_SECONDS = 1.0
-# A directory that changed within its clock's resolution looks unchanged: look into it that often all the same.
+STATE_SECONDS = 1.0
+"""How long a state is reused."""
+# A directory that changes twice within the resolution of its clock looks unchanged: scan it this often all the same.
 _RESCAN_SECONDS = 2.0
 
 QUEUED = "Queued"
-"""The name of the state of what was accepted, and is not yet a run of Prefect."""
+"""Name of the state of accepted requests that are not flow runs yet."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """A page that is stored; its file is known by its inode, since each writing makes another file."""
+    """A stored page. Its inode identifies the file's version, since each write creates another file."""
 
     inode: int
     status: PageStatus
@@ -42,132 +43,133 @@ class Seen:
 
 @dataclass(frozen=True)
 class Queued:
-    """What is known of requests that are not yet runs of Prefect.
+    """The states of requests that are not flow runs yet.
 
     Attributes:
-        record: reads one's record.
-        troubles: why they wait, where that is known.
+        record: reads the record of a request.
+        reasons: why requests wait, where that is known.
     """
 
     record: Callable[[UUID], Record | None] = lambda _: None
-    troubles: dict[UUID, str] = field(default_factory=dict)
+    reasons: dict[UUID, str] = field(default_factory=dict)
 
     def state(self, record: Record) -> State[Any]:
-        """A state as Prefect would tell it."""
+        """Return a request's state as Prefect would."""
         if record.cancelled:
             return Cancelled(message="It was cancelled before it was submitted to Prefect.")
-        return Scheduled(name=QUEUED, message=self.troubles.get(record.id))
+        return Scheduled(name=QUEUED, message=self.reasons.get(record.id))
 
 
 class Followed:
-    """A run that somebody looks at. All who do share it, so that its directory is scanned once for all of them."""
+    """A run with its progress. All who follow it share one object, so that its directory is scanned once for all."""
 
     def __init__(self, record: Record, client: PrefectClient, seconds: float, queued: Queued | None = None) -> None:
-        self._is(record)
+        self._use(record)
         self.numbers = frozenset(record.numbers)
         self.pages: dict[int, Seen] = {}
         self.changes = 0
-        """How often `pages` has changed."""
+        """Number of changes of `pages`."""
         self._client = client
         self._seconds = seconds
         self._queued = queued or Queued()
         self._scanned: tuple[int, float] = (0, 0.0)
         self._scanning = asyncio.Lock()
         self._state: State[Any] | None = None
-        self._answered = float("-inf")
-        self._asking: asyncio.Task[State[Any] | None] | None = None
+        self._state_at = float("-inf")
+        self._request: asyncio.Task[State[Any] | None] | None = None
 
-    def _is(self, record: Record) -> None:
+    def _use(self, record: Record) -> None:
         self.record = record
         self.store = ResultStore(record.output)
         self._directory = record.output / "pages"
 
     def refresh(self) -> None:
-        """Find out what has become of it, if it was queued."""
-        if self.record.run is None and (known := self._queued.record(self.record.id)) is not None:
-            self.becomes(known)
+        """Read the record again if the run was queued."""
+        if self.record.run is None and (record := self._queued.record(self.record.id)) is not None:
+            self.update(record)
 
-    def becomes(self, record: Record) -> None:
-        """Go on with the record that there is by now."""
+    def update(self, record: Record) -> None:
+        """Continue with a newer record."""
         if record != self.record:
-            self._is(record)
+            self._use(record)
 
-    async def look(self, *, anew: bool = False) -> None:
-        """Bring `pages` up to date; `anew`, even if nothing seems to have changed."""
+    async def look(self, *, fresh: bool = False) -> None:
+        """Update `pages`; `fresh` even if nothing seems to have changed."""
         async with self._scanning:
-            await asyncio.to_thread(self._scan, anew=anew)
+            await asyncio.to_thread(self._scan, fresh=fresh)
 
-    async def state(self, *, anew: bool = False) -> State[Any] | None:
-        """In Prefect, a second old at the most, or `anew`; None if it has forgotten the run.
+    async def state(self, *, fresh: bool = False) -> State[Any] | None:
+        """Return the state in Prefect, at most a second old, or `fresh`; None if Prefect has no such run.
 
         Raises:
-            ServerError: Prefect does not answer.
+            ServerError: Prefect does not respond.
         """
         self.refresh()
         if self.record.run is None:
             return self._queued.state(self.record)
-        if anew:
-            return await self._ask(self.record.run)
-        if self._asking is None and time.monotonic() - self._answered <= _STATE_SECONDS:
+        if fresh:
+            return await self._fetch(self.record.run)
+        if self._request is None and time.monotonic() - self._state_at <= STATE_SECONDS:
             return self._state
-        if self._asking is None:
-            self._asking = asyncio.create_task(self._ask(self.record.run))
-            self._asking.add_done_callback(self._asked)
-        # Whoever stops waiting leaves the request to those who still wait for it.
-        return await asyncio.shield(self._asking)
+        if self._request is None:
+            self._request = asyncio.create_task(self._fetch(self.record.run))
+            self._request.add_done_callback(self._finished)
+        # A cancelled caller leaves the request to the others that wait for it.
+        return await asyncio.shield(self._request)
 
-    async def _ask(self, run: UUID) -> State[Any] | None:
+    async def _fetch(self, run: UUID) -> State[Any] | None:
         async def read() -> State[Any] | None:
             try:
                 return (await self._client.read_flow_run(run)).state
             except ObjectNotFound:
                 return None
 
-        self._state = await answer_of_prefect(read, self._seconds)
-        self._answered = time.monotonic()
+        self._state = await call_prefect(read, self._seconds)
+        self._state_at = time.monotonic()
         return self._state
 
-    def _asked(self, asking: asyncio.Task[State[Any] | None]) -> None:
-        self._asking = None
-        if not asking.cancelled():
-            asking.exception()  # and nobody may have waited for it
+    def _finished(self, request: asyncio.Task[State[Any] | None]) -> None:
+        self._request = None
+        if not request.cancelled():
+            request.exception()  # marks it as seen, although nobody may have waited for it
 
     def failed(self, *, ended: bool) -> list[int]:
-        """The pages that failed, but while the run goes on not those of a run before it: they are read again."""
-        return sorted(n for n, seen in self.pages.items() if seen.status is PageStatus.FAILED and self.stands(n, ended))
+        """Return the failed pages, without those of an earlier run that an active run reads again."""
+        pages = self.pages.items()
+        return sorted(n for n, seen in pages if seen.status is PageStatus.FAILED and self.is_final(n, ended))
 
-    def stands(self, number: int, ended: bool) -> bool:  # noqa: FBT001 - as in `failed`
-        """Whether a stored page will not be read again by this run."""
+    def is_final(self, number: int, ended: bool) -> bool:  # noqa: FBT001 - as in `failed`
+        """Return whether this run will not read a stored page again."""
         seen = self.pages[number]
         return ended or seen.status is not PageStatus.FAILED or seen.finished_at >= self.record.created
 
     async def view(self, state: State[Any] | None) -> dict[str, Any]:
-        """The run as the API tells it."""
+        """Return the run in the API's format."""
         ended = is_over(state)
-        await self.look(anew=ended)
+        await self.look(fresh=ended)
         manifest = await asyncio.to_thread(self.store.manifest) if ended else None
-        standing = [number for number in self.pages if self.stands(number, ended)]
-        shown = [self.pages[number].status for number in standing]
+        final = [number for number in self.pages if self.is_final(number, ended)]
+        statuses = [self.pages[number].status for number in final]
         return {
             **listed(self.record, status_of(state)),
             "prefect": None if state is None else {"type": state.type, "name": state.name, "message": state.message},
             "pages": {
                 "asked": len(self.numbers),
-                "done": len(standing),
-                "read": shown.count(PageStatus.READ),
-                "blank": shown.count(PageStatus.BLANK),
+                "done": len(final),
+                "read": statuses.count(PageStatus.READ),
+                "blank": statuses.count(PageStatus.BLANK),
                 "failed": self.failed(ended=ended),
             },
-            **_paid(manifest, self.record.run),
+            **_cost(manifest, self.record.run),
         }
 
-    def _scan(self, *, anew: bool) -> None:
+    def _scan(self, *, fresh: bool) -> None:
         try:
             changed = self._directory.stat().st_mtime_ns
         except OSError:
-            return  # the worker has not begun
+            return  # the worker has not started
         stamp, at = self._scanned
-        if not anew and changed == stamp and time.monotonic() - at < _RESCAN_SECONDS:
+        if not fresh and changed == stamp and time.monotonic() - at < _RESCAN_SECONDS:
             return
         self._scanned = (changed, time.monotonic())
         with os.scandir(self._directory) as entries:
@@ -175,8 +177,8 @@ class Followed:
                 name = entry.name.removesuffix(".json")
                 if not name.isdecimal() or (number := int(name)) not in self.numbers:
                     continue
-                known = self.pages.get(number)
-                if known is None or known.inode != entry.inode():
+                seen = self.pages.get(number)
+                if seen is None or seen.inode != entry.inode():
                     result = self.store.page(number)
                     if result is not None:
                         self.pages[number] = _seen(entry.inode(), result)
@@ -184,7 +186,7 @@ class Followed:
 
 
 def listed(record: Record, status: Status) -> dict[str, Any]:
-    """A run as the list of all tells it."""
+    """Return a run in the format of the list."""
     here = f"/documents/{record.id}"
     return {
         "id": str(record.id),
@@ -195,7 +197,7 @@ def listed(record: Record, status: Status) -> dict[str, Any]:
         "status": status,
         "links": {
             "self": here,
-            **{what: f"{here}/{what}" for what in ("events", "text", "manifest")},
+            **{name: f"{here}/{name}" for name in ("events", "text", "manifest")},
             "page": f"{here}/pages/{{number}}",
         },
     }
@@ -208,8 +210,8 @@ def _seen(inode: int, result: PageResult) -> Seen:
     return Seen(inode, result.status, facts, result.finished_at)
 
 
-def _paid(manifest: Manifest | None, run: UUID | None) -> dict[str, Any]:
-    """The machine and what it cost; both null until the run has ended."""
+def _cost(manifest: Manifest | None, run: UUID | None) -> dict[str, Any]:
+    """Return the machine and its cost; both are null until the run has ended."""
     if manifest is None or manifest.flow_run_id != str(run):
         return {"machine": None, "cost_usd": None}
     endpoint = manifest.endpoint

@@ -1,4 +1,4 @@
-"""What is bounded of a request while it is received: uploads and streams at once, time, and bytes on disk."""
+"""Limits of requests: parallel uploads and streams, the time of an upload, and bytes on disk."""
 
 from __future__ import annotations
 
@@ -8,20 +8,19 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
 
 from fastapi import HTTPException
-from fastapi.responses import StreamingResponse
+from fastapi.sse import EventSourceResponse
 from starlette.types import Receive, Scope, Send
 
 from flows.api.settings import ApiSettings
 from tasks.core.aio import cancel_and_wait
 from tasks.core.errors import LimitError
 
-_SILENT_SECONDS = 30.0
+SILENT_SECONDS = 30.0
 _MEASURED_SECONDS = 30.0
 _MEASURING_SHARE = 20
-"""It is measured again after so many times what measuring took, at the soonest."""
+"""The disk is measured again after at least this many times the duration of a measurement."""
 _RETRY = {"Retry-After": "10"}
 _BLOCK = 512
 
@@ -29,23 +28,25 @@ _BLOCK = 512
 class Limits:
     """The limits of one backend.
 
-    Args:
-        api: what they are.
+    Attributes:
+        uploads: documents that are being uploaded.
+        incoming: bytes of them so far.
+        stored: bytes on disk.
     """
 
     def __init__(self, api: ApiSettings) -> None:
         self._api = api
-        self._uploads = 0
+        self.uploads = 0
         self._streams = 0
-        self._stored = 0
-        self._coming = 0
-        # Opening documents takes threads; those that look after all other requests are not among these.
+        self.stored = 0
+        self.incoming = 0
+        # Opening documents takes threads of the pool that serves all other requests, too.
         self.opening = asyncio.Semaphore(max(1, min(4, os.cpu_count() or 1)))
 
     @asynccontextmanager
     async def measured(self) -> AsyncIterator[None]:
-        """Know what is on disk."""
-        seconds = await self._measure()
+        """Measure what is on disk, now and again."""
+        seconds = await self.measure()
         measuring = asyncio.create_task(self._keep_measuring(seconds))
         try:
             yield
@@ -54,31 +55,31 @@ class Limits:
 
     @contextmanager
     def upload(self) -> Iterator[None]:
-        """Receive a document.
+        """Count an upload.
 
         Raises:
-            HTTPException: too many others are being received.
+            HTTPException: 429, too many documents are being uploaded.
         """
-        if self._uploads >= self._api.uploads:
-            told = f"{self._uploads} documents are being uploaded, the limit (API_UPLOADS). Send it again later."
-            raise HTTPException(429, told, _RETRY)
-        self._uploads += 1
+        if self.uploads >= self._api.uploads:
+            detail = f"{self.uploads} documents are being uploaded, the limit (API_UPLOADS). Send it again later."
+            raise HTTPException(429, detail, _RETRY)
+        self.uploads += 1
         try:
             yield
         finally:
-            self._uploads -= 1
+            self.uploads -= 1
 
     @contextmanager
     def stream(self) -> Iterator[None]:
-        """Follow a run.
+        """Count a stream.
 
         Raises:
-            HTTPException: too many others do.
+            HTTPException: 429, there are too many streams.
         """
         most = self._api.connections // 2
         if self._streams >= most:
-            told = f"{most} streams are followed, half of API_CONNECTIONS and the limit. Come back later."
-            raise HTTPException(429, told, _RETRY)
+            detail = f"{most} streams are open, the limit (half of API_CONNECTIONS). Try again later."
+            raise HTTPException(429, detail, _RETRY)
         self._streams += 1
         try:
             yield
@@ -86,94 +87,89 @@ class Limits:
             self._streams -= 1
 
     async def body(self, chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-        """The body of a request, as long as it comes in time and there is room for it.
+        """Yield the body of a request.
 
         Raises:
-            HTTPException: it does not.
-            LimitError: there is none.
+            HTTPException: 408, it does not arrive in time.
+            LimitError: there is no room for it.
         """
         deadline = time.monotonic() + self._api.upload_seconds
         received = 0
         try:
             while True:
                 try:
-                    async with asyncio.timeout(min(_SILENT_SECONDS, deadline - time.monotonic())):
+                    async with asyncio.timeout(min(SILENT_SECONDS, deadline - time.monotonic())):
                         chunk = await anext(chunks, None)
                 except TimeoutError:
-                    raise HTTPException(408, self._told_late(deadline)) from None
+                    raise HTTPException(408, self._late_message(deadline)) from None
                 if chunk is None:
                     return
                 received += len(chunk)
-                self._coming += len(chunk)
-                self._see_room()
+                self.incoming += len(chunk)
+                self._check_room()
                 yield chunk
         finally:
-            self._coming -= received
+            self.incoming -= received
 
-    def kept(self, size: int) -> None:
-        """Count what was kept until all is measured again."""
-        self._stored += size
+    def add_stored(self, size: int) -> None:
+        """Count a document that was kept, until the next measurement."""
+        self.stored += size
 
-    def _told_late(self, deadline: float) -> str:
+    def _late_message(self, deadline: float) -> str:
         if time.monotonic() < deadline:
-            return f"Nothing of the document came for {_SILENT_SECONDS:g} s. Send it again."
-        return f"The document did not come within {self._api.upload_seconds:g} s (API_UPLOAD_SECONDS). Send it again."
+            return f"No data arrived for {SILENT_SECONDS:g} s. Send the document again."
+        return f"The document did not arrive within {self._api.upload_seconds:g} s (API_UPLOAD_SECONDS). Send it again."
 
-    def _see_room(self) -> None:
-        if self._stored + self._coming > self._api.disk_gb * 1e9:
+    def _check_room(self) -> None:
+        if self.stored + self.incoming > self._api.disk_gb * 1e9:
             raise LimitError(
-                f"The backend keeps {self._stored / 1e9:.3g} GB of the {self._api.disk_gb:g} GB that it may "
-                "(API_DISK_GB): there is no room for the document. Have results removed that nobody needs."
+                f"There is no room for the document: the backend stores {self.stored / 1e9:.3g} GB of at most "
+                f"{self._api.disk_gb:g} GB (API_DISK_GB). Delete runs that nobody needs."
             )
 
     async def _keep_measuring(self, seconds: float) -> None:
         while True:
             await asyncio.sleep(max(_MEASURED_SECONDS, _MEASURING_SHARE * seconds))
-            seconds = await self._measure()
+            seconds = await self.measure()
 
-    async def _measure(self) -> float:
+    async def measure(self) -> float:
+        """Measure what is on disk, and return how long that took, in seconds."""
         began = time.monotonic()
-        self._stored = await asyncio.to_thread(_bytes_below, self._api.directory)
+        self.stored = await asyncio.to_thread(_bytes_below, self._api.directory)
         return time.monotonic() - began
 
 
-class LimitedStream(StreamingResponse):
-    """A response that is a stream, one of so many at once.
+class LimitedStream(EventSourceResponse):
+    """A stream of server-sent events that counts towards the limit of streams."""
 
-    Args:
-        limits: how many.
-        content: of the stream.
-        named: see `StreamingResponse`.
-    """
-
-    def __init__(self, limits: Limits, content: AsyncIterator[str], **named: Any) -> None:  # noqa: ANN401 - its
-        super().__init__(content, **named)
+    def __init__(self, limits: Limits, content: AsyncIterator[bytes], headers: dict[str, str]) -> None:
+        super().__init__(content, headers=headers)
         self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it.
+        """Send the events.
 
         Raises:
-            HTTPException: there are too many.
+            HTTPException: 429, there are too many streams.
         """
         with self._limits.stream():
             await super().__call__(scope, receive, send)
 
 
 def _bytes_below(directory: Path) -> int:
-    """What its files take on disk; a file that is being written, or has gone meanwhile, does not count."""
+    """Return the bytes that a directory takes on disk, without files that are being written or removed."""
     total = 0
-    linked: set[tuple[int, int]] = set()  # documents have several names
+    linked: set[tuple[int, int]] = set()  # documents may have several names
     for folder, _, names in os.walk(directory):
         for name in names:
             if not (name.startswith(".") and name.endswith(".tmp")):
                 try:
-                    found = os.lstat(os.path.join(folder, name))  # noqa: PTH118 - of many files
+                    stat = os.lstat(os.path.join(folder, name))  # noqa: PTH118 - fast, for many files
                 except OSError:
                     continue
-                if found.st_nlink > 1:
-                    if (found.st_dev, found.st_ino) in linked:
+                if stat.st_nlink > 1:
+                    if (stat.st_dev, stat.st_ino) in linked:
                         continue
-                    linked.add((found.st_dev, found.st_ino))
-                total += found.st_blocks * _BLOCK
+                    linked.add((stat.st_dev, stat.st_ino))
+                total += stat.st_blocks * _BLOCK
     return total

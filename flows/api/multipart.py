@@ -1,6 +1,6 @@
-"""A document that is sent as a form (multipart/form-data): its file streams on, its other fields are the options.
+"""Documents that are sent as a form (multipart/form-data): the file is streamed, the other fields are options.
 
-Nothing but a piece of the body is in memory at a time, and whatever a stranger may make long is bounded.
+Only one chunk of the body is in memory at a time, and everything that a client could make long has a limit.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tasks.core.errors import InputError, LimitError
 KIND = "multipart/form-data"
 FILE = "file"
 FIELDS_BYTES = 1_000_000
-"""Of everything but the file: the other fields, headers and boundaries."""
+"""Most bytes beside the file: the other fields, headers and boundaries."""
 _MOST_PARTS = 64
 
 
@@ -29,19 +29,19 @@ class _Part:
 
 
 class FormBody:
-    """The body of a request. First `file` is to be exhausted; then `fields` and `filename` are known.
+    """The body of a request. Exhaust `file` first; then `fields` and `filename` are set.
 
     Args:
-        content_type: the request's, with its boundary.
+        content_type: the request's header, with the boundary.
 
     Raises:
-        InputError: it names no boundary.
+        InputError: the header has no boundary.
     """
 
     def __init__(self, content_type: str) -> None:
         boundary = parse_options_header(content_type)[1].get(b"boundary")
         if not boundary:
-            raise _broken("its boundary is not named in Content-Type")
+            raise _malformed("Content-Type names no boundary")
         self.fields: list[tuple[str, str]] = []
         self.filename: str | None = None
         self._part = _Part()
@@ -65,14 +65,14 @@ class FormBody:
                 },
             )
         except FormParserError:
-            raise _broken("its boundary is too long") from None
+            raise _malformed("its boundary is too long") from None
 
     async def file(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """The bytes of its file as they come.
+        """Yield the bytes of the file.
 
         Raises:
-            InputError: it is not well-formed, is cut off, or has no file or several.
-            LimitError: its other parts are too large.
+            InputError: the form is malformed, is cut off, or has no file or several.
+            LimitError: the other parts are too large.
         """
         received = passed_on = 0
         async for chunk in body:
@@ -80,7 +80,7 @@ class FormBody:
             try:
                 self._parser.write(chunk)
             except FormParserError:
-                raise _broken("it does not follow its boundary") from None
+                raise _malformed("it does not follow its boundary") from None
             for piece in self._pieces:
                 passed_on += len(piece)
                 yield piece
@@ -88,7 +88,7 @@ class FormBody:
             if received - passed_on > FIELDS_BYTES:
                 raise LimitError(f"The form has more than {FIELDS_BYTES // 1_000_000} MB beside its file. Shorten it.")
         if not self._ended:
-            raise _broken("it is cut off before its end")
+            raise _malformed("it is cut off before its end")
         if not self._has_file:
             raise InputError(f"The form has no file. Send the PDF as its field {FILE!r}: curl -F {FILE}=@paper.pdf.")
 
@@ -115,7 +115,7 @@ class FormBody:
             raise InputError(f"The form has two fields {FILE!r}. Send one document at a time.")
         self._has_file = True
         if b"filename" in options:
-            # Browsers send a quotation mark so (WHATWG, multipart/form-data encoding).
+            # Browsers encode a quotation mark like this (WHATWG, multipart/form-data encoding).
             self.filename = _text(options[b"filename"]).replace("%22", '"')
 
     def _take(self, data: bytes, start: int, end: int) -> None:
@@ -125,7 +125,7 @@ class FormBody:
             self._part.value += data[start:end]
 
     def _end_part(self) -> None:
-        if self._part.name != FILE and self._part.value:  # a field that is left empty is left out
+        if self._part.name != FILE and self._part.value:  # an empty field counts as missing
             self.fields.append((self._part.name, _text(bytes(self._part.value))))
 
     def _end(self) -> None:
@@ -136,8 +136,8 @@ def _text(value: bytes) -> str:
     try:
         return value.decode()
     except UnicodeDecodeError:
-        raise InputError("A field of the form is not text in UTF-8. Send it so.") from None
+        raise InputError("A field of the form is not UTF-8. Encode it as UTF-8.") from None
 
 
-def _broken(why: str) -> InputError:
-    return InputError(f"The form is not understood: {why}. Send it as multipart/form-data, as curl -F does.")
+def _malformed(why: str) -> InputError:
+    return InputError(f"The form is malformed: {why}. Send it as multipart/form-data, as curl -F does.")

@@ -1,4 +1,4 @@
-"""What Prefect says of a run, and how long it is asked."""
+"""The states of runs in Prefect, and calls to its API with retries."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from tasks.core.errors import ServerError
 
 T = TypeVar("T")
 
-ASKED_AT_ONCE = 200
-"""The most runs that Prefect answers for in one response."""
+STATES_PER_REQUEST = 200
+"""Most runs that Prefect returns in one response."""
 
-_AGAIN_SECONDS = 1.0
+RETRY_SECONDS = 1.0
 _FRESH_SECONDS = 5.0
 _HEALTH_SECONDS = 3.0
 
-_PASSING = {408, 429, 502, 503, 504}
-_OF_ITSELF = {400, 409, 413, 422}
-"""What Prefect answers because of this one request."""
+_TRANSIENT = {408, 429, 502, 503, 504}
+_REJECTED = {400, 409, 413, 422}
+"""Responses that concern this one request."""
 
 
 class RefusedError(ServerError):
-    """Prefect answers, but does not take this one request."""
+    """Prefect responds, but rejects this one request."""
 
 
 class Status(StrEnum):
-    """How far a run is, in Hearth's words."""
+    """The status of a run."""
 
     WAITING = "waiting"
     """In the queue, or for a worker."""
@@ -49,93 +49,95 @@ class Status(StrEnum):
     PARTIAL = "partial"
     """Finished, but some pages failed."""
     STOPPED = "stopped"
-    """It ended before all pages were begun."""
+    """It ended before all pages were started."""
     FAILED = "failed"
     CANCELLED = "cancelled"
     UNKNOWN = "unknown"
-    """Prefect has forgotten the run."""
+    """Prefect no longer has the run."""
 
 
-async def answer_of_prefect(ask: Callable[[], Awaitable[T]], seconds: float) -> T:
-    """Return Prefect's response to requests that may be sent again, and send them again while a trouble may pass.
+async def call_prefect(call: Callable[[], Awaitable[T]], seconds: float) -> T:
+    """Return the response to an idempotent call to Prefect, and retry it after transient errors.
 
-    While its database is locked, Prefect's server makes a request wait for a minute, and then answers 503.
+    While its database is locked, Prefect's server delays a request for a minute, and then responds with 503.
 
     Args:
-        ask: sends the requests.
-        seconds: limit for all of it.
+        call: sends the request or requests.
+        seconds: limit for all attempts.
 
     Raises:
-        RefusedError: Prefect refuses the request.
-        ServerError: Prefect does not answer, or not in time.
+        RefusedError: Prefect rejects the request.
+        ServerError: Prefect does not respond, or not in time.
     """
     try:
         async with asyncio.timeout(seconds):
             while True:
                 try:
-                    return await ask()
+                    return await call()
                 except (httpx.TransportError, PrefectHTTPStatusError) as error:
-                    if not _may_pass(error):
+                    if not _is_transient(error):
                         raise
-                await asyncio.sleep(_AGAIN_SECONDS)
+                await asyncio.sleep(RETRY_SECONDS)
     except (TimeoutError, httpx.HTTPError, PrefectHTTPStatusError) as error:
-        if isinstance(error, PrefectHTTPStatusError) and (code := error.response.status_code) in _OF_ITSELF:
-            raise RefusedError(f"Prefect refuses the request (HTTP {code}). Look into its server's log.") from None
-        raise ServerError("Prefect does not answer just now. Ask again later.") from None
+        if isinstance(error, PrefectHTTPStatusError) and (code := error.response.status_code) in _REJECTED:
+            raise RefusedError(f"Prefect refuses the request (HTTP {code}). Check the log of its server.") from None
+        raise ServerError("Prefect does not respond. Try again later.") from None
 
 
-def _may_pass(error: httpx.TransportError | PrefectHTTPStatusError) -> bool:
-    return isinstance(error, httpx.TransportError) or error.response.status_code in _PASSING
+def _is_transient(error: httpx.TransportError | PrefectHTTPStatusError) -> bool:
+    return isinstance(error, httpx.TransportError) or error.response.status_code in _TRANSIENT
 
 
 async def states_of(client: PrefectClient, runs: Sequence[UUID], seconds: float) -> dict[UUID, State[Any] | None]:
-    """Return the states of up to `ASKED_AT_ONCE` runs, without those that Prefect has forgotten.
+    """Return the states of up to `STATES_PER_REQUEST` runs, without those that Prefect no longer has.
 
     Raises:
-        ServerError: as `answer_of_prefect`.
+        ServerError: see `call_prefect`.
     """
     chosen = FlowRunFilter(id=FlowRunFilterId(any_=list(runs)))
-    found = await answer_of_prefect(lambda: client.read_flow_runs(flow_run_filter=chosen, limit=ASKED_AT_ONCE), seconds)
-    return {run.id: run.state for run in found}
+    response = await call_prefect(
+        lambda: client.read_flow_runs(flow_run_filter=chosen, limit=STATES_PER_REQUEST), seconds
+    )
+    return {run.id: run.state for run in response}
 
 
 async def cancel(client: PrefectClient, run: UUID, seconds: float) -> None:
-    """Have a run cancelled. Prefect decides: one that no worker has begun is so at once, one that has ended stays so.
+    """Cancel a run. Prefect cancels one that no worker has started at once, and leaves one that has ended.
 
     Raises:
-        ServerError: as `answer_of_prefect`.
+        ServerError: see `call_prefect`.
     """
 
-    async def ask() -> None:
+    async def set_state() -> None:
         with suppress(ObjectNotFound):
             await client.set_flow_run_state(run, Cancelling())
 
-    await answer_of_prefect(ask, seconds)
+    await call_prefect(set_state, seconds)
 
 
 def is_over(state: State[Any] | None) -> bool:
-    """Whether a run has ended; one that Prefect has forgotten has."""
+    """Return whether a run has ended; one that Prefect no longer has counts as ended."""
     return state is None or state.is_final()
 
 
 def status_of(state: State[Any] | None) -> Status:
-    """Prefect's state in Hearth's words."""
+    """Return the status for a state of Prefect."""
     if state is None:
         return Status.UNKNOWN
     if state.type is StateType.COMPLETED:
         return {"Partial": Status.PARTIAL, "Stopped": Status.STOPPED}.get(state.name or "", Status.COMPLETE)
-    words = {
+    statuses = {
         StateType.RUNNING: Status.READING,
         StateType.CANCELLING: Status.CANCELLING,
         StateType.CANCELLED: Status.CANCELLED,
         StateType.FAILED: Status.FAILED,
         StateType.CRASHED: Status.FAILED,
     }
-    return words.get(state.type, Status.WAITING)
+    return statuses.get(state.type, Status.WAITING)
 
 
 class PrefectHealth:
-    """What is missing in Prefect. It is asked once at a time, and not again within seconds.
+    """Checks of Prefect, one at a time, whose result is reused for some seconds.
 
     Args:
         client: of Prefect's API.
@@ -143,19 +145,19 @@ class PrefectHealth:
 
     def __init__(self, client: PrefectClient) -> None:
         self._client = client
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self._missing: list[str] = []
         self._fresh_until = float("-inf")
 
     async def missing(self) -> list[str]:
-        """The parts that do not work."""
-        async with self._turn:
+        """Return the parts that do not work."""
+        async with self._lock:
             if time.monotonic() >= self._fresh_until:
-                self._missing = await self._asked()
+                self._missing = await self._check()
                 self._fresh_until = time.monotonic() + _FRESH_SECONDS
         return self._missing
 
-    async def _asked(self) -> list[str]:
+    async def _check(self) -> list[str]:
         try:
             async with asyncio.timeout(_HEALTH_SECONDS):
                 await self._client.read_deployment_by_name(DEPLOYMENT)

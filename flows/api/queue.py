@@ -1,7 +1,7 @@
-"""Submits requests that were accepted to Prefect, one after another.
+"""The queue, which submits accepted requests to Prefect, one after another.
 
-Whoever posts is answered when the request is on disk, however busy Prefect is; SQLite, say, takes one writer at a time.
-What is queued outlives the backend. Of several processes over one directory, one submits.
+A client gets its response when the request is on disk, however busy Prefect is: SQLite, for example, takes one writer
+at a time. The queue survives a restart. Of several processes that share a directory, one submits.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from types import TracebackType
 from typing import Self
 from uuid import UUID
 
@@ -18,32 +17,32 @@ from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun
 
 from flows.api.accepted import Accepted, Request
-from flows.api.prefect_state import RefusedError, answer_of_prefect, cancel
+from flows.api.prefect_state import RefusedError, call_prefect, cancel
 from flows.api.runs import Runs
 from flows.orchestrator.trigger import made_of, trigger
 from tasks.core.errors import HearthError, ServerError
 from tasks.storage.file_locks import FileLock, try_exclusive
 
-_LOOK_SECONDS = 1.0
-_LONGEST_PAUSE = 30.0
-_REFUSED_SECONDS = 60.0
+POLL_SECONDS = 1.0
+LONGEST_PAUSE = 30.0
+REFUSED_SECONDS = 60.0
 
 _log = logging.getLogger("hearth.api")
 
 
-class _TakenOutError(Exception):
-    """The request waits no longer."""
+class _WithdrawnError(Exception):
+    """The request is no longer in the queue."""
 
 
 class Queue:
-    """Submits what was accepted. Use as an async context manager.
+    """Submits accepted requests. Use as an async context manager.
 
     Args:
-        accepted: what waits.
-        runs: what became of it.
+        accepted: the requests.
+        runs: their records.
         client: of Prefect's API.
-        seconds: how long a request to Prefect is sent again before it counts as not answered.
-        owner: the backend; see `flows.orchestrator.trigger`.
+        seconds: how long requests to Prefect are retried.
+        owner: the backend's identity; see `flows.orchestrator.trigger`.
     """
 
     def __init__(self, accepted: Accepted, runs: Runs, client: PrefectClient, seconds: float, owner: str) -> None:
@@ -54,42 +53,40 @@ class Queue:
         self._owner = owner
         self._more = asyncio.Event()
         self._not_before: dict[UUID, float] = {}
-        self._asked: dict[UUID, Request] = {}
-        """Those that Prefect was asked for a run of, and may have made one, as long as it has not told."""
+        self._unconfirmed: dict[UUID, Request] = {}
+        """Requests for which Prefect may have created a run without having confirmed it."""
 
     def submit_soon(self) -> None:
-        """Look for what was added."""
+        """Submit a new request without waiting for the next poll."""
         self._more.set()
 
     async def __aenter__(self) -> Self:
-        """Begin to submit."""
+        """Start submitting."""
         self._submitting = asyncio.create_task(self._submit_all())
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Stop; what was not submitted stays."""
-        self._submitting.cancel()  # for certain: a time-out of its own may be just cancelling it
-        await asyncio.wait([self._submitting])
+    async def __aexit__(self, *_: object) -> None:
+        """Stop; requests that were not submitted stay in the queue."""
+        self._submitting.cancel()
+        await asyncio.wait([self._submitting])  # not `await`: a timeout inside it may be cancelling it at this moment
 
     async def _submit_all(self) -> None:
-        turn: FileLock | None = None
-        pause = _LOOK_SECONDS
+        lock: FileLock | None = None
+        pause = POLL_SECONDS
         try:
             while True:
                 self._more.clear()
-                turn = turn or try_exclusive(self._accepted.directory / ".lock")
+                lock = lock or try_exclusive(self._accepted.directory / ".lock")
                 try:
-                    well = turn is None or await self._round()
-                except Exception as error:  # noqa: BLE001 - if this loop ended, none would be submitted any more
-                    _log.error("The queue stopped at an error (%s) and goes on.", type(error).__name__)
-                    well = False
-                pause = _LOOK_SECONDS if well else min(2 * pause, _LONGEST_PAUSE)
-                await self._wait(pause, until_more=well)
+                    succeeded = lock is None or await self._round()
+                except Exception as error:  # noqa: BLE001 - this loop must not end: nothing would be submitted any more
+                    _log.error("The queue failed (%s) and continues.", type(error).__name__)
+                    succeeded = False
+                pause = POLL_SECONDS if succeeded else min(2 * pause, LONGEST_PAUSE)
+                await self._wait(pause, until_more=succeeded)
         finally:
-            if turn is not None:
-                turn.release()
+            if lock is not None:
+                lock.release()
 
     async def _wait(self, seconds: float, *, until_more: bool) -> None:
         try:
@@ -99,72 +96,69 @@ class Queue:
             pass
 
     async def _round(self) -> bool:
-        """Submit what is due, the oldest first; whether Prefect was well."""
-        waiting = await asyncio.to_thread(self._accepted.all)
+        """Submit what is due, oldest first, and return whether Prefect responded."""
+        waiting = await asyncio.to_thread(self._accepted.waiting)
         for request in waiting:
             if self._not_before.get(request.id, 0.0) > time.monotonic():
                 continue
             try:
                 await self._submit(request)
-            except Exception as error:  # noqa: BLE001 - whatever is wrong with one, the others go on
+            except Exception as error:  # noqa: BLE001 - a failure of one request must not stop the others
                 if isinstance(error, HearthError) and not isinstance(error, RefusedError):
-                    self._tell(waiting, str(error))
+                    self._report(waiting, str(error))
                     return False
-                self._not_before[request.id] = time.monotonic() + _REFUSED_SECONDS
-                self._tell([request], str(error) if isinstance(error, HearthError) else type(error).__name__)
-        return await self._round_of_those_taken_out()
+                self._not_before[request.id] = time.monotonic() + REFUSED_SECONDS
+                self._report([request], str(error) if isinstance(error, HearthError) else type(error).__name__)
+        return await self._cancel_withdrawn()
 
-    async def _round_of_those_taken_out(self) -> bool:
-        """Cancel runs that Prefect made of requests, though it did not say so before they were cancelled here."""
-        for request in [each for each in self._asked.values() if not self._accepted.holds(each.id)]:
+    async def _cancel_withdrawn(self) -> bool:
+        """Cancel runs that Prefect created for requests without confirming it before they were withdrawn."""
+        for request in [r for r in self._unconfirmed.values() if not self._accepted.is_waiting(r.id)]:
             try:
-                for run in await answer_of_prefect(self._find(request), self._seconds):
+                for run in await call_prefect(self._find(request), self._seconds):
                     await cancel(self._prefect, run.id, self._seconds)
-                    await asyncio.to_thread(self._accepted.found_out, request, run)
+                    await asyncio.to_thread(self._accepted.record_run, request, run)
             except ServerError:
                 return False
             self._forget(request)
         return True
 
     async def _submit(self, request: Request) -> None:
-        known = self._runs.record(request.id)
-        if known is not None and (known.run is not None or known.cancelled):
-            self._accepted.remove(request.id)  # which was to follow when the backend was killed
+        record = self._runs.record(request.id)
+        if record is not None and (record.run is not None or record.cancelled):
+            self._accepted.remove(request.id)  # the backend was killed before it did so
             return
         try:
-            run = await answer_of_prefect(self._ask(request), self._seconds)
-        except _TakenOutError:
+            run = await call_prefect(self._ask(request), self._seconds)
+        except _WithdrawnError:
             return
-        if await self._noted(request, run):
+        if await asyncio.to_thread(self._accepted.submitted, request, run):
             self._forget(request)
-
-    async def _noted(self, request: Request, run: FlowRun) -> bool:
-        return await asyncio.to_thread(self._accepted.submitted, request, run)
 
     def _ask(self, request: Request) -> Callable[[], Awaitable[FlowRun]]:
         client, job, content = self._prefect, request.job, request.document.sha256
 
-        def stands(run: FlowRun) -> bool:
+        def has_results(run: FlowRun) -> bool:
             return request.record(run).output.exists()
 
         async def ask() -> FlowRun:
-            if not self._accepted.holds(request.id):
-                raise _TakenOutError
-            self._asked[request.id] = request
-            return await trigger(client, job, content, asked=request.asked(self._owner), stands=stands)
+            if not self._accepted.is_waiting(request.id):
+                raise _WithdrawnError
+            self._unconfirmed[request.id] = request
+            return await trigger(client, job, content, asked=request.asked(self._owner), stands=has_results)
 
         return ask
 
     def _find(self, request: Request) -> Callable[[], Awaitable[list[FlowRun]]]:
         return lambda: made_of(self._prefect, request.asked(self._owner))
 
-    def _tell(self, waiting: list[Request], why: str) -> None:
-        troubles = self._runs.queued.troubles
-        new = [request.id for request in waiting if troubles.get(request.id) != why]
+    def _report(self, waiting: list[Request], why: str) -> None:
+        reasons = self._runs.queued.reasons
+        new = [request.id for request in waiting if reasons.get(request.id) != why]
         if new:
-            troubles.update(dict.fromkeys(new, why))
+            reasons.update(dict.fromkeys(new, why))
             _log.warning("%d accepted documents wait for Prefect: %s", len(new), why)
 
     def _forget(self, request: Request) -> None:
-        for of_requests in (self._asked, self._not_before, self._runs.queued.troubles):
-            of_requests.pop(request.id, None)
+        for by_request in (self._unconfirmed, self._not_before, self._runs.queued.reasons):
+            by_request.pop(request.id, None)

@@ -1,4 +1,4 @@
-"""What the HTTP API remembers of a run in a small file, and how it writes page numbers and files."""
+"""Records of the HTTP API's runs: a small file each, durably written, and locks by document."""
 
 from __future__ import annotations
 
@@ -7,29 +7,31 @@ import uuid
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from tasks.core.jobs import Frozen
 from tasks.core.private import create_file, make_directory
 from tasks.documents.pdf import select_pages
 
+M = TypeVar("M", bound=BaseModel)
+
 
 class Record(Frozen):
-    """A run as the backend remembers it.
+    """A run as the backend stores it.
 
     Attributes:
-        id: by which the API knows it; a request that follows a failed one has another.
-        run: Prefect's; None as long as it waits in the queue, and of one that was cancelled there.
+        id: the API's id of it; a request that follows a failed one has another.
+        run: Prefect's id of it; None while it waits in the queue, and if it was cancelled there.
         sha256: the document's.
-        pages: those that were asked for, such as 1-12.
+        pages: the requested pages, such as 1-12.
         output: the directory of the results.
-        created: when it was accepted, or its run was made, if that was before.
-        generation: of its idempotency key; see `flows.orchestrator.trigger`.
-        filename: what its client calls the document, if that is known.
-        cancelled: it was taken out of the queue.
+        created: when it was accepted, or when its flow run was created, if that was earlier.
+        generation: part of its idempotency key; see `flows.orchestrator.trigger`.
+        filename: the client's name for the document, if it sent one.
+        cancelled: whether it was removed from the queue.
     """
 
     id: UUID
@@ -45,17 +47,25 @@ class Record(Frozen):
     @model_validator(mode="before")
     @classmethod
     def _from_before(cls, facts: Any) -> Any:  # noqa: ANN401 - pydantic's
-        """Earlier versions knew a run by Prefect's id alone."""
+        """Read a record of an earlier version, which has Prefect's id alone."""
         return facts if not isinstance(facts, dict) or "run" in facts else {**facts, "run": facts.get("id")}
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        """The pages that were asked for."""
-        return numbers_in(self.pages)
+        """The requested pages."""
+        return parse_ranges(self.pages)
 
 
-def ranges(numbers: Iterable[int]) -> str:
-    """Page numbers as `Job.pages` writes them, such as 1-3,7; nothing for none."""
+def read_model(path: Path, kind: type[M]) -> M | None:
+    """Read a record, request or webhook; None if its file is missing, unreadable or damaged."""
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def format_ranges(numbers: Iterable[int]) -> str:
+    """Return page numbers in the format of `Job.pages`, such as 1-3,7; empty for none."""
     parts: list[list[int]] = []
     for number in sorted(numbers):
         if parts and parts[-1][-1] == number - 1:
@@ -65,17 +75,17 @@ def ranges(numbers: Iterable[int]) -> str:
     return ",".join("-".join(map(str, part)) for part in parts)
 
 
-def numbers_in(told: str, most: int = 999_999) -> tuple[int, ...]:
-    """The numbers that `ranges` wrote, none over `most`.
+def parse_ranges(text: str, most: int = 999_999) -> tuple[int, ...]:
+    """Return the page numbers that `format_ranges` wrote, none over `most`.
 
     Raises:
-        InputError: it did not.
+        InputError: the text has another format.
     """
-    return select_pages(told, most) if told else ()
+    return select_pages(text, most) if text else ()
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file whole or not at all, so that it is there after a power failure."""
+    """Write a file whole or not at all, so that it survives a power failure."""
     temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
         with create_file(temporary) as file:
@@ -85,11 +95,11 @@ def write_whole(path: Path, text: str) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-    flush_names(path.parent)
+    sync_directory(path.parent)
 
 
-def flush_names(directory: Path) -> None:
-    """Have the names of a directory's files on disk, as their contents are."""
+def sync_directory(directory: Path) -> None:
+    """Write the names of a directory's files to disk."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -98,7 +108,7 @@ def flush_names(directory: Path) -> None:
 
 
 class Locks:
-    """The locks of an API_DIRECTORY, by a document's sha256. Several documents share one, so that they stay few.
+    """The locks of an API_DIRECTORY, by a document's sha256. Several documents share one, so that there are few files.
 
     Args:
         directory: API_DIRECTORY.
@@ -109,9 +119,9 @@ class Locks:
         make_directory(self._directory)
 
     def of_document(self, sha256: str) -> Path:
-        """Held with others by who posts a document, and alone by who deletes what is kept of it."""
+        """Return the lock that posts of a document share, and its deletion takes exclusively."""
         return self._directory / sha256[:3]
 
     def of_requests(self, sha256: str) -> Path:
-        """Held alone, for a moment, by who changes what is remembered or queued of requests for a document."""
+        """Return the lock for short changes of records and queued requests for a document."""
         return self._directory / f"{sha256[:3]}.requests"

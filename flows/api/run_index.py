@@ -1,6 +1,6 @@
-"""Which runs there are, newest first, and which share a document or results, without looking at every record.
+"""An index of the runs, newest first, and of those that share a document or results.
 
-The records count: the index is made of them, and brought up to date with them when a backend starts.
+The records are authoritative: the index is made from them, and updated from them when a backend starts.
 """
 
 from __future__ import annotations
@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import NamedTuple, Self
 from uuid import UUID
 
-from pydantic import ValidationError
-
-from flows.api.records import Record
+from flows.api.records import Record, read_model
 from tasks.core.errors import InputError, StorageError
 
 _NAME = ".index.sqlite"
@@ -29,7 +27,7 @@ CREATE INDEX IF NOT EXISTS places_of_requests ON requests (place, created, id);
 
 
 class Position(NamedTuple):
-    """Of a run in the list: when it was made, in microseconds since the epoch, and its id."""
+    """A run's position in the list: its creation time, microseconds since the epoch, and its id."""
 
     created: int
     id: UUID
@@ -39,10 +37,10 @@ class Position(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read what `str` wrote.
+        """Parse what `str` wrote.
 
         Raises:
-            InputError: it did not.
+            InputError: the text has another format.
         """
         created, _, identity = text.partition("-")
         try:
@@ -50,12 +48,12 @@ class Position(NamedTuple):
         except ValueError:
             position = None
         if position is None or str(position) != text or position.created >= 2**63:
-            raise InputError("The cursor is not one of this list's. Take that of the page before, or leave it out.")
+            raise InputError("The cursor is not from this list. Use `next` of the previous page, or leave it out.")
         return position
 
 
 class Shared(NamedTuple):
-    """What other runs need of what belongs to one."""
+    """Whether other runs use the document, the results, or the parent directory of the results of a run."""
 
     document: bool
     results: bool
@@ -78,23 +76,23 @@ class RunIndex:
         try:
             self._begin()
         except sqlite3.OperationalError as error:
-            raise _told(self._path, error) from None
+            raise _unusable(self._path, error) from None
         except sqlite3.DatabaseError:
-            self._path.unlink(missing_ok=True)  # it is damaged, and nothing is in it but what the records say
+            self._path.unlink(missing_ok=True)  # it is damaged, and can be made again from the records
             self._begin()
 
     def add(self, record: Record) -> None:
-        """Note a run, again or for the first time."""
+        """Add a run, or update it."""
         with self._open() as database:
             self._add(database, record)
 
     def remove(self, run: UUID) -> None:
-        """Forget one."""
+        """Remove a run."""
         with self._open() as database:
             database.execute("DELETE FROM requests WHERE id = ?", (str(run),))
 
     def after(self, position: Position | None, most: int) -> list[Position]:
-        """The runs that come after a position, or first, newest first."""
+        """Return the runs after a position, or the first ones, newest first."""
         before = position or Position(2**63 - 1, UUID(int=2**128 - 1))
         with self._open() as database:
             rows = database.execute(
@@ -104,22 +102,20 @@ class RunIndex:
             return [Position(created, UUID(identity)) for created, identity in rows]
 
     def latest(self, place: str) -> Record | None:
-        """The newest of the requests whose results are in the same place below `results`: those for the same."""
+        """Return the newest run whose results are in the same folder below `results`: that of an equal request."""
         with self._open() as database:
             rows = database.execute("SELECT id FROM requests WHERE place = ? ORDER BY created DESC, id DESC", (place,))
-            return next(
-                (record for (found,) in rows if (record := read_record(self._records, found)) is not None), None
-            )
+            return next((record for (run,) in rows if (record := self.record(run)) is not None), None)
 
     def shared(self, record: Record) -> Shared:
-        """What runs beside this one need of its document, its results, and the directory that these are in."""
+        """Return what other runs share with this one."""
         parent, output = str(record.output.parent), str(record.output)
         with self._open() as database:
 
             def other(condition: str, *values: str | int) -> bool:
                 query = f"SELECT id FROM requests WHERE id <> ? AND {condition}"  # noqa: S608 - no value is in it
                 rows = database.execute(query, (str(record.id), *values))
-                return any((self._records / f"{found}.json").exists() for (found,) in rows)
+                return any(self.path(run).exists() for (run,) in rows)
 
             place = self._place(record)
             below = f"{parent}/"
@@ -131,16 +127,22 @@ class RunIndex:
                 ),
             )
 
+    def path(self, run: UUID | str) -> Path:
+        """Return the path of a run's record."""
+        return self._records / f"{run}.json"
+
+    def record(self, run: UUID | str) -> Record | None:
+        """Read the record of a run; None if there is none."""
+        return read_model(self.path(run), Record)
+
     def _begin(self) -> None:
         with closing(sqlite3.connect(self._path, timeout=_LOCKED_SECONDS)) as database, database:
             database.executescript(_SCHEMA)
-            noted = {identity for (identity,) in database.execute("SELECT id FROM requests")}
-            kept = {path.stem for path in self._records.glob("*.json")}
-            for identity in noted - kept:
-                database.execute("DELETE FROM requests WHERE id = ?", (identity,))
-            for identity in kept - noted:
-                record = read_record(self._records, identity)
-                if record is not None:
+            indexed = {run for (run,) in database.execute("SELECT id FROM requests")}
+            stored = {path.stem for path in self._records.glob("*.json")}
+            database.executemany("DELETE FROM requests WHERE id = ?", [(run,) for run in indexed - stored])
+            for run in stored - indexed:
+                if (record := self.record(run)) is not None:
                     self._add(database, record)
 
     def _add(self, database: sqlite3.Connection, record: Record) -> None:
@@ -161,16 +163,8 @@ class RunIndex:
             with closing(sqlite3.connect(self._path, timeout=_LOCKED_SECONDS)) as database, database:
                 yield database
         except sqlite3.Error as error:
-            raise _told(self._path, error) from None
+            raise _unusable(self._path, error) from None
 
 
-def read_record(records: Path, run: UUID | str) -> Record | None:
-    """The record of a run; None if there is none."""
-    try:
-        return Record.model_validate_json((records / f"{run}.json").read_bytes())
-    except (FileNotFoundError, ValidationError):
-        return None
-
-
-def _told(path: Path, error: sqlite3.Error) -> StorageError:
-    return StorageError(f"{path} cannot be used: {error}. Mend the directory, or ask again later.")
+def _unusable(path: Path, error: sqlite3.Error) -> StorageError:
+    return StorageError(f"{path} cannot be used: {error}. Fix the directory, or try again later.")

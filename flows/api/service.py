@@ -1,4 +1,4 @@
-"""What the routes of the HTTP API work with, and how a document that was received is accepted."""
+"""The service behind the routes of the HTTP API: it accepts documents that were received."""
 
 from __future__ import annotations
 
@@ -20,27 +20,26 @@ from flows.api.followed import Followed
 from flows.api.limits import Limits
 from flows.api.prefect_state import PrefectHealth, is_over
 from flows.api.queue import Queue
-from flows.api.records import Locks, Record, ranges, write_whole
+from flows.api.records import Locks, Record, format_ranges, write_whole
 from flows.api.runs import Runs
 from flows.api.settings import ApiSettings
 from flows.api.uploads import Posted, Upload, clear_leftovers
 from flows.api.webhooks import Webhooks
 from flows.orchestrator.trigger import begins_anew, request_key
 from tasks.core.errors import ServerError, StorageError
-from tasks.core.jobs import Job, Plan
 from tasks.core.private import make_directory
 from tasks.settings.settings import Settings
 from tasks.storage.file_locks import take_exclusive, take_shared
 
 FOLDERS = ("documents", "results", "runs", "webhooks", "queue")
-OURS = frozenset((*FOLDERS, "locks", "identity"))
-"""What is in the directory."""
-_KNOWN_SECONDS = 5.0
+ENTRIES = frozenset((*FOLDERS, "locks", "identity"))
+"""The names in API_DIRECTORY."""
+STATE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class Service:
-    """What the routes work with."""
+    """The parts of a running backend."""
 
     settings: Settings
     api: ApiSettings
@@ -55,8 +54,8 @@ class Service:
 
     @classmethod
     @asynccontextmanager
-    async def over(cls, settings: Settings, api: ApiSettings, client: PrefectClient) -> AsyncIterator[Self]:
-        """Serve over a Prefect server, with what the directory holds."""
+    async def run(cls, settings: Settings, api: ApiSettings, client: PrefectClient) -> AsyncIterator[Self]:
+        """Start the queue and the webhooks of API_DIRECTORY, over a Prefect server."""
         for name in FOLDERS:
             make_directory(api.directory / name)
         locks = Locks(api.directory)
@@ -74,82 +73,76 @@ class Service:
 
     @cached_property
     def health(self) -> PrefectHealth:
-        """Whether Prefect can be used."""
+        """The state of Prefect."""
         return PrefectHealth(self.prefect)
 
     async def accept(self, posted: Posted, upload: Upload) -> Followed:
-        """Keep a document that was received, and have it read; the same request as before finds its run.
+        """Keep a document that was received, and queue it; a request that equals an earlier one returns its run.
 
         Raises:
-            HearthError: it cannot be read as it was asked for; nothing is kept.
+            HearthError: it cannot be read with these options; nothing is kept.
         """
         async with self.limits.opening:
-            plan = await upload.check(posted.job)
-        self.ceilings.check_plan(plan)
-        async with self._claimed(upload.sha256):
+            document, numbers = await upload.inspect(posted.job)
+        self.ceilings.check_pages(len(numbers))
+        # Nobody deletes the document while its run is created.
+        with await asyncio.to_thread(take_shared, self.locks.of_document(upload.sha256)):
             path = await asyncio.to_thread(upload.keep, posted.filename)
             if upload.is_new:
-                self.limits.kept(plan.document.size)
+                self.limits.add_stored(document.size)
             key = request_key(posted.job, upload.sha256)
-            output = self.api.directory / "results" / key[:32]
-            job = self.ceilings.budgeted(posted.job).model_copy(update={"document": str(path), "output": str(output)})
-            plan = plan.model_copy(update={"document": plan.document.model_copy(update={"path": path})})
-            run = await self._request_for(key, job, plan, posted.filename)
+            paths = {"document": str(path), "output": str(self.api.directory / "results" / key[:32])}
+            request = Request(
+                id=uuid4(),
+                job=self.ceilings.with_budget(posted.job).model_copy(update=paths),
+                key=key,
+                document=document.model_copy(update={"path": path}),
+                pages=format_ranges(numbers),
+                created=datetime.now(UTC),
+                filename=posted.filename,
+            )
+            run = await self._run_for(request)
             if posted.webhook is not None:
                 self.webhooks.add(run.record.id, posted.webhook)
         return run
 
-    async def _request_for(self, key: str, job: Job, plan: Plan, filename: str | None) -> Followed:
-        """The request that goes on or has read everything, or else a new one, which is on disk then."""
+    async def _run_for(self, request: Request) -> Followed:
+        """Return the run of an equal request that is active or has read everything, else store this request."""
         while True:
-            last = await asyncio.to_thread(self.runs.index.latest, key[:32])
-            if last is not None and not await self._may_begin_anew(last, forced=job.force):
+            last = await asyncio.to_thread(self.runs.index.latest, request.folder)
+            if last is not None and not await self._may_start_again(last, forced=request.job.force):
                 break
-            request = Request(
-                **{"id": uuid4(), "job": job, "key": key, "document": plan.document, "pages": ranges(plan.numbers)},
-                **{"created": datetime.now(UTC), "first": last.generation if last else 0, "filename": filename},
-            )
-            # Of those that are made at once, one is; the others look again.
+            first = last.generation if last else 0
+            request = request.model_copy(update={"first": first, "created": datetime.now(UTC)})
+            # Of simultaneous equal requests one is stored; the others find it in their next round.
             if await asyncio.to_thread(self.accepted.add, request, last):
                 self.queue.submit_soon()
                 last = request.record()
                 break
         run = self.runs.follow(last.id)
         if run is None:
-            raise StorageError(f"The request was not kept in {self.api.directory}. Is somebody removing files there?")
+            raise StorageError(f"The request is missing from {self.api.directory}. Check what removes files there.")
         return run
 
-    async def _may_begin_anew(self, record: Record, *, forced: bool) -> bool:
-        """Whether the same request makes another run, since this one left something to do, or its results are gone."""
+    async def _may_start_again(self, record: Record, *, forced: bool) -> bool:
+        """Return whether an equal request starts another run: this one left pages unread, or its results are gone."""
         run = self.runs.follow(record.id)
         if run is None:
             return True
         try:
-            async with asyncio.timeout(_KNOWN_SECONDS):
+            async with asyncio.timeout(STATE_SECONDS):
                 state = await run.state()
         except (ServerError, TimeoutError):
-            return True  # it is found when the request is submitted, and becomes the same run then
+            return True  # on submission the equal request is found, and becomes the same run
         if not is_over(state):
             return False
         return state is None or begins_anew(state, forced=forced) or not run.record.output.exists()
 
-    @asynccontextmanager
-    async def _claimed(self, sha256: str) -> AsyncIterator[None]:
-        """Have a document stay while a run of it is made: nobody deletes it meanwhile."""
-        lease = await asyncio.to_thread(take_shared, self.locks.of_document(sha256))
-        try:
-            yield
-        finally:
-            lease.release()
-
 
 def _identity(directory: Path) -> str:
-    """The directory's own name, by which its runs are told from those of others."""
+    """Return the directory's identity, which marks its flow runs; create it if there is none."""
     path = directory / "identity"
-    lease = take_exclusive(directory / "locks" / "identity")
-    try:
+    with take_exclusive(directory / "locks" / "identity"):
         if not path.exists():
             write_whole(path, uuid4().hex)
-    finally:
-        lease.release()
     return path.read_text(encoding="ascii")

@@ -1,4 +1,4 @@
-"""The settings of the HTTP API, from API_* variables or .env; those of reading are Hearth's own."""
+"""The settings of the HTTP API, from API_* variables or .env, beside those of `tasks.settings`."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from tasks.core.jobs import BackendName
 
 
 class ApiSettings(BaseSettings):
-    """What the backend needs beside `tasks.settings.settings`."""
+    """The settings of the HTTP API."""
 
     model_config = SettingsConfigDict(env_prefix="API_", env_file=".env", extra="ignore", frozen=True)
 
     directory: Path = Field(
-        Path("results/api"), description="Documents, results and pending webhooks; the worker must see it, too."
+        Path("results/api"),
+        description="Directory of documents, results and pending webhooks; the worker must have access to it, too.",
     )
     token: SecretStr | None = Field(
-        None, min_length=16, description="Bearer token of all requests; without one, loopback only."
+        None, min_length=16, description="Bearer token of all requests; without it, only loopback is served."
     )
     webhook_secret: SecretStr | None = Field(
-        None, min_length=16, description="What webhooks are signed with; none are sent without it."
+        None, min_length=16, description="Secret for signing webhooks; without it, none are sent."
     )
     webhook_private: bool = Field(
         False, description="Also send webhooks to private networks and, over plain http, to this machine."
@@ -32,15 +33,14 @@ class ApiSettings(BaseSettings):
         120.0,
         gt=0,
         allow_inf_nan=False,
-        description="Seconds during which a request to Prefect is sent again before the API answers 503, such as 60.",
+        description="Time during which a request to Prefect is retried before the API responds with 503, seconds.",
     )
     password_variables: tuple[str, ...] = Field(
         (), description="Environment variables that `password_env` may name (JSON list)."
     )
     backends: tuple[BackendName, ...] = Field(
         (BackendName.AUTO, BackendName.EMBEDDED, BackendName.OLLAMA, BackendName.URL),
-        description="Backends that `backend` may name beside HEARTH_BACKEND (JSON list); by default those that cost "
-        "nothing.",
+        description="Backends that `backend` may name beside HEARTH_BACKEND (JSON list); by default the free ones.",
     )
     models: tuple[str, ...] = Field(
         ("tesseract:*",),
@@ -55,20 +55,24 @@ class ApiSettings(BaseSettings):
         10.0,
         gt=0,
         allow_inf_nan=False,
-        description="Largest budget of a request, USD, and the budget of one that names none.",
+        description="Largest budget of a request, USD, and the budget of requests without one.",
     )
     max_pages: int = Field(5_000, ge=1, description="Most pages of a request.")
     max_prompt: int = Field(8_000, ge=1, description="Longest `prompt` of a request, characters.")
-    uploads: int = Field(64, ge=1, description="Uploads at once; more are refused until one has ended.")
-    upload_seconds: float = Field(900.0, gt=0, allow_inf_nan=False, description="Longest upload, seconds.")
+    uploads: int = Field(64, ge=1, description="Maximum number of parallel uploads.")
+    upload_seconds: float = Field(
+        900.0, gt=0, allow_inf_nan=False, description="Maximum duration of an upload, seconds."
+    )
     disk_gb: float = Field(
-        100.0, gt=0, allow_inf_nan=False, description="Most that API_DIRECTORY may hold for uploads to be taken, GB."
+        100.0, gt=0, allow_inf_nan=False, description="Size of API_DIRECTORY above which uploads are refused, GB."
     )
     connections: int = Field(
-        256, ge=4, description="Connections at once; half of them may follow events. Idle ones make room for others."
+        256,
+        ge=4,
+        description="Maximum number of parallel connections, half of them for events; idle ones are closed first.",
     )
     header_seconds: float = Field(
-        10.0, gt=0, allow_inf_nan=False, description="Longest wait for the head of a request, seconds."
+        10.0, gt=0, allow_inf_nan=False, description="Maximum time for the head of a request, seconds."
     )
 
     @field_validator("directory")
@@ -78,10 +82,10 @@ class ApiSettings(BaseSettings):
 
 
 def load_api_settings() -> ApiSettings:
-    """Read them.
+    """Read the settings.
 
     Raises:
-        InputError: one is not what it should be.
+        InputError: one is wrong.
     """
     try:
         return ApiSettings()

@@ -1,4 +1,4 @@
-"""The signature of webhooks: HMAC-SHA256 over timestamp.body. A receiver needs `verify` and nothing else."""
+"""The signature of webhooks: HMAC-SHA256 over timestamp.body. A receiver needs only `verify`."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _VERSION = "v1="
 
 
 def sign(secret: str, body: bytes, now: float) -> dict[str, str]:
-    """The headers that vouch for a body.
+    """Return the headers that sign a body.
 
     Args:
-        secret: what sender and receiver know.
+        secret: shared by sender and receiver.
         body: as it is sent.
         now: seconds since the epoch.
     """
@@ -29,22 +29,22 @@ def sign(secret: str, body: bytes, now: float) -> dict[str, str]:
 def verify(
     secret: str, headers: Mapping[str, str], body: bytes, *, tolerance: float = 300.0, now: float | None = None
 ) -> bool:
-    """Whether a webhook is from who knows the secret, unchanged, and not an old one that is sent again.
+    """Return whether a webhook is signed with the secret, unchanged and recent, so that no old one is replayed.
 
     Args:
-        secret: what sender and receiver know.
-        headers: of the request; their names in any case.
-        body: as it came, before it is parsed.
-        tolerance: how far the sender's clock may be from here, and how long it may have taken, seconds.
-        now: seconds since the epoch; the clock's if None.
+        secret: shared by sender and receiver.
+        headers: of the request; upper and lower case do not matter.
+        body: as received, before it is parsed.
+        tolerance: largest difference of the clocks plus transit time, seconds.
+        now: seconds since the epoch; the current time if None.
     """
-    given = {name.lower(): value for name, value in headers.items()}
-    timestamp = given.get(TIMESTAMP_HEADER.lower(), "")
+    lowered = {name.lower(): value for name, value in headers.items()}
+    timestamp = lowered.get(TIMESTAMP_HEADER.lower(), "")
     if not (timestamp.isascii() and timestamp.isdecimal()):
         return False
     if abs((time.time() if now is None else now) - int(timestamp)) > tolerance:
         return False
-    signature = given.get(SIGNATURE_HEADER.lower(), "")
+    signature = lowered.get(SIGNATURE_HEADER.lower(), "")
     return hmac.compare_digest(signature.encode(), (_VERSION + _signature(secret, timestamp, body)).encode())
 
 

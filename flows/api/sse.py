@@ -1,7 +1,7 @@
 """A run as a stream of server-sent events: each page when it is stored, and the end.
 
-The worker that reads is another process, perhaps on another machine: what it stores is what is seen. An event's id
-lists the pages that were sent so far, so that a client that comes back with it misses none.
+The worker is another process, perhaps on another machine, and is followed by the pages that it stores. An event's id
+lists the pages that were sent so far, so that a client that reconnects with it misses none.
 """
 
 from __future__ import annotations
@@ -12,57 +12,59 @@ import time
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
+from fastapi.sse import format_sse_event
+
 from flows.api.followed import Followed
 from flows.api.prefect_state import is_over
-from flows.api.records import ranges
+from flows.api.records import format_ranges
 from tasks.core.errors import ServerError
 
 END_ID = "end"
 
-_LOOK_SECONDS = 0.2
-_PREFECT_SECONDS = 1.0
-_STILL_HERE_SECONDS = 15.0
-_IDENTITY_LENGTH = 4096
+_POLL_SECONDS = 0.2
+PREFECT_SECONDS = 1.0
+_KEEP_ALIVE_SECONDS = 15.0
+_LONGEST_ID = 4096
 
 
-async def events(run: Followed, sent: Iterable[int], *, text: bool) -> AsyncIterator[str]:
-    """The events of a run, from now on.
+async def events(run: Followed, sent: Iterable[int], *, text: bool) -> AsyncIterator[bytes]:
+    """Yield the events of a run from now on.
 
     Args:
         run: the run.
-        sent: the pages that the client has.
-        text: each page's event brings its text.
+        sent: the pages that the client has received.
+        text: whether the event of a page contains its text.
     """
     known = set(sent)
-    looked: tuple[int, bool] | None = None
-    told = time.monotonic()
-    yield "retry: 1000\n\n"
+    seen: tuple[int, bool] | None = None
+    sent_at = time.monotonic()
+    yield format_sse_event(retry=1000)
     while True:
-        # Asked before the directory is looked at: whatever is stored when the run has ended is then seen.
+        # The state before the pages: then all pages that are stored when the run ends are sent.
         ended, state = False, None
         try:
-            async with asyncio.timeout(_PREFECT_SECONDS):
+            async with asyncio.timeout(PREFECT_SECONDS):
                 state = await run.state()
             ended = is_over(state)
         except (ServerError, TimeoutError):
-            pass  # the pages go on without Prefect
-        await run.look(anew=ended)
+            pass  # pages are sent without Prefect, too
+        await run.look(fresh=ended)
         new: list[int] = []
-        if (run.changes, ended) != looked:
-            looked = (run.changes, ended)
-            new = sorted(n for n in run.pages if n not in known and run.stands(n, ended))
+        if (run.changes, ended) != seen:
+            seen = (run.changes, ended)
+            new = sorted(n for n in run.pages if n not in known and run.is_final(n, ended))
             known.update(new)
         for number in new:
-            # Only the last of several lists them: who leaves in between gets these again, and misses none.
-            yield _event("page", await _page(run, number, text=text), _identity(known) if number == new[-1] else None)
-            told = time.monotonic()
+            # Only the last of several has an id: a client that leaves before it receives them again, and misses none.
+            yield _event("page", await _page(run, number, text=text), _event_id(known) if number == new[-1] else None)
+            sent_at = time.monotonic()
         if ended:
             yield _event("end", await run.view(state), END_ID)
             return
-        if time.monotonic() - told > _STILL_HERE_SECONDS:
-            yield ": still here\n\n"
-            told = time.monotonic()
-        await asyncio.sleep(_LOOK_SECONDS)
+        if time.monotonic() - sent_at > _KEEP_ALIVE_SECONDS:
+            yield format_sse_event(comment="still here")
+            sent_at = time.monotonic()
+        await asyncio.sleep(_POLL_SECONDS)
 
 
 async def _page(run: Followed, number: int, *, text: bool) -> dict[str, Any]:
@@ -73,12 +75,11 @@ async def _page(run: Followed, number: int, *, text: bool) -> dict[str, Any]:
     return facts if result is None else {**facts, "text": result.text}
 
 
-def _identity(known: Iterable[int]) -> str:
-    """What the client comes back with; as much of it as a header may hold, and the other pages come twice."""
-    listed = ranges(known)
-    return listed if len(listed) <= _IDENTITY_LENGTH else listed[:_IDENTITY_LENGTH].rpartition(",")[0]
+def _event_id(known: Iterable[int]) -> str:
+    """Return the pages as an id, cut to a header's length: pages that do not fit are sent twice."""
+    listed = format_ranges(known)
+    return listed if len(listed) <= _LONGEST_ID else listed[:_LONGEST_ID].rpartition(",")[0]
 
 
-def _event(name: str, data: dict[str, Any], identity: str | None) -> str:
-    told = "" if identity is None else f"id: {identity}\n"
-    return f"{told}event: {name}\ndata: {json.dumps(data)}\n\n"
+def _event(name: str, data: dict[str, Any], event_id: str | None) -> bytes:
+    return format_sse_event(event=name, data_str=json.dumps(data), id=event_id)

@@ -1,4 +1,4 @@
-"""What the HTTP API is sent: a PDF, streamed to disk and kept under its sha256, and options as query parameters."""
+"""Uploads: a PDF, streamed to disk and kept under its sha256, and options as query parameters."""
 
 from __future__ import annotations
 
@@ -13,53 +13,53 @@ import unicodedata
 from collections.abc import AsyncIterator, Iterable
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from pydantic import ValidationError
 
-from flows.api.records import flush_names
+from flows.api.records import sync_directory
 from tasks.core.errors import HearthError, InputError, LimitError
 from tasks.core.escaping import escape_line, escape_surrogates
-from tasks.core.jobs import Job, Plan
+from tasks.core.jobs import Document, Job
 from tasks.core.private import make_directory, open_private
-from tasks.runs.prepare import prepare
+from tasks.documents.pdf import inspect_document, password_from, select_pages
+from tasks.runs.prepare import choose_setup
 from tasks.settings.settings import Settings
 
 _ENDING = ".pdf"
-_BYTES = 180
-"""File systems allow 255 a name, and what is made of this one gets longer."""
-# Where things are is the backend's affair; and Prefect's blocks are not for whoever may send a PDF.
+_NAME_BYTES = 180
+"""Longest file name. File systems allow 255 bytes, and longer names are made from this one."""
+# The backend decides on paths, and its clients may not use Prefect's blocks.
 _NOT_OPTIONS = {"document", "output", "output_block", "password_block"}
 _OWN = {
     "filename": {
         "type": "string",
         "title": "File name",
-        "description": "What the document is called: its run is named so. The name of a form's file if empty.",
+        "description": "Name of the document and of its run; by default the name of the form's file.",
         "examples": ["paper.pdf"],
     },
     "webhook": {
         "type": "string",
         "title": "Webhook",
-        "description": "Address to which a signed message is posted when the run has ended.",
+        "description": "URL to which a signed message is posted when the run has ended.",
         "examples": ["https://example.com/hook"],
     },
 }
 _LEFTOVER_SECONDS = 24 * 3600.0
-_NAMES = 16
-"""Of one document at the most: whoever posts it chooses them."""
+MOST_NAMES = 16
+"""Names of one document; clients choose them."""
 
 
 class Posted(NamedTuple):
-    """What a post asks for beside its document."""
+    """The options of a POST request."""
 
     job: Job
     webhook: str | None
     filename: str | None
 
 
-def parameters() -> list[dict[str, Any]]:
-    """The options, as OpenAPI describes query parameters."""
+def option_parameters() -> list[dict[str, Any]]:
+    """Return the options as OpenAPI describes query parameters."""
     properties = _OWN | Job.model_json_schema()["properties"]
     return [
         {
@@ -71,22 +71,22 @@ def parameters() -> list[dict[str, Any]]:
     ]
 
 
-def posted_from(query: Iterable[tuple[str, str]], password_variables: Iterable[str]) -> Posted:
-    """What query parameters and a form's fields ask for; the job's document is still to come.
+def parse_options(query: Iterable[tuple[str, str]], password_variables: Iterable[str]) -> Posted:
+    """Return the options of query parameters and form fields; the job's document is set later.
 
     Raises:
-        InputError: one is wrong, unknown or given twice.
+        InputError: one is wrong, unknown or repeated.
     """
-    given: dict[str, str] = {}
+    values: dict[str, str] = {}
     for name, value in query:
-        if name in given:
-            raise InputError(f"The parameter {name} is given twice. Give it once.")
+        if name in values:
+            raise InputError(f"The parameter {name} is repeated. Send it once.")
         if name not in _OWN and (name not in Job.model_fields or name in _NOT_OPTIONS):
-            raise InputError(f"There is no parameter {name!r}. docs/reference/api.md lists those that there are.")
-        given[name] = value
-    webhook, filename = (given.pop(name, None) for name in ("webhook", "filename"))
+            raise InputError(f"There is no parameter {name!r}. docs/reference/api.md lists the parameters.")
+        values[name] = value
+    webhook, filename = (values.pop(name, None) for name in ("webhook", "filename"))
     try:
-        job = Job.model_validate({**given, "document": ""})
+        job = Job.model_validate({**values, "document": ""})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise InputError(f"The parameter {first['loc'][0]} is wrong: {first['msg']}.") from None
@@ -96,14 +96,14 @@ def posted_from(query: Iterable[tuple[str, str]], password_variables: Iterable[s
 
 
 class Upload:
-    """A document that is being received. Use as a context manager: what is not kept is gone at its end.
+    """A document that is being received. Use as a context manager: at its end, a document that was not kept is removed.
 
     Args:
-        directory: where it will be kept.
+        directory: of the documents that are kept.
         settings: for its limits.
 
     Attributes:
-        is_new: whether it was not kept before.
+        is_new: whether it was kept for the first time.
     """
 
     def __init__(self, directory: Path, settings: Settings) -> None:
@@ -114,97 +114,94 @@ class Upload:
         self.is_new = False
 
     def __enter__(self) -> Self:
-        """Open a file for it."""
+        """Create a temporary file."""
         self._file = tempfile.NamedTemporaryFile(dir=self._directory, prefix=".", suffix=".tmp", delete=False)
         self._path = Path(self._file.name)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Remove what was not kept."""
+    def __exit__(self, *_: object) -> None:
+        """Remove the temporary file."""
         self._file.close()
         self._path.unlink(missing_ok=True)
 
-    async def receive(self, chunks: AsyncIterator[bytes], announced: str | None, beside: int = 0) -> None:
-        """Write what comes.
+    async def receive(self, chunks: AsyncIterator[bytes], content_length: str | None, other_bytes: int = 0) -> None:
+        """Write the document to the temporary file.
 
         Args:
             chunks: the document.
-            announced: the body's Content-Length, if there is one.
-            beside: bytes of the body that may be something else.
+            content_length: the request's header, if it has one.
+            other_bytes: most bytes of the body that are not the document's.
 
         Raises:
             LimitError: it is, or will be, too large.
         """
-        size = int(announced) if announced is not None and announced.isdecimal() else 0
-        self._check(size - beside)
+        size = int(content_length) if content_length is not None and content_length.isdecimal() else 0
+        self._check_size(size - other_bytes)
         received = 0
         async for chunk in chunks:
             received += len(chunk)
-            self._check(received)
+            self._check_size(received)
             self._digest.update(chunk)
             self._file.write(chunk)
         self._file.flush()
         await asyncio.to_thread(os.fsync, self._file.fileno())
 
-    async def check(self, job: Job) -> Plan:
-        """Find out whether it can be read as the job says, and what would be.
+    async def inspect(self, job: Job) -> tuple[Document, tuple[int, ...]]:
+        """Return the document and the pages to read.
 
         Raises:
-            HearthError: it cannot.
+            HearthError: the document cannot be read with the job's options.
         """
-        job = job.model_copy(update={"document": str(self._path)})
         try:
-            # In a thread, since opening a large PDF takes its time.
-            prepared = await asyncio.to_thread(lambda: asyncio.run(prepare(job, self._settings)))
+            await asyncio.to_thread(choose_setup, job, self._settings)  # which may ask AWS
+            password = password_from(job.password_env)
+            document = (await inspect_document(self._path, self._settings.limits, password)).document
+            return document, select_pages(job.pages, document.pages)
         except HearthError as error:
             raise type(error)(str(error).replace(str(self._path), "The document")) from None
-        prepared.file.close()
-        return prepared.plan
 
     @property
     def sha256(self) -> str:
-        """Of what was received."""
+        """The sha256 of the bytes received so far."""
         return self._digest.hexdigest()
 
     def keep(self, filename: str | None) -> Path:
-        """Keep it on disk, and return where. The same bytes are kept once, under each of their names."""
+        """Keep the document, and return its path. Equal documents are kept once, with a link for each name."""
         path = self._directory / f"{self.sha256}.pdf"
         if not path.exists():
-            os.close(open_private(self._path, os.O_RDONLY))  # the worker may be another user of the group
+            os.close(open_private(self._path, os.O_RDONLY))  # for the group: the worker may be another user of it
             self._path.replace(path)
-            flush_names(self._directory)
+            sync_directory(self._directory)
             self.is_new = True
         else:
-            path.touch()  # so that it is not old: see `expired_runs`
+            path.touch()  # so that it does not expire: see `expired_runs`
         return path if filename is None else _named(path, filename)
 
-    def _check(self, size: int) -> None:
+    def _check_size(self, size: int) -> None:
         if size > self._most:
             raise LimitError(f"The document is larger than {self._settings.limits.file_mb} MB, the limit. Split it.")
 
 
 def _named(path: Path, filename: str) -> Path:
-    """A kept document under a name of its own, after which its run and results are called; else as it is."""
+    """Return a link to a kept document that gives its run and results their name; the document if no link is made."""
     folder = path.with_suffix("")
     named = folder / filename
     try:
         make_directory(folder)
         if not named.exists():
-            if len(list(folder.iterdir())) >= _NAMES:
+            if len(list(folder.iterdir())) >= MOST_NAMES:
                 return path
             named.hardlink_to(path)
-            flush_names(folder)
+            sync_directory(folder)
     except FileExistsError:
-        pass  # somebody else has named it so meanwhile
+        pass  # a simultaneous post has made it
     except OSError:
         return path  # the file system has no links
     return named
 
 
 def remove_document(directory: Path, sha256: str) -> None:
-    """Remove a document that was kept, under each of its names."""
+    """Remove a kept document with all of its names."""
     document = directory / f"{sha256}.pdf"
     with suppress(FileNotFoundError):
         shutil.rmtree(document.with_suffix(""))
@@ -212,19 +209,19 @@ def remove_document(directory: Path, sha256: str) -> None:
 
 
 def clear_leftovers(directory: Path) -> None:
-    """Remove what a backend that was killed had half received. Others may be receiving: only what is old goes."""
+    """Remove partial uploads of backends that were killed. Others may be receiving: only old ones are removed."""
     for leftover in directory.glob(".*.tmp"):
         if leftover.stat().st_mtime < time.time() - _LEFTOVER_SECONDS:
             leftover.unlink(missing_ok=True)
 
 
 def safe_filename(text: str | None) -> str | None:
-    """Return a client's file name as one that may be a file's here; None if nothing is left of it.
+    """Return a client's file name in a form that is safe to use; None if nothing is left of it.
 
-    Directories before it are cut off, characters that nobody sees are spelled out, and it ends in .pdf once.
+    Directories are removed, invisible characters are escaped, and the name ends in .pdf once.
     """
     name = re.split(r"[/\\]", text or "")[-1]
     name = unicodedata.normalize("NFC", escape_line(escape_surrogates(name))).replace("\\", "")
     stem = name[: -len(_ENDING)] if name.lower().endswith(_ENDING) else name
-    stem = stem.strip(". ").encode()[:_BYTES].decode(errors="ignore").rstrip(". ")
+    stem = stem.strip(". ").encode()[:_NAME_BYTES].decode(errors="ignore").rstrip(". ")
     return f"{stem}{_ENDING}" if stem else None

@@ -1,7 +1,6 @@
-"""Webhooks: a signed message when a run has ended, at least once.
+"""Webhooks: a signed message when a run has ended, delivered at least once.
 
-What is still to be sent is a file each, so that a backend that was stopped or killed goes on with it. Of several
-processes over one directory, one sends.
+A pending webhook is a file, so that it survives a restart. Of several processes that share a directory, one sends.
 """
 
 from __future__ import annotations
@@ -11,8 +10,8 @@ import hashlib
 import json
 import logging
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
 from weakref import WeakValueDictionary
@@ -20,11 +19,10 @@ from weakref import WeakValueDictionary
 import httpx
 import stamina
 from prefect.client.schemas.objects import State
-from pydantic import ValidationError
 
-from flows.api.addresses import resolved
-from flows.api.prefect_state import ASKED_AT_ONCE, is_over
-from flows.api.records import write_whole
+from flows.api.addresses import resolve_webhook
+from flows.api.prefect_state import STATES_PER_REQUEST, is_over
+from flows.api.records import read_model, write_whole
 from flows.api.runs import Runs
 from flows.api.settings import ApiSettings
 from flows.api.signature import ID_HEADER, sign
@@ -32,26 +30,26 @@ from tasks.core.errors import HearthError, InputError
 from tasks.core.jobs import Frozen
 from tasks.storage.file_locks import FileLock, try_exclusive
 
-_LOOK_SECONDS = 1.0
-_SENT_AT_ONCE = 64
-_SENT_TO_ONE = 4
-_ANSWER_SECONDS = 10.0
+POLL_SECONDS = 1.0
+_PARALLEL = 64
+PARALLEL_PER_RECEIVER = 4
+RESPONSE_SECONDS = 10.0
 _ATTEMPTS = 5
-_AGAIN_SECONDS = 300.0
+_RETRY_SECONDS = 300.0
 _GIVE_UP_SECONDS = 24 * 3600.0
 
 _log = logging.getLogger("hearth.webhooks")
 
 
-class _NotTakenError(Exception):
-    """The receiver answered, but not that it took the webhook."""
+class _RejectedError(Exception):
+    """The receiver responded with an error or a redirect."""
 
 
 class Pending(Frozen):
     """A webhook that is still to be sent.
 
     Attributes:
-        failing_since: when it could not be delivered first, seconds since the epoch.
+        failing_since: when its delivery failed first, seconds since the epoch.
     """
 
     run: UUID
@@ -60,7 +58,7 @@ class Pending(Frozen):
 
     @property
     def id(self) -> str:
-        """The same for the same run and address: by it a receiver knows one that comes twice."""
+        """The same for the same run and URL, so that a receiver recognizes a repeated webhook."""
         return hashlib.sha256(f"{self.run} {self.url}".encode()).hexdigest()[:32]
 
 
@@ -68,9 +66,9 @@ class Webhooks:
     """Sends them. Use as an async context manager.
 
     Args:
-        directory: of what is pending; it exists.
-        runs: what they tell of.
-        settings: the secret, and where they may go.
+        directory: of the pending webhooks; it exists.
+        runs: whose ends they announce.
+        settings: the secret, and whether private networks are allowed.
     """
 
     def __init__(self, directory: Path, runs: Runs, settings: ApiSettings) -> None:
@@ -80,41 +78,38 @@ class Webhooks:
         self._secret = settings.webhook_secret.get_secret_value() if settings.webhook_secret is not None else ""
         self._sending: dict[str, asyncio.Task[None]] = {}
         self._not_before: dict[str, float] = {}
-        self._lanes = asyncio.Semaphore(_SENT_AT_ONCE)
-        self._of_receivers: WeakValueDictionary[tuple[str, str], asyncio.Semaphore] = WeakValueDictionary()
+        self._slots = asyncio.Semaphore(_PARALLEL)
+        self._receiver_slots: WeakValueDictionary[tuple[str, str], asyncio.Semaphore] = WeakValueDictionary()
 
     async def check(self, url: str) -> None:
-        """Find out whether a webhook may be sent there.
+        """Check that webhooks may be sent to a URL.
 
         Raises:
-            InputError: it may not.
+            InputError: they may not.
         """
         if not self._secret:
-            raise InputError("No webhooks are sent: this backend has no API_WEBHOOK_SECRET to sign them with.")
-        await resolved(url, private=self._private)
+            raise InputError("This backend sends no webhooks: it has no API_WEBHOOK_SECRET to sign them with.")
+        await resolve_webhook(url, private=self._private)
 
     def add(self, run: UUID, url: str) -> None:
-        """Send one when the run has ended."""
-        self._keep(Pending(run=run, url=url))
+        """Send a webhook when the run has ended."""
+        self._store(Pending(run=run, url=url))
 
     def forget(self, run: UUID) -> None:
-        """Send none of a run that is deleted."""
-        for path in self._directory.glob("*.json"):
-            pending = read_pending(path)
-            if pending is not None and pending.run == run:
-                path.unlink(missing_ok=True)
+        """Drop the webhooks of a run."""
+        for pending in webhooks_in(self._directory):
+            if pending.run == run:
+                self._drop(pending)
 
     async def __aenter__(self) -> Self:
-        """Begin to send."""
-        # Not by way of a proxy: it would look the host's name up again.
-        self._http = httpx.AsyncClient(timeout=_ANSWER_SECONDS, trust_env=False)
+        """Start sending."""
+        # Without a proxy, which would resolve the host's name again.
+        self._http = httpx.AsyncClient(timeout=RESPONSE_SECONDS, trust_env=False)
         self._loop = asyncio.create_task(self._deliver())
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Stop; what was not sent stays pending."""
+    async def __aexit__(self, *_: object) -> None:
+        """Stop; webhooks that were not sent stay pending."""
         tasks = [self._loop, *self._sending.values()]
         for task in tasks:
             task.cancel()
@@ -122,42 +117,40 @@ class Webhooks:
         await self._http.aclose()
 
     async def _deliver(self) -> None:
-        turn: FileLock | None = None
+        lock: FileLock | None = None
         try:
             while True:
-                turn = turn or try_exclusive(self._directory / ".lock")
-                if turn is not None and self._secret:
+                lock = lock or try_exclusive(self._directory / ".lock")
+                if lock is not None and self._secret:
                     try:
-                        await self._look()
-                    except Exception as error:  # noqa: BLE001 - if this loop ended, none would be sent any more
-                        told = str(error) if isinstance(error, HearthError) else type(error).__name__
-                        _log.warning("Webhooks wait: %s", told)
-                await asyncio.sleep(_LOOK_SECONDS)
+                        await self._send_due()
+                    except Exception as error:  # noqa: BLE001 - this loop must not end: nothing would be sent any more
+                        reason = str(error) if isinstance(error, HearthError) else type(error).__name__
+                        _log.warning("Webhooks wait: %s", reason)
+                await asyncio.sleep(POLL_SECONDS)
         finally:
-            if turn is not None:
-                turn.release()
+            if lock is not None:
+                lock.release()
 
-    async def _look(self) -> None:
-        """Begin to send what is due."""
+    async def _send_due(self) -> None:
+        """Start sending what is due."""
         for sent in [name for name, task in self._sending.items() if task.done()]:
             if (error := self._sending.pop(sent).exception()) is not None:
                 _log.error("A webhook was not sent: %s", type(error).__name__)
-                self._not_before[sent] = time.monotonic() + _AGAIN_SECONDS
+                self._not_before[sent] = time.monotonic() + _RETRY_SECONDS
         due = await asyncio.to_thread(self._due, frozenset(self._sending), time.monotonic())
-        for at in range(0, len(due), ASKED_AT_ONCE):
-            some = due[at : at + ASKED_AT_ONCE]
-            states = await self._runs.states([pending.run for pending in some])
-            for pending in some:
+        for at in range(0, len(due), STATES_PER_REQUEST):
+            batch = due[at : at + STATES_PER_REQUEST]
+            states = await self._runs.states([pending.run for pending in batch])
+            for pending in batch:
                 if is_over(state := states.get(pending.run)):
                     self._sending[pending.id] = asyncio.create_task(self._send(pending, state))
 
     def _due(self, sending: frozenset[str], now: float) -> list[Pending]:
         return [
             pending
-            for path in self._directory.glob("*.json")
-            if path.stem not in sending
-            and self._not_before.get(path.stem, 0.0) <= now
-            and (pending := read_pending(path)) is not None
+            for pending in webhooks_in(self._directory)
+            if pending.id not in sending and self._not_before.get(pending.id, 0.0) <= now
         ]
 
     async def _send(self, pending: Pending, state: State[Any] | None) -> None:
@@ -166,28 +159,28 @@ class Webhooks:
             self._drop(pending)
             return
         body = json.dumps({"webhook": pending.id, **await run.view(state)}).encode()
-        trouble = (httpx.HTTPError, _NotTakenError, TimeoutError)
+        failures = (httpx.HTTPError, _RejectedError, TimeoutError)
         try:
-            async for attempt in stamina.retry_context(on=trouble, attempts=_ATTEMPTS, timeout=None):
+            async for attempt in stamina.retry_context(on=failures, attempts=_ATTEMPTS, timeout=None):
                 with attempt:
-                    # Only as long as it is sent: who waits between two attempts holds up nobody.
-                    async with self._lane(pending.url), self._lanes, asyncio.timeout(_ANSWER_SECONDS):
+                    # Only while it is sent: a wait between two attempts takes no slot.
+                    async with self._slot(pending.url), self._slots, asyncio.timeout(RESPONSE_SECONDS):
                         await self._post(pending, body)
-        except (*trouble, InputError) as error:
+        except (*failures, InputError) as error:
             self._postpone(pending, error)
         else:
             self._drop(pending)
 
-    def _lane(self, url: str) -> asyncio.Semaphore:
-        """Few at once to each receiver, so that a slow one does not take all lanes."""
+    def _slot(self, url: str) -> asyncio.Semaphore:
+        """Return the limit of parallel webhooks to a receiver, so that a slow one does not take all slots."""
         receiver = httpx.URL(url)
-        return self._of_receivers.setdefault(
-            (receiver.scheme, receiver.netloc.decode("ascii")), asyncio.Semaphore(_SENT_TO_ONE)
+        return self._receiver_slots.setdefault(
+            (receiver.scheme, receiver.netloc.decode("ascii")), asyncio.Semaphore(PARALLEL_PER_RECEIVER)
         )
 
     async def _post(self, pending: Pending, body: bytes) -> None:
         url = httpx.URL(pending.url)
-        address = await resolved(pending.url, private=self._private)
+        address = await resolve_webhook(pending.url, private=self._private)
         headers = {
             "Host": url.netloc.decode(),
             "Content-Type": "application/json",
@@ -197,32 +190,29 @@ class Webhooks:
         async with self._http.stream(
             "POST", url.copy_with(host=address), headers=headers, content=body, extensions={"sni_hostname": url.host}
         ) as response:
-            # A redirect is not followed: it could lead anywhere. The error holds no address, which may hold a secret.
+            # Redirects are not followed: they could lead anywhere. The error omits the URL, which may contain a secret.
             if not response.is_success:
-                raise _NotTakenError(f"HTTP {response.status_code}")
+                raise _RejectedError(f"HTTP {response.status_code}")
 
     def _postpone(self, pending: Pending, error: Exception) -> None:
         since = pending.failing_since or time.time()
-        code = str(error) if isinstance(error, _NotTakenError) else type(error).__name__
+        code = str(error) if isinstance(error, _RejectedError) else type(error).__name__
         if time.time() - since > _GIVE_UP_SECONDS:
-            _log.error("The webhook of run %s was not delivered for a day (%s): it is given up.", pending.run, code)
+            _log.error("The webhook of run %s could not be delivered for a day (%s): it is dropped.", pending.run, code)
             self._drop(pending)
             return
-        _log.warning("The webhook of run %s was not delivered (%s): it is sent again later.", pending.run, code)
-        self._not_before[pending.id] = time.monotonic() + _AGAIN_SECONDS
-        self._keep(pending.model_copy(update={"failing_since": since}))
+        _log.warning("The webhook of run %s could not be delivered (%s): it is sent again later.", pending.run, code)
+        self._not_before[pending.id] = time.monotonic() + _RETRY_SECONDS
+        self._store(pending.model_copy(update={"failing_since": since}))
 
     def _drop(self, pending: Pending) -> None:
         (self._directory / f"{pending.id}.json").unlink(missing_ok=True)
         self._not_before.pop(pending.id, None)
 
-    def _keep(self, pending: Pending) -> None:
+    def _store(self, pending: Pending) -> None:
         write_whole(self._directory / f"{pending.id}.json", pending.model_dump_json())
 
 
-def read_pending(path: Path) -> Pending | None:
-    """A webhook that is still to be sent; None if it has been, or cannot be understood."""
-    try:
-        return Pending.model_validate_json(path.read_bytes())
-    except (FileNotFoundError, ValidationError):
-        return None
+def webhooks_in(directory: Path) -> Iterator[Pending]:
+    """Yield the pending webhooks in a directory, without files that are damaged or have gone."""
+    return filter(None, (read_model(path, Pending) for path in directory.glob("*.json")))

@@ -58,7 +58,7 @@ def check(backend: options.Backend = None, model: options.Model = None, as_json:
 
 def _chosen(settings: Settings) -> tuple[str, str]:
     """Return the backend that a run would use, and why, even if a setting of it is missing."""
-    from tasks.backends.registry import BACKENDS
+    from tasks.backends.registry import OFFERS
     from tasks.core.errors import InputError
     from tasks.runs.choose_backend import choose_backend
 
@@ -67,7 +67,7 @@ def _chosen(settings: Settings) -> tuple[str, str]:
     except InputError:
         if settings.backend is not BackendName.AUTO:
             return settings.backend.value, "it was requested"
-        return next((name.value, why) for name, (_, offer) in BACKENDS.items() if (why := offer(settings)))
+        return next((name.value, why) for name, offer in OFFERS.items() if (why := offer(settings)))
     return choice.backend.name.value, choice.why
 
 

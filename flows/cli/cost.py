@@ -12,12 +12,12 @@ import typer
 from flows.cli import options
 from flows.cli.console import Terminal, plain_table, write
 from flows.cli.machines import has_pool, with_pool
-from tasks.backends.ec2.billing import pool_bill
 from tasks.backends.ec2.pool import open_pool
+from tasks.backends.ec2.usage import pool_pieces
 from tasks.core.durations import format_duration
 from tasks.core.errors import InputError
-from tasks.costs.bill import Bill, By, Line, combine
-from tasks.runs.usage_log import held_bill
+from tasks.costs.bill import Bill, By, Line, make_bill
+from tasks.runs.usage_log import read_usage
 from tasks.settings.settings import Settings, load_settings
 
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
@@ -43,18 +43,18 @@ def cost(
     what spot machines saved.
     """
     settings = with_pool(load_settings(), pool)
-    bill = asyncio.run(_bill(settings, by, _since(since), ledger=pool is not None or has_pool(settings)))
+    bill = asyncio.run(_bill(settings, by, _since(since), pooled=pool is not None or has_pool(settings)))
     if as_json:
         write(bill.model_dump_json() + "\n")
     else:
         _show(bill)
 
 
-async def _bill(settings: Settings, by: By, since: datetime, *, ledger: bool) -> Bill:
-    held = await asyncio.to_thread(held_bill, settings.output, by, since)
-    if ledger:
-        return combine(await pool_bill(await open_pool(settings), by, since), held)
-    return held
+async def _bill(settings: Settings, by: By, since: datetime, *, pooled: bool) -> Bill:
+    until = datetime.now(UTC)
+    usage = await asyncio.to_thread(read_usage, settings.output, since)
+    pieces = await pool_pieces(await open_pool(settings), since, until) if pooled else []
+    return make_bill([*pieces, *usage.pieces], by, since, until, usage.notes)
 
 
 def _since(text: str) -> datetime:

@@ -55,7 +55,7 @@ def status(
         print_json(facts)
         return
     if service is not None:
-        out.say(service.told)
+        out.say(service.summary)
     if machines:
         out.print(_table(settings.ec2.pool, machines))
     if not servers and not machines and service is None:
@@ -127,7 +127,7 @@ async def _start(settings: Settings, name: BackendName, model: str | None, slots
     allocation = await backend.acquire(slots, f"hearth start, {os.getpid()}", backend.scale(slots).least)
     broken = True
     try:
-        allocation.suits(request)
+        allocation.lease.check_request(request)
         async with allocation.endpoint.client(settings.warm.load_seconds) as client:
             warmth = await warm(
                 client,
@@ -136,7 +136,7 @@ async def _start(settings: Settings, name: BackendName, model: str | None, slots
                 settings.warm,
                 ledger=allocation.ledger,
                 require_gpu=False,
-                parts=allocation.parts,
+                parts=allocation.replicas,
             )
         broken = False
     finally:
@@ -148,8 +148,8 @@ async def _start(settings: Settings, name: BackendName, model: str | None, slots
 
             if get_current_settings().api.url:  # else there is no server, and no worker
                 await schedule_idle_shutdown(settings, allocation.machine.id, release.look_at)
-    slots_now = warmth.measured.slots * allocation.parts.count
-    return f"{request.model} is warm at {allocation.endpoint.url} with {slots_now} slots. The server {release.told}."
+    slots_now = warmth.measured.slots * allocation.replicas.count
+    return f"{request.model} is warm at {allocation.endpoint.url} with {slots_now} slots. The server {release.message}."
 
 
 async def _machines(settings: Settings) -> list[MachineStatus]:

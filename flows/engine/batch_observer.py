@@ -27,7 +27,8 @@ class BatchObserver:
     def warmed(self, allocation: Allocation, warmth: Warmth) -> None:
         """Show and measure that a server is warm."""
         self._stats.warmed(allocation, warmth)
-        emit(Progress(f"{allocation.endpoint.url} is warm with {warmth.measured.slots * allocation.parts.count} slots"))
+        slots = warmth.measured.slots * allocation.replicas.count
+        emit(Progress(f"{allocation.endpoint.url} is warm with {slots} slots"))
 
     def released(self, machine: MachineFacts, ended: str) -> None:
         """Show and measure that a machine was given back."""

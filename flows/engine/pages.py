@@ -44,7 +44,7 @@ async def warm_up(
     request: GenerateRequest, allocation: Allocation, limits: WarmSettings, *, require_gpu: bool
 ) -> Warmth:
     """Get a model warm on a server; see `tasks.serving.warmup`."""
-    allocation.suits(request)
+    allocation.lease.check_request(request)
     async with allocation.endpoint.client(limits.load_seconds) as client:
         return await warm(
             client,
@@ -53,8 +53,8 @@ async def warm_up(
             limits,
             ledger=allocation.ledger,
             require_gpu=require_gpu,
-            parts=allocation.parts,
-            started_for=allocation.started_for,
+            parts=allocation.replicas,
+            started_for=allocation.lease.started_for,
         )
 
 

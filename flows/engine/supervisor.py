@@ -117,7 +117,7 @@ class ServerSupervisor:
                 await asyncio.wait({session, going}, return_when=asyncio.FIRST_COMPLETED)
                 going.cancel()
                 error = session.exception() if session.done() else None
-                if error is not None and not (isinstance(error, ServerError) and allocation.replaceable):
+                if error is not None and not (isinstance(error, ServerError) and allocation.lease.managed):
                     raise error
                 losses = losses + 1 if servers.answered == answered_before else 0
                 if losses >= _MOST_LOSSES:
@@ -153,9 +153,8 @@ class ServerSupervisor:
                 warm_up(requirements.request, allocation, self._settings.warm, require_gpu=requirements.require_gpu)
             )
         except (ServerError, ModelError) as error:
-            if allocation.log_tail is None or isinstance(error, MachineLostError):
+            if isinstance(error, MachineLostError) or (tail := await allocation.lease.log_tail()) is None:
                 raise
-            tail = await allocation.log_tail()
             message = f"{error} The machine's log ends: {tail}" if tail else str(error)
             # Another machine would be set up, and fail, in the same way and at the same cost.
             raise (UnavailableError if allocation.started else type(error))(message) from None
@@ -204,12 +203,13 @@ class ServerSupervisor:
                 emit(SlotsChanged(slots))
 
         requirements, read = self._requirements, self._settings.read
-        share = SlotAllocation(allocation.ledger, requirements.slots, warmth.measured, slots_changed, allocation.parts)
+        replicas = allocation.replicas
+        share = SlotAllocation(allocation.ledger, requirements.slots, warmth.measured, slots_changed, replicas)
         await share.open()
-        allocation.parts.waiting = lambda: limiter.left
+        replicas.waiting = lambda: limiter.left
         latency = LatencyTracker(read, requirements.request.num_predict)
         # A server with replicas shows each page to one of them; of Ollama's serial families, the number is known.
-        tracked = allocation.parts.seen_at == 0 and warmth.family not in SERIAL_FAMILIES
+        tracked = replicas.seen_at == 0 and warmth.family not in SERIAL_FAMILIES
         concurrency = ConcurrencyTracker(warmth.measured, requirements.slots) if tracked else None
         server = Server(client, warmth.digest, share, latency, allocation.interruption, concurrency, warmth.thinks)
         try:
@@ -227,8 +227,8 @@ class ServerSupervisor:
         await asyncio.to_thread(note_held, self._settings.output, allocation, self._requirements.holder, time.time())
         if allocation.machine is not None and release.look_at is not None:
             await schedule_idle_shutdown(self._settings, allocation.machine.id, release.look_at)
-        emit(ServerReleased(allocation, release.told))
-        emit(Progress(f"the server {release.told}"))
+        emit(ServerReleased(allocation, release.message))
+        emit(Progress(f"the server {release.message}"))
 
 
 def _announce(allocation: Allocation) -> None:

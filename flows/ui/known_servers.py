@@ -46,10 +46,8 @@ class KnownServers:
 
 
 async def _asked(allocation: Allocation) -> ServerStatus:
-    if allocation.status is None:
-        return ServerStatus("in use", "" if allocation.owned else "someone else runs it")
     try:
-        return await allocation.status()
+        return await allocation.lease.status()
     except CloudError:
         return ServerStatus("", "AWS could not be asked")
 
@@ -57,7 +55,7 @@ async def _asked(allocation: Allocation) -> ServerStatus:
 def _held(allocation: Allocation, leases: str, ends: str) -> Held:
     machine = allocation.machine
     if machine is None:
-        what = "this machine" if allocation.owned else "someone else's"
+        what = "this machine" if allocation.lease.managed else "someone else's"
         return Held(allocation.endpoint.url, what, None, 0.0, leases, ends)
     kind = f"{machine.id}, {machine.kind}, since {clock(machine.since)}"
     return Held(allocation.endpoint.url, kind, machine.usd_per_hour, machine.usd_so_far(), leases, ends)

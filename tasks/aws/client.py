@@ -1,4 +1,4 @@
-"""AWS's clients, made once, and its errors in Hearth's words."""
+"""AWS's clients, made once, and calls of them beside the event loop."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar
 
-from tasks.aws.errors import told_of
+from tasks.aws.errors import wrap_errors
 from tasks.core.clock import ServerClock
 from tasks.core.errors import CloudError
 from tasks.core.network import AWS_CERTIFICATES, check_connection, find_proxy
@@ -28,14 +28,57 @@ if TYPE_CHECKING:
     from mypy_boto3_sagemaker_runtime import SageMakerRuntimeClient
     from mypy_boto3_ssm import SSMClient
 
-# Sessions must not make two clients at once.
-_making = threading.Lock()
-
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# All of its addresses, by the way that they are reached.
+# Sessions must not make two clients at once.
+_making = threading.Lock()
+# All of its addresses, by the route that they are reached by.
 _AWS = "https://amazonaws.com"
+
+
+class _Client(Generic[T]):
+    """A client of one service, made when it is first used.
+
+    Args:
+        service: boto3's name of it.
+        attempts: of each call, at most.
+        read_timeout: seconds.
+        connections: at once.
+        mode: `adaptive` also slows down while AWS throttles, which may hold a call up for a while.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        *,
+        attempts: int = 6,
+        read_timeout: float = 30,
+        connections: int = 10,
+        mode: Literal["standard", "adaptive"] = "standard",
+    ) -> None:
+        self.service = service
+        # botocore's own retries back off, throttling included; nothing else retries a call to AWS.
+        self.config: dict[str, Any] = {
+            "connect_timeout": 5,
+            "read_timeout": read_timeout,
+            "retries": {"mode": mode, "total_max_attempts": attempts},
+            "max_pool_connections": connections,
+            "user_agent_extra": "hearth",
+        }
+
+    def __get__(self, aws: Aws, _owner: type[Aws]) -> T:
+        with _making:
+            if self not in aws.made:
+                from botocore.config import Config
+
+                config = Config(**self.config).merge(aws.options.get("config", Config()))
+                _check_route()
+                session: Any = aws.session or _session(aws.requested_region)
+                with wrap_errors(self.service):
+                    aws.made[self] = session.client(self.service, **{**aws.options, "config": config})
+            made: T = aws.made[self]
+            return made
 
 
 class Aws:
@@ -43,20 +86,39 @@ class Aws:
 
     Args:
         region: AWS's own configuration decides if None.
-        session: whose credentials are used; AWS's own configuration decides if None.
+        session: with the credentials to use; AWS's own configuration decides if None.
         options: of all clients, such as endpoint_url.
 
     Attributes:
         clock: AWS's time.
     """
 
+    ec2: _Client[EC2Client] = _Client("ec2", mode="adaptive")
+    # For calls that must not take effect late: they succeed or fail within 35 seconds.
+    ec2_at_once: _Client[EC2Client] = _Client("ec2", attempts=2, read_timeout=10)
+    dynamodb: _Client[DynamoDBClient] = _Client("dynamodb")
+    ssm: _Client[SSMClient] = _Client("ssm")
+    cloudformation: _Client[CloudFormationClient] = _Client("cloudformation")
+    ecs: _Client[ECSClient] = _Client("ecs")
+    elbv2: _Client[ElasticLoadBalancingv2Client] = _Client("elbv2")
+    logs: _Client[CloudWatchLogsClient] = _Client("logs")
+    s3: _Client[S3Client] = _Client("s3", connections=32)
+    sagemaker: _Client[SageMakerClient] = _Client("sagemaker")
+    sagemaker_runtime: _Client[SageMakerRuntimeClient] = _Client("sagemaker-runtime")
+    pricing: _Client[Any] = _Client("pricing")
+    # These are not worth a long wait.
+    cloudwatch: _Client[CloudWatchClient] = _Client("cloudwatch", attempts=2, read_timeout=5)
+    ecr: _Client[Any] = _Client("ecr", attempts=2, read_timeout=5)
+    sts: _Client[Any] = _Client("sts", attempts=2, read_timeout=5)
+    service_quotas: _Client[Any] = _Client("service-quotas", attempts=2, read_timeout=5)
+
     def __init__(
         self, region: str | None = None, *, session: Session | None = None, options: Mapping[str, Any] | None = None
     ) -> None:
-        self._region = region
-        self._made_with = session
-        self._options = dict(options or {})
-        self._clients: dict[str, Any] = {}
+        self.requested_region = region
+        self.session = session
+        self.options = dict(options or {})
+        self.made: dict[_Client[Any], Any] = {}
         self.clock = ServerClock()
 
     @property
@@ -64,137 +126,21 @@ class Aws:
         """The region in use."""
         return str(self.ec2.meta.region_name)
 
-    @property
-    def ec2(self) -> EC2Client:
-        """Machines."""
-        client: EC2Client = self._client("ec2", mode="adaptive")
-        return client
-
-    @property
-    def ec2_at_once(self) -> EC2Client:
-        """Machines, for calls that must not take effect late: they succeed or fail within 35 seconds."""
-        client: EC2Client = self._client("ec2", attempts=2, read_timeout=10)
-        return client
-
-    @property
-    def dynamodb(self) -> DynamoDBClient:
-        """Leases."""
-        client: DynamoDBClient = self._client("dynamodb")
-        return client
-
-    @property
-    def ssm(self) -> SSMClient:
-        """Parameters and tunnels."""
-        client: SSMClient = self._client("ssm")
-        return client
-
-    @property
-    def cloudformation(self) -> CloudFormationClient:
-        """The pool's stack."""
-        client: CloudFormationClient = self._client("cloudformation")
-        return client
-
-    @property
-    def ecs(self) -> ECSClient:
-        """Tasks."""
-        client: ECSClient = self._client("ecs")
-        return client
-
-    @property
-    def ecr(self) -> Any:  # noqa: ANN401 - a single call
-        """Whether tasks have an image."""
-        return self._client("ecr", attempts=2, read_timeout=5)
-
-    @property
-    def elbv2(self) -> ElasticLoadBalancingv2Client:
-        """Which tasks serve."""
-        client: ElasticLoadBalancingv2Client = self._client("elbv2")
-        return client
-
-    @property
-    def logs(self) -> CloudWatchLogsClient:
-        """What machines logged."""
-        client: CloudWatchLogsClient = self._client("logs")
-        return client
-
-    @property
-    def cloudwatch(self) -> CloudWatchClient:
-        """Metrics, which are not worth a long wait."""
-        client: CloudWatchClient = self._client("cloudwatch", attempts=2, read_timeout=5)
-        return client
-
-    @property
-    def s3(self) -> S3Client:
-        """Results and documents; many small objects are asked for at once."""
-        client: S3Client = self._client("s3", connections=32)
-        return client
-
-    @property
-    def sts(self) -> Any:  # noqa: ANN401 - a single call
-        """Whose credentials these are."""
-        return self._client("sts", attempts=2, read_timeout=5)
-
-    @property
-    def service_quotas(self) -> Any:  # noqa: ANN401 - it has no types here
-        """What the account may have at once."""
-        return self._client("service-quotas", attempts=2, read_timeout=5)
-
-    @property
-    def sagemaker(self) -> SageMakerClient:
-        """Endpoints."""
-        client: SageMakerClient = self._client("sagemaker")
-        return client
-
-    @property
-    def sagemaker_runtime(self) -> SageMakerRuntimeClient:
-        """Their queues."""
-        client: SageMakerRuntimeClient = self._client("sagemaker-runtime")
-        return client
-
     def credentials(self) -> Any:  # noqa: ANN401 - botocore ships no types of its own
-        """What requests are signed with now: refreshed if need be, which may take a call to AWS.
+        """Return the credentials to sign with, refreshed if need be, which may take a call to AWS.
 
         Raises:
-            NoCredentialsError: there are none; see `told_of`.
+            NoCredentialsError: there are none; see `wrap_errors`.
         """
         from botocore.exceptions import NoCredentialsError
 
-        found = _session(self._region).get_credentials()
+        found = _session(self.requested_region).get_credentials()
         if found is None:
             raise NoCredentialsError
         return found.get_frozen_credentials()
 
-    def _client(
-        self,
-        service: str,
-        attempts: int = 6,
-        read_timeout: float = 30,
-        connections: int = 10,
-        mode: Literal["standard", "adaptive"] = "standard",
-    ) -> Any:  # noqa: ANN401 - each property names its own
-        key = f"{service} {attempts}"
-        with _making:
-            if key not in self._clients:
-                from botocore.config import Config
 
-                # botocore's own retries back off, throttling included; nothing else retries a call to AWS. The
-                # adaptive mode also asks less often while it is throttled, which may hold a call up for a while.
-                config = Config(
-                    connect_timeout=5,
-                    read_timeout=read_timeout,
-                    retries={"mode": mode, "total_max_attempts": attempts},
-                    max_pool_connections=connections,
-                    user_agent_extra="hearth",
-                )
-                config = config.merge(self._options.get("config", Config()))
-                _check_way()
-                session: Any = self._made_with or _session(self._region)
-                with told_of(service):
-                    self._clients[key] = session.client(service, **{**self._options, "config": config})
-            return self._clients[key]
-
-
-def _check_way() -> None:
+def _check_route() -> None:
     url = os.environ.get("AWS_ENDPOINT_URL") or _AWS
     check_connection(url, AWS_CERTIFICATES)
     if (find_proxy(url) or "").startswith("socks"):
@@ -203,7 +149,7 @@ def _check_way() -> None:
 
 @cache
 def _session(region: str | None) -> Any:  # noqa: ANN401 - importing boto3's types would import boto3
-    """One session a region: it keeps the services' models, each of which takes a tenth of a second to read."""
+    """Return the one session of a region: it keeps the services' models, each of which takes 0.1 s to read."""
     import boto3
 
     # boto3 itself reads AWS_DEFAULT_REGION alone.
@@ -211,12 +157,12 @@ def _session(region: str | None) -> Any:  # noqa: ANN401 - importing boto3's typ
 
 
 async def ask(call: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
-    """Make a call to AWS beside the event loop. The call's name is told if it fails.
+    """Make a call to AWS beside the event loop. An error names the call.
 
     Raises:
         CloudError: AWS refuses it, or cannot be reached.
     """
-    with told_of(getattr(call, "__name__", "call")):
+    with wrap_errors(getattr(call, "__name__", "call")):
         return await asyncio.to_thread(call, *arguments, **named)
 
 
@@ -224,8 +170,8 @@ async def caller(aws: Aws) -> str:
     """Ask AWS who this is, and return it with the region; never anything secret.
 
     Raises:
-        CloudError: there are no credentials or no region, or AWS does not take them.
+        CloudError: there are no credentials or no region, or AWS does not accept them.
     """
     region = aws.region
-    answer = await ask(aws.sts.get_caller_identity)
-    return f"{answer['Arn']} in {region}"
+    response = await ask(aws.sts.get_caller_identity)
+    return f"{response['Arn']} in {region}"

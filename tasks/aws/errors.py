@@ -1,4 +1,4 @@
-"""What AWS refuses, as errors of Hearth's."""
+"""AWS's errors as Hearth's."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from tasks.core.errors import CloudError
 NO_REGION = "NoRegion"
 """The code of a CloudError: AWS is not configured here at all."""
 DENIED = {"UnauthorizedOperation", "AccessDenied", "AccessDeniedException", "AuthFailure"}
-
-
 _EXPIRED = {
     "ExpiredToken",
     "ExpiredTokenException",
@@ -20,13 +18,11 @@ _EXPIRED = {
     "InvalidClientTokenId",
     "UnrecognizedClientException",
 }
-
-
 _THROTTLED = {"RequestLimitExceeded", "Throttling", "ThrottlingException", "ProvisionedThroughputExceededException"}
 
 
 @contextmanager
-def told_of(operation: str) -> Iterator[None]:
+def wrap_errors(operation: str) -> Iterator[None]:
     """Turn botocore's errors into a CloudError that says what to do."""
     from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
     from botocore.parsers import ResponseParserError
@@ -43,12 +39,12 @@ def told_of(operation: str) -> Iterator[None]:
     except NoRegionError:
         raise CloudError("No AWS region is set. Set HEARTH_EC2__REGION or AWS_REGION.", NO_REGION) from None
     except RuntimeError as error:
-        # botocore says so of credentials that are still expired after it has refreshed them.
+        # botocore raises it for credentials that are still expired after a refresh.
         if "credentials" not in str(error):
             raise
         raise CloudError(f"AWS does not accept the credentials: {error}. Renew them.", "ExpiredToken") from None
     except (BotoCoreError, ResponseParserError) as error:
-        raise CloudError(f"AWS could not be asked ({operation}): {str(error).rstrip('.')}. Try again.") from None
+        raise CloudError(f"AWS could not be reached ({operation}): {str(error).rstrip('.')}. Try again.") from None
 
 
 def _refusal(error: Any) -> CloudError:  # noqa: ANN401 - botocore ships no types of its own
@@ -62,5 +58,5 @@ def _refusal(error: Any) -> CloudError:  # noqa: ANN401 - botocore ships no type
     if code in _EXPIRED:
         return CloudError(f"AWS does not accept the credentials: {message}. Renew them.", code)
     if code in _THROTTLED:
-        return CloudError(f"AWS still throttles {operation} after several tries. Try again in a minute.", code)
+        return CloudError(f"AWS still throttles {operation} after several attempts. Try again in a minute.", code)
     return CloudError(f"AWS refused {operation}: {message} ({code}).", code)

@@ -1,8 +1,9 @@
-"""An account's quotas: how many vCPUs of a kind, or instances of an endpoint, it may have at once."""
+"""Quotas of an account: vCPUs of a kind, or instances of an endpoint, that it may have at once."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,13 +30,13 @@ _CALL_SECONDS = 12.0
 
 @dataclass(frozen=True)
 class Quota:
-    """A quota, and whether it lets one more machine in where nothing else runs.
+    """A quota, and whether it allows one machine where nothing else runs.
 
     Attributes:
         name: as Service Quotas shows it.
-        allowed: vCPUs, or instances; None where it could not be asked for.
+        allowed: vCPUs, or instances; None if unknown.
         needed: by one machine, in the same unit.
-        why_unknown: where it could not be asked for.
+        why_unknown: an error's message.
     """
 
     name: str
@@ -45,80 +46,83 @@ class Quota:
 
     @property
     def suffices(self) -> bool:
-        """Whether it does, where it is known."""
+        """Whether it allows a machine, or is unknown."""
         return self.allowed is None or self.allowed >= self.needed
+
+    def __str__(self) -> str:
+        if self.allowed is None:
+            return f"{self.name} is not known: {self.why_unknown.rstrip('.')}"
+        return f"{self.name} is {self.allowed:g}, and a machine takes {self.needed:g}"
 
 
 def ec2_quota_name(market: str, instance_type: str) -> str:
-    """Return which quota counts machines of a type in a market, spot or on-demand."""
+    """Return the name of the quota that counts machines of a type in a market, spot or on-demand."""
     return "{} ({})".format(*_of_ec2(market, instance_type))
 
 
 async def ec2_quota(aws: Aws, market: str, instance_type: str) -> Quota:
-    """Ask for the quota that counts machines of a type in a market."""
-    name = ec2_quota_name(market, instance_type)
-    code = _of_ec2(market, instance_type)[1]
-    try:
-        async with asyncio.timeout(_CALL_SECONDS):
-            answer = await ask(aws.service_quotas.get_service_quota, ServiceCode="ec2", QuotaCode=code)
-            types: list[Any] = [instance_type]  # boto3-stubs lists those of its day
-            described = await ask(aws.ec2.describe_instance_types, InstanceTypes=types)
-    except (CloudError, TimeoutError) as error:
-        return _unknown(name, error)
-    vcpus = described["InstanceTypes"][0]["VCpuInfo"]["DefaultVCpus"]
-    return Quota(name, float(answer["Quota"]["Value"]), float(vcpus))
+    """Return the quota that counts machines of a type in a market."""
+    name, code = ec2_quota_name(market, instance_type), _of_ec2(market, instance_type)[1]
+
+    async def read() -> Quota:
+        response = await ask(aws.service_quotas.get_service_quota, ServiceCode="ec2", QuotaCode=code)
+        types: list[Any] = [instance_type]  # boto3-stubs lists those of its day
+        described = await ask(aws.ec2.describe_instance_types, InstanceTypes=types)
+        vcpus = described["InstanceTypes"][0]["VCpuInfo"]["DefaultVCpus"]
+        return Quota(name, float(response["Quota"]["Value"]), float(vcpus))
+
+    return await _read_in_time(name, read())
 
 
 async def endpoint_quota(aws: Aws, instance_type: str) -> Quota:
-    """Ask for the quota on instances of SageMaker endpoints of a type, which has a code of its own for each type."""
-    name, token = f"{instance_type} for endpoint usage", ""
-    try:
-        async with asyncio.timeout(_CALL_SECONDS):
-            for _ in range(_MOST_PAGES):
-                more = {"NextToken": token} if token else {}
-                page = {"ServiceCode": "sagemaker", "MaxResults": 100, **more}
-                listed = await ask(aws.service_quotas.list_service_quotas, **page)
-                for quota in listed["Quotas"]:
-                    if quota["QuotaName"] == name:
-                        return Quota(name, float(quota["Value"]))
-                token = listed.get("NextToken", "")
-                if not token:
-                    break
-    except (CloudError, TimeoutError) as error:
-        return _unknown(name, error)
-    return Quota(name, None, why_unknown="AWS lists no quota of that name.")
+    """Return the quota on instances of SageMaker endpoints of a type. Each type has a code of its own."""
+    name = f"{instance_type} for endpoint usage"
+
+    async def read() -> Quota:
+        more: dict[str, str] = {}
+        for _ in range(_MOST_PAGES):
+            page = {"ServiceCode": "sagemaker", "MaxResults": 100, **more}
+            listed = await ask(aws.service_quotas.list_service_quotas, **page)
+            for quota in listed["Quotas"]:
+                if quota["QuotaName"] == name:
+                    return Quota(name, float(quota["Value"]))
+            if not listed.get("NextToken"):
+                break
+            more = {"NextToken": listed["NextToken"]}
+        return Quota(name, None, why_unknown="AWS lists no quota of that name.")
+
+    return await _read_in_time(name, read())
 
 
 async def fargate_quota(aws: Aws, vcpus: float, *, spot: bool) -> Quota:
-    """Ask for the quota on vCPUs of Fargate tasks, of which one task takes so many."""
-    name, code = _OF_FARGATE[spot]
+    """Return the quota on vCPUs of Fargate tasks, each of which takes `vcpus`."""
+    title, code = _OF_FARGATE[spot]
+    name = f"{title} ({code})"
+
+    async def read() -> Quota:
+        response = await ask(aws.service_quotas.get_service_quota, ServiceCode="fargate", QuotaCode=code)
+        return Quota(name, float(response["Quota"]["Value"]), vcpus)
+
+    return await _read_in_time(name, read())
+
+
+async def _read_in_time(name: str, read: Awaitable[Quota]) -> Quota:
     try:
         async with asyncio.timeout(_CALL_SECONDS):
-            answer = await ask(aws.service_quotas.get_service_quota, ServiceCode="fargate", QuotaCode=code)
+            return await read
     except (CloudError, TimeoutError) as error:
-        return _unknown(f"{name} ({code})", error)
-    return Quota(f"{name} ({code})", float(answer["Quota"]["Value"]), vcpus)
+        return Quota(name, None, why_unknown=str(error) or "AWS did not answer in time.")
 
 
 def _of_ec2(market: str, instance_type: str) -> tuple[str, str]:
     return _OF_EC2[market, instance_type.startswith(("g", "vt")) or not instance_type]
 
 
-def _unknown(name: str, error: Exception) -> Quota:
-    return Quota(name, None, why_unknown=str(error) or "AWS did not answer in time.")
-
-
 def of_quotas(*quotas: Quota) -> Finding:
-    """Say whether one of several quotas, any of which will do, lets a machine in."""
-    told = "; ".join(_told(quota) for quota in quotas)
+    """Return whether one of several quotas, any of which will do, allows a machine."""
+    summary = f"Quota: {'; '.join(map(str, quotas))}."
     if any(quota.allowed is not None and quota.suffices for quota in quotas):
-        return Finding(State.OK, f"Quota: {told}.")
+        return Finding(State.OK, summary)
     if any(quota.allowed is None for quota in quotas):
-        return Finding(State.UNKNOWN, f"Quota: {told}.", "Look in Service Quotas.")
-    return Finding(State.MISSING, f"Quota: {told}.", "Ask for more of it in Service Quotas.")
-
-
-def _told(quota: Quota) -> str:
-    if quota.allowed is None:
-        return f"{quota.name} is not known: {quota.why_unknown.rstrip('.')}"
-    return f"{quota.name} is {quota.allowed:g}, and a machine takes {quota.needed:g}"
+        return Finding(State.UNKNOWN, summary, "Look in Service Quotas.")
+    return Finding(State.MISSING, summary, "Ask for more of it in Service Quotas.")

@@ -1,28 +1,34 @@
-"""What a CloudFormation stack says of itself to runs: its outputs."""
+"""The outputs of a deployed CloudFormation stack."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tasks.aws.client import Aws, ask
 from tasks.core.errors import CloudError
 
-if TYPE_CHECKING:
-    pass
 
-T = TypeVar("T")
+class StackOutputs(BaseModel):
+    """What a run needs to know of a stack: a field for each output, whose alias is the output's key."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
 
-async def read_stack(aws: Aws, name: str, what: str, remedy: str, read: Callable[[dict[str, str]], T]) -> T:
-    """What a CloudFormation stack deployed, by its outputs.
+S = TypeVar("S", bound=StackOutputs)
+
+
+async def read_stack(aws: Aws, name: str, outputs: type[S], what: str, remedy: str, **known: str) -> S:
+    """Read the outputs of a stack.
 
     Args:
-        aws: asks.
+        aws: the account.
         name: of the stack.
-        what: it is, for whoever has not deployed it.
-        remedy: how that is done.
-        read: makes something of the outputs; raises KeyError or ValueError if one is missing, or not as it should be.
+        outputs: the model to fill.
+        what: the thing that the stack deploys, for the error if it is not there.
+        remedy: the sentence that says how to deploy it.
+        known: fields that are no outputs.
 
     Raises:
         CloudError: it is not deployed, or not by this version; or AWS refuses.
@@ -31,11 +37,12 @@ async def read_stack(aws: Aws, name: str, what: str, remedy: str, read: Callable
         stacks = await ask(aws.cloudformation.describe_stacks, StackName=name)
     except CloudError as error:
         if error.code == "ValidationError":
-            told = f"{what} is not deployed in {aws.region}: no stack {name}. {remedy}"
-            raise CloudError(told, error.code) from None
+            message = f"{what} is not deployed in {aws.region}: no stack {name}. {remedy}"
+            raise CloudError(message, error.code) from None
         raise
     stack = stacks["Stacks"][0]
     try:
-        return read({one["OutputKey"]: one["OutputValue"] for one in stack.get("Outputs", ())})
-    except (KeyError, ValueError) as error:
-        raise CloudError(f"The stack {name} is incomplete ({stack['StackStatus']}; {error}). {remedy}") from None
+        return outputs.model_validate({o["OutputKey"]: o["OutputValue"] for o in stack.get("Outputs", ())} | known)
+    except ValidationError as error:
+        wrong = ", ".join(str(each["loc"][0]) for each in error.errors())
+        raise CloudError(f"The stack {name} is incomplete ({stack['StackStatus']}; {wrong}). {remedy}") from None

@@ -1,9 +1,9 @@
-"""What every backend is: a place where Ollama runs, that can be described, acquired and released."""
+"""What all backends share: a place where Ollama runs, that can be described, acquired and released."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -11,51 +11,41 @@ from typing import Protocol
 import httpx
 
 from tasks.backends.server_status import ServerStatus
-from tasks.core.errors import ModelError
 from tasks.core.interruption import Interruption
 from tasks.core.jobs import BackendName
 from tasks.core.replicas import Replicas
 from tasks.core.scaling import Scale
 from tasks.ollama.client import GenerateRequest, OllamaClient
-from tasks.ollama.names import canonical_name
 from tasks.slots.store import LedgerStore
-
-
-class Held(Protocol):
-    """What is held while an allocation lasts."""
-
-    def release(self) -> None:
-        """Let go. Doing it twice is harmless."""
-        ...
 
 
 @dataclass(frozen=True)
 class MachineFacts:
-    """The machine under a server, where it is one that is paid for.
+    """The machine under a server that is paid for.
 
     Attributes:
         id: its name in the cloud.
         kind: such as `g4dn.xlarge spot in us-east-1a`.
-        usd_per_hour: what it costs while it runs; None if the price is not known.
+        usd_per_hour: its price while it runs; None if unknown.
         since: when the run took it, seconds since the epoch.
-        parts: of which there are several at that price, and not always as many; None for one machine.
-        boot_seconds: from then until it answered, if it was started for the run.
-        spot_usd_per_hour: what it would cost on spot; None if it is, or that is not known.
-        region: of the cloud, where there may be another of its name in others.
+        replicas: its equal parts, each at that price, whose number changes; None for a single machine.
+        boot_seconds: time from `since` until it answered; 0 if it was not started for the run.
+        spot_usd_per_hour: its price on spot; None if it is a spot machine, or the price is unknown.
+        region: of the cloud; empty where names are unique without it.
     """
 
     id: str
     kind: str
     usd_per_hour: float | None
     since: float
-    parts: Replicas | None = None
+    replicas: Replicas | None = None
     boot_seconds: float = 0.0
     spot_usd_per_hour: float | None = None
     region: str = ""
 
     def usd_so_far(self) -> float:
-        """What it has cost since it was taken, USD; 0 if its price is not known."""
-        seconds = time.time() - self.since if self.parts is None else self.parts.paid_seconds
+        """Return its cost since it was taken, USD; 0 if its price is unknown."""
+        seconds = time.time() - self.since if self.replicas is None else self.replicas.paid_seconds
         return (self.usd_per_hour or 0.0) * seconds / 3600
 
 
@@ -65,10 +55,10 @@ class Endpoint:
 
     Attributes:
         url: of Ollama's API.
-        headers: to be sent with each request.
-        certificate: what it shows over TLS, in PEM; None for what the system trusts.
-        trust: file of the certificates by which it is trusted instead; None for those of the system.
-        transport: makes what carries requests there, where that is not plain HTTP.
+        headers: sent with each request.
+        certificate: the only one to trust over TLS, in PEM; None for those that `trust` names.
+        trust: file of trusted certificates; None for the system's.
+        transport: makes what carries requests, where that is not plain HTTP.
     """
 
     url: str
@@ -78,10 +68,10 @@ class Endpoint:
     transport: Callable[[], httpx.AsyncBaseTransport] | None = field(default=None, repr=False)
 
     def client(self, timeout: float) -> OllamaClient:
-        """Its API. Use as an async context manager.
+        """Return a client of its API. Use as an async context manager.
 
         Args:
-            timeout: longest wait for an answer, seconds.
+            timeout: longest wait for a response, seconds.
         """
         transport = self.transport() if self.transport else None
         return OllamaClient(
@@ -94,65 +84,85 @@ class Endpoint:
         )
 
 
+@dataclass(kw_only=True)
+class ServerLease:
+    """A run's hold on a server until it is released. This one holds nothing: someone else runs the server.
+
+    A backend that starts servers has a lease of its own, and overrides what it knows.
+
+    Attributes:
+        interruption: whether the server is about to go, or has gone.
+        replicas: equal parts behind the server's address.
+        work: page seconds of each document that was read under the lease.
+        started_for: parallel requests that Hearth started the server for; None if unknown.
+        managed: whether Hearth starts such servers, and can replace one that fails.
+        has_budget: whether spending by all runs limits the use of the server.
+    """
+
+    interruption: Interruption = field(default_factory=Interruption, repr=False)
+    replicas: Replicas = field(default_factory=Replicas, repr=False)
+    work: dict[str, float] = field(default_factory=dict, repr=False)
+    started_for: int | None = None
+    managed = False
+    has_budget = False
+
+    def release(self) -> None:
+        """Let go. Calling it twice is harmless."""
+
+    def check_request(self, request: GenerateRequest) -> None:
+        """Refuse a request that the server would suffer from.
+
+        Raises:
+            ModelError: it names another model or context length than the replicas keep warm.
+        """
+
+    async def status(self) -> ServerStatus:
+        """Return who uses the server, and when it stops.
+
+        Raises:
+            CloudError: the cloud refuses, or cannot be reached.
+        """
+        return ServerStatus("in use", "someone else runs it")
+
+    async def log_tail(self) -> str | None:
+        """Return the end of the machine's log in one line, empty if nothing was logged; None if it keeps no log."""
+        return None
+
+    async def over_budget(self) -> str | None:
+        """Return why no further page may start on the server, or None if nothing forbids it."""
+        return None
+
+
 @dataclass(frozen=True)
 class Allocation:
     """A server that was acquired, and may be called until it is released.
 
     Attributes:
         endpoint: how to call it.
-        slots: requests at once that it, or each of its parts, was started for; what it does is measured when warm.
-        ledger: which runs use how many of them.
-        started_for: requests at once that Hearth started it for, where that is known.
-        started: it was started for this run.
-        owned: Hearth started it, now or earlier, and will stop it.
-        lease: held until release, where there is something to hold.
-        machine: the one under it, where one is paid for; it can be replaced by another.
-        interruption: whether that will go.
-        parts: that serve behind its address; they may come and go.
-        kept: the model that others keep warm on it, and its context length in tokens; None if runs may load what they
-            like.
-        log_tail: asks for the end of what the machine logged, in one line; None where there is nothing to ask.
-        status: asks who uses it, and when it stops; None where Hearth cannot know. Raises CloudError.
-        over_budget: asks why nobody may begin a page on it any more, for what all have spent; None: nothing limits it.
-        work: page seconds of each document that was read while it was held.
+        slots: parallel requests that it, or each of its replicas, is set up for; a measurement corrects that.
+        ledger: which runs use how many of its slots.
+        lease: the run's hold on it.
+        machine: what is paid for; None if nothing is.
+        started: whether it was started for this run.
     """
 
     backend: BackendName
     endpoint: Endpoint
     slots: int
     ledger: LedgerStore = field(repr=False)
-    started_for: int | None = None
-    started: bool = False
-    owned: bool = False
-    lease: Held | None = field(default=None, repr=False)
+    lease: ServerLease = field(default_factory=ServerLease, repr=False)
     machine: MachineFacts | None = None
-    interruption: Interruption = field(default_factory=Interruption, repr=False)
-    parts: Replicas = field(default_factory=Replicas, repr=False)
-    kept: tuple[str, int] | None = None
-    log_tail: Callable[[], Awaitable[str | None]] | None = field(default=None, repr=False)
-    status: Callable[[], Awaitable[ServerStatus]] | None = field(default=None, repr=False)
-    over_budget: Callable[[], Awaitable[str | None]] | None = field(default=None, repr=False)
-    work: dict[str, float] = field(default_factory=dict, repr=False)
+    started: bool = False
 
     @property
-    def replaceable(self) -> bool:
-        """Whether another can be had in its place when it fails: Hearth starts such servers."""
-        return self.owned or self.machine is not None
+    def interruption(self) -> Interruption:
+        """Whether the server is about to go, or has gone."""
+        return self.lease.interruption
 
-    def suits(self, request: GenerateRequest) -> None:
-        """See that a request will not have the parts load another model, for which they would count as broken.
-
-        Raises:
-            ModelError: it would.
-        """
-        if self.kept is None:
-            return
-        model, num_ctx = self.kept
-        if (canonical_name(request.model), request.num_ctx) != (canonical_name(model), num_ctx):
-            raise ModelError(
-                f"{self.endpoint.url} keeps {model} warm with num_ctx {num_ctx}; asked for was {request.model} with "
-                f"{request.num_ctx}. Read with those (--model {model} --num-ctx {num_ctx}), or deploy the others."
-            )
+    @property
+    def replicas(self) -> Replicas:
+        """Equal parts behind the server's address."""
+        return self.lease.replicas
 
 
 @dataclass(frozen=True)
@@ -160,11 +170,11 @@ class Release:
     """What becomes of a server that was given back.
 
     Attributes:
-        told: in a few words.
-        look_at: when somebody should see whether its machine can be stopped, seconds since the epoch; None: never.
+        message: for people, such as `stays warm for 10 min, then stops`.
+        look_at: when its machine should be checked for idleness, seconds since the epoch; None: never.
     """
 
-    told: str
+    message: str
     look_at: float | None = None
 
 
@@ -172,53 +182,55 @@ class Backend(Protocol):
     """A place where Ollama runs.
 
     Attributes:
-        name: its name in jobs and settings.
-        default_model: read with if the job names none.
-        default_slots: asked for if the job names none.
-        servers: how many it has for one run at once, at the most.
+        name: in jobs and settings.
+        default_model: for jobs that name none.
+        default_slots: for jobs that name no number.
+        servers: most servers that one run may use at once.
     """
 
     name: BackendName
     default_model: str
     default_slots: int
-    servers: int
+    servers: int = 1
 
     def describe(self) -> str:
-        """Where and what it is, in a few words. Starts nothing and asks nobody."""
+        """Return what it is and where, in a few words. Starts and calls nothing."""
         ...
 
     async def digest(self, model: str) -> str | None:
-        """The model's digest if it can be known without starting a server, else None."""
-        ...
+        """Return the model's digest, or None if it is unknown until a server is started."""
+        del model
+        return None
 
     def scale(self, slots: int) -> Scale:
-        """How many machines a run begins with: so many servers or, of one server, so many parts.
+        """Return how many machines a run begins with: servers or, of a single server, replicas.
 
         Args:
-            slots: requests at once that are asked for of each server.
+            slots: parallel requests for each server.
         """
-        ...
+        del slots
+        return Scale()
 
-    async def acquire(self, slots: int, holder: str, parts: int = 1) -> Allocation:
-        """Find or start a server, another than those that were acquired here and not released.
+    async def acquire(self, slots: int, holder: str, replicas: int = 1) -> Allocation:
+        """Find or start a server, another than those that are acquired already.
 
-        Whatever this starts, stops by itself when it is idle.
+        Whatever this starts stops by itself when it is idle.
 
         Args:
-            slots: requests at once that are asked for.
-            holder: who asks, for people who wonder why it runs.
-            parts: that it should have at the least, if it has parts.
+            slots: parallel requests that the run wants to send.
+            holder: name of the run, for people who wonder why the server is up.
+            replicas: least number of replicas, for a server that has them.
 
         Raises:
-            ServerError: it is not to be had; the message says what to do.
+            ServerError: there is no server; the message says what to do.
         """
         ...
 
     async def release(self, allocation: Allocation, *, broken: bool = False) -> Release:
-        """Give the server back. Never raises for a server, or a cloud, that is out of reach.
+        """Give a server back. Never raises for a server, or a cloud, that cannot be reached.
 
         Args:
-            allocation: what `acquire` returned.
-            broken: it did not work: whatever is paid for is stopped now, unless others use it.
+            allocation: as `acquire` returned it.
+            broken: it did not work: what is paid for stops now, unless others use it.
         """
         ...

@@ -1,4 +1,4 @@
-"""Servers that can be asked now: whether they answer, and whether they have the model. Nothing is started or loaded."""
+"""Check whether a server answers, and has the model. Nothing is started or loaded."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tasks.serving.capabilities import Capabilities
 
 
 async def check_server(client: OllamaClient, model: str) -> Findings:
-    """Ask a server for its version and the model.
+    """Check a server's version and model.
 
     Raises:
         ModelError: the model cannot read images.
@@ -19,11 +19,11 @@ async def check_server(client: OllamaClient, model: str) -> Findings:
     try:
         version = await client.version()
         yield Finding(State.OK, f"Ollama {version} answers at {client.url}.")
-        known = {canonical_name(each.name): each for each in await client.models()}.get(canonical_name(model))
-        if known is None:
+        models = {canonical_name(each.name): each for each in await client.models()}
+        if (listed := models.get(canonical_name(model))) is None:
             yield Finding(State.OK, f"The model {model} is not on it: the first run pulls it.")
             return
-        Capabilities.of(model, known, await client.details(known.name)).require_vision()
+        Capabilities.of(model, listed, await client.details(listed.name)).require_vision()
         yield Finding(State.OK, f"The model {model} is on it.")
     except TransientError as error:
         why = f"{client.url} gives no answer: {str(error).rstrip('.')}."

@@ -1,4 +1,4 @@
-"""Where Ollama runs: one module each, found by name. A new one is a module and a line in each table."""
+"""All backends, by name. A new one is a module, or a folder, and a line in each table."""
 
 from __future__ import annotations
 
@@ -17,15 +17,20 @@ from tasks.core.finding import Findings
 from tasks.core.jobs import BackendName
 from tasks.settings.settings import Settings
 
-BACKENDS: dict[BackendName, tuple[Callable[[Settings], Backend], Callable[[Settings], str | None]]] = {
-    # In the order in which `auto` asks them whether they fit.
-    BackendName.URL: (url.UrlBackend, url.offer),
-    BackendName.OLLAMA: (ollama.OllamaBackend, ollama.offer),
-    BackendName.EMBEDDED: (embedded.EmbeddedBackend, embedded.offer),
-    # What costs money is taken only by name, or where HEARTH_AUTO__BACKENDS names it.
-    BackendName.EC2: (ec2.Ec2Backend, ec2.offer),
-    BackendName.SAGEMAKER: (sagemaker.SagemakerBackend, sagemaker.offer),
-    BackendName.ECS: (ecs.EcsBackend, ecs.offer),
+BACKENDS: dict[BackendName, Callable[[Settings], Backend]] = {
+    BackendName.URL: url.UrlBackend,
+    BackendName.OLLAMA: ollama.OllamaBackend,
+    BackendName.EMBEDDED: embedded.EmbeddedBackend,
+    BackendName.EC2: ec2.Ec2Backend,
+    BackendName.SAGEMAKER: sagemaker.SagemakerBackend,
+    BackendName.ECS: ecs.EcsBackend,
+}
+
+# Those that `auto` may take, in its order: why it takes them, or None. It takes nothing that costs money.
+OFFERS: dict[BackendName, Callable[[Settings], str | None]] = {
+    BackendName.URL: url.offer,
+    BackendName.OLLAMA: ollama.offer,
+    BackendName.EMBEDDED: embedded.offer,
 }
 
 CHECKS: dict[BackendName, Callable[[Settings], Findings]] = {

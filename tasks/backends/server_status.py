@@ -1,4 +1,4 @@
-"""How it stands with a server that a run uses: who else does, and when it stops."""
+"""The status of a server: which runs use it, and when it stops."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from tasks.leasing.lease import Lease
 
 @dataclass(frozen=True)
 class ServerStatus:
-    """For people.
+    """The status, for people.
 
     Attributes:
-        leases: who uses it, until when.
+        leases: which runs use it, until when.
         ends: when it stops.
     """
 
@@ -24,12 +24,12 @@ class ServerStatus:
 
 
 def leased(leases: Iterable[Lease], ends: str) -> ServerStatus:
-    """Of a server with leases."""
-    told = "; ".join(f"{each.holder}, {each.slots} slots, until {clock(each.until)}" for each in leases)
-    return ServerStatus(told or "none", ends)
+    """Return the status of a server with leases."""
+    users = "; ".join(f"{lease.holder}, {lease.slots} slots, until {clock(lease.until)}" for lease in leases)
+    return ServerStatus(users or "none", ends)
 
 
 def clock(at: float) -> str:
-    """A time in seconds since the epoch: of today only the hour."""
-    told = datetime.fromtimestamp(at, UTC)
-    return f"{told:%H:%M:%S} UTC" if abs(at - time.time()) < 43_200 else f"{told:%Y-%m-%d %H:%M} UTC"
+    """Return a time in seconds since the epoch as text, without the date if it is within 12 hours."""
+    when = datetime.fromtimestamp(at, UTC)
+    return f"{when:%H:%M:%S} UTC" if abs(at - time.time()) < 43_200 else f"{when:%Y-%m-%d %H:%M} UTC"

@@ -1,10 +1,10 @@
-"""Servers that someone else runs: asked, never started nor stopped."""
+"""Servers that someone else runs: called, never started or stopped."""
 
 from __future__ import annotations
 
 import os
 
-from tasks.backends.base import Allocation, Endpoint, Release
+from tasks.backends.base import Allocation, Backend, Endpoint, Release
 from tasks.backends.check import check_server
 from tasks.core.errors import InputError, ServerError
 from tasks.core.finding import Finding, Findings, State
@@ -12,7 +12,7 @@ from tasks.core.jobs import BackendName
 from tasks.core.network import HTTPX_CERTIFICATES, check_connection, ssl_context
 from tasks.core.scaling import Scale
 from tasks.ollama.address import ServerAddress, parse_address
-from tasks.ollama.client import OllamaClient, fetch_digest
+from tasks.ollama.client import fetch_digest
 from tasks.settings.settings import Settings
 from tasks.slots.store import FileStore
 
@@ -21,24 +21,24 @@ _NO_ADDRESS = "The backend url needs an address. Set HEARTH_URL, for instance ht
 
 
 def offer(settings: Settings) -> str | None:
-    """Why `auto` takes this backend; None if it does not."""
+    """Return why `auto` takes this backend; None if it does not."""
     return "a server's address is set (HEARTH_URL, LLAMA_API_URL or OLLAMA_HOST)" if settings.url else None
 
 
 async def check(settings: Settings) -> Findings:
-    """Ask each server whether it answers and has the model."""
+    """Check whether each server answers and has the model."""
     if not settings.url:
         yield Finding(State.MISSING, "No address is set.", "Set HEARTH_URL, such as http://10.0.0.5:11434.")
         return
     backend = UrlBackend(settings)
-    for url in backend.urls:
-        async with backend.client(url, _CHECK_SECONDS) as client:
+    for endpoint in backend.endpoints.values():
+        async with endpoint.client(_CHECK_SECONDS) as client:
             async for finding in check_server(client, settings.model or backend.default_model):
                 yield finding
 
 
-class UrlBackend:
-    """See the module."""
+class UrlBackend(Backend):
+    """Servers at the addresses of HEARTH_URL."""
 
     name = BackendName.URL
     default_model = "qwen2.5vl:7b"
@@ -48,52 +48,43 @@ class UrlBackend:
         if not settings.url:
             raise InputError(_NO_ADDRESS)
         self._home = settings.home
-        self._trust = settings.url_ca
-        self._headers = {
-            address.url: _headers(settings, address)
-            for address in (
-                parse_address(written, as_ollama=settings.url == os.environ.get("OLLAMA_HOST"))
-                for written in settings.url.split(",")
-                if written.strip()
-            )
+        as_ollama = settings.url == os.environ.get("OLLAMA_HOST")
+        written = [part for part in settings.url.split(",") if part.strip()]
+        addresses = [parse_address(part, as_ollama=as_ollama) for part in written]
+        self.endpoints = {
+            each.url: Endpoint(each.url, _headers(settings, each), trust=settings.url_ca) for each in addresses
         }
-        self.urls = tuple(self._headers)
-        if not self.urls:
+        if not self.endpoints:
             raise InputError(_NO_ADDRESS)
-        for url in self.urls:
-            check_connection(url, HTTPX_CERTIFICATES if self._trust is None else ())
-        if self._trust is not None:
-            ssl_context(self._trust)
-        self.servers = len(self.urls)
+        for url in self.endpoints:
+            check_connection(url, HTTPX_CERTIFICATES if settings.url_ca is None else ())
+        if settings.url_ca is not None:
+            ssl_context(settings.url_ca)
+        self.servers = len(self.endpoints)
         self._in_use: set[str] = set()
 
     def describe(self) -> str:
         """See `Backend`."""
-        return f"the server{'s' if self.servers > 1 else ''} at {', '.join(self.urls)}"
+        return f"the server{'s' if self.servers > 1 else ''} at {', '.join(self.endpoints)}"
 
     async def digest(self, model: str) -> str | None:
-        """See `Backend`: only the server knows."""
-        url = self.urls[0]
-        return await fetch_digest(url, model, self._headers[url], self._trust)
-
-    def client(self, url: str, timeout: float) -> OllamaClient:
-        """Return the API of one of its servers."""
-        return OllamaClient(url, timeout=timeout, headers=self._headers[url], trust=self._trust)
+        """See `Backend`."""
+        first = next(iter(self.endpoints.values()))
+        return await fetch_digest(first.url, model, dict(first.headers), first.trust)
 
     def scale(self, slots: int) -> Scale:
-        """See `Backend`: all that there are are used."""
+        """See `Backend`: a run uses all of them."""
         del slots
         return Scale(self.servers)
 
-    async def acquire(self, slots: int, holder: str, parts: int = 1) -> Allocation:
-        """See `Backend`. Nothing is asked yet: the warm-up waits for an answer."""
-        del holder, parts
-        url = next((url for url in self.urls if url not in self._in_use), None)
+    async def acquire(self, slots: int, holder: str, replicas: int = 1) -> Allocation:
+        """See `Backend`. Nothing is sent yet: the warm-up waits for a response."""
+        del holder, replicas
+        url = next((url for url in self.endpoints if url not in self._in_use), None)
         if url is None:
             raise ServerError(f"HEARTH_URL names no more than {self.servers} servers, and all are in use.")
         self._in_use.add(url)
-        ledger = FileStore.of(self._home, url)
-        return Allocation(self.name, Endpoint(url, headers=self._headers[url], trust=self._trust), slots, ledger)
+        return Allocation(self.name, self.endpoints[url], slots, FileStore.of(self._home, url))
 
     async def release(self, allocation: Allocation, *, broken: bool = False) -> Release:
         """See `Backend`."""
@@ -103,7 +94,7 @@ class UrlBackend:
 
 
 def _headers(settings: Settings, address: ServerAddress) -> dict[str, str]:
-    """What is sent with each request. The address's own user and password come before the token, which is for all."""
+    """Return the headers of each request. An address's user and password win over the token, which is for all."""
     headers = {name: value.get_secret_value() for name, value in settings.url_headers.items()}
     token = {"Authorization": f"Bearer {settings.url_token.get_secret_value()}"} if settings.url_token else {}
     for more in (token, address.headers):

@@ -176,14 +176,14 @@ def _life(spans: Sequence[Span], uses: Sequence[Use], now: int) -> Iterator[Piec
             yield from _shared(span, Kind.MINIMUM, ended, span.started + MINIMUM_MS, _last(uses, ended, now))
         if span.keeps_disk:
             kept = horizon if span.kept_until is None else min(span.kept_until, horizon)
-            for start, end in pairwise(_cuts(ended, kept, ())):
+            for start, end in pairwise(cut_times(ended, kept, ())):
                 yield from _shared(span, Kind.STOPPED, start, end, _last(uses, start, now))
 
 
 def _running(span: Span, uses: Sequence[Use], ended: int, now: int) -> Iterator[Piece]:
     edges = [edge for use in uses for edge in (use.started, _end(use, now))]
     up = _up(span, uses, ended, now)
-    for start, end in pairwise(_cuts(span.started, ended, [*edges, up])):
+    for start, end in pairwise(cut_times(span.started, ended, [*edges, up])):
         holders = [use for use in uses if use.started <= start and _end(use, now) >= end]
         kind = Kind.BOOT if end <= up else Kind.LEASED if holders else Kind.IDLE
         others = _first(uses, span.started, ended, now) if kind is Kind.BOOT else _last(uses, start, now)
@@ -215,8 +215,8 @@ def _end(use: Use, now: int) -> int:
     return max(use.started, now if use.ended is None else min(use.ended, now))
 
 
-def _cuts(start: int, end: int, edges: Iterable[int]) -> list[int]:
-    """The edges and midnights between two times, and these times, ascending."""
+def cut_times(start: int, end: int, edges: Iterable[int]) -> list[int]:
+    """Return two times with the edges and midnights (UTC) between them, ascending."""
     midnights = range((start // DAY_MS + 1) * DAY_MS, end, DAY_MS)
     return sorted({start, end, *(edge for edge in (*edges, *midnights) if start < edge < end)}) if end > start else []
 

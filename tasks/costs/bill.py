@@ -70,7 +70,7 @@ class Bill(Frozen):
     notes: tuple[str, ...] = ()
 
 
-def bill(found: Iterable[Piece], by: By, since: datetime, until: datetime) -> Bill:
+def make_bill(found: Iterable[Piece], by: By, since: datetime, until: datetime, notes: Iterable[str] = ()) -> Bill:
     """Sum up what was paid for from one time to another.
 
     Args:
@@ -78,6 +78,7 @@ def bill(found: Iterable[Piece], by: By, since: datetime, until: datetime) -> Bi
         by: what lines are.
         since: what lies before is left out.
         until: when the pieces were split, for people.
+        notes: on the figures, besides those that the pieces themselves give rise to.
     """
     start = round(since.timestamp() * 1000)
     sums: dict[str, _Sum] = {}
@@ -99,37 +100,17 @@ def bill(found: Iterable[Piece], by: By, since: datetime, until: datetime) -> Bi
         by=by,
         since=since,
         until=until,
-        lines=sort_lines((sums[name].line(name) for name in sums), by),
+        lines=_in_order((sums[name].line(name) for name in sums), by),
         total=total.line("total"),
         provisional=live,
-        notes=tuple(_notes(without, guessed, live=live)),
+        notes=(*_notes(without, guessed, live=live), *notes),
     )
 
 
-def combine(one: Bill, other: Bill) -> Bill:
-    """Two bills that have nothing in common, of the same time and by the same, as one."""
-    lines = {line.name: line for line in one.lines}
-    for line in other.lines:
-        lines[line.name] = _added(lines[line.name], line) if line.name in lines else line
-    found, total = sort_lines(lines.values(), one.by), _added(one.total, other.total)
-    return one.model_copy(update={"lines": found, "total": total, "notes": one.notes + other.notes})
-
-
-def sort_lines(lines: Iterable[Line], by: By) -> tuple[Line, ...]:
-    """Days as they come; the others the dearest first, and by name where they cost the same."""
-    found = sorted(lines, key=lambda line: line.name)
-    return tuple(found if by is By.DAY else sorted(found, key=lambda line: -line.total_usd))
-
-
-def unpriced_notes(kinds: Iterable[str]) -> Iterator[str]:
-    """What is to be said of machines without a price, if there are some."""
-    if names := sorted(set(kinds)):
-        yield f"The price is not known, and counted as nothing, of: {', '.join(names)}."
-
-
-def _added(one: Line, other: Line) -> Line:
-    figures = Line.model_fields.keys() - {"name"}
-    return one.model_copy(update={name: getattr(one, name) + getattr(other, name) for name in figures})
+def _in_order(lines: Iterable[Line], by: By) -> tuple[Line, ...]:
+    """Sort days as they come, other lines by cost, the highest first, and by name where they cost the same."""
+    by_name = sorted(lines, key=lambda line: line.name)
+    return tuple(by_name if by is By.DAY else sorted(by_name, key=lambda line: -line.total_usd))
 
 
 class _Sum:
@@ -181,7 +162,8 @@ def _names(piece: Piece, by: By) -> Iterator[tuple[str, Fraction]]:
 
 
 def _notes(without: Iterable[str], guessed: Iterable[str], *, live: bool) -> Iterator[str]:
-    yield from unpriced_notes(without)
+    if names := sorted(without):
+        yield f"The price is not known, and counted as nothing, of: {', '.join(names)}."
     if names := sorted(guessed):
         yield f"When these stopped is not known to the second: {', '.join(names)}."
     if live:

@@ -37,7 +37,7 @@ async def fetch_prices(types: Iterable[str] = TYPES, regions: Iterable[str] = RE
         _OFFERS: Source(url="https://api.pricing.us-east-1.amazonaws.com", date=today, note="GetProducts"),
         _SPOT: Source(url="https://ec2.amazonaws.com", date=today, note="DescribeSpotPriceHistory"),
     }
-    pricing, chosen = Aws(_API_REGION)._client("pricing"), list(types)
+    pricing, chosen = Aws(_API_REGION).pricing, list(types)
     prices: list[Price] = []
     for region in regions:
         for each in chosen:

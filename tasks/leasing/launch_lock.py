@@ -1,4 +1,4 @@
-"""The right to launch a machine, of one run at a time, and what the last launch brought."""
+"""The lock on launching a machine, for one run at a time, and the result of the last launch."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from dataclasses import dataclass
 from tasks.core.errors import CloudError
 from tasks.leasing.table import Table, float_of, number, string
 
-# Short, because a dead holder keeps the others waiting; the shared client token covers a holder that was held up.
+# Short, because a dead holder makes other runs wait; the shared client token covers a holder that was delayed.
 _LOCK_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
 class LaunchLock:
-    """The right to launch, held.
+    """The lock, held.
 
     Attributes:
-        generation: how many launches have ended before. All who launch in one generation ask AWS with the same
-            client token, so that a holder who was held up and one who came after it still get one machine.
-        last_machine: what the last launch brought.
-        last_at: when, in seconds since the epoch.
+        generation: number of launches that have ended. All launches of one generation send the same client token, so
+            that a holder that was delayed and its successor get one machine.
+        last_machine: the machine of the last launch.
+        last_at: its time, seconds since the epoch.
     """
 
     token: str
@@ -32,19 +32,19 @@ class LaunchLock:
 
 
 class LaunchLocks:
-    """The lock of each pool that keeps its records in a table."""
+    """The locks of the pools that keep their records in a table."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
 
     @asynccontextmanager
     async def held(self, pool: str) -> AsyncIterator[LaunchLock | None]:
-        """The right to launch, or None if another run has it. It ends by itself if its holder dies."""
+        """Hold the lock; yield None if another run has it. It ends by itself if its holder dies."""
         key, token, now = _key(pool), uuid.uuid4().hex[:16], self._table.now()
         taken = await self._table.update(
             key,
             "SET holder = :token, held_until = :until",
-            # A call that is sent again because its answer was lost must not take itself for somebody else.
+            # A call that is sent again because its response was lost must not take itself for another.
             "attribute_not_exists(held_until) OR held_until < :now OR holder = :token",
             {":token": string(token), ":until": number(now + _LOCK_SECONDS), ":now": number(now)},
         )
@@ -61,11 +61,11 @@ class LaunchLocks:
                 await self._table.update(key, "SET held_until = :zero", "holder = :token", values)
 
     def now(self) -> float:
-        """The time by which locks end, seconds since the epoch."""
+        """Return the time by which locks end, seconds since the epoch."""
         return self._table.now()
 
     async def hold_on(self, pool: str, lock: LaunchLock) -> bool:
-        """Prolong the right to launch. False if it was lost, because this run was held up for too long."""
+        """Prolong the lock. Return False if it was lost, because this run was delayed for too long."""
         now = self._table.now()
         return await self._table.update(
             _key(pool),
@@ -75,7 +75,7 @@ class LaunchLocks:
         )
 
     async def ended(self, pool: str, lock: LaunchLock, machine: str | None) -> None:
-        """Note that a launch has brought a machine, or nothing: the next one is another."""
+        """Record that a launch has ended, with its machine if it has one: the next is another."""
         change, values = "SET generation = :next", {":token": string(lock.token), ":next": number(lock.generation + 1)}
         if machine is not None:
             change += ", last_machine = :machine, last_at = :now"

@@ -1,4 +1,4 @@
-"""What is known of one machine: who leases it, and until when."""
+"""A machine's record, and its leases."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Lease:
-    """A run's hold on a machine.
+    """A run's hold on a machine. Times are seconds since the epoch.
 
     Attributes:
-        holder: whose it is, for people.
-        slots: requests at once that the run may send.
-        until: seconds since the epoch.
-        token: tells leases apart.
-        since: seconds since the epoch; 0 if that is not known.
+        holder: name of the run, for people.
+        slots: parallel requests that the run may send.
+        until: its end.
+        token: identifies the lease.
+        since: its beginning; 0 if unknown.
     """
 
     holder: str
@@ -28,13 +28,13 @@ class Lease:
 
 @dataclass(frozen=True)
 class Record:
-    """What is known of a machine's use.
+    """The use of a machine. Times are seconds since the epoch.
 
     Attributes:
-        leases: all that were not given back, those of dead runs included.
-        closed_until: nobody may take a lease before that time, because somebody stops the machine.
+        leases: all that were not given back, with those of dead runs.
+        closed_until: no lease can be taken before, because the machine is being stopped.
+        closed_by: identifies the process that stops it.
         released_at: when the last lease was given back; 0 if none was.
-        closed_by: tells stoppers apart.
         stopped_at: when it was first seen stopped; 0 if it was not.
         version: changes with every change.
     """
@@ -48,10 +48,10 @@ class Record:
     version: int = 0
 
     def live(self, now: float) -> tuple[Lease, ...]:
-        """The leases that have not ended."""
+        """Return the leases that have not ended."""
         return tuple(lease for lease in self.leases if lease.until > now)
 
     @property
     def last_used_at(self) -> float:
-        """When the last lease was given back or will have ended, seconds since the epoch; 0 if there was none."""
+        """When the last lease was given back or ends; 0 if there was none."""
         return max((self.released_at, *(lease.until for lease in self.leases)))

@@ -1,9 +1,9 @@
-"""Who uses a machine, and until when: records that are changed only on condition.
+"""Leases on machines, in records that are changed only on condition.
 
-A machine's record holds its leases. A lease is a token with an end; whoever holds it renews it, and a run that died
-stops renewing. Whoever wants to stop a machine closes its record first, which works only if nothing has changed since
-it was seen without leases; and no lease can be taken while it is closed. So of a lease and a stop that come at the same
-moment exactly one succeeds, and the other knows. Closing ends by itself, so that a stopper that dies blocks nobody.
+A machine's record holds its leases. A lease is a token with an end, which its run renews until it ends or dies. A
+process that wants to stop a machine closes its record first, which succeeds only if nothing has changed since it was
+seen without leases; while it is closed, no lease can be taken. So of a lease and a stop at the same moment exactly one
+succeeds, and the other knows. A closed record opens by itself, so that a process that dies blocks no run.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Any
 
 from tasks.leasing.lease import Lease, Record
 from tasks.leasing.table import Item, Table, float_of, number, string
-from tasks.leasing.usage_ledger import Ledger, if_possible
+from tasks.leasing.usage_ledger import Ledger, best_effort
 
 CLOSED_SECONDS = 90.0
-"""How long a stopper has for its stop."""
+"""How long a record stays closed for a stop."""
 _FORGET_SECONDS = 90 * 86_400
 
 
@@ -26,7 +26,7 @@ class Records:
     """The records of machines, in a table.
 
     Attributes:
-        ledger: what leases, and machines, were.
+        ledger: of ended leases, and of machines.
     """
 
     def __init__(self, table: Table) -> None:
@@ -34,16 +34,16 @@ class Records:
         self.ledger = Ledger(table)
 
     def now(self) -> float:
-        """The time by which leases end, seconds since the epoch: the table's, whatever this machine's clock says."""
+        """Return the time by which leases end, seconds since the epoch: the table's, not this machine's."""
         return self._table.now()
 
     async def get(self, machine: str) -> Record:
-        """A machine's record; an empty one if there is none."""
+        """Return a machine's record; an empty one if there is none."""
         return _record(machine, await self._table.get(machine))
 
     async def take(self, machine: str, lease: Lease) -> bool:
-        """Lease a machine. False if somebody is stopping it."""
-        await self._ensure(machine)  # its answer tells the time
+        """Lease a machine. Return False if it is being stopped."""
+        await self._ensure(machine)  # its response sets the clock
         now = self.now()
         return await self._table.update(
             machine,
@@ -57,7 +57,7 @@ class Records:
         )
 
     async def renew(self, machine: str, lease: Lease, until: float) -> bool:
-        """Move a lease's end. False if it was lost: it had ended, and somebody has stopped the machine."""
+        """Move a lease's end. Return False if it was lost: it had ended, and the machine may have been stopped."""
         return await self._table.update(
             machine,
             "SET leases.#token.ends_at = :until ADD version :one",
@@ -67,10 +67,10 @@ class Records:
         )
 
     async def release(self, machine: str, lease: Lease, work: Mapping[str, float] | None = None) -> None:
-        """Give a lease back, and enter it in the ledger. One that is lost already is no error.
+        """Give a lease back, and record it in the ledger. One that is lost already is no error.
 
         Args:
-            machine: which.
+            machine: its id.
             lease: as it was taken.
             work: page seconds of each document that was read under it.
         """
@@ -83,10 +83,10 @@ class Records:
             {"#token": lease.token},
         )
         if released:
-            await if_possible(self.ledger.leased(machine, lease, now, work or {}))
+            await best_effort(self.ledger.leased)(machine, lease, now, work or {})
 
     async def close(self, seen: Record) -> Record | None:
-        """Close a machine's record, as it was seen, to leases, and drop those that have ended.
+        """Close a machine's record to leases, if it is as it was seen, and drop its ended leases.
 
         Returns:
             The record as it is then; None if it has changed since it was seen.
@@ -98,7 +98,7 @@ class Records:
         closed = await self._table.update(
             seen.machine,
             f"SET closed_until = :until, closed_by = :token{dropped} ADD version :one",
-            # A call that is sent again because its answer was lost must not take itself for somebody else.
+            # A call that is sent again because its response was lost must not take itself for another.
             "version = :seen OR closed_by = :token",
             {":until": number(until), ":seen": number(seen.version), ":one": number(1), ":token": string(token)},
             ended,
@@ -106,7 +106,7 @@ class Records:
         return replace(seen, leases=(), closed_until=until, closed_by=token) if closed else None
 
     async def reopen(self, closed: Record) -> None:
-        """Let leases in again, unless another stopper has closed the record since."""
+        """Open a record to leases, unless another process has closed it since."""
         await self._table.update(
             closed.machine,
             "SET closed_until = :zero ADD version :one",
@@ -115,7 +115,7 @@ class Records:
         )
 
     async def note_stopped(self, machine: str, at: float, *, anew: bool = False) -> None:
-        """Remember when a machine was first seen stopped; `anew`: whatever was known. 0 says that it runs."""
+        """Record when a machine was first seen stopped; 0: it runs. `anew` overwrites an earlier time."""
         await self._ensure(machine)
         await self._table.update(
             machine,
@@ -129,7 +129,7 @@ class Records:
         await self._table.delete(machine)
 
     async def _ensure(self, machine: str) -> None:
-        """Make the record if there is none."""
+        """Create the record if there is none."""
         names = ("closed_until", "released_at", "stopped_at", "version")
         counters: dict[str, Any] = {name: number(0) for name in names}
         forget_at = number(int(self.now()) + _FORGET_SECONDS)

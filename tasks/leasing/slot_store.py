@@ -1,4 +1,4 @@
-"""The ledger of a machine's slots, an item of the pool's table."""
+"""The ledger of a machine's slots as an item of the pool's table."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _FORGET_SECONDS = 86_400
 
 
 class TableStore:
-    """See `LedgerStore`. Its time is the table's, so that the clocks of the runs do not matter.
+    """A `LedgerStore` by the table's time, so that the clocks of the runs do not matter.
 
     Args:
         table: the pool's.
-        machine: the EC2 instance's id.
+        machine: id of the machine, service or endpoint.
     """
 
     poll_seconds = 0.5
@@ -32,7 +32,7 @@ class TableStore:
         self._key = f"slots#{machine}"
 
     def stamp(self) -> object:
-        """See `LedgerStore`: AWS has to be asked."""
+        """See `LedgerStore`: it would take a call to AWS."""
         return None
 
     def now(self) -> float:
@@ -51,8 +51,8 @@ class TableStore:
             after = change(before)
             if after == before or await self._put(after, int(float_of(item, "version"))):
                 return after
-            await asyncio.sleep(random.uniform(0, 0.1))  # noqa: S311 - so that those who collided do not again
-        raise CloudError(f"{self._key} is changed by others all the time. Run again.")
+            await asyncio.sleep(random.uniform(0, 0.1))  # noqa: S311 - so that runs that collided do not again
+        raise CloudError(f"{self._key} is changed by other runs all the time. Run again.")
 
     async def _put(self, ledger: Ledger, seen: int) -> bool:
         return await self._table.update(

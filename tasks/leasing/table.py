@@ -1,4 +1,4 @@
-"""The pool's DynamoDB table: items that are changed only on condition."""
+"""A pool's DynamoDB table: items that are changed only on condition."""
 
 from __future__ import annotations
 
@@ -32,45 +32,46 @@ class Table:
         self._name = name
 
     def now(self) -> float:
-        """The service's time, seconds since the epoch: the same for all who use the table. See `ServerClock`."""
+        """Return DynamoDB's time, seconds since the epoch: the same for all processes. See `ServerClock`."""
         return self._aws.clock.now()
 
     async def _ask(self, call: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
-        """Make a call, and learn from the answer what time it is."""
+        """Make a call, and set the clock by the response."""
         sent = elapsed()
-        answer = await ask(call, *arguments, **named)
-        if isinstance(answer, dict):
-            headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+        response = await ask(call, *arguments, **named)
+        if isinstance(response, dict):
+            headers = response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
             self._aws.clock.note(headers.get("date", ""), sent, elapsed())
-        return answer
+        return response
 
     async def get(self, key: str) -> Item:
-        """An item as it is now: no earlier write is missed. Empty if there is none."""
-        answer = await self._ask(self._aws.dynamodb.get_item, TableName=self._name, Key=_key(key), ConsistentRead=True)
-        return answer.get("Item", {})
+        """Return an item by a consistent read, which misses no earlier write. Empty if there is none."""
+        get = self._aws.dynamodb.get_item
+        response = await self._ask(get, TableName=self._name, Key=_key(key), ConsistentRead=True)
+        return response.get("Item", {})
 
     async def query(self, day: str, kind: str) -> list[Item]:
-        """The items that the index of days has for a day, of those whose id begins with a word. A late one may lack.
+        """Return a day's items whose id begins with a word, by the index of days. The latest may be missing.
 
         Raises:
-            CloudError: AWS refuses; of a table that was made before it had the index, too.
+            CloudError: AWS refuses; also if the table is older than the index.
         """
         pages = self._aws.dynamodb.get_paginator("query")
 
         def query() -> list[Item]:
-            found = pages.paginate(
+            listed = pages.paginate(
                 TableName=self._name,
                 IndexName=_BY_DAY,
                 KeyConditionExpression="#day = :day AND begins_with(id, :kind)",
                 ExpressionAttributeNames={"#day": "day"},
                 ExpressionAttributeValues={":day": string(day), ":kind": string(kind)},
             )
-            return [item for page in found for item in page["Items"]]
+            return [item for page in listed for item in page["Items"]]
 
         return await ask(query)
 
     async def put_new(self, key: str, item: Item) -> None:
-        """Make an item, unless there is one."""
+        """Create an item, unless there is one."""
         try:
             await self._ask(
                 self._aws.dynamodb.put_item,
@@ -85,12 +86,12 @@ class Table:
     async def update(
         self, key: str, change: str, condition: str, values: Item, names: Mapping[str, str] | None = None
     ) -> bool:
-        """Change an item if the condition holds; say whether it did.
+        """Change an item if the condition holds, and return whether it did.
 
         Args:
             key: its id.
-            change: DynamoDB's update expression.
-            condition: and its condition expression.
+            change: update expression.
+            condition: condition expression.
             values: for the placeholders `:name` in both.
             names: for the placeholders `#name`.
         """
@@ -116,17 +117,17 @@ class Table:
 
 
 def number(value: float) -> dict[str, str]:
-    """A number as DynamoDB writes it."""
+    """Return a number as DynamoDB writes it."""
     return {"N": f"{value:.3f}" if isinstance(value, float) else str(value)}
 
 
 def string(value: str) -> dict[str, str]:
-    """A text as DynamoDB writes it."""
+    """Return a text as DynamoDB writes it."""
     return {"S": value}
 
 
 def float_of(item: Item, name: str) -> float:
-    """A number of an item; 0 if it has none."""
+    """Return a number of an item; 0 if it has none."""
     return float(item.get(name, {}).get("N", 0))
 
 

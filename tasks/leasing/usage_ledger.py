@@ -1,18 +1,18 @@
-"""What machines and leases were, kept beyond both: one item for each start of a machine, one for each lease that ended.
+"""The use of a pool's machines, kept beyond machines and leases: an item for each start, and for each ended lease.
 
-Whoever starts, leases or stops a machine writes what he knows. Writing the same twice changes nothing, so that a stop
-which nobody wrote (a watchdog's, spot's, one by hand) is added by whoever looks next, from what EC2 says: see `notice`.
-Nothing here may hold up a run, or keep a machine running: what cannot be written is told of, and goes without.
+Each process that starts, leases or stops a machine records what it knows. Recording the same twice changes nothing, so
+that a stop which nobody recorded (a watchdog's, spot's, one by hand) is added by the next process that looks, from what
+EC2 says: see `tasks.backends.ec2.usage`. A record that cannot be written is warned of, and holds up nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 from tasks.core.errors import CloudError
 from tasks.core.events import RunWarning, emit
@@ -22,125 +22,107 @@ from tasks.leasing.table import Item, Table, float_of, number, string
 if TYPE_CHECKING:
     from tasks.leasing.lease import Lease
 
+P = ParamSpec("P")
+
 _KEPT_SECONDS = 400 * 86_400
 """More than a year, so that the same month of two years can be compared."""
 _SPAN, _LEASE = "span ", "lease "
-# What DynamoDB says of an index that a table has not; the second is moto's word.
+# DynamoDB's code for a missing index; the second is moto's.
 _NO_INDEX = {"ValidationException", "ResourceNotFoundException"}
 _MOST_DOCUMENTS = 2_000
-"""Named in one lease: DynamoDB takes 400 kB an item."""
+"""Most documents named in one lease: DynamoDB takes 400 kB an item."""
 
 
-@dataclass(frozen=True)
-class Started:
-    """A start of a machine: what is known of it from the beginning.
+def best_effort(record: Callable[P, Awaitable[None]]) -> Callable[P, Awaitable[None]]:
+    """Have a function that makes entries warn where it would fail: no missing entry may keep a machine running."""
 
-    Attributes:
-        at: as EC2 tells it, seconds since the epoch; it tells starts of a machine apart.
-        by: for whom; empty if nobody knows.
-    """
+    @wraps(record)
+    async def recorded(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            await record(*args, **kwargs)
+        except Exception as error:  # noqa: BLE001 - see above
+            emit(RunWarning(f"The costs will lack something: {error}"))
 
-    machine: str
-    kind: str
-    at: float
-    rates: Rates
-    by: str = ""
-
-
-@dataclass(frozen=True)
-class Stopped:
-    """How a start of a machine ended.
-
-    Attributes:
-        at: seconds since the epoch.
-        exact: whether that is when it stopped, and not only when it was first seen stopped.
-        keeps_disk: it was stopped, and not terminated.
-    """
-
-    at: float
-    why: str
-    exact: bool
-    keeps_disk: bool
-
-
-async def if_possible(entry: Awaitable[None]) -> None:
-    """Make an entry, or say that it is missing."""
-    try:
-        await entry
-    except Exception as error:  # noqa: BLE001 - whatever it is: it must not keep a machine from being stopped
-        emit(RunWarning(f"The costs will lack something: {error}"))
+    return recorded
 
 
 class Ledger:
-    """The entries, in a pool's table."""
+    """The entries, in a pool's table. A start is known by its machine and its time, in seconds since the epoch."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
 
     async def has(self, machine: str, started_at: float) -> bool:
-        """Whether a start is entered."""
+        """Return whether a start is recorded."""
         return bool(await self._table.get(_span_key(machine, started_at)))
 
-    async def started(self, start: Started) -> None:
-        """Enter a start, unless it is."""
-        rates = start.rates
+    async def started(self, span: Span, by: str = "") -> None:
+        """Record a start, unless it is recorded.
+
+        Args:
+            span: machine, kind, start and rates; the rest is yet unknown.
+            by: holder of the lease that it was started for; empty if unknown.
+        """
+        rates, at = span.rates, span.started / 1000
         item: dict[str, Any] = {
-            **_stamp(start.at),
-            **{"machine": string(start.machine), "kind": string(start.kind), "started_at": number(start.at)},
-            **{"started_by": string(start.by), "seen_at": number(start.at)},
+            **_stamp(at),
+            **{"machine": string(span.machine), "kind": string(span.kind), "started_at": number(at)},
+            **{"started_by": string(by), "seen_at": number(at)},
             **{"address_usd": _usd(rates.address), "disk_usd": _usd(rates.disk)},
             **({"launch_usd": _usd(rates.launch)} if rates.launch else {}),
             **({} if rates.machine is None else {"usd": _usd(rates.machine)}),
             **({} if rates.on_demand is None else {"on_demand_usd": _usd(rates.on_demand)}),
         }
-        await self._table.put_new(_span_key(start.machine, start.at), item)
+        await self._table.put_new(_span_key(span.machine, at), item)
 
     async def up(self, machine: str, started_at: float, at: float) -> None:
-        """Enter that it answered, unless that is known."""
-        await self._table.update(
-            _span_key(machine, started_at),
-            "SET up_at = :at, seen_at = :at",
-            "attribute_exists(id) AND attribute_not_exists(up_at)",
-            {":at": number(at)},
-        )
+        """Record that a machine's Ollama answered, unless that is recorded."""
+        change, condition = "SET up_at = :at, seen_at = :at", "attribute_not_exists(up_at)"
+        await self._update(machine, started_at, change, condition, at=at)
 
     async def seen(self, machine: str, started_at: float, at: float) -> None:
-        """Enter that it runs at a time."""
-        await self._table.update(
-            _span_key(machine, started_at),
-            "SET seen_at = :at",
-            "attribute_exists(id) AND seen_at < :at",
-            {":at": number(at)},
-        )
+        """Record that a machine ran at a time."""
+        await self._update(machine, started_at, "SET seen_at = :at", "seen_at < :at", at=at)
 
-    async def stopped(self, machine: str, started_at: float, how: Stopped) -> None:
-        """Enter the end of a start; the first who knows it is believed, unless he only guessed."""
-        await self._table.update(
-            _span_key(machine, started_at),
-            "SET ended_at = :at, ended_why = :why, exact = :exact, keeps_disk = :keeps",
-            "attribute_exists(id) AND (attribute_not_exists(ended_at) OR (exact = :no AND :exact = :yes))",
-            {
-                **{":at": number(how.at), ":why": string(how.why), ":keeps": number(int(how.keeps_disk))},
-                **{":exact": number(int(how.exact)), ":no": number(0), ":yes": number(1)},
-            },
-        )
+    async def stopped(
+        self, machine: str, started_at: float, at: float, why: str, *, exact: bool, keeps_disk: bool
+    ) -> None:
+        """Record the end of a start. The first exact time wins over an estimate.
+
+        Args:
+            machine: its id.
+            started_at: of the start.
+            at: when it stopped, seconds since the epoch.
+            why: for people.
+            exact: `at` is the time of the stop, not of the first look after it.
+            keeps_disk: it was stopped, not terminated.
+        """
+        change = "SET ended_at = :at, ended_why = :why, exact = :exact, keeps_disk = :keeps"
+        condition = "(attribute_not_exists(ended_at) OR (exact = :no AND :exact = :yes))"
+        flags = {"exact": int(exact), "keeps": int(keeps_disk), "no": 0, "yes": 1}
+        await self._update(machine, started_at, change, condition, at=at, why=why, **flags)
 
     async def gone(self, machine: str, started_at: float, at: float) -> None:
-        """Enter when a stopped machine's disk ended."""
+        """Record when the disk of a stopped machine was deleted."""
+        condition = "keeps_disk = :yes AND attribute_not_exists(gone_at)"
+        await self._update(machine, started_at, "SET gone_at = :at", condition, at=at, yes=1)
+
+    async def _update(
+        self, machine: str, started_at: float, change: str, condition: str, **values: float | str
+    ) -> None:
+        """Change the item of a start, if there is one and the condition holds."""
+        written = {f":{name}": string(v) if isinstance(v, str) else number(v) for name, v in values.items()}
         await self._table.update(
-            _span_key(machine, started_at),
-            "SET gone_at = :at",
-            "attribute_exists(id) AND keeps_disk = :yes AND attribute_not_exists(gone_at)",
-            {":at": number(at), ":yes": number(1)},
+            _span_key(machine, started_at), change, f"attribute_exists(id) AND {condition}", written
         )
 
     async def leased(self, machine: str, lease: Lease, until: float, work: Mapping[str, float]) -> None:
-        """Enter a lease that ended at a time, unless it is.
+        """Record an ended lease, unless it is recorded, or its beginning is unknown: an early version made it.
 
         Args:
-            machine: whose it was.
-            lease: of a version that noted no beginning, it is left out.
-            until: seconds since the epoch.
+            machine: its id.
+            lease: as it was.
+            until: when it ended, seconds since the epoch.
             work: page seconds of each document that was read under it.
         """
         if not lease.since:
@@ -154,7 +136,7 @@ class Ledger:
         await self._table.put_new(f"{_LEASE}{machine} {lease.token}", item)
 
     async def spans(self, since: date, until: date) -> tuple[Span, ...]:
-        """Starts of machines on some days (UTC).
+        """Return the starts of machines on a range of days (UTC).
 
         Raises:
             CloudError: AWS refuses, or the pool was deployed before it had a ledger.
@@ -162,7 +144,7 @@ class Ledger:
         return tuple(map(_span, await self._of(_SPAN, since, until)))
 
     async def uses(self, since: date, until: date) -> tuple[Use, ...]:
-        """Leases that began on some days (UTC) and have ended; see `spans`."""
+        """Return the ended leases that began on a range of days (UTC); see `spans`."""
         return tuple(map(_use, await self._of(_LEASE, since, until)))
 
     async def _of(self, kind: str, since: date, until: date) -> Iterable[Item]:
@@ -172,13 +154,13 @@ class Ledger:
         except CloudError as error:
             if error.code not in _NO_INDEX:
                 raise
-            told = "The pool's table has no ledger: it was deployed by an earlier version. Run: hearth infra up ec2."
-            raise CloudError(told, error.code) from None
+            message = "The pool's table has no ledger: it was deployed by an earlier version. Run: hearth infra up ec2."
+            raise CloudError(message, error.code) from None
         return [item for day in found for item in day]
 
 
 def day_of(at: float) -> date:
-    """The day (UTC) of a time, seconds since the epoch."""
+    """Return the day (UTC) of a time in seconds since the epoch."""
     return datetime.fromtimestamp(at, UTC).date()
 
 
@@ -191,7 +173,7 @@ def _stamp(at: float) -> dict[str, Any]:
 
 
 def _named(work: Mapping[str, float]) -> dict[str, float]:
-    """The documents that took longest by their names, the rest as one."""
+    """Return the documents that took longest by their names, the rest as one."""
     longest = sorted(work.items(), key=lambda item: item[1], reverse=True)
     rest = longest[_MOST_DOCUMENTS:]
     return dict(longest[:_MOST_DOCUMENTS]) | ({f"{len(rest)} others": sum(s for _, s in rest)} if rest else {})

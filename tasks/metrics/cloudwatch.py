@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from tasks.aws.client import Aws
-from tasks.aws.errors import told_of
+from tasks.aws.errors import wrap_errors
 from tasks.metrics.aggregate import Series, Snapshot
 from tasks.metrics.names import BY_NAME, NAMESPACE
 
@@ -48,7 +48,7 @@ class CloudWatch:
         """
         new, self._sent = snapshot.since(self._sent), snapshot
         for batch in batches(data(new, self._dimensions, datetime.now(UTC))):
-            with told_of("PutMetricData"):
+            with wrap_errors("PutMetricData"):
                 self._aws.cloudwatch.put_metric_data(Namespace=NAMESPACE, MetricData=batch)
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from tasks.batches.one_at_a_time import FOLDER
-from tasks.retention.expired import DAY_SECONDS, Expired, Kind, age_of, size_of, unlinked
+from tasks.retention.expired import DAY_SECONDS, Expired, Kind, age_of, remove_files, size_of
 from tasks.settings.retention import RetentionSettings
 from tasks.storage.file_locks import remove_unheld
 
@@ -22,7 +22,7 @@ def expired_reports(output: Path, retention: RetentionSettings, now: float) -> I
     for page in reports[:-_NEWEST]:
         if age_of(page, now) > retention.reports_days * DAY_SECONDS:
             table = page.with_suffix(".csv")
-            yield Expired(Kind.REPORTS, 1, size_of(page) + size_of(table), partial(unlinked, page, table))
+            yield Expired(Kind.REPORTS, 1, size_of(page) + size_of(table), partial(remove_files, page, table))
 
 
 def expired_parts(output: Path, retention: RetentionSettings, now: float) -> Iterator[Expired]:
@@ -30,7 +30,7 @@ def expired_parts(output: Path, retention: RetentionSettings, now: float) -> Ite
     oldest = retention.leftovers_days * DAY_SECONDS
     for part in (output / "batches").glob("*.json"):
         if age_of(part, now) > oldest:
-            yield Expired(Kind.LEFTOVERS, 1, size_of(part), partial(unlinked, part))
+            yield Expired(Kind.LEFTOVERS, 1, size_of(part), partial(remove_files, part))
     for lock in (output / FOLDER).glob("*/.lock"):
         if age_of(lock, now) > oldest:
             yield Expired(Kind.LEFTOVERS, 1, size_of(lock), partial(remove_unheld, lock))

@@ -79,8 +79,8 @@ def size_of(path: Path) -> int:
         return 0
 
 
-def unlinked(*paths: Path) -> bool:
-    """Delete files; always True."""
+def remove_files(*paths: Path) -> bool:
+    """Delete files, and return True."""
     for path in paths:
         path.unlink(missing_ok=True)
     return True

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tasks.backends.local.watchdog import ServerDirectory
 from tasks.core.clock import boot_id
-from tasks.retention.expired import DAY_SECONDS, Expired, Kind, age_of, size_of, unlinked
+from tasks.retention.expired import DAY_SECONDS, Expired, Kind, age_of, remove_files, size_of
 from tasks.settings.retention import RetentionSettings
 from tasks.storage.file_locks import is_held, remove_unheld, try_exclusive
 
@@ -32,7 +32,7 @@ def expired_ledgers(home: Path, retention: RetentionSettings, now: float) -> Ite
             yield Expired(Kind.LEFTOVERS, 1, size_of(ledger), partial(_remove_ledger, ledger, lock, oldest, now))
     for clock in (home / "slots").glob("clock-*"):
         if age_of(clock, now) > oldest and clock.name != f"clock-{boot_id()}":
-            yield Expired(Kind.LEFTOVERS, 1, size_of(clock), partial(unlinked, clock))
+            yield Expired(Kind.LEFTOVERS, 1, size_of(clock), partial(remove_files, clock))
 
 
 def expired_logs(home: Path, retention: RetentionSettings, now: float) -> Iterator[Expired]:
@@ -51,7 +51,7 @@ def _remove_ledger(ledger: Path, lock: Path, oldest: float, now: float) -> bool:
     try:
         if age_of(ledger, now) <= oldest:  # somebody came meanwhile
             return False
-        return unlinked(ledger, lock)
+        return remove_files(ledger, lock)
     finally:
         lease.release()
 
@@ -61,7 +61,7 @@ def _remove_log(directory: ServerDirectory, log: Path) -> bool:
     if lease is None:
         return False
     try:
-        return not is_held(directory.alive) and unlinked(log)
+        return not is_held(directory.alive) and remove_files(log)
     finally:
         lease.release()
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tasks.backends import url
 from tasks.backends.base import Backend
-from tasks.backends.registry import BACKENDS
+from tasks.backends.registry import BACKENDS, OFFERS
 from tasks.core.jobs import BackendName
 from tasks.costs.assumptions import Assumptions
 from tasks.costs.price_book import HOME_REGION, Term, current_book
@@ -42,17 +42,16 @@ def choose_backend(name: BackendName, settings: Settings) -> Choice:
         InputError: it lacks a setting.
     """
     if name is not BackendName.AUTO:
-        return Choice(BACKENDS[name][0](settings), "it was asked for")
+        return Choice(BACKENDS[name](settings), "it was asked for")
     passed_over = ""
     if settings.auto.backends and url.offer(settings) is None:
         suits = _on_aws(settings)
         if suits.backend is not None:
-            return Choice(BACKENDS[suits.backend][0](settings), suits.why, unasked=True)
+            return Choice(BACKENDS[suits.backend](settings), suits.why, unasked=True)
         passed_over = f"; {suits.why}"
-    for make, offer in BACKENDS.values():
-        why = offer(settings)
-        if why is not None:
-            return Choice(make(settings), why + passed_over)
+    for each, offer in OFFERS.items():
+        if (why := offer(settings)) is not None:
+            return Choice(BACKENDS[each](settings), why + passed_over)
     raise AssertionError("the embedded backend always fits")
 
 

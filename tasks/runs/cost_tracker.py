@@ -52,12 +52,12 @@ class CostTracker:
     @property
     def limited(self) -> bool:
         """Whether a budget of all runs limits any of the servers that are held."""
-        return any(allocation.over_budget is not None for allocation in self._taken)
+        return any(allocation.lease.has_budget for allocation in self._taken)
 
     async def over_budget(self) -> str | None:
         """Return why a budget of all runs admits no more pages on the servers that are held; None if it does."""
         for allocation in tuple(self._taken):
-            if allocation.over_budget is not None and (why := await allocation.over_budget()) is not None:
+            if (why := await allocation.lease.over_budget()) is not None:
                 return why
         return None
 
@@ -67,7 +67,8 @@ class CostTracker:
         def note(event: Event) -> None:
             if isinstance(event, PageDone):
                 for allocation in tuple(self._taken):
-                    allocation.work[document] = allocation.work.get(document, 0.0) + event.result.seconds
+                    work = allocation.lease.work
+                    work[document] = work.get(document, 0.0) + event.result.seconds
 
         return note
 

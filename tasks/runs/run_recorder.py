@@ -61,7 +61,7 @@ class RunRecorder:
             why=self.prepared.setup.choice.why,
             url=allocation.endpoint.url,
             slots_asked=self.prepared.plan.slots,
-            slots=warmth.measured.slots * allocation.parts.count,
+            slots=warmth.measured.slots * allocation.replicas.count,
             note=warmth.note,
             gpu_bytes=warmth.gpu_bytes or None,
         )

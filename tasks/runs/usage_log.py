@@ -1,9 +1,8 @@
-"""What runs held that no pool's ledger knows of: ECS tasks and SageMaker instances, as the runs noted it.
+"""The use of machines that no pool's ledger records, as the runs recorded it: ECS tasks and SageMaker instances.
 
-`machines.jsonl` below the results has a line for what was taken and another for what was given back; without the second
-the run reads still, or was killed, and what it costs is not known. Where runs held the same service at once, each saw
-all of its machines, and all of their cost: here every second of it is shared by them in equal parts, so that it is
-counted once.
+`machines.jsonl` below the results has a line for each acquisition and another for each release; without the second the
+run still reads, or was killed, and its cost is unknown. Where runs use a service at the same time, each records all of
+its machines and their whole cost: here they share every second of it in equal parts, so that it is counted once.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from fractions import Fraction
 from itertools import pairwise
 
 from pydantic import Field, RootModel
@@ -20,14 +20,13 @@ from tasks.backends.base import Allocation
 from tasks.core.errors import HearthError
 from tasks.core.events import RunWarning, emit
 from tasks.core.jobs import BackendName, Frozen
-from tasks.costs.assumptions import DAY_SECONDS
-from tasks.costs.bill import Bill, By, Line, sort_lines, unpriced_notes
+from tasks.costs.attribution import Kind, Piece, Rates, Span, Use, cut_times
 from tasks.costs.rates import HOURS_A_MONTH, balancer_usd_per_hour
 from tasks.storage.files import StoragePath, entries, files_at
 
 MACHINES = "machines.jsonl"
 _LEDGERED = {BackendName.EC2}
-"""Backends whose machines a pool's ledger knows, to the millisecond."""
+"""Backends whose machines a pool's ledger records, to the millisecond."""
 _NAMED = 3
 _NOT_IN_IT = {
     BackendName.ECS: "Not in it: ECS's load balancer (USD {balancer:.2f} a month in us-east-1, used or not), disks, "
@@ -37,10 +36,10 @@ _NOT_IN_IT = {
 
 
 class Taken(Frozen):
-    """What a run took. Times are seconds since the epoch.
+    """A line for an acquisition. Times are seconds since the epoch.
 
     Attributes:
-        machine: the service's or allocation's name, in its region.
+        machine: the service's or endpoint's name, in its region.
     """
 
     backend: BackendName
@@ -52,16 +51,16 @@ class Taken(Frozen):
 
     @property
     def key(self) -> tuple[str, str, str, float]:
-        """By which it is known again when it is given back."""
+        """What an acquisition and its release have in common."""
         return self.region, self.machine, self.holder, self.started
 
 
 class Held(Taken):
-    """What a run held, and gave back.
+    """A line for a release.
 
     Attributes:
         boot: seconds from the start until it answered, if it was started for the run.
-        usd: of all its machines meanwhile; None if their price is not known.
+        usd: cost of all its machines meanwhile; None if their price is unknown.
         work: page seconds of each document.
     """
 
@@ -71,26 +70,42 @@ class Held(Taken):
     work: dict[str, float] = Field(default_factory=dict)
 
     @property
-    def documents(self) -> dict[str, float]:
-        """Each one's part; the holder's name stands for a run that read nothing."""
-        total = sum(self.work.values())
-        return {name: seconds / total for name, seconds in self.work.items()} if total else {self.holder: 1.0}
+    def life(self) -> tuple[Span, Use]:
+        """The machines while the run used them, and that use."""
+        started, ready, ended = (round(at * 1000) for at in (self.started, self.started + self.boot, self.ended))
+        kind = f"{self.kind} in {self.region}" if self.region else self.kind
+        hourly = None if self.usd is None else self.usd * 3_600_000 / max(1, ended - started)
+        span = Span(self.machine, kind, started, Rates(hourly), up=ready, ended=ended)
+        return span, Use(self.machine, self.holder, self.holder, started, ended, self.work)
 
 
 class _Entry(RootModel[Held | Taken]):
-    """A line, which is of the one kind or the other."""
+    """A line of either kind."""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """The use of machines as runs recorded it.
+
+    Attributes:
+        pieces: of what was released, for a bill.
+        notes: sources of the figures, and what they lack.
+    """
+
+    pieces: tuple[Piece, ...]
+    notes: tuple[str, ...]
 
 
 def note_taken(output: StoragePath, allocation: Allocation, holder: str) -> None:
-    """Write down what was just taken, if nobody else does."""
+    """Record an acquisition, unless a pool's ledger does."""
     taken = _taken(allocation, holder)
     if taken is not None:
-        with suppress(HearthError):  # which is told when it is given back
+        with suppress(HearthError):  # the release warns of that
             _append(output, taken)
 
 
 def note_held(output: StoragePath, allocation: Allocation, holder: str, now: float) -> None:
-    """Write down what was just given back, if nobody else does; if that cannot be, it is told of."""
+    """Record a release, unless a pool's ledger does; warn if that fails."""
     taken, machine = _taken(allocation, holder), allocation.machine
     if taken is None or machine is None:
         return
@@ -99,7 +114,7 @@ def note_held(output: StoragePath, allocation: Allocation, holder: str, now: flo
         ended=max(now, taken.started),
         boot=machine.boot_seconds,
         usd=None if machine.usd_per_hour is None else machine.usd_so_far(),
-        work=allocation.work,
+        work=allocation.lease.work,
     )
     try:
         _append(output, held)
@@ -127,108 +142,59 @@ def _append(output: StoragePath, entry: Taken) -> None:
     files.append(MACHINES, entry.model_dump_json() + "\n")
 
 
-def held_bill(output: StoragePath, by: By, since: datetime) -> Bill:
-    """Sum up what was held since a time.
+def read_usage(output: StoragePath, since: datetime) -> Usage:
+    """Read the use of machines since a time.
 
     Raises:
         HearthError: the results cannot be read.
     """
-    told = [entry.root for entry in entries(files_at(output), MACHINES, _Entry)]
-    held = [each for each in told if isinstance(each, Held)]
-    found = [each for each in held if each.ended > since.timestamp()]
-    returned = {each.key for each in held}
-    out = [each for each in told if each.key not in returned and each.started > since.timestamp()]
-    sums: dict[str, _Sum] = {}
-    total = _Sum()
-    for part in _parts(found, since.timestamp()):
-        total.add(part, 1.0)
-        for name, share in _names(part, by):
-            sums.setdefault(name, _Sum()).add(part, share)
-    lines = sort_lines((sums[name].line(name) for name in sums), by)
-    notes = (*_notes(output, found, total.usd), *_not_returned(out))
-    return Bill(by=by, since=since, until=datetime.now(UTC), lines=lines, total=total.line("total"), notes=notes)
+    lines = [entry.root for entry in entries(files_at(output), MACHINES, _Entry)]
+    released = [line for line in lines if isinstance(line, Held)]
+    billed = [line for line in released if line.ended > since.timestamp()]
+    keys = {line.key for line in released}
+    open_ends = [line for line in lines if line.key not in keys and line.started > since.timestamp()]
+    pieces = tuple(_pieces(billed, round(since.timestamp() * 1000)))
+    usd = sum(piece.usd for piece in pieces)
+    return Usage(pieces, (*_notes(output, billed, usd), *_not_released(open_ends)))
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
-    held: Held
-    start: float
-    boot: bool
-    seconds: float
-    usd: float
-
-
-@dataclass(slots=True)
-class _Sum:
-    leased: float = 0.0
-    boot: float = 0.0
-    usd: float = 0.0
-
-    def add(self, part: _Part, share: float) -> None:
-        if part.boot:
-            self.boot += part.seconds * share
-        else:
-            self.leased += part.seconds * share
-        self.usd += part.usd * share
-
-    def line(self, name: str) -> Line:
-        return Line(name=name, leased=self.leased, boot=self.boot, usd=self.usd)
-
-
-def _parts(found: Iterable[Held], since: float) -> Iterator[_Part]:
-    """Each run's parts of what it held, from a time on, cut at midnights (UTC)."""
-    by_machine: dict[tuple[str, str], list[Held]] = {}
-    for held in found:
-        by_machine.setdefault((held.region, held.machine), []).append(held)
-    for sharing in by_machine.values():
-        edges = {edge for held in sharing for edge in (held.started, held.started + held.boot, held.ended)}
-        first, last = min(edges), max(edges)
-        midnights = (day * DAY_SECONDS for day in range(int(first // DAY_SECONDS) + 1, int(last // DAY_SECONDS) + 1))
-        coming = sorted(sharing, key=lambda held: -held.started)
-        here: list[Held] = []
-        for start, end in pairwise(sorted({since, *edges, *midnights})):
-            while coming and coming[-1].started <= start:
+def _pieces(released: Iterable[Held], since: int) -> Iterator[Piece]:
+    """Split every service's use among its runs, from a time on, cut at midnights (UTC)."""
+    by_service: dict[tuple[str, str], list[tuple[Span, Use]]] = {}
+    for held in released:
+        by_service.setdefault((held.region, held.machine), []).append(held.life)
+    for lives in by_service.values():
+        edges = [edge for span, _ in lives for edge in (span.started, span.up or 0, span.ended or 0)]
+        coming = sorted(lives, key=lambda life: -life[0].started)
+        here: list[tuple[Span, Use]] = []
+        for start, end in pairwise(cut_times(max(since, min(edges)), max(edges), edges)):
+            while coming and coming[-1][0].started <= start:
                 here.append(coming.pop())
-            here = [held for held in here if held.ended > start]
-            if start < since:
-                continue
-            for held in here:
-                seconds = (end - start) / len(here)
-                usd = (held.usd or 0.0) * seconds / (held.ended - held.started)
-                yield _Part(held, start, start < held.started + held.boot, seconds, usd)
+            here = [(span, use) for span, use in here if (span.ended or 0) > start]
+            for span, use in here:
+                kind = Kind.BOOT if start < (span.up or 0) else Kind.LEASED
+                yield Piece(span, kind, start, end, use, Fraction(end - start, 1000 * len(here)))
 
 
-def _names(part: _Part, by: By) -> Iterator[tuple[str, float]]:
-    match by:
-        case By.DAY:
-            yield f"{datetime.fromtimestamp(part.start, UTC):%Y-%m-%d}", 1.0
-        case By.MACHINE:
-            where = f" in {part.held.region}" if part.held.region else ""
-            yield f"{part.held.machine} ({part.held.kind}{where})", 1.0
-        case By.DOCUMENT:
-            yield from part.held.documents.items()
-
-
-def _not_returned(taken: Sequence[Taken]) -> Iterator[str]:
+def _not_released(taken: Sequence[Taken]) -> Iterator[str]:
     if taken:
         runs = "1 run that still reads, or was" if len(taken) == 1 else f"{len(taken)} runs that still read, or were"
         names = ", ".join(
-            f"{each.holder} (on {each.machine}, since {datetime.fromtimestamp(each.started, UTC):%Y-%m-%d %H:%M} UTC)"
-            for each in sorted(taken, key=lambda each: -each.started)[:_NAMED]
+            f"{run.holder} (on {run.machine}, since {datetime.fromtimestamp(run.started, UTC):%Y-%m-%d %H:%M} UTC)"
+            for run in sorted(taken, key=lambda run: -run.started)[:_NAMED]
         )
         more = f" and {len(taken) - _NAMED} more" if len(taken) > _NAMED else ""
         yield f"Not in it: {runs} killed: {names}{more}."
 
 
-def _notes(output: StoragePath, found: Sequence[Held], usd: float) -> Iterator[str]:
-    if not found:
+def _notes(output: StoragePath, released: Sequence[Held], usd: float) -> Iterator[str]:
+    if not released:
         return
-    backends = sorted({held.backend for held in found})
+    backends = sorted({held.backend for held in released})
     yield (
         f"USD {usd:.4f} of {' and '.join(backends)} is what runs reckoned themselves, on demand, while they held the "
         f"machines ({output}/{MACHINES})."
     )
-    yield from unpriced_notes(held.kind for held in found if held.usd is None)
     for backend in backends:
         if backend in _NOT_IN_IT:
             yield _NOT_IN_IT[backend].format(balancer=balancer_usd_per_hour() * HOURS_A_MONTH)

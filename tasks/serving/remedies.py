@@ -21,9 +21,7 @@ def pull_failure(url: str, name: str, why: str, version: str = "") -> str:
     if "no space left" in lower:
         return f"{failure} Make room on the server's disk, or choose a smaller model with --model."
     if any(text in lower for text in _OUT_OF_REACH):
-        return (
-            f"{failure} Give it access to its registry (network, HTTPS_PROXY), or bring the model there by hand."
-        )
+        return f"{failure} Give it access to its registry (network, HTTPS_PROXY), or bring the model there by hand."
     return f"{failure} Check its name (https://ollama.com/library), or choose another with --model."
 
 
@@ -34,8 +32,10 @@ def _not_embedded(url: str, name: str) -> str:
             f"The embedded server at {url} has no Tesseract data for {language!r}. Put {language}.traineddata into a "
             "directory, set HEARTH_TESSDATA to it, and run `hearth stop` before the next run."
         )
-    return f"The embedded server at {url} reads with Tesseract, and cannot run the model {name!r}. Use "
+    return (
+        f"The embedded server at {url} reads with Tesseract, and cannot run the model {name!r}. Use "
         "--backend ollama, set HEARTH_URL to a server that has the model, or leave out --model."
+    )
 
 
 def load_failure(name: str, family: str, why: str) -> str:

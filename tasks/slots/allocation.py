@@ -1,4 +1,4 @@
-"""A run's share of a server's slots: asked for, kept and given back while the run reads."""
+"""A run's share of a server's slots: claimed, kept and given back while the run reads."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class SlotAllocation:
 
     Args:
         store: the server's ledger.
-        most: slots that this run will use at the most.
-        measured: what was found of the server.
-        changed: is called when more slots may have come free, or there are others.
-        parts: of the server; its slots follow them.
+        most: slots that this run uses at most.
+        measured: capacity of the server.
+        changed: called when more slots may have come free, or their number has changed.
+        parts: replicas of the server; its slots follow them.
 
     Attributes:
         in_flight: slots in use.
-        runs: that use the server, this one among them.
-        limit: requests that all runs together send at once just now.
+        runs: that use the server, with this one.
+        limit: parallel requests that all runs may send now.
         limited_at: when that changed last, seconds since the epoch.
     """
 
@@ -52,7 +52,7 @@ class SlotAllocation:
         self._served = measured.slots * self._parts.count
         self._run = uuid.uuid4().hex[:12]
         self._waiting = most
-        self._told_wants = most
+        self._entered_wants = most
         self._holds = 0
         self._others = 0
         self._share = 0
@@ -81,7 +81,7 @@ class SlotAllocation:
         self._keeping = asyncio.create_task(self._keep())
 
     async def close(self) -> None:
-        """Give everything back. Never raises: what cannot be given back comes back when the claim ends."""
+        """Give everything back. Never raises: what cannot be given back is free when the claim ends."""
         if self._keeping is not None:
             self._keeping.cancel()
             await asyncio.wait({self._keeping})
@@ -91,12 +91,12 @@ class SlotAllocation:
                 await self._store.change(lambda ledger: left(ledger, self._run))
 
     def now(self) -> float:
-        """The ledger's time, seconds since the epoch: by it `trouble` and `relief` are told."""
+        """Return the ledger's time, seconds since the epoch, for `trouble` and `relief`."""
         return self._store.now()
 
     @property
     def free(self) -> int:
-        """Slots that may be taken now; none after the process stood still for so long that others may have them."""
+        """Slots that may be taken now; none after the process was suspended until other runs may have them."""
         if elapsed() >= self._valid_until:
             self._wake.set()
             return 0
@@ -104,12 +104,12 @@ class SlotAllocation:
 
     @property
     def within_reach(self) -> int:
-        """Slots that this run has or would get at once if it wanted them: those that no other run holds."""
+        """Slots that this run has, or would get at once: those that no other run holds."""
         return max(self.in_flight, min(self.capacity, self.limit - self._others))
 
     @property
     def capacity(self) -> int:
-        """Slots that this run will use at the most."""
+        """Slots that this run uses at most."""
         return min(self._most, self._served)
 
     def take(self) -> None:
@@ -118,10 +118,10 @@ class SlotAllocation:
         self._idle.clear()
         if not self._begun:
             self._begun = True
-            self._wake.set()  # while others take this run for a newcomer, their turns are short
+            self._wake.set()  # while this run counts as a newcomer, the turns of others are short
 
     def give(self) -> None:
-        """A slot is not used any more."""
+        """Give a slot back."""
         self.in_flight -= 1
         if not self.in_flight:
             self._idle.set()
@@ -133,32 +133,32 @@ class SlotAllocation:
         await self._idle.wait()
 
     def expect(self, waiting: int) -> None:
-        """Tell how many pages wait for a slot."""
+        """Set how many pages wait for a slot."""
         self._waiting = waiting
         wants = self._wants
-        # That fewer are wanted matters to others only.
-        if wants > self._told_wants or (wants < self._told_wants and self.runs > 1):
+        # Wanting fewer matters to other runs only.
+        if wants > self._entered_wants or (wants < self._entered_wants and self.runs > 1):
             self._wake.set()
 
     def trouble(self, began: float) -> None:
-        """A request that began then, seconds since the epoch, found the server in trouble: fewer are sent at once."""
+        """Lower the limit, as a request that began then (seconds since the epoch) met a server in trouble."""
         self._trouble_at = max(self._trouble_at, began)
         self._wake.set()
 
     def relief(self, began: float) -> None:
-        """All requests from the one that began then were served well: one more may be sent at once."""
+        """Raise the limit by one, as all requests since the one that began then were served well."""
         if self.limit < self._served:
             self._relief_at = began
             self._wake.set()
 
     def correct(self, slots: int) -> None:
-        """The server works on so many requests at once, not on as many as was measured."""
+        """Correct the measured capacity to so many parallel requests."""
         self._correction = slots
         self._wake.set()
 
     @property
     def served(self) -> int:
-        """Requests that the server is taken to work on at once, whoever sends them."""
+        """Parallel requests that the server is taken to work on, from all clients."""
         return self._served
 
     @property
@@ -172,17 +172,17 @@ class SlotAllocation:
             try:
                 await self._settle()
             except HearthError:
-                # What cannot be reached from here may well be out of others' reach, too: pages go on as they did.
+                # What cannot be reached from here probably cannot be reached by others either: pages go on.
                 self._valid_until = elapsed() + self._store.lease_seconds
                 self._changed()
                 await asyncio.sleep(min(_AGAIN_SECONDS, self._store.lease_seconds / 4))
 
     async def _until_changed(self) -> None:
-        """Wait until this run, or the ledger, may have changed; turns and claims end without either."""
+        """Wait until this run or the ledger may have changed, or long enough that turns and claims may have ended."""
         latest = time.monotonic() + 4 * self._store.watch_seconds
         while True:
-            hungry = self._holds < self._wants
-            pause = self._store.poll_seconds if hungry else self._store.watch_seconds
+            waits = self._holds < self._wants
+            pause = self._store.poll_seconds if waits else self._store.watch_seconds
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._wake.wait()
@@ -191,8 +191,8 @@ class SlotAllocation:
                 return
 
     async def _settle(self) -> None:
-        self._told_wants = self._wants
-        self._stamp = self._store.stamp()  # before: what others write from here on is seen
+        self._entered_wants = self._wants
+        self._stamp = self._store.stamp()  # taken before the change, so that later writes are seen
         correction = self._correction
         ledger = await self._store.change(self._next)
         self._measured = ledger.measured.get(self._measured.what, self._measured)
@@ -217,6 +217,6 @@ class SlotAllocation:
         lease = self._store.lease_seconds
         need = Need(self._wants, self.in_flight, lease, self._trouble_at, self._relief_at, self._begun)
         ledger, self._share = settled(ledger, self._run, need, now)
-        # What is about to be given back is not used from here on, whenever the ledger hears of it.
+        # Slots that are about to be given back are not used from here on, whenever the ledger is written.
         self._holds = min(self._holds, ledger.claims[self._run].holds)
         return ledger

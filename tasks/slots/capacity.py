@@ -1,4 +1,4 @@
-"""How many requests a server serves at once: measured by one run while nobody else reads, told to all."""
+"""The capacity of a server: measured by one run while no other reads, and shared with all."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from tasks.core.errors import HearthError
 from tasks.slots.ledger import Ledger, Measured, knowing, measuring, not_measuring
@@ -15,12 +15,12 @@ from tasks.slots.store import LedgerStore
 
 @dataclass(frozen=True)
 class Count:
-    """What a measurement found.
+    """The result of a measurement.
 
     Attributes:
-        slots: requests that the server works on at once.
-        sure: it cannot be more: others waited meanwhile, or as many as were sent were worked on.
-        busy: others than Hearth's runs used the server.
+        slots: parallel requests that the server works on.
+        sure: it cannot be more: other requests waited meanwhile, or the server worked on all that were sent.
+        busy: other clients than Hearth's runs used the server.
     """
 
     slots: int
@@ -31,35 +31,32 @@ class Count:
 async def agreed_capacity(
     store: LedgerStore, what: str, asked: int, measure: Callable[[], Awaitable[Count]]
 ) -> Measured:
-    """What the runs that use a server know of it; measured first if they know too little.
+    """Return the capacity of a server as its runs know it; measure it first if they know too little.
 
-    The others begin no page meanwhile, and those under way are waited for: a busy server looks like a small one.
+    Other runs start no page meanwhile, and pages in flight are waited for: a busy server looks like a small one.
 
     Args:
         store: the server's ledger.
-        what: is measured, such as the model: another's number may be another.
-        asked: requests at once that the run would like to send.
-        measure: measures it.
+        what: the model, and what else may change the number.
+        asked: parallel requests that the run wants to send.
+        measure: takes the measurement.
 
     Raises:
         HearthError: the ledger cannot be used; or what `measure` raised.
     """
     run = uuid.uuid4().hex[:12]
 
-    def turn(ledger: Ledger) -> Ledger:
+    def claim(ledger: Ledger) -> Ledger:
         ledger = ledger.live(store.now())
-        return (
-            ledger
-            if _told(ledger, what, asked, store.server)
-            else measuring(ledger, run, store.now() + store.lease_seconds)
-        )
+        if _known(ledger, what, asked, store.server):
+            return ledger
+        return measuring(ledger, run, store.now() + store.lease_seconds)
 
     while True:
-        ledger = await store.change(turn)
-        told = _told(ledger, what, asked, store.server)
-        if told is not None:
+        ledger = await store.change(claim)
+        if (known := _known(ledger, what, asked, store.server)) is not None:
             await store.change(lambda ledger: not_measuring(ledger, run))
-            return told
+            return known
         if ledger.measured_by == run and ledger.held == 0:
             break
         await asyncio.sleep(store.poll_seconds)
@@ -70,18 +67,15 @@ async def agreed_capacity(
         with suppress(HearthError):
             await store.change(lambda ledger: not_measuring(ledger, run))
         raise
-    found = Measured(
-        **{"what": what, "slots": count.slots, "asked": asked, "at": store.now(), "server": store.server},
-        **{"sure": count.sure, "busy": count.busy},
-    )
-    await store.change(lambda ledger: knowing(not_measuring(ledger, run), found))
-    return found
+    measured = Measured(what=what, asked=asked, at=store.now(), server=store.server, **asdict(count))
+    await store.change(lambda ledger: knowing(not_measuring(ledger, run), measured))
+    return measured
 
 
-def _told(ledger: Ledger, what: str, asked: int, server: str) -> Measured | None:
-    """What is known, if it is enough: more may be had only if the one who measured asked for less, and got it all.
+def _known(ledger: Ledger, what: str, asked: int, server: str) -> Measured | None:
+    """Return the known capacity if it is enough: a run that sent fewer requests, and had all served, knows too little.
 
-    Of a server that was started anew nothing is known.
+    Nothing is known of a server that was restarted.
     """
     known = ledger.measured.get(what)
     if known is None or (server and known.server != server):
@@ -91,7 +85,7 @@ def _told(ledger: Ledger, what: str, asked: int, server: str) -> Measured | None
 
 @asynccontextmanager
 async def _alone(store: LedgerStore, run: str) -> AsyncIterator[None]:
-    """Keep the others away for as long as it takes."""
+    """Keep other runs from the server meanwhile."""
 
     async def renew() -> None:
         while True:

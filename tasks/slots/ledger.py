@@ -1,4 +1,4 @@
-"""A server's ledger: which runs use its slots, and what was measured of it. Pure; nothing is read or sent."""
+"""A server's ledger: which runs use its slots, and its measured capacity. Pure; nothing is read or sent."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 _FRESH_SECONDS = 30.0
 _LONGEST_SECONDS = 60.0
-"""No claim lasts longer, whatever its store."""
+"""The longest that a claim lasts, in any store."""
 
 
 class SlotClaim(BaseModel):
-    """A run's part in a ledger.
+    """A run's claim to slots. Times are seconds since the epoch.
 
     Attributes:
         wants: slots that it could use now.
         holds: slots that it may use.
-        ends_at: when others may take what it holds, seconds since the epoch; it moves on while the run lives.
-        came_at: when it came, seconds since the epoch.
-        fed: it has begun a page.
-        turned_at: when `holds` changed last, seconds since the epoch.
+        ends_at: when other runs may take its slots; it moves on while the run lives.
+        came_at: when the run came.
+        fed: whether it has started a page.
+        turned_at: when `holds` changed last.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -34,14 +34,14 @@ class SlotClaim(BaseModel):
 
 
 class Measured(BaseModel):
-    """What was found of a server, or each of its parts, with one model: `slots` of the `asked` requests at once.
+    """The measured capacity of a server, or of each replica, with one model: `slots` of the `asked` parallel requests.
 
     Attributes:
         what: the model, and what else may change the number.
         at: when, seconds since the epoch.
-        server: tells a server from others that ran at its address; empty if that is not known.
-        sure: it cannot serve more.
-        busy: others than runs used the server meanwhile.
+        server: identifies the server among others that ran at its address; empty if unknown.
+        sure: whether it cannot serve more.
+        busy: whether other clients than runs used the server meanwhile.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -56,17 +56,17 @@ class Measured(BaseModel):
 
 
 class Ledger(BaseModel):
-    """The use of one server.
+    """The use of one server. Times are seconds since the epoch.
 
     Attributes:
         claims: by the run's token.
-        measured: what was found of the server, or of each of its parts, by `what`.
-        parts: equal parts of the server that serve now, such as tasks behind a load balancer.
-        parts_at: when that was seen to be so, seconds since the epoch; of two runs, who has seen it later is right.
-        limit: requests that are sent at once just now; fewer than it serves while the server is in trouble.
-        limited_at: when the limit changed last, seconds since the epoch.
-        measured_by: who measures the server, and must be alone for it; empty if nobody does.
-        measured_until: when others may, seconds since the epoch.
+        measured: capacities of the server, or of each replica, by `what`.
+        parts: replicas that serve now, such as tasks behind a load balancer.
+        parts_at: when that number was seen; the latest of several runs' counts.
+        limit: parallel requests that all runs may send; below the capacity while the server is in trouble.
+        limited_at: when the limit changed last.
+        measured_by: token of the run that measures the server, and must be alone for it; empty if none does.
+        measured_until: when another run may measure.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -82,17 +82,17 @@ class Ledger(BaseModel):
 
     @classmethod
     def read(cls, text: str | bytes) -> Ledger:
-        """A ledger as it was written; an empty one if it makes no sense, for another version of Hearth wrote it."""
+        """Return a ledger as it was written, or an empty one if another version of Hearth wrote it differently."""
         try:
             return cls.model_validate_json(text)
         except ValidationError:
             return cls()
 
     def live(self, now: float) -> Ledger:
-        """Without what has ended; a server that nobody has used for a while may be another by now.
+        """Return the ledger without what has ended; a server that was idle for a while may be another by now.
 
-        What lies further ahead than any claim was made by another clock, such as one that was a day fast: it ends as
-        the longest claim that begins now.
+        A time further ahead than any claim lasts is from a wrong clock, such as one that was a day fast: it becomes
+        the end of the longest claim that begins now.
         """
         latest = now + _LONGEST_SECONDS
         claims = {
@@ -111,29 +111,29 @@ class Ledger(BaseModel):
 
     @property
     def capacity(self) -> int:
-        """Requests that the server serves at once; 0 while nobody knows."""
+        """Parallel requests that the server serves; 0 while unknown."""
         return self.each * self.parts
 
     @property
     def each(self) -> int:
-        """Requests that each of its parts serves at once; 0 while nobody knows."""
+        """Parallel requests that each replica serves; 0 while unknown."""
         return max((measured.slots for measured in self.measured.values()), default=0)
 
     @property
     def held(self) -> int:
-        """Slots that somebody holds."""
+        """Slots that runs hold."""
         return sum(claim.holds for claim in self.claims.values())
 
 
 def left(ledger: Ledger, run: str) -> Ledger:
-    """The ledger without a run."""
+    """Return the ledger without a run."""
     return ledger.model_copy(update={"claims": {other: c for other, c in ledger.claims.items() if other != run}})
 
 
 def resized(ledger: Ledger, parts: int, seen_at: float) -> Ledger:
-    """The ledger after a run has seen, at that time, how many parts the server has; what was seen later stands.
+    """Return the ledger after a run has counted the server's replicas at a time; a later count stands.
 
-    A part that comes adds its slots at once, so that it has pages from the start; one that goes takes its own away, and
+    A new replica adds its slots at once, so that it has pages from the start; one that goes takes its slots away, and
     pages in flight on it may end.
     """
     if parts == ledger.parts or seen_at <= ledger.parts_at:
@@ -143,19 +143,19 @@ def resized(ledger: Ledger, parts: int, seen_at: float) -> Ledger:
 
 
 def measuring(ledger: Ledger, run: str, until: float) -> Ledger:
-    """The ledger with the server to be measured by a run, unless another does already."""
+    """Return the ledger with a run that measures the server, unless another does already."""
     if ledger.measured_by not in {"", run}:
         return ledger
     return ledger.model_copy(update={"measured_by": run, "measured_until": until})
 
 
 def not_measuring(ledger: Ledger, run: str) -> Ledger:
-    """The ledger after a run has ended to measure."""
+    """Return the ledger after a run has finished measuring."""
     return ledger.model_copy(update={"measured_by": ""}) if ledger.measured_by == run else ledger
 
 
 def knowing(ledger: Ledger, measured: Measured) -> Ledger:
-    """The ledger with what was found of the server; what was found of an earlier one at its address is forgotten."""
+    """Return the ledger with a measurement; those of an earlier server at the address are dropped."""
     others = {
         what: m for what, m in ledger.measured.items() if m.server in {"", measured.server} or not measured.server
     }
@@ -164,7 +164,7 @@ def knowing(ledger: Ledger, measured: Measured) -> Ledger:
 
 
 def corrected(ledger: Ledger, what: str, slots: int, now: float) -> Ledger:
-    """The ledger after pages have shown that the server works on another number of requests at once."""
+    """Return the ledger after pages have shown that the server serves another number of parallel requests."""
     known = ledger.measured.get(what)
     if known is None or known.slots == slots:
         return ledger

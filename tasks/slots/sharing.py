@@ -1,8 +1,8 @@
 """How the slots of a server are shared among the runs that use it. Pure; nothing is read or sent.
 
-Fair is max-min: the slots are dealt out one at a time to those who have the fewest and want more. Where a last round
-does not go round, those come first that have never read a page, then those whose turn is not over, then those that have
-waited longest. So a newcomer gets the next slot that comes free, and twenty runs take turns on eight slots.
+Sharing is max-min fair: slots are dealt one at a time to the runs that have the fewest and want more. If the last round
+has too few, runs that have never read a page come first, then those whose turn is not over, then those that have waited
+longest. So a newcomer gets the next free slot, and twenty runs take turns on eight slots.
 """
 
 from __future__ import annotations
@@ -12,25 +12,23 @@ from dataclasses import dataclass
 from tasks.slots.ledger import Ledger, SlotClaim
 
 TURN_SECONDS = 10.0
-"""How long a run keeps a slot for which others wait: some pages, so that little is lost as slots change hands."""
-
-
+"""How long a run keeps a slot that others wait for: some pages, so that little time is lost as slots change hands."""
 _RENEWED_PART = 0.75
-"""A claim is renewed when it has less than this part of its length left, not at every look."""
+"""A claim is renewed when less than this share of its length is left, not at every look."""
 
 
 @dataclass(frozen=True)
 class Need:
-    """What a run tells the ledger of itself.
+    """What a run needs of a server. Times are seconds since the epoch.
 
     Attributes:
         wants: slots that it could use now.
         in_flight: slots that it uses now.
-        lease_seconds: how long its claim is to last.
-        trouble_at: when it began the last request that found the server in trouble, seconds since the epoch; 0: none
-            did. What began before the limit was changed says nothing of the new one.
-        relief_at: when it began the first of some requests in a row that were served well; 0: there are not enough.
-        begun: it has begun a page. One that lost its slot before it could use it is still a newcomer.
+        lease_seconds: length of its claim.
+        trouble_at: start of its last request that met a server in trouble; 0: none did. A request from before the last
+            change of the limit says nothing of the new one.
+        relief_at: start of the first of enough requests in a row that were served well; 0: there are too few.
+        begun: whether it has started a page. A run that lost its slot unused is still a newcomer.
     """
 
     wants: int
@@ -42,10 +40,10 @@ class Need:
 
 
 def settled(ledger: Ledger, run: str, need: Need, now: float) -> tuple[Ledger, int]:
-    """The ledger after a run has told what it needs, given back what is over its share and taken what is free of it.
+    """Return the ledger after a run has entered its need, given back what exceeds its share and taken what is free.
 
-    A slot in flight is given back when its page has ended, by a later call. A run whose claim had ended comes back
-    with what it has in flight, though that may be more than is free: so many requests are on the server.
+    A slot in flight is given back by a later call, when its page has ended. A run whose claim had ended comes back with
+    its slots in flight, even if fewer are free: their requests are on the server.
 
     Args:
         ledger: as it was read.
@@ -54,7 +52,7 @@ def settled(ledger: Ledger, run: str, need: Need, now: float) -> tuple[Ledger, i
         now: seconds since the epoch.
 
     Returns:
-        The ledger, and the run's share: it begins no page beyond it, though it may hold more for now.
+        The ledger, and the run's share: it starts no page beyond it, even if it holds more for now.
     """
     ledger = _limited(ledger.live(now), need, now)
     mine = ledger.claims.get(run) or SlotClaim(wants=0, holds=need.in_flight, ends_at=now, came_at=now)
@@ -67,18 +65,18 @@ def settled(ledger: Ledger, run: str, need: Need, now: float) -> tuple[Ledger, i
     holds = holding(target, mine.holds, need.in_flight, free)
     if holds != mine.holds:
         mine = mine.model_copy(update={"holds": holds, "turned_at": now})
-    # While more is held than there is, after a cut or by one who came back, what comes free is not used again.
+    # While more is held than there is, after a cut or by a run that came back, slots that come free are not used.
     share = min(target, max(0, ledger.limit - (ledger.held - ledger.claims[run].holds)))
     return ledger.model_copy(update={"claims": {**ledger.claims, run: mine}}), share
 
 
 def holding(target: int, holds: int, in_flight: int, free: int) -> int:
-    """How many slots a run holds from now on: what is over its target and not in use goes, what is free of it comes."""
+    """Return how many slots a run holds next: unused ones above its target go, free ones below it come."""
     return max(target, in_flight) if target < holds else holds + max(0, min(target - holds, free))
 
 
 def shares(ledger: Ledger, now: float) -> dict[str, int]:
-    """How many slots each run should hold: see the module. None while somebody measures the server."""
+    """Return how many slots each run should hold: see the module. None get any while a run measures the server."""
     dealt = dict.fromkeys(ledger.claims, 0)
     slots = 0 if ledger.measured_by else ledger.limit
     while slots > 0:
@@ -86,7 +84,7 @@ def shares(ledger: Ledger, now: float) -> dict[str, int]:
         if not asking:
             break
         if len(asking) > slots:
-            # While somebody has never read a page, turns are over: the slots held longest come free soonest.
+            # While a run has never read a page, all turns are over: the slots held longest come free soonest.
             newcomers = any(not claim.fed and claim.wants for claim in ledger.claims.values())
             turn = 0.0 if newcomers else TURN_SECONDS
             asking = sorted(asking, key=lambda run: _rank(ledger.claims[run], dealt[run], run, now - turn))[:slots]
@@ -97,7 +95,7 @@ def shares(ledger: Ledger, now: float) -> dict[str, int]:
 
 
 def _rank(claim: SlotClaim, dealt: int, run: str, before: float) -> tuple[int, float, str]:
-    """Who comes first where a round does not go round; turns that began `before` are over."""
+    """Return the sort key of a run when a round has too few slots; turns that began `before` are over."""
     if dealt == 0 and not claim.fed:
         return 0, claim.came_at, run
     if claim.holds > dealt:

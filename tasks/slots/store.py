@@ -1,4 +1,4 @@
-"""Where ledgers are kept: a protocol of two verbs, and the files of this machine."""
+"""Stores of ledgers: their protocol, and files on this machine."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from tasks.core.owners import foreign_holder
 from tasks.core.private import access_message, make_directory, open_private, write_text
 from tasks.slots.ledger import Ledger
 
-_TURN_SECONDS = 0.002
-_PATIENCE_SECONDS = 10.0
+_LOCK_POLL_SECONDS = 0.002
+_LOCK_SECONDS = 10.0
 
 
 class LedgerStore(Protocol):
     """The ledger of one server.
 
     Attributes:
-        poll_seconds: how often one who waits for a slot looks whether one came free.
-        watch_seconds: how often one who has what it wants looks whether others came.
-        lease_seconds: how long a claim lasts that is not renewed.
-        server: tells the server from others that ran at its address before; empty if that is not known.
+        poll_seconds: between two looks of a run that waits for a slot.
+        watch_seconds: between two looks of a run that has what it wants.
+        lease_seconds: how long a claim lasts without a renewal.
+        server: identifies the server among others that ran at its address before; empty if unknown.
     """
 
     poll_seconds: float
@@ -40,21 +40,18 @@ class LedgerStore(Protocol):
     server: str
 
     def now(self) -> float:
-        """The time by which its entries are made, seconds since the epoch: the same for all who use it."""
+        """Return the time of its entries, seconds since the epoch: the same for all runs."""
         ...
 
     def stamp(self) -> object:
-        """What changes whenever the ledger does, if that can be told at next to no cost; None if it cannot."""
+        """Return a value that changes whenever the ledger does, or None if that would cost a call."""
         ...
 
     async def change(self, change: Callable[[Ledger], Ledger]) -> Ledger:
-        """Read the ledger, and write what becomes of it unless that is the same; nobody else writes in between.
+        """Read the ledger, write the changed one unless it is the same, and return it. No other write comes between.
 
         Args:
-            change: is called again with what others wrote if they came first.
-
-        Returns:
-            The ledger as it is then.
+            change: called again with the new ledger if another run wrote first.
 
         Raises:
             HearthError: it cannot be reached, or not be written.
@@ -63,10 +60,10 @@ class LedgerStore(Protocol):
 
 
 class FileStore:
-    """A ledger in a file, for the runs of this machine. A run that dies in the middle leaves it as it was.
+    """A ledger in a file, for the runs of this machine. A run that dies in a change leaves it as it was.
 
     Args:
-        path: the file's; its directory is made.
+        path: of the file; its directory is made.
         server: see `LedgerStore`.
     """
 
@@ -82,16 +79,10 @@ class FileStore:
 
     @classmethod
     def of(cls, home: Path, url: str, server: str = "") -> FileStore:
-        """The ledger of a server, by whatever name its host is called.
-
-        Args:
-            home: where Hearth keeps track of servers.
-            url: the server's.
-            server: see `LedgerStore`.
-        """
+        """Return the ledger of the server at a URL, whatever the name of its host, in Hearth's directory."""
         parts = urlsplit(url)
-        place = f"{_address(parts.hostname or '')} {parts.port} {parts.path}"
-        return cls(home / "slots" / f"{hashlib.sha256(place.encode()).hexdigest()[:16]}.json", server)
+        address = f"{_address(parts.hostname or '')} {parts.port} {parts.path}"
+        return cls(home / "slots" / f"{hashlib.sha256(address.encode()).hexdigest()[:16]}.json", server)
 
     def now(self) -> float:
         """See `LedgerStore`."""
@@ -109,7 +100,7 @@ class FileStore:
         """See `LedgerStore`."""
         try:
             async with self._locked():
-                # Nothing is awaited from here on: it takes some hundred microseconds, and nobody is kept waiting.
+                # Nothing is awaited from here on: it takes some hundred microseconds, and holds up no other run.
                 before = self._read()
                 after = change(before)
                 if after != before:
@@ -128,12 +119,12 @@ class FileStore:
         make_directory(self._path.parent)
         descriptor: int | None = None
         try:
-            async with asyncio.timeout(_PATIENCE_SECONDS):
+            async with asyncio.timeout(_LOCK_SECONDS):
                 while (descriptor := _try_lock(self._lock)) is None:  # noqa: ASYNC110 - no event tells when it is free
-                    await asyncio.sleep(_TURN_SECONDS)
+                    await asyncio.sleep(_LOCK_POLL_SECONDS)
             yield
         except TimeoutError:
-            who = foreign_holder(self._lock) or "a process that stands still"
+            who = foreign_holder(self._lock) or "a process that does not go on"
             raise StorageError(f"{self._lock} is held by {who}. End it, and run again.") from None
         finally:
             if descriptor is not None:
@@ -152,7 +143,7 @@ class FileStore:
 
 
 def _address(host: str) -> str:
-    """The first of a host's addresses, IPv4 first; its name if it has none just now."""
+    """Return the first of a host's addresses, IPv4 first; its name if it has none now."""
     try:
         found = socket.getaddrinfo(host, None, proto=socket.IPPROTO_TCP)
     except OSError:
@@ -161,7 +152,7 @@ def _address(host: str) -> str:
 
 
 def _try_lock(path: Path) -> int | None:
-    """A descriptor that holds the lock; None if another process holds it, or has just removed its file."""
+    """Return a descriptor that holds the lock; None if another process holds it, or has just removed its file."""
     descriptor = open_private(path, os.O_RDWR | os.O_CREAT)
     with contextlib.suppress(BlockingIOError, FileNotFoundError):
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

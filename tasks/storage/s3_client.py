@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError, IncompleteReadError, ReadTimeoutErr
 from s3transfer.exceptions import RetriesExceededError
 
 from tasks.aws.client import Aws
-from tasks.aws.errors import told_of
+from tasks.aws.errors import wrap_errors
 from tasks.core.errors import CloudError
 from tasks.core.paths import S3Path
 
@@ -72,7 +72,7 @@ def get(path: S3Path) -> Stored | None:
     Raises:
         CloudError: it cannot be read.
     """
-    with told_of("GetObject"):
+    with wrap_errors("GetObject"):
         try:
             for _ in range(_ATTEMPTS - 1):
                 with suppress(*_BROKEN):
@@ -107,7 +107,7 @@ def put(path: S3Path, body: bytes, *, over: str | None, lock: str = "") -> datet
         CloudError: it cannot be written.
     """
     condition: dict[str, Any] = {"IfNoneMatch": "*"} if over is None else {"IfMatch": over}
-    with told_of("PutObject"):
+    with wrap_errors("PutObject"):
         try:
             response = _client(path).put_object(
                 Bucket=path.bucket, Key=path.key, Body=body, Metadata={_LOCK_METADATA: lock}, **condition
@@ -125,7 +125,7 @@ def head(path: S3Path) -> Listed | None:
     Raises:
         CloudError: it cannot be read.
     """
-    with told_of("HeadObject"):
+    with wrap_errors("HeadObject"):
         try:
             response = _client(path).head_object(Bucket=path.bucket, Key=path.key)
         except ClientError as error:
@@ -151,7 +151,7 @@ def list_objects(path: S3Path, prefix: str = "", *, after: str = "", most: int =
     if after:
         request["StartAfter"] = path.folder + after
     while True:
-        with told_of("ListObjectsV2"):
+        with wrap_errors("ListObjectsV2"):
             response = _client(path).list_objects_v2(**request)
         for listed in response.get("Contents", ()):
             yield Listed(S3Path(path.bucket, listed["Key"]), listed["ETag"], listed["Size"])
@@ -166,7 +166,7 @@ def list_folders(path: S3Path) -> Iterator[S3Path]:
     Raises:
         CloudError: they cannot be listed.
     """
-    with told_of("ListObjectsV2"):
+    with wrap_errors("ListObjectsV2"):
         pages = _client(path).get_paginator("list_objects_v2")
         for response in pages.paginate(Bucket=path.bucket, Prefix=path.folder, Delimiter="/"):
             for folder in response.get("CommonPrefixes", ()):
@@ -179,7 +179,7 @@ def download(path: S3Path, file: IO[bytes]) -> bool:
     Raises:
         CloudError: it cannot be read.
     """
-    with told_of("GetObject"):
+    with wrap_errors("GetObject"):
         try:
             _client(path).download_fileobj(path.bucket, path.key, file, Config=_transfer())
         except ClientError as error:
@@ -197,7 +197,7 @@ def upload(path: S3Path, file: IO[bytes]) -> None:
     Raises:
         CloudError: it cannot be written.
     """
-    with told_of("PutObject"):
+    with wrap_errors("PutObject"):
         _client(path).upload_fileobj(file, path.bucket, path.key, Config=_transfer())
 
 

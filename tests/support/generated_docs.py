@@ -14,7 +14,7 @@ from typer.main import get_command
 from flows.api.app import create_app
 from flows.api.prefect_state import Status
 from flows.api.settings import ApiSettings
-from flows.api.uploads import parameters
+from flows.api.uploads import option_parameters
 from flows.cli.main import app
 from infra_scripts.monitoring.dashboard import template
 from tasks.core.errors import FailureReason
@@ -168,7 +168,9 @@ def refusals_table() -> str:
 
 def api_options_table() -> str:
     """Return a row for each option of a posted document."""
-    return table(("option", "meaning"), ((f"`{option['name']}`", option["description"]) for option in parameters()))
+    return table(
+        ("option", "meaning"), ((f"`{option['name']}`", option["description"]) for option in option_parameters())
+    )
 
 
 def files_tables() -> str:

@@ -1,4 +1,4 @@
-"""Whether a run could have a machine: credentials, the stack, the way to it, the quota. Nothing is started."""
+"""Check what a run needs to get a machine: credentials, stack, connection, quota. Nothing is started."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MARKETS = {
 
 
 async def check(settings: Settings) -> Findings:
-    """Look for what a run needs, in the order in which it needs it."""
+    """Check what a run needs, in the order in which it needs it."""
     aws = Aws(settings.ec2.region)
     yield Finding(State.OK, f"AWS knows the credentials: {await caller(aws)}.")
     stack = await find_stack(aws, settings.ec2.pool)

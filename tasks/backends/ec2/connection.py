@@ -1,4 +1,4 @@
-"""How a run reaches the Ollama of a machine: its private address, TLS and a token, or an SSM tunnel."""
+"""A run's connection to the Ollama of a machine: by its private address, TLS and a token, or an SSM tunnel."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 from tasks.aws.client import ask
+from tasks.backends.base import Endpoint
 from tasks.backends.ec2.machine import Machine
 from tasks.backends.ec2.pool import Pool, parameter
 from tasks.core.errors import HearthError, ServerError
@@ -27,27 +27,20 @@ _OLLAMA_PORT = 11434
 _GLANCE_SECONDS = 3.0
 _TUNNEL_SECONDS = 20.0
 _CLOSE_SECONDS = 2.0
-# A model that stays loaded for longer is pinned (keep_alive -1), which tells nothing of its use.
+# A model that stays loaded for longer is pinned (keep_alive -1), which says nothing of its use.
 _PINNED = timedelta(hours=24)
 
 
 @dataclass
 class Connection:
-    """A way to a machine's Ollama, open until it is closed.
+    """A connection to a machine's Ollama, open until it is closed."""
 
-    Attributes:
-        url: of its API.
-        headers, certificate: see `tasks.backends.base.Endpoint`.
-    """
-
-    url: str
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    certificate: str | None = field(default=None, repr=False)
+    endpoint: Endpoint
     tunnel: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     def client(self) -> OllamaClient:
-        """The API behind it. Use as an async context manager."""
-        return OllamaClient(self.url, timeout=_GLANCE_SECONDS, headers=self.headers, certificate=self.certificate)
+        """Return a client for quick questions. Use as an async context manager."""
+        return self.endpoint.client(_GLANCE_SECONDS)
 
     @property
     def shut(self) -> bool:
@@ -55,19 +48,19 @@ class Connection:
         return self.tunnel is not None and self.tunnel.poll() is not None
 
     def close(self) -> None:
-        """End the tunnel, if there is one. Doing it twice is harmless."""
+        """End the tunnel, if there is one. Calling it twice is harmless."""
         tunnel, self.tunnel = self.tunnel, None
         if tunnel is not None:
-            for how in (signal.SIGTERM, signal.SIGKILL):
+            for number in (signal.SIGTERM, signal.SIGKILL):
                 with suppress(ProcessLookupError):
-                    os.killpg(tunnel.pid, how)
+                    os.killpg(tunnel.pid, number)
                 with suppress(subprocess.TimeoutExpired):
                     tunnel.wait(_CLOSE_SECONDS)
                     return
 
 
 def check_access(pool: Pool) -> None:
-    """See that this machine has what it takes to reach the pool's, before any is taken.
+    """Check that this computer can reach the pool's machines, before one is taken.
 
     Raises:
         ServerError: the Session Manager plugin is missing.
@@ -77,10 +70,10 @@ def check_access(pool: Pool) -> None:
 
 
 async def open_connection(pool: Pool, machine: Machine) -> Connection:
-    """Open the way to a machine that EC2 says is running; whether Ollama answers is for the caller to see.
+    """Open a connection to a running machine. Whether Ollama answers is for the caller to check.
 
     Raises:
-        ServerError: there is none.
+        ServerError: it cannot be opened.
         CloudError: AWS refuses.
     """
     port = pool.stack.port
@@ -88,20 +81,21 @@ async def open_connection(pool: Pool, machine: Machine) -> Connection:
         case Access.PRIVATE:
             if machine.private_ip is None:
                 raise ServerError(f"{machine.id} has no private address. Check the pool's subnets.")
-            return Connection(f"http://{machine.private_ip}:{port}")
+            return Connection(Endpoint(f"http://{machine.private_ip}:{port}"))
         case Access.TOKEN:
             address = machine.public_ip or machine.private_ip
             token = await parameter(pool, f"/hearth/{pool.stack.pool}/token")
             certificate = await parameter(pool, f"/hearth/{pool.stack.pool}/tls-certificate")
-            return Connection(f"https://{address}:{port}", {"Authorization": f"Bearer {token}"}, certificate)
+            headers = {"Authorization": f"Bearer {token}"}
+            return Connection(Endpoint(f"https://{address}:{port}", headers, certificate))
         case Access.TUNNEL:
             return await _tunnel(pool, machine)
 
 
 async def loaded_models(pool: Pool, machine: Machine) -> tuple[LoadedModel, ...] | None:
-    """What a machine has in memory; None if it cannot be asked without using it."""
+    """Return the models in a machine's memory; None if it does not answer, or the question would look like use."""
     if pool.stack.access is Access.TUNNEL:
-        return None  # a tunnel would look like use to the machine's own watchdog
+        return None  # the machine's watchdog takes a tunnel for use
     try:
         connection = await open_connection(pool, machine)
         async with connection.client() as client:
@@ -111,9 +105,9 @@ async def loaded_models(pool: Pool, machine: Machine) -> tuple[LoadedModel, ...]
 
 
 async def active_until(pool: Pool, machine: Machine) -> float:
-    """Until when the model stays loaded for whoever asked last, seconds since the epoch; 0 if it cannot be known.
+    """Return until when the model stays loaded after the last request, seconds since the epoch; 0 if unknown.
 
-    Ollama moves a model's `expires_at` on with every request that it serves, so that it tells of use without a lease.
+    Ollama moves a model's `expires_at` on with every request that it serves, so that it shows use without a lease.
     """
     loaded = await loaded_models(pool, machine) or ()
     now = time.time()
@@ -134,7 +128,7 @@ async def _tunnel(pool: Pool, machine: Machine) -> Connection:
         Parameters=parameters,
     )
     session_facts = json.dumps({name: session.get(name) for name in ("SessionId", "TokenValue", "StreamUrl")})
-    # The arguments are those with which the AWS CLI starts it; the token goes by the environment, out of `ps`.
+    # These are the AWS CLI's arguments; the token goes by the environment, so that `ps` does not show it.
     ssm = pool.aws.ssm.meta
     process = await asyncio.to_thread(
         subprocess.Popen,
@@ -148,7 +142,7 @@ async def _tunnel(pool: Pool, machine: Machine) -> Connection:
         env={**os.environ, "AWS_SSM_START_SESSION_RESPONSE": session_facts},
         start_new_session=True,
     )
-    connection = Connection(f"http://127.0.0.1:{port}", tunnel=process)
+    connection = Connection(Endpoint(f"http://127.0.0.1:{port}"), process)
     try:
         async with asyncio.timeout(_TUNNEL_SECONDS):
             while not _listens(port):

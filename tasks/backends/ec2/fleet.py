@@ -1,4 +1,4 @@
-"""Launch one machine: an EC2 Fleet of type instant over all types and zones, spot first where it may be spot."""
+"""Launch one machine: an EC2 Fleet of type instant over all types and zones, spot first where spot is allowed."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ _NO_CAPACITY = {
     "Unavailable",
     "RequestLimitExceeded",
 }
-# These say nothing of the other places: one that was not tried, and types that a zone does not offer.
+# These say nothing of other places: a place was not tried, or a zone does not offer the type.
 _NOT_TRIED = "UnfulfillableCapacity"
 _SILENT = {_NOT_TRIED, "Unsupported", "InvalidFleetConfiguration"}
 _QUOTA = {"VcpuLimitExceeded", "MaxSpotInstanceCountExceeded", "InstanceLimitExceeded"}
-_PROFILE = ("InvalidParameterValue", "invalid iam instance profile")  # new: EC2 learns of it in IAM's own time
+_PROFILE = ("InvalidParameterValue", "invalid iam instance profile")  # a new one: EC2 learns of it after a while
 _DENIED = {"UnauthorizedOperation", "AccessDenied", "AuthFailure.ServiceLinkedRoleCreationNotPermitted"}
 
 
 class UnsettledError(CapacityError):
-    """EC2 does not know yet what the stack made, and will in some minutes."""
+    """EC2 does not know all of a new stack yet, and will in some minutes."""
 
 
 @dataclass(frozen=True)
 class Offer:
-    """A fleet's request: one market, all the places where a machine may be.
+    """A request for a fleet: one market, and all places where a machine may be.
 
     Attributes:
         base: the request without its launch template and its client token.
@@ -65,21 +65,21 @@ class Offer:
 
     @property
     def request(self) -> dict[str, Any]:
-        """As CreateFleet wants it. Alike requests have the same client token, so that AWS answers them alike."""
+        """The parameters of CreateFleet. Equal requests have the same client token, so that AWS makes one machine."""
         template = {"LaunchTemplateSpecification": self.template, "Overrides": list(self.places)}
         request = {**self.base, "LaunchTemplateConfigs": [template]}
-        told = json.dumps([self.nonce, request], sort_keys=True).encode()
-        return {**request, "ClientToken": hashlib.sha256(told).hexdigest()[:40]}
+        digest = hashlib.sha256(json.dumps([self.nonce, request], sort_keys=True).encode()).hexdigest()
+        return {**request, "ClientToken": digest[:40]}
 
     def without(self, tried: Collection[tuple[str, str]]) -> Offer | None:
-        """The places that were not tried; None if that is none, or all."""
+        """Return the offer of the places that were not tried; None if that is none, or all."""
         left = tuple(place for place in self.places if (place["InstanceType"], place["SubnetId"]) not in tried)
         return replace(self, places=left) if 0 < len(left) < len(self.places) else None
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why one place of a fleet brought nothing."""
+    """The reason why one place of a fleet has no machine."""
 
     code: str
     message: str
@@ -88,11 +88,11 @@ class Failure:
 
 
 def affordable(settings: Ec2Settings, region: str, book: Book) -> tuple[str, ...]:
-    """The types that are known to cost no more on demand than they may; told if that is judged by us-east-1's price."""
+    """Return the types within the highest price on demand. Warn if us-east-1's price decides."""
     if settings.max_price is None:
         return settings.types
-    if (told := fallback_note(settings.types, region, book)) is not None:
-        emit(RunWarning(f"HEARTH_EC2__MAX_PRICE: {told}"))
+    if (note := fallback_note(settings.types, region, book)) is not None:
+        emit(RunWarning(f"HEARTH_EC2__MAX_PRICE: {note}"))
     prices = {each: on_demand_usd_per_hour(each, region, book) for each in settings.types}
     return tuple(each for each, price in prices.items() if price is not None and price <= settings.max_price)
 
@@ -100,18 +100,18 @@ def affordable(settings: Ec2Settings, region: str, book: Book) -> tuple[str, ...
 def offers(
     settings: Ec2Settings, stack: Stack, subnets: Sequence[str], image: str, nonce: str, types: Sequence[str]
 ) -> Iterator[Offer]:
-    """The requests to be tried, in this order.
+    """Generate the offers to try, in order.
 
     Args:
         settings: types, market and price.
-        stack: what the machine is made from.
+        stack: with the launch template.
         subnets: where the machine may be.
         image: id of the AMI.
-        nonce: the same for tries of the same launch, so that AWS makes one machine of two alike requests.
-        types: those that may be had on demand: see `affordable`.
+        nonce: the same for all attempts at one launch, so that AWS makes one machine for two equal requests.
+        types: that are allowed on demand: see `affordable`.
 
     Raises:
-        InputError: no type may be used at this price.
+        InputError: no type is allowed at this price.
     """
     policy = settings.spot_policy
     if policy is not SpotPolicy.ON_DEMAND:
@@ -126,8 +126,8 @@ def offers(
             )
 
 
-async def launch(aws: Aws, offered: Iterable[Offer]) -> str:
-    """Try the offers until one brings a machine.
+async def launch(aws: Aws, candidates: Iterable[Offer]) -> str:
+    """Try offers until one brings a machine.
 
     Returns:
         The machine's id.
@@ -137,22 +137,22 @@ async def launch(aws: Aws, offered: Iterable[Offer]) -> str:
         CloudError: a quota, a permission, or the image forbid it for good.
     """
     failures: list[tuple[Market, Failure]] = []
-    for offered_one in offered:
-        offer: Offer | None = offered_one
+    for candidate in candidates:
+        offer: Offer | None = candidate
         while offer is not None:
             emit(Progress(f"asking EC2 for a machine, {offer.market}"))
-            answer = await ask(aws.ec2.create_fleet, **offer.request)
-            launched = [each for brought in answer.get("Instances", ()) for each in brought.get("InstanceIds", ())]
+            response = await ask(aws.ec2.create_fleet, **offer.request)
+            launched = [name for group in response.get("Instances", ()) for name in group.get("InstanceIds", ())]
             if launched:
                 return launched[0]
-            met = list(_failures(answer)) or [Failure(_NOT_TRIED, "the fleet brought nothing", "")]
+            met = list(_failures(response)) or [Failure(_NOT_TRIED, "the fleet brought nothing", "")]
             failures += [(offer.market, failure) for failure in met]
             emit(RunWarning(f"No {offer.market} machine: {_summary(met)}."))
             tried = [failure for failure in met if failure.code != _NOT_TRIED]
             passing = all(failure.code in _NO_CAPACITY | _SILENT for failure in tried)
-            # A fleet need not have tried every place that it was given.
+            # A fleet may not have tried every place of its request.
             offer = offer.without([(failure.type, failure.subnet) for failure in tried]) if passing else None
-    raise _judged(failures)
+    raise _error_of(failures)
 
 
 def _offer(
@@ -165,28 +165,24 @@ def _offer(
     nonce: str,
 ) -> Offer:
     spot = market is Market.SPOT
+    price = {"MaxPrice": str(settings.max_price)} if spot and settings.max_price is not None else {}
     places: list[dict[str, Any]] = [
-        {"ImageId": image, "InstanceType": each, "SubnetId": subnet, "Priority": float(rank)}
+        {"ImageId": image, "InstanceType": each, "SubnetId": subnet, "Priority": float(rank), **price}
         for rank, each in enumerate(types)
         for subnet in subnets
     ]
-    if spot and settings.max_price is not None:
-        for place in places:
-            place["MaxPrice"] = str(settings.max_price)
     template = {"LaunchTemplateId": stack.launch_template, "Version": stack.launch_template_version}
+    strategy = "price-capacity-optimized" if spot else "prioritized"
     request: dict[str, Any] = {
         "Type": "instant",
         "TargetCapacitySpecification": {"TotalTargetCapacity": 1, "DefaultTargetCapacityType": market.value},
+        "SpotOptions" if spot else "OnDemandOptions": {"AllocationStrategy": strategy},
     }
-    if spot:
-        request["SpotOptions"] = {"AllocationStrategy": "price-capacity-optimized"}
-    else:
-        request["OnDemandOptions"] = {"AllocationStrategy": "prioritized"}
     return Offer(market, request, template, tuple(places), nonce)
 
 
-def _failures(answer: CreateFleetResultTypeDef) -> Iterator[Failure]:
-    for error in answer.get("Errors", ()):
+def _failures(response: CreateFleetResultTypeDef) -> Iterator[Failure]:
+    for error in response.get("Errors", ()):
         place = error.get("LaunchTemplateAndOverrides", {}).get("Overrides", {})
         # AWS's message may hold an encoded policy of several kilobytes.
         message = error.get("ErrorMessage", "")[:300].rstrip(". ")
@@ -202,47 +198,41 @@ def _types(failures: Sequence[Failure], code: str) -> str:
     return ", ".join(dict.fromkeys(f.type or "all types" for f in failures if f.code == code))
 
 
-def _judged(failures: Sequence[tuple[Market, Failure]]) -> CapacityError | CloudError:
-    """Passing if any place that was tried may have a machine later; otherwise the first reason that forbids it."""
+def _error_of(failures: Sequence[tuple[Market, Failure]]) -> CapacityError | CloudError:
+    """Return a passing error if a place may have a machine later; otherwise the first error that forbids one."""
     telling = [(market, failure) for market, failure in failures if failure.code not in _SILENT]
     codes = {failure.code for _, failure in failures}
     if any(failure.code in _NO_CAPACITY for _, failure in telling) or not (telling or codes - {_NOT_TRIED}):
-        told = _summary([failure for _, failure in failures]) or "it did not say why"
-        return CapacityError(f"EC2 has no machine for the pool just now: {told}.")
-    unsettled = [failure for _, failure in telling if _of_a_new_profile(failure)]
+        why = _summary([failure for _, failure in failures]) or "it did not say why"
+        return CapacityError(f"EC2 has no machine for the pool just now: {why}.")
+    unsettled = [failure for _, failure in telling if _is_new_profile(failure)]
     if unsettled and len(unsettled) == len(telling):
         return UnsettledError(f"EC2 does not know the machines' instance profile: {unsettled[0].message}.")
     if telling:
-        return _forbidden([each for each in telling if not _of_a_new_profile(each[1])])
+        return _forbidden([each for each in telling if not _is_new_profile(each[1])])
     return CloudError(
-        f"EC2 offers none of the wanted types in the pool's zones: {_summary([f for _, f in failures])}. "
+        f"EC2 offers none of the types in the pool's zones: {_summary([f for _, f in failures])}. "
         "Change HEARTH_EC2__TYPES, or deploy the pool in other subnets.",
         failures[0][1].code,
     )
 
 
-def _of_a_new_profile(failure: Failure) -> bool:
+def _is_new_profile(failure: Failure) -> bool:
     return failure.code == _PROFILE[0] and _PROFILE[1] in failure.message.lower()
 
 
 def _forbidden(failures: Sequence[tuple[Market, Failure]]) -> CloudError:
-    failure = failures[0][1]
-    if failure.code in _QUOTA:
+    code, message = failures[0][1].code, failures[0][1].message
+    if code in _QUOTA:
         counted = ((market, each.type) for market, each in failures if each.code in _QUOTA)
-        quotas = dict.fromkeys(ec2_quota_name(market, kind) for market, kind in counted)
-        return CloudError(
-            f"The account's quota allows no such machine: {failure.message}. "
-            f"Ask for more of {' or '.join(quotas)} in Service Quotas.",
-            failure.code,
-        )
-    if failure.code in _DENIED:
-        remedy = "`hearth infra policy caller` prints the policy that suffices"
-        return CloudError(f"AWS does not permit the launch: {failure.message}. {remedy}.", failure.code)
-    if failure.code.startswith("InvalidAMI"):
-        return CloudError(
-            f"The pool's image cannot be used: {failure.message}. Make another: hearth infra bake.", failure.code
-        )
-    if failure.code == "InvalidBlockDeviceMapping":
-        remedy = "Raise HEARTH_EC2_STACK__DISK_GB and run `hearth infra up ec2`"
-        return CloudError(f"EC2 cannot make the disk: {failure.message}. {remedy}.", failure.code)
-    return CloudError(f"EC2 refused the launch: {failure.message} ({failure.code}).", failure.code)
+        quotas = " or ".join(dict.fromkeys(ec2_quota_name(market, kind) for market, kind in counted))
+        why, remedy = "The account's quota allows no such machine", f"Ask for more of {quotas} in Service Quotas"
+    elif code in _DENIED:
+        why, remedy = "AWS does not permit the launch", "`hearth infra policy caller` prints the policy that suffices"
+    elif code.startswith("InvalidAMI"):
+        why, remedy = "The pool's image cannot be used", "Make another: hearth infra bake"
+    elif code == "InvalidBlockDeviceMapping":
+        why, remedy = "EC2 cannot make the disk", "Raise HEARTH_EC2_STACK__DISK_GB and run `hearth infra up ec2`"
+    else:
+        return CloudError(f"EC2 refused the launch: {message} ({code}).", code)
+    return CloudError(f"{why}: {message}. {remedy}.", code)

@@ -1,4 +1,4 @@
-"""Machines are listed, and the calls that change their state."""
+"""List machines, and change their state."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ GONE = {"InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed"}
 
 
 async def list_machines(aws: Aws, pool: str) -> tuple[Machine, ...]:
-    """All machines of a pool that EC2 still tells of, those that have gone lately included.
+    """Return all machines of a pool that EC2 lists, with those that have gone lately.
 
-    EC2 may not list what was launched a moment ago.
+    EC2 may not list a machine that was launched a moment ago.
     """
     filters: list[FilterTypeDef] = [{"Name": f"tag:{POOL_TAG}", "Values": [pool]}]
     pages = aws.ec2.get_paginator("describe_instances")
@@ -36,7 +36,7 @@ async def list_machines(aws: Aws, pool: str) -> tuple[Machine, ...]:
 
 
 async def machine(aws: Aws, machine_id: str, *, at_once: bool = False) -> Machine | None:
-    """One machine; None if EC2 does not know it (any more, or yet). `at_once`: an answer, or an error, in 35 s."""
+    """Return a machine; None if EC2 does not know it (any more, or yet). `at_once`: within 35 s, or fail."""
     client = aws.ec2_at_once if at_once else aws.ec2
     try:
         page = await ask(client.describe_instances, InstanceIds=[machine_id])
@@ -48,20 +48,15 @@ async def machine(aws: Aws, machine_id: str, *, at_once: bool = False) -> Machin
 
 
 async def start(aws: Aws, machine_id: str) -> None:
-    """Start a stopped machine; one that runs already is left as it is."""
+    """Start a stopped machine, or leave a running one as it is."""
     await ask(aws.ec2.start_instances, InstanceIds=[machine_id])
 
 
 async def stop(aws: Aws, machine_id: str, before: float) -> None:
-    """Stop a machine, keeping its disk; at once or not at all.
-
-    Args:
-        aws: where.
-        machine_id: which.
-        before: seconds since the epoch; later it is not done any more.
+    """Stop a machine and keep its disk, before a deadline (seconds since the epoch) or not at all.
 
     Raises:
-        CloudError: AWS refuses, or it got too late.
+        CloudError: AWS refused, or the deadline passed.
     """
 
     def stop_instances() -> None:
@@ -71,14 +66,14 @@ async def stop(aws: Aws, machine_id: str, before: float) -> None:
     try:
         await ask(stop_instances)
     except CloudError as error:
-        # Somebody may have been quicker.
+        # Another process may have stopped it first.
         seen = await machine(aws, machine_id) if error.code in {*GONE, "IncorrectInstanceState"} else None
         if error.code not in GONE and (seen is None or seen.state in {MachineState.PENDING, MachineState.RUNNING}):
             raise
 
 
 async def terminate(aws: Aws, machine_id: str, before: float) -> None:
-    """End a machine, its disk included; as `stop`. One that is gone already is no error."""
+    """Terminate a machine with its disk; see `stop`. One that is gone already is no error."""
 
     def terminate_instances() -> None:
         _in_time(machine_id, before)
@@ -92,13 +87,13 @@ async def terminate(aws: Aws, machine_id: str, before: float) -> None:
 
 
 def _in_time(machine_id: str, before: float) -> None:
-    """Asked right before the call, in its thread: it may have waited for one."""
+    """Check the deadline right before the call, which may have waited for a thread."""
     if time.time() > before:
-        raise CloudError(f"{machine_id} was not stopped: it took too long to get there. The next look will.")
+        raise CloudError(f"{machine_id} was not stopped: the deadline for it passed. The next check will stop it.")
 
 
 async def keep_disk_on_power_off(aws: Aws, machine_id: str) -> None:
-    """Have a machine stopped, not terminated, when it powers itself off. EC2 allows it for on demand only."""
+    """Have a machine stopped, not terminated, when it powers itself off. EC2 allows that on demand only."""
     await ask(
         aws.ec2.modify_instance_attribute,
         InstanceId=machine_id,
@@ -107,14 +102,14 @@ async def keep_disk_on_power_off(aws: Aws, machine_id: str) -> None:
 
 
 async def _with_marks(aws: Aws, machines: Sequence[Machine]) -> tuple[Machine, ...]:
-    """Note which spot machines EC2 takes back, as it tells from outside, also if the machine itself says nothing."""
+    """Add the notices of spot machines that EC2 takes back, from their requests: the machines may report none."""
     requests = [m.spot_request for m in machines if m.spot_request and m.state is MachineState.RUNNING and not m.notice]
     if not requests:
         return tuple(machines)
     # By a filter: an id that EC2 has forgotten would make the whole call fail.
-    wanted: list[FilterTypeDef] = [{"Name": "spot-instance-request-id", "Values": requests}]
-    answer = await ask(aws.ec2.describe_spot_instance_requests, Filters=wanted)
-    marks = {one.get("SpotInstanceRequestId"): one.get("Status", {}) for one in answer["SpotInstanceRequests"]}
+    filters: list[FilterTypeDef] = [{"Name": "spot-instance-request-id", "Values": requests}]
+    response = await ask(aws.ec2.describe_spot_instance_requests, Filters=filters)
+    marks = {one.get("SpotInstanceRequestId"): one.get("Status", {}) for one in response["SpotInstanceRequests"]}
 
     def marked(machine: Machine) -> Machine:
         mark = marks.get(machine.spot_request)

@@ -1,4 +1,4 @@
-"""A machine as EC2 describes it."""
+"""A machine as EC2 describes it, and EC2's reasons for its state."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 POOL_TAG = "hearth:pool"
 _LAUNCH_SECONDS = 60
-"""A machine that started so long after its disk was attached was stopped before."""
-# "User initiated (2026-11-25 10:20:33 GMT)"; EC2 promises no form, and it may be empty.
+"""A machine that started later than this after its disk was attached had been stopped before."""
+# "User initiated (2026-11-25 10:20:33 GMT)"; EC2 promises no format, and it may be empty.
 _AT = re.compile(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:GMT|UTC)\)")
 
 
@@ -38,7 +38,7 @@ class Market(StrEnum):
 
 @dataclass(frozen=True)
 class Notice:
-    """What a machine tells of its own end: when, in seconds since the epoch, and why, such as spot-interruption."""
+    """A machine's announcement of its end: when, in seconds since the epoch, and why, such as spot-interruption."""
 
     at: float
     why: str
@@ -51,12 +51,12 @@ class Machine:
     Attributes:
         launched_at: when it was last started, seconds since the epoch.
         config: of the stack that it was made from.
-        stage: what it says of itself while it boots; empty at first.
-        notice: when and why it will go, if it knows.
-        transition: EC2's words for its last change of state, which may hold the time.
-        reason: EC2's code for it, such as Server.SpotInstanceTermination.
-        disk_since: when its root disk was attached: a little after its launch; at no start after that.
-        explained: EC2's words for that code.
+        stage: of its boot, as it reports it; empty at first.
+        notice: when and why it will go, if it is known.
+        transition: EC2's text on its last change of state, which may hold the time.
+        reason: EC2's code for that, such as Server.SpotInstanceTermination.
+        explained: EC2's text for that code.
+        disk_since: when its root disk was attached: shortly after its launch, and not at later starts.
     """
 
     id: str
@@ -79,12 +79,12 @@ class Machine:
 
     @property
     def new(self) -> bool:
-        """Whether it was last started by its launch, and not again after a stop."""
+        """Whether it was launched last, and not started again after a stop."""
         return self.launched_at - self.disk_since < _LAUNCH_SECONDS
 
     @property
     def there(self) -> bool:
-        """Whether it exists and can serve, now or after a start."""
+        """Whether it exists, so that it serves now or after a start."""
         return self.state not in {MachineState.SHUTTING_DOWN, MachineState.TERMINATED}
 
     @property
@@ -94,18 +94,18 @@ class Machine:
 
     @property
     def region(self) -> str:
-        """Of its zone."""
+        """The region of its zone."""
         return self.zone[:-1]
 
     @property
     def changed_at(self) -> float | None:
-        """When it was told to change its state last, seconds since the epoch; None if EC2 does not say."""
+        """When its state was last changed, seconds since the epoch; None if EC2 does not say."""
         found = _AT.search(self.transition)
         return None if found is None else datetime.strptime(f"{found[1]} +0000", "%Y-%m-%d %H:%M:%S %z").timestamp()
 
 
 def described(instance: InstanceTypeDef) -> Machine:
-    """Read a machine from EC2's description of an instance."""
+    """Return the machine of EC2's description of an instance."""
     tags = {tag["Key"]: tag["Value"] for tag in instance.get("Tags", ())}
     launched = instance.get("LaunchTime")
     launched_at = launched.timestamp() if isinstance(launched, datetime) else 0.0
@@ -139,3 +139,33 @@ def _notice(tag: str, launched_at: float) -> Notice | None:
         return None
     # A tag outlives a stop and a start.
     return Notice(at, why or "its end was announced") if at >= launched_at else None
+
+
+_KEY_REFUSED = "Client.InternalError"
+_LASTING = {_KEY_REFUSED, "Client.InvalidSnapshot.NotFound", "Client.VolumeLimitExceeded"}
+WHY = {
+    "Server.SpotInstanceTermination": "EC2 took the spot machine back",
+    "Server.SpotInstanceShutdown": "EC2 took the spot machine back",
+    "Client.InstanceInitiatedShutdown": "it powered itself off",
+    "Client.UserInitiatedShutdown": "it was stopped through AWS",
+    _KEY_REFUSED: "EC2 could not launch it, mostly for the key of its disk",
+}
+"""The reasons in words, by EC2's code."""
+
+
+def state_text(machine: Machine) -> str:
+    """Return a machine's state and EC2's reason for it."""
+    return f"{machine.state} ({machine.explained.rstrip('. ')})" if machine.explained else str(machine.state)
+
+
+def launch_failure(machine: Machine) -> str | None:
+    """Return why EC2 ended a machine at its launch, if the next would end the same way; None otherwise."""
+    if machine.there or machine.reason not in _LASTING:
+        return None
+    why = f"EC2 ended {machine.id} at its launch: {(machine.explained or machine.reason).rstrip('. ')}."
+    if machine.reason != _KEY_REFUSED:
+        return f"{why} Another would end the same way."
+    return (
+        f"{why} Mostly that is a disk encrypted with a key that the launch may not use: see the account's default key "
+        "for EBS, and docs/how-to/ec2.md, *A key of your own for disks*."
+    )

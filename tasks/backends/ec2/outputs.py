@@ -1,66 +1,54 @@
-"""What `hearth infra up ec2` deployed, as a run finds it: the outputs of the pool's CloudFormation stack."""
+"""The outputs of a pool's CloudFormation stack, which `hearth infra up ec2` deploys."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
 
 from tasks.aws.client import Aws
-from tasks.aws.stacks import read_stack
+from tasks.aws.stacks import StackOutputs, read_stack
 from tasks.settings.ec2 import Access
 
 
-@dataclass(frozen=True)
-class Stack:
-    """A pool's means.
+def _split(value: Any) -> Any:  # noqa: ANN401 - pydantic checks what comes out
+    return value.split(",") if isinstance(value, str) else value
+
+
+class Stack(StackOutputs):
+    """A pool's stack.
 
     Attributes:
         pool: its name.
-        launch_template, launch_template_version: what its machines are made from.
+        launch_template, launch_template_version: of its machines.
         table: of the leases.
-        log_group: where its machines log.
-        ami_parameter: SSM parameter that holds the image's id.
-        subnets: where machines may be, one a zone at the most.
-        access: how Ollama is reached.
+        log_group: of the machines' logs.
+        ami_parameter: SSM parameter with the image's id.
+        subnets: for machines, one a zone at most.
+        access: how runs reach Ollama.
         port: of Ollama, or of the proxy before it.
         slots: OLLAMA_NUM_PARALLEL of the machines.
-        config: tells machines apart that were set up otherwise.
+        config: differs between machines that were set up differently.
     """
 
     pool: str
-    launch_template: str
-    launch_template_version: str
-    table: str
-    log_group: str
-    ami_parameter: str
-    subnets: tuple[str, ...]
-    access: Access
-    port: int
-    slots: int
-    config: str
+    launch_template: str = Field(alias="LaunchTemplateId")
+    launch_template_version: str = Field(alias="LaunchTemplateVersion")
+    table: str = Field(alias="TableName")
+    log_group: str = Field(alias="LogGroupName")
+    ami_parameter: str = Field(alias="AmiParameter")
+    subnets: Annotated[tuple[str, ...], BeforeValidator(_split)] = Field(alias="Subnets")
+    access: Access = Field(alias="Access")
+    port: int = Field(alias="Port")
+    slots: int = Field(alias="Slots")
+    config: str = Field(alias="Config")
 
 
 async def find_stack(aws: Aws, pool: str) -> Stack:
-    """Ask CloudFormation.
+    """Read the stack of a pool.
 
     Raises:
-        CloudError: the pool is not deployed, or not by this version.
+        CloudError: the pool is not deployed, or not by this version; or AWS refuses.
     """
-    name = f"hearth-{pool}"
     remedy = "Deploy it: hearth infra up ec2 --allow-from <your network, such as 10.0.0.0/16>."
-
-    def read(outputs: dict[str, str]) -> Stack:
-        return Stack(
-            pool=pool,
-            launch_template=outputs["LaunchTemplateId"],
-            launch_template_version=outputs["LaunchTemplateVersion"],
-            table=outputs["TableName"],
-            log_group=outputs["LogGroupName"],
-            ami_parameter=outputs["AmiParameter"],
-            subnets=tuple(outputs["Subnets"].split(",")),
-            access=Access(outputs["Access"]),
-            port=int(outputs["Port"]),
-            slots=int(outputs["Slots"]),
-            config=outputs["Config"],
-        )
-
-    return await read_stack(aws, name, f"The pool {pool!r}", remedy, read)
+    return await read_stack(aws, f"hearth-{pool}", Stack, f"The pool {pool!r}", remedy, pool=pool)

@@ -1,4 +1,4 @@
-"""What is to be done with a machine: decided from facts alone, so that every stopper decides alike."""
+"""What to do with machines, decided from facts alone, so that every process decides the same."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from tasks.leasing.lease import Record
 
 
 class Action(StrEnum):
-    """What a stopper does."""
+    """What to do with a machine."""
 
     KEEP = "keep"
     STOP = "stop"
     TERMINATE = "terminate"
     FORGET = "forget"
-    """It is gone: only its record is left."""
+    """It is gone, and its record is left."""
 
 
 class Why(StrEnum):
-    """The reason for it."""
+    """The reason of a decision."""
 
     LEASED = "leased"
     ACTIVE = "answering requests that no lease tells of"
@@ -37,7 +37,7 @@ class Why(StrEnum):
 
 @dataclass(frozen=True)
 class Limits:
-    """How long machines are kept: running without a lease, and stopped, in seconds."""
+    """How long to keep machines running without a lease, and stopped, in seconds."""
 
     idle: float
     terminate: float
@@ -45,7 +45,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Decision:
-    """What to do, why, and when to look again (seconds since the epoch; None: never)."""
+    """What to do, why, and when to decide again (seconds since the epoch; None: never)."""
 
     action: Action
     why: Why
@@ -53,14 +53,14 @@ class Decision:
 
 
 def retention_policy(machine: Machine, record: Record, active_until: float, now: float, limits: Limits) -> Decision:
-    """Decide about one machine.
+    """Decide whether to keep, stop or terminate a machine.
 
     Args:
         machine: as EC2 describes it.
-        record: who uses it.
-        active_until: until when its model stays loaded for whoever asked last, seconds since the epoch; 0 if unknown.
+        record: of its leases.
+        active_until: until when its model stays loaded after the last request, seconds since the epoch; 0 if unknown.
         now: seconds since the epoch.
-        limits: how long machines are kept.
+        limits: how long to keep machines.
     """
     if not machine.there:
         return Decision(Action.FORGET, Why.GONE)
@@ -82,34 +82,34 @@ def retention_policy(machine: Machine, record: Record, active_until: float, now:
 
 
 def stop_or_terminate(machine: Machine) -> Action:
-    """How a machine ends its work: on demand keeps its disk and starts quickly again; EC2 refuses to stop spot."""
+    """Return how to end a machine: on demand keeps its disk and restarts quickly; EC2 refuses to stop spot."""
     return Action.TERMINATE if machine.market is Market.SPOT else Action.STOP
 
 
 class Step(StrEnum):
-    """What a run that needs a machine does next."""
+    """The next step of a run that needs a machine."""
 
     USE = "use"
     """It runs, or is about to."""
     START = "start"
     WAIT = "wait"
-    """Somebody stops it; see what comes of it."""
+    """It is being stopped; look again."""
     LAUNCH = "launch"
 
 
-# What is done with a machine that can be leased, the best state first.
+# The step for a machine that can be leased, the best state first.
 _STEPS = {MachineState.RUNNING: Step.USE, MachineState.PENDING: Step.USE, MachineState.STOPPED: Step.START}
 
 
 def placement_policy(
     machines: Iterable[Machine], records: Iterable[Record], config: str, avoid: Collection[str], now: float
 ) -> tuple[Step, Machine | None]:
-    """What a run does to get a machine: reuse before starting, starting before launching.
+    """Choose a run's next step to get a machine: reuse before starting, starting before launching.
 
     Args:
         machines: of the pool.
         records: of these machines.
-        config: of the stack as it is now; machines that were set up otherwise are left to the stoppers.
+        config: of the stack as it is now; machines of another are left alone, and stop when idle.
         avoid: ids of machines that did not work.
         now: seconds since the epoch.
     """

@@ -1,4 +1,4 @@
-"""A pool as its callers hold it: the means of its stack, its records, and how long machines are kept."""
+"""A pool: its stack, its machines, and their records."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Survey(NamedTuple):
 
 @dataclass(frozen=True)
 class Pool:
-    """Everything about a pool that an acquisition or a stopper needs."""
+    """What an acquisition, or a process that stops machines, needs of a pool."""
 
     aws: Aws
     stack: Stack
@@ -41,33 +41,33 @@ class Pool:
 
     @property
     def limits(self) -> Limits:
-        """How long machines are kept."""
+        """How long to keep machines."""
         return Limits(self.settings.idle_minutes * 60, self.settings.ec2.terminate_hours * 3600)
 
     async def machines(self) -> tuple[Machine, ...]:
-        """The pool's machines as they are now, those that have gone lately included."""
+        """Return the pool's machines as they are now, with those that have gone lately."""
         return await self._sightings.fresh(self._list)
 
     async def recent_machines(self) -> tuple[Machine, ...]:
-        """The same, as somebody in this process has seen them within the poll interval."""
+        """Return the same as this process has seen them within the poll interval."""
         return await self._sightings.recent(self._list, self.settings.ec2.poll_seconds)
 
     async def recent_machine(self, machine_id: str) -> Machine | None:
-        """One of them; None if EC2 does not list it (any more, or yet)."""
+        """Return one of them; None if EC2 does not list it (any more, or yet)."""
         try:
             listed = await self.recent_machines()
         except CloudError as error:
             if error.code not in GONE:
                 raise
-            return None  # one that went between the pages of the answer
-        return next((each for each in listed if each.id == machine_id), None)
+            return None  # one went between two pages of the list
+        return next((machine for machine in listed if machine.id == machine_id), None)
 
     async def survey(self, avoid: Collection[str], *, recent: bool = False) -> Survey:
-        """Look at all of it, and choose what a run that needs a machine does.
+        """Look at all machines, and choose the next step of a run that needs one.
 
         Args:
             avoid: ids of machines that did not work.
-            recent: what was seen within the poll interval will do.
+            recent: accept what was seen within the poll interval.
         """
         machines = await (self.recent_machines() if recent else self.machines())
         records = await self.records_of(tuple(machine for machine in machines if machine.there))
@@ -82,7 +82,7 @@ class Pool:
         return sightings_of(str(self.aws.ec2.meta.endpoint_url), self.stack.pool, self.stack.launch_template)
 
     async def records_of(self, machines: tuple[Machine, ...]) -> tuple[Record, ...]:
-        """The records of machines, in their order."""
+        """Return the records of machines, in their order."""
         return tuple(await asyncio.gather(*(self.records.get(machine.id) for machine in machines)))
 
 
@@ -99,23 +99,23 @@ async def open_pool(settings: Settings, aws: Aws | None = None) -> Pool:
 
 
 async def parameter(pool: Pool, name: str) -> str:
-    """An SSM parameter of the pool, decrypted.
+    """Return an SSM parameter of the pool, decrypted.
 
     Raises:
         CloudError: it is missing, or AWS refuses.
     """
     try:
-        answer = await ask(pool.aws.ssm.get_parameter, Name=name, WithDecryption=True)
+        response = await ask(pool.aws.ssm.get_parameter, Name=name, WithDecryption=True)
     except CloudError as error:
         if error.code == "ParameterNotFound":
-            told = f"The SSM parameter {name} is missing. Deploy the pool again: hearth infra up ec2."
-            raise CloudError(told, error.code) from None
+            message = f"The SSM parameter {name} is missing. Deploy the pool again: hearth infra up ec2."
+            raise CloudError(message, error.code) from None
         raise
-    return str(answer["Parameter"]["Value"])
+    return str(response["Parameter"]["Value"])
 
 
 async def log_tail(pool: Pool, machine_id: str, lines: int = 5) -> str | None:
-    """The end of a machine's boot log, in one line: from the log group, otherwise from its console. None if neither."""
+    """Return the end of a machine's boot log in one line, from the log group or its console; None if both are empty."""
     try:
         events = await ask(
             pool.aws.logs.get_log_events,
@@ -124,15 +124,14 @@ async def log_tail(pool: Pool, machine_id: str, lines: int = 5) -> str | None:
             limit=lines,
             startFromHead=False,
         )
-        told = [event.get("message", "") for event in events["events"]]
+        logged = [event.get("message", "") for event in events["events"]]
     except CloudError:
-        told = []
-    if not told:
+        logged = []
+    if not logged:
         try:
-            # EC2 keeps up to 64 kB of it; `Latest` is for machines of the Nitro kind, which all of g4dn and later are.
+            # EC2 keeps up to 64 kB of it; `Latest` needs the Nitro system, which g4dn and all later types have.
             console = await ask(pool.aws.ec2.get_console_output, InstanceId=machine_id, Latest=True)
         except CloudError:
             return None
-        told = console.get("Output", "").splitlines()
-    kept = [line.strip() for line in told if line.strip()][-lines:]
-    return " | ".join(kept) or None
+        logged = console.get("Output", "").splitlines()
+    return " | ".join([line.strip() for line in logged if line.strip()][-lines:]) or None

@@ -1,4 +1,4 @@
-"""What `hearth status` tells of a pool's machines."""
+"""The status of a pool's machines."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from tasks.backends.ec2.connection import loaded_models
 from tasks.backends.ec2.machine import Machine, MachineState
 from tasks.backends.ec2.policy import Action, Decision, retention_policy
 from tasks.backends.ec2.pool import Pool
-from tasks.backends.ec2.spending import usd_per_hour, usd_so_far
+from tasks.backends.ec2.usage import usd_per_hour
 from tasks.costs.price_book import Book, current_book
 from tasks.leasing.lease import Lease, Record
 
 
 @dataclass(frozen=True)
 class MachineStatus:
-    """One machine, now.
+    """The status of one machine.
 
     Attributes:
-        models: what it has in memory; None if that could not be asked.
-        leases: those that have not ended.
-        slots: requests at once that it was set up for.
-        decision: what a stopper would do, and when it looks again.
-        usd: since it was last started, its disk not counted; None if it does not run or its price is not known.
-        at: when it was asked, seconds since the epoch.
+        models: in its memory; None if unknown.
+        leases: that have not ended.
+        slots: parallel requests that it is set up for.
+        decision: whether it is kept or stopped now, and when that is decided again.
+        usd: since it was last started, without its disk; None if it does not run or its price is unknown.
+        at: the time of this status, seconds since the epoch.
     """
 
     machine: Machine
@@ -42,19 +42,18 @@ class MachineStatus:
 
     @property
     def ends(self) -> str:
-        """What becomes of it when nobody comes."""
-        match self.decision:
-            case Decision(action=Action.KEEP, look_again_at=at) if at is not None:
-                return f"{self.decision.why}, to be looked at in {max(0.0, at - self.at) / 60:.0f} min"
-            case _:
-                return f"{self.decision.action} ({self.decision.why})"
+        """When and how it stops if no run uses it."""
+        decision = self.decision
+        if decision.action is Action.KEEP and decision.look_again_at is not None:
+            return f"{decision.why}, to be looked at in {max(0.0, decision.look_again_at - self.at) / 60:.0f} min"
+        return f"{decision.action} ({decision.why})"
 
 
 async def status_of(pool: Pool, only: str | None = None) -> list[MachineStatus]:
-    """Every machine of a pool that is there, or the one of an id.
+    """Return the status of a pool's machines, or of the one with an id.
 
     Raises:
-        CloudError: AWS refuses, or is out of reach.
+        CloudError: AWS refuses, or cannot be reached.
     """
     machines = tuple(each for each in await pool.machines() if each.there and only in {None, each.id})
     records = await pool.records_of(machines)
@@ -73,6 +72,6 @@ async def _status(pool: Pool, book: Book, machine: Machine, record: Record) -> M
         leases=record.live(now),
         slots=pool.stack.slots,
         decision=retention_policy(machine, record, 0.0, now, pool.limits),
-        usd=usd_so_far(machine, price, now),
+        usd=None if price is None else price * max(0.0, now - machine.launched_at) / 3600,
         at=now,
     )

@@ -1,4 +1,4 @@
-"""Tasks on ECS behind a load balancer: one server whose slots follow the tasks that are warm."""
+"""Tasks on ECS behind a load balancer: one server whose slots follow the number of warm tasks."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ import asyncio
 import math
 import time
 from contextlib import suppress
-from functools import partial
 
 from tasks.aws.client import Aws
 from tasks.aws.errors import DENIED
-from tasks.backends.base import Allocation, Endpoint, MachineFacts, Release
+from tasks.backends.base import Allocation, Backend, Endpoint, MachineFacts, Release
+from tasks.backends.ecs.lease import SERVICE, ServiceLease
 from tasks.backends.ecs.outputs import EcsStack, find_stack
 from tasks.backends.ecs.service import Service
-from tasks.backends.ecs.session import SERVICE, Session
-from tasks.backends.server_status import ServerStatus, leased
 from tasks.core.errors import CapacityError, CloudError
 from tasks.core.events import Progress, RunWarning, emit
 from tasks.core.jobs import BackendName
@@ -28,17 +26,10 @@ from tasks.leasing.table import Table
 from tasks.settings.settings import Settings
 
 
-def offer(settings: Settings) -> str | None:
-    """Why `auto` takes this backend: it never does, since it costs money."""
-    del settings
-    return None
-
-
-class EcsBackend:
-    """See the module. The stack is looked up at the first use and kept."""
+class EcsBackend(Backend):
+    """The service of a pool. Its stack is looked up at the first use and kept."""
 
     name = BackendName.ECS
-    servers = 1
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -51,22 +42,17 @@ class EcsBackend:
         """See `Backend`."""
         return f"the ECS service of the pool {self._settings.ec2.pool!r}"
 
-    async def digest(self, model: str) -> str | None:
-        """See `Backend`: only a task knows, and none is started for it."""
-        del model
-        return None
-
     def scale(self, slots: int) -> Scale:
-        """See `Backend`: by the threshold at which AWS would add a task."""
+        """See `Backend`. The threshold is the one at which AWS adds a task."""
         deployed = self._settings.ecs_stack
         most = min(deployed.max_tasks, math.ceil(slots / deployed.slots))
         return Scale(most, deployed.slots, deployed.pages_per_slot, min(most, self._settings.ecs.tasks))
 
-    async def acquire(self, slots: int, holder: str, parts: int = 1) -> Allocation:
-        """See `Backend`: ask for tasks, and wait until the first is warm.
+    async def acquire(self, slots: int, holder: str, replicas: int = 1) -> Allocation:
+        """See `Backend`. Requests tasks, and waits until the first is warm.
 
         Raises:
-            CapacityError: none gets warm in time; the newest event of the service says why.
+            CapacityError: none gets warm in time; the service's newest event says why.
             CloudError: AWS refuses, or the service is not deployed.
         """
         emit(Progress("asking AWS for the ECS service"))
@@ -74,9 +60,9 @@ class EcsBackend:
             self._stack = await find_stack(self._aws, self._settings.ec2.pool)
         stack, settings = self._stack, self._settings.ecs
         region, book = self._aws.region, current_book(self._settings.home)
-        if (told := fallback_note(["fargate:vcpu" if stack.on_fargate else stack.kind], region, book)) is not None:
-            emit(RunWarning(told))
-        tasks = min(parts, stack.max_tasks, math.ceil(slots / stack.slots))
+        if (note := fallback_note(["fargate:vcpu" if stack.on_fargate else stack.kind], region, book)) is not None:
+            emit(RunWarning(note))
+        tasks = min(replicas, stack.max_tasks, math.ceil(slots / stack.slots))
         service = Service(self._aws, stack)
         await _check_image(service)
         table = Table(self._aws, stack.table)
@@ -84,12 +70,12 @@ class EcsBackend:
         lease = Lease(holder, slots, records.now() + settings.lease_seconds)
         if not await records.take(SERVICE, lease):
             raise CloudError(f"The ECS service of the pool {stack.pool!r} is being stopped. Try again in two minutes.")
-        session = Session(service, records, settings, lease, tasks)
+        service_lease = ServiceLease(service, records, settings, lease, tasks)
         try:
-            started = await self._warm(session)
+            started = await self._warm(service_lease)
         except BaseException:
             with suppress(CloudError):
-                await session.hand_back(broken=True)
+                await service_lease.hand_back(broken=True)
             raise
         return Allocation(
             backend=self.name,
@@ -97,54 +83,49 @@ class EcsBackend:
             slots=stack.slots,
             ledger=TableStore(table, SERVICE),
             started=started,
-            owned=True,
-            lease=session,
+            lease=service_lease,
             machine=MachineFacts(
                 id=stack.service,
                 kind=f"ECS tasks on {stack.kind}",
                 usd_per_hour=stack.usd_per_hour(region, book),
-                since=session.since,
+                since=service_lease.since,
                 region=region,
-                parts=session.parts,
-                boot_seconds=time.time() - session.since if started else 0.0,
+                replicas=service_lease.replicas,
+                boot_seconds=time.time() - service_lease.since if started else 0.0,
             ),
-            interruption=session.interruption,
-            parts=session.parts,
-            status=partial(_status, session),
-            kept=(stack.model, stack.num_ctx),
         )
 
-    async def _warm(self, session: Session) -> bool:
-        """Wait until a task serves. Whether one had to be started."""
+    async def _warm(self, lease: ServiceLease) -> bool:
+        """Wait until a task serves, and return whether one had to be started."""
         settings = self._settings.ecs
         deadline = time.monotonic() + settings.start_seconds
-        started, said = False, ""
+        started, shown = False, ""
         while True:
-            seen = await session.look()
-            if session.parts.count:
+            seen = await lease.look()
+            if lease.replicas.count:
                 return started
-            if session.interruption.gone:
+            if lease.interruption.gone:
                 raise CloudError("The ECS service was deleted meanwhile. Deploy it: hearth infra up ecs.")
             if time.monotonic() >= deadline:
                 raise CapacityError(
-                    f"No ECS task of the pool {session.service.stack.pool!r} got warm in {settings.start_seconds:g} s: "
+                    f"No ECS task of the pool {lease.service.stack.pool!r} got warm in {settings.start_seconds:g} s: "
                     f"{seen}. See that the image was pushed (infra_scripts/ecs/build.sh), that the quota allows the "
                     "machines, and what the tasks logged; or raise HEARTH_ECS__START_SECONDS."
                 )
             started = True
-            if seen != said:
+            if seen != shown:
                 emit(Progress(f"waiting for ECS: {seen}"))
-                said = seen
+                shown = seen
             await asyncio.sleep(settings.poll_seconds)
 
     async def release(self, allocation: Allocation, *, broken: bool = False) -> Release:
-        """See `Backend`. Scaling in is AWS's own affair: an alarm that no run has a part in."""
-        session = allocation.lease
-        if not isinstance(session, Session):
+        """See `Backend`. An alarm of AWS scales in; runs take no part in it."""
+        lease = allocation.lease
+        if not isinstance(lease, ServiceLease):
             return Release("was not leased")
-        name = session.service.stack.service
+        name = lease.service.stack.service
         try:
-            sent_away = await session.hand_back(broken=broken)
+            sent_away = await lease.hand_back(broken=broken)
         except CloudError as error:
             wait = self._settings.ecs.lease_seconds
             emit(RunWarning(f"{name} could not be given back: {error} Its lease ends by itself in {wait:g} s."))
@@ -160,9 +141,4 @@ async def _check_image(service: Service) -> None:
     except CloudError as error:
         if error.code not in DENIED:
             raise
-        emit(RunWarning(f"Whether tasks have an image cannot be seen: {error}"))
-
-
-async def _status(session: Session) -> ServerStatus:
-    leases = (await session.records.get(SERVICE)).live(session.records.now())
-    return leased(leases, f"{session.parts.count} tasks are warm; AWS sends them away when nobody uses them any more")
+        emit(RunWarning(f"The check whether tasks have an image failed: {error}"))

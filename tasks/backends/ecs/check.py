@@ -1,4 +1,4 @@
-"""Whether a run could have tasks: credentials, the service, the quota. Nothing is started."""
+"""Check what a run needs to get tasks: credentials, service, quota. Nothing is started."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from tasks.settings.settings import Settings
 
 
 async def check(settings: Settings) -> Findings:
-    """Look for what a run needs, in the order in which it needs it."""
+    """Check what a run needs, in the order in which it needs it."""
     aws = Aws(settings.ec2.region)
     yield Finding(State.OK, f"AWS knows the credentials: {await caller(aws)}.")
-    yield Finding(State.OK, (await service_status(settings)).told)
+    yield Finding(State.OK, (await service_status(settings)).summary)
     stack = settings.ecs_stack
     if stack.capacity is Capacity.GPU:
         market = "on-demand" if stack.on_demand_base or stack.on_demand_percent else "spot"

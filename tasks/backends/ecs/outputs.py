@@ -1,18 +1,17 @@
-"""What `hearth infra up ecs` deployed, as a run finds it: the outputs of its CloudFormation stack."""
+"""The outputs of the CloudFormation stack that `hearth infra up ecs` deploys."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from pydantic import Field
 
 from tasks.aws.client import Aws
-from tasks.aws.stacks import read_stack
+from tasks.aws.stacks import StackOutputs, read_stack
 from tasks.costs.price_book import Book
 from tasks.costs.rates import fargate_usd_per_hour, on_demand_usd_per_hour
 
 
-@dataclass(frozen=True)
-class EcsStack:
-    """A service's means.
+class EcsStack(StackOutputs):
+    """A service's stack.
 
     Attributes:
         pool: its name.
@@ -20,7 +19,7 @@ class EcsStack:
         target_group: the load balancer's, by its ARN.
         url: of the load balancer.
         table: of leases and slots.
-        model, num_ctx: what tasks are kept warm with; tokens.
+        model, num_ctx: that tasks keep warm; tokens.
         slots: OLLAMA_NUM_PARALLEL of each task.
         max_tasks: how far AWS scales out.
         kind: what a task runs on: an instance type, or such as `fargate 4 vCPU 16 GB`.
@@ -28,28 +27,28 @@ class EcsStack:
     """
 
     pool: str
-    cluster: str
-    service: str
-    target_group: str
-    url: str
-    table: str
-    model: str
-    num_ctx: int
-    slots: int
-    max_tasks: int
-    kind: str
-    repository: str = ""
-    image_tag: str = ""
+    cluster: str = Field(alias="Cluster")
+    service: str = Field(alias="Service")
+    target_group: str = Field(alias="TargetGroup")
+    url: str = Field(alias="Url")
+    table: str = Field(alias="TableName")
+    model: str = Field(alias="Model")
+    num_ctx: int = Field(alias="NumCtx")
+    slots: int = Field(alias="Slots")
+    max_tasks: int = Field(alias="MaxTasks")
+    kind: str = Field(alias="Kind")
+    repository: str = Field("", alias="Repository")
+    image_tag: str = Field("", alias="ImageTag")
 
     @property
     def on_fargate(self) -> bool:
-        """Whether tasks run without machines of the pool's own."""
+        """Whether tasks run on Fargate, without machines of the pool."""
         return self.kind.startswith("fargate ")
 
     def usd_per_hour(self, region: str, book: Book) -> float | None:
-        """Of one task on demand, its disk and the load balancer not counted; spot costs less.
+        """Return the price of one task on demand, without its disk and the load balancer; spot costs less.
 
-        Of us-east-1 if the price book lacks the region; None if it lacks that, too.
+        It is that of us-east-1 if the price book lacks the region, and None if it lacks both.
         """
         if self.on_fargate:
             _, vcpu, _, gigabytes, _ = self.kind.split()
@@ -58,29 +57,11 @@ class EcsStack:
 
 
 async def find_stack(aws: Aws, pool: str) -> EcsStack:
-    """Ask CloudFormation.
+    """Read the stack of a pool's service.
 
     Raises:
-        CloudError: the service is not deployed, or not by this version.
+        CloudError: the service is not deployed, or not by this version; or AWS refuses.
     """
-    name = f"hearth-ecs-{pool}"
     remedy = "Deploy it: hearth infra up ecs --allow-from <your network, such as 10.0.0.0/16>."
-
-    def read(outputs: dict[str, str]) -> EcsStack:
-        return EcsStack(
-            pool=pool,
-            cluster=outputs["Cluster"],
-            service=outputs["Service"],
-            target_group=outputs["TargetGroup"],
-            url=outputs["Url"],
-            table=outputs["TableName"],
-            model=outputs["Model"],
-            num_ctx=int(outputs["NumCtx"]),
-            slots=int(outputs["Slots"]),
-            max_tasks=int(outputs["MaxTasks"]),
-            kind=outputs["Kind"],
-            repository=outputs.get("Repository", ""),
-            image_tag=outputs.get("ImageTag", ""),
-        )
-
-    return await read_stack(aws, name, f"The ECS service of the pool {pool!r}", remedy, read)
+    what = f"The ECS service of the pool {pool!r}"
+    return await read_stack(aws, f"hearth-ecs-{pool}", EcsStack, what, remedy, pool=pool)

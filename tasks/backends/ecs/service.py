@@ -1,4 +1,4 @@
-"""The service as AWS tells of it: how many tasks are wanted, serve, and are paid for."""
+"""The ECS service: its tasks, its image, its demand."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudwatch.type_defs import MetricDatumTypeDef
 
 NAMESPACE = "Hearth/ECS"
-"""Of the metrics that the service is scaled by."""
+"""The namespace of the metrics that scale the service."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """What was seen.
+    """The tasks of the service.
 
     Attributes:
         desired: tasks that ECS tries to have.
         running, pending: tasks that run, and that are about to.
-        healthy: tasks to which the load balancer sends requests: their model is warm.
-        draining: tasks that end their pages and get no more.
+        healthy: tasks that get requests from the load balancer: their model is warm.
+        draining: tasks that finish their pages and get no more.
         paid: machines of the cluster; tasks on Fargate.
-        told: the service's newest event: where there is no machine, this says so.
+        event: the service's newest, which says so if there is no machine.
     """
 
     desired: int
@@ -35,10 +35,9 @@ class Look:
     healthy: int
     draining: int
     paid: int
-    told: str
+    event: str
 
     def __str__(self) -> str:
-        """For whoever waits."""
         return f"{self.healthy} of {self.desired} tasks warm, {self.running} running, {self.pending} starting"
 
 
@@ -50,22 +49,21 @@ class Service:
         self.stack = stack
 
     async def look(self) -> Look | None:
-        """What there is now; None if the service has been deleted.
+        """Return its tasks now; None if the service has been deleted.
 
         Raises:
             CloudError: AWS refuses or cannot be reached.
         """
         stack = self.stack
         try:
-            answer = await ask(self._aws.ecs.describe_services, cluster=stack.cluster, services=[stack.service])
+            response = await ask(self._aws.ecs.describe_services, cluster=stack.cluster, services=[stack.service])
         except CloudError as error:
             if error.code == "ClusterNotFoundException":
                 return None
             raise
-        found = [service for service in answer["services"] if service["status"] == "ACTIVE"]
-        if not found:
+        service = next((service for service in response["services"] if service["status"] == "ACTIVE"), None)
+        if service is None:
             return None
-        service = found[0]
         health = await ask(self._aws.elbv2.describe_target_health, TargetGroupArn=stack.target_group)
         states = [target["TargetHealth"]["State"] for target in health["TargetHealthDescriptions"]]
         paid = service["runningCount"]
@@ -79,11 +77,11 @@ class Service:
             healthy=states.count("healthy"),
             draining=states.count("draining"),
             paid=paid,
-            told=next((event["message"] for event in service.get("events", ())), ""),
+            event=next((event["message"] for event in service.get("events", ())), ""),
         )
 
     async def check_image(self) -> None:
-        """See that tasks have an image, before machines are paid for that would wait for it in vain.
+        """Check that tasks have an image, before machines are paid for that would wait for it in vain.
 
         Raises:
             CloudError: ECR has none, or AWS refuses.
@@ -91,10 +89,9 @@ class Service:
         stack = self.stack
         if not stack.image_tag:
             return
-        by = [{"imageTag": stack.image_tag}]
-        name = stack.repository.partition("/")[2]
+        name, tag = stack.repository.partition("/")[2], {"imageTag": stack.image_tag}
         try:
-            await ask(self._aws.ecr.describe_images, repositoryName=name, imageIds=by)
+            await ask(self._aws.ecr.describe_images, repositoryName=name, imageIds=[tag])
         except CloudError as error:
             if error.code not in {"ImageNotFoundException", "RepositoryNotFoundException"}:
                 raise
@@ -104,8 +101,8 @@ class Service:
                 error.code,
             ) from None
 
-    async def want(self, tasks: int) -> None:
-        """Have ECS try to have so many tasks; AWS scales in by itself when nobody uses them.
+    async def request_tasks(self, tasks: int) -> None:
+        """Set the number of tasks that ECS tries to have. AWS scales in by itself when they are idle.
 
         Raises:
             CloudError: AWS refuses or cannot be reached.
@@ -114,9 +111,9 @@ class Service:
         await ask(self._aws.ecs.update_service, cluster=stack.cluster, service=stack.service, desiredCount=tasks)
 
     async def publish(self, waiting_per_slot: float) -> None:
-        """Tell CloudWatch that a run uses the service, and how many of its pages wait for each slot.
+        """Publish to CloudWatch that a run uses the service, and how many of its pages wait for each slot.
 
-        The service is scaled by these two: out by the second, in to none where nobody has told the first for long.
+        These two scale the service: out by the second, in to none after long without the first.
 
         Raises:
             CloudError: AWS refuses or cannot be reached.

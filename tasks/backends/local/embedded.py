@@ -7,26 +7,25 @@ import sys
 from importlib.metadata import version
 from importlib.util import find_spec
 
-from tasks.backends.base import Allocation, Release
-from tasks.backends.local.local_allocation import local_allocation
-from tasks.backends.local.server import ServerSpec, lease_server
+from tasks.backends.base import Allocation
+from tasks.backends.local.lease import LocalBackend
+from tasks.backends.local.server import ServerSpec
 from tasks.core.environment import MACHINE
 from tasks.core.finding import Finding, Findings, State
 from tasks.core.jobs import BackendName
-from tasks.core.scaling import Scale
 from tasks.settings.settings import Settings
 
 _INHERITED = (*MACHINE, "HEARTH_TESSDATA", "OMP_*")
 
 
 def offer(settings: Settings) -> str | None:
-    """Why `auto` takes this backend: it always can."""
+    """Return why `auto` takes this backend, which is always there."""
     del settings
     return "no server's address is set and no ollama is on PATH"
 
 
 async def check(settings: Settings) -> Findings:
-    """See whether the engine and its data are installed."""
+    """Check whether the engine and its data are installed."""
     from tasks.embedded.errors import RequestError
     from tasks.embedded.models import Store, full_name
 
@@ -34,10 +33,10 @@ async def check(settings: Settings) -> Findings:
         yield Finding(State.MISSING, "tesserocr is not installed.", "Install Hearth anew in this environment.")
         return
     model = settings.model or EmbeddedBackend.default_model
+    store = Store(settings.home / "embedded" / "models")
     try:
-        store = Store(settings.home / "embedded" / "models")
-        known = store.find(model)
-        source = known.weights if known else store.source(full_name(model))
+        installed = store.find(model)
+        source = installed.weights if installed else store.source(full_name(model))
     except RequestError:
         why = f"There is no Tesseract data for {model}."
         remedy = "Name tesseract:eng, or put <language>.traineddata into a directory that HEARTH_TESSDATA names."
@@ -46,16 +45,15 @@ async def check(settings: Settings) -> Findings:
     yield Finding(State.OK, f"Tesseract reads with {source}.")
 
 
-class EmbeddedBackend:
-    """See the module."""
+class EmbeddedBackend(LocalBackend):
+    """Tesseract behind Ollama's API."""
 
     name = BackendName.EMBEDDED
-    servers = 1
     default_model = "tesseract:eng"
     default_slots = os.cpu_count() or 1
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        super().__init__(settings)
         self._models = settings.home / "embedded" / "models"
 
     def describe(self) -> str:
@@ -70,38 +68,19 @@ class EmbeddedBackend:
         try:
             return installed_digest(model, self._models)
         except InvalidNameError:
-            return None  # the server says so when it is asked to pull it
+            return None  # the server says so when it pulls the model
 
-    def scale(self, slots: int) -> Scale:
+    async def acquire(self, slots: int, holder: str, replicas: int = 1) -> Allocation:
         """See `Backend`."""
-        del slots
-        return Scale()
+        del holder, replicas
 
-    async def acquire(self, slots: int, holder: str, parts: int = 1) -> Allocation:
-        """See `Backend`."""
-        del parts
-        idle_seconds = self._settings.idle_minutes * 60
-        server = await lease_server(
-            self._spec(slots),
-            self._settings.home,
-            idle_seconds=idle_seconds,
-            deadline_seconds=self._settings.warm.deadline_seconds,
-        )
-        return local_allocation(self.name, server, slots, self._settings)
-
-    async def release(self, allocation: Allocation, *, broken: bool = False) -> Release:
-        """See `Backend`."""
-        if allocation.lease is not None:
-            allocation.lease.release()
-        return Release(f"stays warm for {self._settings.idle_minutes:g} min, then stops")
-
-    def _spec(self, slots: int) -> ServerSpec:
         def command(port: int) -> list[str]:
             return [
                 *(sys.executable, "-P", "-m", "tasks.embedded", "--host", "127.0.0.1", "--port", str(port)),
                 *("--num-parallel", str(slots), "--models", str(self._models)),
             ]
 
-        # The interpreter tells installations apart, so that none reuses a server of another version.
+        # The interpreter identifies the installation, so that none reuses a server of another version.
         variant = f"{sys.executable} {version('hearth-pages')} {slots} {self._models}"
-        return ServerSpec("embedded", command, "/api/version", variant, slots=slots, inherits=_INHERITED)
+        spec = ServerSpec("embedded", command, "/api/version", variant, slots=slots, inherits=_INHERITED)
+        return await self.start(spec, slots)

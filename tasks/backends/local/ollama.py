@@ -9,17 +9,16 @@ import shutil
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tasks.backends.base import Allocation, Endpoint, Release
+from tasks.backends.base import Allocation, Endpoint
 from tasks.backends.check import check_server
-from tasks.backends.local.local_allocation import local_allocation
-from tasks.backends.local.server import ServerSpec, lease_server
+from tasks.backends.local.lease import LocalBackend
+from tasks.backends.local.server import ServerSpec
 from tasks.backends.local.server_state import local_servers
 from tasks.core.environment import MACHINE
 from tasks.core.errors import InputError, ServerError, TransientError
 from tasks.core.finding import Finding, Findings, State
 from tasks.core.jobs import BackendName
 from tasks.core.network import is_loopback
-from tasks.core.scaling import Scale
 from tasks.ollama.address import DEFAULT_PORT, server_url
 from tasks.ollama.client import OllamaClient, fetch_digest
 from tasks.ollama.names import canonical_name
@@ -35,14 +34,14 @@ _INHERITED = (
 
 
 def offer(settings: Settings) -> str | None:
-    """Why `auto` takes this backend; None if it does not."""
+    """Return why `auto` takes this backend; None if it does not."""
     del settings
     binary = shutil.which("ollama")
     return f"ollama is on PATH ({binary})" if binary else None
 
 
 async def check(settings: Settings) -> Findings:
-    """See whether it answers or can be started, and whether it has the model."""
+    """Check whether it answers or can be started, and whether it has the model."""
     backend = OllamaBackend(settings)
     model = settings.model or backend.default_model
     if await backend.answers():
@@ -56,20 +55,19 @@ async def check(settings: Settings) -> Findings:
         yield Finding(State.MISSING, why, "Install it: https://ollama.com/download")
         return
     yield Finding(State.OK, f"{binary} is started when a run needs it.")
-    there = await backend.digest(model) is not None
-    told = "is on this machine" if there else "is not on this machine: the first run pulls it"
-    yield Finding(State.OK, f"The model {model} {told}.")
+    installed = await backend.digest(model) is not None
+    where = "is on this machine" if installed else "is not on this machine: the first run pulls it"
+    yield Finding(State.OK, f"The model {model} {where}.")
 
 
-class OllamaBackend:
-    """See the module."""
+class OllamaBackend(LocalBackend):
+    """Ollama at the address of OLLAMA_HOST."""
 
     name = BackendName.OLLAMA
-    servers = 1
     default_model = "qwen2.5vl:7b"
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        super().__init__(settings)
         self.url = server_url(os.environ.get("OLLAMA_HOST") or "127.0.0.1", as_ollama=True)
         parallel = os.environ.get("OLLAMA_NUM_PARALLEL") or "4"
         if not parallel.isdecimal() or parallel == "0":
@@ -81,21 +79,15 @@ class OllamaBackend:
         return f"Ollama on this machine, at {self.url}"
 
     async def digest(self, model: str) -> str | None:
-        """See `Backend`. Asked of a server that is up, else computed as Ollama does: the manifest file's sha256."""
-        answered = await fetch_digest(self.url, model)
-        if answered is not None:
-            return answered
+        """See `Backend`. It is that of a running server, or computed as Ollama does: the manifest file's sha256."""
+        if (digest := await fetch_digest(self.url, model)) is not None:
+            return digest
         root = Path(os.environ.get("OLLAMA_MODELS") or Path.home() / ".ollama" / "models") / "manifests"
         return await asyncio.to_thread(_digest_on_disk, root, canonical_name(model))
 
-    def scale(self, slots: int) -> Scale:
+    async def acquire(self, slots: int, holder: str, replicas: int = 1) -> Allocation:
         """See `Backend`."""
-        del slots
-        return Scale()
-
-    async def acquire(self, slots: int, holder: str, parts: int = 1) -> Allocation:
-        """See `Backend`."""
-        del parts
+        del holder, replicas
         if await self.answers() and not self._is_ours():
             return Allocation(self.name, Endpoint(self.url), slots, FileStore.of(self._settings.home, self.url))
         binary = shutil.which("ollama")
@@ -104,23 +96,10 @@ class OllamaBackend:
                 f"No Ollama answers at {self.url} and none is on PATH. "
                 "Install it (https://ollama.com/download), or use --backend embedded."
             )
-        server = await lease_server(
-            self._spec(binary, slots),
-            self._settings.home,
-            idle_seconds=self._settings.idle_minutes * 60,
-            deadline_seconds=self._settings.warm.deadline_seconds,
-        )
-        return local_allocation(self.name, server, slots, self._settings)
-
-    async def release(self, allocation: Allocation, *, broken: bool = False) -> Release:
-        """See `Backend`."""
-        if allocation.lease is None:
-            return Release("left as it was: Hearth did not start it")
-        allocation.lease.release()
-        return Release(f"stays warm for {self._settings.idle_minutes:g} min, then stops")
+        return await self.start(self._spec(binary, slots), slots)
 
     async def answers(self) -> bool:
-        """Whether one is up there now."""
+        """Return whether a server is up at its address."""
         async with OllamaClient(self.url, timeout=_PROBE_SECONDS) as client:
             try:
                 await client.version()
@@ -129,12 +108,12 @@ class OllamaBackend:
         return True
 
     def _is_ours(self) -> bool:
-        """Whether Hearth started what answers there; localhost and ::1 are this machine, too."""
-        mine = urlsplit(self.url)
+        """Return whether Hearth started the server there; localhost and ::1 are this machine, too."""
+        address = urlsplit(self.url)
         return any(
-            server.name.startswith("ollama-") and urlsplit(server.url).port == mine.port
+            server.name.startswith("ollama-") and urlsplit(server.url).port == address.port
             for server in local_servers(self._settings.home)
-            if is_loopback(mine.hostname or "")
+            if is_loopback(address.hostname or "")
         )
 
     def _spec(self, binary: str, slots: int) -> ServerSpec:
@@ -155,11 +134,11 @@ class OllamaBackend:
 
 
 def _digest_on_disk(root: Path, name: str) -> str | None:
-    """The digest of the manifest of a model's canonical name; files keep the case in which it was first pulled."""
+    """Return the digest of a model's manifest. Files keep the case of the name that was first pulled."""
     try:
         for path in root.glob("*/*/*/*"):
-            *place, model, tag = path.relative_to(root).parts
-            if canonical_name(f"{'/'.join(place)}/{model}:{tag}") == name:
+            *parents, model, tag = path.relative_to(root).parts
+            if canonical_name(f"{'/'.join(parents)}/{model}:{tag}") == name:
                 return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError:
         pass

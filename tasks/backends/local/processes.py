@@ -1,4 +1,4 @@
-"""Processes that a server has started itself: they end with it, whatever it was ended by."""
+"""Processes that a server has started itself: they end with it, however it ends."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-MARK = "SERVER_OF_HEARTH"  # no setting, as all are that begin with HEARTH_
-"""A variable of each server, and of all that it starts: whose they are."""
+MARK = "SERVER_OF_HEARTH"  # names that begin with HEARTH_ are settings
+"""An environment variable that marks each server, and all that it starts, with its directory."""
 
 _PROC = Path("/proc")
 _GONE_SECONDS = 2.0
@@ -18,13 +18,13 @@ _LOOK_SECONDS = 0.02
 
 
 def end_group(leader: int) -> None:
-    """Kill what is left of the process group of a server that has ended."""
+    """Kill the rest of the process group of a server that has ended."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(leader, signal.SIGKILL)
 
 
 def end_marked(directory: Path) -> None:
-    """Kill what is left of a directory's servers, also outside of their groups, and wait for their end (Linux)."""
+    """Kill the rest of a directory's servers, also outside their groups, and wait for their end (Linux)."""
     deadline = time.monotonic() + _GONE_SECONDS
     while (left := list(_marked(directory))) and time.monotonic() < deadline:
         for process in left:
@@ -36,6 +36,6 @@ def end_marked(directory: Path) -> None:
 def _marked(directory: Path) -> Iterator[int]:
     mark = f"{MARK}={directory}".encode()
     for path in _PROC.glob("[0-9]*"):
-        with suppress(OSError):  # it has ended meanwhile, or is somebody else's
+        with suppress(OSError):  # it has ended meanwhile, or is another user's
             if int(path.name) != os.getpid() and mark in (path / "environ").read_bytes().split(b"\0"):
                 yield int(path.name)

@@ -1,4 +1,4 @@
-"""A server on this machine that is started once, shared by every run, and stops by itself when idle."""
+"""Start a server on this machine once, to be shared by every run. It stops by itself when idle."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ class ServerSpec:
     """How to start a server.
 
     Attributes:
-        name: what it is called; runs that name the same spec share the server.
+        name: of the server; runs that name the same spec share it.
         command: the argument vector, given the port on 127.0.0.1.
         health: the path that answers 200 when the server is up.
-        variant: tells apart servers of one name that are started differently.
-        environment: variables set for it, given the port.
-        port: a fixed one, or what chooses it when the server starts; None takes any that is free.
-        slots: requests at once that it is started for.
-        inherits: variables of this process's environment that it is given, beside what an interpreter needs; None: all.
-        about: what it is for, as `hearth status` tells it.
-        is_ours: whether what answers at an address is this server, and not a program that took its port before it.
+        variant: differs between servers of one name that are started differently.
+        environment: variables to set for it, given the port.
+        port: a fixed one, or a function that chooses it at the start; None for any free port.
+        slots: parallel requests that it is started for.
+        inherits: variables that it inherits, besides those of an interpreter; None: all.
+        about: its purpose, for `hearth status`.
+        is_ours: whether the program at an address is this server, not another that took its port first.
     """
 
     name: str
@@ -59,19 +59,19 @@ class ServerSpec:
     is_ours: Callable[[httpx.AsyncClient, str], Awaitable[bool]] | None = None
 
     def directory(self, home: Path) -> ServerDirectory:
-        """Where runs and watchdog meet."""
+        """Return the directory that runs and the watchdog share."""
         variant = hashlib.sha256(self.variant.encode()).hexdigest()[:8]
         return ServerDirectory(home / "servers" / f"{self.name}-{variant}")
 
 
 @dataclass(frozen=True)
 class LeasedServer:
-    """A server that will not stop before `lease` is released.
+    """A server that does not stop before `lease` is released.
 
     Attributes:
-        started: by this call.
-        process: tells it from those that ran at its address before or will after it.
-        slots: requests at once that it was started for; None if that is not known.
+        started: whether this call started it.
+        process: differs from that of any earlier or later server at its address.
+        slots: parallel requests that it was started for; None if unknown.
     """
 
     url: str
@@ -82,23 +82,23 @@ class LeasedServer:
     slots: int | None = None
 
     def has_ended(self) -> bool:
-        """Whether it is gone, though it is leased: it died, or was killed or stopped by hand."""
+        """Return whether it is gone although it is leased: it died, or was killed or stopped by hand."""
         record = published(self.directory)
         return record is None or process_of(record) != self.process
 
     def was_stopped(self) -> bool:
-        """Whether somebody stopped it, so that it should stay away."""
+        """Return whether it was stopped by hand, and should stay so."""
         return self.directory.stopped.exists()
 
 
 async def lease_server(spec: ServerSpec, home: Path, *, idle_seconds: float, deadline_seconds: float) -> LeasedServer:
-    """Reuse the server, or start it, and hold on to it.
+    """Reuse the server, or start it, and lease it.
 
     Args:
-        spec: which.
-        home: where Hearth keeps track of its servers.
+        spec: of the server.
+        home: Hearth's directory.
         idle_seconds: how long it stays after its last lease, if this call starts it.
-        deadline_seconds: how long it may take to answer.
+        deadline_seconds: for its first response.
 
     Raises:
         ServerError: it does not start, or does not answer in time; with the end of its log.
@@ -118,7 +118,7 @@ async def lease_server(spec: ServerSpec, home: Path, *, idle_seconds: float, dea
         deadline = time.monotonic() + deadline_seconds
         for _ in range(_START_TRIES):
             url, started = await asyncio.to_thread(_ensure_started, spec, directory, idle_seconds)
-            # It may have died just now, or lost its port in the moment between choosing and binding it.
+            # It may have died just now, or lost its port between choosing and binding it.
             answers = await _answers(spec, url, directory, deadline)
             record = published(directory)
             if answers and record is not None:
@@ -134,7 +134,7 @@ async def lease_server(spec: ServerSpec, home: Path, *, idle_seconds: float, dea
 
 
 async def hold_server(home: Path, name: str) -> LeasedServer | None:
-    """Hold on to a server that runs, by its name in `local_servers`; None if it has ended."""
+    """Lease a running server by its name in `local_servers`; return None if it has ended."""
     directory = ServerDirectory(home / "servers" / name)
     lease = await asyncio.to_thread(take_shared, directory.lease)
     record = published(directory)
@@ -147,7 +147,7 @@ async def hold_server(home: Path, name: str) -> LeasedServer | None:
 def _ensure_started(spec: ServerSpec, directory: ServerDirectory, idle_seconds: float) -> tuple[str, bool]:
     start = take_exclusive(directory.start)
     try:
-        # While we hold a lease no watchdog stops its server; one that is withdrawing has let nobody in.
+        # While this process holds a lease, no watchdog stops its server; one that withdraws admits no lease.
         record = published(directory)
         if record is not None:
             return str(record["url"]), False
@@ -155,16 +155,8 @@ def _ensure_started(spec: ServerSpec, directory: ServerDirectory, idle_seconds: 
         url = f"http://127.0.0.1:{port}"
         subprocess.run(  # noqa: S603 - the command is a backend's own
             [
-                *(
-                    sys.executable,
-                    "-P",
-                    "-m",
-                    "tasks.backends.local.watchdog",
-                    "--url",
-                    url,
-                    "--idle",
-                    str(idle_seconds),
-                ),
+                *(sys.executable, "-P", "-m", "tasks.backends.local.watchdog"),
+                *("--url", url, "--idle", str(idle_seconds)),
                 *(() if spec.slots is None else ("--slots", str(spec.slots))),
                 *(() if spec.about is None else ("--about", spec.about)),
                 *(str(directory.path), *spec.command(port)),
@@ -187,7 +179,7 @@ def _inherited(spec: ServerSpec) -> dict[str, str]:
 
 
 def process_of(record: dict[str, Any]) -> str:
-    """What tells the server of a record from others at its address; of a watchdog of the version before, too."""
+    """Return what identifies the server of a record; a watchdog of the version before writes the same."""
     return f"{record['watchdog_pid']} {record['server_pid']}"
 
 

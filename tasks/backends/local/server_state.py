@@ -1,4 +1,4 @@
-"""The servers that Hearth keeps on this machine, as people and commands see them."""
+"""The state of the servers that Hearth keeps on this machine."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _LOOK_SECONDS = 0.05
 
 @dataclass(frozen=True)
 class ServerState:
-    """What `hearth status` tells of a server.
+    """The state of a server.
 
     Attributes:
         stops_at: seconds since the epoch; None while it is leased.
-        about: what it is for, if that is known.
+        about: its purpose, if that is known.
     """
 
     name: str
@@ -38,7 +38,7 @@ class ServerState:
 
 
 def local_servers(home: Path) -> Iterator[ServerState]:
-    """The servers that Hearth keeps on this machine.
+    """Generate the states of the servers that run.
 
     Raises:
         StorageError: the directory is another user's.
@@ -53,16 +53,16 @@ def local_servers(home: Path) -> Iterator[ServerState]:
 
 
 def _stops_at(record: dict[str, Any]) -> float | None:
-    """When a watchdog will stop its server, by the wall clock; one of the version before goes by that itself."""
+    """Return when a watchdog will stop its server, by the wall clock, which the version before counts by."""
     since = record["idle_since"]
-    if since is not None and (counted := record.get("idle_elapsed")) is not None:
-        since = time.time() - (elapsed() - float(counted))
+    if since is not None and (since_elapsed := record.get("idle_elapsed")) is not None:
+        since = time.time() - (elapsed() - float(since_elapsed))
     return None if since is None else float(since) + float(record["idle_seconds"])
 
 
 def stop_server(state: ServerState, *, wait_seconds: float = 0.0) -> None:
-    """Have a server's watchdog stop it, and wait for so long for its end."""
-    with suppress(ProcessLookupError):  # it has stopped by itself meanwhile
+    """Have a server's watchdog stop it, and wait for its end for at most `wait_seconds`."""
+    with suppress(ProcessLookupError):  # it has stopped meanwhile
         _signal(state, signal.SIGTERM)
         deadline = time.monotonic() + wait_seconds
         while time.monotonic() < deadline:
@@ -87,6 +87,6 @@ def _user_of(process: int) -> str:
 
 
 def published(directory: ServerDirectory) -> dict[str, Any] | None:
-    """Where the server is, if its watchdog lives; one that was killed leaves its record behind."""
+    """Return a server's record if its watchdog lives; one that was killed leaves its record behind."""
     record = directory.read()
     return record if record is not None and is_held(directory.alive) else None

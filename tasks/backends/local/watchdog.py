@@ -1,12 +1,11 @@
-"""Runs a server on this machine and stops it when nobody has leased it for the idle time.
+"""Run a server on this machine, and stop it when no run has leased it for the idle time.
 
-`python -m tasks.backends.local.watchdog --url URL --idle SECONDS DIRECTORY COMMAND ...` puts itself into the background
-and returns. It belongs to no run, so that it outlives, and cleans up after, the one that started it.
+`python -m tasks.backends.local.watchdog --url URL --idle SECONDS DIRECTORY COMMAND ...` goes into the background and
+returns. It belongs to no run, so that it outlives the one that started it, and cleans up.
 
-In DIRECTORY: `lease.lock` (held shared by each run that uses the server), `alive.lock` (held by the watchdog as
-long as it lives), `server.json` (where the server is; there is one while runs may use it), `server.log`,
-`server.log.old`, the one before, and `stopped`, if the last server was stopped and did not die. What the server started
-itself ends with it, also if somebody kills the server.
+In DIRECTORY: `lease.lock` (held shared by each run that uses the server), `alive.lock` (held by the watchdog while it
+lives), `server.json` (the server's record, while runs may use it), `server.log`, `server.log.old`, and `stopped`, if
+the last server was stopped and did not die. The server's own processes end with it, also if it is killed.
 """
 
 from __future__ import annotations
@@ -32,12 +31,12 @@ from tasks.storage.file_locks import FileLock, take_exclusive, try_exclusive
 
 _POLL_SECONDS = 0.5
 _GRACE_SECONDS = 10.0
-# Twice as much is kept. A server that is up for a year, and tells of each run, would fill the disk.
+# Twice as much is kept. A server that is up for a year, and logs every run, would fill the disk.
 _MOST_LOG_BYTES = 10_000_000
 
 
 class ServerDirectory:
-    """The files by which runs and the watchdog of one server meet."""
+    """The files that runs and the watchdog of one server share."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -50,7 +49,7 @@ class ServerDirectory:
         self._record = path / "server.json"
 
     def read(self) -> dict[str, Any] | None:
-        """What the watchdog published, or None if no server may be used."""
+        """Return the record that the watchdog published; None if no run may use the server."""
         try:
             record: dict[str, Any] = json.loads(self._record.read_bytes())
         except (FileNotFoundError, json.JSONDecodeError):
@@ -58,18 +57,18 @@ class ServerDirectory:
         return record
 
     def publish(self, record: dict[str, Any]) -> None:
-        """Tell the runs, whole or not at all."""
+        """Publish a record for runs, whole or not at all."""
         temporary = self.path / ".server.json.tmp"
         write_text(temporary, json.dumps(record))
         temporary.replace(self._record)
 
     def withdraw(self) -> None:
-        """From here on, no run may use the server."""
+        """Withdraw the record: no further run may use the server."""
         self._record.unlink(missing_ok=True)
 
 
 class Watchdog:
-    """One server and its idle clock."""
+    """A server and its idle clock."""
 
     def __init__(
         self, directory: ServerDirectory, url: str, idle_seconds: float, facts: dict[str, Any], command: list[str]
@@ -79,7 +78,7 @@ class Watchdog:
         self._idle_seconds = idle_seconds
         self._facts = facts
         self._command = command
-        self._told_to_stop = False
+        self._stop_requested = False
 
     def run(self) -> None:
         """Start the server, and return when it has ended."""
@@ -87,7 +86,7 @@ class Watchdog:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         if self._directory.log.exists():
             self._directory.log.replace(self._directory.last_log)
-        # To be added to: it is cut while the server writes to it.
+        # It is opened for appending, as it is cut while the server writes to it.
         with os.fdopen(open_private(self._directory.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab") as log:
             try:
                 server = subprocess.Popen(  # noqa: S603 - the command is a backend's own
@@ -104,7 +103,7 @@ class Watchdog:
                 return
         self._publish(server, idle_since=None)
         lease = self._watch(server)
-        if self._told_to_stop or lease is not None:
+        if self._stop_requested or lease is not None:
             self._directory.stopped.touch()
         self._directory.withdraw()
         _end(server, self._directory.path)
@@ -112,12 +111,12 @@ class Watchdog:
             lease.release()
 
     def _watch(self, server: subprocess.Popen[bytes]) -> FileLock | None:
-        """Return when the server has ended by itself, or may be ended: then with everybody else locked out."""
+        """Wait until the server has ended, or may be ended: then return the lock that keeps runs out."""
         idle_since: float | None = None
         while server.poll() is None:
             self._cut_log()
             lease = try_exclusive(self._directory.lease)
-            if self._told_to_stop:
+            if self._stop_requested:
                 return lease
             if lease is None:
                 if idle_since is not None:
@@ -134,7 +133,7 @@ class Watchdog:
         return None
 
     def _cut_log(self) -> None:
-        """Begin the log anew when it has grown long; what it held is the old one. A line may be lost in between."""
+        """Move a log that has grown long to the old one. A line may be lost in between."""
         with suppress(OSError):
             if self._directory.log.stat().st_size > _MOST_LOG_BYTES:
                 shutil.copyfile(self._directory.log, self._directory.last_log)
@@ -148,25 +147,25 @@ class Watchdog:
                 "server_pid": server.pid,
                 **self._facts,
                 "idle_seconds": self._idle_seconds,
-                # By the wall clock, for the version before; by the machine's own count.
+                # By the wall clock, for the version before, and by the machine's uptime.
                 "idle_since": None if idle_since is None else time.time() - (elapsed() - idle_since),
                 "idle_elapsed": idle_since,
             }
         )
 
     def _stop(self, _signal: int, _frame: FrameType | None) -> None:
-        self._told_to_stop = True
+        self._stop_requested = True
 
 
 def die_with_parent() -> None:
-    """Have the server ended, too, if the watchdog is killed. Linux only; elsewhere it would live on."""
+    """Have this process end if its parent is killed. Linux only; elsewhere it lives on."""
     if sys.platform == "linux":
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
 
 
 def _end(server: subprocess.Popen[bytes], directory: Path) -> None:
-    """End a server, if it has not ended, and with it all that it has started itself."""
+    """End a server, and all that it has started itself."""
     if server.poll() is None:
         server.terminate()
     with suppress(subprocess.TimeoutExpired):
@@ -200,9 +199,9 @@ def main() -> NoReturn:
     parser.add_argument("command", nargs=argparse.REMAINDER)
     arguments = parser.parse_args()
     directory = ServerDirectory(arguments.directory)
-    # Before the caller goes on: it takes a watchdog that is not alive for one that has ended.
+    # Before this returns: the caller takes a watchdog that is not alive for one that has ended.
     alive = take_exclusive(directory.alive)
-    directory.withdraw()  # what a killed one left, and what its server did
+    directory.withdraw()  # left by a watchdog that was killed
     directory.stopped.unlink(missing_ok=True)
     facts = {"slots": arguments.slots, "about": arguments.about}
     end_marked(directory.path)

@@ -1,4 +1,4 @@
-"""Requests of Ollama's client carried through an asynchronous endpoint: there by S3 and its queue, back by S3."""
+"""Carry requests to Ollama through an asynchronous endpoint: there by S3 and its queue, back by S3."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 import httpx
 
 from tasks.aws.client import Aws, ask
-from tasks.backends.sagemaker.envelope import enveloped, opened, saying
-from tasks.backends.sagemaker.refusals import judged
+from tasks.backends.sagemaker.envelope import close_envelope, error_response, open_envelope
+from tasks.backends.sagemaker.refusals import response_of
 from tasks.core.errors import CloudError
 from tasks.core.interruption import Interruption
 
@@ -20,20 +20,22 @@ PREFIX = "requests/"
 _FIRST_POLL_SECONDS = 0.25
 _LAST_POLL_SECONDS = 1.0
 _SLOWER = 1.5
-_FORGET_SECONDS = 5.0
+_DELETE_SECONDS = 5.0
 # Bounds of RequestTTLSeconds and InvocationTimeoutSeconds (API_runtime_InvokeEndpointAsync).
 _LEAST_TTL, _MOST_TTL, _MOST_INVOCATION = 60, 21_600, 3600
 _ABSENT = {"NoSuchKey", "404"}
 
 
 class QueuedTransport(httpx.AsyncBaseTransport):
-    """See the module. What a request leaves in the bucket goes with its answer; a lifecycle rule deletes what is left.
+    """A transport through an endpoint's queue.
+
+    The objects of a request are deleted with its response; a lifecycle rule deletes the rest.
 
     Args:
         aws: the account.
         endpoint: its name.
-        bucket: where requests go; answers go where the endpoint says.
-        interruption: is told when the endpoint is gone.
+        bucket: of requests; the endpoint names the place of each response.
+        interruption: notified when the endpoint is gone.
     """
 
     def __init__(self, aws: Aws, endpoint: str, bucket: str, *, interruption: Interruption) -> None:
@@ -43,52 +45,52 @@ class QueuedTransport(httpx.AsyncBaseTransport):
         self._interruption = interruption
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Carry a request there, and its answer back.
+        """Send a request, and return its response.
 
         Raises:
             MachineLostError: the endpoint is gone.
             CloudError: AWS refuses.
-            httpx.ReadTimeout: no answer came in the request's time; the queue forgets it by then, too.
+            httpx.ReadTimeout: no response came in time; the queue drops the request by then, too.
         """
-        content = enveloped(request.url.path, await request.aread())
+        content = close_envelope(request.url.path, await request.aread())
         seconds = request.extensions["timeout"]["read"] or _MOST_INVOCATION
-        left: list[str] = []
+        keys: list[str] = []
         try:
             async with asyncio.timeout(seconds):
-                return await self._carried(content, seconds, left)
+                return await self._carry(content, seconds, keys)
         except TimeoutError:
             raise httpx.ReadTimeout("no answer in the bucket", request=request) from None
         except CloudError as error:
-            return judged(error, self._interruption)
+            return response_of(error, self._interruption)
         finally:
-            await self._forget(left)
+            await self._delete(keys)
 
-    async def _carried(self, content: bytes, seconds: float, left: list[str]) -> httpx.Response:
+    async def _carry(self, content: bytes, seconds: float, keys: list[str]) -> httpx.Response:
         s3, key = self._aws.s3, f"{PREFIX}{uuid.uuid4().hex}.json"
-        left.append(key)
+        keys.append(key)
         await ask(s3.put_object, Bucket=self._bucket, Key=key, Body=content, ContentType="application/json")
         sent = await ask(
             self._aws.sagemaker_runtime.invoke_endpoint_async,
             EndpointName=self._endpoint,
             InputLocation=f"s3://{self._bucket}/{key}",
             ContentType="application/json",
-            # A run that died must not keep an instance at work.
+            # A run that died must not keep an instance busy.
             RequestTTLSeconds=min(_MOST_TTL, max(_LEAST_TTL, math.ceil(seconds))),
             InvocationTimeoutSeconds=min(_MOST_INVOCATION, max(1, math.ceil(seconds))),
         )
-        answer, failure = _key(sent["OutputLocation"]), _key(sent.get("FailureLocation", ""))
-        left += [key for key in (answer, failure) if key]
+        output, failure = _key(sent["OutputLocation"]), _key(sent.get("FailureLocation", ""))
+        keys += [key for key in (output, failure) if key]
         pause = _FIRST_POLL_SECONDS
         while True:
             await asyncio.sleep(pause)
-            if (found := await self._found(answer)) is not None:
-                return opened(found)
-            if failure and (found := await self._found(failure)) is not None:
-                return saying(503, f"the endpoint failed: {found.decode(errors='replace')[:300]}")
+            if (received := await self._get(output)) is not None:
+                return open_envelope(received)
+            if failure and (why := await self._get(failure)) is not None:
+                return error_response(503, f"the endpoint failed: {why.decode(errors='replace')[:300]}")
             pause = min(_LAST_POLL_SECONDS, pause * _SLOWER)
 
-    async def _found(self, key: str) -> bytes | None:
-        """An object's content; None while it is not there."""
+    async def _get(self, key: str) -> bytes | None:
+        """Return an object's content, or None while there is no such object."""
 
         def get_object() -> bytes:
             return self._aws.s3.get_object(Bucket=self._bucket, Key=key)["Body"].read()
@@ -100,10 +102,10 @@ class QueuedTransport(httpx.AsyncBaseTransport):
                 return None
             raise
 
-    async def _forget(self, keys: list[str]) -> None:
-        # What cannot be deleted now is left to the lifecycle rule: nobody waits for S3 to come back.
+    async def _delete(self, keys: list[str]) -> None:
+        # The lifecycle rule deletes what cannot be deleted now: no run waits for S3 to come back.
         with suppress(CloudError, TimeoutError):
-            async with asyncio.timeout(_FORGET_SECONDS):
+            async with asyncio.timeout(_DELETE_SECONDS):
                 await ask(
                     self._aws.s3.delete_objects,
                     Bucket=self._bucket,
@@ -112,5 +114,5 @@ class QueuedTransport(httpx.AsyncBaseTransport):
 
 
 def _key(location: str) -> str:
-    """Of s3://bucket/key."""
+    """Return the key of s3://bucket/key."""
     return urlsplit(location).path.lstrip("/")

@@ -1,4 +1,4 @@
-"""Whether a run could have the endpoint: credentials, the stack, the quota. Nothing is started."""
+"""Check what a run needs to use the endpoint: credentials, stack, quota. Nothing is started."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from tasks.settings.settings import Settings
 
 
 async def check(settings: Settings) -> Findings:
-    """Look for what a run needs, in the order in which it needs it."""
+    """Check what a run needs, in the order in which it needs it."""
     aws = Aws(settings.ec2.region)
     yield Finding(State.OK, f"AWS knows the credentials: {await caller(aws)}.")
     status = await endpoint_status(settings)
-    yield Finding(State.OK, status.told)
+    yield Finding(State.OK, status.summary)
     yield of_quotas(await endpoint_quota(aws, status.stack.instance_type))

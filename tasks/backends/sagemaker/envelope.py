@@ -1,4 +1,4 @@
-"""How Ollama's calls travel through /invocations: the adapter in infra_scripts/sagemaker opens what is closed here."""
+"""The envelopes in which Ollama's calls pass /invocations; the adapter in infra_scripts/sagemaker opens them."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ import json
 import httpx
 
 
-def enveloped(path: str, body: bytes, *, beats: bool = False) -> bytes:
-    """A call with its path, as one body.
+def close_envelope(path: str, body: bytes, *, beats: bool = False) -> bytes:
+    """Return a call and its path as one body.
 
     Args:
         path: of Ollama's API.
         body: the call's JSON; empty for a GET.
-        beats: the container sends blanks until it has the answer.
+        beats: have the container send blanks until it has the response.
     """
     alive = b', "beats": true' if beats else b""
     return b'{"path": %s, "body": %s%s}' % (json.dumps(path).encode(), body or b"null", alive)
 
 
-def opened(content: bytes) -> httpx.Response:
-    """Ollama's own answer out of an envelope; 502 if it is none."""
+def open_envelope(content: bytes) -> httpx.Response:
+    """Return Ollama's response from an envelope; 502 if it is none."""
     try:
-        answer = json.loads(content)
-        return httpx.Response(int(answer["status"]), content=str(answer["body"]).encode())
+        response = json.loads(content)
+        return httpx.Response(int(response["status"]), content=str(response["body"]).encode())
     except (ValueError, KeyError, TypeError, RecursionError):
-        return saying(502, "the endpoint's container is not Hearth's, or of another version")
+        return error_response(502, "the endpoint's container is not Hearth's, or of another version")
 
 
-def saying(status: int, told: str) -> httpx.Response:
-    """An error in Ollama's form."""
-    return httpx.Response(status, json={"error": told})
+def error_response(status: int, message: str) -> httpx.Response:
+    """Return an error in Ollama's form."""
+    return httpx.Response(status, json={"error": message})

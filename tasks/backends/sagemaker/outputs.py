@@ -1,46 +1,52 @@
-"""What `hearth infra up sagemaker` deployed, as a run finds it: the outputs of its CloudFormation stack."""
+"""The outputs of the CloudFormation stack that `hearth infra up sagemaker` deploys."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
 
 from tasks.aws.client import Aws
-from tasks.aws.stacks import read_stack
+from tasks.aws.stacks import StackOutputs, read_stack
 from tasks.core.errors import ModelError
 
 
-@dataclass(frozen=True)
-class Stack:
+def _models(value: Any) -> Any:  # noqa: ANN401 - pydantic checks what comes out
+    models = json.loads(value) if isinstance(value, str) else value
+    return {model: component or None for model, component in models.items()}
+
+
+class Stack(StackOutputs):
     """A deployed endpoint.
 
     Attributes:
         endpoint: its name.
         models: that it serves, and the inference component of each; None where it has none.
-        bucket: of requests and answers; None if the endpoint answers in real time.
+        bucket: of requests and responses; None if the endpoint responds in real time.
         table: of the slots' ledgers.
         instance_type: such as ml.g4dn.xlarge.
         slots: OLLAMA_NUM_PARALLEL of each copy.
-        min_copies: that are kept when nobody asks.
+        min_copies: that stay when the endpoint is idle.
     """
 
-    endpoint: str
-    models: dict[str, str | None]
-    bucket: str | None
-    table: str
-    instance_type: str
-    slots: int
-    min_copies: int
+    endpoint: str = Field(alias="EndpointName")
+    models: Annotated[dict[str, str | None], BeforeValidator(_models)] = Field(alias="Models")
+    bucket: str | None = Field(None, alias="BucketName")
+    table: str = Field(alias="TableName")
+    instance_type: str = Field(alias="InstanceType")
+    slots: int = Field(alias="Slots")
+    min_copies: int = Field(alias="MinCopies")
 
     @property
     def ends(self) -> str:
-        """What becomes of its instances when nobody asks, in a few words."""
+        """What becomes of its instances when it is idle, in a few words."""
         if self.min_copies:
             return "goes on running, and costing, until hearth infra down sagemaker"
         return "has no instance any more some 15 to 25 min after its last request: AWS scales it in"
 
     def component(self, model: str) -> str | None:
-        """The inference component of a model; None if the endpoint has no components.
+        """Return the inference component of a model, or None if the endpoint has no components.
 
         Raises:
             ModelError: the endpoint does not serve it.
@@ -54,24 +60,10 @@ class Stack:
 
 
 async def find_stack(aws: Aws, pool: str) -> Stack:
-    """Ask CloudFormation.
+    """Read the stack of a pool's endpoint.
 
     Raises:
-        CloudError: it is not deployed, or not by this version.
+        CloudError: the endpoint is not deployed, or not by this version; or AWS refuses.
     """
-    name = f"hearth-sagemaker-{pool}"
-    remedy = "Deploy it: hearth infra up sagemaker."
-
-    def read(outputs: dict[str, str]) -> Stack:
-        models: dict[str, str] = json.loads(outputs["Models"])
-        return Stack(
-            endpoint=outputs["EndpointName"],
-            models={model: component or None for model, component in models.items()},
-            bucket=outputs.get("BucketName"),
-            table=outputs["TableName"],
-            instance_type=outputs["InstanceType"],
-            slots=int(outputs["Slots"]),
-            min_copies=int(outputs["MinCopies"]),
-        )
-
-    return await read_stack(aws, name, f"The SageMaker endpoint of the pool {pool!r}", remedy, read)
+    what, remedy = f"The SageMaker endpoint of the pool {pool!r}", "Deploy it: hearth infra up sagemaker."
+    return await read_stack(aws, f"hearth-sagemaker-{pool}", Stack, what, remedy)

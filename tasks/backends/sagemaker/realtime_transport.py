@@ -1,6 +1,6 @@
-"""Requests of Ollama's client carried through sagemaker-runtime's InvokeEndpointWithResponseStream, signed by botocore.
+"""Carry requests to Ollama through sagemaker-runtime's InvokeEndpointWithResponseStream, signed by botocore.
 
-A page may take eight minutes so, and one with InvokeEndpoint. Nothing is read from the stream before its end.
+A page may take eight minutes this way, and one minute with InvokeEndpoint. The stream is read to its end first.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import Any
 import httpx
 
 from tasks.aws.client import Aws
-from tasks.aws.errors import told_of
-from tasks.backends.sagemaker.envelope import enveloped, opened, saying
-from tasks.backends.sagemaker.refusals import refused
+from tasks.aws.errors import wrap_errors
+from tasks.backends.sagemaker.envelope import close_envelope, error_response, open_envelope
+from tasks.backends.sagemaker.refusals import error_of
 from tasks.core.errors import FailureReason, PageError
 from tasks.core.interruption import Interruption
 
@@ -21,14 +21,14 @@ _SERVICE = "sagemaker"
 
 
 class RealTimeTransport(httpx.AsyncBaseTransport):
-    """See the module. Every call goes in an envelope.
+    """A transport through a real-time endpoint. Every call goes in an envelope.
 
     Args:
-        aws: whose credentials sign.
+        aws: with the credentials that sign.
         endpoint: its name.
         component: the inference component that serves the model.
         most_bytes: of a request's body.
-        interruption: is told when the endpoint is gone.
+        interruption: notified when the endpoint is gone.
     """
 
     def __init__(
@@ -50,15 +50,15 @@ class RealTimeTransport(httpx.AsyncBaseTransport):
         )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Carry a request there, and its answer back.
+        """Send a request, and return its response.
 
         Raises:
-            PageError: it is larger than SageMaker takes; nothing was sent.
+            PageError: it is larger than SageMaker accepts; nothing was sent.
             MachineLostError: the endpoint is gone.
             CloudError: AWS refuses.
-            httpx.RequestError: AWS is out of reach.
+            httpx.RequestError: AWS cannot be reached.
         """
-        content = enveloped(request.url.path, await request.aread(), beats=True)
+        content = close_envelope(request.url.path, await request.aread(), beats=True)
         if len(content) > self._most_bytes:
             size, most = len(content) / 1e6, self._most_bytes / 1e6
             raise PageError(
@@ -71,13 +71,13 @@ class RealTimeTransport(httpx.AsyncBaseTransport):
         timeout = httpx.Timeout(**request.extensions["timeout"])
         try:
             async with (
-                asyncio.timeout(timeout.read),  # httpx's own begins anew with every blank
+                asyncio.timeout(timeout.read),  # httpx's own starts again with every blank
                 self._http.stream("POST", self._url, content=content, headers=headers, timeout=timeout) as response,
             ):
                 if response.is_error:
                     await response.aread()
-                    return refused(response, self._interruption)
-                return await _unwrapped(response)
+                    return error_of(response, self._interruption)
+                return await _unwrap(response)
         except TimeoutError:
             raise httpx.ReadTimeout("no answer in time", request=request) from None
 
@@ -86,38 +86,38 @@ class RealTimeTransport(httpx.AsyncBaseTransport):
         await self._http.aclose()
 
     def _signed(self, content: bytes) -> dict[str, str]:
-        """The headers with SigV4's. It hashes some megabytes, and may have to refresh the credentials: in a thread."""
+        """Return the headers with SigV4's. Call in a thread: it hashes megabytes, and may refresh credentials."""
         from botocore.auth import SigV4Auth
         from botocore.awsrequest import AWSRequest
 
-        with told_of("InvokeEndpoint"):
+        with wrap_errors("InvokeEndpoint"):
             request = AWSRequest("POST", self._url, headers=self._headers, data=content)
             SigV4Auth(self._aws.credentials(), _SERVICE, self._region).add_auth(request)
         return dict(request.headers)
 
 
-async def _unwrapped(response: httpx.Response) -> httpx.Response:
-    """Ollama's own answer out of AWS's event stream; 504 if that says that it took too long, 503 if it broke."""
+async def _unwrap(response: httpx.Response) -> httpx.Response:
+    """Return Ollama's response from AWS's event stream; 504 if it took too long, 503 if the stream broke."""
     from botocore.eventstream import EventStreamBuffer, ParserError
 
-    buffer, said = EventStreamBuffer(), bytearray()
+    buffer, body = EventStreamBuffer(), bytearray()
     try:
         async for chunk in response.aiter_raw():
             buffer.add_data(chunk)
             for event in buffer:
-                told = event.to_response_dict()
-                if told["status_code"] != 200:
-                    return _broken(told)
-                said += told["body"]
+                part = event.to_response_dict()
+                if part["status_code"] != 200:
+                    return _broken(part)
+                body += part["body"]
     except (ParserError, KeyError) as error:
-        return saying(503, f"SageMaker's stream makes no sense: {error}")
-    if not said.strip():  # blanks alone
-        return saying(503, "SageMaker's stream ended before the answer")
-    return opened(bytes(said))
+        return error_response(503, f"SageMaker's stream cannot be read: {error}")
+    if not body.strip():  # blanks alone
+        return error_response(503, "SageMaker's stream ended before the answer")
+    return open_envelope(bytes(body))
 
 
-def _broken(told: dict[str, Any]) -> httpx.Response:
-    text = bytes(told["body"]).decode(errors="replace") or str(told["headers"])
+def _broken(part: dict[str, Any]) -> httpx.Response:
+    text = bytes(part["body"]).decode(errors="replace") or str(part["headers"])
     if "ModelInvocationTimeExceeded" in text:
-        return saying(504, f"{text} Pages that take longer than 8 minutes need an asynchronous endpoint")
-    return saying(503, f"SageMaker's stream broke: {text}")
+        return error_response(504, f"{text} Pages that take longer than 8 minutes need an asynchronous endpoint")
+    return error_response(503, f"SageMaker's stream broke: {text}")

@@ -1,4 +1,4 @@
-"""What runs of a SageMaker endpoint just now."""
+"""The status of the SageMaker endpoint."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tasks.settings.settings import Settings
 
 @dataclass(frozen=True)
 class EndpointStatus:
-    """The endpoint, and what is paid for.
+    """The endpoint, and its cost.
 
     Attributes:
         copies: of each model, that serve.
         instances: that are paid for.
-        usd_per_hour: of all of them; None if not known.
+        usd_per_hour: of all of them; None if unknown.
     """
 
     stack: Stack
@@ -30,15 +30,15 @@ class EndpointStatus:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """For a program."""
+        """The status for `--json`."""
         return {
             **{"name": self.stack.endpoint, "copies": self.copies, "instances": self.instances},
             **{"type": self.stack.instance_type, "usd_per_hour": self.usd_per_hour, "ends": self.stack.ends},
         }
 
     @property
-    def told(self) -> str:
-        """For a person."""
+    def summary(self) -> str:
+        """The status in a sentence."""
         copies = ", ".join(f"{count} of {model}" for model, count in self.copies.items())
         cost = "" if not self.usd_per_hour else f", USD {self.usd_per_hour:.2f} an hour"
         paid = f"{self.instances} x {self.stack.instance_type} paid for{cost}"
@@ -46,7 +46,7 @@ class EndpointStatus:
 
 
 async def endpoint_status(settings: Settings) -> EndpointStatus:
-    """Ask AWS.
+    """Return the status of the endpoint.
 
     Raises:
         ServerError: the endpoint has failed.

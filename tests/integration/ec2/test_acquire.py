@@ -102,7 +102,7 @@ async def test_after_lost_answers_to_a_launch_the_next_run_gets_that_machine(
 ):
     aws.invisible_for(36_000)
     lost = aws.inject(lost_answer(), "CreateFleet", times=None)
-    with pytest.raises(CloudError, match="could not be asked"):
+    with pytest.raises(CloudError, match="could not be reached"):
         await acquired(spot_policy="spot")
     lost.end()
     aws.invisible_for(0)

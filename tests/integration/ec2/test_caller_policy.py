@@ -10,12 +10,11 @@ from pathlib import Path
 import pytest
 
 import infra_scripts
-from tasks.backends.ec2.billing import pool_bill
 from tasks.backends.ec2.policy import Why
 from tasks.backends.ec2.pool import log_tail
 from tasks.backends.ec2.reaper import end, reap, sweep_disks
 from tasks.backends.ec2.status import status_of
-from tasks.costs.bill import By
+from tasks.backends.ec2.usage import pool_pieces
 from tests.integration.ec2.acquiring import acquired
 from tests.support.aws.front import AwsFront
 from tests.support.aws.machines import Machines
@@ -70,4 +69,5 @@ async def _life(market: str) -> None:
     for gone in await pool.machines():
         await reap(pool, gone)
     await sweep_disks(pool)
-    await pool_bill(pool, By.DAY, datetime.now(UTC))
+    now = datetime.now(UTC)
+    await pool_pieces(pool, now, now)

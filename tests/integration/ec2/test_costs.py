@@ -10,14 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from tasks.backends.ec2.billing import pool_bill, usd_today
 from tasks.backends.ec2.pool import Pool as OpenPool
 from tasks.backends.ec2.reaper import end, reap
-from tasks.backends.ec2.usage import noticed, noticed_up
+from tasks.backends.ec2.usage import pool_pieces, record_ready, record_state, usd_today
 from tasks.core.errors import BudgetSpentError, CloudError
 from tasks.costs.attribution import Rates, Span
-from tasks.costs.bill import Bill, By, Line
-from tasks.leasing.usage_ledger import Started, day_of
+from tasks.costs.bill import Bill, By, Line, make_bill
+from tasks.leasing.usage_ledger import day_of
 from tests.integration.ec2.acquiring import backend
 from tests.integration.ec2.idle_machines import leased, opened, seen, stopped
 from tests.support.aws.faults import denied
@@ -33,7 +32,9 @@ pytestmark = pytest.mark.long("launches a machine for each test: 1 to 10 s")
 
 
 async def billed(pool: OpenPool, by: By = By.MACHINE) -> Bill:
-    return await pool_bill(pool, by, datetime.now(UTC) - timedelta(days=1))
+    now = datetime.now(UTC)
+    since = now - timedelta(days=1)
+    return make_bill(await pool_pieces(pool, since, now), by, since, now)
 
 
 async def entered(pool: OpenPool) -> list[Span]:
@@ -79,20 +80,20 @@ async def _launched(name: str) -> float:
 async def test_runs_at_once_share_a_machine_s_seconds(aws: AwsFront, pool: Pool, machines: Machines):
     pool_, name = await opened(), launch(aws, pool)
     machine = await seen(pool_, name)
-    await noticed(pool_, machine)
-    await noticed_up(pool_, machine)
+    await record_state(pool_, machine)
+    await record_ready(pool_, machine)
     one, other = await leased(pool_, name), await leased(pool_, name)
     await asyncio.sleep(0.2)  # for some seconds to be shared
     await pool_.records.release(name, one, {"one": 3.0, "two": 1.0})
     await pool_.records.release(name, other)
-    bill = await billed(pool_, By.DOCUMENT)
-    lines = {line.name: line for line in bill.lines}
+    found = await billed(pool_, By.DOCUMENT)
+    lines = {line.name: line for line in found.lines}
     assert lines["one"].leased == pytest.approx(3 * lines["two"].leased)
     uses = await pool_.records.ledger.uses(day_of(one.since), day_of(time.time()))
     assert {use.token for use in uses} == {one.token, other.token}
     held = max(use.ended or 0 for use in uses) - min(use.started for use in uses)
-    assert bill.total.leased == held / 1000
-    assert life(bill.total) == pytest.approx(bill.until.timestamp() - machine.launched_at, abs=0.001)
+    assert found.total.leased == held / 1000
+    assert life(found.total) == pytest.approx(found.until.timestamp() - machine.launched_at, abs=0.001)
 
 
 async def test_a_stop_that_hearth_made_is_entered_with_its_reason(aws: AwsFront, pool: Pool):
@@ -106,14 +107,14 @@ async def test_a_stop_that_hearth_made_is_entered_with_its_reason(aws: AwsFront,
 
 async def test_a_stop_that_nobody_wrote_is_entered_from_what_ec2_says(aws: AwsFront, pool: Pool):
     pool_, name = await opened(), launch(aws, pool)
-    await noticed(pool_, await seen(pool_, name))
+    await record_state(pool_, await seen(pool_, name))
     aws.client("ec2").stop_instances(InstanceIds=[name])
-    bill = await billed(pool_)
+    found = await billed(pool_)
     (span,), machine = await entered(pool_), await seen(pool_, name)
     assert machine.changed_at is not None
     assert (span.ended, span.exact, span.keeps_disk) == (round(machine.changed_at * 1000), True, True)
-    assert life(bill.total) == pytest.approx(max(0.0, machine.changed_at - machine.launched_at))
-    assert bill.total.disk_usd > 0
+    assert life(found.total) == pytest.approx(max(0.0, machine.changed_at - machine.launched_at))
+    assert found.total.disk_usd > 0
 
 
 async def test_without_ec2_s_word_a_stop_is_dated_by_its_first_sight_and_a_better_date_replaces_it(
@@ -121,7 +122,7 @@ async def test_without_ec2_s_word_a_stop_is_dated_by_its_first_sight_and_a_bette
 ):
     pool_, name = await opened(), stopped(aws, pool)
     machine = await seen(pool_, name)
-    await noticed(pool_, replace(machine, transition="Server.SpotInstanceTermination", reason="Server.Odd"))
+    await record_state(pool_, replace(machine, transition="Server.SpotInstanceTermination", reason="Server.Odd"))
     (guessed,) = await entered(pool_)
     assert (guessed.exact, guessed.why) == (False, "Server.Odd")
     await billed(pool_)
@@ -131,15 +132,15 @@ async def test_without_ec2_s_word_a_stop_is_dated_by_its_first_sight_and_a_bette
 
 async def test_a_start_by_hand_is_another_start_and_the_disk_between_is_paid_for(aws: AwsFront, pool: Pool):
     pool_, name = await opened(), launch(aws, pool)
-    await noticed(pool_, await seen(pool_, name))
+    await record_state(pool_, await seen(pool_, name))
     before = time.time()
     aws.client("ec2").stop_instances(InstanceIds=[name])
-    await noticed(pool_, await seen(pool_, name))
+    await record_state(pool_, await seen(pool_, name))
     await asyncio.sleep(1.1)  # EC2 tells starts apart by the second
     aws.client("ec2").start_instances(InstanceIds=[name])
-    bill = await billed(pool_)
+    found = await billed(pool_)
     assert len(await entered(pool_)) == 2
-    assert 0 < bill.total.stopped <= time.time() - before + 1  # EC2 tells whole seconds
+    assert 0 < found.total.stopped <= time.time() - before + 1  # EC2 tells whole seconds
 
 
 async def test_the_lease_of_a_run_that_died_is_entered_by_whoever_stops_the_machine(aws: AwsFront, pool: Pool):
@@ -153,10 +154,10 @@ async def test_the_lease_of_a_run_that_died_is_entered_by_whoever_stops_the_mach
 async def test_a_lease_that_goes_on_counts_up_to_now(aws: AwsFront, pool: Pool):
     pool_, name = await opened(), launch(aws, pool)
     machine = await seen(pool_, name)
-    await noticed_up(pool_, machine)
+    await record_ready(pool_, machine)
     await leased(pool_, name)
-    await noticed(pool_, machine)
-    await noticed_up(pool_, machine)
+    await record_state(pool_, machine)
+    await record_ready(pool_, machine)
     await asyncio.sleep(0.3)
     assert (await billed(pool_)).total.leased > 0.2
 
@@ -166,29 +167,29 @@ async def test_a_stop_that_was_never_seen_because_it_started_again_ends_the_firs
 ):
     pool_, name = await opened(), launch(aws, pool)
     earlier = round((await seen(pool_, name)).launched_at) - 1000
-    await pool_.records.ledger.started(Started(name, "g4dn.xlarge on-demand in us-east-1a", earlier, Rates(0.36)))
+    await pool_.records.ledger.started(Span(name, "g4dn.xlarge on-demand in us-east-1a", earlier * 1000, Rates(0.36)))
     await pool_.records.ledger.seen(name, earlier, earlier + 400.0)
     before = (await seen(pool_, name)).launched_at
-    bill = await billed(pool_)
-    assert 400 <= life(bill.total) <= 400 + time.time() - before
-    assert bill.total.stopped == pytest.approx(600, abs=1)
-    assert f"not known to the second: {name}" in " ".join(bill.notes)
+    found = await billed(pool_)
+    assert 400 <= life(found.total) <= 400 + time.time() - before
+    assert found.total.stopped == pytest.approx(600, abs=1)
+    assert f"not known to the second: {name}" in " ".join(found.notes)
 
 
 async def test_a_machine_that_ec2_has_forgotten_ended_when_it_was_last_seen(aws: AwsFront, pool: Pool):
     pool_ = await opened()
     started = round(time.time()) - 600
-    await pool_.records.ledger.started(Started("i-gone", "g4dn.xlarge spot in us-east-1a", started, Rates(0.36)))
+    await pool_.records.ledger.started(Span("i-gone", "g4dn.xlarge spot in us-east-1a", started * 1000, Rates(0.36)))
     await pool_.records.ledger.seen("i-gone", started, started + 300.0)
-    bill = await billed(pool_)
-    assert life(bill.total) == 300
-    assert bill.total.usd == pytest.approx(0.03)
-    assert not bill.provisional
+    found = await billed(pool_)
+    assert life(found.total) == 300
+    assert found.total.usd == pytest.approx(0.03)
+    assert not found.provisional
 
 
 async def test_a_terminated_machine_s_record_goes_and_its_costs_stay(aws: AwsFront, pool: Pool):
     pool_, name = await opened(), launch(aws, pool, "spot")
-    await noticed(pool_, await seen(pool_, name))
+    await record_state(pool_, await seen(pool_, name))
     lease = await leased(pool_, name)
     await pool_.records.release(name, lease, {"paper": 1.0})
     await end(pool_, await seen(pool_, name), "asked for")
@@ -203,7 +204,7 @@ async def test_a_run_goes_on_though_nothing_can_be_entered(aws: AwsFront, pool: 
     pool_, name = await opened(), launch(aws, pool)
     machine = await seen(pool_, name)
     aws.inject(denied(), "PutItem", times=None, where=lambda call: "span " in str(call.parameters.get("Item", "")))
-    await noticed(pool_, machine)
+    await record_state(pool_, machine)
     assert await entered(pool_) == []
 
 
@@ -220,7 +221,7 @@ async def test_a_pool_that_was_deployed_before_there_was_a_ledger_says_what_to_d
 
 async def test_no_machine_is_taken_when_the_day_s_budget_is_spent(aws: AwsFront, pool: Pool):
     pool_ = await opened()
-    await pool_.records.ledger.started(Started("i-1", "kind", round(time.time()) - 1, Rates(7200.0)))
+    await pool_.records.ledger.started(Span("i-1", "kind", (round(time.time()) - 1) * 1000, Rates(7200.0)))
     await pool_.records.ledger.seen("i-1", round(time.time()) - 1, time.time())
     assert await usd_today(pool_) > 0.001
     with pytest.raises(BudgetSpentError, match=r"0\.001 USD a day are spent .* HEARTH_EC2__MAX_USD_A_DAY"):
@@ -231,7 +232,7 @@ async def test_no_machine_is_taken_when_the_day_s_budget_is_spent(aws: AwsFront,
 async def test_yesterday_s_dollars_are_not_today_s(aws: AwsFront, pool: Pool, monkeypatch: pytest.MonkeyPatch):
     pool_ = await opened()
     midnight = time.time() // 86400 * 86400
-    await pool_.records.ledger.started(Started("i-1", "kind", midnight - 3600, Rates(1.0)))
+    await pool_.records.ledger.started(Span("i-1", "kind", round(midnight - 3600) * 1000, Rates(1.0)))
     await pool_.records.ledger.seen("i-1", midnight - 3600, midnight + 1.0)
     assert await usd_today(pool_) == pytest.approx(1 / 3600)
 

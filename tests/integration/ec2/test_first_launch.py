@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.backends.ec2.machine import Machine, MachineState, Market
-from tasks.backends.ec2.state_reasons import stillborn, told_state
+from tasks.backends.ec2.machine import Machine, MachineState, Market, launch_failure, state_text
 from tasks.core.errors import CloudError
 from tests.integration.ec2.acquiring import acquired
 from tests.support.aws import capacity
@@ -77,22 +76,22 @@ class TestStateReason:
     """EC2's own words for the end of a machine reach whoever waits for it."""
 
     def test_a_key_that_may_not_be_used_is_named_as_the_likely_reason(self):
-        told = stillborn(ended("Client.InternalError", "Client.InternalError: Client error on launch"))
+        told = launch_failure(ended("Client.InternalError", "Client.InternalError: Client error on launch"))
         assert told is not None
         assert "Client error on launch" in told
         assert "default key for EBS" in told
 
     def test_what_ends_it_for_good_is_not_met_again(self):
-        told = stillborn(ended("Client.VolumeLimitExceeded", "Volume limit exceeded"))
+        told = launch_failure(ended("Client.VolumeLimitExceeded", "Volume limit exceeded"))
         assert told == "EC2 ended i-1 at its launch: Volume limit exceeded. Another would end the same way."
 
     @pytest.mark.parametrize("reason", ["Server.SpotInstanceTermination", "Client.UserInitiatedShutdown", ""])
     def test_another_machine_may_do_better_than_one_that_was_taken(self, reason: str):
-        assert stillborn(ended(reason, "")) is None
+        assert launch_failure(ended(reason, "")) is None
 
     def test_a_machine_that_is_there_is_not_judged(self):
-        assert stillborn(ended("Client.InternalError", "", MachineState.RUNNING)) is None
+        assert launch_failure(ended("Client.InternalError", "", MachineState.RUNNING)) is None
 
     def test_the_state_is_told_with_its_reason(self):
-        assert told_state(ended("x", "Server.Spot: taken.")) == "terminated (Server.Spot: taken)"
-        assert told_state(ended("", "")) == "terminated"
+        assert state_text(ended("x", "Server.Spot: taken.")) == "terminated (Server.Spot: taken)"
+        assert state_text(ended("", "")) == "terminated"

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-import tasks.backends.ec2.lease_renewal
+import tasks.backends.ec2.lease
 import tasks.leasing.launch_lock
 import tasks.leasing.leases
 from tasks.leasing.lease import Record

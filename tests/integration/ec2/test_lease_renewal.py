@@ -10,11 +10,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-import tasks.backends.ec2.lease_renewal
 import tasks.leasing.launch_lock
 import tasks.leasing.leases
+import tasks.leasing.renewer
+from tasks.backends.base import Endpoint
 from tasks.backends.ec2.connection import Connection
-from tasks.backends.ec2.lease_renewal import LeaseRenewer
+from tasks.backends.ec2.lease import InstanceLease
 from tasks.backends.ec2.pool import Pool as OpenPool
 from tasks.core.interruption import Interruption
 from tasks.leasing.lease import Lease, Record
@@ -29,7 +30,7 @@ from tests.support.waiting import PATIENCE, until, until_async
 
 pytestmark = pytest.mark.long("deploys a pool for each test: 1 to 3 s")
 
-NO_DOOR = Connection("http://127.0.0.1:9")
+UNREACHABLE = Connection(Endpoint("http://127.0.0.1:9"))
 
 Keep = Callable[[OpenPool, str, Lease], Interruption]
 
@@ -37,28 +38,26 @@ Keep = Callable[[OpenPool, str, Lease], Interruption]
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Renew leases often, however long they last."""
-    monkeypatch.setattr(tasks.backends.ec2.lease_renewal, "_RENEWALS", LEASE_S / 0.1)
+    monkeypatch.setattr(tasks.leasing.renewer, "_RENEWALS", LEASE_S / 0.1)
 
 
 @pytest.fixture
 def keep(aws: AwsFront) -> Iterator[Keep]:
-    """Starts renewers that end with the test."""
-    renewers: list[LeaseRenewer] = []
+    """Start leases that are renewed, and end with the test."""
+    leases: list[InstanceLease] = []
 
     def start(pool: OpenPool, machine: str, kept: Lease) -> Interruption:
-        interruption = Interruption()
-        renewers.append(LeaseRenewer(pool, machine, kept, interruption))
+        leases.append(InstanceLease(pool, machine, kept, started=False, connection=UNREACHABLE))
         if machine != MACHINE:  # which EC2 does not know
-            renewers[-1].watch(NO_DOOR)
-        return interruption
+            leases[-1].watch()
+        return leases[-1].interruption
 
     yield start
     aws.heal()
-    for renewer in renewers:
-        renewer.stop()
-    for renewer in renewers:
-        renewer._thread.join(PATIENCE)
-        assert not renewer._thread.is_alive()
+    for lease in leases:
+        lease.release()
+    for lease in leases:
+        assert lease.renewer.wait_ended(PATIENCE)
 
 
 async def renewed(pool: OpenPool, machine: str, taken: Lease) -> bool:
@@ -224,12 +223,11 @@ async def test_a_machine_that_ec2_knows_no_more_has_gone(aws: AwsFront, pool: Po
     assert await gone(interruption) == f"{name} is gone"
 
 
-async def test_the_keeper_ends_with_the_release(aws: AwsFront, pool: Pool, machines: Machines):
+async def test_the_renewal_ends_with_the_release(aws: AwsFront, pool: Pool, machines: Machines):
     used, allocation = await acquired()
     renewer = allocation.lease.renewer
     await used.release(allocation)
-    await asyncio.to_thread(renewer._thread.join, PATIENCE)
-    assert not renewer._thread.is_alive()
+    assert await asyncio.to_thread(renewer.wait_ended, PATIENCE)
     assert not allocation.interruption.announced
 
 
@@ -242,5 +240,5 @@ async def test_a_renewal_under_way_does_not_bring_a_lease_back_that_is_given_bac
     await until_async(lambda: renewal.hits)
     await used.release(allocation)
     release.set()
-    await asyncio.to_thread(allocation.lease.renewer._thread.join, PATIENCE)
+    await asyncio.to_thread(allocation.lease.renewer.wait_ended, PATIENCE)
     assert (await (await opened()).records.get(allocation.machine.id)).leases == ()

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from tasks.backends.base import Endpoint
 from tasks.backends.ec2.connection import Connection
-from tasks.backends.ec2.lease_renewal import LeaseRenewer
+from tasks.backends.ec2.lease import InstanceLease
 from tasks.backends.ec2.machine import MachineState
 from tasks.backends.ec2.pool import Pool as OpenPool
 from tasks.backends.ec2.pool import open_pool
@@ -35,37 +36,36 @@ def looks(aws: AwsFront) -> int:
 
 
 @pytest.fixture
-def renewers() -> Iterator[list[LeaseRenewer]]:
-    made: list[LeaseRenewer] = []
+def held() -> Iterator[list[InstanceLease]]:
+    made: list[InstanceLease] = []
     yield made
     for each in made:
-        each.stop()
+        each.release()
 
 
-async def follow(pool: OpenPool, machine: str, renewers: list[LeaseRenewer]) -> Interruption:
+async def follow(pool: OpenPool, machine: str, held: list[InstanceLease]) -> Interruption:
     """A run that reads on a machine."""
-    lease, interruption = Lease("a run", 2, time.time() + 36_000), Interruption()
+    lease = Lease("a run", 2, time.time() + 36_000)
     assert await pool.records.take(machine, lease)
-    renewers.append(LeaseRenewer(pool, machine, lease, interruption))
-    renewers[-1].watch(Connection("http://127.0.0.1:9"))
-    return interruption
+    unreachable = Connection(Endpoint("http://127.0.0.1:9"))
+    held.append(InstanceLease(pool, machine, lease, started=False, connection=unreachable))
+    held[-1].watch()
+    return held[-1].interruption
 
 
-async def test_six_runs_on_six_machines_look_no_oftener_than_one(
-    aws: AwsFront, pool: Pool, renewers: list[LeaseRenewer]
-):
+async def test_six_runs_on_six_machines_look_no_oftener_than_one(aws: AwsFront, pool: Pool, held: list[InstanceLease]):
     for _ in range(MACHINES):
-        await follow(await opened(), launch(aws, pool), renewers)
+        await follow(await opened(), launch(aws, pool), held)
     before, began = looks(aws), time.monotonic()
     await until_async(lambda: looks(aws) >= before + 5)
     assert time.monotonic() - began >= 4 * POLL_S * 0.9
 
 
 async def test_a_run_sees_of_its_own_machine_what_another_looked_for(
-    aws: AwsFront, pool: Pool, renewers: list[LeaseRenewer]
+    aws: AwsFront, pool: Pool, held: list[InstanceLease]
 ):
     names = [launch(aws, pool) for _ in range(2)]
-    interruptions = [await follow(await opened(), name, renewers) for name in names]
+    interruptions = [await follow(await opened(), name, held) for name in names]
     aws.behind("ec2").terminate_instances(InstanceIds=[names[1]])
     await until_async(lambda: interruptions[1].gone)
     assert MachineState.RUNNING not in interruptions[1].why

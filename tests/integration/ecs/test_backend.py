@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from flows.cli.main import app
 from tasks.aws.client import Aws
 from tasks.backends.ecs.backend import EcsBackend
-from tasks.backends.ecs.session import SERVICE
+from tasks.backends.ecs.lease import SERVICE
 from tasks.backends.ecs.status import send_away, service_status
 from tasks.core.errors import CapacityError, CloudError, InputError, ModelError
 from tasks.leasing.leases import Records
@@ -65,7 +65,7 @@ async def test_tasks_are_asked_for_and_the_first_that_is_warm_will_do(service: W
     assert not acquiring.done()
     warm(service, "10.0.0.1")
     allocation = await acquiring
-    assert (allocation.endpoint.url, allocation.slots, allocation.parts.count, allocation.started) == (
+    assert (allocation.endpoint.url, allocation.slots, allocation.replicas.count, allocation.started) == (
         service.alb.url,
         SLOTS,
         1,
@@ -73,7 +73,7 @@ async def test_tasks_are_asked_for_and_the_first_that_is_warm_will_do(service: W
     )
     assert await leases() == 1
     warm(service, "10.0.0.1", "10.0.0.2", "10.0.0.3")
-    await until_async(lambda: allocation.parts.count == 3)
+    await until_async(lambda: allocation.replicas.count == 3)
     await EcsBackend(SETTINGS).release(allocation)
     assert await leases() == 0
     # In to none is AWS's own affair, when nobody has used them for the idle time.
@@ -83,8 +83,7 @@ async def test_tasks_are_asked_for_and_the_first_that_is_warm_will_do(service: W
 async def test_who_uses_the_tasks_and_when_they_go_can_be_asked(service: World):
     warm(service, "10.0.0.1")
     allocation = await EcsBackend(SETTINGS).acquire(1, "a test")
-    assert allocation.status is not None
-    now = await allocation.status()
+    now = await allocation.lease.status()
     assert now.leases.startswith("a test, 1 slots, until ")
     assert now.ends == "1 tasks are warm; AWS sends them away when nobody uses them any more"
     await EcsBackend(SETTINGS).release(allocation)
@@ -148,9 +147,9 @@ async def test_tasks_that_do_not_work_are_sent_away_unless_others_use_them(servi
     warm(service, "10.0.0.1")
     one, other = EcsBackend(SETTINGS), EcsBackend(SETTINGS)
     mine, theirs = await one.acquire(16, "one", 2), await other.acquire(16, "another", 2)
-    assert "keeps its tasks" in (await one.release(mine, broken=True)).told
+    assert "keeps its tasks" in (await one.release(mine, broken=True)).message
     assert service.desired == 2
-    assert "sent away" in (await other.release(theirs, broken=True)).told
+    assert "sent away" in (await other.release(theirs, broken=True)).message
     assert service.desired == 0
 
 
@@ -162,7 +161,7 @@ async def test_where_no_task_serves_any_more_the_run_is_told(service: World):
     warm(service)
     async with asyncio.timeout(PATIENCE):
         assert await allocation.interruption.wait_announced() == "no ECS task has served for 0.3 s"
-    assert allocation.parts.count == 0
+    assert allocation.replicas.count == 0
     await backend.release(allocation)
 
 
@@ -180,7 +179,7 @@ async def test_what_the_alarms_watch_is_published_from_the_start(service: World)
     warm(service, "10.0.0.1", "10.0.0.2")
     backend = EcsBackend(SETTINGS)
     allocation = await backend.acquire(16, "a test", 2)
-    allocation.parts.waiting = lambda: 24
+    allocation.replicas.waiting = lambda: 24
     await until_async(lambda: service.metric("InUse") == [1.0] and max(service.metric("PagesWaitingPerSlot")) == 24 / 4)
     await backend.release(allocation)
 
@@ -189,11 +188,11 @@ async def test_another_model_or_context_than_the_tasks_keep_warm_is_refused(serv
     warm(service, "10.0.0.1")
     backend = EcsBackend(SETTINGS)
     allocation = await backend.acquire(16, "a test", 2)
-    allocation.suits(GenerateRequest("tesseract:eng", 8192, 100, 60))
+    allocation.lease.check_request(GenerateRequest("tesseract:eng", 8192, 100, 60))
     with pytest.raises(ModelError, match="keeps tesseract:eng warm with num_ctx 8192"):
-        allocation.suits(GenerateRequest("tesseract:eng", 4096, 100, 60))
+        allocation.lease.check_request(GenerateRequest("tesseract:eng", 4096, 100, 60))
     with pytest.raises(ModelError, match="--model tesseract:eng"):
-        allocation.suits(GenerateRequest("qwen2.5vl:7b", 8192, 100, 60))
+        allocation.lease.check_request(GenerateRequest("qwen2.5vl:7b", 8192, 100, 60))
     await backend.release(allocation)
 
 
@@ -209,8 +208,8 @@ async def test_status_tells_who_uses_the_service_and_stop_sends_the_tasks_away_u
     status = await service_status(SETTINGS)
     assert (status.facts["desired"], status.facts["warm"]) == (2, 1)
     assert [lease["holder"] for lease in status.facts["leases"]] == ["a test"]
-    assert "1 of 2 tasks warm" in status.told
-    assert "used by a test" in status.told
+    assert "1 of 2 tasks warm" in status.summary
+    assert "used by a test" in status.summary
     assert "in use by a test" in await send_away(SETTINGS, force=False)
     assert service.desired == 2
     await backend.release(allocation)

@@ -63,4 +63,6 @@ async def test_who_may_not_look_reads_all_the_same_and_is_told(service: World):
     heard: list[Event] = []
     with subscribe(heard.append):
         await asked_for_tasks(service)
-    assert any(isinstance(event, RunWarning) and "image cannot be seen" in event.message for event in heard)
+    assert any(
+        isinstance(event, RunWarning) and "whether tasks have an image failed" in event.message for event in heard
+    )

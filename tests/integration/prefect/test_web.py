@@ -127,7 +127,7 @@ def test_what_is_not_there_yet_is_a_conflict_with_the_reason(backend: Backend, h
     text, page = (backend.get(f"/documents/{run}{what}") for what in ("/text", "/pages/3"))
     assert (text.status_code, page.status_code) == (409, 409)
     assert text.json()["detail"] == "The run is reading: 2 of 3 pages are stored. Ask again when it has ended."
-    assert page.json()["detail"] == "Page 3 is not read yet."
+    assert page.json()["detail"] == "Page 3 has not been read yet."
 
 
 @pytest.mark.long("another run of a worker: 7 s")
@@ -234,11 +234,11 @@ def test_the_log_tells_no_secret_and_no_address_of_a_webhook(backend: Backend, t
         ({"paegs": "1"}, "There is no parameter 'paegs'."),
         ({"output": "/etc"}, "There is no parameter 'output'."),
         ({"document": "/etc/passwd"}, "There is no parameter 'document'."),
-        ({"pages": ["1", "1"]}, "The parameter pages is given twice."),
+        ({"pages": ["1", "1"]}, "The parameter pages is repeated."),
         ({"password_env": "API_TOKEN"}, "password_env may not name 'API_TOKEN'."),
-        ({"webhook": "ftp://example.com"}, "The webhook's address is not one of https."),
-        ({"webhook": "http://10.0.0.1/"}, "The webhook's address must begin with https."),
-        ({"webhook": "https://169.254.169.254/"}, "is in a network to which none are sent."),
+        ({"webhook": "ftp://example.com"}, "The webhook's URL must be https."),
+        ({"webhook": "http://10.0.0.1/"}, "The webhook's URL must begin with https."),
+        ({"webhook": "https://169.254.169.254/"}, "is in a network that is not allowed."),
     ],
 )
 def test_a_bad_parameter_is_refused_with_the_reason(backend: Backend, tmp_path: Path, options, told: str):

@@ -16,11 +16,11 @@ from tasks.core.events import Progress, subscribe
 from tasks.core.jobs import BackendName
 from tasks.core.replicas import Replicas
 from tasks.costs.assumptions import Assumptions
-from tasks.costs.bill import By
+from tasks.costs.bill import By, make_bill
 from tasks.planning.history import page_times
 from tasks.results.page import PageEntry, PageResult
 from tasks.results.store import ResultStore
-from tasks.runs.usage_log import held_bill, note_held
+from tasks.runs.usage_log import note_held, read_usage
 from tasks.storage import s3_client as objects
 from tasks.storage.files import S3Path, files_at
 from tasks.storage.s3_lock import S3Lock
@@ -188,7 +188,7 @@ def test_what_runs_held_is_noted_there_and_summed_up(s3: Any):
     for ended in (NOON + 100, NOON + 200):  # two runs at once: the service is counted once
         note_held(PLACE, allocation(BackendName.ECS, facts), "paper", ended)
     assert keys(s3) == {"results/machines.jsonl"}
-    assert held_bill(PLACE, By.DOCUMENT, SINCE).total.leased == 200
+    assert make_bill(read_usage(PLACE, SINCE).pieces, By.DOCUMENT, SINCE, SINCE).total.leased == 200
 
 
 def test_page_times_are_looked_for_there_too(store: ResultStore):

@@ -61,8 +61,7 @@ async def test_runs_share_the_slots_of_all_copies_and_are_told_the_cost_of_all_i
     assert allocation.machine is not None
     assert allocation.machine.kind == "2 x ml.g4dn.xlarge, SageMaker real time"
     assert allocation.machine.usd_per_hour == pytest.approx(2 * 0.7364)
-    assert allocation.status is not None
-    assert "15 to 25 min after its last request" in (await allocation.status()).ends
+    assert "15 to 25 min after its last request" in (await allocation.lease.status()).ends
 
 
 async def test_no_instance_in_time_is_told_with_what_sagemaker_said(
@@ -101,7 +100,7 @@ async def test_an_endpoint_that_is_deleted_has_gone(
     allocation = await made.acquire(2, "a test")
     aws.behind("sagemaker").delete_endpoint(EndpointName="hearth-default")
     assert await allocation.interruption.wait_gone() == "the SageMaker endpoint was deleted"
-    assert "is gone" in (await made.release(allocation)).told
+    assert "is gone" in (await made.release(allocation)).message
 
 
 async def test_without_a_stack_it_is_told_how_to_make_one(backend: Callable[..., SagemakerBackend]):
@@ -139,7 +138,7 @@ async def test_an_endpoint_that_failed_is_not_waited_for(
 ):
     broken = make_endpoint(aws, served, copies=0)
     broken.status = "Failed"
-    with pytest.raises(ServerError, match=r"is Failed, and cannot be used: Simulated\. Mend that"):
+    with pytest.raises(ServerError, match=r"is Failed, and cannot be used: Simulated\. Fix that"):
         await backend().acquire(2, "a test")
 
 

@@ -97,8 +97,8 @@ class TestRealTime:
     @pytest.mark.parametrize(
         ("garbled", "told"),
         [
-            (b"no event stream", "makes no sense"),
-            (event({}, b"{")[:-1] + b"x", "makes no sense"),
+            (b"no event stream", "cannot be read"),
+            (event({}, b"{")[:-1] + b"x", "cannot be read"),
             (event({":message-type": "event", ":event-type": "PayloadPart"}, b"   "), "ended before the answer"),
             (b"", "ended before the answer"),
         ],

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.backends.sagemaker.refusals import refused
+from tasks.backends.sagemaker.refusals import error_of
 from tasks.core.errors import (
     CloudError,
     HearthError,
@@ -88,7 +88,7 @@ WORDS = st.sampled_from(["", "ValidationError", "X not found.", "a#Throttling:b"
 )
 def test_whatever_sagemaker_says_it_is_an_answer_or_an_error_of_ours(status: int, body: bytes):
     try:
-        answer = refused(httpx.Response(status, content=body), Interruption())
+        answer = error_of(httpx.Response(status, content=body), Interruption())
     except HearthError:
         return
     assert answer.is_error

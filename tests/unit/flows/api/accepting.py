@@ -89,7 +89,7 @@ async def serving(kept: ApiSettings, prefect: Prefect, **limits: int) -> AsyncIt
     """A client of a backend over a stand-in for Prefect."""
     app = create_app(Settings(**limits), kept)
     async with AsyncExitStack() as stack:
-        app.state.service = await stack.enter_async_context(Service.over(Settings(), kept, prefect))
+        app.state.service = await stack.enter_async_context(Service.run(Settings(), kept, prefect))
         client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1")
         client.headers["Content-Type"] = "application/pdf"
         yield await stack.enter_async_context(client)

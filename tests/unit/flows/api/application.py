@@ -118,7 +118,7 @@ class Application:
         ResultStore(results).prepare()
         (results / "document.md").write_text("text")
         (self.directory / "documents" / f"{sha256}.pdf").write_bytes(b"%PDF-")
-        self.service.runs.remember(record)
+        self.service.runs.store(record)
         return record
 
     async def view(self, request: str) -> dict[str, Any]:
@@ -146,7 +146,7 @@ async def application(directory: Path, **settings: Any) -> AsyncIterator[Applica
     api = ApiSettings(directory=directory / "api", prefect_seconds=PATIENCE, **settings)
     prefect: Any = Prefect()
     app = create_app(Settings(), api)
-    async with Service.over(Settings(), api, prefect) as service:
+    async with Service.run(Settings(), api, prefect) as service:
         app.state.service = service
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:

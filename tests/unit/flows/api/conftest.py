@@ -20,11 +20,11 @@ async def api(tmp_path: Path) -> AsyncIterator[Application]:
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("queue._LOOK_SECONDS", "queue._LONGEST_PAUSE", "queue._REFUSED_SECONDS"):
+    for name in ("queue.POLL_SECONDS", "queue.LONGEST_PAUSE", "queue.REFUSED_SECONDS"):
         monkeypatch.setattr(f"flows.api.{name}", 0.01)
-    monkeypatch.setattr("flows.api.prefect_state._AGAIN_SECONDS", 0.001)
-    monkeypatch.setattr("flows.api.followed._STATE_SECONDS", 0.0)
-    monkeypatch.setattr("flows.api.service._KNOWN_SECONDS", 0.05)
+    monkeypatch.setattr("flows.api.prefect_state.RETRY_SECONDS", 0.001)
+    monkeypatch.setattr("flows.api.followed.STATE_SECONDS", 0.0)
+    monkeypatch.setattr("flows.api.service.STATE_SECONDS", 0.05)
 
 
 @pytest.fixture

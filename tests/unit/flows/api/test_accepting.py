@@ -12,7 +12,7 @@ from prefect.states import Completed, Failed
 
 from flows.api.settings import ApiSettings
 from flows.api.uploads import Upload
-from tasks.core.jobs import Job, Plan
+from tasks.core.jobs import Document, Job
 from tests.support import pdfs
 from tests.support.waiting import PATIENCE, until_async
 from tests.unit.flows.api.accepting import Prefect, accepted, serving, submitted, viewed
@@ -24,15 +24,15 @@ DOWN = 503
 
 @pytest.fixture
 def opened_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only the first document is opened, which takes a process of its own; the others are taken for alike."""
-    check, plans = Upload.check, []
+    """Open only the first document, which takes a process, and treat the others as equal."""
+    inspect, inspected = Upload.inspect, []
 
-    async def known(upload: Upload, job: Job) -> Plan:
-        if not plans:
-            plans.append(await check(upload, job))
-        return plans[0]
+    async def inspect_once(upload: Upload, job: Job) -> tuple[Document, tuple[int, ...]]:
+        if not inspected:
+            inspected.append(await inspect(upload, job))
+        return inspected[0]
 
-    monkeypatch.setattr(Upload, "check", known)
+    monkeypatch.setattr(Upload, "inspect", inspect_once)
 
 
 async def _nothing_waits(kept: ApiSettings) -> bool:
@@ -144,11 +144,11 @@ async def test_a_request_without_a_budget_gets_one_and_is_still_the_same_request
 async def test_for_a_client_that_left_nothing_is_kept(kept: ApiSettings, pdf: bytes, monkeypatch: pytest.MonkeyPatch):
     opening, left = asyncio.Event(), asyncio.Event()
 
-    async def check(*_: object) -> None:
+    async def inspect(*_: object) -> None:
         opening.set()
         await asyncio.Event().wait()
 
-    monkeypatch.setattr("flows.api.uploads.Upload.check", check)
+    monkeypatch.setattr("flows.api.uploads.Upload.inspect", inspect)
     messages = iter([{"type": "http.request", "body": pdf, "more_body": False}])
 
     async def receive() -> dict[str, object]:
@@ -185,7 +185,7 @@ async def test_others_are_answered_while_many_documents_are_being_opened(
         opening += 1
         let_go.wait(PATIENCE)
 
-    monkeypatch.setattr("tasks.runs.prepare.local_copy", slow)
+    monkeypatch.setattr("flows.api.uploads.choose_setup", slow)
     pdf = pdfs.written(tmp_path / "a.pdf", "One.").read_bytes()
     async with serving(kept, Prefect()) as client:
         posts = [asyncio.create_task(client.post("/documents", content=pdf)) for _ in range(30)]

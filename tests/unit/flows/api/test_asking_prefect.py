@@ -8,7 +8,7 @@ import httpx
 import pytest
 from prefect.exceptions import PrefectHTTPStatusError
 
-from flows.api.prefect_state import RefusedError, answer_of_prefect
+from flows.api.prefect_state import RefusedError, call_prefect
 from tasks.core.errors import ServerError
 from tests.support.waiting import PATIENCE
 
@@ -36,13 +36,13 @@ class Prefect:
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flows.api.prefect_state._AGAIN_SECONDS", 0.001)
+    monkeypatch.setattr("flows.api.prefect_state.RETRY_SECONDS", 0.001)
 
 
 @pytest.mark.parametrize("status", [408, 429, 502, 503, 504])
 async def test_prefect_is_asked_again_while_a_trouble_may_pass(at_once: None, status: int):
     prefect = Prefect(status, status, status)
-    assert await answer_of_prefect(prefect.answer, PATIENCE) == "the answer"
+    assert await call_prefect(prefect.answer, PATIENCE) == "the answer"
     assert prefect.asked == 4
 
 
@@ -54,23 +54,23 @@ async def test_prefect_is_asked_again_when_a_connection_breaks(at_once: None):
             raise error
         return "the answer"
 
-    assert await answer_of_prefect(ask, PATIENCE) == "the answer"
+    assert await call_prefect(ask, PATIENCE) == "the answer"
 
 
 async def test_what_prefect_refuses_is_not_asked_again(at_once: None):
     prefect = Prefect(401)
-    with pytest.raises(ServerError, match="Prefect does not answer"):
-        await answer_of_prefect(prefect.answer, PATIENCE)
+    with pytest.raises(ServerError, match="Prefect does not respond"):
+        await call_prefect(prefect.answer, PATIENCE)
     assert prefect.asked == 1
 
 
 @pytest.mark.parametrize("status", [400, 409, 422])
 async def test_what_prefect_refuses_for_itself_is_told_from_a_server_that_is_out_of_order(at_once: None, status: int):
     with pytest.raises(RefusedError, match=f"HTTP {status}"):
-        await answer_of_prefect(Prefect(status).answer, PATIENCE)
+        await call_prefect(Prefect(status).answer, PATIENCE)
 
 
 @pytest.mark.parametrize("status", [503, 0], ids=["always busy", "silent"])
 async def test_a_trouble_of_prefects_that_does_not_pass_is_told_at_the_limit(at_once: None, status: int):
-    with pytest.raises(ServerError, match="Prefect does not answer"):
-        await answer_of_prefect(Prefect(*[status] * 10_000).answer, 0.05)
+    with pytest.raises(ServerError, match="Prefect does not respond"):
+        await call_prefect(Prefect(*[status] * 10_000).answer, 0.05)

@@ -1,4 +1,4 @@
-"""Who may call the HTTP API, and where its webhooks may go: signatures, addresses and tokens."""
+"""Callers and webhooks of the HTTP API: tokens, signatures and URLs."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from flows.api.addresses import resolved
+from flows.api.addresses import resolve_webhook
 from flows.api.app import create_app
 from flows.api.prefect_state import Status
 from flows.api.runs import Runs
 from flows.api.settings import ApiSettings, load_api_settings
 from flows.api.signature import SIGNATURE_HEADER, sign, verify
-from flows.api.uploads import parameters
+from flows.api.uploads import option_parameters
 from tasks.core.errors import InputError
 from tasks.settings.settings import Settings
 from tests.support.commands import ROOT
@@ -25,7 +25,7 @@ from tests.support.waiting import PATIENCE
 NOW = 1_800_000_000.0
 
 
-def test_a_signature_holds_for_this_body_this_secret_and_this_time():
+def test_a_signature_is_valid_for_its_body_secret_and_time_alone():
     headers = sign("secret", b"{}", NOW)
     assert verify("secret", headers, b"{}", now=NOW + 60)
     assert verify("secret", {name.lower(): value for name, value in headers.items()}, b"{}", now=NOW)
@@ -34,7 +34,7 @@ def test_a_signature_holds_for_this_body_this_secret_and_this_time():
     assert not verify("secret", {**headers, "Hearth-Webhook-Timestamp": str(int(NOW) + 1)}, b"{}", now=NOW)
 
 
-def test_an_old_webhook_that_is_sent_again_is_refused():
+def test_a_replayed_webhook_is_refused():
     headers = sign("secret", b"{}", NOW)
     assert not verify("secret", headers, b"{}", now=NOW + 301)
     assert verify("secret", headers, b"{}", now=NOW + 301, tolerance=600)
@@ -54,13 +54,13 @@ def test_a_webhook_without_a_signature_is_refused(headers: dict[str, str]):
         *("https://user:password@8.8.8.8/", "ftp://8.8.8.8/", "file:///etc/passwd", "8.8.8.8", "https://", "https://["),
     ],
 )
-async def test_webhooks_go_to_public_addresses_over_https_alone(url: str):
+async def test_webhooks_are_sent_to_public_addresses_over_https_alone(url: str):
     with pytest.raises(InputError):
-        await resolved(url, private=False)
+        await resolve_webhook(url, private=False)
 
 
-async def test_a_public_address_is_taken_as_it_is():
-    assert await resolved("https://8.8.8.8/hook?a=b", private=False) == "8.8.8.8"
+async def test_a_public_address_is_used_as_it_is():
+    assert await resolve_webhook("https://8.8.8.8/hook?a=b", private=False) == "8.8.8.8"
 
 
 @pytest.mark.parametrize(
@@ -72,12 +72,12 @@ async def test_a_public_address_is_taken_as_it_is():
         ("https://169.254.169.254/", False),
     ],
 )
-async def test_private_networks_can_be_allowed_but_not_where_clouds_tell_credentials(url: str, allowed: bool):
+async def test_private_networks_can_be_allowed_but_not_metadata_services(url: str, allowed: bool):
     if allowed:
-        await resolved(url, private=True)
+        await resolve_webhook(url, private=True)
     else:
         with pytest.raises(InputError):
-            await resolved(url, private=True)
+            await resolve_webhook(url, private=True)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ async def test_without_a_token_only_this_machine_is_served(tmp_path: Path, addre
         assert (await client.get(f"/documents/{uuid4()}", headers={"Host": host})).status_code == code
 
 
-def test_a_short_token_is_told_without_it(monkeypatch: pytest.MonkeyPatch):
+def test_the_error_for_a_short_token_does_not_contain_it(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("API_TOKEN", "qwertz")
     with pytest.raises(InputError, match="API_TOKEN") as raised:
         load_api_settings()
@@ -112,10 +112,10 @@ GUIDE, REFERENCE = ((ROOT / "docs" / folder / "api.md").read_text() for folder i
 
 def test_the_documentation_lists_every_option_setting_and_route():
     paths = create_app(Settings(), ApiSettings()).openapi()["paths"]
-    told = [f"API_{name.upper()}" for name in ApiSettings.model_fields]
-    told += [parameter["name"] for parameter in parameters()] + [status.value for status in Status]
-    told += [path.replace("{document}", "{id}").replace("{number}", "{n}") for path in paths]
-    assert [each for each in told if f"`{each}`" not in REFERENCE] == []
+    names = [f"API_{name.upper()}" for name in ApiSettings.model_fields]
+    names += [parameter["name"] for parameter in option_parameters()] + [status.value for status in Status]
+    names += [path.replace("{document}", "{id}").replace("{number}", "{n}") for path in paths]
+    assert [each for each in names if f"`{each}`" not in REFERENCE] == []
 
 
 def test_the_curl_lines_of_the_documentation_lead_to_routes():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -27,9 +26,9 @@ def _checked(job: dict[str, Any], *, settings: Settings | None = None, **api: An
         ({"backend": "ecs"}, "API_BACKENDS"),
         ({"model": "llama3.1:405b"}, "The model 'llama3.1:405b' is not allowed here. .* API_MODELS."),
         ({"model": "hf.co/someone/qwen2.5vl:7b"}, "API_MODELS"),
-        ({"num_ctx": 1_000_000}, r"num_ctx=1e\+06 is more than 32768, the limit here \(API_MAX_NUM_CTX\)"),
+        ({"num_ctx": 1_000_000}, r"num_ctx=1e\+06 is more than the limit of 32768 \(API_MAX_NUM_CTX\)"),
         ({"num_predict": 100_000}, "API_MAX_NUM_PREDICT"),
-        ({"attempts": 20}, "attempts=20 is more than 8, the limit here .API_MAX_ATTEMPTS.. Ask for less."),
+        ({"attempts": 20}, "attempts=20 is more than the limit of 8 .API_MAX_ATTEMPTS.. Use a smaller value."),
         ({"slots": 256}, "API_MAX_SLOTS"),
         ({"max_usd": 10.01}, "API_MAX_USD"),
         ({"max_usd": float("inf")}, "API_MAX_USD"),
@@ -83,15 +82,15 @@ def test_with_a_model_of_ones_own_the_backends_default_is_no_longer_allowed():
 
 def test_a_request_for_too_many_pages_is_refused():
     ceilings = Ceilings(Settings(), ApiSettings(max_pages=3))
-    ceilings.check_plan(SimpleNamespace(numbers=(1, 2, 3)))
-    with pytest.raises(LimitError, match=r"for 4 pages; the limit here is 3 \(API_MAX_PAGES\)"):
-        ceilings.check_plan(SimpleNamespace(numbers=(1, 2, 3, 4)))
+    ceilings.check_pages(3)
+    with pytest.raises(LimitError, match=r"for 4 pages; the limit is 3 \(API_MAX_PAGES\)"):
+        ceilings.check_pages(4)
 
 
 def test_a_request_that_names_no_budget_has_the_ceiling_for_one():
     ceilings = Ceilings(Settings(), ApiSettings(max_usd=2))
-    assert ceilings.budgeted(Job(document="")).max_usd == 2
-    assert ceilings.budgeted(Job(document="", max_usd=0.5)).max_usd == 0.5
+    assert ceilings.with_budget(Job(document="")).max_usd == 2
+    assert ceilings.with_budget(Job(document="", max_usd=0.5)).max_usd == 0.5
 
 
 @pytest.mark.parametrize("name", ["MAX_NUM_CTX", "UPLOADS", "DISK_GB", "CONNECTIONS", "BACKENDS"])

@@ -11,7 +11,7 @@ import pytest
 import uvicorn
 
 from flows.api import connections
-from flows.api.connections import limited
+from flows.api.connections import limited_protocol
 from tests.support.waiting import PATIENCE, until_async
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -69,7 +69,7 @@ async def serving() -> AsyncIterator[Serving]:
             app,
             host="127.0.0.1",
             port=0,
-            http=limited(most, head_seconds),
+            http=limited_protocol(most, head_seconds),
             ws="none",
             lifespan="off",
             log_level="error",
@@ -135,7 +135,7 @@ async def test_a_request_may_be_answered_for_longer_than_its_head_may_take(servi
 
 
 async def test_a_client_that_does_not_read_its_response_is_left(serving: Serving, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(connections, "_UNREAD_SECONDS", 0.1)
+    monkeypatch.setattr(connections, "UNREAD_SECONDS", 0.1)
     served, server = await serving()
     _, writer = await served.open(b"GET /long HTTP/1.1\r\nHost: a\r\n\r\n")
     writer.transport.pause_reading()

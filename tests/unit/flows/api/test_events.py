@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from prefect.states import Completed, Running, State
 
 from flows.api.followed import Followed, Seen
-from flows.api.records import Record, numbers_in, ranges
+from flows.api.records import Record, format_ranges, parse_ranges
 from flows.api.runs import Runs
 from flows.api.sse import events
 from tasks.core.errors import FailureReason, InputError
@@ -26,21 +26,21 @@ from tests.support.waiting import PATIENCE
 
 @given(st.sets(st.integers(1, 30)))
 def test_page_numbers_are_written_and_read_again(numbers: set[int]):
-    assert set(numbers_in(ranges(numbers))) == numbers
+    assert set(parse_ranges(format_ranges(numbers))) == numbers
 
 
 @pytest.mark.parametrize("told", ["11", "1-999999", ",".join(["1-999999"] * 4000), "0", "x", f"1-{' ' * 50_000}x"])
 def test_no_page_number_is_read_that_there_cannot_be(told: str):
     with pytest.raises(InputError):
-        numbers_in(told, 10)
+        parse_ranges(told, 10)
 
 
 def test_an_open_range_ends_at_the_last_page():
-    assert numbers_in("8-", 10) == (8, 9, 10)
+    assert parse_ranges("8-", 10) == (8, 9, 10)
 
 
 def test_page_numbers_are_written_short():
-    assert ranges([1, 2, 3, 7]) == "1-3,7"
+    assert format_ranges([1, 2, 3, 7]) == "1-3,7"
 
 
 class Worker:
@@ -72,9 +72,9 @@ class Worker:
         return SimpleNamespace(state=self.state)
 
     async def told(self, *sent: int) -> list[str]:
-        """What a stream tells until the run ends, which it does now."""
+        """End the run, and return the events of its stream."""
         self.state = Completed()
-        return [line async for line in events(self.run, sent, text=False)]
+        return [event.decode() async for event in events(self.run, sent, text=False)]
 
 
 async def test_a_page_that_failed_in_an_earlier_run_is_not_told_while_it_is_read_again(tmp_path: Path):
@@ -93,8 +93,10 @@ async def test_the_last_of_the_events_lists_all_pages_that_were_sent(tmp_path: P
         worker.page(number)
     retry, first, second, end = await worker.told()
     assert (retry, first.splitlines()[0]) == ("retry: 1000\n\n", "event: page")
-    assert second.startswith('id: 1,3\nevent: page\ndata: {"page": 3, "status": "read"')
-    assert end.startswith("id: end\nevent: end\n")
+    assert second.startswith('event: page\ndata: {"page": 3, "status": "read"')
+    assert second.endswith("\nid: 1,3\n\n")
+    assert end.startswith("event: end\n")
+    assert end.endswith("\nid: end\n\n")
 
 
 async def test_the_list_of_pages_that_were_sent_fits_into_a_header(tmp_path: Path):
@@ -106,7 +108,7 @@ async def test_the_list_of_pages_that_were_sent_fits_into_a_header(tmp_path: Pat
     *_, last, _ = await worker.told()
     listed = last.partition("id: ")[2].partition("\n")[0]
     assert len(listed) <= 4096
-    assert set(numbers_in(listed)) < set(numbers)
+    assert set(parse_ranges(listed)) < set(numbers)
 
 
 async def test_what_the_client_has_is_not_sent_again(tmp_path: Path):
@@ -114,7 +116,8 @@ async def test_what_the_client_has_is_not_sent_again(tmp_path: Path):
     for number in (1, 2, 3):
         worker.page(number)
     (page, _) = (await worker.told(1, 3))[1:]
-    assert page.startswith('id: 1-3\nevent: page\ndata: {"page": 2')
+    assert page.startswith('event: page\ndata: {"page": 2')
+    assert page.endswith("\nid: 1-3\n\n")
 
 
 def test_a_run_of_an_earlier_version_is_known_by_the_id_that_prefect_gave_it(tmp_path: Path):
@@ -127,13 +130,13 @@ def test_a_run_of_an_earlier_version_is_known_by_the_id_that_prefect_gave_it(tmp
 
 def test_a_run_is_known_after_a_restart(tmp_path: Path):
     record = Record(id=uuid4(), run=uuid4(), sha256="", pages="1", output=tmp_path, created=datetime.now(UTC))
-    Runs(tmp_path, SimpleNamespace(), PATIENCE).remember(record)
+    Runs(tmp_path, SimpleNamespace(), PATIENCE).store(record)
     assert Runs(tmp_path, SimpleNamespace(), PATIENCE).follow(record.id).record == record
     assert Runs(tmp_path, SimpleNamespace(), PATIENCE).follow(uuid4()) is None
 
 
 async def test_pages_go_on_in_a_stream_while_prefect_is_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("flows.api.sse._PREFECT_SECONDS", 0.01)
+    monkeypatch.setattr("flows.api.sse.PREFECT_SECONDS", 0.01)
     worker = Worker(tmp_path)
     silent = asyncio.Event()
 
@@ -142,8 +145,8 @@ async def test_pages_go_on_in_a_stream_while_prefect_is_silent(tmp_path: Path, m
 
     monkeypatch.setattr(worker, "read_flow_run", no_answer)
     stream = events(worker.run, (), text=False)
-    assert await anext(stream) == "retry: 1000\n\n"
+    assert await anext(stream) == b"retry: 1000\n\n"
     for number in (1, 2):
         worker.page(number)
-        assert f'"page": {number}' in await anext(stream)
+        assert f'"page": {number}' in (await anext(stream)).decode()
     await stream.aclose()

@@ -52,7 +52,7 @@ async def test_a_form_is_refused_while_there_are_too_many_uploads_or_no_room(tmp
 
 
 async def test_a_form_that_stops_coming_is_given_up(api: Application, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("flows.api.limits._SILENT_SECONDS", 0.05)
+    monkeypatch.setattr("flows.api.limits.SILENT_SECONDS", 0.05)
 
     async def body() -> AsyncIterator[bytes]:
         yield b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.pdf"\r\n\r\n%PDF-'
@@ -79,16 +79,16 @@ async def test_a_form_that_stops_coming_is_given_up(api: Application, monkeypatc
     assert _kept(api) == []
 
 
-async def test_what_a_refused_form_took_is_given_back_at_once(api: Application, pdf: bytes):
+async def test_a_refused_form_frees_its_limits_at_once(api: Application, pdf: bytes):
     response = await api.client.post("/documents", files={"file": b"%PDF-" * 20_000, "other": ("b.pdf", pdf)})
-    assert (response.status_code, api.service.limits._coming, api.service.limits._uploads) == (422, 0, 0)
+    assert (response.status_code, api.service.limits.incoming, api.service.limits.uploads) == (422, 0, 0)
 
 
 async def test_names_of_one_document_count_once_on_disk(api: Application, pdf: bytes):
     await _posted(api, pdf, "first.pdf")
     limits = api.service.limits
-    await limits._measure()
-    once = limits._stored
+    await limits.measure()
+    once = limits.stored
     await _posted(api, pdf, "second.pdf")
-    await limits._measure()
-    assert limits._stored - once < len(pdf)
+    await limits.measure()
+    assert limits.stored - once < len(pdf)

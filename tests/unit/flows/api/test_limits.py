@@ -35,8 +35,8 @@ def test_one_upload_too_many_is_told_to_come_again():
 
 
 async def test_an_upload_that_falls_silent_is_given_up(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(module, "_SILENT_SECONDS", 0.05)
-    with pytest.raises(HTTPException, match=r"408: Nothing of the document came for 0.05 s"):
+    monkeypatch.setattr(module, "SILENT_SECONDS", 0.05)
+    with pytest.raises(HTTPException, match=r"408: No data arrived for 0.05 s"):
         async for _ in Limits(ApiSettings()).body(_body(b"%PDF", then=asyncio.Event())):
             pass
 
@@ -58,7 +58,7 @@ async def test_no_more_is_taken_than_there_may_be_on_disk(tmp_path: Path):
     limits = Limits(ApiSettings(directory=tmp_path, disk_gb=0.001))
     async with limits.measured():
         assert [len(chunk) async for chunk in limits.body(_body(bytes(300_000)))] == [300_000]
-        with pytest.raises(LimitError, match=r"of the 0.001 GB that it may \(API_DISK_GB\)"):
+        with pytest.raises(LimitError, match=r"of at most 0.001 GB \(API_DISK_GB\)"):
             async for _ in limits.body(_body(bytes(300_000), bytes(300_000))):
                 pass
 
@@ -75,7 +75,7 @@ async def test_uploads_at_once_do_not_share_the_same_room(tmp_path: Path):
 
 async def test_what_was_kept_counts_before_it_is_measured(tmp_path: Path):
     limits = Limits(ApiSettings(directory=tmp_path, disk_gb=0.001))
-    limits.kept(900_000)
+    limits.add_stored(900_000)
     with pytest.raises(LimitError):
         await anext(limits.body(_body(bytes(200_000))))
 
@@ -86,12 +86,12 @@ async def test_one_stream_too_many_is_told_to_come_again_and_ended_ones_make_roo
 
     @app.get("/")
     async def _() -> LimitedStream:
-        async def lines() -> AsyncIterator[str]:
+        async def lines() -> AsyncIterator[bytes]:
             streaming.append(1)
             await ended.wait()
-            yield "end"
+            yield b"end"
 
-        return LimitedStream(limits, lines())
+        return LimitedStream(limits, lines(), {})
 
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://a") as client:
         followed = [asyncio.create_task(client.get("/")) for _ in range(2)]

@@ -63,8 +63,8 @@ async def test_a_request_looks_through_so_many_runs_and_the_next_goes_on(
     api: Application, monkeypatch: pytest.MonkeyPatch
 ):
     """However many there are, and whatever is looked for."""
-    monkeypatch.setattr("flows.api.management.ASKED_AT_ONCE", 5)
-    monkeypatch.setattr("flows.api.management._MOST_LOOKED_AT", 10)
+    monkeypatch.setattr("flows.api.routes.STATES_PER_REQUEST", 5)
+    monkeypatch.setattr("flows.api.routes.MOST_EXAMINED", 10)
     oldest = api.run(Failed())
     for _ in range(12):
         api.run(Completed())

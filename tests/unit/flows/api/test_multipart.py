@@ -77,7 +77,7 @@ async def test_a_field_that_is_left_empty_is_left_out():
         (_form(('name="pages"', b"1")), "has no file"),
         (_form(PDF, PDF), "two fields 'file'"),
         (_form(('name="document"; filename="a.pdf"', b"%PDF-")), "'document' is a file"),
-        (_form(PDF, ('name="prompt"', b"\xff")), "is not text in UTF-8"),
+        (_form(PDF, ('name="prompt"', b"\xff")), "is not UTF-8"),
         (_form(PDF, *[('name="pages"', b"1")] * 100), "more than 64 fields"),
         (_form(("x" * 10_000, b"")), "does not follow its boundary"),
     ],

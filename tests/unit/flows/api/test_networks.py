@@ -1,4 +1,4 @@
-"""Where webhooks may go: which networks are public, private, or never sent to."""
+"""The networks to which webhooks may be sent: public ones, private ones, and those that are always refused."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.api import addresses
-from flows.api.addresses import resolved
-from flows.api.networks import is_private, is_public
+from flows.api.addresses import is_private, is_public, resolve_webhook
 from tasks.core.errors import InputError
 
 PUBLIC = ("8.8.8.8", "1.1.1.1", "172.32.0.1", "100.128.0.1", "2606:4700:4700::1111", "2001:4860:4860::8888")
@@ -33,52 +32,52 @@ CREDENTIALS = (
 
 
 @pytest.mark.parametrize("address", [*PUBLIC, *EMBEDS_PUBLIC])
-def test_the_internet_is_public(address: str):
+def test_internet_addresses_are_public(address: str):
     assert is_public(ip_address(address))
     assert not is_private(ip_address(address))
 
 
 @pytest.mark.parametrize("address", PRIVATE)
-def test_the_networks_of_ones_own_are_private(address: str):
+def test_private_networks_are_private(address: str):
     assert not is_public(ip_address(address))
     assert is_private(ip_address(address))
 
 
 @pytest.mark.parametrize("address", [*NEVER, *CREDENTIALS])
-def test_what_is_special_or_tells_credentials_is_neither(address: str):
+def test_special_addresses_and_metadata_services_are_neither_public_nor_private(address: str):
     assert not is_public(ip_address(address))
     assert not is_private(ip_address(address))
 
 
 @given(st.ip_addresses(v=4))
-def test_an_address_of_ipv4_is_as_public_in_ipv6(address):
+def test_an_ipv4_address_embedded_in_ipv6_is_as_public_as_by_itself(address):
     for prefix in ("::ffff:", "64:ff9b::"):
         assert is_public(ip_address(f"{prefix}{address}")) == is_public(address)
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "99999", "-1", "4294967739"])
-async def test_a_port_out_of_range_is_refused_before_anything_is_looked_up(monkeypatch: pytest.MonkeyPatch, port: str):
+async def test_a_port_out_of_range_is_refused_before_a_lookup(monkeypatch: pytest.MonkeyPatch, port: str):
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: pytest.fail("it was looked up"))
-    with pytest.raises(InputError, match=r"port .* is out of range|not understood"):
-        await resolved(f"https://example.com:{port}/hook", private=False)
+    with pytest.raises(InputError, match=r"port .* is out of range|not valid"):
+        await resolve_webhook(f"https://example.com:{port}/hook", private=False)
 
 
 @pytest.mark.parametrize("host", ["0x7f000001", "2130706433", "127.1", "0177.0.0.1", "[::ffff:7f00:1]"])
-async def test_this_machine_is_known_however_it_is_written(host: str):
+async def test_this_machine_is_refused_however_it_is_written(host: str):
     with pytest.raises(InputError):
-        await resolved(f"https://{host}/hook", private=False)
+        await resolve_webhook(f"https://{host}/hook", private=False)
 
 
-async def test_a_host_of_which_one_address_is_private_is_refused(monkeypatch: pytest.MonkeyPatch):
+async def test_a_host_with_a_private_address_among_others_is_refused(monkeypatch: pytest.MonkeyPatch):
     both = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 443)) for address in ("8.8.8.8", "10.0.0.1")]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: both)
     with pytest.raises(InputError, match="network"):
-        await resolved("https://example.com/hook", private=False)
+        await resolve_webhook("https://example.com/hook", private=False)
 
 
-async def test_a_name_server_that_does_not_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch):
+async def test_the_wait_for_a_name_server_has_a_limit(monkeypatch: pytest.MonkeyPatch):
     loop, silent = asyncio.get_running_loop(), asyncio.Event()
-    monkeypatch.setattr(addresses, "_LOOKUP_SECONDS", 0.05)
+    monkeypatch.setattr(addresses, "LOOKUP_SECONDS", 0.05)
     monkeypatch.setattr(loop, "run_in_executor", lambda *_: silent.wait())
     with pytest.raises(InputError, match="is not found"):
-        await resolved("https://example.com/hook", private=False)
+        await resolve_webhook("https://example.com/hook", private=False)

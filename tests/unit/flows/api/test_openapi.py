@@ -12,17 +12,15 @@ import pytest
 
 from flows.api import (
     accepted,
+    access,
     ceilings,
-    deletion,
-    departure,
-    dependencies,
     followed,
-    health,
     limits,
-    management,
     multipart,
     posting,
     prefect_state,
+    retention,
+    routes,
     run_index,
     runs,
     service,
@@ -35,8 +33,8 @@ from tasks.settings.settings import Settings
 from tests.unit.flows.api.application import Application
 
 MODULES = (
-    *(accepted, application_module, ceilings, deletion, departure, dependencies, followed, health, limits, management),
-    *(multipart, posting, prefect_state, run_index, runs, service, uploads),
+    *(accepted, access, application_module, ceilings, followed, limits, multipart, posting, prefect_state, retention),
+    *(routes, run_index, runs, service, uploads),
 )
 RAISED = {"LimitError": 413, "InputError": 422, "ServerError": 503, "StorageError": 503}
 OF_EVERY_ROUTE = {401, 403, 408, 414, 422, 431, 503}
@@ -84,7 +82,7 @@ def test_the_codes_of_a_route_are_those_that_its_source_can_raise(route: tuple[s
     method, path = route
     (endpoint,) = (
         node.name
-        for module in (application_module, management)
+        for module in (application_module, routes)
         for node in ast.walk(ast.parse(inspect.getsource(module)))
         if isinstance(node, ast.AsyncFunctionDef)
         and any(_decorates(each, method, path) for each in node.decorator_list)

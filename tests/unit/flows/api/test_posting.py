@@ -43,7 +43,7 @@ async def _ended(api: Application, view: dict[str, Any], state: Any) -> Path:
     """The results of a run that has ended so."""
     run = api.service.runs.follow(UUID(view["id"]))
     api.prefect.states[run.record.run] = state
-    await run.state(anew=True)
+    await run.state(fresh=True)
     ResultStore(run.record.output).prepare()
     return run.record.output
 
@@ -62,7 +62,7 @@ async def test_options_may_be_in_the_query_of_a_form(api: Application, pdf: byte
 
 async def test_an_option_that_is_given_in_both_is_refused(api: Application, pdf: bytes):
     response = await api.client.post("/documents?pages=1", files={"file": pdf}, data={"pages": "1"})
-    assert (response.status_code, "given twice" in response.json()["detail"]) == (422, True)
+    assert (response.status_code, "repeated" in response.json()["detail"]) == (422, True)
 
 
 async def test_a_run_its_document_and_its_status_are_called_after_the_file(api: Application, pdf: bytes):
@@ -97,7 +97,7 @@ async def test_a_document_under_several_names_is_kept_once(api: Application, pdf
 
 
 async def test_names_of_a_document_are_bounded(api: Application, pdf: bytes, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("flows.api.uploads._NAMES", 2)
+    monkeypatch.setattr("flows.api.uploads.MOST_NAMES", 2)
     for number in range(4):
         view = await _sent(api, pdf, f"{number}.pdf")
     assert len(list((api.directory / "documents" / view["sha256"]).iterdir())) == 2

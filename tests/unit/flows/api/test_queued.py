@@ -22,9 +22,9 @@ DOWN = 503
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("queue._LOOK_SECONDS", "queue._LONGEST_PAUSE", "prefect_state._AGAIN_SECONDS"):
+    for name in ("queue.POLL_SECONDS", "queue.LONGEST_PAUSE", "prefect_state.RETRY_SECONDS"):
         monkeypatch.setattr(f"flows.api.{name}", 0.01)
-    monkeypatch.setattr("flows.api.followed._STATE_SECONDS", 0.0)
+    monkeypatch.setattr("flows.api.followed.STATE_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -201,8 +201,8 @@ async def test_a_run_of_the_version_before_is_found_by_the_same_post_under_its_i
     (run,) = _runs(busy)
     facts = json.loads((busy.directory / "runs" / f"{view['id']}.json").read_text()) | {"id": view["run"]}
     facts = {name: fact for name, fact in facts.items() if name not in {"run", "generation"}}
-    busy.service.runs.forget(_uuid(view))
-    busy.service.runs.remember(Record.model_validate(facts))
+    busy.service.runs.remove(_uuid(view))
+    busy.service.runs.store(Record.model_validate(facts))
     ResultStore(Path(facts["output"])).prepare()
     busy.prefect.states[run.id] = state
     again = await busy.client.post("/documents", files={"file": ("paper.pdf", pdf)})
@@ -212,7 +212,7 @@ async def test_a_run_of_the_version_before_is_found_by_the_same_post_under_its_i
 async def test_the_webhook_of_what_is_cancelled_in_the_queue_is_due(busy: Application, pdf: bytes):
     queued = _uuid(await _posted(busy, pdf))
     before = (await busy.service.runs.states([queued]))[queued]
-    busy.service.accepted.take_out(busy.service.runs.record(queued))
+    busy.service.accepted.withdraw(busy.service.runs.record(queued))
     after = (await busy.service.runs.states([queued]))[queued]
     assert (before.is_final(), after.is_final()) == (False, True)
 

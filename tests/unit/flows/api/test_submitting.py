@@ -1,4 +1,4 @@
-"""What was accepted is submitted to Prefect from a queue on disk, and makes one run."""
+"""Accepted requests are submitted to Prefect from a queue on disk, and each becomes one run."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ from tests.unit.flows.api.accepting import Prefect, accepted, serving, submitted
 pytestmark = pytest.mark.usefixtures("at_once")
 
 
-async def test_what_prefect_refuses_holds_up_no_other(kept: ApiSettings, pdf: bytes, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(queue, "_REFUSED_SECONDS", PATIENCE)
+async def test_a_request_that_prefect_refuses_does_not_block_others(
+    kept: ApiSettings, pdf: bytes, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(queue, "REFUSED_SECONDS", PATIENCE)
     prefect = Prefect(422)
     async with serving(kept, prefect) as client:
         refused, taken = await accepted(client, pdf), await accepted(client, pdf, pages="1")
@@ -31,10 +33,10 @@ async def test_what_prefect_refuses_holds_up_no_other(kept: ApiSettings, pdf: by
         )
 
 
-async def test_a_run_that_is_not_understood_holds_up_no_other(
+async def test_a_run_with_unknown_parameters_does_not_block_others(
     kept: ApiSettings, pdf: bytes, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(queue, "_REFUSED_SECONDS", PATIENCE)
+    monkeypatch.setattr(queue, "REFUSED_SECONDS", PATIENCE)
     key = request_key(Job(document=""), hashlib.sha256(pdf).hexdigest())
     prefect = Prefect()
     output = str(kept.directory / "results" / key[:32])
@@ -45,17 +47,17 @@ async def test_a_run_that_is_not_understood_holds_up_no_other(
         await submitted(client, await accepted(client, pdf, pages="1"))
 
 
-async def test_a_request_becomes_one_run_though_the_backend_died_before_it_noted_it(
+async def test_a_request_becomes_one_run_even_if_the_backend_dies_before_it_records_it(
     kept: ApiSettings, pdf: bytes, monkeypatch: pytest.MonkeyPatch
 ):
-    """Also if the run has ended meanwhile: a forced one would otherwise be paid for twice."""
+    """Also if the run has ended meanwhile: otherwise a forced one would be paid for twice."""
     prefect = Prefect()
 
-    async def dying(*_: object) -> None:
+    def fail(*_: object) -> None:
         raise OSError
 
     with monkeypatch.context() as patched:
-        patched.setattr("flows.api.queue.Queue._noted", dying)
+        patched.setattr("flows.api.accepted.Accepted.submitted", fail)
         async with serving(kept, prefect) as client:
             request = await accepted(client, pdf, force=True)
             await until_async(lambda: prefect.runs)
@@ -65,7 +67,7 @@ async def test_a_request_becomes_one_run_though_the_backend_died_before_it_noted
     assert len(prefect.runs) == 1
 
 
-async def test_a_run_of_an_earlier_version_is_found_by_its_key_and_paid_for_once(kept: ApiSettings, pdf: bytes):
+async def test_a_run_of_an_earlier_version_is_found_by_its_key(kept: ApiSettings, pdf: bytes):
     content = hashlib.sha256(pdf).hexdigest()
     job = Job(document="")
     key = request_key(job, content)
@@ -81,7 +83,7 @@ async def test_a_run_of_an_earlier_version_is_found_by_its_key_and_paid_for_once
     assert list(prefect.runs) == [f"{key}-0"]
 
 
-async def test_two_directories_on_one_prefect_server_know_nothing_of_each_other(kept: ApiSettings, pdf: bytes):
+async def test_two_directories_on_one_prefect_server_are_independent(kept: ApiSettings, pdf: bytes):
     prefect = Prefect()
     other = ApiSettings(directory=kept.directory.with_name("other"), prefect_seconds=0.5)
     async with serving(kept, prefect) as ours, serving(other, prefect) as theirs:

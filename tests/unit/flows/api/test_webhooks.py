@@ -83,7 +83,7 @@ class Sending:
         for url in urls:
             facts = {"sha256": "", "pages": "1", "output": self._directory, "created": datetime.now(UTC)}
             record = Record(id=uuid4(), run=run or uuid4(), **facts)
-            self.runs.remember(record)
+            self.runs.store(record)
             self.webhooks.add(record.id, url)
 
     @property
@@ -93,8 +93,8 @@ class Sending:
 
 @pytest.fixture
 def sending(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sending:
-    monkeypatch.setattr(module, "_LOOK_SECONDS", 0.01)
-    monkeypatch.setattr(module, "_ANSWER_SECONDS", PATIENCE)  # who is slow is so for the whole test
+    monkeypatch.setattr(module, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(module, "RESPONSE_SECONDS", PATIENCE)  # a slow receiver is slow for the whole test
     return Sending(tmp_path)
 
 
@@ -113,10 +113,10 @@ async def quick() -> AsyncIterator[Receiver]:
 async def test_many_for_a_slow_receiver_hold_up_no_other(sending: Sending, slow: Receiver, quick: Receiver):
     sending.ended(*[slow.url] * 100)
     async with sending.webhooks:
-        await until_async(lambda: slow.open == module._SENT_TO_ONE)
+        await until_async(lambda: slow.open == module.PARALLEL_PER_RECEIVER)
         sending.ended(*[quick.url] * 20)
         await until_async(lambda: len(quick.received) == 20)
-        assert slow.connected == slow.most == module._SENT_TO_ONE  # still the first ones
+        assert slow.connected == slow.most == module.PARALLEL_PER_RECEIVER  # still the first ones
 
 
 async def test_many_slow_receivers_hold_up_no_other(sending: Sending, quick: Receiver):
@@ -133,7 +133,7 @@ async def test_many_slow_receivers_hold_up_no_other(sending: Sending, quick: Rec
 async def test_a_receiver_that_drips_is_given_up_in_time(
     sending: Sending, slow: Receiver, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(module, "_ANSWER_SECONDS", 1.0)
+    monkeypatch.setattr(module, "RESPONSE_SECONDS", 1.0)
     sending.ended(slow.url)
     async with sending.webhooks:
         await until_async(lambda: slow.connected >= 2)
@@ -155,12 +155,12 @@ async def test_who_waits_for_the_next_attempt_holds_up_nobody(sending: Sending, 
 async def test_of_a_request_that_is_queued_nothing_is_sent(sending: Sending, quick: Receiver):
     facts = {"sha256": "", "pages": "1", "output": Path(), "created": datetime.now(UTC)}
     queued = Record(id=uuid4(), run=None, **facts)
-    sending.runs.remember(queued)
+    sending.runs.store(queued)
     sending.webhooks.add(queued.id, quick.url)
     async with sending.webhooks:
         sending.ended(quick.url)
         await until_async(lambda: sending.pending == 1)
         assert len(quick.received) == 1
-        sending.runs.remember(queued.model_copy(update={"run": uuid4()}))
+        sending.runs.store(queued.model_copy(update={"run": uuid4()}))
         await until_async(lambda: not sending.pending)
     assert len(quick.received) == 2

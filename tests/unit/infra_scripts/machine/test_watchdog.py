@@ -167,7 +167,7 @@ class TestBoot:
         assert watch.turn() == IDLE
 
 
-def noticed(around: Surroundings) -> list[str]:
+def record_state(around: Surroundings) -> list[str]:
     """Why the machine has said that it goes."""
     return [notice.split(" ")[1] for notice in around.tags("hearth:notice")]
 
@@ -200,11 +200,11 @@ class TestLifetime:
         for _ in range(3):
             assert watch.turn() is None
             clock.now += 1
-        assert noticed(around) == ["lifetime"]
+        assert record_state(around) == ["lifetime"]
 
     def test_the_watchdog_gives_notice_and_goes(self, around: Surroundings):
         around.goes(around.watch(LIFETIME_SECONDS=2, NOTICE_SECONDS=1.9, IDLE_SECONDS=36_000))
-        assert noticed(around) == ["lifetime"]
+        assert record_state(around) == ["lifetime"]
 
 
 SPOT = (200, b'{"action": "terminate", "time": "2026-11-23T10:02:00Z"}')
@@ -245,4 +245,4 @@ class TestSpot:
         assert watch.turn() is None
         around.interruption = SPOT
         assert watch.turn() is None
-        assert noticed(around) == ["lifetime", "spot-interruption"]
+        assert record_state(around) == ["lifetime", "spot-interruption"]

@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 from flows.cli.main import app
 from tasks.costs.attribution import DAY_MS, Rates, Span, Use, pieces
-from tasks.costs.bill import NOBODY, Bill, By, bill
+from tasks.costs.bill import NOBODY, Bill, By, make_bill
+from tasks.runs.usage_log import Usage
 
 MIDNIGHT = 20_000 * DAY_MS
 RATES = Rates(machine=0.36, on_demand=0.72, address=0.036, disk=0.0036)
@@ -23,7 +24,7 @@ def at(milliseconds: int) -> datetime:
 
 
 def billed(by: By = By.DAY, *, span: Span = SPAN, since: int = 0, now: int = MIDNIGHT + 900_000) -> Bill:
-    return bill(pieces([span], [USE], now), by, at(since), at(now))
+    return make_bill(pieces([span], [USE], now), by, at(since), at(now))
 
 
 def test_a_machine_that_runs_over_midnight_is_in_both_days():
@@ -53,7 +54,7 @@ def test_lines_add_up_to_the_total(by: By):
 
 
 def test_what_nobody_leased_is_nobody_s():
-    found = bill(pieces([SPAN], [], MIDNIGHT + 900_000), By.DOCUMENT, at(0), at(MIDNIGHT + 900_000))
+    found = make_bill(pieces([SPAN], [], MIDNIGHT + 900_000), By.DOCUMENT, at(0), at(MIDNIGHT + 900_000))
     assert [line.name for line in found.lines] == [NOBODY]
 
 
@@ -73,8 +74,9 @@ def test_what_is_not_known_or_not_over_is_said(span: Span, told: str):
 
 
 def test_the_command_tells_what_waiting_cost_and_spot_saved(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("flows.cli.cost.held_bill", lambda _output, by, _since: billed(by))
-    done = CliRunner().invoke(app, ["cost", "--by", "machine"], env={"COLUMNS": "200"})
+    usage = Usage(tuple(pieces([SPAN], [USE], MIDNIGHT + 900_000)), ())
+    monkeypatch.setattr("flows.cli.cost.read_usage", lambda _output, _since: usage)
+    done = CliRunner().invoke(app, ["cost", "--by", "machine", "--since", "2024-10-01"], env={"COLUMNS": "200"})
     assert "i-1 (g4dn.xlarge spot in us-east-1a) 13.3 min 3.3 min" in done.output
     assert "Waiting for work cost USD 0.0220 (20%)" in done.output
     assert "Spot saved USD 0.1000" in done.output

@@ -108,7 +108,7 @@ async def test_what_another_run_is_writing_just_now_is_left_alone(store):
 
 
 async def test_two_runs_of_one_document_take_turns(store, monkeypatch):
-    monkeypatch.setattr("tasks.storage.local._TURN_POLL_SECONDS", 0.01)
+    monkeypatch.setattr("tasks.storage.local.LOCK_POLL_SECONDS", 0.01)
     told: list[Any] = []
     order: list[str] = []
     waits = asyncio.Event()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import tasks.runs.run_stats
-from tasks.backends.base import Allocation, MachineFacts
+from tasks.backends.base import Allocation, MachineFacts, ServerLease
 from tasks.core.events import PagesStarted
 from tasks.core.jobs import BackendName
 from tasks.ollama.schema import Timing
@@ -47,12 +47,17 @@ def done(page: int, seconds: float, *again: float, image: float = 0.0) -> PageDo
     return PageDone(result)
 
 
-async def over() -> str | None:
-    return "the pool's 5 USD a day are spent"
+class Spent(ServerLease):
+    """A lease on a server of a pool whose budget is spent."""
+
+    has_budget = True
+
+    async def over_budget(self) -> str | None:
+        return "the pool's 5 USD a day are spent"
 
 
 async def test_a_server_s_limit_counts_while_it_is_held(tmp_path: Any):
-    books, limited = CostTracker(), allocation(tmp_path, over_budget=over)
+    books, limited = CostTracker(), allocation(tmp_path, lease=Spent())
     books.taken(allocation(tmp_path))
     assert not books.limited
     assert await books.over_budget() is None
@@ -72,8 +77,8 @@ def test_page_seconds_are_noted_with_the_servers_that_are_held_then(tmp_path: An
     books.taken(second)
     note(done(2, 3.0))
     books.work_of("other")(done(1, 1.0))
-    assert first.work == {"paper": 2.0}
-    assert second.work == {"paper": 3.0, "other": 1.0}
+    assert first.lease.work == {"paper": 2.0}
+    assert second.lease.work == {"paper": 3.0, "other": 1.0}
 
 
 def test_a_run_s_dollars_are_those_of_all_machines_that_it_holds_or_has_given_back(

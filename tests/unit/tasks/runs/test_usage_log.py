@@ -12,15 +12,16 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from flows.cli.main import app
-from tasks.backends.base import Allocation, MachineFacts
+from tasks.backends.base import Allocation, MachineFacts, ServerLease
 from tasks.core.events import subscribe
 from tasks.core.jobs import BackendName
 from tasks.core.replicas import Replicas
-from tasks.costs.bill import By, combine
-from tasks.runs.usage_log import Held, held_bill, note_held, note_taken
+from tasks.costs.attribution import pieces
+from tasks.costs.bill import Bill, By, make_bill
+from tasks.runs.usage_log import Held, note_held, note_taken, read_usage
 from tasks.slots.store import FileStore
 from tasks.storage.files import files_at
-from tests.unit.tasks.costs.test_bill import billed
+from tests.unit.tasks.costs.test_bill import SPAN, USE, billed
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC).timestamp()
 SINCE = datetime(2026, 11, 1, tzinfo=UTC)
@@ -31,6 +32,11 @@ def held(start: float, end: float, **changed: Any) -> Held:
     facts = {"backend": "ecs", "machine": "hearth-ecs", "kind": "ECS tasks on g4dn.xlarge", "holder": "paper"}
     figures = {"started": NOON + start, "ended": NOON + end, "usd": (end - start) / 1000}
     return Held.model_validate({**facts, **figures, **changed})
+
+
+def held_bill(output: Path, by: By, since: datetime) -> Bill:
+    usage = read_usage(output, since)
+    return make_bill(usage.pieces, by, since, datetime.now(UTC), usage.notes)
 
 
 def noted(output: Path, *entries: Held) -> None:
@@ -46,9 +52,9 @@ def test_a_run_costs_what_it_reckoned(tmp_path: Path):
 
 def test_what_runs_held_at_once_is_counted_once_and_shared_in_equal_parts(tmp_path: Path):
     noted(tmp_path, held(0, 100, holder="one"), held(50, 150, holder="other"))
-    bill = held_bill(tmp_path, By.DOCUMENT, SINCE)
-    assert {line.name: line.leased for line in bill.lines} == {"one": 75, "other": 75}
-    assert (bill.total.leased, bill.total.usd) == (150, pytest.approx(0.15))
+    found = held_bill(tmp_path, By.DOCUMENT, SINCE)
+    assert {line.name: line.leased for line in found.lines} == {"one": 75, "other": 75}
+    assert (found.total.leased, found.total.usd) == (150, pytest.approx(0.15))
 
 
 def test_a_line_that_was_cut_off_takes_no_other_with_it(tmp_path: Path):
@@ -64,9 +70,9 @@ def test_other_services_are_not_shared(tmp_path: Path):
 
 def test_services_of_one_name_in_two_regions_are_two(tmp_path: Path):
     noted(tmp_path, held(0, 100, region="us-east-1"), held(0, 100, region="eu-west-1"))
-    bill = held_bill(tmp_path, By.MACHINE, SINCE)
-    assert bill.total.leased == 200
-    assert {line.name for line in bill.lines} == {
+    found = held_bill(tmp_path, By.MACHINE, SINCE)
+    assert found.total.leased == 200
+    assert {line.name for line in found.lines} == {
         "hearth-ecs (ECS tasks on g4dn.xlarge in eu-west-1)",
         "hearth-ecs (ECS tasks on g4dn.xlarge in us-east-1)",
     }
@@ -81,10 +87,10 @@ def test_sums_are_the_time_in_which_somebody_held_the_service_whoever_it_was(
     noted(output, *entries)
     union = len({second for each in entries for second in range(round(each.started), round(each.ended))})
     for by in By:
-        bill = held_bill(output, by, SINCE)
-        assert bill.total.leased + bill.total.boot == pytest.approx(union)
-        assert sum(line.leased + line.boot for line in bill.lines) == pytest.approx(union)
-        assert sum(line.usd for line in bill.lines) == pytest.approx(bill.total.usd)
+        found = held_bill(output, by, SINCE)
+        assert found.total.leased + found.total.boot == pytest.approx(union)
+        assert sum(line.leased + line.boot for line in found.lines) == pytest.approx(union)
+        assert sum(line.usd for line in found.lines) == pytest.approx(found.total.usd)
 
 
 def test_documents_of_a_batch_share_it_by_their_page_seconds(tmp_path: Path):
@@ -117,7 +123,9 @@ def test_a_line_that_was_cut_off_is_passed_over(tmp_path: Path):
 
 
 def allocation(backend: BackendName, facts: MachineFacts | None) -> Allocation:
-    return Allocation(backend, "http://there", 4, FileStore(Path("/unused")), machine=facts, work={"a": 2.0})
+    return Allocation(
+        backend, "http://there", 4, FileStore(Path("/unused")), machine=facts, lease=ServerLease(work={"a": 2.0})
+    )
 
 
 def test_what_is_given_back_is_noted_with_its_documents(tmp_path: Path):
@@ -132,10 +140,10 @@ def test_a_run_that_gave_nothing_back_is_told_of_and_not_counted(tmp_path: Path)
     for holder in ("killed", "well"):
         note_taken(tmp_path, allocation(BackendName.ECS, at), holder)
     note_held(tmp_path, allocation(BackendName.ECS, at), "well", NOON + 100)
-    bill = held_bill(tmp_path, By.DAY, SINCE)
-    assert bill.total.leased == 100
+    found = held_bill(tmp_path, By.DAY, SINCE)
+    assert found.total.leased == 100
     told = "Not in it: 1 run that still reads, or was killed: killed (on hearth-ecs, since 2026-11-24 12:00 UTC)."
-    assert bill.notes[-1] == told
+    assert found.notes[-1] == told
     assert held_bill(tmp_path, By.DAY, datetime(2026, 11, 26, tzinfo=UTC)).notes == ()
 
 
@@ -170,10 +178,12 @@ def test_what_cannot_be_noted_is_told_and_ends_nothing(tmp_path: Path):
 def test_with_a_pool_both_are_one_bill_and_add_up(tmp_path: Path):
     noted(tmp_path, held(0, 100))
     pool, service = billed(By.DAY), held_bill(tmp_path, By.DAY, SINCE)
-    bill = combine(pool, service)
-    assert bill.total.total_usd == pytest.approx(pool.total.total_usd + service.total.total_usd)
-    assert sum(line.total_usd for line in bill.lines) == pytest.approx(bill.total.total_usd)
-    assert bill.notes == (*pool.notes, *service.notes)
+    usage, now = read_usage(tmp_path, SINCE), datetime.now(UTC)
+    split = pieces([SPAN], [USE], SPAN.ended + 400_000)
+    found = make_bill([*split, *usage.pieces], By.DAY, datetime.fromtimestamp(0, UTC), now, usage.notes)
+    assert found.total.total_usd == pytest.approx(pool.total.total_usd + service.total.total_usd)
+    assert sum(line.total_usd for line in found.lines) == pytest.approx(found.total.total_usd)
+    assert found.notes == (*pool.notes, *service.notes)
 
 
 def test_the_command_shows_it_and_brackets_in_a_name_are_no_markup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -189,7 +199,7 @@ def test_the_command_shows_it_and_brackets_in_a_name_are_no_markup(tmp_path: Pat
 def test_where_nothing_was_paid_for_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HEARTH_OUTPUT", str(tmp_path))
     done = CliRunner().invoke(app, ["cost"])
-    assert done.output.startswith("No machine was paid for")
+    assert done.output.startswith("No paid machine is known here")
 
 
 @pytest.mark.parametrize("since", ["yesterday", "7", "2026-13-01", "999999999999d"])

@@ -22,8 +22,9 @@ from tasks.backends.ec2.instances import (
 from tasks.backends.ec2.instances import machine as described
 from tasks.backends.ec2.pool import log_tail, open_pool, parameter
 from tasks.backends.ec2.reaper import sweep_disks
-from tasks.backends.ec2.spending import usd_per_hour
+from tasks.backends.ec2.usage import usd_per_hour
 from tasks.core.errors import CloudError, ServerError
+from tasks.costs.price_book import shipped_book
 from tasks.settings.ec2 import Access
 from tasks.settings.settings import Settings
 from tests.unit.tasks.backends.ec2.stubbed import ID, STACK, Stubbed, instance, page, pool_of, seen
@@ -44,7 +45,7 @@ class TestCalls:
 
     @pytest.mark.parametrize("act", [stop, terminate])
     async def test_what_got_too_late_is_not_asked_any_more(self, aws: Stubbed, act: Callable[..., Any]):
-        with pytest.raises(CloudError, match=f"{ID} was not stopped: it took too long"):
+        with pytest.raises(CloudError, match=f"{ID} was not stopped: the deadline"):
             await act(aws, ID, time.time() - 1)
 
     async def test_terminate(self, aws: Stubbed):
@@ -101,7 +102,7 @@ class TestCalls:
         }
         aws.answers("ec2", "describe_instances", page(instance(InstanceLifecycle="spot")))
         aws.answers("ec2", "describe_spot_price_history", {"SpotPriceHistory": [{"SpotPrice": "0.157800"}]}, asked)
-        assert await usd_per_hour(aws, await described(aws, ID)) == 0.1578
+        assert await usd_per_hour(aws, await described(aws, ID), shipped_book()) == 0.1578
 
     async def test_disks_that_no_machine_has_are_deleted_when_they_are_old(self, aws: Stubbed):
         asked = {

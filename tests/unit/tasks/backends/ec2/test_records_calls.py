@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 
-from tasks.costs.attribution import Rates
+from tasks.costs.attribution import Rates, Span
 from tasks.leasing.launch_lock import LaunchLock, LaunchLocks
 from tasks.leasing.lease import Lease, Record
 from tasks.leasing.leases import Records
 from tasks.leasing.table import Table
-from tasks.leasing.usage_ledger import Started, Stopped
 from tests.unit.tasks.backends.ec2.stubbed import ID, LEASE, Stubbed
 
 
@@ -29,8 +28,7 @@ class Expressions:
 
 
 LOCK = LaunchLock("abc", 4, ID, 1e9)
-STOP = Stopped(2e9, "idle", exact=True, keeps_disk=True)
-START = Started(ID, "g4dn.xlarge spot in us-east-1a", 1e9, Rates(0.2, 0.526))
+START = Span(ID, "g4dn.xlarge spot in us-east-1a", 10**12, Rates(0.2, 0.526))
 
 
 def seen_with(*leases: Lease) -> Record:
@@ -61,7 +59,7 @@ class TestRecordsCalls:
             (lambda r, _: r.ledger.up(ID, 1e9, 2e9), ["update_item"]),
             (lambda r, _: r.ledger.seen(ID, 1e9, 2e9), ["update_item"]),
             (
-                lambda r, _: r.ledger.stopped(ID, 1e9, STOP),
+                lambda r, _: r.ledger.stopped(ID, 1e9, 2e9, "idle", exact=True, keeps_disk=True),
                 ["update_item"],
             ),
             (lambda r, _: r.ledger.gone(ID, 1e9, 2e9), ["update_item"]),

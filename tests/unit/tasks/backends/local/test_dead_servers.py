@@ -13,10 +13,9 @@ import httpx
 import psutil
 import pytest
 
-from tasks.backends.local.local_allocation import local_allocation
+from tasks.backends.local.lease import LocalLease
 from tasks.backends.local.server import LeasedServer, ServerSpec, lease_server
 from tasks.backends.local.server_state import local_servers, stop_server
-from tasks.core.jobs import BackendName
 from tasks.settings.settings import Settings
 from tasks.storage.file_locks import take_exclusive
 from tests.support.waiting import PATIENCE, until, until_async
@@ -115,12 +114,12 @@ async def test_what_is_left_when_server_and_watchdog_were_killed_ends_before_ano
 
 
 async def test_a_run_is_told_at_once_that_its_server_was_killed(server, home):
-    allocation = local_allocation(BackendName.OLLAMA, server, 3, Settings(home=home))
-    assert not allocation.interruption.gone
+    lease = LocalLease(server, Settings(home=home))
+    assert not lease.interruption.gone
     os.kill(pids(server)[0], signal.SIGKILL)
-    await until_async(lambda: allocation.interruption.gone, 5)
-    assert f"the server at {server.url} has ended; its log is in {server.directory.path}" == allocation.interruption.why
-    allocation.lease.release()
+    await until_async(lambda: lease.interruption.gone, 5)
+    assert f"the server at {server.url} has ended; its log is in {server.directory.path}" == lease.interruption.why
+    lease.release()
 
 
 async def test_a_run_is_told_of_its_server_even_if_another_took_its_place_at_once(server, home):
@@ -132,12 +131,12 @@ async def test_a_run_is_told_of_its_server_even_if_another_took_its_place_at_onc
 
 
 async def test_a_server_in_use_is_taken_for_alive_when_nobody_else_uses_it(server):
-    allocation = local_allocation(BackendName.OLLAMA, server, 3, Settings(home=server.directory.path.parents[1]))
+    lease = LocalLease(server, Settings(home=server.directory.path.parents[1]))
     other = await leased(server.directory.path.parents[1])
     other.lease.release()
     await asyncio.sleep(1)
-    assert not allocation.interruption.gone
-    allocation.lease.release()
+    assert not lease.interruption.gone
+    lease.release()
 
 
 async def test_the_log_of_a_server_that_died_is_kept_when_another_starts(server, home):

@@ -6,13 +6,13 @@ import httpx
 import pytest
 from starlette.responses import PlainTextResponse
 
-from flows.api.gate import Gate
+from flows.api.access import Gate
 
 OURS = "http://127.0.0.1:8080"
 
 
-async def _answer(*, open_to_all: bool, path: str = "/", version: str = "1.1", **headers: str) -> httpx.Response:
-    gate = Gate(PlainTextResponse("served"), open_to_all=open_to_all)
+async def _answer(*, has_token: bool, path: str = "/", version: str = "1.1", **headers: str) -> httpx.Response:
+    gate = Gate(PlainTextResponse("served"), has_token=has_token)
 
     async def spoken(scope, receive, send) -> None:
         await gate({**scope, "http_version": version}, receive, send)
@@ -36,17 +36,17 @@ PROXIES = [
 
 @pytest.mark.parametrize("headers", PROXIES, ids=lambda headers: next(iter(headers)))
 async def test_without_a_token_what_comes_through_a_proxy_is_refused(headers: dict[str, str]):
-    response = await _answer(open_to_all=True, **headers)
+    response = await _answer(has_token=False, **headers)
     assert (response.status_code, "through a proxy" in response.json()["detail"]) == (403, True)
 
 
 async def test_without_a_token_a_proxy_that_adds_no_header_is_known_by_its_version_of_http():
-    assert (await _answer(open_to_all=True, version="1.0")).status_code == 403
+    assert (await _answer(has_token=False, version="1.0")).status_code == 403
 
 
 @pytest.mark.parametrize("headers", PROXIES, ids=lambda headers: next(iter(headers)))
 async def test_with_a_token_proxies_are_welcome(headers: dict[str, str]):
-    assert (await _answer(open_to_all=False, version="1.0", **headers)).text == "served"
+    assert (await _answer(has_token=True, version="1.0", **headers)).text == "served"
 
 
 @pytest.mark.parametrize(
@@ -54,20 +54,20 @@ async def test_with_a_token_proxies_are_welcome(headers: dict[str, str]):
     [(OURS, 200), ("https://evil.example", 403), ("http://127.0.0.1:9999", 403), ("null", 403), ("http://[", 403)],
 )
 async def test_without_a_token_a_page_of_another_origin_is_refused(origin: str, code: int):
-    assert (await _answer(open_to_all=True, Origin=origin)).status_code == code
+    assert (await _answer(has_token=False, Origin=origin)).status_code == code
 
 
 async def test_a_plain_request_on_this_machine_needs_no_token():
-    assert (await _answer(open_to_all=True)).text == "served"
+    assert (await _answer(has_token=False)).text == "served"
 
 
 async def test_an_endless_address_is_refused():
-    response = await _answer(open_to_all=False, path=f"/documents?pages={'1,' * 20_000}")
+    response = await _answer(has_token=True, path=f"/documents?pages={'1,' * 20_000}")
     assert (response.status_code, response.json()["detail"]) == (
         414,
-        "The address has more than 32768 bytes. Shorten its parameters.",
+        "The URL has more than 32768 bytes. Shorten its parameters.",
     )
 
 
 async def test_endless_headers_are_refused():
-    assert (await _answer(open_to_all=False, Last_Event_ID="1," * 40_000)).status_code == 431
+    assert (await _answer(has_token=True, Last_Event_ID="1," * 40_000)).status_code == 431
