@@ -139,7 +139,7 @@ async def _read(job: Job, *, quiet: bool) -> Manifest | None:
     prepared.store.prepare()
     with show_progress(quiet=quiet):
         # If every page is stored already, no server is needed, not even Prefect's.
-        async with prepared.turn():
+        async with prepared.lock():
             manifest = RunRecorder(prepared).close() if prepared.nothing_left() else None
         if manifest is not None:
             return manifest

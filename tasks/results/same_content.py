@@ -25,7 +25,7 @@ class SameContent:
         self._files = files_at(directory.parent / _FOLDER / self._digits)
 
     def prepare(self) -> None:
-        """Make what `turn` needs.
+        """Make what `lock` needs.
 
         Raises:
             OutputError: it cannot be made, read or written.
@@ -33,7 +33,7 @@ class SameContent:
         self._files.prepare("")
 
     @asynccontextmanager
-    async def turn(self, waiting: Callable[[], None]) -> AsyncIterator[None]:
+    async def lock(self, waiting: Callable[[], None]) -> AsyncIterator[None]:
         """Lock the content under all its names; wait while another run reads it."""
         async with self._files.lock(waiting):
             if self._directory.name not in self._noted():

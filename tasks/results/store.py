@@ -78,13 +78,13 @@ class ResultStore:
             self._same.prepare()
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
+    async def lock(self) -> AsyncIterator[None]:
         """Lock the document, so that no page is paid for twice; wait while another run reads it."""
 
         def waiting() -> None:
             emit(Progress("waiting for another run that reads this document"))
 
-        async with self._same.turn(waiting) if self._same else nullcontext(), self._files.lock(waiting):
+        async with self._same.lock(waiting) if self._same else nullcontext(), self._files.lock(waiting):
             yield
 
     def take_over(self, numbers: Iterable[int], is_usable: Callable[[PageResult], bool]) -> None:

@@ -91,13 +91,13 @@ class Prepared:
     flags: tuple[Flag, ...] = ()
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
+    async def lock(self) -> AsyncIterator[None]:
         """Lock the document, and take over pages that were read of the same bytes under another name.
 
         Raises:
             StorageError: these pages cannot be stored.
         """
-        async with self.store.turn():
+        async with self.store.lock():
             await asyncio.to_thread(self.store.take_over, self.plan.numbers, self._is_usable)
             yield
 
@@ -109,7 +109,7 @@ class Prepared:
         return page.identity == self.plan.identity(page.page, self.digest)
 
     def nothing_left(self) -> bool:
-        """Return whether every page stands, so that no server is needed. It stays true only while locked by `turn`."""
+        """Return whether every page stands, so that no server is needed. It stays true only while locked."""
         return self.digest is not None and not self.store.missing(self.plan, self.digest)
 
 
