@@ -158,15 +158,7 @@ class ServerGroup:
 def new_server_group(
     setup: Setup, settings: Settings, holder: str, pages: Iterable[int], budget: Budget
 ) -> ServerGroup:
-    """Return the servers for documents of so many pages each, not yet acquired.
-
-    Args:
-        setup: the backend, the model and its options.
-        settings: for the servers and their warm-up.
-        holder: who uses the servers, for people who wonder why they run.
-        pages: pages of each document; see `ServerRequirements`.
-        budget: what the servers may cost.
-    """
+    """Return the servers for documents of so many pages each, not yet acquired; see `ServerRequirements`."""
     message = f"reading with {setup.choice.backend.describe()}: {setup.choice.why}"
     emit(RunWarning(f"{message}.") if setup.choice.unasked else Progress(message))
     request = setup.request(settings.idle_minutes * 60)

@@ -55,13 +55,7 @@ async def _newest(client: PrefectClient, matching: dict[str, Any], flows: list[s
 
 
 async def read_log(client: PrefectClient, run: UUID, *, follow: bool) -> AsyncIterator[Log]:
-    """Yield the lines of the log of a run and its tasks, in order.
-
-    Args:
-        client: Prefect's API.
-        run: its id.
-        follow: wait for more lines until the run has ended, and its last lines have arrived.
-    """
+    """Yield the log of a run and its tasks, a line at a time; with `follow` until the run's last lines have arrived."""
     seen: dict[UUID, datetime] = {}
     after: datetime | None = None
     quiet = 0

@@ -41,12 +41,9 @@ async def crash_stale(client: PrefectClient, pool: str, seconds: float = PENDING
 
 
 async def drop_missed(client: PrefectClient, pool: str) -> list[UUID]:
-    """Cancel scheduled runs of a work pool that were due while no worker was there, except each deployment's latest.
+    """Cancel scheduled runs of a work pool that were due while no worker was there, and return their ids.
 
-    After a weekend there are hundreds of sweeps, and one does the work of all.
-
-    Returns:
-        The ids of the cancelled runs.
+    Each deployment's latest is kept: after a weekend there are hundreds of sweeps, and one does the work of all.
     """
     late = datetime.now(UTC) - timedelta(seconds=_LATE_SECONDS)
     due = {
@@ -68,9 +65,7 @@ async def drop_missed(client: PrefectClient, pool: str) -> list[UUID]:
 async def free_leaked_slots(client: PrefectClient, deployments: Sequence[str]) -> None:
     """Free concurrency slots of deployments that no run holds: a Prefect server that restarts forgets who held them.
 
-    Args:
-        client: Prefect's API.
-        deployments: as flow/name; those that do not exist, or have no limit, are skipped.
+    Deployments are named as flow/name; those that do not exist, or have no limit, are skipped.
     """
     for name in deployments:
         try:

@@ -15,8 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, WithJsonSchema, field_validator
 
-from tasks.batches.folders import PDF, is_companion, pdfs_below
-from tasks.batches.lists import places_listed
+from tasks.batches.folders import PDF, is_companion, paths_listed, pdfs_below
 from tasks.core.errors import CloudError, InputError
 from tasks.core.forms import Options
 from tasks.core.jobs import Job
@@ -205,7 +204,7 @@ def _documents(source: StoragePath, skipped: Skipped) -> Iterator[Source]:
 
 def _listed(content: bytes, source: StoragePath, skipped: Skipped) -> Iterator[Source]:
     """Yield the documents that a list names, one a line, relative ones beside it."""
-    for place in places_listed(content, source):
+    for place in paths_listed(content, source):
         yield from _documents(place, skipped)
 
 

@@ -17,9 +17,8 @@ from pydantic import Field
 
 from tasks.core.flags import Flag, FlagName
 from tasks.core.jobs import Document, Frozen, ReadOptions
-from tasks.results.figures import Insight
 from tasks.results.page import SCHEMA_VERSION, PageEntry, PageStatus
-from tasks.results.usage import CostShares, EndpointRecord, MachineRecord
+from tasks.results.usage import CostShares, EndpointRecord, Insight, MachineRecord
 from tasks.storage.files import StoragePath, files_at
 
 # At the end of manifest.json, the pages stand between these lines, one a line.

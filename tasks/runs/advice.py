@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from tasks.core.durations import format_duration
 from tasks.costs.assumptions import Assumptions
-from tasks.results.figures import Figures, Insight, Saving
+from tasks.results.usage import Figures, Insight, Saving
 
 _SHORT_IDLE = 120.0
 """Idle seconds after which the next of several consecutive runs still finds the machine warm."""

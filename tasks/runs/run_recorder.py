@@ -12,10 +12,9 @@ from tasks.backends.base import Allocation, MachineFacts
 from tasks.core.events import Event
 from tasks.core.flags import Flag, FlagName
 from tasks.reading.events import PageDone
-from tasks.results.figures import Figures
 from tasks.results.manifest import Listing, Manifest, RunStatus
 from tasks.results.page import PageEntry
-from tasks.results.usage import CostShares, EndpointRecord, MachineRecord
+from tasks.results.usage import CostShares, EndpointRecord, Figures, MachineRecord
 from tasks.runs.advice import insight
 from tasks.runs.prepare import Prepared
 from tasks.runs.run_stats import RunStats

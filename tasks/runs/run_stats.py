@@ -9,7 +9,7 @@ from tasks.backends.base import Allocation, MachineFacts
 from tasks.core.events import Event, PagesStarted
 from tasks.core.jobs import BackendName
 from tasks.reading.events import PageDone
-from tasks.results.figures import Figures
+from tasks.results.usage import Figures
 from tasks.serving.warmup import Warmth
 
 
