@@ -15,8 +15,10 @@ from flows.orchestrator.ephemeral import secure_ephemeral_server
 from flows.orchestrator.late_ends import NoteEnd, forget_end
 from flows.orchestrator.pausing import run_began, until_paused
 from flows.orchestrator.result_json import RESULT_JSON
-from tasks.core.jobs import Job
+from tasks.core.jobs import Job, Plan
 from tasks.results.document_result import DocumentResult
+from tasks.results.manifest import Manifest
+from tasks.runs.prepare import Prepared
 
 secure_ephemeral_server()  # before a script can call the flow
 
@@ -47,9 +49,16 @@ async def process_document(job: Job) -> State[DocumentResult]:
         HearthError: the request is wrong, the run could not go on, or every page failed; see `tasks.core.errors`.
             The run's state is Failed, with the same sentence.
     """
+    return await read_in_run(job)
+
+
+async def read_in_run(job: Job, prepared: Prepared | None = None) -> State[DocumentResult]:
+    """Read a document within a run of Prefect's, and return its final state; see `process_document`."""
 
     async def read(note_end: NoteEnd) -> State[DocumentResult]:
-        reading = read_document(job, run_began(), lambda plan, manifest: note_end(document_state(plan, manifest)))
-        return await until_paused(reading)
+        def end(plan: Plan, manifest: Manifest | None) -> State[DocumentResult]:
+            return note_end(document_state(plan, manifest))
+
+        return await until_paused(read_document(job, run_began(), end, prepared=prepared))
 
     return await final_state(read)

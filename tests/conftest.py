@@ -28,8 +28,9 @@ pytest_plugins = [
     "tests.support.ollama.stand_in.program",
 ]
 
-# How long an example takes is no matter of the code's on a machine that is busy.
-settings.register_profile("hearth", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# How long an example takes is no matter of the code's on a machine that is busy. A test that
+# wants more or fewer examples says so.
+settings.register_profile("hearth", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("hearth")
 
 # A shell that starts something with & has it ignore Ctrl-C, and so whatever that starts.

@@ -85,7 +85,7 @@ class Ceilings:
         return frozenset(map(canonical_name, [self._settings.model] if self._settings.model else self._defaults()))
 
     def _defaults(self) -> Iterator[str]:
-        for name in {*self._backends, *self._settings.auto.backends} - {BackendName.AUTO}:
+        for name in set(self._backends) - {BackendName.AUTO}:
             with suppress(InputError):  # a setting of it is missing, which a request for it reports
                 yield BACKENDS[name](self._settings).default_model
 

@@ -9,7 +9,6 @@ import typer
 
 from flows.cli.console import out
 from flows.cli.terminal import show_progress
-from tasks.core.errors import ServerError
 from tasks.settings.settings import load_settings
 
 if TYPE_CHECKING:
@@ -55,15 +54,8 @@ def automations(
 
 
 async def _apply(wanted: Wanted | None) -> list[tuple[str, Change]]:
-    import httpx
-    from prefect.client.orchestration import get_client
-    from prefect.exceptions import PrefectHTTPStatusError
-
-    from flows.local.prefect_server import prefect_api
+    from flows.local.prefect_server import prefect_client
     from flows.orchestrator.automations import apply, defined
 
-    try:
-        async with prefect_api(load_settings()), get_client() as client:
-            return await apply(client, await defined(client, wanted) if wanted is not None else [])
-    except (httpx.HTTPError, PrefectHTTPStatusError) as error:
-        raise ServerError(f"Prefect did not accept the automations: {error}. Run this again later.") from None
+    async with prefect_client(load_settings(), "Prefect did not accept the automations") as client:
+        return await apply(client, await defined(client, wanted) if wanted is not None else [])

@@ -23,8 +23,8 @@ from tasks.settings.settings import Settings, load_settings
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 _COLUMNS = ("leased", "boot", "idle", "stopped", "machine USD", "disk USD", "total USD", "spot saved")
 _NOTHING = (
-    "No paid machine is known here. Servers on this computer, and servers that others run, cost nothing; "
-    "--pool names an EC2 pool, whose machines are in its own ledger."
+    "No machine was paid for, as far as is known here. Servers on this computer, and servers that others run, cost "
+    "nothing; --pool names an EC2 pool, whose machines are in its own ledger."
 )
 
 

@@ -7,7 +7,7 @@ import typer
 from flows.cli import options
 from flows.cli.console import out, print_json
 from flows.cli.findings import Found, finding_facts, findings_table
-from flows.cli.infra import AllowFrom, Name, connected, errors
+from flows.cli.infra import AllowFrom, Name, connected
 from flows.stacks.registry import open_deployment
 from infra_scripts.common.deployment import Options
 from tasks.core.finding import State
@@ -32,16 +32,15 @@ def doctor(name: Name, allow_from: AllowFrom = None, as_json: options.Json = Fal
     from infra_scripts.doctor.case import Case
     from infra_scripts.doctor.examine import examine
 
-    with errors():
-        settings = load_settings()
-        aws = connected(settings)
-        deployment = open_deployment(name, settings, Options(allow_from=tuple(allow_from or ())), aws.region)
-        deployment.plan()  # rejects a wrong setting before AWS is called
-        needs = deployment.needs()
-        case = Case(aws, name.value, deployment.name, settings.ec2.pool, needs, deployment.request_for)
-        found: Found = {}
-        for subject, finding in examine(case):
-            found.setdefault(subject, []).append(finding)
+    settings = load_settings()
+    aws = connected(settings)
+    deployment = open_deployment(name, settings, Options(allow_from=tuple(allow_from or ())), aws.region)
+    deployment.plan()  # rejects a wrong setting before AWS is called
+    needs = deployment.needs()
+    case = Case(aws, name.value, deployment.name, settings.ec2.pool, needs, deployment.request_for)
+    found: Found = {}
+    for subject, finding in examine(case):
+        found.setdefault(subject, []).append(finding)
     missing = any(finding.state is State.MISSING for findings in found.values() for finding in findings)
     if as_json:
         checks = [finding_facts(subject, finding) for subject, findings in found.items() for finding in findings]

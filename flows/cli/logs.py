@@ -11,7 +11,6 @@ import typer
 
 from flows.cli.console import err, out
 from flows.cli.terminal import show_progress
-from tasks.core.errors import ServerError
 from tasks.settings.settings import load_settings
 
 if TYPE_CHECKING:
@@ -30,24 +29,17 @@ def logs(
 
 
 async def _print(name: str, *, follow: bool) -> None:
-    import httpx
-    from prefect.client.orchestration import get_client
-    from prefect.exceptions import PrefectHTTPStatusError
-
-    from flows.local.prefect_server import prefect_api
+    from flows.local.prefect_server import prefect_client
     from flows.orchestrator.run_logs import find_run, read_log
 
-    try:
-        async with AsyncExitStack() as stack:
-            with show_progress():
-                await stack.enter_async_context(prefect_api(load_settings()))
-            client = await stack.enter_async_context(get_client())
-            run = await find_run(client, name)
-            err.say(f"{run.name}: {run.state.name if run.state else 'not started'}. {run.id}", "bold")
-            async for line in read_log(client, run.id, follow=follow):
-                _print_line(line)
-    except (httpx.HTTPError, PrefectHTTPStatusError) as error:
-        raise ServerError(f"Prefect did not return the log: {error}. Run this again later.") from None
+    async with AsyncExitStack() as stack:
+        with show_progress():
+            opened = prefect_client(load_settings(), "Prefect did not return the log")
+            client = await stack.enter_async_context(opened)
+        run = await find_run(client, name)
+        err.say(f"{run.name}: {run.state.name if run.state else 'not started'}. {run.id}", "bold")
+        async for line in read_log(client, run.id, follow=follow):
+            _print_line(line)
 
 
 def _print_line(line: Log) -> None:

@@ -22,11 +22,13 @@ from tasks.backends.ec2.status import MachineStatus, status_of
 from tasks.backends.ecs.status import ServiceStatus, send_away, service_status
 from tasks.backends.local.server_state import ServerState, local_servers, stop_server
 from tasks.backends.sagemaker.status import EndpointStatus, endpoint_status
+from tasks.core.budget import Budget
 from tasks.core.errors import CloudError, InputError
+from tasks.core.events import Event, subscribe
+from tasks.core.forms import Options
 from tasks.core.jobs import BackendName
-from tasks.ollama.client import GenerateRequest
-from tasks.runs.choose_backend import choose_backend
-from tasks.serving.warmup import warm
+from tasks.reading.events import ServerReleased
+from tasks.runs.prepare import choose_setup
 from tasks.settings.settings import Settings, load_settings
 
 _A_YEAR_MINUTES = 365 * 24 * 60
@@ -36,19 +38,14 @@ _SERVICES: dict[BackendName, Callable[[Settings], Coroutine[Any, Any, ServiceSta
 }
 
 
-def status(
-    pool: options.Pool = None,
-    as_json: options.Json = False,
-) -> None:
+def status(pool: options.Pool = None, as_json: options.Json = False) -> None:
     """Show the warm servers: who uses them, when they stop, what they cost."""
     settings = with_pool(load_settings(), pool)
     servers = list(local_servers(settings.home))
     if not as_json:
         for server in servers:  # before AWS is called, which may fail
             out.say(_line(server))
-    machines = asyncio.run(_machines(settings)) if has_pool(settings) else []
-    get_service = _SERVICES.get(settings.backend)
-    service = asyncio.run(get_service(settings)) if get_service is not None else None
+    machines, service = asyncio.run(_on_aws(settings))
     if as_json:
         facts: dict[str, Any] = {} if service is None else {"service": service.facts}
         facts |= {"servers": [_server_facts(s) for s in servers], "machines": [_machine_facts(m) for m in machines]}
@@ -60,6 +57,12 @@ def status(
         out.print(_table(settings.ec2.pool, machines))
     if not servers and not machines and service is None:
         out.print("No server is warm.")
+
+
+async def _on_aws(settings: Settings) -> tuple[list[MachineStatus], ServiceStatus | EndpointStatus | None]:
+    machines = await status_of(await open_pool(settings)) if has_pool(settings) else []
+    service = _SERVICES.get(settings.backend)
+    return machines, None if service is None else await service(settings)
 
 
 def _line(server: ServerState) -> str:
@@ -84,15 +87,15 @@ def stop(
 ) -> None:
     """Stop warm servers."""
     settings = with_pool(load_settings(), pool)
-    wanted = set(names or ())
-    servers = [s for s in local_servers(settings.home) if not wanted or s.name in wanted]
+    requested = set(names or ())
+    servers = [s for s in local_servers(settings.home) if not requested or s.name in requested]
     for server in servers:
         if server.stops_at is None and not force:
             out.print(f"{server.name} is in use. --force stops it anyway.")
         else:
             stop_server(server)
             out.print(f"{server.name} stops.")
-    missing = wanted - {server.name for server in servers}
+    missing = requested - {server.name for server in servers}
     if everything and settings.backend is BackendName.ECS:
         out.say(asyncio.run(send_away(settings, force=force)))
     if (everything or missing) and (has_pool(settings) or pool is not None):
@@ -102,10 +105,7 @@ def stop(
 
 
 def start(
-    backend: options.Backend = None,
-    model: options.Model = None,
-    slots: options.Slots = None,
-    pool: options.Pool = None,
+    backend: options.Backend = None, model: options.Model = None, slots: options.Slots = None, pool: options.Pool = None
 ) -> None:
     """Start a server, or find one, and load the model.
 
@@ -113,53 +113,28 @@ def start(
     """
     settings = with_pool(load_settings(), pool)
     with show_progress():
-        outcome = asyncio.run(_start(settings, backend or settings.backend, model, slots))
-    out.say(outcome)
+        message = asyncio.run(_start(Options(backend=backend, model=model, slots=slots), settings))
+    out.say(message)
 
 
-async def _start(settings: Settings, name: BackendName, model: str | None, slots: int | None) -> str:
-    backend = choose_backend(name, settings).backend
-    read = settings.read
-    request = GenerateRequest(
-        model or settings.model or backend.default_model, read.num_ctx, read.num_predict, settings.idle_minutes * 60
-    )
-    slots = slots or settings.slots or backend.default_slots
-    allocation = await backend.acquire(slots, f"hearth start, {os.getpid()}", backend.scale(slots).least)
-    broken = True
-    try:
-        allocation.lease.check_request(request)
-        async with allocation.endpoint.client(settings.warm.load_seconds) as client:
-            warmth = await warm(
-                client,
-                request,
-                allocation.slots,
-                settings.warm,
-                ledger=allocation.ledger,
-                require_gpu=False,
-                parts=allocation.replicas,
-            )
-        broken = False
-    finally:
-        release = await backend.release(allocation, broken=broken and allocation.started)
-        if allocation.machine is not None and release.look_at is not None:
-            from prefect.settings import get_current_settings
+async def _start(requested: Options, settings: Settings) -> str:
+    from flows.engine.server_group import new_server_group
 
-            from flows.engine.shutdown_schedule import schedule_idle_shutdown
-
-            if get_current_settings().api.url:  # else there is no server, and no worker
-                await schedule_idle_shutdown(settings, allocation.machine.id, release.look_at)
-    slots_now = warmth.measured.slots * allocation.replicas.count
-    return f"{request.model} is warm at {allocation.endpoint.url} with {slots_now} slots. The server {release.message}."
+    setup = choose_setup(requested, settings)
+    events: list[Event] = []
+    with subscribe(events.append):
+        async with new_server_group(setup, settings, f"hearth start, {os.getpid()}", (), Budget()) as group:
+            await group.ready()
+            slots = group.servers.capacity
+    released = next(event for event in events if isinstance(event, ServerReleased))
+    url = released.allocation.endpoint.url
+    return f"{setup.model} is warm at {url} with {slots} slots. The server {released.message}."
 
 
-async def _machines(settings: Settings) -> list[MachineStatus]:
-    return await status_of(await open_pool(settings))
-
-
-async def _stop_machines(settings: Settings, wanted: set[str], *, force: bool) -> set[str]:
+async def _stop_machines(settings: Settings, requested: set[str], *, force: bool) -> set[str]:
     """Stop the named machines of the pool, or all if none is named, and return the names that exist."""
     pool = await open_pool(settings)
-    found = [status for status in await status_of(pool) if not wanted or status.machine.id in wanted]
+    found = [status for status in await status_of(pool) if not requested or status.machine.id in requested]
     refused: CloudError | None = None
     for status in found:
         machine = status.machine

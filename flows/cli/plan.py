@@ -25,7 +25,7 @@ _WIDTH = 100
 def plan(
     sources: Annotated[
         list[str] | None,
-        typer.Argument(metavar="FILE.pdf|DIR", show_default="none", help="PDFs or folders to count pages of."),
+        typer.Argument(metavar="FILE.pdf|DIR", show_default="none", help="PDFs, or folders of PDFs."),
     ] = None,
     pages: Annotated[
         int | None,
@@ -43,7 +43,7 @@ def plan(
         typer.Option(
             metavar="NAME",
             show_default="HEARTH_MODEL",
-            help="Model, for example qwen2.5vl:7b.",
+            help="Model whose measured times are used.",
         ),
     ] = None,
     assume: options.Assume = None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -136,8 +136,8 @@ async def _read(job: Job, *, quiet: bool) -> Manifest | None:
 
     settings = load_settings()
     prepared = await prepare(job, settings)
-    prepared.store.prepare()
-    with show_progress(quiet=quiet):
+    with closing(prepared.file), show_progress(quiet=quiet):
+        prepared.store.prepare()
         # If every page is stored already, no server is needed, not even Prefect's.
         async with prepared.lock():
             manifest = RunRecorder(prepared).close() if prepared.nothing_left() else None
@@ -146,7 +146,7 @@ async def _read(job: Job, *, quiet: bool) -> Manifest | None:
         emit(Progress("starting Prefect"))
         from flows.local.run_flow import run_document
 
-        return await run_document(job, settings)
+        return await run_document(job, prepared, settings)
 
 
 @dataclass

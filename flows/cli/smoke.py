@@ -13,7 +13,7 @@ import typer
 
 from flows.cli import options
 from flows.cli.console import err, out, print_json
-from flows.cli.infra import AllowFrom, Name, Yes, connected, errors
+from flows.cli.infra import AllowFrom, Name, Yes, connected
 from flows.stacks.registry import StackName, open_deployment
 from infra_scripts.common.deployment import Options
 from tasks.core.errors import InputError
@@ -59,32 +59,31 @@ def smoke(
     from flows.local.smoke_page import PageReader
     from flows.local.smoke_target import target_of
 
-    with errors():
-        if max_usd is None or max_usd <= 0:
-            raise InputError("Set the maximum cost of the test, for example --max-usd 0.50.")
-        settings = load_settings()
-        aws = connected(settings)
-        target = target_of(name, settings, aws.region, max_usd, current_book(settings.home))
-        chosen = Options(allow_from=tuple(allow_from or ()), images=bake)
-        deployment = open_deployment(name, target.settings, chosen, aws.region)
-        deployment.plan()  # rejects a wrong setting before AWS is called
-        prepare = _preparation(target, deployment, aws, bake=bake)
-        _refuse_deployed(deployment, aws)
-        minutes = target.work_seconds / 60
-        err.say(
-            f"One {target.instance_type} for at most USD {max_usd:g}: "
-            f"its removal begins after {minutes:.0f} minutes at the latest."
-        )
-        if not yes:
-            typer.confirm(f"Make {deployment.name} in {aws.region}, read a page, and delete it?", abort=True)
-        trial = Trial()
-        try:
-            run_trial(deployment, target, aws, err.say, PageReader(target), prepare, trial)
-        except KeyboardInterrupt:
-            raise typer.Exit(_EXIT_INTERRUPTED) from None
-        finally:
-            measurement = _measured(trial.manifest, trial, target, aws.region, baked=bake) if trial.manifest else None
-            _report(trial, measurement, target, as_json=as_json)
+    if max_usd is None or max_usd <= 0:
+        raise InputError("Set the maximum cost of the test, for example --max-usd 0.50.")
+    settings = load_settings()
+    aws = connected(settings)
+    target = target_of(name, settings, aws.region, max_usd, current_book(settings.home))
+    chosen = Options(allow_from=tuple(allow_from or ()), images=bake)
+    deployment = open_deployment(name, target.settings, chosen, aws.region)
+    deployment.plan()  # rejects a wrong setting before AWS is called
+    prepare = _preparation(target, deployment, aws, bake=bake)
+    _refuse_deployed(deployment, aws)
+    minutes = target.work_seconds / 60
+    err.say(
+        f"One {target.instance_type} for at most USD {max_usd:g}: "
+        f"its removal begins after {minutes:.0f} minutes at the latest."
+    )
+    if not yes:
+        typer.confirm(f"Make {deployment.name} in {aws.region}, read a page, and delete it?", abort=True)
+    trial = Trial()
+    try:
+        run_trial(deployment, target, aws, err.say, PageReader(target), prepare, trial)
+    except KeyboardInterrupt:
+        raise typer.Exit(_EXIT_INTERRUPTED) from None
+    finally:
+        measurement = _measured(trial.manifest, trial, target, aws.region, baked=bake) if trial.manifest else None
+        _report(trial, measurement, target, as_json=as_json)
     if trial.left:
         raise typer.Exit(_EXIT_FAILED)
 

@@ -37,6 +37,7 @@ async def read_document(
     began: datetime,
     end: Callable[[Plan, Manifest | None], State[T]],
     *,
+    prepared: Prepared | None = None,
     shared: SharedServerGroup | None = None,
     all_admitted: Callable[[], None] = lambda: None,
 ) -> State[T]:
@@ -46,6 +47,7 @@ async def read_document(
         job: what to read, and how.
         began: when the run began first; pages that are read anew are read once since then.
         end: makes the state, as soon as the document's end is known; no manifest if nothing of it was stored.
+        prepared: the job, if the caller has prepared it.
         shared: the servers of the batch that the document belongs to; it has servers of its own if None.
         all_admitted: called when all its pages have begun, or will not begin.
 
@@ -55,8 +57,9 @@ async def read_document(
         StorageError: the results cannot be stored.
     """
     settings = load_settings()
-    job = await resolved(job)
-    prepared = await prepare(job, settings, await password_of(job), began=began)
+    if prepared is None:
+        job = await resolved(job)
+        prepared = await prepare(job, settings, await password_of(job), began=began)
     with closing(prepared.file):
         prepared.store.prepare()
         live = Live(prepared.plan.document.name, settings, has_servers=shared is None)

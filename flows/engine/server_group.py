@@ -159,8 +159,7 @@ def new_server_group(
     setup: Setup, settings: Settings, holder: str, pages: Iterable[int], budget: Budget
 ) -> ServerGroup:
     """Return the servers for documents of so many pages each, not yet acquired; see `ServerRequirements`."""
-    message = f"reading with {setup.choice.backend.describe()}: {setup.choice.why}"
-    emit(RunWarning(f"{message}.") if setup.choice.unasked else Progress(message))
+    emit(Progress(f"reading with {setup.choice.backend.describe()}: {setup.choice.why}"))
     request = setup.request(settings.idle_minutes * 60)
     requirements = ServerRequirements(request, setup.slots, pages, setup.require_gpu, holder, budget)
     return ServerGroup(setup.choice.backend, requirements, settings)

@@ -12,6 +12,7 @@ from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.settings import get_current_settings
 from prefect.states import Cancelled, Scheduled
 
 from tasks.core.events import RunWarning, emit
@@ -37,6 +38,8 @@ async def schedule_idle_shutdown(settings: Settings, machine: str, at: float, *,
     check: FlowRun | None = None
     left = f"{machine} is left to its own watchdog and to the sweep."
     try:
+        if not get_current_settings().api.url:  # no server, and so no deployment
+            raise _NotDeployedError
         async with asyncio.timeout(_SECONDS), get_client() as client:
             try:
                 deployment = await client.read_deployment_by_name(DEPLOYMENT)

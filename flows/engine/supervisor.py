@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from prefect.runtime import flow_run
+
 from flows.engine.pages import warm_up
 from flows.engine.shutdown_schedule import schedule_idle_shutdown
 from tasks.backends.base import Allocation, Backend
@@ -137,9 +139,10 @@ class ServerSupervisor:
     async def _warm(self, allocation: Allocation) -> Warmth:
         """Warm the model up; if that fails, add the end of the machine's log to the error."""
         requirements = self._requirements
+        call = warm_up if flow_run.id else warm_up.fn  # `hearth start` has no run, and so no task runs
         try:
             return await allocation.interruption.unless_gone(
-                warm_up(requirements.request, allocation, self._settings.warm, require_gpu=requirements.require_gpu)
+                call(requirements.request, allocation, self._settings.warm, require_gpu=requirements.require_gpu)
             )
         except (ServerError, ModelError) as error:
             if isinstance(error, MachineLostError) or (tail := await allocation.lease.log_tail()) is None:

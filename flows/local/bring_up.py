@@ -56,17 +56,15 @@ class RunningPrefect:
 async def bring_up(settings: Settings, deployments: Path | None = None) -> RunningPrefect:
     """Start whatever is not running yet: the server, the deployments and the worker.
 
-    Args:
-        settings: the settings; their home holds the servers' state.
-        deployments: file with the deployments; Hearth's own if None.
+    `deployments` is a file with deployments; Hearth's own if None.
 
     Raises:
         ServerError: one of them does not start.
     """
     async with prefect_api(settings) as api:
         emit(Progress("making the work pool and the deployments"))
-        await _create_pool()
-        await asyncio.to_thread(_prefect, _deploy(deployments or prefect_yaml()), api.environment())
+        await create_pool()
+        await asyncio.to_thread(deploy, deployments or prefect_yaml(), api.environment())
         if api.own is not None:
             async with get_client() as client:
                 await _create_vanished_automation(client)
@@ -99,11 +97,7 @@ async def _answers(api: str) -> bool:
     return False
 
 
-def _deploy(file: Path) -> tuple[str, ...]:
-    return ("--no-prompt", "deploy", "--all", "--prefect-file", str(file.absolute()))
-
-
-async def _create_pool() -> None:
+async def create_pool() -> None:
     """Create the work pool. An existing one keeps its settings."""
     pool = WorkPoolCreate(
         name=POOL, type=ProcessWorker.type, base_job_template=ProcessWorker.get_default_base_job_template()
@@ -130,24 +124,19 @@ def _worker(api: str) -> ServerSpec:
     return ServerSpec(_WORKER, lambda _port: command, "/health", variant, environment, about=about)
 
 
-def _prefect(arguments: tuple[str, ...], environment: dict[str, str]) -> None:
-    """Run an idempotent Prefect command, and repeat it if the server was only busy."""
+def deploy(file: Path, environment: dict[str, str]) -> None:
+    """Create the deployments with Prefect's command, and repeat it if the server was only busy."""
+    command = ["prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(file.absolute())]
+    program = [sys.executable, "-P", "-m", *command]
     for attempt in range(1, _ATTEMPTS + 1):
-        done = subprocess.run(  # noqa: S603 - Prefect's own command
-            [sys.executable, "-P", "-m", "prefect", *arguments],
-            env=environment,
-            cwd="/",  # Prefect imports modules from its working directory
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        output = done.stdout + done.stderr
+        # In /, because Prefect imports modules from its working directory.
+        done = subprocess.run(program, env=environment, cwd="/", capture_output=True, text=True, check=False)  # noqa: S603 - Prefect's own command
         if not done.returncode:
             return
-        if attempt < _ATTEMPTS and any(busy in output for busy in _BUSY_MESSAGES):
-            continue
-        lines = output.strip().splitlines()
-        raise ServerError(f"`prefect {' '.join(arguments)}` failed: {lines[-1] if lines else 'it printed nothing'}")
+        output = done.stdout + done.stderr
+        if attempt == _ATTEMPTS or not any(busy in output for busy in _BUSY_MESSAGES):
+            last = (output.strip().splitlines() or ["it printed nothing"])[-1]
+            raise ServerError(f"`{' '.join(command)}` failed: {last}")
 
 
 async def _create_vanished_automation(client: PrefectClient) -> None:

@@ -7,7 +7,7 @@ from prefect.client.orchestration import get_client
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import get_current_settings
 
-from tasks.backends.local.server_state import local_servers
+from flows.local.own_server import own_servers
 from tasks.core.finding import Finding, Findings, State
 from tasks.core.network import PREFECTS_CERTIFICATES, check_connection, without_credentials
 from tasks.settings.settings import Settings
@@ -17,7 +17,7 @@ async def check_prefect(settings: Settings) -> Findings:
     """Check that the configured server answers and accepts this client's credentials. It starts no server."""
     url = get_current_settings().api.url
     if not url:
-        running = [server.url for server in local_servers(settings.home) if server.name.startswith("prefect-")]
+        running = [server.url for server in own_servers(settings.home)]
         local = f"is running at {running[0]}" if running else "starts when a run needs it"
         yield Finding(State.OK, f"No server is configured. A local one {local}.")
         return

@@ -8,9 +8,9 @@ import time
 from prefect.client.orchestration import get_client
 from prefect.settings import get_current_settings
 
+from flows.local.own_server import own_servers
 from flows.local.prefect_server import prefect_api
 from flows.orchestrator.old_runs import OTHERS, SWEEPS, count_old_runs, delete_old_runs
-from tasks.backends.local.server_state import local_servers
 from tasks.core.paths import StoragePath
 from tasks.retention.clean import expired_files
 from tasks.retention.expired import Kind, Tally, sweep
@@ -27,16 +27,16 @@ async def clean(settings: Settings, output: StoragePath, *, dry_run: bool) -> li
     files = expired_files(settings, output, time.time())
     return [
         *await asyncio.to_thread(lambda: sweep(files, dry_run=dry_run)),
-        *await _clean_prefect(settings, dry_run=dry_run),
+        *await clean_prefect(settings, dry_run=dry_run),
     ]
 
 
-async def _clean_prefect(settings: Settings, *, dry_run: bool) -> list[Tally]:
+async def clean_prefect(settings: Settings, *, dry_run: bool) -> list[Tally]:
     """Delete or count expired runs, if Hearth started the Prefect server: other servers may be shared."""
-    if not _own_servers(settings):
+    if not own_apis(settings):
         return []
     async with prefect_api(settings):
-        if str(get_current_settings().api.url) not in _own_servers(settings):
+        if str(get_current_settings().api.url) not in own_apis(settings):
             return []
         act = count_old_runs if dry_run else delete_old_runs
         retention = settings.retention
@@ -46,6 +46,6 @@ async def _clean_prefect(settings: Settings, *, dry_run: bool) -> list[Tally]:
     return [Tally(kind, count, None) for kind, count in ((Kind.RUNS, runs), (Kind.SWEEPS, sweeps)) if count]
 
 
-def _own_servers(settings: Settings) -> set[str]:
+def own_apis(settings: Settings) -> set[str]:
     """Return the API addresses of the Prefect servers that Hearth runs on this machine."""
-    return {f"{server.url}/api" for server in local_servers(settings.home) if server.name.startswith("prefect-")}
+    return {f"{server.url}/api" for server in own_servers(settings.home)}

@@ -19,7 +19,7 @@ from flows.local.password import password, renew_password
 from flows.local.prefect_app import AUTH, HOSTS, knows_password
 from flows.orchestrator import ephemeral
 from tasks.backends.local.server import LeasedServer, ServerSpec, hold_server, lease_server
-from tasks.backends.local.server_state import local_servers, stop_server
+from tasks.backends.local.server_state import ServerState, local_servers, stop_server
 from tasks.core.errors import ServerError
 from tasks.core.network import is_loopback
 from tasks.core.private import write_text
@@ -82,14 +82,14 @@ async def lease_own(settings: Settings) -> OwnServer:
     Raises:
         ServerError: it does not start, or a server of an earlier version is in use.
     """
-    await _replace_open(settings.home)
+    await replace_open(settings.home)
     secret = _password(settings.home)
     choose = partial(choose_port, settings.home)
     spec = _spec(secret, choose)
     directory = spec.directory(settings.home)
     running = await hold_server(settings.home, directory.path.name) if directory.path.exists() else None
     if running is not None:
-        await _check_password(running, secret)
+        await check_password(running, secret)
         running.lease.release()
     elif _is_used(remembered_port(settings.home)):
         # A client may have sent the password to the process that uses its address now.
@@ -102,16 +102,21 @@ async def lease_own(settings: Settings) -> OwnServer:
 
 async def hold_own(url: str, settings: Settings) -> OwnServer | None:
     """Lease the server at a URL, if it is a running server of Hearth's."""
-    for state in local_servers(settings.home):
-        if state.name.startswith(NAME) and _same_server(url, state.url):
+    for state in own_servers(settings.home):
+        if _same_server(url, state.url):
             if await _is_open(state.url):
-                await _replace_open(settings.home)
+                await replace_open(settings.home)
             leased = await hold_server(settings.home, state.name)
             if leased is not None:
                 secret = _password(settings.home)
-                await _check_password(leased, secret)
+                await check_password(leased, secret)
                 return OwnServer(leased, secret)
     return None
+
+
+def own_servers(home: Path) -> list[ServerState]:
+    """Return the Prefect servers that Hearth runs on this machine."""
+    return [server for server in local_servers(home) if server.name.startswith(NAME)]
 
 
 def was_own(url: str, home: Path) -> bool:
@@ -131,9 +136,8 @@ def remembered_port(home: Path) -> int | None:
 def _password(home: Path) -> str:
     """Return the password that the user configured for Prefect servers, or Hearth's own."""
     chosen = get_current_settings().server.api.auth_string
-    if chosen is None or chosen.get_secret_value() == ephemeral.SECRET:
-        return password(home)
-    return chosen.get_secret_value()
+    value = chosen.get_secret_value() if chosen is not None else ephemeral.SECRET
+    return password(home) if value == ephemeral.SECRET else value
 
 
 async def _lease(spec: ServerSpec, settings: Settings) -> LeasedServer:
@@ -174,7 +178,7 @@ def _spec(secret: str, port: int | Callable[[], int] | None) -> ServerSpec:
     return ServerSpec("prefect", command, "/api/health", variant, environment, port, is_ours=is_ours)
 
 
-async def _check_password(server: LeasedServer, secret: str) -> None:
+async def check_password(server: LeasedServer, secret: str) -> None:
     """Check the password of a server that answers.
 
     Raises:
@@ -191,14 +195,14 @@ async def _check_password(server: LeasedServer, secret: str) -> None:
                 )
 
 
-async def _replace_open(home: Path) -> None:
+async def replace_open(home: Path) -> None:
     """Stop a server of an earlier version, which has no password.
 
     Raises:
         ServerError: the server is in use.
     """
-    for state in local_servers(home):
-        if not state.name.startswith(NAME) or not await _is_open(state.url):
+    for state in own_servers(home):
+        if not await _is_open(state.url):
             continue
         if state.stops_at is None:
             raise ServerError(
@@ -231,10 +235,8 @@ def choose_port(home: Path) -> int:
 
 
 def _is_used(port: int | None) -> bool:
-    if port is None:
+    with suppress(OSError):
+        if port is not None:
+            socket.create_server((HOSTS[0], port)).close()
         return False
-    try:
-        socket.create_server((HOSTS[0], port)).close()
-    except OSError:
-        return True
-    return False
+    return True

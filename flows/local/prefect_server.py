@@ -12,7 +12,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from prefect.client.orchestration import get_client
+import httpx
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import (
     PREFECT_API_AUTH_STRING,
     PREFECT_API_KEY,
@@ -60,6 +62,20 @@ class PrefectApi:
         # The empty key overrides one that is meant for another server and must not be sent to this one.
         values = {"PREFECT_API_URL": self.url, "PREFECT_API_AUTH_STRING": self.own.password, "PREFECT_API_KEY": ""}
         return {**os.environ, **values}
+
+
+@asynccontextmanager
+async def prefect_client(settings: Settings, failure: str) -> AsyncIterator[PrefectClient]:
+    """Provide a client of Prefect's API for a command.
+
+    Raises:
+        ServerError: a request failed; the message begins with `failure`.
+    """
+    try:
+        async with prefect_api(settings), get_client() as client:
+            yield client
+    except (httpx.HTTPError, PrefectHTTPStatusError) as error:
+        raise ServerError(f"{failure}: {error}. Run this again later.") from None
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import httpx
@@ -14,7 +15,7 @@ from prefect.exceptions import Pause, PrefectHTTPStatusError, TerminationSignal
 from flows.local.prefect_server import PrefectApi, prefect_api
 from flows.orchestrator.termination import Termination
 from flows.process_batch import process_batch
-from flows.process_document import process_document
+from flows.process_document import process_document, read_in_run
 from tasks.batches.batch import Batch
 from tasks.core.errors import AllFailedError, ServerError, UnavailableError
 from tasks.core.events import Event, Progress, RunWarning, emit, subscribe
@@ -23,6 +24,7 @@ from tasks.reading.events import Outcome, RunEnded
 from tasks.results.manifest import Manifest
 from tasks.results.report import Report
 from tasks.runs.check_batch import check_batch
+from tasks.runs.prepare import Prepared
 from tasks.settings.settings import Settings
 
 if TYPE_CHECKING:
@@ -39,9 +41,14 @@ _UNREACHABLE = (httpx.HTTPError, PrefectHTTPStatusError)
 _RESPONSE_SECONDS = 20.0
 
 
-async def run_document(job: Job, settings: Settings) -> Manifest | None:
-    """Run `process_document` and return its manifest; None if no page was started, because the budget is spent."""
-    return cast("Manifest | None", await _run_flow(cast("AnyFlow", process_document), job, settings))
+async def run_document(job: Job, prepared: Prepared, settings: Settings) -> Manifest | None:
+    """Run `process_document` on a prepared job, and return its manifest.
+
+    It is None if no page was started, because the budget is spent.
+    """
+    flow = cast("AnyFlow", process_document.with_options())  # a copy
+    flow.fn = partial(read_in_run, prepared=prepared)
+    return cast("Manifest | None", await _run_flow(flow, job, settings))
 
 
 async def run_batch(batch: Batch, settings: Settings) -> Report:
@@ -63,14 +70,14 @@ async def _run_flow(flow: AnyFlow, request: Job | Batch, settings: Settings) -> 
     marks = RunMarks()
     termination = Termination()
 
-    def hear(event: Event) -> None:
+    def observe(event: Event) -> None:
         termination.catch()
-        marks.hear(event)
+        marks.observe(event)
 
     try:
         async with prefect_api(settings) as api:
             emit(Progress("starting the run"))
-            with subscribe(hear):
+            with subscribe(observe):
                 outcome = await wait_for_outcome(asyncio.ensure_future(_run(flow, request)), marks, api)
     except _UNREACHABLE as error:
         raise ServerError(
@@ -104,7 +111,7 @@ class RunMarks:
         self.begun: asyncio.Future[None] = loop.create_future()
         self.ended: asyncio.Future[Outcome] = loop.create_future()
 
-    def hear(self, event: Event) -> None:
+    def observe(self, event: Event) -> None:
         """Record an event of the run. The first and the last are emitted on the run's own loop."""
         if not self.begun.done():
             self.begun.set_result(None)

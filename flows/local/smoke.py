@@ -65,14 +65,8 @@ def run_trial(
 ) -> None:
     """Deploy the stack, read a page, and remove everything, whether the page was read or not.
 
-    Args:
-        deployment: the stack; it is not deployed yet.
-        target: the machine, and its limits.
-        aws: the clients.
-        listener: receives progress messages.
-        reader: reads the page.
-        prepare: runs between the deployment and the page, for example to bake an image.
-        trial: receives the outcome, also if an error is raised.
+    `prepare` runs between the deployment and the page, for example to bake an image. `trial` receives the outcome, also
+    if an error is raised. The listener receives progress messages.
 
     Raises:
         TimeUpError: the budget was used up.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from infra_scripts.common.clients import explain_errors
+from infra_scripts.common.cloudformation import Stack
 from infra_scripts.common.deployment import Deployment, Options
 from tasks.costs.price_book import Book, current_book
 
@@ -33,11 +35,18 @@ class StackDeployment(Deployment):
         """The current price book."""
         return current_book(self.settings.home)
 
+    def describe(self, aws: Aws) -> tuple[str | None, dict[str, str]]:
+        """Return CloudFormation's state of the stack, None if it is not deployed, and its outputs."""
+        with explain_errors():
+            stack = Stack(aws, self.name, lambda _: None)
+            found, outputs = stack.describe(), stack.outputs()
+        return (found["StackStatus"] if found else None), outputs
+
     def template(self) -> str:
         """Return the CloudFormation template."""
         return self.request().template
 
     def request_for(self, aws: Aws) -> StackRequest:
-        """Return the request of `up`; the same unless AWS has to be asked for a part of it."""
+        """Return the request of `up`; the same unless a part of it comes from AWS."""
         del aws
         return self.request()

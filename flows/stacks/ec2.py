@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 from flows.stacks.base import StackDeployment
 from infra_scripts.common.clients import explain_errors
-from infra_scripts.common.cloudformation import Stack
 from infra_scripts.common.deployment import CostTable, StackPlan, StackRequest, StackStatus
 from infra_scripts.common.instances import POOL_TAG, images, machines
 from infra_scripts.common.needs import Machines, Market, Needs
@@ -106,25 +105,20 @@ class Ec2Deployment(StackDeployment):
 
     def status(self, aws: Aws) -> StackStatus:
         """Return the status of the stack, its machines and its images."""
+        state, outputs = self.describe(aws)
         with explain_errors():
-            stack = Stack(aws, self.name, lambda _: None)
-            found, outputs = stack.describe(), stack.outputs()
             states = Counter(machine.state for machine in machines(aws, self.pool))
             baked = [image["ImageId"] for image in images(aws, self.pool)]
         access = (("access", f"{outputs['Access']}, port {outputs['Port']}"),) if "Access" in outputs else ()
+        counts = ", ".join(f"{count} {name}" for name, count in sorted(states.items()))
         return StackStatus(
-            found["StackStatus"] if found else None,
-            (
-                *access,
-                ("machines", ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "none"),
-                ("images", ", ".join(baked) or "none baked"),
-            ),
+            state, (*access, ("machines", counts or "none"), ("images", ", ".join(baked) or "none baked"))
         )
 
     def _capped(self, stack: Ec2Stack) -> tuple[str, ...]:
-        wanted, capped = self.settings.ec2_stack.disk_throughput, stack.disk_throughput
-        note = f"Disks get {capped} MB/s instead of {wanted}: no instance type of the pool supports more."
-        return () if wanted == capped else (note,)
+        configured, capped = self.settings.ec2_stack.disk_throughput, stack.disk_throughput
+        note = f"Disks get {capped} MB/s instead of {configured}: no instance type of the pool supports more."
+        return () if configured == capped else (note,)
 
     def _stack(self) -> Ec2Stack:
         pool, values = self.settings.ec2, self.settings.ec2_stack.model_dump()

@@ -57,7 +57,7 @@ class MonitoringDeployment(StackDeployment):
         return Needs()
 
     def request(self) -> StackRequest:
-        """Return the request to CloudFormation; AWS is not asked for any part of it."""
+        """Return the request to CloudFormation; no part of it comes from AWS."""
         return StackRequest(template(), self.stack.parameters(), {POOL_TAG: self.pool})
 
     def up(self, aws: Aws, listener: Listener) -> tuple[str, ...]:
@@ -80,11 +80,8 @@ class MonitoringDeployment(StackDeployment):
 
     def status(self, aws: Aws) -> StackStatus:
         """Return the status of the stack, and the address of its dashboard."""
-        with explain_errors():
-            stack = Stack(aws, self.name, lambda _: None)
-            found, outputs = stack.describe(), stack.outputs()
-        dashboard = (("dashboard", outputs["Dashboard"]),) if "Dashboard" in outputs else ()
-        return StackStatus(found["StackStatus"] if found else None, dashboard)
+        state, outputs = self.describe(aws)
+        return StackStatus(state, (("dashboard", outputs["Dashboard"]),) if "Dashboard" in outputs else ())
 
 
 deployment = MonitoringDeployment

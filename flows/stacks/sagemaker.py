@@ -47,7 +47,7 @@ class SagemakerDeployment(StackDeployment):
         return Needs(endpoint_type=stack.instance_type, container=container)
 
     def request(self) -> StackRequest:
-        """Return the request to CloudFormation; AWS is not asked for any part of it."""
+        """Return the request to CloudFormation; no part of it comes from AWS."""
         return request(self._stack())
 
     def up(self, aws: Aws, listener: Listener) -> tuple[str, ...]:

@@ -1,7 +1,5 @@
 """Additions to asyncio: an event loop in its own thread, certain cancellation, and periodic work."""
 
-from __future__ import annotations
-
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -33,7 +31,6 @@ class WorkLoop:
         self._thread = threading.Thread(target=self._loop.run_forever, name="hearth-work", daemon=True)
 
     async def __aenter__(self) -> Self:
-        """Start the loop."""
         self._thread.start()
         return self
 

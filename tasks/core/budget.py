@@ -1,7 +1,5 @@
 """What a run may spend. An exhausted budget starts no more pages; pages that were read stay."""
 
-from __future__ import annotations
-
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime

@@ -5,8 +5,6 @@ service agree on that of a `ServerClock`. Both count seconds since the epoch, so
 wall clock keep their meaning. Where a system has no CLOCK_BOOTTIME (all but Linux), the wall clock is used.
 """
 
-from __future__ import annotations
-
 import os
 import threading
 import time

@@ -1,7 +1,5 @@
 """Durations: parsed from 2h, 90 minutes, 1 h 30 min or PT2H (ISO 8601), and formatted for people."""
 
-from __future__ import annotations
-
 import re
 from datetime import timedelta
 

@@ -1,7 +1,5 @@
 """The part of this process's environment that a child process needs, without secrets."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Iterable

@@ -27,8 +27,6 @@
 person as one line: what happened, to which thing, what to do.
 """
 
-from __future__ import annotations
-
 from enum import StrEnum
 from typing import ClassVar
 

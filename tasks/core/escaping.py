@@ -1,7 +1,5 @@
 """Foreign text made safe to show: characters that would move a cursor, hide text or reorder it are escaped."""
 
-from __future__ import annotations
-
 import logging
 import re
 from typing import Any

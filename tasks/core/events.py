@@ -1,7 +1,5 @@
 """Events of a run, emitted by its steps for a terminal, a log or an artifact."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

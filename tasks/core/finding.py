@@ -1,7 +1,5 @@
 """Results of checks: the lines of `hearth check` and `hearth infra doctor`."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass

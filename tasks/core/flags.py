@@ -1,7 +1,5 @@
 """Flags: warnings about a page or document that was read."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 
 from tasks.core.jobs import Frozen

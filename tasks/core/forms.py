@@ -3,8 +3,6 @@
 Flows for one document and for many share one class of options.
 """
 
-from __future__ import annotations
-
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any, ClassVar
@@ -107,6 +105,12 @@ def _make_plain(field: dict[str, Any], handler: GetJsonSchemaHandler) -> None:
         field.update({**named, **field})
 
 
+def optional_field(title: str, description: str, example: object = None, **constraints: Any) -> Any:  # noqa: ANN401 - as pydantic's Field
+    """Return a field that may be left empty."""
+    examples = None if example is None else [example]
+    return Field(None, title=title, description=description, examples=examples, **constraints)
+
+
 def duration_field(title: str, description: str) -> Any:  # noqa: ANN401 - as pydantic's Field
     """Return a field for a duration, such as 2h. An empty one is not serialized."""
     return Field(
@@ -129,18 +133,16 @@ class Options(Form):
         description="Which pages of a document, such as 3,7-9 or 10-; all if empty.",
         examples=["3,7-9", "10-"],
     )
-    backend: BackendName | None = Field(
-        None,
-        title="Backend",
-        description="Where the model runs: ec2 (a machine of the pool), ecs (a service), sagemaker (an endpoint), "
+    backend: BackendName | None = optional_field(
+        "Backend",
+        "Where the model runs: ec2 (a machine of the pool), ecs (a service), sagemaker (an endpoint), "
         "ollama (the worker's own), url (HEARTH_URL), embedded (OCR without a vision model), or auto (a server that is "
-        "set, what AWS may be taken, else the worker's own). HEARTH_BACKEND, or auto, if empty.",
+        "set, else the worker's own). HEARTH_BACKEND, or auto, if empty.",
     )
-    model: str | None = Field(
-        None,
-        title="Model",
-        description="Ollama's name of the model, such as qwen2.5vl:7b. HEARTH_MODEL, or the backend's, if empty.",
-        examples=["qwen2.5vl:7b"],
+    model: str | None = optional_field(
+        "Model",
+        "Ollama's name of the model, such as qwen2.5vl:7b. HEARTH_MODEL, or the backend's, if empty.",
+        "qwen2.5vl:7b",
     )
     output: str | None = Field(
         None,
@@ -148,18 +150,12 @@ class Options(Form):
         description="Directory of the results, or s3://bucket/prefix. HEARTH_OUTPUT, or results, if empty.",
         examples=["/data/results", "s3://papers/results"],
     )
-    prompt: str | None = Field(
-        None,
-        title="Prompt",
-        description="Instruction to the model for each page. HEARTH_READ__PROMPT, or plain transcription, if empty.",
+    prompt: str | None = optional_field(
+        "Prompt", "Instruction to the model for each page. HEARTH_READ__PROMPT, or plain transcription, if empty."
     )
     force: bool = Field(False, title="Read anew", description="Also read pages that have been read before.")
-    max_usd: float | None = Field(
-        None,
-        gt=0,
-        title="Budget, USD",
-        description="Start no page once the machines have cost this many US dollars; no limit if empty.",
-        examples=[2],
+    max_usd: float | None = optional_field(
+        "Budget, USD", "Start no page once the machines have cost this many US dollars; no limit if empty.", 2, gt=0
     )
     finish_within: str | None = duration_field("Finish within", "Start no page later than this after the start.")
     strict: bool = Field(
@@ -173,66 +169,54 @@ class Options(Form):
         description="Text of a failed page in document.md: none, or partial, which is the text of its last attempts, "
         "flagged. The page counts as failed either way.",
     )
-    slots: int | None = Field(
-        None,
+    slots: int | None = optional_field(
+        "Slots",
+        "Maximum pages in flight at once, 1 to 256. HEARTH_SLOTS, or the backend's default, if empty.",
+        8,
         ge=1,
         le=256,
-        title="Slots",
-        description="Maximum pages in flight at once, 1 to 256. HEARTH_SLOTS, or the backend's default, if empty.",
-        examples=[8],
     )
-    attempts: int | None = Field(
-        None,
-        ge=1,
-        le=20,
-        title="Attempts",
-        description="Maximum attempts per page, 1 to 20. HEARTH_READ__ATTEMPTS, or 4, if empty.",
-        examples=[4],
+    attempts: int | None = optional_field(
+        "Attempts", "Maximum attempts per page, 1 to 20. HEARTH_READ__ATTEMPTS, or 4, if empty.", 4, ge=1, le=20
     )
-    longest_side: int | None = Field(
-        None,
+    longest_side: int | None = optional_field(
+        "Longest side, pixels",
+        "Longest side of the page images in pixels, 64 to 8192; more is sharper and slower. "
+        "HEARTH_READ__LONGEST_SIDE, or 1288, if empty.",
+        1288,
         ge=64,
         le=8192,
-        title="Longest side, pixels",
-        description="Longest side of the page images in pixels, 64 to 8192; more is sharper and slower. "
-        "HEARTH_READ__LONGEST_SIDE, or 1288, if empty.",
-        examples=[1288],
     )
-    num_ctx: int | None = Field(
-        None,
-        ge=256,
-        title="Context (num_ctx), tokens",
-        description="Context of the model in tokens. A value that differs from the last run's reloads the model. "
+    num_ctx: int | None = optional_field(
+        "Context (num_ctx), tokens",
+        "Context of the model in tokens. A value that differs from the last run's reloads the model. "
         "HEARTH_READ__NUM_CTX, or 8192, if empty.",
-        examples=[8192],
+        8192,
+        ge=256,
     )
-    num_predict: int | None = Field(
-        None,
-        ge=1,
-        title="Maximum tokens per page (num_predict)",
-        description="Maximum tokens of an answer, less than the context. A page that needs more is read again. "
+    num_predict: int | None = optional_field(
+        "Maximum tokens per page (num_predict)",
+        "Maximum tokens of an answer, less than the context. A page that needs more is read again. "
         "HEARTH_READ__NUM_PREDICT, or 4096, if empty.",
-        examples=[4096],
+        4096,
+        ge=1,
     )
     require_gpu: bool = Field(False, title="Require GPU", description="Fail if the model does not fit in GPU memory.")
-    password_block: str | None = Field(
-        None,
-        title="Password block",
-        description="Name of the Prefect Secret block that holds the password of an encrypted PDF.",
-        examples=["contract-password"],
+    password_block: str | None = optional_field(
+        "Password block",
+        "Name of the Prefect Secret block that holds the password of an encrypted PDF.",
+        "contract-password",
     )
-    password_env: str | None = Field(
-        None,
-        title="Password variable",
-        description="Name of the worker's environment variable that holds the password of an encrypted PDF.",
-        examples=["CONTRACT_PASSWORD"],
+    password_env: str | None = optional_field(
+        "Password variable",
+        "Name of the worker's environment variable that holds the password of an encrypted PDF.",
+        "CONTRACT_PASSWORD",
     )
-    output_block: str | None = Field(
-        None,
-        title="Output block",
-        description="Prefect block for the results, instead of Output, as type/name: s3-bucket/my-results or "
+    output_block: str | None = optional_field(
+        "Output block",
+        "Prefect block for the results, instead of Output, as type/name: s3-bucket/my-results or "
         "local-file-system/my-results. Its credentials are used and never shown.",
-        examples=["s3-bucket/my-results"],
+        "s3-bucket/my-results",
     )
 
     @property

@@ -1,7 +1,5 @@
 """The interruption of a server's machine: signalled by its watcher, awaited by its users."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Coroutine
 from concurrent.futures import Future, InvalidStateError

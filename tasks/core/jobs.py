@@ -1,7 +1,5 @@
 """A run's request and its plan: Job and Plan, frozen."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

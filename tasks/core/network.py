@@ -5,8 +5,6 @@ before it uses one. This machine is never reached through a proxy. An invalid va
 needs it; the error then names it.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import socket

@@ -1,7 +1,5 @@
 """Owners of files, processes that hold file locks, and groups that belong to one user."""
 
-from __future__ import annotations
-
 import grp
 import os
 import pwd

@@ -1,7 +1,5 @@
 """Files and directories for their owner alone, whatever the umask, or for a group if HEARTH_SHARED says so."""
 
-from __future__ import annotations
-
 import os
 import stat
 from collections.abc import Callable, Iterator

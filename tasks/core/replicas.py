@@ -1,7 +1,5 @@
 """The equal servers behind one address, such as tasks behind a load balancer."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Callable

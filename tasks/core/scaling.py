@@ -1,7 +1,5 @@
 """How many machines a number of pages deserves: for the start of a run, and for simulations. Pure."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from math import ceil
 

@@ -1,6 +1,4 @@
-"""What the sandboxed process may answer. It has seen a stranger's file: nothing is taken that is not of this form."""
-
-from __future__ import annotations
+"""The permitted responses of the sandboxed process, which has parsed an untrusted file."""
 
 from typing import Annotated, Literal, TypeVar
 
@@ -12,8 +10,8 @@ from tasks.documents import png
 _MOST_IMAGES = 128
 _MOST_BYTES = 2**29
 _LONGEST_NUMBER = 2**63
-_LONGEST_TOLD = 200
-# What rounding may add to an image.
+_LONGEST_ERROR = 200
+# Pixels that rounding may add to an image.
 _MORE_PIXELS = 1.05
 
 
@@ -34,7 +32,7 @@ _Pixels = Annotated[int, Field(gt=0, lt=2**16)]
 
 
 class MalformedError(Exception):
-    """An answer is none: whoever gave it is not to be asked again."""
+    """A response has not the permitted form: its process must be ended."""
 
 
 class _Answer(BaseModel):
@@ -42,14 +40,14 @@ class _Answer(BaseModel):
 
 
 class Confined(_Answer):
-    """What the kernel holds of the process: its version of Landlock, 0 if it has none, and whether it has seccomp."""
+    """How the kernel confines the process: the version of Landlock, 0 if it has none, and whether it has seccomp."""
 
     landlock: int = Field(ge=0, lt=1000)
     seccomp: bool
 
 
 class Facts(_Answer):
-    """What is to be known of a document before any page of it; see `PageRenderer.facts`."""
+    """The facts about a document that decide whether it is read; see `PageRenderer.facts`."""
 
     pages: int = Field(ge=0, le=2**31)
     declared: _Number
@@ -60,7 +58,7 @@ class Facts(_Answer):
 
 
 class Refused(_Answer):
-    """Why a document is not opened."""
+    """The reason why a document is not opened."""
 
     refused: _Word
     detail: _Text
@@ -68,7 +66,7 @@ class Refused(_Answer):
 
 
 class ImageFacts(_Answer):
-    """What is to be known of an image that follows."""
+    """The size and properties of an image, whose bytes follow."""
 
     size: int = Field(gt=0, le=_MOST_BYTES)
     width: _Pixels
@@ -79,7 +77,7 @@ class ImageFacts(_Answer):
 
 
 class PageFacts(_Answer):
-    """What is to be known of a page that was rendered."""
+    """The properties of a rendered page."""
 
     dpi: float = Field(gt=0, allow_inf_nan=False)
     width: _Count
@@ -88,26 +86,26 @@ class PageFacts(_Answer):
     flags: tuple[tuple[_PageFlag, _Text], ...] = Field(max_length=8)
 
     def check(self, longest_side: int) -> None:
-        """Check that its images are of the size that was asked for.
+        """Check that the images have the requested size.
 
         Raises:
-            MalformedError: they are not, or too large together.
+            MalformedError: they have not, or are too large together.
         """
         most = max(longest_side**2 * _MORE_PIXELS, 2**14)
-        for each in self.images:
-            if each.width * each.height > most or each.size > png.most_bytes(each.width, each.height):
-                raise MalformedError(f"an image of {each.width} x {each.height} pixels in {each.size} bytes")
-        if sum(each.size for each in self.images) > _MOST_BYTES:
+        for image in self.images:
+            if image.width * image.height > most or image.size > png.most_bytes(image.width, image.height):
+                raise MalformedError(f"an image of {image.width} x {image.height} pixels in {image.size} bytes")
+        if sum(image.size for image in self.images) > _MOST_BYTES:
             raise MalformedError("images of more bytes than any page has")
 
     @property
     def noted(self) -> tuple[Flag, ...]:
-        """Its flags."""
+        """The flags of the page."""
         return tuple(Flag(name=FlagName(name), detail=detail) for name, detail in self.flags)
 
 
 class PageRefused(_Answer):
-    """Why a page is not rendered."""
+    """The reason why a page is not rendered."""
 
     error: _Text
     reason: _Word
@@ -121,13 +119,13 @@ RENDERED: TypeAdapter[PageFacts | PageRefused] = TypeAdapter(PageFacts | PageRef
 
 
 def parsed(data: bytes, kind: TypeAdapter[T]) -> T:
-    """Return an answer that has to be of a kind.
+    """Return a response of the expected kind.
 
     Raises:
-        MalformedError: it is not.
+        MalformedError: it is of another form.
     """
     try:
         return kind.validate_json(data)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        raise MalformedError(f"{first['msg']} at {'.'.join(map(str, first['loc']))}"[:_LONGEST_TOLD]) from None
+        raise MalformedError(f"{first['msg']} at {'.'.join(map(str, first['loc']))}"[:_LONGEST_ERROR]) from None

@@ -1,6 +1,4 @@
-"""A document as the sandboxed process is handed it: an open file, and what is refused of it."""
-
-from __future__ import annotations
+"""Documents as open files, which the sandboxed process receives."""
 
 import os
 from dataclasses import dataclass, field
@@ -15,7 +13,7 @@ _OPEN_SECONDS_MB = 0.2
 
 @dataclass(frozen=True, eq=False)
 class DocumentFile:
-    """A document as a process is handed it: open, so that it can be no other, and with what is refused of it.
+    """An open document, which cannot be exchanged for another file, with its limits and password.
 
     Use as a context manager.
     """
@@ -27,10 +25,10 @@ class DocumentFile:
 
     @classmethod
     def at(cls, path: Path, limits: LimitSettings, password: str | None = None) -> Self:
-        """Open a file.
+        """Open a document.
 
         Raises:
-            DocumentError: it cannot be read.
+            DocumentError: the file cannot be read.
         """
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -40,18 +38,16 @@ class DocumentFile:
 
     @property
     def seconds(self) -> float:
-        """How long it may take to be opened: a large one longer than a small one, and none longer than a page."""
+        """Maximum seconds for opening: more for a large document, but no more than for a page."""
         least = self.limits.open_seconds
         return min(least + _OPEN_SECONDS_MB * self.size / 1e6, max(least, self.limits.render_seconds))
 
     def __enter__(self) -> Self:
-        """Do nothing: it is open."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close it."""
         self.close()
 
     def close(self) -> None:
-        """Close it."""
+        """Close the file."""
         os.close(self.descriptor)

@@ -1,6 +1,4 @@
-"""Open a PDF and find out, before anything is started, whether it can be read."""
-
-from __future__ import annotations
+"""Inspection of PDFs before a run starts: whether they can be read, and which pages."""
 
 import asyncio
 import hashlib
@@ -20,13 +18,13 @@ from tasks.core.jobs import Document
 from tasks.documents.answers import Facts, Refused
 from tasks.documents.document_file import DocumentFile
 from tasks.documents.render_process import CrashedError
-from tasks.documents.shared_processes import facts_of
+from tasks.documents.shared_processes import processes_here
 from tasks.settings.reading import LimitSettings
 from tasks.storage.files import StoragePath
 
 # Readers look for the mark within this many bytes of the file's beginning (PDF Reference 1.7, appendix H.3).
 _MARK_WINDOW = 1024
-# Stripped of blanks; with more than one place for a blank its time would grow with their square.
+# For text without outer blanks; more places for blanks would make its time quadratic in their number.
 _RANGE = re.compile(r"(\d{1,9})(?:\s*(-)\s*(\d{1,9})?)?", re.ASCII)
 _SHOWN = 100
 _OBJECT = re.compile(rb"\d+\s+\d+\s+obj\b")
@@ -34,7 +32,7 @@ _LINEARIZED = re.compile(rb"/Linearized\b.{0,200}?/L\s+(\d{1,15})", re.DOTALL)
 
 
 def password_from(variable: str | None) -> str | None:
-    """The password that an environment variable holds.
+    """Return the password in an environment variable; None without a variable.
 
     Raises:
         PasswordError: the variable is not set.
@@ -51,7 +49,7 @@ def password_from(variable: str | None) -> str | None:
 
 @dataclass(frozen=True)
 class Inspection:
-    """A document that can be read, and what is to be known of it as a whole."""
+    """A document that can be read, with its flags."""
 
     document: Document
     flags: tuple[Flag, ...] = ()
@@ -60,8 +58,8 @@ class Inspection:
 def open_document(
     path: Path, limits: LimitSettings, password: str | None = None, *, place: StoragePath | None = None
 ) -> Document:
-    """Check that a PDF can be read, and count its pages; see `inspect_document`. The thread waits for it."""
-    with ThreadPoolExecutor(1) as thread:  # here a loop may be running
+    """Return a PDF that can be read, as `inspect_document` does, but blocking."""
+    with ThreadPoolExecutor(1) as thread:  # this thread may be running a loop
         inspecting = inspect_document(path, limits, password, place=place)
         return thread.submit(copy_context().run, asyncio.run, inspecting).result().document
 
@@ -69,129 +67,132 @@ def open_document(
 async def inspect_document(
     path: Path, limits: LimitSettings, password: str | None = None, *, place: StoragePath | None = None
 ) -> Inspection:
-    """Check that a PDF can be read, count its pages, and find what is to be known of it.
+    """Check that a PDF can be read, count its pages, and find its flags.
 
-    It is opened in the sandboxed process: a few kilobytes can keep MuPDF busy for minutes, ask for gigabytes, or worse.
+    It is opened in the sandboxed process: a few kilobytes can occupy MuPDF for minutes, take gigabytes, or worse.
 
     Args:
         path: the PDF.
-        limits: what is refused.
-        password: of an encrypted PDF; the user's or the owner's.
-        place: where it comes from, if the path is a copy's.
+        limits: limits of size, time and memory.
+        password: the user's or owner's password of an encrypted PDF.
+        place: the original, if the path is a copy.
 
     Raises:
         DocumentError: missing, unreadable, a directory, empty, not a PDF, truncated, damaged, or without pages.
-        HostileError: to open it takes too much time or memory, or crashes the process.
+        HostileError: opening it takes too much time or memory, or crashes the process.
         PasswordError: encrypted, and the password is missing or wrong.
         LimitError: too large, or too many pages.
         RendererError: no document can be opened on this machine.
     """
-    told = place or path
-    size, digest = await asyncio.to_thread(_size_and_digest, path, told, limits)
-    facts = await _facts_of(path, told, limits, password)
-    # A broken file that still ends as it should is mended silently, as every viewer does;
-    # one that is cut off would silently lose pages.
+    source = place or path
+    size, digest = await asyncio.to_thread(_size_and_digest, path, source, limits)
+    facts = await _facts_of(path, source, limits, password)
+    # A broken file with its end intact is repaired silently, as every viewer does; a truncated one would lose pages.
     if facts.repaired and await asyncio.to_thread(is_cut_off, path, size):
-        raise IncompleteError(f"{told} is truncated: its end is missing. Fetch or export it again.")
+        raise IncompleteError(f"{source} is truncated: its end is missing. Fetch or export it again.")
     if facts.pages == 0:
-        raise DocumentError(f"{told} has no pages. Fetch or export it again.")
+        raise DocumentError(f"{source} has no pages. Fetch or export it again.")
     if facts.pages > limits.pages:
         raise LimitError(
-            f"{told} has {max(facts.declared, facts.pages)} pages; the limit is {limits.pages}. Split it, or raise "
+            f"{source} has {max(facts.declared, facts.pages)} pages; the limit is {limits.pages}. Split it, or raise "
             "HEARTH_LIMITS__PAGES."
         )
-    document = Document(path=told.absolute(), sha256=digest, pages=facts.pages, size=size)
+    document = Document(path=source.absolute(), sha256=digest, pages=facts.pages, size=size)
     return Inspection(document, tuple(_flags_of(facts)))
 
 
-def _size_and_digest(path: Path, told: StoragePath, limits: LimitSettings) -> tuple[int, str]:
-    size = _size_of(path, told, limits)
+def _size_and_digest(path: Path, source: StoragePath, limits: LimitSettings) -> tuple[int, str]:
+    size = _size_of(path, source, limits)
     try:
         with path.open("rb") as file:
             head = file.read(_MARK_WINDOW)
             if b"%PDF-" not in head:
-                raise DocumentError(f"{told} is not a PDF. Name a PDF file.")
+                raise DocumentError(f"{source} is not a PDF. Name a PDF file.")
             file.seek(0)
             return size, hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise DocumentError(f"{told} cannot be read: {error.strerror}. Check its permissions.") from None
+        raise DocumentError(f"{source} cannot be read: {error.strerror}. Check its permissions.") from None
 
 
-def _size_of(path: Path, told: StoragePath, limits: LimitSettings) -> int:
+def _size_of(path: Path, source: StoragePath, limits: LimitSettings) -> int:
     try:
         if path.is_dir():
-            raise DocumentError(f"{told} is a directory. Name one PDF file.")
+            raise DocumentError(f"{source} is a directory. Name one PDF file.")
         size = path.stat().st_size
     except FileNotFoundError:
-        raise DocumentError(f"{told} does not exist. Check the path.") from None
+        raise DocumentError(f"{source} does not exist. Check the path.") from None
     except ValueError as error:  # a NUL in it, which JSON can carry and no file system
-        raise DocumentError(f"{told} cannot be read: {error}. Check the path.") from None
+        raise DocumentError(f"{source} cannot be read: {error}. Check the path.") from None
     except OSError as error:
-        raise DocumentError(f"{told} cannot be read: {error.strerror}. Check the path and its permissions.") from None
+        raise DocumentError(f"{source} cannot be read: {error.strerror}. Check the path and its permissions.") from None
     if not path.is_file():
-        raise DocumentError(f"{told} is not a regular file. Name one PDF file.")
+        raise DocumentError(f"{source} is not a regular file. Name one PDF file.")
     if size == 0:
-        raise IncompleteError(f"{told} is empty (0 bytes). Fetch or export the PDF again.")
+        raise IncompleteError(f"{source} is empty (0 bytes). Fetch or export the PDF again.")
     if size > limits.file_mb * 1_000_000:
         raise LimitError(
-            f"{told} has {size / 1e6:.0f} MB; the limit is {limits.file_mb} MB. "
+            f"{source} has {size / 1e6:.0f} MB; the limit is {limits.file_mb} MB. "
             "Split it, or raise HEARTH_LIMITS__FILE_MB."
         )
     return size
 
 
-async def _facts_of(path: Path, told: StoragePath, limits: LimitSettings, password: str | None) -> Facts:
+async def _facts_of(path: Path, source: StoragePath, limits: LimitSettings, password: str | None) -> Facts:
+    processes = processes_here()
+    process = processes.take()
     with DocumentFile.at(path, limits, password) as file:
         try:
-            answer = await facts_of(file)
+            answer = await process.open(file)
         except TimeoutError:
             raise _hostile(
-                told, f"takes more than {file.seconds:.3g} s to open", "raise HEARTH_LIMITS__OPEN_SECONDS"
+                source, f"takes more than {file.seconds:.3g} s to open", "raise HEARTH_LIMITS__OPEN_SECONDS"
             ) from None
         except CrashedError:
-            raise _hostile(told, "crashes the process that opens it") from None
+            raise _hostile(source, "crashes the process that opens it") from None
+        finally:
+            await processes.give_back(process)
     if isinstance(answer, Facts):
         return answer
-    raise _refusal(answer, told)
+    raise _refusal(answer, source)
 
 
-def _refusal(answer: Refused, told: StoragePath) -> InputError:
+def _refusal(answer: Refused, source: StoragePath) -> InputError:
     match answer.refused:
         case "encrypted":
             return PasswordError(
-                f"{told} is encrypted. Put its password in an environment variable and name that with "
-                "--password-env; in Prefect, a Secret block will do, too (password_block)."
+                f"{source} is encrypted. Put its password in an environment variable and name that with "
+                "--password-env, or in a Secret block of Prefect (password_block)."
             )
         case "password":
-            return PasswordError(f"The password given for {told} is wrong. Correct it and run again.")
+            return PasswordError(f"The password for {source} is wrong. Correct it and run again.")
         case "memory":
             return _hostile(
-                told,
+                source,
                 f"takes more than {answer.memory_mb} MB of memory to open",
                 "raise HEARTH_LIMITS__RENDER_MEMORY_MB, and what `ulimit -v` says",
             )
         case _:
-            return IncompleteError(f"{told} is damaged and cannot be opened as a PDF. Fetch or export it again.")
+            return IncompleteError(f"{source} is damaged and cannot be opened as a PDF. Fetch or export it again.")
 
 
-def _hostile(told: StoragePath, why: str, remedy: str = "") -> HostileError:
+def _hostile(source: StoragePath, why: str, remedy: str = "") -> HostileError:
     advice = f"Export it again{f'; or {remedy}' if remedy else ''}."
-    return HostileError(f"{told} is refused as hostile: it {why}. It is damaged, or made to do harm. {advice}")
+    return HostileError(f"{source} is refused as hostile: it {why}. It is damaged or malicious. {advice}")
 
 
 def _flags_of(facts: Facts) -> Iterator[Flag]:
     pages, declared, files = facts.pages, facts.declared, facts.files
     if declared != pages:
-        yield Flag(name=FlagName.PAGES, detail=f"It says that it has {declared} pages, and it has {pages}.")
+        yield Flag(name=FlagName.PAGES, detail=f"It declares {declared} pages, and has {pages}.")
     if files or facts.portfolio:
         more = f" and {facts.more_files} more" if facts.more_files else ""
-        named = f"{', '.join(files)}{more}" if files else "none can be named"
+        named = f"{', '.join(files)}{more}" if files else "their names are unknown"
         kind = "It is a portfolio" if facts.portfolio else "Files are attached to it"
         yield Flag(name=FlagName.FILES, detail=f"{kind}; not read: {named}.")
 
 
 def is_cut_off(path: Path, size: int) -> bool:
-    """Whether the end of a PDF is missing; what is no part of a PDF may follow its end."""
+    """Return whether the end of a PDF is missing; other data may follow it."""
     if size == 0:
         return True
     with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
@@ -203,37 +204,34 @@ def is_cut_off(path: Path, size: int) -> bool:
 
 
 def select_pages(selection: str | None, pages: int) -> tuple[int, ...]:
-    """The page numbers that a selection means.
+    """Return the page numbers of a selection, counted from 1, ascending, each once.
 
     Args:
         selection: such as "3,7-9" or "10-"; None means all.
-        pages: how many the document has.
-
-    Returns:
-        Numbers counted from 1, ascending, each once.
+        pages: number of pages of the document.
 
     Raises:
-        InputError: it cannot be understood, or names a page that is not there.
+        InputError: the selection is invalid, or names a page that does not exist.
     """
     if not selection:
         return tuple(range(1, pages + 1))
     numbers: list[int] = []
-    # In order, so that each number is counted once, however many ranges name it.
+    # In order, so that overlapping ranges add each number once.
     for first, last in sorted(_ranges(selection, pages)):
         numbers.extend(range(max(first, numbers[-1] + 1 if numbers else 1), last + 1))
     return tuple(numbers)
 
 
 def _ranges(selection: str, pages: int) -> Iterator[tuple[int, int]]:
-    for part in (each.strip(whitespace) for each in selection.split(",")):
+    for part in (entry.strip(whitespace) for entry in selection.split(",")):
         match = _RANGE.fullmatch(part)
         if match is None:
-            raise InputError(f"The page selection {_short(selection)!r} is not understood. Write it like 3,7-9 or 10-.")
+            raise InputError(f"The page selection {_short(selection)!r} is invalid. Write it like 3,7-9 or 10-.")
         first = int(match[1])
         last = int(match[3]) if match[3] else pages if match[2] else first
         if first > last or first < 1 or last > pages:
-            told = f"it has {pages} page{'s' if pages > 1 else ''}"
-            raise InputError(f"The page selection {_short(part)!r} is out of the document's range: {told}.")
+            count = f"{pages} page{'s' if pages > 1 else ''}"
+            raise InputError(f"The page selection {_short(part)!r} is out of range: the document has {count}.")
         yield first, last
 
 

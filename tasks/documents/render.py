@@ -1,4 +1,4 @@
-"""PDF pages as images, rendered one at a time in a process of their own; slow ones beside the others."""
+"""Pages as images, rendered one at a time in a sandboxed process; slow pages do not block the others."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from tasks.core.errors import FailureReason, PageError
@@ -20,10 +19,10 @@ from tasks.settings.reading import LimitSettings
 
 # Less ink than this is dust: a page number of one digit at 1288 px is about 0.00004 of its page.
 _DUST = 0.00002
-# A page that takes longer, usually 0.01 to 0.1 s, does not keep others from being rendered; unless so many do.
+# A page usually takes 0.01 to 0.1 s. Up to _MOST_SLOW pages that take longer than this do not block others.
 _SLOW_SECONDS = 2.0
 _MOST_SLOW = 2
-# Of a document so many pages may take too long, too much memory, or crash the process: each may cost a minute.
+# Pages of a document that may exceed time or memory, or crash the process: each may cost a minute.
 _MOST_LOST = 10
 _MEMORY = "memory"
 
@@ -33,14 +32,14 @@ class PageImage:
     """A page as the model gets it.
 
     Attributes:
-        png: the image, RGB, or grey where the page has no colour.
+        png: the image: RGB, or grey if the page has no colour.
         width, height: in pixels.
-        dpi: dots an inch.
+        dpi: dots per inch.
         ink: the part of the pixels, 0 to 1, that stand out from the background.
-        flags: what is to be known of the page, though it could be rendered.
-        strips: a page that is too long for one image, cut in order; it has no `png` of its own.
-        clean: of a strip: nothing that is written is cut where it begins.
-        overlap: of a strip: the part of it, 0 to 1, that shows once more what ends the strip before it.
+        flags: warnings about the page.
+        strips: the images of a page that is too long for one, in order; `png` is empty then.
+        clean: of a strip: no text is cut where it begins.
+        overlap: of a strip: the part of it, 0 to 1, that repeats the end of the strip before it.
     """
 
     png: bytes
@@ -55,26 +54,26 @@ class PageImage:
 
     @property
     def damage(self) -> str:
-        """What of it could not be decoded; empty if all could be."""
+        """The part that could not be decoded, as text; empty if there is none."""
         return next((flag.detail for flag in self.flags if flag.name is FlagName.DAMAGED), "")
 
     @property
     def blank(self) -> bool:
-        """Every pixel is alike: there is nothing to ask a model about."""
+        """Whether all pixels are equal, so that no model is needed."""
         return self.ink == 0.0
 
     @property
     def has_ink(self) -> bool:
-        """There is enough on the page that an empty answer cannot be right."""
+        """Whether there is so much ink that an empty answer must be wrong."""
         return self.ink > _DUST
 
 
 class Renderer:
-    """Renders pages of one PDF on demand; holds none but those that were asked for `ahead`.
+    """Renders pages of one PDF on demand, and holds only pages that were requested `ahead`.
 
-    Use as an async context manager: a process starts at once, while the machine may still be
-    getting warm, and ends with the context. A page that crashes or hangs it fails alone: the process
-    is started anew for the next. A page that takes long is left to its process, and others go on in another.
+    Use as an async context manager: a process starts at once, while the server may still be warming up, and ends with
+    the context. A page that crashes or blocks it fails alone: the next page gets a new process. A slow page keeps its
+    process, while others are rendered in another.
     """
 
     def __init__(self, path: Path, longest_side: int, limits: LimitSettings, password: str | None = None) -> None:
@@ -84,7 +83,7 @@ class Renderer:
         self._limits = limits
         self._lost = 0
         self._pool = processes_here()
-        self._turn = asyncio.Semaphore(1)
+        self._lock = asyncio.Semaphore(1)
         self._slow = 0
         self._processes: set[RenderProcess] = set()
         self._idle: list[RenderProcess] = []
@@ -94,17 +93,14 @@ class Renderer:
         """Start the process.
 
         Raises:
-            DocumentError: the file cannot be read any more.
+            DocumentError: the file cannot be read.
         """
         self._file = DocumentFile.at(self._path, self._limits, self._password)
         async with self._process() as process:
             await process.start()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """End its processes."""
+    async def __aexit__(self, *_: object) -> None:
         for task in self._ahead.values():
             task.cancel()
         await asyncio.gather(*self._ahead.values(), return_exceptions=True)
@@ -117,22 +113,19 @@ class Renderer:
             self._file.close()
 
     async def ahead(self, numbers: Iterable[int]) -> None:
-        """Begin to render pages that will be asked for; these few are held until then. Returns at once."""
+        """Start to render a few pages that will be requested, and return at once."""
         for number in numbers:
             self._ahead[number] = asyncio.create_task(self._page(number))
 
     async def page(self, number: int) -> PageImage:
-        """Render a page, or take what was rendered ahead.
-
-        Args:
-            number: counted from 1.
+        """Return the image of a page, counted from 1.
 
         Raises:
-            PageError: it cannot be rendered; reading it again cannot help.
-            RendererError: no page can be.
+            PageError: the page cannot be rendered; reading it again cannot help.
+            RendererError: no page can be rendered.
         """
-        begun = self._ahead.pop(number, None)
-        return await (begun if begun is not None else self._page(number))
+        started = self._ahead.pop(number, None)
+        return await (started or self._page(number))
 
     async def _page(self, number: int) -> PageImage:
         async with self._process() as process:
@@ -155,7 +148,7 @@ class Renderer:
         return _image_of(*answer)
 
     async def _answer(self, process: RenderProcess, number: int) -> tuple[PageFacts, list[bytes]] | PageRefused:
-        """Ask for a page; once more if the process died, which may have been killed for another's sake."""
+        """Render a page, a second time if the process died: the system may have killed it to free memory."""
         assert self._file is not None  # noqa: S101 - narrows the type: the context was entered
         async with asyncio.timeout(PATIENCE * self._limits.render_seconds):
             try:
@@ -165,20 +158,20 @@ class Renderer:
 
     @asynccontextmanager
     async def _process(self) -> AsyncIterator[RenderProcess]:
-        """A process for one page: one after the other, but for slow pages, beside which others go on."""
-        await self._turn.acquire()
+        """Yield a process for one page. Pages take turns, but do not wait for a slow one."""
+        await self._lock.acquire()
         process = self._idle.pop() if self._idle else self._pool.take()
         self._processes.add(process)
         slow = False
 
-        def let_others() -> None:
+        def admit_others() -> None:
             nonlocal slow
             if self._slow < _MOST_SLOW:
                 slow = True
                 self._slow += 1
-                self._turn.release()
+                self._lock.release()
 
-        overdue = asyncio.get_running_loop().call_later(_SLOW_SECONDS, let_others)
+        overdue = asyncio.get_running_loop().call_later(_SLOW_SECONDS, admit_others)
         try:
             yield process
         finally:
@@ -189,18 +182,18 @@ class Renderer:
                 await process.end()
             else:
                 self._idle.append(process)
-                self._turn.release()
+                self._lock.release()
 
     @staticmethod
     def _failed(why: str, reason: str = FailureReason.RENDER) -> PageError:
-        known = FailureReason(reason) if reason in set(FailureReason) else FailureReason.RENDER
-        return PageError(known, f"The page cannot be rendered: {why}.", final=True)
+        valid = FailureReason(reason) if reason in set(FailureReason) else FailureReason.RENDER
+        return PageError(valid, f"The page cannot be rendered: {why}.", final=True)
 
 
 def _image_of(facts: PageFacts, pngs: list[bytes]) -> PageImage:
     parts = [
-        PageImage(png, each.width, each.height, facts.dpi, each.ink, (), (), each.clean, each.overlap)
-        for each, png in zip(facts.images, pngs, strict=True)
+        PageImage(png, image.width, image.height, facts.dpi, image.ink, (), (), image.clean, image.overlap)
+        for image, png in zip(facts.images, pngs, strict=True)
     ]
     if len(parts) == 1:
         return replace(parts[0], flags=facts.noted)

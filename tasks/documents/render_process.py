@@ -1,6 +1,4 @@
-"""The sandboxed process, seen from outside: started, handed documents, asked for their pages, and ended."""
-
-from __future__ import annotations
+"""The sandboxed process from outside: started, given documents, asked for pages, and ended."""
 
 import asyncio
 import logging
@@ -31,30 +29,30 @@ from tasks.documents.document_file import DocumentFile
 from tasks.documents.wire import HEAD, LONGEST_MESSAGE, packed
 from tasks.settings.reading import LimitSettings
 
-# -P: the working directory may hold files named like modules. -B: it writes nothing.
+# -P: the working directory may contain files named like modules. -B: the process writes nothing.
 _COMMAND = (sys.executable, "-P", "-B", "-m", "tasks.documents.sandbox.worker")
 _START_SECONDS = 120.0
-# What ends a process that was at work for longer than it may; see `confine.limit_processor`.
+# The signals that end a process after its processor time; see `confine.limit_processor`.
 _OUT_OF_TIME = {-signal.SIGPROF, -signal.SIGXCPU}
 PATIENCE = 5.0
-"""How many times as long as it may be at work a process is waited for: on a busy machine it gets a part of the time."""
+"""Waiting time as a multiple of the processor time: on a busy machine the process gets only a part of it."""
 _LONGEST_CAUSE = 200
 _MOST_STDERR = 2**16
 
 _log = logging.getLogger(__name__)
-_told: set[str] = set()
+_logged: set[str] = set()
 
 
 class CrashedError(Exception):
-    """The process died of what it was asked for, was killed meanwhile, or answered what is no answer."""
+    """The process died of the request, was killed, or sent an invalid response."""
 
 
 class RenderProcess:
     """A sandboxed process, started when it is first needed; it has one document open at a time.
 
     Attributes:
-        documents: how many it has opened.
-        sound: whether it may be handed another document.
+        documents: number of documents that it has opened.
+        sound: whether it may get another document.
     """
 
     def __init__(self) -> None:
@@ -66,12 +64,12 @@ class RenderProcess:
         self.sound = True
 
     async def open(self, document: DocumentFile) -> Facts | Refused:
-        """Hand it a document, instead of the one that it may have, and return what that is.
+        """Open a document instead of the one before, and return its facts.
 
         Raises:
             RendererError: the process does not start.
-            CrashedError: it died of the document; it is started anew for the next.
-            TimeoutError: it takes too long to open, and the process is ended.
+            CrashedError: the document crashed it; the next one gets a new process.
+            TimeoutError: opening takes too long, and the process was ended.
         """
         limits = document.limits
         opening = {
@@ -79,7 +77,7 @@ class RenderProcess:
             **{"pages": limits.pages, "image_megapixels": limits.image_megapixels},
             **{"memory_mb": limits.render_memory_mb, "seconds": document.seconds},
         }
-        async with self._asking():
+        async with self._request():
             await self._ready(limits)
             async with asyncio.timeout(PATIENCE * document.seconds):
                 await self._send({"open": opening}, document.descriptor)
@@ -90,14 +88,14 @@ class RenderProcess:
         return answer
 
     async def page(self, document: DocumentFile, number: int, side: int) -> tuple[PageFacts, list[bytes]] | PageRefused:
-        """Ask for a page of a document, and return what is to be known of it and its images.
+        """Return the facts and the images of a page.
 
         Raises:
             RendererError, CrashedError, TimeoutError: as `open` does.
         """
         if self._opened is not document:
             await self.open(document)
-        async with self._asking():
+        async with self._request():
             request = {"page": number, "longest_side": side, "seconds": document.limits.render_seconds}
             await self._send(request)
             answer = parsed(await self._message(), RENDERED)
@@ -105,52 +103,52 @@ class RenderProcess:
                 self.sound = self.sound and answer.reason != "memory"
                 return answer
             answer.check(side)
-            images = [await self._exactly(each.size) for each in answer.images]
+            images = [await self._exactly(facts.size) for facts in answer.images]
             for facts, image in zip(answer.images, images, strict=True):
                 await asyncio.to_thread(png.check, image, facts.width, facts.height)
         return answer, images
 
     @asynccontextmanager
-    async def _asking(self) -> AsyncIterator[None]:
-        """End the process if it does not answer as it should, or if nobody waits for the answer any more."""
+    async def _request(self) -> AsyncIterator[None]:
+        """End the process if its response is invalid, or if the wait for it is cancelled."""
         try:
             yield
         except (EOFError, ConnectionError, MalformedError, ValueError) as error:
             if isinstance(error, MalformedError | ValueError):
-                _log.warning("The process that renders pages answered what is no answer, and was ended: %s", error)
+                _log.warning("The process that renders pages sent an invalid response and was ended: %s", error)
             process = self._running
             await self.end()
             if process is not None and process.returncode in _OUT_OF_TIME:
                 raise TimeoutError from None
             raise CrashedError from None
-        except BaseException:  # the answer would be taken for the next one's
+        except BaseException:  # its response would be taken for the next request's
             await self.end()
             raise
 
     async def start(self) -> None:
-        """Start it, if it does not run."""
+        """Start the process, unless it runs."""
         if self._running is not None and self._running.poll() is not None:
-            await self.end()  # it died between two pages, which is no fault of the next
+            await self.end()  # it died between two pages
         if self._running is None:
             self._running, self._socket = _started()
 
     async def _ready(self, limits: LimitSettings) -> None:
-        """Start it, and wait until it has confined itself."""
+        """Start the process, and wait until it has confined itself."""
         await self.start()
         if self._confined:
             return
         try:
             async with asyncio.timeout(_START_SECONDS):
-                # A document is in its memory, too.
+                # The mapped document counts, too.
                 await self._send({"memory_mb": limits.render_memory_mb + limits.file_mb})
                 confined = parsed(await self._message(), CONFINED)
         except (EOFError, ConnectionError, TimeoutError):
-            told = await asyncio.to_thread(self._last_words)
-            raise _does_not_start(told) from None
+            output = await asyncio.to_thread(self._last_output)
+            raise _start_error(output) from None
         self._confined = True
-        _tell(confined)
+        _log_confinement(confined)
 
-    def _last_words(self) -> str:
+    def _last_output(self) -> str:
         process = self._running
         if process is None or process.stderr is None:
             return ""
@@ -158,9 +156,9 @@ class RenderProcess:
         return process.stderr.read(_MOST_STDERR).decode(errors="replace")
 
     async def _send(self, message: dict[str, Any], *descriptors: int) -> None:
-        assert self._socket is not None  # noqa: S101 - narrows the type: it was started
+        assert self._socket is not None  # noqa: S101 - narrows the type: the process was started
         data = packed(message)
-        # Short, and the process has read all before: it fits.
+        # It fits into the socket's buffer: it is short, and the process has read everything before.
         sent = socket.send_fds(self._socket, [data], descriptors) if descriptors else 0
         await asyncio.get_running_loop().sock_sendall(self._socket, data[sent:])
 
@@ -183,15 +181,15 @@ class RenderProcess:
         return bytes(received)
 
     async def end(self) -> None:
-        """End it."""
+        """End the process."""
         process, channel = self._running, self._socket
         self._running = self._socket = self._opened = None
         self._confined, self.sound, self.documents = False, True, 0
         if process is not None and channel is not None:
             process.kill()
             with suppress(OSError):
-                channel.shutdown(socket.SHUT_RDWR)  # whoever waits for an answer hears of it
-            # To give its memory back takes the system a while.
+                channel.shutdown(socket.SHUT_RDWR)  # wakes a waiting reader
+            # The system takes a while to release its memory.
             await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, _reap, process, channel))
 
 
@@ -211,31 +209,31 @@ def _started() -> tuple[subprocess.Popen[bytes], socket.socket]:
             )
         except OSError as error:
             ours.close()
-            raise _does_not_start(error.strerror or str(error)) from None
+            raise _start_error(error.strerror or str(error)) from None
     return process, ours
 
 
 def _reap(process: subprocess.Popen[bytes], channel: socket.socket) -> None:
-    with process, channel:  # waits for it, and closes what led to it
+    with process, channel:  # waits for its end, and closes the pipes and the socket
         pass
 
 
-def _tell(confined: Confined) -> None:
-    """Say once what this machine's kernel does not hold."""
+def _log_confinement(confined: Confined) -> None:
+    """Log once which protection this machine's kernel lacks."""
     missing = [] if confined.landlock else ["Landlock"]
     missing += [] if confined.seccomp else ["seccomp"]
-    if missing and not _told.intersection(missing):
-        _told.update(missing)
+    if missing and not _logged.intersection(missing):
+        _logged.update(missing)
         _log.info(
-            "This system has no %s: the process that opens documents is held by its limits, its empty environment "
-            "and its user's rights alone.",
+            "This system has no %s: the process that opens documents is confined only by its limits, its empty "
+            "environment and its user's rights.",
             " and no ".join(missing),
         )
 
 
-def _does_not_start(told: str) -> RendererError:
-    cause = (told.strip().splitlines() or ["it ended without a word"])[-1][:_LONGEST_CAUSE]
+def _start_error(output: str) -> RendererError:
+    cause = (output.strip().splitlines() or ["it ended without a message"])[-1][:_LONGEST_CAUSE]
     return RendererError(
-        f"The process that renders pages does not start: {cause}. If the memory of processes is limited here "
-        "(ulimit -v), raise the limit: it needs 300 MB and more."
+        f"The process that renders pages does not start: {cause}. If the memory of processes is limited "
+        "(ulimit -v), raise the limit: it needs at least 300 MB."
     )

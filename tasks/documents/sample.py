@@ -1,6 +1,4 @@
-"""A small scanned PDF to try things on: pictures of pages, without any text of their own."""
-
-from __future__ import annotations
+"""A small scanned PDF for trials: pictures of pages, without a text layer."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -55,11 +53,7 @@ _Wear = Callable[[Image.Image], Image.Image]
 
 
 def write_sample(path: Path) -> None:
-    """Write the scans of `sample_pages` as a PDF.
-
-    Args:
-        path: of the PDF; replaced if it exists.
-    """
+    """Write the scans of `sample_pages` as a PDF, which replaces an existing file."""
     with pymupdf.open() as pdf:
         for scan, _ in sample_pages():
             page = pdf.new_page(width=scan.width * 72 / _SCAN_DPI, height=scan.height * 72 / _SCAN_DPI)
@@ -69,9 +63,9 @@ def write_sample(path: Path) -> None:
 
 
 def sample_pages() -> Iterator[tuple[Image.Image, str]]:
-    """Six A4 pages as grey scans, each with the text that is on it, in reading order.
+    """Yield six A4 pages as grey scans, each with its text in reading order.
 
-    Prose, two columns, a table, one that was put in sideways, a blank one, and a bad copy.
+    They are prose, two columns, a table, a sideways page, a blank page, and a bad copy.
     """
     yield _scanned((_BODY, _LETTER))
     yield _scanned((_LEFT, _COLUMN_ONE), (_RIGHT, _COLUMN_TWO))
@@ -82,7 +76,7 @@ def sample_pages() -> Iterator[tuple[Image.Image, str]]:
 
 
 def _scanned(*boxes: tuple[pymupdf.Rect, str], wear: _Wear = lambda scan: scan) -> tuple[Image.Image, str]:
-    """A page with HTML in boxes: its scan, and its text, box after box."""
+    """Return the scan and the text of a page with HTML in boxes."""
     with pymupdf.open() as pdf:
         page = pdf.new_page(width=_A4.width, height=_A4.height)
         for box, html in boxes:
@@ -93,7 +87,7 @@ def _scanned(*boxes: tuple[pymupdf.Rect, str], wear: _Wear = lambda scan: scan) 
 
 
 def _worn(scan: Image.Image) -> Image.Image:
-    """The page askew, under a veil and dust."""
+    """Return a scan turned slightly, under a grey veil and dust."""
     askew = scan.rotate(1.2, resample=Image.Resampling.BICUBIC, fillcolor=255)
     dust = Image.effect_noise(scan.size, 50).point(lambda shade: 255 if shade < 250 else 120)
     return ImageChops.darker(askew, dust).point(lambda shade: 40 + shade * 190 // 255)

@@ -1,6 +1,4 @@
-"""Messages between a run and its sandboxed process: a length of four bytes and JSON, images behind it as bytes."""
-
-from __future__ import annotations
+"""Messages to and from the sandboxed process: a length of four bytes, JSON, and then the bytes of images."""
 
 import json
 import struct
@@ -11,6 +9,6 @@ LONGEST_MESSAGE = 2**17
 
 
 def packed(message: dict[str, Any]) -> bytes:
-    """Return a message as it is sent."""
+    """Return the bytes of a message."""
     data = json.dumps(message).encode()
     return HEAD.pack(len(data)) + data

@@ -12,7 +12,7 @@ from pathlib import Path
 from tasks.embedded.custom import CustomStore
 from tasks.embedded.engine import DEFAULT_ENGINE, find_engine
 from tasks.embedded.errors import BadRequestError, EngineNotFoundError
-from tasks.embedded.hosts import LocalHostsOnly
+from tasks.embedded.guards import LocalHostsOnly
 from tasks.embedded.models import Store
 from tasks.embedded.server import DEFAULT_MAX_QUEUE, build_app, serve
 from tasks.embedded.wire import parse_keep_alive
@@ -21,7 +21,7 @@ PROGRAM = "python -m tasks.embedded"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve until stopped. Gives the exit code: 0 stopped, 1 port taken, 2 wrong arguments."""
+    """Serve until stopped. Return the exit code: 0 stopped, 1 port taken, 2 wrong arguments."""
     parser = _parser()
     options = parser.parse_args(arguments)
     logging.basicConfig(level="WARNING" if options.quiet else "INFO", format="%(message)s", stream=sys.stderr)
@@ -33,8 +33,8 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(str(error))
     if not options.allow_network and not all(ipaddress.ip_address(each).is_loopback for each in addresses):
         parser.error(
-            f"{options.host} is not a loopback address, and this server has no authentication: whoever reaches"
-            " the port can read pages with it, pull and delete models. Give --allow-network to open it all the same"
+            f"{options.host} is not a loopback address, and this server has no authentication: everyone who reaches"
+            " the port can read pages, and pull and delete models. Pass --allow-network to open it nevertheless"
         )
     try:
         listener = _listen(options.host, options.port)
@@ -62,13 +62,19 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=11435, help="port, 0 for a free one (default: %(default)s)")
     parser.add_argument(
-        "--num-parallel", type=_positive, default=os.cpu_count() or 1, help="pages at once (default: one a processor)"
+        "--num-parallel", type=_positive, default=os.cpu_count() or 1, help="pages at once (default: one per processor)"
     )
     parser.add_argument(
-        "--keep-alive", type=_keep_alive, default="5m", help="time loaded after the last use (default: %(default)s)"
+        "--keep-alive",
+        type=_keep_alive,
+        default="5m",
+        help="time loaded after the last use (default: %(default)s)",
     )
     parser.add_argument(
-        "--max-queue", type=int, default=DEFAULT_MAX_QUEUE, help="most requests waiting for a load (%(default)s)"
+        "--max-queue",
+        type=int,
+        default=DEFAULT_MAX_QUEUE,
+        help="maximum requests waiting for a load (%(default)s)",
     )
     parser.add_argument("--models", type=Path, help="model directory (default: HEARTH_EMBEDDED_MODELS or the cache)")
     parser.add_argument("--engine", default=DEFAULT_ENGINE, help="package.module:function (default: %(default)s)")
@@ -92,8 +98,8 @@ def _keep_alive(text: str) -> float:
 
 def _listen(host: str, port: int) -> socket.socket:
     family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    # asyncio sends small answers without delay (40 ms) only on sockets that name their protocol,
-    # which those of socket.create_server do not.
+    # asyncio sends small answers without a delay of 40 ms only on sockets that name their protocol;
+    # those of socket.create_server do not.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -108,4 +114,4 @@ def _listen(host: str, port: int) -> socket.socket:
 if __name__ == "__main__":
     code = main()
     logging.shutdown()
-    os._exit(code)  # a page that is still being read cannot be interrupted, and would hold the exit up
+    os._exit(code)  # a page that is being read cannot be interrupted, and would delay the exit

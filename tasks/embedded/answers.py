@@ -1,4 +1,4 @@
-"""From the text of a page to the answer that a request asked for."""
+"""Answers: a page's text in the requested format, cut and tokenized."""
 
 import json
 import math
@@ -13,16 +13,16 @@ from tasks.embedded.errors import FormatError
 from tasks.embedded.models import CONTEXT_LENGTH
 
 NO_IMAGE = "This model reads page images. Send one in `images`."
-"""The answer to a request without an image: there is nothing else that the model could say."""
+"""The answer to a request without an image."""
 
 TEXT_PROPERTIES = ("text", "markdown", "natural_text", "content")
-"""Properties of a JSON schema that hold the page's text, the likeliest first."""
+"""Names of JSON schema properties for the page's text, the likeliest first."""
 
 MOST_ITEMS = 100
-"""No schema is filled with longer arrays, whatever it demands."""
+"""Maximum length of an array, whatever the schema demands."""
 
 MOST_CHARACTERS = 50_000
-"""Nor with more JSON than this in all, beside the page's text: arrays may lie in arrays."""
+"""Maximum JSON in total, beside the page's text: arrays may be nested."""
 
 _TOKEN = re.compile(r"\s*(?:\w{1,6}|[^\w\s])|\s+")
 Schema: TypeAlias = Mapping[str, Any]
@@ -30,35 +30,35 @@ Schema: TypeAlias = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What is sent back, and why it ends where it ends."""
+    """An answer and the reason of its end."""
 
     text: str
     tokens: int
     done_reason: str
-    """"stop", or "length" when the limit on tokens, or that on what a schema may demand, cut it off."""
+    """"stop", or "length" if a limit on tokens or on a schema's size cut it off."""
 
 
 def tokenize(text: str) -> list[str]:
-    """Split into pieces that join to the same text again.
+    """Split a text into tokens that join to the same text.
 
-    A token is up to six letters or digits, or one other sign, with the white space before it: a
-    stand-in for a vocabulary that comes to about 1.4 tokens an English word.
+    A token is up to six letters or digits, or one other character, with the white space before it: about
+    1.4 tokens per English word, as with a real vocabulary.
     """
     return _TOKEN.findall(text)
 
 
 def count_tokens(text: str) -> int:
-    """Count what `tokenize` gives, without holding a text of a hundred megabytes in pieces."""
+    """Count the tokens without holding those of a hundred megabytes in memory."""
     return sum(1 for _ in _TOKEN.finditer(text))
 
 
 def token_ids(text: str) -> list[int]:
-    """Number the tokens, the same number for the same token: no vocabulary stands behind them."""
+    """Return a number for each token, equal for equal tokens; there is no vocabulary."""
     return [zlib.crc32(token.encode(errors="replace")) & 0xFFFF for token in tokenize(text)]
 
 
 def logprobs(text: str, alternatives: int) -> list[dict[str, object]]:
-    """List the tokens as `logprobs` has them. The reader decides for each with certainty: 0."""
+    """Return the tokens in the form of `logprobs`, each with certainty: 0."""
     listed: list[dict[str, object]] = []
     for token in tokenize(text):
         one = {"token": token, "logprob": 0, "bytes": list(token.encode(errors="replace"))}
@@ -67,16 +67,16 @@ def logprobs(text: str, alternatives: int) -> list[dict[str, object]]:
 
 
 def compose(text: str, template: object, stop: Sequence[str], limit: int | None) -> Answer:
-    """Bring a page's text into the format asked for and cut it where it was to end.
+    """Return a page's text in the requested format, cut at its limits.
 
     Args:
-        text: The text as it was read.
+        text: The text of the page.
         template: The request's `format`: None, "json" or a JSON schema.
-        stop: Texts before the first of which the answer ends.
-        limit: Most tokens, or None for as many as the context holds.
+        stop: Texts; the answer ends before the first occurrence of one.
+        limit: Maximum tokens, or None for as many as the context holds.
 
     Raises:
-        FormatError: If the format is another value.
+        FormatError: If the format is invalid.
     """
     answer, whole = _formatted(text, template)
     ends = [position for word in stop if word and (position := answer.find(word)) >= 0]
@@ -90,7 +90,7 @@ def compose(text: str, template: object, stop: Sequence[str], limit: int | None)
 
 
 def _formatted(text: str, template: object) -> tuple[str, bool]:
-    """Give the answer, and whether it is all that the format demands."""
+    """Return the answer, and whether it meets the format in full."""
     if template in (None, ""):
         return text, True
     if template == "json":
@@ -102,23 +102,23 @@ def _formatted(text: str, template: object) -> tuple[str, bool]:
         except RecursionError:
             raise FormatError("invalid format: the schema is nested too deeply") from None
         except (AttributeError, LookupError, TypeError):
-            pass  # a schema only in its braces
+            pass  # it is not a schema
     quoted = json.dumps(json.dumps(template))
     raise FormatError(f'invalid format: {quoted}; expected "json" or a valid JSON Schema object')
 
 
 class _Filler:
-    """Gives values valid for the common kinds of schema, as plain as the schema allows, and no more than fits."""
+    """Makes the plainest values that the common kinds of schema allow, within the limits."""
 
     def __init__(self, root: Schema) -> None:
         """Fill `root`, which references refer to."""
         self._root = root
         self._left = MOST_CHARACTERS
         self.whole = True
-        """Whether the schema has got all that it demands."""
+        """Whether the value meets the schema in full."""
 
     def filled(self, text: str) -> object:
-        """The value, with the page's text where the schema has a place for it."""
+        """Return the value, with the page's text in the property for it."""
         value = self._example(self._root, frozenset())
         name = self._text_property()
         if isinstance(value, dict) and name:
@@ -131,11 +131,11 @@ class _Filler:
         return next((name for name in (*TEXT_PROPERTIES, *strings) if name in strings), None)
 
     def _example(self, schema: Schema, seen: frozenset[str]) -> Any:  # noqa: ANN401  any JSON value
-        """Give a value, or None when nothing is left to spend.
+        """Return a value, or None if the limit is reached.
 
         Args:
             schema: A part of the schema.
-            seen: The references that led here: one met again stands for a schema that contains itself.
+            seen: The references on the way here; a repeated one means a recursive schema.
         """
         if (reference := schema.get("$ref")) in seen:
             return None
@@ -178,7 +178,7 @@ class _Filler:
         return value
 
     def _spend(self, value: Any) -> Any:  # noqa: ANN401  any JSON value
-        """Pay for a value; None for one that is too dear."""
+        """Count a value against the limit, and return it; None if it exceeds the limit."""
         self._left -= len(json.dumps(value))
         self.whole = self.whole and self._left >= 0
         return value if self._left >= 0 else None
@@ -195,7 +195,7 @@ class _Filler:
 
 
 def _types(schema: Schema) -> list[str]:
-    """The types that a schema allows, those of its alternatives included."""
+    """Return the types that a schema allows, including those of its alternatives."""
     if "type" in schema:
         declared = schema["type"]
         return declared if isinstance(declared, list) else [declared]
@@ -206,5 +206,5 @@ def _types(schema: Schema) -> list[str]:
 
 
 def duration_ns(seconds: float) -> int:
-    """Whole nanoseconds, at least one: Ollama leaves durations of nothing out of its answers."""
+    """Return whole nanoseconds, at least one: Ollama omits zero durations."""
     return max(1, math.floor(seconds * 1e9))

@@ -1,15 +1,16 @@
-"""What models there are: /api/tags, /api/ps and /api/show."""
+"""The models: /api/tags, /api/ps and /api/show."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from starlette.requests import Request
 from starlette.responses import Response
 
 from tasks.embedded import fields, wire
-from tasks.embedded.errors import BadRequestError, RequestError, UnknownModelError
+from tasks.embedded.errors import BadRequestError, UnknownModelError
 from tasks.embedded.models import CONTEXT_LENGTH, Model, Store, full_name
-from tasks.embedded.replies import failure, reply, timestamp
+from tasks.embedded.replies import reply, timestamp
 from tasks.embedded.requests import find_model
 from tasks.embedded.runners import Runner, Runners
 
@@ -18,41 +19,33 @@ TEMPLATE = "{{ .Prompt }}"
 
 
 class Catalog:
-    """Answers with what the store has and what is loaded."""
+    """Answers from the store and the loaded models."""
 
     def __init__(self, store: Store, runners: Runners) -> None:
         self._store = store
         self._runners = runners
 
-    async def tags(self) -> Response:
-        """List what is installed."""
+    async def tags(self, _: Request) -> Response:
+        """List the installed models."""
         return reply({"models": [_listed(model) for model in self._store.models()]})
 
-    async def ps(self) -> Response:
-        """List what is loading or loaded. Nothing is ever in video memory."""
+    async def ps(self, _: Request) -> Response:
+        """List the models that are loading or loaded. None is ever in video memory."""
         return reply({"models": [_running(runner) for runner in self._runners.running()]})
 
     async def show(self, body: bytes) -> Response:
-        """Tell what a model is."""
-        try:
-            model = shown_model(requested_name(body, fields.MODEL_FIELDS, "ShowRequest"), self._store)
-        except RequestError as error:
-            return failure(error.status, str(error))
-        return reply(_shown(model))
+        """Describe a model."""
+        return reply(_shown(shown_model(requested_name(body, fields.MODEL_FIELDS, "ShowRequest"), self._store)))
 
 
 def requested_name(body: bytes, fields: Mapping[str, str], struct: str) -> str:
-    """Give the model that a request names in one of two fields.
-
-    Raises:
-        BadRequestError: If the body is none.
-    """
+    """Return the model's name, which a request has in one of two fields."""
     data = wire.parse_body(body, fields, struct)
     return str(data.get("model") or data.get("name") or "")
 
 
 def shown_model(name: str, store: Store) -> Model:
-    """Find the model that a client wants to know about.
+    """Return the model of that name.
 
     Raises:
         RequestError: If there is no such model.

@@ -1,4 +1,6 @@
-"""/api/embed, /api/embeddings and /v1/embeddings: what an Ollama says whose model has none."""
+"""/api/embed, /api/embeddings and /v1/embeddings: Ollama's answers for a model without embeddings."""
+
+from collections.abc import Mapping
 
 from starlette.responses import Response
 
@@ -13,36 +15,31 @@ UNSUPPORTED = "This server does not support embeddings. Start it with `--embeddi
 
 
 class Embeddings:
-    """Refuses each request, for what is wrong with it or for want of embeddings."""
+    """Refuses each request, because it is wrong or because there are no embeddings."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     async def embed(self, body: bytes) -> Response:
         """Answer /api/embed."""
-        return failure(*self._refusal(body))
+        self._check(body, fields.EMBED_FIELDS, "EmbedRequest")
+        return failure(501, UNSUPPORTED)
+
+    async def embeddings(self, body: bytes) -> Response:
+        """Answer the older /api/embeddings."""
+        self._check(body, fields.EMBEDDINGS_FIELDS, "EmbeddingRequest")
+        return failure(500, UNSUPPORTED)
 
     async def openai(self, body: bytes) -> Response:
         """Answer /v1/embeddings."""
-        return refused(*self._refusal(body))
-
-    async def embeddings(self, body: bytes) -> Response:
-        """Answer /api/embeddings, the older one."""
         try:
-            self._check(wire.parse_body(body, fields.EMBEDDINGS_FIELDS, "EmbeddingRequest"))
+            self._check(body, fields.EMBED_FIELDS, "EmbedRequest")
         except RequestError as error:
-            return failure(error.status, str(error))
-        return failure(500, UNSUPPORTED)
+            return refused(error.status, str(error))
+        return refused(501, UNSUPPORTED)
 
-    def _refusal(self, body: bytes) -> tuple[int, str]:
-        try:
-            self._check(wire.parse_body(body, fields.EMBED_FIELDS, "EmbedRequest"))
-        except RequestError as error:
-            return error.status, str(error)
-        return 501, UNSUPPORTED
-
-    def _check(self, data: dict[str, object]) -> None:
-        name = str(data.get("model", ""))
+    def _check(self, body: bytes, kinds: Mapping[str, str], struct: str) -> None:
+        name = str(wire.parse_body(body, kinds, struct).get("model", ""))
         if not name:
             raise BadRequestError("model is required")
         if find_model(name, self._store) is None:

@@ -1,4 +1,4 @@
-"""What an engine is: one function from model weights to a reader of page images."""
+"""Engines: functions from model weights to a reader of page images."""
 
 import importlib
 from collections.abc import Callable
@@ -8,22 +8,22 @@ from typing import TypeAlias, cast
 from tasks.embedded.errors import EngineNotFoundError
 
 Reader: TypeAlias = Callable[[bytes], str]
-"""Image bytes to text. One reader serves one call at a time; several readers run side by side.
+"""Turns image bytes into text. A reader serves one call at a time; several readers run side by side.
 
-Raises ImageError for bytes that are no readable image.
+Raises ImageError for bytes that are not a readable image.
 """
 
 Engine: TypeAlias = Callable[[Path], Reader]
-"""Model weights to a reader. Called once per slot when the model loads, in a worker thread.
+"""Turns model weights into a reader. Called once per slot when the model loads, in a worker thread.
 
-The default engine is given a file of the model store, any other one the store's directory.
+The default engine gets a file of the model store, any other engine the store's directory.
 """
 
 DEFAULT_ENGINE = "tasks.embedded.tesseract:engine"
 
 
 def find_engine(spec: str = DEFAULT_ENGINE) -> Engine:
-    """Import the engine that `package.module:function` names.
+    """Import and return the engine that `package.module:function` names.
 
     Raises:
         EngineNotFoundError: If the module cannot be imported or holds no such function.

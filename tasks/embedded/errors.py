@@ -1,9 +1,9 @@
-"""What can be wrong with a request, and with which status Ollama answers it.
+"""The errors of requests, with Ollama's status for each.
 
 RequestError
 |-- BadRequestError      400  malformed: correct the request
 |   |-- InvalidNameError 400  no model can have that name
-|   `-- ImageError       400  no readable image: send another
+|   `-- ImageError       400  not a readable image: send another
 |-- CloudModelError      403  Ollama's cloud has that model: take one that can be pulled
 |-- UnknownModelError    404  pull the model, or correct its name
 |-- QueueFullError       503  try again later
@@ -15,7 +15,7 @@ EngineNotFoundError           the engine named on the command line leads to no f
 
 
 class RequestError(Exception):
-    """A request that is answered with a status and an error text."""
+    """The base class: a request that gets an error status and message."""
 
     status = 500
 
@@ -31,23 +31,23 @@ class InvalidNameError(BadRequestError):
 
 
 class ImageError(BadRequestError):
-    """The bytes are no image that can be read."""
+    """The bytes are not a readable image."""
 
 
 class CloudModelError(RequestError):
-    """The model runs nowhere but in Ollama's cloud."""
+    """The model runs only in Ollama's cloud."""
 
     status = 403
 
 
 class UnknownModelError(RequestError, LookupError):
-    """The model has not been pulled; or, when it is pulled, no weights for it are on this machine."""
+    """The model has not been pulled, or there are no weights for it on this machine."""
 
     status = 404
 
 
 class QueueFullError(RequestError):
-    """Too many requests wait for a model to load."""
+    """Too many requests wait for a load."""
 
     status = 503
 
@@ -57,12 +57,12 @@ class OptionError(RequestError, ValueError):
 
 
 class TemplateError(RequestError, ValueError):
-    """`template` is none that can be filled in."""
+    """`template` cannot be parsed."""
 
 
 class FormatError(RequestError, ValueError):
-    """`format` is none that can be written."""
+    """`format` is neither "json" nor a schema."""
 
 
 class EngineNotFoundError(ValueError):
-    """The name given for an engine leads to no function."""
+    """The name of an engine leads to no function."""

@@ -1,4 +1,4 @@
-"""What an image must be before an engine sees it."""
+"""Checks and decoding of images before an engine reads them. Unreadable images raise an ImageError."""
 
 import io
 import math
@@ -10,7 +10,7 @@ from tasks.embedded.errors import ImageError
 
 FORMATS = ("JPEG", "PNG", "WEBP")
 MAX_PIXELS = 80_000_000
-"""An A3 page at 600 DPI has 70 million. Stays below the size at which Pillow itself starts to warn."""
+"""An A3 page at 600 DPI has 70 million. Pillow itself warns only above this."""
 
 PATCH = 28
 """Side in pixels of the square that counts as one prompt token, as in Qwen2.5-VL."""
@@ -26,26 +26,18 @@ class PageImage:
 
     @property
     def patches(self) -> int:
-        """Prompt tokens that the image counts for."""
+        """The number of prompt tokens."""
         return math.ceil(self.width / PATCH) * math.ceil(self.height / PATCH)
 
 
 def inspect(data: bytes) -> PageImage:
-    """Check format and dimensions from the header, without decoding the pixels.
-
-    Raises:
-        ImageError: If it is no JPEG, PNG or WebP, or larger than MAX_PIXELS.
-    """
+    """Check format and dimensions from the header, without decoding the pixels."""
     with _open(data) as image:
         return PageImage(data, *image.size)
 
 
 def decode_grey(data: bytes) -> Image.Image:
-    """Decode to 8-bit grey: transparency on white, and turned as the camera's EXIF note says.
-
-    Raises:
-        ImageError: If the bytes are no image, or a damaged or truncated one.
-    """
+    """Decode to 8-bit grey: transparency on white, and turned by the EXIF orientation."""
     with _open(data) as image:
         try:
             page = ImageOps.exif_transpose(image)

@@ -3,27 +3,26 @@
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeAlias
 
 from starlette.responses import Response
 
 from tasks.embedded import fields, images, wire
-from tasks.embedded.answers import NO_IMAGE, Answer, compose, duration_ns, logprobs, token_ids
+from tasks.embedded.answers import NO_IMAGE, compose, duration_ns, logprobs, token_ids
 from tasks.embedded.errors import ImageError, RequestError
 from tasks.embedded.models import Store
 from tasks.embedded.replies import failure, now, reply, streamed, to_json
 from tasks.embedded.requests import Request, parse_chat, parse_generate, prompt_tokens
-from tasks.embedded.runners import Runners
-from tasks.embedded.slots import Slots
+from tasks.embedded.runners import Runners, Slots
 
 log = logging.getLogger(__name__)
 
 Parse: TypeAlias = Callable[[Mapping[str, Any], Store], Request]
 Fields: TypeAlias = dict[str, object]
 
-# Word for word what Ollama passes on from llama-server, whose JSON it wraps in its own.
+# Verbatim from llama-server: Ollama wraps its JSON in its own.
 BAD_IMAGE = '{"error":{"code":400,"message":"Failed to load image or audio file","type":"invalid_request_error"}}'
 CRASHED = (
     "model runner has unexpectedly stopped, this may be due to resource limitations"
@@ -32,30 +31,18 @@ CRASHED = (
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
-    """What an inference came to, with the seconds that it had the slot."""
-
-    answer: Answer
-    prompt_tokens: int
-    prompt_seconds: float
-    """Taking in the prompt and checking the images."""
-    seconds: float
-    """Reading the images and writing the answer."""
-
-
-@dataclass(frozen=True, slots=True)
 class Outcome:
-    """An answer: its text, and the fields that end it."""
+    """An answer: its text, and its last fields."""
 
     request: Request
     text: str
     done_reason: str
     numbers: Fields
-    """Counts and durations; none of a request that only loaded or unloaded the model."""
+    """Counts and durations; empty if the request only loaded or unloaded the model."""
 
 
 class Inference:
-    """Answers both endpoints with what the server is made of."""
+    """Serves both endpoints with the store, the loaded models and the slots."""
 
     def __init__(self, store: Store, runners: Runners, slots: Slots) -> None:
         self.store = store
@@ -83,7 +70,7 @@ class Inference:
         """Read the pages of a request, or only load or unload the model.
 
         Raises:
-            RequestError: If what it asks cannot be done.
+            RequestError: If the request cannot be served.
         """
         started = time.monotonic()
         if request.question.empty and request.keep_alive == 0:
@@ -94,20 +81,13 @@ class Inference:
         if request.question.empty:
             runner.release()
             return Outcome(request, "", "load", {})
-        work = await self._slots.run(partial(_work, request, runner.read), runner.release)
-        numbers: Fields = {
-            "total_duration": duration_ns(time.monotonic() - started),
-            "load_duration": duration_ns(loaded - started),
-            "prompt_eval_count": work.prompt_tokens,
-            "prompt_eval_duration": duration_ns(work.prompt_seconds),
-            "eval_count": work.answer.tokens,
-            "eval_duration": duration_ns(work.seconds),
-        }
-        return Outcome(request, work.answer.text, work.answer.done_reason, numbers)
+        outcome = await self._slots.run(partial(_read, request, runner.read), runner.release)
+        total, load = duration_ns(time.monotonic() - started), duration_ns(loaded - started)
+        return replace(outcome, numbers={"total_duration": total, "load_duration": load, **outcome.numbers})
 
 
 def refusal(error: Exception) -> tuple[int, str]:
-    """Give the status and the words with which Ollama tells of an error."""
+    """Return the status and the message with which Ollama reports an error."""
     if isinstance(error, ImageError):
         return 400, BAD_IMAGE
     if isinstance(error, RequestError):
@@ -117,20 +97,26 @@ def refusal(error: Exception) -> tuple[int, str]:
 
 
 def pieces(text: str) -> list[str]:
-    """Part an answer for a stream, a line each: it is all there once the page has been read."""
+    """Split an answer into lines for a stream; it is complete once the page has been read."""
     return text.splitlines(keepends=True)
 
 
-def _work(request: Request, read: Callable[[bytes], str]) -> Work:
-    """Run in a slot's thread."""
+def _read(request: Request, read: Callable[[bytes], str]) -> Outcome:
+    """Read the pages of a request, in a slot's thread."""
     begun = time.monotonic()
     count = prompt_tokens(request)
-    pages = [images.inspect(each) for each in request.question.images]
-    taken_in = time.monotonic()
+    pages = [images.inspect(data) for data in request.question.images]
+    checked = time.monotonic()
     text = "\n\n".join(read(page.data) for page in pages) if pages else NO_IMAGE
     count += sum(page.patches for page in pages)
     answer = compose(text, request.template, request.options.stop, request.options.num_predict)
-    return Work(answer, count, taken_in - begun, time.monotonic() - taken_in)
+    numbers: Fields = {
+        "prompt_eval_count": count,
+        "prompt_eval_duration": duration_ns(checked - begun),
+        "eval_count": answer.tokens,
+        "eval_duration": duration_ns(time.monotonic() - checked),
+    }
+    return Outcome(request, answer.text, answer.done_reason, numbers)
 
 
 def _head(request: Request) -> Fields:

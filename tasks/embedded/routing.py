@@ -1,4 +1,4 @@
-"""Paths and methods as Ollama's router treats them, where Starlette's own does otherwise."""
+"""Paths and methods as Ollama's router treats them, where Starlette's differs."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -13,21 +13,21 @@ METHODS = ("HEAD", "GET", "POST", "DELETE")
 
 
 def route(path: str, endpoint: Any, *methods: str) -> Route:  # noqa: ANN401  as Starlette declares it
-    """Make a route that has these methods alone: Starlette adds HEAD to every GET, Ollama does not."""
+    """Return a route with exactly these methods: Starlette adds HEAD to every GET, Ollama does not."""
     made = Route(path, endpoint, methods=list(methods))
     made.methods = set(methods)
     return made
 
 
 def allowed_methods(routes: Iterable[BaseRoute], scope: Mapping[str, Any]) -> list[str]:
-    """List the methods that a request's path has; none for an unknown path."""
+    """Return the methods of a request's path; none for an unknown path."""
     matching = (each for each in routes if isinstance(each, Route) and each.matches({**scope})[0] is not Match.NONE)
     methods = {method for each in matching for method in each.methods or ()}
     return [method for method in METHODS if method in methods]
 
 
 async def unrouted(request: Request, error: Exception) -> Response:
-    """Answer a request that no route takes: a redirection without the slash, 405 or 404."""
+    """Answer a request without a route: a redirection without the trailing slash, 405 or 404."""
     if not isinstance(error, HTTPException) or error.status_code not in {404, 405}:
         return _plain("internal error", 500)
     routes, path = request.app.routes, request.url.path
@@ -40,7 +40,7 @@ async def unrouted(request: Request, error: Exception) -> Response:
 
 
 def allow_header(app: object, scope: Mapping[str, Any]) -> dict[str, str]:
-    """Give the Allow header of a path, if it has any methods."""
+    """Return the Allow header of a path, if it has any methods."""
     allowed = allowed_methods(getattr(app, "routes", ()), scope)
     return {"Allow": ", ".join(allowed)} if allowed else {}
 

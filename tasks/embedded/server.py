@@ -1,4 +1,4 @@
-"""The application and `serve`."""
+"""The ASGI application and its server."""
 
 import asyncio
 import logging
@@ -18,24 +18,24 @@ from starlette.responses import PlainTextResponse, Response
 from tasks.embedded.catalog import Catalog
 from tasks.embedded.embeddings import Embeddings
 from tasks.embedded.engine import Engine
+from tasks.embedded.errors import RequestError
+from tasks.embedded.guards import LocalOriginsOnly
 from tasks.embedded.inference import Inference
 from tasks.embedded.library import Library
 from tasks.embedded.models import Store
 from tasks.embedded.openai import OpenAI
-from tasks.embedded.origins import LocalOriginsOnly
 from tasks.embedded.replies import failure, reply
 from tasks.embedded.routing import route, unrouted
-from tasks.embedded.runners import Runners
-from tasks.embedded.slots import Slots
+from tasks.embedded.runners import Runners, Slots
 
 VERSION = "0.33.0+embedded"
-"""The version of Ollama whose API this is, marked as not being it."""
+"""The version of Ollama whose API this is, with a mark."""
 
 MAX_BODY_BYTES = 100_000_000
-"""Ollama has no limit. Decoding a body of this size holds the server up for about half a second."""
+"""Ollama has no limit. Decoding a body of this size blocks the server for about half a second."""
 
 GRACE_S = 3
-"""How long a stopping server waits for the pages it is reading."""
+"""Seconds that a stopping server waits for the pages it is reading."""
 
 DEFAULT_KEEP_ALIVE_S = 300.0
 DEFAULT_MAX_QUEUE = 512
@@ -52,14 +52,14 @@ def build_app(
     keep_alive: float = DEFAULT_KEEP_ALIVE_S,
     max_queue: int = DEFAULT_MAX_QUEUE,
 ) -> Starlette:
-    """Make the ASGI application.
+    """Return the ASGI application.
 
     Args:
         store: The models.
-        engine: What reads pages.
-        num_parallel: Most inferences at once, as OLLAMA_NUM_PARALLEL.
+        engine: Makes the readers of pages.
+        num_parallel: Maximum inferences at once, as OLLAMA_NUM_PARALLEL.
         keep_alive: Seconds that a model stays loaded after its last use, unless a request says otherwise.
-        max_queue: Most requests that wait while a model loads, as OLLAMA_MAX_QUEUE.
+        max_queue: Maximum requests that wait while a model loads, as OLLAMA_MAX_QUEUE.
     """
     slots = Slots(num_parallel)
     runners = Runners(engine, slots, keep_alive=keep_alive, max_queue=max_queue)
@@ -72,18 +72,6 @@ def build_app(
     async def version(_: Request) -> Response:
         return reply({"version": VERSION})
 
-    async def tags(_: Request) -> Response:
-        return await catalog.tags()
-
-    async def ps(_: Request) -> Response:
-        return await catalog.ps()
-
-    async def models(_: Request) -> Response:
-        return await openai.models()
-
-    async def model(request: Request) -> Response:
-        return await openai.model(request.path_params["model"])
-
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
@@ -94,8 +82,8 @@ def build_app(
         routes=[
             route("/", root, "HEAD", "GET"),
             route("/api/version", version, "HEAD", "GET"),
-            route("/api/tags", tags, "HEAD", "GET"),
-            route("/api/ps", ps, "GET"),
+            route("/api/tags", catalog.tags, "HEAD", "GET"),
+            route("/api/ps", catalog.ps, "GET"),
             route("/api/show", _with_body(catalog.show), "POST"),
             route("/api/pull", _with_body(library.pull), "POST"),
             route("/api/push", _with_body(library.push), "POST"),
@@ -106,8 +94,8 @@ def build_app(
             route("/api/chat", _logged(inference.chat), "POST"),
             route("/api/embed", _with_body(embeddings.embed), "POST"),
             route("/api/embeddings", _with_body(embeddings.embeddings), "POST"),
-            route("/v1/models", models, "GET"),
-            route("/v1/models/{model}", model, "GET"),
+            route("/v1/models", openai.models, "GET"),
+            route("/v1/models/{model}", openai.model, "GET"),
             route("/v1/chat/completions", _logged(openai.chat), "POST"),
             route("/v1/embeddings", _with_body(embeddings.openai), "POST"),
         ],
@@ -120,14 +108,14 @@ def build_app(
 
 
 def serve(listener: socket.socket, app: Starlette) -> None:
-    """Serve on a listening socket until SIGTERM or SIGINT, and a little longer for pages in work."""
+    """Serve on a listening socket until SIGTERM or SIGINT, and up to GRACE_S longer for pages in work."""
     config = uvicorn.Config(app, access_log=False, log_config=None, timeout_graceful_shutdown=GRACE_S)
     with suppress(KeyboardInterrupt):  # uvicorn sends itself the signal again once it has stopped
         uvicorn.Server(config).run([listener])
 
 
 def _with_body(respond: Respond) -> Callable[[Request], Awaitable[Response]]:
-    """Read the body, answer, and give the answer up when the client goes away or the server stops."""
+    """Return an endpoint that reads the body and answers, unless the client goes away or the server stops."""
 
     async def endpoint(request: Request) -> Response:
         try:
@@ -141,6 +129,10 @@ def _with_body(respond: Respond) -> Callable[[Request], Awaitable[Response]]:
         try:
             await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
             return work.result() if work.done() else _gone()
+        except RequestError as error:
+            return failure(error.status, str(error))
+        except OSError as error:
+            return failure(500, str(error))
         except asyncio.CancelledError:
             return failure(503, "server is shutting down")
         finally:
@@ -151,7 +143,7 @@ def _with_body(respond: Respond) -> Callable[[Request], Awaitable[Response]]:
 
 
 async def _read_body(request: Request) -> bytes:
-    """The body, or as much as is needed to see that it is too large."""
+    """Return the body, or as much of it as shows that it is too large."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
@@ -161,7 +153,7 @@ async def _read_body(request: Request) -> bytes:
 
 
 def _gone() -> Response:
-    """What the log shows of a client that did not wait."""
+    """Return what the log shows for a client that went away."""
     return failure(499, "request canceled")
 
 

@@ -1,35 +1,30 @@
-"""Turning a page so that its lines run level, whatever way it lay on the glass.
+"""Straightening of scans: quarter turns and small angles.
 
-Seen from the side, level lines of print are dark bands between light gaps: the page's row means jump
-up and down. Of all angles, the one that makes them jump the most is the right one. Whether the print
-is upright or upside down does not show; that is left to the reading.
+Level lines of print are dark bands between light gaps, so the means of the pixel rows vary. The right
+angle is the one at which they vary most. It does not show whether the print is upside down; the
+confidence of the reading does.
 """
 
 from PIL import Image, ImageChops, ImageStat
 
 THUMBNAIL = 360
-"""Longest side, in pixels, of the copy that is tried at all angles: lines of print are still apart."""
+"""Longest side, in pixels, of the copy that is tried at all angles; its lines of print are still separate."""
 
 LARGEST_SKEW = 8
-"""Degrees. Further round, pages are no accident."""
+"""Degrees. Larger angles are intended."""
 
 SMALLEST_SKEW = 0.5
-"""Degrees. Tesseract reads what is less askew as well as level print."""
+"""Degrees. Tesseract reads smaller angles as well as level print."""
 
 SMALLEST_SIDE = 50
-"""Pixels. What is narrower is left alone: it shows no lines of print."""
+"""Pixels. A narrower image shows no lines of print and stays as it is."""
 
 CLEAR_GAIN = 1.3
-"""How much sharper the lines must get for a turn to be worth trusting."""
-
-
-def straighten(page: Image.Image) -> Image.Image:
-    """Give the page, in grey, with level lines: upright or upside down."""
-    return level(page.transpose(Image.Transpose.ROTATE_90) if looks_sideways(page) else page)
+"""Factor by which the lines must get sharper for a turn to be trusted."""
 
 
 def looks_sideways(page: Image.Image) -> bool:
-    """Whether the page seems to lie on its side; a line or two may seem so, too, and stand upright."""
+    """Return whether a grey page seems to lie on its side; an upright page with a line or two may seem so, too."""
     if min(page.size) < SMALLEST_SIDE:
         return False
     paper, small = commonest_grey(page), _thumbnail(page)
@@ -38,7 +33,7 @@ def looks_sideways(page: Image.Image) -> bool:
 
 
 def level(page: Image.Image) -> Image.Image:
-    """Turn the page by the few degrees that it is askew."""
+    """Return the page, turned by the few degrees of its skew."""
     if min(page.size) < SMALLEST_SIDE:
         return page
     paper, small = commonest_grey(page), _thumbnail(page)
@@ -56,7 +51,7 @@ def _thumbnail(page: Image.Image) -> Image.Image:
 
 
 def commonest_grey(page: Image.Image) -> int:
-    """The grey of the paper."""
+    """Return the grey of the paper."""
     counts = page.histogram()
     return counts.index(max(counts))
 
@@ -67,7 +62,7 @@ def _coarse(small: Image.Image, paper: int) -> tuple[float, int]:
 
 
 def _sharpness(small: Image.Image, angle: float, paper: int) -> float:
-    """Sum of the squared differences between neighbouring row means, at an angle in degrees."""
+    """Return the sum of the squared differences between neighbouring row means, at an angle in degrees."""
     turned = small.rotate(angle, Image.Resampling.BILINEAR, fillcolor=paper) if angle else small
     rows = turned.resize((1, small.height), Image.Resampling.BOX)
     return float(ImageStat.Stat(ImageChops.difference(rows, ImageChops.offset(rows, 0, 1))).sum2[0])

@@ -1,4 +1,4 @@
-"""The default engine: Tesseract's LSTM recogniser with its own page layout analysis."""
+"""The default engine: Tesseract's LSTM recogniser with its page layout analysis."""
 
 import os
 import re
@@ -7,8 +7,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-# Read once, when the library loads its OpenMP runtime: one thread per reader lets two readers run
-# side by side, where several threads per page mostly wait for one another.
+# Read when the library loads its OpenMP runtime: with one thread per reader two readers run side by
+# side, while several threads per page mostly wait for one another.
 os.environ["OMP_THREAD_LIMIT"] = "1"
 
 import tesserocr
@@ -19,33 +19,33 @@ from tasks.embedded.images import decode_grey
 from tasks.embedded.straighten import level, looks_sideways
 
 UPRIGHT_CONFIDENCE = 75
-"""Mean word confidence, in percent, under which a page is read again upside down.
+"""Mean word confidence, in percent, below which a page is read again upside down.
 
-Upright print scores 79 to 95, the same upside down 35 to 44, and a word or two upside down up to 69.
+Upright print scores 79 to 95, the same print upside down 35 to 44, a word or two upside down up to 69.
 """
 
 SHARP_CONFIDENCE = 85
-"""Mean word confidence, in percent, under which a page is read again at twice the size.
+"""Mean word confidence, in percent, below which a page is read again at twice the size.
 
-Small print gains a lot (7 % of the words wrong become none), print of ordinary size half a percent
-for half as much time again.
+Small print gains a lot (7 % wrong words become none), ordinary print half a percent, for half as much
+time again.
 """
 
 RESOLUTION_DPI = 150
-"""What Tesseract is told that pages are scanned at. Left to itself it reads a little worse; told 300, it
-loses twice as many words."""
+"""The resolution that Tesseract assumes. Without one it reads a little worse; with 300 it loses twice as
+many words."""
 
 ENLARGEABLE_PIXELS = 8_000_000
-"""Larger pages are not enlarged: their print is not small, and the time would be."""
+"""Larger pages are not enlarged: their print is not small."""
 
 
 def engine(weights: Path) -> Reader:
-    """Load a `.traineddata` file whatever its name is.
+    """Load a `.traineddata` file of any name.
 
     Raises:
         RuntimeError: If Tesseract does not accept the file.
     """
-    # Tesseract finds a model by directory and language, and has it in memory once constructed.
+    # Tesseract finds a model by directory and language, and loads it when it is constructed.
     with tempfile.TemporaryDirectory(prefix="hearth-tessdata-") as directory:
         shutil.copyfile(weights, Path(directory, "page.traineddata"))
         api = tesserocr.PyTessBaseAPI(path=directory, lang="page", psm=tesserocr.PSM.AUTO, oem=tesserocr.OEM.LSTM_ONLY)
@@ -63,32 +63,32 @@ class Reading:
 
 
 class TesseractReader:
-    """A Reader around one Tesseract object, which is not safe to call from two threads at once."""
+    """A Reader around one Tesseract object, which serves one thread at a time."""
 
     def __init__(self, api: "tesserocr.PyTessBaseAPI") -> None:
         self._api = api
 
     def __call__(self, data: bytes) -> str:
-        """Read a page as paragraphs set apart by blank lines; a page without text gives "".
+        """Return the paragraphs of a page, separated by blank lines; "" for a page without text.
 
         Raises:
-            ImageError: If the bytes are no readable image.
+            ImageError: If the bytes are not a readable image.
         """
-        stands = decode_grey(data)
-        sideways = looks_sideways(stands)
-        page = level(stands.transpose(Image.Transpose.ROTATE_90) if sideways else stands)
+        upright = decode_grey(data)
+        sideways = looks_sideways(upright)
+        page = level(upright.transpose(Image.Transpose.ROTATE_90) if sideways else upright)
         best = self._read(page)
         if best.text and best.confidence < UPRIGHT_CONFIDENCE:
             page, best = self._better(page.transpose(Image.Transpose.ROTATE_180), page, best)
-        if sideways and best.confidence < SHARP_CONFIDENCE:  # a line or two look sideways, and are not
-            page, best = self._better(level(stands), page, best)
+        if sideways and best.confidence < SHARP_CONFIDENCE:  # a line or two only look sideways
+            page, best = self._better(level(upright), page, best)
         if best.text and best.confidence < SHARP_CONFIDENCE and page.width * page.height <= ENLARGEABLE_PIXELS:
             large = page.resize((page.width * 2, page.height * 2), Image.Resampling.LANCZOS)
             best = max(best, self._read(large), key=lambda each: each.confidence)
         return best.text
 
     def _better(self, other: Image.Image, page: Image.Image, best: Reading) -> tuple[Image.Image, Reading]:
-        """Read the page turned otherwise, and keep whichever reading is the surer."""
+        """Read the page turned otherwise, and return the better reading with its page."""
         reading = self._read(other)
         return (other, reading) if reading.confidence > best.confidence else (page, best)
 
@@ -104,6 +104,6 @@ class TesseractReader:
 
 
 def tidy(text: str) -> str:
-    """Strip the ends of lines, and keep one blank line between paragraphs."""
+    """Return the text with stripped lines, and one blank line between paragraphs."""
     lines = "\n".join(line.strip() for line in text.replace("\f", "\n").splitlines())
     return re.sub(r"\n{3,}", "\n\n", lines).strip()

@@ -1,4 +1,7 @@
-"""Requests as Ollama's Go types accept them, and its words for those that it refuses."""
+"""Decoding of requests as Ollama's Go types accept them.
+
+A value of the wrong type or form raises a BadRequestError, and in `options` an OptionError, with Ollama's message.
+"""
 
 import binascii
 import json
@@ -24,7 +27,7 @@ LOAD_DEFAULTS: Mapping[str, object] = {
     "use_mmap": None,
     "num_thread": 0,
 }
-"""Options that are part of how a model is loaded: asked for with others, it is loaded anew."""
+"""Options with which a model is loaded: a request with other values reloads it."""
 
 SMALLEST_CONTEXT = 4
 
@@ -34,13 +37,13 @@ _DURATION_PART = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The options of a request that have an effect here; all others are accepted and ignored."""
+    """The options that have an effect here; all others are accepted and ignored."""
 
     load: Mapping[str, object]
-    """What the model must be loaded with, as in LOAD_DEFAULTS, and whether the context may shift."""
+    """The options of LOAD_DEFAULTS, and whether the context may shift."""
     num_ctx: int
     num_predict: int | None
-    """Most tokens to answer with; None for no limit."""
+    """Maximum tokens of the answer; None for no limit."""
     stop: tuple[str, ...]
 
 
@@ -50,10 +53,7 @@ def parse_body(body: bytes, fields: Mapping[str, str], struct: str) -> dict[str,
     Args:
         body: The request's body.
         fields: Field name to its type's key in `fields.TYPES`. Unknown fields are ignored.
-        struct: The Go type, which Ollama's error texts name.
-
-    Raises:
-        BadRequestError: If the body is missing, no JSON, or of the wrong types.
+        struct: The Go type that Ollama's error messages name.
     """
     text = body.decode("utf-8", errors="replace").lstrip(" \t\r\n")
     if not text:
@@ -68,33 +68,28 @@ def parse_body(body: bytes, fields: Mapping[str, str], struct: str) -> dict[str,
 
 
 def check_fields(value: object, fields: Mapping[str, str], struct: str) -> dict[str, Any]:
-    """Check a decoded object as `parse_body` does; null counts as an empty one."""
+    """Check a decoded object as `parse_body` does; null counts as an empty object."""
     if value is None:
         return {}
     if not isinstance(value, dict):
         raise BadRequestError(f"json: cannot unmarshal {_kind(value)} into Go value of type api.{struct}")
     present = {name: each for name, each in value.items() if each is not None}
-    for name, kind in fields.items():
-        accepted, go_type = TYPES[kind]
-        if name in present and not _is_a(present[name], accepted):
-            found = _kind(present[name])
+    for name, field in present.items():
+        accepted, go_type = TYPES[fields.get(name, "any")]
+        if not _is_a(field, accepted):
             raise BadRequestError(
-                f"json: cannot unmarshal {found} into Go struct field {struct}.{name} of type {go_type}"
+                f"json: cannot unmarshal {_kind(field)} into Go struct field {struct}.{name} of type {go_type}"
             )
     return present
 
 
 def _is_a(value: object, accepted: type | tuple[type, ...]) -> bool:
-    """Whether Go would take the value: to it, unlike to Python, true is no number."""
+    """Return whether Go accepts the value: unlike in Python, true is not a number."""
     return isinstance(value, accepted) and not (isinstance(value, bool) and accepted in {int, (int, float)})
 
 
 def parse_images(values: list[object], struct: str = "GenerateRequest") -> list[bytes]:
-    """Decode images from base64 as strictly as Go does. `struct` is the Go type whose `images` they are.
-
-    Raises:
-        BadRequestError: If one is no base64 text.
-    """
+    """Decode base64 images as strictly as Go does. `struct` is the Go type that has the field `images`."""
     images = []
     for value in values:
         if not isinstance(value, str):
@@ -112,11 +107,7 @@ def parse_images(values: list[object], struct: str = "GenerateRequest") -> list[
 
 
 def parse_duration(text: str) -> float:
-    """Seconds of a Go duration such as "5m", "1h30m" or "-1s".
-
-    Raises:
-        BadRequestError: If it is none: "-1" lacks its unit.
-    """
+    """Return the seconds of a Go duration such as "5m", "1h30m" or "-1s"."""
     sign, digits = (-1, text[1:]) if text.startswith("-") else (1, text.removeprefix("+"))
     if digits == "0":
         return 0.0
@@ -135,11 +126,7 @@ def parse_duration(text: str) -> float:
 
 
 def parse_keep_alive(value: object) -> float:
-    """Seconds to stay loaded after the last use: infinite for negative values.
-
-    Raises:
-        BadRequestError: If it is neither a number of seconds nor a Go duration.
-    """
+    """Return the seconds that a model stays loaded after its last use: infinite for negative values."""
     if isinstance(value, str):
         seconds = parse_duration(value)
     elif isinstance(value, int | float) and not isinstance(value, bool):
@@ -150,16 +137,12 @@ def parse_keep_alive(value: object) -> float:
 
 
 def parse_options(values: Mapping[str, object], *, shift: bool) -> Options:
-    """Check the options' types and pick out those that have an effect.
-
-    Raises:
-        OptionError: If one has the wrong type.
-    """
-    given = {name: _option(name, value) for name, value in values.items() if value is not None}
-    load = {name: given.get(name, default) for name, default in LOAD_DEFAULTS.items()}
+    """Check the types of the options, and return those that have an effect."""
+    options = {name: _option(name, value) for name, value in values.items() if value is not None}
+    load = {name: options.get(name, default) for name, default in LOAD_DEFAULTS.items()}
     load |= {"num_ctx": max(load["num_ctx"], SMALLEST_CONTEXT), "num_gpu": max(load["num_gpu"], -1), "shift": shift}
-    limit = given.get("num_predict", -1)
-    return Options(load, load["num_ctx"], limit if limit > 0 else None, tuple(given.get("stop", ())))
+    limit = options.get("num_predict", -1)
+    return Options(load, load["num_ctx"], limit if limit > 0 else None, tuple(options.get("stop", ())))
 
 
 def _option(name: str, value: Any) -> Any:  # noqa: ANN401  JSON values in, JSON values out
@@ -186,7 +169,7 @@ def _kind(value: object) -> str:
 
 
 def go_type(value: object) -> str:
-    """Name the Go type that a JSON value is decoded to."""
+    """Return the Go type to which a JSON value is decoded."""
     names = {bool: "bool", list: "[]interface {}", dict: "map[string]interface {}", type(None): "<nil>"}
     return names.get(type(value), "float64")
 

@@ -1,6 +1,4 @@
-"""Where a server is: its address as people write it, and ports of this machine."""
-
-from __future__ import annotations
+"""Server addresses as people write them, and free ports of this machine."""
 
 import base64
 import re
@@ -16,7 +14,7 @@ DEFAULT_PORT = 11434
 _PORTS = {"http": 80, "https": 443}
 _ANY_HOST = {"0.0.0.0", "::"}  # noqa: S104 - compared, not bound
 _CLOUD = "ollama.com"
-# What no host has: blanks, controls, and what parts a URL.
+# Characters that no host has: blanks, controls and delimiters of a URL.
 _NO_HOST = re.compile(r"[\s\x00-\x1f\x7f/\\?#@\[\],\"'<>]")
 
 
@@ -25,8 +23,8 @@ class ServerAddress:
     """A server's address.
 
     Attributes:
-        url: as it may be shown and stored.
-        headers: made of the user and password that stood in it.
+        url: without credentials.
+        headers: made from the user and password of the address.
     """
 
     url: str
@@ -34,16 +32,16 @@ class ServerAddress:
 
 
 def parse_address(address: str, *, as_ollama: bool = False) -> ServerAddress:
-    """Read an address as people write it: all that OLLAMA_HOST may be, and `http://user:password@host:port/path`.
+    """Parse an address as people write it: any value of OLLAMA_HOST, and `http://user:password@host:port/path`.
 
-    0.0.0.0 is where a server listens; a client means this machine by it, as Ollama's own does.
+    0.0.0.0 means this machine, as for Ollama's own client.
 
     Args:
-        address: what was written.
-        as_ollama: a port that is none is the default one, as in Ollama (envconfig/config.go).
+        address: the text.
+        as_ollama: an invalid port becomes the default one, as in Ollama (envconfig/config.go).
 
     Raises:
-        InputError: it is no address; the message shows no password.
+        InputError: the address is invalid; the message shows no password.
     """
     text = address.strip().strip("\"'").strip()
     scheme, found, rest = text.partition("://")
@@ -51,15 +49,15 @@ def parse_address(address: str, *, as_ollama: bool = False) -> ServerAddress:
         scheme, rest = ("https", f"{_CLOUD}:443") if text == _CLOUD else ("http", text)
     scheme = scheme.lower()
     authority, _, path = re.split(r"[?#]", rest)[0].partition("/")
-    user, _, place = authority.rpartition("@")
-    host, port = _host_and_port(place)
+    user, _, location = authority.rpartition("@")
+    host, port = _split_port(location)
     default = _PORTS.get(scheme, 0) if found else DEFAULT_PORT
     if as_ollama and not _is_port(port):
         port = ""
     beyond = rest.removeprefix(authority)
     if not (scheme in _PORTS and (host or port or as_ollama) and _is_host(host, port)) or "@" in beyond:
         raise InputError(
-            f"The server address {_shown(text)!r} is not understood. Write it like http://10.0.0.5:11434"
+            f"The server address {_shown(text)!r} is invalid. Write it like http://10.0.0.5:11434"
             + (", and / ? # @ in a password as %2F %3F %23 %40." if "@" in text else ".")
         )
     host = "127.0.0.1" if not host or host in _ANY_HOST else host
@@ -69,23 +67,19 @@ def parse_address(address: str, *, as_ollama: bool = False) -> ServerAddress:
 
 
 def server_url(address: str, *, as_ollama: bool = False) -> str:
-    """Return an address as a URL without credentials; see `parse_address`.
-
-    Raises:
-        InputError: it is no address.
-    """
+    """Return an address as a URL without credentials; errors as in `parse_address`."""
     return parse_address(address, as_ollama=as_ollama).url
 
 
-def _host_and_port(place: str) -> tuple[str, str]:
-    bare = place.removeprefix("[").removesuffix("]")
+def _split_port(location: str) -> tuple[str, str]:
+    bare = location.removeprefix("[").removesuffix("]")
     try:
         return str(ip_address(bare)), ""
     except ValueError:
         pass
-    host, colon, port = place.rpartition(":")
+    host, colon, port = location.rpartition(":")
     if not colon:
-        return place, ""
+        return location, ""
     return host.removeprefix("[").removesuffix("]") if host.startswith("[") else host, port
 
 
@@ -103,12 +97,12 @@ def _is_port(port: str) -> bool:
 
 
 def _shown(address: str) -> str:
-    """An address without what may be secret in it."""
+    """Return an address without its secrets."""
     return re.split(r"[?#]", re.sub(r"^(.*?://)?.*@", r"\1", address, flags=re.DOTALL))[0][:200]
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on just now."""
+    """Return a free port of 127.0.0.1."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

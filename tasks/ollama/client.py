@@ -1,18 +1,12 @@
-"""A typed client of Ollama's HTTP API: the only module that knows its wire.
+"""A typed client of Ollama's HTTP API.
 
-Written against Ollama v0.33 (server/routes.go, api/types.go). What its errors mean: `tasks.ollama.errors`.
+Written against Ollama v0.33 (server/routes.go, api/types.go). `tasks.ollama.errors` explains its errors.
 """
-
-from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from pathlib import Path
-from types import TracebackType
-from typing import Self
-
-import httpx
 
 from tasks.core.errors import HearthError, NoResponseError, TransientError
 from tasks.ollama.connection import JsonConnection
@@ -43,93 +37,59 @@ __all__ = [
     "fetch_digest",
 ]
 
-_GLANCE_SECONDS = 3.0
+_DIGEST_SECONDS = 3.0
 
 
 async def fetch_digest(
     url: str, model: str, headers: Mapping[str, str] | None = None, trust: Path | None = None
 ) -> str | None:
-    """The digest of a model on a server; None if the server does not answer or does not have it."""
-    async with OllamaClient(url, timeout=_GLANCE_SECONDS, headers=headers, trust=trust) as client:
+    """Return the digest of a model on a server; None if the server does not respond or does not have it."""
+    async with OllamaClient(url, timeout=_DIGEST_SECONDS, headers=headers, trust=trust) as client:
         try:
-            found = find_model(model, await client.models())
+            listed = find_model(model, await client.models())
         except HearthError:
             return None
-    return found.digest if found else None
+    return listed.digest if listed else None
 
 
-class OllamaClient:
-    """The calls that Hearth makes. Use as an async context manager.
+class OllamaClient(JsonConnection):
+    """Ollama's API, as far as Hearth uses it.
 
-    Args:
-        url: of the server, such as http://127.0.0.1:11434.
-        timeout: longest wait for an answer, in seconds.
-        headers: sent with each request, such as Authorization.
-        certificate: the one that the server must show, in PEM, made out to `hearth`; None trusts what the system does.
-        trust: file of the certificates by which it is trusted, where those of the system do not do.
-        transport: carries the requests where no plain HTTP goes; it may raise errors of Hearth's own.
-
-    Every method raises TransientError when the server is out of reach, busy or answers what is no JSON of
-    Ollama's, and ModelError when the model is missing or cannot be loaded.
+    Every method raises TransientError when the server is out of reach or busy, or its response is not Ollama's JSON,
+    and ModelError when the model is missing or cannot be loaded.
     """
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        timeout: float = 30.0,
-        headers: Mapping[str, str] | None = None,
-        certificate: str | None = None,
-        trust: Path | None = None,
-        transport: httpx.AsyncBaseTransport | None = None,
-    ) -> None:
-        self.url = url
-        self._seconds = timeout
-        self._server = JsonConnection(
-            url, timeout=timeout, headers=headers, certificate=certificate, trust=trust, transport=transport
-        )
-
-    async def __aenter__(self) -> Self:
-        """Nothing is opened before the first call."""
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the connections."""
-        await self._server.aclose()
-
     async def version(self) -> str:
-        """The server's version; the cheapest sign of life."""
-        return legible(str((await self._server.json("GET", "/api/version")).get("version", "")))
+        """Return the server's version; the cheapest request that shows that it is alive."""
+        return legible(str((await self.json("GET", "/api/version")).get("version", "")))
 
     async def models(self) -> tuple[Model, ...]:
-        """What is on the server's disk."""
-        return self._server.parsed(Tags, await self._server.json("GET", "/api/tags")).models
+        """Return the models on the server's disk."""
+        return self.parse(Tags, await self.json("GET", "/api/tags")).models
 
     async def loaded(self) -> tuple[LoadedModel, ...]:
-        """What is in the server's memory."""
-        return self._server.parsed(Loaded, await self._server.json("GET", "/api/ps")).models
+        """Return the models in the server's memory."""
+        return self.parse(Loaded, await self.json("GET", "/api/ps")).models
 
     async def details(self, model: str) -> ModelDetails:
-        """What kind of model it is."""
-        return self._server.parsed(Shown, await self._server.json("POST", "/api/show", {"model": model})).all_details
+        """Return the family, size and capabilities of a model."""
+        return self.parse(Shown, await self.json("POST", "/api/show", {"model": model})).all_details
 
     async def pull(self, model: str) -> AsyncIterator[PullProgress]:
-        """Have the server download a model, and follow it.
+        """Have the server download a model, and yield its progress.
 
         Raises:
-            ModelError: there is no such model, or no room for it. Ollama says so under HTTP 200.
+            ModelError: there is no such model, or no disk space for it. Ollama sends this under HTTP 200.
         """
         body = {"model": model, "stream": True}
-        async with aclosing(self._server.objects("POST", "/api/pull", body, each=True)) as steps:
+        async with aclosing(self.objects("POST", "/api/pull", body, each=True)) as steps:
             async for step in steps:
-                yield self._server.parsed(PullProgress, step)
+                yield self.parse(PullProgress, step)
 
     async def load(self, request: GenerateRequest) -> None:
-        """Load the model with the options of the requests to come. Returns when it is in memory."""
-        async with aclosing(self._server.objects("POST", "/api/generate", request.body(""))) as told:
-            async for step in told:  # a client that goes away before the end aborts the load
+        """Load the model with the options of later requests. Returns when it is in memory."""
+        async with aclosing(self.objects("POST", "/api/generate", request.body(""))) as steps:
+            async for step in steps:  # a client that disconnects before the end aborts the load
                 if step.get("done"):
                     return
 
@@ -142,11 +102,11 @@ class OllamaClient:
         *,
         seconds: float | None = None,
     ) -> Answer:
-        """Ask the model, and end the request when its text has got into a loop.
+        """Return the model's answer. The request ends early when the text has entered a loop.
 
         Args:
             request: the options.
-            prompt: what it is told.
+            prompt: the instruction.
             images: PNG files.
             temperature: 0 for the likeliest answer.
             seconds: longest wait for the whole answer; the client's timeout if None.
@@ -155,23 +115,23 @@ class OllamaClient:
             The answer, not `done` if it was broken off by either side.
 
         Raises:
-            PageError: the server refuses this very request (HTTP 400 or 413); another may pass.
+            PageError: the server refuses this very request (HTTP 400 or 413); another may succeed.
         """
-        seconds = self._seconds if seconds is None else seconds
+        seconds = self.timeout if seconds is None else seconds
         body, most = request.body(prompt, images, temperature), most_bytes(request.num_predict)
-        building = AnswerBuilder()
+        builder = AnswerBuilder()
         try:
             async with (
-                # Of the whole answer: one that comes drop by drop is never silent for long.
+                # Limits the whole answer: one that arrives drop by drop is never silent for long.
                 asyncio.timeout(seconds),
-                aclosing(self._server.objects("POST", "/api/generate", body, seconds, most=most)) as pieces,
+                aclosing(self.objects("POST", "/api/generate", body, seconds, most=most)) as lines,
             ):
-                async for piece in pieces:
-                    if building.add(self._server.parsed(Piece, piece), piece):
+                async for line in lines:
+                    if builder.add(self.parse(Piece, line), line):
                         break
         except TimeoutError:
             raise NoResponseError(f"{self.url} did not answer in time.") from None
-        answer = building.answer()
+        answer = builder.answer()
         if answer is None:
             raise TransientError(f"{self.url} broke its answer off.")
         return answer

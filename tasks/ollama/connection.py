@@ -1,22 +1,20 @@
 """A connection to a server that speaks Ollama's JSON over HTTP."""
 
-from __future__ import annotations
-
 import json
 import re
 import ssl
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import httpx
 from pydantic import ValidationError
 
 from tasks.core.errors import FailureReason, HearthError, NoResponseError, PageError, ServerError, TransientError
 from tasks.core.network import find_proxy, ssl_context
-from tasks.ollama.detours import refusing_detours, trouble
-from tasks.ollama.errors import classified
+from tasks.ollama.detours import explain_failure, refuse_detours
+from tasks.ollama.errors import classify
 from tasks.ollama.schema import Wire
 from tasks.ollama.stream import MOST_BYTES, json_values
 
@@ -24,7 +22,7 @@ W = TypeVar("W", bound=Wire)
 
 _MOST_ERROR_BYTES = 1_000_000
 _TLS_NAME = "hearth"
-# Of llama-server: a request that it can never take, whatever Ollama makes of its status.
+# llama-server's message for a request that is always too large, whatever status Ollama sends with it.
 _TOO_LARGE = re.compile(r"request \((\d+) tokens\) exceeds the available context size \((\d+) tokens\)")
 _HALF_CHARACTER = re.compile(r"\\+u[dD][89a-fA-F][0-9a-fA-F]{2}")
 
@@ -33,15 +31,13 @@ def _timeout(seconds: float) -> httpx.Timeout:
     return httpx.Timeout(seconds, connect=min(seconds, 5.0), pool=None)
 
 
-def _trusting(certificate: str) -> ssl.SSLContext:
+def _pin(certificate: str) -> ssl.SSLContext:
     context = ssl.create_default_context(cadata=certificate)
-    # It is no authority's: it vouches for itself.
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # it is signed by no authority
     return context
 
 
-async def _text(response: httpx.Response) -> str:
-    """The beginning of an error's body."""
+async def _read_error(response: httpx.Response) -> str:
     body = bytearray()
     async for chunk in response.aiter_bytes():
         body += chunk
@@ -51,22 +47,24 @@ async def _text(response: httpx.Response) -> str:
 
 
 def _too_large(body: str) -> PageError | None:
-    found = _TOO_LARGE.search(body)
-    if found is None:
+    match = _TOO_LARGE.search(body)
+    if match is None:
         return None
-    told = f"The page takes {found[1]} tokens, and the model's context has {found[2]}"
-    return PageError(FailureReason.REFUSED, f"{told}. Raise --num-ctx, or lower --longest-side.", final=True)
+    problem = f"The page takes {match[1]} tokens, and the model's context has {match[2]}"
+    return PageError(FailureReason.REFUSED, f"{problem}. Raise --num-ctx, or lower --longest-side.", final=True)
 
 
 class JsonConnection:
-    """See the module.
+    """Sends requests and yields the JSON objects of the responses. Use as an async context manager.
 
     Args:
-        url: of the server.
-        timeout: longest wait for an answer, in seconds.
-        headers: sent with each request.
-        certificate, trust: see `OllamaClient`.
-        transport: see `OllamaClient`.
+        url: of the server, such as http://127.0.0.1:11434.
+        timeout: longest wait for a response, in seconds.
+        headers: sent with each request, such as Authorization.
+        certificate: PEM of the one certificate that the server must show, issued to `hearth`; None trusts the
+            environment's authorities.
+        trust: file of the authorities' certificates, instead of the environment's.
+        transport: replaces plain HTTP; it may raise Hearth's own errors.
     """
 
     def __init__(
@@ -80,38 +78,37 @@ class JsonConnection:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.url = url
+        self.timeout = timeout
         # The server's address changes with each start; its name does not.
         self._extensions = {"sni_hostname": _TLS_NAME} if certificate else {}
         self._proxy = None if transport else find_proxy(url)
-        # Reading the system's certificates takes a tenth of a second; plain HTTP has no use for them.
-        context = _trusting(certificate) if certificate else url.startswith("https:") and ssl_context(trust)
+        # Reading the system's certificates takes 0.1 s, which plain HTTP does not need.
+        context = _pin(certificate) if certificate else url.startswith("https:") and ssl_context(trust)
         self._http = httpx.AsyncClient(
             base_url=url,
             transport=transport,
             timeout=_timeout(timeout),
-            # Each request has a connection of its own: what a proxy sends twice would be the next page's answer.
+            # One connection per request: a response that a proxy sends twice would be taken for the next page's.
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
-            # What is compressed does not come while it is being written.
+            # A compressed response does not arrive while it is being written.
             headers={"Accept-Encoding": "identity", **(headers or {})},
             verify=context,
             proxy=self._proxy,
             trust_env=False,
-            event_hooks={"response": [refusing_detours(url, self._proxy)]},
+            event_hooks={"response": [refuse_detours(url, self._proxy)]},
         )
 
-    async def aclose(self) -> None:
-        """Close what is open."""
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
         await self._http.aclose()
 
     async def json(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Ask for one JSON object.
-
-        Raises:
-            HearthError: see `objects`.
-        """
-        async with aclosing(self.objects(method, path, body)) as found:
-            async for decoded in found:
-                return decoded
+        """Send a request, and return the first JSON object of the response; errors as in `objects`."""
+        async with aclosing(self.objects(method, path, body)) as values:
+            async for value in values:
+                return value
         raise TransientError(f"{self.url} answered nothing.")
 
     async def objects(
@@ -124,20 +121,20 @@ class JsonConnection:
         most: int = MOST_BYTES,
         each: bool = False,
     ) -> AsyncGenerator[dict[str, Any]]:
-        """Ask, and yield the JSON objects of the answer as they come.
+        """Send a request, and yield the JSON objects of the response as they arrive.
 
         Args:
-            method: of HTTP.
-            path: of the API.
+            method: the HTTP method.
+            path: the endpoint.
             body: is sent as JSON.
             seconds: longest silence; the connection's timeout if None.
-            most: bytes of the answer.
-            each: so many of each line of it instead.
+            most: maximum bytes of the response.
+            each: `most` limits each line of the response instead.
 
         Raises:
-            TransientError: the server is out of reach, busy, or answers what is no JSON.
-            PageError: it refuses this request, or answers without end.
-            UnavailableError: it cannot be used.
+            TransientError: the server is out of reach or busy, or the response is not JSON.
+            PageError: the server refuses this request, or the response is too long.
+            UnavailableError: the server cannot be used.
         """
         with self._transport_errors():
             async with self._http.stream(
@@ -149,13 +146,13 @@ class JsonConnection:
                 extensions=self._extensions,
             ) as response:
                 if response.is_error:
-                    raise self._error(response.status_code, await _text(response))
+                    raise self._error(response.status_code, await _read_error(response))
                 try:
                     async with aclosing(json_values(response.aiter_bytes(), most, each=each)) as values:
-                        async for decoded in values:
-                            if decoded.get("error"):
-                                raise self._error(500, json.dumps(decoded))
-                            yield decoded
+                        async for value in values:
+                            if value.get("error"):
+                                raise self._error(500, json.dumps(value))
+                            yield value
                 except ValueError:
                     raise TransientError(f"{self.url} answered something that is not Ollama's JSON.") from None
 
@@ -168,16 +165,16 @@ class JsonConnection:
         except httpx.InvalidURL as error:
             raise ServerError(f"{self.url} is not an address: {error}. Correct HEARTH_URL.") from None
         except httpx.RequestError as error:
-            raise trouble(self.url, error, self._proxy, pinned=bool(self._extensions)) from None
+            raise explain_failure(self.url, error, self._proxy, pinned=bool(self._extensions)) from None
 
-    def parsed(self, model: type[W], decoded: dict[str, Any]) -> W:
-        """What was sent, as a model; a TransientError if what is vital is missing."""
+    def parse(self, model: type[W], value: dict[str, Any]) -> W:
+        """Return a JSON object as a model, or raise a TransientError if a required field is missing."""
         try:
-            return model.model_validate(decoded)
+            return model.model_validate(value)
         except ValidationError as error:
             fields = ", ".join(".".join(map(str, entry["loc"])) for entry in error.errors())
             raise TransientError(f"{self.url} answered without what Ollama always sends: {fields}.") from None
 
     def _error(self, status: int, body: str) -> HearthError:
-        body = _HALF_CHARACTER.sub("?", body)  # which no log and no file could hold
-        return _too_large(body) or classified(self.url, status, body, authorized="authorization" in self._http.headers)
+        body = _HALF_CHARACTER.sub("?", body)  # no log and no file could hold it
+        return _too_large(body) or classify(self.url, status, body, authorized="authorization" in self._http.headers)

@@ -1,6 +1,4 @@
-"""Names of models, by Ollama's rules."""
-
-from __future__ import annotations
+"""Names of models, compared by Ollama's rules."""
 
 from typing import TypeVar
 
@@ -8,24 +6,23 @@ from tasks.ollama.schema import LoadedModel, Model
 
 M = TypeVar("M", Model, LoadedModel)
 
-
 _DEFAULTS = ("registry.ollama.ai", "library")
-"""Host and namespace of a name that has none."""
+"""Default host and namespace."""
 
 
 def find_model(name: str, models: tuple[M, ...]) -> M | None:
-    """Return the model of that name, however it is written; None if it is not listed."""
+    """Return the model of that name in any notation; None if it is not listed."""
     return next((model for model in models if canonical_name(model.name) == canonical_name(name)), None)
 
 
 def canonical_name(name: str) -> str:
-    """Return a model's name in full, as host/namespace/model:tag in lower case: equal for the same model.
+    """Return a model's full name, host/namespace/model:tag in lower case.
 
-    By Ollama's rules (types/model/name.go): what is missing is registry.ollama.ai, library and latest; a scheme is
-    dropped; case does not matter.
+    By Ollama's rules (types/model/name.go) the defaults are registry.ollama.ai, library and latest, a scheme is
+    dropped, and case does not matter.
     """
     path, colon, tag = name.strip().rpartition(":")
-    if not colon or "/" in tag:  # the colon of a port
+    if not colon or "/" in tag:  # the colon belongs to a port
         path, tag = name.strip(), ""
     parts = path.rpartition("://")[2].rsplit("/", 2)
     host, namespace = [*_DEFAULTS[: 3 - len(parts)], *parts[:-1]]

@@ -1,9 +1,7 @@
-"""What goes over Ollama's wire: its answers as models, and the request of a page.
+"""Ollama's messages: its responses as models, and the request for a page.
 
-What is not vital may be absent, null or of another kind than Ollama's: it then counts as not sent.
+Optional fields that are absent, null or of another type than Ollama's count as not sent.
 """
-
-from __future__ import annotations
 
 import base64
 import math
@@ -29,7 +27,7 @@ _LARGEST_COUNT = 2**63
 
 
 class Timing(Frozen):
-    """Ollama's own durations of one answer, in seconds; absent fields count as 0."""
+    """Ollama's durations of one answer, in seconds; 0 where absent."""
 
     total: float = 0.0
     load: float = 0.0
@@ -38,7 +36,7 @@ class Timing(Frozen):
 
     @property
     def queue(self) -> float:
-        """Seconds that the request waited inside the server."""
+        """Seconds that the request waited in the server."""
         return max(0.0, self.total - self.load - self.prompt_eval - self.eval)
 
 
@@ -60,26 +58,25 @@ Moment = Annotated[datetime | None, WrapValidator(_moment)]
 Word = Annotated[str, BeforeValidator(lambda value: legible(value) if isinstance(value, str) else "")]
 Words = Annotated[
     tuple[str, ...],
-    BeforeValidator(lambda value: tuple(str(each) for each in value) if isinstance(value, list | tuple) else ()),
+    BeforeValidator(lambda value: tuple(map(str, value)) if isinstance(value, list | tuple) else ()),
 ]
 
 
 class Wire(BaseModel):
-    """What Ollama sends: more fields than we read, some of them absent or null."""
+    """The base of responses, which have more fields than Hearth reads."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, protected_namespaces=())
 
     @model_validator(mode="before")
     @classmethod
-    def _present(cls, data: object) -> object:
-        """Null is absent."""
+    def _drop_nulls(cls, data: object) -> object:
         return {key: value for key, value in data.items() if value is not None} if isinstance(data, dict) else data
 
 
 class ModelDetails(Wire):
-    """What kind of model it is; `family` decides whether Ollama runs its requests in parallel.
+    """The kind of a model; `family` decides whether Ollama runs its requests in parallel.
 
-    `capabilities` are empty where the server does not tell; `context_length` (tokens, the model's own) is 0 then.
+    `capabilities` (empty) and `context_length` (the model's own, in tokens; 0) are missing from some servers.
     """
 
     family: Word = ""
@@ -102,7 +99,7 @@ class Model(Wire):
 class LoadedModel(Wire):
     """A model in memory (/api/ps).
 
-    `size_vram` under `size` (both bytes): a part of it runs on the CPU. `expires_at` moves on with every request.
+    If `size_vram` is below `size` (both bytes), part of it runs on the CPU. Every request postpones `expires_at`.
     """
 
     name: str
@@ -123,7 +120,7 @@ class PullProgress(Wire):
 
 
 class Piece(Wire):
-    """A line of an answer that is streamed, or all of one that is not. Its text may end in half a character."""
+    """A line of a streamed answer, or a whole answer. Its text may end in half a character."""
 
     response: InstanceOf[str]
     done: bool
@@ -131,20 +128,19 @@ class Piece(Wire):
 
     @model_validator(mode="before")
     @classmethod
-    def _nothing(cls, data: object) -> object:
-        """Nothing said is null, or, while a model thinks, absent."""
+    def _fill_response(cls, data: object) -> object:
         if isinstance(data, dict) and data.get("response") is None and ("response" in data or data.get("thinking")):
             return {**data, "response": ""}
         return data
 
 
 class Answer(Wire):
-    """What the model wrote, and what it took.
+    """A whole answer, with its costs.
 
     Attributes:
-        response: the text, in which U+FFFD stands for what is no text.
-        done: the model came to an end, or to a limit; False where the answer was broken off.
-        thought: characters that it wrote to itself before.
+        response: the text; U+FFFD replaces undecodable characters.
+        done: the model finished or reached a limit; False if the answer was broken off.
+        thought: characters of thinking before the text.
     """
 
     response: str
@@ -161,7 +157,7 @@ class Answer(Wire):
 
     @property
     def timing(self) -> Timing:
-        """Ollama's durations, in seconds (they are sent in nanoseconds)."""
+        """The durations, converted from nanoseconds."""
         return Timing(
             total=self.total_duration / 1e9,
             load=self.load_duration / 1e9,
@@ -171,19 +167,19 @@ class Answer(Wire):
 
 
 class Tags(Wire):
-    """What is on the server's disk."""
+    """The response of /api/tags."""
 
     models: tuple[Model, ...] = ()
 
 
 class Loaded(Wire):
-    """What is in the server's memory."""
+    """The response of /api/ps."""
 
     models: tuple[LoadedModel, ...] = ()
 
 
 class Shown(Wire):
-    """What /api/show tells of a model."""
+    """The response of /api/show."""
 
     details: ModelDetails = ModelDetails()
     capabilities: Words = ()
@@ -191,23 +187,23 @@ class Shown(Wire):
 
     @property
     def all_details(self) -> ModelDetails:
-        """The details, with what is told beside them."""
+        """The details, completed from the fields beside them."""
         architecture = self.model_info.get("general.architecture")
         own = _count(self.model_info.get(f"{architecture}.context_length"))
-        told = {"capabilities": self.capabilities, "context_length": own or self.details.context_length}
-        return self.details.model_copy(update=told)
+        beside = {"capabilities": self.capabilities, "context_length": own or self.details.context_length}
+        return self.details.model_copy(update=beside)
 
 
 @dataclass(frozen=True, slots=True)
 class GenerateRequest:
-    """A page's request, and the warm-up's: alike in all that would make Ollama load the model again.
+    """The options of a page's request and of the warm-up's, which must be equal: a change may reload the model.
 
     Attributes:
-        model: Ollama's name for it.
-        num_ctx: tokens; a change of it reloads the model.
-        num_predict: most tokens of the answer.
+        model: Ollama's name.
+        num_ctx: tokens; a change reloads the model.
+        num_predict: maximum tokens of the answer.
         keep_alive: seconds that the model stays loaded afterwards.
-        thinks: the model can think, which it then is told not to do: it would use up num_predict.
+        thinks: the model can think, which is then turned off, because it would use up num_predict.
     """
 
     model: str
@@ -217,14 +213,14 @@ class GenerateRequest:
     thinks: bool = False
 
     def body(self, prompt: str, images: tuple[bytes, ...] = (), temperature: float = 0.0) -> dict[str, Any]:
-        """The JSON of a call. Without a prompt it only loads the model."""
+        """Return the JSON of a request. Without a prompt it only loads the model."""
         return {
             "model": self.model,
             "prompt": prompt,
             "images": [base64.b64encode(image).decode() for image in images],
             "stream": True,
             **({"think": False} if self.thinks else {}),
-            # Without this an answer may run on over a shifting context, to ten times num_ctx.
+            # Otherwise an answer may go on in a shifting context, up to ten times num_ctx.
             "shift": False,
             "keep_alive": f"{math.ceil(self.keep_alive)}s",
             "options": {"num_ctx": self.num_ctx, "num_predict": self.num_predict, "temperature": temperature},

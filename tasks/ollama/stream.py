@@ -1,6 +1,4 @@
-"""How an answer comes: JSON values, a line each or one over several lines, and a page's text put together of them."""
-
-from __future__ import annotations
+"""Decoding of responses: JSON objects from a stream, and a page's answer from its pieces."""
 
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -12,29 +10,29 @@ from tasks.text.legible import legible
 from tasks.text.loops import LoopDetector
 
 MOST_BYTES = 64_000_000
-"""Of an answer that lists models, and of a line of a download's."""
+"""Limit of a response that lists models, and of a line of a download's progress."""
 _TOKEN_BYTES = 1000
-"""Of a streamed line: a token in JSON, beside Ollama's own fields."""
+"""Bytes of a streamed line: a token in JSON, with Ollama's own fields."""
 _BROKEN_OFF = 30
-"""Tokens alike after which Ollama breaks an answer off (llm/server.go); they may be such that leave no text."""
+"""Equal tokens after which Ollama breaks an answer off (llm/server.go); they may leave no text."""
 
 
 def most_bytes(num_predict: int) -> int:
-    """Bytes of a page's answer, at the most."""
+    """Return the maximum bytes of a page's answer."""
     return 1_000_000 + _TOKEN_BYTES * num_predict
 
 
 async def json_values(chunks: AsyncIterator[bytes], most: int, *, each: bool = False) -> AsyncGenerator[dict[str, Any]]:
-    """Take a body apart into its JSON objects, each as soon as it is there.
+    """Yield the JSON objects of a body, each as soon as it has arrived: one per line, or one over several lines.
 
     Args:
         chunks: of the body.
-        most: bytes of it.
-        each: so many of each line instead.
+        most: maximum bytes of the body.
+        each: `most` limits each line instead.
 
     Raises:
-        PageError: there are more.
-        ValueError: what is left at the end is no JSON object.
+        PageError: the limit is exceeded.
+        ValueError: the rest of the body is not a JSON object.
     """
     parts: list[bytes] = []
     size = 0
@@ -50,30 +48,30 @@ async def json_values(chunks: AsyncIterator[bytes], most: int, *, each: bool = F
         parts = [lines.pop()]
         size = len(parts[0]) if each else size
         for place, line in enumerate(lines):
-            value = _decoded(line) if line.strip() else None
+            value = _decode(line) if line.strip() else None
             if value is not None:
                 yield value
-            elif line.strip():  # it may be one object, written over several lines
+            elif line.strip():  # perhaps one object over several lines
                 parts = [b"\n".join([*lines[place:], *parts])]
                 in_lines = False
                 break
     if rest := b"".join(parts).strip():
-        value = _decoded(rest)
+        value = _decode(rest)
         if value is None:
             raise ValueError
         yield value
 
 
-def _decoded(text: bytes) -> dict[str, Any] | None:
+def _decode(text: bytes) -> dict[str, Any] | None:
     try:
-        decoded = json.loads(text.decode(errors="replace").lstrip("\ufeff"))
-    except (ValueError, RecursionError):  # no JSON, or a number or a nesting beyond Python's limits
+        value = json.loads(text.decode(errors="replace").lstrip("\ufeff"))
+    except (ValueError, RecursionError):  # not JSON, or a number or nesting beyond Python's limits
         return None
-    return decoded if isinstance(decoded, dict) else None
+    return value if isinstance(value, dict) else None
 
 
 class AnswerBuilder:
-    """Puts a page's answer together of its pieces, and ends it when the text has got into a loop."""
+    """Builds a page's answer from its pieces, and ends it when the text has entered a loop."""
 
     def __init__(self) -> None:
         self._text: list[str] = []
@@ -82,20 +80,20 @@ class AnswerBuilder:
         self._loops = LoopDetector()
         self._looped = False
 
-    def add(self, piece: Piece, sent: dict[str, Any]) -> bool:
-        """Take in a piece, as it was sent, too. Returns whether no more is wanted."""
+    def add(self, piece: Piece, line: dict[str, Any]) -> bool:
+        """Add a piece and the line that it came in; return whether the answer is complete."""
         self._text.append(piece.response)
         self._thought += len(piece.thinking)
-        self._last = sent
+        self._last = line
         self._looped = not piece.done and self._loops.add(piece.response or piece.thinking)
         return piece.done or self._looped
 
     def answer(self) -> Answer | None:
-        """The answer so far; None if there is nothing in it that it could have been broken off for."""
+        """Return the answer so far; None if it was broken off without a reason in its text."""
         text = legible("".join(self._text))
-        told = {**self._last, "response": text, "thought": self._thought}
+        fields = {**self._last, "response": text, "thought": self._thought}
         if not self._last.get("done"):
             if not text and not self._looped and len(self._text) <= _BROKEN_OFF:
                 return None
-            told["eval_count"] = len(self._text)
-        return Answer.model_validate(told)
+            fields["eval_count"] = len(self._text)
+        return Answer.model_validate(fields)

@@ -1,9 +1,7 @@
-"""What models write around a page's text, taken away: thoughts, fences, prefaces, closing words, signs of the end.
+"""Removal of the text that models add around a page: thinking, fences, prefaces, closing words, end tokens.
 
-What takes away words, or marks what could not be decoded, is flagged: a page may have said just that.
+Removed words and undecodable characters are flagged, because they may be the page's own.
 """
-
-from __future__ import annotations
 
 import re
 from dataclasses import dataclass
@@ -43,7 +41,7 @@ _CLOSING = re.compile(
     re.IGNORECASE,
 )
 _MOST_DECLINED = 600
-"""Characters of a refusal; what is longer is a page that begins like one."""
+"""Characters of a refusal; a longer text is a page that begins like one."""
 _CANNOT = r"(?:can'?t|cannot|can\s+not|unable|not\s+able|won't|do(?:n't|\s+not)\s+have)"
 _TASK = (
     r"(?:assist|help|fulfil|comply|transcri|read|process|extract|view|see|provide|do\s+th|analy[sz]|access|identify|"
@@ -69,63 +67,62 @@ _REFUSALS = tuple(
 
 
 Step = tuple[str, str]
-"""A text, and what was done to it; nothing if it is not worth a word."""
+"""A text, and the change that was made to it; empty if it needs no flag."""
 
 
 @dataclass(frozen=True)
 class Cleaned:
-    """A page's text without what is none of it, and what was done to it, for a flag."""
+    """A page's own text, and the changes that were made to the answer."""
 
     text: str
     done: tuple[str, ...] = ()
 
     @property
     def flags(self) -> tuple[Flag, ...]:
-        """One, or none."""
+        """A flag that lists the changes, if there are any."""
         return (Flag(name=FlagName.CLEANED, detail="; ".join(self.done)),) if self.done else ()
 
 
-def cleaned(text: str) -> Cleaned:
-    """Take away what a model wrote around a page's text."""
+def clean(text: str) -> Cleaned:
+    """Return a page's own text in an answer."""
     done: list[str] = []
     for step in (_without_thoughts, _without_stops, _unfenced, _without_preface, _unfenced, _without_closing):
-        text, told = step(text)
-        if told and told not in done:
-            done.append(told)
+        text, change = step(text)
+        if change and change not in done:
+            done.append(change)
     if undecoded := text.count(REPLACEMENT):
         done.append(f"{undecoded} character{'s' if undecoded > 1 else ''} that could not be decoded")
     return Cleaned(text.strip(), tuple(done))
 
 
-def unfinished_thought(text: str) -> bool:
-    """Whether the answer ended while the model was still thinking, so that it holds no text of the page."""
-    found = _THOUGHT.match(text)
-    return found is not None and not found[3]
+def is_unfinished_thought(text: str) -> bool:
+    """Return whether an answer ended while the model was still thinking."""
+    match = _THOUGHT.match(text)
+    return match is not None and not match[3]
 
 
-def declined(text: str) -> bool:
-    """Whether a text is the model's refusal to read the page, or its remark that there is nothing to read."""
+def is_refusal(text: str) -> bool:
+    """Return whether a text is the model's refusal to read the page, or its remark that there is nothing to read."""
     start = text.replace(_APOSTROPHE, "'").lstrip("*_> \n")
     return len(start) <= _MOST_DECLINED and any(refusal.match(start) for refusal in _REFUSALS)
 
 
 def _without_thoughts(text: str) -> Step:
-    found = _THOUGHT.match(text)
-    if found is None:
+    match = _THOUGHT.match(text)
+    if match is None:
         return text, ""
-    return text[found.end() :], f"{len(found[2])} characters of thinking were taken out"
+    return text[match.end() :], f"{len(match[2])} characters of thinking were taken out"
 
 
 def _without_stops(text: str) -> Step:
-    """They are the model's own signs, and no words."""
     text = text.rstrip()
-    while found := _STOP.search(text, max(0, len(text) - 40)):
-        text = text[: found.start()].rstrip()
+    while stop := _STOP.search(text, max(0, len(text) - 40)):
+        text = text[: stop.start()].rstrip()
     return text, ""
 
 
 def _unfenced(text: str) -> Step:
-    """Without the fences of a block that holds the whole answer, or says that it is Markdown."""
+    """Remove the fences of a block that is the whole answer, or is marked as Markdown."""
     lines = text.strip().split("\n")
     dropped: set[int] = set()
     opened: list[tuple[int, str, str]] = []
@@ -141,7 +138,7 @@ def _unfenced(text: str) -> Step:
                 dropped |= {start, place}
         else:
             opened.append((place, marks, language))
-    if opened and opened[0][0] == 0 and opened[0][2] in _MARKDOWN:  # its end was forgotten
+    if opened and opened[0][0] == 0 and opened[0][2] in _MARKDOWN:  # the closing fence is missing
         dropped.add(0)
     if not dropped:
         return text, ""
@@ -150,10 +147,10 @@ def _unfenced(text: str) -> Step:
 
 def _without_preface(text: str) -> Step:
     start = text.lstrip("*_ \t\r\n")
-    plain = start.replace(_APOSTROPHE, "'") + "\n"  # it may be all that there is
+    plain = start.replace(_APOSTROPHE, "'") + "\n"  # it may be the whole text
     for preface in _PREFACES:
-        if found := preface.match(plain):
-            return _RULE.sub("", start[found.end() :].lstrip()), "a preface was taken out"
+        if match := preface.match(plain):
+            return _RULE.sub("", start[match.end() :].lstrip()), "a preface was taken out"
     return text, ""
 
 

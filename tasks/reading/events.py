@@ -1,6 +1,4 @@
-"""Events of a run that speak of its pages, its servers and its end."""
-
-from __future__ import annotations
+"""Events about a run's pages, servers and end."""
 
 from dataclasses import dataclass
 
@@ -28,18 +26,18 @@ class ServerTaken(Event):
 
 @dataclass(frozen=True, slots=True)
 class ServerReleased(Event):
-    """A server was given back; `told` says what becomes of it."""
+    """A server was released; `message` says what happens to it."""
 
     allocation: Allocation
     message: str
 
 
 Outcome = Manifest | Report | HearthError
-"""What a run ends with: its account, or why it could not go on."""
+"""The end of a run: its manifest or report, or its error."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunEnded(Event):
-    """Nothing more will be read, and the server was given back; Prefect may not know yet."""
+    """The run has ended and released its server; Prefect may not know yet."""
 
     outcome: Outcome

@@ -1,6 +1,4 @@
-"""A page's question: sent to the least loaded server, again while errors pass, elsewhere if one fails or lags."""
-
-from __future__ import annotations
+"""The requests for a page: sent to the least loaded server, repeated while errors pass, moved if a server fails."""
 
 import asyncio
 import time
@@ -22,7 +20,7 @@ from tasks.settings.reading import ReadSettings
 
 @dataclass(frozen=True)
 class Reading:
-    """A good answer with the page's text, the digest of the model that gave it, and what is to be known of it."""
+    """A good answer: the page's text, the digest of the model that gave it, and its flags."""
 
     answer: Answer
     digest: str
@@ -30,14 +28,14 @@ class Reading:
 
 
 class PageClient:
-    """Asks servers about pages.
+    """Gets answers for pages from the servers.
 
     Args:
-        servers: a page waits for a slot of theirs.
+        servers: each request waits for one of their slots.
         request: the options of each request.
-        prompt: what the model is told.
-        settings: how long a page meets errors that pass.
-        note: is told of every request that was sent, by the page's number, and of a bad answer to it.
+        prompt: the instruction to the model.
+        settings: how long transient errors are retried.
+        note: is called for every request that was sent, with the page's number and, if there is one, a bad answer.
     """
 
     def __init__(
@@ -56,84 +54,84 @@ class PageClient:
         self._thinks = False
 
     async def ask(self, number: int, image: PageImage, temperature: float) -> Reading:
-        """Ask, on one server after another, until one answers or the page is found to be to blame.
+        """Return a good answer, from one server after another, or find the page to blame.
 
         Raises:
-            PageError: the answer is no good, or none is to be had for this page.
+            PageError: the answer is unusable, or the servers fail at this page alone.
             UnavailableError: no server is left, and none will come.
         """
         while True:
-            patience = _Patience(self._settings.retry_seconds)
+            deadline = _RetryDeadline(self._settings.retry_seconds)
             tried: list[Server] = []
             reading: Reading | None = None
             try:
                 async for trial in stamina.retry_context(
-                    on=patience.lasts, attempts=None, timeout=None, wait_initial=0.2, wait_max=5.0
+                    on=deadline.permits, attempts=None, timeout=None, wait_initial=0.2, wait_max=5.0
                 ):
                     with trial:
                         waiting = time.monotonic()
                         async with self._servers.slot(other_than=tuple(tried), at_all=False) as server:
-                            patience.waited(time.monotonic() - waiting)
+                            deadline.postpone(time.monotonic() - waiting)
                             tried.append(server)
-                            reading = await self._answered(server, number, image, temperature, trial.num)
+                            reading = await self._try_server(server, number, image, temperature, trial.num)
             except TransientError as error:
                 await self._blame(tried[-1], number, error)
             if reading is not None:
                 return reading
 
-    async def _answered(
+    async def _try_server(
         self, server: Server, number: int, image: PageImage, temperature: float, trial: int
     ) -> Reading | None:
-        """The answer of a server; None if it is lost, so that another must be asked."""
+        """Return a server's reading; None if the server is lost, so that another must be tried."""
         try:
             return await self._first_answer(server, number, image, temperature, trial)
         except MachineLostError:
             self._servers.leave(server)
             return None
         except ModelError as error:
-            await self._see_model(server, number, error)
-            return None
-
-    async def _see_model(self, server: Server, number: int, error: ModelError) -> None:
-        """Find out whether a server has lost the model, or refuses one page in the same words.
-
-        Raises:
-            PageError: it has the model.
-            TransientError: it does not say.
-        """
-        try:
+            refusal = error
+        try:  # it has lost the model, or it refuses one page with the same message
             await server.client.load(replace(self._request, thinks=server.thinks))
         except ModelError:
-            told = f"The server stopped reading at page {number}: {error}. The pages stored so far stand."
-            self._servers.fail(server, ModelError(told))
-            return
-        raise PageError(FailureReason.REFUSED, f"The server refuses this page alone: {error}.") from None
+            problem = f"The server stopped reading at page {number}: {refusal}. The pages stored so far stand."
+            self._servers.fail(server, ModelError(problem))
+            return None
+        raise PageError(FailureReason.REFUSED, f"The server refuses this page alone: {refusal}.")
 
     async def _blame(self, server: Server, number: int, error: TransientError) -> None:
-        """Find out whether a page or its server is to blame for errors that did not pass.
+        """Mark a server as failed after errors that did not pass, unless the page itself is to blame.
+
+        The page is if the server responds and has not failed at more pages than it serves at once.
 
         Raises:
-            PageError: the page is.
+            PageError: the page is to blame.
         """
         if server.failure.done():
-            return  # others found out before
-        if await _is_well(server):
-            raise PageError(FailureReason.UNANSWERED, f"{error} It failed at this page alone.", final=True) from None
-        told = f"{error} It went on for {self._settings.retry_seconds:g} s while page {number} was read."
+            return  # by another page
+        server.unanswered += 1
+        if server.unanswered <= server.share.capacity:
+            try:
+                await server.client.version()
+            except TransientError:
+                pass
+            else:
+                problem = f"{error} It failed at this page alone."
+                raise PageError(FailureReason.UNANSWERED, problem, final=True) from None
+        problem = f"{error} It went on for {self._settings.retry_seconds:g} s while page {number} was read."
         remedy = "The pages stored so far stand: run again when the server is well."
-        self._servers.fail(server, ServerError(told, remedy))
+        self._servers.fail(server, ServerError(problem, remedy))
 
     async def _first_answer(
         self, server: Server, number: int, image: PageImage, temperature: float, trial: int
     ) -> Reading:
-        """Ask one server, and another, too, if it takes far longer than for other pages; the first answer is taken."""
+        """Return the first reading of a server and, if it takes far longer than for other pages, a second one."""
         emit(PageStarted(number))
-        asked = asyncio.create_task(self._ask(server, number, image, temperature, trial))
-        calls = {asked}
+        first = asyncio.create_task(self._send(server, number, image, temperature, trial))
+        calls = {first}
         try:
             await asyncio.wait(calls, timeout=server.pace.straggler_seconds)
-            if not asked.done() and self._servers.others((server,)):
-                calls.add(asyncio.create_task(self._elsewhere(server, number, image, temperature)))
+            if not first.done() and self._servers.others((server,)):
+                calls.add(asyncio.create_task(self._send_elsewhere(server, number, image, temperature)))
             while True:
                 done, calls = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
                 for call in done:
@@ -145,25 +143,25 @@ class PageClient:
             if calls:
                 await asyncio.wait(calls)
 
-    async def _elsewhere(self, server: Server, number: int, image: PageImage, temperature: float) -> Reading:
+    async def _send_elsewhere(self, server: Server, number: int, image: PageImage, temperature: float) -> Reading:
         async with self._servers.slot(other_than=(server,), first=True) as other:
-            return await self._ask(other, number, image, temperature, 1)
+            return await self._send(other, number, image, temperature, 1)
 
-    async def _ask(self, server: Server, number: int, image: PageImage, temperature: float, trial: int) -> Reading:
-        """Send one request, and note what came of it."""
+    async def _send(self, server: Server, number: int, image: PageImage, temperature: float, trial: int) -> Reading:
+        """Send one request, validate the answer, and note the attempt."""
         began, started = server.share.now(), time.perf_counter()
+        answer: Answer | None = None
 
         def note(reason: FailureReason | None = None, detail: str | None = None) -> None:
             seconds = round(time.perf_counter() - started, 6)
             attempt = Attempt(temperature=temperature, seconds=seconds, reason=reason, detail=detail)
             self._note(number, attempt, answer if reason else None)
 
-        answer: Answer | None = None
         try:
             stretch = 2.0 ** (trial - 1)
             answer = await server.generate(self._request, self._prompt, image.png, temperature, stretch)
-            self._thought(answer)
-            found = validate(answer, image, self._request)
+            self._warn_of_thinking(answer)
+            page = validate(answer, image, self._request)
         except asyncio.CancelledError as error:
             note(FailureReason.SLOW if error.args == (FailureReason.SLOW,) else FailureReason.INTERRUPTED)
             raise
@@ -182,46 +180,36 @@ class PageClient:
             raise
         note()
         self._servers.answered += 1
-        return Reading(answer.model_copy(update={"response": found.text}), server.digest, found.flags)
+        return Reading(answer.model_copy(update={"response": page.text}), server.digest, page.flags)
 
-    def _thought(self, answer: Answer) -> None:
-        """Say once that the model thinks, though it was told not to."""
+    def _warn_of_thinking(self, answer: Answer) -> None:
+        """Warn once that the model thinks, although the request turns that off."""
         if answer.thought and not self._thinks:
             self._thinks = True
-            told = (
-                "thinks before it answers, which takes time and tokens of --num-predict. Choose an instruct tag of it"
+            emit(
+                RunWarning(
+                    f"{self._request.model} thinks before it answers, which takes time and tokens of --num-predict. "
+                    "Choose an instruct tag of it with --model."
+                )
             )
-            emit(RunWarning(f"{self._request.model} {told} with --model."))
 
 
-class _Patience:
-    """How long a page meets errors that pass, from the first one on; waiting for a slot does not count."""
+class _RetryDeadline:
+    """How long a page's transient errors are retried, from the first one on; waiting for a slot does not count."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._until: float | None = None
 
-    def waited(self, seconds: float) -> None:
-        """So long a slot was waited for."""
+    def postpone(self, seconds: float) -> None:
+        """Add the time of a wait for a slot."""
         if self._until is not None:
             self._until += seconds
 
-    def lasts(self, error: Exception) -> bool:
-        """Whether to try again after an error."""
+    def permits(self, error: Exception) -> bool:
+        """Return whether to try again after an error."""
         if not isinstance(error, TransientError) or not self._seconds:
             return False
         if self._until is None:
             self._until = time.monotonic() + self._seconds
         return time.monotonic() < self._until
-
-
-async def _is_well(server: Server) -> bool:
-    """Whether a page that was not answered may be to blame itself: the server answers, and others were read."""
-    server.unanswered += 1
-    if server.unanswered > server.share.capacity:
-        return False
-    try:
-        await server.client.version()
-    except TransientError:
-        return False
-    return True

@@ -1,6 +1,4 @@
-"""Page image -> PageResult: one attempt at a time, each judged, the last one recorded whatever it is."""
-
-from __future__ import annotations
+"""Attempts at pages: render, ask, validate, and store the final result."""
 
 import asyncio
 from dataclasses import replace
@@ -21,19 +19,19 @@ from tasks.results.store import ResultStore
 from tasks.serving.server_pool import Servers
 from tasks.settings.reading import ReadSettings
 
-_FAINT = Flag(name=FlagName.FAINT, detail="What is on it is as faint as dust, or as what shows through from behind.")
+_FAINT = Flag(name=FlagName.FAINT, detail="Its ink is as faint as dust, or as the other side shining through.")
 
 
 class PageReader:
-    """Reads the pages of one plan on whatever servers there are.
+    """Reads the pages of one plan on the current servers.
 
     Args:
-        plan: what is read.
+        plan: the pages and options.
         request: the options of each request.
-        servers: that it is read on; a page waits for a slot of theirs.
+        servers: a page waits for one of their slots.
         renderer: makes the images.
-        store: keeps the results.
-        settings: how long a page meets errors that pass.
+        store: stores the results.
+        settings: how long transient errors are retried.
     """
 
     def __init__(
@@ -48,7 +46,7 @@ class PageReader:
     ) -> None:
         self._plan = plan
         self._servers = servers
-        self._asker = PageClient(servers, request, plan.options.prompt, settings, self._note)
+        self._client = PageClient(servers, request, plan.options.prompt, settings, self._note)
         self._renderer = renderer
         self._store = store
         self._attempts: dict[int, tuple[Attempt, ...]] = {}
@@ -57,7 +55,7 @@ class PageReader:
 
     @property
     def attempts(self) -> int:
-        """At each page, at the most."""
+        """Maximum attempts at each page."""
         return self._plan.attempts
 
     @property
@@ -66,14 +64,14 @@ class PageReader:
         return self._plan.document.name
 
     async def read(self, number: int, attempt: int) -> None:
-        """Make one attempt at a page and store what is final: a good answer, or the last failure.
+        """Make one attempt at a page, and store a final result: a good answer, or the last failure.
 
         Args:
             number: the page, counted from 1.
-            attempt: which one this is, counted from 1; the temperature rises with it.
+            attempt: counted from 1; the temperature rises with it.
 
         Raises:
-            PageError: the answer is no good. If it is `final`, or the last attempt, it has been stored.
+            PageError: the attempt failed. A `final` failure, or that of the last attempt, has been stored.
             UnavailableError: no server is left, and none will come; nothing was stored.
             StorageError: the result cannot be stored.
         """
@@ -87,9 +85,8 @@ class PageReader:
             reading = await self._ask(number, image, temperature)
         except PageError as error:
             if image is None:
-                self._note(
-                    number, Attempt(temperature=temperature, seconds=0.0, reason=error.reason, detail=str(error))
-                )
+                failed = Attempt(temperature=temperature, seconds=0.0, reason=error.reason, detail=str(error))
+                self._note(number, failed)
             if error.final or attempt >= self._plan.attempts:
                 await self._finish(number, PageStatus.FAILED, image, error=error)
                 error.final = True
@@ -99,17 +96,17 @@ class PageReader:
         text = reading.answer.response.strip()
         if not image.has_ink and text:
             reading = replace(reading, flags=(*reading.flags, _FAINT))
-        # What is left of a page may be dust, or show through: where nothing is written on it, it is blank.
+        # The ink may be dust, or the other side shining through: such a page without text is blank.
         await self._finish(number, PageStatus.READ if image.has_ink or text else PageStatus.BLANK, image, reading)
 
     async def _ask(self, number: int, image: PageImage, temperature: float) -> Reading:
-        """Ask for a page; what is left of a damaged one and holds no text has failed, whatever the model says."""
+        """Return a page's answer. A damaged page without text has failed, whatever the model says."""
         try:
             if image.strips:
-                strips = self._strips.setdefault(number, StripReader(self._asker, number))
-                reading = await strips.ask(image, temperature)
+                reader = self._strips.setdefault(number, StripReader(self._client, number))
+                reading = await reader.ask(image, temperature)
             else:
-                reading = await self._asker.ask(number, image, temperature)
+                reading = await self._client.ask(number, image, temperature)
         except PageError as error:
             if not image.damage or error.reason is not FailureReason.EMPTY:
                 raise
@@ -136,7 +133,7 @@ class PageReader:
     ) -> None:
         attempts, bad = self._attempts.pop(number, ()), self._bad.pop(number, None)
         part = part_of(bad) if bad and error else ""
-        partial = (Flag(name=FlagName.PARTIAL, detail="the text is what its last attempts gave"),) if part else ()
+        partial = (Flag(name=FlagName.PARTIAL, detail="the text comes from its last attempts"),) if part else ()
         self._strips.pop(number, None)
         answer = reading.answer if reading else None
         digest = reading.digest if reading else self._servers.digest
@@ -160,14 +157,14 @@ class PageReader:
             flags=(*(image.flags if image else ()), *(reading.flags if reading else ()), *partial),
             finished_at=datetime.now(UTC),
         )
-        # What is stored is also told of, though the run be interrupted just then.
-        await asyncio.shield(self._stored(result))
+        # An interruption does not separate the stored result from its event.
+        await asyncio.shield(self._save(result))
 
-    async def _stored(self, result: PageResult) -> None:
+    async def _save(self, result: PageResult) -> None:
         await asyncio.to_thread(self._store.write_page, result)
         emit(PageDone(result))
 
 
 def temperature_of(attempt: int) -> float:
-    """0 at first, then 0.2 more at each attempt up to 1, so that a model leaves the rut it was in."""
+    """Return an attempt's temperature: 0 at first, then 0.2 more each time up to 1, so that a model leaves a loop."""
     return round(min(1.0, 0.2 * (attempt - 1)), 1)

@@ -1,6 +1,4 @@
-"""A page that was cut into strips: asked for strip by strip, and stitched together again."""
-
-from __future__ import annotations
+"""Pages that are read in strips, and the stitching of their texts."""
 
 from collections.abc import Sequence
 from difflib import SequenceMatcher
@@ -9,7 +7,7 @@ from tasks.core.flags import Flag, FlagName
 from tasks.documents.render import PageImage
 from tasks.reading.page_client import PageClient, Reading
 
-# Lines of an overlap are read twice, and not always alike; a line at the edge of a strip may be cut.
+# Lines of an overlap are read twice, not always alike; a line at the edge of a strip may be cut.
 _ALIKE = 0.8
 _MOST_SHARED = 40
 _MOST_CUT = 2
@@ -19,11 +17,11 @@ _COUNTS = (
     *("prompt_eval_duration", "eval_duration"),
 )
 
-SEAM = Flag(name=FlagName.SEAM, detail="It was read in strips, and where two of them meet lines may be cut or doubled.")
+SEAM = Flag(name=FlagName.SEAM, detail="It was read in strips; lines may be cut or doubled where two strips meet.")
 
 
 class StripReader:
-    """Reads the strips of one page, one request after the other; those that were read well are not asked for again."""
+    """Reads the strips of one page in sequence; a strip that was read is not requested again."""
 
     def __init__(self, client: PageClient, number: int) -> None:
         self._client = client
@@ -31,10 +29,10 @@ class StripReader:
         self._read: dict[int, Reading] = {}
 
     async def ask(self, page: PageImage, temperature: float) -> Reading:
-        """Ask for the strips that are left, and put all together.
+        """Read the remaining strips, and return the whole page.
 
         Raises:
-            PageError: the answer to a strip is no good.
+            PageError: the answer to a strip is unusable.
         """
         written = [at for at, strip in enumerate(page.strips) if not strip.blank]
         for at in written:
@@ -51,10 +49,10 @@ class StripReader:
 
 
 def stitched(texts: Sequence[str], strips: Sequence[PageImage]) -> tuple[str, bool]:
-    """Put the texts of strips together, and what two of them share in once.
+    """Join the texts of strips, with the lines that two of them share only once.
 
     Returns:
-        The text, and whether nothing can have been lost or doubled.
+        The text, and whether no line can have been lost or doubled.
     """
     lines: list[str] = []
     sure = True
@@ -69,16 +67,16 @@ def stitched(texts: Sequence[str], strips: Sequence[PageImage]) -> tuple[str, bo
 
 
 def seam(before: Sequence[str], after: Sequence[str], overlap: float) -> tuple[int, int]:
-    """Find the lines that end one text and begin another.
+    """Find the lines that end one text and begin the next.
 
     Args:
-        before: the first text.
-        after: the second one.
-        overlap: the part of the second one that is likely to be in the first, too.
+        before: lines of the first text.
+        after: lines of the second text.
+        overlap: the likely part of the second text that is also in the first, 0 to 1.
 
     Returns:
-        How many lines to drop from the end of the first, which were cut, and from the beginning of the second; both 0
-        if the two share nothing.
+        How many cut lines to drop from the end of the first, and how many lines from the beginning of the second; both
+        0 if the two share nothing.
     """
     expected = overlap * len(after)
     found = [
@@ -92,7 +90,7 @@ def seam(before: Sequence[str], after: Sequence[str], overlap: float) -> tuple[i
 
 
 def _shared(ends: Sequence[str], begins: Sequence[str]) -> bool:
-    """Whether lines are the same, read twice: most of them exactly, for others differ in a letter or a figure, too."""
+    """Return whether lines are the same, read twice: most of them equal, the others alike."""
     pairs = [(" ".join(one.split()), " ".join(other.split())) for one, other in zip(ends, begins, strict=True)]
     same = sum(one == other for one, other in pairs)
     written = any(one == other and sum(map(str.isalnum, one)) >= _LETTERS for one, other in pairs)

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from tasks.core.jobs import Frozen
 from tasks.core.scaling import PAGES_PER_SLOT
+from tasks.settings.reading import Digest
 
 
 class Access(StrEnum):
@@ -66,14 +67,12 @@ class Ec2Settings(Frozen):
     capacity_seconds: float = Field(600, gt=0, description="Time to wait for capacity for a machine, seconds.")
     start_seconds: float = Field(300, gt=0, description="Maximum time until EC2 reports a machine as running, seconds.")
     boot_seconds: float = Field(
-        1200, gt=0, description="Maximum time from running until Ollama answers, its installation included, seconds."
+        1200, gt=0, description="Maximum time to boot and install until Ollama answers, seconds."
     )
     lease_seconds: float = Field(180, gt=0, description="Time until the lease of a dead run expires, seconds.")
     machines: int = Field(1, ge=1, le=64, description="Maximum machines of one run.")
     pages_a_slot: float = Field(
-        PAGES_PER_SLOT,
-        ge=0,
-        description="Waiting pages per slot that add a machine to a run, pages; 0 adds one as soon as a page waits.",
+        PAGES_PER_SLOT, ge=0, description="Waiting pages per slot that add a machine to a run, pages; 0: any page."
     )
     poll_seconds: float = Field(3, gt=0, description="Interval of EC2 status requests for a machine, seconds.")
     terminate_hours: float = Field(24, ge=0, description="Time after which a stopped machine is terminated, hours.")
@@ -94,10 +93,8 @@ class Ec2StackSettings(Frozen):
         pattern=r"^[0-9a-f]{64}$",
         description="SHA-256 of Ollama's archive; the release's own if unset. A machine with another does not boot.",
     )
-    model_digest: str | None = Field(
-        None,
-        pattern=r"^[0-9a-f]{12,64}$",
-        description="Digest of the model, or its first 12 digits or more. A machine with another does not boot.",
+    model_digest: Digest | None = Field(
+        None, description="Digest of the model, or its first 12 digits or more. A machine with another does not boot."
     )
     slots: int = Field(8, ge=1, le=256, description="Slots of each machine: OLLAMA_NUM_PARALLEL.")
     num_ctx: int = Field(8192, ge=256, description="Context length of each slot, tokens: OLLAMA_CONTEXT_LENGTH.")

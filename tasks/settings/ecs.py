@@ -16,8 +16,8 @@ class EcsSettings(Frozen):
         2,
         ge=1,
         le=64,
-        description="Minimum tasks that a run requests when it begins. It requests up to `HEARTH_ECS_STACK__MAX_TASKS` "
-        "if each slot of theirs gets `HEARTH_ECS_STACK__PAGES_PER_SLOT` pages.",
+        description="Minimum tasks that a run requests, up to `HEARTH_ECS_STACK__MAX_TASKS` if each slot gets "
+        "`HEARTH_ECS_STACK__PAGES_PER_SLOT` pages.",
     )
     start_seconds: float = Field(1800, gt=0, description="Maximum time until the first task is warm, seconds.")
     lease_seconds: float = Field(180, gt=0, description="Time until the lease of a dead run expires, seconds.")
@@ -48,9 +48,7 @@ class EcsStackSettings(Frozen):
     on_demand_base: int = Field(
         1, ge=0, le=64, description="Machines (or Fargate tasks) that are always on demand; the others are spot."
     )
-    on_demand_percent: int = Field(
-        0, ge=0, le=100, description="Share of the others that is on demand as well, percent."
-    )
+    on_demand_percent: int = Field(0, ge=0, le=100, description="Share of the others that is also on demand, percent.")
     fargate_vcpu: int = Field(4, ge=1, le=16, description="vCPUs of a Fargate task: 1, 2, 4, 8 or 16.")
     fargate_gb: int = Field(16, ge=2, le=120, description="Memory of a Fargate task, GB.")
     model: str = Field("qwen2.5vl:7b", min_length=1, description="Model in the image, which tasks keep warm.")
@@ -61,16 +59,12 @@ class EcsStackSettings(Frozen):
     pages_per_slot: float = Field(
         20,
         gt=0,
-        description="Waiting pages per slot above which AWS adds a task, pages. While a machine starts (about three "
-        "minutes), a slot reads 20 pages of 7.5 s.",
+        description="Waiting pages per slot above which AWS adds a task, pages; 20 take as long as a machine's start.",
     )
     idle_minutes: int = Field(10, ge=3, le=60, description="Idle time after which all tasks are stopped, minutes.")
     disk_gb: int = Field(100, ge=40, le=1000, description="Size of each machine's gp3 disk, GB.")
     disk_throughput: int = Field(
-        437,
-        ge=125,
-        le=1000,
-        description="Throughput of this disk, MB/s; capped at what an instance type supports, as for the EC2 pool.",
+        437, ge=125, le=1000, description="Throughput of this disk, MB/s; capped as for the EC2 pool."
     )
     metrics: bool = Field(
         False,
@@ -78,7 +72,7 @@ class EcsStackSettings(Frozen):
         "USD 0.30 a month each, charged for the hours in which a task runs.",
     )
     subnets: tuple[str, ...] = Field(
-        (), description="Subnet ids in two zones or more (JSON list); those of the default VPC if empty."
+        (), description="Subnet ids in two or more zones (JSON list); the default VPC's if empty."
     )
     ami_parameter: str = Field(
         "/aws/service/ecs/optimized-ami/amazon-linux-2023/gpu/recommended/image_id",

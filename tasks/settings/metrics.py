@@ -18,14 +18,12 @@ class MetricsSettings(Frozen):
         "month, charged for the hours in which it is sent; 1,000 requests, one a minute and run, cost USD 0.01.",
     )
     textfile: Path | None = Field(
-        None,
-        description="File for node_exporter's textfile collector; its name ends in .prom. None is written if unset.",
+        None, description="File for node_exporter's textfile collector, ending in .prom; not written if unset."
     )
     otlp: str | None = Field(
         None,
         pattern=r"^https?://",
-        description="OTLP receiver over HTTP, such as http://collector:4318; nothing is sent if unset. "
-        "Requires `hearth-pages[otel]`.",
+        description="OTLP receiver over HTTP, such as http://collector:4318; it requires `hearth-pages[otel]`.",
     )
     flush_seconds: float = Field(60, ge=1, le=3600, description="Interval of sending metrics, seconds.")
 
@@ -36,7 +34,7 @@ class MonitoringSettings(Frozen):
     email: str = Field("", description="E-mail address for alarms; AWS asks it for a confirmation.")
     page_seconds: float = Field(10, ge=1, description="Alarm threshold of the 95th percentile of page times, seconds.")
     usd_per_hour: float | None = Field(
-        None, gt=0, description="Price of a machine, USD per hour; that of the first instance type if unset."
+        None, gt=0, description="Price of a machine, USD per hour; the first instance type's if unset."
     )
     daily_usd: float = Field(25, ge=1, description="Alarm threshold of the machines' daily cost, USD.")
     monthly_usd: float | None = Field(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field
 
 from tasks.core.jobs import Frozen
@@ -13,15 +15,16 @@ DEFAULT_PROMPT = (
 )
 
 
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{12,64}$")]
+"""The first 12 or more hexadecimal digits of a model's digest."""
+
+
 class ReadSettings(Frozen):
     """The requests for a page."""
 
     prompt: str = Field(DEFAULT_PROMPT, min_length=1, description="Prompt that is sent with each page image.")
     longest_side: int = Field(
-        1288,
-        ge=64,
-        le=8192,
-        description="Longest side of the page images, pixels; olmOCR's default (arXiv:2502.18443).",
+        1288, ge=64, le=8192, description="Longest side of the page images, pixels; as in olmOCR (arXiv:2502.18443)."
     )
     num_ctx: int = Field(8192, ge=256, description="Context length of each slot, tokens; it costs memory.")
     num_predict: int = Field(4096, ge=1, description="Maximum length of a page's text, tokens.")
@@ -47,10 +50,7 @@ class LimitSettings(Frozen):
         250, ge=1, description="Maximum size of an image on a page, megapixels; a page that exceeds it fails."
     )
     open_seconds: float = Field(
-        6,
-        gt=0,
-        description="Maximum processor time to open a PDF, seconds; 0.2 s are added per megabyte, up to "
-        "`render_seconds`.",
+        6, gt=0, description="Maximum processor time to open a PDF, seconds, plus 0.2 per MB up to `render_seconds`."
     )
     render_seconds: float = Field(
         60, gt=0, description="Maximum processor time to render a page, seconds; 5 times as long by the clock."
@@ -65,10 +65,8 @@ class WarmSettings(Frozen):
         900, gt=0, description="Maximum time until a server reads its first page, without downloads, seconds."
     )
     answer_seconds: float = Field(30, gt=0, description="Maximum time until a server answers, seconds.")
-    model_digest: str | None = Field(
-        None,
-        pattern=r"^[0-9a-f]{12,64}$",
-        description="Digest of the model, or at least its first 12 digits. A server with another model is not used.",
+    model_digest: Digest | None = Field(
+        None, description="Digest of the model, or its first 12 digits or more. A server with another is not used."
     )
     pull_seconds: float = Field(3600, gt=0, description="Maximum time to download the model, seconds.")
     load_seconds: float = Field(600, gt=0, description="Maximum time to load the model, seconds.")

@@ -13,32 +13,23 @@ class RetentionSettings(Frozen):
     runs_days: float = Field(
         90,
         ge=2,
-        description="Time for which Prefect keeps finished runs of Hearth's flows with their task runs, logs and "
-        "artifacts, days. It applies only to the server that Hearth started.",
+        description="Time to keep finished runs, their logs and artifacts on the Prefect server of Hearth, days.",
     )
     sweeps_days: float = Field(
-        7, ge=2, description="The same for sweep-machines and idle-shutdown, days; they run hundreds of times a day."
+        7, ge=2, description="The same for sweep-machines and idle-shutdown, of which hundreds run daily, days."
     )
-    reports_days: float = Field(
-        400, ge=1, description="Time for which reports of batches are kept, days; the newest ten always are."
-    )
-    costs_days: float = Field(
-        400, ge=31, description="Time covered by machines.jsonl in the results, which `hearth cost` reads, days."
-    )
+    reports_days: float = Field(400, ge=1, description="Time to keep reports of batches, days; the newest ten stay.")
+    costs_days: float = Field(400, ge=31, description="Time to keep costs in machines.jsonl for `hearth cost`, days.")
     leftovers_days: float = Field(
-        30,
-        ge=1,
-        description="Time for which leftovers of runs are kept, days: shards of batches, slot ledgers, server logs.",
+        30, ge=1, description="Time to keep leftovers of runs, days: shards of batches, slot ledgers, server logs."
     )
     results_days: float | None = Field(
         None,
         ge=1,
-        description="Time for which results are kept whose document is gone, days; for ever if unset, so that nothing "
-        "is paid for twice.",
+        description="Time to keep results whose document is gone, days; for ever if unset: nothing is paid twice.",
     )
     api_days: float | None = Field(
         None,
         ge=2,
-        description="Time for which `hearth serve-api` keeps documents, results and records of ended runs, days; for "
-        "ever if unset.",
+        description="Time to keep documents, results and records of ended API runs, days; for ever if unset.",
     )

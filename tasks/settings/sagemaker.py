@@ -30,16 +30,13 @@ class SagemakerStackSettings(Frozen):
 
     image: str | None = Field(None, description="Hearth's container in ECR; see docs/how-to/sagemaker.md.")
     serving: Serving = Field(
-        Serving.ASYNC,
-        description="Kind of inference: async (through a queue; pages may take long) or realtime (8 minutes a page).",
+        Serving.ASYNC, description="Inference: async (a queue; pages may take long) or realtime (8 minutes a page)."
     )
     models: tuple[str, ...] = Field(
         ("qwen2.5vl:7b",), min_length=1, description="Models, the default one first (JSON list); async supports one."
     )
     model_digests: tuple[str, ...] = Field(
-        (),
-        description="Digest of each model, or at least its first 12 digits, in the order of the models (JSON list). A "
-        "container with another model exits; not checked if empty.",
+        (), description="Digests of the models, or their first 12 digits (JSON list). A container with others exits."
     )
     model_data: str | None = Field(
         None,
@@ -47,9 +44,7 @@ class SagemakerStackSettings(Frozen):
         description="S3 prefix of an Ollama model store, for example s3://bucket/store/; the image's own if unset.",
     )
     instance_type: str = Field(
-        "ml.g4dn.xlarge",
-        pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9-]+$",
-        description="Instance type, for example ml.g5.xlarge.",
+        "ml.g4dn.xlarge", pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9-]+$", description="Instance type, such as ml.g5.xlarge."
     )
     inference_ami: str = Field(
         "al2-ami-sagemaker-inference-gpu-3-1",

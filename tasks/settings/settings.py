@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, Settin
 
 from tasks.core.errors import InputError
 from tasks.core.escaping import escape_surrogates
-from tasks.core.jobs import ON_AWS, BackendName, Frozen
+from tasks.core.jobs import BackendName
 from tasks.core.paths import StoragePath
 from tasks.core.private import SHARED, Sharing
 from tasks.settings.ec2 import Ec2Settings, Ec2StackSettings
@@ -29,32 +29,16 @@ def _cache_directory() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hearth"
 
 
-class AutoSettings(Frozen):
-    """The backend `auto`, where AWS is at hand. The use is told and not guessed, so that all runs choose alike."""
-
-    backends: tuple[BackendName, ...] = Field(
-        (),
-        description="Backends on AWS that are deployed, and that `auto` may take though they cost money (JSON list), "
-        'such as ["ec2", "ecs"]; none if empty. The cheapest for the use that is told here is taken.',
-    )
-    pages: int = Field(50, ge=1, description="Pages of a usual run.")
-    runs_a_day: float = Field(1.0, gt=0, description="Usual runs a day, of everybody.")
-    max_usd: float = Field(1.0, gt=0, description="`auto` takes nothing on AWS that may cost more a run, USD.")
-
-    @field_validator("backends")
-    @classmethod
-    def _paid(cls, backends: tuple[BackendName, ...]) -> tuple[BackendName, ...]:
-        for each in backends:
-            if each not in ON_AWS:
-                raise ValueError(f"{each} is not on AWS; choose of {', '.join(ON_AWS)}")
-        return backends
-
-
 _PREFIX = "HEARTH_"
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 _HEADER = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]*")
 _PATHS = {"HEARTH_OUTPUT", "HEARTH_INBOX", "HEARTH_HOME", "HEARTH_URL_CA"}  # paths may contain any bytes
+_REMOVED = {
+    "HEARTH_AUTO": "`auto` chooses no backend that costs money. Set HEARTH_BACKEND to ec2, ecs or sagemaker; "
+    "`hearth plan` compares their costs."
+}
+"""Settings and sections of earlier versions, with what replaces them."""
 OF_THE_EMBEDDED_SERVER = {"HEARTH_EMBEDDED_MODELS", "HEARTH_TESSDATA"}
 
 
@@ -90,7 +74,7 @@ class Settings(BaseSettings):
         None, ge=1, le=256, description="Maximum pages in flight; the backend's default if unset."
     )
     idle_minutes: float = Field(
-        10, gt=0, description="Time for which a server that Hearth started stays warm unused, minutes."
+        10, gt=0, description="Time for which an unused server of Hearth's stays warm, minutes."
     )
     output: Annotated[StoragePath, NoDecode] = Field(
         Path("results"), description="Directory of the results, or s3://bucket/prefix."
@@ -142,8 +126,7 @@ class Settings(BaseSettings):
         return place.expanduser().absolute() if isinstance(place, Path) else place
 
     excerpts: bool = Field(
-        True,
-        description="Whether Prefect stores the first 80 characters of each page; use no for confidential documents.",
+        True, description="Whether Prefect stores the first 80 characters of each page; no for confidential documents."
     )
     read: ReadSettings = ReadSettings()
     limits: LimitSettings = LimitSettings()
@@ -157,7 +140,6 @@ class Settings(BaseSettings):
     ecs: EcsSettings = EcsSettings()
     ecs_stack: EcsStackSettings = EcsStackSettings()
     trigger: TriggerSettings = TriggerSettings()
-    auto: AutoSettings = AutoSettings()
     retention: RetentionSettings = RetentionSettings()
 
 
@@ -170,7 +152,10 @@ def load_settings() -> Settings:
     known = {f"{_PREFIX}{name}".upper() for name in Settings.model_fields} | OF_THE_EMBEDDED_SERVER
     read_any_encoding()
     for variable in (*(name for name, value in os.environ.items() if value), *values_in_env_file()):
-        if variable.startswith(_PREFIX) and variable.upper().partition("__")[0] not in known:
+        section = variable.upper().partition("__")[0]
+        if section in _REMOVED:
+            raise InputError(f"The setting {variable} was removed: {_REMOVED[section]}")
+        if variable.startswith(_PREFIX) and section not in known:
             raise _unknown(variable)
         if variable.startswith(_PREFIX) and _is_invalid_text(variable):
             raise InputError(f"The setting {variable} is wrong: it is not valid UTF-8. Correct it in the environment.")

@@ -1,6 +1,4 @@
-"""Form fields whose appearance does not show their value, and XFA forms, of which a PDF draws a placeholder alone."""
-
-from __future__ import annotations
+"""Form fields whose appearance does not show their value, and XFA forms, of which only a placeholder is drawn."""
 
 import re
 from collections.abc import Iterator
@@ -17,7 +15,7 @@ _MOST_PACKETS = 64
 _CHOICES = {pymupdf.PDF_WIDGET_TYPE_COMBOBOX, pymupdf.PDF_WIDGET_TYPE_LISTBOX}
 _BUTTONS = {pymupdf.PDF_WIDGET_TYPE_CHECKBOX, pymupdf.PDF_WIDGET_TYPE_RADIOBUTTON}
 _DYNAMIC = re.compile(rb"<dynamicRender>\s*required")
-# The words of Adobe's placeholder, and of others'.
+# The text of Adobe's placeholder and of others.
 _PLACEHOLDER = re.compile(
     r"please wait|adobe (acrobat|reader)|(your|pdf|the) viewer|bitte warten|veuillez patienter|espere|attendere"
     r"|aguarde|een ogenblik",
@@ -26,7 +24,7 @@ _PLACEHOLDER = re.compile(
 
 
 class Forms:
-    """The form of a document, if it has one."""
+    """A document's form, if it has one."""
 
     def __init__(self, pdf: pymupdf.Document) -> None:
         self._pdf = pdf
@@ -37,21 +35,21 @@ class Forms:
         )
 
     def is_placeholder(self, page: pymupdf.Page) -> bool:
-        """Whether what the page draws stands for an XFA form that programs have to draw instead."""
+        """Return whether the page shows only the placeholder of an XFA form."""
         if not self._has_xfa or page.first_widget is not None:
             return False
         return self._dynamic or bool(_PLACEHOLDER.search(page.get_text()))
 
     def hides_xfa(self, page: pymupdf.Page) -> bool:
-        """Whether there is an XFA form that the page may or may not show."""
+        """Return whether there is an XFA form that the page may not show."""
         return self._has_xfa and not self._pdf.is_form_pdf and page.first_widget is None
 
     def show_values(self, page: pymupdf.Page) -> bool:
-        """Have MuPDF draw the fields whose appearance does not show their value anew; return whether there are any."""
+        """Have MuPDF redraw the fields whose appearance does not show their value; return whether there are any."""
         if page.first_widget is None:
             return False
         words = page.get_text("words")
-        shown = [self._show(widget, words) for widget in page.widgets()]  # all of them, not the first alone
+        shown = [self._show(widget, words) for widget in page.widgets()]  # all of them, before any()
         return any(shown)
 
     def _show(self, widget: pymupdf.Widget, words: list[tuple[Any, ...]]) -> bool:
@@ -65,16 +63,16 @@ class Forms:
         if secret or not (choice or kind == pymupdf.PDF_WIDGET_TYPE_TEXT):
             return False
         value = "\n".join(_shown(field, choice=choice))
-        anew = self._fresh or not field["AP"].is_dict  # MuPDF makes its appearance
+        anew = self._fresh or not field["AP"].is_dict  # MuPDF draws its appearance
         if not _letters(value) or (anew and not choice) or (not anew and _says(words, widget.rect, value)):
             return False
-        if choice:  # MuPDF would draw all that can be chosen, and not what was
+        if choice:  # MuPDF would draw all options instead of the selected one
             self._set(widget.xref, FT="/Tx", Ff=str(_MULTILINE), V=pymupdf.get_pdf_str(value))
         self._set(widget.xref, AP="null")
         return True
 
     def _set_state(self, widget: pymupdf.Widget, field: PdfObject) -> bool:
-        """Give a check box or radio button the state that its field's value says."""
+        """Set a check box or radio button to the state of its field's value; return whether that changed it."""
         value = field.inherited("V").name
         states = (widget.button_states() or {}).get("normal") or []
         state = value if value in states else "Off"
@@ -94,18 +92,19 @@ class Forms:
     def _packets(self) -> Iterator[bytes]:
         kind, value = self._key("AcroForm/XFA")
         references = re.findall(r"(\d+) \d+ R", value)[:_MOST_PACKETS]
-        if kind == "xref" and not self._pdf.xref_is_stream(int(references[0])):  # an array of its own
+        if kind == "xref" and not self._pdf.xref_is_stream(int(references[0])):  # an indirect array
             references = re.findall(r"(\d+) \d+ R", self._pdf.xref_object(int(references[0])))[:_MOST_PACKETS]
-        return (self._pdf.xref_stream(int(each)) or b"" for each in references if self._pdf.xref_is_stream(int(each)))
+        numbers = map(int, references)
+        return (self._pdf.xref_stream(number) or b"" for number in numbers if self._pdf.xref_is_stream(number))
 
 
 def _shown(field: PdfObject, *, choice: bool) -> Iterator[str]:
-    """What a person sees of a field's value: of a choice, the text of what was chosen, not what it is sent as."""
+    """Yield the visible text of a field's value: of a choice, the option's label instead of its export value."""
     value = field.inherited("V")
-    texts = [each.text for each in value.items()] if value.is_array else [value.text]
+    texts = [item.text for item in value.items()] if value.is_array else [value.text]
     named = {}
     for option in field.inherited("Opt").items() if choice else ():
-        if option.is_array and (pair := [each.text for each in option.items()]):
+        if option.is_array and (pair := [item.text for item in option.items()]):
             named[pair[0]] = pair[-1]
     return (named.get(text, text) for text in texts)
 
@@ -115,6 +114,6 @@ def _letters(text: str) -> str:
 
 
 def _says(words: list[tuple[Any, ...]], rect: pymupdf.Rect, value: str) -> bool:
-    """Whether the words within a field are its value's, whatever stands between their letters."""
+    """Return whether the words within a field show its value, apart from punctuation and blanks."""
     within = "".join(word[4] for word in words if rect.intersects(pymupdf.Rect(word[:4])))
     return all(_letters(line) in _letters(within) for line in value.splitlines())

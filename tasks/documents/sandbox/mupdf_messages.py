@@ -1,6 +1,4 @@
-"""What MuPDF says of a page while it draws it: nothing of a sound one, and how it is damaged of another."""
-
-from __future__ import annotations
+"""MuPDF's messages about a page while it draws it, from which damage is recognized."""
 
 import re
 
@@ -9,8 +7,8 @@ import pymupdf
 _MOST = 3
 _LONGEST = 160
 
-# Said of pages on which nothing that can be seen is missing: how fonts are measured and mapped, colours converted,
-# links and structure followed, and what every viewer forgives. Whatever else is said counts as damage.
+# Messages about pages on which nothing visible is missing: fonts measured and mapped, colours converted, links and
+# structure followed, and errors that every viewer forgives. Every other message counts as damage.
 _HARMLESS = re.compile(
     r"cmap|codespace|code space|cid collection|cidsysteminfo|cidtogidmap|tounicode|s22pdf"
     r"|bogus font|ascent/descent|guessing type|non-embedded font|not allowed to embed|get_advance|glyph.name"
@@ -26,34 +24,34 @@ _HARMLESS = re.compile(
     r"|claims to have \d+ pages",
     re.IGNORECASE,
 )
-# Said a second time of what was said just before, which may have been of another page.
+# A repetition of the message before, which may have been about another page.
 _REPEATED = re.compile(r"\.\.\. repeated \d+ times")
 _LACKED_MEMORY = re.compile(r"\b[mc]?(re)?alloc\b.*failed|out of memory|bad_alloc", re.IGNORECASE)
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e]+")
 
 
 def quiet() -> None:
-    """Keep MuPDF from printing what it says."""
+    """Keep MuPDF from printing its messages."""
     pymupdf.TOOLS.mupdf_display_errors(False)  # noqa: FBT003 - the library's signature
     pymupdf.TOOLS.mupdf_display_warnings(False)  # noqa: FBT003 - the library's signature
 
 
 def forget() -> None:
-    """Begin anew: what was said before is not of what comes."""
+    """Discard the messages so far."""
     pymupdf.TOOLS.mupdf_warnings()
 
 
 def damages() -> list[str]:
-    """What was said of damage since it was forgotten or asked for last: each thing once, the first few, in ASCII."""
-    said = pymupdf.TOOLS.mupdf_warnings().splitlines()
-    found = (line for line in said if not _REPEATED.match(line) and not _HARMLESS.search(line))
-    return [_UNPRINTABLE.sub("?", line)[:_LONGEST] for line in list(dict.fromkeys(found))[:_MOST]]
+    """Return and discard the messages about damage: each once, the first few, in ASCII."""
+    messages = pymupdf.TOOLS.mupdf_warnings().splitlines()
+    damaged = (line for line in messages if not _REPEATED.match(line) and not _HARMLESS.search(line))
+    return [_UNPRINTABLE.sub("?", line)[:_LONGEST] for line in list(dict.fromkeys(damaged))[:_MOST]]
 
 
 def lacks_memory(error: BaseException | None = None) -> bool:
-    """Whether more memory was asked for than there is: an error says so, or what was said since it was forgotten."""
-    said = [pymupdf.TOOLS.mupdf_warnings()]
+    """Return whether memory was lacking, by an error or by the messages since they were discarded."""
+    messages = [pymupdf.TOOLS.mupdf_warnings()]
     while error is not None:
-        said.append("out of memory" if isinstance(error, MemoryError) else str(error))
+        messages.append("out of memory" if isinstance(error, MemoryError) else str(error))
         error = error.__cause__ or error.__context__
-    return any(map(_LACKED_MEMORY.search, said))
+    return any(map(_LACKED_MEMORY.search, messages))

@@ -1,6 +1,4 @@
-"""An open PDF in the sandboxed process: what it is, and its pages as images, with what is to be known of each."""
-
-from __future__ import annotations
+"""An open PDF in the sandboxed process: its facts, and its pages as images with their flags."""
 
 import math
 import os
@@ -15,15 +13,14 @@ from PIL import Image
 
 from tasks.documents.sandbox import mupdf_messages
 from tasks.documents.sandbox.forms import Forms
-from tasks.documents.sandbox.page_boxes import boxed
-from tasks.documents.sandbox.page_tree import PageTree, mended
+from tasks.documents.sandbox.page_tree import PageTree, repair_boxes, repair_page_tree
 from tasks.documents.sandbox.raster import Drawing, ink_fraction, png_of, scale_for
 from tasks.documents.sandbox.stream_checks import StreamChecks
 from tasks.documents.sandbox.strips import MOST_STRIPS, Strip, cut, strip_points
 
-# Ten times what the format allows (ISO 32000-1, annex C): whatever the image, nothing on it could be seen.
+# Ten times the format's limit (ISO 32000-1, annex C): no image could show anything of such a page.
 _LARGEST_POINTS = 144_000
-# A line of print that is lower than so many pixels cannot be read, nor can a long page that is as narrow.
+# Pixels: a lower line of print cannot be read, nor can a long page of less width.
 _LOWEST_LINE = 12
 _MOST_FILES = 20
 _LONGEST_NAME = 100
@@ -34,21 +31,21 @@ class RefusedError(Exception):
     """A document or page that is not rendered.
 
     Attributes:
-        reason: which kind of failure it is: for a page a `FailureReason`.
+        reason: the kind of failure: for a page a `FailureReason`.
     """
 
-    def __init__(self, reason: str, told: str) -> None:
-        super().__init__(told)
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
         self.reason = reason
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What is refused.
+    """The limits of documents and pages.
 
     Attributes:
-        pages: most pages of a document.
-        image_megapixels: the largest picture that is decoded.
+        pages: maximum pages of a document.
+        image_megapixels: size of the largest picture that is decoded.
     """
 
     pages: int
@@ -59,15 +56,15 @@ def opened(file: str | int, password: str | None) -> pymupdf.Document:
     """Open a PDF.
 
     Args:
-        file: its path or its descriptor, which is left open; whatever is written to the file later is not seen whole.
+        file: the path, or a descriptor that stays open. A file that is written to meanwhile may be seen in parts.
         password: of an encrypted PDF.
 
     Raises:
         RefusedError: it is encrypted, and the password is missing or wrong.
     """
-    # As memory, since the sandboxed process can open no file; nothing is copied.
-    with open(file, "rb", closefd=isinstance(file, str)) as bytes_of_it:
-        pdf = pymupdf.open(stream=memoryview(mmap(bytes_of_it.fileno(), 0, access=ACCESS_READ)), filetype="pdf")
+    # Mapped into memory without a copy, since the sandboxed process can open no file.
+    with open(file, "rb", closefd=isinstance(file, str)) as opened_file:
+        pdf = pymupdf.open(stream=memoryview(mmap(opened_file.fileno(), 0, access=ACCESS_READ)), filetype="pdf")
     if pdf.needs_pass:
         if password is None:
             raise RefusedError("encrypted", "document closed or encrypted: it needs a password")
@@ -80,23 +77,23 @@ class PageRenderer:
     """Renders the pages of one PDF.
 
     Raises:
-        RefusedError: it cannot be opened without another password.
+        RefusedError: the password is missing or wrong.
     """
 
     def __init__(self, file: str | int, password: str | None, limits: Limits) -> None:
         self._source, self._password, self._limits = file, password, limits
         self._version = _version_of(file)
         self._pdf = opened(file, password)
-        self._tree: PageTree = mended(self._pdf, limits.pages)
+        self._tree: PageTree = repair_page_tree(self._pdf, limits.pages)
         self._forms, self._checks = Forms(self._pdf), StreamChecks(self._pdf)
         self._is_portfolio = self._pdf.xref_get_key(self._pdf.pdf_catalog(), "Collection")[0] != "null"
 
     def close(self) -> None:
-        """Give back what the document holds."""
+        """Close the document."""
         self._pdf.close()
 
     def facts(self) -> dict[str, Any]:
-        """Return what is to be known of the document before any page of it."""
+        """Return the facts that decide whether the document is read."""
         return {
             "pages": len(self._tree.pages),
             "declared": self._tree.declared,
@@ -118,47 +115,47 @@ class PageRenderer:
         return str(info.get("ufilename") or info.get("filename") or key)
 
     def reopen(self) -> None:
-        """Forget every object of the file that was seen, 1 kB a page or more. A file that was replaced is read on."""
+        """Release MuPDF's cache of objects, 1 kB per page or more, unless the file has changed."""
         if _version_of(self._source) == self._version:
             self._pdf.close()
             self._pdf = opened(self._source, self._password)
-            if self._tree.is_mended:
-                mended(self._pdf, self._limits.pages)
+            if self._tree.was_repaired:
+                repair_page_tree(self._pdf, self._limits.pages)
             self._forms, self._checks = Forms(self._pdf), StreamChecks(self._pdf)
 
     def render(self, number: int, longest_side: int) -> tuple[dict[str, Any], list[bytes]]:
-        """Render one page, turned as the PDF says, on white.
+        """Render a page on white, with the PDF's rotation.
 
         Args:
             number: the page, counted from 1.
             longest_side: of an image, in pixels.
 
         Returns:
-            The header of the answer, and the PNG of the page, or of each of its strips.
+            The header of the response, and the PNG of the page, or of each of its strips.
 
         Raises:
-            RefusedError: the page cannot be rendered, or not so that it could be read.
+            RefusedError: the page cannot be rendered, or not in a readable size.
         """
         mupdf_messages.forget()
         index = self._tree.index(number)
         if index is None:
-            raise RefusedError("damaged", "the document names a page here, and it has none")
+            raise RefusedError("damaged", "the document refers to a page here that does not exist")
         try:
             page, flags = self._prepared(self._pdf[index])
             strips, scale = _drawn(page, longest_side)
         except RefusedError:
             raise
         except Exception as error:
-            said = mupdf_messages.damages()
-            if not said or isinstance(error, MemoryError):
+            damages = mupdf_messages.damages()
+            if not damages or isinstance(error, MemoryError):
                 raise
-            raise RefusedError("damaged", _sentence([str(error), *said])) from error
+            raise RefusedError("damaged", _sentence([str(error), *damages])) from error
         inks = [ink_fraction(strip.image) for strip in strips]
-        if said := [*mupdf_messages.damages(), *self._checks.damages(page)]:
-            pymupdf.TOOLS.store_shrink(100)  # what it could not decode would be blank, and nothing said, on other pages
+        if damages := [*mupdf_messages.damages(), *self._checks.damages(page)]:
+            pymupdf.TOOLS.store_shrink(100)  # on other pages the cached blanks would cause no message
             if not any(inks):
-                raise RefusedError("damaged", f"nothing on it can be decoded: {_sentence(said)}")
-            flags.append(("damaged", f"Part of it could not be decoded: {_sentence(said)}."))
+                raise RefusedError("damaged", f"nothing on it can be decoded: {_sentence(damages)}")
+            flags.append(("damaged", f"Part of it could not be decoded: {_sentence(damages)}."))
         pngs = [png_of(strip.image) for strip in strips]
         images = [
             {
@@ -171,40 +168,40 @@ class PageRenderer:
         return {"dpi": scale * 72, **size, "images": images, "flags": flags}, pngs
 
     def _prepared(self, page: pymupdf.Page) -> tuple[pymupdf.Page, list[tuple[str, str]]]:
-        """The page as it is to be drawn, and its flags so far."""
+        """Return the page ready for drawing, and its flags so far."""
         if self._forms.is_placeholder(page):
             raise RefusedError(
-                "xfa", "its content is an XFA form, and what is drawn is a placeholder. Export it from Adobe Acrobat"
+                "xfa", "its content is an XFA form, of which only a placeholder is drawn. Export it from Adobe Acrobat"
             )
         for _, _, width, height, *_ in page.get_images(full=True):
             if width * height > self._limits.image_megapixels * 1_000_000:
-                told = f"a picture on it has {width} x {height} pixels"
-                raise RefusedError("size", f"{told}; the limit is {self._limits.image_megapixels} megapixels")
+                picture = f"a picture on it has {width} x {height} pixels"
+                raise RefusedError("size", f"{picture}; the limit is {self._limits.image_megapixels} megapixels")
         flags: list[tuple[str, str]] = []
         if self._is_portfolio:
             flags.append(("files", "It is the cover of a portfolio, whose files were not read."))
         if self._forms.hides_xfa(page):
-            flags.append(("undecoded", "The document holds an XFA form, which may say more than is drawn."))
-        page, told = boxed(self._pdf, page)
-        if told:
-            flags.append(("cropped", told))
+            flags.append(("undecoded", "The document has an XFA form, which may contain more than is drawn."))
+        page, problem = repair_boxes(self._pdf, page)
+        if problem:
+            flags.append(("cropped", problem))
         if self._forms.show_values(page):
             page = self._pdf.reload_page(page)
         return page, flags
 
 
 def _drawn(page: pymupdf.Page, longest_side: int) -> tuple[list[Strip], float]:
-    """A page's image, or its strips, and their scale in pixels a point."""
+    """Return a page's image or its strips, and their scale in pixels per point."""
     width, height = page.rect.width, page.rect.height
     if page.rect.is_empty or page.rect.is_infinite:
         raise ValueError("it has no area")
     measures = f"it measures {width:g} x {height:g} points"
     strip = strip_points(width, height)
     if max(width, height) > _LARGEST_POINTS or (strip and max(width, height) / strip > MOST_STRIPS):
-        raise RefusedError("size", f"{measures}; no image of it could be read")
+        raise RefusedError("size", f"{measures}; no image of it is readable")
     scale = longest_side / max(strip, min(width, height)) if strip else scale_for(width, height, longest_side)
     if strip and min(width, height) * scale < _LOWEST_LINE:
-        raise RefusedError("illegible", f"{measures}, and no line of print fits into that")
+        raise RefusedError("illegible", f"{measures}, which is too narrow for a line of print")
     drawing = Drawing(page, scale)
     if strip is None:
         return [Strip(drawing.image())], scale
@@ -223,7 +220,7 @@ def _strips(page: pymupdf.Page, drawing: Drawing, scale: float, strip: int) -> I
 
 
 def _taken(page: pymupdf.Page, scale: float, *, tall: bool) -> bytearray:
-    """Where along a page's length its words and pictures are, in pixels; all of it where it has no words of its own."""
+    """Return which pixels along a page's length have words or pictures; all of them if it has no text layer."""
     length = round((page.rect.height if tall else page.rect.width) * scale)
     words = [word[:4] for word in page.get_text("words")]
     pictures = [picture["bbox"] for picture in page.get_image_info()]
@@ -236,13 +233,13 @@ def _taken(page: pymupdf.Page, scale: float, *, tall: bool) -> bytearray:
     return taken
 
 
-def _sentence(said: list[str]) -> str:
-    told = "; ".join(dict.fromkeys(" ".join(each.split()) for each in said if each))
-    return "".join(filter(str.isprintable, told))[:_LONGEST_SENTENCE]
+def _sentence(messages: list[str]) -> str:
+    text = "; ".join(dict.fromkeys(" ".join(message.split()) for message in messages if message))
+    return "".join(filter(str.isprintable, text))[:_LONGEST_SENTENCE]
 
 
 def _version_of(file: str | int) -> tuple[int, int, int] | None:
-    """What changes when a file is replaced or written to; None if it is gone."""
+    """Return values that change when a file is replaced or written to; None if it is gone."""
     try:
         facts = os.stat(file)  # noqa: PTH116 - Path takes no descriptors
     except OSError:

@@ -1,7 +1,6 @@
-"""A document's page tree: its pages as they are, whatever it says of their number."""
+"""A document's page tree and page boxes, repaired where they are wrong."""
 
-from __future__ import annotations
-
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -16,20 +15,20 @@ class PageTree:
     """The leaves of a page tree.
 
     Attributes:
-        pages: the object number of each page; 0 if the tree names one there, and there is none.
-        declared: how many pages the document says that it has.
+        pages: the object number of each page; 0 where the tree refers to no page.
+        declared: the number of pages that the document declares.
     """
 
     pages: tuple[int, ...]
     declared: int
 
     @property
-    def is_mended(self) -> bool:
-        """Whether it does not count right, or names what is no page."""
+    def was_repaired(self) -> bool:
+        """Whether the tree needed repair: it counts wrong, or refers to an object that is not a page."""
         return 0 in self.pages or self.declared != len(self.pages)
 
     def index(self, number: int) -> int | None:
-        """Where MuPDF has a page after `mended`, counted from 0; None if it has none."""
+        """Return MuPDF's index of a page after the repair, counted from 0; None if it has none."""
         if not 1 <= number <= len(self.pages):
             raise ValueError(f"the document has no page {number}")
         if not self.pages[number - 1]:
@@ -37,16 +36,16 @@ class PageTree:
         return sum(map(bool, self.pages[: number - 1]))
 
 
-def mended(pdf: pymupdf.Document, most: int) -> PageTree:
-    """Read the page tree, and put it right in memory where it counts wrong or names what is no page.
+def repair_page_tree(pdf: pymupdf.Document, most: int) -> PageTree:
+    """Return the page tree, repaired in memory.
 
     Args:
         pdf: an open document.
-        most: pages to be read; one more is enough to tell that there are too many.
+        most: maximum number of pages; one more is enough to know that there are too many.
     """
     root = PdfObject.trailer(pdf)["Root"]["Pages"]
     tree = PageTree(tuple(islice(_leaves(root), most + 1)), root["Count"].integer)
-    if tree.pages and root.number and len(tree.pages) <= most and tree.is_mended:
+    if tree.pages and root.number and len(tree.pages) <= most and tree.was_repaired:
         sound = [number for number in tree.pages if number]
         pdf.xref_set_key(root.number, "Kids", "[" + " ".join(f"{number} 0 R" for number in sound) + "]")
         pdf.xref_set_key(root.number, "Count", str(len(sound)))
@@ -54,7 +53,7 @@ def mended(pdf: pymupdf.Document, most: int) -> PageTree:
 
 
 def _leaves(root: PdfObject) -> Iterator[int]:
-    """The pages in order, each node of the tree once."""
+    """Yield the pages in order, visiting each node once."""
     seen = {root.number}
     stack = [root["Kids"].items()]
     while stack:
@@ -75,3 +74,34 @@ def _has_kids(node: PdfObject) -> bool:
 
 def _is_page(node: PdfObject) -> bool:
     return node.is_dict and (node["Type"].name == "Page" or node["MediaBox"].is_array)
+
+
+def repair_boxes(pdf: pymupdf.Document, page: pymupdf.Page) -> tuple[pymupdf.Page, str]:
+    """Replace a crop box that shows nothing of the page by the media box.
+
+    Returns:
+        The page, reloaded if it was changed, and the problem of its boxes; empty if there is none.
+    """
+    media, crop = (_inherited_box(pdf, page.xref, key) for key in ("MediaBox", "CropBox"))
+    if media is None or media.is_empty:
+        return page, "It declares no usable size; US Letter is assumed."
+    if crop is None or not (crop & media).is_empty:
+        return page, ""
+    pdf.xref_set_key(page.xref, "CropBox", "[" + " ".join(f"{number:g}" for number in media) + "]")
+    return pdf.reload_page(page), "Its crop box shows nothing of it; the whole page was read."
+
+
+def _inherited_box(pdf: pymupdf.Document, xref: int, key: str) -> pymupdf.Rect | None:
+    """Return a box of a page or of its parents, with its corners in order."""
+    for _ in range(64):
+        kind, value = pdf.xref_get_key(xref, key)
+        if kind == "xref":
+            value = pdf.xref_object(int(value.split()[0]))
+        numbers = re.findall(r"[-+]?(?:\d+\.?\d*|\.\d+)", value) if kind in {"array", "xref"} else []
+        if len(numbers) == 4:
+            return pymupdf.Rect(*map(float, numbers)).normalize()
+        kind, value = pdf.xref_get_key(xref, "Parent")
+        if kind != "xref":
+            return None
+        xref = int(value.split()[0])
+    return None

@@ -1,4 +1,4 @@
-"""Objects of a PDF as MuPDF has them, below what its Python classes show."""
+"""PDF objects below the level of MuPDF's Python classes."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ _mupdf = pymupdf.mupdf
 
 @dataclass(frozen=True)
 class PdfObject:
-    """An object, whatever its kind; what it does not have is an object, too, that is nothing."""
+    """An object of any kind; a missing one is a null object."""
 
     raw: Any
 
     @classmethod
     def trailer(cls, pdf: pymupdf.Document) -> PdfObject:
-        """Return where a document begins."""
+        """Return a document's trailer."""
         return cls(_mupdf.pdf_trailer(_mupdf.pdf_document_from_fz_document(pdf.this)))
 
     @classmethod
     def numbered(cls, pdf: pymupdf.Document, number: int) -> PdfObject:
-        """Return an object by its number."""
+        """Return the object of that number."""
         return cls(_mupdf.pdf_new_indirect(_mupdf.pdf_document_from_fz_document(pdf.this), number, 0))
 
     def __getitem__(self, key: str) -> PdfObject:
@@ -32,11 +32,11 @@ class PdfObject:
         return PdfObject(_mupdf.pdf_dict_gets(self.raw, key))
 
     def inherited(self, key: str) -> PdfObject:
-        """Return an entry of a dictionary or of the nodes above it."""
+        """Return an entry of a dictionary or of its parents."""
         return PdfObject(_mupdf.pdf_dict_gets_inheritable(self.raw, key))
 
     def items(self) -> Iterator[PdfObject]:
-        """Return what is in an array."""
+        """Return the items of an array."""
         return (PdfObject(_mupdf.pdf_array_get(self.raw, at)) for at in range(_mupdf.pdf_array_len(self.raw)))
 
     @property
@@ -51,20 +51,20 @@ class PdfObject:
 
     @property
     def number(self) -> int:
-        """Its number; 0 if it has none."""
+        """The object's number; 0 if it has none."""
         return int(_mupdf.pdf_to_num(self.raw))
 
     @property
     def name(self) -> str:
-        """A name, without its slash; empty if it is none."""
+        """The name without its slash; empty for other objects."""
         return str(_mupdf.pdf_to_name(self.raw))
 
     @property
     def integer(self) -> int:
-        """A whole number; 0 if it is none."""
+        """The integer; 0 for other objects."""
         return int(_mupdf.pdf_to_int(self.raw))
 
     @property
     def text(self) -> str:
-        """What a string or stream says; empty if it is neither."""
+        """The text of a string or stream; empty for other objects."""
         return str(_mupdf.pdf_load_stream_or_string_as_utf8(self.raw))

@@ -1,4 +1,4 @@
-"""Modules that pymupdf and Pillow import only when they need them: too late in a process that can open no file."""
+"""Modules that pymupdf and Pillow import on demand: too late in a process that can open no file."""
 
 import base64
 import encodings.ascii
@@ -16,4 +16,3 @@ MODULES = (
     *(base64, string, textwrap, traceback, unicodedata, encodings),
     *(ImageColor, ImageFile, ImageFilter, ImagePalette),
 )
-"""They are imported for their own sake."""

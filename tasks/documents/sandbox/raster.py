@@ -1,6 +1,4 @@
-"""Drawings of a page as grey or RGB images, and as PNG files."""
-
-from __future__ import annotations
+"""Drawing of pages as grey or RGB images, and as PNG files."""
 
 import math
 
@@ -9,21 +7,21 @@ from PIL import Image, ImageChops
 
 from tasks.documents import png
 
-# Beyond this ratio of its sides a page gets the pixels that a page of this ratio would get.
+# A page with a larger ratio of its sides gets as many pixels as a page of this ratio.
 _LONGEST_RATIO = 4.0
 
 _GLANCE = 1 / 8
-# Channels that differ by less, of 255, are grey that was converted.
+# Channels that differ by less, of 255, are converted grey.
 _GREY = 8
 _INK = 64
 
 
 def scale_for(width: float, height: float, longest_side: int) -> float:
-    """Pixels a point, so that the longest side has `longest_side` pixels.
+    """Return the pixels per point with which a page's longest side has `longest_side` pixels.
 
     Args:
-        width: of the page, in points.
-        height: of the page, in points.
+        width: in points.
+        height: in points.
         longest_side: in pixels.
     """
     long, short = max(width, height), min(width, height)
@@ -32,13 +30,11 @@ def scale_for(width: float, height: float, longest_side: int) -> float:
 
 
 def ink_fraction(image: Image.Image) -> float:
-    """How much is on a page image: 0 only if every pixel is alike.
+    """Return the part of an image's pixels, 0 to 1, that differ from the most common shade by a quarter of the scale.
 
-    Returns:
-        The part of the pixels, 0 to 1, that stand out from the most common shade by a quarter of the scale; at
-        least one pixel's part if any differs.
+    It is 0 only if all pixels are equal, and at least one pixel's part otherwise.
     """
-    # Pixmap.is_unicolor would say it, too, but looks at each pixel from Python: 4 s for a blank page.
+    # Pixmap.is_unicolor loops over the pixels in Python: 4 s for a blank page.
     if image.getcolors(maxcolors=1) is not None:
         return 0.0
     histogram = ink_of(image).histogram()
@@ -46,7 +42,7 @@ def ink_fraction(image: Image.Image) -> float:
 
 
 def ink_of(image: Image.Image) -> Image.Image:
-    """White where a pixel stands out from the most common shade by a quarter of the scale, black elsewhere."""
+    """Return an image that is white where a pixel differs from the most common shade by a quarter of the scale."""
     grey = image.convert("L")
     histogram = grey.histogram()
     background = max(range(256), key=histogram.__getitem__)
@@ -54,10 +50,10 @@ def ink_of(image: Image.Image) -> Image.Image:
 
 
 def has_colour(image: Image.Image) -> bool:
-    """Whether any pixel of an RGB image is other than grey."""
+    """Return whether any pixel of an RGB image is not grey."""
     red, green, blue = image.split()
-    apart = (ImageChops.difference(red, other).histogram() for other in (green, blue))
-    return any(any(histogram[_GREY:]) for histogram in apart)
+    histograms = (ImageChops.difference(red, other).histogram() for other in (green, blue))
+    return any(any(histogram[_GREY:]) for histogram in histograms)
 
 
 def png_of(image: Image.Image) -> bytes:
@@ -66,16 +62,16 @@ def png_of(image: Image.Image) -> bytes:
 
 
 class Drawing:
-    """A page that was interpreted, to be drawn at one scale, whole or in parts.
+    """An interpreted page that is drawn at one scale, whole or in parts.
 
     Args:
         page: a pymupdf page.
-        scale: in pixels a point.
+        scale: in pixels per point.
     """
 
     def __init__(self, page: pymupdf.Page, scale: float) -> None:
         self._drawn = page.get_displaylist()
-        # A small drawing tells whether the page has colour; a grey image takes half the time of one in RGB throughout.
+        # A small drawing shows whether the page has colour: a grey image takes half the time of RGB in every step.
         glance = self._image(scale * _GLANCE, "RGB", None)
         self._mode = "RGB" if has_colour(glance) else "L"
         self._scale = scale

@@ -1,6 +1,4 @@
-"""Seccomp: of the kernel's calls the process may make those that computing and talking over its socket take (Linux)."""
-
-from __future__ import annotations
+"""Seccomp (Linux): the process may make only the system calls for computing and for its socket."""
 
 import ctypes
 import errno
@@ -18,7 +16,7 @@ _ALLOW, _REFUSE = 0x7FFF0000, 0x00050000 | errno.EPERM
 _X32 = 0x40000000
 _PROT_EXEC, _AT_EMPTY_PATH = 0x4, 0x1000
 
-# Calls by the names of man 2, and their numbers on x86-64 and on AArch64; -1 where there is none.
+# System calls with their numbers on x86-64 and AArch64; -1 where there is none.
 _CALLS = {
     **{"read": (0, 63), "write": (1, 64), "readv": (19, 65), "writev": (20, 66), "pread64": (17, 67)},
     **{"close": (3, 57), "lseek": (8, 62), "fstat": (5, 80), "fcntl": (72, 25), "dup2": (33, -1), "dup3": (292, 24)},
@@ -39,7 +37,7 @@ _ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 
 @dataclass(frozen=True)
 class _Bounded:
-    """A call that is allowed with some arguments alone: one of them, masked, has to have a value."""
+    """A call that is allowed only if one argument, masked, has this value."""
 
     numbers: tuple[int, int]
     argument: int
@@ -49,28 +47,28 @@ class _Bounded:
 
 def _bounded() -> tuple[_Bounded, ...]:
     return (
-        _Bounded((9, 222), 2, _PROT_EXEC, 0),  # mmap: nothing that could be executed
+        _Bounded((9, 222), 2, _PROT_EXEC, 0),  # mmap: no executable memory
         _Bounded((10, 226), 2, _PROT_EXEC, 0),  # mprotect: likewise
-        _Bounded((262, 79), 3, _AT_EMPTY_PATH, _AT_EMPTY_PATH),  # newfstatat: what fstat is made of
-        _Bounded((302, 261), 0, 0xFFFFFFFF, 0),  # prlimit64: its own
-        _Bounded((234, 131), 0, 0xFFFFFFFF, os.getpid()),  # tgkill: itself, which is how it aborts
+        _Bounded((262, 79), 3, _AT_EMPTY_PATH, _AT_EMPTY_PATH),  # newfstatat: the implementation of fstat
+        _Bounded((302, 261), 0, 0xFFFFFFFF, 0),  # prlimit64: its own limits
+        _Bounded((234, 131), 0, 0xFFFFFFFF, os.getpid()),  # tgkill: itself, to abort
     )
 
 
 def restrict() -> bool:
-    """Refuse all other calls with EPERM, for good: no file, socket, process or program is opened or started.
+    """Refuse all other calls with EPERM, for good: no file or socket can be opened, and no process started.
 
-    `PR_SET_NO_NEW_PRIVS` has to be set.
+    `PR_SET_NO_NEW_PRIVS` must be set.
 
     Returns:
-        Whether the kernel does so, on an architecture whose numbers are known.
+        Whether the kernel does so; no on an architecture whose numbers are unknown.
     """
     if sys.platform != "linux" or platform.machine() not in _ARCHITECTURES or sys.maxsize < 2**32:
         return False
     column, architecture = _ARCHITECTURES[platform.machine()]
     program = b"".join(_program(column, architecture))
     code = ctypes.create_string_buffer(program, len(program))
-    # struct sock_fprog: how many instructions, and where they are.
+    # struct sock_fprog: the number of instructions, and their address.
     loaded = ctypes.create_string_buffer(struct.pack("@HP", len(program) // 8, ctypes.addressof(code)))
     return bool(ctypes.CDLL(None).prctl(_PR_SET_SECCOMP, _FILTER, loaded, 0, 0) == 0)
 
@@ -88,7 +86,7 @@ def _program(column: int, architecture: int) -> Iterator[bytes]:
             yield _step(_RETURN, _ALLOW)
     for call in _bounded():
         yield _step(_JUMP_EQUAL, call.numbers[column], 0, 5)
-        yield _step(_LOAD, _ARGUMENTS + 8 * call.argument)  # its lower half: both machines are little-endian
+        yield _step(_LOAD, _ARGUMENTS + 8 * call.argument)  # the lower half: both architectures are little-endian
         yield _step(_AND, call.mask)
         yield _step(_JUMP_EQUAL, call.value, 0, 1)
         yield _step(_RETURN, _ALLOW)

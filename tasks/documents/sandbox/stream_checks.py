@@ -1,6 +1,4 @@
-"""Damage of which MuPDF says nothing: streams in which a part is zeros, does not match its checksum, or is missing."""
-
-from __future__ import annotations
+"""Damage that MuPDF does not report: streams with zeros, a wrong checksum, or a missing part."""
 
 import re
 import struct
@@ -8,19 +6,19 @@ import zlib
 
 import pymupdf
 
-# A file that was not fetched whole has zeros where a part is missing. No coded picture holds so many in a row, and no
-# drawing instructions do.
+# An incomplete download has zeros where a part is missing. Neither coded pictures nor drawing instructions hold so many
+# in a row.
 _ZEROS = bytes(64)
 _SLICE = 2**16
 _TABLE_HEAD = 17
 _MOST_PRECINCTS = 64
 _ASCII_FILTERS = {"ASCIIHexDecode", "AHx", "ASCII85Decode", "A85"}
 _CODED_FILTERS = {"JBIG2Decode", "LZWDecode", "LZW"}
-# A JPEG's baseline frame, and the start of its scan; what stands before may be padded.
+# A JPEG's baseline frame, and the start of its scan; the data before it may be padded.
 _BASELINE, _SCAN = (b"\xff\xc0", b"\xff\xc1"), b"\xff\xda"
-# Of JPEG 2000: the size and the coding style of the image, the start of its data, and a style of many small parts.
+# JPEG 2000: the size and the coding style of the image, the start of its data, and the style with precincts.
 _SIZE, _STYLE, _DATA, _PRECINCTS = b"\xff\x4f\xff\x51", b"\xff\x52", b"\xff\x93", 1
-# JBIG2 segments: a header of at least so many bytes, and the length of one whose end is told by its data.
+# JBIG2 segments: the minimum bytes of a header, and the length of a segment whose data mark their end.
 _JBIG2_HEADER = 11
 _UNKNOWN_LENGTH = 0xFFFFFFFF
 _MANY_REFERRED = 7
@@ -33,28 +31,28 @@ SHORT = "a part of its data is missing"
 
 
 class StreamChecks:
-    """Checks what a document's pages draw, each stream once."""
+    """Checks the streams of a document's pages, each once."""
 
     def __init__(self, pdf: pymupdf.Document) -> None:
         self._pdf = pdf
         self._found: dict[int, str | None] = {}
 
     def damages(self, page: pymupdf.Page) -> list[str]:
-        """What is wrong with a page's instructions, forms and pictures."""
+        """Return the damage of a page's instructions, forms and pictures."""
         named = [("the page's content", xref, True) for xref in page.get_contents()]
         named += [("a drawing on it", form[0], True) for form in page.get_xobjects()]
         named += [("a picture on it", picture[0], False) for picture in page.get_images(full=True)]
-        found = dict.fromkeys(f"{what}: {told}" for what, xref, drawn in named if (told := self._told(xref, drawn)))
-        return list(found)[:3]
+        checked = ((what, self._damage(xref, drawn)) for what, xref, drawn in named)
+        return list(dict.fromkeys(f"{what}: {problem}" for what, problem in checked if problem))[:3]
 
-    def _told(self, xref: int, instructions: bool) -> str | None:  # noqa: FBT001 - private
+    def _damage(self, xref: int, instructions: bool) -> str | None:  # noqa: FBT001 - private
         if xref not in self._found:
             self._found[xref] = self._check(xref, instructions) if xref else None
         return self._found[xref]
 
     def _check(self, xref: int, instructions: bool) -> str | None:  # noqa: FBT001 - private
         if not self._pdf.xref_is_stream(xref):
-            return None  # MuPDF says so itself
+            return None  # MuPDF reports it
         raw = self._pdf.xref_stream_raw(xref)
         kind, value = self._pdf.xref_get_key(xref, "Filter")
         if kind == "xref":
@@ -64,12 +62,12 @@ class StreamChecks:
 
 
 def damage(raw: bytes, coding: str, *, instructions: bool) -> str | None:
-    """What is wrong with a stream as it is stored; None if nothing is to be seen.
+    """Return the damage of a stored stream; None if none is visible.
 
     Args:
         raw: its bytes.
         coding: the filter that was applied last; empty if none was.
-        instructions: these are drawing instructions, and no picture.
+        instructions: the stream holds drawing instructions instead of a picture.
     """
     if coding in {"FlateDecode", "Fl"}:
         return None if _checksum_fits(raw) else CHECKSUM
@@ -79,12 +77,12 @@ def damage(raw: bytes, coding: str, *, instructions: bool) -> str | None:
         return HOLE if _jpx_has_hole(raw) else None
     if coding == "JBIG2Decode" and not _has_all_segments(raw):
         return SHORT
-    looked_at = coding in _ASCII_FILTERS or coding in _CODED_FILTERS or (instructions and not coding)
-    return HOLE if looked_at and _has_hole(raw, instructions=instructions) else None
+    searchable = coding in _ASCII_FILTERS or coding in _CODED_FILTERS or (instructions and not coding)
+    return HOLE if searchable and _has_hole(raw, instructions=instructions) else None
 
 
 def _checksum_fits(raw: bytes) -> bool:
-    """Whether deflated data ends with its checksum, if it ends at all; MuPDF tells of the rest."""
+    """Return whether deflated data match their checksum. MuPDF reports truncated data."""
     unpacker = zlib.decompressobj()
     try:
         for at in range(0, len(raw), _SLICE):
@@ -95,14 +93,14 @@ def _checksum_fits(raw: bytes) -> bool:
 
 
 def _jpeg_has_hole(jpeg: bytes) -> bool:
-    """Whether a baseline JPEG has zeros in its scan that its own tables do not make of an even area."""
+    """Return whether a baseline JPEG has zeros in its scan that do not stand for an even area."""
     scan = jpeg.find(_SCAN)
     baseline = any(marker in jpeg[:scan] for marker in _BASELINE)
     return scan >= 0 and baseline and jpeg.find(_ZEROS, scan) >= 0 and not _zeros_mean_flat(jpeg[:scan])
 
 
 def _zeros_mean_flat(head: bytes) -> bool:
-    """Whether the shortest code of an AC table ends a block."""
+    """Return whether the shortest code of an AC table ends a block, so that zeros code an even area."""
     for table in re.finditer(rb"\xff\xc4(..)", head, re.DOTALL):
         (length,) = struct.unpack(">H", table[1])
         tables = head[table.end() : table.end() + length - 2]
@@ -114,7 +112,7 @@ def _zeros_mean_flat(head: bytes) -> bool:
 
 
 def _jpx_has_hole(jpx: bytes) -> bool:
-    """Whether JPEG 2000 data have more zeros in a row than an even tile has packets, each a zero if it is empty."""
+    """Return whether JPEG 2000 data have more zeros in a row than an even tile, whose empty packets are zeros."""
     size, style, data = jpx.find(_SIZE), jpx.find(_STYLE), jpx.find(_DATA)
     if min(size, style, data) < 0:
         return False
@@ -125,7 +123,7 @@ def _jpx_has_hole(jpx: bytes) -> bool:
 
 
 def _has_all_segments(raw: bytes) -> bool:
-    """Whether each segment of an embedded JBIG2 stream is as long as it says."""
+    """Return whether each segment of an embedded JBIG2 stream has its declared length."""
     at = 0
     try:
         while at + _JBIG2_HEADER <= len(raw):
@@ -139,7 +137,7 @@ def _has_all_segments(raw: bytes) -> bool:
 
 
 def _jbig2_segment(raw: bytes, at: int) -> tuple[int, int]:
-    """Where a segment's data begin, and how long they are (ITU-T T.88, 7.2)."""
+    """Return the start and the length of a segment's data (ITU-T T.88, 7.2)."""
     number, flags, referred = struct.unpack_from(">IBB", raw, at)
     at += 5
     many = referred >> 5
@@ -154,7 +152,7 @@ def _jbig2_segment(raw: bytes, at: int) -> tuple[int, int]:
 
 
 def _has_hole(raw: bytes, *, instructions: bool) -> bool:
-    """Whether there are zeros, but those that are the pixels of an inline image."""
+    """Return whether there are zeros other than the pixels of an inline image."""
     at = raw.find(_ZEROS)
     while at >= 0:
         before = max(raw.rfind(b"EI", 0, at), 0)

@@ -1,6 +1,4 @@
-"""Pages too long for one image: cut into strips where nothing is written, or else into strips that overlap."""
-
-from __future__ import annotations
+"""Pages too long for one image: cut into strips between lines, or else into strips that overlap."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -11,22 +9,22 @@ from PIL import Image, ImageChops
 
 from tasks.documents.sandbox.raster import ink_of
 
-# An A4 page gets `longest_side` pixels for so many points. A page that would get clearly fewer, and is long, is cut.
+# An A4 page gets `longest_side` pixels for this many points. A long page that would get clearly fewer is cut.
 _SHEET_POINTS = 842
 _LONGER = 1.1
 _TALL, _WIDE = 2.1, 4.0
 _NARROW = 8.0
-# A strip is a sheet as wide as the page, and so long that print is not larger than the readers are used to.
+# A strip is a sheet as wide as the page; its length keeps the print at the size that models are used to.
 _STRIP_RATIO = math.sqrt(2)
 _SHORTEST_STRIP = 620
 MOST_STRIPS = 64
 
-# A seam is looked for in the last part of a strip; where there is none, the next strip begins this much earlier.
+# A seam is searched in the last part of a strip; without one, the next strip begins this much earlier.
 _SEAM_WINDOW = 0.25
 _OVERLAP = 0.12
-# Blank rows that make a seam, in points: as between lines; and columns, as between columns of text.
+# Blank rows (as between lines) and blank columns (as between columns of text) that make a seam, in points.
 _LINE_GAP, _COLUMN_GAP = 1.5, 12.0
-# A column that is inked so far, of 255, all through the window is a rule of a table.
+# A column whose mean ink in the window exceeds this, of 255, is a rule of a table.
 _RULE = 230
 
 
@@ -35,9 +33,9 @@ class Strip:
     """A part of a page.
 
     Attributes:
-        image: what is on it.
-        clean: nothing that is written is cut where it begins.
-        overlap: the part of it, 0 to 1, that shows once more what ends the strip before it.
+        image: the drawing.
+        clean: no text is cut where it begins.
+        overlap: the part of it, 0 to 1, that repeats the end of the strip before it.
     """
 
     image: Image.Image
@@ -46,12 +44,7 @@ class Strip:
 
 
 def strip_points(width: float, height: float) -> float | None:
-    """How long the strips of a page are; None if it is not cut.
-
-    Args:
-        width: of the page, in points.
-        height: of the page, in points.
-    """
+    """Return the length of the strips of a page in points; None if it is not cut."""
     long, short = max(width, height), min(width, height)
     ratio = _TALL if height > width else _WIDE
     if long > short * _NARROW or (long > _SHEET_POINTS * _LONGER and long > short * ratio):
@@ -66,42 +59,35 @@ def cut(
     """Cut a page into strips, from its beginning to its end.
 
     Args:
-        draw: draws the page from one place along its length to another.
-        taken: for each pixel along its length, whether print that is no drawing, or a picture, is there.
-        strip: how long the strips are at the most, in pixels.
-        scale: in pixels a point.
+        draw: draws the page between two positions along its length.
+        taken: for each pixel along its length, whether a word or a picture is there.
+        strip: maximum length of a strip, in pixels.
+        scale: in pixels per point.
         tall: the page is cut across its height, not its width.
     """
     start, clean, doubled, length = 0, True, 0, len(taken)
     while start + strip < length:
         image = draw(start, start + strip)
         at, clear = seam(image, taken[start : start + strip], scale, tall=tall)
-        yield Strip(_beginning(image, at, tall=tall), clean, doubled / at)
-        # Lines that are cut across their length would be doubled word by word.
+        size = (image.width, at) if tall else (at, image.height)
+        yield Strip(image.crop((0, 0, *size)), clean, doubled / at)
+        # In a wide page, whose lines are cut across, an overlap would double words.
         clean, doubled = clear, round(strip * _OVERLAP) if tall and not clear else 0
         start += at - doubled
     yield Strip(draw(start, length), clean, doubled / max(length - start, 1))
 
 
-def _beginning(image: Image.Image, at: int, *, tall: bool) -> Image.Image:
-    return image.crop((0, 0, image.width, at) if tall else (0, 0, at, image.height))
-
-
 def seam(image: Image.Image, taken: Sequence[int], scale: float, *, tall: bool) -> tuple[int, bool]:
-    """Where to cut a strip, and whether nothing that is written is cut there.
+    """Return the position in the last quarter of a strip where to cut it, and whether no text is cut there.
 
-    Args:
-        image: the strip; it may be cut in its last quarter.
-        taken: see `cut`.
-        scale: in pixels a point.
-        tall: it is cut across its height.
+    The arguments are those of `cut`.
     """
     ink = ink_of(image) if tall else ink_of(image).transpose(Image.Transpose.TRANSPOSE)
     first = int(ink.height * (1 - _SEAM_WINDOW))
     window = _without_rules(ink.crop((0, first, ink.width, ink.height)))
     means = window.resize((1, window.height), Image.Resampling.BOX).tobytes()
     gap = (_LINE_GAP if tall else _COLUMN_GAP) * scale
-    # On the second try a speck of dust is no writing, and on the third a drawing is none.
+    # The second try ignores specks of dust, the third ignores drawings.
     for marked in (window.getprojection()[1], means, taken[first:]):
         blank = max(_runs_of_zeros(marked), key=lambda run: (len(run), run[0]), default=range(0))
         if len(blank) >= gap:

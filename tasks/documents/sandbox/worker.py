@@ -1,19 +1,17 @@
 """A process that opens PDFs and renders their pages: `python -m tasks.documents.sandbox.worker N`.
 
-It is a process of its own so that a document which crashes MuPDF, hangs it or eats the memory costs itself, or one
-page, and not the run, and so that rendering does not hold the interpreter that keeps the slots busy. What MuPDF may be
-talked into stays here, too: before the first document the process gives up files, network and programs (`confine`).
+A document that crashes MuPDF, blocks it or exhausts the memory costs only itself, or one page, and rendering does not
+block the interpreter that serves the slots. Exploits stay in this process, too: before the first document it gives up
+files, network and programs (`confine`).
 
-N is the descriptor of a socket; `tasks.documents.wire` says how messages look. The first is {"memory_mb"}, the most
-that any document may take, and is answered by what holds. Each further one is
+N is the descriptor of a socket; `tasks.documents.wire` describes its messages. The first is {"memory_mb"}, the most
+that any document may take; the response says how the process is confined. Each further one is
 
-- {"open": {...}}, with the document's descriptor, instead of the document before: answered by what
-  `PageRenderer.facts` tells, or by {"refused", "detail", "memory_mb"};
-- {"page", "longest_side", "seconds"}: answered by {"dpi", "flags", "images", ...} and the PNG of each image, of `size`
-  bytes, or by {"error", "reason"}.
+- {"open": {...}}, with the document's descriptor, which replaces the document before: the response is
+  `PageRenderer.facts`, or {"refused", "detail", "memory_mb"};
+- {"page", "longest_side", "seconds"}: the response is {"dpi", "flags", "images", ...} and the PNG of each image, of
+  `size` bytes, or {"error", "reason"}.
 """
-
-from __future__ import annotations
 
 import json
 import os
@@ -31,24 +29,24 @@ from tasks.documents.wire import HEAD, packed
 
 _STORE_PAGES = 16
 _REOPEN_PAGES = 500
-# To open a document takes a small part of what a page may take, and more for a large one: a few kilobytes of a
-# hostile one can ask for gigabytes.
+# Opening a document takes less memory than a page, and more for a large document. A few kilobytes of a hostile one can
+# take gigabytes.
 _OPENING_MB = 500
 _OPENING_MB_EACH_MB = 4
 _LONGEST_CAUSE = 300
 
 
 class Channel:
-    """The socket over which the process is asked, and answers."""
+    """The socket for requests and responses."""
 
     def __init__(self, descriptor: int) -> None:
         self._socket = socket.socket(fileno=descriptor)
 
     def receive(self) -> tuple[dict[str, Any], int | None]:
-        """Wait for a message, and the descriptor that comes with it, if any.
+        """Wait for a message, and return it with its descriptor, if any.
 
         Raises:
-            EOFError: nobody asks any more.
+            EOFError: the other side has closed the socket.
         """
         head, descriptors, _, _ = socket.recv_fds(self._socket, HEAD.size, 1)
         head += self._exactly(HEAD.size - len(head))
@@ -56,22 +54,19 @@ class Channel:
         return message, descriptors[0] if descriptors else None
 
     def _exactly(self, size: int) -> bytes:
-        received = bytearray()
-        while len(received) < size:
-            part = self._socket.recv(size - len(received))
-            if not part:
-                raise EOFError
-            received += part
-        return bytes(received)
+        received = self._socket.recv(size, socket.MSG_WAITALL)
+        if len(received) < size:
+            raise EOFError
+        return received
 
     def send(self, header: dict[str, Any], *data: bytes) -> None:
-        """Answer."""
-        for each in (packed(header), *data):
-            self._socket.sendall(each)
+        """Send a response and the bytes that follow it."""
+        for part in (packed(header), *data):
+            self._socket.sendall(part)
 
 
 class Worker:
-    """Answers what is asked of one document after the other."""
+    """Serves one document after the other."""
 
     def __init__(self) -> None:
         self._renderer: PageRenderer | None = None
@@ -80,7 +75,7 @@ class Worker:
         self._served = 0
 
     def open(self, opening: dict[str, Any], descriptor: int) -> dict[str, Any]:
-        """Open a document instead of the one before, and return what it is."""
+        """Open a document instead of the one before, and return the response."""
         self._close()
         self._descriptor = descriptor
         size = os.fstat(descriptor).st_size // 1_000_000
@@ -100,13 +95,13 @@ class Worker:
         limits = Limits(opening["pages"], opening["image_megapixels"])
         self._renderer = PageRenderer(descriptor, opening["password"], limits)
         facts = self._renderer.facts()
-        if mupdf_messages.lacks_memory():  # what it could not hold would be missing, and nobody would know
+        if mupdf_messages.lacks_memory():  # parts would be missing without a message
             self._renderer = None
             raise MemoryError
         return facts
 
     def page(self, request: dict[str, Any]) -> Sequence[Any]:
-        """Return the header of a page's answer, and its images."""
+        """Return the header of a page's response, and its images."""
         if self._renderer is None:
             return (self._refused,)
         limit_processor(request["seconds"])
@@ -118,8 +113,8 @@ class Worker:
         return header, *pngs
 
     def tidy(self) -> None:
-        """Give back what pages leave behind."""
-        # MuPDF keeps what it decoded, up to 256 MB: fonts serve the next pages as well, scans do not.
+        """Release memory that pages have left behind."""
+        # MuPDF caches decoded objects, up to 256 MB: fonts serve the next pages, scans do not.
         if self._served and self._served % _STORE_PAGES == 0:
             pymupdf.TOOLS.store_shrink(100)
         if self._renderer and self._served and self._served % _REOPEN_PAGES == 0:
@@ -135,16 +130,15 @@ class Worker:
 
 
 def main() -> None:
-    """Serve until nobody asks any more."""
+    """Serve until the other side closes the socket."""
     channel = Channel(int(sys.argv[1]))
-    # Whatever a library prints is read by nobody once the process has started.
+    # Nobody reads what a library prints once the process has started.
     sys.stdout = sys.stderr
     mupdf_messages.quiet()
     first, _ = channel.receive()
     assert preloaded.MODULES  # noqa: S101 - nothing can be imported from here on
     null = os.open(os.devnull, os.O_WRONLY)
-    held = confine(first["memory_mb"])
-    channel.send(held)
+    channel.send(confine(first["memory_mb"]))
     os.dup2(null, 2)
     worker = Worker()
     while True:
@@ -161,12 +155,12 @@ def _refusal(error: Exception) -> dict[str, Any]:
         return {"error": str(error), "reason": error.reason}
     if mupdf_messages.lacks_memory(error):
         return {"error": "it needs more memory than HEARTH_LIMITS__RENDER_MEMORY_MB allows", "reason": "memory"}
-    told = "".join(filter(str.isprintable, str(error).strip().partition("\n")[0]))[:_LONGEST_CAUSE]
-    return {"error": told or type(error).__name__, "reason": "render"}
+    cause = "".join(filter(str.isprintable, str(error).strip().partition("\n")[0]))[:_LONGEST_CAUSE]
+    return {"error": cause or type(error).__name__, "reason": "render"}
 
 
 if __name__ == "__main__":
     try:
         main()
     except (EOFError, ConnectionError):
-        os._exit(0)  # nobody asks any more: there is nothing to be tidied up
+        os._exit(0)  # the socket is closed, and there is nothing to clean up

@@ -25,6 +25,7 @@ from tests.support.aws.tables import make_table
 from tests.support.commands import Hearth
 from tests.support.infra.linted import decode
 from tests.support.infra.trigger_events import Call, Tasks, bridged, queued, stand_in
+from tests.support.prefect_home import seed
 
 OUTPUT = f"s3://{BUCKET}/results"
 PAGES = 12
@@ -43,7 +44,7 @@ def ran(command: list[str], hearth: Hearth, directory: Path) -> subprocess.Compl
     }
     given = {each["Name"]: each["Value"] for each in container["Environment"]}
     given |= {name: values[" ".join(*value.items())] for name, value in given.items() if isinstance(value, dict)}
-    own = {"HEARTH_HOME": str(directory / "home"), "PREFECT_HOME": str(directory / "prefect")}
+    own = {"HEARTH_HOME": str(directory / "home"), "PREFECT_HOME": str(seed(directory / "prefect"))}
     path = f"{Path(sys.executable).parent}:{hearth.environment['PATH']}"
     own_settings = {name: value for name, value in hearth.environment.items() if name != "HEARTH_BACKEND"}
     return subprocess.run(

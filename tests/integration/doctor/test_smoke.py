@@ -14,7 +14,7 @@ from tests.support.aws.machines import Machines
 from tests.support.aws.plan import Plan
 from tests.support.aws.pool import Network
 from tests.support.commands import Hearth, Outcome
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 PARAMETER = "/base/ami-id"
 long = pytest.mark.long("a stack comes and goes, and a run between")
@@ -106,7 +106,7 @@ def test_so_is_one_of_a_trial_that_is_interrupted(
     with smoke.start(*SMOKE, "--max-usd", "1") as process:
         until(lambda: len(list(machines)) > 0)
         process.send_signal(sent)
-        out, err = process.communicate(timeout=200)
+        out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, err
     assert json.loads(out)["left"] == []
     assert left(aws) == set()

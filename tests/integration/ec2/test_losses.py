@@ -86,7 +86,7 @@ def test_with_machines_aws_and_prefect_gone_at_once_the_command_ends(
     ec2: Hearth, aws: AwsFront, machines: Machines, tmp_path: Path, count: str
 ):
     home = tmp_path / "home"
-    local = {"HEARTH_HOME": str(home), "PREFECT_HOME": str(home / "prefect"), "PREFECT_API_URL": ""}
+    local = {"HEARTH_HOME": str(home), "PREFECT_HOME": str(seed(home / "prefect")), "PREFECT_API_URL": ""}
     settings = {**local, "HEARTH_EC2__MACHINES": count}
     own = Hearth(ec2.directory, {**ec2.environment, **settings})
     machines.plan = Plan(engine_s=0.5)

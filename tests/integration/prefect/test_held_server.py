@@ -19,7 +19,7 @@ from tests.support.commands import Hearth, PrefectServer
 from tests.support.environment import clean
 from tests.support.pdfs import ending_across, written
 from tests.support.prefect_home import QUIET, prefect_server, seed
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 pytestmark = [pytest.mark.timeout(1800), pytest.mark.long("brings up a server and a worker, and kills them")]
 
@@ -119,7 +119,7 @@ class TestServerOfAnotherOwner:
             until(lambda: list(tmp_path.glob("results/*/pages/*.json")))
             os.killpg(server.pid, signal.SIGKILL)
             gate.touch()
-            _, err = reading.communicate(timeout=120)
+            _, err = reading.communicate(timeout=PATIENCE)
             assert reading.returncode == 0, err
             assert "may show this run as still running until the server is back" in err
         assert len(list(tmp_path.glob("home/prefect-ends/*.json"))) == 1

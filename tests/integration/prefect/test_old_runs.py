@@ -14,7 +14,7 @@ from prefect.results import ResultRecordMetadata
 from prefect.settings import PREFECT_API_URL, PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 
 from flows.local import clean
-from flows.local.clean import _clean_prefect
+from flows.local.clean import clean_prefect
 from flows.orchestrator.old_runs import OTHERS, count_old_runs, delete_old_runs
 from flows.orchestrator.result_json import RESULT_JSON
 from tasks.retention.expired import Kind, Tally
@@ -134,8 +134,8 @@ async def test_on_a_server_that_hearth_did_not_start_nothing_is_deleted(
     settings = Settings(home=tmp_path).model_copy(
         update={"retention": Settings().retention.model_copy(update={"runs_days": 0})}
     )
-    assert await _clean_prefect(settings, dry_run=False) == []
-    monkeypatch.setattr(clean, "_own_servers", lambda _: {runs.prefect.api})
+    assert await clean_prefect(settings, dry_run=False) == []
+    monkeypatch.setattr(clean, "own_apis", lambda _: {runs.prefect.api})
     monkeypatch.setattr(clean, "OTHERS", (OURS,))
-    assert Tally(Kind.RUNS, 1, None) in await _clean_prefect(settings, dry_run=True)
+    assert Tally(Kind.RUNS, 1, None) in await clean_prefect(settings, dry_run=True)
     assert OURS in OTHERS

@@ -19,6 +19,7 @@ import pytest
 from tests.support import forkserver
 from tests.support.commands import ROOT
 from tests.support.prefect_home import prefect_server
+from tests.support.waiting import PATIENCE
 
 pytestmark = pytest.mark.long("starts a Prefect server on a database of the version before: 6 s a test")
 
@@ -64,7 +65,7 @@ def test_the_upgrade_keeps_every_row(home: Path, environment: dict[str, str]):
 
 def test_deployments_runs_and_what_a_user_made_are_there(api: str):
     def found(kind: str) -> list[dict]:
-        return httpx.post(f"{api}/{kind}/filter", json={}, timeout=60).raise_for_status().json()
+        return httpx.post(f"{api}/{kind}/filter", json={}, timeout=PATIENCE).raise_for_status().json()
 
     assert {flow["name"] for flow in found("flows")} == OURS
     assert len(found("deployments")) == 6
@@ -78,7 +79,7 @@ def test_deployments_runs_and_what_a_user_made_are_there(api: str):
 
 def test_a_secret_can_still_be_read(api: str):
     documents = {"include_secrets": True, "block_documents": {"name": {"any_": ["kept-secret"]}}}
-    (secret,) = httpx.post(f"{api}/block_documents/filter", json=documents, timeout=60).raise_for_status().json()
+    (secret,) = httpx.post(f"{api}/block_documents/filter", json=documents, timeout=PATIENCE).raise_for_status().json()
     assert secret["data"] == {"value": "migrates"}
 
 

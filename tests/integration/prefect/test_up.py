@@ -61,6 +61,7 @@ def test_its_server_remembers_who_holds_slots_and_clears_what_deleted_runs_leave
     assert set(settings["services"]["db_vacuum"]["enabled"]) == {"events", "orphans"}
 
 
+@pytest.mark.long("another run of the command: 5 s")
 def test_what_is_old_is_shown_and_deleted_by_one_command(up: Up):
     """Nothing in Prefect is so old here; that old runs go is shown by test_old_runs."""
     copy = up.home / "copies" / "left.pdf"

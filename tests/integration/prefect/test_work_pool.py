@@ -25,14 +25,14 @@ def pool(prefect: PrefectServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[st
 
 
 async def test_a_pool_that_is_not_there_is_made_for_processes_on_this_machine(prefect: PrefectServer, pool: str):
-    await up._have_pool()
+    await up.create_pool()
     assert prefect.ask("GET", f"work_pools/{pool}").json()["type"] == "process"
 
 
 async def test_the_variables_of_a_pool_that_is_there_stay(prefect: PrefectServer, pool: str):
     template = {"job_configuration": {"env": {"OURS": "1"}}, "variables": {"type": "object", "properties": {}}}
     prefect.ask("POST", "work_pools/", json={"name": pool, "type": "process", "base_job_template": template})
-    await up._have_pool()
+    await up.create_pool()
     found = prefect.ask("GET", f"work_pools/{pool}").json()["base_job_template"]
     assert found["job_configuration"]["env"] == {"OURS": "1"}
 
@@ -40,4 +40,4 @@ async def test_the_variables_of_a_pool_that_is_there_stay(prefect: PrefectServer
 async def test_a_pool_of_another_type_is_refused_with_what_to_do(prefect: PrefectServer, pool: str):
     prefect.ask("POST", "work_pools/", json={"name": pool, "type": "docker"})
     with pytest.raises(ServerError, match=rf"work pool {pool} of type docker.*prefect work-pool delete {pool}"):
-        await up._have_pool()
+        await up.create_pool()

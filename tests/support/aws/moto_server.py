@@ -42,7 +42,9 @@ def moto_server(directory: Path) -> Iterator[Moto]:
     log = directory / "moto.log"
     arguments = ("-H", "127.0.0.1", "-p", port)
     moto = Moto(f"http://127.0.0.1:{port}", log)
-    process = leashed("moto.server", *arguments, log=log, environment={**SETTINGS, "MOTO_PORT": str(port)})
+    process = leashed(
+        "tests.support.aws.moto_program", *arguments, log=log, environment={**SETTINGS, "MOTO_PORT": str(port)}
+    )
 
     def answers() -> bool:
         try:

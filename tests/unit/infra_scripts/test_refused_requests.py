@@ -11,6 +11,7 @@ import pytest
 
 from infra_scripts.machine import aws
 from infra_scripts.trigger import handler
+from tests.support.waiting import PATIENCE
 
 SAID = b'{"detail": "not now"}'
 
@@ -22,7 +23,7 @@ def refusing() -> Iterator[tuple[str, Callable[[], bytes]]]:
 
         def refuse() -> socket.socket:
             connection, _ = listening.accept()
-            connection.settimeout(20)
+            connection.settimeout(PATIENCE)
             connection.recv(65536)
             connection.sendall(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: %d\r\n\r\n%s" % (len(SAID), SAID))
             return connection

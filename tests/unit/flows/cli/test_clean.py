@@ -34,7 +34,7 @@ def clean(*arguments: str) -> str:
     return outcome.stdout
 
 
-def test_a_dry_run_shows_what_would_go_in_80_columns_and_deletes_nothing(results: Path):
+def test_a_dry_run_lists_expired_files_in_80_columns_and_deletes_nothing(results: Path):
     shown = clean("--dry-run")
     assert "Would be deleted" in shown
     assert "reports of batches" in shown
@@ -43,7 +43,7 @@ def test_a_dry_run_shows_what_would_go_in_80_columns_and_deletes_nothing(results
     assert len(list(results.iterdir())) == 12
 
 
-def test_the_same_for_programs_and_then_nothing_is_left_to_delete(results: Path):
+def test_json_lists_what_is_deleted_and_a_second_run_deletes_nothing(results: Path):
     gone = {"what": "reports of batches", "count": 2, "bytes": 3000}
     assert json.loads(clean("--dry-run", "--json")) == {"dry_run": True, "expired": [gone]}
     assert json.loads(clean("--json")) == {"dry_run": False, "expired": [gone]}
@@ -51,7 +51,7 @@ def test_the_same_for_programs_and_then_nothing_is_left_to_delete(results: Path)
     assert clean() == "Nothing has expired.\n"
 
 
-def test_other_results_than_those_of_the_settings_are_named(tmp_path: Path, results: Path):
+def test_output_names_another_directory_of_results(tmp_path: Path, results: Path):
     other = tmp_path / "other" / "batches"
     results.rename(tmp_path / "moved")
     other.parent.mkdir()

@@ -38,7 +38,7 @@ def table() -> Table:
 
 
 @pytest.mark.parametrize("shown", [EVIL, Text(EVIL), table()])
-def test_nothing_of_others_acts_on_a_terminal(shown: object):
+def test_text_of_others_cannot_act_on_a_terminal(shown: object):
     console, screen = terminal()
     console.print(shown, style="red")
     plain = re.sub(r"\x1b\[[0-9;]*m", "", screen.getvalue())
@@ -47,7 +47,7 @@ def test_nothing_of_others_acts_on_a_terminal(shown: object):
 
 
 @given(st.text())
-def test_whatever_it_is(text: str):
+def test_any_text_is_printed_without_control_characters(text: str):
     console, screen = terminal()
     console.error(text)
     console.note(text)
@@ -58,7 +58,7 @@ def test_whatever_it_is(text: str):
     assert screen.getvalue().count("\n") == 3
 
 
-def test_no_command_has_another_way_to_a_terminal():
+def test_no_command_prints_past_the_console():
     """One mechanism at the console, and none at each call."""
     for path in FOLDER.glob("*.py"):
         if path.name != "console.py":
@@ -78,14 +78,14 @@ def hearth(*arguments: str, redirected: str = "", **environment: str) -> subproc
 
 
 @pytest.mark.parametrize("redirected", [">&-", "<&- >&- 2>&-", "2>/dev/full"])
-def test_a_stream_that_is_closed_changes_nothing_else(tmp_path: Path, redirected: str):
+def test_a_closed_stream_changes_nothing_else(tmp_path: Path, redirected: str):
     done = hearth("sample", str(tmp_path / "sample.pdf"), redirected=redirected)
     assert (done.returncode, done.stderr) == (0, b"")
     assert (tmp_path / "sample.pdf").read_bytes().startswith(b"%PDF")
 
 
 @pytest.mark.parametrize("command", [("--version",), ("prices", "show")])
-def test_standard_output_that_is_full_is_told(tmp_path: Path, command: tuple[str, ...]):
+def test_a_full_standard_output_is_an_error(tmp_path: Path, command: tuple[str, ...]):
     done = hearth(*command, redirected=">/dev/full", HEARTH_HOME=str(tmp_path))
     assert done.returncode == 1
     assert done.stderr.decode().splitlines() == [
@@ -93,7 +93,7 @@ def test_standard_output_that_is_full_is_told(tmp_path: Path, command: tuple[str
     ]
 
 
-def test_a_reader_that_wants_no_more_is_no_error(tmp_path: Path):
+def test_a_reader_that_stops_early_is_no_error(tmp_path: Path):
     reading, writing = os.pipe()
     os.close(reading)
     try:
@@ -115,7 +115,7 @@ def test_a_reader_that_wants_no_more_is_no_error(tmp_path: Path):
         {"LC_ALL": "xx_XX.nothing"},
     ],
 )
-def test_every_locale_can_be_told_everything(tmp_path: Path, locale: dict[str, str]):
+def test_messages_are_readable_in_every_locale(tmp_path: Path, locale: dict[str, str]):
     done = hearth("read", str(tmp_path / "größe €.pdf"), **locale)
     assert done.returncode == 2
     told = done.stderr.decode("latin-1" if "latin-1" in locale.values() else "utf-8")
@@ -123,7 +123,7 @@ def test_every_locale_can_be_told_everything(tmp_path: Path, locale: dict[str, s
     assert "größe" in told
 
 
-def test_a_name_on_the_command_line_does_not_act_either():
+def test_a_file_name_on_the_command_line_cannot_act_on_the_terminal():
     """The shell puts it there where somebody writes *.pdf."""
     ours, theirs = pty.openpty()
     program = [sys.executable, "-P", "-m", "flows.cli.main", "read", "a.pdf", "\x1b]0;title\x07.pdf"]

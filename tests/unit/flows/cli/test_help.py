@@ -56,7 +56,7 @@ def test_no_line_is_wider_than_80_columns(path: tuple[str, ...], columns: str | 
     assert max(cell_len(line.rstrip()) for line in shown(*path, columns=columns).splitlines()) <= 80
 
 
-def test_neither_is_one_of_the_embedded_server():
+def test_the_embedded_servers_help_fits_into_80_columns():
     command = [sys.executable, "-P", "-m", "tasks.embedded", "--help"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert max(map(len, done.stdout.splitlines())) <= 80
@@ -68,20 +68,20 @@ def test_the_groups_are_in_order_of_use():
     assert places == sorted(places)
 
 
-def test_what_a_newcomer_needs_comes_first():
+def test_the_commands_for_a_newcomer_come_first():
     text = shown()
     places = [text.index(f"\u2502 {name} ") for name in ("sample", "check", "read", "batch", "logs", "up")]
     assert places == sorted(places)
 
 
 @pytest.mark.parametrize(("path", "option"), OPTIONS)
-def test_every_option_says_what_it_is(path: tuple[str, ...], option: Any):
+def test_every_option_has_a_help_text(path: tuple[str, ...], option: Any):
     assert option.help, path
     assert option.help.endswith("."), path
 
 
 @pytest.mark.parametrize(("path", "option"), OPTIONS)
-def test_every_option_that_takes_a_value_tells_its_unit_and_its_default(path: tuple[str, ...], option: Any):
+def test_every_option_with_a_value_shows_its_unit_and_default(path: tuple[str, ...], option: Any):
     if getattr(option, "is_flag", False):
         return
     assert option.metavar not in UNITLESS, path

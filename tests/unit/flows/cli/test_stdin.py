@@ -27,39 +27,41 @@ def piped(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("piped")
 class TestPiped:
-    def test_it_is_a_file_of_the_name_with_the_bytes_that_came(self):
+    def test_the_file_has_the_name_and_the_bytes_of_the_document(self):
         with document_from_stdin("paper.pdf", 10) as path:
             assert (path.name, path.read_bytes()) == ("paper.pdf", PDF)
 
-    def test_nobody_else_can_read_it(self):
+    def test_no_other_user_can_read_the_file(self):
         with document_from_stdin("paper.pdf", 10) as path:
             assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
-    def test_it_goes_when_it_has_been_read(self):
+    def test_the_file_is_deleted_after_reading(self):
         with document_from_stdin("paper.pdf", 10) as path:
             pass
         assert not path.parent.exists()
 
-    def test_more_than_the_limit_is_refused_and_nothing_is_left(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def test_a_document_over_the_limit_is_refused_and_leaves_no_file(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
         monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
         with pytest.raises(LimitError, match="exceeds 2 MB"), document_from_stdin("paper.pdf", 2):
             pass
         assert list(tmp_path.iterdir()) == []
 
     @pytest.mark.parametrize("name", ["", ".", "..", "a/b.pdf", "/etc/passwd", "a\0b", "x" * 201, "../up.pdf"])
-    def test_a_name_that_is_no_files_name_is_refused(self, name: str):
+    def test_an_invalid_file_name_is_refused(self, name: str):
         with pytest.raises(InputError, match="--name"), document_from_stdin(name, 10):
             pass
 
 
-def test_nothing_is_refused(monkeypatch: pytest.MonkeyPatch):
+def test_empty_standard_input_is_refused(monkeypatch: pytest.MonkeyPatch):
     with io.TextIOWrapper(io.BytesIO()) as empty:
         monkeypatch.setattr(sys, "stdin", empty)
         with pytest.raises(InputError, match="is empty"), document_from_stdin("paper.pdf", 10):
             pass
 
 
-def test_a_terminal_is_refused_and_not_waited_for(monkeypatch: pytest.MonkeyPatch):
+def test_a_terminal_as_standard_input_is_refused_at_once(monkeypatch: pytest.MonkeyPatch):
     controller, terminal = pty.openpty()
     with os.fdopen(terminal) as stdin:
         monkeypatch.setattr(sys, "stdin", stdin)

@@ -1,8 +1,9 @@
-"""`hearth up` runs Prefect's commands again while Prefect's server is busy, and only then."""
+"""`hearth up` repeats its deployment while Prefect's server is busy, and only then."""
 
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -24,21 +25,21 @@ def saying(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return left
 
 
-def test_a_server_that_is_busy_for_a_while_is_asked_again(saying: list[str]):
+def test_the_deployment_is_repeated_while_the_server_is_busy(saying: list[str]):
     saying += [BUSY, BUSY]
-    up._prefect(("deploy", "--all"), {})
+    up.deploy(Path("prefect.yaml"), {})
     assert saying == []
 
 
-def test_a_server_that_stays_busy_is_told(saying: list[str]):
+def test_a_server_that_stays_busy_is_an_error(saying: list[str]):
     saying += [BUSY] * 4
-    with pytest.raises(ServerError, match=r"`prefect deploy --all` failed: .*503"):
-        up._prefect(("deploy", "--all"), {})
+    with pytest.raises(ServerError, match=r"`prefect --no-prompt deploy --all .*` failed: .*503"):
+        up.deploy(Path("prefect.yaml"), {})
     assert saying == [BUSY]
 
 
-def test_what_will_fail_again_is_told_at_once(saying: list[str]):
+def test_another_error_is_raised_at_once(saying: list[str]):
     saying += ["There is no such entrypoint.", "never said"]
     with pytest.raises(ServerError, match="There is no such entrypoint"):
-        up._prefect(("deploy", "--all"), {})
+        up.deploy(Path("prefect.yaml"), {})
     assert saying == ["never said"]

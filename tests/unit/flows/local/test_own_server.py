@@ -18,7 +18,7 @@ from tasks.backends.local.server import LeasedServer, ServerSpec, lease_server
 from tasks.backends.local.server_state import local_servers, stop_server
 from tasks.core.errors import ServerError
 from tasks.ollama.address import free_port
-from tests.support.waiting import until_async
+from tests.support.waiting import PATIENCE, until_async
 
 PASSWORD = "hearth:hush"
 
@@ -43,31 +43,31 @@ def remember(home: Path, port: object) -> None:
     (home / "prefect-port").write_text(f"{port}\n")
 
 
-def test_it_is_the_usual_one_where_that_is_free(usual: int, tmp_path: Path):
+def test_the_port_is_the_default_if_that_is_free(usual: int, tmp_path: Path):
     assert choose_port(tmp_path) == usual
     remember(tmp_path, free_port())
     assert choose_port(tmp_path) == usual
 
 
-def test_else_it_is_the_last_one(usual: int, tmp_path: Path):
+def test_the_second_choice_is_the_last_port(usual: int, tmp_path: Path):
     remember(tmp_path, last := free_port())
     with taken(usual):
         assert choose_port(tmp_path) == last
 
 
-def test_else_it_is_any_that_is_free(usual: int, tmp_path: Path):
+def test_the_third_choice_is_any_free_port(usual: int, tmp_path: Path):
     remember(tmp_path, last := free_port())
     with taken(usual, last):
         assert choose_port(tmp_path) not in {usual, last}
 
 
 @pytest.mark.parametrize("written", ["", "no port", "0", "65536", "-1"])
-def test_what_is_no_port_is_not_remembered(tmp_path: Path, written: str):
+def test_an_invalid_stored_port_is_ignored(tmp_path: Path, written: str):
     remember(tmp_path, written)
     assert remembered_port(tmp_path) is None
 
 
-def test_an_address_is_its_own_by_any_name_of_this_machine_and_by_no_other(tmp_path: Path):
+def test_every_name_of_this_machine_is_the_servers_own_address(tmp_path: Path):
     remember(tmp_path, 4321)
     for url in ("http://127.0.0.1:4321/api", "http://localhost:4321/api", "http://[::1]:4321/api"):
         assert was_own(url, tmp_path)
@@ -85,7 +85,7 @@ async def test_a_server_proves_that_it_knows_the_password():
         assert not await knows_password(asked, "http://127.0.0.1:4200", "hearth:another")
 
 
-async def test_one_that_does_not_know_it_cannot_and_is_not_sent_it():
+async def test_a_stranger_cannot_prove_it_and_is_not_sent_the_password():
     heard: list[str] = []
 
     async def stranger(scope, receive, send):
@@ -98,7 +98,7 @@ async def test_one_that_does_not_know_it_cannot_and_is_not_sent_it():
     assert "hush" not in heard[0]
 
 
-async def test_what_was_proved_once_proves_nothing_again():
+async def test_a_proof_cannot_be_used_twice():
     """Each question has a number of its own, so that an answer that was overheard is of no use."""
     answers = []
 
@@ -140,24 +140,24 @@ class TestServerOfAnEarlierVersion:
     @pytest.fixture
     async def open_server(self, tmp_path: Path) -> AsyncIterator[LeasedServer]:
         spec = ServerSpec("prefect", lambda port: [sys.executable, "-c", OPEN, str(port)], "/api/health")
-        server = await lease_server(spec, tmp_path, idle_seconds=600, deadline_seconds=60)
+        server = await lease_server(spec, tmp_path, idle_seconds=600, deadline_seconds=PATIENCE)
         yield server
         server.lease.release()
         for state in local_servers(tmp_path):
-            stop_server(state, wait_seconds=30)
+            stop_server(state, wait_seconds=PATIENCE)
 
-    async def test_one_that_is_in_use_is_refused_with_what_to_do(self, open_server: LeasedServer, tmp_path: Path):
+    async def test_a_server_in_use_is_refused_with_a_remedy(self, open_server: LeasedServer, tmp_path: Path):
         with pytest.raises(ServerError, match=r"has no password.*Run hearth down"):
-            await own_server._replace_open(tmp_path)
+            await own_server.replace_open(tmp_path)
         assert not open_server.has_ended()
 
-    async def test_one_that_nobody_uses_is_stopped(self, open_server: LeasedServer, tmp_path: Path):
+    async def test_an_unused_server_is_stopped(self, open_server: LeasedServer, tmp_path: Path):
         open_server.lease.release()
         await until_async(lambda: next(local_servers(tmp_path)).stops_at is not None)
-        await own_server._replace_open(tmp_path)
+        await own_server.replace_open(tmp_path)
         assert open_server.has_ended()
         assert list(local_servers(tmp_path)) == []
 
-    async def test_no_password_is_sent_to_what_does_not_know_it(self, open_server: LeasedServer):
+    async def test_no_password_is_sent_to_a_server_that_does_not_know_it(self, open_server: LeasedServer):
         with pytest.raises(ServerError, match="another password"):
-            await own_server._check_password(open_server, PASSWORD)
+            await own_server.check_password(open_server, PASSWORD)

@@ -23,13 +23,13 @@ def profiles(tmp_path: Path) -> Iterator[Path]:
         yield path
 
 
-def test_where_there_is_none_it_is_made_and_read_by_nobody_else(profiles: Path):
+def test_a_missing_profile_is_created_for_this_user_alone(profiles: Path):
     keep_profile(API, SECRET)
     assert tomllib.loads(profiles.read_text()) == {"profiles": {"hearth": OURS}}
     assert profiles.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_users_profiles_and_which_of_them_is_in_use_stay(profiles: Path):
+def test_other_profiles_and_the_active_one_stay(profiles: Path):
     profiles.write_text(
         'active = "cloud"\n[profiles.cloud]\nPREFECT_API_URL = "https://api.prefect.cloud/x"\nPREFECT_API_KEY = "k"\n'
     )
@@ -42,7 +42,7 @@ def test_a_users_profiles_and_which_of_them_is_in_use_stay(profiles: Path):
     assert profiles.stat().st_mode & 0o777 == 0o600
 
 
-def test_its_address_is_brought_up_to_date_and_what_else_is_in_it_stays_but_for_another_servers_key(profiles: Path):
+def test_the_address_is_updated_another_servers_key_removed_and_the_rest_kept(profiles: Path):
     profiles.write_text(
         '[profiles.hearth]\nPREFECT_API_URL = "http://127.0.0.1:1/api"\nPREFECT_API_KEY = "k"\n'
         'PREFECT_LOGGING_LEVEL = "DEBUG"\n'
@@ -52,20 +52,20 @@ def test_its_address_is_brought_up_to_date_and_what_else_is_in_it_stays_but_for_
     assert tomllib.loads(profiles.read_text())["profiles"]["hearth"] == kept
 
 
-def test_one_that_is_up_to_date_is_not_written_again(profiles: Path):
+def test_an_unchanged_profile_is_not_written(profiles: Path):
     keep_profile(API, SECRET)
     written = profiles.stat().st_mtime_ns
     keep_profile(API, SECRET)
     assert profiles.stat().st_mtime_ns == written
 
 
-def test_a_file_that_is_damaged_is_named(profiles: Path):
+def test_a_damaged_file_of_profiles_is_named(profiles: Path):
     profiles.write_text("[profiles")
     with pytest.raises(InputError, match=r"profiles\.toml"):
         keep_profile(API, SECRET)
 
 
-def test_where_there_is_none_it_is_only_made_when_asked_for(profiles: Path):
+def test_a_missing_profile_is_created_only_on_request(profiles: Path):
     keep_profile(API, SECRET, make=False)
     assert not profiles.exists()
     keep_profile("http://127.0.0.1:1/api", SECRET)

@@ -43,7 +43,7 @@ def outcomes() -> tuple[asyncio.Future[Any], RunMarks]:
     return asyncio.get_running_loop().create_future(), RunMarks()
 
 
-async def test_a_server_that_is_slow_to_note_the_end_is_waited_for(monkeypatch: pytest.MonkeyPatch, told: list[Event]):
+async def test_the_command_waits_for_a_slow_server(monkeypatch: pytest.MonkeyPatch, told: list[Event]):
     left = answering(monkeypatch, *[True] * 5)
     run, marks = outcomes()
     marks.ended.set_result(ServerError("as it ended"))
@@ -55,7 +55,7 @@ async def test_a_server_that_is_slow_to_note_the_end_is_waited_for(monkeypatch: 
     assert told == []
 
 
-async def test_a_server_that_went_away_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, told: list[Event]):
+async def test_the_command_does_not_wait_for_a_dead_server(monkeypatch: pytest.MonkeyPatch, told: list[Event]):
     answering(monkeypatch, True, False)
     run, marks = outcomes()
     marks.ended.set_result(outcome := ServerError("as it ended"))
@@ -65,9 +65,7 @@ async def test_a_server_that_went_away_is_not_waited_for(monkeypatch: pytest.Mon
     assert "may show this run as still running until the server is back" in warning.message
 
 
-async def test_a_server_of_hearth_s_own_that_is_being_started_again_is_waited_for(
-    monkeypatch: pytest.MonkeyPatch, told: list[Event]
-):
+async def test_the_command_waits_for_its_own_server_to_restart(monkeypatch: pytest.MonkeyPatch, told: list[Event]):
     answering(monkeypatch, False)
     run, marks = outcomes()
     marks.ended.set_result(ServerError("as it ended"))
@@ -80,9 +78,7 @@ async def test_a_server_of_hearth_s_own_that_is_being_started_again_is_waited_fo
     assert told == []
 
 
-async def test_a_server_that_never_notes_the_end_is_not_waited_for_for_ever(
-    monkeypatch: pytest.MonkeyPatch, told: list[Event]
-):
+async def test_the_command_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch, told: list[Event]):
     answering(monkeypatch, True)
     monkeypatch.setattr(flows.local.run_flow, "_RECORDED_SECONDS", 0.1)
     run, marks = outcomes()
@@ -91,7 +87,7 @@ async def test_a_server_that_never_notes_the_end_is_not_waited_for_for_ever(
     assert len(told) == 1
 
 
-async def test_a_run_that_has_ended_does_not_fail_because_prefect_could_not_note_it(
+async def test_an_ended_run_does_not_fail_because_prefect_could_not_record_it(
     monkeypatch: pytest.MonkeyPatch, told: list[Event]
 ):
     answering(monkeypatch, False)

@@ -92,7 +92,7 @@ def failing(error: Exception, times: int = 1_000) -> Callable[[], None]:
     return fail
 
 
-def test_a_page_is_read_between_the_stacks_coming_and_its_going():
+def test_a_page_is_read_between_deployment_and_removal():
     deployment, reader = Deployment(), Reader()
     trial = run(deployment, reader)
     assert (deployment.done, trial.manifest, trial.left) == (["up", "down"], "manifest", ())
@@ -108,7 +108,7 @@ def test_a_page_is_read_between_the_stacks_coming_and_its_going():
         (Deployment(), Reader(failing(RuntimeError("a bug"))), RuntimeError),
     ],
 )
-def test_what_fails_is_removed(deployment: Deployment, reader: Reader, error: type[Exception]):
+def test_a_failed_test_is_removed(deployment: Deployment, reader: Reader, error: type[Exception]):
     with pytest.raises(error):
         run(deployment, reader)
     assert deployment.done == ["up", "down"]
@@ -116,7 +116,7 @@ def test_what_fails_is_removed(deployment: Deployment, reader: Reader, error: ty
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_what_is_interrupted_is_removed_and_further_signals_do_not_disturb_that(number: signal.Signals):
+def test_an_interrupted_test_is_removed_despite_further_signals(number: signal.Signals):
     before = signal.getsignal(number)
 
     def signalled() -> None:
@@ -129,26 +129,26 @@ def test_what_is_interrupted_is_removed_and_further_signals_do_not_disturb_that(
     assert signal.getsignal(number) == before
 
 
-def test_the_end_of_the_dollars_ends_it_whatever_goes_on():
+def test_a_spent_budget_ends_the_test():
     deployment = Deployment()
     with pytest.raises(TimeUpError, match="--max-usd"):
         run(deployment, Reader(signal.pause), work_seconds=0.05)
     assert deployment.done == ["up", "down"]
 
 
-def test_a_stack_that_takes_too_long_to_make_is_given_up_likewise():
+def test_a_spent_budget_ends_the_deployment():
     deployment = Deployment(up=signal.pause)
     with pytest.raises(TimeUpError):
         run(deployment, Reader(), work_seconds=0.05)
     assert deployment.done == ["up", "down"]
 
 
-def test_a_removal_that_aws_refuses_once_is_tried_again():
+def test_a_refused_removal_is_repeated():
     trial = run(Deployment(down=failing(AccessError("throttled"), times=1)), Reader())
     assert trial.left == ()
 
 
-def test_what_stays_is_listed():
+def test_leftovers_are_listed():
     left = LeftoverError("The pool smoke", ("machine i-1",), "AWS refuses")
     assert run(Deployment(down=failing(left)), Reader()).left == ("machine i-1",)
     trial = run(Deployment(down=failing(AccessError("denied"))), Reader())

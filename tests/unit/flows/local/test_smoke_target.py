@@ -27,7 +27,7 @@ def chosen(stack: StackName = StackName.EC2, max_usd: float = 2.0, **sections: d
     return target_of(stack, settings, REGION, max_usd, shipped_book())
 
 
-def test_the_cheapest_of_the_types_is_taken_and_no_second_machine():
+def test_the_target_is_one_machine_of_the_cheapest_type():
     target = chosen(ec2={"types": ("g5.xlarge", "g4dn.xlarge"), "machines": 4})
     assert (target.instance_type, target.settings.ec2.types, target.settings.ec2.machines) == (
         "g4dn.xlarge",
@@ -37,7 +37,7 @@ def test_the_cheapest_of_the_types_is_taken_and_no_second_machine():
     assert json.loads(target.environment["HEARTH_EC2__TYPES"]) == ["g4dn.xlarge"]
 
 
-def test_its_disk_and_address_are_counted_and_of_ecs_two_machines_and_the_balancer():
+def test_the_price_includes_disk_address_and_for_ecs_two_machines_and_the_balancer():
     alone = on_demand_usd_per_hour("g4dn.xlarge", REGION)
     assert alone is not None
     assert chosen().usd_per_hour > alone
@@ -46,36 +46,36 @@ def test_its_disk_and_address_are_counted_and_of_ecs_two_machines_and_the_balanc
 
 @pytest.mark.parametrize("stack", list(REMOVAL_SECONDS))
 @given(max_usd=st.floats(2, 100, allow_nan=False))
-def test_whatever_it_does_it_never_costs_more_than_was_allowed(stack: StackName, max_usd: float):
+def test_the_cost_never_exceeds_the_budget(stack: StackName, max_usd: float):
     target = chosen(stack, max_usd)
     seconds = target.work_seconds + REMOVAL_SECONDS[stack]
     assert seconds / 3600 * target.usd_per_hour + target.usd_at_launch <= max_usd
 
 
-def test_the_least_that_is_named_is_enough():
+def test_the_least_budget_in_the_error_is_enough():
     with pytest.raises(InputError, match="Allow at least USD ") as refused:
         chosen(max_usd=0.01)
     least = float(str(refused.value).partition("Allow at least USD ")[2].partition(";")[0])
     assert chosen(max_usd=least).instance_type == "g4dn.xlarge"
 
 
-def test_a_machine_on_ec2_ends_itself_when_the_dollars_are_spent():
+def test_a_machine_on_ec2_ends_itself_when_the_budget_is_spent():
     target = chosen(max_usd=1.0)
     assert target.settings.ec2_stack.lifetime_hours * target.usd_per_hour <= 1.0
 
 
-def test_filling_the_disk_is_counted_where_it_is_paid_for():
+def test_the_price_includes_a_paid_disk_initialization():
     usual, filled = chosen(), chosen(ec2_stack={"model_disk": ModelDisk.PROVISIONED})
     assert filled.usd_at_launch > usual.usd_at_launch == 0
     assert filled.work_seconds < usual.work_seconds
 
 
 @pytest.mark.parametrize("stack", [StackName.LAMBDA, StackName.MONITORING])
-def test_what_reads_nothing_of_its_own_is_refused_with_what_to_try_instead(stack: StackName):
+def test_a_stack_without_machines_is_refused_with_an_alternative(stack: StackName):
     with pytest.raises(InputError, match="hearth infra smoke ec2"):
         chosen(stack)
 
 
-def test_a_machine_without_a_price_is_refused_as_no_limit_could_be_kept():
+def test_a_machine_without_a_price_is_refused():
     with pytest.raises(InputError, match="hearth prices refresh"):
         chosen(ec2={"types": ("p9.huge",)})

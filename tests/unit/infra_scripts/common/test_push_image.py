@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from infra_scripts.ecs.service import BUILD_SCRIPT
+from tests.support.waiting import PATIENCE
 
 REPOSITORY = Path(__file__).parents[4]
 PUSH = REPOSITORY / "infra_scripts" / "common" / "push_image.sh"
@@ -29,7 +30,7 @@ def run(tmp_path: Path) -> Callable[..., list[str]]:
     def run(script: Path, *arguments: str) -> list[str]:
         record = tmp_path / "record"
         environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "RECORD": str(record)}
-        subprocess.run(["sh", str(script), *arguments], env=environment, check=True, timeout=30)
+        subprocess.run(["sh", str(script), *arguments], env=environment, check=True, timeout=PATIENCE)
         return record.read_text().splitlines()
 
     return run
@@ -67,7 +68,7 @@ def test_another_registry_needs_no_aws(run: Callable[..., list[str]]):
 
 @pytest.mark.parametrize("arguments", [(), (IMAGE,)], ids=["nothing", "no context"])
 def test_what_is_missing_is_said(arguments: tuple[str, ...]):
-    done = subprocess.run(["sh", str(PUSH), *arguments], capture_output=True, text=True, check=False, timeout=30)
+    done = subprocess.run(["sh", str(PUSH), *arguments], capture_output=True, text=True, check=False, timeout=PATIENCE)
     assert done.returncode == 2
     assert done.stderr.startswith("usage: ")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.infra.machine_stubs import MACHINE
+from tests.support.waiting import PATIENCE
 
 MIB = 1 << 20
 PART = 64 * MIB
@@ -29,7 +30,7 @@ def run(tmp_path: Path) -> Run:
             path.chmod(0o755)
         environment = {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "HERE": str(tmp_path)}
         command = ["bash", str(script), *map(str, arguments)]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE)
 
     return run
 

@@ -52,7 +52,7 @@ async def test_a_page_that_outgrows_the_memory_limit_fails_alone(tmp_path):
         assert (await renderer.page(2)).has_ink
 
 
-async def test_a_page_that_is_not_there_fails_alone(tmp_path):
+async def test_a_missing_page_fails_alone(tmp_path):
     async with renders(pdfs.written(tmp_path / "short.pdf", "one", "two")) as renderer:
         await fails(renderer, 3)
         assert (await renderer.page(2)).has_ink
@@ -93,7 +93,7 @@ async def test_a_page_whose_process_is_killed_is_rendered_by_another(tmp_path, m
 
 
 async def _is_asked(renderer: Renderer) -> bool:
-    return renderer._turn.locked()
+    return renderer._lock.locked()
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def limited(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits a process's address space")
-async def test_under_a_lower_hard_limit_the_renderer_takes_what_it_may(tmp_path, limited):
+async def test_the_renderer_keeps_within_a_lower_hard_limit(tmp_path, limited):
     limited(700)
     path = pdfs.written(tmp_path / "paper.pdf", "one")
     assert open_document(path, LimitSettings()).pages == 1
@@ -127,16 +127,16 @@ async def test_a_renderer_that_does_not_start_is_an_error_of_the_run(tmp_path, l
         await rendered(path)
 
 
-async def test_a_process_that_died_between_two_pages_costs_none(tmp_path):
+async def test_a_process_that_died_between_two_pages_costs_no_page(tmp_path):
     async with renders(pdfs.written(tmp_path / "paper.pdf", "one", "two")) as renderer:
-        worker = workers()[0]
+        worker = (await until_async(workers))[0]
         worker.kill()
         await asyncio.to_thread(gone, worker)
         await asyncio.sleep(0.5)  # asyncio hears of it a moment after the system
         assert (await renderer.page(1)).has_ink
 
 
-async def test_a_page_that_was_given_up_is_not_taken_for_the_next(tmp_path):
+async def test_a_cancelled_page_is_not_taken_for_the_next(tmp_path):
     sizes = [(100, 100 + 10 * number) for number in range(6)]
     async with renders(pdfs.framed(tmp_path / "sizes.pdf", *sizes)) as renderer:
         for number, delay in ((1, 0), (2, 0.001), (3, 0.005), (4, 0.02)):
@@ -148,7 +148,7 @@ async def test_a_page_that_was_given_up_is_not_taken_for_the_next(tmp_path):
             assert image.height / image.width == pytest.approx(height / width, abs=0.01)
 
 
-async def test_pages_asked_for_at_once_each_get_their_own_image(tmp_path):
+async def test_concurrent_requests_get_the_images_of_their_pages(tmp_path):
     sizes = [(100, 100 + 20 * number) for number in range(12)]
     async with renders(pdfs.framed(tmp_path / "sizes.pdf", *sizes)) as renderer:
         images = await asyncio.gather(*(renderer.page(number) for number in range(12, 0, -1)))

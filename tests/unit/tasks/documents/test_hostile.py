@@ -45,7 +45,7 @@ def memory_of_children() -> Iterator[list[int]]:
 
 @pytest.mark.long("opens each bomb and watches its memory: 3 to 8 s")
 @pytest.mark.parametrize("make", hostile.AT_ONCE)
-def test_what_bites_when_it_is_opened_is_refused_or_harmless_within_a_gigabyte(tmp_path, make):
+def test_a_document_hostile_to_opening_is_refused_or_harmless_within_a_gigabyte(tmp_path, make):
     path = make(tmp_path / "bomb.pdf")
     with memory_of_children() as memory, suppress(DocumentError):
         assert open_document(path, LimitSettings(open_seconds=1, pages=3_000_000)).pages > 0
@@ -55,7 +55,7 @@ def test_what_bites_when_it_is_opened_is_refused_or_harmless_within_a_gigabyte(t
 @pytest.mark.parametrize(
     "make", [hostile.index_bomb, hostile.many_updates, hostile.object_stream_bomb, hostile.deep_pages]
 )
-def test_what_takes_too_much_to_open_is_refused_as_hostile(tmp_path, make):
+def test_a_document_that_exceeds_the_limits_of_opening_is_hostile(tmp_path, make):
     with pytest.raises(HostileError, match=r"bomb\.pdf is refused as hostile: .* takes more than") as caught:
         open_document(make(tmp_path / "bomb.pdf"), LimitSettings(open_seconds=1))
     assert caught.value.exit_code == 2
@@ -69,8 +69,9 @@ def test_a_known_bomb_of_four_kilobytes_is_refused_for_its_memory_before_its_tim
     assert memory[0] < GIGABYTE
 
 
+@pytest.mark.long("renders each bomb until its second is over: 2 to 5 s")
 @pytest.mark.parametrize("make", hostile.ON_THE_PAGE)
-async def test_what_bites_on_its_page_ends_in_time(tmp_path, make):
+async def test_a_hostile_page_ends_in_time(tmp_path, make):
     async with (
         asyncio.timeout(PATIENCE),
         Renderer(make(tmp_path / "bomb.pdf"), 400, LimitSettings(render_seconds=1)) as renderer,

@@ -43,7 +43,7 @@ def test_a_document_that_takes_too_long_to_open_is_refused(tmp_path):
         open_document(path, LimitSettings(open_seconds=0.0001, render_seconds=0.0001))
 
 
-def test_the_ending_of_the_name_does_not_matter(tmp_path):
+def test_the_suffix_of_the_name_does_not_matter(tmp_path):
     assert open_document(pdfs.written(tmp_path / "paper", "one"), LIMITS).pages == 1
 
 
@@ -99,5 +99,5 @@ def test_too_many_pages_name_the_setting_that_allows_them(tmp_path):
         open_document(path, LimitSettings(pages=2))
 
 
-def test_as_many_pages_as_the_limit_are_taken(tmp_path):
+def test_as_many_pages_as_the_limit_are_accepted(tmp_path):
     assert open_document(pdfs.written(tmp_path / "long.pdf", "one", "two"), LimitSettings(pages=2)).pages == 2

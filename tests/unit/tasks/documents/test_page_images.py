@@ -32,13 +32,13 @@ def alike(one: Any, other: Any, tolerance: int = 6) -> bool:
 @pytest.mark.parametrize(
     ("size", "pixels"), [((595, 842), (566, 800)), ((842, 595), (800, 566)), ((50, 50), (800, 800))]
 )
-async def test_the_longest_side_has_the_pixels_that_were_asked_for(tmp_path, size, pixels):
+async def test_the_longest_side_has_the_requested_pixels(tmp_path, size, pixels):
     image = await rendered(pdfs.framed(tmp_path / "page.pdf", size), longest_side=800)
     assert alike((image.width, image.height), pixels, 1)
     assert opened(image).size == (image.width, image.height)
 
 
-async def test_the_resolution_is_told_in_dots_an_inch(tmp_path):
+async def test_the_resolution_is_in_dots_per_inch(tmp_path):
     image = await rendered(pdfs.framed(tmp_path / "page.pdf", (720, 720)), longest_side=1500)
     assert image.dpi == pytest.approx(150)
 
@@ -71,7 +71,7 @@ def test_a_page_and_the_same_page_on_its_side_are_scaled_alike(width, height, lo
 
 
 @pytest.mark.parametrize(("degrees", "dark"), [(0, (0, 0)), (90, (1, 0)), (180, (1, 1)), (270, (0, 1))])
-async def test_a_page_is_turned_as_its_rotate_says(tmp_path, degrees, dark):
+async def test_a_page_is_turned_by_its_rotation(tmp_path, degrees, dark):
     image = await rendered(pdfs.turned(tmp_path / "turned.pdf", degrees))
     assert (image.width < image.height) == (degrees in {90, 270})
     for x, y in ((0, 0), (1, 0), (0, 1), (1, 1)):
@@ -91,7 +91,7 @@ async def test_printers_inks_look_as_on_paper(tmp_path, ink, seen):
 @pytest.mark.parametrize(
     ("paint", "seen"), [((0, 0, 0, 0), WHITE), ((255, 0, 0, 128), (255, 127, 127)), ((255, 0, 0, 255), (255, 0, 0))]
 )
-async def test_what_is_transparent_shows_white_paper(tmp_path, paint, seen):
+async def test_transparency_shows_white_paper(tmp_path, paint, seen):
     path = pdfs.pictured(tmp_path / "glass.pdf", Image.new("RGBA", (32, 32), paint), "PNG")
     assert alike(opened(await rendered(path)).getpixel((200, 200)), seen)
 
@@ -136,7 +136,7 @@ async def test_a_speck_is_neither_blank_nor_ink(tmp_path):
 
 
 @given(st.integers(0, 255), st.integers(0, 255), st.integers(1, 99))
-def test_ink_is_zero_only_if_every_pixel_is_alike(paper, pen, pixels):
+def test_ink_is_zero_only_if_all_pixels_are_equal(paper, pen, pixels):
     image = Image.new("RGB", (100, 10), (paper,) * 3)
     image.paste((pen,) * 3, (0, 0, pixels, 1))
     assert (ink_fraction(image) == 0) == (paper == pen)

@@ -116,11 +116,11 @@ def test_a_relative_path_becomes_absolute(tmp_path):
     assert open_document(Path("paper.pdf"), LIMITS).path == tmp_path / "paper.pdf"
 
 
-def test_damage_that_every_viewer_mends_is_no_hindrance(tmp_path):
+def test_damage_that_every_viewer_repairs_is_accepted(tmp_path):
     assert open_document(pdfs.misdirected(tmp_path / "mended.pdf"), LIMITS).pages == 3
 
 
-def test_bytes_around_a_pdf_are_no_hindrance(tmp_path):
+def test_bytes_around_a_pdf_are_accepted(tmp_path):
     """Mail gateways put lines before and after it; the format allows 1024 bytes."""
     path = pdfs.written(tmp_path / "mailed.pdf", "one", "two")
     path.write_bytes(b"Content-Type: application/pdf\r\n\r\n" + path.read_bytes() + b"\0" * 500)
@@ -128,7 +128,7 @@ def test_bytes_around_a_pdf_are_no_hindrance(tmp_path):
 
 
 @pytest.mark.parametrize("junk", [b"\0" * 3000, b"<html>" * 1000, b"\r\n" * 4000, b"%PDF trailing 12 words " * 200])
-def test_any_number_of_bytes_after_a_pdf_is_no_hindrance(tmp_path, junk):
+def test_any_number_of_bytes_after_a_pdf_is_accepted(tmp_path, junk):
     path = pdfs.written(tmp_path / "mailed.pdf", "one", "two")
     path.write_bytes(path.read_bytes() + junk)
     inspected = asyncio.run(inspect_document(path, LIMITS))
@@ -143,7 +143,7 @@ def test_an_update_that_is_cut_off_is_refused_though_the_document_before_it_is_w
         open_document(path, LIMITS)
 
 
-def test_a_linearized_pdf_that_is_shorter_than_it_says_is_refused(tmp_path):
+def test_a_linearized_pdf_below_its_declared_length_is_refused(tmp_path):
     """It has an end mark near its beginning."""
     path = pdfs.written(tmp_path / "web.pdf", "one", "two")
     head = b"%PDF-1.7\n99 0 obj\n<</Linearized 1/L 999999/O 3/E 900/N 2/T 900>>\nendobj\n"
@@ -172,11 +172,11 @@ def counting(path: Path, kids: str, count: str) -> Path:
         ("3 0 R 4 0 R 9 0 R", "4", 3),
     ],
 )
-def test_a_document_has_the_pages_that_it_has_and_not_those_that_it_says(tmp_path, kids, count, pages):
+def test_a_document_has_its_actual_pages_instead_of_the_declared_number(tmp_path, kids, count, pages):
     inspected = asyncio.run(inspect_document(counting(tmp_path / "counts.pdf", kids, count), LIMITS))
     assert inspected.document.pages == pages
     assert [flag.name for flag in inspected.flags] == [FlagName.PAGES]
-    assert f"it has {pages}." in inspected.flags[0].detail
+    assert f"and has {pages}." in inspected.flags[0].detail
 
 
 def test_a_document_that_counts_right_has_no_flags(tmp_path):
@@ -195,7 +195,7 @@ def carrying(path: Path, names: list[str], *, portfolio: bool) -> Path:
 
 
 @pytest.mark.parametrize("portfolio", [True, False])
-def test_files_that_a_document_carries_are_named(tmp_path, portfolio):
+def test_attached_files_are_named(tmp_path, portfolio):
     path = carrying(tmp_path / "portfolio.pdf", ["inner.pdf", "sums.xlsx"], portfolio=portfolio)
     (flag,) = asyncio.run(inspect_document(path, LIMITS)).flags
     assert flag.name is FlagName.FILES

@@ -15,7 +15,7 @@ PNG = encoded(bytes(range(60)), 5, 4, 3)
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.sampled_from([1, 3]), st.data())
-def test_what_is_written_is_taken(width, height, bands, data):
+def test_a_written_file_is_accepted(width, height, bands, data):
     size = width * height * bands
     png = encoded(data.draw(st.binary(min_size=size, max_size=size)), width, height, bands)
     check(png, width, height)
@@ -42,7 +42,7 @@ def test_a_file_of_another_size_is_refused(size):
 
 
 @pytest.mark.parametrize("pixels", [0, 63, 65, 50_000_000])
-def test_a_file_with_more_or_fewer_pixels_than_it_says_is_refused_before_all_are_unpacked(pixels):
+def test_a_file_with_a_wrong_number_of_pixels_is_refused_before_all_are_unpacked(pixels):
     packed = zlib.compress(bytes(pixels), 9)
     chunk = struct.pack(">I", len(packed)) + b"IDAT" + packed + struct.pack(">I", zlib.crc32(b"IDAT" + packed))
     with pytest.raises(ValueError, match="pixels"):

@@ -66,7 +66,7 @@ def answering(monkeypatch: pytest.MonkeyPatch, *answers: bytes) -> None:
         sent({"refused": "Now run this", "detail": "", "memory_mb": 1}),
     ],
 )
-async def test_what_is_no_answer_about_a_document_ends_the_process(monkeypatch, answer):
+async def test_an_invalid_response_about_a_document_ends_the_process(monkeypatch, answer):
     answering(monkeypatch, answer)
     before = psutil.Process().children()
     process = RenderProcess()
@@ -99,7 +99,7 @@ WHITE = encoded(b"\xff" * 100, 10, 10, 1)
         sent({**PAGE, "flags": [["files\n", "a"]]}),
     ],
 )
-async def test_what_is_no_answer_about_a_page_ends_the_process(monkeypatch, answer):
+async def test_an_invalid_response_about_a_page_ends_the_process(monkeypatch, answer):
     answering(monkeypatch, sent(FACTS), answer)
     before = psutil.Process().children()
     process = RenderProcess()
@@ -108,7 +108,7 @@ async def test_what_is_no_answer_about_a_page_ends_the_process(monkeypatch, answ
     assert psutil.Process().children() == before
 
 
-async def test_a_process_that_gets_a_part_of_the_time_alone_is_waited_for(monkeypatch):
+async def test_a_process_with_only_a_part_of_the_processor_is_awaited(monkeypatch):
     """A busy machine makes no document hostile."""
     monkeypatch.setattr(render_process, "PATIENCE", 10 * PATIENCE)
     idle = ANSWERS.replace("    message()", "    message(); time.sleep(0.5)").replace("import ", "import time, ", 1)
@@ -120,7 +120,7 @@ async def test_a_process_that_gets_a_part_of_the_time_alone_is_waited_for(monkey
     await process.end()
 
 
-async def test_a_true_answer_is_believed(monkeypatch):
+async def test_a_valid_response_is_accepted(monkeypatch):
     answering(monkeypatch, sent(FACTS), image(WHITE))
     process = RenderProcess()
     with DocumentFile.at(Path(__file__), LIMITS) as file:

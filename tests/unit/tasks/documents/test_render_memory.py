@@ -72,7 +72,7 @@ async def test_memory_does_not_grow_with_the_objects_of_the_file(tmp_path):
     assert late - early < 15_000_000
 
 
-async def test_a_file_that_is_replaced_is_read_on_as_it_was(tmp_path):
+async def test_a_replaced_file_is_read_on_from_the_old_one(tmp_path):
     path = pdfs.framed(tmp_path / "book.pdf", *[(100, 100)] * 3)
     async with Renderer(path, 20, LimitSettings()) as renderer:
         await renderer.page(1)

@@ -75,7 +75,7 @@ def test_a_confined_process_reads_writes_starts_and_reaches_nothing(tmp_path):
     assert not (tmp_path / "written").exists()
 
 
-async def test_it_is_told_nothing_of_the_environment(monkeypatch):
+async def test_it_gets_nothing_of_the_environment(monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a secret")
     monkeypatch.setenv("HEARTH_URL", "http://a.secret/")
     command = ("/bin/sh", "-c", "env | tr '\\n' ' ' >&2")
@@ -101,7 +101,7 @@ async def test_documents_that_share_processes_are_opened_in_the_same_one(tmp_pat
     assert workers() == []
 
 
-async def test_a_document_that_shares_with_none_leaves_no_process(tmp_path):
+async def test_a_document_without_sharing_leaves_no_process(tmp_path):
     await inspect_document(pdfs.written(tmp_path / "one.pdf", "one"), LIMITS)
     assert workers() == []
 
@@ -118,7 +118,7 @@ async def test_a_process_is_replaced_after_a_number_of_documents(tmp_path, monke
     assert len(set(seen)) == 2
 
 
-async def test_a_process_that_refused_a_document_for_its_memory_serves_no_other(tmp_path):
+async def test_a_process_that_lacked_memory_for_a_document_serves_no_other(tmp_path):
     process, path = RenderProcess(), pdfs.written(tmp_path / "one.pdf", "one")
     with DocumentFile.at(path, LIMITS) as file:
         assert isinstance(await process.open(file), Facts)
@@ -129,7 +129,7 @@ async def test_a_process_that_refused_a_document_for_its_memory_serves_no_other(
     await process.end()
 
 
-async def test_a_document_is_what_it_was_when_it_was_handed_over(tmp_path):
+async def test_a_document_stays_the_file_that_was_opened(tmp_path):
     path, process = pdfs.written(tmp_path / "one.pdf", "one"), RenderProcess()
     with DocumentFile.at(path, LIMITS) as file:
         pdfs.written(tmp_path / "other.pdf", "one", "two").replace(path)

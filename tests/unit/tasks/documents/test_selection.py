@@ -37,26 +37,26 @@ def test_no_selection_is_every_page():
 
 
 @pytest.mark.parametrize("selection", [" ", ",", "3,", "-3", "a", "1..3", "1-2-3", "1.5", "٣", "all", "1_0"])
-def test_a_selection_that_is_not_understood_shows_how_to_write_it(selection):
+def test_an_invalid_selection_shows_how_to_write_it(selection):
     with pytest.raises(InputError, match=re.escape(repr(selection)) + ".*Write it like 3,7-9"):
         select_pages(selection, 10)
 
 
 @pytest.mark.parametrize("selection", [",".join(["1-"] * 20_000), f"1-{' ' * 100_000}10", f"1{' ' * 100_000}- 10"])
-def test_a_long_selection_takes_no_longer_than_it_is_long(selection):
+def test_the_time_for_a_selection_grows_with_its_length_only(selection):
     """Not by a clock: the numbers of 20,000 ranges one by one would not fit into memory."""
     assert select_pages(selection, 10) == tuple(range(1, 11))
     assert len(select_pages(",".join(["1-"] * 20_000), 20_000)) == 20_000
 
 
-def test_a_long_selection_is_not_told_in_full():
+def test_a_long_selection_is_shortened_in_the_error():
     with pytest.raises(InputError) as raised:
         select_pages(f"1-{' ' * 100_000}x", 10)
     assert len(str(raised.value)) < 300
 
 
 @pytest.mark.parametrize("selection", ["0", "11", "5-11", "7-3", "11-", "99999999"])
-def test_a_page_that_is_not_there_is_told_with_the_number_of_pages(selection):
+def test_a_missing_page_is_reported_with_the_number_of_pages(selection):
     with pytest.raises(InputError, match=f"'{selection}' is out of .*10 pages"):
         select_pages(selection, 10)
 

@@ -40,7 +40,7 @@ async def test_slow_pages_have_two_processes_and_the_others_one(tmp_path):
 
 @pytest.mark.long("renders slow pages one after the other: 6 s")
 @pytest.mark.usefixtures("soon_slow")
-async def test_when_the_slow_pages_are_done_no_more_than_one_process_is_left(tmp_path):
+async def test_after_the_slow_pages_one_process_is_left(tmp_path):
     async with renders(pdfs.with_endless_page(tmp_path / "endless.pdf"), render_seconds=1) as renderer:
         await asyncio.gather(fails(renderer, 1), fails(renderer, 1))
         await until_async(lambda: has_ink(renderer, 2))

@@ -7,7 +7,7 @@ from PIL import Image
 
 from tasks.embedded.errors import ImageError
 from tasks.embedded.images import inspect
-from tasks.embedded.straighten import straighten
+from tasks.embedded.straighten import level, looks_sideways
 from tasks.embedded.tesseract import tidy
 from tests.integration.embedded.pages import PARAGRAPHS, render
 
@@ -16,6 +16,11 @@ from tests.integration.embedded.pages import PARAGRAPHS, render
 def page():
     """Two paragraphs."""
     return render(((60, 80, 535, 180), PARAGRAPHS[0]), ((60, 200, 535, 300), PARAGRAPHS[1]))
+
+
+def straighten(page: Image.Image) -> Image.Image:
+    """Return a grey page with level lines, upright or upside down."""
+    return level(page.transpose(Image.Transpose.ROTATE_90) if looks_sideways(page) else page)
 
 
 class TestPages:

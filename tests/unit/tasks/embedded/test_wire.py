@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tasks.embedded import fields, wire
 from tasks.embedded.errors import BadRequestError
-from tasks.embedded.hosts import is_local
+from tasks.embedded.guards import is_local
 
 texts = st.text(st.characters(exclude_categories=("Cs",)))
 

@@ -42,13 +42,13 @@ OLLAMAS = {
 
 
 @pytest.mark.parametrize(("written", "url"), OLLAMAS.items())
-def test_all_that_ollama_takes_means_the_same(written: str, url: str):
+def test_every_value_of_ollama_host_means_the_same(written: str, url: str):
     assert server_url(written, as_ollama=True) == url
 
 
 @pytest.mark.parametrize("written", ["", ":66000", "http://h:x", "http://", "ftp://h", "a b", "h\nx", "http:///x"])
-def test_an_address_of_hearths_own_is_refused_if_it_is_none(written: str):
-    with pytest.raises(InputError, match=r"is not understood. Write it like"):
+def test_an_invalid_address_of_hearth_is_refused(written: str):
+    with pytest.raises(InputError, match=r"is invalid. Write it like"):
         server_url(written)
 
 

@@ -34,7 +34,7 @@ async def test_the_models_in_memory_are_listed_with_their_place(client):
     assert model.context_length == 8192
 
 
-async def test_the_details_tell_the_family(server, client):
+async def test_the_details_contain_the_family(server, client):
     details = await client.details(MODEL)
     assert (details.family, details.parameter_size, details.quantization_level) == ("qwen25vl", "8.3B", "Q4_K_M")
     assert (details.capabilities, details.context_length) == (("completion", "vision"), 128_000)
@@ -72,7 +72,7 @@ async def test_a_page_is_sent_with_its_prompt_image_and_temperature(server, clie
     }
 
 
-async def test_an_answer_tells_its_text_tokens_and_seconds(client):
+async def test_an_answer_has_its_text_tokens_and_seconds(client):
     answer = await generate(client)
     assert (answer.response, answer.done_reason) == ("Hello.", "stop")
     assert (answer.prompt_eval_count, answer.eval_count) == (300, 20)
@@ -80,7 +80,7 @@ async def test_an_answer_tells_its_text_tokens_and_seconds(client):
     assert answer.timing.queue == pytest.approx(0.1)
 
 
-async def test_loading_asks_without_a_prompt_or_image(server, client):
+async def test_loading_sends_no_prompt_or_image(server, client):
     await client.load(REQUEST)
     (body,) = server.asked("/api/generate")
     assert (body["prompt"], body["images"]) == ("", [])
@@ -98,7 +98,7 @@ def test_loading_and_reading_differ_in_nothing_that_reloads_the_model(num_ctx, n
 
 
 @given(st.floats(0.001, 1e6))
-def test_the_model_stays_loaded_at_least_as_long_as_it_was_asked_to(keep_alive):
+def test_the_model_stays_loaded_at_least_as_long_as_requested(keep_alive):
     """Rounded down to 0s, it would be unloaded after each page."""
     sent = GenerateRequest(MODEL, 8192, 4096, keep_alive).body("")["keep_alive"]
     assert keep_alive <= int(sent.removesuffix("s")) < keep_alive + 1
@@ -115,20 +115,20 @@ async def test_the_headers_of_the_endpoint_go_with_each_request(server):
 
 
 @pytest.mark.parametrize("missing", ["done_reason", "eval_count", "prompt_eval_count", "total_duration", "model"])
-async def test_an_answer_may_lack_what_is_not_vital(server, client, missing):
+async def test_an_answer_may_lack_optional_fields(server, client, missing):
     whole = json.loads(reads().content)
     server.answers("/api/generate", says(**{name: whole[name] for name in whole if name != missing}))
     assert (await generate(client)).response == "Hello."
 
 
-async def test_absent_durations_count_as_nothing(server, client):
+async def test_absent_durations_count_as_zero(server, client):
     server.answers("/api/generate", says(response="Hello.", done=True))
     answer = await generate(client)
     assert answer.timing == Timing()
     assert answer.timing.queue == 0
 
 
-async def test_models_may_lack_what_is_not_vital(server, client):
+async def test_models_may_lack_optional_fields(server, client):
     server.answers("/api/tags", says(models=[{"name": MODEL, "digest": DIGEST}]))
     server.answers("/api/ps", says(models=[{"name": MODEL}]))
     server.answers("/api/show", says())
@@ -138,7 +138,7 @@ async def test_models_may_lack_what_is_not_vital(server, client):
 
 
 @pytest.mark.parametrize("missing", ["response", "done"])
-async def test_an_answer_without_what_is_vital_is_named_and_passes(server, client, missing):
+async def test_a_missing_required_field_is_named_in_a_transient_error(server, client, missing):
     whole = json.loads(reads().content)
     server.answers("/api/generate", says(**{name: whole[name] for name in whole if name != missing}))
     with pytest.raises(TransientError, match=missing):

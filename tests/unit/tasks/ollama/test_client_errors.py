@@ -44,7 +44,7 @@ REFUSED = [(400, "illegal base64 data at input byte 4"), (400, "image: unknown f
 
 
 @pytest.mark.parametrize(("status", "text"), PERMANENT)
-async def test_what_asking_again_cannot_mend_is_the_models_error(server, client, status, text):
+async def test_a_permanent_failure_is_a_model_error(server, client, status, text):
     server.answers("/api/generate", fails(status, text))
     with pytest.raises(ModelError) as caught:
         await generate(client)
@@ -52,7 +52,7 @@ async def test_what_asking_again_cannot_mend_is_the_models_error(server, client,
 
 
 @pytest.mark.parametrize(("status", "text"), PASSING)
-async def test_what_may_pass_is_a_passing_error_with_the_servers_words(server, client, status, text):
+async def test_a_failure_that_may_pass_is_a_transient_error_with_the_servers_message(server, client, status, text):
     server.answers("/api/generate", fails(status, text))
     with pytest.raises(TransientError) as caught:
         await generate(client)
@@ -61,7 +61,7 @@ async def test_what_may_pass_is_a_passing_error_with_the_servers_words(server, c
 
 
 @pytest.mark.parametrize(("status", "text"), REFUSED)
-async def test_what_the_request_itself_brings_about_is_the_pages_error(server, client, status, text):
+async def test_a_failure_of_the_request_itself_is_a_page_error(server, client, status, text):
     server.answers("/api/generate", fails(status, text))
     with pytest.raises(PageError, match=text) as caught:
         await generate(client)
@@ -95,14 +95,14 @@ async def test_an_error_under_http_200_is_an_error(server, client):
         ("max retries exceeded: unexpected EOF", TransientError),
     ],
 )
-async def test_a_late_error_of_a_pull_is_told_though_its_status_was_200(server, client, text, kind):
+async def test_a_late_error_of_a_pull_is_reported_despite_status_200(server, client, text, kind):
     server.answers("/api/pull", lines({"status": "pulling manifest"}, {"error": text}))
     steps = []
     with pytest.raises(kind, match=text):
         steps.extend([step async for step in client.pull(MODEL)])
 
 
-async def test_a_pull_that_is_refused_at_once_is_judged_like_any_request(server, client):
+async def test_a_pull_that_is_refused_at_once_is_classified_like_any_request(server, client):
     server.answers("/api/pull", fails(400, "invalid model name"))
     with pytest.raises(ModelError, match="invalid model name"):
         [step async for step in client.pull("no such: name")]
@@ -137,26 +137,26 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("say", BROKEN.values(), ids=BROKEN)
-async def test_an_answer_that_is_none_is_a_passing_error(server, client, say):
+async def test_an_invalid_response_is_a_transient_error(server, client, say):
     server.answers("/api/generate", say)
     with pytest.raises(TransientError, match=server.url):
         await generate(client)
 
 
-async def test_a_pull_that_is_cut_off_is_a_passing_error(server, client):
+async def test_a_pull_that_is_cut_off_is_a_transient_error(server, client):
     server.answers("/api/pull", cut(b'{"status": "pulling manifest"}\n'))
     with pytest.raises(TransientError, match="out of reach"):
         [step async for step in client.pull(MODEL)]
 
 
-async def test_a_server_that_takes_too_long_is_a_passing_error(server):
+async def test_a_server_that_takes_too_long_is_a_transient_error(server):
     server.answers("/api/generate", Say(b"{}", after=10 * PATIENCE))
     async with OllamaClient(server.url, timeout=0.1) as client:
         with pytest.raises(TransientError, match="did not answer in time"):
             await generate(client)
 
 
-async def test_a_server_that_is_not_there_is_a_passing_error():
+async def test_an_unreachable_server_is_a_transient_error():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
     async with OllamaClient(url) as client:
@@ -164,7 +164,7 @@ async def test_a_server_that_is_not_there_is_a_passing_error():
             await client.version()
 
 
-async def test_a_server_that_hangs_up_is_a_passing_error():
+async def test_a_server_that_hangs_up_is_a_transient_error():
     hanging_up = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0)
     async with hanging_up, OllamaClient(f"http://127.0.0.1:{hanging_up.sockets[0].getsockname()[1]}") as client:
         with pytest.raises(TransientError, match="out of reach"):
@@ -176,7 +176,7 @@ TROUBLE += [says(response="the secret page"), says(response=["the secret page"],
 
 
 @pytest.mark.parametrize("say", TROUBLE)
-async def test_no_error_tells_what_is_on_a_page(server, client, say):
+async def test_no_error_contains_text_of_a_page(server, client, say):
     """Errors go to logs and to Prefect's database; the prompt and the page are nobody's business there."""
     server.answers("/api/generate", say)
     with pytest.raises(HearthError) as caught:

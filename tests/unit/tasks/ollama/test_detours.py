@@ -50,7 +50,9 @@ async def test_a_far_server_is_reached_through_the_proxy(
 
 
 @pytest.mark.parametrize("scheme", ["http", "socks5"])
-async def test_a_server_of_this_machine_is_not(server: ScriptedOllama, monkeypatch: pytest.MonkeyPatch, scheme: str):
+async def test_a_server_of_this_machine_is_reached_directly(
+    server: ScriptedOllama, monkeypatch: pytest.MonkeyPatch, scheme: str
+):
     with proxy(server.url) as (port, asked):
         monkeypatch.setenv("ALL_PROXY", f"{scheme}://127.0.0.1:{port}")
         assert await version(server.url) == "0.33.0"
@@ -82,7 +84,7 @@ async def test_a_proxy_that_refuses_is_named(
 # Certificates
 
 
-async def test_a_certificate_that_nobody_vouches_for_is_named_as_such(tmp_path: Path):
+async def test_an_untrusted_certificate_is_reported(tmp_path: Path):
     with (
         tls_server(tmp_path) as (url, _),
         pytest.raises(ServerError, match=r"certificate of https://.* is not trusted .*HEARTH_URL_CA"),
@@ -90,18 +92,18 @@ async def test_a_certificate_that_nobody_vouches_for_is_named_as_such(tmp_path: 
         await version(url)
 
 
-async def test_one_that_is_vouched_for_by_a_file_is_trusted(tmp_path: Path):
+async def test_a_certificate_is_trusted_by_a_file(tmp_path: Path):
     with tls_server(tmp_path) as (url, certificate):
         assert await version(url, trust=certificate) == "0.33.0"
 
 
-async def test_so_is_one_of_the_environments_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+async def test_a_certificate_is_trusted_by_the_environments_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     with tls_server(tmp_path) as (url, certificate):
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
         assert await version(url) == "0.33.0"
 
 
-async def test_one_of_another_host_is_not(tmp_path: Path):
+async def test_a_certificate_of_another_host_is_not_trusted(tmp_path: Path):
     with (
         tls_server(tmp_path, host="127.0.0.2") as (url, certificate),
         pytest.raises(ServerError, match=r"is not trusted .*IP address mismatch"),
@@ -109,19 +111,19 @@ async def test_one_of_another_host_is_not(tmp_path: Path):
         await version(url, trust=certificate)
 
 
-async def test_a_file_that_the_environment_names_in_vain_is_named(monkeypatch: pytest.MonkeyPatch):
+async def test_an_unusable_certificate_file_is_reported_with_its_variable(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SSL_CERT_FILE", "/missing.pem")
     normalize_environment()
     with pytest.raises(InputError, match=r"SSL_CERT_FILE names /missing.pem"):
         await version("https://127.0.0.1:9")
 
 
-async def test_tls_to_a_server_without_is_named(server: ScriptedOllama):
+async def test_tls_to_a_plain_server_is_reported(server: ScriptedOllama):
     with pytest.raises(ServerError, match=r"does not speak TLS. Write its address with http://"):
         await version(server.url.replace("http:", "https:"))
 
 
-async def test_none_to_a_server_with_it_is_named(server: ScriptedOllama):
+async def test_plain_http_to_a_tls_server_is_reported(server: ScriptedOllama):
     """As Go answers, and nginx in other words."""
     server.answers("/api/version", Say(b"Client sent an HTTP request to an HTTPS server.\n", 400))
     with pytest.raises(ServerError, match=r"speaks TLS. Write its address with https://"):
@@ -132,7 +134,7 @@ async def test_none_to_a_server_with_it_is_named(server: ScriptedOllama):
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_a_redirect_is_told_and_not_followed(server: ScriptedOllama, status: int):
+async def test_a_redirect_is_reported_and_not_followed(server: ScriptedOllama, status: int):
     moved = {"Location": "https://user:secret@elsewhere.example/login?token=secret"}
     server.answers("/api/version", replace(says(), status=status, headers=moved))
     with pytest.raises(ServerError, match=rf"to https://elsewhere\.example/login \(HTTP {status}\)") as caught:
@@ -141,7 +143,7 @@ async def test_a_redirect_is_told_and_not_followed(server: ScriptedOllama, statu
     assert len(server.calls) == 1
 
 
-async def test_a_glance_at_a_model_sends_the_credentials(server: ScriptedOllama):
+async def test_fetching_a_digest_sends_the_credentials(server: ScriptedOllama):
     await fetch_digest(server.url, MODEL, {"Authorization": "Bearer token"})
     assert server.headers[-1]["authorization"] == "Bearer token"
 

@@ -51,7 +51,7 @@ def test_another_tag_namespace_or_host_is_another_model(name):
 
 
 @given(part, part, part, part)
-def test_a_name_in_full_stands_for_itself(host, namespace, model, tag):
+def test_a_full_name_stays_as_it_is(host, namespace, model, tag):
     name = f"{host}/{namespace}/{model}:{tag}"
     assert canonical_name(name) == name.lower()
     assert canonical_name(canonical_name(f"{namespace}/{model}")) == canonical_name(f"{namespace}/{model}:LATEST")

@@ -66,7 +66,7 @@ async def test_every_form_of_an_answer_is_the_same_answer(server, say):
     [Say(BROKEN_OFF), streams(piece(" the0"), *[piece(" jumps19")] * 31), streams(piece("Hel"), piece("lo."))],
     ids=["in one piece", "streamed", "short"],
 )
-async def test_an_answer_without_an_end_is_given_as_far_as_it_came(server, say):
+async def test_an_answer_without_an_end_is_returned_as_far_as_it_came(server, say):
     answer = await asked(server, say)
     assert not answer.done
     assert answer.response
@@ -84,12 +84,12 @@ async def test_an_answer_without_an_end_is_given_as_far_as_it_came(server, say):
         Say(piece("one") + b'{"response": "tw', cut=True),
     ],
 )
-async def test_a_stream_that_breaks_is_a_passing_error(server, say):
+async def test_a_stream_that_breaks_is_a_transient_error(server, say):
     with pytest.raises(TransientError):
         await asked(server, say)
 
 
-async def test_what_comes_behind_the_end_is_not_read(server):
+async def test_data_after_the_end_are_not_read(server):
     assert (await asked(server, streams(piece("one"), reads("").content + b"\n", piece("two")))).response == "one"
 
 
@@ -98,21 +98,21 @@ async def test_a_character_in_two_pieces_is_one(server):
     assert answer.response == "\N{GRINNING FACE}"
 
 
-async def test_bytes_that_are_no_text_are_replaced(server):
+async def test_undecodable_bytes_are_replaced(server):
     assert (await asked(server, streams(b'{"response": "a\xffb", "done": false}\n', LAST))).response == "a\ufffdb"
 
 
-async def test_null_for_a_text_is_no_text(server):
+async def test_null_counts_as_an_empty_text(server):
     assert (await asked(server, reads(None))).response == ""
 
 
-async def test_thoughts_are_counted_and_are_no_text(server):
+async def test_thinking_is_counted_and_left_out_of_the_text(server):
     say = streams(b'{"thinking": "Hm, a page", "done": false}\n', piece("one", thinking="."), LAST)
     answer = await asked(server, say)
     assert (answer.response, answer.thought) == ("one", 11)
 
 
-async def test_thoughts_in_a_loop_are_cut_off(server):
+async def test_thinking_in_a_loop_is_cut_off(server):
     async def endless() -> AsyncIterator[bytes]:
         while True:
             yield piece("", thinking="Wait, no. ")
@@ -122,7 +122,7 @@ async def test_thoughts_in_a_loop_are_cut_off(server):
     assert not answer.done
 
 
-async def test_a_model_that_can_think_is_told_not_to(server):
+async def test_thinking_is_turned_off_for_a_model_that_can_think(server):
     async with OllamaClient(server.url) as client:
         await client.generate(REQUEST, "Read.")
         await client.generate(GenerateRequest(MODEL, 8192, 4096, 600, thinks=True), "Read.")
@@ -159,7 +159,7 @@ async def test_a_body_is_bounded_as_a_whole_and_a_download_line_by_line():
         await values([b"x" * 20] * 9, 50, each=True)
 
 
-def test_the_longest_right_answer_is_let_through():
+def test_the_longest_valid_answer_is_accepted():
     """A line of Ollama's takes 130 bytes beside its token, and the last one lists the context's tokens."""
     assert most_bytes(4096) > 4096 * (130 + 6 * 20) + 8 * 131_072
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.core.flags import FlagName
-from tasks.reading.clean import cleaned, declined, unfinished_thought
+from tasks.reading.clean import clean, is_refusal, is_unfinished_thought
 
 PAGE = "# Invoice\n\n| a | b |\n|---|---|\n| 1 | 2 |"
 
@@ -28,12 +28,12 @@ PAGE = "# Invoice\n\n| a | b |\n|---|---|\n| 1 | 2 |"
     ],
 )
 def test_fences_and_signs_of_the_end_are_taken_away_without_a_word(answer):
-    found = cleaned(answer)
+    found = clean(answer)
     assert (found.text, found.flags) == (PAGE, ())
 
 
 def test_a_page_in_several_fences_is_one_text():
-    assert cleaned("```markdown\nA\n```\n\nB\n\n```markdown\nC\n```").text == "A\n\nB\n\nC"
+    assert clean("```markdown\nA\n```\n\nB\n\n```markdown\nC\n```").text == "A\n\nB\n\nC"
 
 
 @pytest.mark.parametrize(
@@ -45,11 +45,11 @@ def test_a_page_in_several_fences_is_one_text():
     ],
 )
 def test_fences_of_the_page_itself_stay(text):
-    assert cleaned(text).text == text
+    assert clean(text).text == text
 
 
 def test_fences_within_the_fence_stay():
-    assert cleaned("```markdown\nA\n\n```python\nx = 1\n```\n\nB\n```").text == "A\n\n```python\nx = 1\n```\n\nB"
+    assert clean("```markdown\nA\n\n```python\nx = 1\n```\n\nB\n```").text == "A\n\n```python\nx = 1\n```\n\nB"
 
 
 @pytest.mark.parametrize(
@@ -70,14 +70,14 @@ def test_fences_within_the_fence_stay():
     ],
 )
 def test_a_preface_is_taken_out_and_flagged(preface):
-    found = cleaned(preface + PAGE)
+    found = clean(preface + PAGE)
     assert found.text == PAGE
     assert [flag.name for flag in found.flags] == [FlagName.CLEANED]
 
 
 def test_a_preface_a_fence_and_closing_words_all_go():
     answer = f"Of course! Here is the content:\n\n```markdown\n{PAGE}\n```\n\nLet me know if you need anything else!"
-    assert cleaned(answer).text == PAGE
+    assert clean(answer).text == PAGE
 
 
 @pytest.mark.parametrize(
@@ -95,23 +95,23 @@ def test_a_preface_a_fence_and_closing_words_all_go():
     ],
 )
 def test_a_page_that_begins_or_ends_alike_stays(text):
-    assert cleaned(text).text == text
+    assert clean(text).text == text
 
 
 def test_what_a_model_thought_is_taken_out_and_flagged():
-    found = cleaned(f"<think>\nHm, a page.\n</think>\n\n{PAGE}")
+    found = clean(f"<think>\nHm, a page.\n</think>\n\n{PAGE}")
     assert found.text == PAGE
     assert "13 characters of thinking" in found.flags[0].detail
 
 
 @pytest.mark.parametrize("answer", ["<think>Hm, a page", "\n<THINK>", "<thinking>\nHm"])
 def test_a_thought_that_does_not_end_is_all_of_an_answer(answer):
-    assert unfinished_thought(answer)
-    assert not unfinished_thought(PAGE + answer)
+    assert is_unfinished_thought(answer)
+    assert not is_unfinished_thought(PAGE + answer)
 
 
 def test_what_could_not_be_decoded_is_flagged():
-    (flag,) = cleaned("a\ufffdb\ufffd").flags
+    (flag,) = clean("a\ufffdb\ufffd").flags
     assert flag.detail == "2 characters that could not be decoded"
 
 
@@ -119,7 +119,7 @@ def test_what_could_not_be_decoded_is_flagged():
     st.text(st.characters(codec="utf-8", exclude_characters="`~<\ufffd"), max_size=200).map(lambda text: f"# {text}")
 )
 def test_a_page_that_begins_with_a_heading_stays_as_it_is(text):
-    assert cleaned(text).text in {text.strip(), text.rpartition("\n")[0].strip()}
+    assert clean(text).text in {text.strip(), text.rpartition("\n")[0].strip()}
 
 
 REFUSALS = [
@@ -142,7 +142,7 @@ REFUSALS = [
 
 @pytest.mark.parametrize("answer", REFUSALS)
 def test_a_refusal_is_told_from_a_page(answer):
-    assert declined(answer)
+    assert is_refusal(answer)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_a_refusal_is_told_from_a_page(answer):
     ],
 )
 def test_a_page_that_says_something_alike_is_no_refusal(text):
-    assert not declined(text)
+    assert not is_refusal(text)
 
 
 @pytest.mark.parametrize(
@@ -168,6 +168,6 @@ def test_a_page_that_says_something_alike_is_no_refusal(text):
 )
 def test_long_answers_are_cleaned_at_once(text):
     began = time.thread_time()
-    cleaned(text)
-    declined(text)
+    clean(text)
+    is_refusal(text)
     assert time.thread_time() - began < 2

@@ -34,9 +34,7 @@ BROKEN_OFF = {
 
 
 @pytest.mark.parametrize("say", BROKEN_OFF.values(), ids=BROKEN_OFF)
-async def test_an_answer_that_ollama_breaks_off_is_the_pages_own_failure_and_no_mark_against_the_server(
-    server, tmp_path, say
-):
+async def test_an_answer_that_ollama_breaks_off_fails_the_page_and_not_the_server(server, tmp_path, say):
     server.answers("/api/generate", say, reads("At last."))
     async with opened(server, pdfs.written(tmp_path / "paper.pdf", "one"), slots=1) as reading:
         error = await reading.fails(1, 1)
@@ -73,7 +71,7 @@ async def test_a_loop_is_cut_off_while_the_model_writes(server, reading):
 # Answers that are odd
 
 
-async def test_what_is_no_text_of_the_page_is_taken_out_and_flagged(server, reading):
+async def test_text_that_is_not_the_pages_is_removed_and_flagged(server, reading):
     server.answers("/api/generate", reads("Sure! Here is the transcription:\n\n```markdown\n# Title\n```"))
     await reading.reader.read(1, 1)
     result = reading.store.page(1)
@@ -90,7 +88,7 @@ async def test_halves_of_characters_and_nul_are_replaced_and_flagged(server, rea
     assert [flag.name for flag in result.flags] == [FlagName.CLEANED]
 
 
-async def test_a_refusal_is_asked_for_again_and_never_the_pages_text(server, tmp_path):
+async def test_a_refusal_is_requested_again_and_never_the_pages_text(server, tmp_path):
     server.answers("/api/generate", reads("I'm sorry, I can't assist with that."))
     path = pdfs.written(tmp_path / "paper.pdf", "one")
     async with opened(server, path, fallback=Fallback.PARTIAL) as reading:
@@ -109,7 +107,7 @@ async def test_a_refusal_is_asked_for_again_and_never_the_pages_text(server, tmp
         {"done_reason": None, "context": "odd", "thinking": None, "error": None},
     ],
 )
-async def test_what_is_odd_beside_the_text_costs_no_page(server, reading, odd):
+async def test_odd_fields_beside_the_text_fail_no_page(server, reading, odd):
     server.answers("/api/generate", reads("one", **odd))
     await reading.reader.read(1, 1)
     assert reading.store.page(1).text == "one"
@@ -127,7 +125,7 @@ async def test_an_answer_without_end_fails_its_page_alone(server, reading):
     await reading.reader.read(2, 1)
 
 
-async def test_an_error_of_half_a_character_is_on_record(server, reading):
+async def test_an_error_with_half_a_character_is_recorded(server, reading):
     server.answers("/api/generate", Say(b'{"error": "bad \\ud800 token"}', 400))
     await reading.fails(1, 3)
     assert "bad ? token" in reading.store.page(1).detail
@@ -141,7 +139,7 @@ async def test_a_page_larger_than_the_context_names_the_options(server, reading)
     assert "35104 tokens, and the model's context has 2048. Raise --num-ctx, or lower --longest-side" in str(error)
 
 
-async def test_a_model_that_thinks_all_the_same_is_told_of_once_and_its_thoughts_are_no_text(server, reading):
+async def test_a_model_that_thinks_nevertheless_is_reported_once_and_its_thinking_is_not_text(server, reading):
     server.answers("/api/generate", streams(piece("", thinking="Hm"), piece("one"), reads("").content))
     await reading.reader.read(1, 1)
     await reading.reader.read(2, 1)

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("three_tries")
 
 
 @pytest.mark.parametrize("passing", [fails(503, "busy"), fails(500, "cudaMalloc failed: out of memory"), cut()])
-async def test_a_passing_error_makes_no_attempt_hotter(server, reading, passing):
+async def test_a_transient_error_does_not_raise_the_temperature(server, reading, passing):
     """The page is asked for again just as before, and the record tells of it."""
     server.answers("/api/generate", passing, passing, reads("one"))
     await reading.reader.read(1, 1)
@@ -25,7 +25,7 @@ async def test_a_passing_error_makes_no_attempt_hotter(server, reading, passing)
     assert [attempt.reason for attempt in attempts] == [FailureReason.UNAVAILABLE, FailureReason.UNAVAILABLE, None]
 
 
-async def test_a_server_that_goes_on_failing_ends_the_run_and_stores_nothing(server, reading):
+async def test_a_server_that_keeps_failing_ends_the_run_and_stores_nothing(server, reading):
     server.answers("/api/generate", fails(503, "busy"))
     server.answers("/api/version", fails(503, "busy"))
     with pytest.raises(ServerError, match=r"busy.* while page 2 was read.*stand: run again"):
@@ -34,7 +34,7 @@ async def test_a_server_that_goes_on_failing_ends_the_run_and_stores_nothing(ser
     assert reading.store.page(2) is None
 
 
-async def test_a_page_at_which_a_server_fails_that_is_well_otherwise_fails_alone(server, reading):
+async def test_a_page_at_which_a_healthy_server_fails_fails_alone(server, reading):
     server.answers("/api/generate", fails(500, "model runner has unexpectedly stopped"))
     with pytest.raises(PageError) as caught:
         await reading.reader.read(1, 1)
@@ -58,7 +58,7 @@ async def test_a_server_that_fails_at_page_after_page_ends_the_run(server, tmp_p
     assert reading.store.page(len(met) + 1) is None
 
 
-async def test_without_time_for_it_a_passing_error_is_not_retried(server, tmp_path):
+async def test_without_time_for_it_a_transient_error_is_not_retried(server, tmp_path):
     server.answers("/api/generate", fails(503, "busy"))
     with stamina.set_testing(False):
         async with opened(server, pdfs.written(tmp_path / "paper.pdf", "one"), retry_seconds=0) as reading:
@@ -67,7 +67,7 @@ async def test_without_time_for_it_a_passing_error_is_not_retried(server, tmp_pa
     assert len(server.asked("/api/generate")) == 1
 
 
-async def test_a_model_that_is_gone_ends_the_run_and_stores_nothing(server, reading):
+async def test_a_missing_model_ends_the_run_and_stores_nothing(server, reading):
     server.answers("/api/generate", fails(404, f"model '{MODEL}' not found"))
     with pytest.raises(ModelError, match=r"stopped reading at page 1: .*not found.*stand"):
         await reading.reader.read(1, 1)
@@ -77,7 +77,7 @@ async def test_a_model_that_is_gone_ends_the_run_and_stores_nothing(server, read
     assert reading.store.page(1) is None
 
 
-async def test_one_answer_in_the_words_of_a_lost_model_fails_its_page_alone(server, reading):
+async def test_one_response_with_the_message_of_a_missing_model_fails_its_page_alone(server, reading):
     lost = fails(500, "special token not found")
     server.answers("/api/generate", lost, reads("", done_reason="load"), reads("At last."))
     error = await reading.fails(1, 1)

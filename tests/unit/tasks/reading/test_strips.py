@@ -24,7 +24,7 @@ def test_strips_that_meet_at_a_seam_follow_each_other():
 
 
 @given(st.integers(8, 40), st.integers(1, 6), st.integers(0, 30))
-def test_lines_that_two_strips_share_are_there_once(before, shared, after):
+def test_lines_that_two_strips_share_are_kept_once(before, shared, after):
     first, second = lines(0, before), lines(before - shared, before + after)
     overlap = shared / len(second)
     text, sure = stitched(["\n".join(first), "\n".join(second)], [strip(), strip(overlap, clean=False)])
@@ -33,14 +33,14 @@ def test_lines_that_two_strips_share_are_there_once(before, shared, after):
 
 
 @given(st.integers(1, 6), st.integers(6, 20))
-def test_lines_that_are_all_alike_are_shared_as_far_as_the_strips_are(shared, after):
+def test_equal_lines_are_shared_as_far_as_the_strips_overlap(shared, after):
     """Ten times the same purchase are ten lines."""
     second = ["1 x Milk 0.99"] * after
     _, skipped = seam(["1 x Milk 0.99"] * 20, second, shared / after)
     assert skipped == shared
 
 
-def test_lines_that_were_cut_are_left_away():
+def test_cut_lines_are_dropped():
     first, second = [*lines(0, 10), "ltem 0l0 appl"], ["em 007 app es", *lines(8, 15)]
     text, sure = stitched(["\n".join(first), "\n".join(second)], [strip(), strip(0.4, clean=False)])
     assert (text.splitlines(), sure) == (lines(0, 15), True)
@@ -52,12 +52,12 @@ def test_a_line_that_was_read_a_little_differently_is_the_same():
     assert (len(text.splitlines()), sure) == (15, True)
 
 
-def test_lines_that_differ_in_their_figures_alone_are_not_the_same():
+def test_lines_that_differ_only_in_their_digits_are_not_the_same():
     assert seam(lines(0, 10), lines(10, 20), 0.3) == (0, 0)
 
 
 @pytest.mark.parametrize("overlap", [0.0, 0.3])
-def test_a_seam_that_was_not_found_again_is_told(overlap):
+def test_a_seam_that_was_not_found_is_flagged(overlap):
     text, sure = stitched(["one\ntwo", "three\nfour"], [strip(), strip(overlap, clean=False)])
     assert (text, sure) == ("one\ntwo\nthree\nfour", False)
 

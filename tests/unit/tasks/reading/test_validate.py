@@ -46,21 +46,21 @@ def test_a_text_is_accepted():
         (answered("I'm sorry, I can't help with that."), FailureReason.DECLINED),
     ],
 )
-def test_a_bad_answer_is_named_by_its_kind_and_may_be_asked_for_again(answer, reason):
+def test_a_bad_answer_has_a_reason_and_may_be_requested_again(answer, reason):
     error = failure(answer)
     assert error.reason is reason
     assert not error.final
     assert "sorry" not in str(error)
 
 
-def test_nothing_is_a_right_answer_to_a_speck():
+def test_an_empty_answer_to_a_speck_is_valid():
     assert validate(answered(""), SPECKED, REQUEST).text == ""
 
 
 # Limits
 
 
-def test_an_answer_that_took_all_its_tokens_is_told_to_get_more():
+def test_an_answer_that_took_all_its_tokens_names_the_option_for_more():
     answer = answered("And so", "length", eval_count=4096, prompt_eval_count=1500)
     assert str(failure(answer)) == "The answer was cut off after 4096 tokens; raise --num-predict."
 
@@ -68,7 +68,7 @@ def test_an_answer_that_took_all_its_tokens_is_told_to_get_more():
 @pytest.mark.parametrize(
     "text", [LOOP, "1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27", " !" * 99]
 )
-def test_a_loop_that_took_all_its_tokens_is_a_loop_and_nothing_to_raise(text):
+def test_a_loop_that_took_all_its_tokens_names_no_option(text):
     error = failure(answered(text, "length", eval_count=4096))
     assert error.reason is FailureReason.REPETITION
     assert "num-predict" not in str(error)
@@ -83,7 +83,7 @@ def test_a_context_that_was_full_is_named():
 
 def test_a_context_that_the_server_made_smaller_is_named():
     error = failure(answered("And so", "length", eval_count=1096, prompt_eval_count=3000))
-    assert "a context smaller than the 8192 tokens asked for" in str(error)
+    assert "a context smaller than the requested 8192 tokens" in str(error)
 
 
 @pytest.mark.parametrize(
@@ -110,5 +110,5 @@ def test_thinking_that_took_all_tokens_is_named(answer):
         (answered("", "length"), ""),
     ],
 )
-def test_of_a_bad_answer_there_is_its_text_with_a_loop_once(answer, part):
+def test_the_partial_text_of_a_bad_answer_has_a_loop_once(answer, part):
     assert part_of(answer) == part

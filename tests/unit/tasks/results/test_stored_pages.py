@@ -78,7 +78,7 @@ def test_a_pages_text_forges_no_marker_and_hides_none(store, forged):
 
 
 def partial(number: int, text: str) -> PageResult:
-    flag = Flag(name=FlagName.PARTIAL, detail="the text is what its last attempts gave")
+    flag = Flag(name=FlagName.PARTIAL, detail="the text comes from its last attempts")
     return failed(number).model_copy(update={"text": text, "flags": (flag,)})
 
 
@@ -86,7 +86,7 @@ def test_what_a_failed_page_gave_is_in_the_text_behind_a_marker_of_its_own(store
     store.write_page(partial(1, "And so"))
     assert list(store.sections([1])) == ["<!-- page 1, failed: truncated, partial -->\n\nAnd so\n\n"]
     assert store.missing(planned(numbers=(1,)), DIGEST) == (1,)
-    assert PageEntry.of(store.page(1)).why == "The answer was cut off; partial: the text is what its last attempts gave"
+    assert PageEntry.of(store.page(1)).why == "The answer was cut off; partial: the text comes from its last attempts"
 
 
 def test_flags_are_kept(store):

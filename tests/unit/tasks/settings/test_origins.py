@@ -36,7 +36,7 @@ def written(**settings: str) -> None:
     Path(".env").write_text("".join(f"{name}='{value}'\n" for name, value in settings.items()))
 
 
-def test_every_setting_is_there_with_its_default():
+def test_every_setting_is_listed_with_its_default():
     def count(model: type[BaseModel]) -> int:
         inner = [field.annotation for field in model.model_fields.values()]
         return sum(count(each) if isinstance(each, type) and issubclass(each, BaseModel) else 1 for each in inner)
@@ -47,7 +47,7 @@ def test_every_setting_is_there_with_its_default():
     assert settings["HEARTH_READ__NUM_CTX"].default == settings["HEARTH_READ__NUM_CTX"].value == "8192"
 
 
-def test_the_environment_goes_before_the_file_and_an_option_before_both(monkeypatch: pytest.MonkeyPatch):
+def test_an_option_overrides_the_environment_which_overrides_the_file(monkeypatch: pytest.MonkeyPatch):
     written(HEARTH_MODEL="file", HEARTH_SLOTS="3", HEARTH_BACKEND="url")
     monkeypatch.setenv("HEARTH_MODEL", "environment")
     monkeypatch.setenv("HEARTH_BACKEND", "ollama")
@@ -65,12 +65,12 @@ def test_the_environment_goes_before_the_file_and_an_option_before_both(monkeypa
 
 
 @pytest.mark.parametrize("name", ["HEARTH_URL", "LLAMA_API_URL", "OLLAMA_HOST"])
-def test_a_setting_of_several_names_says_which_was_read(monkeypatch: pytest.MonkeyPatch, name: str):
+def test_the_variable_that_was_read_is_named(monkeypatch: pytest.MonkeyPatch, name: str):
     monkeypatch.setenv(name, "http://far.example:1")
     assert (found()["HEARTH_URL"].source, found()["HEARTH_URL"].where) == (Source.ENVIRONMENT, name)
 
 
-def test_a_section_as_json_is_the_environments(monkeypatch: pytest.MonkeyPatch):
+def test_a_section_as_json_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HEARTH_METRICS", '{"flush_seconds": 5}')
     setting = found()["HEARTH_METRICS__FLUSH_SECONDS"]
     assert (setting.value, setting.source, setting.where) == ("5.0", Source.ENVIRONMENT, "HEARTH_METRICS")
@@ -85,7 +85,7 @@ def test_no_secret_is_shown(monkeypatch: pytest.MonkeyPatch):
     assert "X-Api-Key" in told
 
 
-def test_a_note_names_what_sends_pages_somewhere_or_costs_money_and_no_secret():
+def test_the_note_names_settings_that_send_pages_or_cost_money_and_no_secret():
     written(**SECRETS, HEARTH_BACKEND="ec2", HEARTH_EC2__TYPES='["p5.48xlarge"]', HEARTH_READ__NUM_CTX="4096")
     (note,) = notes()
     assert note.startswith(f"{Path('.env').absolute()} sets ")
@@ -96,24 +96,24 @@ def test_a_note_names_what_sends_pages_somewhere_or_costs_money_and_no_secret():
     assert "\n" not in note
 
 
-def test_what_the_environment_sets_otherwise_is_not_the_files(monkeypatch: pytest.MonkeyPatch):
+def test_a_setting_that_the_environment_overrides_is_not_noted(monkeypatch: pytest.MonkeyPatch):
     written(HEARTH_URL="http://theirs.example")
     monkeypatch.setenv("HEARTH_URL", "http://mine.example")
     assert notes() == []
 
 
 @pytest.mark.parametrize("name", ["LLAMA_API_URL", "OLLAMA_HOST", "llama_api_url", "hearth_backend"])
-def test_other_spellings_are_named_too(name: str):
+def test_other_spellings_are_noted_too(name: str):
     written(**{name: "url"})
     assert f"sets {name}=url." in notes()[0]
 
 
-def test_what_another_program_wrote_is_no_matter():
+def test_variables_of_other_programs_are_not_noted():
     written(DATABASE_URL="postgres://x", DEBUG="1", AWS_PROFILE="x", HTTP_PROXY="http://x")
     assert notes() == []
 
 
-def test_files_of_prefects_are_named_that_are_not_honoured(monkeypatch: pytest.MonkeyPatch):
+def test_ignored_files_of_prefect_are_noted(monkeypatch: pytest.MonkeyPatch):
     Path("prefect.toml").touch()
     Path("pyproject.toml").write_text('[tool.ruff]\n[ tool . prefect ]\nhome = "x"\n')
     written(PREFECT_HOME="/theirs")
@@ -123,13 +123,13 @@ def test_files_of_prefects_are_named_that_are_not_honoured(monkeypatch: pytest.M
     assert notes() == [f"{Path('.env').absolute()} sets PREFECT_HOME=/theirs."]
 
 
-def test_another_projects_pyproject_is_no_matter():
+def test_a_pyproject_without_prefect_is_not_noted():
     Path("pyproject.toml").write_text("[tool.ruff]\n# [tool.prefect]\n")
     assert notes() == []
 
 
 @given(value=st.text(st.characters(exclude_characters="'\\\0\r\n", exclude_categories=["Cs"]), max_size=300))
-def test_a_value_never_makes_the_note_long(value: str):
+def test_a_long_value_is_cut(value: str):
     os.environ.pop("HEARTH_MODEL", None)
     written(HEARTH_MODEL=value)
     assert all(len(note) < 400 and "\n" not in note for note in notes())
@@ -148,9 +148,9 @@ def test_a_value_never_makes_the_note_long(value: str):
         ("HEARTH_MODEL", ""),
     ],
 )
-def test_a_setting_has_the_unit_that_its_name_ends_with(name: str, unit: str):
+def test_the_unit_follows_from_the_end_of_the_name(name: str, unit: str):
     assert unit_of(name) == unit
 
 
-def test_it_can_be_written_as_json():
+def test_origins_can_be_written_as_json():
     assert json.loads(json.dumps([each.value for each in found().values()]))

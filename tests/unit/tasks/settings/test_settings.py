@@ -29,7 +29,7 @@ def test_a_misspelt_setting_is_an_error_and_not_a_default(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("name", ["HEARTH_TESSDATA", "HEARTH_EMBEDDED_MODELS"])
-def test_what_the_embedded_server_reads_is_left_alone(monkeypatch: pytest.MonkeyPatch, name: str):
+def test_variables_of_the_embedded_server_are_accepted(monkeypatch: pytest.MonkeyPatch, name: str):
     monkeypatch.setenv(name, "/somewhere")
     load_settings()
 
@@ -40,7 +40,7 @@ def test_a_value_out_of_bounds_is_named(monkeypatch: pytest.MonkeyPatch):
         load_settings()
 
 
-def test_a_file_env_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_env_file_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".env").write_text("HEARTH_IDLE_MINUTES=3\nOTHER=1\n")
     assert load_settings().idle_minutes == 3
@@ -49,19 +49,19 @@ def test_a_file_env_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 @pytest.mark.parametrize(
     "name", ["HEARTH_SLOTS", "HEARTH_URL", "HEARTH_READ__NUM_CTX", "HEARTH_EC2__TYPES", "HEARTH_NOPE"]
 )
-def test_an_empty_variable_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch, name: str):
+def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch, name: str):
     usual = load_settings()
     monkeypatch.setenv(name, "")
     assert load_settings() == usual
 
 
-def test_so_is_an_empty_one_of_the_file(tmp_path: Path):
+def test_an_empty_variable_in_the_env_file_counts_as_unset(tmp_path: Path):
     usual = load_settings()
     (tmp_path / ".env").write_text("HEARTH_SLOTS=\nHEARTH_URL=\n")
     assert load_settings() == usual
 
 
-def test_a_variable_that_is_no_text_is_refused(monkeypatch: pytest.MonkeyPatch):
+def test_a_variable_that_is_no_utf8_is_refused(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HEARTH_MODEL", "\udcff")
     with pytest.raises(InputError, match="HEARTH_MODEL is wrong: it is not valid UTF-8"):
         load_settings()

@@ -37,7 +37,7 @@ def refused() -> str:
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o600, 0o400, 0o755])
-def test_a_file_that_its_owner_alone_may_write_is_read(env_file: Path, mode: int):
+def test_a_file_that_only_its_owner_may_write_is_read(env_file: Path, mode: int):
     env_file.chmod(mode)
     assert load_settings().model == "theirs"
 
@@ -53,7 +53,7 @@ def test_a_directory_in_which_everybody_may_replace_it_is_refused(env_file: Path
     assert "every user may replace it" in refused()
 
 
-def test_in_a_directory_such_as_tmp_only_its_owner_can_replace_it(env_file: Path):
+def test_a_file_in_a_sticky_directory_is_read(env_file: Path):
     env_file.parent.chmod(0o1777)
     assert load_settings().model == "theirs"
 
@@ -66,7 +66,7 @@ def test_a_file_that_a_group_of_others_may_write_is_refused(env_file: Path):
 
 
 @NEEDS_ROOT
-def test_the_group_of_its_owner_alone_may_write_it(env_file: Path):
+def test_a_file_that_a_private_group_may_write_is_read(env_file: Path):
     """As most systems have it: each user has a group of the same name."""
     env_file.chmod(0o664)
     os.chown(env_file, 0, 0)
@@ -74,7 +74,7 @@ def test_the_group_of_its_owner_alone_may_write_it(env_file: Path):
 
 
 @NEEDS_ROOT
-def test_a_group_that_shares_hearths_files_may_write_it(env_file: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_file_that_a_sharing_group_may_write_is_read(env_file: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HEARTH_SHARED", "group")
     env_file.chmod(0o664)
     os.chown(env_file, 0, UID)
@@ -82,7 +82,7 @@ def test_a_group_that_shares_hearths_files_may_write_it(env_file: Path, monkeypa
 
 
 @NEEDS_ROOT
-def test_it_cannot_say_of_itself_that_a_group_may_write_it(env_file: Path):
+def test_a_file_cannot_allow_its_own_group(env_file: Path):
     env_file.write_text("HEARTH_SHARED=group\n")
     env_file.chmod(0o664)
     os.chown(env_file, 0, UID)
@@ -90,7 +90,7 @@ def test_it_cannot_say_of_itself_that_a_group_may_write_it(env_file: Path):
 
 
 @NEEDS_ROOT
-def test_a_file_of_a_user_who_owns_nothing_else_here_is_refused(env_file: Path):
+def test_a_file_of_a_stranger_is_refused(env_file: Path):
     os.chown(env_file, UID, UID)
     assert f"it belongs to nobody (uid {UID})" in refused()
 
@@ -111,7 +111,7 @@ def test_a_link_to_the_file_of_another_user_is_refused(env_file: Path, tmp_path:
 
 
 @NEEDS_ROOT
-def test_a_link_that_another_user_made_is_refused(env_file: Path, tmp_path: Path):
+def test_a_link_of_another_user_is_refused(env_file: Path, tmp_path: Path):
     env_file.symlink_to(env_file.rename(tmp_path / "target"))
     os.lchown(env_file, UID, UID)
     assert "the link belongs to nobody" in refused()
@@ -129,7 +129,7 @@ def test_a_link_to_ones_own_file_is_read(env_file: Path, tmp_path: Path):
     assert load_settings().model == "theirs"
 
 
-def test_no_directory_vouches_for_itself(env_file: Path):
+def test_a_directory_cannot_vouch_for_itself(env_file: Path):
     env_file.write_text("HEARTH_TRUST_DIRECTORY=1\n")
     with pytest.raises(InputError, match="vouches for itself"):
         load_settings()
@@ -149,20 +149,22 @@ FILES = {
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_prefect_reads_no_file_there_that_could_run_code(tmp_path: Path, name: str):
+def test_prefect_reads_no_file_that_could_run_code(tmp_path: Path, name: str):
     (tmp_path / name).write_text(FILES[name])
     assert prefects(tmp_path).endswith("/logging.yml")
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_it_reads_them_if_the_environment_says_so(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch):
+def test_prefect_reads_these_files_if_the_environment_allows_it(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+):
     (tmp_path / name).write_text(FILES[name])
     monkeypatch.setenv("HEARTH_TRUST_DIRECTORY", "1")
     assert prefects(tmp_path) == "theirs.yml"
 
 
 @pytest.mark.parametrize("name", ["prefect.toml", "pyproject.toml", ".env"])
-def test_a_profile_that_they_name_is_none(tmp_path: Path, name: str):
+def test_a_profile_named_by_these_files_is_ignored(tmp_path: Path, name: str):
     (tmp_path / "profiles.toml").write_text(
         'active = "x"\n[profiles.x]\nPREFECT_LOGGING_SETTINGS_PATH = "theirs.yml"\n'
     )
@@ -173,7 +175,7 @@ def test_a_profile_that_they_name_is_none(tmp_path: Path, name: str):
     assert prefects(tmp_path).endswith("/logging.yml")
 
 
-def test_child_processes_import_nothing_from_where_they_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_child_processes_import_nothing_from_the_working_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """An empty entry of PYTHONPATH means the working directory, and `python -m` begins with it."""
     for name in ("PYTHONSAFEPATH", "PREFECT_PROFILES_PATH", "PREFECT_RUNNER_AUTO_INSTALL_DEPENDENCIES"):
         monkeypatch.delenv(name, raising=False)
@@ -187,7 +189,7 @@ def test_child_processes_import_nothing_from_where_they_are(monkeypatch: pytest.
     assert subprocess.run(program, cwd=tmp_path, capture_output=True, check=False).returncode == 1
 
 
-def test_prefects_programs_read_no_file_there_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_prefects_programs_read_no_file_of_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     for name in ("PYTHONSAFEPATH", "PREFECT_PROFILES_PATH", "PREFECT_RUNNER_AUTO_INSTALL_DEPENDENCIES", "PYTHONPATH"):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
@@ -202,7 +204,7 @@ def test_prefects_programs_read_no_file_there_either(tmp_path: Path, monkeypatch
     assert done.stdout.strip().endswith("/logging.yml"), done.stderr
 
 
-def test_what_the_environment_itself_has_run_at_the_start_is_run_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_environments_own_sitecustomize_runs_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     for name in ("PYTHONSAFEPATH", "PREFECT_PROFILES_PATH", "PREFECT_RUNNER_AUTO_INSTALL_DEPENDENCIES"):
         monkeypatch.delenv(name, raising=False)
     (tmp_path / "own").mkdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from heapq import heapreplace
 from pathlib import Path
@@ -218,7 +219,8 @@ def test_the_picture_has_a_panel_for_each_and_is_the_same_each_time():
     assert len(re.findall('class="read"', drawn)) == 2
 
 
-def test_the_command_compares_every_policy(hearth: Hearth, tmp_path: Path):
+def test_the_command_compares_every_policy(tmp_path: Path):
+    hearth = Hearth(tmp_path, dict(os.environ))
     done = hearth("simulate", "--pages", "200", "--json", "--svg", tmp_path / "fleet.svg")
     assert [each["rules"]["policy"] for each in done.json["outcomes"]] == list(Policy)
     assert (tmp_path / "fleet.svg").read_text().startswith("<svg")

@@ -40,13 +40,13 @@ def beside(path: Path) -> list[str]:
 
 @pytest.mark.parametrize("packed", [True, False])
 @pytest.mark.parametrize("name", ["cut", "zeroed", "holed", "scrambled"])
-def test_damaged_instructions_are_no_blank_page(tmp_path, name, packed):
+def test_damaged_instructions_are_not_a_blank_page(tmp_path, name, packed):
     assert verdict(damaged.written(tmp_path / "text.pdf", damaged.DAMAGES[name], packed=packed)) == "damaged"
 
 
 @pytest.mark.parametrize("name", sorted(damaged.DAMAGES))
 @pytest.mark.parametrize("coding", CODINGS)
-def test_a_damaged_picture_is_no_blank_page(tmp_path, coding, name):
+def test_a_damaged_picture_is_not_a_blank_page(tmp_path, coding, name):
     expected = "clean" if (coding, name) in UNSEEN else "damaged"
     assert verdict(damaged.pictured(tmp_path / "scan.pdf", coding, damaged.DAMAGES[name])) == expected
 
@@ -76,7 +76,7 @@ SHOWN = _stream(b"400 0 0 300 0 0 cm /I Do")
         lambda path: damaged.document(path, _stream(damaged.text_of()), page=b"<</Type/Font>>"),
     ],
 )
-def test_what_is_missing_has_failed_and_leaves_the_other_pages_be(tmp_path, made: Callable[[Path], Path]):
+def test_a_missing_page_fails_and_the_others_are_rendered(tmp_path, made: Callable[[Path], Path]):
     path = made(tmp_path / "missing.pdf")
     assert verdict(path) == "damaged"
     assert beside(path) == ["[]", "[]"]
@@ -97,11 +97,11 @@ def test_what_is_missing_has_failed_and_leaves_the_other_pages_be(tmp_path, made
         ),
     ],
 )
-def test_a_missing_font_or_content_is_no_damage(tmp_path, made: Callable[[Path], Path], expected):
+def test_a_missing_font_or_content_is_not_damage(tmp_path, made: Callable[[Path], Path], expected):
     assert verdict(made(tmp_path / "sound.pdf")) == expected
 
 
-def test_a_page_with_something_left_is_rendered_and_flagged_with_mupdfs_words(tmp_path):
+def test_a_partly_damaged_page_is_rendered_and_flagged_with_mupdfs_message(tmp_path):
     """The header of a page whose picture is missing can still be read."""
     content = _stream(damaged.text_of() + b"400 0 0 300 0 0 cm /I Do")
     path = damaged.document(tmp_path / "half.pdf", content)
@@ -122,17 +122,17 @@ def test_a_damaged_picture_on_two_pages_is_damaged_on_both(tmp_path):
     assert [renderer.render(number, 400)[0]["flags"][0][0] for number in (1, 2)] == ["damaged", "damaged"]
 
 
-def test_what_was_said_of_one_page_is_not_said_of_the_next(tmp_path):
+def test_a_message_about_one_page_is_not_reported_for_the_next(tmp_path):
     path = damaged.written(tmp_path / "text.pdf", damaged.cut)
     assert beside(path) == ["[]", "[]"]
 
 
-def test_a_repetition_alone_belongs_to_the_page_before(monkeypatch):
+def test_a_lone_repetition_belongs_to_the_page_before(monkeypatch):
     monkeypatch.setattr(pymupdf.TOOLS, "mupdf_warnings", lambda: "... repeated 7 times...")
     assert mupdf_messages.damages() == []
 
 
-def test_words_of_a_document_are_printable_and_short(monkeypatch):
+def test_messages_with_text_of_a_document_are_printable_and_short(monkeypatch):
     monkeypatch.setattr(pymupdf.TOOLS, "mupdf_warnings", lambda: "unknown keyword '\x1b]0;\udcb4'" + "x" * 9999)
     (told,) = mupdf_messages.damages()
     assert told.isascii()
@@ -158,7 +158,7 @@ def test_words_of_a_document_are_printable_and_short(monkeypatch):
         ("cmap_unknown", "clean"),
     ],
 )
-def test_the_damaged_cases(case, expected):
+def test_damage_is_recognized(case, expected):
     assert verdict(SHARED / "cases" / f"{case}.pdf") == expected
 
 
@@ -176,7 +176,7 @@ def test_a_sound_document_that_is_encrypted_is_clean(tmp_path):
     assert header["flags"] == []
 
 
-def test_a_filter_that_stands_elsewhere_is_found(tmp_path):
+def test_an_indirect_filter_is_found(tmp_path):
     even = zlib.compress(damaged.text_of() + b" " * 200_000)
     path = damaged.document(
         tmp_path / "far.pdf",
@@ -191,7 +191,7 @@ def test_a_filter_that_stands_elsewhere_is_found(tmp_path):
 @pytest.mark.parametrize(
     ("begins", "ends"), [(b"5 0 obj", b"endobj"), (b"8 0 obj", b"endobj"), (b"BT /F1 20", b"ET\n")]
 )
-def test_a_hole_in_the_file_is_no_blank_page(tmp_path, begins, ends):
+def test_a_hole_in_the_file_is_not_a_blank_page(tmp_path, begins, ends):
     """The middle page itself, its content, or what that draws, is zeros."""
     path = damaged.document(tmp_path / "hole.pdf", _stream(damaged.text_of()))
     whole = path.read_bytes()

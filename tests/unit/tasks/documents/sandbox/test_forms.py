@@ -44,13 +44,13 @@ def test_a_field_shows_its_value_whatever_its_appearance_was(tmp_path, field, va
 
 
 @pytest.mark.parametrize("fresh", [True, False])
-def test_a_value_that_stands_in_the_parent_of_the_field_is_shown(tmp_path, fresh):
+def test_a_value_of_the_fields_parent_is_shown(tmp_path, fresh):
     path = forms.form(tmp_path / "form.pdf", "/FT/Tx/V(Kowalczyk)", STALE, fresh=fresh, widget="/MK<<>>")
     assert shown(path) == ["Kowalczyk"]
 
 
 @pytest.mark.parametrize("appearance", ["Kowalczyk", "K o w a l c z y k", "Kowalczyk, A."])
-def test_an_appearance_that_shows_the_value_is_left_as_it_is(tmp_path, appearance):
+def test_an_appearance_that_shows_the_value_is_kept(tmp_path, appearance):
     path = forms.form(tmp_path / "form.pdf", "/FT/Tx/V(Kowalczyk)", appearance, fresh=False)
     with pymupdf.open(path) as pdf:
         page = pdf[0]
@@ -70,7 +70,7 @@ def ink_of_box(path: Path) -> float:
 
 @pytest.mark.parametrize("kind", ["check", "radio"])
 @pytest.mark.parametrize(("value", "state"), [("Yes", "Off"), ("Off", "Yes"), ("Yes", "Yes"), ("Off", "Off")])
-def test_a_button_is_marked_as_its_value_says(tmp_path, kind, value, state):
+def test_a_button_is_marked_by_its_value(tmp_path, kind, value, state):
     ink = ink_of_box(forms.box(tmp_path / "box.pdf", kind, value, state))
     assert (ink > 0.05) == (value == "Yes")
 
@@ -114,7 +114,7 @@ DYNAMIC = "<config><acrobat7><dynamicRender>required</dynamicRender></acrobat7><
         {"text": "Un moment", "catalog": "/NeedsRendering true", "array": True},
     ],
 )
-def test_the_placeholder_of_an_xfa_form_has_failed(tmp_path, options):
+def test_the_placeholder_of_an_xfa_form_fails(tmp_path, options):
     renderer = PageRenderer(str(xfa(tmp_path / "xfa.pdf", **options)), None, LIMITS)
     with pytest.raises(RefusedError) as caught:
         renderer.render(1, 400)

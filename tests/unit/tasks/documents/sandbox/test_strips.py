@@ -55,7 +55,7 @@ def as_scan(path: Path) -> Path:
 
 
 @pytest.mark.parametrize("scanned", [False, True])
-def test_a_long_receipt_is_cut_between_its_lines_and_put_together_is_whole(tmp_path, scanned):
+def test_a_long_receipt_is_cut_between_its_lines_and_stitched_completely(tmp_path, scanned):
     path = receipt(tmp_path / "receipt.pdf")
     header, images = rendered(as_scan(path) if scanned else path)
     assert 5 <= len(images) <= 6
@@ -112,7 +112,7 @@ def test_usual_pages_are_not_cut(size):
         ((1_000_000, 1_000_000), "size"),
     ],
 )
-def test_a_page_of_which_no_image_can_be_read_is_refused(tmp_path, size, expected):
+def test_a_page_without_a_readable_image_is_refused(tmp_path, size, expected):
     page = f"<</Type/Page/Parent 2 0 R/MediaBox[0 0 {size[0]} {size[1]}]/Contents 4 0 R>>"
     objects = [b"<</Type/Catalog/Pages 2 0 R>>", b"<</Type/Pages/Kids[3 0 R]/Count 1>>", page.encode()]
     path = pdfs.assembled(tmp_path / "page.pdf", [*objects, pdfs.stream(b"0 0 9 9 re f")])
@@ -145,7 +145,7 @@ def cropped(path: Path, boxes: str, *, above: str = "") -> Path:
         ("", "/MediaBox[0 0 400 300]/CropBox[-500 -500 -100 -100]"),
     ],
 )
-def test_a_crop_box_that_shows_nothing_is_not_used_and_told(tmp_path, boxes, above, rotate):
+def test_a_crop_box_that_shows_nothing_is_ignored_and_flagged(tmp_path, boxes, above, rotate):
     path = cropped(tmp_path / "page.pdf", f"{boxes}/Rotate {rotate}", above=above)
     header, (image,) = rendered(path, 400)
     assert [name for name, _ in header["flags"]] == ["cropped"]
@@ -166,7 +166,7 @@ def test_a_page_without_a_size_is_flagged(tmp_path, box):
     assert [name for name, _ in header["flags"]] == ["cropped"]
 
 
-def test_an_image_of_the_whole_is_as_before(tmp_path):
+def test_a_page_in_one_image_has_no_strips(tmp_path):
     """An ordinary page is one image, drawn at once."""
     header, (image,) = rendered(cropped(tmp_path / "page.pdf", "/MediaBox[0 0 400 300]"), 400)
     with pymupdf.open(tmp_path / "page.pdf") as pdf:
