@@ -37,14 +37,16 @@ async def schedule_idle_shutdown(settings: Settings, machine: str, at: float, *,
     """
     check: FlowRun | None = None
     left = f"{machine} is left to its own watchdog and to the sweep."
+    not_deployed = f"{DEPLOYMENT} is not deployed here: {left}"
+    if not get_current_settings().api.url:  # no server, and so no deployment
+        emit(RunWarning(not_deployed))
+        return
     try:
-        if not get_current_settings().api.url:  # no server, and so no deployment
-            raise _NotDeployedError
         async with asyncio.timeout(_SECONDS), get_client() as client:
             try:
                 deployment = await client.read_deployment_by_name(DEPLOYMENT)
             except ObjectNotFound:
-                emit(RunWarning(f"{DEPLOYMENT} is not deployed here: {left}"))
+                emit(RunWarning(not_deployed))
                 return
             tag = f"machine:{machine}"
             check = await client.create_flow_run_from_deployment(
