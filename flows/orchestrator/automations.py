@@ -43,7 +43,7 @@ _ONCE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
-class Wanted:
+class AutomationOptions:
     """The options of the automations.
 
     Attributes:
@@ -69,22 +69,22 @@ class Change(StrEnum):
     DELETED = "deleted"
 
 
-async def defined(client: PrefectClient, wanted: Wanted) -> list[AutomationCore]:
+async def define_automations(client: PrefectClient, options: AutomationOptions) -> list[AutomationCore]:
     """Return the automations as they should be, without those that would have no action.
 
     Raises:
         InputError: there is no such notification block.
         UnavailableError: the sweep is not deployed.
     """
-    notify = await _notifier(client, wanted.notify)
+    notify = await _notifier(client, options.notify)
     try:
         sweep = (await client.read_deployment_by_name(SWEEP)).id
     except ObjectNotFound:
         raise UnavailableError(
             f"Prefect has no deployment {SWEEP}. Create it with hearth up, or prefect --no-prompt deploy --all."
         ) from None
-    cancel: list[ActionTypes] = [CancelFlowRun()] if wanted.cancel_stalled else []
-    silent = f"{wanted.vanished_minutes:g} minutes"
+    cancel: list[ActionTypes] = [CancelFlowRun()] if options.cancel_stalled else []
+    silent = f"{options.vanished_minutes:g} minutes"
     crashed = f"Its process is gone: it has sent no heartbeat for {silent}."
     automations = [
         AutomationCore(
@@ -102,20 +102,20 @@ async def defined(client: PrefectClient, wanted: Wanted) -> list[AutomationCore]
             trigger=_missing(
                 after={_ALIVE},
                 expect={_ALIVE, LEFT, *_named(*_ENDS, *_RESTS)},
-                within=timedelta(minutes=wanted.vanished_minutes),
+                within=timedelta(minutes=options.vanished_minutes),
             ),
             actions=[ChangeFlowRunState(state=StateType.CRASHED, name="Crashed", message=crashed)],
         ),
         AutomationCore(
             name=f"{_PREFIX}a run stands still",
-            description=f"Notify of a run without a page, step or download for {wanted.stalled_minutes:g} minutes.",
+            description=f"Notify of a run without a page, step or download for {options.stalled_minutes:g} minutes.",
             trigger=_missing(
                 after={PROGRESS, *_named(*_BEGINS)},
                 expect={PROGRESS, LEFT, *_named("Cancelling", *_ENDS, *_RESTS)},
-                within=timedelta(minutes=wanted.stalled_minutes),
+                within=timedelta(minutes=options.stalled_minutes),
             ),
             actions=[
-                *notify("stands still", f"has shown no progress for {wanted.stalled_minutes:g} minutes."),
+                *notify("stands still", f"has shown no progress for {options.stalled_minutes:g} minutes."),
                 *cancel,
             ],
         ),
@@ -132,27 +132,27 @@ async def defined(client: PrefectClient, wanted: Wanted) -> list[AutomationCore]
     return [_complete(each) for each in automations if each.actions]
 
 
-async def apply(client: PrefectClient, automations: Sequence[AutomationCore]) -> list[tuple[str, Change]]:
+async def apply_automations(client: PrefectClient, automations: Sequence[AutomationCore]) -> list[tuple[str, Change]]:
     """Create, update and delete Hearth's automations until Prefect has these and no others, and return the changes.
 
     An automation that a person disabled stays disabled.
 
     Args:
         client: Prefect's API.
-        automations: as `defined`; none deletes all that Hearth made.
+        automations: as `define_automations`; none deletes all that Hearth made.
     """
     changes: list[tuple[str, Change]] = []
     held = {each.name: each for each in await client.read_automations() if each.name.startswith(_PREFIX)}
-    for wanted in automations:
-        existing = held.pop(wanted.name, None)
+    for automation in automations:
+        existing = held.pop(automation.name, None)
         if existing is None:
-            await client.create_automation(wanted)
-            changes.append((wanted.name, Change.CREATED))
-        elif _complete(existing.model_copy(update={"enabled": True})) == wanted:
-            changes.append((wanted.name, Change.UNCHANGED))
+            await client.create_automation(automation)
+            changes.append((automation.name, Change.CREATED))
+        elif _complete(existing.model_copy(update={"enabled": True})) == automation:
+            changes.append((automation.name, Change.UNCHANGED))
         else:
-            await client.update_automation(existing.id, wanted.model_copy(update={"enabled": existing.enabled}))
-            changes.append((wanted.name, Change.UPDATED))
+            await client.update_automation(existing.id, automation.model_copy(update={"enabled": existing.enabled}))
+            changes.append((automation.name, Change.UPDATED))
     for name, obsolete in held.items():
         await client.delete_automation(obsolete.id)
         changes.append((name, Change.DELETED))

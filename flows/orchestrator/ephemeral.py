@@ -25,8 +25,8 @@ SECRET = f"hearth:{token_urlsafe(32)}"
 
 def secure_ephemeral_server() -> None:
     """Have a temporary server that this process may start require a password. Other servers are not affected."""
-    found = context.get_settings_context()
-    if found.settings.api.url or found.settings.server.api.auth_string is not None:
+    current = context.get_settings_context()
+    if current.settings.api.url or current.settings.server.api.auth_string is not None:
         return
     # It has no UI, so that no page of a browser may call it.
     ours: dict[Any, str | int] = {
@@ -35,5 +35,5 @@ def secure_ephemeral_server() -> None:
         PREFECT_SERVER_CORS_ALLOWED_ORIGINS: "null.invalid",
         PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS: _START_SECONDS,
     }
-    settings = found.settings.copy_with_update(updates=ours)
-    context.GLOBAL_SETTINGS_CONTEXT = context.SettingsContext(profile=found.profile, settings=settings)
+    settings = current.settings.copy_with_update(updates=ours)
+    context.GLOBAL_SETTINGS_CONTEXT = context.SettingsContext(profile=current.profile, settings=settings)

@@ -39,7 +39,7 @@ def request_key(job: Job, content: str) -> str:
 
 
 @dataclass(frozen=True)
-class Asked:
+class RunRequest:
     """A request for a run.
 
     Attributes:
@@ -77,7 +77,7 @@ async def trigger(
     job: Job,
     content: str,
     deployment: str = DEPLOYMENT,
-    asked: Asked | None = None,
+    request: RunRequest | None = None,
     *,
     stands: Callable[[FlowRun], bool] = lambda _: True,
 ) -> FlowRun:
@@ -91,45 +91,45 @@ async def trigger(
             were read before are not taken for its own.
         content: see `request_key`.
         deployment: the one to run.
-        asked: the request; one without an owner if None.
+        request: one without an owner if None.
         stands: returns whether the results of a run that has ended still exist; if not, another run follows.
 
     Raises:
         UnavailableError: the deployment does not exist.
     """
     try:
-        found = await client.read_deployment_by_name(deployment)
+        deployed = await client.read_deployment_by_name(deployment)
     except ObjectNotFound:
         raise UnavailableError(
             f"Prefect has no deployment {deployment}. Create it with prefect --no-prompt deploy --all."
         ) from None
-    asked = asked or Asked(request_key(job, content))
-    for generation in itertools.count(asked.first):
+    request = request or RunRequest(request_key(job, content))
+    for generation in itertools.count(request.first):
         output = f"{job.output}/{generation}" if job.force and job.output else job.output
         parameters = job.model_copy(update={"output": output}).model_dump(mode="json", exclude_none=True)
         # A name needs a key: without one, Prefect 3.8 may answer 503 for a run that it created.
         run = await client.create_flow_run_from_deployment(
-            found.id,
+            deployed.id,
             name=job.run_name,
             parameters={"job": parameters},
-            idempotency_key=generation_key(asked.key, generation),
-            labels={**asked.labels},
+            idempotency_key=generation_key(request.key, generation),
+            labels={**request.labels},
         )
-        if asked.made(run):
+        if request.made(run):
             return run  # even if it has ended: one request is one run
         ended = run.state is not None and run.state.is_final()
-        if asked.owns(run, output) and not begins_anew(run.state, forced=job.force) and (not ended or stands(run)):
+        if request.owns(run, output) and not begins_anew(run.state, forced=job.force) and (not ended or stands(run)):
             return run
     raise AssertionError("there is always another generation")
 
 
-async def made_of(client: PrefectClient, asked: Asked) -> list[FlowRun]:
+async def runs_of(client: PrefectClient, request: RunRequest) -> list[FlowRun]:
     """Return the runs that were made for a request; none is created."""
-    keys = [generation_key(asked.key, asked.first + more) for more in range(_GENERATIONS)]
+    keys = [generation_key(request.key, request.first + more) for more in range(_GENERATIONS)]
     runs = await client.read_flow_runs(
         flow_run_filter=FlowRunFilter.model_validate({"idempotency_key": {"any_": keys}})
     )
-    return [run for run in runs if asked.made(run)]
+    return [run for run in runs if request.made(run)]
 
 
 def generation_of(run: FlowRun) -> int:
