@@ -74,7 +74,7 @@ def test_what_is_old_is_shown_and_deleted_by_one_command(up: Up):
     assert copy.exists()
     assert json.loads(up.hearth("clean", "--json").out)["expired"] == [gone]
     assert not copy.exists()
-    assert up.hearth("clean").out == "Nothing is older than it is kept.\n"
+    assert up.hearth("clean").out == "Nothing has expired.\n"
 
 
 def test_the_nightly_batch_is_scheduled_at_half_past_one_in_berlin(up: Up):
