@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tasks.core.errors import ModelError
-from tasks.ollama.client import LoadedModel, Model, ModelDetails
+from tasks.inference.schema import LoadedModel, Model, ModelDetails
 
 _OCR_FAMILY = "tesseract"
 """Family of the embedded server's models, which have no context length and are made for a CPU."""

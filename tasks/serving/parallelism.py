@@ -11,7 +11,8 @@ from itertools import accumulate
 from statistics import mean, median
 
 from tasks.core.replicas import Replicas
-from tasks.ollama.client import Answer, GenerateRequest, OllamaClient
+from tasks.inference.client import InferenceClient
+from tasks.inference.schema import Answer, GenerateRequest
 from tasks.serving.probe_image import probe_image
 from tasks.slots.capacity import Count
 
@@ -53,7 +54,7 @@ class Served:
     arrived: float | None = None
 
 
-async def measure_each(client: OllamaClient, request: GenerateRequest, slots: int, parts: Replicas) -> Count:
+async def measure_each(client: InferenceClient, request: GenerateRequest, slots: int, parts: Replicas) -> Count:
     """Return how many requests each replica works on at once; measure again if their number changes meanwhile."""
     while True:
         count = max(1, parts.count)
@@ -62,17 +63,20 @@ async def measure_each(client: OllamaClient, request: GenerateRequest, slots: in
             return replace(measured, slots=max(1, round(measured.slots / count)))
 
 
-async def measure_parallelism(client: OllamaClient, request: GenerateRequest, slots: int) -> Count:
+async def measure_parallelism(client: InferenceClient, request: GenerateRequest, slots: int) -> Count:
     """Measure how many requests the server works on at once, with small real ones.
 
     `slots` of them are in flight all the time, each followed by another, until Ollama's own durations make it plain how
     many are worked on at one moment: as many as while others wait, or as many as were sent. If a server sends no
-    durations, the result is how much sooner all were done than one after another.
+    durations, the result is how much sooner all were done than one after another. The number that a server says it was
+    started for (llama-server) is taken as it is.
     """
     if slots == 1:
         return Count(1)
     prober = _Prober(client, replace(request, num_predict=_PROBE_TOKENS))
     await prober.alone()
+    if started_for := await client.slots():
+        return Count(min(slots, started_for), busy=prober.queued)
     spans, seconds = await prober.together(slots)
     if None in spans:
         return Count(max(1, min(slots, round(len(spans) * prober.seconds / seconds))), busy=prober.queued)
@@ -99,7 +103,7 @@ class _Prober:
         queued: whether even a single probe waited in the server, because others use it.
     """
 
-    def __init__(self, client: OllamaClient, request: GenerateRequest) -> None:
+    def __init__(self, client: InferenceClient, request: GenerateRequest) -> None:
         self._client = client
         self._request = request
         self._image = b""
