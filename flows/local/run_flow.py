@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import httpx
@@ -47,7 +46,11 @@ async def run_document(job: Job, prepared: Prepared, settings: Settings) -> Mani
     It is None if no page was started, because the budget is spent.
     """
     flow = cast("AnyFlow", process_document.with_options())  # a copy
-    flow.fn = partial(read_in_run, prepared=prepared)
+
+    async def read(job: Job) -> Any:  # noqa: ANN401 - Prefect resolves the annotations, and State is not imported here
+        return await read_in_run(job, prepared)
+
+    flow.fn = read
     return cast("Manifest | None", await _run_flow(flow, job, settings))
 
 
