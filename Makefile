@@ -39,16 +39,17 @@ up: .venv/.installed ## Bring up Prefect here: server, deployments, worker
 down: .venv/.installed ## End them
 	@$(BIN)/hearth down
 
-# Most tests wait for processes to start: four at once suit two cores, six where they wait for longer. A file stays on one
-# worker, long files come first (tests/support/order.py). Bytecode is kept, also where the environment says otherwise:
-# hundreds of processes start. Each run ends with its slowest 20 and what it skipped.
-PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder --durations=20
+# Most tests wait for processes to start: six at once suit two cores. A file stays on one worker, long files come first
+# (tests/support/order.py). Bytecode is kept, also where the environment says otherwise: hundreds of processes start.
+# Each run ends with its slowest 20 and what it skipped.
+WORKERS ?= 6
+PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=20
 
 test: .venv/.installed-dev ## Run the unit tests, and one of each way through the whole
-	@$(PYTEST) -n 4
+	@$(PYTEST)
 
 test-long: .venv/.installed-dev ## Run the tests that `make test` leaves out: each is marked `long`, with why
-	@$(PYTEST) -n 6 -m "long and not always"
+	@$(PYTEST) -m "long and not always"
 
 test-boot: .venv/.installed-dev ## Boot machines for real, in containers (as root, with `make tools` and a Debian mirror in reach; about ten minutes)
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -p no:xdist -m boot tests/integration/boot

@@ -121,8 +121,8 @@ def refresh(
     ] = None,
 ) -> None:
     """Read today's prices from AWS, store them, and show what changed."""
+    from tasks.costs.offers import SERVICES
     from tasks.costs.refresh import TYPES, fetch_prices
-    from tasks.costs.services import SERVICES
 
     home = load_settings().home
     before = current_book(home)

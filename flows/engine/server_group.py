@@ -16,8 +16,8 @@ from tasks.core.budget import Budget
 from tasks.core.errors import CloudError, ServerError
 from tasks.core.events import Progress, RunWarning, emit, subscribe
 from tasks.core.jobs import ON_AWS
-from tasks.metrics.recorder import Identity, Recorder
-from tasks.metrics.sinks import sinks_for
+from tasks.metrics.recorder import Recorder
+from tasks.metrics.sinks import Identity, sinks_for
 from tasks.runs.prepare import Setup
 from tasks.settings.settings import Settings
 

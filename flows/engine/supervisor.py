@@ -18,7 +18,8 @@ from tasks.core.aio import WorkLoop, cancel_and_wait
 from tasks.core.budget import Budget
 from tasks.core.errors import MachineLostError, ModelError, ServerError, UnavailableError
 from tasks.core.events import Progress, RunWarning, SlotsChanged, WarmStep, emit, measure_step
-from tasks.ollama.client import GenerateRequest, OllamaClient
+from tasks.inference.client import InferenceClient
+from tasks.inference.schema import GenerateRequest
 from tasks.reading.events import ServerReleased, ServerTaken
 from tasks.runs.cost_tracker import CostTracker
 from tasks.runs.usage_log import note_held, note_taken
@@ -191,7 +192,7 @@ class ServerSupervisor:
             await context.work.run(lambda: context.servers.drained(server))
 
     @asynccontextmanager
-    async def _joined(self, allocation: Allocation, warmth: Warmth, client: OllamaClient) -> AsyncIterator[Server]:
+    async def _joined(self, allocation: Allocation, warmth: Warmth, client: InferenceClient) -> AsyncIterator[Server]:
         """Yield the server, which is one of the run's meanwhile, with this run's share of its slots."""
         servers, limiter = self._context.servers, self._context.limiter
         last = -1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
+from functools import wraps
 from typing import TYPE_CHECKING, Any, cast
 
 import httpx
@@ -45,11 +46,12 @@ async def run_document(job: Job, prepared: Prepared, settings: Settings) -> Mani
 
     It is None if no page was started, because the budget is spent.
     """
-    flow = cast("AnyFlow", process_document.with_options())  # a copy
 
-    async def read(job: Job) -> Any:  # noqa: ANN401 - Prefect resolves the annotations, and State is not imported here
+    @wraps(process_document.fn)  # Prefect needs its name and its signature
+    async def read(job: Job) -> Any:  # noqa: ANN401 - the state of a run
         return await read_in_run(job, prepared)
 
+    flow = cast("AnyFlow", process_document.with_options())  # a copy
     flow.fn = read
     return cast("Manifest | None", await _run_flow(flow, job, settings))
 

@@ -38,9 +38,8 @@ class StackDeployment(Deployment):
     def describe(self, aws: Aws) -> tuple[str | None, dict[str, str]]:
         """Return CloudFormation's state of the stack, None if it is not deployed, and its outputs."""
         with explain_errors():
-            stack = Stack(aws, self.name, lambda _: None)
-            found, outputs = stack.describe(), stack.outputs()
-        return (found["StackStatus"] if found else None), outputs
+            stack = Stack(aws, self.name)
+            return stack.status(), stack.outputs()
 
     def template(self) -> str:
         """Return the CloudFormation template."""

@@ -13,9 +13,9 @@ from infra_scripts.common.needs import Machines, Market, Needs
 from infra_scripts.common.network import AMI_STAND_IN, STAND_INS
 from infra_scripts.ec2.deploy import LINKED_SERVICES, down, request, up
 from infra_scripts.ec2.pool import Ec2Stack
-from infra_scripts.ec2.template import parameters, plan, template
+from infra_scripts.ec2.template import parameters, plan_rows, template
 from tasks.costs.disks import disk_mb_s, initialization_usd
-from tasks.costs.rates import gp3_usd_per_hour, on_demand_usd_per_hour, price_notes
+from tasks.costs.rates import HOURS_A_MONTH, gp3_usd_per_hour, on_demand_usd_per_hour, price_notes
 from tasks.settings.ec2 import SpotPolicy
 
 if TYPE_CHECKING:
@@ -55,15 +55,15 @@ class Ec2Deployment(StackDeployment):
         prices = {name: on_demand_usd_per_hour(name, region, book) for name in types}
         disk = gp3_usd_per_hour(stack.disk_gb, stack.disk_throughput, region, book)
         filling = initialization_usd(stack.model_disk, stack.disk_gb, region, book)
-        planned = plan(stack, prices, disk, filling)
-        stopped = f"USD {planned.stopped_usd_per_month:.2f} a month"
+        stopped = f"USD {disk * HOURS_A_MONTH:.2f} a month"
         machine_rows = tuple(
-            (name, "unknown" if usd is None else f"USD {usd:.3f} an hour", stopped)
-            for name, usd in planned.machine_usd_per_hour.items()
+            (name, "unknown" if usd is None else f"USD {usd + disk:.3f} an hour", stopped)
+            for name, usd in prices.items()
         )
         items = [*types, "gp3:gb", *(["ebs:init_gb"] if filling else [])]
         notes = (*_NOTES, *self._capped(stack), *price_notes(items, region, book))
-        return StackPlan(planned.rows, CostTable(("machine", "running, on demand", "stopped"), machine_rows), notes)
+        costs = CostTable(("machine", "running, on demand", "stopped"), machine_rows)
+        return StackPlan(plan_rows(stack, filling), costs, notes)
 
     def needs(self) -> Needs:
         """Return the machines that it launches, and their markets."""

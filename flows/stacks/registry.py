@@ -8,7 +8,7 @@ To add one, for example `queue`:
 2. Write `flows/stacks/queue.py`: a subclass of `flows.stacks.base.StackDeployment`, bound to the name `deployment`.
    Making it must not fail because an option is missing that `down` and `status` do not need.
 3. Add the line `QUEUE = "queue"` to `StackName`. The module is found by this name.
-4. Add its resource types to `infra_scripts/iam/kinds.py`, its forms to `tests/support/infra/deployments.py`, and
+4. Add its resource types to `infra_scripts/iam/kinds.yaml`, its forms to `tests/support/infra/deployments.py`, and
    run `python -m tests.support.iam_facts`: the tests then list what its deployer's policy lacks.
 
 Modules are imported on demand, so that `hearth --help` stays fast.

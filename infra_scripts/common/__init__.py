@@ -1,1 +1,1 @@
-"""What all stacks share: clients, CloudFormation, networks, policies, and what `hearth infra` asks of a stack."""
+"""Code that all stacks share: clients, CloudFormation, networks, policies, and the interface of `hearth infra`."""

@@ -1,4 +1,4 @@
-"""boto3's clients, and what their errors mean to a person."""
+"""boto3's clients, and their errors as messages for people."""
 
 from __future__ import annotations
 
@@ -35,12 +35,19 @@ if TYPE_CHECKING:
     from mypy_boto3_sts import STSClient
 
 Listener = Callable[[str], None]
-"""Is told, in a sentence, what goes on."""
+"""Receives a sentence about each step."""
 
+_NO_CREDENTIALS = (
+    NoCredentialsError,
+    PartialCredentialsError,
+    CredentialRetrievalError,
+    TokenRetrievalError,
+    SSOError,
+)
 DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "NotAuthorized", "UnauthorizedException"}
 _THROTTLED = {"Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException", "SlowDown"}
 _STALE = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
-_UNKNOWN = {
+_INVALID = {
     "InvalidClientTokenId",
     "UnrecognizedClientException",
     "AuthFailure",
@@ -51,7 +58,7 @@ _UNKNOWN = {
 
 @dataclass(frozen=True)
 class Aws:
-    """The clients of one region; those that one stack alone needs it makes itself, of `session` and `config`."""
+    """The clients of one region. A stack creates other clients itself, from `session` and `config`."""
 
     region: str
     session: boto3.Session
@@ -63,18 +70,18 @@ class Aws:
     sts: STSClient
 
     def account(self) -> str:
-        """The account's number."""
+        """Return the account's number."""
         return self.sts.get_caller_identity()["Account"]
 
 
 def connect(region: str | None = None) -> Aws:
-    """Make the clients; AWS's own configuration says where and as whom, unless a region is given.
+    """Create the clients from AWS's own configuration, whose region `region` overrides.
 
     Raises:
-        AccessError: there is no region, or the profile does not exist.
+        AccessError: no region is configured, or the profile does not exist.
     """
     with explain_errors():
-        # boto3 reads AWS_DEFAULT_REGION alone; AWS's other tools, and Lambda, say AWS_REGION.
+        # boto3 reads only AWS_DEFAULT_REGION; AWS's other tools, and Lambda, set AWS_REGION.
         session = boto3.Session(region_name=region or os.environ.get("AWS_REGION") or None)
         if session.region_name is None:
             raise NoRegionError
@@ -92,23 +99,23 @@ def connect(region: str | None = None) -> Aws:
 
 
 def error_code(error: ClientError) -> str:
-    """AWS's word for an error."""
+    """Return AWS's code of an error."""
     return error.response.get("Error", {}).get("Code", "")
 
 
 def is_denied(error: ClientError) -> bool:
-    """Whether AWS refuses for want of a permission."""
+    """Whether AWS refused a request because a permission is missing."""
     return error_code(error) in DENIED
 
 
 def error_message(error: ClientError) -> str:
-    """AWS's sentence for an error."""
+    """Return AWS's message of an error, without the period at its end."""
     return error.response.get("Error", {}).get("Message", "").rstrip(".")
 
 
 @contextmanager
 def explain_errors() -> Iterator[None]:
-    """Turn boto3's errors into ones that tell a person what to do."""
+    """Translate boto3's errors into InfraErrors that say what to do."""
     try:
         yield
     except InfraError:
@@ -117,28 +124,21 @@ def explain_errors() -> Iterator[None]:
         raise AccessError(
             "No AWS region is set. Set HEARTH_EC2__REGION or AWS_REGION, or run `aws configure`."
         ) from None
-    except (
-        NoCredentialsError,
-        PartialCredentialsError,
-        CredentialRetrievalError,
-        TokenRetrievalError,
-        SSOError,
-    ) as error:
+    except _NO_CREDENTIALS as error:
         raise AccessError(
-            f"There are no AWS credentials to use ({error}). "
-            "Sign in (`aws sso login`, `aws configure`) or set AWS_PROFILE."
+            f"No AWS credentials were found ({error}). Sign in (`aws sso login`, `aws configure`) or set AWS_PROFILE."
         ) from None
     except ProfileNotFound as error:
-        raise AccessError(f"{error}. Set AWS_PROFILE to one that exists, or unset it.") from None
+        raise AccessError(f"{error}. Set AWS_PROFILE to an existing profile, or unset it.") from None
     except ClientError as error:
         raise _client_error(error) from None
     except WaiterError as error:
         raise InfraError(
-            f"AWS did not get there in time: {error}. Look at it in the console, then run again."
+            f"AWS did not finish in time: {error}. Check its state in the console, then run again."
         ) from None
-    except ResponseParserError:  # it holds all of what was answered
+    except ResponseParserError:  # it holds the whole response
         raise AccessError(
-            "What answers is not AWS, or it makes no sense. Check the region, a proxy in between and AWS_ENDPOINT_URL."
+            "The server's response is not one of AWS. Check the region, proxies and AWS_ENDPOINT_URL."
         ) from None
     except (HTTPClientError, BotoCoreError, OSError) as error:
         raise AccessError(
@@ -147,20 +147,18 @@ def explain_errors() -> Iterator[None]:
 
 
 def _client_error(error: ClientError) -> InfraError:
-    word, said, operation = error_code(error), error_message(error), error.operation_name
-    if word in DENIED:
+    code, message, operation = error_code(error), error_message(error), error.operation_name
+    if code in DENIED:
         return AccessError(
-            f"AWS does not permit {operation}: {said}. "
-            "`hearth infra policy deployer` prints what whoever runs `hearth infra` needs."
+            f"AWS does not permit {operation}: {message}. `hearth infra policy deployer` prints the permissions that "
+            "`hearth infra` needs."
         )
-    if word in _THROTTLED:
+    if code in _THROTTLED:
         return AccessError(
-            f"AWS was asked too often ({operation}: {said}). Run again in a minute; it goes on where it was."
+            f"AWS throttled {operation}: {message}. Run again in a minute; it continues where it stopped."
         )
-    if word in _STALE:
-        return AccessError(f"The AWS credentials have expired ({said}). Sign in again.")
-    if word in _UNKNOWN:
-        return AccessError(
-            f"AWS does not accept the credentials ({operation}: {said}). Sign in again or set AWS_PROFILE."
-        )
-    return InfraError(f"AWS refused {operation} with {word}: {said}.")
+    if code in _STALE:
+        return AccessError(f"The AWS credentials have expired ({message}). Sign in again.")
+    if code in _INVALID:
+        return AccessError(f"AWS rejected the credentials ({operation}: {message}). Sign in again or set AWS_PROFILE.")
+    return InfraError(f"AWS refused {operation} with {code}: {message}.")

@@ -1,4 +1,4 @@
-"""One CloudFormation stack: brought to a template, or deleted, with what happens told as it happens."""
+"""A CloudFormation stack: created, updated or deleted, with its events reported as they happen."""
 
 from __future__ import annotations
 
@@ -21,25 +21,23 @@ if TYPE_CHECKING:
 
 _DEADLINE_SECONDS = 1800.0
 MAX_TEMPLATE_BYTES = 51_200
-"""Of a template that is sent with the request."""
-# A stack in one of these has never worked, and CloudFormation updates none of them.
-_BEING_MADE = "CREATE_IN_PROGRESS"
+"""Highest size of a template that is sent with the request."""
 FAILED_STATES = {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED", "REVIEW_IN_PROGRESS"}
+"""States of stacks that have never worked; CloudFormation updates none of them."""
 
 
 def fill_template(template: Path, values: Mapping[str, str]) -> str:
-    """A template's text with each placeholder, which occurs in it, replaced by its value."""
+    """Return a template's text with the first occurrence of each placeholder replaced by its value."""
     text = template.read_text()
     for placeholder, value in values.items():
-        before, found, after = text.partition(placeholder)
-        if not found:
+        if placeholder not in text:
             raise AssertionError(f"{template.name} has no {placeholder}")
-        text = before + value + after
+        text = text.replace(placeholder, value, 1)
     return text
 
 
 def request_arguments(name: str, request: StackRequest) -> dict[str, Any]:
-    """Return what all calls take that make or change a stack."""
+    """Return the arguments of the calls that create or change a stack."""
     return {
         "StackName": name,
         "TemplateBody": request.template,
@@ -50,7 +48,7 @@ def request_arguments(name: str, request: StackRequest) -> dict[str, Any]:
 
 
 class Change(StrEnum):
-    """What was done to a stack."""
+    """The change to a stack."""
 
     CREATED = "created"
     UPDATED = "updated"
@@ -59,24 +57,31 @@ class Change(StrEnum):
 
 @dataclass(frozen=True)
 class StackResult:
-    """What `up` did."""
+    """The result of `up`."""
 
     change: Change
     outputs: dict[str, str]
 
 
 class Stack:
-    """A stack by its name."""
+    """A stack with a name.
 
-    def __init__(self, aws: Aws, name: str, listener: Listener, *, poll_seconds: float = 3.0) -> None:
+    Args:
+        aws: clients of the account.
+        name: name of the stack.
+        listener: receives the stack's events; they are ignored if None.
+        poll_seconds: time between two requests for events.
+    """
+
+    def __init__(self, aws: Aws, name: str, listener: Listener | None = None, *, poll_seconds: float = 3.0) -> None:
         self._client = aws.cloudformation
         self.name = name
-        self._tell = listener
+        self._tell = listener or (lambda _: None)
         self._poll = poll_seconds
         self._seen: set[str] = set()
 
     def describe(self) -> StackTypeDef | None:
-        """What AWS says of it; None if there is none."""
+        """Return AWS's description; None if the stack does not exist."""
         try:
             return self._client.describe_stacks(StackName=self.name)["Stacks"][0]
         except ClientError as error:
@@ -85,81 +90,89 @@ class Stack:
             raise
 
     def outputs(self) -> dict[str, str]:
-        """Its outputs; none if there is no stack."""
+        """Return the stack's outputs, empty if it does not exist."""
         found = self.describe()
-        told = found.get("Outputs", []) if found else []
-        return {output["OutputKey"]: output["OutputValue"] for output in told}
+        return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])} if found else {}
+
+    def status(self) -> str | None:
+        """Return CloudFormation's status, such as UPDATE_COMPLETE; None if the stack does not exist."""
+        found = self.describe()
+        return found["StackStatus"] if found else None
 
     def deploy(self, request: StackRequest) -> Change:
-        """Create it, or update it, and wait until that is done.
+        """Create or update the stack, and wait until that is done.
 
         Raises:
-            StackError: it was rolled back, or is in no state to be changed.
+            StackError: the stack was rolled back, or its state permits no change.
         """
         if (size := len(request.template.encode())) > MAX_TEMPLATE_BYTES:
-            raise StackError(f"The template has {size} bytes, and CloudFormation takes {MAX_TEMPLATE_BYTES}.")
+            raise StackError(
+                f"The template has {size} bytes, but CloudFormation accepts {MAX_TEMPLATE_BYTES}. Shorten its inputs."
+            )
         self._note_events()
         status = self._settled()
         if status in FAILED_STATES:
-            self._tell(f"The stack {self.name} is in {status}, a dead end: it is deleted and made anew.")
+            self._tell(
+                f"The stack {self.name} is in {status}, which cannot be updated: it is deleted and created anew."
+            )
             self.delete()
             status = None
         if status in {"UPDATE_ROLLBACK_FAILED", "UPDATE_FAILED"}:
             raise StackError(
-                f"The stack {self.name} is in {status}{self._why()}. Mend that, continue the rollback in "
+                f"The stack {self.name} is in {status}{self._why()}. Fix that, continue the rollback in "
                 "CloudFormation's console, and run again; or take it down and up again."
             )
-        asked = request_arguments(self.name, request)
+        arguments = request_arguments(self.name, request)
         if status is None:
-            self._client.create_stack(**asked)
+            self._client.create_stack(**arguments)
         else:
             try:
-                self._client.update_stack(**asked)
+                self._client.update_stack(**arguments)
             except ClientError as error:
                 if "No updates are to be performed" in error_message(error):
                     return Change.UNCHANGED
                 raise
         reached = self._settled()
         if reached not in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}:
-            raise StackError(f"The stack {self.name} ended in {reached}{self._why()}. Mend that and run again.")
+            raise StackError(f"The stack {self.name} ended in {reached}{self._why()}. Fix that and run again.")
         return Change.CREATED if status is None else Change.UPDATED
 
     def delete(self) -> None:
-        """Delete it and wait until it is gone; no stack is no error.
+        """Delete the stack and wait until it is gone; do nothing if it does not exist.
 
         Raises:
-            StackError: something in it cannot be deleted.
+            StackError: a resource cannot be deleted.
         """
         found = self.describe()
         if found is None:
             return
         self._note_events()
-        if found["StackStatus"] != _BEING_MADE:  # what is being made already costs money, and can be given up
+        if found["StackStatus"] != "CREATE_IN_PROGRESS":  # a creation can be aborted, and already costs money
             self._settled()
-        # By its id, as its name means nothing once it is gone.
+        # By its id: the name of a deleted stack is unknown.
         self._client.delete_stack(StackName=found["StackId"])
         reached = self._settled()
         if reached not in {None, "DELETE_COMPLETE"}:
-            raise StackError(f"The stack {self.name} is in {reached}{self._why()}. Mend that and run again.")
+            raise StackError(f"The stack {self.name} is in {reached}{self._why()}. Fix that and run again.")
 
     def _settled(self) -> str | None:
-        """Its status once nothing goes on in it."""
+        """Wait until no operation is in progress, and return the status."""
         deadline = time.monotonic() + _DEADLINE_SECONDS
         while True:
-            found = self.describe()
-            status = found and found["StackStatus"]
+            status = self.status()
             if status is None or not status.endswith("_IN_PROGRESS") or status == "REVIEW_IN_PROGRESS":
                 self._tell_events()
                 return status
             if time.monotonic() > deadline:
                 raise StackError(
-                    f"The stack {self.name} is still in {status} after {_DEADLINE_SECONDS / 60:g} minutes."
+                    f"The stack {self.name} is still in {status} after {_DEADLINE_SECONDS / 60:g} minutes. Check it in "
+                    "CloudFormation's console, then run again."
                 )
             self._tell_events()
             time.sleep(self._poll)
 
     def _events(self) -> list[StackEventTypeDef]:
-        """The newest events, the oldest of them first."""
+        """Return the newest events, the oldest of them first."""
         try:
             found = self._client.describe_stack_events(StackName=self.name)["StackEvents"]
         except ClientError as error:
@@ -180,7 +193,7 @@ class Stack:
                     self._tell(f"{what}: {status.lower().replace('_', ' ')}")
 
     def _why(self) -> str:
-        """The first thing that failed, which the others followed."""
+        """Return the first failure, which caused the others."""
         for event in self._events()[-100:]:
             reason = event.get("ResourceStatusReason", "")
             if event.get("ResourceStatus", "").endswith("_FAILED") and "cancelled" not in reason.lower():

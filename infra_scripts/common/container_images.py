@@ -1,4 +1,4 @@
-"""Container images in ECR: found by name, with their manifest's media type, before what needs them is made."""
+"""Container images in ECR: existence and manifest type are checked before a deployment that needs them."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 ECS_MEDIA_TYPES = frozenset({DOCKER_MANIFEST, OCI_MANIFEST, DOCKER_LIST, OCI_INDEX})
 """Manifests that ECS and Fargate pull."""
 SAGEMAKER_MEDIA_TYPES = frozenset({DOCKER_MANIFEST})
-"""Manifests that SageMaker's CreateModel takes (https://github.com/aws/amazon-sagemaker-feedback/issues/180)."""
+"""Manifests that SageMaker's CreateModel accepts (https://github.com/aws/amazon-sagemaker-feedback/issues/180)."""
 _ECR = re.compile(
     r"(?P<account>[0-9]{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?/(?P<repository>[a-z0-9._/-]+)"
     r"(:(?P<tag>[A-Za-z0-9._-]+))?(@(?P<digest>sha256:[0-9a-f]{64}))?"
 )
 _MISSING = {"ImageNotFoundException", "RepositoryNotFoundException"}
-BUILD_REMEDY = "Build and push it with infra_scripts/common/push_image.sh, which makes it as AWS takes it."
+BUILD_REMEDY = "Build and push it with infra_scripts/common/push_image.sh, which creates a manifest that AWS accepts."
 
 
 @dataclass(frozen=True)
 class EcrImage:
-    """An image's name in ECR, in its parts; `reference` is its digest, or else its tag."""
+    """The parts of an image's name in ECR; `reference` is its digest, or else its tag."""
 
     name: str
     account: str
@@ -41,7 +41,7 @@ class EcrImage:
 
 @dataclass(frozen=True)
 class FoundImage:
-    """An image as ECR has it; `bytes` is compressed, of the largest platform where there are several."""
+    """An image in ECR; `bytes` is the compressed size, of the largest platform if there are several."""
 
     digest: str
     media_type: str
@@ -49,7 +49,7 @@ class FoundImage:
 
 
 def parse_image(name: str) -> EcrImage | None:
-    """Return an image's name in its parts; None where it is not in ECR."""
+    """Split an image's name into its parts; None if the image is not in ECR."""
     found = _ECR.fullmatch(name)
     if found is None:
         return None
@@ -58,10 +58,10 @@ def parse_image(name: str) -> EcrImage | None:
 
 
 def find_image(aws: Aws, image: EcrImage) -> FoundImage | None:
-    """Ask ECR for an image; None if there is no such image or repository.
+    """Ask ECR for an image; None if the image or its repository does not exist.
 
     Raises:
-        ClientError: AWS refuses; `told` says what to do.
+        ClientError: AWS refused the request.
     """
     by = {"imageDigest" if image.reference.startswith("sha256:") else "imageTag": image.reference}
     ecr: Any = aws.session.client("ecr", region_name=image.region, config=aws.config)
@@ -78,14 +78,14 @@ def find_image(aws: Aws, image: EcrImage) -> FoundImage | None:
 
 
 def check_image(aws: Aws, name: str, media_types: Container[str]) -> FoundImage | None:
-    """See that an image exists, and that its manifest is of a type that whoever pulls it takes.
+    """Check that an image exists and that its manifest has one of the accepted media types.
 
     Returns:
-        What ECR has; None where the image is in another registry, which is not asked.
+        The image in ECR; None if it is in another registry, which is not asked.
 
     Raises:
-        RequestError: it does not exist, or its manifest is of another type.
-        ClientError: AWS refuses; `told` says what to do.
+        RequestError: the image does not exist, or its manifest has another type.
+        ClientError: AWS refused the request.
     """
     image = parse_image(name)
     if image is None:
@@ -94,8 +94,8 @@ def check_image(aws: Aws, name: str, media_types: Container[str]) -> FoundImage 
     if found is None:
         raise RequestError(f"The image {name} does not exist in ECR; nothing was started. {BUILD_REMEDY}")
     if found.media_type not in media_types:
-        kind = found.media_type or "not known"
         raise RequestError(
-            f"The manifest of {name} is of the type {kind}, which AWS refuses here; nothing was started. {BUILD_REMEDY}"
+            f"The manifest of {name} has the type {found.media_type or 'unknown'}, which AWS refuses here; nothing was "
+            f"started. {BUILD_REMEDY}"
         )
     return found

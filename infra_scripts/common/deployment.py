@@ -1,4 +1,4 @@
-"""What `hearth infra` asks of a stack, whichever it is, and what it is answered."""
+"""The interface between `hearth infra` and its stacks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PlanRow:
-    """One thing that is made."""
+    """A resource, or several of a kind, that a deployment creates."""
 
     what: str
     name: str
@@ -22,7 +22,7 @@ class PlanRow:
 
 @dataclass(frozen=True)
 class CostTable:
-    """What is paid for once the stack is used."""
+    """A table of the cost of using the stack."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -30,100 +30,100 @@ class CostTable:
 
 @dataclass(frozen=True)
 class StackPlan:
-    """What `up` makes, and what it costs; found without asking AWS."""
+    """The resources that `up` creates, and their cost; AWS is not asked."""
 
     rows: tuple[PlanRow, ...]
     costs: CostTable
     notes: tuple[str, ...] = ()
-    """Sentences below the tables: what the prices are of, and what they leave out."""
+    """Sentences about the prices, shown below the tables."""
 
 
 @dataclass(frozen=True)
 class StackStatus:
-    """What there is of a stack."""
+    """The state of a stack."""
 
     state: str | None
-    """CloudFormation's word for it, such as UPDATE_COMPLETE; None if it is not deployed."""
+    """CloudFormation's status, such as UPDATE_COMPLETE; None if the stack is not deployed."""
     facts: tuple[tuple[str, str], ...] = ()
-    """What is worth knowing, by name: what runs, what is paid for."""
+    """Names and values of interest, such as the machines that run and are paid for."""
 
 
 @dataclass(frozen=True)
 class StackRequest:
-    """What CloudFormation is asked for."""
+    """A request to CloudFormation."""
 
     template: str
     parameters: Mapping[str, str]
     tags: Mapping[str, str]
-    """Of the stack; CloudFormation puts them on all that can be tagged."""
+    """Tags of the stack; CloudFormation adds them to all taggable resources."""
     linked_services: tuple[str, ...] = ()
-    """The services whose service-linked roles must be there first, such as spot.amazonaws.com."""
+    """Services whose service-linked roles must exist first, such as spot.amazonaws.com."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line says beyond the settings. A stack names those that it takes."""
+    """The options of the command line. A stack names those that it supports."""
 
     allow_from: tuple[str, ...] = ()
     images: bool = False
 
     def non_default(self) -> frozenset[str]:
-        """The options that were given."""
+        """Return the names of the options that are set."""
         return frozenset(name for name, value in vars(self).items() if value)
 
 
 class Deployment(Protocol):
-    """A stack with its settings. All of it can be run again at any time.
+    """A stack with its settings. Every method can be called again at any time.
 
-    Every method may raise InfraError: the request is wrong, AWS refuses, or it did not get there.
+    Every method may raise InfraError: the request is wrong, AWS refused it, or AWS did not finish.
     """
 
     supported_options: ClassVar[frozenset[str]]
-    """The fields of Options that mean something to it; others are refused before it is asked anything."""
+    """The fields of Options that the stack supports; others are refused."""
 
     @property
     def name(self) -> str:
-        """Of the CloudFormation stack."""
+        """The name of the CloudFormation stack."""
         ...
 
     @property
     def teardown_summary(self) -> str:
-        """All that `down` deletes, as a person is asked about it."""
+        """Everything that `down` deletes, for the question to the user."""
         ...
 
     def plan(self) -> StackPlan:
-        """What `up` makes and what it costs; AWS is not asked."""
+        """Return the resources that `up` creates, and their cost; AWS is not asked."""
         ...
 
     def template(self) -> str:
-        """The CloudFormation template; AWS is not asked."""
+        """Return the CloudFormation template; AWS is not asked."""
         ...
 
     def needs(self) -> Needs:
-        """What it needs of the account beside the resources of its template."""
+        """Return the requirements on the account besides the template's resources."""
         ...
 
     def request_for(self, aws: Aws) -> StackRequest:
-        """What `up` would ask CloudFormation for; AWS is asked where it would be made, and nothing is made."""
+        """Return the request of `up` in this account; AWS is asked for network and image, and nothing is created."""
         ...
 
     def request(self) -> StackRequest:
-        """What `up` asks CloudFormation for, with stand-ins for what only AWS knows: network and image."""
+        """Return the request of `up` with stand-ins for network and image."""
         ...
 
     def up(self, aws: Aws, listener: Listener) -> tuple[str, ...]:
-        """Create or update it; sentences that say what was done and how it is used."""
+        """Create or update the stack; return sentences about the result and the next step."""
         ...
 
     def down(self, aws: Aws, listener: Listener, *, force: bool) -> tuple[str, ...]:
-        """Delete it and all that it was paid for; sentences that say what was done, and what is kept and why.
+        """Delete the stack and everything that costs money; return sentences about the result and what is kept.
 
         Raises:
-            InUseError: it is in use, and `force` was not given.
-            LeftoverError: something is left that costs money.
+            InUseError: the stack is in use, and `force` is False.
+            LeftoverError: something that costs money is left.
         """
         ...
 
     def status(self, aws: Aws) -> StackStatus:
-        """What there is of it now."""
+        """Return the current state."""
         ...

@@ -1,12 +1,12 @@
-"""Every error of the machines' scripts, named for what the caller does next.
+"""All errors of deployments, named by the next step of the caller.
 
-InfraError                what happened, to which thing, what to do      exit code 1
-├── RequestError            mend the request; nothing was changed        exit code 2
-│   └── InUseError            machines run: wait, or force
-├── AccessError             AWS refuses: credentials, permissions, region
-├── StackError              the stack could not be brought where it should be
-├── BakeError               no image was made; the old one stands
-└── LeftoverError           something that costs money was left: it is named
+InfraError                base class                                     exit code 1
+├── RequestError            correct the request; nothing was changed     exit code 2
+│   └── InUseError            machines run: wait, or use force
+├── AccessError             check credentials, permissions, region and network
+├── StackError              the stack was not created, updated or deleted
+├── BakeError               no image was created; the old one is kept
+└── LeftoverError           delete what is left: it costs money
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import ClassVar
 
 
 class InfraError(Exception):
-    """The base of all: a message fit for a person, and the exit code of the command line."""
+    """The base class: a message for people, and the exit code of the command line."""
 
     exit_code: ClassVar[int] = 1
 
@@ -27,11 +27,11 @@ class RequestError(InfraError):
 
 
 class InUseError(RequestError):
-    """Machines of the pool run, and it was not said that they may be ended."""
+    """Machines run, and the request does not force their end."""
 
 
 class AccessError(InfraError):
-    """AWS cannot be asked: no credentials, no region, no permission, no connection, or too many requests."""
+    """AWS did not answer: no credentials, region, permission or connection, or too many requests."""
 
 
 class StackError(InfraError):
@@ -39,18 +39,18 @@ class StackError(InfraError):
 
 
 class BakeError(InfraError):
-    """No image was made."""
+    """No image was created."""
 
 
 class LeftoverError(InfraError):
-    """Not everything is gone.
+    """Not everything was deleted.
 
     Attributes:
-        left: what is left, by kind and name.
+        left: the remaining resources, by kind and name.
     """
 
-    def __init__(self, what: str, left: tuple[str, ...], why: str | None) -> None:
-        """Of what it is, and why, as far as that is known."""
-        told = f"Left: {', '.join(left)}. Delete them, or run again. " if left else ""
-        super().__init__(f"{what} is not wholly gone. {told}{why or ''}".rstrip())
+    def __init__(self, name: str, left: tuple[str, ...], why: str | None) -> None:
+        """Name the remaining resources, and the reason if it is known."""
+        remaining = f"Left: {', '.join(left)}. Delete them, or run again. " if left else ""
+        super().__init__(f"{name} was not deleted completely. {remaining}{why or ''}".rstrip())
         self.left = left

@@ -1,4 +1,4 @@
-"""Who may reach the machines: networks and security groups, and never the whole world."""
+"""Inbound rules: the networks and security groups that may reach the machines, and never the whole world."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from infra_scripts.common.errors import RequestError
 
 WIDEST_IPV4 = 8
 WIDEST_IPV6 = 32
-_MOST = 50
+_MAX_RULES = 50
 _GROUP = re.compile(r"sg-([0-9a-f]{8}|[0-9a-f]{17})")
 _NETWORK = re.compile(r"[0-9A-Fa-f.:]+(/[0-9]{1,3})?", re.ASCII)
 
@@ -18,30 +18,32 @@ Network = IPv4Network | IPv6Network
 
 
 def ingress_rules(sources: Iterable[str], port: int) -> list[dict[str, object]]:
-    """The security group's rules that let these sources in on one port.
+    """Return the security group's rules that admit the sources on one port.
 
     Raises:
-        RequestError: a source is not a network or group, or is wider than /8 (IPv6: /32), alone or with the others.
+        RequestError: a source is no network or security group, or the sources together contain a network wider than
+            /8 (IPv6: /32).
     """
     groups = sorted({source for source in sources if _GROUP.fullmatch(source)})
     networks = [_network(source) for source in sources if not _GROUP.fullmatch(source)]
-    # Neighbours join up: 128 networks of /8 are half of the world, too.
+    # Adjacent networks are joined: 128 networks of /8 are half of the world, too.
     joined: list[Network] = [
         *collapse_addresses(network for network in networks if isinstance(network, IPv4Network)),
         *collapse_addresses(network for network in networks if isinstance(network, IPv6Network)),
     ]
     for network in joined:
-        _refuse_wide(network, "together, the networks given")
+        _refuse_wide(network, "Together, the networks")
     rules: list[dict[str, object]] = [{"SourceSecurityGroupId": group} for group in groups]
     rules.extend(
         {"CidrIp" if network.version == 4 else "CidrIpv6": str(network)} for network in sorted(set(networks), key=str)
     )
-    if len(rules) > _MOST:
+    if len(rules) > _MAX_RULES:
         raise RequestError(
-            f"A security group takes about {_MOST} rules; {len(rules)} sources were given. Join networks."
+            f"A security group has room for about {_MAX_RULES} rules, and --allow-from names {len(rules)} sources. "
+            "Join networks."
         )
-    place: dict[str, object] = {"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "Description": "Hearth"}
-    return [{**place, **rule} for rule in rules]
+    common: dict[str, object] = {"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "Description": "Hearth"}
+    return [{**common, **rule} for rule in rules]
 
 
 def _network(source: str) -> Network:
@@ -57,17 +59,17 @@ def _network(source: str) -> Network:
     if ip_network(source.partition("/")[0]).network_address != network.network_address:
         address = source.partition("/")[0]
         raise RequestError(
-            f"{source} is an address within a network, not a network. Give {network}, or {address} for it alone."
+            f"{source} is an address within a network. Use {network} for the network, or {address} for this address."
         )
     if isinstance(network, IPv6Network) and network.network_address.ipv4_mapped is not None:
         raise RequestError(f"{source} is an IPv4 network written as IPv6. Write it as IPv4.")
     return network
 
 
-def _refuse_wide(network: Network, told: str) -> None:
+def _refuse_wide(network: Network, subject: str) -> None:
     widest = WIDEST_IPV4 if network.version == 4 else WIDEST_IPV6
     if network.prefixlen < widest:
         raise RequestError(
-            f"{told} would let in {network}, wider than /{widest}: Ollama has no authentication and must never be "
-            "open to the world. Give your own address (such as 203.0.113.7/32), your network, or a security group."
+            f"{subject} would admit {network}, wider than /{widest}: Ollama has no authentication and must never be "
+            "open to the world. Use your own address (such as 203.0.113.7/32), your network, or a security group."
         )

@@ -1,7 +1,9 @@
-"""A pool's machines and what they leave: found by their tags, ended, and named if they are left."""
+"""A pool's machines, images, snapshots and disks: found by their tags, and deleted."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -20,7 +22,7 @@ BAKE_TAG = "hearth:bake"
 
 @dataclass(frozen=True)
 class Machine:
-    """An instance that is not gone."""
+    """An instance that is not terminated."""
 
     id: str
     state: str
@@ -28,7 +30,7 @@ class Machine:
 
     @property
     def in_use(self) -> bool:
-        """It runs, or is about to."""
+        """Whether it runs or is about to."""
         return self.state in _IN_USE
 
     def __str__(self) -> str:
@@ -36,54 +38,45 @@ class Machine:
 
 
 def tag_filter(key: str, value: str) -> FilterTypeDef:
-    """A filter on a tag."""
+    """Return a filter for a tag."""
     return {"Name": f"tag:{key}", "Values": [value]}
 
 
 def machines(aws: Aws, pool: str, *tags: str) -> list[Machine]:
-    """All machines of a pool that are not gone: those with these tags, or else those that bake for it included."""
+    """Return a pool's machines that are not terminated, by the tags that may name it; by default baking ones, too."""
     found: dict[str, Machine] = {}
     for key in tags or (POOL_TAG, BAKE_TAG):
         state: FilterTypeDef = {"Name": "instance-state-name", "Values": list(ALIVE)}
         for page in aws.ec2.get_paginator("describe_instances").paginate(Filters=[tag_filter(key, pool), state]):
             for reservation in page["Reservations"]:
-                for one in reservation["Instances"]:
-                    machine = Machine(one["InstanceId"], one["State"]["Name"], one["InstanceType"])
+                for entry in reservation["Instances"]:
+                    machine = Machine(entry["InstanceId"], entry["State"]["Name"], entry["InstanceType"])
                     found[machine.id] = machine
     return list(found.values())
 
 
 def terminate(aws: Aws, ids: list[str], listener: Listener, *, poll_seconds: float) -> None:
-    """End machines and wait until they are gone; one that is gone already is no error."""
-    there = []
-    for one in ids:
-        try:
-            aws.ec2.terminate_instances(InstanceIds=[one])
-        except ClientError as error:
-            if error_code(error) != "InvalidInstanceID.NotFound":
-                raise
-        else:
-            there.append(one)
-    if there:
-        listener(f"Waiting until {', '.join(there)} {'is' if len(there) == 1 else 'are'} terminated.")
+    """Terminate machines and wait until that is done; missing ones are ignored."""
+    found = []
+    for machine in ids:
+        with _ignore_missing("InvalidInstanceID.NotFound"):
+            aws.ec2.terminate_instances(InstanceIds=[machine])
+            found.append(machine)
+    if found:
+        listener(f"Waiting until {', '.join(found)} {'is' if len(found) == 1 else 'are'} terminated.")
         waiter = aws.ec2.get_waiter("instance_terminated")
-        waiter.wait(InstanceIds=there, WaiterConfig={"Delay": max(1, round(poll_seconds * 3)), "MaxAttempts": 120})
+        waiter.wait(InstanceIds=found, WaiterConfig={"Delay": max(1, round(poll_seconds * 3)), "MaxAttempts": 120})
 
 
 def images(aws: Aws, pool: str) -> list[ImageTypeDef]:
-    """The images baked for a pool."""
+    """Return the images that were baked for a pool."""
     return aws.ec2.describe_images(Owners=["self"], Filters=[tag_filter(POOL_TAG, pool)])["Images"]
-
-
-def image_snapshots(image: ImageTypeDef) -> list[str]:
-    """The snapshots that an image is made of."""
-    disks = [mapping.get("Ebs", {}) for mapping in image.get("BlockDeviceMappings", [])]
-    return [disk["SnapshotId"] for disk in disks if "SnapshotId" in disk]
 
 
 def delete_image(aws: Aws, image: ImageTypeDef, listener: Listener) -> None:
     """Deregister an image and delete its snapshots."""
-    snapshots = image_snapshots(image)
+    disks = [mapping.get("Ebs", {}) for mapping in image.get("BlockDeviceMappings", [])]
+    snapshots = [disk["SnapshotId"] for disk in disks if "SnapshotId" in disk]
     aws.ec2.deregister_image(ImageId=image["ImageId"])
     for snapshot in snapshots:
         delete_snapshot(aws, snapshot)
@@ -91,31 +84,34 @@ def delete_image(aws: Aws, image: ImageTypeDef, listener: Listener) -> None:
 
 
 def delete_snapshot(aws: Aws, snapshot: str) -> None:
-    """Delete a snapshot; one that is gone already is no error."""
-    try:
+    """Delete a snapshot; ignore a missing one."""
+    with _ignore_missing("InvalidSnapshot.NotFound"):
         aws.ec2.delete_snapshot(SnapshotId=snapshot)
-    except ClientError as error:
-        if error_code(error) != "InvalidSnapshot.NotFound":
-            raise
 
 
 def delete_volume(aws: Aws, volume: str) -> None:
-    """Delete a disk; one that is gone already is no error."""
-    try:
+    """Delete a disk; ignore a missing one."""
+    with _ignore_missing("InvalidVolume.NotFound"):
         aws.ec2.delete_volume(VolumeId=volume)
+
+
+@contextmanager
+def _ignore_missing(code: str) -> Iterator[None]:
+    try:
+        yield
     except ClientError as error:
-        if error_code(error) != "InvalidVolume.NotFound":
+        if error_code(error) != code:
             raise
 
 
 def snapshots(aws: Aws, pool: str) -> list[str]:
-    """The snapshots tagged with a pool."""
+    """Return the snapshots that are tagged with a pool."""
     found = aws.ec2.describe_snapshots(OwnerIds=["self"], Filters=[tag_filter(POOL_TAG, pool)])["Snapshots"]
     return [snapshot["SnapshotId"] for snapshot in found]
 
 
 def volumes(aws: Aws, pool: str, *states: str) -> list[str]:
-    """The disks tagged with a pool, in these states."""
+    """Return the disks that are tagged with a pool, in these states."""
     state: FilterTypeDef = {"Name": "status", "Values": list(states)}
     found = aws.ec2.describe_volumes(Filters=[tag_filter(POOL_TAG, pool), state])["Volumes"]
     return [volume["VolumeId"] for volume in found]

@@ -1,7 +1,7 @@
-"""Service-linked roles: what AWS's services act with, made once in an account before they are needed.
+"""Service-linked roles, with which AWS's services act: created once in an account, before a deployment needs them.
 
-A service makes its own when it is first used, if whoever uses it may; a fleet of EC2, or a stack that is being made,
-then fails for want of one (docs.aws.amazon.com/IAM/latest/UserGuide/using-service-linked-roles.html).
+A service creates its role when it is first used, if the user may do that; otherwise an EC2 fleet, or the creation of a
+stack, fails (docs.aws.amazon.com/IAM/latest/UserGuide/using-service-linked-roles.html).
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from infra_scripts.common.clients import DENIED, Aws, Listener, error_code, erro
 
 
 def ensure_linked_roles(aws: Aws, services: Iterable[str], listener: Listener) -> tuple[str, ...]:
-    """Make the service-linked roles of services, such as spot.amazonaws.com, where the account has none yet.
+    """Create the missing service-linked roles of services, such as spot.amazonaws.com.
 
-    Whoever may not make them is told, and goes on: somebody else may have made them.
+    A missing permission is only reported, because the role may exist already.
 
     Returns:
-        The services whose roles were made.
+        The services whose roles were created.
     """
     iam = aws.session.client("iam", config=aws.config)
     made = []
@@ -36,13 +36,13 @@ def ensure_linked_roles(aws: Aws, services: Iterable[str], listener: Listener) -
             elif not _is_there(error):
                 raise
         else:
-            listener(f"The service-linked role of {service} was made.")
+            listener(f"The service-linked role of {service} was created.")
             made.append(service)
     return tuple(made)
 
 
 def _is_there(error: ClientError) -> bool:
-    """Whether IAM refuses because the account has the role already."""
+    """Whether IAM refused because the account already has the role."""
     return error_code(error) in {"InvalidInput", "EntityAlreadyExists"} and (
         "has been taken" in error_message(error) or "already exists" in error_message(error)
     )

@@ -1,4 +1,4 @@
-"""What a stack needs of an account beside CloudFormation's resources: what `hearth infra doctor` looks at."""
+"""A stack's requirements on an account besides CloudFormation's resources, which `hearth infra doctor` checks."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ Market = Literal["spot", "on-demand"]
 
 @dataclass(frozen=True)
 class Machines:
-    """EC2 instances that are launched.
+    """The EC2 instances of a stack.
 
     Attributes:
-        types: instance types, the preferred one first; any of them will do.
-        markets: where they are bought; any of them will do.
-        ami_parameter: public SSM parameter of the image that they are launched from.
-        ami_setting: the setting that names it.
-        disk_gb: size of the root disk.
-        disk_setting: the setting of that size.
+        types: acceptable instance types, the preferred one first.
+        markets: acceptable markets.
+        ami_parameter: public SSM parameter of the base image.
+        ami_setting: setting that names the parameter.
+        disk_gb: size of the root disk, GB.
+        disk_setting: setting of the size.
     """
 
     types: tuple[str, ...]
@@ -31,12 +31,12 @@ class Machines:
 
 @dataclass(frozen=True)
 class Container:
-    """An image of a container in ECR.
+    """A container image in ECR.
 
     Attributes:
-        name: registry, repository, and tag or digest; without the registry where the repository is part of the stack.
-        media_types: of manifests, those that whoever runs it takes.
-        build: how it is built and pushed.
+        name: registry, repository, and tag or digest; without the registry if the repository is part of the stack.
+        media_types: accepted types of manifests.
+        build: how the image is built and pushed.
     """
 
     name: str
@@ -45,19 +45,19 @@ class Container:
 
     @property
     def in_stack_repository(self) -> bool:
-        """Whether the repository is part of the stack, so that the image can only come after it."""
+        """Whether the repository is part of the stack, so that the image is pushed after the deployment."""
         return "/" not in self.name
 
 
 @dataclass(frozen=True)
 class Needs:
-    """All of them. What a stack does not need is None or empty.
+    """The requirements of a stack; None or empty where it has none.
 
     Attributes:
-        balancer_subnets_setting: the setting that names the subnets of its load balancer.
-        fargate_vcpu: of one task; `fargate_spot` says on which market.
+        balancer_subnets_setting: setting that names the subnets of its load balancer.
+        fargate_vcpu: vCPUs of one task; `fargate_spot` is its market.
         endpoint_type: instance type of a SageMaker endpoint.
-        reserved_concurrency: of its Lambda function.
+        reserved_concurrency: reserved concurrency of its Lambda function.
     """
 
     machines: Machines | None = None

@@ -1,4 +1,4 @@
-"""Where machines and tasks are launched: a network with its subnets, and an image that AWS keeps current."""
+"""The network, subnets and base image of machines and tasks."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ STAND_INS: Mapping[str, Any] = {
     "vpc": "vpc-0123456789abcdef0",
     "subnets": ("subnet-0123456789abcdef0", "subnet-0123456789abcdef1"),
 }
-"""A network where AWS is not asked for one."""
+"""A network for requests that are built without asking AWS."""
 AMI_STAND_IN = "ami-0123456789abcdef0"
 
 
 class Placed(Protocol):
-    """What has a place: a region, and perhaps subnets."""
+    """A stack with a region and subnets."""
 
     @property
     def region(self) -> str:
-        """Where."""
+        """The AWS region."""
         ...
 
     @property
     def subnets(self) -> tuple[str, ...]:
-        """Those of the default VPC if empty."""
+        """The subnets; those of the default VPC if empty."""
         ...
 
 
 def network(aws: Aws, stack: Placed, setting: str) -> tuple[str, tuple[str, ...]]:
-    """The network to launch in, and its subnets: those given, or the default network's.
+    """Return the VPC and the subnets of a stack: its own, or those of the default VPC.
 
     Args:
-        aws: the account.
-        stack: what is placed there.
+        aws: clients of the account.
+        stack: the stack.
         setting: the variable that names the subnets.
 
     Raises:
-        RequestError: there is no default network, or the subnets given do not exist or are not of one network.
+        RequestError: there is no default VPC, or the stack's subnets do not exist or are in several VPCs.
     """
     if not stack.subnets:
         found = aws.ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
@@ -70,19 +70,21 @@ def network(aws: Aws, stack: Placed, setting: str) -> tuple[str, tuple[str, ...]
     except ClientError as error:
         if error_code(error).startswith(("InvalidSubnetID", "InvalidParameter")):
             given = ", ".join(stack.subnets)
-            raise RequestError(f"Not all of the subnets {given} exist in {stack.region}. Correct them.") from None
+            raise RequestError(f"Not all of the subnets {given} exist in {stack.region}. Correct {setting}.") from None
         raise
     networks = {subnet["VpcId"] for subnet in subnets}
     if len(networks) != 1:
-        raise RequestError(f"The subnets are of several VPCs ({', '.join(sorted(networks))}); name those of one.")
+        raise RequestError(
+            f"The subnets are in several VPCs ({', '.join(sorted(networks))}). Name subnets of one VPC with {setting}."
+        )
     return networks.pop(), stack.subnets
 
 
 def check_balancer_subnets(aws: Aws, subnets: tuple[str, ...], setting: str) -> None:
-    """See that a load balancer can be in these subnets: in two zones at least, and in each of them once.
+    """Check that a load balancer can use the subnets: at least two zones, with one subnet in each.
 
     Raises:
-        RequestError: it cannot.
+        RequestError: it cannot use them.
     """
     found = aws.ec2.describe_subnets(SubnetIds=list(subnets))["Subnets"]
     zones = Counter(subnet["AvailabilityZone"] for subnet in found)
@@ -93,36 +95,36 @@ def check_balancer_subnets(aws: Aws, subnets: tuple[str, ...], setting: str) -> 
         )
     if twice := [zone for zone, count in zones.items() if count > 1]:
         raise RequestError(
-            f"A load balancer takes one subnet of a zone, and {', '.join(subnets)} are several of {', '.join(twice)}. "
-            f"Name one of each zone with {setting}."
+            f"A load balancer takes one subnet in each zone, but {', '.join(subnets)} contain several in "
+            f"{', '.join(twice)}. Name one in each zone with {setting}."
         )
 
 
 def base_image(aws: Aws, parameter: str, setting: str, what: str) -> str:
-    """The image that a public parameter names.
+    """Return the image that a public SSM parameter names.
 
     Args:
-        aws: the account.
-        parameter: its name.
+        aws: clients of the account.
+        parameter: name of the parameter.
         setting: the variable that names the parameter.
-        what: the image that is wanted, for whoever has to name another.
+        what: description of a suitable image, for the error.
 
     Raises:
-        RequestError: there is no such parameter.
+        RequestError: the parameter does not exist.
     """
     ami = read_parameter(aws, parameter)
     if ami is None:
         raise RequestError(
-            f"There is no parameter {parameter} in {aws.region}. Set {setting} to one that names {what}."
+            f"The SSM parameter {parameter} does not exist in {aws.region}. Set {setting} to one that names {what}."
         )
     return ami
 
 
 def check_disk_size(aws: Aws, ami: str, disk_gb: int, setting: str) -> None:
-    """See that an image fits on the disk: EC2 launches nothing whose disk is smaller than the snapshot on it.
+    """Check that an image fits on the disk: EC2 launches no machine whose disk is smaller than its snapshot.
 
     Raises:
-        RequestError: it does not fit.
+        RequestError: the image does not fit.
     """
     for image in aws.ec2.describe_images(ImageIds=[ami])["Images"]:
         root = image.get("RootDeviceName")
@@ -130,6 +132,6 @@ def check_disk_size(aws: Aws, ami: str, disk_gb: int, setting: str) -> None:
             size = mapping.get("Ebs", {}).get("VolumeSize", 0)
             if mapping.get("DeviceName") == root and size > disk_gb:
                 raise RequestError(
-                    f"The image {ami} has {size} GB, and the disk {disk_gb} GB: EC2 would launch nothing. "
-                    f"Set {setting} to {size} at least."
+                    f"The image {ami} has {size} GB, but the disk only {disk_gb} GB, so EC2 would launch no machine. "
+                    f"Set {setting} to at least {size}."
                 )

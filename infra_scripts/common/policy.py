@@ -1,6 +1,6 @@
-"""The IAM policies of those who run Hearth: `caller` reads, `deployer` brings stacks up, `baker` bakes images.
+"""The IAM policies of Hearth's users: `caller` reads documents, `deployer` deploys stacks, `baker` bakes images.
 
-`doctor` is what `hearth infra doctor` asks beyond the deployer's: it looks, and makes nothing but a change set.
+`doctor` is needed by `hearth infra doctor` besides the deployer's policy: it creates nothing but a change set.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _FOLDERS = {"lambda": "trigger"}  # no package can be called lambda
 
 
 class PolicyName(StrEnum):
-    """Whose policy it is."""
+    """The name of a policy."""
 
     CALLER = "caller"
     DEPLOYER = "deployer"
@@ -28,10 +28,10 @@ class PolicyName(StrEnum):
 
 
 def policy(who: PolicyName, *, pool: str, account: str, region: str, stack: str = "ec2") -> dict[str, Any]:
-    """The policy for a stack of a pool, in its account and region: the `policies/<who>.json` of its folder, filled.
+    """Return a policy for a pool's stack: the `policies/<who>.json` of its folder with account and region filled in.
 
     Raises:
-        RequestError: the pool, account or region is not one, or the stack has no such policy.
+        RequestError: the pool, account or region is not valid, or the stack has no such policy.
     """
     if (
         not POOL.fullmatch(pool)
@@ -39,11 +39,12 @@ def policy(who: PolicyName, *, pool: str, account: str, region: str, stack: str 
         or not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d", region)
     ):
         raise RequestError(
-            f"There is no policy for pool {pool!r}, account {account!r}, region {region!r}: one of them is not one."
+            f"No policy was made: the pool {pool!r}, the account {account!r} or the region {region!r} is not valid. "
+            "Correct it."
         )
     file = _file(who, stack)
     if not file.exists():
-        raise RequestError(f"The stack {stack} has no policy for a {who}: nothing is baked for it.")
+        raise RequestError(f"The {stack} stack has no {who} policy, because no image is baked for it. Use ec2.")
     text = file.read_text()
     for name, value in {"pool": pool, "account": account, "region": region, "partition": partition(region)}.items():
         text = text.replace("{{" + name + "}}", value)
@@ -52,7 +53,7 @@ def policy(who: PolicyName, *, pool: str, account: str, region: str, stack: str 
 
 
 def policy_names(stack: str) -> tuple[PolicyName, ...]:
-    """Who has a policy for a stack."""
+    """Return the names of a stack's policies."""
     return tuple(who for who in PolicyName if _file(who, stack).exists())
 
 

@@ -1,4 +1,4 @@
-"""What of a stack always runs: a schedule and a function that end what nobody uses, whatever became of all else."""
+"""The sweep of a stack: a schedule and a Lambda function that end unused machines, independent of everything else."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Mapping
 from pathlib import Path
 
 SWEEP_COST = "under a cent a month"
-"""8,640 calls a month of a second or two with 256 MB, most of them within what AWS gives away."""
+"""8,640 calls a month of a second or two with 256 MB, mostly within AWS's free tier."""
 _PARTS = Path(__file__).with_name("sweep.yaml")
 
 
 def with_sweep(template: str, *, prefix: str, handler: Path, variables: Mapping[str, object]) -> str:
-    """Return a template with them. It has a `LogGroup`, and a `SweepPolicy` that lets `SweepRole` do what it does.
+    """Add the schedule and the function to a template that has a `LogGroup` and a `SweepPolicy` for `SweepRole`.
 
     Args:
-        template: of the stack.
-        prefix: of their names, before the pool's.
-        handler: the function's code: boto3 and the standard library alone.
-        variables: of its environment, as CloudFormation takes them.
+        template: template of the stack.
+        prefix: prefix of the resources' names, before the pool's name.
+        handler: the function's code, which uses only boto3 and the standard library.
+        variables: the function's environment as CloudFormation values.
     """
     values = {
         "@PREFIX@": prefix,

@@ -1,20 +1,19 @@
-"""Delete a stack that something may still hold: machines, tasks and their network interfaces go before it.
+"""Delete a stack whose machines, tasks or network interfaces may still be in use.
 
-A security group, and a cluster, cannot be deleted while something uses them: CloudFormation then ends in DELETE_FAILED
-with DependencyViolation ("has a dependent object"). Whoever reads meanwhile may start another machine at any moment,
-and an interface outlives its machine or task by some seconds, or minutes. So what uses the stack is ended first, and
-again whenever the deletion meets it.
+A security group or cluster cannot be deleted while something uses it: CloudFormation then ends in DELETE_FAILED with
+DependencyViolation ("has a dependent object"). A run may start another machine at any moment, and a network interface
+outlives its machine or task by seconds or minutes. Therefore whatever uses the stack is ended before each attempt.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from infra_scripts.common.clients import Aws, Listener
-from infra_scripts.common.errors import StackError
+from infra_scripts.common.errors import LeftoverError, StackError
 from infra_scripts.common.instances import tag_filter
 
 if TYPE_CHECKING:
@@ -28,21 +27,21 @@ _HELD = re.compile(r"DependencyViolation|dependent object|ClusterContains|curren
 def delete_freed(
     aws: Aws, stack: Stack, free: Callable[[], None], listener: Listener, *, poll_seconds: float = 3.0
 ) -> None:
-    """End what uses a stack and delete it, again for as long as something new holds it.
+    """Delete a stack, again if something new uses it.
 
     Args:
-        aws: the account.
-        stack: what is deleted.
-        free: ends what uses it, and returns when that is gone; called before each try.
-        listener: is told what goes on.
-        poll_seconds: between two looks.
+        aws: clients of the account.
+        stack: the stack.
+        free: ends whatever uses the stack, and returns when that is gone; called before each attempt.
+        listener: receives a sentence about each step.
+        poll_seconds: time between two checks.
 
     Raises:
-        StackError: something in it cannot be deleted; what still uses its network is named.
+        StackError: a resource cannot be deleted; network interfaces that are in use are named.
     """
     for again in range(_TRIES):
         free()
-        # A load balancer of the stack itself is gone by the second try.
+        # The stack's own load balancer is gone by the second attempt.
         holders = _wait_until_unused(aws, stack.name, listener, poll_seconds) if again else ()
         try:
             stack.delete()
@@ -52,13 +51,43 @@ def delete_freed(
             if holders or again == _TRIES - 1:
                 used = f". These still use its network: {', '.join(holders)}" if holders else ""
                 raise StackError(f"{str(error).rstrip('.')}{used}.") from None
-            listener(f"Something still used the stack {stack.name}; it is deleted again.")
+            listener(f"The stack {stack.name} was still in use; it is deleted again.")
         else:
             return
 
 
+def verify_deletion(
+    name: str, delete: Callable[[], None], left: Callable[[], Iterable[str]], *, looks: int, poll_seconds: float
+) -> None:
+    """Delete a stack, then check for a while that nothing is left: some resources outlive it by a moment.
+
+    Args:
+        name: what is deleted, for the error.
+        delete: deletes it; its StackError becomes part of the error.
+        left: names what is left and should be gone.
+        looks: highest number of checks.
+        poll_seconds: time between two checks.
+
+    Raises:
+        LeftoverError: something is left.
+    """
+    failed = None
+    try:
+        delete()
+    except StackError as error:
+        failed = str(error)
+    for look in range(looks):
+        remaining = tuple(left())
+        if failed or not remaining:
+            break
+        if look < looks - 1:
+            time.sleep(poll_seconds)
+    if failed or remaining:
+        raise LeftoverError(name, remaining, failed)
+
+
 def _wait_until_unused(aws: Aws, stack: str, listener: Listener, poll_seconds: float) -> tuple[str, ...]:
-    """Wait until no network interface has a security group of the stack; those that still do after some minutes."""
+    """Wait until no network interface uses a security group of the stack; return those that do after some minutes."""
     groups = aws.ec2.describe_security_groups(Filters=[tag_filter("aws:cloudformation:stack-name", stack)])[
         "SecurityGroups"
     ]
@@ -66,10 +95,13 @@ def _wait_until_unused(aws: Aws, stack: str, listener: Listener, poll_seconds: f
     holders: tuple[str, ...] = ()
     for look in range(_LOOKS if ids else 0):
         found = aws.ec2.describe_network_interfaces(Filters=[{"Name": "group-id", "Values": ids}])["NetworkInterfaces"]
-        holders = tuple(f"{one['NetworkInterfaceId']} ({one.get('Description') or 'no description'})" for one in found)
+        holders = tuple(
+            f"{interface['NetworkInterfaceId']} ({interface.get('Description') or 'no description'})"
+            for interface in found
+        )
         if not holders:
             break
         if not look:
-            listener(f"Waiting until nothing uses {', '.join(ids)} any more: {', '.join(holders)}.")
+            listener(f"Waiting until {', '.join(ids)} are no longer in use by: {', '.join(holders)}.")
         time.sleep(poll_seconds)
     return holders

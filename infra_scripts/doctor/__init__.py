@@ -1,1 +1,1 @@
-"""What `hearth infra doctor` looks at before a stack is brought up: a module a kind of question."""
+"""The checks of `hearth infra doctor` before a deployment: one module for each kind of check."""

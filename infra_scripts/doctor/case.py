@@ -1,4 +1,4 @@
-"""The stack that is looked at, and where."""
+"""The stack that is checked, and its account and region."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tasks.core.finding import Finding
 
 @dataclass(frozen=True)
 class Case:
-    """What the questions are about.
+    """The stack that is checked.
 
     Attributes:
-        stack: as `hearth infra` calls it, such as ec2.
-        name: of the CloudFormation stack.
-        pool: whose it is.
-        make_request: what `up` would ask CloudFormation for.
+        stack: name in `hearth infra`, such as ec2.
+        name: name of the CloudFormation stack.
+        pool: name of the pool.
+        make_request: returns the request of `up` to CloudFormation.
     """
 
     aws: Aws
@@ -34,7 +34,7 @@ class Case:
 
     @cached_property
     def arn(self) -> str:
-        """Whose credentials these are, as AWS says."""
+        """ARN of the credentials' user or role session."""
         return self.aws.sts.get_caller_identity()["Arn"]
 
     @cached_property
@@ -43,21 +43,21 @@ class Case:
         return self.arn.split(":")[4]
 
     def client(self, service: str) -> Any:  # noqa: ANN401 - of whichever service
-        """Return a client; making one takes a while, and one is asked often."""
+        """Return a client, which is created once because that takes a while."""
         if service not in self._clients:
-            make: Any = self.aws.session.client  # its overloads know no service that is not written down
+            make: Any = self.aws.session.client  # its overloads accept only literal names
             self._clients[service] = make(service, config=self.aws.config)
         return self._clients[service]
 
     @cached_property
     def request(self) -> StackRequest:
-        """What `up` would ask CloudFormation for.
+        """The request of `up` to CloudFormation.
 
         Raises:
-            InfraError: it could not even be put together: there is no network or no image, or AWS refuses to say.
+            InfraError: there is no network or no image, or AWS refused a request.
         """
         return self.make_request(self.aws)
 
 
 Look = Callable[[Case], Iterator[Finding]]
-"""A kind of question; it may raise what boto3 raises."""
+"""A check; it may raise boto3's errors."""

@@ -1,4 +1,4 @@
-"""Whether CloudFormation takes the template: a change set is made, looked at and deleted; nothing of it is executed."""
+"""Check that CloudFormation accepts the template: a change set is created, read and deleted, but never executed."""
 
 from __future__ import annotations
 
@@ -27,45 +27,44 @@ _ENDED = {"CREATE_COMPLETE", "FAILED"}
 
 
 def change_set(case: Case) -> Iterator[Finding]:
-    """Have CloudFormation work out what `up` would do, then leave everything as it was.
+    """Let CloudFormation compute the changes of `up`, and leave everything as it was.
 
-    CloudFormation validates properties and names that are taken while it makes a change set
+    CloudFormation validates properties, and names that are in use, while it creates a change set
     (https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/validate-stack-deployments.html).
     """
-    client, asked = case.aws.cloudformation, request_arguments(case.name, case.request)
-    found = Stack(case.aws, case.name, lambda _: None).describe()
-    status = None if found is None else found["StackStatus"]
+    client, arguments = case.aws.cloudformation, request_arguments(case.name, case.request)
+    status = Stack(case.aws, case.name).status()
     if status in FAILED_STATES - {_IN_REVIEW}:
-        yield Finding(State.UNKNOWN, f"{case.name} is in {status}: `up` deletes it and makes it anew.")
+        yield Finding(State.UNKNOWN, f"{case.name} is in {status}: `up` deletes it and creates it anew.")
         return
     new = status in {None, _IN_REVIEW}
     name = f"hearth-doctor-{uuid.uuid4().hex[:12]}"
     try:
-        client.create_change_set(**asked, ChangeSetName=name, ChangeSetType="CREATE" if new else "UPDATE")
+        client.create_change_set(**arguments, ChangeSetName=name, ChangeSetType="CREATE" if new else "UPDATE")
         yield _judged(client, case.name, name, new=new)
     except ClientError as error:
         if error_code(error) != "ValidationError":
             raise
         yield _refused(error_message(error))
     finally:
-        _remove(case, name, made_stack=found is None)
+        _remove(case, name, created_stack=status is None)
 
 
 def _judged(client: CloudFormationClient, stack: str, name: str, *, new: bool) -> Finding:
     made = _settled(client, stack, name)
     reason = made.get("StatusReason", "").rstrip(".")
     if made["Status"] == "CREATE_COMPLETE":
-        what = f"make {stack}, {len(made.get('Changes', []))} resources" if new else f"update {stack}"
-        return Finding(State.OK, f"CloudFormation takes the template: it would {what}.")
+        what = f"create {stack}, {len(made.get('Changes', []))} resources" if new else f"update {stack}"
+        return Finding(State.OK, f"CloudFormation accepts the template: it would {what}.")
     if any(words in reason.lower() for words in _EMPTY):
-        return Finding(State.OK, f"{stack} is deployed as the settings have it.")
+        return Finding(State.OK, f"{stack} is deployed with the current settings.")
     if made["Status"] != "FAILED":
-        return Finding(State.UNKNOWN, f"CloudFormation has not judged the template after {_DEADLINE_SECONDS:.0f} s.")
+        return Finding(State.UNKNOWN, f"CloudFormation did not validate the template in {_DEADLINE_SECONDS:.0f} s.")
     return _refused("; ".join([reason, *_validation(client, stack, name)]))
 
 
 def _refused(why: str) -> Finding:
-    return Finding(State.MISSING, f"CloudFormation refuses the template: {why}.", "Correct what it names.")
+    return Finding(State.MISSING, f"CloudFormation refuses the template: {why}.", "Correct the named setting.")
 
 
 def _settled(client: CloudFormationClient, stack: str, name: str) -> dict[str, Any]:
@@ -78,7 +77,7 @@ def _settled(client: CloudFormationClient, stack: str, name: str) -> dict[str, A
 
 
 def _validation(client: CloudFormationClient, stack: str, name: str) -> list[str]:
-    """What CloudFormation's validation says of single resources, if it was asked for and may be seen."""
+    """Return the validation errors of single resources, if they can be read."""
     describe = getattr(client, "describe_events", None)  # boto3 has it since the end of 2025
     if describe is None:
         return []
@@ -93,8 +92,8 @@ def _validation(client: CloudFormationClient, stack: str, name: str) -> list[str
     ]
 
 
-def _remove(case: Case, name: str, *, made_stack: bool) -> None:
-    """Delete the change set, and the empty stack that one of a new stack stands in."""
+def _remove(case: Case, name: str, *, created_stack: bool) -> None:
+    """Delete the change set, and the empty stack that contains the change set of a new stack."""
     client = case.aws.cloudformation
     for _ in range(_TRIES):
         try:
@@ -106,9 +105,6 @@ def _remove(case: Case, name: str, *, made_stack: bool) -> None:
                 time.sleep(_POLL_SECONDS)
                 continue
         break
-    if not made_stack:
-        return
-    stack = Stack(case.aws, case.name, lambda _: None, poll_seconds=_POLL_SECONDS)
-    found = stack.describe()
-    if found is not None and found["StackStatus"] == _IN_REVIEW:
+    stack = Stack(case.aws, case.name, poll_seconds=_POLL_SECONDS)
+    if created_stack and stack.status() == _IN_REVIEW:
         stack.delete()

@@ -1,4 +1,4 @@
-"""All questions about a stack, in the order in which `up` would meet their answers."""
+"""All checks of a stack, in the order in which `up` would fail."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LOOKS: dict[str, Look] = {
 
 
 def examine(case: Case) -> Iterator[tuple[str, Finding]]:
-    """Ask everything, and yield each answer with what it is about. Without credentials nothing else is asked."""
+    """Run all checks, and yield each finding with the name of its check. Without credentials the others are skipped."""
     found = _looked(credentials, case, State.MISSING)
     for finding in found:
         yield "credentials", finding
@@ -42,22 +42,22 @@ def examine(case: Case) -> Iterator[tuple[str, Finding]]:
 
 
 def _looked(look: Look, case: Case, otherwise: State) -> list[Finding]:
-    """Return what a look finds. Its error is the last of it: in the way of `up`, or only of the look."""
+    """Return a check's findings. An error is its last finding: `up` would meet it, too, or only the check does."""
     found: list[Finding] = []
     try:
         for finding in look(case):
-            found.append(finding)  # noqa: PERF402 - what was found before an error counts
-    except InfraError as error:  # of what `up` does first, too
+            found.append(finding)  # noqa: PERF402 - findings before an error count
+    except InfraError as error:  # `up` would meet it, too
         found.append(Finding(State.MISSING, str(error)))
     except (ClientError, BotoCoreError, ResponseParserError, OSError) as error:
-        found.append(_unasked(error, otherwise))
+        found.append(_failed(error, otherwise))
     return found
 
 
-def _unasked(error: Exception, state: State) -> Finding:
+def _failed(error: Exception, state: State) -> Finding:
     if isinstance(error, ClientError) and is_denied(error):
         why = f"AWS does not permit {error.operation_name}: {error_message(error)}."
-        return Finding(state, why, "`hearth infra policy doctor` prints what this check asks.")
+        return Finding(state, why, "`hearth infra policy doctor` prints the permissions of this check.")
     try:
         with explain_errors():
             raise error

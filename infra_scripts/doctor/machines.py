@@ -1,4 +1,4 @@
-"""Whether machines could be launched: their types in the network's zones, their image, and what EC2 lets be made."""
+"""Check that machines could be launched: types in the subnets' zones, image, disk and EC2's permissions."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _DRY = "DryRunOperation"
 
 
 def zones(case: Case) -> Iterator[Finding]:
-    """See which of the instance types are offered in the zones of the subnets."""
+    """Check that an instance type is offered in the zones of the subnets."""
     parameters = case.request.parameters
     if "Subnets" not in parameters:
         return
     subnets = case.aws.ec2.describe_subnets(SubnetIds=parameters["Subnets"].split(","))["Subnets"]
-    there = sorted({subnet["AvailabilityZone"] for subnet in subnets})
+    available = sorted({subnet["AvailabilityZone"] for subnet in subnets})
     if case.needs.balancer_subnets_setting:
         try:
             check_balancer_subnets(
@@ -33,41 +33,40 @@ def zones(case: Case) -> Iterator[Finding]:
         except RequestError as error:
             yield Finding(State.MISSING, str(error))
     if case.needs.machines is not None:
-        yield _offered(case, case.needs.machines, there)
+        yield _offered(case, case.needs.machines, available)
 
 
-def _offered(case: Case, machines: Machines, there: list[str]) -> Finding:
+def _offered(case: Case, machines: Machines, available: list[str]) -> Finding:
     filters: Any = [{"Name": "instance-type", "Values": list(machines.types)}]
     pages = case.aws.ec2.get_paginator("describe_instance_type_offerings").paginate(
         LocationType="availability-zone", Filters=filters
     )
-    offered: dict[str, set[str]] = {}
+    offered: dict[str, set[str]] = {kind: set() for kind in machines.types}
     for page in pages:
-        for one in page["InstanceTypeOfferings"]:
-            offered.setdefault(one["InstanceType"], set()).add(one["Location"])
-    told = "; ".join(
-        f"{kind} in {', '.join(sorted(offered.get(kind, set()) & set(there))) or 'none'}" for kind in machines.types
-    )
-    if not any(offered.get(kind, set()) & set(there) for kind in machines.types):
-        why = f"None of the instance types is offered in the zones of the subnets ({', '.join(there)}): {told}."
-        return Finding(State.MISSING, why, "Choose other types, subnets of other zones, or another region.")
-    return Finding(State.OK, f"Instance types by zone: {told}.")
+        for offering in page["InstanceTypeOfferings"]:
+            if offering["Location"] in available:
+                offered.setdefault(offering["InstanceType"], set()).add(offering["Location"])
+    table = "; ".join(f"{kind} in {', '.join(sorted(offered[kind])) or 'none'}" for kind in machines.types)
+    if not any(offered[kind] for kind in machines.types):
+        why = f"No instance type is offered in the zones of the subnets ({', '.join(available)}): {table}."
+        return Finding(State.MISSING, why, "Choose other types, subnets in other zones, or another region.")
+    return Finding(State.OK, f"Instance types by zone: {table}.")
 
 
 def images(case: Case) -> Iterator[Finding]:
-    """See that the parameter of the image is there, and that the disk is as large as the image's snapshot."""
+    """Check that the image's parameter exists, and that the disk is as large as the image's snapshot."""
     machines = case.needs.machines
     if machines is None:
         return
     ami = read_parameter(case.aws, machines.ami_parameter)
     if ami is None:
-        why = f"There is no SSM parameter {machines.ami_parameter} in {case.aws.region}."
-        yield Finding(State.MISSING, why, f"Set {machines.ami_setting} to one that names an image there.")
+        why = f"The SSM parameter {machines.ami_parameter} does not exist in {case.aws.region}."
+        yield Finding(State.MISSING, why, f"Set {machines.ami_setting} to one that names an image in this region.")
         return
     yield Finding(State.OK, f"The SSM parameter {machines.ami_parameter} names {ami}.")
     used = case.request.parameters.get("AmiId", ami)
-    if not _is_there(case, used):
-        why = f"The image {used} is not there, or not for this account."
+    if not _exists(case, used):
+        why = f"The image {used} does not exist, or this account may not use it."
         yield Finding(State.MISSING, why, f"Correct {machines.ami_setting}.")
         return
     try:
@@ -75,10 +74,10 @@ def images(case: Case) -> Iterator[Finding]:
     except RequestError as error:
         yield Finding(State.MISSING, str(error))
     else:
-        yield Finding(State.OK, f"The disk of {machines.disk_gb} GB holds the snapshot of {used}.")
+        yield Finding(State.OK, f"The disk of {machines.disk_gb} GB is large enough for the snapshot of {used}.")
 
 
-def _is_there(case: Case, ami: str) -> bool:
+def _exists(case: Case, ami: str) -> bool:
     try:
         return bool(case.aws.ec2.describe_images(ImageIds=[ami])["Images"])
     except ClientError as error:
@@ -88,7 +87,7 @@ def _is_there(case: Case, ami: str) -> bool:
 
 
 def dry_run(case: Case) -> Iterator[Finding]:
-    """Have EC2 try what it can try without doing it: it says whether it would have been allowed."""
+    """Let EC2 check the permissions of two requests by a dry run."""
     if case.needs.machines is None:
         return
     vpc, name, tags = case.request.parameters["VpcId"], f"{case.name}-doctor", case.request.tags
@@ -124,7 +123,7 @@ def _tried(operation: str, call: Callable[[], object], case: Case) -> Finding:
         if error_code(error) == _DRY:
             return Finding(State.OK, f"EC2 would permit {operation}.")
         if error_code(error) == "UnauthorizedOperation":
-            remedy = f"`hearth infra policy deployer {case.stack}` prints what is needed."
+            remedy = f"`hearth infra policy deployer {case.stack}` prints the permissions that are needed."
             return Finding(State.MISSING, f"EC2 does not permit {operation} with the tags of the stack.", remedy)
         return Finding(State.MISSING, f"EC2 refuses {operation}: {error_message(error)} ({error_code(error)}).")
-    return Finding(State.UNKNOWN, f"EC2 took the dry run of {operation} for a real one.", "Look what it made.")
+    return Finding(State.UNKNOWN, f"EC2 executed the dry run of {operation}.", "Check what it created.")

@@ -1,4 +1,4 @@
-"""Whose credentials these are, and whether they may do what the stack's deployer does."""
+"""Check the credentials, and whether they have the permissions of the stack's deployer."""
 
 from __future__ import annotations
 
@@ -13,42 +13,41 @@ from infra_scripts.iam.need import Permission, required_permissions
 from infra_scripts.iam.rendered import Place
 from tasks.core.finding import Finding, State
 
-_AT_ONCE = 50
-"""Actions of one simulation."""
+_MAX_ACTIONS = 50
+"""Actions in one simulation."""
 _SHOWN = 12
-_ALLOWED = "allowed"
-_SEVERAL = {"aws:TagKeys"}
-"""Condition keys of which a request may have several values."""
+_MULTIVALUED = {"aws:TagKeys"}
+"""Condition keys that may have several values in a request."""
 _Context = tuple[tuple[str, tuple[str, ...]], ...]
 
 
 def credentials(case: Case) -> Iterator[Finding]:
-    """Ask AWS who this is."""
-    yield Finding(State.OK, f"AWS knows the credentials: {case.arn} in {case.aws.region}.")
+    """Ask AWS for the identity of the credentials."""
+    yield Finding(State.OK, f"AWS accepts the credentials: {case.arn} in {case.aws.region}.")
 
 
 def permissions(case: Case) -> Iterator[Finding]:
-    """Simulate what the deployer does against all policies of who asks, boundaries and those of the organization too.
+    """Simulate the deployer's actions against the caller's policies, including boundaries and the organization's.
 
-    Policies of resources and of the session, if the credentials have one, are not part of it.
+    Policies of resources and of the session are not simulated.
     """
     principal = _principal(case)
     if isinstance(principal, Finding):
         yield principal
         return
-    wanted = required_permissions(case.request, Place(case.account, case.aws.region, case.name))
-    refused = sorted(set(_refused(case, principal, wanted)))
-    remedy = f"Attach what `hearth infra policy deployer {case.stack}` prints, or have the boundary lifted."
+    required = required_permissions(case.request, Place(case.account, case.aws.region, case.name))
+    refused = sorted(set(_refused(case, principal, required)))
+    remedy = f"Attach the policy that `hearth infra policy deployer {case.stack}` prints, or have the boundary removed."
     if refused:
         shown = ", ".join(refused[:_SHOWN]) + (f" and {len(refused) - _SHOWN} more" if refused[_SHOWN:] else "")
         yield Finding(State.MISSING, f"{principal} may not: {shown}.", remedy)
     else:
-        count = len({permission.action for permission in wanted})
-        yield Finding(State.OK, f"{principal} may do the {count} actions that the template takes.")
+        count = len({permission.action for permission in required})
+        yield Finding(State.OK, f"{principal} may do the {count} actions that the template needs.")
 
 
 def is_allowed(case: Case, action: str, resource: str, context: dict[str, str]) -> bool | None:
-    """Whether who asks may do one thing; None if that cannot be found out."""
+    """Whether the caller may do one action; None if that cannot be simulated."""
     try:
         principal = _principal(case)
         if isinstance(principal, Finding):
@@ -60,58 +59,48 @@ def is_allowed(case: Case, action: str, resource: str, context: dict[str, str]) 
 
 
 def _principal(case: Case) -> str | Finding:
-    """The ARN of the user or role whose policies count, or why there is none that could be asked about."""
+    """Return the ARN of the user or role whose policies apply, or a finding if its policies cannot be simulated."""
     arn = case.arn
     kind = arn.split(":")[5].split("/")
     if kind[0] == "user":
         return arn
     if kind[0] == "assumed-role":
         try:
-            # A session's ARN leaves out the path of its role.
+            # A session's ARN omits the path of its role.
             return str(case.client("iam").get_role(RoleName=kind[1])["Role"]["Arn"])
         except ClientError as error:
             if error_code(error) != "NoSuchEntity":
                 raise
             return Finding(State.UNKNOWN, f"The role {kind[1]} of the credentials is in another account.")
-    why = f"IAM simulates no policies of {arn}: that is neither a user nor a role."
-    return Finding(State.UNKNOWN, why, "Deploy with a role of its own.")
+    why = f"IAM cannot simulate the policies of {arn}, which is neither a user nor a role."
+    return Finding(State.UNKNOWN, why, "Deploy with a role.")
 
 
-def _refused(case: Case, principal: str, wanted: Iterable[Permission]) -> Iterator[str]:
-    """The actions that would be refused, with what refuses them where it is not simply no policy.
+def _refused(case: Case, principal: str, required: Iterable[Permission]) -> Iterator[str]:
+    """Yield the actions that would be refused, with the reason unless a policy is simply missing.
 
-    One simulation asks for all actions that have a resource and the circumstances in common.
+    One simulation covers all actions with the same resource and context.
     """
-    for (resource, context), actions in _grouped(wanted).items():
-        for first in range(0, len(actions), _AT_ONCE):
-            pages = (
-                case.client("iam")
-                .get_paginator("simulate_principal_policy")
-                .paginate(
-                    PolicySourceArn=principal,
-                    ActionNames=actions[first : first + _AT_ONCE],
-                    ResourceArns=[resource],
-                    ContextEntries=[_entry(key, values) for key, values in context],
-                )
-            )
-            for page in pages:
-                yield from (
-                    f"{result['EvalActionName']}{_why(result)}"
-                    for result in page["EvaluationResults"]
-                    if result["EvalDecision"] != _ALLOWED
-                )
-
-
-def _grouped(wanted: Iterable[Permission]) -> dict[tuple[str, _Context], list[str]]:
     groups: dict[tuple[str, _Context], list[str]] = {}
-    for permission in wanted:
-        context = tuple(sorted(permission.context.items()))
-        groups.setdefault((permission.resource, context), []).append(permission.action)
-    return groups
+    for permission in required:
+        key = permission.resource, tuple(sorted(permission.context.items()))
+        groups.setdefault(key, []).append(permission.action)
+    simulations = case.client("iam").get_paginator("simulate_principal_policy")
+    for (resource, context), actions in groups.items():
+        for first in range(0, len(actions), _MAX_ACTIONS):
+            for page in simulations.paginate(
+                PolicySourceArn=principal,
+                ActionNames=actions[first : first + _MAX_ACTIONS],
+                ResourceArns=[resource],
+                ContextEntries=[_entry(name, values) for name, values in context],
+            ):
+                for result in page["EvaluationResults"]:
+                    if result["EvalDecision"] != "allowed":
+                        yield f"{result['EvalActionName']}{_why(result)}"
 
 
 def _entry(key: str, values: tuple[str, ...]) -> dict[str, Any]:
-    kind = "stringList" if key in _SEVERAL else "string"
+    kind = "stringList" if key in _MULTIVALUED else "string"
     return {"ContextKeyName": key, "ContextKeyType": kind, "ContextKeyValues": list(values)}
 
 

@@ -1,1 +1,1 @@
-"""The pool of EC2 machines: its stack, its baked image, and what a machine is told when it is launched."""
+"""The pool of EC2 machines: its stack, its baked image, and the user data of its machines."""

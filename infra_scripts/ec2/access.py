@@ -1,8 +1,9 @@
-"""What token mode needs: a bearer token, and a key and certificate that only this pool's callers trust."""
+"""The secrets of token mode: a bearer token, and a key and certificate that only this pool's callers trust."""
 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
@@ -14,21 +15,22 @@ from infra_scripts.common.clients import Aws, Listener
 from infra_scripts.common.parameters import parameter_exists, put_parameter
 
 HOST = "hearth"
-"""What the certificate is for; callers check it against this name, whatever the machine's address."""
+"""The certificate's name, which callers check whatever the machine's address is."""
 _YEARS = 10
 _UNUSED = ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "crl_sign", "encipher_only")
 _USAGE = {"digital_signature": True, "key_cert_sign": True, "decipher_only": False, **dict.fromkeys(_UNUSED, False)}
 
 
 def parameter_names(pool: str) -> tuple[str, ...]:
-    """The parameters that are no part of the stack, as CloudFormation cannot make secrets."""
+    """Return the parameters outside the stack: CloudFormation cannot create secrets."""
     return tuple(f"/hearth/{pool}/{name}" for name in ("token", "tls-key", "tls-certificate"))
 
 
-def certificate() -> tuple[str, str]:
-    """A new key and a certificate signed with it, as PEM."""
+def certificate(hosts: Iterable[str] = (HOST,)) -> tuple[str, str]:
+    """Return a new key and a self-signed certificate for host names, as PEM."""
+    hosts = tuple(hosts)
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, HOST)])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hosts[0])])
     now = datetime.now(UTC)
     signed = (
         x509.CertificateBuilder()
@@ -38,9 +40,9 @@ def certificate() -> tuple[str, str]:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=365 * _YEARS))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(HOST)]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host) for host in hosts]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        # Python 3.13 and later refuse an authority's certificate without these.
+        # Python 3.13 and later refuse an authority's certificate without these extensions.
         .add_extension(x509.KeyUsage(**_USAGE), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False)
@@ -53,14 +55,14 @@ def certificate() -> tuple[str, str]:
 
 
 def ensure_secrets(aws: Aws, pool: str, listener: Listener) -> None:
-    """Make the token, key and certificate if they are missing; those that exist are kept."""
+    """Create the token, key and certificate if they are missing; existing ones are kept."""
     token, key, public = parameter_names(pool)
     if not parameter_exists(aws, token):
         put_parameter(aws, pool, token, secrets.token_hex(32), secret=True)
-        listener(f"A bearer token was made: {token}.")
-    # One is of no use without the other.
+        listener(f"A bearer token was created: {token}.")
+    # Key and certificate belong together.
     if not (parameter_exists(aws, key) and parameter_exists(aws, public)):
         private, signed = certificate()
         put_parameter(aws, pool, key, private, secret=True)
         put_parameter(aws, pool, public, signed, secret=False)
-        listener(f"A certificate was made: {public}.")
+        listener(f"A certificate was created: {public}.")

@@ -1,7 +1,7 @@
-"""Bake an image with Ollama and the model on it, so that machines install and pull nothing while they boot.
+"""Bake an image with Ollama and the model, so that machines install and pull nothing while they boot.
 
-One machine is launched from the pool's launch template, but not as one of the pool: no run uses it. Whatever goes
-wrong, it is terminated; and if even that fails, its own watchdog and hard limit end it.
+One machine is launched from the pool's launch template, but outside the pool, so that no run uses it. It is terminated
+after every failure; if that fails, its own watchdog and hard limit terminate it.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ _IMAGE_SECONDS = 3600.0
 
 
 def bake(aws: Aws, how: Bake, listener: Listener) -> str:
-    """Bake an image for a pool and have its machines launched from it from now on.
+    """Bake an image for a pool, whose machines are launched from it from now on.
 
     Returns:
         The image's id.
 
     Raises:
-        RequestError: the pool has no stack, or no base image.
-        BakeError: the machine did not get to serving, or no image came of it; the old image stands.
-        AccessError: AWS refuses.
+        RequestError: the pool has no stack or no base image.
+        BakeError: the machine did not serve, or no image was created; the old image is kept.
+        AccessError: AWS refused a request.
     """
     with explain_errors(), _terminated_is_interrupted():
         outputs = Stack(aws, f"hearth-{how.pool}", listener).outputs()
@@ -51,7 +51,7 @@ def bake(aws: Aws, how: Bake, listener: Listener) -> str:
             wait_until_serving(aws, how, machine, outputs["LogGroupName"], listener)
             image = _image(aws, how, machine, outputs, listener)
             aws.ssm.put_parameter(Name=outputs["AmiParameter"], Value=image, Type="String", Overwrite=True)
-            listener(f"The pool {how.pool} launches its machines from {image} from now on.")
+            listener(f"From now on the pool {how.pool} launches its machines from {image}.")
         except BaseException:
             if image is not None:
                 _give_up(aws, how, image, listener)
@@ -64,7 +64,7 @@ def bake(aws: Aws, how: Bake, listener: Listener) -> str:
 
 
 def _image(aws: Aws, how: Bake, machine: str, outputs: dict[str, str], listener: Listener) -> str:
-    listener(f"Stopping {machine}, so that its disk is at rest.")
+    listener(f"Stopping {machine}, so that its disk does not change.")
     aws.ec2.stop_instances(InstanceIds=[machine])
     delay = max(1, round(how.poll_seconds))
     aws.ec2.get_waiter("instance_stopped").wait(
@@ -87,7 +87,7 @@ def _image(aws: Aws, how: Bake, machine: str, outputs: dict[str, str], listener:
             {"ResourceType": "snapshot", "Tags": listed},
         ],
     )["ImageId"]
-    listener(f"Image {image} is being made; that takes some minutes.")
+    listener(f"The image {image} is being created, which takes some minutes.")
     try:
         _wait_until_available(aws, how, image)
     except BaseException:
@@ -105,28 +105,28 @@ def _wait_until_available(aws: Aws, how: Bake, image: str) -> None:
             return
         if state not in {"pending", "transient"}:
             reason = found[0].get("StateReason", {}).get("Message", "")
-            raise BakeError(f"The image {image} is {state}: {reason} The old one stands.")
+            raise BakeError(f"The image {image} is {state}: {reason} The old image is kept.")
         if time.monotonic() > deadline:
             raise BakeError(
-                f"The image {image} was not there after {_IMAGE_SECONDS / 60:g} minutes. The old one stands."
+                f"The image {image} was not available after {_IMAGE_SECONDS / 60:g} minutes. The old image is kept."
             )
         time.sleep(how.poll_seconds)
 
 
 def _give_up(aws: Aws, how: Bake, image: str, listener: Listener) -> None:
-    """Delete an image that nobody will use, as far as that is possible."""
+    """Try to delete an image that is not used."""
     try:
         used = read_parameter(aws, f"/hearth/{how.pool}/ami")
-        for one in images(aws, how.pool):
-            if one["ImageId"] == image != used:
-                delete_image(aws, one, listener)
-    except Exception as error:  # noqa: BLE001 - what went wrong first matters more
+        for found in images(aws, how.pool):
+            if found["ImageId"] == image != used:
+                delete_image(aws, found, listener)
+    except Exception as error:  # noqa: BLE001 - the first error matters more
         listener(f"The image {image} may be left ({error}); `hearth infra down ec2 --images` deletes it.")
 
 
 @contextmanager
 def _terminated_is_interrupted() -> Iterator[None]:
-    """Let a SIGTERM end the machine as Ctrl-C does."""
+    """Handle SIGTERM like Ctrl-C, so that the machine is terminated."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

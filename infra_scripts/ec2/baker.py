@@ -1,4 +1,4 @@
-"""The machine that bakes: launched where there is room, watched until it serves, and ended."""
+"""The machine that bakes an image: launched where there is capacity, watched until it serves, and terminated."""
 
 from __future__ import annotations
 
@@ -25,30 +25,33 @@ _NO_CAPACITY = ("Insufficient", "Unsupported", "InstanceLimit", "VcpuLimit", "Ma
 
 @dataclass(frozen=True)
 class Bake:
-    """How an image is baked."""
+    """The parameters of a bake."""
 
     pool: str
     types: tuple[str, ...]
-    """The instance types to try, in this order: with a GPU if the pool's machines have one."""
+    """Instance types in the order of attempts; they have a GPU if the pool's machines have one."""
     base_ami_parameter: str
     serving_seconds: float = 2700.0
-    """How long the machine may take to install Ollama and pull the model."""
+    """Longest time to install Ollama and pull the model."""
     settling_seconds: float = 180.0
-    """For so long EC2 may not know an instance profile that was just made."""
+    """Longest time until EC2 knows a new instance profile."""
     poll_seconds: float = 5.0
 
     def __post_init__(self) -> None:
-        """Refuse what is not a pool.
+        """Check the pool and the types.
 
         Raises:
-            RequestError: the name is not one of a pool, or there is no type.
+            RequestError: the name is not valid for a pool, or there is no type.
         """
         if not POOL.fullmatch(self.pool) or not self.types:
-            raise RequestError(f"{self.pool!r} is not the name of a pool, or no instance type was given.")
+            raise RequestError(
+                f"The pool name {self.pool!r} is not valid, or there is no instance type. Set HEARTH_EC2__POOL and "
+                "HEARTH_EC2__TYPES."
+            )
 
 
 def launch_baker(aws: Aws, how: Bake, outputs: dict[str, str], listener: Listener) -> str:
-    """Launch where there is room: each type in each subnet, until one is to be had."""
+    """Launch the machine: try each type in each subnet until one has capacity."""
     base = base_image(aws, how.base_ami_parameter, *BASE_IMAGE)
     refused = ""
     for instance_type in how.types:
@@ -67,7 +70,7 @@ def launch_baker(aws: Aws, how: Bake, outputs: dict[str, str], listener: Listene
                     SubnetId=subnet,
                     MinCount=1,
                     MaxCount=1,
-                    # The template's own tag is overwritten, so that not even for a moment it is a machine of the pool.
+                    # The template's pool tag is overwritten, so that the machine never counts as one of the pool.
                     TagSpecifications=[
                         {
                             "ResourceType": "instance",
@@ -85,39 +88,39 @@ def launch_baker(aws: Aws, how: Bake, outputs: dict[str, str], listener: Listene
                 ):
                     raise
                 refused = f"{instance_type} in {subnet}: {error_message(error)}"
-                listener(f"Not to be had: {refused}.")
+                listener(f"No capacity: {refused}.")
                 continue
             machine = launched["Instances"][0]["InstanceId"]
             listener(f"Launched {machine} ({instance_type}, on demand) from {base}.")
             return machine
     raise BakeError(
-        f"No machine is to be had for the bake; the last answer was for {refused}. Try later, or other types."
+        f"EC2 has no capacity for the bake; its last response was for {refused}. Try again later, or with other types."
     )
 
 
-def _run(aws: Aws, how: Bake, listener: Listener, **asked: object) -> ReservationResponseTypeDef:
-    """RunInstances, asked again while EC2 does not know the stack's instance profile: IAM tells it in its own time."""
+def _run(aws: Aws, how: Bake, listener: Listener, **arguments: object) -> ReservationResponseTypeDef:
+    """Call RunInstances, again while EC2 does not know the stack's new instance profile yet."""
     deadline = time.monotonic() + how.settling_seconds
     run: Callable[..., ReservationResponseTypeDef] = aws.ec2.run_instances
     while True:
         try:
-            return run(**asked)
+            return run(**arguments)
         except ClientError as error:
             new = "invalid iam instance profile" in error_message(error).lower()
             if error_code(error) != "InvalidParameterValue" or not new or time.monotonic() > deadline:
                 raise
-            listener("EC2 does not know the new instance profile yet; asking again.")
+            listener("EC2 does not know the new instance profile yet; trying again.")
             time.sleep(how.poll_seconds)
 
 
 def wait_until_serving(aws: Aws, how: Bake, machine: str, log_group: str, listener: Listener) -> None:
-    """Wait until the machine says that it serves.
+    """Wait until the machine's stage is serving.
 
     Raises:
-        BakeError: it says that it failed, went away, or takes too long; the end of its log is told.
+        BakeError: the machine failed, stopped or took too long; the message has the end of its log.
     """
     deadline = time.monotonic() + how.serving_seconds
-    untagged, told_stage = False, ""
+    untagged, last_stage = False, ""
     while True:
         found = _describe(aws, machine)
         if found is not None:
@@ -126,28 +129,24 @@ def wait_until_serving(aws: Aws, how: Bake, machine: str, log_group: str, listen
                 untagged = True
             tags = {tag["Key"]: tag["Value"] for tag in found.get("Tags", [])}
             stage, state = tags.get("hearth:stage", ""), found["State"]["Name"]
-            if stage and stage != told_stage:
+            if stage and stage != last_stage:
                 listener(f"{machine}: {stage}")
-                told_stage = stage
+                last_stage = stage
             if stage == "serving":
                 return
             if stage.startswith("failed"):
                 _fail(aws, machine, log_group, f"The machine {machine} {stage}.")
             if state not in {"pending", "running"}:
-                _fail(
-                    aws,
-                    machine,
-                    log_group,
-                    f"The machine {machine} is {state}{_why(found)}; it had got to: {stage or 'nothing'}.",
-                )
+                why = f"The machine {machine} is {state}{_why(found)}"
+                _fail(aws, machine, log_group, f"{why}; its last stage was: {stage or 'none'}.")
         if time.monotonic() > deadline:
             why = f"The machine {machine} did not serve in {how.serving_seconds / 60:g} minutes"
-            _fail(aws, machine, log_group, f"{why}; it had got to: {told_stage or 'nothing'}.")
+            _fail(aws, machine, log_group, f"{why}; its last stage was: {last_stage or 'none'}.")
         time.sleep(how.poll_seconds)
 
 
 def _describe(aws: Aws, machine: str) -> InstanceTypeDef | None:
-    """The instance; None while AWS does not know its own machine yet."""
+    """Return the instance; None while EC2 does not list the new machine yet."""
     try:
         return aws.ec2.describe_instances(InstanceIds=[machine])["Reservations"][0]["Instances"][0]
     except ClientError as error:
@@ -159,19 +158,19 @@ def _describe(aws: Aws, machine: str) -> InstanceTypeDef | None:
 
 
 def _why(instance: InstanceTypeDef) -> str:
-    """What EC2 says of its state, in brackets."""
-    told = instance.get("StateReason", {}).get("Message", "").rstrip(". ")
-    return f" ({told})" if told else ""
+    """Return EC2's reason for the state, in parentheses."""
+    reason = instance.get("StateReason", {}).get("Message", "").rstrip(". ")
+    return f" ({reason})" if reason else ""
 
 
 def _fail(aws: Aws, machine: str, log_group: str, why: str) -> NoReturn:
     log = log_tail(aws, machine, log_group)
-    shown = f" The end of its log:\n{log}" if log else " It left no log."
-    raise BakeError(f"{why} No image was made, the old one stands.{shown}")
+    shown = f" The end of its log:\n{log}" if log else " It has no log."
+    raise BakeError(f"{why} No image was created, and the old one is kept.{shown}")
 
 
 def log_tail(aws: Aws, machine: str, log_group: str) -> str:
-    """The end of what a machine said while it booted: from the log group, or else from its console."""
+    """Return the end of a machine's boot log from the log group, or else from its console."""
     try:
         events = aws.logs.get_log_events(logGroupName=log_group, logStreamName=machine, limit=_LOG_LINES)["events"]
         lines = [event.get("message", "") for event in events]
@@ -186,26 +185,26 @@ def log_tail(aws: Aws, machine: str, log_group: str) -> str:
 
 
 def check_no_other_bake(aws: Aws, pool: str) -> None:
-    """See that nobody bakes for the pool already.
+    """Check that no other bake for the pool is in progress.
 
     Raises:
-        RequestError: somebody does.
+        RequestError: another bake is in progress.
     """
-    found = machines(aws, pool, BAKE_TAG)
-    if found:
+    if found := machines(aws, pool, BAKE_TAG):
         raise RequestError(
-            f"A machine bakes for the pool {pool} already: {', '.join(map(str, found))}. "
-            "Wait until it is done, or terminate it if its `hearth infra bake` is gone."
+            f"Another bake for the pool {pool} is in progress: {', '.join(map(str, found))}. "
+            "Wait until it is done, or terminate its machine if `hearth infra bake` no longer runs."
         )
 
 
 def terminate_baker(aws: Aws, how: Bake, machine: str | None, listener: Listener) -> None:
-    """Terminate the machine, also one whose launch was interrupted before its id was known."""
+    """Terminate the machine, even if its launch was interrupted before its id was known."""
     try:
         with explain_errors():
             ids = {found.id for found in machines(aws, how.pool, BAKE_TAG)} | ({machine} if machine else set())
             terminate(aws, sorted(ids), listener, poll_seconds=how.poll_seconds)
     except InfraError as error:
         listener(
-            f"A machine tagged {BAKE_TAG}={how.pool} may still run: {error} It ends itself; terminate it to be sure."
+            f"A machine tagged {BAKE_TAG}={how.pool} may still run: {error} It powers itself off; terminate it to be "
+            "sure."
         )

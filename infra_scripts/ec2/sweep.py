@@ -1,8 +1,8 @@
-"""End machines that were stopped for long, and disks that no machine has. Runs in Lambda, every five minutes.
+"""Terminate machines that were stopped for long, and delete detached disks. Runs in Lambda every five minutes.
 
-The deployment `sweep-machines` does more, where a Prefect worker runs. This one needs nobody, so that no disk is paid
-for without end. It goes by the rule of every stopper: a machine's record is closed to leases before the machine ends,
-on the condition that it is as it was when it was seen without one (tasks/leasing/leases.py).
+The deployment `sweep-machines` does more, but needs a Prefect worker. This function depends on nothing, so that no disk
+is paid for without end. Like every reaper it closes a machine's record to leases before it terminates the machine, on
+the condition that the record has not changed since it was read without a lease (tasks/leasing/leases.py).
 """
 
 import os
@@ -19,12 +19,12 @@ from botocore.exceptions import ClientError
 CLOSED_SECONDS = 90
 DISK_SECONDS = 3600
 FORGET_SECONDS = 90 * 86_400
-# EC2 promises no form: where it is another, the time counts from when a sweep first saw the machine stopped.
+# EC2 does not guarantee the format. If it differs, the time counts from the first sweep that saw the machine stopped.
 _AT = re.compile(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:GMT|UTC)\)")
 
 
 def handler(_event: object, _context: object) -> list[str]:
-    """Look once."""
+    """Sweep once."""
     now, keep = time.time(), float(os.environ["HEARTH_TERMINATE_HOURS"]) * 3600
     ec2 = boto3.client("ec2")
     done = []
@@ -35,7 +35,7 @@ def handler(_event: object, _context: object) -> list[str]:
         if _closed(machine["InstanceId"], record, now):
             ec2.terminate_instances(InstanceIds=[machine["InstanceId"]])
             done.append(f"{machine['InstanceId']} was stopped for long: terminated")
-    for disk in _lost_disks(ec2, now):
+    for disk in _detached_disks(ec2, now):
         try:
             ec2.delete_volume(VolumeId=disk)
             done.append(f"{disk}: no machine has it: deleted")
@@ -47,21 +47,21 @@ def handler(_event: object, _context: object) -> list[str]:
 
 
 def _stopped(ec2: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - nothing is installed where this runs
-    filters = [_ours(), {"Name": "instance-state-name", "Values": ["stopped"]}]
+    filters = [_pool_filter(), {"Name": "instance-state-name", "Values": ["stopped"]}]
     for page in ec2.get_paginator("describe_instances").paginate(Filters=filters):
         for reservation in page["Reservations"]:
             yield from reservation["Instances"]
 
 
-def _lost_disks(ec2: Any, now: float) -> Iterator[str]:  # noqa: ANN401 - as above
-    filters = [_ours(), {"Name": "status", "Values": ["available"]}]
+def _detached_disks(ec2: Any, now: float) -> Iterator[str]:  # noqa: ANN401 - as above
+    filters = [_pool_filter(), {"Name": "status", "Values": ["available"]}]
     for page in ec2.get_paginator("describe_volumes").paginate(Filters=filters):
         for disk in page["Volumes"]:
             if now - disk["CreateTime"].timestamp() > DISK_SECONDS:
                 yield disk["VolumeId"]
 
 
-def _ours() -> dict[str, Any]:
+def _pool_filter() -> dict[str, Any]:
     return {"Name": "tag:hearth:pool", "Values": [os.environ["HEARTH_POOL"]]}
 
 
@@ -70,17 +70,17 @@ def _stopped_at(machine: dict[str, Any], record: dict[str, Any]) -> float:
     found = _AT.search(machine.get("StateTransitionReason", ""))
     if found is None:
         return noted
-    said = datetime.strptime(f"{found[1]} +0000", "%Y-%m-%d %H:%M:%S %z").timestamp()
-    return said if not noted else min(said, noted)
+    reported = datetime.strptime(f"{found[1]} +0000", "%Y-%m-%d %H:%M:%S %z").timestamp()
+    return min(reported, noted) if noted else reported
 
 
 def _leased(record: dict[str, Any], now: float) -> bool:
     leases = record["leases"]["M"].values()
-    return float(record["closed_until"]["N"]) > now or any(float(one["M"]["ends_at"]["N"]) > now for one in leases)
+    return float(record["closed_until"]["N"]) > now or any(float(lease["M"]["ends_at"]["N"]) > now for lease in leases)
 
 
 def _record(machine: str, now: float) -> dict[str, Any]:
-    """The machine's record, which says since when it was seen stopped; made where it has none."""
+    """Return the machine's record with the time since which it is seen stopped; create it if it is missing."""
     key, zero = {"id": {"S": machine}}, {"N": "0"}
     counters = dict.fromkeys(("closed_until", "released_at", "stopped_at", "version"), zero)
     fresh = {**key, **counters, "leases": {"M": {}}, "forget_at": {"N": f"{now + FORGET_SECONDS:.0f}"}}
@@ -98,7 +98,7 @@ def _record(machine: str, now: float) -> dict[str, Any]:
 
 
 def _closed(machine: str, record: dict[str, Any], now: float) -> bool:
-    """Close the record to leases; false if it has changed since it was seen."""
+    """Close the record to leases; return False if it has changed since it was read."""
     return _changed(
         "update_item",
         Key={"id": {"S": machine}},
@@ -113,10 +113,10 @@ def _closed(machine: str, record: dict[str, Any], now: float) -> bool:
     )
 
 
-def _changed(operation: str, **asked: Any) -> bool:  # noqa: ANN401 - of any operation
-    """Change the table; false if the condition does not hold."""
+def _changed(operation: str, **arguments: Any) -> bool:  # noqa: ANN401 - of any operation
+    """Change the table; return False if the condition does not hold."""
     try:
-        getattr(boto3.client("dynamodb"), operation)(TableName=os.environ["HEARTH_TABLE"], **asked)
+        getattr(boto3.client("dynamodb"), operation)(TableName=os.environ["HEARTH_TABLE"], **arguments)
     except ClientError as error:
         if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
             raise

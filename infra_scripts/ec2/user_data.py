@@ -1,4 +1,4 @@
-"""What a machine is told when it is launched: a cloud-config with its programs, units and settings, gzipped."""
+"""The user data of a machine: a gzipped cloud-config with its programs, units and settings."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from infra_scripts.ec2.pool import Ec2Stack
 MAX_USER_DATA_BYTES = 16_384
 _FILES = Path(__file__).parents[1] / "machine"
 _HARD_LIMIT_MINUTES = 5
-"""How much later than the watchdog's limit, which gives notice, the hard one is."""
+"""Time from the watchdog's lifetime limit, which gives notice, to the hard limit."""
 
 
 def machine_environment(stack: Ec2Stack) -> dict[str, str]:
-    """The HEARTH_* values of /etc/hearth/machine.env."""
+    """Return the HEARTH_* values of /etc/hearth/machine.env."""
     return {
         "HEARTH_POOL": stack.pool,
         "HEARTH_REGION": stack.region,
@@ -38,8 +38,8 @@ def machine_environment(stack: Ec2Stack) -> dict[str, str]:
 
 
 def ollama_environment(stack: Ec2Stack) -> dict[str, str]:
-    """The OLLAMA_* values of /etc/hearth/ollama.env."""
-    # Ollama has no authentication: only where the security group alone stands before it does it listen outside.
+    """Return the OLLAMA_* values of /etc/hearth/ollama.env."""
+    # Ollama has no authentication: it listens on all addresses only where the security group protects it.
     address = "0.0.0.0" if stack.access == "private" else "127.0.0.1"  # noqa: S104
     return {
         "OLLAMA_HOST": f"{address}:11434",
@@ -47,16 +47,16 @@ def ollama_environment(stack: Ec2Stack) -> dict[str, str]:
         "OLLAMA_MAX_LOADED_MODELS": "1",
         "OLLAMA_CONTEXT_LENGTH": str(stack.num_ctx),
         "OLLAMA_KEEP_ALIVE": "5m",
-        # A link, which boot.sh sets.
+        # A link that boot.sh creates.
         **({"OLLAMA_MODELS": "/opt/hearth/models"} if stack.model_disk == "instance_store" else {}),
     }
 
 
 def cloud_config(stack: Ec2Stack) -> str:
-    """The cloud-config: one command, which installs the machine's files and starts its units.
+    """Return the cloud-config: one command that installs the machine's files and starts its units.
 
-    It is a `bootcmd`, which cloud-init runs at each boot in cloud-init.service. What it writes by `write_files` and
-    starts by scripts waits for cloud-final.service, and that for all of multi-user.target.
+    It is a `bootcmd`, which cloud-init runs at each boot in cloud-init.service. `write_files` and scripts would wait
+    for cloud-final.service, and that waits for all of multi-user.target.
     """
     units = ["hearth-lifetime.timer", "hearth-watchdog.service", "hearth-boot.service"]
     others = ["hearth-poweroff.service", "ollama.service"]
@@ -81,22 +81,22 @@ def cloud_config(stack: Ec2Stack) -> str:
         files.append(_file(f"/etc/systemd/system/{unit}", _read(unit).replace("LIFETIME-MINUTES", minutes)))
     arguments = [part for file in files for part in file]
     command = ["sh", "-c", _read("install.sh"), "hearth", " ".join(units), *arguments]
-    # JSON is YAML, and quotes every file without a doubt.
+    # JSON is YAML, and quotes every file correctly.
     return "#cloud-config\n" + json.dumps({"bootcmd": [command]}, indent=1) + "\n"
 
 
 def config_digest(stack: Ec2Stack) -> str:
-    """Digest all that makes machines differ."""
+    """Return the digest of everything by which machines differ."""
     disk = [stack.disk_gb, stack.disk_iops, stack.disk_throughput]
-    told = json.dumps([cloud_config(stack), disk, stack.base_ami_parameter])
-    return hashlib.sha256(told.encode()).hexdigest()[:12]
+    values = json.dumps([cloud_config(stack), disk, stack.base_ami_parameter])
+    return hashlib.sha256(values.encode()).hexdigest()[:12]
 
 
 def user_data(stack: Ec2Stack) -> str:
-    """The cloud-config as a launch template wants it: gzipped, then base64.
+    """Return the cloud-config for a launch template: gzipped, then base64.
 
     Raises:
-        StackError: it is larger than EC2 takes.
+        StackError: the user data is larger than EC2 accepts.
     """
     packed = gzip.compress(cloud_config(stack).encode(), mtime=0)
     if len(packed) > MAX_USER_DATA_BYTES:

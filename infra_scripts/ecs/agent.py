@@ -1,10 +1,10 @@
-"""The first process of a task: it runs Ollama, keeps the model warm, says when it is, and ends it without losing pages.
+"""The first process of a task: it runs Ollama, keeps the model warm, reports health, and stops without losing pages.
 
-    agent.py COMMAND...       such as: agent.py ollama serve
+    agent.py COMMAND...       for example: agent.py ollama serve
 
-`GET /` on HEARTH_HEALTH_PORT answers 200 only while the model is loaded with the context length that pages are read
-with, and in GPU memory where that is demanded; else 503 and why. The load balancer asks it, so that a task gets its
-first page when it is warm, and no more when it is told to go. Standard library only.
+`GET /` on HEARTH_HEALTH_PORT answers 200 only while the model is loaded with the context length of the pages, and in
+GPU memory where that is required; otherwise 503 with the reason. The load balancer asks it, so that a task gets its
+first page when it is warm, and none while it stops. Standard library only.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from urllib.parse import urlsplit
 
 try:
     from infra_scripts.machine import aws, metrics
-except ImportError:  # in the image, where the files lie side by side
+except ImportError:  # in the image, where the files are in one directory
     import aws  # type: ignore[import-not-found,no-redef]  # the same module under its other name
     import metrics  # type: ignore[import-not-found,no-redef]
 
 _PIN_SECONDS = 120
-"""A model that would be unloaded sooner than this is pinned again: pages come with a shorter time of their own."""
+"""A model that would be unloaded sooner than this is pinned again: pages set a shorter keep-alive."""
 _LOAD_SECONDS = 600
 _NAMESPACE = "Hearth/ECS"
-"""What the service is scaled by. Whatever else tasks tell is where machines tell it, and if it is wanted."""
+"""Namespace of the scaling metrics. All other metrics are optional and in the namespace of machines."""
 
 
 def _log(text: str) -> None:
@@ -42,7 +42,7 @@ def _log(text: str) -> None:
 
 
 def _canonical(name: str) -> str:
-    """A model's name as host/namespace/model:tag in lower case: by Ollama's rules equal for the same model."""
+    """Return a model's name as host/namespace/model:tag in lower case, by Ollama's rules."""
     path, colon, tag = name.strip().rpartition(":")
     if not colon or "/" in tag:  # the colon of a port
         path, tag = name.strip(), ""
@@ -52,7 +52,7 @@ def _canonical(name: str) -> str:
 
 
 class Agent:
-    """What the task knows of itself."""
+    """The state of the task."""
 
     def __init__(self) -> None:
         self.url = aws.environment("OLLAMA_URL", "http://127.0.0.1:11434").rstrip("/")
@@ -63,24 +63,24 @@ class Agent:
         self.publish = float(aws.environment("PUBLISH_SECONDS", "60"))
         self.drain = float(aws.environment("DRAIN_SECONDS", "110"))
         self.why = "Ollama has not answered"
-        """Why it is not warm; empty while it is."""
+        """Reason why it is not warm; empty while it is."""
         self.metrics = aws.environment("METRICS", "no") == "yes"
         self.seen = metrics.Seen()
         self.draining = threading.Event()
         self.used = True
-        """Since that was published last. A task that has just come is there because somebody wants it."""
+        """Whether it was used since the last publication. A new task counts as used."""
         self._expires = ""
 
     def state(self) -> tuple[int, str]:
-        """What the load balancer is told."""
+        """Return the response to the load balancer."""
         if self.draining.is_set():
             return 503, "draining"
         return (503, self.why) if self.why else (200, "warm")
 
     def look(self) -> None:
-        """Have the model loaded, and pinned; and see whether it is."""
+        """Load and pin the model, and check that it is warm."""
         loaded = self._loaded()
-        # Ollama moves this with every request; a request that another of its kind follows at once is seen all the same.
+        # Ollama moves this time with every request, so that even short requests between two looks are noticed.
         self.used = self.used or (loaded is not None and str(loaded["expires_at"]) != self._expires)
         if loaded is None or self._ends_within(loaded) < _PIN_SECONDS:
             self._pin()
@@ -92,19 +92,19 @@ class Agent:
         self.why = why
 
     def _loaded(self) -> dict[str, Any] | None:
-        answer: Any = json.loads(aws.http(f"{self.url}/api/ps", wait=10))
-        models: list[dict[str, Any]] = answer["models"] or []
-        return next((one for one in models if _canonical(one["name"]) == _canonical(self.model)), None)
+        response: Any = json.loads(aws.http(f"{self.url}/api/ps", wait=10))
+        models: list[dict[str, Any]] = response["models"] or []
+        return next((model for model in models if _canonical(model["name"]) == _canonical(self.model)), None)
 
     def _pin(self) -> None:
-        # As pages are asked for: another value of `shift` or num_ctx would have Ollama load the model again.
+        # With the options of the pages: another value of `shift` or num_ctx would make Ollama load the model again.
         body = {
             **{"model": self.model, "prompt": "", "stream": False, "shift": False, "keep_alive": -1},
             "options": {"num_ctx": self.num_ctx},
         }
         headers = {"Content-Type": "application/json"}
-        sent = json.dumps(body).encode()
-        aws.http(f"{self.url}/api/generate", method="POST", headers=headers, body=sent, wait=_LOAD_SECONDS)
+        data = json.dumps(body).encode()
+        aws.http(f"{self.url}/api/generate", method="POST", headers=headers, body=data, wait=_LOAD_SECONDS)
 
     def _amiss(self, loaded: dict[str, Any] | None) -> str:
         if loaded is None:
@@ -116,24 +116,23 @@ class Agent:
         return ""
 
     def _ends_within(self, loaded: dict[str, Any]) -> float:
-        """Seconds until Ollama unloads the model."""
-        # Nanoseconds are more than Python 3.10 reads.
-        told = str(loaded["expires_at"])[:19] + "+00:00"
-        zone = _offset(str(loaded["expires_at"]))
-        return datetime.fromisoformat(told).timestamp() - zone - time.time()
+        """Return the seconds until Ollama unloads the model."""
+        # Python 3.10 cannot parse nanoseconds.
+        expires = str(loaded["expires_at"])
+        return datetime.fromisoformat(expires[:19] + "+00:00").timestamp() - _offset(expires) - time.time()
 
     def watch(self, child: subprocess.Popen[bytes]) -> int:
-        """Look until Ollama ends, or the task is told to go; the exit code."""
+        """Watch until Ollama ends or the task has to stop; return the exit code."""
         due = time.monotonic()
         while not self.draining.wait(self.poll):
             if child.poll() is not None:
-                _log(f"Ollama ended by itself, with {child.returncode}.")
+                _log(f"Ollama exited with code {child.returncode}.")
                 return child.returncode or 1
             try:
                 self.look()
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is not warm
+            except Exception as error:  # noqa: BLE001 - after any error it is not warm
                 self.why = f"{type(error).__name__}: {error}"
-            with suppress(Exception):  # whatever it is, the task serves on
+            with suppress(Exception):  # the task serves on after any error
                 self.seen.look()
             if time.monotonic() >= due:
                 due += self.publish
@@ -141,15 +140,15 @@ class Agent:
         return self._drained(child)
 
     def _publish(self) -> None:
-        """Tell CloudWatch whether the task was used, and what machines tell; that it was used is told until it arrives.
+        """Publish to CloudWatch whether the task was used, until CloudWatch accepts it, and the metrics of a machine.
 
-        Where nothing gets there for the idle time, tasks count as unused: better sent away than forgotten.
+        If nothing is published for the idle time, tasks count as unused and are ended rather than forgotten.
         """
         if "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI" not in os.environ:
             return
         used, seen = float(self.used), self.seen.values
         if not self.used and "Connections" in seen:
-            # The load balancer keeps some open: in a minute in which no request ended, none counts as one in flight.
+            # The load balancer keeps connections open: in a minute without a request they do not count as in flight.
             seen["Connections"] = Counter({0.0: sum(seen["Connections"].values())})
         values = {"InUse": Counter([used])}
         if "GpuUsePercent" in seen:
@@ -160,12 +159,12 @@ class Agent:
             if self.metrics:
                 self.seen.publish(used)
             self.seen.values.clear()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the task serves on
+        except Exception as error:  # noqa: BLE001 - the task serves on after any error
             _log(f"The metrics did not reach CloudWatch ({type(error).__name__}: {error}).")
 
     def _drained(self, child: subprocess.Popen[bytes]) -> int:
-        """Let the pages in flight end, then Ollama."""
-        _log(f"Told to go: no new pages; those in flight have {self.drain:g} s.")
+        """Wait for the pages in flight, then stop Ollama."""
+        _log(f"Stopping: no new pages; pages in flight have {self.drain:g} s.")
         port = urlsplit(self.url).port or 80
         deadline = time.monotonic() + self.drain
         while aws.connections(port) and time.monotonic() < deadline and child.poll() is None:
@@ -179,7 +178,7 @@ class Agent:
 
 
 def _offset(moment: str) -> float:
-    """Seconds east of Greenwich in a time as Go writes it."""
+    """Return the offset from UTC of a time in Go's format, seconds."""
     if moment.endswith("Z"):
         return 0.0
     sign, hours, minutes = moment[-6], moment[-5:-3], moment[-2:]
@@ -187,12 +186,12 @@ def _offset(moment: str) -> float:
 
 
 def serve_health(agent: Agent, port: int) -> None:
-    """Answer the load balancer, in a thread of its own."""
+    """Answer the load balancer's health checks in a separate thread."""
 
     class Health(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            status, told = agent.state()
-            body = json.dumps({"state": told}).encode()
+            status, state = agent.state()
+            body = json.dumps({"state": state}).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
@@ -200,7 +199,7 @@ def serve_health(agent: Agent, port: int) -> None:
             self.wfile.write(body)
 
         def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the base class's name
-            """Every few seconds the same: not worth a line."""
+            """Log nothing: checks come every few seconds."""
 
     server = ThreadingHTTPServer(("", port), Health)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -212,10 +211,10 @@ def main(command: list[str]) -> int:
         _log(__doc__ or "")
         return 2
     agent = Agent()
-    for told in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(told, lambda *_: agent.draining.set())
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: agent.draining.set())
     serve_health(agent, int(aws.environment("HEALTH_PORT", "11436")))
-    # In a session of its own: what ends the container is told to this process, which has Ollama finish first.
+    # In a session of its own: a signal to the container reaches only this process, which lets Ollama finish first.
     child = subprocess.Popen(command, start_new_session=True)  # noqa: S603 - the image's own command
     try:
         return agent.watch(child)

@@ -1,4 +1,4 @@
-"""The ECS service's CloudFormation stack: its values, its template, its digest, and what it makes."""
+"""The ECS service's CloudFormation stack: its values, its template, and the resources that it creates."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ IMAGE_FILES = (
     *(_FILES / name for name in ("Dockerfile", "agent.py")),
     *(_MACHINE / name for name in ("aws.py", "gpu.py", "metrics.py")),
 )
-"""What the image is made of, beside Ollama and the model."""
+"""The files of the image, besides Ollama and the model."""
 PORT = 11434
 _SHAPES = {
     **SHAPES,
     "ami_parameter": re.compile(r"/[A-Za-z0-9_./-]{1,1000}"),
 }
-# vCPUs, and GB of memory from, to and in steps of
+# vCPUs: least and most memory and its step, GB
 # (https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-tasks-services.html).
 _FARGATE = {1: (2, 8, 1), 2: (4, 16, 1), 4: (8, 30, 1), 8: (16, 60, 4), 16: (32, 120, 8)}
 
 
 class EcsStack(EcsStackSettings):
-    """The settings of a service's stack, and whose it is.
+    """The settings of a service's stack.
 
     Attributes:
         allow_from: networks and security groups that may reach the load balancer.
@@ -46,63 +46,63 @@ class EcsStack(EcsStackSettings):
     allow_from: tuple[str, ...]
 
     def model_post_init(self, _: object) -> None:
-        """Refuse what would not work, or not be safe, before anything is made.
+        """Refuse values that would not work, or not be safe, before anything is created.
 
         Raises:
-            RequestError: a value is not what it should be.
+            RequestError: a value is not valid.
         """
         check_pool(self.pool)
         check_shapes(self, _SHAPES)
         least, most, step = _FARGATE.get(self.fargate_vcpu, (0, -1, 1))
         if self.capacity == "fargate" and self.fargate_gb not in range(least, most + 1, step):
             raise RequestError(
-                f"Fargate has no task of {self.fargate_vcpu} vCPU and {self.fargate_gb} GB. Of vCPUs there are "
-                f"{', '.join(map(str, _FARGATE))}; with 4 of them 8 to 30 GB."
+                f"Fargate offers no task with {self.fargate_vcpu} vCPU and {self.fargate_gb} GB. Choose "
+                f"{', '.join(map(str, _FARGATE))} vCPU; with 4 vCPU, 8 to 30 GB."
             )
         if not self.allow_from:
             raise RequestError(
-                "Nobody was allowed to reach the load balancer. "
-                "Name who may: --allow-from with a network (10.0.0.0/16) or a security group (sg-...)."
+                "Nobody may reach the load balancer. "
+                "Use --allow-from with a network (10.0.0.0/16) or a security group (sg-...)."
             )
         _ = self.ingress
 
     @cached_property
     def ingress(self) -> list[dict[str, object]]:
-        """The security group's rules."""
+        """The security group's inbound rules."""
         return ingress_rules(self.allow_from, PORT)
 
     @property
     def name(self) -> str:
-        """Of the stack, and of most that is in it."""
+        """Name of the stack and of most of its resources."""
         return stack_name(self.pool)
 
     @property
     def kind(self) -> str:
-        """What a task runs on."""
+        """Description of the capacity on which a task runs."""
         gpu = self.capacity == "gpu"
         return self.types[0] if gpu else f"fargate {self.fargate_vcpu} vCPU {self.fargate_gb} GB"
 
     @property
     def linked_services(self) -> tuple[str, ...]:
-        """The services whose service-linked roles must be there first."""
+        """Services whose service-linked roles must exist first."""
         machines = ("autoscaling", "spot") if self.capacity == "gpu" else ()
-        of_all = ("ecs", "ecs.application-autoscaling", "elasticloadbalancing")
-        return tuple(f"{name}.amazonaws.com" for name in (*of_all, *machines))
+        common = ("ecs", "ecs.application-autoscaling", "elasticloadbalancing")
+        return tuple(f"{name}.amazonaws.com" for name in (*common, *machines))
 
     @property
     def image_tag(self) -> str:
-        """The digest of all that makes images differ: another one is another image, which has to be built."""
-        told = json.dumps([self.model, self.ollama_version, *(path.read_text() for path in IMAGE_FILES)])
-        return hashlib.sha256(told.encode()).hexdigest()[:12]
+        """Digest of everything by which images differ: with another tag, another image has to be built."""
+        values = json.dumps([self.model, self.ollama_version, *(path.read_text() for path in IMAGE_FILES)])
+        return hashlib.sha256(values.encode()).hexdigest()[:12]
 
 
 def stack_name(pool: str) -> str:
-    """Of the stack of a pool."""
+    """Return the name of a pool's stack."""
     return f"hearth-ecs-{pool}"
 
 
 def template(stack: EcsStack) -> str:
-    """The CloudFormation template with who may come in, and which types machines are of."""
+    """Return the CloudFormation template with inbound rules and instance types."""
     types = [{"InstanceType": name} for name in stack.types]
     values = {
         "SecurityGroupIngress: []": f"SecurityGroupIngress: {json.dumps(stack.ingress)}",
@@ -117,7 +117,7 @@ def template(stack: EcsStack) -> str:
 
 
 def parameters(stack: EcsStack, *, vpc: str, subnets: tuple[str, ...], ami: str) -> dict[str, str]:
-    """The values of the template's parameters."""
+    """Return the values of the template's parameters."""
     return {
         "Pool": stack.pool,
         "Capacity": stack.capacity,
@@ -145,17 +145,17 @@ def parameters(stack: EcsStack, *, vpc: str, subnets: tuple[str, ...], ami: str)
 
 
 def plan_rows(stack: EcsStack, balancer_usd_per_hour: float, hours_a_month: float) -> tuple[PlanRow, ...]:
-    """What `up` makes, and what it costs while no task runs.
+    """Return the resources that `up` creates, with their cost while no task runs.
 
     Args:
         stack: the service.
-        balancer_usd_per_hour: of the load balancer, one capacity unit in use included.
-        hours_a_month: for those who think in months.
+        balancer_usd_per_hour: price of the load balancer, one capacity unit included.
+        hours_a_month: hours of a month.
     """
     sources = ", ".join(stack.allow_from)
     monthly = f"USD {balancer_usd_per_hour * hours_a_month:.2f} a month, used or not"
-    # An alarm is paid for by the metrics that it looks at; of machines AWS makes two more, for its own scaling.
-    alarms, usd = ("two, and two of AWS's own,", 0.50) if stack.capacity == "gpu" else ("two", 0.20)
+    # An alarm is paid for by its metrics; for machines AWS creates two more, for its own scaling.
+    alarms, usd = ("two alarms, and two of AWS's own", 0.50) if stack.capacity == "gpu" else ("two alarms", 0.20)
     per_metric = "USD 0.30 a month each, by the hour"
     machines = [
         PlanRow("Auto Scaling group", f"0 to {stack.max_tasks} of {', '.join(stack.types)}", "nothing while empty"),
@@ -165,11 +165,11 @@ def plan_rows(stack: EcsStack, balancer_usd_per_hour: float, hours_a_month: floa
         PlanRow("internal load balancer", f"port {PORT} from {sources}", monthly),
         PlanRow("ECS service", f"{stack.name}, 0 to {stack.max_tasks} tasks on {stack.kind}", "nothing without tasks"),
         *(machines if stack.capacity == "gpu" else ()),
-        PlanRow(f"scaling, {alarms} alarms", f"none after {stack.idle_minutes} idle minutes", f"USD {usd:.2f} a month"),
-        PlanRow("schedule, function", f"{stack.name}-sweep, the same where that fails", SWEEP_COST),
+        PlanRow(f"scaling, {alarms}", f"to zero after {stack.idle_minutes} idle minutes", f"USD {usd:.2f} a month"),
+        PlanRow("schedule, function", f"{stack.name}-sweep, does the same if the alarm fails", SWEEP_COST),
         PlanRow("image repository", stack.name, "USD 0.10 per GB and month of the image"),
         PlanRow("roles", f"{stack.name}-{stack.region}-start, -task", "nothing"),
-        *((PlanRow("metrics", "6 of the tasks, while they run", per_metric),) if stack.metrics else ()),
+        *((PlanRow("metrics", "6 metrics of tasks, while they run", per_metric),) if stack.metrics else ()),
         PlanRow("DynamoDB table", stack.name, "cents a month, by request"),
         PlanRow("log group", f"/hearth/ecs/{stack.pool}, 14 days", "cents a month"),
     )

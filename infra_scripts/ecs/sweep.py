@@ -1,7 +1,7 @@
-"""Have no task wanted when nobody has used the service for its idle time. Runs in Lambda, every five minutes.
+"""Scale the service to zero when it was unused for its idle time. Runs in Lambda every five minutes.
 
-Neither a run nor an alarm has a part in it: a run may have been killed before its tasks came up, and an alarm may do
-nothing about a metric that nobody has ever published.
+It depends neither on runs nor on alarms: a run may have been killed before its tasks came up, and an alarm may ignore a
+metric that was never published.
 """
 
 import os
@@ -12,25 +12,25 @@ from typing import Any
 import boto3
 
 NOTE = "sweep"
-"""The item of the service's table that remembers since when nobody has used it."""
+"""The item of the service's table with the time since which it is unused."""
 
 
 def handler(_event: object, _context: object) -> str:
-    """Look once."""
+    """Sweep once."""
     now, idle = time.time(), float(os.environ["HEARTH_IDLE_MINUTES"]) * 60
     name = os.environ["HEARTH_SERVICE"]
     ecs = boto3.client("ecs")
     found = ecs.describe_services(cluster=name, services=[name])["services"]
     if not any(service["desiredCount"] for service in found):
-        return _told(0, "no task is wanted")
+        return _report(0, "no task is requested")
     if _leased(now):
-        return _told(0, "a run uses it")
+        return _report(0, "a run uses it")
     since = max(float(_item(NOTE).get("since", {}).get("N", 0)) or now, _used_at(now, idle))
     if now - since < idle:
-        return _told(since, f"nobody has used it for {now - since:.0f} s")
-    # A run that comes at this moment asks for its tasks again.
+        return _report(since, f"unused for {now - since:.0f} s")
+    # A run that starts at this moment requests its tasks again.
     ecs.update_service(cluster=name, service=name, desiredCount=0)
-    return _told(0, f"nobody has used it for {now - since:.0f} s: its tasks are sent away")
+    return _report(0, f"unused for {now - since:.0f} s: its tasks are ended")
 
 
 def _leased(now: float) -> bool:
@@ -39,7 +39,7 @@ def _leased(now: float) -> bool:
 
 
 def _used_at(now: float, idle: float) -> float:
-    """When a task or a run last said that it is used; 0 if not within the idle time."""
+    """Return when a task or a run last reported use; 0 if not within the idle time."""
     points = boto3.client("cloudwatch").get_metric_statistics(
         Namespace="Hearth/ECS",
         MetricName="InUse",
@@ -60,8 +60,8 @@ def _item(name: str) -> dict[str, Any]:
     return item
 
 
-def _told(since: float, what: str) -> str:
+def _report(since: float, message: str) -> str:
     item = {"id": {"S": NOTE}, "since": {"N": f"{since:.3f}"}}
     boto3.client("dynamodb").put_item(TableName=os.environ["HEARTH_TABLE"], Item=item)
-    print(what)  # noqa: T201 - the function's log
-    return what
+    print(message)  # noqa: T201 - the function's log
+    return message

@@ -1,1 +1,1 @@
-"""What IAM is asked for a stack: its resources by name and ARN, and what whoever deploys it must be allowed."""
+"""IAM's view of a stack: its resources by name and ARN, and the permissions that its deployer needs."""

@@ -1,8 +1,8 @@
-"""What whoever deploys a stack must be allowed: its need, computed from the template and from what AWS publishes.
+"""The permissions that the deployer of a stack needs, computed from the template and AWS's published schemas.
 
-CloudFormation acts with the rights of whoever asks it, so that the need is what its handlers ask for each resource.
-`facts.json` holds what they ask, by type, and of which resources IAM then wants a right; tests/support/iam_facts.py
-writes it from the schemas that AWS publishes.
+CloudFormation acts with its caller's permissions, so the deployer needs the actions of the handlers of all resources.
+`facts.json` contains the handlers' actions by type, and the resources for which IAM checks each action;
+tests/support/iam_facts.py writes it from the schemas.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from infra_scripts.iam.rendered import Place, Resource, render, strings
 
 _FACTS = Path(__file__).with_name("facts.json")
 _STAND_IN = "0123456789abcdef0"
-# In the Service Authorization Reference these may name a topic; a subscription is none.
+# In the Service Authorization Reference these may name a topic, but a subscription is not a topic.
 _RESOURCELESS = {"sns:GetSubscriptionAttributes", "sns:SetSubscriptionAttributes", "sns:Unsubscribe"}
-# AWS's guide of permissions for CloudWatch Logs: these are asked for a group itself, all others for what is in it.
+# By AWS's guide of permissions for CloudWatch Logs, these are checked for a group itself, all others for its contents.
 _OF_THE_GROUP = {"logs:ListTagsForResource", "logs:TagResource", "logs:UntagResource"}
 _MAKES = re.compile(r"(Create|Register|Run)(?!\w*Version$|Tags$)")
 _TAGS = re.compile(r"Add|Create|Tag")
@@ -37,7 +37,7 @@ LINKED_SERVICES = {
     "AWS::ECS::Cluster": {"": "ecs.amazonaws.com"},
     "AWS::ElasticLoadBalancingV2::LoadBalancer": {"": "elasticloadbalancing.amazonaws.com"},
 }
-"""The service-linked roles that a resource's service acts with, by the namespace that it scales, if it has one."""
+"""Service-linked roles by resource type and, for scaling, by service namespace."""
 _PASSED_TO = {
     "AWS::AutoScaling::AutoScalingGroup": "ec2",
     "AWS::ECS::TaskDefinition": "ecs-tasks",
@@ -52,13 +52,13 @@ _ON_THE_STACK = ("CreateStack", "DeleteStack", "DescribeStackEvents", "DescribeS
 
 @dataclass(frozen=True)
 class Permission:
-    """A right that somebody must have.
+    """A permission that the deployer needs.
 
     Attributes:
-        action: such as ec2:CreateTags.
-        resource: the ARN that it is asked for; "*" where the action takes none.
-        context: IAM's condition keys, as AWS fills them in for the request.
-        why: what it is for.
+        action: action, such as ec2:CreateTags.
+        resource: ARN of the resource; "*" if the action takes none.
+        context: values of IAM's condition keys in the request.
+        why: purpose of the permission.
     """
 
     action: str
@@ -71,7 +71,7 @@ class Permission:
 
 
 def required_permissions(request: StackRequest, place: Place) -> tuple[Permission, ...]:
-    """What bringing a stack up, changing it and taking it down must be allowed."""
+    """Return the permissions to create, change and delete a stack."""
     resources, tags = render(request.template, request.parameters, place), request.tags
     wanted = [
         permission
@@ -86,13 +86,13 @@ def required_permissions(request: StackRequest, place: Place) -> tuple[Permissio
 
 @cache
 def facts() -> dict[str, Any]:
-    """What AWS publishes: by type the actions that it needs, and by action the ARNs that are asked for."""
+    """Return AWS's published facts: the actions of each type, and the ARNs of each action."""
     found: dict[str, Any] = json.loads(_FACTS.read_text())
     return found
 
 
 def service_linked_roles(resources: tuple[Resource, ...]) -> tuple[str, ...]:
-    """The services whose service-linked roles must be there before these resources are made."""
+    """Return the services whose service-linked roles must exist before these resources are created."""
     found = {
         service
         for resource in resources
@@ -103,7 +103,7 @@ def service_linked_roles(resources: tuple[Resource, ...]) -> tuple[str, ...]:
 
 
 def linked_role(service: str, place: Place) -> Permission:
-    """The right to make the service-linked role of a service."""
+    """Return the permission to create the service-linked role of a service."""
     arn = place.arn(f"iam::{{account}}:role/aws-service-role/{service}/AWSServiceRoleFor")
     return Permission("iam:CreateServiceLinkedRole", arn, {"iam:AWSServiceName": (service,)}, "service-linked roles")
 
@@ -117,7 +117,7 @@ def _of_the_stack(tags: Mapping[str, str], place: Place) -> Iterator[Permission]
 def _of(
     action: str, resource: Resource, resources: tuple[Resource, ...], tags: Mapping[str, str], place: Place
 ) -> Iterator[Permission]:
-    """The rights that one action of a resource's handlers takes."""
+    """Yield the permissions for one action of a resource's handlers."""
     why = f"{resource.logical} ({resource.type})"
     if action == "iam:CreateServiceLinkedRole":
         for service in service_linked_roles((resource,)):
@@ -138,7 +138,7 @@ def _of(
 def _contexts(
     action: str, resource: Resource, tags: Mapping[str, str], resources: tuple[Resource, ...], place: Place
 ) -> Iterator[Mapping[str, tuple[str, ...]]]:
-    """The circumstances in which an action is asked for: EC2's tags are set with what they are on, or later."""
+    """Yield the contexts of an action: EC2's tags are set when a resource is created, or later."""
     name = action.split(":")[1]
     context = _context(place, name, tags)
     if action == "ec2:CreateTags":
@@ -162,7 +162,7 @@ def _context(place: Place, name: str, tags: Mapping[str, str]) -> dict[str, tupl
 
 
 def _arns(action: str, resource: Resource, resources: tuple[Resource, ...], place: Place) -> list[str]:
-    """What an action on a resource is asked for: itself, and what else the action always is asked for."""
+    """Return the ARNs for which IAM checks an action: the resource's own, and others that the action always needs."""
     forms = facts()["actions"].get(action, {})
     always, some = forms.get("always", []), forms.get("some", [])
     if action in _RESOURCELESS or not (always or some):
@@ -178,12 +178,12 @@ def _arns(action: str, resource: Resource, resources: tuple[Resource, ...], plac
 
 
 def _asked(action: str, arn: str) -> str:
-    """The ARN as IAM is asked: CloudWatch Logs says of most actions that they are on what is in a group."""
+    """Return the ARN that IAM checks: most actions of CloudWatch Logs concern the contents of a group."""
     return f"{arn}:*" if ":log-group:" in arn and action not in _OF_THE_GROUP else arn
 
 
 def _kind(arn: str) -> str:
-    """What an ARN is of: a table's stream counts as the table, and a listener as one of whatever balancer."""
+    """Return the kind of resource of an ARN: a table's stream counts as the table."""
     _, _, service, _, _, tail = arn.split(":", 5)
     return f"{service}:{re.split('[/:]', tail)[0]}"
 
@@ -193,7 +193,7 @@ def _fits(arn: str, forms: list[str]) -> bool:
 
 
 def _names(arn: str, form: str) -> dict[str, str]:
-    """What the placeholders of an ARN's form stand for in an ARN; nothing where it is not of this form."""
+    """Return the values of a form's placeholders in an ARN; empty if the ARN does not have the form."""
     found = _pattern(form).fullmatch(arn)
     return found.groupdict() if found else {}
 
@@ -204,13 +204,13 @@ def _pattern(form: str) -> re.Pattern[str]:
 
 
 def _filled(form: str, place: Place, names: Mapping[str, str]) -> str:
-    """An ARN of a form that no resource of the stack has: of something in it, or of another in the account."""
+    """Return an ARN of a form that no resource of the stack has."""
     text = form.replace("arn:${Partition}:", "").replace("${Region}", "{region}").replace("${Account}", "{account}")
     return place.arn(re.sub(r"\$\{([^}]+)\}", lambda key: names.get(key[1], _STAND_IN), text))
 
 
 def _tags(resource: Resource) -> dict[str, str]:
-    """The tags that the template puts on a resource."""
+    """Return the tags of a resource in the template."""
     listed = resource.properties.get("Tags", [])
     for specification in resource.properties.get("TagSpecifications", []):
         if specification["ResourceType"] == "launch-template":

@@ -1,4 +1,4 @@
-"""A CloudFormation template as AWS makes it: values filled in, conditions decided, resources with names and ARNs."""
+"""A rendered CloudFormation template: values filled in, conditions evaluated, resources with names and ARNs."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from infra_scripts.common.names import partition
 from infra_scripts.iam.kinds import KINDS
 
 Value = Any
-"""What JSON and YAML can hold."""
+"""A value of JSON or YAML."""
 _NOTHING = object()
 _SUFFIX = "1A2B3C4D5E6F"
-"""What CloudFormation adds to a name that it chooses: as long as its own."""
+"""A suffix of the length that CloudFormation adds to the names that it chooses."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a stack is: its account, region and name."""
+    """The account, region and name of a stack."""
 
     account: str
     region: str
@@ -40,7 +40,7 @@ class Place:
         }
 
     def arn(self, tail: str) -> str:
-        """An ARN from what follows its partition, with {region} and {account} in it."""
+        """Return an ARN from its part after the partition, with {region} and {account} as placeholders."""
         return f"arn:{partition(self.region)}:" + tail.format(region=self.region, account=self.account)
 
 
@@ -49,10 +49,10 @@ class Resource:
     """A resource of a stack.
 
     Attributes:
-        logical: its name in the template.
-        type: such as AWS::EC2::SecurityGroup.
-        properties: with every value filled in.
-        arns: what IAM calls it; several where it is part of several others, as a policy of roles is.
+        logical: logical name in the template.
+        type: type, such as AWS::EC2::SecurityGroup.
+        properties: rendered properties.
+        arns: ARNs in IAM; several if it is part of several resources, like the policy of several roles.
     """
 
     logical: str
@@ -62,13 +62,13 @@ class Resource:
 
 
 def parse(template: str) -> dict[str, Any]:
-    """A template with the short forms of its functions written out."""
+    """Parse a template, and expand the short forms of functions."""
     found: dict[str, Any] = yaml.load(template, Loader=_Loader)  # noqa: S506 - a SafeLoader that knows !Ref and others
     return found
 
 
 def render(template: str, parameters: Mapping[str, str], place: Place) -> tuple[Resource, ...]:
-    """The resources of a template that these parameters make; a parameter's default stands for one that is missing."""
+    """Return the resources of a template with these parameters; missing ones have their default."""
     renderer = _Renderer(parse(template), parameters, place)
     return tuple(renderer.resource(logical) for logical in renderer.logical())
 
@@ -96,7 +96,7 @@ class _Renderer:
         return Resource(logical, entry["Type"], properties, self._arns(logical))
 
     def _name(self, logical: str) -> str:
-        """Its physical name: the one that it gives itself, or one as CloudFormation would choose it."""
+        """Return the physical name: the resource's own, or one like CloudFormation would choose."""
         entry = self._resources[logical]
         kind = KINDS[entry["Type"]]
         given = entry.get("Properties", {}).get(kind.named) if kind.named else None
@@ -182,7 +182,7 @@ class _Renderer:
                 return all(map(self._holds, argument))
             case "Fn::Or":
                 return any(map(self._holds, argument))
-        raise AssertionError(f"The condition {function} is not known here.")
+        raise AssertionError(f"The condition function {function} is not supported.")
 
 
 _FUNCTIONS: Mapping[str, Callable[[_Renderer, Value], Value]] = {
@@ -215,7 +215,7 @@ _Loader.add_multi_constructor("!", _short)
 
 
 def strings(value: Value) -> list[str]:
-    """Every string within a value."""
+    """Return all strings in a value."""
     if isinstance(value, str):
         return [value]
     entries = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()

@@ -1,1 +1,1 @@
-"""What a machine of the pool carries: its watchdog, its boot script, its units. Sent to it as user data."""
+"""The files of a pool's machine, sent as user data: its watchdog, its boot script, its units."""

@@ -1,6 +1,6 @@
-"""What machines and ECS tasks do alike: the few AWS requests that they make themselves, and who is connected.
+"""AWS requests of machines and ECS tasks (SigV4, IMDSv2, tags, logs, metrics), and the number of connections.
 
-SigV4, IMDSv2, tags, logs, metrics. Standard library only.
+Standard library only.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-_MOST_BYTES = 1 << 20
+_MAX_BYTES = 1 << 20
 _ESTABLISHED = "01"
-# Not the proxy of the environment: every address asked here is the machine's own or AWS's.
+# The environment's proxy is not used: all addresses here are the machine's own or AWS's.
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class RefusedError(OSError):
-    """The status of a server that refuses a request, and the beginning of its answer."""
+    """A server's error response: its status, and the beginning of its body."""
 
     def __init__(self, status: int, reason: str, body: bytes) -> None:
         super().__init__(f"HTTP {status} {reason}")
@@ -34,20 +34,20 @@ class RefusedError(OSError):
 
 
 def utc_now() -> datetime:
-    """The time of day, for texts and signatures; never for a limit."""
+    """Return the wall-clock time, for texts and signatures; never for a limit."""
     return datetime.now(timezone.utc)  # noqa: UP017 - machines may run Python 3.10
 
 
 def environment(name: str, default: str | None = None) -> str:
-    """A HEARTH_* value of the environment."""
+    """Return a HEARTH_* variable of the environment."""
     value = os.environ.get(f"HEARTH_{name}") or default
     if value is None:
-        raise RuntimeError(f"HEARTH_{name} is not set; it belongs in /etc/hearth/machine.env.")
+        raise RuntimeError(f"HEARTH_{name} is not set. Set it in /etc/hearth/machine.env.")
     return value
 
 
 def connections(port: int) -> int:
-    """How many TCP connections to a local port are established."""
+    """Return the number of established TCP connections to a local port."""
     found = 0
     for name in ("tcp", "tcp6"):
         try:
@@ -64,24 +64,24 @@ def connections(port: int) -> int:
 def http(
     url: str, *, method: str = "GET", headers: dict[str, str] | None = None, body: bytes | None = None, wait: float = 3
 ) -> bytes:
-    """Return the body of an answer.
+    """Send a request and return the body of the response.
 
     Raises:
-        RefusedError: the server answers with an error.
-        OSError: it does not answer.
+        RefusedError: the server returned an error.
+        OSError: the server did not respond.
     """
     request = urllib.request.Request(url, data=body, headers=headers or {}, method=method)  # noqa: S310 - of ours
     try:
-        with _opener.open(request, timeout=wait) as answer:
-            read: bytes = answer.read(_MOST_BYTES)
+        with _opener.open(request, timeout=wait) as response:
+            read: bytes = response.read(_MAX_BYTES)
             return read
     except urllib.error.HTTPError as error:
         with error:  # it holds the connection
-            raise RefusedError(error.code, error.reason, error.read(_MOST_BYTES)) from None
+            raise RefusedError(error.code, error.reason, error.read(_MAX_BYTES)) from None
 
 
 def imds(path: str) -> str | None:
-    """What the instance metadata service says; None if it has no such thing."""
+    """Return a value of the instance metadata service; None if it has none."""
     base = environment("IMDS_URL", "http://169.254.169.254").rstrip("/")
     lifetime = {"X-aws-ec2-metadata-token-ttl-seconds": "300"}
     token = http(f"{base}/latest/api/token", method="PUT", headers=lifetime).decode()
@@ -94,7 +94,7 @@ def imds(path: str) -> str | None:
 
 
 def instance_id() -> str:
-    """This machine's id."""
+    """Return this machine's id."""
     return _required("meta-data/instance-id").strip()
 
 
@@ -106,14 +106,14 @@ def _required(path: str) -> str:
 
 
 def _credentials() -> dict[str, str]:
-    """Of the task's role in a task of ECS, else of the machine's."""
-    place = os.environ.get("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
-    if place:
-        told = http(environment("CREDENTIALS_URL", "http://169.254.170.2") + place).decode()
+    """Return the credentials of the task's role in an ECS task, otherwise of the machine's role."""
+    path = os.environ.get("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
+    if path:
+        text = http(environment("CREDENTIALS_URL", "http://169.254.170.2") + path).decode()
     else:
         roles = "meta-data/iam/security-credentials/"
-        told = _required(roles + _required(roles).split()[0])
-    credentials: dict[str, str] = json.loads(told)
+        text = _required(roles + _required(roles).split()[0])
+    credentials: dict[str, str] = json.loads(text)
     return credentials
 
 
@@ -130,14 +130,14 @@ def signed_headers(
     credentials: dict[str, str],
     now: datetime,
 ) -> dict[str, str]:
-    """The headers of a POST with AWS's Signature Version 4 (no query string, as none of ours has one)."""
+    """Return the headers of a POST without a query string, signed with AWS's Signature Version 4."""
     parts = urlsplit(url)
     stamp = now.strftime("%Y%m%dT%H%M%SZ")
     scope = f"{stamp[:8]}/{region}/{service}/aws4_request"
-    wanted = {**headers, "Host": parts.netloc, "X-Amz-Date": stamp}
+    signed = {**headers, "Host": parts.netloc, "X-Amz-Date": stamp}
     if credentials.get("Token"):
-        wanted["X-Amz-Security-Token"] = credentials["Token"]
-    canonical = {name.lower(): " ".join(value.split()) for name, value in wanted.items()}
+        signed["X-Amz-Security-Token"] = credentials["Token"]
+    canonical = {name.lower(): " ".join(value.split()) for name, value in signed.items()}
     names = ";".join(sorted(canonical))
     lines = "".join(f"{name}:{canonical[name]}\n" for name in sorted(canonical))
     request = f"POST\n{parts.path or '/'}\n\n{lines}\n{names}\n{hashlib.sha256(body).hexdigest()}"
@@ -146,15 +146,15 @@ def signed_headers(
     for part in scope.split("/"):
         key = _hmac(key, part)
     signature = hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
-    wanted["Authorization"] = (
+    signed["Authorization"] = (
         f"AWS4-HMAC-SHA256 Credential={credentials['AccessKeyId']}/{scope}, "
         f"SignedHeaders={names}, Signature={signature}"
     )
-    return wanted
+    return signed
 
 
 def _post(service: str, body: bytes, headers: dict[str, str]) -> bytes:
-    """A service's answer to a signed request."""
+    """Send a signed request to a service, and return the body of its response."""
     region = environment("REGION")
     suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
     url = environment(f"{service.upper()}_URL", f"https://{service}.{region}.{suffix}").rstrip("/") + "/"
@@ -163,15 +163,15 @@ def _post(service: str, body: bytes, headers: dict[str, str]) -> bytes:
 
 
 def post_form(service: str, form: dict[str, str]) -> None:
-    """A signed request of an API that takes forms."""
+    """Send a signed request to an API that takes forms."""
     headers = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
     _post(service, urlencode(form).encode(), headers)
 
 
 def _json(service: str, target: str, payload: dict[str, Any], version: str = "1.1") -> dict[str, Any]:
     headers = {"Content-Type": f"application/x-amz-json-{version}", "X-Amz-Target": target}
-    answer: dict[str, Any] = json.loads(_post(service, json.dumps(payload).encode(), headers) or b"{}")
-    return answer
+    response: dict[str, Any] = json.loads(_post(service, json.dumps(payload).encode(), headers) or b"{}")
+    return response
 
 
 def tag(key: str, value: str) -> None:
@@ -187,34 +187,34 @@ def tag(key: str, value: str) -> None:
 
 
 def parameter(name: str) -> str:
-    """The value of an SSM parameter, decrypted."""
-    answer = _json("ssm", "AmazonSSM.GetParameter", {"Name": name, "WithDecryption": True})
-    value: str = answer["Parameter"]["Value"]
+    """Return the decrypted value of an SSM parameter."""
+    response = _json("ssm", "AmazonSSM.GetParameter", {"Name": name, "WithDecryption": True})
+    value: str = response["Parameter"]["Value"]
     return value
 
 
 def send_log(lines: list[str]) -> None:
     """Append lines to this machine's stream of the log group."""
-    place = {"logGroupName": environment("LOG_GROUP"), "logStreamName": instance_id()}
+    stream = {"logGroupName": environment("LOG_GROUP"), "logStreamName": instance_id()}
     try:
-        _json("logs", "Logs_20140328.CreateLogStream", place)
+        _json("logs", "Logs_20140328.CreateLogStream", stream)
     except RefusedError as error:
         if b"ResourceAlreadyExists" not in error.body:
             raise
     now = int(time.time() * 1000)
     events = [{"timestamp": now, "message": line[:4000]} for line in lines if line.strip()]
     if events:
-        _json("logs", "Logs_20140328.PutLogEvents", {**place, "logEvents": events})
+        _json("logs", "Logs_20140328.PutLogEvents", {**stream, "logEvents": events})
 
 
 def put_metrics(namespace: str, metrics: list[dict[str, Any]]) -> None:
     """Send metrics to CloudWatch."""
-    asked = {"Namespace": namespace, "MetricData": metrics}
-    _json("monitoring", "GraniteServiceVersion20100801.PutMetricData", asked, "1.0")
+    payload = {"Namespace": namespace, "MetricData": metrics}
+    _json("monitoring", "GraniteServiceVersion20100801.PutMetricData", payload, "1.0")
 
 
 def item(table: str, key: str) -> dict[str, Any]:
-    """An item of a DynamoDB table, by its `id`, as the API writes it; empty if there is none."""
-    asked = {"TableName": table, "Key": {"id": {"S": key}}}
-    found: dict[str, Any] = _json("dynamodb", "DynamoDB_20120810.GetItem", asked, "1.0").get("Item", {})
+    """Return an item of a DynamoDB table by its `id`, in the API's format; empty if it does not exist."""
+    payload = {"TableName": table, "Key": {"id": {"S": key}}}
+    found: dict[str, Any] = _json("dynamodb", "DynamoDB_20120810.GetItem", payload, "1.0").get("Item", {})
     return found

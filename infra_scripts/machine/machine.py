@@ -1,12 +1,12 @@
-"""The machine's own program: it powers itself off when nobody uses it, says what it does, and warns before it goes.
+"""The machine's own program: it powers the machine off when it is unused, reports its stage, and gives notice.
 
     machine.py watch              power off when idle or too old; publish notices
-    machine.py tell "TEXT"        say what the machine does, in its tag hearth:stage (best effort)
+    machine.py tell "TEXT"        set the machine's stage in its tag hearth:stage (best effort)
     machine.py log FILE           send the end of a file to the log group (best effort)
     machine.py parameter NAME     print an SSM parameter
 
-Standard library of Python 3.10 only, beside aws.py: it runs on a bare machine, before anything is installed.
-Whatever else fails, the clocks go on: a machine that nobody stops costs money.
+Standard library of Python 3.10 only, besides aws.py: it runs on a bare machine, before anything is installed. No error
+stops the clocks: a machine that is not powered off costs money.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from urllib.parse import urlsplit
 
 try:
     from infra_scripts.machine import aws
-except ImportError:  # on the machine, where both files lie side by side
+except ImportError:  # on the machine, where both files are in one directory
     import aws  # type: ignore[import-not-found,no-redef]  # the same module under its other name
 
 _LOG_LINES = 200
@@ -39,12 +39,12 @@ def _log(text: str) -> None:
 
 
 def _clock() -> float:
-    """Seconds that only ever go forward, a machine's sleep included; setting the time of day does not move them."""
+    """Return seconds of a monotonic clock that counts suspended time, too."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class Watch:
-    """The watchdog's clocks and what it knows, kept in a file that a restart of it reads and a boot forgets."""
+    """The watchdog's clocks and state, in a file that survives a restart of the program but not a boot."""
 
     def __init__(self) -> None:
         self.url = aws.environment("OLLAMA_URL", "http://127.0.0.1:11434").rstrip("/")
@@ -55,7 +55,7 @@ class Watch:
         self.notice = float(aws.environment("NOTICE_SECONDS", "120"))
         self.poll = float(aws.environment("POLL_SECONDS", "5"))
         self.longest = float(aws.environment("ANSWER_SECONDS", "10"))
-        """That anything inside a poll may take: an answer that drips in would else hold up the clocks."""
+        """Longest time of a poll, seconds: a slow response must not delay the clocks."""
         self.poweroff = shlex.split(aws.environment("POWEROFF", "systemctl poweroff"))
         self.file = Path(aws.environment("STATE_DIRECTORY", "/run/hearth")) / "watch.json"
         self.started = self.active = _clock()
@@ -78,10 +78,10 @@ class Watch:
             self.expires = {str(name): str(until) for name, until in dict(state["expires"]).items()}
             self.published = state["published"] and str(state["published"])
         except (OSError, ValueError, TypeError, KeyError, RecursionError):
-            return  # none yet, or rubbish: the clocks start now
+            return  # there is no valid state: the clocks start now
 
     def save(self) -> None:
-        """Keep what is known."""
+        """Save the state."""
         names = ("started", "active", "answered", "expires", "published")
         new = self.file.with_suffix(".new")
         try:
@@ -89,19 +89,19 @@ class Watch:
             new.write_text(json.dumps({name: getattr(self, name) for name in names}))
             new.replace(self.file)
         except OSError as error:
-            _log(f"The state cannot be kept ({error}); the clocks go on.")
+            _log(f"The state cannot be saved ({error}); the clocks go on.")
 
     def _models(self) -> dict[str, str] | None:
-        """Until when each loaded model stays, which Ollama moves with every request; None if it does not answer."""
+        """Return each loaded model's expiry, which Ollama moves with every request; None if Ollama does not respond."""
         try:
-            answer: Any = json.loads(aws.http(f"{self.url}/api/ps", headers={"Connection": "close"}, wait=5))
-            return {str(model["name"]): str(model["expires_at"]) for model in answer["models"] or ()}
-        except Exception:  # noqa: BLE001 - Ollama's rubbish is no answer
+            response: Any = json.loads(aws.http(f"{self.url}/api/ps", headers={"Connection": "close"}, wait=5))
+            return {str(model["name"]): str(model["expires_at"]) for model in response["models"] or ()}
+        except Exception:  # noqa: BLE001 - an invalid response counts as none
             return None
 
     def look(self) -> None:
-        """Is anybody using the machine?"""
-        # The connections first: the question to Ollama is a connection itself.
+        """Note whether the machine is in use."""
+        # Connections are counted first: the request to Ollama is a connection, too.
         used = aws.connections(self.port) > 0
         models = self._models()
         if models is not None:
@@ -112,20 +112,20 @@ class Watch:
             self.active = _clock()
 
     def over(self) -> str | None:
-        """Why the machine goes now; None if it stays."""
+        """Return why the machine has to power off now; None if it stays up."""
         now = _clock()
         if now - self.started >= self.lifetime:
-            return f"it is {self.lifetime / 3600:g} hours old, its most"
+            return f"it has reached its lifetime of {self.lifetime / 3600:g} hours"
         if not self.answered:
             return f"Ollama did not answer in {self.boot:g} seconds" if now - self.started >= self.boot else None
         return f"nobody used it for {self.idle:g} seconds" if now - self.active >= self.idle else None
 
     def warn(self) -> None:
-        """Publish that the machine is about to go, once, by its tag; an unwritten one is tried again next time."""
+        """Publish in a tag, once, that the machine will power off soon; a failure is retried at the next poll."""
         left = self.lifetime - (_clock() - self.started)
         if self.due is None and self.published is None and left <= self.notice:
             self.due = f"{aws.utc_now() + timedelta(seconds=max(0.0, left)):%Y-%m-%dT%H:%M:%SZ} lifetime"
-        # A spot interruption comes sooner than any lifetime that was told.
+        # A spot interruption comes sooner than a published end of the lifetime.
         if not (self.published or "").endswith("spot-interruption"):
             self.due = self._interruption() or self.due
         if self.due is not None:
@@ -136,18 +136,18 @@ class Watch:
     def _interruption(self) -> str | None:
         try:
             text = aws.imds("meta-data/spot/instance-action")
-            told: Any = json.loads(text) if text else None
-            if told and told["action"] in {"terminate", "stop", "hibernate"}:
-                at = str(told.get("time"))
+            action: Any = json.loads(text) if text else None
+            if action and action["action"] in {"terminate", "stop", "hibernate"}:
+                at = str(action.get("time"))
                 if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", at):
                     at = f"{aws.utc_now() + timedelta(minutes=2):%Y-%m-%dT%H:%M:%SZ}"
                 return f"{at} spot-interruption"
-        except Exception:  # noqa: BLE001 - not to be had just now: asked again at the next poll
+        except Exception:  # noqa: BLE001 - tried again at the next poll
             return None
         return None
 
     def turn(self) -> str | None:
-        """Poll once, and return why the machine goes now; None if it stays."""
+        """Poll once, and return why the machine has to power off now; None if it stays up."""
         self.look()
         why = self.over()
         if why is not None:
@@ -159,13 +159,13 @@ class Watch:
         return why
 
     def power_off(self, why: str) -> None:
-        """End the machine."""
+        """Power the machine off."""
         _log(f"Powering off: {why}.")
         subprocess.run(self.poweroff, check=True, timeout=60)  # noqa: S603 - from the machine's own file
 
 
 def _alive() -> None:
-    """Tell systemd that the loop turns; it starts the watchdog anew if this stops."""
+    """Notify systemd that the loop runs; otherwise systemd restarts the watchdog."""
     address = os.environ.get("NOTIFY_SOCKET")
     if address:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
@@ -178,7 +178,7 @@ def _too_long(_signal: int, _frame: object) -> None:
 
 
 def watch() -> None:
-    """Poll until the machine goes."""
+    """Poll until the machine powers off."""
     signal.signal(signal.SIGALRM, _too_long)
     watched = Watch()
     while True:
@@ -190,7 +190,7 @@ def watch() -> None:
             if why is not None:
                 watched.power_off(why)
                 return
-        except Exception as error:  # noqa: BLE001 - nothing that fails may stop the clocks
+        except Exception as error:  # noqa: BLE001 - no error may stop the clocks
             _log(f"This poll failed ({type(error).__name__}: {error}); the clocks go on.")
         signal.setitimer(signal.ITIMER_REAL, 0)
         time.sleep(watched.poll)

@@ -1,8 +1,8 @@
-"""What a machine tells CloudWatch each minute: its GPUs, the requests in flight, whether a run leases it, its boot.
+"""The metrics that a machine publishes to CloudWatch each minute: GPUs, connections, leases and boot.
 
-On EC2 it is a process apart from the watchdog, whose clocks it cannot hold up: nvidia-smi hangs when a GPU falls off
-its bus. ECS tasks carry it, too. Standard library of Python 3.10 only, beside aws.py and gpu.py. Whatever fails is
-tried anew a minute later.
+On EC2 it is a separate process, so that it cannot delay the watchdog's clocks: nvidia-smi hangs when a GPU falls off
+its bus. ECS tasks use it, too. Standard library of Python 3.10 only, besides aws.py and gpu.py. Every failure is
+retried a minute later.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 try:
     from infra_scripts.machine import aws, gpu
-except ImportError:  # on the machine, where the files lie side by side
+except ImportError:  # on the machine, where the files are in one directory
     import aws  # type: ignore[import-not-found,no-redef]
     import gpu  # type: ignore[import-not-found,no-redef]
 
@@ -36,7 +36,7 @@ _OF_A_GPU = {"use": "GpuUsePercent", "memory": "GpuMemoryPercent", "celsius": "G
 
 
 class Seen:
-    """What was seen of a machine since the last minute."""
+    """The observations of a machine since the last publication."""
 
     def __init__(self) -> None:
         self.pool = aws.environment("POOL")
@@ -44,22 +44,22 @@ class Seen:
         self.values: dict[str, Counter[float]] = {}
 
     def note(self, name: str, value: float) -> None:
-        """Remember a value; a GPU's share of memory is worth three digits."""
+        """Record a value, rounded to three digits."""
         self.values.setdefault(name, Counter())[float(f"{value:.3g}")] += 1
 
     def look(self) -> None:
-        """Once a poll."""
+        """Observe the machine, once in each poll."""
         self.note("Connections", aws.connections(self.port))
-        for each in gpu.gpus():
+        for values in gpu.gpus():
             for key, name in _OF_A_GPU.items():
-                if key in each:
-                    self.note(name, each[key])
+                if key in values:
+                    self.note(name, values[key])
 
     def publish(self, leased: float | None) -> None:
-        """Tell them, once a minute; what AWS does not take is lost.
+        """Publish the observations, once a minute; they are lost if AWS does not accept them.
 
         Args:
-            leased: 1 if a run uses the machine, else 0; None if that cannot be told.
+            leased: 1 if a run uses the machine, otherwise 0; None if unknown.
         """
         self.note("MachinesUp", 1)
         if leased is not None:
@@ -69,47 +69,47 @@ class Seen:
 
 
 class Metrics(Seen):
-    """That, and what was told already, which a restart reads and a boot forgets."""
+    """The observations, and the published events in a file that survives a restart of the program but not a boot."""
 
     def __init__(self) -> None:
         super().__init__()
         self.table = aws.environment("TABLE", f"hearth-{self.pool}")
         self.poll = float(aws.environment("LOOK_SECONDS", "5"))
-        self.each = float(aws.environment("METRICS_SECONDS", "60"))
+        self.interval = float(aws.environment("METRICS_SECONDS", "60"))
         directory = Path(aws.environment("STATE_DIRECTORY", "/run/hearth"))
         self.watch, self.file = directory / "watch.json", directory / "metrics.json"
-        self.told: dict[str, Any] = _read(self.file)
+        self.published: dict[str, Any] = _read(self.file)
 
     def events(self) -> bool:
-        """What the watchdog has found out: the boot is over, spot takes the machine back. True if it cannot wait."""
+        """Record the watchdog's events, boot and spot interruption; return True for one that cannot wait."""
         state = _read(self.watch)
-        if state.get("answered") is True and not self.told.get("booted"):
-            self.told["booted"] = True
+        if state.get("answered") is True and not self.published.get("booted"):
+            self.published["booted"] = True
             started = state.get("started")
             if isinstance(started, float):
                 self.note("BootSeconds", max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - started))
         notice = state.get("published")
-        if isinstance(notice, str) and notice.endswith("spot-interruption") and notice != self.told.get("notice"):
-            self.told["notice"] = notice
+        if isinstance(notice, str) and notice.endswith("spot-interruption") and notice != self.published.get("notice"):
+            self.published["notice"] = notice
             self.note("SpotInterruptions", 1)
             return True
         return False
 
     def used(self) -> float | None:
-        """Whether a run holds a lease, by the pool's table: 1 or 0; None if it cannot be read."""
+        """Return 1 if a run holds a lease according to the pool's table, otherwise 0; None if it cannot be read."""
         try:
             return float(is_leased(aws.item(self.table, aws.instance_id()), time.time()))
-        except Exception as error:  # noqa: BLE001 - the other numbers are told all the same
+        except Exception as error:  # noqa: BLE001 - the other metrics are published all the same
             _log(f"The leases cannot be read ({type(error).__name__}: {error}).")
             return None
 
     def remember(self) -> None:
-        """Write down what AWS has taken."""
-        self.file.write_text(json.dumps(self.told))
+        """Save the published events."""
+        self.file.write_text(json.dumps(self.published))
 
 
 def metric_data(seen: dict[str, Counter[float]], pool: str) -> list[dict[str, Any]]:
-    """As PutMetricData wants it: by pool alone, for each machine's own would cost."""
+    """Return the data for PutMetricData, by pool: metrics of single machines would cost more."""
     return [
         {
             "MetricName": name,
@@ -123,7 +123,7 @@ def metric_data(seen: dict[str, Counter[float]], pool: str) -> list[dict[str, An
 
 
 def is_leased(item: dict[str, Any], now: float) -> bool:
-    """Whether a run holds a lease, by the machine's record in the pool's table."""
+    """Whether a run holds a lease according to the machine's record in the pool's table."""
     leases = item.get("leases", {}).get("M", {})
     return any(float(lease["M"]["ends_at"]["N"]) > now for lease in leases.values())
 
@@ -141,18 +141,18 @@ def _log(text: str) -> None:
 
 
 def main() -> None:
-    """Look and publish until the machine goes."""
+    """Observe and publish until the machine powers off."""
     metrics = Metrics()
-    due = time.monotonic() + metrics.each
+    due = time.monotonic() + metrics.interval
     while True:
         try:
             metrics.look()
             if metrics.events() or time.monotonic() >= due:
-                due += metrics.each  # not from now on: the sum of MachinesUp is the minutes that were paid for
+                due += metrics.interval  # not from now on: the sum of MachinesUp is the number of paid minutes
                 metrics.publish(metrics.used())
                 metrics.remember()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the next minute may be better
-            _log(f"Not told ({type(error).__name__}: {error}).")
+        except Exception as error:  # noqa: BLE001 - retried in the next minute
+            _log(f"The metrics were not published ({type(error).__name__}: {error}).")
         time.sleep(metrics.poll)
 
 

@@ -1,4 +1,4 @@
-"""The stack that watches: a dashboard, alarms and a topic; its values, its template, what it makes and costs."""
+"""The monitoring stack: a dashboard, alarms and a topic; its values, its template and its cost."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from tasks.settings.metrics import MonitoringSettings
 _TEMPLATE = Path(__file__).with_name("template.yaml")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 ALARM_METRICS = 10
-"""What the alarms look at; with the account's charges it is one more."""
+"""Number of metrics of the alarms; the alarm on the account's charges adds one."""
 _NOTES = (
-    "Prices of us-east-1 (aws.amazon.com/cloudwatch/pricing); the account's first 3 dashboards and 10 alarm metrics "
-    "are free. Metrics themselves cost when they are sent: USD 0.30 a month each, by the hour.",
-    "Runs send theirs with HEARTH_METRICS__CLOUDWATCH=true, machines with HEARTH_EC2_STACK__METRICS=true, tasks with "
+    "Prices of us-east-1 (aws.amazon.com/cloudwatch/pricing). The account's first 3 dashboards and 10 alarm metrics "
+    "are free. Each metric costs USD 0.30 a month, for the hours in which it is sent.",
+    "Runs send metrics with HEARTH_METRICS__CLOUDWATCH=true, machines with HEARTH_EC2_STACK__METRICS=true, tasks with "
     "HEARTH_ECS_STACK__METRICS=true.",
 )
 
 
 class MonitoringStack(MonitoringSettings):
-    """The settings of the stack that watches, and what it watches.
+    """The settings of the monitoring stack.
 
     Attributes:
-        model: that is watched.
-        usd_per_hour: of a machine.
+        model: model whose metrics are shown.
+        usd_per_hour: price of a machine.
     """
 
     pool: str
@@ -36,26 +36,26 @@ class MonitoringStack(MonitoringSettings):
     usd_per_hour: float
 
     def model_post_init(self, _: object) -> None:
-        """Refuse what would not work before anything is made.
+        """Refuse values that would not work before anything is created.
 
         Raises:
-            RequestError: a value is not what it should be.
+            RequestError: a value is not valid.
         """
         if not POOL.fullmatch(self.pool):
-            raise RequestError(f"The pool cannot be called {self.pool!r}; it must match {POOL.pattern}.")
+            raise RequestError(f"The pool name {self.pool!r} is not valid; it must match {POOL.pattern}.")
         if self.email and not _EMAIL.fullmatch(self.email):
-            raise RequestError(f"{self.email!r} is no e-mail address. Set HEARTH_MONITORING__EMAIL to one.")
+            raise RequestError(f"{self.email!r} is not an e-mail address. Correct HEARTH_MONITORING__EMAIL.")
 
     @property
     def name(self) -> str:
-        """Of the stack."""
+        """Name of the stack."""
         return f"hearth-{self.pool}-monitoring"
 
     def parameters(self) -> dict[str, str]:
-        """The values of the template's parameters.
+        """Return the values of the template's parameters.
 
         Raises:
-            RequestError: no stack can be called after the pool.
+            RequestError: the pool's name is not valid for a stack.
         """
         check_pool(self.pool)
         return {
@@ -70,22 +70,22 @@ class MonitoringStack(MonitoringSettings):
 
 
 def template() -> str:
-    """The CloudFormation template; all that varies are its parameters."""
+    """Return the CloudFormation template; only its parameters vary."""
     return _TEMPLATE.read_text()
 
 
 def plan(stack: MonitoringStack) -> StackPlan:
-    """What `up` makes and what it costs."""
+    """Return the resources that `up` creates, and their cost."""
     billed = stack.monthly_usd is not None and stack.region == "us-east-1"
     metrics = ALARM_METRICS + billed
     rows = (
         PlanRow("dashboard", f"hearth-{stack.pool}-{stack.region}", "USD 3.00 a month"),
-        PlanRow("alarms", f"{7 + billed}, which look at {metrics} metrics", f"USD {metrics / 10:.2f} a month"),
+        PlanRow("alarms", f"{7 + billed} alarms on {metrics} metrics", f"USD {metrics / 10:.2f} a month"),
         PlanRow("topic", f"hearth-{stack.pool}-alarms, to {stack.email or 'nobody'}", "nothing, up to 1,000 e-mails"),
     )
     limits = (
-        ("a page", f"{stack.page_seconds:g} s, 95 in 100"),
-        ("machines", f"USD {stack.daily_usd:g} a day, at USD {stack.usd_per_hour:g} an hour"),
-        ("the account", f"USD {stack.monthly_usd:g} a month" if billed else "not watched"),
+        ("95th percentile of page times", f"{stack.page_seconds:g} s"),
+        ("cost of machines", f"USD {stack.daily_usd:g} a day, at USD {stack.usd_per_hour:g} an hour"),
+        ("charges of the account", f"USD {stack.monthly_usd:g} a month" if billed else "no alarm"),
     )
-    return StackPlan(rows, CostTable(("what is watched", "limit"), limits), _NOTES)
+    return StackPlan(rows, CostTable(("alarm on", "limit"), limits), _NOTES)

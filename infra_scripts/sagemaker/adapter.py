@@ -1,28 +1,28 @@
-"""SageMaker's container contract over Ollama: GET /ping is 200 once the model is warm, POST /invocations asks Ollama.
+"""SageMaker's container contract over Ollama: GET /ping is 200 once the model is warm, POST /invocations calls Ollama.
 
-    adapter.py serve [COMMAND...]    start Ollama (or COMMAND), get the model warm, serve until SIGTERM
+    adapter.py serve [COMMAND...]    start Ollama (or COMMAND), warm the model up, serve until SIGTERM
 
-A call travels in an envelope, {"path": "/api/tags", "body": null}, and so does its answer: {"status": 200, "body": ""},
-under HTTP 200. With "beats": true in it a blank comes every few seconds until the answer does: a response that streams
-may take eight minutes, a silent one a minute. A body that is one of /api/generate, for those who ask without Hearth,
-is sent there, and its answer comes back as Ollama gave it, the status included.
+A request is wrapped in an envelope, {"path": "/api/tags", "body": null}, and so is its response: {"status": 200,
+"body": ""}, under HTTP 200. With "beats": true in the request, a blank is sent every few seconds until the response is
+complete: a streamed response may take eight minutes, a silent one a minute. A body of /api/generate without an envelope
+is sent to Ollama, and its response is returned unchanged, including its status.
 
-The contract is SageMaker's: docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-inference-code.html. It runs the
-image with `serve`, asks /ping from the start on (2 seconds for an answer), cuts invocations off after 60 seconds, or
-480 if they stream, and sends SIGTERM 30 seconds before it kills.
+SageMaker's contract (docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-inference-code.html): it runs the image
+with `serve`, calls /ping from the start (2 seconds for a response), aborts invocations after 60 seconds, or 480 if they
+stream, and sends SIGTERM 30 seconds before SIGKILL.
 
 It needs starlette, uvicorn and httpx, and nothing of Hearth. The environment:
-    HEARTH_MODEL             Ollama's name of the model; it is pulled if it is not there
-    HEARTH_MODEL_DIGEST      the beginning of its digest; another one ends the container
-    HEARTH_NUM_CTX           context that it is loaded with, tokens: another one in a request loads it again
+    HEARTH_MODEL             Ollama's name of the model, which is pulled if it is missing
+    HEARTH_MODEL_DIGEST      beginning of its digest; a model with another digest ends the container
+    HEARTH_NUM_CTX           context length with which it is loaded, tokens; a request with another one reloads it
     HEARTH_REQUIRE_GPU       true: a model that runs on the CPU alone ends the container; Ollama falls back silently
-    HEARTH_ANSWER_SECONDS    longest time for an answer; then its slot is free again
-    HEARTH_BEAT_SECONDS      from one such blank to the next, 10 if unset
+    HEARTH_ANSWER_SECONDS    longest time for a response, seconds; then its slot is free again
+    HEARTH_BEAT_SECONDS      time between two blanks, seconds, 10 if unset
     HEARTH_BIND              address to listen on, 0.0.0.0 if unset
-    OLLAMA_HOST              where Ollama listens
-    OLLAMA_MODELS            where its models are, unless there is a store in HEARTH_STORE
-    HEARTH_STORE             where SageMaker puts model data, /opt/ml/model if unset
-    SAGEMAKER_BIND_TO_PORT   where the adapter listens, 8080 if unset
+    OLLAMA_HOST              address of Ollama
+    OLLAMA_MODELS            directory of its models, unless HEARTH_STORE contains a store
+    HEARTH_STORE             directory of SageMaker's model data, /opt/ml/model if unset
+    SAGEMAKER_BIND_TO_PORT   port of the adapter, 8080 if unset
 """
 
 from __future__ import annotations
@@ -51,23 +51,23 @@ METHODS = {
     "/api/show": "POST",
     "/api/generate": "POST",
 }
-"""The calls that are let through. To pull or delete models is the endpoint's own business."""
+"""The permitted calls. Callers must not pull or delete models."""
 _PING_SECONDS = 1.5
 _STOP_SECONDS = 25
 _POLL_SECONDS = 0.1
 
 
 def log(text: str) -> None:
-    """SageMaker sends it to CloudWatch."""
+    """Print a line, which SageMaker sends to CloudWatch."""
     print(text, flush=True)  # noqa: T201
 
 
 class Adapter:
-    """The application, and the Ollama behind it.
+    """The web application and its Ollama process.
 
     Args:
-        command: starts Ollama.
-        environment: see the module.
+        command: command that starts Ollama.
+        environment: environment variables, listed above.
     """
 
     def __init__(self, command: list[str], environment: dict[str, str]) -> None:
@@ -81,7 +81,7 @@ class Adapter:
         host = environment.setdefault("OLLAMA_HOST", "127.0.0.1:11434")
         store = Path(environment.get("HEARTH_STORE", "/opt/ml/model"))
         if (store / "manifests").is_dir():
-            # SageMaker mounts it read-only, and Ollama would tidy it up.
+            # SageMaker mounts it read-only, and Ollama would try to prune it.
             environment |= {"OLLAMA_MODELS": str(store), "OLLAMA_NOPRUNE": "1"}
         self._environment = environment
         self._ollama = httpx.AsyncClient(base_url=f"http://{host}", timeout=None, trust_env=False)  # noqa: S113
@@ -92,73 +92,73 @@ class Adapter:
         self.app = Starlette(routes=routes, lifespan=self._lifespan)
 
     async def ping(self, _request: Request) -> Response:
-        """200 once pages can be read; 503 before, and whenever Ollama does not answer."""
+        """Return 200 once pages can be read; 503 before, and whenever Ollama does not respond."""
         if not self._warm:
             return Response("the model is not warm yet", 503)
         try:
             (await self._ollama.get("/api/version", timeout=_PING_SECONDS)).raise_for_status()
         except httpx.HTTPError as error:
-            return Response(f"Ollama does not answer: {error!r}", 503)
+            return Response(f"Ollama does not respond: {error!r}", 503)
         return Response("warm")
 
     async def invocations(self, request: Request) -> Response:
-        """Ask Ollama; see the module."""
+        """Call Ollama with the request's body or envelope."""
         try:
-            asked = json.loads(await request.body())
+            envelope = json.loads(await request.body())
         except ValueError:
-            asked = None
-        if not isinstance(asked, dict):
+            envelope = None
+        if not isinstance(envelope, dict):
             return JSONResponse({"error": "the body is not a JSON object"}, 400)
-        if "path" not in asked:
-            return await self._while_there(request, "/api/generate", asked)
-        answering = asyncio.create_task(self._enveloped(request, asked))
-        if asked.get("beats"):
-            return StreamingResponse(self._beating(answering), media_type="application/json")
-        return Response(await answering, media_type="application/json")
+        if "path" not in envelope:
+            return await self._while_connected(request, "/api/generate", envelope)
+        pending = asyncio.create_task(self._enveloped(request, envelope))
+        if envelope.get("beats"):
+            return StreamingResponse(self._beating(pending), media_type="application/json")
+        return Response(await pending, media_type="application/json")
 
-    async def _beating(self, answering: asyncio.Task[bytes]) -> AsyncIterator[bytes]:
-        """Blanks, which JSON ignores, until there is an answer, and the answer."""
+    async def _beating(self, pending: asyncio.Task[bytes]) -> AsyncIterator[bytes]:
+        """Yield blanks, which JSON ignores, until the response is complete, and then the response."""
         try:
-            while not (await asyncio.wait({answering}, timeout=self._beat))[0]:
+            while not (await asyncio.wait({pending}, timeout=self._beat))[0]:
                 yield b" "
-            yield answering.result()
+            yield pending.result()
         finally:
-            answering.cancel()
+            pending.cancel()
 
-    async def _enveloped(self, request: Request, asked: dict[str, Any]) -> bytes:
-        answer = await self._while_there(request, asked["path"], asked.get("body"))
-        return json.dumps({"status": answer.status_code, "body": bytes(answer.body).decode()}).encode()
+    async def _enveloped(self, request: Request, envelope: dict[str, Any]) -> bytes:
+        response = await self._while_connected(request, envelope["path"], envelope.get("body"))
+        return json.dumps({"status": response.status_code, "body": bytes(response.body).decode()}).encode()
 
-    async def _while_there(self, request: Request, path: object, body: Any) -> Response:  # noqa: ANN401 - any JSON
-        """Ask Ollama for as long as the caller waits: a slot must not work for nobody."""
-        asking = asyncio.create_task(self._asked(path, body))
-        gone = asyncio.create_task(_hung_up(request))
+    async def _while_connected(self, request: Request, path: object, body: Any) -> Response:  # noqa: ANN401 - any JSON
+        """Call Ollama until the caller disconnects: a slot must not work in vain."""
+        calling = asyncio.create_task(self._call(path, body))
+        gone = asyncio.create_task(_disconnected(request))
         try:
-            await asyncio.wait({asking, gone}, timeout=self._seconds, return_when=asyncio.FIRST_COMPLETED)
-            if asking.done():
-                return asking.result()
-            told = "the caller has hung up" if gone.done() else f"no answer within the endpoint's {self._seconds:g} s"
-            return JSONResponse({"error": told}, 504)
+            await asyncio.wait({calling, gone}, timeout=self._seconds, return_when=asyncio.FIRST_COMPLETED)
+            if calling.done():
+                return calling.result()
+            late = f"no response within the endpoint's {self._seconds:g} s"
+            return JSONResponse({"error": "the caller has disconnected" if gone.done() else late}, 504)
         finally:
-            asking.cancel()
+            calling.cancel()
             gone.cancel()
 
-    async def _asked(self, path: object, body: Any) -> Response:  # noqa: ANN401
+    async def _call(self, path: object, body: Any) -> Response:  # noqa: ANN401
         method = METHODS.get(path) if isinstance(path, str) else None
         if method is None:
             return JSONResponse({"error": f"this endpoint has no {path}; it serves {self._model}"}, 404)
         if path == "/api/generate" and isinstance(body, dict):
-            # When the model goes, AWS decides, with the instance.
+            # AWS removes the model together with the instance.
             body = {**body, "keep_alive": -1, "stream": False}
         try:
-            answer = await self._ollama.request(method, str(path), json=body)
+            response = await self._ollama.request(method, str(path), json=body)
         except httpx.HTTPError as error:
-            return JSONResponse({"error": f"Ollama is out of reach: {error!r}"}, 503)
-        return Response(answer.content, answer.status_code, media_type="application/json")
+            return JSONResponse({"error": f"Ollama cannot be reached: {error!r}"}, 503)
+        return Response(response.content, response.status_code, media_type="application/json")
 
     @asynccontextmanager
     async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
-        """/ping is answered from the start on, so nothing is waited for here."""
+        """Start Ollama and the warm-up without waiting: /ping must respond from the start."""
         process = await asyncio.create_subprocess_exec(*self._command, env=self._environment)
         work = asyncio.create_task(self._serve(process))
         try:
@@ -171,7 +171,7 @@ class Adapter:
             await self._ollama.aclose()
 
     async def _serve(self, process: asyncio.subprocess.Process) -> None:
-        """Get warm, and end with Ollama, whose death a container does not outlive: SageMaker starts another."""
+        """Warm the model up, and stop when Ollama ends, so that SageMaker starts another container."""
         warming = asyncio.create_task(self._warm_up())
         ending = asyncio.create_task(process.wait())
         try:
@@ -188,7 +188,7 @@ class Adapter:
         self.stop()
 
     async def _warm_up(self) -> None:
-        """Ollama answers, the model is there, and it is loaded with the options of the pages."""
+        """Wait for Ollama, pull the model if it is missing, and load it with the options of the pages."""
         while True:
             with suppress(httpx.TransportError):
                 await self._ollama.get("/api/version")
@@ -197,34 +197,34 @@ class Adapter:
         shown = await self._ollama.post("/api/show", json={"model": self._model})
         if shown.status_code == 404:
             log(f"pulling {self._model}")
-            await self._told("/api/pull", {"model": self._model, "stream": False})
+            await self._post("/api/pull", {"model": self._model, "stream": False})
         listed = (await self._ollama.get("/api/tags")).json()["models"]
         name = self._model if ":" in self._model.rpartition("/")[2] else f"{self._model}:latest"
-        found = next((each["digest"] for each in listed if each["name"].lower() == name.lower()), "")
+        found = next((model["digest"] for model in listed if model["name"].lower() == name.lower()), "")
         if not found.startswith(self._digest):
             raise RuntimeError(f"{name} has the digest {found}, not {self._digest}")
         log(f"loading {self._model}")
         load = {"model": self._model, "prompt": "", "stream": False, "keep_alive": -1}
-        await self._told("/api/generate", {**load, "options": {"num_ctx": self._num_ctx}})
-        in_gpu = [each.get("size_vram", 0) for each in (await self._ollama.get("/api/ps")).json()["models"]]
+        await self._post("/api/generate", {**load, "options": {"num_ctx": self._num_ctx}})
+        in_gpu = [model.get("size_vram", 0) for model in (await self._ollama.get("/api/ps")).json()["models"]]
         if self._require_gpu and not any(in_gpu):
-            raise RuntimeError("it runs on the CPU: the instance has no GPU, or a driver that is too old for Ollama")
+            raise RuntimeError("it runs on the CPU: the instance has no GPU, or its driver is too old for Ollama")
         log(f"{self._model} is warm, {sum(in_gpu) / 1e9:.1f} GB of it in GPU memory")
         self._warm = True
 
-    async def _told(self, path: str, body: dict[str, Any]) -> None:
-        answer = await self._ollama.post(path, json=body)
-        if answer.is_error or "error" in answer.json():
-            raise RuntimeError(answer.text[:500])
+    async def _post(self, path: str, body: dict[str, Any]) -> None:
+        response = await self._ollama.post(path, json=body)
+        if response.is_error or "error" in response.json():
+            raise RuntimeError(response.text[:500])
 
 
-async def _hung_up(request: Request) -> None:
+async def _disconnected(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
 
 def main(arguments: list[str]) -> int:
-    """Serve until SIGTERM. Gives the exit code: 1 if the model cannot be served, 2 for wrong arguments."""
+    """Serve until SIGTERM; return the exit code: 1 if the model cannot be served, 2 for wrong arguments."""
     if arguments[:1] != ["serve"]:
         log(f"usage: adapter.py serve [COMMAND...], not {arguments}")
         return 2
@@ -239,7 +239,7 @@ def main(arguments: list[str]) -> int:
     )
     server = uvicorn.Server(config)
     adapter.stop = lambda: setattr(server, "should_exit", True)
-    # uvicorn stops on SIGTERM and then sends it to itself again: by then it has been obeyed.
+    # uvicorn stops on SIGTERM and then sends the signal to itself again, which is ignored here.
     signal.signal(signal.SIGTERM, lambda *_: None)
     server.run()
     return 1 if adapter.failed else 0

@@ -1,4 +1,4 @@
-"""Bring the SageMaker stack up, look at it, and take all of it down."""
+"""Deploy the SageMaker stack, delete it, and report its state."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from infra_scripts.common.clients import Aws, Listener, error_code, explain_erro
 from infra_scripts.common.cloudformation import Change, Stack
 from infra_scripts.common.container_images import SAGEMAKER_MEDIA_TYPES, check_image, parse_image
 from infra_scripts.common.deployment import StackRequest
-from infra_scripts.common.errors import InUseError, LeftoverError, RequestError, StackError
+from infra_scripts.common.errors import InUseError, RequestError
 from infra_scripts.common.linked_roles import ensure_linked_roles
+from infra_scripts.common.teardown import verify_deletion
 from infra_scripts.sagemaker.endpoint import SagemakerStack, parameters, stack_name, template
 
 if TYPE_CHECKING:
@@ -30,42 +31,42 @@ _MISSING = {"ValidationException", "ResourceNotFoundException", "NoSuchBucket", 
 
 @dataclass(frozen=True)
 class Status:
-    """What there is of an endpoint."""
+    """The state of an endpoint."""
 
     stack: str | None
-    """CloudFormation's word for the stack; None if there is none."""
+    """CloudFormation's status of the stack; None if it does not exist."""
     endpoint: str | None
-    """SageMaker's word for the endpoint; None if there is none."""
+    """SageMaker's status of the endpoint; None if it does not exist."""
     why: str
-    """What SageMaker says went wrong; empty if nothing did."""
+    """SageMaker's reason for a failure; empty without one."""
     instances: int
     instance_type: str
 
 
 def up(aws: Aws, stack: SagemakerStack, listener: Listener, *, poll_seconds: float = _POLL_SECONDS) -> Change:
-    """Create or update the stack; it starts an instance, which AWS takes away again if it may.
+    """Create or update the stack. It starts an instance, which AWS removes again if scaling to zero is allowed.
 
     Raises:
-        RequestError: there is an endpoint of the other kind, or the image is none that SageMaker takes.
-        AccessError: AWS refuses.
-        StackError: the stack could not be brought there; its first instance may run.
+        RequestError: an endpoint of the other kind exists, or SageMaker does not accept the image.
+        AccessError: AWS refused a request.
+        StackError: the stack was not created or updated; its first instance may run.
     """
     with explain_errors():
-        made = Stack(aws, stack.name, listener, poll_seconds=poll_seconds)
-        serving = made.outputs().get("Serving", stack.serving)
+        deployed = Stack(aws, stack.name, listener, poll_seconds=poll_seconds)
+        serving = deployed.outputs().get("Serving", stack.serving)
         if serving != stack.serving:
             raise RequestError(
-                f"The endpoint is {serving}, and SageMaker cannot make it {stack.serving}. Take it down first: "
+                f"The endpoint is {serving}, and SageMaker cannot change it to {stack.serving}. Delete it first: "
                 "hearth infra down sagemaker."
             )
         _check_image(aws, stack)
         ensure_linked_roles(aws, LINKED_SERVICES, listener)
-        listener("SageMaker starts the first instance, and waits until the model is warm: 10 to 20 minutes.")
-        return made.deploy(request(stack))
+        listener("SageMaker starts the first instance and waits until the model is warm, which takes 10 to 20 minutes.")
+        return deployed.deploy(request(stack))
 
 
 def request(stack: SagemakerStack) -> StackRequest:
-    """What CloudFormation is asked for."""
+    """Return the request to CloudFormation."""
     return StackRequest(template(stack), parameters(stack), {"hearth:pool": stack.pool}, LINKED_SERVICES)
 
 
@@ -74,55 +75,51 @@ def _check_image(aws: Aws, stack: SagemakerStack) -> None:
     if image is None or image.region != aws.region:
         # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ContainerDefinition.html
         raise RequestError(
-            f"The image {stack.image} is not in ECR of {aws.region}, where SageMaker looks. Push it there."
+            f"The image {stack.image} is not in ECR in {aws.region}, where SageMaker needs it. Push it there."
         )
     check_image(aws, stack.image, SAGEMAKER_MEDIA_TYPES)
 
 
 def down(aws: Aws, pool: str, listener: Listener, *, force: bool = False, poll_seconds: float = _POLL_SECONDS) -> None:
-    """Delete the stack with its endpoint, and look that nothing that costs money is left.
+    """Delete the stack with its endpoint, and check that nothing that costs money is left.
 
     Raises:
-        InUseError: runs hold slots of it, and `force` was not given.
-        AccessError: AWS refuses.
+        InUseError: runs hold slots of the endpoint, and `force` is False.
+        AccessError: AWS refused a request.
         LeftoverError: something is left; it is named.
     """
     with explain_errors():
-        made = Stack(aws, stack_name(pool), listener, poll_seconds=poll_seconds)
-        outputs = made.outputs()
-        if not force and (runs := _runs(aws, stack_name(pool))):
+        stack = Stack(aws, stack_name(pool), listener, poll_seconds=poll_seconds)
+        bucket = stack.outputs().get("BucketName")
+        if not force and (runs := _runs(aws, stack.name)):
             raise InUseError(
                 f"{runs} run{'s hold' if runs > 1 else ' holds'} slots of the endpoint hearth-{pool}. "
                 "Wait until they have ended, or use --force."
             )
-        failed = None
-        try:
-            _empty(aws, outputs.get("BucketName"))
-            made.delete()
-        except StackError as error:
-            failed = str(error)
-        for look in range(_LOOKS):
-            left = _left(aws, pool, outputs.get("BucketName"))
-            if failed or not left or look == _LOOKS - 1:
-                break
-            time.sleep(poll_seconds)
-        if failed or left:
-            raise LeftoverError(f"The endpoint hearth-{pool}", left, failed)
+
+        def delete() -> None:
+            _empty(aws, bucket)
+            stack.delete()
+
+        def left() -> tuple[str, ...]:
+            return _left(aws, pool, bucket)
+
+        verify_deletion(f"The endpoint hearth-{pool}", delete, left, looks=_LOOKS, poll_seconds=poll_seconds)
 
 
 def status(aws: Aws, pool: str) -> Status:
-    """What there is of it now.
+    """Return the current state.
 
     Raises:
-        AccessError: AWS refuses.
+        AccessError: AWS refused a request.
     """
     with explain_errors():
-        made = Stack(aws, stack_name(pool), lambda _: None)
-        found, outputs = made.describe(), made.outputs()
+        stack = Stack(aws, stack_name(pool))
+        state, outputs = stack.status(), stack.outputs()
         endpoint = _endpoint(aws, outputs.get("EndpointName", f"hearth-{pool}"))
     variants = endpoint.get("ProductionVariants", []) if endpoint else []
     return Status(
-        stack=found["StackStatus"] if found else None,
+        stack=state,
         endpoint=endpoint["EndpointStatus"] if endpoint else None,
         why=endpoint.get("FailureReason", "") if endpoint else "",
         instances=sum(variant.get("CurrentInstanceCount", 0) for variant in variants),
@@ -140,7 +137,7 @@ def _endpoint(aws: Aws, name: str) -> DescribeEndpointOutputTypeDef | None:
 
 
 def _runs(aws: Aws, table: str) -> int:
-    """Runs whose claims in the slots' ledgers have not ended."""
+    """Return the number of runs whose slot claims have not ended."""
     now = time.time()
     try:
         pages = aws.session.client("dynamodb", config=aws.config).get_paginator("scan").paginate(TableName=table)
@@ -161,7 +158,7 @@ def _claims(item: dict[str, Any]) -> Iterable[dict[str, Any]]:
 
 
 def _empty(aws: Aws, bucket: str | None) -> None:
-    """CloudFormation deletes no bucket that holds something."""
+    """Delete the objects of a bucket: CloudFormation deletes only empty buckets."""
     if bucket is None:
         return
     s3 = aws.session.client("s3", config=aws.config)
@@ -176,7 +173,7 @@ def _empty(aws: Aws, bucket: str | None) -> None:
 
 
 def _left(aws: Aws, pool: str, bucket: str | None) -> tuple[str, ...]:
-    """What should be gone, and is not."""
+    """Return what is left and should be gone."""
     left = []
     endpoint = _endpoint(aws, f"hearth-{pool}")
     if endpoint is not None:
@@ -188,7 +185,6 @@ def _left(aws: Aws, pool: str, bucket: str | None) -> tuple[str, ...]:
         except ClientError as error:
             if error_code(error) not in _MISSING:
                 raise
-    stack = Stack(aws, stack_name(pool), lambda _: None).describe()
-    if stack is not None:
-        left.append(f"stack {stack_name(pool)} ({stack['StackStatus']})")
+    if (status := Stack(aws, stack_name(pool)).status()) is not None:
+        left.append(f"stack {stack_name(pool)} ({status})")
     return tuple(left)

@@ -1,1 +1,1 @@
-"""A PDF that lands in S3 is read: a Lambda function, its queue, and the task that it starts."""
+"""The upload trigger: a Lambda function that has PDFs in S3 read, its queue, and the stack around them."""

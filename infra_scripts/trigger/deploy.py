@@ -1,4 +1,4 @@
-"""The trigger on AWS: brought up, looked at and taken down."""
+"""Deploy the trigger's stack, delete it, and report its state."""
 
 from __future__ import annotations
 
@@ -21,10 +21,9 @@ if TYPE_CHECKING:
     from infra_scripts.common.clients import Aws, Listener
 
 LINKED_SERVICES = ("ecs.amazonaws.com",)
-"""The service of the tasks, whose role the first cluster of an account needs."""
+"""The service of the tasks, whose role an account's first cluster needs."""
 _POLL_SECONDS = 3.0
-_DESCRIBED = 100
-"""So many tasks ECS describes at once."""
+_MAX_DESCRIBED = 100  # tasks in one request to ECS
 
 
 def up(aws: Aws, stack: TriggerStack, listener: Listener, *, poll_seconds: float = _POLL_SECONDS) -> Change:
@@ -32,7 +31,7 @@ def up(aws: Aws, stack: TriggerStack, listener: Listener, *, poll_seconds: float
 
     Raises:
         RequestError: a value is missing, there is no network, or ECR has no such image.
-        StackError: the stack could not be brought there.
+        StackError: the stack was not created or updated.
     """
     stack.checked()
     with explain_errors():
@@ -44,18 +43,18 @@ def up(aws: Aws, stack: TriggerStack, listener: Listener, *, poll_seconds: float
 
 
 def request(aws: Aws, stack: TriggerStack) -> StackRequest:
-    """What CloudFormation is asked for; nothing is made.
+    """Return the request to CloudFormation; nothing is created.
 
     Raises:
         RequestError: a value is missing, or there is no network.
-        ClientError: AWS refuses.
+        ClientError: AWS refused a request.
     """
     vpc, subnets = network(aws, stack, "HEARTH_TRIGGER__SUBNETS")
     return StackRequest(template(), stack.parameters(vpc=vpc, subnets=subnets), {POOL_TAG: stack.pool}, LINKED_SERVICES)
 
 
 def sends_events(aws: Aws, bucket: str) -> bool | None:
-    """Whether a bucket sends its events to EventBridge; None if that cannot be seen from here."""
+    """Whether a bucket sends its events to EventBridge; None if AWS does not tell."""
     s3 = aws.session.client("s3", config=aws.config)
     with explain_errors():
         try:
@@ -65,48 +64,48 @@ def sends_events(aws: Aws, bucket: str) -> bool | None:
 
 
 def down(aws: Aws, stack: TriggerStack, listener: Listener, *, force: bool, poll_seconds: float = _POLL_SECONDS) -> int:
-    """End its tasks and delete it; how many messages were waiting or dead letters, whose uploads are not read.
+    """End the tasks and delete the stack; return the number of queued and dead messages, whose uploads are not read.
 
     Raises:
-        InUseError: tasks run, and `force` was not given.
-        StackError: something in it cannot be deleted.
+        InUseError: tasks run, and `force` is False.
+        StackError: a resource cannot be deleted.
     """
     with explain_errors():
-        made = Stack(aws, stack.name, listener, poll_seconds=poll_seconds)
-        outputs = made.outputs()
+        deployed = Stack(aws, stack.name, listener, poll_seconds=poll_seconds)
+        outputs = deployed.outputs()
         running = _tasks(aws, outputs) if outputs else []
         if running and not force:
             raise InUseError(f"{len(running)} tasks of {stack.name} run. Wait for them, or end them with --force.")
         waiting = sum(_waiting(aws, outputs.get(name)) for name in ("Queue", "DeadLetters"))
-        delete_freed(aws, made, lambda: _end_tasks(aws, outputs, listener), listener, poll_seconds=poll_seconds)
+        delete_freed(aws, deployed, lambda: _end_tasks(aws, outputs, listener), listener, poll_seconds=poll_seconds)
         return waiting
 
 
 def _end_tasks(aws: Aws, outputs: dict[str, str], listener: Listener) -> None:
-    """End the tasks, also those that the function has started meanwhile."""
+    """End the tasks, also those that the function has started meanwhile, and wait for their end."""
     ecs: Any = aws.session.client("ecs", config=aws.config)
     tasks = _tasks(aws, outputs) if outputs else []
     for task in tasks:
         ecs.stop_task(cluster=outputs["Cluster"], task=task, reason="hearth infra down lambda")
-        listener(f"{task.rpartition('/')[2]} is told to stop")
-    for first in range(0, len(tasks), _DESCRIBED):
-        ecs.get_waiter("tasks_stopped").wait(cluster=outputs["Cluster"], tasks=tasks[first : first + _DESCRIBED])
+        listener(f"Stopping the task {task.rpartition('/')[2]}.")
+    for first in range(0, len(tasks), _MAX_DESCRIBED):
+        ecs.get_waiter("tasks_stopped").wait(cluster=outputs["Cluster"], tasks=tasks[first : first + _MAX_DESCRIBED])
 
 
 def status(aws: Aws, stack: TriggerStack) -> StackStatus:
-    """What there is of it, what waits, and what of it is paid for."""
+    """Return the state of the stack, its queues and its tasks."""
     with explain_errors():
-        made = Stack(aws, stack.name, lambda _: None)
-        found, outputs = made.describe(), made.outputs()
+        deployed = Stack(aws, stack.name)
+        state, outputs = deployed.status(), deployed.outputs()
         if not outputs:
-            return StackStatus(found["StackStatus"] if found else None)
+            return StackStatus(state)
         facts = (
             ("bucket", outputs["Bucket"]),
             ("uploads waiting", str(_waiting(aws, outputs["Queue"]))),
             ("dead letters", str(_waiting(aws, outputs["DeadLetters"]))),
             ("tasks", str(len(_tasks(aws, outputs)))),
         )
-        return StackStatus(found["StackStatus"] if found else None, facts)
+        return StackStatus(state, facts)
 
 
 def _tasks(aws: Aws, outputs: dict[str, str]) -> list[str]:
@@ -115,7 +114,7 @@ def _tasks(aws: Aws, outputs: dict[str, str]) -> list[str]:
         pages = ecs.get_paginator("list_tasks").paginate(cluster=outputs["Cluster"])
         return [task for page in pages for task in page["taskArns"]]
     except ClientError as error:
-        if error_code(error) == "ClusterNotFoundException":  # deleted by a try before
+        if error_code(error) == "ClusterNotFoundException":  # deleted by an earlier attempt
             return []
         raise
 
@@ -125,5 +124,5 @@ def _waiting(aws: Aws, queue: str | None) -> int:
         return 0
     sqs: Any = aws.session.client("sqs", config=aws.config)
     names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-    told_of = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=names)["Attributes"]
-    return sum(int(told_of[name]) for name in names)
+    attributes = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=names)["Attributes"]
+    return sum(int(attributes[name]) for name in names)

@@ -1,4 +1,4 @@
-"""The trigger's CloudFormation stack: its values, its template, and what it makes and costs."""
+"""The trigger's CloudFormation stack: its values, its template, and the resources that it creates."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _TEMPLATE = Path(__file__).with_name("template.yaml")
 _HANDLER = Path(__file__).with_name("handler.py")
 _BUCKET = r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
 _OUTPUT = re.compile(rf"s3://({_BUCKET})/([^*?]*[^/*?])/?")
-# A task has half as long again as its pages, so that it can end what it began; then it is killed.
+# A task may take half as long again as its pages, to finish what it began; then it is killed.
 _GRACE = 1.5
 
 
 class TriggerStack(TriggerSettings):
-    """The settings of a trigger's stack, whose it is, and where results go."""
+    """The settings of a trigger's stack, and the output for results."""
 
     pool: str
     region: str
@@ -29,14 +29,14 @@ class TriggerStack(TriggerSettings):
 
     @property
     def name(self) -> str:
-        """Of the stack."""
+        """Name of the stack."""
         return f"hearth-{self.pool}-lambda"
 
     def parameters(self, *, vpc: str, subnets: tuple[str, ...]) -> dict[str, str]:
-        """The values of the template's parameters.
+        """Return the values of the template's parameters.
 
         Raises:
-            RequestError: a value is missing, or would not work.
+            RequestError: a value is missing or not valid.
         """
         bucket, output = self.checked()
         options = (
@@ -68,43 +68,45 @@ class TriggerStack(TriggerSettings):
         }
 
     def checked(self) -> tuple[str, tuple[str, str]]:
-        """The bucket, and bucket and prefix of the results.
+        """Return the bucket of uploads, and the bucket and prefix of results.
 
         Raises:
-            RequestError: a value is missing, or would not work.
+            RequestError: a value is missing or not valid.
         """
         check_pool(self.pool)
         if not self.bucket:
-            raise RequestError("No bucket is watched. Set HEARTH_TRIGGER__BUCKET to the one where PDFs land.")
+            raise RequestError("The trigger has no bucket. Set HEARTH_TRIGGER__BUCKET to the bucket of uploaded PDFs.")
         if not re.fullmatch(_BUCKET, self.bucket):
-            raise RequestError(f"{self.bucket!r} is no name of a bucket. Correct HEARTH_TRIGGER__BUCKET.")
+            raise RequestError(f"{self.bucket!r} is not a valid name of a bucket. Correct HEARTH_TRIGGER__BUCKET.")
         output = _OUTPUT.fullmatch(self.output)
         if output is None or re.search(r"\s", self.output):
-            raise RequestError("Results have no place. Set HEARTH_OUTPUT, such as s3://bucket/results.")
+            raise RequestError("The output is not a prefix in S3. Set HEARTH_OUTPUT, for example s3://bucket/results.")
         if output[1] == self.bucket and f"{self.prefix}".startswith(output[2] + "/"):
-            raise RequestError("PDFs would land among the results, and be left alone. Choose another HEARTH_OUTPUT.")
+            raise RequestError(
+                "The prefix of uploads is inside the output, whose PDFs are ignored. Choose another HEARTH_OUTPUT."
+            )
         if not self.prefect_url and not self.image:
             raise RequestError(
-                "Neither Prefect nor an image of a task is known. Set HEARTH_TRIGGER__PREFECT_URL, or "
+                "The trigger can start neither Prefect runs nor tasks. Set HEARTH_TRIGGER__PREFECT_URL, or "
                 "HEARTH_TRIGGER__IMAGE to an image that has Hearth installed."
             )
         return self.bucket, (output[1], output[2])
 
 
 def template() -> str:
-    """The CloudFormation template with the function's code."""
+    """Return the CloudFormation template with the function's code."""
     return fill_template(_TEMPLATE, {"ZipFile: HANDLER": f"ZipFile: {json.dumps(_HANDLER.read_text())}"})
 
 
 def plan_rows(stack: TriggerStack) -> tuple[PlanRow, ...]:
-    """What `up` makes, and what each costs."""
+    """Return the resources that `up` creates, and their cost."""
     starts = f"runs of {stack.deployment} in Prefect" if stack.prefect_url else f"tasks on {stack.capacity}"
     return (
         PlanRow("rule", f"PDFs in s3://{stack.bucket}/{stack.prefix}", "USD 1 a million uploads"),
-        PlanRow("rule", f"{stack.name}-stopped, tasks that fail", "nothing: ECS's own events are free"),
+        PlanRow("rule", f"{stack.name}-stopped, failed tasks", "nothing: ECS's own events are free"),
         PlanRow("queue, dead letters", f"{stack.name}, {stack.name}-dead", "USD 0.40 a million messages"),
         PlanRow("function", f"{stack.name}, starts {starts}", "USD 0.20 a million calls, and its seconds"),
-        PlanRow("DynamoDB table", f"{stack.name}, which task has which upload", "cents a month, by request"),
+        PlanRow("DynamoDB table", f"{stack.name}, the task of each upload", "cents a month, by request"),
         PlanRow("alarm", f"{stack.name}-dead", "USD 0.10 a month"),
         PlanRow("cluster, task definition", stack.name, "nothing, until a task runs"),
         PlanRow("roles, security group", stack.name, "nothing"),

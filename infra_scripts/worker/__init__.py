@@ -1,1 +1,1 @@
-"""Where Prefect's workers run flows: an image, and the job template of an ECS work pool."""
+"""Prefect's workers: an image, and the job template of an ECS work pool."""

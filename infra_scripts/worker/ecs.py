@@ -1,4 +1,4 @@
-"""The base job template of an ECS work pool: prefect-aws's own, with what Hearth's runs need as defaults.
+"""The base job template of an ECS work pool: prefect-aws's template with defaults for Hearth's runs.
 
 `python -m infra_scripts.worker.ecs --help` prints the options, and without `--help` the template, which is the
 `--base-job-template` of `prefect work-pool create hearth --type ecs`; see docs/how-to/prefect-elsewhere.md.
@@ -14,7 +14,7 @@ import typer
 
 from infra_scripts.common.errors import RequestError
 
-# A run renders beside its own bookkeeping, and reads nothing itself. Fargate has 4 to 16 GB for 2 vCPU.
+# A run only renders pages and keeps records; models run elsewhere. Fargate offers 4 to 16 GB for 2 vCPU.
 _CPU, _MEMORY_MB = 2048, 4096
 
 
@@ -28,20 +28,20 @@ def job_template(
     security_groups: list[str],
     environment: dict[str, str],
 ) -> dict[str, Any]:
-    """The template: flows run on Fargate, for models do not run in them but on the machines of the backend.
+    """Return the template. Flows run on Fargate, because models run on the backend's machines.
 
     Args:
-        image: with Hearth installed, see Dockerfile.
-        cluster: ARN or name.
-        task_role: ARN of the role of the runs themselves: what `hearth infra policy caller` prints, and S3.
-        execution_role: ARN of the role that fetches the image and writes logs.
-        vpc: of the subnets.
-        subnets: from which Prefect's API, ECR and the machines are reached.
-        security_groups: of the runs, which the machines' one must admit.
-        environment: of the runs, such as HEARTH_OUTPUT; no secrets, for Prefect shows it.
+        image: image with Hearth installed, see Dockerfile.
+        cluster: ARN or name of the cluster.
+        task_role: ARN of the role of the runs: the policy of `hearth infra policy caller`, and S3.
+        execution_role: ARN of the role that pulls the image and writes logs.
+        vpc: VPC of the subnets.
+        subnets: subnets from which Prefect's API, ECR and the machines can be reached.
+        security_groups: security groups of the runs, which the machines' group must admit.
+        environment: environment of the runs, such as HEARTH_OUTPUT; no secrets, because Prefect shows it.
 
     Raises:
-        RequestError: prefect-aws is missing, or another version of it knows no such variable.
+        RequestError: prefect-aws is missing, or its version has other variables.
     """
     try:
         from prefect_aws.workers.ecs_worker import ECSWorker
@@ -72,17 +72,20 @@ def job_template(
 
 
 def main(
-    image: Annotated[str, typer.Option(help="With Hearth installed.")],
-    cluster: Annotated[str, typer.Option(help="ARN or name.")],
+    image: Annotated[str, typer.Option(help="Container image with Hearth installed.")],
+    cluster: Annotated[str, typer.Option(help="ARN or name of the ECS cluster.")],
     task_role: Annotated[str, typer.Option(help="ARN of the role of the runs.")],
-    execution_role: Annotated[str, typer.Option(help="ARN of the role that fetches the image.")],
-    vpc: Annotated[str, typer.Option(help="Of the subnets.")],
-    subnet: Annotated[list[str], typer.Option(help="Of the runs; repeatable.")],
-    security_group: Annotated[list[str], typer.Option(help="Of the runs; repeatable.")],
-    env: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Of the runs; repeatable.")] = None,
+    execution_role: Annotated[str, typer.Option(help="ARN of the role that pulls the image and writes logs.")],
+    vpc: Annotated[str, typer.Option(help="Id of the VPC of the subnets.")],
+    subnet: Annotated[list[str], typer.Option(help="Id of a subnet of the runs; repeatable.")],
+    security_group: Annotated[list[str], typer.Option(help="Id of a security group of the runs; repeatable.")],
+    env: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Environment variable of the runs, such as HEARTH_OUTPUT; repeatable."),
+    ] = None,
 ) -> None:
     """Print the template."""
-    environment = dict(each.split("=", 1) for each in env or ())
+    environment = dict(variable.split("=", 1) for variable in env or ())
     template = job_template(image, cluster, task_role, execution_role, vpc, subnet, security_group, environment)
     sys.stdout.write(json.dumps(template, indent=2) + "\n")
 

@@ -1,1 +1,1 @@
-"""What reading will take, and took, in time and money. Pure, but for `history`, `held` and `request`."""
+"""AWS's prices, assumptions about work to come, and the cost of machines that ran."""

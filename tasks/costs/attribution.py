@@ -1,13 +1,13 @@
-"""What a machine's seconds were for: each of its life is split exactly among leases, boot and idling. Pure.
+"""Cost attribution: every second of a machine's life is assigned to leases, boot or idling, exactly once. Pure.
 
-Times are whole milliseconds since the epoch, and parts of them fractions, so that nothing is lost by rounding.
+Times are integer milliseconds since the epoch and shares are fractions, so that nothing is lost by rounding.
 
-- A second in which leases hold the machine is shared by them in equal parts, its boot included: who waits for it pays.
-- Seconds of a boot in which nobody holds it yet belong to whoever comes first: it was started for them.
-- A second in which nobody does belongs to whoever held the machine last: it waits, or keeps its disk, on their account.
-- Other seconds, and those of machines that nobody ever leased, belong to nobody.
+- Leases that hold the machine at the same time share each second equally, including its boot: whoever waits pays.
+- Seconds of a boot before the first lease belong to that lease: the machine was started for it.
+- A second without a lease belongs to the last lease: the machine idles, or keeps its disk, because of it.
+- Other seconds, and those of machines that were never leased, belong to nobody.
 
-What a second was for never changes once the machine is up, whoever comes later.
+Once the machine is up, the assignment of a second never changes, whatever leases follow.
 """
 
 from __future__ import annotations
@@ -19,36 +19,36 @@ from fractions import Fraction
 from itertools import pairwise
 
 MINIMUM_MS = 60_000
-"""EC2 bills Linux machines for a minute at least (https://aws.amazon.com/ec2/pricing/on-demand/)."""
+"""EC2 bills Linux machines for at least a minute (https://aws.amazon.com/ec2/pricing/on-demand/)."""
 DAY_MS = 86_400_000
 
 
 class Kind(StrEnum):
-    """What a piece of a machine's life was for."""
+    """The purpose of a piece of a machine's life."""
 
     LEASED = "leased"
     BOOT = "boot"
     IDLE = "idle"
     MINIMUM = "minimum"
-    """Not lived, but billed: what a run shorter than EC2's minimum lacks to it."""
+    """Billed without running: the rest of EC2's minimum after a shorter life."""
     STOPPED = "stopped"
     """Only the disk is paid for."""
 
 
 RUNNING = (Kind.LEASED, Kind.BOOT, Kind.IDLE)
-"""Kinds that make up a machine's running life."""
+"""The kinds of pieces while the machine runs."""
 
 
 @dataclass(frozen=True)
 class Rates:
-    """USD an hour.
+    """Prices of a machine, USD per hour.
 
     Attributes:
-        machine: while it runs; None if its price is not known.
-        on_demand: what the same would cost on demand; None if that is not known.
-        address: of a public IPv4 address, while it runs.
-        disk: while it exists.
-        launch: USD once, at the start: filling a new disk from its snapshot at a rate that is paid for.
+        machine: price while it runs; None if unknown.
+        on_demand: on-demand price of the same machine; None if unknown.
+        address: price of a public IPv4 address while it runs.
+        disk: price of the disk while it exists.
+        launch: USD once, at the start: paid initialization of a new disk from its snapshot.
     """
 
     machine: float | None
@@ -60,19 +60,19 @@ class Rates:
 
 @dataclass(frozen=True)
 class Span:
-    """A machine from a start to its stop.
+    """A machine's life from a start to its stop.
 
     Attributes:
-        machine: its id.
-        kind: such as `g4dn.xlarge spot in us-east-1a`.
-        started: when EC2 started it.
-        up: when Ollama first answered somebody; None if it never did, or nobody asked.
-        seen: when it was last known to run.
-        ended: when it stopped; None while it runs.
-        kept_until: until when its disk was kept after that; None: as long as nothing else is known.
-        why: it stopped; empty if that is not known.
-        exact: whether `ended` is known, and not only that it was between two looks.
-        keeps_disk: it was stopped, and not terminated.
+        machine: instance id.
+        kind: description, such as `g4dn.xlarge spot in us-east-1a`.
+        started: time at which EC2 started it.
+        up: time of Ollama's first response; None if there was none.
+        seen: last time at which it was known to run.
+        ended: time at which it stopped; None while it runs.
+        kept_until: time until which its disk was kept after the stop; None if its end is not known.
+        why: reason for the stop; empty if unknown.
+        exact: whether `ended` is the exact time rather than a time between two observations.
+        keeps_disk: whether it was stopped rather than terminated.
     """
 
     machine: str
@@ -90,12 +90,12 @@ class Span:
 
 @dataclass(frozen=True)
 class Use:
-    """A lease as it was.
+    """The use of a machine under one lease.
 
     Attributes:
-        holder: whose, for people.
-        ended: None while it is held.
-        work: page seconds of each document that was read under it.
+        holder: name of the holder for display.
+        ended: None while the lease is held.
+        work: page seconds of each document that was read under the lease.
     """
 
     machine: str
@@ -106,7 +106,7 @@ class Use:
     work: Mapping[str, float] = field(default_factory=dict, hash=False)
 
     def documents(self) -> dict[str, Fraction]:
-        """Each document's part of it; the holder's name stands for a lease under which nothing was read."""
+        """Return each document's share; the holder has the whole share if nothing was read."""
         seconds = {name: Fraction(part) for name, part in self.work.items() if part > 0}
         total = sum(seconds.values(), Fraction(0))
         return {name: part / total for name, part in seconds.items()} if total else {self.holder: Fraction(1)}
@@ -114,11 +114,11 @@ class Use:
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of a machine's life that one lease, or nobody, has to bear.
+    """A piece of a machine's life that is assigned to one lease or to nobody.
 
     Attributes:
-        use: the lease; None if nobody's.
-        seconds: its part of the time from `start` to `end`.
+        use: the lease; None for nobody.
+        seconds: the lease's share of the time from `start` to `end`.
     """
 
     span: Span
@@ -130,14 +130,14 @@ class Piece:
 
     @property
     def usd(self) -> float:
-        """Of the machine and its address; 0 as far as its price is not known."""
+        """Cost of the machine and its address; an unknown price counts as 0."""
         if self.kind is Kind.STOPPED:
             return 0.0
         return float(self.seconds) * ((self.span.rates.machine or 0.0) + self.span.rates.address) / 3600
 
     @property
     def disk_usd(self) -> float:
-        """Of its disk, and of filling it, which the first piece of a machine's life bears."""
+        """Cost of the disk; the first piece also bears the disk's initialization."""
         rate, first = self.span.rates, self.start == self.span.started
         share = self.seconds * 1000 / (self.end - self.start)
         filling = float(share) * rate.launch if first else 0.0
@@ -145,7 +145,7 @@ class Piece:
 
     @property
     def saved_usd(self) -> float:
-        """What it would have cost more on demand."""
+        """Additional cost of the same time on demand."""
         rates = self.span.rates
         if self.kind is Kind.STOPPED or rates.machine is None or rates.on_demand is None:
             return 0.0
@@ -153,7 +153,7 @@ class Piece:
 
 
 def pieces(spans: Iterable[Span], uses: Iterable[Use], now: int) -> Iterator[Piece]:
-    """Split the lives of machines, in the order of their ids and of time, cut at midnights (UTC)."""
+    """Split the lives of machines into pieces, ordered by machine and time, cut at midnight (UTC)."""
     by_machine: dict[str, list[Span]] = {}
     for span in spans:
         by_machine.setdefault(span.machine, []).append(span)
@@ -165,7 +165,7 @@ def pieces(spans: Iterable[Span], uses: Iterable[Use], now: int) -> Iterator[Pie
 
 
 def _life(spans: Sequence[Span], uses: Sequence[Use], now: int) -> Iterator[Piece]:
-    """One machine's, from its first start to the end of its disk."""
+    """Yield one machine's pieces from its first start to the end of its disk."""
     for span, following in zip(spans, [*spans[1:], None], strict=True):
         horizon = max(span.started, now if following is None else min(now, following.started))
         ended = horizon if span.ended is None else min(max(span.ended, span.started), horizon)
@@ -191,21 +191,21 @@ def _running(span: Span, uses: Sequence[Use], ended: int, now: int) -> Iterator[
 
 
 def _up(span: Span, uses: Sequence[Use], ended: int, now: int) -> int:
-    """When its boot was over. One that never got up boots for as long as somebody waits for it."""
+    """Return the end of the boot; a machine that never came up boots until the last lease ends."""
     if span.up is not None:
         return span.up
     return max((_end(use, now) for use in uses if use.started < ended and _end(use, now) > span.started), default=0)
 
 
 def _first(uses: Sequence[Use], started: int, ended: int, now: int) -> list[Use]:
-    """Whoever held the machine first after a start."""
+    """Return the leases that held the machine first after a start."""
     came = [use for use in uses if use.started < ended and _end(use, now) > started]
     first = min((use.started for use in came), default=0)
     return [use for use in came if use.started == first]
 
 
 def _last(uses: Sequence[Use], at: int, now: int) -> list[Use]:
-    """Whoever held the machine last, and gave it back at the same time."""
+    """Return the leases that were returned last before a time, several if at the same moment."""
     past = [use for use in uses if use.started < at and _end(use, now) <= at]
     latest = max((_end(use, now) for use in past), default=0)
     return [use for use in past if _end(use, now) == latest]

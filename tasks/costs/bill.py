@@ -1,4 +1,4 @@
-"""Pieces of machines' lives, summed up by day, document or machine. Pure."""
+"""The bill: the cost of pieces of machines' lives by day, document or machine. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NOBODY = "(nobody)"
 
 
 class By(StrEnum):
-    """What a bill's lines are."""
+    """The meaning of a bill's lines."""
 
     DAY = "day"
     DOCUMENT = "document"
@@ -26,12 +26,12 @@ class Line(Frozen):
     """A line of a bill: seconds, and USD.
 
     Attributes:
-        leased, boot, idle, minimum, stopped: see `tasks.costs.attribution.Kind`.
-        usd: of machines and their addresses.
-        idle_usd: the part of it that was idling and EC2's minimum.
-        disk_usd: of disks, whether their machines ran or not.
-        stopped_usd: the part of it while they did not.
-        saved_usd: what it would have cost more on demand.
+        leased, boot, idle, minimum, stopped: seconds by `tasks.costs.attribution.Kind`.
+        usd: cost of machines and their addresses.
+        idle_usd: part of `usd` for idling and EC2's minimum.
+        disk_usd: cost of disks, whether their machines ran or not.
+        stopped_usd: part of `disk_usd` while machines were stopped.
+        saved_usd: additional cost if the machines had been on demand.
     """
 
     name: str
@@ -48,17 +48,17 @@ class Line(Frozen):
 
     @property
     def total_usd(self) -> float:
-        """All of it."""
+        """Cost of machines and disks."""
         return self.usd + self.disk_usd
 
 
 class Bill(Frozen):
-    """What was paid for, and why.
+    """The cost of a period.
 
     Attributes:
-        lines: by name, days in their order, the others the dearest first.
-        provisional: machines still run, or are kept stopped, so that more comes.
-        notes: what to know of the figures.
+        lines: days in order; documents and machines by descending cost.
+        provisional: whether machines still run or are kept stopped, so that more cost will follow.
+        notes: sentences about the figures.
     """
 
     by: By
@@ -71,18 +71,18 @@ class Bill(Frozen):
 
 
 def make_bill(found: Iterable[Piece], by: By, since: datetime, until: datetime, notes: Iterable[str] = ()) -> Bill:
-    """Sum up what was paid for from one time to another.
+    """Sum up the cost of a period.
 
     Args:
-        found: as `pieces` splits them, up to `until`.
-        by: what lines are.
-        since: what lies before is left out.
-        until: when the pieces were split, for people.
-        notes: on the figures, besides those that the pieces themselves give rise to.
+        found: pieces of machines' lives up to `until`.
+        by: the meaning of the lines.
+        since: begin of the period; earlier pieces are left out.
+        until: end of the period, for display.
+        notes: sentences to add to those that follow from the pieces.
     """
     start = round(since.timestamp() * 1000)
     sums: dict[str, _Sum] = {}
-    total, without, guessed, live = _Sum(), set[str](), set[str](), False
+    total, without_price, inexact, live = _Sum(), set[str](), set[str](), False
     for whole in found:
         piece = _from(whole, start)
         if piece is None:
@@ -93,28 +93,23 @@ def make_bill(found: Iterable[Piece], by: By, since: datetime, until: datetime, 
         span = piece.span
         live = live or span.ended is None or (span.keeps_disk and span.kept_until is None)
         if span.rates.machine is None:
-            without.add(span.kind)
+            without_price.add(span.kind)
         if not span.exact:
-            guessed.add(span.machine)
+            inexact.add(span.machine)
+    lines = [sums[name].line(name) for name in sums]
     return Bill(
         by=by,
         since=since,
         until=until,
-        lines=_in_order((sums[name].line(name) for name in sums), by),
+        lines=tuple(sorted(lines, key=lambda line: (0 if by is By.DAY else -line.total_usd, line.name))),
         total=total.line("total"),
         provisional=live,
-        notes=(*_notes(without, guessed, live=live), *notes),
+        notes=(*_notes(without_price, inexact, live=live), *notes),
     )
 
 
-def _in_order(lines: Iterable[Line], by: By) -> tuple[Line, ...]:
-    """Sort days as they come, other lines by cost, the highest first, and by name where they cost the same."""
-    by_name = sorted(lines, key=lambda line: line.name)
-    return tuple(by_name if by is By.DAY else sorted(by_name, key=lambda line: -line.total_usd))
-
-
 class _Sum:
-    """Seconds exactly, dollars as they come."""
+    """Sums by kind: seconds as exact fractions, dollars as floats."""
 
     def __init__(self) -> None:
         self._seconds = dict.fromkeys(Kind, Fraction(0))
@@ -141,7 +136,7 @@ class _Sum:
 
 
 def _from(piece: Piece, start: int) -> Piece | None:
-    """What of a piece lies after a time; EC2's minimum belongs to when the machine stopped."""
+    """Return the part of a piece after a time; EC2's minimum counts when the machine stopped."""
     if piece.end <= start or (piece.kind is Kind.MINIMUM and piece.start < start):
         return None
     if piece.start >= start:
@@ -161,10 +156,10 @@ def _names(piece: Piece, by: By) -> Iterator[tuple[str, Fraction]]:
             yield from piece.use.documents().items()
 
 
-def _notes(without: Iterable[str], guessed: Iterable[str], *, live: bool) -> Iterator[str]:
-    if names := sorted(without):
-        yield f"The price is not known, and counted as nothing, of: {', '.join(names)}."
-    if names := sorted(guessed):
-        yield f"When these stopped is not known to the second: {', '.join(names)}."
+def _notes(without_price: Iterable[str], inexact: Iterable[str], *, live: bool) -> Iterator[str]:
+    if names := sorted(without_price):
+        yield f"The price is unknown, and counted as nothing, of: {', '.join(names)}."
+    if names := sorted(inexact):
+        yield f"The exact stop time is unknown for: {', '.join(names)}."
     if live:
-        yield "Machines still run, or are kept stopped: more is to come."
+        yield "Machines still run, or are kept stopped: more cost will follow."

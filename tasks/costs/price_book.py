@@ -1,4 +1,4 @@
-"""The price book: every price with its source and the day on which it was read."""
+"""The price book: prices with their sources and the dates on which they were read."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _OWN = "prices.json"
 
 
 class Term(StrEnum):
-    """On what terms a machine is had. Reserved ones are paid for whether they run or not."""
+    """The terms on which a machine is paid for. Reserved machines are paid for whether they run or not."""
 
     ON_DEMAND = "on-demand"
     SPOT = "spot"
@@ -31,14 +31,9 @@ class Term(StrEnum):
     RESERVED_3Y_NO = "reserved 3 y, no upfront"
     RESERVED_3Y_FULL = "reserved 3 y, full upfront"
 
-    @property
-    def reserved(self) -> bool:
-        """Whether it binds for years."""
-        return self not in {Term.ON_DEMAND, Term.SPOT}
-
 
 class Source(Frozen):
-    """Where prices were read, and when."""
+    """The place and date at which prices were read."""
 
     url: str
     date: date
@@ -46,13 +41,13 @@ class Source(Frozen):
 
 
 class Price(Frozen):
-    """One price.
+    """A price.
 
     Attributes:
-        item: an instance type, or a service and what is counted, such as gp3:gb.
-        usd: for one unit; of terms paid in advance, spread over their hours.
-        source: its key among the book's sources.
-        checked: whether it was seen where it is from; `why` says why not.
+        item: an instance type, or a service and the unit that it counts, such as gp3:gb.
+        usd: price of one unit; an advance payment is spread over the hours that it covers.
+        source: key in the book's sources.
+        checked: whether the price was verified at its source; `why` gives the reason if not.
     """
 
     item: str
@@ -66,12 +61,12 @@ class Price(Frozen):
 
     @property
     def key(self) -> tuple[str, str, Term]:
-        """What it is the price of."""
+        """The key of the price in a book."""
         return self.item, self.region, self.term
 
     @property
     def label(self) -> str:
-        """What it is the price of, for people; on demand goes without saying."""
+        """The item and its terms for display; on-demand terms are omitted."""
         return self.item if self.term is Term.ON_DEMAND else f"{self.item} {self.term}"
 
 
@@ -84,63 +79,68 @@ class Book(Frozen):
     _by_key: dict[tuple[str, str, Term], Price] = PrivateAttr(default_factory=dict)
 
     def model_post_init(self, _: object) -> None:
-        """Make the prices quick to find."""
+        """Index the prices by their keys."""
         self._by_key.update({price.key: price for price in self.prices})
 
     def find(self, item: str, region: str, term: Term = Term.ON_DEMAND) -> Price | None:
-        """The price; None if the book lacks it."""
+        """Return a price; None if the book has none."""
         return self._by_key.get((item, region, term))
 
+    def nearest(self, item: str, region: str, term: Term = Term.ON_DEMAND) -> Price | None:
+        """Return the region's price, or else that of us-east-1; None if the book has neither."""
+        return self.find(item, region, term) or self.find(item, HOME_REGION, term)
+
     def usd(self, item: str, region: str = HOME_REGION) -> float:
-        """USD a unit of a small thing; of us-east-1 if the book lacks the region's."""
-        price = self.find(item, region) or self.find(item, HOME_REGION)
+        """Return the nearest price of an item that every book has, USD per unit."""
+        price = self.nearest(item, region)
         if price is None:
-            raise KeyError(f"The price book lacks {item}.")
+            raise KeyError(f"The price book has no price of {item}.")
         return price.usd
 
     def merged(self, newer: Book) -> Book:
-        """This book with the newer one's prices in place of its own."""
+        """Return a book in which the newer book's prices replace this book's."""
         prices = self._by_key | newer._by_key
         return Book(sources=self.sources | newer.sources, prices=tuple(prices.values()))
 
     def changes(self, newer: Book) -> tuple[tuple[Price | None, Price], ...]:
-        """Each price that the newer book has and this one has not, with what it was before."""
+        """Return the pairs of old and new prices that differ; the old price is None if this book has none."""
         pairs = ((self._by_key.get(price.key), price) for price in newer.prices)
         return tuple((old, new) for old, new in pairs if old is None or old.usd != new.usd)
 
     def stale(self, prices: Iterable[Price], today: date, days: int = STALE_DAYS) -> dict[str, date]:
-        """Those of the prices that were read longer than `days` ago, by what they are of, and when that was."""
+        """Return the labels of prices that were read more than `days` ago, each with the date of reading."""
         read = {price.label: self.sources[price.source].date for price in prices}
-        return {told: day for told, day in read.items() if today - day > timedelta(days=days)}
+        return {label: day for label, day in read.items() if today - day > timedelta(days=days)}
 
 
 @cache
 def shipped_book() -> Book:
-    """The book that comes with Hearth."""
+    """Return the price book that comes with Hearth."""
     return Book.model_validate_json((Path(__file__).parent / "book.json").read_bytes())
 
 
 def user_book(home: Path) -> Book | None:
-    """What `hearth prices refresh` wrote; None if it never did.
+    """Return the price book that `hearth prices refresh` wrote; None if there is none.
 
     Raises:
-        InputError: it cannot be understood.
+        InputError: the file is no price book of this version.
     """
     text = files_at(home).read(_OWN)
     try:
         return None if text is None else Book.model_validate_json(text)
     except ValidationError:
-        told = f"{home / _OWN} is no price book of this version. Delete it, or ask AWS again: hearth prices refresh."
-        raise InputError(told) from None
+        raise InputError(
+            f"{home / _OWN} is not a price book of this version. Delete it, or run `hearth prices refresh` again."
+        ) from None
 
 
 def current_book(home: Path) -> Book:
-    """The shipped book with the user's own prices in place of its own."""
+    """Return the shipped book, updated with the user's own prices."""
     newer = user_book(home)
     return shipped_book() if newer is None else shipped_book().merged(newer)
 
 
 def save_book(book: Book, home: Path) -> None:
-    """Write the user's own book, whole or not at all."""
+    """Write the user's own price book atomically."""
     files_at(home).mkdir()
     files_at(home).write(_OWN, [book.model_dump_json(indent=1), "\n"])

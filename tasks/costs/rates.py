@@ -1,4 +1,8 @@
-"""What machines cost: a dated price book, and where its figures are from."""
+"""Hourly prices of machines and of what runs beside them, from the price book.
+
+Every price is that of the region, or that of us-east-1 where the book has none for the region. `book` is the shipped
+price book if None.
+"""
 
 from __future__ import annotations
 
@@ -15,47 +19,57 @@ HOURS_A_MONTH = 730
 
 
 def on_demand_usd_per_hour(instance_type: str, region: str = HOME_REGION, book: Book | None = None) -> float | None:
-    """USD per hour on demand; see `_per_hour`."""
-    return _per_hour(instance_type, region, Term.ON_DEMAND, book)
+    """Return a machine's on-demand price, USD per hour; None if the book has none."""
+    price = (book or shipped_book()).nearest(instance_type, region)
+    return price.usd if price else None
+
+
+def spot_usd_per_hour(instance_type: str, region: str = HOME_REGION, book: Book | None = None) -> float | None:
+    """Return a machine's spot price, USD per hour, at the time it was read (it moves hourly); None if unknown."""
+    price = (book or shipped_book()).nearest(instance_type, region, Term.SPOT)
+    return price.usd if price else None
 
 
 def fallback_note(items: Iterable[str], region: str, book: Book) -> str | None:
-    """Which on-demand prices are those of us-east-1 for want of the region's, for people; None if none is."""
-    elsewhere = [item for item in items if not book.find(item, region) and book.find(item, HOME_REGION)]
-    if not elsewhere:
+    """Return a sentence on the on-demand prices that are those of us-east-1; None if there are none."""
+    names = ", ".join(item for item in items if not book.find(item, region) and book.find(item, HOME_REGION))
+    if not names:
         return None
-    names = ", ".join(elsewhere)
     return (
-        f"The price book lacks {region}'s price of {names}: {HOME_REGION}'s is taken. `hearth prices refresh` asks AWS."
+        f"The price book has no price of {names} in {region}; the price of {HOME_REGION} is used instead. "
+        "`hearth prices refresh` asks AWS."
     )
 
 
 def price_notes(items: Iterable[str], region: str, book: Book) -> Iterator[str]:
-    """Of which region prices are, for people."""
+    """Yield sentences on the region that prices are from."""
     yield f"Prices of {region}."
-    if (told := fallback_note(items, region, book)) is not None:
-        yield told
+    if (note := fallback_note(items, region, book)) is not None:
+        yield note
 
 
-def fargate_usd_per_hour(vcpu: int, gigabytes: int, region: str = HOME_REGION, book: Book | None = None) -> float:
-    """USD per hour of a Fargate task on demand, Linux on x86; of us-east-1 if the book lacks the region."""
+def fargate_usd_per_hour(vcpu: float, gigabytes: float, region: str = HOME_REGION, book: Book | None = None) -> float:
+    """Return the on-demand price of a Fargate task (Linux on x86), USD per hour."""
     prices = book or shipped_book()
     return prices.usd("fargate:vcpu", region) * vcpu + prices.usd("fargate:gb", region) * gigabytes
 
 
-def balancer_usd_per_hour(region: str = HOME_REGION, book: Book | None = None) -> float:
-    """USD per hour of an Application Load Balancer with one capacity unit in use; of us-east-1 if the book lacks it."""
+def balancer_usd_per_hour(region: str = HOME_REGION, book: Book | None = None, units: float = 1) -> float:
+    """Return the price of an Application Load Balancer that uses so many capacity units, USD per hour."""
     prices = book or shipped_book()
-    return prices.usd("alb:hour", region) + prices.usd("alb:lcu", region)
+    return prices.usd("alb:hour", region) + prices.usd("alb:lcu", region) * units
 
 
-def spot_usd_per_hour(instance_type: str, region: str = HOME_REGION, book: Book | None = None) -> float | None:
-    """USD per hour on spot when the price was read, which moves by the hour; see `_per_hour`."""
-    return _per_hour(instance_type, region, Term.SPOT, book)
+def function_usd(seconds: float, gigabytes: float, region: str = HOME_REGION, book: Book | None = None) -> float:
+    """Return the price of one call of a Lambda function, USD."""
+    prices = book or shipped_book()
+    return seconds * gigabytes * prices.usd("lambda:gb_s", region) + prices.usd("lambda:request", region)
 
 
-def gp3_usd_per_hour(size_gb: int, throughput_mb_s: int, region: str = HOME_REGION, book: Book | None = None) -> float:
-    """USD per hour of a gp3 disk. It is paid for while its machine is stopped, too."""
+def gp3_usd_per_hour(
+    size_gb: int, throughput_mb_s: int = _GP3_FREE_MB_S, region: str = HOME_REGION, book: Book | None = None
+) -> float:
+    """Return the price of a gp3 disk, USD per hour. It is also paid for while its machine is stopped."""
     amounts = {
         "gp3:gb": size_gb,
         "gp3:mb_s": max(0, throughput_mb_s - _GP3_FREE_MB_S),
@@ -63,10 +77,3 @@ def gp3_usd_per_hour(size_gb: int, throughput_mb_s: int, region: str = HOME_REGI
     }
     prices = book or shipped_book()
     return sum(prices.usd(item, region) * amount for item, amount in amounts.items()) / HOURS_A_MONTH
-
-
-def _per_hour(instance_type: str, region: str, term: Term, book: Book | None) -> float | None:
-    """Of a region, or of us-east-1 if the book lacks that one; the book is the shipped one if None."""
-    prices = book or shipped_book()
-    price = prices.find(instance_type, region, term) or prices.find(instance_type, HOME_REGION, term)
-    return price.usd if price else None

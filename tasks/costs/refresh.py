@@ -1,4 +1,4 @@
-"""Ask AWS what machines cost now: the Pricing API, and the history of spot prices."""
+"""Ask AWS for today's prices: the Pricing API, and the history of spot prices."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tasks.aws.client import Aws, ask
-from tasks.costs.offers import machine_prices
+from tasks.costs.offers import SERVICES, Service, endpoint_instance, machine_prices, service_prices
 from tasks.costs.price_book import REGIONS, Book, Price, Source, Term
-from tasks.costs.services import SERVICES, Service, endpoint_instance, service_prices
 
 TYPES = (
     *("g4dn.xlarge", "g4dn.2xlarge", "g4dn.4xlarge", "g5.xlarge", "g5.2xlarge"),
     *("g6.xlarge", "g6.2xlarge", "c5.2xlarge", "c5.4xlarge"),
 )
-_API_REGION = "us-east-1"  # the Pricing API is not in every region, and tells of all from here
+_API_REGION = "us-east-1"  # the Pricing API exists in few regions, and answers for all of them
 _SAME_FOR_ALL = {
     "operatingSystem": "Linux",
     "tenancy": "Shared",
@@ -27,47 +26,38 @@ _OFFERS, _SPOT = "aws-pricing-api", "aws-spot-history"
 
 
 async def fetch_prices(types: Iterable[str] = TYPES, regions: Iterable[str] = REGIONS) -> Book:
-    """The prices of machines now (on demand, spot in the cheapest zone, reserved, SageMaker's), and of what is beside.
+    """Return today's prices of machines and of what is used beside them.
+
+    Machines have on-demand, reserved and SageMaker prices, and the spot price of the cheapest zone.
 
     Raises:
-        CloudError: AWS refuses, or cannot be reached.
+        CloudError: AWS refused the request, or cannot be reached.
     """
     today = datetime.now(UTC).date()
     sources = {
         _OFFERS: Source(url="https://api.pricing.us-east-1.amazonaws.com", date=today, note="GetProducts"),
         _SPOT: Source(url="https://ec2.amazonaws.com", date=today, note="DescribeSpotPriceHistory"),
     }
-    pricing, chosen = Aws(_API_REGION).pricing, list(types)
+    pricing, instance_types = Aws(_API_REGION).pricing, list(types)
     prices: list[Price] = []
     for region in regions:
-        for each in chosen:
-            prices += await _offered(pricing, each, region)
-        for service in (*SERVICES, *map(endpoint_instance, chosen)):
-            prices += await _of_service(pricing, service, region)
-        prices += await _spot(region, chosen)
+        for instance_type in instance_types:
+            attributes = {**_SAME_FOR_ALL, "instanceType": instance_type}
+            offers = _offers(pricing, "AmazonEC2", region, attributes)
+            prices += [price async for offer in offers for price in machine_prices(offer, _OFFERS)]
+        for service in (*SERVICES, *map(endpoint_instance, instance_types)):
+            prices += await _service_prices(pricing, service, region)
+        prices += await _spot(region, instance_types)
     return Book(sources=sources, prices=tuple(prices))
 
 
-async def _offered(pricing: Any, instance_type: str, region: str) -> list[Price]:  # noqa: ANN401 - boto3-stubs lack it here
-    wanted = {**_SAME_FOR_ALL, "instanceType": instance_type}
-    return [
-        price
-        async for offer in _offers(pricing, "AmazonEC2", region, wanted)
-        for price in machine_prices(offer, _OFFERS)
-    ]
+async def _service_prices(pricing: Any, service: Service, region: str) -> list[Price]:  # noqa: ANN401 - boto3-stubs lack it here
+    offers = _offers(pricing, service.code, region, service.filters)
+    return [price async for offer in offers for price in service_prices(service, region, offer, _OFFERS)][:1]
 
 
-async def _of_service(pricing: Any, service: Service, region: str) -> list[Price]:  # noqa: ANN401 - as above
-    found = [
-        price
-        async for offer in _offers(pricing, service.code, region, service.filters)
-        for price in service_prices(service, region, offer, _OFFERS)
-    ]
-    return found[:1]
-
-
-async def _offers(pricing: Any, code: str, region: str, wanted: Mapping[str, str]) -> AsyncIterator[str]:  # noqa: ANN401 - as above
-    filters = [{"Type": "TERM_MATCH", "Field": k, "Value": v} for k, v in {**wanted, "regionCode": region}.items()]
+async def _offers(pricing: Any, code: str, region: str, attributes: Mapping[str, str]) -> AsyncIterator[str]:  # noqa: ANN401 - as above
+    filters = [{"Type": "TERM_MATCH", "Field": k, "Value": v} for k, v in {**attributes, "regionCode": region}.items()]
     page: dict[str, Any] = {}
     while True:
         page = await ask(pricing.get_products, ServiceCode=code, Filters=filters, **page)
@@ -81,19 +71,19 @@ async def _offers(pricing: Any, code: str, region: str, wanted: Mapping[str, str
 async def _spot(region: str, types: list[str]) -> list[Price]:
     ec2: Any = Aws(region).ec2
     cheapest: dict[str, float] = {}
-    following: dict[str, str] = {}
+    token: dict[str, str] = {}
     while True:
         page = await ask(
             ec2.describe_spot_price_history,
             InstanceTypes=types,
             ProductDescriptions=["Linux/UNIX"],
-            StartTime=datetime.now(UTC),  # one price a zone: the one in force
-            **following,
+            StartTime=datetime.now(UTC),  # the current price of each zone
+            **token,
         )
         for entry in page["SpotPriceHistory"]:
             usd = float(entry["SpotPrice"])
             cheapest[entry["InstanceType"]] = min(usd, cheapest.get(entry["InstanceType"], usd))
         if not page.get("NextToken"):
             break
-        following = {"NextToken": page["NextToken"]}
-    return [Price(item=each, region=region, term=Term.SPOT, usd=usd, source=_SPOT) for each, usd in cheapest.items()]
+        token = {"NextToken": page["NextToken"]}
+    return [Price(item=name, region=region, term=Term.SPOT, usd=usd, source=_SPOT) for name, usd in cheapest.items()]

@@ -1,1 +1,1 @@
-"""What reading would cost: architectures, sizes and a verdict."""
+"""What reading would cost: the architectures compared, the size of a machine, and a recommendation."""

@@ -1,4 +1,4 @@
-"""A plan as a picture: time against dollars, both logarithmic, as SVG; the same plan gives the same bytes."""
+"""A plan as an SVG chart: time against cost, both logarithmic. The same plan always gives the same bytes."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _STYLE = """
 
 
 def picture(plan: CostPlan) -> str:
-    """The plan as SVG. Those that are neither quicker nor cheaper than another have no label."""
+    """Draw the plan as SVG. Estimates that are neither faster nor cheaper than another have no label."""
     rows = [row for row in plan.rows if row.running is not Running.WARM]
     across = _Axis([(row.total.low, row.total.high) for row in rows], _LEFT, _RIGHT)
     up = _Axis([(row.usd.low, row.usd.high) for row in rows], _BOTTOM, _TOP)
-    title = f"{plan.pages:,} pages: time and dollars"
+    title = f"{plan.pages:,} pages: time and cost"
     parts = [
         text(20, 30, title, "title"),
-        text(20, 50, f"Dots are typical, lines the range. Page times: {plan.notes[0][12:]}", "faint"),
+        text(20, 50, f"Dots are typical values, lines are ranges. Page times: {plan.notes[0][12:]}", "faint"),
     ]
     for value in across.ticks:
         x = across.at(value)
@@ -40,7 +40,7 @@ def picture(plan: CostPlan) -> str:
         y = up.at(value)
         parts.append(line(_LEFT, y, _RIGHT, y, "grid"))
         parts.append(text(14, y + 4, f"${value:g}", "faint"))
-    for row in sorted(rows, key=lambda row: row == plan.best):  # the best one over the others
+    for row in sorted(rows, key=lambda row: row == plan.best):  # the best one is drawn last
         x, y = across.at(row.total.typical), up.at(row.usd.typical)
         kind = "best" if row == plan.best else "point"
         parts.append(line(across.at(row.total.low), y, across.at(row.total.high), y, "span"))
@@ -52,10 +52,10 @@ def picture(plan: CostPlan) -> str:
 
 
 class _Axis:
-    """From values to places, by powers of ten."""
+    """A logarithmic axis that maps values to coordinates."""
 
     def __init__(self, spans: list[tuple[float, float]], start: float, end: float) -> None:
-        tiny = 1e-6  # a logarithm has no nought
+        tiny = 1e-6  # zero has no logarithm
         self._low = floor(log10(max(tiny, min((low for low, _ in spans), default=1.0))))
         highest = max((high for _, high in spans), default=1.0)
         self._high = max(self._low + 1, floor(log10(max(tiny, highest))) + 1)
@@ -63,7 +63,7 @@ class _Axis:
         self.ticks = [10.0**power for power in range(self._low, self._high + 1)]
 
     def at(self, value: float) -> float:
-        """Where it is."""
+        """Return the coordinate of a value."""
         share = (log10(max(10.0**self._low, value)) - self._low) / (self._high - self._low)
         return self._start + share * (self._end - self._start)
 

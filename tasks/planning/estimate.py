@@ -1,4 +1,4 @@
-"""What one way of reading the pages takes, and which ways there are."""
+"""Architectures, and the estimate of time and cost for one of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tasks.costs.price_book import Price, Term
 
 
 class Shape(StrEnum):
-    """How pages meet machines."""
+    """How pages are distributed over machines."""
 
     PER_PAGE_SERIAL = "per page, in turn"
     PER_PAGE_AT_ONCE = "per page, at once"
@@ -21,24 +21,24 @@ class Shape(StrEnum):
     SAGEMAKER_ASYNC = "SageMaker async"
     LAMBDA_ECS = "Lambda + ECS task"
     FARGATE = "Fargate tasks, OCR"
-    """Without GPUs, so with another model: `tesseract:eng`, a page on each vCPU. It never wins."""
+    """Without GPUs, so with another model: `tesseract:eng`, one page on each vCPU. It never wins."""
 
 
 class Running(StrEnum):
     """How long machines run."""
 
     WARM = "warm already"
-    """Someone else pays for boot, load and idling: what the classic table says. It never wins."""
+    """Someone else pays for boot, load and idling, as in the classic table. It never wins."""
     AUTO_STOP = "auto-stop"
     ALWAYS_ON = "always on"
 
 
 class Estimate(Frozen):
-    """One way of reading the pages. Times are seconds, `usd` is of the whole run.
+    """The time and cost of reading the pages on one architecture. Times are seconds, `usd` is for the whole run.
 
     Attributes:
         billed: seconds that each machine is paid for, its minimum included.
-        usd_per_1000: of pages.
+        usd_per_1000: cost per 1,000 pages.
     """
 
     shape: Shape
@@ -55,13 +55,13 @@ class Estimate(Frozen):
 
     @property
     def name(self) -> str:
-        """For a person."""
-        many = f" x{self.machines}" if self.machines > 1 else ""
-        return f"{self.shape}{many}, {self.running}, {self.term}"
+        """The architecture for display."""
+        count = f" x{self.machines}" if self.machines > 1 else ""
+        return f"{self.shape}{count}, {self.running}, {self.term}"
 
 
 class Estimates(Frozen):
-    """What could be estimated, the prices that it rests on, and what has no price."""
+    """All estimates, the prices that they are based on, and the items without a price."""
 
     rows: tuple[Estimate, ...]
     prices: tuple[Price, ...]

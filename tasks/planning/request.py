@@ -1,4 +1,4 @@
-"""What is asked of a plan, and the plan made: documents are opened, history and the price book are read."""
+"""A request for a plan, and the plan that answers it: documents are opened, history and the price book are read."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from tasks.documents.pdf import open_document
 from tasks.planning.estimate import Shape
 from tasks.planning.history import page_times
 from tasks.planning.measured import apply_measurements, load_measurements
+from tasks.planning.page_times import PageTimes
 from tasks.planning.verdict import CostPlan, cost_plan
 from tasks.settings.reading import LimitSettings
 from tasks.settings.settings import Settings
@@ -26,18 +27,18 @@ DEFAULT_MODEL = "qwen2.5vl:7b"
 
 
 class PlanRequest(Form):
-    """What to plan."""
+    """A request for a plan."""
 
     usual = ("sources", "pages", "model", "deadline", "budget_usd")
     internal = ("deadline_seconds",)
 
     pages: int | None = Field(
-        None, ge=1, title="Pages", description="How many pages, instead of documents.", examples=[5000]
+        None, ge=1, title="Pages", description="Number of pages to plan for, instead of documents.", examples=[5000]
     )
     sources: tuple[str, ...] = Field(
         (),
         title="Documents",
-        description="PDFs and folders on the worker's machine whose pages are counted.",
+        description="PDFs and folders whose pages are counted, on the worker's machine.",
         examples=[["/data/inbox"]],
     )
     model: str | None = Field(
@@ -50,64 +51,63 @@ class PlanRequest(Form):
         None,
         gt=0,
         title="Deadline, seconds",
-        description="Finish within this many seconds: what deadline says, too.",
+        description="Finish within this many seconds; the same as deadline.",
         examples=[3600],
     )
     deadline: str | None = duration_field("Deadline", "Finish within this time.")
     budget_usd: float | None = Field(
-        None, gt=0, title="Budget, USD", description="Most US dollars it may cost; no limit if empty.", examples=[5]
+        None, gt=0, title="Budget, USD", description="Highest cost in US dollars; no limit if empty.", examples=[5]
     )
     classic: bool = Field(default=False, title="Classic", description="Leave out boot, minimum billing and idling.")
     assume: dict[str, str] = Field(
         {}, title="Assumptions", description='Assumed values by name, such as {"page_seconds": "5-10"}.'
     )
     stale_days: int = Field(
-        STALE_DAYS, ge=0, title="Stale, days", description="Warn of prices older than so many days."
+        STALE_DAYS, ge=0, title="Stale, days", description="Warn about prices that are older than this many days."
     )
 
     @property
     def seconds(self) -> float | None:
-        """Seconds in which all is to be read; None if there is no deadline."""
-        named = None if self.deadline is None else parse_duration(self.deadline)
-        return min((each for each in (self.deadline_seconds, named) if each is not None), default=None)
+        """The deadline in seconds; None if there is none."""
+        deadlines = (self.deadline_seconds, None if self.deadline is None else parse_duration(self.deadline))
+        return min((seconds for seconds in deadlines if seconds is not None), default=None)
 
 
-def make_plan(asked: PlanRequest, settings: Settings) -> CostPlan:
+def make_plan(request: PlanRequest, settings: Settings) -> CostPlan:
     """Make a plan. Nothing is started, and AWS is not asked.
 
     Raises:
-        InputError: neither pages nor documents are named, or both; a document cannot be used, or the machine has no
-            price.
+        InputError: the request names neither pages nor documents, or both; a document cannot be opened, or the price
+            book has no price of the machine.
     """
-    if (asked.pages is None) == (not asked.sources):
+    if (request.pages is None) == (not request.sources):
         raise InputError("Name either documents or --pages, such as --pages 50.")
-    pages = asked.pages or sum(_pages(Path(each), settings.limits) for each in asked.sources)
-    model = asked.model or settings.model or DEFAULT_MODEL
-    told: tuple[str, ...] = ()
+    pages = request.pages or sum(_pages(Path(source), settings.limits) for source in request.sources)
+    model = request.model or settings.model or DEFAULT_MODEL
+    notes: tuple[str, ...] = ()
     assumed = Assumptions(num_ctx=settings.read.num_ctx)
-    machine = asked.assume.get("instance_type", assumed.instance_type)
-    if not asked.classic:
-        assumed, told = apply_measurements(assumed, load_measurements(settings.home, machine, model))
-    given = assumed.with_values({**(CLASSIC if asked.classic else {}), **asked.assume})
+    machine = request.assume.get("instance_type", assumed.instance_type)
+    if not request.classic:
+        assumed, notes = apply_measurements(assumed, load_measurements(settings.home, machine, model))
+    given = assumed.with_values({**(CLASSIC if request.classic else {}), **request.assume})
     times = page_times(settings.output, model, given)
-    if told and not times.measured:
-        times = type(times)(given, source=f"of one page, measured by `hearth infra smoke` on {machine}")
-    if "page_seconds" in asked.assume or asked.classic:
-        times = type(times)(given, source="assumed, as asked")
+    if notes and not times.measured:
+        times = PageTimes(given, source=f"measured with one page by `hearth infra smoke` on {machine}")
+    if "page_seconds" in request.assume or request.classic:
+        times = PageTimes(given, source="assumed, as requested")
     today = datetime.now(UTC).date()
     book = current_book(settings.home)
-    plan = cost_plan(pages, given, times, book, today, asked.seconds, asked.budget_usd, stale_days=asked.stale_days)
-    plan = plan.model_copy(update={"notes": (*plan.notes, *told)})
+    plan = cost_plan(pages, given, times, book, today, request.seconds, request.budget_usd, request.stale_days)
     if all(row.shape is Shape.FARGATE for row in plan.rows):
         raise missing_price_error(given)
-    return plan
+    return plan.model_copy(update={"notes": (*plan.notes, *notes)})
 
 
 def missing_price_error(given: Assumptions) -> InputError:
-    """That nothing can be said of a machine."""
+    """Return the error for a machine without a price."""
     kind, region = given.instance_type, given.region
     return InputError(
-        f"The price book has no price of {kind} in {region}. Check both names; or assume usd_per_hour, or ask AWS: "
+        f"The price book has no price of {kind} in {region}. Check both names, or assume usd_per_hour, or ask AWS: "
         f"hearth prices refresh --region {region} --type {kind}."
     )
 
@@ -115,9 +115,9 @@ def missing_price_error(given: Assumptions) -> InputError:
 def _pages(path: Path, limits: LimitSettings) -> int:
     if not path.is_dir():
         return open_document(path, limits).pages
-    found = sorted(each for each in path.rglob("*") if each.suffix.lower() == ".pdf" and each.is_file())
+    found = sorted(file for file in path.rglob("*") if file.suffix.lower() == ".pdf" and file.is_file())
     if not found:
-        raise InputError(f"{path} holds no PDF. Name another folder, or --pages.")
-    # Each is opened in a process of its own.
+        raise InputError(f"The folder {path} contains no PDF. Name another folder, or use --pages.")
+    # Each document is opened in a separate process.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return sum(document.pages for document in pool.map(lambda path: open_document(path, limits), found))

@@ -1,6 +1,8 @@
-"""Right-sizing: which machine, with how many slots, is the cheapest that fits and is in time."""
+"""Right-sizing: the cheapest machine and number of slots that fit in GPU memory and meet the deadline."""
 
 from __future__ import annotations
+
+from itertools import product
 
 from tasks.core.jobs import Frozen
 from tasks.costs.assumptions import Assumptions, Range
@@ -9,21 +11,17 @@ from tasks.planning.architectures import estimates
 from tasks.planning.estimate import Running, Shape
 from tasks.planning.page_times import PageTimes
 
-# GiB, as AWS's DescribeInstanceTypes has them (one GPU each).
+# GiB, from DescribeInstanceTypes (one GPU each).
 VRAM_GIB = {
-    "g4dn.xlarge": 16384 / 1024,
-    "g4dn.2xlarge": 16384 / 1024,
-    "g5.xlarge": 22888 / 1024,
-    "g5.2xlarge": 22888 / 1024,
-    "g6.xlarge": 22888 / 1024,
-    "g6.2xlarge": 22888 / 1024,
+    **dict.fromkeys(("g4dn.xlarge", "g4dn.2xlarge"), 16384 / 1024),
+    **dict.fromkeys(("g5.xlarge", "g5.2xlarge", "g6.xlarge", "g6.2xlarge"), 22888 / 1024),
 }
 _SLOTS = (1, 2, 4, 8, 16, 32)
 _WAY = (Shape.SINGLE, Running.AUTO_STOP, Term.ON_DEMAND)
 
 
 class Size(Frozen):
-    """A machine and its slots, on demand with auto-stop."""
+    """A machine and its number of slots, on demand with auto-stop."""
 
     instance_type: str
     slots: int
@@ -34,23 +32,20 @@ class Size(Frozen):
 
 
 def needs_gib(given: Assumptions, slots: int) -> float:
-    """GPU memory of the weights and of each slot's KV cache, GiB."""
+    """Return the GPU memory of the weights and of each slot's KV cache, GiB."""
     cache = given.kv_kib_per_token * given.num_ctx * slots / 2**20
     return given.weights_gib + cache + given.vram_reserve_gib
 
 
 def sizes(pages: int, given: Assumptions, times: PageTimes, book: Book) -> tuple[Size, ...]:
-    """Every machine with every number of slots that fits, the cheapest first. GPUs are taken to be equally fast."""
+    """Return every machine with every number of slots that fits, the cheapest first; all GPUs count as equally fast."""
     found = []
-    for each, vram in VRAM_GIB.items():
-        for slots in _SLOTS:
-            if needs_gib(given, slots) > vram:
-                continue
-            tried = given.model_copy(update={"instance_type": each, "slots": slots, "usd_per_hour": None})
-            for row in estimates(pages, tried, times, book, [_WAY]).rows:
-                needs = needs_gib(given, slots)
-                size = Size(
-                    instance_type=each, slots=slots, vram_gib=vram, needs_gib=needs, total=row.total, usd=row.usd
-                )
-                found.append(size)
+    for (name, vram), slots in product(VRAM_GIB.items(), _SLOTS):
+        needs = needs_gib(given, slots)
+        if needs > vram:
+            continue
+        assumed = given.model_copy(update={"instance_type": name, "slots": slots, "usd_per_hour": None})
+        for row in estimates(pages, assumed, times, book, [_WAY]).rows:
+            size = Size(instance_type=name, slots=slots, vram_gib=vram, needs_gib=needs, total=row.total, usd=row.usd)
+            found.append(size)
     return tuple(sorted(found, key=lambda size: (size.usd.typical, size.total.typical)))

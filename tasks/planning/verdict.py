@@ -1,4 +1,4 @@
-"""A whole plan: every architecture, which one wins, and why."""
+"""A complete plan: the estimates of all architectures, the recommended one, and the reason."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tasks.planning.sizing import Size, sizes
 
 
 class CostPlan(Frozen):
-    """What `hearth plan` says.
+    """The result of `hearth plan`.
 
     Attributes:
-        best: None if nothing meets the deadline and the budget.
-        size: the cheapest machine and slots that are in time; None if none is.
-        notes: what to know of the prices and page times.
+        best: the recommended estimate; None if none meets the deadline and the budget.
+        size: the cheapest machine and number of slots that meet the deadline; None if there is none.
+        notes: sentences about prices and page times.
     """
 
     pages: int
@@ -44,17 +44,17 @@ def cost_plan(
     budget: float | None = None,
     stale_days: int = STALE_DAYS,
 ) -> CostPlan:
-    """Compare every architecture.
+    """Compare all architectures.
 
     Args:
-        pages: how many.
-        given: what is taken for granted.
-        times: of pages.
-        book: of prices.
-        today: what prices are old against.
-        deadline: seconds; kept only where even the high end of the range keeps it.
+        pages: number of pages.
+        given: the assumptions.
+        times: distribution of page times.
+        book: the price book.
+        today: date against which the age of prices is counted.
+        deadline: seconds; met only if the high end of the range meets it.
         budget: USD; likewise.
-        stale_days: prices older than so many days are said to be.
+        stale_days: age of prices from which on a note warns about them, days.
     """
     found = estimates(pages, given, times, book)
     fits = [row for row in found.rows if _meets(row.total.high, deadline) and _meets(row.usd.high, budget)]
@@ -64,16 +64,19 @@ def cost_plan(
     size = next((size for size in sizes(pages, given, times, book) if _meets(size.total.high, deadline)), None)
     notes = [f"Page times: {times.source}."]
     if stale := book.stale(found.prices, today, stale_days):
-        old = ", ".join(f"{told} ({day})" for told, day in sorted(stale.items()))
+        old = ", ".join(f"{label} ({day})" for label, day in sorted(stale.items()))
         notes.append(f"Prices older than {stale_days} days: {old}. `hearth prices refresh` asks AWS for today's.")
     unsure = sorted({price.label for price in found.prices if not price.checked})
     if unsure:
-        notes.append(f"Prices not verified, or spot's of one moment: {', '.join(unsure)}.")
+        notes.append(f"Prices not verified, or spot prices of one moment: {', '.join(unsure)}.")
     if found.unpriced:
-        notes.append(f"No price in the book, so left out: {'; '.join(found.unpriced)}.")
-    notes.append("Fargate has no GPUs: it is reckoned with the OCR model, tesseract:eng, and never wins.")
+        notes.append(f"Left out, because the book has no price: {'; '.join(found.unpriced)}.")
+    notes.append("Fargate has no GPUs: its estimate is for the OCR model tesseract:eng, and it is never recommended.")
     if given.region != HOME_REGION:
-        notes.append(f"Disks, addresses, load balancer and function at {HOME_REGION}'s prices where the book has none.")
+        notes.append(
+            f"Where the book has no regional price, disks, addresses, load balancer and function have {HOME_REGION}'s "
+            "prices."
+        )
     return CostPlan(
         pages=pages,
         deadline_seconds=deadline,
@@ -92,7 +95,7 @@ def _meets(value: float, limit: float | None) -> bool:
 
 
 def _may_win(row: Estimate, given: Assumptions) -> bool:
-    """Not what someone else pays for, or reads with another model, nor what is still busy with the run before."""
+    """Whether a row can be recommended: not if it uses another model, is paid for by others, or cannot keep up."""
     if row.shape is Shape.FARGATE:
         return False
     if row.running is Running.ALWAYS_ON:
@@ -117,21 +120,24 @@ def _verdict(
         *([f"USD {budget:.2f}"] if budget is not None else []),
     ]
     if best is None:
-        return f"Nothing keeps within {' and '.join(limits)}, were it slow. Allow more, or read fewer pages at a time."
+        return (
+            f"No option stays within {' and '.join(limits)} at the slow end of its range. Allow more, or read fewer "
+            "pages at a time."
+        )
     aim = "Fastest" if budget is not None and deadline is None else "Cheapest"
     within = f" within {' and '.join(limits)}" if limits else ""
-    parts = [f"{aim}{within}: {best.name}: {format_duration(best.total.typical)}, USD {best.usd.typical:.3f}"]
-    others = sorted((row for row in candidates if row.shape is not best.shape), key=lambda row: row.usd.typical)
-    start = best.boot.typical + best.load.typical
+    text = f"{aim}{within}: {best.name}: {format_duration(best.total.typical)}, USD {best.usd.typical:.3f}"
     share = best.reading.typical / best.billed.typical if best.billed.typical else 1.0
-    reason = f"because it is paid for {format_duration(best.billed.typical)} a machine, {share:.0%} of it reading"
-    parts.append(f", {reason}" + (f", and starts in {format_duration(start)}" if start else ""))
+    text += f", because each machine is paid for {format_duration(best.billed.typical)}, {share:.0%} of it reading"
+    if start := best.boot.typical + best.load.typical:
+        text += f", and starts in {format_duration(start)}"
+    others = sorted((row for row in candidates if row.shape is not best.shape), key=lambda row: row.usd.typical)
     if others:
-        parts.append(f"; next comes {others[0].name}, USD {others[0].usd.typical:.3f}")
-    text = "".join(parts) + "."
+        text += f"; next is {others[0].name}, USD {others[0].usd.typical:.3f}"
+    text += "."
     if size is not None:
         text += (
-            f" Of single machines on demand, {size.instance_type} with {size.slots} slots is the cheapest that fits "
+            f" The cheapest single on-demand machine that fits is {size.instance_type} with {size.slots} slots "
             f"({size.needs_gib:.1f} of {size.vram_gib:.1f} GiB GPU memory)."
         )
     return text

@@ -11,7 +11,7 @@ from pydantic import Field
 from tasks.core.errors import FailureReason
 from tasks.core.flags import Flag
 from tasks.core.jobs import Frozen
-from tasks.ollama.schema import Timing
+from tasks.inference.schema import Timing
 
 SCHEMA_VERSION: Literal[1] = 1
 

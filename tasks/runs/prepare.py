@@ -14,7 +14,7 @@ from tasks.core.forms import Options
 from tasks.core.jobs import Document, Job, Plan, ReadOptions
 from tasks.core.paths import parse_path
 from tasks.documents.pdf import inspect_document, password_from, select_pages
-from tasks.ollama.client import GenerateRequest
+from tasks.inference.schema import GenerateRequest
 from tasks.ollama.names import canonical_name
 from tasks.results.page import PageResult
 from tasks.results.store import ResultStore, results_directory

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tasks.core.errors import ModelError
-from tasks.ollama.client import LoadedModel, Model, ModelDetails
+from tasks.inference.schema import LoadedModel, Model, ModelDetails
 
 _OCR_FAMILY = "tesseract"
 """Of the embedded server: it has no context to speak of, and is made for a CPU."""

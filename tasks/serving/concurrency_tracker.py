@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tasks.ollama.client import Answer
+from tasks.inference.schema import Answer
 from tasks.serving.parallelism import Served, at_once_while_some_wait, served_in
 from tasks.slots.ledger import Measured
 

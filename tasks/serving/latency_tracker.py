@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 from statistics import median
 
-from tasks.ollama.schema import Answer
+from tasks.inference.schema import Answer
 from tasks.settings.reading import ReadSettings
 
 _REMEMBERED = 64

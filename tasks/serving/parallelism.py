@@ -11,7 +11,8 @@ from itertools import accumulate
 from statistics import mean, median
 
 from tasks.core.replicas import Replicas
-from tasks.ollama.client import Answer, GenerateRequest, OllamaClient
+from tasks.inference.client import InferenceClient
+from tasks.inference.schema import Answer, GenerateRequest
 from tasks.serving.probe_image import probe_image
 from tasks.slots.capacity import Count
 
@@ -53,7 +54,7 @@ class Served:
     arrived: float | None = None
 
 
-async def _measure_each(client: OllamaClient, request: GenerateRequest, slots: int, parts: Replicas) -> Count:
+async def _measure_each(client: InferenceClient, request: GenerateRequest, slots: int, parts: Replicas) -> Count:
     """How many requests each part works on at once; measured anew if they are not as many any more."""
     while True:
         count = max(1, parts.count)
@@ -62,17 +63,20 @@ async def _measure_each(client: OllamaClient, request: GenerateRequest, slots: i
             return replace(found, slots=max(1, round(found.slots / count)))
 
 
-async def measure_parallelism(client: OllamaClient, request: GenerateRequest, slots: int) -> Count:
+async def measure_parallelism(client: InferenceClient, request: GenerateRequest, slots: int) -> Count:
     """Measure how many requests the server works on at once, with small real ones.
 
     `slots` of them are on the server all the time, each followed by another, until it is plain how many are worked on
     at one moment by Ollama's own durations: those of all that wait, or as many as were asked for. Where a server sends
-    no durations, how much sooner all were done than one after another tells.
+    no durations, how much sooner all were done than one after another tells. A server that says how many it was started
+    for (llama-server) is believed.
     """
     if slots == 1:
         return Count(1)
     prober = _Prober(client, replace(request, num_predict=_PROBE_TOKENS))
     await prober.alone()
+    if started_for := await client.slots():
+        return Count(min(slots, started_for), busy=prober.queued)
     spans, seconds = await prober.together(slots)
     if None in spans:
         return Count(max(1, min(slots, round(len(spans) * prober.seconds / seconds))), busy=prober.queued)
@@ -99,7 +103,7 @@ class _Prober:
         queued: even one alone waited in the server: others use it.
     """
 
-    def __init__(self, client: OllamaClient, request: GenerateRequest) -> None:
+    def __init__(self, client: InferenceClient, request: GenerateRequest) -> None:
         self._client = client
         self._request = request
         self._image = b""

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 
 from tasks.core.errors import HearthError
 from tasks.core.interruption import Interruption
-from tasks.ollama.client import Answer, GenerateRequest, OllamaClient
+from tasks.inference.client import InferenceClient
+from tasks.inference.schema import Answer, GenerateRequest
 from tasks.serving.concurrency_tracker import ConcurrencyTracker
 from tasks.serving.latency_tracker import LatencyTracker, Served
 from tasks.slots.allocation import SlotAllocation
@@ -32,7 +33,7 @@ class Server:
         unanswered: pages in a row that it did not answer.
     """
 
-    client: OllamaClient
+    client: InferenceClient
     digest: str
     share: SlotAllocation
     pace: LatencyTracker

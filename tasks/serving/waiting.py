@@ -12,7 +12,7 @@ import stamina
 
 from tasks.core.errors import HearthError, PageError, ServerError, ServerFaultError, TransientError
 from tasks.core.events import RunWarning, emit
-from tasks.ollama.errors import kind_of
+from tasks.inference.server_words import kind_of
 
 T = TypeVar("T")
 

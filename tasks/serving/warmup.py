@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 
-from tasks.core.errors import ModelError
+from tasks.core.errors import ModelError, NotOfferedError
 from tasks.core.events import Progress, Pulling, RunWarning, WarmStep, emit, measure_step
 from tasks.core.replicas import Replicas
-from tasks.ollama.client import GenerateRequest, LoadedModel, Model, OllamaClient, PullProgress
+from tasks.inference.client import InferenceClient
+from tasks.inference.schema import GenerateRequest, LoadedModel, Model, PullProgress
 from tasks.ollama.names import find_model
 from tasks.serving.capabilities import Capabilities
 from tasks.serving.parallelism import _measure_each
@@ -45,7 +46,7 @@ class Warmth:
 
 
 async def warm(
-    client: OllamaClient,
+    client: InferenceClient,
     request: GenerateRequest,
     slots: int,
     limits: WarmSettings,
@@ -116,7 +117,7 @@ async def warm(
     return Warmth(model.digest, details.family, measured, notes or None, capabilities.thinks, gpu_bytes)
 
 
-async def _present(client: OllamaClient, name: str, version: str, deadline: Deadline, limits: WarmSettings) -> Model:
+async def _present(client: InferenceClient, name: str, version: str, deadline: Deadline, limits: WarmSettings) -> Model:
     """The model on the server's disk, pulled if it is missing."""
 
     def failure(words: str) -> ModelError:
@@ -130,12 +131,15 @@ async def _present(client: OllamaClient, name: str, version: str, deadline: Dead
         model = find_model(name, await client.models())
         if model is not None:
             return model
-        emit(Progress(f"pulling {name}"))
+        if client.downloads:
+            emit(Progress(f"pulling {name}"))
         try:
             with measure_step(WarmStep.PULL):
                 async for step in client.pull(name):
                     download.note(step)
                     emit(Pulling(step.status, step.completed, step.total))
+        except NotOfferedError:
+            raise
         except ModelError as error:
             raise failure(str(error)) from None
         finally:

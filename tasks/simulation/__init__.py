@@ -1,1 +1,1 @@
-"""The fleet over days, simulated: the product's own decisions about machines and slots, on a clock that jumps. Pure."""
+"""Fleets simulated over days, with the product's own policies for machines and slots. Pure."""

@@ -1,10 +1,9 @@
-"""The simulation: events on a heap, each the next thing that happens to a run or a machine.
+"""The simulation: a heap of events, each the next thing that happens to a run or a machine.
 
-A run's pages go to free slots in order. As long as there are no more than 200,000 of them, each is an event of its own;
-of more, neighbours are read as one block, smaller ones towards a run's end, so that its last page ends as it would.
-What a run does for a machine is `tasks.backends.ec2.policy.placement_policy`, when a machine goes is
-`retention_policy`, who reads in which slot is `tasks.slots.sharing.shares`, and how many machines pages are worth is
-`tasks.core.scaling.machine_count`: the code that the product runs.
+A run's pages go to free slots in order. Up to 200,000 pages are events of their own; of more, neighbours are read as a
+block, with smaller blocks towards a run's end, so that its last page ends at the right time. The decisions are the
+product's own code: `tasks.backends.ec2.policy` (`placement_policy` for machines, `retention_policy` for their end),
+`tasks.slots.sharing.shares` for slots and `tasks.core.scaling.machine_count` for the number of machines.
 """
 
 from __future__ import annotations
@@ -16,14 +15,17 @@ from math import ceil
 from tasks.backends.ec2.machine import MachineState
 from tasks.backends.ec2.policy import Step, placement_policy
 from tasks.core.scaling import machine_count
-from tasks.costs.assumptions import DAY_SECONDS, Assumptions
+from tasks.costs.assumptions import DAY_SECONDS, Assumptions, Range
 from tasks.costs.price_book import Book
 from tasks.simulation.hosts import CONFIG, Host, Run
+from tasks.simulation.machines import Machines
 from tasks.simulation.outcome import Outcome, outcome
-from tasks.simulation.pages import Pages
-from tasks.simulation.scenario import Clock, Physics, Policy, Rules, Work
+from tasks.simulation.scenario import Arrivals, Clock, Physics, Policy, Rules, Work
 
 _EVENTS = 200_000
+_RUN_EVENTS = 2_000
+"""Events of a single run: more pages are read as blocks, which is much faster and ends within 1 % (a test)."""
+_NOTHING = Range.exactly(0)
 
 
 def simulate(
@@ -34,40 +36,58 @@ def simulate(
     physics: Physics | None = None,
     clock: Clock | None = None,
 ) -> Outcome:
-    """Let the runs come, and see.
+    """Simulate a workload.
 
     Args:
-        work: what is to be read.
-        rules: how machines are kept.
-        given: what is taken for granted; the typical end of its ranges.
-        book: of prices.
-        physics: of machines.
-        clock: of pages.
+        work: the runs.
+        rules: how machines are managed.
+        given: the assumptions; the typical values of ranges are used.
+        book: the price book.
+        physics: behaviour of machines.
+        clock: page times.
 
     Raises:
-        KeyError: the book lacks the machine's price.
+        KeyError: the book has no price of the machine.
     """
     fleet = Fleet(work, rules, given, physics or Physics(), clock or Clock(given))
     fleet.play()
     return outcome(work, rules, given, book, fleet.meter, fleet.ended_at)
 
 
-class Fleet(Pages):
-    """One simulation under way.
+def reading_seconds(pages: int, slots: int, machines: int, given: Assumptions, clock: Clock) -> float:
+    """Simulate one run on machines that are warm already, and return the seconds from its first page to its last.
+
+    Args:
+        pages: pages of the run.
+        slots: slots of each machine.
+        machines: highest number of machines; fewer are used if the pages do not fill their slots.
+        given: the other assumptions.
+        clock: page times.
+    """
+    work = Work(pages=pages, run_pages=pages, arrivals=Arrivals.ONCE)
+    rules = Rules(policy=Policy.TASK, machines=machines, pages_a_slot=0)
+    instant = dict.fromkeys(("boot_seconds", "task_seconds", "load_seconds"), _NOTHING)
+    fleet = Fleet(work, rules, given.model_copy(update={"slots": slots, **instant}), Physics(), clock, _RUN_EVENTS)
+    fleet.play()
+    return fleet.ended_at
+
+
+class Fleet(Machines):
+    """A running simulation.
 
     Attributes:
-        ended_at: when the last page was read, seconds from the start.
+        ended_at: time at which the last page was read, seconds from the start.
     """
 
     def __init__(
         self, work: Work, rules: Rules, given: Assumptions, physics: Physics, clock: Clock, events: int | None = None
     ) -> None:
-        super().__init__(rules, given, physics, clock, work.seed, most_in_block=ceil(work.pages / (events or _EVENTS)))
+        super().__init__(rules, given, physics, clock, work.seed, ceil(work.pages / (events or _EVENTS)))
         self._work = work
         self.ended_at = 0.0
 
     def play(self) -> None:
-        """Play it to its end: every page read, and every machine gone."""
+        """Run until every page is read and every machine is terminated."""
         coming = self._work.coming()
         if self._rules.policy is Policy.ALWAYS_ON:
             for _ in range(self._rules.machines):
@@ -83,11 +103,11 @@ class Fleet(Pages):
             now, _, happens, what = heappop(self._events)
             happens(now, *what)
         end = max(self.ended_at, self._work.days * DAY_SECONDS if self._rules.policy is Policy.ALWAYS_ON else 0.0)
-        for host in list(self._hosts.values()):  # those that are always on
+        for host in list(self._hosts.values()):  # the always-on machines
             self._terminate(end, host)
 
     def _goes_on(self) -> bool:
-        """Whether anything is still to happen; what is always on would be interrupted for ever."""
+        """Whether events are left; always-on machines would be interrupted for ever."""
         if self._rules.policy is not Policy.ALWAYS_ON or self._reading:
             return bool(self._events)
         return bool(self._events) and self._events[0][0] < self._work.days * DAY_SECONDS
@@ -95,22 +115,22 @@ class Fleet(Pages):
     def _arrive(self, now: float, run: Run) -> None:
         self._reading[run.number] = run
         self._waiting += run.pages
-        wanted = machine_count(run.pages, self._slots, self._rules.machines, self._rules.pages_a_slot)
+        needed = machine_count(run.pages, self._slots, self._rules.machines, self._rules.pages_a_slot)
         match self._rules.policy:
             case Policy.POOL:
-                for _ in range(wanted):
+                for _ in range(needed):
                     self._seek(now, run)
             case Policy.TASK:
-                for _ in range(wanted):
+                for _ in range(needed):
                     self._join(now, run, self._launched(now))
             case Policy.SERVICE | Policy.ALWAYS_ON:
                 self._rescale(now)
-                here = [host for host in self._hosts.values() if host.on and host.machine.notice is None]
-                for host in sorted(here, key=lambda host: len(host.seats))[:wanted]:
+                present = [host for host in self._hosts.values() if host.on and host.machine.notice is None]
+                for host in sorted(present, key=lambda host: len(host.seats))[:needed]:
                     self._join(now, run, host)
 
     def _seek(self, now: float, run: Run) -> None:
-        """A run of the pool gets a machine, as `tasks.backends.ec2.acquire` does."""
+        """Find a machine of the pool for a run, as `tasks.backends.ec2.acquire` does."""
         if not run.left:
             return
         hosts = list(self._hosts.values())
@@ -150,8 +170,7 @@ class Fleet(Pages):
             else:
                 self._at(now + self._limits.idle, self._look, host, host.turn)
 
-    def _sent_away(self, now: float, runs: list[Run]) -> None:
-        """Runs have lost a machine: they look for another."""
+    def _move(self, now: float, runs: list[Run]) -> None:
         if self._rules.policy is Policy.ALWAYS_ON:
             self._launched(now)
         self._rescale(now)
@@ -162,15 +181,15 @@ class Fleet(Pages):
                 self._join(now, run, self._launched(now))
 
     def _rescale(self, now: float) -> None:
-        """A service has as many machines as its pages are worth; those too many go when they are idle."""
+        """Start the machines that a service's waiting pages need; surplus machines go when they are idle."""
         if self._rules.policy is not Policy.SERVICE:
             return
-        wanted = machine_count(self._waiting, self._slots, self._rules.machines, self._rules.pages_a_slot)
-        there = sum(host.machine.notice is None for host in self._hosts.values() if host.on)
-        if not there and self._reading:
-            wanted = max(1, wanted)
+        needed = machine_count(self._waiting, self._slots, self._rules.machines, self._rules.pages_a_slot)
+        present = sum(host.machine.notice is None for host in self._hosts.values() if host.on)
+        if not present and self._reading:
+            needed = max(1, needed)
         stopped = [host for host in self._hosts.values() if host.machine.state is MachineState.STOPPED]
-        for _ in range(wanted - there):
+        for _ in range(needed - present):
             if stopped:
                 host = stopped.pop()
                 host.start(now)

@@ -1,4 +1,4 @@
-"""The things of a simulation: runs, their seats at machines, and the machines as the product's decisions see them."""
+"""The objects of a simulation: runs, machines, and the seats of runs on machines."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from tasks.slots.ledger import Ledger, SlotClaim
 from tasks.slots.sharing import holding, shares
 
 CONFIG = "simulated"
-_MINIMUM_SECONDS = 60.0  # EC2 bills for at least so long, each time that a machine runs
+_MINIMUM_SECONDS = 60.0  # that EC2 bills each time a machine runs
 
 
 @dataclass(eq=False, slots=True)
 class Run:
-    """One run.
+    """A run.
 
     Attributes:
-        waiting: pages that are not begun.
-        left: pages that are not read.
-        first_at: when its first page was begun.
+        waiting: pages that have not begun.
+        left: pages that are not read yet.
+        first_at: time at which its first page began.
     """
 
     number: int
@@ -36,7 +36,7 @@ class Run:
 
 @dataclass(eq=False, slots=True)
 class Seat:
-    """A run at a machine: its lease, and its claim in the machine's ledger."""
+    """A run on a machine: its lease, and its claim in the machine's slot ledger."""
 
     run: Run
     host: Host
@@ -48,7 +48,7 @@ class Seat:
     turned_at: float = 0.0
 
     def claim(self, slots: int) -> SlotClaim:
-        """As the ledger knows it; not validated, for it is made millions of times."""
+        """Return the claim for the ledger; it is not validated because millions are created."""
         wants = min(slots, self.in_flight + self.run.waiting)
         return SlotClaim.model_construct(
             wants=wants, holds=self.holds, ends_at=inf, came_at=self.came_at, fed=self.fed, turned_at=self.turned_at
@@ -57,7 +57,7 @@ class Seat:
 
 @dataclass(slots=True)
 class Block:
-    """Pages that one slot reads one after another."""
+    """Consecutive pages that one slot reads."""
 
     seat: Seat
     pages: int
@@ -70,9 +70,9 @@ class Host:
     """A machine.
 
     Attributes:
-        turn: counts its starts, so that what was to happen in an earlier one is known to be over.
-        warm: its model is loaded.
-        even: nothing has changed since its slots were dealt out, and nobody waits for a turn.
+        turn: number of its starts, by which events of an earlier start are ignored.
+        warm: whether its model is loaded.
+        even: whether nothing has changed since its slots were shared out, and no run waits for a turn.
     """
 
     machine: Machine
@@ -90,7 +90,7 @@ class Host:
 
     @classmethod
     def launched(cls, number: int, now: float, slots: int, *, spot: bool) -> Host:
-        """A new one, still booting."""
+        """Return a new machine that is booting."""
         market = Market.SPOT if spot else Market.ON_DEMAND
         machine = Machine(
             id=f"m{number:06d}",
@@ -111,7 +111,7 @@ class Host:
 
     @property
     def record(self) -> Record:
-        """Who uses it."""
+        """The leases of the machine, as the retention policy reads them."""
         leases = tuple(seat.lease for seat in self.seats.values())
         return Record(self.machine.id, leases, released_at=self.released_at, stopped_at=self.stopped_at)
 
@@ -122,46 +122,46 @@ class Host:
 
     @property
     def reading(self) -> bool:
-        """Whether pages may be begun on it."""
+        """Whether pages may begin on it."""
         return self.warm and self.machine.notice is None
 
     def become(self, state: MachineState) -> None:
-        """Change its state."""
+        """Change the machine's state."""
         self.machine = replace(self.machine, state=state)
 
     def start(self, now: float) -> None:
-        """Run again."""
+        """Start the stopped machine again."""
         self.machine = replace(self.machine, state=MachineState.PENDING, launched_at=now)
         self.on_since, self.stopped_at = now, 0.0
 
     def switch_off(self, now: float, state: MachineState) -> float:
-        """Stop running; the seconds that are billed."""
+        """Stop running, and return the seconds that are billed."""
         self.become(state)
         self.turn += 1
         self.warm = False
         return max(_MINIMUM_SECONDS, now - self.on_since)
 
     def take_notice(self, at: float) -> None:
-        """Be told of its end."""
+        """Note that the spot market takes the machine back at a time."""
         self.machine = replace(self.machine, notice=Notice(at, "spot-interruption"))
         self.even = False
 
     def seat(self, run: Run, now: float) -> None:
-        """Have a run lease it."""
+        """Give a run a lease."""
         key = str(run.number)
         seat = Seat(run, self, Lease(key, self.slots, inf, token=key), now)
         self.seats[key] = run.seats[self.machine.id] = seat
         self.even = False
 
     def leave(self, run: Run, now: float) -> None:
-        """Have a run give its lease back; what it has in flight may end."""
+        """End a run's lease; its pages in flight may finish."""
         self.seats.pop(str(run.number), None)
         run.seats.pop(self.machine.id, None)
         self.released_at = now
         self.even = False
 
     def deal(self, now: float) -> list[Seat]:
-        """Deal its slots out to the runs at it, as their ledger does; the seats that may begin pages."""
+        """Share the slots out as the slot ledger does, and return the seats that may begin pages."""
         if len(self.seats) == 1:
             (seat,) = self.seats.values()
             seat.holds = self.slots - (self.busy - seat.in_flight)  # runs that left may still have pages in flight
@@ -178,7 +178,7 @@ class Host:
         self.even = len(self.seats) <= self.slots
         left_behind = self.busy - sum(seat.in_flight for seat in seats)
         free = self.slots - left_behind - sum(seat.holds for seat in seats)
-        # What comes free goes to who has waited longest; in the product, to the one of them that looks first.
+        # A free slot goes to the run that has waited longest; in the product, to the first of them that looks.
         for seat in sorted(seats, key=lambda seat: (targets[seat.lease.token] - seat.holds, seat.fed, seat.turned_at)):
             target = targets[seat.lease.token]
             holds = holding(target, seat.holds, seat.in_flight, free)
@@ -189,7 +189,7 @@ class Host:
         return [seat for seat in seats if seat.run.waiting and seat.in_flight < seat.holds]
 
     def _contenders(self) -> list[Seat]:
-        """The seats that may hold a slot after a deal: of a crowd, no others come first in any rank."""
+        """Return the seats that may get a slot: in a crowd, only these can rank first."""
         seats = list(self.seats.values())
         if len(seats) <= 4 * self.slots:
             return seats

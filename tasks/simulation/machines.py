@@ -1,4 +1,8 @@
-"""The machines of a simulation: they boot, serve, stop, go, and are taken back by the spot market."""
+"""The machines of a simulation and the pages that they read.
+
+Machines boot, serve, stop, and are interrupted by the spot market. Pages are read in the slots that their run holds, as
+blocks of one or several neighbours, or cut off when their machine ends.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +18,23 @@ from tasks.backends.ec2.policy import Action, Limits, retention_policy
 from tasks.costs.assumptions import Assumptions
 from tasks.simulation.hosts import Block, Host, Run
 from tasks.simulation.outcome import Meter
-from tasks.simulation.scenario import Physics, Policy, Rules
+from tasks.simulation.scenario import Clock, Physics, Policy, Rules
 
 
 class Machines(ABC):
-    """Machines and their events; who reads on them is told what becomes of them.
+    """Machines with their pages, and the events of both.
+
+    Args:
+        clock: determines how long a block takes.
+        max_block: highest number of pages that one event may stand for.
 
     Attributes:
-        meter: what is counted.
+        meter: counters of the simulation.
     """
 
-    def __init__(self, rules: Rules, given: Assumptions, physics: Physics, seed: int) -> None:
+    def __init__(
+        self, rules: Rules, given: Assumptions, physics: Physics, clock: Clock, seed: int, max_block: int
+    ) -> None:
         self._rules, self._given, self._physics = rules, given, physics
         self._slots = given.slots
         self._limits = Limits(rules.idle_seconds, rules.terminate_seconds)
@@ -33,18 +43,17 @@ class Machines(ABC):
         self._hosts: dict[str, Host] = {}
         self.meter = Meter()
         self._chance = random.Random(f"spot {seed}")  # noqa: S311 - not for secrets
+        self._clock, self._max_block = clock, max_block
+        self._reading: dict[int, Run] = {}
+        self._waiting = 0
 
     @abstractmethod
-    def _deal(self, now: float, host: Host) -> None:
-        """A machine may have free slots."""
+    def _end(self, now: float, run: Run) -> None:
+        """End a run that has read its last page."""
 
     @abstractmethod
-    def _sent_away(self, now: float, runs: list[Run]) -> None:
-        """Runs have lost a machine."""
-
-    @abstractmethod
-    def _cut(self, now: float, blocks: list[Block]) -> None:
-        """Blocks were cut off as their machine went."""
+    def _move(self, now: float, runs: list[Run]) -> None:
+        """Find other machines for runs that have lost theirs."""
 
     def _at(self, time: float, happens: Callable[..., None], *what: object) -> None:
         heappush(self._events, (time, next(self._sequence), happens, what))
@@ -74,7 +83,7 @@ class Machines(ABC):
                 self._at(now + self._limits.idle, self._look, host, turn)
 
     def _look(self, now: float, host: Host, turn: int) -> None:
-        """Stop a machine that nobody uses, as every stopper of the product does."""
+        """Stop or terminate an unused machine, by the product's own policy."""
         if host.turn != turn or host.machine.id not in self._hosts or self._rules.policy is Policy.ALWAYS_ON:
             return
         decision = retention_policy(host.machine, host.record, 0.0, now, self._limits)
@@ -104,7 +113,7 @@ class Machines(ABC):
         del self._hosts[host.machine.id]
 
     def _interrupted(self, now: float, host: Host, turn: int) -> None:
-        """A spot machine is told of its end: its runs go elsewhere, and what is in flight may end."""
+        """Give a spot machine notice: its runs move to other machines, and pages in flight may finish."""
         if host.turn != turn or host.machine.id not in self._hosts:
             return
         self.meter.interruptions += 1
@@ -113,7 +122,7 @@ class Machines(ABC):
         runs = [seat.run for seat in host.seats.values()]
         for run in runs:
             host.leave(run, now)
-        self._sent_away(now, runs)
+        self._move(now, runs)
 
     def _gone(self, now: float, host: Host, turn: int) -> None:
         if host.turn != turn or host.machine.id not in self._hosts:
@@ -124,3 +133,81 @@ class Machines(ABC):
         host.busy = 0
         self._terminate(now, host)
         self._cut(now, cut)
+
+    def _deal(self, now: float, host: Host) -> None:
+        if self._rules.policy in {Policy.SERVICE, Policy.ALWAYS_ON}:
+            self._take_over(now, host)
+        if host.seats and host.reading:
+            for seat in host.deal(now):
+                self._feed(now, seat.run)
+
+    def _take_over(self, now: float, host: Host) -> None:
+        """Give a machine's free slots to runs that other machines read."""
+        spare = self._slots - host.busy - sum(seat.run.waiting for seat in host.seats.values())
+        if spare <= 0:
+            return
+        for run in self._reading.values():
+            if run.waiting and host.machine.id not in run.seats:
+                host.seat(run, now)
+                spare -= run.waiting
+                if spare <= 0:
+                    return
+
+    def _feed(self, now: float, run: Run) -> None:
+        """Begin pages of a run in all slots that it holds, on the least loaded machine first."""
+        open_seats = [seat for seat in run.seats.values() if seat.in_flight < seat.holds and seat.host.reading]
+        while run.waiting and open_seats:
+            seat = min(open_seats, key=lambda seat: seat.in_flight) if len(open_seats) > 1 else open_seats[0]
+            self._begin(now, seat.host, str(run.number))
+            if seat.in_flight >= seat.holds:
+                open_seats.remove(seat)
+
+    def _begin(self, now: float, host: Host, key: str) -> None:
+        seat = host.seats[key]
+        run = seat.run
+        pages = max(1, min(self._max_block, run.waiting // (2 * self._slots * len(run.seats))))
+        run.waiting -= pages
+        self._waiting -= pages
+        run.first_at = min(run.first_at, now)
+        seat.in_flight += 1
+        seat.fed = True
+        host.busy += 1
+        self.meter.slots.change(now, 1)
+        seconds = self._clock.seconds(pages, host.busy)
+        number = next(self._sequence)
+        host.blocks[number] = Block(seat, pages, now, seconds)
+        self._at(now + seconds, self._done, host, number)
+
+    def _done(self, now: float, host: Host, number: int) -> None:
+        block = host.blocks.pop(number, None)
+        if block is None:  # its machine was terminated
+            return
+        seat = block.seat
+        seat.in_flight -= 1
+        host.busy -= 1
+        self.meter.slots.change(now, -1)
+        if not self._read(now, seat.run, block.pages):
+            return
+        if seat.run.waiting and host.even and host.seats.get(str(seat.run.number)) is seat:
+            self._begin(now, host, str(seat.run.number))
+        elif host.reading:
+            self._deal(now, host)
+
+    def _read(self, now: float, run: Run, pages: int) -> bool:
+        """Count pages as read, and return whether the run continues."""
+        run.left -= pages
+        if run.left or run.number not in self._reading:
+            return run.left > 0
+        self._end(now, run)
+        return False
+
+    def _cut(self, now: float, blocks: list[Block]) -> None:
+        """Keep the pages that interrupted blocks have read, and read the others again."""
+        for block in blocks:
+            read = min(block.pages - 1, int(block.pages * (now - block.began) / block.seconds))
+            self.meter.again += 1
+            self._read(now, block.seat.run, read)
+            block.seat.run.waiting += block.pages - read
+            self._waiting += block.pages - read
+        for run in dict.fromkeys(block.seat.run for block in blocks):
+            self._feed(now, run)

@@ -1,4 +1,4 @@
-"""What came of a simulation: times of runs, hours of machines, dollars."""
+"""The results of a simulation: times of runs, hours of machines, and cost."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from dataclasses import dataclass, field
 from tasks.core.jobs import Frozen
 from tasks.costs.assumptions import Assumptions
 from tasks.costs.price_book import Book, Term
-from tasks.costs.rates import HOURS_A_MONTH
+from tasks.costs.rates import balancer_usd_per_hour, function_usd, gp3_usd_per_hour
 from tasks.simulation.scenario import Policy, Rules, Work
 
 _BINS = 256
 
 
 class Outcome(Frozen):
-    """What came of it.
+    """The result of a simulation.
 
     Attributes:
         span: seconds from the start until the last page was read.
-        started: seconds from a run's arrival to its first page: on average, of half of the runs, of 95 of 100.
-        finished: seconds from a run's arrival to its last page, likewise, and the longest.
-        machine_hours: that were paid for.
-        occupancy: share of the paid slot-seconds in which a page was read.
-        launches: machines that were made; `starts` of stopped ones; `interruptions` by the spot market.
+        started: seconds from a run's arrival to its first page: mean, median and 95th percentile.
+        finished: seconds from a run's arrival to its last page: median, 95th percentile and longest.
+        machine_hours: hours of machines that were paid for.
+        occupancy: fraction of the paid slot-seconds in which a page was read.
+        launches: number of new machines; `starts` of stopped ones; `interruptions` by the spot market.
         again: pages that were read twice.
-        peak: machines at once.
-        usd: of machines, disks, addresses, and what stands beside them.
-        machines, slots: on average, over equal parts of the time until the last machine has gone.
-        seconds: of one such part.
+        peak: highest number of machines at once.
+        usd: cost of machines, disks, addresses, load balancer and function.
+        machines, slots: means over equal intervals until the last machine is terminated.
+        seconds: length of one such interval.
     """
 
     work: Work
@@ -56,7 +56,7 @@ class Outcome(Frozen):
 
 @dataclass
 class Trace:
-    """How much there was of something over time, in bins that grow with the time."""
+    """A value over time, summed up in a fixed number of bins that grow with the time."""
 
     width: float = 1.0
     bins: list[float] = field(default_factory=lambda: [0.0] * _BINS)
@@ -64,12 +64,12 @@ class Trace:
     _since: float = 0.0
 
     def change(self, now: float, by: float) -> None:
-        """More or less of it from now on."""
+        """Change the value from now on."""
         self.until(now)
         self._value += by
 
     def until(self, now: float) -> None:
-        """Note what there was until now."""
+        """Record the value until now."""
         while now > self.width * _BINS:
             pairs = [self.bins[place] + self.bins[place + 1] for place in range(0, _BINS, 2)]
             self.bins = pairs + [0.0] * (_BINS // 2)
@@ -86,18 +86,18 @@ class Trace:
 
     @property
     def area(self) -> float:
-        """Over all of the time."""
+        """The integral over all of the time."""
         return sum(self.bins)
 
     def means(self) -> tuple[float, ...]:
-        """Of each bin, as far as the time went."""
+        """Return the mean of each bin that was used."""
         used = min(_BINS, int(self._since / self.width) + 1)
         return tuple(amount / self.width for amount in self.bins[:used])
 
 
 @dataclass
 class Meter:
-    """What is counted while a simulation goes on. Seconds are summed over machines."""
+    """The counters of a running simulation. Seconds are summed over machines."""
 
     running: float = 0.0
     disks: float = 0.0
@@ -113,17 +113,17 @@ class Meter:
     finished: list[float] = field(default_factory=list)
 
     def switched(self, now: float, by: int) -> None:
-        """So many machines more, or fewer, are on."""
+        """Change the number of machines that are on."""
         self.on += by
         self.peak = max(self.peak, self.on)
         self.machines.change(now, by)
 
 
 def outcome(work: Work, rules: Rules, given: Assumptions, book: Book, meter: Meter, span: float) -> Outcome:
-    """The sum of it.
+    """Sum up a simulation.
 
     Raises:
-        KeyError: the price book lacks the machine.
+        KeyError: the price book has no price of the machine.
     """
     usd = _usd(work, rules, given, book, meter, span)
     started, finished = sorted(meter.started), sorted(meter.finished)
@@ -155,20 +155,16 @@ def outcome(work: Work, rules: Rules, given: Assumptions, book: Book, meter: Met
 
 def _usd(work: Work, rules: Rules, given: Assumptions, book: Book, meter: Meter, span: float) -> float:
     price = book.find(given.instance_type, given.region, Term.SPOT if rules.spot else Term.ON_DEMAND)
-    own = None if rules.spot else given.usd_per_hour
-    if own is None and price is None:
+    assumed = None if rules.spot else given.usd_per_hour
+    an_hour = assumed if assumed is not None or price is None else price.usd
+    if an_hour is None:
         raise KeyError(given.instance_type)
-    an_hour = own if own is not None or price is None else price.usd
-    assert an_hour is not None  # noqa: S101 - one of them is there
-    an_hour += book.usd("ipv4", given.region) if given.ipv4 else 0.0
-    usd = meter.running / 3600 * an_hour
-    usd += meter.disks / 3600 * given.disk_gb * book.usd("gp3:gb", given.region) / HOURS_A_MONTH
+    usd = meter.running / 3600 * (an_hour + (book.usd("ipv4", given.region) if given.ipv4 else 0.0))
+    usd += meter.disks / 3600 * gp3_usd_per_hour(given.disk_gb, region=given.region, book=book)
     if rules.policy is Policy.SERVICE:
-        balancer = book.usd("alb:hour", given.region) + given.alb_lcu * book.usd("alb:lcu", given.region)
-        usd += balancer * max(span / 3600, work.days * 24)
+        usd += balancer_usd_per_hour(given.region, book, given.alb_lcu) * max(span / 3600, work.days * 24)
     if rules.policy is Policy.TASK:
-        memory = given.lambda_seconds * given.lambda_gb * book.usd("lambda:gb_s", given.region)
-        usd += work.runs * (memory + book.usd("lambda:request", given.region))
+        usd += work.runs * function_usd(given.lambda_seconds, given.lambda_gb, given.region, book)
     return usd
 
 

@@ -1,4 +1,4 @@
-"""Simulations as a picture: machines, and how many of their slots read, over time. The same give the same bytes."""
+"""Simulations as an SVG chart of machines and busy slots over time. The same outcomes give the same bytes."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _STYLE = """
 
 
 def picture(outcomes: Sequence[Outcome], slots: int) -> str:
-    """A panel for each, as SVG, all on the same clock.
+    """Draw a panel for each outcome as SVG, all on the same time axis.
 
     Args:
-        outcomes: what was simulated; one at least.
-        slots: of each machine.
+        outcomes: one or more simulations.
+        slots: slots of each machine.
     """
     work = outcomes[0].work
     title = f"{work.pages:,} pages in runs of {work.run_pages:,}, {work.arrivals}"
@@ -35,8 +35,8 @@ def picture(outcomes: Sequence[Outcome], slots: int) -> str:
     longest = max(len(each.machines) * each.seconds for each in outcomes)
     parts = [
         f'<text x="20" y="30" class="title">{escape(title)}</text>',
-        '<text x="20" y="50" class="faint">Grey: machines paid for. Red: the part of their slots that reads. '
-        "Simulated.</text>",
+        '<text x="20" y="50" class="faint">Grey: machines that are paid for. Red: the fraction of their slots that '
+        "reads. Simulated.</text>",
     ]
     for number, each in enumerate(outcomes):
         base = _TOP + (number + 1) * _PANEL - 8

@@ -1,4 +1,4 @@
-"""What is simulated: who comes when, how machines are kept, and what is taken for granted."""
+"""The inputs of a simulation: the runs, the rules for machines, and the behaviour of machines and pages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tasks.core.jobs import Frozen
 from tasks.core.scaling import PAGES_PER_SLOT
 from tasks.costs.assumptions import DAY_SECONDS, Assumptions
 
-# So many page times are drawn one by one before their sum is taken for normally distributed.
+# The sum of more page times than this is drawn from a normal distribution.
 _DRAWN = 8
 
 
@@ -24,30 +24,30 @@ class Policy(StrEnum):
     POOL = "pool"
     """Runs reuse, start or launch machines of a pool, which stop when idle: `--backend ec2`."""
     TASK = "task"
-    """A machine for each run, which ends with it: Lambda + ECS."""
+    """Each run has a machine that ends with it: Lambda + ECS."""
     SERVICE = "service"
-    """As many machines as the pages that wait are worth, from none: an ECS service behind a load balancer."""
+    """The number of machines follows the waiting pages, down to zero: an ECS service behind a load balancer."""
     ALWAYS_ON = "always-on"
     """All machines, all day."""
 
 
 class Arrivals(StrEnum):
-    """When runs come."""
+    """When runs arrive."""
 
     ONCE = "once"
     STEADY = "steady"
     POISSON = "poisson"
     NIGHTLY = "nightly"
-    """All of a day within an hour, at 22:00."""
+    """All runs of a day arrive within an hour from 22:00 on."""
 
 
 class Work(Frozen):
-    """What is to be read.
+    """The workload.
 
     Attributes:
-        pages: of all runs.
-        run_pages: of each run; the last one has what is left.
-        days: over which runs come.
+        pages: pages of all runs.
+        run_pages: pages of each run; the last one has the rest.
+        days: number of days over which runs arrive.
     """
 
     pages: int = Field(ge=1)
@@ -58,11 +58,11 @@ class Work(Frozen):
 
     @property
     def runs(self) -> int:
-        """How many."""
+        """The number of runs."""
         return -(-self.pages // self.run_pages)
 
     def coming(self) -> Iterator[tuple[float, int]]:
-        """Each run's arrival, in seconds from the start, and its pages; in order of arrival."""
+        """Yield each run's arrival, in seconds from the start, and its pages, in order of arrival."""
         for number, at in enumerate(self._times()):
             yield at, min(self.run_pages, self.pages - number * self.run_pages)
 
@@ -74,7 +74,7 @@ class Work(Frozen):
             case Arrivals.STEADY:
                 yield from (number * span / self.runs for number in range(self.runs))
             case Arrivals.POISSON:
-                # Given how many come, those of a Poisson process are spread evenly at random.
+                # Given their number, the arrivals of a Poisson process are uniformly distributed.
                 yield from sorted(stream.random() * span for _ in range(self.runs))
             case Arrivals.NIGHTLY:
                 nights = max(1, round(self.days))
@@ -83,14 +83,14 @@ class Work(Frozen):
 
 
 class Rules(Frozen):
-    """How machines are kept: what the settings of the product say.
+    """How machines are managed, as in the product's settings.
 
     Attributes:
-        idle_seconds: a machine without a run stays for so long.
-        terminate_seconds: a stopped one likewise.
-        machines: of a run (pool, task), or of all (service, always-on), at the most.
-        pages_a_slot: a further machine comes for so many pages for each of its slots.
-        spot: machines are bought on the spot market.
+        idle_seconds: how long a machine without a run is kept running.
+        terminate_seconds: how long a stopped machine is kept.
+        machines: highest number of machines of a run (pool, task) or of all runs (service, always-on).
+        pages_a_slot: pages for each of its slots that bring another machine.
+        spot: whether machines are bought on the spot market.
     """
 
     policy: Policy = Policy.POOL
@@ -102,14 +102,14 @@ class Rules(Frozen):
 
 
 class Physics(Frozen):
-    """What machines do whatever is decided, beside the assumptions of `hearth plan`. None of it was measured on AWS.
+    """The behaviour of machines, beside the assumptions of `hearth plan`. None of it was measured on AWS.
 
     Attributes:
-        start_seconds: from starting a stopped machine until its model can be loaded.
-        stop_seconds: from stopping it until it can be started.
-        notice_seconds: from a spot machine's notice to its end.
-        interruptions_an_hour: of a spot machine, on average.
-        poll_seconds: how often a run looks again at a machine that is being stopped.
+        start_seconds: time from the start of a stopped machine until its model can be loaded.
+        stop_seconds: time from the stop of a machine until it can be started again.
+        notice_seconds: time from a spot machine's notice to its end.
+        interruptions_an_hour: mean number of interruptions of a spot machine per hour.
+        poll_seconds: how often a run checks a machine that is being stopped.
     """
 
     start_seconds: float = Field(40.0, ge=0)
@@ -120,12 +120,12 @@ class Physics(Frozen):
 
 
 class Clock:
-    """How long pages take: lognormal, or drawn from measured ones, and longer with more in flight.
+    """Page times: lognormal, or drawn from measured ones, and longer with more pages in flight.
 
     Args:
-        given: the typical page, the spread, the seed, and what each further page in flight costs.
-        measured: seconds of pages with as many in flight as `page_seconds_slots` says; none: they are lognormal.
-        turn: another one draws other times.
+        given: the typical page time, its spread, the seed, and the slowdown by other pages in flight.
+        measured: page times in seconds, with `page_seconds_slots` pages in flight; lognormal times if empty.
+        turn: number of the draw; another number draws other times.
     """
 
     def __init__(self, given: Assumptions, measured: Sequence[float] = (), turn: int = 0) -> None:
@@ -141,7 +141,7 @@ class Clock:
         self._base = 1 + self._slow * (given.page_seconds_slots - 1)
 
     def seconds(self, pages: int, busy: int) -> float:
-        """Of so many pages one after another, in a slot of a machine that has `busy` slots in use with this one."""
+        """Return the seconds of consecutive pages in one slot of a machine, of which `busy` slots are in use."""
         if pages <= _DRAWN:
             spent = sum(self._one() for _ in range(pages))
         else:
@@ -149,8 +149,6 @@ class Clock:
         return spent * (1 + self._slow * (busy - 1)) / self._base
 
     def _one(self) -> float:
-        return (
-            self._stream.choice(self._measured)
-            if self._measured
-            else self._stream.lognormvariate(self._mu, self._sigma)
-        )
+        if self._measured:
+            return self._stream.choice(self._measured)
+        return self._stream.lognormvariate(self._mu, self._sigma)

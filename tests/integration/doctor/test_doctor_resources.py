@@ -157,7 +157,7 @@ class TestContainer:
     def test_sagemaker_refuses_all_but_dockers_own_manifest(self, doctor: Doctor, aws: AwsFront, kind: str):
         push_image(self.IMAGE, kind, aws.behind("ecr"))
         seen = doctor("sagemaker")
-        assert seen.one("container", f"is of the type {kind}") == "missing"
+        assert seen.one("container", f"has the type {kind}") == "missing"
         assert "push_image.sh" in seen["container"][0][1]
 
     def test_and_takes_that(self, doctor: Doctor, aws: AwsFront):

@@ -173,7 +173,7 @@ async def test_a_stop_that_was_never_seen_because_it_started_again_ends_the_firs
     found = await billed(pool_)
     assert 400 <= life(found.total) <= 400 + time.time() - before
     assert found.total.stopped == pytest.approx(600, abs=1)
-    assert f"not known to the second: {name}" in " ".join(found.notes)
+    assert f"stop time is unknown for: {name}" in " ".join(found.notes)
 
 
 async def test_a_machine_that_ec2_has_forgotten_ended_when_it_was_last_seen(aws: AwsFront, pool: Pool):

@@ -67,7 +67,6 @@ def test_a_missing_permission_ends_the_command_with_one_line_and_no_machine(
     assert machines.instances() == {}
 
 
-@pytest.mark.always
 def test_two_commands_at_once_share_one_machine(ec2: Hearth, machines: Machines, tmp_path: Path):
     machines.plan = Plan(engine_s=0.1)
     one, other = Reading(ec2, paper(tmp_path, 6)), Reading(ec2, paper(tmp_path, 6, "other"))

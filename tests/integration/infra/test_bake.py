@@ -210,11 +210,11 @@ class TestFailing:
         # AWS answers 500 here; 400 spares the test botocore's retries.
         deployed.fail("RunInstances", "InsufficientInstanceCapacity", times=1)
         baked(deployed)
-        assert any("Not to be had: g4dn.xlarge" in text for text in deployed.told)
+        assert any("No capacity: g4dn.xlarge" in text for text in deployed.told)
 
     def test_no_room_anywhere(self, deployed: Cloud):
         deployed.fail("RunInstances", "VcpuLimitExceeded")
-        with pytest.raises(BakeError, match="No machine is to be had"):
+        with pytest.raises(BakeError, match="EC2 has no capacity"):
             bake(deployed.aws, how(), deployed.listen)
 
     def test_a_pool_without_a_stack(self, cloud: Cloud):

@@ -18,7 +18,7 @@ def test_the_launch_is_asked_for_again(deployed: Cloud):
     with machine_says(deployed, "serving"):
         image = bake(deployed.aws, how(), deployed.listen)
     assert deployed.parameter("/hearth/default/ami") == image
-    assert deployed.told.count("EC2 does not know the new instance profile yet; asking again.") == 2
+    assert deployed.told.count("EC2 does not know the new instance profile yet; trying again.") == 2
 
 
 def test_not_for_ever(deployed: Cloud):
@@ -32,4 +32,4 @@ def test_another_invalid_value_is_told_at_once(deployed: Cloud):
     deployed.fail("RunInstances", "InvalidParameterValue", "Invalid value 'x' for InstanceType")
     with pytest.raises(InfraError, match="Invalid value 'x'"):
         bake(deployed.aws, how(), deployed.listen)
-    assert not any("asking again" in text for text in deployed.told)
+    assert not any("trying again" in text for text in deployed.told)

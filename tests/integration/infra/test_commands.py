@@ -64,7 +64,7 @@ class TestInfra:
     def test_the_world_is_refused_in_one_line(self, cloud: Cloud):
         done = run("up", "ec2", "--allow-from", "0.0.0.0/0", "--yes")
         assert done.exit_code == 2
-        assert done.output.startswith("Error: 0.0.0.0/0 would let in")
+        assert done.output.startswith("Error: 0.0.0.0/0 would admit")
         assert done.output.count("\n") == 1
         assert "Traceback" not in done.output
 
@@ -90,10 +90,10 @@ class TestInfra:
         )
 
     def test_an_option_that_a_stack_does_not_take_is_refused(self, cloud: Cloud, monkeypatch: pytest.MonkeyPatch):
-        monkeypatch.setattr(Ec2Deployment, "takes", frozenset({"allow_from"}))
+        monkeypatch.setattr(Ec2Deployment, "supported_options", frozenset({"allow_from"}))
         done = run("down", "ec2", "--images", "--yes")
         assert done.exit_code == 2
-        assert "--images means nothing to the stack ec2" in done.output
+        assert "The ec2 stack does not support --images" in done.output
 
     def test_bake_makes_an_image(self, cloud: Cloud, monkeypatch: pytest.MonkeyPatch):
         # The test's own clients, as moto's CreateImage has to be helped.

@@ -103,7 +103,7 @@ class TestSagemaker:
     def test_an_image_of_another_region_makes_no_stack(self, cloud: Cloud):
         elsewhere = IMAGE.replace("us-east-1", "eu-west-1")
         push_image(elsewhere)
-        with pytest.raises(RequestError, match="not in ECR of us-east-1"):
+        with pytest.raises(RequestError, match="not in ECR in us-east-1"):
             sagemaker.up(cloud.aws, endpoint(image=elsewhere), cloud.listen, poll_seconds=POLL)
         assert ("cloudformation", "CreateStack") not in cloud.calls
 

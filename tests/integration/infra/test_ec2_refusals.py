@@ -87,7 +87,7 @@ class TestRefusals:
         with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as other:  # a page of HTML, and 501
             threading.Thread(target=other.serve_forever, args=(0.02,), daemon=True).start()
             monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{other.server_address[1]}")
-            with pytest.raises(AccessError, match="What answers is not AWS"):
+            with pytest.raises(AccessError, match="response is not one of AWS"):
                 down(connect(), "default", print)
             other.shutdown()
 

@@ -56,7 +56,7 @@ def test_a_service_in_use_is_taken_down_by_force_alone(cloud: Cloud):
     up(cloud.aws, service(), cloud.listen, poll_seconds=POLL)
     ecs = client(cloud, "ecs")
     ecs.update_service(cluster=NAME, service=NAME, desiredCount=2)
-    with pytest.raises(InUseError, match="2 are wanted"):
+    with pytest.raises(InUseError, match="2 are requested"):
         down(cloud.aws, "default", cloud.listen, force=False, poll_seconds=POLL)
     assert status(cloud.aws, "default").state == "CREATE_COMPLETE"
     down(cloud.aws, "default", cloud.listen, force=True, poll_seconds=POLL)

@@ -54,7 +54,7 @@ def roles(cloud: Cloud) -> set[str]:
 def test_up_makes_those_of_a_pool_before_anything_is_launched(cloud: Cloud):
     up(cloud.aws, pool(), cloud.listen, poll_seconds=0.02)
     assert set(LINKED_SERVICES) <= roles(cloud)
-    assert any("service-linked role of spot.amazonaws.com was made" in text for text in cloud.told)
+    assert any("service-linked role of spot.amazonaws.com was created" in text for text in cloud.told)
 
 
 def test_those_that_are_there_are_left_alone(cloud: Cloud):

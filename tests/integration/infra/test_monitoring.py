@@ -98,4 +98,4 @@ class TestStack:
         )
         assert done.exit_code == 0, done.output
         assert "USD 3.00 a month" in done.output
-        assert "not watched" in done.output  # the charges, as the region is another
+        assert "no alarm" in done.output  # the charges, as the region is another

@@ -43,7 +43,7 @@ class TestDisk:
 
     def test_a_smaller_disk_than_the_image_is_refused_before_the_stack(self, cloud: Cloud):
         image(cloud, 120)
-        with pytest.raises(RequestError, match=r"120 GB, and the disk 100 GB.*HEARTH_EC2_STACK__DISK_GB to 120"):
+        with pytest.raises(RequestError, match=r"the disk only 100 GB.*DISK_GB to at least 120"):
             ec2.up(cloud.aws, pool(disk_gb=100), cloud.listen, poll_seconds=0.02)
         assert stacks(cloud) == []
 

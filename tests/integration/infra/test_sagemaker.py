@@ -51,7 +51,7 @@ class TestOnMoto:
 
     def test_an_endpoint_of_the_other_kind_is_to_be_taken_down_first(self, on_moto: Cloud):
         deploy.up(on_moto.aws, ASYNC, on_moto.listen, poll_seconds=POLL)
-        with pytest.raises(RequestError, match="is async, and SageMaker cannot make it realtime"):
+        with pytest.raises(RequestError, match="is async, and SageMaker cannot change it to realtime"):
             deploy.up(on_moto.aws, REALTIME, on_moto.listen, poll_seconds=POLL)
 
     def test_down_leaves_nothing_not_even_a_bucket_that_a_dead_run_left_full(self, on_moto: Cloud):

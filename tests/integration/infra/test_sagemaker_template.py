@@ -122,9 +122,9 @@ class TestValues:
 class TestPlan:
     def test_instances_that_are_kept_are_told_with_what_they_cost_a_month(self):
         _, notes = plan(endpoint(min_copies=1), 0.7364)
-        assert "1 of them run all day, asked or not: USD 17.67 a day, 538 a month." in notes
+        assert "1 of them run all day, used or not: USD 17.67 a day, 538 a month." in notes
 
     def test_an_endpoint_that_scales_to_none_says_so_and_that_the_first_one_starts_at_once(self):
         _, notes = plan(endpoint(), 0.7364)
         assert "starts with the endpoint" in notes[0]
-        assert "AWS scales it in to none" in notes[1]
+        assert "AWS scales it to zero" in notes[1]

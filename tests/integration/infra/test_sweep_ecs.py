@@ -61,10 +61,10 @@ def publish(minutes: float, value: float = 1.0) -> None:
 
 
 def test_tasks_that_never_come_up_are_sent_away_though_nothing_was_ever_published(look: Look):
-    assert "nobody has used it" in look(0)
+    assert "unused for" in look(0)
     look(5)
     assert desired() == 2
-    assert "sent away" in look(IDLE_MINUTES + 0.1)
+    assert "its tasks are ended" in look(IDLE_MINUTES + 0.1)
     assert desired() == 0
 
 
@@ -114,7 +114,7 @@ def test_what_was_idle_once_begins_anew_with_the_next_run(look: Look):
 
 def test_without_a_wanted_task_nothing_is_asked_and_nothing_counts(look: Look):
     boto3.client("ecs").update_service(cluster=NAME, service=NAME, desiredCount=0)
-    assert look(0) == "no task is wanted"
+    assert look(0) == "no task is requested"
     boto3.client("ecs").update_service(cluster=NAME, service=NAME, desiredCount=2)
     look(60)
     assert desired() == 2

@@ -159,12 +159,12 @@ class TestValues:
     @pytest.mark.parametrize(
         ("output", "changed", "told"),
         [
-            ("s3://inbox/results", {"bucket": None}, "No bucket is watched"),
-            ("s3://inbox/results", {"bucket": "No_Such"}, "'No_Such' is no name of a bucket"),
+            ("s3://inbox/results", {"bucket": None}, "The trigger has no bucket"),
+            ("s3://inbox/results", {"bucket": "No_Such"}, "'No_Such' is not a valid name of a bucket"),
             ("/data/results", {}, "HEARTH_OUTPUT"),
             ("s3://inbox", {}, "HEARTH_OUTPUT"),
             ("s3://inbox/results", {"image": None}, "HEARTH_TRIGGER__IMAGE"),
-            ("s3://inbox/a", {"prefix": "a/b/"}, "among the results"),
+            ("s3://inbox/a", {"prefix": "a/b/"}, "inside the output"),
         ],
     )
     def test_what_would_not_work_is_refused_before_anything_is_made(self, output, changed, told):

@@ -58,5 +58,5 @@ class TestEvents:
         ids=str,
     )
     def test_what_is_no_event_of_s3_is_said_to_be_none(self, event):
-        with pytest.raises(TriggerError, match="no event of S3"):
+        with pytest.raises(TriggerError, match="not an event of S3"):
             list(arrivals(event))

@@ -43,7 +43,6 @@ def test_a_file_env_of_another_program_in_another_encoding_is_no_trouble(hearth:
     assert (outcome.code, outcome.notes) == (0, "")
 
 
-@pytest.mark.always
 def test_credentials_reach_the_server_and_nothing_else(hearth: Hearth, server: ScriptedOllama, tmp_path: Path):
     url = server.url.replace("http://", f"http://user:{SECRET}@")
     outcome = hearth.read(pdfs.written(tmp_path / "a.pdf", "one"), HEARTH_URL=url, HEARTH_MODEL="qwen2.5vl:7b")

@@ -72,7 +72,6 @@ def test_an_unchanged_copy_is_no_change(hearth: Hearth, serving, novel: Path, ch
     assert (outcome.code, outcome.json["flags"]) == (0, []), outcome.err
 
 
-@pytest.mark.always
 def test_the_same_bytes_under_another_name_are_not_read_again(hearth: Hearth, serving, novel: Path):
     engine = serving("echo")
     first = hearth.read(novel, **engine.settings)

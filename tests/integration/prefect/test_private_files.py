@@ -35,7 +35,6 @@ def opened(*places: Path) -> Iterator[str]:
                 yield f"{path} {mode:o}"
 
 
-@pytest.mark.always
 def test_a_run_leaves_nothing_that_others_can_read(hearth: Hearth, tmp_path: Path):
     outcome = hearth.read(pdfs.written(tmp_path / "a.pdf", "one", "two"))
     assert (outcome.code, outcome.notes) == (0, "")

@@ -195,14 +195,14 @@ def test_page_times_are_looked_for_there_too(store: ResultStore):
     results = [page(number, seconds=3.0) for number in range(1, 31)]
     store.write_manifest(manifest(store), map(PageEntry.of, results))
     times = page_times(PLACE, "qwen2.5vl:7b", Assumptions())
-    assert (times.measured, times.source) == ((3.0,) * 30, "measured, of 30 pages that qwen2.5vl:7b has read")
+    assert (times.measured, times.source) == ((3.0,) * 30, "measured, from 30 pages that qwen2.5vl:7b has read")
 
 
 def test_page_times_that_cannot_be_read_are_assumed_and_it_is_said(aws: AwsFront, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(objects, "default_aws", Aws())
     times = page_times(S3Path("nobody-s-bucket", "results"), "qwen2.5vl:7b", Assumptions())
     assert times.measured == ()
-    assert times.source.startswith("assumed, as those below s3://nobody-s-bucket/results cannot be read")
+    assert times.source.startswith("assumed, because the results below s3://nobody-s-bucket/results cannot be read")
 
 
 @pytest.mark.long("many writers at once: 8 s")

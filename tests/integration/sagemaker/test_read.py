@@ -53,7 +53,13 @@ def echo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
         yield started
 
 
-@pytest.mark.parametrize("queued", [False, True], ids=["real time", "queued"])
+@pytest.mark.parametrize(
+    "queued",
+    [
+        pytest.param(False, id="real time"),
+        pytest.param(True, id="queued", marks=pytest.mark.long("the same by a queue: 11 s")),
+    ],
+)
 def test_a_pdf_is_read_through_all_of_it(
     hearth_there: Hearth, aws: AwsFront, reader: Container, tmp_path: Path, queued: bool
 ):

@@ -8,15 +8,10 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from infra_scripts.ec2.access import certificate, parameter_names
 from infra_scripts.ec2.pool import Ec2Stack
@@ -33,12 +28,12 @@ _seconds = pytest.StashKey[list[str]]()
 
 @dataclass(frozen=True)
 class Ground:
-    """What all machines of a run share.
+    """The files that all machines of a test run share.
 
     Args:
-        root: the disk that they start from.
-        cloud: the directory of what the cloud around them has.
-        certificate: of their proxies.
+        root: disk from which they boot.
+        cloud: directory of the simulated cloud.
+        certificate: certificate of their proxies.
     """
 
     root: Path
@@ -48,7 +43,7 @@ class Ground:
 
 @pytest.fixture(scope="session")
 def ground() -> Iterator[Ground]:
-    """The root and the cloud, which go with the run."""
+    """Create the root and the cloud, and delete them after the test run."""
     if reason := why_not():
         pytest.skip(reason)
     with large_directory() as directory:
@@ -60,9 +55,10 @@ def ground() -> Iterator[Ground]:
 
 
 def _make_cloud(directory: Path) -> str:
-    """Write what the cloud serves, and return the certificate of machines' proxies."""
+    """Write the files of the cloud, and return the certificate of machines' proxies."""
     (directory / "served").mkdir(parents=True)
-    _write_certificate(directory)
+    for name, text in zip(("key.pem", "certificate.pem"), certificate(cloud.NAMES), strict=True):
+        (directory / name).write_text(text)
     key, public = certificate()
     values = dict(zip(parameter_names("default"), (TOKEN, key, public), strict=True))
     (directory / "parameters.json").write_text(json.dumps(values))
@@ -76,34 +72,13 @@ def _make_cloud(directory: Path) -> str:
     return public
 
 
-def _write_certificate(directory: Path) -> None:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "boot tests")])
-    now = datetime.now(UTC)
-    signed = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host) for host in cloud.NAMES]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-    (directory / "key.pem").write_bytes(key.private_bytes(encoding, form, serialization.NoEncryption()))
-    (directory / "certificate.pem").write_bytes(signed.public_bytes(encoding))
-
-
 def stack(**changed: object) -> Ec2Stack:
     """A pool in token mode, with some of its values changed."""
     return pool(**{"access": "token", **changed})
 
 
 def limits_run(machine: Machine) -> bool:
-    """Whether the watchdog and the hard limit are on."""
+    """Whether the watchdog and the hard limit are active."""
     return all(machine.state(unit, "ActiveState") == "active" for unit in LIMITS)
 
 
@@ -113,7 +88,7 @@ Took = Callable[[str, float], None]
 
 @pytest.fixture
 def machine(ground: Ground) -> Iterator[Maker]:
-    """Make machines, such as machine("i-...") or machine("i-...", image); they go with the test."""
+    """Make machines, such as machine("i-...") or machine("i-...", image); they are deleted after the test."""
     with ExitStack() as ending:
 
         def make(instance: str, image: Path | None = None) -> Machine:
@@ -127,7 +102,7 @@ def machine(ground: Ground) -> Iterator[Maker]:
 
 @pytest.fixture(scope="session")
 def baked(ground: Ground) -> Iterator[Path]:
-    """The disk of a machine that came to serving and was powered off, as `hearth infra bake` takes it."""
+    """Boot a machine until it serves, power it off, and return its disk, as `hearth infra bake` does."""
     with large_directory(ground.root.parent) as directory:
         first = Machine(ground.root, ground.cloud, directory, "i-0baked0000000000")
         try:
@@ -141,12 +116,12 @@ def baked(ground: Ground) -> Iterator[Path]:
 
 @pytest.fixture
 def took(request: pytest.FixtureRequest) -> Took:
-    """Have the end of the run tell how many seconds something took."""
+    """Report a duration at the end of the test run."""
     told = request.config.stash.setdefault(_seconds, [])
     return lambda what, seconds: told.append(f"{seconds:6.1f} s  {what}")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Tell the seconds of each boot."""
+    """Print the duration of each boot."""
     for line in terminalreporter.config.stash.get(_seconds, []):
         terminalreporter.write_line(line)

@@ -81,5 +81,5 @@ def test_the_plan_says_what_initialization_costs_at_each_launch():
 
 def test_the_plan_says_that_more_throughput_than_the_types_take_is_not_bought():
     found = planned(disk_throughput=1000)
-    assert "Disks have 437 MB/s and not 1000: none of the pool's types takes more." in found.notes
+    assert "Disks get 437 MB/s instead of 1000: no instance type of the pool supports more." in found.notes
     assert found.costs == planned().costs

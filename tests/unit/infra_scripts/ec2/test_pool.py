@@ -5,10 +5,15 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from flows.stacks.ec2 import deployment
+from infra_scripts.common.deployment import Options
 from infra_scripts.common.errors import RequestError
 from infra_scripts.ec2.pool import Ec2Stack
-from infra_scripts.ec2.template import parameters, plan, template
+from infra_scripts.ec2.template import parameters, plan_rows, template
 from infra_scripts.ec2.user_data import config_digest
+from tasks.costs.rates import gp3_usd_per_hour
+from tasks.settings.ec2 import Ec2Settings, Ec2StackSettings
+from tasks.settings.settings import Settings
 from tests.support.infra.linted import decode, lint
 from tests.support.infra.pools import pool
 
@@ -138,11 +143,16 @@ class TestValues:
 
 
 class TestPlan:
-    def test_it_tells_what_a_machine_costs_with_its_disk_and_what_a_stopped_one_does(self):
-        planned = plan(pool(), {"g4dn.xlarge": 0.526, "x9.huge": None}, 0.03)
-        assert planned.machine_usd_per_hour == {"g4dn.xlarge": pytest.approx(0.556), "x9.huge": None}
-        assert planned.stopped_usd_per_month == pytest.approx(21.9)
+    def test_the_price_of_a_machine_includes_its_disk_which_a_stopped_machine_still_pays(self):
+        settings = Settings(ec2=Ec2Settings(types=("g4dn.xlarge", "x9.huge")), ec2_stack=Ec2StackSettings(disk_gb=300))
+        planned = deployment(settings, Options(allow_from=("10.0.0.0/16",)), "us-east-1").plan()
+        disk = gp3_usd_per_hour(300, settings.ec2_stack.disk_throughput)
+        stopped = f"USD {disk * 730:.2f} a month"
+        assert planned.costs.rows == (
+            ("g4dn.xlarge", f"USD {0.526 + disk:.3f} an hour", stopped),
+            ("x9.huge", "unknown", stopped),
+        )
 
     def test_secrets_are_named_in_token_mode_alone(self, stack: Ec2Stack):
-        named = any("/hearth/default/token" in row.name for row in plan(stack, {}, 0.03).rows)
+        named = any("/hearth/default/token" in row.name for row in plan_rows(stack))
         assert named == (stack.access == "token")

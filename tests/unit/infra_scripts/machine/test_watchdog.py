@@ -189,7 +189,7 @@ class TestLifetime:
             clock.now += 99
             assert watch.turn() is None
             clock.now += 1
-            assert watch.turn() == "it is 12 hours old, its most"
+            assert watch.turn() == "it has reached its lifetime of 12 hours"
         at, reason = notice.split(" ")
         assert reason == "lifetime"
         assert before <= datetime.fromisoformat(at) - timedelta(seconds=100) <= after

@@ -1,4 +1,4 @@
-"""How many parts serve, and for how long all of them were paid for."""
+"""The number of replicas, and their paid time."""
 
 import pytest
 

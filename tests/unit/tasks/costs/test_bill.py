@@ -62,9 +62,9 @@ def test_what_nobody_leased_is_nobody_s():
     ("span", "told"),
     [
         (replace(SPAN, rates=Rates(machine=None)), "counted as nothing, of: g4dn.xlarge spot in us-east-1a"),
-        (replace(SPAN, exact=False), "not known to the second: i-1"),
-        (replace(SPAN, ended=None), "more is to come"),
-        (replace(SPAN, keeps_disk=True), "more is to come"),
+        (replace(SPAN, exact=False), "stop time is unknown for: i-1"),
+        (replace(SPAN, ended=None), "more cost will follow"),
+        (replace(SPAN, keeps_disk=True), "more cost will follow"),
     ],
     ids=["no price", "an end that was guessed", "it runs", "its disk is kept"],
 )

@@ -11,7 +11,7 @@ import pytest
 
 from tasks.costs.assumptions import Assumptions
 from tasks.costs.attribution import Kind, Rates, Span, Use, pieces
-from tasks.costs.disks import _MOST_MB_S, disk_mb_s, fastest_model_disk, initialization_usd, model_seconds
+from tasks.costs.disks import MAX_MB_S, disk_mb_s, fastest_model_disk, initialization_usd, model_seconds
 from tasks.settings.ec2 import Ec2Settings, Ec2StackSettings, ModelDisk
 from tasks.settings.ecs import EcsStackSettings
 
@@ -24,7 +24,7 @@ class TestThroughput:
         """moto ships DescribeInstanceTypes as AWS answered it."""
         file = Path(moto.__file__).parent / "ec2" / "resources" / "instance_types.json.gz"
         types = json.loads(gzip.decompress(file.read_bytes()))
-        for name, most in _MOST_MB_S.items():
+        for name, most in MAX_MB_S.items():
             assert most == int(types[name]["EbsInfo"]["EbsOptimizedInfo"]["MaximumThroughputInMBps"]), name
 
     @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ class TestThroughput:
 
     @pytest.mark.parametrize("stack", [Ec2StackSettings(), EcsStackSettings()], ids=["ec2", "ecs"])
     def test_of_the_default_none_of_the_default_types_lets_any_lie(self, stack: Ec2StackSettings | EcsStackSettings):
-        assert stack.disk_throughput <= min(_MOST_MB_S[name] for name in Ec2Settings().types)
+        assert stack.disk_throughput <= min(MAX_MB_S[name] for name in Ec2Settings().types)
 
 
 class TestModel:

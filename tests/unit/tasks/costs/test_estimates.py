@@ -52,7 +52,7 @@ def test_a_reserved_machine_is_offered_when_the_book_has_its_price():
 
 def test_what_has_no_price_is_left_out_and_said():
     assert not any(row.term is Term.RESERVED_3Y_FULL for row in _plan().rows)
-    assert any(note.startswith("No price") and "reserved 3 y, full upfront" in note for note in _plan().notes)
+    assert any(note.startswith("Left out") and "reserved 3 y, full upfront" in note for note in _plan().notes)
 
 
 def test_what_was_not_verified_is_said_of_small_things_too():
@@ -120,7 +120,7 @@ def test_a_machine_that_someone_else_keeps_warm_never_wins():
 def test_where_nothing_is_in_time_it_is_said():
     plan = _plan(deadline=1)
     assert plan.best is None
-    assert plan.verdict.startswith("Nothing")
+    assert plan.verdict.startswith("No option")
 
 
 def test_prices_of_over_90_days_ago_are_said_to_be_old():

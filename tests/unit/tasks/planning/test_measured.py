@@ -46,7 +46,7 @@ def test_a_plan_rests_on_what_was_measured_and_says_so(tmp_path: Path):
     assert (given.boot_seconds.typical, given.load_seconds.typical, given.page_seconds.typical) == (90, 40, 3)
     assert (given.slots, given.page_seconds_slots) == (4, 1)
     assert "measured by `hearth infra smoke ec2` on g4dn.xlarge" in " ".join(made.notes)
-    assert made.notes[0] == "Page times: of one page, measured by `hearth infra smoke` on g4dn.xlarge."
+    assert made.notes[0] == "Page times: measured with one page by `hearth infra smoke` on g4dn.xlarge."
 
 
 def test_one_measurement_says_nothing_of_the_spread(tmp_path: Path):
@@ -65,7 +65,7 @@ def test_what_is_assumed_by_name_wins(tmp_path: Path):
     save_measurement(Measurement(**FACTS), tmp_path)
     made = plan(tmp_path, assume={"slots": "16", "page_seconds": "5-10"})
     assert (made.given.slots, made.given.page_seconds.low) == (16, 5)
-    assert made.notes[0] == "Page times: assumed, as asked."
+    assert made.notes[0] == "Page times: assumed, as requested."
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def test_neither_pages_nor_documents_or_both_are_refused(asked: PlanRequest):
 
 
 def test_a_folder_without_a_pdf_is_refused(tmp_path: Path):
-    with pytest.raises(InputError, match="holds no PDF"):
+    with pytest.raises(InputError, match="contains no PDF"):
         make_plan(PlanRequest(sources=(str(tmp_path),)), Settings())
 
 
@@ -62,7 +62,7 @@ def test_page_times_are_those_that_the_model_took(tmp_path: Path):
     _run(tmp_path / "out" / "a", 2.0, "qwen2.5vl:7b")
     _run(tmp_path / "out" / "b", 90.0, "another")
     plan = make_plan(PlanRequest(pages=8), Settings(output=tmp_path / "out"))
-    assert plan.notes[0] == "Page times: measured, of 30 pages that qwen2.5vl:7b has read."
+    assert plan.notes[0] == "Page times: measured, from 30 pages that qwen2.5vl:7b has read."
     warm = next(row for row in plan.rows if row.running == "warm already" and row.machines == 1)
     assert warm.reading.typical == pytest.approx(2.0)
 

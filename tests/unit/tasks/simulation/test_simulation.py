@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 
 from tasks.costs.assumptions import Assumptions, Range
 from tasks.costs.price_book import Term, shipped_book
-from tasks.simulation.fleet import simulate
+from tasks.simulation.fleet import reading_seconds, simulate
 from tasks.simulation.hosts import Host, Run, Seat
-from tasks.simulation.one_run import reading_seconds
 from tasks.simulation.outcome import Outcome, Trace
 from tasks.simulation.picture import picture
 from tasks.simulation.scenario import Arrivals, Clock, Physics, Policy, Rules, Work
@@ -83,7 +82,7 @@ class TestOneRun:
 
         given = Assumptions()
         blocks = reading()
-        monkeypatch.setattr("tasks.simulation.one_run._EVENTS", 20_000)
+        monkeypatch.setattr("tasks.simulation.fleet._RUN_EVENTS", 20_000)
         assert blocks == pytest.approx(reading(), rel=0.01)
 
     def test_measured_page_times_are_drawn_one_by_one_or_as_sums_of_many(self):

@@ -109,7 +109,7 @@ class TestPriceCap:
         with subscribe(told.append):
             assert affordable(capped, "sa-east-1", shipped_book()) == ("g4dn.xlarge",)
         (caution,) = told
-        assert "lacks sa-east-1's price of g4dn.xlarge: us-east-1's is taken" in caution.message
+        assert "no price of g4dn.xlarge in sa-east-1; the price of us-east-1 is used" in caution.message
 
     def test_where_no_type_is_cheap_enough_on_demand_spot_alone_is_tried(self):
         assert [offer.market for offer in offered(max_price=0.2)] == [Market.SPOT]
