@@ -25,9 +25,7 @@ pytestmark = pytest.mark.long("launches a machine for each test: 2 to 7 s")
 
 
 @pytest.mark.always
-async def test_a_machine_that_does_not_boot_ends_and_its_log_is_shown(
-    aws: AwsFront, pool: Pool, machines: Machines
-):
+async def test_a_machine_that_does_not_boot_ends_and_its_log_is_shown(aws: AwsFront, pool: Pool, machines: Machines):
     machines.plan = Plan(serves=False, stages=())
     acquiring = asyncio.create_task(acquired())
     machine = await asyncio.to_thread(machines.one)
