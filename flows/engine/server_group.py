@@ -16,8 +16,8 @@ from tasks.core.budget import Budget
 from tasks.core.errors import CloudError, ServerError
 from tasks.core.events import Progress, RunWarning, emit, subscribe
 from tasks.core.jobs import ON_AWS
-from tasks.metrics.recorder import Identity, Recorder
-from tasks.metrics.sinks import sinks_for
+from tasks.metrics.recorder import Recorder
+from tasks.metrics.sinks import Identity, sinks_for
 from tasks.runs.prepare import Setup
 from tasks.settings.settings import Settings
 
@@ -158,15 +158,7 @@ class ServerGroup:
 def new_server_group(
     setup: Setup, settings: Settings, holder: str, pages: Iterable[int], budget: Budget
 ) -> ServerGroup:
-    """Return the servers for documents of so many pages each, not yet acquired.
-
-    Args:
-        setup: the backend, the model and its options.
-        settings: for the servers and their warm-up.
-        holder: who uses the servers, for people who wonder why they run.
-        pages: pages of each document; see `ServerRequirements`.
-        budget: what the servers may cost.
-    """
+    """Return the servers for documents of so many pages each, not yet acquired; see `ServerRequirements`."""
     emit(Progress(f"reading with {setup.choice.backend.describe()}: {setup.choice.why}"))
     request = setup.request(settings.idle_minutes * 60)
     requirements = ServerRequirements(request, setup.slots, pages, setup.require_gpu, holder, budget)

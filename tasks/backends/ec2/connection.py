@@ -19,8 +19,9 @@ from tasks.backends.base import Endpoint
 from tasks.backends.ec2.machine import Machine
 from tasks.backends.ec2.pool import Pool, parameter
 from tasks.core.errors import HearthError, ServerError
+from tasks.inference.client import InferenceClient
+from tasks.inference.schema import LoadedModel
 from tasks.ollama.address import free_port
-from tasks.ollama.client import LoadedModel, OllamaClient
 from tasks.settings.ec2 import Access
 
 _OLLAMA_PORT = 11434
@@ -38,7 +39,7 @@ class Connection:
     endpoint: Endpoint
     tunnel: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
-    def client(self) -> OllamaClient:
+    def client(self) -> InferenceClient:
         """Return a client for quick questions. Use as an async context manager."""
         return self.endpoint.client(_GLANCE_SECONDS)
 

@@ -12,10 +12,10 @@ from tasks.backends.ecs.service import Service
 from tasks.backends.server_status import ServerStatus, leased
 from tasks.core.errors import CloudError, ModelError
 from tasks.core.replicas import Replicas
+from tasks.inference.schema import GenerateRequest
 from tasks.leasing.lease import Lease
 from tasks.leasing.leases import Records
 from tasks.leasing.renewer import LeaseRenewer
-from tasks.ollama.client import GenerateRequest
 from tasks.ollama.names import canonical_name
 from tasks.settings.ecs import EcsSettings
 

@@ -17,9 +17,9 @@ from tasks.backends.ecs.backend import EcsBackend
 from tasks.backends.ecs.lease import SERVICE
 from tasks.backends.ecs.status import send_away, service_status
 from tasks.core.errors import CapacityError, CloudError, InputError, ModelError
+from tasks.inference.schema import GenerateRequest
 from tasks.leasing.leases import Records
 from tasks.leasing.table import Table
-from tasks.ollama.client import GenerateRequest
 from tasks.settings.ecs import EcsSettings
 from tasks.settings.settings import Settings
 from tests.support.aws.front import AwsFront

@@ -18,7 +18,8 @@ from tasks.core.errors import (
     PageError,
 )
 from tasks.core.interruption import Interruption
-from tasks.ollama.client import GenerateRequest, OllamaClient
+from tasks.inference.schema import GenerateRequest
+from tasks.ollama.client import OllamaClient
 from tests.integration.sagemaker.transports import REQUEST, picture
 from tests.support.aws.container import MODEL, Container
 from tests.support.aws.faults import denied
