@@ -1,7 +1,8 @@
-"""What is stored of a page: PageResult, frozen, its schema versioned; and its line in a manifest."""
+"""The stored result of a page, with a versioned schema, and the page's line in a manifest."""
 
 from __future__ import annotations
 
+import operator
 from datetime import datetime
 from enum import StrEnum
 from typing import Literal
@@ -16,12 +17,8 @@ from tasks.inference.schema import Timing
 SCHEMA_VERSION: Literal[1] = 1
 
 
-def _unknown(value: float | None) -> bool:
+def _is_unknown(value: float | None) -> bool:
     return value is None
-
-
-def _none(flags: tuple[Flag, ...]) -> bool:
-    return not flags
 
 
 class PageStatus(StrEnum):
@@ -29,12 +26,12 @@ class PageStatus(StrEnum):
 
     READ = "read"
     BLANK = "blank"
-    """Nothing is on it: every pixel is alike, so that no model was asked."""
+    """Nothing is on it: all pixels are equal, so that no request was sent."""
     FAILED = "failed"
 
 
 class Attempt(Frozen):
-    """One try at a page: at which temperature, for how many seconds, and why it failed (None: it did not)."""
+    """One attempt at a page: its temperature and seconds, and why it failed (None if it did not)."""
 
     temperature: float
     seconds: float
@@ -49,10 +46,10 @@ class PageResult(Frozen):
         identity: see `Plan.identity`.
         width, height: of the image that was read, in pixels.
         dpi: its resolution, dots an inch.
-        seconds: from the first attempt's start to the last one's end, without waiting for a slot.
-        tokens_in, tokens_out: Ollama's prompt_eval_count and eval_count of the answer that was kept.
+        seconds: seconds of all attempts, without waiting for a slot.
+        tokens_in, tokens_out: Ollama's prompt_eval_count and eval_count of the final response.
         confidence: geometric mean of the probabilities of its tokens, 0 to 1; None if it is not known.
-        flags: what a person should know of it.
+        flags: what a person should know of the page.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -70,25 +67,25 @@ class PageResult(Frozen):
     seconds: float = 0.0
     tokens_in: int = 0
     tokens_out: int = 0
-    # Left out where it is not known, so that versions which do not know it understand all other pages.
-    confidence: float | None = Field(None, exclude_if=_unknown)
+    # Left out if unknown, so that versions without it can read all other pages.
+    confidence: float | None = Field(None, exclude_if=_is_unknown)
     timing: Timing = Timing()
     attempts: tuple[Attempt, ...] = ()
-    # Left out where there are none, so that versions which know no flags understand all other pages.
-    flags: tuple[Flag, ...] = Field((), exclude_if=_none)
+    # Left out if empty, so that versions without flags can read all other pages.
+    flags: tuple[Flag, ...] = Field((), exclude_if=operator.not_)
     finished_at: datetime
 
     @property
     def settled(self) -> bool:
-        """Whether the page needs no more reading."""
+        """Whether the page has been read."""
         return self.status is not PageStatus.FAILED
 
     def stored_since(self, moment: datetime | None) -> bool:
-        """Whether the page was not stored before a moment; True if there is none."""
+        """Return whether the page was stored at a moment or later; True if that is None."""
         return moment is None or self.finished_at >= moment
 
     def strictly(self) -> PageResult:
-        """The page as a strict run has it: failed if it is flagged."""
+        """Return the page as a strict run counts it: failed if it is flagged."""
         if not self.flags or not self.settled:
             return self
         detail = "; ".join(map(str, self.flags))
@@ -108,17 +105,17 @@ class PageEntry(Frozen):
     seconds: float
     tokens_in: int
     tokens_out: int
-    confidence: float | None = Field(None, exclude_if=_unknown)
-    flags: tuple[Flag, ...] = Field((), exclude_if=_none)
+    confidence: float | None = Field(None, exclude_if=_is_unknown)
+    flags: tuple[Flag, ...] = Field((), exclude_if=operator.not_)
 
     @property
     def why(self) -> str:
-        """What is to be said of a page that failed: its failure's detail, and its flags unless they are that."""
+        """Why the page failed: the failure's detail, and the page's flags unless they are the failure."""
         detail = self.detail or ""
-        told = [] if self.reason is FailureReason.FLAGGED else [str(flag) for flag in self.flags]
-        return "; ".join(filter(None, (detail.rstrip("."), *told))) if told else detail
+        flags = [] if self.reason is FailureReason.FLAGGED else [str(flag) for flag in self.flags]
+        return "; ".join(filter(None, (detail.rstrip("."), *flags))) if flags else detail
 
     @classmethod
     def of(cls, result: PageResult) -> PageEntry:
-        """The entry of a result."""
+        """Return the entry of a result."""
         return cls(**{name: getattr(result, name) for name in cls.model_fields})
