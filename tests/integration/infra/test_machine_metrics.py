@@ -120,7 +120,7 @@ class TestNvidiaSmi:
             stuck.setattr(gpu.subprocess.Popen, "kill", lambda _: None)  # as one that hangs in the driver
             assert gpu.gpus() == []
             assert gpu.gpus() == []
-        (hung,) = gpu._hung
+        (hung,) = gpu.hung
         assert starts.read_text().count("start") <= 1
         hung.kill()
         hung.communicate()
