@@ -112,7 +112,7 @@ class TestNvidiaSmi:
         self, around: Surroundings, monkeypatch: pytest.MonkeyPatch
     ):
         monkeypatch.setattr(gpu, "_SECONDS", PATIENCE)
-        monkeypatch.setattr(gpu, "_hung", [])
+        monkeypatch.setattr(gpu, "hung", [])
         starts = around.directory / "starts"
         nvidia_smi(around, f"echo start >> {starts}; exec sleep 36000")
         with monkeypatch.context() as stuck:
