@@ -79,24 +79,13 @@ class RunContext:
 
 
 class ServerSupervisor:
-    """Keeps one server of a run at work.
-
-    Args:
-        backend: where the server comes from.
-        requirements: what the run needs of it.
-        parts: replicas that a server which has several should have.
-        settings: timeouts, and where results go.
-        context: shared with the run's other supervisors.
-    """
+    """Keeps one server of a run at work, with `parts` replicas if it can have several."""
 
     def __init__(
         self, backend: Backend, requirements: ServerRequirements, parts: int, settings: Settings, context: RunContext
     ) -> None:
-        self._backend = backend
-        self._requirements = requirements
-        self._parts = parts
-        self._settings = settings
-        self._context = context
+        self._backend, self._requirements, self._parts = backend, requirements, parts
+        self._settings, self._context = settings, context
 
     async def run(self) -> None:
         """Keep one server at work, and acquire another as soon as its machine is about to go.

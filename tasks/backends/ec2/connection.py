@@ -25,7 +25,7 @@ from tasks.ollama.address import free_port
 from tasks.settings.ec2 import Access
 
 _OLLAMA_PORT = 11434
-_GLANCE_SECONDS = 3.0
+GLANCE_SECONDS = 3.0
 _TUNNEL_SECONDS = 20.0
 _CLOSE_SECONDS = 2.0
 # A model that stays loaded for longer is pinned (keep_alive -1), which says nothing of its use.
@@ -41,7 +41,7 @@ class Connection:
 
     def client(self) -> InferenceClient:
         """Return a client for quick questions. Use as an async context manager."""
-        return self.endpoint.client(_GLANCE_SECONDS)
+        return self.endpoint.client(GLANCE_SECONDS)
 
     @property
     def shut(self) -> bool:

@@ -62,7 +62,7 @@ class TestEither:
                 await carried.version()
         assert interruption.gone
 
-    async def test_a_missing_permission_is_told_as_what_it_is(self, client: Callable[..., OllamaClient], aws: AwsFront):
+    async def test_a_missing_permission_is_reported_as_such(self, client: Callable[..., OllamaClient], aws: AwsFront):
         aws.inject(denied(), "InvokeEndpoint*", times=None)
         async with client() as carried:
             with pytest.raises(CloudError, match="AWS does not permit InvokeEndpoint"):

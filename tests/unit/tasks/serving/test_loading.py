@@ -112,6 +112,6 @@ async def test_a_wait_that_ends_names_the_setting_that_it_goes_by(server, client
 
 async def test_a_server_that_does_not_take_the_request_is_not_asked_again(server, client):
     server.answers("/api/generate", fails(400, "json: unknown field shift"))
-    with pytest.raises(ServerError, match=r"does not take Hearth's requests.*unknown field shift"):
+    with pytest.raises(ServerError, match=r"does not accept Hearth's requests.*unknown field shift"):
         await warmed(client)
     assert len(server.asked("/api/generate")) == 1
