@@ -1,6 +1,6 @@
-"""The flow over `hearth plan`: the same figures as artifacts in Prefect's UI."""
+"""`hearth plan` as a flow: its figures are artifacts in Prefect's UI."""
 
-# No postponed annotations here: a served flow is pickled, and would lose sight of its parameters' types.
+# No postponed annotations here: a served flow is pickled, and would lose its parameters' types.
 
 import asyncio
 from base64 import b64encode
@@ -17,7 +17,7 @@ from tasks.settings.settings import load_settings
 
 @flow(name="plan-costs", flow_run_name="plan costs", persist_result=False)
 async def plan_costs(request: PlanRequest) -> CostPlan:
-    """Compare what reading takes, in time and money, on every architecture; nothing is started.
+    """Compare the time and cost of reading on every architecture. It starts nothing.
 
     Args:
         request: Documents or a number of pages, a deadline, a budget, and assumptions.

@@ -1,6 +1,6 @@
 """Many documents on the same servers: a nightly batch."""
 
-# No postponed annotations here: a served flow is pickled, and would lose sight of `Batch`.
+# No postponed annotations here: a served flow is pickled, and would lose the type of `Batch`.
 
 import asyncio
 import time
@@ -120,10 +120,6 @@ def _skipped(why: str, output: StoragePath) -> State[BatchResult]:
 
 class _Run:
     """One run: of a whole batch, alone or together with runs of its parts, or of a part.
-
-    Args:
-        requested: the batch with its output block unresolved.
-        batch: the batch with its output block resolved.
 
     Attributes:
         report_path: where the report is, once it is written.

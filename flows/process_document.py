@@ -3,7 +3,7 @@
 Job -> Backend.acquire -> Allocation -> warm -> Slots -> pages -> PageResult -> store -> release -> idle shutdown.
 """
 
-# No postponed annotations here: a served flow is pickled, and would lose sight of `Job`.
+# No postponed annotations here: a served flow is pickled, and would lose the type of `Job`.
 
 from prefect import flow
 from prefect.client.schemas.objects import State

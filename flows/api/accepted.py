@@ -14,7 +14,7 @@ from prefect.client.schemas.objects import FlowRun
 from flows.api.records import Locks, Record, read_model, write_whole
 from flows.api.runs import Runs
 from flows.api.uploads import safe_filename
-from flows.orchestrator.trigger import Asked, generation_of
+from flows.orchestrator.trigger import RunRequest, generation_of
 from tasks.core.jobs import Document, Frozen, Job
 from tasks.results.store import results_directory
 from tasks.storage.file_locks import FileLock, take_exclusive
@@ -59,9 +59,9 @@ class Request(Frozen):
             filename=self.filename if name == f"{document.sha256}.pdf" else name,
         )
 
-    def asked(self, owner: str) -> Asked:
+    def asked(self, owner: str) -> RunRequest:
         """Return how its flow run is requested from Prefect."""
-        return Asked(self.key, owner, str(self.id), self.first)
+        return RunRequest(self.key, owner, str(self.id), self.first)
 
     @property
     def folder(self) -> str:

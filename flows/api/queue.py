@@ -19,7 +19,7 @@ from prefect.client.schemas.objects import FlowRun
 from flows.api.accepted import Accepted, Request
 from flows.api.prefect_state import RefusedError, call_prefect, cancel
 from flows.api.runs import Runs
-from flows.orchestrator.trigger import made_of, trigger
+from flows.orchestrator.trigger import runs_of, trigger
 from tasks.core.errors import HearthError, ServerError
 from tasks.storage.file_locks import FileLock, try_exclusive
 
@@ -145,12 +145,12 @@ class Queue:
             if not self._accepted.is_waiting(request.id):
                 raise _WithdrawnError
             self._unconfirmed[request.id] = request
-            return await trigger(client, job, content, asked=request.asked(self._owner), stands=has_results)
+            return await trigger(client, job, content, request=request.asked(self._owner), stands=has_results)
 
         return ask
 
     def _find(self, request: Request) -> Callable[[], Awaitable[list[FlowRun]]]:
-        return lambda: made_of(self._prefect, request.asked(self._owner))
+        return lambda: runs_of(self._prefect, request.asked(self._owner))
 
     def _report(self, waiting: list[Request], why: str) -> None:
         reasons = self._runs.queued.reasons

@@ -23,7 +23,7 @@ from flows.api.uploads import remove_document
 from flows.api.webhooks import webhooks_in
 from tasks.core.errors import StorageError
 from tasks.retention.expired import DAY_SECONDS, Expired, Kind, age_of, remove_files, size_of, sweep
-from tasks.retention.results import remove_results, size_below
+from tasks.retention.local_files import remove_results, size_below
 from tasks.settings.retention import RetentionSettings
 from tasks.settings.settings import Settings
 from tasks.storage.file_locks import is_held, try_exclusive

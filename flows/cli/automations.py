@@ -12,7 +12,7 @@ from flows.cli.terminal import show_progress
 from tasks.settings.settings import load_settings
 
 if TYPE_CHECKING:
-    from flows.orchestrator.automations import Change, Wanted
+    from flows.orchestrator.automations import AutomationOptions, Change
 
 
 def automations(
@@ -40,22 +40,22 @@ def automations(
 
     Run it again to change the automations. One that you disabled stays disabled.
     """
-    from flows.orchestrator.automations import Wanted
+    from flows.orchestrator.automations import AutomationOptions
 
-    wanted = None if remove else Wanted(notify, stalled_minutes, vanished_minutes, cancel_stalled)
+    options = None if remove else AutomationOptions(notify, stalled_minutes, vanished_minutes, cancel_stalled)
     with show_progress():
-        changes = asyncio.run(_apply(wanted))
+        changes = asyncio.run(_apply(options))
     for name, change in changes:
         out.print(f"{name}: {change}")
     if not changes:
         out.print("There was none.")
-    if wanted is not None and notify is None:
+    if options is not None and notify is None:
         out.print("Nobody is notified. Name a notification block with --notify.")
 
 
-async def _apply(wanted: Wanted | None) -> list[tuple[str, Change]]:
+async def _apply(options: AutomationOptions | None) -> list[tuple[str, Change]]:
     from flows.local.prefect_server import prefect_client
-    from flows.orchestrator.automations import apply, defined
+    from flows.orchestrator.automations import apply_automations, define_automations
 
     async with prefect_client(load_settings(), "Prefect did not accept the automations") as client:
-        return await apply(client, await defined(client, wanted) if wanted is not None else [])
+        return await apply_automations(client, await define_automations(client, options) if options is not None else [])

@@ -139,7 +139,7 @@ async def _read(job: Job, *, quiet: bool) -> Manifest | None:
     with closing(prepared.file), show_progress(quiet=quiet):
         prepared.store.prepare()
         # If every page is stored already, no server is needed, not even Prefect's.
-        async with prepared.turn():
+        async with prepared.lock():
             manifest = RunRecorder(prepared).close() if prepared.nothing_left() else None
         if manifest is not None:
             return manifest

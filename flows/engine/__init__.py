@@ -1,1 +1,1 @@
-"""The servers and pages of one run: a group of servers, what keeps each at work, and page tasks."""
+"""The servers and pages of one run: a group of servers, a supervisor for each, and page tasks."""

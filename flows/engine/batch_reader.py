@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -14,22 +15,24 @@ from typing import Any
 from prefect.client.schemas.objects import State
 from prefect.exceptions import CancelledRun
 
-from flows.engine.batch_observer import BatchObserver
 from flows.engine.pages import task_group
 from flows.engine.shared_server_group import SharedServerGroup
 from flows.orchestrator.pausing import raise_if_paused
+from tasks.backends.base import Allocation, MachineFacts
 from tasks.batches.batch import Batch, Source, find_documents
 from tasks.batches.document_index import DocumentIndex
 from tasks.batches.shards import weighed
 from tasks.core.budget import Budget
 from tasks.core.errors import HearthError, IncompleteError, InputError
 from tasks.core.escaping import escape_line
-from tasks.core.events import Listener, RunWarning, emit, subscribe
+from tasks.core.events import Event, Listener, PagesStarted, Progress, RunWarning, emit, subscribe
 from tasks.core.jobs import Job
+from tasks.reading.events import PageDone
 from tasks.results.manifest import Manifest
 from tasks.results.report import DocumentStatus, Report, Row, shared_out
 from tasks.runs.advice import insight
 from tasks.runs.run_stats import RunStats
+from tasks.serving.warmup import Warmth
 from tasks.settings.settings import Settings
 from tasks.storage.files import StoragePath
 
@@ -65,7 +68,7 @@ class BatchReader:
         began, started = datetime.now(UTC), time.monotonic()
         index = DocumentIndex(self.output, batch, settings)
         stats = RunStats(settings.idle_minutes * 60, settings.read.longest_side)
-        observer = BatchObserver(stats)
+        observer = _BatchObserver(stats)
         opening = asyncio.Semaphore(_OPENING)
         stopped = ""
         servers = SharedServerGroup(batch, settings, observer, budget, _pages(sources, index, settings))
@@ -146,3 +149,41 @@ def _pages(sources: Sequence[str], index: DocumentIndex, settings: Settings) -> 
             left = index.left(source)
             if left is None or left > 0:
                 yield weighed(source, settings.limits, index.pages).pages if left is None else left
+
+
+class _BatchObserver:
+    """Observes a batch's servers, and passes on to the batch's listeners the pages and warnings of its documents.
+
+    Args:
+        stats: measure the batch.
+    """
+
+    def __init__(self, stats: RunStats) -> None:
+        self._stats = stats
+        self._context = copy_context()
+        self._total = self._standing = 0
+
+    def warmed(self, allocation: Allocation, warmth: Warmth) -> None:
+        """Show and measure that a server is warm."""
+        self._stats.warmed(allocation, warmth)
+        slots = warmth.measured.slots * allocation.replicas.count
+        emit(Progress(f"{allocation.endpoint.url} is warm with {slots} slots"))
+
+    def released(self, machine: MachineFacts, ended: str) -> None:
+        """Show and measure that a machine was given back."""
+        self._stats.released(machine, ended)
+        emit(Progress(f"{machine.id} was given back after {(time.time() - machine.since) / 60:.1f} min"))
+
+    def __call__(self, event: Event) -> None:
+        """Measure an event of a document, and pass it on; the pages of all documents are added up."""
+        self._stats(event)
+        match event:
+            case PagesStarted(total=total, standing=standing, slots=slots):
+                self._total, self._standing = self._total + total, self._standing + standing
+                event = PagesStarted(self._total, self._standing, slots)
+            case PageDone() | RunWarning():
+                pass
+            case _:
+                return
+        # Several documents and two threads emit at once, and only one may be in a context.
+        self._context.copy().run(emit, event)

@@ -63,7 +63,7 @@ async def read_document(
     with closing(prepared.file):
         prepared.store.prepare()
         live = Live(prepared.plan.document.name, settings, has_servers=shared is None)
-        async with prepared.turn(), live:
+        async with prepared.lock(), live:
             recorder = RunRecorder(prepared, flow_run_id=flow_run.id, idle_seconds=settings.idle_minutes * 60)
             try:
                 if not prepared.nothing_left():

@@ -11,10 +11,9 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
-from flows.orchestrator.interruption import cancelled_if_interrupted
 from flows.orchestrator.late_ends import NoteEnd, end_written_down
 from flows.orchestrator.run_events import ProgressEvents, emit_left
-from flows.orchestrator.termination import ended_by_sigterm
+from flows.orchestrator.termination import cancelled_if_interrupted, ended_by_sigterm
 from flows.ui.artifacts import log_to_run
 from tasks.core.errors import AllFailedError, HearthError
 from tasks.core.escaping import escape_logs

@@ -22,7 +22,7 @@ from flows.ui.artifacts import LAST_SECONDS, MOST_SINGLE, SHOWN_SECONDS, PageTab
 from tasks.backends.base import Allocation
 from tasks.core.aio import WorkLoop
 from tasks.core.errors import HearthError, PageError
-from tasks.ollama.client import GenerateRequest
+from tasks.inference.schema import GenerateRequest
 from tasks.reading.page_reader import PageReader
 from tasks.serving.admission_limiter import Admission, AdmissionClosedError
 from tasks.serving.warmup import Warmth, warm

@@ -16,8 +16,8 @@ from tasks.core.budget import Budget
 from tasks.core.errors import CloudError, ServerError
 from tasks.core.events import Progress, RunWarning, emit, subscribe
 from tasks.core.jobs import ON_AWS
-from tasks.metrics.recorder import Identity, Recorder
-from tasks.metrics.sinks import sinks_for
+from tasks.metrics.recorder import Recorder
+from tasks.metrics.sinks import Identity, sinks_for
 from tasks.runs.prepare import Setup
 from tasks.settings.settings import Settings
 
@@ -56,6 +56,7 @@ class ServerGroup:
         self.metrics = Recorder(identity, self.servers, self.costs, settings, lambda: sinks_for(settings, identity))
         self.stopped = ""
         self._next_pool_check = 0.0
+        self._pool_check = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         """Begin to acquire servers."""
@@ -126,6 +127,10 @@ class ServerGroup:
         emit(RunWarning(f"No more pages are begun: {spent}. The next run goes on with those that are left."))
 
     async def _pool_budget_spent(self) -> str | None:
+        async with self._pool_check:  # no page begins while a check is under way
+            return await self._check_pool_budget()
+
+    async def _check_pool_budget(self) -> str | None:
         if not self.costs.limited or time.monotonic() < self._next_pool_check:
             return None
         self._next_pool_check = time.monotonic() + _POOL_BUDGET_SECONDS
@@ -158,15 +163,7 @@ class ServerGroup:
 def new_server_group(
     setup: Setup, settings: Settings, holder: str, pages: Iterable[int], budget: Budget
 ) -> ServerGroup:
-    """Return the servers for documents of so many pages each, not yet acquired.
-
-    Args:
-        setup: the backend, the model and its options.
-        settings: for the servers and their warm-up.
-        holder: who uses the servers, for people who wonder why they run.
-        pages: pages of each document; see `ServerRequirements`.
-        budget: what the servers may cost.
-    """
+    """Return the servers for documents of so many pages each, not yet acquired; see `ServerRequirements`."""
     emit(Progress(f"reading with {setup.choice.backend.describe()}: {setup.choice.why}"))
     request = setup.request(settings.idle_minutes * 60)
     requirements = ServerRequirements(request, setup.slots, pages, setup.require_gpu, holder, budget)

@@ -20,21 +20,14 @@ from tasks.settings.settings import Settings
 class SharedServerGroup:
     """The servers of a batch, acquired when the first of its documents needs one. Use as an async context manager.
 
-    Args:
-        batch: how its documents are read.
-        settings: for what the batch leaves empty.
-        observer: records the servers' use.
-        budget: what the servers may cost.
-        pages: pages of each document; see `ServerRequirements`.
+    `observer` records their use; for `budget` and `pages` see `ServerRequirements`.
     """
 
     def __init__(
         self, batch: Batch, settings: Settings, observer: UsageObserver, budget: Budget, pages: Iterable[int]
     ) -> None:
         self._batch, self._settings = batch, settings
-        self._observer = observer
-        self._budget = budget
-        self._pages = pages
+        self._observer, self._budget, self._pages = observer, budget, pages
         self._acquiring = asyncio.Lock()
         self._exits = AsyncExitStack()
         self._group: ServerGroup | None = None

@@ -1,4 +1,4 @@
-"""Have the deployment `idle-shutdown` look at a machine when its idle time is over."""
+"""Have the deployment `idle-shutdown` check a machine when its idle time is over."""
 
 from __future__ import annotations
 
@@ -9,13 +9,8 @@ from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import PrefectClient, get_client
-from prefect.client.schemas.filters import (
-    FlowRunFilter,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
-    FlowRunFilterTags,
-)
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.filters import FlowRunFilter
+from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import get_current_settings
 from prefect.states import Cancelled, Scheduled
@@ -24,76 +19,62 @@ from tasks.core.events import RunWarning, emit
 from tasks.settings.settings import Settings
 
 DEPLOYMENT = "idle-shutdown/idle-shutdown"
-# So long Prefect's server waits when its database is locked.
 _SECONDS = 60.0
-
-
-class _NotDeployedError(Exception):
-    """There is no such deployment."""
+"""How long scheduling may take; as long as Prefect's server waits for its database's lock."""
 
 
 async def schedule_idle_shutdown(settings: Settings, machine: str, at: float, *, released: bool = True) -> None:
-    """Schedule a look at a machine, in the place of those that were scheduled before.
+    """Schedule a check of a machine, which replaces the earlier ones.
 
-    It is one of three that stop machines; where it cannot be scheduled the others do, and the run goes on.
+    Two others stop machines, too: if this one cannot be scheduled, the run goes on.
 
     Args:
-        settings: whose pool it is.
+        settings: of the machine's pool.
         machine: the EC2 instance's id.
         at: seconds since the epoch.
-        released: it was just released. Otherwise it was only looked at, and nothing is replaced: a release may have
-            come since, which knows of an earlier end.
+        released: whether the machine was just released. If it was only checked, no earlier one is replaced: it may have
+            been released since, and be due for an earlier check.
     """
-    look: FlowRun | None = None
+    check: FlowRun | None = None
+    left = f"{machine} is left to its own watchdog and to the sweep."
+    not_deployed = f"{DEPLOYMENT} is not deployed here: {left}"
+    if not get_current_settings().api.url:  # no server, and so no deployment
+        emit(RunWarning(not_deployed))
+        return
     try:
-        if not get_current_settings().api.url:  # no server, and so no deployment
-            raise _NotDeployedError
         async with asyncio.timeout(_SECONDS), get_client() as client:
-            look = await _scheduled(client, settings, machine, at)
+            try:
+                deployment = await client.read_deployment_by_name(DEPLOYMENT)
+            except ObjectNotFound:
+                emit(RunWarning(not_deployed))
+                return
+            tag = f"machine:{machine}"
+            check = await client.create_flow_run_from_deployment(
+                deployment.id,
+                parameters={"machine": machine, "pool": settings.ec2.pool, "region": settings.ec2.region},
+                state=Scheduled(scheduled_time=datetime.fromtimestamp(at, UTC)),
+                tags=[tag],
+                # A repeated request creates one run; with a name it would fail.
+                idempotency_key=f"{machine} {at:.3f}",
+            )
             if released:
-                await _replace_earlier(client, machine, look)
-    except _NotDeployedError:
-        emit(RunWarning(f"{DEPLOYMENT} is not deployed here: {machine} is left to its own watchdog and to the sweep."))
+                await _replace_earlier(client, tag, check)
     except (httpx.HTTPError, PrefectHTTPStatusError, ObjectNotFound, TimeoutError) as error:
-        if look is None:  # otherwise there is one look too many, which does no harm
-            why = type(error).__name__
-            left = f"{machine} is left to its own watchdog and to the sweep."
-            emit(RunWarning(f"Prefect took no idle shutdown ({why}): {left}"))
+        if check is None:  # otherwise there is one check too many, which does no harm
+            emit(RunWarning(f"Prefect did not schedule the idle shutdown ({type(error).__name__}): {left}"))
 
 
-async def _scheduled(client: PrefectClient, settings: Settings, machine: str, at: float) -> FlowRun:
-    try:
-        deployment = await client.read_deployment_by_name(DEPLOYMENT)
-    except ObjectNotFound:
-        raise _NotDeployedError from None
-    return await client.create_flow_run_from_deployment(
-        deployment.id,
-        parameters={"machine": machine, "pool": settings.ec2.pool, "region": settings.ec2.region},
-        state=Scheduled(scheduled_time=datetime.fromtimestamp(at, UTC)),
-        tags=[_tag(machine)],
-        # Sent twice, it is made once; a name would make a repeated request fail.
-        idempotency_key=f"{machine} {at:.3f}",
-    )
+async def _replace_earlier(client: PrefectClient, tag: str, check: FlowRun) -> None:
+    """Cancel the scheduled checks of the same machine that were created before this one.
 
-
-async def _replace_earlier(client: PrefectClient, machine: str, look: FlowRun) -> None:
-    """Cancel the looks at the same machine that were made before this one.
-
-    They are asked for when this one is there: of two that are made at once, each sees the other, and the later stays.
+    They are read after this one was created: of two that are created at once, each sees the other, and the later stays.
     """
-    waiting = FlowRunFilter(
-        tags=FlowRunFilterTags(all_=[_tag(machine)]),
-        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])),
-    )
-    for run in await client.read_flow_runs(flow_run_filter=waiting):
-        if _made(run) < _made(look):
+    scheduled = FlowRunFilter.model_validate({"tags": {"all_": [tag]}, "state": {"type": {"any_": ["SCHEDULED"]}}})
+    for run in await client.read_flow_runs(flow_run_filter=scheduled):
+        if _created(run) < _created(check):
             with suppress(ObjectNotFound):
                 await client.set_flow_run_state(run.id, Cancelled(message="a later one was scheduled"))
 
 
-def _made(run: FlowRun) -> tuple[datetime, UUID]:
+def _created(run: FlowRun) -> tuple[datetime, UUID]:
     return run.created or datetime.max.replace(tzinfo=UTC), run.id
-
-
-def _tag(machine: str) -> str:
-    return f"machine:{machine}"

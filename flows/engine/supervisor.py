@@ -18,7 +18,8 @@ from tasks.core.aio import WorkLoop, cancel_and_wait
 from tasks.core.budget import Budget
 from tasks.core.errors import MachineLostError, ModelError, ServerError, UnavailableError
 from tasks.core.events import Progress, RunWarning, SlotsChanged, WarmStep, emit, measure_step
-from tasks.ollama.client import GenerateRequest, OllamaClient
+from tasks.inference.client import InferenceClient
+from tasks.inference.schema import GenerateRequest
 from tasks.reading.events import ServerReleased, ServerTaken
 from tasks.runs.cost_tracker import CostTracker
 from tasks.runs.usage_log import note_held, note_taken
@@ -78,24 +79,13 @@ class RunContext:
 
 
 class ServerSupervisor:
-    """Keeps one server of a run at work.
-
-    Args:
-        backend: where the server comes from.
-        requirements: what the run needs of it.
-        parts: replicas that a server which has several should have.
-        settings: timeouts, and where results go.
-        context: shared with the run's other supervisors.
-    """
+    """Keeps one server of a run at work, with `parts` replicas if it can have several."""
 
     def __init__(
         self, backend: Backend, requirements: ServerRequirements, parts: int, settings: Settings, context: RunContext
     ) -> None:
-        self._backend = backend
-        self._requirements = requirements
-        self._parts = parts
-        self._settings = settings
-        self._context = context
+        self._backend, self._requirements, self._parts = backend, requirements, parts
+        self._settings, self._context = settings, context
 
     async def run(self) -> None:
         """Keep one server at work, and acquire another as soon as its machine is about to go.
@@ -191,7 +181,7 @@ class ServerSupervisor:
             await context.work.run(lambda: context.servers.drained(server))
 
     @asynccontextmanager
-    async def _joined(self, allocation: Allocation, warmth: Warmth, client: OllamaClient) -> AsyncIterator[Server]:
+    async def _joined(self, allocation: Allocation, warmth: Warmth, client: InferenceClient) -> AsyncIterator[Server]:
         """Yield the server, which is one of the run's meanwhile, with this run's share of its slots."""
         servers, limiter = self._context.servers, self._context.limiter
         last = -1

@@ -20,7 +20,7 @@ from flows.local.prefect_server import prefect_api
 from flows.local.prefect_yaml import prefect_yaml
 from flows.local.profile import keep_profile
 from flows.local.worker import POOL
-from flows.orchestrator.automations import Wanted, defined
+from flows.orchestrator.automations import AutomationOptions, define_automations
 from tasks.backends.local.server import ServerSpec, lease_server
 from tasks.backends.local.server_state import local_servers, stop_server
 from tasks.core.errors import ServerError
@@ -147,6 +147,6 @@ async def _create_vanished_automation(client: PrefectClient) -> None:
     """
     if _VANISHED in {automation.name for automation in await client.read_automations()}:
         return
-    for automation in await defined(client, Wanted()):
+    for automation in await define_automations(client, AutomationOptions()):
         if automation.name == _VANISHED:
             await client.create_automation(automation)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from functools import partial
+from functools import wraps
 from typing import TYPE_CHECKING, Any, cast
 
 import httpx
@@ -46,8 +46,13 @@ async def run_document(job: Job, prepared: Prepared, settings: Settings) -> Mani
 
     It is None if no page was started, because the budget is spent.
     """
+
+    @wraps(process_document.fn)  # Prefect needs its name and its signature
+    async def read(job: Job) -> Any:  # noqa: ANN401 - the state of a run
+        return await read_in_run(job, prepared)
+
     flow = cast("AnyFlow", process_document.with_options())  # a copy
-    flow.fn = partial(read_in_run, prepared=prepared)
+    flow.fn = read
     return cast("Manifest | None", await _run_flow(flow, job, settings))
 
 

@@ -1,1 +1,1 @@
-"""What is said to Prefect: events, blocks, automations, pauses, ends and triggers."""
+"""Requests to Prefect: events, blocks, automations, pauses, ends and triggers."""

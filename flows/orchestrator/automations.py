@@ -1,15 +1,18 @@
-"""Automations in Prefect: what happens by itself when a run fails, stands still, vanishes or costs too much.
+"""Automations in Prefect: what happens by itself when a run fails, stalls, vanishes or costs too much.
 
-Prefect fires those that miss something even while flows run, when events come late or its server was away. None of them
-stops a machine, therefore: they notify, and have the sweep look, which asks the leases.
+Prefect also fires those that wait for a missing event while flows run, if events come late or its server was away.
+Therefore none of them stops a machine: they notify, or run the sweep, which checks the leases.
+
+They are not YAML for `prefect automation create --from-file`: that creates another of the same name at each call.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from functools import partial
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
@@ -22,7 +25,7 @@ from prefect.events.actions import (
     RunDeployment,
     SendNotification,
 )
-from prefect.events.schemas.automations import Automation, AutomationCore, EventTrigger, Posture
+from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
 from prefect.exceptions import ObjectNotFound
 
@@ -40,15 +43,15 @@ _ONCE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What automations are wanted.
+class AutomationOptions:
+    """The options of the automations.
 
     Attributes:
-        notify: the notification block to use, as type/name, such as slack-webhook/on-call; None: nobody is told.
-        stalled_minutes: how long a run may go on without a page, a stage or a download.
-        vanished_minutes: how long a run may be silent before it is taken for dead. A run tells every 3 minutes that it
-            lives (PREFECT_FLOWS_HEARTBEAT_FREQUENCY); two of these may be lost by the default.
-        cancel_stalled: a run that stands still is cancelled, too.
+        notify: the notification block to use, as type/name, such as slack-webhook/on-call; None for no notifications.
+        stalled_minutes: how long a run may go on without a page, a step or a download.
+        vanished_minutes: how long a run may be silent before it counts as crashed. A run sends a heartbeat every 3
+            minutes (PREFECT_FLOWS_HEARTBEAT_FREQUENCY); by default two of them may be lost.
+        cancel_stalled: whether a stalled run is also cancelled.
     """
 
     notify: str | None = None
@@ -58,7 +61,7 @@ class Wanted:
 
 
 class Change(StrEnum):
-    """What became of an automation."""
+    """What was done with an automation."""
 
     CREATED = "created"
     UPDATED = "updated"
@@ -66,27 +69,27 @@ class Change(StrEnum):
     DELETED = "deleted"
 
 
-async def defined(client: PrefectClient, wanted: Wanted) -> list[AutomationCore]:
-    """The automations as they should be; one that would have nothing to do is left out.
+async def define_automations(client: PrefectClient, options: AutomationOptions) -> list[AutomationCore]:
+    """Return the automations as they should be, without those that would have no action.
 
     Raises:
         InputError: there is no such notification block.
         UnavailableError: the sweep is not deployed.
     """
-    notify = await _notify(client, wanted.notify) if wanted.notify else _silent
+    notify = await _notifier(client, options.notify)
     try:
         sweep = (await client.read_deployment_by_name(SWEEP)).id
     except ObjectNotFound:
         raise UnavailableError(
-            f"Prefect has no deployment {SWEEP}. Make it: hearth up, or prefect --no-prompt deploy --all."
+            f"Prefect has no deployment {SWEEP}. Create it with hearth up, or prefect --no-prompt deploy --all."
         ) from None
-    cancel: list[ActionTypes] = [CancelFlowRun()] if wanted.cancel_stalled else []
-    silent = f"{wanted.vanished_minutes:g} minutes"
-    crashed = f"Its process is gone: it has not told for {silent} that it lives."
+    cancel: list[ActionTypes] = [CancelFlowRun()] if options.cancel_stalled else []
+    silent = f"{options.vanished_minutes:g} minutes"
+    crashed = f"Its process is gone: it has sent no heartbeat for {silent}."
     automations = [
         AutomationCore(
             name=f"{_PREFIX}a run failed",
-            description="A run that failed or crashed is told of, and machines that it may have left are looked for.",
+            description="Notify of a run that failed or crashed, and sweep machines that it may have left.",
             trigger=_at_once({f"prefect.flow-run.{state}" for state in ("Failed", "Crashed", "TimedOut")}),
             actions=[
                 *notify("failed", "is {{ flow_run.state.name }}: {{ flow_run.state.message }}"),
@@ -95,30 +98,30 @@ async def defined(client: PrefectClient, wanted: Wanted) -> list[AutomationCore]
         ),
         AutomationCore(
             name=f"{_PREFIX}a run vanished",
-            description=f"A run that has not told for {silent} that it lives has crashed.",
+            description=f"Count a run as crashed that has sent no heartbeat for {silent}.",
             trigger=_missing(
                 after={_ALIVE},
                 expect={_ALIVE, LEFT, *_named(*_ENDS, *_RESTS)},
-                within=timedelta(minutes=wanted.vanished_minutes),
+                within=timedelta(minutes=options.vanished_minutes),
             ),
             actions=[ChangeFlowRunState(state=StateType.CRASHED, name="Crashed", message=crashed)],
         ),
         AutomationCore(
             name=f"{_PREFIX}a run stands still",
-            description=f"A run without a page, stage or download for {wanted.stalled_minutes:g} minutes is told of.",
+            description=f"Notify of a run without a page, step or download for {options.stalled_minutes:g} minutes.",
             trigger=_missing(
                 after={PROGRESS, *_named(*_BEGINS)},
                 expect={PROGRESS, LEFT, *_named("Cancelling", *_ENDS, *_RESTS)},
-                within=timedelta(minutes=wanted.stalled_minutes),
+                within=timedelta(minutes=options.stalled_minutes),
             ),
             actions=[
-                *notify("stands still", f"has shown no progress for {wanted.stalled_minutes:g} minutes."),
+                *notify("stands still", f"has shown no progress for {options.stalled_minutes:g} minutes."),
                 *cancel,
             ],
         ),
         AutomationCore(
             name=f"{_PREFIX}a budget is spent",
-            description="A batch that has cost its max_usd, and begins no more pages, is told of.",
+            description="Notify of a batch that has cost its max_usd, and begins no more pages.",
             trigger=_at_once({OVER_BUDGET}),
             actions=notify(
                 "has spent its budget",
@@ -126,82 +129,67 @@ async def defined(client: PrefectClient, wanted: Wanted) -> list[AutomationCore]
             ),
         ),
     ]
-    return [_whole(each) for each in automations if each.actions]
+    return [_complete(each) for each in automations if each.actions]
 
 
-async def apply(client: PrefectClient, automations: Sequence[AutomationCore]) -> list[tuple[str, Change]]:
-    """Have Prefect hold these of Hearth's automations and no others; one that a person disabled stays so.
+async def apply_automations(client: PrefectClient, automations: Sequence[AutomationCore]) -> list[tuple[str, Change]]:
+    """Create, update and delete Hearth's automations until Prefect has these and no others, and return the changes.
+
+    An automation that a person disabled stays disabled.
 
     Args:
-        client: of Prefect's API.
-        automations: as `defined`; none deletes all that Hearth made.
-
-    Returns:
-        What became of each, by its name.
+        client: Prefect's API.
+        automations: as `define_automations`; none deletes all that Hearth made.
     """
     changes: list[tuple[str, Change]] = []
     held = {each.name: each for each in await client.read_automations() if each.name.startswith(_PREFIX)}
-    for wanted in automations:
-        found = held.pop(wanted.name, None)
-        if found is None:
-            await client.create_automation(wanted)
-            changes.append((wanted.name, Change.CREATED))
-        elif _definition(found) == wanted:
-            changes.append((wanted.name, Change.UNCHANGED))
+    for automation in automations:
+        existing = held.pop(automation.name, None)
+        if existing is None:
+            await client.create_automation(automation)
+            changes.append((automation.name, Change.CREATED))
+        elif _complete(existing.model_copy(update={"enabled": True})) == automation:
+            changes.append((automation.name, Change.UNCHANGED))
         else:
-            await client.update_automation(found.id, wanted.model_copy(update={"enabled": found.enabled}))
-            changes.append((wanted.name, Change.UPDATED))
-    for name, left in held.items():
-        await client.delete_automation(left.id)
+            await client.update_automation(existing.id, automation.model_copy(update={"enabled": existing.enabled}))
+            changes.append((automation.name, Change.UPDATED))
+    for name, obsolete in held.items():
+        await client.delete_automation(obsolete.id)
         changes.append((name, Change.DELETED))
     return changes
 
 
-def _whole(automation: AutomationCore) -> AutomationCore:
-    """With every field set but the owner: at an update what is unset is not sent, and an owner is refused."""
+def _complete(automation: AutomationCore) -> AutomationCore:
+    """Return it with every field set but the owner: an update does not send unset fields, and refuses an owner."""
     return AutomationCore.model_validate(automation.model_dump(exclude={"id", "owner_resource"}))
 
 
-def _definition(found: Automation) -> AutomationCore:
-    """What was asked for when it was made."""
-    return _whole(found.model_copy(update={"enabled": True}))
+def _actions(block: UUID, webhook: bool, subject: str, what: str) -> list[ActionTypes]:  # noqa: FBT001 - by a partial
+    """Return the action that notifies through a block."""
+    subject = f"{_PREFIX}a run {subject}"
+    text = f"{{{{ flow.name }}}} {{{{ flow_run.name }}}} {what}"
+    if webhook:
+        body = f'{{"subject": "{subject}", "body": {{{{ text|tojson }}}}, "url": {{{{ flow_run|ui_url|tojson }}}}}}'
+        return [CallWebhook(block_document_id=block, payload=f"{{% set text %}}{text}{{% endset %}}{body}")]
+    return [SendNotification(block_document_id=block, subject=subject, body=f"{text}\n{{{{ flow_run|ui_url }}}}")]
 
 
-class _Notify:
-    """Makes the action that tells somebody."""
-
-    def __init__(self, block: UUID, *, webhook: bool) -> None:
-        self._block = block
-        self._webhook = webhook
-
-    def __call__(self, subject: str, what: str) -> list[ActionTypes]:
-        subject = f"{_PREFIX}a run {subject}"
-        told = f"{{{{ flow.name }}}} {{{{ flow_run.name }}}} {what}"
-        if self._webhook:
-            body = f'{{"subject": "{subject}", "body": {{{{ told|tojson }}}}, "url": {{{{ flow_run|ui_url|tojson }}}}}}'
-            return [CallWebhook(block_document_id=self._block, payload=f"{{% set told %}}{told}{{% endset %}}{body}")]
-        return [
-            SendNotification(block_document_id=self._block, subject=subject, body=f"{told}\n{{{{ flow_run|ui_url }}}}")
-        ]
-
-
-def _silent(_subject: str, _what: str) -> list[ActionTypes]:
-    return []
-
-
-async def _notify(client: PrefectClient, block: str) -> _Notify:
+async def _notifier(client: PrefectClient, block: str | None) -> Callable[[str, str], list[ActionTypes]]:
+    """Return a function of a subject and a sentence that returns the actions which notify; none without a block."""
+    if block is None:
+        return lambda _subject, _what: []
     kind, _, name = block.partition("/")
     try:
         document = await client.read_block_document_by_name(name, kind, include_secrets=False)
     except ObjectNotFound:
         raise InputError(
-            f"Prefect has no block {block}. Make one in its UI under Blocks, and name it as type/name, "
+            f"Prefect has no block {block}. Create one in its UI under Blocks, and name it as type/name, "
             "such as slack-webhook/on-call."
         ) from None
     capabilities = document.block_schema.capabilities if document.block_schema is not None else []
     if "notify" not in capabilities and kind != "webhook":
-        raise InputError(f"The block {block} cannot notify anybody. Name a notification block, or a webhook.")
-    return _Notify(document.id, webhook=kind == "webhook")
+        raise InputError(f"The block {block} cannot notify. Name a notification block, or a webhook.")
+    return partial(_actions, document.id, kind == "webhook")
 
 
 def _named(*states: str) -> set[str]:
@@ -209,7 +197,7 @@ def _named(*states: str) -> set[str]:
 
 
 def _runs() -> dict[str, ResourceSpecification]:
-    """The runs of Hearth's flows, and no others."""
+    """Return the part of a trigger that selects the runs of Hearth's flows."""
     flow = {"prefect.resource.role": "flow", "prefect.resource.name": FLOWS}
     return {
         "match": ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"}),
@@ -218,7 +206,7 @@ def _runs() -> dict[str, ResourceSpecification]:
 
 
 def _at_once(expect: set[str]) -> EventTrigger:
-    """Fires when something happens, and for each flow once a minute at most: a batch may fail many documents."""
+    """Return a trigger that fires at an event, at most once a minute for each flow: many documents may fail at once."""
     return EventTrigger(
         **_runs(),
         posture=Posture.Reactive,
@@ -229,7 +217,7 @@ def _at_once(expect: set[str]) -> EventTrigger:
 
 
 def _missing(after: set[str], expect: set[str], within: timedelta) -> EventTrigger:
-    """Fires when nothing that is expected has happened to a run for so long."""
+    """Return a trigger that fires when a run has had none of the expected events for some time."""
     return EventTrigger(
         **_runs(),
         posture=Posture.Proactive,

@@ -1,7 +1,7 @@
-"""Blocks of Prefect that a request names: where its results go, with whose credentials, and a document's password.
+"""Resolve Prefect blocks that a request names: where results go, with which credentials, and a document's password.
 
-They are resolved here alone, for tasks know nothing of Prefect. A request keeps the blocks' names; what is secret in
-them stays in this process's memory.
+Only here, for tasks know nothing of Prefect. A request keeps the blocks' names; their secrets stay in this process's
+memory.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ AnyBlock = TypeVar("AnyBlock", bound=Block)
 
 
 async def resolved(request: Request) -> Request:
-    """The request with the place that its output block means, to which this process has access from now on.
+    """Return the request with the path that its output block means, which this process can access from now on.
 
     Raises:
-        InputError: there is no such block, or an output is named, too.
+        InputError: there is no such block, or the request also names an output.
     """
     if not request.output_block:
         return request
     if request.output:
-        raise InputError(f"Both an output ({request.output}) and a block for it are named. Name one of them.")
+        raise InputError(f"The request names both an output ({request.output}) and an output block. Name one of them.")
     kind, _, name = request.output_block.partition("/")
     match kind:
         case "s3-bucket":
@@ -41,17 +41,17 @@ async def resolved(request: Request) -> Request:
             output = ""
     if not output:
         raise InputError(
-            f"{request.output_block} is no place for results. Name a block with one, as s3-bucket/my-results or "
+            f"The block {request.output_block} is no place for results. Name one such as s3-bucket/my-results or "
             "local-file-system/my-results."
         )
     return request.model_copy(update={"output": output, "output_block": None})
 
 
 async def password_of(job: Job) -> str | None:
-    """The password in the Secret block that a job names; None if it names none.
+    """Return the password in the Secret block that a job names; None if it names none.
 
     Raises:
-        InputError: there is no such block, or no password in it.
+        InputError: there is no such block, or it holds no password.
     """
     if not job.password_block:
         return None
@@ -65,15 +65,15 @@ async def _loaded(kind: type[AnyBlock], name: str) -> AnyBlock:
     try:
         return await kind.aload(name)
     except (ValueError, RuntimeError):  # which may show the block's values
-        told = f"{kind.get_block_type_slug()}/{name}"
-        raise InputError(f"Prefect has no usable block {told}. Create it, or correct the name.") from None
+        block = f"{kind.get_block_type_slug()}/{name}"
+        raise InputError(f"Prefect has no usable block {block}. Create it, or correct the name.") from None
 
 
 async def _bucket(name: str) -> str:
     try:
         from prefect_aws import S3Bucket
     except ImportError:
-        raise InputError("Blocks of S3 want prefect-aws on the worker: pip install 'hearth-pages[aws]'.") from None
+        raise InputError("S3 blocks need prefect-aws on the worker: pip install 'hearth-pages[aws]'.") from None
     from tasks.aws.client import Aws
     from tasks.storage import s3_client as objects
 

@@ -1,7 +1,7 @@
-"""The temporary server that Prefect starts for a script that has none: it, too, asks for a password.
+"""Protect the temporary server that Prefect starts for a script without one: it requires a password.
 
-Prefect starts it with the settings of the script's process, at a port that everybody on the machine reaches, over the
-database of its user. The password is known to this process and its server alone.
+Prefect starts it with the settings of the script's process, at a port that every user of the machine reaches, over the
+database of the script's user. Only this process and its server know the password.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from prefect.settings import (
 )
 
 _START_SECONDS = 300
-"""Twenty, Prefect's default, is not enough on a busy machine."""
+"""Prefect's default of 20 s is too short on a busy machine."""
 
 SECRET = f"hearth:{token_urlsafe(32)}"
 
 
 def secure_ephemeral_server() -> None:
-    """Have a temporary server that this process may start ask for a password. No other server is concerned."""
-    found = context.get_settings_context()
-    if found.settings.api.url or found.settings.server.api.auth_string is not None:
+    """Have a temporary server that this process may start require a password. Other servers are not affected."""
+    current = context.get_settings_context()
+    if current.settings.api.url or current.settings.server.api.auth_string is not None:
         return
-    # No page is its own: it has no UI.
+    # It has no UI, so that no page of a browser may call it.
     ours: dict[Any, str | int] = {
         PREFECT_SERVER_API_AUTH_STRING: SECRET,
         PREFECT_API_AUTH_STRING: SECRET,
         PREFECT_SERVER_CORS_ALLOWED_ORIGINS: "null.invalid",
         PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS: _START_SECONDS,
     }
-    settings = found.settings.copy_with_update(updates=ours)
-    context.GLOBAL_SETTINGS_CONTEXT = context.SettingsContext(profile=found.profile, settings=settings)
+    settings = current.settings.copy_with_update(updates=ours)
+    context.GLOBAL_SETTINGS_CONTEXT = context.SettingsContext(profile=current.profile, settings=settings)

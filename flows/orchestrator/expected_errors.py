@@ -1,4 +1,4 @@
-"""Task runs whose errors say all in one sentence: Prefect would log a traceback of each."""
+"""Keep tracebacks of expected errors, which are one sentence each, out of the logs of task runs."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from tasks.core.errors import HearthError
 
 
 async def _never(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
-    """Whether to run it again: no. Of what nobody expected the traceback is logged here."""
+    """Never retry a task; log the traceback of an error that is not Hearth's own."""
     error = await state.aresult(raise_on_failure=False)
     if not isinstance(error, HearthError):
         get_run_logger().error("Unexpected: %r", error, exc_info=error if isinstance(error, Exception) else None)
     return False
 
 
-# Prefect logs no traceback where a condition, and not the number of retries, says that there will be no other.
+# Prefect logs no traceback where a condition, and not the number of retries, rules out another try.
 QUIET: Final[dict[str, Any]] = {"retries": 1, "retry_condition_fn": _never}
-"""Options of a task that has no traceback of Hearth's own errors in the log, and no retries."""
+"""Options of a task that logs no traceback of Hearth's own errors, and is never retried."""

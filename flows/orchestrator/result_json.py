@@ -1,6 +1,6 @@
-"""How Prefect stores what a flow returns: as JSON that any process can read, whether Hearth is installed there or not.
+"""Store what a flow returns as JSON that any process can read, whether Hearth is installed there or not.
 
-Where it is not, `state.result()` is a plain dictionary; an error is Prefect's own, with Hearth's sentence, everywhere.
+Where it is not, `state.result()` is a plain dictionary. An error is always Prefect's own, with Hearth's sentence.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from prefect.serializers import JSONSerializer, prefect_json_object_encoder
 
 
 def encoded(value: object) -> Any:  # noqa: ANN401 - whatever JSON holds
-    """Return a result, or why there is none, as JSON holds it."""
+    """Return a result, or the error in its place, as JSON can hold it."""
     if isinstance(value, Exception):
         return {"__exc_type__": "prefect.exceptions.FailedRun", "message": str(value)}
     return prefect_json_object_encoder(value)

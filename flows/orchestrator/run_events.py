@@ -1,4 +1,4 @@
-"""Events that runs send to Prefect, for automations to act on: it goes on; its budget is spent."""
+"""Events that runs send to Prefect for automations: a run makes progress, or its budget is spent."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ PROGRESS = "hearth.run.progress"
 OVER_BUDGET = "hearth.cost.over-budget"
 LEFT = "hearth.run.left"
 PROGRESS_SECONDS = 60.0
-"""A run tells that it goes on no more often than this: its pages cost nothing by it."""
+"""A run reports progress no more often than this, so that it costs its pages nothing."""
 
 
 class ProgressEvents:
-    """A listener: tells Prefect that the run goes on, when it does. Heard on any thread."""
+    """A listener that reports a run's progress to Prefect; called on any thread."""
 
     def __init__(self) -> None:
         self._next = 0.0
 
     def __call__(self, event: Event) -> None:
-        """Tell, if the last time is long enough ago."""
+        """Report progress, if the last report is long enough ago."""
         if isinstance(event, (Progress, Pulling, PagesStarted, PageDone)) and time.monotonic() >= self._next:
             self._next = time.monotonic() + PROGRESS_SECONDS
             _emit(PROGRESS, {})
 
 
 def emit_over_budget(budget: Budget, usd: float) -> None:
-    """Tell Prefect that a run's machines have cost what it may cost, if they have."""
+    """Report to Prefect that a run has spent its budget in dollars, if it has."""
     if budget.usd is not None and usd >= budget.usd:
         _emit(OVER_BUDGET, {"usd": round(usd, 4), "max_usd": budget.usd})
 
 
 def emit_left() -> None:
-    """Tell Prefect that a paused run's process ends; it may have told after the pause that it lives."""
+    """Report to Prefect that a paused run's process ends; it may have sent a heartbeat after the pause."""
     _emit(LEFT, {})
 
 
 def _emit(event: str, payload: dict[str, Any]) -> None:
-    """Hand an event to Prefect's own thread, which sends it when it can; nothing here waits for it."""
+    """Queue an event on Prefect's own thread, which sends it when it can; the run does not wait."""
     if run := flow_run.id:
         resource = {"prefect.resource.id": f"prefect.flow-run.{run}", "prefect.resource.name": flow_run.name or run}
         emit_event(event, resource, payload=payload)

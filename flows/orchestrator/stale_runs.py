@@ -1,8 +1,8 @@
-"""Runs that nobody will begin: claimed by a worker that was killed since, or missed while no worker was there.
+"""Runs that will not begin: claimed by a worker that was killed, or due while no worker was there.
 
 A worker claims a run (PENDING) some seconds before the run's own process begins it. If the worker is killed in between,
 Prefect leaves the run PENDING for ever. It counts against the limits of its work pool, and against its deployment's
-until its lease ends; if the server forgot its leases in a restart, that is never. See docs/how-to/prefect.md.
+until its lease ends; if the server lost its leases in a restart, that is never. See docs/how-to/prefect.md.
 """
 
 from __future__ import annotations
@@ -10,79 +10,62 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
-from prefect.client.schemas.filters import (
-    FlowFilter,
-    FlowFilterName,
-    FlowRunFilter,
-    FlowRunFilterExpectedStartTime,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
-    FlowRunFilterTags,
-    WorkPoolFilter,
-    WorkPoolFilterName,
-)
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.filters import FlowFilter, FlowRunFilter, WorkPoolFilter
+from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Crashed
 
 FLOWS = ["process-document", "process-batch", "plan-costs", "idle-shutdown", "sweep-machines"]
-"""All of Hearth's. What others run on the same server is their own affair."""
+"""All of Hearth's flows; other runs on the same server are left alone."""
 PENDING_SECONDS = 600.0
-"""A run's process begins it within seconds, on a machine with much else to do within minutes."""
+"""A run's process begins it within seconds, and within minutes on a busy machine."""
 _LATE_SECONDS = 60.0
 _AT_ONCE = 200
-_HOLDING = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
-_BY_SCHEDULE = "auto-scheduled"
 
 
 async def crash_stale(client: PrefectClient, pool: str, seconds: float = PENDING_SECONDS) -> list[UUID]:
-    """End the runs of a work pool that have been PENDING for so long, and return them."""
-    pending = await _read(client, pool, FlowRunFilter(state=_in_state(StateType.PENDING)))
+    """End the runs of a work pool that have been PENDING for longer than `seconds`, and return their ids."""
     before = datetime.now(UTC) - timedelta(seconds=seconds)
+    pending = await _read(client, pool, {"state": {"type": {"any_": ["PENDING"]}}})
     stale = [run for run in pending if run.state is not None and run.state.timestamp < before]
     for run in stale:
-        told = "Its worker was gone before the run began. Run it again."
-        await client.set_flow_run_state(run.id, Crashed(message=told))
+        message = "Its worker was gone before the run began. Run it again."
+        await client.set_flow_run_state(run.id, Crashed(message=message))
     return [run.id for run in stale]
 
 
 async def drop_missed(client: PrefectClient, pool: str) -> list[UUID]:
-    """Cancel the scheduled runs of a work pool that came due while no worker was there, but for the latest of each.
+    """Cancel scheduled runs of a work pool that were due while no worker was there, and return their ids.
 
-    After a weekend there are hundreds of sweeps, of which one does the work of all.
-
-    Returns:
-        Those that were cancelled.
+    Each deployment's latest is kept: after a weekend there are hundreds of sweeps, and one does the work of all.
     """
-    due = FlowRunFilter(
-        state=_in_state(StateType.SCHEDULED),
-        tags=FlowRunFilterTags(all_=[_BY_SCHEDULE]),
-        expected_start_time=FlowRunFilterExpectedStartTime(
-            before_=datetime.now(UTC) - timedelta(seconds=_LATE_SECONDS)
-        ),
-    )
+    late = datetime.now(UTC) - timedelta(seconds=_LATE_SECONDS)
+    due = {
+        "state": {"type": {"any_": ["SCHEDULED"]}},
+        "tags": {"all_": ["auto-scheduled"]},
+        "expected_start_time": {"before_": late},
+    }
     by_deployment: dict[UUID | None, list[FlowRun]] = defaultdict(list)
     for run in await _read(client, pool, due):
-        if run.run_count == 0:  # one that was begun, and awaits its retry, is no copy of a later one
+        if run.run_count == 0:  # a run that was begun and awaits its retry is not replaced by a later one
             by_deployment[run.deployment_id].append(run)
     missed = [run for runs in by_deployment.values() for run in sorted(runs, key=_expected)[:-1]]
     for run in missed:
-        told = "No worker was there when it was due, and a later one does its work."
-        await client.set_flow_run_state(run.id, Cancelled(message=told))
+        message = "No worker was there when it was due, and a later one does its work."
+        await client.set_flow_run_state(run.id, Cancelled(message=message))
     return [run.id for run in missed]
 
 
 async def free_leaked_slots(client: PrefectClient, deployments: Sequence[str]) -> None:
-    """Give deployments' slots back that no run holds: a Prefect server that restarts forgets who held them.
+    """Free concurrency slots of deployments that no run holds: a Prefect server that restarts forgets who held them.
 
-    Args:
-        client: of Prefect's API.
-        deployments: as flow/name; those that there are not, or that have no limit, are left out.
+    Deployments are named as flow/name; those that do not exist, or have no limit, are skipped.
     """
     for name in deployments:
         try:
@@ -92,37 +75,33 @@ async def free_leaked_slots(client: PrefectClient, deployments: Sequence[str]) -
         limit = deployment.global_concurrency_limit
         if limit is None or not limit.active_slots:
             continue
+        holding = {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}}
         held = await client.read_flow_runs(
             flow_run_filter=FlowRunFilter.model_validate(
-                {"deployment_id": {"any_": [deployment.id]}, "state": {"type": {"any_": _HOLDING}}}
+                {"deployment_id": {"any_": [deployment.id]}, "state": holding}
             ),
             limit=_AT_ONCE,
         )
         if len(held) < limit.active_slots:
-            await client.update_global_concurrency_limit(
-                limit.name, GlobalConcurrencyLimitUpdate(active_slots=len(held))
-            )
+            update = GlobalConcurrencyLimitUpdate(active_slots=len(held))
+            await client.update_global_concurrency_limit(limit.name, update)
 
 
-async def _read(client: PrefectClient, pool: str, wanted: FlowRunFilter) -> list[FlowRun]:
-    """All runs of Hearth's flows in a work pool that a filter lets through."""
-    found: list[FlowRun] = []
+async def _read(client: PrefectClient, pool: str, matching: dict[str, Any]) -> list[FlowRun]:
+    """Return all runs of Hearth's flows in a work pool that match a filter."""
+    runs: list[FlowRun] = []
     while True:
-        some = await client.read_flow_runs(
-            flow_filter=FlowFilter(name=FlowFilterName(any_=FLOWS)),
-            flow_run_filter=wanted,
-            work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[pool])),
+        page = await client.read_flow_runs(
+            flow_filter=FlowFilter.model_validate({"name": {"any_": FLOWS}}),
+            flow_run_filter=FlowRunFilter.model_validate(matching),
+            work_pool_filter=WorkPoolFilter.model_validate({"name": {"any_": [pool]}}),
             sort=FlowRunSort.ID_DESC,
             limit=_AT_ONCE,
-            offset=len(found),
+            offset=len(runs),
         )
-        found += some
-        if len(some) < _AT_ONCE:
-            return found
-
-
-def _in_state(state: StateType) -> FlowRunFilterState:
-    return FlowRunFilterState(type=FlowRunFilterStateType(any_=[state]))
+        runs += page
+        if len(page) < _AT_ONCE:
+            return runs
 
 
 def _expected(run: FlowRun) -> datetime:

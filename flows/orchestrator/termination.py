@@ -1,7 +1,8 @@
-"""How a worker's run ends: by SIGTERM, which is Prefect's cancellation or the machine's end, and not with its worker.
+"""A run that is interrupted ends as cancelled: by Ctrl-C, by its caller, or by SIGTERM, but not with its worker.
 
-Prefect's handler raises an exception wherever the program happens to be, in a task whose outcome nobody looks at, too.
-Then it is lost: the run reads on until it is killed with its slots and its lease, or waits for that task for ever.
+SIGTERM is Prefect's cancellation, or the end of the machine. Prefect's handler raises an exception wherever the program
+happens to be, even in a task whose outcome nobody awaits. Then it is lost: the run reads on until it is killed with its
+slots and its lease, or waits for that task for ever.
 """
 
 from __future__ import annotations
@@ -12,53 +13,87 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from typing import Any, cast
 
+import httpx
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import State
+from prefect.context import FlowRunContext
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.logging.handlers import PrefectConsoleHandler
+from prefect.states import Cancelled
+
+_SECONDS = 10.0
+"""How long Prefect may take to note it: less than a command takes to end."""
+
+
+@asynccontextmanager
+async def cancelled_if_interrupted(terminated: Callable[[], bool]) -> AsyncIterator[None]:
+    """Have a run that is interrupted here end as Cancelled; Prefect itself would call it crashed.
+
+    Args:
+        terminated: returns whether SIGTERM ended a worker's run, which Prefect handles itself.
+    """
+    try:
+        yield
+    except (asyncio.CancelledError, KeyboardInterrupt) as error:
+        context = FlowRunContext.get()
+        if context is not None and context.flow_run is not None and not terminated():
+            message = "It was interrupted. The pages stored so far stand: run it again, or Retry, to go on."
+            state: State[Any] = Cancelled(message=message)
+            with suppress(httpx.HTTPError, PrefectHTTPStatusError, ObjectNotFound, TimeoutError):
+                async with asyncio.timeout(_SECONDS), get_client() as client:
+                    await client.set_flow_run_state(context.flow_run.id, state, force=True)
+                    # Prefect's engine, whose run this is, leaves this state as it is, and raises the error in it.
+                    context.flow_run.state = state.model_copy(update={"data": error})
+        raise
 
 
 @contextmanager
 def ended_by_sigterm() -> Iterator[Callable[[], bool]]:
-    """Have the task of a worker's run that enters this cancelled by SIGTERM, whatever becomes of Prefect's exception.
+    """Have SIGTERM cancel the current task of a worker's run, whatever becomes of Prefect's exception.
 
-    Prefect's handler stays where it is, since Prefect asks for it. A command has one of its own: see `Termination`.
+    Prefect's handler stays installed, since Prefect checks for it. A command has its own: see `Termination`.
 
     Yields:
-        Tells whether the signal has come.
+        A function that returns whether the signal has come.
     """
     task = asyncio.current_task()
-    if task is None or not _worker_runs_this() or threading.current_thread() is not threading.main_thread():
+    if (
+        task is None
+        or "PREFECT__FLOW_RUN_ID" not in os.environ
+        or threading.current_thread() is not threading.main_thread()
+    ):
         yield lambda: False
         return
     _outlive_worker()
     loop = asyncio.get_running_loop()
-    told, telling = socket.socketpair()
-    with told, telling:
-        told.settimeout(0)
-        telling.settimeout(0)
-
-        heard: set[int] = set()
+    reader, writer = socket.socketpair()
+    with reader, writer:
+        reader.settimeout(0)
+        writer.settimeout(0)
+        signals: set[int] = set()
 
         def came() -> bool:
             with suppress(BlockingIOError):
-                heard.update(told.recv(4096))
-            return signal.SIGTERM in heard
+                signals.update(reader.recv(4096))
+            return signal.SIGTERM in signals
 
-        def hear() -> None:
-            # Where the exception came through, all tasks are being cancelled: a second time would cut off what they
-            # give back.
+        def on_signal() -> None:
+            # If the exception got through, all tasks are being cancelled: a second cancellation would interrupt what
+            # they release.
             if came() and not task.cancelling():
                 task.cancel()
 
-        before = signal.set_wakeup_fd(telling.fileno(), warn_on_full_buffer=False)
-        loop.add_reader(told, hear)
+        before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+        loop.add_reader(reader, on_signal)
         try:
             yield came
         finally:
-            loop.remove_reader(told)
+            loop.remove_reader(reader)
             signal.set_wakeup_fd(before)
 
 
@@ -75,28 +110,21 @@ def _outlive_worker() -> None:
             vars(handler.console)["on_broken_pipe"] = silence
 
 
-def _worker_runs_this() -> bool:
-    return "PREFECT__FLOW_RUN_ID" in os.environ
-
-
 class Termination:
-    """SIGTERM of a command as an end of the run like Ctrl-C's: its task is cancelled, and what it holds is given back.
-
-    Its handler takes the place of Prefect's.
+    """Handles SIGTERM of a command like Ctrl-C: the task that makes this is cancelled, and releases what it holds.
 
     Attributes:
-        came: the signal did.
+        came: whether the signal has come.
     """
 
     def __init__(self) -> None:
-        """Of the task that makes this."""
         self.came = False
         self._run = cast("asyncio.Task[Any]", asyncio.current_task())
         self._loop = asyncio.get_running_loop()
         self._before = signal.getsignal(signal.SIGTERM)
 
     def catch(self) -> None:
-        """Take SIGTERM, as soon as Prefect has."""
+        """Replace Prefect's handler of SIGTERM, once it is installed."""
         if threading.current_thread() is not threading.main_thread():
             return
         if signal.getsignal(signal.SIGTERM) not in {self._before, self._end}:

@@ -1,8 +1,8 @@
-"""Have the deployment `process-document/on-demand` read a document, once however often it is asked to.
+"""Have the deployment `process-document/on-demand` read a document, once however often it is requested.
 
-The key of a run is made of the document's bytes, the options as they were given, and a generation: 0, and one more
-for each run before it that did not read everything. The same request so finds the run that there is, and a run
-that failed or was cancelled is followed by another.
+The key of a run is made of the document's bytes, the options of the request, and a generation: the number of runs
+before it that did not read everything. So the same request finds the existing run, and a run that failed or was
+cancelled is followed by another.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterIdempotencyKey
+from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.exceptions import ObjectNotFound
 
@@ -25,31 +25,28 @@ DEPLOYMENT = "process-document/on-demand"
 _OWNER = "hearth.owner"
 _REQUEST = "hearth.request"
 _GENERATIONS = 100
-"""That others may have made since a request's first one."""
+"""Generations that other requests may have made since a request's first one."""
 
 
 def request_key(job: Job, content: str) -> str:
-    """What requests that ask for the same have in common.
+    """Return a key that equal requests share, 64 hex digits.
 
     Args:
-        job: its `document` and `output` are left out: where things are is not what is asked for.
-        content: tells the document's bytes from any others, such as their sha256.
-
-    Returns:
-        64 hex digits.
+        job: without its `document` and `output`, which say only where things are.
+        content: identifies the document's bytes, such as their sha256.
     """
     return run_key(content, job.model_dump(mode="json", exclude={"document", "output"}))
 
 
 @dataclass(frozen=True)
-class Asked:
-    """Who asks for a run, and how often it was asked before.
+class RunRequest:
+    """A request for a run.
 
     Attributes:
-        key: what requests for the same have in common; see `request_key`.
-        owner: of several that share a Prefect server and know nothing of each other's runs.
-        request: the owner's own name for the request, which becomes one run however often it is submitted.
-        first: the generation to begin with, of those before which none is left to be found.
+        key: shared by equal requests; see `request_key`.
+        owner: one of several owners that share a Prefect server and do not see each other's runs.
+        request: the owner's name for the request, which becomes one run however often it is submitted.
+        first: the first generation to look at; the runs of earlier ones need not be found any more.
     """
 
     key: str
@@ -59,25 +56,20 @@ class Asked:
 
     @property
     def labels(self) -> dict[str, str]:
-        """What the run is marked with."""
+        """The labels of the run."""
         named = {_OWNER: self.owner, _REQUEST: self.request}
         return {name: value for name, value in named.items() if value}
 
     def made(self, run: FlowRun) -> bool:
-        """Whether a run was made for this very request."""
+        """Return whether a run was made for this very request."""
         return self.request is not None and run.labels.get(_REQUEST) == self.request
 
     def owns(self, run: FlowRun, output: str | None) -> bool:
-        """Whether a run is the owner's; one without a mark, of an earlier version, is where its results are."""
+        """Return whether a run is the owner's; by its output if it has no label, as those of earlier versions."""
         if self.owner is None:
             return True
         owner = run.labels.get(_OWNER)
         return owner == self.owner if owner else run.parameters.get("job", {}).get("output") == output
-
-
-def _always(run: FlowRun) -> bool:
-    del run
-    return True
 
 
 async def trigger(
@@ -85,75 +77,69 @@ async def trigger(
     job: Job,
     content: str,
     deployment: str = DEPLOYMENT,
-    asked: Asked | None = None,
+    request: RunRequest | None = None,
     *,
-    stands: Callable[[FlowRun], bool] = _always,
+    stands: Callable[[FlowRun], bool] = lambda _: True,
 ) -> FlowRun:
-    """Have a document read.
+    """Have a document read, and return the run: a new one, or the one that an equal request made before.
 
-    It may be called again after any failure: what was created is found by its key.
+    It may be called again after any failure: a run that was created is found by its key.
 
     Args:
-        client: of Prefect's API.
-        job: what to read; a forced one reads into a directory of its own within `output`, so that what was read
-            before is not taken for its pages.
+        client: Prefect's API.
+        job: what to read; with `force`, its run reads into a directory of its own within `output`, so that pages which
+            were read before are not taken for its own.
         content: see `request_key`.
         deployment: the one to run.
-        asked: who asks, and how often it was asked before.
-        stands: tells whether the results of a run that has ended are still there; if not, another run follows.
-
-    Returns:
-        The run: a new one, or the one that the same request made before.
+        request: one without an owner if None.
+        stands: returns whether the results of a run that has ended still exist; if not, another run follows.
 
     Raises:
         UnavailableError: the deployment does not exist.
     """
     try:
-        found = await client.read_deployment_by_name(deployment)
+        deployed = await client.read_deployment_by_name(deployment)
     except ObjectNotFound:
         raise UnavailableError(
-            f"Prefect has no deployment {deployment}. Make it: prefect --no-prompt deploy --all."
+            f"Prefect has no deployment {deployment}. Create it with prefect --no-prompt deploy --all."
         ) from None
-    asked = asked or Asked(request_key(job, content))
-    for generation in itertools.count(asked.first):
+    request = request or RunRequest(request_key(job, content))
+    for generation in itertools.count(request.first):
         output = f"{job.output}/{generation}" if job.force and job.output else job.output
         parameters = job.model_copy(update={"output": output}).model_dump(mode="json", exclude_none=True)
-        # A name only with a key: without one, Prefect 3.8 may answer 503 for a run that it created.
+        # A name needs a key: without one, Prefect 3.8 may answer 503 for a run that it created.
         run = await client.create_flow_run_from_deployment(
-            found.id,
+            deployed.id,
             name=job.run_name,
             parameters={"job": parameters},
-            idempotency_key=generation_key(asked.key, generation),
-            labels={**asked.labels},
+            idempotency_key=generation_key(request.key, generation),
+            labels={**request.labels},
         )
-        if asked.made(run):
-            return run  # also if it has ended: one request is one run
-        if asked.owns(run, output) and not begins_anew(run.state, forced=job.force) and (_goes_on(run) or stands(run)):
+        if request.made(run):
+            return run  # even if it has ended: one request is one run
+        ended = run.state is not None and run.state.is_final()
+        if request.owns(run, output) and not begins_anew(run.state, forced=job.force) and (not ended or stands(run)):
             return run
     raise AssertionError("there is always another generation")
 
 
-async def made_of(client: PrefectClient, asked: Asked) -> list[FlowRun]:
-    """Find the runs that were made for a request, if any were; none is made."""
-    keys = [generation_key(asked.key, asked.first + more) for more in range(_GENERATIONS)]
-    found = await client.read_flow_runs(
-        flow_run_filter=FlowRunFilter(idempotency_key=FlowRunFilterIdempotencyKey(any_=keys))
+async def runs_of(client: PrefectClient, request: RunRequest) -> list[FlowRun]:
+    """Return the runs that were made for a request; none is created."""
+    keys = [generation_key(request.key, request.first + more) for more in range(_GENERATIONS)]
+    runs = await client.read_flow_runs(
+        flow_run_filter=FlowRunFilter.model_validate({"idempotency_key": {"any_": keys}})
     )
-    return [run for run in found if asked.made(run)]
-
-
-def _goes_on(run: FlowRun) -> bool:
-    return run.state is None or not run.state.is_final()
+    return [run for run in runs if request.made(run)]
 
 
 def generation_of(run: FlowRun) -> int:
-    """The generation of a run that `trigger` made."""
+    """Return the generation of a run that `trigger` made."""
     return int((run.idempotency_key or "").rpartition("-")[2] or 0)
 
 
 def begins_anew(state: State[Any] | None, *, forced: bool) -> bool:
-    """Whether the same request makes another run, because this one is over and there is more to do."""
+    """Return whether an equal request makes another run, because this one has ended and more is left to do."""
     if state is None or not state.is_final():
         return False
-    # Those that left pages, or could not read some, are completed under other names.
+    # Runs that left pages, or could not read some, are completed under other names.
     return forced or state.type is not StateType.COMPLETED or state.name != "Completed"

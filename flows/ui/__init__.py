@@ -1,1 +1,1 @@
-"""What a person sees of a run in Prefect's UI: its artifacts."""
+"""What Prefect's UI shows of a run: its artifacts."""

@@ -1,4 +1,4 @@
-"""What Prefect's UI is given to show: artifacts that are made once and then updated, and never in a page's way."""
+"""Artifacts in Prefect's UI, which are created once and then updated, and never delay a page."""
 
 from __future__ import annotations
 
@@ -24,12 +24,11 @@ from tasks.results.report import Report
 from tasks.views.summary import page_row
 
 SHOWN_SECONDS = 5.0
-"""How long showing something may take while there is more to do: it is shown the next time."""
+"""How long an update may take while pages are read; the next update shows what it lacks."""
 MOST_SINGLE = 200
-"""Up to so many pages each has a task run and a row of its own; nobody looks through more."""
-
+"""Up to this many pages, each has a task run and a row; nobody looks through more."""
 LAST_SECONDS = 60.0
-"""How long it may take the last time, after which it would be lost: so long Prefect's server waits for a lock."""
+"""How long the last update may take; as long as Prefect's server waits for its database's lock."""
 _log = logging.getLogger(__name__)
 
 Data = float | str | list[dict[str, Any]]
@@ -37,22 +36,22 @@ Data = float | str | list[dict[str, Any]]
 
 
 def artifact_key(document: str, what: str) -> str:
-    """A key as Prefect wants it: lower case, digits and dashes."""
+    """Return a key as Prefect requires it: lower case, digits and dashes."""
     slug = re.sub(r"[^a-z0-9]+", "-", document.lower()).strip("-")[:60] or "document"
     return f"hearth-{slug}-{what}"
 
 
 @dataclass
 class Artifact:
-    """One artifact of a run, made when there is something to show and then updated.
+    """One artifact of a run, created when there is something to show and then updated.
 
     Attributes:
-        key: what it is called; its versions are those of earlier runs.
+        key: its name; earlier runs have made its earlier versions.
         description: shown above it.
-        seconds: it is not updated more often.
-        data: asked for what is to be shown now; None: nothing yet.
-        changed: there is something new to show.
-        due: on the monotonic clock, seconds; it is not shown before.
+        seconds: shortest time between two updates.
+        data: returns what to show now, or None for nothing yet.
+        changed: whether there is something new to show.
+        due: earliest time of the next update, seconds on the monotonic clock.
     """
 
     key: str
@@ -64,7 +63,7 @@ class Artifact:
     _made: UUID | None = None
 
     async def show(self, seconds: float | None = None) -> None:
-        """Show what there is now; what Prefect does not take in time is shown the next time."""
+        """Show the present data; what Prefect does not accept in time is shown the next time."""
         self.changed = False
         shown = False
         async with shown_if_possible(SHOWN_SECONDS if seconds is None else seconds):
@@ -80,7 +79,7 @@ class Artifact:
             try:
                 async with get_client() as client:
                     await client.update_artifact(self._made, update)
-            except ObjectNotFound:  # somebody has deleted it: the next time it is made anew
+            except ObjectNotFound:  # somebody has deleted it: create it anew the next time
                 self._made = None
                 raise
         elif isinstance(data, list):
@@ -92,37 +91,39 @@ class Artifact:
 
 
 class PageTable:
-    """A table of the pages that one task run carries; a listener."""
+    """A table of the pages of one task run; a listener."""
 
-    def __init__(self, told: str, *, excerpts: bool) -> None:
-        self._told = told
+    def __init__(self, description: str, *, excerpts: bool) -> None:
+        self._description = description
         self._excerpts = excerpts
         self._rows: list[dict[str, Any]] = []
 
     def __call__(self, event: Event) -> None:
-        """Note a page that was stored."""
+        """Add a page that was stored."""
         if isinstance(event, PageDone):
             self._rows.append(page_row(event.result, excerpts=self._excerpts))
 
     async def show(self, seconds: float) -> None:
-        """Attach it to the task run. Without a key: the list of all artifacts is no place for each block of pages."""
+        """Attach it to the task run, without a key, so that the list of all artifacts does not show each block."""
         if self._rows:
             async with shown_if_possible(seconds):
-                await acreate_table_artifact(sorted(self._rows, key=lambda row: int(row["page"])), None, self._told)
+                await acreate_table_artifact(
+                    sorted(self._rows, key=lambda row: int(row["page"])), None, self._description
+                )
 
 
 @asynccontextmanager
 async def shown_if_possible(seconds: float) -> AsyncIterator[None]:
-    """A picture that Prefect's server does not take, or not in time, is no reason to stop reading, or to wait."""
+    """Ignore errors of Prefect's server, and a lack of answer within `seconds`: reading goes on without the picture."""
     try:
         async with asyncio.timeout(seconds):
             yield
-    except Exception as error:  # noqa: BLE001 - whatever is wrong with a picture, the pages are not
+    except Exception as error:  # noqa: BLE001 - whatever fails here, the pages do not
         _log.debug("An artifact was not shown: %r", error)
 
 
 def log_to_run(event: Event) -> None:
-    """A listener: stages and cautions go into the run's log. Page text never does."""
+    """Log a run's progress and warnings, but no page text; a listener."""
     match event:
         case Progress(message=what):
             get_run_logger().info(what)
@@ -135,7 +136,7 @@ def log_to_run(event: Event) -> None:
 
 
 async def show_report(report: Report) -> None:
-    """A batch's report."""
+    """Show a batch's report as an artifact."""
     async with shown_if_possible(LAST_SECONDS):
-        told = f"Batch of {report.started_at:%Y-%m-%d %H:%M} UTC"
-        await acreate_markdown_artifact(report.markdown(), "hearth-batch-report", told)
+        description = f"Batch of {report.started_at:%Y-%m-%d %H:%M} UTC"
+        await acreate_markdown_artifact(report.markdown(), "hearth-batch-report", description)

@@ -1,4 +1,4 @@
-"""What a run shows in Prefect's UI while it goes on: progress, pages, servers, slots, and in the end how it went."""
+"""A run's artifacts in Prefect's UI while it goes on: progress, pages, servers, slots, and at the end a summary."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from types import TracebackType
 from typing import Any, Self
 
 from flows.ui.artifacts import LAST_SECONDS, MOST_SINGLE, Artifact, Data, artifact_key
-from flows.ui.known_servers import KnownServers
-from tasks.core.errors import StorageError
+from tasks.backends.base import Allocation
+from tasks.backends.server_status import ServerStatus, clock
+from tasks.core.errors import CloudError, StorageError
 from tasks.core.events import Event, PagesStarted, SlotsChanged
 from tasks.reading.events import PageDone, ServerReleased, ServerTaken
 from tasks.results.manifest import Manifest
 from tasks.results.page import PageResult, PageStatus
 from tasks.results.store import ResultStore
 from tasks.settings.settings import Settings
-from tasks.views.summary import page_row, servers, summary
+from tasks.views.summary import Held, page_row, servers, summary
 from tasks.views.timeline import Timeline
 from tasks.views.timeline_chart import embedded
 
@@ -29,24 +30,24 @@ _TICK_SECONDS = 1.0
 class Live:
     """A listener that keeps the artifacts of one run up to date. Use as an async context manager.
 
-    However long the run and however many its pages, it holds the rows of 200 pages and the buckets of a picture.
+    However many pages the run has, it holds at most the rows of 200 of them, and the buckets of a picture.
 
     Args:
-        name: the document's, or the batch's.
+        name: name of the document or the batch.
         settings: whether page text may be shown.
-        has_pages: it is a document: its pages are told of.
-        has_servers: it has servers of its own, and not those of its batch.
+        has_pages: whether it is a document, whose pages are shown.
+        has_servers: whether it has servers of its own, and not those of its batch.
     """
 
     def __init__(self, name: str, settings: Settings, *, has_pages: bool = True, has_servers: bool = True) -> None:
         self._name = name
         self._excerpts = settings.excerpts
-        self._lock = threading.Lock()  # pages are told of on another thread than shows them
+        self._lock = threading.Lock()  # events of pages come on another thread
         self._total = self._done = 0
         self._listed = False
         self._rows: dict[int, dict[str, Any]] = {}
         self._timeline = Timeline()
-        self._servers_known = KnownServers()
+        self._run_servers = _RunServers()
         self._summary: str | None = None
         self._has_pages = has_pages
         self._has_servers = has_servers
@@ -60,7 +61,7 @@ class Live:
         self._ending = asyncio.Event()
 
     def __call__(self, event: Event) -> None:
-        """Take note; told on any thread."""
+        """Take note of an event; called on any thread."""
         match event:
             case PagesStarted(total=total, standing=standing, slots=slots):
                 self._total, self._done = total, standing
@@ -72,17 +73,17 @@ class Live:
             case SlotsChanged(slots=slots):
                 self._slots_now(slots)
             case ServerTaken(allocation=allocation):
-                self._servers_known.taken(allocation)
+                self._run_servers.rows.append((allocation, _row(allocation, "", "not asked yet")))
                 self._servers.changed, self._servers.due = True, 0.0
             case ServerReleased(allocation=allocation, message=what):
-                self._servers_known.released(allocation, what)
+                self._run_servers.released(allocation, what)
                 self._servers.changed, self._servers.due = True, 0.0
             case _:
                 pass
 
     async def ended(self, manifest: Manifest, store: ResultStore) -> None:
-        """The run has ended, however: show its summary, and in the table the pages that stood before, too."""
-        self._summary = summary(manifest, self._servers_known.known, store.document_path)
+        """Show the summary of a run that has ended, and also the pages that stood before it in the table."""
+        self._summary = summary(manifest, self._run_servers.held, store.document_path)
         self._end.changed = True
         if self._has_pages and len(manifest.pages) <= MOST_SINGLE:
             missing = [entry.page for entry in manifest.pages if entry.page not in self._rows]
@@ -92,15 +93,15 @@ class Live:
             self._pages.changed = True
 
     async def __aenter__(self) -> Self:
-        """Begin to show."""
+        """Begin to update the artifacts."""
         self._keeping = asyncio.create_task(self._keep_shown())
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Show the last of it."""
-        # Not cancelled: what Prefect is being shown would count as shown, or be made twice.
+        """Show the final state."""
+        # Not cancelled: an artifact that is being sent would count as shown, or be created twice.
         self._ending.set()
         if self._keeping is not None:
             await self._keeping
@@ -118,8 +119,8 @@ class Live:
                 if artifact.changed and time.monotonic() >= artifact.due and not self._ending.is_set():
                     await artifact.show()
                     artifact.due = time.monotonic() + artifact.seconds
-            # Leases move on, and so does the time at which a machine stops.
-            self._servers.changed |= self._servers_known.any_held
+            # Leases are renewed, and the time at which a machine stops moves.
+            self._servers.changed |= self._run_servers.any_in_use
 
     def _page(self, result: PageResult) -> None:
         with self._lock:
@@ -150,7 +151,7 @@ class Live:
             return [row for _, row in sorted(self._rows.items())] or None
 
     async def _servers_now(self) -> str | None:
-        held = await self._servers_known.ask()
+        held = await self._run_servers.refreshed()
         return servers(held) if held else None
 
     async def _picture(self) -> str | None:
@@ -159,3 +160,49 @@ class Live:
 
     async def _ended(self) -> str | None:
         return self._summary
+
+
+class _RunServers:
+    """The servers of one run, including those that were given back, as `hearth status` shows them.
+
+    Attributes:
+        rows: in the order in which they were taken; without the allocation once it was given back.
+    """
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[Allocation | None, Held]] = []
+
+    @property
+    def any_in_use(self) -> bool:
+        return any(allocation is not None for allocation, _ in self.rows)
+
+    @property
+    def held(self) -> list[Held]:
+        """The rows as they were last known."""
+        return [row for _, row in self.rows]
+
+    def released(self, allocation: Allocation, message: str) -> None:
+        ended = None, _row(allocation, "given back", message)
+        self.rows = [ended if other is allocation else (other, row) for other, row in self.rows]
+
+    async def refreshed(self) -> list[Held]:
+        """Return the rows, those of servers in use with their present status."""
+        for at, (allocation, _) in enumerate(self.rows):
+            if allocation is None:
+                continue
+            try:
+                status = await allocation.lease.status()
+            except CloudError:
+                status = ServerStatus("", "AWS could not be reached")
+            if self.rows[at][0] is not None:  # it was not given back meanwhile
+                self.rows[at] = allocation, _row(allocation, status.leases, status.ends)
+        return self.held
+
+
+def _row(allocation: Allocation, leases: str, ends: str) -> Held:
+    machine = allocation.machine
+    if machine is None:
+        owner = "this machine" if allocation.lease.managed else "someone else's"
+        return Held(allocation.endpoint.url, owner, None, 0.0, leases, ends)
+    kind = f"{machine.id}, {machine.kind}, since {clock(machine.since)}"
+    return Held(allocation.endpoint.url, kind, machine.usd_per_hour, machine.usd_so_far(), leases, ends)

@@ -15,7 +15,10 @@ from tasks.core.interruption import Interruption
 from tasks.core.jobs import BackendName
 from tasks.core.replicas import Replicas
 from tasks.core.scaling import Scale
-from tasks.ollama.client import GenerateRequest, OllamaClient
+from tasks.inference.api import Api
+from tasks.inference.client import InferenceClient
+from tasks.inference.schema import GenerateRequest
+from tasks.serving.clients import new_client
 from tasks.slots.store import LedgerStore
 
 
@@ -54,11 +57,12 @@ class Endpoint:
     """How to call a server.
 
     Attributes:
-        url: of Ollama's API.
+        url: of its API.
         headers: sent with each request.
         certificate: the only one to trust over TLS, in PEM; None for those that `trust` names.
         trust: file of trusted certificates; None for the system's.
         transport: makes what carries requests, where that is not plain HTTP.
+        api: that it speaks.
     """
 
     url: str
@@ -66,15 +70,17 @@ class Endpoint:
     certificate: str | None = field(default=None, repr=False)
     trust: Path | None = None
     transport: Callable[[], httpx.AsyncBaseTransport] | None = field(default=None, repr=False)
+    api: Api = Api.OLLAMA
 
-    def client(self, timeout: float) -> OllamaClient:
+    def client(self, timeout: float) -> InferenceClient:
         """Return a client of its API. Use as an async context manager.
 
         Args:
             timeout: longest wait for a response, seconds.
         """
         transport = self.transport() if self.transport else None
-        return OllamaClient(
+        return new_client(
+            self.api,
             self.url,
             timeout=timeout,
             headers=self.headers,

@@ -12,7 +12,7 @@ from tasks.core.jobs import BackendName
 from tasks.core.network import HTTPX_CERTIFICATES, check_connection, ssl_context
 from tasks.core.scaling import Scale
 from tasks.ollama.address import ServerAddress, parse_address
-from tasks.ollama.client import fetch_digest
+from tasks.serving.clients import DIGEST_SECONDS, fetch_digest
 from tasks.settings.settings import Settings
 from tasks.slots.store import FileStore
 
@@ -52,7 +52,8 @@ class UrlBackend(Backend):
         written = [part for part in settings.url.split(",") if part.strip()]
         addresses = [parse_address(part, as_ollama=as_ollama) for part in written]
         self.endpoints = {
-            each.url: Endpoint(each.url, _headers(settings, each), trust=settings.url_ca) for each in addresses
+            each.url: Endpoint(each.url, _headers(settings, each), trust=settings.url_ca, api=settings.url_api)
+            for each in addresses
         }
         if not self.endpoints:
             raise InputError(_NO_ADDRESS)
@@ -70,7 +71,7 @@ class UrlBackend(Backend):
     async def digest(self, model: str) -> str | None:
         """See `Backend`."""
         first = next(iter(self.endpoints.values()))
-        return await fetch_digest(first.url, model, dict(first.headers), first.trust)
+        return await fetch_digest(first.client(DIGEST_SECONDS), model)
 
     def scale(self, slots: int) -> Scale:
         """See `Backend`: a run uses all of them."""

@@ -1,4 +1,4 @@
-"""What is asked of a batch, and where its documents are."""
+"""The request for a batch, and where its documents are."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, WithJsonSchema, field_validator
 
-from tasks.batches.folders import PDF, is_companion, pdfs_below
-from tasks.batches.lists import places_listed
+from tasks.batches.folders import PDF, is_companion, paths_listed, pdfs_below
 from tasks.core.errors import CloudError, InputError
 from tasks.core.forms import Options
 from tasks.core.jobs import Job
@@ -29,11 +28,8 @@ _LIST = ".txt"
 _CLOCK = {"type": "string", "pattern": "^[0-9]{2}:[0-9]{2}"}
 _FRESH_SECONDS = 60.0
 
-PassedOver = Callable[[str], None]
-
-
-def _silently(told: str) -> None:
-    del told
+Skipped = Callable[[str], None]
+"""Called with a sentence for each file that is not read, and why."""
 
 
 class Batch(Options):
@@ -56,7 +52,7 @@ class Batch(Options):
         None,
         gt=0,
         title="Budget, minutes",
-        description="Begin no page so many minutes after the start: what finish_within says, too.",
+        description="Begin no page this many minutes after the start, as finish_within.",
         examples=[240],
     )
     finish_by: Annotated[clock, WithJsonSchema(_CLOCK)] | None = Field(
@@ -77,14 +73,14 @@ class Batch(Options):
         le=64,
         title="Workers",
         description="Most runs that share the documents, 1 to 64, on as many workers of the work pool as are free. "
-        "They must see the same sources and output. One reads all of a night that one machine manages.",
+        "They must see the same sources and output. One is enough if one machine reads all in time.",
         examples=[4],
     )
     worker_pages: int = Field(
         200,
         ge=1,
         title="Pages a worker",
-        description="Fewer runs share the documents if each would not have so many pages.",
+        description="Least pages for each run; fewer runs share the documents if there are not enough.",
         examples=[200],
     )
     part: str | None = Field(
@@ -93,7 +89,7 @@ class Batch(Options):
 
     @property
     def minutes(self) -> float | None:
-        """Minutes after the start at which no page is begun any more; None if there is no limit."""
+        """Minutes after the start at which no more pages are begun; None for no limit."""
         return min((each for each in (self.max_minutes, super().minutes) if each is not None), default=None)
 
     @field_validator("time_zone")
@@ -106,7 +102,7 @@ class Batch(Options):
         return name
 
     def ends_at(self, start: datetime) -> datetime | None:
-        """The first `finish_by` after a start; None if there is none."""
+        """Return the first `finish_by` after a start; None if it is not set."""
         if self.finish_by is None:
             return None
         local = start.astimezone(ZoneInfo(self.time_zone))
@@ -114,21 +110,21 @@ class Batch(Options):
         return end if end > local else end + timedelta(days=1)
 
     def deadline(self, start: datetime) -> datetime | None:
-        """The first moment, after a start, at which no page is begun any more; None if there is none."""
+        """Return when, after a start, no more pages are begun; None for no limit."""
         used_up = None if self.minutes is None else start + timedelta(minutes=self.minutes)
         return min((end for end in (used_up, self.ends_at(start)) if end is not None), default=None)
 
     def directory(self, settings: Settings) -> StoragePath:
-        """Where the results go."""
+        """Return where the results go."""
         return parse_path(self.output).absolute() if self.output else settings.output
 
     def job(self, document: StoragePath) -> Job:
-        """What is asked of one document."""
+        """Return the job of one document."""
         return Job(document=format_path(document), **self.model_dump(include=_OF_EACH))
 
 
 _OF_EACH = set(Options.model_fields) - {"output_block", "max_usd", "finish_within"}
-"""Options of each document; the others are the batch's as a whole."""
+"""Options of each document; the others concern the batch as a whole."""
 
 
 @dataclass(frozen=True)
@@ -137,8 +133,8 @@ class Source:
 
     Attributes:
         path: where it is.
-        version: tells whether it has changed: made of its size and the time of its last change, or S3's ETag; empty if
-            it is missing, which is found out when it is read.
+        version: differs after a change: made of its size and the time of its last change, or S3's ETag; empty if it is
+            missing, which is an error when it is read.
         size: in bytes; 0 if it is missing.
     """
 
@@ -153,7 +149,7 @@ class Source:
 
     @classmethod
     def of(cls, path: Path) -> Source:
-        """The document at a path of this machine."""
+        """Return the document at a path of this machine."""
         try:
             stat = path.stat()
         except OSError:
@@ -161,43 +157,39 @@ class Source:
         return cls(path, hashlib.sha256(f"{stat.st_size} {stat.st_mtime_ns}".encode()).hexdigest()[:16], stat.st_size)
 
     def is_fresh(self) -> bool:
-        """Return whether it was written to so lately that what is wrong with it may be that it is not whole yet."""
+        """Return whether it was changed so recently that it may still be incomplete."""
         if isinstance(self.path, S3Path):
-            return False  # there a document is whole, or not there
+            return False  # S3 shows complete objects only
         try:
             return abs(time.time() - self.path.stat().st_mtime) < _FRESH_SECONDS
         except OSError:
             return False
 
 
-def find_documents(sources: Sequence[str], passed_over: PassedOver = _silently) -> Iterator[Source]:
-    """The documents that a batch's sources name, each once, folders in the order of their names.
-
-    Args:
-        sources: folders, PDFs and lists.
-        passed_over: is told in a sentence what is not read, and why.
+def find_documents(sources: Sequence[str], skipped: Skipped = lambda _: None) -> Iterator[Source]:
+    """Yield the documents that a batch's sources name, each once, folders in the order of their names.
 
     Raises:
-        InputError: a source is missing, or is nothing that can be searched for PDFs.
+        InputError: a source is missing, or is no folder, PDF or list.
     """
     seen: set[StoragePath] = set()
     for source in sources:
-        if not source.strip():  # an unset variable of a shell; it would mean the working directory
+        if not source.strip():  # an unset shell variable would mean the working directory
             raise InputError("A source of the batch is empty. Name a folder, a PDF or a list (.txt).")
-        for found in _documents(parse_path(source).absolute(), passed_over):
+        for found in _documents(parse_path(source).absolute(), skipped):
             if found.path not in seen:
                 seen.add(found.path)
                 yield found
 
 
-def _documents(source: StoragePath, passed_over: PassedOver) -> Iterator[Source]:
+def _documents(source: StoragePath, skipped: Skipped) -> Iterator[Source]:
     if isinstance(source, S3Path):
-        yield from _in_s3(source, passed_over)
+        yield from _in_s3(source, skipped)
     elif os.path.isdir(source):  # noqa: PTH112 - Path raises where a name is too long
-        yield from map(Source.of, pdfs_below(source, passed_over))
+        yield from map(Source.of, pdfs_below(source, skipped))
     elif source.suffix.lower() == PDF:
         if is_companion(source.name):
-            passed_over(f"{source} is what a program keeps beside a document, and not read.")
+            skipped(f"{source} was not read: programs keep such files beside a document.")
         else:
             yield Source.of(source)
     elif source.suffix.lower() == _LIST and os.path.isfile(source):  # noqa: PTH113 - see above
@@ -205,18 +197,18 @@ def _documents(source: StoragePath, passed_over: PassedOver) -> Iterator[Source]
             content = source.read_bytes()
         except OSError as error:
             raise InputError(f"{source} cannot be read: {error.strerror}. Correct the batch's sources.") from None
-        yield from _listed(content, source, passed_over)
+        yield from _listed(content, source, skipped)
     else:
         raise InputError(f"{source} is no folder, no PDF and no list (.txt) of them. Correct the batch's sources.")
 
 
-def _listed(content: bytes, source: StoragePath, passed_over: PassedOver) -> Iterator[Source]:
-    """The documents that a list names, one a line, relative ones beside it."""
-    for place in places_listed(content, source):
-        yield from _documents(place, passed_over)
+def _listed(content: bytes, source: StoragePath, skipped: Skipped) -> Iterator[Source]:
+    """Yield the documents that a list names, one a line, relative ones beside it."""
+    for place in paths_listed(content, source):
+        yield from _documents(place, skipped)
 
 
-def _in_s3(source: S3Path, passed_over: PassedOver) -> Iterator[Source]:
+def _in_s3(source: S3Path, skipped: Skipped) -> Iterator[Source]:
     from tasks.storage import s3_client as objects
 
     try:
@@ -227,7 +219,7 @@ def _in_s3(source: S3Path, passed_over: PassedOver) -> Iterator[Source]:
             listed = objects.get(source)
             if listed is None:
                 raise InputError(f"{source} does not exist. Correct the batch's sources.")
-            yield from _listed(listed.body, source, passed_over)
+            yield from _listed(listed.body, source, skipped)
         else:
             for each in objects.list_objects(source):
                 if each.path.suffix.lower() == PDF and not is_companion(each.path.name):

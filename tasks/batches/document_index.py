@@ -1,4 +1,4 @@
-"""What a results directory knows of documents by their paths, so that those that have not changed are not opened."""
+"""An index of the documents that were read into a results directory, so that unchanged ones are not opened."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from tasks.settings.settings import Settings
 from tasks.storage.files import S3Path, StoragePath, entries, files_at, parse_path
 
 INDEX = "documents.jsonl"
-# S3 adds nothing to a file: it is written anew. A document that was not noted is opened again, and not read again.
 _S3_SECONDS = 10.0
+"""How often the index is saved in S3, where it is written anew. A document missing from it is only opened again."""
 
 
 class IndexEntry(Frozen):
@@ -29,10 +29,10 @@ class IndexEntry(Frozen):
     Attributes:
         path: the document's.
         version: see `Source`.
-        request: tells apart what was asked of it.
+        request: identifies how it was to be read.
         output: where its results are.
         pages: how many it has.
-        left: those that are not read.
+        left: how many of them are not read.
     """
 
     path: str
@@ -44,14 +44,14 @@ class IndexEntry(Frozen):
 
 
 class DocumentIndex:
-    """The documents that were read into one results directory: documents.jsonl, a line each, the last one counts.
+    """The documents that were read into a results directory: a line each in documents.jsonl, of which the last counts.
 
-    Use as an async context manager, that nothing is left unsaved.
+    Use as an async context manager, which saves it at the end.
 
     Args:
         output: the directory.
-        batch: what is asked of its documents.
-        settings: what is asked where the batch leaves it open.
+        batch: how its documents are read.
+        settings: for what the batch leaves empty.
     """
 
     def __init__(self, output: StoragePath, batch: Batch, settings: Settings) -> None:
@@ -61,7 +61,7 @@ class DocumentIndex:
         self._next_save = 0.0
         self._force = batch.force
         self.pages = batch.pages
-        asked: list[object] = [
+        request: list[object] = [
             batch.model,
             settings.model,
             batch.backend,
@@ -69,39 +69,39 @@ class DocumentIndex:
             batch.prompt,
             settings.read.model_dump(),
         ]
-        # Of what earlier versions did not know nothing is said where it is not asked for: what they noted stays known.
+        # Newer options are left out where they are not set, so that entries of earlier versions still match.
         more = {"pages", "longest_side", "num_ctx", "num_predict"}
-        asked += [named] if (named := batch.model_dump(include=more, exclude_none=True)) else []
-        self._request = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
-        self._known = {known.path: known for known in entries(self._files, INDEX, IndexEntry)}
+        request += [named] if (named := batch.model_dump(include=more, exclude_none=True)) else []
+        self._request = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:16]
+        self._entries = {entry.path: entry for entry in entries(self._files, INDEX, IndexEntry)}
 
     def unchanged(self, source: Source) -> Row | None:
-        """The row of a document that stands as it was read; None if it is new, has changed, or its results are gone."""
-        known = self._stands(source)
-        if known is None or known.left:
+        """Return the row of an unchanged document; None if it is new, has changed, or its results are gone."""
+        entry = self._stands(source)
+        if entry is None or entry.left:
             return None
         return Row(
-            document=known.path,
+            document=entry.path,
             status=DocumentStatus.UNCHANGED,
-            pages=known.pages,
-            output=known.output,
-            text=text_of(parse_path(known.output)),
+            pages=entry.pages,
+            output=entry.output,
+            text=text_of(parse_path(entry.output)),
         )
 
     def left(self, source: Source) -> int | None:
-        """How many of its pages are still to be read; None if that is not known."""
-        known = self._stands(source)
-        return None if known is None else known.left
+        """Return how many pages of a document are still to be read; None if that is not known."""
+        entry = self._stands(source)
+        return None if entry is None else entry.left
 
     def note(self, source: Source, row: Row) -> None:
-        """Remember a document that was read, or some of it.
+        """Add a document that was read, or a part of it.
 
         Raises:
             StorageError: it cannot be written.
         """
         if not row.output:
             return
-        known = IndexEntry(
+        entry = IndexEntry(
             path=source.name,
             version=source.version,
             request=self._request,
@@ -109,12 +109,12 @@ class DocumentIndex:
             pages=row.pages,
             left=row.left,
         )
-        self._unsaved.append(known.model_dump_json() + "\n")
+        self._unsaved.append(entry.model_dump_json() + "\n")
         if time.monotonic() >= self._next_save:
             self.save()
 
     def save(self) -> None:
-        """Write what is not written yet.
+        """Write the entries that are not saved.
 
         Raises:
             StorageError: it cannot be written.
@@ -125,29 +125,29 @@ class DocumentIndex:
         self._next_save = time.monotonic() + (_S3_SECONDS if isinstance(self._output, S3Path) else 0.0)
 
     async def __aenter__(self) -> Self:
-        """Nothing is to be done."""
+        """Return the index."""
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Write what is left."""
+        """Save it."""
         await asyncio.to_thread(self.save)
 
     def _stands(self, source: Source) -> IndexEntry | None:
-        """What is known of a document, if nothing has changed since."""
-        known = self._known.get(source.name)
-        if self._force or known is None or known.version != source.version or known.request != self._request:
+        """Return the entry of a document, if nothing has changed since and its results exist."""
+        entry = self._entries.get(source.name)
+        if self._force or entry is None or entry.version != source.version or entry.request != self._request:
             return None
-        return known if self._stand(known.output) else None
+        return entry if self._exist(entry.output) else None
 
-    def _stand(self, results: str) -> bool:
-        if results.startswith("/"):  # without a path of each: an inbox may hold the documents of years
+    def _exist(self, results: str) -> bool:
+        if results.startswith("/"):  # as text: an inbox may hold the documents of years
             return os.path.exists(f"{results}/document.md")  # noqa: PTH110 - see above
         place = parse_path(results)
         if isinstance(place, Path):
             return (place / "document.md").exists()
-        # Some of them are there: to look at every one would be a request a document.
+        # Some of its files exist: checking each document would take a request each.
         return place in self._folders
 
     @cached_property

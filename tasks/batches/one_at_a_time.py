@@ -1,7 +1,7 @@
-"""One of several alike batches at a time: those that come meanwhile are told so, and need not wait.
+"""Run one of several equal batches at a time; those that come meanwhile are refused without waiting.
 
-The lock is the storage's own: the system takes it back when its holder ends, in whatever way, and S3's ends by itself.
-So nothing that a killed run left keeps the next one from its work.
+The lock is the storage's own: the system frees it when its holder ends in any way, and S3's expires. So a run that was
+killed does not block the next one.
 """
 
 from __future__ import annotations
@@ -16,32 +16,31 @@ from tasks.core.paths import format_path
 from tasks.storage.files import StoragePath, files_at, parse_path
 
 FOLDER = ".one-at-a-time"
-"""Below the results: a folder for each choice of sources."""
-# Longer than S3 takes to forget a run that was killed; see `S3Lock`.
-_S3_PATIENCE_SECONDS = 45.0
+"""Below the results: a folder for each set of sources."""
+_S3_SECONDS = 45.0
+"""How long to wait for the lock in S3: longer than that of a killed run lasts; see `S3Lock`."""
 
 
 class AlreadyReadError(Exception):
-    """Another run reads the same sources into the same results."""
+    """Another run is reading the same sources into the same results."""
 
 
 @asynccontextmanager
 async def one_at_a_time(sources: Sequence[str], output: StoragePath) -> AsyncIterator[None]:
-    """Have a batch's sources for oneself, as far as others ask for that, too.
+    """Lock a batch's sources against other runs that use this lock.
 
     Args:
         sources: what the batch reads.
         output: where its results go.
 
     Raises:
-        AlreadyReadError: another run has them.
+        AlreadyReadError: another run holds the lock.
         OutputError: the results cannot be written to.
     """
     names = sorted({format_path(parse_path(source).absolute()) for source in sources})
     files = files_at(output / FOLDER / hashlib.sha256("\n".join(names).encode()).hexdigest()[:16])
     files.prepare("")
-    patience = 0.0 if isinstance(output, Path) else _S3_PATIENCE_SECONDS
-    until = time.monotonic() + patience
+    until = time.monotonic() + (0.0 if isinstance(output, Path) else _S3_SECONDS)
 
     def waiting() -> None:
         if time.monotonic() >= until:

@@ -1,4 +1,4 @@
-"""A batch's documents shared out among several runs: each one once, and about as many pages to each run."""
+"""Share a batch's documents among several runs: each document once, and about as many pages to each run."""
 
 from __future__ import annotations
 
@@ -20,16 +20,15 @@ from tasks.results.report import Report
 from tasks.settings.reading import LimitSettings
 from tasks.storage.files import StoragePath, files_at
 
-# A document in S3 is not fetched only to be counted. Scanned pages have more bytes, written ones fewer; what matters is
-# that all are taken by the same measure.
-_BYTES_A_PAGE = 50_000
+_BYTES_PER_PAGE = 50_000
+"""An estimate for documents in S3, which are not fetched to be counted; it matters only that it is the same for all."""
 FOLDER = "batches"
-"""Of the output: where shards and reports are."""
+"""Folder of the output with shards and reports."""
 
 
 @dataclass(frozen=True)
 class Weighed:
-    """A document, and how many pages it has, or may have."""
+    """A document, and how many pages it has, or is estimated to have."""
 
     source: Source
     pages: int
@@ -43,18 +42,18 @@ class ShardPlan:
 
     @property
     def pages(self) -> int:
-        """Of all its documents."""
+        """Pages of all its documents."""
         return sum(document.pages for document in self.documents)
 
 
 class Shard(Frozen):
-    """A shard as its run is given it: a file in `batches` of the output, beside which the run puts its report.
+    """A shard as a file in `batches` of the output, beside which its run writes the report.
 
     Attributes:
         documents: their paths.
-        max_usd: its part of the batch's dollars.
+        max_usd: its part of the batch's budget.
         ends_at: no page is begun after it.
-        since: of a batch that reads anew: when its run began; what was stored since then is not read again.
+        since: when a batch that reads anew began; pages stored since then are not read again.
     """
 
     name: str
@@ -65,7 +64,7 @@ class Shard(Frozen):
 
     @classmethod
     def named(cls, name: str, output: StoragePath) -> Shard:
-        """The part of that name.
+        """Read a part by its name.
 
         Raises:
             InputError: there is none.
@@ -79,7 +78,7 @@ class Shard(Frozen):
         return cls.model_validate_json(format_path)
 
     def write(self, output: StoragePath) -> None:
-        """Have it there for its run.
+        """Write it for its run.
 
         Raises:
             StorageError: it cannot be written.
@@ -89,7 +88,7 @@ class Shard(Frozen):
         files.write(f"{self.name}.json", [self.model_dump_json()])
 
     def write_report(self, report: Report, output: StoragePath) -> StoragePath:
-        """Have the report there for the batch, and return its path.
+        """Write the report for the batch, and return its path.
 
         Raises:
             StorageError: it cannot be written.
@@ -99,7 +98,7 @@ class Shard(Frozen):
         return files.path / name
 
     def report(self, output: StoragePath) -> Report | None:
-        """The report of its run; None if that wrote none.
+        """Return the report of its run; None if it wrote none.
 
         Raises:
             OutputError: it cannot be read.
@@ -107,21 +106,21 @@ class Shard(Frozen):
         report = files_at(output / FOLDER).read(f"{self.name}-report.json")
         return None if report is None else Report.model_validate_json(report)
 
-    def asked_for(self, batch: Batch, output: StoragePath) -> Batch:
-        """The batch that its run is given: the same, but for what the part decides."""
+    def batch(self, batch: Batch, output: StoragePath) -> Batch:
+        """Return the batch that its run reads: the same, but for what the part decides."""
         changes = {"part": self.name, "sources": (), "workers": 1, "max_usd": None, "max_minutes": None}
         if not batch.output_block:
-            changes["output"] = format_path(output)  # the worker's own may be another
+            changes["output"] = format_path(output)  # the worker's own setting may differ
         return batch.model_copy(update={**changes, "finish_by": None, "finish_within": None})
 
 
 def weighed(source: Source, limits: LimitSettings | None = None, pages: str | None = None) -> Weighed:
-    """A document with those of its pages; 1 for what cannot be opened, which whoever reads it will tell.
+    """Return a document with the number of its pages; 1 if it cannot be opened, which is an error when it is read.
 
-    The thread waits while it is opened.
+    The thread is blocked while the document is opened.
     """
     if not isinstance(source.path, Path):
-        return Weighed(source, max(1, source.size // _BYTES_A_PAGE))
+        return Weighed(source, max(1, source.size // _BYTES_PER_PAGE))
     try:
         document = open_document(source.path, limits or LimitSettings())
         return Weighed(source, max(1, len(select_pages(pages, document.pages))))
@@ -130,14 +129,14 @@ def weighed(source: Source, limits: LimitSettings | None = None, pages: str | No
 
 
 def balanced(documents: Sequence[Weighed], most: int, least_pages: int) -> list[ShardPlan]:
-    """Share documents out, the longest first, each to the run that has the fewest pages.
+    """Give each document, the longest first, to the run with the fewest pages.
 
     So no run has more than 4/3 of the pages of the best possible sharing (Graham, SIAM J. Appl. Math. 17, 1969).
 
     Args:
         documents: each of them once.
-        most: how many runs there may be.
-        least_pages: fewer runs if they would not have so many pages each.
+        most: most runs.
+        least_pages: least pages for each run; fewer runs if there are not enough.
 
     Returns:
         The shards, none of them empty, the one with the most pages first; in each, the documents in the order given.
@@ -150,12 +149,12 @@ def balanced(documents: Sequence[Weighed], most: int, least_pages: int) -> list[
         load, number = heapq.heappop(loads)
         shards[number].append(at)
         heapq.heappush(loads, (load + documents[at].pages, number))
-    found = [ShardPlan(tuple(documents[at] for at in sorted(shard))) for shard in shards if shard]
-    return sorted(found, key=lambda shard: -shard.pages)
+    plans = [ShardPlan(tuple(documents[at] for at in sorted(shard))) for shard in shards if shard]
+    return sorted(plans, key=lambda shard: -shard.pages)
 
 
 def why_fewer(shards: Sequence[ShardPlan], most: int, least_pages: int) -> str:
-    """Say why fewer runs share documents than may; empty if as many do, or there are no documents."""
+    """Return why fewer runs share documents than may; empty if as many do, or there are no documents."""
     documents, pages = sum(len(shard.documents) for shard in shards), sum(shard.pages for shard in shards)
     if not 0 < len(shards) < most:
         return ""

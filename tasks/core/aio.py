@@ -74,7 +74,7 @@ async def cancel_and_wait(*tasks: asyncio.Task[Any]) -> None:
     """Cancel tasks once, and wait until they have ended, however often the wait itself is cancelled.
 
     When a signal ends a worker's run, all its tasks are cancelled, and then a second time by their waiters, while
-    they release what they hold. A task that a timeout of its own is just cancelling would catch the cancellation and
+    they release what they hold. A task that is just being cancelled by its own timeout would catch the cancellation and
     go on, so every task is checked again.
     """
     cancelled: asyncio.CancelledError | None = None

@@ -12,6 +12,7 @@
     │   ├── ServerError         the server does not start or respond
     │   │   └── MachineLostError  its machine went away: continue on another
     │   ├── ModelError          the model cannot be pulled or loaded
+    │   │   └── NotOfferedError   the server cannot download it either
     │   ├── CapacityError       the cloud has no such machine now
     │   ├── BudgetSpentError    the day's budget is spent
     │   ├── RendererError       the process that renders pages does not start
@@ -20,7 +21,7 @@
     ├── AllFailedError        every page, or document, has failed   exit code 3
     ├── TransientError        the server failed for now: send the request again
     │   ├── NoResponseError     no response came in time
-    │   └── ServerFaultError    the server reported an error of its own: permanent if it repeats
+    │   └── ServerFaultError    the server failed internally: permanent if it repeats
     └── PageError             the answer is unusable: read the page again at a higher temperature
 
 `TransientError` and `PageError` end inside the run, as retries and as reasons in the manifest. The others reach the
@@ -135,6 +136,10 @@ class ModelError(UnavailableError):
     """The model does not exist, does not fit, or cannot be loaded by this server."""
 
 
+class NotOfferedError(ModelError):
+    """The server does not have the model, and cannot download it."""
+
+
 class CapacityError(UnavailableError):
     """The cloud has no machine of the permitted kinds now, or only more expensive ones."""
 
@@ -175,7 +180,13 @@ class StorageError(HearthError):
 
 
 class TransientError(HearthError):
-    """The server failed for now: it was busy, out of memory or out of reach, or broke its answer off."""
+    """The server failed for now: it was busy, out of memory or out of reach, or broke its answer off.
+
+    Attributes:
+        retry_after: seconds after which the server wants to be asked again; 0 if it does not say.
+    """
+
+    retry_after: float = 0.0
 
 
 class NoResponseError(TransientError):
@@ -183,7 +194,7 @@ class NoResponseError(TransientError):
 
 
 class ServerFaultError(TransientError):
-    """The server reported an error of its own, such as HTTP 500. One that repeats is permanent.
+    """The server failed internally, such as HTTP 500. One that repeats is permanent.
 
     Attributes:
         words: the server's message, without the address.

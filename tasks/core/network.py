@@ -65,10 +65,10 @@ def find_proxy(url: str) -> str | None:
     parts = urlsplit(url)
     if _is_excepted(parts):
         return None
-    found = getproxies()
+    proxies = getproxies()
     for kind in (parts.scheme, "all"):
-        if found.get(kind):
-            return found[kind]
+        if proxies.get(kind):
+            return proxies[kind]
         _refuse(f"{kind.upper()}_PROXY")
     return None
 
@@ -150,8 +150,8 @@ def _refuse(*names: str) -> None:
 def _proxy(value: str) -> str | None:
     """Return a proxy in the notation that every library understands; None if it is invalid."""
     text = value.strip()
-    scheme, found, rest = text.rpartition("://")
-    scheme = scheme.lower() if found else "http"
+    scheme, separator, rest = text.rpartition("://")
+    scheme = scheme.lower() if separator else "http"
     scheme = "socks5" if scheme == "socks" else scheme  # as GNOME writes it
     try:
         parts = urlsplit(f"{scheme}://{rest}")

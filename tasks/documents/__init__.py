@@ -1,1 +1,1 @@
-"""PDFs: opened and rendered in a process of their own, and what is to be known of them."""
+"""PDFs: opened and rendered in a sandboxed process, with their facts and flags."""

@@ -72,8 +72,8 @@ def _chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
 def _check_pixels(packed: bytes, size: int) -> None:
     unpacker = zlib.decompressobj()
     try:
-        found = len(unpacker.decompress(packed, size + 1))
+        unpacked = len(unpacker.decompress(packed, size + 1))
     except zlib.error:
         raise ValueError("a PNG whose pixels are damaged") from None
-    if found != size or not unpacker.eof or unpacker.unused_data:
+    if unpacked != size or not unpacker.eof or unpacker.unused_data:
         raise ValueError("a PNG with more or fewer pixels")

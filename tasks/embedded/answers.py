@@ -171,10 +171,10 @@ class _Filler:
 
     def _array(self, schema: Schema, seen: frozenset[str]) -> list[Any]:
         value: list[Any] = []
-        wanted = schema.get("minItems", 0)
-        while len(value) < min(wanted, MOST_ITEMS) and self._spend([]) is not None:
+        least = schema.get("minItems", 0)
+        while len(value) < min(least, MOST_ITEMS) and self._spend([]) is not None:
             value.append(self._example(schema.get("items", {}), seen))
-        self.whole = self.whole and len(value) >= wanted
+        self.whole = self.whole and len(value) >= least
         return value
 
     def _spend(self, value: Any) -> Any:  # noqa: ANN401  any JSON value

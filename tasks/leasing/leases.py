@@ -49,10 +49,7 @@ class Records:
             machine,
             "SET leases.#token = :lease, stopped_at = :zero, forget_at = :forget ADD version :one",
             "closed_until <= :now",
-            {
-                **{":lease": _lease_value(lease), ":now": number(now), ":one": number(1), ":zero": number(0)},
-                ":forget": number(int(now) + _FORGET_SECONDS),
-            },
+            {"lease": _lease_value(lease), "now": now, "one": 1, "zero": 0, "forget": int(now) + _FORGET_SECONDS},
             {"#token": lease.token},
         )
 
@@ -62,7 +59,7 @@ class Records:
             machine,
             "SET leases.#token.ends_at = :until ADD version :one",
             "attribute_exists(leases.#token) AND closed_until <= :now",
-            {":until": number(until), ":now": number(self.now()), ":one": number(1)},
+            {"until": until, "now": self.now(), "one": 1},
             {"#token": lease.token},
         )
 
@@ -79,7 +76,7 @@ class Records:
             machine,
             "REMOVE leases.#token SET released_at = :now ADD version :one",
             "attribute_exists(leases.#token)",
-            {":now": number(now), ":one": number(1)},
+            {"now": now, "one": 1},
             {"#token": lease.token},
         )
         if released:
@@ -100,29 +97,24 @@ class Records:
             f"SET closed_until = :until, closed_by = :token{dropped} ADD version :one",
             # A call that is sent again because its response was lost must not take itself for another.
             "version = :seen OR closed_by = :token",
-            {":until": number(until), ":seen": number(seen.version), ":one": number(1), ":token": string(token)},
+            {"until": until, "seen": seen.version, "one": 1, "token": token},
             ended,
         )
         return replace(seen, leases=(), closed_until=until, closed_by=token) if closed else None
 
     async def reopen(self, closed: Record) -> None:
         """Open a record to leases, unless another process has closed it since."""
+        change = "SET closed_until = :zero ADD version :one"
         await self._table.update(
-            closed.machine,
-            "SET closed_until = :zero ADD version :one",
-            "closed_by = :token",
-            {":zero": number(0), ":token": string(closed.closed_by), ":one": number(1)},
+            closed.machine, change, "closed_by = :token", {"zero": 0, "token": closed.closed_by, "one": 1}
         )
 
     async def note_stopped(self, machine: str, at: float, *, anew: bool = False) -> None:
         """Record when a machine was first seen stopped; 0: it runs. `anew` overwrites an earlier time."""
         await self._ensure(machine)
-        await self._table.update(
-            machine,
-            "SET stopped_at = :at ADD version :one",
-            "attribute_exists(id)" if anew else "stopped_at = :zero",
-            {":at": number(at), ":one": number(1), **({} if anew else {":zero": number(0)})},
-        )
+        condition, values = "attribute_exists(id)" if anew else "stopped_at = :zero", {} if anew else {"zero": 0}
+        change = "SET stopped_at = :at ADD version :one"
+        await self._table.update(machine, change, condition, {"at": at, "one": 1, **values})
 
     async def forget(self, machine: str) -> None:
         """Delete the record of a machine that is gone."""

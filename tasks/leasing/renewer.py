@@ -12,7 +12,7 @@ from tasks.core.aio import repeat_every
 from tasks.leasing.lease import Lease
 from tasks.leasing.leases import Records
 
-_RENEWALS = 4
+RENEWALS = 4
 """Renewals in a lease's length: three in a row must fail before it is lost."""
 
 
@@ -74,7 +74,7 @@ class LeaseRenewer:
             await self._on_start()
         await asyncio.gather(
             *(repeat_every(seconds, job, self._done) for job, seconds in self._jobs.items()),
-            repeat_every(self._seconds / _RENEWALS, self._renew, self._done),
+            repeat_every(self._seconds / RENEWALS, self._renew, self._done),
         )
 
     async def _renew(self) -> None:

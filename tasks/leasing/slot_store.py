@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable
 
 from tasks.core.errors import CloudError
-from tasks.leasing.table import Table, float_of, number, string
+from tasks.leasing.table import Table, float_of
 from tasks.slots.ledger import Ledger
 
 _TRIES = 50
@@ -60,8 +60,8 @@ class TableStore:
             "SET ledger = :ledger, version = :next, forget_at = :forget",
             "version = :seen" if seen else "attribute_not_exists(id)",
             {
-                **{":ledger": string(ledger.model_dump_json()), ":next": number(seen + 1)},
-                **{":forget": number(int(self.now()) + _FORGET_SECONDS)},
-                **({":seen": number(seen)} if seen else {}),
+                **{"ledger": ledger.model_dump_json(), "next": seen + 1},
+                **{"forget": int(self.now()) + _FORGET_SECONDS},
+                **({"seen": seen} if seen else {}),
             },
         )

@@ -16,6 +16,7 @@ _REFUSED = "ConditionalCheckFailedException"
 _BY_DAY = "by-day"
 
 Item = Mapping[str, Any]
+Values = Mapping[str, float | str | Item]
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -84,7 +85,7 @@ class Table:
                 raise
 
     async def update(
-        self, key: str, change: str, condition: str, values: Item, names: Mapping[str, str] | None = None
+        self, key: str, change: str, condition: str, values: Values, names: Mapping[str, str] | None = None
     ) -> bool:
         """Change an item if the condition holds, and return whether it did.
 
@@ -102,7 +103,7 @@ class Table:
                 Key=_key(key),
                 UpdateExpression=change,
                 ConditionExpression=condition,
-                ExpressionAttributeValues=values,
+                ExpressionAttributeValues={f":{name}": _value(value) for name, value in values.items()},
                 **({"ExpressionAttributeNames": names} if names else {}),  # type: ignore[arg-type] # none is no empty one
             )
         except CloudError as error:
@@ -129,6 +130,12 @@ def string(value: str) -> dict[str, str]:
 def float_of(item: Item, name: str) -> float:
     """Return a number of an item; 0 if it has none."""
     return float(item.get(name, {}).get("N", 0))
+
+
+def _value(value: float | str | Item) -> Any:  # noqa: ANN401 - boto3-stubs' union of all forms
+    if isinstance(value, str):
+        return string(value)
+    return number(value) if isinstance(value, (int, float)) else value
 
 
 def _key(name: str) -> dict[str, UniversalAttributeValueTypeDef]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 from tasks.core.errors import CloudError
 from tasks.core.events import RunWarning, emit
 from tasks.costs.attribution import Rates, Span, Use
-from tasks.leasing.table import Item, Table, float_of, number, string
+from tasks.leasing.table import Item, Table, Values, float_of, number, string
 
 if TYPE_CHECKING:
     from tasks.leasing.lease import Lease
@@ -78,11 +78,11 @@ class Ledger:
     async def up(self, machine: str, started_at: float, at: float) -> None:
         """Record that a machine's Ollama answered, unless that is recorded."""
         change, condition = "SET up_at = :at, seen_at = :at", "attribute_not_exists(up_at)"
-        await self._update(machine, started_at, change, condition, at=at)
+        await self._update(machine, started_at, change, condition, {"at": at})
 
     async def seen(self, machine: str, started_at: float, at: float) -> None:
         """Record that a machine ran at a time."""
-        await self._update(machine, started_at, "SET seen_at = :at", "seen_at < :at", at=at)
+        await self._update(machine, started_at, "SET seen_at = :at", "seen_at < :at", {"at": at})
 
     async def stopped(
         self, machine: str, started_at: float, at: float, why: str, *, exact: bool, keeps_disk: bool
@@ -99,22 +99,18 @@ class Ledger:
         """
         change = "SET ended_at = :at, ended_why = :why, exact = :exact, keeps_disk = :keeps"
         condition = "(attribute_not_exists(ended_at) OR (exact = :no AND :exact = :yes))"
-        flags = {"exact": int(exact), "keeps": int(keeps_disk), "no": 0, "yes": 1}
-        await self._update(machine, started_at, change, condition, at=at, why=why, **flags)
+        values: Values = {"at": at, "why": why, "exact": int(exact), "keeps": int(keeps_disk), "no": 0, "yes": 1}
+        await self._update(machine, started_at, change, condition, values)
 
     async def gone(self, machine: str, started_at: float, at: float) -> None:
         """Record when the disk of a stopped machine was deleted."""
         condition = "keeps_disk = :yes AND attribute_not_exists(gone_at)"
-        await self._update(machine, started_at, "SET gone_at = :at", condition, at=at, yes=1)
+        await self._update(machine, started_at, "SET gone_at = :at", condition, {"at": at, "yes": 1})
 
-    async def _update(
-        self, machine: str, started_at: float, change: str, condition: str, **values: float | str
-    ) -> None:
+    async def _update(self, machine: str, started_at: float, change: str, condition: str, values: Values) -> None:
         """Change the item of a start, if there is one and the condition holds."""
-        written = {f":{name}": string(v) if isinstance(v, str) else number(v) for name, v in values.items()}
-        await self._table.update(
-            _span_key(machine, started_at), change, f"attribute_exists(id) AND {condition}", written
-        )
+        key = _span_key(machine, started_at)
+        await self._table.update(key, change, f"attribute_exists(id) AND {condition}", values)
 
     async def leased(self, machine: str, lease: Lease, until: float, work: Mapping[str, float]) -> None:
         """Record an ended lease, unless it is recorded, or its beginning is unknown: an early version made it.

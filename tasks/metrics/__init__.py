@@ -1,7 +1,7 @@
-"""Numbers of runs while they go: counted in little memory, sent to CloudWatch, Prometheus or OpenTelemetry, shown live.
+"""Metrics of runs: counted in little memory, sent to CloudWatch, Prometheus or OpenTelemetry, and shown live.
 
-    events -> PageMetrics -> Aggregate -> Snapshot -> Sink (CloudWatch; the machine's totals -> textfile, OTLP)
+    events -> PageMetrics -> Aggregate -> Snapshot -> Sink (CloudWatch; the machine's totals, text file, OTLP)
                                        -> LiveRun, a small file that `hearth top` reads
 
-No page waits for any of it, and none fails because of it: all that writes or sends runs in a thread of its own.
+They delay no page and fail none: everything that writes or sends them runs in a thread of its own.
 """

@@ -1,4 +1,4 @@
-"""Numbers for CloudWatch: what came since the last minute, in as few requests as it takes."""
+"""Metrics for CloudWatch: what was counted since the last minute, in as few requests as possible."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from tasks.metrics.names import BY_NAME, NAMESPACE
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch.type_defs import MetricDatumTypeDef
 
-# PutMetricData takes 1,000 metrics and 1 MB a request, and 150 different values a metric; with arrays of values and
-# counts CloudWatch tells percentiles (docs.aws.amazon.com, API_PutMetricData).
+# PutMetricData takes 1,000 metrics and 1 MB a request, and 150 different values a metric; from arrays of values and
+# counts CloudWatch computes percentiles (docs.aws.amazon.com, API_PutMetricData).
 MOST_METRICS = 1000
 MOST_BYTES = 900_000
 MOST_VALUES = 150
 _BYTES_A_METRIC = 600
 _BYTES_A_VALUE = 130
-"""The most that a value and its count take, whatever form botocore writes them in."""
+"""The most that a value and its count take in any of botocore's formats."""
 
 
 class CloudWatch:
-    """See `Sink`. It is told all that was counted, and sends what it was not told before.
+    """See `Sink`. What cannot be sent is not sent again.
 
     Args:
-        aws: where to.
-        dimensions: of all metrics: pool and model. Each combination of them costs.
+        aws: account and region.
+        dimensions: pool and model, of all metrics. Each combination of dimensions is billed.
     """
 
     name = "CloudWatch"
@@ -44,7 +44,7 @@ class CloudWatch:
         """See `Sink`.
 
         Raises:
-            CloudError: AWS refuses, or does not answer in some seconds.
+            CloudError: AWS refuses, or does not respond within seconds.
         """
         new, self._sent = snapshot.since(self._sent), snapshot
         for batch in batches(data(new, self._dimensions, datetime.now(UTC))):
@@ -53,12 +53,12 @@ class CloudWatch:
 
 
 def data(new: Snapshot, dimensions: Mapping[str, str], at: datetime) -> Iterator[MetricDatumTypeDef]:
-    """What PutMetricData is to be told.
+    """Yield the data for PutMetricData.
 
     Args:
         new: what was counted.
-        dimensions: of each metric, beside its own label.
-        at: when.
+        dimensions: of every metric, beside its own label.
+        at: the time of the data.
     """
     for series, count in new.counts.items():
         yield {**_about(series, dimensions, at), "Value": count}
@@ -75,21 +75,21 @@ def data(new: Snapshot, dimensions: Mapping[str, str], at: datetime) -> Iterator
 def _about(series: Series, dimensions: Mapping[str, str], at: datetime) -> MetricDatumTypeDef:
     name, label = series
     metric = BY_NAME[name]
-    told = {**dimensions, metric.label.capitalize(): label} if metric.label else dimensions
+    named = {**dimensions, metric.label.capitalize(): label} if metric.label else dimensions
     return {
         "MetricName": name,
-        "Dimensions": [{"Name": key, "Value": value} for key, value in told.items()],
+        "Dimensions": [{"Name": key, "Value": value} for key, value in named.items()],
         "Timestamp": at,
         "Unit": metric.unit,  # type: ignore[typeddict-item] # checked against CloudWatch's own list by a test
         "StorageResolution": 60,
     }
 
 
-def batches(found: Iterator[MetricDatumTypeDef]) -> Iterator[list[MetricDatumTypeDef]]:
-    """As many at once as a request takes."""
+def batches(metrics: Iterator[MetricDatumTypeDef]) -> Iterator[list[MetricDatumTypeDef]]:
+    """Yield as many as fit into a request."""
     batch: list[MetricDatumTypeDef] = []
     size = 0
-    for datum in found:
+    for datum in metrics:
         more = _BYTES_A_METRIC + _BYTES_A_VALUE * len(datum.get("Values", ()))
         if batch and (len(batch) == MOST_METRICS or size + more > MOST_BYTES):
             yield batch

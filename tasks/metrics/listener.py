@@ -1,4 +1,4 @@
-"""A listener that turns what a run tells into numbers: those of the whole run, and those of its last minute."""
+"""A listener that counts the events of a run, for the whole run and for its last minute."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _RATE_SECONDS = 60
 
 
 class PageMetrics:
-    """Counts pages, from any thread; see `tasks.metrics.names` for what.
+    """Counts pages, from any thread; `tasks.metrics.names` lists the metrics.
 
     Attributes:
-        stage: what the run does now, for people.
+        stage: what the run is doing, for people.
         asked, done, failed: pages that are to be read, were stored, and failed.
     """
 
@@ -44,27 +44,27 @@ class PageMetrics:
                 self.asked += total - standing
                 self._pages_from = self._pages_from or time.monotonic()
             case StepDone(step=step, seconds=seconds):
-                self._aggregate.see(names.WARM_SECONDS, seconds, step)
+                self._aggregate.add(names.WARM_SECONDS, seconds, step)
             case Progress(message=what):
                 self.stage = what
             case _:
                 pass
 
     def _count(self, result: PageResult) -> None:
-        counted = self._aggregate
-        counted.count(names.PAGES, label=result.status)
-        counted.count(names.TOKENS_IN, result.tokens_in)
-        counted.count(names.TOKENS_OUT, result.tokens_out)
+        aggregate = self._aggregate
+        aggregate.add(names.PAGES, label=result.status)
+        aggregate.add(names.TOKENS_IN, result.tokens_in)
+        aggregate.add(names.TOKENS_OUT, result.tokens_out)
         failed = result.status is PageStatus.FAILED
         if result.reason is not None:
-            counted.count(names.FAILURES, label=result.reason)
+            aggregate.add(names.FAILURES, label=result.reason)
         tries = [attempt.reason for attempt in result.attempts if attempt.reason is not None]
         for reason in tries[:-1] if failed else tries:
-            counted.count(names.RETRIES, label=reason)
+            aggregate.add(names.RETRIES, label=reason)
         if result.attempts:
-            counted.see(names.PAGE_SECONDS, result.seconds)
+            aggregate.add(names.PAGE_SECONDS, result.seconds)
         if result.status is PageStatus.READ:
-            counted.see(names.QUEUE_SECONDS, result.timing.queue)
+            aggregate.add(names.QUEUE_SECONDS, result.timing.queue)
         with self._lock:
             self.done += 1
             self.failed += failed
@@ -77,7 +77,7 @@ class PageMetrics:
             self._seconds[-1] = (second, pages + 1, tokens + result.tokens_out)
 
     def latency(self) -> tuple[float, float] | None:
-        """Median and 95th percentile of the last hundred pages, seconds; None before the first."""
+        """Return the median and 95th percentile of the last hundred pages in seconds; None before the first."""
         with self._lock:
             last = list(self._latencies)
         if not last:
@@ -86,7 +86,7 @@ class PageMetrics:
         return cuts[9], cuts[18]
 
     def rates(self) -> tuple[float, float]:
-        """Pages a minute and tokens a second, over the last minute or since the first page began."""
+        """Return pages a minute and tokens a second, over the last minute or since the first page started."""
         now = time.monotonic()
         with self._lock:
             recent = [(pages, tokens) for second, pages, tokens in self._seconds if second > now - _RATE_SECONDS]

@@ -1,4 +1,4 @@
-"""What runs do at this moment, each in a small file of its own that is written anew each second and goes at the end."""
+"""The current state of runs: a small file each, which is rewritten every second and removed at the end."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from tasks.core.private import make_directory, write_text
 
 STALE_SECONDS = 15.0
-"""A file that was not written for so long is of a run that stands still, or is no more."""
+"""Age at which a file belongs to a run that hangs or has ended."""
 _FORGOTTEN_SECONDS = 3600.0
 
 
-class _Told(BaseModel):
-    """Read by another version of Hearth than wrote it, perhaps."""
+class _Shared(BaseModel):
+    """A record that another version of Hearth may have written."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
 
 
-class LiveServer(_Told):
+class LiveServer(_Shared):
     """A server that a run reads on.
 
     Attributes:
         in_flight: pages of this run in its slots.
-        slots: that this run has or could have now: those that no other run holds.
-        most: that this run will use at the most.
-        limit: requests that all runs together send at once just now.
+        slots: slots that this run has or could have now, which no other run holds.
+        most: most slots that this run will use.
+        limit: parallel requests of all runs together at the moment.
     """
 
     url: str
@@ -42,17 +42,17 @@ class LiveServer(_Told):
     limit: int
 
 
-class LiveRun(_Told):
+class LiveRun(_Shared):
     """A run.
 
     Attributes:
         name: what it reads, and where it runs.
-        pool: of its machines, or the backend's name.
+        pool: the pool of its machines, or the backend's name.
         host, pid: the process.
-        started_at, at: when it began and when this was written, seconds since the epoch.
+        started_at, at: when it started and when this was written, seconds since the epoch.
         asked, done, failed: pages that are to be read, were stored, and failed.
         p50, p95: latency of the last hundred pages, seconds; None before the first.
-        usd: what its machines have cost so far; of one that runs share, its equal part.
+        usd: cost of its machines so far; of a machine that runs share, an equal part.
     """
 
     name: str
@@ -76,16 +76,16 @@ class LiveRun(_Told):
 
     @property
     def in_flight(self) -> int:
-        """Pages in a slot."""
+        """Its pages in slots."""
         return sum(server.in_flight for server in self.servers)
 
     @property
     def slots(self) -> int:
-        """Slots that it has or could have now."""
+        """The slots that it has or could have now."""
         return sum(server.slots for server in self.servers)
 
-    def lives(self, now: float) -> bool:
-        """Whether it still goes on, as far as can be told."""
+    def is_running(self, now: float) -> bool:
+        """Return whether it still runs, as far as this machine can know."""
         if now - self.at > STALE_SECONDS:
             return False
         if self.host != platform.node():
@@ -94,19 +94,19 @@ class LiveRun(_Told):
             os.kill(self.pid, 0)
         except ProcessLookupError:
             return False
-        except PermissionError:
-            return True
+        except PermissionError:  # another user's
+            pass
         return True
 
 
 class LiveFile:
-    """A run's file."""
+    """The file of a run."""
 
     def __init__(self, home: Path) -> None:
         self._path = _directory(home) / f"{os.getpid()}-{uuid.uuid4().hex[:8]}.json"
 
     def write(self, run: LiveRun) -> None:
-        """Put it in the place of the one before.
+        """Replace the file.
 
         Raises:
             OSError: there is no room for it.
@@ -117,7 +117,7 @@ class LiveFile:
         new.replace(self._path)
 
     def remove(self) -> None:
-        """Have nobody see it any more, and forget what runs left that were killed."""
+        """Remove the file, and old files of runs that were killed."""
         with suppress(OSError):
             self._path.unlink(missing_ok=True)
             for path in self._path.parent.iterdir():
@@ -126,14 +126,14 @@ class LiveFile:
 
 
 def live_runs(home: Path) -> Iterator[LiveRun]:
-    """The runs that go on now, the oldest first; none that was killed."""
-    found = []
+    """Yield the current runs, oldest first, without those that were killed."""
+    runs = []
     for path in _directory(home).glob("*.json"):
         with suppress(OSError, ValidationError):
             run = LiveRun.model_validate_json(path.read_bytes())
-            if run.lives(time.time()):
-                found.append(run)
-    yield from sorted(found, key=lambda run: (run.started_at, run.pid))
+            if run.is_running(time.time()):
+                runs.append(run)
+    yield from sorted(runs, key=lambda run: (run.started_at, run.pid))
 
 
 def _directory(home: Path) -> Path:

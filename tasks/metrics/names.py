@@ -1,6 +1,6 @@
-"""Every metric by its names: what it counts, in which unit, and how it is told apart.
+"""All metrics: their names, units, labels and descriptions.
 
-docs/reference/metrics.md, the alarms, the dashboards and what machines send are checked against this.
+docs/reference/metrics.md, the alarms, the dashboards and what machines send are checked against this module.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from tasks.core.events import WarmStep
 from tasks.results.page import PageStatus
 
 NAMESPACE = "Hearth"
-"""Of all of them in CloudWatch; the policies allow no other."""
+"""CloudWatch's namespace of all metrics; the policies allow no other."""
 
 
 class Kind(StrEnum):
-    """What becomes of a metric's values."""
+    """How a metric's values are combined."""
 
     COUNTER = "counter"
     """They are added up."""
     GAUGE = "gauge"
-    """The one of the moment counts; it is looked at each second."""
+    """The current value counts; it is sampled every second."""
     HISTOGRAM = "histogram"
-    """Each is kept, for percentiles."""
+    """Each value is kept, for percentiles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +33,12 @@ class Metric:
     """One metric.
 
     Attributes:
-        name: in CloudWatch.
-        unit: CloudWatch's word for it.
-        about: what it is, for people.
-        label: what tells its values apart beside pool and model; empty if nothing does.
-        buckets: upper bounds for Prometheus, where it is a histogram.
-        words: that the label may be.
+        name: its name in CloudWatch.
+        unit: CloudWatch's unit.
+        about: its description.
+        label: its label beside pool and model, if it has one.
+        buckets: upper bounds for Prometheus, if it is a histogram.
+        words: possible values of the label.
     """
 
     name: str
@@ -51,89 +51,56 @@ class Metric:
 
     @property
     def prometheus(self) -> str:
-        """Its name there."""
+        """Its name in Prometheus."""
         snake = re.sub(r"(?<!^)(?=[A-Z])", "_", self.name).lower()
         return f"hearth_{snake}" + ("_total" if self.kind is Kind.COUNTER else "")
 
 
 _PAGE = (0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0, 60.0, 120.0, 300.0)
-_REASONS = tuple(FailureReason)
 _WARM = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0)
 
-PAGES = Metric(
-    "Pages", Kind.COUNTER, "Count", "Pages that were stored: read, blank or failed.", "status", words=tuple(PageStatus)
-)
+COUNTER, GAUGE, HISTOGRAM = Kind
+
+PAGES = Metric("Pages", COUNTER, "Count", "Pages stored: read, blank or failed.", "status", words=tuple(PageStatus))
 PAGE_SECONDS = Metric(
-    "PageSeconds",
-    Kind.HISTOGRAM,
-    "Seconds",
-    "A page's latency, all its attempts, its wait for a slot left out.",
-    "",
-    _PAGE,
+    "PageSeconds", HISTOGRAM, "Seconds", "Latency of a page with all attempts, without waiting for a slot.", "", _PAGE
 )
 QUEUE_SECONDS = Metric(
-    "QueueSeconds",
-    Kind.HISTOGRAM,
-    "Seconds",
-    "Of it, spent waiting inside the server (Ollama's own durations).",
-    "",
-    _PAGE,
+    "QueueSeconds", HISTOGRAM, "Seconds", "Part of PageSeconds in the server's queue (Ollama's durations).", "", _PAGE
 )
-RETRIES = Metric(
-    "Retries", Kind.COUNTER, "Count", "Requests about a page that another one had to follow.", "reason", words=_REASONS
-)
-FAILURES = Metric("Failures", Kind.COUNTER, "Count", "Pages that failed for good.", "reason", words=_REASONS)
-TOKENS_IN = Metric("TokensIn", Kind.COUNTER, "Count", "Tokens of images and prompts.")
-TOKENS_OUT = Metric("TokensOut", Kind.COUNTER, "Count", "Tokens that were written.")
-IN_FLIGHT = Metric("PagesInFlight", Kind.GAUGE, "Count", "Pages in a slot, of one run.")
-SLOTS = Metric("Slots", Kind.GAUGE, "Count", "Slots that one run has or could have: those that no other holds.")
+RETRIES = Metric("Retries", COUNTER, "Count", "Attempts that were repeated.", "reason", words=tuple(FailureReason))
+FAILURES = Metric("Failures", COUNTER, "Count", "Pages that failed for good.", "reason", words=tuple(FailureReason))
+TOKENS_IN = Metric("TokensIn", COUNTER, "Count", "Tokens of images and prompts.")
+TOKENS_OUT = Metric("TokensOut", COUNTER, "Count", "Tokens that models wrote.")
+IN_FLIGHT = Metric("PagesInFlight", GAUGE, "Count", "Pages of one run in slots.")
+SLOTS = Metric("Slots", GAUGE, "Count", "Slots that one run has or could have, which no other run holds.")
 SLOT_USE = Metric(
-    "SlotUsePercent",
-    Kind.GAUGE,
-    "Percent",
-    "The one of the other, while there are pages left to begin: idle slots cost.",
+    "SlotUsePercent", GAUGE, "Percent", "PagesInFlight of Slots while pages are left to start: idle slots cost."
 )
 WARM_SECONDS = Metric(
-    "WarmSeconds",
-    Kind.HISTOGRAM,
-    "Seconds",
-    "Until a server was warm, by step: acquire, answer, pull, load, measure.",
-    "step",
-    _WARM,
-    tuple(WarmStep),
+    *("WarmSeconds", HISTOGRAM, "Seconds", "Time of a step of warm-up: acquire, answer, pull, load, measure."),
+    *("step", _WARM, tuple(WarmStep)),
 )
-DOLLARS = Metric(
-    "Dollars", Kind.COUNTER, "None", "USD for machines while runs held them; runs that share one count equal parts."
-)
+DOLLARS = Metric("Dollars", COUNTER, "None", "USD for machines of runs; runs that share a machine count equal parts.")
 
 OF_RUNS = (
     *(PAGES, PAGE_SECONDS, QUEUE_SECONDS, RETRIES, FAILURES, TOKENS_IN, TOKENS_OUT),
     *(IN_FLIGHT, SLOTS, SLOT_USE, WARM_SECONDS, DOLLARS),
 )
-"""What runs tell."""
+"""The metrics of runs."""
 
-GPU_USE = Metric("GpuUsePercent", Kind.GAUGE, "Percent", "Time in which the GPU had work, each GPU (nvidia-smi).")
-GPU_MEMORY = Metric("GpuMemoryPercent", Kind.GAUGE, "Percent", "Of the GPU's memory, in use, each GPU.")
-GPU_CELSIUS = Metric("GpuCelsius", Kind.GAUGE, "None", "The GPU's temperature, degrees Celsius, each GPU.")
+GPU_USE = Metric("GpuUsePercent", GAUGE, "Percent", "Time in which a GPU was busy (nvidia-smi).")
+GPU_MEMORY = Metric("GpuMemoryPercent", GAUGE, "Percent", "Used memory of a GPU.")
+GPU_CELSIUS = Metric("GpuCelsius", GAUGE, "None", "Temperature of a GPU, degrees Celsius.")
 
 OF_MACHINES = (
     *(GPU_USE, GPU_MEMORY, GPU_CELSIUS),
-    Metric("MachinesUp", Kind.GAUGE, "Count", "1 a minute from each machine: their sum is how many are up."),
-    Metric(
-        "MachinesLeased",
-        Kind.GAUGE,
-        "Count",
-        "1 from each machine that a run holds a lease on, or task that was used, else 0.",
-    ),
-    Metric(
-        "Connections",
-        Kind.GAUGE,
-        "Count",
-        "Requests in flight on a machine, whoever sends them: open connections to Ollama.",
-    ),
-    Metric("BootSeconds", Kind.HISTOGRAM, "Seconds", "From the watchdog's start to Ollama's first answer."),
-    Metric("SpotInterruptions", Kind.COUNTER, "Count", "Notices that spot takes a machine back."),
+    Metric("MachinesUp", GAUGE, "Count", "1 a minute from each machine: their sum is how many are up."),
+    Metric("MachinesLeased", GAUGE, "Count", "1 from each machine with a lease, or task that was used, else 0."),
+    Metric("Connections", GAUGE, "Count", "Requests in flight on a machine: open connections to Ollama."),
+    Metric("BootSeconds", HISTOGRAM, "Seconds", "From the watchdog's start to Ollama's first response."),
+    Metric("SpotInterruptions", COUNTER, "Count", "Notices that AWS takes a spot machine back."),
 )
-"""What machines tell, by pool alone (infra_scripts/machine/metrics.py)."""
+"""The metrics of machines, by pool alone (infra_scripts/machine/metrics.py)."""
 
 BY_NAME = {metric.name: metric for metric in OF_RUNS}

@@ -1,4 +1,4 @@
-"""Numbers for OpenTelemetry, over HTTP: the machine's totals, so that a short run's do not begin at 0 each time."""
+"""Metrics for OpenTelemetry over HTTP: the machine's totals, so that they do not begin at 0 with every run."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.core.errors import InputError, ServerError
+from tasks.metrics.aggregate import Snapshot
 from tasks.metrics.live import live_runs
 from tasks.metrics.names import Kind, Metric
-from tasks.metrics.points import Point, Spread, points
-from tasks.metrics.totals import Totals
+from tasks.metrics.points import Distribution, Point, points
+from tasks.metrics.totals import Totals, locked_totals
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import Gauge, Histogram, Sum
@@ -22,12 +23,11 @@ _UNITS = {"Seconds": "s", "Percent": "%", "Count": "1", "None": "1"}
 
 
 class Otlp:
-    """See `Reader`: an OTLP receiver (a collector, or Prometheus with `--web.enable-otlp-receiver`).
+    """See `Sink`. Sends to an OTLP receiver: a collector, or Prometheus with `--web.enable-otlp-receiver`.
 
     Args:
-        endpoint: its URL, to which `/v1/metrics` is added. Headers, such as a token, are those of
-            OTEL_EXPORTER_OTLP_HEADERS.
-        home: where runs leave their numbers.
+        endpoint: its URL without `/v1/metrics`. Headers, such as a token, come from OTEL_EXPORTER_OTLP_HEADERS.
+        home: the directory of the runs' files.
 
     Raises:
         InputError: the exporter is not installed.
@@ -37,19 +37,24 @@ class Otlp:
         try:
             from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
         except ImportError:
-            raise InputError("HEARTH_METRICS__OTLP wants the exporter: pip install 'hearth-pages[otel]'.") from None
-        # What it has to say is told as Hearth's own error.
+            raise InputError("HEARTH_METRICS__OTLP needs the exporter: pip install 'hearth-pages[otel]'.") from None
+        # Its failures are reported as Hearth's own error.
         logging.getLogger("opentelemetry.exporter.otlp.proto.http.metric_exporter").setLevel(logging.CRITICAL)
         self._exporter = OTLPMetricExporter(f"{endpoint.rstrip('/')}/v1/metrics", timeout=_SECONDS)
-        self._endpoint = endpoint
+        self.name = endpoint
         self._home = home
 
-    def publish(self, totals: Totals) -> None:
-        """See `Reader`.
+    def publish(self, snapshot: Snapshot) -> None:
+        """See `Sink`.
 
         Raises:
-            ServerError: the receiver does not take them.
+            ServerError: the receiver does not accept them.
         """
+        del snapshot  # it is in the totals
+        with locked_totals(self._home) as totals:
+            self._export(totals)
+
+    def _export(self, totals: Totals) -> None:
         from opentelemetry.sdk.metrics import export
         from opentelemetry.sdk.resources import Resource
         from opentelemetry.sdk.util.instrumentation import InstrumentationScope
@@ -57,18 +62,18 @@ class Otlp:
         at = time.time_ns()
         metrics = [
             export.Metric(metric.prometheus.removesuffix("_total"), metric.about, _UNITS[metric.unit], data)
-            for metric, found in points(totals, live_runs(self._home))
-            if found
-            for data in [_data(metric, found, at)]
+            for metric, measured in points(totals, live_runs(self._home))
+            if measured
+            for data in [_data(metric, measured, at)]
         ]
         scope = export.ScopeMetrics(InstrumentationScope("hearth"), metrics, "")
         resource = Resource({"service.name": "hearth", "host.name": platform.node()})
-        sent = self._exporter.export(export.MetricsData([export.ResourceMetrics(resource, [scope], "")]))
-        if sent is not export.MetricExportResult.SUCCESS:
-            raise ServerError(f"{self._endpoint} does not take metrics over OTLP.")
+        result = self._exporter.export(export.MetricsData([export.ResourceMetrics(resource, [scope], "")]))
+        if result is not export.MetricExportResult.SUCCESS:
+            raise ServerError(f"{self.name} does not accept metrics over OTLP.")
 
 
-def _data(metric: Metric, found: list[Point], at: int) -> Sum | Gauge | Histogram:
+def _data(metric: Metric, measured: list[Point], at: int) -> Sum | Gauge | Histogram:
     from opentelemetry.sdk.metrics import export
 
     if metric.kind is Kind.HISTOGRAM:
@@ -82,18 +87,18 @@ def _data(metric: Metric, found: list[Point], at: int) -> Sum | Gauge | Histogra
                     sum=point.value.total,
                     bucket_counts=point.value.counts,
                     explicit_bounds=metric.buckets,
-                    min=None,  # type: ignore[arg-type] # not known; the wire has them optional
+                    min=None,  # type: ignore[arg-type] # unknown; they are optional on the wire
                     max=None,  # type: ignore[arg-type]
                 )
-                for point in found
-                if isinstance(point.value, Spread)
+                for point in measured
+                if isinstance(point.value, Distribution)
             ],
             export.AggregationTemporality.CUMULATIVE,
         )
     numbers = [
         export.NumberDataPoint(dict(point.labels), 0, at, point.value)
-        for point in found
-        if not isinstance(point.value, Spread)
+        for point in measured
+        if not isinstance(point.value, Distribution)
     ]
     if metric.kind is Kind.GAUGE:
         return export.Gauge(numbers)

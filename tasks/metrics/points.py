@@ -1,4 +1,4 @@
-"""The machine's numbers as Prometheus and OpenTelemetry both want them: totals that only grow, and what is now."""
+"""The machine's metrics for Prometheus and OpenTelemetry: totals that only grow, and current gauges."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from tasks.metrics.totals import Totals, Whose
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
-    """A histogram.
+class Distribution:
+    """The value of a histogram.
 
     Attributes:
-        counts: of each bucket of the metric, and of what is over the last of them.
-        total: of all values.
+        counts: of each bucket of the metric, and of the values over the last one.
+        total: the sum of all values.
     """
 
     counts: tuple[int, ...]
@@ -29,15 +29,15 @@ class Point:
     """A metric's value for one set of labels."""
 
     labels: Mapping[str, str]
-    value: float | Spread
+    value: float | Distribution
 
 
 def points(totals: Totals, runs: Iterable[LiveRun]) -> Iterator[tuple[Metric, list[Point]]]:
-    """Each metric with its points.
+    """Yield each metric with its points.
 
     Args:
-        totals: what was counted.
-        runs: those that go on.
+        totals: the machine's.
+        runs: the current ones.
     """
     now = _now(runs)
     for metric in OF_RUNS:
@@ -50,27 +50,27 @@ def points(totals: Totals, runs: Iterable[LiveRun]) -> Iterator[tuple[Metric, li
 def _counted(metric: Metric, totals: Totals) -> Iterator[Point]:
     for whose, total in totals.items():
         if metric.kind is Kind.COUNTER:
-            # From 0 on: what Prometheus sees for the first time it takes for no increase, such as a first failure.
+            # From 0 on: for a new series, such as a first failure, Prometheus counts no increase.
             for label in metric.words or ("",):
                 yield Point(_labels(whose, metric, label), total.counts.get((metric.name, label), 0.0))
         for (name, label), seen in total.values.items():
             if name == metric.name:
-                yield Point(_labels(whose, metric, label), _spread(metric, seen))
+                yield Point(_labels(whose, metric, label), _distribution(metric, seen))
 
 
-def _spread(metric: Metric, seen: Mapping[float, int]) -> Spread:
+def _distribution(metric: Metric, seen: Mapping[float, int]) -> Distribution:
     counts = [0] * (len(metric.buckets) + 1)
     for value, count in seen.items():
         counts[bisect_left(metric.buckets, value)] += count
-    return Spread(tuple(counts), sum(value * count for value, count in seen.items()))
+    return Distribution(tuple(counts), sum(value * count for value, count in seen.items()))
 
 
 def _now(runs: Iterable[LiveRun]) -> dict[Whose, dict[Metric, float]]:
-    """The gauges; those of several runs on one pool are added up."""
-    found: dict[Whose, list[LiveRun]] = {}
+    """Return the gauges, added up for runs of the same pool and model."""
+    grouped: dict[Whose, list[LiveRun]] = {}
     for run in runs:
-        found.setdefault((run.pool, run.model), []).append(run)
-    return {whose: _gauges(each) for whose, each in found.items()}
+        grouped.setdefault((run.pool, run.model), []).append(run)
+    return {whose: _gauges(group) for whose, group in grouped.items()}
 
 
 def _gauges(runs: list[LiveRun]) -> dict[Metric, float]:

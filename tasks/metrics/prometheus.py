@@ -1,29 +1,37 @@
-"""Numbers for Prometheus: as a text, in a file for node_exporter, or over HTTP."""
+"""Metrics for Prometheus: as a text, in a file for node_exporter, or over HTTP."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.core import Metric as Family
 from prometheus_client.registry import Collector
 
+from tasks.metrics.aggregate import Snapshot
 from tasks.metrics.live import live_runs
 from tasks.metrics.names import GPU_CELSIUS, GPU_MEMORY, GPU_USE, Kind, Metric
-from tasks.metrics.points import Point, Spread, points
-from tasks.metrics.totals import Totals, read_totals
+from tasks.metrics.points import Distribution, Point, points
+from tasks.metrics.totals import Totals, locked_totals, read_totals
 
+_FAMILIES: Mapping[Kind, Any] = {
+    Kind.COUNTER: CounterMetricFamily,
+    Kind.GAUGE: GaugeMetricFamily,
+    Kind.HISTOGRAM: HistogramMetricFamily,
+}
 _OF_GPUS = {"use": GPU_USE, "memory": GPU_MEMORY, "celsius": GPU_CELSIUS}
 
 
 class Machine(Collector):
-    """All runs of this machine, as they are when Prometheus asks.
+    """All runs of this machine at the time of a scrape.
 
     Args:
-        home: where they leave their numbers.
+        home: the directory of their files.
+        totals: what was counted, if that is already read.
     """
 
     def __init__(self, home: Path, totals: Totals | None = None) -> None:
@@ -33,15 +41,15 @@ class Machine(Collector):
     def collect(self) -> Iterator[Family]:
         """See `Collector`."""
         totals = read_totals(self._home) if self._totals is None else self._totals
-        for metric, found in points(totals, live_runs(self._home)):
-            yield _family(metric, found)
+        for metric, measured in points(totals, live_runs(self._home)):
+            yield _family(metric, measured)
 
 
 class Gpus(Collector):
-    """This machine's GPUs, as they are when Prometheus asks.
+    """This machine's GPUs at the time of a scrape.
 
     Args:
-        look: returns what is known of each, by the keys of `_OF_GPUS`; none where there is no nvidia-smi.
+        look: returns the values of each GPU by the keys of `_OF_GPUS`; nothing without nvidia-smi.
     """
 
     def __init__(self, look: Callable[[], Sequence[Mapping[str, float]]]) -> None:
@@ -49,62 +57,61 @@ class Gpus(Collector):
 
     def collect(self) -> Iterator[Family]:
         """See `Collector`: each GPU by its number."""
-        found = self._look()
+        gpus = self._look()
         for key, metric in _OF_GPUS.items():
             family = GaugeMetricFamily(metric.prometheus, metric.about, labels=["gpu"])
-            for number, gpu in enumerate(found):
+            for number, gpu in enumerate(gpus):
                 if key in gpu:
                     family.add_metric([str(number)], gpu[key])
             yield family
 
 
 def registry(*collectors: Collector) -> CollectorRegistry:
-    """One of ours alone: nothing of this very process is in it."""
-    made = CollectorRegistry()
+    """Return a registry of these alone, without prometheus_client's metrics of this process."""
+    registry = CollectorRegistry()
     for collector in collectors:
-        made.register(collector)
-    return made
+        registry.register(collector)
+    return registry
 
 
-def text(found: CollectorRegistry) -> str:
-    """In Prometheus's text format."""
-    return generate_latest(found).decode()
+def text(metrics: CollectorRegistry) -> str:
+    """Return metrics in Prometheus's text format."""
+    return generate_latest(metrics).decode()
 
 
 class Textfile:
-    """See `Reader`: a file that node_exporter's textfile collector reads.
+    """See `Sink`. Writes the machine's metrics to a file for node_exporter's textfile collector.
 
     Args:
-        path: the file's, ending in .prom; its directory must be there.
-        home: where runs leave their numbers.
+        path: the file's, ending in .prom; its directory must exist.
+        home: the directory of the runs' files.
     """
 
     def __init__(self, path: Path, home: Path) -> None:
+        self.name = str(path)
         self._path = path
         self._home = home
 
-    def publish(self, totals: Totals) -> None:
-        """See `Reader`."""
+    def publish(self, snapshot: Snapshot) -> None:
+        """See `Sink`."""
+        del snapshot  # it is in the totals
         new = self._path.with_suffix(".new")
-        new.write_text(text(registry(Machine(self._home, totals))))
-        new.chmod(0o644)
-        new.replace(self._path)
+        with locked_totals(self._home) as totals:
+            new.write_text(text(registry(Machine(self._home, totals))))
+            new.chmod(0o644)
+            new.replace(self._path)
 
 
-def _family(metric: Metric, found: list[Point]) -> Family:
+def _family(metric: Metric, measured: list[Point]) -> Family:
     names = ["pool", "model", *filter(None, [metric.label])]
-    about, name = metric.about, metric.prometheus
-    if metric.kind is Kind.HISTOGRAM:
-        histogram = HistogramMetricFamily(name, about, labels=names)
-        for point in found:
-            assert isinstance(point.value, Spread)  # noqa: S101 - as `points` makes them
+    made: Family = _FAMILIES[metric.kind](metric.prometheus, metric.about, labels=names)
+    family: Any = made  # the kinds' add_metric have different parameters
+    for point in measured:
+        labels = [point.labels[name] for name in names]
+        if isinstance(point.value, Distribution):
             bounds = [*map(str, metric.buckets), "+Inf"]
             buckets = list(zip(bounds, accumulate(point.value.counts), strict=True))
-            histogram.add_metric([point.labels[each] for each in names], buckets, point.value.total)
-        return histogram
-    family: CounterMetricFamily | GaugeMetricFamily
-    family = (CounterMetricFamily if metric.kind is Kind.COUNTER else GaugeMetricFamily)(name, about, labels=names)
-    for point in found:
-        assert isinstance(point.value, float | int)  # noqa: S101 - as `points` makes them
-        family.add_metric([point.labels[each] for each in names], point.value)
-    return family
+            family.add_metric(labels, buckets, point.value.total)
+        else:
+            family.add_metric(labels, point.value)
+    return made

@@ -1,33 +1,66 @@
-"""Where a run's numbers go, by the settings."""
+"""Where a run's metrics go: one shape of a sink, chosen by the settings."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 from tasks.aws.client import Aws
+from tasks.metrics.aggregate import Snapshot
 from tasks.metrics.cloudwatch import CloudWatch
-from tasks.metrics.recorder import Identity, Sink
-from tasks.metrics.totals import Reader, TotalsSink
+from tasks.metrics.totals import TotalsSink
 from tasks.settings.settings import Settings
 
 
+class Sink(Protocol):
+    """A receiver of metrics."""
+
+    name: str
+
+    def publish(self, snapshot: Snapshot) -> None:
+        """Send or store what is new. Called in the recorder's thread.
+
+        Args:
+            snapshot: everything that the run has counted so far.
+
+        Raises:
+            HearthError: it cannot be sent or stored.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The run that metrics belong to.
+
+    Attributes:
+        name: what is read, and where, for people.
+        pool: the pool on AWS, else the backend's name.
+    """
+
+    name: str
+    backend: str
+    pool: str
+    model: str
+
+
 def sinks_for(settings: Settings, identity: Identity) -> Sequence[Sink]:
-    """The machine's totals, and CloudWatch if it is asked for.
+    """Return the machine's totals, and what the settings add.
 
     Raises:
-        InputError: what a sink needs is not installed.
+        InputError: a package that a sink needs is not installed.
     """
     chosen = settings.metrics
-    readers: list[Reader] = []
+    sinks: list[Sink] = [TotalsSink(settings.home, (identity.pool, identity.model))]
     if chosen.textfile is not None:
         from tasks.metrics.prometheus import Textfile
 
-        readers.append(Textfile(chosen.textfile, settings.home))
+        sinks.append(Textfile(chosen.textfile, settings.home))
     if chosen.otlp is not None:
         from tasks.metrics.otlp import Otlp
 
-        readers.append(Otlp(chosen.otlp, settings.home))
-    sinks: list[Sink] = [TotalsSink(settings.home, (identity.pool, identity.model), readers)]
+        sinks.append(Otlp(chosen.otlp, settings.home))
     if chosen.cloudwatch:
         sinks.append(CloudWatch(Aws(settings.ec2.region), {"Pool": identity.pool, "Model": identity.model}))
     return sinks

@@ -1,4 +1,4 @@
-"""What `hearth top` shows: the runs of this moment, the servers here and their slots, a pool's machines and theirs."""
+"""The view of `hearth top`: current runs, local servers and their slots, and a pool's machines and their slots."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from tasks.slots.store import FileStore, LedgerStore
 
 @dataclass(frozen=True)
 class Slots:
-    """A server's slots, whoever uses them, by its ledger.
+    """The slots of a server, according to its ledger.
 
     Attributes:
-        served: requests that it serves at once; 0 if nobody has measured it.
-        limit: that are sent at once just now, fewer while it is in trouble.
-        held: that runs hold.
-        runs: that share it.
+        served: parallel requests that it serves; 0 if not measured yet.
+        limit: parallel requests that are sent at the moment, fewer after failures.
+        held: slots that runs hold.
+        runs: runs that share it.
     """
 
     served: int = 0
@@ -40,12 +40,12 @@ class Slots:
 
 @dataclass(frozen=True)
 class ServerNow:
-    """A server that runs reach from here.
+    """A server that runs of this machine use.
 
     Attributes:
-        name: Hearth's for those that it keeps; empty for others.
-        in_flight: pages of the runs that are seen from here.
-        stops_at: seconds since the epoch; None while it is in use, or is not Hearth's.
+        name: the name of a server that Hearth started; empty for others.
+        in_flight: pages of this machine's runs.
+        stops_at: seconds since the epoch; None while it is in use, or if it is not Hearth's.
     """
 
     url: str
@@ -65,11 +65,11 @@ class MachineNow:
 
 @dataclass(frozen=True)
 class View:
-    """All of it.
+    """A complete view.
 
     Attributes:
-        at: seconds since the epoch.
-        trouble: why the pool cannot be looked at; empty if it can.
+        at: when it was made, seconds since the epoch.
+        trouble: why the pool's machines are unknown; empty if they are known.
     """
 
     at: float
@@ -79,7 +79,7 @@ class View:
     trouble: str = ""
 
     def totals(self) -> dict[str, Any]:
-        """All runs together; latencies are the worst run's."""
+        """Return the totals of all runs; latencies are those of the slowest run."""
         runs = self.runs
         return {
             "runs": len(runs),
@@ -90,11 +90,11 @@ class View:
             "p50": max((run.p50 for run in runs if run.p50 is not None), default=None),
             "p95": max((run.p95 for run in runs if run.p95 is not None), default=None),
             "usd": round(sum(run.usd for run in runs), 6),
-            "machines_usd": round(sum(each.status.usd or 0.0 for each in self.machines), 6),
+            "machines_usd": round(sum(machine.status.usd or 0.0 for machine in self.machines), 6),
         }
 
     def facts(self) -> dict[str, Any]:
-        """For a program."""
+        """Return the view as JSON."""
         return {
             "at": self.at,
             "total": self.totals(),
@@ -118,7 +118,7 @@ class View:
 
 @dataclass
 class Watch:
-    """Looks again and again; a pool's machines more seldom, for AWS is asked about them."""
+    """Makes views repeatedly, and asks AWS for a pool's machines less often."""
 
     home: Path
     find_pool: Callable[[], Awaitable[Pool]] | None = None
@@ -129,7 +129,7 @@ class Watch:
     _next: float = field(default=0.0)
 
     async def look(self) -> View:
-        """How things are now. What cannot be seen is left out."""
+        """Return the current view, without what cannot be read."""
         runs = tuple(live_runs(self.home))
         if self.find_pool is not None and time.monotonic() >= self._next:
             self._next = time.monotonic() + self.pool_seconds
@@ -143,7 +143,7 @@ class Watch:
 
 
 async def _servers(home: Path, kept: Iterable[ServerState], runs: Iterable[LiveRun]) -> tuple[ServerNow, ...]:
-    """Those that Hearth keeps here for reading, and all others that runs read on, but machines of a pool."""
+    """Return the local servers for reading and the others that runs use, without machines of a pool."""
     reading = {backend.value for backend in BackendName}
     found: dict[str, ServerState | None] = {
         server.url: server for server in kept if server.name.partition("-")[0] in reading
@@ -172,7 +172,7 @@ async def _machines(pool: Pool) -> tuple[MachineNow, ...]:
     found = await status_of(pool)
     slots = await asyncio.gather(*(_slots(TableStore(table, each.machine.id)) for each in found))
     return tuple(
-        # What nobody has measured for a while is what it was set up for.
+        # Slots that were not measured recently are those of the machine's setup.
         MachineNow(each, slot if slot.served else replace(slot, served=each.slots, limit=each.slots))
         for each, slot in zip(found, slots, strict=True)
     )

@@ -1,16 +1,16 @@
-"""What all runs of this machine have counted, in one file: a short run is over before anybody could scrape it."""
+"""The totals of all runs of this machine, in one file: a short run ends before its numbers could be scraped."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from tasks.core.errors import StorageError
 from tasks.core.private import make_directory, write_text
-from tasks.metrics.aggregate import Series, Snapshot
+from tasks.metrics.aggregate import Snapshot
 from tasks.metrics.names import BY_NAME, Kind
 from tasks.storage.file_locks import take_exclusive
 
@@ -19,59 +19,45 @@ Whose = tuple[str, str]
 Totals = Mapping[Whose, Snapshot]
 
 
-class Reader(Protocol):
-    """Who is told the totals whenever they change."""
-
-    def publish(self, totals: Totals) -> None:
-        """Send them, or write them down.
-
-        Raises:
-            HearthError: it cannot be done.
-        """
-        ...
-
-
 class TotalsSink:
-    """See `Sink`: adds what a run has counted to the machine's totals, and passes those on.
+    """See `Sink`. Adds a run's numbers to the machine's totals.
 
     Args:
-        home: where they are kept.
+        home: the directory of their file.
         whose: the run's pool and model.
-        readers: are told them.
     """
 
-    def __init__(self, home: Path, whose: Whose, readers: Sequence[Reader] = ()) -> None:
-        self.name = f"{_file(home)} and what reads it" if readers else str(_file(home))
+    def __init__(self, home: Path, whose: Whose) -> None:
+        self.name = str(_file(home))
         self._home = home
         self._whose = whose
-        self._readers = readers
         self._added = Snapshot()
 
     def publish(self, snapshot: Snapshot) -> None:
-        """See `Sink`.
+        """See `Sink`. What cannot be written is added the next time."""
+        new = _without_gauges(snapshot.since(self._added))
+        with locked_totals(self._home) as totals:
+            _write(self._home, {**totals, self._whose: totals.get(self._whose, Snapshot()).plus(new)})
+        self._added = snapshot
 
-        Raises:
-            StorageError: there is no room for them.
-        """
-        new = _lasting(snapshot.since(self._added))
-        try:
-            make_directory(_file(self._home).parent, ours=False)
-            turn = take_exclusive(_file(self._home).with_suffix(".lock"))
-            try:
-                totals = dict(read_totals(self._home))
-                totals[self._whose] = totals.get(self._whose, Snapshot()).plus(new)
-                _write(self._home, totals)
-                self._added = snapshot
-                for reader in self._readers:  # while it is our turn: what they are told never goes back
-                    reader.publish(totals)
-            finally:
-                turn.release()
-        except OSError as error:
-            raise StorageError(f"{error.filename or self._home} cannot be written ({error.strerror}).") from None
+
+@contextmanager
+def locked_totals(home: Path) -> Iterator[Totals]:
+    """Lock the totals against other processes while they are changed, or sent so that they never go back.
+
+    Raises:
+        StorageError: a file cannot be written.
+    """
+    try:
+        make_directory(home, ours=False)
+        with take_exclusive(_file(home).with_suffix(".lock")):
+            yield read_totals(home)
+    except OSError as error:
+        raise StorageError(f"{error.filename or home} cannot be written ({error.strerror}).") from None
 
 
 def read_totals(home: Path) -> Totals:
-    """All that was counted on this machine; nothing if the file is missing or another version's."""
+    """Read what was counted on this machine; nothing if the file is missing or another version's."""
     totals: dict[Whose, Snapshot] = {}
     with suppress(OSError, ValueError, TypeError, KeyError):
         for entry in json.loads(_file(home).read_bytes())["totals"]:
@@ -100,14 +86,10 @@ def _write(home: Path, totals: Totals) -> None:
     new.replace(_file(home))
 
 
-def _lasting(snapshot: Snapshot) -> Snapshot:
-    """Without gauges, which mean nothing when their moment is over."""
-    values = {series: seen for series, seen in snapshot.values.items() if _kind(series) is not Kind.GAUGE}
+def _without_gauges(snapshot: Snapshot) -> Snapshot:
+    """Leave out gauges, which mean nothing once their moment has passed."""
+    values = {series: seen for series, seen in snapshot.values.items() if BY_NAME[series[0]].kind is not Kind.GAUGE}
     return Snapshot(snapshot.counts, values)
-
-
-def _kind(series: Series) -> Kind:
-    return BY_NAME[series[0]].kind
 
 
 def _file(home: Path) -> Path:

@@ -44,14 +44,14 @@ def parse_address(address: str, *, as_ollama: bool = False) -> ServerAddress:
         InputError: the address is invalid; the message shows no password.
     """
     text = address.strip().strip("\"'").strip()
-    scheme, found, rest = text.partition("://")
-    if not found:
+    scheme, separator, rest = text.partition("://")
+    if not separator:
         scheme, rest = ("https", f"{_CLOUD}:443") if text == _CLOUD else ("http", text)
     scheme = scheme.lower()
     authority, _, path = re.split(r"[?#]", rest)[0].partition("/")
     user, _, location = authority.rpartition("@")
     host, port = _split_port(location)
-    default = _PORTS.get(scheme, 0) if found else DEFAULT_PORT
+    default = _PORTS.get(scheme, 0) if separator else DEFAULT_PORT
     if as_ollama and not _is_port(port):
         port = ""
     beyond = rest.removeprefix(authority)

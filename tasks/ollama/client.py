@@ -4,52 +4,16 @@ Written against Ollama v0.33 (server/routes.go, api/types.go). `tasks.ollama.err
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import aclosing
-from pathlib import Path
 
-from tasks.core.errors import HearthError, NoResponseError, TransientError
-from tasks.ollama.connection import JsonConnection
-from tasks.ollama.names import find_model
-from tasks.ollama.schema import (
-    Answer,
-    GenerateRequest,
-    Loaded,
-    LoadedModel,
-    Model,
-    ModelDetails,
-    Piece,
-    PullProgress,
-    Shown,
-    Tags,
-)
+from tasks.core.errors import NoResponseError, TransientError
+from tasks.inference.connection import JsonConnection
+from tasks.inference.schema import Answer, GenerateRequest, LoadedModel, Model, ModelDetails, PullProgress
+from tasks.ollama.errors import classify
+from tasks.ollama.schema import Loaded, Piece, Shown, Tags, load_body, page_body
 from tasks.ollama.stream import AnswerBuilder, most_bytes
 from tasks.text.legible import legible
-
-__all__ = [
-    "Answer",
-    "GenerateRequest",
-    "LoadedModel",
-    "Model",
-    "ModelDetails",
-    "OllamaClient",
-    "PullProgress",
-    "fetch_digest",
-]
-
-_DIGEST_SECONDS = 3.0
-
-
-async def fetch_digest(
-    url: str, model: str, headers: Mapping[str, str] | None = None, trust: Path | None = None
-) -> str | None:
-    """Return the digest of a model on a server; None if the server does not respond or does not have it."""
-    async with OllamaClient(url, timeout=_DIGEST_SECONDS, headers=headers, trust=trust) as client:
-        try:
-            listed = find_model(model, await client.models())
-        except HearthError:
-            return None
-    return listed.digest if listed else None
 
 
 class OllamaClient(JsonConnection):
@@ -58,6 +22,14 @@ class OllamaClient(JsonConnection):
     Every method raises TransientError when the server is out of reach or busy, or its response is not Ollama's JSON,
     and ModelError when the model is missing or cannot be loaded.
     """
+
+    api = "Ollama"
+    classify = staticmethod(classify)
+
+    @property
+    def downloads(self) -> bool:
+        """Whether it can download models."""
+        return True
 
     async def version(self) -> str:
         """Return the server's version; the cheapest request that shows that it is alive."""
@@ -88,10 +60,14 @@ class OllamaClient(JsonConnection):
 
     async def load(self, request: GenerateRequest) -> None:
         """Load the model with the options of later requests. Returns when it is in memory."""
-        async with aclosing(self.objects("POST", "/api/generate", request.body(""))) as steps:
+        async with aclosing(self.objects("POST", "/api/generate", load_body(request))) as steps:
             async for step in steps:  # a client that disconnects before the end aborts the load
                 if step.get("done"):
                     return
+
+    async def slots(self) -> int:
+        """Return 0: Ollama does not tell how many requests it was started for."""
+        return 0
 
     async def generate(
         self,
@@ -118,13 +94,14 @@ class OllamaClient(JsonConnection):
             PageError: the server refuses this very request (HTTP 400 or 413); another may succeed.
         """
         seconds = self.timeout if seconds is None else seconds
-        body, most = request.body(prompt, images, temperature), most_bytes(request.num_predict)
+        body, most = page_body(request, prompt, images, temperature), most_bytes(request.num_predict)
+        path = "/api/chat" if request.chat else "/api/generate"
         builder = AnswerBuilder()
         try:
             async with (
                 # Limits the whole answer: one that arrives drop by drop is never silent for long.
                 asyncio.timeout(seconds),
-                aclosing(self.objects("POST", "/api/generate", body, seconds, most=most)) as lines,
+                aclosing(self.objects("POST", path, body, seconds, most=most)) as lines,
             ):
                 async for line in lines:
                     if builder.add(self.parse(Piece, line), line):

@@ -2,7 +2,7 @@
 
 from typing import TypeVar
 
-from tasks.ollama.schema import LoadedModel, Model
+from tasks.inference.schema import LoadedModel, Model
 
 M = TypeVar("M", Model, LoadedModel)
 

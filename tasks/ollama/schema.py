@@ -1,122 +1,21 @@
-"""Ollama's messages: its responses as models, and the request for a page.
+"""Ollama's messages: its responses as models, and the bodies of requests.
 
 Optional fields that are absent, null or of another type than Ollama's count as not sent.
 """
 
 import base64
+import json
 import math
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    InstanceOf,
-    ValidationError,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, InstanceOf, model_validator
 
-from tasks.core.jobs import Frozen
-from tasks.text.legible import legible
-
-_LARGEST_COUNT = 2**63
+from tasks.inference.schema import GenerateRequest, LoadedModel, Model, ModelDetails, Wire, Words, to_count
 
 
-class Timing(Frozen):
-    """Ollama's durations of one answer, in seconds; 0 where absent."""
-
-    total: float = 0.0
-    load: float = 0.0
-    prompt_eval: float = 0.0
-    eval: float = 0.0
-
-    @property
-    def queue(self) -> float:
-        """Seconds that the request waited in the server."""
-        return max(0.0, self.total - self.load - self.prompt_eval - self.eval)
-
-
-def _count(value: object) -> int:
-    fits = isinstance(value, int | float) and 0 <= value < _LARGEST_COUNT
-    return int(value) if fits and isinstance(value, int | float) else 0
-
-
-def _moment(value: object, validate: ValidatorFunctionWrapHandler) -> datetime | None:
-    try:
-        moment: datetime | None = validate(value)
-    except ValidationError:
-        return None
-    return moment if moment is not None and moment.tzinfo is not None else None
-
-
-Count = Annotated[int, BeforeValidator(_count)]
-Moment = Annotated[datetime | None, WrapValidator(_moment)]
-Word = Annotated[str, BeforeValidator(lambda value: legible(value) if isinstance(value, str) else "")]
-Words = Annotated[
-    tuple[str, ...],
-    BeforeValidator(lambda value: tuple(map(str, value)) if isinstance(value, list | tuple) else ()),
-]
-
-
-class Wire(BaseModel):
-    """The base of responses, which have more fields than Hearth reads."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True, protected_namespaces=())
-
-    @model_validator(mode="before")
-    @classmethod
-    def _drop_nulls(cls, data: object) -> object:
-        return {key: value for key, value in data.items() if value is not None} if isinstance(data, dict) else data
-
-
-class ModelDetails(Wire):
-    """The kind of a model; `family` decides whether Ollama runs its requests in parallel.
-
-    `capabilities` (empty) and `context_length` (the model's own, in tokens; 0) are missing from some servers.
-    """
-
-    family: Word = ""
-    parameter_size: Word = ""
-    quantization_level: Word = ""
-    capabilities: Words = ()
-    context_length: Count = 0
-
-
-class Model(Wire):
-    """A model on the server's disk (/api/tags)."""
-
-    name: str
-    digest: str
-    size: Count = 0
-    details: ModelDetails = ModelDetails()
-    capabilities: Words = ()
-
-
-class LoadedModel(Wire):
-    """A model in memory (/api/ps).
-
-    If `size_vram` is below `size` (both bytes), part of it runs on the CPU. Every request postpones `expires_at`.
-    """
-
-    name: str
-    digest: Word = ""
-    size: Count = 0
-    size_vram: Count = 0
-    context_length: Count | None = None
-    expires_at: Moment = None
-
-
-class PullProgress(Wire):
-    """A step of a download; `total` and `completed` in bytes, 0 where the step has no size."""
-
-    status: Word = ""
-    digest: Word = ""
-    total: Count = 0
-    completed: Count = 0
+def _logprobs(value: object) -> tuple[float, ...]:
+    found = (entry.get("logprob") for entry in value if isinstance(entry, dict)) if isinstance(value, list) else ()
+    return tuple(float(logprob) for logprob in found if isinstance(logprob, int | float) and logprob <= 0)
 
 
 class Piece(Wire):
@@ -125,45 +24,18 @@ class Piece(Wire):
     response: InstanceOf[str]
     done: bool
     thinking: InstanceOf[str] = ""
+    logprobs: Annotated[tuple[float, ...], BeforeValidator(_logprobs)] = ()
 
     @model_validator(mode="before")
     @classmethod
     def _fill_response(cls, data: object) -> object:
-        if isinstance(data, dict) and data.get("response") is None and ("response" in data or data.get("thinking")):
+        if not isinstance(data, dict):
+            return data
+        if isinstance(message := data.get("message"), dict) and "response" not in data:  # of /api/chat
+            data = {**data, "response": message.get("content"), "thinking": message.get("thinking") or ""}
+        if data.get("response") is None and ("response" in data or data.get("thinking")):
             return {**data, "response": ""}
         return data
-
-
-class Answer(Wire):
-    """A whole answer, with its costs.
-
-    Attributes:
-        response: the text; U+FFFD replaces undecodable characters.
-        done: the model finished or reached a limit; False if the answer was broken off.
-        thought: characters of thinking before the text.
-    """
-
-    response: str
-    done: bool
-    thought: int = 0
-    created_at: Moment = None
-    done_reason: Word = ""
-    prompt_eval_count: Count = 0
-    eval_count: Count = 0
-    total_duration: Count = 0
-    load_duration: Count = 0
-    prompt_eval_duration: Count = 0
-    eval_duration: Count = 0
-
-    @property
-    def timing(self) -> Timing:
-        """The durations, converted from nanoseconds."""
-        return Timing(
-            total=self.total_duration / 1e9,
-            load=self.load_duration / 1e9,
-            prompt_eval=self.prompt_eval_duration / 1e9,
-            eval=self.eval_duration / 1e9,
-        )
 
 
 class Tags(Wire):
@@ -183,45 +55,51 @@ class Shown(Wire):
 
     details: ModelDetails = ModelDetails()
     capabilities: Words = ()
-    model_info: Annotated[dict[str, Any], BeforeValidator(lambda value: value if isinstance(value, dict) else {})] = {}
+    model_info: Annotated[dict[str, Any], BeforeValidator(lambda value: value if isinstance(value, dict) else {})] = (
+        Field(default_factory=dict)
+    )
 
     @property
     def all_details(self) -> ModelDetails:
         """The details, completed from the fields beside them."""
         architecture = self.model_info.get("general.architecture")
-        own = _count(self.model_info.get(f"{architecture}.context_length"))
+        own = to_count(self.model_info.get(f"{architecture}.context_length"))
         beside = {"capabilities": self.capabilities, "context_length": own or self.details.context_length}
         return self.details.model_copy(update=beside)
 
 
-@dataclass(frozen=True, slots=True)
-class GenerateRequest:
-    """The options of a page's request and of the warm-up's, which must be equal: a change may reload the model.
+def load_body(request: GenerateRequest) -> dict[str, Any]:
+    """Return the body of the request that only loads a model."""
+    return {**_shared(request, 0.0), "prompt": "", "images": []}
 
-    Attributes:
-        model: Ollama's name.
-        num_ctx: tokens; a change reloads the model.
-        num_predict: maximum tokens of the answer.
-        keep_alive: seconds that the model stays loaded afterwards.
-        thinks: the model can think, which is then turned off, because it would use up num_predict.
-    """
 
-    model: str
-    num_ctx: int
-    num_predict: int
-    keep_alive: float
-    thinks: bool = False
+def page_body(
+    request: GenerateRequest, prompt: str, images: tuple[bytes, ...] = (), temperature: float = 0.0
+) -> dict[str, Any]:
+    """Return the body of a page's request to /api/chat if `request.chat`, else to /api/generate."""
+    encoded = [base64.b64encode(image).decode() for image in images]
+    body = _shared(request, temperature)
+    if request.schema:
+        body["format"] = json.loads(request.schema)
+    if request.logprobs:
+        body["logprobs"] = True
+    if not request.chat:
+        system = {"system": request.system} if request.system else {}
+        return {**body, **system, "prompt": prompt, "images": encoded}
+    messages: list[dict[str, Any]] = [{"role": "system", "content": request.system}] if request.system else []
+    messages.append({"role": "user", "content": prompt, "images": encoded})
+    return {**body, "messages": messages}
 
-    def body(self, prompt: str, images: tuple[bytes, ...] = (), temperature: float = 0.0) -> dict[str, Any]:
-        """Return the JSON of a request. Without a prompt it only loads the model."""
-        return {
-            "model": self.model,
-            "prompt": prompt,
-            "images": [base64.b64encode(image).decode() for image in images],
-            "stream": True,
-            **({"think": False} if self.thinks else {}),
-            # Otherwise an answer may go on in a shifting context, up to ten times num_ctx.
-            "shift": False,
-            "keep_alive": f"{math.ceil(self.keep_alive)}s",
-            "options": {"num_ctx": self.num_ctx, "num_predict": self.num_predict, "temperature": temperature},
-        }
+
+def _shared(request: GenerateRequest, temperature: float) -> dict[str, Any]:
+    options = {"num_ctx": request.num_ctx, "num_predict": request.num_predict, "temperature": temperature}
+    stop = {"stop": list(request.stop)} if request.stop else {}
+    return {
+        "model": request.model,
+        "stream": True,
+        **({"think": False} if request.thinks else {}),
+        # Without this an answer may run on over a shifting context, to ten times num_ctx.
+        "shift": False,
+        "keep_alive": f"{math.ceil(request.keep_alive)}s",
+        "options": {**options, **dict(request.sampling), **stop},
+    }

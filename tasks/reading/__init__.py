@@ -1,1 +1,1 @@
-"""One page: asked for, validated, recorded."""
+"""The reading of pages: requests, validation and recording."""

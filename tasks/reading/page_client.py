@@ -11,7 +11,7 @@ from tasks.core.errors import FailureReason, MachineLostError, ModelError, PageE
 from tasks.core.events import PageStarted, RunWarning, emit
 from tasks.core.flags import Flag
 from tasks.documents.render import PageImage
-from tasks.ollama.client import Answer, GenerateRequest
+from tasks.inference.schema import Answer, GenerateRequest
 from tasks.reading.validate import validate
 from tasks.results.page import Attempt
 from tasks.serving.server_pool import Server, Servers

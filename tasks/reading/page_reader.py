@@ -9,7 +9,7 @@ from tasks.core.events import PageRetried, emit
 from tasks.core.flags import Flag, FlagName
 from tasks.core.jobs import Fallback, Plan
 from tasks.documents.render import PageImage, Renderer
-from tasks.ollama.client import Answer, GenerateRequest
+from tasks.inference.schema import Answer, GenerateRequest
 from tasks.reading.events import PageDone
 from tasks.reading.page_client import PageClient, Reading
 from tasks.reading.strips import StripReader

@@ -79,14 +79,14 @@ def seam(before: Sequence[str], after: Sequence[str], overlap: float) -> tuple[i
         0 if the two share nothing.
     """
     expected = overlap * len(after)
-    found = [
+    matches = [
         (abs(cut + count - expected), dropped, cut + count)
         for dropped in range(min(_MOST_CUT, len(before) - 1) + 1)
         for cut in range(min(_MOST_CUT, len(after) - 1) + 1)
         for count in range(1, min(len(before) - dropped, len(after) - cut, _MOST_SHARED) + 1)
         if _shared(before[len(before) - dropped - count : len(before) - dropped], after[cut : cut + count])
     ]
-    return min(found)[1:] if found else (0, 0)
+    return min(matches)[1:] if matches else (0, 0)
 
 
 def _shared(ends: Sequence[str], begins: Sequence[str]) -> bool:

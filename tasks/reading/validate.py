@@ -2,7 +2,7 @@
 
 from tasks.core.errors import FailureReason, PageError
 from tasks.documents.render import PageImage
-from tasks.ollama.client import Answer, GenerateRequest
+from tasks.inference.schema import Answer, GenerateRequest
 from tasks.reading.clean import Cleaned, clean, is_refusal, is_unfinished_thought
 from tasks.text.loops import Loop, find_loop
 

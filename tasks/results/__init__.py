@@ -1,1 +1,1 @@
-"""What is stored: manifests, pages and reports."""
+"""Stored results: manifests, pages and reports."""

@@ -1,4 +1,4 @@
-"""What a batch returns: its report, and the result of each document wherever the results can be read."""
+"""The result of a batch: its report, and the result of each document where the results can be read."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tasks.storage.files import StoragePath
 
 
 class BatchResult(Report):
-    """What `process_batch` returns: its report, and where that and the results are.
+    """The result of `process_batch`: its report, and where the report and the results are.
 
     Attributes:
         output: directory or s3:// prefix of all results.
-        report_path: of the report, as Markdown; of one part's alone, as JSON. None if there is none.
+        report_path: the report as Markdown, that of a part as JSON; None if there is none.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -28,7 +28,7 @@ class BatchResult(Report):
 
     @classmethod
     def of(cls, report: Report, output: StoragePath, path: StoragePath | None) -> BatchResult:
-        """The result of a batch that read into this directory and wrote this report."""
+        """Return the result of a batch that read into a directory and wrote a report."""
         return cls(**dict(report), output=output, report_path=path)
 
     @property
@@ -38,7 +38,7 @@ class BatchResult(Report):
 
 
 class Documents(Sequence[DocumentResult]):
-    """The results of a batch's documents, each read from its manifest when it is asked for."""
+    """The results of a batch's documents, each read from its manifest on access."""
 
     def __init__(self, outputs: Sequence[str]) -> None:
         self._outputs = outputs

@@ -1,4 +1,4 @@
-"""What a run returns: small, stored by Prefect, and good for the text of each page wherever the results can be read."""
+"""The result of a run: small, stored by Prefect, and giving the text of each page where the results can be read."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tasks.storage.files import StoragePath
 
 
 class Result(BaseModel):
-    """What runs return: immutable, and read by other versions, too, which leave out what they do not know."""
+    """An immutable result that other versions can read; they ignore fields that they do not know."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
 
 
 class PageCounts(Result):
-    """How many pages there are, how they ended, how many are flagged, and how many this run read."""
+    """How many pages there are, by status, how many are flagged, and how many this run read."""
 
     pages: int = 0
     read: int = 0
@@ -37,21 +37,21 @@ class PageCounts(Result):
 
 
 class DocumentResult(Result):
-    """What `process_document` returns.
+    """The result of `process_document`.
 
-    The text is not in it: `text()` and `pages` read it from where the results are, a directory or S3.
+    It does not hold the text: `text()` and `pages` read it from the results, in a directory or S3.
 
     Attributes:
         status: complete, partial or stopped.
         document: the PDF: path, sha256, number of pages, size.
         output: directory or s3:// prefix of its results.
-        document_path: of the text, document.md; None while pages are left.
-        manifest_path: of the run's account.
-        pages_path: of the directory with a file for each page.
-        numbers: of the pages that are stored, such as 1-7,9.
-        counts: how they ended.
-        strict: a flagged page counts as failed.
-        cost_usd: what the machines cost, as far as their prices are known.
+        document_path: the text, document.md; None while pages are left.
+        manifest_path: the run's manifest.
+        pages_path: directory with a file for each page.
+        numbers: numbers of the pages that are stored, such as 1-7,9.
+        counts: how many pages have each status.
+        strict: whether a flagged page counts as failed.
+        cost_usd: cost of the machines, as far as their prices are known.
         flags: what a person should know of the document as a whole.
         endpoint: the server that read the pages; None if nothing was left to read.
         read_seconds: from the first page's start to the last page's end.
@@ -82,7 +82,7 @@ class DocumentResult(Result):
 
     @classmethod
     def of(cls, plan: Plan, manifest: Manifest | None) -> DocumentResult:
-        """The result of a run that has written this manifest, or none because it stored nothing."""
+        """Return the result of a run with this manifest; None if it stored nothing."""
         if manifest is None:
             return cls(
                 status=RunStatus.STOPPED, document=plan.document, model=plan.model, options=plan.options,
@@ -125,11 +125,11 @@ class DocumentResult(Result):
 
     @property
     def pages(self) -> Pages:
-        """The pages in order: `pages[0].text` is the first one's text. Each is read when it is asked for."""
+        """The pages in order: `pages[0].text` is the first one's text. Each is read on access."""
         return Pages(self)
 
     def text(self) -> str:
-        """Return the text of all pages in order, each behind its marker, as document.md holds it.
+        """Return the text of all pages in order, each after its marker, as in document.md.
 
         Raises:
             StorageError: a page is gone, or another request has replaced it.
@@ -139,14 +139,13 @@ class DocumentResult(Result):
 
     @property
     def read_now(self) -> int:
-        """How many of the pages this run read."""
+        """How many of the pages this run has read."""
         return self.counts.read_now
 
     @property
     def failed(self) -> tuple[PageResult, ...]:
         """The pages that failed."""
-        found = (page for page in self.pages if page.status is PageStatus.FAILED) if self.counts.failed else ()
-        return tuple(found)
+        return tuple(page for page in self.pages if page.status is PageStatus.FAILED) if self.counts.failed else ()
 
     @property
     def changed(self) -> bool:
@@ -154,11 +153,11 @@ class DocumentResult(Result):
         return any(flag.name is FlagName.CHANGED for flag in self.flags)
 
     def count(self, *statuses: PageStatus) -> int:
-        """How many pages ended so."""
+        """Return how many pages have one of these statuses."""
         return sum(getattr(self.counts, PageStatus(status).value) for status in statuses)
 
     def totals(self) -> dict[str, Any]:
-        """The run in figures, for a program."""
+        """Return the run in figures, for a program."""
         return {
             **{"status": self.status.value, **self.counts.model_dump()},
             **{"tokens_in": self.tokens_in, "tokens_out": self.tokens_out, "cost_usd": self.cost_usd},
@@ -166,7 +165,7 @@ class DocumentResult(Result):
 
 
 class Pages(Sequence[PageResult]):
-    """The stored pages of a result, each read from its file when it is asked for."""
+    """The stored pages of a result, each read from its file on access."""
 
     def __init__(self, result: DocumentResult) -> None:
         self._result = result
@@ -191,12 +190,12 @@ class Pages(Sequence[PageResult]):
     def _read(self, numbers: Sequence[int]) -> Iterator[PageResult]:
         result = self._result
         for number, page in zip(numbers, self._store.each(numbers), strict=True):
-            told = f"Page {number} of {result.document.name}"
+            name = f"Page {number} of {result.document.name}"
             if page is None:
-                raise StorageError(f"{told} is not in {result.pages_path} any more. Read the document again.")
+                raise StorageError(f"{name} is not in {result.pages_path} any more. Read the document again.")
             if page.identity != page_identity(result.document.sha256, number, result.digest, result.options):
                 raise StorageError(
-                    f"{told} was read anew since, with another model or other options. Use that run's result, or read "
+                    f"{name} was read again since, with another model or other options. Use that run's result, or read "
                     "again as before."
                 )
             yield page.strictly() if result.strict else page
@@ -213,7 +212,7 @@ def _places(output: StoragePath, status: RunStatus) -> dict[str, Any]:
 
 
 def _ranges(numbers: Iterable[int]) -> str:
-    """Page numbers in short, such as 1-7,9."""
+    """Return page numbers as ranges, such as 1-7,9."""
     runs = [[number for _, number in run] for _, run in groupby(enumerate(numbers), lambda pair: pair[1] - pair[0])]
     return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
 

@@ -1,10 +1,11 @@
-"""What is stored: PageResult, one a page, and Manifest, a run's account; frozen, their schema versioned.
+"""The manifest of a run, with a versioned schema.
 
-A manifest lists every page in its file and holds none of them in memory but those that failed: see `Listing`.
+Its file lists every page; in memory it holds only those that failed: see `Listing`.
 """
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,25 +17,24 @@ from pydantic import Field
 
 from tasks.core.flags import Flag, FlagName
 from tasks.core.jobs import Document, Frozen, ReadOptions
-from tasks.results.figures import Insight
-from tasks.results.page import SCHEMA_VERSION, PageEntry, PageStatus, _none
-from tasks.results.usage import CostShares, EndpointRecord, MachineRecord
+from tasks.results.page import SCHEMA_VERSION, PageEntry, PageStatus
+from tasks.results.usage import CostShares, EndpointRecord, Insight, MachineRecord
 from tasks.storage.files import StoragePath, files_at
 
-# Between these lines of manifest.json, its last ones, each line is a page's.
+# At the end of manifest.json, the pages stand between these lines, one a line.
 PAGES_BEGIN, PAGES_END = ' "pages": [\n', " ]\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A manifest's pages: counted here, listed in its file, from which iteration reads them one at a time.
+    """A manifest's pages: counted here, and listed in its file, from which iteration reads them one at a time.
 
     Attributes:
         file: the manifest.json.
         read, blank: how many pages ended so.
-        failed: those that failed.
-        flagged: how many of the others are flagged.
-        tokens_in, tokens_out: of all pages.
+        failed: pages that failed.
+        flagged: how many of the other pages are flagged.
+        tokens_in, tokens_out: tokens of all pages.
     """
 
     file: StoragePath
@@ -47,7 +47,7 @@ class Listing:
 
     @classmethod
     def of(cls, entries: Iterable[PageEntry], file: StoragePath) -> Listing:
-        """What there is to count."""
+        """Count pages."""
         read = blank = tokens_in = tokens_out = flagged = 0
         failed = []
         for entry in entries:
@@ -79,23 +79,23 @@ class RunStatus(StrEnum):
     PARTIAL = "partial"
     """Finished, but some pages failed."""
     STOPPED = "stopped"
-    """It could not go on; the pages that were read stand."""
+    """It could not go on; pages that were read stand."""
 
 
 class Manifest(Frozen):
-    """A run's account, as manifest.json holds it.
+    """The record of a run, as manifest.json holds it.
 
     Attributes:
-        pages: those that stand; the file lists them as entries, in order.
+        pages: pages that stand; the file lists them as entries, in order.
         read_now: how many of the pages this run read; the others stood already.
-        endpoint: None when nothing was left to read, so that no server was needed.
-        warm_seconds: from asking for a server to the first page's start.
+        endpoint: the server; None if nothing was left to read, so that none was needed.
+        warm_seconds: from the request for a server to the first page's start.
         read_seconds: from the first page's start to the last page's end.
-        page_seconds: of the pages that this run read, each one's seconds in its slot.
-        machines: what was paid for, in the order in which it was taken.
-        cost_usd: of these machines, as far as their prices are known; 0 for the backends of this machine and for
+        page_seconds: seconds in slots of the pages that this run read, added up.
+        machines: machines that were paid for, in the order in which they were taken.
+        cost_usd: cost of these machines, as far as their prices are known; 0 for the backends of this machine and for
             servers that others pay for.
-        shares: the same, and what comes of it; None if no machine was paid for.
+        shares: the same cost by its causes; None if no machine was paid for.
         insight: where time and money went; None if nothing was read.
         flags: what a person should know of the document as a whole.
     """
@@ -118,12 +118,12 @@ class Manifest(Frozen):
     cost_usd: float = 0.0
     shares: CostShares | None = None
     insight: Insight | None = None
-    flags: tuple[Flag, ...] = Field((), exclude_if=_none)
+    flags: tuple[Flag, ...] = Field((), exclude_if=operator.not_)
     flow_run_id: str | None = None
     output: StoragePath
 
     def count(self, *statuses: PageStatus) -> int:
-        """How many pages ended so."""
+        """Return how many pages have one of these statuses."""
         counts = {PageStatus.READ: self.pages.read, PageStatus.BLANK: self.pages.blank}
         return sum(counts.get(status, len(self.failed)) for status in statuses)
 
@@ -138,12 +138,12 @@ class Manifest(Frozen):
         return any(flag.name is FlagName.CHANGED for flag in self.flags)
 
     def flagged(self, most: int) -> list[PageEntry]:
-        """The first pages that are flagged and did not fail, at most so many; read from the manifest's file."""
-        found = (entry for entry in self.pages if entry.flags and entry.status is not PageStatus.FAILED)
-        return list(islice(found, most)) if self.pages.flagged else []
+        """Return the first `most` pages that are flagged and did not fail, from the manifest's file."""
+        flagged = (entry for entry in self.pages if entry.flags and entry.status is not PageStatus.FAILED)
+        return list(islice(flagged, most)) if self.pages.flagged else []
 
     def totals(self) -> dict[str, Any]:
-        """The run in figures, for a summary or a program."""
+        """Return the run in figures, for a summary or a program."""
         minutes = self.read_seconds / 60
         return {
             "status": self.status.value,

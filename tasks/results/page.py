@@ -1,7 +1,8 @@
-"""What is stored of a page: PageResult, frozen, its schema versioned; and its line in a manifest."""
+"""The stored result of a page, with a versioned schema, and the page's line in a manifest."""
 
 from __future__ import annotations
 
+import operator
 from datetime import datetime
 from enum import StrEnum
 from typing import Literal
@@ -11,13 +12,9 @@ from pydantic import Field
 from tasks.core.errors import FailureReason
 from tasks.core.flags import Flag
 from tasks.core.jobs import Frozen
-from tasks.ollama.schema import Timing
+from tasks.inference.schema import Timing
 
 SCHEMA_VERSION: Literal[1] = 1
-
-
-def _none(flags: tuple[Flag, ...]) -> bool:
-    return not flags
 
 
 class PageStatus(StrEnum):
@@ -25,12 +22,12 @@ class PageStatus(StrEnum):
 
     READ = "read"
     BLANK = "blank"
-    """Nothing is on it: every pixel is alike, so that no model was asked."""
+    """Nothing is on it: all pixels are equal, so that no request was sent."""
     FAILED = "failed"
 
 
 class Attempt(Frozen):
-    """One try at a page: at which temperature, for how many seconds, and why it failed (None: it did not)."""
+    """One attempt at a page: its temperature and seconds, and why it failed (None if it did not)."""
 
     temperature: float
     seconds: float
@@ -45,9 +42,9 @@ class PageResult(Frozen):
         identity: see `Plan.identity`.
         width, height: of the image that was read, in pixels.
         dpi: its resolution, dots an inch.
-        seconds: from the first attempt's start to the last one's end, without waiting for a slot.
-        tokens_in, tokens_out: Ollama's prompt_eval_count and eval_count of the answer that was kept.
-        flags: what a person should know of it.
+        seconds: seconds of all attempts, without waiting for a slot.
+        tokens_in, tokens_out: Ollama's prompt_eval_count and eval_count of the final response.
+        flags: what a person should know of the page.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -67,21 +64,21 @@ class PageResult(Frozen):
     tokens_out: int = 0
     timing: Timing = Timing()
     attempts: tuple[Attempt, ...] = ()
-    # Left out where there are none, so that versions which know no flags understand all other pages.
-    flags: tuple[Flag, ...] = Field((), exclude_if=_none)
+    # Left out if empty, so that versions without flags can read all other pages.
+    flags: tuple[Flag, ...] = Field((), exclude_if=operator.not_)
     finished_at: datetime
 
     @property
     def settled(self) -> bool:
-        """Whether the page needs no more reading."""
+        """Whether the page has been read."""
         return self.status is not PageStatus.FAILED
 
     def stored_since(self, moment: datetime | None) -> bool:
-        """Whether the page was not stored before a moment; True if there is none."""
+        """Return whether the page was stored at a moment or later; True if that is None."""
         return moment is None or self.finished_at >= moment
 
     def strictly(self) -> PageResult:
-        """The page as a strict run has it: failed if it is flagged."""
+        """Return the page as a strict run counts it: failed if it is flagged."""
         if not self.flags or not self.settled:
             return self
         detail = "; ".join(map(str, self.flags))
@@ -101,16 +98,16 @@ class PageEntry(Frozen):
     seconds: float
     tokens_in: int
     tokens_out: int
-    flags: tuple[Flag, ...] = Field((), exclude_if=_none)
+    flags: tuple[Flag, ...] = Field((), exclude_if=operator.not_)
 
     @property
     def why(self) -> str:
-        """What is to be said of a page that failed: its failure's detail, and its flags unless they are that."""
+        """Why the page failed: the failure's detail, and the page's flags unless they are the failure."""
         detail = self.detail or ""
-        told = [] if self.reason is FailureReason.FLAGGED else [str(flag) for flag in self.flags]
-        return "; ".join(filter(None, (detail.rstrip("."), *told))) if told else detail
+        flags = [] if self.reason is FailureReason.FLAGGED else [str(flag) for flag in self.flags]
+        return "; ".join(filter(None, (detail.rstrip("."), *flags))) if flags else detail
 
     @classmethod
     def of(cls, result: PageResult) -> PageEntry:
-        """The entry of a result."""
+        """Return the entry of a result."""
         return cls(**{name: getattr(result, name) for name in cls.model_fields})

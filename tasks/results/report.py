@@ -1,4 +1,4 @@
-"""A batch's report: a row a document, and the sums, as Markdown and CSV."""
+"""The report of a batch: a row for each document, and the sums, as Markdown and CSV."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tasks.text.markdown import link, table
 
 
 class DocumentStatus(StrEnum):
-    """What became of a document in a batch."""
+    """The status of a document in a batch."""
 
     READ = "read"
     PARTIAL = "partial"
@@ -36,7 +36,7 @@ class DocumentStatus(StrEnum):
 
 
 def text_of(output: StoragePath) -> str:
-    """The text of a document, by the directory of its results."""
+    """Return the path of a document's text, by the directory of its results."""
     return format_path(ResultStore(output).document_path)
 
 
@@ -50,13 +50,13 @@ class Row(Frozen):
     """A document in a batch.
 
     Attributes:
-        pages: that it has, or that were asked for; 0 if it cannot be opened.
+        pages: pages of the document; 0 if it cannot be opened.
         read_now: pages that this batch read.
         failed: pages that failed.
-        flagged: pages that were read, of which something is to be known.
-        left: pages that the next run will read, those that failed among them.
-        page_seconds: of all pages read now, each one's seconds in its slot.
-        usd: its part of what the machines cost, by its page seconds.
+        flagged: pages that were read, but are flagged.
+        left: pages that the next run will read, including those that failed.
+        page_seconds: seconds in slots of all pages read now, added up.
+        usd: its part of the machines' cost, by its page seconds.
         why: what went wrong, if anything did.
         output: where its results are.
         text: its document.md; empty while pages are left.
@@ -78,7 +78,7 @@ class Row(Frozen):
 
     @classmethod
     def of(cls, document: str, manifest: Manifest) -> Row:
-        """The row of a document that was read, by its run's account."""
+        """Return the row of a document that was read, by its manifest."""
         pages, failed = len(manifest.pages), len(manifest.failed)
         status = {RunStatus.STOPPED: DocumentStatus.LEFT, RunStatus.PARTIAL: DocumentStatus.PARTIAL}.get(
             manifest.status, DocumentStatus.READ
@@ -106,11 +106,11 @@ class Row(Frozen):
 
 
 class Report(Frozen):
-    """What a batch did.
+    """The report of a batch.
 
     Attributes:
         minutes: from its start to its end.
-        usd: what the machines cost while it held them.
+        usd: cost of the machines while it held them.
         stopped: why pages are left; empty if none are.
         insight: where time and money went; empty if nothing was read.
     """
@@ -134,11 +134,11 @@ class Report(Frozen):
 
     @property
     def flagged(self) -> int:
-        """Pages that were read, of which something is to be known."""
+        """Pages that were read, but are flagged."""
         return sum(row.flagged for row in self.rows)
 
     def count(self, status: DocumentStatus) -> int:
-        """How many documents ended so."""
+        """Return how many documents have this status."""
         return sum(row.status is status for row in self.rows)
 
     @property
@@ -147,7 +147,7 @@ class Report(Frozen):
         return self.usd / self.pages * 1000 if self.pages else None
 
     def totals(self) -> dict[str, str]:
-        """The sums, for people."""
+        """Return the sums, for people."""
         documents = ", ".join(f"{count} {status}" for status in DocumentStatus if (count := self.count(status)))
         rate = self.usd_per_thousand
         return {
@@ -160,17 +160,17 @@ class Report(Frozen):
         }
 
     def markdown(self) -> str:
-        """As a page; documents of which nothing is to be told are counted only."""
-        told = [row for row in self.rows if row.status is not DocumentStatus.UNCHANGED]
+        """Return the report as Markdown; unchanged documents are only counted."""
+        rows = [row for row in self.rows if row.status is not DocumentStatus.UNCHANGED]
         lines = [f"# Batch of {self.started_at:%Y-%m-%d %H:%M} UTC", ""]
-        lines += table(("", ""), (map(_cell, told) for told in self.totals().items()))
+        lines += table(("", ""), (map(_cell, line) for line in self.totals().items()))
         lines += ["", self.insight] if self.insight else []
         head = ("document", "status", "pages", "read now", "failed", "page seconds", "USD", "why", "text")
-        lines += ["", *table(head, ((*map(_cell, _cells(row)), _text(row)) for row in told))] if told else []
+        lines += ["", *table(head, ((*map(_cell, _cells(row)), _text(row)) for row in rows))] if rows else []
         return "\n".join(lines) + "\n"
 
     def path(self, output: StoragePath) -> StoragePath:
-        """Of the report as Markdown; beside it is the same as CSV."""
+        """Return the path of the report as Markdown; the CSV is beside it."""
         return output / "batches" / f"{self.started_at:%Y%m%dT%H%M%S}.md"
 
     def write(self, output: StoragePath) -> StoragePath:
@@ -187,7 +187,7 @@ class Report(Frozen):
         return path
 
     def csv(self) -> str:
-        """As a table with a head, one row a document."""
+        """Return the report as CSV with a header, a row for each document."""
         text = io.StringIO()
         writer = csv.DictWriter(text, Row.model_fields, lineterminator="\n")
         writer.writeheader()
@@ -199,7 +199,7 @@ class Report(Frozen):
 
 
 def shared_out(rows: Sequence[Row], usd: float) -> tuple[Row, ...]:
-    """The rows with each document's part of the dollars, by its page seconds."""
+    """Return the rows with each document's part of the cost, by its page seconds."""
     seconds = sum(row.page_seconds for row in rows)
     return tuple(row.model_copy(update={"usd": round(usd * row.page_seconds / (seconds or 1), 6)}) for row in rows)
 

@@ -1,4 +1,4 @@
-"""Documents of the same bytes under several names: read once, found under each name."""
+"""Documents with the same bytes under several names are read once, and found under each name."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class SameContent:
         self._files = files_at(directory.parent / _FOLDER / self._digits)
 
     def prepare(self) -> None:
-        """Make what `turn` needs.
+        """Make what `lock` needs.
 
         Raises:
             OutputError: it cannot be made, read or written.
@@ -33,8 +33,8 @@ class SameContent:
         self._files.prepare("")
 
     @asynccontextmanager
-    async def turn(self, waiting: Callable[[], None]) -> AsyncIterator[None]:
-        """Have the content for oneself, whatever it is called; wait while another run reads it."""
+    async def lock(self, waiting: Callable[[], None]) -> AsyncIterator[None]:
+        """Lock the content under all its names; wait while another run reads it."""
         async with self._files.lock(waiting):
             if self._directory.name not in self._noted():
                 self._files.append(_NAMES, f"{self._directory.name}\n")

@@ -1,4 +1,4 @@
-"""The results of one document: a directory, written atomically page by page, from which a run continues."""
+"""The results of one document: a directory, written atomically page by page, from which a run goes on."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _DOCUMENT: Final = "document.md"
 
 
 def results_directory(output: StoragePath, document: Document) -> StoragePath:
-    """Where a document's results live: <output>/<document name>-<first 12 of its sha256>."""
+    """Return where a document's results are: <output>/<document name>-<first 12 of its sha256>."""
     name = re.sub(r"[^\w.-]+", "_", document.path.stem).strip("._") or "document"
-    # File systems allow 255 bytes a name.
+    # File systems allow 255 bytes in a name.
     name = name.encode()[:180].decode(errors="ignore")
     return output.absolute() / f"{name}-{document.sha256[:12]}"
 
@@ -39,8 +39,8 @@ class ResultStore:
     Reading needs no preparation; `prepare` must come before writing.
 
     Args:
-        directory: where they are.
-        shared: whether results of the same bytes under other names are taken over; see `results_directory`.
+        directory: see `results_directory`.
+        shared: whether results of the same bytes under other names are taken over.
     """
 
     def __init__(self, directory: StoragePath, *, shared: bool = False) -> None:
@@ -50,12 +50,12 @@ class ResultStore:
 
     @property
     def document_path(self) -> StoragePath:
-        """The pages in order, as Markdown."""
+        """The text of all pages, as Markdown."""
         return self.directory / _DOCUMENT
 
     @property
     def manifest_path(self) -> StoragePath:
-        """The account of the last run."""
+        """The manifest of the last run."""
         return self.directory / _MANIFEST
 
     @property
@@ -64,11 +64,11 @@ class ResultStore:
         return self.directory / _PAGES
 
     def has_document(self) -> bool:
-        """Whether there is a text, of whichever request."""
+        """Return whether there is a text, of any request."""
         return self._files.exists(_DOCUMENT)
 
     def prepare(self) -> None:
-        """Make the directory and prove that it can be written to.
+        """Create the directory, and check that it can be written to.
 
         Raises:
             OutputError: it cannot be made, read or written.
@@ -78,17 +78,17 @@ class ResultStore:
             self._same.prepare()
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """Have the document for oneself, so that no page is paid for twice; wait while another run reads it."""
+    async def lock(self) -> AsyncIterator[None]:
+        """Lock the document, so that no page is paid for twice; wait while another run reads it."""
 
         def waiting() -> None:
             emit(Progress("waiting for another run that reads this document"))
 
-        async with self._same.turn(waiting) if self._same else nullcontext(), self._files.lock(waiting):
+        async with self._same.lock(waiting) if self._same else nullcontext(), self._files.lock(waiting):
             yield
 
-    def take_over(self, numbers: Iterable[int], wanted: Callable[[PageResult], bool]) -> None:
-        """Copy what is wanted, and not here, of the same bytes' results under other names.
+    def take_over(self, numbers: Iterable[int], is_usable: Callable[[PageResult], bool]) -> None:
+        """Copy pages of the same bytes' results under other names, if they are missing here and usable.
 
         Raises:
             StorageError: as `write_page`.
@@ -97,28 +97,28 @@ class ResultStore:
         left = list(numbers)
         for other in others:
             mine = zip(left, self.each(left), strict=True)
-            left = [number for number, page in mine if page is None or not (page.settled and wanted(page))]
+            left = [number for number, page in mine if page is None or not (page.settled and is_usable(page))]
             for page in other.results(left):
-                if page.settled and wanted(page):
+                if page.settled and is_usable(page):
                     self.write_page(page)
 
     def earlier_manifest(self) -> Manifest | None:
-        """The account of the last run under this name, or else under another one of the same bytes."""
+        """Return the manifest of the last run under this name, or else under another name of the same bytes."""
         own = self.manifest()
         if own is not None or self._same is None:
-            return own  # who has read it under this name looks for no other
+            return own  # a document that was read under this name needs no other
         others = (ResultStore(place).manifest() for place in self._same.others())
         return next((found for found in others if found is not None), None)
 
     def page(self, number: int) -> PageResult | None:
-        """The result of a page, or None if there is none that can be understood."""
-        return _understood(self._files.read(_name(number)))
+        """Return the result of a page; None if there is none that can be read."""
+        return _parsed(self._files.read(_name(number)))
 
     def manifest(self) -> Manifest | None:
-        """The account of the last run, or None if there is none that can be understood."""
+        """Return the manifest of the last run; None if there is none that can be read."""
         try:
             with self._files.lines(_MANIFEST) as lines:
-                # Its pages are read one by one, that not all of them are in memory.
+                # Its pages are read one by one, so that not all of them are in memory.
                 head = "".join(takewhile(PAGES_BEGIN.__ne__, lines))
                 tail = "".join(dropwhile(PAGES_END.__ne__, lines))
             facts = json.loads(head + PAGES_BEGIN + tail)
@@ -128,24 +128,24 @@ class ResultStore:
             return None
 
     def missing(self, plan: Plan, digest: str) -> tuple[int, ...]:
-        """Which of the plan's pages are still to be read with this model.
+        """Return the plan's pages that still have to be read with a model.
 
-        They have no result, a failed one, another request's, or one from before the time from which pages count.
+        They have no result, a failed one, that of another request, or one from before the time from which pages count.
         """
         pages = zip(plan.numbers, self.each(plan.numbers), strict=True)
         return tuple(number for number, page in pages if not _counts(page, plan.identity(number, digest), plan.since))
 
     def write_page(self, result: PageResult) -> None:
-        """Store a page's result, whole or not at all. What another run has stored of the same identity stays.
+        """Store a page's result, whole or not at all. A good result of the same identity stays.
 
         Raises:
             StorageError: there is no room, or the directory cannot be written to any more.
         """
         text = result.model_dump_json(indent=1)
-        self._files.replace(_name(result.page), text, lambda other: _stands(_understood(other), result.identity))
+        self._files.replace(_name(result.page), text, lambda other: _stands(_parsed(other), result.identity))
 
     def write_manifest(self, manifest: Manifest, entries: Iterable[PageEntry]) -> None:
-        """Store the account of the run, whole or not at all, with an entry for each page, a line each.
+        """Store the manifest, whole or not at all, with a line for each page.
 
         Raises:
             StorageError: as `write_page`.
@@ -162,7 +162,7 @@ class ResultStore:
         self._files.write(_MANIFEST, lines())
 
     def write_document(self, numbers: Iterable[int], *, strict: bool = False) -> None:
-        """Store document.md: these pages in order, each behind its marker, one in memory at a time.
+        """Store document.md: these pages in order, each after its marker, one in memory at a time.
 
         Args:
             numbers: of the pages.
@@ -174,35 +174,35 @@ class ResultStore:
         self._files.write(_DOCUMENT, self.sections(numbers, strict=strict))
 
     def sections(self, numbers: Iterable[int], *, strict: bool = False) -> Iterator[str]:
-        """The text of these pages in the order given, each behind its marker."""
+        """Return the texts of pages in this order, each after its marker."""
         return map(self.section, self.results(numbers, strict=strict))
 
     @staticmethod
     def section(result: PageResult) -> str:
-        """The text of a page behind its marker, as document.md holds it."""
-        # A comment in a page's text is its text: it must neither look like a marker nor hide one that follows it.
+        """Return the text of a page after its marker, as document.md holds it."""
+        # A comment in a page's text is text: it must neither look like a marker nor hide the next marker.
         text = f"{result.text}\n\n".replace("<!--", "&lt;!--")
         if result.status is PageStatus.READ:
             return f"<!-- page {result.page} -->\n\n{text}"
-        told = f"{result.status}: {result.reason}" if result.reason else str(result.status)
+        status = f"{result.status}: {result.reason}" if result.reason else str(result.status)
         partial = any(flag.name is FlagName.PARTIAL for flag in result.flags)
-        return f"<!-- page {result.page}, {told}{', partial' if partial else ''} -->\n\n{text if partial else ''}"
+        return f"<!-- page {result.page}, {status}{', partial' if partial else ''} -->\n\n{text if partial else ''}"
 
     def results(self, numbers: Iterable[int], *, strict: bool = False) -> Iterator[PageResult]:
-        """The results there are of these pages, in the order given; if strict, flagged ones have failed."""
-        found = (result for result in self.each(numbers) if result is not None)
-        return map(PageResult.strictly, found) if strict else found
+        """Return the existing results of pages, in this order; if strict, flagged pages count as failed."""
+        results = (result for result in self.each(numbers) if result is not None)
+        return map(PageResult.strictly, results) if strict else results
 
     def each(self, numbers: Iterable[int]) -> Iterator[PageResult | None]:
-        """The result of each page, in the order given; None where there is none that can be understood."""
-        return map(_understood, self._files.read_many(map(_name, numbers)))
+        """Return the result of each page, in this order; None where there is none that can be read."""
+        return map(_parsed, self._files.read_many(map(_name, numbers)))
 
 
 def _name(number: int) -> str:
     return f"{_PAGES}/{number:04d}.json"
 
 
-def _understood(stored: bytes | None) -> PageResult | None:
+def _parsed(stored: bytes | None) -> PageResult | None:
     try:
         return None if stored is None else PageResult.model_validate_json(stored)
     except ValidationError:

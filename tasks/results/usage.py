@@ -1,4 +1,4 @@
-"""What a run used, as its manifest keeps it: servers, machines and shares of their cost."""
+"""What a run used and measured, as its manifest stores it: servers, machines, costs, figures and advice."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from tasks.core.jobs import BackendName, Frozen
 
 
 class EndpointRecord(Frozen):
-    """The server that read the pages, and why it was this one.
+    """The server that read the pages, and why it was chosen.
 
     Attributes:
-        gpu_bytes: of GPU memory that the loaded model takes, with the room of all its slots; None if it takes none.
+        gpu_bytes: GPU memory of the loaded model with all its slots; None if it uses none.
     """
 
     backend: BackendName
@@ -29,10 +29,10 @@ class MachineRecord(Frozen):
     """A machine that was paid for while the run held it.
 
     Attributes:
-        seconds: from taking it to giving it back, its start included if it was started for the run.
-        usd: for these seconds, its disk not counted; None if its price is not known.
+        seconds: from taking it to giving it back, including its start if it was started for the run.
+        usd: cost of these seconds without its disk; None if its price is not known.
         ended: why the run left it before its pages were done; None if it did not.
-        boot_seconds: the part of them until it answered, if it was started for the run.
+        boot_seconds: the part of these seconds until it answered, if it was started for the run.
     """
 
     id: str
@@ -44,17 +44,87 @@ class MachineRecord(Frozen):
 
 
 class CostShares(Frozen):
-    """What a run's machines cost, as far as it can be known at its end, USD.
+    """What a run's machines cost, USD, as far as it is known at the run's end.
 
-    As if nobody else had used them: `hearth cost` knows later who did, and how long they idled.
+    As if no other run had used them: `hearth cost` shows later who did, and how long they idled.
 
     Attributes:
         direct_usd: while the run held them, warm and reading.
-        boot_usd: of the boots that it waited for.
-        idle_usd_at_most: of the idling after it, if nobody comes.
+        boot_usd: while they booted for the run.
+        idle_usd_at_most: while they idle after the run, if no other run comes.
     """
 
     direct_usd: float = 0.0
     boot_usd: float = 0.0
     idle_usd_at_most: float = 0.0
     provisional: Literal[True] = True
+
+
+class Figures(Frozen):
+    """What a run measured, in seconds and USD per hour.
+
+    Attributes:
+        waiting: for a machine, for other documents and for slots.
+        boot: of machines that were started for the run, until they answered.
+        load: from there until the model was warm.
+        reading: from the first page's start to the last page's end.
+        slots: pages at once on all servers.
+        read: pages that were read.
+        page_seconds: seconds in slots, all attempts.
+        again_seconds: the part of it in attempts that failed.
+        image_seconds: the part of it in which the model processed images and prompts and wrote nothing.
+        longest_side: longest side of the images, pixels.
+        more_slots: whether the server could be given more slots.
+        held: of all machines, from taking to giving back, boots included.
+        usd_per_hour: average price of a machine; 0 if none was paid for.
+        spot_usd_per_hour: price of the same machine on spot; None if it is one, or the price is not known.
+        machines: machines that wait for other runs afterwards.
+        idle: how long these wait if no other run comes, added up.
+    """
+
+    waiting: float = Field(0.0, ge=0)
+    boot: float = Field(0.0, ge=0)
+    load: float = Field(0.0, ge=0)
+    reading: float = Field(0.0, ge=0)
+    slots: int = 1
+    read: int = 0
+    page_seconds: float = Field(0.0, ge=0)
+    again_seconds: float = Field(0.0, ge=0)
+    image_seconds: float = Field(0.0, ge=0)
+    longest_side: int = 0
+    more_slots: bool = False
+    held: float = Field(0.0, ge=0)
+    usd_per_hour: float = Field(0.0, ge=0)
+    spot_usd_per_hour: float | None = None
+    machines: int = 1
+    idle: float = Field(0.0, ge=0)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of the whole run."""
+        return self.waiting + self.boot + self.load + self.reading
+
+    @property
+    def busy(self) -> float:
+        """The part of the slots' time in which they had a page."""
+        return min(1.0, self.page_seconds / (self.reading * self.slots)) if self.reading else 0.0
+
+    def usd(self, seconds: float) -> float:
+        """Return what a machine costs in this time, USD."""
+        return self.usd_per_hour * seconds / 3600
+
+
+class Saving(Frozen):
+    """What a change would have saved: seconds of the run, USD of the run and of the idling after it."""
+
+    change: str
+    seconds: float = 0.0
+    usd: float = 0.0
+
+
+class Insight(Frozen):
+    """A run's figures, the change that would have saved most (None if none is worth it), and both as a paragraph."""
+
+    figures: Figures
+    saving: Saving | None
+    told: str

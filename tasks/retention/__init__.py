@@ -1,1 +1,1 @@
-"""What runs left behind, and which of it may go by now."""
+"""What runs leave behind, and when it may be deleted."""

@@ -1,4 +1,4 @@
-"""What may go, told alike for whatever it is: so that it can be shown before it is deleted."""
+"""Expired files and runs in one shape, so that they can be shown before they are deleted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ DAY_SECONDS = 86_400.0
 
 
 class Kind(StrEnum):
-    """What it is, as a person reads it."""
+    """A kind of expired things, in a person's words."""
 
     REPORTS = "reports of batches"
     LEFTOVERS = "leftovers of runs and servers"
@@ -26,12 +26,12 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Expired:
-    """Something that may go.
+    """Something that has expired.
 
     Attributes:
-        count: of what its kind counts.
-        bytes: that come free; None if that is not known.
-        remove: deletes it, or returns False because somebody uses it by now.
+        count: number of things of its kind.
+        bytes: the space that is freed; None if it is unknown.
+        remove: deletes it, or returns False if it is in use again.
     """
 
     kind: Kind
@@ -42,7 +42,7 @@ class Expired:
 
 @dataclass(frozen=True)
 class Tally:
-    """How much of a kind has gone, or would go."""
+    """How much of a kind was deleted, or would be."""
 
     kind: Kind
     count: int
@@ -50,21 +50,21 @@ class Tally:
 
 
 def sweep(expired: Iterable[Expired], *, dry_run: bool) -> list[Tally]:
-    """Delete what may go, or only count it, and return the sums, a row a kind."""
+    """Delete what has expired, or only count it, and return the sums by kind."""
     sums: dict[Kind, Tally] = {}
-    for each in expired:
-        if not dry_run and not each.remove():
+    for item in expired:
+        if not dry_run and not item.remove():
             continue
-        before = sums.get(each.kind, Tally(each.kind, 0, 0))
-        known = before.bytes is not None and each.bytes is not None
-        sums[each.kind] = Tally(
-            each.kind, before.count + each.count, (before.bytes or 0) + (each.bytes or 0) if known else None
+        before = sums.get(item.kind, Tally(item.kind, 0, 0))
+        known = before.bytes is not None and item.bytes is not None
+        sums[item.kind] = Tally(
+            item.kind, before.count + item.count, (before.bytes or 0) + (item.bytes or 0) if known else None
         )
     return [sums[kind] for kind in Kind if kind in sums]
 
 
 def age_of(path: Path, now: float) -> float:
-    """Seconds since a file was written to; 0 if it is gone, so that it is not old."""
+    """Return the seconds since a file was written to; 0 if it is gone, so that it does not count as old."""
     try:
         return now - path.stat().st_mtime
     except OSError:
@@ -72,7 +72,7 @@ def age_of(path: Path, now: float) -> float:
 
 
 def size_of(path: Path) -> int:
-    """A file's bytes; 0 if it is gone."""
+    """Return a file's bytes; 0 if it is gone."""
     try:
         return path.stat().st_size
     except OSError:

@@ -1,4 +1,4 @@
-"""Where a run's time and money went, and which one change would have saved most: from that run's own numbers. Pure."""
+"""Explain where a run's time and money went, and which one change would have saved most. Pure."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Iterator
 
 from tasks.core.durations import format_duration
 from tasks.costs.assumptions import Assumptions
-from tasks.results.figures import Figures, Insight, Saving
+from tasks.results.usage import Figures, Insight, Saving
 
 _SHORT_IDLE = 120.0
-"""An idle time in seconds that still lets the next run of a few at a time find the machine warm."""
+"""Idle seconds after which the next of several consecutive runs still finds the machine warm."""
 _BUSY = 0.8
 _NOTICED = 0.01
-"""A saving under this part of the run is none; nor is a second."""
+"""A smaller part of the run, or a second or less, counts as no saving."""
 
 
 def insight(figures: Figures) -> Insight:
-    """Say where time and money went, and what to change."""
+    """Return where time and money went, and what to change."""
     paid = figures.usd(figures.held + figures.idle)
     worth = [
         saving
@@ -24,11 +24,11 @@ def insight(figures: Figures) -> Insight:
         if (saving.usd > _NOTICED * paid if paid else saving.seconds > max(1.0, _NOTICED * figures.seconds))
     ]
     best = max(worth, key=lambda saving: (saving.usd, saving.seconds), default=None)
-    return Insight(figures=figures, saving=best, told=" ".join(_told(figures, best)))
+    return Insight(figures=figures, saving=best, told=" ".join(_sentences(figures, best)))
 
 
 def savings(figures: Figures) -> Iterator[Saving]:
-    """What each change would have saved, taken alone."""
+    """Yield what each change alone would have saved."""
     f = figures
     start = f.boot + f.load
     yield Saving(
@@ -57,7 +57,7 @@ def savings(figures: Figures) -> Iterator[Saving]:
         yield Saving(change="pages that answer well at the first attempt", seconds=saved, usd=f.usd(saved))
 
 
-def _told(figures: Figures, best: Saving | None) -> Iterator[str]:
+def _sentences(figures: Figures, best: Saving | None) -> Iterator[str]:
     f = figures
     told = format_duration if f.seconds >= 10 else _tenths
     parts = [
@@ -72,7 +72,7 @@ def _told(figures: Figures, best: Saving | None) -> Iterator[str]:
         boot, load = f.usd(f.boot), f.usd(f.load)
         rest = max(0.0, f.usd(f.held) - boot - load)
         yield f"It cost USD {f.usd(f.held):.4f} (boot {boot:.4f}, warm-up {load:.4f}, pages {rest:.4f}),"
-        yield f"and up to USD {f.usd(f.idle):.4f} for idling afterwards, if nobody comes."
+        yield f"and up to USD {f.usd(f.idle):.4f} for idling afterwards, if no other run comes."
     if best is None:
         yield "No single change would have saved much."
         return
@@ -81,5 +81,5 @@ def _told(figures: Figures, best: Saving | None) -> Iterator[str]:
 
 
 def _tenths(seconds: float) -> str:
-    """Of so short a run, that the parts are seen to be the whole."""
+    """Format the times of a short run so precisely that its parts add up."""
     return f"{seconds:.1f} s"

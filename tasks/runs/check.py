@@ -1,4 +1,4 @@
-"""Whether a run could store what it reads: the output, and where Hearth keeps track of its servers."""
+"""Check whether a run could store its results, and Hearth its own files."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _LITTLE_BYTES = 100_000_000
 
 
 async def check_output(settings: Settings) -> Findings:
-    """See whether results can be written. In S3 the bucket is asked what is there; nothing is written."""
+    """Check whether results can be written. In S3, the bucket is only listed."""
     yield await asyncio.to_thread(_writable, settings.output, "HEARTH_OUTPUT")
 
 
 async def check_home(settings: Settings) -> Findings:
-    """See whether Hearth's own files can be written."""
+    """Check whether Hearth's own files can be written."""
     yield await asyncio.to_thread(_writable, settings.home, "HEARTH_HOME")
 
 
@@ -32,7 +32,7 @@ def _writable(place: StoragePath, setting: str) -> Finding:
             next(s3_client.list_objects(place, most=1), None)
         except CloudError as error:
             return Finding(State.MISSING, f"{place} cannot be reached: {s3_client.advice(error)}.")
-        return Finding(State.OK, f"{place} can be reached; whether it can be written to, a run finds out.")
+        return Finding(State.OK, f"{place} can be reached. Writing to it was not tried.")
     there = next(folder for folder in (place, *place.parents) if folder.exists())
     try:
         with tempfile.TemporaryFile(dir=there) as file:

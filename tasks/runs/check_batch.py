@@ -1,4 +1,4 @@
-"""What is wrong with a batch as a whole, found before anything is started or paid for."""
+"""Check a batch as a whole before anything is started or paid for."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from tasks.storage.files import files_at
 
 
 def check_batch(batch: Batch, settings: Settings) -> None:
-    """Refuse a batch none of whose documents could be read as it is.
+    """Refuse a batch of which no document could be read.
 
     Args:
-        batch: its output block resolved.
-        settings: what is asked where the batch leaves it open.
+        batch: with its output block resolved.
+        settings: for what the batch leaves empty.
 
     Raises:
-        InputError: a source is missing, a setting of the backend is, or the results cannot be written.
+        InputError: a source or a setting of the backend is missing, or the results cannot be written.
     """
     if why := missing_inbox(batch, settings):
         raise InputError(why)
@@ -32,13 +32,13 @@ def check_batch(batch: Batch, settings: Settings) -> None:
 
 
 def sources_of(batch: Batch, settings: Settings) -> tuple[str, ...]:
-    """The sources that a batch names, or else the inbox."""
+    """Return the sources that a batch names, or else the inbox."""
     return batch.sources or (str(settings.inbox),)
 
 
 def missing_inbox(batch: Batch, settings: Settings) -> str:
-    """Say that a batch without sources has no inbox either; empty if it has."""
+    """Return why a batch has neither sources nor an inbox; empty if it has."""
     inbox = settings.inbox
     if batch.part or batch.sources or not isinstance(inbox, Path) or inbox.exists():
         return ""
-    return f"The inbox {inbox} does not exist. Make it, set HEARTH_INBOX, or name the batch's sources."
+    return f"The inbox {inbox} does not exist. Create it, set HEARTH_INBOX, or name the batch's sources."

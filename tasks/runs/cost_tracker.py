@@ -1,4 +1,4 @@
-"""Who keeps account of the servers of a run: each document of its own, and all together what the machines cost."""
+"""What the servers of a run cost, and who observes their use: each document, and the batch."""
 
 from __future__ import annotations
 
@@ -13,56 +13,56 @@ from tasks.serving.warmup import Warmth
 
 
 class UsageObserver(Protocol):
-    """Whoever keeps account of servers."""
+    """Observes the use of servers."""
 
     def warmed(self, allocation: Allocation, warmth: Warmth) -> None:
-        """A server is warm."""
+        """Take note that a server is warm."""
         ...
 
     def released(self, machine: MachineFacts, ended: str) -> None:
-        """A machine was given back; `ended` says why before all was read, or is empty."""
+        """Take note that a machine was given back; `ended` says why before all was read, or is empty."""
         ...
 
 
 class CostTracker:
-    """Tells all who keep account, and knows what the machines have cost."""
+    """Adds up what machines cost, and notifies the observers of servers."""
 
     def __init__(self) -> None:
-        self._books: list[UsageObserver] = []
+        self._observers: list[UsageObserver] = []
         self._warm: list[tuple[Allocation, Warmth]] = []
         self._taken: list[Allocation] = []
         self._spent = 0.0
 
     @contextmanager
-    def observed_by(self, books: UsageObserver) -> Iterator[None]:
-        """Have an account kept of what is and what will be warm, and of the machines that are given back meanwhile."""
+    def observed_by(self, observer: UsageObserver) -> Iterator[None]:
+        """Notify an observer of servers that are or become warm, and of machines that are given back meanwhile."""
         for allocation, warmth in self._warm:
-            books.warmed(allocation, warmth)
-        self._books.append(books)
+            observer.warmed(allocation, warmth)
+        self._observers.append(observer)
         try:
             yield
         finally:
-            self._books.remove(books)
+            self._observers.remove(observer)
 
     @property
     def usd(self) -> float:
-        """What the machines have cost so far, as far as their prices are known."""
-        return self._spent + sum(one.machine.usd_so_far() for one in self._taken if one.machine is not None)
+        """What the machines have cost so far, USD, as far as their prices are known."""
+        return self._spent + sum(held.machine.usd_so_far() for held in self._taken if held.machine is not None)
 
     @property
     def limited(self) -> bool:
-        """Whether what all have spent limits any of the servers that are held."""
+        """Whether a budget of all runs limits any of the servers that are held."""
         return any(allocation.lease.has_budget for allocation in self._taken)
 
     async def over_budget(self) -> str | None:
-        """Why no page may be begun any more on the servers that are held, for what all have spent on them."""
+        """Return why a budget of all runs admits no more pages on the servers that are held; None if it does."""
         for allocation in tuple(self._taken):
             if (why := await allocation.lease.over_budget()) is not None:
                 return why
         return None
 
     def work_of(self, document: str) -> Callable[[Event], None]:
-        """A listener that notes a document's page seconds with the servers that are held."""
+        """Return a listener that adds a document's page seconds to the servers that are held."""
 
         def note(event: Event) -> None:
             if isinstance(event, PageDone):
@@ -73,21 +73,21 @@ class CostTracker:
         return note
 
     def taken(self, allocation: Allocation) -> None:
-        """A server was acquired."""
+        """Take note that a server was acquired."""
         self._taken.append(allocation)
 
     def warmed(self, allocation: Allocation, warmth: Warmth) -> None:
-        """It is warm."""
+        """Take note that a server is warm."""
         self._warm.append((allocation, warmth))
-        for books in self._books:
-            books.warmed(allocation, warmth)
+        for observer in self._observers:
+            observer.warmed(allocation, warmth)
 
     def released(self, allocation: Allocation, ended: str) -> None:
-        """It was given back."""
+        """Take note that a server was given back; `ended` says why before all was read, or is empty."""
         self._warm = [(other, warmth) for other, warmth in self._warm if other is not allocation]
         self._taken = [other for other in self._taken if other is not allocation]
         if allocation.machine is None:
             return
         self._spent += allocation.machine.usd_so_far()
-        for books in self._books:
-            books.released(allocation.machine, ended)
+        for observer in self._observers:
+            observer.released(allocation.machine, ended)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from tasks.core.errors import InputError
@@ -14,7 +14,7 @@ from tasks.core.forms import Options
 from tasks.core.jobs import Document, Job, Plan, ReadOptions
 from tasks.core.paths import parse_path
 from tasks.documents.pdf import inspect_document, password_from, select_pages
-from tasks.ollama.client import GenerateRequest
+from tasks.inference.schema import GenerateRequest
 from tasks.ollama.names import canonical_name
 from tasks.results.page import PageResult
 from tasks.results.store import ResultStore, results_directory
@@ -91,13 +91,13 @@ class Prepared:
     flags: tuple[Flag, ...] = ()
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
+    async def lock(self) -> AsyncIterator[None]:
         """Lock the document, and take over pages that were read of the same bytes under another name.
 
         Raises:
             StorageError: these pages cannot be stored.
         """
-        async with self.store.turn():
+        async with self.store.lock():
             await asyncio.to_thread(self.store.take_over, self.plan.numbers, self._is_usable)
             yield
 
@@ -109,7 +109,7 @@ class Prepared:
         return page.identity == self.plan.identity(page.page, self.digest)
 
     def nothing_left(self) -> bool:
-        """Return whether every page stands, so that no server is needed. It stays true only while locked by `turn`."""
+        """Return whether every page stands, so that no server is needed. It stays true only while locked."""
         return self.digest is not None and not self.store.missing(self.plan, self.digest)
 
 
@@ -127,42 +127,42 @@ async def prepare(
     Raises:
         InputError: the request is wrong; nothing was started or written.
     """
-    place = parse_path(job.document)
-    file = await asyncio.to_thread(local_copy, place, settings.home / "copies", settings.limits.file_mb)
+    path = parse_path(job.document)
+    file = await asyncio.to_thread(local_copy, path, settings.home / "copies", settings.limits.file_mb)
     try:
         password = password or password_from(job.password_env)
-        inspected = await inspect_document(file.path, settings.limits, password, place=place)
-        prepared = await _prepared(job, settings, inspected.document, file, began or datetime.now(UTC))
-        return replace(prepared, password=password, flags=inspected.flags)
+        inspected = await inspect_document(file.path, settings.limits, password, place=path)
+        plan, setup = _plan(job, settings, inspected.document, began or datetime.now(UTC))
+        store = ResultStore(plan.output, shared=True)
+        digest = await setup.choice.backend.digest(plan.model)
+        digest = digest or await asyncio.to_thread(_digest_of_last_run, store, plan)
+        return Prepared(plan, setup, store, digest, file, password, inspected.flags)
     except BaseException:
         file.close()  # the error's traceback would keep it open
         raise
 
 
-async def _prepared(job: Job, settings: Settings, document: Document, file: LocalCopy, began: datetime) -> Prepared:
+def _plan(job: Job, settings: Settings, document: Document, began: datetime) -> tuple[Plan, Setup]:
     numbers = select_pages(job.pages, document.pages)
     setup = choose_setup(job, settings)
-    backend = setup.choice.backend
     plan = Plan(
         document=document,
         numbers=numbers,
-        backend=backend.name,
+        backend=setup.choice.backend.name,
         model=setup.model,
         options=setup.options,
         output=results_directory(parse_path(job.output) if job.output else settings.output, document),
-        slots=setup.slots,
         attempts=job.attempts or settings.read.attempts,
-        force=job.force,
+        slots=setup.slots,
         began=began,
+        force=job.force,
         require_gpu=job.require_gpu,
         strict=job.strict,
         fallback=job.fallback,
         max_usd=job.max_usd,
         minutes=job.minutes,
     )
-    store = ResultStore(plan.output, shared=True)
-    digest = await backend.digest(plan.model) or await asyncio.to_thread(_digest_of_last_run, store, plan)
-    return Prepared(plan, setup, store, digest, file)
+    return plan, setup
 
 
 def _digest_of_last_run(store: ResultStore, plan: Plan) -> str | None:

@@ -1,4 +1,4 @@
-"""What a run tells afterwards: its clock, and from the stored pages its manifest and the document's text."""
+"""Record a run: its times and machines and, from the stored pages, its manifest and the document's text."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from tasks.backends.base import Allocation, MachineFacts
 from tasks.core.events import Event
 from tasks.core.flags import Flag, FlagName
 from tasks.reading.events import PageDone
-from tasks.results.figures import Figures
 from tasks.results.manifest import Listing, Manifest, RunStatus
 from tasks.results.page import PageEntry
-from tasks.results.usage import CostShares, EndpointRecord, MachineRecord
+from tasks.results.usage import CostShares, EndpointRecord, Figures, MachineRecord
 from tasks.runs.advice import insight
 from tasks.runs.prepare import Prepared
 from tasks.runs.run_stats import RunStats
@@ -24,12 +23,12 @@ from tasks.serving.warmup import Warmth
 
 @dataclass
 class RunRecorder:
-    """Kept during one run. Seconds are counted on the monotonic clock.
+    """Records one run.
 
     Attributes:
         idle_seconds: how long a machine waits after its last use.
         done: the pages that this run has stored, read or failed.
-        flags: of the document, found while it was read.
+        flags: flags of the document that were raised while it was read.
     """
 
     prepared: Prepared
@@ -44,15 +43,15 @@ class RunRecorder:
     _endpoint: EndpointRecord | None = None
     _digest: str | None = None
     _machines: list[MachineRecord] = field(default_factory=list)
-    _meter: RunStats = field(init=False)
+    _stats: RunStats = field(init=False)
 
     def __post_init__(self) -> None:
         """Begin to measure."""
-        self._meter = RunStats(self.idle_seconds, self.prepared.plan.options.longest_side)
+        self._stats = RunStats(self.idle_seconds, self.prepared.plan.options.longest_side)
 
     def warmed(self, allocation: Allocation, warmth: Warmth) -> None:
-        """The server is warm."""
-        self._meter.warmed(allocation, warmth)
+        """Take note that a server is warm."""
+        self._stats.warmed(allocation, warmth)
         if self._digest not in {None, warmth.digest}:
             self.done.clear()  # another version of the model reads them all again
         self._digest = warmth.digest
@@ -67,14 +66,14 @@ class RunRecorder:
         )
 
     def pages_start(self) -> None:
-        """From here on pages are read."""
+        """Take note that pages are read from now on."""
         self._pages_to = time.monotonic()
         if self._pages_from is None:
             self._pages_from = self._pages_to
 
     def released(self, machine: MachineFacts, ended: str) -> None:
-        """A machine was given back; `ended` says why before all was read, or is empty."""
-        self._meter.released(machine, ended)
+        """Take note that a machine was given back; `ended` says why before all was read, or is empty."""
+        self._stats.released(machine, ended)
         seconds = round(time.time() - machine.since, 3)
         record = MachineRecord(
             id=machine.id,
@@ -87,20 +86,20 @@ class RunRecorder:
         self._machines.append(record)
 
     def hear(self, event: Event) -> None:
-        """A listener: notes the pages that are stored."""
-        self._meter(event)
+        """Take note of pages that are stored; a listener."""
+        self._stats(event)
         if isinstance(event, PageDone):
             self.done.add(event.result.page)
 
     def pages_end(self) -> None:
-        """No more pages are read, whether all were or not."""
+        """Take note that no more pages are read, whether all were or not."""
         self._pages_to = time.monotonic()
 
     def close(self) -> Manifest | None:
-        """Write manifest.json from the pages that stand and, if all stand that were asked for, document.md.
+        """Write manifest.json from the pages that stand and, if all requested pages stand, document.md.
 
-        A run that stored nothing leaves in place what earlier ones wrote: the account of the run that read the
-        pages, or the text of an earlier request.
+        A run that stored nothing leaves in place what earlier runs wrote: the manifest of the run that read the pages,
+        or the text of an earlier request.
 
         Returns:
             The manifest; None if nothing was stored and pages are missing.
@@ -119,22 +118,22 @@ class RunRecorder:
                 return None
             last = store.manifest()
             if last is not None and store.has_document() and self._listed(last.pages, digest):
-                now = {
+                nothing = dict.fromkeys(("read_seconds", "page_seconds", "warm_seconds", "cost_usd"), 0.0)
+                update = {
                     "read_now": 0,
-                    "read_seconds": 0.0,
-                    "page_seconds": 0.0,
-                    "warm_seconds": 0.0,
+                    **nothing,
                     "machines": (),
-                    "cost_usd": 0.0,
                     "shares": None,
                     "insight": None,
                     "output": store.directory,
                 }
-                return last.model_copy(update=now)
+                return last.model_copy(update=update)
         if self.done and self.prepared.file.changed(plan.document.sha256):
-            told = "it was changed while it was read; the results are of what it was before. Run again to read it anew."
-            self.flags.append(Flag(name=FlagName.CHANGED, detail=told))
-        figures, usd = self._meter.figures(), sum(machine.usd or 0.0 for machine in self._machines)
+            detail = (
+                "it was changed while it was read; the results are of what it was before. Run again to read it anew."
+            )
+            self.flags.append(Flag(name=FlagName.CHANGED, detail=detail))
+        figures, usd = self._stats.figures(), sum(machine.usd or 0.0 for machine in self._machines)
         manifest = Manifest(
             status=status,
             document=plan.document,
@@ -171,18 +170,18 @@ class RunRecorder:
         )
 
     def _entries(self, digest: str) -> Iterator[PageEntry]:
-        """The pages that stand, from their files, one in memory at a time."""
+        """Yield the pages that stand, from their files, one in memory at a time."""
         plan = self.prepared.plan
         for result in self.prepared.store.results(plan.numbers, strict=plan.strict):
             if result.identity == plan.identity(result.page, digest) and result.stored_since(plan.since):
                 yield PageEntry.of(result)
 
     def _listed(self, pages: Listing, digest: str) -> bool:
-        """Whether a manifest lists what stands now."""
+        """Return whether a manifest lists the pages that stand now."""
         return all(one == other for one, other in zip_longest(pages, self._entries(digest)))
 
 
-def _status(pages: Listing, asked: int) -> RunStatus:
-    if len(pages) < asked:
+def _status(pages: Listing, requested: int) -> RunStatus:
+    if len(pages) < requested:
         return RunStatus.STOPPED
     return RunStatus.PARTIAL if pages.failed else RunStatus.COMPLETE

@@ -1,4 +1,4 @@
-"""Measures a run, or a batch, while it goes: what `tasks.runs.advice` makes its paragraph of."""
+"""Measure a run, or a batch, while it goes on: the figures of `tasks.runs.advice`."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from tasks.backends.base import Allocation, MachineFacts
 from tasks.core.events import Event, PagesStarted
 from tasks.core.jobs import BackendName
 from tasks.reading.events import PageDone
-from tasks.results.figures import Figures
+from tasks.results.usage import Figures
 from tasks.serving.warmup import Warmth
 
 
 @dataclass
 class RunStats:
-    """Keeps a run's times and sums; a listener. Seconds are counted on the monotonic clock, but for machines'.
+    """Measures a run's times and sums; a listener. Times are monotonic seconds, those of machines since the epoch.
 
     Attributes:
         idle_seconds: how long a machine waits after its last use.
-        longest_side: of page images, pixels.
+        longest_side: longest side of page images, pixels.
     """
 
     idle_seconds: float
@@ -45,24 +45,24 @@ class RunStats:
         self._started, self._started_at = time.monotonic(), time.time()
 
     def warmed(self, allocation: Allocation, warmth: Warmth) -> None:
-        """The server is warm. The first one's start is what the run waited for."""
-        # The embedded server has a slot for each core, and a model that serves one at a time is not helped.
+        """Take note that a server is warm. The run waited for the start of the first one."""
+        # The embedded server has a slot for each core, and a model that serves one at a time cannot use more.
         self._more_slots = allocation.backend is not BackendName.EMBEDDED and warmth.measured.slots >= allocation.slots
         if self._warm_at is not None:
             return
         self._warm_at = time.monotonic()
         whole = self._warm_at - self._started
-        if allocation.machine is not None:  # the clock of the day may have been set meanwhile
+        if allocation.machine is not None:  # the clock may have been set meanwhile
             self._waiting = min(whole, max(0.0, allocation.machine.since - self._started_at))
             self._boot = min(whole - self._waiting, max(0.0, allocation.machine.boot_seconds))
         self._load = whole - self._waiting - self._boot
 
     def released(self, machine: MachineFacts, ended: str) -> None:
-        """A machine was given back; `ended` says why before all was read, or is empty."""
+        """Take note that a machine was given back; `ended` says why before all was read, or is empty."""
         self._machines.append((machine, max(0.0, time.time() - machine.since), not ended))
 
     def __call__(self, event: Event) -> None:
-        """Count."""
+        """Add up an event's figures."""
         match event:
             case PagesStarted(slots=slots):
                 self._slots = max(self._slots, slots)
@@ -74,11 +74,9 @@ class RunStats:
                 self._page_seconds += result.seconds
                 self._again_seconds += sum(each.seconds for each in result.attempts if each.reason is not None)
                 self._image_seconds += result.timing.prompt_eval
-            case _:
-                pass
 
     def figures(self) -> Figures:
-        """What was measured."""
+        """Return what was measured."""
         held = sum(seconds for _, seconds, _ in self._machines)
         usd = sum((machine.usd_per_hour or 0.0) * seconds for machine, seconds, _ in self._machines)
         spot = [machine.spot_usd_per_hour for machine, _, _ in self._machines]

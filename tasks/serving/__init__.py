@@ -1,1 +1,1 @@
-"""Servers that read: warm-up, the pool of a run, their latency, and how many pages are let in."""
+"""Servers that read: their warm-up, the pool of a run, their latency, and the admission of pages."""

@@ -1,56 +1,56 @@
-"""What a model can do, before it is asked for pages: see, think, and hold a page in its context."""
+"""What a model can do: see, think, and hold a page in its context."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from tasks.core.errors import ModelError
-from tasks.ollama.client import LoadedModel, Model, ModelDetails
+from tasks.inference.schema import LoadedModel, Model, ModelDetails
 
 _OCR_FAMILY = "tesseract"
-"""Of the embedded server: it has no context to speak of, and is made for a CPU."""
+"""Family of the embedded server's models, which have no context length and are made for a CPU."""
 
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What a server tells of a model; nothing where it is older than Ollama's capabilities."""
+    """What a server lists of a model; nothing if it is older than Ollama's capabilities."""
 
     name: str
     details: ModelDetails
-    told: tuple[str, ...]
+    listed: tuple[str, ...]
 
     @classmethod
     def of(cls, name: str, model: Model, details: ModelDetails) -> Capabilities:
-        """From what /api/tags and /api/show tell."""
+        """Return what /api/tags and /api/show list."""
         return cls(name, details, details.capabilities or model.capabilities)
 
     @property
     def thinks(self) -> bool:
-        """Whether it thinks before it answers, unless it is told not to."""
-        return "thinking" in self.told
+        """Whether it thinks before it answers, unless a request forbids it."""
+        return "thinking" in self.listed
 
     def require_vision(self) -> None:
-        """See that the model can read pages.
+        """Check that the model can read pages.
 
         Raises:
             ModelError: it cannot.
         """
-        if self.told and "vision" not in self.told:
+        if self.listed and "vision" not in self.listed:
             raise ModelError(
-                f"The model {self.name!r} cannot read images: its server lists {', '.join(self.told)}, and no vision. "
-                "Choose one that can with --model, such as qwen2.5vl:7b."
+                f"The model {self.name!r} cannot read images: its server lists {', '.join(self.listed)}, and no "
+                "vision. Choose one that can with --model, such as qwen2.5vl:7b."
             )
 
     def notes(self, loaded: LoadedModel | None, num_ctx: int) -> list[str]:
-        """What is to be said of how the model was loaded, a sentence each."""
+        """Return warnings about how the model was loaded, a sentence each."""
         if self.details.family == _OCR_FAMILY:
             return []
         notes = []
-        told = (self.details.context_length, loaded.context_length if loaded else 0)
-        own = min((length for length in told if length), default=num_ctx)
+        lengths = (self.details.context_length, loaded.context_length if loaded else 0)
+        own = min(filter(None, lengths), default=num_ctx)
         if own < num_ctx:
             notes.append(
-                f"{self.name} has a context of {own} tokens, and the server lowers the {num_ctx} asked for to that. "
+                f"{self.name} has a context of {own} tokens, to which the server lowers the {num_ctx} requested. "
                 f"Pass --num-ctx {own}, and a --num-predict that leaves room for the page."
             )
         if loaded and loaded.size and not loaded.size_vram:

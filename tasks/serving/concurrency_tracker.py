@@ -1,26 +1,26 @@
-"""What a run's own pages show of how many requests its server works on at once: it corrects what was measured."""
+"""Correct the measured number of requests that a server works on at once, by a run's own pages."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from tasks.ollama.client import Answer
+from tasks.inference.schema import Answer
 from tasks.serving.parallelism import Served, at_once_while_some_wait, served_in
 from tasks.slots.ledger import Measured
 
 _LEAST_PAGES = 8
 _WAITING = 0.5
-"""Of the time: where pages wait in the server for longer, it works on fewer than are sent."""
+"""If pages wait in the server for a larger part of the time, it works on fewer than are sent."""
 
 
 class ConcurrencyTracker:
-    """Judges pages some at a time; those of a run that is alone on its server, for others' are not seen.
+    """Judges several pages at a time, of a run that is alone on its server: pages of other runs are not seen.
 
-    A measured number that may be too small is tried out: one more is sent, until pages wait in the server.
+    If the measured number may be too small, one more is sent at a time, until pages wait in the server.
 
     Args:
         measured: what the warm-up found.
-        requested: slots that the run would use.
+        requested: most slots that the run would use.
     """
 
     def __init__(self, measured: Measured, requested: int) -> None:
@@ -34,18 +34,18 @@ class ConcurrencyTracker:
         """Take a page into account.
 
         Args:
-            answer: the server's.
-            ended: when it was there, seconds since the epoch.
-            slots: requests that are taken to be worked on at once.
-            alone: no other run uses the server.
-            full: so many are on it.
+            answer: the server's response.
+            ended: when it arrived, seconds since the epoch.
+            slots: requests that the server is thought to work on at once.
+            alone: whether no other run uses the server.
+            full: whether as many are in flight on it.
 
         Returns:
             How many requests to send at once from now on; None for as many as before.
         """
         span, queue = served_in(answer, ended), answer.timing.queue
         if span is not None:
-            # A server spends some time on a page beside working on it; the first ones waited for nobody.
+            # A server spends some time on a page beside working on it; the first pages did not wait.
             self._overhead = queue if self._overhead is None else min(queue, self._overhead)
         if span is None or not alone or not full:
             self._spans.clear()
@@ -61,13 +61,13 @@ class ConcurrencyTracker:
         return slots + 1 if self._grows and slots + 1 < self._too_many else None
 
     def _judged(self) -> int | None:
-        """How many were worked on while some waited; None if hardly any did."""
+        """Return how many were worked on while some waited; None if hardly any did."""
         overhead = self._overhead or 0.0
         spans = [
             span if span.arrived is None else replace(span, arrived=min(span.start, span.arrived + overhead))
             for span in self._spans
         ]
-        # Who was worked on is known from when the first of these ended until the last one may have begun.
+        # Which pages were worked on is known from when the first of these ended until the last may have begun.
         begin = min(span.end for span in spans)
         end = max(span.end for span in spans) - max(span.end - span.start for span in spans)
         return at_once_while_some_wait(spans, _WAITING * max(0.0, end - begin), (begin, end))

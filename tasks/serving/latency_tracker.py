@@ -1,4 +1,4 @@
-"""How a server answers: what its page times say of the next one's limit, of stragglers, and of how many to send."""
+"""A server's page times: the next page's timeout, stragglers, and whether the server has become slow."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ from collections import deque
 from dataclasses import dataclass
 from statistics import median
 
-from tasks.ollama.schema import Answer
+from tasks.inference.schema import Answer
 from tasks.settings.reading import ReadSettings
 
 _REMEMBERED = 64
 _ENOUGH = 4
-"""Answers from which something follows."""
+"""Fewest pages to judge by."""
 _MARGIN = 2.0
-"""Of a timeout, over the longest time that an answer could take."""
+"""A timeout is this many times the longest time that a page could take."""
 _STRAGGLER = 4.0
 """Times the median after which a page is a straggler: of lognormal page times with a sigma of 0.5, 3 in 1,000 are."""
 _STRAGGLER_LEAST_SECONDS = 2.0
 _SLOW = 2.5
-"""Times the usual cost at which a server is slow. An answer's length alone moves the cost by less than 2."""
+"""A server is slow at this many times the usual cost; the length of a response alone changes it by less than 2."""
 _USUAL_MOVES = 0.2
-"""So much of the difference the usual cost follows each time: what stays slow is the usual by and by."""
+"""The usual cost moves by this part of the difference each time: a lasting slowdown becomes the baseline."""
 
 
 @dataclass(frozen=True)
 class Served:
-    """A page that was answered: its seconds as the run saw them, Ollama's own, and its tokens."""
+    """A page that was read: its seconds as the run measured them, Ollama's own, and its tokens."""
 
     seconds: float
     queued: float
@@ -35,18 +35,18 @@ class Served:
 
     @classmethod
     def of(cls, answer: Answer, seconds: float) -> Served:
-        """From an answer, and the seconds from sending to having it."""
+        """Return the times of a response that took so many seconds."""
         timing = answer.timing
         worked = timing.prompt_eval + timing.eval
         return cls(seconds, timing.queue if worked else 0.0, worked or seconds, timing.eval, answer.eval_count)
 
 
 class LatencyTracker:
-    """One server's page times, as one run sees them.
+    """The page times of one server in one run.
 
     Args:
         settings: the bounds of timeouts.
-        num_predict: most tokens of an answer.
+        num_predict: most tokens of a response.
 
     Attributes:
         most_seconds: longest timeout.
@@ -69,7 +69,7 @@ class LatencyTracker:
             window: pages that are judged together.
 
         Returns:
-            Whether the server has become slow: it takes a lot longer than usual for alike pages, or they wait in it
+            Whether the server has become slow: it takes a lot longer than usual for similar pages, or they wait in it
             for longer than it works on them.
         """
         self._served.append(served)
@@ -88,13 +88,13 @@ class LatencyTracker:
         return slow or queued
 
     def _cost(self, pages: list[Served]) -> float:
-        # By the server's own clock, if it tells: a busy client, which sees pages late, is no slow server.
+        # By the server's own durations, if it sends them: a busy client, which sees pages late, is no slow server.
         # The usual tokens beside the page's own: neither an empty page nor one of five times the text looks slow.
         return median(page.worked / (page.tokens + self._usual_tokens) for page in pages)
 
     @property
     def timeout(self) -> float:
-        """Longest wait for an answer, seconds: twice what the longest could take, within the settings' bounds."""
+        """Longest wait for a response, seconds: twice what the longest page could take, within the settings' bounds."""
         if len(self._served) < _ENOUGH:
             return self.most_seconds
         token_seconds = median(page.writing / page.tokens if page.tokens else 0.0 for page in self._served)
@@ -105,7 +105,7 @@ class LatencyTracker:
 
     @property
     def straggler_seconds(self) -> float | None:
-        """After how long a page takes far longer than its peers; None while there are too few to tell."""
+        """Seconds after which a page is a straggler; None while there are too few pages to judge by."""
         if len(self._served) < _ENOUGH:
             return None
         return max(_STRAGGLER_LEAST_SECONDS, _STRAGGLER * median(page.seconds for page in self._served))

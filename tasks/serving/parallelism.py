@@ -1,4 +1,4 @@
-"""How many requests a server answers at once: measured, since no field of Ollama's API tells."""
+"""Measure how many requests a server works on at once: no field of Ollama's API says it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from itertools import accumulate
 from statistics import mean, median
 
 from tasks.core.replicas import Replicas
-from tasks.ollama.client import Answer, GenerateRequest, OllamaClient
+from tasks.inference.client import InferenceClient
+from tasks.inference.schema import Answer, GenerateRequest
 from tasks.serving.probe_image import probe_image
 from tasks.slots.capacity import Count
 
@@ -24,82 +25,85 @@ SERIAL_FAMILIES = frozenset(
 )
 
 _EDGE = 0.15
-"""Requests served one right after the other touch at their ends by a clock's error; this part of each is left out."""
+"""Part of a request that is left out at each end: by a clock's error, consecutive requests seem to overlap."""
 _PROBE_TOKENS = 16
 _LINES = (1, 4, 12)
-"""Of text on a probe's image: more, if the server is done with fewer too soon for others to come meanwhile."""
+"""Lines of text on a probe's image: more if the server reads fewer too fast for other probes to arrive meanwhile."""
 _LONG_SECONDS = 0.1
-"""A probe that takes so long overlaps with others, however late each of them comes."""
+"""A probe that takes this long overlaps with others, even if they arrive late."""
 _LEAST_PROBES, _MOST_PROBES = 3, 30
-"""One after another, of each slot: at the least, unless they take long; at the most."""
+"""Consecutive probes of each slot: at least, unless they take long, and at most."""
 _LEAST_SECONDS, _MOST_SECONDS = 0.5, 3.0
-"""So long probes follow each other at the most once they tell how many are served at once; and while they do not."""
+"""How long probes are sent at most: once the result is plain, and while it is not."""
 _WAITED = 0.5
-"""Of a request's length: when requests have waited in the server for so long, it is plain how many it works on."""
+"""Part of a request's length for which requests must have waited in the server to make the result plain."""
 
 
 _CREDIBLE = 0.5
-"""Of the time for which requests would wait if there were no more slots; they waited if it was as long as that."""
+"""Part of the time for which requests would wait without more slots; waits as long as that are real."""
 _LOST = 0.2
-"""Of a slot, at the most: time between a request that ends and the next that waits for its slot."""
+"""Largest part of a slot's time between a request that ends and the next one that waits for the slot."""
 
 
 @dataclass(frozen=True)
 class Served:
-    """When a request was being worked on inside the server, and when it came there; seconds on one clock."""
+    """When a server worked on a request, and when the request arrived there; seconds on one clock."""
 
     start: float
     end: float
     arrived: float | None = None
 
 
-async def _measure_each(client: OllamaClient, request: GenerateRequest, slots: int, parts: Replicas) -> Count:
-    """How many requests each part works on at once; measured anew if they are not as many any more."""
+async def measure_each(client: InferenceClient, request: GenerateRequest, slots: int, parts: Replicas) -> Count:
+    """Return how many requests each replica works on at once; measure again if their number changes meanwhile."""
     while True:
         count = max(1, parts.count)
-        found = await measure_parallelism(client, request, slots * count)
+        measured = await measure_parallelism(client, request, slots * count)
         if count == max(1, parts.count):
-            return replace(found, slots=max(1, round(found.slots / count)))
+            return replace(measured, slots=max(1, round(measured.slots / count)))
 
 
-async def measure_parallelism(client: OllamaClient, request: GenerateRequest, slots: int) -> Count:
+async def measure_parallelism(client: InferenceClient, request: GenerateRequest, slots: int) -> Count:
     """Measure how many requests the server works on at once, with small real ones.
 
-    `slots` of them are on the server all the time, each followed by another, until it is plain how many are worked on
-    at one moment by Ollama's own durations: those of all that wait, or as many as were asked for. Where a server sends
-    no durations, how much sooner all were done than one after another tells.
+    `slots` of them are in flight all the time, each followed by another, until Ollama's own durations make it plain how
+    many are worked on at one moment: as many as while others wait, or as many as were sent. If a server sends no
+    durations, the result is how much sooner all were done than one after another. The number that a server says it was
+    started for (llama-server) is taken as it is.
     """
     if slots == 1:
         return Count(1)
     prober = _Prober(client, replace(request, num_predict=_PROBE_TOKENS))
     await prober.alone()
+    if started_for := await client.slots():
+        return Count(min(slots, started_for), busy=prober.queued)
     spans, seconds = await prober.together(slots)
     if None in spans:
         return Count(max(1, min(slots, round(len(spans) * prober.seconds / seconds))), busy=prober.queued)
-    found, sure = _counted([span for span in spans if span is not None], slots)
-    return Count(found, sure=sure, busy=prober.queued)
+    count, sure = _counted([span for span in spans if span is not None], slots)
+    return Count(count, sure=sure, busy=prober.queued)
 
 
 def _counted(spans: Sequence[Served], sent: int) -> tuple[int, bool]:
-    """How many were worked on at once of so many that were on the server all the time; and whether that is sure."""
+    """Return how many of `sent` requests in flight were worked on at once, and whether that is sure."""
     most, waited = min(sent, most_at_once(spans)), at_once_while_some_wait(spans)
     if waited is None or waited >= sent:
         return max(1, most), most >= sent
-    # What a busy machine takes beside working on requests looks like waiting, too, but is shorter.
+    # The overhead of a busy machine also looks like waiting, but is shorter.
     wait = mean(span.start - (span.start if span.arrived is None else span.arrived) for span in spans)
     expected = (sent - waited) / waited * mean(span.end - span.start for span in spans)
     return (waited if wait >= _CREDIBLE * expected else max(most, waited)), most <= waited
 
 
 class _Prober:
-    """Sends probes, and knows what one takes alone.
+    """Sends probes, and knows what a single one takes.
 
     Attributes:
-        seconds: of one alone, the quickest.
-        queued: even one alone waited in the server: others use it.
+        seconds: the quickest single probe.
+        queued: whether even a single probe waited in the server, because others use it.
     """
 
-    def __init__(self, client: OllamaClient, request: GenerateRequest) -> None:
+    def __init__(self, client: InferenceClient, request: GenerateRequest) -> None:
         self._client = client
         self._request = request
         self._image = b""
@@ -108,10 +112,10 @@ class _Prober:
         self.queued = False
 
     async def alone(self) -> None:
-        """Choose a probe that lasts long enough."""
+        """Choose a probe that takes long enough."""
         for lines in _LINES:
             self._image = probe_image(lines)
-            # The quicker of two: a first request may pay for what later ones find ready.
+            # The quicker of two: a first request may prepare what later ones find ready.
             self.seconds, answer = min([await self._probe() for _ in range(2)], key=lambda probe: probe[0])
             worked = answer.timing.prompt_eval + answer.timing.eval
             self._overhead = min(answer.timing.queue, self.seconds)
@@ -120,7 +124,7 @@ class _Prober:
                 return
 
     async def together(self, slots: int) -> tuple[list[Served | None], float]:
-        """Keep so many probes on the server until they tell enough; return them, and the seconds that they took."""
+        """Keep `slots` probes in flight until the result is plain; return their times, and the seconds it took."""
         spans: list[Served | None] = []
         started = time.perf_counter()
 
@@ -143,7 +147,7 @@ class _Prober:
 
 
 def _plain(spans: Sequence[Served | None], slots: int) -> bool:
-    """Whether probes tell how many are worked on at once."""
+    """Return whether probes show how many are worked on at once."""
     served = [span for span in spans if span is not None]
     if len(served) < len(spans):
         return True
@@ -153,18 +157,18 @@ def _plain(spans: Sequence[Served | None], slots: int) -> bool:
 def at_once_while_some_wait(
     spans: Sequence[Served], least: float | None = None, between: tuple[float, float] = (-math.inf, math.inf)
 ) -> int | None:
-    """Return how many were worked on while others waited in the server: as many as it works on at all.
+    """Return how many requests were worked on while others waited in the server: as many as it can work on.
 
-    The usual number, not the largest: a late clock may make one more of it for a moment. Where the clock is a busy
-    client's, their mean tells more: it is what the durations add up to, whenever they seem to end.
+    It is the usual number, not the largest, which a late clock may raise by one for a moment. With the clock of a busy
+    client the mean is more exact: the durations add up to it, whenever they seem to end.
 
     Args:
-        spans: requests.
+        spans: the requests' times.
         least: seconds for which some must have waited; half of a request's length if None.
-        between: the time that is looked at.
+        between: the time to look at.
 
     Returns:
-        None if hardly any waited.
+        The number; None if hardly any waited.
     """
     seconds = _seconds_while_some_wait(spans, *between)
     if least is None:
@@ -179,7 +183,7 @@ def at_once_while_some_wait(
 
 
 def _seconds_while_some_wait(spans: Sequence[Served], begin: float, end: float) -> dict[int, float]:
-    """For how long some waited in the server, by how many were worked on."""
+    """Return for how many seconds some requests waited in the server, by how many were worked on."""
     steps: list[tuple[float, int, int]] = []
     for span in spans:
         arrived = span.start if span.arrived is None else span.arrived
@@ -196,7 +200,7 @@ def _seconds_while_some_wait(spans: Sequence[Served], begin: float, end: float) 
 
 
 def most_at_once(spans: Sequence[Served]) -> int:
-    """The largest number of spans that overlap at one moment, their edges left out."""
+    """Return the largest number of spans that overlap at one moment, without their edges."""
     events = sorted(
         event
         for span in spans
@@ -211,12 +215,12 @@ def most_at_once(spans: Sequence[Served]) -> int:
 
 
 def served_in(answer: Answer, ended: float, overhead: float = 0.0) -> Served | None:
-    """Return when a request was worked on; None if the server does not tell.
+    """Return when a request was worked on; None if the server sends no durations.
 
     Args:
-        answer: by whose clock it is, where it tells when it was done: an answer may wait for a busy client to read it.
+        answer: the response; its own time of creation counts, if it has one: it may wait for a busy client to read it.
         ended: when the client had it.
-        overhead: seconds that the server spends on a request beside working on it, though nobody is before it.
+        overhead: seconds that the server spends on a request beside working on it, even if none is before it.
     """
     timing = answer.timing
     worked = timing.prompt_eval + timing.eval

@@ -1,4 +1,4 @@
-"""What a person can do about a model that a server cannot get or load, or about slots that it does not have."""
+"""What a person can do about a model that a server cannot pull or load, or about slots that it does not have."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from tasks.serving.parallelism import SERIAL_FAMILIES
 from tasks.slots.ledger import Measured
 
 EMBEDDED = "+embedded"
-"""Ends the version that the embedded server tells."""
+"""End of the embedded server's version."""
 
 _OUT_OF_REACH = ("dial tcp", "no such host", "i/o timeout", "connection re", "tls", "x509", "proxyconnect", "eof")
 
 
 def pull_failure(url: str, name: str, why: str, version: str = "") -> str:
-    """Return why a server does not get a model, and what to do."""
+    """Return why a server cannot pull a model, and what to do."""
     if version.endswith(EMBEDDED):
         return _not_embedded(url, name)
-    told = f"The model {name!r} cannot be pulled by {url}: {why.rstrip('.')}."
+    failure = f"The model {name!r} cannot be pulled by {url}: {why.rstrip('.')}."
     lower = why.lower()
     if "no space left" in lower:
-        return f"{told} Make room on the server's disk, or choose a smaller model with --model."
+        return f"{failure} Make room on the server's disk, or choose a smaller model with --model."
     if any(text in lower for text in _OUT_OF_REACH):
-        return f"{told} Give the server a way to its registry (network, HTTPS_PROXY), or bring the model there by hand."
-    return f"{told} Check its name (https://ollama.com/library), or choose another with --model."
+        return f"{failure} Give it access to its registry (network, HTTPS_PROXY), or bring the model there by hand."
+    return f"{failure} Check its name (https://ollama.com/library), or choose another with --model."
 
 
 def _not_embedded(url: str, name: str) -> str:
@@ -33,8 +33,8 @@ def _not_embedded(url: str, name: str) -> str:
             "directory, set HEARTH_TESSDATA to it, and run `hearth stop` before the next run."
         )
     return (
-        f"The backend is the mistake, or the model: the embedded server at {url} reads with Tesseract, and cannot have "
-        f"{name!r}. Use --backend ollama, set HEARTH_URL to a server that has the model, or leave out --model."
+        f"The embedded server at {url} reads with Tesseract, and cannot run the model {name!r}. Use "
+        "--backend ollama, set HEARTH_URL to a server that has the model, or leave out --model."
     )
 
 
@@ -47,7 +47,7 @@ def load_failure(name: str, family: str, why: str) -> str:
     elif "exceeds file size" in why or "digest" in why:
         remedy = f"Its file is damaged: delete it on the server (ollama rm {name}) and pull it again"
     else:
-        remedy = "Choose another with --model, or mend the server"
+        remedy = "Choose another with --model, or repair the server"
     return f"The model {name!r} cannot be used: {why.rstrip('.')}. {remedy}."
 
 
@@ -56,28 +56,28 @@ def shortfall(requested: int, measured: Measured, family: str, started_for: int 
 
     Args:
         requested: slots.
-        measured: what was found of the server.
-        family: of the model.
+        measured: what was measured.
+        family: the model's family.
         started_for: requests at once that Hearth started the server for; None if someone else did, or it is not known.
     """
     if measured.slots >= requested:
         return None
-    found = f"{measured.slots} of the {requested} slots requested: "
+    slots = f"{measured.slots} of the {requested} slots requested: "
     if family in SERIAL_FAMILIES:
-        return found + f"Ollama serves models of the family {family} one request at a time."
+        return slots + f"Ollama serves models of the family {family} one request at a time."
     if started_for is not None and measured.slots >= started_for:
-        return found + (
+        return slots + (
             f"Hearth's own server, which was still warm, was started for {started_for}. "
             f"Run `hearth stop`: the next run starts one for {requested}."
         )
     if measured.busy:
-        return found + "others used the server while it was measured. The pages correct the number if it is too small."
+        return slots + "others used the server while it was measured. The pages correct the number if it is too small."
     if started_for is not None:
-        return found + (
-            f"the server works on no more at once, though it was started for {started_for}. Its log may tell why; "
-            f"less memory for each (--num-ctx) may help."
+        return slots + (
+            f"the server works on no more at once, though it was started for {started_for}. See its log; less "
+            "memory for each request (--num-ctx) may help."
         )
-    return found + (
+    return slots + (
         f"the server works on no more at once. Start it with OLLAMA_NUM_PARALLEL={requested} (Ollama's default is 1), "
         f"or request no more than --slots {measured.slots}."
     )

@@ -1,4 +1,4 @@
-"""The servers that a run reads on, and their slots as one: the least loaded server gets the next page."""
+"""The servers of a run and their slots as one pool: the least loaded server gets the next page."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 
 from tasks.core.errors import HearthError
 from tasks.core.interruption import Interruption
-from tasks.ollama.client import Answer, GenerateRequest, OllamaClient
+from tasks.inference.client import InferenceClient
+from tasks.inference.schema import Answer, GenerateRequest
 from tasks.serving.concurrency_tracker import ConcurrencyTracker
 from tasks.serving.latency_tracker import LatencyTracker, Served
 from tasks.slots.allocation import SlotAllocation
@@ -22,17 +23,17 @@ class Server:
     """One warm server.
 
     Attributes:
-        digest: the model's.
-        share: the slots of it that this run may use.
-        pace: how it answers.
-        concurrency: how many pages it works on at once; None where that is not followed.
-        interruption: whether its machine goes.
-        thinks: the model can think, which it is told not to do.
+        digest: the model's digest.
+        share: the slots that this run may use.
+        pace: its page times.
+        concurrency: how many pages it works on at once; None if that is not tracked.
+        interruption: whether its machine is going.
+        thinks: whether the model can think, which requests then forbid.
         failure: why it cannot be used any more.
-        unanswered: pages in a row that it did not answer.
+        unanswered: consecutive pages without a response.
     """
 
-    client: OllamaClient
+    client: InferenceClient
     digest: str
     share: SlotAllocation
     pace: LatencyTracker
@@ -46,17 +47,17 @@ class Server:
 
     @property
     def load(self) -> float:
-        """The part of its slots that would be in use with one page more; a server in trouble has fewer."""
+        """The part of its slots that would be in use with one more page; a server in trouble has fewer."""
         return (self.share.in_flight + 1) / max(1, min(self.share.capacity, self.share.limit))
 
     async def generate(
         self, request: GenerateRequest, prompt: str, image: bytes, temperature: float, stretch: float
     ) -> Answer:
-        """Ask the model about a page, in a slot that was taken, and wait `stretch` times the usual timeout.
+        """Have the model read a page, in a slot that was taken, and wait `stretch` times the usual timeout.
 
         Raises:
-            TransientError: it could not answer just now.
-            PageError: it refuses this very request.
+            TransientError: it cannot answer at present.
+            PageError: it refuses this request.
             ModelError: it has lost the model.
             MachineLostError: its machine went away meanwhile.
         """
@@ -66,13 +67,13 @@ class Server:
         call = self.client.generate(request, prompt, (image,), temperature, seconds=seconds)
         answer = await self.interruption.unless_gone(call)
         self.unanswered = 0
-        if answer.done:  # one that was broken off has no durations, and is the page's own affair
+        if answer.done:  # a response that was cut off has no durations, and is judged with the page
             self._count(answer)
             self._judge(Served.of(answer, time.perf_counter() - started), began)
         return answer
 
     def _count(self, answer: Answer) -> None:
-        """Correct the number of requests that the server works on at once, if its pages show another."""
+        """Correct the number of requests that the server works on at once, if its pages show another number."""
         share = self.share
         if self.concurrency is None:
             return
@@ -82,17 +83,17 @@ class Server:
             share.correct(slots)
 
     def trouble(self, began: float) -> None:
-        """A request that began then, by the ledger's time, was not served: fewer are sent at once."""
+        """Send fewer requests at once, because one that began then, by the ledger's time, was not served."""
         self._good = 0
         self.share.trouble(began)
 
     def _judge(self, served: Served, began: float) -> None:
-        """Enough pages in a row that were served well let one more be sent at once."""
+        """Send one more request at once after enough consecutive pages without trouble."""
         if self.pace.note(served, self.share.limit):
             self.trouble(began)
             return
         if began <= self.share.limited_at:
-            return  # it says nothing of the limit as it is now
+            return  # it was sent before the limit changed
         self._good_since = began if not self._good else min(self._good_since, began)
         self._good += 1
         if self._good >= self.share.limit:
@@ -108,11 +109,11 @@ class _Waiter:
 
 
 class Servers:
-    """They come and go; whoever waits for a slot is served by whichever has one. All on one event loop.
+    """The servers, which come and go; a page that waits gets a slot of any of them. On one event loop.
 
     Attributes:
-        digest: the model's, that pages are read with now; empty before the first server.
-        answered: pages that were answered.
+        digest: digest of the model that pages are read with; empty before the first server.
+        answered: pages with a response.
     """
 
     def __init__(self) -> None:
@@ -124,51 +125,51 @@ class Servers:
 
     @property
     def capacity(self) -> int:
-        """Slots of all of them that this run may use at the most."""
+        """Most slots of all servers that this run may use."""
         return sum(server.share.capacity for server in self._servers)
 
     @property
     def now(self) -> tuple[Server, ...]:
-        """Those that there are."""
+        """A snapshot of the current servers."""
         return tuple(self._servers)
 
     @property
     def any_left(self) -> bool:
-        """Whether there is one."""
+        """Whether there is a server."""
         return bool(self._servers)
 
     def join(self, server: Server) -> None:
-        """Have pages read on a server, too."""
+        """Have pages read also on this server."""
         self.digest = server.digest
         self._servers.append(server)
         self.deal()
 
     def leave(self, server: Server) -> None:
-        """Send no more pages to a server; those on it go on."""
+        """Send no more pages to a server; those in flight go on."""
         if server in self._servers:
             self._servers.remove(server)
             self.deal()
 
     async def drained(self, server: Server) -> None:
-        """Send no more pages to a server, and wait until those on it have ended."""
+        """Send no more pages to a server, and wait until those in flight have ended."""
         self.leave(server)
         await server.share.idle()
 
     def fail(self, server: Server, error: HearthError) -> None:
-        """Use a server no more, because of an error."""
+        """Stop using a server, because of an error."""
         self.leave(server)
         if not server.failure.done():
             server.failure.set_result(error)
 
     async def end(self, error: BaseException) -> None:
-        """No server is left, and none will come: whoever waits for one is told the error."""
+        """Raise an error for all pages that wait for a slot: no server is left, and none will come."""
         self._end = error
         for waiter in self._waiters:
             if not waiter.taken.done():
                 waiter.taken.set_exception(error)
 
     def others(self, servers: Collection[Server]) -> bool:
-        """Whether there is a server beside these."""
+        """Return whether there is a server besides these."""
         return any(other not in servers for other in self._servers)
 
     @asynccontextmanager
@@ -178,9 +179,9 @@ class Servers:
         """Wait for a slot and hold it.
 
         Args:
-            other_than: servers that will not do.
-            at_all: they will not do even if there are no others.
-            first: before those who wait already.
+            other_than: servers that are not accepted.
+            at_all: whether they are not accepted even if there are no others.
+            first: whether to go before pages that wait already.
 
         Raises:
             UnavailableError: no server is left.
@@ -209,7 +210,7 @@ class Servers:
             self.deal()
 
     def deal(self) -> None:
-        """Give free slots to those who wait, first come first served."""
+        """Give free slots to waiting pages, first come, first served."""
         for waiter in self._waiters:
             if waiter.taken.done():
                 continue

@@ -1,4 +1,4 @@
-"""Wait for a step of a server's warm-up: again while its errors may pass, and no longer."""
+"""Wait for a step of a server's warm-up, and retry it while its errors may pass."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import stamina
 
 from tasks.core.errors import HearthError, PageError, ServerError, ServerFaultError, TransientError
 from tasks.core.events import RunWarning, emit
-from tasks.ollama.errors import kind_of
+from tasks.inference.server_words import kind_of
 
 T = TypeVar("T")
 
 _FAULT_SECONDS = 1.0
-"""Pause after an error of the server's own: memory that another model leaves is not free at once."""
+"""Pause after an error of the server itself: memory that another model frees is not available at once."""
 
 
 @dataclass(frozen=True)
@@ -29,26 +29,26 @@ class Deadline:
 
     @classmethod
     def after(cls, seconds: float, setting: str) -> Deadline:
-        """So many seconds from now."""
+        """Return a deadline so many seconds from now."""
         return cls(time.monotonic() + seconds, f"HEARTH_WARM__{setting.upper()}")
 
     @property
     def left(self) -> float:
-        """Seconds until then; never none, so that everything is tried once."""
+        """Seconds until then; never 0, so that everything is tried once."""
         return max(0.01, self.at - time.monotonic())
 
     def later(self, seconds: float) -> Deadline:
-        """The same, so many seconds later."""
+        """Return this deadline, so many seconds later."""
         return Deadline(self.at + seconds, self.setting)
 
 
 class Wait:
-    """One step that is waited for.
+    """Waits for one step.
 
     Args:
-        deadline: after it nothing is tried again.
-        longest: when the last try is given up; the deadline if None.
-        final: makes the error of a wait that ends because the server answered the same error twice; None: that error
+        deadline: when retries end.
+        longest: when the last try is cancelled; the deadline if None.
+        final: makes the error of a wait that ends because the server returned the same error twice; if None, that error
             may pass, too.
     """
 
@@ -67,15 +67,15 @@ class Wait:
         self._last = "it has not answered"
 
     def forget(self) -> None:
-        """Take the errors so far for passing ones: something was achieved since."""
+        """Forget the errors so far, because progress was made since."""
         self._faults.clear()
 
     async def until(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Repeat a call while it meets passing errors; each new one is shown.
+        """Repeat a call while its errors may pass; warn of each new one.
 
         Raises:
-            ServerError: the deadline has come, or the server does not understand the call.
-            HearthError: what `final` made of an error that came twice; or what the call raised.
+            ServerError: the deadline has passed, or the server does not understand the call.
+            HearthError: the error of `final`, or of the call.
         """
         try:
             async with asyncio.timeout(self._longest.left):
@@ -90,13 +90,13 @@ class Wait:
                     with attempt:
                         return await self._tried(call)
         except (TimeoutError, TransientError) as error:
-            # Whatever else ended in time, or did not, it was the last try.
+            # In either case it was the last try.
             passed = self._longest if isinstance(error, TimeoutError) else self._deadline
             raise ServerError(
-                f"The server did not get warm before the deadline: {self._last}. Mend it, or raise {passed.setting}."
+                f"The server did not get warm before the deadline: {self._last}. Repair it, or raise {passed.setting}."
             ) from None
         except PageError as error:
-            raise ServerError(f"The server does not take Hearth's requests. {error}") from None
+            raise ServerError(f"The server does not accept Hearth's requests. {error}") from None
         raise AssertionError("the loop returns or raises")
 
     async def _tried(self, call: Callable[[], Awaitable[T]]) -> T:

@@ -1,17 +1,18 @@
-"""Get a model warm: reachable, present, loaded with the options of the pages, and measured."""
+"""Get a model warm: its server reachable, the model present, loaded with the pages' options, and measured."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
 
-from tasks.core.errors import ModelError
+from tasks.core.errors import ModelError, NotOfferedError
 from tasks.core.events import Progress, Pulling, RunWarning, WarmStep, emit, measure_step
 from tasks.core.replicas import Replicas
-from tasks.ollama.client import GenerateRequest, LoadedModel, Model, OllamaClient, PullProgress
+from tasks.inference.client import InferenceClient
+from tasks.inference.schema import GenerateRequest, LoadedModel, Model, PullProgress
 from tasks.ollama.names import find_model
 from tasks.serving.capabilities import Capabilities
-from tasks.serving.parallelism import _measure_each
+from tasks.serving.parallelism import measure_each
 from tasks.serving.remedies import load_failure, pull_failure, shortfall
 from tasks.serving.waiting import Deadline, Wait
 from tasks.settings.reading import WarmSettings
@@ -20,7 +21,7 @@ from tasks.slots.ledger import Measured
 from tasks.slots.store import LedgerStore
 
 _MOST_LAYERS = 1_000
-"""Of a model whose download is followed; it has some ten."""
+"""Most layers whose download is followed; a model has about ten."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,12 @@ class Warmth:
     """A model that is loaded and was measured.
 
     Attributes:
-        digest: the model's, 64 hex digits.
-        family: the model's, such as qwen25vl.
-        measured: how many requests the server really serves at once.
-        note: why it is fewer than was asked for, or where the model runs; None if there is nothing to tell.
-        thinks: the model can think, and is to be told not to.
-        gpu_bytes: of GPU memory that it takes, with the room of all the server's slots; 0 if it takes none.
+        digest: the model's digest, 64 hex digits.
+        family: the model's family, such as qwen25vl.
+        measured: how many requests the server really works on at once.
+        note: why these are fewer than requested, or where the model runs; None if there is nothing to report.
+        thinks: whether the model can think, which requests then forbid.
+        gpu_bytes: GPU memory of the model with all the server's slots; 0 if it uses none.
     """
 
     digest: str
@@ -45,7 +46,7 @@ class Warmth:
 
 
 async def warm(
-    client: OllamaClient,
+    client: InferenceClient,
     request: GenerateRequest,
     slots: int,
     limits: WarmSettings,
@@ -58,27 +59,27 @@ async def warm(
     """Wait until the pages can start.
 
     Args:
-        client: of the server; its timeout must exceed the load of the model.
-        request: the options of the pages to come; the model is loaded with exactly these.
-        slots: requests at once that are asked for, of each part.
+        client: the server's API; its timeout must exceed the load of the model.
+        request: the options of the pages; the model is loaded with exactly these.
+        slots: requests at once that are requested of each replica.
         limits: the deadlines.
-        ledger: of the server's slots: what other runs have measured is not measured again.
-        require_gpu: a model that is not wholly in GPU memory is an error.
-        parts: of the server, which are measured together.
+        ledger: ledger of the server's slots, with what other runs have measured.
+        require_gpu: whether a model that is not wholly in GPU memory is an error.
+        parts: replicas of the server, which are measured together.
         started_for: requests at once that Hearth started the server for, if it did.
 
     Raises:
-        ServerError: the server does not answer, or goes on failing, until the deadline.
-        ModelError: the model cannot be had, cannot be loaded, or does not fit.
+        ServerError: the server did not answer, or kept failing, until the deadline.
+        ModelError: the model cannot be pulled or loaded, or does not fit.
     """
     deadline = Deadline.after(limits.deadline_seconds, "deadline_seconds")
     emit(Progress(f"waiting for {client.url}"))
     answer = Deadline.after(limits.answer_seconds, "answer_seconds")
     with measure_step(WarmStep.ANSWER):
         version = await Wait(min(deadline, answer, key=lambda each: each.at)).until(client.version)
-    asked = time.monotonic()
+    started = time.monotonic()
     model = await _present(client, request.model, version, deadline, limits)
-    deadline = deadline.later(time.monotonic() - asked)
+    deadline = deadline.later(time.monotonic() - started)
     if not model.digest.startswith(limits.model_digest or ""):
         raise ModelError(
             f"{client.url} has another {request.model} than HEARTH_WARM__MODEL_DIGEST names: {model.digest[:12]} "
@@ -96,14 +97,14 @@ async def warm(
         loaded = find_model(request.model, await Wait(deadline, final=ModelError).until(client.loaded))
         placed = _placement(request.model, loaded, require_gpu=require_gpu)
         suited = capabilities.notes(loaded, request.num_ctx)
-        for told in filter(None, (placed, *suited)):
-            emit(RunWarning(told))
+        for warning in filter(None, (placed, *suited)):
+            emit(RunWarning(warning))
         emit(Progress(f"measuring how many requests {request.model} serves at once"))
         what = f"{model.digest[:12]}, num_ctx {request.num_ctx}"
         with measure_step(WarmStep.MEASURE):
             measured = await Wait(deadline, final=ModelError).until(
                 lambda: agreed_capacity(
-                    ledger, what, slots, lambda: _measure_each(client, request, slots, parts or Replicas())
+                    ledger, what, slots, lambda: measure_each(client, request, slots, parts or Replicas())
                 ),
             )
     except ModelError as error:
@@ -116,30 +117,32 @@ async def warm(
     return Warmth(model.digest, details.family, measured, notes or None, capabilities.thinks, gpu_bytes)
 
 
-async def _present(client: OllamaClient, name: str, version: str, deadline: Deadline, limits: WarmSettings) -> Model:
-    """The model on the server's disk, pulled if it is missing."""
+async def _present(client: InferenceClient, name: str, version: str, deadline: Deadline, limits: WarmSettings) -> Model:
+    """Return the model on the server's disk; pull it if it is missing."""
 
     def failure(words: str) -> ModelError:
         return ModelError(pull_failure(client.url, name, words, version))
 
     wait = Wait(deadline, longest=Deadline.after(limits.pull_seconds, "pull_seconds"), final=failure)
-
     download = _Download()
 
     async def present() -> Model:
         model = find_model(name, await client.models())
         if model is not None:
             return model
-        emit(Progress(f"pulling {name}"))
+        if client.downloads:
+            emit(Progress(f"pulling {name}"))
         try:
             with measure_step(WarmStep.PULL):
                 async for step in client.pull(name):
                     download.note(step)
                     emit(Pulling(step.status, step.completed, step.total))
+        except NotOfferedError:
+            raise
         except ModelError as error:
             raise failure(str(error)) from None
         finally:
-            if download.got_on():
+            if download.progressed():
                 wait.forget()
         model = find_model(name, await client.models())
         if model is None:
@@ -150,27 +153,27 @@ async def _present(client: OllamaClient, name: str, version: str, deadline: Dead
 
 
 class _Download:
-    """How far a model's download has come, over all tries: one that gets on is worth its errors."""
+    """How far a model's download is, over all tries: errors are passing as long as it makes progress."""
 
     def __init__(self) -> None:
         self._layers: dict[str, int] = {}
         self._before = 0
 
     def note(self, step: PullProgress) -> None:
-        """Take a step into account."""
+        """Take note of a step."""
         if step.digest in self._layers or len(self._layers) < _MOST_LAYERS:
             self._layers[step.digest] = max(step.completed, self._layers.get(step.digest, 0))
 
-    def got_on(self) -> bool:
-        """Whether it has come further since this was asked last."""
+    def progressed(self) -> bool:
+        """Return whether it has made progress since the last call."""
         before, self._before = self._before, sum(self._layers.values())
         return self._before > before
 
 
 def _placement(name: str, model: LoadedModel | None, *, require_gpu: bool) -> str | None:
-    """What is to be told of where the model runs. Ollama itself spills to the CPU silently (ollama#14258)."""
+    """Return a warning if the model runs partly on the CPU, to which Ollama spills silently (ollama#14258)."""
     if model is None and require_gpu:
-        raise ModelError("the server does not tell where it runs it, so that --require-gpu cannot be met")
+        raise ModelError("the server does not show where it runs, so that --require-gpu cannot be met")
     if model is None or model.size_vram >= model.size:
         return None
     where = f"{model.size_vram / 1e9:.1f} of its {model.size / 1e9:.1f} GB are in GPU memory, the rest runs on the CPU"

@@ -15,6 +15,7 @@ from tasks.core.escaping import escape_surrogates
 from tasks.core.jobs import BackendName
 from tasks.core.paths import StoragePath
 from tasks.core.private import SHARED, Sharing
+from tasks.inference.api import Api
 from tasks.settings.ec2 import Ec2Settings, Ec2StackSettings
 from tasks.settings.ecs import EcsSettings, EcsStackSettings
 from tasks.settings.env_file import ENV_FILE, read_any_encoding, values_in_env_file
@@ -61,6 +62,11 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("HEARTH_URL", "LLAMA_API_URL", "OLLAMA_HOST"),
         description="Address of a running Ollama server, for example http://user:password@host:11434; separate several "
         "by commas. LLAMA_API_URL and OLLAMA_HOST are read as well.",
+    )
+    url_api: Api = Field(
+        Api.AUTO,
+        description="HTTP API of the servers at HEARTH_URL: ollama, openai (vLLM, llama-server, LM Studio, SGLang, "
+        "gateways), or auto: Ollama's if the server answers /api/version, else OpenAI's.",
     )
     url_token: SecretStr | None = Field(None, description="Bearer token for the servers at HEARTH_URL.")
     url_headers: dict[str, SecretStr] = Field(

@@ -32,6 +32,7 @@ class SlotAllocation:
     Attributes:
         in_flight: slots in use.
         runs: that use the server, with this one.
+        served: parallel requests that the server is taken to work on, from all clients.
         limit: parallel requests that all runs may send now.
         limited_at: when that changed last, seconds since the epoch.
     """
@@ -49,7 +50,7 @@ class SlotAllocation:
         self._measured = measured
         self._changed = changed
         self._parts = parts or Replicas()
-        self._served = measured.slots * self._parts.count
+        self.served = measured.slots * self._parts.count
         self._run = uuid.uuid4().hex[:12]
         self._waiting = most
         self._entered_wants = most
@@ -68,7 +69,7 @@ class SlotAllocation:
         self._keeping: asyncio.Task[None] | None = None
         self.in_flight = 0
         self.runs = 1
-        self.limit = self._served
+        self.limit = self.served
         self.limited_at = 0.0
 
     async def open(self) -> None:
@@ -110,7 +111,7 @@ class SlotAllocation:
     @property
     def capacity(self) -> int:
         """Slots that this run uses at most."""
-        return min(self._most, self._served)
+        return min(self._most, self.served)
 
     def take(self) -> None:
         """Use a slot; one must be free."""
@@ -147,7 +148,7 @@ class SlotAllocation:
 
     def relief(self, began: float) -> None:
         """Raise the limit by one, as all requests since the one that began then were served well."""
-        if self.limit < self._served:
+        if self.limit < self.served:
             self._relief_at = began
             self._wake.set()
 
@@ -155,11 +156,6 @@ class SlotAllocation:
         """Correct the measured capacity to so many parallel requests."""
         self._correction = slots
         self._wake.set()
-
-    @property
-    def served(self) -> int:
-        """Parallel requests that the server is taken to work on, from all clients."""
-        return self._served
 
     @property
     def _wants(self) -> int:
@@ -203,7 +199,7 @@ class SlotAllocation:
         self._others = ledger.held - claim.holds
         self._valid_until = elapsed() + claim.ends_at - self.now()
         self.runs = len(ledger.claims)
-        self.limit, self.limited_at, self._served = ledger.limit, ledger.limited_at, ledger.capacity
+        self.limit, self.limited_at, self.served = ledger.limit, ledger.limited_at, ledger.capacity
         self._changed()
 
     def _next(self, ledger: Ledger) -> Ledger:

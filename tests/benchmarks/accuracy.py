@@ -1,103 +1,176 @@
-"""How well the embedded server reads: character and word errors against what is known to be on the page.
+"""How well pages are read: errors against what is known to be on them, and checks of single facts.
 
-`python -m tests.benchmarks.accuracy [PDF ...]` reads the sample that Hearth makes, or the PDFs given, each against its
-own text layer; `scan.pdf=original.pdf` takes the text layer of another file.
+`python -m tests.benchmarks.accuracy [--checks FILE.jsonl] [--backend NAME] [--model NAME] [PDF ...]` reads PDFs as
+`hearth read` does, on any backend; without one, the sample that Hearth makes, or the PDFs that the checks name, which
+lie beside their file. `scan.pdf=original.pdf` compares with the text layer of another file.
 
 Errors of characters are the edit distance over the length of the reference, white space folded; they count a different
-reading order as errors. Words missing are those of the reference that are not in what was read, in any order.
+reading order as errors. Words missing are those of the reference that are not in what was read, in any order. The
+checks are in olmOCR-bench's format: `tests.benchmarks.page_checks`.
 """
 
 from __future__ import annotations
 
-import asyncio
-import io
+import argparse
+import json
 import re
+import subprocess
 import sys
-import time
+import tempfile
 import unicodedata
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pymupdf
 from rapidfuzz.distance import Levenshtein
 from rich.console import Console
 from rich.table import Table
 
-from tasks.backends.local.embedded import EmbeddedBackend
-from tasks.documents.render import Renderer
-from tasks.documents.sample import sample_pages
-from tasks.ollama.client import GenerateRequest, OllamaClient
-from tasks.serving.warmup import warm
-from tasks.settings.reading import LimitSettings
-from tasks.settings.settings import Settings
+from tasks.core.errors import HearthError
+from tasks.documents.sample import sample_pages, write_sample
+from tests.benchmarks.page_checks import Check, load_checks
+
+SAMPLE_CHECKS = Path(__file__).with_name("sample_checks.jsonl")
+
+
+@dataclass(frozen=True)
+class ReadPage:
+    """A page that was read.
+
+    Attributes:
+        text: what was read; empty for a page that failed.
+        seconds: that it took.
+    """
+
+    text: str
+    seconds: float
 
 
 def folded(text: str) -> str:
-    """The text as it is compared: one form of each character, quote and dash, and one space between words."""
+    """Return the text as it is compared: one form of each character, quote and dash, one space between words."""
     text = unicodedata.normalize("NFKC", text).translate({0x2019: "'", 0x2018: "'", 0x201C: '"', 0x201D: '"'})
     return " ".join(re.sub("[\u2010-\u2015]", "-", text).split())
 
 
 def character_errors(read: str, reference: str) -> float:
-    """Edit distance over the reference's length."""
+    """Return the edit distance over the reference's length."""
     wanted = folded(reference)
     return Levenshtein.distance(folded(read), wanted) / max(1, len(wanted))
 
 
 def words_missing(read: str, reference: str) -> float:
-    """The part of the reference's words that were not read, in any order."""
+    """Return the part of the reference's words that were not read, in any order."""
     wanted = Counter(re.findall(r"\w+", folded(reference).lower()))
     return (wanted - Counter(re.findall(r"\w+", folded(read).lower()))).total() / max(1, wanted.total())
 
 
-def samples() -> Iterator[tuple[str, bytes, str]]:
-    """Name, PNG and text of each of Hearth's sample pages."""
-    names = ("prose", "two columns", "table", "sideways", "blank", "bad copy")
-    for name, (scan, text) in zip(names, sample_pages(), strict=True):
-        with io.BytesIO() as buffer:
-            scan.save(buffer, "PNG")
-            yield name, buffer.getvalue(), text
+def read_pdfs(paths: Sequence[Path], output: Path, options: Sequence[str]) -> Mapping[str, dict[int, ReadPage]]:
+    """Read PDFs with `hearth read`; return their pages by number, by the PDF's name.
+
+    Raises:
+        HearthError: nothing could be read; the command has said why.
+    """
+    command = (sys.executable, "-m", "flows.cli.main", "read", "--json", "--output", str(output), *options)
+    done = subprocess.run([*command, *map(str, paths)], stdout=subprocess.PIPE, text=True, check=False)
+    outcomes: list[dict[str, Any]] = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    if not outcomes:
+        raise HearthError("Nothing was read.")
+    return {path.name: _pages(Path(outcome["output"])) for path, outcome in zip(paths, outcomes, strict=False)}
 
 
-async def pages_of(argument: str) -> list[tuple[str, bytes, str]]:
-    """Name, PNG and text of each page of a PDF, as the flow renders it."""
-    scan, _, original = argument.partition("=")
-    with pymupdf.open(original or scan) as pdf:
-        texts = [str(page.get_text()) for page in pdf]
-    pages = []
-    async with Renderer(Path(scan), Settings().read.longest_side, LimitSettings()) as renderer:
-        for number, text in enumerate(texts, 1):
-            pages.append((f"{Path(scan).name}, page {number}", (await renderer.page(number)).png, text))
+def _pages(directory: Path) -> dict[int, ReadPage]:
+    pages = {}
+    for path in sorted((directory / "pages").glob("*.json")):
+        page = json.loads(path.read_text())
+        seconds = sum(attempt["seconds"] for attempt in page.get("attempts", ()))
+        pages[int(page["page"])] = ReadPage(page.get("text") or "", seconds)
     return pages
 
 
-async def main(arguments: list[str]) -> None:
-    """Read the pages one after another and print the table."""
-    settings = Settings()
-    pages = [page for argument in arguments for page in await pages_of(argument)] or list(samples())
+def errors_table(pages: Mapping[str, Mapping[int, ReadPage]], references: Mapping[str, Sequence[str]]) -> Table:
+    """Return the errors of each page against its reference."""
     table = Table("page", "characters", "character errors", "words missing", "seconds")
-    backend = EmbeddedBackend(settings)
-    endpoint = await backend.acquire(1)
-    try:
-        async with OllamaClient(endpoint.url, timeout=300) as client:
-            request = GenerateRequest(backend.default_model, settings.read.num_ctx, 20_000, 60)
-            await warm(client, request, 1, settings.warm, require_gpu=False)
-            for name, png, text in pages:
-                started = time.perf_counter()
-                read = (await client.generate(request, "Read.", (png,))).response
-                seconds = time.perf_counter() - started
-                table.add_row(
-                    name,
-                    str(len(folded(text))),
-                    f"{character_errors(read, text):.1%}" if text.strip() else f"{len(read)} read",
-                    f"{words_missing(read, text):.1%}" if text.strip() else "",
-                    f"{seconds:.2f}",
-                )
-    finally:
-        await backend.release(endpoint)
-    Console().print(table)
+    for name, read in pages.items():
+        for number, reference in enumerate(references.get(name, ()), 1):
+            page = read.get(number, ReadPage("", 0.0))
+            has_text = bool(reference.strip())
+            table.add_row(
+                f"{name}, {number}",
+                str(len(folded(reference))),
+                f"{character_errors(page.text, reference):.1%}" if has_text else f"{len(page.text)} read",
+                f"{words_missing(page.text, reference):.1%}" if has_text else "",
+                f"{page.seconds:.2f}",
+            )
+    return table
+
+
+def score(
+    checks: Sequence[Check], pages: Mapping[str, Mapping[int, ReadPage]]
+) -> tuple[dict[str, list[bool]], list[str]]:
+    """Return the outcome of each check by its kind, and the ids of those that failed."""
+    outcomes: dict[str, list[bool]] = defaultdict(list)
+    failed = []
+    for check in checks:
+        page = pages.get(Path(check.pdf).name, {}).get(check.page, ReadPage("", 0.0))
+        passed = check.passes(page.text)
+        outcomes[str(getattr(check, "type", ""))].append(passed)
+        if not passed:
+            failed.append(check.id)
+    return dict(outcomes), failed
+
+
+def score_table(outcomes: Mapping[str, Sequence[bool]]) -> Table:
+    """Return the score of each kind of check, and their mean, as olmOCR-bench has it."""
+    table = Table("check", "passed", "of", "score")
+    shares = []
+    for kind, passed in sorted(outcomes.items()):
+        shares.append(sum(passed) / len(passed))
+        table.add_row(kind, str(sum(passed)), str(len(passed)), f"{shares[-1]:.1%}")
+    table.add_row("mean", "", "", f"{sum(shares) / max(1, len(shares)):.1%}")
+    return table
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Read the pages and print the tables."""
+    parser = argparse.ArgumentParser(prog="accuracy", description=__doc__.partition("\n")[0])
+    parser.add_argument("--checks", type=Path, help="checks in olmOCR-bench's format, a JSON object a line")
+    parser.add_argument("--backend", default="embedded")
+    parser.add_argument("--model")
+    parser.add_argument("pdfs", nargs="*", metavar="PDF", help="a PDF, or scan.pdf=original.pdf")
+    asked = parser.parse_args(arguments)
+    console = Console()
+    with tempfile.TemporaryDirectory(prefix="hearth-accuracy-") as work:
+        references: dict[str, list[str]] = {}
+        checks = load_checks(asked.checks) if asked.checks else []
+        paths = []
+        for argument in asked.pdfs:
+            scan, _, original = argument.partition("=")
+            with pymupdf.open(original or scan) as pdf:
+                references[Path(scan).name] = [str(page.get_text()) for page in pdf]
+            paths.append(Path(scan))
+        if checks and not paths:
+            paths = [asked.checks.parent / name for name in dict.fromkeys(check.pdf for check in checks)]
+        elif not paths:
+            sample = Path(work) / "sample.pdf"
+            write_sample(sample)
+            references[sample.name] = [text for _, text in sample_pages()]
+            paths, checks = [sample], load_checks(SAMPLE_CHECKS)
+        options = ["--backend", asked.backend, *(("--model", asked.model) if asked.model else ())]
+        pages = read_pdfs(paths, Path(work) / "results", options)
+    if references:
+        console.print(errors_table(pages, references))
+    if checks:
+        outcomes, failed = score(checks, pages)
+        console.print(score_table(outcomes))
+        if failed:
+            console.print(f"Failed: {', '.join(failed)}")
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1:]))
+    try:
+        main(sys.argv[1:])
+    except HearthError as error:
+        sys.exit(str(error))

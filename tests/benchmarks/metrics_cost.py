@@ -17,8 +17,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from tasks.metrics.recorder import Identity, Recorder
-from tasks.metrics.sinks import sinks_for
+from tasks.metrics.recorder import Recorder
+from tasks.metrics.sinks import Identity, sinks_for
 from tasks.reading.events import PageDone
 from tasks.results.page import PageStatus
 from tasks.runs.cost_tracker import CostTracker

@@ -23,7 +23,7 @@ import httpx
 import psutil
 
 from tasks.embedded.models import DEFAULT_MODEL
-from tasks.ollama.client import GenerateRequest
+from tasks.inference.schema import GenerateRequest
 from tasks.settings.reading import DEFAULT_PROMPT
 from tasks.settings.settings import Settings
 

@@ -12,8 +12,10 @@ _begun: list[threading.Thread] = []
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Start the fork server, and have it make the database of every Prefect server; for several workers alone."""
-    if getattr(session.config.option, "numprocesses", None) and not hasattr(session.config, "workerinput"):
+    """Start the fork server, and have it make the database of every Prefect server; where several workers run all."""
+    config = session.config
+    everything = config.args_source is config.ArgsSource.TESTPATHS
+    if everything and getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
         _begun.append(threading.Thread(target=template, daemon=True))
         _begun[0].start()
 

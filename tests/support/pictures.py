@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.integration.prefect.bringing_up import Up, brought_up
 from tests.support.browser import Browser, browser
+from tests.support.forkserver import SESSION
 from tests.support.pdfs import written
 from tests.support.tools import CHROMEDRIVER, CHROMIUM
+from tests.support.waiting import until
 
 HOME = Path("/tmp/hearth-demo")
 PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
@@ -44,7 +48,7 @@ class Tour:
         self.browser.fill("Output (Optional)", str(output))
         self._picture("form", 1250)
         self.browser.click("Submit")
-        self.browser.wait_for("View run")
+        until(lambda: len(self._runs(deployment)) > len(before))
         (run,) = (run for run in self._runs(deployment) if run["id"] not in before)
         return self.up.ended(run["id"])
 
@@ -107,4 +111,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with tempfile.TemporaryDirectory(prefix="hearth-pictures-") as session:
+        os.environ[SESSION] = f"{session}:{os.getpid()}"  # as pytest sets it for the processes of a test run
+        main()

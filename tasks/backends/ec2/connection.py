@@ -19,12 +19,13 @@ from tasks.backends.base import Endpoint
 from tasks.backends.ec2.machine import Machine
 from tasks.backends.ec2.pool import Pool, parameter
 from tasks.core.errors import HearthError, ServerError
+from tasks.inference.client import InferenceClient
+from tasks.inference.schema import LoadedModel
 from tasks.ollama.address import free_port
-from tasks.ollama.client import LoadedModel, OllamaClient
 from tasks.settings.ec2 import Access
 
 _OLLAMA_PORT = 11434
-_GLANCE_SECONDS = 3.0
+GLANCE_SECONDS = 3.0
 _TUNNEL_SECONDS = 20.0
 _CLOSE_SECONDS = 2.0
 # A model that stays loaded for longer is pinned (keep_alive -1), which says nothing of its use.
@@ -38,9 +39,9 @@ class Connection:
     endpoint: Endpoint
     tunnel: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
-    def client(self) -> OllamaClient:
+    def client(self) -> InferenceClient:
         """Return a client for quick questions. Use as an async context manager."""
-        return self.endpoint.client(_GLANCE_SECONDS)
+        return self.endpoint.client(GLANCE_SECONDS)
 
     @property
     def shut(self) -> bool:

@@ -13,7 +13,7 @@ from tasks.backends.ec2.machine import POOL_TAG, Machine, MachineState, Notice, 
 from tasks.core.errors import CloudError
 
 if TYPE_CHECKING:
-    from mypy_boto3_ec2.type_defs import DescribeInstancesResultTypeDef, FilterTypeDef
+    from mypy_boto3_ec2.type_defs import DescribeInstancesResultTypeDef, FilterTypeDef, SpotInstanceStatusTypeDef
 
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html
 _NOTICE_SECONDS = 120
@@ -101,18 +101,23 @@ async def keep_disk_on_power_off(aws: Aws, machine_id: str) -> None:
     )
 
 
+async def spot_statuses(aws: Aws, requests: Sequence[str]) -> dict[str, SpotInstanceStatusTypeDef]:
+    """Return the statuses of spot requests by their ids."""
+    # By a filter: an id that EC2 has forgotten would make the whole call fail.
+    filters: list[FilterTypeDef] = [{"Name": "spot-instance-request-id", "Values": requests}]
+    response = await ask(aws.ec2.describe_spot_instance_requests, Filters=filters)
+    return {one.get("SpotInstanceRequestId", ""): one.get("Status", {}) for one in response["SpotInstanceRequests"]}
+
+
 async def _with_marks(aws: Aws, machines: Sequence[Machine]) -> tuple[Machine, ...]:
     """Add the notices of spot machines that EC2 takes back, from their requests: the machines may report none."""
     requests = [m.spot_request for m in machines if m.spot_request and m.state is MachineState.RUNNING and not m.notice]
     if not requests:
         return tuple(machines)
-    # By a filter: an id that EC2 has forgotten would make the whole call fail.
-    filters: list[FilterTypeDef] = [{"Name": "spot-instance-request-id", "Values": requests}]
-    response = await ask(aws.ec2.describe_spot_instance_requests, Filters=filters)
-    marks = {one.get("SpotInstanceRequestId"): one.get("Status", {}) for one in response["SpotInstanceRequests"]}
+    marks = await spot_statuses(aws, requests)
 
     def marked(machine: Machine) -> Machine:
-        mark = marks.get(machine.spot_request)
+        mark = marks.get(machine.spot_request or "")
         if mark is None or not mark.get("Code", "").startswith("marked-for-"):
             return machine
         since = mark.get("UpdateTime")

@@ -61,7 +61,7 @@ class InstanceLease(ServerLease):
             self.lease,
             settings.lease_seconds,
             {self._look: settings.poll_seconds},
-            on_lost=lambda: self.interruption.notify(f"{self.id} is being stopped by somebody else"),
+            on_lost=lambda: self.interruption.notify(f"{self.id} is being stopped by another process"),
         )
 
     def watch(self) -> None:

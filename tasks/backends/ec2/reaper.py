@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import DescribeVolumesResultTypeDef, FilterTypeDef
 
 # A stop that is delayed for longer than this after closing might meet a new lease.
-_MARGIN_SECONDS = CLOSED_SECONDS / 2
+MARGIN_SECONDS = CLOSED_SECONDS / 2
 # A disk that has been detached for longer belongs to no launch under way.
-_DISK_SECONDS = 3600.0
+DISK_SECONDS = 3600.0
 
 
 async def reap(pool: Pool, machine: Machine) -> Decision:
@@ -101,7 +101,7 @@ async def sweep_disks(pool: Pool) -> tuple[str, ...]:
         volume["VolumeId"]
         for page in listed
         for volume in page["Volumes"]
-        if pool.records.now() - volume["CreateTime"].timestamp() > _DISK_SECONDS
+        if pool.records.now() - volume["CreateTime"].timestamp() > DISK_SECONDS
     ]
     return tuple([volume for volume in old if await _delete(pool, volume)])
 
@@ -131,7 +131,7 @@ async def _stop_or_terminate(pool: Pool, machine: Machine, record: Record, decis
         # A run leased it at the last moment, and wins.
         return Decision(Action.KEEP, Why.LEASED, time.time() + pool.limits.idle)
     await record_leases(pool, record)
-    before = closed.closed_until - _MARGIN_SECONDS
+    before = closed.closed_until - MARGIN_SECONDS
     try:
         if decision.why is Why.IDLE and (active := await active_until(pool, machine)) > pool.records.now():
             await pool.records.reopen(closed)

@@ -56,21 +56,20 @@ class Sightings:
                 return await asyncio.wrap_future(under_way)
             except CloudError:
                 return await self.fresh(look)  # that one may have given up sooner
-        return await self._look(look, mine)
-
-    async def _look(self, look: Look, mine: Future[tuple[Machine, ...]]) -> tuple[Machine, ...]:
         try:
             found = await self.fresh(look)
         except BaseException as error:
-            with self._guard:
-                self._looking = None
+            self._end_look()
             cloud = isinstance(error, CloudError)
             mine.set_exception(error if cloud else CloudError("The look that all shared was interrupted."))
             raise
-        with self._guard:
-            self._looking = None
+        self._end_look()
         mine.set_result(found)
         return found
+
+    def _end_look(self) -> None:
+        with self._guard:
+            self._looking = None
 
 
 _all: dict[tuple[str, ...], Sightings] = {}

@@ -11,9 +11,9 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 from tasks.aws.client import Aws, ask
+from tasks.backends.ec2.instances import spot_statuses
 from tasks.backends.ec2.machine import WHY, Machine, MachineState, Market
 from tasks.backends.ec2.pool import Pool
 from tasks.core.errors import CloudError
@@ -24,9 +24,6 @@ from tasks.costs.price_book import Book, current_book
 from tasks.costs.rates import gp3_usd_per_hour, on_demand_usd_per_hour
 from tasks.leasing.lease import Record
 from tasks.leasing.usage_ledger import best_effort, day_of
-
-if TYPE_CHECKING:
-    from mypy_boto3_ec2.type_defs import FilterTypeDef
 
 
 @best_effort
@@ -99,13 +96,9 @@ async def _spot_ended_at(aws: Aws, machine: Machine) -> float | None:
     """Return when EC2 took a spot machine back, which its request tells, and the machine does not."""
     if machine.spot_request is None:
         return None
-    filters: list[FilterTypeDef] = [{"Name": "spot-instance-request-id", "Values": [machine.spot_request]}]
-    response = await ask(aws.ec2.describe_spot_instance_requests, Filters=filters)
-    for request in response["SpotInstanceRequests"]:
-        status = request.get("Status", {})
-        if status.get("Code", "").startswith("instance-terminated") and "UpdateTime" in status:
-            return status["UpdateTime"].timestamp()
-    return None
+    status = (await spot_statuses(aws, [machine.spot_request])).get(machine.spot_request, {})
+    ended = status.get("Code", "").startswith("instance-terminated") and "UpdateTime" in status
+    return status["UpdateTime"].timestamp() if ended else None
 
 
 async def _rates(pool: Pool, machine: Machine) -> Rates:

@@ -8,11 +8,10 @@ import time
 from contextlib import suppress
 
 from tasks.aws.client import Aws
-from tasks.aws.errors import DENIED
 from tasks.backends.base import Allocation, Backend, Endpoint, MachineFacts, Release
-from tasks.backends.ecs.lease import SERVICE, ServiceLease
+from tasks.backends.ecs.lease import ServiceLease
 from tasks.backends.ecs.outputs import EcsStack, find_stack
-from tasks.backends.ecs.service import Service
+from tasks.backends.ecs.service import SERVICE, Service
 from tasks.core.errors import CapacityError, CloudError
 from tasks.core.events import Progress, RunWarning, emit
 from tasks.core.jobs import BackendName
@@ -20,9 +19,7 @@ from tasks.core.scaling import Scale
 from tasks.costs.price_book import current_book
 from tasks.costs.rates import fallback_note
 from tasks.leasing.lease import Lease
-from tasks.leasing.leases import Records
 from tasks.leasing.slot_store import TableStore
-from tasks.leasing.table import Table
 from tasks.settings.settings import Settings
 
 
@@ -64,13 +61,11 @@ class EcsBackend(Backend):
             emit(RunWarning(note))
         tasks = min(replicas, stack.max_tasks, math.ceil(slots / stack.slots))
         service = Service(self._aws, stack)
-        await _check_image(service)
-        table = Table(self._aws, stack.table)
-        records = Records(table)
-        lease = Lease(holder, slots, records.now() + settings.lease_seconds)
-        if not await records.take(SERVICE, lease):
+        await service.check_image()
+        lease = Lease(holder, slots, service.records.now() + settings.lease_seconds)
+        if not await service.records.take(SERVICE, lease):
             raise CloudError(f"The ECS service of the pool {stack.pool!r} is being stopped. Try again in two minutes.")
-        service_lease = ServiceLease(service, records, settings, lease, tasks)
+        service_lease = ServiceLease(service, settings, lease, tasks)
         try:
             started = await self._warm(service_lease)
         except BaseException:
@@ -81,7 +76,7 @@ class EcsBackend(Backend):
             backend=self.name,
             endpoint=Endpoint(stack.url),
             slots=stack.slots,
-            ledger=TableStore(table, SERVICE),
+            ledger=TableStore(service.table, SERVICE),
             started=started,
             lease=service_lease,
             machine=MachineFacts(
@@ -132,13 +127,4 @@ class EcsBackend(Backend):
             return Release(f"{name} is left to its lease's end")
         if sent_away:
             return Release(f"{name} did not work: its tasks are sent away")
-        return Release(f"{name} keeps its tasks until nobody has used them for its idle time")
-
-
-async def _check_image(service: Service) -> None:
-    try:
-        await service.check_image()
-    except CloudError as error:
-        if error.code not in DENIED:
-            raise
-        emit(RunWarning(f"The check whether tasks have an image failed: {error}"))
+        return Release(f"{name} keeps its tasks for its idle time after their last use")

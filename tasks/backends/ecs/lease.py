@@ -8,19 +8,16 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from tasks.backends.base import ServerLease
-from tasks.backends.ecs.service import Service
+from tasks.backends.ecs.service import SERVICE, Service
 from tasks.backends.server_status import ServerStatus, leased
 from tasks.core.errors import CloudError, ModelError
 from tasks.core.replicas import Replicas
+from tasks.inference.schema import GenerateRequest
 from tasks.leasing.lease import Lease
-from tasks.leasing.leases import Records
 from tasks.leasing.renewer import LeaseRenewer
-from tasks.ollama.client import GenerateRequest
 from tasks.ollama.names import canonical_name
 from tasks.settings.ecs import EcsSettings
 
-SERVICE = "service"
-"""The id of the service's record in its table."""
 _POLLS_A_PUBLICATION = 4
 _HAND_BACK_SECONDS = 15.0
 
@@ -38,7 +35,6 @@ class ServiceLease(ServerLease):
     """
 
     service: Service
-    records: Records
     settings: EcsSettings
     lease: Lease
     tasks: int
@@ -51,7 +47,7 @@ class ServiceLease(ServerLease):
         self._served_at: float | None = None
         poll = self.settings.poll_seconds
         self._renewer = LeaseRenewer(
-            self.records,
+            self.service.records,
             SERVICE,
             self.lease,
             self.settings.lease_seconds,
@@ -75,9 +71,8 @@ class ServiceLease(ServerLease):
 
     async def status(self) -> ServerStatus:
         """See `ServerLease`."""
-        leases = (await self.records.get(SERVICE)).live(self.records.now())
         count = self.replicas.count
-        return leased(leases, f"{count} tasks are warm; AWS sends them away when nobody uses them any more")
+        return leased(await self.service.leases(), f"{count} tasks are warm; AWS stops them when they are idle")
 
     async def hand_back(self, *, broken: bool) -> bool:
         """Give the lease back. If the service did not work and no other run uses it, request that no task runs.
@@ -91,9 +86,8 @@ class ServiceLease(ServerLease):
         self.release()
         try:
             async with asyncio.timeout(_HAND_BACK_SECONDS):
-                await self.records.release(SERVICE, self.lease)
-                others = (await self.records.get(SERVICE)).live(self.records.now())
-                if broken and not others:
+                await self.service.records.release(SERVICE, self.lease)
+                if broken and not await self.service.leases():
                     await asyncio.to_thread(self._renewer.wait_ended)  # else a look under way might request them again
                     await self.service.request_tasks(0)
                     return True

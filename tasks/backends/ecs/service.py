@@ -6,12 +6,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tasks.aws.client import Aws, ask
+from tasks.aws.errors import DENIED
 from tasks.backends.ecs.outputs import EcsStack
 from tasks.core.errors import CloudError
+from tasks.core.events import RunWarning, emit
+from tasks.leasing.lease import Lease
+from tasks.leasing.leases import Records
+from tasks.leasing.table import Table
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch.type_defs import MetricDatumTypeDef
 
+SERVICE = "service"
+"""The id of the service's record in its table."""
 NAMESPACE = "Hearth/ECS"
 """The namespace of the metrics that scale the service."""
 
@@ -42,11 +49,26 @@ class Look:
 
 
 class Service:
-    """The service of a stack."""
+    """The service of a stack.
+
+    Attributes:
+        table: of the stack.
+        records: in that table.
+    """
 
     def __init__(self, aws: Aws, stack: EcsStack) -> None:
         self._aws = aws
         self.stack = stack
+        self.table = Table(aws, stack.table)
+        self.records = Records(self.table)
+
+    async def leases(self) -> tuple[Lease, ...]:
+        """Return the leases that have not ended.
+
+        Raises:
+            CloudError: AWS refuses or cannot be reached.
+        """
+        return (await self.records.get(SERVICE)).live(self.records.now())
 
     async def look(self) -> Look | None:
         """Return its tasks now; None if the service has been deleted.
@@ -83,8 +105,10 @@ class Service:
     async def check_image(self) -> None:
         """Check that tasks have an image, before machines are paid for that would wait for it in vain.
 
+        Warn if that may not be seen.
+
         Raises:
-            CloudError: ECR has none, or AWS refuses.
+            CloudError: ECR has none, or AWS cannot be reached.
         """
         stack = self.stack
         if not stack.image_tag:
@@ -93,6 +117,9 @@ class Service:
         try:
             await ask(self._aws.ecr.describe_images, repositoryName=name, imageIds=[tag])
         except CloudError as error:
+            if error.code in DENIED:
+                emit(RunWarning(f"The check whether tasks have an image failed: {error}"))
+                return
             if error.code not in {"ImageNotFoundException", "RepositoryNotFoundException"}:
                 raise
             raise CloudError(

@@ -6,14 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.aws.client import Aws
-from tasks.backends.ecs.lease import SERVICE
 from tasks.backends.ecs.outputs import find_stack
 from tasks.backends.ecs.service import Look, Service
 from tasks.core.errors import CloudError
 from tasks.costs.price_book import current_book
 from tasks.leasing.lease import Lease
-from tasks.leasing.leases import Records
-from tasks.leasing.table import Table
 from tasks.settings.settings import Settings
 
 
@@ -54,13 +51,13 @@ async def service_status(settings: Settings) -> ServiceStatus:
     Raises:
         CloudError: AWS refuses, or the service is not deployed.
     """
-    aws, service, records = await _open(settings)
+    aws, service = await _open(settings)
     look = await service.look()
     if look is None:
         raise CloudError(f"The ECS service {service.stack.service} was deleted. Deploy it: hearth infra up ecs.")
     price = service.stack.usd_per_hour(aws.region, current_book(settings.home))
-    leases = (await records.get(SERVICE)).live(records.now())
-    return ServiceStatus(service.stack.service, look, leases, None if price is None else price * look.paid)
+    cost = None if price is None else price * look.paid
+    return ServiceStatus(service.stack.service, look, await service.leases(), cost)
 
 
 async def send_away(settings: Settings, *, force: bool) -> str:
@@ -73,8 +70,8 @@ async def send_away(settings: Settings, *, force: bool) -> str:
     Raises:
         CloudError: AWS refuses, or the service is not deployed.
     """
-    _, service, records = await _open(settings)
-    leases = (await records.get(SERVICE)).live(records.now())
+    _, service = await _open(settings)
+    leases = await service.leases()
     if leases and not force:
         users = ", ".join(lease.holder for lease in leases)
         return f"{service.stack.service} is in use by {users}; --force sends its tasks away all the same."
@@ -82,7 +79,6 @@ async def send_away(settings: Settings, *, force: bool) -> str:
     return f"{service.stack.service}: its tasks go when their pages have ended, machines 15 minutes later."
 
 
-async def _open(settings: Settings) -> tuple[Aws, Service, Records]:
+async def _open(settings: Settings) -> tuple[Aws, Service]:
     aws = Aws(settings.ec2.region)
-    stack = await find_stack(aws, settings.ec2.pool)
-    return aws, Service(aws, stack), Records(Table(aws, stack.table))
+    return aws, Service(aws, await find_stack(aws, settings.ec2.pool))

@@ -30,7 +30,7 @@ async def check(settings: Settings) -> Findings:
     from tasks.embedded.models import Store, full_name
 
     if find_spec("tesserocr") is None:
-        yield Finding(State.MISSING, "tesserocr is not installed.", "Install Hearth anew in this environment.")
+        yield Finding(State.MISSING, "tesserocr is not installed.", "Reinstall Hearth in this environment.")
         return
     model = settings.model or EmbeddedBackend.default_model
     store = Store(settings.home / "embedded" / "models")

@@ -20,8 +20,9 @@ from tasks.core.finding import Finding, Findings, State
 from tasks.core.jobs import BackendName
 from tasks.core.network import is_loopback
 from tasks.ollama.address import DEFAULT_PORT, server_url
-from tasks.ollama.client import OllamaClient, fetch_digest
+from tasks.ollama.client import OllamaClient
 from tasks.ollama.names import canonical_name
+from tasks.serving.clients import DIGEST_SECONDS, fetch_digest
 from tasks.settings.settings import Settings
 from tasks.slots.store import FileStore
 
@@ -80,7 +81,7 @@ class OllamaBackend(LocalBackend):
 
     async def digest(self, model: str) -> str | None:
         """See `Backend`. It is that of a running server, or computed as Ollama does: the manifest file's sha256."""
-        if (digest := await fetch_digest(self.url, model)) is not None:
+        if (digest := await fetch_digest(OllamaClient(self.url, timeout=DIGEST_SECONDS), model)) is not None:
             return digest
         root = Path(os.environ.get("OLLAMA_MODELS") or Path.home() / ".ollama" / "models") / "manifests"
         return await asyncio.to_thread(_digest_on_disk, root, canonical_name(model))

@@ -63,20 +63,15 @@ def _stops_at(record: dict[str, Any]) -> float | None:
 def stop_server(state: ServerState, *, wait_seconds: float = 0.0) -> None:
     """Have a server's watchdog stop it, and wait for its end for at most `wait_seconds`."""
     with suppress(ProcessLookupError):  # it has stopped meanwhile
-        _signal(state, signal.SIGTERM)
+        try:
+            os.kill(state.watchdog_pid, signal.SIGTERM)
+        except PermissionError:
+            user = _user_of(state.watchdog_pid)
+            raise ServerError(f"{state.name} was started by {user}, who alone can stop it.") from None
         deadline = time.monotonic() + wait_seconds
         while time.monotonic() < deadline:
             time.sleep(_LOOK_SECONDS)
             os.kill(state.watchdog_pid, 0)
-
-
-def _signal(state: ServerState, number: int) -> None:
-    try:
-        os.kill(state.watchdog_pid, number)
-    except PermissionError:
-        raise ServerError(
-            f"{state.name} was started by {_user_of(state.watchdog_pid)}, who alone can stop it."
-        ) from None
 
 
 def _user_of(process: int) -> str:

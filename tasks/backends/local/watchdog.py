@@ -32,7 +32,7 @@ from tasks.storage.file_locks import FileLock, take_exclusive, try_exclusive
 _POLL_SECONDS = 0.5
 _GRACE_SECONDS = 10.0
 # Twice as much is kept. A server that is up for a year, and logs every run, would fill the disk.
-_MOST_LOG_BYTES = 10_000_000
+MOST_LOG_BYTES = 10_000_000
 
 
 class ServerDirectory:
@@ -135,7 +135,7 @@ class Watchdog:
     def _cut_log(self) -> None:
         """Move a log that has grown long to the old one. A line may be lost in between."""
         with suppress(OSError):
-            if self._directory.log.stat().st_size > _MOST_LOG_BYTES:
+            if self._directory.log.stat().st_size > MOST_LOG_BYTES:
                 shutil.copyfile(self._directory.log, self._directory.last_log)
                 os.truncate(self._directory.log, 0)
 

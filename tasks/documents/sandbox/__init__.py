@@ -1,1 +1,1 @@
-"""What runs in the sandboxed process alone: nothing else of the project lets a library parse a stranger's PDF."""
+"""The sandboxed process, the only place where a library parses an untrusted PDF."""

@@ -86,8 +86,8 @@ class Forms:
             self._pdf.xref_set_key(xref, key, value)
 
     def _key(self, key: str) -> tuple[str, str]:
-        found: tuple[str, str] = self._pdf.xref_get_key(self._pdf.pdf_catalog(), key)
-        return found
+        entry: tuple[str, str] = self._pdf.xref_get_key(self._pdf.pdf_catalog(), key)
+        return entry
 
     def _packets(self) -> Iterator[bytes]:
         kind, value = self._key("AcroForm/XFA")

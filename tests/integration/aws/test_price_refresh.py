@@ -194,7 +194,7 @@ def test_prices_are_asked_for_page_by_page_kept_and_planned_with(hearth: Hearth,
     assert "11 prices read, 0 of them new or changed" in again.out
 
 
-def test_a_refusal_is_said_and_the_book_stays(hearth: Hearth, aws: dict[str, str], tmp_path):
+def test_a_refusal_is_reported_and_the_book_stays(hearth: Hearth, aws: dict[str, str], tmp_path):
     home = tmp_path / "prices-home"
     arguments = ("prices", "refresh", "--region", "eu-west-1", "--type", "forbidden")
     done = hearth(*arguments, **aws, HEARTH_HOME=str(home))

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.long("launches a machine for each test: 2 to 7 s")
 
 
 @pytest.mark.always
-async def test_a_machine_that_does_not_boot_is_ended_and_its_log_is_told(aws: AwsFront, pool: Pool, machines: Machines):
+async def test_a_machine_that_does_not_boot_ends_and_its_log_is_shown(aws: AwsFront, pool: Pool, machines: Machines):
     machines.plan = Plan(serves=False, stages=())
     acquiring = asyncio.create_task(acquired())
     machine = await asyncio.to_thread(machines.one)
@@ -111,7 +111,7 @@ async def test_a_warm_machine_that_cannot_be_reached_from_here_is_left_to_others
     await used.release(first)
     machines.wait(lambda: tags(aws, machines[first.machine.id]).get("hearth:stage") == "serving")
     machines[first.machine.id].freeze()
-    monkeypatch.setattr(tasks.backends.ec2.connection, "_GLANCE_SECONDS", 0.3)
+    monkeypatch.setattr(tasks.backends.ec2.connection, "GLANCE_SECONDS", 0.3)
     with pytest.raises(ServerError, match="cannot be reached from here"):
         await acquired(answer_seconds=0.3)
     assert machines.running() == [first.machine.id]

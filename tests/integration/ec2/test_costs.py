@@ -48,7 +48,7 @@ def life(line: Line) -> float:
 
 
 @pytest.mark.always
-def test_what_a_run_cost_is_told_by_document_and_adds_up(ec2: Hearth, machines: Machines, tmp_path: Path):
+def test_the_cost_of_a_run_is_shown_by_document_and_adds_up(ec2: Hearth, machines: Machines, tmp_path: Path):
     outcome = ec2.read(paper(tmp_path, 2), HEARTH_EC2__SPOT_POLICY="on_demand")  # moto's spot costs nearly nothing
     complete(outcome, 2)
     shares = outcome.manifest["shares"]
@@ -143,7 +143,7 @@ async def test_a_start_by_hand_is_another_start_and_the_disk_between_is_paid_for
     assert 0 < found.total.stopped <= time.time() - before + 1  # EC2 tells whole seconds
 
 
-async def test_the_lease_of_a_run_that_died_is_entered_by_whoever_stops_the_machine(aws: AwsFront, pool: Pool):
+async def test_the_lease_of_a_run_that_died_is_recorded_when_the_machine_is_stopped(aws: AwsFront, pool: Pool):
     pool_, name = await opened(), launch(aws, pool)
     dead = await leased(pool_, name, 0)
     await reap(pool_, await seen(pool_, name))

@@ -46,7 +46,7 @@ async def test_after_three_minutes_it_is_no_passing_matter(
         await acquired(capacity_seconds=36_000)
 
 
-async def test_another_invalid_value_is_told_at_once(
+async def test_another_invalid_value_is_reported_at_once(
     aws: AwsFront, pool: Pool, machines: Machines, unknown_profile: capacity.Rule, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setitem(capacity.MESSAGES, "InvalidParameterValue", "Invalid value 'x' for InstanceType")
@@ -92,6 +92,6 @@ class TestStateReason:
     def test_a_machine_that_is_there_is_not_judged(self):
         assert launch_failure(ended("Client.InternalError", "", MachineState.RUNNING)) is None
 
-    def test_the_state_is_told_with_its_reason(self):
+    def test_the_state_is_shown_with_its_reason(self):
         assert state_text(ended("x", "Server.Spot: taken.")) == "terminated (Server.Spot: taken)"
         assert state_text(ended("", "")) == "terminated"

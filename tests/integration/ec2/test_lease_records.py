@@ -75,7 +75,7 @@ async def test_a_closed_record_lets_no_lease_in_until_it_is_reopened(aws: AwsFro
     assert await records.take(MACHINE, lease())
 
 
-async def test_a_stopper_does_not_reopen_what_another_has_closed_since(aws: AwsFront, pool: Pool):
+async def test_a_process_does_not_reopen_a_record_that_another_has_closed_since(aws: AwsFront, pool: Pool):
     records = (await opened()).records
     first = await records.close(await records.get(MACHINE))
     second = await records.close(await records.get(MACHINE))
@@ -105,7 +105,7 @@ async def test_of_a_lease_and_a_close_at_the_same_moment_exactly_one_wins(aws: A
         assert len((await records.get(machine)).leases) == took
 
 
-async def test_of_stoppers_that_have_seen_the_same_one_closes(aws: AwsFront, pool: Pool):
+async def test_of_two_processes_that_have_seen_the_same_record_one_closes_it(aws: AwsFront, pool: Pool):
     records = (await opened()).records
     seen = await records.get(MACHINE)
     closed = await asyncio.gather(*(records.close(seen) for _ in range(5)))

@@ -1,4 +1,4 @@
-"""The thread that renews a lease, and tells what becomes of the machine meanwhile."""
+"""The thread that renews a lease, and reports what becomes of the machine meanwhile."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Keep = Callable[[OpenPool, str, Lease], Interruption]
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Renew leases often, however long they last."""
-    monkeypatch.setattr(tasks.leasing.renewer, "_RENEWALS", LEASE_S / 0.1)
+    monkeypatch.setattr(tasks.leasing.renewer, "RENEWALS", LEASE_S / 0.1)
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ async def gone(interruption: Interruption) -> str:
 
 
 @pytest.mark.always
-async def test_the_keeper_renews(aws: AwsFront, pool: Pool, keep: Keep):
+async def test_the_lease_is_renewed(aws: AwsFront, pool: Pool, keep: Keep):
     pool_ = await opened()
     taken = await leased(pool_)
     keep(pool_, MACHINE, taken)
@@ -157,15 +157,15 @@ async def test_a_lease_that_is_taken_back_protects_from_the_first_moment(aws: Aw
     assert record.live(time.time())
 
 
-async def test_the_keeper_tells_that_somebody_else_stops_the_machine(aws: AwsFront, pool: Pool, keep: Keep):
+async def test_the_run_learns_that_another_process_stops_the_machine(aws: AwsFront, pool: Pool, keep: Keep):
     pool_ = await opened()
     ended, _ = await closed_over(pool_)
     interruption = keep(pool_, MACHINE, ended)
-    assert await announced(interruption) == f"{MACHINE} is being stopped by somebody else"
+    assert await announced(interruption) == f"{MACHINE} is being stopped by another process"
     assert not interruption.gone
 
 
-async def test_the_keeper_tells_what_the_machine_says_of_its_end(aws: AwsFront, pool: Pool, keep: Keep):
+async def test_the_run_learns_of_the_end_that_the_machine_announces(aws: AwsFront, pool: Pool, keep: Keep):
     pool_ = await opened()
     name = launch(aws, pool)
     interruption = keep(pool_, name, await leased(pool_, name))
@@ -176,7 +176,7 @@ async def test_the_keeper_tells_what_the_machine_says_of_its_end(aws: AwsFront, 
     assert not interruption.gone
 
 
-async def test_the_keeper_tells_what_ec2_says_of_a_spot_request(
+async def test_the_run_learns_of_the_end_that_a_spot_request_announces(
     aws: AwsFront, pool: Pool, machines: Machines, keep: Keep
 ):
     pool_ = await opened()
@@ -187,7 +187,7 @@ async def test_the_keeper_tells_what_ec2_says_of_a_spot_request(
     assert not interruption.gone
 
 
-async def test_the_keeper_tells_that_the_machine_was_stopped(aws: AwsFront, pool: Pool, keep: Keep):
+async def test_the_run_learns_that_the_machine_was_stopped(aws: AwsFront, pool: Pool, keep: Keep):
     pool_ = await opened()
     name = launch(aws, pool)
     interruption = keep(pool_, name, await leased(pool_, name))
@@ -195,9 +195,7 @@ async def test_the_keeper_tells_that_the_machine_was_stopped(aws: AwsFront, pool
     assert await gone(interruption) == f"{name} is stopped"
 
 
-async def test_the_keeper_tells_that_the_machine_has_vanished(
-    aws: AwsFront, pool: Pool, machines: Machines, keep: Keep
-):
+async def test_the_run_learns_that_the_machine_has_vanished(aws: AwsFront, pool: Pool, machines: Machines, keep: Keep):
     pool_ = await opened()
     name = launch(aws, pool, "spot")
     interruption = keep(pool_, name, await leased(pool_, name))

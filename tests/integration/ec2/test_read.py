@@ -35,7 +35,7 @@ def test_a_small_pdf_is_read_on_one_machine_of_several_and_it_stays_warm_for_the
 def test_a_machine_whose_model_cannot_be_had_is_ended(ec2: Hearth, machines: Machines, tmp_path: Path):
     outcome = ec2.read(paper(tmp_path, 1), "--model", "no-such-model")
     assert outcome.code == 1
-    assert "The backend is the mistake, or the model" in outcome.json["error"]
+    assert "reads with Tesseract, and cannot run the model" in outcome.json["error"]
     machines.wait(lambda: machines.running() == [])
 
 

@@ -93,7 +93,7 @@ async def test_a_dead_runs_slots_come_back_when_its_claim_ends(store: TableStore
         await until_free(other, 4)
 
 
-async def test_a_table_that_is_refused_is_told(aws: AwsFront, store: TableStore):
+async def test_a_table_that_is_refused_is_reported(aws: AwsFront, store: TableStore):
     aws.inject(denied(), "GetItem", times=None)
     with pytest.raises(CloudError, match="GetItem"):
         await store.change(lambda ledger: ledger)

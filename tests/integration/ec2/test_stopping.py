@@ -86,7 +86,7 @@ async def test_a_machine_is_kept_for_its_idle_time_after_a_dead_run_s_lease(aws:
     assert decision == Decision(Action.KEEP, Why.WARM, pytest.approx(dead.until + 36_000, abs=0.01))
 
 
-async def test_a_machine_that_answers_somebody_without_a_lease_is_kept(aws: AwsFront, pool: Pool, machines: Machines):
+async def test_a_machine_that_answers_a_client_without_a_lease_is_kept(aws: AwsFront, pool: Pool, machines: Machines):
     pool_ = await opened()
     name = launch(aws, pool)
     machine, before = serving(machines), time.time()
@@ -182,7 +182,7 @@ async def test_a_lease_of_one_s_own_does_not_keep_a_machine(aws: AwsFront, pool:
     assert state(aws, name) == "stopped"
 
 
-async def test_by_force_a_machine_is_ended_whoever_leases_it_and_they_learn_of_it(aws: AwsFront, pool: Pool):
+async def test_by_force_a_leased_machine_is_ended_and_its_runs_learn_of_it(aws: AwsFront, pool: Pool):
     pool_ = await opened()
     name = launch(aws, pool, "spot")
     other = await leased(pool_, name)

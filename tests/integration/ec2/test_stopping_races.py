@@ -27,7 +27,7 @@ pytestmark = pytest.mark.long("launches a machine for each test: 2 to 5 s")
 
 
 @pytest.mark.always
-async def test_a_lease_between_the_stopper_s_look_and_its_close_wins(aws: AwsFront, pool: Pool):
+async def test_a_lease_between_the_look_and_the_close_wins(aws: AwsFront, pool: Pool):
     pool_ = await opened()
     name = launch(aws, pool)
     release = threading.Event()
@@ -91,7 +91,7 @@ async def test_a_run_that_comes_while_its_spot_machine_is_being_ended_takes_anot
     await used.release(allocation)
 
 
-async def test_three_stoppers_at_once_stop_a_machine_once_and_none_gets_an_error(aws: AwsFront, pool: Pool):
+async def test_three_processes_at_once_stop_a_machine_once_without_an_error(aws: AwsFront, pool: Pool):
     pool_ = await opened()
     name = launch(aws, pool)
     found = await seen(pool_, name)
@@ -107,7 +107,7 @@ async def test_three_stoppers_at_once_stop_a_machine_once_and_none_gets_an_error
 
 
 @pytest.mark.parametrize("market", ["on-demand", "spot"])
-async def test_stoppers_one_behind_the_other_get_no_error(aws: AwsFront, pool: Pool, market: str):
+async def test_processes_that_stop_a_machine_one_after_the_other_get_no_error(aws: AwsFront, pool: Pool, market: str):
     pool_ = await opened()
     name = launch(aws, pool, market)
     found = await seen(pool_, name)
@@ -131,10 +131,10 @@ async def test_a_machine_that_could_not_be_stopped_lets_leases_in_again(aws: Aws
     await leased(pool_, name)
 
 
-async def test_a_stopper_that_was_held_up_for_too_long_stops_nothing(
+async def test_a_process_that_was_delayed_for_too_long_stops_nothing(
     aws: AwsFront, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(tasks.backends.ec2.reaper, "_MARGIN_SECONDS", CLOSED_SECONDS)
+    monkeypatch.setattr(tasks.backends.ec2.reaper, "MARGIN_SECONDS", CLOSED_SECONDS)
     pool_ = await opened()
     name = launch(aws, pool)
     with pytest.raises(CloudError, match="took too long"):

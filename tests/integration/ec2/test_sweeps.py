@@ -42,7 +42,7 @@ async def test_an_old_disk_that_no_machine_has_is_deleted_and_nothing_else(
 
     before = set(machines.disks())
     old, others, young = disk("default"), disk("gpu"), disk("default")
-    aws.descriptions.disk_ages |= dict.fromkeys([old, others], tasks.backends.ec2.reaper._DISK_SECONDS + 60)
+    aws.descriptions.disk_ages |= dict.fromkeys([old, others], tasks.backends.ec2.reaper.DISK_SECONDS + 60)
     assert await sweep_disks(pool_) == (old,)
     assert set(machines.disks()) == before | {others, young}
 
@@ -50,7 +50,7 @@ async def test_an_old_disk_that_no_machine_has_is_deleted_and_nothing_else(
 async def test_a_disk_that_another_sweep_has_deleted_is_no_error(
     aws: AwsFront, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(tasks.backends.ec2.reaper, "_DISK_SECONDS", -1.0)
+    monkeypatch.setattr(tasks.backends.ec2.reaper, "DISK_SECONDS", -1.0)
     pool_ = await opened()
     tags = {"ResourceType": "volume", "Tags": [{"Key": "hearth:pool", "Value": "default"}]}
     place = {"AvailabilityZone": "us-east-1a", "Size": 100}

@@ -41,7 +41,7 @@ def test_a_model_that_was_unloaded_is_loaded_again_and_the_time_of_a_page_does_n
     until(pinned)
 
 
-def test_a_task_that_is_told_to_go_gets_no_pages_and_ends_when_those_in_flight_have_ended(embedded, tmp_path: Path):
+def test_a_task_that_is_stopped_gets_no_pages_and_ends_after_those_in_flight(embedded, tmp_path: Path):
     task = embedded()
     task.until(200, "warm")
     (tmp_path / "held").touch()

@@ -96,7 +96,7 @@ def test_it_tells_what_machines_tell_so_that_their_alarms_hold_for_tasks(cloudwa
     assert told.values("Hearth/ECS", "GpuUse")[-1].keys() == {80.0}
 
 
-def test_how_busy_gpus_are_is_told_in_any_case_and_of_the_last_minute_alone(cloudwatch, tmp_path: Path):
+def test_gpu_use_is_always_published_and_of_the_last_minute_alone(cloudwatch, tmp_path: Path):
     scripted = tmp_path / "nvidia-smi"
     scripted.write_text("#!/bin/sh\necho 90, 50, 100, 60\n")
     scripted.chmod(0o755)

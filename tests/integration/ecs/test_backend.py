@@ -14,12 +14,12 @@ from typer.testing import CliRunner
 from flows.cli.main import app
 from tasks.aws.client import Aws
 from tasks.backends.ecs.backend import EcsBackend
-from tasks.backends.ecs.lease import SERVICE
+from tasks.backends.ecs.service import SERVICE
 from tasks.backends.ecs.status import send_away, service_status
 from tasks.core.errors import CapacityError, CloudError, InputError, ModelError
+from tasks.inference.schema import GenerateRequest
 from tasks.leasing.leases import Records
 from tasks.leasing.table import Table
-from tasks.ollama.client import GenerateRequest
 from tasks.settings.ecs import EcsSettings
 from tasks.settings.settings import Settings
 from tests.support.aws.front import AwsFront
@@ -85,7 +85,7 @@ async def test_who_uses_the_tasks_and_when_they_go_can_be_asked(service: World):
     allocation = await EcsBackend(SETTINGS).acquire(1, "a test")
     now = await allocation.lease.status()
     assert now.leases.startswith("a test, 1 slots, until ")
-    assert now.ends == "1 tasks are warm; AWS sends them away when nobody uses them any more"
+    assert now.ends == "1 tasks are warm; AWS stops them when they are idle"
     await EcsBackend(SETTINGS).release(allocation)
 
 
@@ -126,7 +126,7 @@ async def test_tasks_that_are_taken_away_while_a_run_reads_are_asked_for_again(s
 
 
 @pytest.mark.always
-async def test_where_no_task_gets_warm_the_newest_event_is_told_and_nothing_is_left(service: World):
+async def test_where_no_task_gets_warm_the_newest_event_is_shown_and_nothing_is_left(service: World):
     hasty = SETTINGS.model_copy(update={"ecs": SETTINGS.ecs.model_copy(update={"start_seconds": 0.3})})
     with pytest.raises(CapacityError, match=r"got warm in 0\.3 s: 0 of \d tasks warm"):
         await EcsBackend(hasty).acquire(16, "a test", 2)
@@ -153,7 +153,7 @@ async def test_tasks_that_do_not_work_are_sent_away_unless_others_use_them(servi
     assert service.desired == 0
 
 
-async def test_where_no_task_serves_any_more_the_run_is_told(service: World):
+async def test_a_run_learns_that_no_task_serves_any_more(service: World):
     warm(service, "10.0.0.1")
     quick = SETTINGS.model_copy(update={"ecs": SETTINGS.ecs.model_copy(update={"gone_seconds": 0.3})})
     backend = EcsBackend(quick)
@@ -165,7 +165,7 @@ async def test_where_no_task_serves_any_more_the_run_is_told(service: World):
     await backend.release(allocation)
 
 
-async def test_a_service_that_is_deleted_is_told(service: World):
+async def test_a_run_learns_that_the_service_was_deleted(service: World):
     warm(service, "10.0.0.1")
     backend = EcsBackend(SETTINGS)
     allocation = await backend.acquire(16, "a test", 2)
@@ -201,7 +201,7 @@ async def test_a_service_that_is_not_deployed_says_how_to(aws: AwsFront):
         await EcsBackend(SETTINGS).acquire(16, "a test", 2)
 
 
-async def test_status_tells_who_uses_the_service_and_stop_sends_the_tasks_away_unless_somebody_does(service: World):
+async def test_status_shows_the_runs_of_the_service_and_stop_ends_its_tasks_unless_one_uses_them(service: World):
     warm(service, "10.0.0.1")
     backend = EcsBackend(SETTINGS)
     allocation = await backend.acquire(16, "a test", 2)
@@ -230,7 +230,7 @@ def test_the_command_shows_the_service_and_stops_it(service: World, monkeypatch:
     assert service.desired == 0
 
 
-async def test_a_price_book_that_cannot_be_read_is_told_before_any_task_is_asked_for(service: World, tmp_path: Path):
+async def test_a_price_book_that_cannot_be_read_is_reported_before_a_task_is_requested(service: World, tmp_path: Path):
     (tmp_path / "prices.json").write_text('{"schema_version": 9}')
     with pytest.raises(InputError, match=r"prices\.json is no price book of this version"):
         await EcsBackend(SETTINGS.model_copy(update={"home": tmp_path})).acquire(16, "a test", 2)

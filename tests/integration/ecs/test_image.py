@@ -58,7 +58,7 @@ async def test_with_its_image_tasks_are_asked_for(service: World):
     await asked_for_tasks(service)
 
 
-async def test_who_may_not_look_reads_all_the_same_and_is_told(service: World):
+async def test_a_run_that_may_not_look_reads_with_a_warning(service: World):
     service.aws.inject(error("AccessDeniedException"), "DescribeImages", times=None)
     heard: list[Event] = []
     with subscribe(heard.append):

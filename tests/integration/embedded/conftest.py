@@ -76,12 +76,12 @@ class Sent:
             self.connection.close()
 
     def leave(self) -> None:
-        """Go away without a response."""
+        """Disconnect without a response."""
         self.connection.close()
 
 
 class Gates:
-    """What the engine that waits holds back, and how many pages it has begun."""
+    """Holds back pages and loads of the waiting engine, and counts the pages that it has started."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -137,7 +137,7 @@ def reading(store) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def shared() -> Iterator[Server]:
-    """A server whose engine answers at once, for whatever does not depend on the text."""
+    """A server whose engine answers at once, for tests that do not depend on the text."""
     with running(
         "--engine", "tests.integration.embedded.engines:waiting", "--num-parallel", "1", TEST_ENGINE_READ_S="0"
     ) as server:

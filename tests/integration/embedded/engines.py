@@ -1,4 +1,4 @@
-"""Drop-in engines: they wait instead of reading, and answer with what happened.
+"""Drop-in engines that wait instead of reading, and answer with a report.
 
 TEST_ENGINE_GATES names a directory: while there is `hold-load` in it no load ends, and while there is `hold-read` no
 page does. `begun` in it has a character for each page that was begun.

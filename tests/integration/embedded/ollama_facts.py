@@ -1,4 +1,4 @@
-"""What a real Ollama answered, reduced to what another server must agree with.
+"""The answers of a real Ollama, reduced to the facts that another server must reproduce.
 
 A fact is a request and the form of its answer: status, the headers that a client acts on, the texts of errors, and the
 keys of JSON with the types of their values. `ollama_facts.json` beside this file holds them; where the recorded

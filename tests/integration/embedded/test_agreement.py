@@ -1,4 +1,4 @@
-"""The embedded server answers as a real Ollama did, request for request."""
+"""The embedded server answers every recorded request as a real Ollama did."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""/api/generate and /api/chat: what they answer."""
+"""/api/generate and /api/chat: their answers."""
 
 import json
 

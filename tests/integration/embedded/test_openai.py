@@ -10,7 +10,7 @@ from tests.integration.embedded.pages import png
 
 @pytest.fixture(scope="session")
 def openai():
-    """Its package, which takes seconds to import: not each worker that collects tests should."""
+    """Import OpenAI's package, which takes seconds, only when a test needs it."""
     return pytest.importorskip("openai", reason="the package openai is missing: `make test` installs it")
 
 

@@ -1,4 +1,4 @@
-"""/api/generate and /api/chat: what they refuse."""
+"""/api/generate and /api/chat: refused requests."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Paths, methods, origins and hosts: what reaches the server at all."""
+"""Paths, methods, origins and hosts that reach the server."""
 
 import pytest
 

@@ -28,7 +28,7 @@ def send(dot):
 
 
 def seen(sent):
-    """What the engine saw: the page's place in the order, and how many were busy."""
+    """Return the engine's report: the page's position in the order, and how many readers were busy."""
     status, answer = sent.response()
     assert status == 200, answer
     return json.loads(answer["response"]) | {"answer": answer}

@@ -21,7 +21,7 @@ def pool():
 
 @pytest.fixture
 def loads(dot):
-    """Read a page and tell how many times the server had loaded the model until then."""
+    """Read a page, and return how often the server had loaded the model until then."""
     return lambda server, **body: json.loads(server.generate(images=[dot], **body).json()["response"])["loads"]
 
 

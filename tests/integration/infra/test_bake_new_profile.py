@@ -28,7 +28,7 @@ def test_not_for_ever(deployed: Cloud):
     assert bakers(deployed) == []
 
 
-def test_another_invalid_value_is_told_at_once(deployed: Cloud):
+def test_another_invalid_value_is_reported_at_once(deployed: Cloud):
     deployed.fail("RunInstances", "InvalidParameterValue", "Invalid value 'x' for InstanceType")
     with pytest.raises(InfraError, match="Invalid value 'x'"):
         bake(deployed.aws, how(), deployed.listen)

@@ -18,7 +18,7 @@ from prefect.blocks.webhook import Webhook
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows.orchestrator.automations import SWEEP, Change, Wanted, apply, defined
+from flows.orchestrator.automations import SWEEP, AutomationOptions, Change, apply_automations, define_automations
 from tasks.core.errors import InputError
 from tests.integration.prefect.web_backend import Receiver, receiver
 from tests.support import pdfs
@@ -86,12 +86,14 @@ def told(on_call: Receiver, subject: str) -> list[str]:
     return [body["body"] for body in bodies if body["subject"] == f"Hearth: a run {subject}"]
 
 
-def changed(wanted: Wanted | None) -> dict[str, str]:
+def changed(wanted: AutomationOptions | None) -> dict[str, str]:
     """What became of each automation."""
 
     async def applied() -> list[tuple[str, Change]]:
         async with get_client() as client:
-            return await apply(client, await defined(client, wanted) if wanted is not None else [])
+            return await apply_automations(
+                client, await define_automations(client, wanted) if wanted is not None else []
+            )
 
     return {name.removeprefix("Hearth: "): change for name, change in asyncio.run(applied())}
 
@@ -99,7 +101,7 @@ def changed(wanted: Wanted | None) -> dict[str, str]:
 def test_automations_are_made_once_updated_left_alone_when_disabled_and_deleted(
     prefect: PrefectServer, on_call: Receiver
 ):
-    notify = Wanted(notify="webhook/on-call")
+    notify = AutomationOptions(notify="webhook/on-call")
     assert changed(notify) == dict.fromkeys(NAMES, "created")
     assert changed(notify) == dict.fromkeys(NAMES, "unchanged")
 
@@ -112,7 +114,7 @@ def test_automations_are_made_once_updated_left_alone_when_disabled_and_deleted(
     assert (stalled["enabled"], stalled["trigger"]["within"]) == (False, 1800)
     assert [action["type"] for action in stalled["actions"]] == ["call-webhook", "cancel-flow-run"]
 
-    assert changed(Wanted()) == {
+    assert changed(AutomationOptions()) == {
         "a run failed": "updated",
         "a run vanished": "unchanged",
         "a run stands still": "deleted",
@@ -125,7 +127,7 @@ def test_a_block_that_is_not_there_or_cannot_notify_is_refused(on_call: Receiver
     Secret(value="hush").save("quiet", overwrite=True)
     for block, why in (("slack-webhook/nobody", "no block slack-webhook/nobody"), ("secret/quiet", "cannot notify")):
         with pytest.raises(InputError, match=why):
-            changed(Wanted(notify=block))
+            changed(AutomationOptions(notify=block))
 
 
 @pytest.mark.long("waits for events to pass through Prefect's triggers")
@@ -155,7 +157,7 @@ def test_a_run_that_stands_still_is_told_of_and_cancelled_but_not_one_that_goes_
     hearth: Hearth, prefect: PrefectServer, on_call: Receiver, tmp_path: Path
 ):
     """A run that goes on tells so twenty times in the time after which one that does not stands still."""
-    changed(Wanted(notify="webhook/on-call", stalled_minutes=0.2, cancel_stalled=True))
+    changed(AutomationOptions(notify="webhook/on-call", stalled_minutes=0.2, cancel_stalled=True))
     time.sleep(1)  # until the server's triggers have heard of it
     command = [sys.executable, "-c", GOES]
     stop = tmp_path / "stop"

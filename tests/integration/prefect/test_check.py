@@ -33,7 +33,7 @@ def states(outcome: Outcome, of: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.always
-def test_where_nothing_is_set_the_embedded_server_would_be_used(checked):
+def test_without_settings_the_embedded_server_would_be_used(checked):
     outcome = checked()
     assert (outcome.code, outcome.json["backend"], outcome.json["usable"]) == (0, "embedded", True), outcome.err
     assert states(outcome, "embedded")[0][0] == "ok"
@@ -41,7 +41,7 @@ def test_where_nothing_is_set_the_embedded_server_would_be_used(checked):
 
 
 @pytest.mark.always
-def test_every_backend_has_a_line_that_says_what_to_do(checked):
+def test_every_backend_has_a_line_with_a_remedy(checked):
     outcome = checked()
     for backend in ("url", "ollama", "ec2", "ecs", "sagemaker"):
         (state, told), *_ = states(outcome, backend)
@@ -49,13 +49,13 @@ def test_every_backend_has_a_line_that_says_what_to_do(checked):
         assert any(word in told for word in ("Set ", "Install ")), told
 
 
-def test_a_backend_that_is_asked_for_and_missing_ends_with_one(checked):
+def test_a_requested_backend_that_is_missing_exits_with_1(checked):
     assert checked("--backend", "ollama").code == 1
     assert checked("--backend", "url").code == 1
     assert checked("--backend", "ec2").code == 1
 
 
-def test_it_starts_nothing_and_writes_nothing(hearth: Hearth, checked, tmp_path: Path):
+def test_the_check_starts_and_writes_nothing(hearth: Hearth, checked, tmp_path: Path):
     cold = tmp_path / "cold"
     outcome = checked(HEARTH_HOME=str(cold), HEARTH_OUTPUT=str(tmp_path / "out" / "deep"))
     assert outcome.code == 0
@@ -63,7 +63,7 @@ def test_it_starts_nothing_and_writes_nothing(hearth: Hearth, checked, tmp_path:
     assert not (tmp_path / "out").exists()
 
 
-def test_an_output_that_cannot_be_written_to_is_missing(checked, tmp_path: Path):
+def test_an_unwritable_output_is_missing(checked, tmp_path: Path):
     (tmp_path / "file").write_text("no directory")
     outcome = checked(HEARTH_OUTPUT=str(tmp_path / "file" / "results"))
     assert outcome.code == 1
@@ -76,18 +76,18 @@ def test_a_prefect_server_that_does_not_answer_is_missing(checked):
     assert "does not answer at http://127.0.0.1:9/api" in states(outcome, "prefect")[0][1]
 
 
-def test_one_that_answers_tells_its_version(checked):
+def test_a_prefect_server_that_answers_shows_its_version(checked):
     assert states(checked(), "prefect")[0][0] == "ok"
 
 
-def test_a_server_that_is_set_is_asked_for_its_version_and_the_model(checked, server: ScriptedOllama):
+def test_a_configured_server_shows_its_version_and_the_model(checked, server: ScriptedOllama):
     outcome = checked(HEARTH_URL=server.url)
     assert (outcome.code, outcome.json["backend"]) == (0, "url"), outcome.out
     assert f"answers at {server.url}" in states(outcome, "url")[0][1]
     assert "model" in states(outcome, "url")[1][1]
 
 
-def test_a_server_that_is_set_and_gone_is_missing(checked):
+def test_a_configured_server_that_is_gone_is_missing(checked):
     outcome = checked(HEARTH_URL="http://127.0.0.1:9")
     assert (outcome.code, states(outcome, "url")[0][0]) == (1, "missing")
 

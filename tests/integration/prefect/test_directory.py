@@ -60,7 +60,9 @@ def directory(tmp_path: Path) -> Path:
     return tmp_path / "theirs"
 
 
-def test_a_run_reads_there_and_runs_nothing_of_theirs(directory: Path, tmp_path: Path, server: ScriptedOllama):
+def test_a_run_in_a_strangers_directory_executes_none_of_its_files(
+    directory: Path, tmp_path: Path, server: ScriptedOllama
+):
     marker = booby_trapped(directory)
     paper = pdfs.written(directory / "paper.pdf", "One.")
     hearth = newcomer_in(directory, tmp_path / "home", HEARTH_URL=server.url, HEARTH_BACKEND="url")
@@ -74,7 +76,7 @@ def test_a_run_reads_there_and_runs_nothing_of_theirs(directory: Path, tmp_path:
     assert "PREFECT_LOGGING_SETTINGS_PATH" in outcome.err
 
 
-def test_what_is_up_there_runs_nothing_of_theirs(directory: Path, tmp_path: Path):
+def test_hearth_up_in_a_strangers_directory_executes_none_of_its_files(directory: Path, tmp_path: Path):
     """The server, the deployments, the worker and a run's own process."""
     marker = booby_trapped(directory)
     (directory / "prefect.yaml").write_bytes((ROOT / "prefect.yaml").read_bytes())

@@ -24,24 +24,24 @@ def run(hearth: Hearth, tmp_path: Path, prefect: PrefectServer) -> str:
     return run
 
 
-def test_it_is_found_by_id_by_name_and_as_the_last(hearth: Hearth, run: str):
+def test_a_run_is_found_by_id_by_name_and_as_the_last(hearth: Hearth, run: str):
     by_id, by_name, last = (hearth("logs", name) for name in (run, "logged, all pages", "last"))
     assert by_id.code == 0, by_id.err
     assert by_id.out == by_name.out == last.out
     assert "logged, all pages: Completed" in by_id.err
 
 
-def test_a_line_has_its_time_and_level(hearth: Hearth, run: str):
+def test_each_line_has_a_time_and_a_level(hearth: Hearth, run: str):
     assert all(
         re.match(r"(\d\d:\d\d:\d\d (INFO|WARNING|ERROR|DEBUG) +| {18})", each)
         for each in hearth("logs", run).out.splitlines()
     )
 
 
-def test_a_run_that_has_ended_is_followed_to_its_end(hearth: Hearth, run: str):
+def test_an_ended_run_is_followed_to_its_end(hearth: Hearth, run: str):
     assert hearth("logs", run, "--follow").out == hearth("logs", run).out
 
 
-def test_a_run_that_is_not_known_is_refused(hearth: Hearth):
+def test_an_unknown_run_is_refused(hearth: Hearth):
     outcome = hearth("logs", "no such run")
     assert (outcome.code, "knows no run 'no such run'" in outcome.err) == (2, True)

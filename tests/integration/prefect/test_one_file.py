@@ -52,7 +52,7 @@ def replaced(novel: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [overwritten, cut_off, replaced])
-def test_a_document_that_is_changed_meanwhile_is_read_as_it_was_and_the_change_is_told(
+def test_a_document_that_changes_is_read_as_it_was_and_flagged(
     hearth: Hearth, serving, novel: Path, change: Callable[[Path], object]
 ):
     before = shutil.copy(novel, novel.with_name("before.pdf"))
@@ -67,7 +67,7 @@ def test_a_document_that_is_changed_meanwhile_is_read_as_it_was_and_the_change_i
 
 
 @pytest.mark.parametrize("change", [Path.touch, Path.unlink])
-def test_what_changes_no_byte_is_no_change(hearth: Hearth, serving, novel: Path, change: Callable[[Path], object]):
+def test_an_unchanged_copy_is_no_change(hearth: Hearth, serving, novel: Path, change: Callable[[Path], object]):
     outcome = changed_meanwhile(hearth, serving, novel, change)
     assert (outcome.code, outcome.json["flags"]) == (0, []), outcome.err
 
@@ -87,7 +87,7 @@ def rows(outcome: Outcome) -> dict[str, dict]:
     return {Path(row["document"]).name: row for row in json.loads(outcome.out)["rows"]}
 
 
-def test_two_of_the_same_in_a_batch_are_read_once_and_found_under_both_names(hearth: Hearth, serving, novel: Path):
+def test_equal_documents_in_a_batch_are_read_once_and_found_under_both_names(hearth: Hearth, serving, novel: Path):
     shutil.copy(novel, novel.with_name("copy.pdf"))
     engine = serving("echo", slots=4)
     outcome = hearth("batch", novel.parent, "--json", **engine.settings)
@@ -99,7 +99,7 @@ def test_two_of_the_same_in_a_batch_are_read_once_and_found_under_both_names(hea
     assert {row["status"] for row in rows(again).values()} == {"unchanged"}
 
 
-def test_a_document_that_is_not_whole_yet_is_left_for_the_next_batch(hearth: Hearth, serving, novel: Path):
+def test_an_incomplete_document_is_left_for_the_next_batch(hearth: Hearth, serving, novel: Path):
     engine, whole = serving("echo"), novel.read_bytes()
     growing = novel.with_name("growing.pdf")
     growing.write_bytes(whole[:-700])
@@ -109,7 +109,7 @@ def test_a_document_that_is_not_whole_yet_is_left_for_the_next_batch(hearth: Hea
     assert rows(hearth("batch", growing, "--json", **engine.settings))["growing.pdf"]["status"] == "read"
 
 
-def test_one_that_was_left_like_that_long_ago_has_failed(hearth: Hearth, serving, novel: Path):
+def test_an_old_incomplete_document_has_failed(hearth: Hearth, serving, novel: Path):
     os.truncate(novel, novel.stat().st_size - 700)
     os.utime(novel, (time.time() - 3600,) * 2)
     outcome = hearth("batch", novel, "--json", **serving("echo").settings)

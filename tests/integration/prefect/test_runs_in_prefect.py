@@ -12,7 +12,7 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows.orchestrator.automations import Wanted, apply, defined
+from flows.orchestrator.automations import AutomationOptions, apply_automations, define_automations
 from flows.ui.artifacts import MOST_SINGLE
 from tests.integration.prefect.bringing_up import processes
 from tests.integration.prefect.prefect_processes import Processes, pages, prefect_processes
@@ -192,12 +192,12 @@ def test_a_run_that_is_killed_with_its_worker_is_crashed_but_neither_one_that_li
     def short(name: str) -> Path:
         return written(outputs[name] / "short.pdf", *(f"{name} {number}" for number in range(SINGLE)))
 
-    async def automated(wanted: Wanted | None) -> None:
+    async def automated(wanted: AutomationOptions | None) -> None:
         async with get_client() as client:
-            await apply(client, await defined(client, wanted) if wanted is not None else [])
+            await apply_automations(client, await define_automations(client, wanted) if wanted is not None else [])
 
     with temporary_settings({PREFECT_API_URL: prefect.api}):
-        asyncio.run(automated(Wanted(vanished_minutes=1.5)))
+        asyncio.run(automated(AutomationOptions(vanished_minutes=1.5)))
         paused = prefect.begin(short("paused"), outputs["paused"])
         prefect.suspend(paused)
         stopped(paused, outputs["paused"])

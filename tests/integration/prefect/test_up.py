@@ -33,7 +33,7 @@ def paper(up: Up, tmp_path: Path) -> Path:
     return written(tmp_path / "paper.pdf", "One.", "Two.")
 
 
-def test_every_deployment_of_the_file_is_there_with_tags_a_description_and_its_limit(up: Up):
+def test_every_deployment_of_the_file_exists_with_tags_description_and_limit(up: Up):
     found = up.post("/deployments/filter")
     assert len(found) == len(DEPLOYMENTS) == 6
     assert all(each["description"] and "hearth" in each["tags"] for each in found)
@@ -45,7 +45,7 @@ def test_every_deployment_of_the_file_is_there_with_tags_a_description_and_its_l
 
 
 @pytest.mark.long("brings it up once more: 16 s")
-def test_brought_up_again_it_changes_nothing_but_limits_of_the_version_before(up: Up):
+def test_a_second_up_changes_only_limits_of_an_earlier_version(up: Up):
     limited = ("process-batch/nightly", "sweep-machines/sweep-machines")
     before = {"concurrency_limit": 1, "concurrency_options": {"collision_strategy": "CANCEL_NEW"}}
     for name in limited:
@@ -55,14 +55,14 @@ def test_brought_up_again_it_changes_nothing_but_limits_of_the_version_before(up
     assert {name: up.deployment(name)["global_concurrency_limit"] for name in limited} == dict.fromkeys(limited)
 
 
-def test_its_server_remembers_who_holds_slots_and_clears_what_deleted_runs_leave(up: Up):
+def test_the_server_stores_slot_leases_and_deletes_leftovers_of_deleted_runs(up: Up):
     settings = up.get("/admin/settings")["server"]
     assert settings["concurrency"]["lease_storage"].endswith(".filesystem")
     assert set(settings["services"]["db_vacuum"]["enabled"]) == {"events", "orphans"}
 
 
 @pytest.mark.long("another run of the command: 5 s")
-def test_what_is_old_is_shown_and_deleted_by_one_command(up: Up):
+def test_one_command_shows_and_deletes_expired_runs(up: Up):
     """Nothing in Prefect is so old here; that old runs go is shown by test_old_runs."""
     copy = up.home / "copies" / "left.pdf"
     copy.parent.mkdir(exist_ok=True)
@@ -74,7 +74,7 @@ def test_what_is_old_is_shown_and_deleted_by_one_command(up: Up):
     assert copy.exists()
     assert json.loads(up.hearth("clean", "--json").out)["expired"] == [gone]
     assert not copy.exists()
-    assert up.hearth("clean").out == "Nothing is older than it is kept.\n"
+    assert up.hearth("clean").out == "Nothing has expired.\n"
 
 
 def test_the_nightly_batch_is_scheduled_at_half_past_one_in_berlin(up: Up):
@@ -83,7 +83,7 @@ def test_the_nightly_batch_is_scheduled_at_half_past_one_in_berlin(up: Up):
     assert {(at.hour, at.minute) for at in times} == {(1, 30)}
 
 
-def test_the_worker_runs_what_is_asked_for_and_two_alike_requests_make_one_run(up: Up, paper: Path):
+def test_the_worker_runs_requests_and_two_equal_ones_make_one_run(up: Up, paper: Path):
     job = {"document": str(paper), "output": str(up.home / "mine")}
     first, second = (up.run("process-document/on-demand", key="paper", job=job) for _ in range(2))
     assert first == second
@@ -92,7 +92,7 @@ def test_the_worker_runs_what_is_asked_for_and_two_alike_requests_make_one_run(u
     assert list((up.home / "mine").glob("paper-*/document.md"))
 
 
-def test_a_parameter_that_is_wrong_is_refused(up: Up):
+def test_a_wrong_parameter_is_refused(up: Up):
     with pytest.raises(httpx.HTTPStatusError, match=r"409|422"):
         up.run("process-document/on-demand", job={"document": "/a.pdf", "slots": 0})
 
@@ -107,7 +107,7 @@ def test_the_nightly_batch_reads_the_inbox(up: Up):
 
 
 @pytest.mark.long("reads a long document")
-def test_a_run_that_is_cancelled_keeps_its_pages_and_gives_its_slots_back(up: Up, tmp_path: Path):
+def test_a_cancelled_run_keeps_its_pages_and_releases_its_slots(up: Up, tmp_path: Path):
     long = written(tmp_path / "long.pdf", *(f"Page {number} of many." for number in range(150)))
     output = up.home / "cancelled"
     run = up.run("process-document/on-demand", job={"document": str(long), "output": str(output)})
@@ -133,19 +133,19 @@ def test_a_relative_path_is_relative_to_the_workers_directory(up: Up):
 
 
 @pytest.mark.long("another run of a worker")
-def test_where_aws_is_not_configured_the_sweep_has_nothing_to_do(up: Up):
+def test_without_aws_the_sweep_does_nothing(up: Up):
     run = up.ended(up.run("sweep-machines/sweep-machines"))
     assert (run["state_type"], run["state_name"]) == ("COMPLETED", "Skipped")
 
 
 @pytest.mark.long("another run of a worker; test_plan_costs has the flow")
-def test_what_reading_will_cost_is_a_run_too(up: Up):
+def test_a_cost_plan_is_a_run_too(up: Up):
     run = up.ended(up.run("plan-costs/plan-costs", request={"pages": 50}))
     assert run["state_name"] == "Completed"
 
 
 @pytest.mark.long("reads a long document")
-def test_a_second_nightly_run_at_once_is_skipped_and_reads_nothing(up: Up, tmp_path: Path):
+def test_a_concurrent_second_nightly_run_is_skipped(up: Up, tmp_path: Path):
     inbox = tmp_path / "inbox"
     inbox.mkdir()
     written(inbox / "long.pdf", *(f"Page {number}." for number in range(60)))
@@ -160,7 +160,7 @@ def test_a_second_nightly_run_at_once_is_skipped_and_reads_nothing(up: Up, tmp_p
 
 @pytest.mark.long("reads documents in turn")
 @pytest.mark.parametrize("name", ["process-document/on-demand", "process-batch/on-demand"])
-def test_what_is_asked_for_on_demand_waits_for_its_turn(up: Up, name: str, tmp_path: Path):
+def test_on_demand_runs_wait_for_the_concurrency_limit(up: Up, name: str, tmp_path: Path):
     """The strategy ENQUEUE, with a limit of one for the test: the second run waits, and is done after the first."""
     deployment = up.deployment(name)["id"]
 

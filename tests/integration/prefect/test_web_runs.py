@@ -12,7 +12,7 @@ from prefect.client.orchestration import PrefectClient
 from prefect.states import Cancelled, Completed, Failed
 
 from flows.cli.main import app
-from flows.orchestrator.trigger import Asked, trigger
+from flows.orchestrator.trigger import RunRequest, trigger
 from flows.process_document import process_document
 from tasks.core.errors import InputError, UnavailableError
 from tasks.core.jobs import Job
@@ -74,10 +74,10 @@ async def test_owners_on_one_prefect_server_have_runs_of_their_own(deployment: t
     job = Job(document="/a.pdf", output="/results")
 
     async def run(owner: str, request: str, output: str) -> UUID:
-        asked = Asked("their key", owner, request)
+        asked = RunRequest("their key", owner, request)
         return (await trigger(client, job.model_copy(update={"output": output}), "a", name, asked)).id
 
-    unmarked = (await trigger(client, job, "a", name, Asked("their key"))).id
+    unmarked = (await trigger(client, job, "a", name, RunRequest("their key"))).id
     assert await run("ours", "1", "/results") == unmarked
     theirs = await run("theirs", "2", "/elsewhere")
     assert theirs != unmarked

@@ -24,12 +24,12 @@ def pool(prefect: PrefectServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[st
     httpx.delete(f"{prefect.api}/work_pools/{NAME}").raise_for_status()
 
 
-async def test_a_pool_that_is_not_there_is_made_for_processes_on_this_machine(prefect: PrefectServer, pool: str):
+async def test_a_missing_pool_is_created_for_local_processes(prefect: PrefectServer, pool: str):
     await up.create_pool()
     assert prefect.ask("GET", f"work_pools/{pool}").json()["type"] == "process"
 
 
-async def test_the_variables_of_a_pool_that_is_there_stay(prefect: PrefectServer, pool: str):
+async def test_the_variables_of_an_existing_pool_stay(prefect: PrefectServer, pool: str):
     template = {"job_configuration": {"env": {"OURS": "1"}}, "variables": {"type": "object", "properties": {}}}
     prefect.ask("POST", "work_pools/", json={"name": pool, "type": "process", "base_job_template": template})
     await up.create_pool()
@@ -37,7 +37,7 @@ async def test_the_variables_of_a_pool_that_is_there_stay(prefect: PrefectServer
     assert found["job_configuration"]["env"] == {"OURS": "1"}
 
 
-async def test_a_pool_of_another_type_is_refused_with_what_to_do(prefect: PrefectServer, pool: str):
+async def test_a_pool_of_another_type_is_refused_with_a_remedy(prefect: PrefectServer, pool: str):
     prefect.ask("POST", "work_pools/", json={"name": pool, "type": "docker"})
     with pytest.raises(ServerError, match=rf"work pool {pool} of type docker.*prefect work-pool delete {pool}"):
         await up.create_pool()

@@ -64,13 +64,13 @@ def expiry(monkeypatch: pytest.MonkeyPatch) -> Expiry:
 async def take_lock(store: ResultStore, events: list[Any]) -> None:
     """Wait for the lock, and release it."""
     with subscribe(events.append):
-        async with store.turn():
+        async with store.lock():
             events.append("locked")
 
 
 async def test_a_second_run_of_a_document_waits_for_the_first(store: ResultStore, aws: AwsFront, expiry: Expiry):
     events: list[Any] = []
-    async with store.turn():
+    async with store.lock():
         other = asyncio.create_task(take_lock(new_store(), events))
         await until_async(lambda: events)
         before = len(aws.calls)
@@ -84,10 +84,10 @@ async def test_the_same_bytes_under_another_name_are_copied_and_not_read(s3: Any
     one, other = (ResultStore(PLACE / f"{name}-aaaaaaaaaaaa", shared=True) for name in ("one", "other"))
     for store in (one, other):
         store.prepare()
-    async with one.turn():
+    async with one.lock():
         one.write_page(page(1))
         one.write_page(failed(2))
-    async with other.turn():
+    async with other.lock():
         other.take_over([1, 2, 3], lambda _: True)
     assert (other.page(1), other.page(2)) == (page(1), None)
 
@@ -97,7 +97,7 @@ async def test_the_same_bytes_under_two_names_share_one_lock(s3: Any, expiry: Ex
     for store in (one, other):
         store.prepare()
     events: list[Any] = []
-    async with one.turn():
+    async with one.lock():
         waiting = asyncio.create_task(take_lock(other, events))
         await until_async(lambda: events)
     await waiting
@@ -105,7 +105,7 @@ async def test_the_same_bytes_under_two_names_share_one_lock(s3: Any, expiry: Ex
 
 
 async def test_a_lock_is_renewed_while_its_holder_lives(store: ResultStore, expiry: Expiry):
-    async with store.turn():
+    async with store.lock():
         first = objects.get(store.directory / ".lock").etag
         await until_async(lambda: objects.get(store.directory / ".lock").etag != first)
 
@@ -126,7 +126,7 @@ async def test_the_lock_of_a_run_that_died_expires(store: ResultStore, expiry: E
 
 async def test_a_lock_whose_response_is_lost_is_held(store: ResultStore, aws: AwsFront, expiry: Expiry):
     aws.inject(lost_answer(), "PUT", where=to(".lock"))
-    async with asyncio.timeout(PATIENCE), store.turn():  # far less than a lock lasts
+    async with asyncio.timeout(PATIENCE), store.lock():  # far less than a lock lasts
         pass
 
 
@@ -147,12 +147,12 @@ def test_an_older_version_of_the_lock_cannot_be_replaced(store: ResultStore):
 async def usurped(store: ResultStore, expiry: Expiry) -> AsyncIterator[tuple[ResultStore, ResultStore]]:
     """A run that lost its lock without knowing it, and the one that holds it now."""
     expiry(36_000, renewed=False)
-    async with store.turn():
+    async with store.lock():
         other = new_store()
         expiry(1.0)
         async with AsyncExitStack() as block:
             async with asyncio.timeout(PATIENCE):
-                await block.enter_async_context(other.turn())
+                await block.enter_async_context(other.lock())
             expiry(36_000)
             yield store, other
 
@@ -175,10 +175,10 @@ async def test_a_page_that_another_run_read_otherwise_is_replaced(
 
 
 async def test_a_page_that_is_read_by_force_replaces_an_earlier_runs(store: ResultStore):
-    async with new_store().turn():
+    async with new_store().lock():
         store.write_page(page(1, "earlier"))
     later = new_store()
-    async with later.turn():
+    async with later.lock():
         later.write_page(page(1, "by force"))
     assert later.page(1).text == "by force"
 

@@ -45,7 +45,7 @@ def backend(aws: AwsFront) -> Callable[..., SagemakerBackend]:
     return make
 
 
-async def test_runs_share_the_slots_of_all_copies_and_are_told_the_cost_of_all_instances(
+async def test_runs_share_the_slots_of_all_copies_and_see_the_cost_of_all_instances(
     aws: AwsFront, served: Container, backend: Callable[..., SagemakerBackend]
 ):
     make_endpoint(aws, served, copies=2)
@@ -64,7 +64,7 @@ async def test_runs_share_the_slots_of_all_copies_and_are_told_the_cost_of_all_i
     assert "15 to 25 min after its last request" in (await allocation.lease.status()).ends
 
 
-async def test_no_instance_in_time_is_told_with_what_sagemaker_said(
+async def test_no_instance_in_time_is_reported_with_sagemaker_s_reason(
     aws: AwsFront, served: Container, backend: Callable[..., SagemakerBackend], monkeypatch: pytest.MonkeyPatch
 ):
     make_endpoint(aws, served, copies=0)
@@ -103,7 +103,7 @@ async def test_an_endpoint_that_is_deleted_has_gone(
     assert "is gone" in (await made.release(allocation)).message
 
 
-async def test_without_a_stack_it_is_told_how_to_make_one(backend: Callable[..., SagemakerBackend]):
+async def test_without_a_stack_the_error_says_how_to_deploy_one(backend: Callable[..., SagemakerBackend]):
     with pytest.raises(CloudError, match=r"no stack hearth-sagemaker-default\. Deploy it: hearth infra up sagemaker"):
         await backend().acquire(2, "a test")
 

@@ -67,7 +67,7 @@ class TestRealTime:
             with pytest.raises(PageError, match="content length exceeded"):
                 await carried.generate(REQUEST, "read", (b"\0" * 10_000,))
 
-    async def test_a_page_that_takes_longer_than_sagemaker_waits_may_be_sent_again_and_the_way_out_is_told(
+    async def test_a_page_that_takes_longer_than_sagemaker_waits_may_be_retried_and_the_remedy_is_shown(
         self, real_time: Callable[..., OllamaClient], endpoint: Endpoint
     ):
         endpoint.stream_seconds = 0.15

@@ -18,7 +18,8 @@ from tasks.core.errors import (
     PageError,
 )
 from tasks.core.interruption import Interruption
-from tasks.ollama.client import GenerateRequest, OllamaClient
+from tasks.inference.schema import GenerateRequest
+from tasks.ollama.client import OllamaClient
 from tests.integration.sagemaker.transports import REQUEST, picture
 from tests.support.aws.container import MODEL, Container
 from tests.support.aws.faults import denied
@@ -61,7 +62,7 @@ class TestEither:
                 await carried.version()
         assert interruption.gone
 
-    async def test_a_missing_permission_is_told_as_what_it_is(self, client: Callable[..., OllamaClient], aws: AwsFront):
+    async def test_a_missing_permission_is_reported_as_such(self, client: Callable[..., OllamaClient], aws: AwsFront):
         aws.inject(denied(), "InvokeEndpoint*", times=None)
         async with client() as carried:
             with pytest.raises(CloudError, match="AWS does not permit InvokeEndpoint"):

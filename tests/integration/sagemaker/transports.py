@@ -6,7 +6,7 @@ import io
 
 from PIL import Image
 
-from tasks.ollama.client import GenerateRequest
+from tasks.inference.schema import GenerateRequest
 from tests.support.aws.container import MODEL
 
 NAME, COMPONENT = "hearth-test", "hearth-test-tesseract"

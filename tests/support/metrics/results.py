@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from tasks.core.errors import FailureReason
-from tasks.ollama.schema import Timing
+from tasks.inference.schema import Timing
 from tasks.results.page import Attempt, PageResult, PageStatus
 
 

@@ -1,1 +1,1 @@
-"""Ollamas for tests: one that answers as a test says, one that counts, and a program over a real llama-server."""
+"""Ollama servers for tests: one with scripted answers, one that counts, and a program over a real llama-server."""

@@ -93,7 +93,7 @@ class CountingOllama:
 
     @property
     def held(self) -> int:
-        """How many requests for text are here now."""
+        """The number of requests for text in progress."""
         return sum(note.ended is None for note in self.notes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -159,7 +159,7 @@ class CountingOllama:
 
 
 def run_settings(run: int) -> dict[str, str]:
-    """What has a command's requests be known as the run's."""
+    """Return the environment that marks a command's requests as the run's."""
     return {"HEARTH_IDLE_MINUTES": str((_RUN_BASE + run - 0.5) / 60)}
 
 
@@ -168,7 +168,7 @@ def _run_of(body: Body) -> int:
 
 
 def steps(spans: Iterable[tuple[float, float | None]]) -> list[tuple[float, int]]:
-    """How many spans there are at once, from each moment at which that changes."""
+    """Return the number of concurrent spans from each moment at which it changes."""
     changes: list[tuple[float, int]] = []
     for start, end in spans:
         changes.append((start, 1))
@@ -182,28 +182,28 @@ def steps(spans: Iterable[tuple[float, float | None]]) -> list[tuple[float, int]
 
 
 def sent(notes: Iterable[Note]) -> list[tuple[float, float | None]]:
-    """From when until when clients had the requests in flight."""
+    """Return the spans in which the requests were in flight."""
     return [(note.received, note.ended) for note in notes]
 
 
 def worked_on(notes: Iterable[Note]) -> list[tuple[float, float | None]]:
-    """From when until when the requests were in a slot."""
+    """Return the spans in which the requests had a slot."""
     return [(note.started, note.ended) for note in notes if note.started is not None]
 
 
 def most(spans: Iterable[tuple[float, float | None]]) -> int:
-    """The most at once."""
+    """Return the maximum number of concurrent spans."""
     return max((now for _, now in steps(spans)), default=0)
 
 
 def seconds_within(spans: Iterable[tuple[float, float | None]], start: float, end: float) -> float:
-    """How long all of them together lasted between two moments."""
+    """Return the total length of all spans between two moments."""
     return sum(max(0.0, min(end, end if to is None else to) - max(start, since)) for since, to in spans)
 
 
 @contextmanager
 def counting_ollama(slots: int, seconds: float | Callable[[int], float] = 0.5) -> Iterator[CountingOllama]:
-    """One on a free port of this machine, in a thread of its own."""
+    """Yield a counting server on a free port of this machine, in a thread."""
     app = CountingOllama(slots, seconds if callable(seconds) else lambda _page: seconds)
     with in_thread(app):
         try:

@@ -1,4 +1,4 @@
-"""A real HTTP server that answers as a test says, and otherwise like an Ollama with one model loaded."""
+"""A real HTTP server with scripted answers, which otherwise answers like an Ollama with one model loaded."""
 
 from __future__ import annotations
 
@@ -42,27 +42,27 @@ Answer = Say | Callable[[Body], Awaitable[Say]]
 
 
 def says(**fields: Any) -> Say:
-    """JSON under HTTP 200."""
+    """Return JSON under HTTP 200."""
     return Say(json.dumps(fields).encode())
 
 
 def fails(status: int, text: str) -> Say:
-    """An error as Ollama sends it."""
+    """Return an error in Ollama's form."""
     return replace(says(error=text), status=status)
 
 
 def lines(*objects: Body) -> Say:
-    """NDJSON, as streams are sent."""
+    """Return NDJSON, the form of streams."""
     return Say(b"".join(json.dumps(each).encode() + b"\n" for each in objects))
 
 
 def piece(text: str, **fields: Any) -> bytes:
-    """A line of an answer that is streamed."""
+    """Return a line of a streamed answer."""
     return json.dumps({"model": MODEL, "response": text, "done": False} | fields).encode() + b"\n"
 
 
 def streams(*chunks: bytes) -> Say:
-    """An answer in chunks as they are."""
+    """Return an answer that is sent in these chunks."""
 
     async def sent() -> AsyncIterator[bytes]:
         for chunk in chunks:
@@ -72,12 +72,12 @@ def streams(*chunks: bytes) -> Say:
 
 
 def cut(content: bytes = b'{"response": "Hel') -> Say:
-    """An answer in the middle of which the connection breaks."""
+    """Return an answer during which the connection breaks."""
     return Say(content, cut=True)
 
 
 def reads(text: str = "Hello.", **fields: Any) -> Say:
-    """A page's answer: a second in all, half of it spent on writing."""
+    """Return a page's answer that took a second, half of it for writing."""
     return says(**page_answer(text, **fields))
 
 
@@ -116,7 +116,7 @@ class ScriptedOllama:
         self.reset()
 
     def reset(self) -> None:
-        """Forget all calls, and answer like an Ollama at rest again."""
+        """Forget all calls, and answer like an idle Ollama again."""
         self.calls: list[tuple[str, Body]] = []
         self.headers: list[Headers] = []
         self._script: dict[str, list[Answer]] = {path: [says(**fields)] for path, fields in AT_REST.items()}
@@ -126,11 +126,11 @@ class ScriptedOllama:
         }
 
     def answers(self, path: str, *answers: Answer) -> None:
-        """What the next requests get, each one answer; the last answer stays."""
+        """Set the answers to the next requests; the last one is repeated."""
         self._script[path] = list(answers)
 
     def asked(self, path: str) -> list[Body]:
-        """The JSON of the requests to a path."""
+        """Return the JSON of the requests to a path."""
         return [body for called, body in self.calls if called == path]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -160,7 +160,7 @@ class ScriptedOllama:
 
 
 def _as_stream(say: Say) -> bytes:
-    """A page's answer as Ollama streams it, some words a line; everything else as it is."""
+    """Return a page's answer as a stream of a few words a line, and any other answer unchanged."""
     try:
         whole = json.loads(say.content)
         words = re.findall(r"\s*\S+|\s+", whole["response"]) if whole["done"] is True else []
@@ -173,6 +173,6 @@ def _as_stream(say: Say) -> bytes:
 
 @contextmanager
 def scripted_ollama() -> Iterator[ScriptedOllama]:
-    """A scripted server on a free port of this machine, in a thread of its own."""
+    """Yield a scripted server on a free port of this machine, in a thread."""
     with in_thread(ScriptedOllama()) as app:
         yield app

@@ -1,4 +1,4 @@
-"""The wire of the Ollamas for tests: their one model, and what they answer at rest."""
+"""The messages of the Ollama servers for tests: their one model, and the answers of an idle server."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ AT_REST: dict[str, Body] = {
         "details": _DETAILS,
     },
 }
-"""By path: an Ollama that has its model loaded and nothing to do."""
+"""The answers, by path, of an idle Ollama with its model loaded."""
 
 LOADED: Body = {"model": MODEL, "response": "", "done": True, "done_reason": "load"}
 
 
 def page_answer(text: str, **numbers: Any) -> Body:
-    """Make a page's answer; where no durations are given, a second in all, half of it spent on writing."""
+    """Return a page's answer; by default it took a second, half of it for writing."""
     return {
         "model": MODEL,
         "response": text,

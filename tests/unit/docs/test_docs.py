@@ -86,6 +86,14 @@ def test_files_and_folders_that_the_pages_name_exist(page: Path):
         assert [name for name in named if not (ROOT / name).exists()] == []
 
 
+def test_every_folder_of_the_source_has_a_sentence():
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    described = set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
+    packages = [path for top in ("flows", "tasks", "infra_scripts") for path in (ROOT / top).glob("*/__init__.py")]
+    folders = {path.parent.name for path in packages}
+    assert described == folders
+
+
 def test_settings_that_the_pages_name_exist():
     reference = "".join((ROOT / "docs" / "reference" / name).read_text() for name in ("settings.md", "api.md"))
     known = set(re.findall(r"^\| `((?:HEARTH|API)_\w+)`", reference, re.MULTILINE))

@@ -1,1 +1,1 @@
-"""A real engine without a real model: llama.cpp's server, weights that were made up, and an `ollama` that runs it."""
+"""A real engine with made-up weights: llama.cpp's server, and an `ollama` that runs it."""

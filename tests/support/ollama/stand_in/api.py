@@ -1,4 +1,4 @@
-"""Ollama's wire: what the stand-in is asked, and what it answers."""
+"""Ollama's messages: the stand-in's requests and responses."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ CAUSE = re.compile(r"error loading model|GGML_ASSERT|unable to allocate")
 
 
 class RunnerError(Exception):
-    """What Ollama answers with status 500, or another one."""
+    """An error that Ollama answers with status 500, or another one."""
 
     def __init__(self, text: str, status: int = 500) -> None:
         super().__init__(text)
@@ -75,7 +75,7 @@ class Runner:
         raise RunnerError(f"llama-server process has terminated: exit status {self._child.returncode}: {self._cause()}")
 
     async def events(self, request: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
-        """Ask it, and give the events of its stream.
+        """Send a request, and yield the events of its stream.
 
         Raises:
             RunnerError: it refuses, or its process ended meanwhile.

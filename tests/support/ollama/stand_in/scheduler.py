@@ -1,4 +1,4 @@
-"""Which model the stand-in has in memory, and for how long."""
+"""The model that the stand-in has in memory, and its expiry."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ KEEP_ALIVE_SECONDS = 300.0
 
 
 class Scheduler:
-    """Which model is in memory: one at a time."""
+    """The scheduler, which keeps one model in memory."""
 
     def __init__(self, slots: int) -> None:
         self._slots = slots
@@ -48,7 +48,7 @@ class Scheduler:
             self._expiry = asyncio.get_running_loop().call_later(self.keep_alive, self._expire)
 
     async def unload(self) -> None:
-        """Let go of what is in memory."""
+        """Unload the model in memory."""
         self._stay()
         runner, self.runner = self.runner, None
         if runner is not None:

@@ -143,7 +143,7 @@ async def _whole(head: Fields, answer: Pieces) -> Response:
 
 
 async def _streamed(head: Fields, answer: Pieces) -> Response:
-    """Stream the answer. What goes wrong before its first piece has a status of its own."""
+    """Stream the answer. An error before its first piece has its own status."""
     try:
         first = await anext(answer)
     except RunnerError as error:

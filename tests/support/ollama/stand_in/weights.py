@@ -39,7 +39,7 @@ class Model:
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        """Return what llama-server is told to load."""
+        """Return the arguments with which llama-server loads the model."""
         projector = ("--mmproj", str(directory() / "projector.mmproj")) if self.vision else ()
         return ("--model", str(self.weights), *projector)
 

@@ -29,9 +29,9 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
     for metric in OF_RUNS:
         label = metric.words[0] if metric.words else ""
         if metric.kind is Kind.COUNTER:
-            aggregate.count(metric, label=label)
+            aggregate.add(metric, label=label)
         else:
-            aggregate.see(metric, 1.0, label)
+            aggregate.add(metric, 1.0, label)
     TotalsSink(home, ("p", "m")).publish(aggregate.snapshot())
     LiveFile(home).write(live_run())
     gpus = Gpus(lambda: [{"use": 80.0, "memory": 60.0, "celsius": 55.0}])

@@ -1,4 +1,4 @@
-"""Tasks that give something back end whole, however they are cancelled."""
+"""Tasks that release something finish doing so, however they are cancelled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clocks that go on whatever is done to the wall clock."""
+"""Clocks that are independent of the wall clock."""
 
 from __future__ import annotations
 

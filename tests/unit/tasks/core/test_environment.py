@@ -1,4 +1,4 @@
-"""Which variables a program that Hearth starts is given."""
+"""The variables that a child process gets."""
 
 from __future__ import annotations
 

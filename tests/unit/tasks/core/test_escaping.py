@@ -1,4 +1,4 @@
-"""Text of others before a person's eyes."""
+"""Foreign text that is shown to people."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_the_message_of_an_error_can_be_stored():
 
 @pytest.fixture
 def log() -> Iterator[io.StringIO]:
-    """What a handler writes for the logger `others`."""
+    """The output of a handler for the logger `others`."""
     made, written = logging.getLogRecordFactory(), io.StringIO()
     handler = logging.StreamHandler(written)
     handler.setFormatter(logging.Formatter("%(message)s"))

@@ -1,4 +1,4 @@
-"""Which way leads to a host, by the environment: through a proxy or not, and whose certificates are trusted."""
+"""The environment's network settings: proxies, and trusted certificates."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PROXY = "http://proxy.example:3128"
 
 @pytest.fixture(autouse=True)
 def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The variables are as if nobody had set them, also afterwards."""
+    """Unset the variables for the test, and restore them."""
     monkeypatch.setattr(network, "_unusable", {})
     for name in (*_VARIABLES, "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         monkeypatch.setenv(name, "")

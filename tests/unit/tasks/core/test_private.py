@@ -1,4 +1,4 @@
-"""What Hearth stores is its owner's alone, whatever the umask, unless HEARTH_SHARED says otherwise."""
+"""Files of Hearth are for their owner alone, whatever the umask, unless HEARTH_SHARED says otherwise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many parts serve, and for how long all of them were paid for."""
+"""The number of replicas, and their paid time."""
 
 import pytest
 
@@ -47,5 +47,5 @@ async def test_parts_are_measured_together_and_anew_if_they_changed_meanwhile(mo
         return Count(slots - 1)  # one was missed, which says little of each part
 
     monkeypatch.setattr(parallelism, "measure_parallelism", measured)
-    assert await parallelism._measure_each(None, None, 4, parts) == Count(4)  # type: ignore[arg-type] # nothing is sent
+    assert await parallelism.measure_each(None, None, 4, parts) == Count(4)  # type: ignore[arg-type] # nothing is sent
     assert asked == [8, 12]

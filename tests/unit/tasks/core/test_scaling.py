@@ -15,7 +15,7 @@ from tasks.backends.ec2.backend import Ec2Backend
 from tasks.core.scaling import Scale, machine_count
 from tasks.costs.assumptions import Assumptions
 from tasks.costs.price_book import shipped_book
-from tasks.ollama.client import GenerateRequest
+from tasks.inference.schema import GenerateRequest
 from tasks.settings.settings import Settings
 from tasks.simulation import fleet
 from tasks.simulation.fleet import simulate
@@ -58,7 +58,7 @@ def test_the_simulation_and_a_run_call_the_same_function(monkeypatch: pytest.Mon
 
 
 class Slow(Ec2Backend):
-    """Machines that are asked for, and never come."""
+    """Machines that are requested and never start."""
 
     asked = 0
 

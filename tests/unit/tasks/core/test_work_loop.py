@@ -1,4 +1,4 @@
-"""The loop of its own on which pages are read."""
+"""The separate event loop on which pages are read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Render pages, and look at the processes that do."""
+"""Helpers that render pages and inspect the processes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ async def rendered(path: Path, number: int = 1, longest_side: int = 400) -> Page
 
 
 def workers() -> list[psutil.Process]:
-    """Those that live; one that ends just now is none."""
+    """Return the processes that live and are not just ending."""
     found = []
     for child in psutil.Process().children():
         with suppress(psutil.Error):
@@ -54,7 +54,7 @@ async def fails(renderer: Renderer, number: int, reason: FailureReason = Failure
 
 
 async def has_ink(renderer: Renderer, number: int) -> bool:
-    """Whether a page is rendered, and in time."""
+    """Check that a page is rendered in time."""
     try:
         return (await renderer.page(number)).has_ink
     except PageError:  # a busy machine took too long for it

@@ -1,4 +1,4 @@
-"""What a bad page costs the others: nothing."""
+"""A bad page does not affect the others."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ async def test_a_page_that_takes_too_long_fails_alone(tmp_path):
 
 
 async def test_a_process_that_is_killed_costs_no_page_and_twice_the_one_that_it_rendered(tmp_path):
-    """Whoever kills it may do so for memory's sake, or want to."""
+    """The system may have killed it to free memory, or a person on purpose."""
     async with renders(pdfs.with_endless_page(tmp_path / "endless.pdf")) as renderer:
         endless = asyncio.create_task(fails(renderer, 1))
         for _ in range(2):

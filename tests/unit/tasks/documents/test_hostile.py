@@ -1,4 +1,4 @@
-"""Small files that are made to cost much: refused when they are opened, or failed on their page, within limits."""
+"""Small hostile files: refused when they are opened, or failed on their page, within the limits."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ GIGABYTE = 1_000_000_000
 
 @contextmanager
 def memory_of_children() -> Iterator[list[int]]:
-    """The most memory that processes of this one have had, seen every few milliseconds."""
+    """Yield the peak memory of child processes, sampled every few milliseconds."""
     seen, done = [0], threading.Event()
 
     def watch() -> None:

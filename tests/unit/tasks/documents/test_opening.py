@@ -1,4 +1,4 @@
-"""What opening a document takes: memory, time, a password, and limits."""
+"""Opening of documents: memory, time, passwords, and limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pages as images: their size, their colours, and how much is on them."""
+"""Pages as images: size, colours, and ink."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ async def test_a_lone_page_number_is_ink(tmp_path):
 
 
 async def test_a_speck_is_neither_blank_nor_ink(tmp_path):
-    """A model is asked about it, and may answer nothing."""
+    """A model is asked about it, and its answer may be empty."""
     image = await rendered(pdfs.spotted(tmp_path / "speck.pdf", 0.5), longest_side=1288)
     assert not image.blank
     assert not image.has_ink

@@ -1,4 +1,4 @@
-"""Which files are taken, and which are refused."""
+"""Accepted and refused files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LIMITS = LimitSettings()
 
 @contextmanager
 def without_privileges() -> Iterator[None]:
-    """As a user whom file permissions bind; root becomes nobody for a while."""
+    """Run as a user bound by file permissions; root becomes nobody for a while."""
     root = os.geteuid() == 0
     if root:
         os.seteuid(65534)

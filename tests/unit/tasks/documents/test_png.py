@@ -1,4 +1,4 @@
-"""PNG files: what is written is taken, and nothing else is."""
+"""PNG files: those that are written here are accepted, and no others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is believed of the sandboxed process's answers."""
+"""Validation of the sandboxed process's responses."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def sent(message: dict[str, Any] | bytes, *, length: int | None = None) -> bytes
 
 
 def answering(monkeypatch: pytest.MonkeyPatch, *answers: bytes) -> None:
-    """Have the process replaced by one that has been taken over, and answers this."""
+    """Replace the process by a compromised one that sends these responses."""
     scripted = json.dumps([answer.hex() for answer in (sent(CONFINED), *answers)])
     monkeypatch.setattr(render_process, "_COMMAND", (sys.executable, "-S", "-c", ANSWERS, scripted))
 

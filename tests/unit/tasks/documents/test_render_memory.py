@@ -1,4 +1,4 @@
-"""What the renderer's process takes and leaves: modules, memory and the file that it reads."""
+"""The renderer's process: its modules, its memory and its file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sandboxed process: what it cannot do, and whom it serves."""
+"""The sandboxed process: its confinement, and its documents."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which pages a selection means."""
+"""Page selections."""
 
 from __future__ import annotations
 

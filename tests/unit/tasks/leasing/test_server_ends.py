@@ -62,7 +62,7 @@ async def test_a_caller_that_gave_up_waiting_holds_no_lease(machine):
     assert machine.starts == []
 
 
-async def test_a_server_that_is_told_to_stop_does_so_though_it_is_leased(machine):
+async def test_a_server_that_is_stopped_by_hand_stops_although_it_is_leased(machine):
     server = await machine.lease()
     (state,) = local_servers(machine.home)
     stop_server(state)
@@ -143,7 +143,7 @@ async def test_a_killed_watchdog_is_noticed_by_those_who_are_waiting(machine):
         (["false"], "(empty)"),
     ],
 )
-async def test_a_server_that_does_not_start_is_told_with_the_end_of_its_log(machine, command, log):
+async def test_a_server_that_does_not_start_is_reported_with_the_end_of_its_log(machine, command, log):
     spec = replace(machine.spec(), command=lambda _port: command)
     with pytest.raises(ServerError) as caught:
         await machine.lease(spec)

@@ -11,7 +11,7 @@ WHOSE = ("night", "qwen2.5vl:7b")
 def some_pages(count: int = 3) -> Aggregate:
     aggregate = Aggregate()
     for number in range(count):
-        aggregate.count(names.PAGES, label="read")
-        aggregate.see(names.PAGE_SECONDS, number + 1.0)
-        aggregate.see(names.IN_FLIGHT, 4)
+        aggregate.add(names.PAGES, label="read")
+        aggregate.add(names.PAGE_SECONDS, number + 1.0)
+        aggregate.add(names.IN_FLIGHT, 4)
     return aggregate

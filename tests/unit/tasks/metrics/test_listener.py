@@ -99,7 +99,7 @@ def test_values_are_kept_to_half_a_percent(values: list[float]):
 def test_memory_does_not_grow_with_the_pages():
     aggregate = Aggregate()
     for number in range(100_000):
-        aggregate.see(names.PAGE_SECONDS, 0.1 + number % 99_991 / 1000)
+        aggregate.add(names.PAGE_SECONDS, 0.1 + number % 99_991 / 1000)
     assert len(aggregate.snapshot().values["PageSeconds", ""]) <= 900 * 3 + 1
 
 
@@ -111,12 +111,12 @@ VALUES = st.sampled_from([0.5, 1.0, 2.0])
 def test_what_came_since_and_what_was_before_make_the_whole(before: list, after: list):
     aggregate = Aggregate()
     for (name, label), value in before:
-        aggregate.count(names.BY_NAME[name], value, label)
-        aggregate.see(names.QUEUE_SECONDS, value)
+        aggregate.add(names.BY_NAME[name], value, label)
+        aggregate.add(names.QUEUE_SECONDS, value)
     first = aggregate.snapshot()
     for (name, label), value in after:
-        aggregate.count(names.BY_NAME[name], value, label)
-        aggregate.see(names.QUEUE_SECONDS, value)
+        aggregate.add(names.BY_NAME[name], value, label)
+        aggregate.add(names.QUEUE_SECONDS, value)
     whole = aggregate.snapshot()
     again = first.plus(whole.since(first))
     assert again.counts == pytest.approx(whole.counts)
@@ -129,8 +129,8 @@ def test_no_count_is_lost_between_threads():
 
     def add() -> None:
         for _ in range(2000):
-            aggregate.count(names.TOKENS_OUT)
-            aggregate.see(names.PAGE_SECONDS, 1.0)
+            aggregate.add(names.TOKENS_OUT)
+            aggregate.add(names.PAGE_SECONDS, 1.0)
 
     threads = [threading.Thread(target=add) for _ in range(4)]
     for thread in threads:

@@ -44,11 +44,11 @@ def receiver(status: int = 200) -> Iterator[tuple[str, list[tuple[str, bytes]]]]
         thread.join()
 
 
-def test_opentelemetry_is_sent_the_machines_totals_as_its_protocol_has_them(tmp_path: Path):
+def test_the_machines_totals_are_sent_in_opentelemetrys_protocol(tmp_path: Path):
     with receiver() as (url, got):
-        sink = TotalsSink(tmp_path, WHOSE, [Otlp(url, tmp_path)])
-        sink.publish(some_pages().snapshot())
-        TotalsSink(tmp_path, WHOSE, [Otlp(url, tmp_path)]).publish(some_pages().snapshot())
+        for _ in range(2):
+            for sink in (TotalsSink(tmp_path, WHOSE), Otlp(url, tmp_path)):
+                sink.publish(some_pages().snapshot())
     (path, _), (_, body) = got
     assert path == "/v1/metrics"
     request = ExportMetricsServiceRequest.FromString(body)
@@ -69,6 +69,6 @@ def test_opentelemetry_is_sent_the_machines_totals_as_its_protocol_has_them(tmp_
     assert not spread.HasField("min")
 
 
-def test_a_receiver_that_refuses_is_told_as_such(tmp_path: Path):
-    with receiver(status=400) as (url, _), pytest.raises(ServerError, match="does not take metrics"):
-        Otlp(url, tmp_path).publish({WHOSE: some_pages().snapshot()})
+def test_a_receiver_that_refuses_is_named(tmp_path: Path):
+    with receiver(status=400) as (url, _), pytest.raises(ServerError, match="does not accept metrics"):
+        Otlp(url, tmp_path).publish(some_pages().snapshot())

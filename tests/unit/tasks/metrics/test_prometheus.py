@@ -45,8 +45,9 @@ def test_the_runs_of_a_pool_are_added_up(tmp_path: Path):
 
 def test_a_textfile_is_written_whole_and_readable_by_node_exporter(tmp_path: Path):
     path = tmp_path / "hearth.prom"
-    sink = TotalsSink(tmp_path, WHOSE, [Textfile(path, tmp_path)])
-    sink.publish(some_pages().snapshot())
+    sink = TotalsSink(tmp_path, WHOSE)
+    for each in (sink, Textfile(path, tmp_path)):
+        each.publish(some_pages().snapshot())
     assert samples(path.read_text())["hearth_pages_total", "read"] == 3
     assert path.stat().st_mode & 0o777 == 0o644
     assert not list(tmp_path.glob("*.new"))

@@ -18,8 +18,8 @@ from tasks.core.jobs import BackendName
 from tasks.metrics import recorder as recording
 from tasks.metrics.aggregate import Snapshot
 from tasks.metrics.live import live_runs
-from tasks.metrics.recorder import Identity, Recorder, Sink
-from tasks.metrics.sinks import sinks_for
+from tasks.metrics.recorder import Recorder
+from tasks.metrics.sinks import Identity, Sink, sinks_for
 from tasks.reading.events import PageDone
 from tasks.runs.cost_tracker import CostTracker
 from tasks.serving.server_pool import Servers
@@ -52,7 +52,7 @@ class Kept:
 
 @pytest.fixture(autouse=True)
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recording, "_LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(recording, "SAMPLE_SECONDS", 0.02)
 
 
 @asynccontextmanager
@@ -176,7 +176,7 @@ async def test_a_sink_that_cannot_be_made_ends_nothing(tmp_path: Path):
 async def test_a_sink_that_hangs_holds_the_end_of_a_run_up_no_longer_than_is_promised(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(recording, "_LAST_SECONDS", 0.2)
+    monkeypatch.setattr(recording, "FINAL_SECONDS", 0.2)
     ending = threading.Event()
 
     class Hangs(Kept):

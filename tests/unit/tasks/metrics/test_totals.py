@@ -1,4 +1,4 @@
-"""The machine's totals, and the files of its live runs."""
+"""The machine's totals, and the files of its current runs."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from tests.unit.tasks.metrics.measured_pages import WHOSE, some_pages
 # The machine's totals
 
 
-def test_totals_go_on_from_run_to_run_and_gauges_do_not(tmp_path: Path):
+def test_totals_continue_from_run_to_run_without_gauges(tmp_path: Path):
     for _ in range(2):
         sink = TotalsSink(tmp_path, WHOSE)
         aggregate = some_pages()
         sink.publish(aggregate.snapshot())
-        aggregate.count(names.PAGES, label="read")
+        aggregate.add(names.PAGES, label="read")
         sink.publish(aggregate.snapshot())
         sink.publish(aggregate.snapshot())
     total = read_totals(tmp_path)[WHOSE]
@@ -36,12 +36,12 @@ def test_totals_go_on_from_run_to_run_and_gauges_do_not(tmp_path: Path):
     assert not [name for name, _ in total.values if name == "PagesInFlight"]
 
 
-def test_runs_at_once_lose_no_count_of_each_other(tmp_path: Path):
+def test_parallel_runs_lose_no_counts(tmp_path: Path):
     program = (
         "import sys; from pathlib import Path; from tasks.metrics.aggregate import Aggregate;"
         "from tasks.metrics.totals import TotalsSink; from tasks.metrics import names;"
         "a = Aggregate(); s = TotalsSink(Path(sys.argv[1]), ('p', 'm'));"
-        "[(a.count(names.PAGES, label='read'), s.publish(a.snapshot())) for _ in range(100)]"
+        "[(a.add(names.PAGES, label='read'), s.publish(a.snapshot())) for _ in range(100)]"
     )
     runs = [subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], cwd=ROOT) for _ in range(3)]
     assert [run.wait(PATIENCE) for run in runs] == [0, 0, 0]
@@ -49,13 +49,13 @@ def test_runs_at_once_lose_no_count_of_each_other(tmp_path: Path):
 
 
 @pytest.mark.parametrize("rubbish", [b"", b"{}", b"[1]", b'{"totals": [{"pool": 1}]}', b"\xff"])
-def test_totals_that_make_no_sense_begin_anew(tmp_path: Path, rubbish: bytes):
+def test_damaged_totals_start_again(tmp_path: Path, rubbish: bytes):
     (tmp_path / "metrics.json").write_bytes(rubbish)
     TotalsSink(tmp_path, WHOSE).publish(some_pages().snapshot())
     assert read_totals(tmp_path)[WHOSE].counts["Pages", "read"] == 3
 
 
-def test_no_room_for_totals_is_told_and_what_was_not_written_is_not_lost(tmp_path: Path):
+def test_totals_that_could_not_be_written_are_added_the_next_time(tmp_path: Path):
     home = tmp_path / "home"
     home.write_text("a file where a directory should be")
     sink = TotalsSink(home, WHOSE)
@@ -69,16 +69,16 @@ def test_no_room_for_totals_is_told_and_what_was_not_written_is_not_lost(tmp_pat
 # Live files
 
 
-def test_a_run_that_was_killed_is_not_shown(tmp_path: Path):
+def test_a_killed_run_is_not_running(tmp_path: Path):
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    assert live_run().lives(time.time())
-    assert not live_run(pid=gone.pid).lives(time.time())
-    assert not live_run(at=time.time() - 60).lives(time.time())
-    assert live_run(pid=gone.pid, host="elsewhere").lives(time.time())
+    assert live_run().is_running(time.time())
+    assert not live_run(pid=gone.pid).is_running(time.time())
+    assert not live_run(at=time.time() - 60).is_running(time.time())
+    assert live_run(pid=gone.pid, host="elsewhere").is_running(time.time())
 
 
-def test_a_run_that_ends_leaves_no_file_and_takes_those_of_the_killed_with_it(tmp_path: Path):
+def test_the_end_of_a_run_removes_its_file_and_those_of_killed_runs(tmp_path: Path):
     old = tmp_path / "runs" / "1-killed.json"
     old.parent.mkdir()
     old.write_text("{}")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tasks.ollama.client import GenerateRequest, OllamaClient
+from tasks.inference.schema import GenerateRequest
+from tasks.ollama.client import OllamaClient
 from tests.support.ollama.wire import MODEL
 
 REQUEST = GenerateRequest(MODEL, num_ctx=8192, num_predict=4096, keep_alive=600)

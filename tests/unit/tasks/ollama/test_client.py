@@ -1,4 +1,4 @@
-"""What goes over the wire to Ollama and back."""
+"""Requests to Ollama and its responses."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.core.errors import TransientError
-from tasks.ollama.client import GenerateRequest, LoadedModel, Model, ModelDetails, OllamaClient, PullProgress
-from tasks.ollama.schema import Timing
+from tasks.inference.schema import GenerateRequest, LoadedModel, Model, ModelDetails, PullProgress, Timing
+from tasks.ollama.client import OllamaClient
+from tasks.ollama.schema import load_body, page_body
 from tests.support.ollama.scripted import lines, reads, says
 from tests.support.ollama.wire import DIGEST, MODEL
 from tests.unit.tasks.ollama.page_request import IMAGE, PROMPT, REQUEST, generate
@@ -90,7 +91,7 @@ async def test_loading_sends_no_prompt_or_image(server, client):
 def test_loading_and_reading_differ_in_nothing_that_reloads_the_model(num_ctx, num_predict, temperature):
     """A change of num_ctx or shift between the warm-up and a page would load the model a second time."""
     request = GenerateRequest(MODEL, num_ctx, num_predict, 600)
-    load, page = request.body(""), request.body(PROMPT, (IMAGE,), temperature)
+    load, page = load_body(request), page_body(request, PROMPT, (IMAGE,), temperature)
     for body in (load, page):
         del body["prompt"], body["images"], body["options"]["temperature"]
     assert load == page
@@ -100,7 +101,7 @@ def test_loading_and_reading_differ_in_nothing_that_reloads_the_model(num_ctx, n
 @given(st.floats(0.001, 1e6))
 def test_the_model_stays_loaded_at_least_as_long_as_requested(keep_alive):
     """Rounded down to 0s, it would be unloaded after each page."""
-    sent = GenerateRequest(MODEL, 8192, 4096, keep_alive).body("")["keep_alive"]
+    sent = load_body(GenerateRequest(MODEL, 8192, 4096, keep_alive))["keep_alive"]
     assert keep_alive <= int(sent.removesuffix("s")) < keep_alive + 1
 
 

@@ -1,4 +1,4 @@
-"""What each of Ollama's errors means, and what is no answer."""
+"""The meaning of Ollama's errors, and invalid responses."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ TROUBLE += [says(response="the secret page"), says(response=["the secret page"],
 
 @pytest.mark.parametrize("say", TROUBLE)
 async def test_no_error_contains_text_of_a_page(server, client, say):
-    """Errors go to logs and to Prefect's database; the prompt and the page are nobody's business there."""
+    """Errors go to logs and to Prefect's database, where the prompt and the page must not be."""
     server.answers("/api/generate", say)
     with pytest.raises(HearthError) as caught:
         await generate(client)

@@ -1,4 +1,4 @@
-"""What stands between the client and its server: proxies, certificates and redirects, each named as such."""
+"""Failures between the client and its server: proxies, certificates and redirects, each with its cause."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import pytest
 from tasks.core import network
 from tasks.core.errors import HearthError, InputError, ServerError, TransientError
 from tasks.core.network import normalize_environment
-from tasks.ollama.client import OllamaClient, fetch_digest
+from tasks.ollama.client import OllamaClient
+from tasks.serving.clients import fetch_digest
 from tests.support.ollama.scripted import Say, ScriptedOllama, says
 from tests.support.ollama.wire import MODEL
 from tests.support.relays import proxy, tls_server
@@ -124,7 +125,7 @@ async def test_tls_to_a_plain_server_is_reported(server: ScriptedOllama):
 
 
 async def test_plain_http_to_a_tls_server_is_reported(server: ScriptedOllama):
-    """As Go answers, and nginx in other words."""
+    """Go and nginx word it differently."""
     server.answers("/api/version", Say(b"Client sent an HTTP request to an HTTPS server.\n", 400))
     with pytest.raises(ServerError, match=r"speaks TLS. Write its address with https://"):
         await version(server.url)
@@ -144,7 +145,7 @@ async def test_a_redirect_is_reported_and_not_followed(server: ScriptedOllama, s
 
 
 async def test_fetching_a_digest_sends_the_credentials(server: ScriptedOllama):
-    await fetch_digest(server.url, MODEL, {"Authorization": "Bearer token"})
+    await fetch_digest(OllamaClient(server.url, headers={"Authorization": "Bearer token"}), MODEL)
     assert server.headers[-1]["authorization"] == "Bearer token"
 
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.core.errors import ModelError, ServerError, ServerFaultError, TransientError
-from tasks.ollama.errors import classify, kind_of, server_words
+from tasks.inference.server_words import kind_of, server_words
+from tasks.ollama.errors import classify
 from tests.support.commands import ROOT
 
 ANSWERS = ROOT.parent / "shared" / "ollama" / "answers.jsonl"

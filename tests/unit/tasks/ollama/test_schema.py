@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra_scripts.ecs import agent
+from tasks.inference.schema import LoadedModel, Model
 from tasks.ollama.names import canonical_name, find_model
-from tasks.ollama.schema import LoadedModel, Model
 from tests.support.ollama.wire import DIGEST, MODEL
 
 FULL = "registry.ollama.ai/library/qwen2.5vl:7b"

@@ -14,8 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.core.errors import HearthError, PageError, TransientError
-from tasks.ollama.client import Answer, GenerateRequest, OllamaClient
-from tasks.ollama.stream import json_values, most_bytes
+from tasks.inference.json_values import json_values
+from tasks.inference.schema import Answer, GenerateRequest
+from tasks.ollama.client import OllamaClient
+from tasks.ollama.stream import most_bytes
 from tests.support.ollama.scripted import Say, ScriptedOllama, piece, reads, streams
 from tests.support.ollama.wire import MODEL
 from tests.support.waiting import PATIENCE

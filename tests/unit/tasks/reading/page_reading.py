@@ -14,7 +14,7 @@ from tasks.core.events import Event, subscribe
 from tasks.core.jobs import BackendName, Fallback, Plan, ReadOptions
 from tasks.documents.pdf import open_document
 from tasks.documents.render import Renderer
-from tasks.ollama.client import GenerateRequest
+from tasks.inference.schema import GenerateRequest
 from tasks.reading.page_reader import PageReader
 from tasks.results.store import ResultStore
 from tasks.serving.server_pool import Server

@@ -12,7 +12,7 @@ import pytest
 
 from tasks.core.errors import FailureReason, ServerError
 from tasks.documents.render import PageImage
-from tasks.ollama.client import GenerateRequest
+from tasks.inference.schema import GenerateRequest
 from tasks.reading.page_client import PageClient
 from tasks.results.page import Attempt
 from tasks.serving.latency_tracker import Served

@@ -6,7 +6,7 @@ import pytest
 
 from tasks.core.errors import FailureReason, PageError
 from tasks.documents.render import PageImage
-from tasks.ollama.client import Answer, GenerateRequest
+from tasks.inference.schema import Answer, GenerateRequest
 from tasks.reading.validate import part_of, validate
 from tests.support.ollama.wire import MODEL
 

@@ -95,12 +95,12 @@ async def test_what_a_killed_run_left_half_written_is_cleared_by_the_next(store,
     store.write_page(page(1))
     (store.directory / leftover).write_text('{"schema_ver')
     store.prepare()
-    async with store.turn():
+    async with store.lock():
         assert files(store) == {"pages/0001.json"}
 
 
 async def test_what_another_run_is_writing_just_now_is_left_alone(store):
-    async with store.turn():
+    async with store.lock():
         writing = store.directory / "pages" / ".0001.json.other.tmp"
         writing.touch()
         ResultStore(store.directory).prepare()
@@ -119,10 +119,10 @@ async def test_two_runs_of_one_document_take_turns(store, monkeypatch):
 
     async def second() -> None:
         with subscribe(hear):
-            async with ResultStore(store.directory).turn():
+            async with ResultStore(store.directory).lock():
                 order.append("second has it")
 
-    async with store.turn():
+    async with store.lock():
         other = asyncio.create_task(second())
         await waits.wait()
         order.append("first had it")
@@ -133,14 +133,14 @@ async def test_two_runs_of_one_document_take_turns(store, monkeypatch):
 
 async def test_a_turn_ends_with_the_error_that_ends_its_run(store):
     with pytest.raises(RuntimeError):
-        async with store.turn():
+        async with store.lock():
             raise RuntimeError
-    async with asyncio.timeout(PATIENCE), ResultStore(store.directory).turn():
+    async with asyncio.timeout(PATIENCE), ResultStore(store.directory).lock():
         pass
 
 
 async def test_runs_of_different_documents_do_not_wait(store, tmp_path):
     other = ResultStore(tmp_path / "results" / "letter-bbbbbbbbbbbb")
     other.prepare()
-    async with asyncio.timeout(PATIENCE), store.turn(), other.turn():
+    async with asyncio.timeout(PATIENCE), store.lock(), other.lock():
         pass

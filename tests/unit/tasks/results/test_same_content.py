@@ -20,10 +20,10 @@ def store(output: Path, name: str, digits: str = "aaaaaaaaaaaa") -> ResultStore:
 
 async def test_pages_that_stand_under_another_name_are_copied_and_those_that_failed_are_not(tmp_path: Path):
     one, other = store(tmp_path, "one"), store(tmp_path, "other")
-    async with one.turn():
+    async with one.lock():
         for result in (page(1), blank(2), failed(3)):
             one.write_page(result)
-    async with other.turn():
+    async with other.lock():
         other.take_over([1, 2, 3, 4], lambda _: True)
     assert [other.page(number) for number in (1, 2, 3, 4)] == [page(1), blank(2), None, None]
 
@@ -56,11 +56,11 @@ async def test_other_bytes_are_no_business_of_theirs(tmp_path: Path):
 
 async def test_they_are_read_one_after_the_other(tmp_path: Path):
     one, other = store(tmp_path, "one"), store(tmp_path, "other")
-    async with one.turn():
+    async with one.lock():
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.1), other.turn():
+            async with asyncio.timeout(0.1), other.lock():
                 pass
-    async with asyncio.timeout(PATIENCE), other.turn():
+    async with asyncio.timeout(PATIENCE), other.lock():
         pass
 
 

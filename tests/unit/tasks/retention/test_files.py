@@ -151,7 +151,7 @@ def test_results_that_a_run_is_about_to_write_stay(nights: Nights, expired):
 def test_a_line_that_is_cut_off_is_dropped_and_what_is_not_known_stays_out_of_the_way(
     expired, output: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("tasks.retention.journals._LEAST_LINES", 1)
+    monkeypatch.setattr("tasks.retention.jsonl.LEAST_LINES", 1)
     lines = [json.dumps({"path": "/a.pdf", "version": version}) for version in ("one", "two")]
     old(output / "documents.jsonl", "\n".join([*lines, '{"path": "/b']))
     assert expired() == {Kind.INDEX: 2}

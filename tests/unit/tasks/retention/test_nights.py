@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-import tasks.retention.journals
+import tasks.retention.jsonl
 from tasks.settings.settings import Settings
 from tests.support.nights import Nights
 
@@ -15,7 +15,7 @@ NIGHTS, DOCUMENTS, DAILY = 45, 10, 1
 @pytest.fixture(scope="module")
 def nights(tmp_path_factory: pytest.TempPathFactory) -> Nights:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tasks.retention.journals, "_LEAST_LINES", 4)
+        patch.setattr(tasks.retention.jsonl, "LEAST_LINES", 4)
         directory = tmp_path_factory.mktemp("nights")
         settings = Settings(home=directory / "home", output=directory / "results", retention=SHORT)
         nights = Nights(directory, settings, DOCUMENTS)
@@ -33,7 +33,7 @@ def test_reports_are_kept_for_as_long_as_the_setting_says(nights: Nights):
 def test_the_index_has_a_line_a_document_and_few_more(nights: Nights):
     lines = (nights.output / "documents.jsonl").read_text().splitlines()
     documents = NIGHTS * DOCUMENTS + DAILY
-    assert documents <= len(lines) <= documents / (1 - tasks.retention.journals._WORTH_IT)
+    assert documents <= len(lines) <= documents / (1 - tasks.retention.jsonl.LEAST_SHARE)
 
 
 def test_what_machines_cost_goes_back_as_far_as_the_setting_says(nights: Nights):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.results.figures import Figures, Saving
+from tasks.results.usage import Figures, Saving
 from tasks.runs.advice import insight, savings
 
 # 80 pages of 6 s over 8 slots on a machine at USD 0.60 an hour that was started for them.

@@ -13,7 +13,7 @@ import tasks.runs.run_stats
 from tasks.backends.base import Allocation, MachineFacts, ServerLease
 from tasks.core.events import PagesStarted
 from tasks.core.jobs import BackendName
-from tasks.ollama.schema import Timing
+from tasks.inference.schema import Timing
 from tasks.reading.events import PageDone
 from tasks.results.page import Attempt, PageResult, PageStatus
 from tasks.runs.cost_tracker import CostTracker

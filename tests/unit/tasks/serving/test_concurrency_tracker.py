@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.ollama.client import Answer
+from tasks.inference.schema import Answer
 from tasks.serving.concurrency_tracker import ConcurrencyTracker
 from tasks.slots.ledger import Measured
 

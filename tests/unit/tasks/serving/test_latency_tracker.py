@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.ollama.schema import Answer
+from tasks.inference.schema import Answer
 from tasks.serving.latency_tracker import LatencyTracker, Served
 from tasks.settings.reading import ReadSettings
 

@@ -8,6 +8,7 @@ import pytest
 
 from tasks.core.errors import ModelError, ServerError
 from tasks.core.events import RunWarning
+from tasks.ollama.schema import load_body
 from tasks.serving.warmup import warm
 from tasks.settings.reading import WarmSettings
 from tasks.slots.store import FileStore
@@ -20,7 +21,7 @@ from tests.unit.tasks.serving.warming import REQUEST, warmed
 async def test_the_model_is_loaded_with_the_options_of_the_pages(server, client):
     await warmed(client, slots=2)
     load, *probes = server.asked("/api/generate")
-    assert load == REQUEST.body("")
+    assert load == load_body(REQUEST)
     assert {probe["options"]["num_ctx"] for probe in probes} == {8192}
 
 
@@ -111,6 +112,6 @@ async def test_a_wait_that_ends_names_the_setting_that_it_goes_by(server, client
 
 async def test_a_server_that_does_not_take_the_request_is_not_asked_again(server, client):
     server.answers("/api/generate", fails(400, "json: unknown field shift"))
-    with pytest.raises(ServerError, match=r"does not take Hearth's requests.*unknown field shift"):
+    with pytest.raises(ServerError, match=r"does not accept Hearth's requests.*unknown field shift"):
         await warmed(client)
     assert len(server.asked("/api/generate")) == 1

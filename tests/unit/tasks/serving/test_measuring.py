@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.core.events import Progress, RunWarning
+from tasks.ollama.schema import load_body
 from tasks.serving.parallelism import (
     SERIAL_FAMILIES,
     Served,
@@ -46,7 +47,7 @@ async def test_requests_that_are_over_in_a_moment_are_counted_right_each_time(se
 
 async def test_one_slot_needs_no_measuring(server, client):
     await warmed(client, 1)
-    assert server.asked("/api/generate") == [REQUEST.body("")]
+    assert server.asked("/api/generate") == [load_body(REQUEST)]
 
 
 async def test_a_measurement_that_is_interrupted_is_made_again(server, client):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tasks.ollama.client import GenerateRequest, OllamaClient
+from tasks.inference.schema import GenerateRequest
+from tasks.ollama.client import OllamaClient
 from tasks.serving.warmup import Warmth, warm
 from tasks.settings.reading import WarmSettings
 from tasks.slots.store import FileStore

@@ -22,7 +22,7 @@ async def test_a_run_alone_may_use_every_slot(store):
         assert share.free == SLOTS
 
 
-async def test_a_run_uses_no_more_than_it_was_told_to(store):
+async def test_a_run_uses_no_more_slots_than_it_may(store):
     async with sharing(store, most=1) as share:
         assert (share.free, share.capacity) == (1, 1)
 
@@ -56,7 +56,7 @@ async def test_slots_that_a_run_has_no_pages_for_are_given_back(store):
         assert ends.free <= 0
 
 
-async def test_whoever_waits_is_told_that_slots_came_free(store):
+async def test_a_run_that_waits_learns_that_slots_came_free(store):
     told = asyncio.Event()
     async with sharing(store) as first:
         in_use(first, SLOTS)

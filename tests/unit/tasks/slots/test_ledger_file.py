@@ -60,7 +60,7 @@ asyncio.run(main())
     assert (await store.change(lambda ledger: ledger)).limit == 400
 
 
-async def test_a_directory_that_cannot_be_written_is_told(tmp_path):
+async def test_a_directory_that_cannot_be_written_is_reported(tmp_path):
     (tmp_path / "slots").write_text("in the way")
     with pytest.raises(StorageError, match="set HEARTH_HOME"):
         await FileStore.of(tmp_path, "http://127.0.0.1:11434").change(lambda ledger: ledger)

@@ -42,7 +42,7 @@ def test_a_cut_is_shared_by_all():
 # Measuring
 
 
-def test_no_page_is_begun_while_somebody_measures():
+def test_no_page_starts_while_a_run_measures():
     ledger = measuring(after(known(8), ("a", need(8))), "m", until=50)
     ledger, share = settled(ledger, "a", need(8, in_flight=3), 2)
     assert (share, holds(ledger)) == (0, {"a": 3})

@@ -75,7 +75,7 @@ class TestLaunch:
         assert str(error) == f"EC2 has no machine for the pool just now: {code} for g4dn.xlarge, g5.xlarge."
 
     @pytest.mark.parametrize("code", ["Unsupported", "InvalidFleetConfiguration"])
-    async def test_types_that_no_zone_offers_are_told_at_once(self, aws: Stubbed, code: str):
+    async def test_types_that_no_zone_offers_are_reported_at_once(self, aws: Stubbed, code: str):
         error = await refused(aws, ((code, "g4dn.xlarge"), (code, "g5.xlarge")), spot_policy="spot")
         assert isinstance(error, CloudError)
         assert "offers none of the types" in str(error)
@@ -130,7 +130,7 @@ class TestLaunch:
         aws.answers("ec2", "create_fleet", brought(ID), {**offer.request, **asked})
         assert await launch(aws, [offer]) == ID
 
-    async def test_places_that_were_not_tried_are_not_asked_for_once_a_quota_has_told(self, aws: Stubbed):
+    async def test_untried_places_are_not_requested_after_a_quota_error(self, aws: Stubbed):
         (offer,) = offered(spot_policy="spot")
         aws.answers("ec2", "create_fleet", untried("MaxSpotInstanceCountExceeded", places(offer)[0]))
         with pytest.raises(CloudError, match="quota"):
@@ -145,7 +145,7 @@ class TestLaunch:
         error = await refused(aws, (("InvalidAMIID.NotFound", "g4dn.xlarge"),), spot_policy="spot")
         assert "hearth infra bake" in str(error)
 
-    async def test_any_other_refusal_is_told_in_aws_s_words(self, aws: Stubbed):
+    async def test_any_other_refusal_is_reported_in_aws_s_words(self, aws: Stubbed):
         error = await refused(aws, (("InvalidParameterValue", "g4dn.xlarge"),), spot_policy="spot")
         assert str(error) == ("EC2 refused the launch: InvalidParameterValue, as AWS puts it (InvalidParameterValue).")
 
@@ -181,7 +181,7 @@ class TestZones:
         lease = Lease("paper", 1, 2e9)
         assert await launch_one(pool, lambda _: lease, ()) == (ID, lease)
 
-    async def test_zones_that_the_pool_does_not_have_are_told_with_those_it_has(self, aws: Stubbed):
+    async def test_zones_that_the_pool_lacks_are_reported_with_those_it_has(self, aws: Stubbed):
         aws.answers("dynamodb", "update_item", {})
         aws.answers("dynamodb", "get_item", {"Item": {}})
         aws.answers("ec2", "describe_instances", page())

@@ -76,7 +76,7 @@ class TestPriceCap:
         assert {place["MaxPrice"] for place in places(spot)} == {"0.3"}
         assert types(spot) == ["g4dn.xlarge", "g5.xlarge"]
 
-    def test_without_a_cap_nothing_is_said_of_a_price(self):
+    def test_without_a_cap_no_price_is_mentioned(self):
         assert not any("MaxPrice" in place for offer in offered() for place in places(offer))
 
     def test_on_demand_only_types_within_the_cap_are_asked_for(self):
@@ -103,7 +103,7 @@ class TestPriceCap:
         book = shipped_book().merged(Book(sources={}, prices=(asked,)))
         assert affordable(capped, "eu-central-1", book) == ("g4dn.xlarge",)
 
-    def test_where_the_book_lacks_the_region_us_east_1_s_price_is_taken_and_it_is_said(self):
+    def test_where_the_book_lacks_the_region_us_east_1_s_price_is_used_with_a_warning(self):
         told: list[Any] = []
         capped = Ec2Settings(types=("g4dn.xlarge", "p4d.24xlarge"), max_price=0.6)
         with subscribe(told.append):

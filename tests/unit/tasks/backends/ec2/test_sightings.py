@@ -67,7 +67,7 @@ async def test_what_was_seen_lately_is_not_looked_for_again_and_what_is_older_is
     assert look.count == 2
 
 
-async def test_whoever_must_know_how_it_is_now_looks_and_the_others_have_it(monkeypatch: pytest.MonkeyPatch):
+async def test_a_fresh_look_is_shared_with_the_others(monkeypatch: pytest.MonkeyPatch):
     sightings, look = Sightings(), Look()
     await sightings.fresh(look)
     await sightings.fresh(look)

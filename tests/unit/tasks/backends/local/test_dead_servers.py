@@ -113,7 +113,7 @@ async def test_what_is_left_when_server_and_watchdog_were_killed_ends_before_ano
     another.lease.release()
 
 
-async def test_a_run_is_told_at_once_that_its_server_was_killed(server, home):
+async def test_a_run_learns_at_once_that_its_server_was_killed(server, home):
     lease = LocalLease(server, Settings(home=home))
     assert not lease.interruption.gone
     os.kill(pids(server)[0], signal.SIGKILL)
@@ -122,7 +122,7 @@ async def test_a_run_is_told_at_once_that_its_server_was_killed(server, home):
     lease.release()
 
 
-async def test_a_run_is_told_of_its_server_even_if_another_took_its_place_at_once(server, home):
+async def test_a_run_learns_of_its_dead_server_even_if_another_replaces_it_at_once(server, home):
     os.kill(pids(server)[0], signal.SIGKILL)
     another = await leased(home)
     assert server.has_ended()

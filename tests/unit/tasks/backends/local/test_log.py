@@ -17,7 +17,7 @@ TALKS = "i=0; while [ $i -lt 400 ]; do echo a line that has its number $i; i=$((
 def test_a_log_never_grows_beyond_its_limit_and_ends_with_the_newest_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(watchdog, "_MOST_LOG_BYTES", 5000)
+    monkeypatch.setattr(watchdog, "MOST_LOG_BYTES", 5000)
     monkeypatch.setattr(watchdog.signal, "signal", lambda *_: None)  # as this is no main thread
     directory = ServerDirectory(tmp_path)
     server = Watchdog(directory, "http://127.0.0.1:1", 600, {}, ["sh", "-c", TALKS])

@@ -1,4 +1,4 @@
-"""What cannot be decoded has failed or is flagged, with MuPDF's words; what is sound is neither."""
+"""Undecodable parts fail or are flagged, with MuPDF's message; sound pages are neither."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ UNSEEN = {("progressive", "holed")}
 
 
 def verdict(path: Path, number: int = 2) -> str:
-    """How a page comes out: the reason of its failure, its flags, "blank" or "clean"."""
+    """Return the outcome of a page: the reason of its failure, its flags, "blank" or "clean"."""
     try:
         header, _ = PageRenderer(str(path), None, LIMITS).render(number, 400)
     except RefusedError as error:
@@ -31,7 +31,7 @@ def verdict(path: Path, number: int = 2) -> str:
 
 
 def beside(path: Path) -> list[str]:
-    """How the pages before and after the middle one come out."""
+    """Return the outcomes of the pages before and after the middle one."""
     renderer = PageRenderer(str(path), None, LIMITS)
     with pytest.raises(RefusedError):
         renderer.render(2, 400)
@@ -112,7 +112,7 @@ def test_a_partly_damaged_page_is_rendered_and_flagged_with_mupdfs_message(tmp_p
 
 
 def test_a_damaged_picture_on_two_pages_is_damaged_on_both(tmp_path):
-    """MuPDF keeps what it decoded, and says nothing the second time."""
+    """MuPDF caches decoded objects, and reports nothing the second time."""
     entries, data = damaged.pictures()["flate"]
     picture = pdfs.stream(damaged.cut(data), f"<<{entries}".encode())
     page = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 400 300]/Contents 5 0 R/Resources<</XObject<</I 6 0 R>>>>>>"
@@ -192,7 +192,7 @@ def test_an_indirect_filter_is_found(tmp_path):
     ("begins", "ends"), [(b"5 0 obj", b"endobj"), (b"8 0 obj", b"endobj"), (b"BT /F1 20", b"ET\n")]
 )
 def test_a_hole_in_the_file_is_not_a_blank_page(tmp_path, begins, ends):
-    """The middle page itself, its content, or what that draws, is zeros."""
+    """The middle page, its content or its picture is zeros."""
     path = damaged.document(tmp_path / "hole.pdf", _stream(damaged.text_of()))
     whole = path.read_bytes()
     first = whole.index(begins)

@@ -18,7 +18,7 @@ STALE = "Old name"
 
 
 def shown(path: Path) -> list[str]:
-    """The lines that are drawn, the form's title left away."""
+    """Return the drawn lines without the form's title."""
     with pymupdf.open(path) as pdf:
         page = pdf[0]
         if Forms(pdf).show_values(page):
@@ -81,7 +81,7 @@ def test_a_button_is_marked_by_its_value(tmp_path, kind, value, state):
 def xfa(
     path: Path, text: str, *, catalog: str = "", form: str = "", packet: str = "<xdp:xdp/>", array: bool = False
 ) -> Path:
-    """A page that says a text, and an XFA form beside it."""
+    """Return a page with a text and an XFA form."""
     content = pdfs.stream(f"BT /F1 18 Tf 40 200 Td ({text}) Tj ET".encode())
     packets = "[(template) 6 0 R (datasets) 6 0 R]" if array else "6 0 R"
     annotation = b"<</T(s)/FT/Tx/V(Kowalczyk)/Type/Annot/Subtype/Widget/F 4/Rect[40 40 200 60]/DA(/F1 12 Tf 0 g)>>"

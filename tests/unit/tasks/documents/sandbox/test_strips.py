@@ -1,4 +1,4 @@
-"""Long pages are cut where nothing is written, and those of no use refused; a useless crop box is not used."""
+"""Long pages are cut between lines, unreadable pages are refused, and a useless crop box is ignored."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def receipt(path: Path, *, width: float = 227, length: float = 2834, turned: boo
 
 
 def as_scan(path: Path) -> Path:
-    """The same page as one picture, without words of its own."""
+    """Return the same page as one picture, without a text layer."""
     with pymupdf.open(path) as pdf, pymupdf.open() as scan:
         pixels = pdf[0].get_pixmap(dpi=150, colorspace=pymupdf.csGRAY)
         page = scan.new_page(width=pdf[0].rect.width, height=pdf[0].rect.height)

@@ -1,28 +1,29 @@
-"""A connection to a server that speaks Ollama's JSON over HTTP."""
+"""A connection to a server that answers in JSON over HTTP, as a whole or in pieces."""
 
 import json
 import re
 import ssl
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing, contextmanager
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 import httpx
 from pydantic import ValidationError
 
 from tasks.core.errors import FailureReason, HearthError, NoResponseError, PageError, ServerError, TransientError
 from tasks.core.network import find_proxy, ssl_context
-from tasks.ollama.detours import explain_failure, refuse_detours
-from tasks.ollama.errors import classify
-from tasks.ollama.schema import Wire
-from tasks.ollama.stream import MOST_BYTES, json_values
+from tasks.inference.detours import explain_failure, refuse_detours
+from tasks.inference.json_values import MOST_BYTES, json_values
+from tasks.inference.schema import Wire
 
 W = TypeVar("W", bound=Wire)
 
 _MOST_ERROR_BYTES = 1_000_000
+_LONGEST_RETRY_AFTER = 60.0
+"""Seconds; a server that asks for a longer pause is asked again sooner."""
 _TLS_NAME = "hearth"
-# llama-server's message for a request that is always too large, whatever status Ollama sends with it.
+# llama-server's message for a request that is always too large, whatever status it comes with.
 _TOO_LARGE = re.compile(r"request \((\d+) tokens\) exceeds the available context size \((\d+) tokens\)")
 _HALF_CHARACTER = re.compile(r"\\+u[dD][89a-fA-F][0-9a-fA-F]{2}")
 
@@ -54,6 +55,18 @@ def _too_large(body: str) -> PageError | None:
     return PageError(FailureReason.REFUSED, f"{problem}. Raise --num-ctx, or lower --longest-side.", final=True)
 
 
+class Classify(Protocol):
+    """Returns the error for a response."""
+
+    def __call__(self, url: str, status: int, body: str, *, authorized: bool) -> HearthError:
+        """Return the error for a response with this status and body."""
+        ...
+
+
+Decode = Callable[[AsyncIterator[bytes], int], AsyncGenerator[dict[str, Any]]]
+"""Yields the JSON objects of a response of at most so many bytes."""
+
+
 class JsonConnection:
     """Sends requests and yields the JSON objects of the responses. Use as an async context manager.
 
@@ -65,7 +78,14 @@ class JsonConnection:
             environment's authorities.
         trust: file of the authorities' certificates, instead of the environment's.
         transport: replaces plain HTTP; it may raise Hearth's own errors.
+
+    Attributes:
+        api: name of the API, for messages.
+        classify: returns the error for a response.
     """
+
+    api: ClassVar[str]
+    classify: ClassVar[Classify]
 
     def __init__(
         self,
@@ -120,6 +140,7 @@ class JsonConnection:
         *,
         most: int = MOST_BYTES,
         each: bool = False,
+        decode: Decode | None = None,
     ) -> AsyncGenerator[dict[str, Any]]:
         """Send a request, and yield the JSON objects of the response as they arrive.
 
@@ -130,6 +151,7 @@ class JsonConnection:
             seconds: longest silence; the connection's timeout if None.
             most: maximum bytes of the response.
             each: `most` limits each line of the response instead.
+            decode: yields the objects of the response; None for one per line.
 
         Raises:
             TransientError: the server is out of reach or busy, or the response is not JSON.
@@ -146,15 +168,17 @@ class JsonConnection:
                 extensions=self._extensions,
             ) as response:
                 if response.is_error:
-                    raise self._error(response.status_code, await _read_error(response))
+                    raise self._error(response.status_code, await _read_error(response), response.headers)
+                chunks = response.aiter_bytes()
                 try:
-                    async with aclosing(json_values(response.aiter_bytes(), most, each=each)) as values:
+                    objects = decode(chunks, most) if decode else json_values(chunks, most, each=each)
+                    async with aclosing(objects) as values:
                         async for value in values:
                             if value.get("error"):
                                 raise self._error(500, json.dumps(value))
                             yield value
                 except ValueError:
-                    raise TransientError(f"{self.url} answered something that is not Ollama's JSON.") from None
+                    raise TransientError(f"{self.url} answered something that is not {self.api}'s JSON.") from None
 
     @contextmanager
     def _transport_errors(self) -> Iterator[None]:
@@ -173,8 +197,18 @@ class JsonConnection:
             return model.model_validate(value)
         except ValidationError as error:
             fields = ", ".join(".".join(map(str, entry["loc"])) for entry in error.errors())
-            raise TransientError(f"{self.url} answered without what Ollama always sends: {fields}.") from None
+            raise TransientError(f"{self.url} answered without what {self.api} always sends: {fields}.") from None
 
-    def _error(self, status: int, body: str) -> HearthError:
+    def _error(self, status: int, body: str, headers: httpx.Headers | None = None) -> HearthError:
         body = _HALF_CHARACTER.sub("?", body)  # no log and no file could hold it
-        return _too_large(body) or classify(self.url, status, body, authorized="authorization" in self._http.headers)
+        authorized = "authorization" in self._http.headers
+        error = _too_large(body) or self.classify(self.url, status, body, authorized=authorized)
+        if isinstance(error, TransientError) and headers is not None:
+            error.retry_after = _retry_after(headers)
+        return error
+
+
+def _retry_after(headers: httpx.Headers) -> float:
+    """Return the seconds after which a server wants to be asked again; 0 if it does not say, or names a date."""
+    value = headers.get("retry-after", "")
+    return min(float(value), _LONGEST_RETRY_AFTER) if value.isascii() and value.isdigit() else 0.0

@@ -1,4 +1,4 @@
-"""Files that runs add lines to: written anew without those that say nothing any more."""
+"""JSONL files to which runs append lines, rewritten without outdated lines."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from tasks.runs.usage_log import MACHINES
 from tasks.settings.retention import RetentionSettings
 from tasks.storage.files import StoragePath, files_at
 
-# Fewer are not worth a new file.
-_LEAST_LINES = 1000
-_WORTH_IT = 0.25
+# Smaller files, and smaller shares of outdated lines, are not worth rewriting.
+LEAST_LINES = 1000
+LEAST_SHARE = 0.25
 
 Thinned = Callable[[list[bytes]], list[bytes]]
 
 
 def outdated_index(output: StoragePath) -> Iterator[Expired]:
-    """Lines of documents that were read again since, once they are a quarter of all."""
+    """Yield lines of documents that have newer lines, once they are a quarter of all lines."""
     yield from _thinned(output, INDEX, Kind.INDEX, _last_of_each)
 
 
 def expired_costs(output: StoragePath, retention: RetentionSettings, now: float) -> Iterator[Expired]:
-    """What machines were held longer ago than costs are kept."""
+    """Yield usage records of machines that are older than costs are kept."""
     before = now - retention.costs_days * DAY_SECONDS
 
     def later(lines: list[bytes]) -> list[bytes]:
@@ -40,7 +40,7 @@ def _thinned(output: StoragePath, name: str, kind: Kind, thin: Thinned) -> Itera
     before = (files.read(name) or b"").splitlines(keepends=True)
     after = thin(before)
     gone = len(before) - len(after)
-    if len(before) >= _LEAST_LINES and gone > _WORTH_IT * len(before):
+    if len(before) >= LEAST_LINES and gone > LEAST_SHARE * len(before):
         freed = sum(map(len, before)) - sum(map(len, after))
         yield Expired(kind, gone, freed, partial(_rewrite, output, name, thin))
 

@@ -1,0 +1,1 @@
+"""What each model asks for: prompt, endpoint, options and clean-up, as data in `profiles/`."""

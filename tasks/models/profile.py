@@ -1,0 +1,120 @@
+"""A model's profile: what it is sent, and how its answers become Markdown. One TOML file each, in `profiles/`."""
+
+from __future__ import annotations
+
+import tomllib
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, ValidationError, model_validator
+
+from tasks.core.errors import InputError
+from tasks.core.forms import Frozen
+
+_LARGEST_BYTES = 100_000
+"""Of a profile's file."""
+
+
+class Endpoint(StrEnum):
+    """The call that carries a page; servers that speak OpenAI's API have `chat` alone."""
+
+    GENERATE = "generate"
+    CHAT = "chat"
+
+
+class CleanUp(StrEnum):
+    """A step between a model's answer and Markdown; see `tasks.models.clean_up`."""
+
+    FRONT_MATTER = "front-matter"
+    GROUNDING = "grounding"
+    BOXES = "boxes"
+    DOCTAGS = "doctags"
+    MATH = "math"
+    TABLES = "tables"
+
+
+class Sampling(Frozen):
+    """How the model chooses among tokens, beside the temperature; None leaves it to the server."""
+
+    top_k: int | None = Field(None, ge=0, description="Tokens to choose from.")
+    top_p: float | None = Field(None, gt=0, le=1, description="Probability that the tokens to choose from sum up to.")
+    min_p: float | None = Field(None, ge=0, le=1, description="Least probability, relative to the likeliest token's.")
+    repeat_penalty: float | None = Field(None, gt=0, description="Penalty on repeated tokens; 1 is none.")
+    repeat_last_n: int | None = Field(None, ge=-1, description="Tokens that the penalty looks back at.")
+    presence_penalty: float | None = Field(None, ge=-2, le=2, description="Penalty on tokens that occurred before.")
+
+    def options(self) -> dict[str, float | int]:
+        """Return those that are set, under Ollama's names."""
+        return self.model_dump(exclude_none=True)
+
+
+class Profile(Frozen):
+    """What a model asks for. What a profile leaves open is taken from the settings and the general prompt.
+
+    Attributes:
+        name: of the file, without its ending.
+    """
+
+    name: str = Field(min_length=1, description="The profile's name.")
+    title: str = Field("", description="The model, and who made it.")
+    names: tuple[str, ...] = Field(
+        (), description="Patterns of the model's name, such as `qwen2.5vl*`; the longest that matches wins."
+    )
+    families: tuple[str, ...] = Field((), description="Families as Ollama's /api/show names them.")
+    endpoint: Endpoint = Field(Endpoint.GENERATE, description="The call that carries a page.")
+    prompt: str | None = Field(None, description="What the model was trained on; empty: the image alone.")
+    system: str | None = Field(None, description="System message.")
+    stop: tuple[Annotated[str, Field(min_length=1)], ...] = Field((), description="Texts at which an answer ends.")
+    sampling: Sampling = Field(default_factory=Sampling, description="How tokens are chosen.")
+    temperatures: tuple[Annotated[float, Field(ge=0, le=2)], ...] = Field(
+        (), description="Temperature of the first attempt, the second, and so on; the last one holds for all others."
+    )
+    longest_side: int | None = Field(None, ge=64, le=8192, description="Longest side of the page images, pixels.")
+    num_ctx: int | None = Field(None, ge=256, description="Context, tokens.")
+    num_predict: int | None = Field(None, ge=1, description="Most tokens of an answer.")
+    clean_up: tuple[CleanUp, ...] = Field((), description="Steps from the answer to Markdown, in order.")
+    parallel: bool = Field(True, description="Whether Ollama serves several requests of it at once.")
+    ollama: str | None = Field(None, description="Version of Ollama that it needs.")
+    refused: str | None = Field(None, description="Why it is not used; empty for a model that is.")
+    sources: tuple[str, ...] = Field((), description="Where this comes from.")
+    licence: str | None = Field(None, description="Licence of a prompt that was taken word for word.")
+    tried: str = Field("", description="What was run with it, and what never was.")
+
+    @model_validator(mode="after")
+    def _complete(self) -> Profile:
+        if self.prompt and self.licence is None:
+            raise ValueError("a prompt needs its licence, or `own` if it is yours")
+        if self.num_ctx and self.num_predict and self.num_predict >= self.num_ctx:
+            raise ValueError("num_predict leaves no room for the page in num_ctx")
+        return self
+
+    def temperature(self, attempt: int) -> float:
+        """Return the temperature of an attempt, counted from 1: 0 at first, then 0.2 more each time up to 1.
+
+        A profile's own ladder comes before that.
+        """
+        if self.temperatures:
+            return self.temperatures[min(attempt, len(self.temperatures)) - 1]
+        return round(min(1.0, 0.2 * (attempt - 1)), 1)
+
+
+def load_profile(path: Path) -> Profile:
+    """Return the profile in a file.
+
+    Raises:
+        InputError: it cannot be read, or is no profile.
+    """
+    try:
+        with path.open("rb") as file:
+            text = file.read(_LARGEST_BYTES + 1)
+        if len(text) > _LARGEST_BYTES:
+            raise InputError(f"The profile {path} is larger than {_LARGEST_BYTES // 1000} kB. Is it another file?")
+        fields = tomllib.loads(text.decode())
+        return Profile.model_validate({"name": path.stem, **fields})
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"The profile {path} cannot be read: {error}.") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise InputError(f"The profile {path} is not valid: {field}: {first['msg']}.") from None

@@ -1,0 +1,62 @@
+"""The prompt of models that were not trained on one of their own."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+NO_TEXT = "[no text]"
+"""What a model answers where a page has nothing to read."""
+
+
+class Headers(StrEnum):
+    """What becomes of running headers, running footers and page numbers."""
+
+    KEEP = "keep"
+    DROP = "drop"
+
+
+class Pictures(StrEnum):
+    """What becomes of pictures; text within them is always read."""
+
+    OMIT = "omit"
+    PLACEHOLDER = "placeholder"
+
+
+_HEADERS = {
+    Headers.KEEP: "Keep running headers, running footers and page numbers where they stand.",
+    Headers.DROP: "Leave out running headers, running footers and page numbers.",
+}
+_PICTURES = {
+    Pictures.OMIT: "Do not describe pictures or diagrams; write down the text within them.",
+    Pictures.PLACEHOLDER: (
+        "For each picture or diagram write one line, ![a few words that name it](picture), where it stands, and then "
+        "the text within it."
+    ),
+}
+
+
+def general_prompt(headers: Headers = Headers.KEEP, pictures: Pictures = Pictures.OMIT) -> str:
+    """Return what a model is asked for about each page image.
+
+    Args:
+        headers: whether running headers and footers are part of the page's text.
+        pictures: whether pictures leave a line.
+    """
+    rules = (
+        "Follow the natural reading order: column by column, from top to bottom.",
+        "Copy every word as it stands, in its own language and spelling. Do not translate, correct, summarize or add.",
+        "Mark headings with #, ## and so on by their level. Write lists as Markdown lists.",
+        "Write tables as Markdown tables. If cells span rows or columns, write an HTML table with rowspan and colspan.",
+        "Write formulas as LaTeX: $...$ within a line, $$...$$ on lines of their own.",
+        "Read handwriting, stamps and filled-in form fields as well.",
+        "Keep footnotes and their marks.",
+        _HEADERS[headers],
+        "The page may begin or end in the middle of a sentence. Leave such a sentence unfinished.",
+        _PICTURES[pictures],
+        f"If the page has nothing to read, answer only: {NO_TEXT}",
+    )
+    listed = "\n".join(f"- {rule}" for rule in rules)
+    return (
+        f"Transcribe this page image to Markdown.\n{listed}\n"
+        "Answer with the Markdown alone: no remarks, and no code fence around it."
+    )
