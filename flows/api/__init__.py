@@ -1,1 +1,1 @@
-"""The HTTP API: PDFs are uploaded, their runs followed, their pages streamed, and whoever asked called back."""
+"""The HTTP API: clients upload PDFs, follow their runs, stream their pages, and receive webhooks."""

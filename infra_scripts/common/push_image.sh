@@ -1,5 +1,5 @@
 #!/bin/sh
-# Build an image as AWS takes it, and push it: push_image.sh REPOSITORY:TAG [OPTION OF docker buildx build ...] CONTEXT
+# Build an image that AWS accepts, and push it: push_image.sh REPOSITORY:TAG [OPTION OF docker buildx build ...] CONTEXT
 # For x86-64, which EC2's GPU machines, SageMaker's and Fargate are; one manifest of Docker's media type and no attestations:
 # SageMaker refuses OCI's, and an index counts as three images where ECR keeps only a few.
 # It needs Docker with buildx, and the AWS CLI if the repository is in ECR.

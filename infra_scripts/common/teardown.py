@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from infra_scripts.common.cloudformation import Stack
 
 _TRIES = 4
-_LOOKS = 100
+LOOKS = 100
 _HELD = re.compile(r"DependencyViolation|dependent object|ClusterContains|currently in use", re.IGNORECASE)
 
 
@@ -93,7 +93,7 @@ def _wait_until_unused(aws: Aws, stack: str, listener: Listener, poll_seconds: f
     ]
     ids = [group["GroupId"] for group in groups]
     holders: tuple[str, ...] = ()
-    for look in range(_LOOKS if ids else 0):
+    for look in range(LOOKS if ids else 0):
         found = aws.ec2.describe_network_interfaces(Filters=[{"Name": "group-id", "Values": ids}])["NetworkInterfaces"]
         holders = tuple(
             f"{interface['NetworkInterfaceId']} ({interface.get('Description') or 'no description'})"

@@ -30,7 +30,7 @@ def handler(_event: object, _context: object) -> list[str]:
     done = []
     for machine in _stopped(ec2):
         record = _record(machine["InstanceId"], now)
-        if now - _stopped_at(machine, record) < keep or _leased(record, now):
+        if now - _stopped_at(machine, record) < keep or is_leased(record, now):
             continue
         if _closed(machine["InstanceId"], record, now):
             ec2.terminate_instances(InstanceIds=[machine["InstanceId"]])
@@ -74,7 +74,8 @@ def _stopped_at(machine: dict[str, Any], record: dict[str, Any]) -> float:
     return min(reported, noted) if noted else reported
 
 
-def _leased(record: dict[str, Any], now: float) -> bool:
+def is_leased(record: dict[str, Any], now: float) -> bool:
+    """Whether a run holds a lease, or the record is closed to leases."""
     leases = record["leases"]["M"].values()
     return float(record["closed_until"]["N"]) > now or any(float(lease["M"]["ends_at"]["N"]) > now for lease in leases)
 

@@ -30,7 +30,7 @@ _SUBNETS = "HEARTH_ECS_STACK__SUBNETS"
 _IMAGE = ("HEARTH_ECS_STACK__AMI_PARAMETER", "an image made for ECS, with NVIDIA's driver")
 _NO_SERVICE = {"ClusterNotFoundException", "ServiceNotFoundException", "ServiceNotActiveException"}
 _POLL_SECONDS = 3.0
-_LOOKS = 200
+LOOKS = 200
 """A task finishes its pages first, which takes up to five and a half minutes."""
 
 
@@ -108,7 +108,7 @@ def down(aws: Aws, pool: str, listener: Listener, *, force: bool, poll_seconds: 
             left = [f"machine {machine.id}" for machine in machines(aws, pool, ECS_TAG)]
             return left if stack.status() is None else [*left, f"stack {name}"]
 
-        verify_deletion(name, delete, left, looks=_LOOKS, poll_seconds=poll_seconds)
+        verify_deletion(name, delete, left, looks=LOOKS, poll_seconds=poll_seconds)
 
 
 def status(aws: Aws, pool: str) -> StackStatus:
@@ -143,7 +143,7 @@ def _end_all(aws: Aws, pool: str, listener: Listener, poll_seconds: float) -> No
     if groups.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]:
         groups.update_auto_scaling_group(AutoScalingGroupName=name, MinSize=0, MaxSize=0, DesiredCapacity=0)
         listener(f"The machines of {name} are ended.")
-    for _ in range(_LOOKS):
+    for _ in range(LOOKS):
         service = _service(ecs, name)
         if not (service and service["runningCount"]) and not machines(aws, pool, ECS_TAG):
             break

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Brings the machine to serving, at each boot. What is already there is left alone, so that a machine that was stopped
-# and one that was made from a baked image are quick. The watchdog and the hard limit do not wait for this.
+# Brings the machine to serving at each boot. Whatever is installed already is kept, so that stopped machines and
+# machines with a baked image start quickly. The watchdog and the hard limit do not wait for this script.
 set -Eeuo pipefail
 exec > >(tee -a /var/log/hearth-boot.log) 2>&1
 
@@ -30,10 +30,10 @@ failed() {
 }
 trap failed ERR
 
-# As `ollama` runs a server on every address, the client has to be told one of them.
+# OLLAMA_HOST may name all addresses; the client needs one of them.
 client() { OLLAMA_HOST=127.0.0.1:11434 "$ollama" "$@"; }
 
-# What came over the network and is not what it should be is not used, and nobody waits for the machine.
+# A download with a wrong digest is never used, and the machine powers off.
 refuse() {
   trap - ERR
   echo "$(date -u +%FT%TZ) refused: $1"
@@ -50,7 +50,7 @@ packages() {
   apt-get -o DPkg::Lock::Timeout=300 -q install -y --no-install-recommends "$@"
 }
 
-# Fetch Ollama's archive, and compare it with the setting's digest, or else with that of the release.
+# Download Ollama's archive, and compare it with the digest in the settings, or else with that of the release.
 download() {
   local expected=${HEARTH_OLLAMA_SHA256:-} actual
   fetch --output /opt/hearth/ollama.tar "$release/$archive"
@@ -66,7 +66,7 @@ download() {
   fi
 }
 
-# The digest of the model that is here.
+# Print the digest of the installed model.
 digest() {
   curl --fail --silent --max-time 30 http://127.0.0.1:11434/api/tags | python3 -c '
 import json, sys
@@ -86,7 +86,7 @@ answers() {
   return 1
 }
 
-# What a baked image brought is read ahead, while the GPU comes up.
+# Read the model of a baked image ahead, while the GPU starts.
 blobs=/usr/share/ollama/.ollama/models/blobs
 if [ "${HEARTH_MODEL_DISK:-}" != instance_store ] && [ -d "$blobs" ]; then
   "$BASH" /opt/hearth/prefetch.sh 600 "$blobs" /usr/local/lib/ollama &
@@ -94,12 +94,12 @@ if [ "${HEARTH_MODEL_DISK:-}" != instance_store ] && [ -d "$blobs" ]; then
 fi
 
 if grep -qsi 0x10de /sys/bus/pci/devices/*/vendor; then
-  # Ollama started before its driver would read on the CPU and not say so.
+  # Ollama started before the driver would silently run on the CPU.
   begin "waiting for the GPU"
   timeout 180 bash -c 'until nvidia-smi; do sleep 3; done'
 fi
 
-# Whether what is there is what is asked for.
+# Whether the requested version is installed.
 installed() {
   [ -x "$ollama" ] && [ "$(cat /opt/hearth/ollama.version 2>/dev/null)" = "$version" ] &&
     { [ -z "${HEARTH_OLLAMA_SHA256:-}" ] || [ "$(cat /opt/hearth/ollama.sha256 2>/dev/null)" = "$HEARTH_OLLAMA_SHA256" ]; }
@@ -131,7 +131,7 @@ fi
 
 if [ "$HEARTH_ACCESS" = token ] && ! command -v nginx >/dev/null; then
   begin "installing nginx"
-  # Hearth's own unit runs it, with its own configuration.
+  # Hearth's own unit runs nginx with its own configuration.
   systemctl mask nginx.service
   packages nginx
 fi
@@ -172,7 +172,7 @@ fi
 
 if [ "$HEARTH_ACCESS" = token ]; then
   begin "starting the proxy"
-  # In memory only: a baked image and a stopped machine's disk hold no secret.
+  # In memory only: a baked image and a stopped machine's disk contain no secrets.
   secrets=/run/hearth-proxy
   (
     trap - ERR

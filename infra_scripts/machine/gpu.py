@@ -6,14 +6,14 @@ import subprocess
 
 _FIELDS = {"use": "utilization.gpu", "used": "memory.used", "total": "memory.total", "celsius": "temperature.gpu"}
 _SECONDS = 5.0
-_hung: list[subprocess.Popen[bytes]] = []
+hung: list[subprocess.Popen[bytes]] = []
 
 
 def gpus() -> list[dict[str, float]]:
     """Return each GPU's `use` and `memory` in per cent and `celsius`, as far as known; empty without nvidia-smi."""
-    if any(process.poll() is None for process in _hung):
+    if any(process.poll() is None for process in hung):
         return []
-    _hung.clear()
+    hung.clear()
     command = ["nvidia-smi", f"--query-gpu={','.join(_FIELDS.values())}", "--format=csv,noheader,nounits"]
     try:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)  # noqa: S603 - fixed words
@@ -24,7 +24,7 @@ def gpus() -> list[dict[str, float]]:
     except subprocess.TimeoutExpired:
         # A process that hangs in the driver cannot be killed: do not wait for it, and start no other meanwhile.
         process.kill()
-        _hung.append(process)
+        hung.append(process)
         return []
     return parse_gpus(output.decode(errors="replace")) if process.returncode == 0 else []
 

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Have a directory on the machine's own NVMe, which is empty after each start: instance-store.sh LINK
-# LINK leads there, or to the root disk where the machine has none.
+# Create a directory on the machine's NVMe instance store, which is empty after each start: instance-store.sh LINK
+# LINK points to it, or to the root disk if the machine has no instance store.
 set -Eeuo pipefail
 link=$1
 at=/opt/hearth/nvme
@@ -13,7 +13,7 @@ elif ! mountpoint -q "$at"; then
     mkfs.ext4 -q -F -E nodiscard "$device"
     mount -o noatime "$device" "$at"
   else
-    echo "no NVMe of its own: the model goes to the root disk"
+    echo "no instance store: the model is stored on the root disk"
   fi
 fi
 mkdir -p "$at/models"

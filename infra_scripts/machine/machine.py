@@ -38,7 +38,7 @@ def _log(text: str) -> None:
     print(text, flush=True)  # noqa: T201 - systemd keeps it in the journal
 
 
-def _clock() -> float:
+def clock() -> float:
     """Return seconds of a monotonic clock that counts suspended time, too."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
@@ -58,7 +58,7 @@ class Watch:
         """Longest time of a poll, seconds: a slow response must not delay the clocks."""
         self.poweroff = shlex.split(aws.environment("POWEROFF", "systemctl poweroff"))
         self.file = Path(aws.environment("STATE_DIRECTORY", "/run/hearth")) / "watch.json"
-        self.started = self.active = _clock()
+        self.started = self.active = clock()
         self.answered = False
         self.expires: dict[str, str] = {}
         self.due: str | None = None
@@ -67,7 +67,7 @@ class Watch:
         self._remember()
 
     def _remember(self) -> None:
-        now = _clock()
+        now = clock()
         try:
             state = json.loads(self.file.read_text())
             started, active = float(state["started"]), float(state["active"])
@@ -109,11 +109,11 @@ class Watch:
             self.answered = True
             self.expires = models
         if used and self.answered:
-            self.active = _clock()
+            self.active = clock()
 
     def over(self) -> str | None:
         """Return why the machine has to power off now; None if it stays up."""
-        now = _clock()
+        now = clock()
         if now - self.started >= self.lifetime:
             return f"it has reached its lifetime of {self.lifetime / 3600:g} hours"
         if not self.answered:
@@ -122,7 +122,7 @@ class Watch:
 
     def warn(self) -> None:
         """Publish in a tag, once, that the machine will power off soon; a failure is retried at the next poll."""
-        left = self.lifetime - (_clock() - self.started)
+        left = self.lifetime - (clock() - self.started)
         if self.due is None and self.published is None and left <= self.notice:
             self.due = f"{aws.utc_now() + timedelta(seconds=max(0.0, left)):%Y-%m-%dT%H:%M:%SZ} lifetime"
         # A spot interruption comes sooner than a published end of the lifetime.

@@ -1,5 +1,5 @@
 #!/bin/bash
-# prefetch.sh SECONDS PATH...: read large files in many parts at once, as a disk made of a snapshot is filled by reading.
+# prefetch.sh SECONDS PATH...: read large files in many parts at once: reading fills a disk created from a snapshot.
 # shellcheck disable=SC2016
 set -uo pipefail
 limit=$1

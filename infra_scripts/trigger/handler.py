@@ -156,24 +156,24 @@ def _in_prefect(found: Mapping[str, list[Arrived]], left: Callable[[], int]) -> 
             for each in documents:
                 _check_time(left)
                 named = f"/deployments/name/{quote(os.environ['HEARTH_DEPLOYMENT'])}"
-                deployment = deployment or _prefect("GET", named)
+                deployment = deployment or call_prefect("GET", named)
                 # The key finds the run of a request whose response was lost, or was 503 although it was served.
                 key = generation_key(run_key(each.content, {"output": output}), 0)
                 job = {"document": each.document, "output": output}
                 body = {"parameters": {"job": job}, "state": {"type": "SCHEDULED"}, "idempotency_key": key}
-                run = _prefect("POST", f"/deployments/{deployment}/create_flow_run", body)
+                run = call_prefect("POST", f"/deployments/{deployment}/create_flow_run", body)
                 _log.info("%s is run %s", each.document, run)
         except Exception as error:  # noqa: BLE001 - after any error the other messages are processed
             failures[message] = _why(error)
     return failures
 
 
-def _prefect(method: str, path: str, body: Mapping[str, Any] | None = None) -> str:
+def call_prefect(method: str, path: str, body: Mapping[str, Any] | None = None) -> str:
     """Call Prefect and return the id in its response. Neither the API key nor an error's body is ever logged."""
     headers = {"Content-Type": "application/json", "Accept": "application/json"}
     secret = os.environ.get("HEARTH_PREFECT_SECRET")
     if secret:
-        headers["Authorization"] = f"Bearer {_secret(secret)}"
+        headers["Authorization"] = f"Bearer {prefect_secret(secret)}"
     url = os.environ["PREFECT_API_URL"].rstrip("/") + path
     if not url.startswith(("https://", "http://")):
         raise TriggerError("PREFECT_API_URL is not an HTTP address")
@@ -185,13 +185,14 @@ def _prefect(method: str, path: str, body: Mapping[str, Any] | None = None) -> s
     except urllib.error.HTTPError as error:
         error.close()  # it holds the connection
         if secret and error.code in {401, 403}:
-            _secret.cache_clear()  # the secret may have been changed
+            prefect_secret.cache_clear()  # the secret may have been changed
         raise TriggerError(f"Prefect answers {error.code} to {method} {path}") from None
 
 
 @functools.cache
-def _secret(name: str) -> str:
-    return str(_client("secretsmanager").get_secret_value(SecretId=name)["SecretString"])
+def prefect_secret(name: str) -> str:
+    """Return the value of the secret with Prefect's API key."""
+    return str(client("secretsmanager").get_secret_value(SecretId=name)["SecretString"])
 
 
 def _in_tasks(found: Mapping[str, list[Arrived]], left: Callable[[], int]) -> dict[str, str]:
@@ -226,13 +227,13 @@ def _assign(documents: list[Arrived], left: Callable[[], int]) -> dict[Arrived, 
         items = {task: {"reads": {"S": reads}, "refused": {"S": "0"}}}
         items |= {ids[each]: {"task": {"S": task}} for each in together}
         puts = [{**once, "Item": {"id": {"S": name}, "forget_at": forget_at, **facts}} for name, facts in items.items()]
-        _client("dynamodb").transact_write_items(TransactItems=[{"Put": put} for put in puts])
+        client("dynamodb").transact_write_items(TransactItems=[{"Put": put} for put in puts])
         tasks |= dict.fromkeys(together, task)
     return tasks
 
 
 def _item(name: str) -> dict[str, dict[str, str]]:
-    return dict(_client("dynamodb").get_item(**_row(name), ConsistentRead=True).get("Item", {}))
+    return dict(client("dynamodb").get_item(**_row(name), ConsistentRead=True).get("Item", {}))
 
 
 def _row(name: str) -> dict[str, Any]:
@@ -268,7 +269,7 @@ def _run_task(task: str, left: Callable[[], int]) -> None:
     item = _item(task)
     if "started" in item:
         return
-    ecs, refused, reads = _client("ecs"), item["refused"]["S"], json.loads(item["reads"]["S"])
+    ecs, refused, reads = client("ecs"), item["refused"]["S"], json.loads(item["reads"]["S"])
     arguments = {**json.loads(os.environ["HEARTH_RUN_TASK"]), "overrides": _overrides(reads)}
     _check_time(left)
     try:
@@ -279,7 +280,7 @@ def _run_task(task: str, left: Callable[[], int]) -> None:
     what, value = ("started", started[0]) if started else ("refused", str(int(refused) + 1))
     unless_changed = {"ConditionExpression": "refused = :refused", "UpdateExpression": f"SET {what} = :value"}
     values = {":value": {"S": value}, ":refused": {"S": refused}}
-    _client("dynamodb").update_item(**_row(task), **unless_changed, ExpressionAttributeValues=values)
+    client("dynamodb").update_item(**_row(task), **unless_changed, ExpressionAttributeValues=values)
     if not started:
         reasons = [failure.get("reason") for failure in response.get("failures", [])]
         raise TriggerError(f"ECS starts no task: {reasons}")
@@ -287,7 +288,8 @@ def _run_task(task: str, left: Callable[[], int]) -> None:
 
 
 @functools.cache
-def _client(service: str) -> Any:  # noqa: ANN401 - boto3's clients have no common type
+def client(service: str) -> Any:  # noqa: ANN401 - boto3's clients have no common type
+    """Return a boto3 client, which is created once."""
     import boto3  # part of Lambda's runtime; importing takes a while, and Prefect without a key does not need it
     from botocore.config import Config
 

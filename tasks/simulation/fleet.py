@@ -22,8 +22,8 @@ from tasks.simulation.machines import Machines
 from tasks.simulation.outcome import Outcome, outcome
 from tasks.simulation.scenario import Arrivals, Clock, Physics, Policy, Rules, Work
 
-_EVENTS = 200_000
-_RUN_EVENTS = 2_000
+MAX_EVENTS = 200_000
+MAX_RUN_EVENTS = 2_000
 """Events of a single run: more pages are read as blocks, which is much faster and ends within 1 % (a test)."""
 _NOTHING = Range.exactly(0)
 
@@ -67,7 +67,7 @@ def reading_seconds(pages: int, slots: int, machines: int, given: Assumptions, c
     work = Work(pages=pages, run_pages=pages, arrivals=Arrivals.ONCE)
     rules = Rules(policy=Policy.TASK, machines=machines, pages_a_slot=0)
     instant = dict.fromkeys(("boot_seconds", "task_seconds", "load_seconds"), _NOTHING)
-    fleet = Fleet(work, rules, given.model_copy(update={"slots": slots, **instant}), Physics(), clock, _RUN_EVENTS)
+    fleet = Fleet(work, rules, given.model_copy(update={"slots": slots, **instant}), Physics(), clock, MAX_RUN_EVENTS)
     fleet.play()
     return fleet.ended_at
 
@@ -82,7 +82,7 @@ class Fleet(Machines):
     def __init__(
         self, work: Work, rules: Rules, given: Assumptions, physics: Physics, clock: Clock, events: int | None = None
     ) -> None:
-        super().__init__(rules, given, physics, clock, work.seed, ceil(work.pages / (events or _EVENTS)))
+        super().__init__(rules, given, physics, clock, work.seed, ceil(work.pages / (events or MAX_EVENTS)))
         self._work = work
         self.ended_at = 0.0
 

@@ -1,4 +1,4 @@
-"""Text that can be stored and shown, whatever a server sent, and in whatever encoding a file was saved."""
+"""Text that can be stored and shown, whatever a server sent and however a file is encoded."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 # Control characters but tab, line feed, form feed and carriage return.
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f]")
-# The longer marks first: UTF-32's begins as UTF-16's does.
+# Longer marks first: UTF-32's begins like UTF-16's.
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -31,9 +31,9 @@ def legible(text: str) -> str:
 
 
 def decoded(content: bytes) -> str:
-    """Return a text file's content: by its byte order mark, else as UTF-8, as UTF-16 without mark, or as Windows-1252.
+    """Decode a text file by its byte order mark, or as UTF-16 without mark, UTF-8, Windows-1252 or Latin-1.
 
-    It always returns something: what fits none of them is Latin-1, in which every byte is a character.
+    It never fails: in Latin-1, every byte is a character.
     """
     for mark, encoding in _MARKS:
         if content.startswith(mark):
@@ -47,7 +47,7 @@ def decoded(content: bytes) -> str:
 
 
 def _by_zeros(content: bytes) -> tuple[str, ...]:
-    """UTF-16 if every other byte of the beginning is zero: so are most of a text in Latin letters."""
+    """Return UTF-16 if every other byte at the start is zero, as it is for Latin letters."""
     head = content[:200]
     for first, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
         if len(head) > 1 and head[first::2].count(0) > 0.7 * len(head[first::2]) and 0 not in head[1 - first :: 2]:

@@ -1,7 +1,7 @@
-"""Loops at the end of a model's text: the same words, figures or rows over and over, or a counter that goes on.
+"""Loops at the end of a model's text: the same words, figures or rows again and again, or a counter that goes on.
 
-Pages repeat themselves, too: dot leaders, rules, columns of zeros, rows of a form, labels, numbered lines. What a page
-may hold depends on what is repeated, so that a loop is told by its kind, its turns and its length.
+Pages repeat themselves, too: dot leaders, rules, columns of zeros, rows of a form, labels, numbered lines. How much
+repetition a page may hold depends on what is repeated, so that a loop is judged by its kind, turns and length.
 """
 
 from __future__ import annotations
@@ -12,26 +12,26 @@ from dataclasses import dataclass
 
 _LONGEST_UNIT = 2000
 _WINDOW = 12_000
-"""Characters of the end that are looked at: five turns of the longest unit, and a part of one."""
+"""Characters of the end that are examined: five turns of the longest unit, and a part of one."""
 _COUNTED = 6000
 """The same for counters, whose units are short."""
 _STEP = 256
-"""Characters that are written from one look to the next."""
+"""Characters that are written between two checks."""
 _ANCHOR, _CUT_ANCHOR = 200, 16
-"""The last characters, whose earlier places tell which units may repeat; fewer than the shortest loop has."""
+"""Length of the text's end whose earlier occurrences show which units may repeat; shorter than any loop."""
 
 _TAG = re.compile(r"<[^<>]*>")
 _NUMBER = re.compile(r"\d{1,15}")
 _ROW_END = re.compile(r"\n|</tr>|<br ?/?>", re.IGNORECASE)
-# What forms and tables are made of: cells, lines to write on, leaders, boxes to tick.
+# The parts of forms and tables: cells, lines to write on, leaders, checkboxes.
 _CELL = re.compile(r"\||\t|</?t[dhr]\b|[_.\-·]{3}|…|[☐-☒□○◯]|\[ \]", re.IGNORECASE)
 _CELL_LETTERS = 12
-"""A line of no more letters is an entry of a column, such as `EUR 0.00`, or of a form, such as `Yes  No`."""
+"""Most letters of an entry of a column, such as `EUR 0.00`, or of a form, such as `Yes  No`."""
 
 
 @dataclass(frozen=True)
 class Loop:
-    """The end of a text, from `start` on, is a unit of `size` characters over and over, so many turns of it."""
+    """The end of a text, which from `start` on repeats a unit of `size` characters."""
 
     start: int
     size: int
@@ -39,7 +39,7 @@ class Loop:
 
 
 class LoopDetector:
-    """Looks for a loop while a text is being written. Its cost grows with the text's length and no faster."""
+    """Detects a loop while a text is being written, at a cost that is linear in its length."""
 
     def __init__(self) -> None:
         self._tail = ""
@@ -47,7 +47,7 @@ class LoopDetector:
         self._length = 0
 
     def add(self, piece: str) -> bool:
-        """Take in what was written. Returns whether the text has got into a loop, looking every 256 characters."""
+        """Add a piece, and return whether the text is in a loop; it is checked every 256 characters."""
         self._unseen.append(piece)
         self._length += len(piece)
         if self._length < _STEP:
@@ -63,10 +63,10 @@ def find_loop(text: str, *, cut: bool = False) -> Loop | None:
 
     Args:
         text: what was written.
-        cut: it would have gone on. Less tells a loop then: few texts are cut just where they repeat themselves.
+        cut: whether it was cut off. Then less repetition is a loop: few texts are cut where they repeat themselves.
 
     Returns:
-        None if it ends as a page may end.
+        The loop, or None if it ends as a page may end.
     """
     tail = text[-_WINDOW:]
     for size, turns in _repeats(tail, cut=cut):
@@ -76,7 +76,7 @@ def find_loop(text: str, *, cut: bool = False) -> Loop | None:
 
 
 def _repeated(text: str, size: int) -> Loop:
-    """The loop of so many characters that the text ends in, from its first turn on."""
+    """Return the loop of a unit of this size that the text ends in, from its first turn on."""
     unit, start = text[-size:], len(text) - size
     while text[max(0, start - size) : start] == unit:
         start -= size
@@ -84,7 +84,7 @@ def _repeated(text: str, size: int) -> Loop:
 
 
 def _repeats(text: str, *, cut: bool) -> Iterator[tuple[int, int]]:
-    """Units that the text ends in at least twice, the shortest first, as their size and turns."""
+    """Yield the units that the text ends in at least twice, shortest first, by size and turns."""
     anchor = text[-(_CUT_ANCHOR if cut else _ANCHOR) :]
     first = max(0, len(text) - _LONGEST_UNIT - len(anchor))
     size = 0
@@ -100,7 +100,7 @@ def _repeats(text: str, *, cut: bool) -> Iterator[tuple[int, int]]:
 
 
 def _is_loop(unit: str, turns: int, length: int, *, cut: bool) -> bool:
-    """Whether a unit is repeated for longer than on a page; `length` is the whole text's."""
+    """Return whether a unit is repeated for longer than on a page; `length` is the whole text's."""
     stretch = turns * len(unit)
     if cut and turns >= 8 and stretch >= max(32, length // 2):
         return True
@@ -112,14 +112,14 @@ def _is_loop(unit: str, turns: int, length: int, *, cut: bool) -> bool:
         return False
     if cut:
         return stretch >= 1000
-    if rows:  # a page has a hundred lines; figures may stand in several columns
+    if rows:  # a page has a hundred lines, and figures may be in several columns
         return rows >= (100 if letters else 400) or stretch >= 10_000
     return stretch >= 1500
 
 
 def _counter(text: str, *, cut: bool) -> Loop | None:
-    """A loop whose numbers go on counting: each unit differs from the one before by the same steps."""
-    tail = text.rstrip("0123456789")  # the last number may go on
+    """Return a loop whose numbers count on: each unit differs from the previous one by the same steps."""
+    tail = text.rstrip("0123456789")  # the last number may be incomplete
     numbers: list[str] = []
     shape = _NUMBER.sub("\0", tail)
     for size, turns in _repeats(shape, cut=cut):
@@ -140,7 +140,7 @@ def _counter(text: str, *, cut: bool) -> Loop | None:
 
 
 def _steady(numbers: Sequence[str]) -> tuple[int, int]:
-    """How many of the last numbers follow each other at equal steps, and the step."""
+    """Return how many of the last numbers follow each other at equal steps, and the step."""
     step = int(numbers[-1]) - int(numbers[-2])
     found = 2
     while found < len(numbers) and int(numbers[-found]) - int(numbers[-found - 1]) == step:

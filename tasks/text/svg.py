@@ -1,4 +1,4 @@
-"""Pictures as SVG, legible on light and on dark pages, and without any library. The same shapes give the same bytes."""
+"""SVG charts that are legible on light and dark pages. Equal shapes give equal bytes."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from html import escape
 
 
 def framed(width: float, height: float, title: str, style: str, shapes: Iterable[str]) -> str:
-    """Shapes on a card.
+    """Return shapes on a card.
 
     Args:
-        width: of the picture, in its own units.
-        height: of it.
-        title: for those who cannot see it.
-        style: CSS of the shapes' classes, `card` among them.
+        width: of the chart, in its own units.
+        height: of the chart.
+        title: for screen readers.
+        style: CSS of the shapes' classes, including `card`.
         shapes: as SVG.
     """
     head = (
@@ -25,10 +25,10 @@ def framed(width: float, height: float, title: str, style: str, shapes: Iterable
 
 
 def text(x: float, y: float, what: str, kind: str = "") -> str:
-    """Words of a class, their base line at y."""
+    """Return a text of a CSS class with its baseline at y."""
     return f'<text x="{x:.1f}" y="{y:.1f}" class="{kind}">{escape(what)}</text>'
 
 
 def line(x: float, y: float, to_x: float, to_y: float, kind: str) -> str:
-    """A straight line of a class."""
+    """Return a straight line of a CSS class."""
     return f'<line x1="{x:.1f}" y1="{y:.1f}" x2="{to_x:.1f}" y2="{to_y:.1f}" class="{kind}"/>'

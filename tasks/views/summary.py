@@ -1,4 +1,4 @@
-"""What a person is shown of a document's run: its page table, its servers, and how it ended, as Markdown."""
+"""The summary of a document's run as Markdown: its pages, its servers and its end."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class Held:
     """A server of a run.
 
     Attributes:
-        url: of its API.
-        what: the machine under it, or whose it is.
-        usd_per_hour: what it costs while it runs; None if nothing, or if it is not known.
-        usd: what it has cost this run.
-        leases: who uses it, until when.
-        ends: when it stops, or what became of it.
+        url: the URL of its API.
+        what: its machine, or its owner.
+        usd_per_hour: its cost while it runs; None if it is free or the price is unknown.
+        usd: its cost for this run.
+        leases: who uses it, and until when.
+        ends: when it stops, or why it is gone.
     """
 
     url: str
@@ -42,7 +42,7 @@ class Held:
 
 
 def page_row(result: PageResult, *, excerpts: bool) -> dict[str, Any]:
-    """A page in the table of pages; its first words are in it only if they may be shown."""
+    """Return a row of the table of pages, with the first words of the page if they may be shown."""
     row = {
         "page": result.page,
         "status": result.status.value,
@@ -57,7 +57,7 @@ def page_row(result: PageResult, *, excerpts: bool) -> dict[str, Any]:
 
 
 def servers(held: Sequence[Held]) -> str:
-    """The servers of a run as a table."""
+    """Return the servers of a run as a table."""
     head = ("server", "machine", "USD an hour", "USD", "leases", "when it stops")
     rows = [
         (
@@ -74,15 +74,15 @@ def servers(held: Sequence[Held]) -> str:
 
 
 def summary(manifest: Manifest, held: Sequence[Held], text: StoragePath) -> str:
-    """How a run ended.
+    """Return the summary of a run.
 
     Args:
-        manifest: its account.
+        manifest: the run's.
         held: its servers; none in a batch, whose documents share them.
-        text: where the document's text is.
+        text: the path of the document's text.
     """
     figures, endpoint = manifest.totals(), manifest.endpoint
-    told = {
+    facts = {
         "pages": f"{figures['pages']}: {figures['read']} read, {figures['blank']} blank, {figures['failed']} failed"
         f"{flagged(manifest.pages.flagged)}; {manifest.read_now} of them by this run",
         "time": f"{format_duration(manifest.warm_seconds)} to get warm, "
@@ -92,12 +92,12 @@ def summary(manifest: Manifest, held: Sequence[Held], text: StoragePath) -> str:
         "model": f"{manifest.model}, {manifest.digest[:12]}",
     }
     if endpoint is not None:
-        told["server"] = f"{endpoint.backend} at {endpoint.url}: {endpoint.why}"
-        told["slots"] = f"{endpoint.slots} of the {endpoint.slots_asked} asked for" + (
+        facts["server"] = f"{endpoint.backend} at {endpoint.url}: {endpoint.why}"
+        facts["slots"] = f"{endpoint.slots} of the {endpoint.slots_asked} asked for" + (
             f" ({endpoint.note})" if endpoint.note else ""
         )
     lines = [f"# {escaped(manifest.document.name)}", "", f"**{manifest.status}** {_ENDED[manifest.status]}", ""]
-    lines += table(("", ""), [*((name, escaped(value)) for name, value in told.items()), ("text", link(text))])
+    lines += table(("", ""), [*((name, escaped(value)) for name, value in facts.items()), ("text", link(text))])
     if manifest.insight:
         lines += ["", escaped(manifest.insight.told)]
     if held:
@@ -115,7 +115,7 @@ def summary(manifest: Manifest, held: Sequence[Held], text: StoragePath) -> str:
 
 
 def flagged(count: int) -> str:
-    """How many pages are flagged, behind other counts; nothing if none is."""
+    """Return the number of flagged pages, to follow other counts; empty if there are none."""
     return f", {count} flagged" if count else ""
 
 
@@ -133,5 +133,5 @@ def _failures(failed: Sequence[PageEntry]) -> list[str]:
         for entry in failed[:_MOST_FAILURES]
     ]
     more = len(failed) - len(rows)
-    told = ["", f"And {more} more: `manifest.json` lists all."] if more > 0 else []
-    return [*table(("page", "reason", "attempts", "why"), rows), *told]
+    note = ["", f"And {more} more: `manifest.json` lists all."] if more > 0 else []
+    return [*table(("page", "reason", "attempts", "why"), rows), *note]

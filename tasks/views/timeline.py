@@ -1,4 +1,4 @@
-"""How busy slots were and how long pages took, over the time of a run, in buckets whose number does not grow."""
+"""Use of slots and durations of pages over the time of a run, in a limited number of buckets."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from dataclasses import dataclass, field
 from math import exp, log
 
 BUCKETS = 96
-"""At the most; when time goes on beyond them, each two become one."""
+"""Most buckets; when a run lasts longer, every two are merged."""
 _STEP = log(1.05)
-"""Page times are counted in classes of 5 %: so exact are the quantiles, and so few are the classes."""
+"""Page times are counted in classes of 5 %, which is the precision of the quantiles."""
 
 
 @dataclass
 class Bucket:
-    """A piece of time.
+    """A span of time.
 
     Attributes:
-        busy: seconds that slots worked on pages in it, added up.
-        slots: that the run had, at the most.
+        busy: sum of the seconds in which slots worked on pages.
+        slots: most slots that the run had.
         failed: pages that failed.
-        times: how many pages that ended in it took how long, by classes of their seconds' logarithm.
+        times: number of pages that ended in it, by class of the logarithm of their seconds.
     """
 
     busy: float = 0.0
@@ -30,7 +30,7 @@ class Bucket:
     times: Counter[int] = field(default_factory=Counter)
 
     def add(self, other: Bucket) -> None:
-        """Take another one in."""
+        """Merge another bucket into this one."""
         self.busy += other.busy
         self.slots = max(self.slots, other.slots)
         self.failed += other.failed
@@ -38,7 +38,7 @@ class Bucket:
 
 
 def quantile(times: Counter[int], share: float) -> float:
-    """Seconds within which this share of pages was read; 0 if there was none."""
+    """Return the seconds within which this share of pages was read; 0 without pages."""
     left = share * times.total()
     for step in sorted(times):
         left -= times[step]
@@ -48,12 +48,12 @@ def quantile(times: Counter[int], share: float) -> float:
 
 
 class Timeline:
-    """Told of pages as they end. Times are seconds on any one clock.
+    """Collects pages as they end. Times are seconds on one clock, whichever it is.
 
     Attributes:
-        seconds: how long a bucket is.
-        buckets: from the beginning on.
-        pages: that were told of.
+        seconds: length of a bucket.
+        buckets: from the start of the run on.
+        pages: number of pages.
     """
 
     def __init__(self, seconds: float = 1.0) -> None:
@@ -65,13 +65,13 @@ class Timeline:
         self._slots = 0
 
     def slots(self, at: float, slots: int) -> None:
-        """So many slots there are from now on."""
+        """Set the number of slots from this time on."""
         bucket = self._bucket(at)
         self._slots = slots
         bucket.slots = max(bucket.slots, slots)
 
     def page(self, ended: float, seconds: float, *, failed: bool) -> None:
-        """A page ended, after so many seconds in its slot; 0 if it was in none, since it is blank."""
+        """Add a page that ended after this many seconds in its slot; 0 for a blank page, which used none."""
         self._bucket(ended)
         self.pages += 1
         self._ended = max(self._ended, ended - (self._began or 0.0))
@@ -84,16 +84,16 @@ class Timeline:
 
     @property
     def lasted(self) -> float:
-        """Seconds from the beginning to the end of the last page."""
+        """Seconds from the start to the end of the last page."""
         return self._ended
 
     @property
     def times(self) -> Counter[int]:
-        """Of all pages."""
+        """The times of all pages."""
         return sum((bucket.times for bucket in self.buckets), Counter())
 
     def occupancy(self, bucket: Bucket) -> float:
-        """The part of a bucket's slot time in which pages were worked on, 0 to 1; of the last one as far as it went."""
+        """Return the share of a bucket's slot time that was busy, 0 to 1; the last one counts up to the last page."""
         seconds = self.seconds
         if bucket is self.buckets[-1]:
             seconds = max(self._ended - (len(self.buckets) - 1) * self.seconds, 1e-3)
@@ -101,7 +101,7 @@ class Timeline:
 
     @property
     def mean_occupancy(self) -> float:
-        """Of the whole, 0 to 1."""
+        """The busy share of all slot time, 0 to 1."""
         there = sum(bucket.slots * self.seconds for bucket in self.buckets[:-1])
         if self.buckets:
             there += self.buckets[-1].slots * max(0.0, self._ended - (len(self.buckets) - 1) * self.seconds)
@@ -111,7 +111,7 @@ class Timeline:
         return max(0, int((at - (self._began or 0.0)) / self.seconds))
 
     def _bucket(self, at: float) -> Bucket:
-        """The one of a time; those before it are made with the slots that there were."""
+        """Return the bucket of a time; missing ones before it are created with the current slots."""
         if self._began is None:
             self._began = at
         while self._index(at) >= BUCKETS:
@@ -121,7 +121,7 @@ class Timeline:
         return self.buckets[self._index(at)]
 
     def _fold(self) -> None:
-        """Make one of each two."""
+        """Merge every two buckets."""
         self.seconds *= 2
         folded = self.buckets[::2]
         for bucket, other in zip(folded, self.buckets[1::2], strict=False):
@@ -129,7 +129,7 @@ class Timeline:
         self.buckets = folded
 
     def _pieces(self, began: float, ended: float) -> Iterator[tuple[int, float]]:
-        """How a span is spread over the buckets."""
+        """Yield the seconds of a span in each bucket."""
         start, end = (max(0.0, at - (self._began or 0.0)) for at in (began, ended))
         for index in range(int(start / self.seconds), min(len(self.buckets), int(end / self.seconds) + 1)):
             low, high = index * self.seconds, (index + 1) * self.seconds

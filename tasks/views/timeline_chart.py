@@ -1,4 +1,4 @@
-"""A timeline as a picture: occupancy of the slots above, page times below, as SVG."""
+"""A timeline as an SVG chart: occupancy of the slots above, page times below."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _STYLE = """
 """
 
 
-def told(timeline: Timeline) -> str:
-    """The whole in a line."""
+def describe(timeline: Timeline) -> str:
+    """Return the timeline in one line of text."""
     times = timeline.times
     middle, late = quantile(times, 0.5), quantile(times, 0.95)
     slots = max((bucket.slots for bucket in timeline.buckets), default=0)
@@ -39,19 +39,19 @@ def told(timeline: Timeline) -> str:
 
 
 def embedded(timeline: Timeline) -> str:
-    """The picture as Markdown that carries it in itself."""
+    """Return the chart as Markdown with an embedded image."""
     data = b64encode(picture(timeline).encode()).decode()
-    return f"![{told(timeline)}](data:image/svg+xml;base64,{data})"
+    return f"![{describe(timeline)}](data:image/svg+xml;base64,{data})"
 
 
 def picture(timeline: Timeline) -> str:
-    """The timeline as SVG."""
+    """Return the timeline as SVG."""
     buckets, total = timeline.buckets, max(len(timeline.buckets) * timeline.seconds, 1e-3)
     width = (_RIGHT - _LEFT) / max(1, len(buckets))
     longest = max((quantile(bucket.times, 0.95) for bucket in buckets), default=0.0) * 1.1 or 1.0
     parts = [
         text(20, 28, "Slots and page times", "title"),
-        text(20, 48, told(timeline), "faint"),
+        text(20, 48, describe(timeline), "faint"),
     ]
     for share in (0.0, 0.5, 1.0):
         parts += _tick(_BUSY_BOTTOM - share * (_BUSY_BOTTOM - _BUSY_TOP), f"{share:.0%}")
@@ -78,11 +78,11 @@ def picture(timeline: Timeline) -> str:
     for at in _clock_ticks(total):
         x = _LEFT + at / total * (_RIGHT - _LEFT)
         parts.append(text(x - 36 * at / total, _TIME_BOTTOM + 22, format_duration(at), "faint"))
-    return framed(_WIDTH, _HEIGHT, told(timeline), _STYLE, parts)
+    return framed(_WIDTH, _HEIGHT, describe(timeline), _STYLE, parts)
 
 
 def _clock_ticks(total: float) -> list[float]:
-    """At most seven round times from 0 on, seconds."""
+    """Return at most seven round times from 0 on, in seconds."""
     step = next((step for step in _STEPS if total / step <= 6), total)
     return [step * number for number in range(int(total / step) + 1)]
 

@@ -20,8 +20,8 @@ from tests.support.infra.trigger_events import (
 def variables(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     for name, value in (VARIABLES | AWS).items():
         monkeypatch.setenv(name, value)
-    trigger._secret.cache_clear()
-    trigger._client.cache_clear()
+    trigger.prefect_secret.cache_clear()
+    trigger.client.cache_clear()
     return monkeypatch
 
 
@@ -33,7 +33,7 @@ def tasks(variables: pytest.MonkeyPatch, moto_url: str) -> Iterator[Tasks]:
     make_table(boto3.client("dynamodb"), "started")
     with stand_in(made) as server:
         variables.setenv("AWS_ENDPOINT_URL_ECS", server.url)
-        one_after_another(trigger._client("dynamodb"))
-        trigger._client("ecs")  # here, as boto3 must not make two at once; each of Lambda's processes has one thread
+        one_after_another(trigger.client("dynamodb"))
+        trigger.client("ecs")  # here, as boto3 must not make two at once; each of Lambda's processes has one thread
         yield made
     boto3.client("dynamodb").delete_table(TableName="started")

@@ -72,7 +72,7 @@ class TestManifests:
         self, cloud: Cloud, media_type: str
     ):
         push_image(IMAGE, media_type)
-        with pytest.raises(RequestError, match=r"hearth:1 is of the type .*push_image\.sh") as error:
+        with pytest.raises(RequestError, match=r"hearth:1 has the type .*push_image\.sh") as error:
             check_image(cloud.aws, IMAGE, SAGEMAKER_MEDIA_TYPES)
         assert media_type in str(error.value)
         assert check_image(cloud.aws, IMAGE, ECS_MEDIA_TYPES) is not None

@@ -64,7 +64,7 @@ def test_a_service_in_use_is_taken_down_by_force_alone(cloud: Cloud):
 
 
 def test_a_machine_that_is_left_is_named(cloud: Cloud, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("infra_scripts.ecs.deploy._LOOKS", 2)
+    monkeypatch.setattr("infra_scripts.ecs.deploy.LOOKS", 2)
     machine = launch(cloud)
     with pytest.raises(LeftoverError, match=machine):
         down(cloud.aws, "default", cloud.listen, force=False, poll_seconds=POLL)

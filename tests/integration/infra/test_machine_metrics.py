@@ -112,7 +112,7 @@ class TestNvidiaSmi:
         self, around: Surroundings, monkeypatch: pytest.MonkeyPatch
     ):
         monkeypatch.setattr(gpu, "_SECONDS", PATIENCE)
-        monkeypatch.setattr(gpu, "_hung", [])
+        monkeypatch.setattr(gpu, "hung", [])
         starts = around.directory / "starts"
         nvidia_smi(around, f"echo start >> {starts}; exec sleep 36000")
         with monkeypatch.context() as stuck:
@@ -120,7 +120,7 @@ class TestNvidiaSmi:
             stuck.setattr(gpu.subprocess.Popen, "kill", lambda _: None)  # as one that hangs in the driver
             assert gpu.gpus() == []
             assert gpu.gpus() == []
-        (hung,) = gpu._hung
+        (hung,) = gpu.hung
         assert starts.read_text().count("start") <= 1
         hung.kill()
         hung.communicate()

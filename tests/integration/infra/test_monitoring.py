@@ -53,7 +53,7 @@ class TestTemplate:
 
     def test_the_plan_counts_what_alarms_look_at(self):
         assert sum(len(list(looked_at(alarm))) for alarm in OURS.values()) == ALARM_METRICS
-        assert f"{len(OURS)}, " in str(plan(watched()).rows)
+        assert f"{len(OURS)} alarms on " in str(plan(watched()).rows)
 
 
 @pytest.fixture

@@ -107,14 +107,14 @@ def test_of_a_run_that_comes_between_look_and_end_and_the_end_the_run_wins(
 ):
     stopped = machine(cloud)
     look(0)
-    leased = sweep._leased
+    leased = sweep.is_leased
 
     def and_then_a_run_comes(record: dict[str, object], now: float) -> bool:
         found = leased(record, now)
         assert take(stopped, 1)
         return found
 
-    monkeypatch.setattr(sweep, "_leased", and_then_a_run_comes)
+    monkeypatch.setattr(sweep, "is_leased", and_then_a_run_comes)
     assert look(KEEP_HOURS + 1) == []
     assert cloud.state(stopped) == "stopped"
 

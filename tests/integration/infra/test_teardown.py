@@ -54,7 +54,7 @@ def test_it_is_not_tried_for_ever(cloud: Cloud):
 
 
 def test_what_still_uses_the_network_is_named(cloud: Cloud, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("infra_scripts.common.teardown._LOOKS", 2)
+    monkeypatch.setattr("infra_scripts.common.teardown.LOOKS", 2)
     up(cloud.aws, pool(), cloud.listen, poll_seconds=POLL)
     tagged = [{"Name": "tag:hearth:pool", "Values": ["default"]}]
     (group,) = cloud.aws.ec2.describe_security_groups(Filters=tagged)["SecurityGroups"]  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from typing import Any
 
 from infra_scripts.sagemaker.endpoint import SagemakerStack, template
@@ -32,7 +33,7 @@ def parsed(stack: SagemakerStack) -> dict[str, Any]:
 
 def for_moto(stack: SagemakerStack) -> str:
     """The template without what moto cannot make."""
-    body = parsed(stack)
+    body = deepcopy(parsed(stack))
     body["Resources"] = {name: one for name, one in body["Resources"].items() if one["Type"] not in BEYOND_MOTO}
     # FILLED: moto knows no variant without a model, as those are that hold inference components.
     (variant,) = body["Resources"]["EndpointConfig"]["Properties"]["ProductionVariants"]

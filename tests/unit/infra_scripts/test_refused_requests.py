@@ -49,6 +49,6 @@ def test_the_trigger_closes_the_connection_to_prefect(monkeypatch: pytest.Monkey
     with refusing() as (url, rest):
         monkeypatch.setenv("PREFECT_API_URL", url)
         with pytest.raises(handler.TriggerError, match="Prefect answers 503") as caught:
-            handler._prefect("GET", "/deployments")
+            handler.call_prefect("GET", "/deployments")
         assert rest() == b""
         assert caught.value.__context__ is not None  # what holds the answer is alive

@@ -65,11 +65,11 @@ class TestRefused:
             ingress_rules([source], 11434)
 
     def test_networks_that_are_too_wide_together(self):
-        with pytest.raises(RequestError, match="together"):
+        with pytest.raises(RequestError, match="Together"):
             ingress_rules(["10.0.0.0/8", "11.0.0.0/8"], 11434)
 
     def test_an_address_written_as_its_network(self):
-        with pytest.raises(RequestError, match=r"Give 10\.1\.0\.0/16, or 10\.1\.2\.3"):
+        with pytest.raises(RequestError, match=r"Use 10\.1\.0\.0/16 for the network, or 10\.1\.2\.3"):
             ingress_rules(["10.1.2.3/16"], 11434)
 
     def test_more_sources_than_a_group_takes(self):

@@ -26,7 +26,7 @@ class Time:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Time:
     now = Time()
-    monkeypatch.setattr(machine, "_clock", now)
+    monkeypatch.setattr(machine, "clock", now)
     return now
 
 

@@ -75,7 +75,7 @@ class TestText:
     def test_a_page_that_another_request_has_replaced_is_told_of(self, tmp_path: Path):
         result = result_of(tmp_path, page(1))
         ResultStore(tmp_path).write_page(page(1, "By another model.", digest="e" * 64))
-        with pytest.raises(StorageError, match="was read anew"):
+        with pytest.raises(StorageError, match="was read again since"):
             _ = result.pages[0].text
 
     def test_a_run_that_began_no_page_has_none(self, tmp_path: Path):

@@ -199,7 +199,7 @@ def test_the_command_shows_it_and_brackets_in_a_name_are_no_markup(tmp_path: Pat
 def test_where_nothing_was_paid_for_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HEARTH_OUTPUT", str(tmp_path))
     done = CliRunner().invoke(app, ["cost"])
-    assert done.output.startswith("No paid machine is known here")
+    assert done.output.startswith("No machine was paid for")
 
 
 @pytest.mark.parametrize("since", ["yesterday", "7", "2026-13-01", "999999999999d"])

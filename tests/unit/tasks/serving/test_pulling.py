@@ -100,9 +100,9 @@ async def test_a_download_that_gets_on_may_break_off_again_and_again(server, cli
     assert (await warmed(client)).digest == DIGEST
 
 
-async def test_the_embedded_server_is_named_as_the_mistake_where_it_cannot_have_the_model(server, client):
+async def test_the_embedded_server_is_named_if_it_cannot_run_the_model(server, client):
     server.answers("/api/version", says(version="0.33.0+embedded"))
     server.answers("/api/tags", says(models=[]))
     server.answers("/api/pull", lines({"error": "pull model manifest: file does not exist"}))
-    with pytest.raises(ModelError, match=rf"backend is the mistake.*embedded.*{MODEL}.*--backend ollama"):
+    with pytest.raises(ModelError, match=rf"The embedded.*{MODEL}.*--backend ollama"):
         await warmed(client)

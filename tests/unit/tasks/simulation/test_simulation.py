@@ -82,7 +82,7 @@ class TestOneRun:
 
         given = Assumptions()
         blocks = reading()
-        monkeypatch.setattr("tasks.simulation.fleet._RUN_EVENTS", 20_000)
+        monkeypatch.setattr("tasks.simulation.fleet.MAX_RUN_EVENTS", 20_000)
         assert blocks == pytest.approx(reading(), rel=0.01)
 
     def test_measured_page_times_are_drawn_one_by_one_or_as_sums_of_many(self):
@@ -97,7 +97,7 @@ class TestOneRun:
 
     def test_blocks_of_pages_end_when_pages_one_by_one_do(self, monkeypatch):
         exact = simulated(2_000)
-        monkeypatch.setattr("tasks.simulation.fleet._EVENTS", 40)
+        monkeypatch.setattr("tasks.simulation.fleet.MAX_EVENTS", 40)
         assert simulated(2_000).finished_max == pytest.approx(exact.finished_max, rel=0.005)
 
 

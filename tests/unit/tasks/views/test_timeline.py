@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.views.timeline import BUCKETS, Timeline, quantile
-from tasks.views.timeline_chart import embedded, picture, told
+from tasks.views.timeline_chart import describe, embedded, picture
 
 
 def full(slots: int, seconds: float, pages: int, began: float = 1000.0) -> Timeline:
@@ -86,7 +86,7 @@ def test_the_picture_of_a_million_pages_is_no_larger_than_that_of_a_thousand():
 
 
 def test_it_is_told_in_a_line():
-    line = told(full(8, 2.0, 80))
+    line = describe(full(8, 2.0, 80))
     assert line == "80 pages in 20 s over 8 slots, 100% busy; half the pages took at most 2 s, 95 % at most 2 s"
 
 
