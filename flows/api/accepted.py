@@ -3,8 +3,6 @@
 Each change is made under a lock, since several processes may share one directory.
 """
 
-from __future__ import annotations
-
 from datetime import datetime
 from pathlib import Path
 from uuid import UUID

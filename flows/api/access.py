@@ -1,7 +1,5 @@
 """Who may use the HTTP API, and what routes depend on: the service, and the run that a path names."""
 
-from __future__ import annotations
-
 import hmac
 import ipaddress
 import re

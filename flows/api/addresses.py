@@ -5,8 +5,6 @@ of special-purpose addresses (RFC 6890) without those that are reachable on the 
 clouds give machines their credentials.
 """
 
-from __future__ import annotations
-
 import asyncio
 import ipaddress
 import socket

@@ -1,7 +1,5 @@
 """The HTTP API: post a PDF, follow the run that reads it, fetch its text. docs/how-to/api.md shows how to use it."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager

@@ -1,7 +1,5 @@
 """Allow-lists and ceilings of requests, by which the backend's owner limits what clients may spend."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import suppress
 from fnmatch import fnmatchcase

@@ -4,8 +4,6 @@ Uvicorn has no time limit for the head of a request, nor for what a client sends
 connections like active ones, so that a few hundred of them lock all others out.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 from typing import Any

@@ -1,7 +1,5 @@
 """A run that clients follow: its record, the pages that the worker has stored, and its state in Prefect."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import time

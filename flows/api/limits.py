@@ -1,7 +1,5 @@
 """Limits of requests: parallel uploads and streams, the time of an upload, and bytes on disk."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import time

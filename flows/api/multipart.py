@@ -3,8 +3,6 @@
 Only one chunk of the body is in memory at a time, and everything that a client could make long has a limit.
 """
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 

@@ -1,7 +1,5 @@
 """The parts of the OpenAPI description beside the routes: responses, errors, and the bearer token."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Any
 from uuid import UUID

@@ -1,7 +1,5 @@
 """A POST request: the document itself or a form with it, and options in the query or in the form."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Coroutine, Sequence
 from contextlib import aclosing

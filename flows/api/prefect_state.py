@@ -1,7 +1,5 @@
 """The states of runs in Prefect, and calls to its API with retries."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence

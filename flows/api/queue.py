@@ -4,8 +4,6 @@ A client gets its response when the request is on disk, however busy Prefect is:
 at a time. The queue survives a restart. Of several processes that share a directory, one submits.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import time

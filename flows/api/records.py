@@ -1,7 +1,5 @@
 """Records of the HTTP API's runs: a small file each, durably written, and locks by document."""
 
-from __future__ import annotations
-
 import os
 import uuid
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """Removal of runs: one that a client deletes, and those that are older than they are kept."""
 
-from __future__ import annotations
-
 import asyncio
 import shutil
 import time

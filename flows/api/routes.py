@@ -1,7 +1,5 @@
 """The routes of the HTTP API."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 from pathlib import Path

@@ -3,8 +3,6 @@
 The records are authoritative: the index is made from them, and updated from them when a backend starts.
 """
 
-from __future__ import annotations
-
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager

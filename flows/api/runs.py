@@ -1,7 +1,5 @@
 """The runs of the HTTP API: their records, their followers, and their states in Prefect."""
 
-from __future__ import annotations
-
 import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence

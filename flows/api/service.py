@@ -1,7 +1,5 @@
 """The service behind the routes of the HTTP API: it accepts documents that were received."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

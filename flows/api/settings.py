@@ -1,7 +1,5 @@
 """The settings of the HTTP API, from API_* variables or .env, beside those of `tasks.settings`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from pydantic import Field, SecretStr, ValidationError, field_validator

@@ -1,7 +1,5 @@
 """The signature of webhooks: HMAC-SHA256 over timestamp.body. A receiver needs only `verify`."""
 
-from __future__ import annotations
-
 import hashlib
 import hmac
 import time

@@ -4,8 +4,6 @@ The worker is another process, perhaps on another machine, and is followed by th
 lists the pages that were sent so far, so that a client that reconnects with it misses none.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import time

@@ -1,7 +1,5 @@
 """Uploads: a PDF, streamed to disk and kept under its sha256, and options as query parameters."""
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 import os

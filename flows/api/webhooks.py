@@ -3,8 +3,6 @@
 A pending webhook is a file, so that it survives a restart. Of several processes that share a directory, one sends.
 """
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 import json

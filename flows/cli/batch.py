@@ -1,7 +1,5 @@
 """`hearth batch`: read many documents on the same servers."""
 
-from __future__ import annotations
-
 from datetime import time
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """`hearth completion`: print the script with which a shell completes commands and options. Typer has the scripts."""
 
-from __future__ import annotations
-
 import os
 from enum import StrEnum
 from typing import Annotated

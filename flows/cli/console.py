@@ -4,8 +4,6 @@ Text of others cannot act on the terminal, and no output is lost in a pipe. Comm
 `write` or `print_json`.
 """
 
-from __future__ import annotations
-
 import io
 import json
 import os

@@ -1,7 +1,5 @@
 """`hearth cost`: show what was paid for, and why."""
 
-from __future__ import annotations
-
 import asyncio
 import re
 from datetime import UTC, date, datetime, time, timedelta

@@ -1,7 +1,5 @@
 """`hearth infra doctor`: find out whether a stack can be deployed, before anything is made or paid for."""
 
-from __future__ import annotations
-
 import typer
 
 from flows.cli import options

@@ -1,7 +1,5 @@
 """`hearth status`, `hearth stop` and `hearth start`: the servers that are warm, on this machine and on AWS."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import sys

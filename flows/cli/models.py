@@ -1,7 +1,5 @@
 """`hearth models`: what each model is sent, by its profile."""
 
-from __future__ import annotations
-
 import json
 from typing import Annotated, Any
 

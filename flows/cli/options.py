@@ -1,7 +1,5 @@
 """Options that several commands share. Each help text names the unit, and the default that the code uses."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Any
 

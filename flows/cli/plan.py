@@ -1,7 +1,5 @@
 """`hearth plan` and `hearth prices`: estimate time and cost before a run."""
 
-from __future__ import annotations
-
 import asyncio
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """Run the asynchronous work of a command, and end it with an outcome, an error in one line, or a signal's exit code."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import threading

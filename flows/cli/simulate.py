@@ -1,7 +1,5 @@
 """`hearth simulate`: simulate days of a fleet in seconds."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

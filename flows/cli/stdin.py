@@ -1,7 +1,5 @@
 """Read a document from standard input into a temporary file."""
 
-from __future__ import annotations
-
 import sys
 import tempfile
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Show a run in the terminal: the current step, a progress bar, and a summary at the end."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 

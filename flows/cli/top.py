@@ -1,7 +1,5 @@
 """`hearth top` and `hearth metrics`: the current runs for people, and all numbers for Prometheus."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Sequence

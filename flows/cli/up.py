@@ -1,7 +1,5 @@
 """`hearth up`, `hearth down` and `hearth serve-api`: Prefect on this machine, and the HTTP API."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import stat

@@ -1,7 +1,5 @@
 """Read documents of a batch over the same slots, and note what became of each."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """Consecutive pages that one task run reads."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any

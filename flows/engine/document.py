@@ -1,7 +1,5 @@
 """Read one document: prepare it, lock it, read the pages that are left on whatever servers there are, and record it."""
 
-from __future__ import annotations
-
 import asyncio
 import platform
 import time

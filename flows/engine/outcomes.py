@@ -1,7 +1,5 @@
 """How runs end in Prefect: the state's name, a sentence that says where the results are, and the result itself."""
 
-from __future__ import annotations
-
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 

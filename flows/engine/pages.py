@@ -1,7 +1,5 @@
 """The warm-up and the pages as Prefect's task runs: one for each page, or for each block of pages."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager

@@ -1,7 +1,5 @@
 """The servers of a backend while something is read on them: acquired, warmed, used, replaced and released."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Iterable, Sequence

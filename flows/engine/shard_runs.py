@@ -5,8 +5,6 @@ workers. A part and its report are files in `batches` of the output, which all w
 of them see, or s3://. If a run vanishes, its documents are left for the next batch; what it stored stands.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress

@@ -1,7 +1,5 @@
 """The servers of a batch: its documents are read on the same ones, and no slot idles between two documents."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Iterable
 from contextlib import AsyncExitStack

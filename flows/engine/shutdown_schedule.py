@@ -1,7 +1,5 @@
 """Have the deployment `idle-shutdown` check a machine when its idle time is over."""
 
-from __future__ import annotations
-
 import asyncio
 from contextlib import suppress
 from datetime import UTC, datetime

@@ -1,7 +1,5 @@
 """One server of a run at a time: acquired, warmed, used and released, and replaced when it goes."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable

@@ -1,7 +1,5 @@
 """Start Prefect on this machine: a server, Hearth's deployments, and a worker that runs them."""
 
-from __future__ import annotations
-
 import asyncio
 import subprocess
 import sys

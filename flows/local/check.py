@@ -1,7 +1,5 @@
 """Check whether a run can reach Prefect."""
 
-from __future__ import annotations
-
 import httpx
 from prefect.client.orchestration import get_client
 from prefect.exceptions import PrefectHTTPStatusError

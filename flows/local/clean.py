@@ -1,7 +1,5 @@
 """Delete expired files on this machine, and expired runs on Hearth's own Prefect server."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 

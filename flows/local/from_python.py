@@ -1,7 +1,5 @@
 """Read documents from synchronous Python: a script, a notebook, or a flow that is not asynchronous."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor

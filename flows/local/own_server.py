@@ -1,7 +1,5 @@
 """The Prefect server that Hearth starts on this machine: with a password, and at a stable port."""
 
-from __future__ import annotations
-
 import asyncio
 import socket
 import sys

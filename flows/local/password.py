@@ -4,8 +4,6 @@ A client of a Prefect server can make its worker run any command, so each server
 password. Hearth passes it to its own clients in the environment, never on a command line, which every user can see.
 """
 
-from __future__ import annotations
-
 import os
 import stat
 from contextlib import suppress

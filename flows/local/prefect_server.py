@@ -4,8 +4,6 @@ Prefect's own temporary server starts for each process (9 s here) and has no UI.
 servers that read pages: the next run starts at once, and its runs are visible in a browser.
 """
 
-from __future__ import annotations
-
 import asyncio
 import os
 from collections.abc import AsyncIterator

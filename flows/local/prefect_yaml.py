@@ -1,7 +1,5 @@
 """Find the file with Hearth's deployments: in the wheel, or at the root of a checkout."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 _NAME = "prefect.yaml"

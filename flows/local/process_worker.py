@@ -4,8 +4,6 @@
 directory first on the import path.
 """
 
-from __future__ import annotations
-
 import sys
 from typing import Any
 

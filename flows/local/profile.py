@@ -1,7 +1,5 @@
 """The Prefect profile `hearth`, through which Prefect's command and other flows find the server and its password."""
 
-from __future__ import annotations
-
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_KEY, PREFECT_API_URL, get_current_settings
 from prefect.settings.profiles import Profile, load_profiles, save_profiles
 

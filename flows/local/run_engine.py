@@ -3,8 +3,6 @@
 Prefect puts that directory first on the import path while it loads a flow.
 """
 
-from __future__ import annotations
-
 import runpy
 from importlib import import_module
 

@@ -1,7 +1,5 @@
 """Choose the machine of a smoke test: the cheapest type of a stack, its cost, and how long the budget lasts."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from typing import Any

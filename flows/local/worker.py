@@ -4,8 +4,6 @@
 is gone for good. Runs use its directory: .env is read there, and relative paths refer to it.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import os

@@ -6,8 +6,6 @@ Therefore none of them stops a machine: they notify, or run the sweep, which che
 They are not YAML for `prefect automation create --from-file`: that creates another of the same name at each call.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta

@@ -4,8 +4,6 @@ Only here, for tasks know nothing of Prefect. A request keeps the blocks' names;
 memory.
 """
 
-from __future__ import annotations
-
 from typing import Any, TypeVar
 
 from prefect.blocks.core import Block

@@ -4,8 +4,6 @@ Prefect starts it with the settings of the script's process, at a port that ever
 database of the script's user. Only this process and its server know the password.
 """
 
-from __future__ import annotations
-
 from secrets import token_urlsafe
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Keep tracebacks of expected errors, which are one sentence each, out of the logs of task runs."""
 
-from __future__ import annotations
-
 from typing import Any, Final
 
 from prefect.client.schemas.objects import State, TaskRun

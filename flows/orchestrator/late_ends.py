@@ -5,8 +5,6 @@ process ends in between, Prefect shows the run as running, or as crashed, until 
 the server delivers the end.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import time

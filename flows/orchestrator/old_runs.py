@@ -1,7 +1,5 @@
 """Delete old finished runs of Hearth's flows from Prefect, whose server otherwise keeps them for ever."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta

@@ -4,8 +4,6 @@ Prefect notices a suspended run at its next task run, but while a machine boots,
 none for minutes. And Prefect takes an exception group for an error, even if it comes from a pause.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Coroutine
 from datetime import UTC, datetime

@@ -3,8 +3,6 @@
 Where it is not, `state.result()` is a plain dictionary. An error is always Prefect's own, with Hearth's sentence.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from prefect.serializers import JSONSerializer, prefect_json_object_encoder

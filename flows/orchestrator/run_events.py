@@ -1,7 +1,5 @@
 """Events that runs send to Prefect for automations: a run makes progress, or its budget is spent."""
 
-from __future__ import annotations
-
 import time
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A run's log, as Prefect keeps it: found by the run's id or name, read, and followed while the run goes on."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta

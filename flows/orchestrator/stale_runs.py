@@ -5,8 +5,6 @@ Prefect leaves the run PENDING for ever. It counts against the limits of its wor
 until its lease ends; if the server lost its leases in a restart, that is never. See docs/how-to/prefect.md.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta

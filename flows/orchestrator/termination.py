@@ -5,8 +5,6 @@ happens to be, even in a task whose outcome nobody awaits. Then it is lost: the 
 slots and its lease, or waits for that task for ever.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import os

@@ -5,8 +5,6 @@ before it that did not read everything. So the same request finds the existing r
 cancelled is followed by another.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass

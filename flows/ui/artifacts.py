@@ -1,7 +1,5 @@
 """Artifacts in Prefect's UI, which are created once and then updated, and never delay a page."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import logging

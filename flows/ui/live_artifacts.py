@@ -1,7 +1,5 @@
 """A run's artifacts in Prefect's UI while it goes on: progress, pages, servers, slots, and at the end a summary."""
 
-from __future__ import annotations
-
 import asyncio
 import threading
 import time

@@ -1,7 +1,5 @@
 """Container images in ECR: existence and manifest type are checked before a deployment that needs them."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Container
 from dataclasses import dataclass

@@ -9,8 +9,6 @@ InfraError                base class                                     exit co
 └── LeftoverError           delete what is left: it costs money
 """
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 

@@ -1,7 +1,5 @@
 """Inbound rules: the networks and security groups that may reach the machines, and never the whole world."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network

@@ -4,8 +4,6 @@ A service creates its role when it is first used, if the user may do that; other
 stack, fails (docs.aws.amazon.com/IAM/latest/UserGuide/using-service-linked-roles.html).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from botocore.exceptions import ClientError

@@ -1,7 +1,5 @@
 """Valid names of pools, regions and models, and parts of AWS's names."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 

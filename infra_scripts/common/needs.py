@@ -1,7 +1,5 @@
 """A stack's requirements on an account besides CloudFormation's resources, which `hearth infra doctor` checks."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

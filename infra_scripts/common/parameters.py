@@ -1,7 +1,5 @@
 """SSM parameters."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from botocore.exceptions import ClientError

@@ -3,8 +3,6 @@
 `doctor` is needed by `hearth infra doctor` besides the deployer's policy: it creates nothing but a change set.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from enum import StrEnum

@@ -1,7 +1,5 @@
 """The sweep of a stack: a schedule and a Lambda function that end unused machines, independent of everything else."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Checks of the account: quotas, service-linked roles, the concurrency of functions, and the container image."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Iterator
 

@@ -1,7 +1,5 @@
 """The stack that is checked, and its account and region."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property

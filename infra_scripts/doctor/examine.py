@@ -1,7 +1,5 @@
 """All checks of a stack, in the order in which `up` would fail."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from botocore.exceptions import BotoCoreError, ClientError

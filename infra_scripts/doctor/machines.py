@@ -1,7 +1,5 @@
 """Check that machines could be launched: types in the subnets' zones, image, disk and EC2's permissions."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Check the credentials, and whether they have the permissions of the stack's deployer."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from typing import Any
 

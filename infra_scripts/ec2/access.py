@@ -1,7 +1,5 @@
 """The secrets of token mode: a bearer token, and a key and certificate that only this pool's callers trust."""
 
-from __future__ import annotations
-
 import secrets
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta

@@ -1,7 +1,5 @@
 """Deploy a pool's stack, and delete everything of a pool."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from infra_scripts.common.clients import Aws, Listener, explain_errors

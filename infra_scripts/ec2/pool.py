@@ -1,7 +1,5 @@
 """The validated values of a pool's CloudFormation stack."""
 
-from __future__ import annotations
-
 import re
 from functools import cached_property
 

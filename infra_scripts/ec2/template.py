@@ -1,7 +1,5 @@
 """The pool's CloudFormation template with its parameters, and the resources that it creates."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The user data of a machine: a gzipped cloud-config with its programs, units and settings."""
 
-from __future__ import annotations
-
 import base64
 import gzip
 import hashlib

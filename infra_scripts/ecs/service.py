@@ -1,7 +1,5 @@
 """The ECS service's CloudFormation stack: its values, its template, and the resources that it creates."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

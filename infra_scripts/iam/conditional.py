@@ -5,8 +5,6 @@ pattern is left out unless the resource has one of the properties, at any depth;
 out.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path

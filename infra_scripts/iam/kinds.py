@@ -4,8 +4,6 @@ The forms of ARNs come from AWS's Service Authorization Reference
 (https://docs.aws.amazon.com/service-authorization/latest/reference/).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

@@ -5,8 +5,6 @@ CloudFormation acts with its caller's permissions, so the deployer needs the act
 tests/support/iam_facts.py writes it from the schemas.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator, Mapping

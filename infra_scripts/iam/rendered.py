@@ -1,7 +1,5 @@
 """A rendered CloudFormation template: values filled in, conditions evaluated, resources with names and ARNs."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

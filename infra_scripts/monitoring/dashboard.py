@@ -1,7 +1,5 @@
 """The monitoring stack: a dashboard, alarms and a topic; its values, its template and its cost."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

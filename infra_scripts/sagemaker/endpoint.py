@@ -1,7 +1,5 @@
 """The SageMaker stack: its values, its template, and the resources that it creates."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

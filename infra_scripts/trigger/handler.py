@@ -9,8 +9,6 @@ that assigns each version to one task for good, and ECS's client token. The func
 returns to the queue and comes again with the same key, until it becomes a dead letter.
 """
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import json
@@ -150,13 +148,12 @@ def _check_time(left: Callable[[], int]) -> None:
 def _in_prefect(found: Mapping[str, list[Arrived]], left: Callable[[], int]) -> dict[str, str]:
     """Start a run for each document; return the messages that have to come again, with the reason."""
     failures: dict[str, str] = {}
-    deployment, output = "", os.environ["HEARTH_OUTPUT"]
+    deployment, name, output = "", quote(os.environ["HEARTH_DEPLOYMENT"]), os.environ["HEARTH_OUTPUT"]
     for message, documents in found.items():
         try:
             for each in documents:
                 _check_time(left)
-                named = f"/deployments/name/{quote(os.environ['HEARTH_DEPLOYMENT'])}"
-                deployment = deployment or call_prefect("GET", named)
+                deployment = deployment or call_prefect("GET", f"/deployments/name/{name}")
                 # The key finds the run of a request whose response was lost, or was 503 although it was served.
                 key = generation_key(run_key(each.content, {"output": output}), 0)
                 job = {"document": each.document, "output": output}
@@ -171,8 +168,7 @@ def _in_prefect(found: Mapping[str, list[Arrived]], left: Callable[[], int]) -> 
 def call_prefect(method: str, path: str, body: Mapping[str, Any] | None = None) -> str:
     """Call Prefect and return the id in its response. Neither the API key nor an error's body is ever logged."""
     headers = {"Content-Type": "application/json", "Accept": "application/json"}
-    secret = os.environ.get("HEARTH_PREFECT_SECRET")
-    if secret:
+    if secret := os.environ.get("HEARTH_PREFECT_SECRET"):
         headers["Authorization"] = f"Bearer {prefect_secret(secret)}"
     url = os.environ["PREFECT_API_URL"].rstrip("/") + path
     if not url.startswith(("https://", "http://")):
@@ -214,8 +210,7 @@ def _in_tasks(found: Mapping[str, list[Arrived]], left: Callable[[], int]) -> di
 def _assign(documents: list[Arrived], left: Callable[[], int]) -> dict[Arrived, str]:
     """Return the id of each document's task; fail if another call has just assigned one of the documents."""
     tasks: dict[Arrived, str] = {}
-    ids = {each: run_key(each.content, {}) for each in documents}
-    for each, name in ids.items():
+    for each, name in (ids := {each: run_key(each.content, {}) for each in documents}).items():
         _check_time(left)
         if item := _item(name):
             tasks[each] = item["task"]["S"]
@@ -244,8 +239,8 @@ def _grouped(documents: list[Arrived]) -> Iterator[list[Arrived]]:
     task: list[Arrived] = []
     for each in documents:
         more = [*task, each]
-        overrides = json.dumps(_overrides(arrived.document for arrived in more))
-        if task and (len(more) > _MAX_DOCUMENTS or len(overrides) > _MAX_OVERRIDES):
+        size = len(json.dumps(_overrides(arrived.document for arrived in more)))
+        if task and (len(more) > _MAX_DOCUMENTS or size > _MAX_OVERRIDES):
             yield task
             more = [each]
         task = more

@@ -4,8 +4,6 @@
 `--base-job-template` of `prefect work-pool create hearth --type ecs`; see docs/how-to/prefect-elsewhere.md.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from typing import Annotated, Any

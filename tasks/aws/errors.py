@@ -1,7 +1,5 @@
 """AWS's errors as Hearth's."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any

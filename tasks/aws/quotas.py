@@ -1,7 +1,5 @@
 """Quotas of an account: vCPUs of a kind, or instances of an endpoint, that it may have at once."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Awaitable
 from dataclasses import dataclass

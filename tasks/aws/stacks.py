@@ -1,7 +1,5 @@
 """The outputs of a deployed CloudFormation stack."""
 
-from __future__ import annotations
-
 from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError

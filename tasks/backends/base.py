@@ -1,7 +1,5 @@
 """What all backends share: a place where Ollama runs, that can be described, acquired and released."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Check whether a server answers, and has the model. Nothing is started or loaded."""
 
-from __future__ import annotations
-
 from tasks.core.errors import TransientError
 from tasks.core.finding import Finding, Findings, State
 from tasks.inference.client import InferenceClient

@@ -1,7 +1,5 @@
 """All backends, by name. A new one is a module, or a folder, and a line in each table."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from tasks.backends import url

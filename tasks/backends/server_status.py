@@ -1,7 +1,5 @@
 """The status of a server: which runs use it, and when it stops."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass

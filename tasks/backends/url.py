@@ -1,7 +1,5 @@
 """Servers that someone else runs: called, never started or stopped."""
 
-from __future__ import annotations
-
 import os
 
 from tasks.backends.base import Allocation, Backend, Endpoint, Release

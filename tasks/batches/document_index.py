@@ -1,7 +1,5 @@
 """An index of the documents that were read into a results directory, so that unchanged ones are not opened."""
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """Find the PDFs below a folder or in a list, and report what is not read there."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Callable, Iterator

@@ -4,8 +4,6 @@ The lock is the storage's own: the system frees it when its holder ends in any w
 killed does not block the next one.
 """
 
-from __future__ import annotations
-
 import hashlib
 import time
 from collections.abc import AsyncIterator, Sequence

@@ -10,8 +10,6 @@ Times are integer milliseconds since the epoch and shares are fractions, so that
 Once the machine is up, the assignment of a second never changes, whatever leases follow.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum

@@ -1,7 +1,5 @@
 """The bill: the cost of pieces of machines' lives by day, document or machine. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime

@@ -4,8 +4,6 @@ A disk created from a snapshot is empty at first: each block is fetched from S3 
 were not measured by us: they are reports of other users, or limits that AWS documents, each with its source.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from tasks.costs.assumptions import Range

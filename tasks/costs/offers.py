@@ -4,8 +4,6 @@ The names of services and usage types come from public code that asks the same A
 (https://github.com/infracost/infracost/tree/master/internal/resources/aws); they were not checked against the API.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator, Mapping

@@ -4,8 +4,6 @@ Every price is that of the region, or that of us-east-1 where the book has none 
 price book if None.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 
 from tasks.costs.price_book import HOME_REGION, Book, Term, shipped_book

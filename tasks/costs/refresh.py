@@ -1,7 +1,5 @@
 """Ask AWS for today's prices: the Pricing API, and the history of spot prices."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any

@@ -1,7 +1,5 @@
 """The HTTP APIs that servers of models speak."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 
 

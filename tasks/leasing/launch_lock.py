@@ -1,7 +1,5 @@
 """The lock on launching a machine, for one run at a time, and the result of the last launch."""
 
-from __future__ import annotations
-
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress

@@ -1,7 +1,5 @@
 """A machine's record, and its leases."""
 
-from __future__ import annotations
-
 import time
 import uuid
 from dataclasses import dataclass, field

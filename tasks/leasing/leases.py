@@ -6,8 +6,6 @@ seen without leases; while it is closed, no lease can be taken. So of a lease an
 succeeds, and the other knows. A closed record opens by itself, so that a process that dies blocks no run.
 """
 
-from __future__ import annotations
-
 import uuid
 from collections.abc import Mapping
 from dataclasses import replace

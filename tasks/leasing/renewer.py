@@ -1,7 +1,5 @@
 """Keep a lease while a run uses a machine, in a thread of its own, so that a busy event loop loses none."""
 
-from __future__ import annotations
-
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable

@@ -1,7 +1,5 @@
 """The ledger of a machine's slots as an item of the pool's table."""
 
-from __future__ import annotations
-
 import asyncio
 import random
 from collections.abc import Callable

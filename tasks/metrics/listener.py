@@ -1,7 +1,5 @@
 """A listener that counts the events of a run, for the whole run and for its last minute."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections import deque

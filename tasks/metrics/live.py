@@ -1,7 +1,5 @@
 """The current state of runs: a small file each, which is rewritten every second and removed at the end."""
 
-from __future__ import annotations
-
 import os
 import platform
 import time

@@ -3,8 +3,6 @@
 docs/reference/metrics.md, the alarms, the dashboards and what machines send are checked against this module.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from enum import StrEnum

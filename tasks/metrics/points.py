@@ -1,7 +1,5 @@
 """The machine's metrics for Prometheus and OpenTelemetry: totals that only grow, and current gauges."""
 
-from __future__ import annotations
-
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass

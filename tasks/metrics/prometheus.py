@@ -1,7 +1,5 @@
 """Metrics for Prometheus: as a text, in a file for node_exporter, or over HTTP."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path

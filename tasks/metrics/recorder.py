@@ -1,7 +1,5 @@
 """The recorder of a run's metrics: it samples every second and sends every minute, in a thread of its own."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import platform

@@ -1,7 +1,5 @@
 """Where a run's metrics go: one shape of a sink, chosen by the settings."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol

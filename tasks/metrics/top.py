@@ -1,7 +1,5 @@
 """The view of `hearth top`: current runs, local servers and their slots, and a pool's machines and their slots."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable

@@ -1,7 +1,5 @@
 """The totals of all runs of this machine, in one file: a short run ends before its numbers could be scraped."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress

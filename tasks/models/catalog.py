@@ -1,7 +1,5 @@
 """Which profile a model gets: by its name, by its family, or the general one."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase

@@ -3,8 +3,6 @@
 What they take out is named, so that a page can be flagged; what they do not understand stays as it is.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -5,8 +5,6 @@ empty one, `ched` and `rhed` heads, `lcel`, `ucel` and `xcel` continue the cell 
 a row. A place (`<loc_123>`) is dropped.
 """
 
-from __future__ import annotations
-
 import html
 import re
 

@@ -1,7 +1,5 @@
 """Tables as HTML and as Markdown: from the one to the other where nothing is lost."""
 
-from __future__ import annotations
-
 import html
 import re
 from collections.abc import Sequence

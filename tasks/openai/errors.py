@@ -4,8 +4,6 @@ Their texts differ, their status codes hardly: 400 and 413 for a request that st
 for a model, 429 for too many requests, 503 while the model loads (llama-server's README, vLLM's ErrorResponse).
 """
 
-from __future__ import annotations
-
 import re
 
 from tasks.core.errors import (

@@ -1,7 +1,5 @@
 """What goes over OpenAI's wire: its answers as models. What is not vital may be absent, null or of another kind."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from enum import StrEnum

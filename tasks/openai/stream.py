@@ -1,7 +1,5 @@
 """Server-sent events with JSON in them: what a chat completion that is streamed consists of."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any

@@ -1,7 +1,5 @@
 """The time and cost of reading pages on every architecture."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 
 from tasks.costs.assumptions import DAY_SECONDS, Assumptions, Range

@@ -1,7 +1,5 @@
 """A plan as an SVG chart: time against cost, both logarithmic. The same plan always gives the same bytes."""
 
-from __future__ import annotations
-
 from math import floor, log10
 
 from tasks.core.durations import format_duration

@@ -1,7 +1,5 @@
 """Architectures, and the estimate of time and cost for one of them."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 
 from tasks.core.jobs import Frozen

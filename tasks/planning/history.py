@@ -1,7 +1,5 @@
 """Page times of earlier runs, from the manifests below a directory or an s3:// prefix."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 from pathlib import Path

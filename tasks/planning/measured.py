@@ -4,8 +4,6 @@ A file can be shared: it holds numbers, AWS's and the model's names, and a date,
 text.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from datetime import date

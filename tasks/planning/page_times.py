@@ -1,7 +1,5 @@
 """How long pages take to read: one run on warm machines is simulated, with measured or assumed page times."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
 

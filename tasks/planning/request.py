@@ -1,7 +1,5 @@
 """A request for a plan, and the plan that answers it: documents are opened, history and the price book are read."""
 
-from __future__ import annotations
-
 import os
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime

@@ -1,7 +1,5 @@
 """Right-sizing: the cheapest machine and number of slots that fit in GPU memory and meet the deadline."""
 
-from __future__ import annotations
-
 from itertools import product
 
 from tasks.core.jobs import Frozen

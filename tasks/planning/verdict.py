@@ -1,7 +1,5 @@
 """A complete plan: the estimates of all architectures, the recommended one, and the reason."""
 
-from __future__ import annotations
-
 from datetime import date
 
 from tasks.core.durations import format_duration

@@ -1,7 +1,5 @@
 """Documents with the same bytes under several names are read once, and found under each name."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path

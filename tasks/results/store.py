@@ -1,7 +1,5 @@
 """The results of one document: a directory, written atomically page by page, from which a run goes on."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator

@@ -1,7 +1,5 @@
 """What a run used and measured, as its manifest stores it: servers, machines, costs, figures and advice."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """Deletion of expired files, by the settings of retention."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """Expired files and runs in one shape, so that they can be shown before they are deleted."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum

@@ -1,7 +1,5 @@
 """JSONL files to which runs append lines, rewritten without outdated lines."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator
 from functools import partial

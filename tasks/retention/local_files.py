@@ -1,7 +1,5 @@
 """Expired files of this machine: leftovers in HEARTH_HOME, and reports, batches and results below the results."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable, Iterator
 from functools import partial

@@ -1,7 +1,5 @@
 """Explain where a run's time and money went, and which one change would have saved most. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from tasks.core.durations import format_duration

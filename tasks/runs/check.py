@@ -1,7 +1,5 @@
 """Check whether a run could store its results, and Hearth its own files."""
 
-from __future__ import annotations
-
 import asyncio
 import shutil
 import tempfile

@@ -1,7 +1,5 @@
 """Check a batch as a whole before anything is started or paid for."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from tasks.batches.batch import Batch, find_documents

@@ -1,7 +1,5 @@
 """Choose the backend of a run: the requested one, or the first that fits."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from tasks.backends.base import Backend

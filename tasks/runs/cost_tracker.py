@@ -1,7 +1,5 @@
 """What the servers of a run cost, and who observes their use: each document, and the batch."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol

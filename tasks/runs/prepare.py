@@ -1,7 +1,5 @@
 """Job and settings become a Plan: every blank is filled in and everything is checked, but nothing is started."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -1,7 +1,5 @@
 """Record a run: its times and machines and, from the stored pages, its manifest and the document's text."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Measure a run, or a batch, while it goes on: the figures of `tasks.runs.advice`."""
 
-from __future__ import annotations
-
 import time
 from dataclasses import dataclass, field
 

@@ -5,8 +5,6 @@ run still reads, or was killed, and its cost is unknown. Where runs use a servic
 its machines and their whole cost: here they share every second of it in equal parts, so that it is counted once.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass

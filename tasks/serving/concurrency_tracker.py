@@ -1,7 +1,5 @@
 """Correct the measured number of requests that a server works on at once, by a run's own pages."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from tasks.inference.schema import Answer

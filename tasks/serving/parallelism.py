@@ -1,7 +1,5 @@
 """Measure how many requests a server works on at once: no field of Ollama's API says it."""
 
-from __future__ import annotations
-
 import asyncio
 import math
 import time

@@ -1,7 +1,5 @@
 """The image of a probe: a line of text, as often as it takes to keep a server busy; nothing is drawn for it."""
 
-from __future__ import annotations
-
 import base64
 import zlib
 

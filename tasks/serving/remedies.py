@@ -1,7 +1,5 @@
 """What a person can do about a model that a server cannot pull or load, or about slots that it does not have."""
 
-from __future__ import annotations
-
 from tasks.ollama.names import canonical_name
 from tasks.serving.parallelism import SERIAL_FAMILIES
 from tasks.slots.ledger import Measured

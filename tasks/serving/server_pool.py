@@ -1,7 +1,5 @@
 """The servers of a run and their slots as one pool: the least loaded server gets the next page."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import AsyncIterator, Collection

@@ -1,7 +1,5 @@
 """Get a model warm: its server reachable, the model present, loaded with the pages' options, and measured."""
 
-from __future__ import annotations
-
 import time
 from dataclasses import dataclass, replace
 

@@ -1,7 +1,5 @@
 """Settings of the EC2 pool: how runs use it, and what is deployed."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """Prepare the environment: unset empty variables, and check and decode the file .env."""
 
-from __future__ import annotations
-
 import io
 import logging
 import os

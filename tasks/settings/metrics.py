@@ -1,7 +1,5 @@
 """Settings of metrics, and of the dashboard and alarms that use them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from pydantic import Field

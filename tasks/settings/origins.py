@@ -1,7 +1,5 @@
 """The origin of each setting: the environment, .env, or its default. Secrets are masked."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

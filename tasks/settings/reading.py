@@ -1,7 +1,5 @@
 """Settings of reading: the requests for a page, limits of documents, and timeouts of servers."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

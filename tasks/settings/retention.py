@@ -1,7 +1,5 @@
 """Settings of retention: how long the data of runs is kept."""
 
-from __future__ import annotations
-
 from pydantic import Field
 
 from tasks.core.jobs import Frozen

@@ -1,7 +1,5 @@
 """Every setting, from HEARTH_* variables and .env. The reference in docs/ is generated from the descriptions."""
 
-from __future__ import annotations
-
 import os
 import re
 from pathlib import Path

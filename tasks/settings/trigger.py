@@ -1,7 +1,5 @@
 """Settings of the upload trigger, which `hearth infra up lambda` deploys."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 
 from pydantic import Field

@@ -4,8 +4,6 @@ A directory of documents may hold files of strangers. No file there runs code un
 environment, and files that other users may write are not read at all.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import stat

@@ -6,8 +6,6 @@ product's own code: `tasks.backends.ec2.policy` (`placement_policy` for machines
 `tasks.slots.sharing.shares` for slots and `tasks.core.scaling.machine_count` for the number of machines.
 """
 
-from __future__ import annotations
-
 import itertools
 from heapq import heappop
 from math import ceil

@@ -4,8 +4,6 @@ Machines boot, serve, stop, and are interrupted by the spot market. Pages are re
 blocks of one or several neighbours, or cut off when their machine ends.
 """
 
-from __future__ import annotations
-
 import itertools
 import random
 from abc import ABC, abstractmethod

@@ -1,7 +1,5 @@
 """The results of a simulation: times of runs, hours of machines, and cost."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 from tasks.core.jobs import Frozen

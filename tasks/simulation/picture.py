@@ -1,7 +1,5 @@
 """Simulations as an SVG chart of machines and busy slots over time. The same outcomes give the same bytes."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from html import escape
 

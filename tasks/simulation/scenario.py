@@ -1,7 +1,5 @@
 """The inputs of a simulation: the runs, the rules for machines, and the behaviour of machines and pages."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Iterator, Sequence
 from enum import StrEnum

@@ -1,7 +1,5 @@
 """A run's share of a server's slots: claimed, kept and given back while the run reads."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 import uuid

@@ -1,7 +1,5 @@
 """The capacity of a server: measured by one run while no other reads, and shared with all."""
 
-from __future__ import annotations
-
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable

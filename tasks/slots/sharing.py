@@ -5,8 +5,6 @@ has too few, runs that have never read a page come first, then those whose turn 
 longest. So a newcomer gets the next free slot, and twenty runs take turns on eight slots.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from tasks.slots.ledger import Ledger, SlotClaim

@@ -1,7 +1,5 @@
 """What a directory of results can do, on this machine or in S3."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Protocol

@@ -1,7 +1,5 @@
 """A cache of objects that were read from S3, so that each is fetched once as long as it does not change."""
 
-from __future__ import annotations
-
 import sqlite3
 import threading
 

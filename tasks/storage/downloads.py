@@ -1,7 +1,5 @@
 """Private copies of documents: a run reads its copy, whatever happens to the original meanwhile."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import uuid

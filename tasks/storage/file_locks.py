@@ -6,8 +6,6 @@ has released its lock. A lock that is taken at the last moment either comes firs
 until the server has stopped, and the run starts another one.
 """
 
-from __future__ import annotations
-
 import fcntl
 import os
 import threading

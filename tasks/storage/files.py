@@ -1,7 +1,5 @@
 """Files of results and documents: in a directory of this machine, or under s3://."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar

@@ -1,7 +1,5 @@
 """A directory of results on this machine."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import errno

@@ -6,8 +6,6 @@ could not reach S3 for that long has lost the lock without knowing it. What it w
 written on condition, too: at worst a page is read twice, and none is replaced by a second reading of the same page.
 """
 
-from __future__ import annotations
-
 import json
 import threading
 import uuid

@@ -1,7 +1,5 @@
 """Text that can be stored and shown, whatever a server sent and however a file is encoded."""
 
-from __future__ import annotations
-
 import codecs
 import re
 

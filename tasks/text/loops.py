@@ -4,8 +4,6 @@ Pages repeat themselves, too: dot leaders, rules, columns of zeros, rows of a fo
 repetition a page may hold depends on what is repeated, so that a loop is judged by its kind, turns and length.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

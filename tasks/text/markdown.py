@@ -1,7 +1,5 @@
 """Foreign text within Markdown: it is shown literally, and cannot break a table or become a heading, link or tag."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path

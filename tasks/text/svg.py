@@ -1,7 +1,5 @@
 """SVG charts that are legible on light and dark pages. Equal shapes give equal bytes."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from html import escape
 

@@ -1,7 +1,5 @@
 """The summary of a document's run as Markdown: its pages, its servers and its end."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any

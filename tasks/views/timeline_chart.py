@@ -1,7 +1,5 @@
 """A timeline as an SVG chart: occupancy of the slots above, page times below."""
 
-from __future__ import annotations
-
 from base64 import b64encode
 
 from tasks.core.durations import format_duration

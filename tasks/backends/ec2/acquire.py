@@ -1,7 +1,5 @@
 """Get a leased machine whose Ollama answers: reuse, wait, start or launch, and never two where one is enough."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 

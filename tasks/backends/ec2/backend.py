@@ -1,7 +1,5 @@
 """Machines on EC2: reused, started or launched, leased while they are used, and stopped when idle."""
 
-from __future__ import annotations
-
 import time
 from contextlib import suppress
 

@@ -1,7 +1,5 @@
 """Check what a run needs to get a machine: credentials, stack, connection, quota. Nothing is started."""
 
-from __future__ import annotations
-
 import shutil
 
 from tasks.aws.client import Aws, caller

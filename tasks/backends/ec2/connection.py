@@ -1,7 +1,5 @@
 """A run's connection to the Ollama of a machine: by its private address, TLS and a token, or an SSM tunnel."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import os

@@ -1,7 +1,5 @@
 """Launch one machine for a pool, under its lock and leased at once; and wait until a machine serves."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Callable, Collection, Sequence

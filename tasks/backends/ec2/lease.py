@@ -1,7 +1,5 @@
 """A run's lease on a machine: renewed while the run uses it, and the machine watched from outside."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from dataclasses import dataclass, field

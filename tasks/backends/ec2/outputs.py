@@ -1,7 +1,5 @@
 """The outputs of a pool's CloudFormation stack, which `hearth infra up ec2` deploys."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field

@@ -1,7 +1,5 @@
 """What to do with machines, decided from facts alone, so that every process decides the same."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum

@@ -1,7 +1,5 @@
 """A pool: its stack, its machines, and their records."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass

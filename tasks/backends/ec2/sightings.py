@@ -1,7 +1,5 @@
 """Looks at a pool, shared by all in this process that follow its machines: EC2 throttles an account, not a run."""
 
-from __future__ import annotations
-
 import asyncio
 import threading
 import time

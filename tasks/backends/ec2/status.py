@@ -1,7 +1,5 @@
 """The status of a pool's machines."""
 
-from __future__ import annotations
-
 import asyncio
 from dataclasses import dataclass
 

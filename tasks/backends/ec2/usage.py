@@ -3,8 +3,6 @@
 EC2's own facts stand in for what no process recorded.
 """
 
-from __future__ import annotations
-
 import asyncio
 import math
 import time

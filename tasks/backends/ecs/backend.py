@@ -1,7 +1,5 @@
 """Tasks on ECS behind a load balancer: one server whose slots follow the number of warm tasks."""
 
-from __future__ import annotations
-
 import asyncio
 import math
 import time

@@ -1,7 +1,5 @@
 """Check what a run needs to get tasks: credentials, service, quota. Nothing is started."""
 
-from __future__ import annotations
-
 from tasks.aws.client import Aws, caller
 from tasks.aws.quotas import ec2_quota, of_quotas
 from tasks.backends.ecs.status import service_status

@@ -1,7 +1,5 @@
 """A run's lease on the service: renewed while the run uses it, its demand published and its tasks followed."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """The outputs of the CloudFormation stack that `hearth infra up ecs` deploys."""
 
-from __future__ import annotations
-
 from pydantic import Field
 
 from tasks.aws.client import Aws

@@ -1,7 +1,5 @@
 """The ECS service: its tasks, its image, its demand."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 

@@ -1,7 +1,5 @@
 """The status of the ECS service, and stopping its tasks."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The embedded server: Ollama's API over a real OCR engine, on this machine's CPU."""
 
-from __future__ import annotations
-
 import os
 import sys
 from importlib.metadata import version

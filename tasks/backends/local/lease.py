@@ -1,7 +1,5 @@
 """A run's lease on a server that Hearth keeps on this machine, and what its backends share."""
 
-from __future__ import annotations
-
 import threading
 
 from tasks.backends.base import Allocation, Backend, Endpoint, Release, ServerLease

@@ -1,7 +1,5 @@
 """An Ollama on this machine: used if it answers, else started, and then stopped when idle."""
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 import os

@@ -1,7 +1,5 @@
 """Processes that a server has started itself: they end with it, however it ends."""
 
-from __future__ import annotations
-
 import os
 import signal
 import time

@@ -1,7 +1,5 @@
 """Start a server on this machine once, to be shared by every run. It stops by itself when idle."""
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 import os

@@ -1,7 +1,5 @@
 """The state of the servers that Hearth keeps on this machine."""
 
-from __future__ import annotations
-
 import os
 import signal
 import time

@@ -8,8 +8,6 @@ lives), `server.json` (the server's record, while runs may use it), `server.log`
 the last server was stopped and did not die. The server's own processes end with it, also if it is killed.
 """
 
-from __future__ import annotations
-
 import argparse
 import ctypes
 import json

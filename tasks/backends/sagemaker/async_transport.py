@@ -1,7 +1,5 @@
 """Carry requests to Ollama through an asynchronous endpoint: there by S3 and its queue, back by S3."""
 
-from __future__ import annotations
-
 import asyncio
 import math
 import uuid

@@ -1,7 +1,5 @@
 """A SageMaker endpoint: woken, used over its copies' slots, and scaled in by AWS when it is idle."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from functools import partial

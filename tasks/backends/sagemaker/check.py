@@ -1,7 +1,5 @@
 """Check what a run needs to use the endpoint: credentials, stack, quota. Nothing is started."""
 
-from __future__ import annotations
-
 from tasks.aws.client import Aws, caller
 from tasks.aws.quotas import endpoint_quota, of_quotas
 from tasks.backends.sagemaker.status import endpoint_status

@@ -1,7 +1,5 @@
 """The size of an endpoint, and waking it when it has no instance."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from dataclasses import dataclass

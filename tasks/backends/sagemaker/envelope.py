@@ -1,7 +1,5 @@
 """The envelopes in which Ollama's calls pass /invocations; the adapter in infra_scripts/sagemaker opens them."""
 
-from __future__ import annotations
-
 import json
 
 import httpx

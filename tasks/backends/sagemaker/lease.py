@@ -1,7 +1,5 @@
 """A run's use of an endpoint, which is followed meanwhile. SageMaker itself knows no leases."""
 
-from __future__ import annotations
-
 import asyncio
 from dataclasses import dataclass
 

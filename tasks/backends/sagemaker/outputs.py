@@ -1,7 +1,5 @@
 """The outputs of the CloudFormation stack that `hearth infra up sagemaker` deploys."""
 
-from __future__ import annotations
-
 import json
 from typing import Annotated, Any
 

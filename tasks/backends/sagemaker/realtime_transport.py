@@ -3,8 +3,6 @@
 A page may take eight minutes this way, and one minute with InvokeEndpoint. The stream is read to its end first.
 """
 
-from __future__ import annotations
-
 import asyncio
 from typing import Any
 

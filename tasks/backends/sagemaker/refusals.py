@@ -12,8 +12,6 @@ The messages are from https://docs.aws.amazon.com/sagemaker/latest/APIReference/
 errors that users quote in public.
 """
 
-from __future__ import annotations
-
 import json
 from typing import Any
 
