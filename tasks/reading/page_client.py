@@ -208,10 +208,10 @@ class _RetryDeadline:
         if self._until is not None:
             self._until += seconds
 
-    def permits(self, error: Exception) -> bool:
-        """Return whether to try again after an error."""
+    def permits(self, error: Exception) -> bool | float:
+        """Return whether to try again after an error, or in how many seconds, where the server says so."""
         if not isinstance(error, TransientError) or not self._seconds:
             return False
         if self._until is None:
             self._until = time.monotonic() + self._seconds
-        return time.monotonic() < self._until
+        return time.monotonic() < self._until and (error.retry_after or True)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,15 @@ async def test_a_page_is_asked_for_elsewhere_when_a_server_fails(server, other, 
         for _ in range(4):
             assert await one.ask() == "read"
     assert set(one.reasons) <= {None, FailureReason.UNAVAILABLE}
+
+
+async def test_a_server_is_left_alone_for_as_long_as_it_asks(server, tmp_path):
+    busy = replace(fails(429, "too many requests"), headers={"Retry-After": "1"})
+    server.answers("/api/generate", busy, reads("read"))
+    async with asking(tmp_path, server) as one:
+        started = time.monotonic()
+        assert await one.ask() == "read"
+        assert time.monotonic() - started >= 1
 
 
 async def test_a_page_that_lags_is_asked_for_elsewhere_and_the_first_answer_is_taken(server, other, tmp_path):
