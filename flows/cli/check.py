@@ -1,5 +1,7 @@
 """`hearth check`: show what a run would use, and what is missing. It starts nothing and costs nothing."""
 
+from __future__ import annotations
+
 import asyncio
 from typing import TYPE_CHECKING
 

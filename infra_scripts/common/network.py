@@ -1,5 +1,7 @@
 """The network, subnets and base image of machines and tasks."""
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol

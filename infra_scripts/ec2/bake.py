@@ -4,6 +4,8 @@ One machine is launched from the pool's launch template, but outside the pool, s
 after every failure; if that fails, its own watchdog and hard limit terminate it.
 """
 
+from __future__ import annotations
+
 import signal
 import threading
 import time

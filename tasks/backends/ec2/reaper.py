@@ -1,5 +1,7 @@
 """Stop idle machines. Every process that stops machines does it here, so that none cuts off a run."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Mapping
 from contextlib import suppress

@@ -1,5 +1,7 @@
 """The ECS service: its tasks, its image, its demand."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
