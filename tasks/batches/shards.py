@@ -69,13 +69,13 @@ class Shard(Frozen):
         Raises:
             InputError: there is none.
         """
-        format_path = files_at(output / FOLDER).read(f"{name}.json")
-        if format_path is None:
+        content = files_at(output / FOLDER).read(f"{name}.json")
+        if content is None:
             raise InputError(
                 f"{output / FOLDER} has no part {name}. Have all workers see the batch's output, or name one under "
                 "s3://."
             )
-        return cls.model_validate_json(format_path)
+        return cls.model_validate_json(content)
 
     def write(self, output: StoragePath) -> None:
         """Write it for its run.

@@ -177,7 +177,7 @@ async def test_of_two_nightly_batches_one_reads_and_one_that_was_killed_holds_up
     monkeypatch.setattr("tasks.storage.s3_lock.EXPIRY_SECONDS", 1.0)
     monkeypatch.setattr("tasks.storage.s3.LOCK_POLL_SECONDS", 0.1)
     output, sources = S3Path(BUCKET, "results"), ["s3://papers/inbox"]
-    monkeypatch.setattr("tasks.batches.one_at_a_time._S3_PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr("tasks.batches.one_at_a_time._S3_SECONDS", 0.0)
     async with one_at_a_time(sources, output):
         with pytest.raises(AlreadyReadError):
             async with one_at_a_time(sources, output):
@@ -186,7 +186,7 @@ async def test_of_two_nightly_batches_one_reads_and_one_that_was_killed_holds_up
     left = objects.get(lock)
     assert left is not None
     objects.put(lock, b'{"turn": "of one that was killed"}', over=left.etag)
-    monkeypatch.setattr("tasks.batches.one_at_a_time._S3_PATIENCE_SECONDS", 60.0)
+    monkeypatch.setattr("tasks.batches.one_at_a_time._S3_SECONDS", 60.0)
     async with one_at_a_time(sources, output):
         pass
 

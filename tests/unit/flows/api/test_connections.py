@@ -51,9 +51,11 @@ class Served:
 
 
 async def _all_of(reader: asyncio.StreamReader) -> bytes:
-    with contextlib.suppress(ConnectionResetError):
-        return await asyncio.wait_for(reader.read(), PATIENCE)
-    return b""
+    received = b""
+    with contextlib.suppress(ConnectionResetError):  # of one who still sends: what came before counts
+        while chunk := await asyncio.wait_for(reader.read(65_536), PATIENCE):
+            received += chunk
+    return received
 
 
 Serving = Callable[..., Awaitable[tuple[Served, uvicorn.Server]]]

@@ -120,6 +120,6 @@ class TestInstanceStore:
     def test_a_machine_without_one_has_its_models_on_the_root_disk_and_says_so(self, run: Run, tmp_path: Path):
         done = run(self.script(tmp_path), tmp_path / "models", **self.stubs())
         assert done.returncode == 0
-        assert "goes to the root disk" in done.stdout
+        assert "is stored on the root disk" in done.stdout
         assert "mkfs" not in self.calls(tmp_path)
         assert (tmp_path / "models").is_dir()

@@ -57,7 +57,7 @@ def test_a_part_is_told_by_name_and_keeps_what_is_secret_and_local_out(tmp_path:
     batch = Batch(sources=("/inbox",), workers=4, max_usd=2, max_minutes=60, finish_by="06:00", slots=3)
     assert part.batch(batch, tmp_path) == Batch(output=str(tmp_path), slots=3, part=part.name)
     block = Batch(sources=("/inbox",), workers=4, output_block="s3-bucket/papers")
-    assert part.asked_for(block, tmp_path) == Batch(output_block="s3-bucket/papers", part=part.name)
+    assert part.batch(block, tmp_path) == Batch(output_block="s3-bucket/papers", part=part.name)
 
 
 def test_the_deadline_is_the_first_of_the_bounds():
