@@ -39,10 +39,10 @@ up: .venv/.installed ## Bring up Prefect here: server, deployments, worker
 down: .venv/.installed ## End them
 	@$(BIN)/hearth down
 
-# Most tests wait for processes to start: six at once suit two cores. A file stays on one worker, long files come first
+# Four at once keep two cores busy; each imports all tests first, which takes 10 s. A file stays on one worker, long files come first
 # (tests/support/order.py). Bytecode is kept, also where the environment says otherwise: hundreds of processes start.
 # Each run ends with its slowest 20 and what it skipped.
-WORKERS ?= 6
+WORKERS ?= 4
 PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=20
 
 test: .venv/.installed-dev ## Run the unit tests, and one of each way through the whole

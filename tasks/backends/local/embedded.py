@@ -40,7 +40,7 @@ async def check(settings: Settings) -> Findings:
         remedy = "Name tesseract:eng, or put <language>.traineddata into a directory that HEARTH_TESSDATA names."
         yield Finding(State.MISSING, why, remedy)
         return
-    yield Finding(State.OK, f"Tesseract reads with {source}.")
+    yield Finding(State.OK, f"{model} reads with {source}.")
 
 
 class EmbeddedBackend(LocalBackend):

@@ -125,7 +125,6 @@ class TestLambda:
         monkeypatch.setenv("HEARTH_OUTPUT", "s3://papers-read/results")
         monkeypatch.setenv("HEARTH_TRIGGER__PREFECT_URL", "https://prefect.example/api")
 
-    @pytest.mark.always
     def test_an_account_with_ten_functions_can_reserve_none(
         self, doctor: Doctor, account: Account, monkeypatch: pytest.MonkeyPatch
     ):
@@ -149,7 +148,6 @@ class TestContainer:
     def settings(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HEARTH_SAGEMAKER_STACK__IMAGE", self.IMAGE)
 
-    @pytest.mark.always
     def test_an_image_that_is_not_there_is_told(self, doctor: Doctor):
         assert doctor("sagemaker").one("container", "ECR has no image") == "missing"
 

@@ -47,7 +47,6 @@ def life(line: Line) -> float:
     return line.leased + line.boot + line.idle
 
 
-@pytest.mark.always
 def test_the_cost_of_a_run_is_shown_by_document_and_adds_up(ec2: Hearth, machines: Machines, tmp_path: Path):
     outcome = ec2.read(paper(tmp_path, 2), HEARTH_EC2__SPOT_POLICY="on_demand")  # moto's spot costs nearly nothing
     complete(outcome, 2)

@@ -12,6 +12,8 @@ from tests.support.aws.front import AwsFront
 from tests.support.aws.machines import Machines
 from tests.support.aws.pool import Pool
 
+pytestmark = pytest.mark.long("machines that EC2 refuses in each way: 13 s in all")
+
 UNKNOWN = (
     "Value (hearth-default-us-east-1) for parameter iamInstanceProfile.name is invalid. "
     "Invalid IAM Instance Profile name"

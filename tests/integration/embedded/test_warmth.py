@@ -10,6 +10,8 @@ import pytest
 
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.long("waits for models to be loaded and dropped: 15 s in all")
+
 MODEL = "tesseract:eng"
 
 

@@ -31,6 +31,8 @@ from tests.support.infra.endpoints import IMAGE, endpoint, for_moto
 from tests.support.infra.fixtures import Cloud
 from tests.support.infra.services import AMI_PARAMETER, service
 
+pytestmark = pytest.mark.long("stacks with an image in each state: 10 s in all")
+
 POLL = 0.02
 REPOSITORY = "123456789012.dkr.ecr.us-east-1.amazonaws.com/hearth"
 DIGEST = f"sha256:{'a' * 64}"

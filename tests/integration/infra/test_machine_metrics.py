@@ -22,6 +22,8 @@ from tasks.metrics import names
 from tests.support.infra.machine_stubs import INSTANCE, Asked, Surroundings, free_port, surroundings
 from tests.support.waiting import PATIENCE, until
 
+pytestmark = pytest.mark.long("starts the machine's program for each test: 13 s in all")
+
 
 def seen(use: float, memory: float, celsius: float) -> dict[str, float]:
     return {"use": use, "memory": memory, "celsius": celsius}

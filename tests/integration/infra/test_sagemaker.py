@@ -25,6 +25,8 @@ from tests.support.infra.container_images import push_image
 from tests.support.infra.endpoints import IMAGE, for_moto
 from tests.support.infra.fixtures import Cloud
 
+pytestmark = pytest.mark.long("a stack for each test; the template's own test is short: 12 s in all")
+
 POLL = 0.02
 
 

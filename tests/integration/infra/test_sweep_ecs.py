@@ -13,6 +13,8 @@ import pytest
 from infra_scripts.ecs import sweep
 from tests.support.aws.tables import make_table
 
+pytestmark = pytest.mark.long("runs the sweep's function for each case: 10 s in all")
+
 NAME = "hearth-ecs-default"
 IDLE_MINUTES = 10
 Look = Callable[[float], str]

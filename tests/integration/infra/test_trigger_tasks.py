@@ -27,7 +27,10 @@ from tests.support.infra.trigger_events import (
     stopped,
 )
 
-pytestmark = pytest.mark.usefixtures("variables")
+pytestmark = [
+    pytest.mark.long("runs the function against a table for each case: 15 s in all"),
+    pytest.mark.usefixtures("variables"),
+]
 
 
 def read(tasks: Tasks) -> list[list[str]]:

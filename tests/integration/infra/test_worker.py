@@ -14,6 +14,8 @@ from infra_scripts.common.errors import RequestError
 from infra_scripts.worker.ecs import job_template
 from tests.support.commands import ROOT, Hearth, PrefectServer
 
+pytestmark = pytest.mark.long("starts Prefect for its own template: 12 s in all")
+
 ROLE = "arn:aws:iam::123456789012:role"
 OPTIONS = {
     "--image": "123456789012.dkr.ecr.eu-central-1.amazonaws.com/hearth:1",

@@ -34,6 +34,7 @@ def test_pages_are_read_over_the_slots_that_it_has(command: Hearth, tmp_path: Pa
     assert "2 of the 4 slots" in done.err
 
 
+@pytest.mark.long("reads twice: 11 s")
 def test_what_was_read_is_found_again_and_nothing_is_asked(command: Hearth, server: LlamaServer, tmp_path: Path):
     document = pdfs.written(tmp_path / "page.pdf", "Page")
     first = command.read(document, "--model", "chain")

@@ -37,7 +37,7 @@ def test_without_settings_the_embedded_server_would_be_used(checked):
     outcome = checked()
     assert (outcome.code, outcome.json["backend"], outcome.json["usable"]) == (0, "embedded", True), outcome.err
     assert states(outcome, "embedded")[0][0] == "ok"
-    assert "eng.traineddata" in states(outcome, "embedded")[0][1]
+    assert "tesseract:eng reads with /" in states(outcome, "embedded")[0][1]
 
 
 @pytest.mark.always

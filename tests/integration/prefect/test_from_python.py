@@ -75,6 +75,7 @@ def test_the_examples_in_a_flow_have_the_text(hearth: Hearth, serving, paper: Pa
     assert int(text.strip()) == len((next((paper.parent / "results").glob("*/document.md"))).read_text())
 
 
+@pytest.mark.long("a process of its own: 14 s")
 def test_the_example_of_a_script_prints_the_text_of_its_pages(hearth: Hearth, serving, paper: Path):
     text = python(hearth, example("a script, with or without a Prefect server", paper), **serving("echo").settings)
     (document,) = (paper.parent / "results").glob("*/document.md")

@@ -33,7 +33,7 @@ def piped(hearth: Hearth, document: bytes, *arguments: str) -> Outcome:
     return Outcome(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
-@pytest.mark.always
+@pytest.mark.long("a command that reads several documents: 16 s")
 def test_each_has_its_line_and_its_results(hearth: Hearth, letters: list[Path]):
     outcome = hearth.read(*letters)
     assert outcome.code == 0, outcome.err

@@ -22,6 +22,8 @@ from tests.support import pdfs
 from tests.support.aws.buckets import BUCKET
 from tests.support.aws.front import AwsFront
 
+pytestmark = pytest.mark.long("documents in S3 in each way: 15 s in all; test_read reads one")
+
 
 def found(*sources: str) -> list[str]:
     return [str(source.path).removeprefix(f"s3://{BUCKET}/") for source in find_documents(sources)]

@@ -33,6 +33,8 @@ from tests.support.waiting import PATIENCE, until_async
 from tests.unit.tasks.results.stored import failed, manifest, page
 from tests.unit.tasks.runs.test_usage_log import NOON, SINCE, allocation
 
+pytestmark = pytest.mark.long("locks held in S3 are waited for: 20 s in all")
+
 
 def to(ending: str) -> Callable[[Call], bool]:
     """Return a filter for calls about one object."""

@@ -24,6 +24,8 @@ from tests.support.aws.sagemaker import Endpoint
 from tests.support.aws.sagemaker_answers import event
 from tests.support.waiting import until_async
 
+pytestmark = pytest.mark.long("an endpoint for each fault: 14 s in all")
+
 
 class TestRealTime:
     @pytest.mark.parametrize(

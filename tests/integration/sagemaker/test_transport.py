@@ -25,6 +25,8 @@ from tests.support.aws.container import MODEL, Container
 from tests.support.aws.faults import denied
 from tests.support.aws.front import AwsFront
 
+pytestmark = pytest.mark.long("both transports for each call: 12 s in all; test_read reads through them")
+
 
 class TestEither:
     async def test_every_call_of_the_warm_up_and_a_page_are_answered_as_by_the_server_itself(

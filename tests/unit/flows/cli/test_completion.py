@@ -12,6 +12,8 @@ import pytest
 
 from tests.support.environment import clean
 
+pytestmark = pytest.mark.long("starts each shell: 10 s in all")
+
 ASK = """
 source <(hearth completion bash)
 complete -p hearth >/dev/null || exit 1

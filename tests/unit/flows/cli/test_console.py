@@ -19,6 +19,8 @@ from rich.text import Text
 from flows.cli.console import Terminal
 from tests.support.environment import clean
 
+pytestmark = pytest.mark.long("each is a command in a pipe or a terminal of its own: 20 s in all")
+
 EVIL = "\x1b]0;title\x1b\\ \x9b31m \u202efdp [/red] [red] :warning: \x1b[2J"
 SPELLED = r"\x1b]0;title\x1b\ \x9b31m \u202efdp [/red] [red] :warning: \x1b[2J"
 ROOT = Path(__file__).parents[4]

@@ -8,6 +8,8 @@ import pytest
 from tests.support.infra.machine_stubs import Surroundings, free_port
 from tests.support.waiting import PATIENCE, until
 
+pytestmark = pytest.mark.long("feeds the machine's programs rubbish in processes of their own: 18 s in all")
+
 RUBBISH = [
     b"",
     b"\xff\xfe",

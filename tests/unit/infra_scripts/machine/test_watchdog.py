@@ -12,6 +12,8 @@ from infra_scripts.machine import machine
 from tests.support.infra.machine_stubs import Asked, Surroundings, free_port
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.long("runs the watchdog as a process for each test: 13 s in all")
+
 
 class Time:
     """The machine's clock, which only a test moves."""

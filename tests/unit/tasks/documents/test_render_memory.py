@@ -13,6 +13,8 @@ from tasks.settings.reading import LimitSettings
 from tests.support import pdfs
 from tests.unit.tasks.documents.rendering import rendered, renders, workers
 
+pytestmark = pytest.mark.long("renders until memory is measured: 10 s in all")
+
 
 def own_memory(process: psutil.Process) -> int:
     """Without the document's own bytes, which are mapped and the system's to keep or not."""

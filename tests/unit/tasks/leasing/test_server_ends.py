@@ -17,6 +17,8 @@ from tasks.storage.file_locks import is_held, take_exclusive, try_exclusive
 from tests.support.waiting import PATIENCE, until
 from tests.unit.tasks.leasing.leased_servers import Machine, ask, ends
 
+pytestmark = pytest.mark.long("servers that end while they are used: 18 s in all")
+
 IDLE = 0.05
 
 
