@@ -24,6 +24,9 @@ MOST_ITEMS = 100
 MOST_CHARACTERS = 50_000
 """Maximum JSON in total, beside the page's text: arrays may be nested."""
 
+LEAST_CONFIDENCE = 0.001
+"""Lowest probability that is sent."""
+
 _TOKEN = re.compile(r"\s*(?:\w{1,6}|[^\w\s])|\s+")
 Schema: TypeAlias = Mapping[str, Any]
 
@@ -57,11 +60,14 @@ def token_ids(text: str) -> list[int]:
     return [zlib.crc32(token.encode(errors="replace")) & 0xFFFF for token in tokenize(text)]
 
 
-def logprobs(text: str, alternatives: int) -> list[dict[str, object]]:
-    """Return the tokens in the form of `logprobs`, each with certainty: 0."""
+def logprobs(text: str, alternatives: int, confidence: float | None) -> list[dict[str, object]]:
+    """Return the tokens in the form of `logprobs`, each with the confidence of its page; none if it is not known."""
+    if confidence is None:
+        return []
+    logprob = round(math.log(max(confidence, LEAST_CONFIDENCE)), 6)
     listed: list[dict[str, object]] = []
     for token in tokenize(text):
-        one = {"token": token, "logprob": 0, "bytes": list(token.encode(errors="replace"))}
+        one = {"token": token, "logprob": logprob, "bytes": list(token.encode(errors="replace"))}
         listed.append(one | {"top_logprobs": [one]} if alternatives else one)
     return listed
 

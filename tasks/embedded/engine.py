@@ -2,12 +2,22 @@
 
 import importlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias, cast
 
 from tasks.embedded.errors import EngineNotFoundError
 
-Reader: TypeAlias = Callable[[bytes], str]
+
+@dataclass(frozen=True, slots=True)
+class PageText:
+    """The text of a page, with the engine's confidence in it: from 0 to 1, or None if it is not known."""
+
+    text: str
+    confidence: float | None = None
+
+
+Reader: TypeAlias = Callable[[bytes], str | PageText]
 """Turns image bytes into text. A reader serves one call at a time; several readers run side by side.
 
 Raises ImageError for bytes that are not a readable image.

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from tasks.embedded import fields, images, wire
 from tasks.embedded.answers import NO_IMAGE, compose, duration_ns, logprobs, token_ids
+from tasks.embedded.engine import PageText, Reader
 from tasks.embedded.errors import ImageError, RequestError
 from tasks.embedded.models import Store
 from tasks.embedded.replies import failure, now, reply, streamed, to_json
@@ -39,6 +40,8 @@ class Outcome:
     done_reason: str
     numbers: Fields
     """Counts and durations; empty if the request only loaded or unloaded the model."""
+    confidence: float | None = None
+    """The engine's, from 0 to 1; None if it is not known."""
 
 
 class Inference:
@@ -64,7 +67,7 @@ class Inference:
             return failure(*refusal(error))
         if outcome.numbers and outcome.request.stream:
             return streamed(_lines(outcome), "application/x-ndjson")
-        return reply(_closing(outcome) | _piece(outcome.request, outcome.text))
+        return reply(_closing(outcome) | _piece(outcome, outcome.text))
 
     async def infer(self, request: Request) -> Outcome:
         """Read the pages of a request, or only load or unload the model.
@@ -101,13 +104,14 @@ def pieces(text: str) -> list[str]:
     return text.splitlines(keepends=True)
 
 
-def _read(request: Request, read: Callable[[bytes], str]) -> Outcome:
+def _read(request: Request, read: Reader) -> Outcome:
     """Read the pages of a request, in a slot's thread."""
     begun = time.monotonic()
     count = prompt_tokens(request)
     pages = [images.inspect(data) for data in request.question.images]
     checked = time.monotonic()
-    text = "\n\n".join(read(page.data) for page in pages) if pages else NO_IMAGE
+    texts = [_page_text(read(page.data)) for page in pages] or [PageText(NO_IMAGE)]
+    text = "\n\n".join(page.text for page in texts)
     count += sum(page.patches for page in pages)
     answer = compose(text, request.template, request.options.stop, request.options.num_predict)
     numbers: Fields = {
@@ -116,15 +120,21 @@ def _read(request: Request, read: Callable[[bytes], str]) -> Outcome:
         "eval_count": answer.tokens,
         "eval_duration": duration_ns(time.monotonic() - checked),
     }
-    return Outcome(request, answer.text, answer.done_reason, numbers)
+    known = [page.confidence for page in texts if page.confidence is not None]
+    return Outcome(request, answer.text, answer.done_reason, numbers, min(known, default=None))
+
+
+def _page_text(read: str | PageText) -> PageText:
+    return read if isinstance(read, PageText) else PageText(read)
 
 
 def _head(request: Request) -> Fields:
     return {"model": request.name, "created_at": now()}
 
 
-def _piece(request: Request, piece: str) -> Fields:
-    tokens = logprobs(piece, request.top_logprobs) if request.logprobs else []
+def _piece(outcome: Outcome, piece: str) -> Fields:
+    request = outcome.request
+    tokens = logprobs(piece, request.top_logprobs, outcome.confidence) if request.logprobs else []
     return request.question.shape(piece) | ({"logprobs": tokens} if tokens else {})
 
 
@@ -137,5 +147,5 @@ def _closing(outcome: Outcome) -> Fields:
 
 def _lines(outcome: Outcome) -> Iterator[bytes]:
     for piece in pieces(outcome.text):
-        yield to_json(_head(outcome.request) | _piece(outcome.request, piece) | {"done": False}) + b"\n"
+        yield to_json(_head(outcome.request) | _piece(outcome, piece) | {"done": False}) + b"\n"
     yield to_json(_closing(outcome) | outcome.request.question.shape("")) + b"\n"

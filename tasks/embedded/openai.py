@@ -172,7 +172,9 @@ def _usage(outcome: Outcome) -> Fields:
 
 def _logprobs(outcome: Outcome, piece: str) -> Fields:
     request = outcome.request
-    return {"logprobs": {"content": logprobs(piece, request.top_logprobs)}} if request.logprobs else {}
+    return (
+        {"logprobs": {"content": logprobs(piece, request.top_logprobs, outcome.confidence)}} if request.logprobs else {}
+    )
 
 
 def _completion(outcome: Outcome) -> Fields:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from tasks.embedded.engine import Engine, Reader
+from tasks.embedded.engine import Engine, PageText, Reader
 from tasks.embedded.errors import QueueFullError
 from tasks.embedded.models import Model
 
@@ -112,7 +112,7 @@ class Runner:
         self.readers.clear()
         self.unloaded.set()
 
-    def read(self, image: bytes) -> str:
+    def read(self, image: bytes) -> str | PageText:
         """Read an image with a free reader; there is one for each slot."""
         reader = self.readers.pop()
         try:

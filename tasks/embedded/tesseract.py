@@ -14,7 +14,7 @@ os.environ["OMP_THREAD_LIMIT"] = "1"
 import tesserocr
 from PIL import Image
 
-from tasks.embedded.engine import Reader
+from tasks.embedded.engine import PageText, Reader
 from tasks.embedded.images import decode_grey
 from tasks.embedded.straighten import level, looks_sideways
 
@@ -68,8 +68,8 @@ class TesseractReader:
     def __init__(self, api: "tesserocr.PyTessBaseAPI") -> None:
         self._api = api
 
-    def __call__(self, data: bytes) -> str:
-        """Return the paragraphs of a page, separated by blank lines; "" for a page without text.
+    def __call__(self, data: bytes) -> PageText:
+        """Return the paragraphs of a page, separated by blank lines, with the mean confidence of its words.
 
         Raises:
             ImageError: If the bytes are not a readable image.
@@ -85,7 +85,7 @@ class TesseractReader:
         if best.text and best.confidence < SHARP_CONFIDENCE and page.width * page.height <= ENLARGEABLE_PIXELS:
             large = page.resize((page.width * 2, page.height * 2), Image.Resampling.LANCZOS)
             best = max(best, self._read(large), key=lambda each: each.confidence)
-        return best.text
+        return PageText(best.text, best.confidence / 100 if best.text else None)
 
     def _better(self, other: Image.Image, page: Image.Image, best: Reading) -> tuple[Image.Image, Reading]:
         """Read the page turned otherwise, and return the better reading with its page."""
