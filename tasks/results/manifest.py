@@ -5,6 +5,7 @@ Its file lists every page; in memory it holds only those that failed: see `Listi
 
 from __future__ import annotations
 
+import heapq
 import operator
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -23,6 +24,15 @@ from tasks.storage.files import StoragePath, files_at
 
 # At the end of manifest.json, the pages stand between these lines, one a line.
 PAGES_BEGIN, PAGES_END = ' "pages": [\n', " ]\n"
+
+
+DOUBTFUL = 0.8
+"""Confidence below which a page is worth a look."""
+_MOST_DOUBTFUL = 20
+
+
+def _confidence(entry: PageEntry) -> float:
+    return entry.confidence or 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +54,13 @@ class Listing:
     tokens_in: int = 0
     tokens_out: int = 0
     flagged: int = 0
+    doubtful: tuple[PageEntry, ...] = ()
 
     @classmethod
     def of(cls, entries: Iterable[PageEntry], file: StoragePath) -> Listing:
         """Count pages."""
         read = blank = tokens_in = tokens_out = flagged = 0
-        failed = []
+        failed, doubtful = [], list[PageEntry]()
         for entry in entries:
             read += entry.status is PageStatus.READ
             blank += entry.status is PageStatus.BLANK
@@ -59,7 +70,9 @@ class Listing:
                 failed.append(entry)
             else:
                 flagged += bool(entry.flags)
-        return cls(file, read, blank, tuple(failed), tokens_in, tokens_out, flagged)
+            if entry.confidence is not None and entry.confidence < DOUBTFUL:
+                doubtful = heapq.nsmallest(_MOST_DOUBTFUL, [*doubtful, entry], key=_confidence)
+        return cls(file, read, blank, tuple(failed), tokens_in, tokens_out, flagged, tuple(doubtful))
 
     def __len__(self) -> int:
         return self.read + self.blank + len(self.failed)

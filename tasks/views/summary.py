@@ -47,6 +47,7 @@ def page_row(result: PageResult, *, excerpts: bool) -> dict[str, Any]:
         "seconds": round(result.seconds, 2),
         "tokens in": result.tokens_in,
         "tokens out": result.tokens_out,
+        "confidence": "" if result.confidence is None else round(result.confidence, 2),
         "attempts": len(result.attempts),
         "reason": result.reason or "",
         "flags": ", ".join(flag.name for flag in result.flags),
@@ -102,6 +103,9 @@ def summary(manifest: Manifest, held: Sequence[Held], text: StoragePath) -> str:
         lines += ["", "## Servers", "", servers(held)]
     if manifest.failed:
         lines += ["", "## Failed pages", "", *_failures(manifest.failed)]
+    if manifest.pages.doubtful:
+        rows = [(str(entry.page), f"{entry.confidence:.2f}") for entry in manifest.pages.doubtful]
+        lines += ["", "## Doubtful pages", "", "The least confident first.", "", *table(("page", "confidence"), rows)]
     if manifest.flags:
         lines += ["", "## Flags of the document", "", *(f"- {escaped(str(flag))}" for flag in manifest.flags)]
     if found := manifest.flagged(_MOST_FAILURES):

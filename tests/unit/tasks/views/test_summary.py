@@ -96,3 +96,16 @@ def test_flags_of_the_document_and_of_its_pages_are_told(tmp_path: Path):
     assert "1 read, 0 blank, 0 failed, 1 flagged; " in text
     assert "## Flags of the document\n\n- files: it carries a.pdf\n" in text
     assert "| 4 | damaged: part of it could not be \\| decoded |" in text
+
+
+def test_the_least_confident_pages_come_first():
+    read = {"status": PageStatus.READ, "identity": "i", "reason": None, "detail": None, "attempts": ()}
+    entries = [
+        PageEntry(page=number, seconds=1.0, tokens_in=0, tokens_out=0, confidence=confidence, **read)
+        for number, confidence in ((1, 0.95), (2, 0.7), (3, None), (4, 0.31))
+    ]
+    text = summary(manifest(pages=Listing.of(entries, Path("/out/manifest.json"))), (), TEXT)
+    section = text.partition("## Doubtful pages")[2]
+    rows = section.partition("\n## ")[0].splitlines()
+    assert [row.split("|")[1].strip() for row in rows if row.startswith("| ")][2:] == ["4", "2"]
+    assert "0.95" not in section
