@@ -95,10 +95,30 @@ class RunStatus(StrEnum):
     """It could not go on; pages that were read stand."""
 
 
+class RequestRecord(Frozen):
+    """What was sent for each page of a run: by the model's profile, and by what a person or the settings asked for.
+
+    Attributes:
+        profile: name of the model's profile.
+        prompt: sent with each image; empty for the image alone.
+        longest_side: of the images, pixels.
+        num_ctx: context, tokens.
+        num_predict: most tokens of an answer.
+    """
+
+    profile: str
+    prompt: str
+    longest_side: int
+    num_ctx: int
+    num_predict: int
+
+
 class Manifest(Frozen):
     """The record of a run, as manifest.json holds it.
 
     Attributes:
+        options: what decides which stored pages are found again.
+        request: what was sent; None in manifests of earlier versions.
         pages: pages that stand; the file lists them as entries, in order.
         read_now: how many of the pages this run read; the others stood already.
         endpoint: the server; None if nothing was left to read, so that none was needed.
@@ -119,6 +139,7 @@ class Manifest(Frozen):
     model: str
     digest: str
     options: ReadOptions
+    request: RequestRecord | None = None
     endpoint: EndpointRecord | None
     pages: Listing = Field(exclude=True)
     read_now: int

@@ -10,7 +10,7 @@ from tasks.backends.base import Allocation, MachineFacts
 from tasks.core.events import Event
 from tasks.core.flags import Flag, FlagName
 from tasks.reading.events import PageDone
-from tasks.results.manifest import Listing, Manifest, RunStatus
+from tasks.results.manifest import Listing, Manifest, RequestRecord, RunStatus
 from tasks.results.page import PageEntry
 from tasks.results.usage import CostShares, EndpointRecord, Figures, MachineRecord
 from tasks.runs.advice import insight
@@ -138,6 +138,7 @@ class RunRecorder:
             model=plan.model,
             digest=digest,
             options=plan.options,
+            request=self._request(),
             endpoint=self._endpoint,
             pages=pages,
             read_now=len(self.done),
@@ -158,6 +159,11 @@ class RunRecorder:
             store.write_document(plan.numbers, strict=plan.strict)
         store.write_manifest(manifest, self._entries(digest))
         return manifest
+
+    def _request(self) -> RequestRecord:
+        call = self.prepared.setup.call
+        names = ("prompt", "longest_side", "num_ctx", "num_predict")
+        return RequestRecord(profile=call.profile.name, **{name: getattr(call, name) for name in names})
 
     def _shares(self, usd: float, figures: Figures) -> CostShares:
         boot = sum((m.usd or 0.0) * m.boot_seconds / m.seconds for m in self._machines if m.seconds)
