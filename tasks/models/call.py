@@ -69,7 +69,7 @@ def plan_call(model: str, profile: Profile, options: ReadOptions, requested: dic
 
     num_ctx, num_predict = chosen("num_ctx"), chosen("num_predict")
     if num_predict >= num_ctx:
-        if {"num_ctx", "num_predict"} <= requested.keys() or "num_predict" in requested:
+        if "num_predict" in requested or profile.num_predict is None:
             raise InputError(
                 f"num_predict ({num_predict}) leaves no room for the page in num_ctx ({num_ctx}). "
                 "Lower the one or raise the other."

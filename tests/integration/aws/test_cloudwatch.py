@@ -75,4 +75,4 @@ def test_a_run_that_cannot_reach_cloudwatch_reads_on_and_says_so_once(
     outcome = read(hearth, server, document, **aws.environment, **nowhere, HEARTH_METRICS__FLUSH_SECONDS="1")
     assert outcome.code == 0, outcome.err
     assert outcome.json["read"] == PAGES
-    assert outcome.err.count("Metrics are lost that should go to CloudWatch") == 1
+    assert outcome.err.count("Metrics for CloudWatch are lost") == 1

@@ -72,7 +72,7 @@ def started(aws: AwsFront, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> l
         },
     }
     made = Tasks()
-    trigger._client.cache_clear()
+    trigger.client.cache_clear()
     with monkeypatch.context() as function, stand_in(made) as ecs:
         for name, value in {**variables, "AWS_ENDPOINT_URL_ECS": ecs.url}.items():
             function.setenv(name, value)

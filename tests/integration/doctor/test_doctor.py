@@ -36,7 +36,7 @@ class TestAll:
 
     def test_a_person_gets_a_line_a_finding(self, doctor: Doctor):
         done = CliRunner().invoke(app, ["infra", "doctor", "ec2", "--allow-from", NETWORK])
-        assert "Nothing that was found is in the way." in done.stdout
+        assert "No finding prevents the deployment." in done.stdout
         assert "missing" not in done.stdout
 
     def test_a_wrong_option_is_refused_before_aws_is_asked(self, doctor: Doctor, aws: AwsFront):

@@ -26,7 +26,7 @@ class TestMachines:
         monkeypatch.setenv("HEARTH_EC2_STACK__DISK_GB", "60")
         seen = doctor()
         assert missing_alone(seen, "image"), seen.told
-        assert seen.one("image", "Set HEARTH_EC2_STACK__DISK_GB to 100") == "missing"
+        assert seen.one("image", "Set HEARTH_EC2_STACK__DISK_GB to at least 100") == "missing"
 
     def test_a_parameter_that_names_no_image_is_told_with_its_setting(
         self, doctor: Doctor, monkeypatch: pytest.MonkeyPatch
@@ -37,7 +37,7 @@ class TestMachines:
 
     def test_an_image_that_is_gone_is_told(self, doctor: Doctor, aws: AwsFront, image: str):
         aws.behind("ec2").deregister_image(ImageId=image)
-        assert doctor().one("image", image + " is not there") == "missing"
+        assert doctor().one("image", image + " does not exist") == "missing"
 
     def test_types_that_no_zone_of_the_subnets_offers_are_told_by_zone(
         self, doctor: Doctor, monkeypatch: pytest.MonkeyPatch
@@ -138,7 +138,7 @@ class TestLambda:
     ):
         monkeypatch.setenv("HEARTH_TRIGGER__RESERVED_CONCURRENCY", "2")
         account.functions = functions
-        assert doctor("lambda").one("concurrency", f"runs {functions[0]} functions") == state
+        assert doctor("lambda").one("concurrency", f"runs up to {functions[0]} functions") == state
 
 
 class TestContainer:

@@ -232,7 +232,7 @@ def test_the_command_shows_the_service_and_stops_it(service: World, monkeypatch:
 
 async def test_a_price_book_that_cannot_be_read_is_reported_before_a_task_is_requested(service: World, tmp_path: Path):
     (tmp_path / "prices.json").write_text('{"schema_version": 9}')
-    with pytest.raises(InputError, match=r"prices\.json is no price book of this version"):
+    with pytest.raises(InputError, match=r"prices\.json is not a price book of this version"):
         await EcsBackend(SETTINGS.model_copy(update={"home": tmp_path})).acquire(16, "a test", 2)
     assert service.desired == 0
     assert await leases() == 0

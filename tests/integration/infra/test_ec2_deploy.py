@@ -103,7 +103,7 @@ class TestUp:
         cloud.on("after-call", "DescribeStacks", rolled_back)
         cloud.on("before-call", "DeleteStack", deleted)
         assert bring_up(cloud).change is Change.CREATED
-        assert any("made anew" in text for text in cloud.told)
+        assert any("created anew" in text for text in cloud.told)
 
 
 class TestToken:

@@ -48,7 +48,7 @@ class TestRefusals:
             ("DescribeVpcs", "UnauthorizedOperation", "does not permit DescribeVpcs.*policy deployer"),
             ("CreateStack", "AccessDenied", "does not permit CreateStack"),
             ("DescribeVpcs", "ExpiredToken", "expired"),
-            ("DescribeVpcs", "AuthFailure", "does not accept the credentials"),
+            ("DescribeVpcs", "AuthFailure", "AWS rejected the credentials"),
             ("CreateStack", "AlreadyWeird", "CreateStack with AlreadyWeird"),
         ],
     )

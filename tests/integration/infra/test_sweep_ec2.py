@@ -120,7 +120,7 @@ def test_of_a_run_that_comes_between_look_and_end_and_the_end_the_run_wins(
 
 
 def test_no_run_gets_a_machine_that_is_being_ended(cloud: Cloud, look: Look, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(sweep, "_lost_disks", lambda *_: ())
+    monkeypatch.setattr(sweep, "_detached_disks", lambda *_: ())
     stopped = machine(cloud)
     look(0)
     look(KEEP_HOURS + 1)

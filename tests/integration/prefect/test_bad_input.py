@@ -37,7 +37,7 @@ BAD = {
     "encrypted": (lambda path: pdfs.encrypted(path, "text", "secret"), (), "--password-env"),
     "password-unset": (lambda path: pdfs.encrypted(path, "text", "secret"), ("--password-env", "NOPE"), "NOPE"),
     "password-wrong": (lambda path: pdfs.encrypted(path, "text", "secret"), ("--password-env", "HOME"), "is wrong"),
-    "page-out-of-range": (lambda path: pdfs.written(path, "one"), ("--pages", "1-2"), "it has 1 page"),
+    "page-out-of-range": (lambda path: pdfs.written(path, "one"), ("--pages", "1-2"), "the document has 1 page"),
     "pages-not-understood": (lambda path: pdfs.written(path, "one"), ("--pages", "one"), "is invalid"),
     "no-room-for-the-page": (lambda path: pdfs.written(path, "one"), ("--num-ctx", "4096"), "num_ctx"),
     "output-is-a-file": (lambda path: pdfs.written(path, "one"), ("--output", "/etc/hostname"), "--output"),

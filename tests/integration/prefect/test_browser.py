@@ -75,6 +75,7 @@ def test_a_document_is_read_by_filling_in_the_form_and_its_pages_and_artifacts_a
         assert run["state_name"] == "Completed"
         # What was left alone in the form is not sent, or is as it was.
         alone = {"force": False, "require_gpu": False, "strict": False, "fallback": "none"}
+        alone |= {"headers": "keep", "pictures": "omit"}
         job = {"document": str(document), "output": str(tmp_path / "results")}
         assert run["parameters"] == {"job": job | alone}
         assert list((tmp_path / "results").glob("paper-*/document.md"))

@@ -59,7 +59,7 @@ def test_where_no_server_is_to_be_had_the_others_are_not_begun(hearth: Hearth, l
     outcome = hearth.read(*letters, "--model", "tesseract:eng", **nobody)
     assert outcome.code == 1
     assert [line["status"] for line in lines(outcome)] == ["error", "not begun"]
-    assert f"Not begun: {letters[1]}" in outcome.err
+    assert f"Not started: {letters[1]}" in outcome.err
 
 
 def test_the_text_of_all_of_them_is_printed_in_order(hearth: Hearth, letters: list[Path]):

@@ -212,7 +212,7 @@ def test_a_webhook_outlives_the_backend_that_was_asked_for_it(backend: Backend, 
 def test_the_log_tells_no_secret_and_no_address_of_a_webhook(backend: Backend, tmp_path: Path):
     with receiver(refused=1000) as hooks:
         _, run = _read(backend, tmp_path, webhook=hooks.url)
-        until(lambda: f"The webhook of run {run} was not delivered" in backend.log)
+        until(lambda: f"The webhook of run {run} could not be delivered" in backend.log)
     for path in _pending(backend, run):
         path.unlink()
     for secret in (SECRET, TOKEN, "of-the-receiver"):
