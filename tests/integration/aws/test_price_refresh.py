@@ -185,7 +185,8 @@ def test_prices_are_asked_for_page_by_page_kept_and_planned_with(hearth: Hearth,
     }
     assert beside["gp3:mb_s"] == pytest.approx(0.044)
     assert beside["ml.g4dn.xlarge"] == 0.8218  # hosting, not training
-    assert "AWS returned no price of: alb:lcu, fargate:gb, ipv4, lambda:request, s3:gb, s3:put." in " ".join(done.out.split())
+    missing = "AWS returned no price of: alb:lcu, fargate:gb, ipv4, lambda:request, s3:gb, s3:put."
+    assert missing in " ".join(done.out.split())
 
     plan = json.loads(hearth("plan", "--pages", "50", "--assume", "region=eu-west-1", "--json", **home).out)
     assert {row["term"] for row in plan["rows"]} == set(of)
