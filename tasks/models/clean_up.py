@@ -22,11 +22,9 @@ FRONT_MATTER_KEYS = frozenset(
 )
 """What olmOCR's prompt asks for (olmocr/prompts/prompts.py)."""
 
-_GROUNDED = re.compile(
-    r"<\|ref\|>(?P<text>.*?)<\|/ref\|>(?P<det><\|det\|>\s*\[\[[\d\s.,\[\]]*\]\]\s*<\|/det\|>)?[ \t]*(?P<end>\n?)",
-    re.DOTALL,
-)
-_LOOSE_DET = re.compile(r"<\|det\|>\s*\[\[[\d\s.,\[\]]*\]\]\s*<\|/det\|>[ \t]*\n?")
+_DET = r"<\|det\|>\s*\[\[[\d\s.,\[\]]*\]\]\s*<\|/det\|>"
+_GROUNDED = re.compile(rf"<\|ref\|>(?P<text>.*?)<\|/ref\|>(?P<det>{_DET})?[ \t]*(?P<end>\n?)", re.DOTALL)
+_LOOSE_DET = re.compile(rf"{_DET}[ \t]*\n?")
 _LABELS = frozenset(
     {
         *("title", "sub_title", "text", "list", "table", "table_caption", "table_footnote", "image", "image_caption"),

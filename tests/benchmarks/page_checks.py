@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -42,7 +43,7 @@ def plain(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", text).translate(_QUOTES).split())
 
 
-class Check(BaseModel):
+class Check(BaseModel, ABC):
     """What all checks have."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -52,14 +53,17 @@ class Check(BaseModel):
     id: str = Field(min_length=1)
     max_diffs: int = Field(0, ge=0)
 
+    @abstractmethod
     def passes(self, text: str) -> bool:
-        """Whether a page's text passes."""
-        raise NotImplementedError
+        """Return whether a page's text passes."""
+
+    def least_alike(self, wanted: str) -> float:
+        """Return the similarity, 0 to 1, of texts that are the same but for `max_diffs` characters."""
+        return max(_LEAST_ALIKE, 1 - self.max_diffs / max(1, len(wanted)))
 
     def alike(self, wanted: str, found: str, ratio: Callable[[str, str], float] = fuzz.ratio) -> bool:
-        """Whether two texts are the same but for `max_diffs` characters."""
-        least = max(_LEAST_ALIKE, 1 - self.max_diffs / max(1, len(wanted)))
-        return ratio(wanted, found) / 100 >= least
+        """Return whether two texts are the same but for `max_diffs` characters."""
+        return ratio(wanted, found) / 100 >= self.least_alike(wanted)
 
 
 class TextCheck(Check):
@@ -97,8 +101,7 @@ class OrderCheck(Check):
 
     def _place(self, wanted: str, text: str) -> int | None:
         found = fuzz.partial_ratio_alignment(wanted, text)
-        least = max(_LEAST_ALIKE, 1 - self.max_diffs / max(1, len(wanted)))
-        return found.dest_start if found and found.score / 100 >= least else None
+        return found.dest_start if found and found.score / 100 >= self.least_alike(wanted) else None
 
 
 class TableCheck(Check):
