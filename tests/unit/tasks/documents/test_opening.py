@@ -12,7 +12,7 @@ import pytest
 from tasks.core.errors import HostileError, InputError, LimitError, PasswordError
 from tasks.documents.pdf import open_document, password_from
 from tasks.settings.reading import LimitSettings
-from tests.support import pdfs
+from tests.support import hostile, pdfs
 
 LIMITS = LimitSettings()
 
@@ -36,11 +36,9 @@ def test_a_document_that_takes_too_much_memory_to_open_is_refused(tmp_path):
 
 
 def test_a_document_that_takes_too_long_to_open_is_refused(tmp_path):
-    path = pdfs.written(tmp_path / "slow.pdf", "one")
-    with pytest.raises(
-        HostileError, match=r"hostile.*takes more than 0\.0001\d* s to open.*HEARTH_LIMITS__OPEN_SECONDS"
-    ):
-        open_document(path, LimitSettings(open_seconds=0.0001, render_seconds=0.0001))
+    path = hostile.many_updates(tmp_path / "slow.pdf")
+    with pytest.raises(HostileError, match=r"hostile.*takes more than 0\.05\d* s to open.*HEARTH_LIMITS__OPEN_SECONDS"):
+        open_document(path, LimitSettings(open_seconds=0.05, render_seconds=0.05))
 
 
 def test_the_suffix_of_the_name_does_not_matter(tmp_path):
