@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 from tasks.core.errors import InputError
 from tasks.core.flags import Flag
-from tasks.core.forms import Options
 from tasks.core.jobs import Document, Job, Plan, ReadOptions
+from tasks.core.options import Options
 from tasks.core.paths import parse_path
 from tasks.documents.pdf import inspect_document, password_from, select_pages
 from tasks.inference.api import Api
