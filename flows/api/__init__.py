@@ -1,1 +1,1 @@
-"""The HTTP API: clients upload PDFs, follow their runs, stream their pages, and receive webhooks."""
+"""The HTTP API: clients upload documents, follow their runs, stream their pages, and receive webhooks."""

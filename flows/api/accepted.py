@@ -54,7 +54,7 @@ class Request(Frozen):
             output=Path(str(results_directory(Path(job.output or ""), document))),
             created=min(self.created, (run and run.created) or self.created),
             generation=generation_of(run) if run else self.first,
-            filename=self.filename if name == f"{document.sha256}.pdf" else name,
+            filename=self.filename if Path(job.document).stem == document.sha256 else name,
         )
 
     def asked(self, owner: str) -> RunRequest:

@@ -88,7 +88,9 @@ class FormBody:
         if not self._ended:
             raise _malformed("it is cut off before its end")
         if not self._has_file:
-            raise InputError(f"The form has no file. Send the PDF as its field {FILE!r}: curl -F {FILE}=@paper.pdf.")
+            raise InputError(
+                f"The form has no file. Send the document as its field {FILE!r}: curl -F {FILE}=@paper.pdf."
+            )
 
     def _begin(self) -> None:
         self._parts += 1
@@ -107,7 +109,9 @@ class FormBody:
         self._part.name = _text(options.get(b"name", b""))
         if self._part.name != FILE:
             if b"filename" in options:
-                raise InputError(f"The form's field {self._part.name!r} is a file. Send the PDF as its field {FILE!r}.")
+                raise InputError(
+                    f"The form's field {self._part.name!r} is a file. Send the document as its field {FILE!r}."
+                )
             return
         if self._has_file:
             raise InputError(f"The form has two fields {FILE!r}. Send one document at a time.")

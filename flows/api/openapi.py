@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from flows.api.multipart import FILE, KIND
 from flows.api.prefect_state import Status
+from tasks.core.document_kinds import MEDIA_TYPES
 from tasks.results.manifest import Manifest
 from tasks.results.page import PageResult
 
@@ -16,15 +17,17 @@ BEARER = HTTPBearer(
     auto_error=False, scheme_name="token", description="`API_TOKEN`. Without it the API serves this machine alone."
 )
 
-PDF = "application/pdf"
 _BINARY = {"type": "string", "format": "binary"}
 _FORM = {
     "type": "object",
     "required": [FILE],
-    "properties": {FILE: _BINARY | {"description": "The PDF. Options may be fields of the form, too."}},
+    "properties": {FILE: _BINARY | {"description": "The document. Options may be fields of the form, too."}},
     "additionalProperties": {"type": "string"},
 }
-DOCUMENT_BODY = {"required": True, "content": {KIND: {"schema": _FORM}, PDF: {"schema": _BINARY}}}
+DOCUMENT_BODY = {
+    "required": True,
+    "content": {KIND: {"schema": _FORM}, **{kind: {"schema": _BINARY} for kind in MEDIA_TYPES}},
+}
 
 
 class Problem(BaseModel):
@@ -105,7 +108,7 @@ _PROBLEMS = {
     409: "It cannot be done now; `detail` says when it can.",
     413: "The document is larger than the limits allow, or there is no room for it.",
     414: "The URL is too long.",
-    415: "The body is neither a PDF nor a form.",
+    415: "The body is neither a PDF, nor a picture, nor a form.",
     422: "A parameter or the document is wrong or not allowed.",
     429: "Too many parallel uploads or streams. Try again after `Retry-After` seconds.",
     431: "The headers are too long.",

@@ -9,10 +9,10 @@ from fastapi import HTTPException, Request
 
 from flows.api.followed import Followed
 from flows.api.multipart import FIELDS_BYTES, KIND, FormBody
-from flows.api.openapi import PDF
 from flows.api.service import Service
 from flows.api.uploads import Posted, Upload, parse_options, safe_filename
 from tasks.core.aio import cancel_and_wait
+from tasks.core.document_kinds import MEDIA_TYPES
 
 
 class Post:
@@ -45,12 +45,13 @@ class Post:
         async with aclosing(self._service.limits.body(self._request.stream())) as body:
             if self._form is None:
                 await upload.receive(body, content_length)
-                return self._posted
+                return self._posted._replace(filename=upload.name_by_content(self._posted.filename))
             await upload.receive(self._form.file(body), content_length, other_bytes=FIELDS_BYTES)
         posted = self._posted
         if self._form.fields:
             posted = await self._options([*self._query, *self._form.fields])
-        return posted._replace(filename=posted.filename or safe_filename(self._form.filename))
+        filename = posted.filename or safe_filename(self._form.filename)
+        return posted._replace(filename=upload.name_by_content(filename))
 
     async def _options(self, fields: Sequence[tuple[str, str]]) -> Posted:
         posted = parse_options(fields, self._service.api.password_variables)
@@ -64,8 +65,9 @@ def _form_of(request: Request) -> FormBody | None:
     """Return the form that contains the document; None if the document is the body."""
     content_type = request.headers.get("content-type", "")
     kind = content_type.partition(";")[0].strip().lower()
-    if kind not in {PDF, KIND}:
-        raise HTTPException(415, f"Send the document as the body ({PDF}), or as the field file of a form ({KIND}).")
+    if kind not in {*MEDIA_TYPES, KIND}:
+        kinds = ", ".join(MEDIA_TYPES)
+        raise HTTPException(415, f"Send the document as the body ({kinds}), or as the field file of a form ({KIND}).")
     return FormBody(content_type) if kind == KIND else None
 
 

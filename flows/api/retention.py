@@ -17,7 +17,7 @@ from flows.api.prefect_state import is_over, status_of
 from flows.api.records import Record, read_model
 from flows.api.service import Service
 from flows.api.settings import ApiSettings
-from flows.api.uploads import remove_document
+from flows.api.uploads import kept_document, remove_document
 from flows.api.webhooks import webhooks_in
 from tasks.core.errors import StorageError
 from tasks.retention.expired import DAY_SECONDS, Expired, Kind, age_of, remove_files, size_of, sweep
@@ -120,7 +120,7 @@ def expired_runs(directory: Path, retention: RetentionSettings, now: float) -> I
         outputs[record.output] -= 1
         documents[record.sha256] -= 1
         output = record.output if not outputs[record.output] else None
-        document = directory / "documents" / f"{record.sha256}.pdf"
+        document = kept_document(directory / "documents", record.sha256)
         alone = not documents[record.sha256] and age_of(document, now) > oldest
         freed = size_of(path) + (size_below(output) if output else 0) + (size_of(document) if alone else 0)
         yield Expired(Kind.API, 1, freed, partial(_remove, path, output, record.sha256 if alone else None))

@@ -55,7 +55,7 @@ async def get_live() -> dict[str, Any]:
     openapi_extra={"requestBody": openapi.DOCUMENT_BODY, "parameters": option_parameters()},
 )
 async def post_document(request: Request, service: TheService) -> Response:
-    """Read a PDF. The same PDF with the same options is the same run."""
+    """Read a document. The same document with the same options is the same run."""
     post = Post(request, service)
     await post.check()
     with service.limits.upload(), Upload(service.api.directory / "documents", service.settings) as upload:

@@ -1,4 +1,4 @@
-"""Uploads: a PDF, streamed to disk and kept under its sha256, and options as query parameters."""
+"""Uploads: a document, streamed to disk and kept under its sha256, and options as query parameters."""
 
 import asyncio
 import hashlib
@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Self
 from pydantic import ValidationError
 
 from flows.api.records import sync_directory
+from tasks.core.document_kinds import HEAD_BYTES, KINDS, PDF, SUFFIXES, DocumentKind, kind_of
 from tasks.core.errors import HearthError, InputError, LimitError
 from tasks.core.escaping import escape_line, escape_surrogates
 from tasks.core.jobs import Document, Job
@@ -24,7 +25,6 @@ from tasks.documents.pdf import inspect_document, password_from, select_pages
 from tasks.runs.prepare import choose_setup
 from tasks.settings.settings import Settings
 
-_ENDING = ".pdf"
 _NAME_BYTES = 180
 """Longest file name. File systems allow 255 bytes, and longer names are made from this one."""
 # The backend decides on paths, and its clients may not use Prefect's blocks.
@@ -109,6 +109,7 @@ class Upload:
         self._settings = settings
         self._most = settings.limits.file_mb * 1_000_000
         self._digest = hashlib.sha256()
+        self._head = b""
         self.is_new = False
 
     def __enter__(self) -> Self:
@@ -140,6 +141,7 @@ class Upload:
             received += len(chunk)
             self._check_size(received)
             self._digest.update(chunk)
+            self._head += chunk[: HEAD_BYTES - len(self._head)]
             self._file.write(chunk)
         self._file.flush()
         await asyncio.to_thread(os.fsync, self._file.fileno())
@@ -163,9 +165,20 @@ class Upload:
         """The sha256 of the bytes received so far."""
         return self._digest.hexdigest()
 
+    def name_by_content(self, filename: str | None) -> str | None:
+        """Return a file name with a suffix of the kind that the received bytes have."""
+        kind = self._kind
+        if filename is None or filename.endswith(kind.suffixes):
+            return filename
+        return f"{_stem_of(filename)}{kind.suffix}"
+
+    @property
+    def _kind(self) -> DocumentKind:
+        return kind_of(self._head) or PDF
+
     def keep(self, filename: str | None) -> Path:
         """Keep the document, and return its path. Equal documents are kept once, with a link for each name."""
-        path = self._directory / f"{self.sha256}.pdf"
+        path = self._directory / f"{self.sha256}{self._kind.suffix}"
         if not path.exists():
             os.close(open_private(self._path, os.O_RDONLY))  # for the group: the worker may be another user of it
             self._path.replace(path)
@@ -200,10 +213,15 @@ def _named(path: Path, filename: str) -> Path:
 
 def remove_document(directory: Path, sha256: str) -> None:
     """Remove a kept document with all of its names."""
-    document = directory / f"{sha256}.pdf"
     with suppress(FileNotFoundError):
-        shutil.rmtree(document.with_suffix(""))
-    document.unlink(missing_ok=True)
+        shutil.rmtree(directory / sha256)
+    kept_document(directory, sha256).unlink(missing_ok=True)
+
+
+def kept_document(directory: Path, sha256: str) -> Path:
+    """Return the path of a kept document, or of the PDF that it would be."""
+    paths = [directory / f"{sha256}{kind.suffix}" for kind in KINDS]
+    return next(filter(Path.exists, paths), paths[0])
 
 
 def clear_leftovers(directory: Path) -> None:
@@ -216,10 +234,18 @@ def clear_leftovers(directory: Path) -> None:
 def safe_filename(text: str | None) -> str | None:
     """Return a client's file name in a form that is safe to use; None if nothing is left of it.
 
-    Directories are removed, invisible characters are escaped, and the name ends in .pdf once.
+    Directories are removed, invisible characters are escaped, and the name ends in one suffix of a document: in .pdf
+    if it has none.
     """
     name = re.split(r"[/\\]", text or "")[-1]
     name = unicodedata.normalize("NFC", escape_line(escape_surrogates(name))).replace("\\", "")
-    stem = name[: -len(_ENDING)] if name.lower().endswith(_ENDING) else name
+    stem = _stem_of(name)
+    ending = name[len(stem) :].lower() or PDF.suffix
     stem = stem.strip(". ").encode()[:_NAME_BYTES].decode(errors="ignore").rstrip(". ")
-    return f"{stem}{_ENDING}" if stem else None
+    return f"{stem}{ending}" if stem else None
+
+
+def _stem_of(name: str) -> str:
+    """Return a file name without the suffix of a document."""
+    lower = name.lower()
+    return next((name[: -len(suffix)] for suffix in SUFFIXES if lower.endswith(suffix)), name)

@@ -26,7 +26,7 @@ def batch(
         typer.Argument(
             metavar="SOURCE",
             show_default="HEARTH_INBOX, or inbox",
-            help="Folders, PDFs, or lists of them (.txt), on this machine or in s3://.",
+            help="Folders, PDFs, pictures, or lists of them (.txt), on this machine or in s3://.",
         ),
     ] = None,
     output: options.Output = None,

@@ -23,7 +23,7 @@ _WIDTH = 100
 def plan(
     sources: Annotated[
         list[str] | None,
-        typer.Argument(metavar="FILE.pdf|DIR", show_default="none", help="PDFs, or folders of PDFs."),
+        typer.Argument(metavar="FILE|DIR", show_default="none", help="PDFs and pictures, or folders of them."),
     ] = None,
     pages: Annotated[
         int | None,

@@ -29,7 +29,7 @@ _BY_GRAVITY = (0, EXIT_PAGES_FAILED, InputError.exit_code, _EXIT_UNAVAILABLE)
 def read(
     documents: Annotated[
         list[str],
-        typer.Argument(metavar="FILE.pdf", help="PDFs on this machine or in s3://; - is standard input."),
+        typer.Argument(metavar="FILE", help="PDFs and pictures on this machine or in s3://; - is standard input."),
     ],
     pages: Annotated[
         str | None, typer.Option(metavar="RANGES", show_default="all", help="Pages to read, for example 3,7-9 or 10-.")

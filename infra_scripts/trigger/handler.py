@@ -1,4 +1,4 @@
-"""The Lambda function that turns PDFs uploaded to S3 into Prefect runs or, without Prefect, into ECS tasks.
+"""The Lambda function that turns documents uploaded to S3 into Prefect runs or, without Prefect, into ECS tasks.
 
 It uses only the standard library and boto3, in one file, because CloudFormation ships it inside the template. Its input
 are messages of a queue: EventBridge's "Object Created", S3's own notifications, or, after a redrive, ECS's event of a
@@ -42,7 +42,7 @@ class TriggerError(Exception):
 
 @dataclass(frozen=True)
 class Arrived:
-    """A version of a PDF in S3."""
+    """A version of a document in S3."""
 
     bucket: str
     key: str
@@ -92,7 +92,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:  # noqa: 
 
 
 def arrivals(event: Mapping[str, Any]) -> Iterator[Arrived]:
-    """Yield the PDFs of an event of EventBridge, S3 or ECS, without other files and Hearth's own output.
+    """Yield the documents of an event of EventBridge, S3 or ECS, without other files and Hearth's own output.
 
     Raises:
         TriggerError: the event is of none of these.
@@ -137,7 +137,8 @@ def _wanted(found: Arrived) -> bool:
     bucket, prefix = os.environ.get("HEARTH_BUCKET"), os.environ.get("HEARTH_PREFIX", "")
     own = os.environ["HEARTH_OUTPUT"].rstrip("/") + "/"
     watched = bucket in {None, found.bucket} and found.key.startswith(prefix)
-    return watched and found.key.lower().endswith(".pdf") and not found.document.startswith(own)
+    suffixes = tuple(os.environ.get("HEARTH_SUFFIXES", ".pdf").split())
+    return watched and found.key.lower().endswith(suffixes) and not found.document.startswith(own)
 
 
 def _check_time(left: Callable[[], int]) -> None:

@@ -8,6 +8,7 @@ from infra_scripts.common.cloudformation import fill_template
 from infra_scripts.common.deployment import PlanRow
 from infra_scripts.common.errors import RequestError
 from infra_scripts.common.names import check_pool
+from tasks.core.document_kinds import SUFFIXES
 from tasks.settings.trigger import TriggerSettings
 
 _TEMPLATE = Path(__file__).with_name("template.yaml")
@@ -73,7 +74,7 @@ class TriggerStack(TriggerSettings):
         """
         check_pool(self.pool)
         if not self.bucket:
-            raise RequestError("The trigger has no bucket. Set HEARTH_TRIGGER__BUCKET to the bucket of uploaded PDFs.")
+            raise RequestError("The trigger has no bucket. Set HEARTH_TRIGGER__BUCKET to the bucket of uploads.")
         if not re.fullmatch(_BUCKET, self.bucket):
             raise RequestError(f"{self.bucket!r} is not a valid name of a bucket. Correct HEARTH_TRIGGER__BUCKET.")
         output = _OUTPUT.fullmatch(self.output)
@@ -81,7 +82,7 @@ class TriggerStack(TriggerSettings):
             raise RequestError("The output is not a prefix in S3. Set HEARTH_OUTPUT, for example s3://bucket/results.")
         if output[1] == self.bucket and f"{self.prefix}".startswith(output[2] + "/"):
             raise RequestError(
-                "The prefix of uploads is inside the output, whose PDFs are ignored. Choose another HEARTH_OUTPUT."
+                "The prefix of uploads is inside the output, which is ignored. Choose another HEARTH_OUTPUT."
             )
         if not self.prefect_url and not self.image:
             raise RequestError(
@@ -92,15 +93,21 @@ class TriggerStack(TriggerSettings):
 
 
 def template() -> str:
-    """Return the CloudFormation template with the function's code."""
-    return fill_template(_TEMPLATE, {"ZipFile: HANDLER": f"ZipFile: {json.dumps(_HANDLER.read_text())}"})
+    """Return the CloudFormation template with the function's code and the suffixes of documents."""
+    suffixes = [{"suffix": {"equals-ignore-case": suffix}} for suffix in SUFFIXES]
+    values = {
+        "key: SUFFIXES": f"key: {json.dumps(suffixes)}",
+        "HEARTH_SUFFIXES: SUFFIXES": f"HEARTH_SUFFIXES: {json.dumps(' '.join(SUFFIXES))}",
+        "ZipFile: HANDLER": f"ZipFile: {json.dumps(_HANDLER.read_text())}",
+    }
+    return fill_template(_TEMPLATE, values)
 
 
 def plan_rows(stack: TriggerStack) -> tuple[PlanRow, ...]:
     """Return the resources that `up` creates, and their cost."""
     starts = f"runs of {stack.deployment} in Prefect" if stack.prefect_url else f"tasks on {stack.capacity}"
     return (
-        PlanRow("rule", f"PDFs in s3://{stack.bucket}/{stack.prefix}", "USD 1 a million uploads"),
+        PlanRow("rule", f"documents in s3://{stack.bucket}/{stack.prefix}", "USD 1 a million uploads"),
         PlanRow("rule", f"{stack.name}-stopped, failed tasks", "nothing: ECS's own events are free"),
         PlanRow("queue, dead letters", f"{stack.name}, {stack.name}-dead", "USD 0.40 a million messages"),
         PlanRow("function", f"{stack.name}, starts {starts}", "USD 0.20 a million calls, and its seconds"),

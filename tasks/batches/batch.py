@@ -15,7 +15,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, WithJsonSchema, field_validator
 
-from tasks.batches.folders import PDF, is_companion, paths_listed, pdfs_below
+from tasks.batches.folders import documents_below, is_companion, paths_listed
+from tasks.core.document_kinds import is_document
 from tasks.core.errors import CloudError, InputError
 from tasks.core.jobs import Job
 from tasks.core.options import Options
@@ -44,8 +45,8 @@ class Batch(Options):
     sources: tuple[str, ...] = Field(
         (),
         title="Sources",
-        description="Folders (all PDFs below them), PDFs, and lists (.txt, a path a line), on the machine that runs "
-        "the flow or under s3://. The worker's inbox (HEARTH_INBOX, or inbox) if empty.",
+        description="Folders (all PDFs and pictures below them), documents, and lists (.txt, a path a line), on the "
+        "machine that runs the flow or under s3://. The worker's inbox (HEARTH_INBOX, or inbox) if empty.",
         examples=[["/data/inbox", "s3://bucket/inbox"]],
     )
     max_minutes: float | None = Field(
@@ -170,12 +171,12 @@ def find_documents(sources: Sequence[str], skipped: Skipped = lambda _: None) ->
     """Yield the documents that a batch's sources name, each once, folders in the order of their names.
 
     Raises:
-        InputError: a source is missing, or is no folder, PDF or list.
+        InputError: a source is missing, or is no folder, document or list.
     """
     seen: set[StoragePath] = set()
     for source in sources:
         if not source.strip():  # an unset shell variable would mean the working directory
-            raise InputError("A source of the batch is empty. Name a folder, a PDF or a list (.txt).")
+            raise InputError("A source of the batch is empty. Name a folder, a document or a list (.txt).")
         for found in _documents(parse_path(source).absolute(), skipped):
             if found.path not in seen:
                 seen.add(found.path)
@@ -186,8 +187,8 @@ def _documents(source: StoragePath, skipped: Skipped) -> Iterator[Source]:
     if isinstance(source, S3Path):
         yield from _in_s3(source, skipped)
     elif os.path.isdir(source):  # noqa: PTH112 - Path raises where a name is too long
-        yield from map(Source.of, pdfs_below(source, skipped))
-    elif source.suffix.lower() == PDF:
+        yield from map(Source.of, documents_below(source, skipped))
+    elif is_document(source.name):
         if is_companion(source.name):
             skipped(f"{source} was not read: programs keep such files beside a document.")
         else:
@@ -198,8 +199,10 @@ def _documents(source: StoragePath, skipped: Skipped) -> Iterator[Source]:
         except OSError as error:
             raise InputError(f"{source} cannot be read: {error.strerror}. Correct the batch's sources.") from None
         yield from _listed(content, source, skipped)
+    elif os.path.isfile(source):  # noqa: PTH113 - see above
+        yield Source.of(source)  # opening it tells what it is, while the others are read
     else:
-        raise InputError(f"{source} is no folder, no PDF and no list (.txt) of them. Correct the batch's sources.")
+        raise InputError(f"{source} is no folder, no document and no list (.txt) of them. Correct the batch's sources.")
 
 
 def _listed(content: bytes, source: StoragePath, skipped: Skipped) -> Iterator[Source]:
@@ -212,7 +215,7 @@ def _in_s3(source: S3Path, skipped: Skipped) -> Iterator[Source]:
     from tasks.storage import s3_client as objects
 
     try:
-        if source.suffix.lower() == PDF:
+        if is_document(source.name):
             found = objects.head(source)
             yield Source(source, found.etag, found.size) if found else Source(source, "")
         elif source.suffix.lower() == _LIST:
@@ -222,7 +225,7 @@ def _in_s3(source: S3Path, skipped: Skipped) -> Iterator[Source]:
             yield from _listed(listed.body, source, skipped)
         else:
             for each in objects.list_objects(source):
-                if each.path.suffix.lower() == PDF and not is_companion(each.path.name):
+                if is_document(each.path.name) and not is_companion(each.path.name):
                     yield Source(each.path, each.etag, each.size)
     except CloudError as error:
         raise InputError(f"{source} cannot be read: {objects.advice(error)}, or correct the batch's sources.") from None

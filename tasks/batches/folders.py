@@ -1,15 +1,15 @@
-"""Find the PDFs below a folder or in a list, and report what is not read there."""
+"""Find the documents below a folder or in a list, and report what is not read there."""
 
 import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from tasks.core.document_kinds import is_document
 from tasks.core.escaping import escape_surrogates
 from tasks.core.paths import StoragePath, is_url, parse_path
 from tasks.text.legible import decoded
 
-PDF = ".pdf"
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
 
@@ -18,8 +18,8 @@ def is_companion(name: str) -> bool:
     return name.startswith(("._", "~$"))
 
 
-def pdfs_below(folder: Path, skipped: Callable[[str], None]) -> Iterator[Path]:
-    """Return the PDFs below a folder, in the order of their paths.
+def documents_below(folder: Path, skipped: Callable[[str], None]) -> Iterator[Path]:
+    """Return the documents below a folder, by their names' suffixes, in the order of their paths.
 
     A link to a folder is not followed: it may lead out of the folder, or in a circle.
 
@@ -31,23 +31,23 @@ def pdfs_below(folder: Path, skipped: Callable[[str], None]) -> Iterator[Path]:
     def unreadable(error: OSError) -> None:
         skipped(f"The folder {error.filename} cannot be read ({error.strerror}): its documents were skipped.")
 
-    # As text: an inbox may hold the documents of years, and only PDFs become paths.
-    pdfs: list[str] = []
+    # As text: an inbox may hold the documents of years, and only documents become paths.
+    found: list[str] = []
     for root, folders, files in os.walk(folder, onerror=unreadable):
         for name in sorted(folders):
             path = os.path.join(root, name)  # noqa: PTH118 - see above
             if os.path.islink(path):  # noqa: PTH114 - see above
                 skipped(f"{path} is a link to a folder, and not followed. Name the folder to have it read.")
         for name in sorted(files):
-            if not name.lower().endswith(PDF) or len(name) == len(PDF) or is_companion(name):
+            if not is_document(name) or is_companion(name):
                 continue
             path = os.path.join(root, name)  # noqa: PTH118 - see above
             if os.path.isfile(path):  # noqa: PTH113 - see above
-                pdfs.append(path)
+                found.append(path)
             else:
                 why = "a link that leads nowhere" if os.path.islink(path) else "no regular file"  # noqa: PTH114 - see above
                 skipped(f"{path} is {why}, and not read.")
-    return map(Path, sorted(pdfs, key=lambda path: path.split(os.sep)))  # noqa: PTH206 - see above
+    return map(Path, sorted(found, key=lambda path: path.split(os.sep)))  # noqa: PTH206 - see above
 
 
 def paths_listed(content: bytes, source: StoragePath) -> Iterator[StoragePath]:

@@ -2,11 +2,11 @@
 
     HearthError
     ├── InputError            correct the request                   exit code 2
-    │   ├── DocumentError       the PDF cannot be used
+    │   ├── DocumentError       the document cannot be used
     │   │   ├── IncompleteError   it is cut off, damaged, or still being written
     │   │   └── HostileError      opening it exceeds every honest limit
     │   ├── PasswordError       the PDF is encrypted, and the password is missing or wrong
-    │   ├── LimitError          the PDF exceeds a limit
+    │   ├── LimitError          the document exceeds a limit
     │   └── OutputError         the results cannot be written to their directory
     ├── UnavailableError      no machine or no model: give up       exit code 1
     │   ├── ServerError         the server does not start or respond
@@ -87,7 +87,7 @@ class InputError(HearthError):
 
 
 class DocumentError(InputError):
-    """The file is missing, not a PDF, or has no pages."""
+    """The file is missing, of no kind that is read, or has no pages."""
 
 
 class IncompleteError(DocumentError):
@@ -105,7 +105,7 @@ class PasswordError(InputError):
 
 
 class LimitError(InputError):
-    """The PDF exceeds a limit on size or pages."""
+    """The document exceeds a limit on size or pages."""
 
 
 class OutputError(InputError):

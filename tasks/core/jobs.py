@@ -8,6 +8,7 @@ from pathlib import PurePath
 
 from pydantic import Field
 
+from tasks.core.document_kinds import PICTURE_NAMES
 from tasks.core.escaping import escape_line
 from tasks.core.forms import Form, Frozen
 from tasks.core.options import BackendName, Fallback, Headers, Options, Pictures
@@ -37,8 +38,8 @@ class Job(Options):
     usual = ("document", "pages", "model", "backend", "output")
 
     document: str = Field(
-        title="PDF",
-        description="Path of the PDF on the machine that runs the flow, or s3://bucket/key.",
+        title="Document",
+        description=f"Path of the PDF or picture ({PICTURE_NAMES}) on the machine that runs the flow, or s3://bucket/key.",
         examples=["/data/paper.pdf", "s3://papers/inbox/paper.pdf"],
     )
 
@@ -66,7 +67,7 @@ class ReadOptions(Frozen):
 
 
 class Document(Frozen):
-    """A PDF that was opened and can be read.
+    """A document that was opened and can be read.
 
     Attributes:
         path: where it is.
@@ -130,8 +131,8 @@ class Plan(Frozen):
 def page_identity(sha256: str, number: int, digest: str, options: ReadOptions) -> str:
     """Return a page's identity, 64 hex digits: a page whose identity is stored is not read again.
 
-    It is made of the page (the PDF's sha256 and the page number, counted from 1), the model's digest (as in Ollama's
-    /api/tags), the prompt and the options. The temperature is left out: it belongs to an attempt, not to the request.
+    It is made of the page (the document's sha256 and the page number, counted from 1), the model's digest (as in
+    Ollama's /api/tags), the prompt and the options. The temperature is left out: it belongs to an attempt.
     """
     facts = [sha256, number, digest, options.model_dump(mode="json")]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

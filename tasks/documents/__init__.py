@@ -1,1 +1,1 @@
-"""PDFs: opened and rendered in a sandboxed process, with their facts and flags."""
+"""PDFs and pictures: opened and rendered in a sandboxed process, with their facts and flags."""

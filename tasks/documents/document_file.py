@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+from tasks.core.document_kinds import HEAD_BYTES, PDF, DocumentKind, kind_of
 from tasks.core.errors import DocumentError
 from tasks.settings.reading import LimitSettings
 
@@ -13,7 +14,7 @@ _OPEN_SECONDS_MB = 0.2
 
 @dataclass(frozen=True, eq=False)
 class DocumentFile:
-    """An open document, which cannot be exchanged for another file, with its limits and password.
+    """An open document, which cannot be exchanged for another file; its limits, kind and password.
 
     Use as a context manager.
     """
@@ -21,6 +22,7 @@ class DocumentFile:
     descriptor: int
     size: int
     limits: LimitSettings
+    kind: DocumentKind
     password: str | None = field(default=None, repr=False)
 
     @classmethod
@@ -34,7 +36,9 @@ class DocumentFile:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
             raise DocumentError(f"{path} cannot be read: {error.strerror}. Check the path.") from None
-        return cls(descriptor, os.fstat(descriptor).st_size, limits, password)
+        # Its maker has checked the kind; a file that was exchanged since is opened as a PDF, and refused.
+        kind = kind_of(os.pread(descriptor, HEAD_BYTES, 0)) or PDF
+        return cls(descriptor, os.fstat(descriptor).st_size, limits, kind, password)
 
     @property
     def seconds(self) -> float:

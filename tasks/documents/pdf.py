@@ -1,4 +1,4 @@
-"""Inspection of PDFs before a run starts: whether they can be read, and which pages."""
+"""Inspection of documents before a run starts: whether they can be read, and which pages."""
 
 import asyncio
 import hashlib
@@ -12,18 +12,18 @@ from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from string import whitespace
 
+from tasks.core.document_kinds import HEAD_BYTES, DocumentKind, kind_of
 from tasks.core.errors import DocumentError, HostileError, IncompleteError, InputError, LimitError, PasswordError
 from tasks.core.flags import Flag, FlagName
 from tasks.core.jobs import Document
 from tasks.documents.answers import Facts, Refused
 from tasks.documents.document_file import DocumentFile
+from tasks.documents.other_files import describe_other
 from tasks.documents.render_process import CrashedError
 from tasks.documents.shared_processes import processes_here
 from tasks.settings.reading import LimitSettings
 from tasks.storage.files import StoragePath
 
-# Readers look for the mark within this many bytes of the file's beginning (PDF Reference 1.7, appendix H.3).
-_MARK_WINDOW = 1024
 # For text without outer blanks; more places for blanks would make its time quadratic in their number.
 _RANGE = re.compile(r"(\d{1,9})(?:\s*(-)\s*(\d{1,9})?)?", re.ASCII)
 _SHOWN = 100
@@ -58,7 +58,7 @@ class Inspection:
 def open_document(
     path: Path, limits: LimitSettings, password: str | None = None, *, place: StoragePath | None = None
 ) -> Document:
-    """Return a PDF that can be read, as `inspect_document` does, but blocking."""
+    """Return a document that can be read, as `inspect_document` does, but blocking."""
     with ThreadPoolExecutor(1) as thread:  # this thread may be running a loop
         inspecting = inspect_document(path, limits, password, place=place)
         return thread.submit(copy_context().run, asyncio.run, inspecting).result().document
@@ -67,18 +67,18 @@ def open_document(
 async def inspect_document(
     path: Path, limits: LimitSettings, password: str | None = None, *, place: StoragePath | None = None
 ) -> Inspection:
-    """Check that a PDF can be read, count its pages, and find its flags.
+    """Check that a document can be read, count its pages, and find its flags.
 
-    It is opened in the sandboxed process: a few kilobytes can occupy MuPDF for minutes, take gigabytes, or worse.
+    It is opened in the sandboxed process: a few kilobytes can occupy its library for minutes, take gigabytes, or worse.
 
     Args:
-        path: the PDF.
+        path: the document.
         limits: limits of size, time and memory.
         password: the user's or owner's password of an encrypted PDF.
         place: the original, if the path is a copy.
 
     Raises:
-        DocumentError: missing, unreadable, a directory, empty, not a PDF, truncated, damaged, or without pages.
+        DocumentError: missing, unreadable, a directory, of no kind that is read, truncated, damaged, or without pages.
         HostileError: opening it takes too much time or memory, or crashes the process.
         PasswordError: encrypted, and the password is missing or wrong.
         LimitError: too large, or too many pages.
@@ -105,9 +105,9 @@ def _size_and_digest(path: Path, source: StoragePath, limits: LimitSettings) -> 
     size = _size_of(path, source, limits)
     try:
         with path.open("rb") as file:
-            head = file.read(_MARK_WINDOW)
-            if b"%PDF-" not in head:
-                raise DocumentError(f"{source} is not a PDF. Name a PDF file.")
+            head = file.read(HEAD_BYTES)
+            if kind_of(head) is None:
+                raise DocumentError(f"{source} {describe_other(path, head)}")
             file.seek(0)
             return size, hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
@@ -117,7 +117,7 @@ def _size_and_digest(path: Path, source: StoragePath, limits: LimitSettings) -> 
 def _size_of(path: Path, source: StoragePath, limits: LimitSettings) -> int:
     try:
         if path.is_dir():
-            raise DocumentError(f"{source} is a directory. Name one PDF file.")
+            raise DocumentError(f"{source} is a directory. Name one document.")
         size = path.stat().st_size
     except FileNotFoundError:
         raise DocumentError(f"{source} does not exist. Check the path.") from None
@@ -126,9 +126,9 @@ def _size_of(path: Path, source: StoragePath, limits: LimitSettings) -> int:
     except OSError as error:
         raise DocumentError(f"{source} cannot be read: {error.strerror}. Check the path and its permissions.") from None
     if not path.is_file():
-        raise DocumentError(f"{source} is not a regular file. Name one PDF file.")
+        raise DocumentError(f"{source} is not a regular file. Name one document.")
     if size == 0:
-        raise IncompleteError(f"{source} is empty (0 bytes). Fetch or export the PDF again.")
+        raise IncompleteError(f"{source} is empty (0 bytes). Fetch or export it again.")
     if size > limits.file_mb * 1_000_000:
         raise LimitError(
             f"{source} has {size / 1e6:.0f} MB; the limit is {limits.file_mb} MB. "
@@ -153,10 +153,10 @@ async def _facts_of(path: Path, source: StoragePath, limits: LimitSettings, pass
             await processes.give_back(process)
     if isinstance(answer, Facts):
         return answer
-    raise _refusal(answer, source)
+    raise _refusal(answer, source, file.kind)
 
 
-def _refusal(answer: Refused, source: StoragePath) -> InputError:
+def _refusal(answer: Refused, source: StoragePath, kind: DocumentKind) -> InputError:
     match answer.refused:
         case "encrypted":
             return PasswordError(
@@ -171,8 +171,12 @@ def _refusal(answer: Refused, source: StoragePath) -> InputError:
                 f"takes more than {answer.memory_mb} MB of memory to open",
                 "raise HEARTH_LIMITS__RENDER_MEMORY_MB, and what `ulimit -v` says",
             )
+        case "incomplete":
+            return IncompleteError(f"{source} is truncated: {answer.detail}. Fetch or export it again.")
         case _:
-            return IncompleteError(f"{source} is damaged and cannot be opened as a PDF. Fetch or export it again.")
+            return IncompleteError(
+                f"{source} is damaged and cannot be opened as a {kind.name}. Fetch or export it again."
+            )
 
 
 def _hostile(source: StoragePath, why: str, remedy: str = "") -> HostileError:
@@ -199,7 +203,7 @@ def is_cut_off(path: Path, size: int) -> bool:
         end = data.rfind(b"%%EOF")
         if end < 0 or _OBJECT.search(data, end):
             return True
-        linearized = _LINEARIZED.search(data[:_MARK_WINDOW])
+        linearized = _LINEARIZED.search(data[:HEAD_BYTES])
         return linearized is not None and int(linearized[1]) > size
 
 

@@ -73,7 +73,7 @@ class RenderProcess:
         """
         limits = document.limits
         opening = {
-            "password": document.password,
+            **{"kind": document.kind.name, "password": document.password},
             **{"pages": limits.pages, "image_megapixels": limits.image_megapixels},
             **{"memory_mb": limits.render_memory_mb, "seconds": document.seconds},
         }

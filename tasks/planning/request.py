@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from tasks.core.document_kinds import is_document
 from tasks.core.durations import parse_duration
 from tasks.core.errors import InputError
 from tasks.core.forms import Form, duration_field
@@ -36,7 +37,7 @@ class PlanRequest(Form):
     sources: tuple[str, ...] = Field(
         (),
         title="Documents",
-        description="PDFs and folders whose pages are counted, on the worker's machine.",
+        description="Documents and folders whose pages are counted, on the worker's machine.",
         examples=[["/data/inbox"]],
     )
     model: str | None = Field(
@@ -113,9 +114,9 @@ def missing_price_error(given: Assumptions) -> InputError:
 def _pages(path: Path, limits: LimitSettings) -> int:
     if not path.is_dir():
         return open_document(path, limits).pages
-    found = sorted(file for file in path.rglob("*") if file.suffix.lower() == ".pdf" and file.is_file())
+    found = sorted(file for file in path.rglob("*") if is_document(file.name) and file.is_file())
     if not found:
-        raise InputError(f"The folder {path} contains no PDF. Name another folder, or use --pages.")
+        raise InputError(f"The folder {path} contains no document. Name another folder, or use --pages.")
     # Each document is opened in a separate process.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return sum(document.pages for document in pool.map(lambda path: open_document(path, limits), found))

@@ -46,13 +46,15 @@ class ReadSettings(Frozen):
 class LimitSettings(Frozen):
     """Limits of the documents that are accepted."""
 
-    file_mb: int = Field(1024, ge=1, description="Maximum size of a PDF, megabytes.")
-    pages: int = Field(20_000, ge=1, description="Maximum pages of a PDF.")
+    file_mb: int = Field(1024, ge=1, description="Maximum size of a document, megabytes.")
+    pages: int = Field(20_000, ge=1, description="Maximum pages of a document.")
     image_megapixels: int = Field(
         250, ge=1, description="Maximum size of an image on a page, megapixels; a page that exceeds it fails."
     )
     open_seconds: float = Field(
-        6, gt=0, description="Maximum processor time to open a PDF, seconds, plus 0.2 per MB up to `render_seconds`."
+        6,
+        gt=0,
+        description="Maximum processor time to open a document, seconds, plus 0.2 per MB up to `render_seconds`.",
     )
     render_seconds: float = Field(
         60, gt=0, description="Maximum processor time to render a page, seconds; 5 times as long by the clock."

@@ -43,8 +43,8 @@ class Tour:
         """Fill in the form of a document, run it, and wait for the end of the run."""
         deployment = self.up.deployment("process-document/on-demand")["id"]
         before = {run["id"] for run in self._runs(deployment)}
-        self.browser.open(f"/deployments/deployment/{deployment}/run", "PDF")
-        self.browser.fill("PDF", str(document))
+        self.browser.open(f"/deployments/deployment/{deployment}/run", "Document")
+        self.browser.fill("Document", str(document))
         self.browser.fill("Output (Optional)", str(output))
         self._picture("form", 1250)
         self.browser.click("Submit")

@@ -2,54 +2,22 @@
 
 import math
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice
 from mmap import ACCESS_READ, mmap
 from typing import Any
 
 import pymupdf
-from PIL import Image
 
 from tasks.documents.sandbox import mupdf_messages
 from tasks.documents.sandbox.forms import Forms
+from tasks.documents.sandbox.page_images import Limits, RefusedError, drawn, packed, sentence_of
 from tasks.documents.sandbox.page_tree import PageTree, repair_boxes, repair_page_tree
-from tasks.documents.sandbox.raster import Drawing, ink_fraction, png_of, scale_for
+from tasks.documents.sandbox.raster import Drawing, ink_fraction
 from tasks.documents.sandbox.stream_checks import StreamChecks
-from tasks.documents.sandbox.strips import MOST_STRIPS, Strip, cut, strip_points
+from tasks.documents.sandbox.strips import Strip
 
-# Ten times the format's limit (ISO 32000-1, annex C): no image could show anything of such a page.
-_LARGEST_POINTS = 144_000
-# Pixels: a lower line of print cannot be read, nor can a long page of less width.
-_LOWEST_LINE = 12
 _MOST_FILES = 20
 _LONGEST_NAME = 100
-_LONGEST_SENTENCE = 1000
-
-
-class RefusedError(Exception):
-    """A document or page that is not rendered.
-
-    Attributes:
-        reason: the kind of failure: for a page a `FailureReason`.
-    """
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-
-
-@dataclass(frozen=True)
-class Limits:
-    """The limits of documents and pages.
-
-    Attributes:
-        pages: maximum pages of a document.
-        image_megapixels: size of the largest picture that is decoded.
-    """
-
-    pages: int
-    image_megapixels: int
 
 
 def opened(file: str | int, password: str | None) -> pymupdf.Document:
@@ -149,23 +117,14 @@ class PageRenderer:
             damages = mupdf_messages.damages()
             if not damages or isinstance(error, MemoryError):
                 raise
-            raise RefusedError("damaged", _sentence([str(error), *damages])) from error
+            raise RefusedError("damaged", sentence_of([str(error), *damages])) from error
         inks = [ink_fraction(strip.image) for strip in strips]
         if damages := [*mupdf_messages.damages(), *self._checks.damages(page)]:
             pymupdf.TOOLS.store_shrink(100)  # on other pages the cached blanks would cause no message
             if not any(inks):
-                raise RefusedError("damaged", f"nothing on it can be decoded: {_sentence(damages)}")
-            flags.append(("damaged", f"Part of it could not be decoded: {_sentence(damages)}."))
-        pngs = [png_of(strip.image) for strip in strips]
-        images = [
-            {
-                **{"size": len(png), "width": strip.image.width, "height": strip.image.height},
-                **{"ink": ink, "clean": strip.clean, "overlap": strip.overlap},
-            }
-            for png, strip, ink in zip(pngs, strips, inks, strict=True)
-        ]
-        size = {"width": round(page.rect.width * scale), "height": round(page.rect.height * scale)}
-        return {"dpi": scale * 72, **size, "images": images, "flags": flags}, pngs
+                raise RefusedError("damaged", f"nothing on it can be decoded: {sentence_of(damages)}")
+            flags.append(("damaged", f"Part of it could not be decoded: {sentence_of(damages)}."))
+        return packed(strips, inks, scale, (page.rect.width, page.rect.height), flags)
 
     def _prepared(self, page: pymupdf.Page) -> tuple[pymupdf.Page, list[tuple[str, str]]]:
         """Return the page ready for drawing, and its flags so far."""
@@ -191,32 +150,14 @@ class PageRenderer:
 
 
 def _drawn(page: pymupdf.Page, longest_side: int) -> tuple[list[Strip], float]:
-    """Return a page's image or its strips, and their scale in pixels per point."""
-    width, height = page.rect.width, page.rect.height
     if page.rect.is_empty or page.rect.is_infinite:
         raise ValueError("it has no area")
-    measures = f"it measures {width:g} x {height:g} points"
-    strip = strip_points(width, height)
-    if max(width, height) > _LARGEST_POINTS or (strip and max(width, height) / strip > MOST_STRIPS):
-        raise RefusedError("size", f"{measures}; no image of it is readable")
-    scale = longest_side / max(strip, min(width, height)) if strip else scale_for(width, height, longest_side)
-    if strip and min(width, height) * scale < _LOWEST_LINE:
-        raise RefusedError("illegible", f"{measures}, which is too narrow for a line of print")
-    drawing = Drawing(page, scale)
-    if strip is None:
-        return [Strip(drawing.image())], scale
-    return list(_strips(page, drawing, scale, round(strip * scale))), scale
-
-
-def _strips(page: pymupdf.Page, drawing: Drawing, scale: float, strip: int) -> Iterator[Strip]:
-    width, height = page.rect.width, page.rect.height
-    tall = height > width
-
-    def draw(start: int, end: int) -> Image.Image:
-        first, last = start / scale, end / scale
-        return drawing.image((0, first, width, last) if tall else (first, 0, last, height))
-
-    return islice(cut(draw, _taken(page, scale, tall=tall), strip, scale, tall=tall), 2 * MOST_STRIPS)
+    return drawn(
+        (page.rect.width, page.rect.height),
+        longest_side,
+        lambda scale: Drawing(page, scale).image,
+        lambda scale, tall: _taken(page, scale, tall=tall),
+    )
 
 
 def _taken(page: pymupdf.Page, scale: float, *, tall: bool) -> bytearray:
@@ -231,11 +172,6 @@ def _taken(page: pymupdf.Page, scale: float, *, tall: bool) -> bytearray:
         start, end = max(0, int(first * scale)), min(length, math.ceil(last * scale))
         taken[start:end] = b"\1" * max(0, end - start)
     return taken
-
-
-def _sentence(messages: list[str]) -> str:
-    text = "; ".join(dict.fromkeys(" ".join(message.split()) for message in messages if message))
-    return "".join(filter(str.isprintable, text))[:_LONGEST_SENTENCE]
 
 
 def _version_of(file: str | int) -> tuple[int, int, int] | None:

@@ -1,4 +1,7 @@
-"""Modules that pymupdf and Pillow import on demand: too late in a process that can open no file."""
+"""Modules that pymupdf and Pillow import on demand: too late in a process that can open no file.
+
+Pillow tries the decoders that are imported here, and could import no other.
+"""
 
 import base64
 import encodings.ascii
@@ -10,9 +13,20 @@ import textwrap
 import traceback
 import unicodedata
 
-from PIL import ImageColor, ImageFile, ImageFilter, ImagePalette
+from PIL import (
+    ImageColor,
+    ImageFile,
+    ImageFilter,
+    ImagePalette,
+    JpegImagePlugin,
+    MpoImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
 
 MODULES = (
     *(base64, string, textwrap, traceback, unicodedata, encodings),
     *(ImageColor, ImageFile, ImageFilter, ImagePalette),
+    *(JpegImagePlugin, MpoImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin),
 )

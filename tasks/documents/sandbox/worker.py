@@ -1,8 +1,8 @@
-"""A process that opens PDFs and renders their pages: `python -m tasks.documents.sandbox.worker N`.
+"""A process that opens documents and renders their pages: `python -m tasks.documents.sandbox.worker N`.
 
-A document that crashes MuPDF, blocks it or exhausts the memory costs only itself, or one page, and rendering does not
-block the interpreter that serves the slots. Exploits stay in this process, too: before the first document it gives up
-files, network and programs (`confine`).
+A document that crashes a library, blocks it or exhausts the memory costs only itself, or one page, and rendering does
+not block the interpreter that serves the slots. Exploits stay in this process, too: before the first document it gives
+up files, network and programs (`confine`).
 
 N is the descriptor of a socket; `tasks.documents.wire` describes its messages. The first is {"memory_mb"}, the most
 that any document may take; the response says how the process is confined. Each further one is
@@ -22,9 +22,12 @@ from typing import Any
 
 import pymupdf
 
+from tasks.core.document_kinds import PDF
 from tasks.documents.sandbox import mupdf_messages, preloaded
 from tasks.documents.sandbox.confine import confine, limit_memory, limit_processor
-from tasks.documents.sandbox.page_renderer import Limits, PageRenderer, RefusedError
+from tasks.documents.sandbox.page_images import Limits, RefusedError
+from tasks.documents.sandbox.page_renderer import PageRenderer
+from tasks.documents.sandbox.pictures import PictureRenderer
 from tasks.documents.wire import HEAD, packed
 
 _STORE_PAGES = 16
@@ -69,7 +72,7 @@ class Worker:
     """Serves one document after the other."""
 
     def __init__(self) -> None:
-        self._renderer: PageRenderer | None = None
+        self._renderer: PageRenderer | PictureRenderer | None = None
         self._descriptor: int | None = None
         self._refused: dict[str, Any] = {}
         self._served = 0
@@ -83,7 +86,7 @@ class Worker:
         limit_processor(opening["seconds"])
         try:
             facts = self._opened(opening, descriptor)
-        except Exception as error:  # noqa: BLE001 - MuPDF raises many kinds
+        except Exception as error:  # noqa: BLE001 - libraries raise many kinds
             self._refused = _refusal(error)
             return {"refused": self._refused["reason"], "detail": self._refused["error"], "memory_mb": cap}
         finally:
@@ -93,7 +96,10 @@ class Worker:
     def _opened(self, opening: dict[str, Any], descriptor: int) -> dict[str, Any]:
         mupdf_messages.forget()
         limits = Limits(opening["pages"], opening["image_megapixels"])
-        self._renderer = PageRenderer(descriptor, opening["password"], limits)
+        if opening["kind"] == PDF.name:
+            self._renderer = PageRenderer(descriptor, opening["password"], limits)
+        else:
+            self._renderer = PictureRenderer(descriptor, opening["kind"], limits)
         facts = self._renderer.facts()
         if mupdf_messages.lacks_memory():  # parts would be missing without a message
             self._renderer = None

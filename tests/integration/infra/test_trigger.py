@@ -17,6 +17,7 @@ from infra_scripts.common.errors import InUseError, RequestError
 from infra_scripts.common.policy import PolicyName, policy
 from infra_scripts.trigger import deploy
 from infra_scripts.trigger.upload_trigger import TriggerStack, template
+from tasks.core.document_kinds import SUFFIXES
 from tasks.settings.settings import Settings
 from tasks.settings.trigger import TriggerSettings
 from tests.support.infra.container_images import push_image
@@ -64,6 +65,12 @@ class TestTemplate:
 
     def test_it_is_small_enough_to_be_sent(self):
         assert len(template()) < 51_200
+
+    def test_the_rule_and_the_function_know_the_suffixes_of_documents(self, parsed):
+        pattern = parsed["Resources"]["Rule"]["Properties"]["EventPattern"]["detail"]["object"]["key"]
+        assert [each["suffix"]["equals-ignore-case"] for each in pattern] == list(SUFFIXES)
+        variables = parsed["Resources"]["Function"]["Properties"]["Environment"]["Variables"]
+        assert variables["HEARTH_SUFFIXES"].split() == list(SUFFIXES)
 
     def test_its_parameters_are_those_that_are_given(self, parsed):
         assert set(parsed["Parameters"]) == set(values())

@@ -27,6 +27,10 @@ class TestEvents:
         keys = ("a b/ü+1%20.pdf", "c.PDF")
         assert documents(notified(*keys)) == [f"s3://inbox/{key}" for key in keys]
 
+    def test_all_kinds_of_documents_are_read(self):
+        keys = ("a.pdf", "b.PNG", "c/d.tif")
+        assert documents(notified(*keys)) == [f"s3://inbox/{key}" for key in keys]
+
     @pytest.mark.parametrize("key", ["a.txt", "folder/", "pdf", "results/a-1/copy.pdf", "a.pdf/"])
     def test_what_is_no_pdf_or_is_hearths_own_is_left_alone(self, key):
         assert documents(bridged(key)) == documents(notified(key)) == []

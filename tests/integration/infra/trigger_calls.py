@@ -12,6 +12,7 @@ OUTPUT = "s3://inbox/results"
 VARIABLES = {
     "HEARTH_BUCKET": "inbox",
     "HEARTH_PREFIX": "",
+    "HEARTH_SUFFIXES": ".pdf .png .tif",
     "HEARTH_OUTPUT": OUTPUT,
     "HEARTH_DEPLOYMENT": "process-document/on-demand",
     "HEARTH_TABLE": "started",

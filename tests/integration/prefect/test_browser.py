@@ -49,7 +49,7 @@ def test_the_forms_show_the_usual_fields_first_and_no_internal_ones(up: Up):
         document = _labels(up, shown, "process-document/on-demand")
         batch = _labels(up, shown, "process-batch/on-demand")
         plan = _labels(up, shown, "plan-costs/plan-costs")
-    assert document[:6] == ["job", "PDF", "Pages", "Model", "Backend", "Output"]
+    assert document[:6] == ["job", "Document", "Pages", "Model", "Backend", "Output"]
     assert batch[:6] == ["batch", "Sources", "Pages", "Model", "Backend", "Output"]
     assert plan[:5] == ["request", "Documents", "Pages", "Model", "Deadline"]
     assert {"Finish within", "Longest side, pixels"} <= {*document} & {*batch}

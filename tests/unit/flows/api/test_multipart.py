@@ -123,6 +123,8 @@ NAMES: Sequence[tuple[str | None, str | None]] = [
     ("paper.PDF", "paper.pdf"),
     ("paper", "paper.pdf"),
     ("paper.docx", "paper.docx.pdf"),
+    ("scan.JPEG", "scan.jpeg"),
+    ("scan.tif", "scan.tif"),
     ("../../etc/passwd", "passwd.pdf"),
     ("C:\\papers\\a.pdf", "a.pdf"),
     (".hidden.pdf", "hidden.pdf"),

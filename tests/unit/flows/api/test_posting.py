@@ -10,7 +10,7 @@ import pytest
 from prefect.states import Completed, Failed
 
 from tasks.results.store import ResultStore
-from tests.support import pdfs
+from tests.support import pdfs, picture_files
 from tests.unit.flows.api.application import Application
 
 
@@ -52,6 +52,26 @@ async def test_a_form_and_a_bare_document_with_the_same_options_are_the_same_run
     form = await _sent(api, pdf, pages="1", slots="2")
     assert form["id"] == (await _posted(api, pdf, pages="1", slots="2"))["id"]
     assert _run(api, form).parameters["job"]["slots"] == 2
+
+
+async def test_the_content_of_a_picture_names_its_document_and_not_the_clients_name_or_type(
+    api: Application, tmp_path: Path
+):
+    png = picture_files.stored(tmp_path / "a.png").read_bytes()
+    view = await _sent(api, png, name="scan.pdf")
+    document = Path(_run(api, view).parameters["job"]["document"])
+    assert (document.name, document.read_bytes(), view["filename"]) == ("scan.png", png, "scan.png")
+    kept = api.directory / "documents" / f"{view['sha256']}.png"
+    assert kept.samefile(document)
+    assert (await _posted(api, png, filename="scan.pdf"))["id"] == view["id"]
+
+
+async def test_another_file_is_refused_with_what_to_do(api: Application):
+    response = await api.client.post("/documents", files={"file": ("scan.pdf", b"\0\0\0\x18ftypheic" + bytes(99))})
+    assert response.status_code == 422
+    assert response.json()["detail"].startswith("The document is not a PDF or picture")
+    assert "HEIC" in response.json()["detail"]
+    assert "heif-convert" in response.json()["detail"]
 
 
 async def test_options_may_be_in_the_query_of_a_form(api: Application, pdf: bytes):

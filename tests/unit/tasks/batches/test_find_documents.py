@@ -37,6 +37,16 @@ def test_a_folder_is_searched_in_the_order_of_its_paths(tmp_path: Path):
     ]
 
 
+def test_pictures_are_documents(tmp_path: Path):
+    pictures = ("a.JPG", "b.jpeg", "c.png", "d.tif", "e.tiff", "f.webp")
+    assert names(made(tmp_path, *pictures, "g.docx", "h.gif", ".png")) == list(pictures)
+
+
+def test_a_named_file_of_another_kind_is_left_to_its_opening_which_tells_what_it_is(tmp_path: Path):
+    folder = made(tmp_path, "a.docx", "b.png")
+    assert names(folder / "a.docx", folder / "b.png") == ["a.docx", "b.png"]
+
+
 @pytest.mark.parametrize("name", ["._x.pdf", "~$x.pdf", "deep/._y.PDF"])
 def test_what_programs_keep_beside_a_document_is_skipped(tmp_path: Path, name: str):
     told: list[str] = []

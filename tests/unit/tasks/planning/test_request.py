@@ -54,7 +54,7 @@ def test_neither_pages_nor_documents_or_both_are_refused(asked: PlanRequest):
 
 
 def test_a_folder_without_a_pdf_is_refused(tmp_path: Path):
-    with pytest.raises(InputError, match="contains no PDF"):
+    with pytest.raises(InputError, match="contains no document"):
         make_plan(PlanRequest(sources=(str(tmp_path),)), Settings())
 
 

@@ -10,7 +10,8 @@ import pymupdf
 import pytest
 
 from tasks.documents.sandbox import mupdf_messages
-from tasks.documents.sandbox.page_renderer import Limits, PageRenderer, RefusedError
+from tasks.documents.sandbox.page_images import Limits, RefusedError
+from tasks.documents.sandbox.page_renderer import PageRenderer
 from tests.support import damaged, pdfs
 
 SHARED = Path(__file__).parents[5].parent / "shared"

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from tasks.documents.sandbox.forms import Forms
-from tasks.documents.sandbox.page_renderer import Limits, PageRenderer, RefusedError
+from tasks.documents.sandbox.page_images import Limits, RefusedError
+from tasks.documents.sandbox.page_renderer import PageRenderer
 from tests.support import forms, pdfs
 
 LIMITS = Limits(pages=10, image_megapixels=250)

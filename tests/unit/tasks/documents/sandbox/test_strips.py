@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageChops
 
-from tasks.documents.sandbox.page_renderer import Limits, PageRenderer, RefusedError
+from tasks.documents.sandbox.page_images import Limits, RefusedError
+from tasks.documents.sandbox.page_renderer import PageRenderer
 from tasks.documents.sandbox.strips import strip_points
 from tests.support import pdfs
 
